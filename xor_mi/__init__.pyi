@@ -1,0 +1,34 @@
+from . import activations as activations
+from . import circuits as circuits
+from . import contributions as contributions
+from . import errors as errors
+from . import geometry as geometry
+from . import graph as graph
+from . import handmade as handmade
+from . import interventions as interventions
+from . import metrics as metrics
+from . import model as model
+from . import plots as plots
+from . import population as population
+from . import report as report
+from . import training as training
+from . import truth as truth
+from .activations import compare as compare
+from .circuits import Circuit as Circuit
+from .circuits import identify_circuit as identify_circuit
+from .contributions import explain_difference as explain_difference
+from .errors import XorMiError as XorMiError
+from .geometry import input_plane as input_plane
+from .graph import Edge as Edge
+from .graph import Unit as Unit
+from .interventions import patch as patch
+from .interventions import patch_sweep as patch_sweep
+from .model import HookedMLP as HookedMLP
+from .model import HookedMLPConfig as HookedMLPConfig
+from .population import census as census
+from .training import TrainConfig as TrainConfig
+from .training import train as train
+from .training import train_population as train_population
+from .truth import BooleanFunction as BooleanFunction
+
+__version__: str

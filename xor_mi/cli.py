@@ -1,0 +1,116 @@
+"""xor-mi tour, xor-mi identify: parse, call one public function, print. Nothing heavy is imported before a command runs."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xor_mi.errors import XorMiError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xor_mi.circuits import Circuit
+    from xor_mi.report import Findings
+
+app = typer.Typer(
+    help="XOR networks small enough to prove what every unit does.", add_completion=False, no_args_is_help=True, rich_markup_mode=None
+)
+
+TOUR_SEED = 29
+"""The first seed from which a 2-2-1 network finds an OR unit and an AND unit; the tour says how common that is."""
+
+
+@app.command()
+def tour(
+    seed: Annotated[int, typer.Option(help="seed of the network that is looked at")] = TOUR_SEED,
+    hidden: Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")] = "2",
+    out: Annotated[str, typer.Option(help="folder for the model, circuit.json, patching.csv and report.html")] = "xor-mi-tour",
+    networks: Annotated[int, typer.Option(help="networks trained beside it to see how common its circuit is; 0 for none")] = 500,
+) -> None:
+    """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to look at."""
+    widths = _widths(hidden)
+    if networks < 0:
+        raise XorMiError(f"--networks is {networks}; give 0 or more")
+    from xor_mi.population import census
+    from xor_mi.report import find_out, how_common, require_writable, write_findings
+    from xor_mi.training import train, train_population
+
+    require_writable(out)
+    print(f"1. Train a 2-{'-'.join(map(str, widths))}-1 network on XOR")
+    result = train("XOR", widths, seed, progress=True)
+    print(f"   {result}\n")
+    findings = find_out(result.model)
+    _print_findings(findings)
+    others = None
+    if networks:
+        print("How common is this?")
+        others = census(train_population("XOR", networks, widths, 0, progress=True), progress=True)
+        print(f"   {how_common(findings.circuit, others)}\n")
+    report = write_findings(findings, out, result, others)
+    print(f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, circuit.json, patching.csv")
+
+
+@app.command()
+def identify(
+    directory: Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")],
+    target: Annotated[str | None, typer.Option(help="gate or formula the network should compute; default: what it was saved with")] = None,
+) -> None:
+    """Read a saved network and say which unit acts as which gate."""
+    from xor_mi.circuits import identify_circuit
+    from xor_mi.model import HookedMLP
+
+    _print_circuit(identify_circuit(HookedMLP.from_pretrained(directory), target))
+
+
+def main() -> None:
+    """The console script: every error is one line on standard error and exit status 2."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except Exception as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)  # pyright: ignore
+        if not isinstance(error, XorMiError) and not hasattr(error, "format_message"):
+            raise
+        print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        widths = ()
+    if not widths or not all(1 <= width <= 64 for width in widths):
+        raise XorMiError(f"--hidden is {text!r}; give the width of the hidden layer, 1 to 64, or widths such as 3,3")
+    return widths
+
+
+def _print_findings(findings: "Findings") -> None:
+    print("2. Activations on every input")
+    _print_table(findings.activations.table().reset_index())
+    print(f"3. Compare {findings.comparison}")
+    _print_table(findings.comparison.frame())
+    print(f"   Why, {findings.difference}\n".replace("\n", "\n   "))
+    print("4. Patch: one unit of the corrupted run is given its value from the clean run (all pairs in patching.csv)")
+    columns = ["pair", "site", "logit_clean", "logit_corrupted", "logit_patched", "effect_logit", "flips"]
+    a, b = findings.comparison.a, findings.comparison.b
+    frame = findings.sweep.frame()
+    _print_table(frame[frame["clean"].isin([a, b]) & frame["corrupted"].isin([a, b])][columns])
+    print("5. Which unit acts as which gate")
+    _print_circuit(findings.circuit)
+
+
+def _print_circuit(circuit: "Circuit") -> None:
+    print("   " + str(circuit).replace("\n", "\n   "))
+    if len(circuit.readings) > 1:
+        print("   also possible: " + "; ".join(joint.formula_of() for joint in circuit.readings[1:6]))
+    print()
+
+
+def _print_table(frame: "pd.DataFrame") -> None:
+    text = frame.to_string(index=False, float_format=lambda value: f"{value + 0.0:.3f}")
+    print("   " + text.replace("\n", "\n   ") + "\n")
+
+
+if __name__ == "__main__":
+    main()

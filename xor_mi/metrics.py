@@ -1,0 +1,52 @@
+"""outputs [batch, d_out] -> one number per example, or the decisions they stand for.
+
+A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it is UNDECIDED (-1), never rounded.
+"""
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from xor_mi.errors import XorMiError
+from xor_mi.model import HookedMLP
+
+UNDECIDED = -1
+"""The decision of an output that lies exactly on the threshold."""
+
+
+def logit(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tensor, " batch"]:
+    """The network's output itself, before any decision (a logit where `out_act_fn` is the identity)."""
+    if not -outputs.shape[1] <= output < outputs.shape[1]:
+        raise XorMiError(f"no output {output}; this network has {outputs.shape[1]}")
+    return outputs[:, output]
+
+
+def probability(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tensor, " batch"]:
+    """Sigmoid of the logit. It saturates and is nearly exponential in the logit: prefer `logit_difference` for effects."""
+    return torch.sigmoid(logit(outputs, output))
+
+
+def logit_difference(
+    outputs: Float[Tensor, "batch d_out"], labels: Shaped[Tensor, " batch"], threshold: float = 0.0, output: int = 0
+) -> Float[Tensor, " batch"]:
+    """Right answer minus wrong answer: output - threshold where the label is 1, threshold - output where it is 0.
+
+    One logit against a fixed threshold is a two-way choice whose other logit is the threshold. Positive means decided right.
+    """
+    return torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype) * (logit(outputs, output) - threshold)
+
+
+def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Tensor, "*batch"]:
+    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it; any shape."""
+    return torch.where(outputs == threshold, UNDECIDED, (outputs > threshold).long())
+
+
+def accuracy(outputs: Float[Tensor, "batch d_out"], labels: Shaped[Tensor, "batch d_out"], threshold: float = 0.0) -> float:
+    """Fraction of examples whose every output is decided as its label; an undecided one is not right."""
+    return (decision(outputs, threshold) == labels).all(dim=1).float().mean().item()
+
+
+@torch.no_grad()
+def decisions(model: HookedMLP, rows: object = None) -> Int[Tensor, "row d_out"]:
+    """The model's decision on each input row (all rows by default)."""
+    return decision(model(model.rows(rows)), model.threshold)

@@ -1,0 +1,139 @@
+"""findings -> plotly Figure. Functions return the figure and never show it.
+
+Colours diverge around zero (blue positive, red negative) and never carry meaning alone: every cell and edge has its number.
+"""
+
+from collections.abc import Sequence
+from itertools import cycle
+
+import networkx as nx
+import pandas as pd
+import plotly.graph_objects as go
+
+from xor_mi.activations import Activations
+from xor_mi.circuits import Circuit
+from xor_mi.geometry import InputPlane
+from xor_mi.graph import edges_of, layers_of
+from xor_mi.interventions import PatchSweep
+from xor_mi.metrics import decisions
+from xor_mi.model import HookedMLP
+
+POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
+DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
+
+
+def _layout(figure: go.Figure, title: str, width: int = 700, height: int = 420) -> go.Figure:
+    return figure.update_layout(
+        template="simple_white", title={"text": title, "x": 0.02, "font": {"size": 15}}, width=width, height=height, font={"color": INK}
+    )
+
+
+def _heatmap(values: Sequence[Sequence[float]], columns: list[str], rows: list[str], unit: str, title: str) -> go.Figure:
+    """A labelled heatmap, colours centred at zero, white text where a cell is dark."""
+    bound = max((abs(value) for line in values for value in line), default=0) or 1.0
+    figure = go.Figure(go.Heatmap(z=values, x=columns, y=rows, colorscale=DIVERGING, zmin=-bound, zmax=bound, colorbar={"title": unit}, xgap=2, ygap=2))
+    for row, line in zip(rows, values, strict=True):
+        for column, value in zip(columns, line, strict=True):
+            colour = "#ffffff" if abs(value) > 0.6 * bound else INK
+            figure.add_annotation(x=column, y=row, text=f"{value + 0.0:.2f}", showarrow=False, font={"color": colour})
+    figure.update_xaxes(type="category", side="top", ticks="")
+    figure.update_yaxes(type="category", autorange="reversed", ticks="")
+    return _layout(figure, title, width=max(520, 90 * len(columns) + 220), height=max(300, 34 * len(rows) + 190)).update_layout(margin={"t": 110})
+
+
+def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figure:
+    """The network as drawn on a board: weights on the edges (blue +, red -, width by size), biases and gates on the units."""
+    layers = layers_of(model.layer_sizes)
+    graph = nx.DiGraph()
+    for number, layer in enumerate(layers):
+        graph.add_nodes_from((unit.name for unit in layer), layer=number)
+    where = nx.multipartite_layout(graph, subset_key="layer")
+    spot = {name: (float(x), -float(y)) for name, (x, y) in where.items()}
+    weights = [(weight, bias) for weight, bias in model.exact()]
+    bound = max(weight.abs().max().item() for weight, _ in weights) or 1.0
+    figure = go.Figure()
+    for number, edge in enumerate(edges_of(model.layer_sizes)):
+        weight = weights[edge.dst.layer][0][edge.dst.index, edge.src.index].item()
+        (x0, y0), (x1, y1) = spot[edge.src.name], spot[edge.dst.name]
+        colour, dash = (POSITIVE, "solid") if weight >= 0 else (NEGATIVE, "dash")
+        line = {"color": colour, "width": 0.8 + 5 * abs(weight) / bound, "dash": dash}
+        figure.add_trace(go.Scatter(x=[x0, x1], y=[y0, y1], mode="lines", line=line, hoverinfo="skip", showlegend=False))
+        at = 0.28 if number % 2 else 0.42  # crossing edges would put their labels on the same spot
+        label = {"x": x0 + at * (x1 - x0), "y": y0 + at * (y1 - y0), "text": f"{weight:+.2f}", "font": {"color": colour, "size": 12}}
+        figure.add_annotation(**label, showarrow=False, bgcolor="rgba(255,255,255,0.85)")
+    gates = {unit.unit.name: unit.gate or "no gate" for unit in circuit.units} if circuit else {}
+    if circuit:
+        gates |= {gate.unit.name: gate.formula for gate in circuit.netlist if gate.unit.is_output}
+    for layer in layers:
+        for unit in layer:
+            bias = f"<br>bias {weights[unit.layer][1][unit.index]:+.2f}" if unit.layer >= 0 else ""
+            label = f"<b>{unit.name}</b>" + (f"<br>{gates[unit.name]}" if unit.name in gates else "") + bias
+            x, y = spot[unit.name]
+            box = {"bgcolor": "#ffffff", "bordercolor": INK, "borderwidth": 1.5, "borderpad": 6, "font": {"size": 13}}
+            figure.add_annotation(x=x, y=y, text=label, showarrow=False, **box)
+    figure.update_xaxes(visible=False, range=[min(x for x, _ in spot.values()) - 0.25, max(x for x, _ in spot.values()) + 0.35])
+    figure.update_yaxes(visible=False, range=[min(y for _, y in spot.values()) - 0.3, max(y for _, y in spot.values()) + 0.3])
+    widest = max(map(len, layers))
+    title = f"Weights{' and gates' if circuit and circuit.primary else ''} (blue solid +, red dashed -; width by size)"
+    return _layout(figure, title, width=max(700, 260 * len(layers)), height=max(360, 110 * widest + 120))
+
+
+def activations_heatmap(found: Activations) -> go.Figure:
+    """Every value at every hook point, one line per input row."""
+    table = found.table()
+    return _heatmap(table.to_numpy().tolist(), list(table.columns), list(table.index), "value", "Activations on every input")
+
+
+def patching_heatmap(sweep: PatchSweep) -> go.Figure:
+    """Effect of each patch on the logit: one line per pair (clean -> corrupted), one column per site; * marks a flipped decision."""
+    frame = sweep.frame()
+    effects = frame.pivot(index="pair", columns="site", values="effect_logit").loc[
+        list(dict.fromkeys(frame["pair"])), list(dict.fromkeys(frame["site"]))
+    ]
+    run = "corrupted" if sweep.direction == "denoising" else "clean"
+    title = f"Patching, {sweep.direction}: change of the {run} run's logit (* = decision flips)"
+    figure = _heatmap(effects.to_numpy().tolist(), list(effects.columns), list(effects.index), "effect (logit)", title)
+    flipped = {(line.pair, line.site) for line in frame[frame["flips"]].itertuples()}
+    for annotation in figure.layout.annotations:  # pyright: ignore[reportAttributeAccessIssue]
+        if (annotation.y, annotation.x) in flipped:
+            annotation.text += " *"
+    return figure.update_yaxes(title="clean -> corrupted").update_layout(width=max(620, figure.layout.width))  # pyright: ignore
+
+
+def input_plane_figure(plane: InputPlane, model: HookedMLP) -> go.Figure:
+    """The output over the input plane, its decision boundary, the line along which each first-layer unit turns on, and the four inputs."""
+    distance = (plane.outputs.T - plane.threshold).tolist()
+    bound = max(abs(value) for line in distance for value in line) or 1.0
+    grid = plane.grid.tolist()
+    shared = {"x": grid, "y": grid, "z": distance}
+    bar = {"title": "output -<br>threshold", "len": 0.7, "y": 0.35}
+    figure = go.Figure(go.Heatmap(**shared, colorscale=DIVERGING, zmin=-bound, zmax=bound, colorbar=bar, opacity=0.75))
+    constraint = {"type": "levels", "coloring": "lines", "start": 0, "end": 0, "size": 1}
+    line = {"color": INK, "width": 3}
+    boundary = {"contours": constraint, "colorscale": [[0, INK], [1, INK]], "showscale": False, "line": line, "name": "decision boundary"}
+    figure.add_trace(go.Contour(**shared, **boundary, showlegend=True))
+    for (unit, ends), dash in zip(plane.lines.items(), cycle(["dash", "dot", "dashdot", "longdash"]), strict=False):
+        x, y = zip(*ends, strict=True)
+        figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 1.5, "dash": dash}, name=f"{unit.name} turns on"))
+    rows, decided = model.cfg.target.rows() if model.cfg.target else ((0, 0), (0, 1), (1, 0), (1, 1)), decisions(model)[:, 0].tolist()
+    x, y = zip(*rows, strict=True)
+    symbols = [{1: "circle", 0: "circle-open", -1: "x"}[bit] for bit in decided]
+    marker = {"size": 13, "color": INK, "symbol": symbols, "line": {"width": 2}}
+    text = [f"{a}{b}: {bit if bit >= 0 else 'undecided'}" for (a, b), bit in zip(rows, decided, strict=True)]
+    corners = {"mode": "markers+text", "marker": marker, "text": text, "textposition": "top center", "name": "inputs and decisions"}
+    figure.add_trace(go.Scatter(x=x, y=y, **corners))
+    low, high = grid[0], grid[-1]
+    figure.update_xaxes(title="x0", range=[low, high], constrain="domain").update_yaxes(title="x1", range=[low, high], scaleanchor="x")
+    return _layout(figure, "The input plane: output above (blue) and below (red) the threshold", width=700, height=560)
+
+
+def gate_shares_figure(shares: pd.DataFrame, n_solved: int, n_networks: int) -> go.Figure:
+    """How often each set of hidden gates occurs among the solved networks, with 95 % intervals."""
+    percent = 100 * shares[["share", "ci_low", "ci_high"]]
+    error = {"type": "data", "array": percent["ci_high"] - percent["share"], "arrayminus": percent["share"] - percent["ci_low"]}
+    figure = go.Figure(go.Bar(x=shares["gates"], y=percent["share"], error_y=error, marker={"color": "#bbbbbb", "line": {"color": INK, "width": 1}}))
+    for gates, high, count in zip(shares["gates"], percent["ci_high"], shares["n_networks"], strict=True):
+        figure.add_annotation(x=gates, y=high, text=str(count), showarrow=False, yshift=10)
+    figure.update_yaxes(title="% of solved networks", rangemode="tozero")
+    figure.update_xaxes(title="gates of the hidden units")
+    return _layout(figure, f"Gates found in {n_solved} solved of {n_networks} trained networks (95 % intervals)")
