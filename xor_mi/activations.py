@@ -141,5 +141,3 @@ def compare(model: HookedMLP, a: Any, b: Any, tolerance: float = 1e-6) -> Compar
             lines.append(line | {"difference": at_b - at_a, "same": abs(at_b - at_a) <= tolerance})
     decided = decision(values["hook_logits"], model.threshold).tolist()
     return Comparison(name_a, name_b, tuple(decided[0]), tuple(decided[1]), tolerance, pd.DataFrame(lines))
-
-

@@ -129,9 +129,10 @@ def explain_difference(model: HookedMLP, a: Any, b: Any) -> DifferenceExplanatio
     places = layers_of(model.layer_sizes)
     edges, units, leftover = [], [], 0.0
     for number, (layer, (weight, _)) in enumerate(zip(layers, model.exact(), strict=True)):
-        sources, pre, post = ((v[1] - v[0]).tolist() for v in (layer.inputs, layer.pre, layer.post))
+        changes = [values[1] - values[0] for values in (layer.inputs, layer.pre, layer.post)]
         terms = found[number][1] - found[number][0]
-        leftover = max(leftover, (terms.sum(-1) - torch.tensor(pre)).abs().max().item())
+        leftover = max(leftover, (terms.sum(-1) - changes[1]).abs().max().item())
+        sources, pre, post = (change.tolist() for change in changes)
         for j, target in enumerate(places[number + 1]):
             for i, source in enumerate(places[number]):
                 line = {"edge": f"{source.name}->{target.name}", "source": source.name, "target": target.name}
@@ -139,4 +140,4 @@ def explain_difference(model: HookedMLP, a: Any, b: Any) -> DifferenceExplanatio
                 edges.append(line)
             passed = post[j] / pre[j] if pre[j] != 0 else None
             units.append({"unit": target.name, "pre_change": pre[j], "post_change": post[j], "passed_on": passed})
-    return DifferenceExplanation(*found.rows, pd.DataFrame(edges), pd.DataFrame(units), leftover)
+    return DifferenceExplanation(found.rows[0], found.rows[1], pd.DataFrame(edges), pd.DataFrame(units), leftover)

@@ -51,6 +51,8 @@ def input_plane(model: HookedMLP, low: float = -0.5, high: float = 1.5, n_points
 def _clip_line(weight: list[float], bias: float, low: float, high: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Where w0 x0 + w1 x1 + b = 0 crosses the sides of the square [low, high]^2: its two ends there, or None."""
     w0, w1 = weight
-    crossings = [(-(bias + w1 * side) / w0, side) for side in (low, high) if w0] + [(side, -(bias + w0 * side) / w1) for side in (low, high) if w1]
+    crossings = [(-(bias + w1 * side) / w0, side) for side in (low, high) if w0] + [
+        (side, -(bias + w0 * side) / w1) for side in (low, high) if w1
+    ]
     inside = sorted({point for point in crossings if all(low <= value <= high for value in point)})
     return (inside[0], inside[-1]) if len(inside) >= 2 else None

@@ -6,6 +6,7 @@ one weight. Everything that names a place elsewhere (readings, patches, circuits
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, order=True)
@@ -58,5 +59,5 @@ def layers_of(layer_sizes: Sequence[int]) -> list[list[Unit]]:
 def edges_of(layer_sizes: Sequence[int]) -> Iterator[Edge]:
     """Every weight of a fully connected network, layer by layer, by target and then by source."""
     layers = layers_of(layer_sizes)
-    for sources, targets in zip(layers, layers[1:], strict=False):
+    for sources, targets in pairwise(layers):
         yield from (Edge(src, dst) for dst in targets for src in sources)

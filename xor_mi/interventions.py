@@ -14,7 +14,8 @@ corrupted are decided alike, as 00 and 11 under XOR: there it is empty and `why_
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import product
+from functools import partial
+from itertools import pairwise, product
 from typing import Any
 
 import pandas as pd
@@ -181,7 +182,9 @@ def patch_sweep(
         pair_of, site_of = repeat(torch.arange(len(chosen)), "p -> (p s)", s=len(places)), torch.arange(len(places)).repeat(len(chosen))
         step = max(1, max_batch_bytes // _bytes_per_row(model, places))
         patched = [
-            _run_patched(model, model.rows(rows), cache, places, base[pair_of[i : i + step]], source[pair_of[i : i + step]], site_of[i : i + step])
+            _run_patched(
+                model, model.rows(rows), cache, places, base[pair_of[i : i + step]], source[pair_of[i : i + step]], site_of[i : i + step]
+            )
             for i in range(0, len(pair_of), step)
         ]
     values = rearrange(logit(torch.cat(patched), output), "(p s) -> p s", s=len(places))
@@ -210,13 +213,13 @@ def _run_patched(
         for number, (name, index) in enumerate(sites):
             if name == hook_name:
                 mask[(number, *index)] = True
-        replacements.append((hook_name, _replace(mask[site_of], cache[hook_name][source])))
+        replacements.append((hook_name, partial(_write_where, mask[site_of], cache[hook_name][source])))
     with model.hooks(fwd_hooks=replacements):
         return model(rows[base])
 
 
-def _replace(mask: Tensor, values: Tensor) -> Any:
-    return lambda activation, hook: torch.where(mask, values, activation)
+def _write_where(mask: Tensor, values: Tensor, activation: Tensor, hook: Any) -> Tensor:  # noqa: ARG001 (a hook's signature)
+    return torch.where(mask, values, activation)
 
 
 def _bytes_per_row(model: HookedMLP, places: Sequence[Unit | Edge]) -> int:
@@ -224,7 +227,7 @@ def _bytes_per_row(model: HookedMLP, places: Sequence[Unit | Edge]) -> int:
     sizes = model.layer_sizes
     numbers = sum(sizes)
     if any(isinstance(place, Edge) for place in places):
-        numbers += sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+        numbers += sum(a * b for a, b in pairwise(sizes))
     return 6 * 8 * numbers
 
 

@@ -5,8 +5,8 @@ Colours diverge around zero (blue positive, red negative) and never carry meanin
 
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
-import networkx as nx
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -24,31 +24,34 @@ DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
 
 def _layout(figure: go.Figure, title: str, width: int = 700, height: int = 420) -> go.Figure:
     return figure.update_layout(
-        template="simple_white", title={"text": title, "x": 0.02, "font": {"size": 15}}, width=width, height=height, font={"color": INK}
+        template="simple_white",
+        title={"text": title, "x": 0.02, "font": {"size": 15}},
+        width=width,
+        height=height,
+        font={"color": INK},
+        margin={"b": 40},
     )
 
 
-def _heatmap(values: Sequence[Sequence[float]], columns: list[str], rows: list[str], unit: str, title: str) -> go.Figure:
-    """A labelled heatmap, colours centred at zero, white text where a cell is dark."""
+def _heatmap(values: Sequence[Sequence[float]], columns: list[str], rows: list[str], unit: str, title: str, marks: Any = None) -> go.Figure:
+    """A labelled heatmap, colours centred at zero. marks: text put behind each number, [row][column]."""
     bound = max((abs(value) for line in values for value in line), default=0) or 1.0
-    figure = go.Figure(go.Heatmap(z=values, x=columns, y=rows, colorscale=DIVERGING, zmin=-bound, zmax=bound, colorbar={"title": unit}, xgap=2, ygap=2))
-    for row, line in zip(rows, values, strict=True):
-        for column, value in zip(columns, line, strict=True):
-            colour = "#ffffff" if abs(value) > 0.6 * bound else INK
-            figure.add_annotation(x=column, y=row, text=f"{value + 0.0:.2f}", showarrow=False, font={"color": colour})
+    marks = marks or [[""] * len(columns) for _ in rows]
+    text = [[f"{round(value, 2) + 0.0:.2f}{mark}" for value, mark in zip(*lines, strict=True)] for lines in zip(values, marks, strict=True)]
+    scale = {"colorscale": DIVERGING, "zmin": -bound, "zmax": bound, "colorbar": {"title": {"text": unit}}}
+    figure = go.Figure(go.Heatmap(z=values, x=columns, y=rows, text=text, texttemplate="%{text}", xgap=2, ygap=2, **scale))
     figure.update_xaxes(type="category", side="top", ticks="")
     figure.update_yaxes(type="category", autorange="reversed", ticks="")
-    return _layout(figure, title, width=max(520, 90 * len(columns) + 220), height=max(300, 34 * len(rows) + 190)).update_layout(margin={"t": 110})
+    return _layout(figure, title, width=max(520, 90 * len(columns) + 220), height=max(300, 34 * len(rows) + 190)).update_layout(
+        margin={"t": 110}
+    )
 
 
 def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figure:
     """The network as drawn on a board: weights on the edges (blue +, red -, width by size), biases and gates on the units."""
     layers = layers_of(model.layer_sizes)
-    graph = nx.DiGraph()
-    for number, layer in enumerate(layers):
-        graph.add_nodes_from((unit.name for unit in layer), layer=number)
-    where = nx.multipartite_layout(graph, subset_key="layer")
-    spot = {name: (float(x), -float(y)) for name, (x, y) in where.items()}
+    widest = max(map(len, layers))
+    spot = {unit.name: (float(unit.layer), (len(layer) - 1) / 2 - unit.index) for layer in layers for unit in layer}
     weights = [(weight, bias) for weight, bias in model.exact()]
     bound = max(weight.abs().max().item() for weight, _ in weights) or 1.0
     figure = go.Figure()
@@ -71,9 +74,8 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
             x, y = spot[unit.name]
             box = {"bgcolor": "#ffffff", "bordercolor": INK, "borderwidth": 1.5, "borderpad": 6, "font": {"size": 13}}
             figure.add_annotation(x=x, y=y, text=label, showarrow=False, **box)
-    figure.update_xaxes(visible=False, range=[min(x for x, _ in spot.values()) - 0.25, max(x for x, _ in spot.values()) + 0.35])
-    figure.update_yaxes(visible=False, range=[min(y for _, y in spot.values()) - 0.3, max(y for _, y in spot.values()) + 0.3])
-    widest = max(map(len, layers))
+    figure.update_xaxes(visible=False, range=[-1.3, len(layers) - 1.6])
+    figure.update_yaxes(visible=False, range=[-widest / 2 - 0.1, widest / 2 + 0.1])
     title = f"Weights{' and gates' if circuit and circuit.primary else ''} (blue solid +, red dashed -; width by size)"
     return _layout(figure, title, width=max(700, 260 * len(layers)), height=max(360, 110 * widest + 120))
 
@@ -87,17 +89,12 @@ def activations_heatmap(found: Activations) -> go.Figure:
 def patching_heatmap(sweep: PatchSweep) -> go.Figure:
     """Effect of each patch on the logit: one line per pair (clean -> corrupted), one column per site; * marks a flipped decision."""
     frame = sweep.frame()
-    effects = frame.pivot(index="pair", columns="site", values="effect_logit").loc[
-        list(dict.fromkeys(frame["pair"])), list(dict.fromkeys(frame["site"]))
-    ]
+    pairs, sites = list(dict.fromkeys(frame["pair"])), list(dict.fromkeys(frame["site"]))
+    marks = [[" *" if flips else "" for flips in line] for line in frame["flips"].to_numpy().reshape(len(pairs), len(sites))]
     run = "corrupted" if sweep.direction == "denoising" else "clean"
     title = f"Patching, {sweep.direction}: change of the {run} run's logit (* = decision flips)"
-    figure = _heatmap(effects.to_numpy().tolist(), list(effects.columns), list(effects.index), "effect (logit)", title)
-    flipped = {(line.pair, line.site) for line in frame[frame["flips"]].itertuples()}
-    for annotation in figure.layout.annotations:  # pyright: ignore[reportAttributeAccessIssue]
-        if (annotation.y, annotation.x) in flipped:
-            annotation.text += " *"
-    return figure.update_yaxes(title="clean -> corrupted").update_layout(width=max(620, figure.layout.width))  # pyright: ignore
+    figure = _heatmap(sweep.effect.tolist(), sites, pairs, "effect<br>(logit)", title, marks)
+    return figure.update_yaxes(title="clean -> corrupted").update_layout(width=max(620, 90 * len(sites) + 260))
 
 
 def input_plane_figure(plane: InputPlane, model: HookedMLP) -> go.Figure:
@@ -131,9 +128,9 @@ def gate_shares_figure(shares: pd.DataFrame, n_solved: int, n_networks: int) -> 
     """How often each set of hidden gates occurs among the solved networks, with 95 % intervals."""
     percent = 100 * shares[["share", "ci_low", "ci_high"]]
     error = {"type": "data", "array": percent["ci_high"] - percent["share"], "arrayminus": percent["share"] - percent["ci_low"]}
-    figure = go.Figure(go.Bar(x=shares["gates"], y=percent["share"], error_y=error, marker={"color": "#bbbbbb", "line": {"color": INK, "width": 1}}))
-    for gates, high, count in zip(shares["gates"], percent["ci_high"], shares["n_networks"], strict=True):
-        figure.add_annotation(x=gates, y=high, text=str(count), showarrow=False, yshift=10)
-    figure.update_yaxes(title="% of solved networks", rangemode="tozero")
-    figure.update_xaxes(title="gates of the hidden units")
-    return _layout(figure, f"Gates found in {n_solved} solved of {n_networks} trained networks (95 % intervals)")
+    look = {"marker": {"color": "#bbbbbb", "line": {"color": INK, "width": 1}}, "text": shares["n_networks"], "insidetextanchor": "start"}
+    figure = go.Figure(go.Bar(y=shares["gates"], x=percent["share"], error_x=error, orientation="h", textposition="inside", **look))
+    figure.update_xaxes(title="% of solved networks (count inside the bar)", rangemode="tozero")
+    figure.update_yaxes(title="hidden gates", autorange="reversed")
+    title = f"Gates found in {n_solved} solved of {n_networks} trained networks (95% intervals)"
+    return _layout(figure, title, height=max(260, 44 * len(shares) + 140))

@@ -117,12 +117,12 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     text = f"Of {len(networks)} networks trained alike from {seeds}, {len(solved)} solved {circuit.target.name}"
     if circuit.gate_set is None or solved.empty:
         return text + "."
-    shares = gate_shares(networks).set_index("gates")
-    if circuit.gate_set not in shares.index:
+    same = [line for line in gate_shares(networks).to_dict("records") if line["gates"] == circuit.gate_set]
+    if not same:
         return f"{text}; none of these has the hidden gates {circuit.gate_set}."
-    share = shares.loc[circuit.gate_set]
-    interval = f"{100 * share['share']:.0f}%, 95% interval {100 * share['ci_low']:.0f} to {100 * share['ci_high']:.0f}%"
-    return f"{text}; {int(share['n_networks'])} of these ({interval}) have the hidden gates {circuit.gate_set}, as this one."
+    share, low, high = (100 * same[0][column] for column in ("share", "ci_low", "ci_high"))
+    interval = f"{share:.0f}%, 95% interval {low:.0f} to {high:.0f}%"
+    return f"{text}; {same[0]['n_networks']} of these ({interval}) have the hidden gates {circuit.gate_set}, as this one."
 
 
 def _figure_html(figure: go.Figure, first: bool) -> Any:

@@ -60,8 +60,8 @@ _GATE_OF_ALIAS = {re.sub(r"[\s_]", "", name).upper(): name for name in GATES} | 
 }
 
 _FAMILIES: dict[str, Callable[[tuple[int, ...]], bool]] = {
-    "FALSE": lambda row: False,
-    "TRUE": lambda row: True,
+    "FALSE": lambda _: False,
+    "TRUE": lambda _: True,
     "AND": all,
     "NAND": lambda row: not all(row),
     "OR": any,
@@ -232,8 +232,10 @@ class BooleanFunction:
         elif isinstance(target, str) and re.search(r"[xyab]\d*\b|\(", target):
             function = cls.from_formula(target, n_inputs)
         else:
-            raise unknown("gate", target, GATES, where="the 16 gates are") if isinstance(target, str) else XorMiError(
-                f"{target!r} is no target; give a gate name, a formula or a BooleanFunction"
+            raise (
+                unknown("gate", target, GATES, where="the 16 gates are")
+                if isinstance(target, str)
+                else XorMiError(f"{target!r} is no target; give a gate name, a formula or a BooleanFunction")
             )
         if function.n_inputs != n_inputs:
             raise XorMiError(f"the target {function.name} has {function.n_inputs} inputs; the network has {n_inputs}")
@@ -273,9 +275,7 @@ class BooleanFunction:
         """The same formula with other names for the inputs, for example the units that feed a gate."""
         if len(names) != self.n_inputs:
             raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
-        return ", ".join(
-            re.sub(r"x(\d+)", lambda m: names[int(m[1])], _minimal_formula(self.n_inputs, table)) for table in self.tables
-        )
+        return ", ".join(re.sub(r"x(\d+)", lambda m: names[int(m[1])], _minimal_formula(self.n_inputs, table)) for table in self.tables)
 
     def complement(self) -> "BooleanFunction":
         """1 where this is 0."""
@@ -351,7 +351,7 @@ def _parse(formula: str) -> ast.expr:
         is_call = word in _CALLS and word != "NOT" and not after_operand
         if not (word in _SPELLING or re.fullmatch(r"\w+|[(),&|^~]", token)):
             raise XorMiError(f"{token!r} in {formula!r} is no Boolean operator; write for example '(x0 | x1) & ~(x0 & x1)'")
-        spelled.append(word if is_call else _SPELLING.get(word, token))
+        spelled.append(word if is_call else str(_SPELLING.get(word, token)))
         after_operand = not is_call and (spelled[-1] in ("0", "1", ")") or (token.isidentifier() and word not in _SPELLING))
     try:
         return ast.parse(" ".join(spelled), mode="eval").body
@@ -369,8 +369,8 @@ def _input_index(name: str, formula: str) -> int:
 
 def _evaluate(node: ast.expr, row: tuple[int, ...], formula: str) -> int:
     match node:
-        case ast.Constant(value=(0 | 1) as value):
-            return int(value)
+        case ast.Constant(value=0 | 1):
+            return int(node.value == 1)
         case ast.Name(id=name):
             return row[_input_index(name, formula)]
         case ast.UnaryOp(op=ast.Invert(), operand=operand):

@@ -1,4 +1,4 @@
-"""config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule. The only file that knows hook names.
+"""config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule. The only room that knows hook names.
 
     x --hook_embed--> [ fc1 --hook_pre--> act --hook_post--> ] x n_layers --> fc_last --hook_logits--> output
 
@@ -11,18 +11,15 @@ TransformerLens accepts some mistakes in silence (an unknown name in a filter, a
 shape, an in-place edit that is not returned). Here each is an error that names what exists.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformer_lens import ActivationCache, HookedRootModule
@@ -30,127 +27,9 @@ from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.truth import BooleanFunction, as_row, truth_rows
-
-ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
-    "relu": torch.relu,
-    "leaky_relu": F.leaky_relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "gelu": F.gelu,
-    "identity": torch.clone,  # a copy: hook_pre and hook_post must never share memory
-    "heaviside": lambda x: (x > 0).to(x.dtype),  # no gradient: such a network runs, but cannot be trained
-}
-_MODULES = {nn.ReLU: "relu", nn.LeakyReLU: "leaky_relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.GELU: "gelu", nn.Identity: "identity"}
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
-_FORMAT = "xor_mi.HookedMLP/1"
-
-
-@dataclass
-class HookedMLPConfig:
-    """The shape and the conventions of a `HookedMLP`; TransformerLens' names where it has one.
-
-    Attributes:
-        d_in, d_hidden, d_out: inputs, widths of the hidden layers, outputs. An int for d_hidden means one hidden layer.
-        act_fn, out_act_fn: names in `ACTIVATIONS`, for the hidden layers and for the output.
-        negative_slope: slope of leaky_relu below zero, wherever it is used.
-        decision_threshold: decision = output > threshold, strictly. Default 0 for logits, 0.5 for a sigmoid output or MSE targets.
-        loss_fn: "bce" (on logits) or "mse" (outputs against 0 and 1).
-        target: the function the network is meant to compute, if any: a gate name, a formula or a `BooleanFunction`.
-        use_edge_result: fire the edge hooks too (costs one [batch, d_out, d_in] product per layer).
-    """
-
-    d_in: int = 2
-    d_hidden: tuple[int, ...] = (2,)
-    d_out: int = 1
-    act_fn: str = "relu"
-    out_act_fn: str = "identity"
-    negative_slope: float = 0.01
-    decision_threshold: float | None = None
-    loss_fn: str = "bce"
-    target: Any = None
-    seed: int = 0
-    dtype: Any = torch.float32
-    device: Any = "cpu"
-    use_edge_result: bool = False
-
-    normalization_type: ClassVar[None] = None
-    attn_only: ClassVar[bool] = False
-    n_heads: ClassVar[int] = 0
-    n_key_value_heads: ClassVar[None] = None
-
-    def __post_init__(self) -> None:
-        self.d_hidden = (self.d_hidden,) if isinstance(self.d_hidden, int) else tuple(self.d_hidden)
-        if not self.d_hidden:
-            raise XorMiError("d_hidden is empty; give at least one hidden layer, such as (2,)")
-        for size in self.layer_sizes:
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise XorMiError(f"layer sizes are whole numbers of at least 1, not {size!r} in {self.layer_sizes}")
-        for name in (self.act_fn, self.out_act_fn):
-            if name not in ACTIVATIONS:
-                raise unknown("activation", name, ACTIVATIONS, where="known activations")
-        if self.loss_fn not in ("bce", "mse"):
-            raise unknown("loss", self.loss_fn, ("bce", "mse"), where="known losses")
-        if isinstance(self.dtype, str):
-            if self.dtype not in _DTYPES:
-                raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
-            self.dtype = _DTYPES[self.dtype]
-        if self.decision_threshold is None:
-            self.decision_threshold = 0.5 if self.out_act_fn == "sigmoid" or self.loss_fn == "mse" else 0.0
-        if self.target is not None:
-            self.target = BooleanFunction.of(self.target, self.d_in)
-            if self.target.n_outputs != self.d_out:
-                raise XorMiError(f"the target has {self.target.n_outputs} outputs; the network has {self.d_out}")
-
-    @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """(d_in, *d_hidden, d_out)."""
-        return (self.d_in, *self.d_hidden, self.d_out)
-
-    @property
-    def n_layers(self) -> int:
-        """Number of hidden layers, as TransformerLens counts blocks."""
-        return len(self.d_hidden)
-
-    @property
-    def d_mlp(self) -> int | None:
-        """Width of the hidden layers where they all have the same one, else None."""
-        return self.d_hidden[0] if len(set(self.d_hidden)) == 1 else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dict that `from_dict` reads back."""
-        target = None if self.target is None else {"n_inputs": self.d_in, "tables": [list(t) for t in self.target.tables]}
-        dtype = str(self.dtype).removeprefix("torch.")
-        return asdict(self) | {"d_hidden": list(self.d_hidden), "target": target, "dtype": dtype, "device": str(self.device)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "HookedMLPConfig":
-        """Raises `XorMiError` for keys that are no setting, and for values no setting can have."""
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise unknown("setting", key, known, where="a HookedMLPConfig has")
-        target = values.get("target")
-        try:
-            if isinstance(target, dict):
-                target = BooleanFunction(target["n_inputs"], target["tables"])
-            return cls(**(dict(values) | {"target": target}))
-        except (TypeError, KeyError) as error:
-            raise XorMiError(f"these are no HookedMLP settings: {error}") from None
-
-
-def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor]]:
-    """PyTorch's default nn.Linear initialisation from a seed of its own: per layer W [d_out, d_in] and b [d_out], float32.
-
-    Both are uniform in +-1/sqrt(d_in), drawn in the order W, b, layer by layer. No global random state is read or changed.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(*shape: int, bound: float) -> Tensor:
-        return (torch.rand(*shape, generator=generator) * 2 - 1) * bound
-
-    pairs = zip(layer_sizes, layer_sizes[1:], strict=False)
-    return [(uniform(d_out, d_in, bound=d_in**-0.5), uniform(d_out, bound=d_in**-0.5)) for d_in, d_out in pairs]
+from xor_mi.model.config import HookedMLPConfig, activation, initial_weights
+from xor_mi.model.convert import checked_layers, read_folder, read_sequential, write_folder
+from xor_mi.truth import as_row, truth_rows
 
 
 class _MLP(nn.Module):
@@ -206,7 +85,7 @@ class HookedMLP(HookedRootModule):
         sizes = self.cfg.layer_sizes
         linears = []
         for number, (weight, bias) in enumerate(initial_weights(sizes, self.cfg.seed), start=1):
-            linear = torch.nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=self.cfg.dtype)
+            linear: Any = torch.nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=self.cfg.dtype)
             with torch.no_grad():
                 linear.weight.copy_(weight)
                 linear.bias.copy_(bias)
@@ -214,11 +93,11 @@ class HookedMLP(HookedRootModule):
             linears.append(linear)
         self._linears = tuple(linears)
         self.hook_embed = HookPoint()
-        self.blocks = nn.ModuleList(_Block(a, b) for a, b in zip(linears, linears[1:], strict=False))
+        self.blocks = nn.ModuleList(_Block(a, b) for a, b in pairwise(linears))
         self.hook_edge = HookPoint()
         self.hook_readout = HookPoint() if self.cfg.out_act_fn != "identity" else None
         self.hook_logits = HookPoint()
-        self._act, self._out_act = (_activation(name, self.cfg) for name in (self.cfg.act_fn, self.cfg.out_act_fn))
+        self._act, self._out_act = (activation(name, self.cfg.negative_slope) for name in (self.cfg.act_fn, self.cfg.out_act_fn))
         self.to(self.cfg.device)
         self.setup()
         self.eval()
@@ -235,15 +114,10 @@ class HookedMLP(HookedRootModule):
         Raises:
             XorMiError: fewer than two layers, shapes that do not chain, or weights that are not finite.
         """
-        pairs = [_weight_pair(weight, bias, number) for number, (weight, bias) in enumerate(layers, start=1)]
-        if len(pairs) < 2:
-            raise XorMiError(f"{len(pairs)} layers of weights given; a HookedMLP has at least one hidden layer and a readout")
-        for number, ((before, _), (after, _)) in enumerate(zip(pairs, pairs[1:], strict=False), start=1):
-            if before.shape[0] != after.shape[1]:
-                raise XorMiError(f"fc{number} gives {before.shape[0]} values; fc{number + 1} takes {after.shape[1]}")
+        pairs = checked_layers(layers)
         sizes = [pairs[0][0].shape[1], *(weight.shape[0] for weight, _ in pairs)]
         shape = {"d_in": sizes[0], "d_hidden": tuple(sizes[1:-1]), "d_out": sizes[-1]}
-        dtype = torch.float64 if any(w.dtype == torch.float64 for w, _ in pairs) else torch.float32
+        dtype: Any = torch.float64 if any(w.dtype == torch.float64 for w, _ in pairs) else torch.float32
         model = cls(HookedMLPConfig(**({"dtype": dtype} | settings | shape)))
         with torch.no_grad():
             for linear, (weight, bias) in zip(model._linears, pairs, strict=True):
@@ -258,38 +132,13 @@ class HookedMLP(HookedRootModule):
         Raises:
             XorMiError: a module that is neither nn.Linear nor a known activation, or hidden layers with different activations.
         """
-        linears: list[nn.Linear] = []
-        acts: list[tuple[str, float]] = []
-        for position, module in enumerate(sequential):
-            if isinstance(module, nn.Linear):
-                linears.append(module)
-                acts.append(("identity", 0.01))
-            elif type(module) in _MODULES and linears and acts[-1][0] == "identity":
-                acts[-1] = (_MODULES[type(module)], float(getattr(module, "negative_slope", 0.01)))
-            else:
-                allowed = ", ".join(kind.__name__ for kind in _MODULES)
-                raise XorMiError(f"module {position} is {type(module).__name__}; expected nn.Linear, each followed by at most one of {allowed}")
-        if len(set(acts[:-1])) > 1:
-            raise XorMiError(f"the hidden layers use {sorted({name for name, _ in acts[:-1]})}; a HookedMLP has one hidden activation")
-        if len(linears) < 2:
-            raise XorMiError(f"{len(linears)} nn.Linear given; a HookedMLP has at least one hidden layer and a readout")
-        slopes = {slope for name, slope in acts if name == "leaky_relu"} or {0.01}
-        if len(slopes) > 1:
-            raise XorMiError(f"leaky_relu slopes {sorted(slopes)} differ; a HookedMLP has one negative_slope")
-        found = {"act_fn": acts[0][0], "out_act_fn": acts[-1][0], "negative_slope": slopes.pop(), "dtype": linears[0].weight.dtype}
-        return cls.from_weights([(linear.weight, linear.bias) for linear in linears], **(found | settings))
+        layers, found = read_sequential(sequential)
+        return cls.from_weights(layers, **(found | settings))
 
     def save_pretrained(self, directory: str | Path) -> Path:
         """Write `config.json` and `model.safetensors` into a folder (made if missing). `XorMiError` if it cannot be written."""
-        folder = Path(directory)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            settings = {"format": _FORMAT} | self.cfg.to_dict() | {"device": "cpu"}
-            (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-            (folder / "model.safetensors").write_bytes(save({name: value.contiguous() for name, value in self.state_dict().items()}))
-        except (OSError, SafetensorError) as error:
-            raise XorMiError(f"cannot write a model to '{folder}': {error}; choose a folder you may write to") from None
-        return folder
+        write_folder(Path(directory), self.cfg, self.state_dict())
+        return Path(directory)
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, device: str = "cpu") -> "HookedMLP":
@@ -298,19 +147,7 @@ class HookedMLP(HookedRootModule):
         Raises:
             XorMiError: a missing folder or file, a file that is damaged or not ours, shapes that disagree, weights not finite.
         """
-        folder = Path(directory)
-        missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
-        if missing:
-            raise XorMiError(f"no model in '{folder}': {' and '.join(missing)} missing; `xor-mi tour --out DIR` writes such a folder")
-        try:
-            settings = json.loads((folder / "config.json").read_text())
-            tensors = load_file(folder / "model.safetensors")
-        except (OSError, ValueError, RecursionError, SafetensorError) as error:
-            raise XorMiError(f"the model in '{folder}' cannot be read: {error}; save it again") from None
-        if not isinstance(settings, dict) or settings.pop("format", None) != _FORMAT:
-            raise XorMiError(f"'{folder / 'config.json'}' is not a {_FORMAT} config; was it written by save_pretrained?")
-        cfg = HookedMLPConfig.from_dict(settings | {"device": device})
-        _check_tensors(tensors, cfg.layer_sizes, folder)
+        cfg, tensors = read_folder(Path(directory), device)
         model = cls(cfg)
         model.load_state_dict(tensors)
         return model
@@ -395,8 +232,8 @@ class HookedMLP(HookedRootModule):
     @contextmanager
     def hooks(self, fwd_hooks: Any = (), bwd_hooks: Any = (), **kwargs: Any) -> Iterator[Any]:
         """TransformerLens' `hooks`, refusing names and predicates that match nothing, and checking what each hook returns."""
-        fwd = [(name, partial(_guarded, hook)) for asked, hook in fwd_hooks for name in self._resolve(asked)]
-        bwd = [(name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)]
+        fwd: list[Any] = [(name, partial(_guarded, hook)) for asked, hook in fwd_hooks for name in self._resolve(asked)]
+        bwd: list[Any] = [(name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)]
         with super().hooks(fwd_hooks=fwd, bwd_hooks=bwd, **kwargs) as model:
             yield model
 
@@ -493,10 +330,6 @@ class HookedMLP(HookedRootModule):
                 raise XorMiError(f"{operation} needs finite weights; {name} has NaN or infinite entries")
 
 
-def _activation(name: str, cfg: HookedMLPConfig) -> Callable[[Tensor], Tensor]:
-    return partial(F.leaky_relu, negative_slope=cfg.negative_slope) if name == "leaky_relu" else ACTIVATIONS[name]
-
-
 def _guarded(function: Callable[..., Any], value: Tensor, hook: HookPoint) -> Any:
     """Run a forward hook; refuse an in-place edit that is not returned, and a return of another shape."""
     before = None if value.is_inference() else value._version
@@ -507,28 +340,3 @@ def _guarded(function: Callable[..., Any], value: Tensor, hook: HookPoint) -> An
         got = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise XorMiError(f"the hook on '{hook.name}' returned {got}; its activation has shape {list(value.shape)}")
     return result
-
-
-def _weight_pair(weight: Any, bias: Any, number: int) -> tuple[Tensor, Tensor]:
-    try:
-        w = torch.as_tensor(weight).detach()
-        b = torch.zeros(w.shape[0]) if bias is None else torch.as_tensor(bias).detach()
-    except (TypeError, ValueError, RuntimeError, IndexError):
-        raise XorMiError(f"fc{number} is no weight matrix [d_out, d_in] with a bias [d_out]") from None
-    if w.ndim != 2 or b.ndim != 1 or w.shape[0] != b.shape[0] or 0 in w.shape:
-        raise XorMiError(f"fc{number} has weight {list(w.shape)} and bias {list(b.shape)}; expected [d_out, d_in] and [d_out]")
-    if not (torch.isfinite(w).all() and torch.isfinite(b).all()):
-        raise XorMiError(f"fc{number} has NaN or infinite entries; weights must be finite")
-    return w, b
-
-
-def _check_tensors(tensors: Mapping[str, Tensor], sizes: Sequence[int], folder: Path) -> None:
-    expected = {}
-    for number, (d_in, d_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
-        expected |= {f"fc{number}.weight": [d_out, d_in], f"fc{number}.bias": [d_out]}
-    found = {name: list(value.shape) for name, value in tensors.items()}
-    if found != expected:
-        raise XorMiError(f"the weights in '{folder}' are {found}; its config says {expected}")
-    for name, value in tensors.items():
-        if not value.is_floating_point() or not torch.isfinite(value).all():
-            raise XorMiError(f"{name} in '{folder}' is not made of finite floating-point numbers")

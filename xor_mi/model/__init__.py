@@ -1,0 +1,10 @@
+"""config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule.
+
+`config` is its shape and conventions, `convert` brings weights from elsewhere, `network` is the model with its hooks and hook names.
+"""
+
+from xor_mi.model.config import ACTIVATIONS as ACTIVATIONS
+from xor_mi.model.config import HookedMLPConfig as HookedMLPConfig
+from xor_mi.model.config import activation as activation
+from xor_mi.model.config import initial_weights as initial_weights
+from xor_mi.model.network import HookedMLP as HookedMLP
