@@ -2,7 +2,7 @@
 
 A function is its truth table. Rows are all 2^n inputs in lexicographic order, the first input most significant: for two inputs
 00, 01, 10, 11. A gate is a function of two inputs; there are 16 and each has one name here (`GATES`), with the usual aliases
-accepted wherever a name is read. Formulas are found by sympy (two-level minimal forms and the algebraic normal form).
+accepted wherever a name is read. Formulas are minimal two-level forms, found by sympy, or an XOR of products where that is shorter.
 """
 
 import ast
@@ -158,7 +158,7 @@ class BooleanFunction:
     """
 
     n_inputs: int
-    tables: tuple[tuple[int, ...], ...]
+    tables: Any  # tuple[tuple[int, ...], ...] once built; anything that can be read as such is accepted
 
     def __post_init__(self) -> None:
         n_rows = len(truth_rows(self.n_inputs))
@@ -301,24 +301,36 @@ def _name(n_inputs: int, table: tuple[int, ...]) -> str:
 def _minimal_formula(n_inputs: int, table: tuple[int, ...]) -> str:
     """Shortest of sum of products, product of sums, and XOR of products, each also complemented; length in literals, then signs.
 
-    Two-level forms are minimal (Quine-McCluskey in sympy); a shorter formula of three or more levels may exist.
+    Two-level forms are minimal (Quine-McCluskey in sympy) up to 8 inputs that matter; beyond, only the XOR of products is tried, which
+    is unique and quick. A shorter formula of three or more levels may exist.
     """
-    from sympy import Not, symbols
-    from sympy.logic import POSform, SOPform
-    from sympy.logic.boolalg import ANFform
-
     if len(set(table)) == 1:
         return "TRUE" if table[0] else "FALSE"
-    inputs = symbols(f"x0:{n_inputs}")
-    minterms = [i for i, bit in enumerate(table) if bit]
-    candidates = [
-        SOPform(inputs, minterms),
-        POSform(inputs, minterms),
-        ANFform(inputs, list(table)),
-        Not(ANFform(inputs, [1 - bit for bit in table]), evaluate=False),
-    ]
-    texts = [str(candidate) for candidate in candidates if "True" not in str(candidate)]
-    return min(texts, key=lambda text: (text.count("x"), len(text), text))
+    essential = [i for i in range(n_inputs) if any(table[row] != table[row ^ 1 << n_inputs - 1 - i] for row in range(len(table)))]
+    if len(essential) < n_inputs:
+        kept = [sum(bit << n_inputs - 1 - i for i, bit in zip(essential, row, strict=True)) for row in truth_rows(len(essential))]
+        shorter = _minimal_formula(len(essential), tuple(table[row] for row in kept))
+        return re.sub(r"x(\d+)", lambda m: f"x{essential[int(m[1])]}", shorter)
+    candidates = [_xor_of_products(n_inputs, table)]
+    if n_inputs <= 8:
+        from sympy import symbols
+        from sympy.logic import POSform, SOPform
+
+        inputs, minterms = symbols(f"x0:{n_inputs}"), [i for i, bit in enumerate(table) if bit]
+        candidates += [str(SOPform(inputs, minterms)), str(POSform(inputs, minterms))]
+    return min(candidates, key=lambda text: (text.count("x"), len(text), text))
+
+
+def _xor_of_products(n_inputs: int, table: tuple[int, ...]) -> str:
+    """Algebraic normal form by the Moebius transform over GF(2): coefficient of a product = XOR of the table over the rows below it."""
+    coefficients = list(table)
+    for shift in range(n_inputs):
+        coefficients = [c ^ (coefficients[row ^ 1 << shift] if row >> shift & 1 else 0) for row, c in enumerate(coefficients)]
+    rows = truth_rows(n_inputs)
+    products = [" & ".join(f"x{i}" for i, bit in enumerate(rows[row]) if bit) for row in range(1, len(rows)) if coefficients[row]]
+    ordered = sorted(products, key=lambda product: (product.count("&"), [int(i) for i in re.findall(r"\d+", product)]))
+    text = " ^ ".join(f"({product})" if "&" in product and len(ordered) > 1 else product for product in ordered)
+    return f"~({text})" if coefficients[0] else text
 
 
 # reading formulas: Python's own parser on a whitelist, so no text is ever executed

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import pairwise
+from math import isfinite
 from typing import Any, ClassVar
 
 import torch
@@ -23,6 +24,11 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "heaviside": lambda x: (x > 0).to(x.dtype),  # no gradient: such a network runs, but cannot be trained
 }
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+_NUMBER = (int, float)
+_KINDS: dict[str, Any] = {"d_in": int, "d_hidden": (int, list, tuple), "d_out": int, "act_fn": str, "out_act_fn": str, "loss_fn": str}
+_KINDS |= {"seed": int, "negative_slope": _NUMBER, "decision_threshold": (*_NUMBER, type(None)), "use_edge_result": bool}
+_KINDS |= {"dtype": (str, torch.dtype), "device": (str, torch.device)}
+"""What a setting read from a file may be; its value is checked when the config is built."""
 
 
 @dataclass
@@ -40,7 +46,7 @@ class HookedMLPConfig:
     """
 
     d_in: int = 2
-    d_hidden: tuple[int, ...] = (2,)
+    d_hidden: Any = (2,)  # tuple[int, ...] once built
     d_out: int = 1
     act_fn: str = "relu"
     out_act_fn: str = "identity"
@@ -74,6 +80,9 @@ class HookedMLPConfig:
             if self.dtype not in _DTYPES:
                 raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
             self.dtype = _DTYPES[self.dtype]
+        for name in ("negative_slope", "decision_threshold"):
+            if not isfinite(getattr(self, name) or 0.0):
+                raise XorMiError(f"{name} is {getattr(self, name)}; it must be finite")
         if self.decision_threshold is None:
             self.decision_threshold = 0.5 if self.out_act_fn == "sigmoid" or self.loss_fn == "mse" else 0.0
         if self.target is not None:
@@ -109,14 +118,15 @@ class HookedMLPConfig:
         for key in values:
             if key not in known:
                 raise unknown("setting", key, known, where="a HookedMLPConfig has")
-        target = values.get("target")
-        try:
-            if isinstance(target, dict):
-                target = BooleanFunction(target["n_inputs"], target["tables"])
-            settings: dict[str, Any] = dict(values) | {"target": target}
-            return cls(**settings)
-        except (TypeError, KeyError) as error:
-            raise XorMiError(f"these are no HookedMLP settings: {error}") from None
+            if key in _KINDS and not (isinstance(values[key], _KINDS[key]) and (_KINDS[key] is bool or not isinstance(values[key], bool))):
+                raise XorMiError(f"{key} is {values[key]!r}; that is no value it can have")
+        settings: dict[str, Any] = dict(values)
+        target = settings.get("target")
+        if isinstance(target, dict):
+            if set(target) != {"n_inputs", "tables"}:
+                raise XorMiError(f"target is {target!r}; expected n_inputs and tables")
+            settings["target"] = BooleanFunction(target["n_inputs"], target["tables"])
+        return cls(**settings)
 
 
 def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor]]:

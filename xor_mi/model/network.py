@@ -105,7 +105,7 @@ class HookedMLP(HookedRootModule):
     # construction from weights, from PyTorch and from disk
 
     @classmethod
-    def from_weights(cls, layers: Sequence[tuple[Any, Any]], **settings: Any) -> "HookedMLP":
+    def from_weights(cls, layers: Sequence[Any], **settings: Any) -> "HookedMLP":
         """[(W, b), ...] -> HookedMLP. W is [d_out, d_in], b is [d_out] or None for zeros; the last pair is the readout.
 
         Args:
@@ -230,11 +230,13 @@ class HookedMLP(HookedRootModule):
         return output, ActivationCache(cache, self, has_batch_dim=not kwargs.get("remove_batch_dim", False))
 
     @contextmanager
-    def hooks(self, fwd_hooks: Any = (), bwd_hooks: Any = (), **kwargs: Any) -> Iterator[Any]:
+    def hooks(
+        self, fwd_hooks: Any = (), bwd_hooks: Any = (), reset_hooks_end: bool = True, clear_contexts: bool = False
+    ) -> Iterator[Any]:
         """TransformerLens' `hooks`, refusing names and predicates that match nothing, and checking what each hook returns."""
         fwd: list[Any] = [(name, partial(_guarded, hook)) for asked, hook in fwd_hooks for name in self._resolve(asked)]
         bwd: list[Any] = [(name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)]
-        with super().hooks(fwd_hooks=fwd, bwd_hooks=bwd, **kwargs) as model:
+        with super().hooks(fwd, bwd, reset_hooks_end, clear_contexts) as model:
             yield model
 
     def add_hook(self, name: Any, hook: Any, *args: Any, **kwargs: Any) -> None:

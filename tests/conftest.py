@@ -1,0 +1,52 @@
+"""Fixtures shared by all tests."""
+
+import pytest
+import torch
+
+from xor_mi import handmade
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.training import Population, TrainResult, train, train_population
+
+
+@pytest.fixture
+def textbook() -> HookedMLP:
+    """The 2-2-1 network with known values: OR, AND, OR AND NOT AND."""
+    return handmade.textbook_xor()
+
+
+@pytest.fixture
+def counted() -> HookedMLP:
+    """A 2-2-1 network with weights 1 to 9, all different and no bias zero, so that any slip of an index or a bias shows."""
+    return HookedMLP.from_weights([([[1.0, -2.0], [3.0, 4.0]], [5.0, -6.0]), ([[7.0, -8.0]], [9.0])])
+
+
+@pytest.fixture
+def deep() -> HookedMLP:
+    """An untrained 3-4-2-2 tanh network: several layers, several outputs."""
+    return HookedMLP(HookedMLPConfig(3, (4, 2), 2, act_fn="tanh", seed=5))
+
+
+@pytest.fixture(scope="session")
+def trained() -> TrainResult:
+    """A trained network with an OR unit and an AND unit."""
+    return train("XOR", seed=29)
+
+
+@pytest.fixture(scope="session")
+def unsolved() -> TrainResult:
+    """A network that training left without a solution."""
+    return train("XOR", seed=0)
+
+
+@pytest.fixture(scope="session")
+def population() -> Population:
+    """500 networks 2-2-1 with ReLU, trained on XOR."""
+    return train_population("XOR", 500)
+
+
+@pytest.fixture(autouse=True)
+def _no_global_randomness():
+    """No test, and nothing a test calls, may change torch's global random state."""
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,157 @@
+"""Reading values, comparing two inputs, and explaining a difference with nothing left over."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xor_mi.activations import activations, compare, exact_forward
+from xor_mi.contributions import contributions, explain_difference
+from xor_mi.errors import XorMiError
+from xor_mi.handmade import from_gates
+from xor_mi.model import HookedMLP, HookedMLPConfig
+
+
+def test_exact_forward_agrees_with_the_hooked_forward(deep):
+    """Two ways to run the network: plain float64 arithmetic and the hooks."""
+    _, cache = deep.run_with_cache(deep.rows())
+    layers = exact_forward(deep, deep.rows())
+    for layer in range(2):
+        assert torch.allclose(layers[layer].pre.float(), cache["pre", layer], atol=1e-6)
+        assert torch.allclose(layers[layer].post.float(), cache["post", layer], atol=1e-6)
+    assert torch.allclose(layers[-1].post.float(), cache["hook_logits"], atol=1e-6)
+    assert torch.equal(exact_forward(deep, layers[0].post, start=1)[-1].post, layers[-1].post)
+
+
+def test_activations_name_every_value(textbook):
+    """The tidy frame has one line per row, hook and unit; the table has the golden values."""
+    found = activations(textbook)
+    assert found.rows == ("00", "01", "10", "11")
+    assert len(found.frame()) == 4 * (2 + 2 + 2 + 1)
+    table = found.table()
+    assert list(table.columns) == ["x0 embed", "x1 embed", "h0.0 pre", "h0.1 pre", "h0.0 post", "h0.1 post", "y0 logits"]
+    assert table["h0.1 pre"].tolist() == [-1, 0, 0, 1]
+    assert table["y0 logits"].tolist() == [0, 1, 1, 0]
+    assert activations(textbook, ["11"])["hook_logits"].tolist() == [[0]]
+
+
+def test_an_output_activation_has_its_own_column():
+    """A sigmoid output is shown before and after."""
+    columns = activations(HookedMLP(HookedMLPConfig(out_act_fn="sigmoid"))).table().columns
+    assert list(columns)[-2:] == ["y0 readout", "y0 logits"]
+
+
+def test_compare_or_and_network_agrees_only_at_the_output(textbook):
+    """[0,0] and [1,1] in the textbook network: every hidden value differs, the output is the same."""
+    found = compare(textbook, [0, 0], [1, 1])
+    assert found.same_decision
+    assert found.decision_a == (0,)
+    assert found.differing == ["h0.0 pre", "h0.1 pre", "h0.0 post", "h0.1 post"]
+    frame = found.frame()
+    assert list(frame.columns) == ["hook", "unit", "value_00", "value_11", "difference", "same"]
+    assert frame.set_index(["hook", "unit"]).loc[("hook_logits", "y0")].tolist() == [0.0, 0.0, 0.0, True]
+
+
+def test_compare_one_sided_network_is_alike_inside():
+    """{x0>x1, x1>x0}: the rows of fc1 cancel, so [0,0] and [1,1] look alike at every hidden value, as the old notebook saw."""
+    found = compare(from_gates(["x0>x1", "x1>x0"]), "00", "11")
+    assert found.same_decision
+    assert found.differing == []
+    assert "no hidden value tells them apart" in str(found)
+
+
+def test_compare_on_a_trained_network(trained):
+    """Equal decisions, different hidden values; the other pair [0,0], [0,1] is decided differently."""
+    assert compare(trained.model, "00", "11").same_decision
+    assert compare(trained.model, "00", "11").differing
+    assert not compare(trained.model, "00", "01").same_decision
+
+
+def test_an_undecided_output_is_not_the_same_decision():
+    """Two outputs exactly on the threshold are not called alike."""
+    model = HookedMLP.from_weights([([[1, 1]], [0]), ([[0]], [0])])
+    assert compare(model, "00", "11").decision_a == (-1,)
+    assert not compare(model, "00", "11").same_decision
+
+
+def test_contributions_by_hand(counted):
+    """W * x on weights 1 to 9; the readout's terms use the hidden activations."""
+    found = contributions(counted, ["11", "01"])
+    assert found[0].tolist() == [[[1, -2], [3, 4]], [[0, -2], [0, 4]]]
+    assert found[1].tolist() == [[[28, -8]], [[21, 0]]]
+    frame = found.frame()
+    y0 = frame[(frame["row"] == "11") & (frame["target"] == "y0")]
+    assert dict(zip(y0["source"], y0["term"], strict=True)) == {"h0.0": 28, "h0.1": -8, "bias": 9}
+    assert set(y0["pre_activation"]) == {29}
+
+
+def test_textbook_contributions_are_the_golden_ones(textbook):
+    """w * h on the four rows: (0,0), (1,0), (1,0), (2,-2)."""
+    assert contributions(textbook)[1][:, 0].tolist() == [[0, 0], [1, 0], [1, 0], [2, -2]]
+
+
+weights = st.floats(-4, 4, allow_nan=False, width=32)
+
+
+@st.composite
+def networks(draw):
+    """A network of random shape, activation and weights."""
+    sizes = [draw(st.integers(1, 3)), *draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)), draw(st.integers(1, 2))]
+    layers = []
+    for d_in, d_out in zip(sizes, sizes[1:], strict=False):
+        row = st.lists(weights, min_size=d_in, max_size=d_in)
+        layers.append((draw(st.lists(row, min_size=d_out, max_size=d_out)), draw(st.lists(weights, min_size=d_out, max_size=d_out))))
+    return HookedMLP.from_weights(layers, act_fn=draw(st.sampled_from(["relu", "tanh", "leaky_relu", "gelu"])), out_act_fn=draw(st.sampled_from(["identity", "sigmoid"])))
+
+
+@given(networks())
+@settings(deadline=None, max_examples=40)
+def test_contributions_sum_to_the_pre_activation(model):
+    """For any network: terms plus bias is the pre-activation, against NumPy, to 1e-12 in float64."""
+    found = contributions(model)
+    value = np.array(model.rows(), dtype=np.float64)
+    for layer, (weight, bias) in enumerate(model.exact()):
+        pre = value @ weight.numpy().T + bias.numpy()
+        assert np.allclose(found[layer].sum(-1).numpy() + bias.numpy(), pre, atol=1e-12)
+        value = model.activate(torch.tensor(pre), layer).numpy()
+
+
+@given(networks(), st.integers(0, 7), st.integers(0, 7))
+@settings(deadline=None, max_examples=40)
+def test_a_difference_is_explained_with_nothing_left_over(model, i, j):
+    """Each pre-activation's change is its edges' sum, each edge's term is weight times its source's change, for any two inputs."""
+    rows = model.rows()
+    a, b = rows[i % len(rows)].tolist(), rows[j % len(rows)].tolist()
+    found = explain_difference(model, a, b)
+    assert found.leftover < 1e-12
+    changes = dict(zip(found.units["unit"], found.units["post_change"], strict=True)) | {f"x{k}": b[k] - a[k] for k in range(len(a))}
+    for line in found.edges.itertuples():
+        assert line.term_change == pytest.approx(line.weight * changes[line.source], abs=1e-9)
+    for unit in found.units.itertuples():
+        assert found.edges[found.edges["target"] == unit.unit]["term_change"].sum() == pytest.approx(unit.pre_change, abs=1e-9)
+    exact = exact_forward(model, torch.tensor([a, b]))[-1]
+    assert found.of_output()["term_change"].sum() == pytest.approx((exact.pre[1] - exact.pre[0])[0].item(), abs=1e-9)
+
+
+def test_why_01_to_11_turns_the_textbook_network_off(textbook):
+    """Both hidden units rise by 1; the readout weighs them 1 and -2, so the output falls by 1."""
+    found = explain_difference(textbook, "01", "11")
+    assert found.of_output()["term_change"].tolist() == [1.0, -2.0]
+    assert found.units.set_index("unit").loc["y0", "post_change"] == -1.0
+    assert "y0: +1.000 (h0.0) -2.000 (h0.1) = -1.000" in str(found)
+
+
+@pytest.mark.parametrize("call", [lambda m: compare(m, [0, 2], [1, 1]), lambda m: explain_difference(m, "000", "111"), lambda m: contributions(m, ["0x"])])
+def test_inputs_that_are_no_bits_are_refused(textbook, call):
+    """Values and widths are checked before anything runs."""
+    with pytest.raises(XorMiError, match=r"not a bit|has 3 bits"):
+        call(textbook)
+
+
+@pytest.mark.parametrize("call", [activations, contributions, lambda m: compare(m, "00", "11"), lambda m: explain_difference(m, "00", "11")])
+def test_train_mode_is_refused(textbook, call):
+    """An analysis of a network in train mode says to call eval."""
+    textbook.train()
+    with pytest.raises(XorMiError, match="call model.eval"):
+        call(textbook)

@@ -1,0 +1,402 @@
+"""HookedMLP: values, hooks, conversion, saving, and what it refuses."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Edge, Unit
+from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig, initial_weights
+from xor_mi.truth import BooleanFunction
+
+
+def numpy_forward(model, x):
+    """The network written again in NumPy: hidden values per layer, then the output."""
+    acts = {
+        "relu": lambda v: np.maximum(v, 0),
+        "leaky_relu": lambda v: np.where(v > 0, v, model.cfg.negative_slope * v),
+        "tanh": np.tanh,
+        "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+        "identity": lambda v: v,
+        "heaviside": lambda v: (v > 0).astype(v.dtype),
+        "gelu": lambda v: np.array([u / 2 * (1 + torch.erf(torch.tensor(u / 2**0.5)).item()) for u in v.ravel()]).reshape(v.shape),
+    }
+    value, values = np.asarray(x, dtype=np.float64), []
+    for number, linear in enumerate(model.linears):
+        pre = value @ linear.weight.detach().numpy().astype(np.float64).T + linear.bias.detach().numpy().astype(np.float64)
+        value = acts[model.cfg.out_act_fn if number == model.cfg.n_layers else model.cfg.act_fn](pre)
+        values.append((pre, value))
+    return values
+
+
+@pytest.mark.parametrize("act_fn", list(ACTIVATIONS))
+@pytest.mark.parametrize("out_act_fn", ["identity", "sigmoid", "leaky_relu"])
+@pytest.mark.parametrize("use_edge_result", [False, True])
+def test_forward_and_every_hook_agree_with_numpy(act_fn, out_act_fn, use_edge_result):
+    """On every row, each hook point holds the value NumPy computes, with and without the edge hooks."""
+    cfg = HookedMLPConfig(3, (4, 2), 2, act_fn=act_fn, out_act_fn=out_act_fn, negative_slope=0.2, use_edge_result=use_edge_result, seed=3)
+    model = HookedMLP(cfg)
+    x = model.rows()
+    logits, cache = model.run_with_cache(x)
+    expected = numpy_forward(model, x)
+    assert np.allclose(logits.detach().numpy(), expected[-1][1], atol=1e-6)
+    for layer in range(2):
+        assert np.allclose(cache["pre", layer].numpy(), expected[layer][0], atol=1e-6)
+        assert np.allclose(cache["post", layer].numpy(), expected[layer][1], atol=1e-6)
+    assert ("hook_readout" in cache) == (out_act_fn != "identity")
+    assert ("blocks.0.hook_edge" in cache) == use_edge_result
+
+
+def test_edge_hooks_hold_the_hadamard_product(counted):
+    """Weight times input, term by term; the sum over inputs plus the bias is the pre-activation. By hand on weights 1 to 9."""
+    counted.set_use_edge_result(True)
+    _, cache = counted.run_with_cache(torch.tensor([[1, 1]]))
+    assert cache["edge", 0].tolist() == [[[1, -2], [3, 4]]]
+    assert cache["pre", 0].tolist() == [[1 - 2 + 5, 3 + 4 - 6]]
+    assert cache["hook_edge"].tolist() == [[[7 * 4, -8 * 1]]]
+    assert counted(torch.tensor([1, 1])).item() == 28 - 8 + 9
+
+
+def test_textbook_network_gives_xor_exactly(textbook):
+    """The golden values of the textbook network: hidden (0,0), (1,0), (1,0), (2,1), output 0, 1, 1, 0."""
+    logits, cache = textbook.run_with_cache(textbook.rows())
+    assert cache["post", 0].tolist() == [[0, 0], [1, 0], [1, 0], [2, 1]]
+    assert logits.flatten().tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "x",
+    [[0, 1], [[0, 1]], torch.tensor([0, 1]), torch.tensor([[False, True]]), torch.tensor([[0.0, 1.0]]), np.array([[0, 1]]), torch.tensor([[0, 1]], dtype=torch.uint8),
+     torch.tensor([[0.0, 1.0]], dtype=torch.float64)],
+)  # fmt: skip
+def test_inputs_of_every_dtype_give_a_batch(textbook, x):
+    """int, bool and float bits, one row or many: the output is always [batch, n_outputs]."""
+    assert textbook(x).tolist() == [[1.0]]
+
+
+def test_forward_never_writes_into_the_callers_tensor(textbook):
+    """A hook that edits the input in place and returns it cannot reach the caller's tensor."""
+    x = textbook.rows()
+    before = x.clone()
+
+    def overwrite(value, hook):
+        value[:] = 7
+        return value
+
+    changed = textbook.run_with_hooks(x, fwd_hooks=[("hook_embed", overwrite)])
+    assert torch.equal(x, before)
+    assert not torch.equal(changed, textbook(x))
+
+
+def test_hook_pre_and_hook_post_never_share_memory():
+    """With the identity as activation an in-place edit at hook_post leaves the cached hook_pre as it was."""
+    model = HookedMLP(HookedMLPConfig(act_fn="identity"))
+    _, cache = model.run_with_cache(model.rows())
+    assert cache["pre", 0].data_ptr() != cache["post", 0].data_ptr()
+
+
+def test_from_sequential_is_the_same_network():
+    """fc1, activation, fc2, sigmoid as plain PyTorch: equal outputs bit for bit, copied weights, probability threshold."""
+    for act, out in ((nn.ReLU(), nn.Sigmoid()), (nn.LeakyReLU(0.3), None), (nn.Tanh(), nn.Identity()), (nn.GELU(), nn.LeakyReLU(0.3))):
+        torch_net = nn.Sequential(*[m for m in (_linear(2, 3, 1), act, _linear(3, 1, 2), out) if m is not None])
+        model = HookedMLP.from_sequential(torch_net)
+        x = torch.tensor([[0.0, 0.0], [0.3, 1.0], [-2.0, 5.0]])
+        assert torch.equal(model(x), torch_net(x))
+        assert torch.equal(model.fc1.weight, torch_net[0].weight)
+        assert model.threshold == (0.5 if isinstance(out, nn.Sigmoid) else 0.0)
+        with torch.no_grad():
+            torch_net[0].weight.zero_()
+        assert model.fc1.weight.abs().sum() > 0
+
+
+def _linear(d_in, d_out, seed, bias=True):
+    linear = torch.nn.utils.skip_init(nn.Linear, d_in, d_out, bias=bias)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return linear
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ([_linear(2, 2, 0), nn.Softmax(dim=1), _linear(2, 1, 0)], "module 1 is Softmax"),
+        ([nn.ReLU(), _linear(2, 2, 0), _linear(2, 1, 0)], "module 0 is ReLU"),
+        ([_linear(2, 2, 0)], "1 nn.Linear given"),
+        ([_linear(2, 2, 0), nn.ReLU(), _linear(2, 2, 0), nn.Tanh(), _linear(2, 1, 0)], "hidden layers use relu, tanh"),
+        ([_linear(2, 2, 0), nn.LeakyReLU(0.1), _linear(2, 1, 0), nn.LeakyReLU(0.2)], "slopes .* differ"),
+        ([_linear(2, 2, 0), nn.ReLU(), _linear(3, 1, 0)], "fc1 gives 2 values; fc2 takes 3"),
+    ],
+)
+def test_from_sequential_refuses_what_it_cannot_be(modules, message):
+    """A module with no counterpart is named with its position."""
+    with pytest.raises(XorMiError, match=message):
+        HookedMLP.from_sequential(nn.Sequential(*modules))
+
+
+def test_a_linear_without_bias_gets_zeros():
+    """bias=False reads as a zero bias."""
+    net = nn.Sequential(_linear(2, 2, 0, bias=False), nn.ReLU(), _linear(2, 1, 1))
+    assert HookedMLP.from_sequential(net).fc1.bias.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([([[1, 2]], [0])], "1 layers of weights"),
+        ([([[1, 2]], [0, 0]), ([[1]], [0])], r"weight \[1, 2\] and bias \[2\]"),
+        ([([1, 2], [0]), ([[1]], [0])], "fc1 has weight"),
+        ([([[float("nan"), 2]], [0]), ([[1]], [0])], "fc1 has NaN or infinite"),
+        ([([[1, 2]], [0]), ([[float("inf")]], [0])], "fc2 has NaN or infinite"),
+        ([("no", None), ([[1]], [0])], "fc1 is no pair"),
+        ([[[1, 2]], [[1]]], "fc1 is no pair"),
+    ],
+)
+def test_from_weights_refuses_bad_weights(layers, message):
+    """Shapes and values are checked, naming the layer."""
+    with pytest.raises(XorMiError, match=message):
+        HookedMLP.from_weights(layers)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"d_hidden": ()}, "at least one hidden layer"),
+        ({"d_hidden": (0,)}, "at least 1"),
+        ({"d_in": 2.5}, "d_in is 2.5; that is no value"),
+        ({"d_in": True}, "d_in is True"),
+        ({"d_hidden": [2, "3"]}, "at least 1, not '3'"),
+        ({"negative_slope": float("nan")}, "negative_slope is nan; it must be finite"),
+        ({"decision_threshold": float("inf")}, "decision_threshold is inf"),
+        ({"act_fn": ["relu"]}, "that is no value"),
+        ({"target": {"n_inputs": 2}}, "expected n_inputs and tables"),
+        ({"act_fn": "rellu"}, "no activation 'rellu'.*did you mean 'relu'"),
+        ({"out_act_fn": "softmax"}, "no activation 'softmax'"),
+        ({"loss_fn": "hinge"}, "no loss 'hinge'"),
+        ({"dtype": "int8"}, "no dtype 'int8'"),
+        ({"target": "XORR"}, "no gate 'XORR'"),
+        ({"target": "XOR", "d_out": 2}, "target has 1 outputs; the network has 2"),
+        ({"d_in": 3, "target": BooleanFunction.named("XOR")}, "2 inputs; the network has 3"),
+    ],
+)
+def test_every_check_of_the_config_fires(settings, message):
+    """Each wrong setting has its own message."""
+    with pytest.raises(XorMiError, match=message):
+        HookedMLPConfig.from_dict(settings)
+
+
+def test_config_round_trip_and_foreign_keys():
+    """to_dict -> JSON -> from_dict is the identity; a key that is no setting is named."""
+    cfg = HookedMLPConfig(3, (4, 4), 2, act_fn="tanh", target="x0 & x1, x1 ^ x2", dtype=torch.float64, seed=9)
+    assert HookedMLPConfig.from_dict(json.loads(json.dumps(cfg.to_dict()))) == cfg
+    with pytest.raises(XorMiError, match=r"no setting 'widht'.*d_hidden"):
+        HookedMLPConfig.from_dict({"widht": 3})
+
+
+def test_config_has_transformerlens_names():
+    """n_layers, d_mlp and the attention fields TransformerLens asks for; d_mlp only where one width fits all."""
+    cfg = HookedMLPConfig(3, (4, 4))
+    assert (cfg.n_layers, cfg.d_mlp, cfg.n_heads, cfg.n_key_value_heads, cfg.attn_only, cfg.normalization_type) == (2, 4, 0, None, False, None)
+    assert HookedMLPConfig(3, (4, 2)).d_mlp is None
+
+
+def test_default_threshold_follows_the_output():
+    """0 for logits, 0.5 for probabilities and for regression targets."""
+    assert HookedMLPConfig().decision_threshold == 0.0
+    assert HookedMLPConfig(out_act_fn="sigmoid").decision_threshold == 0.5
+    assert HookedMLPConfig(loss_fn="mse").decision_threshold == 0.5
+    assert HookedMLPConfig(loss_fn="mse", decision_threshold=0.0).decision_threshold == 0.0
+
+
+def test_weights_come_from_the_seed_alone():
+    """The same seed gives the same weights whatever torch's global state, in PyTorch's default range."""
+    first = HookedMLP(HookedMLPConfig(3, (5,), seed=4))
+    assert torch.equal(first.fc1.weight, HookedMLP(HookedMLPConfig(3, (5,), seed=4)).fc1.weight)
+    assert not torch.equal(first.fc1.weight, HookedMLP(HookedMLPConfig(3, (5,), seed=5)).fc1.weight)
+    drawn = torch.cat([initial_weights((3, 5, 1), seed)[0][0].flatten() for seed in range(200)])
+    assert drawn.abs().max() <= 3**-0.5
+    assert drawn.abs().max() > 0.99 * 3**-0.5
+    assert abs(drawn.mean()) < 0.02
+
+
+def test_loss_is_the_field_s_loss():
+    """BCE and MSE against torch's own functions; labels come from the target unless given."""
+    table = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
+    model = HookedMLP(HookedMLPConfig(target="XOR", seed=2))
+    logits, loss = model(model.rows(), return_type="both")
+    assert torch.allclose(loss, nn.functional.binary_cross_entropy_with_logits(logits, table))
+    flipped = nn.functional.binary_cross_entropy_with_logits(logits, 1 - table)
+    assert torch.allclose(model(model.rows(), return_type="loss", labels=1 - table), flipped)
+    squared = HookedMLP(HookedMLPConfig(target="XOR", loss_fn="mse", seed=2))
+    assert torch.allclose(squared(squared.rows(), return_type="loss"), ((logits - table) ** 2).mean())
+    probabilities = HookedMLP(HookedMLPConfig(target="XOR", out_act_fn="sigmoid", seed=2))
+    assert torch.allclose(probabilities(model.rows(), return_type="loss"), loss)
+
+
+def test_save_and_load_is_the_identity(tmp_path, deep):
+    """Config, weights and outputs come back equal; only JSON and safetensors are written."""
+    folder = deep.save_pretrained(tmp_path / "a" / "b")
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    loaded = HookedMLP.from_pretrained(folder)
+    assert loaded.cfg == deep.cfg
+    assert torch.equal(loaded(loaded.rows()), deep(deep.rows()))
+    assert not loaded.training
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors missing"),
+        (lambda f: (f / "config.json").unlink(), "config.json missing"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "config.json").write_text("[]"), "is not a xor_mi.HookedMLP/1 config"),
+        (lambda f: (f / "config.json").write_text('{"format": "other/1"}'), "is not a xor_mi.HookedMLP/1 config"),
+        (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "cannot be read"),
+        (lambda f: _edit(f, act_fn="evil"), "no activation 'evil'"),
+        (lambda f: _edit(f, surprise=1), "no setting 'surprise'"),
+        (lambda f: _edit(f, d_hidden=[3, 2]), "its config says"),
+        (lambda f: _edit(f, d_hidden=[10**12]), "its config says"),
+        (lambda f: _edit(f, d_in="two"), "d_in is 'two'"),
+        (lambda f: _edit(f, target={"n_inputs": 3}), "expected n_inputs and tables"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"not tensors"), "cannot be read"),
+        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-3]), "cannot be read"),
+        (lambda f: _poison(f, float("nan")), "not made of finite"),
+        (lambda f: _poison(f, float("inf")), "not made of finite"),
+    ],
+)
+def test_a_damaged_or_foreign_folder_is_refused(tmp_path, deep, damage, message):
+    """Each kind of damage is one XorMiError, before a network is built."""
+    deep.save_pretrained(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(XorMiError, match=message):
+        HookedMLP.from_pretrained(tmp_path)
+
+
+def _edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _poison(folder, value):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    tensors["fc1.weight"][0, 0] = value
+    save_file(tensors, folder / "model.safetensors")
+
+
+def test_missing_folder_and_unwritable_folder(tmp_path, textbook):
+    """Neither is a traceback from deep inside: both say what to do."""
+    with pytest.raises(XorMiError, match="no model in .*config.json and model.safetensors missing"):
+        HookedMLP.from_pretrained(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(XorMiError, match="cannot write a model to"):
+        textbook.save_pretrained(tmp_path / "file" / "inside")
+
+
+def zero_in_place(value, hook):
+    """A hook that edits its activation and forgets to return it."""
+    value.zero_()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m(torch.zeros(4, 3)), r"shape \[4, 3\]; this network takes \[batch, 2\]"),
+        (lambda m: m("01"), "is no input"),
+        (lambda m: m(m.rows(), return_type="logit"), "no return_type 'logit'.*did you mean 'logits'"),
+        (lambda m: HookedMLP()(m.rows(), return_type="loss"), "a loss needs labels"),
+        (lambda m: m.run_with_cache(m.rows(), names_filter="blocks.0.mlp.hook_pots"), "no hook 'blocks.0.mlp.hook_pots'.*did you mean 'blocks.0.mlp.hook_post'"),
+        (lambda m: m.run_with_cache(m.rows(), names_filter=["hook_embed", "nope"]), "no hook 'nope'"),
+        (lambda m: m.run_with_cache(m.rows(), names_filter=[]), "empty filter"),
+        (lambda m: m.run_with_cache(m.rows(), names_filter=lambda name: False), "predicate that matches nothing"),
+        (lambda m: m.run_with_cache(m.rows(), names_filter="hook_edge"), "switched off; call model.set_use_edge_result"),
+        (lambda m: m.run_with_cache(m.rows(), pos_slice=0), "pos_slice would cut the batch"),
+        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_nope", lambda v, hook: v)]), "no hook 'hook_nope'"),
+        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[(lambda n: "zzz" in n, lambda v, hook: v)]), "predicate that matches nothing"),
+        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: v[:1])]), r"returned \[1, 1\]; .* shape \[4, 1\]"),
+        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: 3)]), "returned int"),
+        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", zero_in_place)]), "edited its activation in place and returned None"),
+        (lambda m: m.add_hook("hook_nope", lambda v, hook: v), "no hook 'hook_nope'"),
+        (lambda m: m.place("h0.2"), "no unit or edge 'h0.2'; this network has: x0, x1, h0.0, h0.1, y0"),
+        (lambda m: m.place("x0->y0"), "no unit or edge 'x0->y0'"),
+        (lambda m: m.rows([[0, 1, 1]]), "3 bits; this network has 2 inputs"),
+    ],
+)
+def test_transformerlens_silences_are_errors_that_name_what_exists(textbook, call, message):
+    """Unknown names, filters and predicates that match nothing, wrong shapes: each speaks."""
+    with pytest.raises(XorMiError, match=message), torch.no_grad():
+        call(textbook)
+    assert all(not point.fwd_hooks for point in textbook.hook_points()), "a hook was left behind"
+
+
+def test_a_users_permanent_hook_is_kept_and_respected(textbook):
+    """Caching and patching run with the user's own hook in place, and leave it there."""
+    textbook.add_perma_hook("blocks.0.mlp.hook_post", lambda value, hook: value * 2)
+    _, cache = textbook.run_with_cache(textbook.rows())
+    assert cache["hook_logits"].flatten().tolist() == [0, 2, 2, 0]
+    assert len(textbook.hook_dict["blocks.0.mlp.hook_post"].fwd_hooks) == 1
+
+
+def test_cache_can_be_a_plain_dict(textbook):
+    """return_cache_object=False gives TransformerLens' plain dict, with every hook that fires."""
+    _, cache = textbook.run_with_cache(textbook.rows(), return_cache_object=False)
+    assert type(cache) is dict
+    assert list(cache) == textbook.active_hooks() == ["hook_embed", "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "hook_logits"]
+
+
+def test_places_have_one_name_each(deep):
+    """Units, inputs, outputs and edges are found by value and by name; each has the hook site that holds its value."""
+    assert deep.place("h1.0") == Unit(1, 0) == deep.place(Unit(1, 0))
+    assert deep.place("y1") == Unit(2, 1, is_output=True)
+    assert deep.place("x2->h0.3") == Edge(Unit(-1, 2), Unit(0, 3))
+    assert deep.hook_site("x2") == ("hook_embed", (2,))
+    assert deep.hook_site("h1.0") == ("blocks.1.mlp.hook_post", (0,))
+    assert deep.hook_site("h0.3->h1.0") == ("blocks.1.hook_edge", (0, 3))
+    assert deep.hook_site("h1.1->y0") == ("hook_edge", (0, 1))
+    assert deep.hook_site("y0") == ("hook_logits", (0,))
+    assert [unit.name for unit in deep.units()] == ["h0.0", "h0.1", "h0.2", "h0.3", "h1.0", "h1.1"]
+    assert repr(deep.place("h0.3->h1.0")) == "h0.3->h1.0"
+
+
+def test_train_mode_and_bad_weights_are_refused_before_analysis(textbook):
+    """require_ready names the module in train mode, and the parameter that is not finite."""
+    textbook.train()
+    with pytest.raises(XorMiError, match=r"comparing needs eval mode.*call model.eval"):
+        textbook.require_ready("comparing")
+    textbook.eval()
+    with torch.no_grad():
+        textbook.fc2.weight[0, 1] = float("nan")
+    with pytest.raises(XorMiError, match=r"fc2.weight has NaN"):
+        textbook.require_ready("comparing")
+
+
+def test_a_deep_copy_is_independent(textbook):
+    """A copy has hooks and weights of its own."""
+    twin = copy.deepcopy(textbook)
+    with torch.no_grad():
+        twin.fc1.weight.zero_()
+    assert textbook(textbook.rows()).flatten().tolist() == [0, 1, 1, 0]
+    assert twin.run_with_cache(twin.rows())[1]["pre", 0].tolist() == [[0, -1]] * 4
+    assert torch.equal(twin.blocks[0].mlp.W_in, torch.zeros(2, 2))
+
+
+def test_to_tokens_reads_bits(textbook):
+    """The bits are the tokens: strings, rows and lists of rows become integer batches."""
+    assert textbook.to_tokens("01").tolist() == [[0, 1]] == textbook.to_tokens([0, 1]).tolist()
+    assert textbook.to_tokens(["01", "11"]).tolist() == [[0, 1], [1, 1]]
+    assert textbook.to_tokens("01").dtype == torch.long
+
+
+def test_float64_and_bfloat16_run(deep):
+    """The dtype is the weights'; inputs follow it."""
+    for dtype in (torch.float64, torch.bfloat16):
+        model = HookedMLP(HookedMLPConfig(3, (4, 2), 2, act_fn="tanh", seed=5, dtype=dtype))
+        out = model(model.rows())
+        assert out.dtype == dtype
+        assert torch.allclose(out.float(), deep(deep.rows()), atol=1e-6 if dtype == torch.float64 else 0.03)

@@ -1,0 +1,180 @@
+"""Boolean functions: rows, bits, names, formulas."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xor_mi.errors import XorMiError
+from xor_mi.truth import GATES, BooleanFunction, as_row, complement_name, gate_name, name_of_bits, row_name, truth_rows
+
+PYTHON_GATES = {
+    "FALSE": lambda a, b: 0,
+    "AND": lambda a, b: a and b,
+    "x0>x1": lambda a, b: a > b,
+    "x0": lambda a, b: a,
+    "x1>x0": lambda a, b: b > a,
+    "x1": lambda a, b: b,
+    "XOR": lambda a, b: a != b,
+    "OR": lambda a, b: a or b,
+    "NOR": lambda a, b: not (a or b),
+    "XNOR": lambda a, b: a == b,
+    "~x1": lambda a, b: not b,
+    "x0>=x1": lambda a, b: a >= b,
+    "~x0": lambda a, b: not a,
+    "x1>=x0": lambda a, b: b >= a,
+    "NAND": lambda a, b: not (a and b),
+    "TRUE": lambda a, b: 1,
+}
+
+
+def test_rows_are_lexicographic_with_the_first_input_most_significant():
+    """Row i spells i in binary."""
+    for n in (1, 2, 3, 4):
+        assert [row_name(row) for row in truth_rows(n)] == [f"{i:0{n}b}" for i in range(2**n)]
+
+
+def test_the_sixteen_gates_are_all_functions_of_two_bits_and_mean_what_python_means():
+    """One name for each of the 2^4 tables; each table agrees with the operator its name says."""
+    assert sorted(GATES.values()) == sorted(product((0, 1), repeat=4))
+    for name, function in PYTHON_GATES.items():
+        assert BooleanFunction.named(name).bits == tuple(int(function(a, b)) for a, b in truth_rows(2))
+        assert name_of_bits(GATES[name]) == name
+
+
+@pytest.mark.parametrize(
+    ("alias", "gate"),
+    [("implies", "x1>=x0"), ("NIMP", "x0>x1"), ("x>y", "x0>x1"), ("x > y", "x0>x1"), ("b>a", "x1>x0"), ("x<y", "x1>x0"), ("x>=y", "x0>=x1"),
+     ("iff", "XNOR"), ("xor", "XOR"), ("not x0", "~x0"), ("A", "x0"), ("!=", None), ("x0 -> x1", "x1>=x0")],
+)  # fmt: skip
+def test_usual_aliases_are_accepted(alias, gate):
+    """A gate is found under its usual other names, whatever the case and spaces."""
+    if gate is None:
+        with pytest.raises(XorMiError, match="no gate"):
+            gate_name(alias)
+    else:
+        assert gate_name(alias) == gate
+
+
+def test_complement_is_an_involution_that_flips_every_bit():
+    """complement(complement(g)) = g, and no gate is its own complement."""
+    for gate, bits in GATES.items():
+        other = complement_name(gate)
+        assert GATES[other] == tuple(1 - bit for bit in bits)
+        assert complement_name(other) == gate
+
+
+@pytest.mark.parametrize("n_inputs", [1, 2, 3])
+def test_every_formula_reads_back_as_its_function(n_inputs):
+    """table -> formula -> table is the identity on all functions of up to three inputs."""
+    for table in product((0, 1), repeat=2**n_inputs):
+        function = BooleanFunction(n_inputs, (table,))
+        assert BooleanFunction.from_formula(function.formula, n_inputs) == function, function.formula
+
+
+def test_xor_is_printed_as_xor():
+    """Parity is a XOR of inputs, not a sum of products, at any width; XNOR is its complement."""
+    assert BooleanFunction.named("XOR").formula == "x0 ^ x1"
+    assert BooleanFunction.named("XNOR").formula == "~(x0 ^ x1)"
+    assert BooleanFunction.named("XOR", 4).formula == "x0 ^ x1 ^ x2 ^ x3"
+    assert BooleanFunction.named("AND", 3).formula == "x0 & x1 & x2"
+
+
+def test_families_keep_their_name_at_any_width():
+    """AND, OR, XOR and their complements are named for three inputs too."""
+    for name in ("AND", "OR", "XOR", "NAND", "NOR", "XNOR", "TRUE", "FALSE"):
+        assert BooleanFunction.named(name, 3).name == name
+    assert BooleanFunction.named("XOR", 3).bits == tuple(sum(row) % 2 for row in truth_rows(3))
+    with pytest.raises(XorMiError, match="gate of two inputs, not 3"):
+        BooleanFunction.named("IMPLIES", 3)
+
+
+@pytest.mark.parametrize(
+    ("formula", "name"),
+    [("x0 and not x1", "x0>x1"), ("NOT (x0 and x1)", "NAND"), ("x0>x1 | x1>x0", "XOR"), ("AND(OR(x0,x1),NAND(x0,x1))", "XOR"),
+     ("x0 OR AND(x0,x1)", "x0"), ("not x0 or x1", "x1>=x0"), ("a ⊕ b", "XOR"), ("x0 == x1", "XNOR"), ("x0 != x1", "XOR"), ("x && !y", "x0>x1"),
+     ("x0 <= x1", "x1>=x0"), ("x0 < x1 & 1", "x1>x0"), ("implies(x0, x1)", "x1>=x0"), ("XOR(x0, x1, 0)", "XOR")],
+)  # fmt: skip
+def test_formulas_are_read_with_the_usual_precedence(formula, name):
+    """Words, signs, comparisons and gate calls; ~ and comparisons bind tightest, then & ^ |."""
+    assert BooleanFunction.from_formula(formula, 2).name == name
+
+
+def test_several_outputs():
+    """A function may have several outputs; each is a function of its own."""
+    half_adder = BooleanFunction.from_formula("x0 & x1, x0 ^ x1")
+    assert half_adder == BooleanFunction.from_callable(lambda a, b: (a & b, a ^ b))
+    assert [output.name for output in half_adder.outputs] == ["AND", "XOR"]
+    assert half_adder.name == "AND, XOR"
+    assert half_adder(1, 1) == (1, 0)
+    with pytest.raises(XorMiError, match="2 outputs"):
+        _ = half_adder.bits
+
+
+@given(st.integers(1, 4).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, 1), min_size=2**n, max_size=2**n))))
+@settings(deadline=None, max_examples=60)
+def test_a_function_returns_its_table(case):
+    """Calling the function on each row gives its bits, in order."""
+    n_inputs, bits = case
+    function = BooleanFunction(n_inputs, bits)
+    assert tuple(function(*row) for row in function.rows()) == function.bits == tuple(bits)
+
+
+@pytest.mark.parametrize("row", ["01", [0, 1], (False, True), [0.0, 1.0], torch.tensor([0, 1]), np.array([0, 1]), torch.tensor([0.0, 1.0])])
+def test_rows_are_accepted_in_every_usual_form(row):
+    """Strings, lists, bools, floats that are bits, tensors and arrays all name the same row."""
+    assert as_row(row, 2) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [([0, 2], "2 in .* is not a bit"), ([0, 0.5], "0.5 .* not a bit"), ([0, float("nan")], "not a bit"), ("0a", "'a' .* not a bit"), ("011", "3 bits"),
+     ([1], "1 bits; this network has 2 inputs"), (7, "no input row"), (None, "no input row"), ([0, [1]], "not a bit"), ([0, None], "not a bit")],
+)  # fmt: skip
+def test_what_is_not_a_row_of_bits_is_refused(row, message):
+    """Wrong values and wrong widths are named."""
+    with pytest.raises(XorMiError, match=message):
+        as_row(row, 2)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: BooleanFunction.named("XORR"), "no gate 'XORR'.*did you mean 'XOR'"),
+        (lambda: BooleanFunction.of("bananas"), "no gate 'bananas'"),
+        (lambda: BooleanFunction.of(7), "7 is no target"),
+        (lambda: BooleanFunction.of(BooleanFunction.named("XOR", 3), 2), "3 inputs; the network has 2"),
+        (lambda: BooleanFunction(2, (0, 1, 1)), "4 bits per output"),
+        (lambda: BooleanFunction(2, (0, 1, 1, 2)), "2 in .* not a bit"),
+        (lambda: BooleanFunction(0, ()), "1 to 12 inputs"),
+        (lambda: BooleanFunction(99, ()), "1 to 12 inputs"),
+        (lambda: BooleanFunction(2, None), "no truth table"),
+        (lambda: BooleanFunction.from_formula("x0 & x5", 2), "uses x5"),
+        (lambda: BooleanFunction.from_formula("x0 & q"), "no input 'q'"),
+        (lambda: BooleanFunction.from_formula("x0 &"), "cannot be read"),
+        (lambda: BooleanFunction.from_formula("x0 + x1"), "no Boolean operator"),
+        (lambda: BooleanFunction.from_formula("__import__('os').getcwd()"), "no Boolean operator"),
+        (lambda: BooleanFunction.from_formula("x0 if x1 else x0"), "no Boolean operator"),
+        (lambda: BooleanFunction.from_formula("~" * 3000 + "x0"), "nested too deeply|cannot be read"),
+        (lambda: BooleanFunction.from_formula(""), "cannot be read"),
+        (lambda: BooleanFunction.from_callable(lambda *bits: 0), "give n_inputs"),
+        (lambda: BooleanFunction.from_callable(lambda a, b: (a,) * (1 + b)), "different number of outputs"),
+        (lambda: BooleanFunction.from_callable(lambda a, b: a + b), "not a bit"),
+    ],
+)
+def test_what_is_no_function_is_refused_with_the_next_step(build, message):
+    """Every mistake is an XorMiError that says what was wrong."""
+    with pytest.raises(XorMiError, match=message):
+        build()
+
+
+def test_formula_over_unit_names():
+    """A local gate is written over the units that feed it, also past x9."""
+    assert BooleanFunction.named("x0>x1").formula_over(["h0.0", "h0.1"]) == "h0.0 & ~h0.1"
+    wide = BooleanFunction.from_formula("x1 & x10", 11)
+    assert wide.formula_over([f"h0.{i}" for i in range(11)]) == "h0.1 & h0.10"
+    with pytest.raises(XorMiError, match="1 names for 2 inputs"):
+        BooleanFunction.named("OR").formula_over(["h0.0"])
