@@ -3,7 +3,7 @@
 Written from the definitions alone. Slow on purpose.
 """
 
-from itertools import product
+from itertools import pairwise, product
 
 NAMES = {
     "0000": "FALSE", "0001": "AND", "0010": "x0>x1", "0011": "x0", "0100": "x1>x0", "0101": "x1", "0110": "XOR", "0111": "OR",
@@ -13,6 +13,7 @@ ROWS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def relu(value: float) -> float:
+    """max(value, 0)"""
     return value if value > 0 else 0.0
 
 
@@ -22,6 +23,7 @@ def hidden_values(weights1, bias1):
 
 
 def output(values, weights2, bias2):
+    """The readout on one row."""
     return sum(w * v for w, v in zip(weights2, values, strict=True)) + bias2
 
 
@@ -31,7 +33,7 @@ def bit_strings(values):
     if spread <= 1e-6 * max(map(abs, values)):
         return ["1111" if sum(values) > 0 else "0000"]
     levels = sorted(values)
-    cuts = [(low + high) / 2 for low, high in zip(levels, levels[1:], strict=False) if high - low > 1e-6 * spread]
+    cuts = [(low + high) / 2 for low, high in pairwise(levels) if high - low > 1e-6 * spread]
     return ["".join("1" if value > cut else "0" for value in values) for cut in cuts]
 
 

@@ -1,5 +1,7 @@
 """Reading values, comparing two inputs, and explaining a difference with nothing left over."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -96,21 +98,25 @@ weights = st.floats(-4, 4, allow_nan=False, width=32)
 
 @st.composite
 def networks(draw):
-    """A network of random shape, activation and weights."""
+    """Weights and settings of a network of random shape."""
     sizes = [draw(st.integers(1, 3)), *draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)), draw(st.integers(1, 2))]
     layers = []
-    for d_in, d_out in zip(sizes, sizes[1:], strict=False):
+    for d_in, d_out in pairwise(sizes):
         row = st.lists(weights, min_size=d_in, max_size=d_in)
         layers.append((draw(st.lists(row, min_size=d_out, max_size=d_out)), draw(st.lists(weights, min_size=d_out, max_size=d_out))))
-    return HookedMLP.from_weights(layers, act_fn=draw(st.sampled_from(["relu", "tanh", "leaky_relu", "gelu"])), out_act_fn=draw(st.sampled_from(["identity", "sigmoid"])))
+    return layers, {
+        "act_fn": draw(st.sampled_from(["relu", "tanh", "leaky_relu", "gelu"])),
+        "out_act_fn": draw(st.sampled_from(["identity", "sigmoid"])),
+    }
 
 
 @given(networks())
 @settings(deadline=None, max_examples=40)
-def test_contributions_sum_to_the_pre_activation(model):
+def test_contributions_sum_to_the_pre_activation(network):
     """For any network: terms plus bias is the pre-activation, against NumPy, to 1e-12 in float64."""
+    model = HookedMLP.from_weights(network[0], **network[1])
     found = contributions(model)
-    value = np.array(model.rows(), dtype=np.float64)
+    value = model.rows().double().numpy()
     for layer, (weight, bias) in enumerate(model.exact()):
         pre = value @ weight.numpy().T + bias.numpy()
         assert np.allclose(found[layer].sum(-1).numpy() + bias.numpy(), pre, atol=1e-12)
@@ -119,8 +125,9 @@ def test_contributions_sum_to_the_pre_activation(model):
 
 @given(networks(), st.integers(0, 7), st.integers(0, 7))
 @settings(deadline=None, max_examples=40)
-def test_a_difference_is_explained_with_nothing_left_over(model, i, j):
+def test_a_difference_is_explained_with_nothing_left_over(network, i, j):
     """Each pre-activation's change is its edges' sum, each edge's term is weight times its source's change, for any two inputs."""
+    model = HookedMLP.from_weights(network[0], **network[1])
     rows = model.rows()
     a, b = rows[i % len(rows)].tolist(), rows[j % len(rows)].tolist()
     found = explain_difference(model, a, b)
@@ -142,14 +149,18 @@ def test_why_01_to_11_turns_the_textbook_network_off(textbook):
     assert "y0: +1.000 (h0.0) -2.000 (h0.1) = -1.000" in str(found)
 
 
-@pytest.mark.parametrize("call", [lambda m: compare(m, [0, 2], [1, 1]), lambda m: explain_difference(m, "000", "111"), lambda m: contributions(m, ["0x"])])
+@pytest.mark.parametrize(
+    "call", [lambda m: compare(m, [0, 2], [1, 1]), lambda m: explain_difference(m, "000", "111"), lambda m: contributions(m, ["0x"])]
+)
 def test_inputs_that_are_no_bits_are_refused(textbook, call):
     """Values and widths are checked before anything runs."""
     with pytest.raises(XorMiError, match=r"not a bit|has 3 bits"):
         call(textbook)
 
 
-@pytest.mark.parametrize("call", [activations, contributions, lambda m: compare(m, "00", "11"), lambda m: explain_difference(m, "00", "11")])
+@pytest.mark.parametrize(
+    "call", [activations, contributions, lambda m: compare(m, "00", "11"), lambda m: explain_difference(m, "00", "11")]
+)
 def test_train_mode_is_refused(textbook, call):
     """An analysis of a network in train mode says to call eval."""
     textbook.train()

@@ -201,7 +201,14 @@ def test_config_round_trip_and_foreign_keys():
 def test_config_has_transformerlens_names():
     """n_layers, d_mlp and the attention fields TransformerLens asks for; d_mlp only where one width fits all."""
     cfg = HookedMLPConfig(3, (4, 4))
-    assert (cfg.n_layers, cfg.d_mlp, cfg.n_heads, cfg.n_key_value_heads, cfg.attn_only, cfg.normalization_type) == (2, 4, 0, None, False, None)
+    assert (cfg.n_layers, cfg.d_mlp, cfg.n_heads, cfg.n_key_value_heads, cfg.attn_only, cfg.normalization_type) == (
+        2,
+        4,
+        0,
+        None,
+        False,
+        None,
+    )
     assert HookedMLPConfig(3, (4, 2)).d_mlp is None
 
 
@@ -311,7 +318,10 @@ def zero_in_place(value, hook):
         (lambda m: m("01"), "is no input"),
         (lambda m: m(m.rows(), return_type="logit"), "no return_type 'logit'.*did you mean 'logits'"),
         (lambda m: HookedMLP()(m.rows(), return_type="loss"), "a loss needs labels"),
-        (lambda m: m.run_with_cache(m.rows(), names_filter="blocks.0.mlp.hook_pots"), "no hook 'blocks.0.mlp.hook_pots'.*did you mean 'blocks.0.mlp.hook_post'"),
+        (
+            lambda m: m.run_with_cache(m.rows(), names_filter="blocks.0.mlp.hook_pots"),
+            "no hook 'blocks.0.mlp.hook_pots'.*did you mean 'blocks.0.mlp.hook_post'",
+        ),
         (lambda m: m.run_with_cache(m.rows(), names_filter=["hook_embed", "nope"]), "no hook 'nope'"),
         (lambda m: m.run_with_cache(m.rows(), names_filter=[]), "empty filter"),
         (lambda m: m.run_with_cache(m.rows(), names_filter=lambda name: False), "predicate that matches nothing"),
@@ -321,7 +331,10 @@ def zero_in_place(value, hook):
         (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[(lambda n: "zzz" in n, lambda v, hook: v)]), "predicate that matches nothing"),
         (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: v[:1])]), r"returned \[1, 1\]; .* shape \[4, 1\]"),
         (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: 3)]), "returned int"),
-        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", zero_in_place)]), "edited its activation in place and returned None"),
+        (
+            lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", zero_in_place)]),
+            "edited its activation in place and returned None",
+        ),
         (lambda m: m.add_hook("hook_nope", lambda v, hook: v), "no hook 'hook_nope'"),
         (lambda m: m.place("h0.2"), "no unit or edge 'h0.2'; this network has: x0, x1, h0.0, h0.1, y0"),
         (lambda m: m.place("x0->y0"), "no unit or edge 'x0->y0'"),

@@ -23,7 +23,9 @@ def test_the_same_seed_gives_the_same_network_bit_for_bit():
 def test_training_starts_from_the_model_of_that_seed():
     """The first loss is that of an untrained HookedMLP with this seed."""
     untrained = HookedMLP(HookedMLPConfig(target="XOR", seed=11))
-    assert train(seed=11, config=TrainConfig(max_steps=3)).loss_history[0] == pytest.approx(untrained(untrained.rows(), return_type="loss").item(), abs=1e-6)
+    assert train(seed=11, config=TrainConfig(max_steps=3)).loss_history[0] == pytest.approx(
+        untrained(untrained.rows(), return_type="loss").item(), abs=1e-6
+    )
 
 
 def test_a_plain_pytorch_loop_gives_the_same_network():

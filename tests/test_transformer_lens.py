@@ -46,7 +46,15 @@ def test_generic_activation_patch_with_index_df(textbook):
     _, clean = textbook.run_with_cache([[0, 1]])
     index_df = pd.DataFrame([(0, 0), (0, 1)], columns=["layer", "unit"])
     result = generic_activation_patch(
-        textbook, torch.tensor([[1, 1]]), clean, lambda logits: logits[:, 0], unit_setter, "post", index_df=index_df, reduce="none", baseline=True
+        textbook,
+        torch.tensor([[1, 1]]),
+        clean,
+        lambda logits: logits[:, 0],
+        unit_setter,
+        "post",
+        index_df=index_df,
+        reduce="none",
+        baseline=True,
     )
     assert isinstance(result, PatchingResult)
     assert result.values.flatten().tolist() == [-1.0, 2.0]
@@ -112,7 +120,10 @@ def test_reinitialized_gives_an_untrained_copy(textbook):
 def test_cache_activation_and_gradient(counted):
     """d logit / d hidden = the outgoing weights, and d logit / d pre is 0 where the unit is off."""
     found = cache_activation_and_gradient(
-        counted, torch.tensor([[1, 1], [0, 0]]), lambda logits: logits.sum(), names_filter=["blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post"]
+        counted,
+        torch.tensor([[1, 1], [0, 0]]),
+        lambda logits: logits.sum(),
+        names_filter=["blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post"],
     )
     assert found.activations["blocks.0.mlp.hook_post"].tolist() == [[4, 1], [5, 0]]
     assert found.gradients["blocks.0.mlp.hook_post"].tolist() == [[7, -8], [7, -8]]

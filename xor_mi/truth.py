@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Any
 
@@ -72,6 +72,11 @@ _FAMILIES: dict[str, Callable[[tuple[int, ...]], bool]] = {
 """Gates that keep their name for any number of inputs; XOR of n inputs is their parity."""
 
 
+@cache
+def _rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(product((0, 1), repeat=n_inputs))
+
+
 def truth_rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     """All 2^n input rows in lexicographic order, first input most significant.
 
@@ -80,7 +85,7 @@ def truth_rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     """
     if isinstance(n_inputs, bool) or not isinstance(n_inputs, int) or not 1 <= n_inputs <= MAX_INPUTS:
         raise XorMiError(f"n_inputs is {n_inputs!r}; a truth table here has 1 to {MAX_INPUTS} inputs")
-    return tuple(product((0, 1), repeat=n_inputs))
+    return _rows(n_inputs)
 
 
 def row_name(row: Sequence[int]) -> str:
@@ -112,6 +117,12 @@ def as_bit(value: Any, source: object = None) -> int:
     raise XorMiError(f"{value!r}{inside} is not a bit; only 0 and 1 are")
 
 
+def _as_bits(table: Any) -> tuple[int, ...]:
+    if isinstance(table, tuple) and all(type(bit) is int for bit in table) and set(table) <= {0, 1}:
+        return table
+    return tuple(as_bit(bit, table) for bit in table)
+
+
 def gate_name(name: str) -> str:
     """Any usual name of a two-input gate -> its one name here.
 
@@ -129,6 +140,7 @@ def complement_name(gate: str) -> str:
     return name_of_bits(tuple(1 - bit for bit in GATES[gate_name(gate)]))
 
 
+@lru_cache(maxsize=65536)
 def name_of_bits(bits: tuple[int, ...]) -> str:
     """Bits of one output -> the gate's name where it has one, else its formula."""
     return BooleanFunction(_width(len(bits)), (bits,)).name
@@ -169,7 +181,7 @@ class BooleanFunction:
         tables = [given] if flat else list(given)
         if not tables or any(not hasattr(table, "__len__") or len(table) != n_rows for table in tables):
             raise XorMiError(f"a function of {self.n_inputs} inputs has {n_rows} bits per output, not {given!r}")
-        object.__setattr__(self, "tables", tuple(tuple(as_bit(b, table) for b in table) for table in tables))
+        object.__setattr__(self, "tables", tuple(_as_bits(table) for table in tables))
 
     @classmethod
     def named(cls, name: str, n_inputs: int = 2) -> "BooleanFunction":

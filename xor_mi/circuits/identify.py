@@ -1,6 +1,7 @@
 """model + target -> Circuit: every reading tried, the survivors measured and scored, a verdict with its reason."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from xor_mi.activations import LayerValues, exact_forward
 from xor_mi.circuits.circuit import Circuit, JointReading
-from xor_mi.circuits.netlist import compose, measure_netlist
+from xor_mi.circuits.netlist import compose, compose_swapped, measure_netlist
 from xor_mi.circuits.readings import consistent, faithful_readings
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import patch_sweep
@@ -20,13 +21,13 @@ from xor_mi.truth import BooleanFunction, row_name, truth_rows
 
 
 @torch.no_grad()
-def identify_circuit(model: HookedMLP, target: Any = None, max_joint_readings: int = 1_000_000) -> Circuit:
+def identify_circuit(model: HookedMLP, target: Any = None, max_readings: int = 10_000) -> Circuit:
     """Which hidden unit acts as which gate: every reading tried, the survivors measured, a verdict with its reason.
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default: `model.cfg.target`, and where that is
             None too, whatever the network decides.
-        max_joint_readings: refuse a layer with more combinations of readings than this.
+        max_readings: refuse to go on with more joint readings than this (a constant function has that many: every reading is faithful).
 
     >>> from xor_mi.handmade import textbook_xor
     >>> circuit = identify_circuit(textbook_xor())
@@ -47,7 +48,7 @@ def identify_circuit(model: HookedMLP, target: Any = None, max_joint_readings: i
     wrong = _wrong_rows(decided, function)
     if wrong:
         return Circuit(function, "not_computing", f"it does not compute {function.name}: {wrong}", (), model.layer_sizes)
-    kept = list(_kept_readings(model, layers, decided, max_joint_readings))
+    kept = list(_kept_readings(model, layers, decided, max_readings))
     kept = _with_interchange(model, kept)
     kept.sort(key=lambda joint: (-joint.interchange_accuracy, -joint.worst_margin, joint.gates))
     verdict = ("no_gate_reading", "identified")[len(kept)] if len(kept) < 2 else "ambiguous"
@@ -71,15 +72,18 @@ def _wrong_rows(decided: Tensor, function: BooleanFunction) -> str:
 
 def _kept_readings(model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
-    per_layer = [faithful_readings(model, layers, layer, decided, bound) for layer in range(model.cfg.n_layers)]
-    if prod(len(options) for options in per_layer) > bound:
-        raise XorMiError(f"over {bound} combinations of faithful layer readings; raise max_joint_readings, or study fewer units")
+    per_layer = [faithful_readings(model, layers, layer, decided) for layer in range(model.cfg.n_layers)]
+    count = prod(len(options) for options in per_layer)
+    if count > bound:
+        raise XorMiError(
+            f"{count} faithful joint readings, more than max_readings={bound}; raise it (some milliseconds each), or study fewer units"
+        )
     for choice in product(*per_layer):
         readings = tuple(option for option, _ in choice)
         if not all(consistent(before, after) for before, after in pairwise(readings)):
             continue
         netlist = measure_netlist(model, readings)
-        if torch.equal(compose(netlist, model.layer_sizes)[:, 0], decided):
+        if torch.equal(compose(netlist, model.layer_sizes), decided):
             yield JointReading(readings, netlist, min(margin for _, margin in choice), {}, 4**model.cfg.d_in)
 
 
@@ -91,15 +95,13 @@ def _with_interchange(model: HookedMLP, joints: Sequence[JointReading]) -> list[
     rows, units = truth_rows(model.cfg.d_in), model.units()
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
     sweeps = [patch_sweep(model, pairs, units, output=k).decisions for k in range(model.cfg.d_out)]
-    network = torch.stack(sweeps, dim=-1).reshape(len(rows), len(rows), len(units), -1)  # [base, source, unit, output]
+    network = torch.stack(sweeps, dim=-1).cpu().reshape(len(rows), len(rows), len(units), -1)  # [base, source, unit, output]
     scored = []
     for joint in joints:
-        counts = {}
-        for number, unit in enumerate(units):
-            bits = torch.tensor(joint.readings[unit.layer][unit.index].bits)
-            predicted = compose(joint.netlist, model.layer_sizes, (unit, bits))
-            counts[unit] = int((predicted == network[:, :, number].cpu()).all(-1).sum())
-        scored.append(JointReading(joint.readings, joint.netlist, joint.worst_margin, counts, joint.n_interchange))
+        bits = torch.tensor([joint.readings[unit.layer][unit.index].bits for unit in units])
+        predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)  # [base, unit, source, output]
+        agreed = (predicted == network.transpose(1, 2)).all(-1).sum((0, 2)).tolist()
+        scored.append(replace(joint, interchange=dict(zip(units, agreed, strict=True))))
     return scored
 
 

@@ -42,41 +42,50 @@ def measure_netlist(model: HookedMLP, readings: Sequence[Sequence[Reading]]) -> 
     first = zip(places[1], readings[0], strict=True)
     gates = [LocalGate(unit, inputs, BooleanFunction(model.cfg.d_in, (reading.bits,))) for unit, reading in first]
     for layer, before in enumerate(readings, start=1):
-        combinations = truth_rows(len(before))
-        values = torch.tensor([[(r.low, r.high)[bit] for r, bit in zip(before, bits, strict=True)] for bits in combinations])
-        reached = exact_forward(model, values.double(), start=layer)[0].post
+        combinations = torch.tensor(truth_rows(len(before)))
+        levels = torch.tensor([(reading.low, reading.high) for reading in before], dtype=torch.float64)
+        values = levels[torch.arange(len(before)), combinations]
+        reached = exact_forward(model, values, start=layer)[0].post
         is_output = layer == len(readings)
         cuts = [model.threshold] * len(places[-1]) if is_output else [reading.threshold for reading in readings[layer]]
+        parents = tuple(unit.name for unit in places[layer])
         for unit, column, cut in zip(places[layer + 1], reached.T, cuts, strict=True):
             decided = decision(column, cut)
-            ties = tuple(row_name(bits) for bits, d in zip(combinations, decided, strict=True) if d == UNDECIDED)
+            ties = tuple(row_name(bits) for bits in combinations[decided == UNDECIDED].tolist())
             function = BooleanFunction(len(before), (tuple(decided.clamp(min=0).tolist()),))
-            gates.append(LocalGate(unit, tuple(u.name for u in places[layer]), function, ties))
+            gates.append(LocalGate(unit, parents, function, ties))
     return tuple(gates)
 
 
-def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], swap: tuple[Unit, Tensor] | None = None) -> Tensor:
-    """Run the netlist on all input rows -> its outputs, [base, source, output].
+def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Tensor:
+    """Run the netlist on all input rows -> the outputs' bits, [row, output]."""
+    return _run(netlist, layer_sizes, [], torch.zeros(0, 1, dtype=torch.long))[:, 0, 0]
 
-    swap = (unit, bits [source]) sets that unit's bit to each of the given ones in turn; without it the source axis has length 1.
-    """
+
+def compose_swapped(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor) -> Tensor:
+    """The netlist's interchange: each unit in turn set to each of its bits [unit, source] -> [base, unit, source, output]."""
+    return _run(netlist, layer_sizes, units, bits)[:, 1:]
+
+
+def _run(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor) -> Tensor:
+    """[row, 1 + unit, source, output]: slot 0 runs undisturbed, slot 1 + u with unit u's bit set to that of each source."""
     rows = torch.tensor(truth_rows(layer_sizes[0]))
-    n_sources = 1 if swap is None else len(swap[1])
-    values = {f"x{i}": rows[:, i : i + 1].expand(-1, n_sources) for i in range(layer_sizes[0])}
+    slot = {unit: number for number, unit in enumerate(units, start=1)}
+    shape = (len(rows), 1 + len(units), bits.shape[1])
+    values = {f"x{i}": rows[:, i, None, None].expand(shape) for i in range(layer_sizes[0])}
     for gate in netlist:
-        index = torch.zeros(len(rows), n_sources, dtype=torch.long)
+        index = torch.zeros(shape, dtype=torch.long)
         for parent in gate.parents:
             index = 2 * index + values[parent]
         values[gate.unit.name] = torch.tensor(gate.function.bits)[index]
-        if swap is not None and gate.unit == swap[0]:
-            values[gate.unit.name] = swap[1].expand(len(rows), -1)
+        if gate.unit in slot:
+            values[gate.unit.name][:, slot[gate.unit]] = bits[slot[gate.unit] - 1]
     return torch.stack([values[f"y{k}"] for k in range(layer_sizes[-1])], dim=-1)
 
 
 def nested_formula(gate: LocalGate, written: dict[str, str]) -> str:
     """A local gate's formula with its parents' formulas put in, in brackets where they are not a single name."""
-    names = []
-    for parent in gate.parents:
-        inner = written.get(parent, parent)
-        names.append(inner if inner.isalnum() else f"({inner})")
-    return gate.function.formula_over(names)
+    if gate.formula in written:  # a unit that only hands its parent on
+        return written[gate.formula]
+    names = [written.get(parent, parent) for parent in gate.parents]
+    return gate.function.formula_over([name if name.isalnum() else f"({name})" for name in names])

@@ -15,6 +15,8 @@ from xor_mi.truth import name_of_bits
 
 DISTINCT = 1e-6
 """Two values of a unit are distinct if further apart than this part of its range."""
+MAX_TRIED = 2_000_000
+"""How many choices of readings are tried for one layer."""
 ROUNDING = 1e-9
 """A substituted output within this part of the output's scale from the threshold is on it: undecided, so not faithful."""
 
@@ -68,13 +70,19 @@ def unit_readings(values: Tensor) -> list[Reading]:
 
 
 def faithful_readings(
-    model: HookedMLP, layers: Sequence[LayerValues], layer: int, decided: Tensor, bound: int
+    model: HookedMLP, layers: Sequence[LayerValues], layer: int, decided: Tensor
 ) -> list[tuple[tuple[Reading, ...], float]]:
-    """All choices of one reading per unit of this layer that leave every decision as it was, each with its worst margin."""
+    """All choices of one reading per unit of this layer that leave every decision as it was, each with its worst margin.
+
+    Raises:
+        XorMiError: more choices than `MAX_TRIED` (12 units of two inputs have at most 3^12 = 531,441).
+    """
     options = [unit_readings(values) for values in layers[layer].post.T]
     count = prod(map(len, options))
-    if count > bound:
-        raise XorMiError(f"layer {layer} has {count} joint readings, more than max_joint_readings={bound}; raise it, or study fewer units")
+    if count > MAX_TRIED:
+        raise XorMiError(
+            f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: study a network with fewer units in a layer"
+        )
     levels = [torch.tensor([[(r.low, r.high)[bit] for bit in r.bits] for r in unit], dtype=torch.float64) for unit in options]
     choices = torch.cartesian_prod(*(torch.arange(len(unit)) for unit in options)).reshape(count, len(options))
     sign = (2 * decided - 1).double()

@@ -68,9 +68,9 @@ class HookedMLPConfig:
         self.d_hidden = (self.d_hidden,) if isinstance(self.d_hidden, int) else tuple(self.d_hidden)
         if not self.d_hidden:
             raise XorMiError("d_hidden is empty; give at least one hidden layer, such as (2,)")
-        for size in self.layer_sizes:
+        for size in (self.d_in, *self.d_hidden, self.d_out):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise XorMiError(f"layer sizes are whole numbers of at least 1, not {size!r} in {self.layer_sizes}")
+                raise XorMiError(f"layer sizes are whole numbers of at least 1, not {size!r}")
         for name in (self.act_fn, self.out_act_fn):
             if name not in ACTIVATIONS:
                 raise unknown("activation", name, ACTIVATIONS, where="known activations")

@@ -230,9 +230,7 @@ class HookedMLP(HookedRootModule):
         return output, ActivationCache(cache, self, has_batch_dim=not kwargs.get("remove_batch_dim", False))
 
     @contextmanager
-    def hooks(
-        self, fwd_hooks: Any = (), bwd_hooks: Any = (), reset_hooks_end: bool = True, clear_contexts: bool = False
-    ) -> Iterator[Any]:
+    def hooks(self, fwd_hooks: Any = (), bwd_hooks: Any = (), reset_hooks_end: bool = True, clear_contexts: bool = False) -> Iterator[Any]:
         """TransformerLens' `hooks`, refusing names and predicates that match nothing, and checking what each hook returns."""
         fwd: list[Any] = [(name, partial(_guarded, hook)) for asked, hook in fwd_hooks for name in self._resolve(asked)]
         bwd: list[Any] = [(name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)]

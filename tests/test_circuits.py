@@ -1,0 +1,285 @@
+"""Which unit acts as which gate: golden values, an independent brute-force oracle, and honest verdicts."""
+
+import json
+from collections import Counter
+
+import oracle
+import pytest
+import torch
+from transformer_lens.tools.analysis import interchange
+
+from xor_mi.circuits import VERDICTS, identify_circuit, unit_readings
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
+from xor_mi.handmade import from_gates
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.training import TrainConfig, train, train_population
+from xor_mi.truth import BooleanFunction
+
+
+def exact_layers(model):
+    """The weights as plain Python floats, for the oracle."""
+    (w1, b1), (w2, b2) = model.exact()
+    return w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item()
+
+
+def test_the_textbook_network(textbook):
+    """Unit 0 OR, unit 1 AND, readout OR AND NOT AND, identified, interchange 16 of 16 for each."""
+    circuit = identify_circuit(textbook)
+    assert circuit.verdict == "identified"
+    assert [(u.layer, u.index, u.gate, u.margin, u.interchange) for u in circuit.units] == [(0, 0, "OR", 0.5, 16), (0, 1, "AND", 1.0, 16)]
+    assert circuit.readout == "h0.0 & ~h0.1"
+    assert circuit.formula == "(x0 | x1) & ~(x0 & x1)"
+    assert len(circuit.readings) == 1
+    assert circuit.primary.n_interchange == 16
+    # the levels of the OR unit are 0 and 4/3, of the AND unit 0 and 1; the closest row is 01: 4/3 - 0.5
+    assert circuit.primary.readings[0][0].high == pytest.approx(4 / 3)
+    assert circuit.primary.worst_margin == pytest.approx(0.5)
+
+
+def test_one_unit_has_several_readings():
+    """relu(a + b) = 0, 1, 1, 2 reads as OR and as AND, each with half its range as margin; alone it decides nothing."""
+    readings = unit_readings(torch.tensor([0.0, 1.0, 1.0, 2.0]))
+    assert [(r.gate, r.margin, r.threshold, r.low, r.high) for r in readings] == [
+        ("OR", 0.5, 0.5, 0.0, pytest.approx(4 / 3)),
+        ("AND", 0.5, 1.5, pytest.approx(2 / 3), 2.0),
+    ]
+
+
+def test_constant_units_say_dead_or_always_on():
+    """No gap, no margin; the gate is FALSE or TRUE. Rounding noise around a constant is no gap."""
+    for values, gate, note in (
+        ([0.0] * 4, "FALSE", "dead"),
+        ([3.0, 3.0, 3.0 + 1e-7, 3.0], "TRUE", "always on"),
+        ([-1.0] * 4, "FALSE", "dead"),
+    ):
+        (reading,) = unit_readings(torch.tensor(values, dtype=torch.float64))
+        assert (reading.gate, reading.note, reading.margin) == (gate, note, None)
+        assert reading.low == reading.high == pytest.approx(values[0])
+
+
+def test_readings_do_not_depend_on_the_unit_s_scale():
+    """Positive rescaling of a unit leaves bits and margins as they are, down to 1e-12."""
+    values = torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64)
+    for scale in (1e-12, 1.0, 1e9):
+        assert [(r.bits, round(r.margin, 9)) for r in unit_readings(values * scale)] == [
+            (r.bits, round(r.margin, 9)) for r in unit_readings(values)
+        ]
+
+
+def test_units_acting_as(textbook):
+    """OR as itself, NOR as its complement with polarity -1 (unless switched off), XOR not at all; aliases and unknown names."""
+    circuit = identify_circuit(textbook)
+    assert [(a.unit, a.polarity, a.gate) for a in circuit.units_acting_as("OR")] == [(Unit(0, 0), 1, "OR")]
+    assert [(a.unit, a.polarity) for a in circuit.units_acting_as("NAND")] == [(Unit(0, 1), -1)]
+    assert circuit.units_acting_as("NOR", up_to_complement=False) == ()
+    assert circuit.units_acting_as("XOR") == ()
+    assert circuit.units_acting_as("conjunction")[0].unit == Unit(0, 1)
+    with pytest.raises(XorMiError, match="no gate 'ORR'"):
+        circuit.units_acting_as("ORR")
+
+
+def test_every_solved_network_of_500_agrees_with_the_oracle(population):
+    """One verdict each, and every label equals the brute-force search written separately; unsolved networks get no gate."""
+    counts = Counter()
+    for index in range(len(population)):
+        model = population[index]
+        circuit = identify_circuit(model)
+        decided, expected = oracle.faithful_gates(*exact_layers(model))
+        assert circuit.verdict in VERDICTS
+        assert (circuit.verdict != "not_computing") == (decided == [False, True, True, False]) == bool(population.solved[index])
+        if circuit.verdict == "not_computing":
+            assert circuit.units_acting_as("OR") == () == circuit.readings
+            assert all(unit.gate is None for unit in circuit.units)
+            continue
+        found = [[reading.gate for reading in joint.readings[0]] for joint in circuit.readings]
+        assert sorted(found) == sorted(expected)
+        assert circuit.verdict == {0: "no_gate_reading", 1: "identified"}.get(len(expected), "ambiguous")
+        counts[frozenset(unit.gate for unit in circuit.units)] += 1
+    assert len(counts) == 6, "all six ReLU families occur"
+    or_and = counts[frozenset({"OR", "AND"})] + counts[frozenset({"NOR", "AND"})] + counts[frozenset({"NOR", "NAND"})]
+    assert 0.25 < or_and / sum(counts.values()) < 0.6
+
+
+@pytest.mark.parametrize("hidden", [3, 4])
+def test_wider_networks_agree_with_the_oracle(hidden):
+    """Every solved 2-3-1 and 2-4-1 network: the same set of faithful readings as brute force, ambiguous ones included."""
+    population = train_population("XOR", 60, (hidden,), config=TrainConfig(max_steps=600))
+    verdicts = Counter()
+    for index in range(len(population)):
+        circuit = identify_circuit(population[index])
+        verdicts[circuit.verdict] += 1
+        if circuit.verdict != "not_computing":
+            _, expected = oracle.faithful_gates(*exact_layers(population[index]))
+            assert sorted([r.gate for r in joint.readings[0]] for joint in circuit.readings) == sorted(expected)
+    assert verdicts["ambiguous"] > 0
+    assert verdicts["identified"] > 0
+
+
+def test_interchange_counts_agree_with_transformer_lens(trained):
+    """Each unit's count, recomputed with TransformerLens' interchange on the neuron basis and the gates' own bits."""
+    model, circuit = trained.model, identify_circuit(trained.model)
+    rows = model.rows()
+    bases, sources = rows.repeat_interleave(4, 0), rows.repeat(4, 1)
+    hook = "blocks.0.mlp.hook_post"
+    activations = interchange.collect_activations(model, hook, sources, model)
+    gate = {unit.index: BooleanFunction.named(unit.gate) for unit in circuit.units}
+    readout = circuit.netlist[-1].function
+    for unit in circuit.units:
+        step = interchange.SubspaceInterchange(interchange.neuron_basis(2, [unit.index]))
+        decided = interchange.intervened_logits(model, hook, step, bases, activations, model).flatten() > 0
+        bits = [
+            [gate[k](*(source if k == unit.index else base)) for k in (0, 1)]
+            for base, source in zip(bases.tolist(), sources.tolist(), strict=True)
+        ]
+        predicted = [bool(readout(*pair)) for pair in bits]
+        assert sum(d == p for d, p in zip(decided.tolist(), predicted, strict=True)) == unit.interchange == 16
+
+
+def test_the_unsolved_network_is_not_computing(unsolved):
+    """The verdict names the wrong rows, and no label is given for anything."""
+    circuit = identify_circuit(unsolved.model)
+    assert circuit.verdict == "not_computing"
+    assert all(row in circuit.reason for row in unsolved.wrong_rows)
+    assert circuit.formula is circuit.readout is circuit.gate_set is circuit.primary is None
+
+
+def test_an_undecided_row_is_reported_not_rounded():
+    """An output exactly on the threshold is named as undecided."""
+    model = HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])])  # threshold 0 instead of 0.5
+    circuit = identify_circuit(model, "XOR")
+    assert circuit.verdict == "not_computing"
+    assert circuit.reason == "it does not compute XOR: undecided on 00, 11"
+
+
+def test_graded_units_give_no_gate_reading():
+    """XOR by the size of graded values: the network is right on every row, yet no way to cut its units into two levels keeps it so."""
+    layers = [([[1, 4], [0, 2], [-2, -3]], [-3, 1, 1]), ([[-4, 2, -3]], [-1.5])]
+    model = HookedMLP.from_weights(layers, target="XOR")
+    decided, expected = oracle.faithful_gates(*exact_layers(model))
+    circuit = identify_circuit(model)
+    assert decided == [False, True, True, False]
+    assert expected == []
+    assert circuit.verdict == "no_gate_reading"
+    assert circuit.units_acting_as("OR") == ()
+    assert [unit.gate for unit in circuit.units] == [None, None, None]
+    assert "no reading of its units" in circuit.reason
+
+
+def test_a_different_target_changes_the_verdict(textbook):
+    """Held against any function it does not compute, the network is not_computing; against none, it is held against itself."""
+    for name in ("AND", "OR", "XNOR"):
+        assert identify_circuit(textbook, name).verdict == "not_computing"
+    free = from_gates(["OR", "AND"])
+    free.cfg.target = None
+    assert identify_circuit(free).target.name == "XOR"
+    assert identify_circuit(free).verdict == "identified"
+
+
+def test_a_dead_unit_is_named_and_changes_nothing_else(textbook):
+    """A third unit that is never on reads as FALSE, dead; the other two keep their gates, and interchange still holds."""
+    (w1, b1), (w2, b2) = textbook.exact()
+    w1, b1 = torch.cat([w1, torch.tensor([[-1.0, -1.0]])]), torch.cat([b1, torch.tensor([-1.0])])
+    model = HookedMLP.from_weights([(w1, b1), (torch.cat([w2, torch.tensor([[5.0]])], 1), b2)], decision_threshold=0.5, target="XOR")
+    circuit = identify_circuit(model)
+    assert circuit.verdict == "identified"
+    assert [(unit.gate, unit.note) for unit in circuit.units] == [("OR", ""), ("AND", ""), ("FALSE", "dead")]
+    assert circuit.units[2].margin is None
+    assert [unit.interchange for unit in circuit.units] == [16, 16, 16]
+    assert "dead" in str(circuit)
+
+
+def test_deeper_networks_are_read_layer_by_layer():
+    """A 2-2-2-1 network written by hand: (OR, NAND) pass through two copying units, and the output ANDs them."""
+    layers = [([[2, 2], [-2, -2]], [-1, 3]), ([[1, 0], [0, 1]], [-0.5, -0.5]), ([[2, 2]], [-3])]
+    model = HookedMLP.from_weights(layers, act_fn="heaviside", target="XOR")
+    circuit = identify_circuit(model)
+    assert circuit.verdict == "identified"
+    assert [unit.gate for unit in circuit.units] == ["OR", "NAND", "OR", "NAND"]
+    assert [gate.formula for gate in circuit.netlist] == ["x0 | x1", "~x0 | ~x1", "h0.0", "h0.1", "h1.0 & h1.1"]
+    assert circuit.formula == "(x0 | x1) & (~x0 | ~x1)"
+    assert BooleanFunction.from_formula(circuit.formula).name == "XOR"
+
+
+def test_trained_deep_network_composes():
+    """A trained 2-3-3-1 network: whatever is kept is consistent, and its netlist gives XOR on every row."""
+    result = next(r for r in (train("XOR", (3, 3), seed=s, config=TrainConfig(act_fn="tanh")) for s in range(5)) if r.solved)
+    circuit = identify_circuit(result.model)
+    assert circuit.verdict in ("identified", "ambiguous", "no_gate_reading")
+    for joint in circuit.readings:
+        assert BooleanFunction.from_formula(joint.formula_of()).name == "XOR"
+        for before, after in zip(joint.readings, joint.readings[1:], strict=False):
+            parents = list(zip(*(r.bits for r in before), strict=True))
+            bits = list(zip(*(r.bits for r in after), strict=True))
+            assert len(set(zip(parents, bits, strict=True))) == len(set(parents))
+
+
+def test_several_outputs_and_three_inputs():
+    """A half adder and three-bit parity: gates of units, one formula per output."""
+    adder = train("x0 & x1, x0 ^ x1", hidden=(4,), seed=1).model
+    circuit = identify_circuit(adder)
+    if circuit.primary:
+        both = BooleanFunction.from_formula(circuit.formula)
+        assert [output.name for output in both.outputs] == ["AND", "XOR"]
+    layers = [([[2, 2, 2]] * 3, [-1, -3, -5]), ([[2, -2, 2]], [-1])]
+    parity = HookedMLP.from_weights(layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3))
+    circuit = identify_circuit(parity)
+    assert circuit.verdict == "identified"
+    assert [unit.gate for unit in circuit.units][::2] == ["OR", "AND"]
+    assert circuit.units_acting_as("NAND")[0].unit == Unit(0, 2)
+    assert BooleanFunction.from_formula(circuit.formula).name == "XOR"
+
+
+def test_ambiguous_networks_list_every_reading():
+    """Two copies of each textbook unit: one OR copy may be read as AND as well. All three readings are listed and compose to XOR."""
+    model = HookedMLP.from_weights([([[1, 1]] * 4, [0, 0, -1, -1]), ([[0.5, 0.5, -1, -1]], [0])], decision_threshold=0.5, target="XOR")
+    circuit = identify_circuit(model)
+    _, expected = oracle.faithful_gates(*exact_layers(model), threshold=0.5)
+    assert sorted([r.gate for r in joint.readings[0]] for joint in circuit.readings) == sorted(expected)
+    assert circuit.verdict == "ambiguous"
+    assert (("OR", "OR", "AND", "AND"),) in [joint.gates for joint in circuit.readings]
+    assert "3 joint readings survive" in circuit.reason
+    assert all(BooleanFunction.from_formula(joint.formula_of()).name == "XOR" for joint in circuit.readings)
+
+
+def test_the_primary_reading_comes_first():
+    """Readings are ordered by interchange accuracy, then by worst margin."""
+    population = train_population("XOR", 60, (4,), config=TrainConfig(max_steps=600))
+    ambiguous = [c for c in (identify_circuit(population[i]) for i in range(60)) if c.verdict == "ambiguous"]
+    assert ambiguous
+    for circuit in ambiguous:
+        keys = [(-joint.interchange_accuracy, -joint.worst_margin) for joint in circuit.readings]
+        assert keys == sorted(keys)
+
+
+def test_json_holds_everything(textbook):
+    """The dict is JSON-ready and carries verdict, gates, netlist bits and interchange counts."""
+    data = json.loads(json.dumps(identify_circuit(textbook).to_dict()))
+    assert data["format"] == "xor_mi.Circuit/1"
+    assert data["verdict"] == "identified"
+    assert [unit["gate"] for unit in data["units"]] == ["OR", "AND"]
+    assert data["readings"][0]["netlist"]["y0"] == {
+        "parents": ["h0.0", "h0.1"],
+        "bits": [0, 0, 1, 0],
+        "formula": "h0.0 & ~h0.1",
+        "undecided": [],
+    }
+    assert data["readings"][0]["interchange"] == {"h0.0": 16, "h0.1": 16}
+
+
+def test_bad_requests_are_refused(textbook, deep):
+    """Train mode, targets of another shape, weights that are not finite, and more readings than the bound."""
+    with pytest.raises(XorMiError, match="3 inputs; the network has 2"):
+        identify_circuit(textbook, BooleanFunction.named("XOR", 3))
+    with pytest.raises(XorMiError, match="target has 1 outputs; the network has 2"):
+        identify_circuit(deep, BooleanFunction.named("XOR", 3))
+    with pytest.raises(XorMiError, match="faithful joint readings, more than max_readings=3"):
+        identify_circuit(HookedMLP(HookedMLPConfig(seed=1, act_fn="tanh")), max_readings=3)
+    with pytest.raises(XorMiError, match="layer 0 has [0-9]+ joint readings; at most"):
+        identify_circuit(HookedMLP(HookedMLPConfig(3, (12,), seed=1, act_fn="tanh")))
+    with torch.no_grad():
+        textbook.fc1.bias[0] = float("inf")
+    with pytest.raises(XorMiError, match="fc1.bias has NaN or infinite"):
+        identify_circuit(textbook)
+    with pytest.raises(XorMiError, match="call model.eval"):
+        identify_circuit(deep.train())

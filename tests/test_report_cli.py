@@ -1,0 +1,194 @@
+"""The command line and what it writes: the whole path as a person runs it, and one line for every mistake."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from xor_mi import cli, plots
+from xor_mi.circuits import identify_circuit
+from xor_mi.errors import XorMiError
+from xor_mi.geometry import input_plane
+from xor_mi.handmade import from_gates
+from xor_mi.interventions import patch_sweep
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.population import census
+from xor_mi.report import find_out, how_common, render_report, require_writable, write_findings
+from xor_mi.training import TrainConfig, train, train_population
+from xor_mi.truth import BooleanFunction
+
+FILES = ["circuit.json", "config.json", "model.safetensors", "patching.csv", "report.html"]
+
+
+def run_main(capsys, monkeypatch, *arguments):
+    """The console script in this process: exit status, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["xor-mi", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    out, err = capsys.readouterr()
+    return stop.value.code, out, err
+
+
+def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypatch):
+    """The default tour: five stations, an {OR, AND} network, how common it is, and all files; identify reads the model back."""
+    status, out, _ = run_main(capsys, monkeypatch, "tour", "--out", str(tmp_path / "tour"), "--networks", "60")
+    assert status == 0
+    assert [line[:2] for line in out.splitlines() if re.match(r"\d\. ", line)] == ["1.", "2.", "3.", "4.", "5."]
+    assert "solved XOR" in out
+    assert "00 and 11: the same decision" in out
+    assert re.search(r"h0\.0 +OR +margin", out)
+    assert re.search(r"h0\.1 +AND +margin", out)
+    assert "Of 60 networks trained alike from seeds 0 to 59" in out
+    assert sorted(path.name for path in (tmp_path / "tour").iterdir()) == FILES
+    circuit = json.loads((tmp_path / "tour" / "circuit.json").read_text())
+    assert circuit["verdict"] == "identified"
+    assert circuit["readings"][0]["interchange"] == {"h0.0": 16, "h0.1": 16}
+    csv = pd.read_csv(tmp_path / "tour" / "patching.csv", dtype={"clean": str, "corrupted": str})
+    model = HookedMLP.from_pretrained(tmp_path / "tour")
+    assert torch.allclose(torch.tensor(csv["logit_patched"].to_numpy()), patch_sweep(model).patched.flatten().double(), atol=1e-5)
+    status, again, _ = run_main(capsys, monkeypatch, "identify", str(tmp_path / "tour"))
+    assert status == 0
+    assert again.splitlines()[0].strip() == f"{circuit['verdict']}: {circuit['reason']}"
+    status, other, _ = run_main(capsys, monkeypatch, "identify", str(tmp_path / "tour"), "--target", "AND")
+    assert "not_computing: it does not compute AND: wrong on 01, 10, 11" in other
+
+
+def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
+    """No solution: the words, the report and the JSON all say not_computing, and no unit gets a gate."""
+    status, out, _ = run_main(capsys, monkeypatch, "tour", "--seed", "0", "--networks", "0", "--out", str(tmp_path))
+    assert status == 0
+    assert "did NOT solve XOR" in out
+    assert "not_computing" in out
+    circuit = json.loads((tmp_path / "circuit.json").read_text())
+    assert {unit["gate"] for unit in circuit["units"]} == {None}
+    assert "No unit is given a gate" in (tmp_path / "report.html").read_text()
+
+
+def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
+    """--hidden takes one width or several."""
+    status, out, _ = run_main(capsys, monkeypatch, "tour", "--hidden", "3,2", "--seed", "3", "--networks", "0", "--out", str(tmp_path))
+    assert status == 0
+    assert "2-3-2-1 network" in out
+    assert HookedMLP.from_pretrained(tmp_path).layer_sizes == (2, 3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["identify", "{tmp}/nowhere"], "no model in"),
+        (["identify", "{tmp}"], "config.json and model.safetensors missing"),
+        (["identify", "{tmp}", "--target"], "requires an argument"),
+        (["tour", "--out", "{tmp}/file/inside"], "cannot write to"),
+        (["tour", "--out", "/proc/nowhere"], "cannot write to"),
+        (["tour", "--hidden", "two"], "--hidden is 'two'"),
+        (["tour", "--hidden", "0"], "--hidden is '0'"),
+        (["tour", "--networks", "-1"], "--networks is -1"),
+        (["tour", "--seed", "many"], "Invalid value for '--seed'"),
+        (["tour", "--seed", "-3"], "seed of at least 0"),
+        (["tour", "--sed", "3"], "--sed"),
+        (["turn"], "turn"),
+    ],
+)
+def test_every_mistake_is_one_line_and_status_2(tmp_path, capsys, monkeypatch, arguments, message):
+    """No traceback, nothing trained: the line names what was wrong."""
+    (tmp_path / "file").write_text("")
+    status, _, err = run_main(capsys, monkeypatch, *[argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith("xor-mi: ")
+    assert message in err
+
+
+def test_a_corrupted_folder_is_one_line(tmp_path, capsys, monkeypatch, textbook):
+    """A broken weights file at the command line."""
+    textbook.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\x00" * 40)
+    status, _, err = run_main(capsys, monkeypatch, "identify", str(tmp_path))
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "cannot be read" in err
+
+
+def test_an_unwritable_folder_is_refused_before_training(tmp_path, capsys, monkeypatch):
+    """The out folder is tried before any work is done."""
+    (tmp_path / "file").write_text("")
+    _, out, _ = run_main(capsys, monkeypatch, "tour", "--out", str(tmp_path / "file"))
+    assert "Train" not in out
+    with pytest.raises(XorMiError, match="choose a folder you may write to"):
+        require_writable(tmp_path / "file")
+
+
+def test_help_loads_no_torch():
+    """`xor-mi --help` and the help of each command answer without importing anything heavy."""
+    code = "import sys; sys.argv = ['xor-mi', *sys.argv[1:]]\nfrom xor_mi.cli import main\ntry: main()\nexcept SystemExit as e: print('status', e.code)\n"
+    code += "print('loaded', sorted({'torch', 'transformer_lens', 'plotly', 'pandas', 'sympy'} & set(sys.modules)))"
+    for arguments in (["--help"], ["tour", "--help"], ["identify", "--help"]):
+        out = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+        assert "status 0" in out
+        assert "loaded []" in out
+        assert "tour" in out or "identify" in out
+
+
+def test_the_console_script_is_installed():
+    """The entry point exists and runs."""
+    script = Path(sys.executable).parent / "xor-mi"
+    assert "identify" in subprocess.run([str(script), "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def test_report_is_one_offline_file_with_its_numbers(trained):
+    """Verdict in words at the top, no address to load from, no upload button, the figures inside, texts escaped."""
+    page = render_report(find_out(trained.model), trained)
+    assert page.index("<strong>identified</strong>") < page.index("The network</h2>")
+    own = re.sub(r"<script\b.*?</script>", "", page, flags=re.S)
+    assert not re.search(r"""(src|href)\s*=\s*["']https?:""", own)
+    assert not re.search(r"<script[^>]+src=", page)
+    assert page.count("showSendToCloud&quot;: false") + page.count('"showSendToCloud": false') == 4
+    assert "16 of 16" in own
+    assert "h0.0 &amp; ~h0.1" in own
+    assert page.count("plotly-graph-div") == 4
+
+
+def test_report_for_three_inputs_has_no_plane(tmp_path):
+    """What cannot be drawn is left out, not broken."""
+    report = write_findings(find_out(train(BooleanFunction.named("XOR", 3), (4,), seed=2).model), tmp_path)
+    assert 'id="plane"' not in report.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+
+
+def test_how_common_counts_the_same_gates(trained):
+    """The sentence's numbers are the census's; a circuit nobody shares, and one that does not exist, are said as such."""
+    networks = census(train_population("XOR", 60, config=TrainConfig(max_steps=600)))
+    same = (networks["gates"] == "{AND, OR}").sum()
+    text = how_common(identify_circuit(trained.model), networks)
+    assert f"{networks['solved'].sum()} solved XOR; {same} of these" in text
+    assert "none of these has the hidden gates {NAND, OR}" in how_common(identify_circuit(from_gates(["OR", "NAND"])), networks)
+    assert how_common(identify_circuit(HookedMLP(HookedMLPConfig(target="XOR"))), networks).endswith("solved XOR.")
+
+
+def test_figures_show_the_findings(textbook):
+    """Each figure holds the numbers it is a picture of, as data or as text."""
+    circuit = identify_circuit(textbook)
+    texts = [annotation.text for annotation in plots.network_diagram(textbook, circuit).layout.annotations]
+    assert any("h0.0" in text and "OR" in text for text in texts)
+    assert any("y0" in text and "h0.0 & ~h0.1" in text for text in texts)
+    assert texts.count("+1.00") == 5
+    assert texts.count("-2.00") == 1
+    sweep = patch_sweep(textbook)
+    heatmap = plots.patching_heatmap(sweep).data[0]
+    assert torch.equal(torch.tensor(heatmap.z), sweep.effect)
+    assert heatmap.zmin == -heatmap.zmax
+    flips = [[text.endswith("*") for text in line] for line in heatmap.text]
+    assert flips == [[effect.flips for effect in sweep][i : i + 2] for i in range(0, 24, 2)]
+    plane = plots.input_plane_figure(input_plane(textbook), textbook)
+    assert [trace.name for trace in plane.data if trace.name] == [
+        "decision boundary",
+        "h0.0 turns on",
+        "h0.1 turns on",
+        "inputs and decisions",
+    ]
+    assert list(plane.data[-1].text) == ["00: 0", "01: 1", "10: 1", "11: 0"]
