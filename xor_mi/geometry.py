@@ -30,7 +30,7 @@ class InputPlane:
     threshold: float
 
 
-def input_plane(model: HookedMLP, low: float = -0.5, high: float = 1.5, n_points: int = 101, output: int = 0) -> InputPlane:
+def input_plane(model: HookedMLP, low: float = -0.5, high: float = 1.5, n_points: int = 61, output: int = 0) -> InputPlane:
     """Evaluate a two-input network on a grid, and find where each first-layer unit turns on, exactly.
 
     Raises:

@@ -63,13 +63,13 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
         figure.add_trace(go.Scatter(x=[x0, x1], y=[y0, y1], mode="lines", line=line, hoverinfo="skip", showlegend=False))
         at = 0.28 if number % 2 else 0.42  # crossing edges would put their labels on the same spot
         label = {"x": x0 + at * (x1 - x0), "y": y0 + at * (y1 - y0), "text": f"{weight:+.2f}", "font": {"color": colour, "size": 12}}
-        figure.add_annotation(**label, showarrow=False, bgcolor="rgba(255,255,255,0.85)")
+        figure.add_annotation(**label, showarrow=False, bgcolor="#ffffff")
     gates = {unit.unit.name: unit.gate or "no gate" for unit in circuit.units} if circuit else {}
     if circuit:
         gates |= {gate.unit.name: gate.formula for gate in circuit.netlist if gate.unit.is_output}
     for layer in layers:
         for unit in layer:
-            bias = f"<br>bias {weights[unit.layer][1][unit.index]:+.2f}" if unit.layer >= 0 else ""
+            bias = f"<br>bias {weights[unit.layer][1][unit.index].round(decimals=2) + 0.0:+.2f}" if unit.layer >= 0 else ""
             label = f"<b>{unit.name}</b>" + (f"<br>{gates[unit.name]}" if unit.name in gates else "") + bias
             x, y = spot[unit.name]
             box = {"bgcolor": "#ffffff", "bordercolor": INK, "borderwidth": 1.5, "borderpad": 6, "font": {"size": 13}}
@@ -99,9 +99,9 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
 
 def input_plane_figure(plane: InputPlane, model: HookedMLP) -> go.Figure:
     """The output over the input plane, its decision boundary, the line along which each first-layer unit turns on, and the four inputs."""
-    distance = (plane.outputs.T - plane.threshold).tolist()
+    distance = (plane.outputs.T - plane.threshold).round(decimals=4).tolist()
     bound = max(abs(value) for line in distance for value in line) or 1.0
-    grid = plane.grid.tolist()
+    grid = plane.grid.round(decimals=6).tolist()
     shared = {"x": grid, "y": grid, "z": distance}
     bar = {"title": "output -<br>threshold", "len": 0.7, "y": 0.35}
     figure = go.Figure(go.Heatmap(**shared, colorscale=DIVERGING, zmin=-bound, zmax=bound, colorbar=bar, opacity=0.75))

@@ -1,0 +1,41 @@
+# README's two commands: `make demo` and `make test`. Each makes .venv and installs what it needs, so neither expects an active environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+RECIPE := pyproject.toml constraints.txt
+
+.PHONY: demo test lint notebooks clean
+
+demo: $(VENV)/.installed
+	$(BIN)/xor-mi tour
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+notebooks: $(VENV)/.installed-dev
+	PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb \
+		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False
+	$(BIN)/python -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
+		plots.network_diagram(m, identify_circuit(m)).write_image('notebooks/circuit.png', scale=2)"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(RECIPE) | $(BIN)/python
+	@echo "installing into $(VENV) (a minute or two)"
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-%: $(RECIPE) | $(BIN)/python
+	@echo "installing the $* extra into $(VENV) (a minute or two)"
+	$(INSTALL) -e '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) xor-mi-tour .pytest_cache .ruff_cache .hypothesis

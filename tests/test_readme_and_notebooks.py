@@ -1,0 +1,81 @@
+"""What README and the notebooks say is run: code, printed output, pictures, commands."""
+
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from xor_mi import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def code_and_output() -> list[tuple[str, str]]:
+    """Every Python block of README with the text block that follows it."""
+    return re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, flags=re.S)
+
+
+def numbers_rounded(text: str) -> str:
+    """Decimals to two places: another machine may round the last bits of training differently."""
+    return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]) + 0.0:.2f}", text)
+
+
+@pytest.mark.parametrize(("code", "output"), code_and_output())
+def test_readme_python_prints_what_readme_says(code, output):
+    """Each example runs and prints the text below it."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    assert numbers_rounded(printed.getvalue()) == numbers_rounded(output)
+
+
+def test_every_python_block_of_readme_is_tested():
+    """No example stands without its output."""
+    assert len(code_and_output()) == README.count("```python") == 2
+
+
+def test_readme_s_commands_and_files_exist():
+    """make targets, CLI options and linked files that README names are there; its first example starts by line 30."""
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`?make (\w+)", README)):
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
+    for link in re.findall(r"\]\(([^)#h][^)]*)\)", README) + re.findall(r"`(notebooks/[^`]+)`", README):
+        assert (ROOT / link).is_file(), link
+    assert README.splitlines().index("```python") < 30
+    assert f"default seed, {cli.TOUR_SEED}," in README
+
+
+def test_readme_names_every_room():
+    """The module map has the rooms of the package, in the order the architecture test holds."""
+    from test_architecture import ORDER, modules
+
+    listed = re.findall(r"^(\w+(?:, \w+)*)  +\S", README.split("from top to bottom")[1].split("```")[1], flags=re.M)
+    names = [name for line in listed for name in line.split(", ")]
+    assert names == [room for room in ORDER if room in {module.split(".")[0] for module in modules()}]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_run_and_are_stored_as_run(path):
+    """Every code cell runs in order, asserts included; the stored copy was executed in order without errors; no function is defined."""
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
+    assert any("image/png" in out.get("data", {}) for cell in cells for out in cell["outputs"]), "no figure is stored"
+    space: dict[str, object] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell in cells:
+            source = "".join(cell["source"])
+            assert not re.search(r"^\s*def ", source, flags=re.M), "a function defined in a notebook is a missing API"
+            assert len(source.splitlines()) < 15
+            exec(compile(re.sub(r"^(\s*)%pip.*$", r"\1pass", source, flags=re.M), path.name, "exec"), space)
+
+
+def test_notebooks_exist():
+    """The test above has something to run, and the picture of README is made."""
+    assert NOTEBOOKS
+    assert (ROOT / "notebooks" / "circuit.png").stat().st_size > 5000
