@@ -12,7 +12,11 @@ ORDER = [
     "errors", "truth", "graph", "model", "metrics", "handmade", "training", "activations", "contributions", "interventions", "geometry",
     "circuits", "search", "population", "zoo", "plots", "report", "testing", "pytest_plugin", "cli", "widgets",
 ]  # fmt: skip
-INSIDE = {"model": ["config", "convert", "network"], "circuits": ["readings", "netlist", "circuit", "identify"]}
+INSIDE = {
+    "truth": ["gates", "formulas", "function"],
+    "model": ["config", "convert", "network"],
+    "circuits": ["readings", "netlist", "circuit", "identify"],
+}
 NO_TORCH = {"errors", "truth", "graph", "cli"}
 
 
