@@ -15,6 +15,7 @@ ORDER = [
 INSIDE = {
     "truth": ["gates", "formulas", "function"],
     "model": ["config", "convert", "network"],
+    "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
     "circuits": ["readings", "netlist", "circuit", "identify"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}

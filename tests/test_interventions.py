@@ -53,19 +53,19 @@ def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direc
     else:
         model = HookedMLP(HookedMLPConfig(*shape[:3], act_fn=shape[3], seed=4))
     sweep = patch_sweep(model, direction=direction)
-    assert len(sweep.pairs) == 4**model.cfg.d_in - 2**model.cfg.d_in
-    values, effect = by_transformer_lens(model, sweep.pairs, direction)
+    assert len(sweep.labels) == 4**model.cfg.d_in - 2**model.cfg.d_in
+    values, effect = by_transformer_lens(model, all_pairs(model.cfg.d_in), direction)
     assert sweep.effect.abs().max() > 1e-4, "the patches changed nothing, so agreement would mean nothing"
     assert torch.allclose(sweep.patched, values, atol=1e-6)
     assert torch.allclose(sweep.effect, effect, atol=1e-6)
 
 
 def test_one_forward_for_the_whole_sweep(textbook):
-    """Besides the unpatched run there is exactly one forward, of pairs x sites rows."""
+    """Besides the two unpatched runs there is exactly one forward, of pairs x sites rows."""
     batches = []
     textbook.add_perma_hook("hook_embed", lambda value, hook: batches.append(len(value)))
     patch_sweep(textbook)
-    assert batches == [4, 12 * 2]
+    assert batches == [12, 12, 12 * 2]
 
 
 def test_chunks_give_the_same_result(deep):
@@ -108,8 +108,8 @@ def test_the_frame_has_units_and_reasons(textbook):
 def test_patch_any_kind_of_site(textbook, site, expected):
     """01 into 11, by hand: units, inputs, edges of both layers, and the output itself."""
     effect = patch(textbook, clean="01", corrupted="11", site=site)
-    assert effect.logit_patched == expected
-    assert effect.effect_logit == expected - 0
+    assert effect.value_patched == expected
+    assert effect.effect == expected - 0
     assert not textbook.cfg.use_edge_result
 
 
@@ -124,7 +124,7 @@ def test_single_patches_equal_the_sweep(deep):
     sweep = {(e.pair, e.site): e for e in patch_sweep(deep, output=1, direction="noising")}
     for (pair, site), effect in list(sweep.items())[::17]:
         clean, corrupted = pair.split(" -> ")
-        assert patch(deep, clean, corrupted, site, "noising", output=1).logit_patched == pytest.approx(effect.logit_patched, abs=1e-6)
+        assert patch(deep, clean, corrupted, site, "noising", output=1).value_patched == pytest.approx(effect.value_patched, abs=1e-6)
 
 
 def test_nothing_of_the_model_is_changed(deep):

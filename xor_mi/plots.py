@@ -15,8 +15,9 @@ from xor_mi.activations import Activations
 from xor_mi.circuits import Circuit
 from xor_mi.geometry import InputPlane
 from xor_mi.graph import edges_of, layers_of
-from xor_mi.interventions import PatchSweep
-from xor_mi.metrics import decisions
+from xor_mi.interventions import AblationSweep, PatchSweep
+from xor_mi.interventions.sites import name_of
+from xor_mi.metrics import decision, decisions
 from xor_mi.model import HookedMLP
 
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
@@ -93,13 +94,28 @@ def activations_heatmap(found: Activations) -> go.Figure:
 
 def patching_heatmap(sweep: PatchSweep) -> go.Figure:
     """Effect of each patch on the logit: one line per pair (clean -> corrupted), one column per site; * marks a flipped decision."""
-    frame = sweep.frame()
-    pairs, sites = list(dict.fromkeys(frame["pair"])), list(dict.fromkeys(frame["site"]))
-    marks = [[" *" if flips else "" for flips in line] for line in frame["flips"].to_numpy().reshape(len(pairs), len(sites))]
-    run = "corrupted" if sweep.direction == "denoising" else "clean"
-    title = f"Patching, {sweep.direction}: change of the {run} run's logit (* = decision flips)"
-    figure = _heatmap(sweep.effect.tolist(), sites, pairs, "effect<br>(logit)", title, marks)
-    return figure.update_yaxes(title="clean -> corrupted").update_layout(width=max(620, 90 * len(sites) + 260))
+    pairs = [f"{clean} -> {corrupted}" for clean, corrupted in sweep.labels]
+    names = [name_of(together) for together in sweep.sites]
+    flips = [effect.flips for effect in sweep]
+    marks = [[" *" if flips[p * len(names) + s] else "" for s in range(len(names))] for p in range(len(pairs))]
+    run, metric = "corrupted" if sweep.direction == "denoising" else "clean", sweep.metrics[0]
+    title = f"Patching, {sweep.direction}: change of the {run} run's {metric}{' (* = decision flips)' if any(flips) else ''}"
+    figure = _heatmap(sweep.effect.tolist(), names, pairs, f"effect<br>({metric})", title, marks)
+    return figure.update_yaxes(title="clean -> corrupted").update_layout(width=max(620, 90 * len(names) + 260))
+
+
+def ablation_heatmap(sweep: AblationSweep) -> go.Figure:
+    """Change of the metric by each ablation, on each input row; * marks a flipped decision."""
+    effect = (sweep.after - sweep.before).tolist()
+    marks = None
+    if sweep.threshold is not None:
+        flipped = sweep.decisions != decision(sweep.before, sweep.threshold)
+        marks = [[" *" if flips else "" for flips in line] for line in flipped.tolist()]
+    title = f"Ablation, {sweep.value}: change of the {sweep.metric}{' (* = decision flips)' if marks else ''}"
+    figure = _heatmap(
+        effect, list(sweep.rows), [name_of(together) for together in sweep.sites], f"effect<br>({sweep.metric})", title, marks
+    )
+    return figure.update_yaxes(title="ablated together").update_xaxes(title="input")
 
 
 def input_plane_figure(plane: InputPlane, model: HookedMLP) -> go.Figure:

@@ -279,7 +279,8 @@ class HookedMLP(HookedRootModule):
     def rows(self, rows: Any = None) -> Float[Tensor, "row d_in"]:
         """Input rows as a tensor in the model's dtype: all 2^d_in of them, or those given (each checked to be bits)."""
         chosen = truth_rows(self.cfg.d_in) if rows is None else [as_row(row, self.cfg.d_in) for row in rows]
-        return torch.tensor(chosen, dtype=self._linears[0].weight.dtype, device=self._linears[0].weight.device)
+        weight = self._linears[0].weight
+        return torch.tensor(chosen, dtype=weight.dtype, device=weight.device).reshape(-1, self.cfg.d_in)
 
     def units(self) -> list[Unit]:
         """All hidden units, layer by layer."""

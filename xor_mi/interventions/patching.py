@@ -1,0 +1,305 @@
+"""(clean, corrupted) pairs x sites -> the effect of every patch, all in one batched forward."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.interventions.run import cache_all, intervene, read_metrics
+from xor_mi.interventions.sites import SiteSet, edges_on, name_of, require_ready, site_sets
+from xor_mi.interventions.sites import sites as all_sites
+from xor_mi.metrics import decision, logit
+from xor_mi.model import HookedMLP
+from xor_mi.truth import as_row, row_name, truth_rows
+
+DIRECTIONS = ("denoising", "noising")
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class PatchEffect:
+    """One patch, in one metric. Decisions are 1, 0, or -1 where the output is on the threshold.
+
+    Attributes:
+        effect: patched minus the unpatched run it was made in (corrupted under denoising, clean under noising).
+        recovered_fraction: (patched - corrupted) / (clean - corrupted), or None, and then why_no_fraction says why.
+        decision_patched, flips: the decision after the patch, and whether the patch changed it; None where nothing is decided.
+    """
+
+    clean: str
+    corrupted: str
+    pair: str
+    site: str
+    direction: str
+    metric: str
+    value_clean: float
+    value_corrupted: float
+    value_patched: float
+    effect: float
+    recovered_fraction: float | None
+    why_no_fraction: str
+    decision_patched: int | None
+    flips: bool | None
+
+
+@dataclass(frozen=True)
+class PatchSweep:
+    """All patches of a sweep; `frame()` is tidy, one line per patch, one group of columns per metric.
+
+    Attributes:
+        labels: (clean, corrupted) as text, per pair.
+        sites: the sets of sites, each written together.
+        direction: "denoising" or "noising".
+        metrics: names, the first being the one that `patched`, `effect` and iteration show.
+        threshold: decision = first metric > threshold, or None where nothing is decided.
+        clean, corrupted: unpatched metrics, [metric, pair].
+        values: patched metrics, [metric, site, pair].
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    sites: tuple[SiteSet, ...]
+    direction: str
+    metrics: tuple[str, ...]
+    threshold: float | None
+    clean: Float[Tensor, "metric pair"] = field(repr=False)
+    corrupted: Float[Tensor, "metric pair"] = field(repr=False)
+    values: Float[Tensor, "metric site pair"] = field(repr=False)
+
+    @property
+    def base(self) -> Float[Tensor, "metric pair"]:
+        """The unpatched run that was patched: corrupted under denoising, clean under noising."""
+        return self.corrupted if self.direction == "denoising" else self.clean
+
+    @property
+    def patched(self) -> Float[Tensor, "pair site"]:
+        """The first metric after each patch."""
+        return self.values[0].T
+
+    @property
+    def effect(self) -> Float[Tensor, "pair site"]:
+        """The first metric's change by each patch: patched minus unpatched."""
+        return (self.values[0] - self.base[0]).T
+
+    @property
+    def decisions(self) -> Tensor:
+        """The decision after each patch, [pair, site]; -1 is undecided."""
+        if self.threshold is None:
+            raise XorMiError("this model has no decision threshold; read .patched or .frame() instead")
+        return decision(self.patched, self.threshold)
+
+    def __getitem__(self, metric: str) -> "PatchSweep":
+        """The sweep in one metric."""
+        if metric not in self.metrics:
+            raise unknown("metric", metric, self.metrics, where="this sweep has")
+        k = self.metrics.index(metric)
+        threshold = self.threshold if k == 0 else None
+        clean, corrupted, values = (tensor[k : k + 1] for tensor in (self.clean, self.corrupted, self.values))
+        return PatchSweep(self.labels, self.sites, self.direction, (metric,), threshold, clean, corrupted, values)
+
+    @property
+    def result(self) -> Any:
+        """TransformerLens' `PatchingResult` [metric, site, pair], with its standard errors, bootstrap and permutation p-values."""
+        from transformer_lens.patching import PatchingResult
+
+        index_df = pd.DataFrame({"site": [name_of(together) for together in self.sites]})
+        return PatchingResult(self.values, [], index_df, list(self.metrics), reduced=False, baseline=self.base, has_metric_axis=True)
+
+    @property
+    def coordinates(self) -> dict[str, str]:
+        """The six coordinates that make two scores comparable (Miller, Chughtai and Saunders 2024, arXiv 2407.08734)."""
+        source = "clean" if self.direction == "denoising" else "corrupted"
+        return coordinates(self.sites, f"interchange, from the {source} input", self.direction)
+
+    def __len__(self) -> int:
+        return len(self.labels) * len(self.sites)
+
+    def __iter__(self) -> Iterator[PatchEffect]:
+        patched, effect = self.patched.tolist(), self.effect.tolist()
+        decided = None if self.threshold is None else decision(self.patched, self.threshold).tolist()
+        either = [None if self.threshold is None else decision(v[0], self.threshold).tolist() for v in (self.clean, self.corrupted)]
+        base = either[1] if self.direction == "denoising" else either[0]
+        for p, (clean_name, corrupted_name) in enumerate(self.labels):
+            clean, corrupted = self.clean[0, p].item(), self.corrupted[0, p].item()
+            decided_either = [None if d is None else d[p] for d in either]
+            why = _why_no_fraction(clean, corrupted, decided_either[0], decided_either[1], self.metrics[0])
+            for s, together in enumerate(self.sites):
+                yield PatchEffect(
+                    clean=clean_name,
+                    corrupted=corrupted_name,
+                    pair=f"{clean_name} -> {corrupted_name}",
+                    site=name_of(together),
+                    direction=self.direction,
+                    metric=self.metrics[0],
+                    value_clean=clean,
+                    value_corrupted=corrupted,
+                    value_patched=patched[p][s],
+                    effect=effect[p][s],
+                    recovered_fraction=None if why else (patched[p][s] - corrupted) / (clean - corrupted) + 0.0,
+                    why_no_fraction=why,
+                    decision_patched=None if decided is None else decided[p][s],
+                    flips=None if decided is None or base is None else decided[p][s] != base[p],
+                )
+
+    def frame(self) -> pd.DataFrame:
+        """One line per patch: pair (clean -> corrupted), site, direction, then per metric m the columns m_clean, m_corrupted,
+        m_patched, effect_m. recovered_fraction, why_no_fraction, decision_patched and flips are of the first metric; others have
+        recovered_fraction_m.
+        """
+        first, *others = [self[metric] for metric in self.metrics]
+        lines = [_line(effect) for effect in first]
+        for other in others:
+            for line, effect in zip(lines, other, strict=True):
+                line.update(_columns(effect))
+                line[f"recovered_fraction_{effect.metric}"] = effect.recovered_fraction
+        return pd.DataFrame(lines)
+
+    def plot(self) -> Any:
+        """A heatmap of the first metric's effects, colours centred at zero."""
+        from xor_mi.plots import patching_heatmap
+
+        return patching_heatmap(self)
+
+
+def _columns(effect: PatchEffect) -> dict[str, float]:
+    m = effect.metric
+    values = {f"{m}_clean": effect.value_clean, f"{m}_corrupted": effect.value_corrupted, f"{m}_patched": effect.value_patched}
+    return values | {f"effect_{m}": effect.effect}
+
+
+def _line(effect: PatchEffect) -> dict[str, Any]:
+    names = ("clean", "corrupted", "pair", "site", "direction")
+    rest = ("recovered_fraction", "why_no_fraction", "decision_patched", "flips")
+    return {n: getattr(effect, n) for n in names} | _columns(effect) | {n: getattr(effect, n) for n in rest}
+
+
+def _why_no_fraction(clean: float, corrupted: float, decided_clean: int | None, decided_corrupted: int | None, metric: str) -> str:
+    if decided_clean is not None and decided_clean == decided_corrupted:
+        return f"clean and corrupted are both {f'decided {decided_clean}' if decided_clean >= 0 else 'undecided'}"
+    return f"clean and corrupted have the same {metric}" if clean == corrupted else ""
+
+
+def coordinates(sets: Sequence[SiteSet], value: str, direction: str) -> dict[str, str]:
+    """Granularity, component, value, positions, direction, set."""
+    hooks = {site.hook_name for together in sets for site in together}
+    kinds = {
+        "edge" if "hook_edge" in name else "input" if name == "hook_embed" else "output" if name == "hook_logits" else "unit"
+        for name in hooks
+    }
+    whole = all(not site.index for together in sets for site in together)
+    return {
+        "granularity": "whole hook" if whole else " and ".join(sorted(kinds)),
+        "component": ", ".join(name_of(together) for together in sets),
+        "value": value,
+        "positions": "as indexed (no sequence axis on an MLP)",
+        "direction": direction,
+        "set": "one site at a time" if all(len(together) == 1 for together in sets) else "sites of a set together",
+    }
+
+
+def all_pairs(n_inputs: int) -> list[Pair]:
+    """All ordered pairs of distinct input rows."""
+    return [(a, b) for a, b in product(truth_rows(n_inputs), repeat=2) if a != b]
+
+
+@torch.no_grad()
+def differing_pairs(model: HookedMLP, output: int = 0) -> list[Pair]:
+    """All ordered pairs of rows that the model decides differently, for one output; undecided rows are in no pair."""
+    rows = truth_rows(model.cfg.d_in)
+    decided = dict(zip(rows, decision(model(model.rows())[:, output], model.threshold).tolist(), strict=True))
+    return [(a, b) for a, b in all_pairs(model.cfg.d_in) if -1 not in (decided[a], decided[b]) and decided[a] != decided[b]]
+
+
+@torch.no_grad()
+def patch_sweep(
+    model: Any,
+    pairs: Any = None,
+    sites: Sequence[Any] | None = None,
+    metrics: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    direction: str = "denoising",
+    output: int = 0,
+    max_batch_bytes: int = 2**28,
+    progress: bool = False,
+) -> PatchSweep:
+    """Patch every site for every (clean, corrupted) pair: one forward, in chunks where the batch would pass max_batch_bytes.
+
+    Args:
+        model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
+        pairs: on a HookedMLP, (clean, corrupted) rows, all ordered pairs of distinct rows by default. On any model a tuple of two tensors
+            (clean inputs, corrupted inputs), one example of each per pair.
+        sites: on a HookedMLP units, edges, inputs or outputs, as values or names ("h0.1", "x0->h0.1"), all hidden units by default; on any
+            model `Site(hook_name, index)`. An entry that is a tuple, list or set of sites is written together; see `subsets`.
+        metrics: name -> function of the outputs [pair, ...] giving one number per pair; by default the logit of `output`.
+        progress: show a bar when several forwards are needed.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> sweep = patch_sweep(textbook_xor())
+    >>> len(sweep), sweep.patched.shape
+    (24, torch.Size([12, 2]))
+
+    Raises:
+        XorMiError: an unknown site or direction, rows that are not bits, an index outside its activation, a hook that does not fire exactly
+            once, train mode, weights that are not finite.
+    """
+    require_ready(model, "patching")
+    if direction not in DIRECTIONS:
+        raise unknown("direction", direction, DIRECTIONS, where="directions")
+    labels, clean, corrupted = read_pairs(model, pairs)
+    sets = site_sets(model, _default_sites(model) if sites is None else sites)
+    if not sets or not labels:
+        raise XorMiError(f"{len(labels)} pairs and {len(sets)} sites given; a sweep needs at least one of each")
+    if metrics is None:
+        metrics = {"logit": lambda outputs: logit(outputs, output)}
+    with edges_on(model, sets):
+        (clean_out, clean_cache), (corrupted_out, corrupted_cache) = cache_all(model, clean), cache_all(model, corrupted)
+        base, cache = (corrupted, clean_cache) if direction == "denoising" else (clean, corrupted_cache)
+        require_cached(sets, cache)
+        size = sum(value.numel() * value.element_size() for value in corrupted_cache.values()) // len(labels)
+        values = intervene(model, base, sets, lambda _, site: cache[site.hook_name], metrics, size, max_batch_bytes, progress)
+    decided = model.threshold if isinstance(model, HookedMLP) and next(iter(metrics)) == "logit" else None
+    without = [read_metrics(metrics, outputs) for outputs in (clean_out, corrupted_out)]
+    return PatchSweep(tuple(labels), sets, direction, tuple(metrics), decided, without[0], without[1], values)
+
+
+def patch(model: Any, clean: Any, corrupted: Any, site: Any, direction: str = "denoising", output: int = 0) -> PatchEffect:
+    """Patch one site (or a set of sites together) between two inputs.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").value_patched  # above the clean run's 1: the AND was held off
+    2.0
+    """
+    return next(iter(patch_sweep(model, [(clean, corrupted)], [site], direction=direction, output=output)))
+
+
+def require_cached(sets: Sequence[SiteSet], cache: Mapping[str, Tensor]) -> None:
+    """Every site's hook fired in the plain run."""
+    for together in sets:
+        for site in together:
+            if site.hook_name not in cache:
+                raise XorMiError(f"hook '{site.hook_name}' never fired in a plain run, so there is nothing to patch there")
+
+
+def _default_sites(model: Any) -> list[Any]:
+    if isinstance(model, HookedMLP):
+        return list(all_sites(model, "unit"))
+    raise XorMiError("give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only")
+
+
+def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, Tensor]:
+    """Labels, clean inputs and corrupted inputs."""
+    if isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs):
+        clean, corrupted = pairs
+        if clean.shape != corrupted.shape:
+            raise XorMiError(f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; they must pair up one to one")
+        return [(f"clean {i}", f"corrupted {i}") for i in range(len(clean))], clean.clone(), corrupted.clone()
+    if not isinstance(model, HookedMLP):
+        raise XorMiError("give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits are for a HookedMLP only")
+    d_in = model.cfg.d_in
+    rows = [(as_row(a, d_in), as_row(b, d_in)) for a, b in (all_pairs(d_in) if pairs is None else pairs)]
+    labels = [(row_name(a), row_name(b)) for a, b in rows]
+    return labels, model.rows([a for a, _ in rows]), model.rows([b for _, b in rows])

@@ -1,0 +1,160 @@
+"""a place in a model -> hook name + index: where a value is read and written."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.model import HookedMLP
+
+KINDS = ("unit", "edge", "input", "output", "hook")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an intervention writes: a hook point, and an index into its activation after the batch axis.
+
+    An index entry is a whole number, or None for everything along that axis; axes left out are taken whole, so Site(hook) is the whole
+    hook. On a transformer Site("blocks.0.attn.hook_z", (None, 2)) is head 2 at all positions.
+
+    Attributes:
+        label: what it is called in frames and pictures; by default the hook name and index.
+    """
+
+    hook_name: str
+    index: tuple[int | None, ...] = ()
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        if self.label:
+            return self.label
+        inside = ", ".join(":" if i is None else str(i) for i in self.index)
+        return f"{self.hook_name}[{inside}]" if self.index else self.hook_name
+
+    @property
+    def slices(self) -> tuple[Any, ...]:
+        """The index as torch takes it, after the batch axis."""
+        return tuple(slice(None) if i is None else i for i in self.index)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+SiteSet = tuple[Site, ...]
+"""Sites written together: one intervention."""
+
+
+def name_of(together: SiteSet) -> str:
+    """'h0.0' for one site, 'h0.0 + h0.1' for two written together."""
+    return " + ".join(site.name for site in together)
+
+
+def sites(model: HookedMLP, kind: str = "unit") -> list[Site]:
+    """All sites of one kind: hidden units, edges, inputs, outputs, or whole hooks.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> sites(textbook_xor(), "edge")
+    [x0->h0.0, x1->h0.0, x0->h0.1, x1->h0.1, h0.0->y0, h0.1->y0]
+
+    Raises:
+        XorMiError: a kind that is none of `KINDS`.
+    """
+    layers = layers_of(model.layer_sizes)
+    places: dict[str, list[Unit] | list[Edge]] = {
+        "unit": [unit for layer in layers[1:-1] for unit in layer],
+        "edge": list(edges_of(model.layer_sizes)),
+        "input": layers[0],
+        "output": layers[-1],
+    }
+    if kind == "hook":
+        return [Site(hook_name) for hook_name, _ in model.hook_places()]
+    if kind not in places:
+        raise unknown("kind of site", kind, KINDS, where="kinds are")
+    return [site_of(model, place) for place in places[kind]]
+
+
+def site_of(model: Any, asked: Any) -> Site:
+    """A Site, or on a `HookedMLP` a unit, an edge, a name such as 'h0.1' or a hook name -> the Site, checked to exist.
+
+    Raises:
+        XorMiError: nothing of this name, listing what there is.
+    """
+    if isinstance(asked, Site):
+        if asked.hook_name not in model.hook_dict:
+            raise unknown("hook", asked.hook_name, model.hook_dict, where="this model has")
+        return asked
+    if isinstance(asked, str) and asked in model.hook_dict:
+        return Site(asked)
+    if isinstance(model, HookedMLP):
+        hook_name, index = model.hook_site(asked)
+        return Site(hook_name, index, model.place(asked).name)
+    raise unknown("hook", asked, model.hook_dict, where="this model has")
+
+
+def site_sets(model: Any, asked: Sequence[Any]) -> tuple[SiteSet, ...]:
+    """Each entry is one site, or several (a tuple, list or set) that are written together."""
+    found = []
+    for entry in asked:
+        together = list(entry) if isinstance(entry, (tuple, list, set, frozenset)) else [entry]
+        if not together:
+            raise XorMiError("an empty set of sites given; an intervention writes at least one site")
+        found.append(tuple(site_of(model, one) for one in together))
+    return tuple(found)
+
+
+def subsets(asked: Sequence[Any], min_size: int = 1, max_size: int | None = None) -> list[tuple[Any, ...]]:
+    """All non-empty subsets of sites, smallest first; each is one joint intervention.
+
+    >>> subsets(["h0.0", "h0.1"])
+    [('h0.0',), ('h0.1',), ('h0.0', 'h0.1')]
+    """
+    sizes = range(min_size, (len(asked) if max_size is None else max_size) + 1)
+    return list(chain.from_iterable(combinations(asked, size) for size in sizes))
+
+
+def require_ready(model: Any, operation: str) -> None:
+    """Refuse train mode anywhere in the model, and parameters that are not finite; on any hooked model.
+
+    Raises:
+        XorMiError: naming the module or the parameter.
+    """
+    if isinstance(model, HookedMLP):
+        model.require_ready(operation)
+        return
+    if not hasattr(model, "hook_dict") or not hasattr(model, "hooks"):
+        raise XorMiError(f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), or a TransformerBridge")
+    for name, module in model.named_modules():
+        if module.training:
+            raise XorMiError(f"{operation} needs eval mode; {name or 'the model'} is in train mode: call model.eval() first")
+    for name, value in model.named_parameters():
+        if not torch.isfinite(value).all():
+            raise XorMiError(f"{operation} needs finite weights; {name} has NaN or infinite entries")
+
+
+@contextmanager
+def edges_on(model: Any, sets: Sequence[SiteSet]) -> Iterator[None]:
+    """Switch a HookedMLP's edge hooks on while one of these sites needs them."""
+    if not isinstance(model, HookedMLP) or model.cfg.use_edge_result:
+        yield
+        return
+    model.set_use_edge_result(any(site.hook_name.endswith("hook_edge") for together in sets for site in together))
+    try:
+        yield
+    finally:
+        model.set_use_edge_result(False)
+
+
+def check_index(site: Site, activation: Tensor) -> None:
+    """The site's index lies inside this activation [batch, ...]."""
+    shape = activation.shape[1:]
+    if len(site.index) > len(shape) or any(i is not None and not -size <= i < size for i, size in zip(site.index, shape, strict=False)):
+        raise XorMiError(
+            f"index {list(site.index)} is outside '{site.hook_name}', whose activation is [batch, {', '.join(map(str, shape))}]"
+        )
