@@ -9,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xor_mi.activations import activations, compare, exact_forward
+from xor_mi.circuits import identify_circuit
 from xor_mi.contributions import contributions, explain_difference
 from xor_mi.errors import XorMiError
+from xor_mi.geometry import input_plane
 from xor_mi.handmade import from_gates
+from xor_mi.interventions import patch_sweep
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
 
@@ -166,3 +170,50 @@ def test_train_mode_is_refused(textbook, call):
     textbook.train()
     with pytest.raises(XorMiError, match="call model.eval"):
         call(textbook)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        activations,
+        contributions,
+        lambda m: compare(m, "00", "11"),
+        lambda m: explain_difference(m, "00", "11"),
+        patch_sweep,
+        input_plane,
+        identify_circuit,
+    ],
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_every_analysis_refuses_weights_that_are_not_finite(textbook, call, value):
+    """One NaN or infinite weight is named, whichever analysis is asked."""
+    with torch.no_grad():
+        textbook.fc2.weight[0, 1] = value
+    with pytest.raises(XorMiError, match="fc2.weight has NaN or infinite"):
+        call(textbook)
+
+
+def test_an_overflowing_network_is_not_decided():
+    """Finite weights whose outputs are not: undecided, and patching says so instead of giving numbers."""
+    huge = [(torch.tensor([[1e200, 1e200], [1e200, 1e200]], dtype=torch.float64), torch.zeros(2).double())]
+    model = HookedMLP.from_weights([*huge, (torch.tensor([[1e200, -2e200]], dtype=torch.float64), torch.zeros(1).double())])
+    assert (decisions(model) == -1).any()
+    with pytest.raises(XorMiError, match="the network overflows there"):
+        patch_sweep(model)
+
+
+def test_comparing_an_input_with_itself_is_refused(textbook):
+    """There is nothing to compare; rows given twice or out of order keep their order in a table."""
+    with pytest.raises(XorMiError, match="both inputs are 01"):
+        compare(textbook, "01", [0, 1])
+    assert activations(textbook, ["11", "00"]).table().index.tolist() == ["11", "00"]
+
+
+def test_a_trained_one_sided_network_looks_alike_inside(population):
+    """{x0>x1, x1>x0}, the commonest family: on [0,0] and [1,1] training made the rows of fc1 cancel, so both units are (nearly) off on both."""
+    index = next(i for i in range(500) if population.solved[i] and identify_circuit(population[i]).gate_set == "{x0>x1, x1>x0}")
+    found = compare(population[index], "00", "11")
+    assert found.same_decision
+    post = found.frame().query("hook.str.endswith('post')")["difference"].abs().max()
+    largest = activations(population[index])["blocks.0.mlp.hook_post"].max().item()
+    assert post < 0.05 * largest

@@ -12,6 +12,7 @@ from xor_mi.circuits import VERDICTS, identify_circuit, unit_readings
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
 from xor_mi.handmade import from_gates
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
@@ -50,7 +51,7 @@ def test_constant_units_say_dead_or_always_on():
     """No gap, no margin; the gate is FALSE or TRUE. Rounding noise around a constant is no gap."""
     for values, gate, note in (
         ([0.0] * 4, "FALSE", "dead"),
-        ([3.0, 3.0, 3.0 + 1e-7, 3.0], "TRUE", "always on"),
+        ([3.0, 3.0, 3.0 + 1e-10, 3.0], "TRUE", "always on"),
         ([-1.0] * 4, "FALSE", "dead"),
     ):
         (reading,) = unit_readings(torch.tensor(values, dtype=torch.float64))
@@ -218,9 +219,9 @@ def test_several_outputs_and_three_inputs():
     """A half adder and three-bit parity: gates of units, one formula per output."""
     adder = train("x0 & x1, x0 ^ x1", hidden=(4,), seed=1).model
     circuit = identify_circuit(adder)
-    if circuit.primary:
-        both = BooleanFunction.from_formula(circuit.formula)
-        assert [output.name for output in both.outputs] == ["AND", "XOR"]
+    assert circuit.primary
+    assert [output.name for output in BooleanFunction.from_formula(circuit.formula).outputs] == ["AND", "XOR"]
+    assert circuit.formula in circuit.reason
     layers = [([[2, 2, 2]] * 3, [-1, -3, -5]), ([[2, -2, 2]], [-1])]
     parity = HookedMLP.from_weights(layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3))
     circuit = identify_circuit(parity)
@@ -283,3 +284,48 @@ def test_bad_requests_are_refused(textbook, deep):
         identify_circuit(textbook)
     with pytest.raises(XorMiError, match="call model.eval"):
         identify_circuit(deep.train())
+
+
+def test_a_decision_that_rests_on_rounding_is_not_called_computed():
+    """0.3 - 0.2 - 0.1 is zero in one precision and not in another: the row is named instead of a gate."""
+    model = HookedMLP.from_weights([([[1, 1], [-0.2, -0.1]], [-0.5, 0.3]), ([[2, 2]], [-3])], act_fn="heaviside", target="XOR")
+    assert decisions(model).flatten().tolist() == [0, 1, 1, 0]
+    circuit = identify_circuit(model)
+    assert circuit.verdict == "not_computing"
+    assert "decided by rounding alone on 11" in circuit.reason
+
+
+def test_a_unit_with_a_large_offset_is_still_read():
+    """A unit that varies by 2 around three million is no constant."""
+    offset = 3e6
+    layers = [([[1.0, 1.0], [1.0, 1.0]], [-1.0, offset]), ([[-2.0, 1.0]], [-offset - 0.5])]
+    layers = [(torch.tensor(w, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)) for w, b in layers]
+    circuit = identify_circuit(HookedMLP.from_weights(layers, target="XOR"))
+    assert (circuit.verdict, [unit.gate for unit in circuit.units]) == ("identified", ["AND", "OR"])
+
+
+def test_ties_of_unobserved_combinations_are_named():
+    """NOR, x1>x0 and x0>x1 with a readout that is exactly 0 (in decimals) when the last two are on together, which no input does."""
+    layers = [([[-2, -2], [-2, 2], [2, -2]], [1, -1, -1]), ([[0, -0.5, 0.8]], [-0.3])]
+    model = HookedMLP.from_weights(layers, act_fn="heaviside", target="x0>x1")
+    readout = identify_circuit(model).netlist[-1]
+    assert readout.undecided == ("011", "111")
+    assert readout.function.bits[3] == 0
+
+
+def test_hooks_and_other_models_are_refused():
+    """What plain arithmetic cannot speak for: a network with hooks attached, a result instead of its model, another module."""
+    model = from_gates(["OR", "AND"])
+    model.add_hook("blocks.0.mlp.hook_post", lambda value, hook: value * 0)
+    with pytest.raises(XorMiError, match="hook on 'blocks.0.mlp.hook_post' changes the run"):
+        identify_circuit(model)
+    with pytest.raises(XorMiError, match="needs a HookedMLP, not Linear"):
+        identify_circuit(torch.nn.utils.skip_init(torch.nn.Linear, 2, 1))
+
+
+def test_labels_of_a_circuit_can_be_asked_for():
+    """Formula labels of three-input units, and functions, are accepted like gate names."""
+    layers = [([[2, 2, 2]] * 3, [-1, -3, -5]), ([[2, -2, 2]], [-1])]
+    circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3)))
+    assert [a.unit.index for unit in circuit.units for a in circuit.units_acting_as(unit.gate, up_to_complement=False)] == [0, 1, 2]
+    assert hash(circuit.primary) is not None

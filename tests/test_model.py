@@ -127,6 +127,7 @@ def _linear(d_in, d_out, seed, bias=True):
     [
         ([_linear(2, 2, 0), nn.Softmax(dim=1), _linear(2, 1, 0)], "module 1 is Softmax"),
         ([nn.ReLU(), _linear(2, 2, 0), _linear(2, 1, 0)], "module 0 is ReLU"),
+        ([_linear(2, 2, 0), nn.GELU(approximate="tanh"), _linear(2, 1, 0)], "only the exact GELU"),
         ([_linear(2, 2, 0)], "1 nn.Linear given"),
         ([_linear(2, 2, 0), nn.ReLU(), _linear(2, 2, 0), nn.Tanh(), _linear(2, 1, 0)], "hidden layers use relu, tanh"),
         ([_linear(2, 2, 0), nn.LeakyReLU(0.1), _linear(2, 1, 0), nn.LeakyReLU(0.2)], "slopes .* differ"),
@@ -413,3 +414,57 @@ def test_float64_and_bfloat16_run(deep):
         out = model(model.rows())
         assert out.dtype == dtype
         assert torch.allclose(out.float(), deep(deep.rows()), atol=1e-6 if dtype == torch.float64 else 0.03)
+
+
+def test_outputs_that_are_never_negative_are_decided_at_one_half():
+    """With threshold 0 every "no" of a relu or heaviside output would lie on the threshold."""
+    for name in ("relu", "heaviside", "sigmoid"):
+        assert HookedMLPConfig(out_act_fn=name).decision_threshold == 0.5
+    assert HookedMLPConfig(out_act_fn="tanh").decision_threshold == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_weights_are_saved_in_their_own_dtype(tmp_path, dtype):
+    """model.to(dtype), saved and loaded, is the same network bit for bit; a config that claims another dtype is refused."""
+    model = HookedMLP(HookedMLPConfig(seed=3)).to(dtype)
+    loaded = HookedMLP.from_pretrained(model.save_pretrained(tmp_path))
+    assert loaded.fc1.weight.dtype == dtype
+    assert torch.equal(loaded.fc1.weight, model.fc1.weight)
+    _edit(tmp_path, dtype="float32")
+    with pytest.raises(XorMiError, match="its config says torch.float32"):
+        HookedMLP.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "labels", [torch.zeros(1, 4), torch.zeros(3, 1), torch.full((4, 1), 2.0), torch.full((4, 1), float("nan")), "0110"]
+)
+def test_labels_that_do_not_fit_are_refused(textbook, labels):
+    """Wrong shapes are never reshaped into place; values lie between 0 and 1."""
+    with pytest.raises(XorMiError, match="labels"):
+        textbook(textbook.rows(), return_type="loss", labels=labels)
+    assert textbook(textbook.rows(), return_type="loss", labels=torch.tensor([0, 1, 1, 0])).item() == 0
+
+
+def test_models_do_not_share_their_config():
+    """A switch of one model leaves another built from the same config alone."""
+    cfg = HookedMLPConfig()
+    first, second = HookedMLP(cfg), HookedMLP(cfg)
+    first.set_use_edge_result(True)
+    assert not second.cfg.use_edge_result
+    assert not cfg.use_edge_result
+
+
+def test_lasting_hooks_are_guarded_too(textbook):
+    """add_hook checks what a hook returns, as the temporary hooks do."""
+    textbook.add_hook("hook_logits", lambda value, hook: value[:1])
+    with pytest.raises(XorMiError, match="returned"):
+        textbook(textbook.rows())
+
+
+def test_from_weights_takes_no_sizes_and_no_unknown_settings():
+    """Sizes follow from the weights; a misspelt setting is named."""
+    layers = [([[1, 1]], [0]), ([[1]], [0])]
+    with pytest.raises(XorMiError, match="d_in follow from the weights"):
+        HookedMLP.from_weights(layers, d_in=5)
+    with pytest.raises(XorMiError, match="no setting 'act'"):
+        HookedMLP.from_weights(layers, act="relu")

@@ -90,6 +90,11 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
         (["tour", "--networks", "-1"], "--networks is -1"),
         (["tour", "--seed", "many"], "Invalid value for '--seed'"),
         (["tour", "--seed", "-3"], "seed of at least 0"),
+        (["tour", "--seed", "99999999999999999999"], "seed"),
+        (["tour", "--seed", "9223372036854775807"], "below 2^62"),
+        (["tour", "--hidden", "16"], "1 to 12"),
+        (["tour", "--out", ""], "--out is empty"),
+        ([], "Missing command"),
         (["tour", "--sed", "3"], "--sed"),
         (["turn"], "turn"),
     ],
@@ -112,6 +117,19 @@ def test_a_corrupted_folder_is_one_line(tmp_path, capsys, monkeypatch, textbook)
     assert status == 2
     assert len(err.strip().splitlines()) == 1
     assert "cannot be read" in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("seed", 10**40), ("decision_threshold", 10**400), ("d_hidden", [2, "x"]), ("dtype", "int64")]
+)
+def test_hostile_numbers_in_a_config_are_one_line(tmp_path, capsys, monkeypatch, textbook, setting, value):
+    """Numbers no setting can have, at the command line."""
+    textbook.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {setting: value}))
+    status, _, err = run_main(capsys, monkeypatch, "identify", str(tmp_path))
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_an_unwritable_folder_is_refused_before_training(tmp_path, capsys, monkeypatch):

@@ -120,9 +120,18 @@ def test_other_targets_and_widths():
         (lambda: train("XNORR"), "no gate 'XNORR'"),
         (lambda: train_population("XOR", 0), "0 networks"),
         (lambda: train("XOR", seed=-1), "seed of at least 0"),
+        (lambda: train("XOR", seed=2**63), "below 2\\^62"),
+        (lambda: TrainConfig(act_fn="rel"), "no activation 'rel'"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(build, message):
     """Before any step is taken."""
     with pytest.raises(XorMiError, match=message):
         build()
+
+
+def test_a_number_for_hidden_and_a_diverged_run():
+    """hidden=3 is one layer of three; a run that blew up says so."""
+    assert train(hidden=3, seed=2, config=TrainConfig(max_steps=5)).model.layer_sizes == (2, 3, 1)
+    with pytest.raises(XorMiError, match="training diverged.*lower lr"):
+        train(seed=1, config=TrainConfig(lr=1e20, max_steps=40, optimizer="sgd", loss_fn="mse"))

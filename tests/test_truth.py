@@ -178,3 +178,20 @@ def test_formula_over_unit_names():
     assert wide.formula_over([f"h0.{i}" for i in range(11)]) == "h0.1 & h0.10"
     with pytest.raises(XorMiError, match="1 names for 2 inputs"):
         BooleanFunction.named("OR").formula_over(["h0.0"])
+
+
+def test_names_of_inputs_are_formulas_at_other_widths():
+    """x0, ~x0 and x0>x1 are gates of two inputs, and formulas of any number."""
+    for text in ("x0", "~x0", "x0>x1", "x2"):
+        assert BooleanFunction.of(text, 3) == BooleanFunction.from_formula(text, 3)
+    assert BooleanFunction.of("x0", 1).bits == (0, 1)
+    assert BooleanFunction.of("X0 ^ X1").name == BooleanFunction.of("A ^ B").name == "XOR"
+
+
+def test_numpy_bits_are_bits():
+    """Arrays, numpy scalars and numpy booleans are read like Python's own."""
+    assert BooleanFunction(2, np.array([0, 1, 1, 0])).name == "XOR"
+    assert as_row([np.int64(0), np.bool_(True)], 2) == (0, 1)
+    assert BooleanFunction.from_callable(lambda a, b: np.logical_xor(a, b)).name == "XOR"
+    with pytest.raises(XorMiError, match="no Boolean operator"):
+        BooleanFunction.from_formula("x0 & 0x1")

@@ -12,12 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xor_mi.errors import XorMiError
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP
 from xor_mi.truth import as_row, row_name, truth_rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerValues:
     """What linear layer l takes, adds up and gives: inputs [..., d_in], pre-activations and activations [..., d_out]."""
 
@@ -41,7 +42,7 @@ def exact_forward(model: HookedMLP, values: Tensor, start: int = 0) -> list[Laye
     return layers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activations:
     """hook name -> values [row, unit], for the rows named in `rows`. `frame()` is tidy: one line per row, hook and unit."""
 
@@ -66,7 +67,8 @@ class Activations:
         """The same numbers for reading: one line per row, one column per unit and hook."""
         tidy = self.frame()
         tidy["column"] = tidy["unit"] + " " + tidy["hook"].str.rpartition("hook_")[2]
-        return tidy.pivot(index="row", columns="column", values="value")[list(dict.fromkeys(tidy["column"]))]
+        wide = tidy.pivot_table(index="row", columns="column", values="value", aggfunc="first", sort=False)
+        return wide.loc[list(dict.fromkeys(self.rows)), list(dict.fromkeys(tidy["column"]))]
 
 
 @torch.no_grad()
@@ -83,7 +85,7 @@ def activations(model: HookedMLP, rows: Any = None) -> Activations:
     return Activations(tuple(row_name(row) for row in chosen), {hook: cache[hook] for hook in units}, units)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Two inputs at every hook point. `frame()`: hook, unit, the value on each input, their difference (b - a), and whether they agree.
 
@@ -133,6 +135,8 @@ def compare(model: HookedMLP, a: Any, b: Any, tolerance: float = 1e-6) -> Compar
     rows = [as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)]
     values = activations(model, rows)
     name_a, name_b = values.rows
+    if name_a == name_b:
+        raise XorMiError(f"both inputs are {name_a}; give two different ones to compare")
     lines = []
     for hook, units in values.units.items():
         for index, unit in enumerate(units):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from xor_mi.report import Findings
 
 app = typer.Typer(
-    help="XOR networks small enough to prove what every unit does.", add_completion=False, no_args_is_help=True, rich_markup_mode=None
+    help="XOR networks small enough to prove what every unit does.", add_completion=False, no_args_is_help=False, rich_markup_mode=None
 )
 
 TOUR_SEED = 29
@@ -32,6 +32,8 @@ def tour(
     widths = _widths(hidden)
     if networks < 0:
         raise XorMiError(f"--networks is {networks}; give 0 or more")
+    if not out:
+        raise XorMiError("--out is empty; give a folder, such as my-run")
     from xor_mi.population import census
     from xor_mi.report import find_out, how_common, require_writable, write_findings
     from xor_mi.training import train, train_population
@@ -40,14 +42,15 @@ def tour(
     print(f"1. Train a 2-{'-'.join(map(str, widths))}-1 network on XOR")
     result = train("XOR", widths, seed, progress=True)
     print(f"   {result}\n")
+    result.model.save_pretrained(out)
     findings = find_out(result.model)
     _print_findings(findings)
-    others = None
+    report, others = write_findings(findings, out, result), None
     if networks:
         print("How common is this?")
         others = census(train_population("XOR", networks, widths, 0, progress=True), progress=True)
         print(f"   {how_common(findings.circuit, others)}\n")
-    report = write_findings(findings, out, result, others)
+        write_findings(findings, out, result, others)
     print(f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, circuit.json, patching.csv")
 
 
@@ -80,8 +83,8 @@ def _widths(text: str) -> tuple[int, ...]:
         widths = tuple(int(part) for part in text.split(","))
     except ValueError:
         widths = ()
-    if not widths or not all(1 <= width <= 64 for width in widths):
-        raise XorMiError(f"--hidden is {text!r}; give the width of the hidden layer, 1 to 64, or widths such as 3,3")
+    if not widths or not all(1 <= width <= 12 for width in widths):
+        raise XorMiError(f"--hidden is {text!r}; give the width of the hidden layer, 1 to 12, or widths such as 3,3")
     return widths
 
 
@@ -103,7 +106,7 @@ def _print_findings(findings: "Findings") -> None:
 def _print_circuit(circuit: "Circuit") -> None:
     print("   " + str(circuit).replace("\n", "\n   "))
     if len(circuit.readings) > 1:
-        print("   also possible: " + "; ".join(joint.formula_of() for joint in circuit.readings[1:6]))
+        print("   also possible: " + "; ".join(joint.formula for joint in circuit.readings[1:6]))
     print()
 
 

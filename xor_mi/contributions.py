@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xor_mi.activations import exact_forward
 from xor_mi.graph import layers_of
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_exact
 from xor_mi.truth import as_row, row_name, truth_rows
 
 
@@ -27,7 +27,7 @@ def edge_terms(weight: Float[Tensor, "d_out d_in"], values: Float[Tensor, "row d
     return einops.einsum(weight, values, "d_out d_in, row d_in -> row d_out d_in")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contributions:
     """The Hadamard terms of every linear layer. `contributions(model)[0]` is fc1's, [row, d_out, d_in].
 
@@ -69,7 +69,7 @@ def contributions(model: HookedMLP, rows: Any = None) -> Contributions:
     >>> contributions(textbook_xor())[1][3].tolist()  # the readout on 11: w * h
     [[2.0, -2.0]]
     """
-    model.require_ready("contributions")
+    require_exact(model, "contributions")
     chosen = truth_rows(model.cfg.d_in) if rows is None else [as_row(row, model.cfg.d_in) for row in rows]
     layers = exact_forward(model, torch.tensor(chosen))
     weights = model.exact()
@@ -82,7 +82,7 @@ def contributions(model: HookedMLP, rows: Any = None) -> Contributions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DifferenceExplanation:
     """Why the values on b are not those on a.
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from xor_mi.activations import exact_forward
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_exact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InputPlane:
     """The output over a square grid: outputs[i, j] is the output at (x0 = grid[i], x1 = grid[j]).
 
@@ -36,7 +36,7 @@ def input_plane(model: HookedMLP, low: float = -0.5, high: float = 1.5, n_points
     Raises:
         XorMiError: a network with other than two inputs, an empty range, train mode, weights that are not finite.
     """
-    model.require_ready("the input plane")
+    require_exact(model, "the input plane")
     if model.cfg.d_in != 2:
         raise XorMiError(f"the input plane is drawn for 2 inputs; this network has {model.cfg.d_in}")
     if not (low < high and n_points >= 2):

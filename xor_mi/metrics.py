@@ -37,8 +37,8 @@ def logit_difference(
 
 
 def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Tensor, "*batch"]:
-    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it; any shape."""
-    return torch.where(outputs == threshold, UNDECIDED, (outputs > threshold).long())
+    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it or where the output is not a number; any shape."""
+    return torch.where((outputs == threshold) | outputs.isnan(), UNDECIDED, (outputs > threshold).long())
 
 
 def accuracy(outputs: Float[Tensor, "batch d_out"], labels: Shaped[Tensor, "batch d_out"], threshold: float = 0.0) -> float:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from transformer_lens.utilities.statistics import success_rate_ci
 
 from xor_mi.circuits import identify_circuit
+from xor_mi.errors import XorMiError
 from xor_mi.training import Population
 
 
@@ -15,10 +16,13 @@ def census(population: Population, progress: bool = False) -> pd.DataFrame:
     """One line per network: seed, solved, steps, loss, verdict, gates (as '{AND, OR}'; empty without a circuit), readings (how many)."""
     lines = []
     for index in tqdm(range(len(population)), desc="identifying", unit="network", disable=None if progress else True):
-        circuit = identify_circuit(population[index])
+        try:
+            circuit = identify_circuit(population[index])
+            found = {"verdict": circuit.verdict, "gates": circuit.gate_set or "", "readings": len(circuit.readings)}
+        except XorMiError as error:  # more readings than are listed: said, and no reason to lose the other networks
+            found = {"verdict": f"not tried: {error}", "gates": "", "readings": None}
         line = {"seed": int(population.seeds[index]), "solved": bool(population.solved[index]), "steps": int(population.steps[index])}
-        line |= {"loss": population.losses[index].item(), "verdict": circuit.verdict, "gates": circuit.gate_set or ""}
-        lines.append(line | {"readings": len(circuit.readings)})
+        lines.append(line | {"loss": population.losses[index].item()} | found)
     return pd.DataFrame(lines)
 
 

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from xor_mi.contributions import DifferenceExplanation, explain_difference
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import input_plane
 from xor_mi.interventions import PatchSweep, patch_sweep
+from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 from xor_mi.population import gate_shares
 from xor_mi.training import TrainResult
@@ -41,9 +43,10 @@ class Findings:
 def find_out(model: HookedMLP) -> Findings:
     """Run every station on one network: activations, all-zeros compared with all-ones, patching over all pairs, the circuit."""
     a, b = "0" * model.cfg.d_in, "1" * model.cfg.d_in
-    return Findings(
-        model, activations(model), compare(model, a, b), explain_difference(model, a, b), patch_sweep(model), identify_circuit(model)
-    )
+    names = ["logit"] if model.cfg.d_out == 1 else [f"logit_y{k}" for k in range(model.cfg.d_out)]
+    metrics = {name: partial(logit, output=k) for k, name in enumerate(names)}
+    sweep = patch_sweep(model, metrics=metrics)
+    return Findings(model, activations(model), compare(model, a, b), explain_difference(model, a, b), sweep, identify_circuit(model))
 
 
 def require_writable(directory: str | Path) -> Path:

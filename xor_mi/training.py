@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.metrics import decision, decisions
-from xor_mi.model import HookedMLP, HookedMLPConfig, initial_weights
+from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig, initial_weights
 from xor_mi.truth import BooleanFunction, row_name
 
 _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -48,6 +48,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in _OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, _OPTIMIZERS, where="known optimizers")
+        for name in (self.act_fn, self.out_act_fn):
+            if name not in ACTIVATIONS:
+                raise unknown("activation", name, ACTIVATIONS, where="known activations")
         for name in ("lr", "stop_loss"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be a positive number")
@@ -78,7 +81,7 @@ class TrainResult:
         return f"seed {self.seed} {outcome} after {self.steps} steps (loss {self.final_loss:.4f})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Population:
     """Networks of one shape along a leading seed axis. `population[i]` is a `HookedMLP`.
 
@@ -107,7 +110,7 @@ class Population:
 
 def train(
     target: Any = "XOR",
-    hidden: Sequence[int] = (2,),
+    hidden: Any = (2,),
     seed: int = 0,
     config: TrainConfig | None = None,
     n_inputs: int = 2,
@@ -117,7 +120,7 @@ def train(
 
     Args:
         target: gate name, formula or `BooleanFunction` (of n_inputs; a BooleanFunction brings its own number).
-        hidden: width of each hidden layer.
+        hidden: width of each hidden layer; a number means one layer.
         progress: show a progress bar with the loss.
 
     >>> result = train("XOR", seed=29)
@@ -125,6 +128,8 @@ def train(
     (True, True)
     """
     population = train_population(target, 1, hidden, seed, config, n_inputs, progress)
+    if not all(torch.isfinite(value).all() for layer in population.weights for value in layer):
+        raise XorMiError(f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr")
     model = population[0]
     decided, table = decisions(model), torch.tensor(model.cfg.target.tables).T
     wrong = tuple(row_name(row) for row, right in zip(model.cfg.target.rows(), (decided == table).all(1), strict=True) if not right)
@@ -134,7 +139,7 @@ def train(
 def train_population(
     target: Any,
     n_networks: int,
-    hidden: Sequence[int] = (2,),
+    hidden: Any = (2,),
     seed: int = 0,
     config: TrainConfig | None = None,
     n_inputs: int = 2,
@@ -145,12 +150,14 @@ def train_population(
     Raises:
         XorMiError: settings that cannot be trained, or a target whose width is not the network's.
     """
-    if n_networks < 1 or seed < 0:
-        raise XorMiError(f"{n_networks} networks from seed {seed} asked for; give at least 1, and a seed of at least 0")
+    if not isinstance(seed, int) or n_networks < 1 or not 0 <= seed < 2**62 - n_networks:
+        raise XorMiError(
+            f"{n_networks} networks from seed {seed} asked for; give at least 1, and a seed of at least 0 (a whole number below 2^62)"
+        )
     config = config or TrainConfig()
     function = BooleanFunction.of(target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs)
     shared = {"act_fn": config.act_fn, "out_act_fn": config.out_act_fn, "loss_fn": config.loss_fn, "target": function}
-    cfg = HookedMLPConfig(function.n_inputs, tuple(hidden), function.n_outputs, seed=seed, **shared)
+    cfg = HookedMLPConfig(function.n_inputs, hidden, function.n_outputs, seed=seed, **shared)
     drawn = [initial_weights(cfg.layer_sizes, seed + i) for i in range(n_networks)]
     weights = [torch.stack(parts) for layer in zip(*drawn, strict=True) for parts in zip(*layer, strict=True)]
     return _fit(weights, HookedMLP(cfg), config, progress)

@@ -26,7 +26,7 @@ class JointReading:
     readings: tuple[tuple[Reading, ...], ...]
     netlist: tuple[LocalGate, ...] = field(repr=False)
     worst_margin: float
-    interchange: dict[Unit, int] = field(repr=False)
+    interchange: dict[Unit, int] = field(repr=False, hash=False)
     n_interchange: int
 
     @property
@@ -38,6 +38,11 @@ class JointReading:
     def interchange_accuracy(self) -> float:
         """Mean over units of the fraction of (base, source) pairs decided as predicted."""
         return sum(self.interchange.values()) / (self.n_interchange * len(self.interchange))
+
+    @property
+    def formula(self) -> str:
+        """The netlist from inputs to every output, joined by ', '."""
+        return ", ".join(self.formula_of(gate.unit.index) for gate in self.netlist if gate.unit.is_output)
 
     def formula_of(self, output: int = 0) -> str:
         """The netlist from inputs to one output, as one nested formula."""
@@ -114,9 +119,7 @@ class Circuit:
     @property
     def formula(self) -> str | None:
         """The netlist written out over the inputs, one formula per output joined by ', '; None without a circuit."""
-        if self.primary is None:
-            return None
-        return ", ".join(self.primary.formula_of(k) for k in range(self.layer_sizes[-1]))
+        return self.primary.formula if self.primary else None
 
     @property
     def readout(self) -> str | None:
@@ -129,15 +132,15 @@ class Circuit:
         """The hidden units' gates in alphabetical order, such as '{AND, OR}': a first name for the kind of circuit."""
         return "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}" if self.primary else None
 
-    def units_acting_as(self, gate: str, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
+    def units_acting_as(self, gate: Any, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
         """Units whose bits under the primary reading are this gate, or its complement with polarity -1; empty if there are none.
 
         Never the nearest label. A network without a circuit has no unit that acts as anything.
 
         Raises:
-            XorMiError: a name that no gate of this many inputs has.
+            XorMiError: what is no gate name, formula or function of this many inputs.
         """
-        asked = BooleanFunction.named(gate, self.layer_sizes[0])
+        asked = BooleanFunction.of(gate, self.layer_sizes[0])
         polarity = {asked.name: 1} | ({asked.complement().name: -1} if up_to_complement else {})
         return tuple(ActsAs(u.unit, polarity[u.gate], u.gate) for u in self.units if u.gate is not None and u.gate in polarity)
 

@@ -15,13 +15,13 @@ from xor_mi.circuits.netlist import compose, compose_swapped, measure_netlist
 from xor_mi.circuits.readings import consistent, faithful_readings
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import patch_sweep
-from xor_mi.metrics import UNDECIDED, decision
-from xor_mi.model import HookedMLP
-from xor_mi.truth import BooleanFunction, row_name, truth_rows
+from xor_mi.metrics import UNDECIDED, decision, decisions
+from xor_mi.model import HookedMLP, require_exact
+from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 
 
 @torch.no_grad()
-def identify_circuit(model: HookedMLP, target: Any = None, max_readings: int = 10_000) -> Circuit:
+def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000) -> Circuit:
     """Which hidden unit acts as which gate: every reading tried, the survivors measured, a verdict with its reason.
 
     Args:
@@ -37,7 +37,11 @@ def identify_circuit(model: HookedMLP, target: Any = None, max_readings: int = 1
     Raises:
         XorMiError: train mode, weights that are not finite, a target of another width, or too many joint readings.
     """
-    model.require_ready("identifying a circuit")
+    require_exact(model, "identifying a circuit")
+    if max(model.cfg.d_hidden) > MAX_INPUTS:
+        raise XorMiError(
+            f"a layer of {max(model.cfg.d_hidden)} units has too many combinations of levels; at most {MAX_INPUTS} units per layer"
+        )
     rows = truth_rows(model.cfg.d_in)
     layers = exact_forward(model, torch.tensor(rows))
     decided = decision(layers[-1].post, model.threshold)
@@ -45,7 +49,7 @@ def identify_circuit(model: HookedMLP, target: Any = None, max_readings: int = 1
     function = BooleanFunction.of(_own_function(decided) if given is None else given, model.cfg.d_in)
     if function.n_outputs != model.cfg.d_out:
         raise XorMiError(f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}")
-    wrong = _wrong_rows(decided, function)
+    wrong = _wrong_rows(decided, decisions(model).cpu(), function)
     if wrong:
         return Circuit(function, "not_computing", f"it does not compute {function.name}: {wrong}", (), model.layer_sizes)
     kept = list(_kept_readings(model, layers, decided, max_readings))
@@ -60,13 +64,15 @@ def _own_function(decided: Tensor) -> BooleanFunction:
     return BooleanFunction(n_inputs, tuple(tuple(column) for column in decided.clamp(min=0).T.tolist()))
 
 
-def _wrong_rows(decided: Tensor, function: BooleanFunction) -> str:
-    """'wrong on 01, undecided on 11', or '' where every row is decided as the function says."""
+def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction) -> str:
+    """'wrong on 01, undecided on 11', or '' where every row is decided as the function says, whatever the rounding."""
     goal = torch.tensor(function.tables).T
     names = [row_name(row) for row in function.rows()]
     undecided = [name for name, row in zip(names, decided, strict=True) if (row == UNDECIDED).any()]
     wrong = [name for name, d, g in zip(names, decided, goal, strict=True) if ((d != g) & (d != UNDECIDED)).any()]
-    parts = [f"{what} on {', '.join(which)}" for what, which in (("wrong", wrong), ("undecided", undecided)) if which]
+    rounded = [name for name, d, m in zip(names, decided, in_its_dtype, strict=True) if (d != m).any()]
+    found = (("wrong", wrong), ("undecided", undecided), ("decided by rounding alone", rounded))
+    parts = [f"{what} on {', '.join(which)}" for what, which in found if which]
     return " and ".join(parts)
 
 
@@ -110,7 +116,7 @@ def _reason(verdict: str, function: BooleanFunction, kept: Sequence[JointReading
         return f"it computes {function.name}, but no reading of its units as bits survives two-level substitution and composes to it"
     first = kept[0]
     share = f"{sum(first.interchange.values())} of {first.n_interchange * len(first.interchange)}"
-    facts = f"{first.formula_of()}; the netlist gives {function.name} on all rows, and {share} interchanges come out as it predicts"
+    facts = f"{first.formula}; the netlist gives {function.name} on all rows, and {share} interchanges come out as it predicts"
     if verdict == "identified":
         return f"exactly one joint reading survives: {function.name} = {facts}"
     return f"{len(kept)} joint readings survive, so several explanations hold; under the first, {function.name} = {facts}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.activations import exact_forward
-from xor_mi.circuits.readings import Reading
+from xor_mi.circuits.readings import ROUNDING, Reading
 from xor_mi.graph import Unit, layers_of
 from xor_mi.metrics import UNDECIDED, decision
 from xor_mi.model import HookedMLP
@@ -50,7 +50,8 @@ def measure_netlist(model: HookedMLP, readings: Sequence[Sequence[Reading]]) -> 
         cuts = [model.threshold] * len(places[-1]) if is_output else [reading.threshold for reading in readings[layer]]
         parents = tuple(unit.name for unit in places[layer])
         for unit, column, cut in zip(places[layer + 1], reached.T, cuts, strict=True):
-            decided = decision(column, cut)
+            distance = (column - cut).abs()
+            decided = torch.where(distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, cut))
             ties = tuple(row_name(bits) for bits in combinations[decided == UNDECIDED].tolist())
             function = BooleanFunction(len(before), (tuple(decided.clamp(min=0).tolist()),))
             gates.append(LocalGate(unit, parents, function, ties))

@@ -55,7 +55,7 @@ def unit_readings(values: Tensor) -> list[Reading]:
     values = values.double()
     ordered = values.sort().values
     spread = (ordered[-1] - ordered[0]).item()
-    if spread <= DISTINCT * values.abs().max().item():
+    if spread <= ROUNDING * values.abs().max().item():
         on = bool(values.mean() > 0)
         level = values.mean().item()
         return [Reading((int(on),) * len(values), level, None, level, level, "always on" if on else "dead")]

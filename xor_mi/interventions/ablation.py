@@ -29,7 +29,7 @@ MAX_SETS = 100_000
 """More subsets than this are refused rather than begun."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AblationSweep:
     """What every ablation left; `frame()` has one line per ablation and input row.
 
@@ -154,7 +154,9 @@ def ablation_sweep(
         require_cached(sets, cache)
         replaced = {name: _replacement(value, cache[name], means[name], seed) for name in {s.hook_name for t in sets for s in t}}
         size = sum(v.numel() * v.element_size() for v in cache.values()) // len(inputs)
-        after = intervene(model, inputs, sets, lambda _, site: replaced[site.hook_name], read, size, max_batch_bytes, progress)
+        after = intervene(
+            model, inputs, sets, lambda _, site: replaced[site.hook_name], read, size, max_batch_bytes, progress, metric is None
+        )
     is_mlp = isinstance(model, HookedMLP) and metric is None
     target = model.cfg.target if is_mlp and rows is None else None
     labels = None if target is None else target.tables[output]

@@ -15,7 +15,7 @@ from xor_mi.interventions.run import cache_all, intervene, read_metrics
 from xor_mi.interventions.sites import SiteSet, edges_on, name_of, require_ready, site_sets
 from xor_mi.interventions.sites import sites as all_sites
 from xor_mi.metrics import decision, logit
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, kind_of_hook
 from xor_mi.truth import as_row, row_name, truth_rows
 
 DIRECTIONS = ("denoising", "noising")
@@ -48,7 +48,7 @@ class PatchEffect:
     flips: bool | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PatchSweep:
     """All patches of a sweep; `frame()` is tidy, one line per patch, one group of columns per metric.
 
@@ -187,10 +187,7 @@ def _why_no_fraction(clean: float, corrupted: float, decided_clean: int | None, 
 def coordinates(sets: Sequence[SiteSet], value: str, direction: str) -> dict[str, str]:
     """Granularity, component, value, positions, direction, set."""
     hooks = {site.hook_name for together in sets for site in together}
-    kinds = {
-        "edge" if "hook_edge" in name else "input" if name == "hook_embed" else "output" if name == "hook_logits" else "unit"
-        for name in hooks
-    }
+    kinds = {kind_of_hook(name) for name in hooks}
     whole = all(not site.index for together in sets for site in together)
     return {
         "granularity": "whole hook" if whole else " and ".join(sorted(kinds)),
@@ -219,7 +216,7 @@ def differing_pairs(model: HookedMLP, output: int = 0) -> list[Pair]:
 def patch_sweep(
     model: Any,
     pairs: Any = None,
-    sites: Sequence[Any] | None = None,
+    sites: Any = None,
     metrics: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     direction: str = "denoising",
     output: int = 0,
@@ -234,7 +231,8 @@ def patch_sweep(
             (clean inputs, corrupted inputs), one example of each per pair.
         sites: on a HookedMLP units, edges, inputs or outputs, as values or names ("h0.1", "x0->h0.1"), all hidden units by default; on any
             model `Site(hook_name, index)`. An entry that is a tuple, list or set of sites is written together; see `subsets`.
-        metrics: name -> function of the outputs [pair, ...] giving one number per pair; by default the logit of `output`.
+        metrics: name -> function of the outputs [pair, ...] giving one number per pair; by default the logit of `output`. Where the first
+            metric's name starts with "logit", decisions are read off it.
         progress: show a bar when several forwards are needed.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -253,6 +251,7 @@ def patch_sweep(
     sets = site_sets(model, _default_sites(model) if sites is None else sites)
     if not sets or not labels:
         raise XorMiError(f"{len(labels)} pairs and {len(sets)} sites given; a sweep needs at least one of each")
+    rowwise = metrics is None
     if metrics is None:
         metrics = {"logit": lambda outputs: logit(outputs, output)}
     with edges_on(model, sets):
@@ -260,8 +259,8 @@ def patch_sweep(
         base, cache = (corrupted, clean_cache) if direction == "denoising" else (clean, corrupted_cache)
         require_cached(sets, cache)
         size = sum(value.numel() * value.element_size() for value in corrupted_cache.values()) // len(labels)
-        values = intervene(model, base, sets, lambda _, site: cache[site.hook_name], metrics, size, max_batch_bytes, progress)
-    decided = model.threshold if isinstance(model, HookedMLP) and next(iter(metrics)) == "logit" else None
+        values = intervene(model, base, sets, lambda _, site: cache[site.hook_name], metrics, size, max_batch_bytes, progress, rowwise)
+    decided = model.threshold if isinstance(model, HookedMLP) and next(iter(metrics)).startswith("logit") else None
     without = [read_metrics(metrics, outputs) for outputs in (clean_out, corrupted_out)]
     return PatchSweep(tuple(labels), sets, direction, tuple(metrics), decided, without[0], without[1], values)
 

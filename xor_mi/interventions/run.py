@@ -37,6 +37,10 @@ def read_metrics(metrics: Metrics, outputs: Tensor) -> Tensor:
         value = torch.as_tensor(function(outputs))
         if value.shape != outputs.shape[:1]:
             raise XorMiError(f"metric '{name}' gives shape {list(value.shape)} for {len(outputs)} examples; it must give one number each")
+        if not torch.isfinite(value).all():
+            raise XorMiError(
+                f"metric '{name}' is not finite on {int((~torch.isfinite(value)).sum())} examples: the network overflows there"
+            )
         rows.append(value.detach())
     if not rows:
         raise XorMiError("no metric given; give at least one, such as {'logit': metrics.logit}")
@@ -53,6 +57,7 @@ def intervene(
     bytes_per_input: int,
     max_batch_bytes: int,
     progress: bool = False,
+    rowwise: bool = False,
 ) -> Tensor:
     """Run every set of sites on every input -> metrics [metric, target, input].
 
@@ -60,6 +65,7 @@ def intervene(
         inputs: what the model runs on, [input, ...].
         targets: sets of sites; each is one intervention.
         values: (set, site) -> the whole activation [input, ...] at the site's hook, of which the site's index is written.
+        rowwise: the metrics look at each example alone, so that all sets are read in one call.
         bytes_per_input: what the activations of one input take, for the memory bound.
 
     Raises:
@@ -75,7 +81,10 @@ def intervene(
         parts = [slice(i, i + inputs_per_run) for i in range(0, n, inputs_per_run)]
         outputs = [_run(model, inputs[part], chunk, values, part) for part in parts]
         joined = torch.cat(outputs, dim=1)  # [set, input, ...]: metrics see the inputs of one set, in order
-        found.append(torch.stack([read_metrics(metrics, one) for one in joined], dim=1))
+        if rowwise:
+            found.append(read_metrics(metrics, joined.flatten(0, 1)).reshape(-1, len(chunk), n))
+        else:
+            found.append(torch.stack([read_metrics(metrics, one) for one in joined], dim=1))
     return torch.cat(found, dim=1)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, kind_of_hook
 
 KINDS = ("unit", "edge", "input", "output", "hook")
 
@@ -98,10 +98,10 @@ def site_of(model: Any, asked: Any) -> Site:
     raise unknown("hook", asked, model.hook_dict, where="this model has")
 
 
-def site_sets(model: Any, asked: Sequence[Any]) -> tuple[SiteSet, ...]:
+def site_sets(model: Any, asked: Any) -> tuple[SiteSet, ...]:
     """Each entry is one site, or several (a tuple, list or set) that are written together."""
     found = []
-    for entry in asked:
+    for entry in [asked] if isinstance(asked, (str, Site, Unit, Edge)) else asked:
         together = list(entry) if isinstance(entry, (tuple, list, set, frozenset)) else [entry]
         if not together:
             raise XorMiError("an empty set of sites given; an intervention writes at least one site")
@@ -144,7 +144,7 @@ def edges_on(model: Any, sets: Sequence[SiteSet]) -> Iterator[None]:
     if not isinstance(model, HookedMLP) or model.cfg.use_edge_result:
         yield
         return
-    model.set_use_edge_result(any(site.hook_name.endswith("hook_edge") for together in sets for site in together))
+    model.set_use_edge_result(any(kind_of_hook(site.hook_name) == "edge" for together in sets for site in together))
     try:
         yield
     finally:

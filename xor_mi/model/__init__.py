@@ -8,3 +8,5 @@ from xor_mi.model.config import HookedMLPConfig as HookedMLPConfig
 from xor_mi.model.config import activation as activation
 from xor_mi.model.config import initial_weights as initial_weights
 from xor_mi.model.network import HookedMLP as HookedMLP
+from xor_mi.model.network import kind_of_hook as kind_of_hook
+from xor_mi.model.network import require_exact as require_exact

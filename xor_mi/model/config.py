@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import pairwise
-from math import isfinite
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +22,9 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "identity": torch.clone,  # a copy: hook_pre and hook_post must never share memory
     "heaviside": lambda x: (x > 0).to(x.dtype),  # no gradient: such a network runs, but cannot be trained
 }
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_FROM_ZERO = ("sigmoid", "heaviside", "relu")
+"""Outputs that are never below zero: their zeros must not lie on the threshold."""
 _NUMBER = (int, float)
 _KINDS: dict[str, Any] = {"d_in": int, "d_hidden": (int, list, tuple), "d_out": int, "act_fn": str, "out_act_fn": str, "loss_fn": str}
 _KINDS |= {"seed": int, "negative_slope": _NUMBER, "decision_threshold": (*_NUMBER, type(None)), "use_edge_result": bool}
@@ -39,7 +40,8 @@ class HookedMLPConfig:
         d_in, d_hidden, d_out: inputs, widths of the hidden layers, outputs. An int for d_hidden means one hidden layer.
         act_fn, out_act_fn: names in `ACTIVATIONS`, for the hidden layers and for the output.
         negative_slope: slope of leaky_relu below zero, wherever it is used.
-        decision_threshold: decision = output > threshold, strictly. Default 0 for logits, 0.5 for a sigmoid output or MSE targets.
+        decision_threshold: decision = output > threshold, strictly. Default 0 for logits; 0.5 for MSE targets, and for outputs that are
+            never below zero (sigmoid, relu, heaviside).
         loss_fn: "bce" (on logits) or "mse" (outputs against 0 and 1).
         target: the function the network is meant to compute, if any: a gate name, a formula or a `BooleanFunction`.
         use_edge_result: fire the edge hooks too (costs one [batch, d_out, d_in] product per layer).
@@ -80,11 +82,15 @@ class HookedMLPConfig:
             if self.dtype not in _DTYPES:
                 raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
             self.dtype = _DTYPES[self.dtype]
+        if self.dtype not in _DTYPES.values():
+            raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
+        if not 0 <= self.seed < 2**62:
+            raise XorMiError(f"seed is {self.seed}; a seed is a whole number of at least 0 and below 2^62")
         for name in ("negative_slope", "decision_threshold"):
-            if not isfinite(getattr(self, name) or 0.0):
+            if not -1e300 < (getattr(self, name) or 0.0) < 1e300:
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be finite")
         if self.decision_threshold is None:
-            self.decision_threshold = 0.5 if self.out_act_fn == "sigmoid" or self.loss_fn == "mse" else 0.0
+            self.decision_threshold = 0.5 if self.out_act_fn in _FROM_ZERO or self.loss_fn == "mse" else 0.0
         if self.target is not None:
             self.target = BooleanFunction.of(self.target, self.d_in)
             if self.target.n_outputs != self.d_out:
@@ -121,6 +127,12 @@ class HookedMLPConfig:
             if key in _KINDS and not (isinstance(values[key], _KINDS[key]) and (_KINDS[key] is bool or not isinstance(values[key], bool))):
                 raise XorMiError(f"{key} is {values[key]!r}; that is no value it can have")
         settings: dict[str, Any] = dict(values)
+        for key in ("negative_slope", "decision_threshold"):
+            if settings.get(key) is not None:
+                try:
+                    settings[key] = float(settings[key])
+                except OverflowError:
+                    raise XorMiError(f"{key} is a number too large to be one; give a finite one") from None
         target = settings.get("target")
         if isinstance(target, dict):
             if set(target) != {"n_inputs", "tables"}:

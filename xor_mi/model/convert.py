@@ -52,6 +52,8 @@ def read_sequential(sequential: nn.Sequential) -> tuple[list[tuple[Tensor, Tenso
         if isinstance(module, nn.Linear):
             linears.append(module)
             acts.append(("identity", None))
+        elif getattr(module, "approximate", "none") != "none":
+            raise XorMiError(f"module {position} is GELU(approximate='{module.approximate}'); only the exact GELU is known here")
         elif type(module) in _MODULES and acts and acts[-1][0] == "identity":
             acts[-1] = (_MODULES[type(module)], getattr(module, "negative_slope", None))
         else:
@@ -75,7 +77,8 @@ def write_folder(folder: Path, cfg: HookedMLPConfig, tensors: dict[str, Tensor])
     """config.json and model.safetensors into a folder, made if missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {"format": _FORMAT} | cfg.to_dict() | {"device": "cpu"}
+        dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+        settings = {"format": _FORMAT} | cfg.to_dict() | {"device": "cpu", "dtype": dtype}
         (folder / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
         (folder / _WEIGHTS).write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
     except OSError as error:
@@ -102,6 +105,8 @@ def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, T
     if found != expected:
         raise XorMiError(f"the weights in '{folder}' are {found}; its config says {expected}")
     for name, value in tensors.items():
-        if not value.is_floating_point() or not torch.isfinite(value).all():
+        if value.dtype != cfg.dtype:
+            raise XorMiError(f"{name} in '{folder}' is {value.dtype}; its config says {cfg.dtype}")
+        if not torch.isfinite(value).all():
             raise XorMiError(f"{name} in '{folder}' is not made of finite floating-point numbers")
     return cfg, tensors

@@ -11,8 +11,10 @@ TransformerLens accepts some mistakes in silence (an unknown name in a filter, a
 shape, an in-place edit that is not returned). Here each is an error that names what exists.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -81,7 +83,7 @@ class HookedMLP(HookedRootModule):
 
     def __init__(self, cfg: HookedMLPConfig | None = None) -> None:
         super().__init__()
-        self.cfg = cfg if cfg is not None else HookedMLPConfig()
+        self.cfg = replace(cfg) if cfg is not None else HookedMLPConfig()  # a copy: models do not share their switches
         sizes = self.cfg.layer_sizes
         linears = []
         for number, (weight, bias) in enumerate(initial_weights(sizes, self.cfg.seed), start=1):
@@ -118,7 +120,9 @@ class HookedMLP(HookedRootModule):
         sizes = [pairs[0][0].shape[1], *(weight.shape[0] for weight, _ in pairs)]
         shape = {"d_in": sizes[0], "d_hidden": tuple(sizes[1:-1]), "d_out": sizes[-1]}
         dtype: Any = torch.float64 if any(w.dtype == torch.float64 for w, _ in pairs) else torch.float32
-        model = cls(HookedMLPConfig(**({"dtype": dtype} | settings | shape)))
+        if set(settings) & set(shape):
+            raise XorMiError(f"{', '.join(sorted(set(settings) & set(shape)))} follow from the weights; leave them out")
+        model = cls(HookedMLPConfig.from_dict({"dtype": dtype} | settings | shape))
         with torch.no_grad():
             for linear, (weight, bias) in zip(model._linears, pairs, strict=True):
                 linear.weight.copy_(weight)
@@ -200,7 +204,13 @@ class HookedMLP(HookedRootModule):
             if self.cfg.target is None:
                 raise XorMiError("a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')")
             labels = [self.cfg.target(row) for row in inputs.tolist()]
-        goal = torch.as_tensor(labels, dtype=logits.dtype, device=logits.device).reshape(logits.shape)
+        try:
+            goal = torch.as_tensor(labels, dtype=logits.dtype, device=logits.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise XorMiError(f"{labels!r} are no labels; give 0 and 1, [batch, {self.cfg.d_out}]") from None
+        goal = goal[:, None] if goal.ndim == 1 and self.cfg.d_out == 1 else goal
+        if goal.shape != logits.shape or not ((goal >= 0) & (goal <= 1)).all():
+            raise XorMiError(f"labels have shape {list(goal.shape)}; give numbers from 0 to 1, {list(logits.shape)}")
         if self.cfg.loss_fn == "mse":
             return F.mse_loss(logits, goal)
         return F.binary_cross_entropy_with_logits(readout if self.cfg.out_act_fn == "sigmoid" else logits, goal)
@@ -238,8 +248,10 @@ class HookedMLP(HookedRootModule):
             yield model
 
     def add_hook(self, name: Any, hook: Any, *args: Any, **kwargs: Any) -> None:
+        forward = (args[0] if args else kwargs.get("dir", "fwd")) == "fwd"
         for found in self._resolve(name):
-            super().add_hook(found, hook, *args, **kwargs)
+            guarded: Any = partial(_guarded, hook) if forward else hook
+            super().add_hook(found, guarded, *args, **kwargs)
 
     def active_hooks(self) -> list[str]:
         """Names of the hook points that fire: the edge hooks only when they are switched on."""
@@ -288,12 +300,31 @@ class HookedMLP(HookedRootModule):
 
     def place(self, asked: Any) -> Unit | Edge:
         """'h0.1', 'x0', 'y0', 'x0->h0.1', a Unit or an Edge -> the Unit or Edge; `XorMiError` if this network has none such."""
-        places: list[Unit | Edge] = [u for layer in layers_of(self.layer_sizes) for u in layer]
-        places += edges_of(self.layer_sizes)
-        for place in places:
-            if asked == place or asked == place.name:
-                return place
-        raise unknown("unit or edge", asked, [place.name for place in places], where="this network has")
+        found = self._find_place(asked)
+        if found is not None:
+            return found
+        places = [unit.name for layer in layers_of(self.layer_sizes) for unit in layer]
+        raise unknown("unit or edge", asked, [*places, *(edge.name for edge in edges_of(self.layer_sizes))], where="this network has")
+
+    def _find_place(self, asked: Any) -> Unit | Edge | None:
+        """The place of this name or value, without a search through all of them."""
+        sizes, last = self.layer_sizes, self.cfg.n_layers
+        if isinstance(asked, str) and "->" in asked:
+            ends = [self._find_place(end) for end in asked.split("->", 1)]
+            return self._find_place(Edge(*ends)) if all(isinstance(end, Unit) for end in ends) else None  # pyright: ignore
+        if isinstance(asked, str):
+            match = re.fullmatch(r"(x|y|h(\d{1,6})\.)(\d{1,6})", asked, flags=re.ASCII)
+            if match is None:
+                return None
+            layer = -1 if match[1] == "x" else last if match[1] == "y" else int(match[2])
+            return self._find_place(Unit(layer, int(match[3]), match[1] == "y"))
+        if isinstance(asked, Unit):
+            inside = -1 <= asked.layer <= last and 0 <= asked.index < sizes[asked.layer + 1]
+            return asked if inside and asked.is_output == (asked.layer == last) else None
+        if isinstance(asked, Edge):
+            ends = [self._find_place(asked.src), self._find_place(asked.dst)]
+            return asked if None not in ends and asked.dst.layer == asked.src.layer + 1 else None
+        return None
 
     def hook_site(self, asked: Any) -> tuple[str, tuple[int, ...]]:
         """A unit or an edge -> (hook name, index after the batch axis) where its value is read and written."""
@@ -341,3 +372,24 @@ def _guarded(function: Callable[..., Any], value: Tensor, hook: HookPoint) -> An
         got = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise XorMiError(f"the hook on '{hook.name}' returned {got}; its activation has shape {list(value.shape)}")
     return result
+
+
+def require_exact(model: Any, operation: str) -> None:
+    """Refuse what plain arithmetic on the weights cannot speak for: anything but a `HookedMLP`, and one with hooks attached.
+
+    Raises:
+        XorMiError: also for all that `require_ready` refuses.
+    """
+    if not isinstance(model, HookedMLP):
+        raise XorMiError(f"{operation} needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)")
+    model.require_ready(operation)
+    hooked = [name for name, point in model.hook_dict.items() if point.fwd_hooks]
+    if hooked:
+        raise XorMiError(f"{operation} reads the weights, but a hook on '{hooked[0]}' changes the run: model.reset_hooks() first")
+
+
+def kind_of_hook(hook_name: str) -> str:
+    """What a HookedMLP's hook point holds: "edge", "input", "output" or "unit"."""
+    return {"hook_embed": "input", "hook_logits": "output", "hook_readout": "output"}.get(
+        hook_name, "edge" if hook_name.endswith("hook_edge") else "unit"
+    )

@@ -9,6 +9,7 @@ from xor_mi.truth.function import BooleanFunction as BooleanFunction
 from xor_mi.truth.function import complement_name as complement_name
 from xor_mi.truth.function import name_of_bits as name_of_bits
 from xor_mi.truth.gates import GATES as GATES
+from xor_mi.truth.gates import MAX_INPUTS as MAX_INPUTS
 from xor_mi.truth.gates import as_bit as as_bit
 from xor_mi.truth.gates import as_row as as_row
 from xor_mi.truth.gates import gate_name as gate_name

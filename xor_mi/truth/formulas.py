@@ -88,7 +88,7 @@ def _parse(formula: str) -> ast.expr:
     for token in re.findall(r"\w+|>=|<=|==|!=|&&|\|\||\S", formula):
         word = token.upper()
         is_call = word in _CALLS and word != "NOT" and not after_operand
-        if not (word in _SPELLING or re.fullmatch(r"\w+|[(),&|^~]", token)):
+        if not (word in _SPELLING or re.fullmatch(r"[^\W\d]\w*|[01(),&|^~]", token)):
             raise XorMiError(f"{token!r} in {formula!r} is no Boolean operator; write for example '(x0 | x1) & ~(x0 & x1)'")
         spelled.append(word if is_call else str(_SPELLING.get(word, token)))
         after_operand = not is_call and (spelled[-1] in ("0", "1", ")") or (token.isidentifier() and word not in _SPELLING))

@@ -39,7 +39,7 @@ class BooleanFunction:
 
     def __post_init__(self) -> None:
         n_rows = len(truth_rows(self.n_inputs))
-        given: Any = self.tables
+        given: Any = self.tables.tolist() if hasattr(self.tables, "tolist") else self.tables
         if not isinstance(given, (str, list, tuple)):
             raise XorMiError(f"{given!r} is no truth table; give {n_rows} bits, for XOR '0110'")
         flat = isinstance(given, str) or all(isinstance(value, (bool, int, float)) for value in given)
@@ -93,9 +93,9 @@ class BooleanFunction:
         """A function, a gate name or a formula -> the function; what every `target=` argument accepts."""
         if isinstance(target, BooleanFunction):
             function = target
-        elif is_gate_name(target):
+        elif is_gate_name(target) and (n_inputs == 2 or gate_name(target) in FAMILIES):
             function = cls.named(target, n_inputs)
-        elif isinstance(target, str) and re.search(r"[xyab]\d*\b|\(", target):
+        elif isinstance(target, str) and re.search(r"\b[xyabXYAB]\d*\b|\(", target):
             function = cls.from_formula(target, n_inputs)
         else:
             raise (

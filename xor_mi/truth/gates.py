@@ -100,7 +100,8 @@ def as_row(row: Any, n_inputs: int) -> tuple[int, ...]:
 
 
 def as_bit(value: Any, source: object = None) -> int:
-    """0, 1, 0.0, 1.0, False, True, '0' or '1' -> 0 or 1; anything else is refused."""
+    """0, 1, 0.0, 1.0, False, True, '0' or '1', also of numpy and torch -> 0 or 1; anything else is refused."""
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
     if isinstance(value, (bool, int, float)) and value in (0, 1):
         return int(value)
     if isinstance(value, str) and value in ("0", "1"):

@@ -1,0 +1,124 @@
+"""How much faster is one batched forward than one forward per patch? Ratios within this run: `python benchmarks/patching.py`.
+
+Each line times ours and theirs in turn, several times over, and prints the median of the paired ratios.
+"""
+
+import contextlib
+import io
+import statistics
+import time
+
+import pandas as pd
+import torch
+from torch import nn
+from transformer_lens.config import TransformerBridgeConfig
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.patching import generic_activation_patch
+
+from xor_mi import HookedMLP, HookedMLPConfig
+from xor_mi.interventions import Site, patch_sweep
+from xor_mi.metrics import logit
+
+
+def seconds(call, repeats):
+    """Wall seconds of one call, over several."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def paired(name, slow, fast, goal, rounds=7, slow_repeats=1, fast_repeats=5):
+    """Median ratio slow / fast over alternating rounds, with the medians of each."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        slow(), fast()
+        times = [(seconds(slow, slow_repeats), seconds(fast, fast_repeats)) for _ in range(rounds)]
+    ratio = statistics.median(a / b for a, b in times)
+    a, b = (1e3 * statistics.median(side) for side in zip(*times, strict=True))
+    print(f"{name:<58} {a:9.2f} ms {b:9.2f} ms   ratio {ratio:7.2f}   goal {goal}")
+
+
+def unit_setter(value, index, clean_value):
+    """One unit, at every position if there are positions."""
+    value = value.clone()
+    value[..., index[1]] = clean_value[..., index[1]]
+    return value
+
+
+def mlp_sweep(width):
+    """All ordered pairs of the four inputs, the pairs of a row with itself included, x all units of one layer."""
+    model = HookedMLP(HookedMLPConfig(d_hidden=(width,), seed=1))
+    rows = [(a, b) for a in ("00", "01", "10", "11") for b in ("00", "01", "10", "11")]
+    clean, corrupted = (model.rows([pair[side] for pair in rows]) for side in (0, 1))
+    index_df = pd.DataFrame([(0, k) for k in range(width)], columns=["layer", "unit"])
+
+    def theirs():
+        _, cache = model.run_with_cache(clean)
+        with torch.no_grad():
+            return generic_activation_patch(
+                model, corrupted, cache, logit, unit_setter, "post", index_df=index_df, reduce="none", baseline=True
+            ).values
+
+    def ours():
+        return patch_sweep(model, rows).values[0]
+
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert torch.allclose(theirs(), ours(), atol=1e-6)
+    return theirs, ours
+
+
+def transformer_sweep():
+    """Every MLP neuron of two layers of a native transformer, three pairs."""
+    cfg = TransformerBridgeConfig(d_model=32, d_head=8, n_layers=2, n_ctx=8, n_heads=4, d_mlp=64, d_vocab=20, act_fn="relu", seed=0)
+    model = TransformerBridge.boot_native(cfg).eval()
+    clean, corrupted = torch.randint(0, 20, (3, 6)), torch.randint(0, 20, (3, 6))
+    index_df = pd.DataFrame([(layer, k) for layer in (0, 1) for k in range(64)], columns=["layer", "unit"])
+    sites = [Site(f"blocks.{layer}.mlp.hook_post", (None, k)) for layer in (0, 1) for k in range(64)]
+
+    def metric(logits):
+        return logits[:, -1, 1] - logits[:, -1, 2]
+
+    def theirs():
+        with torch.no_grad():
+            _, cache = model.run_with_cache(clean)
+            return generic_activation_patch(model, corrupted, cache, metric, unit_setter, "post", index_df=index_df, reduce="none").values
+
+    def ours():
+        return patch_sweep(model, (clean, corrupted), sites, {"m": metric}).values[0]
+
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert torch.allclose(theirs(), ours(), atol=1e-5)
+    return theirs, ours
+
+
+def main():
+    """One table."""
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; ratio = first / second, results checked to be equal first")
+    paired("16 pairs x 64 units of a 2-64-1 network", *mlp_sweep(64), "20", fast_repeats=20)
+    paired("16 pairs x 1,024 units of a 2-1024-1 network", *mlp_sweep(1024), "-", rounds=3)
+    paired("3 pairs x 128 neurons of a 2-layer transformer", *transformer_sweep(), "3", rounds=3)
+    plain = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 1))
+    hooked = HookedMLP.from_sequential(plain)
+    x = torch.rand(4096, 2)
+    with torch.no_grad():
+        paired(
+            "plain forward / hooked forward, 4096 inputs, 2-64-1",
+            lambda: plain(x),
+            lambda: hooked(x),
+            "1/1.6 = 0.63",
+            slow_repeats=200,
+            fast_repeats=200,
+        )
+        x4 = hooked.rows()
+        paired(
+            "plain forward / hooked forward, 4 inputs, 2-64-1",
+            lambda: plain(x4),
+            lambda: hooked(x4),
+            "1/1.6 = 0.63",
+            slow_repeats=500,
+            fast_repeats=500,
+        )
+
+
+if __name__ == "__main__":
+    main()
