@@ -115,10 +115,11 @@ def _write(
     new = activation.clone().reshape(n_sets, -1, *activation.shape[1:])
     first = planned[0][2]
     plain = all(len(site.index) == len(planned[0][1].index) and None not in site.index and value is first for _, site, value in planned)
-    for _, site, value in planned:
-        check_index(site, activation)
+    for value in {id(value): value for _, _, value in planned}.values():
         if value.shape[1:] != activation.shape[1:]:
             raise XorMiError(f"a value of shape {list(value.shape[1:])} for '{name}', whose activation is {list(activation.shape[1:])}")
+    for site in {site for _, site, _ in planned}:
+        check_index(site, activation)
     if plain and planned[0][1].index:  # one indexed write for all: the usual case, units of one layer
         slots = torch.tensor([slot for slot, _, _ in planned], device=new.device)
         index = tuple(torch.tensor(axis, device=new.device) for axis in zip(*(site.index for _, site, _ in planned), strict=True))

@@ -77,7 +77,7 @@ def sites(model: HookedMLP, kind: str = "unit") -> list[Site]:
         return [Site(hook_name) for hook_name, _ in model.hook_places()]
     if kind not in places:
         raise unknown("kind of site", kind, KINDS, where="kinds are")
-    return [site_of(model, place) for place in places[kind]]
+    return [Site(*found) for found in model.sites_of(places[kind])]
 
 
 def site_of(model: Any, asked: Any) -> Site:

@@ -328,7 +328,13 @@ class HookedMLP(HookedRootModule):
 
     def hook_site(self, asked: Any) -> tuple[str, tuple[int, ...]]:
         """A unit or an edge -> (hook name, index after the batch axis) where its value is read and written."""
-        place = self.place(asked)
+        return self._site_of_place(self.place(asked))
+
+    def sites_of(self, places: Sequence[Unit | Edge]) -> list[tuple[str, tuple[int, ...], str]]:
+        """Hook name, index and name of places that are known to be this network's, such as `units()`."""
+        return [(*self._site_of_place(place), place.name) for place in places]
+
+    def _site_of_place(self, place: Unit | Edge) -> tuple[str, tuple[int, ...]]:
         if isinstance(place, Edge):
             last = place.dst.is_output
             return ("hook_edge" if last else f"blocks.{place.dst.layer}.hook_edge"), (place.dst.index, place.src.index)
