@@ -14,7 +14,7 @@ ORDER = [
 ]  # fmt: skip
 INSIDE = {
     "truth": ["gates", "formulas", "function"],
-    "model": ["config", "convert", "network"],
+    "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
     "circuits": ["readings", "netlist", "circuit", "identify"],
 }

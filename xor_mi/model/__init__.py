@@ -1,6 +1,7 @@
 """config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule.
 
-`config` is its shape and conventions, `convert` brings weights from elsewhere, `network` is the model with its hooks and hook names.
+`config` is its shape and conventions, `convert` brings weights from elsewhere, `guards` checks what hooks return, `network` is the model
+with its hooks and hook names.
 """
 
 from xor_mi.model.config import ACTIVATIONS as ACTIVATIONS

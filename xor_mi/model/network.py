@@ -12,7 +12,7 @@ shape, an in-place edit that is not returned). Here each is an error that names 
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -31,6 +31,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.model.config import HookedMLPConfig, activation, initial_weights
 from xor_mi.model.convert import checked_layers, read_folder, read_sequential, write_folder
+from xor_mi.model.guards import guarded
 from xor_mi.truth import as_row, truth_rows
 
 
@@ -242,7 +243,7 @@ class HookedMLP(HookedRootModule):
     @contextmanager
     def hooks(self, fwd_hooks: Any = (), bwd_hooks: Any = (), reset_hooks_end: bool = True, clear_contexts: bool = False) -> Iterator[Any]:
         """TransformerLens' `hooks`, refusing names and predicates that match nothing, and checking what each hook returns."""
-        fwd: list[Any] = [(name, partial(_guarded, hook)) for asked, hook in fwd_hooks for name in self._resolve(asked)]
+        fwd: list[Any] = [(name, partial(guarded, hook)) for asked, hook in fwd_hooks for name in self._resolve(asked)]
         bwd: list[Any] = [(name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)]
         with super().hooks(fwd, bwd, reset_hooks_end, clear_contexts) as model:
             yield model
@@ -250,8 +251,8 @@ class HookedMLP(HookedRootModule):
     def add_hook(self, name: Any, hook: Any, *args: Any, **kwargs: Any) -> None:
         forward = (args[0] if args else kwargs.get("dir", "fwd")) == "fwd"
         for found in self._resolve(name):
-            guarded: Any = partial(_guarded, hook) if forward else hook
-            super().add_hook(found, guarded, *args, **kwargs)
+            checked: Any = partial(guarded, hook) if forward else hook
+            super().add_hook(found, checked, *args, **kwargs)
 
     def active_hooks(self) -> list[str]:
         """Names of the hook points that fire: the edge hooks only when they are switched on."""
@@ -366,18 +367,6 @@ class HookedMLP(HookedRootModule):
         for name, value in self.named_parameters():
             if not torch.isfinite(value).all():
                 raise XorMiError(f"{operation} needs finite weights; {name} has NaN or infinite entries")
-
-
-def _guarded(function: Callable[..., Any], value: Tensor, hook: HookPoint) -> Any:
-    """Run a forward hook; refuse an in-place edit that is not returned, and a return of another shape."""
-    before = None if value.is_inference() else value._version
-    result = function(value, hook=hook)
-    if result is None and before is not None and value._version != before:
-        raise XorMiError(f"the hook on '{hook.name}' edited its activation in place and returned None; return the new tensor")
-    if result is not None and (not isinstance(result, Tensor) or result.shape != value.shape):
-        got = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
-        raise XorMiError(f"the hook on '{hook.name}' returned {got}; its activation has shape {list(value.shape)}")
-    return result
 
 
 def require_exact(model: Any, operation: str) -> None:
