@@ -15,7 +15,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP
-from xor_mi.truth import as_row, row_name, truth_rows
+from xor_mi.truth import as_row, row_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def activations(model: HookedMLP, rows: Any = None) -> Activations:
         XorMiError: rows that are not bits, a model in train mode, weights that are not finite.
     """
     model.require_ready("activations")
-    chosen = truth_rows(model.cfg.d_in) if rows is None else [as_row(row, model.cfg.d_in) for row in rows]
+    chosen = model.read_rows(rows)
     units = dict(model.hook_places())
     _, cache = model.run_with_cache(model.rows(chosen), names_filter=list(units), return_cache_object=False)
     return Activations(tuple(row_name(row) for row in chosen), {hook: cache[hook] for hook in units}, units)

@@ -19,7 +19,7 @@ from torch import Tensor
 from xor_mi.activations import exact_forward
 from xor_mi.graph import layers_of
 from xor_mi.model import HookedMLP, require_exact
-from xor_mi.truth import as_row, row_name, truth_rows
+from xor_mi.truth import as_row, row_name
 
 
 def edge_terms(weight: Float[Tensor, "d_out d_in"], values: Float[Tensor, "row d_in"]) -> Float[Tensor, "row d_out d_in"]:
@@ -70,7 +70,7 @@ def contributions(model: HookedMLP, rows: Any = None) -> Contributions:
     [[2.0, -2.0]]
     """
     require_exact(model, "contributions")
-    chosen = truth_rows(model.cfg.d_in) if rows is None else [as_row(row, model.cfg.d_in) for row in rows]
+    chosen = model.read_rows(rows)
     layers = exact_forward(model, torch.tensor(chosen))
     weights = model.exact()
     return Contributions(

@@ -15,13 +15,12 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.interventions.patching import coordinates, require_cached
-from xor_mi.interventions.run import cache_all, intervene, read_metrics
-from xor_mi.interventions.sites import SiteSet, edges_on, name_of, require_ready, site_sets
-from xor_mi.interventions.sites import sites as all_sites
+from xor_mi.interventions.run import bytes_per_input, cache_all, intervene, read_metrics
+from xor_mi.interventions.sites import SiteSet, default_sites, edges_on, name_of, require_ready, site_sets
 from xor_mi.interventions.sites import subsets as all_subsets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
-from xor_mi.truth import as_row, row_name, truth_rows
+from xor_mi.truth import row_name
 
 VALUES = ("zero", "mean", "resample")
 SUBSETS = {"single": 1, "pairs": 2, "all": None}
@@ -153,7 +152,7 @@ def ablation_sweep(
         means = cache if over is None else cache_all(model, reference)[1]
         require_cached(sets, cache)
         replaced = {name: _replacement(value, cache[name], means[name], seed) for name in {s.hook_name for t in sets for s in t}}
-        size = sum(v.numel() * v.element_size() for v in cache.values()) // len(inputs)
+        size = bytes_per_input(cache, len(inputs))
         after = intervene(
             model, inputs, sets, lambda _, site: replaced[site.hook_name], read, size, max_batch_bytes, progress, metric is None
         )
@@ -169,9 +168,7 @@ def ablation_sweep(
 
 
 def _sets(model: Any, asked: Sequence[Any] | None, rule: str) -> tuple[SiteSet, ...]:
-    if asked is None and not isinstance(model, HookedMLP):
-        raise XorMiError("give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only")
-    singles = site_sets(model, all_sites(model, "unit") if asked is None else asked)
+    singles = site_sets(model, default_sites(model) if asked is None else asked)
     if not singles:
         raise XorMiError("no sites given; an ablation needs at least one")
     size = SUBSETS[rule]
@@ -206,5 +203,5 @@ def _read_rows(model: Any, rows: Any) -> tuple[list[str], Tensor]:
         return [str(i) for i in range(len(rows))], rows.clone()
     if not isinstance(model, HookedMLP):
         raise XorMiError("give rows=inputs, a tensor [input, ...]; rows of bits are for a HookedMLP only")
-    chosen = truth_rows(model.cfg.d_in) if rows is None else [as_row(row, model.cfg.d_in) for row in rows]
+    chosen = model.read_rows(rows)
     return [row_name(row) for row in chosen], model.rows(chosen)

@@ -21,9 +21,8 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.interventions.patching import read_pairs
-from xor_mi.interventions.run import cache_all, intervene, read_metrics
-from xor_mi.interventions.sites import Site, SiteSet, edges_on, require_ready, site_of
-from xor_mi.interventions.sites import sites as all_sites
+from xor_mi.interventions.run import bytes_per_input, cache_all, intervene, read_metrics
+from xor_mi.interventions.sites import Site, SiteSet, default_sites, edges_on, require_ready, site_of
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 
@@ -170,9 +169,7 @@ def score_methods(
 def _request(model: Any, pairs: Any, sites: Sequence[Any] | None, metric: Metric | None) -> tuple[Any, Tensor, Tensor, list[Site], Metric]:
     require_ready(model, "attribution")
     labels, clean, corrupted = read_pairs(model, pairs)
-    if sites is None and not isinstance(model, HookedMLP):
-        raise XorMiError("give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only")
-    chosen = [site_of(model, site) for site in (all_sites(model) if sites is None else sites)]
+    chosen = [site_of(model, site) for site in (default_sites(model) if sites is None else sites)]
     if not labels or not chosen:
         raise XorMiError(f"{len(labels)} pairs and {len(chosen)} sites given; attribution needs at least one of each")
     return labels, clean, corrupted, chosen, metric or logit
@@ -189,7 +186,7 @@ def _method(method: str | Method) -> tuple[str, Method]:
 def _patched(model: Any, clean: Tensor, corrupted: Tensor, sets: Sequence[SiteSet], metric: Metric) -> Tensor:
     """Effect on the metric of patching each set, [set, pair]."""
     (_, cache), (out, _) = cache_all(model, clean), cache_all(model, corrupted)
-    size = sum(value.numel() * value.element_size() for value in cache.values()) // len(clean)
+    size = bytes_per_input(cache, len(clean))
     after = intervene(model, corrupted, sets, lambda _, site: cache[site.hook_name], {"metric": metric}, size, 2**28)[0]
     return after - read_metrics({"metric": metric}, out)[0]
 

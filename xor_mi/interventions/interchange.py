@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import cache_all, intervene
+from xor_mi.interventions.run import bytes_per_input, cache_all, intervene
 from xor_mi.interventions.sites import Site, SiteSet, edges_on, require_ready, site_of, site_sets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
@@ -183,7 +183,7 @@ def _run_group(
     column = {site: k for k, name in enumerate(group, start=1) for site in aligned[name]}
     with edges_on(model, [together]):
         _, cache = cache_all(model, model.rows())
-        size = sum(value.numel() * value.element_size() for value in cache.values()) // len(model.rows())
+        size = bytes_per_input(cache, len(model.rows()))
         values = {site: cache[site.hook_name][sources[:, column[site]]] for site in together}
         inputs = model.rows()[sources[:, 0]]
         read = {"logit": lambda outputs: logit(outputs, output)}

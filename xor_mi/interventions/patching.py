@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import cache_all, intervene, read_metrics
-from xor_mi.interventions.sites import SiteSet, edges_on, name_of, require_ready, site_sets
-from xor_mi.interventions.sites import sites as all_sites
+from xor_mi.interventions.run import bytes_per_input, cache_all, intervene, read_metrics
+from xor_mi.interventions.sites import SiteSet, default_sites, edges_on, name_of, require_ready, site_sets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP, kind_of_hook
 from xor_mi.truth import as_row, row_name, truth_rows
@@ -248,7 +247,7 @@ def patch_sweep(
     if direction not in DIRECTIONS:
         raise unknown("direction", direction, DIRECTIONS, where="directions")
     labels, clean, corrupted = read_pairs(model, pairs)
-    sets = site_sets(model, _default_sites(model) if sites is None else sites)
+    sets = site_sets(model, default_sites(model) if sites is None else sites)
     if not sets or not labels:
         raise XorMiError(f"{len(labels)} pairs and {len(sets)} sites given; a sweep needs at least one of each")
     rowwise = metrics is None
@@ -258,7 +257,7 @@ def patch_sweep(
         (clean_out, clean_cache), (corrupted_out, corrupted_cache) = cache_all(model, clean), cache_all(model, corrupted)
         base, cache = (corrupted, clean_cache) if direction == "denoising" else (clean, corrupted_cache)
         require_cached(sets, cache)
-        size = sum(value.numel() * value.element_size() for value in corrupted_cache.values()) // len(labels)
+        size = bytes_per_input(corrupted_cache, len(labels))
         values = intervene(model, base, sets, lambda _, site: cache[site.hook_name], metrics, size, max_batch_bytes, progress, rowwise)
     decided = model.threshold if isinstance(model, HookedMLP) and next(iter(metrics)).startswith("logit") else None
     without = [read_metrics(metrics, outputs) for outputs in (clean_out, corrupted_out)]
@@ -281,12 +280,6 @@ def require_cached(sets: Sequence[SiteSet], cache: Mapping[str, Tensor]) -> None
         for site in together:
             if site.hook_name not in cache:
                 raise XorMiError(f"hook '{site.hook_name}' never fired in a plain run, so there is nothing to patch there")
-
-
-def _default_sites(model: Any) -> list[Any]:
-    if isinstance(model, HookedMLP):
-        return list(all_sites(model, "unit"))
-    raise XorMiError("give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only")
 
 
 def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, Tensor]:

@@ -30,6 +30,11 @@ def cache_all(model: Any, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return outputs, {name: value for name, value in cache.items() if isinstance(value, Tensor)}
 
 
+def bytes_per_input(cache: Mapping[str, Tensor], n_inputs: int) -> int:
+    """What the cached activations of one input take."""
+    return sum(value.numel() * value.element_size() for value in cache.values()) // n_inputs
+
+
 def read_metrics(metrics: Metrics, outputs: Tensor) -> Tensor:
     """Every metric of these outputs, [metric, batch]; `XorMiError` for a metric that is not one number per example."""
     rows = []
@@ -54,7 +59,7 @@ def intervene(
     targets: Sequence[SiteSet],
     values: Callable[[SiteSet, Site], Tensor],
     metrics: Metrics,
-    bytes_per_input: int,
+    input_bytes: int,
     max_batch_bytes: int,
     progress: bool = False,
     rowwise: bool = False,
@@ -66,14 +71,14 @@ def intervene(
         targets: sets of sites; each is one intervention.
         values: (set, site) -> the whole activation [input, ...] at the site's hook, of which the site's index is written.
         rowwise: the metrics look at each example alone, so that all sets are read in one call.
-        bytes_per_input: what the activations of one input take, for the memory bound.
+        input_bytes: what the activations of one input take, for the memory bound.
 
     Raises:
         XorMiError: an index outside its activation, a value of another shape, or a site that did not fire exactly once.
     """
     n = len(inputs)
-    sets_per_run = max(1, max_batch_bytes // max(1, 2 * bytes_per_input * n))
-    inputs_per_run = n if sets_per_run > 1 else max(1, min(n, max_batch_bytes // max(1, 2 * bytes_per_input)))
+    sets_per_run = max(1, max_batch_bytes // max(1, 2 * input_bytes * n))
+    inputs_per_run = n if sets_per_run > 1 else max(1, min(n, max_batch_bytes // max(1, 2 * input_bytes)))
     starts = range(0, len(targets), sets_per_run)
     found = []
     for start in tqdm(starts, desc="intervening", unit="run", disable=None if progress and len(starts) > 1 else True):

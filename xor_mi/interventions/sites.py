@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.model import HookedMLP, kind_of_hook
+from xor_mi.model import HookedMLP, kind_of_hook, require_evaluable
 
 KINDS = ("unit", "edge", "input", "output", "hook")
 
@@ -125,17 +124,16 @@ def require_ready(model: Any, operation: str) -> None:
     Raises:
         XorMiError: naming the module or the parameter.
     """
-    if isinstance(model, HookedMLP):
-        model.require_ready(operation)
-        return
     if not hasattr(model, "hook_dict") or not hasattr(model, "hooks"):
         raise XorMiError(f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), or a TransformerBridge")
-    for name, module in model.named_modules():
-        if module.training:
-            raise XorMiError(f"{operation} needs eval mode; {name or 'the model'} is in train mode: call model.eval() first")
-    for name, value in model.named_parameters():
-        if not torch.isfinite(value).all():
-            raise XorMiError(f"{operation} needs finite weights; {name} has NaN or infinite entries")
+    require_evaluable(model, operation)
+
+
+def default_sites(model: Any) -> list[Site]:
+    """All hidden units of a HookedMLP; other models have no default."""
+    if isinstance(model, HookedMLP):
+        return sites(model, "unit")
+    raise XorMiError("give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only")
 
 
 @contextmanager

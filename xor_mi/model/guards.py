@@ -1,9 +1,10 @@
-"""What a hook may return: the silent mistakes of hooks, made loud."""
+"""What a hook may return, and what a model must be before it is analysed: silent mistakes made loud."""
 
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError
@@ -19,3 +20,13 @@ def guarded(function: Callable[..., Any], value: Tensor, hook: HookPoint) -> Any
         got = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise XorMiError(f"the hook on '{hook.name}' returned {got}; its activation has shape {list(value.shape)}")
     return result
+
+
+def require_evaluable(model: nn.Module, operation: str) -> None:
+    """Refuse train mode anywhere in a model, and parameters that are not finite, naming the module or the parameter."""
+    for name, module in model.named_modules():
+        if module.training:
+            raise XorMiError(f"{operation} needs eval mode; {name or 'the model'} is in train mode: call model.eval() first")
+    for name, value in model.named_parameters():
+        if not torch.isfinite(value).all():
+            raise XorMiError(f"{operation} needs finite weights; {name} has NaN or infinite entries")

@@ -31,7 +31,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.model.config import HookedMLPConfig, activation, initial_weights
 from xor_mi.model.convert import checked_layers, read_folder, read_sequential, write_folder
-from xor_mi.model.guards import guarded
+from xor_mi.model.guards import guarded, require_evaluable
 from xor_mi.truth import as_row, truth_rows
 
 
@@ -291,9 +291,13 @@ class HookedMLP(HookedRootModule):
 
     def rows(self, rows: Any = None) -> Float[Tensor, "row d_in"]:
         """Input rows as a tensor in the model's dtype: all 2^d_in of them, or those given (each checked to be bits)."""
-        chosen = truth_rows(self.cfg.d_in) if rows is None else [as_row(row, self.cfg.d_in) for row in rows]
+        chosen = self.read_rows(rows)
         weight = self._linears[0].weight
         return torch.tensor(chosen, dtype=weight.dtype, device=weight.device).reshape(-1, self.cfg.d_in)
+
+    def read_rows(self, rows: Any = None) -> tuple[tuple[int, ...], ...]:
+        """All 2^d_in input rows, or those given, each checked to be bits of this network's width."""
+        return truth_rows(self.cfg.d_in) if rows is None else tuple(as_row(row, self.cfg.d_in) for row in rows)
 
     def units(self) -> list[Unit]:
         """All hidden units, layer by layer."""
@@ -361,12 +365,7 @@ class HookedMLP(HookedRootModule):
 
     def require_ready(self, operation: str) -> None:
         """Refuse to analyse a network in train mode, or with weights that are not finite."""
-        training = [name or "the model" for name, module in self.named_modules() if module.training]
-        if training:
-            raise XorMiError(f"{operation} needs eval mode; {training[0]} is in train mode: call model.eval() first")
-        for name, value in self.named_parameters():
-            if not torch.isfinite(value).all():
-                raise XorMiError(f"{operation} needs finite weights; {name} has NaN or infinite entries")
+        require_evaluable(self, operation)
 
 
 def require_exact(model: Any, operation: str) -> None:
