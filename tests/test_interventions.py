@@ -61,11 +61,11 @@ def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direc
 
 
 def test_one_forward_for_the_whole_sweep(textbook):
-    """Besides the two unpatched runs there is exactly one forward, of pairs x sites rows."""
+    """There is exactly one forward: clean inputs, corrupted inputs, and the base inputs once per site."""
     batches = []
     textbook.add_perma_hook("hook_embed", lambda value, hook: batches.append(len(value)))
     patch_sweep(textbook)
-    assert batches == [12, 12, 12 * 2]
+    assert batches == [12 + 12 + 12 * 2]
 
 
 def test_chunks_give_the_same_result(deep):

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.patching import coordinates, require_cached
-from xor_mi.interventions.run import bytes_per_input, cache_all, intervene, read_metrics
+from xor_mi.interventions.patching import coordinates
+from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, read_metrics
 from xor_mi.interventions.sites import SiteSet, default_sites, edges_on, name_of, require_ready, site_sets
 from xor_mi.interventions.sites import subsets as all_subsets
 from xor_mi.metrics import decision, logit
@@ -120,7 +120,7 @@ def ablation_sweep(
     metric_name: str = "logit",
     output: int = 0,
     seed: int = 0,
-    max_batch_bytes: int = 2**28,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
     progress: bool = False,
 ) -> AblationSweep:
     """Ablate sites, one at a time, in pairs or in every combination, on every input row.
@@ -144,18 +144,16 @@ def ablation_sweep(
     if subsets not in SUBSETS:
         raise unknown("subset rule", subsets, SUBSETS, where="rules are")
     names, inputs = _read_rows(model, rows)
-    _, reference = (names, inputs) if over is None else _read_rows(model, over)
+    plain = inputs if over is None else torch.cat([inputs, _read_rows(model, over)[1]])
+    n = len(inputs)
     sets = _sets(model, sites, subsets)
     read = {metric_name: metric or (lambda outputs: logit(outputs, output))}
     with edges_on(model, sets):
-        outputs, cache = cache_all(model, inputs)
-        means = cache if over is None else cache_all(model, reference)[1]
-        require_cached(sets, cache)
-        replaced = {name: _replacement(value, cache[name], means[name], seed) for name in {s.hook_name for t in sets for s in t}}
-        size = bytes_per_input(cache, len(inputs))
-        after = intervene(
-            model, inputs, sets, lambda _, site: replaced[site.hook_name], read, size, max_batch_bytes, progress, metric is None
-        )
+
+        def replaced(_: str, seen: Tensor) -> Tensor:
+            return _replacement(value, seen[:n], seen[0 if over is None else n :], seed)
+
+        outputs, after = intervene(model, plain, slice(0, n), sets, replaced, read, max_batch_bytes, progress, metric is None)
     is_mlp = isinstance(model, HookedMLP) and metric is None
     target = model.cfg.target if is_mlp and rows is None else None
     labels = None if target is None else target.tables[output]
@@ -163,7 +161,7 @@ def ablation_sweep(
     said = {"mean": f"mean over {'the rows run on' if over is None else 'given rows'}", "resample": f"resample (seed {seed})"}.get(
         said, said
     )
-    before = read_metrics(read, outputs)[0]
+    before = read_metrics(read, outputs[:n])[0]
     return AblationSweep(tuple(names), sets, said, metric_name, before, after[0], model.threshold if is_mlp else None, labels)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.interventions.patching import read_pairs
-from xor_mi.interventions.run import bytes_per_input, cache_all, intervene, read_metrics
+from xor_mi.interventions.run import MAX_BATCH_BYTES, cache_all, intervene, read_metrics
 from xor_mi.interventions.sites import Site, SiteSet, default_sites, edges_on, require_ready, site_of
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
@@ -185,10 +185,10 @@ def _method(method: str | Method) -> tuple[str, Method]:
 
 def _patched(model: Any, clean: Tensor, corrupted: Tensor, sets: Sequence[SiteSet], metric: Metric) -> Tensor:
     """Effect on the metric of patching each set, [set, pair]."""
-    (_, cache), (out, _) = cache_all(model, clean), cache_all(model, corrupted)
-    size = bytes_per_input(cache, len(clean))
-    after = intervene(model, corrupted, sets, lambda _, site: cache[site.hook_name], {"metric": metric}, size, 2**28)[0]
-    return after - read_metrics({"metric": metric}, out)[0]
+    n = len(clean)
+    both = torch.cat([clean, corrupted])
+    plain, after = intervene(model, both, slice(n, None), sets, lambda _, seen: seen[:n], {"metric": metric}, MAX_BATCH_BYTES)
+    return after[0] - read_metrics({"metric": metric}, plain[n:])[0]
 
 
 def _gradients(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import bytes_per_input, cache_all, intervene
+from xor_mi.interventions.run import MAX_BATCH_BYTES, Values, intervene
 from xor_mi.interventions.sites import Site, SiteSet, edges_on, require_ready, site_of, site_sets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
@@ -96,11 +96,11 @@ def interchange(model: HookedMLP, sources: Mapping[Any, Any], base: Any) -> Inte
     pairs = [(site_of(model, place), as_row(row, model.cfg.d_in)) for place, row in sources.items()]
     together = tuple(site for site, _ in pairs)
     base_row = as_row(base, model.cfg.d_in)
+    rows = {site: torch.tensor([k]) for k, (site, _) in enumerate(pairs, start=1)}
+    plain = model.rows([base_row, *(row for _, row in pairs)])
+    read = {str(k): (lambda outputs, k=k: outputs[:, k]) for k in range(model.cfg.d_out)}
     with edges_on(model, [together]):
-        _, cache = cache_all(model, model.rows([row for _, row in pairs]))
-        at = {site: cache[site.hook_name][k : k + 1] for k, (site, _) in enumerate(pairs)}
-        read = {str(k): (lambda outputs, k=k: outputs[:, k]) for k in range(model.cfg.d_out)}
-        values = intervene(model, model.rows([base_row]), [together], lambda _, site: at[site], read, 0, 2**28)[:, 0, 0]
+        values = intervene(model, plain, slice(0, 1), [together], _each_from_its_source(rows), read, MAX_BATCH_BYTES)[1][:, 0, 0]
     decided = decision(values, model.threshold)
     named = {site.name: row_name(row) for site, row in pairs}
     return Interchange(row_name(base_row), named, tuple(values.tolist()), tuple(decided.tolist()))
@@ -137,7 +137,12 @@ class InterchangeAccuracy:
 
 @torch.no_grad()
 def interchange_accuracy(
-    model: HookedMLP, high_level: HighLevel, alignment: Mapping[str, Any], joint: bool = True, output: int = 0, max_batch_bytes: int = 2**28
+    model: HookedMLP,
+    high_level: HighLevel,
+    alignment: Mapping[str, Any],
+    joint: bool = True,
+    output: int = 0,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> InterchangeAccuracy:
     """Interchange accuracy over all (base, source) pairs: each variable alone, and all aligned variables jointly with a source each.
 
@@ -180,14 +185,24 @@ def _run_group(
 ) -> Tensor:
     """Outputs [run] with every variable of the group set from its own source column."""
     together = tuple(site for name in group for site in aligned[name])
-    column = {site: k for k, name in enumerate(group, start=1) for site in aligned[name]}
+    rows = {site: sources[:, k] for k, name in enumerate(group, start=1) for site in aligned[name]}
+    read = {"logit": lambda outputs: logit(outputs, output)}
     with edges_on(model, [together]):
-        _, cache = cache_all(model, model.rows())
-        size = bytes_per_input(cache, len(model.rows()))
-        values = {site: cache[site.hook_name][sources[:, column[site]]] for site in together}
-        inputs = model.rows()[sources[:, 0]]
-        read = {"logit": lambda outputs: logit(outputs, output)}
-        return intervene(model, inputs, [together], lambda _, site: values[site], read, size, max_batch_bytes)[0, 0]
+        return intervene(model, model.rows(), sources[:, 0], [together], _each_from_its_source(rows), read, max_batch_bytes)[1][0, 0]
+
+
+def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Values:
+    """Each site takes its value from its own plain inputs, site -> their numbers [base]."""
+
+    def values(hook_name: str, seen: Tensor) -> Tensor:
+        here = [site for site in rows if site.hook_name == hook_name]
+        new = seen[rows[here[0]]]  # a copy; what no site of this hook covers is not written
+        for site in here[1:]:
+            where = (slice(None), *site.slices)
+            new[where] = seen[rows[site]][where]
+        return new
+
+    return values
 
 
 def _two_classes(model: HookedMLP, output: int) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import bytes_per_input, cache_all, intervene, read_metrics
+from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, read_metrics
 from xor_mi.interventions.sites import SiteSet, default_sites, edges_on, name_of, require_ready, site_sets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP, kind_of_hook
@@ -219,7 +219,7 @@ def patch_sweep(
     metrics: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     direction: str = "denoising",
     output: int = 0,
-    max_batch_bytes: int = 2**28,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
     progress: bool = False,
 ) -> PatchSweep:
     """Patch every site for every (clean, corrupted) pair: one forward, in chunks where the batch would pass max_batch_bytes.
@@ -254,14 +254,14 @@ def patch_sweep(
     if metrics is None:
         metrics = {"logit": lambda outputs: logit(outputs, output)}
     with edges_on(model, sets):
-        (clean_out, clean_cache), (corrupted_out, corrupted_cache) = cache_all(model, clean), cache_all(model, corrupted)
-        base, cache = (corrupted, clean_cache) if direction == "denoising" else (clean, corrupted_cache)
-        require_cached(sets, cache)
-        size = bytes_per_input(corrupted_cache, len(labels))
-        values = intervene(model, base, sets, lambda _, site: cache[site.hook_name], metrics, size, max_batch_bytes, progress, rowwise)
+        of_clean, of_corrupted = slice(0, len(labels)), slice(len(labels), None)
+        base, source = (of_corrupted, of_clean) if direction == "denoising" else (of_clean, of_corrupted)
+        both = torch.cat([clean, corrupted])
+        plain, values = intervene(model, both, base, sets, lambda _, seen: seen[source], metrics, max_batch_bytes, progress, rowwise)
     decided = model.threshold if isinstance(model, HookedMLP) and next(iter(metrics)).startswith("logit") else None
-    without = [read_metrics(metrics, outputs) for outputs in (clean_out, corrupted_out)]
-    return PatchSweep(tuple(labels), sets, direction, tuple(metrics), decided, without[0], without[1], values)
+    sides = read_metrics(metrics, plain).split(len(labels), dim=1) if rowwise else None
+    clean_read, corrupted_read = sides or (read_metrics(metrics, plain[side]) for side in (of_clean, of_corrupted))
+    return PatchSweep(tuple(labels), sets, direction, tuple(metrics), decided, clean_read, corrupted_read, values)
 
 
 def patch(model: Any, clean: Any, corrupted: Any, site: Any, direction: str = "denoising", output: int = 0) -> PatchEffect:
@@ -274,14 +274,6 @@ def patch(model: Any, clean: Any, corrupted: Any, site: Any, direction: str = "d
     return next(iter(patch_sweep(model, [(clean, corrupted)], [site], direction=direction, output=output)))
 
 
-def require_cached(sets: Sequence[SiteSet], cache: Mapping[str, Tensor]) -> None:
-    """Every site's hook fired in the plain run."""
-    for together in sets:
-        for site in together:
-            if site.hook_name not in cache:
-                raise XorMiError(f"hook '{site.hook_name}' never fired in a plain run, so there is nothing to patch there")
-
-
 def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, Tensor]:
     """Labels, clean inputs and corrupted inputs."""
     if isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs):
@@ -292,6 +284,7 @@ def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, T
     if not isinstance(model, HookedMLP):
         raise XorMiError("give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits are for a HookedMLP only")
     d_in = model.cfg.d_in
-    rows = [(as_row(a, d_in), as_row(b, d_in)) for a, b in (all_pairs(d_in) if pairs is None else pairs)]
-    labels = [(row_name(a), row_name(b)) for a, b in rows]
-    return labels, model.rows([a for a, _ in rows]), model.rows([b for _, b in rows])
+    rows = all_pairs(d_in) if pairs is None else [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
+    names = {row: row_name(row) for row in set(chain.from_iterable(rows))}
+    both = model.rows_tensor([a for a, _ in rows] + [b for _, b in rows])
+    return [(names[a], names[b]) for a, b in rows], both[: len(rows)], both[len(rows) :]

@@ -14,7 +14,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, layers_of
 from xor_mi.interventions.patching import DIRECTIONS, PatchSweep, read_pairs
-from xor_mi.interventions.sites import Site, require_ready
+from xor_mi.interventions.sites import Site, edges_on, require_ready, site_of
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 
@@ -61,22 +61,19 @@ def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], rout
     """Outputs [input, output] after the first unit's source value has travelled along the route."""
     hook_name, index = model.hook_site(route[0])
     value = source_cache[hook_name][(slice(None), *index)]
-    was = model.cfg.use_edge_result
-    model.set_use_edge_result(True)
-    try:
-        for src, dst in pairwise(route):
-            edge_hook, (j, i) = model.hook_site(Edge(src, dst))
-            term = value * model.linears[dst.layer].weight[j, i]
+    edges = [Edge(src, dst) for src, dst in pairwise(route)]
+    with edges_on(model, [(site_of(model, edges[0]),)]):
+        for edge in edges:
+            edge_hook, (j, i) = model.hook_site(edge)
+            term = value * model.linears[edge.dst.layer].weight[j, i]
             with model.hooks(fwd_hooks=[(edge_hook, _writer((j, i), term))]):
                 outputs, cache = model.run_with_cache(base, return_cache_object=False)
-            hook_name, index = model.hook_site(dst)
+            hook_name, index = model.hook_site(edge.dst)
             value = cache[hook_name][(slice(None), *index)]
         if route[-1].is_output:
             return outputs
         with model.hooks(fwd_hooks=[(hook_name, _writer(index, value))]):
             return model(base)
-    finally:
-        model.set_use_edge_result(was)
 
 
 def _writer(index: tuple[int, ...], value: Tensor) -> Any:

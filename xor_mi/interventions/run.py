@@ -1,25 +1,38 @@
 """inputs x sets of sites -> one batched forward -> what comes out under every intervention.
 
-Every kind of intervention here (patching, ablation, interchange) says the same three things: on which inputs to run, which sites to write
-together, and the value each site gets for each input. `intervene` lays all of them out along the batch, runs the model once (or in as few
-chunks as a memory bound allows), and reads the metrics. It checks that every site it meant to write was reached exactly once.
+Every kind of intervention here (patching, ablation, interchange) says the same three things: which inputs to run plainly, which of them
+each set of sites is written on, and what a hook's activation is replaced by. `intervene` lays it all out along the batch, the plain inputs
+first and then one copy of the base inputs per set, and runs the model once (or in as few chunks as a memory bound allows). What a hook is
+replaced by is made from the plain inputs' own activation in the same forward: no separate caching run is needed. Every site it meant to
+write must be reached exactly once.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions.sites import Site, SiteSet, check_index
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, all_finite
 
 Metrics = Mapping[str, Callable[[Tensor], Tensor]]
 """Names of metrics -> functions of the model's outputs [batch, ...] giving one number per example, [batch]."""
+
+Values = Callable[[str, Tensor], Tensor]
+"""(hook name, its activation on the plain inputs [plain, ...]) -> what the base inputs get there, [base, ...]."""
+
+MAX_BATCH_BYTES = 2**25
+"""The default memory bound of one forward: 32 MiB of activations. Larger batches leave the processor's cache and are slower, not faster."""
+
+Planned = tuple[list[int], list[Site]]
+"""What is written at one hook: the number of the set, and the site, entry by entry."""
 
 
 def cache_all(model: Any, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -30,9 +43,14 @@ def cache_all(model: Any, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return outputs, {name: value for name, value in cache.items() if isinstance(value, Tensor)}
 
 
-def bytes_per_input(cache: Mapping[str, Tensor], n_inputs: int) -> int:
-    """What the cached activations of one input take."""
-    return sum(value.numel() * value.element_size() for value in cache.values()) // n_inputs
+def bytes_per_input(model: Any, inputs: Tensor) -> int:
+    """What the activations of one input take, for the memory bound."""
+    if isinstance(model, HookedMLP):
+        sizes = model.layer_sizes
+        edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
+        return (2 * sum(sizes) + edges) * model.linears[0].weight.element_size()
+    _, cache = cache_all(model, inputs[:1])
+    return sum(value.numel() * value.element_size() for value in cache.values())
 
 
 def read_metrics(metrics: Metrics, outputs: Tensor) -> Tensor:
@@ -42,7 +60,7 @@ def read_metrics(metrics: Metrics, outputs: Tensor) -> Tensor:
         value = torch.as_tensor(function(outputs))
         if value.shape != outputs.shape[:1]:
             raise XorMiError(f"metric '{name}' gives shape {list(value.shape)} for {len(outputs)} examples; it must give one number each")
-        if not torch.isfinite(value).all():
+        if not all_finite(value):
             raise XorMiError(
                 f"metric '{name}' is not finite on {int((~torch.isfinite(value)).sum())} examples: the network overflows there"
             )
@@ -55,81 +73,100 @@ def read_metrics(metrics: Metrics, outputs: Tensor) -> Tensor:
 @torch.no_grad()
 def intervene(
     model: Any,
-    inputs: Tensor,
+    plain: Tensor,
+    base: slice | Tensor,
     targets: Sequence[SiteSet],
-    values: Callable[[SiteSet, Site], Tensor],
+    values: Values,
     metrics: Metrics,
-    input_bytes: int,
     max_batch_bytes: int,
     progress: bool = False,
     rowwise: bool = False,
-) -> Tensor:
-    """Run every set of sites on every input -> metrics [metric, target, input].
+) -> tuple[Tensor, Tensor]:
+    """Run every set of sites on every base input -> the plain outputs [plain, ...] and metrics [metric, target, base].
 
     Args:
-        inputs: what the model runs on, [input, ...].
+        plain: inputs that are run untouched, [plain, ...].
+        base: which of them each set of sites is written on.
         targets: sets of sites; each is one intervention.
-        values: (set, site) -> the whole activation [input, ...] at the site's hook, of which the site's index is written.
+        values: (hook name, activation on the plain inputs) -> the activation of the base inputs, of which each site's index is written.
         rowwise: the metrics look at each example alone, so that all sets are read in one call.
-        input_bytes: what the activations of one input take, for the memory bound.
 
     Raises:
         XorMiError: an index outside its activation, a value of another shape, or a site that did not fire exactly once.
     """
-    n = len(inputs)
-    sets_per_run = max(1, max_batch_bytes // max(1, 2 * input_bytes * n))
-    inputs_per_run = n if sets_per_run > 1 else max(1, min(n, max_batch_bytes // max(1, 2 * input_bytes)))
+    inputs = plain[base]
+    n, size = len(inputs), 2 * bytes_per_input(model, plain)
+    sets_per_run = max(1, max_batch_bytes // (size * n))
+    inputs_per_run = n if sets_per_run > 1 else max(1, min(n, max_batch_bytes // size))
+    parts = [slice(i, i + inputs_per_run) for i in range(0, n, inputs_per_run)]
     starts = range(0, len(targets), sets_per_run)
-    found = []
-    for start in tqdm(starts, desc="intervening", unit="run", disable=None if progress and len(starts) > 1 else True):
+    untouched, found = None, []
+    for start in tqdm(starts, desc="intervening", unit="run", disable=None) if progress and len(starts) > 1 else starts:
         chunk = targets[start : start + sets_per_run]
-        parts = [slice(i, i + inputs_per_run) for i in range(0, n, inputs_per_run)]
-        outputs = [_run(model, inputs[part], chunk, values, part) for part in parts]
-        joined = torch.cat(outputs, dim=1)  # [set, input, ...]: metrics see the inputs of one set, in order
+        outputs = [_run(model, plain, inputs[part], chunk, values, part) for part in parts]
+        untouched = outputs[0][0] if untouched is None else untouched
+        joined = torch.cat([written for _, written in outputs], dim=1)  # [set, base, ...]: metrics see the inputs of one set, in order
         if rowwise:
             found.append(read_metrics(metrics, joined.flatten(0, 1)).reshape(-1, len(chunk), n))
         else:
             found.append(torch.stack([read_metrics(metrics, one) for one in joined], dim=1))
-    return torch.cat(found, dim=1)
+    assert untouched is not None  # callers give at least one set
+    return untouched, torch.cat(found, dim=1)
 
 
-def _run(model: Any, inputs: Tensor, targets: Sequence[SiteSet], values: Callable[[SiteSet, Site], Tensor], part: slice) -> Tensor:
-    """One forward: the inputs repeated once per set, each repetition with its set written -> outputs [set, input, ...]."""
-    writes: dict[str, list[tuple[int, Site, Tensor]]] = {}
-    for slot, together in enumerate(targets):
+def _run(model: Any, plain: Tensor, inputs: Tensor, targets: Sequence[SiteSet], values: Values, part: slice) -> tuple[Tensor, Tensor]:
+    """One forward: the plain inputs, then the base inputs once per set with that set written -> both outputs."""
+    planned: dict[str, Planned] = {}
+    for number, together in enumerate(targets):
         for site in together:
-            writes.setdefault(site.hook_name, []).append((slot, site, values(together, site)))
+            numbers, sites = planned.setdefault(site.hook_name, ([], []))
+            numbers.append(number)
+            sites.append(site)
     fired: Counter[str] = Counter()
-    hooks = [(name, partial(_write, name, planned, len(targets), part, fired)) for name, planned in writes.items()]
+    shape = (len(plain), len(targets), len(inputs))
+    hooks = [(name, partial(_write, name, plan, shape, values, part, fired)) for name, plan in planned.items()]
     with model.hooks(fwd_hooks=hooks):
-        outputs = model(inputs.repeat(len(targets), *[1] * (inputs.ndim - 1)))
-    for name in writes:
+        outputs = model(torch.cat([plain, inputs.expand(len(targets), *inputs.shape).flatten(0, 1)]))
+    for name in planned:
         if fired[name] != 1:
-            raise XorMiError(f"hook '{name}' fired {fired[name]} times in one forward; an intervention needs it to fire exactly once")
-    return outputs.reshape(len(targets), len(inputs), *outputs.shape[1:])
+            times = "never fired" if not fired[name] else f"fired {fired[name]} times in one forward"
+            raise XorMiError(f"hook '{name}' {times}; an intervention needs it to fire exactly once")
+    return outputs[: len(plain)], outputs[len(plain) :].unflatten(0, shape[1:])
 
 
 def _write(
-    name: str, planned: list[tuple[int, Site, Tensor]], n_sets: int, part: slice, fired: Counter[str], activation: Tensor, hook: Any
+    name: str,
+    planned: Planned,
+    shape: tuple[int, int, int],
+    values: Values,
+    part: slice,
+    fired: Counter[str],
+    activation: Tensor,
+    hook: Any,
 ) -> Tensor:
-    """A new activation with every planned value written; [set * input, ...] is seen as [set, input, ...]."""
+    """A new activation [plain + set * base, ...] with every planned value written."""
     del hook  # a TransformerBridge may call it by another name than the one asked for
     fired[name] += 1
-    if len(activation) % n_sets:
+    n_plain, n_sets, n = shape
+    if activation.ndim == 0 or len(activation) != n_plain + n_sets * n:
         raise XorMiError(f"hook '{name}' has an activation without a batch axis, {list(activation.shape)}; it cannot be written per input")
-    new = activation.clone().reshape(n_sets, -1, *activation.shape[1:])
-    first = planned[0][2]
-    plain = all(len(site.index) == len(planned[0][1].index) and None not in site.index and value is first for _, site, value in planned)
-    for value in {id(value): value for _, _, value in planned}.values():
-        if value.shape[1:] != activation.shape[1:]:
-            raise XorMiError(f"a value of shape {list(value.shape[1:])} for '{name}', whose activation is {list(activation.shape[1:])}")
-    for site in {site for _, site, _ in planned}:
-        check_index(site, activation)
-    if plain and planned[0][1].index:  # one indexed write for all: the usual case, units of one layer
-        slots = torch.tensor([slot for slot, _, _ in planned], device=new.device)
-        index = tuple(torch.tensor(axis, device=new.device) for axis in zip(*(site.index for _, site, _ in planned), strict=True))
-        new[(slots, slice(None), *index)] = first[(part, *index)].transpose(0, 1).to(new.dtype)
+    numbers, sites = planned
+    value = values(name, activation[:n_plain])
+    if value.shape[1:] != activation.shape[1:]:
+        raise XorMiError(f"a value of shape {list(value.shape[1:])} for '{name}', whose activation is {list(activation.shape[1:])}")
+    value = value[part].to(activation.dtype)
+    new = activation.clone()
+    written = new[n_plain:].unflatten(0, (n_sets, n))
+    indices = [site.index for site in sites]
+    if len(set(map(len, indices))) == 1 and indices[0] and not any(None in index for index in indices):
+        axes = list(zip(*indices, strict=True))  # the usual case, units of one layer: one indexed write for all
+        if len(axes) >= value.ndim or any(min(axis) < -d or max(axis) >= d for axis, d in zip(axes, value.shape[1:], strict=False)):
+            for site in sites:
+                check_index(site, activation)
+        which, *index = (torch.from_numpy(np.array(entries)).to(new.device) for entries in (numbers, *axes))
+        written.movedim(1, len(axes) + 1)[(which, *index)] = value.movedim(0, len(axes))[tuple(index)]
     else:
-        for slot, site, value in planned:
-            new[(slot, slice(None), *site.slices)] = value[(part, *site.slices)].to(new.dtype)
-    return new.reshape(activation.shape)
+        for number, site in zip(numbers, sites, strict=True):
+            check_index(site, activation)
+            written[(number, slice(None), *site.slices)] = value[(slice(None), *site.slices)]
+    return new

@@ -1,8 +1,9 @@
 """a place in a model -> hook name + index: where a value is read and written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, combinations
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.model import HookedMLP, kind_of_hook, require_evaluable
+from xor_mi.model import HookedMLP, hook_site, kind_of_hook, require_evaluable
 
 KINDS = ("unit", "edge", "input", "output", "hook")
 
@@ -65,18 +66,24 @@ def sites(model: HookedMLP, kind: str = "unit") -> list[Site]:
     Raises:
         XorMiError: a kind that is none of `KINDS`.
     """
-    layers = layers_of(model.layer_sizes)
+    if kind == "hook":
+        return [Site(hook_name) for hook_name, _ in model.hook_places()]
+    if kind not in KINDS:
+        raise unknown("kind of site", kind, KINDS, where="kinds are")
+    return list(_listed(model.layer_sizes, kind))
+
+
+@lru_cache(maxsize=64)
+def _listed(layer_sizes: tuple[int, ...], kind: str) -> SiteSet:
+    """All sites of one kind; they follow from the layer sizes alone."""
+    layers = layers_of(layer_sizes)
     places: dict[str, list[Unit] | list[Edge]] = {
         "unit": [unit for layer in layers[1:-1] for unit in layer],
-        "edge": list(edges_of(model.layer_sizes)),
+        "edge": list(edges_of(layer_sizes)),
         "input": layers[0],
         "output": layers[-1],
     }
-    if kind == "hook":
-        return [Site(hook_name) for hook_name, _ in model.hook_places()]
-    if kind not in places:
-        raise unknown("kind of site", kind, KINDS, where="kinds are")
-    return [Site(*found) for found in model.sites_of(places[kind])]
+    return tuple(Site(*hook_site(place), place.name) for place in places[kind])
 
 
 def site_of(model: Any, asked: Any) -> Site:
@@ -99,8 +106,11 @@ def site_of(model: Any, asked: Any) -> Site:
 
 def site_sets(model: Any, asked: Any) -> tuple[SiteSet, ...]:
     """Each entry is one site, or several (a tuple, list or set) that are written together."""
-    found = []
+    found, known = [], model.hook_dict
     for entry in [asked] if isinstance(asked, (str, Site, Unit, Edge)) else asked:
+        if type(entry) is Site and entry.hook_name in known:
+            found.append((entry,))
+            continue
         together = list(entry) if isinstance(entry, (tuple, list, set, frozenset)) else [entry]
         if not together:
             raise XorMiError("an empty set of sites given; an intervention writes at least one site")
@@ -137,12 +147,13 @@ def default_sites(model: Any) -> list[Site]:
 
 
 @contextmanager
-def edges_on(model: Any, sets: Sequence[SiteSet]) -> Iterator[None]:
+def edges_on(model: Any, sets: Iterable[SiteSet]) -> Iterator[None]:
     """Switch a HookedMLP's edge hooks on while one of these sites needs them."""
-    if not isinstance(model, HookedMLP) or model.cfg.use_edge_result:
+    hook_names = {site.hook_name for together in sets for site in together}
+    if not isinstance(model, HookedMLP) or model.cfg.use_edge_result or not any(kind_of_hook(name) == "edge" for name in hook_names):
         yield
         return
-    model.set_use_edge_result(any(kind_of_hook(site.hook_name) == "edge" for together in sets for site in together))
+    model.set_use_edge_result(True)
     try:
         yield
     finally:

@@ -8,7 +8,9 @@ from xor_mi.model.config import ACTIVATIONS as ACTIVATIONS
 from xor_mi.model.config import HookedMLPConfig as HookedMLPConfig
 from xor_mi.model.config import activation as activation
 from xor_mi.model.config import initial_weights as initial_weights
+from xor_mi.model.guards import all_finite as all_finite
 from xor_mi.model.guards import require_evaluable as require_evaluable
 from xor_mi.model.network import HookedMLP as HookedMLP
+from xor_mi.model.network import hook_site as hook_site
 from xor_mi.model.network import kind_of_hook as kind_of_hook
 from xor_mi.model.network import require_exact as require_exact

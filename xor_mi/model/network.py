@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -96,7 +97,9 @@ class HookedMLP(HookedRootModule):
             linears.append(linear)
         self._linears = tuple(linears)
         self.hook_embed = HookPoint()
-        self.blocks = nn.ModuleList(_Block(a, b) for a, b in pairwise(linears))
+        blocks = [_Block(a, b) for a, b in pairwise(linears)]
+        self.blocks = nn.ModuleList(blocks)
+        self._stages = tuple((a, b.hook_edge, b.mlp.hook_pre, b.mlp.hook_post) for a, b in zip(linears, blocks, strict=False))
         self.hook_edge = HookPoint()
         self.hook_readout = HookPoint() if self.cfg.out_act_fn != "identity" else None
         self.hook_logits = HookPoint()
@@ -170,9 +173,8 @@ class HookedMLP(HookedRootModule):
             raise unknown("return_type", return_type, ("logits", "loss", "both"), where="known")
         value = self.hook_embed(self._as_input(x))
         inputs = value
-        for linear, block in zip(self._linears[:-1], self.blocks, strict=True):
-            pre = block.mlp.hook_pre(self._affine(linear, value, block.hook_edge))  # pyright: ignore
-            value = block.mlp.hook_post(self._act(pre))  # pyright: ignore
+        for linear, hook_edge, hook_pre, hook_post in self._stages:
+            value = hook_post(self._act(hook_pre(self._affine(linear, value, hook_edge))))
         readout = self._affine(self._linears[-1], value, self.hook_edge)
         if self.hook_readout is not None:
             readout = self.hook_readout(readout)
@@ -291,9 +293,12 @@ class HookedMLP(HookedRootModule):
 
     def rows(self, rows: Any = None) -> Float[Tensor, "row d_in"]:
         """Input rows as a tensor in the model's dtype: all 2^d_in of them, or those given (each checked to be bits)."""
-        chosen = self.read_rows(rows)
+        return self.rows_tensor(self.read_rows(rows))
+
+    def rows_tensor(self, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "row d_in"]:
+        """Rows already read as bits -> a tensor in the model's dtype, on its device."""
         weight = self._linears[0].weight
-        return torch.tensor(chosen, dtype=weight.dtype, device=weight.device).reshape(-1, self.cfg.d_in)
+        return torch.from_numpy(np.array(rows, dtype=np.int8)).to(weight.device, weight.dtype).reshape(-1, self.cfg.d_in)
 
     def read_rows(self, rows: Any = None) -> tuple[tuple[int, ...], ...]:
         """All 2^d_in input rows, or those given, each checked to be bits of this network's width."""
@@ -333,19 +338,7 @@ class HookedMLP(HookedRootModule):
 
     def hook_site(self, asked: Any) -> tuple[str, tuple[int, ...]]:
         """A unit or an edge -> (hook name, index after the batch axis) where its value is read and written."""
-        return self._site_of_place(self.place(asked))
-
-    def sites_of(self, places: Sequence[Unit | Edge]) -> list[tuple[str, tuple[int, ...], str]]:
-        """Hook name, index and name of places that are known to be this network's, such as `units()`."""
-        return [(*self._site_of_place(place), place.name) for place in places]
-
-    def _site_of_place(self, place: Unit | Edge) -> tuple[str, tuple[int, ...]]:
-        if isinstance(place, Edge):
-            last = place.dst.is_output
-            return ("hook_edge" if last else f"blocks.{place.dst.layer}.hook_edge"), (place.dst.index, place.src.index)
-        if place.layer < 0:
-            return "hook_embed", (place.index,)
-        return ("hook_logits" if place.is_output else f"blocks.{place.layer}.mlp.hook_post"), (place.index,)
+        return hook_site(self.place(asked))
 
     def hook_places(self) -> list[tuple[str, list[str]]]:
         """Each hook point of a plain forward, in order, with the names of the units whose values it holds."""
@@ -380,6 +373,16 @@ def require_exact(model: Any, operation: str) -> None:
     hooked = [name for name, point in model.hook_dict.items() if point.fwd_hooks]
     if hooked:
         raise XorMiError(f"{operation} reads the weights, but a hook on '{hooked[0]}' changes the run: model.reset_hooks() first")
+
+
+def hook_site(place: Unit | Edge) -> tuple[str, tuple[int, ...]]:
+    """A unit or an edge that a network is known to have -> (hook name, index after the batch axis)."""
+    if isinstance(place, Edge):
+        last = place.dst.is_output
+        return ("hook_edge" if last else f"blocks.{place.dst.layer}.hook_edge"), (place.dst.index, place.src.index)
+    if place.layer < 0:
+        return "hook_embed", (place.index,)
+    return ("hook_logits" if place.is_output else f"blocks.{place.layer}.mlp.hook_post"), (place.index,)
 
 
 def kind_of_hook(hook_name: str) -> str:

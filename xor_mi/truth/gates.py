@@ -69,6 +69,11 @@ def _rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     return tuple(product((0, 1), repeat=n_inputs))
 
 
+@cache
+def _rows_by_name(n_inputs: int) -> dict[str, tuple[int, ...]]:
+    return {row_name(row): row for row in _rows(n_inputs)}
+
+
 def truth_rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     """All 2^n input rows in lexicographic order, first input most significant.
 
@@ -91,7 +96,9 @@ def as_row(row: Any, n_inputs: int) -> tuple[int, ...]:
     Raises:
         XorMiError: a value that is not 0 or 1, or the wrong number of them.
     """
-    values = row.tolist() if hasattr(row, "tolist") else row
+    if isinstance(row, str) and n_inputs <= MAX_INPUTS and row in _rows_by_name(n_inputs):
+        return _rows_by_name(n_inputs)[row]
+    values = getattr(row, "tolist", lambda: row)()
     if not isinstance(values, (str, list, tuple)):
         raise XorMiError(f"{row!r} is no input row; give {n_inputs} bits such as '{'01' * n_inputs:.{n_inputs}}'")
     if len(values) != n_inputs:
