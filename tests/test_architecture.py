@@ -16,7 +16,7 @@ INSIDE = {
     "truth": ["gates", "formulas", "function"],
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
-    "circuits": ["readings", "netlist", "circuit", "identify"],
+    "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "scan"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
 

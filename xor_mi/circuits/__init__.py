@@ -20,8 +20,11 @@ from xor_mi.circuits.circuit import VERDICTS as VERDICTS
 from xor_mi.circuits.circuit import ActsAs as ActsAs
 from xor_mi.circuits.circuit import Circuit as Circuit
 from xor_mi.circuits.circuit import CircuitUnit as CircuitUnit
-from xor_mi.circuits.circuit import JointReading as JointReading
+from xor_mi.circuits.evidence import Evidence as Evidence
+from xor_mi.circuits.evidence import RedundancyGroup as RedundancyGroup
+from xor_mi.circuits.identify import control_rates as control_rates
 from xor_mi.circuits.identify import identify_circuit as identify_circuit
+from xor_mi.circuits.netlist import JointReading as JointReading
 from xor_mi.circuits.netlist import LocalGate as LocalGate
 from xor_mi.circuits.readings import Reading as Reading
 from xor_mi.circuits.readings import unit_readings as unit_readings

@@ -1,56 +1,23 @@
 """kept joint readings + verdict -> Circuit: the answer and the questions it can be asked."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from xor_mi.circuits.netlist import LocalGate, nested_formula
-from xor_mi.circuits.readings import Reading
-from xor_mi.graph import Unit, layers_of
+import pandas as pd
+import torch
+from torch import Tensor
+
+from xor_mi.circuits.evidence import Evidence, Proof, RedundancyGroup
+from xor_mi.circuits.netlist import JointReading, LocalGate
+from xor_mi.circuits.signature import family_of, signature_of
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.graph import Edge, Unit, layers_of
+from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.truth import BooleanFunction
 
 VERDICTS = ("identified", "ambiguous", "no_gate_reading", "not_computing")
-
-
-@dataclass(frozen=True)
-class JointReading:
-    """One reading for every hidden unit, with the netlist measured under it.
-
-    Attributes:
-        readings: per hidden layer, one `Reading` per unit.
-        netlist: the local gate of every hidden unit, layer by layer, then of every output.
-        worst_margin: smallest distance to the threshold, on the side of the original decision, over all rows, outputs and layers when a
-            layer is replaced by its levels. In the output's units.
-        interchange: unit -> how many of the n_interchange (base, source) pairs the network decides as the netlist predicts.
-    """
-
-    readings: tuple[tuple[Reading, ...], ...]
-    netlist: tuple[LocalGate, ...] = field(repr=False)
-    worst_margin: float
-    interchange: dict[Unit, int] = field(repr=False, hash=False)
-    n_interchange: int
-
-    @property
-    def gates(self) -> tuple[tuple[str, ...], ...]:
-        """Gate names, layer by layer."""
-        return tuple(tuple(reading.gate for reading in layer) for layer in self.readings)
-
-    @property
-    def interchange_accuracy(self) -> float:
-        """Mean over units of the fraction of (base, source) pairs decided as predicted."""
-        return sum(self.interchange.values()) / (self.n_interchange * len(self.interchange))
-
-    @property
-    def formula(self) -> str:
-        """The netlist from inputs to every output, joined by ', '."""
-        return ", ".join(self.formula_of(gate.unit.index) for gate in self.netlist if gate.unit.is_output)
-
-    def formula_of(self, output: int = 0) -> str:
-        """The netlist from inputs to one output, as one nested formula."""
-        written = {gate.unit.name: nested_formula(gate, {}) for gate in self.netlist if gate.unit.layer == 0}
-        for gate in self.netlist:
-            if gate.unit.layer > 0:
-                written[gate.unit.name] = nested_formula(gate, written)
-        return written[f"y{output}"]
 
 
 class CircuitUnit(NamedTuple):
@@ -83,14 +50,32 @@ class Circuit:
         reason: the facts that decided the verdict, as one sentence.
         readings: every kept joint reading, the primary one first (highest interchange accuracy, then largest worst margin, then the
             first by gates).
-        layer_sizes: (d_in, *d_hidden, d_out).
+        cfg, weights: the network it was found in, as it was then.
+        proof: what was measured for the primary reading; None without one, or where evidence was not asked for.
     """
 
     target: BooleanFunction
     verdict: str
     reason: str
     readings: tuple[JointReading, ...] = field(repr=False)
-    layer_sizes: tuple[int, ...]
+    cfg: HookedMLPConfig = field(repr=False, compare=False)
+    weights: tuple[tuple[Tensor, Tensor], ...] = field(repr=False, compare=False)
+    proof: Proof | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """(d_in, *d_hidden, d_out)."""
+        return self.cfg.layer_sizes
+
+    @cached_property
+    def model(self) -> HookedMLP:
+        """The network as it was when its circuit was found; training the original on does not change it."""
+        model = HookedMLP(self.cfg)
+        with torch.no_grad():
+            for linear, (weight, bias) in zip(model.linears, self.weights, strict=True):
+                linear.weight.copy_(weight)
+                linear.bias.copy_(bias)
+        return model
 
     @property
     def primary(self) -> JointReading | None:
@@ -132,6 +117,71 @@ class Circuit:
         """The hidden units' gates in alphabetical order, such as '{AND, OR}': a first name for the kind of circuit."""
         return "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}" if self.primary else None
 
+    @property
+    def formulas(self) -> dict[str, dict[str, str]]:
+        """Output -> its formula over the last layer's "units", "nested" down to the inputs, and minimal over the "inputs" (XOR as ^)."""
+        if self.primary is None:
+            return {}
+        local = {gate.unit.name: gate.formula for gate in self.netlist}
+        return {
+            f"y{k}": {"units": local[f"y{k}"], "nested": self.primary.formula_of(k), "inputs": function.formula}
+            for k, function in enumerate(self.target.outputs)
+        }
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The weights the circuit is made of: where a unit's gate depends on its parent; empty without a circuit."""
+        places = {unit.name: unit for layer in layers_of(self.layer_sizes) for unit in layer}
+        return tuple(Edge(places[gate.parents[k]], gate.unit) for gate in self.netlist for k in gate.depends_on)
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """One value per claim about the primary reading."""
+        return self.proof.claims if self.proof else ()
+
+    @property
+    def redundancy_groups(self) -> tuple[RedundancyGroup, ...]:
+        """Groups of units that carry the same bit."""
+        return self.proof.redundancy_groups if self.proof else ()
+
+    def interchange_matrix(self) -> pd.DataFrame:
+        """Unit x variable: on how many (base, source) pairs the network, with the unit taken from the source, decides as the netlist with
+        that variable taken from the source. The diagonal is each unit in its own role; n is `primary.n_interchange`.
+
+        Raises:
+            XorMiError: a circuit without evidence.
+        """
+        if self.proof is None:
+            raise XorMiError(f"no interchange matrix: the verdict is {self.verdict}, or identify_circuit was called with evidence=False")
+        names = [unit.unit.name for unit in self.units]
+        columns = [f"{unit.gate} ({unit.unit.name})" for unit in self.units]
+        return pd.DataFrame(self.proof.interchange_matrix, index=pd.Index(names, name="unit"), columns=columns)
+
+    def signature(self) -> str:
+        """What stays the same when hidden units are renumbered, rescaled by positive factors, or joined by dead ones.
+
+        One canonical text per reading, 'OR & ~AND'; several are joined by ' / '. Without a reading, the verdict.
+        """
+        found = sorted({signature_of(joint.netlist, self.layer_sizes) for joint in self.readings})
+        return " / ".join(found) or self.verdict
+
+    @cached_property
+    def family(self) -> str:
+        """The primary reading's canonical text, also up to complement of units and order of inputs; without a reading, the verdict."""
+        return family_of(self.primary.netlist, self.layer_sizes) if self.primary else self.verdict
+
+    def gate_of(self, unit: Any) -> str | None:
+        """The gate of a hidden unit, given as a Unit or a name such as 'h0.1'; None without a circuit.
+
+        Raises:
+            XorMiError: no such hidden unit.
+        """
+        gates = {found.unit.name: found.gate for found in self.units}
+        name = unit.name if isinstance(unit, Unit) else unit
+        if name not in gates:
+            raise unknown("hidden unit", name, gates, where="this circuit has")
+        return gates[name]
+
     def units_acting_as(self, gate: Any, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
         """Units whose bits under the primary reading are this gate, or its complement with polarity -1; empty if there are none.
 
@@ -154,10 +204,50 @@ class Circuit:
             lines.append(f"  output  {self.readout}")
         return "\n".join(lines)
 
+    def explain(self) -> str:
+        """A page of text: what each unit does, row by row, why inputs come out alike, what was tested; from this network's numbers."""
+        from xor_mi.circuits.explain import explain
+
+        return explain(self)
+
+    def plot(self) -> Any:
+        """The network with weights and gates, as a plotly Figure."""
+        from xor_mi.plots import network_diagram
+
+        return network_diagram(self.model, self)
+
+    def to_networkx(self) -> Any:
+        """A `networkx.DiGraph` of the units and the weights the circuit is made of."""
+        from xor_mi.circuits.export import to_networkx
+
+        return to_networkx(self)
+
+    def to_dot(self) -> str:
+        """Graphviz DOT."""
+        from xor_mi.circuits.export import to_dot
+
+        return to_dot(self)
+
+    def to_mermaid(self) -> str:
+        """A Mermaid flowchart."""
+        from xor_mi.circuits.export import to_mermaid
+
+        return to_mermaid(self)
+
+    def to_latex(self) -> str:
+        """An `aligned` block of the local gates and each output's formula."""
+        from xor_mi.circuits.export import to_latex
+
+        return to_latex(self)
+
+    def to_json(self) -> str:
+        """`to_dict` as indented text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything above as JSON-ready values."""
         return {
-            "format": "xor_mi.Circuit/1",
+            "format": "xor_mi.Circuit/2",
             "layer_sizes": list(self.layer_sizes),
             "target": {"name": self.target.name, "tables": [list(table) for table in self.target.tables]},
             "verdict": self.verdict,
@@ -165,6 +255,11 @@ class Circuit:
             "formula": self.formula,
             "readout": self.readout,
             "units": [unit._asdict() | {"unit": unit.unit.name} for unit in self.units],
+            "signature": self.signature(),
+            "family": self.family,
+            "edges": [edge.name for edge in self.edges],
+            "evidence": [asdict(evidence) for evidence in self.evidence],
+            "redundancy_groups": [[unit.name for unit in group.units] for group in self.redundancy_groups],
             "readings": [_reading_dict(joint) for joint in self.readings],
         }
 

@@ -1,18 +1,20 @@
 """model + target -> Circuit: every reading tried, the survivors measured and scored, a verdict with its reason."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise, product
-from math import prod
+from itertools import product
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from xor_mi.activations import LayerValues, exact_forward
-from xor_mi.circuits.circuit import Circuit, JointReading
-from xor_mi.circuits.netlist import compose, compose_swapped, measure_netlist
-from xor_mi.circuits.readings import consistent, faithful_readings
+from xor_mi.circuits.circuit import Circuit
+from xor_mi.circuits.evidence import Evidence, gather, rate_of
+from xor_mi.circuits.netlist import JointReading, compose, compose_swapped, measure_netlist
+from xor_mi.circuits.readings import MAX_TRIED, Reading, consistent, faithful_readings
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import patch_sweep
 from xor_mi.metrics import UNDECIDED, decision, decisions
@@ -21,13 +23,15 @@ from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 
 
 @torch.no_grad()
-def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000) -> Circuit:
+def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000, evidence: bool = True, n_controls: int = 0) -> Circuit:
     """Which hidden unit acts as which gate: every reading tried, the survivors measured, a verdict with its reason.
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default: `model.cfg.target`, and where that is
             None too, whatever the network decides.
         max_readings: refuse to go on with more joint readings than this (a constant function has that many: every reading is faithful).
+        evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
+        n_controls: how many untrained networks and shuffled targets to run the same pipeline on, for two more claims; see `control_rates`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> circuit = identify_circuit(textbook_xor())
@@ -50,13 +54,65 @@ def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000)
     if function.n_outputs != model.cfg.d_out:
         raise XorMiError(f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}")
     wrong = _wrong_rows(decided, decisions(model).cpu(), function)
+    cfg, weights = replace(model.cfg, target=function, use_edge_result=False), tuple(model.exact())
     if wrong:
-        return Circuit(function, "not_computing", f"it does not compute {function.name}: {wrong}", (), model.layer_sizes)
+        return Circuit(function, "not_computing", f"it does not compute {function.name}: {wrong}", (), cfg, weights)
     kept = list(_kept_readings(model, layers, decided, max_readings))
-    kept = _with_interchange(model, kept)
-    kept.sort(key=lambda joint: (-joint.interchange_accuracy, -joint.worst_margin, joint.gates))
+    network = _interchanged(model) if kept else torch.zeros(0)
+    kept = [_with_interchange(model, joint, network) for joint in kept]
+    kept.sort(key=lambda joint: (-joint.interchange_accuracy, -float(f"{joint.worst_margin:.6g}"), joint.gates))
     verdict = ("no_gate_reading", "identified")[len(kept)] if len(kept) < 2 else "ambiguous"
-    return Circuit(function, verdict, _reason(verdict, function, kept), tuple(kept), model.layer_sizes)
+    proof = gather(model, layers, decided, kept, network) if kept and evidence else None
+    if proof and n_controls:
+        claims = [_control_claim(line) for line in control_rates(model, function, n_controls).to_dict("records")[:2]]
+        proof = replace(proof, claims=(*proof.claims, *claims))
+    return Circuit(function, verdict, _reason(verdict, function, kept), tuple(kept), cfg, weights, proof)
+
+
+@torch.no_grad()
+def control_rates(model: HookedMLP, target: Any = None, n: int = 100, seed: int = 0, progress: bool = False) -> pd.DataFrame:
+    """The same pipeline where it should find nothing: how often does it name gates all the same?
+
+    Lines: "untrained networks", of this shape with fresh weights, held against the target; "shuffled targets", this network held against
+    the target with its rows permuted (never back onto itself); "untrained networks, own function", held against whatever they happen to
+    compute, constants apart: how often a network that was never trained has gates at all. Columns: control, n, n_positive, rate, ci_low,
+    ci_high (95 % Clopper-Pearson). An untrained network that computes the target by luck counts as a positive.
+    """
+    function = BooleanFunction.of(model.cfg.target if target is None else target, model.cfg.d_in)
+    found: dict[str, list[bool]] = {"untrained networks": [], "shuffled targets": [], "untrained networks, own function": []}
+    generator = torch.Generator().manual_seed(seed)
+    for k in tqdm(range(n), desc="controls", unit="network", disable=None if progress else True):
+        untrained = HookedMLP(replace(model.cfg, seed=seed + k, target=None, use_edge_result=False))
+        found["untrained networks"].append(_is_named(untrained, function))
+        order = torch.randperm(len(function.rows()), generator=generator).tolist()
+        shuffled = tuple(tuple(table[i] for i in order) for table in function.tables)
+        if shuffled != function.tables:
+            found["shuffled targets"].append(_is_named(model, BooleanFunction(function.n_inputs, shuffled)))
+        own = _own_function(decision(exact_forward(untrained, untrained.rows())[-1].post, untrained.threshold))
+        if any(len(set(table)) > 1 for table in own.tables):
+            found["untrained networks, own function"].append(_is_named(untrained, own))
+    return pd.DataFrame([rate_of(what, sum(named), len(named)) for what, named in found.items()])
+
+
+def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
+    try:
+        return bool(identify_circuit(model, function, evidence=False).readings)
+    except XorMiError:  # more readings than are listed: it does have some
+        return True
+
+
+def _control_claim(line: Mapping[Any, Any]) -> Evidence:
+    share = f"{line['rate']:.0%}, 95% interval {line['ci_low']:.0%} to {line['ci_high']:.0%}" if line["n"] else "none to try"
+    return Evidence(
+        claim=f"{line['control']} are not named",
+        intervention="the same pipeline run on them",
+        effect=line["n_positive"],
+        unit=f"given gates all the same ({share})",
+        control=0,
+        n=line["n"],
+        rule="effect at most 5 % of n",
+        holds=line["n_positive"] <= 0.05 * line["n"],
+    )
 
 
 def _own_function(decided: Tensor) -> BooleanFunction:
@@ -78,37 +134,44 @@ def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction
 
 def _kept_readings(model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
-    per_layer = [faithful_readings(model, layers, layer, decided) for layer in range(model.cfg.n_layers)]
-    count = prod(len(options) for options in per_layer)
-    if count > bound:
-        raise XorMiError(
-            f"{count} faithful joint readings, more than max_readings={bound}; raise it (some milliseconds each), or study fewer units"
-        )
-    for choice in product(*per_layer):
-        readings = tuple(option for option, _ in choice)
-        if not all(consistent(before, after) for before, after in pairwise(readings)):
-            continue
+    choices: list[tuple[tuple[tuple[Reading, ...], ...], float]] = [((), float("inf"))]
+    for layer in range(model.cfg.n_layers):  # layer by layer, so that what is inconsistent below is never combined with what is above
+        options = faithful_readings(model, layers, layer, decided)
+        if len(choices) * len(options) > MAX_TRIED:
+            raise XorMiError(f"{len(choices) * len(options)} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried")
+        choices = [
+            ((*before, option), min(worst, margin))
+            for before, worst in choices
+            for option, margin in options
+            if not before or consistent(before[-1], option)
+        ]
+        if len(choices) > bound:
+            raise XorMiError(
+                f"{len(choices)} faithful joint readings, more than max_readings={bound}; raise it (some milliseconds each), "
+                "or study fewer units"
+            )
+    for readings, margin in choices:
         netlist = measure_netlist(model, readings)
         if torch.equal(compose(netlist, model.layer_sizes), decided):
-            yield JointReading(readings, netlist, min(margin for _, margin in choice), {}, 4**model.cfg.d_in)
+            yield JointReading(readings, netlist, margin, {}, 4**model.cfg.d_in)
 
 
-def _with_interchange(model: HookedMLP, joints: Sequence[JointReading]) -> list[JointReading]:
-    """Score every kept reading: on how many (base, source) pairs does the network, with one unit's value taken from the source, decide as
-    the netlist with that unit's bit taken from the source?"""
-    if not joints:
-        return []
+def _interchanged(model: HookedMLP) -> Tensor:
+    """What the network decides with each unit's value taken from each source, [base, source, unit, output]."""
     rows, units = truth_rows(model.cfg.d_in), model.units()
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
     sweeps = [patch_sweep(model, pairs, units, output=k).decisions for k in range(model.cfg.d_out)]
-    network = torch.stack(sweeps, dim=-1).cpu().reshape(len(rows), len(rows), len(units), -1)  # [base, source, unit, output]
-    scored = []
-    for joint in joints:
-        bits = torch.tensor([joint.readings[unit.layer][unit.index].bits for unit in units])
-        predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)  # [base, unit, source, output]
-        agreed = (predicted == network.transpose(1, 2)).all(-1).sum((0, 2)).tolist()
-        scored.append(replace(joint, interchange=dict(zip(units, agreed, strict=True))))
-    return scored
+    return torch.stack(sweeps, dim=-1).cpu().reshape(len(rows), len(rows), len(units), -1)
+
+
+def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) -> JointReading:
+    """On how many (base, source) pairs does the network, with one unit's value taken from the source, decide as the netlist with that
+    unit's bit taken from the source?"""
+    units = model.units()
+    bits = torch.tensor([joint.readings[unit.layer][unit.index].bits for unit in units])
+    predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)  # [base, unit, source, output]
+    agreed = (predicted == network.transpose(1, 2)).all(-1).sum((0, 2)).tolist()
+    return replace(joint, interchange=dict(zip(units, agreed, strict=True)))
 
 
 def _reason(verdict: str, function: BooleanFunction, kept: Sequence[JointReading]) -> str:

@@ -1,7 +1,7 @@
 """one reading per unit -> the local gate of every unit and output, measured, and what they compose to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -33,6 +33,12 @@ class LocalGate:
     @property
     def formula(self) -> str:
         return self.function.formula_over(self.parents)
+
+    @property
+    def depends_on(self) -> tuple[int, ...]:
+        """The positions of the parents that can change its bit."""
+        bits, top = self.function.bits, len(self.parents) - 1
+        return tuple(k for k in range(len(self.parents)) if any(bits[row] != bits[row ^ 1 << top - k] for row in range(len(bits))))
 
 
 def measure_netlist(model: HookedMLP, readings: Sequence[Sequence[Reading]]) -> tuple[LocalGate, ...]:
@@ -68,6 +74,18 @@ def compose_swapped(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], un
     return _run(netlist, layer_sizes, units, bits)[:, 1:]
 
 
+def compose_from(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], layer: int, bits: Tensor) -> Tensor:
+    """The netlist run on from one hidden layer's bits [case, unit] -> the outputs' bits, [case, output]."""
+    values = {unit.name: bits[:, unit.index] for unit in layers_of(layer_sizes)[layer + 1]}
+    for gate in netlist:
+        if gate.unit.layer > layer:
+            index = torch.zeros(len(bits), dtype=torch.long)
+            for parent in gate.parents:
+                index = 2 * index + values[parent]
+            values[gate.unit.name] = torch.tensor(gate.function.bits)[index]
+    return torch.stack([values[f"y{k}"] for k in range(layer_sizes[-1])], dim=-1)
+
+
 def _run(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor) -> Tensor:
     """[row, 1 + unit, source, output]: slot 0 runs undisturbed, slot 1 + u with unit u's bit set to that of each source."""
     rows = torch.tensor(truth_rows(layer_sizes[0]))
@@ -90,3 +108,45 @@ def nested_formula(gate: LocalGate, written: dict[str, str]) -> str:
         return written[gate.formula]
     names = [written.get(parent, parent) for parent in gate.parents]
     return gate.function.formula_over([name if name.isalnum() else f"({name})" for name in names])
+
+
+@dataclass(frozen=True)
+class JointReading:
+    """One reading for every hidden unit, with the netlist measured under it.
+
+    Attributes:
+        readings: per hidden layer, one `Reading` per unit.
+        netlist: the local gate of every hidden unit, layer by layer, then of every output.
+        worst_margin: smallest distance to the threshold, on the side of the original decision, over all rows, outputs and layers when a
+            layer is replaced by its levels. In the output's units.
+        interchange: unit -> how many of the n_interchange (base, source) pairs the network decides as the netlist predicts.
+    """
+
+    readings: tuple[tuple[Reading, ...], ...]
+    netlist: tuple[LocalGate, ...] = field(repr=False)
+    worst_margin: float
+    interchange: dict[Unit, int] = field(repr=False, hash=False)
+    n_interchange: int
+
+    @property
+    def gates(self) -> tuple[tuple[str, ...], ...]:
+        """Gate names, layer by layer."""
+        return tuple(tuple(reading.gate for reading in layer) for layer in self.readings)
+
+    @property
+    def interchange_accuracy(self) -> float:
+        """Mean over units of the fraction of (base, source) pairs decided as predicted."""
+        return sum(self.interchange.values()) / (self.n_interchange * len(self.interchange))
+
+    @property
+    def formula(self) -> str:
+        """The netlist from inputs to every output, joined by ', '."""
+        return ", ".join(self.formula_of(gate.unit.index) for gate in self.netlist if gate.unit.is_output)
+
+    def formula_of(self, output: int = 0) -> str:
+        """The netlist from inputs to one output, as one nested formula."""
+        written = {gate.unit.name: nested_formula(gate, {}) for gate in self.netlist if gate.unit.layer == 0}
+        for gate in self.netlist:
+            if gate.unit.layer > 0:
+                written[gate.unit.name] = nested_formula(gate, written)
+        return written[f"y{output}"]
