@@ -147,10 +147,10 @@ def test_nothing_of_the_model_is_changed(deep):
 def test_coordinates_say_what_was_done(textbook):
     """The six coordinates of an ablation test."""
     coordinates = patch_sweep(textbook, sites=["h0.0"], direction="noising").coordinates
-    assert list(coordinates) == ["granularity", "component", "value", "positions", "direction", "set"]
-    assert coordinates["granularity"] == "unit"
-    assert coordinates["value"] == "interchange, from the corrupted input"
-    assert patch_sweep(textbook, sites=["x0", "x0->h0.0", "y0"]).coordinates["granularity"] == "edge and input and output"
+    assert list(coordinates._fields) == ["granularity", "component", "value", "positions", "direction", "set"]
+    assert coordinates.granularity == "unit"
+    assert coordinates.value == "interchange, from the corrupted input"
+    assert patch_sweep(textbook, sites=["x0", "x0->h0.0", "y0"]).coordinates.granularity == "edge and input and output"
 
 
 def test_all_pairs():

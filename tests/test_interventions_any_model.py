@@ -206,7 +206,7 @@ def _methods():
         (lambda m, p: patch_sweep(m, None, [Site("hook_first", (0,))], {"m": first_logit}), "give pairs="),
         (lambda m, p: patch_sweep(m, (p[0], p[1][:2]), [Site("hook_first")], {"m": first_logit}), "must pair up"),
         (lambda m, p: patch_sweep(m, p, [Site("hook_first")], {"m": lambda o: o}), "must give one number each"),
-        (lambda m, p: patch_sweep(m, p, [Site("hook_first")], {}), "no metric given"),
+        (lambda m, p: patch_sweep(m, p, [Site("hook_first")], {}), "metrics are name -> function"),
         (lambda m, p: patch_sweep(m, p, [()], {"m": first_logit}), "empty set of sites"),
         (lambda m, p: patch_sweep(m.train(), p, [Site("hook_first")], {"m": first_logit}), "call model.eval"),
         (lambda m, p: patch_sweep(nn.Identity(), p, [Site("hook_first")], {"m": first_logit}), "needs a hooked model"),

@@ -40,9 +40,9 @@ OR_AND = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 def test_sites_of_every_kind(deep):
     """Counts by the layer sizes 3-4-2-2; every site is found again by its name."""
-    counts = {kind: len(sites(deep, kind)) for kind in ("unit", "edge", "input", "output", "hook")}
-    assert counts == {"unit": 6, "edge": 3 * 4 + 4 * 2 + 2 * 2, "input": 3, "output": 2, "hook": 6}
-    for kind in ("unit", "edge", "input", "output"):
+    counts = {kind: len(sites(deep, kind)) for kind in ("unit", "edge", "input", "logit", "hook")}
+    assert counts == {"unit": 6, "edge": 3 * 4 + 4 * 2 + 2 * 2, "input": 3, "logit": 2, "hook": 6}
+    for kind in ("unit", "edge", "input", "logit"):
         assert [site_of(deep, site.name) for site in sites(deep, kind)] == sites(deep, kind)
     assert site_of(deep, "blocks.0.mlp.hook_pre") == Site("blocks.0.mlp.hook_pre")
     assert repr(Site("blocks.0.attn.hook_z", (None, 2))) == "blocks.0.attn.hook_z[:, 2]"
@@ -98,7 +98,7 @@ def test_all_units_together_give_the_other_run(trained):
     for s in range(3):
         assert torch.allclose(sweep.patched[:, s], sweep.clean[0], atol=1e-5)
     assert sweep.frame()["site"].unique().tolist() == ["h0.0 + h0.1", "blocks.0.mlp.hook_post", "x0 + x1"]
-    assert sweep.coordinates["set"] == "sites of a set together"
+    assert sweep.coordinates.set == "sites of a set together"
 
 
 def test_several_metrics_in_one_pass(textbook):
@@ -255,7 +255,7 @@ def test_subspaces_agree_with_unit_interchange(textbook):
     ("call", "message"),
     [
         (lambda m: interchange_accuracy(m, OR_AND, {"neither": "h0.0"}), "no variable 'neither'; the algorithm has: either, both"),
-        (lambda m: interchange_accuracy(m, OR_AND, {"either": "h0.0", "both": "h0.0"}), "no site may carry two variables"),
+        (lambda m: interchange_accuracy(m, OR_AND, {"either": "h0.0", "both": "h0.0"}), "h0.0 and h0.0 overlap"),
         (lambda m: interchange_accuracy(m, OR_AND, {}), "align at least one"),
         (lambda m: HighLevel({"a": "x0"}, "a & q"), "no variable 'q'"),
         (lambda m: HighLevel({}, "1"), "at least one variable"),

@@ -6,6 +6,7 @@ redundancy (with every unit doubled, losing one copy changes nothing), so subset
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import comb
 from typing import Any
 
 import pandas as pd
@@ -14,9 +15,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.patching import coordinates
-from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, read_metrics
-from xor_mi.interventions.sites import SiteSet, default_sites, edges_on, name_of, require_ready, site_sets
+from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, named_metrics, read_metrics
+from xor_mi.interventions.sites import (
+    MAX_SUBSETS,
+    Coordinates,
+    SiteSet,
+    coordinates,
+    default_sites,
+    edges_on,
+    name_of,
+    require_ready,
+    site_sets,
+)
 from xor_mi.interventions.sites import subsets as all_subsets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
@@ -24,8 +34,6 @@ from xor_mi.truth import row_name
 
 VALUES = ("zero", "mean", "resample")
 SUBSETS = {"single": 1, "pairs": 2, "all": None}
-MAX_SETS = 100_000
-"""More subsets than this are refused rather than begun."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +48,7 @@ class AblationSweep:
         after: with it, [site, row].
         threshold: decision = metric > threshold, or None where nothing is decided.
         labels: the right decision per row, where there is a target.
+        coordinates: the six coordinates of an ablation test.
     """
 
     rows: tuple[str, ...]
@@ -49,6 +58,7 @@ class AblationSweep:
     before: Float[Tensor, " row"] = field(repr=False)
     after: Float[Tensor, "site row"] = field(repr=False)
     threshold: float | None
+    coordinates: Coordinates
     labels: tuple[int, ...] | None = None
 
     @property
@@ -57,11 +67,6 @@ class AblationSweep:
         if self.threshold is None:
             raise XorMiError("this model has no decision threshold; read .after or .frame() instead")
         return decision(self.after, self.threshold)
-
-    @property
-    def coordinates(self) -> dict[str, str]:
-        """The six coordinates of an ablation test."""
-        return coordinates(self.sites, self.value, "noising (ablation)")
 
     def frame(self) -> pd.DataFrame:
         """One line per ablation and row: site, n_sites, row, m_before, m_after, effect_m, and where there is a threshold
@@ -88,18 +93,19 @@ class AblationSweep:
     def summary(self) -> pd.DataFrame:
         """One line per ablation: accuracy against the target (undecided is not right), rows flipped, rows undecided, mean effect."""
         frame = self.frame()
+        frame["which"] = [k for k in range(len(self.sites)) for _ in self.rows]
         wanted = {
             "flips": "n_flipped",
             "undecided": "n_undecided",
             f"effect_{self.metric}": f"mean_effect_{self.metric}",
             "right": "accuracy",
         }
-        groups = frame.groupby("site", sort=False)
-        columns = {"n_sites": groups["n_sites"].first()}
+        groups = frame.groupby("which", sort=False)  # by position: two sites may bear the same label
+        columns = {"site": groups["site"].first(), "n_sites": groups["n_sites"].first()}
         for column, name in wanted.items():
             if column in frame:
                 columns[name] = groups[column].sum() if name.startswith("n_") else groups[column].mean()
-        return pd.DataFrame(columns).reset_index()
+        return pd.DataFrame(columns).reset_index(drop=True)
 
     def plot(self) -> Any:
         """A heatmap of the metric's change, one line per ablation, one column per row, colours centred at zero."""
@@ -121,17 +127,17 @@ def ablation_sweep(
     output: int = 0,
     seed: int = 0,
     max_batch_bytes: int = MAX_BATCH_BYTES,
-    progress: bool = False,
 ) -> AblationSweep:
     """Ablate sites, one at a time, in pairs or in every combination, on every input row.
 
     Args:
         sites: as in `patch_sweep`; on a HookedMLP all hidden units by default.
         value: "zero"; "mean" over the rows in `over`; "resample", each input gets the activation of another one (a random cyclic shift
-            by `seed`); or a tensor that is broadcast to each site's value.
+            by `seed`), or of a random one of `over`; a number; or a tensor of the hook's activation, [...] for all inputs alike or
+            [input, ...].
         subsets: "single", "pairs" (exactly two together) or "all" (every non-empty subset).
         rows: inputs to run on: rows of bits, or a tensor [input, ...] for other models. Default: all rows.
-        over: the inputs the mean is taken over; default: `rows`.
+        over: the inputs the mean or the resampled activations are taken from; default: `rows`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> ablation_sweep(textbook_xor(), value="zero").after.tolist()  # without the OR, and without the AND
@@ -143,26 +149,28 @@ def ablation_sweep(
     require_ready(model, "ablation")
     if subsets not in SUBSETS:
         raise unknown("subset rule", subsets, SUBSETS, where="rules are")
+    if not (value in VALUES if isinstance(value, str) else isinstance(value, (int, float, Tensor)) or hasattr(value, "__array__")):
+        raise unknown("ablation value", value, VALUES, where="values are a number, a tensor, or")
     names, inputs = _read_rows(model, rows)
     plain = inputs if over is None else torch.cat([inputs, _read_rows(model, over)[1]])
     n = len(inputs)
     sets = _sets(model, sites, subsets)
-    read = {metric_name: metric or (lambda outputs: logit(outputs, output))}
+    read = {metric_name: lambda outputs: logit(outputs, output)} if metric is None else named_metrics({metric_name: metric})
     with edges_on(model, sets):
 
         def replaced(_: str, seen: Tensor) -> Tensor:
-            return _replacement(value, seen[:n], seen[0 if over is None else n :], seed)
+            return _replacement(value, seen[:n], None if over is None else seen[n:], seed)
 
-        outputs, after = intervene(model, plain, slice(0, n), sets, replaced, read, max_batch_bytes, progress, metric is None)
+        outputs, after = intervene(model, plain, slice(0, n), sets, replaced, read, max_batch_bytes, metric is None)
     is_mlp = isinstance(model, HookedMLP) and metric is None
-    target = model.cfg.target if is_mlp and rows is None else None
-    labels = None if target is None else target.tables[output]
-    said = value if isinstance(value, str) else "given"
-    said = {"mean": f"mean over {'the rows run on' if over is None else 'given rows'}", "resample": f"resample (seed {seed})"}.get(
-        said, said
-    )
+    target = model.cfg.target if is_mlp else None
+    labels = None if target is None else tuple(target.tables[output][int(name, 2)] for name in names)
+    source = "the rows run on" if over is None else "given rows"
+    said = {"mean": f"mean over {source}", "resample": f"resample from {source} (seed {seed})", "zero": "zero"}
+    done = said[value] if isinstance(value, str) else "given"
     before = read_metrics(read, outputs[:n])[0]
-    return AblationSweep(tuple(names), sets, said, metric_name, before, after[0], model.threshold if is_mlp else None, labels)
+    placed = coordinates(model, sets, done, "noising (ablation)")
+    return AblationSweep(tuple(names), sets, done, metric_name, before, after[0], model.threshold if is_mlp else None, placed, labels)
 
 
 def _sets(model: Any, asked: Sequence[Any] | None, rule: str) -> tuple[SiteSet, ...]:
@@ -170,33 +178,38 @@ def _sets(model: Any, asked: Sequence[Any] | None, rule: str) -> tuple[SiteSet, 
     if not singles:
         raise XorMiError("no sites given; an ablation needs at least one")
     size = SUBSETS[rule]
-    count = 2 ** len(singles) - 1 if size is None else len(singles) ** size
-    if count > MAX_SETS:
-        raise XorMiError(f"{count} subsets of {len(singles)} sites; at most {MAX_SETS} are run: give fewer sites, or subsets='pairs'")
+    count = 2 ** len(singles) - 1 if size is None else comb(len(singles), size)
+    if count > MAX_SUBSETS:
+        raise XorMiError(f"{count} subsets of {len(singles)} sites; at most {MAX_SUBSETS} are run: give fewer sites, or a smaller rule")
     joined = all_subsets(range(len(singles)), size or 1, size)
     return tuple(tuple(site for k in picked for site in singles[k]) for picked in joined)
 
 
-def _replacement(value: Any, activation: Tensor, reference: Tensor, seed: int) -> Tensor:
+def _replacement(value: Any, activation: Tensor, reference: Tensor | None, seed: int) -> Tensor:
     """What a whole activation [input, ...] is replaced by."""
-    if isinstance(value, Tensor):
-        try:
-            return value.to(activation).expand_as(activation)
-        except RuntimeError:
-            raise XorMiError(f"a value of shape {list(value.shape)} does not fit an activation {list(activation.shape)}") from None
+    if not isinstance(value, str):
+        given = torch.as_tensor(value).to(activation)
+        if given.ndim and given.shape not in (activation.shape, activation.shape[1:]):
+            raise XorMiError(
+                f"a value of shape {list(given.shape)} does not fit an activation {list(activation.shape)}; give one number, "
+                f"{list(activation.shape[1:])} for all inputs alike, or {list(activation.shape)}"
+            )
+        return given.expand_as(activation)
     if value == "zero":
         return torch.zeros_like(activation)
     if value == "mean":
-        return reference.mean(dim=0, keepdim=True).expand_as(activation)
-    if value == "resample":
-        if len(activation) < 2:
-            raise XorMiError("resampling needs at least two inputs, so that each can get another one's activation")
-        shift = 1 + int(torch.randint(len(activation) - 1, (1,), generator=torch.Generator().manual_seed(seed)))
-        return activation.roll(shift, 0)
-    raise unknown("ablation value", value, VALUES, where="values are a tensor, or")
+        return (activation if reference is None else reference).mean(dim=0, keepdim=True).expand_as(activation)
+    generator = torch.Generator().manual_seed(seed)
+    if reference is not None:
+        return reference[torch.randint(len(reference), (len(activation),), generator=generator)]
+    if len(activation) < 2:
+        raise XorMiError("resampling needs at least two inputs, so that each can get another one's activation")
+    return activation.roll(1 + int(torch.randint(len(activation) - 1, (1,), generator=generator)), 0)
 
 
 def _read_rows(model: Any, rows: Any) -> tuple[list[str], Tensor]:
+    if rows is not None and not len(rows):
+        raise XorMiError("no rows given; an ablation needs at least one input")
     if isinstance(rows, Tensor) and rows.ndim > 1 and not isinstance(model, HookedMLP):
         return [str(i) for i in range(len(rows))], rows.clone()
     if not isinstance(model, HookedMLP):

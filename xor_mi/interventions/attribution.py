@@ -20,9 +20,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.graph import Edge, Unit
 from xor_mi.interventions.patching import read_pairs
-from xor_mi.interventions.run import MAX_BATCH_BYTES, cache_all, intervene, read_metrics
-from xor_mi.interventions.sites import Site, SiteSet, default_sites, edges_on, require_ready, site_of
+from xor_mi.interventions.run import MAX_BATCH_BYTES, bytes_per_input, cache_all, intervene, named_metrics, read_metrics, run_hooked
+from xor_mi.interventions.sites import Site, SiteSet, check_index, coordinates, default_sites, edges_on, require_ready, site_sets
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 
@@ -55,29 +56,46 @@ def integrated_gradients(
     (_, clean_cache), (_, cache) = cache_all(model, clean), cache_all(model, corrupted)
     averaged = {}
     steps = (torch.arange(n_steps) + 0.5) / n_steps
+    steps_per_run = max(1, MAX_BATCH_BYTES // (4 * bytes_per_input(model, corrupted) * len(corrupted)))  # with its gradient
     for name in {site.hook_name for site in sites}:
         low, high = cache[name], clean_cache[name]
-        points = torch.cat([low + step.to(low) * (high - low) for step in steps])  # [step * pair, ...]
-        repeated = corrupted.repeat(n_steps, *[1] * (corrupted.ndim - 1))
-        gradient = _gradients(model, repeated, {name}, metric, {name: points})[name]
-        averaged[name] = gradient.reshape(n_steps, len(corrupted), *gradient.shape[1:]).mean(0)
+        averaged[name] = torch.zeros_like(low)
+        for some in steps.split(steps_per_run):
+            points = torch.cat([low + step.to(low) * (high - low) for step in some])  # [step * pair, ...]
+            repeated = corrupted.repeat(len(some), *[1] * (corrupted.ndim - 1))
+            gradient = _gradients(model, repeated, {name}, lambda outputs: _per_copy(metric, outputs, len(corrupted)), {name: points})[name]
+            averaged[name] += gradient.reshape(len(some), len(corrupted), *gradient.shape[1:]).sum(0) / n_steps
     return _times_difference(averaged, clean_cache, cache, sites)
 
 
 def direct_logit(model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric) -> Float[Tensor, "site pair"]:
-    """Direct logit contribution: readout weight times (clean - corrupted) activation, for units of the last hidden layer; 0 for all others,
-    which reach the output only through them. A HookedMLP without output activation, and the metric "logit"."""
+    """Direct logit contribution: what a site itself adds to the logit, clean - corrupted: readout weight times activation for units and
+    edges of the last hidden layer, the logit's own difference for the output. 0 for sites further back, which reach it only through these.
+    For a HookedMLP without output activation, and a metric that is one of its outputs."""
     if not isinstance(model, HookedMLP):
         raise XorMiError("direct_logit reads the readout weights of a HookedMLP; use attribution_patching on other models")
-    (out, clean_cache), (_, cache) = cache_all(model, clean), cache_all(model, corrupted)
-    name, _ = model.hook_site(model.units()[-1])
-    output = next((k for k in range(out.shape[1]) if torch.equal(metric(out), out[:, k])), None)
+    with torch.no_grad():
+        everywhere = model(model.rows())
+        output = next((k for k in range(model.cfg.d_out) if torch.equal(metric(everywhere), everywhere[:, k])), None)
     if output is None or model.cfg.out_act_fn != "identity":
         raise XorMiError("direct_logit is about a logit itself; give a metric that is one output of a network without output activation")
-    weight = model.linears[-1].weight.detach()[output]
-    terms = (clean_cache[name] - cache[name]) * weight
-    zero = torch.zeros(len(clean), dtype=terms.dtype, device=terms.device)
-    return torch.stack([terms[:, site.index[0]] if site.hook_name == name and len(site.index) == 1 else zero for site in sites])
+    (clean_out, clean_cache), (out, cache) = cache_all(model, clean), cache_all(model, corrupted)
+    last = model.units()[-1]
+    hook_of_units, hook_of_logits = model.hook_site(last)[0], model.hook_site(Unit(model.cfg.n_layers, 0, is_output=True))[0]
+    hook_of_edges = model.hook_site(Edge(last, Unit(model.cfg.n_layers, 0, is_output=True)))[0]
+    terms = (clean_cache[hook_of_units] - cache[hook_of_units]) * model.linears[-1].weight.detach()[output]  # [pair, unit]
+    edges = torch.zeros(*terms.shape[:1], model.cfg.d_out, terms.shape[1]).to(terms)
+    edges[:, output] = terms
+    logits = torch.zeros_like(out)
+    logits[:, output] = (clean_out - out)[:, output]
+    direct = {hook_of_units: terms, hook_of_edges: edges, hook_of_logits: logits}
+    found = [
+        direct[site.hook_name][(slice(None), *site.slices)].reshape(len(clean), -1).sum(1)
+        if site.hook_name in direct
+        else torch.zeros(len(clean)).to(terms)
+        for site in sites
+    ]
+    return torch.stack(found)
 
 
 def shapley(model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric) -> Float[Tensor, "site pair"]:
@@ -97,6 +115,11 @@ def shapley(model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site],
             joined = tuple(sorted((*picked, i)))
             scores[i] += (worth[joined] - worth[picked]) / (k * comb(k - 1, len(picked)))
     return scores
+
+
+def _per_copy(metric: Metric, outputs: Tensor, n: int) -> Tensor:
+    """The metric of several copies of the same inputs: it may tell inputs apart by their place, so it sees each copy by itself."""
+    return torch.cat([metric(copy) for copy in outputs.split(n)])
 
 
 def random(model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric) -> Float[Tensor, "site pair"]:
@@ -122,7 +145,7 @@ def attribute(
     sites: Sequence[Any] | None = None,
     metric: Metric | None = None,
 ) -> pd.DataFrame:
-    """One method's scores as a tidy frame: pair, site, method, score (in the metric's units).
+    """One method's scores as a tidy frame: pair, site, method, score (in the metric's units); its six coordinates are in `frame.attrs`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> attribute(textbook_xor(), "integrated_gradients", pairs=[("01", "11")])["score"].round(3).tolist()
@@ -132,11 +155,13 @@ def attribute(
     name, function = _method(method)
     with edges_on(model, [tuple(chosen)]):
         scores = function(model, clean, corrupted, chosen, read).detach()
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {"pair": f"{a} -> {b}", "site": site.name, "method": name, "score": scores[s, p].item()}
         for p, (a, b) in enumerate(labels)
         for s, site in enumerate(chosen)
     )
+    frame.attrs["coordinates"] = coordinates(model, [(site,) for site in chosen], f"{name}, from the clean input", "denoising")._asdict()
+    return frame
 
 
 def score_methods(
@@ -149,27 +174,35 @@ def score_methods(
     """Every method (all of `METHODS`, or those given) against exact patching, over all sites and pairs.
 
     Columns: method, mean_abs_error (metric's units), correlation with the truth (empty where either is constant), sign_agreement
-    (fraction of the cells with a non-zero true effect on which the sign is right), n_cells.
+    (fraction of the cells with a non-zero true effect on which the sign is right), n_cells, why_not (a method that is not for this model).
     """
     _, clean, corrupted, chosen, read = _request(model, pairs, sites, metric)
     with edges_on(model, [tuple(chosen)]):
         truth = exact_patching(model, clean, corrupted, chosen, read).flatten().double()
         lines = []
         for name, function in (METHODS if methods is None else methods).items():
-            score = function(model, clean, corrupted, chosen, read).detach().flatten().double()
+            try:
+                score = function(model, clean, corrupted, chosen, read).detach().flatten().double()
+            except XorMiError as error:  # a method that is not for this model: said, and the others are scored
+                empty = {"mean_abs_error": None, "correlation": None, "sign_agreement": None}
+                lines.append({"method": name} | empty | {"n_cells": 0, "why_not": str(error)})
+                continue
             varied = len(truth) > 1 and score.std() > 0 and truth.std() > 0
             correlation = torch.corrcoef(torch.stack([score, truth]))[0, 1].item() if varied else None
             moved = truth.abs() > 1e-6
             agreement = (score[moved].sign() == truth[moved].sign()).double().mean().item() if moved.any() else None
             line = {"method": name, "mean_abs_error": (score - truth).abs().mean().item(), "correlation": correlation}
-            lines.append(line | {"sign_agreement": agreement, "n_cells": len(truth)})
+            lines.append(line | {"sign_agreement": agreement, "n_cells": len(truth), "why_not": ""})
     return pd.DataFrame(lines)
 
 
 def _request(model: Any, pairs: Any, sites: Sequence[Any] | None, metric: Metric | None) -> tuple[Any, Tensor, Tensor, list[Site], Metric]:
     require_ready(model, "attribution")
     labels, clean, corrupted = read_pairs(model, pairs)
-    chosen = [site_of(model, site) for site in (default_sites(model) if sites is None else sites)]
+    sets = site_sets(model, default_sites(model) if sites is None else sites)
+    if any(len(together) > 1 for together in sets):
+        raise XorMiError("attribution scores single sites; patch_sweep takes sets of them, and shapley shares out their joint effect")
+    chosen = [site for (site,) in sets]
     if not labels or not chosen:
         raise XorMiError(f"{len(labels)} pairs and {len(chosen)} sites given; attribution needs at least one of each")
     return labels, clean, corrupted, chosen, metric or logit
@@ -187,8 +220,9 @@ def _patched(model: Any, clean: Tensor, corrupted: Tensor, sets: Sequence[SiteSe
     """Effect on the metric of patching each set, [set, pair]."""
     n = len(clean)
     both = torch.cat([clean, corrupted])
-    plain, after = intervene(model, both, slice(n, None), sets, lambda _, seen: seen[:n], {"metric": metric}, MAX_BATCH_BYTES)
-    return after[0] - read_metrics({"metric": metric}, plain[n:])[0]
+    read = named_metrics({"metric": metric})
+    plain, after = intervene(model, both, slice(n, None), sets, lambda _, seen: seen[:n], read, MAX_BATCH_BYTES)
+    return after[0] - read_metrics(read, plain[n:])[0]
 
 
 def _gradients(
@@ -197,14 +231,13 @@ def _gradients(
     """Gradient of the metric at each hook, [input, ...]; with `replaced`, at those activations instead of the model's own."""
     added: dict[str, Tensor] = {}
 
-    def add_zero(name: str, activation: Tensor, hook: Any) -> Tensor:
-        del hook  # a TransformerBridge may call it by another name than the one asked for
+    def add_zero(name: str, activation: Tensor) -> Tensor:
         value = activation if replaced is None else replaced[name].to(activation)
         added[name] = torch.zeros_like(value, requires_grad=True)
         return value + added[name]
 
-    with torch.enable_grad(), model.hooks(fwd_hooks=[(name, partial(add_zero, name)) for name in sorted(hook_names)]):
-        total = metric(model(inputs)).sum()
+    with torch.enable_grad():
+        total = metric(run_hooked(model, inputs, {name: partial(add_zero, name) for name in sorted(hook_names)})).sum()
     names = list(added)
     found = torch.autograd.grad(total, [added[name] for name in names], allow_unused=True)
     return {n: torch.zeros_like(added[n]) if g is None else g for n, g in zip(names, found, strict=True)}
@@ -216,6 +249,7 @@ def _times_difference(
     """gradient * (clean - corrupted), summed over whatever the site spans, [site, pair]."""
     rows = []
     for site in sites:
+        check_index(site, clean[site.hook_name])
         product = gradients[site.hook_name] * (clean[site.hook_name] - corrupted[site.hook_name])
         rows.append(product[(slice(None), *site.slices)].reshape(len(product), -1).sum(1))
     return torch.stack(rows)

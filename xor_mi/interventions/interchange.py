@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import MAX_BATCH_BYTES, Values, intervene
-from xor_mi.interventions.sites import Site, SiteSet, edges_on, require_ready, site_of, site_sets
+from xor_mi.interventions.run import MAX_BATCH_BYTES, Values, cache_all, intervene, require_disjoint
+from xor_mi.interventions.sites import Coordinates, Site, SiteSet, coordinates, edges_on, require_mlp, site_of, site_sets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction, as_row, row_name, truth_rows
@@ -80,22 +80,25 @@ class Interchange:
     sources: dict[str, str]
     outputs: tuple[float, ...]
     decisions: tuple[int, ...]
+    coordinates: Coordinates = field(repr=False)
 
 
 @torch.no_grad()
-def interchange(model: HookedMLP, sources: Mapping[Any, Any], base: Any) -> Interchange:
+def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchange:
     """Run the base input with several sites each set to its value on its own source row.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> interchange(textbook_xor(), {"h0.0": "11", "h0.1": "00"}, base="01").outputs
     (2.0,)
     """
-    require_ready(model, "interchange")
+    require_mlp(model, "interchange")
+    model.require_ready("interchange")
     if not sources:
         raise XorMiError("no sources given; name at least one site and the row it takes its value from")
     pairs = [(site_of(model, place), as_row(row, model.cfg.d_in)) for place, row in sources.items()]
     together = tuple(site for site, _ in pairs)
     base_row = as_row(base, model.cfg.d_in)
+    _require_apart(model, together)
     rows = {site: torch.tensor([k]) for k, (site, _) in enumerate(pairs, start=1)}
     plain = model.rows([base_row, *(row for _, row in pairs)])
     read = {str(k): (lambda outputs, k=k: outputs[:, k]) for k in range(model.cfg.d_out)}
@@ -103,7 +106,8 @@ def interchange(model: HookedMLP, sources: Mapping[Any, Any], base: Any) -> Inte
         values = intervene(model, plain, slice(0, 1), [together], _each_from_its_source(rows), read, MAX_BATCH_BYTES)[1][:, 0, 0]
     decided = decision(values, model.threshold)
     named = {site.name: row_name(row) for site, row in pairs}
-    return Interchange(row_name(base_row), named, tuple(values.tolist()), tuple(decided.tolist()))
+    said = coordinates(model, [together], "interchange, each site from its own source", "noising")
+    return Interchange(row_name(base_row), named, tuple(values.tolist()), tuple(decided.tolist()), said)
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class InterchangeAccuracy:
     exact: dict[str, int]
     runs: dict[str, int]
     alignment: dict[str, str] = field(repr=False)
+    coordinates: Coordinates = field(repr=False)
 
     def accuracy(self, variable: str = "(joint)") -> float:
         """Fraction of the interchanges of this variable decided alike."""
@@ -137,7 +142,7 @@ class InterchangeAccuracy:
 
 @torch.no_grad()
 def interchange_accuracy(
-    model: HookedMLP,
+    model: Any,
     high_level: HighLevel,
     alignment: Mapping[str, Any],
     joint: bool = True,
@@ -152,15 +157,17 @@ def interchange_accuracy(
     Raises:
         XorMiError: a variable the algorithm has not, sites that two variables share, or too many joint runs.
     """
-    require_ready(model, "interchange")
+    require_mlp(model, "interchange accuracy")
+    model.require_ready("interchange accuracy")
     names, rows = list(high_level.variables), truth_rows(model.cfg.d_in)
     for name in alignment:
         if name not in names:
             raise unknown("variable", name, names, where="the algorithm has")
     aligned = {name: site_sets(model, [alignment[name]])[0] for name in names if name in alignment}
     flat = [site for together in aligned.values() for site in together]
-    if not flat or len(set(flat)) != len(flat):
-        raise XorMiError("align at least one variable, and give each its own sites: no site may carry two variables")
+    if not flat:
+        raise XorMiError("align at least one variable with the sites that carry it")
+    _require_apart(model, flat)
     bits = high_level.bits(model.cfg.d_in)
     groups = [(name, [name]) for name in aligned] + ([("(joint)", list(aligned))] if joint and len(aligned) > 1 else [])
     if max(len(rows) ** (1 + len(group)) for _, group in groups) > MAX_RUNS:
@@ -177,7 +184,8 @@ def interchange_accuracy(
         exact[label] = int(torch.isclose(outputs.cpu(), expected.to(outputs.dtype), atol=1e-6).sum())
         runs[label] = len(sources)
     said = {name: " + ".join(site.name for site in together) for name, together in aligned.items()}
-    return InterchangeAccuracy(agreed, exact, runs, said)
+    placed = coordinates(model, list(aligned.values()), "interchange, over all (base, source) pairs", "noising")
+    return InterchangeAccuracy(agreed, exact, runs, said, placed)
 
 
 def _run_group(
@@ -189,6 +197,13 @@ def _run_group(
     read = {"logit": lambda outputs: logit(outputs, output)}
     with edges_on(model, [together]):
         return intervene(model, model.rows(), sources[:, 0], [together], _each_from_its_source(rows), read, max_batch_bytes)[1][0, 0]
+
+
+def _require_apart(model: HookedMLP, sites: Sequence[Site]) -> None:
+    """Targets are disjoint (definition 44): no place may take its value from two sources."""
+    with edges_on(model, [tuple(sites)]):
+        _, cache = cache_all(model, model.rows()[:1])
+    require_disjoint([0] * len(sites), sites, {name: value.shape[1:] for name, value in cache.items()})
 
 
 def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Values:
@@ -227,9 +242,7 @@ def _all_runs(model: HookedMLP, high_level: HighLevel, variable: str) -> tuple[T
     return rows[base], rows[source], high_level.predict(mixed.T)
 
 
-def subspace_accuracy(
-    model: HookedMLP, high_level: HighLevel, variable: str, hook_name: str, basis: Any, output: int = 0
-) -> tuple[int, int]:
+def subspace_accuracy(model: Any, high_level: HighLevel, variable: str, hook_name: str, basis: Any, output: int = 0) -> tuple[int, int]:
     """Pairs decided alike, and pairs tried, with the coordinates in `basis` [d, rank] of a hook's activation taken from the source.
 
     Runs through TransformerLens' `SubspaceInterchange`; the basis may be `neuron_basis(...)`, any orthonormal matrix, a learned subspace,
@@ -237,18 +250,31 @@ def subspace_accuracy(
     """
     from transformer_lens.tools.analysis import interchange as tl
 
-    require_ready(model, "interchange")
+    require_mlp(model, "subspace interchange")
+    model.require_ready("subspace interchange")
     site_of(model, Site(hook_name))
     bases, sources, expected = _all_runs(model, high_level, variable)
     read = _two_classes(model, output)
-    step: Any = basis if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)) else tl.SubspaceInterchange(basis)
     activations = tl.collect_activations(model, hook_name, sources, read)
+    step: Any = basis
+    if not isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
+        _require_orthonormal(basis, activations.shape[1])
+        step = tl.SubspaceInterchange(basis)
     logits = tl.intervened_logits(model, hook_name, step, bases, activations, read)
-    return int(((logits[:, 1] > 0).long() == expected).sum()), len(expected)
+    return int(((logits[:, 1] > 0).long().cpu() == expected).sum()), len(expected)
+
+
+def _require_orthonormal(basis: Any, width: int) -> None:
+    """The columns of [width, rank] are perpendicular and of length 1; with others, coordinates are not what is swapped."""
+    if not isinstance(basis, Tensor) or basis.ndim != 2 or basis.shape[0] != width or not 1 <= basis.shape[1] <= width:
+        got = list(basis.shape) if isinstance(basis, Tensor) else type(basis).__name__
+        raise XorMiError(f"the basis is {got}; give a tensor [{width}, rank] of rank 1 to {width}, such as neuron_basis({width}, [0])")
+    if not torch.allclose(basis.T @ basis, torch.eye(basis.shape[1]).to(basis), atol=1e-4):
+        raise XorMiError("the basis is not orthonormal: its columns must be perpendicular and of length 1 (torch.linalg.qr makes them so)")
 
 
 def das_accuracy(
-    model: HookedMLP, high_level: HighLevel, variable: str, hook_name: str, rank: int = 1, seed: int = 0, epochs: int = 100, output: int = 0
+    model: Any, high_level: HighLevel, variable: str, hook_name: str, rank: int = 1, seed: int = 0, epochs: int = 100, output: int = 0
 ) -> pd.DataFrame:
     """Distributed alignment search for one variable at one hook, with the controls without which it says little.
 
@@ -258,7 +284,8 @@ def das_accuracy(
     """
     from transformer_lens.tools.analysis import interchange as tl
 
-    require_ready(model, "DAS")
+    require_mlp(model, "DAS")
+    model.require_ready("DAS")
     site_of(model, Site(hook_name))
     bases, sources, expected = _all_runs(model, high_level, variable)
     settings: dict[str, Any] = {"rank": rank, "epochs": epochs, "batch_size": len(bases), "lr": 0.05, "seed": seed}

@@ -1,24 +1,39 @@
 """(clean, corrupted) pairs x sites -> the effect of every patch, all in one batched forward."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, read_metrics
-from xor_mi.interventions.sites import SiteSet, default_sites, edges_on, name_of, require_ready, site_sets
+from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, named_metrics, read_metrics
+from xor_mi.interventions.sites import (
+    Coordinates,
+    SiteSet,
+    coordinates,
+    default_sites,
+    edges_on,
+    name_of,
+    require_mlp,
+    require_ready,
+    site_sets,
+)
 from xor_mi.metrics import decision, logit
-from xor_mi.model import HookedMLP, kind_of_hook
+from xor_mi.model import HookedMLP
 from xor_mi.truth import as_row, row_name, truth_rows
 
 DIRECTIONS = ("denoising", "noising")
+DECIDES = "(the output that is decided)"
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+SAME = 1e-6
+"""Clean and corrupted metrics closer than this part of the largest one in the sweep count as the same: no fraction is taken of rounding."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +71,24 @@ class PatchSweep:
         sites: the sets of sites, each written together.
         direction: "denoising" or "noising".
         metrics: names, the first being the one that `patched`, `effect` and iteration show.
-        threshold: decision = first metric > threshold, or None where nothing is decided.
         clean, corrupted: unpatched metrics, [metric, pair].
         values: patched metrics, [metric, site, pair].
+        decided_plain: what the network decides on the clean and on the corrupted inputs, [2, pair]; -1 is undecided. None where a model
+            has no decision threshold.
+        decided: what it decides after each patch, [site, pair], or None.
+        coordinates: the six coordinates that make two scores comparable (Miller, Chughtai and Saunders 2024, arXiv 2407.08734).
     """
 
     labels: tuple[tuple[str, str], ...]
     sites: tuple[SiteSet, ...]
     direction: str
     metrics: tuple[str, ...]
-    threshold: float | None
+    coordinates: Coordinates
     clean: Float[Tensor, "metric pair"] = field(repr=False)
     corrupted: Float[Tensor, "metric pair"] = field(repr=False)
     values: Float[Tensor, "metric site pair"] = field(repr=False)
+    decided_plain: Int[Tensor, "2 pair"] | None = field(default=None, repr=False)
+    decided: Int[Tensor, "site pair"] | None = field(default=None, repr=False)
 
     @property
     def base(self) -> Float[Tensor, "metric pair"]:
@@ -88,18 +108,17 @@ class PatchSweep:
     @property
     def decisions(self) -> Tensor:
         """The decision after each patch, [pair, site]; -1 is undecided."""
-        if self.threshold is None:
+        if self.decided is None:
             raise XorMiError("this model has no decision threshold; read .patched or .frame() instead")
-        return decision(self.patched, self.threshold)
+        return self.decided.T
 
     def __getitem__(self, metric: str) -> "PatchSweep":
         """The sweep in one metric."""
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics, where="this sweep has")
         k = self.metrics.index(metric)
-        threshold = self.threshold if k == 0 else None
         clean, corrupted, values = (tensor[k : k + 1] for tensor in (self.clean, self.corrupted, self.values))
-        return PatchSweep(self.labels, self.sites, self.direction, (metric,), threshold, clean, corrupted, values)
+        return replace(self, metrics=(metric,), clean=clean, corrupted=corrupted, values=values)
 
     @property
     def result(self) -> Any:
@@ -109,24 +128,18 @@ class PatchSweep:
         index_df = pd.DataFrame({"site": [name_of(together) for together in self.sites]})
         return PatchingResult(self.values, [], index_df, list(self.metrics), reduced=False, baseline=self.base, has_metric_axis=True)
 
-    @property
-    def coordinates(self) -> dict[str, str]:
-        """The six coordinates that make two scores comparable (Miller, Chughtai and Saunders 2024, arXiv 2407.08734)."""
-        source = "clean" if self.direction == "denoising" else "corrupted"
-        return coordinates(self.sites, f"interchange, from the {source} input", self.direction)
-
     def __len__(self) -> int:
         return len(self.labels) * len(self.sites)
 
     def __iter__(self) -> Iterator[PatchEffect]:
         patched, effect = self.patched.tolist(), self.effect.tolist()
-        decided = None if self.threshold is None else decision(self.patched, self.threshold).tolist()
-        either = [None if self.threshold is None else decision(v[0], self.threshold).tolist() for v in (self.clean, self.corrupted)]
-        base = either[1] if self.direction == "denoising" else either[0]
+        decided = None if self.decided is None else self.decided.T.tolist()
+        either = None if self.decided_plain is None else self.decided_plain.tolist()
+        base = None if either is None else either[1 if self.direction == "denoising" else 0]
+        same = SAME * max(self.clean[0].abs().max().item(), self.corrupted[0].abs().max().item())
         for p, (clean_name, corrupted_name) in enumerate(self.labels):
             clean, corrupted = self.clean[0, p].item(), self.corrupted[0, p].item()
-            decided_either = [None if d is None else d[p] for d in either]
-            why = _why_no_fraction(clean, corrupted, decided_either[0], decided_either[1], self.metrics[0])
+            why = _why_no_fraction(abs(clean - corrupted) <= same, None if either is None else [d[p] for d in either], self.metrics[0])
             for s, together in enumerate(self.sites):
                 yield PatchEffect(
                     clean=clean_name,
@@ -147,8 +160,8 @@ class PatchSweep:
 
     def frame(self) -> pd.DataFrame:
         """One line per patch: pair (clean -> corrupted), site, direction, then per metric m the columns m_clean, m_corrupted,
-        m_patched, effect_m. recovered_fraction, why_no_fraction, decision_patched and flips are of the first metric; others have
-        recovered_fraction_m.
+        m_patched, effect_m. recovered_fraction and why_no_fraction are of the first metric; others have them with _m. decision_patched
+        and flips are the network's own decision, whatever the metrics.
         """
         first, *others = [self[metric] for metric in self.metrics]
         lines = [_line(effect) for effect in first]
@@ -156,6 +169,7 @@ class PatchSweep:
             for line, effect in zip(lines, other, strict=True):
                 line.update(_columns(effect))
                 line[f"recovered_fraction_{effect.metric}"] = effect.recovered_fraction
+                line[f"why_no_fraction_{effect.metric}"] = effect.why_no_fraction
         return pd.DataFrame(lines)
 
     def plot(self) -> Any:
@@ -177,25 +191,10 @@ def _line(effect: PatchEffect) -> dict[str, Any]:
     return {n: getattr(effect, n) for n in names} | _columns(effect) | {n: getattr(effect, n) for n in rest}
 
 
-def _why_no_fraction(clean: float, corrupted: float, decided_clean: int | None, decided_corrupted: int | None, metric: str) -> str:
-    if decided_clean is not None and decided_clean == decided_corrupted:
-        return f"clean and corrupted are both {f'decided {decided_clean}' if decided_clean >= 0 else 'undecided'}"
-    return f"clean and corrupted have the same {metric}" if clean == corrupted else ""
-
-
-def coordinates(sets: Sequence[SiteSet], value: str, direction: str) -> dict[str, str]:
-    """Granularity, component, value, positions, direction, set."""
-    hooks = {site.hook_name for together in sets for site in together}
-    kinds = {kind_of_hook(name) for name in hooks}
-    whole = all(not site.index for together in sets for site in together)
-    return {
-        "granularity": "whole hook" if whole else " and ".join(sorted(kinds)),
-        "component": ", ".join(name_of(together) for together in sets),
-        "value": value,
-        "positions": "as indexed (no sequence axis on an MLP)",
-        "direction": direction,
-        "set": "one site at a time" if all(len(together) == 1 for together in sets) else "sites of a set together",
-    }
+def _why_no_fraction(same: bool, decided: list[int] | None, metric: str) -> str:
+    if decided is not None and decided[0] == decided[1]:
+        return f"clean and corrupted are both {f'decided {decided[0]}' if decided[0] >= 0 else 'undecided'}"
+    return f"clean and corrupted have the same {metric}" if same else ""
 
 
 def all_pairs(n_inputs: int) -> list[Pair]:
@@ -204,10 +203,11 @@ def all_pairs(n_inputs: int) -> list[Pair]:
 
 
 @torch.no_grad()
-def differing_pairs(model: HookedMLP, output: int = 0) -> list[Pair]:
+def differing_pairs(model: Any, output: int = 0) -> list[Pair]:
     """All ordered pairs of rows that the model decides differently, for one output; undecided rows are in no pair."""
+    require_mlp(model, "listing pairs of rows")
     rows = truth_rows(model.cfg.d_in)
-    decided = dict(zip(rows, decision(model(model.rows())[:, output], model.threshold).tolist(), strict=True))
+    decided = dict(zip(rows, decision(logit(model(model.rows()), output), model.threshold).tolist(), strict=True))
     return [(a, b) for a, b in all_pairs(model.cfg.d_in) if -1 not in (decided[a], decided[b]) and decided[a] != decided[b]]
 
 
@@ -216,13 +216,13 @@ def patch_sweep(
     model: Any,
     pairs: Any = None,
     sites: Any = None,
-    metrics: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    metrics: Any = None,
     direction: str = "denoising",
     output: int = 0,
     max_batch_bytes: int = MAX_BATCH_BYTES,
-    progress: bool = False,
 ) -> PatchSweep:
-    """Patch every site for every (clean, corrupted) pair: one forward, in chunks where the batch would pass max_batch_bytes.
+    """Patch every site for every (clean, corrupted) pair: one forward, in chunks where the batch would pass max_batch_bytes (with a
+    progress bar where that takes over two seconds).
 
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
@@ -230,9 +230,9 @@ def patch_sweep(
             (clean inputs, corrupted inputs), one example of each per pair.
         sites: on a HookedMLP units, edges, inputs or outputs, as values or names ("h0.1", "x0->h0.1"), all hidden units by default; on any
             model `Site(hook_name, index)`. An entry that is a tuple, list or set of sites is written together; see `subsets`.
-        metrics: name -> function of the outputs [pair, ...] giving one number per pair; by default the logit of `output`. Where the first
-            metric's name starts with "logit", decisions are read off it.
-        progress: show a bar when several forwards are needed.
+        metrics: name -> function of the outputs [pair, ...] giving one number per pair, or one such function; by default the logit of
+            `output`.
+        output: the output that is decided, and the default metric.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sweep = patch_sweep(textbook_xor())
@@ -251,34 +251,40 @@ def patch_sweep(
     if not sets or not labels:
         raise XorMiError(f"{len(labels)} pairs and {len(sets)} sites given; a sweep needs at least one of each")
     rowwise = metrics is None
-    if metrics is None:
-        metrics = {"logit": lambda outputs: logit(outputs, output)}
+    named: dict[str, Any] = {"logit": lambda outputs: logit(outputs, output)} if rowwise else named_metrics(metrics)
+    decides = isinstance(model, HookedMLP)
+    read = {DECIDES: lambda outputs: logit(outputs, output)} | named if decides and not rowwise else named
     with edges_on(model, sets):
         of_clean, of_corrupted = slice(0, len(labels)), slice(len(labels), None)
         base, source = (of_corrupted, of_clean) if direction == "denoising" else (of_clean, of_corrupted)
         both = torch.cat([clean, corrupted])
-        plain, values = intervene(model, both, base, sets, lambda _, seen: seen[source], metrics, max_batch_bytes, progress, rowwise)
-    decided = model.threshold if isinstance(model, HookedMLP) and next(iter(metrics)).startswith("logit") else None
-    sides = read_metrics(metrics, plain).split(len(labels), dim=1) if rowwise else None
-    clean_read, corrupted_read = sides or (read_metrics(metrics, plain[side]) for side in (of_clean, of_corrupted))
-    return PatchSweep(tuple(labels), sets, direction, tuple(metrics), decided, clean_read, corrupted_read, values)
+        plain, values = intervene(model, both, base, sets, lambda _, seen: seen[source], read, max_batch_bytes, rowwise)
+    sides = read_metrics(read, plain).split(len(labels), dim=1) if rowwise else None
+    unpatched = torch.stack(sides or [read_metrics(read, plain[side]) for side in (of_clean, of_corrupted)], dim=1)
+    decided = [decision(tensor, model.threshold) for tensor in (unpatched[0], values[0])] if decides else [None, None]
+    unpatched, values = unpatched[-len(named) :], values[-len(named) :]
+    said = coordinates(model, sets, f"interchange, from the {'clean' if direction == 'denoising' else 'corrupted'} input", direction)
+    return PatchSweep(tuple(labels), sets, direction, tuple(named), said, unpatched[:, 0], unpatched[:, 1], values, *decided)
 
 
-def patch(model: Any, clean: Any, corrupted: Any, site: Any, direction: str = "denoising", output: int = 0) -> PatchEffect:
-    """Patch one site (or a set of sites together) between two inputs.
+def patch(
+    model: Any, clean: Any, corrupted: Any, site: Any, direction: str = "denoising", output: int = 0, metrics: Any = None
+) -> PatchEffect:
+    """Patch one site (or a set of sites together) between two inputs: rows of bits, or on any model tensors [1, ...].
 
     >>> from xor_mi.handmade import textbook_xor
     >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").value_patched  # above the clean run's 1: the AND was held off
     2.0
     """
-    return next(iter(patch_sweep(model, [(clean, corrupted)], [site], direction=direction, output=output)))
+    pairs = (clean, corrupted) if isinstance(clean, Tensor) and clean.ndim > 1 else [(clean, corrupted)]
+    return next(iter(patch_sweep(model, pairs, [site], metrics, direction, output)))
 
 
 def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, Tensor]:
     """Labels, clean inputs and corrupted inputs."""
     if isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs):
         clean, corrupted = pairs
-        if clean.shape != corrupted.shape:
+        if clean.shape != corrupted.shape or not len(clean):
             raise XorMiError(f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; they must pair up one to one")
         return [(f"clean {i}", f"corrupted {i}") for i in range(len(clean))], clean.clone(), corrupted.clone()
     if not isinstance(model, HookedMLP):

@@ -14,18 +14,19 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, layers_of
 from xor_mi.interventions.patching import DIRECTIONS, PatchSweep, read_pairs
-from xor_mi.interventions.sites import Site, edges_on, require_ready, site_of
-from xor_mi.metrics import logit
+from xor_mi.interventions.sites import Site, coordinates, edges_on, require_mlp, site_of
+from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
 
 
-def routes(model: HookedMLP, start: Any, end: Any = None) -> list[tuple[Unit, ...]]:
+def routes(model: Any, start: Any, end: Any = None) -> list[tuple[Unit, ...]]:
     """Every path from a unit or input to another unit or output (to every output by default).
 
     >>> from xor_mi.handmade import textbook_xor
     >>> routes(textbook_xor(), "x0")
     [(x0, h0.0, y0), (x0, h0.1, y0)]
     """
+    require_mlp(model, "listing paths")
     first = _unit(model, start)
     last = layers_of(model.layer_sizes)[-1] if end is None else [_unit(model, end)]
     between = [layer for layer in layers_of(model.layer_sizes) if first.layer < layer[0].layer < last[0].layer]
@@ -33,16 +34,16 @@ def routes(model: HookedMLP, start: Any, end: Any = None) -> list[tuple[Unit, ..
 
 
 @torch.no_grad()
-def path_sweep(
-    model: HookedMLP, paths: Sequence[Sequence[Any]], pairs: Any = None, direction: str = "denoising", output: int = 0
-) -> PatchSweep:
+def path_sweep(model: Any, paths: Sequence[Sequence[Any]], pairs: Any = None, direction: str = "denoising", output: int = 0) -> PatchSweep:
     """Patch each path for every (clean, corrupted) pair. A path names units from layer to layer, such as ["h0.1", "h1.0", "y0"]; where it
-    ends at a hidden unit, that unit's new value acts on everything after it.
+    ends at a hidden unit, that unit's new value acts on everything after it. The metric is the logit of the output a path ends at, or of
+    `output` where it ends at a hidden unit.
 
     Raises:
         XorMiError: a path that skips a layer or has fewer than two units, and all that `patch_sweep` refuses.
     """
-    require_ready(model, "path patching")
+    require_mlp(model, "path patching")
+    model.require_ready("path patching")
     if direction not in DIRECTIONS:
         raise unknown("direction", direction, DIRECTIONS, where="directions")
     labels, clean, corrupted = read_pairs(model, pairs)
@@ -51,10 +52,18 @@ def path_sweep(
         raise XorMiError(f"{len(labels)} pairs and {len(named)} paths given; a sweep needs at least one of each")
     base, source = (corrupted, clean) if direction == "denoising" else (clean, corrupted)
     _, source_cache = model.run_with_cache(source, return_cache_object=False)
-    values = torch.stack([logit(_along(model, base, source_cache, route), output) for route in named])
-    plain = [logit(model(inputs), output)[None] for inputs in (clean, corrupted)]
+    ends = [route[-1].index if route[-1].is_output else output for route in named]
+    if len(set(ends)) > 1:
+        raise XorMiError(
+            f"these paths end at outputs {', '.join(f'y{k}' for k in sorted(set(ends)))}; sweep the paths to one output at a time"
+        )
+    values = torch.stack([logit(_along(model, base, source_cache, route), ends[0]) for route in named])
+    plain = torch.stack([logit(model(inputs), ends[0]) for inputs in (clean, corrupted)])
     sets = tuple((Site(*model.hook_site(route[-1]), label=" -> ".join(unit.name for unit in route)),) for route in named)
-    return PatchSweep(tuple(labels), sets, direction, ("logit",), model.threshold, plain[0], plain[1], values[None])
+    source = f"interchange, from the {'clean' if direction == 'denoising' else 'corrupted'} input, along the path alone"
+    said = coordinates(model, sets, source, direction)._replace(granularity="path", set="the edges of one path together")
+    decided = [decision(tensor, model.threshold) for tensor in (plain, values)]
+    return PatchSweep(tuple(labels), sets, direction, ("logit",), said, plain[:1], plain[1:], values[None], *decided)
 
 
 def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], route: Sequence[Unit]) -> Tensor:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, combinations
-from typing import Any
+from math import comb
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.model import HookedMLP, hook_site, kind_of_hook, require_evaluable
 
-KINDS = ("unit", "edge", "input", "output", "hook")
+KINDS = ("unit", "edge", "input", "logit", "hook")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,17 @@ class Site:
     """
 
     hook_name: str
-    index: tuple[int | None, ...] = ()
-    label: str = ""
+    index: Any = ()  # tuple[int | None, ...] once built; a whole number or a list is accepted
+    label: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        index = tuple(self.index) if isinstance(self.index, (tuple, list)) else (self.index,)
+        for entry in index:
+            if entry is not None and (isinstance(entry, bool) or not isinstance(entry, int)):
+                raise XorMiError(
+                    f"{entry!r} in the index of '{self.hook_name}'; an index entry is a whole number, or None for a whole axis"
+                )
+        object.__setattr__(self, "index", index)
 
     @property
     def name(self) -> str:
@@ -47,6 +57,9 @@ class Site:
         return self.name
 
 
+MAX_SUBSETS = 100_000
+"""More subsets than this are refused rather than begun."""
+
 SiteSet = tuple[Site, ...]
 """Sites written together: one intervention."""
 
@@ -56,8 +69,8 @@ def name_of(together: SiteSet) -> str:
     return " + ".join(site.name for site in together)
 
 
-def sites(model: HookedMLP, kind: str = "unit") -> list[Site]:
-    """All sites of one kind: hidden units, edges, inputs, outputs, or whole hooks.
+def sites(model: Any, kind: str = "unit") -> list[Site]:
+    """All sites of one kind: hidden units, edges, input bits, logits, or whole hooks. On other models than a HookedMLP, whole hooks only.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sites(textbook_xor(), "edge")
@@ -66,6 +79,10 @@ def sites(model: HookedMLP, kind: str = "unit") -> list[Site]:
     Raises:
         XorMiError: a kind that is none of `KINDS`.
     """
+    if kind == "hook" and not isinstance(model, HookedMLP):
+        require_hooked(model, "listing hooks")
+        return [Site(hook_name) for hook_name in model.hook_dict]
+    require_mlp(model, f"listing sites of kind {kind!r}")
     if kind == "hook":
         return [Site(hook_name) for hook_name, _ in model.hook_places()]
     if kind not in KINDS:
@@ -81,7 +98,7 @@ def _listed(layer_sizes: tuple[int, ...], kind: str) -> SiteSet:
         "unit": [unit for layer in layers[1:-1] for unit in layer],
         "edge": list(edges_of(layer_sizes)),
         "input": layers[0],
-        "output": layers[-1],
+        "logit": layers[-1],
     }
     return tuple(Site(*hook_site(place), place.name) for place in places[kind])
 
@@ -125,6 +142,9 @@ def subsets(asked: Sequence[Any], min_size: int = 1, max_size: int | None = None
     [('h0.0',), ('h0.1',), ('h0.0', 'h0.1')]
     """
     sizes = range(min_size, (len(asked) if max_size is None else max_size) + 1)
+    count = sum(comb(len(asked), size) for size in sizes)
+    if count > MAX_SUBSETS:
+        raise XorMiError(f"{count} subsets of {len(asked)} sites; at most {MAX_SUBSETS} are listed: give fewer sites, or max_size=2")
     return list(chain.from_iterable(combinations(asked, size) for size in sizes))
 
 
@@ -134,9 +154,22 @@ def require_ready(model: Any, operation: str) -> None:
     Raises:
         XorMiError: naming the module or the parameter.
     """
+    require_hooked(model, operation)
+    require_evaluable(model, operation)
+
+
+def require_hooked(model: Any, operation: str) -> None:
+    """Refuse what has no hooks. `XorMiError` says what would do."""
     if not hasattr(model, "hook_dict") or not hasattr(model, "hooks"):
         raise XorMiError(f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), or a TransformerBridge")
-    require_evaluable(model, operation)
+
+
+def require_mlp(model: Any, operation: str) -> None:
+    """Refuse anything but a HookedMLP, where rows of bits or single units must have a meaning."""
+    if not isinstance(model, HookedMLP):
+        raise XorMiError(
+            f"{operation} needs a HookedMLP, not {type(model).__name__}; other models take patch_sweep, ablation_sweep, attribute"
+        )
 
 
 def default_sites(model: Any) -> list[Site]:
@@ -144,6 +177,33 @@ def default_sites(model: Any) -> list[Site]:
     if isinstance(model, HookedMLP):
         return sites(model, "unit")
     raise XorMiError("give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only")
+
+
+class Coordinates(NamedTuple):
+    """What was intervened on and how: scores are comparable where these agree (Miller, Chughtai and Saunders 2024, arXiv 2407.08734)."""
+
+    granularity: str
+    component: str
+    value: str
+    positions: str
+    direction: str
+    set: str
+
+
+def coordinates(model: Any, sets: Sequence[SiteSet], value: str, direction: str) -> Coordinates:
+    """The six coordinates of an intervention on these sets of sites."""
+    hooks = {site.hook_name for together in sets for site in together}
+    is_mlp = isinstance(model, HookedMLP)
+    kinds = {kind_of_hook(name) if is_mlp else name.rpartition(".")[2] for name in hooks}
+    whole = all(not site.index for together in sets for site in together)
+    return Coordinates(
+        granularity="whole hook" if whole else " and ".join(sorted(kinds)),
+        component=", ".join(name_of(together) for together in sets),
+        value=value,
+        positions="none: an MLP has no sequence axis" if is_mlp else "as each site's index says; all where it is left out",
+        direction=direction,
+        set="one site at a time" if all(len(together) == 1 for together in sets) else "sites of a set together",
+    )
 
 
 @contextmanager
