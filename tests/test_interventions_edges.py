@@ -142,7 +142,7 @@ def test_score_methods_on_a_users_model_says_which_method_is_not_for_it():
 def test_integrated_gradients_in_chunks_is_the_same(deep, monkeypatch):
     """The memory bound changes how many runs it takes, nothing else."""
     whole = attribute(deep, "integrated_gradients")["score"]
-    monkeypatch.setattr("xor_mi.interventions.attribution.MAX_BATCH_BYTES", 20_000)
+    monkeypatch.setattr("xor_mi.interventions.run.MLP_BATCH_BYTES", 20_000)
     assert attribute(deep, "integrated_gradients")["score"].tolist() == pytest.approx(whole.tolist(), abs=1e-6)
 
 

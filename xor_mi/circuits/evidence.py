@@ -18,7 +18,6 @@ from xor_mi.activations import LayerValues, exact_forward
 from xor_mi.circuits.netlist import JointReading, compose_from, compose_swapped
 from xor_mi.graph import Unit
 from xor_mi.interventions import ablation_sweep
-from xor_mi.interventions.run import MAX_BATCH_BYTES
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP
 
@@ -211,7 +210,7 @@ def _subset_ablation(model: HookedMLP, units: Sequence[Unit], decided: Tensor, v
     exhaustive = len(units) <= ALL_SUBSETS
     sizes = range(1, (len(units) if exhaustive else 2) + 1)
     sets = [picked for size in sizes for picked in combinations(units, size)]
-    outputs = [ablation_sweep(model, sets, value, output=k, max_batch_bytes=MAX_BATCH_BYTES).decisions for k in range(model.cfg.d_out)]
+    outputs = [ablation_sweep(model, sets, value, output=k).decisions for k in range(model.cfg.d_out)]
     changed = (torch.stack(outputs, dim=-1).cpu() != decided).any(-1).sum(-1)
     return SubsetAblation(value, tuple(sets), tuple(changed.tolist()), exhaustive)
 

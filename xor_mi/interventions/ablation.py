@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, named_metrics, read_metrics
+from xor_mi.interventions.run import intervene, named_metrics, read_metrics
 from xor_mi.interventions.sites import (
     MAX_SUBSETS,
     Coordinates,
@@ -126,7 +126,7 @@ def ablation_sweep(
     metric_name: str = "logit",
     output: int = 0,
     seed: int = 0,
-    max_batch_bytes: int = MAX_BATCH_BYTES,
+    max_batch_bytes: int | None = None,
 ) -> AblationSweep:
     """Ablate sites, one at a time, in pairs or in every combination, on every input row.
 

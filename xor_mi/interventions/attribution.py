@@ -22,7 +22,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit
 from xor_mi.interventions.patching import read_pairs
-from xor_mi.interventions.run import MAX_BATCH_BYTES, bytes_per_input, cache_all, intervene, named_metrics, read_metrics, run_hooked
+from xor_mi.interventions.run import cache_all, inputs_per_run, intervene, named_metrics, read_metrics, run_hooked
 from xor_mi.interventions.sites import Site, SiteSet, check_index, coordinates, default_sites, edges_on, require_ready, site_sets
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
@@ -56,7 +56,7 @@ def integrated_gradients(
     (_, clean_cache), (_, cache) = cache_all(model, clean), cache_all(model, corrupted)
     averaged = {}
     steps = (torch.arange(n_steps) + 0.5) / n_steps
-    steps_per_run = max(1, MAX_BATCH_BYTES // (4 * bytes_per_input(model, corrupted) * len(corrupted)))  # with its gradient
+    steps_per_run = max(1, inputs_per_run(model, corrupted) // (2 * len(corrupted)))  # a gradient takes as much again
     for name in {site.hook_name for site in sites}:
         low, high = cache[name], clean_cache[name]
         averaged[name] = torch.zeros_like(low)
@@ -221,7 +221,7 @@ def _patched(model: Any, clean: Tensor, corrupted: Tensor, sets: Sequence[SiteSe
     n = len(clean)
     both = torch.cat([clean, corrupted])
     read = named_metrics({"metric": metric})
-    plain, after = intervene(model, both, slice(n, None), sets, lambda _, seen: seen[:n], read, MAX_BATCH_BYTES)
+    plain, after = intervene(model, both, slice(n, None), sets, lambda _, seen: seen[:n], read)
     return after[0] - read_metrics(read, plain[n:])[0]
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import MAX_BATCH_BYTES, Values, cache_all, intervene, require_disjoint
+from xor_mi.interventions.run import Values, cache_all, intervene, require_disjoint
 from xor_mi.interventions.sites import Coordinates, Site, SiteSet, coordinates, edges_on, require_mlp, site_of, site_sets
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
@@ -103,7 +103,7 @@ def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchang
     plain = model.rows([base_row, *(row for _, row in pairs)])
     read = {str(k): (lambda outputs, k=k: outputs[:, k]) for k in range(model.cfg.d_out)}
     with edges_on(model, [together]):
-        values = intervene(model, plain, slice(0, 1), [together], _each_from_its_source(rows), read, MAX_BATCH_BYTES)[1][:, 0, 0]
+        values = intervene(model, plain, slice(0, 1), [together], _each_from_its_source(rows), read)[1][:, 0, 0]
     decided = decision(values, model.threshold)
     named = {site.name: row_name(row) for site, row in pairs}
     said = coordinates(model, [together], "interchange, each site from its own source", "noising")
@@ -147,7 +147,7 @@ def interchange_accuracy(
     alignment: Mapping[str, Any],
     joint: bool = True,
     output: int = 0,
-    max_batch_bytes: int = MAX_BATCH_BYTES,
+    max_batch_bytes: int | None = None,
 ) -> InterchangeAccuracy:
     """Interchange accuracy over all (base, source) pairs: each variable alone, and all aligned variables jointly with a source each.
 
@@ -189,7 +189,7 @@ def interchange_accuracy(
 
 
 def _run_group(
-    model: HookedMLP, aligned: Mapping[str, SiteSet], group: Sequence[str], sources: Tensor, output: int, max_batch_bytes: int
+    model: HookedMLP, aligned: Mapping[str, SiteSet], group: Sequence[str], sources: Tensor, output: int, max_batch_bytes: int | None
 ) -> Tensor:
     """Outputs [run] with every variable of the group set from its own source column."""
     together = tuple(site for name in group for site in aligned[name])

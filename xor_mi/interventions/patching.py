@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions.run import MAX_BATCH_BYTES, intervene, named_metrics, read_metrics
+from xor_mi.interventions.run import intervene, named_metrics, read_metrics
 from xor_mi.interventions.sites import (
     Coordinates,
     SiteSet,
@@ -219,7 +219,7 @@ def patch_sweep(
     metrics: Any = None,
     direction: str = "denoising",
     output: int = 0,
-    max_batch_bytes: int = MAX_BATCH_BYTES,
+    max_batch_bytes: int | None = None,
 ) -> PatchSweep:
     """Patch every site for every (clean, corrupted) pair: one forward, in chunks where the batch would pass max_batch_bytes (with a
     progress bar where that takes over two seconds).
@@ -233,6 +233,7 @@ def patch_sweep(
         metrics: name -> function of the outputs [pair, ...] giving one number per pair, or one such function; by default the logit of
             `output`.
         output: the output that is decided, and the default metric.
+        max_batch_bytes: bound on the activations of one forward; by default 32 MiB for a HookedMLP, 512 MiB for other models.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sweep = patch_sweep(textbook_xor())

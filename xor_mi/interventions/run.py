@@ -28,8 +28,9 @@ Metrics = Mapping[str, Callable[[Tensor], Tensor]]
 Values = Callable[[str, Tensor], Tensor]
 """(hook name, its activation on the plain inputs [plain, ...]) -> what the base inputs get there, [base, ...]."""
 
-MAX_BATCH_BYTES = 2**25
-"""The default memory bound of one forward: 32 MiB of activations. Larger batches leave the processor's cache and are slower, not faster."""
+MLP_BATCH_BYTES, BATCH_BYTES = 2**25, 2**29
+"""The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache and are slower, not faster; on other
+models the cost of a forward itself weighs more."""
 
 Planned = tuple[list[int], list[Site]]
 """What is written at one hook: the number of the set, and the site, entry by entry."""
@@ -43,8 +44,15 @@ def cache_all(model: Any, inputs: Tensor) -> tuple[Any, dict[str, Tensor]]:
     return outputs, {name: value for name, value in cache.items() if isinstance(value, Tensor)}
 
 
-def bytes_per_input(model: Any, inputs: Tensor) -> int:
-    """What the activations of one input take, for the memory bound."""
+def inputs_per_run(model: Any, inputs: Tensor, max_batch_bytes: int | None = None) -> int:
+    """How many inputs one forward may take, at least one."""
+    bound = (MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES) if max_batch_bytes is None else max_batch_bytes
+    if bound < 1:
+        raise XorMiError(f"max_batch_bytes is {bound}; give a number of bytes, such as {BATCH_BYTES}")
+    return max(1, bound // (2 * _bytes_per_input(model, inputs)))  # twice: written activations are copies
+
+
+def _bytes_per_input(model: Any, inputs: Tensor) -> int:
     if isinstance(model, HookedMLP):
         sizes = model.layer_sizes
         edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
@@ -90,7 +98,7 @@ def intervene(
     targets: Sequence[SiteSet],
     values: Values,
     metrics: Metrics,
-    max_batch_bytes: int,
+    max_batch_bytes: int | None = None,
     rowwise: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Run every set of sites on every base input -> the plain outputs [plain, ...] and metrics [metric, target, base].
@@ -107,12 +115,10 @@ def intervene(
         XorMiError: an index outside its activation, a value of another shape or not finite, overlapping sites, or a site that did not fire
             exactly once.
     """
-    if max_batch_bytes < 1:
-        raise XorMiError(f"max_batch_bytes is {max_batch_bytes!r}; give a number of bytes, such as {MAX_BATCH_BYTES}")
     if plain.is_floating_point() and not all_finite(plain):
         raise XorMiError("the inputs have NaN or infinite entries; an intervention needs finite ones")
     inputs = plain[base]
-    n, rows_per_run = len(inputs), max(1, max_batch_bytes // (2 * bytes_per_input(model, plain)))
+    n, rows_per_run = len(inputs), inputs_per_run(model, plain, max_batch_bytes)
     if len(plain) + len(targets) * n <= rows_per_run:
         untouched, written = _run(model, plain, inputs, targets, values)
         return untouched, _read(metrics, written, rowwise)
