@@ -13,6 +13,7 @@ from . import population as population
 from . import report as report
 from . import training as training
 from . import truth as truth
+from . import zoo as zoo
 from .activations import compare as compare
 from .circuits import Circuit as Circuit
 from .circuits import identify_circuit as identify_circuit

@@ -1,0 +1,90 @@
+"""a name -> a small network stored with its circuit: ground truth for anyone who tests an interpretability method.
+
+One trained network for each of the eight pairs of hidden gates that solve XOR in 2-2-1, copies and dead units at width 4, one that was
+never trained, one that training left unsolved, 3-bit parity, and two deeper ones. Each folder in `data` holds `config.json`,
+`model.safetensors` and `circuit.json`, what `identify_circuit` found in these weights. The weights are stored, not retrained: another
+machine may round differently. `python -m xor_mi.zoo.build` rebuilds them from their seeds.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.model import HookedMLP
+
+DATA = Path(__file__).parent / "data"
+"""Where the networks lie, one folder each."""
+
+
+def names() -> list[str]:
+    """The names that `load` and `recorded` take, the two-unit solutions of XOR first.
+
+    >>> names()[:3]
+    ['or-and', 'nor-and', 'or-nand']
+    """
+    from xor_mi.zoo.build import NETWORKS  # not above: `python -m xor_mi.zoo.build` would find it loaded already
+
+    return [network.name for network in NETWORKS]
+
+
+def load(name: str) -> HookedMLP:
+    """A network by name, in eval mode and built anew on every call: changing one changes no other.
+
+    Raises:
+        XorMiError: a name that is not in the zoo.
+
+    >>> from xor_mi.circuits import identify_circuit
+    >>> identify_circuit(load("or-and")).signature()
+    'OR & ~AND'
+    """
+    return HookedMLP.from_pretrained(_folder(name))
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The circuit recorded beside a network, as `Circuit.to_dict` wrote it: verdict, units, netlist, signature, family, evidence.
+
+    Raises:
+        XorMiError: a name that is not in the zoo.
+    """
+    return _read(_folder(name) / "circuit.json")
+
+
+def describe() -> pd.DataFrame:
+    """One line per network: name, shape, act_fn, target, seed, verdict, gates, signature, family, purpose.
+
+    gates are those of the hidden units in their order, layers separated by ';', as formulas over the inputs; empty without a circuit.
+    """
+    from xor_mi.zoo.build import NETWORKS
+
+    lines = []
+    for network in NETWORKS:
+        config, circuit = _read(_folder(network.name) / "config.json"), recorded(network.name)
+        line = {"name": network.name, "shape": "-".join(map(str, circuit["layer_sizes"])), "act_fn": config["act_fn"]}
+        line |= {"target": circuit["target"]["name"], "seed": config["seed"], "verdict": circuit["verdict"], "gates": _gates(circuit)}
+        lines.append(line | {key: circuit[key] for key in ("signature", "family")} | {"purpose": network.purpose})
+    return pd.DataFrame(lines)
+
+
+def _folder(name: str) -> Path:
+    known = names()
+    if name not in known:
+        raise unknown("network", name, known, where="the zoo has")
+    return DATA / name
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise XorMiError(f"'{file}' of the zoo cannot be read: {error}; install xor-mi again, or python -m xor_mi.zoo.build") from None
+
+
+def _gates(circuit: dict[str, Any]) -> str:
+    """'AND, OR; XNOR, FALSE' for two hidden layers."""
+    layers: dict[int, list[str]] = {}
+    for unit in circuit["units"]:
+        layers.setdefault(unit["layer"], []).append(unit["gate"] or "")
+    return "; ".join(", ".join(gates) for gates in layers.values() if any(gates))
