@@ -4,6 +4,7 @@ Written from the definitions alone. Slow on purpose.
 """
 
 from itertools import pairwise, product
+from math import exp, tanh
 
 NAMES = {
     "0000": "FALSE", "0001": "AND", "0010": "x0>x1", "0011": "x0", "0100": "x1>x0", "0101": "x1", "0110": "XOR", "0111": "OR",
@@ -17,9 +18,12 @@ def relu(value: float) -> float:
     return value if value > 0 else 0.0
 
 
-def hidden_values(weights1, bias1):
+ACTS = {"relu": relu, "tanh": tanh, "sigmoid": lambda value: 1 / (1 + exp(-value))}
+
+
+def hidden_values(weights1, bias1, act="relu"):
     """[unit][row]"""
-    return [[relu(w[0] * a + w[1] * b + c) for a, b in ROWS] for w, c in zip(weights1, bias1, strict=True)]
+    return [[ACTS[act](w[0] * a + w[1] * b + c) for a, b in ROWS] for w, c in zip(weights1, bias1, strict=True)]
 
 
 def output(values, weights2, bias2):
@@ -43,9 +47,9 @@ def level_values(values, bits):
     return [mean[b] for b in bits]
 
 
-def faithful_gates(weights1, bias1, weights2, bias2, threshold=0.0):
+def faithful_gates(weights1, bias1, weights2, bias2, threshold=0.0, act="relu"):
     """All choices of one gate name per unit under which replacing every unit by its two levels keeps every decision."""
-    units = hidden_values(weights1, bias1)
+    units = hidden_values(weights1, bias1, act)
     decisions = [output([u[r] for u in units], weights2, bias2) > threshold for r in range(4)]
     found = []
     for choice in product(*(bit_strings(u) for u in units)):

@@ -21,6 +21,9 @@ from xor_mi.metrics import UNDECIDED, decision, decisions
 from xor_mi.model import HookedMLP, require_exact
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 
+QUOTABLE = 200
+"""A longer nested formula is given over the last hidden layer's units in the verdict's sentence; `Circuit.formulas` has all forms."""
+
 
 @torch.no_grad()
 def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000, evidence: bool = True, n_controls: int = 0) -> Circuit:
@@ -179,7 +182,10 @@ def _reason(verdict: str, function: BooleanFunction, kept: Sequence[JointReading
         return f"it computes {function.name}, but no reading of its units as bits survives two-level substitution and composes to it"
     first = kept[0]
     share = f"{sum(first.interchange.values())} of {first.n_interchange * len(first.interchange)}"
-    facts = f"{first.formula}; the netlist gives {function.name} on all rows, and {share} interchanges come out as it predicts"
+    written = (
+        first.formula if len(first.formula) <= QUOTABLE else f"({', '.join(gate.formula for gate in first.netlist if gate.unit.is_output)})"
+    )
+    facts = f"{written}; the netlist gives {function.name} on all rows, and {share} interchanges come out as it predicts"
     if verdict == "identified":
         return f"exactly one joint reading survives: {function.name} = {facts}"
     return f"{len(kept)} joint readings survive, so several explanations hold; under the first, {function.name} = {facts}"

@@ -1,0 +1,339 @@
+"""Evidence, signature, family, exports and the page of text: each against a second way."""
+
+import json
+import re
+from itertools import combinations, product
+
+import networkx
+import numpy as np
+import oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xor_mi import circuits, zoo
+from xor_mi.circuits import control_rates, identify_circuit
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
+from xor_mi.handmade import from_gates
+from xor_mi.interventions import HighLevel, interchange_accuracy
+from xor_mi.model import HookedMLP
+from xor_mi.training import TrainConfig, train, train_population
+from xor_mi.truth import BooleanFunction
+
+H0, H1 = Unit(0, 0), Unit(0, 1)
+
+
+def rebuilt(model, order=None, scales=None, dead=0, duplicate=False):
+    """A one-hidden-layer network with its hidden units renumbered, rescaled, joined by dead ones, or all doubled."""
+    (w1, b1), (w2, b2) = model.exact()
+    order = list(range(len(b1))) if order is None else order
+    scales = torch.ones(len(b1), dtype=torch.float64) if scales is None else torch.tensor(scales, dtype=torch.float64)
+    w1, b1, w2 = w1[order] * scales[:, None], b1[order] * scales, w2[:, order] / scales
+    w1 = torch.cat([w1, -torch.ones(dead, w1.shape[1], dtype=torch.float64)])
+    b1, w2 = torch.cat([b1, -torch.ones(dead)]), torch.cat([w2, torch.ones(len(w2), dead)], 1)
+    if duplicate:
+        w1, b1, w2 = torch.cat([w1, w1]), torch.cat([b1, b1]), torch.cat([w2, w2], 1) / 2
+    cfg = model.cfg
+    settings = {"act_fn": cfg.act_fn, "decision_threshold": cfg.decision_threshold, "target": cfg.target, "loss_fn": cfg.loss_fn}
+    return HookedMLP.from_weights([(w1, b1), (w2, b2)], **settings)
+
+
+def swapped_inputs(model):
+    """The same network with its two inputs exchanged."""
+    (w1, b1), *rest = model.exact()
+    return HookedMLP.from_weights([(w1.flip(1), b1), *rest], decision_threshold=model.threshold, act_fn=model.cfg.act_fn, target="XOR")
+
+
+def test_textbook_evidence(textbook):
+    """Every claim, by hand: margins, 16 of 16, 6 of 16 in the other's role, one row lost without the OR (mean), three without the AND."""
+    circuit = identify_circuit(textbook)
+    assert circuit.interchange_matrix().to_numpy().tolist() == [[16, 6], [6, 16]]
+    assert circuit.interchange_matrix().columns.tolist() == ["OR (h0.0)", "AND (h0.1)"]
+    claims = {evidence.claim: evidence for evidence in circuit.evidence}
+    assert all(evidence.holds for evidence in claims.values())
+    found = {claim: (evidence.effect, evidence.control, evidence.n) for claim, evidence in claims.items()}
+    assert found.pop("two levels per unit are enough") == (pytest.approx(0.5), 0.5, 4)
+    assert found == {
+        "h0.0 acts as OR": (16, 6, 16),
+        "h0.1 acts as AND": (16, 6, 16),
+        "the units of layer 0 act together as their gates": (16, 6, 16),
+        "h0.0 is necessary": (1, 0, 4),
+        "h0.1 is necessary": (3, 0, 4),
+    }
+    assert str(claims["h0.0 acts as OR"]) == "h0.0 acts as OR: 16 of 16 runs decided as the netlist predicts, control 6 (holds)"
+    mean, zero = circuit.proof.ablations
+    # means 1 and 0.25: without h0.0 NAND (11 right, 00 wrong: one row); without h0.1 the outputs are -0.5, 0.5, 0.5, 1.5
+    assert (mean.value, mean.rows_changed, zero.rows_changed) == ("mean", (1, 3, 4), (2, 1, 2))
+    assert mean.necessary == zero.necessary == ((H0,), (H1,))
+    assert mean.sufficient == zero.sufficient == ((H0, H1),)
+
+
+def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped(population):
+    """Each cell of a trained OR/AND network, recomputed with a high-level model and an alignment."""
+    model = zoo.load("or-and")
+    matrix = identify_circuit(model).interchange_matrix().to_numpy()
+    algorithm = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    for u, v in product(range(2), repeat=2):
+        alignment = {("either", "both")[v]: f"h0.{u}"}
+        assert matrix[u, v] == interchange_accuracy(model, algorithm, alignment).agreed[("either", "both")[v]]
+    joint = interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"}).agreed["(joint)"]
+    evidence = next(e for e in identify_circuit(model).evidence if "together" in e.claim)
+    assert evidence.effect * 4 == joint  # the base makes no difference when every unit is set
+
+
+@pytest.mark.parametrize("value", ["mean", "zero"])
+def test_subset_ablation_against_numpy(value):
+    """Every subset of a width-4 network's units, in plain NumPy; necessary and sufficient sets by their definitions."""
+    model = train("XOR", (4,), seed=3).model
+    circuit = identify_circuit(model)
+    ablation = next(found for found in circuit.proof.ablations if found.value == value)
+    (w1, b1), (w2, b2) = [(w.numpy(), b.numpy()) for w, b in model.exact()]
+    hidden = np.maximum(np.array(list(product((0, 1), repeat=2))) @ w1.T + b1, 0)
+    changed = {}
+    for size in range(1, 5):
+        for picked in combinations(range(4), size):
+            values = hidden.copy()
+            values[:, list(picked)] = hidden[:, list(picked)].mean(0) if value == "mean" else 0
+            changed[picked] = int(((values @ w2.T + b2 > 0)[:, 0] != np.array([False, True, True, False])).sum())
+    assert {tuple(u.index for u in units): n for units, n in zip(ablation.sets, ablation.rows_changed, strict=True)} == changed
+    assert any(changed.values())
+    harmful = [set(picked) for picked, n in changed.items() if n]
+    assert {frozenset(u.index for u in units) for units in ablation.necessary} == {
+        frozenset(s) for s in harmful if not any(other < s for other in harmful)
+    }
+    enough = [set(range(4)) - set(picked) for picked, n in changed.items() if not n] + [set(range(4))]
+    assert {frozenset(u.index for u in units) for units in ablation.sufficient} == {
+        frozenset(s) for s in enough if not any(other < s for other in enough)
+    }
+
+
+def test_duplicated_units_are_one_redundancy_group(textbook):
+    """Every unit doubled: two groups, necessity claimed of each group and of no single copy."""
+    circuit = identify_circuit(rebuilt(textbook, duplicate=True))
+    assert [[unit.index for unit in group.units] for group in circuit.redundancy_groups] == [[0, 2], [1, 3]]
+    claims = [evidence.claim for evidence in circuit.evidence if "necessary" in evidence.claim]
+    assert claims == ["h0.0 and h0.2 are necessary (as a group)", "h0.1 and h0.3 are necessary (as a group)"]
+    assert "Units that carry the same bit" in circuit.explain()
+    spare = identify_circuit(zoo.load("redundant-4"))
+    assert [group.spare for group in spare.redundancy_groups] == [True, True]
+    assert all(group.rows_changed_alone == (0, 0) for group in spare.redundancy_groups)
+
+
+def test_units_that_differ_are_in_no_group(textbook):
+    """OR and AND carry different bits; a dead unit carries none, and no necessity is claimed of it."""
+    assert identify_circuit(textbook).redundancy_groups == ()
+    circuit = identify_circuit(rebuilt(textbook, dead=1))
+    assert circuit.redundancy_groups == ()
+    assert not any("h0.2 is necessary" in evidence.claim for evidence in circuit.evidence)
+    assert any("h0.2 acts as FALSE (dead)" in evidence.claim for evidence in circuit.evidence)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["or-and", "gt-lt", "nor-nand", "redundant-4", "dead-4"]), st.data())
+def test_the_signature_is_invariant(name, data):
+    """Renumbering units, positive rescaling, dead units: same signature, same family, same verdict."""
+    model = zoo.load(name)
+    width = model.cfg.d_hidden[0]
+    order = data.draw(st.permutations(range(width)))
+    scales = data.draw(st.lists(st.floats(0.01, 100), min_size=width, max_size=width))
+    before, after = identify_circuit(model), identify_circuit(rebuilt(model, order, scales, dead=data.draw(st.integers(0, 2))))
+    assert (after.signature(), after.family, after.verdict) == (before.signature(), before.family, before.verdict)
+
+
+def test_an_ambiguous_signature_is_invariant(textbook):
+    """All readings count, in no order: the doubled network, its units renumbered every way."""
+    doubled = rebuilt(textbook, duplicate=True)
+    expected = identify_circuit(doubled)
+    assert expected.verdict == "ambiguous"
+    assert " / " in expected.signature()
+    for order in ([3, 2, 1, 0], [1, 0, 2, 3], [2, 0, 3, 1]):
+        found = identify_circuit(rebuilt(doubled, order))
+        assert (found.signature(), found.family) == (expected.signature(), expected.family)
+
+
+def test_signatures_tell_circuits_apart_and_families_join_complements():
+    """Eight pairs of gates have eight signatures and two families; swapping inputs changes a signature, never a family."""
+    names = ["or-and", "nor-and", "or-nand", "nor-nand", "gt-lt", "ge-gt", "le-lt", "ge-le"]
+    found = {name: identify_circuit(zoo.load(name)) for name in names}
+    assert len({circuit.signature() for circuit in found.values()}) == 8
+    assert [found[name].family for name in names] == ["OR & ~AND"] * 4 + ["x0>x1 | x1>x0"] * 4
+    turned = identify_circuit(swapped_inputs(zoo.load("ge-gt")))
+    assert turned.signature() == found["le-lt"].signature() != found["ge-gt"].signature()
+    assert turned.family == found["ge-gt"].family
+
+
+def test_a_signature_computes_what_the_network_does():
+    """Read as a formula over the gates' own formulas, the signature of a one-hidden-layer network is its target, in every trained case."""
+    population, seen = train_population("XOR", 60, (3,)), 0
+    for index in range(60):
+        circuit = identify_circuit(population[index], evidence=False)
+        if circuit.verdict == "identified" and "'" not in circuit.signature() + circuit.family:
+            for text in (circuit.signature(), circuit.family):
+                called = re.sub(r"\b(NAND|NOR|AND|OR)\b", r"\1(x0, x1)", text)
+                assert BooleanFunction.from_formula(called, 2).name == "XOR"
+                seen += 1
+    assert seen > 10
+
+
+def test_flipping_a_label_changes_the_verdict(trained):
+    """Held against any table that differs from XOR in one row, the circuit is not_computing and its signature says so."""
+    for row in range(4):
+        bits = [0, 1, 1, 0]
+        bits[row] ^= 1
+        circuit = identify_circuit(trained.model, BooleanFunction(2, (tuple(bits),)))
+        assert circuit.verdict == circuit.signature() == circuit.family == "not_computing"
+        assert circuit.evidence == ()
+        with pytest.raises(XorMiError, match="no interchange matrix"):
+            circuit.interchange_matrix()
+
+
+def test_control_rates(trained):
+    """Untrained networks and shuffled targets are not named; the interval is Clopper-Pearson's for 0 of n: 1 - 0.025^(1/n)."""
+    rates = control_rates(trained.model, n=40).set_index("control")
+    assert rates.loc["untrained networks", ["n", "n_positive"]].tolist() == [40, 0]
+    assert rates.loc["untrained networks", "ci_high"] == pytest.approx(1 - 0.025 ** (1 / 40))
+    assert 20 < rates.loc["shuffled targets", "n"] < 40
+    assert rates.loc["shuffled targets", "n_positive"] == 0
+    assert rates.loc["untrained networks, own function", "n_positive"] > 0
+    claims = [e for e in identify_circuit(trained.model, n_controls=20).evidence if "not named" in e.claim]
+    assert [(e.effect, e.holds) for e in claims] == [(0, True), (0, True)]
+
+
+def test_a_control_can_fail():
+    """Held against NOT x0, which many untrained networks compute, the control finds positives and its claim does not hold."""
+    population = train_population("~x0", 20, config=TrainConfig(max_steps=500))
+    model = next(population[i] for i in range(20) if population.solved[i])
+    rates = control_rates(model, "~x0", n=60).set_index("control")
+    assert rates.loc["untrained networks", "n_positive"] > 0
+
+
+def test_formulas_edges_and_questions(textbook):
+    """Formulas over units and inputs, the edges a gate depends on, the gate of a unit, and what cannot be answered."""
+    circuit = identify_circuit(textbook)
+    assert circuit.formulas == {"y0": {"units": "h0.0 & ~h0.1", "nested": "(x0 | x1) & ~(x0 & x1)", "inputs": "x0 ^ x1"}}
+    assert [edge.name for edge in circuit.edges] == ["x0->h0.0", "x1->h0.0", "x0->h0.1", "x1->h0.1", "h0.0->y0", "h0.1->y0"]
+    assert circuit.gate_of("h0.1") == circuit.gate_of(H1) == "AND"
+    with pytest.raises(XorMiError, match=r"no hidden unit 'h0.7'; this circuit has: h0.0, h0.1"):
+        circuit.gate_of("h0.7")
+    dead = identify_circuit(zoo.load("dead-4"))
+    assert not any("h0.0" in edge.name for edge in dead.edges), "no gate depends on a dead unit"
+
+
+def test_exports(textbook):
+    """networkx has units, gates and weights; DOT, Mermaid and LaTeX name every unit; JSON is the dict."""
+    circuit = identify_circuit(textbook)
+    graph = circuit.to_networkx()
+    assert networkx.is_directed_acyclic_graph(graph)
+    assert list(graph) == ["x0", "x1", "h0.0", "h0.1", "y0"]
+    assert graph.nodes["h0.1"] == {"kind": "hidden", "layer": 0, "gate": "AND", "formula": "x0 & x1"}
+    assert graph.edges["h0.1", "y0"]["weight"] == -2
+    assert '"h0.1" -> "y0" [label="-2.00", style=dashed];' in circuit.to_dot()
+    assert 'h0_1 -.->|"-2.00"| y0' in circuit.to_mermaid()
+    assert r"y_{0} &= h_{0,0} \land  \lnot h_{0,1}" in circuit.to_latex()
+    assert json.loads(circuit.to_json()) == json.loads(json.dumps(circuit.to_dict()))
+    lost = identify_circuit(textbook, "AND")
+    assert lost.to_networkx().number_of_edges() == 0
+    with pytest.raises(XorMiError, match="no formula to write: the verdict is not_computing"):
+        lost.to_latex()
+    greater = identify_circuit(zoo.load("gt-lt"))
+    assert "&gt;" in greater.to_mermaid()
+
+
+def test_explain_tells_the_old_notebook_s_story(textbook):
+    """Why 00 and 11 come out alike, from the network's own numbers: +2 through the OR, -2 through the AND."""
+    page = identify_circuit(textbook).explain()
+    for line in (
+        "Verdict, identified: exactly one joint reading survives",
+        "h0.1 = relu(+1.00 x0 +1.00 x1 -1.00): 0.00, 0.00, 0.00, 1.00",
+        "acts as AND: above 0.50 on 11",
+        "11: y0 = +2.00 (h0.0) -2.00 (h0.1) +0.00 (bias) = 0.00, decided 0",
+        "00 and 11: between them h0.0 +2.00, h0.1 +1.00",
+        "y0 changes by +2.00 (h0.0) -2.00 (h0.1) = +0.00: the changes cancel",
+        "01 and 10: no unit of the last hidden layer tells them apart",
+        "h0.0 acts as OR: 16 of 16 runs",
+    ):
+        assert line in page
+    lost = identify_circuit(textbook, "AND").explain()
+    assert "not_computing" in lost
+    assert "What was tested" not in lost
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_page_adds_up(name):
+    """For each network of the zoo the terms of every row sum to the value printed, and the decisions are the network's own."""
+    model = zoo.load(name)
+    circuit = identify_circuit(model)
+    page = circuit.explain()
+    lines = [line for line in page.split("\n") if ": y0 = " in line and "decided" in line]
+    assert len(lines) == 2**model.cfg.d_in
+    decided = (model(model.rows()) > model.threshold)[:, 0].long().tolist()
+    for line, bit in zip(lines, decided, strict=True):
+        left, _, right = line.partition(" = ")[2].partition(" = ")
+        terms = [float(term) for term in re.findall(r"([+-][\d.]+) \(", left)]
+        assert len(terms) == circuit.layer_sizes[-2] + 1
+        assert sum(terms) == pytest.approx(float(right.split(",")[0]), abs=0.06)
+        assert line.endswith(f"decided {bit}")
+    assert circuit.plot().layout.title.text
+
+
+def test_the_circuit_keeps_the_network_as_it_was(trained):
+    """Training the original on, or editing it, changes neither the circuit's numbers nor its picture."""
+    model = HookedMLP.from_weights([(fc.weight, fc.bias) for fc in trained.model.linears], target="XOR")
+    circuit = identify_circuit(model)
+    page = circuit.explain()
+    with torch.no_grad():
+        model.fc1.weight.zero_()
+    assert circuit.explain() == page
+    assert torch.equal(circuit.model.fc1.weight, trained.model.fc1.weight)
+
+
+@pytest.mark.parametrize(("act", "hidden"), [("tanh", 2), ("sigmoid", 2), ("tanh", 4), ("sigmoid", 4)])
+def test_smooth_units_agree_with_the_oracle_too(act, hidden):
+    """Verdict and all readings of every network, against brute force (10,000 of them in benchmarks/truth.py)."""
+    population = train_population("XOR", 40, (hidden,), config=TrainConfig(act_fn=act))
+    read = 0
+    for index in range(40):
+        circuit = identify_circuit(population[index], evidence=False)
+        (w1, b1), (w2, b2) = population[index].exact()
+        decided, expected = oracle.faithful_gates(w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act)
+        assert (circuit.verdict != "not_computing") == (decided == [False, True, True, False])
+        if circuit.verdict != "not_computing":
+            assert sorted([r.gate for r in joint.readings[0]] for joint in circuit.readings) == sorted(expected)
+            read += 1
+    assert read > 10
+
+
+def test_readings_of_many_layers_are_joined_layer_by_layer():
+    """Five layers of two copying units: what is inconsistent below is never combined with what is above, and one reading is left."""
+    copy = ([[1, 0], [0, 1]], [-0.5, -0.5])
+    model = HookedMLP.from_weights([([[2, 2], [-2, -2]], [-1, 3]), *[copy] * 4, ([[2, 2]], [-3])], act_fn="heaviside", target="XOR")
+    circuit = identify_circuit(model)
+    assert circuit.verdict == "identified"
+    assert circuit.signature().endswith("u4.0 & u4.1")
+    assert circuit.primary.gates == (("OR", "NAND"),) * 5
+
+
+def test_six_inputs_and_two_outputs():
+    """Parity of six bits by counting, with 'any' beside it: identified, and the formulas compute the target."""
+    counts = [-1, -3, -5, -7, -9, -11]
+    layers = [([[2] * 6] * 6, counts), ([[2, -2, 2, -2, 2, -2], [2, 0, 0, 0, 0, 0]], [-1, -1])]
+    target = BooleanFunction.from_callable(lambda *x: (sum(x) % 2, int(any(x))), 6)
+    circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target=target))
+    assert circuit.verdict == "identified"
+    assert circuit.gate_of("h0.0") == "OR"
+    assert all(evidence.holds for evidence in circuit.evidence if "acts" in evidence.claim)
+    assert set(circuit.formulas) == {"y0", "y1"}
+    assert circuit.formulas["y1"]["units"] == "h0.0"
+    assert circuit.formulas["y1"]["nested"] == "x0 | x1 | x2 | x3 | x4 | x5"
+    assert BooleanFunction.from_formula(circuit.formulas["y0"]["inputs"], 6).name == "XOR"
+    assert len(circuit.reason) < 700, "a sentence a person can quote, however long the nested formula is"
+
+
+def test_more_orders_than_are_tried_is_said(monkeypatch):
+    """The bound on interchangeable units is an error with its number, not a long wait."""
+    circuit = identify_circuit(rebuilt(from_gates(["OR", "AND"]), duplicate=True), evidence=False)
+    monkeypatch.setattr(circuits.signature, "MAX_ORDERS", 1)
+    with pytest.raises(XorMiError, match="orders of interchangeable units; a canonical form tries at most 1"):
+        circuit.signature()
