@@ -52,7 +52,8 @@ class Evidence:
 
     def __str__(self) -> str:
         counted = f"{self.effect} of {self.n}" if isinstance(self.effect, int) else f"{self.effect:.3g}"
-        return f"{self.claim}: {counted} {self.unit}, control {self.control:.3g} ({'holds' if self.holds else 'does not hold'})"
+        control = self.control if isinstance(self.control, int) else f"{self.control:.3g}"
+        return f"{self.claim}: {counted} {self.unit}, control {control} ({'holds' if self.holds else 'does not hold'})"
 
 
 @dataclass(frozen=True)
