@@ -169,7 +169,7 @@ def ablation_sweep(
     said = {"mean": f"mean over {source}", "resample": f"resample from {source} (seed {seed})", "zero": "zero"}
     done = said[value] if isinstance(value, str) else "given"
     before = read_metrics(read, outputs[:n])[0]
-    placed = coordinates(model, sets, done, "noising (ablation)")
+    placed = coordinates(isinstance(model, HookedMLP), sets, done, "noising (ablation)")
     return AblationSweep(tuple(names), sets, done, metric_name, before, after[0], model.threshold if is_mlp else None, placed, labels)
 
 

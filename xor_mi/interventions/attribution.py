@@ -160,7 +160,9 @@ def attribute(
         for p, (a, b) in enumerate(labels)
         for s, site in enumerate(chosen)
     )
-    frame.attrs["coordinates"] = coordinates(model, [(site,) for site in chosen], f"{name}, from the clean input", "denoising")._asdict()
+    frame.attrs["coordinates"] = coordinates(
+        isinstance(model, HookedMLP), [(site,) for site in chosen], f"{name}, from the clean input", "denoising"
+    )._asdict()
     return frame
 
 

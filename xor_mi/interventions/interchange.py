@@ -106,7 +106,7 @@ def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchang
         values = intervene(model, plain, slice(0, 1), [together], _each_from_its_source(rows), read)[1][:, 0, 0]
     decided = decision(values, model.threshold)
     named = {site.name: row_name(row) for site, row in pairs}
-    said = coordinates(model, [together], "interchange, each site from its own source", "noising")
+    said = coordinates(True, [together], "interchange, each site from its own source", "noising")
     return Interchange(row_name(base_row), named, tuple(values.tolist()), tuple(decided.tolist()), said)
 
 
@@ -184,7 +184,7 @@ def interchange_accuracy(
         exact[label] = int(torch.isclose(outputs.cpu(), expected.to(outputs.dtype), atol=1e-6).sum())
         runs[label] = len(sources)
     said = {name: " + ".join(site.name for site in together) for name, together in aligned.items()}
-    placed = coordinates(model, list(aligned.values()), "interchange, over all (base, source) pairs", "noising")
+    placed = coordinates(True, list(aligned.values()), "interchange, over all (base, source) pairs", "noising")
     return InterchangeAccuracy(agreed, exact, runs, said, placed)
 
 

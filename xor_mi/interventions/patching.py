@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
@@ -73,22 +73,23 @@ class PatchSweep:
         metrics: names, the first being the one that `patched`, `effect` and iteration show.
         clean, corrupted: unpatched metrics, [metric, pair].
         values: patched metrics, [metric, site, pair].
-        decided_plain: what the network decides on the clean and on the corrupted inputs, [2, pair]; -1 is undecided. None where a model
-            has no decision threshold.
-        decided: what it decides after each patch, [site, pair], or None.
-        coordinates: the six coordinates that make two scores comparable (Miller, Chughtai and Saunders 2024, arXiv 2407.08734).
+        on: what was patched, "a HookedMLP", "another model" or "paths".
+        threshold: decision = output > threshold, or None where a model has none; whatever the metrics, decisions are the network's own.
+        outputs_plain: the output that is decided, on the clean and on the corrupted inputs, [2, pair].
+        outputs: the same after each patch, [site, pair].
     """
 
     labels: tuple[tuple[str, str], ...]
     sites: tuple[SiteSet, ...]
     direction: str
     metrics: tuple[str, ...]
-    coordinates: Coordinates
+    on: str
     clean: Float[Tensor, "metric pair"] = field(repr=False)
     corrupted: Float[Tensor, "metric pair"] = field(repr=False)
     values: Float[Tensor, "metric site pair"] = field(repr=False)
-    decided_plain: Int[Tensor, "2 pair"] | None = field(default=None, repr=False)
-    decided: Int[Tensor, "site pair"] | None = field(default=None, repr=False)
+    threshold: float | None = None
+    outputs_plain: Float[Tensor, "2 pair"] | None = field(default=None, repr=False)
+    outputs: Float[Tensor, "site pair"] | None = field(default=None, repr=False)
 
     @property
     def base(self) -> Float[Tensor, "metric pair"]:
@@ -108,9 +109,18 @@ class PatchSweep:
     @property
     def decisions(self) -> Tensor:
         """The decision after each patch, [pair, site]; -1 is undecided."""
-        if self.decided is None:
+        if self.threshold is None or self.outputs is None:
             raise XorMiError("this model has no decision threshold; read .patched or .frame() instead")
-        return self.decided.T
+        return decision(self.outputs, self.threshold).T
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """The six coordinates that make two scores comparable (Miller, Chughtai and Saunders 2024, arXiv 2407.08734)."""
+        source = f"interchange, from the {'clean' if self.direction == 'denoising' else 'corrupted'} input"
+        if self.on == "paths":
+            said = coordinates(True, self.sites, f"{source}, along the path alone", self.direction)
+            return said._replace(granularity="path", set="the edges of one path together")
+        return coordinates(self.on == "a HookedMLP", self.sites, source, self.direction)
 
     def __getitem__(self, metric: str) -> "PatchSweep":
         """The sweep in one metric."""
@@ -133,8 +143,9 @@ class PatchSweep:
 
     def __iter__(self) -> Iterator[PatchEffect]:
         patched, effect = self.patched.tolist(), self.effect.tolist()
-        decided = None if self.decided is None else self.decided.T.tolist()
-        either = None if self.decided_plain is None else self.decided_plain.tolist()
+        decided = either = None
+        if self.threshold is not None and self.outputs_plain is not None:
+            decided, either = self.decisions.tolist(), decision(self.outputs_plain, self.threshold).tolist()
         base = None if either is None else either[1 if self.direction == "denoising" else 0]
         same = SAME * max(self.clean[0].abs().max().item(), self.corrupted[0].abs().max().item())
         for p, (clean_name, corrupted_name) in enumerate(self.labels):
@@ -262,10 +273,10 @@ def patch_sweep(
         plain, values = intervene(model, both, base, sets, lambda _, seen: seen[source], read, max_batch_bytes, rowwise)
     sides = read_metrics(read, plain).split(len(labels), dim=1) if rowwise else None
     unpatched = torch.stack(sides or [read_metrics(read, plain[side]) for side in (of_clean, of_corrupted)], dim=1)
-    decided = [decision(tensor, model.threshold) for tensor in (unpatched[0], values[0])] if decides else [None, None]
-    unpatched, values = unpatched[-len(named) :], values[-len(named) :]
-    said = coordinates(model, sets, f"interchange, from the {'clean' if direction == 'denoising' else 'corrupted'} input", direction)
-    return PatchSweep(tuple(labels), sets, direction, tuple(named), said, unpatched[:, 0], unpatched[:, 1], values, *decided)
+    shown = (tuple(labels), sets, direction, tuple(named), "a HookedMLP" if decides else "another model")
+    found = tuple(tensor[-len(named) :] for tensor in (unpatched[:, 0], unpatched[:, 1], values))
+    decided: Any = (model.threshold, unpatched[0], values[0]) if decides else ()
+    return PatchSweep(*shown, *found, *decided)
 
 
 def patch(

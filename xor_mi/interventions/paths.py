@@ -14,8 +14,8 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, layers_of
 from xor_mi.interventions.patching import DIRECTIONS, PatchSweep, read_pairs
-from xor_mi.interventions.sites import Site, coordinates, edges_on, require_mlp, site_of
-from xor_mi.metrics import decision, logit
+from xor_mi.interventions.sites import Site, edges_on, require_mlp, site_of
+from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 
 
@@ -60,10 +60,8 @@ def path_sweep(model: Any, paths: Sequence[Sequence[Any]], pairs: Any = None, di
     values = torch.stack([logit(_along(model, base, source_cache, route), ends[0]) for route in named])
     plain = torch.stack([logit(model(inputs), ends[0]) for inputs in (clean, corrupted)])
     sets = tuple((Site(*model.hook_site(route[-1]), label=" -> ".join(unit.name for unit in route)),) for route in named)
-    source = f"interchange, from the {'clean' if direction == 'denoising' else 'corrupted'} input, along the path alone"
-    said = coordinates(model, sets, source, direction)._replace(granularity="path", set="the edges of one path together")
-    decided = [decision(tensor, model.threshold) for tensor in (plain, values)]
-    return PatchSweep(tuple(labels), sets, direction, ("logit",), said, plain[:1], plain[1:], values[None], *decided)
+    shown = (tuple(labels), sets, direction, ("logit",), "paths")
+    return PatchSweep(*shown, plain[:1], plain[1:], values[None], model.threshold, plain, values)
 
 
 def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], route: Sequence[Unit]) -> Tensor:

@@ -190,10 +190,9 @@ class Coordinates(NamedTuple):
     set: str
 
 
-def coordinates(model: Any, sets: Sequence[SiteSet], value: str, direction: str) -> Coordinates:
-    """The six coordinates of an intervention on these sets of sites."""
+def coordinates(is_mlp: bool, sets: Sequence[SiteSet], value: str, direction: str) -> Coordinates:
+    """The six coordinates of an intervention on these sets of sites, of a HookedMLP or of another model."""
     hooks = {site.hook_name for together in sets for site in together}
-    is_mlp = isinstance(model, HookedMLP)
     kinds = {kind_of_hook(name) if is_mlp else name.rpartition(".")[2] for name in hooks}
     whole = all(not site.index for together in sets for site in together)
     return Coordinates(
