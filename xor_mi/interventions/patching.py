@@ -274,9 +274,9 @@ def patch_sweep(
     sides = read_metrics(read, plain).split(len(labels), dim=1) if rowwise else None
     unpatched = torch.stack(sides or [read_metrics(read, plain[side]) for side in (of_clean, of_corrupted)], dim=1)
     shown = (tuple(labels), sets, direction, tuple(named), "a HookedMLP" if decides else "another model")
-    found = tuple(tensor[-len(named) :] for tensor in (unpatched[:, 0], unpatched[:, 1], values))
+    clean_read, corrupted_read, patched = (tensor[-len(named) :] for tensor in (unpatched[:, 0], unpatched[:, 1], values))
     decided: Any = (model.threshold, unpatched[0], values[0]) if decides else ()
-    return PatchSweep(*shown, *found, *decided)
+    return PatchSweep(*shown, clean_read, corrupted_read, patched, *decided)
 
 
 def patch(
