@@ -61,3 +61,47 @@ def edges_of(layer_sizes: Sequence[int]) -> Iterator[Edge]:
     layers = layers_of(layer_sizes)
     for sources, targets in pairwise(layers):
         yield from (Edge(src, dst) for dst in targets for src in sources)
+
+
+@dataclass(frozen=True)
+class Subcircuit:
+    """Some of a network's hidden units and edges: all inputs and outputs, and per unit the sources it still reads.
+
+    Attributes:
+        layer_sizes: (d_in, *d_hidden, d_out) of the whole network.
+        sources: per linear layer and target unit, the indices of the kept sources; a dropped hidden unit keeps none.
+
+    >>> part = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
+    >>> part.units, part.edges
+    ((h0.0,), (x0->h0.0, x1->h0.0, h0.0->y0))
+    """
+
+    layer_sizes: tuple[int, ...]
+    sources: tuple[tuple[tuple[int, ...], ...], ...]
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The hidden units that are kept."""
+        layers = layers_of(self.layer_sizes)[1:-1]
+        return tuple(unit for layer, kept in zip(layers, self.sources, strict=False) for unit in layer if kept[unit.index])
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The edges that are kept, layer by layer."""
+        layers = layers_of(self.layer_sizes)
+        return tuple(
+            Edge(layers[number][i], layers[number + 1][j])
+            for number, kept in enumerate(self.sources)
+            for j, indices in enumerate(kept)
+            for i in indices
+        )
+
+    @property
+    def edge_sparsity(self) -> float:
+        """The fraction of the network's edges that are dropped."""
+        return 1 - sum(len(i) for kept in self.sources for i in kept) / sum(a * b for a, b in pairwise(self.layer_sizes))
+
+    def __le__(self, other: "Subcircuit") -> bool:
+        """Whether every edge of this one is in the other."""
+        pairs = [(a, b) for mine, theirs in zip(self.sources, other.sources, strict=True) for a, b in zip(mine, theirs, strict=True)]
+        return self.layer_sizes == other.layer_sizes and all(set(a) <= set(b) for a, b in pairs)
