@@ -57,7 +57,7 @@ class Setting:
 
     Attributes:
         layers: (weight [d_out, d_in], bias [d_out], means [d_in] of what dropped edges carry) per linear layer.
-        rows: inputs, [row, d_in].
+        rows, labels: inputs [row, d_in] and what each output must be [row, d_out]; the clean rows come first.
         low, high: each row's output must lie strictly between them, [row, d_out]. What is a tie up to rounding is one: undecided under
             "threshold", rounded to even under "round".
     """
@@ -65,6 +65,7 @@ class Setting:
     model: HookedMLP
     layers: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
     rows: np.ndarray
+    labels: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
@@ -110,7 +111,7 @@ def setting_of(model: Any, target: Any, convention: Convention) -> Setting:
         low, high = np.where(labels == 1, 0.5 + tie, -0.5 - tie), np.where(labels == 1, 1.5 - tie, 0.5 + tie)
     else:
         low, high = np.where(labels == 1, threshold + tie, -np.inf), np.where(labels == 1, np.inf, threshold - tie)
-    return Setting(model, tuple(layers), rows, low, high)
+    return Setting(model, tuple(layers), rows, labels, low, high)
 
 
 @dataclass(frozen=True, eq=False)
