@@ -28,3 +28,5 @@ from xor_mi.circuits.netlist import JointReading as JointReading
 from xor_mi.circuits.netlist import LocalGate as LocalGate
 from xor_mi.circuits.readings import Reading as Reading
 from xor_mi.circuits.readings import unit_readings as unit_readings
+from xor_mi.circuits.scan import GateScan as GateScan
+from xor_mi.circuits.scan import read_gates as read_gates

@@ -1,0 +1,457 @@
+"""Gates in any hooked model: planted ones are found, chance is not mistaken for them, and a slow twin agrees."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from transformer_lens import HookedRootModule
+from transformer_lens.config import TransformerBridgeConfig
+from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
+
+from xor_mi.circuits import GateScan, read_gates
+from xor_mi.circuits.scan import COLUMNS, FEW
+from xor_mi.errors import XorMiError
+from xor_mi.interventions import Site, ablation_sweep
+from xor_mi.truth import BooleanFunction
+
+VOCAB, POSITION = 64, 2
+POSTS = ["blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post"]
+PLANTED = {
+    (POSTS[0], 3): "NOR", (POSTS[0], 5): "AND", (POSTS[0], 7): "x0>x1", (POSTS[0], 8): "x1>x0", (POSTS[1], 2): "OR", (POSTS[1], 6): "XOR",
+}  # fmt: skip
+
+
+class Shown(HookedRootModule):
+    """Its units are the entries of its inputs, so that a test writes the activations themselves."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_units, self.hook_constant, self.hook_unused = HookPoint(), HookPoint(), HookPoint()
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        """[batch, ...] -> [batch, ...]"""
+        self.hook_constant(torch.ones(2, 3))
+        return self.hook_units(x)
+
+
+def shown(values, features, **settings) -> GateScan:
+    """The scan of activations given as a tensor or list [sample, unit]."""
+    return read_gates(Shown(), torch.as_tensor(values), features, "hook_units", **settings)
+
+
+def native(seed=0, **settings) -> TransformerBridge:
+    """A two-layer native transformer, randomly initialised, no download."""
+    cfg = TransformerBridgeConfig(
+        d_model=24, d_head=6, n_layers=2, n_ctx=5, n_heads=4, d_mlp=16, d_vocab=VOCAB, act_fn="relu", seed=seed, **settings
+    )
+    with torch.random.fork_rng():
+        return TransformerBridge.boot_native(cfg).eval()
+
+
+def token_bits() -> torch.Tensor:
+    """Two properties of every token, drawn once, [token, 2]; each combination has a quarter of the vocabulary."""
+    order = torch.randperm(VOCAB, generator=torch.Generator().manual_seed(4))
+    return torch.stack([order % 2, order // 2 % 2], dim=1)
+
+
+def samples(n, seed=1) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Random sentences [sample, 4], and the two properties of the token at POSITION."""
+    tokens = torch.randint(0, VOCAB, (n, 4), generator=torch.Generator().manual_seed(seed))
+    bits = token_bits()[tokens[:, POSITION]]
+    return tokens, {"vowel": bits[:, 0], "short": bits[:, 1]}
+
+
+@pytest.fixture(scope="module")
+def planted() -> TransformerBridge:
+    """A native transformer in which six neurons are gates of two properties of a token, written by hand; all else is random.
+
+    Residual dimensions 0 and 1 carry the properties of the token, 2 to 4 what layer 0's NOR, x0>x1 and x1>x0 say; the rest is random and
+    adds a little noise to the planted neurons. Everything that is not planted is cut off from dimensions 0 to 4.
+    """
+    model = native(normalization_type=None)
+    weights = dict(model.named_parameters())
+
+    def weight(name):
+        return next(value for key, value in weights.items() if key.replace("_original_component.", "") == name)
+
+    with torch.no_grad():
+        weight("pos.weight")[:, :5] = 0
+        weight("tok_embed.weight")[:, :5] = 0
+        weight("tok_embed.weight")[:, :2] = token_bits().float()
+        for layer in range(2):
+            for letter in "qkv":
+                weight(f"layers.{layer}.attn.{letter}.weight")[:, :5] = 0
+            for name in (f"layers.{layer}.attn.o", f"layers.{layer}.mlp.fc_out"):
+                weight(f"{name}.weight")[:5] = 0
+                weight(f"{name}.bias")[:5] = 0
+            weight(f"layers.{layer}.mlp.fc_in.weight")[:, :5] = 0
+        planted = {
+            (0, 3): ([-1, -1], 1),
+            (0, 5): ([1, 1], -1),
+            (0, 7): ([1, -1], 0),
+            (0, 8): ([-1, 1], 0),
+            (1, 2): ([0, 0, -1], 1),
+            (1, 6): ([0, 0, 0, 1, 1], 0),
+        }
+        for (layer, unit), (reads, bias) in planted.items():
+            weight(f"layers.{layer}.mlp.fc_in.weight")[unit] *= 0.1
+            weight(f"layers.{layer}.mlp.fc_in.weight")[unit, : len(reads)] = torch.tensor(reads).float()
+            weight(f"layers.{layer}.mlp.fc_in.bias")[unit] = bias
+        for dimension, unit in ((2, 3), (3, 7), (4, 8)):
+            weight("layers.0.mlp.fc_out.weight")[dimension, unit] = 1
+    return model
+
+
+def test_the_textbook_network(textbook):
+    """With every row repeated: unit 0 is OR and says that AND is as wide, unit 1 AND, the output XOR; 20 samples are 4 different ones."""
+    rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]] * 5)
+    scan = read_gates(textbook, rows, {"a": rows[:, 0], "b": rows[:, 1]}, [POSTS[0], "hook_logits", POSTS[0]])
+    frame = scan.frame()
+    assert list(frame) == COLUMNS
+    assert frame["gate"].tolist() == ["OR", "AND", "XOR"]
+    assert frame["formula"].tolist() == ["a | b", "a & b", "a ^ b"]
+    assert frame["margin"].tolist() == [0.5, 1, 1]
+    assert frame["threshold"].tolist() == [0.5, 0.5, 0.5]
+    assert frame["n_ones"].tolist() == [15, 5, 10]
+    assert frame["n_zeros"].tolist() == [5, 15, 10]
+    assert frame["note"].tolist() == ["another cut is as wide", "", ""]
+    assert frame["site"].tolist() == [Site(POSTS[0], (0,)), Site(POSTS[0], (1,)), Site("hook_logits", (0,))]
+    assert (frame["p_value"] == 1 / 201).all()
+    assert (scan.n_samples, scan.n_distinct, scan.rows_seen) == (20, 4, ("00", "01", "10", "11"))
+    assert "3 of 3 units separate a gate of a, b at p <= 0.01 on 20 samples (4 different)" in str(scan)
+
+
+def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
+    """Six planted neurons of 128 units (position x neuron, two layers), at the token's position only, each with its gate and a small p."""
+    tokens, features = samples(300)
+    scan = read_gates(planted, tokens, features, POSTS)
+    frame, found = scan.frame(), scan.found()
+    assert len(frame) == 2 * 4 * 16
+    assert {(line.hook, line.index): line.gate for line in found.itertuples()} == {
+        (hook, (POSITION, unit)): gate for (hook, unit), gate in PLANTED.items()
+    }
+    assert (found["p_value"] == 1 / 201).all()
+    assert found["margin"].between(0.5, 0.999).all(), "the noise is there, and does not hide the gate"
+    assert frame["gate"].notna().sum() == 6
+    assert scan.control_rate == 0
+    assert found.set_index("gate")["formula"]["XOR"] == "vowel ^ short"
+    # a second way: the threshold cuts the cached activation exactly as the function of the token's bits says
+    _, cache = planted.run_with_cache(tokens)
+    for line in found.itertuples():
+        above = cache[line.hook][(slice(None), *line.index)] > line.threshold
+        function = BooleanFunction.named(str(line.gate))
+        assert above.tolist() == [bool(function(int(a), int(b))) for a, b in zip(*features.values(), strict=True)]
+        assert (int(above.sum()), int((~above).sum())) == (line.n_ones, line.n_zeros)
+
+
+def test_units_acting_as_a_gate(planted):
+    """OR as itself and as NOR with polarity -1; a formula means the features in order; names that are none are refused."""
+    scan = read_gates(planted, *samples(300), POSTS)
+    acting = scan.acting_as("OR")
+    assert {(line.index[1], line.polarity) for line in acting.itertuples()} == {(3, -1), (2, 1)}
+    assert scan.acting_as("OR", up_to_complement=False)["index"].tolist() == [(POSITION, 2)]
+    assert scan.acting_as("x0 & ~x1")["index"].tolist() == scan.acting_as("NIMP")["index"].tolist() == [(POSITION, 7)]
+    assert scan.acting_as("NOT x1").empty
+    assert scan.acting_as("XOR", max_p=0.001).empty
+    with pytest.raises(XorMiError, match="no gate 'ORR'"):
+        scan.acting_as("ORR")
+
+
+def test_a_found_site_can_be_ablated(planted):
+    """The site of a found unit goes straight into an ablation sweep, and layer 0's x0>x1 matters to layer 1's XOR."""
+    tokens, features = samples(60)
+    scan = read_gates(planted, tokens, features, POSTS)
+    site = scan.acting_as("x0>x1")["site"][0]
+    sweep = ablation_sweep(planted, [site], "zero", rows=tokens, metric=lambda logits: logits[:, POSITION, 0])
+    changed = (sweep.after[0] - sweep.before).abs() > 1e-6
+    assert changed[(features["vowel"] > features["short"])].all()
+
+
+@pytest.mark.parametrize("normalization", ["LN", None])
+def test_a_random_transformer_has_no_more_than_chance(normalization):
+    """Nobody planted anything: on 300 sentences no unit of any position separates a gate, as the control says, though features are real."""
+    model = native(seed=7, normalization_type=normalization)
+    scan = read_gates(model, *samples(300), [*POSTS, "blocks.0.hook_resid_mid", "blocks.1.hook_resid_post"])
+    assert scan.frame()["gate"].notna().mean() <= scan.control_interval[1]
+    assert len(scan.found()) == 0
+
+
+def test_on_few_samples_chance_is_common_and_the_control_says_how_common():
+    """Eight sentences, features drawn at random: the share of units with a gate lies inside the control's interval as often as it should, on
+    average it is the control's rate, and p-values are no smaller than chance makes them."""
+    model, shares, rates, inside, small = native(seed=7), [], [], 0, []
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        tokens = torch.randint(0, VOCAB, (8, 4), generator=generator)
+        features = {name: torch.randint(0, 2, (8,), generator=generator) for name in "ab"}
+        scan = read_gates(model, tokens, features, POSTS, seed=seed)
+        shares.append(scan.frame()["gate"].notna().mean())
+        rates.append(scan.control_rate)
+        inside += scan.control_interval[0] <= shares[-1] <= scan.control_interval[1]
+        small.append((scan.frame()["p_value"] <= 0.05).mean())
+    assert min(rates) > 0.02, "chance does separate some units on so few samples"
+    assert inside >= 17
+    assert np.mean(shares) == pytest.approx(np.mean(rates), abs=0.05)
+    assert np.mean(small) <= 0.05
+
+
+def twin_margin(values: list[float], codes: list[int]) -> tuple[float, dict[int, int]]:
+    """The widest cut of one unit, by trying every set of combinations as the ones; plain Python."""
+    rows, best, bits = sorted(set(codes)), 0.0, {}
+    for chosen in product((0, 1), repeat=len(rows)):
+        ones = [v for v, code in zip(values, codes, strict=True) if chosen[rows.index(code)]]
+        zeros = [v for v, code in zip(values, codes, strict=True) if not chosen[rows.index(code)]]
+        if ones and zeros and min(ones) > max(zeros):
+            margin = (min(ones) - max(zeros)) / (max(values) - min(values))
+            if margin > best:
+                best, bits = margin, dict(zip(rows, chosen, strict=True))
+    return best, bits
+
+
+@pytest.mark.parametrize(("n", "n_features", "share"), [(8, 1, 0.1), (9, 2, 0.5), (12, 3, 0.5)])
+def test_margins_p_values_and_control_equal_a_slow_twin(n, n_features, share):
+    """Every set of combinations tried as the ones, every shuffle of the same generator, unit by unit: the same numbers."""
+    generator = torch.Generator().manual_seed(n)
+    bits = (torch.rand(n, n_features, generator=generator) < share).int()
+    codes = (bits * 2 ** torch.arange(n_features - 1, -1, -1)).sum(1)
+    values = torch.randn(n, 12, generator=generator, dtype=torch.float64)
+    values[:, :4] += 3 * bits[:, :1]  # some units know something
+    scan = shown(values, {f"f{i}": bits[:, i] for i in range(n_features)}, n_permutations=60, seed=5)
+    assert n_features > 1 or int(codes.bincount().max()) > FEW, "the case with more samples than are tried first is among these"
+    shuffles, generator = [], torch.Generator().manual_seed(5)
+    for _ in range(60):
+        shuffled = torch.empty_like(codes)
+        shuffled[torch.randperm(n, generator=generator)] = codes.sort().values
+        shuffles.append(shuffled.tolist())
+    margins = [[twin_margin(unit, given)[0] for unit in values.T.tolist()] for given in shuffles]
+    assert scan.control_rate == pytest.approx(np.mean(np.array(margins) > 0))
+    shares = (np.array(margins) > 0).mean(axis=1)
+    assert scan.control_interval == pytest.approx((np.percentile(shares, 2.5), np.percentile(shares, 97.5)))
+    seen_p = set()
+    for unit, line in zip(values.T.tolist(), scan.frame().itertuples(), strict=True):
+        margin, chosen = twin_margin(unit, codes.tolist())
+        if not margin:
+            assert (line.gate, line.note) == (None, "no cut separates the features")
+            assert np.isnan([line.margin, line.threshold, line.p_value]).all()
+            continue
+        expected = (1 + sum(chance[line.Index] >= margin - 1e-12 for chance in margins)) / 61
+        assert line.margin == pytest.approx(margin)
+        assert line.p_value == pytest.approx(expected)
+        assert line.table == "".join(str(chosen.get(row, "-")) for row in range(2**n_features))
+        seen_p.add(expected)
+    assert len(seen_p) > 1, "the p-values are not all alike"
+
+
+def test_unseen_rows_stay_open():
+    """Without row 11 a unit that is 0, 1, 1 fits OR and XOR: the table says '-', the note says so, the plain OR is the name, both match."""
+    a, b = [0, 0, 1] * 6, [0, 1, 0] * 6
+    scan = shown([[float(x or y)] for x, y in zip(a, b, strict=True)], {"a": a, "b": b})
+    (line,) = scan.frame().itertuples()
+    assert (line.table, line.gate, line.formula, line.rows_seen) == ("011-", "OR", "a | b", 3)
+    assert line.note == "1 of 4 rows unseen, so other gates fit as well"
+    assert scan.rows_seen == ("00", "01", "10")
+    for gate, polarity in (("OR", 1), ("XOR", 1), ("NOR", -1), ("XNOR", -1)):
+        assert scan.acting_as(gate)["polarity"].tolist() == [polarity]
+    assert scan.acting_as("AND").empty
+
+
+def test_too_many_unseen_rows_leave_the_table_as_the_name():
+    """Of six features only two combinations occur: 2^62 completions are not tried."""
+    bits = [0, 1] * 10
+    (line,) = shown([[float(bit)] for bit in bits], {f"f{i}": bits for i in range(6)}).frame().itertuples()
+    assert line.gate == line.formula == line.table == "0" + "-" * 62 + "1"
+    assert line.note == "62 of 64 rows unseen, too many to name a gate"
+
+
+@pytest.mark.parametrize("open_rows", [(), (0,), (3, 5, 6)])
+def test_three_features_and_the_shortest_completion(open_rows):
+    """The gate is right on all seen rows, and no other function that is has fewer literals."""
+    table = BooleanFunction.from_formula("(x0 & x1) | (x0 & x2) | (x1 & x2)").bits
+    rows = [row for k, row in enumerate(product((0, 1), repeat=3)) if k not in open_rows] * 4
+    values = [[float(table[4 * a + 2 * b + c])] for a, b, c in rows]
+    (line,) = shown(values, dict(zip("pqr", zip(*rows, strict=True), strict=True))).frame().itertuples()
+    function = BooleanFunction.from_formula(line.formula.replace("p", "x0").replace("q", "x1").replace("r", "x2"), 3)
+    assert all(function.bits[k] == bit for k, bit in enumerate(table) if k not in open_rows)
+    fitting = [
+        BooleanFunction(3, bits) for bits in product((0, 1), repeat=8) if all(bits[k] == table[k] for k in range(8) if k not in open_rows)
+    ]
+    assert sum(line.formula.count(name) for name in "pqr") == min(f.formula.count("x") for f in fitting)
+
+
+def test_constant_units_and_units_no_threshold_can_read():
+    """A constant, a constant up to rounding, a unit whose groups overlap, and one whose two groups touch: no gate, and the reason."""
+    bits = [0, 1] * 6
+    values = [[2.5, 1 + 1e-7 * (k % 2), float(k), 0.5 if k < 2 else float(k % 2)] for k in range(12)]
+    frame = shown(torch.tensor(values), {"f": bits}).frame()
+    assert frame["note"].tolist() == ["constant", "constant"] + ["no cut separates the features"] * 2
+    assert frame[["gate", "formula", "table"]].isna().all().all()
+    assert frame["gate"].tolist() == [None] * 4
+    assert frame["n_ones"].isna().all()
+    assert frame["p_value"].isna().all()
+
+
+def test_features_in_every_form_mean_the_same():
+    """Lists, tuples, bool, int and float tensors, arrays and series of 0 and 1; and whole-number and bfloat16 activations."""
+    bits = [0, 1, 1, 0] * 4
+    expected = shown(torch.tensor(bits).float()[:, None], {"f": bits}).frame()
+    for form in (
+        tuple(bits),
+        torch.tensor(bits).bool(),
+        torch.tensor(bits),
+        torch.tensor(bits).double(),
+        np.array(bits),
+        np.array(bits, bool),
+        pd.Series(bits),
+    ):
+        pd.testing.assert_frame_equal(shown(torch.tensor(bits).float()[:, None], {"f": form}).frame(), expected)
+    for dtype in (torch.int64, torch.bool, torch.bfloat16, torch.float16, torch.float64):
+        pd.testing.assert_frame_equal(shown(torch.tensor(bits).to(dtype)[:, None], {"f": bits}).frame(), expected)
+    assert expected["gate"].tolist() == ["x0"]
+
+
+def test_units_of_every_shape():
+    """[sample], [sample, unit] and [sample, position, unit] give (), (k,) and (p, k), and a Site that reads the same values."""
+    bits = torch.tensor([0, 1, 1, 0] * 4)
+    values = torch.randn(16, 2, 3, generator=torch.Generator().manual_seed(0))
+    values[:, 1, 2] = 1.0 - bits
+    scan = shown(values, {"f": bits})
+    assert scan.frame()["index"].tolist() == list(product(range(2), range(3)))
+    (line,) = scan.found().itertuples()
+    assert (line.index, line.gate, line.site) == ((1, 2), "~x0", Site("hook_units", (1, 2)))
+    assert shown(bits.float(), {"f": bits}).frame()["index"].tolist() == [()]
+    assert shown(values[:, 0], {"f": bits}).frame()["index"].tolist() == [(0,), (1,), (2,)]
+
+
+def test_batches_and_progress_change_nothing(planted, capsys):
+    """One sample, seven or all per forward, silent or with bars: the same gates and margins; the bars are there when asked for."""
+    tokens, features = samples(50)
+    expected = read_gates(planted, tokens, features, POSTS).frame()
+    assert capsys.readouterr().err == ""
+    for size in (1, 7, 1000):
+        frame = read_gates(planted, tokens, features, POSTS, batch_size=size).frame()
+        assert frame["gate"].equals(expected["gate"])
+        assert np.allclose(frame["margin"], expected["margin"], atol=1e-5, equal_nan=True)
+
+
+def test_bars_are_drawn_on_a_terminal(monkeypatch):
+    """`progress=True` passes tqdm's own default (bars on a terminal), False switches them off."""
+    asked = []
+
+    def bar(iterable, **settings):
+        asked.append(settings["disable"])
+        return iterable
+
+    monkeypatch.setattr("xor_mi.circuits.scan.tqdm", bar)
+    for progress in (True, False):
+        shown(torch.tensor([0.0, 1, 0, 1])[:, None], {"f": [0, 1, 0, 1]}, progress=progress)
+    assert asked == [None, None, True, True]
+
+
+def test_random_state_model_and_inputs_are_left_alone(planted):
+    """No generator but its own is used, the same seed gives the same p-values and another seed others, hooks and weights stay."""
+    weights = {name: value.clone() for name, value in planted.named_parameters()}
+    tokens, features = samples(12)
+    before, kept = (torch.get_rng_state(), np.random.get_state()[1].copy()), tokens.clone()  # noqa: NPY002
+    values = torch.randn(8, 40, generator=torch.Generator().manual_seed(0))
+    read_gates(planted, tokens, features, POSTS)
+    first, same, other = (shown(values, {"f": [0, 0, 0, 0, 0, 0, 1, 1]}, seed=seed).frame() for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(first, same)
+    assert not first["p_value"].equals(other["p_value"])
+    assert first.drop(columns="p_value").equals(other.drop(columns="p_value"))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert torch.equal(tokens, kept)
+    assert all(torch.equal(value, weights[name]) for name, value in planted.named_parameters())
+    assert not any(point.fwd_hooks for point in planted.hook_dict.values())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 3), st.floats(1e-6, 1e6))
+def test_order_of_samples_and_scale_of_units_do_not_matter(seed, n_features, scale):
+    """Samples in another order and activations times a positive constant leave every gate, table and margin as it was."""
+    generator = torch.Generator().manual_seed(seed)
+    bits = torch.randint(0, 2, (10, n_features), generator=generator)
+    bits[0], bits[1] = 0, 1  # at least two combinations
+    values = torch.randn(10, 6, generator=generator, dtype=torch.float64)
+    values[:, :3] += 4 * bits[:, :1]
+    order = torch.randperm(10, generator=generator)
+    scans = [
+        shown(v, {f"f{i}": b[:, i] for i in range(n_features)}, n_permutations=1).frame()
+        for v, b in ((values, bits), (values[order], bits[order]), (values * scale, bits))
+    ]
+    for other in scans[1:]:
+        assert other["table"].equals(scans[0]["table"])
+        assert other["gate"].equals(scans[0]["gate"])
+        assert np.allclose(other["margin"], scans[0]["margin"], rtol=1e-9, equal_nan=True)
+    assert scans[0]["threshold"].equals(scans[1]["threshold"])
+    assert np.allclose(scans[0]["threshold"] * scale, scans[2]["threshold"], rtol=1e-9, atol=1e-12 * scale, equal_nan=True)
+
+
+X = torch.arange(8.0).reshape(4, 2)
+F = {"f": [0, 1, 0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: read_gates(nn.Identity(), X, F, "hook_units"), "needs a hooked model"),
+        (lambda m: read_gates(m.train(), X, F, "hook_units"), "train mode: call model.eval"),
+        (lambda m: read_gates(m, X.tolist(), F, "hook_units"), "inputs must be a tensor"),
+        (lambda m: read_gates(m, X[:0], {"f": []}, "hook_units"), "at least one sample"),
+        (lambda m: read_gates(m, X, {}, "hook_units"), "0 features given; give 1 to 6"),
+        (lambda m: read_gates(m, X, {str(i): [0, 1, 0, 1] for i in range(7)}, "hook_units"), "7 features given; give 1 to 6"),
+        (lambda m: read_gates(m, X, [0, 1, 0, 1], "hook_units"), "features as list given"),
+        (lambda m: read_gates(m, X, {"f": [0, 1, 0]}, "hook_units"), "feature 'f' has 3 values for 4 samples"),
+        (lambda m: read_gates(m, X, {"f": 1}, "hook_units"), "feature 'f' has 1 for 4 samples"),
+        (lambda m: read_gates(m, X, {"f": [0, 1, 2, 1]}, "hook_units"), "feature 'f': 2 is not a bit.*threshold it"),
+        (lambda m: read_gates(m, X, {"f": torch.tensor([0, 1, 0.5, 1])}, "hook_units"), "feature 'f': 0.5 is not a bit"),
+        (lambda m: read_gates(m, X, {"f": torch.tensor([0, 1, float("nan"), 1])}, "hook_units"), "nan is not a bit"),
+        (lambda m: read_gates(m, X, {"f": torch.ones(4, 1)}, "hook_units"), "is not a bit"),
+        (lambda m: read_gates(m, X, {"f": [1, 1, 1, 1], "g": [0, 0, 0, 0]}, "hook_units"), "same features, 10; give samples of at least two"),
+        (lambda m: read_gates(m, X, F, []), "no hook given; this model has 3"),
+        (lambda m: read_gates(m, X, F, "hook_unit"), "no hook 'hook_unit'.*did you mean 'hook_units'"),
+        (lambda m: read_gates(m, X, F, "hook_unused"), "'hook_unused' never fired"),
+        (lambda m: read_gates(m, X, F, "hook_constant"), r"'hook_constant' gives \[2, 3\] on 1 inputs: no batch axis"),
+        (lambda m: read_gates(m, X[:2], {"f": [0, 1]}, "hook_constant"), "no batch axis"),
+        (lambda m: read_gates(m, X / torch.tensor([0.0, 1.0]), F, "hook_units"), "'hook_units' has 4 activations that are NaN or infinite"),
+        (lambda m: read_gates(m, X[:, :0], F, "hook_units"), "no unit at hook_units: the activations are empty"),
+        (lambda m: read_gates(m, X, F, "hook_units", n_permutations=0), "n_permutations is 0; give a whole number of at least 1"),
+        (lambda m: read_gates(m, X, F, "hook_units", batch_size=0), "batch_size is 0"),
+        (lambda m: read_gates(m, X, F, "hook_units", n_permutations=True), "n_permutations is True"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(call, message):
+    """Models, inputs, features, hooks and numbers that cannot be read: what was asked, what exists, what to do."""
+    model = Shown()
+    with pytest.raises(XorMiError, match=message):
+        call(model)
+    assert not any(point.fwd_hooks for point in model.hook_points())
+
+
+def test_hooks_that_fire_twice_or_change_shape_are_refused():
+    """A hook point used twice in one forward has no one activation; nor has one whose width follows the batch."""
+
+    class Odd(Shown):
+        def forward(self, x):
+            self.hook_unused(x[:, : len(x)])
+            return self.hook_units(self.hook_units(x))
+
+    with pytest.raises(XorMiError, match="'hook_units' fired 2 times in one forward"):
+        read_gates(Odd(), X, F, "hook_units")
+    with pytest.raises(XorMiError, match=r"'hook_unused' gives \[2, 2\] on 2 inputs"):
+        read_gates(Odd(), X, F, "hook_unused")
+
+
+def test_position_embeddings_are_constant(planted):
+    """A bridge repeats them for every sentence: no unit of theirs separates anything, and all say why."""
+    frame = read_gates(planted, *samples(20), "hook_pos_embed", n_permutations=20).frame()
+    assert (frame["note"] == "constant").all()
+    assert len(frame) == 4 * 24
