@@ -66,7 +66,7 @@ def test_textbook_evidence(textbook):
     mean, zero = circuit.proof.ablations
     # means 1 and 0.25: without h0.0 NAND (11 right, 00 wrong: one row); without h0.1 the outputs are -0.5, 0.5, 0.5, 1.5
     assert (mean.value, mean.rows_changed, zero.rows_changed) == ("mean", (1, 3, 4), (2, 1, 2))
-    assert mean.necessary == zero.necessary == ((H0,), (H1,))
+    assert mean.breaking == zero.breaking == circuit.proof.necessary() == ((H0,), (H1,))
     assert mean.sufficient == zero.sufficient == ((H0, H1),)
 
 
@@ -100,7 +100,7 @@ def test_subset_ablation_against_numpy(value):
     assert {tuple(u.index for u in units): n for units, n in zip(ablation.sets, ablation.rows_changed, strict=True)} == changed
     assert any(changed.values())
     harmful = [set(picked) for picked, n in changed.items() if n]
-    assert {frozenset(u.index for u in units) for units in ablation.necessary} == {
+    assert {frozenset(u.index for u in units) for units in ablation.breaking} == {
         frozenset(s) for s in harmful if not any(other < s for other in harmful)
     }
     enough = [set(range(4)) - set(picked) for picked, n in changed.items() if not n] + [set(range(4))]

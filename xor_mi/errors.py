@@ -12,6 +12,10 @@ class XorMiError(ValueError):
     """The one base of every error this package raises on purpose."""
 
 
+class TooManyReadings(XorMiError):
+    """There are more ways to read a network's units as bits than are tried or listed."""
+
+
 def unknown(kind: str, asked: object, exists: Iterable[object], where: str = "there") -> XorMiError:
     """A name that is not there -> the error that lists what is, with the closest name as the next step.
 

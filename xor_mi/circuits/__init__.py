@@ -9,7 +9,7 @@ decides nothing, the whole network does. A *joint reading* gives every unit one 
 - faithful: in each hidden layer in turn, replacing every unit by its two mean levels leaves every decision as it was;
 - consistent: every unit's bits are a function of the bits of the layer before;
 - composed: the local gates, measured by setting the layer before to *every* combination of its levels (not only those that inputs
-  produce, so no don't-care is left to taste), give the network's decisions on all rows.
+  produce, so no don't-care is left to taste), give every unit the bits it is read as, and the network's decisions, on all rows.
 
 One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate_reading`. A network that does not compute its target:
 `not_computing`. The evidence is interchange (Geiger et al. 2025, arXiv 2301.04709): give one unit the value it has on another input;

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from xor_mi.circuits.evidence import Evidence, Proof, RedundancyGroup
 from xor_mi.circuits.netlist import JointReading, LocalGate
-from xor_mi.circuits.signature import family_of, signature_of
+from xor_mi.circuits.signature import family_of, signature_of_all
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, layers_of
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.truth import BooleanFunction
 
+MAX_IN_JSON = 100
 VERDICTS = ("identified", "ambiguous", "no_gate_reading", "not_computing")
 
 
@@ -48,8 +49,8 @@ class Circuit:
         target: the function the network was held against.
         verdict: one of `VERDICTS`.
         reason: the facts that decided the verdict, as one sentence.
-        readings: every kept joint reading, the primary one first (highest interchange accuracy, then largest worst margin, then the
-            first by gates).
+        readings: every kept joint reading, the primary one first (copies of a unit read alike, then highest interchange accuracy, then
+            largest worst margin, then the first by gates).
         cfg, weights: the network it was found in, as it was then.
         proof: what was measured for the primary reading; None without one, or where evidence was not asked for.
     """
@@ -160,10 +161,10 @@ class Circuit:
     def signature(self) -> str:
         """What stays the same when hidden units are renumbered, rescaled by positive factors, or joined by dead ones.
 
-        One canonical text per reading, 'OR & ~AND'; several are joined by ' / '. Without a reading, the verdict.
+        One canonical text per reading, 'OR & ~AND'; several are joined by ' / ', very many are counted and hashed. Without a reading, the
+        verdict.
         """
-        found = sorted({signature_of(joint.netlist, self.layer_sizes) for joint in self.readings})
-        return " / ".join(found) or self.verdict
+        return signature_of_all([joint.netlist for joint in self.readings], self.layer_sizes) or self.verdict
 
     @cached_property
     def family(self) -> str:
@@ -203,6 +204,12 @@ class Circuit:
                 lines.append(f"  {unit.unit.name}  {unit.gate:<6} {margin}, {count}")
             lines.append(f"  output  {self.readout}")
         return "\n".join(lines)
+
+    def _sets(self, kind: str) -> dict[str, list[list[str]]]:
+        found = (
+            {} if self.proof is None else {ablation.value: getattr(self.proof, kind)(ablation.value) for ablation in self.proof.ablations}
+        )
+        return {value: [[unit.name for unit in units] for units in sets] for value, sets in found.items()}
 
     def explain(self) -> str:
         """A page of text: what each unit does, row by row, why inputs come out alike, what was tested; from this network's numbers."""
@@ -245,7 +252,7 @@ class Circuit:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything above as JSON-ready values."""
+        """Everything above as JSON-ready values; of more than `MAX_IN_JSON` readings the first, and their number."""
         return {
             "format": "xor_mi.Circuit/2",
             "layer_sizes": list(self.layer_sizes),
@@ -255,12 +262,17 @@ class Circuit:
             "formula": self.formula,
             "readout": self.readout,
             "units": [unit._asdict() | {"unit": unit.unit.name} for unit in self.units],
+            "formulas": self.formulas,
+            "n_readings": len(self.readings),
             "signature": self.signature(),
             "family": self.family,
             "edges": [edge.name for edge in self.edges],
             "evidence": [asdict(evidence) for evidence in self.evidence],
+            "interchange_matrix": [list(row) for row in self.proof.interchange_matrix] if self.proof else [],
             "redundancy_groups": [[unit.name for unit in group.units] for group in self.redundancy_groups],
-            "readings": [_reading_dict(joint) for joint in self.readings],
+            "necessary_sets": self._sets("necessary"),
+            "sufficient_sets": self._sets("sufficient"),
+            "readings": [_reading_dict(joint) for joint in self.readings[:MAX_IN_JSON]],
         }
 
 

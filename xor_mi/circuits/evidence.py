@@ -16,6 +16,7 @@ from transformer_lens.utilities.statistics import success_rate_ci
 
 from xor_mi.activations import LayerValues, exact_forward
 from xor_mi.circuits.netlist import JointReading, compose_from, compose_swapped
+from xor_mi.errors import unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import ablation_sweep
 from xor_mi.metrics import decision
@@ -92,18 +93,23 @@ class SubsetAblation:
     exhaustive: bool
 
     @property
-    def necessary(self) -> tuple[tuple[Unit, ...], ...]:
-        """Minimal sets whose ablation changes a decision."""
-        return _minimal([units for units, changed in zip(self.sets, self.rows_changed, strict=True) if changed])
+    def breaking(self) -> tuple[tuple[Unit, ...], ...]:
+        """Minimal sets whose ablation changes a decision: a measurement. What follows of it is `Proof.necessary`."""
+        return minimal_sets([units for units, changed in zip(self.sets, self.rows_changed, strict=True) if changed])
+
+    @property
+    def everything(self) -> tuple[Unit, ...]:
+        """All the units there are to ablate."""
+        return max(self.sets, key=len)
 
     @property
     def sufficient(self) -> tuple[tuple[Unit, ...], ...]:
         """Minimal sets that keep every decision when all other units are ablated; known only where all subsets were ablated."""
         if not self.exhaustive:
             return ()
-        everything = max(self.sets, key=len)
+        everything = self.everything
         kept = [tuple(u for u in everything if u not in units) for units, n in zip(self.sets, self.rows_changed, strict=True) if not n]
-        return _minimal([*kept, everything])
+        return minimal_sets([*(units for units in kept if units), everything])
 
     def changed_without(self, units: Sequence[Unit]) -> int | None:
         """Rows decided otherwise without exactly these units; None where that was not run."""
@@ -125,8 +131,26 @@ class Proof:
     ablations: tuple[SubsetAblation, ...]
     redundancy_groups: tuple[RedundancyGroup, ...]
 
+    def ablation(self, value: str) -> SubsetAblation:
+        """The subset ablation with this value, "mean" or "zero"."""
+        found = {ablation.value: ablation for ablation in self.ablations}
+        if value not in found:
+            raise unknown("ablation value", value, found, where="values are")
+        return found[value]
 
-def _minimal(sets: Sequence[tuple[Unit, ...]]) -> tuple[tuple[Unit, ...], ...]:
+    def necessary(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
+        """Minimal necessary sets: without one of them a decision changes. Of units that carry the same bit, all or none are in a set."""
+        whole = {unit: group.units for group in self.redundancy_groups for unit in group.units}
+        sets = self.ablation(value).breaking
+        return minimal_sets([tuple(sorted({other for unit in units for other in whole.get(unit, (unit,))})) for units in sets])
+
+    def sufficient(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
+        """Minimal sufficient sets: with all other units ablated every decision stays; empty beyond `ALL_SUBSETS` units."""
+        return self.ablation(value).sufficient
+
+
+def minimal_sets(sets: Sequence[tuple[Unit, ...]]) -> tuple[tuple[Unit, ...], ...]:
+    """Those of the sets that contain no other, smallest first."""
     found: list[tuple[Unit, ...]] = []
     for units in sorted(set(sets), key=lambda s: (len(s), s)):
         if not any(set(smaller) <= set(units) for smaller in found):
@@ -140,13 +164,15 @@ def gather(model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, kep
     bits = torch.tensor([first.readings[unit.layer][unit.index].bits for unit in units])
     predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits).transpose(1, 2)  # [base, source, variable, output]
     matrix = torch.stack([(network[:, :, [u]] == predicted).all(-1).sum((0, 1)) for u in range(len(units))])
-    ablations = tuple(_subset_ablation(model, units, decided, value) for value in ("mean", "zero"))
-    groups = _groups(layers, kept, ablations[0])
+    alike = _alike(layers, kept)
+    ablations = tuple(_subset_ablation(model, units, decided, value, alike) for value in ("mean", "zero"))
+    groups = tuple(_group(units_alike, ablations[0]) for units_alike in alike)
     claims = [_substitution(first, layers, decided, model.threshold)]
     claims += _interchange(units, first, matrix)
     claims += [_joint(model, first, layers, layer) for layer in range(model.cfg.n_layers)]
     alive = [unit for unit in units if not first.readings[unit.layer][unit.index].note]
     claims += _necessity(alive, groups, ablations[0], len(decided))
+    claims += [_sufficiency(found, len(decided)) for found in ablations if found.exhaustive]
     return Proof(tuple(claims), tuple(map(tuple, matrix.tolist())), ablations, groups)
 
 
@@ -166,8 +192,9 @@ def _substitution(first: JointReading, layers: Sequence[LayerValues], decided: T
 def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> list[Evidence]:
     found = []
     for k, unit in enumerate(units):
-        others = [matrix[k, v].item() for v in range(len(units)) if v != k]
         reading = first.readings[unit.layer][unit.index]
+        bits = [first.readings[other.layer][other.index].bits for other in units]
+        others = [matrix[k, v].item() for v, other in enumerate(units) if other.layer == unit.layer and bits[v] != reading.bits]
         found.append(
             Evidence(
                 claim=f"{unit.name} acts as {reading.gate}" + (f" ({reading.note})" if reading.note else ""),
@@ -176,8 +203,8 @@ def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> 
                 unit="runs decided as the netlist predicts",
                 control=max(others, default=0),
                 n=first.n_interchange,
-                rule="effect = n; the control scores it in the best other unit's role",
-                holds=matrix[k, k].item() == first.n_interchange,
+                rule="effect = n > control; the control scores it in the role of another gate of its layer, the best of them",
+                holds=matrix[k, k].item() == first.n_interchange > max(others, default=0),
             )
         )
     return found
@@ -187,54 +214,60 @@ def _joint(model: HookedMLP, first: JointReading, layers: Sequence[LayerValues],
     """All units of one layer at once, each from a source of its own."""
     values = layers[layer].post
     n_rows, width = values.shape
-    if n_rows**width <= MAX_JOINT:
+    exhaustive = n_rows**width <= MAX_JOINT
+    if exhaustive:
         sources = torch.tensor(list(product(range(n_rows), repeat=width)))
     else:
         sources = torch.randint(n_rows, (MAX_JOINT, width), generator=torch.Generator().manual_seed(0))
     reached = decision(exact_forward(model, values[sources, torch.arange(width)], start=layer + 1)[-1].post, model.threshold)
     bits = torch.tensor([reading.bits for reading in first.readings[layer]]).T[sources, torch.arange(width)]
-    agreed = [(compose_from(first.netlist, model.layer_sizes, layer, b) == reached).all(-1).sum().item() for b in (bits, bits.roll(1, -1))]
+    other = torch.randperm(len(bits), generator=torch.Generator().manual_seed(0))
+    agreed = [(compose_from(first.netlist, model.layer_sizes, layer, b) == reached).all(-1).sum().item() for b in (bits, bits[other])]
     return Evidence(
         claim=f"the units of layer {layer} act together as their gates",
         intervention="every unit of the layer set to its value on a source of its own"
-        + ("" if len(sources) < MAX_JOINT else f", a seeded sample of {MAX_JOINT} choices of sources"),
+        + ("" if exhaustive else f", a seeded sample of {MAX_JOINT} choices of sources"),
         effect=agreed[0],
         unit="runs decided as the netlist predicts",
-        control=agreed[1] if width > 1 else 0,
+        control=agreed[1],
         n=len(sources),
-        rule="effect = n; the control hands each unit's bit to the next unit's role",
-        holds=agreed[0] == len(sources),
+        rule="effect = n > control; the control holds each run against another run's prediction",
+        holds=agreed[0] == len(sources) > agreed[1],
     )
 
 
-def _subset_ablation(model: HookedMLP, units: Sequence[Unit], decided: Tensor, value: str) -> SubsetAblation:
+def _subset_ablation(
+    model: HookedMLP, units: Sequence[Unit], decided: Tensor, value: str, groups: Sequence[tuple[Unit, ...]]
+) -> SubsetAblation:
     exhaustive = len(units) <= ALL_SUBSETS
     sizes = range(1, (len(units) if exhaustive else 2) + 1)
     sets = [picked for size in sizes for picked in combinations(units, size)]
+    sets += [group for group in groups if len(group) not in sizes]
     outputs = [ablation_sweep(model, sets, value, output=k).decisions for k in range(model.cfg.d_out)]
     changed = (torch.stack(outputs, dim=-1).cpu() != decided).any(-1).sum(-1)
     return SubsetAblation(value, tuple(sets), tuple(changed.tolist()), exhaustive)
 
 
-def _groups(layers: Sequence[LayerValues], kept: Sequence[JointReading], mean: SubsetAblation) -> tuple[RedundancyGroup, ...]:
+def _group(units: tuple[Unit, ...], mean: SubsetAblation) -> RedundancyGroup:
+    return RedundancyGroup(units, tuple(mean.changed_without([unit]) or 0 for unit in units), mean.changed_without(units) or 0)
+
+
+def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[tuple[Unit, ...]]:
     """Units that carry the same bit, two or more of them."""
     found = []
     for layer, readings in enumerate(kept[0].readings):
         alive = [k for k, reading in enumerate(readings) if not reading.note]
         leader = {k: k for k in alive}
         for a, b in combinations(alive, 2):
-            if leader[b] == b and (_affine(layers[layer].post[:, a], layers[layer].post[:, b]) or _always_alike(kept, layer, a, b)):
+            if leader[b] == b and (affine(layers[layer].post[:, a], layers[layer].post[:, b]) or _always_alike(kept, layer, a, b)):
                 leader[b] = leader[a]
         for first in sorted(set(leader.values())):
             units = tuple(Unit(layer, k) for k in alive if leader[k] == first)
-            together = mean.changed_without(units)
-            if len(units) > 1 and together is not None:
-                alone = tuple(mean.changed_without([unit]) or 0 for unit in units)
-                found.append(RedundancyGroup(units, alone, together))
-    return tuple(found)
+            found += [units] if len(units) > 1 else []
+    return found
 
 
-def _affine(a: Tensor, b: Tensor) -> bool:
+def affine(a: Tensor, b: Tensor) -> bool:
     """One unit's values are a straight-line function of the other's, over all rows."""
     a, b = a - a.mean(), b - b.mean()
     return bool((a * b).sum().abs() >= (1 - 1e-9) * a.norm() * b.norm())
@@ -268,6 +301,26 @@ def _necessity(units: Sequence[Unit], groups: Sequence[RedundancyGroup], mean: S
             )
         )
     return found
+
+
+def _sufficiency(ablation: SubsetAblation, n_rows: int) -> Evidence:
+    """The smallest set of units that does it all, with the others ablated."""
+    smallest = ablation.sufficient[0]
+    names = ", ".join(unit.name for unit in smallest)
+    one_less = min(
+        (ablation.changed_without([u for u in ablation.everything if u not in smallest or u == out]) or 0 for out in smallest), default=0
+    )
+    others = len(ablation.sufficient) - 1
+    return Evidence(
+        claim=f"{names} {'are' if len(smallest) > 1 else 'is'} sufficient" + (f" (and {others} other minimal sets)" if others else ""),
+        intervention=f"all other units set to {'the mean over all rows' if ablation.value == 'mean' else 'zero'}",
+        effect=n_rows,
+        unit="rows decided as before",
+        control=n_rows - one_less,
+        n=n_rows,
+        rule="effect = n > control; the control ablates one more unit, the one that costs least",
+        holds=one_less > 0,
+    )
 
 
 def rate_of(what: str, positives: int, n: int) -> dict[str, Any]:

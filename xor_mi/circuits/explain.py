@@ -25,7 +25,7 @@ def explain(circuit: Circuit) -> str:
     parts += [_units(circuit, layers, names), _rows(circuit, layers, names), _alike(circuit, layers, names)]
     if circuit.evidence:
         parts.append(["What was tested", *(f"  {evidence}" for evidence in circuit.evidence)])
-        parts += [_copies(circuit)] if circuit.redundancy_groups else []
+        parts += [_sets(circuit), _copies(circuit)] if circuit.redundancy_groups else [_sets(circuit)]
     if len(circuit.readings) > 1:
         others = [f"  {joint.formula}" for joint in circuit.readings[1:6]]
         more = [f"  and {len(circuit.readings) - 6} more"] if len(circuit.readings) > 6 else []
@@ -41,11 +41,11 @@ def _units(circuit: Circuit, layers: Sequence[LayerValues], names: Sequence[str]
         is_output = number == len(layers) - 1
         act = model.cfg.out_act_fn if is_output else model.cfg.act_fn
         for unit in places[number + 1]:
-            total = " ".join(f"{w:+.2f} {src.name}" for w, src in zip(weight[unit.index].tolist(), places[number], strict=True))
-            written = f"{total} {bias[unit.index].item():+.2f}"
+            total = " ".join(f"{_signed(w)} {src.name}" for w, src in zip(weight[unit.index].tolist(), places[number], strict=True))
+            written = f"{total} {_signed(bias[unit.index].item())}"
             text = f"  {unit.name} = {written if act == 'identity' else f'{act}({written})'}"
             if len(names) <= MAX_ROWS:
-                text += ": " + ", ".join(f"{v + 0.0:.2f}" for v in layers[number].post[:, unit.index].round(decimals=6).tolist())
+                text += ": " + ", ".join(map(_plain, layers[number].post[:, unit.index].tolist()))
             lines += [text, f"    {_role(circuit, unit.name, names, is_output)}"]
     return lines
 
@@ -62,7 +62,7 @@ def _role(circuit: Circuit, name: str, names: Sequence[str], is_output: bool) ->
         return f"{unit.note}: it has the same value on every input"
     on = [row for row, bit in zip(names, reading.bits, strict=True) if bit]
     where = ", ".join(on) if len(on) <= MAX_ROWS else f"{len(on)} of {len(names)} inputs"
-    return f"acts as {unit.gate}: above {reading.threshold:.2f} on {where}"
+    return f"acts as {unit.gate}: above {_plain(reading.threshold)} on {where}"
 
 
 def _rows(circuit: Circuit, layers: Sequence[LayerValues], names: Sequence[str]) -> list[str]:
@@ -98,7 +98,8 @@ def _alike(circuit: Circuit, layers: Sequence[LayerValues], names: Sequence[str]
 def _pair(circuit: Circuit, layers: Sequence[LayerValues], names: Sequence[str], a: int, b: int) -> list[str]:
     weight, sources = circuit.weights[-1][0], layers_of(circuit.layer_sizes)[-2]
     change: Tensor = layers[-1].inputs[b] - layers[-1].inputs[a]
-    moved = [k for k, value in enumerate(change.tolist()) if abs(value) > 5e-3]
+    spread = (layers[-1].inputs.amax(0) - layers[-1].inputs.amin(0)).tolist()
+    moved = [k for k, value in enumerate(change.tolist()) if abs(value) > 2e-3 * spread[k]]
     if not moved:
         return [f"{names[a]} and {names[b]}: no unit of the last hidden layer tells them apart"]
     units = ", ".join(f"{sources[k].name} {_signed(change[k].item())}" for k in moved)
@@ -107,9 +108,23 @@ def _pair(circuit: Circuit, layers: Sequence[LayerValues], names: Sequence[str],
         terms = [(weight[k, u] * change[u]).item() for u in moved]
         total = " ".join(f"{_signed(term)} ({sources[u].name})" for term, u in zip(terms, moved, strict=True))
         moves, left = sum(abs(term) for term in terms), abs(sum(terms))
-        why = "the changes cancel" if left < 0.005 else "the changes nearly cancel" if 2 * left < moves else "it stays on its side"
+        why = "the changes cancel" if left <= 1e-3 * moves else "the changes nearly cancel" if 2 * left < moves else "it stays on its side"
         found.append(f"  y{k} changes by {total} = {_signed(sum(terms))}: {why}")
     return found
+
+
+def _sets(circuit: Circuit) -> list[str]:
+    """Minimal necessary and sufficient sets of units, under mean and zero ablation."""
+    assert circuit.proof
+    lines = ["Which units it takes"]
+    for ablation in circuit.proof.ablations:
+        for kind, sets in (
+            ("necessary", circuit.proof.necessary(ablation.value)),
+            ("sufficient", circuit.proof.sufficient(ablation.value)),
+        ):
+            shown = "; ".join(" and ".join(unit.name for unit in units) for units in sets[:8]) or "none found"
+            lines.append(f"  {kind} ({ablation.value} ablation), minimal sets: {shown}{'; ...' if len(sets) > 8 else ''}")
+    return lines
 
 
 def _copies(circuit: Circuit) -> list[str]:
@@ -122,8 +137,9 @@ def _copies(circuit: Circuit) -> list[str]:
 
 
 def _signed(value: float) -> str:
-    return f"{round(value, 2) + 0.0:+.2f}"
+    """Two decimals, or three figures where those would show nothing."""
+    return f"{round(value, 2) + 0.0:+.2f}" if abs(value) >= 0.01 or abs(value) < 1e-9 else f"{value:+.3g}"
 
 
 def _plain(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"
+    return _signed(value).removeprefix("+")

@@ -72,10 +72,9 @@ def to_latex(circuit: Circuit) -> str:
     if not circuit.netlist:
         raise XorMiError(f"no formula to write: the verdict is {circuit.verdict}")
     lines = [f"{_latex(gate.unit.name)} &= {_latex(gate.formula)}" for gate in circuit.netlist]
-    assert circuit.primary
-    for gate in circuit.netlist:
-        if gate.unit.is_output and len(circuit.netlist) > circuit.layer_sizes[-1]:
-            lines.append(f"{_latex(gate.unit.name)} &= {_latex(circuit.primary.formula_of(gate.unit.index))}")
+    for name, written in circuit.formulas.items():
+        if written["nested"] != written["units"]:
+            lines.append(f"{_latex(name)} &= {_latex(written['nested'])}")
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import pandas as pd
@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from xor_mi.activations import LayerValues, exact_forward
 from xor_mi.circuits.circuit import Circuit
-from xor_mi.circuits.evidence import Evidence, gather, rate_of
-from xor_mi.circuits.netlist import JointReading, compose, compose_swapped, measure_netlist
+from xor_mi.circuits.evidence import Evidence, affine, gather, rate_of
+from xor_mi.circuits.netlist import JointReading, LocalGate, compose, compose_swapped, measure_netlist
 from xor_mi.circuits.readings import MAX_TRIED, Reading, consistent, faithful_readings
-from xor_mi.errors import XorMiError
+from xor_mi.errors import TooManyReadings, XorMiError
 from xor_mi.interventions import patch_sweep
 from xor_mi.metrics import UNDECIDED, decision, decisions
 from xor_mi.model import HookedMLP, require_exact
@@ -63,7 +63,8 @@ def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000,
     kept = list(_kept_readings(model, layers, decided, max_readings))
     network = _interchanged(model) if kept else torch.zeros(0)
     kept = [_with_interchange(model, joint, network) for joint in kept]
-    kept.sort(key=lambda joint: (-joint.interchange_accuracy, -float(f"{joint.worst_margin:.6g}"), joint.gates))
+    copies = _copies(layers)
+    kept.sort(key=lambda joint: (_told_apart(joint, copies), -joint.interchange_accuracy, -float(f"{joint.worst_margin:.6g}"), joint.gates))
     verdict = ("no_gate_reading", "identified")[len(kept)] if len(kept) < 2 else "ambiguous"
     proof = gather(model, layers, decided, kept, network) if kept and evidence else None
     if proof and n_controls:
@@ -73,15 +74,20 @@ def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000,
 
 
 @torch.no_grad()
-def control_rates(model: HookedMLP, target: Any = None, n: int = 100, seed: int = 0, progress: bool = False) -> pd.DataFrame:
+def control_rates(model: Any, target: Any = None, n: int = 100, seed: int = 0, progress: bool = False) -> pd.DataFrame:
     """The same pipeline where it should find nothing: how often does it name gates all the same?
 
     Lines: "untrained networks", of this shape with fresh weights, held against the target; "shuffled targets", this network held against
-    the target with its rows permuted (never back onto itself); "untrained networks, own function", held against whatever they happen to
-    compute, constants apart: how often a network that was never trained has gates at all. Columns: control, n, n_positive, rate, ci_low,
-    ci_high (95 % Clopper-Pearson). An untrained network that computes the target by luck counts as a positive.
+    the target with its rows permuted (never back onto itself), which no network that computes its target can meet; "untrained networks, own
+    function", held against whatever they happen to compute, constants apart: how often a network that was never trained has gates at all.
+    Gates alone are therefore no sign of training. Columns: control, n, n_positive, rate, ci_low, ci_high (95 % Clopper-Pearson). An
+    untrained network that computes the target by luck counts as a positive.
     """
-    function = BooleanFunction.of(model.cfg.target if target is None else target, model.cfg.d_in)
+    require_exact(model, "measuring controls")
+    if n < 1:
+        raise XorMiError(f"n is {n}; give at least one control network")
+    asked = model.cfg.target if target is None else target
+    function = BooleanFunction.of(asked if asked is not None else _decided_function(model), model.cfg.d_in)
     found: dict[str, list[bool]] = {"untrained networks": [], "shuffled targets": [], "untrained networks, own function": []}
     generator = torch.Generator().manual_seed(seed)
     for k in tqdm(range(n), desc="controls", unit="network", disable=None if progress else True):
@@ -91,7 +97,7 @@ def control_rates(model: HookedMLP, target: Any = None, n: int = 100, seed: int 
         shuffled = tuple(tuple(table[i] for i in order) for table in function.tables)
         if shuffled != function.tables:
             found["shuffled targets"].append(_is_named(model, BooleanFunction(function.n_inputs, shuffled)))
-        own = _own_function(decision(exact_forward(untrained, untrained.rows())[-1].post, untrained.threshold))
+        own = _decided_function(untrained)
         if any(len(set(table)) > 1 for table in own.tables):
             found["untrained networks, own function"].append(_is_named(untrained, own))
     return pd.DataFrame([rate_of(what, sum(named), len(named)) for what, named in found.items()])
@@ -100,7 +106,7 @@ def control_rates(model: HookedMLP, target: Any = None, n: int = 100, seed: int 
 def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
     try:
         return bool(identify_circuit(model, function, evidence=False).readings)
-    except XorMiError:  # more readings than are listed: it does have some
+    except TooManyReadings:  # it does have some
         return True
 
 
@@ -113,9 +119,13 @@ def _control_claim(line: Mapping[Any, Any]) -> Evidence:
         unit=f"given gates all the same ({share})",
         control=0,
         n=line["n"],
-        rule="effect at most 5 % of n",
-        holds=line["n_positive"] <= 0.05 * line["n"],
+        rule="the upper end of the 95 % interval is at most 0.1, which takes 36 networks or more",
+        holds=line["ci_high"] <= 0.1,
     )
+
+
+def _decided_function(model: HookedMLP) -> BooleanFunction:
+    return _own_function(decision(exact_forward(model, model.rows())[-1].post, model.threshold))
 
 
 def _own_function(decided: Tensor) -> BooleanFunction:
@@ -141,7 +151,7 @@ def _kept_readings(model: HookedMLP, layers: Sequence[LayerValues], decided: Ten
     for layer in range(model.cfg.n_layers):  # layer by layer, so that what is inconsistent below is never combined with what is above
         options = faithful_readings(model, layers, layer, decided)
         if len(choices) * len(options) > MAX_TRIED:
-            raise XorMiError(f"{len(choices) * len(options)} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried")
+            raise TooManyReadings(f"{len(choices) * len(options)} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried")
         choices = [
             ((*before, option), min(worst, margin))
             for before, worst in choices
@@ -149,14 +159,40 @@ def _kept_readings(model: HookedMLP, layers: Sequence[LayerValues], decided: Ten
             if not before or consistent(before[-1], option)
         ]
         if len(choices) > bound:
-            raise XorMiError(
+            raise TooManyReadings(
                 f"{len(choices)} faithful joint readings, more than max_readings={bound}; raise it (some milliseconds each), "
                 "or study fewer units"
             )
     for readings, margin in choices:
         netlist = measure_netlist(model, readings)
-        if torch.equal(compose(netlist, model.layer_sizes), decided):
+        if _composes(netlist, readings, model.layer_sizes, decided):
             yield JointReading(readings, netlist, margin, {}, 4**model.cfg.d_in)
+
+
+def _composes(netlist: Sequence[LocalGate], readings: Sequence[Sequence[Reading]], layer_sizes: Sequence[int], decided: Tensor) -> bool:
+    """The measured gates, run on all rows, give every hidden unit the bits it is read as, and every output its decisions."""
+    outputs = []
+    for unit, bits in compose(netlist, layer_sizes).items():
+        if unit.is_output:
+            outputs.append(bits)
+        elif bits.tolist() != list(readings[unit.layer][unit.index].bits):
+            return False
+    return torch.equal(torch.stack(outputs, dim=1), decided)
+
+
+def _copies(layers: Sequence[LayerValues]) -> list[tuple[int, int, int]]:
+    """(layer, unit, unit) where one unit's values are a positive multiple of the other's, plus a constant: copies, for every purpose."""
+    found = []
+    for layer, values in enumerate(layers[:-1]):
+        alive = [k for k in range(values.post.shape[1]) if values.post[:, k].max() > values.post[:, k].min()]
+        found += [(layer, a, b) for a, b in combinations(alive, 2) if affine(values.post[:, a], values.post[:, b])]
+    return found
+
+
+def _told_apart(joint: JointReading, copies: Sequence[tuple[int, int, int]]) -> int:
+    """How many pairs of copies this reading gives different gates, complements apart: it is listed, but others come first."""
+    pairs = [(joint.readings[layer][a].bits, joint.readings[layer][b].bits) for layer, a, b in copies]
+    return sum(a != b and a != tuple(1 - bit for bit in b) for a, b in pairs)
 
 
 def _interchanged(model: HookedMLP) -> Tensor:

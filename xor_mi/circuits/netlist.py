@@ -58,15 +58,25 @@ def measure_netlist(model: HookedMLP, readings: Sequence[Sequence[Reading]]) -> 
         for unit, column, cut in zip(places[layer + 1], reached.T, cuts, strict=True):
             distance = (column - cut).abs()
             decided = torch.where(distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, cut))
+            if not is_output and readings[layer][unit.index].note:  # a constant unit is what it is, not a tie
+                decided = torch.full_like(decided, readings[layer][unit.index].bits[0])
             ties = tuple(row_name(bits) for bits in combinations[decided == UNDECIDED].tolist())
             function = BooleanFunction(len(before), (tuple(decided.clamp(min=0).tolist()),))
             gates.append(LocalGate(unit, parents, function, ties))
     return tuple(gates)
 
 
-def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Tensor:
-    """Run the netlist on all input rows -> the outputs' bits, [row, output]."""
-    return _run(netlist, layer_sizes, [], torch.zeros(0, 1, dtype=torch.long))[:, 0, 0]
+def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> dict[Unit, Tensor]:
+    """Run the netlist on all input rows -> the bit of every hidden unit and output, [row]."""
+    rows = torch.tensor(truth_rows(layer_sizes[0]))
+    values = {f"x{i}": rows[:, i] for i in range(layer_sizes[0])}
+    found = {}
+    for gate in netlist:
+        index = torch.zeros(len(rows), dtype=torch.long)
+        for parent in gate.parents:
+            index = 2 * index + values[parent]
+        found[gate.unit] = values[gate.unit.name] = torch.tensor(gate.function.bits)[index]
+    return found
 
 
 def compose_swapped(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor) -> Tensor:

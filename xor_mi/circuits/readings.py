@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.activations import LayerValues, exact_forward
-from xor_mi.errors import XorMiError
+from xor_mi.errors import TooManyReadings
 from xor_mi.model import HookedMLP
 from xor_mi.truth import name_of_bits
 
@@ -80,7 +80,7 @@ def faithful_readings(
     options = [unit_readings(values) for values in layers[layer].post.T]
     count = prod(map(len, options))
     if count > MAX_TRIED:
-        raise XorMiError(
+        raise TooManyReadings(
             f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: study a network with fewer units in a layer"
         )
     levels = [torch.tensor([[(r.low, r.high)[bit] for bit in r.bits] for r in unit], dtype=torch.float64) for unit in options]

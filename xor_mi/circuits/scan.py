@@ -21,7 +21,7 @@ from tqdm import tqdm
 from xor_mi.circuits.readings import DISTINCT
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.interventions import Site
-from xor_mi.interventions.run import MAX_BATCH_BYTES, bytes_per_input
+from xor_mi.interventions.run import inputs_per_run
 from xor_mi.interventions.sites import require_ready
 from xor_mi.model import all_finite
 from xor_mi.truth import BooleanFunction, as_bit, row_name, truth_rows
@@ -106,7 +106,7 @@ def read_gates(
         n_permutations: how often the combinations are shuffled over the samples. The p-value of a unit is (1 + how often it then has a cut
             of at least its margin) / (1 + this); it is per unit, not corrected for the number of units.
         seed: of the shuffles. p-values depend on it and on the order of the samples; gates and margins do not.
-        batch_size: samples per forward; by default as many as keep its activations below 32 MiB.
+        batch_size: samples per forward; by default as many as `patch_sweep` would run at once.
 
     Raises:
         XorMiError: features that are no bits, too many or of another length; a hook that is unknown, silent, fires twice or has no batch
@@ -193,7 +193,7 @@ def _read(model: Any, inputs: Tensor, hook_names: Sequence[str], batch_size: int
         del hook  # a TransformerBridge may call it by another name than the one asked for
         kept[name].append(value.clone() if isinstance(value, Tensor) else value)
 
-    size = batch_size or max(1, MAX_BATCH_BYTES // bytes_per_input(model, inputs))
+    size = batch_size or inputs_per_run(model, inputs)
     # two small runs first: they tell a batch axis from another axis that happens to be as long
     parts = [slice(1), slice(2), *(slice(start, start + size) for start in range(0, len(inputs), size))]
     for run, part in enumerate(tqdm(parts, desc="running", unit="batch", disable=None if progress else True)):

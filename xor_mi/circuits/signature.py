@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain, groupby, pairwise, permutations, product
 from math import factorial, prod
 
@@ -19,6 +20,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.truth import BooleanFunction, name_of_bits, truth_rows
 
 Table = tuple[int, ...]
+MAX_WRITTEN = 20
 MAX_ORDERS = 50_000
 """Orders of units and inputs tried for one canonical form; units that differ in their bits need no trying."""
 
@@ -42,6 +44,14 @@ def signature_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> st
     return _text(min(_orders(layers)))
 
 
+def signature_of_all(netlists: Sequence[Sequence[LocalGate]], layer_sizes: Sequence[int]) -> str:
+    """The distinct signatures of several netlists in alphabetical order, joined by ' / '; more than `MAX_WRITTEN` as number and hash."""
+    forms = {min(_orders(_live_layers(netlist, layer_sizes))) for netlist in netlists}
+    if len(forms) > MAX_WRITTEN:
+        return f"{len(forms)} different readings, sha256 {sha256(repr(sorted(forms)).encode()).hexdigest()[:16]}"
+    return " / ".join(sorted(map(_text, forms)))
+
+
 def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     """The canonical text up to complement of hidden units and order of the inputs as well."""
     layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
@@ -49,9 +59,10 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     used = sorted({parent for node in layers[0] for parent in node.parents})
     if factorial(len(used)) > MAX_ORDERS:
         raise XorMiError(f"a family of {len(used)} inputs has {factorial(len(used))} input orders; at most {MAX_ORDERS} are tried")
+    unused = [i for i in range(n_inputs) if i not in used]
     found = []
-    for order in permutations(used):
-        place = dict(enumerate(range(n_inputs))) | dict(zip(order, used, strict=True))
+    for order in permutations(used):  # those in use become the first inputs, in every order
+        place = {i: k for k, i in enumerate([*order, *unused])}
         found.append(min(_orders([[_renamed(node, place, n_inputs) for node in layers[0]], *_rebitted(layers[1:], place, n_inputs)])))
     return _text(min(found))
 
@@ -156,12 +167,37 @@ def _orders(layers: list[list[_Node]]) -> Iterator[Form]:
         keys = {k: (node.bits, _influence(k, after)) for k, node in enumerate(layer)}
         ordered = sorted(keys, key=lambda k: keys[k])
         groups.append([tuple(group) for _, group in groupby(ordered, key=lambda k: keys[k])])
+    for number, layer in enumerate(groups):
+        groups[number] = [
+            tuple((unit,) for unit in group) if _all_interchangeable(group, layers[number], layers[number + 1]) else (group,)
+            for group in layer
+        ]
+        groups[number] = list(chain.from_iterable(groups[number]))
     count = prod(factorial(len(group)) for group in chain.from_iterable(groups))
     if count > MAX_ORDERS:
         raise XorMiError(f"{count} orders of interchangeable units; a canonical form tries at most {MAX_ORDERS}: study fewer units")
     per_layer = [[tuple(chain.from_iterable(choice)) for choice in product(*map(permutations, layer))] for layer in groups]
     for choice in product(*per_layer):
         yield _numbered(layers, choice)
+
+
+def _all_interchangeable(group: Sequence[int], layer: Sequence[_Node], after: Sequence[_Node]) -> bool:
+    """Swapping any two of these units changes nothing: they read the same, and what reads them does not tell them apart."""
+    return all(
+        (layer[a].parents, layer[a].table) == (layer[b].parents, layer[b].table) and all(_symmetric(node, a, b) for node in after)
+        for a, b in pairwise(group)
+    )
+
+
+def _symmetric(node: _Node, a: int, b: int) -> bool:
+    if a not in node.parents and b not in node.parents:
+        return True
+    if a not in node.parents or b not in node.parents:
+        return False
+    order = list(range(len(node.parents)))
+    i, j = node.parents.index(a), node.parents.index(b)
+    order[i], order[j] = j, i
+    return _reordered(node.table, order) == node.table
 
 
 def _influence(unit: int, after: Sequence[_Node]) -> tuple[tuple[Table, int, int], ...]:
@@ -215,7 +251,7 @@ def _over(table: Table, names: Sequence[str]) -> str:
 
     def put(match: re.Match[str]) -> str:
         name = names[int(match[2])]
-        bracketed = not re.fullmatch(r"[\w.']+", name) and (match[1] == "~" or re.search(r"[&|^ ]", name))
+        bracketed = not re.fullmatch(r"[\w.']+", name) and (match[1] == "~" or re.search(r"[&|^~ ]", name))
         return match[1] + (f"({name})" if bracketed else name)
 
     return re.sub(r"(~?)x(\d+)", put, formula)
