@@ -455,3 +455,13 @@ def test_position_embeddings_are_constant(planted):
     frame = read_gates(planted, *samples(20), "hook_pos_embed", n_permutations=20).frame()
     assert (frame["note"] == "constant").all()
     assert len(frame) == 4 * 24
+
+
+def test_activations_are_read_as_the_hook_saw_them():
+    """A model that goes on to edit its activation in place does not change what was read."""
+
+    class InPlace(Shown):
+        def forward(self, x):
+            return self.hook_units(x * 1.0).mul_(0)
+
+    assert read_gates(InPlace(), X, F, "hook_units").frame()["note"].tolist() == ["no cut separates the features"] * 2
