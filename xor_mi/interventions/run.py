@@ -10,7 +10,7 @@ run first and the copies after them, each in as few chunks as the bound allows. 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -209,7 +209,7 @@ def _write(name: str, planned: Planned, shape: tuple[int, int, int], values: Val
     new = activation.clone()
     written = new[n_plain:].unflatten(0, (n_sets, n))
     indices = [site.index for site in sites]
-    if len(set(map(len, indices))) == 1 and indices[0] and not any(None in index for index in indices):
+    if len(set(map(len, indices))) == 1 and indices[0] and None not in chain.from_iterable(indices):
         axes = list(zip(*indices, strict=True))  # the usual case, units of one layer: one indexed write for all
         if len(axes) >= value.ndim or any(min(axis) < -d or max(axis) >= d for axis, d in zip(axes, value.shape[1:], strict=False)):
             for site in sites:

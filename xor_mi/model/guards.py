@@ -32,6 +32,7 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
     for name, module in model.named_modules():
         if module.training:
             raise XorMiError(f"{operation} needs eval mode; {name or 'the model'} is in train mode: call model.eval() first")
-    for name, value in model.named_parameters():
-        if not all_finite(value.detach()):
-            raise XorMiError(f"{operation} needs finite weights; {name} has NaN or infinite entries")
+        for key, value in module._parameters.items():  # one walk: named_parameters would go through the modules again
+            if value is not None and not all_finite(value.detach()):
+                whole = f"{name}.{key}" if name else key
+                raise XorMiError(f"{operation} needs finite weights; {whole} has NaN or infinite entries")
