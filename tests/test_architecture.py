@@ -17,7 +17,7 @@ INSIDE = {
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
     "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "scan"],
-    "search": ["convention", "subcircuits", "counting", "interpretations"],
+    "search": ["convention", "subcircuits", "counting", "interpretations", "formulas", "alignments", "identifiability"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
 

@@ -1,6 +1,8 @@
-"""xor-mi tour, xor-mi identify: parse, call one public function, print. Nothing heavy is imported before a command runs."""
+"""xor-mi tour, identify, search: parse, call one public function, print. Nothing heavy is imported before a command runs."""
 
+import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,16 +68,52 @@ def identify(
     _print_circuit(identify_circuit(HookedMLP.from_pretrained(directory), target))
 
 
+@app.command()
+def search(
+    directory: Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")],
+    target: Annotated[str | None, typer.Option(help="gate or formula the network should compute; default: what it was saved with")] = None,
+    depth: Annotated[int, typer.Option(help="formulas up to so many gates deep")] = 3,
+    out: Annotated[str | None, typer.Option(help="file for the result; default: search.json in the folder")] = None,
+) -> None:
+    """Count every explanation of a saved network under three conventions, and say what tells them apart."""
+    from xor_mi.model import HookedMLP
+    from xor_mi.search import compare_conventions, identifiability_report
+    from xor_mi.search.identifiability import CONVENTIONS
+
+    model, file = HookedMLP.from_pretrained(directory), Path(out or Path(directory, "search.json"))
+    found: dict[str, list] = {"counts": []}
+    for name, convention in CONVENTIONS.items():
+        counts = json.loads(compare_conventions(model, target, depth, {name: convention}).to_json(orient="records"))[0]
+        found["counts"].append(counts)
+        print(f"{name}: {counts['n_perfect']} of {counts['n_subcircuits']} subcircuits perfect, {counts['n_minimal']} minimal, "
+              f"{counts['n_interpretations']} interpretations; {counts['n_aligned']} of {counts['n_formulas']} formulas align, "
+              f"in {counts['n_alignments']} minimal ways")  # fmt: skip
+        _write_json(file, found)  # stopped by Ctrl-C, what was counted stays
+    report = identifiability_report(model, target, depth, conventions={})
+    _write_json(file, report.to_dict() | found)
+    print(f"{report}\nWritten: {file}")
+
+
 def main() -> None:
     """The console script: every error is one line on standard error and exit status 2."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        print("xor-mi: stopped", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)  # pyright: ignore
         if not isinstance(error, XorMiError) and not hasattr(error, "format_message"):
             raise
         print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def _write_json(file: Path, content: dict) -> None:
+    try:
+        file.write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise XorMiError(f"cannot write '{file}': {error.strerror or error}; choose another file with --out") from None
 
 
 def _widths(text: str) -> tuple[int, ...]:

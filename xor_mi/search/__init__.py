@@ -1,14 +1,23 @@
-"""a network -> every explanation of it, counted or listed: which subcircuits do the task, under every convention.
+"""a network -> every explanation of it, counted or listed: which subcircuits do the task, how they read, where algorithms sit in it.
 
 "Is this explanation the only one?" is answered by exhaustion. `convention` names every choice that changes a count, `subcircuits` lists,
-`counting` counts exactly where listing would not end.
+`counting` counts exactly where listing would not end, `identifiability` puts the counts side by side and says what tells survivors apart.
 """
 
+from xor_mi.search.alignments import Alignment as Alignment
+from xor_mi.search.alignments import AlignmentSearch as AlignmentSearch
+from xor_mi.search.alignments import find_alignments as find_alignments
 from xor_mi.search.convention import Convention as Convention
 from xor_mi.search.counting import count_perfect_subcircuits as count_perfect_subcircuits
+from xor_mi.search.formulas import Formula as Formula
+from xor_mi.search.formulas import formulas as formulas
+from xor_mi.search.identifiability import IdentifiabilityReport as IdentifiabilityReport
+from xor_mi.search.identifiability import compare_conventions as compare_conventions
+from xor_mi.search.identifiability import identifiability_report as identifiability_report
 from xor_mi.search.interpretations import Interpretation as Interpretation
 from xor_mi.search.interpretations import count_interpretations as count_interpretations
 from xor_mi.search.interpretations import interpretations as interpretations
 from xor_mi.search.subcircuits import SubcircuitSearch as SubcircuitSearch
+from xor_mi.search.subcircuits import as_network as as_network
 from xor_mi.search.subcircuits import count_subcircuits as count_subcircuits
 from xor_mi.search.subcircuits import find_subcircuits as find_subcircuits

@@ -17,6 +17,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "reference": ("task", "model"),
     "pairs": ("all", "unordered", "distinct"),
     "completion": ("all", "open"),
+    "trees": ("free", "ordered"),
 }
 """What the switches that are words may be."""
 
@@ -32,11 +33,13 @@ class Convention:
         decision: output > threshold, or the output rounded to the nearest whole number must be the label.
         reference: right is what the task says, or what the whole network decides.
         noise_sd, n_noisy, noise_seed: besides the clean rows, n_noisy copies of each with normal noise must be decided right too.
-        pairs: (base, source) pairs of an interchange: all ordered ones, unordered ones (a source before its base is left out), or ordered
-            ones of two different rows.
+        pairs: (base, source) pairs of an interchange: all ordered ones, those of two different rows, or each two rows once, the earlier as the
+            source.
         margin: a reading's threshold must lie in a gap of at least this part of the unit's range.
         completion: rows of a local gate that never occur are filled in every way, each a gate of its own, or left open.
+        constants: a unit that takes one value only reads as FALSE or TRUE; else it has no reading, its subcircuit no interpretation.
         ban_parity: local gates that are XOR or XNOR (of two or more parents) do not count.
+        trees: which formulas are looked for; see `formulas`.
         across_layers: a variable's units may lie in several layers.
     """
 
@@ -51,7 +54,9 @@ class Convention:
     pairs: str = "all"
     margin: float = 0.0
     completion: str = "all"
+    constants: bool = True
     ban_parity: bool = False
+    trees: str = "free"
     across_layers: bool = False
 
     def __post_init__(self) -> None:
@@ -67,12 +72,12 @@ class Convention:
     @classmethod
     def meloux_paper(cls) -> "Convention":
         """As the paper's definitions read: removed parts give zero, every circuit counts, all ordered pairs."""
-        return cls(ban_parity=True)
+        return cls(constants=False, ban_parity=True, trees="ordered")
 
     @classmethod
     def meloux_code(cls) -> "Convention":
         """As the released code does: the mask that keeps every unit is left out, outputs are rounded, a pair of rows counts once."""
-        return cls(all_units=False, decision="round", pairs="unordered", ban_parity=True)
+        return cls(all_units=False, decision="round", pairs="unordered", constants=False, ban_parity=True, trees="ordered")
 
     def describe(self) -> str:
         """Only what differs from the default, as text."""

@@ -12,14 +12,12 @@ from itertools import product
 from math import prod
 from typing import Any
 
-import numpy as np
 import torch
 
 from xor_mi.circuits import unit_readings
-from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit, Unit, layers_of
 from xor_mi.search.convention import Convention
-from xor_mi.search.subcircuits import Setting, setting_of
+from xor_mi.search.subcircuits import require_shape, setting_of
 from xor_mi.truth import BooleanFunction, truth_rows
 
 Bits = tuple[int, ...]
@@ -118,22 +116,21 @@ def _input_bits(model: Any) -> tuple[Bits, ...]:
 
 def _read(model: Any, subcircuit: Subcircuit, target: Any, convention: Convention) -> list[_Layer]:
     """Every kept unit's possible bits within the subcircuit; the outputs' are what they must be."""
-    if subcircuit.layer_sizes != model.layer_sizes:
-        raise XorMiError(f"a subcircuit of {subcircuit.layer_sizes}; the network is {model.layer_sizes}")
+    require_shape(model, subcircuit)
     setting = setting_of(model, target, convention)
     places = layers_of(model.layer_sizes)
     n_rows = 2**model.cfg.d_in
     values = setting.rows[:n_rows].T
     kept_before, found = list(range(model.cfg.d_in)), []
-    for number, sources in enumerate(subcircuit.sources):
-        values = _values(setting, number, values, sources)
+    for number, (sources, (weight, bias)) in enumerate(zip(subcircuit.sources, setting.kept(subcircuit), strict=True)):
+        values = setting.activate(weight @ values + bias[:, None], number)
         is_output = number == model.cfg.n_layers
         kept = [j for j, indices in enumerate(sources) if indices]
         if is_output:
             readings = [(tuple(setting.labels[:n_rows, j].tolist()),) for j in kept]
         else:
             every = [unit_readings(torch.from_numpy(values[j])) for j in kept]
-            readings = [tuple(r.bits for r in unit if r.margin is None or r.margin >= convention.margin) for unit in every]
+            readings = [tuple(r.bits for r in unit if _counts(r.margin, convention)) for unit in every]
         parents = [tuple(kept_before.index(i) for i in sources[j]) for j in kept]
         names = [tuple(places[number][i].name for i in sources[j]) for j in kept]
         found.append(_Layer(tuple(places[number + 1][j] for j in kept), tuple(parents), tuple(names), tuple(readings)))
@@ -141,13 +138,8 @@ def _read(model: Any, subcircuit: Subcircuit, target: Any, convention: Conventio
     return found
 
 
-def _values(setting: Setting, layer: int, values: np.ndarray, sources: Sequence[Sequence[int]]) -> np.ndarray:
-    """A layer's values on every row with these sources kept, [unit, row]."""
-    weight, bias, means = setting.layers[layer]
-    mask = np.zeros_like(weight)
-    for j, indices in enumerate(sources):
-        mask[j, list(indices)] = 1
-    return setting.activate((weight * mask) @ (values - means[:, None]) + (bias + weight @ means)[:, None], layer)
+def _counts(margin: float | None, convention: Convention) -> bool:
+    return convention.constants if margin is None else margin >= convention.margin
 
 
 def _occurring(parents: Sequence[Bits], own: Bits) -> dict[int, int] | None:

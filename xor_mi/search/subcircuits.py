@@ -7,7 +7,7 @@ kept edges) is evaluated once per configuration of the layers before and the com
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from math import comb
 from typing import Any
@@ -74,6 +74,16 @@ class Setting:
         with torch.no_grad():
             return self.model.activate(torch.from_numpy(np.ascontiguousarray(pre)), layer).numpy()
 
+    def kept(self, part: Subcircuit) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The weights and biases that stay when a subcircuit's other edges are dropped; what these still carry is in the bias."""
+        found = []
+        for (weight, bias, means), sources in zip(self.layers, part.sources, strict=True):
+            mask = np.zeros_like(weight)
+            for target, indices in enumerate(sources):
+                mask[target, list(indices)] = 1
+            found.append((weight * mask, bias + (weight * (1 - mask)) @ means))
+        return found
+
     def right(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs [..., row, d_out] -> whether every row and output is decided right, [...]."""
         return np.asarray(((outputs > self.low) & (outputs < self.high)).all((-1, -2)))
@@ -114,6 +124,30 @@ def setting_of(model: Any, target: Any, convention: Convention) -> Setting:
     return Setting(model, tuple(layers), rows, labels, low, high)
 
 
+def as_network(model: HookedMLP, part: Subcircuit, convention: Convention | None = None) -> HookedMLP:
+    """A subcircuit as a network of its own, in float64: cache it, patch it, train it on.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> without_and = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
+    >>> as_network(textbook_xor(), without_and)([[1, 1]]).tolist()
+    [[2.0]]
+
+    Raises:
+        XorMiError: a subcircuit of another shape.
+    """
+    setting = setting_of(model, None, replace(convention or Convention(), reference="model"))
+    require_shape(model, part)
+    layers = [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in setting.kept(part)]
+    names = ("act_fn", "out_act_fn", "negative_slope", "decision_threshold", "target")
+    return HookedMLP.from_weights(layers, **{name: getattr(model.cfg, name) for name in names})
+
+
+def require_shape(model: HookedMLP, part: Subcircuit) -> None:
+    """A subcircuit of another network is refused."""
+    if part.layer_sizes != model.layer_sizes:
+        raise XorMiError(f"a subcircuit of {part.layer_sizes}; the network is {model.layer_sizes}")
+
+
 @dataclass(frozen=True, eq=False)
 class SubcircuitSearch:
     """Every subcircuit of a network, tried. Iterating gives the perfect ones.
@@ -123,6 +157,7 @@ class SubcircuitSearch:
         n_perfect: how many decide every row right.
         masks: of the perfect ones, per linear layer and target unit the kept sources as bits (bit i = source i), [perfect, unit].
         n_by_edges: number of kept edges -> (subcircuits, perfect ones).
+        complete: False if Ctrl-C stopped the search; what was found until then is here, and `total` is what was tried.
     """
 
     layer_sizes: tuple[int, ...]
@@ -131,6 +166,7 @@ class SubcircuitSearch:
     n_perfect: int
     masks: tuple[np.ndarray, ...] = field(repr=False)
     n_by_edges: dict[int, tuple[int, int]] = field(repr=False)
+    complete: bool = True
 
     def __len__(self) -> int:
         return self.n_perfect
@@ -161,7 +197,8 @@ class SubcircuitSearch:
         return tuple(self[index] for index in found)
 
     def __str__(self) -> str:
-        return f"{self.n_perfect} of {self.total} subcircuits decide every row right, {len(self.minimal)} of them minimal"
+        stopped = "" if self.complete else "stopped early: "
+        return f"{stopped}{self.n_perfect} of {self.total} subcircuits decide every row right, {len(self.minimal)} of them minimal"
 
 
 def _unpacked(masks: np.ndarray, width: int) -> np.ndarray:
@@ -188,22 +225,26 @@ def find_subcircuits(model: Any, target: Any = None, convention: Convention | No
     seen = 0
     by_edges: Counter[int] = Counter()
     right_by_edges: Counter[int] = Counter()
-    bar = tqdm(total=total, desc="subcircuits", unit="", delay=2, disable=None if progress else True)
-    for masks, outputs in _walk(setting, sizes):
-        if not convention.all_units:
-            some_off = ~_all_on(masks)
-            masks, outputs = [layer[some_off] for layer in masks], outputs[some_off]
-        right = setting.right(outputs)
-        n_edges = np.sum([np.bitwise_count(layer).astype(int).sum(1) for layer in masks], axis=0)
-        by_edges.update(n_edges.tolist())
-        right_by_edges.update(n_edges[right].tolist())
-        perfect.append([layer[right] for layer in masks])
-        seen += len(right)
-        bar.update(len(right))
-    bar.close()
-    joined = tuple(np.concatenate([chunk[layer] for chunk in perfect]) for layer in range(len(sizes) - 1))
+    complete = True
+    with tqdm(total=total, desc="subcircuits", unit="", delay=2, disable=None if progress else True) as bar:
+        try:
+            for masks, outputs in _walk(setting, sizes):
+                if not convention.all_units:
+                    some_off = ~_all_on(masks)
+                    masks, outputs = [layer[some_off] for layer in masks], outputs[some_off]
+                right = setting.right(outputs)
+                n_edges = np.sum([np.bitwise_count(layer).astype(int).sum(1) for layer in masks], axis=0)
+                by_edges.update(n_edges.tolist())
+                right_by_edges.update(n_edges[right].tolist())
+                perfect.append([layer[right].astype(np.uint16) for layer in masks])
+                seen += len(right)
+                bar.update(len(right))
+        except KeyboardInterrupt:
+            complete = False
+    empty = [np.zeros((0, size), dtype=np.uint16) for size in sizes[1:]]
+    joined = tuple(np.concatenate([empty[layer], *(chunk[layer] for chunk in perfect)]) for layer in range(len(sizes) - 1))
     counts = {n: (by_edges[n], right_by_edges[n]) for n in sorted(by_edges)}
-    return SubcircuitSearch(sizes, convention, seen, len(joined[0]), joined, counts)
+    return SubcircuitSearch(sizes, convention, seen, len(joined[0]), joined, counts, complete)
 
 
 def _all_on(masks: Sequence[np.ndarray]) -> np.ndarray:
