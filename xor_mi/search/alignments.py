@@ -99,7 +99,7 @@ def find_alignments(
 ) -> AlignmentSearch:
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
-    The convention's switches that count here: `trees`, `pairs`, `across_layers`, `reference`; rows are clean, and the network decides by its
+    The convention's switches that count here: `trees`, `pairs`, `across_layers`, `reference`; rows are clean, the network decides by its
     threshold.
 
     >>> from xor_mi.handmade import textbook_xor

@@ -33,8 +33,8 @@ class Convention:
         decision: output > threshold, or the output rounded to the nearest whole number must be the label.
         reference: right is what the task says, or what the whole network decides.
         noise_sd, n_noisy, noise_seed: besides the clean rows, n_noisy copies of each with normal noise must be decided right too.
-        pairs: (base, source) pairs of an interchange: all ordered ones, those of two different rows, or each two rows once, the earlier as the
-            source.
+        pairs: (base, source) pairs of an interchange: all ordered ones, ordered ones of two different rows, or each two rows once with the
+            earlier as the source.
         margin: a reading's threshold must lie in a gap of at least this part of the unit's range.
         completion: rows of a local gate that never occur are filled in every way, each a gate of its own, or left open.
         constants: a unit that takes one value only reads as FALSE or TRUE; else it has no reading, its subcircuit no interpretation.
