@@ -17,7 +17,17 @@ INSIDE = {
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
     "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "scan"],
-    "search": ["convention", "subcircuits", "counting", "interpretations", "formulas", "alignments", "identifiability"],
+    "search": [
+        "convention",
+        "subcircuits",
+        "counting",
+        "interpretations",
+        "formulas",
+        "exchange",
+        "alignments",
+        "identifiability",
+        "node_masks",
+    ],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
 

@@ -191,7 +191,7 @@ def test_bad_requests_are_refused(textbook, deep):
 def test_the_presets_say_what_they_change():
     """The paper's definitions and the released code differ, and each says how."""
     assert Convention().describe() == "default"
-    assert Convention.meloux_paper().describe() == "ban_parity=True"
+    assert Convention.meloux_paper().describe() == "constants=False, ban_parity=True, trees='ordered'"
     assert "all_units=False" in Convention.meloux_code().describe()
     assert Convention.meloux_paper() != Convention.meloux_code()
 

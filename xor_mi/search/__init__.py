@@ -17,6 +17,7 @@ from xor_mi.search.identifiability import identifiability_report as identifiabil
 from xor_mi.search.interpretations import Interpretation as Interpretation
 from xor_mi.search.interpretations import count_interpretations as count_interpretations
 from xor_mi.search.interpretations import interpretations as interpretations
+from xor_mi.search.node_masks import node_masks as node_masks
 from xor_mi.search.subcircuits import SubcircuitSearch as SubcircuitSearch
 from xor_mi.search.subcircuits import as_network as as_network
 from xor_mi.search.subcircuits import count_subcircuits as count_subcircuits

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xor_mi.circuits.readings import ROUNDING
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit, layers_of
 from xor_mi.search.convention import Convention
+from xor_mi.search.exchange import interchanged, pairs_of
 from xor_mi.search.formulas import Formula, formulas
 from xor_mi.search.subcircuits import Setting, setting_of
 from xor_mi.truth import BooleanFunction
@@ -129,13 +129,6 @@ def find_alignments(
     return AlignmentSearch(function, depth, convention, every, aligned, sets)
 
 
-def pairs_of(n_rows: int, which: str) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (base, source) of the pairs that a convention tries."""
-    base, source = np.divmod(np.arange(n_rows**2), n_rows)
-    keep = {"all": base >= 0, "distinct": base != source, "unordered": source < base}[which]
-    return base[keep], source[keep]
-
-
 @lru_cache(maxsize=64)
 def _effects(target: BooleanFunction, depth: int, trees: str, which: str) -> list[tuple[bytes, ...]]:
     """For every formula and variable: the formula's value on each base with the variable as on the source, one byte per pair."""
@@ -178,30 +171,6 @@ def _masks(widths: Sequence[int], across: bool) -> np.ndarray:
         found.append(layer)
         start += width
     return np.concatenate(found)
-
-
-def interchanged(
-    setting: Setting,
-    layers: Sequence[tuple[np.ndarray, np.ndarray]],
-    masks: np.ndarray,
-    pairs: tuple[np.ndarray, np.ndarray],
-    zero: bool = False,
-) -> np.ndarray:
-    """Decisions on each base with these units as on the source, or at zero: 1, 0, or -1 where undecided, [set, pair, output]."""
-    n_rows = 2**setting.model.cfg.d_in
-    base, source = pairs
-    clean = changed = setting.rows[:n_rows]
-    changed = np.broadcast_to(changed[base], (len(masks), len(base), clean.shape[1]))
-    start, scale = 0, 1.0
-    for number, (w, b) in enumerate(layers):
-        scale = float((np.abs(w) @ np.abs(clean).max(0) + np.abs(b)).max())
-        clean, changed = setting.activate(clean @ w.T + b, number), setting.activate(changed @ w.T + b, number)
-        if number < len(layers) - 1:
-            chosen = masks[:, None, start : start + len(w)]
-            changed = np.where(chosen, 0.0 if zero else clean[source], changed)
-            start += len(w)
-    over = changed - setting.model.threshold
-    return np.where(np.abs(over) <= ROUNDING * scale, -1, over > 0).astype(np.int8)
 
 
 def _minimal(masks: np.ndarray, indices: Sequence[int], places: Sequence[Unit]) -> tuple[tuple[Unit, ...], ...]:

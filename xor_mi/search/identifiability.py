@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.graph import Unit, layers_of
-from xor_mi.search.alignments import Alignment, find_alignments, interchanged, pairs_of
+from xor_mi.search.alignments import Alignment, find_alignments
 from xor_mi.search.convention import Convention
 from xor_mi.search.counting import count_perfect_subcircuits
+from xor_mi.search.exchange import interchanged, pairs_of
 from xor_mi.search.interpretations import count_interpretations
 from xor_mi.search.subcircuits import MAX_LISTED, SubcircuitSearch, count_subcircuits, find_subcircuits, setting_of
 from xor_mi.truth import row_name, truth_rows
@@ -53,7 +54,7 @@ def compare_conventions(
 
     >>> from xor_mi.handmade import textbook_xor
     >>> compare_conventions(textbook_xor())[["convention", "n_perfect", "n_interpretations", "n_aligned"]].values.tolist()
-    [['default', 1, 2, 1], ['meloux_paper', 1, 2, 2], ['meloux_code', 0, 0, 2]]
+    [['default', 1, 2, 1], ['meloux_paper', 1, 1, 2], ['meloux_code', 0, 0, 2]]
     """
     named = CONVENTIONS if conventions is None else conventions
     rows = [_counts(name, model, target, depth, convention, progress) for name, convention in named.items()]

@@ -1,0 +1,84 @@
+"""How fast is exhaustion? Ratios within one run; python benchmarks/search.py [--wide]
+
+Goals: 9,625 subcircuits of 2-3-3-1 at least 200 times as fast as one hooked forward each; the exact number of perfect ones of 2-4-4-1 in
+0.3 s and of 2-5-5-1 in 10 s and 2 GiB; one network's formulas and alignments in 0.1 s. With --wide, 2-6-6-1 too.
+"""
+
+import resource
+import sys
+from itertools import islice, pairwise, product
+from time import perf_counter
+
+import torch
+
+from xor_mi.graph import Subcircuit
+from xor_mi.search import Convention, as_network, count_perfect_subcircuits, count_subcircuits, find_alignments, find_subcircuits
+from xor_mi.search.alignments import _effects
+from xor_mi.search.formulas import formulas
+from xor_mi.training import train
+
+
+def parts(sizes: tuple[int, ...]) -> list[Subcircuit]:
+    """Some subcircuits, in any order, straight from the definition."""
+    options = [product(*[[tuple(i for i in range(a) if mask >> i & 1) for mask in range(1, 2**a)]] * b) for a, b in pairwise(sizes)]
+    every = (Subcircuit(sizes, sources) for sources in product(*options))
+    return list(islice((part for part in every if {i for kept in part.sources[-1] for i in kept} == set(range(sizes[-2]))), 200))
+
+
+def masking(part: Subcircuit) -> list:
+    """Hooks that drop the other edges."""
+    names, hooks = ("blocks.0.hook_edge", "blocks.1.hook_edge", "hook_edge"), []
+    for name, sources in zip(names, part.sources, strict=True):
+        mask = torch.tensor([[float(i in kept) for i in range(2 if name == names[0] else 3)] for kept in sources])
+        hooks.append((name, lambda value, hook, mask=mask: value * mask))  # noqa: ARG005
+    return hooks
+
+
+def timed(work, repeats: int = 3) -> float:
+    """The best of some runs, in seconds."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = perf_counter()
+        work()
+        best = min(best, perf_counter() - start)
+    return best
+
+
+def main() -> None:
+    """Time, and print one line each."""
+    torch.set_num_threads(2)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    model = train("XOR", (3, 3), 1).model
+    rows = model.rows()
+    some = parts((2, 3, 3, 1))
+    networks = [as_network(model, part) for part in some]
+    each = timed(lambda: [network(rows) for network in networks]) / len(networks)
+    hooks = [masking(part) for part in some]
+    model.set_use_edge_result(True)
+    hooked = timed(lambda: [model.run_with_hooks(rows, fwd_hooks=hook) for hook in hooks]) / len(some)
+    model.set_use_edge_result(False)
+    every = timed(lambda: find_subcircuits(model, progress=False))
+    print(f"2-3-3-1: {count_subcircuits((2, 3, 3, 1)):,} subcircuits in {every * 1e3:.1f} ms")
+    print(
+        f"  {9625 * hooked / every:.0f} times one hooked forward each ({9625 * each / every:.0f} times a plain one of ready-made networks)"
+    )
+    for width, seed in ((4, 1), (5, 1), (6, 1)):
+        if width == 6 and "--wide" not in sys.argv:
+            continue
+        model = train("XOR", (width, width), seed).model
+        found = count_perfect_subcircuits(model)
+        seconds = timed(lambda model=model: count_perfect_subcircuits(model, progress=False), 1 if width > 5 else 3)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        total = count_subcircuits(model.layer_sizes)
+        print(f"2-{width}-{width}-1: {found:,} perfect of {total:,} in {seconds:.2f} s; {peak:.2f} GiB at most so far")
+    model = train("XOR", (3, 3), 1).model
+    for name, convention in (("ordered formulas", Convention.meloux_paper()), ("free formulas", Convention())):
+        _effects.cache_clear()
+        formulas.cache_clear()
+        first = timed(lambda convention=convention: find_alignments(model, convention=convention), 1)
+        again = timed(lambda convention=convention: find_alignments(model, convention=convention))
+        print(f"alignments of one network, {name}: {first * 1e3:.0f} ms the first time, {again * 1e3:.1f} ms then")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,493 @@
+"""Interpretations, formulas, alignments and the report: each against brute force through TransformerLens' hooks or over plain text."""
+
+import json
+from itertools import combinations, pairwise, product
+
+import numpy as np
+import pytest
+import torch
+
+from xor_mi import cli, handmade, zoo
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
+from xor_mi.model import HookedMLP
+from xor_mi.search import (
+    Convention,
+    as_network,
+    compare_conventions,
+    count_interpretations,
+    find_alignments,
+    find_subcircuits,
+    formulas,
+    identifiability_report,
+    interpretations,
+    node_masks,
+    subcircuits,
+)
+from xor_mi.training import TrainConfig, train, train_population
+from xor_mi.truth import BooleanFunction
+
+PAIRS = list(product(range(4), repeat=2))
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A trained 2-3-1 network."""
+    return train("XOR", hidden=(3,), seed=3).model
+
+
+@pytest.fixture(scope="module")
+def twice():
+    """A trained 2-3-3-1 network with several explanations."""
+    return train("XOR", hidden=(3, 3), seed=1).model
+
+
+# interpretations
+
+
+def cuts(values, constants):
+    """Every way to cut a unit's values in two, as bits; a constant unit is all 0 or all 1, or cannot be cut."""
+    levels = sorted(set(np.round(values, 9)))
+    if len(levels) == 1:
+        return [tuple(int(levels[0] > 0) for _ in values)] if constants else []
+    return [tuple(int(v > (a + b) / 2) for v in values) for a, b in pairwise(levels)]
+
+
+def naive_interpretations(model, part, convention):
+    """Every choice of cuts, and of a table per unit out of all tables over its kept parents, that agrees on every row."""
+    alone = as_network(model, part, convention)
+    _, cache = alone.run_with_cache(alone.rows())
+    rows = [tuple(int(bit) for bit in row) for row in alone.rows()]
+    n_hidden = model.cfg.n_layers
+    columns = [[cache["post", layer][:, j].tolist() for j in range(size)] for layer, size in enumerate(model.cfg.d_hidden)]
+    kept = [[j for j, sources in enumerate(layer) if sources] for layer in part.sources]
+    target = model.cfg.target
+    label = BooleanFunction.of(target).bits
+    options = [cuts(np.array(columns[layer][j]), convention.constants) for layer in range(n_hidden) for j in kept[layer]]
+    found = set()
+    for choice in product(*options):
+        names = [(layer, j) for layer in range(n_hidden) for j in kept[layer]]
+        bits = {(-1, i): tuple(row[i] for row in rows) for i in range(model.cfg.d_in)} | dict(zip(names, choice, strict=True))
+        bits[n_hidden, 0] = label
+        tables = []
+        for layer in range(n_hidden + 1):
+            for j in kept[layer]:
+                parents = [bits[layer - 1, i] for i in part.sources[layer][j]]
+                fitting = []
+                for table in product((0, 1), repeat=2 ** len(parents)):
+                    ordered = dict(zip(product((0, 1), repeat=len(parents)), table, strict=True))
+                    agrees = all(ordered[tuple(p[r] for p in parents)] == bits[layer, j][r] for r in range(4))
+                    parity = len(parents) > 1 and len({ordered[c] ^ (sum(c) % 2) for c in ordered}) == 1
+                    if agrees and not (parity and convention.ban_parity):
+                        fitting.append(table)
+                tables.append(fitting)
+        found |= {(choice, gates) for gates in product(*tables)}
+    return found
+
+
+@pytest.mark.parametrize("convention", [Convention(), Convention(ban_parity=True), Convention.meloux_paper()])
+@pytest.mark.parametrize("name", ["or-and", "gt-lt", "redundant-4", "deep-xor"])
+def test_interpretations_are_counted_and_listed_as_by_hand(name, convention):
+    """Counted in closed form, listed lazily, and found by trying every table: the same number."""
+    model = zoo.load(name)
+    for part in list(find_subcircuits(model))[:2]:
+        naive = naive_interpretations(model, part, convention)
+        listed = list(interpretations(model, part, None, convention))
+        assert len(set(listed)) == len(listed) == len(naive) == count_interpretations(model, part, None, convention)
+        tables = {tuple(gate.table for gate in reading.gates) for reading in listed}
+        assert tables == {gates for _, gates in naive}
+
+
+def test_open_rows_constants_and_margin(textbook):
+    """Rows that never occur may stay open; dead units may have no reading; a wide margin leaves the widest gaps only."""
+    (part,) = find_subcircuits(textbook)
+    assert count_interpretations(textbook, part) == 2
+    (single,) = interpretations(textbook, part, None, Convention(completion="open"))
+    assert str(single) == "h0.0 = x0 | x1; h0.1 = x0 & x1; y0 = 0-10"
+    assert count_interpretations(textbook, part, None, Convention(completion="open")) == 1
+    dead = zoo.load("dead-4")
+    whole = max(find_subcircuits(dead), key=lambda part: len(part.edges))
+    assert count_interpretations(dead, whole) > 0
+    assert count_interpretations(dead, whole, None, Convention(constants=False)) == 0
+    assert count_interpretations(textbook, part, None, Convention(margin=0.6)) == 0  # the OR unit's two gaps are 0.5 each
+    with pytest.raises(XorMiError, match="the network is"):
+        count_interpretations(dead, part)
+
+
+# formulas
+
+
+def skeletons(depth):
+    """The ordered enumeration, from its rule: trees of depth d from one of depth d - 1 and one below d that is later in the alphabet."""
+    if depth == 0:
+        return ["A", "B"]
+    bare = lambda text: text[1:-1] if text[0] == "(" else text  # noqa: E731
+    return [
+        f"({left}{op}{right})"
+        for left in skeletons(depth - 1)
+        for level in range(depth)
+        for right in skeletons(level)
+        if bare(left) < bare(right)
+        for op in "*+"
+    ]
+
+
+def negated(text, chosen):
+    """A skeleton with NOT before its k-th node, nodes numbered from the left as they open."""
+    out, number = [], 0
+    for sign in text:
+        if sign in "(AB":
+            out.append("~" if number in chosen else "")
+            number += 1
+        out.append({"A": "x0", "B": "x1", "*": " & ", "+": " | "}.get(sign, sign))
+    return "".join(out)
+
+
+def test_the_ordered_formulas_are_those_of_the_paper():
+    """56 for XOR at depth 3: the same as trying all sets of negations, fewest first, on every skeleton."""
+    wanted, found = (0, 1, 1, 0), []
+    for text in [skeleton for depth in range(1, 4) for skeleton in skeletons(depth)]:
+        n_nodes = sum(sign in "(AB" for sign in text)
+        tries = (negated(text, chosen) for size in range(5) for chosen in combinations(range(n_nodes), size))
+        compiled = next(
+            (t for t in tries if tuple(eval(t, {}, {"x0": a, "x1": b}) & 1 for a, b in product((0, 1), repeat=2)) == wanted), None
+        )
+        found += [compiled] if compiled else []
+    assert len(found) == 56
+    bare = lambda text: text.replace("(", "").replace(")", "")  # noqa: E731
+    assert [bare(str(formula)) for formula in formulas("XOR", 3, "ordered")] == [bare(text) for text in found]
+
+
+def test_free_formulas_are_every_tree_up_to_negation():
+    """Twice enumerated: as unordered pairs of signed parts, and by the library; every one computes the target, none is met twice."""
+
+    def trees(depth):
+        below = trees(depth - 1) if depth else []
+        pairs = combinations(below, 2)
+        signed = {frozenset({(a, p), (b, q)}) for a, b in pairs for p in (0, 1) for q in (0, 1)}
+        return [0, 1] + [tree for tree in signed if tree not in (0, 1)]
+
+    def value(tree, row):
+        return row[tree] if isinstance(tree, int) else int(all(value(part, row) ^ sign for part, sign in tree))
+
+    for target, depth in (("XOR", 2), ("XOR", 3), ("AND", 2), ("OR", 3)):
+        bits = BooleanFunction.of(target).bits
+        tables = [tuple(value(tree, row) for row in product((0, 1), repeat=2)) for tree in trees(depth)]
+        expected = sum(table in (bits, tuple(1 - b for b in bits)) for table in tables)
+        found = formulas(target, depth)
+        assert len(found) == len({formula.up_to_negation for formula in found}) == len({str(formula) for formula in found}) == expected
+        assert all(BooleanFunction.from_formula(str(formula), 2).bits == bits for formula in found)
+    assert len(formulas("XOR", 3)) == 250
+
+
+def test_formulas_of_three_inputs_and_bad_requests():
+    """Other widths work; what cannot be enumerated is refused with the number."""
+    parity = BooleanFunction.of("XOR", 3)
+    assert formulas(parity, 2) == ()
+    majority = BooleanFunction.from_formula("(x0 & x1) | (x2 & (x0 | x1))")
+    assert "x0 & x1" in str(formulas(majority, 3)[0]) or len(formulas(majority, 3)) > 10
+    with pytest.raises(XorMiError, match="at most 500000: give a smaller depth"):
+        formulas("XOR", 4)
+    with pytest.raises(XorMiError, match="no enumeration 'alphabetical'"):
+        formulas("XOR", 2, "alphabetical")
+    with pytest.raises(XorMiError, match="depth is 0"):
+        formulas("XOR", 0)
+    with pytest.raises(XorMiError, match="2 outputs"):
+        formulas(BooleanFunction.from_formula("x0, x1"), 1)
+
+
+# alignments
+
+
+def hooked_decision(model, base, source, units):
+    """One TransformerLens run: the base input with these units at their values on the source input."""
+    _, cache = model.run_with_cache(model.rows())
+
+    def hook_at(layer):
+        mine = [unit.index for unit in units if unit.layer == layer]
+
+        def hook(value, hook):
+            value = value.clone()
+            value[:, mine] = cache["post", layer][source, mine]
+            return value
+
+        return f"blocks.{layer}.mlp.hook_post", hook
+
+    hooks = [hook_at(layer) for layer in sorted({unit.layer for unit in units})]
+    return int(model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold)
+
+
+def text_effect(formula, variable, base, source):
+    """The formula's text with the variable's text replaced by its value on the source."""
+    rows = list(product((0, 1), repeat=2))
+    value = BooleanFunction.from_formula(str(variable), 2).bits[source]
+    whole, part = str(formula), str(variable)
+    text = whole.replace(f"({part})", str(value)).replace(part, str(value))
+    return BooleanFunction.from_formula(text, 2).bits[base] if "x" in text else eval(text.replace("~1", "0").replace("~0", "1")) & 1, rows
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("which", ["all", "unordered"])
+def test_alignments_against_one_hooked_run_per_pair(wide, twice, which, across):
+    """Every disjoint choice of sets tried, the minimal ones kept: the same alignments."""
+    convention = Convention(pairs=which, across_layers=across)
+    tried = [pair for pair in PAIRS if which == "all" or pair[1] < pair[0]]
+    for model in (wide, twice):
+        places = [Unit(layer, i) for layer, size in enumerate(model.cfg.d_hidden) for i in range(size)]
+        sets = [s for k in range(1, len(places) + 1) for s in combinations(places, k) if across or len({u.layer for u in s}) == 1]
+        behaviour = {s: tuple(hooked_decision(model, base, source, s) for base, source in tried) for s in sets}
+        search = find_alignments(model, "XOR", 2, convention)
+        expected = set()
+        for formula in formulas("XOR", 2):
+            effects = [tuple(text_effect(formula, v, b, s)[0] for b, s in tried) for v in formula.variables]
+            options = [[s for s in sets if behaviour[s] == effect] for effect in effects]
+            whole = [c for c in product(*options) if len(set().union(*c)) == sum(map(len, c))]
+            minimal = [c for c in whole if not any(d != c and all(set(a) <= set(b) for a, b in zip(d, c, strict=True)) for d in whole)]
+            expected |= {(str(formula), c) for c in minimal}
+        assert {(str(a.formula), a.units) for a in search} == expected
+        assert len(search) == search.n_minimal == len(expected)
+        assert sum(map(len, search.merged())) == len(expected)
+        assert search.frame()["n_minimal_alignments"].sum() == len(expected)
+    assert expected, "not vacuous"
+
+
+def test_merging_up_to_negation(textbook):
+    """Two formulas of the paper's list differ by a negation only; they place the same two variables and are one explanation."""
+    search = find_alignments(textbook, convention=Convention.meloux_paper())
+    assert [str(alignment) for alignment in search] == [
+        "~(x0 & x1) & (x0 | x1): ~(x0 & x1) -> {h0.1}, x0 | x1 -> {h0.0}",
+        "~((x0 & x1) | ~(x0 | x1)): x0 & x1 -> {h0.1}, ~(x0 | x1) -> {h0.0}",
+    ]
+    assert [len(group) for group in search.merged()] == [2]
+
+
+def test_fewer_pairs_let_more_pass(twice):
+    """What all ordered pairs allow, pairs of different rows allow, and what these allow, unordered ones do."""
+    found = {
+        which: {str(a) for a in find_alignments(twice, convention=Convention(pairs=which))} for which in ("all", "distinct", "unordered")
+    }
+    formulas_of = {which: {text.split(":")[0] for text in texts} for which, texts in found.items()}
+    assert formulas_of["all"] <= formulas_of["distinct"] <= formulas_of["unordered"]
+    assert len(found["unordered"]) > len(found["all"]) > 0
+
+
+def test_a_task_without_inner_gates_and_bad_requests(textbook, deep):
+    """AND needs no hidden variable; outputs and targets that are not there, and too many sets, are refused."""
+    model = HookedMLP.from_weights([([[1, 1]], [-1]), ([[1]], [0])], decision_threshold=0.5, target="AND")
+    search = find_alignments(model, depth=1)
+    assert [str(alignment) for alignment in search] == ["x0 & x1: "]
+    with pytest.raises(XorMiError, match="no output 1"):
+        find_alignments(textbook, output=1)
+    with pytest.raises(XorMiError, match="no target"):
+        find_alignments(HookedMLP())
+    big = HookedMLP.from_weights(
+        [(torch.ones(12, 2), torch.zeros(12)), (torch.ones(12, 12), torch.zeros(12)), (torch.ones(1, 12), torch.zeros(1))]
+    )
+    with pytest.raises(XorMiError, match="keep across_layers=False"):
+        find_alignments(big, "OR", convention=Convention(across_layers=True))
+    assert find_alignments(deep, "x0, x1", depth=1, output=1).target.bits == (0, 0, 1, 1, 0, 0, 1, 1)
+
+
+# conventions side by side, and the report
+
+
+def test_conventions_side_by_side(textbook):
+    """The textbook network's known counts; a network too large to list is counted and says nothing it does not know."""
+    frame = compare_conventions(textbook)
+    assert frame["n_subcircuits"].tolist() == [9, 9, 2]
+    assert frame["n_perfect"].tolist() == [1, 1, 0]
+    assert frame["n_formulas"].tolist() == [250, 56, 56]
+    assert frame["n_alignments"].tolist() == [1, 2, 2]
+    assert frame["differs_in"].tolist()[0] == "default"
+    big = train("XOR", hidden=(5, 5), seed=1).model
+    counted = compare_conventions(big, depth=2, conventions={"default": Convention()})
+    assert counted["n_subcircuits"].item() == 7_271_931_361
+    assert counted["n_perfect"].item() > 1_000_000
+    assert counted["n_interpretations"].isna().all()
+
+
+def effect_of(model, unit, base, source=None):
+    """The decision with one unit at its value on the source, or at zero."""
+    _, cache = model.run_with_cache(model.rows())
+
+    def hook(value, hook):
+        value = value.clone()
+        value[:, unit.index] = 0 if source is None else cache["post", unit.layer][source, unit.index]
+        return value
+
+    logit = model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=[(f"blocks.{unit.layer}.mlp.hook_post", hook)])
+    return int(logit[0, 0] > model.threshold)
+
+
+@pytest.mark.parametrize("name", ["redundant-4", "deep-xor"])
+def test_what_kills_a_subcircuit_does(name):
+    """Where the report names a unit and inputs, network and subcircuit differ there under TransformerLens' hooks; where none, nowhere."""
+    model = zoo.load(name)
+    report = identifiability_report(model)
+    rows = ["00", "01", "10", "11"]
+    units = [Unit(layer, i) for layer, size in enumerate(model.cfg.d_hidden) for i in range(size)]
+    assert len(report.subcircuits) == find_subcircuits(model).n_perfect
+    assert (report.subcircuits["killed_by_interchange"] == "").sum() < len(report.subcircuits) or name == "deep-xor"
+    for part, line in list(zip(find_subcircuits(model), report.subcircuits.itertuples(), strict=True))[:8]:
+        alone = as_network(model, part)
+
+        def predicted(unit, base, source=None, part=part, alone=alone):
+            return effect_of(alone, unit, base, source) if unit in part.units else BooleanFunction.of("XOR").bits[base]
+
+        differs = [(u, b, s) for u in units for b, s in PAIRS if effect_of(model, u, b, s) != predicted(u, b, s)]
+        first = differs and f"{differs[0][0].name}: base {rows[differs[0][1]]}, source {rows[differs[0][2]]}"
+        assert line.killed_by_interchange == (first or "")
+        differs = [(u, b) for u in units for b in range(4) if effect_of(model, u, b) != predicted(u, b)]
+        assert line.killed_by_ablation == (f"{differs[0][0].name}: {rows[differs[0][1]]}" if differs else "")
+
+
+def test_what_kills_an_alignment_does(twice):
+    """The pair named tells network and formula apart; alignments without one are exactly those that all pairs allow."""
+    report = identifiability_report(twice)
+    allowed = {(str(a.formula), " ".join("+".join(u.name for u in units) for units in a.units)) for a in find_alignments(twice)}
+    lines = {(line.formula, line.units): line.killed_by for line in report.alignments.itertuples()}
+    assert {key for key, killed in lines.items() if not killed} <= allowed
+    assert any(lines.values())
+    for alignment in list(find_alignments(twice, convention=Convention(pairs="unordered")))[:12]:
+        killed = lines[str(alignment.formula), " ".join("+".join(u.name for u in units) for units in alignment.units)]
+        if killed:
+            text, where = killed.rsplit(": base ", 1)
+            base, source = (int(row, 2) for row in where.split(", source "))
+            (index,) = [k for k, variable in enumerate(alignment.formula.variables) if str(variable) == text]
+            expected = text_effect(alignment.formula, alignment.formula.variables[index], base, source)[0]
+            assert hooked_decision(twice, base, source, alignment.units[index]) != expected
+
+
+def test_the_report_in_words_and_numbers(textbook):
+    """One explanation of each kind: the textbook network is identifiable, and the report says so."""
+    report = identifiability_report(textbook)
+    assert report.identifiable
+    assert "1 of 1 alignments up to negation place it so" in str(report)
+    content = json.loads(json.dumps(report.to_dict()))
+    assert content["verdict"] == "identified"
+    assert content["counts"][0]["n_perfect"] == content["surviving_subcircuits"] == 1
+    ambiguous = identifiability_report(zoo.load("unsolved"))
+    assert not ambiguous.identifiable
+    assert "not_computing" in str(ambiguous)
+
+
+def test_ctrl_c_leaves_what_was_found(monkeypatch, twice):
+    """Stopped in the middle, the search holds the perfect ones met until then and says that it is not whole."""
+    walk = subcircuits._walk
+
+    def stopped(setting, sizes):
+        chunks = walk(setting, sizes)
+        for _ in range(3):
+            yield next(chunks)
+        raise KeyboardInterrupt
+
+    whole = find_subcircuits(twice)
+    monkeypatch.setattr(subcircuits, "MAX_AT_ONCE", 2000)
+    monkeypatch.setattr(subcircuits, "_walk", stopped)
+    part = find_subcircuits(twice)
+    assert not part.complete
+    assert 0 < part.total < whole.total
+    assert set(part) <= set(whole)
+    assert str(part).startswith("stopped early: ")
+    with pytest.raises(KeyboardInterrupt):
+        compare_conventions(twice)
+
+
+def test_the_command(tmp_path, monkeypatch, capsys, textbook):
+    """`xor-mi search DIR` prints the counts, writes search.json, and answers mistakes in one line."""
+    textbook.cfg.target = BooleanFunction.of("XOR")
+    textbook.save_pretrained(tmp_path)
+    monkeypatch.setattr("sys.argv", ["xor-mi", "search", str(tmp_path), "--depth", "2"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "default: 1 of 9 subcircuits perfect, 1 minimal, 2 interpretations; 1 of 2 formulas align, in 1 minimal ways" in printed
+    content = json.loads((tmp_path / "search.json").read_text())
+    assert [row["convention"] for row in content["counts"]] == ["default", "meloux_paper", "meloux_code"]
+    assert content["verdict"] == "identified"
+    for arguments, message in (
+        (["search", str(tmp_path / "none")], "xor-mi: "),
+        (["search", str(tmp_path), "--depth", "0"], "depth is 0"),
+        (["search", str(tmp_path), "--out", str(tmp_path)], "cannot write"),
+    ):
+        monkeypatch.setattr("sys.argv", ["xor-mi", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_subcircuit_is_a_network(textbook):
+    """Hooks, cache and all: what is dropped carries nothing."""
+    (part,) = find_subcircuits(textbook)
+    assert torch.equal(as_network(textbook, part)(textbook.rows()), textbook(textbook.rows()).double())
+    assert handmade.textbook_xor().cfg.layer_sizes == part.layer_sizes
+
+
+# node masks
+
+
+@pytest.mark.parametrize("ablation", ["zero", "mean"])
+def test_node_masks_against_hooked_runs(ablation):
+    """Every score of every set from two TransformerLens runs per pair, and the rows right from one run with the rest ablated."""
+    population = train_population("XOR", 20, (2, 3), config=TrainConfig(act_fn="tanh"))
+    model = population[population.solved.nonzero()[0].item()]
+    rows, logits = model.rows(), model(model.rows())[:, 0].double()
+    _, cache = model.run_with_cache(rows)
+    names = ["blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post"]
+
+    def run(base, chosen, values):
+        hooks = []
+        for layer, name in enumerate(names):
+            mine = [index for where, index in chosen if where == layer]
+
+            def hook(value, hook, layer=layer, mine=mine):
+                value = value.clone()
+                value[:, mine] = values(layer)[mine]
+                return value
+
+            hooks.append((name, hook))
+        return model.run_with_hooks(rows[base : base + 1], fwd_hooks=hooks)[0, 0].double().item()
+
+    frame = node_masks(model, convention=Convention(ablation=ablation))
+    assert len(frame) == 21
+    assert frame["whole"].sum() == 1
+    assert 1 < frame["perfect"].sum() < 21, "not vacuous"
+    places = [(layer, i) for layer, size in enumerate(model.cfg.d_hidden) for i in range(size)]
+    label = [0, 1, 1, 0]
+    pairs = [(c, d) for c, d in product(range(4), repeat=2) if label[c] != label[d]]
+
+    def level(layer):
+        return cache["post", layer].mean(0) * (ablation == "mean")
+
+    for line in frame.itertuples():
+        inside = [place for place in places if f"h{place[0]}.{place[1]}" in line.units.split()]
+        outside = [place for place in places if place not in inside]
+        recovered = {}
+        for name, units, base_is in (
+            ("sufficiency", inside, 1),
+            ("completeness", outside, 1),
+            ("necessity", inside, 0),
+            ("independence", outside, 0),
+        ):
+            values = []
+            for pair in pairs:
+                base, source = pair[base_is], pair[1 - base_is]
+                patched = run(base, units, lambda layer, source=source: cache["post", layer][source])
+                fraction = ((patched - logits[pair[1]]) / (logits[pair[0]] - logits[pair[1]])).item()
+                values.append(1 - fraction if name in ("completeness", "necessity") else fraction)
+            recovered[name] = values
+            assert getattr(line, name) == pytest.approx(np.mean(values), abs=1e-4)
+        assert line.worst == pytest.approx(min(map(min, recovered.values())), abs=1e-4)
+        decided = [int(run(base, outside, level) > 0) for base in range(4)]
+        assert line.n_right_rows == sum(a == b for a, b in zip(decided, label, strict=True))
+
+
+def test_node_masks_that_make_no_sense(textbook):
+    """A network that decides all inputs alike has nothing to restore; too many sets are refused."""
+    constant = HookedMLP.from_weights([(torch.ones(2, 2), torch.zeros(2)), (torch.ones(1, 2), torch.ones(1))], target="XOR")
+    with pytest.raises(XorMiError, match="decides all inputs alike"):
+        node_masks(constant)
+    with pytest.raises(XorMiError, match="32767 sets of units"):
+        node_masks(HookedMLP.from_weights([(torch.ones(15, 2), torch.zeros(15)), (torch.ones(1, 15), torch.ones(1))], target="XOR"))
