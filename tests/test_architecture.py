@@ -17,6 +17,7 @@ INSIDE = {
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
     "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "scan"],
+    "testing": ["record", "compare", "asserts"],
     "search": ["convention", "subcircuits", "counting", "interpretations"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
@@ -112,7 +113,7 @@ HEAVY = "print(sorted({'torch', 'transformer_lens', 'plotly', 'pandas', 'sympy'}
 @pytest.mark.parametrize(
     "code",
     ["import xor_mi", "import xor_mi; xor_mi.__version__; dir(xor_mi)", "from xor_mi import BooleanFunction, Unit, XorMiError; BooleanFunction.named('OR').bits",
-     "import xor_mi.cli"],
+     "import xor_mi.cli", "import xor_mi.pytest_plugin"],
 )  # fmt: skip
 def test_nothing_heavy_is_loaded_before_it_is_used(code):
     """Importing the package, its torch-free rooms and the CLI loads neither torch nor TransformerLens, plotly, pandas or sympy."""
