@@ -5,7 +5,7 @@ with the same gate are matched in the order of their evidence. No torch: records
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -90,15 +90,16 @@ def _live(record: Record) -> list[Record]:
     return [unit for unit in record["units"] if unit["live"]]
 
 
-def _layer(unit: Record) -> int:
-    return int(unit["unit"][1:].split(".")[0])
+def _place(unit: Record) -> tuple[int, int]:
+    layer, _, index = unit["unit"][1:].partition(".")
+    return int(layer), int(index)
 
 
 def _matched(old: Record, new: Record) -> Iterator[Pair]:
     """(unit of the baseline, unit of the circuit), layer by layer; None where one has no partner."""
-    layers = sorted({_layer(unit) for unit in (*_live(old), *_live(new))})
+    layers = sorted({_place(unit)[0] for unit in (*_live(old), *_live(new))})
     for layer in layers:
-        yield from _matched_in([u for u in _live(old) if _layer(u) == layer], [u for u in _live(new) if _layer(u) == layer])
+        yield from _matched_in([u for u in _live(old) if _place(u)[0] == layer], [u for u in _live(new) if _place(u)[0] == layer])
 
 
 def _matched_in(old: Sequence[Record], new: Sequence[Record]) -> Iterator[Pair]:
@@ -119,11 +120,11 @@ def _matched_in(old: Sequence[Record], new: Sequence[Record]) -> Iterator[Pair]:
     pair(lambda a, b: a["gate"] == b["gate"] and (counts[0][a["gate"]] == counts[1][a["gate"]] or a["unit"] == b["unit"]))
     pair(lambda a, b: a["gate"] == b["gate"])
     pair(lambda a, b: a["unit"] == b["unit"])
-    before.sort(key=lambda u: u["unit"])
-    after.sort(key=lambda u: u["unit"])
+    before.sort(key=_place)
+    after.sort(key=_place)
     pair(lambda a, b: True)
     found += [(a, None) for a in before] + [(None, b) for b in after]
-    yield from sorted(found, key=lambda ab: (ab[1] is None, (ab[1] or ab[0] or {})["unit"]))
+    yield from sorted(found, key=lambda ab: (ab[1] is None, _place(ab[1] or ab[0] or {})))
 
 
 def _evidence(unit: Record) -> tuple[float, ...]:
@@ -149,10 +150,10 @@ def _facts(old: Record, new: Record, pairs: Sequence[Pair], up_to: str) -> list[
     verdicts = [record["verdict"] if family else _verdict(record) for record in (old, new)]
     if verdicts[0] != verdicts[1]:
         found.append(f"verdict: {_verdict(old)} -> {_verdict(new)}")
-    moved = [key for key in (("families",) if family else ("signature", "families")) if old[key] != new[key]]
+    key = "families" if family else "signature"
     units = list(_unit_changes(old, new, pairs))
     # of several readings with the same evidence another may come first when units are renumbered: then the signature, which has all, decides
-    if moved or (units and not family and old["verdict"] == new["verdict"] == "identified"):
+    if old[key] != new[key] or (units and not family and old["verdict"] == new["verdict"] == "identified"):
         found = units + found + _rewritten(old, new, pairs, family)
     return found
 
@@ -185,10 +186,10 @@ def _rewritten(old: Record, new: Record, pairs: Sequence[Pair], family: bool) ->
     if old["formula"] != new["formula"]:
         found.append(f"formula: {old['formula']} -> {new['formula']}")
     place = {a["unit"]: b["unit"] for a, b in pairs if a and b}
-    before, after = ({e for e in _edges(record)} for record in (old, new))
-    carried = {tuple(place.get(end, end if end[0] in "xy" else f"the former {end}") for end in edge) for edge in before}
-    found += [f"edge {a}->{b} is gone" for a, b in sorted(carried - after)]
-    found += [f"edge {a}->{b} is new" for a, b in sorted(after - carried)]
+    carried = {tuple(place.get(end, end) for end in edge) for edge in _edges(old, place)}
+    kept = set(_edges(new, place.values()))
+    found += [f"edge {a}->{b} is gone" for a, b in sorted(carried - kept)]
+    found += [f"edge {a}->{b} is new" for a, b in sorted(kept - carried)]
     if old["signature"] != new["signature"]:
         found.append(f"signature: {old['signature']} -> {new['signature']}")
     if old["families"] != new["families"]:
@@ -198,12 +199,11 @@ def _rewritten(old: Record, new: Record, pairs: Sequence[Pair], family: bool) ->
     return found
 
 
-def _edges(record: Record) -> Iterator[tuple[str, str]]:
-    """The edges among inputs, live units and outputs."""
-    live = {unit["unit"] for unit in _live(record)}
+def _edges(record: Record, units: Container[str]) -> Iterator[tuple[str, str]]:
+    """The edges among inputs, outputs and these units."""
     for edge in record["edges"]:
-        src, dst = edge.split("->")
-        if all(end in live or end[0] in "xy" for end in (src, dst)):
+        src, _, dst = edge.partition("->")
+        if all(end in units or end.startswith(("x", "y")) for end in (src, dst)):
             yield src, dst
 
 
@@ -245,7 +245,7 @@ def _with_gates(record: Record, sets: Sequence[Sequence[str]]) -> str:
     gates = {unit["unit"]: unit["gate"] for unit in record["units"]}
     deep = len(record["layer_sizes"]) > 3
     named = {", ".join(sorted(f"{gates.get(u)}{' in layer ' + u[1:].split('.')[0] if deep else ''}" for u in units)) for units in sets}
-    return " or ".join(f"{{{names}}}" for names in sorted(named)) or "none"
+    return "; ".join(f"{{{names}}}" for names in sorted(named)) or "none"
 
 
 def _claims_moved(old: Record, new: Record) -> list[str]:

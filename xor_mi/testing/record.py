@@ -6,6 +6,7 @@ of its runs, rows decided otherwise without a unit, and the worst row after two-
 
 import json
 import os
+import re
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType, UnionType
@@ -137,7 +138,8 @@ def read_record(file: Path) -> Record:
     if isinstance(found, int) and found > VERSION:
         raise XorMiError(f"the baseline '{file}' is of format {found}; this xor-mi reads up to {VERSION}: install a later xor-mi")
     wrong = _misshapen(record, _SHAPE, "")
-    if wrong:
+    odd = [] if wrong else [unit["unit"] for unit in record["units"] if not re.fullmatch(r"h\d+\.\d+", unit["unit"])]
+    if wrong := wrong or (f"'{odd[0]}' is no unit's name" if odd else ""):
         raise _unreadable(file, wrong)
     return record
 
