@@ -47,8 +47,7 @@ class CircuitRegression:
 
         perform, paths = self._pytest_regressions()
         node = self._request.node
-        test = f"{node.cls.__name__}::{node.name}" if node.cls else node.name
-        new = record_of(model_or_circuit, test)
+        new = record_of(model_or_circuit, test=node.nodeid.partition("::")[2])
         compare_records(new, new, tolerance, up_to)  # wrong arguments are said before anything is written
         place = paths(*self._folders(), self._request, EXTENSION, basename)
         if place.basename in self._checked:
@@ -59,7 +58,7 @@ class CircuitRegression:
         node.user_properties.append((USED, str(place.source)))
         said: list[str] = []
 
-        def hold(obtained: Path, expected: Path) -> None:
+        def hold(_: Path, expected: Path) -> None:
             __tracebackhide__ = True
             said.append(_held_against(expected, place.source, new, basename, tolerance, up_to, read_record, compare_records))
             if said[-1]:
@@ -67,8 +66,11 @@ class CircuitRegression:
 
         try:
             perform(*self._folders(), self._request, hold, lambda file: write_record(new, Path(file)), EXTENSION, basename)
-        except pytest.fail.Exception as failed:  # written or rewritten: say what it holds now
-            pytest.fail("\n".join([str(failed.msg), *(said or [f"it says {new['verdict']}: {new['reason']}"])]), pytrace=False)
+        except pytest.fail.Exception as failed:
+            written = str(failed.msg)
+        else:
+            return
+        pytest.fail("\n".join([written, *(said or [f"it says {new['verdict']}: {new['reason']}"])]), pytrace=False)
 
     def _folders(self) -> tuple[Any, Any]:
         return self._request.getfixturevalue("lazy_datadir"), self._request.getfixturevalue("original_datadir")
@@ -93,15 +95,15 @@ def _held_against(
     try:
         old = read(file)
     except XorMiError as error:
-        return str(error).replace(str(file), str(source))
+        return str(error).replace(str(file), str(_shown(source)))
     if basename is None and old["test"] != new["test"]:
         return (
-            f"'{source}' is the baseline of {old['test']}, not of {new['test']}: two tests whose names come out as one file name? "
+            f"'{_shown(source)}' is the baseline of {old['test']}, not of {new['test']}: two tests whose names come out as one file name? "
             "Then give check(..., basename='...'). Was the test renamed? Then pytest --force-regen"
         )
     found = compare(old, new, tolerance, up_to)
-    compared = f"compared up to {up_to}; baseline {source}; pytest --force-regen takes the new circuit over"
-    return found.text("the circuit changed") + f"\n{compared}" if found else ""
+    where = f"compared up to {up_to} with {_shown(source)}; pytest --force-regen takes the new circuit over"
+    return f"{found}\n{where}" if found else ""
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def zoo_model(request: pytest.FixtureRequest) -> Any:
     return zoo.load(request.param)
 
 
-def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """`assert circuit == expected` -> what changed, units first."""
     circuits = sys.modules.get("xor_mi.circuits.circuit")
     if op != "==" or circuits is None or not isinstance(left, circuits.Circuit) or not isinstance(right, circuits.Circuit):
@@ -144,7 +146,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
             f"{left}",
             f"{right}",
         ]
-    return found.text("circuit == expected (expected -> found)").split("\n")
+    return ["circuit == expected (expected -> found)", *str(found).split("\n")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -183,7 +185,7 @@ class UnusedBaselines:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note which test came out how, and what it was held against."""
-        self._used |= {Path(value) for key, value in report.user_properties if key == USED}
+        self._used |= {Path(str(value)) for key, value in report.user_properties if key == USED}
         file, *_ = report.nodeid.split("::")
         _, _, name = report.nodeid.partition("::")
         self._outcomes.setdefault(self._config.rootpath / file, {}).setdefault(name, set()).add(report.outcome)

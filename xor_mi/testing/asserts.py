@@ -34,6 +34,7 @@ def assert_acts_as(model_or_circuit: Any, gates: Any, up_to_complement: bool = F
         AssertionError: one line per unit that does not, and the circuit with its evidence.
         XorMiError: a gate or unit that does not exist, or nothing asked.
     """
+    __tracebackhide__ = True
     if not isinstance(gates, Mapping) or not gates:
         raise XorMiError(f"gates is {gates!r}; give a gate and its unit, such as {{'OR': 0, 'AND': 1}}")
     circuit = circuit_of(model_or_circuit)
@@ -58,6 +59,7 @@ def assert_computes(model: Any, function: Any) -> None:
         AssertionError: the rows that are decided otherwise, with the network's outputs.
         XorMiError: what is no function of this many inputs and outputs, train mode, or weights that are not finite.
     """
+    __tracebackhide__ = True
     model = model.model if isinstance(model, Circuit) else model
     require_exact(model, "comparing with a function")
     wanted = BooleanFunction.of(function, model.cfg.d_in)
@@ -91,7 +93,7 @@ def assert_same_circuit(model_or_circuit: Any, expected: Any, tolerance: Any = N
     __tracebackhide__ = True
     found = compare_records(record_of(expected), record_of(model_or_circuit), tolerance, up_to)
     if found:
-        raise AssertionError(found.text(f"not the same circuit, up to {up_to} (expected -> found)"))
+        raise AssertionError(f"{found}\n(expected -> found, up to {up_to})")
 
 
 def assert_patch_effect(
@@ -118,6 +120,7 @@ def assert_patch_effect(
         AssertionError: what came out instead, and the whole patch.
         XorMiError: nothing expected, a tolerance that is no number of at least 0, or as `patch` does.
     """
+    __tracebackhide__ = True
     expected = {name: wanted for name, wanted in {"effect": effect, "value_patched": value, "flips": flips}.items() if wanted is not None}
     if not expected:
         raise XorMiError("nothing is expected of the patch; give effect=, value= or flips=")

@@ -7,6 +7,7 @@ with the same gate are matched in the order of their evidence. No torch: records
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import isfinite
 from typing import Any
 
@@ -43,11 +44,11 @@ class Differences:
     def __bool__(self) -> bool:
         return bool(self.facts or self.numbers)
 
-    def text(self, headline: str) -> str:
+    def __str__(self) -> str:
         """Changes first, then what is as before, then numbers, then notes."""
-        lines = [headline, *(f"  {line}" for line in self.facts)]
+        lines = [*self.facts] or (["gates, edges and verdict are as before; the evidence changed"] if self.numbers else [])
         if self.same:
-            lines.append(f"  as before: {'; '.join(self.same)}")
+            lines.append(f"as before: {'; '.join(self.same)}")
         if self.numbers:
             lines += ["numbers:", *(f"  {line}" for line in self.numbers)]
         return "\n".join([*lines, *self.notes])
@@ -77,13 +78,14 @@ def compare_records(old: Record, new: Record, tolerance: Any = TOLERANCE, up_to:
 
 def tolerances(tolerance: Any) -> dict[str, float]:
     """One tolerance per name of `NUMBERS`."""
-    given = dict(tolerance) if isinstance(tolerance, Mapping) else dict.fromkeys(NUMBERS, TOLERANCE if tolerance is None else tolerance)
+    one = TOLERANCE if tolerance is None or isinstance(tolerance, Mapping) else tolerance
+    given: dict[str, Any] = {name: one for name in NUMBERS} | (dict(tolerance) if isinstance(tolerance, Mapping) else {})
     for name, value in given.items():
         if name not in NUMBERS:
             raise unknown("number", name, NUMBERS, where="tolerances are for")
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
             raise XorMiError(f"the tolerance of {name} is {value!r}; give a number of at least 0")
-    return dict.fromkeys(NUMBERS, TOLERANCE) | given
+    return given
 
 
 def _live(record: Record) -> list[Record]:
@@ -122,12 +124,11 @@ def _matched_in(old: Sequence[Record], new: Sequence[Record]) -> Iterator[Pair]:
     pair(lambda a, b: a["unit"] == b["unit"])
     before.sort(key=_place)
     after.sort(key=_place)
-    pair(lambda a, b: True)
-    found += [(a, None) for a in before] + [(None, b) for b in after]
+    found += zip_longest(before, after)
     yield from sorted(found, key=lambda ab: (ab[1] is None, _place(ab[1] or ab[0] or {})))
 
 
-def _evidence(unit: Record) -> tuple[float, ...]:
+def _evidence(unit: Record) -> tuple[int | float, ...]:
     return tuple(unit[name] or 0 for name in ("interchange", "rows_changed", "margin"))
 
 
@@ -152,7 +153,7 @@ def _facts(old: Record, new: Record, pairs: Sequence[Pair], up_to: str) -> list[
         found.append(f"verdict: {_verdict(old)} -> {_verdict(new)}")
     key = "families" if family else "signature"
     units = list(_unit_changes(old, new, pairs))
-    # of several readings with the same evidence another may come first when units are renumbered: then the signature, which has all, decides
+    # of several readings with the same evidence another may come first when units are renumbered: then the signature, of all, decides
     if old[key] != new[key] or (units and not family and old["verdict"] == new["verdict"] == "identified"):
         found = units + found + _rewritten(old, new, pairs, family)
     return found
@@ -227,7 +228,8 @@ def _moved(what: str, old: float | None, new: float | None, tolerance: float) ->
     bound = tolerance + tolerance * abs(old)
     if abs(new - old) <= bound:
         return ""
-    return f"{what}: {old:.6g} -> {new:.6g}, off by {abs(new - old):.3g}; allowed {bound:.3g} ({tolerance:g} + {tolerance:g} of {abs(old):.3g})"
+    rule = f"absolute {tolerance:g} + relative {tolerance:g}"
+    return f"{what}: {old:.6g} -> {new:.6g}, off by {abs(new - old):.3g}; allowed {bound:.3g} ({rule})"
 
 
 def _sets_moved(old: Record, new: Record) -> list[str]:

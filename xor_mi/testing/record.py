@@ -89,7 +89,7 @@ def record_of(model_or_circuit: Any, test: str = "") -> Record:
     """
     circuit = circuit_of(model_or_circuit)
     function = circuit.target
-    record = {
+    return {
         "format": FORMAT,
         "version": VERSION,
         "test": test,
@@ -111,14 +111,13 @@ def record_of(model_or_circuit: Any, test: str = "") -> Record:
         "sufficient_sets": _sets(circuit, "sufficient"),
         "evidence": [_claim(claim) for claim in circuit.evidence],
     }
-    return record
 
 
 def write_record(record: Record, file: Path) -> None:
-    """The record as JSON, one unit and one claim per line; whoever reads the file meanwhile sees the old one or the new one, never a part."""
+    """The record as JSON, one unit and one claim per line; a reader meanwhile sees the old file or the new, never a part."""
     scratch = file.with_name(f".{file.name}.{os.getpid()}")
     scratch.write_text(_text(record), encoding="utf-8")
-    os.replace(scratch, file)
+    scratch.replace(file)
 
 
 def read_record(file: Path) -> Record:
@@ -189,7 +188,7 @@ def _families(circuit: Circuit) -> list[str]:
 def _units(circuit: Circuit) -> list[Record]:
     live = set(live_units(circuit.netlist, circuit.layer_sizes)) if circuit.primary else set()
     runs = circuit.primary.n_interchange if circuit.primary else 1
-    alone = circuit.proof.ablation("mean").changed_without if circuit.proof else lambda units: None
+    alone = circuit.proof.ablation("mean").changed_without if circuit.proof else lambda _: None
     return [
         {
             "unit": unit.unit.name,
