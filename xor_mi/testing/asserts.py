@@ -101,10 +101,10 @@ def assert_patch_effect(
     clean: Any,
     corrupted: Any,
     site: Any,
-    effect: float | None = None,
+    effect: int | float | None = None,
     flips: bool | None = None,
-    value: float | None = None,
-    tolerance: float = 1e-6,
+    value: int | float | None = None,
+    tolerance: int | float = 1e-6,
     **how: Any,
 ) -> None:
     """Patching a site between two inputs has the effect it should; arguments up to site, and `how`, are those of `patch`.

@@ -76,10 +76,10 @@ def compare_records(old: Record, new: Record, tolerance: Any = TOLERANCE, up_to:
     return Differences(tuple(facts), tuple(same), tuple(numbers), tuple(_notes(old, new)))
 
 
-def tolerances(tolerance: Any) -> dict[str, float]:
+def tolerances(tolerance: Any) -> dict[str, int | float]:
     """One tolerance per name of `NUMBERS`."""
     one = TOLERANCE if tolerance is None or isinstance(tolerance, Mapping) else tolerance
-    given: dict[str, Any] = {name: one for name in NUMBERS} | (dict(tolerance) if isinstance(tolerance, Mapping) else {})
+    given: dict[str, Any] = {**dict.fromkeys(NUMBERS, one), **(tolerance if isinstance(tolerance, Mapping) else {})}
     for name, value in given.items():
         if name not in NUMBERS:
             raise unknown("number", name, NUMBERS, where="tolerances are for")
@@ -208,7 +208,7 @@ def _edges(record: Record, units: Container[str]) -> Iterator[tuple[str, str]]:
             yield src, dst
 
 
-def _numbers(old: Record, new: Record, pairs: Sequence[Pair], changed: bool, allowed: Mapping[str, float]) -> list[str]:
+def _numbers(old: Record, new: Record, pairs: Sequence[Pair], changed: bool, allowed: Mapping[str, int | float]) -> list[str]:
     matched = [(a, b) for a, b in pairs if a and b and a["gate"] == b["gate"]]
     found = []
     for a, b in matched if changed or len(matched) == len(pairs) else []:
@@ -221,7 +221,7 @@ def _numbers(old: Record, new: Record, pairs: Sequence[Pair], changed: bool, all
     return [line for line in found if line]
 
 
-def _moved(what: str, old: float | None, new: float | None, tolerance: float) -> str:
+def _moved(what: str, old: int | float | None, new: int | float | None, tolerance: int | float) -> str:
     """'unit 1 margin: 0.5 -> 0.4, ...' or '' where it stayed within its tolerance."""
     if old is None or new is None:
         return "" if old == new else f"{what}: {old} -> {new}"
