@@ -3,6 +3,7 @@
 import json
 import math
 from copy import deepcopy
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from xor_mi import HookedMLP, handmade, identify_circuit, patch, zoo
+from xor_mi import BooleanFunction, HookedMLP, handmade, identify_circuit, patch, zoo
 from xor_mi.circuits.signature import live_units
 from xor_mi.errors import XorMiError
 from xor_mi.testing import (
@@ -27,7 +28,10 @@ from xor_mi.testing import (
 from xor_mi.testing.compare import NUMBERS, _matched
 from xor_mi.testing.record import FORMAT, VERSION
 
-AMBIGUOUS = [([[1.0, 2.0], [-2.0, 2.0], [1.0, -1.0]], [1.0, 0.0, 1.0]), ([[0.0, 2.0, 1.0]], [-1.5])]  # unit 0 is not read, so it may read as anything
+AMBIGUOUS = [
+    ([[1.0, 2.0], [-2.0, 2.0], [1.0, -1.0]], [1.0, 0.0, 1.0]),
+    ([[0.0, 2.0, 1.0]], [-1.5]),
+]  # unit 0 is not read, so it may read as anything
 NAMES = zoo.names()
 
 
@@ -54,11 +58,11 @@ def reordered(model: HookedMLP, rng: np.random.Generator, scaled: bool) -> Hooke
     return rebuilt(model, weights)
 
 
-def with_constant_unit(model: HookedMLP, level: float) -> HookedMLP:
-    """One more unit in the first hidden layer that has the same value on every input, and that the next layer takes off again."""
+def with_constant_unit(model: HookedMLP, bias: float) -> HookedMLP:
+    """One more relu unit in the first hidden layer, relu(bias) on every input, which the next layer takes off again."""
     (w, b), (v, c), *rest = arrays(model)
-    more = (np.vstack([w, np.zeros((1, w.shape[1]))]), np.append(b, level))
-    return rebuilt(model, [more, (np.hstack([v, np.ones((len(v), 1))]), c - level), *rest])
+    more = (np.vstack([w, np.zeros((1, w.shape[1]))]), np.append(b, bias))
+    return rebuilt(model, [more, (np.hstack([v, np.ones((len(v), 1))]), c - max(bias, 0)), *rest])
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +158,12 @@ def test_renumbered_and_rescaled_units_are_no_difference(name, seed):
 
 
 @pytest.mark.parametrize("name", ["or-and", "nor-and", "redundant-4", "dead-4", "deep-xor"])
-@pytest.mark.parametrize("level", [-1.0, 0.5])
-def test_a_constant_unit_more_or_less_is_no_difference(name, level):
+@pytest.mark.parametrize("bias", [-1.0, 0.5])
+def test_a_constant_unit_more_or_less_is_no_difference(name, bias):
     """A unit that is off or on whatever the input changes no fact and no number that is compared."""
     model = zoo.load(name)
-    other = with_constant_unit(model, level) if level > 0 else rebuilt(model, [(np.vstack([(f := arrays(model))[0][0], np.zeros((1, 2))]), np.append(f[0][1], level)), (np.hstack([f[1][0], np.ones((len(f[1][0]), 1))]), f[1][1]), *f[2:]])  # fmt: skip
-    assert other.cfg.d_hidden[0] == model.cfg.d_hidden[0] + 1
+    other = with_constant_unit(model, bias)
+    assert {unit.note for unit in identify_circuit(other).units} >= {"dead" if bias < 0 else "always on"}
     for old, new in ((model, other), (other, model)):
         assert not (found := compare_records(record_of(old), record_of(new))), str(found)
 
@@ -195,7 +199,7 @@ def test_a_changed_gate_is_said_first():
     assert found.facts[0] == "unit 1: AND -> NAND"
     assert found.same == ("unit 0: OR",)
     assert found.facts[1:] == (
-        "formula: (x0 | x1) & ~(x0 & x1) -> (x0 | x1) & ~(x0 & x1)".replace("-> (x0 | x1) & ~(x0 & x1)", f"-> {zoo.recorded('or-nand')['formula']}"),
+        f"formula: (x0 | x1) & ~(x0 & x1) -> {zoo.recorded('or-nand')['formula']}",
         f"signature: OR & ~AND -> {zoo.recorded('or-nand')['signature']}",
         "family: OR & ~AND, as before",
     )  # fmt: skip
@@ -214,7 +218,6 @@ def test_units_that_come_and_go_are_named():
     """nor-and against its doubled version: two units are new; the other way round two are gone, and a pair that stays is not called changed."""
     small, doubled = zoo.load("nor-and"), zoo.load("redundant-4")
     assert [line for line in facts(small, doubled).facts if "is new" in line] == ["unit 1 is new: NOR", "unit 3 is new: AND"]
-    assert [line for line in facts(doubled, small).facts if "is gone" in line] == ["unit 2 is gone: AND", "unit 3 is gone: AND"][1:] + [] or True
     gone = [line for line in facts(doubled, small).facts if "is gone" in line]
     assert sorted(line.split(": ")[1] for line in gone) == ["AND", "NOR"]
     assert not [line for line in facts(doubled, small).facts if "->" in line and line.startswith("unit")]
@@ -253,10 +256,8 @@ def test_another_target_is_said():
 
 def test_edges_that_come_and_go_are_named():
     """The same gates wired otherwise: y0 reads h0.2 no more."""
-    old = handmade.from_gates(["x0>x1", "x1>x0", "AND"], "OR")
-    new = handmade.from_gates(["x0>x1", "x1>x0", "AND"], "OR")
-    before, after = record_of(old), record_of(new)
-    after = deepcopy(after)
+    before = record_of(handmade.from_gates(["x0>x1", "x1>x0", "AND"], "OR"))
+    after = deepcopy(before)
     after["edges"].remove("h0.2->y0")
     after["signature"] = "another"
     assert "edge h0.2->y0 is gone" in compare_records(before, after).facts
@@ -285,24 +286,29 @@ def test_matching_pairs_as_many_equal_gates_as_there_are(old, new):
     pairs = list(_matched(a, b))
     assert sorted(u["unit"] for u, _ in pairs if u) == [u["unit"] for u in a["units"]]
     assert sorted(u["unit"] for _, u in pairs if u) == [u["unit"] for u in b["units"]]
-    assert sum(u is not None and v is not None and u["gate"] == v["gate"] for u, v in pairs) == sum(min(old.count(g), new.count(g)) for g in ("OR", "AND", "NOR"))
+    assert sum(u is not None and v is not None and u["gate"] == v["gate"] for u, v in pairs) == sum(
+        min(old.count(g), new.count(g)) for g in ("OR", "AND", "NOR")
+    )
 
 
 # numbers
 
 
-def shifted(by: float) -> HookedMLP:
-    """The textbook network with the OR unit's bias off: it takes by, 1 + by, 2 + by, so its range stays 2 and the output shifts by it."""
-    return HookedMLP.from_weights([([[1.0, 1.0], [1.0, 1.0]], [by, -1.0]), ([[1.0, -2.0]], [0.0])], decision_threshold=0.5, target="XOR", dtype=torch.float64)  # fmt: skip
+def scaled_readout(model: HookedMLP, factor: float) -> HookedMLP:
+    """All outputs, and so their distance from the threshold 0, times a factor."""
+    *hidden, (v, c) = arrays(model)
+    return rebuilt(model, [*hidden, (v * factor, c * factor)])
 
 
-def test_a_number_within_its_tolerance_is_no_difference():
-    """The bound is tolerance + tolerance * |old|: an output 0.5 from the threshold may move by 0.015 at 1 %."""
-    record = record_of(handmade.textbook_xor())
-    off = [r["worst_margin"] for r in (record, record_of(shifted(0.0149)), record_of(shifted(0.0151)))]
-    assert record["worst_margin"] > 0
-    allowed = 0.01 + 0.01 * off[0]
-    assert [abs(x - off[0]) <= allowed for x in off] == [not compare_records(record, {**record, "worst_margin": x}, 0.01) for x in off]
+@pytest.mark.parametrize("tolerance", [1e-6, 0.01, 0.3])
+@pytest.mark.parametrize(("part", "passes"), [(0.99, True), (-0.99, True), (1.01, False), (-1.01, False)])
+def test_the_bound_of_a_tolerance_is_absolute_plus_relative(tolerance, part, passes):
+    """A number may move by tolerance + tolerance * |old|, to either side, and by no more."""
+    model = zoo.load("or-and")
+    old = record_of(model)["worst_margin"]
+    bound = tolerance + tolerance * old
+    moved = scaled_readout(model, (old + part * bound) / old)
+    assert (not facts(model, moved, tolerance=tolerance)) == passes
 
 
 def test_a_number_beyond_its_tolerance_is_said_with_both_parts_of_the_bound():
@@ -321,8 +327,8 @@ def test_a_number_beyond_its_tolerance_is_said_with_both_parts_of_the_bound():
 @pytest.mark.parametrize("scale", [0.5, 1.01])
 def test_weights_that_move_a_real_number_are_found(scale):
     """Scaling the output layer moves every output's distance from the threshold, and no gate."""
-    (w, b), (v, c) = arrays(model := zoo.load("or-and"))
-    found = facts(model, rebuilt(model, [(w, b), (v * scale, c * scale)]))
+    model = zoo.load("or-and")
+    found = facts(model, scaled_readout(model, scale))
     assert found.facts == ()
     assert len(found.numbers) == 1
     assert found.numbers[0].startswith("worst margin: 3.75146 -> ")
@@ -420,13 +426,12 @@ def test_assert_acts_as_wants_every_reading_to_agree():
 
 def test_assert_acts_as_wants_the_interchange_to_hold():
     """A reading whose interchange does not come out as predicted is not enough: the unit's own claim decides."""
-    circuit = identify_circuit(HookedMLP.from_weights(AMBIGUOUS, target="XOR"))
-    failing = [e.claim for e in circuit.evidence if not e.holds and "acts as" in e.claim]
-    unread = failing[0].split(" ")[0]
-    assert unread == "h0.0", "the unit that nothing reads cannot be told apart by interchange"
-    sole = type(circuit)(circuit.target, "identified", circuit.reason, circuit.readings[:1], circuit.cfg, circuit.weights, circuit.proof)
-    with pytest.raises(AssertionError, match="h0.0 is read as .*, but h0.0 acts as .*does not hold"):
-        assert_acts_as(sole, {circuit.units[0].gate: 0})
+    circuit = identify_circuit(handmade.textbook_xor())
+    claims = [replace(e, effect=15, holds=False) if e.claim == "h0.0 acts as OR" else e for e in circuit.evidence]
+    doubtful = replace(circuit, proof=replace(circuit.proof, claims=tuple(claims)))
+    with pytest.raises(AssertionError, match="h0.0 is read as OR, but h0.0 acts as OR: 15 of 16 .*does not hold"):
+        assert_acts_as(doubtful, {"OR": 0})
+    assert_acts_as(doubtful, {"AND": 1})
 
 
 def test_a_network_without_a_circuit_has_no_unit_that_acts():
@@ -478,8 +483,6 @@ def test_assert_computes_does_not_round_an_undecided_row():
 def test_assert_computes_sees_every_output():
     """Two outputs, one of them wrong: the whole row is shown."""
     weights = [([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0]), ([[1.0, 1.0], [1.0, 1.0]], [-0.5, -0.5])]
-    from xor_mi import BooleanFunction
-
     both = BooleanFunction(2, ((0, 1, 1, 1), (0, 0, 0, 1)))
     with pytest.raises(AssertionError, match="01: 1, 1, not 1, 0"):
         assert_computes(HookedMLP.from_weights(weights), both)
