@@ -67,6 +67,7 @@ def with_constant_unit(model: HookedMLP, bias: float) -> HookedMLP:
 
 @pytest.fixture(scope="module")
 def textbook_record():
+    """The record of the textbook network; tests copy it before they change it."""
     return record_of(handmade.textbook_xor())
 
 
@@ -190,6 +191,7 @@ def test_networks_without_a_circuit_compare_by_the_rows_they_get_wrong():
 
 
 def facts(old: HookedMLP, new: HookedMLP, **how: object) -> Differences:
+    """What a network's circuit differs in from another's."""
     return compare_records(record_of(old), record_of(new), **how)
 
 
