@@ -28,6 +28,7 @@ INSIDE = {
         "identifiability",
         "node_masks",
     ],
+    "testing": ["record", "compare", "asserts"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
 
@@ -122,7 +123,7 @@ HEAVY = "print(sorted({'torch', 'transformer_lens', 'plotly', 'pandas', 'sympy'}
 @pytest.mark.parametrize(
     "code",
     ["import xor_mi", "import xor_mi; xor_mi.__version__; dir(xor_mi)", "from xor_mi import BooleanFunction, Unit, XorMiError; BooleanFunction.named('OR').bits",
-     "import xor_mi.cli"],
+     "import xor_mi.cli", "import xor_mi.pytest_plugin"],
 )  # fmt: skip
 def test_nothing_heavy_is_loaded_before_it_is_used(code):
     """Importing the package, its torch-free rooms and the CLI loads neither torch nor TransformerLens, plotly, pandas or sympy."""

@@ -11,6 +11,7 @@ from . import model as model
 from . import plots as plots
 from . import population as population
 from . import report as report
+from . import testing as testing
 from . import training as training
 from . import truth as truth
 from . import zoo as zoo

@@ -17,6 +17,7 @@ from math import factorial, prod
 
 from xor_mi.circuits.netlist import LocalGate
 from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
 from xor_mi.truth import BooleanFunction, name_of_bits, truth_rows
 
 Table = tuple[int, ...]
@@ -67,8 +68,24 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     return _text(min(found))
 
 
+def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[Unit, ...]:
+    """The hidden units that a signature is made of: not constant, and read by an output, directly or through others."""
+    layers = _reduced_layers(netlist, layer_sizes)
+    found: list[Unit] = []
+    read = {parent for node in layers[-1] for parent in node.parents}
+    for number in reversed(range(len(layers) - 1)):
+        found += [Unit(number, k) for k in read]
+        read = {parent for k in read for parent in layers[number][k].parents}
+    return tuple(sorted(found))
+
+
 def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> list[list[_Node]]:
     """Hidden layers and outputs, each node over its essential parents; constants folded, unread units left out."""
+    return _without_unread(_reduced_layers(netlist, layer_sizes))
+
+
+def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> list[list[_Node]]:
+    """Hidden layers and outputs, each node over its essential parents; constants folded."""
     gates = iter(netlist)
     tables = [[next(gates).function.bits for _ in range(size)] for size in layer_sizes[1:]]
     rows = truth_rows(layer_sizes[0])
@@ -82,7 +99,7 @@ def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> li
         constant = {} if is_output else {k: table[0] for k, (parents, table) in enumerate(nodes) if not parents}
         values = bits
         layers.append([_Node(parents, table, b) for (parents, table), b in zip(nodes, bits, strict=True)])
-    return _without_unread(layers)
+    return layers
 
 
 def _reduced(table: Table, constant: dict[int, int], width: int) -> tuple[tuple[int, ...], Table]:

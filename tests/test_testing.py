@@ -1,0 +1,535 @@
+"""Records of circuits, what two of them differ in, and the assertions: against networks whose difference is known by construction."""
+
+import json
+import math
+from copy import deepcopy
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from xor_mi import BooleanFunction, HookedMLP, handmade, identify_circuit, patch, zoo
+from xor_mi.circuits.signature import live_units
+from xor_mi.errors import XorMiError
+from xor_mi.testing import (
+    Differences,
+    assert_acts_as,
+    assert_computes,
+    assert_patch_effect,
+    assert_same_circuit,
+    compare_records,
+    read_record,
+    record_of,
+    write_record,
+)
+from xor_mi.testing.compare import NUMBERS, _matched
+from xor_mi.testing.record import FORMAT, VERSION
+
+AMBIGUOUS = [
+    ([[1.0, 2.0], [-2.0, 2.0], [1.0, -1.0]], [1.0, 0.0, 1.0]),
+    ([[0.0, 2.0, 1.0]], [-1.5]),
+]  # unit 0 is not read, so it may read as anything
+NAMES = zoo.names()
+
+
+def arrays(model: HookedMLP) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A model's weights as float64 NumPy arrays."""
+    return [(linear.weight.detach().double().numpy(), linear.bias.detach().double().numpy()) for linear in model.linears]
+
+
+def rebuilt(model: HookedMLP, weights: list[tuple[np.ndarray, np.ndarray]]) -> HookedMLP:
+    """Such a model with other weights."""
+    return HookedMLP.from_weights(
+        weights, act_fn=model.cfg.act_fn, out_act_fn=model.cfg.out_act_fn, decision_threshold=model.cfg.decision_threshold, dtype=torch.float64, target=model.cfg.target
+    )  # fmt: skip
+
+
+def reordered(model: HookedMLP, rng: np.random.Generator, scaled: bool) -> HookedMLP:
+    """Its hidden units renumbered and, for relu, rescaled by positive factors that the readers take back: the same function inside and out."""
+    weights = arrays(model)
+    for layer in range(len(weights) - 1):
+        (w, b), (v, c) = weights[layer], weights[layer + 1]
+        order, factor = rng.permutation(len(b)), np.exp2(rng.integers(-3, 4, len(b))) if scaled else np.ones(len(b))
+        weights[layer] = ((w * factor[:, None])[order], (b * factor)[order])
+        weights[layer + 1] = ((v / factor)[:, order], c)
+    return rebuilt(model, weights)
+
+
+def with_constant_unit(model: HookedMLP, bias: float) -> HookedMLP:
+    """One more relu unit in the first hidden layer, relu(bias) on every input, which the next layer takes off again."""
+    (w, b), (v, c), *rest = arrays(model)
+    more = (np.vstack([w, np.zeros((1, w.shape[1]))]), np.append(b, bias))
+    return rebuilt(model, [more, (np.hstack([v, np.ones((len(v), 1))]), c - max(bias, 0)), *rest])
+
+
+@pytest.fixture(scope="module")
+def textbook_record():
+    """The record of the textbook network; tests copy it before they change it."""
+    return record_of(handmade.textbook_xor())
+
+
+# records
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_says_what_the_zoo_has_recorded(name):
+    """Verdict, gates, signature, edges and counts of a fresh record are those stored beside the network."""
+    record, stored = record_of(zoo.load(name)), zoo.recorded(name)
+    assert [(u["unit"], u["gate"]) for u in record["units"]] == [(u["unit"], u["gate"]) for u in stored["units"]]
+    assert all(record[key] == stored[key] for key in ("verdict", "signature", "formula", "readout", "edges", "layer_sizes", "n_readings"))
+    assert record["families"] == [stored["family"]]
+    assert [claim["claim"] for claim in record["evidence"]] == [claim["claim"] for claim in stored["evidence"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_live_units_are_those_without_which_the_signature_changes(name):
+    """A unit is live exactly if it is not constant and some output's gate, followed through the netlist, depends on it."""
+    circuit = identify_circuit(zoo.load(name))
+    if circuit.primary is None:
+        return
+    edges = {(e.src.name, e.dst.name) for e in circuit.edges}
+    reach = {unit.unit.name for unit in circuit.units if not unit.note and any(_path(unit.unit.name, out, edges) for out in ("y0",))}
+    assert {unit.name for unit in live_units(circuit.netlist, circuit.layer_sizes)} == reach
+
+
+def _path(start: str, end: str, edges: set[tuple[str, str]]) -> bool:
+    return start == end or any(_path(b, end, edges) for a, b in edges if a == start)
+
+
+def test_a_record_comes_back_from_its_file(tmp_path):
+    """Written and read, a record is the same; the file is plain JSON with a unit per line, and nothing is left beside it."""
+    record = record_of(zoo.load("redundant-4"), test="test_it")
+    write_record(record, tmp_path / "a.circuit.json")
+    assert read_record(tmp_path / "a.circuit.json") == json.loads((tmp_path / "a.circuit.json").read_text()) == record
+    assert sum('"unit": "h0.' in line for line in (tmp_path / "a.circuit.json").read_text().split("\n")) == 4
+    assert [file.name for file in tmp_path.iterdir()] == ["a.circuit.json"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text[: len(text) // 2], "cannot be read"),
+        (lambda text: "", "cannot be read: Expecting value: line 1"),
+        (lambda text: "[1, 2]", "it has no 'format'"),
+        (lambda text: text.replace(FORMAT, "xor_mi.Circuit/2"), "it has no 'format'"),
+        (lambda text: text.replace('"version": 1', '"version": 2'), f"is of format 2; this xor-mi reads up to {VERSION}: install a later"),
+        (lambda text: text.replace('"version": 1', '"version": "1"'), "'version' is \"1\", not int"),
+        (lambda text: text.replace('"margin": 0.5', '"margin": NaN'), "NaN is no number"),
+        (lambda text: text.replace('"margin": 0.5', '"margin": "0.5"'), "'units[0].margin' is \"0.5\", not float or null"),
+        (lambda text: text.replace('"live": true', '"live": 1'), "'units[0].live' is 1, not bool"),
+        (lambda text: text.replace('"signature"', '"signed"'), "'signature' is missing"),
+        (lambda text: text.replace('"unit": "h0.0"', '"unit": "OR"'), "'OR' is no unit's name"),
+        (lambda text: text.replace('"edges": [', '"edges": [3, '), "'edges[0]' is 3, not str"),
+        (lambda text: text.replace('{"mean": [["h0.0"]', '{"means": [["h0.0"]'), "'necessary_sets.mean' is missing"),
+    ],
+)  # fmt: skip
+def test_a_damaged_baseline_is_refused_with_the_place(tmp_path, textbook_record, damage, says):
+    """Cut off, foreign, later or edited by hand: one error that names the file, what is wrong and where, and what to do."""
+    file = tmp_path / "b.circuit.json"
+    write_record(textbook_record, file)
+    before = file.read_text()
+    file.write_text(damage(before))
+    assert file.read_text() != before
+    with pytest.raises(XorMiError) as error:
+        read_record(file)
+    assert says in str(error.value)
+    assert str(file) in str(error.value)
+
+
+def test_a_missing_baseline_is_an_error_too(tmp_path):
+    """The library's own error, not the file system's."""
+    with pytest.raises(XorMiError, match="cannot be read"):
+        read_record(tmp_path / "nothing.circuit.json")
+
+
+# what stays the same
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("untrained", "unsolved")])
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_renumbered_and_rescaled_units_are_no_difference(name, seed):
+    """Every network of the zoo with its units in another order, and rescaled where relu allows it, has the same record up to rounding."""
+    model = zoo.load(name)
+    other = reordered(model, np.random.default_rng(seed), scaled=model.cfg.act_fn == "relu")
+    assert not (found := compare_records(record_of(model), record_of(other), 1e-9)), str(found)
+
+
+@pytest.mark.parametrize("name", ["or-and", "nor-and", "redundant-4", "dead-4", "deep-xor"])
+@pytest.mark.parametrize("bias", [-1.0, 0.5])
+def test_a_constant_unit_more_or_less_is_no_difference(name, bias):
+    """A unit that is off or on whatever the input changes no fact and no number that is compared."""
+    model = zoo.load(name)
+    other = with_constant_unit(model, bias)
+    assert {unit.note for unit in identify_circuit(other).units} >= {"dead" if bias < 0 else "always on"}
+    for old, new in ((model, other), (other, model)):
+        assert not (found := compare_records(record_of(old), record_of(new))), str(found)
+
+
+def test_several_readings_are_the_same_in_any_order():
+    """A network with three readings is not another one because its units are renumbered."""
+    model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
+    record = record_of(model)
+    assert (record["verdict"], record["n_readings"]) == ("ambiguous", 3)
+    for seed in range(6):
+        assert not compare_records(record, record_of(reordered(model, np.random.default_rng(seed), scaled=True)))
+
+
+def test_networks_without_a_circuit_compare_by_the_rows_they_get_wrong():
+    """not_computing is a finding that can be held, too; other wrong rows are a change."""
+    old, new = (HookedMLP.from_weights([([[w, w]], [0.0]), ([[1.0]], [-0.5])], target="XOR") for w in (1.0, -1.0))
+    assert not compare_records(record_of(old), record_of(old))
+    assert compare_records(record_of(old), record_of(new)).facts == (
+        "verdict: not_computing (it does not compute XOR: wrong on 11) -> not_computing (it does not compute XOR: wrong on 01, 10)",
+    )
+
+
+# what changed, in words
+
+
+def facts(old: HookedMLP, new: HookedMLP, **how: object) -> Differences:
+    """What a network's circuit differs in from another's."""
+    return compare_records(record_of(old), record_of(new), **how)
+
+
+def test_a_changed_gate_is_said_first():
+    """or-and against or-nand: the unit that was AND is NAND; the other is as before; formula, signature and family come after."""
+    found = facts(zoo.load("or-and"), zoo.load("or-nand"))
+    assert found.facts[0] == "unit 1: AND -> NAND"
+    assert found.same == ("unit 0: OR",)
+    assert found.facts[1:] == (
+        f"formula: (x0 | x1) & ~(x0 & x1) -> {zoo.recorded('or-nand')['formula']}",
+        f"signature: OR & ~AND -> {zoo.recorded('or-nand')['signature']}",
+        "family: OR & ~AND, as before",
+    )  # fmt: skip
+    assert not facts(zoo.load("or-and"), zoo.load("or-nand"), up_to="family")
+
+
+def test_a_moved_unit_is_said_with_its_former_number():
+    """Units are matched by gate: OR moved from 0 to 1, and what is now unit 0 was unit 1."""
+    new = handmade.from_gates(["NAND", "OR"])
+    found = facts(zoo.load("or-and"), new)
+    assert found.facts[0] == "unit 0 (unit 1 in the baseline): AND -> NAND"
+    assert found.same == ("unit 1 (unit 0 in the baseline): OR",)
+
+
+def test_units_that_come_and_go_are_named():
+    """nor-and against its doubled version: two units are new; the other way round two are gone, and a pair that stays is not called changed."""
+    small, doubled = zoo.load("nor-and"), zoo.load("redundant-4")
+    assert [line for line in facts(small, doubled).facts if "is new" in line] == ["unit 1 is new: NOR", "unit 3 is new: AND"]
+    gone = [line for line in facts(doubled, small).facts if "is gone" in line]
+    assert sorted(line.split(": ")[1] for line in gone) == ["AND", "NOR"]
+    assert not [line for line in facts(doubled, small).facts if "->" in line and line.startswith("unit")]
+
+
+def test_another_family_names_the_units():
+    """gt-lt instead of or-and: both units change, and the family too."""
+    found = facts(zoo.load("or-and"), zoo.load("gt-lt"), up_to="family")
+    assert found.facts[:2] == ("unit 0: OR -> x1>x0", "unit 1: AND -> x0>x1")
+    assert found.facts[-1] == "family: OR & ~AND -> x0>x1 | x1>x0"
+    assert found.numbers == ()
+
+
+def test_a_verdict_that_is_no_longer_unique_is_said():
+    """A unit that nothing reads can be read in three ways."""
+    (w, b), (v, c) = AMBIGUOUS
+    sure = HookedMLP.from_weights([(w[1:], b[1:]), ([v[0][1:]], c)], target="XOR")
+    found = facts(sure, HookedMLP.from_weights(AMBIGUOUS, target="XOR"))
+    assert "verdict: identified -> ambiguous (3 readings)" in found.facts
+    assert "verdict: ambiguous (3 readings) -> identified" in facts(HookedMLP.from_weights(AMBIGUOUS, target="XOR"), sure).facts
+
+
+def test_a_network_that_fails_is_said_with_its_rows_and_its_former_gates():
+    """Training that no longer solves XOR: no unit has a gate, and the wrong rows are named."""
+    found = facts(zoo.load("or-and"), zoo.load("unsolved"))
+    assert found.facts[0] == "no unit has a gate: unit 0 was OR, unit 1 was AND"
+    assert found.facts[1].startswith("verdict: identified -> not_computing (it does not compute XOR: wrong on ")
+    back = facts(zoo.load("unsolved"), zoo.load("or-and"))
+    assert back.facts[:2] == ("unit 0 is new: OR", "unit 1 is new: AND")
+
+
+def test_another_target_is_said():
+    """A network that computes AND is not compared as if it were to compute XOR."""
+    assert "target: XOR -> AND" in facts(handmade.textbook_xor(), handmade.from_gates(["AND", "OR"], "AND")).facts
+
+
+def test_edges_that_come_and_go_are_named():
+    """The same gates wired otherwise: y0 reads h0.2 no more."""
+    before = record_of(handmade.from_gates(["x0>x1", "x1>x0", "AND"], "OR"))
+    after = deepcopy(before)
+    after["edges"].remove("h0.2->y0")
+    after["signature"] = "another"
+    assert "edge h0.2->y0 is gone" in compare_records(before, after).facts
+    assert "edge h0.2->y0 is new" in compare_records(after, before).facts
+
+
+def test_deeper_units_go_by_their_names():
+    """With several hidden layers a number alone would not say which unit."""
+    found = facts(zoo.load("deep-parity-3"), zoo.load("parity-3"))
+    assert any(line.startswith("unit h1.0 is gone") for line in found.facts)
+
+
+def test_a_baseline_edited_by_hand_does_not_pass():
+    """A gate changed in the file, its signature not: the unit is said all the same."""
+    record = record_of(handmade.textbook_xor())
+    edited = deepcopy(record)
+    edited["units"][1]["gate"] = "NAND"
+    assert compare_records(edited, record).facts[0] == "unit 1: NAND -> AND"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6), st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6))
+def test_matching_pairs_as_many_equal_gates_as_there_are(old, new):
+    """Every unit is in exactly one pair, and no pairing has more pairs with the same gate."""
+    a, b = ({"layer_sizes": [2, len(gates), 1], "units": [{"unit": f"h0.{k}", "gate": gate, "live": True, "margin": 0.5, "interchange": 1.0, "rows_changed": 1} for k, gate in enumerate(gates)]} for gates in (old, new))  # fmt: skip
+    pairs = list(_matched(a, b))
+    assert sorted(u["unit"] for u, _ in pairs if u) == [u["unit"] for u in a["units"]]
+    assert sorted(u["unit"] for _, u in pairs if u) == [u["unit"] for u in b["units"]]
+    assert sum(u is not None and v is not None and u["gate"] == v["gate"] for u, v in pairs) == sum(
+        min(old.count(g), new.count(g)) for g in ("OR", "AND", "NOR")
+    )
+
+
+# numbers
+
+
+def scaled_readout(model: HookedMLP, factor: float) -> HookedMLP:
+    """All outputs, and so their distance from the threshold 0, times a factor."""
+    *hidden, (v, c) = arrays(model)
+    return rebuilt(model, [*hidden, (v * factor, c * factor)])
+
+
+@pytest.mark.parametrize("tolerance", [1e-6, 0.01, 0.3])
+@pytest.mark.parametrize(("part", "passes"), [(0.99, True), (-0.99, True), (1.01, False), (-1.01, False)])
+def test_the_bound_of_a_tolerance_is_absolute_plus_relative(tolerance, part, passes):
+    """A number may move by tolerance + tolerance * |old|, to either side, and by no more."""
+    model = zoo.load("or-and")
+    old = record_of(model)["worst_margin"]
+    bound = tolerance + tolerance * old
+    moved = scaled_readout(model, (old + part * bound) / old)
+    assert (not facts(model, moved, tolerance=tolerance)) == passes
+
+
+def test_a_number_beyond_its_tolerance_is_said_with_both_parts_of_the_bound():
+    """Old, new, how far off, what was allowed; gates are as before."""
+    record = record_of(handmade.textbook_xor())
+    moved = deepcopy(record)
+    moved["units"][1]["margin"] = record["units"][1]["margin"] + 0.25
+    found = compare_records(record, moved, tolerance={"margin": 0.1})
+    assert found.facts == ()
+    assert found.numbers == ("unit 1 margin: 1 -> 1.25, off by 0.25; allowed 0.2 (absolute 0.1 + relative 0.1)",)
+    assert str(found).startswith("gates, edges and verdict are as before; the evidence changed\n")
+    assert not compare_records(record, moved, tolerance={"margin": 0.125})
+    assert not compare_records(record, moved, tolerance=None)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.01])
+def test_weights_that_move_a_real_number_are_found(scale):
+    """Scaling the output layer moves every output's distance from the threshold, and no gate."""
+    model = zoo.load("or-and")
+    found = facts(model, scaled_readout(model, scale))
+    assert found.facts == ()
+    assert len(found.numbers) == 1
+    assert found.numbers[0].startswith("worst margin: 3.75146 -> ")
+    assert f"{3.7514567 * scale:.5g}"[:4] in found.numbers[0]
+
+
+def test_sets_and_claims_that_change_are_said_with_gates():
+    """What is necessary is written as gates, since units may be renumbered; a claim that no longer holds is quoted."""
+    record = record_of(handmade.textbook_xor())
+    other = deepcopy(record)
+    other["necessary_sets"]["mean"] = [["h0.0", "h0.1"]]
+    other["evidence"][1]["holds"] = False
+    assert compare_records(record, other).numbers == (
+        "necessary units (mean ablation): {AND}; {OR} -> {AND, OR}",
+        "claims that do not hold, 'acts as': 0 -> 1 (h0.0 acts as OR)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"tolerance": -1}, "the tolerance of margin is -1"),
+        ({"tolerance": math.nan}, "is nan"),
+        ({"tolerance": math.inf}, "is inf"),
+        ({"tolerance": True}, "is True"),
+        ({"tolerance": "1e-3"}, "is '1e-3'"),
+        ({"tolerance": {"marginn": 0.1}}, "no number 'marginn'; tolerances are for: margin, interchange, rows_changed, worst_margin, joint_interchange; did you mean 'margin'?"),
+        ({"up_to": "permutation"}, "no up_to 'permutation'; circuits are compared up to: signature, family"),
+    ],
+)  # fmt: skip
+def test_arguments_that_say_nothing_are_refused(textbook_record, how, says):
+    """Tolerances are numbers of at least 0 with known names; up_to is one of two words."""
+    with pytest.raises(XorMiError) as error:
+        compare_records(textbook_record, textbook_record, **how)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_named_number_is_compared(textbook_record, name):
+    """No name of a tolerance is without effect."""
+    moved = deepcopy(textbook_record)
+    place = moved["units"][0] if name in moved["units"][0] else moved
+    place[name] = [place[name][0] + 0.5] if isinstance(place[name], list) else place[name] + 0.5
+    assert compare_records(textbook_record, moved).numbers
+    assert not compare_records(textbook_record, moved, {name: 1.0})
+
+
+# assertions
+
+
+def test_assertions_pass_on_what_is_so():
+    """Units by number, name or several; a formula as a function; a patch by hand: 01 with the AND held off gives 2."""
+    model = handmade.textbook_xor()
+    assert_acts_as(model, {"OR": 0, "AND": "h0.1"})
+    assert_acts_as(identify_circuit(model), {"x0 | x1": [0]})
+    assert_acts_as(zoo.load("redundant-4"), {"NOR": [0, 1], "AND": (2, 3)})
+    assert_acts_as(zoo.load("deep-xor"), {"XNOR": "h1.0"})
+    assert_computes(model, "x0 ^ x1")
+    assert_same_circuit(model, zoo.load("or-and"))
+    assert_patch_effect(model, "01", "11", "h0.1", effect=2.0, value=2.0, flips=True)
+    assert_patch_effect(model, "01", "11", "h0.0", flips=False, direction="denoising")
+
+
+@pytest.mark.parametrize(
+    ("gates", "says"),
+    [
+        ({"OR": 0, "XOR": 1}, "h0.1 acts as AND, not as XOR\nidentified: "),
+        ({"NOR": 0}, "h0.0 acts as OR, not as NOR; its complement: up_to_complement=True would accept it"),
+        ({"AND": 0, "OR": 1}, "h0.0 acts as OR, not as AND\nh0.1 acts as AND, not as OR\n"),
+    ],
+)  # fmt: skip
+def test_assert_acts_as_fails_with_the_evidence(gates, says):
+    """A line per unit, then the circuit with its margins and interchange counts."""
+    with pytest.raises(AssertionError) as error:
+        assert_acts_as(handmade.textbook_xor(), gates)
+    assert says in str(error.value)
+    assert "margin 1.00, interchange 16/16" in str(error.value)
+
+
+def test_assert_acts_as_up_to_complement():
+    """NOR is OR said the other way round, where that is asked for."""
+    assert_acts_as(zoo.load("nor-and"), {"OR": 0}, up_to_complement=True)
+    with pytest.raises(AssertionError, match="h0.0 acts as NOR"):
+        assert_acts_as(zoo.load("nor-and"), {"OR": 0})
+
+
+def test_assert_acts_as_wants_every_reading_to_agree():
+    """A unit that may be read in three ways acts as none of them for sure; one that all readings agree on does."""
+    model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
+    circuit = identify_circuit(model)
+    with pytest.raises(AssertionError, match="h0.0 acts as .* under 1 of 3 readings, as .* or .* under the others"):
+        assert_acts_as(circuit, {circuit.units[0].gate: 0})
+    assert_acts_as(circuit, {circuit.units[1].gate: 1})
+
+
+def test_assert_acts_as_wants_the_interchange_to_hold():
+    """A reading whose interchange does not come out as predicted is not enough: the unit's own claim decides."""
+    circuit = identify_circuit(handmade.textbook_xor())
+    claims = [replace(e, effect=15, holds=False) if e.claim == "h0.0 acts as OR" else e for e in circuit.evidence]
+    doubtful = replace(circuit, proof=replace(circuit.proof, claims=tuple(claims)))
+    with pytest.raises(AssertionError, match="h0.0 is read as OR, but h0.0 acts as OR: 15 of 16 .*does not hold"):
+        assert_acts_as(doubtful, {"OR": 0})
+    assert_acts_as(doubtful, {"AND": 1})
+
+
+def test_a_network_without_a_circuit_has_no_unit_that_acts():
+    """The verdict and the wrong rows are the evidence."""
+    with pytest.raises(AssertionError, match="h0.0 acts as no gate, not as OR\nnot_computing: it does not compute XOR: wrong on"):
+        assert_acts_as(zoo.load("unsolved"), {"OR": 0})
+
+
+@pytest.mark.parametrize(
+    ("gates", "says"),
+    [
+        ({"ORR": 0}, "ORR"),
+        ({"OR": 2}, "no hidden unit 'h0.2'; this network has: h0.0, h0.1"),
+        ({"OR": "y0"}, "no hidden unit 'y0'"),
+        ({"OR": True}, "no hidden unit 'True'"),
+        ({}, "gates is {}; give a gate and its unit"),
+        ("OR", "gates is 'OR'"),
+    ],
+)  # fmt: skip
+def test_a_question_about_nothing_is_no_assertion_error(gates, says):
+    """A mistyped gate or unit is the test's mistake and says what exists."""
+    with pytest.raises(XorMiError) as error:
+        assert_acts_as(handmade.textbook_xor(), gates)
+    assert says in str(error.value)
+
+
+def test_a_number_is_no_unit_of_several_layers():
+    """Which layer?"""
+    with pytest.raises(XorMiError, match="unit 0 of which layer"):
+        assert_acts_as(zoo.load("deep-xor"), {"OR": 0})
+
+
+def test_assert_computes_lists_the_rows():
+    """Against OR, XOR is wrong on 11 alone; the network's output stands beside it."""
+    with pytest.raises(AssertionError) as error:
+        assert_computes(handmade.textbook_xor(), "OR")
+    assert str(error.value) == (
+        "does not compute OR: 1 of 4 rows are decided otherwise (threshold 0.5)\n  11: 0, not 1 (output 0)"
+    )  # fmt: skip
+
+
+def test_assert_computes_does_not_round_an_undecided_row():
+    """An output on the threshold is no answer."""
+    model = HookedMLP.from_weights([([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0]), ([[1.0, -2.0]], [0.0])], decision_threshold=1.0)
+    with pytest.raises(AssertionError, match="01: undecided, not 1"):
+        assert_computes(model, "XOR")
+
+
+def test_assert_computes_sees_every_output():
+    """Two outputs, one of them wrong: the whole row is shown."""
+    weights = [([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0]), ([[1.0, 1.0], [1.0, 1.0]], [-0.5, -0.5])]
+    both = BooleanFunction(2, ((0, 1, 1, 1), (0, 0, 0, 1)))
+    with pytest.raises(AssertionError, match="01: 1, 1, not 1, 0"):
+        assert_computes(HookedMLP.from_weights(weights), both)
+    with pytest.raises(XorMiError, match="the function has 1 outputs; the network has 2"):
+        assert_computes(HookedMLP.from_weights(weights), "OR")
+
+
+def test_assert_same_circuit_fails_with_what_changed():
+    """Units first; the direction of the arrow is said."""
+    with pytest.raises(AssertionError) as error:
+        assert_same_circuit(zoo.load("gt-lt"), zoo.load("or-and"), up_to="family")
+    assert str(error.value).startswith("unit 0: OR -> x1>x0\nunit 1: AND -> x0>x1\n")
+    assert str(error.value).endswith("(expected -> found, up to family)")
+
+
+def test_assert_same_circuit_compares_numbers_only_when_asked():
+    """Two networks of one signature have other margins."""
+    assert_same_circuit(zoo.load("or-and"), handmade.textbook_xor())
+    with pytest.raises(AssertionError, match="gates, edges and verdict are as before; the evidence changed"):
+        assert_same_circuit(zoo.load("or-and"), handmade.textbook_xor(), tolerance=0.001)
+
+
+@pytest.mark.parametrize(
+    ("expected", "says"),
+    [
+        ({"effect": 1.5}, "effect: expected 1.5, found 2, off by 0.5; allowed 2.5e-06"),
+        ({"value": 0.0}, "value_patched: expected 0.0, found 2, off by 2; allowed 1e-06"),
+        ({"flips": False}, "flips: expected False, found True"),
+    ],
+)  # fmt: skip
+def test_assert_patch_effect_fails_with_the_patch(expected, says):
+    """What came out, how far off, and the whole patch."""
+    with pytest.raises(AssertionError) as error:
+        assert_patch_effect(handmade.textbook_xor(), "01", "11", "h0.1", **expected)
+    assert says in str(error.value)
+    assert str(patch(handmade.textbook_xor(), "01", "11", "h0.1")) in str(error.value)
+
+
+def test_assert_patch_effect_wants_an_expectation():
+    """An assertion that can only pass is a mistake."""
+    with pytest.raises(XorMiError, match="nothing is expected of the patch"):
+        assert_patch_effect(handmade.textbook_xor(), "01", "11", "h0.1")
+
+
+def test_a_circuit_without_evidence_is_refused():
+    """There would be nothing to compare."""
+    with pytest.raises(XorMiError, match="evidence=True"):
+        record_of(identify_circuit(handmade.textbook_xor(), evidence=False))
