@@ -15,6 +15,7 @@ from xor_mi.pytest_plugin import CircuitRegression
 from xor_mi.testing import compare_records, read_record, record_of, write_record
 
 identify_circuit(handmade.textbook_xor())  # a run inside this process drops what it imports, so let all be here before
+RETRAINED = {seed: train("XOR", seed=seed).model for seed in (2, 5, 56)}
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "circuit_regression"
 
@@ -75,7 +76,7 @@ def test_a_missing_baseline_is_written_and_the_test_fails(pytester):
     ran(pytester, passed=1)
 
 
-@pytest.mark.parametrize("code", ["net(or_bias=1e-9)", "net(order=(1, 0))", "net(scale=8.0)", "net(order=(1, 0), scale=0.25)", "zoo.load('or-and'), tolerance=None", "zoo.load('nor-and'), up_to='family'", "net(or_bias=0.01), tolerance=0.02", "net(or_bias=0.01), tolerance={'worst_margin': 0.02, 'margin': 0.02}"])  # fmt: skip
+@pytest.mark.parametrize("code", ["net(or_bias=1e-9)", "net(order=(1, 0))", "net(scale=8.0)", "net(order=(1, 0), scale=0.25)", "zoo.load('or-and'), tolerance=None", "zoo.load('nor-and'), up_to='family'", "net(or_bias=0.01), tolerance=1", "net(or_bias=0.01), tolerance={'worst_margin': 0.02, 'margin': 0.02, 'rows_changed': 1}"])  # fmt: skip
 def test_what_is_the_same_passes(pytester, held, code):
     """Within tolerance, renumbered, rescaled, another network of the signature without numbers, another of the family: all pass, and the
     baseline is untouched."""
@@ -388,7 +389,7 @@ def test_retraining_within_the_family_passes(pytester, held, seed, passes):
     """Seeds 2 and 56 train to the family of seed 29, OR & ~AND; seed 5 to the other, and its units are named."""
     held("zoo.load('or-and')")
     ran(pytester, "--regen-all", passed=1)
-    train("XOR", seed=seed).model.save_pretrained(pytester.path / "retrained")
+    RETRAINED[seed].save_pretrained(pytester.path / "retrained")
     held("HookedMLP.from_pretrained('retrained'), up_to='family'")
     result = ran(pytester, passed=int(passes), failed=int(not passes))
     if not passes:
