@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
@@ -26,7 +26,8 @@ from xor_mi.model import HookedMLP, require_exact
 
 @dataclass(frozen=True, eq=False)
 class Boundary:
-    """The decision boundary of one output: segments [segment, end, (x0, x1)], in no order.
+    """The decision boundary of one output: segments [segment, end, (x0, x1)], each from left to right (upwards
+    where it is vertical), in order of their starts.
 
     Attributes:
         exact: whether every point of every segment is on the boundary (up to float64 rounding). If not, only the ends are, to about
@@ -45,7 +46,7 @@ class Boundary:
         return (self.segments[:, 1] - self.segments[:, 0]).norm(dim=1).sum().item()
 
 
-def boundary(model: HookedMLP, bounds: Any = (-0.5, 1.5), output: int = 0, n_points: int = 201) -> Boundary:
+def boundary(model: Any, bounds: Any = (-0.5, 1.5), output: Any = 0, n_points: Any = 201) -> Boundary:
     """Where one output's decision changes inside a rectangle of the plane.
 
     Args:
@@ -53,7 +54,7 @@ def boundary(model: HookedMLP, bounds: Any = (-0.5, 1.5), output: int = 0, n_poi
         n_points: grid lines each way, for hidden units that are not piecewise linear; not used otherwise.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> sorted(boundary(textbook_xor(), (0, 1)).segments.tolist())
+    >>> boundary(textbook_xor(), (0, 1)).segments.tolist()
     [[[0.0, 0.5], [0.5, 0.0]], [[0.5, 1.0], [1.0, 0.5]]]
 
     Raises:
@@ -66,9 +67,14 @@ def boundary(model: HookedMLP, bounds: Any = (-0.5, 1.5), output: int = 0, n_poi
     if isinstance(n_points, bool) or not isinstance(n_points, int) or n_points < 2:
         raise XorMiError(f"n_points is {n_points!r}; give at least 2")
     if is_exact(model):
-        return Boundary(torch.from_numpy(_between_cells(_decided_cells(model, box, output), box)), output, True, None)
+        return Boundary(_ordered(_between_cells(_decided_cells(model, box, output), box)), output, True, None)
     steps = (box[:, 1] - box[:, 0]) / (n_points - 1)
-    return Boundary(torch.from_numpy(_marched(model, box, output, n_points)), output, False, (steps[0].item(), steps[1].item()))
+    return Boundary(_ordered(_marched(model, box, output, n_points)), output, False, (steps[0].item(), steps[1].item()))
+
+
+def _ordered(segments: ndarray) -> Tensor:
+    """[n, 2, 2] -> the same with ends and segments in one order."""
+    return torch.tensor(sorted(sorted(map(tuple, ends)) for ends in segments.tolist()), dtype=torch.float64).reshape(-1, 2, 2)
 
 
 def _decided_cells(model: HookedMLP, box: ndarray, output: int) -> list[tuple[ndarray, int]]:
@@ -92,7 +98,7 @@ def _between_cells(cells: list[tuple[ndarray, int]], box: ndarray) -> ndarray:
     """The edges between polygons of different decisions, as segments [n, 2, 2]."""
     size = np.abs(box).max() + 1
     corners = np.concatenate([polygon for polygon, _ in cells])
-    first = np.array([min(near) for near in cKDTree(corners).query_ball_point(corners, 1e-10 * size)])  # each corner has one number
+    first = np.array([min(near) for near in KDTree(corners).query_ball_point(corners, 1e-10 * size)])  # each corner has one number
     numbers, first = np.unique(first, return_inverse=True)
     points, place = corners[numbers], 0
     seen: dict[tuple[int, int], list[int]] = {}

@@ -165,7 +165,7 @@ class _Builder:
     def _at_least(self, least: int, signals: Sequence[tuple[bytes, bool]], table: ndarray | None = None) -> tuple[bytes, bool]:
         """At least so many of the signals are 1: 2 * (their sum) - (2 * least - 1) is odd, so at least 1 or at most -1."""
         if table is None:
-            table = (sum(self._values(signal).astype(int) for signal in signals) >= least).astype(np.int8)
+            table = np.asarray(np.sum([self._values(signal) for signal in signals], axis=0) >= least, dtype=np.int8)
         known = self._known(table)
         if known is not None:
             return known

@@ -27,7 +27,7 @@ _EDGES = np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
 
 
 @torch.no_grad()
-def edit(model: HookedMLP, changes: Mapping[Any, Any]) -> HookedMLP:
+def edit(model: Any, changes: Mapping[Any, Any]) -> HookedMLP:
     """A new model with some weights replaced; the given one is left alone.
 
     Args:
@@ -90,7 +90,7 @@ def entries(model: HookedMLP) -> Iterator[tuple[str, int, int, int | None]]:
 
 
 @torch.no_grad()
-def slack_to_flip(model: HookedMLP, parameter: Any = None, rows: Any = None, progress: bool = True) -> pd.DataFrame:
+def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress: bool = True) -> pd.DataFrame:
     """How far each weight may move alone, up and down, before a decision on an input row changes.
 
     Args:

@@ -1,9 +1,10 @@
 """model + target -> what its weights must satisfy, row by row: the conditions for XOR, with slack.
 
 On one input row each unit that is off drops out and each that is on is a sum of weights, so the decision is one inequality. In the symbols
-of the notebook: w12 is the weight from input 2 to hidden unit 1, b1 that unit's bias, v1 the weight from unit 1 to the output, c the output's
-bias. With several outputs v and c carry the output first (v12 reads unit 2 into output 1). Deeper networks number the layers: w2_12,
-b2_1. Counting starts at 1 in symbols, at 0 in places (w12 is `fc1.weight[0, 1]`, the edge x1->h0.0). Indices above 9 are joined by "_".
+of the notebook: w12 is the weight from input 2 to hidden unit 1, b1 that unit's bias, v1 the weight from unit 1 to the output, c the
+output's bias. With several outputs v and c carry the output first (v12 reads unit 2 into output 1). Deeper networks number the layers:
+w2_12, b2_1. Counting starts at 1 in symbols, at 0 in places (w12 is `fc1.weight[0, 1]`, the edge x1->h0.0). Indices above 9 are joined
+by "_".
 """
 
 from typing import Any
@@ -24,7 +25,7 @@ WRITTEN = 400
 
 
 @torch.no_grad()
-def conditions(model: HookedMLP, target: Any = None, near: HookedMLP | None = None, units: bool = False) -> pd.DataFrame:
+def conditions(model: Any, target: Any = None, near: Any = None, units: bool = False) -> pd.DataFrame:
     """The inequalities that make a network decide each row as the target does, each with its value, its slack and whether it holds.
 
     A ReLU network's inequalities depend on which units are on. Near a network, its own pattern of units holds: that is the default, and
