@@ -1,5 +1,6 @@
 """Paths: kinks and changes against a fine scan, closed forms, NumPy and autograd, on random networks of every kind."""
 
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -19,8 +20,9 @@ KINDS = [(act, "identity") for act in ACTIVATIONS] + [("relu", out) for out in A
 def random_network(seed, act_fn="relu", out_act_fn="identity", sizes=(3, 5, 4, 2), scale=3.0, **settings):
     """A network with weights and biases of a few units, in float64, so that decisions change often."""
     rng = np.random.default_rng(seed)
-    layers = [(scale * rng.normal(size=(b, a)) / a**0.5, rng.normal(size=b)) for a, b in zip(sizes, sizes[1:], strict=False)]
-    layers[-1] = (layers[-1][0], np.zeros(sizes[-1]))
+    layers = [(scale * rng.normal(size=(b, a)) / a**0.5, rng.normal(size=b)) for a, b in pairwise(sizes)]
+    smooth = HookedMLP.from_weights([*layers[:-1], (layers[-1][0], np.zeros(sizes[-1]))], act_fn=act_fn)
+    layers[-1] = (layers[-1][0], -smooth(torch.full((1, sizes[0]), 0.1)).detach().numpy()[0])  # outputs of both signs
     return HookedMLP.from_weights(layers, act_fn=act_fn, out_act_fn=out_act_fn, **settings)
 
 
@@ -77,7 +79,7 @@ def test_between_kinks_the_network_is_affine_and_at_each_it_is_not(act_fn):
     assert len(walk.kinks) >= 5
     edges = [0.0, *(kink.t for kink in walk.kinks), 1.0]
     slopes = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         inside = torch.linspace(low, high, 7, dtype=torch.float64)[1:-1]
         values = model(torch.from_numpy(start) + inside[:, None] * torch.from_numpy(end - start))[:, 0]
         assert values.diff().diff().abs().max() < 1e-9
@@ -87,7 +89,7 @@ def test_between_kinks_the_network_is_affine_and_at_each_it_is_not(act_fn):
             slopes.append(slope.item())
             assert slope.item() == pytest.approx(((values[-1] - values[0]) / (inside[-1] - inside[0])).item(), abs=1e-8)
     if slopes:
-        assert min(abs(a - b) for a, b in zip(slopes, slopes[1:], strict=False)) > 1e-9
+        assert min(abs(a - b) for a, b in pairwise(slopes)) > 1e-9
 
 
 def test_kinks_are_where_a_pre_activation_vanishes():

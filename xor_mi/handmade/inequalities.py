@@ -44,8 +44,8 @@ def conditions(model: Any, target: Any = None, near: Any = None, units: bool = F
     its parameter.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> conditions(textbook_xor())[["row", "inequality", "slack"]].to_string(index=False, header=False).split("\\n")[3]
-    ' 11 v1*(w11 + w12 + b1) + v2*(w21 + w22 + b2) + c < 0.5    0.5'
+    >>> conditions(textbook_xor())[["inequality", "slack"]].values.tolist()[2:]
+    [['v1*(w11 + b1) + c > 0.5', 0.5], ['v1*(w11 + w12 + b1) + v2*(w21 + w22 + b2) + c < 0.5', 0.5]]
 
     Raises:
         XorMiError: no target, one of another width, or a `near` of another shape.
