@@ -189,18 +189,16 @@ def test_the_textbook_s_slack_by_hand(textbook):
 
 
 @pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
-@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 3, 3, 2)])
+@pytest.mark.parametrize("sizes", [(2, 3, 2, 2)])
 def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
-    """Each weight moved by hand over 4,001 values in float64: all inside the interval keep every decision, and beyond its ends the named row flips."""
+    """Each weight moved by hand to a dozen values: all inside the interval keep every decision, and beyond its ends the named row flips."""
     threshold = {"sigmoid": 0.45, "heaviside": 0.5, "relu": 0.1}.get(out_act_fn, 0.05)
     model = random_network(3, act_fn, out_act_fn, sizes=sizes, decision_threshold=threshold, negative_slope=0.2)
     rows = model.rows()
     before, finite = decided(model), 0
     for line in slack_to_flip(model).to_dict("records"):
-        name, index = re.fullmatch(r"(.*)\[(.*)\]", line["parameter"]).groups()
-        index = tuple(map(int, index.split(",")))
         for side, end in ((-1, line["down"]), (1, line["up"])):
-            moves = torch.linspace(0, 8, 401, dtype=torch.float64).tolist() + ([end - 1e-7, end + 1e-6] if end < 1e3 else [])
+            moves = torch.linspace(0, 8, 9, dtype=torch.float64).tolist() + ([end - 1e-7, end + 1e-6] if end < 1e3 else [])
             for move in moves:
                 moved = edit(model, {line["parameter"]: line["value"] + side * move})
                 flips = decision(moved(rows), model.threshold) != before
