@@ -9,13 +9,15 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "xor_mi"
 ORDER = [
-    "errors", "truth", "graph", "model", "metrics", "handmade", "training", "activations", "contributions", "interventions", "geometry",
+    "errors", "truth", "graph", "model", "metrics", "training", "activations", "contributions", "interventions", "geometry", "handmade",
     "circuits", "search", "population", "zoo", "plots", "report", "testing", "pytest_plugin", "cli", "widgets",
 ]  # fmt: skip
 INSIDE = {
     "truth": ["gates", "formulas", "function"],
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
+    "geometry": ["plane", "pieces", "brackets", "line", "cells", "contour"],
+    "handmade": ["separation", "gates", "compiled", "inequalities", "edits"],
     "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "scan"],
     "search": [
         "convention",

@@ -5,6 +5,7 @@ A function is its truth table. Rows are all 2^n inputs in lexicographic order, t
 accepted wherever a name is read. Formulas are minimal two-level forms, found by sympy, or an XOR of products where that is shorter.
 """
 
+from xor_mi.truth.formulas import formula_trees as formula_trees
 from xor_mi.truth.function import BooleanFunction as BooleanFunction
 from xor_mi.truth.function import complement_name as complement_name
 from xor_mi.truth.function import name_of_bits as name_of_bits

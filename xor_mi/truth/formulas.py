@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from xor_mi.errors import XorMiError
 from xor_mi.truth.gates import FAMILIES, GATES, gate_name, truth_rows
@@ -78,6 +79,61 @@ def read_formula(formula: str, n_inputs: int | None = None) -> tuple[int, tuple[
         return width, tuple(tuple(_evaluate(output, row, formula) for row in truth_rows(width)) for output in outputs)
     except RecursionError:
         raise XorMiError("this formula is nested too deeply to read; write it flatter") from None
+
+
+def formula_trees(formula: str) -> tuple[tuple[Any, ...], ...]:
+    """Text -> per output its tree: ("input", i), ("const", bit), ("not", tree), and ("and" | "or" | "xor", tree, tree, ...).
+
+    Chains of one operator are one node; every other operator is spelled with these.
+
+    >>> formula_trees("x0 ^ x1 ^ (x0 > x1)")
+    (('xor', ('input', 0), ('input', 1), ('and', ('input', 0), ('not', ('input', 1)))),)
+    """
+    body = _parse(formula)
+    try:
+        return tuple(_tree(output, formula) for output in (body.elts if isinstance(body, ast.Tuple) else [body]))
+    except RecursionError:
+        raise XorMiError("this formula is nested too deeply to read; write it flatter") from None
+
+
+def _tree(node: ast.expr, formula: str) -> tuple[Any, ...]:
+    match node:
+        case ast.Constant(value=0 | 1):
+            return ("const", int(node.value == 1))
+        case ast.Name(id=name):
+            return ("input", _input_index(name, formula))
+        case ast.UnaryOp(op=ast.Invert(), operand=operand):
+            return ("not", _tree(operand, formula))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _AS_TREES:
+            return _AS_TREES[type(op)](_tree(left, formula), _tree(right, formula))
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name.upper() in _CALLS and arguments:
+            parts, name = [_tree(argument, formula) for argument in arguments], name.upper()
+            if name in _FAMILY_TREES:
+                kind, negated = _FAMILY_TREES[name]
+                return ("not", _chain(kind, *parts)) if negated else _chain(kind, *parts)
+            if name == "NOT" and len(parts) == 1:
+                return ("not", parts[0])
+            if name in ("IMPLIES", "NIMP") and len(parts) == 2:
+                return _AS_TREES[ast.Div if name == "IMPLIES" else ast.Add](*parts)
+    raise XorMiError(f"{formula!r} uses something that is no Boolean operator, or a call with the wrong number of arguments")
+
+
+def _chain(kind: str, *parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (kind, *(inner for part in parts for inner in (part[1:] if part[0] == kind else (part,))))
+
+
+_FAMILY_TREES = {"AND": ("and", 0), "NAND": ("and", 1), "OR": ("or", 0), "NOR": ("or", 1), "XOR": ("xor", 0), "XNOR": ("xor", 1)}
+_AS_TREES: dict[type, Callable[..., tuple[Any, ...]]] = {
+    ast.BitAnd: lambda a, b: _chain("and", a, b),
+    ast.BitOr: lambda a, b: _chain("or", a, b),
+    ast.BitXor: lambda a, b: _chain("xor", a, b),
+    ast.Mult: lambda a, b: _chain("or", a, ("not", b)),
+    ast.Div: lambda a, b: _chain("or", ("not", a), b),
+    ast.MatMult: lambda a, b: ("not", _chain("xor", a, b)),
+    ast.Mod: lambda a, b: _chain("xor", a, b),
+    ast.Add: lambda a, b: _chain("and", a, ("not", b)),
+    ast.Sub: lambda a, b: _chain("and", ("not", a), b),
+}
 
 
 def _parse(formula: str) -> ast.expr:

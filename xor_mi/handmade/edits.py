@@ -1,0 +1,164 @@
+"""a network + a change of weights -> another network; and how far a weight may move before a decision changes."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import inf, prod
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from xor_mi.activations import exact_forward
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.geometry.brackets import TOLERANCE, bracketed_changes
+from xor_mi.geometry.pieces import Changes, exact_changes, follow, is_exact
+from xor_mi.graph import Edge, Unit
+from xor_mi.metrics import decision
+from xor_mi.model import HookedMLP, require_exact
+from xor_mi.truth import row_name
+
+LIMIT = 2.0**20
+"""How far a weight of a network with smooth units is moved in search of a flip."""
+_STEPS = 2.0 ** np.arange(-2, 21)
+_EDGES = np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
+
+
+@torch.no_grad()
+def edit(model: Any, changes: Mapping[Any, Any]) -> HookedMLP:
+    """A new model with some weights replaced; the given one is left alone.
+
+    Args:
+        changes: parameter -> its new value. A parameter is an entry, "fc1.weight[0, 1]" or "fc2.bias[0]"; a whole tensor, "fc1.weight"; or
+            a place: the edge "x1->h0.0" (or an `Edge`) is its weight, the unit "h0.0" (or a `Unit`) its bias.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> edit(textbook_xor(), {"fc1.weight[0, 1]": 1.5, "h0.1": -2}).fc1.weight.tolist()
+    [[1.0, 1.5], [1.0, 1.0]]
+
+    Raises:
+        XorMiError: a parameter that the network does not have, or a value that is no finite number of the parameter's shape.
+    """
+    if not isinstance(model, HookedMLP):
+        raise XorMiError(f"edit needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)")
+    if not isinstance(changes, Mapping) or not changes:
+        raise XorMiError("give the changes as a dict, such as {'fc1.weight[0, 1]': 1.5}")
+    edited = HookedMLP(replace(model.cfg))
+    edited.load_state_dict(model.state_dict())
+    for asked, value in changes.items():
+        name, index = _located(model, asked)
+        tensor = edited.get_parameter(name)
+        try:
+            new = torch.as_tensor(value, dtype=tensor.dtype, device=tensor.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise XorMiError(f"{asked} cannot become {value!r}; give numbers") from None
+        shape = tensor[index].shape
+        if new.shape != shape or not torch.isfinite(new).all():
+            raise XorMiError(f"{asked} cannot become {value!r}; give {'a finite number' if not shape else f'finite numbers {list(shape)}'}")
+        tensor[index] = new
+    return edited
+
+
+def _located(model: HookedMLP, asked: Any) -> tuple[str, tuple[int, ...]]:
+    """A parameter as people name it -> (parameter of the model, index of the entry; () for the whole)."""
+    if isinstance(asked, (Unit, Edge)) or (isinstance(asked, str) and re.match(r"[xyh]\d", asked)):
+        place = model.place(asked)
+        if isinstance(place, Edge):
+            return f"fc{place.dst.layer + 1}.weight", (place.dst.index, place.src.index)
+        if place.layer < 0:
+            raise XorMiError(f"{place} is an input and has no bias; name an edge such as '{place}->h0.0', or a unit such as 'h0.0'")
+        return f"fc{place.layer + 1}.bias", (place.index,)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
+    match = re.fullmatch(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?", asked) if isinstance(asked, str) else None
+    if match is None or match[1] not in shapes:
+        raise unknown("parameter", asked, shapes, where="entries, such as 'fc1.weight[0, 1]', of")
+    index = tuple(int(number) for number in match.groups()[1:] if number is not None)
+    shape = shapes[match[1]]
+    if index and (len(index) != len(shape) or any(k >= size for k, size in zip(index, shape, strict=True))):
+        raise XorMiError(f"no entry {asked}; {match[1]} has shape {list(shape)}, counted from 0")
+    return match[1], index
+
+
+def entries(model: HookedMLP) -> Iterator[tuple[str, int, int, int | None]]:
+    """Every weight and bias, layer by layer: (name, layer, unit, source or None for a bias)."""
+    for layer, linear in enumerate(model.linears):
+        d_out, d_in = linear.weight.shape
+        yield from ((f"fc{layer + 1}.weight[{j}, {i}]", layer, j, i) for j in range(d_out) for i in range(d_in))
+        yield from ((f"fc{layer + 1}.bias[{j}]", layer, j, None) for j in range(d_out))
+
+
+@torch.no_grad()
+def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress: bool = True) -> pd.DataFrame:
+    """How far each weight may move alone, up and down, before a decision on an input row changes.
+
+    Args:
+        parameter: one entry, named as in `edit`, or a whole tensor; all by default.
+        rows: the input rows watched; all by default.
+        progress: a bar, where there is more than a second of work.
+
+    Returns one line per parameter: parameter, value, lower and upper (the open interval of values that keep every decision; infinite where
+    no value changes one), down = value - lower, up = upper - value, slack (the smaller of the two), row_lower and output_lower (whose
+    decision changes first at the lower end; several rows are joined by ', '), row_upper and output_upper. Decisions are those of the
+    float64 weights; an undecided row that stays undecided has not changed.
+
+    Units that are piecewise linear, and any weight of the last layer: exact up to float64 rounding (an output is piecewise affine in one
+    weight). Weights before smooth units (tanh, sigmoid, gelu): a flip is located to about 1e-12, one that flips back within 1e-9 (times
+    the move, where that is above 1) may be missed, and moves beyond `LIMIT` (2^20) are not tried. `frame.attrs["tolerance"]` is 0 or 1e-9.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> slack_to_flip(textbook_xor(), "fc1.bias[1]")[["lower", "upper", "row_lower", "row_upper"]].values.tolist()
+    [[-1.25, -0.75, '11', '01, 10']]
+
+    Raises:
+        XorMiError: a parameter the network does not have, rows that are no bits, hooks, train mode, weights that are not finite.
+    """
+    require_exact(model, "the slack of a weight")
+    asked = [entry for entry in entries(model) if parameter is None or _is_asked(model, parameter, entry[0])]
+    bits = model.read_rows(rows)
+    names = [row_name(row) for row in bits]
+    layers = exact_forward(model, torch.tensor(bits).reshape(-1, model.cfg.d_in))
+    decided = decision(layers[-1].post, model.threshold).numpy()
+    lines = []
+    slow = len(asked) * len(bits) * prod(model.cfg.d_hidden) > 20_000
+    for name, layer, unit, source in tqdm(asked, desc="slack", unit="weight", disable=None if progress and slow else True):
+        pre = layers[layer].pre.numpy()
+        slope = np.zeros_like(pre)
+        slope[:, unit] = 1.0 if source is None else layers[layer].inputs[:, source].numpy()
+        moved = np.nonzero(slope[:, unit])[0]  # rows on which this weight does anything
+        if is_exact(model, layer):
+            changes = exact_changes(follow(model, layer, pre[moved], slope[moved]))
+        else:
+            changes = bracketed_changes(model, layer, pre[moved], slope[moved], _EDGES)
+        linear = model.exact()[layer]
+        value = (linear[1][unit] if source is None else linear[0][unit, source]).item()
+        down, *lower = _first(changes, moved, names, decided, -1)
+        up, *upper = _first(changes, moved, names, decided, 1)
+        ends = dict(zip(("row_lower", "output_lower", "row_upper", "output_upper"), (*lower, *upper), strict=True))
+        moves = {"lower": value - down, "upper": value + up, "down": down, "up": up, "slack": min(down, up)}
+        lines.append({"parameter": name, "value": value} | moves | ends)
+    frame = pd.DataFrame(lines)
+    frame.attrs["tolerance"] = 0.0 if is_exact(model) else TOLERANCE
+    return frame
+
+
+def _is_asked(model: HookedMLP, parameter: Any, name: str) -> bool:
+    tensor, index = _located(model, parameter)
+    return name == f"{tensor}[{', '.join(map(str, index))}]" if index else name.startswith(f"{tensor}[")
+
+
+def _first(changes: Changes, moved: Any, names: list[str], decided: Any, side: int) -> tuple[float, str, str]:
+    """The nearest change on one side of t = 0: how far, on which rows and outputs ('' where there is none)."""
+    t = side * changes.t
+    here = np.abs(t) <= TOLERANCE  # at t = 0 itself: an output on the threshold is decided by any move that takes it off
+    t = np.where(here, 0.0, t)
+    before = decided[moved[changes.case], changes.output]
+    beyond = changes.after if side > 0 else changes.before
+    valid = (t > 0) | (here & (beyond != before))
+    if not valid.any():
+        return inf, "", ""
+    nearest = t[valid].min()
+    first = valid & (t <= nearest + TOLERANCE * max(1.0, nearest))
+    rows = dict.fromkeys(names[k] for k in sorted(moved[changes.case[first]]))
+    return float(nearest), ", ".join(rows), ", ".join(f"y{k}" for k in sorted(set(changes.output[first].tolist())))
