@@ -67,7 +67,7 @@ def bracketed_changes(
     n_outputs = model.cfg.d_out
     grid = np.indices((len(offset), n_outputs, len(edges) - 1)).reshape(3, -1)
     case, output, low, high = grid[0], grid[1], edges[grid[2]], edges[grid[2] + 1]
-    found: list[tuple[ndarray, ...]] = []
+    found: list[tuple[ndarray, ...]] = [(case[:0], output[:0], low[:0], high[:0], case[:0])]
     while len(case):
         if len(case) > MAX_CELLS:
             raise XorMiError(f"an output stays within rounding of the threshold {model.threshold} along a whole stretch; shift a bias")

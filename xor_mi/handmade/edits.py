@@ -27,7 +27,7 @@ _EDGES = np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
 
 
 @torch.no_grad()
-def edit(model: Any, changes: Mapping[Any, Any]) -> HookedMLP:
+def edit(model: Any, changes: Any) -> HookedMLP:
     """A new model with some weights replaced; the given one is left alone.
 
     Args:
