@@ -16,7 +16,9 @@ INSIDE = {
     "truth": ["gates", "formulas", "function"],
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
-    "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "scan"],
+    "training": ["config", "noise", "arithmetic", "fit", "train"],
+    "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "batch", "scan"],
+    "population": ["census", "shards", "width", "one_unit", "start", "identity"],
     "search": ["convention", "subcircuits", "counting", "interpretations"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
