@@ -18,7 +18,7 @@ from xor_mi.circuits.circuit import Circuit
 from xor_mi.circuits.identify import identify_circuit
 from xor_mi.circuits.netlist import LocalGate
 from xor_mi.circuits.readings import DISTINCT, ROUNDING
-from xor_mi.circuits.signature import family_of, signature_of_all
+from xor_mi.circuits.signature import Form, family_of, form_of, signature_of_forms
 from xor_mi.errors import XorMiError
 from xor_mi.graph import layers_of
 from xor_mi.metrics import decision
@@ -31,6 +31,9 @@ CHUNK = 2_000_000
 """Numbers held for one step: networks are taken in chunks of as many as fit."""
 SINGLE = 1e-4
 """An output closer to the threshold than this part of its terms may be decided otherwise in float32."""
+
+DOUBLE = 1e-12
+"""The same for float64."""
 
 
 class Summary(NamedTuple):
@@ -133,20 +136,20 @@ class _Chunk:
         pre = values.flatten(1, -2) @ weight.mT + bias[:, None]
         return self.out_act(pre.view(*values.shape[:-1], -1)) if inner else self.out_act(pre)
 
-    def _close(self, values: Tensor, outputs: Tensor, networks: Tensor) -> Tensor:
-        """Outputs that float32 might decide otherwise."""
+    def _close(self, values: Tensor, outputs: Tensor, networks: Tensor, part: float = SINGLE) -> Tensor:
+        """Outputs so close to the threshold that rounding might decide otherwise."""
         terms = values.abs().flatten(1, -2) @ self.readout[networks].abs().mT + self.readout_bias[networks].abs()[:, None]
         scale = (terms + abs(self.threshold)).view(outputs.shape)
         slack = 0.25 if self.cfg.out_act_fn == "sigmoid" else 1.0
-        return (outputs - self.threshold).abs() <= SINGLE * slack * scale
+        return (outputs - self.threshold).abs() <= part * slack * scale
 
     def _computing(self) -> tuple[Tensor, Tensor]:
         """Networks that compute the target for sure, and those that do not for sure."""
         everyone = torch.arange(len(self.hidden))
         outputs = self._output(self.hidden, everyone)
-        close, right = self._close(self.hidden, outputs, everyone), decision(outputs, self.threshold) == self.goal
-        wrong = (~right & ~close).flatten(1).any(1) & ~self.unsure
-        self.unsure |= close.flatten(1).any(1) & ~wrong
+        right = decision(outputs, self.threshold) == self.goal
+        wrong = (~right & ~self._close(self.hidden, outputs, everyone, DOUBLE)).flatten(1).any(1) & ~self.unsure
+        self.unsure |= self._close(self.hidden, outputs, everyone).flatten(1).any(1) & ~wrong
         return ~wrong & ~self.unsure, wrong
 
     def _read_units(self, hidden: Tensor) -> None:
@@ -231,9 +234,12 @@ class _Chunk:
                     continue
                 first = best
             verdict = "identified" if len(members) == 1 else "ambiguous"
-            signature = _signature(frozenset(keys[r] for r in members), sizes)
+            signature = _signature([keys[r] for r in members], sizes)
             gates = tuple(map(name_of_bits, keys[first][0]))
-            yield number, Summary(verdict, gates, len(members), tuple(margins[first].tolist()), signature, _family(keys[first], sizes))
+            yield (
+                number,
+                Summary(verdict, gates, len(members), tuple(margins[first].tolist()), signature, _family(_ordered(keys[first]), sizes)),
+            )
 
     def _first(self, members: Sequence[int], ranks: dict[int, tuple[int, int]], worst: Tensor, keys: Sequence[Any]) -> int | None:
         """The reading that `identify_circuit` puts first; None where rounding might decide."""
@@ -296,11 +302,30 @@ def _netlist(key: _Key, sizes: Sequence[int]) -> tuple[LocalGate, ...]:
     return tuple(gates)
 
 
+def _signature(keys: Sequence[_Key], sizes: tuple[int, ...]) -> str:
+    return _named(lambda: signature_of_forms({_form(_ordered(key), sizes) for key in keys}))
+
+
 @lru_cache(maxsize=65536)
-def _signature(keys: frozenset[_Key], sizes: tuple[int, ...]) -> str:
-    return _named(lambda: signature_of_all([_netlist(key, sizes) for key in sorted(keys)], sizes))
+def _form(key: _Key, sizes: tuple[int, ...]) -> Form:
+    return form_of(_netlist(key, sizes), sizes)
 
 
 @lru_cache(maxsize=65536)
 def _family(key: _Key, sizes: tuple[int, ...]) -> str:
     return _named(lambda: family_of(_netlist(key, sizes), sizes))
+
+
+def _ordered(key: _Key) -> _Key:
+    """Hidden units in the order of their bits: fewer different netlists, with the same canonical forms."""
+    bits, tables = key
+    order = tuple(sorted(range(len(bits)), key=lambda u: bits[u]))
+    picked = _moved(order)
+    return tuple(bits[u] for u in order), tuple(tuple(table[i] for i in picked) for table in tables)
+
+
+@lru_cache(maxsize=1024)
+def _moved(order: tuple[int, ...]) -> tuple[int, ...]:
+    """Where each combination of the units in a new order stands in a table over the old one."""
+    top = len(order) - 1
+    return tuple(sum(bit << top - u for u, bit in zip(order, combo, strict=True)) for combo in product((0, 1), repeat=len(order)))
