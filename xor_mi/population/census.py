@@ -108,7 +108,7 @@ def write_census(networks: pd.DataFrame, path: str | Path, about: Mapping[str, A
             pq.write_table(table, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise XorMiError(f"cannot write '{path}': {error.strerror or error}; choose a folder you may write to") from None

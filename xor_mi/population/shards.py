@@ -7,7 +7,7 @@ is done. Networks do not depend on the batch they are trained in, so neither do 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def _n_jobs(asked: int | None) -> int | None:
     from joblib.parallel import LokyBackend, get_active_backend
 
     backend, configured = get_active_backend()
-    return asked if asked is not None or configured != 1 or not isinstance(backend, LokyBackend) else -1
+    return -1 if asked is None and configured is None and isinstance(backend, LokyBackend) else asked
 
 
 def _run_shard(plan: _Plan, start: int, count: int, path: Path) -> tuple[int, int]:
@@ -141,8 +141,8 @@ def _checked(config: TrainConfig, target: Any, hidden: Any, seed: int, n_inputs:
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise XorMiError(f"{name} is {number!r}; give a whole number of at least 1")
     function = BooleanFunction.of(target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs)
-    probe = train_population(function, 1, hidden, seed, TrainConfig(**asdict(config) | {"max_steps": 1}))
-    train_population(function, 1, hidden, seed + n_networks - 1, TrainConfig(**asdict(config) | {"max_steps": 1}))
+    probe = train_population(function, 1, hidden, seed, replace(config, max_steps=1))
+    train_population(function, 1, hidden, seed + n_networks - 1, replace(config, max_steps=1))
     return _Plan(function, tuple(probe.cfg.d_hidden), seed, n_networks, shard_size, config)
 
 

@@ -33,7 +33,7 @@ def fit(
     seeds: Int[Tensor, " seed"],
     task: Task,
     config: TrainConfig,
-    report: Callable[[int, int], None] = lambda steps, finished: None,
+    report: Callable[[int, int], None] = lambda _steps, _finished: None,
 ) -> Fitted:
     """Train every column of `start`. report: called with how many steps' worth of work and how many finished networks were added."""
     parts = [_fit_block(s, i, task, config, report) for s, i in zip(start.split(BLOCK, 1), seeds.split(BLOCK), strict=True)]
