@@ -61,8 +61,8 @@ def population_of(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
     if len(flat) != expected:
         raise XorMiError(f"these networks have {len(flat)} weights; {'-'.join(map(str, cfg.layer_sizes))} has {expected}")
     layers = tuple((w.permute(2, 0, 1).contiguous(), b.T.contiguous()) for w, b in views(flat.contiguous(), cfg.layer_sizes))
-    numbers = [torch.tensor(networks[name].to_list()) for name in ("seed", "steps", "loss", "solved")]
-    return Population(replace(cfg), *numbers, layers)
+    seeds, steps, losses, solved = (torch.tensor(networks[name].to_list()) for name in ("seed", "steps", "loss", "solved"))
+    return Population(replace(cfg), seeds, steps, losses, solved, layers)
 
 
 def shares(networks: pd.DataFrame, by: str = "family") -> pd.DataFrame:
@@ -138,7 +138,7 @@ def read_census(path: str | Path, columns: Sequence[str] | None = None) -> pd.Da
     tables = []
     for file in files:
         try:
-            tables.append(pq.read_table(file, columns=wanted, partitioning=None).select(wanted))
+            tables.append(pq.read_table(file, columns=wanted).select(wanted))
         except (pa.ArrowException, OSError, KeyError) as error:
             raise XorMiError(f"'{file}' is no census: {str(error).splitlines()[0]}; delete it and run the census again") from None
     frame = pa.concat_tables(tables).sort_by("seed").to_pandas()
