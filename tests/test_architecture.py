@@ -16,9 +16,10 @@ INSIDE = {
     "truth": ["gates", "formulas", "function"],
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
+    "training": ["config", "noise", "arithmetic", "fit", "train"],
     "geometry": ["plane", "pieces", "brackets", "line", "cells", "contour"],
     "handmade": ["separation", "gates", "compiled", "inequalities", "edits"],
-    "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "scan"],
+    "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "batch", "scan"],
     "search": [
         "convention",
         "subcircuits",
@@ -31,6 +32,7 @@ INSIDE = {
         "node_masks",
     ],
     "testing": ["record", "compare", "asserts"],
+    "population": ["census", "shards", "width", "one_unit", "start", "identity"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
 

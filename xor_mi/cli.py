@@ -1,4 +1,4 @@
-"""xor-mi tour, identify, search: parse, call one public function, print. Nothing heavy is imported before a command runs."""
+"""xor-mi tour, identify, search, census: parse, call one public function, print. Nothing heavy is imported before a command runs."""
 
 import json
 import sys
@@ -92,6 +92,40 @@ def search(
     report = identifiability_report(model, target, depth, conventions={})
     _write_json(file, report.to_dict() | found)
     print(f"{report}\nWritten: {file}")
+
+
+@app.command()
+def census(
+    out: Annotated[str, typer.Option(help="folder for the Parquet files; one that holds part of this census is gone on with")] = "census",
+    networks: Annotated[int, typer.Option(help="how many networks")] = 1_000_000,
+    target: Annotated[str, typer.Option(help="gate or formula to train on")] = "XOR",
+    hidden: Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")] = "2",
+    seed: Annotated[int, typer.Option(help="seed of the first network")] = 0,
+    act: Annotated[str, typer.Option(help="activation of the hidden units")] = "relu",
+    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
+    lr: Annotated[float, typer.Option(help="learning rate")] = 0.05,
+    steps: Annotated[int, typer.Option(help="optimiser steps at most")] = 2000,
+    inputs: Annotated[int, typer.Option(help="number of inputs")] = 2,
+    shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
+    jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
+) -> None:
+    """Train and identify many networks, one Parquet file for every few thousand; stopped or killed, the same command goes on."""
+    widths = _widths(hidden)
+    if not out:
+        raise XorMiError("--out is empty; give a folder, such as my-census")
+    if jobs == 0:
+        raise XorMiError("--jobs is 0; give a number of processes, or leave it out for one per core")
+    from xor_mi.population import read_census, run_census, shares
+    from xor_mi.training import TrainConfig
+
+    config = TrainConfig(lr=lr, max_steps=steps, optimizer=optimizer, act_fn=act)
+    try:
+        folder = run_census(config, out, networks, target, widths, seed, inputs, shard, jobs, progress=True)
+    except KeyboardInterrupt:
+        raise XorMiError(f"stopped; what is in '{out}' is kept, and the same command goes on from there") from None
+    found = read_census(folder, ["solved", "family"])
+    print(f"Written: {len(found)} networks in '{folder}', {int(found['solved'].sum())} solved {target}; families of the solved:")
+    _print_table(shares(found))
 
 
 def main() -> None:

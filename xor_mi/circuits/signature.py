@@ -9,7 +9,7 @@ input, and of all orders of the inputs the one with the smallest form is taken. 
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, groupby, pairwise, permutations, product
@@ -41,13 +41,21 @@ def signature_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> st
     Raises:
         XorMiError: more than `MAX_ORDERS` orders of interchangeable units.
     """
-    layers = _live_layers(netlist, layer_sizes)
-    return _text(min(_orders(layers)))
+    return _text(form_of(netlist, layer_sizes))
+
+
+def form_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> "Form":
+    """The canonical form of a netlist, of which its signature is the text."""
+    return min(_orders(_live_layers(netlist, layer_sizes)))
 
 
 def signature_of_all(netlists: Sequence[Sequence[LocalGate]], layer_sizes: Sequence[int]) -> str:
     """The distinct signatures of several netlists in alphabetical order, joined by ' / '; more than `MAX_WRITTEN` as number and hash."""
-    forms = {min(_orders(_live_layers(netlist, layer_sizes))) for netlist in netlists}
+    return signature_of_forms({form_of(netlist, layer_sizes) for netlist in netlists})
+
+
+def signature_of_forms(forms: "Set[Form]") -> str:
+    """The same for canonical forms."""
     if len(forms) > MAX_WRITTEN:
         return f"{len(forms)} different readings, sha256 {sha256(repr(sorted(forms)).encode()).hexdigest()[:16]}"
     return " / ".join(sorted(map(_text, forms)))

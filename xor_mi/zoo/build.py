@@ -56,7 +56,7 @@ NETWORKS = (
     Network("or-nand", "XOR", (2,), "sigmoid", 91, ("OR", "NAND"), "OR and NAND; two relu units cannot carry this pair"),
     Network("nor-nand", "XOR", (2,), "relu", 46, ("NOR", "NAND"), "NAND and not NOR: or-and with both units complemented"),
     Network("gt-lt", "XOR", (2,), "relu", 5, ("x1>x0", "x0>x1"), "x0>x1 or x0<x1: one unit for each row that is 1"),
-    Network("ge-gt", "XOR", (2,), "relu", 8, ("x0>x1", "x0>=x1"), "x0>x1 or not x0>=x1: gt-lt with its lt complemented"),
+    Network("ge-gt", "XOR", (2,), "relu", 15, ("x0>=x1", "x0>x1"), "x0>x1 or not x0>=x1: gt-lt with its lt complemented"),
     Network("le-lt", "XOR", (2,), "relu", 11, ("x1>x0", "x1>=x0"), "x0<x1 or not x0<=x1: gt-lt with its gt complemented"),
     Network("ge-le", "XOR", (2,), "tanh", 11, ("x1>=x0", "x0>=x1"), "not both x0>=x1 and x0<=x1; two relu units cannot carry this pair"),
     Network("redundant-4", "XOR", (4,), "relu", 66, ("NOR", "NOR", "AND", "AND"), "nor-and, each unit twice: either copy will do"),

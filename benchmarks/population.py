@@ -1,0 +1,37 @@
+"""How much faster are many networks at once than a plain loop over one? Ratios within this run: `python benchmarks/population.py`."""
+
+import time
+
+import torch
+
+from xor_mi import HookedMLP, HookedMLPConfig, census, train_population
+
+
+def seconds(call):
+    """Wall seconds, and what came out."""
+    start = time.perf_counter()
+    found = call()
+    return time.perf_counter() - start, found
+
+
+def plain(steps=200):
+    """A plain PyTorch loop over one network."""
+    model = HookedMLP(HookedMLPConfig(target="XOR"))
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+    x, y = model.rows(), torch.tensor([[0.0], [1], [1], [0]])
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(net(x), y).backward()
+        optimizer.step()
+
+
+if __name__ == "__main__":
+    with torch.random.fork_rng():
+        plain(20)
+        loop = 10 * seconds(plain)[0]
+    two, population = seconds(lambda: train_population("XOR", 10_000))
+    eight, _ = seconds(lambda: train_population("XOR", 10_000, 8))
+    found, _ = seconds(lambda: census(population))
+    print(f"per network, 2,000 steps: plain loop {loop:.2f} s, at once {two / 1e4 * 1e6:.0f} us: ratio {loop / two * 1e4:.0f}, goal 1000")
+    print(f"width 8 against width 2: {eight / two:.2f}, goal at most 3; identifying against training: {found / two:.2f}, goal at most 1")
