@@ -54,8 +54,8 @@ def input_plane(
         x, y = zip(*ends, strict=True)
         line = {"color": INK, "width": 1.5, "dash": dash}
         figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, name=f"{unit.name} {'turns on' if exact else 'is zero'}"))
-    x, y = _joined(boundary(model, bounds, output).segments.tolist())
-    figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 4}, name="decision boundary"))
+    segments = boundary(model, bounds, output).segments.tolist()
+    figure.add_trace(line_trace(segments, {"color": INK, "width": 4}, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
     rows, decided = truth_rows(2), decisions(model)[:, output].tolist()
@@ -71,21 +71,20 @@ def input_plane(
     return layout(figure, title, width=820, height=600).update_layout(margin={"b": 60})
 
 
-def _joined(segments: list[Any]) -> tuple[list[float | None], list[float | None]]:
-    """Separate lines of points -> one trace's x and y, with gaps between them."""
+def line_trace(lines: list[Any], line: dict[str, Any], name: str) -> go.Scatter:
+    """Separate lines of points as one trace, with gaps between them."""
     x, y = [], []
-    for points in segments:
+    for points in lines:
         x += [*(point[0] for point in points), None]
         y += [*(point[1] for point in points), None]
-    return x, y
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name=name)
 
 
 def _add_regions(figure: go.Figure, model: HookedMLP, bounds: Any, output: int, taken: list[Any]) -> None:
     """The exact pieces: their edges, and inside each, away from what is taken, which units are on and the affine map that holds there."""
     found = _regions(model, bounds)
-    x, y = _joined([[*region.vertices.tolist(), region.vertices[0].tolist()] for region in found])
-    name = f"{len(found)} affine regions"
-    figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 0.8}, hoverinfo="skip", name=name))
+    rims = [[*region.vertices.tolist(), region.vertices[0].tolist()] for region in found]
+    figure.add_trace(line_trace(rims, {"color": INK, "width": 0.8}, f"{len(found)} affine regions"))
     on = [[unit.name for unit in sorted(region.on) if not unit.is_output] for region in found]
     names = [f"on: {', '.join(units)}" if units else "all off" for units in on]
     maps = [
