@@ -14,7 +14,7 @@ import torch
 from xor_mi.graph import Subcircuit
 from xor_mi.search import Convention, as_network, count_perfect_subcircuits, count_subcircuits, find_alignments, find_subcircuits
 from xor_mi.search.alignments import _effects
-from xor_mi.search.formulas import formulas
+from xor_mi.search.formulas import _found
 from xor_mi.training import train
 
 
@@ -77,7 +77,7 @@ def main() -> dict[str, float]:
     model = train("XOR", (3, 3), 1).model
     for name, convention in (("ordered formulas", Convention.meloux_paper()), ("free formulas", Convention())):
         _effects.cache_clear()
-        formulas.cache_clear()
+        _found.cache_clear()
         first = timed(lambda convention=convention: find_alignments(model, convention=convention), 1)
         again = timed(lambda convention=convention: find_alignments(model, convention=convention))
         figures[f"alignments of one network, {name}, s"] = first
