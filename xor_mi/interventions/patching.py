@@ -302,7 +302,12 @@ def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, T
     if not isinstance(model, HookedMLP):
         raise XorMiError("give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits are for a HookedMLP only")
     d_in = model.cfg.d_in
-    rows = all_pairs(d_in) if pairs is None else [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
+    try:
+        rows = all_pairs(d_in) if pairs is None else [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
+    except XorMiError:
+        raise
+    except (TypeError, ValueError):  # something that is no two
+        raise XorMiError(f"{pairs!r} are no pairs; give (clean, corrupted) rows such as [('01', '11')], or two tensors") from None
     names = {row: row_name(row) for row in set(chain.from_iterable(rows))}
     both = model.rows_tensor([a for a, _ in rows] + [b for _, b in rows])
     return [(names[a], names[b]) for a, b in rows], both[: len(rows)], both[len(rows) :]

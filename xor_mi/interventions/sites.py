@@ -110,7 +110,7 @@ def site_of(model: Any, asked: Any) -> Site:
         XorMiError: nothing of this name, listing what there is.
     """
     if isinstance(asked, Site):
-        if asked.hook_name not in model.hook_dict:
+        if asked.hook_name not in list(model.hook_dict):
             raise unknown("hook", asked.hook_name, model.hook_dict, where="this model has")
         return asked
     if isinstance(asked, str) and asked in model.hook_dict:
@@ -124,8 +124,8 @@ def site_of(model: Any, asked: Any) -> Site:
 def site_sets(model: Any, asked: Any) -> tuple[SiteSet, ...]:
     """Each entry is one site, or several (a tuple, list or set) that are written together."""
     found, known = [], model.hook_dict
-    for entry in [asked] if isinstance(asked, (str, Site, Unit, Edge)) else asked:
-        if type(entry) is Site and entry.hook_name in known:
+    for entry in asked if isinstance(asked, Iterable) and not isinstance(asked, (str, Site, Unit, Edge)) else [asked]:
+        if type(entry) is Site and isinstance(entry.hook_name, str) and entry.hook_name in known:
             found.append((entry,))
             continue
         together = list(entry) if isinstance(entry, (tuple, list, set, frozenset)) else [entry]

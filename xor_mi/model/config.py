@@ -29,7 +29,7 @@ _NUMBER = (int, float)
 _KINDS: dict[str, Any] = {"d_in": int, "d_hidden": (int, list, tuple), "d_out": int, "act_fn": str, "out_act_fn": str, "loss_fn": str}
 _KINDS |= {"seed": int, "negative_slope": _NUMBER, "decision_threshold": (*_NUMBER, type(None)), "use_edge_result": bool}
 _KINDS |= {"dtype": (str, torch.dtype), "device": (str, torch.device)}
-"""What a setting read from a file may be; its value is checked when the config is built."""
+"""The kinds of value a setting may have."""
 
 
 @dataclass
@@ -67,6 +67,7 @@ class HookedMLPConfig:
     n_key_value_heads: ClassVar[None] = None
 
     def __post_init__(self) -> None:
+        _require_kinds(vars(self))
         self.d_hidden = (self.d_hidden,) if isinstance(self.d_hidden, int) else tuple(self.d_hidden)
         if not self.d_hidden:
             raise XorMiError("d_hidden is empty; give at least one hidden layer, such as (2,)")
@@ -82,13 +83,19 @@ class HookedMLPConfig:
             if self.dtype not in _DTYPES:
                 raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
             self.dtype = _DTYPES[self.dtype]
+        try:
+            torch.device(self.device)
+        except RuntimeError:
+            raise XorMiError(f"device is {self.device!r}; torch knows 'cpu', 'cuda', 'cuda:0', ...") from None
         if self.dtype not in _DTYPES.values():
             raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
         if not 0 <= self.seed < 2**62:
             raise XorMiError(f"seed is {self.seed}; a seed is a whole number of at least 0 and below 2^62")
         for name in ("negative_slope", "decision_threshold"):
-            if not -1e300 < (getattr(self, name) or 0.0) < 1e300:
+            if not -1e300 < (getattr(self, name) or 0) < 1e300:
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be finite")
+        if self.negative_slope < 0:
+            raise XorMiError(f"negative_slope is {self.negative_slope}; give at least 0, so that a unit never falls as its input grows")
         if self.decision_threshold is None:
             self.decision_threshold = 0.5 if self.out_act_fn in _FROM_ZERO or self.loss_fn == "mse" else 0.0
         if self.target is not None:
@@ -124,8 +131,7 @@ class HookedMLPConfig:
         for key in values:
             if key not in known:
                 raise unknown("setting", key, known, where="a HookedMLPConfig has")
-            if key in _KINDS and not (isinstance(values[key], _KINDS[key]) and (_KINDS[key] is bool or not isinstance(values[key], bool))):
-                raise XorMiError(f"{key} is {values[key]!r}; that is no value it can have")
+        _require_kinds(values)
         settings: dict[str, Any] = dict(values)
         for key in ("negative_slope", "decision_threshold"):
             if settings.get(key) is not None:
@@ -139,6 +145,13 @@ class HookedMLPConfig:
                 raise XorMiError(f"target is {target!r}; expected n_inputs and tables")
             settings["target"] = BooleanFunction(target["n_inputs"], target["tables"])
         return cls(**settings)
+
+
+def _require_kinds(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        kinds = _KINDS.get(name, object)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds not in (bool, object)):
+            raise XorMiError(f"{name} is {value!r}; that is no value it can have")
 
 
 def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor]]:

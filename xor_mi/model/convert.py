@@ -1,7 +1,7 @@
 """weights from elsewhere -> checked layers: arrays, an nn.Sequential, or a folder on disk. No pickle is read and no code is run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 def checked_layers(layers: Sequence[Any]) -> list[tuple[Tensor, Tensor]]:
     """[(W, b), ...] as lists, arrays or tensors -> tensors W [d_out, d_in] and b [d_out] whose shapes chain; b = None means zeros."""
+    if not isinstance(layers, Iterable):
+        raise XorMiError(f"{layers!r} is no list of layers; give [(weight, bias), ...]")
     pairs = [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
     if len(pairs) < 2:
         raise XorMiError(f"{len(pairs)} layers of weights given; a HookedMLP has at least one hidden layer and a readout")

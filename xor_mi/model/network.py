@@ -12,7 +12,7 @@ shape, an in-place edit that is not returned). Here each is an error that names 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -233,7 +233,8 @@ class HookedMLP(HookedRootModule):
         if names_filter is None:
             names = self.active_hooks()
         else:
-            wanted = [names_filter] if isinstance(names_filter, str) or callable(names_filter) else list(names_filter)
+            several = isinstance(names_filter, Iterable) and not isinstance(names_filter, str)
+            wanted = list(names_filter) if several and not callable(names_filter) else [names_filter]
             names = [name for one in wanted for name in self._resolve(one)]
         if not names:
             raise unknown("hook", "(an empty filter)", self.active_hooks(), where="this model has")
@@ -264,7 +265,7 @@ class HookedMLP(HookedRootModule):
         """A hook name or a predicate on names -> the names it means; an error if there are none."""
         active = self.active_hooks()
         found = [name for name in active if (asked(name) if callable(asked) else name == asked)]
-        if not found and asked in self.hook_dict:
+        if not found and asked in list(self.hook_dict):
             raise XorMiError(f"hook '{asked}' is switched off; call model.set_use_edge_result(True) first")
         if not found:
             raise unknown("hook", "(a predicate that matches nothing)" if callable(asked) else asked, active, where="this model has")
