@@ -109,10 +109,10 @@ class Playground(ipywidgets.VBox):
         self.model = edit(self._start, {name: slider.value for name, slider in self.sliders.items()})
         self.circuit = identify_circuit(self.model, evidence=False)
         self.verdict.value = _words(self.circuit)
-        self.network = network_diagram(self.model, self.circuit).update_layout(width=600, height=380)
-        self.plane = input_plane(self.model, n_points=41).update_layout(width=640, height=450)
+        self.network = network_diagram(self.model, self.circuit).update_layout(width=560, height=380)
+        self.plane = input_plane(self.model, n_points=41).update_layout(width=600, height=430)
         self.conditions = conditions_figure(conditions(self.model)).update_layout(width=680, height=380)
-        self.board.figures = [figure.to_json() for figure in (self.network, self.plane, self.conditions)]
+        self.board.figures = [str(figure.to_json()) for figure in (self.network, self.plane, self.conditions)]
 
 
 def playground(model: Any = None) -> Playground:
