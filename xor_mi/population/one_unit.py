@@ -1,10 +1,11 @@
 """Why one hidden unit is not enough: every function that n-1-1 networks can compute, each with a proof that they can or cannot.
 
-The network decides whether c * act(w . x + b) + d lies above a threshold. Where act never falls (relu, leaky_relu, tanh, sigmoid, identity,
-heaviside), this is monotone along w: all inputs on one side of a hyperplane are decided alike, so the network is a threshold function. A
-function is one if it has weights that realise it, and it is none if two inputs decided 1 and two decided 0 have the same sum: the
-pre-activation is affine, so both pairs have the same total, yet one pair lies above every point of the other. For XOR, 01 + 10 = 00 + 11.
-That is enough for up to three inputs (Muroga 1971: every function of at most eight inputs that is no threshold function has such pairs).
+The network decides whether c * act(w . x + b) + d lies above a threshold. Where act never falls (relu, leaky_relu with a slope of at
+least 0, tanh, sigmoid, identity, heaviside), this is monotone along w: all inputs on one side of a hyperplane are decided alike, so the
+network is a threshold function. A function is one if it has weights that realise it, and it is none if two inputs decided 1 and two
+decided 0 have the same sum: the pre-activation is affine, so both pairs have the same total, yet one pair lies above every point of the
+other. For XOR, 01 + 10 = 00 + 11. That is enough for up to three inputs (Muroga 1971: every function of at most eight inputs that is no
+threshold function has such pairs).
 """
 
 from functools import cache
