@@ -25,11 +25,8 @@ def test_contributions_add_up_in_the_picture(counted):
     found = explain_difference(counted, "00", "11")
     picture = plots.contributions_heatmap(found).data[0]
     filled = [[value for value in line if value is not None] for line in picture.z]
-    assert (
-        [line[-2] for line in filled]
-        == pytest.approx([sum(line[:-2]) for line in filled])
-        == pytest.approx(found.units["pre_change"].tolist())
-    )
+    assert [sum(line[:-2]) for line in filled] == pytest.approx([line[-2] for line in filled])
+    assert [line[-2:] for line in filled] == found.units[["pre_change", "post_change"]].to_numpy().tolist()
     assert picture.z[2][0] is None
 
 

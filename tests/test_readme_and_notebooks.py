@@ -26,8 +26,9 @@ def numbers_rounded(text: str) -> str:
 
 
 @pytest.mark.parametrize(("code", "output"), code_and_output())
-def test_readme_python_prints_what_readme_says(code, output):
+def test_readme_python_prints_what_readme_says(code, output, tmp_path, monkeypatch):
     """Each example runs, after those above it, and prints the text below it."""
+    monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
     for earlier, _ in code_and_output():
         printed = io.StringIO()
