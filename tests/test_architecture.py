@@ -17,7 +17,7 @@ INSIDE = {
     "model": ["config", "convert", "guards", "network"],
     "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
     "training": ["config", "noise", "arithmetic", "fit", "train"],
-    "geometry": ["plane", "pieces", "brackets", "line", "cells", "contour"],
+    "geometry": ["pieces", "brackets", "line", "cells", "contour", "plane"],
     "handmade": ["separation", "gates", "compiled", "inequalities", "edits"],
     "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "batch", "scan"],
     "search": [
@@ -31,6 +31,7 @@ INSIDE = {
         "identifiability",
         "node_masks",
     ],
+    "plots": ["style", "network", "heatmaps", "plane", "weights", "population", "search"],
     "testing": ["record", "compare", "asserts"],
     "population": ["census", "shards", "width", "one_unit", "start", "identity"],
 }

@@ -11,9 +11,9 @@ from xor_mi.model import HookedMLP
 
 def test_the_grid_agrees_with_the_model(trained):
     """Every grid value is the network's output there, x0 along the first axis."""
-    plane = input_plane(trained.model, -1.0, 2.0, 13)
+    plane = input_plane(trained.model, ((-1.0, 2.0), (-3.0, 0.5)), 13)
     for i, j in ((0, 0), (3, 11), (12, 5)):
-        assert plane.outputs[i, j].item() == pytest.approx(trained.model([plane.grid[i].item(), plane.grid[j].item()]).item(), abs=1e-4)
+        assert plane.outputs[i, j].item() == pytest.approx(trained.model([plane.x0[i].item(), plane.x1[j].item()]).item(), abs=1e-4)
 
 
 def test_unit_lines_by_hand(textbook):
@@ -36,15 +36,20 @@ def test_the_pre_activation_is_zero_along_each_line(trained):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"low": 1.0, "high": 1.0}, "is empty"), ({"n_points": 1}, "is empty"), ({"low": 2.0, "high": 1.0}, "is empty")],
+    [
+        ({"bounds": (1.0, 1.0)}, "low < high"),
+        ({"n_points": 1}, "is empty"),
+        ({"bounds": (2.0, 1.0)}, "low < high"),
+        ({"output": 1}, "no output 1"),
+    ],
 )
 def test_empty_planes_are_refused(textbook, settings, message):
-    """A range or a grid with nothing in it."""
+    """A range or a grid with nothing in it, and an output that is not there."""
     with pytest.raises(XorMiError, match=message):
         input_plane(textbook, **settings)
 
 
 def test_only_two_inputs_are_drawn(deep):
     """Three inputs have no plane."""
-    with pytest.raises(XorMiError, match="drawn for 2 inputs; this network has 3"):
+    with pytest.raises(XorMiError, match="2 inputs; this network has 3"):
         input_plane(deep)

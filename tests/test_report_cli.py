@@ -13,7 +13,6 @@ import torch
 from xor_mi import cli, plots
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
-from xor_mi.geometry import input_plane
 from xor_mi.handmade import from_gates
 from xor_mi.interventions import patch_sweep
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -202,11 +201,12 @@ def test_figures_show_the_findings(textbook):
     assert heatmap.zmin == -heatmap.zmax
     flips = [[text.endswith("*") for text in line] for line in heatmap.text]
     assert flips == [[effect.flips for effect in sweep][i : i + 2] for i in range(0, 24, 2)]
-    plane = plots.input_plane_figure(input_plane(textbook), textbook)
+    plane = plots.input_plane(textbook)
     assert [trace.name for trace in plane.data if trace.name] == [
-        "decision boundary",
+        "3 affine regions",
         "h0.0 turns on",
         "h0.1 turns on",
-        "inputs and decisions",
+        "decision boundary",
+        "inputs (filled: decided 1)",
     ]
-    assert list(plane.data[-1].text) == ["00: 0", "01: 1", "10: 1", "11: 0"]
+    assert list(plane.data[-1].text) == ["<b>00: 0</b>", "<b>01: 1</b>", "<b>10: 1</b>", "<b>11: 0</b>"]

@@ -17,7 +17,6 @@ from xor_mi.activations import Activations, Comparison, activations, compare
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.contributions import DifferenceExplanation, explain_difference
 from xor_mi.errors import XorMiError
-from xor_mi.geometry import input_plane
 from xor_mi.interventions import PatchSweep, patch_sweep
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
@@ -95,7 +94,7 @@ def render_report(findings: Findings, training: TrainResult | None = None, netwo
         "patching": plots.patching_heatmap(findings.sweep),
     }
     if model.cfg.d_in == 2:
-        figures["plane"] = plots.input_plane_figure(input_plane(model), model)
+        figures["plane"] = plots.input_plane(model)
     shares = None
     if networks is not None and networks["solved"].any():
         shares = gate_shares(networks)

@@ -5,6 +5,7 @@ the line where that surface meets the threshold, and each unit of the first laye
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,47 +13,51 @@ from torch import Tensor
 
 from xor_mi.activations import exact_forward
 from xor_mi.errors import XorMiError
+from xor_mi.geometry.cells import as_box
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP, require_exact
 
 
 @dataclass(frozen=True, eq=False)
 class InputPlane:
-    """The output over a square grid: outputs[i, j] is the output at (x0 = grid[i], x1 = grid[j]).
+    """The output over a rectangle's grid: outputs[i, j] is the output at (x0[i], x1[j]).
 
     Attributes:
-        lines: unit -> the two ends of the line w.x + b = 0 inside the square; units whose line passes outside have none.
+        lines: unit -> the two ends of the line w.x + b = 0 inside the rectangle; units whose line passes outside have none.
     """
 
-    grid: Float[Tensor, " n"] = field(repr=False)
+    x0: Float[Tensor, " n"] = field(repr=False)
+    x1: Float[Tensor, " n"] = field(repr=False)
     outputs: Float[Tensor, "n n"] = field(repr=False)
     lines: dict[Unit, tuple[tuple[float, float], tuple[float, float]]]
     threshold: float
 
 
-def input_plane(model: HookedMLP, low: float = -0.5, high: float = 1.5, n_points: int = 61, output: int = 0) -> InputPlane:
+def input_plane(model: HookedMLP, bounds: Any = (-0.5, 1.5), n_points: int = 61, output: int = 0) -> InputPlane:
     """Evaluate a two-input network on a grid, and find where each first-layer unit turns on, exactly.
 
+    Args:
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)).
+
     Raises:
-        XorMiError: a network with other than two inputs, an empty range, train mode, weights that are not finite.
+        XorMiError: other than two inputs, empty bounds, fewer than 2 points, no such output, train mode, weights that are not finite.
     """
     require_exact(model, "the input plane")
-    if model.cfg.d_in != 2:
-        raise XorMiError(f"the input plane is drawn for 2 inputs; this network has {model.cfg.d_in}")
-    if not (low < high and n_points >= 2):
-        raise XorMiError(f"a plane from {low} to {high} with {n_points} points is empty; give low < high and at least 2 points")
-    grid = torch.linspace(low, high, n_points, dtype=torch.float64)
-    outputs = exact_forward(model, torch.cartesian_prod(grid, grid))[-1].post[:, output].reshape(n_points, n_points)
+    box = as_box(model, bounds)
+    if n_points < 2:
+        raise XorMiError(f"a plane of {n_points} points a side is empty; give at least 2")
+    if not 0 <= output < model.cfg.d_out:
+        raise XorMiError(f"no output {output!r}; this network has {model.cfg.d_out}: 0 to {model.cfg.d_out - 1}")
+    x0, x1 = (torch.linspace(low, high, n_points, dtype=torch.float64) for low, high in box.tolist())
+    outputs = exact_forward(model, torch.cartesian_prod(x0, x1))[-1].post[:, output].reshape(n_points, n_points)
     weight, bias = model.exact()[0]
-    ends = {Unit(0, j): _clip_line(weight[j].tolist(), bias[j].item(), low, high) for j in range(len(bias))}
-    return InputPlane(grid, outputs, {unit: line for unit, line in ends.items() if line is not None}, model.threshold)
+    ends = {Unit(0, j): _clip_line(weight[j].tolist(), bias[j].item(), box.tolist()) for j in range(len(bias))}
+    return InputPlane(x0, x1, outputs, {unit: line for unit, line in ends.items() if line is not None}, model.threshold)
 
 
-def _clip_line(weight: list[float], bias: float, low: float, high: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Where w0 x0 + w1 x1 + b = 0 crosses the sides of the square [low, high]^2: its two ends there, or None."""
+def _clip_line(weight: list[float], bias: float, box: list[list[float]]) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Where w0 x0 + w1 x1 + b = 0 crosses the sides of the rectangle: its two ends there, or None."""
     w0, w1 = weight
-    crossings = [(-(bias + w1 * side) / w0, side) for side in (low, high) if w0] + [
-        (side, -(bias + w0 * side) / w1) for side in (low, high) if w1
-    ]
-    inside = sorted({point for point in crossings if all(low <= value <= high for value in point)})
+    crossings = [(-(bias + w1 * side) / w0, side) for side in box[1] if w0] + [(side, -(bias + w0 * side) / w1) for side in box[0] if w1]
+    inside = sorted({point for point in crossings if all(low <= value <= high for value, (low, high) in zip(point, box, strict=True))})
     return (inside[0], inside[-1]) if len(inside) >= 2 else None
