@@ -68,4 +68,4 @@ def family_weights(networks: pd.DataFrame, width: int = 2) -> go.Figure:
     limits = [-1.1 * bound, 1.1 * bound]
     figure.update_xaxes(title="weight from x0", range=limits, zeroline=True).update_yaxes(range=limits, zeroline=True)
     figure.update_yaxes(title="weight from x1", col=1)
-    return layout(figure, "Hidden units' weights by family", width=330 * len(found) + 170, height=460).updatelayout(margin={"t": 110})
+    return layout(figure, "Hidden units' weights by family", width=330 * len(found) + 170, height=460).update_layout(margin={"t": 110})
