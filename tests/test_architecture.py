@@ -31,7 +31,7 @@ INSIDE = {
         "identifiability",
         "node_masks",
     ],
-    "plots": ["style", "network", "heatmaps", "plane", "weights", "population", "search"],
+    "plots": ["style", "network", "heatmaps", "plane", "weights", "population", "search", "sliders"],
     "testing": ["record", "compare", "asserts"],
     "population": ["census", "shards", "width", "one_unit", "start", "identity"],
 }

@@ -16,5 +16,7 @@ from xor_mi.plots.population import family_weights as family_weights
 from xor_mi.plots.population import gate_shares_figure as gate_shares_figure
 from xor_mi.plots.population import success_curve as success_curve
 from xor_mi.plots.search import subcircuit_lattice as subcircuit_lattice
+from xor_mi.plots.sliders import input_slider as input_slider
+from xor_mi.plots.sliders import weight_slider as weight_slider
 from xor_mi.plots.weights import conditions_figure as conditions_figure
 from xor_mi.plots.weights import slack_figure as slack_figure

@@ -34,7 +34,11 @@ def contributions_heatmap(found: Contributions | DifferenceExplanation) -> go.Fi
                 line += [*terms[r, j].tolist(), bias[j].item(), pre[r, j].item()]
     title = "Contributions: weight x value along each edge, and their sum (pre-activation)"
     figure = heatmap(values, columns, list(found.rows), "pre-<br>activation", title)
-    return figure.update_yaxes(title="input").update_xaxes(title="unit, and what adds to it").update_layout(width=68 * len(columns) + 220)
+    return (
+        figure.update_yaxes(title="input")
+        .update_xaxes(title="unit, and what adds to it")
+        .update_layout(width=max(640, 68 * len(columns) + 220), height=figure.layout.height + 20, margin={"t": 145})
+    )
 
 
 def _difference_heatmap(found: DifferenceExplanation) -> go.Figure:
@@ -89,6 +93,8 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     share = [[f"{count} of {n}" for count in line] for line in table.to_numpy().tolist()]
     figure.update_traces(text=share, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
     for k in range(len(table)):
-        figure.add_shape(type="rect", x0=k - 0.5, x1=k + 0.5, y0=k - 0.5, y1=k + 0.5, line={"width": 3})
+        figure.add_shape(
+            type="rect", x0=k - 0.5, x1=k + 0.5, y0=k - 0.5, y1=k + 0.5, line={"width": 4}, fillcolor="rgba(0,0,0,0)", opacity=1
+        )
     figure.update_yaxes(title="unit taken from the source").update_xaxes(title="role it is scored in (its own is framed)")
     return figure.update_layout(width=max(680, 110 * len(table) + 240))

@@ -10,7 +10,6 @@ from torch import Tensor
 from xor_mi import geometry
 from xor_mi.geometry import InputPath, boundary, regions
 from xor_mi.geometry.pieces import PIECEWISE_LINEAR
-from xor_mi.graph import Unit
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.plots.style import DIVERGING, INK, NEGATIVE, POSITIVE, layout
@@ -55,8 +54,8 @@ def input_plane(
         x, y = zip(*ends, strict=True)
         line = {"color": INK, "width": 1.5, "dash": dash}
         figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, name=f"{unit.name} {'turns on' if exact else 'is zero'}"))
-    x, y = _joined(boundary(model, bounds, output).segments.tolist())
-    figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 4}, name="decision boundary"))
+    segments = boundary(model, bounds, output).segments.tolist()
+    figure.add_trace(line_trace(segments, {"color": INK, "width": 4}, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
     rows, decided = truth_rows(2), decisions(model)[:, output].tolist()
@@ -72,39 +71,40 @@ def input_plane(
     return layout(figure, title, width=820, height=600).update_layout(margin={"b": 60})
 
 
-def _joined(segments: list[Any]) -> tuple[list[float | None], list[float | None]]:
-    """Separate lines of points -> one trace's x and y, with gaps between them."""
+def line_trace(lines: list[Any], line: dict[str, Any], name: str) -> go.Scatter:
+    """Separate lines of points as one trace, with gaps between them."""
     x, y = [], []
-    for points in segments:
+    for points in lines:
         x += [*(point[0] for point in points), None]
         y += [*(point[1] for point in points), None]
-    return x, y
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name=name)
 
 
 def _add_regions(figure: go.Figure, model: HookedMLP, bounds: Any, output: int, taken: list[Any]) -> None:
     """The exact pieces: their edges, and inside each, away from what is taken, which units are on and the affine map that holds there."""
     found = _regions(model, bounds)
-    x, y = _joined([[*region.vertices.tolist(), region.vertices[0].tolist()] for region in found])
-    name = f"{len(found)} affine regions"
-    figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 0.8}, hoverinfo="skip", name=name))
+    rims = [[*region.vertices.tolist(), region.vertices[0].tolist()] for region in found]
+    figure.add_trace(line_trace(rims, {"color": INK, "width": 0.8}, f"{len(found)} affine regions"))
     on = [[unit.name for unit in sorted(region.on) if not unit.is_output] for region in found]
     names = [f"on: {', '.join(units)}" if units else "all off" for units in on]
     maps = [
-        f"{named}<br>{Unit(model.cfg.n_layers, output, True).name} = {a:.3g} x0 {b:+.3g} x1 {region.bias[output]:+.3g}"
+        f"{named}<br>y{output} = {a:.3g} x0 {b:+.3g} x1 {region.bias[output]:+.3g}"
         for named, region in zip(names, found, strict=True)
         for a, b in [region.weight[output].tolist()]
     ]
-    centers = [_free_spot(region, torch.tensor(taken, dtype=torch.float64)) for region in found]
-    text = (
-        {"mode": "text", "text": names, "textfont": {"size": 11}} if len(found) <= NAMED else {"mode": "markers", "marker": {"opacity": 0}}
-    )
-    x, y = zip(*centers, strict=True)
-    figure.add_trace(go.Scatter(x=x, y=y, **text, hovertext=maps, hoverinfo="text", showlegend=False))
+    least = 0.04 * sum(region.area for region in found)
+    written = [name if len(found) <= NAMED and region.area > least else "" for name, region in zip(names, found, strict=True)]
+    spots = list(taken)
+    for region in found:
+        spots.append(_free_spot(region, torch.tensor(spots, dtype=torch.float64)))
+    x, y = zip(*spots[len(taken) :], strict=True)
+    text = {"text": written, "textfont": {"size": 11, "shadow": "0 0 4px #ffffff, 0 0 4px #ffffff"}}
+    figure.add_trace(go.Scatter(x=x, y=y, mode="text", **text, hovertext=maps, hoverinfo="text", showlegend=False))
 
 
 def _free_spot(region: geometry.Region, taken: Tensor) -> list[float]:
-    """The centre, or a place on the way to a corner, whichever is furthest from what is taken; the centre where there is little in it."""
-    spots = torch.cat([region.center[None], *(region.center + at * (region.vertices - region.center) for at in (0.3, 0.55))])
+    """The centre, or a place on the way to a corner, whichever is furthest from what is taken."""
+    spots = torch.cat([region.center[None], region.center + 0.35 * (region.vertices - region.center)])
     return spots[torch.cdist(spots, taken).min(1).values.argmax()].tolist()
 
 
@@ -133,14 +133,22 @@ def path_figure(path: InputPath) -> go.Figure:
         )
     for kink in path.kinks:
         names = ", ".join(unit.name for unit in kink.units)
-        label = {"annotation_text": names, "annotation_position": "top", "annotation_textangle": -30 if len(path.kinks) > 3 else 0}
+        label = {
+            "annotation_text": names,
+            "annotation_position": "top",
+            "opacity": 1,
+            "annotation_textangle": -30 if len(path.kinks) > 3 else 0,
+        }
         figure.add_vline(kink.t, line={"color": "#777777", "width": 1, "dash": "dot"}, **label)
-    figure.add_hline(path.threshold, line={"color": INK, "width": 1.5, "dash": "dash"})
+    figure.add_hline(path.threshold, opacity=1, line={"color": INK, "width": 1.5, "dash": "dash"})
     if path.changes:
         said = {1: "1", 0: "0", -1: "undecided"}
         text = [f"<b>{said[change.before]} → {said[change.after]}</b><br>t = {change.t:.4g}" for change in path.changes]
-        x = [change.t for change in path.changes]
-        labels = {"mode": "markers+text", "text": text, "textposition": "middle right", "marker": CHANGE, "name": "decision changes"}
+        x, sides = (
+            [change.t for change in path.changes],
+            ["top left" if change.after > change.before else "top right" for change in path.changes],
+        )
+        labels = {"mode": "markers+text", "text": text, "textposition": sides, "marker": CHANGE, "name": "decision changes"}
         figure.add_trace(go.Scatter(x=x, y=[path.threshold] * len(x), **labels))
     start, end = (f"({', '.join(f'{value:g}' for value in point)})" for point in (path.start, path.end))
     figure.update_xaxes(title=f"t: 0 is {start}, 1 is {end}; dotted: these units turn on or off", range=[-0.02, 1.08])

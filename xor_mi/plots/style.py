@@ -37,6 +37,6 @@ def heatmap(
     figure = go.Figure(go.Heatmap(z=values, x=columns, y=rows, text=text, texttemplate="%{text}", xgap=2, ygap=2, **scale))
     figure.update_xaxes(type="category", side="top", ticks="")
     figure.update_yaxes(type="category", autorange="reversed", ticks="")
-    return layout(figure, title, width=max(520, 90 * len(columns) + 220), height=max(300, 34 * len(rows) + 190)).update_layout(
-        margin={"t": 110}
+    return layout(figure, title, width=max(520, 90 * len(columns) + 220), height=max(310, 34 * len(rows) + 205)).update_layout(
+        margin={"t": 125}
     )

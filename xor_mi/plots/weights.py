@@ -1,7 +1,7 @@
 """tables of `handmade` -> what the weights must satisfy, and how far each may move."""
 
 import textwrap
-from math import isfinite
+from math import isinf
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -41,30 +41,33 @@ def conditions_figure(frame: pd.DataFrame) -> go.Figure:
 def slack_figure(frame: pd.DataFrame) -> go.Figure:
     """`handmade.slack_to_flip`: the interval in which each weight may move alone, its value, and the input that flips at each end.
 
-    An arrow stands for an interval without an end.
+    An arrow stands for an interval that does not end in the picture; where it ends is written beside it.
 
     Raises:
         XorMiError: a table without intervals.
     """
     _require(frame, ["parameter", "value", "lower", "upper", "row_lower", "row_upper"], "handmade.slack_to_flip(model)")
-    finite = [x for column in ("value", "lower", "upper") for x in frame[column] if isfinite(x)] or [0.0]
-    margin = 0.22 * (max(finite) - min(finite) or 1.0)
-    low, high = min(finite) - margin, max(finite) + margin
+    values = frame["value"]
+    reach = 1.5 * (values.abs().max() or 1.0)
+    ends = [x for column in ("value", "lower", "upper") for x in frame[column] if values.min() - reach <= x <= values.max() + reach]
+    margin = 0.25 * (max(ends) - min(ends) or 1.0)
+    low, high = min(ends) - margin, max(ends) + margin
     figure = go.Figure()
     for k, line in enumerate(frame.to_dict("records")):
-        for side, end, row, limit in ((-1, line["lower"], line["row_lower"], low), (1, line["upper"], line["row_upper"], high)):
-            position = "middle right" if side > 0 else "middle left"
-            if isfinite(end):
-                symbol, label, x = "line-ns", row, end
-            else:
-                symbol, label, x = "triangle-right" if side > 0 else "triangle-left", "", limit - side * 0.2 * margin
-            size = {"size": [0, 12], "symbol": symbol, "line": {"color": INK, "width": 2}, "color": INK}
-            trace = {"x": [line["value"], x], "y": [k, k], "text": ["", label], "textposition": position, "hoverinfo": "x"}
-            figure.add_trace(go.Scatter(**trace, mode="lines+markers+text", marker=size, line={"color": INK, "width": 2}, showlegend=False))
+        for side, end, row in ((-1, line["lower"], line["row_lower"]), (1, line["upper"], line["row_upper"])):
+            inside = low < end < high
+            x = end if inside else (high if side > 0 else low) - side * (0.1 if isinf(end) else 0.7) * margin
+            arrow = "triangle-right" if side > 0 else "triangle-left"
+            label = row if inside else "" if isinf(end) else f"{row} at {end:.4g}"
+            size = {"size": [0, 12], "symbol": "line-ns" if inside else arrow, "line": {"color": INK, "width": 2}, "color": INK}
+            trace = {"x": [line["value"], x], "y": [k, k], "text": ["", label], "hoverinfo": "x"}
+            position = {"textposition": "middle right" if side > 0 else "middle left"}
+            look = {"marker": size, "line": {"color": INK, "width": 2}, "showlegend": False}
+            figure.add_trace(go.Scatter(**trace, **position, **look, mode="lines+markers+text"))
     marker = {"symbol": "circle", "size": 10, "color": BAR["color"], "line": BAR["line"] | {"width": 2}}
     text = [f"slack {slack:.3g}" for slack in frame["slack"]]
-    values = {"x": frame["value"].tolist(), "y": list(range(len(frame))), "hovertext": text, "hoverinfo": "text+x"}
-    figure.add_trace(go.Scatter(**values, mode="markers", marker=marker, showlegend=False))
+    points = {"x": frame["value"].tolist(), "y": list(range(len(frame))), "hovertext": text, "hoverinfo": "text+x"}
+    figure.add_trace(go.Scatter(**points, mode="markers", marker=marker, showlegend=False))
     figure.update_xaxes(title="value of the weight (beyond an end, the input named there is decided otherwise)", range=[low, high])
     figure.update_yaxes(tickvals=list(range(len(frame))), ticktext=frame["parameter"].tolist(), autorange="reversed", title="parameter")
     title = "How far each weight may move alone before a decision changes (circle: its value)"
