@@ -19,8 +19,9 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 notebooks: $(VENV)/.installed-dev
-	PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --coalesce-streams --inplace notebooks/*.ipynb \
-		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False
+	PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb \
+		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
+		--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor
 	$(BIN)/python -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
 		plots.network_diagram(m, identify_circuit(m)).write_image('notebooks/circuit.png', scale=2)"
 

@@ -101,7 +101,8 @@ def test_notebooks_are_short_and_stored_as_run(path):
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert not [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error" or out.get("name") == "stderr"]
     figures = [set(out["data"]) for cell in cells for out in cell["outputs"] if "image/png" in out.get("data", {})]
-    assert figures and all("application/vnd.plotly.v1+json" in kinds for kinds in figures)
+    assert figures
+    assert all("application/vnd.plotly.v1+json" in kinds for kinds in figures)
     sources = ["".join(cell["source"]) for cell in cells]
     assert any("assert " in source for source in sources)
     for source in sources:

@@ -89,7 +89,7 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     table = circuit.interchange_matrix()
     n = circuit.primary.n_interchange if circuit.primary else 0
     title = f"Interchange: of {n} (base, source) pairs, how many come out as the role predicts"
-    figure = heatmap(table.to_numpy().tolist(), list(table.columns), list(table.index), "pairs as<br>predicted", title)
+    figure = heatmap(table.to_numpy().astype(float).tolist(), list(table.columns), list(table.index), "pairs as<br>predicted", title)
     share = [[f"{count} of {n}" for count in line] for line in table.to_numpy().tolist()]
     figure.update_traces(text=share, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
     for k in range(len(table)):
