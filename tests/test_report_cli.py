@@ -6,22 +6,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from xor_mi import cli, plots
+from xor_mi import cli, handmade, plots
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import from_gates
 from xor_mi.interventions import patch_sweep
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.population import census
-from xor_mi.report import find_out, how_common, render_report, require_writable, write_findings
+from xor_mi.report import figures_of, find_out, how_common, render_report, require_writable, schema, write_report
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
-FILES = ["circuit.json", "config.json", "model.safetensors", "patching.csv", "report.html"]
+FILES = ["circuit.json", "config.json", "model.safetensors", "patching.csv", "report.html", "report.json"]
 
 
 def run_main(capsys, monkeypatch, *arguments):
@@ -159,20 +161,87 @@ def test_the_console_script_is_installed():
 
 def test_report_is_one_offline_file_with_its_numbers(trained):
     """Verdict in words at the top, no address to load from, no upload button, the figures inside, texts escaped."""
-    page = render_report(find_out(trained.model), trained)
-    assert page.index("<strong>identified</strong>") < page.index("The network</h2>")
+    findings = find_out(trained.model)
+    page = render_report(findings, figures_of(findings), trained)
+    assert page.index("exactly one explanation survives") < page.index("identified: ") < page.index("The network</h2>")
     own = re.sub(r"<script\b.*?</script>", "", page, flags=re.S)
     assert not re.search(r"""(src|href)\s*=\s*["']https?:""", own)
     assert not re.search(r"<script[^>]+src=", page)
-    assert page.count("showSendToCloud&quot;: false") + page.count('"showSendToCloud": false') == 4
+    assert page.count("plotly-graph-div") == len(figures_of(findings)) == 13
+    assert page.count("showSendToCloud&quot;: false") + page.count('"showSendToCloud": false') == 13
     assert "16 of 16" in own
     assert "h0.0 &amp; ~h0.1" in own
-    assert page.count("plotly-graph-div") == 4
+    anchors = re.findall(r'<a href="#(\w+)">', own)
+    assert len(anchors) == 8
+    assert all(f'id="{anchor}"' in own for anchor in anchors)
+
+
+@pytest.mark.parametrize("seed", [29, 0])
+def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, seed):
+    """Solved or not: valid JSON of the stated version; each section's key is there, and the figures' values are the JSON's."""
+    result = train("XOR", seed=seed)
+    result.model.save_pretrained(tmp_path)
+    page = write_report(tmp_path, training=result, networks=census(train_population("XOR", 20))).read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(numbers, schema())
+    assert (numbers["version"], numbers["schema"]) == (1, schema()["$id"])
+    keys = re.findall(r'data-json="(\w+)"', page)
+    assert len(keys) == 13
+    assert set(keys) <= set(numbers)
+    figures = figures_of(find_out(result.model))
+    assert np.allclose(np.array(figures["patching"].data[0].z).ravel(), [line["effect_logit"] for line in numbers["patching"]])
+    assert [line["slack"] for line in numbers["conditions"]] == pytest.approx(_bars(figures["conditions"]))
+    with torch.no_grad():
+        ends = result.model(result.model.rows(["00", "11"])).ravel().tolist()
+    assert [numbers["path"]["slider"][k]["values"]["y0"] for k in (0, -1)] == pytest.approx(ends, abs=1e-5)
+    assert sum("(as it is)" in frame["label"] for frame in numbers["moved_weight"]) == 1
+    assert numbers["population"]["n_solved"] <= numbers["population"]["n_networks"] == 20
+
+
+def _bars(figure):
+    """The bars' values from top to bottom."""
+    return [x for _, x in sorted((y, x) for trace in figure.data for y, x in zip(trace.y, trace.x, strict=True))]
+
+
+def test_a_broken_report_json_is_refused_by_the_schema(trained, tmp_path):
+    """The guard can fail: a missing key, another version, a verdict that does not exist."""
+    write_report(trained.model, tmp_path)
+    good = json.loads((tmp_path / "report.json").read_text())
+    for bad in (
+        {key: good[key] for key in good if key != "slack"},
+        good | {"version": 2},
+        good | {"circuit": good["circuit"] | {"verdict": "yes"}},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("nowhere-at-all", "out"), "no model in"), ((3, "out"), "not int"), ((handmade.textbook_xor(),), "no folder to write to")],
+)
+def test_a_report_of_nothing_is_refused(tmp_path, monkeypatch, arguments, message):
+    """No model, something else, nowhere to write."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(XorMiError, match=message):
+        write_report(*arguments)
+
+
+def test_too_large_for_conditions_is_left_out(tmp_path):
+    """Seven inputs: no conditions, no slack, no subcircuits; the JSON says null and is valid."""
+    model = HookedMLP(HookedMLPConfig(7, (2,), 1, target="x0 & x1"))
+    page = write_report(model, tmp_path).read_text()
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.validate(numbers, schema())
+    assert [numbers[key] for key in ("conditions", "slack", "moved_weight", "subcircuits")] == [None] * 4
+    assert 'id="conditions"' not in page
 
 
 def test_report_for_three_inputs_has_no_plane(tmp_path):
     """What cannot be drawn is left out, not broken."""
-    report = write_findings(find_out(train(BooleanFunction.named("XOR", 3), (4,), seed=2).model), tmp_path)
+    report = write_report(find_out(train(BooleanFunction.named("XOR", 3), (4,), seed=2).model), tmp_path)
     assert 'id="plane"' not in report.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 

@@ -27,7 +27,7 @@ TOUR_SEED = 29
 def tour(
     seed: Annotated[int, typer.Option(help="seed of the network that is looked at")] = TOUR_SEED,
     hidden: Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")] = "2",
-    out: Annotated[str, typer.Option(help="folder for the model, circuit.json, patching.csv and report.html")] = "xor-mi-tour",
+    out: Annotated[str, typer.Option(help="folder for the model, report.html and its numbers")] = "xor-mi-tour",
     networks: Annotated[int, typer.Option(help="networks trained beside it to see how common its circuit is; 0 for none")] = 500,
 ) -> None:
     """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to look at."""
@@ -37,7 +37,7 @@ def tour(
     if not out:
         raise XorMiError("--out is empty; give a folder, such as my-run")
     from xor_mi.population import census
-    from xor_mi.report import find_out, how_common, require_writable, write_findings
+    from xor_mi.report import find_out, how_common, require_writable, write_report
     from xor_mi.training import train, train_population
 
     require_writable(out)
@@ -47,13 +47,13 @@ def tour(
     result.model.save_pretrained(out)
     findings = find_out(result.model)
     _print_findings(findings)
-    report, others = write_findings(findings, out, result), None
+    report = write_report(findings, out, result)
     if networks:
         print("How common is this?")
         others = census(train_population("XOR", networks, widths, 0, progress=True), progress=True)
         print(f"   {how_common(findings.circuit, others)}\n")
-        write_findings(findings, out, result, others)
-    print(f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, circuit.json, patching.csv")
+        write_report(findings, out, result, others)
+    print(f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, report.json, circuit.json, patching.csv")
 
 
 @app.command()

@@ -15,7 +15,7 @@ from xor_mi.plots.style import POSITIVE, heatmap
 def activations_heatmap(found: Activations) -> go.Figure:
     """Every value at every hook point, one line per input row."""
     table = found.table()
-    figure = heatmap(table.to_numpy().tolist(), list(table.columns), list(table.index), "value", "Activations on every input")
+    figure = heatmap(table.to_numpy(float).tolist(), list(table.columns), list(table.index), "value", "Activations on every input")
     return figure.update_yaxes(title="input").update_xaxes(title="unit and hook")
 
 
@@ -37,7 +37,7 @@ def contributions_heatmap(found: Contributions | DifferenceExplanation) -> go.Fi
     return (
         figure.update_yaxes(title="input")
         .update_xaxes(title="unit, and what adds to it")
-        .update_layout(width=max(640, 68 * len(columns) + 220), height=figure.layout.height + 20, margin={"t": 145})
+        .update_layout(width=max(640, 58 * len(columns) + 170), height=figure.layout.height + 20, margin={"t": 145})
     )
 
 
@@ -89,7 +89,7 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     table = circuit.interchange_matrix()
     n = circuit.primary.n_interchange if circuit.primary else 0
     title = f"Interchange: of {n} (base, source) pairs, how many come out as the role predicts"
-    figure = heatmap(table.to_numpy().astype(float).tolist(), list(table.columns), list(table.index), "pairs as<br>predicted", title)
+    figure = heatmap(table.to_numpy(float).tolist(), list(table.columns), list(table.index), "pairs as<br>predicted", title)
     share = [[f"{count} of {n}" for count in line] for line in table.to_numpy().tolist()]
     figure.update_traces(text=share, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
     for k in range(len(table)):

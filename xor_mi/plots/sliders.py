@@ -106,7 +106,9 @@ def weight_slider(model: HookedMLP, parameter: str | None = None, n_frames: int 
         plane = geometry.input_plane(models[n], n_points=31)
         z = (plane.outputs.T - plane.threshold).round(decimals=3).tolist()
         bar = {"title": "output -<br>threshold", "len": 0.8}
-        surface = go.Heatmap(x=plane.x0, y=plane.x1, z=z, colorscale=DIVERGING, zmin=-bound, zmax=bound, opacity=0.75, colorbar=bar)
+        surface = go.Heatmap(
+            x=plane.x0.tolist(), y=plane.x1.tolist(), z=z, colorscale=DIVERGING, zmin=-bound, zmax=bound, opacity=0.75, colorbar=bar
+        )
         edge = line_trace(geometry.boundary(models[n], n_points=61).segments.tolist(), {"color": INK, "width": 4}, "decision boundary")
         table = models[n].cfg.target
         bits = decision(exact_forward(models[n], models[n].rows())[-1].post, model.threshold)[:, 0].tolist()
