@@ -1,11 +1,17 @@
-"""The report in a real Chromium, offline: figures drawn, nothing requested, no error in the console."""
+"""Report and playground in a real Chromium, offline: figures drawn, sliders move them, nothing requested, no error in the console."""
 
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
 
+import nbformat
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from xor_mi.population import census
@@ -15,6 +21,8 @@ from xor_mi.training import TrainConfig, train_population
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+NOTEBOOK = "from xor_mi.widgets import playground\nplay = playground()\nplay"
 
 needs_browser = pytest.mark.skipif(
     not (CHROMIUM and DRIVER) and not os.environ.get("CI"),
@@ -82,3 +90,66 @@ def test_a_slider_moves_its_figure(tmp_path, trained, browser, name, read):
     said = browser.find_element("css selector", f"#figure-{name} .slider-label").text
     assert said == frames[-1]["label"]
     silent(browser)
+
+
+@pytest.fixture
+def playground_address(tmp_path):
+    """Voila, serving a notebook that shows a playground with a live kernel, on this machine only."""
+    cell = nbformat.v4.new_code_cell(NOTEBOOK)
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=spec), tmp_path / "play.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "voila", "play.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    homes = {
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+    }
+    with (tmp_path / "voila.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=os.environ | homes)
+    try:
+        for _ in range(240):
+            assert server.poll() is None, (tmp_path / "voila.log").read_text()
+            with socket.socket() as probe:
+                probe.settimeout(0.5)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@needs_browser
+def test_the_playground_plays_offline(browser, playground_address):
+    """Three figures and nine sliders; a key on one moves the verdict, the boundary and the conditions, through the kernel and back."""
+    browser.set_network_conditions(offline=False, latency=0, throughput=-1)  # this machine is all that it can reach
+    try:
+        browser.get(playground_address)
+        read = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => (p.data || []).length)"
+        WebDriverWait(browser, 120).until(lambda b: len(b.execute_script(read)) == 3 and min(b.execute_script(read)) > 0)
+        handles = browser.find_elements("css selector", ".noUi-handle")
+        assert len(handles) == 9
+        assert "identified" in browser.find_element("css selector", ".widget-html").text
+        figures = "const [net, plane, cond] = document.querySelectorAll('.js-plotly-plot'); "
+        boundary = figures + "return JSON.stringify(plane.data.find(t => t.name == 'decision boundary').x)"
+        title = figures + "return cond.layout.title.text"
+        before = browser.execute_script(boundary)
+        assert "4 of 4 hold" in browser.execute_script(title)
+        handles[1].send_keys(*[Keys.ARROW_LEFT] * 15)  # w12 from 1 to 0.25
+        WebDriverWait(browser, 60).until(lambda b: "wrong on 01" in b.find_element("css selector", ".widget-html").text)
+        WebDriverWait(browser, 60).until(lambda b: "3 of 4 hold" in b.execute_script(title) and b.execute_script(boundary) != before)
+        assert "no gate" in browser.execute_script(figures + "return net.layout.annotations.map(a => a.text).join()")
+        names = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        # Voila's own page asks for an icon font, which is not reached; nothing of ours asks for anything
+        assert [name for name in names if not name.startswith(playground_address) and "@fortawesome" not in name] == []
+        errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        assert [message for message in errors if "@fortawesome" not in message] == []
+        titles = browser.execute_script("return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')")
+        assert titles
+        assert not [title for title in titles if "cloud" in title.lower() or "share" in title.lower()]
+    finally:
+        browser.set_network_conditions(offline=True, latency=0, throughput=0)

@@ -188,7 +188,7 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     jsonschema.validate(numbers, schema())
     assert (numbers["version"], numbers["schema"]) == (1, schema()["$id"])
     keys = re.findall(r'data-json="(\w+)"', page)
-    assert len(keys) == 13
+    assert len(keys) == 14
     assert set(keys) <= set(numbers)
     figures = figures_of(find_out(result.model))
     assert np.allclose(np.array(figures["patching"].data[0].z).ravel(), [line["effect_logit"] for line in numbers["patching"]])

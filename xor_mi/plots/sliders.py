@@ -100,7 +100,9 @@ def weight_slider(model: HookedMLP, parameter: str | None = None, n_frames: int 
         }
         names = [f"{row} {place}" for row, place in zip(tables[n]["row"], tables[n]["place"], strict=True)]
         text = [f"{x:+.2f} {'holds' if ok else 'fails'}" for x, ok in zip(tables[n]["slack"], holds, strict=True)]
-        bars = go.Bar(y=names, x=tables[n]["slack"], orientation="h", marker=marker, text=text, textposition="outside", cliponaxis=False)
+        bars = go.Bar(
+            y=names, x=tables[n]["slack"].tolist(), orientation="h", marker=marker, text=text, textposition="outside", cliponaxis=False
+        )
         if not planar:
             return [bars]
         plane = geometry.input_plane(models[n], n_points=31)
