@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RECIPE := pyproject.toml constraints.txt
 
-.PHONY: demo test lint notebooks clean
+.PHONY: demo test lint notebooks bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/xor-mi tour
@@ -28,6 +28,9 @@ notebooks: $(VENV)/.installed-dev
 	again=$$(grep -l '"name": "stderr"' notebooks/*.ipynb); [ -z "$$again" ] || $(EXECUTE) $$again
 	$(BIN)/python -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
 		plots.network_diagram(m, identify_circuit(m)).write_image('notebooks/circuit.png', scale=2)"
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/table.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

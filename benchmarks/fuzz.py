@@ -239,8 +239,9 @@ def door_cli(rng: random.Random, folder: Path) -> None:
     saved = folder / "saved"
     handmade.textbook_xor().save_pretrained(saved)
     words = [
-        "tour", "identify", "search", "census", "--seed", "--hidden", "--out", "--networks", "--target", "--depth", "--jobs", "--act", "--steps",
-        "--shard", "--help", str(saved), str(folder / "new"), "1", "2", "0", "-1", "3,3", "99", "x", "XOR", "AND", "relu", "nope", "", "\x00", "é", "1e9",
+        "tour", "identify", "search", "census", "--seed", "--hidden", "--out", "--networks", "--target", "--depth", "--jobs", "--act",
+        "--steps", "--shard", "--help", str(saved), str(folder / "new"), "1", "2", "0", "-1", "3,3", "99", "x", "XOR", "AND", "relu",
+        "nope", "", "\x00", "é", "1e9",
     ]  # fmt: skip
     arguments = [rng.choice(words) for _ in range(rng.randrange(5))]
     if {"tour", "census"} & set(arguments[:1]):  # small enough to be run many times

@@ -19,6 +19,9 @@ from xor_mi import HookedMLP, HookedMLPConfig
 from xor_mi.interventions import Site, patch_sweep
 from xor_mi.metrics import logit
 
+MEASURED = []
+"""One entry per line printed, for `table.py`."""
+
 
 def seconds(call, repeats):
     """Wall seconds of one call, over several."""
@@ -36,6 +39,7 @@ def paired(name, slow, fast, goal, rounds=7, slow_repeats=1, fast_repeats=5):
     ratio = statistics.median(a / b for a, b in times)
     a, b = (1e3 * statistics.median(side) for side in zip(*times, strict=True))
     print(f"{name:<58} {a:9.2f} ms {b:9.2f} ms   ratio {ratio:7.2f}   goal {goal}")
+    MEASURED.append({"work": name, "measured": ratio, "goal": goal})
 
 
 def unit_setter(value, index, clean_value):

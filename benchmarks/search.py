@@ -14,7 +14,7 @@ import torch
 from xor_mi.graph import Subcircuit
 from xor_mi.search import Convention, as_network, count_perfect_subcircuits, count_subcircuits, find_alignments, find_subcircuits
 from xor_mi.search.alignments import _effects
-from xor_mi.search.formulas import formulas
+from xor_mi.search.formulas import _found
 from xor_mi.training import train
 
 
@@ -44,8 +44,9 @@ def timed(work, repeats: int = 3) -> float:
     return best
 
 
-def main() -> None:
-    """Time, and print one line each."""
+def main() -> dict[str, float]:
+    """Time, and print one line each; returns the figures by name."""
+    figures = {}
     torch.set_num_threads(2)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     model = train("XOR", (3, 3), 1).model
@@ -62,6 +63,7 @@ def main() -> None:
     print(
         f"  {9625 * hooked / every:.0f} times one hooked forward each ({9625 * each / every:.0f} times a plain one of ready-made networks)"
     )
+    figures["one hooked forward each / 9,625 subcircuits"] = 9625 * hooked / every
     for width, seed in ((4, 1), (5, 1), (6, 1)):
         if width == 6 and "--wide" not in sys.argv:
             continue
@@ -70,14 +72,18 @@ def main() -> None:
         seconds = timed(lambda model=model: count_perfect_subcircuits(model, progress=False), 1 if width > 5 else 3)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         total = count_subcircuits(model.layer_sizes)
+        figures[f"2-{width}-{width}-1 counted, s"] = seconds
         print(f"2-{width}-{width}-1: {found:,} perfect of {total:,} in {seconds:.2f} s; {peak:.2f} GiB at most so far")
     model = train("XOR", (3, 3), 1).model
     for name, convention in (("ordered formulas", Convention.meloux_paper()), ("free formulas", Convention())):
         _effects.cache_clear()
-        formulas.cache_clear()
+        _found.cache_clear()
         first = timed(lambda convention=convention: find_alignments(model, convention=convention), 1)
         again = timed(lambda convention=convention: find_alignments(model, convention=convention))
+        figures[f"alignments of one network, {name}, s"] = first
         print(f"alignments of one network, {name}: {first * 1e3:.0f} ms the first time, {again * 1e3:.1f} ms then")
+    figures["GiB at most"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return figures
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ def numbers_rounded(text: str) -> str:
 
 
 @pytest.mark.parametrize(("code", "output"), code_and_output())
-def test_readme_python_prints_what_readme_says(code, output):
+def test_readme_python_prints_what_readme_says(code, output, tmp_path, monkeypatch):
     """Each example runs, after those above it, and prints the text below it."""
+    monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
     for earlier, _ in code_and_output():
         printed = io.StringIO()
@@ -48,7 +49,7 @@ def test_readme_python_prints_what_readme_says(code, output):
 
 def test_every_python_block_of_readme_is_tested():
     """No example stands without its output."""
-    assert len(code_and_output()) == README.count("```python") == 9
+    assert len(code_and_output()) == README.count("```python") == 10
 
 
 def test_readme_s_commands_and_files_exist():

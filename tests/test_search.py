@@ -12,7 +12,7 @@ from xor_mi import zoo
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
 from xor_mi.model import HookedMLP, HookedMLPConfig
-from xor_mi.search import Convention, count_perfect_subcircuits, count_subcircuits, find_subcircuits
+from xor_mi.search import Convention, count_perfect_subcircuits, count_subcircuits, find_subcircuits, subcircuits
 from xor_mi.truth import BooleanFunction
 
 
@@ -131,6 +131,46 @@ def test_counting_equals_listing(sizes, act, out_act, formula, seed, convention)
     model = strong(sizes, seed, act_fn=act, out_act_fn=out_act)
     target = BooleanFunction.from_formula(formula, sizes[0])
     assert count_perfect_subcircuits(model, target, convention) == find_subcircuits(model, target, convention).n_perfect
+
+
+@pytest.mark.parametrize("target", ["TRUE", "FALSE", "x0 & x1", "x1"])
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 2, 2, 1)])
+@pytest.mark.parametrize("ablation", ["zero", "mean"])
+def test_an_output_that_reads_nothing_is_no_subcircuit(target, sizes, ablation):
+    """Where the bias alone is right on every row, the empty circuit is not counted: counting, listing and one network each agree."""
+    model, goal = strong(sizes, 3, act_fn="relu"), BooleanFunction.of(target)
+    if target in ("TRUE", "FALSE"):
+        with torch.no_grad():
+            model.linears[-1].bias.fill_(9.0 if target == "TRUE" else -9.0)
+    convention, labels = Convention(ablation=ablation), torch.tensor(goal.tables).T
+    naive = sum(torch.equal((masked(model, p, ablation)(model.rows()) > 0).long(), labels) for p in all_subcircuits(sizes))
+    assert count_perfect_subcircuits(model, goal, convention) == find_subcircuits(model, goal, convention).n_perfect == naive
+    assert naive > 0 or target in ("x0 & x1", "x1")
+
+
+def test_a_wide_layer_is_walked_in_slices(monkeypatch):
+    """The same subcircuits however few choices are looked at together, and memory that does not grow with their number."""
+    model = strong((2, 6, 1), 1, act_fn="tanh")
+    whole = find_subcircuits(model, "x0")
+    monkeypatch.setattr(subcircuits, "SLICE", 100)
+    subcircuits._slice.cache_clear()
+    sliced = find_subcircuits(model, "x0")
+    subcircuits._slice.cache_clear()
+    assert (sliced.total, sliced.n_by_edges) == (whole.total, whole.n_by_edges)
+    assert set(sliced) == set(whole)
+
+
+def test_presets_by_name_and_switches_of_the_wrong_kind():
+    """A preset's name will do; a switch that is no bool or number is refused."""
+    assert Convention.of("meloux_code") == Convention.meloux_code()
+    for settings_ in ({"all_units": "no"}, {"n_noisy": 1.5, "noise_sd": 0.1}, {"noise_sd": "a"}, {"margin": None}, {"noise_seed": -1}):
+        with pytest.raises(XorMiError, match="give"):
+            Convention(**settings_)
+    with pytest.raises(XorMiError, match="no convention 'meloux'"):
+        Convention.of("meloux")
+    for sizes in ((2, 2.5, 1), "221", 5, (2, 2)):
+        with pytest.raises(XorMiError, match="no layer sizes"):
+            count_subcircuits(sizes)
 
 
 def test_counting_is_not_vacuous():

@@ -304,41 +304,81 @@ def test_conventions_side_by_side(textbook):
     assert counted["n_subcircuits"].item() == 7_271_931_361
     assert counted["n_perfect"].item() > 1_000_000
     assert counted["n_interpretations"].isna().all()
+    assert "counted, not listed" in counted["why_not"].item()
+    report = identifiability_report(big, depth=2, conventions={})
+    assert report.surviving_subcircuits is None
+    assert f"{report.n_perfect:,} perfect ones, too many to examine" in str(report)
+    four = train("XOR", hidden=(4, 4), seed=1).model
+    report = identifiability_report(four, depth=2, conventions={})
+    assert report.n_perfect == 101_104
+    assert report.surviving_subcircuits is None
+    assert "of the first 2,000" in str(report)
 
 
-def effect_of(model, unit, base, source=None):
-    """The decision with one unit at its value on the source, or at zero."""
-    _, cache = model.run_with_cache(model.rows())
+def test_what_cannot_be_searched_is_said():
+    """Formulas too many to try, none that computes the target, one output of several, a network that does something else."""
+    four_inputs = handmade.from_formula("x0 & x1 & x2 & x3")
+    frame = compare_conventions(four_inputs, conventions={"default": Convention()})
+    assert frame["n_perfect"].item() > 0
+    assert frame["n_aligned"].isna().item()
+    assert "give a smaller depth" in frame["why_not"].item()
+    assert "alignments: not searched" in str(identifiability_report(four_inputs, conventions={}))
+    parity = compare_conventions(zoo.load("parity-3"), depth=2, conventions={"code": "meloux_code"})
+    assert "no formula of depth 2 computes the target" in parity["why_not"].item()
+    assert len(find_alignments(handmade.textbook_xor(), "AND", depth=1)) == 0, "the network computes XOR"
+    two = handmade.from_gates(["OR", "AND"], "x0 & x1, x0 ^ x1")
+    assert "alignments of output y1" in str(identifiability_report(two, depth=2, output=1))
+    with pytest.raises(XorMiError, match="no output 2"):
+        identifiability_report(two, output=2)
 
-    def hook(value, hook):
-        value = value.clone()
-        value[:, unit.index] = 0 if source is None else cache["post", unit.layer][source, unit.index]
-        return value
 
-    logit = model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=[(f"blocks.{unit.layer}.mlp.hook_post", hook)])
-    return int(logit[0, 0] > model.threshold)
+def zeroed_decision(model, base, units):
+    """One TransformerLens run: the base input with these units at zero."""
+
+    def hook_at(layer):
+        mine = [unit.index for unit in units if unit.layer == layer]
+
+        def hook(value, hook):
+            value = value.clone()
+            value[:, mine] = 0
+            return value
+
+        return f"blocks.{layer}.mlp.hook_post", hook
+
+    hooks = [hook_at(layer) for layer in sorted({unit.layer for unit in units})]
+    return int(model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold)
 
 
 @pytest.mark.parametrize("name", ["redundant-4", "deep-xor"])
 def test_what_kills_a_subcircuit_does(name):
-    """Where the report names a unit and inputs, network and subcircuit differ there under TransformerLens' hooks; where none, nowhere."""
+    """Where the report names units and inputs, network and subcircuit differ there under TransformerLens' hooks; where none, nowhere."""
     model = zoo.load(name)
     report = identifiability_report(model)
     rows = ["00", "01", "10", "11"]
     units = [Unit(layer, i) for layer, size in enumerate(model.cfg.d_hidden) for i in range(size)]
-    assert len(report.subcircuits) == find_subcircuits(model).n_perfect
-    assert (report.subcircuits["killed_by_interchange"] == "").sum() < len(report.subcircuits) or name == "deep-xor"
-    for part, line in list(zip(find_subcircuits(model), report.subcircuits.itertuples(), strict=True))[:8]:
+    sets = sorted((s for k in range(1, len(units) + 1) for s in combinations(units, k)), key=len)
+    assert report.sets_tried == f"all {len(sets)} sets of units"
+    assert len(report.subcircuits) == report.n_perfect == find_subcircuits(model).n_perfect
+    whole = {(s, b, c): hooked_decision(model, b, c, s) for s in sets for b, c in PAIRS}
+    zeroed = {(s, b): zeroed_decision(model, b, s) for s in sets for b in range(4)}
+    label = BooleanFunction.of("XOR").bits
+    for part, line in list(zip(find_subcircuits(model), report.subcircuits.itertuples(), strict=True))[:4]:
         alone = as_network(model, part)
-
-        def predicted(unit, base, source=None, part=part, alone=alone):
-            return effect_of(alone, unit, base, source) if unit in part.units else BooleanFunction.of("XOR").bits[base]
-
-        differs = [(u, b, s) for u in units for b, s in PAIRS if effect_of(model, u, b, s) != predicted(u, b, s)]
-        first = differs and f"{differs[0][0].name}: base {rows[differs[0][1]]}, source {rows[differs[0][2]]}"
-        assert line.killed_by_interchange == (first or "")
-        differs = [(u, b) for u in units for b in range(4) if effect_of(model, u, b) != predicted(u, b)]
-        assert line.killed_by_ablation == (f"{differs[0][0].name}: {rows[differs[0][1]]}" if differs else "")
+        kept = {s: tuple(unit for unit in s if unit in part.units) for s in sets}  # the others are held to have no effect
+        differs = {
+            (s, b, c) for s in sets for b, c in PAIRS if whole[s, b, c] != (hooked_decision(alone, b, c, kept[s]) if kept[s] else label[b])
+        }
+        named = lambda s: "+".join(unit.name for unit in s)  # noqa: E731
+        killed = {f"{named(s)}: base {rows[b]}, source {rows[c]}": len(s) for s, b, c in differs}
+        assert (line.killed_by_interchange in killed) if killed else line.killed_by_interchange == ""
+        assert killed.get(line.killed_by_interchange, 0) == min(killed.values(), default=0), "the smallest set"
+        off = {
+            f"{named(s)}: {rows[b]}": len(s)
+            for s in sets
+            for b in range(4)
+            if zeroed[s, b] != (zeroed_decision(alone, b, kept[s]) if kept[s] else label[b])
+        }
+        assert (line.killed_by_ablation in off) if off else line.killed_by_ablation == ""
 
 
 def test_what_kills_an_alignment_does(twice):
@@ -371,7 +411,7 @@ def test_the_report_in_words_and_numbers(textbook):
     assert "not_computing" in str(ambiguous)
 
 
-def test_ctrl_c_leaves_what_was_found(monkeypatch, twice):
+def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
     """Stopped in the middle, the search holds the perfect ones met until then and says that it is not whole."""
     walk = subcircuits._walk
 
@@ -391,6 +431,13 @@ def test_ctrl_c_leaves_what_was_found(monkeypatch, twice):
     assert str(part).startswith("stopped early: ")
     with pytest.raises(KeyboardInterrupt):
         compare_conventions(twice)
+    twice.save_pretrained(tmp_path)
+    monkeypatch.setattr("sys.argv", ["xor-mi", "search", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 130
+    (left,) = json.loads((tmp_path / "search.json").read_text())["stopped"]
+    assert left == {"convention": "default", "complete": False, "n_tried": part.total, "n_perfect": part.n_perfect}
 
 
 def test_the_command(tmp_path, monkeypatch, capsys, textbook):
@@ -402,7 +449,7 @@ def test_the_command(tmp_path, monkeypatch, capsys, textbook):
         cli.main()
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    assert "default: 1 of 9 subcircuits perfect, 1 minimal, 2 interpretations; 1 of 2 formulas align, in 1 minimal ways" in printed
+    assert "default: 9 subcircuits, 1 perfect, 1 minimal, 2 interpretations, 2 formulas, 1 aligned, 1 alignments" in printed
     content = json.loads((tmp_path / "search.json").read_text())
     assert [row["convention"] for row in content["counts"]] == ["default", "meloux_paper", "meloux_code"]
     assert content["verdict"] == "identified"
@@ -422,7 +469,10 @@ def test_a_subcircuit_is_a_network(textbook):
     """Hooks, cache and all: what is dropped carries nothing."""
     (part,) = find_subcircuits(textbook)
     assert torch.equal(as_network(textbook, part)(textbook.rows()), textbook(textbook.rows()).double())
-    assert handmade.textbook_xor().cfg.layer_sizes == part.layer_sizes
+    on_the_threshold = HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])])
+    assert as_network(on_the_threshold, part)([[0, 0]]).item() == 0
+    with pytest.raises(XorMiError, match="is no Subcircuit"):
+        as_network(textbook, "x0->h0.0")
 
 
 # node masks

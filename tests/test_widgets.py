@@ -1,5 +1,6 @@
 """The playground, driven through its sliders: what is shown is what the analyses say of the network as it then is."""
 
+import json
 import subprocess
 import sys
 
@@ -68,10 +69,14 @@ def test_as_it_was_brings_everything_back(trained):
     assert all(torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items())
 
 
-def test_no_upload_button_in_the_playground():
-    """plotly.js is told not to offer it."""
+def test_the_board_shows_the_figures_as_they_are():
+    """What is sent to the browser is the three figures, after every move."""
     play = playground()
-    assert [figure._config["showSendToCloud"] for figure in (play.network, play.plane, play.conditions)] == [False] * 3
+    for value in (0.9, 0.2):
+        play.sliders["fc1.bias[1]"].value = value
+        assert [json.loads(text) for text in play.board.figures] == [
+            json.loads(figure.to_json()) for figure in (play.network, play.plane, play.conditions)
+        ]
 
 
 @pytest.mark.parametrize(

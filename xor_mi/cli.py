@@ -78,16 +78,22 @@ def search(
     """Count every explanation of a saved network under three conventions, and say what tells them apart."""
     from xor_mi.model import HookedMLP
     from xor_mi.search import compare_conventions, identifiability_report
-    from xor_mi.search.identifiability import CONVENTIONS
+    from xor_mi.search.identifiability import CONVENTIONS, SearchStopped
 
     model, file = HookedMLP.from_pretrained(directory), Path(out or Path(directory, "search.json"))
     found: dict[str, list] = {"counts": []}
     for name, convention in CONVENTIONS.items():
-        counts = json.loads(compare_conventions(model, target, depth, {name: convention}).to_json(orient="records"))[0]
+        try:
+            counts = json.loads(compare_conventions(model, target, depth, {name: convention}).to_json(orient="records"))[0]
+        except SearchStopped as stopped:
+            found["stopped"] = [
+                {"convention": name, "n_tried": stopped.found.total, "n_perfect": stopped.found.n_perfect, "complete": False}
+            ]
+            _write_json(file, found)
+            raise
         found["counts"].append(counts)
-        print(f"{name}: {counts['n_perfect']} of {counts['n_subcircuits']} subcircuits perfect, {counts['n_minimal']} minimal, "
-              f"{counts['n_interpretations']} interpretations; {counts['n_aligned']} of {counts['n_formulas']} formulas align, "
-              f"in {counts['n_alignments']} minimal ways")  # fmt: skip
+        print(f"{name}: " + ", ".join(f"{value} {key[2:]}" for key, value in counts.items() if key.startswith("n_") and value is not None)
+              + (f" ({counts['why_not']})" if counts["why_not"] else ""))  # fmt: skip
         _write_json(file, found)  # stopped by Ctrl-C, what was counted stays
     report = identifiability_report(model, target, depth, conventions={})
     _write_json(file, report.to_dict() | found)

@@ -45,6 +45,10 @@ class CircuitRegression:
         from xor_mi.errors import XorMiError
         from xor_mi.testing import compare_records, read_record, record_of, write_record
 
+        if basename is not None and (
+            not isinstance(basename, str) or not basename or set(basename) & set("/\\\0") or basename in (".", "..")
+        ):
+            raise XorMiError(f"basename is {basename!r}; give a plain file name: the baseline lies in the test file's own folder")
         perform, paths = self._pytest_regressions()
         node = self._request.node
         new = record_of(model_or_circuit, test=node.nodeid.partition("::")[2])

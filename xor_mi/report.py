@@ -266,7 +266,8 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _frames(figure: go.Figure) -> list[dict[str, Any]]:
     """What each frame of a figure with a slider says, and its bars: name -> value."""
     found = []
-    for frame, step in zip(figure.frames, figure.layout.sliders[0].steps, strict=True):
+    frames: Any = figure.frames
+    for frame, step in zip(frames, figure.layout.sliders[0].steps, strict=True):
         bars = next(trace for trace in frame.data if trace.type == "bar")
         names, values = (bars.y, bars.x) if bars.orientation == "h" else (bars.x, bars.y)
         found.append({"label": step.label, "values": dict(zip(names, map(float, values), strict=True))})

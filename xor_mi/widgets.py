@@ -3,6 +3,8 @@
 from html import escape
 from typing import Any
 
+from plotly.offline import get_plotlyjs
+
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import conditions, edit, textbook_xor
@@ -10,9 +12,9 @@ from xor_mi.model import HookedMLP
 from xor_mi.plots import conditions_figure, input_plane, network_diagram
 
 try:
-    import anywidget as _anywidget  # noqa: F401  (plotly's FigureWidget is made of it)
+    import anywidget
     import ipywidgets
-    from plotly.graph_objects import Figure, FigureWidget
+    import traitlets
 except ImportError as error:
     raise XorMiError(f"the playground needs {error.name}; pip install 'xor-mi[widgets]'") from None
 
@@ -21,13 +23,53 @@ MOST = 30
 STEP = 0.05
 
 
+class Board(anywidget.AnyWidget):
+    """Figures one after the other, always the latest: plotly.js, sent along, redraws whatever changed.
+
+    plotly's own FigureWidget sends each change as a message of its own and drops some where they come fast, as from a slider.
+    """
+
+    _esm = """
+    function load(source) {
+      const module = { exports: {} };
+      new Function("module", "exports", "define", source)(module, module.exports, undefined);
+      return module.exports;
+    }
+    export default {
+      async render({ model, el }) {
+        const Plotly = load(model.get("source")), config = { showSendToCloud: false, displaylogo: false };
+        el.style.display = "flex";
+        el.style.flexWrap = "wrap";
+        let drawing = false, again = false;
+        async function draw() {
+          if (drawing) { again = true; return; }
+          drawing = true;
+          do {
+            again = false;
+            for (const [n, text] of model.get("figures").entries()) {
+              if (!el.children[n]) el.append(document.createElement("div"));
+              const figure = JSON.parse(text);
+              await Plotly.react(el.children[n], figure.data, figure.layout, config);
+            }
+          } while (again);
+          drawing = false;
+        }
+        model.on("change:figures", draw);
+        await draw();
+      }
+    };
+    """
+    source = traitlets.Unicode().tag(sync=True)
+    figures = traitlets.List(traitlets.Unicode()).tag(sync=True)
+
+
 class Playground(ipywidgets.VBox):
     """Sliders, and everything that moves along.
 
     Attributes:
         sliders: parameter, named as in `handmade.edit` -> its slider.
         model, circuit: the network with the weights as they stand, and its circuit.
-        verdict, network, plane, conditions: what is shown.
+        verdict: the words; network, plane, conditions: the figures on the board.
     """
 
     def __init__(self, model: HookedMLP) -> None:
@@ -41,13 +83,14 @@ class Playground(ipywidgets.VBox):
             name: ipywidgets.FloatSlider(weights[name], description=symbol, tooltip=name, **look) for symbol, name in symbols.items()
         }
         self.verdict = ipywidgets.HTML()
-        self.network, self.plane, self.conditions = map(_shown, self._figures(model))
+        self.board = Board(source=get_plotlyjs())
         back = ipywidgets.Button(description="as it was", tooltip="every weight back to where it started")
         back.on_click(lambda _: self.reset())
         for slider in self.sliders.values():
             slider.observe(self._moved, names="value")
+        self._show()
         controls = ipywidgets.VBox([*self.sliders.values(), back])
-        super().__init__([self.verdict, ipywidgets.HBox([controls, self.network]), ipywidgets.HBox([self.plane, self.conditions])])
+        super().__init__([self.verdict, ipywidgets.HBox([controls, self.board])])
 
     def reset(self) -> None:
         """Every weight back to where it started."""
@@ -62,22 +105,14 @@ class Playground(ipywidgets.VBox):
             self._show()
 
     def _show(self) -> None:
-        model = edit(self._start, {name: slider.value for name, slider in self.sliders.items()})
-        for shown, figure in zip((self.network, self.plane, self.conditions), self._figures(model), strict=True):
-            with shown.batch_update():
-                shown.data = []
-                shown.add_traces(list(figure.data))
-                shown.layout = figure.layout
-
-    def _figures(self, model: HookedMLP) -> tuple[Figure, Figure, Figure]:
-        """Look at a network anew: its circuit, the words, the figures."""
-        self.model, self.circuit = model, identify_circuit(model, evidence=False)
+        """Edit the network and look at it anew: its circuit, the words, the figures."""
+        self.model = edit(self._start, {name: slider.value for name, slider in self.sliders.items()})
+        self.circuit = identify_circuit(self.model, evidence=False)
         self.verdict.value = _words(self.circuit)
-        return (
-            network_diagram(model, self.circuit).update_layout(width=640, height=400),
-            input_plane(model, n_points=41).update_layout(width=640, height=470),
-            conditions_figure(conditions(model)).update_layout(width=640, height=400),
-        )
+        self.network = network_diagram(self.model, self.circuit).update_layout(width=560, height=380)
+        self.plane = input_plane(self.model, n_points=41).update_layout(width=600, height=430)
+        self.conditions = conditions_figure(conditions(self.model)).update_layout(width=680, height=380)
+        self.board.figures = [str(figure.to_json()) for figure in (self.network, self.plane, self.conditions)]
 
 
 def playground(model: Any = None) -> Playground:
@@ -112,10 +147,3 @@ def _words(circuit: Circuit) -> str:
     """The verdict and, where there is one, what the output makes of which gates."""
     gates = ", ".join(f"{unit.unit.name} {unit.gate}" for unit in circuit.units if unit.gate)
     return f"<p><b>{circuit.verdict}</b>: {escape(circuit.reason)}{f'<br>gates: {escape(gates)}' if gates else ''}</p>"
-
-
-def _shown(figure: Figure) -> FigureWidget:
-    """A figure as a widget, without the button that uploads it."""
-    shown = FigureWidget(figure)
-    shown._config = {"showSendToCloud": False, "displaylogo": False, "modeBarButtonsToRemove": ["sendDataToCloud"]}
-    return shown

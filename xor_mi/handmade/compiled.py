@@ -194,7 +194,7 @@ class _Builder:
                 sign = 2.0 if least % 2 else -2.0
                 weights[name] = weights.get(name, 0.0) + (-sign if negated else sign)
                 bias += sign if negated else 0.0
-            known = self._add(table, weights, bias)
+            known = self._known(table) or self._add(table, weights, bias)  # parts that exclude each other: "at least 1" is their parity
         return known[0], known[1] ^ flip
 
     def layers(self, outputs: Sequence[tuple[bytes, bool]]) -> list[Layer]:

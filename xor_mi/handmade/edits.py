@@ -117,6 +117,8 @@ def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress:
     require_exact(model, "the slack of a weight")
     asked = [entry for entry in entries(model) if parameter is None or _is_asked(model, parameter, entry[0])]
     bits = model.read_rows(rows)
+    if not bits:
+        raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
     names = [row_name(row) for row in bits]
     layers = exact_forward(model, torch.tensor(bits).reshape(-1, model.cfg.d_in))
     decided = decision(layers[-1].post, model.threshold).numpy()

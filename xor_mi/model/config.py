@@ -94,6 +94,8 @@ class HookedMLPConfig:
         for name in ("negative_slope", "decision_threshold"):
             if not -1e300 < (getattr(self, name) or 0) < 1e300:
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be finite")
+        if self.negative_slope < 0:
+            raise XorMiError(f"negative_slope is {self.negative_slope}; give at least 0, so that a unit never falls as its input grows")
         if self.decision_threshold is None:
             self.decision_threshold = 0.5 if self.out_act_fn in _FROM_ZERO or self.loss_fn == "mse" else 0.0
         if self.target is not None:

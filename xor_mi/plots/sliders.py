@@ -76,7 +76,7 @@ def weight_slider(model: HookedMLP, parameter: str | None = None, n_frames: int 
         XorMiError: no target in the config, or a parameter the network does not have.
     """
     slack = slack_to_flip(model, parameter)
-    line = slack.loc[slack["slack"].idxmin()]
+    line = slack.iloc[int(slack["slack"].argmin())]
     name, value = line["parameter"], float(line["value"])
     reach = [x for x in (line["down"], line["up"]) if isfinite(x)] or [max(1.0, abs(value))]
     low, high = value - 1.5 * min(line["down"], 2 * max(reach)), value + 1.5 * min(line["up"], 2 * max(reach))

@@ -56,6 +56,8 @@ def population_of(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
     Raises:
         XorMiError: weights of another shape.
     """
+    if networks.empty:
+        raise XorMiError("no networks in this census; there is nothing to make a population of")
     flat = torch.from_numpy(np.stack(networks["weights"].to_list()).astype(np.float32)).T
     expected = sum(d_out * (d_in + 1) for d_in, d_out in zip(cfg.layer_sizes, cfg.layer_sizes[1:], strict=False))
     if len(flat) != expected:

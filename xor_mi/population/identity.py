@@ -6,6 +6,7 @@ on every training row, so no gradient ever reaches its weights, and the last out
 every other unit.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -37,12 +38,15 @@ def identity_experiment(
     Columns: seed; seen, held_out_even, held_out_odd: the share of these numbers repeated exactly; odd_made_even: the share of odd numbers
     answered with the last bit off and the rest right; last_bias: the bias of the last output; last_seen and last_odd: the largest value
     of the last output on the rows seen and on all odd ones (below 0 is a 0); last_input_moved: how far training moved any weight of the
-    last input (exactly 0); last_input_pull: the largest change of the last output, over all rows, when the last input is switched on.
+    last input (exactly 0 without weight decay and input noise); last_input_pull: the largest change of the last output, over all rows, when
+    the last input is switched on.
 
     Raises:
         XorMiError: rows that are not all even, or none held out.
     """
-    rows = [as_row(row, len(str(seen[0]))) for row in seen] if len(seen) else []
+    if isinstance(seen, str) or not isinstance(seen, Sequence) or not all(isinstance(row, (str, Sequence)) for row in seen):
+        raise XorMiError(f"seen is {seen!r}; give even numbers as bits, such as ['0010', '0100']")
+    rows = [as_row(row, len(seen[0])) for row in seen]
     n_bits = len(rows[0]) if rows else 0
     if not rows or any(row[-1] for row in rows) or len(set(rows)) == 2 ** (n_bits - 1):
         raise XorMiError(f"seen is {seen!r}; give even numbers such as '0010', and not all of them: some have to be held out")

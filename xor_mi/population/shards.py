@@ -44,7 +44,7 @@ class _Plan:
 
 
 def run_census(
-    config: TrainConfig | None = None,
+    config: Any = None,
     out: Any = "census",
     n_networks: int = 10**6,
     target: Any = "XOR",
@@ -52,7 +52,7 @@ def run_census(
     seed: int = 0,
     n_inputs: int = 2,
     shard_size: int = 10_000,
-    n_jobs: int | None = None,
+    n_jobs: Any = None,
     progress: bool = False,
 ) -> Path:
     """Train and identify n networks and leave one Parquet file per shard in a folder, which `read_census` reads.
@@ -73,6 +73,10 @@ def run_census(
     """
     from joblib import Parallel, delayed
 
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0):
+        raise XorMiError(f"n_jobs is {n_jobs!r}; give a number of processes, -1 for one per core, or leave it out")
+    if config is not None and not isinstance(config, TrainConfig):
+        raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
     plan = _checked(config or TrainConfig(), target, hidden, seed, n_inputs, n_networks, shard_size)
     folder = _folder(out, plan)
     todo = [shard for shard in plan.shards() if not _file(folder, *shard).is_file()]

@@ -22,7 +22,7 @@ table 1. Their start, learning rate and number of steps are not ours: the trend 
 def width_study(
     widths: Iterable[int] = range(1, 8),
     n_networks: int = 2000,
-    act_fns: Iterable[str] = ("relu", "sigmoid"),
+    act_fns: str | Iterable[str] = ("relu", "sigmoid"),
     target: Any = "XOR",
     config: TrainConfig | None = None,
     seed: int = 0,
@@ -32,14 +32,16 @@ def width_study(
     """Train n networks at each width and count those that decide every row as the target.
 
     Columns: act_fn, width, n_networks, n_solved, rate, ci_low, ci_high (95 % Clopper-Pearson), published (NaN where there is none, and for
-    targets other than XOR). That one unit never is enough is no matter of luck: see `one_unit_functions`.
+    other targets, losses, noise or weight decay). That one unit never is enough is no matter of luck: see `one_unit_functions`.
     """
     config, lines = config or TrainConfig(), []
+    act_fns = [act_fns] if isinstance(act_fns, str) else act_fns
     for act_fn in act_fns:
         for width in widths:
             population = train_population(target, n_networks, width, seed, replace(config, act_fn=act_fn), n_inputs, progress)
             n_solved = int(population.solved.sum())
-            known = PUBLISHED.get((act_fn, config.optimizer), {}) if population.cfg.target.name == "XOR" else {}
+            alike = population.cfg.target.name == "XOR" and config.loss_fn == "bce" and not config.input_noise and not config.weight_decay
+            known = PUBLISHED.get((act_fn, config.optimizer), {}) if alike else {}
             line = {"act_fn": act_fn, "width": width, "n_networks": n_networks, "n_solved": n_solved}
             lines.append(line | rate(n_solved, n_networks) | {"published": known.get(width, float("nan"))})
     return pd.DataFrame(lines)

@@ -2,9 +2,9 @@
 
 A set of units stands for a variable if giving the units the values they have on a source input changes the network's decision as giving the
 variable its value there changes the formula's, for every (base, source) pair (interchange accuracy 1; Geiger et al., arXiv 2301.04709). An
-alignment gives every variable a set, disjoint ones; it is minimal if no set can be made smaller. Subsets of disjoint sets are disjoint, so
-the minimal alignments are the disjoint choices among the minimal sets of each variable: the sets are found once per network, for all
-formulas together, and the alignments are counted and listed from them.
+alignment gives every variable a set, disjoint ones, in a network that decides every row as the formula; it is minimal if no set can be made
+smaller. Subsets of disjoint sets are disjoint, so the minimal alignments are the disjoint choices among the minimal sets of each variable:
+the sets are found once per network, for all formulas together, and the alignments are counted and listed from them.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ import pandas as pd
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit, layers_of
 from xor_mi.search.convention import Convention
-from xor_mi.search.exchange import interchanged, pairs_of
+from xor_mi.search.exchange import interchanged, pairs_of, require_output
 from xor_mi.search.formulas import Formula, formulas
 from xor_mi.search.subcircuits import Setting, setting_of
 from xor_mi.truth import BooleanFunction
@@ -94,9 +94,7 @@ class AlignmentSearch:
         return f"{len(self.aligned)} of {len(self.formulas)} formulas of depth {self.depth} align, in {self.n_minimal} minimal ways"
 
 
-def find_alignments(
-    model: Any, target: Any = None, depth: int = 3, convention: Convention | None = None, output: int = 0
-) -> AlignmentSearch:
+def find_alignments(model: Any, target: Any = None, depth: int = 3, convention: Any = None, output: Any = 0) -> AlignmentSearch:
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
     The convention's switches that count here: `trees`, `pairs`, `across_layers`, `reference`; rows are clean, the network decides by its
@@ -111,10 +109,9 @@ def find_alignments(
     Raises:
         XorMiError: no target, an output that is not there, too many sets of units, or too many formulas.
     """
-    convention = convention or Convention()
+    convention = Convention.of(convention)
     setting = setting_of(model, target, convention)
-    if isinstance(output, bool) or not isinstance(output, int) or not 0 <= output < model.cfg.d_out:
-        raise XorMiError(f"no output {output!r}; the network has {model.cfg.d_out}, counted from 0")
+    require_output(model, output)
     labels = setting.labels[: 2**model.cfg.d_in, output]
     function = BooleanFunction(model.cfg.d_in, (tuple(int(bit) for bit in labels),))
     every = formulas(function, depth, convention.trees)
@@ -122,7 +119,10 @@ def find_alignments(
     place = _sets_by_effect(setting, output, pairs, convention.across_layers)
     aligned: dict[Formula, int] = {}
     sets: dict[Formula, tuple[tuple[tuple[Unit, ...], ...], ...]] = {}
-    for formula, effects in zip(every, _effects(function, depth, convention.trees, convention.pairs), strict=True):
+    rows = (np.arange(len(labels)), np.arange(len(labels)))
+    clean = interchanged(setting, whole_network(model), np.zeros((1, sum(model.layer_sizes[1:-1])), dtype=bool), rows)[0, :, output]
+    computed = every if (clean == labels).all() else ()  # a network that decides a row otherwise runs no formula of the target
+    for formula, effects in zip(computed, _effects(function, depth, convention.trees, convention.pairs), strict=False):
         options = tuple(place.get(effect, ()) for effect in effects)
         if all(options) and (n := sum(1 for _ in _disjoint(options))):
             aligned[formula], sets[formula] = n, options
@@ -151,15 +151,20 @@ def _sets_by_effect(
             f"{n_sets} sets of units x {len(pairs[0])} pairs; at most {MAX_SETS} sets and {MAX_NUMBERS} activations: "
             "keep across_layers=False, or take a narrower network"
         )
-    masks = _masks(widths, across)
-    decided = interchanged(setting, [(w.numpy(), b.numpy()) for w, b in setting.model.exact()], masks, pairs)[..., output]
+    masks = sets_of_units(widths, across)
+    decided = interchanged(setting, whole_network(setting.model), masks, pairs)[..., output]
     grouped: dict[bytes, list[int]] = defaultdict(list)
     for index in np.argsort(masks.sum(1), kind="stable").tolist():
         grouped[decided[index].tobytes()].append(index)
     return {effect: _minimal(masks, indices, places) for effect, indices in grouped.items()}
 
 
-def _masks(widths: Sequence[int], across: bool) -> np.ndarray:
+def whole_network(model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """All weights and biases, in NumPy float64."""
+    return [(weight.numpy(), bias.numpy()) for weight, bias in model.exact()]
+
+
+def sets_of_units(widths: Sequence[int], across: bool) -> np.ndarray:
     """Every non-empty set of hidden units, within one layer or across layers, [set, unit]."""
     total = sum(widths)
     if across:

@@ -45,29 +45,43 @@ class Convention:
 
     ablation: str = "zero"
     biases: str = "keep"
-    all_units: bool = True
+    all_units: Any = True
     decision: str = "threshold"
     reference: str = "task"
-    noise_sd: float = 0.0
-    n_noisy: int = 0
-    noise_seed: int = 0
+    noise_sd: Any = 0.0
+    n_noisy: Any = 0
+    noise_seed: Any = 0
     pairs: str = "all"
-    margin: float = 0.0
+    margin: Any = 0.0
     completion: str = "all"
-    constants: bool = True
-    ban_parity: bool = False
+    constants: Any = True
+    ban_parity: Any = False
     trees: str = "free"
-    across_layers: bool = False
+    across_layers: Any = False
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise unknown(f"{name} convention", getattr(self, name), choices, where="choices are")
-        for name in ("noise_sd", "n_noisy", "margin"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise XorMiError(f"{name} is {getattr(self, name)}; give a finite number of at least 0")
+        for name in ("all_units", "constants", "ban_parity", "across_layers"):
+            if not isinstance(getattr(self, name), bool):
+                raise XorMiError(f"{name} is {getattr(self, name)!r}; give True or False")
+        for name, kinds in (("noise_sd", (int, float)), ("n_noisy", int), ("noise_seed", int), ("margin", (int, float))):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < float("inf"):
+                raise XorMiError(f"{name} is {value!r}; give a {'whole' if kinds is int else 'finite'} number of at least 0")
         if bool(self.noise_sd) != bool(self.n_noisy):
             raise XorMiError(f"noise_sd is {self.noise_sd} and n_noisy {self.n_noisy}; noisy rows need both, clean rows neither")
+
+    @classmethod
+    def of(cls, asked: Any) -> "Convention":
+        """A convention as it is, None for the default, or a preset by its name: "meloux_paper" or "meloux_code"."""
+        if asked is None or isinstance(asked, cls):
+            return asked or cls()
+        presets = {"default": cls, "meloux_paper": cls.meloux_paper, "meloux_code": cls.meloux_code}
+        if not isinstance(asked, str) or asked not in presets:
+            raise unknown("convention", asked, presets, where="a Convention, or one of")
+        return presets[asked]()
 
     @classmethod
     def meloux_paper(cls) -> "Convention":

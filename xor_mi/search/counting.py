@@ -27,7 +27,7 @@ MAX_RIGHT = 2**24
 PAIRS_AT_ONCE = 2**20
 
 
-def count_perfect_subcircuits(model: Any, target: Any = None, convention: Convention | None = None, progress: bool = True) -> int:
+def count_perfect_subcircuits(model: Any, target: Any = None, convention: Any = None, progress: bool = True) -> int:
     """How many subcircuits decide every row right; the same number as `find_subcircuits(...).n_perfect`.
 
     For one output, and one or two hidden layers.
@@ -39,7 +39,7 @@ def count_perfect_subcircuits(model: Any, target: Any = None, convention: Conven
     Raises:
         XorMiError: other shapes, an output activation that is not increasing, or a last hidden layer too wide to be counted.
     """
-    convention = convention or Convention()
+    convention = Convention.of(convention)
     setting = setting_of(model, target, convention)
     sizes = model.layer_sizes
     if sizes[-1] != 1 or len(sizes) > 4:
@@ -121,7 +121,9 @@ def _fitting(setting: Setting, layer: int, kept: list[int], values: np.ndarray, 
     if right_size > MAX_RIGHT:
         raise XorMiError(f"{right_size:.0f} combinations in one half of the last hidden layer; at most {MAX_RIGHT}: the layer is too wide")
     base = offset[0] + readout[0] @ carried
-    return _pairs(_sums(units[:split], base), _sums(units[split:], 0.0), bounds)
+    found = _pairs(_sums(units[:split], base), _sums(units[split:], 0.0), bounds)
+    unread = not all_on and bool(((base > bounds[0]) & (base < bounds[1])).all())  # every unit dropped: the output would read nothing
+    return found - unread
 
 
 Sums = tuple[np.ndarray, np.ndarray]

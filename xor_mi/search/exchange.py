@@ -1,10 +1,12 @@
 """many sets of units at once -> what the network does when they have the values they have on another input; NumPy float64."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from xor_mi.circuits.readings import ROUNDING
+from xor_mi.errors import XorMiError
 from xor_mi.search.subcircuits import Setting
 
 Layers = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -20,14 +22,21 @@ def pairs_of(n_rows: int, which: str) -> Pairs:
     return base[keep], source[keep]
 
 
-def interchanged(setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, zero: bool = False) -> np.ndarray:
-    """Decisions on each base with these hidden units as on the source, or at zero: 1, 0, or -1 where undecided, [set, pair, output]."""
-    outputs, scale = interchange_outputs(setting, layers, masks, pairs, zero)
+def require_output(model: Any, output: Any) -> None:
+    """An output that is not there is refused."""
+    if isinstance(output, bool) or not isinstance(output, int) or not 0 <= output < model.cfg.d_out:
+        raise XorMiError(f"no output {output!r}; the network has {model.cfg.d_out}, counted from 0")
+
+
+def interchanged(setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = "") -> np.ndarray:
+    """Decisions on each base with these hidden units as on the source, or ablated ("zero", "mean"): 1, 0, or -1 where undecided,
+    [set, pair, output]."""
+    outputs, scale = interchange_outputs(setting, layers, masks, pairs, ablate)
     over = outputs - setting.model.threshold
     return np.where(np.abs(over) <= ROUNDING * scale, -1, over > 0).astype(np.int8)
 
 
-def interchange_outputs(setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, zero: bool = False) -> tuple[np.ndarray, float]:
+def interchange_outputs(setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = "") -> tuple[np.ndarray, float]:
     """Outputs, [set, pair, output], of the same, and the size of the terms that they are sums of. `masks` is [set, hidden unit]."""
     base, source = pairs
     clean = setting.rows[: 2**setting.model.cfg.d_in]
@@ -38,6 +47,7 @@ def interchange_outputs(setting: Setting, layers: Layers, masks: np.ndarray, pai
         clean, changed = setting.activate(clean @ weight.T + bias, number), setting.activate(changed @ weight.T + bias, number)
         if number < len(layers) - 1:
             chosen = masks[:, None, start : start + len(weight)]
-            changed = np.where(chosen, 0.0 if zero else clean[source], changed)
+            wanted = {"": clean[source], "zero": np.zeros(1), "mean": clean.mean(0)}[ablate]
+            changed = np.where(chosen, wanted, changed)
             start += len(weight)
     return changed, scale

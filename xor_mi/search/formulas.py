@@ -15,6 +15,11 @@ import numpy as np
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.truth import BooleanFunction, truth_rows
 
+
+class TooManyFormulas(XorMiError):
+    """There are more formulas of this depth than are tried."""
+
+
 TREES = ("free", "ordered")
 MAX_TREES = 500_000
 """More trees than this are refused."""
@@ -78,8 +83,7 @@ class Formula:
         return _normal(self.tree, self.n_inputs)
 
 
-@lru_cache(maxsize=64)
-def formulas(target: BooleanFunction | str, depth: int = 3, trees: str = "free", n_inputs: int | None = None) -> tuple[Formula, ...]:
+def formulas(target: Any, depth: Any = 3, trees: Any = "free", n_inputs: int | None = None) -> tuple[Formula, ...]:
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
 
     >>> len(formulas("XOR", 3, trees="ordered")), len(formulas("XOR", 2))
@@ -90,6 +94,8 @@ def formulas(target: BooleanFunction | str, depth: int = 3, trees: str = "free",
     Raises:
         XorMiError: a target of several outputs, an unknown enumeration, a depth below 1, or more than `MAX_TREES` trees.
     """
+    if not isinstance(target, (str, BooleanFunction)):
+        raise XorMiError(f"{target!r} is no target; give a gate, a formula or a BooleanFunction")
     function = target if isinstance(target, BooleanFunction) else BooleanFunction.of(target, n_inputs or 2)
     if function.n_outputs != 1:
         raise XorMiError(f"{function.n_outputs} outputs; a formula computes one: give target.outputs[k]")
@@ -97,6 +103,11 @@ def formulas(target: BooleanFunction | str, depth: int = 3, trees: str = "free",
         raise unknown("enumeration", trees, TREES, where="there are")
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise XorMiError(f"depth is {depth!r}; give a whole number of at least 1")
+    return _found(function, depth, trees)
+
+
+@lru_cache(maxsize=64)
+def _found(function: BooleanFunction, depth: int, trees: str) -> tuple[Formula, ...]:
     wanted = sum(bit << row for row, bit in enumerate(function.bits))
     found = _ordered(function.n_inputs, depth, wanted) if trees == "ordered" else _free(function.n_inputs, depth, wanted)
     return tuple(Formula(function.n_inputs, tree, _variables(tree, trees == "ordered")) for tree in found)
@@ -174,7 +185,7 @@ def _free(n_inputs: int, depth: int, wanted: Table) -> list[Tree]:
         size = len(trees)
         added = 4 * (size * (size - 1) - (size - new) * (size - new - 1)) // 2
         if added > MAX_TREES:
-            raise XorMiError(f"{added} trees of depth {level + 1} over {n_inputs} inputs; at most {MAX_TREES}: give a smaller depth")
+            raise TooManyFormulas(f"{added} trees of depth {level + 1} over {n_inputs} inputs; at most {MAX_TREES}: give a smaller depth")
         fresh: list[tuple[Tree, Table]] = []
         for j in range(size - new, size):
             for i in range(j):
@@ -208,7 +219,7 @@ def _ordered(n_inputs: int, depth: int, wanted: Table) -> Iterator[Tree]:
     for level in range(1, depth + 1):
         later = [tree for trees in levels for tree in trees]
         if 2 * len(levels[-1]) * len(later) > MAX_TREES:
-            raise XorMiError(f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; give a smaller depth")
+            raise TooManyFormulas(f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; give a smaller depth")
         spelled = {tree: _spelling(tree) for tree in later}
         levels.append([(op, a, b) for a in levels[-1] for b in later if spelled[a] < spelled[b] for op in "&|"])
     for skeleton in (tree for trees in levels for tree in trees):

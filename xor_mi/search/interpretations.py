@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from xor_mi.circuits import unit_readings
-from xor_mi.graph import Subcircuit, Unit, layers_of
+from xor_mi.graph import Unit, layers_of
 from xor_mi.search.convention import Convention
 from xor_mi.search.subcircuits import require_shape, setting_of
 from xor_mi.truth import BooleanFunction, truth_rows
@@ -59,7 +59,7 @@ class _Layer:
     readings: tuple[tuple[Bits, ...], ...]
 
 
-def count_interpretations(model: Any, subcircuit: Subcircuit, target: Any = None, convention: Convention | None = None) -> int:
+def count_interpretations(model: Any, subcircuit: Any, target: Any = None, convention: Any = None) -> int:
     """How many interpretations a subcircuit has, without listing them.
 
     Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents' bits, the units of a layer are independent.
@@ -72,7 +72,7 @@ def count_interpretations(model: Any, subcircuit: Subcircuit, target: Any = None
     Raises:
         XorMiError: a subcircuit of another shape.
     """
-    convention = convention or Convention()
+    convention = Convention.of(convention)
     states: Counter[tuple[Bits, ...]] = Counter({_input_bits(model): 1})
     for layer in _read(model, subcircuit, target, convention):
         after: Counter[tuple[Bits, ...]] = Counter()
@@ -87,11 +87,9 @@ def count_interpretations(model: Any, subcircuit: Subcircuit, target: Any = None
     return sum(states.values())
 
 
-def interpretations(
-    model: Any, subcircuit: Subcircuit, target: Any = None, convention: Convention | None = None
-) -> Iterator[Interpretation]:
+def interpretations(model: Any, subcircuit: Any, target: Any = None, convention: Any = None) -> Iterator[Interpretation]:
     """Every interpretation of a subcircuit, one at a time."""
-    convention = convention or Convention()
+    convention = Convention.of(convention)
     yield from _listed(_read(model, subcircuit, target, convention), _input_bits(model), (), convention)
 
 
@@ -114,7 +112,7 @@ def _input_bits(model: Any) -> tuple[Bits, ...]:
     return tuple(zip(*truth_rows(model.cfg.d_in), strict=True))
 
 
-def _read(model: Any, subcircuit: Subcircuit, target: Any, convention: Convention) -> list[_Layer]:
+def _read(model: Any, subcircuit: Any, target: Any, convention: Convention) -> list[_Layer]:
     """Every kept unit's possible bits within the subcircuit; the outputs' are what they must be."""
     require_shape(model, subcircuit)
     setting = setting_of(model, target, convention)

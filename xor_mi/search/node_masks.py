@@ -13,7 +13,7 @@ import pandas as pd
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit, Unit, layers_of
 from xor_mi.search.convention import Convention
-from xor_mi.search.exchange import interchange_outputs, interchanged
+from xor_mi.search.exchange import interchange_outputs, interchanged, require_output
 from xor_mi.search.subcircuits import Setting, setting_of
 from xor_mi.truth import row_name, truth_rows
 
@@ -22,7 +22,7 @@ SCORES = ("sufficiency", "completeness", "necessity", "independence")
 """Clean values put into the set, into the rest; corrupted values put into the set, into the rest."""
 
 
-def node_masks(model: Any, target: Any = None, convention: Convention | None = None, output: int = 0) -> pd.DataFrame:
+def node_masks(model: Any, target: Any = None, convention: Any = None, output: Any = 0) -> pd.DataFrame:
     """One row per choice of at least one unit in every hidden layer; all edges among kept units stay.
 
     Columns: units; n_units; whole (every unit is kept); perfect (decides every row right alone); n_right_rows; then the mean over all
@@ -37,8 +37,9 @@ def node_masks(model: Any, target: Any = None, convention: Convention | None = N
     Raises:
         XorMiError: no target, a network that decides all inputs alike, or more than `MAX_MASKS` sets.
     """
-    convention = convention or Convention()
+    convention = Convention.of(convention)
     setting = setting_of(model, target, convention)
+    require_output(model, output)
     layers = layers_of(model.layer_sizes)[1:-1]
     widths = model.layer_sizes[1:-1]
     if np.prod([2.0**width - 1 for width in widths]) > MAX_MASKS:

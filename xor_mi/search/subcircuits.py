@@ -28,9 +28,11 @@ MAX_LISTED = 20_000_000
 """More subcircuits than this are counted (`count_perfect_subcircuits`), not listed."""
 MAX_AT_ONCE = 2**22
 """How many numbers one step of the walk may hold."""
+SLICE = 2**14
+"""How many choices of edges of one layer are looked at together."""
 
 
-def count_subcircuits(layer_sizes: Sequence[int]) -> int:
+def count_subcircuits(layer_sizes: Any) -> int:
     """How many subcircuits a fully connected network has, in closed form.
 
     Between a kept sources and b kept targets there are sum_i (-1)^i C(a, i) (2^(a-i) - 1)^b sets of edges that leave nobody alone.
@@ -38,8 +40,9 @@ def count_subcircuits(layer_sizes: Sequence[int]) -> int:
     >>> [count_subcircuits((2, h, 1)) for h in range(1, 6)], count_subcircuits((2, 3, 3, 1)), count_subcircuits((2, 5, 5, 1))
     ([1, 9, 49, 225, 961], 9625, 7271931361)
     """
-    if len(layer_sizes) < 3 or min(layer_sizes) < 1:
-        raise XorMiError(f"{tuple(layer_sizes)} are no layer sizes; give inputs, hidden layers and outputs, such as (2, 3, 3, 1)")
+    whole = isinstance(layer_sizes, (list, tuple)) and all(isinstance(size, int) and size >= 1 for size in layer_sizes)
+    if not whole or len(layer_sizes) < 3:
+        raise XorMiError(f"{layer_sizes!r} are no layer sizes; give inputs, hidden layers and outputs, such as (2, 3, 3, 1)")
     ways = {layer_sizes[0]: 1}
     for number, size in enumerate(layer_sizes[1:], start=2):
         kept = [size] if number == len(layer_sizes) else range(1, size + 1)
@@ -124,7 +127,7 @@ def setting_of(model: Any, target: Any, convention: Convention) -> Setting:
     return Setting(model, tuple(layers), rows, labels, low, high)
 
 
-def as_network(model: HookedMLP, part: Subcircuit, convention: Convention | None = None) -> HookedMLP:
+def as_network(model: HookedMLP, part: Any, convention: Any = None) -> HookedMLP:
     """A subcircuit as a network of its own, in float64: cache it, patch it, train it on.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -135,15 +138,19 @@ def as_network(model: HookedMLP, part: Subcircuit, convention: Convention | None
     Raises:
         XorMiError: a subcircuit of another shape.
     """
-    setting = setting_of(model, None, replace(convention or Convention(), reference="model"))
+    require_exact(model, "a subcircuit")
+    anything = BooleanFunction(model.cfg.d_in, ((0,) * 2**model.cfg.d_in,) * model.cfg.d_out)  # labels do not matter here
+    setting = setting_of(model, anything, replace(Convention.of(convention), reference="task"))
     require_shape(model, part)
     layers = [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in setting.kept(part)]
     names = ("act_fn", "out_act_fn", "negative_slope", "decision_threshold", "target")
     return HookedMLP.from_weights(layers, **{name: getattr(model.cfg, name) for name in names})
 
 
-def require_shape(model: HookedMLP, part: Subcircuit) -> None:
+def require_shape(model: HookedMLP, part: Any) -> None:
     """A subcircuit of another network is refused."""
+    if not isinstance(part, Subcircuit):
+        raise XorMiError(f"{part!r} is no Subcircuit; take one from find_subcircuits(model)")
     if part.layer_sizes != model.layer_sizes:
         raise XorMiError(f"a subcircuit of {part.layer_sizes}; the network is {model.layer_sizes}")
 
@@ -205,7 +212,7 @@ def _unpacked(masks: np.ndarray, width: int) -> np.ndarray:
     return ((masks[:, :, None] >> np.arange(width)) & 1).reshape(len(masks), masks.shape[1] * width).astype(bool)
 
 
-def find_subcircuits(model: Any, target: Any = None, convention: Convention | None = None, progress: bool = True) -> SubcircuitSearch:
+def find_subcircuits(model: Any, target: Any = None, convention: Any = None, progress: bool = True) -> SubcircuitSearch:
     """Evaluate every subcircuit.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -215,7 +222,7 @@ def find_subcircuits(model: Any, target: Any = None, convention: Convention | No
     Raises:
         XorMiError: a network that is not exact (hooks, train mode), no target, or more than `MAX_LISTED` subcircuits.
     """
-    convention = convention or Convention()
+    convention = Convention.of(convention)
     setting = setting_of(model, target, convention)
     sizes = model.layer_sizes
     total = count_subcircuits(sizes)
@@ -234,8 +241,8 @@ def find_subcircuits(model: Any, target: Any = None, convention: Convention | No
                     masks, outputs = [layer[some_off] for layer in masks], outputs[some_off]
                 right = setting.right(outputs)
                 n_edges = np.sum([np.bitwise_count(layer).astype(int).sum(1) for layer in masks], axis=0)
-                by_edges.update(n_edges.tolist())
-                right_by_edges.update(n_edges[right].tolist())
+                by_edges.update(dict(enumerate(np.bincount(n_edges).tolist())))
+                right_by_edges.update(dict(enumerate(np.bincount(n_edges[right]).tolist())))
                 perfect.append([layer[right].astype(np.uint16) for layer in masks])
                 seen += len(right)
                 bar.update(len(right))
@@ -243,7 +250,7 @@ def find_subcircuits(model: Any, target: Any = None, convention: Convention | No
             complete = False
     empty = [np.zeros((0, size), dtype=np.uint16) for size in sizes[1:]]
     joined = tuple(np.concatenate([empty[layer], *(chunk[layer] for chunk in perfect)]) for layer in range(len(sizes) - 1))
-    counts = {n: (by_edges[n], right_by_edges[n]) for n in sorted(by_edges)}
+    counts = {n: (by_edges[n], right_by_edges[n]) for n in sorted(by_edges) if by_edges[n]}
     return SubcircuitSearch(sizes, convention, seen, len(joined[0]), joined, counts, complete)
 
 
@@ -287,16 +294,16 @@ def _expanded(setting: Setting, sizes: Sequence[int], layer: int, chunks: Iterat
     n_targets, last = sizes[layer + 1], layer == len(sizes) - 2
     for masks, values, alive in chunks:
         for kept in np.unique(alive).tolist():
-            subsets, grid = _choices(kept, n_targets, last)
             group = np.flatnonzero(alive == kept)
-            step = max(1, MAX_AT_ONCE // (len(grid) * n_targets * values.shape[2]))
-            for start in range(0, len(group), step):
-                part = group[start : start + step]
-                options = _options(setting, layer, values[part], subsets)  # [n, unit, subset, row]
-                reached = options[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
-                chosen = [np.repeat(before[part], len(grid), axis=0) for before in masks] + [np.tile(subsets[grid], (len(part), 1))]
-                on = ((chosen[-1] > 0) << np.arange(n_targets)).sum(1)
-                yield chosen, reached.reshape(-1, *reached.shape[2:]), on
+            for subsets, grid in _choices(kept, n_targets, last):
+                step = max(1, MAX_AT_ONCE // max(1, len(grid) * n_targets * values.shape[2]))
+                for start in range(0, len(group), step):
+                    part = group[start : start + step]
+                    options = _options(setting, layer, values[part], subsets)  # [n, unit, subset, row]
+                    reached = options[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
+                    chosen = [np.repeat(before[part], len(grid), axis=0) for before in masks] + [np.tile(subsets[grid], (len(part), 1))]
+                    on = ((chosen[-1] > 0) << np.arange(n_targets)).sum(1)
+                    yield chosen, reached.reshape(-1, *reached.shape[2:]), on
 
 
 def _options(setting: Setting, layer: int, values: np.ndarray, subsets: np.ndarray) -> np.ndarray:
@@ -308,12 +315,19 @@ def _options(setting: Setting, layer: int, values: np.ndarray, subsets: np.ndarr
     return setting.activate(pre + (bias + weight @ means)[:, None, None], layer)
 
 
-@lru_cache(maxsize=256)
-def _choices(alive: int, n_targets: int, last: bool) -> tuple[np.ndarray, np.ndarray]:
+def _choices(alive: int, n_targets: int, last: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The subsets of the kept sources, as bits, and all ways to give each target one of them so that each kept source is read,
-    [choice, target]; the empty subset drops the target, which an output cannot be."""
+    [choice, target], in slices; the empty subset drops the target, which an output cannot be."""
+    n_subsets = 2 ** alive.bit_count() - last
+    total = 1 if last and n_targets == 1 else n_subsets**n_targets
+    return (_slice(alive, n_targets, last, start) for start in range(0, total, SLICE))
+
+
+@lru_cache(maxsize=256)
+def _slice(alive: int, n_targets: int, last: bool, start: int) -> tuple[np.ndarray, np.ndarray]:
     subsets = np.array([mask for mask in range(alive + 1) if mask & ~alive == 0 and (mask or not last)], dtype=np.int64)
     if last and n_targets == 1:
         return subsets[-1:], np.zeros((1, 1), dtype=np.int64)
-    grid = np.stack(np.meshgrid(*[np.arange(len(subsets))] * n_targets, indexing="ij"), axis=-1).reshape(-1, n_targets)
+    numbers = np.arange(start, min(start + SLICE, len(subsets) ** n_targets))
+    grid = numbers[:, None] // len(subsets) ** np.arange(n_targets)[::-1] % len(subsets)
     return subsets, grid[np.bitwise_or.reduce(subsets[grid], axis=1) == alive]

@@ -4,6 +4,8 @@ A mistake in the question, such as a gate or a unit that does not exist, is an `
 """
 
 from collections.abc import Mapping
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 import torch
@@ -41,6 +43,8 @@ def assert_acts_as(model_or_circuit: Any, gates: Any, up_to_complement: bool = F
     asked = [
         (BooleanFunction.of(gate, circuit.layer_sizes[0]), _unit(circuit, unit)) for gate, units in gates.items() for unit in _each(units)
     ]
+    if not asked:
+        raise XorMiError(f"gates is {gates!r}; no unit is asked about: name one or more")
     wrong = [line for function, unit in asked for line in [_why_not(circuit, function, unit, up_to_complement)] if line]
     if wrong:
         raise AssertionError("\n".join([*wrong, str(circuit)]))
@@ -101,9 +105,9 @@ def assert_patch_effect(
     clean: Any,
     corrupted: Any,
     site: Any,
-    effect: int | float | None = None,
-    flips: bool | None = None,
-    value: int | float | None = None,
+    effect: Any = None,
+    flips: Any = None,
+    value: Any = None,
     tolerance: int | float = 1e-6,
     **how: Any,
 ) -> None:
@@ -124,13 +128,16 @@ def assert_patch_effect(
     expected = {name: wanted for name, wanted in {"effect": effect, "value_patched": value, "flips": flips}.items() if wanted is not None}
     if not expected:
         raise XorMiError("nothing is expected of the patch; give effect=, value= or flips=")
+    for name in {"effect", "value_patched"} & set(expected):
+        if isinstance(expected[name], bool) or not isinstance(expected[name], Real) or not isfinite(expected[name]):
+            raise XorMiError(f"{name} is expected to be {expected[name]!r}; give a finite number")
     allowed = tolerances(tolerance)["margin"]
     found = patch(model, clean, corrupted, site, **how)
     wrong = []
     for name, wanted in expected.items():
         came = getattr(found, name)
         bound = None if name == "flips" else allowed + allowed * abs(wanted)
-        if came is not wanted if bound is None else not abs(came - wanted) <= bound:
+        if bool(came) is not bool(wanted) if bound is None else not abs(came - wanted) <= bound:
             off = "" if bound is None else f", off by {abs(came - wanted):.3g}; allowed {bound:.3g}"
             wrong.append(f"{name}: expected {wanted}, found {came if bound is None else f'{came:.6g}'}{off}")
     if wrong:

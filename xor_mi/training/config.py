@@ -1,6 +1,8 @@
 """How networks are trained."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.model import ACTIVATIONS
@@ -23,17 +25,22 @@ class TrainConfig:
             The loss that is held against `stop_loss` is then the noisy one.
     """
 
-    lr: float = 0.05
-    max_steps: int = 2000
-    stop_loss: float = 0.01
+    lr: Any = 0.05
+    max_steps: Any = 2000
+    stop_loss: Any = 0.01
     optimizer: str = "adam"
-    weight_decay: float = 0.0
+    weight_decay: Any = 0.0
     act_fn: str = "relu"
     out_act_fn: str = "identity"
     loss_fn: str = "bce"
-    input_noise: float = 0.0
+    input_noise: Any = 0.0
 
     def __post_init__(self) -> None:
+        numbers = {"lr": Real, "stop_loss": Real, "weight_decay": Real, "input_noise": Real, "max_steps": Integral}
+        for name, kind in numbers.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise XorMiError(f"{name} is {value!r}; give a {'whole ' if kind is Integral else ''}number")
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS, where="known optimizers")
         for name in (self.act_fn, self.out_act_fn):

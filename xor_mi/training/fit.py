@@ -72,7 +72,7 @@ class _Optimizer:
 def _fit_block(start: Tensor, seeds: Tensor, task: Task, config: TrainConfig, report: Callable[[int, int], None]) -> Fitted:
     """All networks of a block take each step together; a finished one is kept as it was, and columns of finished ones are dropped."""
     n = start.shape[1]
-    kept, losses = start.clone(), torch.full((n,), torch.inf, device=start.device)
+    kept, losses = start.clone(), torch.full((n,), torch.inf, dtype=start.dtype, device=start.device)
     steps = torch.full((n,), config.max_steps, device=start.device)
     place, is_open, n_open = *_filled(torch.arange(n, device=start.device)), n
     flat, history = start[:, place], []

@@ -1,7 +1,10 @@
 """target + seed -> TrainResult or Population."""
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -60,9 +63,15 @@ class Population:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def __getitem__(self, index: int) -> HookedMLP:
+    def __getitem__(self, index: Any) -> HookedMLP:
+        try:
+            index = range(len(self))[operator.index(index)]
+        except TypeError:
+            raise XorMiError(f"{index!r} is no one network; take them one by one: [population[i] for i in range(3)]") from None
         layers = [(weight[index], bias[index]) for weight, bias in self.weights]
-        shared = {name: getattr(self.cfg, name) for name in ("act_fn", "out_act_fn", "loss_fn", "target", "decision_threshold")}
+        shared = {
+            name: getattr(self.cfg, name) for name in ("act_fn", "out_act_fn", "negative_slope", "loss_fn", "target", "decision_threshold")
+        }
         return HookedMLP.from_weights(layers, seed=int(self.seeds[index]), **shared)
 
 
@@ -96,10 +105,10 @@ def train(
 
 def train_population(
     target: Any,
-    n_networks: int,
+    n_networks: Any,
     hidden: Any = (2,),
-    seed: int = 0,
-    config: TrainConfig | None = None,
+    seed: Any = 0,
+    config: Any = None,
     n_inputs: int = 2,
     progress: bool = False,
     rows: Any = None,
@@ -114,11 +123,14 @@ def train_population(
     Raises:
         XorMiError: settings that cannot be trained, a target whose width is not the network's, rows that are none, or no such device.
     """
-    if not isinstance(seed, int) or n_networks < 1 or not 0 <= seed < 2**62 - n_networks:
+    whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in (n_networks, seed))
+    if not whole or n_networks < 1 or not 0 <= seed < 2**62 - n_networks:
         raise XorMiError(
-            f"{n_networks} networks from seed {seed} asked for; give at least 1, and a seed of at least 0 (a whole number below 2^62)"
+            f"{n_networks!r} networks from seed {seed!r} asked for; give at least 1, and a seed of at least 0 (whole numbers, below 2^62)"
         )
-    config = config or TrainConfig()
+    n_networks, seed, config = int(n_networks), int(seed), config or TrainConfig()
+    if not isinstance(config, TrainConfig):
+        raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
     function = BooleanFunction.of(target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs)
     shared = {"act_fn": config.act_fn, "out_act_fn": config.out_act_fn, "loss_fn": config.loss_fn, "target": function}
     cfg = HookedMLPConfig(function.n_inputs, hidden, function.n_outputs, seed=seed, **shared)
@@ -143,8 +155,8 @@ def train_population(
 
 def initial_parameters(layer_sizes: Any, seeds: Int[Tensor, " seed"], progress: bool = False) -> Float[Tensor, "parameter seed"]:
     """`initial_weights` of every seed, flat: W, then b, layer by layer; each seed draws from a generator of its own."""
-    bounds = torch.cat([torch.full((d_out * (d_in + 1),), d_in**-0.5) for d_in, d_out in pairwise(layer_sizes)])
-    drawn, generator = torch.empty(len(seeds), len(bounds)), torch.Generator()
+    bounds = torch.cat([torch.full((d_out * (d_in + 1),), d_in**-0.5, dtype=torch.float32) for d_in, d_out in pairwise(layer_sizes)])
+    drawn, generator = torch.empty(len(seeds), len(bounds), dtype=torch.float32), torch.Generator()
     for line, seed in zip(drawn, tqdm(seeds.tolist(), desc="drawing", unit="network", disable=None if progress else True), strict=True):
         torch.rand(len(bounds), generator=generator.manual_seed(seed), out=line)
     return ((drawn * 2 - 1) * bounds).T.contiguous()
@@ -161,6 +173,8 @@ def _device(asked: Any) -> torch.device:
 
 def _task(cfg: HookedMLPConfig, rows: Any, device: torch.device) -> Task:
     """All rows of the target, or those asked for."""
+    if rows is not None and not isinstance(rows, Iterable):
+        raise XorMiError(f"rows is {rows!r}; name the input rows to train on, such as ['00', '01']")
     chosen = truth_rows(cfg.d_in) if rows is None else [as_row(row, cfg.d_in) for row in rows]
     if not chosen:
         raise XorMiError("rows is empty; name the input rows to train on, or leave it out for all")

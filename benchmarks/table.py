@@ -1,0 +1,81 @@
+"""Every ratio beside its goal, on this machine, in one table: `make bench`, or `python benchmarks/table.py [--keep]`.
+
+With --keep the figures are stored in benchmarks/results.json; without, they are shown beside the stored ones. Ratios compare; seconds
+depend on the machine. A few minutes on two cores.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import patching
+import population
+import search
+import torch
+
+RESULTS = Path(__file__).parent / "results.json"
+GOALS = {
+    "16 pairs x 64 units of a 2-64-1 network": (">=", 20.0),
+    "3 pairs x 128 neurons of a 2-layer transformer": (">=", 3.0),
+    "plain forward / hooked forward, 4096 inputs, 2-64-1": (">=", 0.63),
+    "loop / at once": (">=", 1000.0),
+    "width 8 / width 2": ("<=", 3.0),
+    "identifying / training": ("<=", 1.0),
+    "one hooked forward each / 9,625 subcircuits": (">=", 200.0),
+    "2-4-4-1 counted, s": ("<=", 0.3),
+    "2-5-5-1 counted, s": ("<=", 10.0),
+    "alignments of one network, ordered formulas, s": ("<=", 0.1),
+    "GiB at most": ("<=", 2.0),
+    "xor-mi --help, s": ("<=", 0.3),
+    "import of the pytest plugin, s": ("<=", 0.05),
+}
+
+
+def machine() -> str:
+    """Processor, cores, Python, torch."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        cpu = next(
+            (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), cpu
+        )
+    return f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def started(code: str) -> float:
+    """Seconds that a fresh interpreter takes for some code, without its own start; the best of five."""
+
+    def run(text: str) -> float:
+        start = perf_counter()
+        subprocess.run([sys.executable, "-c", text], check=True, capture_output=True)
+        return perf_counter() - start
+
+    return min(run(code) for _ in range(5)) - min(run("pass") for _ in range(5))
+
+
+def main() -> None:
+    """Measure, print, and keep if asked to."""
+    print(f"{machine()}\n")
+    search_figures = search.main()  # first: its memory is measured too
+    patching.main()
+    figures = {entry["work"]: entry["measured"] for entry in patching.MEASURED} | population.main() | search_figures
+    figures["xor-mi --help, s"] = started("import sys; sys.argv = ['xor-mi', '--help']; from xor_mi.cli import main; main()")
+    figures["import of the pytest plugin, s"] = started("import pytest; import xor_mi.pytest_plugin") - started("import pytest")
+    stored = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() else {}
+    print(f"\n{machine()}\n{'work':62} {'measured':>10} {'goal':>10} {'reached':>8} {'stored':>10}")
+    for name, value in figures.items():
+        sign, goal = GOALS.get(name, ("", None))
+        reached = "" if goal is None else "yes" if (value >= goal if sign == ">=" else value <= goal) else "NO"
+        kept = f"{stored[name]:.4g}" if name in stored else ""
+        print(f"{name:62} {value:10.4g} {'' if goal is None else f'{sign} {goal:g}':>10} {reached:>8} {kept:>10}")
+    if "--keep" in sys.argv:
+        RESULTS.write_text(
+            json.dumps({"machine": machine(), "figures": {name: float(f"{value:.4g}") for name, value in figures.items()}}, indent=2) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

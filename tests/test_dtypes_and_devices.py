@@ -1,0 +1,85 @@
+"""Every analysis on float64 and bfloat16 networks, and on an accelerator: the same findings as in float32 on the CPU.
+
+The textbook network's weights and values are exact in every dtype, so nothing may differ. `pytest -m device` runs the accelerator's part.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from xor_mi import compare, explain_difference, geometry, handmade, identify_circuit, patch_sweep, plots
+from xor_mi.activations import activations
+from xor_mi.interventions import (
+    HighLevel,
+    ablation_sweep,
+    interchange_accuracy,
+    path_sweep,
+    routes,
+    score_methods,
+)
+from xor_mi.model import HookedMLP
+from xor_mi.search import count_perfect_subcircuits, find_alignments, find_subcircuits, node_masks
+from xor_mi.testing import record_of
+from xor_mi.training import train_population
+
+EITHER = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+ANALYSES = {
+    "activations": lambda model: activations(model).frame()["value"].tolist(),
+    "compare": lambda model: (str(compare(model, "00", "11")), str(explain_difference(model, "00", "11"))),
+    "patch_sweep": lambda model: patch_sweep(model).frame().drop(columns=["hook_name"], errors="ignore").to_csv(),
+    "edges": lambda model: patch_sweep(model, sites=["x0->h0.1", "h0.1->y0"]).effect.tolist(),
+    "ablation": lambda model: [ablation_sweep(model, value=value).after.tolist() for value in ("zero", "mean")],
+    "interchange": lambda model: interchange_accuracy(model, EITHER, {"either": "h0.0", "both": "h0.1"}).agreed,
+    "paths": lambda model: path_sweep(model, routes(model, "x0"), [("01", "11")]).effect.tolist(),
+    "attribution": lambda model: score_methods(model)["method"].tolist(),
+    "circuit": lambda model: {k: v for k, v in record_of(identify_circuit(model)).items() if k != "versions"},
+    "subcircuits": lambda model: (str(find_subcircuits(model, "XOR")), count_perfect_subcircuits(model, "XOR")),
+    "alignments": lambda model: [str(alignment) for alignment in find_alignments(model, "XOR")],
+    "node_masks": lambda model: node_masks(model, "XOR").to_csv(),
+    "conditions": lambda model: handmade.conditions(model, "XOR").to_csv(),
+    "slack": lambda model: handmade.slack_to_flip(model).to_csv(),
+    "edit": lambda model: handmade.edit(model, {"fc1.weight[0, 1]": 0.25}).fc1.weight.tolist(),
+    "path": lambda model: geometry.path(model, [0, 0], [1, 1]).frame().to_csv(),
+    "regions": lambda model: [region.vertices.tolist() for region in geometry.regions(model)],
+    "boundary": lambda model: geometry.boundary(model).segments.tolist(),
+    "figure": lambda model: len(plots.network_diagram(model, identify_circuit(model)).data),
+}
+
+
+def textbook(**settings):
+    """The textbook network with other settings."""
+    layers = [(linear.weight.tolist(), linear.bias.tolist()) for linear in handmade.textbook_xor().linears]
+    return HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR", **settings)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", ANALYSES)
+def test_the_dtype_does_not_change_what_is_found(name, dtype):
+    """Every analysis of the textbook network, in another dtype."""
+    assert ANALYSES[name](textbook(dtype=dtype)) == ANALYSES[name](textbook())
+
+
+def test_dtypes_survive_saving(tmp_path):
+    """A bfloat16 network is saved and loaded as one."""
+    model = textbook(dtype="bfloat16")
+    model.save_pretrained(tmp_path)
+    loaded = HookedMLP.from_pretrained(tmp_path)
+    assert loaded.fc1.weight.dtype == torch.bfloat16
+    assert torch.equal(loaded(loaded.rows()), model(model.rows()))
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("name", ANALYSES)
+def test_the_device_does_not_change_what_is_found(name):
+    """Every analysis of the textbook network, on the accelerator."""
+    assert ANALYSES[name](textbook(device="cuda")) == ANALYSES[name](textbook())
+
+
+@pytest.mark.device
+def test_training_on_the_device():
+    """Networks trained there solve the task about as often; identification agrees with what they decide."""
+    there = train_population("XOR", 200, device="cuda")
+    here = train_population("XOR", 200)
+    assert abs(int(there.solved.sum()) - int(here.solved.sum())) < 20
+    solved = np.flatnonzero(there.solved.cpu().numpy())
+    assert {identify_circuit(there[int(index)]).verdict for index in solved[:10]} == {"identified"}
