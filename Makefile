@@ -18,9 +18,14 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+EXECUTE = PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
+	--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor
+
+# the browser that draws the stills logs its own goodbye as an error once in a while: what has output on stderr is run a second time
 notebooks: $(VENV)/.installed-dev
-	PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb \
-		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False
+	$(EXECUTE) notebooks/*.ipynb
+	again=$$(grep -l '"name": "stderr"' notebooks/*.ipynb); [ -z "$$again" ] || $(EXECUTE) $$again
 	$(BIN)/python -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
 		plots.network_diagram(m, identify_circuit(m)).write_image('notebooks/circuit.png', scale=2)"
 

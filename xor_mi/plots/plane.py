@@ -48,14 +48,15 @@ def input_plane(
     lines = {"line": {"width": 0.6, "color": "#777777"}, "contours": {"coloring": "heatmap", "showlabels": True, "labelfont": {"size": 10}}}
     figure = go.Figure(go.Contour(x=x0, y=x1, z=distance, **surface, **lines, hovertemplate="x0 %{x}, x1 %{y}: %{z}<extra></extra>"))
     exact = model.cfg.act_fn in PIECEWISE_LINEAR
+    segments = boundary(model, bounds, output).segments
     if regions and exact:
-        _add_regions(figure, model, bounds, output, [*truth_rows(2), *(path.inputs.tolist() if path else [])])
+        along = torch.lerp(segments[:, :1], segments[:, 1:], torch.linspace(0, 1, 33, dtype=torch.float64)[:, None]).flatten(0, 1)
+        _add_regions(figure, model, bounds, output, [*truth_rows(2), *along.tolist(), *(path.inputs.tolist() if path else [])])
     for (unit, ends), dash in zip(plane.lines.items(), cycle(DASHES), strict=False):
         x, y = zip(*ends, strict=True)
         line = {"color": INK, "width": 1.5, "dash": dash}
         figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, name=f"{unit.name} {'turns on' if exact else 'is zero'}"))
-    segments = boundary(model, bounds, output).segments.tolist()
-    figure.add_trace(line_trace(segments, {"color": INK, "width": 4}, "decision boundary"))
+    figure.add_trace(line_trace(segments.tolist(), {"color": INK, "width": 4}, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
     rows, decided = truth_rows(2), decisions(model)[:, output].tolist()
@@ -103,9 +104,10 @@ def _add_regions(figure: go.Figure, model: HookedMLP, bounds: Any, output: int, 
 
 
 def _free_spot(region: geometry.Region, taken: Tensor) -> list[float]:
-    """The centre, or a place on the way to a corner, whichever is furthest from what is taken."""
-    spots = torch.cat([region.center[None], region.center + 0.35 * (region.vertices - region.center)])
-    return spots[torch.cdist(spots, taken).min(1).values.argmax()].tolist()
+    """The centre, or a place on the way to a corner, whichever is furthest from what is taken; names are wider than high."""
+    spots = torch.cat([region.center + part * (region.vertices - region.center) for part in (0, 0.35, 0.6)])
+    flat = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    return spots[torch.cdist(spots * flat, taken * flat).min(1).values.argmax()].tolist()
 
 
 def _add_path(figure: go.Figure, path: InputPath, output: int) -> None:
@@ -131,15 +133,16 @@ def path_figure(path: InputPath) -> go.Figure:
         figure.add_trace(
             go.Scatter(x=path.t.tolist(), y=values, mode="lines", line={"color": colour, "width": 3, "dash": dash}, name=f"y{k}")
         )
-    for kink in path.kinks:
-        names = ", ".join(unit.name for unit in kink.units)
-        label = {
-            "annotation_text": names,
-            "annotation_position": "top",
-            "opacity": 1,
-            "annotation_textangle": -30 if len(path.kinks) > 3 else 0,
-        }
-        figure.add_vline(kink.t, line={"color": "#777777", "width": 1, "dash": "dot"}, **label)
+    named = ""
+    for n, kink in enumerate(path.kinks):
+        figure.add_vline(kink.t, opacity=1, line={"color": "#777777", "width": 1, "dash": "dot"})
+        named += ", ".join(unit.name for unit in kink.units)
+        if n + 1 < len(path.kinks) and path.kinks[n + 1].t - kink.t < 0.02:  # too close for a name of its own
+            named += ", "
+            continue
+        slant = -30 if len(path.kinks) > 3 else 0
+        figure.add_annotation(x=kink.t, y=1, yref="paper", yanchor="bottom", text=named, textangle=slant, showarrow=False)
+        named = ""
     figure.add_hline(path.threshold, opacity=1, line={"color": INK, "width": 1.5, "dash": "dash"})
     if path.changes:
         said = {1: "1", 0: "0", -1: "undecided"}

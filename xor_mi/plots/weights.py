@@ -27,7 +27,7 @@ def conditions_figure(frame: pd.DataFrame) -> go.Figure:
         marker = {"line": {"color": INK if satisfied else NEGATIVE, "width": 1.5}} | fill | pattern
         text = [f"{lines[k]['slack']:+.3g} {word}" for k in chosen]
         bars = {"x": [lines[k]["slack"] for k in chosen], "y": chosen, "text": text, "hovertext": [lines[k]["inequality"] for k in chosen]}
-        figure.add_trace(go.Bar(**bars, orientation="h", marker=marker, name=word, textposition="outside", cliponaxis=False))
+        figure.add_trace(go.Bar(**bars, width=0.8, orientation="h", marker=marker, name=word, textposition="outside", cliponaxis=False))
     reach = max((abs(line["slack"]) for line in lines), default=0) or 1.0
     low, high = frame["slack"].min(), frame["slack"].max()
     x_range = [min(low, 0) - 0.5 * reach * (low < 0), max(high, 0) + 0.4 * reach * (high >= 0)]
