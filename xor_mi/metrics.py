@@ -22,7 +22,11 @@ def logit(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tenso
 
 
 def probability(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tensor, " batch"]:
-    """Sigmoid of the logit. It saturates and is nearly exponential in the logit: prefer `logit_difference` for effects."""
+    """Sigmoid of the logit. It saturates and is nearly exponential in the logit: prefer `logit_difference` for effects.
+
+    >>> probability(torch.tensor([[0.0]])).tolist()
+    [0.5]
+    """
     return torch.sigmoid(logit(outputs, output))
 
 
@@ -32,12 +36,19 @@ def logit_difference(
     """Right answer minus wrong answer: output - threshold where the label is 1, threshold - output where it is 0.
 
     One logit against a fixed threshold is a two-way choice whose other logit is the threshold. Positive means decided right.
+
+    >>> logit_difference(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0]), threshold=0.5).tolist()
+    [1.5, -1.5]
     """
     return torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype) * (logit(outputs, output) - threshold)
 
 
 def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Tensor, "*batch"]:
-    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it or where the output is not a number; any shape."""
+    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it or where the output is not a number; any shape.
+
+    >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
+    [1, 0, -1]
+    """
     return torch.where((outputs == threshold) | outputs.isnan(), UNDECIDED, (outputs > threshold).long())
 
 

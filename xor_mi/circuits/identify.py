@@ -82,6 +82,10 @@ def control_rates(model: Any, target: Any = None, n: int = 100, seed: int = 0, p
     function", held against whatever they happen to compute, constants apart: how often a network that was never trained has gates at all.
     Gates alone are therefore no sign of training. Columns: control, n, n_positive, rate, ci_low, ci_high (95 % Clopper-Pearson). An
     untrained network that computes the target by luck counts as a positive.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> control_rates(textbook_xor(), n=5)["control"].tolist()
+    ['untrained networks', 'shuffled targets', 'untrained networks, own function']
     """
     require_exact(model, "measuring controls")
     if n < 1:

@@ -247,6 +247,12 @@ def subspace_accuracy(model: Any, high_level: HighLevel, variable: str, hook_nam
 
     Runs through TransformerLens' `SubspaceInterchange`; the basis may be `neuron_basis(...)`, any orthonormal matrix, a learned subspace,
     or a whole intervention such as a `NormMatchedPlacebo`.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> either_not_both = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    >>> first_unit = torch.tensor([[1.0], [0.0]])
+    >>> subspace_accuracy(textbook_xor(), either_not_both, "either", "blocks.0.mlp.hook_post", first_unit)
+    (16, 16)
     """
     from transformer_lens.tools.analysis import interchange as tl
 
@@ -281,6 +287,11 @@ def das_accuracy(
     Lines: "das", the learned subspace; "placebo", a random subspace moved as far; "arbitrary targets", what DAS reaches on random labels
     (accuracy against those labels); "untrained network", DAS on the same network with fresh weights. Sutter et al. 2025 (arXiv 2507.08802):
     an alignment counts only above its controls. Columns: what, n_agreed, n_runs, accuracy.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> either_not_both = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    >>> das_accuracy(textbook_xor(), either_not_both, "either", "blocks.0.mlp.hook_post", epochs=5)["what"].tolist()
+    ['das', 'placebo', 'arbitrary targets', 'untrained network']
     """
     from transformer_lens.tools.analysis import interchange as tl
 

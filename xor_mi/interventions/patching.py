@@ -209,13 +209,22 @@ def _why_no_fraction(same: bool, decided: list[int] | None, metric: str) -> str:
 
 
 def all_pairs(n_inputs: int) -> list[Pair]:
-    """All ordered pairs of distinct input rows."""
+    """All ordered pairs of distinct input rows.
+
+    >>> all_pairs(1)
+    [((0,), (1,)), ((1,), (0,))]
+    """
     return [(a, b) for a, b in product(truth_rows(n_inputs), repeat=2) if a != b]
 
 
 @torch.no_grad()
 def differing_pairs(model: Any, output: int = 0) -> list[Pair]:
-    """All ordered pairs of rows that the model decides differently, for one output; undecided rows are in no pair."""
+    """All ordered pairs of rows that the model decides differently, for one output; undecided rows are in no pair.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> len(differing_pairs(textbook_xor()))
+    8
+    """
     require_mlp(model, "listing pairs of rows")
     rows = truth_rows(model.cfg.d_in)
     decided = dict(zip(rows, decision(logit(model(model.rows()), output), model.threshold).tolist(), strict=True))

@@ -106,6 +106,10 @@ def _listed(layer_sizes: tuple[int, ...], kind: str) -> SiteSet:
 def site_of(model: Any, asked: Any) -> Site:
     """A Site, or on a `HookedMLP` a unit, an edge, a name such as 'h0.1' or a hook name -> the Site, checked to exist.
 
+    >>> from xor_mi.handmade import textbook_xor
+    >>> site_of(textbook_xor(), "h0.1").hook_name
+    'blocks.0.mlp.hook_post'
+
     Raises:
         XorMiError: nothing of this name, listing what there is.
     """

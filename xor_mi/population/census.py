@@ -53,6 +53,11 @@ def census(population: Population, progress: bool = False) -> pd.DataFrame:
 def population_of(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
     """Lines of a census -> the networks again, for any other analysis.
 
+    >>> from xor_mi.training import train_population
+    >>> population = train_population("XOR", 3)
+    >>> torch.equal(population_of(census(population), population.cfg)[2].fc1.weight, population[2].fc1.weight)
+    True
+
     Raises:
         XorMiError: weights of another shape.
     """
@@ -122,6 +127,13 @@ def read_census(path: str | Path, columns: Sequence[str] | None = None) -> pd.Da
 
     Args:
         columns: only these; a million networks without their weights take a tenth of the memory.
+
+    >>> import tempfile
+    >>> from xor_mi.training import train_population
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_census(census(train_population("XOR", 3)), Path(folder) / "three.parquet")
+    ...     read_census(written, ["seed", "solved"]).values.tolist()
+    [[0, False], [1, False], [2, True]]
 
     Raises:
         XorMiError: nothing there, a damaged or foreign file, or no such column.

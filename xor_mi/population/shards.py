@@ -68,6 +68,11 @@ def run_census(
     Returns:
         The folder.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sorted(file.name for file in run_census(out=folder, n_networks=4, shard_size=2, n_jobs=1).glob("*.parquet"))
+    ['seeds-000000000000-000000000001.parquet', 'seeds-000000000002-000000000003.parquet']
+
     Raises:
         XorMiError: settings that cannot be trained, a folder that cannot be written or that holds another census, a worker that died.
     """

@@ -88,7 +88,13 @@ def count_interpretations(model: Any, subcircuit: Any, target: Any = None, conve
 
 
 def interpretations(model: Any, subcircuit: Any, target: Any = None, convention: Any = None) -> Iterator[Interpretation]:
-    """Every interpretation of a subcircuit, one at a time."""
+    """Every interpretation of a subcircuit, one at a time.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> from xor_mi.search import find_subcircuits
+    >>> [str(found) for found in interpretations(textbook_xor(), find_subcircuits(textbook_xor())[0], convention="meloux_paper")]
+    ['h0.0 = x0 | x1; h0.1 = x0 & x1; y0 = h0.0 & ~h0.1']
+    """
     convention = Convention.of(convention)
     yield from _listed(_read(model, subcircuit, target, convention), _input_bits(model), (), convention)
 

@@ -23,6 +23,10 @@ class TrainConfig:
         act_fn, out_act_fn, loss_fn: as in `HookedMLPConfig`.
         input_noise: standard deviation of Gaussian noise added to every input at every step, drawn for each network from its own seed.
             The loss that is held against `stop_loss` is then the noisy one.
+
+    >>> from xor_mi import train
+    >>> train("XOR", config=TrainConfig(act_fn="tanh", lr=0.1), seed=2).solved
+    True
     """
 
     lr: Any = 0.05
