@@ -96,8 +96,8 @@ def as_row(row: Any, n_inputs: int) -> tuple[int, ...]:
     Raises:
         XorMiError: a value that is not 0 or 1, or the wrong number of them.
     """
-    if isinstance(row, str) and n_inputs <= MAX_INPUTS and row in _rows_by_name(n_inputs):
-        return _rows_by_name(n_inputs)[row]
+    if isinstance(row, str) and n_inputs <= MAX_INPUTS and (known := _rows_by_name(n_inputs).get(row)):
+        return known
     values = getattr(row, "tolist", lambda: row)()
     if not isinstance(values, (str, list, tuple)):
         raise XorMiError(f"{row!r} is no input row; give {n_inputs} bits such as '{'01' * n_inputs:.{n_inputs}}'")
