@@ -84,7 +84,7 @@ def door_config(rng: random.Random, _: Path) -> None:
     """Settings of a model."""
     names = [field.name for field in fields(HookedMLPConfig)]
     settings = {name: odd(rng) for name in rng.sample(names, rng.randrange(1, 4))}
-    if any(size in (10**6, 10**30) for size in settings.values()) or settings.get("device") == "cuda:7":
+    if settings.get("device") == "cuda:7":  # may be there
         settings = {"act_fn": odd(rng)}
     model = HookedMLP(HookedMLPConfig(**settings))
     if tuple(model(torch.zeros(1, model.cfg.d_in)).shape) != (1, model.cfg.d_out):

@@ -230,13 +230,20 @@ def test_a_report_of_nothing_is_refused(tmp_path, monkeypatch, arguments, messag
 
 
 def test_too_large_for_conditions_is_left_out(tmp_path):
-    """Seven inputs: no conditions, no slack, no subcircuits; the JSON says null and is valid."""
-    model = HookedMLP(HookedMLPConfig(7, (2,), 1, target="x0 & x1"))
+    """73 parameters: no conditions, no slack, no subcircuits; the JSON says null and is valid."""
+    model = HookedMLP(HookedMLPConfig(4, (12,), 1, target="x0 & x1"))
     page = write_report(model, tmp_path).read_text()
     numbers = json.loads((tmp_path / "report.json").read_text())
     jsonschema.validate(numbers, schema())
     assert [numbers[key] for key in ("conditions", "slack", "moved_weight", "subcircuits")] == [None] * 4
     assert 'id="conditions"' not in page
+
+
+def test_a_report_of_many_inputs_is_refused_with_the_number(tmp_path):
+    """Five inputs have 992 ordered pairs: too many to draw, said before any work, and the folder is left as it was."""
+    with pytest.raises(XorMiError, match="5 inputs have 992 pairs to patch and draw; a report is written for up to 4 inputs"):
+        write_report(handmade.from_formula("x0 ^ x1 ^ x2 ^ x3 ^ x4"), tmp_path / "out")
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_report_for_three_inputs_has_no_plane(tmp_path):

@@ -34,6 +34,7 @@ VERSION = 1
 """Of report.json; it rises when a key changes its meaning or goes."""
 SCHEMA = "xor_mi.report/1"
 """The `$id` of report.schema.json."""
+MOST_INPUTS = 4
 SMALL = 64
 """Conditions, slack and subcircuits are found for networks of at most so many (row, output) pairs and parameters."""
 LISTED = 20_000
@@ -67,7 +68,17 @@ class Findings:
 
 
 def find_out(model: HookedMLP) -> Findings:
-    """Run every station on one network; all-zeros is compared with all-ones, and the input moved gradually from one to the other."""
+    """Run every station on one network; all-zeros is compared with all-ones, and the input moved gradually from one to the other.
+
+    Raises:
+        XorMiError: more than `MOST_INPUTS` inputs: every pair of inputs is patched and drawn.
+    """
+    if model.cfg.d_in > MOST_INPUTS:
+        n_pairs = 2**model.cfg.d_in * (2**model.cfg.d_in - 1)
+        raise XorMiError(
+            f"{model.cfg.d_in} inputs have {n_pairs} pairs to patch and draw; a report is written for up to {MOST_INPUTS} inputs: "
+            "call patch_sweep(model, pairs), identify_circuit(model) and plots on the pairs you want"
+        )
     a, b = "0" * model.cfg.d_in, "1" * model.cfg.d_in
     names = ["logit"] if model.cfg.d_out == 1 else [f"logit_y{k}" for k in range(model.cfg.d_out)]
     metrics = {name: partial(logit, output=k) for k, name in enumerate(names)}

@@ -25,6 +25,7 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _FROM_ZERO = ("sigmoid", "heaviside", "relu")
 """Outputs that are never below zero: their zeros must not lie on the threshold."""
+MOST_PARAMETERS = 10**8
 _NUMBER = (int, float)
 _KINDS: dict[str, Any] = {"d_in": int, "d_hidden": (int, list, tuple), "d_out": int, "act_fn": str, "out_act_fn": str, "loss_fn": str}
 _KINDS |= {"seed": int, "negative_slope": _NUMBER, "decision_threshold": (*_NUMBER, type(None)), "use_edge_result": bool}
@@ -74,6 +75,9 @@ class HookedMLPConfig:
         for size in (self.d_in, *self.d_hidden, self.d_out):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise XorMiError(f"layer sizes are whole numbers of at least 1, not {size!r}")
+        n_parameters = sum(d_out * (d_in + 1) for d_in, d_out in pairwise(self.layer_sizes))
+        if n_parameters > MOST_PARAMETERS:
+            raise XorMiError(f"{n_parameters} weights and biases; at most {MOST_PARAMETERS}: give smaller layers")
         for name in (self.act_fn, self.out_act_fn):
             if name not in ACTIVATIONS:
                 raise unknown("activation", name, ACTIVATIONS, where="known activations")
