@@ -11,9 +11,11 @@ import contextlib
 import io
 import json
 import random
+import signal
 import struct
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from collections import Counter
@@ -316,9 +318,17 @@ with tempfile.TemporaryDirectory() as _folder:
     PARQUET = write_census(census(train_population("XOR", 5)), Path(_folder) / "networks.parquet").read_bytes()
 
 
+def _late(*_: object) -> None:
+    raise TimeoutError(f"no answer within {HANG} s")
+
+
 def knock(name: str, seed: int) -> str:
     """One input at one door: "answered", "refused", or what must not be."""
     rng, start = random.Random(f"{name} {seed}"), perf_counter()
+    alarmed = threading.current_thread() is threading.main_thread()
+    if alarmed:
+        before = signal.signal(signal.SIGALRM, _late)
+        signal.setitimer(signal.ITIMER_REAL, HANG)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -332,6 +342,10 @@ def knock(name: str, seed: int) -> str:
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "xor_mi" in frame.filename]
             where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
             outcome = f"{type(error).__name__}{where}: {str(error)[:160]}"
+        finally:
+            if alarmed:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
     taken = perf_counter() - start
     return f"hung: {taken:.1f} s" if taken > HANG else outcome
 

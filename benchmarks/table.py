@@ -64,6 +64,7 @@ def main() -> None:
     figures = {entry["work"]: entry["measured"] for entry in patching.MEASURED} | population.main() | search_figures
     figures["xor-mi --help, s"] = started("import sys; sys.argv = ['xor-mi', '--help']; from xor_mi.cli import main; main()")
     figures["import of the pytest plugin, s"] = started("import pytest; import xor_mi.pytest_plugin") - started("import pytest")
+    assert GOALS.keys() <= figures.keys(), f"not measured: {GOALS.keys() - figures.keys()}"
     stored = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() else {}
     print(f"\n{machine()}\n{'work':62} {'measured':>10} {'goal':>10} {'reached':>8} {'stored':>10}")
     for name, value in figures.items():

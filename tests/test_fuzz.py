@@ -42,6 +42,14 @@ def test_a_wrong_answer_and_a_hang_are_noticed(monkeypatch):
     monkeypatch.setattr(fuzz, "HANG", 0.0)
     assert fuzz.knock("config", 0).startswith("hung")
 
+    def endless(rng, folder):
+        while True:
+            pass
+
+    monkeypatch.setitem(fuzz.DOORS, "config", endless)
+    monkeypatch.setattr(fuzz, "HANG", 0.2)
+    assert fuzz.knock("config", 0).startswith("hung")
+
 
 def test_refusing_is_not_failing(monkeypatch):
     """The package's own error is a refusal."""
