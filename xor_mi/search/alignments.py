@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from xor_mi.errors import XorMiError
-from xor_mi.graph import Unit, layers_of
+from xor_mi.graph import Unit
 from xor_mi.search.convention import Convention
-from xor_mi.search.exchange import interchanged, pairs_of, require_output
+from xor_mi.search.exchange import interchanged, pairs_of, require_output, whole_network
 from xor_mi.search.formulas import Formula, formulas
 from xor_mi.search.subcircuits import Setting, setting_of
 from xor_mi.truth import BooleanFunction
@@ -144,7 +144,7 @@ def _sets_by_effect(
 ) -> dict[bytes, tuple[tuple[Unit, ...], ...]]:
     """Decisions under interchange, one byte per pair -> the minimal sets of units that bring them about."""
     widths = setting.model.layer_sizes[1:-1]
-    places = [unit for layer in layers_of(setting.model.layer_sizes)[1:-1] for unit in layer]
+    places = setting.model.units()
     n_sets = 2 ** sum(widths) if across else sum(2**width for width in widths)
     if n_sets > MAX_SETS or n_sets * len(pairs[0]) * max(widths) > MAX_NUMBERS:
         raise XorMiError(
@@ -157,11 +157,6 @@ def _sets_by_effect(
     for index in np.argsort(masks.sum(1), kind="stable").tolist():
         grouped[decided[index].tobytes()].append(index)
     return {effect: _minimal(masks, indices, places) for effect, indices in grouped.items()}
-
-
-def whole_network(model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    """All weights and biases, in NumPy float64."""
-    return [(weight.numpy(), bias.numpy()) for weight, bias in model.exact()]
 
 
 def sets_of_units(widths: Sequence[int], across: bool) -> np.ndarray:

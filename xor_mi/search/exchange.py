@@ -22,6 +22,11 @@ def pairs_of(n_rows: int, which: str) -> Pairs:
     return base[keep], source[keep]
 
 
+def whole_network(model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """All weights and biases, in NumPy float64."""
+    return [(weight.numpy(), bias.numpy()) for weight, bias in model.exact()]
+
+
 def require_output(model: Any, output: Any) -> None:
     """An output that is not there is refused."""
     if isinstance(output, bool) or not isinstance(output, int) or not 0 <= output < model.cfg.d_out:

@@ -80,7 +80,7 @@ class Formula:
     @cached_property
     def up_to_negation(self) -> Any:
         """Equal for two formulas that differ in the order of their parts and in negations inside only."""
-        return _normal(self.tree, self.n_inputs)
+        return _normal(self.tree)
 
 
 def formulas(target: Any, depth: Any = 3, trees: Any = "free", n_inputs: int | None = None) -> tuple[Formula, ...]:
@@ -156,13 +156,13 @@ def _table(part: Tree, n_inputs: int, held: frozenset[Path] = frozenset(), value
     return tables[0] & tables[1] if part[0] == "&" else tables[0] | tables[1]
 
 
-def _normal(tree: Tree, n_inputs: int) -> Any:
+def _normal(tree: Tree) -> Any:
     """A form that is the same for equal trees up to negation inside: per gate its parts' forms, sorted, and its table over them."""
     if isinstance(tree, int):
         return tree
     if tree[0] == "~":
-        return _normal(tree[1], n_inputs)
-    (left, a), (right, b) = sorted(((_normal(p, n_inputs), _signed(p)) for p in tree[1:]), key=lambda part: repr(part[0]))
+        return _normal(tree[1])
+    (left, a), (right, b) = sorted(((_normal(p), _signed(p)) for p in tree[1:]), key=lambda part: repr(part[0]))
     # x & y with signs a, b; an OR is the complement of an AND of complements
     return (left, right, a ^ (tree[0] == "|"), b ^ (tree[0] == "|"))
 

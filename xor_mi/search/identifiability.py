@@ -16,11 +16,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.graph import layers_of
-from xor_mi.search.alignments import Alignment, find_alignments, sets_of_units, whole_network
+from xor_mi.search.alignments import Alignment, find_alignments, sets_of_units
 from xor_mi.search.convention import Convention
 from xor_mi.search.counting import count_perfect_subcircuits
-from xor_mi.search.exchange import interchanged, pairs_of
+from xor_mi.search.exchange import interchanged, pairs_of, whole_network
 from xor_mi.search.formulas import TooManyFormulas
 from xor_mi.search.interpretations import count_interpretations
 from xor_mi.search.subcircuits import MAX_LISTED, SubcircuitSearch, count_subcircuits, find_subcircuits, setting_of
@@ -244,7 +243,7 @@ def _examined(model: Any, target: Any, convention: Convention, progress: bool) -
         return count_perfect_subcircuits(model, target, convention, progress), pd.DataFrame(columns=columns), "no units"
     found = _whole_search(model, target, convention, progress)
     setting = setting_of(model, target, convention)
-    units = [unit for layer in layers_of(model.layer_sizes)[1:-1] for unit in layer]
+    units = model.units()
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
     pairs, same = pairs_of(len(names), "all"), (np.arange(len(names)), np.arange(len(names)))
     everything = 2 ** len(units) * len(pairs[0]) <= MAX_INTERCHANGES
@@ -284,7 +283,7 @@ def _ruled_out(model: Any, target: Any, depth: int, convention: Convention, outp
     """The alignments that each two rows once let pass, each with the first (base, source) pair of all on which it fails."""
     search = find_alignments(model, target, depth, replace(convention, pairs="unordered"), output)
     setting = setting_of(model, target, convention)
-    units = [unit for layer in layers_of(model.layer_sizes)[1:-1] for unit in layer]
+    units = model.units()
     whole = whole_network(model)
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
     pairs = pairs_of(len(names), "all")

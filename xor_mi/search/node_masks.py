@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from xor_mi.errors import XorMiError
-from xor_mi.graph import Subcircuit, Unit, layers_of
+from xor_mi.graph import Subcircuit, Unit
 from xor_mi.search.convention import Convention
-from xor_mi.search.exchange import interchange_outputs, interchanged, require_output
+from xor_mi.search.exchange import interchange_outputs, interchanged, require_output, whole_network
 from xor_mi.search.subcircuits import Setting, setting_of
 from xor_mi.truth import row_name, truth_rows
 
@@ -40,12 +40,11 @@ def node_masks(model: Any, target: Any = None, convention: Any = None, output: A
     convention = Convention.of(convention)
     setting = setting_of(model, target, convention)
     require_output(model, output)
-    layers = layers_of(model.layer_sizes)[1:-1]
     widths = model.layer_sizes[1:-1]
     if np.prod([2.0**width - 1 for width in widths]) > MAX_MASKS:
         raise XorMiError(f"{np.prod([2.0**width - 1 for width in widths]):.0f} sets of units; at most {MAX_MASKS} are scored")
     masks = np.array([sum(choice, ()) for choice in product(*(list(product((0, 1), repeat=width))[1:] for width in widths))], dtype=bool)
-    whole = [(weight.numpy(), bias.numpy()) for weight, bias in model.exact()]
+    whole = whole_network(model)
     rows = np.arange(2**model.cfg.d_in)
     nobody = np.zeros_like(masks[:1])
     plain = interchange_outputs(setting, whole, nobody, (rows, rows))[0][0, :, output]
@@ -63,7 +62,7 @@ def node_masks(model: Any, target: Any = None, convention: Any = None, output: A
          1 - fraction(masks, clean, corrupted), fraction(~masks, clean, corrupted)]
     )  # fmt: skip
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
-    units, found = [unit for layer in layers for unit in layer], []
+    units, found = model.units(), []
     for mask, score in zip(masks, scores.transpose(1, 0, 2), strict=True):
         kept = [unit for unit, on in zip(units, mask, strict=True) if on]
         right = _right_rows(setting, _induced(model.layer_sizes, kept))
