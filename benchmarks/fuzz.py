@@ -31,7 +31,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from xor_mi import census, cli, compare, geometry, handmade, identify_circuit, patch, patch_sweep, train_population
+from xor_mi import (
+    census,
+    cli,
+    compare,
+    geometry,
+    handmade,
+    identify_circuit,
+    patch,
+    patch_sweep,
+    train_population,
+)
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import Site
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -60,7 +70,10 @@ def odd(rng: random.Random) -> Any:
     if kind < 0.7:
         return rng.choice(ODD)
     if kind < 0.85:
-        return "".join(chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x110000 - 0x900) + 0x100])) for _ in range(rng.randrange(8)))
+        return "".join(
+            chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x110000 - 0x900) + 0x100]))
+            for _ in range(rng.randrange(8))
+        )
     return [rng.choice(ODD) for _ in range(rng.randrange(4))]
 
 
@@ -108,7 +121,11 @@ def door_folder(rng: random.Random, folder: Path) -> None:
         file.write_bytes(struct.pack("<Q", rng.choice([2**62, 2**33, 5])) + data[8:])
     elif file.suffix != ".json" and choice < 0.4:
         start = len(data) - 36
-        data = data[:start] + struct.pack("<f", rng.choice([float("nan"), float("inf"), 1e38])) + data[start + 4 :]
+        data = (
+            data[:start]
+            + struct.pack("<f", rng.choice([float("nan"), float("inf"), 1e38]))
+            + data[start + 4 :]
+        )
         file.write_bytes(data)
     elif choice < 0.45:
         file.unlink()
@@ -133,13 +150,31 @@ def door_bits(rng: random.Random, _: Path) -> None:
     else:
         shape = [rng.choice([0, 1, 2, 3]) for _ in range(rng.randrange(4))]
         dtype = rng.choice(
-            [torch.float32, torch.float64, torch.int64, torch.bool, torch.uint8, torch.bfloat16, torch.complex64, torch.int8]
+            [
+                torch.float32,
+                torch.float64,
+                torch.int64,
+                torch.bool,
+                torch.uint8,
+                torch.bfloat16,
+                torch.complex64,
+                torch.int8,
+            ]
         )
-        value = torch.tensor(np.array([rng.choice([0, 1, 1, 0, 2, 0.5, -1]) for _ in range(int(np.prod(shape)))]).reshape(shape)).to(dtype)
+        value = torch.tensor(
+            np.array(
+                [rng.choice([0, 1, 1, 0, 2, 0.5, -1]) for _ in range(int(np.prod(shape)))]
+            ).reshape(shape)
+        ).to(dtype)
         value = value.numpy() if kind > 0.75 and dtype != torch.bfloat16 else value
     copy = value.clone() if isinstance(value, torch.Tensor) else None
     call = rng.choice(
-        [model, lambda x: compare(model, x, "01"), lambda x: patch(model, x, "11", "h0.0"), lambda x: geometry.path(model, x, [1, 1])]
+        [
+            model,
+            lambda x: compare(model, x, "01"),
+            lambda x: patch(model, x, "11", "h0.0"),
+            lambda x: geometry.path(model, x, [1, 1]),
+        ]
     )
     found = call(value)
     if copy is not None and not torch.equal(copy, value):
@@ -197,18 +232,30 @@ def door_formula(rng: random.Random, _: Path) -> None:
         "TRUE",
         "__import__",
     ]
-    text = odd(rng) if rng.random() < 0.2 else "".join(rng.choice(tokens) for _ in range(rng.randrange(1, 9)))
+    text = (
+        odd(rng)
+        if rng.random() < 0.2
+        else "".join(rng.choice(tokens) for _ in range(rng.randrange(1, 9)))
+    )
     if rng.random() < 0.2:
         text = rng.choice(list(GATES)) + rng.choice(["", " ", "x", "\n", "!"])
-    function = rng.choice([BooleanFunction.from_formula, BooleanFunction.of, BooleanFunction.named])(text)
+    function = rng.choice(
+        [BooleanFunction.from_formula, BooleanFunction.of, BooleanFunction.named]
+    )(text)
     if not isinstance(text, str):
         raise Wrong(f"{text!r} was read as a formula")
-    again = BooleanFunction.from_formula(", ".join(one.formula for one in function.outputs), function.n_inputs)
+    again = BooleanFunction.from_formula(
+        ", ".join(one.formula for one in function.outputs), function.n_inputs
+    )
     if again.tables != function.tables:
         raise Wrong(text)
     if "x" in text and set(text) <= set("x012&|^~() ") and "," not in text and ")(" not in text:
         for row, bit in zip(function.rows(), function.bits, strict=True):
-            if eval(text, {"__builtins__": {}}, {f"x{i}": value for i, value in enumerate(row)}) & 1 != bit:
+            if (
+                eval(text, {"__builtins__": {}}, {f"x{i}": value for i, value in enumerate(row)})
+                & 1
+                != bit
+            ):
                 raise Wrong(text)
 
 
@@ -217,7 +264,9 @@ def door_weights(rng: random.Random, _: Path) -> None:
     model = handmade.textbook_xor()
     value = odd(rng)
     calls: list[Callable[[], Any]] = [
-        lambda: handmade.edit(model, {value if isinstance(value, (str, int)) else "fc1.weight": odd(rng)}),
+        lambda: handmade.edit(
+            model, {value if isinstance(value, (str, int)) else "fc1.weight": odd(rng)}
+        ),
         lambda: handmade.edit(model, {"fc1.weight[0, 1]": value}),
         lambda: handmade.conditions(model, value),
         lambda: handmade.slack_to_flip(model, value),
@@ -263,7 +312,11 @@ def door_cli(rng: random.Random, folder: Path) -> None:
             status = stop.code
     if status not in (0, 2) or "Traceback" in err.getvalue():
         raise Wrong(f"{arguments}: status {status}: {err.getvalue()[-300:]}")
-    if "search" not in arguments and str(saved) not in arguments[3:] and fingerprint(saved) != before:
+    if (
+        "search" not in arguments
+        and str(saved) not in arguments[3:]
+        and fingerprint(saved) != before
+    ):
         raise Wrong(f"{arguments} changed {saved}")
     if status == 2:
         said = [line for line in err.getvalue().splitlines() if line.startswith("xor-mi: ")]
@@ -279,7 +332,9 @@ def door_baseline(rng: random.Random, folder: Path) -> None:
     if rng.random() < 0.5:
         content = json.loads(file.read_text())
         place = rng.choice(list(content))
-        content[place] = rng.choice([value for value in ODD if isinstance(value, (int, float, str, list, type(None)))])
+        content[place] = rng.choice(
+            [value for value in ODD if isinstance(value, (int, float, str, list, type(None)))]
+        )
         file.write_text(json.dumps(content))
     else:
         file.write_bytes(mutated(file.read_bytes(), rng))
@@ -307,15 +362,25 @@ def door_parquet(rng: random.Random, folder: Path) -> None:
 
 def fingerprint(folder: Path) -> str:
     """Of all files in a folder."""
-    return sha256(b"".join(str(file).encode() + file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())).hexdigest()
+    return sha256(
+        b"".join(
+            str(file).encode() + file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        )
+    ).hexdigest()
 
 
 DOORS: dict[str, Callable[[random.Random, Path], None]] = {
-    name.removeprefix("door_"): door for name, door in list(globals().items()) if name.startswith("door_")
+    name.removeprefix("door_"): door
+    for name, door in list(globals().items())
+    if name.startswith("door_")
 }
 RECORD = record_of(handmade.textbook_xor())
 with tempfile.TemporaryDirectory() as _folder:
-    PARQUET = write_census(census(train_population("XOR", 5)), Path(_folder) / "networks.parquet").read_bytes()
+    PARQUET = write_census(
+        census(train_population("XOR", 5)), Path(_folder) / "networks.parquet"
+    ).read_bytes()
 
 
 def _late(*_: object) -> None:
@@ -337,9 +402,15 @@ def knock(name: str, seed: int) -> str:
         except XorMiError:
             outcome = "refused"
         except Exception as error:
-            if type(error).__name__ == "TypeCheckError":  # jaxtyping's, where tests have switched it on
+            if (
+                type(error).__name__ == "TypeCheckError"
+            ):  # jaxtyping's, where tests have switched it on
                 return "refused"
-            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "xor_mi" in frame.filename]
+            frames = [
+                frame
+                for frame in traceback.extract_tb(error.__traceback__)
+                if "xor_mi" in frame.filename
+            ]
             where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
             outcome = f"{type(error).__name__}{where}: {str(error)[:160]}"
         finally:
@@ -365,7 +436,9 @@ def main() -> None:
             if kind == "must not be":
                 examples.setdefault(outcome, number)
         wrong += outcomes["must not be"]
-        counts = ", ".join(f"{outcomes[kind]:6} {kind}" for kind in ("answered", "refused", "must not be"))
+        counts = ", ".join(
+            f"{outcomes[kind]:6} {kind}" for kind in ("answered", "refused", "must not be")
+        )
         print(f"{name:10} {n:6} inputs: {counts} ({perf_counter() - start:.0f} s)", flush=True)
         for text, number in list(examples.items())[:12]:
             print(f"    seed {number}: {text}")

@@ -37,7 +37,12 @@ def train(width: int, n_networks: int, noise: float = 0.0) -> list[HookedMLP]:
     for d_in, d_out in pairwise(sizes):
         bound = d_in**-0.5
         shapes = ((n_networks, d_out, d_in), (n_networks, d_out, 1))
-        layers.append([((2 * torch.rand(shape, generator=generator) - 1) * bound).requires_grad_() for shape in shapes])
+        layers.append(
+            [
+                ((2 * torch.rand(shape, generator=generator) - 1) * bound).requires_grad_()
+                for shape in shapes
+            ]
+        )
 
     def outputs(x: torch.Tensor) -> torch.Tensor:
         for weight, bias in layers:
@@ -46,7 +51,11 @@ def train(width: int, n_networks: int, noise: float = 0.0) -> list[HookedMLP]:
 
     optimiser = torch.optim.AdamW([parameter for layer in layers for parameter in layer], lr=1e-3)
     final = [[parameter.detach().clone() for parameter in layer] for layer in layers]
-    best, waited, active = torch.full((n_networks,), torch.inf), torch.zeros(n_networks), torch.ones(n_networks, dtype=torch.bool)
+    best, waited, active = (
+        torch.full((n_networks,), torch.inf),
+        torch.zeros(n_networks),
+        torch.ones(n_networks, dtype=torch.bool),
+    )
     solved = torch.zeros(n_networks, dtype=torch.bool)
     bar = tqdm(range(EPOCHS), desc=f"training 2-{width}-{width}-1", unit="epoch")
     for _ in bar:
@@ -84,18 +93,34 @@ def train(width: int, n_networks: int, noise: float = 0.0) -> list[HookedMLP]:
 def study(models: list[HookedMLP], interpret: bool) -> pd.DataFrame:
     """One row per network and convention."""
     code, paper = Convention.meloux_code(), Convention.meloux_paper()
-    named = {"code": code, "code, all pairs": replace(code, pairs="all"), "paper": paper, "default": Convention()}
+    named = {
+        "code": code,
+        "code, all pairs": replace(code, pairs="all"),
+        "paper": paper,
+        "default": Convention(),
+    }
     rows = []
     for number, model in enumerate(tqdm(models, desc="searching", unit="network")):
         for name, convention in named.items():
             alignments = find_alignments(model, convention=convention)
-            row = {"network": number, "convention": name, "formulas": len(alignments.aligned), "alignments": alignments.n_minimal}
+            row = {
+                "network": number,
+                "convention": name,
+                "formulas": len(alignments.aligned),
+                "alignments": alignments.n_minimal,
+            }
             if interpret:
                 parts = list(find_subcircuits(model, convention=convention, progress=False))
                 counts = [count_interpretations(model, part, None, convention) for part in parts]
-                row |= {"perfect": len(parts), "interpretations": sum(counts), "per_circuit": float(np.mean(counts or [np.nan]))}
+                row |= {
+                    "perfect": len(parts),
+                    "interpretations": sum(counts),
+                    "per_circuit": float(np.mean(counts or [np.nan])),
+                }
             else:
-                row |= {"perfect": count_perfect_subcircuits(model, None, convention, progress=False)}
+                row |= {
+                    "perfect": count_perfect_subcircuits(model, None, convention, progress=False)
+                }
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -117,15 +142,27 @@ def main() -> None:
         models = train(width, n_networks)
         found = study(models, interpret=width <= 3)
         print(f"\n2-{width}-{width}-1: {len(models)} of {n_networks} networks solve XOR")
-        columns = [c for c in ("perfect", "per_circuit", "interpretations", "formulas", "alignments") if c in found]
+        columns = [
+            c
+            for c in ("perfect", "per_circuit", "interpretations", "formulas", "alignments")
+            if c in found
+        ]
         for name, group in found.groupby("convention", sort=False):
-            print(f"  {name}: " + ", ".join(f"{c} {interval(group[c].dropna().to_numpy(float))}" for c in columns))
-            print(" " * (len(name) + 4) + ", ".join(f"median {c} {group[c].median():.6g}" for c in columns))
+            print(
+                f"  {name}: "
+                + ", ".join(f"{c} {interval(group[c].dropna().to_numpy(float))}" for c in columns)
+            )
+            print(
+                " " * (len(name) + 4)
+                + ", ".join(f"median {c} {group[c].median():.6g}" for c in columns)
+            )
         wide = found.pivot(index="network", columns="convention", values=["formulas", "alignments"])
         for column in ("formulas", "alignments"):
             drop = (wide[column]["code"] - wide[column]["code, all pairs"]).to_numpy(float)
             aligned = (wide[column]["code"] > 0).mean()
-            print(f"  all ordered pairs, not each two once: {column} drop by {interval(drop)}; code finds one in {aligned:.0%}")
+            print(
+                f"  all ordered pairs, not each two once: {column} drop by {interval(drop)}; code finds one in {aligned:.0%}"
+            )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def train(seed: int, noise: float) -> HookedMLP:
     for d_in, d_out in ((2, 3), (3, 3), (3, 1)):
         weight = torch.randn((d_out, d_in), generator=generator) * (2 / d_in) ** 0.5
         layers.append((weight.requires_grad_(), torch.zeros(d_out).requires_grad_()))
-    optimiser = torch.optim.AdamW([parameter for layer in layers for parameter in layer], lr=1e-2, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(
+        [parameter for layer in layers for parameter in layer], lr=1e-2, weight_decay=1e-4
+    )
     for _ in range(400):
         chosen = torch.randint(4, (1024,), generator=generator)
         x = ROWS[chosen] + noise * torch.randn((1024, 2), generator=generator)
@@ -39,7 +41,9 @@ def train(seed: int, noise: float) -> HookedMLP:
         optimiser.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(x[:, 0], LABELS[chosen]).backward()
         optimiser.step()
-    return HookedMLP.from_weights([(w.detach(), b.detach()) for w, b in layers], act_fn="tanh", target="XOR")
+    return HookedMLP.from_weights(
+        [(w.detach(), b.detach()) for w, b in layers], act_fn="tanh", target="XOR"
+    )
 
 
 def main() -> None:
@@ -69,8 +73,16 @@ def main() -> None:
                 }
             )
         found = pd.DataFrame(rows)
-        print(f"\nscenario {name}: {len(found)} of {n_networks} networks solve XOR; {found['n_masks'].max()} masks each")
-        print(found.drop(columns=["seed", "n_masks"]).describe().loc[["mean", "min", "50%", "max"]].round(3).to_string())
+        print(
+            f"\nscenario {name}: {len(found)} of {n_networks} networks solve XOR; {found['n_masks'].max()} masks each"
+        )
+        print(
+            found.drop(columns=["seed", "n_masks"])
+            .describe()
+            .loc[["mean", "min", "50%", "max"]]
+            .round(3)
+            .to_string()
+        )
         several = found[found["n_perfect"] >= 2]
         print(f"  two or more perfect masks in {len(several)} networks; patching (all four scores at least 0.9) leaves one or none in "
               f"{(several['n_pass_patching'] <= 1).sum()}, none in {(several['n_pass_patching'] == 0).sum()}")  # fmt: skip

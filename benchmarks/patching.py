@@ -60,7 +60,15 @@ def mlp_sweep(width):
         _, cache = model.run_with_cache(clean)
         with torch.no_grad():
             return generic_activation_patch(
-                model, corrupted, cache, logit, unit_setter, "post", index_df=index_df, reduce="none", baseline=True
+                model,
+                corrupted,
+                cache,
+                logit,
+                unit_setter,
+                "post",
+                index_df=index_df,
+                reduce="none",
+                baseline=True,
             ).values
 
     def ours():
@@ -73,10 +81,19 @@ def mlp_sweep(width):
 
 def transformer_sweep(act, hook, n_units, d_model=32, n_layers=2, length=6, n_pairs=3):
     """Every MLP neuron or head of a native transformer, at all positions."""
-    sizes = {"d_model": d_model, "d_head": d_model // 4, "n_layers": n_layers, "n_ctx": length, "d_mlp": 2 * d_model}
+    sizes = {
+        "d_model": d_model,
+        "d_head": d_model // 4,
+        "n_layers": n_layers,
+        "n_ctx": length,
+        "d_mlp": 2 * d_model,
+    }
     cfg = TransformerBridgeConfig(n_heads=4, d_vocab=20, act_fn="relu", seed=0, **sizes)
     model = TransformerBridge.boot_native(cfg).eval()
-    clean, corrupted = torch.randint(0, 20, (n_pairs, length)), torch.randint(0, 20, (n_pairs, length))
+    clean, corrupted = (
+        torch.randint(0, 20, (n_pairs, length)),
+        torch.randint(0, 20, (n_pairs, length)),
+    )
     places = [(layer, k) for layer in range(n_layers) for k in range(n_units)]
     index_df = pd.DataFrame(places, columns=["layer", "unit"])
     sites = [Site(f"blocks.{layer}.{hook}", (None, k)) for layer, k in places]
@@ -92,7 +109,9 @@ def transformer_sweep(act, hook, n_units, d_model=32, n_layers=2, length=6, n_pa
     def theirs():
         with torch.no_grad():
             _, cache = model.run_with_cache(clean)
-            return generic_activation_patch(model, corrupted, cache, metric, setter, act, index_df=index_df, reduce="none").values
+            return generic_activation_patch(
+                model, corrupted, cache, metric, setter, act, index_df=index_df, reduce="none"
+            ).values
 
     def ours():
         return patch_sweep(model, (clean, corrupted), sites, {"m": metric}).values[0]
@@ -104,13 +123,28 @@ def transformer_sweep(act, hook, n_units, d_model=32, n_layers=2, length=6, n_pa
 
 def main():
     """One table."""
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; ratio = first / second, results checked to be equal first")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; ratio = first / second, results checked to be equal first"
+    )
     paired("16 pairs x 64 units of a 2-64-1 network", *mlp_sweep(64), "20", fast_repeats=20)
     paired("16 pairs x 1,024 units of a 2-1024-1 network", *mlp_sweep(1024), "-", rounds=3)
-    paired("3 pairs x 128 neurons of a 2-layer transformer", *transformer_sweep("post", "mlp.hook_post", 64), "3", rounds=3)
-    paired("3 pairs x 8 heads of the same", *transformer_sweep("z", "attn.hook_z", 4), "3", rounds=3)
+    paired(
+        "3 pairs x 128 neurons of a 2-layer transformer",
+        *transformer_sweep("post", "mlp.hook_post", 64),
+        "3",
+        rounds=3,
+    )
+    paired(
+        "3 pairs x 8 heads of the same", *transformer_sweep("z", "attn.hook_z", 4), "3", rounds=3
+    )
     large = transformer_sweep("z", "attn.hook_z", 4, d_model=128, n_layers=4, length=64, n_pairs=16)
-    paired("16 pairs x 16 heads, d_model 128, 64 tokens, in chunks", *large, "1", rounds=3, fast_repeats=1)
+    paired(
+        "16 pairs x 16 heads, d_model 128, 64 tokens, in chunks",
+        *large,
+        "1",
+        rounds=3,
+        fast_repeats=1,
+    )
     plain = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 1))
     hooked = HookedMLP.from_sequential(plain)
     x = torch.rand(4096, 2)

@@ -34,9 +34,17 @@ def main():
     two, population = seconds(lambda: train_population("XOR", 10_000))
     eight, _ = seconds(lambda: train_population("XOR", 10_000, 8))
     found, _ = seconds(lambda: census(population))
-    print(f"per network, 2,000 steps: plain loop {loop:.2f} s, at once {two / 1e4 * 1e6:.0f} us: ratio {loop / two * 1e4:.0f}, goal 1000")
-    print(f"width 8 against width 2: {eight / two:.2f}, goal at most 3; identifying against training: {found / two:.2f}, goal at most 1")
-    return {"loop / at once": loop / two * 1e4, "width 8 / width 2": eight / two, "identifying / training": found / two}
+    print(
+        f"per network, 2,000 steps: plain loop {loop:.2f} s, at once {two / 1e4 * 1e6:.0f} us: ratio {loop / two * 1e4:.0f}, goal 1000"
+    )
+    print(
+        f"width 8 against width 2: {eight / two:.2f}, goal at most 3; identifying against training: {found / two:.2f}, goal at most 1"
+    )
+    return {
+        "loop / at once": loop / two * 1e4,
+        "width 8 / width 2": eight / two,
+        "identifying / training": found / two,
+    }
 
 
 if __name__ == "__main__":

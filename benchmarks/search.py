@@ -12,7 +12,14 @@ from time import perf_counter
 import torch
 
 from xor_mi.graph import Subcircuit
-from xor_mi.search import Convention, as_network, count_perfect_subcircuits, count_subcircuits, find_alignments, find_subcircuits
+from xor_mi.search import (
+    Convention,
+    as_network,
+    count_perfect_subcircuits,
+    count_subcircuits,
+    find_alignments,
+    find_subcircuits,
+)
 from xor_mi.search.alignments import _effects
 from xor_mi.search.formulas import _found
 from xor_mi.training import train
@@ -20,16 +27,30 @@ from xor_mi.training import train
 
 def parts(sizes: tuple[int, ...]) -> list[Subcircuit]:
     """Some subcircuits, in any order, straight from the definition."""
-    options = [product(*[[tuple(i for i in range(a) if mask >> i & 1) for mask in range(1, 2**a)]] * b) for a, b in pairwise(sizes)]
+    options = [
+        product(*[[tuple(i for i in range(a) if mask >> i & 1) for mask in range(1, 2**a)]] * b)
+        for a, b in pairwise(sizes)
+    ]
     every = (Subcircuit(sizes, sources) for sources in product(*options))
-    return list(islice((part for part in every if {i for kept in part.sources[-1] for i in kept} == set(range(sizes[-2]))), 200))
+    return list(
+        islice(
+            (
+                part
+                for part in every
+                if {i for kept in part.sources[-1] for i in kept} == set(range(sizes[-2]))
+            ),
+            200,
+        )
+    )
 
 
 def masking(part: Subcircuit) -> list:
     """Hooks that drop the other edges."""
     names, hooks = ("blocks.0.hook_edge", "blocks.1.hook_edge", "hook_edge"), []
     for name, sources in zip(names, part.sources, strict=True):
-        mask = torch.tensor([[float(i in kept) for i in range(2 if name == names[0] else 3)] for kept in sources])
+        mask = torch.tensor(
+            [[float(i in kept) for i in range(2 if name == names[0] else 3)] for kept in sources]
+        )
         hooks.append((name, lambda value, hook, mask=mask: value * mask))  # noqa: ARG005
     return hooks
 
@@ -56,7 +77,9 @@ def main() -> dict[str, float]:
     each = timed(lambda: [network(rows) for network in networks]) / len(networks)
     hooks = [masking(part) for part in some]
     model.set_use_edge_result(True)
-    hooked = timed(lambda: [model.run_with_hooks(rows, fwd_hooks=hook) for hook in hooks]) / len(some)
+    hooked = timed(lambda: [model.run_with_hooks(rows, fwd_hooks=hook) for hook in hooks]) / len(
+        some
+    )
     model.set_use_edge_result(False)
     every = timed(lambda: find_subcircuits(model, progress=False))
     print(f"2-3-3-1: {count_subcircuits((2, 3, 3, 1)):,} subcircuits in {every * 1e3:.1f} ms")
@@ -69,19 +92,31 @@ def main() -> dict[str, float]:
             continue
         model = train("XOR", (width, width), seed).model
         found = count_perfect_subcircuits(model)
-        seconds = timed(lambda model=model: count_perfect_subcircuits(model, progress=False), 1 if width > 5 else 3)
+        seconds = timed(
+            lambda model=model: count_perfect_subcircuits(model, progress=False),
+            1 if width > 5 else 3,
+        )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         total = count_subcircuits(model.layer_sizes)
         figures[f"2-{width}-{width}-1 counted, s"] = seconds
-        print(f"2-{width}-{width}-1: {found:,} perfect of {total:,} in {seconds:.2f} s; {peak:.2f} GiB at most so far")
+        print(
+            f"2-{width}-{width}-1: {found:,} perfect of {total:,} in {seconds:.2f} s; {peak:.2f} GiB at most so far"
+        )
     model = train("XOR", (3, 3), 1).model
-    for name, convention in (("ordered formulas", Convention.meloux_paper()), ("free formulas", Convention())):
+    for name, convention in (
+        ("ordered formulas", Convention.meloux_paper()),
+        ("free formulas", Convention()),
+    ):
         _effects.cache_clear()
         _found.cache_clear()
-        first = timed(lambda convention=convention: find_alignments(model, convention=convention), 1)
+        first = timed(
+            lambda convention=convention: find_alignments(model, convention=convention), 1
+        )
         again = timed(lambda convention=convention: find_alignments(model, convention=convention))
         figures[f"alignments of one network, {name}, s"] = first
-        print(f"alignments of one network, {name}: {first * 1e3:.0f} ms the first time, {again * 1e3:.1f} ms then")
+        print(
+            f"alignments of one network, {name}: {first * 1e3:.0f} ms the first time, {again * 1e3:.1f} ms then"
+        )
     figures["GiB at most"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return figures
 

@@ -40,7 +40,12 @@ def machine() -> str:
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         cpu = next(
-            (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), cpu
+            (
+                line.split(":")[1].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            cpu,
         )
     return f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}"
 
@@ -61,20 +66,43 @@ def main() -> None:
     print(f"{machine()}\n")
     search_figures = search.main()  # first: its memory is measured too
     patching.main()
-    figures = {entry["work"]: entry["measured"] for entry in patching.MEASURED} | population.main() | search_figures
-    figures["xor-mi --help, s"] = started("import sys; sys.argv = ['xor-mi', '--help']; from xor_mi.cli import main; main()")
-    figures["import of the pytest plugin, s"] = started("import pytest; import xor_mi.pytest_plugin") - started("import pytest")
+    figures = (
+        {entry["work"]: entry["measured"] for entry in patching.MEASURED}
+        | population.main()
+        | search_figures
+    )
+    figures["xor-mi --help, s"] = started(
+        "import sys; sys.argv = ['xor-mi', '--help']; from xor_mi.cli import main; main()"
+    )
+    figures["import of the pytest plugin, s"] = started(
+        "import pytest; import xor_mi.pytest_plugin"
+    ) - started("import pytest")
     assert GOALS.keys() <= figures.keys(), f"not measured: {GOALS.keys() - figures.keys()}"
     stored = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() else {}
     print(f"\n{machine()}\n{'work':62} {'measured':>10} {'goal':>10} {'reached':>8} {'stored':>10}")
     for name, value in figures.items():
         sign, goal = GOALS.get(name, ("", None))
-        reached = "" if goal is None else "yes" if (value >= goal if sign == ">=" else value <= goal) else "NO"
+        reached = (
+            ""
+            if goal is None
+            else "yes"
+            if (value >= goal if sign == ">=" else value <= goal)
+            else "NO"
+        )
         kept = f"{stored[name]:.4g}" if name in stored else ""
-        print(f"{name:62} {value:10.4g} {'' if goal is None else f'{sign} {goal:g}':>10} {reached:>8} {kept:>10}")
+        print(
+            f"{name:62} {value:10.4g} {'' if goal is None else f'{sign} {goal:g}':>10} {reached:>8} {kept:>10}"
+        )
     if "--keep" in sys.argv:
         RESULTS.write_text(
-            json.dumps({"machine": machine(), "figures": {name: float(f"{value:.4g}") for name, value in figures.items()}}, indent=2) + "\n"
+            json.dumps(
+                {
+                    "machine": machine(),
+                    "figures": {name: float(f"{value:.4g}") for name, value in figures.items()},
+                },
+                indent=2,
+            )
+            + "\n"
         )
 
 

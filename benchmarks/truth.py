@@ -16,16 +16,28 @@ from xor_mi import TrainConfig, identify_circuit, train_population
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import oracle
 
-N_EACH = {((2,), "relu"): 3000, ((2,), "tanh"): 1400, ((2,), "sigmoid"): 1400, ((4,), "relu"): 1400, ((4,), "tanh"): 1400}
+N_EACH = {
+    ((2,), "relu"): 3000,
+    ((2,), "tanh"): 1400,
+    ((2,), "sigmoid"): 1400,
+    ((4,), "relu"): 1400,
+    ((4,), "tanh"): 1400,
+}
 N_EACH |= {((4,), "sigmoid"): 1400}
 
 
 def disagreement(model, circuit, act):
     """'' where brute force says the same, else what differs."""
     (w1, b1), (w2, b2) = model.exact()
-    decided, expected = oracle.faithful_gates(w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act)
+    decided, expected = oracle.faithful_gates(
+        w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act
+    )
     if decided != [False, True, True, False]:
-        return "" if circuit.verdict == "not_computing" else f"{circuit.verdict}, but it decides {decided}"
+        return (
+            ""
+            if circuit.verdict == "not_computing"
+            else f"{circuit.verdict}, but it decides {decided}"
+        )
     verdict = {0: "no_gate_reading", 1: "identified"}.get(len(expected), "ambiguous")
     found = [[reading.gate for reading in joint.readings[0]] for joint in circuit.readings]
     alike = circuit.verdict == verdict and sorted(found) == sorted(expected)
@@ -47,10 +59,17 @@ def main(scale=1.0):
             verdicts[circuit.verdict] += 1
             families[circuit.family] += bool(circuit.readings)
         total += n
-        print(f"2-{hidden[0]}-1 {act:<8} {n} networks: {', '.join(f'{v} {c}' for v, c in verdicts.most_common())}")
+        print(
+            f"2-{hidden[0]}-1 {act:<8} {n} networks: {', '.join(f'{v} {c}' for v, c in verdicts.most_common())}"
+        )
         solved = sum(families.values()) or 1
         for family, count in families.most_common(6):
-            print(f"    {count:5d} ({100 * count / solved:4.1f} % of those read)  {family}" if count else "", end="\n" if count else "")
+            print(
+                f"    {count:5d} ({100 * count / solved:4.1f} % of those read)  {family}"
+                if count
+                else "",
+                end="\n" if count else "",
+            )
     print(f"{len(wrong)} disagreements with brute force in {total} networks", *wrong[:20], sep="\n")
     return int(bool(wrong))
 

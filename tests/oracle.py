@@ -23,7 +23,10 @@ ACTS = {"relu": relu, "tanh": tanh, "sigmoid": lambda value: 1 / (1 + exp(-value
 
 def hidden_values(weights1, bias1, act="relu"):
     """[unit][row]"""
-    return [[ACTS[act](w[0] * a + w[1] * b + c) for a, b in ROWS] for w, c in zip(weights1, bias1, strict=True)]
+    return [
+        [ACTS[act](w[0] * a + w[1] * b + c) for a, b in ROWS]
+        for w, c in zip(weights1, bias1, strict=True)
+    ]
 
 
 def output(values, weights2, bias2):
@@ -43,7 +46,10 @@ def bit_strings(values):
 
 def level_values(values, bits):
     """The unit's value on each row replaced by the mean over the rows with the same bit."""
-    mean = {b: sum(v for v, c in zip(values, bits, strict=True) if c == b) / bits.count(b) for b in set(bits)}
+    mean = {
+        b: sum(v for v, c in zip(values, bits, strict=True) if c == b) / bits.count(b)
+        for b in set(bits)
+    }
     return [mean[b] for b in bits]
 
 
@@ -54,6 +60,8 @@ def faithful_gates(weights1, bias1, weights2, bias2, threshold=0.0, act="relu"):
     found = []
     for choice in product(*(bit_strings(u) for u in units)):
         levels = [level_values(u, bits) for u, bits in zip(units, choice, strict=True)]
-        if [output([u[r] for u in levels], weights2, bias2) > threshold for r in range(4)] == decisions:
+        if [
+            output([u[r] for u in levels], weights2, bias2) > threshold for r in range(4)
+        ] == decisions:
             found.append([NAMES[bits] for bits in choice])
     return decisions, found

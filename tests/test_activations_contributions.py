@@ -36,7 +36,15 @@ def test_activations_name_every_value(textbook):
     assert found.rows == ("00", "01", "10", "11")
     assert len(found.frame()) == 4 * (2 + 2 + 2 + 1)
     table = found.table()
-    assert list(table.columns) == ["x0 embed", "x1 embed", "h0.0 pre", "h0.1 pre", "h0.0 post", "h0.1 post", "y0 logits"]
+    assert list(table.columns) == [
+        "x0 embed",
+        "x1 embed",
+        "h0.0 pre",
+        "h0.1 pre",
+        "h0.0 post",
+        "h0.1 post",
+        "y0 logits",
+    ]
     assert table["h0.1 pre"].tolist() == [-1, 0, 0, 1]
     assert table["y0 logits"].tolist() == [0, 1, 1, 0]
     assert activations(textbook, ["11"])["hook_logits"].tolist() == [[0]]
@@ -56,7 +64,12 @@ def test_compare_or_and_network_agrees_only_at_the_output(textbook):
     assert found.differing == ["h0.0 pre", "h0.1 pre", "h0.0 post", "h0.1 post"]
     frame = found.frame()
     assert list(frame.columns) == ["hook", "unit", "value_00", "value_11", "difference", "same"]
-    assert frame.set_index(["hook", "unit"]).loc[("hook_logits", "y0")].tolist() == [0.0, 0.0, 0.0, True]
+    assert frame.set_index(["hook", "unit"]).loc[("hook_logits", "y0")].tolist() == [
+        0.0,
+        0.0,
+        0.0,
+        True,
+    ]
 
 
 def test_compare_one_sided_network_is_alike_inside():
@@ -103,11 +116,20 @@ weights = st.floats(-4, 4, allow_nan=False, width=32)
 @st.composite
 def networks(draw):
     """Weights and settings of a network of random shape."""
-    sizes = [draw(st.integers(1, 3)), *draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)), draw(st.integers(1, 2))]
+    sizes = [
+        draw(st.integers(1, 3)),
+        *draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)),
+        draw(st.integers(1, 2)),
+    ]
     layers = []
     for d_in, d_out in pairwise(sizes):
         row = st.lists(weights, min_size=d_in, max_size=d_in)
-        layers.append((draw(st.lists(row, min_size=d_out, max_size=d_out)), draw(st.lists(weights, min_size=d_out, max_size=d_out))))
+        layers.append(
+            (
+                draw(st.lists(row, min_size=d_out, max_size=d_out)),
+                draw(st.lists(weights, min_size=d_out, max_size=d_out)),
+            )
+        )
     return layers, {
         "act_fn": draw(st.sampled_from(["relu", "tanh", "leaky_relu", "gelu"])),
         "out_act_fn": draw(st.sampled_from(["identity", "sigmoid"])),
@@ -136,13 +158,19 @@ def test_a_difference_is_explained_with_nothing_left_over(network, i, j):
     a, b = rows[i % len(rows)].tolist(), rows[j % len(rows)].tolist()
     found = explain_difference(model, a, b)
     assert found.leftover < 1e-12
-    changes = dict(zip(found.units["unit"], found.units["post_change"], strict=True)) | {f"x{k}": b[k] - a[k] for k in range(len(a))}
+    changes = dict(zip(found.units["unit"], found.units["post_change"], strict=True)) | {
+        f"x{k}": b[k] - a[k] for k in range(len(a))
+    }
     for line in found.edges.itertuples():
         assert line.term_change == pytest.approx(line.weight * changes[line.source], abs=1e-9)
     for unit in found.units.itertuples():
-        assert found.edges[found.edges["target"] == unit.unit]["term_change"].sum() == pytest.approx(unit.pre_change, abs=1e-9)
+        assert found.edges[found.edges["target"] == unit.unit][
+            "term_change"
+        ].sum() == pytest.approx(unit.pre_change, abs=1e-9)
     exact = exact_forward(model, torch.tensor([a, b]))[-1]
-    assert found.of_output()["term_change"].sum() == pytest.approx((exact.pre[1] - exact.pre[0])[0].item(), abs=1e-9)
+    assert found.of_output()["term_change"].sum() == pytest.approx(
+        (exact.pre[1] - exact.pre[0])[0].item(), abs=1e-9
+    )
 
 
 def test_why_01_to_11_turns_the_textbook_network_off(textbook):
@@ -154,7 +182,12 @@ def test_why_01_to_11_turns_the_textbook_network_off(textbook):
 
 
 @pytest.mark.parametrize(
-    "call", [lambda m: compare(m, [0, 2], [1, 1]), lambda m: explain_difference(m, "000", "111"), lambda m: contributions(m, ["0x"])]
+    "call",
+    [
+        lambda m: compare(m, [0, 2], [1, 1]),
+        lambda m: explain_difference(m, "000", "111"),
+        lambda m: contributions(m, ["0x"]),
+    ],
 )
 def test_inputs_that_are_no_bits_are_refused(textbook, call):
     """Values and widths are checked before anything runs."""
@@ -163,7 +196,13 @@ def test_inputs_that_are_no_bits_are_refused(textbook, call):
 
 
 @pytest.mark.parametrize(
-    "call", [activations, contributions, lambda m: compare(m, "00", "11"), lambda m: explain_difference(m, "00", "11")]
+    "call",
+    [
+        activations,
+        contributions,
+        lambda m: compare(m, "00", "11"),
+        lambda m: explain_difference(m, "00", "11"),
+    ],
 )
 def test_train_mode_is_refused(textbook, call):
     """An analysis of a network in train mode says to call eval."""
@@ -195,8 +234,15 @@ def test_every_analysis_refuses_weights_that_are_not_finite(textbook, call, valu
 
 def test_an_overflowing_network_is_not_decided():
     """Finite weights whose outputs are not: undecided, and patching says so instead of giving numbers."""
-    huge = [(torch.tensor([[1e200, 1e200], [1e200, 1e200]], dtype=torch.float64), torch.zeros(2).double())]
-    model = HookedMLP.from_weights([*huge, (torch.tensor([[1e200, -2e200]], dtype=torch.float64), torch.zeros(1).double())])
+    huge = [
+        (
+            torch.tensor([[1e200, 1e200], [1e200, 1e200]], dtype=torch.float64),
+            torch.zeros(2).double(),
+        )
+    ]
+    model = HookedMLP.from_weights(
+        [*huge, (torch.tensor([[1e200, -2e200]], dtype=torch.float64), torch.zeros(1).double())]
+    )
     assert (decisions(model) == -1).any()
     with pytest.raises(XorMiError, match="the network overflows there"):
         patch_sweep(model)
@@ -211,7 +257,11 @@ def test_comparing_an_input_with_itself_is_refused(textbook):
 
 def test_a_trained_one_sided_network_looks_alike_inside(population):
     """{x0>x1, x1>x0}, the commonest family: on [0,0] and [1,1] training made the rows of fc1 cancel, so both units are (nearly) off on both."""
-    index = next(i for i in range(500) if population.solved[i] and identify_circuit(population[i]).gate_set == "{x0>x1, x1>x0}")
+    index = next(
+        i
+        for i in range(500)
+        if population.solved[i] and identify_circuit(population[i]).gate_set == "{x0>x1, x1>x0}"
+    )
     found = compare(population[index], "00", "11")
     assert found.same_decision
     post = found.frame().query("hook.str.endswith('post')")["difference"].abs().max()

@@ -15,11 +15,30 @@ ORDER = [
 INSIDE = {
     "truth": ["gates", "formulas", "function"],
     "model": ["config", "convert", "guards", "network"],
-    "interventions": ["sites", "run", "patching", "ablation", "interchange", "paths", "attribution"],
+    "interventions": [
+        "sites",
+        "run",
+        "patching",
+        "ablation",
+        "interchange",
+        "paths",
+        "attribution",
+    ],
     "training": ["config", "noise", "arithmetic", "fit", "train"],
     "geometry": ["pieces", "brackets", "line", "cells", "contour", "plane"],
     "handmade": ["separation", "gates", "compiled", "inequalities", "edits"],
-    "circuits": ["readings", "netlist", "evidence", "signature", "circuit", "explain", "export", "identify", "batch", "scan"],
+    "circuits": [
+        "readings",
+        "netlist",
+        "evidence",
+        "signature",
+        "circuit",
+        "explain",
+        "export",
+        "identify",
+        "batch",
+        "scan",
+    ],
     "search": [
         "convention",
         "subcircuits",
@@ -31,7 +50,16 @@ INSIDE = {
         "identifiability",
         "node_masks",
     ],
-    "plots": ["style", "network", "heatmaps", "plane", "weights", "population", "search", "sliders"],
+    "plots": [
+        "style",
+        "network",
+        "heatmaps",
+        "plane",
+        "weights",
+        "population",
+        "search",
+        "sliders",
+    ],
     "testing": ["record", "compare", "asserts"],
     "population": ["census", "shards", "width", "one_unit", "start", "identity"],
 }
@@ -59,7 +87,13 @@ def violations(module: str, source: str) -> list[str]:
             if parts[1] in ORDER and ORDER.index(parts[1]) > ORDER.index(room):
                 found.append(f"{module} imports {name}, which stands below it")
             inner = INSIDE.get(room, [])
-            if rest and parts[1] == room and len(parts) > 2 and parts[2] in inner and inner.index(parts[2]) >= inner.index(rest[0]):
+            if (
+                rest
+                and parts[1] == room
+                and len(parts) > 2
+                and parts[2] in inner
+                and inner.index(parts[2]) >= inner.index(rest[0])
+            ):
                 found.append(f"{module} imports {name}, which stands below it")
         if room in NO_TORCH and (
             parts[0] in {"torch", "transformer_lens", "pandas", "plotly", "numpy"}
@@ -71,7 +105,10 @@ def violations(module: str, source: str) -> list[str]:
 
 def modules() -> dict[str, str]:
     """Every module of the package but the `__init__`s."""
-    files = {path: ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in sorted(PACKAGE.rglob("*.py"))}
+    files = {
+        path: ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
     return {name: path.read_text() for path, name in files.items() if not name.endswith("__init__")}
 
 
@@ -101,7 +138,10 @@ def test_the_guard_can_fail(module, source):
 
 def test_the_guard_lets_good_imports_pass():
     """Its neighbours that are fine stay fine."""
-    assert violations("circuits.netlist", "from xor_mi.circuits.readings import Reading\nimport torch") == []
+    assert (
+        violations("circuits.netlist", "from xor_mi.circuits.readings import Reading\nimport torch")
+        == []
+    )
     assert violations("truth", "from xor_mi.errors import XorMiError") == []
 
 
@@ -112,17 +152,23 @@ def test_hook_names_are_spelled_in_the_model_only():
             spelled = [
                 n.value
                 for n in ast.walk(ast.parse(source))
-                if isinstance(n, ast.Constant) and isinstance(n.value, str) and "mlp.hook" in n.value
+                if isinstance(n, ast.Constant)
+                and isinstance(n.value, str)
+                and "mlp.hook" in n.value
             ]
             assert [text for text in spelled if "\n" not in text] == [], name
 
 
 def run(code: str) -> str:
     """What a fresh interpreter prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
-HEAVY = "print(sorted({'torch', 'transformer_lens', 'plotly', 'pandas', 'sympy'} & set(sys.modules)))"
+HEAVY = (
+    "print(sorted({'torch', 'transformer_lens', 'plotly', 'pandas', 'sympy'} & set(sys.modules)))"
+)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +190,14 @@ def test_every_public_name_resolves():
     """What `dir(xor_mi)` lists can be fetched, and an unknown name is an AttributeError."""
     import xor_mi
 
-    assert {"HookedMLP", "train", "identify_circuit", "patch_sweep", "BooleanFunction", "XorMiError"} <= set(dir(xor_mi))
+    assert {
+        "HookedMLP",
+        "train",
+        "identify_circuit",
+        "patch_sweep",
+        "BooleanFunction",
+        "XorMiError",
+    } <= set(dir(xor_mi))
     for name in dir(xor_mi):
         assert getattr(xor_mi, name) is not None
     with pytest.raises(AttributeError):

@@ -18,9 +18,18 @@ from xor_mi.population import census
 from xor_mi.report import find_out, write_report
 from xor_mi.training import TrainConfig, train_population
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 DRIVER = shutil.which("chromedriver")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 NOTEBOOK = "from xor_mi.widgets import playground\nplay = playground()\nplay"
 
@@ -40,7 +49,9 @@ def browser():
     for flag in [*FLAGS, "--no-first-run", "--window-size=1200,1600"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER or "chromedriver"))
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(DRIVER or "chromedriver")
+    )
     driver.set_network_conditions(offline=True, latency=0, throughput=0)
     yield driver
     driver.quit()
@@ -48,11 +59,20 @@ def browser():
 
 def silent(browser):
     """Nothing was requested, nothing is in the console, and no button offers an upload."""
-    assert browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
+    assert (
+        browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        == []
+    )
     assert browser.get_log("browser") == []
-    titles = browser.execute_script("return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)")
+    titles = browser.execute_script(
+        "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)"
+    )
     assert titles
-    assert not [title for title in titles if title and ("cloud" in title.lower() or "share" in title.lower())]
+    assert not [
+        title
+        for title in titles
+        if title and ("cloud" in title.lower() or "share" in title.lower())
+    ]
 
 
 @needs_browser
@@ -65,13 +85,17 @@ def test_the_report_draws_offline(tmp_path, trained, browser):
     figures = browser.execute_script(drawn)
     assert len(figures) == 14
     assert all(traces >= 1 and svgs >= 1 for traces, svgs in figures)
-    assert "exactly one explanation survives" in browser.find_element("css selector", ".verdict").text
+    assert (
+        "exactly one explanation survives" in browser.find_element("css selector", ".verdict").text
+    )
     silent(browser)
 
 
 @needs_browser
 @pytest.mark.parametrize(
-    ("name", "read"), [("input_slider", "p.data[1].x[0]"), ("weight_slider", "p.data[0].x[3]")], ids=["input", "weight"]
+    ("name", "read"),
+    [("input_slider", "p.data[1].x[0]"), ("weight_slider", "p.data[0].x[3]")],
+    ids=["input", "weight"],
 )
 def test_a_slider_moves_its_figure(tmp_path, trained, browser, name, read):
     """A click at the far end of the rail brings the last frame: other data, another text, the numbers of report.json; still no request."""
@@ -82,8 +106,12 @@ def test_a_slider_moves_its_figure(tmp_path, trained, browser, name, read):
     before = browser.execute_script(figure + f"return {read}")
     rail = browser.find_element("css selector", f"#figure-{name} .slider-rail-touch-rect")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", rail)
-    ActionChains(browser).move_to_element_with_offset(rail, rail.rect["width"] // 2 - 3, 0).click().perform()
-    WebDriverWait(browser, 20).until(lambda b: b.execute_script(figure + f"return {read}") != before)
+    ActionChains(browser).move_to_element_with_offset(
+        rail, rail.rect["width"] // 2 - 3, 0
+    ).click().perform()
+    WebDriverWait(browser, 20).until(
+        lambda b: b.execute_script(figure + f"return {read}") != before
+    )
     shown = browser.execute_script(figure + f"return {read}")
     last = frames[-1]["values"]
     assert shown == pytest.approx(1.0 if name == "input_slider" else last["11 y0"])
@@ -101,14 +129,24 @@ def playground_address(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "voila", "play.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "voila",
+        "play.ipynb",
+        "--no-browser",
+        f"--port={port}",
+        "--Voila.ip=127.0.0.1",
+    ]
     homes = {
         "JUPYTER_DATA_DIR": str(tmp_path / "data"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
     }
     with (tmp_path / "voila.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=os.environ | homes)
+        server = subprocess.Popen(
+            command, cwd=tmp_path, stdout=log, stderr=log, env=os.environ | homes
+        )
     try:
         for _ in range(240):
             assert server.poll() is None, (tmp_path / "voila.log").read_text()
@@ -126,30 +164,56 @@ def playground_address(tmp_path):
 @needs_browser
 def test_the_playground_plays_offline(browser, playground_address):
     """Three figures and nine sliders; a key on one moves the verdict, the boundary and the conditions, through the kernel and back."""
-    browser.set_network_conditions(offline=False, latency=0, throughput=-1)  # this machine is all that it can reach
+    browser.set_network_conditions(
+        offline=False, latency=0, throughput=-1
+    )  # this machine is all that it can reach
     try:
         browser.get(playground_address)
         read = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => (p.data || []).length)"
-        WebDriverWait(browser, 120).until(lambda b: len(b.execute_script(read)) == 3 and min(b.execute_script(read)) > 0)
+        WebDriverWait(browser, 120).until(
+            lambda b: len(b.execute_script(read)) == 3 and min(b.execute_script(read)) > 0
+        )
         handles = browser.find_elements("css selector", ".noUi-handle")
         assert len(handles) == 9
         assert "identified" in browser.find_element("css selector", ".widget-html").text
         figures = "const [net, plane, cond] = document.querySelectorAll('.js-plotly-plot'); "
-        boundary = figures + "return JSON.stringify(plane.data.find(t => t.name == 'decision boundary').x)"
+        boundary = (
+            figures + "return JSON.stringify(plane.data.find(t => t.name == 'decision boundary').x)"
+        )
         title = figures + "return cond.layout.title.text"
         before = browser.execute_script(boundary)
         assert "4 of 4 hold" in browser.execute_script(title)
         handles[1].send_keys(*[Keys.ARROW_LEFT] * 15)  # w12 from 1 to 0.25
-        WebDriverWait(browser, 60).until(lambda b: "wrong on 01" in b.find_element("css selector", ".widget-html").text)
-        WebDriverWait(browser, 60).until(lambda b: "3 of 4 hold" in b.execute_script(title) and b.execute_script(boundary) != before)
-        assert "no gate" in browser.execute_script(figures + "return net.layout.annotations.map(a => a.text).join()")
-        names = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        WebDriverWait(browser, 60).until(
+            lambda b: "wrong on 01" in b.find_element("css selector", ".widget-html").text
+        )
+        WebDriverWait(browser, 60).until(
+            lambda b: (
+                "3 of 4 hold" in b.execute_script(title) and b.execute_script(boundary) != before
+            )
+        )
+        assert "no gate" in browser.execute_script(
+            figures + "return net.layout.annotations.map(a => a.text).join()"
+        )
+        names = browser.execute_script(
+            "return performance.getEntriesByType('resource').map(e => e.name)"
+        )
         # Voila's own page asks for an icon font, which is not reached; nothing of ours asks for anything
-        assert [name for name in names if not name.startswith(playground_address) and "@fortawesome" not in name] == []
-        errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        assert [
+            name
+            for name in names
+            if not name.startswith(playground_address) and "@fortawesome" not in name
+        ] == []
+        errors = [
+            entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"
+        ]
         assert [message for message in errors if "@fortawesome" not in message] == []
-        titles = browser.execute_script("return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')")
+        titles = browser.execute_script(
+            "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')"
+        )
         assert titles
-        assert not [title for title in titles if "cloud" in title.lower() or "share" in title.lower()]
+        assert not [
+            title for title in titles if "cloud" in title.lower() or "share" in title.lower()
+        ]
     finally:
         browser.set_network_conditions(offline=True, latency=0, throughput=0)

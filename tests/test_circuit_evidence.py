@@ -28,21 +28,35 @@ def rebuilt(model, order=None, scales=None, dead=0, duplicate=False):
     """A one-hidden-layer network with its hidden units renumbered, rescaled, joined by dead ones, or all doubled."""
     (w1, b1), (w2, b2) = model.exact()
     order = list(range(len(b1))) if order is None else order
-    scales = torch.ones(len(b1), dtype=torch.float64) if scales is None else torch.tensor(scales, dtype=torch.float64)
+    scales = (
+        torch.ones(len(b1), dtype=torch.float64)
+        if scales is None
+        else torch.tensor(scales, dtype=torch.float64)
+    )
     w1, b1, w2 = w1[order] * scales[:, None], b1[order] * scales, w2[:, order] / scales
     w1 = torch.cat([w1, -torch.ones(dead, w1.shape[1], dtype=torch.float64)])
     b1, w2 = torch.cat([b1, -torch.ones(dead)]), torch.cat([w2, torch.ones(len(w2), dead)], 1)
     if duplicate:
         w1, b1, w2 = torch.cat([w1, w1]), torch.cat([b1, b1]), torch.cat([w2, w2], 1) / 2
     cfg = model.cfg
-    settings = {"act_fn": cfg.act_fn, "decision_threshold": cfg.decision_threshold, "target": cfg.target, "loss_fn": cfg.loss_fn}
+    settings = {
+        "act_fn": cfg.act_fn,
+        "decision_threshold": cfg.decision_threshold,
+        "target": cfg.target,
+        "loss_fn": cfg.loss_fn,
+    }
     return HookedMLP.from_weights([(w1, b1), (w2, b2)], **settings)
 
 
 def swapped_inputs(model):
     """The same network with its two inputs exchanged."""
     (w1, b1), *rest = model.exact()
-    return HookedMLP.from_weights([(w1.flip(1), b1), *rest], decision_threshold=model.threshold, act_fn=model.cfg.act_fn, target="XOR")
+    return HookedMLP.from_weights(
+        [(w1.flip(1), b1), *rest],
+        decision_threshold=model.threshold,
+        act_fn=model.cfg.act_fn,
+        target="XOR",
+    )
 
 
 def test_textbook_evidence(textbook):
@@ -52,7 +66,9 @@ def test_textbook_evidence(textbook):
     assert circuit.interchange_matrix().columns.tolist() == ["OR (h0.0)", "AND (h0.1)"]
     claims = {evidence.claim: evidence for evidence in circuit.evidence}
     assert all(evidence.holds for evidence in claims.values())
-    found = {claim: (evidence.effect, evidence.control, evidence.n) for claim, evidence in claims.items()}
+    found = {
+        claim: (evidence.effect, evidence.control, evidence.n) for claim, evidence in claims.items()
+    }
     assert found.pop("two levels per unit are enough") == (pytest.approx(0.5), 0.5, 4)
     agreed, by_chance, n = found.pop("the units of layer 0 act together as their gates")
     assert agreed == n == 16 > by_chance
@@ -63,7 +79,10 @@ def test_textbook_evidence(textbook):
         "h0.1 is necessary": (3, 0, 4),
         "h0.0, h0.1 are sufficient": (4, 3, 4),
     }
-    assert str(claims["h0.0 acts as OR"]) == "h0.0 acts as OR: 16 of 16 runs decided as the netlist predicts, control 6 (holds)"
+    assert (
+        str(claims["h0.0 acts as OR"])
+        == "h0.0 acts as OR: 16 of 16 runs decided as the netlist predicts, control 6 (holds)"
+    )
     mean, zero = circuit.proof.ablations
     # means 1 and 0.25: without h0.0 NAND (11 right, 00 wrong: one row); without h0.1 the outputs are -0.5, 0.5, 0.5, 1.5
     assert (mean.value, mean.rows_changed, zero.rows_changed) == ("mean", (1, 3, 4), (2, 1, 2))
@@ -78,8 +97,13 @@ def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped(
     algorithm = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
     for u, v in product(range(2), repeat=2):
         alignment = {("either", "both")[v]: f"h0.{u}"}
-        assert matrix[u, v] == interchange_accuracy(model, algorithm, alignment).agreed[("either", "both")[v]]
-    joint = interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"}).agreed["(joint)"]
+        assert (
+            matrix[u, v]
+            == interchange_accuracy(model, algorithm, alignment).agreed[("either", "both")[v]]
+        )
+    joint = interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"}).agreed[
+        "(joint)"
+    ]
     evidence = next(e for e in identify_circuit(model).evidence if "together" in e.claim)
     assert evidence.effect * 4 == joint  # the base makes no difference when every unit is set
 
@@ -97,14 +121,21 @@ def test_subset_ablation_against_numpy(value):
         for picked in combinations(range(4), size):
             values = hidden.copy()
             values[:, list(picked)] = hidden[:, list(picked)].mean(0) if value == "mean" else 0
-            changed[picked] = int(((values @ w2.T + b2 > 0)[:, 0] != np.array([False, True, True, False])).sum())
-    assert {tuple(u.index for u in units): n for units, n in zip(ablation.sets, ablation.rows_changed, strict=True)} == changed
+            changed[picked] = int(
+                ((values @ w2.T + b2 > 0)[:, 0] != np.array([False, True, True, False])).sum()
+            )
+    assert {
+        tuple(u.index for u in units): n
+        for units, n in zip(ablation.sets, ablation.rows_changed, strict=True)
+    } == changed
     assert any(changed.values())
     harmful = [set(picked) for picked, n in changed.items() if n]
     assert {frozenset(u.index for u in units) for units in ablation.breaking} == {
         frozenset(s) for s in harmful if not any(other < s for other in harmful)
     }
-    enough = [set(range(4)) - set(picked) for picked, n in changed.items() if not n] + [set(range(4))]
+    enough = [set(range(4)) - set(picked) for picked, n in changed.items() if not n] + [
+        set(range(4))
+    ]
     assert {frozenset(u.index for u in units) for units in ablation.sufficient} == {
         frozenset(s) for s in enough if not any(other < s for other in enough)
     }
@@ -113,9 +144,15 @@ def test_subset_ablation_against_numpy(value):
 def test_duplicated_units_are_one_redundancy_group(textbook):
     """Every unit doubled: two groups, necessity claimed of each group and of no single copy."""
     circuit = identify_circuit(rebuilt(textbook, duplicate=True))
-    assert [[unit.index for unit in group.units] for group in circuit.redundancy_groups] == [[0, 2], [1, 3]]
+    assert [[unit.index for unit in group.units] for group in circuit.redundancy_groups] == [
+        [0, 2],
+        [1, 3],
+    ]
     claims = [evidence.claim for evidence in circuit.evidence if "necessary" in evidence.claim]
-    assert claims == ["h0.0 and h0.2 are necessary (as a group)", "h0.1 and h0.3 are necessary (as a group)"]
+    assert claims == [
+        "h0.0 and h0.2 are necessary (as a group)",
+        "h0.1 and h0.3 are necessary (as a group)",
+    ]
     assert "Units that carry the same bit" in circuit.explain()
     spare = identify_circuit(zoo.load("redundant-4"))
     assert [group.spare for group in spare.redundancy_groups] == [True, True]
@@ -139,8 +176,15 @@ def test_the_signature_is_invariant(name, data):
     width = model.cfg.d_hidden[0]
     order = data.draw(st.permutations(range(width)))
     scales = data.draw(st.lists(st.floats(0.01, 100), min_size=width, max_size=width))
-    before, after = identify_circuit(model), identify_circuit(rebuilt(model, order, scales, dead=data.draw(st.integers(0, 2))))
-    assert (after.signature(), after.family, after.verdict) == (before.signature(), before.family, before.verdict)
+    before, after = (
+        identify_circuit(model),
+        identify_circuit(rebuilt(model, order, scales, dead=data.draw(st.integers(0, 2)))),
+    )
+    assert (after.signature(), after.family, after.verdict) == (
+        before.signature(),
+        before.family,
+        before.verdict,
+    )
 
 
 def test_an_ambiguous_signature_is_invariant(textbook):
@@ -198,7 +242,9 @@ def test_control_rates(trained):
     assert 20 < rates.loc["shuffled targets", "n"] < 40
     assert rates.loc["shuffled targets", "n_positive"] == 0
     assert rates.loc["untrained networks, own function", "n_positive"] > 0
-    claims = [e for e in identify_circuit(trained.model, n_controls=50).evidence if "not named" in e.claim]
+    claims = [
+        e for e in identify_circuit(trained.model, n_controls=50).evidence if "not named" in e.claim
+    ]
     assert [(e.effect, e.holds) for e in claims] == [(0, True), (0, True)]
 
 
@@ -213,8 +259,17 @@ def test_a_control_can_fail():
 def test_formulas_edges_and_questions(textbook):
     """Formulas over units and inputs, the edges a gate depends on, the gate of a unit, and what cannot be answered."""
     circuit = identify_circuit(textbook)
-    assert circuit.formulas == {"y0": {"units": "h0.0 & ~h0.1", "nested": "(x0 | x1) & ~(x0 & x1)", "inputs": "x0 ^ x1"}}
-    assert [edge.name for edge in circuit.edges] == ["x0->h0.0", "x1->h0.0", "x0->h0.1", "x1->h0.1", "h0.0->y0", "h0.1->y0"]
+    assert circuit.formulas == {
+        "y0": {"units": "h0.0 & ~h0.1", "nested": "(x0 | x1) & ~(x0 & x1)", "inputs": "x0 ^ x1"}
+    }
+    assert [edge.name for edge in circuit.edges] == [
+        "x0->h0.0",
+        "x1->h0.0",
+        "x0->h0.1",
+        "x1->h0.1",
+        "h0.0->y0",
+        "h0.1->y0",
+    ]
     assert circuit.gate_of("h0.1") == circuit.gate_of(H1) == "AND"
     with pytest.raises(XorMiError, match=r"no hidden unit 'h0.7'; this circuit has: h0.0, h0.1"):
         circuit.gate_of("h0.7")
@@ -228,7 +283,12 @@ def test_exports(textbook):
     graph = circuit.to_networkx()
     assert networkx.is_directed_acyclic_graph(graph)
     assert list(graph) == ["x0", "x1", "h0.0", "h0.1", "y0"]
-    assert graph.nodes["h0.1"] == {"kind": "hidden", "layer": 0, "gate": "AND", "formula": "x0 & x1"}
+    assert graph.nodes["h0.1"] == {
+        "kind": "hidden",
+        "layer": 0,
+        "gate": "AND",
+        "formula": "x0 & x1",
+    }
     assert graph.edges["h0.1", "y0"]["weight"] == -2
     assert '"h0.1" -> "y0" [label="-2.00", style=dashed];' in circuit.to_dot()
     assert 'h0_1 -.->|"-2.00"| y0' in circuit.to_mermaid()
@@ -281,7 +341,9 @@ def test_every_page_adds_up(name):
 
 def test_the_circuit_keeps_the_network_as_it_was(trained):
     """Training the original on, or editing it, changes neither the circuit's numbers nor its picture."""
-    model = HookedMLP.from_weights([(fc.weight, fc.bias) for fc in trained.model.linears], target="XOR")
+    model = HookedMLP.from_weights(
+        [(fc.weight, fc.bias) for fc in trained.model.linears], target="XOR"
+    )
     circuit = identify_circuit(model)
     page = circuit.explain()
     with torch.no_grad():
@@ -290,7 +352,9 @@ def test_the_circuit_keeps_the_network_as_it_was(trained):
     assert torch.equal(circuit.model.fc1.weight, trained.model.fc1.weight)
 
 
-@pytest.mark.parametrize(("act", "hidden"), [("tanh", 2), ("sigmoid", 2), ("tanh", 4), ("sigmoid", 4)])
+@pytest.mark.parametrize(
+    ("act", "hidden"), [("tanh", 2), ("sigmoid", 2), ("tanh", 4), ("sigmoid", 4)]
+)
 def test_smooth_units_agree_with_the_oracle_too(act, hidden):
     """Verdict and all readings of every network, against brute force (10,000 of them in benchmarks/truth.py)."""
     population = train_population("XOR", 40, (hidden,), config=TrainConfig(act_fn=act))
@@ -298,10 +362,14 @@ def test_smooth_units_agree_with_the_oracle_too(act, hidden):
     for index in range(40):
         circuit = identify_circuit(population[index], evidence=False)
         (w1, b1), (w2, b2) = population[index].exact()
-        decided, expected = oracle.faithful_gates(w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act)
+        decided, expected = oracle.faithful_gates(
+            w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act
+        )
         assert (circuit.verdict != "not_computing") == (decided == [False, True, True, False])
         if circuit.verdict != "not_computing":
-            assert sorted([r.gate for r in joint.readings[0]] for joint in circuit.readings) == sorted(expected)
+            assert sorted(
+                [r.gate for r in joint.readings[0]] for joint in circuit.readings
+            ) == sorted(expected)
             read += 1
     assert read > 10
 
@@ -309,7 +377,11 @@ def test_smooth_units_agree_with_the_oracle_too(act, hidden):
 def test_readings_of_many_layers_are_joined_layer_by_layer():
     """Five layers of two copying units: what is inconsistent below is never combined with what is above, and one reading is left."""
     copy = ([[1, 0], [0, 1]], [-0.5, -0.5])
-    model = HookedMLP.from_weights([([[2, 2], [-2, -2]], [-1, 3]), *[copy] * 4, ([[2, 2]], [-3])], act_fn="heaviside", target="XOR")
+    model = HookedMLP.from_weights(
+        [([[2, 2], [-2, -2]], [-1, 3]), *[copy] * 4, ([[2, 2]], [-3])],
+        act_fn="heaviside",
+        target="XOR",
+    )
     circuit = identify_circuit(model)
     assert circuit.verdict == "identified"
     assert circuit.signature().endswith("u4.0 & u4.1")
@@ -329,14 +401,24 @@ def test_six_inputs_and_two_outputs():
     assert circuit.formulas["y1"]["units"] == "h0.0"
     assert circuit.formulas["y1"]["nested"] == "x0 | x1 | x2 | x3 | x4 | x5"
     assert BooleanFunction.from_formula(circuit.formulas["y0"]["inputs"], 6).name == "XOR"
-    assert len(circuit.reason) < 700, "a sentence a person can quote, however long the nested formula is"
+    assert len(circuit.reason) < 700, (
+        "a sentence a person can quote, however long the nested formula is"
+    )
 
 
 def test_more_orders_than_are_tried_is_said(monkeypatch):
     """The bound on interchangeable units is an error with its number, not a long wait."""
-    circuit = identify_circuit(next(m for s in range(50) if "'2" in identify_circuit(m := train("XOR", (4,), seed=s).model).family))
+    circuit = identify_circuit(
+        next(
+            m
+            for s in range(50)
+            if "'2" in identify_circuit(m := train("XOR", (4,), seed=s).model).family
+        )
+    )
     monkeypatch.setattr(circuits.signature, "MAX_ORDERS", 0)
-    with pytest.raises(XorMiError, match="orders of interchangeable units; a canonical form tries at most 0"):
+    with pytest.raises(
+        XorMiError, match="orders of interchangeable units; a canonical form tries at most 0"
+    ):
         circuit.signature()
 
 
@@ -347,15 +429,23 @@ def test_many_copies_need_no_trying():
     circuit = identify_circuit(model)
     assert {circuit.gate_of(f"h0.{k}") for k in range(9)} == {"OR"}
     assert [len(group.units) for group in circuit.redundancy_groups] == [9]
-    assert circuit.signature() == identify_circuit(rebuilt(model, list(range(9, -1, -1)))).signature()
+    assert (
+        circuit.signature() == identify_circuit(rebuilt(model, list(range(9, -1, -1)))).signature()
+    )
 
 
 def test_groups_of_copies_are_found_beyond_the_units_whose_every_subset_is_ablated():
     """Thirteen hidden units in two layers, three of them copies: one group, and necessity is claimed of it alone."""
     first = [[2, 2]] * 3 + [[2, 2]] + [[-2, -2]] * 8
-    layers = [(first, [-1] * 3 + [-3] + [-1] * 8), ([[1, 1, 1, -3] + [0] * 8], [-0.5]), ([[1]], [-0.5])]
+    layers = [
+        (first, [-1] * 3 + [-3] + [-1] * 8),
+        ([[1, 1, 1, -3] + [0] * 8], [-0.5]),
+        ([[1]], [-0.5]),
+    ]
     circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target="XOR"))
-    assert [[unit.index for unit in group.units] for group in circuit.redundancy_groups] == [[0, 1, 2]]
+    assert [[unit.index for unit in group.units] for group in circuit.redundancy_groups] == [
+        [0, 1, 2]
+    ]
     assert not circuit.proof.ablations[0].exhaustive
     claims = [evidence.claim for evidence in circuit.evidence if "necessary" in evidence.claim]
     assert claims[0] == "h0.0 and h0.1 and h0.2 are necessary (as a group)"
@@ -366,15 +456,22 @@ def test_a_hidden_label_never_contradicts_its_own_gate():
     """Every kept reading of deep trained networks: the measured gates, composed in plain Python, give each hidden unit its bits."""
     rows, kept = list(product((0, 1), repeat=2)), 0
     for act, seeds in (("relu", range(60)), ("tanh", range(6))):
-        population = train_population("XOR", len(seeds), (2, 2), config=TrainConfig(act_fn=act, max_steps=1000))
+        population = train_population(
+            "XOR", len(seeds), (2, 2), config=TrainConfig(act_fn=act, max_steps=1000)
+        )
         for index in seeds:
             for joint in identify_circuit(population[index], evidence=False).readings:
                 for r, row in enumerate(rows):
                     values = {"x0": row[0], "x1": row[1]}
                     for gate in joint.netlist:
-                        values[gate.unit.name] = gate.function(*(values[name] for name in gate.parents))
+                        values[gate.unit.name] = gate.function(
+                            *(values[name] for name in gate.parents)
+                        )
                         if not gate.unit.is_output:
-                            assert values[gate.unit.name] == joint.readings[gate.unit.layer][gate.unit.index].bits[r]
+                            assert (
+                                values[gate.unit.name]
+                                == joint.readings[gate.unit.layer][gate.unit.index].bits[r]
+                            )
                     assert values["y0"] == (row[0] ^ row[1])
                 kept += 1
     assert kept > 10
@@ -382,8 +479,12 @@ def test_a_hidden_label_never_contradicts_its_own_gate():
 
 def test_gates_that_read_alike_in_text_are_told_apart():
     """{x0, x1} read as x0 and not x1, and {x0, ~x1} read as both: two circuits, two signatures, one family."""
-    first = HookedMLP.from_weights([([[2, 0], [0, 2]], [-1, -1]), ([[2, -2]], [-1])], act_fn="heaviside", target="x0 & ~x1")
-    second = HookedMLP.from_weights([([[2, 0], [0, -2]], [-1, 1]), ([[2, 2]], [-3])], act_fn="heaviside", target="x0 & ~x1")
+    first = HookedMLP.from_weights(
+        [([[2, 0], [0, 2]], [-1, -1]), ([[2, -2]], [-1])], act_fn="heaviside", target="x0 & ~x1"
+    )
+    second = HookedMLP.from_weights(
+        [([[2, 0], [0, -2]], [-1, 1]), ([[2, 2]], [-3])], act_fn="heaviside", target="x0 & ~x1"
+    )
     a, b = identify_circuit(first), identify_circuit(second)
     assert a.signature() != b.signature()
     assert a.family == b.family
@@ -404,7 +505,11 @@ def test_constant_units_in_deeper_layers_keep_their_gate():
     layers = [([[2, 2], [-2, -2]], [-1, 3]), ([[1, 1], [0, 0]], [-1.5, 1]), ([[2, 0]], [-1])]
     circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target="XOR"))
     assert circuit.verdict == "identified"
-    assert (circuit.gate_of("h1.1"), circuit.netlist[3].formula, circuit.netlist[3].undecided) == ("TRUE", "TRUE", ())
+    assert (circuit.gate_of("h1.1"), circuit.netlist[3].formula, circuit.netlist[3].undecided) == (
+        "TRUE",
+        "TRUE",
+        (),
+    )
 
 
 def test_explain_at_any_scale(textbook):
@@ -432,4 +537,7 @@ def test_flipping_any_label_of_any_network(name):
     table = list(model.cfg.target.bits)
     for row in range(len(table)):
         flipped = tuple(bit ^ (k == row) for k, bit in enumerate(table))
-        assert identify_circuit(model, BooleanFunction(model.cfg.d_in, (flipped,))).verdict == "not_computing"
+        assert (
+            identify_circuit(model, BooleanFunction(model.cfg.d_in, (flipped,))).verdict
+            == "not_computing"
+        )

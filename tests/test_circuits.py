@@ -28,7 +28,10 @@ def test_the_textbook_network(textbook):
     """Unit 0 OR, unit 1 AND, readout OR AND NOT AND, identified, interchange 16 of 16 for each."""
     circuit = identify_circuit(textbook)
     assert circuit.verdict == "identified"
-    assert [(u.layer, u.index, u.gate, u.margin, u.interchange) for u in circuit.units] == [(0, 0, "OR", 0.5, 16), (0, 1, "AND", 1.0, 16)]
+    assert [(u.layer, u.index, u.gate, u.margin, u.interchange) for u in circuit.units] == [
+        (0, 0, "OR", 0.5, 16),
+        (0, 1, "AND", 1.0, 16),
+    ]
     assert circuit.readout == "h0.0 & ~h0.1"
     assert circuit.formula == "(x0 | x1) & ~(x0 & x1)"
     assert len(circuit.readings) == 1
@@ -71,7 +74,9 @@ def test_readings_do_not_depend_on_the_unit_s_scale():
 def test_units_acting_as(textbook):
     """OR as itself, NOR as its complement with polarity -1 (unless switched off), XOR not at all; aliases and unknown names."""
     circuit = identify_circuit(textbook)
-    assert [(a.unit, a.polarity, a.gate) for a in circuit.units_acting_as("OR")] == [(Unit(0, 0), 1, "OR")]
+    assert [(a.unit, a.polarity, a.gate) for a in circuit.units_acting_as("OR")] == [
+        (Unit(0, 0), 1, "OR")
+    ]
     assert [(a.unit, a.polarity) for a in circuit.units_acting_as("NAND")] == [(Unit(0, 1), -1)]
     assert circuit.units_acting_as("NOR", up_to_complement=False) == ()
     assert circuit.units_acting_as("XOR") == ()
@@ -88,17 +93,27 @@ def test_every_solved_network_of_500_agrees_with_the_oracle(population):
         circuit = identify_circuit(model)
         decided, expected = oracle.faithful_gates(*exact_layers(model))
         assert circuit.verdict in VERDICTS
-        assert (circuit.verdict != "not_computing") == (decided == [False, True, True, False]) == bool(population.solved[index])
+        assert (
+            (circuit.verdict != "not_computing")
+            == (decided == [False, True, True, False])
+            == bool(population.solved[index])
+        )
         if circuit.verdict == "not_computing":
             assert circuit.units_acting_as("OR") == () == circuit.readings
             assert all(unit.gate is None for unit in circuit.units)
             continue
         found = [[reading.gate for reading in joint.readings[0]] for joint in circuit.readings]
         assert sorted(found) == sorted(expected)
-        assert circuit.verdict == {0: "no_gate_reading", 1: "identified"}.get(len(expected), "ambiguous")
+        assert circuit.verdict == {0: "no_gate_reading", 1: "identified"}.get(
+            len(expected), "ambiguous"
+        )
         counts[frozenset(unit.gate for unit in circuit.units)] += 1
     assert len(counts) == 6, "all six ReLU families occur"
-    or_and = counts[frozenset({"OR", "AND"})] + counts[frozenset({"NOR", "AND"})] + counts[frozenset({"NOR", "NAND"})]
+    or_and = (
+        counts[frozenset({"OR", "AND"})]
+        + counts[frozenset({"NOR", "AND"})]
+        + counts[frozenset({"NOR", "NAND"})]
+    )
     assert 0.25 < or_and / sum(counts.values()) < 0.6
 
 
@@ -112,7 +127,9 @@ def test_wider_networks_agree_with_the_oracle(hidden):
         verdicts[circuit.verdict] += 1
         if circuit.verdict != "not_computing":
             _, expected = oracle.faithful_gates(*exact_layers(population[index]))
-            assert sorted([r.gate for r in joint.readings[0]] for joint in circuit.readings) == sorted(expected)
+            assert sorted(
+                [r.gate for r in joint.readings[0]] for joint in circuit.readings
+            ) == sorted(expected)
     assert verdicts["ambiguous"] > 0
     assert verdicts["identified"] > 0
 
@@ -128,13 +145,20 @@ def test_interchange_counts_agree_with_transformer_lens(trained):
     readout = circuit.netlist[-1].function
     for unit in circuit.units:
         step = interchange.SubspaceInterchange(interchange.neuron_basis(2, [unit.index]))
-        decided = interchange.intervened_logits(model, hook, step, bases, activations, model).flatten() > 0
+        decided = (
+            interchange.intervened_logits(model, hook, step, bases, activations, model).flatten()
+            > 0
+        )
         bits = [
             [gate[k](*(source if k == unit.index else base)) for k in (0, 1)]
             for base, source in zip(bases.tolist(), sources.tolist(), strict=True)
         ]
         predicted = [bool(readout(*pair)) for pair in bits]
-        assert sum(d == p for d, p in zip(decided.tolist(), predicted, strict=True)) == unit.interchange == 16
+        assert (
+            sum(d == p for d, p in zip(decided.tolist(), predicted, strict=True))
+            == unit.interchange
+            == 16
+        )
 
 
 def test_the_unsolved_network_is_not_computing(unsolved):
@@ -147,7 +171,9 @@ def test_the_unsolved_network_is_not_computing(unsolved):
 
 def test_an_undecided_row_is_reported_not_rounded():
     """An output exactly on the threshold is named as undecided."""
-    model = HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])])  # threshold 0 instead of 0.5
+    model = HookedMLP.from_weights(
+        [([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])]
+    )  # threshold 0 instead of 0.5
     circuit = identify_circuit(model, "XOR")
     assert circuit.verdict == "not_computing"
     assert circuit.reason == "it does not compute XOR: undecided on 00, 11"
@@ -181,10 +207,18 @@ def test_a_dead_unit_is_named_and_changes_nothing_else(textbook):
     """A third unit that is never on reads as FALSE, dead; the other two keep their gates, and interchange still holds."""
     (w1, b1), (w2, b2) = textbook.exact()
     w1, b1 = torch.cat([w1, torch.tensor([[-1.0, -1.0]])]), torch.cat([b1, torch.tensor([-1.0])])
-    model = HookedMLP.from_weights([(w1, b1), (torch.cat([w2, torch.tensor([[5.0]])], 1), b2)], decision_threshold=0.5, target="XOR")
+    model = HookedMLP.from_weights(
+        [(w1, b1), (torch.cat([w2, torch.tensor([[5.0]])], 1), b2)],
+        decision_threshold=0.5,
+        target="XOR",
+    )
     circuit = identify_circuit(model)
     assert circuit.verdict == "identified"
-    assert [(unit.gate, unit.note) for unit in circuit.units] == [("OR", ""), ("AND", ""), ("FALSE", "dead")]
+    assert [(unit.gate, unit.note) for unit in circuit.units] == [
+        ("OR", ""),
+        ("AND", ""),
+        ("FALSE", "dead"),
+    ]
     assert circuit.units[2].margin is None
     assert [unit.interchange for unit in circuit.units] == [16, 16, 16]
     assert "dead" in str(circuit)
@@ -197,14 +231,24 @@ def test_deeper_networks_are_read_layer_by_layer():
     circuit = identify_circuit(model)
     assert circuit.verdict == "identified"
     assert [unit.gate for unit in circuit.units] == ["OR", "NAND", "OR", "NAND"]
-    assert [gate.formula for gate in circuit.netlist] == ["x0 | x1", "~x0 | ~x1", "h0.0", "h0.1", "h1.0 & h1.1"]
+    assert [gate.formula for gate in circuit.netlist] == [
+        "x0 | x1",
+        "~x0 | ~x1",
+        "h0.0",
+        "h0.1",
+        "h1.0 & h1.1",
+    ]
     assert circuit.formula == "(x0 | x1) & (~x0 | ~x1)"
     assert BooleanFunction.from_formula(circuit.formula).name == "XOR"
 
 
 def test_trained_deep_network_composes():
     """A trained 2-3-3-1 network: whatever is kept is consistent, and its netlist gives XOR on every row."""
-    result = next(r for r in (train("XOR", (3, 3), seed=s, config=TrainConfig(act_fn="tanh")) for s in range(5)) if r.solved)
+    result = next(
+        r
+        for r in (train("XOR", (3, 3), seed=s, config=TrainConfig(act_fn="tanh")) for s in range(5))
+        if r.solved
+    )
     circuit = identify_circuit(result.model)
     assert circuit.verdict in ("identified", "ambiguous", "no_gate_reading")
     for joint in circuit.readings:
@@ -220,10 +264,15 @@ def test_several_outputs_and_three_inputs():
     adder = train("x0 & x1, x0 ^ x1", hidden=(4,), seed=1).model
     circuit = identify_circuit(adder)
     assert circuit.primary
-    assert [output.name for output in BooleanFunction.from_formula(circuit.formula).outputs] == ["AND", "XOR"]
+    assert [output.name for output in BooleanFunction.from_formula(circuit.formula).outputs] == [
+        "AND",
+        "XOR",
+    ]
     assert circuit.formula in circuit.reason
     layers = [([[2, 2, 2]] * 3, [-1, -3, -5]), ([[2, -2, 2]], [-1])]
-    parity = HookedMLP.from_weights(layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3))
+    parity = HookedMLP.from_weights(
+        layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3)
+    )
     circuit = identify_circuit(parity)
     assert circuit.verdict == "identified"
     assert [unit.gate for unit in circuit.units][::2] == ["OR", "AND"]
@@ -233,20 +282,30 @@ def test_several_outputs_and_three_inputs():
 
 def test_ambiguous_networks_list_every_reading():
     """Two copies of each textbook unit: one OR copy may be read as AND as well. All three readings are listed and compose to XOR."""
-    model = HookedMLP.from_weights([([[1, 1]] * 4, [0, 0, -1, -1]), ([[0.5, 0.5, -1, -1]], [0])], decision_threshold=0.5, target="XOR")
+    model = HookedMLP.from_weights(
+        [([[1, 1]] * 4, [0, 0, -1, -1]), ([[0.5, 0.5, -1, -1]], [0])],
+        decision_threshold=0.5,
+        target="XOR",
+    )
     circuit = identify_circuit(model)
     _, expected = oracle.faithful_gates(*exact_layers(model), threshold=0.5)
-    assert sorted([r.gate for r in joint.readings[0]] for joint in circuit.readings) == sorted(expected)
+    assert sorted([r.gate for r in joint.readings[0]] for joint in circuit.readings) == sorted(
+        expected
+    )
     assert circuit.verdict == "ambiguous"
     assert (("OR", "OR", "AND", "AND"),) in [joint.gates for joint in circuit.readings]
     assert "3 joint readings survive" in circuit.reason
-    assert all(BooleanFunction.from_formula(joint.formula_of()).name == "XOR" for joint in circuit.readings)
+    assert all(
+        BooleanFunction.from_formula(joint.formula_of()).name == "XOR" for joint in circuit.readings
+    )
 
 
 def test_the_primary_reading_comes_first():
     """Readings are ordered by interchange accuracy, then by worst margin."""
     population = train_population("XOR", 60, (4,), config=TrainConfig(max_steps=600))
-    ambiguous = [c for c in (identify_circuit(population[i]) for i in range(60)) if c.verdict == "ambiguous"]
+    ambiguous = [
+        c for c in (identify_circuit(population[i]) for i in range(60)) if c.verdict == "ambiguous"
+    ]
     assert ambiguous
     for circuit in ambiguous:
         keys = [(-joint.interchange_accuracy, -joint.worst_margin) for joint in circuit.readings]
@@ -288,7 +347,9 @@ def test_bad_requests_are_refused(textbook, deep):
 
 def test_a_decision_that_rests_on_rounding_is_not_called_computed():
     """0.3 - 0.2 - 0.1 is zero in one precision and not in another: the row is named instead of a gate."""
-    model = HookedMLP.from_weights([([[1, 1], [-0.2, -0.1]], [-0.5, 0.3]), ([[2, 2]], [-3])], act_fn="heaviside", target="XOR")
+    model = HookedMLP.from_weights(
+        [([[1, 1], [-0.2, -0.1]], [-0.5, 0.3]), ([[2, 2]], [-3])], act_fn="heaviside", target="XOR"
+    )
     assert decisions(model).flatten().tolist() == [0, 1, 1, 0]
     circuit = identify_circuit(model)
     assert circuit.verdict == "not_computing"
@@ -299,7 +360,10 @@ def test_a_unit_with_a_large_offset_is_still_read():
     """A unit that varies by 2 around three million is no constant."""
     offset = 3e6
     layers = [([[1.0, 1.0], [1.0, 1.0]], [-1.0, offset]), ([[-2.0, 1.0]], [-offset - 0.5])]
-    layers = [(torch.tensor(w, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)) for w, b in layers]
+    layers = [
+        (torch.tensor(w, dtype=torch.float64), torch.tensor(b, dtype=torch.float64))
+        for w, b in layers
+    ]
     circuit = identify_circuit(HookedMLP.from_weights(layers, target="XOR"))
     assert (circuit.verdict, [unit.gate for unit in circuit.units]) == ("identified", ["AND", "OR"])
 
@@ -326,6 +390,12 @@ def test_hooks_and_other_models_are_refused():
 def test_labels_of_a_circuit_can_be_asked_for():
     """Formula labels of three-input units, and functions, are accepted like gate names."""
     layers = [([[2, 2, 2]] * 3, [-1, -3, -5]), ([[2, -2, 2]], [-1])]
-    circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3)))
-    assert [a.unit.index for unit in circuit.units for a in circuit.units_acting_as(unit.gate, up_to_complement=False)] == [0, 1, 2]
+    circuit = identify_circuit(
+        HookedMLP.from_weights(layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3))
+    )
+    assert [
+        a.unit.index
+        for unit in circuit.units
+        for a in circuit.units_acting_as(unit.gate, up_to_complement=False)
+    ] == [0, 1, 2]
     assert hash(circuit.primary) is not None

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from xor_mi import compare, explain_difference, geometry, handmade, identify_circuit, patch_sweep, plots
+from xor_mi import (
+    compare,
+    explain_difference,
+    geometry,
+    handmade,
+    identify_circuit,
+    patch_sweep,
+    plots,
+)
 from xor_mi.activations import activations
 from xor_mi.interventions import (
     HighLevel,
@@ -25,15 +33,29 @@ from xor_mi.training import train_population
 EITHER = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 ANALYSES = {
     "activations": lambda model: activations(model).frame()["value"].tolist(),
-    "compare": lambda model: (str(compare(model, "00", "11")), str(explain_difference(model, "00", "11"))),
-    "patch_sweep": lambda model: patch_sweep(model).frame().drop(columns=["hook_name"], errors="ignore").to_csv(),
+    "compare": lambda model: (
+        str(compare(model, "00", "11")),
+        str(explain_difference(model, "00", "11")),
+    ),
+    "patch_sweep": lambda model: (
+        patch_sweep(model).frame().drop(columns=["hook_name"], errors="ignore").to_csv()
+    ),
     "edges": lambda model: patch_sweep(model, sites=["x0->h0.1", "h0.1->y0"]).effect.tolist(),
-    "ablation": lambda model: [ablation_sweep(model, value=value).after.tolist() for value in ("zero", "mean")],
-    "interchange": lambda model: interchange_accuracy(model, EITHER, {"either": "h0.0", "both": "h0.1"}).agreed,
+    "ablation": lambda model: [
+        ablation_sweep(model, value=value).after.tolist() for value in ("zero", "mean")
+    ],
+    "interchange": lambda model: (
+        interchange_accuracy(model, EITHER, {"either": "h0.0", "both": "h0.1"}).agreed
+    ),
     "paths": lambda model: path_sweep(model, routes(model, "x0"), [("01", "11")]).effect.tolist(),
     "attribution": lambda model: score_methods(model)["method"].tolist(),
-    "circuit": lambda model: {k: v for k, v in record_of(identify_circuit(model)).items() if k != "versions"},
-    "subcircuits": lambda model: (str(find_subcircuits(model, "XOR")), count_perfect_subcircuits(model, "XOR")),
+    "circuit": lambda model: {
+        k: v for k, v in record_of(identify_circuit(model)).items() if k != "versions"
+    },
+    "subcircuits": lambda model: (
+        str(find_subcircuits(model, "XOR")),
+        count_perfect_subcircuits(model, "XOR"),
+    ),
     "alignments": lambda model: [str(alignment) for alignment in find_alignments(model, "XOR")],
     "node_masks": lambda model: node_masks(model, "XOR").to_csv(),
     "conditions": lambda model: handmade.conditions(model, "XOR").to_csv(),
@@ -48,7 +70,9 @@ ANALYSES = {
 
 def textbook(**settings):
     """The textbook network with other settings."""
-    layers = [(linear.weight.tolist(), linear.bias.tolist()) for linear in handmade.textbook_xor().linears]
+    layers = [
+        (linear.weight.tolist(), linear.bias.tolist()) for linear in handmade.textbook_xor().linears
+    ]
     return HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR", **settings)
 
 

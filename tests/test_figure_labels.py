@@ -26,10 +26,25 @@ def test_kinks_at_nearly_one_place_share_a_name():
 def test_names_of_regions_keep_off_the_decision_boundary(name):
     """Every name that is written stands at least a tenth away from the boundary."""
     model = zoo.load(name)
-    (written,) = [trace for trace in plots.input_plane(model).data if trace.type == "scatter" and trace.mode == "text"]
-    spots = [np.array([x, y]) for x, y, text in zip(written.x, written.y, written.text, strict=True) if text]
+    (written,) = [
+        trace
+        for trace in plots.input_plane(model).data
+        if trace.type == "scatter" and trace.mode == "text"
+    ]
+    spots = [
+        np.array([x, y])
+        for x, y, text in zip(written.x, written.y, written.text, strict=True)
+        if text
+    ]
     assert len(spots) >= 2
-    assert min(distance_to_segment(spot, ends) for spot in spots for ends in geometry.boundary(model).segments.tolist()) > 0.1
+    assert (
+        min(
+            distance_to_segment(spot, ends)
+            for spot in spots
+            for ends in geometry.boundary(model).segments.tolist()
+        )
+        > 0.1
+    )
 
 
 def test_bars_of_conditions_are_equally_high():

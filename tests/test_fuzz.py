@@ -7,7 +7,9 @@ import pytest
 
 from xor_mi.errors import XorMiError
 
-SPEC = importlib.util.spec_from_file_location("fuzz", Path(__file__).parent.parent / "benchmarks" / "fuzz.py")
+SPEC = importlib.util.spec_from_file_location(
+    "fuzz", Path(__file__).parent.parent / "benchmarks" / "fuzz.py"
+)
 fuzz = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fuzz)
 SAMPLE = 60
@@ -23,7 +25,10 @@ def test_a_sample_at_every_door(name):
 
 @pytest.mark.parametrize(
     ("door", "expected"),
-    [(lambda rng, folder: 1 / 0, "ZeroDivisionError"), (lambda rng, folder: fuzz.door_parquet.__wrapped__, "AttributeError")],
+    [
+        (lambda rng, folder: 1 / 0, "ZeroDivisionError"),
+        (lambda rng, folder: fuzz.door_parquet.__wrapped__, "AttributeError"),
+    ],
 )
 def test_a_broken_door_is_noticed(monkeypatch, door, expected):
     """Any exception but the package's own is reported with its name."""

@@ -14,15 +14,28 @@ from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig
 
 SMOOTH = ("tanh", "sigmoid", "gelu")
-KINDS = [(act, "identity") for act in ACTIVATIONS] + [("relu", out) for out in ACTIVATIONS] + [("tanh", out) for out in ACTIVATIONS]
+KINDS = (
+    [(act, "identity") for act in ACTIVATIONS]
+    + [("relu", out) for out in ACTIVATIONS]
+    + [("tanh", out) for out in ACTIVATIONS]
+)
 
 
-def random_network(seed, act_fn="relu", out_act_fn="identity", sizes=(3, 5, 4, 2), scale=3.0, **settings):
+def random_network(
+    seed, act_fn="relu", out_act_fn="identity", sizes=(3, 5, 4, 2), scale=3.0, **settings
+):
     """A network with weights and biases of a few units, in float64, so that decisions change often."""
     rng = np.random.default_rng(seed)
-    layers = [(scale * rng.normal(size=(b, a)) / a**0.5, rng.normal(size=b)) for a, b in pairwise(sizes)]
-    smooth = HookedMLP.from_weights([*layers[:-1], (layers[-1][0], np.zeros(sizes[-1]))], act_fn=act_fn)
-    layers[-1] = (layers[-1][0], -smooth(torch.full((1, sizes[0]), 0.1)).detach().numpy()[0])  # outputs of both signs
+    layers = [
+        (scale * rng.normal(size=(b, a)) / a**0.5, rng.normal(size=b)) for a, b in pairwise(sizes)
+    ]
+    smooth = HookedMLP.from_weights(
+        [*layers[:-1], (layers[-1][0], np.zeros(sizes[-1]))], act_fn=act_fn
+    )
+    layers[-1] = (
+        layers[-1][0],
+        -smooth(torch.full((1, sizes[0]), 0.1)).detach().numpy()[0],
+    )  # outputs of both signs
     return HookedMLP.from_weights(layers, act_fn=act_fn, out_act_fn=out_act_fn, **settings)
 
 
@@ -81,13 +94,19 @@ def test_between_kinks_the_network_is_affine_and_at_each_it_is_not(act_fn):
     slopes = []
     for low, high in pairwise(edges):
         inside = torch.linspace(low, high, 7, dtype=torch.float64)[1:-1]
-        values = model(torch.from_numpy(start) + inside[:, None] * torch.from_numpy(end - start))[:, 0]
+        values = model(torch.from_numpy(start) + inside[:, None] * torch.from_numpy(end - start))[
+            :, 0
+        ]
         assert values.diff().diff().abs().max() < 1e-9
         t = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
         if act_fn != "heaviside":
-            (slope,) = torch.autograd.grad(model(torch.from_numpy(start) + t * torch.from_numpy(end - start)).sum(), t)
+            (slope,) = torch.autograd.grad(
+                model(torch.from_numpy(start) + t * torch.from_numpy(end - start)).sum(), t
+            )
             slopes.append(slope.item())
-            assert slope.item() == pytest.approx(((values[-1] - values[0]) / (inside[-1] - inside[0])).item(), abs=1e-8)
+            assert slope.item() == pytest.approx(
+                ((values[-1] - values[0]) / (inside[-1] - inside[0])).item(), abs=1e-8
+            )
     if slopes:
         assert min(abs(a - b) for a, b in pairwise(slopes)) > 1e-9
 
@@ -108,11 +127,17 @@ def test_kinks_are_where_a_pre_activation_vanishes():
 
 def test_a_smooth_change_in_closed_form():
     """tanh(4 t) = 0.5 and a sigmoid readout at threshold 0.8: t = atanh(0.5) / 4, and log(4) / 6."""
-    model = HookedMLP.from_weights([([[4.0]], [0.0]), ([[1.0]], [-0.5])], act_fn="tanh", dtype="float64")
+    model = HookedMLP.from_weights(
+        [([[4.0]], [0.0]), ([[1.0]], [-0.5])], act_fn="tanh", dtype="float64"
+    )
     (change,) = path(model, [0.0], [1.0]).changes
     assert change.t == pytest.approx(np.arctanh(0.5) / 4, abs=1e-12)
     model = HookedMLP.from_weights(
-        [([[2.0]], [0.0]), ([[3.0]], [0.0])], act_fn="relu", out_act_fn="sigmoid", decision_threshold=0.8, dtype="float64"
+        [([[2.0]], [0.0]), ([[3.0]], [0.0])],
+        act_fn="relu",
+        out_act_fn="sigmoid",
+        decision_threshold=0.8,
+        dtype="float64",
     )
     (change,) = path(model, [0.0], [1.0]).changes
     assert change.t == pytest.approx(log(4) / 6, abs=1e-14)
@@ -122,7 +147,9 @@ def test_a_hump_far_narrower_than_the_grid_is_found():
     """tanh(1e5 (x - a)) - tanh(1e5 (x - a - 1e-5)): above the threshold on a stretch of about 1e-5, which enclosures cannot miss."""
     a = 0.4321234
     model = HookedMLP.from_weights(
-        [([[1e5], [1e5]], [-1e5 * a, -1e5 * (a + 1e-5)]), ([[1.0, -1.0]], [-0.5])], act_fn="tanh", dtype="float64"
+        [([[1e5], [1e5]], [-1e5 * a, -1e5 * (a + 1e-5)]), ([[1.0, -1.0]], [-0.5])],
+        act_fn="tanh",
+        dtype="float64",
     )
     on, off = path(model, [0.0], [1.0]).changes
     assert (on.after, off.after) == (1, 0)

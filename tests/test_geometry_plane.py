@@ -13,12 +13,17 @@ def test_the_grid_agrees_with_the_model(trained):
     """Every grid value is the network's output there, x0 along the first axis."""
     plane = input_plane(trained.model, ((-1.0, 2.0), (-3.0, 0.5)), 13)
     for i, j in ((0, 0), (3, 11), (12, 5)):
-        assert plane.outputs[i, j].item() == pytest.approx(trained.model([plane.x0[i].item(), plane.x1[j].item()]).item(), abs=1e-4)
+        assert plane.outputs[i, j].item() == pytest.approx(
+            trained.model([plane.x0[i].item(), plane.x1[j].item()]).item(), abs=1e-4
+        )
 
 
 def test_unit_lines_by_hand(textbook):
     """relu(x0 + x1) turns on along x1 = -x0, relu(x0 + x1 - 1) along x1 = 1 - x0; ends lie on the square's sides."""
-    assert input_plane(textbook).lines == {Unit(0, 0): ((-0.5, 0.5), (0.5, -0.5)), Unit(0, 1): ((-0.5, 1.5), (1.5, -0.5))}
+    assert input_plane(textbook).lines == {
+        Unit(0, 0): ((-0.5, 0.5), (0.5, -0.5)),
+        Unit(0, 1): ((-0.5, 1.5), (1.5, -0.5)),
+    }
 
 
 def test_lines_outside_the_square_and_units_without_a_line():

@@ -29,7 +29,10 @@ def crossed(segments, a, b):
     p, q = segments[:, 0], segments[:, 1]
 
     def side(u, v, w):
-        return torch.sign((v[..., 0] - u[..., 0]) * (w[..., 1] - u[..., 1]) - (v[..., 1] - u[..., 1]) * (w[..., 0] - u[..., 0]))
+        return torch.sign(
+            (v[..., 0] - u[..., 0]) * (w[..., 1] - u[..., 1])
+            - (v[..., 1] - u[..., 1]) * (w[..., 0] - u[..., 0])
+        )
 
     return int(((side(p, q, a) != side(p, q, b)) & (side(a, b, p) != side(a, b, q))).sum())
 
@@ -71,7 +74,9 @@ def test_the_units_that_are_on_are_named():
     model = random_network(4, "relu", "relu", sizes=(2, 4, 3, 1))
     for region in regions(model, BOX):
         _, cache = model.run_with_cache(region.center[None])
-        on = {Unit(layer, int(j)) for layer in (0, 1) for j in (cache["pre", layer][0] > 0).nonzero()}
+        on = {
+            Unit(layer, int(j)) for layer in (0, 1) for j in (cache["pre", layer][0] > 0).nonzero()
+        }
         on |= {Unit(2, 0, is_output=True)} if cache["hook_readout"][0, 0] > 0 else set()
         assert region.on == on
 
@@ -83,29 +88,50 @@ def test_regions_along_a_path_are_its_kinks():
     walk = path(model, [-1.9, -1.7], [1.8, 1.95])
     edges = [0.0, *(kink.t for kink in walk.kinks), 1.0]
     middles = torch.tensor([(a + b) / 2 for a, b in pairwise(edges)], dtype=torch.float64)[:, None]
-    points = torch.tensor(walk.start) + middles * (torch.tensor(walk.end) - torch.tensor(walk.start)).double()
+    points = (
+        torch.tensor(walk.start)
+        + middles * (torch.tensor(walk.end) - torch.tensor(walk.start)).double()
+    )
     which = [[k for k, region in enumerate(found) if region.contains(point)] for point in points]
     assert len(edges) > 5
     assert all(len(one) == 1 for one in which)
     assert all(a != b for a, b in pairwise(which))
 
 
-@pytest.mark.parametrize(("act_fn", "out_act_fn"), [(act, "identity") for act in ACTIVATIONS] + [("relu", out) for out in ACTIVATIONS])
+@pytest.mark.parametrize(
+    ("act_fn", "out_act_fn"),
+    [(act, "identity") for act in ACTIVATIONS] + [("relu", out) for out in ACTIVATIONS],
+)
 def test_no_grid_step_crosses_the_boundary_unseen(act_fn, out_act_fn):
     """Neighbours of a fine grid are decided differently exactly when an odd number of boundary segments lies between them; some do."""
     points, seen = grid_points(), 0
     for seed in range(3):
-        model = random_network(seed, act_fn, out_act_fn, sizes=(2, 5, 4, 2), decision_threshold={"sigmoid": 0.45}.get(out_act_fn, 0.3))
+        model = random_network(
+            seed,
+            act_fn,
+            out_act_fn,
+            sizes=(2, 5, 4, 2),
+            decision_threshold={"sigmoid": 0.45}.get(out_act_fn, 0.3),
+        )
         found = boundary(model, BOX, output=1)
-        decided = decision(model(points.reshape(-1, 2)), model.threshold)[:, 1].reshape(points.shape[:2])
-        steps = [(points[:-1], points[1:], decided[:-1] != decided[1:]), (points[:, :-1], points[:, 1:], decided[:, :-1] != decided[:, 1:])]
+        decided = decision(model(points.reshape(-1, 2)), model.threshold)[:, 1].reshape(
+            points.shape[:2]
+        )
+        steps = [
+            (points[:-1], points[1:], decided[:-1] != decided[1:]),
+            (points[:, :-1], points[:, 1:], decided[:, :-1] != decided[:, 1:]),
+        ]
         seen += sum(int(differ.sum()) for _, _, differ in steps)
         disagreements = 0
         for a, b, differ in steps:
-            for start, end, expected in zip(a.reshape(-1, 2)[::3], b.reshape(-1, 2)[::3], differ.reshape(-1)[::3], strict=True):
+            for start, end, expected in zip(
+                a.reshape(-1, 2)[::3], b.reshape(-1, 2)[::3], differ.reshape(-1)[::3], strict=True
+            ):
                 odd = crossed(found.segments, start, end) % 2 if len(found.segments) else 0
                 disagreements += odd != bool(expected)
-        assert disagreements <= (0 if found.exact else 4)  # chords cut corners of a curve: a step may end between chord and curve
+        assert disagreements <= (
+            0 if found.exact else 4
+        )  # chords cut corners of a curve: a step may end between chord and curve
     assert seen > 20
 
 
@@ -123,7 +149,9 @@ def test_the_output_is_the_threshold_along_the_boundary(act_fn):
 
 def test_a_smooth_boundary_against_a_closed_form():
     """gelu and tanh of one sum: the boundary is the straight line where the sum is zero, of known length."""
-    model = HookedMLP.from_weights([([[1.0, 2.0]], [-1.5]), ([[3.0]], [0.0])], act_fn="tanh", dtype="float64")
+    model = HookedMLP.from_weights(
+        [([[1.0, 2.0]], [-1.5]), ([[3.0]], [0.0])], act_fn="tanh", dtype="float64"
+    )
     found = boundary(model, (0, 1))
     assert found.length == pytest.approx(np.hypot(1, 0.5), abs=1e-9)
     assert (found.segments @ torch.tensor([1.0, 2.0], dtype=torch.float64) - 1.5).abs().max() < 1e-9
@@ -133,18 +161,29 @@ def test_a_boundary_that_lies_on_a_kink_is_found(textbook):
     """|x0 - 0.5| + |x1 - 0.5| above 0: zero only in a point. relu(x0 - 0.5) at threshold 0: flat left of the kink, which is the boundary."""
     model = HookedMLP.from_weights([([[1.0, 0.0]], [-0.5]), ([[1.0]], [0.0])])
     assert boundary(model, (0, 1)).segments.tolist() == [[[0.5, 0.0], [0.5, 1.0]]]
-    both = HookedMLP.from_weights([([[1, 0], [0, 1]], [-0.5, -0.5]), ([[1, 1]], [-1.5])], act_fn="heaviside")
-    assert boundary(both, (0, 1)).segments.tolist() == [[[0.5, 0.5], [0.5, 1.0]], [[0.5, 0.5], [1.0, 0.5]]]
+    both = HookedMLP.from_weights(
+        [([[1, 0], [0, 1]], [-0.5, -0.5]), ([[1, 1]], [-1.5])], act_fn="heaviside"
+    )
+    assert boundary(both, (0, 1)).segments.tolist() == [
+        [[0.5, 0.5], [0.5, 1.0]],
+        [[0.5, 0.5], [1.0, 0.5]],
+    ]
 
 
 def test_a_constant_decision_has_no_boundary(textbook):
     """Nothing to draw is an empty tensor, of the usual shape."""
     assert boundary(textbook, (-3, -2)).segments.shape == (0, 2, 2)
-    assert boundary(random_network(0, "tanh", sizes=(2, 3, 1), decision_threshold=99.0)).segments.shape == (0, 2, 2)
-    assert boundary(random_network(0, "relu", "sigmoid", sizes=(2, 3, 1), decision_threshold=1.0)).segments.shape == (0, 2, 2)
+    assert boundary(
+        random_network(0, "tanh", sizes=(2, 3, 1), decision_threshold=99.0)
+    ).segments.shape == (0, 2, 2)
+    assert boundary(
+        random_network(0, "relu", "sigmoid", sizes=(2, 3, 1), decision_threshold=1.0)
+    ).segments.shape == (0, 2, 2)
 
 
-@pytest.mark.parametrize("bounds", [(1, 0), (0, 0), "01", (0, 1, 2), ((0, 1), (1, 0)), (0, float("inf"))])
+@pytest.mark.parametrize(
+    "bounds", [(1, 0), (0, 0), "01", (0, 1, 2), ((0, 1), (1, 0)), (0, float("inf"))]
+)
 def test_empty_bounds_are_refused(textbook, bounds):
     """Nothing between them, not two of them, not finite."""
     for function in (regions, boundary):

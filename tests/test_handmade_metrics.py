@@ -8,7 +8,15 @@ import torch
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import from_gates
-from xor_mi.metrics import UNDECIDED, accuracy, decision, decisions, logit, logit_difference, probability
+from xor_mi.metrics import (
+    UNDECIDED,
+    accuracy,
+    decision,
+    decisions,
+    logit,
+    logit_difference,
+    probability,
+)
 from xor_mi.truth import GATES, BooleanFunction, complement_name
 
 ESSENTIAL = [("AND", "OR"), ("x0>x1", "x1>x0")]
@@ -31,7 +39,9 @@ def test_every_admitting_pair_becomes_a_network_with_those_gates(pair):
     model = from_gates(list(pair))
     assert decisions(model).flatten().tolist() == [0, 1, 1, 0]
     _, cache = model.run_with_cache(model.rows())
-    assert [tuple(column) for column in (cache["pre", 0] > 0).int().T.tolist()] == [GATES[gate] for gate in pair]
+    assert [tuple(column) for column in (cache["pre", 0] > 0).int().T.tolist()] == [
+        GATES[gate] for gate in pair
+    ]
     circuit = identify_circuit(model)
     assert (circuit.verdict, tuple(unit.gate for unit in circuit.units)) == ("identified", pair)
 
@@ -44,7 +54,10 @@ def test_exactly_sixteen_ordered_pairs_admit_xor():
         if pair in admitting:
             assert decisions(from_gates(pair)).flatten().tolist() == [0, 1, 1, 0]
         else:
-            with pytest.raises(XorMiError, match="would do for XOR|for XOR try OR and AND|use two units, such as OR and AND"):
+            with pytest.raises(
+                XorMiError,
+                match="would do for XOR|for XOR try OR and AND|use two units, such as OR and AND",
+            ):
                 from_gates(pair)
 
 
@@ -53,7 +66,9 @@ def test_relu_cannot_carry_two_of_the_pairs():
     assert from_gates(["OR", "NAND"]).cfg.act_fn == "heaviside"
     assert from_gates(["OR", "AND"]).cfg.act_fn == "relu"
     assert decisions(from_gates(["OR", "NAND"], act_fn="tanh")).flatten().tolist() == [0, 1, 1, 0]
-    with pytest.raises(XorMiError, match=r"OR and NAND do not admit XOR with relu units.*leave act_fn to be chosen"):
+    with pytest.raises(
+        XorMiError, match=r"OR and NAND do not admit XOR with relu units.*leave act_fn to be chosen"
+    ):
         from_gates(["OR", "NAND"], act_fn="relu")
 
 
@@ -61,7 +76,11 @@ def test_relu_cannot_carry_two_of_the_pairs():
     ("gates", "target", "message"),
     [
         (["XOR", "AND"], "XOR", "no single unit is XOR"),
-        (["OR", "OR"], "XOR", "OR and OR do not admit XOR: they give 11 on both 01 and 11, where XOR differs"),
+        (
+            ["OR", "OR"],
+            "XOR",
+            "OR and OR do not admit XOR: they give 11 on both 01 and 11, where XOR differs",
+        ),
         (["x0", "x1"], "XOR", "x0 and x1 do not admit XOR: no line separates the readout"),
         (["OR", "ANDD"], "XOR", "no gate 'ANDD'"),
         ([], "XOR", "0 gates given"),
@@ -112,6 +131,8 @@ def test_accuracy_needs_every_output_right():
 def test_textbook_is_the_readout_or_and_not_and(textbook):
     """h0 AND NOT h1 over the units; XOR over the inputs."""
     circuit = identify_circuit(textbook)
-    readout = BooleanFunction.from_formula(circuit.readout.replace("h0.0", "x0").replace("h0.1", "x1"))
+    readout = BooleanFunction.from_formula(
+        circuit.readout.replace("h0.0", "x0").replace("h0.1", "x1")
+    )
     assert readout.name == "x0>x1"
     assert BooleanFunction.from_formula(circuit.formula).name == "XOR"

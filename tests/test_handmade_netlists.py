@@ -14,7 +14,9 @@ from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.truth import GATES, BooleanFunction, formula_trees, truth_rows
 
-WITH_CIRCUIT = [name for name in zoo.names() if zoo.recorded(name)["verdict"] in ("identified", "ambiguous")]
+WITH_CIRCUIT = [
+    name for name in zoo.names() if zoo.recorded(name)["verdict"] in ("identified", "ambiguous")
+]
 
 
 def tables_of(model):
@@ -61,18 +63,30 @@ def test_identify_compile_identify_is_the_identity_on_the_zoo(name, act_fn):
 def test_random_netlists_come_back_as_they_were(seed):
     """Random layers of threshold gates, up to three hidden layers and two outputs: compiled, identified, compiled and identified again."""
     rng = np.random.default_rng(seed)
-    widths = [int(rng.integers(2, 5)), *(int(w) for w in rng.integers(1, 5, size=rng.integers(1, 4))), int(rng.integers(1, 3))]
+    widths = [
+        int(rng.integers(2, 5)),
+        *(int(w) for w in rng.integers(1, 5, size=rng.integers(1, 4))),
+        int(rng.integers(1, 3)),
+    ]
     layers = random_threshold_layers(seed, widths)
     model = from_netlist(layers, n_inputs=widths[0])
     assert tables_of(model) == composed(layers, widths[0])
     first = identify_circuit(model, evidence=False)
     assert first.verdict == "identified"
-    for layer, gates in enumerate(layers):  # the netlist itself, gate by gate, wherever its parents' levels can be told apart
+    for layer, gates in enumerate(
+        layers
+    ):  # the netlist itself, gate by gate, wherever its parents' levels can be told apart
         measured = [gate for gate in first.netlist if gate.unit.layer == layer]
-        if all(len(set(gate.bits)) > 1 for gate in (layers[layer - 1] if layer else [])) and not any(u.note for u in first.units):
+        if all(
+            len(set(gate.bits)) > 1 for gate in (layers[layer - 1] if layer else [])
+        ) and not any(u.note for u in first.units):
             assert [gate.function.bits for gate in measured] == [gate.bits for gate in gates]
     again = identify_circuit(from_netlist(first), evidence=False)
-    assert (again.verdict, again.signature(), again.formula) == (first.verdict, first.signature(), first.formula)
+    assert (again.verdict, again.signature(), again.formula) == (
+        first.verdict,
+        first.signature(),
+        first.formula,
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -84,9 +98,14 @@ def test_random_networks_come_back_with_their_signature(seed):
         (rng.normal(size=(2, 3)), rng.normal(size=2)),
         (rng.normal(size=(1, 2)), [0.0]),
     ]
-    circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn=("relu", "tanh")[seed % 2], dtype="float64"), evidence=False)
+    circuit = identify_circuit(
+        HookedMLP.from_weights(layers, act_fn=("relu", "tanh")[seed % 2], dtype="float64"),
+        evidence=False,
+    )
     if circuit.primary is None:
-        with pytest.raises(XorMiError, match=f"no netlist to compile: its verdict is {circuit.verdict}"):
+        with pytest.raises(
+            XorMiError, match=f"no netlist to compile: its verdict is {circuit.verdict}"
+        ):
             from_netlist(circuit)
         return
     again = identify_circuit(from_netlist(circuit), evidence=False)
@@ -95,7 +114,10 @@ def test_random_networks_come_back_with_their_signature(seed):
     assert again.signature() == signature_of(circuit.primary.netlist, circuit.layer_sizes)
     if circuit.verdict == "identified":
         assert again.signature() == circuit.signature()
-    assert from_netlist(circuit.primary).fc1.weight.tolist() == from_netlist(circuit).fc1.weight.tolist()
+    assert (
+        from_netlist(circuit.primary).fc1.weight.tolist()
+        == from_netlist(circuit).fc1.weight.tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,8 +128,16 @@ def test_random_networks_come_back_with_their_signature(seed):
         ("OR", {}, "is no netlist"),
         ([["OR"], "AND"], {}, "is no layer of 1 to 12 gates"),
         ([["OR"], []], {}, "is no layer of 1 to 12 gates"),
-        ([["OR", "AND"], ["x0 & x2"]], {}, "'x0 & x2' uses x2; the function was said to have 2 inputs"),
-        ([["OR", "AND"], ["x0"]], {"act_fn": "relu"}, "no two-level activation 'relu'; a netlist compiles to: heaviside, sigmoid, tanh"),
+        (
+            [["OR", "AND"], ["x0 & x2"]],
+            {},
+            "'x0 & x2' uses x2; the function was said to have 2 inputs",
+        ),
+        (
+            [["OR", "AND"], ["x0"]],
+            {"act_fn": "relu"},
+            "no two-level activation 'relu'; a netlist compiles to: heaviside, sigmoid, tanh",
+        ),
     ],
 )
 def test_what_cannot_be_compiled_is_refused(netlist, settings_, message):
@@ -152,14 +182,20 @@ def formulas(n_inputs):
         leaves,
         lambda inner: st.one_of(
             inner.map(lambda text: f"~({text})"),
-            st.tuples(inner, binary, inner).map(lambda parts: f"(({parts[0]}) {parts[1]} ({parts[2]}))"),
-            st.tuples(calls, st.lists(inner, min_size=1, max_size=4)).map(lambda parts: f"{parts[0]}({', '.join(parts[1])})"),
+            st.tuples(inner, binary, inner).map(
+                lambda parts: f"(({parts[0]}) {parts[1]} ({parts[2]}))"
+            ),
+            st.tuples(calls, st.lists(inner, min_size=1, max_size=4)).map(
+                lambda parts: f"{parts[0]}({', '.join(parts[1])})"
+            ),
         ),
         max_leaves=12,
     )
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(formulas(5), st.sampled_from(["heaviside", "sigmoid", "tanh"]))
 def test_any_formula_becomes_a_network_that_decides_it(formula, act_fn):
     """Whatever the formula and the activation, all 32 rows are decided as its table says, each with margin 1 at least."""
@@ -179,10 +215,18 @@ def test_trees_mean_what_the_formula_means(formula):
         if kind in ("input", "const"):
             return row[parts[0]] if kind == "input" else parts[0]
         bits = [value(part, row) for part in parts]
-        return {"not": lambda: 1 - bits[0], "and": lambda: min(bits), "or": lambda: max(bits), "xor": lambda: sum(bits) % 2}[kind]()
+        return {
+            "not": lambda: 1 - bits[0],
+            "and": lambda: min(bits),
+            "or": lambda: max(bits),
+            "xor": lambda: sum(bits) % 2,
+        }[kind]()
 
     (tree,) = formula_trees(formula)
-    assert tuple(value(tree, row) for row in truth_rows(4)) == BooleanFunction.from_formula(formula, 4).bits
+    assert (
+        tuple(value(tree, row) for row in truth_rows(4))
+        == BooleanFunction.from_formula(formula, 4).bits
+    )
 
 
 def test_shared_subformulas_are_built_once():
@@ -190,7 +234,9 @@ def test_shared_subformulas_are_built_once():
     once = from_formula("((x0 ^ x1) & x2) | ((x2 ^ x3) & x1)")
     twice = from_formula("~(~((x0 != x1) & x2) & ~(~(x2 == x3) & x1)) | (x0 ^ x1) & x2")
     assert once.layer_sizes[1] == from_formula("(x0 ^ x1) & x2, (x2 ^ x3) & x1").layer_sizes[1]
-    assert tables_of(twice) == list(BooleanFunction.from_formula("((x0 ^ x1) & x2) | ((x2 ^ x3) & x1)").tables)
+    assert tables_of(twice) == list(
+        BooleanFunction.from_formula("((x0 ^ x1) & x2) | ((x2 ^ x3) & x1)").tables
+    )
     assert from_formula("~(~x0 | ~x1) ^ (x1 & x0) ^ x2").layer_sizes == (3, 1, 1)
     assert from_formula("(x0 ^ x1) & x2, ~(x0 ^ x1) | x3").layer_sizes == (4, 4, 3, 2)
 
@@ -211,9 +257,13 @@ def test_formulas_that_cannot_be_compiled_are_refused(formula, settings_, messag
 def test_gates_of_three_inputs_and_two_outputs():
     """Parity and majority of three inputs from the same three counting units."""
     model = from_gates(
-        ["OR", "MAJ".replace("MAJ", "(x0 & x1) | (x0 & x2) | (x1 & x2)"), "AND"], "x0 ^ x1 ^ x2, (x0 & x1) | (x2 & (x0 | x1))", n_inputs=3
+        ["OR", "MAJ".replace("MAJ", "(x0 & x1) | (x0 & x2) | (x1 & x2)"), "AND"],
+        "x0 ^ x1 ^ x2, (x0 & x1) | (x2 & (x0 | x1))",
+        n_inputs=3,
     )
-    assert tables_of(model) == list(BooleanFunction.from_formula("x0 ^ x1 ^ x2, (x0 & x1) | (x2 & (x0 | x1))").tables)
+    assert tables_of(model) == list(
+        BooleanFunction.from_formula("x0 ^ x1 ^ x2, (x0 & x1) | (x2 & (x0 | x1))").tables
+    )
     bits = (model.run_with_cache(model.rows())[1]["pre", 0] > 0).int()
     assert torch.equal(bits.sum(1), model.rows().sum(1).int())
 
@@ -238,9 +288,15 @@ def test_every_function_of_three_inputs_is_separated_or_not():
             answer = separating_weights(rows, bits)
             if answer is not None:
                 found += 1
-                assert (np.where(bits == 1, 1, -1) * (rows @ answer[0] + answer[1])).min() >= 1 - 1e-9
+                assert (
+                    np.where(bits == 1, 1, -1) * (rows @ answer[0] + answer[1])
+                ).min() >= 1 - 1e-9
         assert found == count
-    assert {name for name in GATES if separating_weights(np.array(truth_rows(2), dtype=float), np.array(GATES[name])) is None} == {
+    assert {
+        name
+        for name in GATES
+        if separating_weights(np.array(truth_rows(2), dtype=float), np.array(GATES[name])) is None
+    } == {
         "XOR",
         "XNOR",
     }

@@ -14,7 +14,11 @@ from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP
 from xor_mi.training import train
 
-KINDS = [(act, "identity") for act in ACTIVATIONS] + [("relu", out) for out in ACTIVATIONS] + [("tanh", out) for out in ACTIVATIONS]
+KINDS = (
+    [(act, "identity") for act in ACTIVATIONS]
+    + [("relu", out) for out in ACTIVATIONS]
+    + [("tanh", out) for out in ACTIVATIONS]
+)
 
 
 def decided(model):
@@ -37,7 +41,11 @@ def test_all_satisfied_exactly_when_the_network_computes_the_target(act_fn, out_
     held = failed = 0
     for seed in range(40):
         model = random_network(
-            seed, act_fn, out_act_fn, sizes=(2, 3, 1), decision_threshold={"sigmoid": 0.45, "heaviside": 0.5}.get(out_act_fn, 0.1)
+            seed,
+            act_fn,
+            out_act_fn,
+            sizes=(2, 3, 1),
+            decision_threshold={"sigmoid": 0.45, "heaviside": 0.5}.get(out_act_fn, 0.1),
         )
         own = tuple(decided(model)[:, 0].tolist())
         for target in ("XOR", *([f"{''.join(map(str, own))}"] if -1 not in own else [])):
@@ -55,12 +63,26 @@ def test_all_satisfied_exactly_when_the_network_computes_the_target(act_fn, out_
 def test_the_textbook_s_conditions_by_hand(textbook):
     """Row 11 of XOR in the notebook's symbols, in numbers, with value, slack and pattern."""
     frame = conditions(textbook)
-    assert frame.columns.tolist() == ["row", "place", "kind", "inequality", "numbers", "value", "slack", "satisfied", "pattern"]
+    assert frame.columns.tolist() == [
+        "row",
+        "place",
+        "kind",
+        "inequality",
+        "numbers",
+        "value",
+        "slack",
+        "satisfied",
+        "pattern",
+    ]
     assert frame.iloc[3].tolist() == [
         "11", "y0", "decision", "v1*(w11 + w12 + b1) + v2*(w21 + w22 + b2) + c < 0.5", "1*(1 + 1 + 0) - 2*(1 + 1 - 1) + 0 < 0.5",
         0.0, 0.5, True, "on: h0.0, h0.1",
     ]  # fmt: skip
-    assert frame["inequality"].tolist()[:3] == ["c < 0.5", "v1*(w12 + b1) + c > 0.5", "v1*(w11 + b1) + c > 0.5"]
+    assert frame["inequality"].tolist()[:3] == [
+        "c < 0.5",
+        "v1*(w12 + b1) + c > 0.5",
+        "v1*(w11 + b1) + c > 0.5",
+    ]
 
 
 def test_the_notebook_s_network_needs_row_sums_near_zero():
@@ -82,13 +104,17 @@ def test_symbols_and_numbers_evaluate_to_the_value(act_fn, sizes):
     from xor_mi.truth import BooleanFunction
 
     frame = conditions(model, BooleanFunction.from_formula(target, sizes[0]), units=True)
-    symbols = {symbol: number_of(model, parameter) for symbol, parameter in frame.attrs["symbols"].items()}
+    symbols = {
+        symbol: number_of(model, parameter) for symbol, parameter in frame.attrs["symbols"].items()
+    }
     assert len(symbols) == sum(p.numel() for p in model.parameters())
     for line in frame.to_dict("records"):
         left, sign, bound = re.fullmatch(r"(.*) (<=|<|>) (\S+)", line["inequality"]).groups()
         value = eval(left, {"tanh": np.tanh}, symbols)
         assert value == pytest.approx(line["value"], abs=1e-9)
-        assert line["slack"] == pytest.approx((value - float(bound)) * (1 if sign == ">" else -1), abs=1e-9)
+        assert line["slack"] == pytest.approx(
+            (value - float(bound)) * (1 if sign == ">" else -1), abs=1e-9
+        )
         if line["kind"] == "decision":
             k, row = int(line["place"][1:]), [float(bit) for bit in line["row"]]
             assert model([row])[0, k].item() == pytest.approx(value, abs=1e-6)
@@ -101,11 +127,17 @@ def test_near_another_network_all_satisfied_is_sufficient(textbook):
     rng = np.random.default_rng(0)
     sufficient = lost = 0
     for _ in range(300):
-        weight = {name: number_of(textbook, name) + rng.normal() * 0.4 for name in conditions(textbook).attrs["symbols"].values()}
+        weight = {
+            name: number_of(textbook, name) + rng.normal() * 0.4
+            for name in conditions(textbook).attrs["symbols"].values()
+        }
         model = edit(textbook, weight)
         frame = conditions(model, near=textbook)
         pattern_kept = frame[frame["kind"] == "unit"]["satisfied"].all()
-        assert pattern_kept == (conditions(model, units=True)["pattern"].tolist() == conditions(textbook, units=True)["pattern"].tolist())
+        assert pattern_kept == (
+            conditions(model, units=True)["pattern"].tolist()
+            == conditions(textbook, units=True)["pattern"].tolist()
+        )
         computes = decided(model).flatten().tolist() == [0, 1, 1, 0]
         if pattern_kept:
             assert frame["satisfied"].all() == computes
@@ -142,9 +174,22 @@ def test_conditions_refuse_what_they_cannot_hold_a_network_against(textbook, cou
 def test_edit_changes_what_was_asked_and_nothing_else(textbook):
     """Entries, tensors, edges and biases; the given model is left alone and shares nothing with the new one."""
     before = {name: value.clone() for name, value in textbook.state_dict().items()}
-    edited = edit(textbook, {"fc1.weight[0, 1]": 1.5, "x0->h0.1": 3, Edge(Unit(0, 1), Unit(1, 0, True)): -4.0, "h0.1": -2, "y0": 0.25})
+    edited = edit(
+        textbook,
+        {
+            "fc1.weight[0, 1]": 1.5,
+            "x0->h0.1": 3,
+            Edge(Unit(0, 1), Unit(1, 0, True)): -4.0,
+            "h0.1": -2,
+            "y0": 0.25,
+        },
+    )
     assert edited.fc1.weight.tolist() == [[1.0, 1.5], [3.0, 1.0]]
-    assert (edited.fc1.bias.tolist(), edited.fc2.weight.tolist(), edited.fc2.bias.tolist()) == ([0.0, -2.0], [[1.0, -4.0]], [0.25])
+    assert (edited.fc1.bias.tolist(), edited.fc2.weight.tolist(), edited.fc2.bias.tolist()) == (
+        [0.0, -2.0],
+        [[1.0, -4.0]],
+        [0.25],
+    )
     assert edit(textbook, {"fc2.weight": [[5, 6]]}).fc2.weight.tolist() == [[5.0, 6.0]]
     assert all(torch.equal(before[name], value) for name, value in textbook.state_dict().items())
     assert edited.cfg == textbook.cfg
@@ -181,9 +226,21 @@ def test_edits_that_name_nothing_are_refused(textbook, changes, message):
 def test_the_textbook_s_slack_by_hand(textbook):
     """h = relu(x0 + x1), relu(x0 + x1 - 1), y = h0 - 2 h1 > 0.5: b2 up by a quarter lifts h1 on 01 and 10 to 0.25; w22 likewise."""
     frame = slack_to_flip(textbook).set_index("parameter")
-    assert frame.loc["fc1.bias[1]", ["lower", "upper", "slack", "row_lower", "row_upper"]].tolist() == [-1.25, -0.75, 0.25, "11", "01, 10"]
-    assert frame.loc["fc2.weight[0, 1]", ["lower", "upper", "row_lower", "row_upper"]].tolist() == [-np.inf, -1.5, "", "11"]
-    assert frame.loc["fc2.bias[0]", ["lower", "upper", "row_lower", "row_upper"]].tolist() == [-0.5, 0.5, "01, 10", "00, 11"]
+    assert frame.loc[
+        "fc1.bias[1]", ["lower", "upper", "slack", "row_lower", "row_upper"]
+    ].tolist() == [-1.25, -0.75, 0.25, "11", "01, 10"]
+    assert frame.loc["fc2.weight[0, 1]", ["lower", "upper", "row_lower", "row_upper"]].tolist() == [
+        -np.inf,
+        -1.5,
+        "",
+        "11",
+    ]
+    assert frame.loc["fc2.bias[0]", ["lower", "upper", "row_lower", "row_upper"]].tolist() == [
+        -0.5,
+        0.5,
+        "01, 10",
+        "00, 11",
+    ]
     assert len(frame) == 9
     assert frame.attrs["tolerance"] == 0
 
@@ -193,12 +250,16 @@ def test_the_textbook_s_slack_by_hand(textbook):
 def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
     """Each weight moved by hand to a dozen values: all inside the interval keep every decision, and beyond its ends the named row flips."""
     threshold = {"sigmoid": 0.45, "heaviside": 0.5, "relu": 0.1}.get(out_act_fn, 0.05)
-    model = random_network(3, act_fn, out_act_fn, sizes=sizes, decision_threshold=threshold, negative_slope=0.2)
+    model = random_network(
+        3, act_fn, out_act_fn, sizes=sizes, decision_threshold=threshold, negative_slope=0.2
+    )
     rows = model.rows()
     before, finite = decided(model), 0
     for line in slack_to_flip(model).to_dict("records"):
         for side, end in ((-1, line["down"]), (1, line["up"])):
-            moves = torch.linspace(0, 8, 9, dtype=torch.float64).tolist() + ([end - 1e-7, end + 1e-6] if end < 1e3 else [])
+            moves = torch.linspace(0, 8, 9, dtype=torch.float64).tolist() + (
+                [end - 1e-7, end + 1e-6] if end < 1e3 else []
+            )
             for move in moves:
                 moved = edit(model, {line["parameter"]: line["value"] + side * move})
                 flips = decision(moved(rows), model.threshold) != before
@@ -208,9 +269,14 @@ def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
                     suffix = "upper" if side > 0 else "lower"
                     finite += 1
                     assert flips.any(), line
-                    flipped = {"".join(str(int(bit)) for bit in rows[r].tolist()) for r in flips.any(1).nonzero().flatten().tolist()}
+                    flipped = {
+                        "".join(str(int(bit)) for bit in rows[r].tolist())
+                        for r in flips.any(1).nonzero().flatten().tolist()
+                    }
                     assert flipped & set(line[f"row_{suffix}"].split(", "))
-                    assert {f"y{k}" for k in flips.any(0).nonzero().flatten().tolist()} & set(line[f"output_{suffix}"].split(", "))
+                    assert {f"y{k}" for k in flips.any(0).nonzero().flatten().tolist()} & set(
+                        line[f"output_{suffix}"].split(", ")
+                    )
     assert finite > 5
 
 
@@ -218,9 +284,16 @@ def test_one_parameter_or_one_tensor_or_some_rows(trained):
     """The lines asked for are those of the whole table; fewer rows never give less slack."""
     model = trained.model
     whole = slack_to_flip(model).set_index("parameter")
-    assert slack_to_flip(model, "x1->h0.0").set_index("parameter")["slack"].tolist() == [whole.loc["fc1.weight[0, 1]", "slack"]]
-    assert slack_to_flip(model, "fc2.weight")["slack"].tolist() == whole.loc[["fc2.weight[0, 0]", "fc2.weight[0, 1]"], "slack"].tolist()
-    assert (slack_to_flip(model, rows=["01"]).set_index("parameter")["slack"] >= whole["slack"]).all()
+    assert slack_to_flip(model, "x1->h0.0").set_index("parameter")["slack"].tolist() == [
+        whole.loc["fc1.weight[0, 1]", "slack"]
+    ]
+    assert (
+        slack_to_flip(model, "fc2.weight")["slack"].tolist()
+        == whole.loc[["fc2.weight[0, 0]", "fc2.weight[0, 1]"], "slack"].tolist()
+    )
+    assert (
+        slack_to_flip(model, rows=["01"]).set_index("parameter")["slack"] >= whole["slack"]
+    ).all()
 
 
 def test_a_tie_has_no_slack():
@@ -228,19 +301,29 @@ def test_a_tie_has_no_slack():
     model = HookedMLP.from_weights([([[1.0]], [0.0]), ([[1.0]], [0.0])])
     frame = slack_to_flip(model).set_index("parameter")
     assert frame.loc["fc2.bias[0]", "slack"] == 0
-    assert frame.loc["fc1.bias[0]", ["down", "up"]].tolist() == [1.0, 0.0]  # row 0 stays at 0 below, row 1 flips at -1
+    assert frame.loc["fc1.bias[0]", ["down", "up"]].tolist() == [
+        1.0,
+        0.0,
+    ]  # row 0 stays at 0 below, row 1 flips at -1
     assert frame.loc["fc2.weight[0, 0]", ["down", "row_lower"]].tolist() == [1.0, "1"]
 
 
 def test_compiled_and_trained_networks_have_slack():
     """Networks that compute their target with room: every slack is positive, and half of it leaves all conditions satisfied."""
-    for model in (from_formula("x0 ^ x1 ^ x2"), from_gates(["OR", "AND"]), textbook_xor(), train("XOR", seed=29).model):
+    for model in (
+        from_formula("x0 ^ x1 ^ x2"),
+        from_gates(["OR", "AND"]),
+        textbook_xor(),
+        train("XOR", seed=29).model,
+    ):
         assert conditions(model)["satisfied"].all()
         for line in slack_to_flip(model).to_dict("records"):
             assert line["slack"] > 0
             if np.isfinite(line["slack"]):
                 for side in (-0.5, 0.5):
-                    assert conditions(edit(model, {line["parameter"]: line["value"] + side * line["slack"]}))["satisfied"].all()
+                    assert conditions(
+                        edit(model, {line["parameter"]: line["value"] + side * line["slack"]})
+                    )["satisfied"].all()
 
 
 def test_slack_refuses_what_the_network_does_not_have(textbook):

@@ -24,9 +24,19 @@ def by_transformer_lens(model, pairs, direction):
     clean, corrupted = (torch.tensor(list(side)) for side in zip(*pairs, strict=True))
     source, base = (clean, corrupted) if direction == "denoising" else (corrupted, clean)
     _, cache = model.run_with_cache(source)
-    index_df = pd.DataFrame([(unit.layer, unit.index) for unit in model.units()], columns=["layer", "unit"])
+    index_df = pd.DataFrame(
+        [(unit.layer, unit.index) for unit in model.units()], columns=["layer", "unit"]
+    )
     result = generic_activation_patch(
-        model, base, cache, lambda logits: logits[:, 0], unit_setter, "post", index_df=index_df, reduce="none", baseline=True
+        model,
+        base,
+        cache,
+        lambda logits: logits[:, 0],
+        unit_setter,
+        "post",
+        index_df=index_df,
+        reduce="none",
+        baseline=True,
     )
     return result.values.T, result.effect().T
 
@@ -55,7 +65,9 @@ def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direc
     sweep = patch_sweep(model, direction=direction)
     assert len(sweep.labels) == 4**model.cfg.d_in - 2**model.cfg.d_in
     values, effect = by_transformer_lens(model, all_pairs(model.cfg.d_in), direction)
-    assert sweep.effect.abs().max() > 1e-4, "the patches changed nothing, so agreement would mean nothing"
+    assert sweep.effect.abs().max() > 1e-4, (
+        "the patches changed nothing, so agreement would mean nothing"
+    )
     assert torch.allclose(sweep.patched, values, atol=1e-6)
     assert torch.allclose(sweep.effect, effect, atol=1e-6)
 
@@ -95,15 +107,28 @@ def test_the_frame_has_units_and_reasons(textbook):
     """One line per patch; a missing fraction always has its reason, a given one never."""
     frame = patch_sweep(textbook).frame()
     assert len(frame) == 24
-    agree = frame["clean"].map({"00": 0, "01": 1, "10": 1, "11": 0}) == frame["corrupted"].map({"00": 0, "01": 1, "10": 1, "11": 0})
+    agree = frame["clean"].map({"00": 0, "01": 1, "10": 1, "11": 0}) == frame["corrupted"].map(
+        {"00": 0, "01": 1, "10": 1, "11": 0}
+    )
     assert (frame["recovered_fraction"].isna() == agree).all()
     assert (frame["why_no_fraction"] != "").tolist() == agree.tolist()
-    assert frame[frame["pair"] == "00 -> 11"]["why_no_fraction"].unique().tolist() == ["clean and corrupted are both decided 0"]
+    assert frame[frame["pair"] == "00 -> 11"]["why_no_fraction"].unique().tolist() == [
+        "clean and corrupted are both decided 0"
+    ]
     assert {"effect_logit", "logit_clean", "logit_corrupted", "logit_patched"} <= set(frame.columns)
 
 
 @pytest.mark.parametrize(
-    ("site", "expected"), [("h0.0", -1.0), ("h0.1", 2.0), ("x0", 1.0), ("x1", 0.0), ("x0->h0.1", 2.0), ("h0.1->y0", 2.0), ("y0", 1.0)]
+    ("site", "expected"),
+    [
+        ("h0.0", -1.0),
+        ("h0.1", 2.0),
+        ("x0", 1.0),
+        ("x1", 0.0),
+        ("x0->h0.1", 2.0),
+        ("h0.1->y0", 2.0),
+        ("y0", 1.0),
+    ],
 )
 def test_patch_any_kind_of_site(textbook, site, expected):
     """01 into 11, by hand: units, inputs, edges of both layers, and the output itself."""
@@ -124,7 +149,9 @@ def test_single_patches_equal_the_sweep(deep):
     sweep = {(e.pair, e.site): e for e in patch_sweep(deep, output=1, direction="noising")}
     for (pair, site), effect in list(sweep.items())[::17]:
         clean, corrupted = pair.split(" -> ")
-        assert patch(deep, clean, corrupted, site, "noising", output=1).value_patched == pytest.approx(effect.value_patched, abs=1e-6)
+        assert patch(
+            deep, clean, corrupted, site, "noising", output=1
+        ).value_patched == pytest.approx(effect.value_patched, abs=1e-6)
 
 
 def test_nothing_of_the_model_is_changed(deep):
@@ -147,10 +174,20 @@ def test_nothing_of_the_model_is_changed(deep):
 def test_coordinates_say_what_was_done(textbook):
     """The six coordinates of an ablation test."""
     coordinates = patch_sweep(textbook, sites=["h0.0"], direction="noising").coordinates
-    assert list(coordinates._fields) == ["granularity", "component", "value", "positions", "direction", "set"]
+    assert list(coordinates._fields) == [
+        "granularity",
+        "component",
+        "value",
+        "positions",
+        "direction",
+        "set",
+    ]
     assert coordinates.granularity == "unit"
     assert coordinates.value == "interchange, from the corrupted input"
-    assert patch_sweep(textbook, sites=["x0", "x0->h0.0", "y0"]).coordinates.granularity == "edge and input and output"
+    assert (
+        patch_sweep(textbook, sites=["x0", "x0->h0.0", "y0"]).coordinates.granularity
+        == "edge and input and output"
+    )
 
 
 def test_all_pairs():
@@ -163,7 +200,10 @@ def test_all_pairs():
     ("call", "message"),
     [
         (lambda m: patch(m, "01", "11", "h0.9"), "no unit or edge 'h0.9'; this network has"),
-        (lambda m: patch(m, "01", "11", "h0.0", direction="denoise"), "no direction 'denoise'.*did you mean 'denoising'"),
+        (
+            lambda m: patch(m, "01", "11", "h0.0", direction="denoise"),
+            "no direction 'denoise'.*did you mean 'denoising'",
+        ),
         (lambda m: patch(m, "012", "11", "h0.0"), "has 3 bits"),
         (lambda m: patch(m, [0, 0.5], "11", "h0.0"), "not a bit"),
         (lambda m: patch(m, "01", "11", "h0.0", output=1), "no output 1"),

@@ -11,7 +11,14 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.patching import PatchingResult, generic_activation_patch
 
 from xor_mi.errors import XorMiError
-from xor_mi.interventions import Site, ablation_sweep, attribute, patch_sweep, score_methods, subsets
+from xor_mi.interventions import (
+    Site,
+    ablation_sweep,
+    attribute,
+    patch_sweep,
+    score_methods,
+    subsets,
+)
 
 
 class OwnModel(HookedRootModule):
@@ -55,7 +62,17 @@ def inputs():
 @pytest.fixture(scope="module")
 def transformer():
     """A two-layer native transformer, randomly initialised, no download."""
-    cfg = TransformerBridgeConfig(d_model=16, d_head=4, n_layers=2, n_ctx=6, n_heads=4, d_mlp=24, d_vocab=11, act_fn="relu", seed=0)
+    cfg = TransformerBridgeConfig(
+        d_model=16,
+        d_head=4,
+        n_layers=2,
+        n_ctx=6,
+        n_heads=4,
+        d_mlp=24,
+        d_vocab=11,
+        act_fn="relu",
+        seed=0,
+    )
     with torch.random.fork_rng():
         model = TransformerBridge.boot_native(cfg)
     return model.eval()
@@ -64,8 +81,12 @@ def transformer():
 def test_own_model_equals_run_with_hooks_one_at_a_time(own, inputs):
     """Every unit of both layers and every pair, against TransformerLens' run_with_hooks called once per cell."""
     clean, corrupted = inputs
-    sites = [Site("hook_first", (k,)) for k in range(6)] + [Site("hook_second", (k,)) for k in range(4)]
-    sweep = patch_sweep(own, (clean, corrupted), sites, {"first": first_logit, "second": lambda o: o[:, 1]})
+    sites = [Site("hook_first", (k,)) for k in range(6)] + [
+        Site("hook_second", (k,)) for k in range(4)
+    ]
+    sweep = patch_sweep(
+        own, (clean, corrupted), sites, {"first": first_logit, "second": lambda o: o[:, 1]}
+    )
     _, cache = own.run_with_cache(clean)
     for s, site in enumerate(sites):
 
@@ -78,9 +99,14 @@ def test_own_model_equals_run_with_hooks_one_at_a_time(own, inputs):
         assert torch.allclose(sweep.values[:, s], expected.T, atol=1e-6)
     assert sweep.effect.abs().max() > 0.1
     frame = sweep.frame()
-    assert {"first_patched", "second_patched", "effect_first", "effect_second", "recovered_fraction", "recovered_fraction_second"} <= set(
-        frame
-    )
+    assert {
+        "first_patched",
+        "second_patched",
+        "effect_first",
+        "effect_second",
+        "recovered_fraction",
+        "recovered_fraction_second",
+    } <= set(frame)
     assert frame["decision_patched"].isna().all()
     assert sweep["second"].metrics == ("second",)
 
@@ -96,13 +122,31 @@ def test_own_model_equals_generic_activation_patch(own, inputs):
         return value
 
     index_df = pd.DataFrame({"layer": [None] * 6, "unit": range(6)}, dtype=object)
-    result = generic_activation_patch(own, corrupted, cache, first_logit, setter, "first", index_df=index_df, reduce="none", baseline=True)
-    sweep = patch_sweep(own, (clean, corrupted), [Site("hook_first", (k,)) for k in range(6)], {"first": first_logit})
+    result = generic_activation_patch(
+        own,
+        corrupted,
+        cache,
+        first_logit,
+        setter,
+        "first",
+        index_df=index_df,
+        reduce="none",
+        baseline=True,
+    )
+    sweep = patch_sweep(
+        own,
+        (clean, corrupted),
+        [Site("hook_first", (k,)) for k in range(6)],
+        {"first": first_logit},
+    )
     assert torch.allclose(sweep.values[0], result.values, atol=1e-6)
     assert torch.allclose(sweep.result.effect()[0], result.effect(), atol=1e-6)
 
 
-@pytest.mark.parametrize(("act", "hook", "indices"), [("z", "blocks.{}.attn.hook_z", 4), ("post", "blocks.{}.mlp.hook_post", 24)])
+@pytest.mark.parametrize(
+    ("act", "hook", "indices"),
+    [("z", "blocks.{}.attn.hook_z", 4), ("post", "blocks.{}.mlp.hook_post", 24)],
+)
 def test_transformer_equals_generic_activation_patch(transformer, act, hook, indices):
     """Heads and MLP neurons of both layers, all positions: equal to TransformerLens' patcher to 1e-6."""
     generator = torch.Generator().manual_seed(2)
@@ -117,14 +161,30 @@ def test_transformer_equals_generic_activation_patch(transformer, act, hook, ind
     def metric(logits):
         return logits[:, -1, 3] - logits[:, -1, 7]
 
-    index_df = pd.DataFrame([(layer, k) for layer in (0, 1) for k in range(indices)], columns=["layer", "unit"])
-    result = generic_activation_patch(transformer, corrupted, cache, metric, setter, act, index_df=index_df, reduce="none", baseline=True)
+    index_df = pd.DataFrame(
+        [(layer, k) for layer in (0, 1) for k in range(indices)], columns=["layer", "unit"]
+    )
+    result = generic_activation_patch(
+        transformer,
+        corrupted,
+        cache,
+        metric,
+        setter,
+        act,
+        index_df=index_df,
+        reduce="none",
+        baseline=True,
+    )
     sites = [Site(hook.format(layer), (None, k)) for layer in (0, 1) for k in range(indices)]
     sweep = patch_sweep(transformer, (clean, corrupted), sites, {"logit_difference": metric})
     assert sweep.effect.abs().max() > 1e-4
     assert torch.allclose(sweep.values[0], result.values, atol=1e-6)
     assert torch.allclose(
-        patch_sweep(transformer, (clean, corrupted), sites, {"m": metric}, max_batch_bytes=20000).values, sweep.values, atol=1e-6
+        patch_sweep(
+            transformer, (clean, corrupted), sites, {"m": metric}, max_batch_bytes=20000
+        ).values,
+        sweep.values,
+        atol=1e-6,
     )
 
 
@@ -132,8 +192,12 @@ def test_one_position_of_one_head(transformer):
     """An index with a position writes there only."""
     clean, corrupted = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[1, 2, 9, 4]])
     sites = [Site("blocks.0.hook_resid_pre", (p,)) for p in range(4)]
-    effects = patch_sweep(transformer, (clean, corrupted), sites, {"m": lambda logits: logits[:, -1, 0]}).effect[0]
-    assert effects[[0, 1, 3]].abs().max() < 1e-6, "positions where the inputs agree carry no difference"
+    effects = patch_sweep(
+        transformer, (clean, corrupted), sites, {"m": lambda logits: logits[:, -1, 0]}
+    ).effect[0]
+    assert effects[[0, 1, 3]].abs().max() < 1e-6, (
+        "positions where the inputs agree carry no difference"
+    )
     assert effects[2].abs() > 1e-4
 
 
@@ -141,7 +205,12 @@ def test_joint_sites_and_whole_hooks(own, inputs):
     """All units of a layer together, and the whole hook, restore the clean run; a subset does something else."""
     clean, corrupted = inputs
     units = [Site("hook_first", (k,)) for k in range(6)]
-    sweep = patch_sweep(own, (clean, corrupted), [tuple(units), Site("hook_first"), tuple(units[:2])], {"m": first_logit})
+    sweep = patch_sweep(
+        own,
+        (clean, corrupted),
+        [tuple(units), Site("hook_first"), tuple(units[:2])],
+        {"m": first_logit},
+    )
     assert torch.allclose(sweep.patched[:, 0], sweep.clean[0], atol=1e-6)
     assert torch.allclose(sweep.patched[:, 1], sweep.clean[0], atol=1e-6)
     assert not torch.allclose(sweep.patched[:, 2], sweep.clean[0], atol=1e-3)
@@ -151,7 +220,9 @@ def test_joint_sites_and_whole_hooks(own, inputs):
 
 def test_patching_result_has_its_statistics(own, inputs):
     """`.result` is TransformerLens' PatchingResult: metric, site, pair; standard errors and p-values come with it."""
-    result = patch_sweep(own, inputs, [Site("hook_first", (0,)), Site("hook_second", (1,))], {"m": first_logit}).result
+    result = patch_sweep(
+        own, inputs, [Site("hook_first", (0,)), Site("hook_second", (1,))], {"m": first_logit}
+    ).result
     assert isinstance(result, PatchingResult)
     assert result.values.shape == (1, 2, 5)
     assert result.stderr().shape == result["m"].stderr()[None].shape
@@ -180,7 +251,11 @@ def test_ablation_and_attribution_work_there_too(own, inputs):
     scores = table.set_index("method")
     assert scores.loc["exact_patching", "mean_abs_error"] == 0
     assert scores.loc["exact_patching", "correlation"] == pytest.approx(1)
-    assert scores.loc["random", "mean_abs_error"] > scores.loc["attribution_patching", "mean_abs_error"] > 0
+    assert (
+        scores.loc["random", "mean_abs_error"]
+        > scores.loc["attribution_patching", "mean_abs_error"]
+        > 0
+    )
     with pytest.raises(XorMiError, match="direct_logit reads the readout weights"):
         attribute(own, "direct_logit", (clean, corrupted), [Site("hook_first", (0,))], first_logit)
 
@@ -194,24 +269,59 @@ def _methods():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m, p: patch_sweep(m, p, [Site("hook_frist", (0,))], {"m": first_logit}), "no hook 'hook_frist'.*did you mean 'hook_first'"),
-        (lambda m, p: patch_sweep(m, p, ["h0.0"], {"m": first_logit}), "no hook 'h0.0'; this model has: hook_first"),
-        (lambda m, p: patch_sweep(m, p, [Site("hook_unused", (0,))], {"m": first_logit}), "'hook_unused' never fired"),
+        (
+            lambda m, p: patch_sweep(m, p, [Site("hook_frist", (0,))], {"m": first_logit}),
+            "no hook 'hook_frist'.*did you mean 'hook_first'",
+        ),
+        (
+            lambda m, p: patch_sweep(m, p, ["h0.0"], {"m": first_logit}),
+            "no hook 'h0.0'; this model has: hook_first",
+        ),
+        (
+            lambda m, p: patch_sweep(m, p, [Site("hook_unused", (0,))], {"m": first_logit}),
+            "'hook_unused' never fired",
+        ),
         (
             lambda m, p: patch_sweep(m, p, [Site("hook_first", (6,))], {"m": first_logit}),
             r"index \[6\] is outside 'hook_first', whose activation is \[batch, 6\]",
         ),
-        (lambda m, p: patch_sweep(m, p, [Site("hook_first", (0, 0))], {"m": first_logit}), r"index \[0, 0\] is outside"),
+        (
+            lambda m, p: patch_sweep(m, p, [Site("hook_first", (0, 0))], {"m": first_logit}),
+            r"index \[0, 0\] is outside",
+        ),
         (lambda m, p: patch_sweep(m, p, None, {"m": first_logit}), "give sites="),
-        (lambda m, p: patch_sweep(m, None, [Site("hook_first", (0,))], {"m": first_logit}), "give pairs="),
-        (lambda m, p: patch_sweep(m, (p[0], p[1][:2]), [Site("hook_first")], {"m": first_logit}), "must pair up"),
-        (lambda m, p: patch_sweep(m, p, [Site("hook_first")], {"m": lambda o: o}), "must give one number each"),
+        (
+            lambda m, p: patch_sweep(m, None, [Site("hook_first", (0,))], {"m": first_logit}),
+            "give pairs=",
+        ),
+        (
+            lambda m, p: patch_sweep(m, (p[0], p[1][:2]), [Site("hook_first")], {"m": first_logit}),
+            "must pair up",
+        ),
+        (
+            lambda m, p: patch_sweep(m, p, [Site("hook_first")], {"m": lambda o: o}),
+            "must give one number each",
+        ),
         (lambda m, p: patch_sweep(m, p, [Site("hook_first")], {}), "metrics are name -> function"),
         (lambda m, p: patch_sweep(m, p, [()], {"m": first_logit}), "empty set of sites"),
-        (lambda m, p: patch_sweep(m.train(), p, [Site("hook_first")], {"m": first_logit}), "call model.eval"),
-        (lambda m, p: patch_sweep(nn.Identity(), p, [Site("hook_first")], {"m": first_logit}), "needs a hooked model"),
-        (lambda m, p: ablation_sweep(m, [Site("hook_first")], rows=None, metric=first_logit), "give rows="),
-        (lambda m, p: ablation_sweep(m, [Site("hook_first")], torch.ones(7), rows=p[0], metric=first_logit), "does not fit an activation"),
+        (
+            lambda m, p: patch_sweep(m.train(), p, [Site("hook_first")], {"m": first_logit}),
+            "call model.eval",
+        ),
+        (
+            lambda m, p: patch_sweep(nn.Identity(), p, [Site("hook_first")], {"m": first_logit}),
+            "needs a hooked model",
+        ),
+        (
+            lambda m, p: ablation_sweep(m, [Site("hook_first")], rows=None, metric=first_logit),
+            "give rows=",
+        ),
+        (
+            lambda m, p: ablation_sweep(
+                m, [Site("hook_first")], torch.ones(7), rows=p[0], metric=first_logit
+            ),
+            "does not fit an activation",
+        ),
     ],
 )
 def test_mistakes_on_any_model_are_named(own, inputs, call, message):
@@ -226,7 +336,12 @@ def test_a_hook_that_fires_twice_is_refused(inputs):
 
     class Twice(OwnModel):
         def forward(self, x):
-            return self.hook_second(self.hook_first(self.hook_first(x.float() @ self.first)) @ self.second) @ self.last
+            return (
+                self.hook_second(
+                    self.hook_first(self.hook_first(x.float() @ self.first)) @ self.second
+                )
+                @ self.last
+            )
 
     with pytest.raises(XorMiError, match="'hook_first' fired 2 times"):
         patch_sweep(Twice(), inputs, [Site("hook_first", (0,))], {"m": first_logit})

@@ -54,13 +54,20 @@ def test_a_chunk_stays_under_the_bound_and_no_row_is_run_twice(deep):
 
 def test_chunks_on_a_users_model_and_a_metric_that_looks_at_places():
     """A metric that treats each pair differently gets the pairs of one site in order, however they were run."""
-    clean, corrupted = torch.rand(7, 3, generator=torch.Generator().manual_seed(1)), torch.zeros(7, 3)
+    clean, corrupted = (
+        torch.rand(7, 3, generator=torch.Generator().manual_seed(1)),
+        torch.zeros(7, 3),
+    )
     weights = torch.arange(7.0)
     chosen = [Site("hook_first", k) for k in range(6)]
     metrics = {"weighted": lambda outputs: outputs[:, 0] * weights}
     whole = patch_sweep(OwnModel(), (clean, corrupted), chosen, metrics)
     assert whole.effect.abs().max() > 0.1
-    assert torch.allclose(patch_sweep(OwnModel(), (clean, corrupted), chosen, metrics, max_batch_bytes=200).values, whole.values, atol=1e-6)
+    assert torch.allclose(
+        patch_sweep(OwnModel(), (clean, corrupted), chosen, metrics, max_batch_bytes=200).values,
+        whole.values,
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,13 @@ def test_sites_written_together_must_be_different_places(textbook, together, nam
     with pytest.raises(XorMiError, match=f"{names}.* overlap"):
         patch_sweep(textbook, sites=[together])
     with pytest.raises(XorMiError, match="overlap"):
-        interchange(textbook, dict.fromkeys(together, "11") if len(set(together)) > 1 else {together[0]: "11", POST: "00"}, base="01")
+        interchange(
+            textbook,
+            dict.fromkeys(together, "11")
+            if len(set(together)) > 1
+            else {together[0]: "11", POST: "00"},
+            base="01",
+        )
     with pytest.raises(XorMiError, match="overlap"):
         interchange_accuracy(textbook, OR_AND, dict(zip(("either", "both"), together, strict=True)))
 
@@ -88,7 +101,12 @@ def test_decisions_are_the_networks_whatever_the_metrics(textbook):
     pairs = [("01", "11"), ("00", "11")]
     plain = patch_sweep(textbook, pairs)
     other = patch_sweep(
-        textbook, pairs, metrics={"margin": lambda outputs: outputs[:, 0] - 0.5, "negative": lambda outputs: -outputs[:, 0]}
+        textbook,
+        pairs,
+        metrics={
+            "margin": lambda outputs: outputs[:, 0] - 0.5,
+            "negative": lambda outputs: -outputs[:, 0],
+        },
     )
     assert torch.equal(plain.decisions, other.decisions)
     frame = other.frame()
@@ -105,7 +123,10 @@ def test_decisions_are_the_networks_whatever_the_metrics(textbook):
 def test_no_fraction_of_rounding():
     """Clean and corrupted that differ by rounding alone count as the same: no fraction of 1e15."""
     weights = [([[0.1, 0.2], [0.3, 0.0]], [0, 0]), ([[1, -1]], [0])]
-    weights = [(torch.tensor(w, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)) for w, b in weights]
+    weights = [
+        (torch.tensor(w, dtype=torch.float64), torch.tensor(b, dtype=torch.float64))
+        for w, b in weights
+    ]
     model = HookedMLP.from_weights(weights, decision_threshold=0.5)
     outputs = model(model.rows(["00", "11"])).flatten().tolist()
     assert 0 < abs(outputs[0] - outputs[1]) < 1e-15
@@ -120,16 +141,28 @@ def test_direct_logit_is_of_the_output_asked_for():
     model = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[1, 0], [0, 1]], [0, 0])])
     pairs = [("11", "00")]
     chosen = ["h0.0", "h0.1", "h0.1->y1", "h0.1->y0", POST, "y1", "y0", "x0"]
-    scores = attribute(model, "direct_logit", pairs, chosen, metric=lambda outputs: outputs[:, 1])["score"].tolist()
+    scores = attribute(model, "direct_logit", pairs, chosen, metric=lambda outputs: outputs[:, 1])[
+        "score"
+    ].tolist()
     assert scores == [0, 1, 1, 0, 1, 1, 0, 0]
-    exact = attribute(model, "exact_patching", pairs, chosen[:-1], metric=lambda outputs: outputs[:, 1])["score"].tolist()
+    exact = attribute(
+        model, "exact_patching", pairs, chosen[:-1], metric=lambda outputs: outputs[:, 1]
+    )["score"].tolist()
     assert exact == pytest.approx(scores[:-1])
 
 
 def test_score_methods_on_a_users_model_says_which_method_is_not_for_it():
     """One call scores all the others; the one that needs a HookedMLP has its reason in why_not."""
-    clean, corrupted = torch.rand(4, 3, generator=torch.Generator().manual_seed(1)), torch.zeros(4, 3)
-    table = score_methods(OwnModel(), pairs=(clean, corrupted), sites=[Site("hook_second", k) for k in range(4)], metric=lambda o: o[:, 0])
+    clean, corrupted = (
+        torch.rand(4, 3, generator=torch.Generator().manual_seed(1)),
+        torch.zeros(4, 3),
+    )
+    table = score_methods(
+        OwnModel(),
+        pairs=(clean, corrupted),
+        sites=[Site("hook_second", k) for k in range(4)],
+        metric=lambda o: o[:, 0],
+    )
     table = table.set_index("method")
     assert "HookedMLP" in table.loc["direct_logit", "why_not"]
     assert table.loc["exact_patching", "mean_abs_error"] == 0
@@ -143,7 +176,9 @@ def test_integrated_gradients_in_chunks_is_the_same(deep, monkeypatch):
     """The memory bound changes how many runs it takes, nothing else."""
     whole = attribute(deep, "integrated_gradients")["score"]
     monkeypatch.setattr("xor_mi.interventions.run.MLP_BATCH_BYTES", 20_000)
-    assert attribute(deep, "integrated_gradients")["score"].tolist() == pytest.approx(whole.tolist(), abs=1e-6)
+    assert attribute(deep, "integrated_gradients")["score"].tolist() == pytest.approx(
+        whole.tolist(), abs=1e-6
+    )
 
 
 def test_gradients_check_their_sites():
@@ -159,7 +194,9 @@ def test_gradients_check_their_sites():
         (Twice(), Site("hook_unused", 0), "fired 2 times"),
     ):
         with pytest.raises(XorMiError, match=message):
-            attribute(model, "attribution_patching", pairs, [site], metric=lambda outputs: outputs[:, 0])
+            attribute(
+                model, "attribution_patching", pairs, [site], metric=lambda outputs: outputs[:, 0]
+            )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +214,9 @@ def test_gradients_check_their_sites():
 )
 def test_what_needs_rows_of_bits_says_so(call):
     """On another model than a HookedMLP: one error that names what does work there."""
-    with pytest.raises(XorMiError, match="needs a HookedMLP, not OwnModel; other models take patch_sweep"):
+    with pytest.raises(
+        XorMiError, match="needs a HookedMLP, not OwnModel; other models take patch_sweep"
+    ):
         call(OwnModel())
 
 
@@ -185,28 +224,48 @@ def test_patch_and_hooks_on_a_users_model():
     """One patch between two tensors, and the list of its hooks as sites."""
     model = OwnModel()
     clean, corrupted = torch.ones(1, 3), torch.zeros(1, 3)
-    effect = patch(model, clean, corrupted, Site("hook_first"), metrics=lambda outputs: outputs[:, 0])
+    effect = patch(
+        model, clean, corrupted, Site("hook_first"), metrics=lambda outputs: outputs[:, 0]
+    )
     assert effect.value_patched == pytest.approx(model(clean)[0, 0].item(), abs=1e-6)
-    assert [site.name for site in sites(model, "hook")] == ["hook_first", "hook_second", "hook_unused"]
+    assert [site.name for site in sites(model, "hook")] == [
+        "hook_first",
+        "hook_second",
+        "hook_unused",
+    ]
 
 
 def test_coordinates_of_every_result(textbook):
     """Granularity, component, value, positions, direction and set, as attributes, for each kind of result."""
     assert path_sweep(textbook, [["x0", "h0.0", "y0"]]).coordinates[:1] == ("path",)
-    assert path_sweep(textbook, [["x0", "h0.0", "y0"]]).coordinates.set == "the edges of one path together"
+    assert (
+        path_sweep(textbook, [["x0", "h0.0", "y0"]]).coordinates.set
+        == "the edges of one path together"
+    )
     assert ablation_sweep(textbook, subsets="all").coordinates.set == "sites of a set together"
     assert ablation_sweep(textbook).coordinates.value == "mean over the rows run on"
     assert interchange(textbook, {"h0.0": "11"}, "01").coordinates.granularity == "unit"
-    assert interchange_accuracy(textbook, OR_AND, {"either": "h0.0"}).coordinates.component == "h0.0"
-    assert attribute(textbook).attrs["coordinates"]["value"] == "exact_patching, from the clean input"
-    own = patch_sweep(OwnModel(), (torch.ones(1, 3), torch.zeros(1, 3)), [Site("hook_first", 1)], lambda outputs: outputs[:, 0])
+    assert (
+        interchange_accuracy(textbook, OR_AND, {"either": "h0.0"}).coordinates.component == "h0.0"
+    )
+    assert (
+        attribute(textbook).attrs["coordinates"]["value"] == "exact_patching, from the clean input"
+    )
+    own = patch_sweep(
+        OwnModel(),
+        (torch.ones(1, 3), torch.zeros(1, 3)),
+        [Site("hook_first", 1)],
+        lambda outputs: outputs[:, 0],
+    )
     assert own.coordinates.granularity == "hook_first"
 
 
 def test_ablation_takes_numbers_and_whole_activations(textbook):
     """A number, one value per unit, and one per input and unit: by hand on h0 - 2 h1."""
     assert ablation_sweep(textbook, ["h0.0"], 3).after.tolist() == [[3, 3, 3, 1]]
-    assert ablation_sweep(textbook, ["h0.1"], torch.tensor([9.0, 0.5])).after.tolist() == [[-1, 0, 0, 1]]
+    assert ablation_sweep(textbook, ["h0.1"], torch.tensor([9.0, 0.5])).after.tolist() == [
+        [-1, 0, 0, 1]
+    ]
     each = torch.stack([torch.arange(4.0), torch.zeros(4)], 1)
     assert ablation_sweep(textbook, ["h0.0"], each).after.tolist() == [[0, 1, 2, 1]]
     with pytest.raises(XorMiError, match="no ablation value 'median'"):
@@ -256,7 +315,9 @@ def test_metrics_in_every_form(textbook):
         outputs += 5
         return outputs[:, 0]
 
-    both = patch_sweep(textbook, metrics={"edits": edits, "above": lambda outputs: outputs[:, 0] > 0.5})
+    both = patch_sweep(
+        textbook, metrics={"edits": edits, "above": lambda outputs: outputs[:, 0] > 0.5}
+    )
     assert torch.equal(both.values[0], by_function.values[0] + 5)
     assert torch.equal(both.values[1], (by_function.values[0] > 0.5).float())
     for metrics in (3, {"logit": 3}, {}):
@@ -293,8 +354,16 @@ def test_a_forward_that_returns_no_tensor_is_named():
         def forward(self, x):
             return super().forward(x), None
 
-    with pytest.raises(XorMiError, match="the model returned tuple for 4 inputs; its forward must return one tensor"):
-        patch_sweep(Pair(), (torch.ones(1, 3), torch.zeros(1, 3)), [Site("hook_first", [0]), Site("hook_first", 1)], lambda o: o[:, 0])
+    with pytest.raises(
+        XorMiError,
+        match="the model returned tuple for 4 inputs; its forward must return one tensor",
+    ):
+        patch_sweep(
+            Pair(),
+            (torch.ones(1, 3), torch.zeros(1, 3)),
+            [Site("hook_first", [0]), Site("hook_first", 1)],
+            lambda o: o[:, 0],
+        )
 
 
 weights = st.integers(0, 10_000).map(lambda seed: torch.Generator().manual_seed(seed))
@@ -304,7 +373,10 @@ acts = st.sampled_from(["relu", "tanh", "sigmoid", "leaky_relu"])
 
 def network(generator, shape, act_fn):
     """Normal weights."""
-    layers = [(torch.randn(b, a, generator=generator), torch.randn(b, generator=generator)) for a, b in pairwise(shape)]
+    layers = [
+        (torch.randn(b, a, generator=generator), torch.randn(b, generator=generator))
+        for a, b in pairwise(shape)
+    ]
     return HookedMLP.from_weights(layers, act_fn=act_fn)
 
 
@@ -314,17 +386,29 @@ def test_invariants_of_patching(generator, shape, act_fn, direction):
     """A site's own value changes nothing; all units of a layer, and all inputs, give the other run; a whole hook equals its units."""
     model = network(generator, shape, act_fn)
     rows = list(product((0, 1), repeat=shape[0]))
-    own = patch_sweep(model, [(row, row) for row in rows], sites(model, "unit") + sites(model, "edge"), direction=direction)
+    own = patch_sweep(
+        model,
+        [(row, row) for row in rows],
+        sites(model, "unit") + sites(model, "edge"),
+        direction=direction,
+    )
     assert own.effect.abs().max() < 1e-5
     layers = [
-        tuple(site for site in sites(model, "unit") if site.hook_name == hook) for hook in {s.hook_name for s in sites(model, "unit")}
+        tuple(site for site in sites(model, "unit") if site.hook_name == hook)
+        for hook in {s.hook_name for s in sites(model, "unit")}
     ]
-    joint = [*layers, tuple(sites(model, "input")), *((Site(layer[0].hook_name),) for layer in layers)]
+    joint = [
+        *layers,
+        tuple(sites(model, "input")),
+        *((Site(layer[0].hook_name),) for layer in layers),
+    ]
     sweep = patch_sweep(model, sites=joint, direction=direction)
     other = sweep.clean if direction == "denoising" else sweep.corrupted
     assert torch.allclose(sweep.values[0], other.expand(len(joint), -1), atol=1e-5)
     outputs = model(model.rows())
-    assert (sweep.effect.abs().max() > 1e-4) == ((outputs[:, 0].max() - outputs[:, 0].min()) > 1e-4), "not vacuous where rows differ"
+    assert (sweep.effect.abs().max() > 1e-4) == (
+        (outputs[:, 0].max() - outputs[:, 0].min()) > 1e-4
+    ), "not vacuous where rows differ"
 
 
 @settings(max_examples=15, deadline=None)

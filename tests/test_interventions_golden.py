@@ -66,7 +66,9 @@ def test_and_parts_show_under_noising_and_or_parts_under_denoising():
     either = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [-0.5])], target="OR")
     pair = [("11", "00")]
     found = {
-        (name, direction): [effect.flips for effect in patch_sweep(model, pair, direction=direction)]
+        (name, direction): [
+            effect.flips for effect in patch_sweep(model, pair, direction=direction)
+        ]
         for name, model in (("and", both), ("or", either))
         for direction in ("noising", "denoising")
     }
@@ -84,7 +86,11 @@ def test_textbook_patch_table(textbook):
     pairs = differing_pairs(textbook)
     for direction in ("denoising", "noising"):
         for effect in patch_sweep(textbook, pairs, direction=direction):
-            base, source = (effect.corrupted, effect.clean) if direction == "denoising" else (effect.clean, effect.corrupted)
+            base, source = (
+                (effect.corrupted, effect.clean)
+                if direction == "denoising"
+                else (effect.clean, effect.corrupted)
+            )
             mixed = list(hidden[base])
             unit = int(effect.site[-1])
             mixed[unit] = hidden[source][unit]
@@ -97,18 +103,28 @@ def test_all_units_together_give_the_other_run(trained):
     sweep = patch_sweep(trained.model, sites=everything)
     for s in range(3):
         assert torch.allclose(sweep.patched[:, s], sweep.clean[0], atol=1e-5)
-    assert sweep.frame()["site"].unique().tolist() == ["h0.0 + h0.1", "blocks.0.mlp.hook_post", "x0 + x1"]
+    assert sweep.frame()["site"].unique().tolist() == [
+        "h0.0 + h0.1",
+        "blocks.0.mlp.hook_post",
+        "x0 + x1",
+    ]
     assert sweep.coordinates.set == "sites of a set together"
 
 
 def test_several_metrics_in_one_pass(textbook):
     """Metrics get the outputs of all pairs of one site, in order."""
-    metrics = {"logit": lambda o: o[:, 0], "twice": lambda o: 2 * o[:, 0], "rank": lambda o: torch.arange(len(o)).float()}
+    metrics = {
+        "logit": lambda o: o[:, 0],
+        "twice": lambda o: 2 * o[:, 0],
+        "rank": lambda o: torch.arange(len(o)).float(),
+    }
     frame = patch_sweep(textbook, metrics=metrics).frame()
     assert (frame["twice_patched"] == 2 * frame["logit_patched"]).all()
     assert frame["rank_patched"].tolist() == [p for p in range(12) for _ in range(2)]
     assert frame.loc[frame["why_no_fraction"] == "", "recovered_fraction_twice"].equals(
-        frame.loc[frame["why_no_fraction"] == "", "recovered_fraction"].rename("recovered_fraction_twice")
+        frame.loc[frame["why_no_fraction"] == "", "recovered_fraction"].rename(
+            "recovered_fraction_twice"
+        )
     )
 
 
@@ -143,7 +159,11 @@ def test_textbook_ablations_golden(textbook):
 
 def test_redundancy_hides_from_single_ablation():
     """With every unit doubled, mean-ablating one OR copy changes no decision; ablating both does."""
-    model = HookedMLP.from_weights([([[1, 1]] * 4, [0, 0, -1, -1]), ([[0.5, 0.5, -1, -1]], [0])], decision_threshold=0.6, target="XOR")
+    model = HookedMLP.from_weights(
+        [([[1, 1]] * 4, [0, 0, -1, -1]), ([[0.5, 0.5, -1, -1]], [0])],
+        decision_threshold=0.6,
+        target="XOR",
+    )
     swept = ablation_sweep(model, value="mean", subsets="all").summary().set_index("site")
     assert len(swept) == 15
     assert swept.loc["h0.0", "accuracy"] == swept.loc["h0.1", "accuracy"] == 1.0
@@ -155,12 +175,18 @@ def test_ablation_by_value_reference_and_resampling(deep):
     _, cache = deep.run_with_cache(deep.rows())
     given = ablation_sweep(deep, ["h1.0"], torch.tensor(0.25), output=1)
     bias, weight = deep.fc3.bias[1], deep.fc3.weight[1]
-    assert torch.allclose(given.after[0], 0.25 * weight[0] + cache["post", 1][:, 1] * weight[1] + bias, atol=1e-6)
+    assert torch.allclose(
+        given.after[0], 0.25 * weight[0] + cache["post", 1][:, 1] * weight[1] + bias, atol=1e-6
+    )
     over = ablation_sweep(deep, ["h1.0"], "mean", over=["000", "111"], output=1)
     mean = (cache["post", 1][0, 0] + cache["post", 1][7, 0]) / 2
-    assert torch.allclose(over.after[0], mean * weight[0] + cache["post", 1][:, 1] * weight[1] + bias, atol=1e-6)
+    assert torch.allclose(
+        over.after[0], mean * weight[0] + cache["post", 1][:, 1] * weight[1] + bias, atol=1e-6
+    )
     assert over.value == "mean over given rows"
-    resampled = ablation_sweep(deep, ["h0.0", "h0.1", "h0.2", "h0.3"], "resample", subsets="single", seed=3)
+    resampled = ablation_sweep(
+        deep, ["h0.0", "h0.1", "h0.2", "h0.3"], "resample", subsets="single", seed=3
+    )
     assert not torch.allclose(resampled.after, resampled.before.expand_as(resampled.after))
     whole = ablation_sweep(deep, ["blocks.1.mlp.hook_post"], "resample", seed=3)
     assert sorted(whole.after[0].tolist()) == pytest.approx(sorted(whole.before.tolist()), abs=1e-6)
@@ -202,7 +228,9 @@ def test_textbook_interchange_accuracy_golden(textbook):
     assert found.agreed == {"either": 16, "both": 16, "(joint)": 64}
     assert (found.exact["either"], found.exact["both"]) == (10, 10)
     assert found.accuracy() == 1
-    swapped = interchange_accuracy(textbook, OR_AND, {"either": "h0.1", "both": "h0.0"}, joint=False)
+    swapped = interchange_accuracy(
+        textbook, OR_AND, {"either": "h0.1", "both": "h0.0"}, joint=False
+    )
     assert swapped.agreed == {"either": 6, "both": 6}
     assert found.frame()["n_runs"].tolist() == [16, 16, 64]
 
@@ -210,10 +238,14 @@ def test_textbook_interchange_accuracy_golden(textbook):
 def rotated_and(bias=-1.8):
     """AND through two units that are the inputs turned by 20 degrees: h = Rot(20) x, output h0 + h1 - 1.8 in the turned-back frame."""
     angle = torch.deg2rad(torch.tensor(20.0, dtype=torch.float64))
-    rotation = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    rotation = torch.stack(
+        [torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])]
+    )
     readout = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
     return HookedMLP.from_weights(
-        [(rotation, torch.zeros(2).double()), (readout, torch.tensor([bias]).double())], act_fn="identity", target="AND"
+        [(rotation, torch.zeros(2).double()), (readout, torch.tensor([bias]).double())],
+        act_fn="identity",
+        target="AND",
     ), rotation
 
 
@@ -233,9 +265,15 @@ def test_rotated_network_needs_the_rotated_basis():
 def test_das_finds_it_and_its_controls_do_not():
     """DAS reaches 16 of 16 on the rotated network; the placebo of the same size does not."""
     inputs = HighLevel({"first": "x0", "second": "x1"}, "first & second")
-    model, _ = rotated_and(bias=-1.6)  # DAS minimises cross-entropy, so it needs a margin that can be seen
-    single = HookedMLP.from_weights([(w.float(), b.float()) for w, b in model.exact()], act_fn="identity", target="AND")
-    table = das_accuracy(single, inputs, "first", "blocks.0.mlp.hook_post", seed=1).set_index("what")
+    model, _ = rotated_and(
+        bias=-1.6
+    )  # DAS minimises cross-entropy, so it needs a margin that can be seen
+    single = HookedMLP.from_weights(
+        [(w.float(), b.float()) for w, b in model.exact()], act_fn="identity", target="AND"
+    )
+    table = das_accuracy(single, inputs, "first", "blocks.0.mlp.hook_post", seed=1).set_index(
+        "what"
+    )
     assert list(table.index) == ["das", "placebo", "arbitrary targets", "untrained network"]
     assert table.loc["das", "n_agreed"] == 16
     assert table.loc["placebo", "n_agreed"] < 16
@@ -247,20 +285,36 @@ def test_subspaces_agree_with_unit_interchange(textbook):
     from transformer_lens.tools.analysis.interchange import neuron_basis
 
     for variable, unit in product(("either", "both"), (0, 1)):
-        ours = interchange_accuracy(textbook, OR_AND, {variable: f"h0.{unit}"}, joint=False).agreed[variable]
-        assert subspace_accuracy(textbook, OR_AND, variable, "blocks.0.mlp.hook_post", neuron_basis(2, [unit])) == (ours, 16)
+        ours = interchange_accuracy(textbook, OR_AND, {variable: f"h0.{unit}"}, joint=False).agreed[
+            variable
+        ]
+        assert subspace_accuracy(
+            textbook, OR_AND, variable, "blocks.0.mlp.hook_post", neuron_basis(2, [unit])
+        ) == (ours, 16)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: interchange_accuracy(m, OR_AND, {"neither": "h0.0"}), "no variable 'neither'; the algorithm has: either, both"),
-        (lambda m: interchange_accuracy(m, OR_AND, {"either": "h0.0", "both": "h0.0"}), "h0.0 and h0.0 overlap"),
+        (
+            lambda m: interchange_accuracy(m, OR_AND, {"neither": "h0.0"}),
+            "no variable 'neither'; the algorithm has: either, both",
+        ),
+        (
+            lambda m: interchange_accuracy(m, OR_AND, {"either": "h0.0", "both": "h0.0"}),
+            "h0.0 and h0.0 overlap",
+        ),
         (lambda m: interchange_accuracy(m, OR_AND, {}), "align at least one"),
         (lambda m: HighLevel({"a": "x0"}, "a & q"), "no variable 'q'"),
         (lambda m: HighLevel({}, "1"), "at least one variable"),
-        (lambda m: subspace_accuracy(m, OR_AND, "either", "hook_nope", torch.eye(2)), "no hook 'hook_nope'"),
-        (lambda m: subspace_accuracy(m, OR_AND, "nope", "blocks.0.mlp.hook_post", torch.eye(2)), "no variable 'nope'"),
+        (
+            lambda m: subspace_accuracy(m, OR_AND, "either", "hook_nope", torch.eye(2)),
+            "no hook 'hook_nope'",
+        ),
+        (
+            lambda m: subspace_accuracy(m, OR_AND, "nope", "blocks.0.mlp.hook_post", torch.eye(2)),
+            "no variable 'nope'",
+        ),
     ],
 )
 def test_interchange_mistakes(textbook, call, message):
@@ -274,7 +328,10 @@ def test_interchange_mistakes(textbook, call, message):
 
 def test_paths_tell_mediation_from_a_direct_effect():
     """h0.0 acts on y0 through h1.0 only (h1.1 ignores it): the path through h1.0 carries all of its effect, the other none."""
-    model = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[2, 0], [0, 3]], [0, 0]), ([[1, 1]], [0])], decision_threshold=0.5)
+    model = HookedMLP.from_weights(
+        [([[1, 0], [0, 1]], [0, 0]), ([[2, 0], [0, 3]], [0, 0]), ([[1, 1]], [0])],
+        decision_threshold=0.5,
+    )
     both = path_sweep(model, routes(model, "h0.0"), [("11", "00")])
     assert [effect.site for effect in both] == ["h0.0 -> h1.0 -> y0", "h0.0 -> h1.1 -> y0"]
     assert both.effect.tolist() == [[2.0, 0.0]]
@@ -302,7 +359,12 @@ def test_a_path_of_one_edge_is_that_edge(deep):
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [(["x0", "h1.0"], "is no path"), (["h0.0"], "is no path"), (["x0", "h0.9"], "no unit or edge"), (["x0->h0.0", "h1.0"], "is an edge")],
+    [
+        (["x0", "h1.0"], "is no path"),
+        (["h0.0"], "is no path"),
+        (["x0", "h0.9"], "no unit or edge"),
+        (["x0->h0.0", "h1.0"], "is an edge"),
+    ],
 )
 def test_what_is_no_path(deep, path, message):
     """Skipped layers, single units, unknown units, edges."""
@@ -319,7 +381,9 @@ def test_at_the_relu_kink_gradients_are_zero_and_patching_is_not(textbook):
     pairs = [("11", "00")]
     assert attribute(textbook, "attribution_patching", pairs, pre)["score"].tolist() == [0.0, 0.0]
     assert attribute(textbook, "exact_patching", pairs, pre)["score"].tolist() == [2.0, -2.0]
-    assert attribute(textbook, "integrated_gradients", pairs, pre)["score"].tolist() == pytest.approx([2.0, -2.0], abs=0.1)
+    assert attribute(textbook, "integrated_gradients", pairs, pre)[
+        "score"
+    ].tolist() == pytest.approx([2.0, -2.0], abs=0.1)
 
 
 def test_methods_coincide_where_they_must(deep):
@@ -332,7 +396,11 @@ def test_methods_coincide_where_they_must(deep):
     assert table.loc["attribution_patching", "sign_agreement"] == 1
     first = score_methods(deep, sites=["h0.0", "h0.1"]).set_index("method")
     assert first.loc["exact_patching", "mean_abs_error"] == 0
-    assert 0 < first.loc["attribution_patching", "mean_abs_error"] < first.loc["random", "mean_abs_error"]
+    assert (
+        0
+        < first.loc["attribution_patching", "mean_abs_error"]
+        < first.loc["random", "mean_abs_error"]
+    )
 
 
 def test_shapley_and_integrated_gradients_are_complete(deep):
@@ -341,7 +409,9 @@ def test_shapley_and_integrated_gradients_are_complete(deep):
     sweep = patch_sweep(deep, sites=units)
     change = (sweep.clean - sweep.corrupted)[0]
     for method in ("shapley", "integrated_gradients"):
-        total = torch.tensor(attribute(deep, method, sites=units).groupby("pair", sort=False)["score"].sum().tolist())
+        total = torch.tensor(
+            attribute(deep, method, sites=units).groupby("pair", sort=False)["score"].sum().tolist()
+        )
         assert torch.allclose(total, change, atol=1e-4), method
 
 
@@ -374,7 +444,12 @@ def test_a_method_of_ones_own(textbook):
 # properties
 
 
-@given(st.integers(0, 10**6), st.sampled_from([(2,), (3,), (2, 3)]), st.sampled_from(["relu", "tanh", "gelu"]), st.booleans())
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([(2,), (3,), (2, 3)]),
+    st.sampled_from(["relu", "tanh", "gelu"]),
+    st.booleans(),
+)
 @settings(deadline=None, max_examples=25)
 def test_every_sweep_leaves_the_model_alone(seed, hidden, act_fn, fails):
     """Weights, hooks, mode and edge switch are byte-equal before and after every kind of sweep, also when a hook raises."""
@@ -400,7 +475,9 @@ def test_every_sweep_leaves_the_model_alone(seed, hidden, act_fn, fails):
         else:
             call()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert [name for name, point in model.hook_dict.items() if point.fwd_hooks or point.bwd_hooks] == (["hook_logits"] if fails else [])
+    assert [
+        name for name, point in model.hook_dict.items() if point.fwd_hooks or point.bwd_hooks
+    ] == (["hook_logits"] if fails else [])
     assert not model.training
     assert not model.cfg.use_edge_result
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -414,7 +491,9 @@ def test_single_and_batched_patches_are_equal(seed):
     sweep = patch_sweep(model)
     for p, (clean, corrupted) in enumerate(all_pairs(2)[::5]):
         for s in range(3):
-            assert patch(model, clean, corrupted, f"h0.{s}").value_patched == pytest.approx(sweep.patched[5 * p, s].item(), abs=1e-6)
+            assert patch(model, clean, corrupted, f"h0.{s}").value_patched == pytest.approx(
+                sweep.patched[5 * p, s].item(), abs=1e-6
+            )
 
 
 def test_the_callers_tensors_are_untouched(textbook):
@@ -437,4 +516,9 @@ def test_gates_of_the_textbook_family_pass_the_interchange_test():
     model = from_gates(["x0>x1", "x1>x0"])
     one_sided = HighLevel({"left": "x0 > x1", "right": "x1 > x0"}, "left | right")
     assert interchange_accuracy(model, one_sided, {"left": "h0.0", "right": "h0.1"}).accuracy() == 1
-    assert interchange_accuracy(textbook_xor(), one_sided, {"left": "h0.0", "right": "h0.1"}).accuracy() < 1
+    assert (
+        interchange_accuracy(
+            textbook_xor(), one_sided, {"left": "h0.0", "right": "h0.1"}
+        ).accuracy()
+        < 1
+    )

@@ -23,12 +23,18 @@ def numpy_forward(model, x):
         "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
         "identity": lambda v: v,
         "heaviside": lambda v: (v > 0).astype(v.dtype),
-        "gelu": lambda v: np.array([u / 2 * (1 + torch.erf(torch.tensor(u / 2**0.5)).item()) for u in v.ravel()]).reshape(v.shape),
+        "gelu": lambda v: np.array(
+            [u / 2 * (1 + torch.erf(torch.tensor(u / 2**0.5)).item()) for u in v.ravel()]
+        ).reshape(v.shape),
     }
     value, values = np.asarray(x, dtype=np.float64), []
     for number, linear in enumerate(model.linears):
-        pre = value @ linear.weight.detach().numpy().astype(np.float64).T + linear.bias.detach().numpy().astype(np.float64)
-        value = acts[model.cfg.out_act_fn if number == model.cfg.n_layers else model.cfg.act_fn](pre)
+        pre = value @ linear.weight.detach().numpy().astype(
+            np.float64
+        ).T + linear.bias.detach().numpy().astype(np.float64)
+        value = acts[model.cfg.out_act_fn if number == model.cfg.n_layers else model.cfg.act_fn](
+            pre
+        )
         values.append((pre, value))
     return values
 
@@ -38,7 +44,16 @@ def numpy_forward(model, x):
 @pytest.mark.parametrize("use_edge_result", [False, True])
 def test_forward_and_every_hook_agree_with_numpy(act_fn, out_act_fn, use_edge_result):
     """On every row, each hook point holds the value NumPy computes, with and without the edge hooks."""
-    cfg = HookedMLPConfig(3, (4, 2), 2, act_fn=act_fn, out_act_fn=out_act_fn, negative_slope=0.2, use_edge_result=use_edge_result, seed=3)
+    cfg = HookedMLPConfig(
+        3,
+        (4, 2),
+        2,
+        act_fn=act_fn,
+        out_act_fn=out_act_fn,
+        negative_slope=0.2,
+        use_edge_result=use_edge_result,
+        seed=3,
+    )
     model = HookedMLP(cfg)
     x = model.rows()
     logits, cache = model.run_with_cache(x)
@@ -101,8 +116,15 @@ def test_hook_pre_and_hook_post_never_share_memory():
 
 def test_from_sequential_is_the_same_network():
     """fc1, activation, fc2, sigmoid as plain PyTorch: equal outputs bit for bit, copied weights, probability threshold."""
-    for act, out in ((nn.ReLU(), nn.Sigmoid()), (nn.LeakyReLU(0.3), None), (nn.Tanh(), nn.Identity()), (nn.GELU(), nn.LeakyReLU(0.3))):
-        torch_net = nn.Sequential(*[m for m in (_linear(2, 3, 1), act, _linear(3, 1, 2), out) if m is not None])
+    for act, out in (
+        (nn.ReLU(), nn.Sigmoid()),
+        (nn.LeakyReLU(0.3), None),
+        (nn.Tanh(), nn.Identity()),
+        (nn.GELU(), nn.LeakyReLU(0.3)),
+    ):
+        torch_net = nn.Sequential(
+            *[m for m in (_linear(2, 3, 1), act, _linear(3, 1, 2), out) if m is not None]
+        )
         model = HookedMLP.from_sequential(torch_net)
         x = torch.tensor([[0.0, 0.0], [0.3, 1.0], [-2.0, 5.0]])
         assert torch.equal(model(x), torch_net(x))
@@ -129,8 +151,14 @@ def _linear(d_in, d_out, seed, bias=True):
         ([nn.ReLU(), _linear(2, 2, 0), _linear(2, 1, 0)], "module 0 is ReLU"),
         ([_linear(2, 2, 0), nn.GELU(approximate="tanh"), _linear(2, 1, 0)], "only the exact GELU"),
         ([_linear(2, 2, 0)], "1 nn.Linear given"),
-        ([_linear(2, 2, 0), nn.ReLU(), _linear(2, 2, 0), nn.Tanh(), _linear(2, 1, 0)], "hidden layers use relu, tanh"),
-        ([_linear(2, 2, 0), nn.LeakyReLU(0.1), _linear(2, 1, 0), nn.LeakyReLU(0.2)], "slopes .* differ"),
+        (
+            [_linear(2, 2, 0), nn.ReLU(), _linear(2, 2, 0), nn.Tanh(), _linear(2, 1, 0)],
+            "hidden layers use relu, tanh",
+        ),
+        (
+            [_linear(2, 2, 0), nn.LeakyReLU(0.1), _linear(2, 1, 0), nn.LeakyReLU(0.2)],
+            "slopes .* differ",
+        ),
         ([_linear(2, 2, 0), nn.ReLU(), _linear(3, 1, 0)], "fc1 gives 2 values; fc2 takes 3"),
     ],
 )
@@ -194,7 +222,9 @@ def test_every_check_of_the_config_fires(settings, message):
 
 def test_config_round_trip_and_foreign_keys():
     """to_dict -> JSON -> from_dict is the identity; a key that is no setting is named."""
-    cfg = HookedMLPConfig(3, (4, 4), 2, act_fn="tanh", target="x0 & x1, x1 ^ x2", dtype=torch.float64, seed=9)
+    cfg = HookedMLPConfig(
+        3, (4, 4), 2, act_fn="tanh", target="x0 & x1, x1 ^ x2", dtype=torch.float64, seed=9
+    )
     assert HookedMLPConfig.from_dict(json.loads(json.dumps(cfg.to_dict()))) == cfg
     with pytest.raises(XorMiError, match=r"no setting 'widht'.*d_hidden"):
         HookedMLPConfig.from_dict({"widht": 3})
@@ -203,7 +233,14 @@ def test_config_round_trip_and_foreign_keys():
 def test_config_has_transformerlens_names():
     """n_layers, d_mlp and the attention fields TransformerLens asks for; d_mlp only where one width fits all."""
     cfg = HookedMLPConfig(3, (4, 4))
-    assert (cfg.n_layers, cfg.d_mlp, cfg.n_heads, cfg.n_key_value_heads, cfg.attn_only, cfg.normalization_type) == (
+    assert (
+        cfg.n_layers,
+        cfg.d_mlp,
+        cfg.n_heads,
+        cfg.n_key_value_heads,
+        cfg.attn_only,
+        cfg.normalization_type,
+    ) == (
         2,
         4,
         0,
@@ -242,7 +279,9 @@ def test_loss_is_the_field_s_loss():
     flipped = nn.functional.binary_cross_entropy_with_logits(logits, 1 - table)
     assert torch.allclose(model(model.rows(), return_type="loss", labels=1 - table), flipped)
     squared = HookedMLP(HookedMLPConfig(target="XOR", loss_fn="mse", seed=2))
-    assert torch.allclose(squared(squared.rows(), return_type="loss"), ((logits - table) ** 2).mean())
+    assert torch.allclose(
+        squared(squared.rows(), return_type="loss"), ((logits - table) ** 2).mean()
+    )
     probabilities = HookedMLP(HookedMLPConfig(target="XOR", out_act_fn="sigmoid", seed=2))
     assert torch.allclose(probabilities(model.rows(), return_type="loss"), loss)
 
@@ -264,7 +303,10 @@ def test_save_and_load_is_the_identity(tmp_path, deep):
         (lambda f: (f / "config.json").unlink(), "config.json missing"),
         (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
         (lambda f: (f / "config.json").write_text("[]"), "is not a xor_mi.HookedMLP/1 config"),
-        (lambda f: (f / "config.json").write_text('{"format": "other/1"}'), "is not a xor_mi.HookedMLP/1 config"),
+        (
+            lambda f: (f / "config.json").write_text('{"format": "other/1"}'),
+            "is not a xor_mi.HookedMLP/1 config",
+        ),
         (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "cannot be read"),
         (lambda f: _edit(f, act_fn="evil"), "no activation 'evil'"),
         (lambda f: _edit(f, surprise=1), "no setting 'surprise'"),
@@ -273,7 +315,12 @@ def test_save_and_load_is_the_identity(tmp_path, deep):
         (lambda f: _edit(f, d_in="two"), "d_in is 'two'"),
         (lambda f: _edit(f, target={"n_inputs": 3}), "expected n_inputs and tables"),
         (lambda f: (f / "model.safetensors").write_bytes(b"not tensors"), "cannot be read"),
-        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-3]), "cannot be read"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(
+                (f / "model.safetensors").read_bytes()[:-3]
+            ),
+            "cannot be read",
+        ),
         (lambda f: _poison(f, float("nan")), "not made of finite"),
         (lambda f: _poison(f, float("inf")), "not made of finite"),
     ],
@@ -318,27 +365,58 @@ def zero_in_place(value, hook):
     [
         (lambda m: m(torch.zeros(4, 3)), r"shape \[4, 3\]; this network takes \[batch, 2\]"),
         (lambda m: m("01"), "is no input"),
-        (lambda m: m(m.rows(), return_type="logit"), "no return_type 'logit'.*did you mean 'logits'"),
+        (
+            lambda m: m(m.rows(), return_type="logit"),
+            "no return_type 'logit'.*did you mean 'logits'",
+        ),
         (lambda m: HookedMLP()(m.rows(), return_type="loss"), "a loss needs labels"),
         (
             lambda m: m.run_with_cache(m.rows(), names_filter="blocks.0.mlp.hook_pots"),
             "no hook 'blocks.0.mlp.hook_pots'.*did you mean 'blocks.0.mlp.hook_post'",
         ),
-        (lambda m: m.run_with_cache(m.rows(), names_filter=["hook_embed", "nope"]), "no hook 'nope'"),
+        (
+            lambda m: m.run_with_cache(m.rows(), names_filter=["hook_embed", "nope"]),
+            "no hook 'nope'",
+        ),
         (lambda m: m.run_with_cache(m.rows(), names_filter=[]), "empty filter"),
-        (lambda m: m.run_with_cache(m.rows(), names_filter=lambda name: False), "predicate that matches nothing"),
-        (lambda m: m.run_with_cache(m.rows(), names_filter="hook_edge"), "switched off; call model.set_use_edge_result"),
+        (
+            lambda m: m.run_with_cache(m.rows(), names_filter=lambda name: False),
+            "predicate that matches nothing",
+        ),
+        (
+            lambda m: m.run_with_cache(m.rows(), names_filter="hook_edge"),
+            "switched off; call model.set_use_edge_result",
+        ),
         (lambda m: m.run_with_cache(m.rows(), pos_slice=0), "pos_slice would cut the batch"),
-        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_nope", lambda v, hook: v)]), "no hook 'hook_nope'"),
-        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[(lambda n: "zzz" in n, lambda v, hook: v)]), "predicate that matches nothing"),
-        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: v[:1])]), r"returned \[1, 1\]; .* shape \[4, 1\]"),
-        (lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: 3)]), "returned int"),
+        (
+            lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_nope", lambda v, hook: v)]),
+            "no hook 'hook_nope'",
+        ),
+        (
+            lambda m: m.run_with_hooks(
+                m.rows(), fwd_hooks=[(lambda n: "zzz" in n, lambda v, hook: v)]
+            ),
+            "predicate that matches nothing",
+        ),
+        (
+            lambda m: m.run_with_hooks(
+                m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: v[:1])]
+            ),
+            r"returned \[1, 1\]; .* shape \[4, 1\]",
+        ),
+        (
+            lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: 3)]),
+            "returned int",
+        ),
         (
             lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", zero_in_place)]),
             "edited its activation in place and returned None",
         ),
         (lambda m: m.add_hook("hook_nope", lambda v, hook: v), "no hook 'hook_nope'"),
-        (lambda m: m.place("h0.2"), "no unit or edge 'h0.2'; this network has: x0, x1, h0.0, h0.1, y0"),
+        (
+            lambda m: m.place("h0.2"),
+            "no unit or edge 'h0.2'; this network has: x0, x1, h0.0, h0.1, y0",
+        ),
         (lambda m: m.place("x0->y0"), "no unit or edge 'x0->y0'"),
         (lambda m: m.rows([[0, 1, 1]]), "3 bits; this network has 2 inputs"),
     ],
@@ -362,7 +440,11 @@ def test_cache_can_be_a_plain_dict(textbook):
     """return_cache_object=False gives TransformerLens' plain dict, with every hook that fires."""
     _, cache = textbook.run_with_cache(textbook.rows(), return_cache_object=False)
     assert type(cache) is dict
-    assert list(cache) == textbook.active_hooks() == ["hook_embed", "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "hook_logits"]
+    assert (
+        list(cache)
+        == textbook.active_hooks()
+        == ["hook_embed", "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "hook_logits"]
+    )
 
 
 def test_places_have_one_name_each(deep):
@@ -414,7 +496,9 @@ def test_float64_and_bfloat16_run(deep):
         model = HookedMLP(HookedMLPConfig(3, (4, 2), 2, act_fn="tanh", seed=5, dtype=dtype))
         out = model(model.rows())
         assert out.dtype == dtype
-        assert torch.allclose(out.float(), deep(deep.rows()), atol=1e-6 if dtype == torch.float64 else 0.03)
+        assert torch.allclose(
+            out.float(), deep(deep.rows()), atol=1e-6 if dtype == torch.float64 else 0.03
+        )
 
 
 def test_outputs_that_are_never_negative_are_decided_at_one_half():
@@ -437,13 +521,22 @@ def test_weights_are_saved_in_their_own_dtype(tmp_path, dtype):
 
 
 @pytest.mark.parametrize(
-    "labels", [torch.zeros(1, 4), torch.zeros(3, 1), torch.full((4, 1), 2.0), torch.full((4, 1), float("nan")), "0110"]
+    "labels",
+    [
+        torch.zeros(1, 4),
+        torch.zeros(3, 1),
+        torch.full((4, 1), 2.0),
+        torch.full((4, 1), float("nan")),
+        "0110",
+    ],
 )
 def test_labels_that_do_not_fit_are_refused(textbook, labels):
     """Wrong shapes are never reshaped into place; values lie between 0 and 1."""
     with pytest.raises(XorMiError, match="labels"):
         textbook(textbook.rows(), return_type="loss", labels=labels)
-    assert textbook(textbook.rows(), return_type="loss", labels=torch.tensor([0, 1, 1, 0])).item() == 0
+    assert (
+        textbook(textbook.rows(), return_type="loss", labels=torch.tensor([0, 1, 1, 0])).item() == 0
+    )
 
 
 def test_models_do_not_share_their_config():

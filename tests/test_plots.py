@@ -26,14 +26,19 @@ def test_contributions_add_up_in_the_picture(counted):
     picture = plots.contributions_heatmap(found).data[0]
     filled = [[value for value in line if value is not None] for line in picture.z]
     assert [sum(line[:-2]) for line in filled] == pytest.approx([line[-2] for line in filled])
-    assert [line[-2:] for line in filled] == found.units[["pre_change", "post_change"]].to_numpy().tolist()
+    assert [line[-2:] for line in filled] == found.units[
+        ["pre_change", "post_change"]
+    ].to_numpy().tolist()
     assert picture.z[2][0] is None
 
 
 def test_the_interchange_matrix_is_the_circuits(textbook):
     """Counts as text, and a frame around each unit's own role."""
     figure = plots.interchange_matrix(identify_circuit(textbook))
-    assert [list(line) for line in figure.data[0].text] == [["16 of 16", "6 of 16"], ["6 of 16", "16 of 16"]]
+    assert [list(line) for line in figure.data[0].text] == [
+        ["16 of 16", "6 of 16"],
+        ["6 of 16", "16 of 16"],
+    ]
     assert [(shape.x0, shape.y0) for shape in figure.layout.shapes] == [(-0.5, -0.5), (0.5, 0.5)]
     with pytest.raises(XorMiError, match="no interchange matrix"):
         plots.interchange_matrix(identify_circuit(textbook, evidence=False))
@@ -45,7 +50,9 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
     figure = plots.input_plane(textbook, ((-0.5, 2.0), (-0.5, 1.5)), path, n_points=11)
     surface, edge = figure.data[0], trace(figure, "decision boundary")
     for i, j in ((0, 0), (4, 7), (10, 2)):
-        assert surface.z[j][i] == pytest.approx(textbook([[surface.x[i], surface.y[j]]]).item() - 0.5, abs=1e-3)
+        assert surface.z[j][i] == pytest.approx(
+            textbook([[surface.x[i], surface.y[j]]]).item() - 0.5, abs=1e-3
+        )
     sums = [x + y for x, y in zip(edge.x, edge.y, strict=True) if x is not None]
     assert sorted({round(value, 9) for value in sums}) == [0.5, 1.5]
     kinks, changes = trace(figure, "kink"), trace(figure, "decision changes")
@@ -54,8 +61,16 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
     maps = [text for one in figure.data if one.hovertext is not None for text in one.hovertext]
     assert "on: h0.0, h0.1<br>y0 = -1 x0 -1 x1 +2" in maps
     assert trace(figure, "3 affine regions")
-    assert not [one for one in plots.input_plane(textbook, regions=False).data if one.name and "regions" in one.name]
-    assert not [one for one in plots.input_plane(zoo.load("or-nand")).data if one.name and "regions" in one.name]
+    assert not [
+        one
+        for one in plots.input_plane(textbook, regions=False).data
+        if one.name and "regions" in one.name
+    ]
+    assert not [
+        one
+        for one in plots.input_plane(zoo.load("or-nand")).data
+        if one.name and "regions" in one.name
+    ]
     with pytest.raises(XorMiError, match="no output 1"):
         plots.input_plane(textbook, output=1)
 
@@ -87,10 +102,18 @@ def test_slack_intervals_end_where_they_do(textbook):
     """w12 may go from 0.5 to 1.5, flipping 01 and 11; v2 has no lower end and gets an arrow."""
     figure = plots.slack_figure(handmade.slack_to_flip(textbook))
     lower, upper = (
-        next(one for one in figure.data if one.y[0] == 1 and one.textposition == f"middle {side}") for side in ("left", "right")
+        next(one for one in figure.data if one.y[0] == 1 and one.textposition == f"middle {side}")
+        for side in ("left", "right")
     )
-    assert (lower.x, lower.text, upper.x, upper.text) == ((1, 0.5), ("", "01"), (1, 1.5), ("", "11"))
-    open_end = next(one for one in figure.data if one.y[0] == 7 and one.textposition == "middle left")
+    assert (lower.x, lower.text, upper.x, upper.text) == (
+        (1, 0.5),
+        ("", "01"),
+        (1, 1.5),
+        ("", "11"),
+    )
+    open_end = next(
+        one for one in figure.data if one.y[0] == 7 and one.textposition == "middle left"
+    )
     assert open_end.marker.symbol == "triangle-left"
     with pytest.raises(XorMiError, match="no line"):
         plots.slack_figure(handmade.slack_to_flip(textbook).head(0))
@@ -101,13 +124,21 @@ def test_the_lattice_is_ordered_by_inclusion():
     search = find_subcircuits(zoo.load("redundant-4"))
     figure = plots.subcircuit_lattice(search)
     parts = [frozenset(part.edges) for part in search]
-    covers = {(len(a), len(b)) for a in parts for b in parts if a < b and not any(a < c < b for c in parts)}
+    covers = {
+        (len(a), len(b))
+        for a in parts
+        for b in parts
+        if a < b and not any(a < c < b for c in parts)
+    }
     n_covers = sum(a < b and not any(a < c < b for c in parts) for a in parts for b in parts)
     lines, perfect, minimal = figure.data
     drawn = [(lines.y[k], lines.y[k + 1]) for k in range(0, len(lines.y), 3)]
     assert len(drawn) == n_covers > 0
     assert set(drawn) == covers
-    assert (len(perfect.x) + len(minimal.x), len(minimal.x)) == (search.n_perfect, len(search.minimal))
+    assert (len(perfect.x) + len(minimal.x), len(minimal.x)) == (
+        search.n_perfect,
+        len(search.minimal),
+    )
     few = plots.subcircuit_lattice(search, limit=5)
     assert "the 5 with the fewest edges drawn" in few.layout.title.text
     assert sum(len(one.x) for one in few.data[1:]) == 5
@@ -118,12 +149,20 @@ def test_the_lattice_is_ordered_by_inclusion():
 def test_every_frame_of_the_input_slider_is_the_network_there(textbook):
     """Bars are the units' values at that t; the label says the decision."""
     figure = plots.input_slider(textbook, "00", "11", 5)
-    assert [step.label.split(",")[0] for step in figure.layout.sliders[0].steps] == ["t = 0", "t = 0.25", "t = 0.5", "t = 0.75", "t = 1"]
+    assert [step.label.split(",")[0] for step in figure.layout.sliders[0].steps] == [
+        "t = 0",
+        "t = 0.25",
+        "t = 0.5",
+        "t = 0.75",
+        "t = 1",
+    ]
     for frame in figure.frames:
         t = frame.data[0].x[0]
         with torch.no_grad():
             hidden = torch.relu(textbook.fc1(torch.tensor([t, t])))
-            assert list(frame.data[1].y) == pytest.approx([t, t, *hidden.tolist(), textbook.fc2(hidden).item()])
+            assert list(frame.data[1].y) == pytest.approx(
+                [t, t, *hidden.tolist(), textbook.fc2(hidden).item()]
+            )
 
 
 def test_every_frame_of_the_weight_slider_is_an_edited_network(textbook):
@@ -131,9 +170,11 @@ def test_every_frame_of_the_weight_slider_is_an_edited_network(textbook):
     figure = plots.weight_slider(textbook, "fc2.bias[0]", n_frames=7)
     labels = [step.label for step in figure.layout.sliders[0].steps]
     values = [float(label.split(" = ")[1].split(" ")[0].rstrip(":")) for label in labels]
-    assert ("not_computing" in labels[0], "identified" in labels[figure.layout.sliders[0].active], "not_computing" in labels[-1]) == (
-        True,
-    ) * 3
+    assert (
+        "not_computing" in labels[0],
+        "identified" in labels[figure.layout.sliders[0].active],
+        "not_computing" in labels[-1],
+    ) == (True,) * 3
     for value, frame in zip(values, figure.frames, strict=True):
         outputs = np.array([0, 1, 1, 0]) + value
         assert list(frame.data[0].x) == pytest.approx((outputs - 0.5) * [-1, 1, 1, -1], abs=1e-4)

@@ -35,7 +35,14 @@ def test_shares_are_of_the_solved_and_sum_to_one(networks):
     assert shares["n_networks"].sum() == networks["solved"].sum()
     assert shares["share"].sum() == pytest.approx(1)
     assert ((shares["ci_low"] < shares["share"]) & (shares["share"] < shares["ci_high"])).all()
-    assert set(shares["gates"]) == {"{AND, OR}", "{AND, NOR}", "{NAND, NOR}", "{x0>x1, x1>x0}", "{x0>=x1, x0>x1}", "{x1>=x0, x1>x0}"}
+    assert set(shares["gates"]) == {
+        "{AND, OR}",
+        "{AND, NOR}",
+        "{NAND, NOR}",
+        "{x0>x1, x1>x0}",
+        "{x0>=x1, x0>x1}",
+        "{x1>=x0, x1>x0}",
+    }
 
 
 def test_nothing_solved_gives_an_empty_table():

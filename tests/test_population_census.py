@@ -18,7 +18,15 @@ from xor_mi import cli
 from xor_mi.circuits import batch, identify_circuit
 from xor_mi.circuits.batch import Summary, identify_many, summarize
 from xor_mi.errors import XorMiError
-from xor_mi.population import by_start, census, population_of, read_census, run_census, shares, write_census
+from xor_mi.population import (
+    by_start,
+    census,
+    population_of,
+    read_census,
+    run_census,
+    shares,
+    write_census,
+)
 from xor_mi.population.census import COLUMNS
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction
@@ -28,7 +36,10 @@ SHORT = TrainConfig(max_steps=250)
 
 def same(a: Summary, b: Summary) -> bool:
     """Every word and number alike; margins to nine digits."""
-    close = [(math.isnan(x) and math.isnan(y)) or abs(x - y) < 1e-9 for x, y in zip(a.margins, b.margins, strict=True)]
+    close = [
+        (math.isnan(x) and math.isnan(y)) or abs(x - y) < 1e-9
+        for x, y in zip(a.margins, b.margins, strict=True)
+    ]
     return all(close) and a._replace(margins=()) == b._replace(margins=())
 
 
@@ -41,9 +52,14 @@ def one_by_one(population, index):
 @pytest.mark.parametrize(("width", "n"), [(1, 150), (2, 600), (3, 150), (4, 60)])
 def test_many_at_once_is_identify_circuit_for_each(act, width, n, monkeypatch):
     """Solved, unsolved and dead networks at widths 1 to 4; nearly all are decided in the batch itself."""
-    population, alone = train_population("XOR", n, width, config=TrainConfig(act_fn=act, max_steps=700)), []
+    population, alone = (
+        train_population("XOR", n, width, config=TrainConfig(act_fn=act, max_steps=700)),
+        [],
+    )
     original = batch._alone
-    monkeypatch.setattr(batch, "_alone", lambda models, number: alone.append(number) or original(models, number))
+    monkeypatch.setattr(
+        batch, "_alone", lambda models, number: alone.append(number) or original(models, number)
+    )
     found = identify_many(population.__getitem__, population.weights, population.cfg)
     assert [k for k in range(n) if not same(found[k], one_by_one(population, k))] == []
     assert len(alone) < 0.1 * n
@@ -55,7 +71,10 @@ def test_copies_dead_units_other_targets_and_several_outputs():
     trained = train_population("XOR", 60, 2)
     (w1, b1), (w2, b2) = trained.weights
     doubled = ((torch.cat([w1, w1], 1), torch.cat([b1, b1], 1)), (torch.cat([w2, w2], 2) / 2, b2))
-    with_dead = ((torch.cat([w1, 0 * w1[:, :1]], 1), torch.cat([b1, -torch.ones(60, 1)], 1)), (torch.cat([w2, w2[:, :, :1]], 2), b2))
+    with_dead = (
+        (torch.cat([w1, 0 * w1[:, :1]], 1), torch.cat([b1, -torch.ones(60, 1)], 1)),
+        (torch.cat([w2, w2[:, :, :1]], 2), b2),
+    )
     tied = tuple((w.round(), b.round()) for w, b in trained.weights)
     for layers, width in ((doubled, 4), (with_dead, 3), (tied, 2)):
         population = replace(trained, cfg=replace(trained.cfg, d_hidden=(width,)), weights=layers)
@@ -71,7 +90,11 @@ def test_copies_dead_units_other_targets_and_several_outputs():
 def test_what_is_not_covered_goes_one_by_one():
     """Two hidden layers, and weights that are not finite: the first are identified, the second say why not."""
     deep = train_population("XOR", 8, (2, 2), config=TrainConfig(act_fn="tanh", max_steps=500))
-    assert [k for k, one in enumerate(identify_many(deep.__getitem__, deep.weights, deep.cfg)) if not same(one, one_by_one(deep, k))] == []
+    assert [
+        k
+        for k, one in enumerate(identify_many(deep.__getitem__, deep.weights, deep.cfg))
+        if not same(one, one_by_one(deep, k))
+    ] == []
     broken = train_population("XOR", 3, config=SHORT)
     broken.weights[0][0][1] = torch.nan
     line = census(broken).iloc[1]
@@ -100,7 +123,11 @@ def test_parquet_out_and_in_changes_nothing(networks, tmp_path):
 def test_networks_come_back_from_their_lines(population, networks):
     """population_of gives models whose weights and decisions are the originals'."""
     again = population_of(networks, population.cfg)
-    assert all(torch.equal(a, b) for x, y in zip(again.weights, population.weights, strict=True) for a, b in zip(x, y, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for x, y in zip(again.weights, population.weights, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
     assert torch.equal(again[29].fc1.weight, population[29].fc1.weight)
     with pytest.raises(XorMiError, match="9 weights; 2-3-1 has 13"):
         population_of(networks, replace(population.cfg, d_hidden=(3,)))
@@ -117,7 +144,11 @@ def test_families_and_starts_count_every_network(networks):
     drawn = [initial_weights((2, 2, 1), seed)[0][0].numpy() for seed in networks["seed"]]
     counts = np.bincount([(w[:, 0] * w[:, 1] < 0).sum() for w in drawn])
     assert table["n_networks"].tolist() == counts.tolist()
-    assert table[list(found["family"])].to_numpy().sum() == table["n_solved"].sum() == networks["solved"].sum()
+    assert (
+        table[list(found["family"])].to_numpy().sum()
+        == table["n_solved"].sum()
+        == networks["solved"].sum()
+    )
     with pytest.raises(XorMiError, match="no column 'famly'"):
         shares(networks, by="famly")
 
@@ -126,7 +157,9 @@ def test_a_census_in_shards_is_the_census(tmp_path):
     """Row for row the table of one population; a second run has nothing to do; another census in that folder is refused."""
     folder = run_census(SHORT, tmp_path / "a", n_networks=230, seed=5, shard_size=100, n_jobs=1)
     assert len(list(folder.glob("*.parquet"))) == 3
-    pd.testing.assert_frame_equal(read_census(folder), census(train_population("XOR", 230, seed=5, config=SHORT)))
+    pd.testing.assert_frame_equal(
+        read_census(folder), census(train_population("XOR", 230, seed=5, config=SHORT))
+    )
     times = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
     run_census(SHORT, folder, n_networks=230, seed=5, shard_size=100, n_jobs=1)
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == times
@@ -158,7 +191,9 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
     assert all(status == -signal.SIGKILL and wanted < 8 for status, wanted in killed), killed
     (out / ".half.parquet.1.partial").write_bytes(b"half a shard")
     run_census(SHORT, out, n_networks=8000, shard_size=1000, n_jobs=1)
-    pd.testing.assert_frame_equal(read_census(out), census(train_population("XOR", 8000, config=SHORT)))
+    pd.testing.assert_frame_equal(
+        read_census(out), census(train_population("XOR", 8000, config=SHORT))
+    )
     assert not list(out.glob(".*"))
 
 

@@ -10,7 +10,13 @@ from xor_mi import plots
 from xor_mi.errors import XorMiError
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
-from xor_mi.population import PUBLISHED, census, identity_experiment, one_unit_functions, width_study
+from xor_mi.population import (
+    PUBLISHED,
+    census,
+    identity_experiment,
+    one_unit_functions,
+    width_study,
+)
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import truth_rows
 
@@ -25,10 +31,19 @@ def test_rates_intervals_and_published_shares(study):
     """Counts are the populations' own; intervals are Clopper-Pearson's, by their binomial tails; one unit never, more units more often."""
     for line in study.to_dict("records"):
         k, n = line["n_solved"], line["n_networks"]
-        assert k == train_population("XOR", n, line["width"], config=TrainConfig(act_fn=line["act_fn"])).solved.sum()
+        assert (
+            k
+            == train_population(
+                "XOR", n, line["width"], config=TrainConfig(act_fn=line["act_fn"])
+            ).solved.sum()
+        )
         low, high = line["ci_low"], line["ci_high"]
-        assert sum(comb(n, i) * high**i * (1 - high) ** (n - i) for i in range(k + 1)) == pytest.approx(0.025, abs=1e-4)
-        assert k == 0 or sum(comb(n, i) * low**i * (1 - low) ** (n - i) for i in range(k, n + 1)) == pytest.approx(0.025, abs=1e-4)
+        assert sum(
+            comb(n, i) * high**i * (1 - high) ** (n - i) for i in range(k + 1)
+        ) == pytest.approx(0.025, abs=1e-4)
+        assert k == 0 or sum(
+            comb(n, i) * low**i * (1 - low) ** (n - i) for i in range(k, n + 1)
+        ) == pytest.approx(0.025, abs=1e-4)
     relu = study[study["act_fn"] == "relu"]
     assert relu["rate"].is_monotonic_increasing
     assert relu["rate"].iloc[0] == 0
@@ -48,7 +63,10 @@ def test_one_unit_gives_exactly_the_threshold_functions(n_inputs, possible):
             above = [np.dot(line["weights"], row) > line["threshold"] for row in rows]
             assert above == [bit == "1" for bit in line["table"]]
         else:
-            ones, zeros = ([tuple(map(int, row)) for row in side.split(" + ")] for side in line["conflict"].split(" = "))
+            ones, zeros = (
+                [tuple(map(int, row)) for row in side.split(" + ")]
+                for side in line["conflict"].split(" = ")
+            )
             bit = dict(zip(rows, line["table"], strict=True))
             assert {bit[row] for row in ones} == {"1"}
             assert {bit[row] for row in zeros} == {"0"}
@@ -60,8 +78,15 @@ def test_no_random_one_unit_network_leaves_the_list():
     proof, generator = one_unit_functions(), np.random.default_rng(0)
     listed, seen = set(proof[proof["possible"]]["table"]), set()
     rows = np.array(truth_rows(2))
-    for act in (lambda z: np.maximum(z, 0), np.tanh, lambda z: 1 / (1 + np.exp(-z)), lambda z: np.where(z > 0, z, 0.01 * z)):
-        for w1, b1, w2, b2 in zip(*(generator.normal(size=(750, k)) for k in (2, 1, 1, 1)), strict=True):
+    for act in (
+        lambda z: np.maximum(z, 0),
+        np.tanh,
+        lambda z: 1 / (1 + np.exp(-z)),
+        lambda z: np.where(z > 0, z, 0.01 * z),
+    ):
+        for w1, b1, w2, b2 in zip(
+            *(generator.normal(size=(750, k)) for k in (2, 1, 1, 1)), strict=True
+        ):
             seen.add("".join(str(int(y > 0)) for y in w2 * act(rows @ w1 + b1) + b2))
     assert seen <= listed
     assert len(seen) > 10
@@ -72,7 +97,9 @@ def test_gelu_is_refused_for_a_reason():
     dip = HookedMLP.from_weights([([[-0.75, -0.75]], [0.0]), ([[-1.0]], [-0.16])], act_fn="gelu")
     tables = {tuple(decisions(dip).flatten().tolist())}
     for scale, bias in itertools.product((0.5, 0.75, 1.0, 1.5), (-2.0, -1.5, -1.0, 0.0)):
-        model = HookedMLP.from_weights([([[scale, scale]], [bias]), ([[-1.0]], [-0.12])], act_fn="gelu")
+        model = HookedMLP.from_weights(
+            [([[scale, scale]], [bias]), ([[-1.0]], [-0.12])], act_fn="gelu"
+        )
         tables.add(tuple(decisions(model).flatten().tolist()))
     assert (0, 1, 1, 0) in tables
     with pytest.raises(XorMiError, match="never falls.*not 'gelu'"):
@@ -116,8 +143,15 @@ def test_an_identity_experiment_without_anything_held_out_is_refused(seen):
 def test_figures_show_the_findings(study):
     """The curve has the rates, with published points beside; the weights' panels hold every unit of every solved network."""
     figure = plots.success_curve(study)
-    assert [trace.name.split(",")[0] for trace in figure.data] == ["relu", "relu", "sigmoid", "sigmoid"]
-    assert list(figure.data[0].y) == pytest.approx((100 * study[study["act_fn"] == "relu"]["rate"]).tolist())
+    assert [trace.name.split(",")[0] for trace in figure.data] == [
+        "relu",
+        "relu",
+        "sigmoid",
+        "sigmoid",
+    ]
+    assert list(figure.data[0].y) == pytest.approx(
+        (100 * study[study["act_fn"] == "relu"]["rate"]).tolist()
+    )
     assert list(figure.data[1].y) == pytest.approx([28, 52])
     networks = census(train_population("XOR", 60))
     panels = plots.family_weights(networks)

@@ -27,12 +27,15 @@ ACT = {
 
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize(
-    ("out_act", "loss_fn"), [("identity", "bce"), ("sigmoid", "bce"), ("sigmoid", "mse"), ("tanh", "mse"), ("tanh", "bce")]
+    ("out_act", "loss_fn"),
+    [("identity", "bce"), ("sigmoid", "bce"), ("sigmoid", "mse"), ("tanh", "mse"), ("tanh", "bce")],
 )
 @pytest.mark.parametrize("act", list(ACT))
 def test_gradients_are_autograd_s(act, out_act, loss_fn, noisy):
     """Two hidden layers, two outputs, float64: loss and every gradient equal plain torch with autograd to twelve digits."""
-    cfg = HookedMLPConfig(2, (3, 4), 2, act_fn=act, out_act_fn=out_act, loss_fn=loss_fn, target=ADDER)
+    cfg = HookedMLPConfig(
+        2, (3, 4), 2, act_fn=act, out_act_fn=out_act, loss_fn=loss_fn, target=ADDER
+    )
     rows, goal = torch.tensor(ADDER.rows()).double(), torch.tensor(ADDER.tables).T.double()
     flat = (3 * initial_parameters(cfg.layer_sizes, torch.arange(5))).double()
     noise = 0.3 * normal(torch.arange(5), 0, 8).double().view(4, 2, 5) if noisy else None
@@ -50,7 +53,9 @@ def test_gradients_are_autograd_s(act, out_act, loss_fn, noisy):
         if loss_fn == "mse":
             loss = F.mse_loss(value, goal)
         else:
-            loss = F.binary_cross_entropy_with_logits(readout if out_act == "sigmoid" else value, goal)
+            loss = F.binary_cross_entropy_with_logits(
+                readout if out_act == "sigmoid" else value, goal
+            )
         loss.backward()
         assert losses[k].item() == pytest.approx(loss.item(), abs=1e-12)
         assert torch.allclose(gradient[:, k], own.grad, atol=1e-12)
@@ -70,15 +75,23 @@ def test_optimisers_are_pytorch_s(settings):
     """100 steps of torch.optim on the same start give the same weights to rounding."""
     config = TrainConfig(**({"act_fn": "tanh", "max_steps": 100, "stop_loss": 1e-9} | settings))
     ours = train("XOR", 3, 5, config).model
-    params = [part.clone().requires_grad_() for layer in initial_weights((2, 3, 1), 5) for part in layer]
-    made = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[config.optimizer]
+    params = [
+        part.clone().requires_grad_() for layer in initial_weights((2, 3, 1), 5) for part in layer
+    ]
+    made = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[
+        config.optimizer
+    ]
     optimizer = made(params, lr=config.lr, weight_decay=config.weight_decay)
     x, y = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]), torch.tensor([[0.0], [1], [1], [0]])
     for _ in range(100):
         optimizer.zero_grad()
-        F.binary_cross_entropy_with_logits(torch.tanh(x @ params[0].T + params[1]) @ params[2].T + params[3], y).backward()
+        F.binary_cross_entropy_with_logits(
+            torch.tanh(x @ params[0].T + params[1]) @ params[2].T + params[3], y
+        ).backward()
         optimizer.step()
-    for mine, theirs in zip([ours.fc1.weight, ours.fc1.bias, ours.fc2.weight, ours.fc2.bias], params, strict=True):
+    for mine, theirs in zip(
+        [ours.fc1.weight, ours.fc1.bias, ours.fc2.weight, ours.fc2.bias], params, strict=True
+    ):
         assert torch.allclose(mine, theirs, atol=2e-4)
 
 
@@ -94,8 +107,16 @@ def test_large_batches_and_pieces_of_them_are_bitwise_the_same(settings):
     for first, n in ((0, 1), (0, 7), (0, 100), (0, 1000), (4090, 20), (4999, 1), (63, 65)):
         few = train_population("XOR", n, 3, seed=first, config=config)
         cut = slice(first, first + n)
-        pairs = [(a[cut], b) for x, y in zip(big.weights, few.weights, strict=True) for a, b in zip(x, y, strict=True)]
-        pairs += [(big.losses[cut], few.losses), (big.steps[cut], few.steps), (big.solved[cut], few.solved)]
+        pairs = [
+            (a[cut], b)
+            for x, y in zip(big.weights, few.weights, strict=True)
+            for a, b in zip(x, y, strict=True)
+        ]
+        pairs += [
+            (big.losses[cut], few.losses),
+            (big.steps[cut], few.steps),
+            (big.solved[cut], few.solved),
+        ]
         assert all(torch.equal(a, b) for a, b in pairs), (first, n)
 
 
@@ -105,17 +126,28 @@ def test_the_number_of_threads_changes_no_bit():
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(train_population("XOR", 4096, 8, config=TrainConfig(max_steps=60, act_fn="tanh")))
+            found.append(
+                train_population("XOR", 4096, 8, config=TrainConfig(max_steps=60, act_fn="tanh"))
+            )
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for x, y in zip(found[0].weights, found[1].weights, strict=True) for a, b in zip(x, y, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for x, y in zip(found[0].weights, found[1].weights, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
 
 
 def test_initial_parameters_are_those_of_a_model_with_that_seed():
     """One draw per network gives what layer by layer gives, bit for bit."""
     flat = initial_parameters((3, 4, 2), torch.tensor([7, 2**61]))
     for column, seed in zip(flat.T, (7, 2**61), strict=True):
-        assert torch.equal(column, torch.cat([part.flatten() for layer in initial_weights((3, 4, 2), seed) for part in layer]))
+        assert torch.equal(
+            column,
+            torch.cat(
+                [part.flatten() for layer in initial_weights((3, 4, 2), seed) for part in layer]
+            ),
+        )
 
 
 def test_noise_is_splitmix64_and_box_muller():
@@ -130,7 +162,9 @@ def test_noise_is_splitmix64_and_box_muller():
     for column, seed in enumerate((0, 5, 2**61)):
         for line in range(3):
             z = mixed((mixed((seed + golden) % 2**64) + (40 + line) * golden) % 2**64)
-            expected = math.sqrt(-2 * math.log(((z >> 40) + 1) / 2**24)) * math.cos(2 * math.pi * (z >> 8 & 2**24 - 1) / 2**24)
+            expected = math.sqrt(-2 * math.log(((z >> 40) + 1) / 2**24)) * math.cos(
+                2 * math.pi * (z >> 8 & 2**24 - 1) / 2**24
+            )
             assert found[line, column].item() == pytest.approx(expected, abs=1e-5)
     many = normal(torch.arange(1000), 0, 200).flatten().double()
     assert abs(many.mean()) < 0.01
@@ -141,7 +175,10 @@ def test_noise_is_splitmix64_and_box_muller():
 
 def test_noise_changes_training_and_rows_restrict_it():
     """With input noise the weights differ from those without; on three rows the fourth is not learnt; `solved` speaks of all rows."""
-    quiet, noisy = (train_population("XOR", 3, config=TrainConfig(max_steps=50, input_noise=noise)) for noise in (0.0, 0.2))
+    quiet, noisy = (
+        train_population("XOR", 3, config=TrainConfig(max_steps=50, input_noise=noise))
+        for noise in (0.0, 0.2)
+    )
     assert not torch.equal(quiet.weights[0][0], noisy.weights[0][0])
     part = train_population("XOR", 40, 4, rows=["00", "01", "10"])
     assert (part.losses < 0.01).float().mean() > 0.8

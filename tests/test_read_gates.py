@@ -32,7 +32,11 @@ class Shown(HookedRootModule):
 
     def __init__(self):
         super().__init__()
-        self.hook_units, self.hook_constant, self.hook_unused = HookPoint(), HookPoint(), HookPoint()
+        self.hook_units, self.hook_constant, self.hook_unused = (
+            HookPoint(),
+            HookPoint(),
+            HookPoint(),
+        )
         self.setup()
         self.eval()
 
@@ -50,7 +54,16 @@ def shown(values, features, **settings) -> GateScan:
 def native(seed=0, **settings) -> TransformerBridge:
     """A two-layer native transformer, randomly initialised, no download."""
     cfg = TransformerBridgeConfig(
-        d_model=24, d_head=6, n_layers=2, n_ctx=5, n_heads=4, d_mlp=16, d_vocab=VOCAB, act_fn="relu", seed=seed, **settings
+        d_model=24,
+        d_head=6,
+        n_layers=2,
+        n_ctx=5,
+        n_heads=4,
+        d_mlp=16,
+        d_vocab=VOCAB,
+        act_fn="relu",
+        seed=seed,
+        **settings,
     )
     with torch.random.fork_rng():
         return TransformerBridge.boot_native(cfg).eval()
@@ -80,7 +93,11 @@ def planted() -> TransformerBridge:
     weights = dict(model.named_parameters())
 
     def weight(name):
-        return next(value for key, value in weights.items() if key.replace("_original_component.", "") == name)
+        return next(
+            value
+            for key, value in weights.items()
+            if key.replace("_original_component.", "") == name
+        )
 
     with torch.no_grad():
         weight("pos.weight")[:, :5] = 0
@@ -103,7 +120,9 @@ def planted() -> TransformerBridge:
         }
         for (layer, unit), (reads, bias) in planted.items():
             weight(f"layers.{layer}.mlp.fc_in.weight")[unit] *= 0.1
-            weight(f"layers.{layer}.mlp.fc_in.weight")[unit, : len(reads)] = torch.tensor(reads).float()
+            weight(f"layers.{layer}.mlp.fc_in.weight")[unit, : len(reads)] = torch.tensor(
+                reads
+            ).float()
             weight(f"layers.{layer}.mlp.fc_in.bias")[unit] = bias
         for dimension, unit in ((2, 3), (3, 7), (4, 8)):
             weight("layers.0.mlp.fc_out.weight")[dimension, unit] = 1
@@ -113,7 +132,9 @@ def planted() -> TransformerBridge:
 def test_the_textbook_network(textbook):
     """With every row repeated: unit 0 is OR and says that AND is as wide, unit 1 AND, the output XOR; 20 samples are 4 different ones."""
     rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]] * 5)
-    scan = read_gates(textbook, rows, {"a": rows[:, 0], "b": rows[:, 1]}, [POSTS[0], "hook_logits", POSTS[0]])
+    scan = read_gates(
+        textbook, rows, {"a": rows[:, 0], "b": rows[:, 1]}, [POSTS[0], "hook_logits", POSTS[0]]
+    )
     frame = scan.frame()
     assert list(frame) == COLUMNS
     assert frame["gate"].tolist() == ["OR", "AND", "XOR"]
@@ -123,10 +144,16 @@ def test_the_textbook_network(textbook):
     assert frame["n_ones"].tolist() == [15, 5, 10]
     assert frame["n_zeros"].tolist() == [5, 15, 10]
     assert frame["note"].tolist() == ["another cut is as wide", "", ""]
-    assert frame["site"].tolist() == [Site(POSTS[0], (0,)), Site(POSTS[0], (1,)), Site("hook_logits", (0,))]
+    assert frame["site"].tolist() == [
+        Site(POSTS[0], (0,)),
+        Site(POSTS[0], (1,)),
+        Site("hook_logits", (0,)),
+    ]
     assert (frame["p_value"] == 1 / 201).all()
     assert (scan.n_samples, scan.n_distinct, scan.rows_seen) == (20, 4, ("00", "01", "10", "11"))
-    assert "3 of 3 units separate a gate of a, b at p <= 0.01 on 20 samples (4 different)" in str(scan)
+    assert "3 of 3 units separate a gate of a, b at p <= 0.01 on 20 samples (4 different)" in str(
+        scan
+    )
 
 
 def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
@@ -139,7 +166,9 @@ def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
         (hook, (POSITION, unit)): gate for (hook, unit), gate in PLANTED.items()
     }
     assert (found["p_value"] == 1 / 201).all()
-    assert found["margin"].between(0.5, 0.999).all(), "the noise is there, and does not hide the gate"
+    assert found["margin"].between(0.5, 0.999).all(), (
+        "the noise is there, and does not hide the gate"
+    )
     assert frame["gate"].notna().sum() == 6
     assert scan.control_rate == 0
     assert found.set_index("gate")["formula"]["XOR"] == "vowel ^ short"
@@ -148,7 +177,9 @@ def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
     for line in found.itertuples():
         above = cache[line.hook][(slice(None), *line.index)] > line.threshold
         function = BooleanFunction.named(str(line.gate))
-        assert above.tolist() == [bool(function(int(a), int(b))) for a, b in zip(*features.values(), strict=True)]
+        assert above.tolist() == [
+            bool(function(int(a), int(b))) for a, b in zip(*features.values(), strict=True)
+        ]
         assert (int(above.sum()), int((~above).sum())) == (line.n_ones, line.n_zeros)
 
 
@@ -158,7 +189,11 @@ def test_units_acting_as_a_gate(planted):
     acting = scan.acting_as("OR")
     assert {(line.index[1], line.polarity) for line in acting.itertuples()} == {(3, -1), (2, 1)}
     assert scan.acting_as("OR", up_to_complement=False)["index"].tolist() == [(POSITION, 2)]
-    assert scan.acting_as("x0 & ~x1")["index"].tolist() == scan.acting_as("NIMP")["index"].tolist() == [(POSITION, 7)]
+    assert (
+        scan.acting_as("x0 & ~x1")["index"].tolist()
+        == scan.acting_as("NIMP")["index"].tolist()
+        == [(POSITION, 7)]
+    )
     assert scan.acting_as("NOT x1").empty
     assert scan.acting_as("XOR", max_p=0.001).empty
     with pytest.raises(XorMiError, match="no gate 'ORR'"):
@@ -170,7 +205,9 @@ def test_a_found_site_can_be_ablated(planted):
     tokens, features = samples(60)
     scan = read_gates(planted, tokens, features, POSTS)
     site = scan.acting_as("x0>x1")["site"][0]
-    sweep = ablation_sweep(planted, [site], "zero", rows=tokens, metric=lambda logits: logits[:, POSITION, 0])
+    sweep = ablation_sweep(
+        planted, [site], "zero", rows=tokens, metric=lambda logits: logits[:, POSITION, 0]
+    )
     changed = (sweep.after[0] - sweep.before).abs() > 1e-6
     assert changed[(features["vowel"] > features["short"])].all()
 
@@ -179,7 +216,9 @@ def test_a_found_site_can_be_ablated(planted):
 def test_a_random_transformer_has_no_more_than_chance(normalization):
     """Nobody planted anything: on 300 sentences no unit of any position separates a gate, as the control says, though features are real."""
     model = native(seed=7, normalization_type=normalization)
-    scan = read_gates(model, *samples(300), [*POSTS, "blocks.0.hook_resid_mid", "blocks.1.hook_resid_post"])
+    scan = read_gates(
+        model, *samples(300), [*POSTS, "blocks.0.hook_resid_mid", "blocks.1.hook_resid_post"]
+    )
     assert scan.frame()["gate"].notna().mean() <= scan.control_interval[1]
     assert len(scan.found()) == 0
 
@@ -224,8 +263,12 @@ def test_margins_p_values_and_control_equal_a_slow_twin(n, n_features, share):
     codes = (bits * 2 ** torch.arange(n_features - 1, -1, -1)).sum(1)
     values = torch.randn(n, 12, generator=generator, dtype=torch.float64)
     values[:, :4] += 3 * bits[:, :1]  # some units know something
-    scan = shown(values, {f"f{i}": bits[:, i] for i in range(n_features)}, n_permutations=60, seed=5)
-    assert n_features > 1 or int(codes.bincount().max()) > FEW, "the case with more samples than are tried first is among these"
+    scan = shown(
+        values, {f"f{i}": bits[:, i] for i in range(n_features)}, n_permutations=60, seed=5
+    )
+    assert n_features > 1 or int(codes.bincount().max()) > FEW, (
+        "the case with more samples than are tried first is among these"
+    )
     shuffles, generator = [], torch.Generator().manual_seed(5)
     for _ in range(60):
         shuffled = torch.empty_like(codes)
@@ -234,7 +277,9 @@ def test_margins_p_values_and_control_equal_a_slow_twin(n, n_features, share):
     margins = [[twin_margin(unit, given)[0] for unit in values.T.tolist()] for given in shuffles]
     assert scan.control_rate == pytest.approx(np.mean(np.array(margins) > 0))
     shares = (np.array(margins) > 0).mean(axis=1)
-    assert scan.control_interval == pytest.approx((np.percentile(shares, 2.5), np.percentile(shares, 97.5)))
+    assert scan.control_interval == pytest.approx(
+        (np.percentile(shares, 2.5), np.percentile(shares, 97.5))
+    )
     seen_p = set()
     for unit, line in zip(values.T.tolist(), scan.frame().itertuples(), strict=True):
         margin, chosen = twin_margin(unit, codes.tolist())
@@ -266,7 +311,11 @@ def test_unseen_rows_stay_open():
 def test_too_many_unseen_rows_leave_the_table_as_the_name():
     """Of six features only two combinations occur: 2^62 completions are not tried."""
     bits = [0, 1] * 10
-    (line,) = shown([[float(bit)] for bit in bits], {f"f{i}": bits for i in range(6)}).frame().itertuples()
+    (line,) = (
+        shown([[float(bit)] for bit in bits], {f"f{i}": bits for i in range(6)})
+        .frame()
+        .itertuples()
+    )
     assert line.gate == line.formula == line.table == "0" + "-" * 62 + "1"
     assert line.note == "62 of 64 rows unseen, too many to name a gate"
 
@@ -277,21 +326,33 @@ def test_three_features_and_the_shortest_completion(open_rows):
     table = BooleanFunction.from_formula("(x0 & x1) | (x0 & x2) | (x1 & x2)").bits
     rows = [row for k, row in enumerate(product((0, 1), repeat=3)) if k not in open_rows] * 4
     values = [[float(table[4 * a + 2 * b + c])] for a, b, c in rows]
-    (line,) = shown(values, dict(zip("pqr", zip(*rows, strict=True), strict=True))).frame().itertuples()
-    function = BooleanFunction.from_formula(line.formula.replace("p", "x0").replace("q", "x1").replace("r", "x2"), 3)
+    (line,) = (
+        shown(values, dict(zip("pqr", zip(*rows, strict=True), strict=True))).frame().itertuples()
+    )
+    function = BooleanFunction.from_formula(
+        line.formula.replace("p", "x0").replace("q", "x1").replace("r", "x2"), 3
+    )
     assert all(function.bits[k] == bit for k, bit in enumerate(table) if k not in open_rows)
     fitting = [
-        BooleanFunction(3, bits) for bits in product((0, 1), repeat=8) if all(bits[k] == table[k] for k in range(8) if k not in open_rows)
+        BooleanFunction(3, bits)
+        for bits in product((0, 1), repeat=8)
+        if all(bits[k] == table[k] for k in range(8) if k not in open_rows)
     ]
-    assert sum(line.formula.count(name) for name in "pqr") == min(f.formula.count("x") for f in fitting)
+    assert sum(line.formula.count(name) for name in "pqr") == min(
+        f.formula.count("x") for f in fitting
+    )
 
 
 def test_constant_units_and_units_no_threshold_can_read():
     """A constant, a constant up to rounding, a unit whose groups overlap, and one whose two groups touch: no gate, and the reason."""
     bits = [0, 1] * 6
-    values = [[2.5, 1 + 1e-7 * (k % 2), float(k), 0.5 if k < 2 else float(k % 2)] for k in range(12)]
+    values = [
+        [2.5, 1 + 1e-7 * (k % 2), float(k), 0.5 if k < 2 else float(k % 2)] for k in range(12)
+    ]
     frame = shown(torch.tensor(values), {"f": bits}).frame()
-    assert frame["note"].tolist() == ["constant", "constant"] + ["no cut separates the features"] * 2
+    assert (
+        frame["note"].tolist() == ["constant", "constant"] + ["no cut separates the features"] * 2
+    )
     assert frame[["gate", "formula", "table"]].isna().all().all()
     assert frame["gate"].tolist() == [None] * 4
     assert frame["n_ones"].isna().all()
@@ -311,9 +372,13 @@ def test_features_in_every_form_mean_the_same():
         np.array(bits, bool),
         pd.Series(bits),
     ):
-        pd.testing.assert_frame_equal(shown(torch.tensor(bits).float()[:, None], {"f": form}).frame(), expected)
+        pd.testing.assert_frame_equal(
+            shown(torch.tensor(bits).float()[:, None], {"f": form}).frame(), expected
+        )
     for dtype in (torch.int64, torch.bool, torch.bfloat16, torch.float16, torch.float64):
-        pd.testing.assert_frame_equal(shown(torch.tensor(bits).to(dtype)[:, None], {"f": bits}).frame(), expected)
+        pd.testing.assert_frame_equal(
+            shown(torch.tensor(bits).to(dtype)[:, None], {"f": bits}).frame(), expected
+        )
     assert expected["gate"].tolist() == ["x0"]
 
 
@@ -362,7 +427,9 @@ def test_random_state_model_and_inputs_are_left_alone(planted):
     before, kept = (torch.get_rng_state(), np.random.get_state()[1].copy()), tokens.clone()  # noqa: NPY002
     values = torch.randn(8, 40, generator=torch.Generator().manual_seed(0))
     read_gates(planted, tokens, features, POSTS)
-    first, same, other = (shown(values, {"f": [0, 0, 0, 0, 0, 0, 1, 1]}, seed=seed).frame() for seed in (0, 0, 1))
+    first, same, other = (
+        shown(values, {"f": [0, 0, 0, 0, 0, 0, 1, 1]}, seed=seed).frame() for seed in (0, 0, 1)
+    )
     pd.testing.assert_frame_equal(first, same)
     assert not first["p_value"].equals(other["p_value"])
     assert first.drop(columns="p_value").equals(other.drop(columns="p_value"))
@@ -392,7 +459,13 @@ def test_order_of_samples_and_scale_of_units_do_not_matter(seed, n_features, sca
         assert other["gate"].equals(scans[0]["gate"])
         assert np.allclose(other["margin"], scans[0]["margin"], rtol=1e-9, equal_nan=True)
     assert scans[0]["threshold"].equals(scans[1]["threshold"])
-    assert np.allclose(scans[0]["threshold"] * scale, scans[2]["threshold"], rtol=1e-9, atol=1e-12 * scale, equal_nan=True)
+    assert np.allclose(
+        scans[0]["threshold"] * scale,
+        scans[2]["threshold"],
+        rtol=1e-9,
+        atol=1e-12 * scale,
+        equal_nan=True,
+    )
 
 
 X = torch.arange(8.0).reshape(4, 2)
@@ -464,4 +537,7 @@ def test_activations_are_read_as_the_hook_saw_them():
         def forward(self, x):
             return self.hook_units(x * 1.0).mul_(0)
 
-    assert read_gates(InPlace(), X, F, "hook_units").frame()["note"].tolist() == ["no cut separates the features"] * 2
+    assert (
+        read_gates(InPlace(), X, F, "hook_units").frame()["note"].tolist()
+        == ["no cut separates the features"] * 2
+    )

@@ -57,7 +57,9 @@ def test_readme_s_commands_and_files_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"`?make (\w+)", README)):
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
-    for link in re.findall(r"\]\(([^)#h][^)]*)\)", README) + re.findall(r"`(notebooks/[^`]+)`", README):
+    for link in re.findall(r"\]\(([^)#h][^)]*)\)", README) + re.findall(
+        r"`(notebooks/[^`]+)`", README
+    ):
         assert (ROOT / link).is_file(), link
     assert README.splitlines().index("```python") < 30
     assert f"default seed, {cli.TOUR_SEED}," in README
@@ -67,9 +69,13 @@ def test_readme_names_every_room():
     """The module map has the rooms of the package, in the order the architecture test holds."""
     from test_architecture import ORDER, modules
 
-    listed = re.findall(r"^(\w+(?:, \w+)*)  +\S", README.split("from top to bottom")[1].split("```")[1], flags=re.M)
+    listed = re.findall(
+        r"^(\w+(?:, \w+)*)  +\S", README.split("from top to bottom")[1].split("```")[1], flags=re.M
+    )
     names = [name for line in listed for name in line.split(", ")]
-    assert names == [room for room in ORDER if room in {module.split(".")[0] for module in modules()}]
+    assert names == [
+        room for room in ORDER if room in {module.split(".")[0] for module in modules()}
+    ]
 
 
 def code_cells(path: Path) -> list[dict]:
@@ -87,7 +93,10 @@ def test_notebooks_run(path):
     space: dict[str, object] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         for source in sources:
-            exec(compile(re.sub(r"^(\s*)%pip.*$", r"\1pass", source, flags=re.M), path.name, "exec"), space)
+            exec(
+                compile(re.sub(r"^(\s*)%pip.*$", r"\1pass", source, flags=re.M), path.name, "exec"),
+                space,
+            )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -100,8 +109,18 @@ def test_notebooks_are_short_and_stored_as_run(path):
     assert re.fullmatch(rf"# {path.stem[:2]} .*\?.*", title), title
     cells = code_cells(path)
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
-    assert not [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error" or out.get("name") == "stderr"]
-    figures = [set(out["data"]) for cell in cells for out in cell["outputs"] if "image/png" in out.get("data", {})]
+    assert not [
+        out
+        for cell in cells
+        for out in cell["outputs"]
+        if out["output_type"] == "error" or out.get("name") == "stderr"
+    ]
+    figures = [
+        set(out["data"])
+        for cell in cells
+        for out in cell["outputs"]
+        if "image/png" in out.get("data", {})
+    ]
     assert figures
     assert all("application/vnd.plotly.v1+json" in kinds for kinds in figures)
     sources = ["".join(cell["source"]) for cell in cells]
@@ -109,13 +128,19 @@ def test_notebooks_are_short_and_stored_as_run(path):
     for source in sources:
         assert len(source.splitlines()) < 15
         body = ast.parse(re.sub(r"^(\s*)%pip.*$", r"\1pass", source, flags=re.M)).body
-        assert not [node for node in body if isinstance(node, ast.FunctionDef)], "a function defined in a notebook is a missing API"
-        assert path.stem == "11_your_own_model" or not [node for node in body if isinstance(node, ast.ClassDef)]
+        assert not [node for node in body if isinstance(node, ast.FunctionDef)], (
+            "a function defined in a notebook is a missing API"
+        )
+        assert path.stem == "11_your_own_model" or not [
+            node for node in body if isinstance(node, ast.ClassDef)
+        ]
 
 
 def test_readme_lists_every_notebook():
     """The table has one line per notebook, in order, and nothing else is numbered so; what is made smaller exists."""
-    assert re.findall(r"^\| \[(\d\d)\]\(notebooks/(\S+)\.ipynb\)", README, flags=re.M) == [(path.stem[:2], path.stem) for path in NOTEBOOKS]
+    assert re.findall(r"^\| \[(\d\d)\]\(notebooks/(\S+)\.ipynb\)", README, flags=re.M) == [
+        (path.stem[:2], path.stem) for path in NOTEBOOKS
+    ]
     assert [path.stem[:2] for path in NOTEBOOKS] == [f"{k:02}" for k in range(1, 13)]
     assert set(SMALLER) <= {path.stem for path in NOTEBOOKS}
 

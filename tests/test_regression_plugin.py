@@ -14,7 +14,9 @@ from xor_mi.errors import XorMiError
 from xor_mi.pytest_plugin import CircuitRegression
 from xor_mi.testing import compare_records, read_record, record_of, write_record
 
-identify_circuit(handmade.textbook_xor())  # a run inside this process drops what it imports, so let all be here before
+identify_circuit(
+    handmade.textbook_xor()
+)  # a run inside this process drops what it imports, so let all be here before
 RETRAINED = {seed: train("XOR", seed=seed).model for seed in (2, 5, 56)}
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "circuit_regression"
@@ -32,7 +34,12 @@ ONE = NETWORKS + "\ndef test_it(circuit_regression):\n    circuit_regression.che
 
 def ran(pytester, *options: str, **outcomes: int):
     """A run of pytest in the scratch folder, with its outcomes asserted."""
-    quick = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")  # hypothesis would be imported anew at the end of every run
+    quick = (
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",
+    )  # hypothesis would be imported anew at the end of every run
     result = pytester.runpytest_inprocess(*quick, *options)
     result.assert_outcomes(**outcomes)
     return result
@@ -58,7 +65,10 @@ def held(pytester):
 
     give("net()")
     (pytester.path / "test_one").mkdir()
-    write_record(record_of(handmade.textbook_xor(), test="test_it"), pytester.path / "test_one" / "test_it.circuit.json")
+    write_record(
+        record_of(handmade.textbook_xor(), test="test_it"),
+        pytester.path / "test_one" / "test_it.circuit.json",
+    )
     return give
 
 
@@ -67,12 +77,22 @@ def test_a_missing_baseline_is_written_and_the_test_fails(pytester):
     pytester.makepyfile(test_one=ONE.format("net()"))
     result = ran(pytester, failed=1)
     result.stdout.fnmatch_lines(
-        ["*File not found in data directory, created:*", "*test_one*test_it.circuit.json", "it says identified: exactly one*"]
+        [
+            "*File not found in data directory, created:*",
+            "*test_one*test_it.circuit.json",
+            "it says identified: exactly one*",
+        ]
     )
     record = stored(pytester)
-    assert (record["test"], record["verdict"], record["signature"]) == ("test_it", "identified", "OR & ~AND")
+    assert (record["test"], record["verdict"], record["signature"]) == (
+        "test_it",
+        "identified",
+        "OR & ~AND",
+    )
     assert set(record["versions"]) == {"xor-mi", "torch", "transformer-lens"}
-    assert [file.name for file in (pytester.path / "test_one").iterdir()] == ["test_it.circuit.json"]
+    assert [file.name for file in (pytester.path / "test_one").iterdir()] == [
+        "test_it.circuit.json"
+    ]
     ran(pytester, passed=1)
 
 
@@ -104,7 +124,9 @@ def test_what_changed_is_said(pytester, held, code, lines):
     held(code)
     result = ran(pytester, failed=1)
     result.stdout.fnmatch_lines(lines)
-    result.stdout.fnmatch_lines(["*test_one?test_it.circuit.json; pytest --force-regen takes the new circuit over"])
+    result.stdout.fnmatch_lines(
+        ["*test_one?test_it.circuit.json; pytest --force-regen takes the new circuit over"]
+    )
     assert stored(pytester) == before
 
 
@@ -112,7 +134,9 @@ def test_force_regen_rewrites_and_still_fails(pytester, held):
     """--force-regen takes the new circuit over, says what changed, and fails; the run after it passes. Without a change it writes nothing."""
     held("zoo.load('nor-and')")
     result = ran(pytester, "--force-regen", failed=1)
-    result.stdout.fnmatch_lines(["*--force-regen set, regenerating file at:*", "*unit 0: OR -> NOR"])
+    result.stdout.fnmatch_lines(
+        ["*--force-regen set, regenerating file at:*", "*unit 0: OR -> NOR"]
+    )
     assert stored(pytester)["signature"] == "~AND & ~NOR"
     ran(pytester, passed=1)
     ran(pytester, "--force-regen", passed=1)
@@ -165,7 +189,10 @@ def test_two(circuit_regression):
     ran(pytester, failed=3)
     ran(pytester, failed=1, passed=2)  # the first of test_two is there; the second is written
     ran(pytester, passed=3)
-    names = {file.name: json.loads(file.read_text())["signature"] for file in (pytester.path / "test_many").iterdir()}
+    names = {
+        file.name: json.loads(file.read_text())["signature"]
+        for file in (pytester.path / "test_many").iterdir()
+    }
     assert names == {
         "test_each_or_and_.circuit.json": "OR & ~AND",
         "test_each_gt_lt_.circuit.json": "x0>x1 | x1>x0",
@@ -177,9 +204,13 @@ def test_two(circuit_regression):
 def test_two_tests_with_one_file_name_do_not_pass_on_each_other_s_baseline(pytester):
     """The parameters a-b and a_b, or two classes, give one file name: the second says whose baseline it is."""
     body = "def test_x(self, circuit_regression):\n        circuit_regression.check(net())"
-    pytester.makepyfile(test_one=f"{NETWORKS}\nclass TestA:\n    {body}\n\nclass TestB:\n    {body}\n")
+    pytester.makepyfile(
+        test_one=f"{NETWORKS}\nclass TestA:\n    {body}\n\nclass TestB:\n    {body}\n"
+    )
     result = ran(pytester, failed=2)
-    result.stdout.fnmatch_lines(["E*is the baseline of TestA::test_x, not of TestB::test_x: *basename=*"])
+    result.stdout.fnmatch_lines(
+        ["E*is the baseline of TestA::test_x, not of TestB::test_x: *basename=*"]
+    )
     ran(pytester, "--with-test-class-names", failed=2)
     ran(pytester, "--with-test-class-names", passed=2)
 
@@ -187,7 +218,9 @@ def test_two_tests_with_one_file_name_do_not_pass_on_each_other_s_baseline(pytes
 def test_a_second_check_needs_a_name(pytester, held):
     """Two circuits of one test cannot have one baseline."""
     held("net())\n    circuit_regression.check(net()")
-    ran(pytester, failed=1).stdout.fnmatch_lines(["E*XorMiError: 'test_it' was checked in this test already; give*basename=*"])
+    ran(pytester, failed=1).stdout.fnmatch_lines(
+        ["E*XorMiError: 'test_it' was checked in this test already; give*basename=*"]
+    )
 
 
 @pytest.mark.parametrize("how", ["tolerance=-1", "up_to='families'", "tolerance={'margins': 1}"])
@@ -207,7 +240,10 @@ def test_without_pytest_regressions_the_fixture_says_what_to_install(monkeypatch
 
 # unused baselines
 
-TWO = NETWORKS + "\ndef test_it(circuit_regression):\n    circuit_regression.check(net())\n\ndef test_other({}):\n    {}\n"
+TWO = (
+    NETWORKS
+    + "\ndef test_it(circuit_regression):\n    circuit_regression.check(net())\n\ndef test_other({}):\n    {}\n"
+)
 USES = ("circuit_regression", "circuit_regression.check(net())")
 FLAG = "--fail-unused-circuits"
 
@@ -231,7 +267,9 @@ def test_a_baseline_that_no_test_asks_for_fails_under_the_flag(pytester, two, op
     two("", "pass")
     result = ran(pytester, FLAG, *options, passed=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*unused circuits*", "test_two?test_other.circuit.json: no test is held against it; *"])
+    result.stdout.fnmatch_lines(
+        ["*unused circuits*", "test_two?test_other.circuit.json: no test is held against it; *"]
+    )
     result.stdout.no_fnmatch_line("test_two?test_it.circuit.json: no test*")
     assert ran(pytester, *options, passed=2).ret == 0
 
@@ -248,13 +286,22 @@ def test_a_test_that_is_gone_leaves_an_unused_baseline(pytester, held):
     assert ran(pytester, FLAG, passed=1).ret == 1
 
 
-@pytest.mark.parametrize("options", [("-k", "test_it"), ("test_two.py::test_it",), ("--deselect", "test_two.py::test_other")])
+@pytest.mark.parametrize(
+    "options",
+    [("-k", "test_it"), ("test_two.py::test_it",), ("--deselect", "test_two.py::test_other")],
+)
 def test_part_of_the_tests_judges_no_other(pytester, two, options):
     """Tests that were not asked for leave their baselines alone."""
-    assert ran(pytester, FLAG, *options, passed=1, deselected=None if "::" in options[0] else 1).ret == 0
+    assert (
+        ran(pytester, FLAG, *options, passed=1, deselected=None if "::" in options[0] else 1).ret
+        == 0
+    )
 
 
-@pytest.mark.parametrize(("body", "outcome"), [("import pytest; pytest.skip('not here')", "skipped"), ("assert 0", "failed")])
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [("import pytest; pytest.skip('not here')", "skipped"), ("assert 0", "failed")],
+)
 def test_a_test_that_did_not_get_there_is_not_judged(pytester, two, body, outcome):
     """Skipped or failed before its check: the baseline may still be wanted."""
     two("", body)
@@ -293,16 +340,25 @@ def test_changed(circuit_regression):
 def test_idle({fixture}):
     {idle}
 """
-    pytester.makepyfile(test_all=NETWORKS + body.format(renumbered="net()", changed="or-and", fixture=USES[0], idle=USES[1]))
+    pytester.makepyfile(
+        test_all=NETWORKS
+        + body.format(renumbered="net()", changed="or-and", fixture=USES[0], idle=USES[1])
+    )
     ran(pytester, failed=6)
     new = "\ndef test_missing(circuit_regression):\n    circuit_regression.check(net())\n"
     pytester.makepyfile(
-        test_all=NETWORKS + body.format(renumbered="net(order=(1, 0), scale=2.0)", changed="or-nand", fixture="", idle="pass") + new
+        test_all=NETWORKS
+        + body.format(
+            renumbered="net(order=(1, 0), scale=2.0)", changed="or-nand", fixture="", idle="pass"
+        )
+        + new
     )
     result = ran(pytester, FLAG, "-n", "2", passed=5, failed=2)
     result.stdout.fnmatch_lines(["*unit 1: AND -> NAND"])
     result.stdout.fnmatch_lines(["*File not found in data directory, created:*"])
-    result.stdout.fnmatch_lines(["*unused circuits*", "test_all?test_idle.circuit.json: no test is held against it*"])
+    result.stdout.fnmatch_lines(
+        ["*unused circuits*", "test_all?test_idle.circuit.json: no test is held against it*"]
+    )
     assert stored(pytester, "test_missing", "test_all")["signature"] == "OR & ~AND"
     ran(pytester, "--force-regen", "-n", "2", passed=6, failed=1)
     (pytester.path / "test_all" / "test_idle.circuit.json").unlink()
@@ -333,7 +389,9 @@ def test_dict():
 """
     )
     result = ran(pytester, failed=4)
-    result.stdout.fnmatch_lines(["E*circuit == expected (expected -> found)", "E*unit 1: AND -> NAND"])
+    result.stdout.fnmatch_lines(
+        ["E*circuit == expected (expected -> found)", "E*unit 1: AND -> NAND"]
+    )
     result.stdout.fnmatch_lines(["E*the same circuit up to the numbering and scale of its units*"])
     result.stdout.fnmatch_lines(["E*this circuit has no evidence to compare*"])
     result.stdout.fnmatch_lines(["E*assert {'a': 1} == {'a': 2}"])
@@ -358,7 +416,9 @@ def test_one(zoo_model):
     )
     ran(pytester, passed=2 + len(zoo.names()))
     result = pytester.runpytest_inprocess("--collect-only", "-q")
-    assert {f"test_the_fixtures_are_the_networks_they_say.py::test_zoo[{name}]" for name in zoo.names()} <= set(result.outlines)
+    assert {
+        f"test_the_fixtures_are_the_networks_they_say.py::test_zoo[{name}]" for name in zoo.names()
+    } <= set(result.outlines)
 
 
 def test_nothing_heavy_is_loaded_until_a_test_asks(pytester):
@@ -398,7 +458,11 @@ def test_retraining_within_the_family_passes(pytester, held, seed, passes):
 
 def test_the_example_passes_and_after_retraining_fails_as_readme_says(pytester):
     """The project in examples/ as it is stored; then `python retrain.py 5`, and the message is the one printed in README."""
-    shutil.copytree(EXAMPLE, pytester.path / "project", ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+    shutil.copytree(
+        EXAMPLE,
+        pytester.path / "project",
+        ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"),
+    )
     pytester.chdir()
     project = pytester.path / "project"
     options = ("-c", str(project / "pytest.ini"), "--rootdir", str(project), str(project))
@@ -408,8 +472,15 @@ def test_the_example_passes_and_after_retraining_fails_as_readme_says(pytester):
     readme = (EXAMPLE.parent.parent / "README.md").read_text()
     message = readme.split("`python retrain.py 5`")[1].split("```")[1].strip().split("\n")
     assert len(message) == 6
-    printed = [line.removeprefix("E").strip().removeprefix("AssertionError: ") for line in result.outlines if line.startswith("E  ")]
-    assert [line.replace(str(Path("project/")) + os.sep, "").replace(os.sep, "/") for line in printed[:6]] == message
+    printed = [
+        line.removeprefix("E").strip().removeprefix("AssertionError: ")
+        for line in result.outlines
+        if line.startswith("E  ")
+    ]
+    assert [
+        line.replace(str(Path("project/")) + os.sep, "").replace(os.sep, "/")
+        for line in printed[:6]
+    ] == message
 
 
 def test_the_example_s_baseline_is_the_zoo_s_circuit():

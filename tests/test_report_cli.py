@@ -19,11 +19,26 @@ from xor_mi.handmade import from_gates
 from xor_mi.interventions import patch_sweep
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.population import census
-from xor_mi.report import figures_of, find_out, how_common, render_report, require_writable, schema, write_report
+from xor_mi.report import (
+    figures_of,
+    find_out,
+    how_common,
+    render_report,
+    require_writable,
+    schema,
+    write_report,
+)
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
-FILES = ["circuit.json", "config.json", "model.safetensors", "patching.csv", "report.html", "report.json"]
+FILES = [
+    "circuit.json",
+    "config.json",
+    "model.safetensors",
+    "patching.csv",
+    "report.html",
+    "report.json",
+]
 
 
 def run_main(capsys, monkeypatch, *arguments):
@@ -37,9 +52,17 @@ def run_main(capsys, monkeypatch, *arguments):
 
 def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypatch):
     """The default tour: five stations, an {OR, AND} network, how common it is, and all files; identify reads the model back."""
-    status, out, _ = run_main(capsys, monkeypatch, "tour", "--out", str(tmp_path / "tour"), "--networks", "60")
+    status, out, _ = run_main(
+        capsys, monkeypatch, "tour", "--out", str(tmp_path / "tour"), "--networks", "60"
+    )
     assert status == 0
-    assert [line[:2] for line in out.splitlines() if re.match(r"\d\. ", line)] == ["1.", "2.", "3.", "4.", "5."]
+    assert [line[:2] for line in out.splitlines() if re.match(r"\d\. ", line)] == [
+        "1.",
+        "2.",
+        "3.",
+        "4.",
+        "5.",
+    ]
     assert "solved XOR" in out
     assert "00 and 11: the same decision" in out
     assert re.search(r"h0\.0 +OR +margin", out)
@@ -51,17 +74,25 @@ def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypat
     assert circuit["readings"][0]["interchange"] == {"h0.0": 16, "h0.1": 16}
     csv = pd.read_csv(tmp_path / "tour" / "patching.csv", dtype={"clean": str, "corrupted": str})
     model = HookedMLP.from_pretrained(tmp_path / "tour")
-    assert torch.allclose(torch.tensor(csv["logit_patched"].to_numpy()), patch_sweep(model).patched.flatten().double(), atol=1e-5)
+    assert torch.allclose(
+        torch.tensor(csv["logit_patched"].to_numpy()),
+        patch_sweep(model).patched.flatten().double(),
+        atol=1e-5,
+    )
     status, again, _ = run_main(capsys, monkeypatch, "identify", str(tmp_path / "tour"))
     assert status == 0
     assert again.splitlines()[0].strip() == f"{circuit['verdict']}: {circuit['reason']}"
-    status, other, _ = run_main(capsys, monkeypatch, "identify", str(tmp_path / "tour"), "--target", "AND")
+    status, other, _ = run_main(
+        capsys, monkeypatch, "identify", str(tmp_path / "tour"), "--target", "AND"
+    )
     assert "not_computing: it does not compute AND: wrong on 01, 10, 11" in other
 
 
 def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
     """No solution: the words, the report and the JSON all say not_computing, and no unit gets a gate."""
-    status, out, _ = run_main(capsys, monkeypatch, "tour", "--seed", "0", "--networks", "0", "--out", str(tmp_path))
+    status, out, _ = run_main(
+        capsys, monkeypatch, "tour", "--seed", "0", "--networks", "0", "--out", str(tmp_path)
+    )
     assert status == 0
     assert "did NOT solve XOR" in out
     assert "not_computing" in out
@@ -72,7 +103,19 @@ def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
 
 def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
     """--hidden takes one width or several."""
-    status, out, _ = run_main(capsys, monkeypatch, "tour", "--hidden", "3,2", "--seed", "3", "--networks", "0", "--out", str(tmp_path))
+    status, out, _ = run_main(
+        capsys,
+        monkeypatch,
+        "tour",
+        "--hidden",
+        "3,2",
+        "--seed",
+        "3",
+        "--networks",
+        "0",
+        "--out",
+        str(tmp_path),
+    )
     assert status == 0
     assert "2-3-2-1 network" in out
     assert HookedMLP.from_pretrained(tmp_path).layer_sizes == (2, 3, 2, 1)
@@ -103,7 +146,9 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
 def test_every_mistake_is_one_line_and_status_2(tmp_path, capsys, monkeypatch, arguments, message):
     """No traceback, nothing trained: the line names what was wrong."""
     (tmp_path / "file").write_text("")
-    status, _, err = run_main(capsys, monkeypatch, *[argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
+    status, _, err = run_main(
+        capsys, monkeypatch, *[argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    )
     assert status == 2
     assert len(err.strip().splitlines()) == 1
     assert err.startswith("xor-mi: ")
@@ -121,9 +166,12 @@ def test_a_corrupted_folder_is_one_line(tmp_path, capsys, monkeypatch, textbook)
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("seed", 10**40), ("decision_threshold", 10**400), ("d_hidden", [2, "x"]), ("dtype", "int64")]
+    ("setting", "value"),
+    [("seed", 10**40), ("decision_threshold", 10**400), ("d_hidden", [2, "x"]), ("dtype", "int64")],
 )
-def test_hostile_numbers_in_a_config_are_one_line(tmp_path, capsys, monkeypatch, textbook, setting, value):
+def test_hostile_numbers_in_a_config_are_one_line(
+    tmp_path, capsys, monkeypatch, textbook, setting, value
+):
     """Numbers no setting can have, at the command line."""
     textbook.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -147,7 +195,9 @@ def test_help_loads_no_torch():
     code = "import sys; sys.argv = ['xor-mi', *sys.argv[1:]]\nfrom xor_mi.cli import main\ntry: main()\nexcept SystemExit as e: print('status', e.code)\n"
     code += "print('loaded', sorted({'torch', 'transformer_lens', 'plotly', 'pandas', 'sympy'} & set(sys.modules)))"
     for arguments in (["--help"], ["tour", "--help"], ["identify", "--help"]):
-        out = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+        ).stdout
         assert "status 0" in out
         assert "loaded []" in out
         assert "tour" in out or "identify" in out
@@ -156,14 +206,23 @@ def test_help_loads_no_torch():
 def test_the_console_script_is_installed():
     """The entry point exists and runs."""
     script = Path(sys.executable).parent / "xor-mi"
-    assert "identify" in subprocess.run([str(script), "--help"], capture_output=True, text=True, check=True).stdout
+    assert (
+        "identify"
+        in subprocess.run(
+            [str(script), "--help"], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def test_report_is_one_offline_file_with_its_numbers(trained):
     """Verdict in words at the top, no address to load from, no upload button, the figures inside, texts escaped."""
     findings = find_out(trained.model)
     page = render_report(findings, figures_of(findings), trained)
-    assert page.index("exactly one explanation survives") < page.index("identified: ") < page.index("The network</h2>")
+    assert (
+        page.index("exactly one explanation survives")
+        < page.index("identified: ")
+        < page.index("The network</h2>")
+    )
     own = re.sub(r"<script\b.*?</script>", "", page, flags=re.S)
     assert not re.search(r"""(src|href)\s*=\s*["']https?:""", own)
     assert not re.search(r"<script[^>]+src=", page)
@@ -181,7 +240,9 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     """Solved or not: valid JSON of the stated version; each section's key is there, and the figures' values are the JSON's."""
     result = train("XOR", seed=seed)
     result.model.save_pretrained(tmp_path)
-    page = write_report(tmp_path, training=result, networks=census(train_population("XOR", 20))).read_text()
+    page = write_report(
+        tmp_path, training=result, networks=census(train_population("XOR", 20))
+    ).read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     numbers = json.loads((tmp_path / "report.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema())
@@ -191,18 +252,30 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     assert len(keys) == 14
     assert set(keys) <= set(numbers)
     figures = figures_of(find_out(result.model))
-    assert np.allclose(np.array(figures["patching"].data[0].z).ravel(), [line["effect_logit"] for line in numbers["patching"]])
-    assert [line["slack"] for line in numbers["conditions"]] == pytest.approx(_bars(figures["conditions"]))
+    assert np.allclose(
+        np.array(figures["patching"].data[0].z).ravel(),
+        [line["effect_logit"] for line in numbers["patching"]],
+    )
+    assert [line["slack"] for line in numbers["conditions"]] == pytest.approx(
+        _bars(figures["conditions"])
+    )
     with torch.no_grad():
         ends = result.model(result.model.rows(["00", "11"])).ravel().tolist()
-    assert [numbers["path"]["slider"][k]["values"]["y0"] for k in (0, -1)] == pytest.approx(ends, abs=1e-5)
+    assert [numbers["path"]["slider"][k]["values"]["y0"] for k in (0, -1)] == pytest.approx(
+        ends, abs=1e-5
+    )
     assert sum("(as it is)" in frame["label"] for frame in numbers["moved_weight"]) == 1
     assert numbers["population"]["n_solved"] <= numbers["population"]["n_networks"] == 20
 
 
 def _bars(figure):
     """The bars' values from top to bottom."""
-    return [x for _, x in sorted((y, x) for trace in figure.data for y, x in zip(trace.y, trace.x, strict=True))]
+    return [
+        x
+        for _, x in sorted(
+            (y, x) for trace in figure.data for y, x in zip(trace.y, trace.x, strict=True)
+        )
+    ]
 
 
 def test_a_broken_report_json_is_refused_by_the_schema(trained, tmp_path):
@@ -220,7 +293,11 @@ def test_a_broken_report_json_is_refused_by_the_schema(trained, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("nowhere-at-all", "out"), "no model in"), ((3, "out"), "not int"), ((handmade.textbook_xor(),), "no folder to write to")],
+    [
+        (("nowhere-at-all", "out"), "no model in"),
+        ((3, "out"), "not int"),
+        ((handmade.textbook_xor(),), "no folder to write to"),
+    ],
 )
 def test_a_report_of_nothing_is_refused(tmp_path, monkeypatch, arguments, message):
     """No model, something else, nowhere to write."""
@@ -235,20 +312,27 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
     page = write_report(model, tmp_path).read_text()
     numbers = json.loads((tmp_path / "report.json").read_text())
     jsonschema.validate(numbers, schema())
-    assert [numbers[key] for key in ("conditions", "slack", "moved_weight", "subcircuits")] == [None] * 4
+    assert [numbers[key] for key in ("conditions", "slack", "moved_weight", "subcircuits")] == [
+        None
+    ] * 4
     assert 'id="conditions"' not in page
 
 
 def test_a_report_of_many_inputs_is_refused_with_the_number(tmp_path):
     """Five inputs have 992 ordered pairs: too many to draw, said before any work, and the folder is left as it was."""
-    with pytest.raises(XorMiError, match="5 inputs have 992 pairs to patch and draw; a report is written for up to 4 inputs"):
+    with pytest.raises(
+        XorMiError,
+        match="5 inputs have 992 pairs to patch and draw; a report is written for up to 4 inputs",
+    ):
         write_report(handmade.from_formula("x0 ^ x1 ^ x2 ^ x3 ^ x4"), tmp_path / "out")
     assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_report_for_three_inputs_has_no_plane(tmp_path):
     """What cannot be drawn is left out, not broken."""
-    report = write_report(find_out(train(BooleanFunction.named("XOR", 3), (4,), seed=2).model), tmp_path)
+    report = write_report(
+        find_out(train(BooleanFunction.named("XOR", 3), (4,), seed=2).model), tmp_path
+    )
     assert 'id="plane"' not in report.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
@@ -259,14 +343,21 @@ def test_how_common_counts_the_same_gates(trained):
     same = (networks["gates"] == "{AND, OR}").sum()
     text = how_common(identify_circuit(trained.model), networks)
     assert f"{networks['solved'].sum()} solved XOR; {same} of these" in text
-    assert "none of these has the hidden gates {NAND, OR}" in how_common(identify_circuit(from_gates(["OR", "NAND"])), networks)
-    assert how_common(identify_circuit(HookedMLP(HookedMLPConfig(target="XOR"))), networks).endswith("solved XOR.")
+    assert "none of these has the hidden gates {NAND, OR}" in how_common(
+        identify_circuit(from_gates(["OR", "NAND"])), networks
+    )
+    assert how_common(
+        identify_circuit(HookedMLP(HookedMLPConfig(target="XOR"))), networks
+    ).endswith("solved XOR.")
 
 
 def test_figures_show_the_findings(textbook):
     """Each figure holds the numbers it is a picture of, as data or as text."""
     circuit = identify_circuit(textbook)
-    texts = [annotation.text for annotation in plots.network_diagram(textbook, circuit).layout.annotations]
+    texts = [
+        annotation.text
+        for annotation in plots.network_diagram(textbook, circuit).layout.annotations
+    ]
     assert any("h0.0" in text and "OR" in text for text in texts)
     assert any("y0" in text and "h0.0 & ~h0.1" in text for text in texts)
     assert texts.count("+1.00") == 5
@@ -285,4 +376,9 @@ def test_figures_show_the_findings(textbook):
         "decision boundary",
         "inputs (filled: decided 1)",
     ]
-    assert list(plane.data[-1].text) == ["<b>00: 0</b>", "<b>01: 1</b>", "<b>10: 1</b>", "<b>11: 0</b>"]
+    assert list(plane.data[-1].text) == [
+        "<b>00: 0</b>",
+        "<b>01: 1</b>",
+        "<b>10: 1</b>",
+        "<b>11: 0</b>",
+    ]

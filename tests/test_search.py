@@ -12,16 +12,29 @@ from xor_mi import zoo
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
 from xor_mi.model import HookedMLP, HookedMLPConfig
-from xor_mi.search import Convention, count_perfect_subcircuits, count_subcircuits, find_subcircuits, subcircuits
+from xor_mi.search import (
+    Convention,
+    count_perfect_subcircuits,
+    count_subcircuits,
+    find_subcircuits,
+    subcircuits,
+)
 from xor_mi.truth import BooleanFunction
 
 
 def all_subcircuits(sizes):
     """Every choice of kept sources, straight from the definition: nobody kept is unread or reads nothing."""
-    options = [list(product([tuple(i for i in range(a) if mask >> i & 1) for mask in range(2**a)], repeat=b)) for a, b in pairwise(sizes)]
+    options = [
+        list(
+            product([tuple(i for i in range(a) if mask >> i & 1) for mask in range(2**a)], repeat=b)
+        )
+        for a, b in pairwise(sizes)
+    ]
     for sources in product(*options):
         read = [{i for kept in layer for i in kept} for layer in sources]
-        alive = [set(range(sizes[0]))] + [{j for j, kept in enumerate(layer) if kept} for layer in sources]
+        alive = [set(range(sizes[0]))] + [
+            {j for j, kept in enumerate(layer) if kept} for layer in sources
+        ]
         if all(read[k] == alive[k] for k in range(len(sources))) and len(alive[-1]) == sizes[-1]:
             yield Subcircuit(tuple(sizes), sources)
 
@@ -36,14 +49,20 @@ def masked(model, part, ablation="zero"):
         for j, indices in enumerate(part.sources[number]):
             kept[j, list(indices)] = 1
         means = cache[hooks[number]].double().mean(0)
-        layers.append((weight * kept, bias + (weight * (1 - kept)) @ means if ablation == "mean" else bias))
+        layers.append(
+            (weight * kept, bias + (weight * (1 - kept)) @ means if ablation == "mean" else bias)
+        )
     names = ("act_fn", "out_act_fn", "negative_slope", "decision_threshold")
     return HookedMLP.from_weights(layers, **{name: getattr(model.cfg, name) for name in names})
 
 
 def strong(sizes, seed, **kwargs):
     """A network whose weights are large enough that rows differ."""
-    model = HookedMLP(HookedMLPConfig(sizes[0], tuple(sizes[1:-1]), sizes[-1], seed=seed, dtype=torch.float64, **kwargs))
+    model = HookedMLP(
+        HookedMLPConfig(
+            sizes[0], tuple(sizes[1:-1]), sizes[-1], seed=seed, dtype=torch.float64, **kwargs
+        )
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4)
@@ -61,7 +80,18 @@ def deciding(sizes, act):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(2, 1, 1), (2, 2, 1), (2, 3, 1), (3, 2, 1), (1, 2, 1), (2, 2, 2), (2, 2, 2, 1), (2, 1, 2, 1), (2, 2, 1, 2)]
+    "sizes",
+    [
+        (2, 1, 1),
+        (2, 2, 1),
+        (2, 3, 1),
+        (3, 2, 1),
+        (1, 2, 1),
+        (2, 2, 2),
+        (2, 2, 2, 1),
+        (2, 1, 2, 1),
+        (2, 2, 1, 2),
+    ],
 )
 def test_the_closed_form_is_the_number_listed(sizes):
     """Counted, listed from the definition, and walked by the search: three times the same."""
@@ -78,7 +108,12 @@ def test_the_closed_form_is_the_number_listed(sizes):
 def test_published_counts():
     """2-h-1 for h = 1 to 5, and the deeper shapes whose numbers are known."""
     assert [count_subcircuits((2, h, 1)) for h in range(1, 6)] == [1, 9, 49, 225, 961]
-    deeper = {(2, 2, 2, 1): 69, (2, 3, 3, 1): 9_625, (2, 4, 4, 1): 4_346_385, (2, 5, 5, 1): 7_271_931_361}
+    deeper = {
+        (2, 2, 2, 1): 69,
+        (2, 3, 3, 1): 9_625,
+        (2, 4, 4, 1): 4_346_385,
+        (2, 5, 5, 1): 7_271_931_361,
+    }
     assert {sizes: count_subcircuits(sizes) for sizes in deeper} == deeper
     with pytest.raises(XorMiError, match="no layer sizes"):
         count_subcircuits((2, 1))
@@ -90,18 +125,28 @@ def test_textbook(textbook):
     assert (found.total, found.n_perfect) == (9, 1)
     assert [len(part.edges) for part in found] == [6]
     assert found.minimal == tuple(found)
-    assert found.n_by_edges == {3: (2, 0), 4: (2, 0), 5: (4, 0), 6: (1, 1)} or sum(n for n, _ in found.n_by_edges.values()) == 9
+    assert (
+        found.n_by_edges == {3: (2, 0), 4: (2, 0), 5: (4, 0), 6: (1, 1)}
+        or sum(n for n, _ in found.n_by_edges.values()) == 9
+    )
     without = find_subcircuits(textbook, convention=Convention(all_units=False))
     assert (without.total, without.n_perfect) == (2, 0)
 
 
-@pytest.mark.parametrize(("sizes", "act"), [((2, 3, 1), "relu"), ((2, 2, 2, 1), "tanh"), ((2, 2, 2), "tanh"), ((3, 2, 1), "leaky_relu")])
+@pytest.mark.parametrize(
+    ("sizes", "act"),
+    [((2, 3, 1), "relu"), ((2, 2, 2, 1), "tanh"), ((2, 2, 2), "tanh"), ((3, 2, 1), "leaky_relu")],
+)
 @pytest.mark.parametrize("ablation", ["zero", "mean"])
 def test_against_one_forward_per_subcircuit(sizes, act, ablation):
     """Every subcircuit run as a network of its own: the same ones are perfect, and the minimal ones contain no other."""
     model, target = deciding(sizes, act)
     goal = torch.tensor(target.tables).T
-    naive = {p for p in all_subcircuits(sizes) if torch.equal((masked(model, p, ablation)(model.rows()) > model.threshold).long(), goal)}
+    naive = {
+        p
+        for p in all_subcircuits(sizes)
+        if torch.equal((masked(model, p, ablation)(model.rows()) > model.threshold).long(), goal)
+    }
     found = find_subcircuits(model, target, Convention(ablation=ablation))
     assert set(found) == naive
     assert set(found.minimal) == {p for p in naive if not any(q <= p and q != p for q in naive)}
@@ -130,7 +175,10 @@ def test_counting_equals_listing(sizes, act, out_act, formula, seed, convention)
     """Without a list, the same number of perfect ones, whatever the convention."""
     model = strong(sizes, seed, act_fn=act, out_act_fn=out_act)
     target = BooleanFunction.from_formula(formula, sizes[0])
-    assert count_perfect_subcircuits(model, target, convention) == find_subcircuits(model, target, convention).n_perfect
+    assert (
+        count_perfect_subcircuits(model, target, convention)
+        == find_subcircuits(model, target, convention).n_perfect
+    )
 
 
 @pytest.mark.parametrize("target", ["TRUE", "FALSE", "x0 & x1", "x1"])
@@ -143,8 +191,15 @@ def test_an_output_that_reads_nothing_is_no_subcircuit(target, sizes, ablation):
         with torch.no_grad():
             model.linears[-1].bias.fill_(9.0 if target == "TRUE" else -9.0)
     convention, labels = Convention(ablation=ablation), torch.tensor(goal.tables).T
-    naive = sum(torch.equal((masked(model, p, ablation)(model.rows()) > 0).long(), labels) for p in all_subcircuits(sizes))
-    assert count_perfect_subcircuits(model, goal, convention) == find_subcircuits(model, goal, convention).n_perfect == naive
+    naive = sum(
+        torch.equal((masked(model, p, ablation)(model.rows()) > 0).long(), labels)
+        for p in all_subcircuits(sizes)
+    )
+    assert (
+        count_perfect_subcircuits(model, goal, convention)
+        == find_subcircuits(model, goal, convention).n_perfect
+        == naive
+    )
     assert naive > 0 or target in ("x0 & x1", "x1")
 
 
@@ -163,7 +218,13 @@ def test_a_wide_layer_is_walked_in_slices(monkeypatch):
 def test_presets_by_name_and_switches_of_the_wrong_kind():
     """A preset's name will do; a switch that is no bool or number is refused."""
     assert Convention.of("meloux_code") == Convention.meloux_code()
-    for settings_ in ({"all_units": "no"}, {"n_noisy": 1.5, "noise_sd": 0.1}, {"noise_sd": "a"}, {"margin": None}, {"noise_seed": -1}):
+    for settings_ in (
+        {"all_units": "no"},
+        {"n_noisy": 1.5, "noise_sd": 0.1},
+        {"noise_sd": "a"},
+        {"margin": None},
+        {"noise_seed": -1},
+    ):
         with pytest.raises(XorMiError, match="give"):
             Convention(**settings_)
     with pytest.raises(XorMiError, match="no convention 'meloux'"):
@@ -201,10 +262,14 @@ def test_the_reference_may_be_the_whole_network():
 
 def test_rounding_is_stricter_than_a_threshold():
     """An output of 2 is above 0.5 and does not round to 1; 0.5 itself rounds to 0."""
-    model = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[2, 0]], [0])], decision_threshold=0.5)
+    model = HookedMLP.from_weights(
+        [([[1, 0], [0, 1]], [0, 0]), ([[2, 0]], [0])], decision_threshold=0.5
+    )
     assert find_subcircuits(model, "x0").n_perfect > 0
     assert find_subcircuits(model, "x0", Convention(decision="round")).n_perfect == 0
-    half = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[0.5, 0]], [0.5])], decision_threshold=0.4)
+    half = HookedMLP.from_weights(
+        [([[1, 0], [0, 1]], [0, 0]), ([[0.5, 0]], [0.5])], decision_threshold=0.4
+    )
     assert find_subcircuits(half, "x0", Convention(decision="round")).n_perfect > 0
 
 
@@ -214,7 +279,10 @@ def test_bad_requests_are_refused(textbook, deep):
         find_subcircuits(HookedMLP())
     with pytest.raises(XorMiError, match="the target has 1 outputs; the network has 2"):
         find_subcircuits(deep, "x0 & x1")
-    with pytest.raises(XorMiError, match="7271931361 subcircuits, more than the .* count_perfect_subcircuits counts them"):
+    with pytest.raises(
+        XorMiError,
+        match="7271931361 subcircuits, more than the .* count_perfect_subcircuits counts them",
+    ):
         find_subcircuits(HookedMLP(HookedMLPConfig(2, (5, 5), target="XOR")))
     with pytest.raises(XorMiError, match="one output and one or two hidden layers"):
         count_perfect_subcircuits(deep, convention=Convention(reference="model"))
@@ -231,7 +299,9 @@ def test_bad_requests_are_refused(textbook, deep):
 def test_the_presets_say_what_they_change():
     """The paper's definitions and the released code differ, and each says how."""
     assert Convention().describe() == "default"
-    assert Convention.meloux_paper().describe() == "constants=False, ban_parity=True, trees='ordered'"
+    assert (
+        Convention.meloux_paper().describe() == "constants=False, ban_parity=True, trees='ordered'"
+    )
     assert "all_units=False" in Convention.meloux_code().describe()
     assert Convention.meloux_paper() != Convention.meloux_code()
 

@@ -59,15 +59,24 @@ def naive_interpretations(model, part, convention):
     _, cache = alone.run_with_cache(alone.rows())
     rows = [tuple(int(bit) for bit in row) for row in alone.rows()]
     n_hidden = model.cfg.n_layers
-    columns = [[cache["post", layer][:, j].tolist() for j in range(size)] for layer, size in enumerate(model.cfg.d_hidden)]
+    columns = [
+        [cache["post", layer][:, j].tolist() for j in range(size)]
+        for layer, size in enumerate(model.cfg.d_hidden)
+    ]
     kept = [[j for j, sources in enumerate(layer) if sources] for layer in part.sources]
     target = model.cfg.target
     label = BooleanFunction.of(target).bits
-    options = [cuts(np.array(columns[layer][j]), convention.constants) for layer in range(n_hidden) for j in kept[layer]]
+    options = [
+        cuts(np.array(columns[layer][j]), convention.constants)
+        for layer in range(n_hidden)
+        for j in kept[layer]
+    ]
     found = set()
     for choice in product(*options):
         names = [(layer, j) for layer in range(n_hidden) for j in kept[layer]]
-        bits = {(-1, i): tuple(row[i] for row in rows) for i in range(model.cfg.d_in)} | dict(zip(names, choice, strict=True))
+        bits = {(-1, i): tuple(row[i] for row in rows) for i in range(model.cfg.d_in)} | dict(
+            zip(names, choice, strict=True)
+        )
         bits[n_hidden, 0] = label
         tables = []
         for layer in range(n_hidden + 1):
@@ -76,8 +85,12 @@ def naive_interpretations(model, part, convention):
                 fitting = []
                 for table in product((0, 1), repeat=2 ** len(parents)):
                     ordered = dict(zip(product((0, 1), repeat=len(parents)), table, strict=True))
-                    agrees = all(ordered[tuple(p[r] for p in parents)] == bits[layer, j][r] for r in range(4))
-                    parity = len(parents) > 1 and len({ordered[c] ^ (sum(c) % 2) for c in ordered}) == 1
+                    agrees = all(
+                        ordered[tuple(p[r] for p in parents)] == bits[layer, j][r] for r in range(4)
+                    )
+                    parity = (
+                        len(parents) > 1 and len({ordered[c] ^ (sum(c) % 2) for c in ordered}) == 1
+                    )
                     if agrees and not (parity and convention.ban_parity):
                         fitting.append(table)
                 tables.append(fitting)
@@ -85,7 +98,9 @@ def naive_interpretations(model, part, convention):
     return found
 
 
-@pytest.mark.parametrize("convention", [Convention(), Convention(ban_parity=True), Convention.meloux_paper()])
+@pytest.mark.parametrize(
+    "convention", [Convention(), Convention(ban_parity=True), Convention.meloux_paper()]
+)
 @pytest.mark.parametrize("name", ["or-and", "gt-lt", "redundant-4", "deep-xor"])
 def test_interpretations_are_counted_and_listed_as_by_hand(name, convention):
     """Counted in closed form, listed lazily, and found by trying every table: the same number."""
@@ -93,7 +108,12 @@ def test_interpretations_are_counted_and_listed_as_by_hand(name, convention):
     for part in list(find_subcircuits(model))[:2]:
         naive = naive_interpretations(model, part, convention)
         listed = list(interpretations(model, part, None, convention))
-        assert len(set(listed)) == len(listed) == len(naive) == count_interpretations(model, part, None, convention)
+        assert (
+            len(set(listed))
+            == len(listed)
+            == len(naive)
+            == count_interpretations(model, part, None, convention)
+        )
         tables = {tuple(gate.table for gate in reading.gates) for reading in listed}
         assert tables == {gates for _, gates in naive}
 
@@ -109,7 +129,9 @@ def test_open_rows_constants_and_margin(textbook):
     whole = max(find_subcircuits(dead), key=lambda part: len(part.edges))
     assert count_interpretations(dead, whole) > 0
     assert count_interpretations(dead, whole, None, Convention(constants=False)) == 0
-    assert count_interpretations(textbook, part, None, Convention(margin=0.6)) == 0  # the OR unit's two gaps are 0.5 each
+    assert (
+        count_interpretations(textbook, part, None, Convention(margin=0.6)) == 0
+    )  # the OR unit's two gaps are 0.5 each
     with pytest.raises(XorMiError, match="the network is"):
         count_interpretations(dead, part)
 
@@ -148,14 +170,26 @@ def test_the_ordered_formulas_are_those_of_the_paper():
     wanted, found = (0, 1, 1, 0), []
     for text in [skeleton for depth in range(1, 4) for skeleton in skeletons(depth)]:
         n_nodes = sum(sign in "(AB" for sign in text)
-        tries = (negated(text, chosen) for size in range(5) for chosen in combinations(range(n_nodes), size))
+        tries = (
+            negated(text, chosen)
+            for size in range(5)
+            for chosen in combinations(range(n_nodes), size)
+        )
         compiled = next(
-            (t for t in tries if tuple(eval(t, {}, {"x0": a, "x1": b}) & 1 for a, b in product((0, 1), repeat=2)) == wanted), None
+            (
+                t
+                for t in tries
+                if tuple(eval(t, {}, {"x0": a, "x1": b}) & 1 for a, b in product((0, 1), repeat=2))
+                == wanted
+            ),
+            None,
         )
         found += [compiled] if compiled else []
     assert len(found) == 56
     bare = lambda text: text.replace("(", "").replace(")", "")  # noqa: E731
-    assert [bare(str(formula)) for formula in formulas("XOR", 3, "ordered")] == [bare(text) for text in found]
+    assert [bare(str(formula)) for formula in formulas("XOR", 3, "ordered")] == [
+        bare(text) for text in found
+    ]
 
 
 def test_free_formulas_are_every_tree_up_to_negation():
@@ -168,14 +202,25 @@ def test_free_formulas_are_every_tree_up_to_negation():
         return [0, 1] + [tree for tree in signed if tree not in (0, 1)]
 
     def value(tree, row):
-        return row[tree] if isinstance(tree, int) else int(all(value(part, row) ^ sign for part, sign in tree))
+        return (
+            row[tree]
+            if isinstance(tree, int)
+            else int(all(value(part, row) ^ sign for part, sign in tree))
+        )
 
     for target, depth in (("XOR", 2), ("XOR", 3), ("AND", 2), ("OR", 3)):
         bits = BooleanFunction.of(target).bits
-        tables = [tuple(value(tree, row) for row in product((0, 1), repeat=2)) for tree in trees(depth)]
+        tables = [
+            tuple(value(tree, row) for row in product((0, 1), repeat=2)) for tree in trees(depth)
+        ]
         expected = sum(table in (bits, tuple(1 - b for b in bits)) for table in tables)
         found = formulas(target, depth)
-        assert len(found) == len({formula.up_to_negation for formula in found}) == len({str(formula) for formula in found}) == expected
+        assert (
+            len(found)
+            == len({formula.up_to_negation for formula in found})
+            == len({str(formula) for formula in found})
+            == expected
+        )
         assert all(BooleanFunction.from_formula(str(formula), 2).bits == bits for formula in found)
     assert len(formulas("XOR", 3)) == 250
 
@@ -214,7 +259,9 @@ def hooked_decision(model, base, source, units):
         return f"blocks.{layer}.mlp.hook_post", hook
 
     hooks = [hook_at(layer) for layer in sorted({unit.layer for unit in units})]
-    return int(model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold)
+    return int(
+        model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold
+    )
 
 
 def text_effect(formula, variable, base, source):
@@ -223,7 +270,9 @@ def text_effect(formula, variable, base, source):
     value = BooleanFunction.from_formula(str(variable), 2).bits[source]
     whole, part = str(formula), str(variable)
     text = whole.replace(f"({part})", str(value)).replace(part, str(value))
-    return BooleanFunction.from_formula(text, 2).bits[base] if "x" in text else eval(text.replace("~1", "0").replace("~0", "1")) & 1, rows
+    return BooleanFunction.from_formula(text, 2).bits[base] if "x" in text else eval(
+        text.replace("~1", "0").replace("~0", "1")
+    ) & 1, rows
 
 
 @pytest.mark.parametrize("across", [False, True])
@@ -233,16 +282,35 @@ def test_alignments_against_one_hooked_run_per_pair(wide, twice, which, across):
     convention = Convention(pairs=which, across_layers=across)
     tried = [pair for pair in PAIRS if which == "all" or pair[1] < pair[0]]
     for model in (wide, twice):
-        places = [Unit(layer, i) for layer, size in enumerate(model.cfg.d_hidden) for i in range(size)]
-        sets = [s for k in range(1, len(places) + 1) for s in combinations(places, k) if across or len({u.layer for u in s}) == 1]
-        behaviour = {s: tuple(hooked_decision(model, base, source, s) for base, source in tried) for s in sets}
+        places = [
+            Unit(layer, i) for layer, size in enumerate(model.cfg.d_hidden) for i in range(size)
+        ]
+        sets = [
+            s
+            for k in range(1, len(places) + 1)
+            for s in combinations(places, k)
+            if across or len({u.layer for u in s}) == 1
+        ]
+        behaviour = {
+            s: tuple(hooked_decision(model, base, source, s) for base, source in tried)
+            for s in sets
+        }
         search = find_alignments(model, "XOR", 2, convention)
         expected = set()
         for formula in formulas("XOR", 2):
-            effects = [tuple(text_effect(formula, v, b, s)[0] for b, s in tried) for v in formula.variables]
+            effects = [
+                tuple(text_effect(formula, v, b, s)[0] for b, s in tried) for v in formula.variables
+            ]
             options = [[s for s in sets if behaviour[s] == effect] for effect in effects]
             whole = [c for c in product(*options) if len(set().union(*c)) == sum(map(len, c))]
-            minimal = [c for c in whole if not any(d != c and all(set(a) <= set(b) for a, b in zip(d, c, strict=True)) for d in whole)]
+            minimal = [
+                c
+                for c in whole
+                if not any(
+                    d != c and all(set(a) <= set(b) for a, b in zip(d, c, strict=True))
+                    for d in whole
+                )
+            ]
             expected |= {(str(formula), c) for c in minimal}
         assert {(str(a.formula), a.units) for a in search} == expected
         assert len(search) == search.n_minimal == len(expected)
@@ -264,7 +332,8 @@ def test_merging_up_to_negation(textbook):
 def test_fewer_pairs_let_more_pass(twice):
     """What all ordered pairs allow, pairs of different rows allow, and what these allow, unordered ones do."""
     found = {
-        which: {str(a) for a in find_alignments(twice, convention=Convention(pairs=which))} for which in ("all", "distinct", "unordered")
+        which: {str(a) for a in find_alignments(twice, convention=Convention(pairs=which))}
+        for which in ("all", "distinct", "unordered")
     }
     formulas_of = {which: {text.split(":")[0] for text in texts} for which, texts in found.items()}
     assert formulas_of["all"] <= formulas_of["distinct"] <= formulas_of["unordered"]
@@ -273,7 +342,9 @@ def test_fewer_pairs_let_more_pass(twice):
 
 def test_a_task_without_inner_gates_and_bad_requests(textbook, deep):
     """AND needs no hidden variable; outputs and targets that are not there, and too many sets, are refused."""
-    model = HookedMLP.from_weights([([[1, 1]], [-1]), ([[1]], [0])], decision_threshold=0.5, target="AND")
+    model = HookedMLP.from_weights(
+        [([[1, 1]], [-1]), ([[1]], [0])], decision_threshold=0.5, target="AND"
+    )
     search = find_alignments(model, depth=1)
     assert [str(alignment) for alignment in search] == ["x0 & x1: "]
     with pytest.raises(XorMiError, match="no output 1"):
@@ -281,11 +352,24 @@ def test_a_task_without_inner_gates_and_bad_requests(textbook, deep):
     with pytest.raises(XorMiError, match="no target"):
         find_alignments(HookedMLP())
     big = HookedMLP.from_weights(
-        [(torch.ones(12, 2), torch.zeros(12)), (torch.ones(12, 12), torch.zeros(12)), (torch.ones(1, 12), torch.zeros(1))]
+        [
+            (torch.ones(12, 2), torch.zeros(12)),
+            (torch.ones(12, 12), torch.zeros(12)),
+            (torch.ones(1, 12), torch.zeros(1)),
+        ]
     )
     with pytest.raises(XorMiError, match="keep across_layers=False"):
         find_alignments(big, "OR", convention=Convention(across_layers=True))
-    assert find_alignments(deep, "x0, x1", depth=1, output=1).target.bits == (0, 0, 1, 1, 0, 0, 1, 1)
+    assert find_alignments(deep, "x0, x1", depth=1, output=1).target.bits == (
+        0,
+        0,
+        1,
+        1,
+        0,
+        0,
+        1,
+        1,
+    )
 
 
 # conventions side by side, and the report
@@ -325,7 +409,9 @@ def test_what_cannot_be_searched_is_said():
     assert "alignments: not searched" in str(identifiability_report(four_inputs, conventions={}))
     parity = compare_conventions(zoo.load("parity-3"), depth=2, conventions={"code": "meloux_code"})
     assert "no formula of depth 2 computes the target" in parity["why_not"].item()
-    assert len(find_alignments(handmade.textbook_xor(), "AND", depth=1)) == 0, "the network computes XOR"
+    assert len(find_alignments(handmade.textbook_xor(), "AND", depth=1)) == 0, (
+        "the network computes XOR"
+    )
     two = handmade.from_gates(["OR", "AND"], "x0 & x1, x0 ^ x1")
     assert "alignments of output y1" in str(identifiability_report(two, depth=2, output=1))
     with pytest.raises(XorMiError, match="no output 2"):
@@ -346,7 +432,9 @@ def zeroed_decision(model, base, units):
         return f"blocks.{layer}.mlp.hook_post", hook
 
     hooks = [hook_at(layer) for layer in sorted({unit.layer for unit in units})]
-    return int(model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold)
+    return int(
+        model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold
+    )
 
 
 @pytest.mark.parametrize("name", ["redundant-4", "deep-xor"])
@@ -362,16 +450,27 @@ def test_what_kills_a_subcircuit_does(name):
     whole = {(s, b, c): hooked_decision(model, b, c, s) for s in sets for b, c in PAIRS}
     zeroed = {(s, b): zeroed_decision(model, b, s) for s in sets for b in range(4)}
     label = BooleanFunction.of("XOR").bits
-    for part, line in list(zip(find_subcircuits(model), report.subcircuits.itertuples(), strict=True))[:4]:
+    for part, line in list(
+        zip(find_subcircuits(model), report.subcircuits.itertuples(), strict=True)
+    )[:4]:
         alone = as_network(model, part)
-        kept = {s: tuple(unit for unit in s if unit in part.units) for s in sets}  # the others are held to have no effect
+        kept = {
+            s: tuple(unit for unit in s if unit in part.units) for s in sets
+        }  # the others are held to have no effect
         differs = {
-            (s, b, c) for s in sets for b, c in PAIRS if whole[s, b, c] != (hooked_decision(alone, b, c, kept[s]) if kept[s] else label[b])
+            (s, b, c)
+            for s in sets
+            for b, c in PAIRS
+            if whole[s, b, c] != (hooked_decision(alone, b, c, kept[s]) if kept[s] else label[b])
         }
         named = lambda s: "+".join(unit.name for unit in s)  # noqa: E731
         killed = {f"{named(s)}: base {rows[b]}, source {rows[c]}": len(s) for s, b, c in differs}
-        assert (line.killed_by_interchange in killed) if killed else line.killed_by_interchange == ""
-        assert killed.get(line.killed_by_interchange, 0) == min(killed.values(), default=0), "the smallest set"
+        assert (
+            (line.killed_by_interchange in killed) if killed else line.killed_by_interchange == ""
+        )
+        assert killed.get(line.killed_by_interchange, 0) == min(killed.values(), default=0), (
+            "the smallest set"
+        )
         off = {
             f"{named(s)}: {rows[b]}": len(s)
             for s in sets
@@ -384,17 +483,27 @@ def test_what_kills_a_subcircuit_does(name):
 def test_what_kills_an_alignment_does(twice):
     """The pair named tells network and formula apart; alignments without one are exactly those that all pairs allow."""
     report = identifiability_report(twice)
-    allowed = {(str(a.formula), " ".join("+".join(u.name for u in units) for units in a.units)) for a in find_alignments(twice)}
+    allowed = {
+        (str(a.formula), " ".join("+".join(u.name for u in units) for units in a.units))
+        for a in find_alignments(twice)
+    }
     lines = {(line.formula, line.units): line.killed_by for line in report.alignments.itertuples()}
     assert {key for key, killed in lines.items() if not killed} <= allowed
     assert any(lines.values())
     for alignment in list(find_alignments(twice, convention=Convention(pairs="unordered")))[:12]:
-        killed = lines[str(alignment.formula), " ".join("+".join(u.name for u in units) for units in alignment.units)]
+        killed = lines[
+            str(alignment.formula),
+            " ".join("+".join(u.name for u in units) for units in alignment.units),
+        ]
         if killed:
             text, where = killed.rsplit(": base ", 1)
             base, source = (int(row, 2) for row in where.split(", source "))
-            (index,) = [k for k, variable in enumerate(alignment.formula.variables) if str(variable) == text]
-            expected = text_effect(alignment.formula, alignment.formula.variables[index], base, source)[0]
+            (index,) = [
+                k for k, variable in enumerate(alignment.formula.variables) if str(variable) == text
+            ]
+            expected = text_effect(
+                alignment.formula, alignment.formula.variables[index], base, source
+            )[0]
             assert hooked_decision(twice, base, source, alignment.units[index]) != expected
 
 
@@ -437,7 +546,12 @@ def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
         cli.main()
     assert stop.value.code == 130
     (left,) = json.loads((tmp_path / "search.json").read_text())["stopped"]
-    assert left == {"convention": "default", "complete": False, "n_tried": part.total, "n_perfect": part.n_perfect}
+    assert left == {
+        "convention": "default",
+        "complete": False,
+        "n_tried": part.total,
+        "n_perfect": part.n_perfect,
+    }
 
 
 def test_the_command(tmp_path, monkeypatch, capsys, textbook):
@@ -449,9 +563,16 @@ def test_the_command(tmp_path, monkeypatch, capsys, textbook):
         cli.main()
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    assert "default: 9 subcircuits, 1 perfect, 1 minimal, 2 interpretations, 2 formulas, 1 aligned, 1 alignments" in printed
+    assert (
+        "default: 9 subcircuits, 1 perfect, 1 minimal, 2 interpretations, 2 formulas, 1 aligned, 1 alignments"
+        in printed
+    )
     content = json.loads((tmp_path / "search.json").read_text())
-    assert [row["convention"] for row in content["counts"]] == ["default", "meloux_paper", "meloux_code"]
+    assert [row["convention"] for row in content["counts"]] == [
+        "default",
+        "meloux_paper",
+        "meloux_code",
+    ]
     assert content["verdict"] == "identified"
     for arguments, message in (
         (["search", str(tmp_path / "none")], "xor-mi: "),
@@ -468,7 +589,9 @@ def test_the_command(tmp_path, monkeypatch, capsys, textbook):
 def test_a_subcircuit_is_a_network(textbook):
     """Hooks, cache and all: what is dropped carries nothing."""
     (part,) = find_subcircuits(textbook)
-    assert torch.equal(as_network(textbook, part)(textbook.rows()), textbook(textbook.rows()).double())
+    assert torch.equal(
+        as_network(textbook, part)(textbook.rows()), textbook(textbook.rows()).double()
+    )
     on_the_threshold = HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])])
     assert as_network(on_the_threshold, part)([[0, 0]]).item() == 0
     with pytest.raises(XorMiError, match="is no Subcircuit"):
@@ -524,8 +647,12 @@ def test_node_masks_against_hooked_runs(ablation):
             values = []
             for pair in pairs:
                 base, source = pair[base_is], pair[1 - base_is]
-                patched = run(base, units, lambda layer, source=source: cache["post", layer][source])
-                fraction = ((patched - logits[pair[1]]) / (logits[pair[0]] - logits[pair[1]])).item()
+                patched = run(
+                    base, units, lambda layer, source=source: cache["post", layer][source]
+                )
+                fraction = (
+                    (patched - logits[pair[1]]) / (logits[pair[0]] - logits[pair[1]])
+                ).item()
                 values.append(1 - fraction if name in ("completeness", "necessity") else fraction)
             recovered[name] = values
             assert getattr(line, name) == pytest.approx(np.mean(values), abs=1e-4)
@@ -536,8 +663,15 @@ def test_node_masks_against_hooked_runs(ablation):
 
 def test_node_masks_that_make_no_sense(textbook):
     """A network that decides all inputs alike has nothing to restore; too many sets are refused."""
-    constant = HookedMLP.from_weights([(torch.ones(2, 2), torch.zeros(2)), (torch.ones(1, 2), torch.ones(1))], target="XOR")
+    constant = HookedMLP.from_weights(
+        [(torch.ones(2, 2), torch.zeros(2)), (torch.ones(1, 2), torch.ones(1))], target="XOR"
+    )
     with pytest.raises(XorMiError, match="decides all inputs alike"):
         node_masks(constant)
     with pytest.raises(XorMiError, match="32767 sets of units"):
-        node_masks(HookedMLP.from_weights([(torch.ones(15, 2), torch.zeros(15)), (torch.ones(1, 15), torch.ones(1))], target="XOR"))
+        node_masks(
+            HookedMLP.from_weights(
+                [(torch.ones(15, 2), torch.zeros(15)), (torch.ones(1, 15), torch.ones(1))],
+                target="XOR",
+            )
+        )

@@ -15,11 +15,15 @@ def test_unknown_hook(textbook):
     """A name that no hook has is refused by the cache, by hooks and by every intervention, with the nearest name."""
     for call in (
         lambda: textbook.run_with_cache(textbook.rows(), names_filter="blocks.0.mlp.hook_pots"),
-        lambda: textbook.run_with_hooks(textbook.rows(), fwd_hooks=[("blocks.0.mlp.hook_pots", lambda value, hook: value)]),
+        lambda: textbook.run_with_hooks(
+            textbook.rows(), fwd_hooks=[("blocks.0.mlp.hook_pots", lambda value, hook: value)]
+        ),
         lambda: patch_sweep(textbook, sites=[Site("blocks.0.mlp.hook_pots", 0)]),
         lambda: ablation_sweep(textbook, [Site("blocks.0.mlp.hook_pots", 0)]),
     ):
-        with pytest.raises(XorMiError, match=f"no hook 'blocks.0.mlp.hook_pots'.*did you mean '{POST}'"):
+        with pytest.raises(
+            XorMiError, match=f"no hook 'blocks.0.mlp.hook_pots'.*did you mean '{POST}'"
+        ):
             call()
 
 
@@ -34,7 +38,9 @@ def test_filter_that_matches_nothing(textbook):
 def test_predicate_that_matches_nothing(textbook):
     """A hook that would be added nowhere is refused, lasting or not."""
     with pytest.raises(XorMiError, match="a predicate that matches nothing"):
-        textbook.run_with_hooks(textbook.rows(), fwd_hooks=[(lambda name: "attn" in name, lambda value, hook: value)])
+        textbook.run_with_hooks(
+            textbook.rows(), fwd_hooks=[(lambda name: "attn" in name, lambda value, hook: value)]
+        )
     with pytest.raises(XorMiError, match="a predicate that matches nothing"):
         textbook.add_hook(lambda name: "attn" in name, lambda value, hook: value)
 
@@ -43,7 +49,9 @@ def test_wrong_shaped_patch(textbook):
     """A value that would broadcast over the batch is refused, from a hook and from an ablation's tensor."""
     with pytest.raises(XorMiError, match=r"returned \[1, 2\]; its activation has shape \[4, 2\]"):
         textbook.run_with_hooks(textbook.rows(), fwd_hooks=[(POST, lambda value, hook: value[:1])])
-    with pytest.raises(XorMiError, match=r"a value of shape \[4\] does not fit an activation \[4, 2\]"):
+    with pytest.raises(
+        XorMiError, match=r"a value of shape \[4\] does not fit an activation \[4, 2\]"
+    ):
         ablation_sweep(textbook, value=torch.zeros(4))
 
 
@@ -66,7 +74,9 @@ def test_overwritten_caller_tensor(textbook):
         value[:] = 0
         return value
 
-    assert torch.equal(textbook.run_with_hooks(rows, fwd_hooks=[("hook_embed", zero)]), torch.zeros(4, 1))
+    assert torch.equal(
+        textbook.run_with_hooks(rows, fwd_hooks=[("hook_embed", zero)]), torch.zeros(4, 1)
+    )
     assert torch.equal(rows, before)
     clean, corrupted = textbook.rows(["01"]), textbook.rows(["11"])
     patch_sweep(textbook, (clean, corrupted), ["x0", "x1"])
@@ -83,7 +93,11 @@ def test_pos_slice(textbook):
 @pytest.mark.parametrize("model", ["textbook", "own"])
 def test_train_mode(textbook, model):
     """No intervention runs in train mode, on our model or the user's; the module is named."""
-    chosen, site, pairs = (textbook, "h0.0", None) if model == "textbook" else (OwnModel(), Site("hook_first", 0), (torch.ones(2, 3),) * 2)
+    chosen, site, pairs = (
+        (textbook, "h0.0", None)
+        if model == "textbook"
+        else (OwnModel(), Site("hook_first", 0), (torch.ones(2, 3),) * 2)
+    )
     chosen.train()
     with pytest.raises(XorMiError, match="needs eval mode.*call model.eval"):
         patch_sweep(chosen, pairs, [site], {"first": lambda outputs: outputs[:, 0]})
@@ -95,7 +109,9 @@ def test_values_that_are_not_finite():
     model = HookedMLP.from_weights(layers, act_fn="heaviside")
     broken = torch.tensor([[0.0, float("nan")]])
     with pytest.raises(XorMiError, match="the inputs have NaN or infinite"):
-        patch_sweep(model, (broken, model.rows(["11"])), ["h0.0"], {"logit": lambda outputs: outputs[:, 0]})
+        patch_sweep(
+            model, (broken, model.rows(["11"])), ["h0.0"], {"logit": lambda outputs: outputs[:, 0]}
+        )
     with pytest.raises(XorMiError, match=f"the value for '{POST}' has NaN or infinite"):
         ablation_sweep(model, value=float("inf"))
     with torch.no_grad():
@@ -108,9 +124,13 @@ def test_a_site_that_never_fired(textbook):
     """A hook point that exists but is not reached in the forward is an error, not an effect of zero."""
     pairs = (torch.zeros(2, 3), torch.ones(2, 3))
     with pytest.raises(XorMiError, match="hook 'hook_unused' never fired"):
-        patch_sweep(OwnModel(), pairs, [Site("hook_unused", 0)], {"first": lambda outputs: outputs[:, 0]})
+        patch_sweep(
+            OwnModel(), pairs, [Site("hook_unused", 0)], {"first": lambda outputs: outputs[:, 0]}
+        )
     with pytest.raises(XorMiError, match="is switched off; call model.set_use_edge_result"):
-        textbook.run_with_hooks(textbook.rows(), fwd_hooks=[("hook_edge", lambda value, hook: value)])
+        textbook.run_with_hooks(
+            textbook.rows(), fwd_hooks=[("hook_edge", lambda value, hook: value)]
+        )
 
 
 def test_hooks_left_after_an_exception(textbook):
@@ -120,7 +140,9 @@ def test_hooks_left_after_an_exception(textbook):
         raise RuntimeError("planted")
 
     with pytest.raises(RuntimeError, match="planted"):
-        textbook.run_with_hooks(textbook.rows(), fwd_hooks=[(POST, lambda value, hook: value), ("hook_logits", fail)])
+        textbook.run_with_hooks(
+            textbook.rows(), fwd_hooks=[(POST, lambda value, hook: value), ("hook_logits", fail)]
+        )
     with pytest.raises(RuntimeError, match="planted"):
         patch_sweep(textbook, metrics={"fail": fail})
     assert [name for name, point in textbook.hook_dict.items() if point.fwd_hooks] == []
@@ -130,5 +152,9 @@ def test_a_users_permanent_hook(textbook):
     """It is still there afterwards, and what it does is part of every run."""
     plain = patch_sweep(textbook, [("01", "11")]).patched.tolist()
     textbook.add_perma_hook("hook_logits", lambda value, hook: value + 10)
-    assert patch_sweep(textbook, [("01", "11")]).patched.tolist() == [[value + 10 for value in plain[0]]]
-    assert [name for name, point in textbook.hook_dict.items() if point.fwd_hooks] == ["hook_logits"]
+    assert patch_sweep(textbook, [("01", "11")]).patched.tolist() == [
+        [value + 10 for value in plain[0]]
+    ]
+    assert [name for name, point in textbook.hook_dict.items() if point.fwd_hooks] == [
+        "hook_logits"
+    ]

@@ -37,7 +37,10 @@ NAMES = zoo.names()
 
 def arrays(model: HookedMLP) -> list[tuple[np.ndarray, np.ndarray]]:
     """A model's weights as float64 NumPy arrays."""
-    return [(linear.weight.detach().double().numpy(), linear.bias.detach().double().numpy()) for linear in model.linears]
+    return [
+        (linear.weight.detach().double().numpy(), linear.bias.detach().double().numpy())
+        for linear in model.linears
+    ]
 
 
 def rebuilt(model: HookedMLP, weights: list[tuple[np.ndarray, np.ndarray]]) -> HookedMLP:
@@ -52,7 +55,10 @@ def reordered(model: HookedMLP, rng: np.random.Generator, scaled: bool) -> Hooke
     weights = arrays(model)
     for layer in range(len(weights) - 1):
         (w, b), (v, c) = weights[layer], weights[layer + 1]
-        order, factor = rng.permutation(len(b)), np.exp2(rng.integers(-3, 4, len(b))) if scaled else np.ones(len(b))
+        order, factor = (
+            rng.permutation(len(b)),
+            np.exp2(rng.integers(-3, 4, len(b))) if scaled else np.ones(len(b)),
+        )
         weights[layer] = ((w * factor[:, None])[order], (b * factor)[order])
         weights[layer + 1] = ((v / factor)[:, order], c)
     return rebuilt(model, weights)
@@ -78,10 +84,25 @@ def textbook_record():
 def test_a_record_says_what_the_zoo_has_recorded(name):
     """Verdict, gates, signature, edges and counts of a fresh record are those stored beside the network."""
     record, stored = record_of(zoo.load(name)), zoo.recorded(name)
-    assert [(u["unit"], u["gate"]) for u in record["units"]] == [(u["unit"], u["gate"]) for u in stored["units"]]
-    assert all(record[key] == stored[key] for key in ("verdict", "signature", "formula", "readout", "edges", "layer_sizes", "n_readings"))
+    assert [(u["unit"], u["gate"]) for u in record["units"]] == [
+        (u["unit"], u["gate"]) for u in stored["units"]
+    ]
+    assert all(
+        record[key] == stored[key]
+        for key in (
+            "verdict",
+            "signature",
+            "formula",
+            "readout",
+            "edges",
+            "layer_sizes",
+            "n_readings",
+        )
+    )
     assert record["families"] == [stored["family"]]
-    assert [claim["claim"] for claim in record["evidence"]] == [claim["claim"] for claim in stored["evidence"]]
+    assert [claim["claim"] for claim in record["evidence"]] == [
+        claim["claim"] for claim in stored["evidence"]
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,7 +112,11 @@ def test_live_units_are_those_without_which_the_signature_changes(name):
     if circuit.primary is None:
         return
     edges = {(e.src.name, e.dst.name) for e in circuit.edges}
-    reach = {unit.unit.name for unit in circuit.units if not unit.note and any(_path(unit.unit.name, out, edges) for out in ("y0",))}
+    reach = {
+        unit.unit.name
+        for unit in circuit.units
+        if not unit.note and any(_path(unit.unit.name, out, edges) for out in ("y0",))
+    }
     assert {unit.name for unit in live_units(circuit.netlist, circuit.layer_sizes)} == reach
 
 
@@ -103,8 +128,17 @@ def test_a_record_comes_back_from_its_file(tmp_path):
     """Written and read, a record is the same; the file is plain JSON with a unit per line, and nothing is left beside it."""
     record = record_of(zoo.load("redundant-4"), test="test_it")
     write_record(record, tmp_path / "a.circuit.json")
-    assert read_record(tmp_path / "a.circuit.json") == json.loads((tmp_path / "a.circuit.json").read_text()) == record
-    assert sum('"unit": "h0.' in line for line in (tmp_path / "a.circuit.json").read_text().split("\n")) == 4
+    assert (
+        read_record(tmp_path / "a.circuit.json")
+        == json.loads((tmp_path / "a.circuit.json").read_text())
+        == record
+    )
+    assert (
+        sum(
+            '"unit": "h0.' in line for line in (tmp_path / "a.circuit.json").read_text().split("\n")
+        )
+        == 4
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["a.circuit.json"]
 
 
@@ -164,7 +198,9 @@ def test_a_constant_unit_more_or_less_is_no_difference(name, bias):
     """A unit that is off or on whatever the input changes no fact and no number that is compared."""
     model = zoo.load(name)
     other = with_constant_unit(model, bias)
-    assert {unit.note for unit in identify_circuit(other).units} >= {"dead" if bias < 0 else "always on"}
+    assert {unit.note for unit in identify_circuit(other).units} >= {
+        "dead" if bias < 0 else "always on"
+    }
     for old, new in ((model, other), (other, model)):
         assert not (found := compare_records(record_of(old), record_of(new))), str(found)
 
@@ -175,12 +211,17 @@ def test_several_readings_are_the_same_in_any_order():
     record = record_of(model)
     assert (record["verdict"], record["n_readings"]) == ("ambiguous", 3)
     for seed in range(6):
-        assert not compare_records(record, record_of(reordered(model, np.random.default_rng(seed), scaled=True)))
+        assert not compare_records(
+            record, record_of(reordered(model, np.random.default_rng(seed), scaled=True))
+        )
 
 
 def test_networks_without_a_circuit_compare_by_the_rows_they_get_wrong():
     """not_computing is a finding that can be held, too; other wrong rows are a change."""
-    old, new = (HookedMLP.from_weights([([[w, w]], [0.0]), ([[1.0]], [-0.5])], target="XOR") for w in (1.0, -1.0))
+    old, new = (
+        HookedMLP.from_weights([([[w, w]], [0.0]), ([[1.0]], [-0.5])], target="XOR")
+        for w in (1.0, -1.0)
+    )
     assert not compare_records(record_of(old), record_of(old))
     assert compare_records(record_of(old), record_of(new)).facts == (
         "verdict: not_computing (it does not compute XOR: wrong on 11) -> not_computing (it does not compute XOR: wrong on 01, 10)",
@@ -219,10 +260,15 @@ def test_a_moved_unit_is_said_with_its_former_number():
 def test_units_that_come_and_go_are_named():
     """nor-and against its doubled version: two units are new; the other way round two are gone, and a pair that stays is not called changed."""
     small, doubled = zoo.load("nor-and"), zoo.load("redundant-4")
-    assert [line for line in facts(small, doubled).facts if "is new" in line] == ["unit 1 is new: NOR", "unit 3 is new: AND"]
+    assert [line for line in facts(small, doubled).facts if "is new" in line] == [
+        "unit 1 is new: NOR",
+        "unit 3 is new: AND",
+    ]
     gone = [line for line in facts(doubled, small).facts if "is gone" in line]
     assert sorted(line.split(": ")[1] for line in gone) == ["AND", "NOR"]
-    assert not [line for line in facts(doubled, small).facts if "->" in line and line.startswith("unit")]
+    assert not [
+        line for line in facts(doubled, small).facts if "->" in line and line.startswith("unit")
+    ]
 
 
 def test_another_family_names_the_units():
@@ -239,21 +285,29 @@ def test_a_verdict_that_is_no_longer_unique_is_said():
     sure = HookedMLP.from_weights([(w[1:], b[1:]), ([v[0][1:]], c)], target="XOR")
     found = facts(sure, HookedMLP.from_weights(AMBIGUOUS, target="XOR"))
     assert "verdict: identified -> ambiguous (3 readings)" in found.facts
-    assert "verdict: ambiguous (3 readings) -> identified" in facts(HookedMLP.from_weights(AMBIGUOUS, target="XOR"), sure).facts
+    assert (
+        "verdict: ambiguous (3 readings) -> identified"
+        in facts(HookedMLP.from_weights(AMBIGUOUS, target="XOR"), sure).facts
+    )
 
 
 def test_a_network_that_fails_is_said_with_its_rows_and_its_former_gates():
     """Training that no longer solves XOR: no unit has a gate, and the wrong rows are named."""
     found = facts(zoo.load("or-and"), zoo.load("unsolved"))
     assert found.facts[0] == "no unit has a gate: unit 0 was OR, unit 1 was AND"
-    assert found.facts[1].startswith("verdict: identified -> not_computing (it does not compute XOR: wrong on ")
+    assert found.facts[1].startswith(
+        "verdict: identified -> not_computing (it does not compute XOR: wrong on "
+    )
     back = facts(zoo.load("unsolved"), zoo.load("or-and"))
     assert back.facts[:2] == ("unit 0 is new: OR", "unit 1 is new: AND")
 
 
 def test_another_target_is_said():
     """A network that computes AND is not compared as if it were to compute XOR."""
-    assert "target: XOR -> AND" in facts(handmade.textbook_xor(), handmade.from_gates(["AND", "OR"], "AND")).facts
+    assert (
+        "target: XOR -> AND"
+        in facts(handmade.textbook_xor(), handmade.from_gates(["AND", "OR"], "AND")).facts
+    )
 
 
 def test_edges_that_come_and_go_are_named():
@@ -281,7 +335,10 @@ def test_a_baseline_edited_by_hand_does_not_pass():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6), st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6))
+@given(
+    st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6),
+    st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6),
+)
 def test_matching_pairs_as_many_equal_gates_as_there_are(old, new):
     """Every unit is in exactly one pair, and no pairing has more pairs with the same gate."""
     a, b = ({"layer_sizes": [2, len(gates), 1], "units": [{"unit": f"h0.{k}", "gate": gate, "live": True, "margin": 0.5, "interchange": 1.0, "rows_changed": 1} for k, gate in enumerate(gates)]} for gates in (old, new))  # fmt: skip
@@ -303,7 +360,9 @@ def scaled_readout(model: HookedMLP, factor: float) -> HookedMLP:
 
 
 @pytest.mark.parametrize("tolerance", [1e-6, 0.01, 0.3])
-@pytest.mark.parametrize(("part", "passes"), [(0.99, True), (-0.99, True), (1.01, False), (-1.01, False)])
+@pytest.mark.parametrize(
+    ("part", "passes"), [(0.99, True), (-0.99, True), (1.01, False), (-1.01, False)]
+)
 def test_the_bound_of_a_tolerance_is_absolute_plus_relative(tolerance, part, passes):
     """A number may move by tolerance + tolerance * |old|, to either side, and by no more."""
     model = zoo.load("or-and")
@@ -320,7 +379,9 @@ def test_a_number_beyond_its_tolerance_is_said_with_both_parts_of_the_bound():
     moved["units"][1]["margin"] = record["units"][1]["margin"] + 0.25
     found = compare_records(record, moved, tolerance={"margin": 0.1})
     assert found.facts == ()
-    assert found.numbers == ("unit 1 margin: 1 -> 1.25, off by 0.25; allowed 0.2 (absolute 0.1 + relative 0.1)",)
+    assert found.numbers == (
+        "unit 1 margin: 1 -> 1.25, off by 0.25; allowed 0.2 (absolute 0.1 + relative 0.1)",
+    )
     assert str(found).startswith("gates, edges and verdict are as before; the evidence changed\n")
     assert not compare_records(record, moved, tolerance={"margin": 0.125})
     assert not compare_records(record, moved, tolerance=None)
@@ -421,7 +482,9 @@ def test_assert_acts_as_wants_every_reading_to_agree():
     """A unit that may be read in three ways acts as none of them for sure; one that all readings agree on does."""
     model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
     circuit = identify_circuit(model)
-    with pytest.raises(AssertionError, match="h0.0 acts as .* under 1 of 3 readings, as .* or .* under the others"):
+    with pytest.raises(
+        AssertionError, match="h0.0 acts as .* under 1 of 3 readings, as .* or .* under the others"
+    ):
         assert_acts_as(circuit, {circuit.units[0].gate: 0})
     assert_acts_as(circuit, {circuit.units[1].gate: 1})
 
@@ -429,16 +492,24 @@ def test_assert_acts_as_wants_every_reading_to_agree():
 def test_assert_acts_as_wants_the_interchange_to_hold():
     """A reading whose interchange does not come out as predicted is not enough: the unit's own claim decides."""
     circuit = identify_circuit(handmade.textbook_xor())
-    claims = [replace(e, effect=15, holds=False) if e.claim == "h0.0 acts as OR" else e for e in circuit.evidence]
+    claims = [
+        replace(e, effect=15, holds=False) if e.claim == "h0.0 acts as OR" else e
+        for e in circuit.evidence
+    ]
     doubtful = replace(circuit, proof=replace(circuit.proof, claims=tuple(claims)))
-    with pytest.raises(AssertionError, match="h0.0 is read as OR, but h0.0 acts as OR: 15 of 16 .*does not hold"):
+    with pytest.raises(
+        AssertionError, match="h0.0 is read as OR, but h0.0 acts as OR: 15 of 16 .*does not hold"
+    ):
         assert_acts_as(doubtful, {"OR": 0})
     assert_acts_as(doubtful, {"AND": 1})
 
 
 def test_a_network_without_a_circuit_has_no_unit_that_acts():
     """The verdict and the wrong rows are the evidence."""
-    with pytest.raises(AssertionError, match="h0.0 acts as no gate, not as OR\nnot_computing: it does not compute XOR: wrong on"):
+    with pytest.raises(
+        AssertionError,
+        match="h0.0 acts as no gate, not as OR\nnot_computing: it does not compute XOR: wrong on",
+    ):
         assert_acts_as(zoo.load("unsolved"), {"OR": 0})
 
 
@@ -477,7 +548,9 @@ def test_assert_computes_lists_the_rows():
 
 def test_assert_computes_does_not_round_an_undecided_row():
     """An output on the threshold is no answer."""
-    model = HookedMLP.from_weights([([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0]), ([[1.0, -2.0]], [0.0])], decision_threshold=1.0)
+    model = HookedMLP.from_weights(
+        [([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0]), ([[1.0, -2.0]], [0.0])], decision_threshold=1.0
+    )
     with pytest.raises(AssertionError, match="01: undecided, not 1"):
         assert_computes(model, "XOR")
 
@@ -503,7 +576,9 @@ def test_assert_same_circuit_fails_with_what_changed():
 def test_assert_same_circuit_compares_numbers_only_when_asked():
     """Two networks of one signature have other margins."""
     assert_same_circuit(zoo.load("or-and"), handmade.textbook_xor())
-    with pytest.raises(AssertionError, match="gates, edges and verdict are as before; the evidence changed"):
+    with pytest.raises(
+        AssertionError, match="gates, edges and verdict are as before; the evidence changed"
+    ):
         assert_same_circuit(zoo.load("or-and"), handmade.textbook_xor(), tolerance=0.001)
 
 

@@ -76,7 +76,9 @@ def test_a_finished_network_is_kept_as_it_was(trained):
     assert trained.solved
     assert trained.final_loss < 0.01 <= min(trained.loss_history[:-1])
     assert trained.steps == len(trained.loss_history) - 1 < 2000
-    assert trained.model(trained.model.rows(), return_type="loss").item() == pytest.approx(trained.final_loss, abs=1e-6)
+    assert trained.model(trained.model.rows(), return_type="loss").item() == pytest.approx(
+        trained.final_loss, abs=1e-6
+    )
 
 
 def test_solved_is_a_fact_about_decisions(population):

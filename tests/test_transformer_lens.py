@@ -26,7 +26,9 @@ def test_it_is_a_hooked_root_module(textbook):
     """The model is TransformerLens' own base class, in eval mode, with get_act_name's hook names."""
     assert isinstance(textbook, HookedRootModule)
     assert not textbook.training
-    assert {"hook_embed", "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "hook_logits"} <= set(textbook.hook_dict)
+    assert {"hook_embed", "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "hook_logits"} <= set(
+        textbook.hook_dict
+    )
 
 
 def test_activation_cache_and_its_tools(counted):
@@ -72,8 +74,18 @@ def test_generic_activation_patch_on_edges(textbook):
         value[:, target, source] = clean_entry[:, target, source]
         return value
 
-    index_df = pd.DataFrame([(0, j, i) for j in (0, 1) for i in (0, 1)], columns=["layer", "target", "source"])
-    result = generic_activation_patch(textbook, torch.tensor([[1, 1]]), clean, lambda o: o[0, 0], edge_setter, "edge", index_df=index_df)
+    index_df = pd.DataFrame(
+        [(0, j, i) for j in (0, 1) for i in (0, 1)], columns=["layer", "target", "source"]
+    )
+    result = generic_activation_patch(
+        textbook,
+        torch.tensor([[1, 1]]),
+        clean,
+        lambda o: o[0, 0],
+        edge_setter,
+        "edge",
+        index_df=index_df,
+    )
     assert result.tolist() == [-1.0, 0.0, 2.0, 0.0]
 
 
@@ -86,9 +98,16 @@ def test_interchange_on_the_neuron_basis(textbook):
     swap = interchange.SubspaceInterchange(interchange.neuron_basis(2, [1]))
     logits = interchange.intervened_logits(textbook, hook, swap, bases, activations, textbook)
     assert logits.flatten().tolist() == [2.0, -2.0]
-    assert torch.equal(interchange.run_with_intervention(textbook, hook, swap, bases, activations, textbook), logits)
-    placebo = interchange.NormMatchedPlacebo(swap, interchange.random_neuron_basis(2, 1, seed=0, exclude=[1]))
-    assert interchange.run_with_intervention(textbook, hook, placebo, bases, activations, textbook).shape == (2, 1)
+    assert torch.equal(
+        interchange.run_with_intervention(textbook, hook, swap, bases, activations, textbook),
+        logits,
+    )
+    placebo = interchange.NormMatchedPlacebo(
+        swap, interchange.random_neuron_basis(2, 1, seed=0, exclude=[1])
+    )
+    assert interchange.run_with_intervention(
+        textbook, hook, placebo, bases, activations, textbook
+    ).shape == (2, 1)
 
 
 def test_fit_das_finds_the_and():
@@ -104,9 +123,28 @@ def test_fit_das_finds_the_and():
 
     bases, sources = (torch.tensor(list(side)) for side in zip(*pairs, strict=True))
     hook = "blocks.0.mlp.hook_post"
-    found = interchange.fit_das(model, hook, bases, sources, targets, two_classes, rank=1, epochs=150, batch_size=16, lr=0.05, seed=1)
+    found = interchange.fit_das(
+        model,
+        hook,
+        bases,
+        sources,
+        targets,
+        two_classes,
+        rank=1,
+        epochs=150,
+        batch_size=16,
+        lr=0.05,
+        seed=1,
+    )
     activations = interchange.collect_activations(model, hook, sources, two_classes)
-    logits = interchange.intervened_logits(model, hook, interchange.SubspaceInterchange(found.subspace), bases, activations, two_classes)
+    logits = interchange.intervened_logits(
+        model,
+        hook,
+        interchange.SubspaceInterchange(found.subspace),
+        bases,
+        activations,
+        two_classes,
+    )
     assert (logits.argmax(1) == targets).tolist() == [True] * 16
 
 
@@ -135,7 +173,9 @@ def test_transformerlens_training_loop_trains_it():
     """tools.training.train runs on items {"tokens": bits}: the target gives the labels, and OR is learned."""
     model = HookedMLP(HookedMLPConfig(target="OR", seed=1))
     data = [{"tokens": torch.tensor(row)} for row in ((0, 0), (0, 1), (1, 0), (1, 1))] * 8
-    config = tl_training.TrainConfig(num_epochs=60, batch_size=32, lr=0.05, device="cpu", print_every=None, seed=0)
+    config = tl_training.TrainConfig(
+        num_epochs=60, batch_size=32, lr=0.05, device="cpu", print_every=None, seed=0
+    )
     with torch.random.fork_rng():
         trained = tl_training.train(model, config, data)
     trained.eval()

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xor_mi.errors import XorMiError
-from xor_mi.truth import GATES, BooleanFunction, as_row, complement_name, gate_name, name_of_bits, row_name, truth_rows
+from xor_mi.truth import (
+    GATES,
+    BooleanFunction,
+    as_row,
+    complement_name,
+    gate_name,
+    name_of_bits,
+    row_name,
+    truth_rows,
+)
 
 PYTHON_GATES = {
     "FALSE": lambda a, b: 0,
@@ -41,7 +50,9 @@ def test_the_sixteen_gates_are_all_functions_of_two_bits_and_mean_what_python_me
     """One name for each of the 2^4 tables; each table agrees with the operator its name says."""
     assert sorted(GATES.values()) == sorted(product((0, 1), repeat=4))
     for name, function in PYTHON_GATES.items():
-        assert BooleanFunction.named(name).bits == tuple(int(function(a, b)) for a, b in truth_rows(2))
+        assert BooleanFunction.named(name).bits == tuple(
+            int(function(a, b)) for a, b in truth_rows(2)
+        )
         assert name_of_bits(GATES[name]) == name
 
 
@@ -72,7 +83,9 @@ def test_every_formula_reads_back_as_its_function(n_inputs):
     """table -> formula -> table is the identity on all functions of up to three inputs."""
     for table in product((0, 1), repeat=2**n_inputs):
         function = BooleanFunction(n_inputs, (table,))
-        assert BooleanFunction.from_formula(function.formula, n_inputs) == function, function.formula
+        assert BooleanFunction.from_formula(function.formula, n_inputs) == function, (
+            function.formula
+        )
 
 
 def test_xor_is_printed_as_xor():
@@ -114,7 +127,11 @@ def test_several_outputs():
         _ = half_adder.bits
 
 
-@given(st.integers(1, 4).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, 1), min_size=2**n, max_size=2**n))))
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.tuples(st.just(n), st.lists(st.integers(0, 1), min_size=2**n, max_size=2**n))
+    )
+)
 @settings(deadline=None, max_examples=60)
 def test_a_function_returns_its_table(case):
     """Calling the function on each row gives its bits, in order."""
@@ -123,7 +140,18 @@ def test_a_function_returns_its_table(case):
     assert tuple(function(*row) for row in function.rows()) == function.bits == tuple(bits)
 
 
-@pytest.mark.parametrize("row", ["01", [0, 1], (False, True), [0.0, 1.0], torch.tensor([0, 1]), np.array([0, 1]), torch.tensor([0.0, 1.0])])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "01",
+        [0, 1],
+        (False, True),
+        [0.0, 1.0],
+        torch.tensor([0, 1]),
+        np.array([0, 1]),
+        torch.tensor([0.0, 1.0]),
+    ],
+)
 def test_rows_are_accepted_in_every_usual_form(row):
     """Strings, lists, bools, floats that are bits, tensors and arrays all name the same row."""
     assert as_row(row, 2) == (0, 1)
@@ -146,7 +174,10 @@ def test_what_is_not_a_row_of_bits_is_refused(row, message):
         (lambda: BooleanFunction.named("XORR"), "no gate 'XORR'.*did you mean 'XOR'"),
         (lambda: BooleanFunction.of("bananas"), "no gate 'bananas'"),
         (lambda: BooleanFunction.of(7), "7 is no target"),
-        (lambda: BooleanFunction.of(BooleanFunction.named("XOR", 3), 2), "3 inputs; the network has 2"),
+        (
+            lambda: BooleanFunction.of(BooleanFunction.named("XOR", 3), 2),
+            "3 inputs; the network has 2",
+        ),
         (lambda: BooleanFunction(2, (0, 1, 1)), "4 bits per output"),
         (lambda: BooleanFunction(2, (0, 1, 1, 2)), "2 in .* not a bit"),
         (lambda: BooleanFunction(0, ()), "1 to 12 inputs"),
@@ -158,10 +189,16 @@ def test_what_is_not_a_row_of_bits_is_refused(row, message):
         (lambda: BooleanFunction.from_formula("x0 + x1"), "no Boolean operator"),
         (lambda: BooleanFunction.from_formula("__import__('os').getcwd()"), "no Boolean operator"),
         (lambda: BooleanFunction.from_formula("x0 if x1 else x0"), "no Boolean operator"),
-        (lambda: BooleanFunction.from_formula("~" * 3000 + "x0"), "nested too deeply|cannot be read"),
+        (
+            lambda: BooleanFunction.from_formula("~" * 3000 + "x0"),
+            "nested too deeply|cannot be read",
+        ),
         (lambda: BooleanFunction.from_formula(""), "cannot be read"),
         (lambda: BooleanFunction.from_callable(lambda *bits: 0), "give n_inputs"),
-        (lambda: BooleanFunction.from_callable(lambda a, b: (a,) * (1 + b)), "different number of outputs"),
+        (
+            lambda: BooleanFunction.from_callable(lambda a, b: (a,) * (1 + b)),
+            "different number of outputs",
+        ),
         (lambda: BooleanFunction.from_callable(lambda a, b: a + b), "not a bit"),
     ],
 )

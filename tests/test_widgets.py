@@ -22,14 +22,28 @@ def trace(figure, name):
 def test_nine_sliders_one_per_weight(textbook):
     """Each weight and bias of 2-2-1 has a slider at its value, named by its symbol."""
     play = playground()
-    assert [slider.description for slider in play.sliders.values()] == ["w11", "w12", "w21", "w22", "b1", "b2", "v1", "v2", "c"]
+    assert [slider.description for slider in play.sliders.values()] == [
+        "w11",
+        "w12",
+        "w21",
+        "w22",
+        "b1",
+        "b2",
+        "v1",
+        "v2",
+        "c",
+    ]
     assert [slider.value for slider in play.sliders.values()] == [1, 1, 1, 1, 0, -1, 1, -2, 0]
     assert play.circuit == identify_circuit(textbook, evidence=False)
 
 
 @pytest.mark.parametrize(
     ("parameter", "value", "verdict"),
-    [("fc1.weight[0, 1]", 0.25, "not_computing"), ("fc1.weight[0, 1]", 0.75, "identified"), ("fc2.bias[0]", 0.6, "not_computing")],
+    [
+        ("fc1.weight[0, 1]", 0.25, "not_computing"),
+        ("fc1.weight[0, 1]", 0.75, "identified"),
+        ("fc2.bias[0]", 0.6, "not_computing"),
+    ],
 )
 def test_everything_moves_along(textbook, parameter, value, verdict):
     """Verdict, gates, boundary and conditions are those of the edited network, held against PyTorch's own forward."""
@@ -38,7 +52,9 @@ def test_everything_moves_along(textbook, parameter, value, verdict):
     play.sliders[parameter].value = value
     edited = handmade.edit(textbook, {parameter: value})
     assert play.circuit.verdict == verdict
-    right = (torch.nn.Sequential(edited.fc1, torch.nn.ReLU(), edited.fc2)(edited.rows()) > 0.5).ravel().tolist() == [
+    right = (
+        torch.nn.Sequential(edited.fc1, torch.nn.ReLU(), edited.fc2)(edited.rows()) > 0.5
+    ).ravel().tolist() == [
         False,
         True,
         True,
@@ -47,8 +63,14 @@ def test_everything_moves_along(textbook, parameter, value, verdict):
     assert (verdict != "not_computing") == right
     assert verdict in play.verdict.value
     assert (trace(play.plane, "decision boundary").x, play.verdict.value) != before
-    slack = {line["row"]: line["slack"] for line in handmade.conditions(edited, "XOR").to_dict("records")}
-    bars = {play.conditions.layout.yaxis.ticktext[y][:2]: x for bar in play.conditions.data for x, y in zip(bar.x, bar.y, strict=True)}
+    slack = {
+        line["row"]: line["slack"] for line in handmade.conditions(edited, "XOR").to_dict("records")
+    }
+    bars = {
+        play.conditions.layout.yaxis.ticktext[y][:2]: x
+        for bar in play.conditions.data
+        for x, y in zip(bar.x, bar.y, strict=True)
+    }
     assert bars == pytest.approx(slack)
     texts = [annotation.text for annotation in play.network.layout.annotations]
     assert any("OR" in text for text in texts) == (verdict == "identified")
@@ -65,8 +87,12 @@ def test_as_it_was_brings_everything_back(trained):
     assert play.circuit.verdict == "not_computing"
     play.reset()
     assert play.verdict.value == said
-    assert all(torch.equal(tensor, before[name]) for name, tensor in play.model.state_dict().items())
-    assert all(torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in play.model.state_dict().items()
+    )
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items()
+    )
 
 
 def test_the_board_shows_the_figures_as_they_are():
@@ -82,10 +108,21 @@ def test_the_board_shows_the_figures_as_they_are():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (HookedMLP.from_weights([([[1.0] * 3], [0.0]), ([[1.0]], [0.0])], target="x0 & x1 & x2"), "this network has 3 and 6"),
-        (HookedMLP.from_weights([(torch.ones(12, 2), torch.ones(12)), (torch.ones(1, 12), [0.0])], target="XOR"), "2 and 49"),
+        (
+            HookedMLP.from_weights([([[1.0] * 3], [0.0]), ([[1.0]], [0.0])], target="x0 & x1 & x2"),
+            "this network has 3 and 6",
+        ),
+        (
+            HookedMLP.from_weights(
+                [(torch.ones(12, 2), torch.ones(12)), (torch.ones(1, 12), [0.0])], target="XOR"
+            ),
+            "2 and 49",
+        ),
         (torch.nn.Linear(2, 1), "not Linear"),
-        (HookedMLP.from_weights([([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])]), "conditions hold for a target"),
+        (
+            HookedMLP.from_weights([([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])]),
+            "conditions hold for a target",
+        ),
     ],
 )
 def test_what_cannot_be_played_with_is_refused(model, message):
@@ -97,7 +134,9 @@ def test_what_cannot_be_played_with_is_refused(model, message):
 def test_without_the_extra_the_error_says_what_to_install():
     """No ipywidgets: one line, from this package."""
     code = "import sys; sys.modules['ipywidgets'] = None\ntry: import xor_mi.widgets\nexcept ValueError as e: print(e)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip() == "the playground needs ipywidgets; pip install 'xor-mi[widgets]'"
 
 
@@ -105,4 +144,6 @@ def test_the_pictures_are_those_of_plots(textbook):
     """What the playground shows first is what `plots` draws."""
     play = playground(textbook)
     drawn = plots.network_diagram(textbook, identify_circuit(textbook, evidence=False))
-    assert [note.text for note in play.network.layout.annotations] == [note.text for note in drawn.layout.annotations]
+    assert [note.text for note in play.network.layout.annotations] == [
+        note.text for note in drawn.layout.annotations
+    ]

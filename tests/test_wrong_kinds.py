@@ -46,20 +46,29 @@ def test_the_package_s_own_error(call, message):
 def test_numpy_s_numbers_are_numbers():
     """Counts, seeds and truth values from NumPy are taken as such."""
     assert len(train_population("XOR", np.int64(3), seed=np.int64(4))) == 3
-    assert_patch_effect(handmade.textbook_xor(), "01", "11", "h0.1", flips=np.bool_(True), effect=np.float64(2.0))
+    assert_patch_effect(
+        handmade.textbook_xor(), "01", "11", "h0.1", flips=np.bool_(True), effect=np.float64(2.0)
+    )
     assert width_study([2], 5, "relu")["act_fn"].tolist() == ["relu"]
 
 
 def test_published_numbers_stand_beside_like_studies_only():
     """Another loss, noise or decay has no published figure."""
     assert width_study([2], 5, "relu")["published"].item() == 0.28
-    for other in (TrainConfig(loss_fn="mse"), TrainConfig(input_noise=0.1), TrainConfig(weight_decay=0.1)):
+    for other in (
+        TrainConfig(loss_fn="mse"),
+        TrainConfig(input_noise=0.1),
+        TrainConfig(weight_decay=0.1),
+    ):
         assert width_study([2], 5, "relu", config=other)["published"].isna().all()
 
 
 def test_rows_as_bits_or_text():
     """The identity experiment takes its rows either way."""
-    text, bits = (identity_experiment(3, 4, TrainConfig(max_steps=30), seen=seen) for seen in (["00", "10"][:1], [(0, 0)]))
+    text, bits = (
+        identity_experiment(3, 4, TrainConfig(max_steps=30), seen=seen)
+        for seen in (["00", "10"][:1], [(0, 0)])
+    )
     assert text.equals(bits)
 
 
@@ -72,7 +81,10 @@ def test_torch_s_default_dtype_changes_nothing():
     finally:
         torch.set_default_dtype(torch.float32)
     assert here.steps == there.steps
-    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(here.model.parameters(), there.model.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) and a.dtype == b.dtype
+        for a, b in zip(here.model.parameters(), there.model.parameters(), strict=True)
+    )
 
 
 def test_the_slope_travels_with_the_population():

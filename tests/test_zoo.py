@@ -21,17 +21,35 @@ from xor_mi.zoo import build
 FILES = ["circuit.json", "config.json", "model.safetensors"]
 SMALL = ["or-and", "ge-le", "dead-4", "untrained"]
 SOLVED = [network.name for network in build.NETWORKS if network.gates]
-ACT = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z))}
+ACT = {
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+}
 
 
 def difference(found, stored, path=""):
     """Where two JSON values differ, as a path; numbers up to the last digits; None where nowhere."""
     if isinstance(found, dict) and isinstance(stored, dict) and found.keys() == stored.keys():
-        return next(filter(None, (difference(found[key], stored[key], f"{path}.{key}") for key in found)), None)
+        return next(
+            filter(None, (difference(found[key], stored[key], f"{path}.{key}") for key in found)),
+            None,
+        )
     if isinstance(found, list) and isinstance(stored, list) and len(found) == len(stored):
-        return next(filter(None, (difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(found, stored, strict=True)))), None)
+        return next(
+            filter(
+                None,
+                (
+                    difference(a, b, f"{path}[{i}]")
+                    for i, (a, b) in enumerate(zip(found, stored, strict=True))
+                ),
+            ),
+            None,
+        )
     alike = (
-        found == pytest.approx(stored, rel=1e-9, abs=1e-9) if isinstance(found, float) and isinstance(stored, float) else found == stored
+        found == pytest.approx(stored, rel=1e-9, abs=1e-9)
+        if isinstance(found, float) and isinstance(stored, float)
+        else found == stored
     )
     return None if alike else path
 
@@ -39,12 +57,20 @@ def difference(found, stored, path=""):
 def walk(name):
     """A stored network in NumPy: input rows, each hidden layer's values [row, unit], and the outputs [row, output]."""
     folder = zoo.DATA / name
-    config, tensors = json.loads((folder / "config.json").read_text()), load_file(folder / "model.safetensors")
+    config, tensors = (
+        json.loads((folder / "config.json").read_text()),
+        load_file(folder / "model.safetensors"),
+    )
     n = config["d_in"]
-    value = rows = np.array([[index >> (n - 1 - bit) & 1 for bit in range(n)] for index in range(2**n)], dtype=np.float64)
+    value = rows = np.array(
+        [[index >> (n - 1 - bit) & 1 for bit in range(n)] for index in range(2**n)],
+        dtype=np.float64,
+    )
     layers = []
     for number in range(1, len(tensors) // 2 + 1):
-        value = value @ tensors[f"fc{number}.weight"].astype(np.float64).T + tensors[f"fc{number}.bias"].astype(np.float64)
+        value = value @ tensors[f"fc{number}.weight"].astype(np.float64).T + tensors[
+            f"fc{number}.bias"
+        ].astype(np.float64)
         if number < len(tensors) // 2:
             value = ACT[config["act_fn"]](value)
             layers.append(value)
@@ -63,7 +89,9 @@ def test_the_comparison_can_fail():
     stored = zoo.recorded("or-and")
     changes = {
         ".units[0].gate": lambda c: c["units"][0].update(gate="NOR"),
-        ".readings[0].interchange.h0.0": lambda c: c["readings"][0]["interchange"].update({"h0.0": 15}),
+        ".readings[0].interchange.h0.0": lambda c: c["readings"][0]["interchange"].update(
+            {"h0.0": 15}
+        ),
         ".units[1].margin": lambda c: c["units"][1].update(margin=c["units"][1]["margin"] + 1e-6),
         ".readings": lambda c: c["readings"].clear(),
         "": lambda c: c.pop("family"),
@@ -83,17 +111,25 @@ def test_recorded_bits_and_decisions_hold_in_numpy(name):
     """A forward pass in NumPy gives the recorded bit of every unit on every row, and the target, or not where the verdict says so."""
     stored = zoo.recorded(name)
     rows, layers, outputs = walk(name)
-    right = (outputs[:, 0] > 0).astype(int).tolist() == stored["target"]["tables"][0] == (rows.sum(1) % 2).astype(int).tolist()
+    right = (
+        (outputs[:, 0] > 0).astype(int).tolist()
+        == stored["target"]["tables"][0]
+        == (rows.sum(1) % 2).astype(int).tolist()
+    )
     assert right == (stored["verdict"] != "not_computing") == (name in SOLVED)
     for unit in stored["readings"][0]["units"] if stored["readings"] else ():
         reading = stored["readings"][0]["units"][unit]
         layer, index = map(int, unit[1:].split("."))
-        assert (layers[layer][:, index] > reading["threshold"]).astype(int).tolist() == reading["bits"]
+        assert (layers[layer][:, index] > reading["threshold"]).astype(int).tolist() == reading[
+            "bits"
+        ]
 
 
 def test_the_oracle_finds_the_recorded_gates():
     """The brute-force search, which knows relu in one hidden layer, finds exactly the recorded reading and no other."""
-    lines = zoo.describe().query("act_fn == 'relu' and target == 'XOR' and verdict == 'identified' and name != 'deep-xor'")
+    lines = zoo.describe().query(
+        "act_fn == 'relu' and target == 'XOR' and verdict == 'identified' and name != 'deep-xor'"
+    )
     assert len(lines) == 8
     for name in lines["name"]:
         model = zoo.load(name)
@@ -105,8 +141,12 @@ def test_the_oracle_finds_the_recorded_gates():
 def test_every_pair_of_gates_that_solves_xor_is_there_once():
     """The 2-2-1 circuits are the eight pairs: OR or NOR with AND or NAND, x0>x1 or its complement with x1>x0 or its; two families."""
     lines = zoo.describe().query("shape == '2-2-1' and verdict == 'identified'")
-    pairs = [{a, b} for a in ("OR", "NOR") for b in ("AND", "NAND")] + [{a, b} for a in ("x0>x1", "x1>=x0") for b in ("x1>x0", "x0>=x1")]
-    assert sorted(map(sorted, pairs)) == sorted(sorted(gates.split(", ")) for gates in lines["gates"])
+    pairs = [{a, b} for a in ("OR", "NOR") for b in ("AND", "NAND")] + [
+        {a, b} for a in ("x0>x1", "x1>=x0") for b in ("x1>x0", "x0>=x1")
+    ]
+    assert sorted(map(sorted, pairs)) == sorted(
+        sorted(gates.split(", ")) for gates in lines["gates"]
+    )
     assert lines["signature"].nunique() == 8
     assert lines["family"].value_counts().to_dict() == {"OR & ~AND": 4, "x0>x1 | x1>x0": 4}
 
@@ -139,7 +179,17 @@ def test_names_folders_and_lines_are_the_same():
         assert sorted(file.name for file in (zoo.DATA / name).iterdir()) == FILES
     assert sum(file.stat().st_size for file in zoo.DATA.rglob("*.*")) < 150_000
     lines = zoo.describe().set_index("name")
-    assert list(lines.columns) == ["shape", "act_fn", "target", "seed", "verdict", "gates", "signature", "family", "purpose"]
+    assert list(lines.columns) == [
+        "shape",
+        "act_fn",
+        "target",
+        "seed",
+        "verdict",
+        "gates",
+        "signature",
+        "family",
+        "purpose",
+    ]
     assert lines.loc["deep-xor"].drop(["signature", "family", "purpose"]).tolist() == [
         "2-2-2-2-1", "relu", "XOR", 8, "identified", "AND, OR; XNOR, FALSE; XOR, FALSE"
     ]  # fmt: skip
@@ -161,7 +211,10 @@ def test_loading_gives_a_network_of_its_own():
 def test_an_unknown_name_says_what_exists(tmp_path):
     """load, recorded and the script name the zoo's networks and the closest; a path is no name."""
     for ask in (zoo.load, zoo.recorded, lambda name: build.main([name, "--out", str(tmp_path)])):
-        with pytest.raises(XorMiError, match="no network 'or-andd'; the zoo has: or-and, nor-and.*did you mean 'or-and'"):
+        with pytest.raises(
+            XorMiError,
+            match="no network 'or-andd'; the zoo has: or-and, nor-and.*did you mean 'or-and'",
+        ):
             ask("or-andd")
     with pytest.raises(XorMiError, match="no network"):
         zoo.load("../data/or-and")
@@ -171,7 +224,9 @@ def test_an_unknown_name_says_what_exists(tmp_path):
 def test_a_damaged_record_is_said_and_not_guessed(tmp_path, monkeypatch):
     """A circuit.json that is missing or no JSON is an error with the next step."""
     monkeypatch.setattr(zoo, "DATA", tmp_path)
-    with pytest.raises(XorMiError, match="or-and.circuit.json' of the zoo cannot be read.*xor_mi.zoo.build"):
+    with pytest.raises(
+        XorMiError, match="or-and.circuit.json' of the zoo cannot be read.*xor_mi.zoo.build"
+    ):
         zoo.recorded("or-and")
     (tmp_path / "or-and").mkdir()
     (tmp_path / "or-and" / "circuit.json").write_text("{")
@@ -182,16 +237,23 @@ def test_a_damaged_record_is_said_and_not_guessed(tmp_path, monkeypatch):
 def test_two_rebuilds_are_equal_byte_for_byte_and_have_the_stored_circuits(tmp_path, capsys):
     """The script is deterministic on one machine; against the stored folders its verdicts, gates, signatures and families are the same."""
     first, second = tmp_path / "first", tmp_path / "second"
-    assert build.main([*SMALL, "--out", str(first)]) == build.main([*SMALL, "--out", str(second)]) == 0
+    assert (
+        build.main([*SMALL, "--out", str(first)]) == build.main([*SMALL, "--out", str(second)]) == 0
+    )
     assert "or-and: identified, OR & ~AND: written to" in capsys.readouterr().out
     assert sorted(path.name for path in first.iterdir()) == sorted(SMALL)
     for name in SMALL:
         for file in FILES:
             assert (first / name / file).read_bytes() == (second / name / file).read_bytes()
-        rebuilt, stored = json.loads((first / name / "circuit.json").read_text()), zoo.recorded(name)
+        rebuilt, stored = (
+            json.loads((first / name / "circuit.json").read_text()),
+            zoo.recorded(name),
+        )
         for key in ("layer_sizes", "target", "verdict", "signature", "family", "formula"):
             assert rebuilt[key] == stored[key]
-        assert [unit["gate"] for unit in rebuilt["units"]] == [unit["gate"] for unit in stored["units"]]
+        assert [unit["gate"] for unit in rebuilt["units"]] == [
+            unit["gate"] for unit in stored["units"]
+        ]
     assert build.main([*SMALL, "--out", str(first), "--check"]) == 0
     assert capsys.readouterr().out.count("same bytes") == len(SMALL)
 
@@ -222,10 +284,16 @@ def test_check_finds_what_differs_and_writes_nothing(tmp_path, capsys):
 
 def test_a_broken_promise_is_an_error_and_nothing_is_written(tmp_path, monkeypatch):
     """Gates or a verdict other than the table's, or a claim that does not hold, stop the script before the first folder is written."""
-    good, other = build.NETWORKS[0], build.Network("odd", "XOR", (2,), "relu", 5, ("OR", "AND"), "promises what seed 5 does not give")
+    good, other = (
+        build.NETWORKS[0],
+        build.Network(
+            "odd", "XOR", (2,), "relu", 5, ("OR", "AND"), "promises what seed 5 does not give"
+        ),
+    )
     monkeypatch.setattr(build, "NETWORKS", (good, other))
     with pytest.raises(
-        XorMiError, match=r"odd came out as identified with gates \(x1>x0, x0>x1\); the table says identified with \(OR, AND\)"
+        XorMiError,
+        match=r"odd came out as identified with gates \(x1>x0, x0>x1\); the table says identified with \(OR, AND\)",
     ):
         build.main(["--out", str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
@@ -233,12 +301,30 @@ def test_a_broken_promise_is_an_error_and_nothing_is_written(tmp_path, monkeypat
         build.rebuild(build.Network("odd", "XOR", (2,), "relu", 29, (), "is solved"))
     two, one = "(x0 & x1) ^ (x0 & x2) ^ (x1 & x2)", "x0 ^ x1 ^ x2 ^ (x0 & x1 & x2)"
     with pytest.raises(XorMiError, match="not all its claims hold: .*h1.0 acts as"):
-        build.rebuild(build.Network("odd", build.PARITY, (3, 2), "tanh", 10, ("NAND", two, "OR", one, "NAND"), "identified, yet 61 of 64"))
+        build.rebuild(
+            build.Network(
+                "odd",
+                build.PARITY,
+                (3, 2),
+                "tanh",
+                10,
+                ("NAND", two, "OR", one, "NAND"),
+                "identified, yet 61 of 64",
+            )
+        )
 
 
 def test_the_script_runs_as_readme_says(tmp_path):
     """python -m xor_mi.zoo.build exits 0 without a warning, and an error is one line and status 1."""
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "xor_mi.zoo.build", "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-W",
+        "error::RuntimeWarning",
+        "-m",
+        "xor_mi.zoo.build",
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run([*command, "untrained"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "untrained" / "model.safetensors").is_file()

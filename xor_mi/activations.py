@@ -67,7 +67,9 @@ class Activations:
         """The same numbers for reading: one line per row, one column per unit and hook."""
         tidy = self.frame()
         tidy["column"] = tidy["unit"] + " " + tidy["hook"].str.rpartition("hook_")[2]
-        wide = tidy.pivot_table(index="row", columns="column", values="value", aggfunc="first", sort=False)
+        wide = tidy.pivot_table(
+            index="row", columns="column", values="value", aggfunc="first", sort=False
+        )
         return wide.loc[list(dict.fromkeys(self.rows)), list(dict.fromkeys(tidy["column"]))]
 
 
@@ -81,8 +83,12 @@ def activations(model: HookedMLP, rows: Any = None) -> Activations:
     model.require_ready("activations")
     chosen = model.read_rows(rows)
     units = dict(model.hook_places())
-    _, cache = model.run_with_cache(model.rows(chosen), names_filter=list(units), return_cache_object=False)
-    return Activations(tuple(row_name(row) for row in chosen), {hook: cache[hook] for hook in units}, units)
+    _, cache = model.run_with_cache(
+        model.rows(chosen), names_filter=list(units), return_cache_object=False
+    )
+    return Activations(
+        tuple(row_name(row) for row in chosen), {hook: cache[hook] for hook in units}, units
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +120,18 @@ class Comparison:
     def differing(self) -> list[str]:
         """The hidden places that tell the two inputs apart, such as 'h0.1 post'."""
         hidden = self._frame[self._frame["hook"].str.startswith("blocks.") & ~self._frame["same"]]
-        return [f"{unit} {hook.rpartition('hook_')[2]}" for unit, hook in zip(hidden["unit"], hidden["hook"], strict=True)]
+        return [
+            f"{unit} {hook.rpartition('hook_')[2]}"
+            for unit, hook in zip(hidden["unit"], hidden["hook"], strict=True)
+        ]
 
     def __str__(self) -> str:
         outputs = "the same decision" if self.same_decision else "different or missing decisions"
-        inside = f"they differ inside at {', '.join(self.differing)}" if self.differing else "no hidden value tells them apart"
+        inside = (
+            f"they differ inside at {', '.join(self.differing)}"
+            if self.differing
+            else "no hidden value tells them apart"
+        )
         return f"{self.a} and {self.b}: {outputs} ({list(self.decision_a)} and {list(self.decision_b)}); {inside}"
 
 
@@ -144,4 +157,6 @@ def compare(model: HookedMLP, a: Any, b: Any, tolerance: float = 1e-6) -> Compar
             line = {"hook": hook, "unit": unit, f"value_{name_a}": at_a, f"value_{name_b}": at_b}
             lines.append(line | {"difference": at_b - at_a, "same": abs(at_b - at_a) <= tolerance})
     decided = decision(values["hook_logits"], model.threshold).tolist()
-    return Comparison(name_a, name_b, tuple(decided[0]), tuple(decided[1]), tolerance, pd.DataFrame(lines))
+    return Comparison(
+        name_a, name_b, tuple(decided[0]), tuple(decided[1]), tolerance, pd.DataFrame(lines)
+    )

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from xor_mi.report import Findings
 
 app = typer.Typer(
-    help="XOR networks small enough to prove what every unit does.", add_completion=False, no_args_is_help=False, rich_markup_mode=None
+    help="XOR networks small enough to prove what every unit does.",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
 )
 
 TOUR_SEED = 29
@@ -26,9 +29,18 @@ TOUR_SEED = 29
 @app.command()
 def tour(
     seed: Annotated[int, typer.Option(help="seed of the network that is looked at")] = TOUR_SEED,
-    hidden: Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")] = "2",
-    out: Annotated[str, typer.Option(help="folder for the model, report.html and its numbers")] = "xor-mi-tour",
-    networks: Annotated[int, typer.Option(help="networks trained beside it to see how common its circuit is; 0 for none")] = 500,
+    hidden: Annotated[
+        str, typer.Option(help="width of the hidden layer, or widths such as 3,3")
+    ] = "2",
+    out: Annotated[
+        str, typer.Option(help="folder for the model, report.html and its numbers")
+    ] = "xor-mi-tour",
+    networks: Annotated[
+        int,
+        typer.Option(
+            help="networks trained beside it to see how common its circuit is; 0 for none"
+        ),
+    ] = 500,
 ) -> None:
     """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to look at."""
     widths = _widths(hidden)
@@ -53,13 +65,22 @@ def tour(
         others = census(train_population("XOR", networks, widths, 0, progress=True), progress=True)
         print(f"   {how_common(findings.circuit, others)}\n")
         write_report(findings, out, result, others)
-    print(f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, report.json, circuit.json, patching.csv")
+    print(
+        f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, report.json, circuit.json, patching.csv"
+    )
 
 
 @app.command()
 def identify(
-    directory: Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")],
-    target: Annotated[str | None, typer.Option(help="gate or formula the network should compute; default: what it was saved with")] = None,
+    directory: Annotated[
+        str, typer.Argument(help="a folder with config.json and model.safetensors")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="gate or formula the network should compute; default: what it was saved with"
+        ),
+    ] = None,
 ) -> None:
     """Read a saved network and say which unit acts as which gate."""
     from xor_mi.circuits import identify_circuit
@@ -70,10 +91,19 @@ def identify(
 
 @app.command()
 def search(
-    directory: Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")],
-    target: Annotated[str | None, typer.Option(help="gate or formula the network should compute; default: what it was saved with")] = None,
+    directory: Annotated[
+        str, typer.Argument(help="a folder with config.json and model.safetensors")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="gate or formula the network should compute; default: what it was saved with"
+        ),
+    ] = None,
     depth: Annotated[int, typer.Option(help="formulas up to so many gates deep")] = 3,
-    out: Annotated[str | None, typer.Option(help="file for the result; default: search.json in the folder")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="file for the result; default: search.json in the folder")
+    ] = None,
 ) -> None:
     """Count every explanation of a saved network under three conventions, and say what tells them apart."""
     from xor_mi.model import HookedMLP
@@ -84,10 +114,19 @@ def search(
     found: dict[str, list] = {"counts": []}
     for name, convention in CONVENTIONS.items():
         try:
-            counts = json.loads(compare_conventions(model, target, depth, {name: convention}).to_json(orient="records"))[0]
+            counts = json.loads(
+                compare_conventions(model, target, depth, {name: convention}).to_json(
+                    orient="records"
+                )
+            )[0]
         except SearchStopped as stopped:
             found["stopped"] = [
-                {"convention": name, "n_tried": stopped.found.total, "n_perfect": stopped.found.n_perfect, "complete": False}
+                {
+                    "convention": name,
+                    "n_tried": stopped.found.total,
+                    "n_perfect": stopped.found.n_perfect,
+                    "complete": False,
+                }
             ]
             _write_json(file, found)
             raise
@@ -102,10 +141,17 @@ def search(
 
 @app.command()
 def census(
-    out: Annotated[str, typer.Option(help="folder for the Parquet files; one that holds part of this census is gone on with")] = "census",
+    out: Annotated[
+        str,
+        typer.Option(
+            help="folder for the Parquet files; one that holds part of this census is gone on with"
+        ),
+    ] = "census",
     networks: Annotated[int, typer.Option(help="how many networks")] = 1_000_000,
     target: Annotated[str, typer.Option(help="gate or formula to train on")] = "XOR",
-    hidden: Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")] = "2",
+    hidden: Annotated[
+        str, typer.Option(help="width of the hidden layer, or widths such as 3,3")
+    ] = "2",
     seed: Annotated[int, typer.Option(help="seed of the first network")] = 0,
     act: Annotated[str, typer.Option(help="activation of the hidden units")] = "relu",
     optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
@@ -120,17 +166,25 @@ def census(
     if not out:
         raise XorMiError("--out is empty; give a folder, such as my-census")
     if jobs == 0:
-        raise XorMiError("--jobs is 0; give a number of processes, or leave it out for one per core")
+        raise XorMiError(
+            "--jobs is 0; give a number of processes, or leave it out for one per core"
+        )
     from xor_mi.population import read_census, run_census, shares
     from xor_mi.training import TrainConfig
 
     config = TrainConfig(lr=lr, max_steps=steps, optimizer=optimizer, act_fn=act)
     try:
-        folder = run_census(config, out, networks, target, widths, seed, inputs, shard, jobs, progress=True)
+        folder = run_census(
+            config, out, networks, target, widths, seed, inputs, shard, jobs, progress=True
+        )
     except KeyboardInterrupt:
-        raise XorMiError(f"stopped; what is in '{out}' is kept, and the same command goes on from there") from None
+        raise XorMiError(
+            f"stopped; what is in '{out}' is kept, and the same command goes on from there"
+        ) from None
     found = read_census(folder, ["solved", "family"])
-    print(f"Written: {len(found)} networks in '{folder}', {int(found['solved'].sum())} solved {target}; families of the solved:")
+    print(
+        f"Written: {len(found)} networks in '{folder}', {int(found['solved'].sum())} solved {target}; families of the solved:"
+    )
     _print_table(shares(found))
 
 
@@ -153,7 +207,9 @@ def _write_json(file: Path, content: dict) -> None:
     try:
         file.write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        raise XorMiError(f"cannot write '{file}': {error.strerror or error}; choose another file with --out") from None
+        raise XorMiError(
+            f"cannot write '{file}': {error.strerror or error}; choose another file with --out"
+        ) from None
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -162,7 +218,9 @@ def _widths(text: str) -> tuple[int, ...]:
     except ValueError:
         widths = ()
     if not widths or not all(1 <= width <= 12 for width in widths):
-        raise XorMiError(f"--hidden is {text!r}; give the width of the hidden layer, 1 to 12, or widths such as 3,3")
+        raise XorMiError(
+            f"--hidden is {text!r}; give the width of the hidden layer, 1 to 12, or widths such as 3,3"
+        )
     return widths
 
 
@@ -172,8 +230,18 @@ def _print_findings(findings: "Findings") -> None:
     print(f"3. Compare {findings.comparison}")
     _print_table(findings.comparison.frame())
     print(f"   Why, {findings.difference}\n".replace("\n", "\n   "))
-    print("4. Patch: one unit of the corrupted run is given its value from the clean run (all pairs in patching.csv)")
-    columns = ["pair", "site", "logit_clean", "logit_corrupted", "logit_patched", "effect_logit", "flips"]
+    print(
+        "4. Patch: one unit of the corrupted run is given its value from the clean run (all pairs in patching.csv)"
+    )
+    columns = [
+        "pair",
+        "site",
+        "logit_clean",
+        "logit_corrupted",
+        "logit_patched",
+        "effect_logit",
+        "flips",
+    ]
     a, b = findings.comparison.a, findings.comparison.b
     frame = findings.sweep.frame()
     _print_table(frame[frame["clean"].isin([a, b]) & frame["corrupted"].isin([a, b])][columns])

@@ -22,7 +22,9 @@ from xor_mi.model import HookedMLP, require_exact
 from xor_mi.truth import as_row, row_name
 
 
-def edge_terms(weight: Float[Tensor, "d_out d_in"], values: Float[Tensor, "row d_in"]) -> Float[Tensor, "row d_out d_in"]:
+def edge_terms(
+    weight: Float[Tensor, "d_out d_in"], values: Float[Tensor, "row d_in"]
+) -> Float[Tensor, "row d_out d_in"]:
     """W * x: what each edge adds to its target's pre-activation, in pre-activation units."""
     return einops.einsum(weight, values, "d_out d_in, row d_in -> row d_out d_in")
 
@@ -52,10 +54,15 @@ class Contributions:
         """One line per row, target unit and source: row, target, source (or 'bias'), term, and the target's pre_activation."""
         units = layers_of(self.layer_sizes)
         lines = []
-        for layer, (terms, bias, pre) in enumerate(zip(self.terms, self.biases, self.pre, strict=True)):
+        for layer, (terms, bias, pre) in enumerate(
+            zip(self.terms, self.biases, self.pre, strict=True)
+        ):
             for r, row in enumerate(self.rows):
                 for j, target in enumerate(units[layer + 1]):
-                    parts = [(source.name, terms[r, j, i].item()) for i, source in enumerate(units[layer])] + [("bias", bias[j].item())]
+                    parts = [
+                        (source.name, terms[r, j, i].item())
+                        for i, source in enumerate(units[layer])
+                    ] + [("bias", bias[j].item())]
                     base = {"row": row, "target": target.name, "pre_activation": pre[r, j].item()}
                     lines += [base | {"source": source, "term": term} for source, term in parts]
         return pd.DataFrame(lines)[["row", "target", "source", "term", "pre_activation"]]
@@ -76,7 +83,10 @@ def contributions(model: HookedMLP, rows: Any = None) -> Contributions:
     return Contributions(
         tuple(row_name(row) for row in chosen),
         model.layer_sizes,
-        tuple(edge_terms(weight, layer.inputs) for (weight, _), layer in zip(weights, layers, strict=True)),
+        tuple(
+            edge_terms(weight, layer.inputs)
+            for (weight, _), layer in zip(weights, layers, strict=True)
+        ),
         tuple(bias for _, bias in weights),
         tuple(layer.pre for layer in layers),
     )
@@ -107,8 +117,13 @@ class DifferenceExplanation:
         lines = [f"{self.a} -> {self.b}"]
         for _, unit in self.units.iterrows():
             parts = self.edges[self.edges["target"] == unit["unit"]]
-            terms = " ".join(f"{t:+.3f} ({source})" for t, source in zip(parts["term_change"], parts["source"], strict=True))
-            lines.append(f"  {unit['unit']}: {terms} = {unit['pre_change']:+.3f} before, {unit['post_change']:+.3f} after activation")
+            terms = " ".join(
+                f"{t:+.3f} ({source})"
+                for t, source in zip(parts["term_change"], parts["source"], strict=True)
+            )
+            lines.append(
+                f"  {unit['unit']}: {terms} = {unit['pre_change']:+.3f} before, {unit['post_change']:+.3f} after activation"
+            )
         return "\n".join(lines)
 
 
@@ -125,7 +140,9 @@ def explain_difference(model: HookedMLP, a: Any, b: Any) -> DifferenceExplanatio
       y0: +1.000 (h0.0) -2.000 (h0.1) = -1.000 before, -1.000 after activation
     """
     found = contributions(model, [a, b])
-    layers = exact_forward(model, torch.tensor([as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)]))
+    layers = exact_forward(
+        model, torch.tensor([as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)])
+    )
     places = layers_of(model.layer_sizes)
     edges, units, leftover = [], [], 0.0
     for number, (layer, (weight, _)) in enumerate(zip(layers, model.exact(), strict=True)):
@@ -135,9 +152,26 @@ def explain_difference(model: HookedMLP, a: Any, b: Any) -> DifferenceExplanatio
         sources, pre, post = (change.tolist() for change in changes)
         for j, target in enumerate(places[number + 1]):
             for i, source in enumerate(places[number]):
-                line = {"edge": f"{source.name}->{target.name}", "source": source.name, "target": target.name}
-                line |= {"weight": weight[j, i].item(), "source_change": sources[i], "term_change": terms[j, i].item()}
+                line = {
+                    "edge": f"{source.name}->{target.name}",
+                    "source": source.name,
+                    "target": target.name,
+                }
+                line |= {
+                    "weight": weight[j, i].item(),
+                    "source_change": sources[i],
+                    "term_change": terms[j, i].item(),
+                }
                 edges.append(line)
             passed = post[j] / pre[j] if pre[j] != 0 else None
-            units.append({"unit": target.name, "pre_change": pre[j], "post_change": post[j], "passed_on": passed})
-    return DifferenceExplanation(found.rows[0], found.rows[1], pd.DataFrame(edges), pd.DataFrame(units), leftover)
+            units.append(
+                {
+                    "unit": target.name,
+                    "pre_change": pre[j],
+                    "post_change": post[j],
+                    "passed_on": passed,
+                }
+            )
+    return DifferenceExplanation(
+        found.rows[0], found.rows[1], pd.DataFrame(edges), pd.DataFrame(units), leftover
+    )

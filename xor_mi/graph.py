@@ -53,7 +53,10 @@ class Edge:
 def layers_of(layer_sizes: Sequence[int]) -> list[list[Unit]]:
     """Layer sizes such as (2, 2, 1) -> inputs, hidden layers and outputs as units, in order."""
     last = len(layer_sizes) - 2
-    return [[Unit(layer - 1, i, is_output=layer - 1 == last) for i in range(size)] for layer, size in enumerate(layer_sizes)]
+    return [
+        [Unit(layer - 1, i, is_output=layer - 1 == last) for i in range(size)]
+        for layer, size in enumerate(layer_sizes)
+    ]
 
 
 def edges_of(layer_sizes: Sequence[int]) -> Iterator[Edge]:
@@ -83,7 +86,12 @@ class Subcircuit:
     def units(self) -> tuple[Unit, ...]:
         """The hidden units that are kept."""
         layers = layers_of(self.layer_sizes)[1:-1]
-        return tuple(unit for layer, kept in zip(layers, self.sources, strict=False) for unit in layer if kept[unit.index])
+        return tuple(
+            unit
+            for layer, kept in zip(layers, self.sources, strict=False)
+            for unit in layer
+            if kept[unit.index]
+        )
 
     @property
     def edges(self) -> tuple[Edge, ...]:
@@ -99,9 +107,15 @@ class Subcircuit:
     @property
     def edge_sparsity(self) -> float:
         """The fraction of the network's edges that are dropped."""
-        return 1 - sum(len(i) for kept in self.sources for i in kept) / sum(a * b for a, b in pairwise(self.layer_sizes))
+        return 1 - sum(len(i) for kept in self.sources for i in kept) / sum(
+            a * b for a, b in pairwise(self.layer_sizes)
+        )
 
     def __le__(self, other: "Subcircuit") -> bool:
         """Whether every edge of this one is in the other."""
-        pairs = [(a, b) for mine, theirs in zip(self.sources, other.sources, strict=True) for a, b in zip(mine, theirs, strict=True)]
+        pairs = [
+            (a, b)
+            for mine, theirs in zip(self.sources, other.sources, strict=True)
+            for a, b in zip(mine, theirs, strict=True)
+        ]
         return self.layer_sizes == other.layer_sizes and all(set(a) <= set(b) for a, b in pairs)

@@ -31,7 +31,10 @@ def probability(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float
 
 
 def logit_difference(
-    outputs: Float[Tensor, "batch d_out"], labels: Shaped[Tensor, " batch"], threshold: float = 0.0, output: int = 0
+    outputs: Float[Tensor, "batch d_out"],
+    labels: Shaped[Tensor, " batch"],
+    threshold: float = 0.0,
+    output: int = 0,
 ) -> Float[Tensor, " batch"]:
     """Right answer minus wrong answer: output - threshold where the label is 1, threshold - output where it is 0.
 
@@ -40,7 +43,9 @@ def logit_difference(
     >>> logit_difference(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0]), threshold=0.5).tolist()
     [1.5, -1.5]
     """
-    return torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype) * (logit(outputs, output) - threshold)
+    return torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype) * (
+        logit(outputs, output) - threshold
+    )
 
 
 def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Tensor, "*batch"]:
@@ -49,10 +54,16 @@ def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Te
     >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
     [1, 0, -1]
     """
-    return torch.where((outputs == threshold) | outputs.isnan(), UNDECIDED, (outputs > threshold).long())
+    return torch.where(
+        (outputs == threshold) | outputs.isnan(), UNDECIDED, (outputs > threshold).long()
+    )
 
 
-def accuracy(outputs: Float[Tensor, "batch d_out"], labels: Shaped[Tensor, "batch d_out"], threshold: float = 0.0) -> float:
+def accuracy(
+    outputs: Float[Tensor, "batch d_out"],
+    labels: Shaped[Tensor, "batch d_out"],
+    threshold: float = 0.0,
+) -> float:
     """Fraction of examples whose every output is decided as its label; an undecided one is not right."""
     return (decision(outputs, threshold) == labels).all(dim=1).float().mean().item()
 

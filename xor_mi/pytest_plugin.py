@@ -24,7 +24,13 @@ class CircuitRegression:
         self._request = request
         self._checked: set[str] = set()
 
-    def check(self, model_or_circuit: Any, tolerance: Any = 1e-6, up_to: str = "signature", basename: str | None = None) -> None:
+    def check(
+        self,
+        model_or_circuit: Any,
+        tolerance: Any = 1e-6,
+        up_to: str = "signature",
+        basename: str | None = None,
+    ) -> None:
         """Fail unless the circuit is the one in the baseline, `<test file>/<test name>.circuit.json`.
 
         A missing baseline is written, and the test fails; --force-regen rewrites one that differs, and the test fails; --regen-all
@@ -46,13 +52,20 @@ class CircuitRegression:
         from xor_mi.testing import compare_records, read_record, record_of, write_record
 
         if basename is not None and (
-            not isinstance(basename, str) or not basename or set(basename) & set("/\\\0") or basename in (".", "..")
+            not isinstance(basename, str)
+            or not basename
+            or set(basename) & set("/\\\0")
+            or basename in (".", "..")
         ):
-            raise XorMiError(f"basename is {basename!r}; give a plain file name: the baseline lies in the test file's own folder")
+            raise XorMiError(
+                f"basename is {basename!r}; give a plain file name: the baseline lies in the test file's own folder"
+            )
         perform, paths = self._pytest_regressions()
         node = self._request.node
         new = record_of(model_or_circuit, test=node.nodeid.partition("::")[2])
-        compare_records(new, new, tolerance, up_to)  # wrong arguments are said before anything is written
+        compare_records(
+            new, new, tolerance, up_to
+        )  # wrong arguments are said before anything is written
         place = paths(*self._folders(), self._request, EXTENSION, basename)
         if place.basename in self._checked:
             raise XorMiError(
@@ -64,20 +77,43 @@ class CircuitRegression:
 
         def hold(_: Path, expected: Path) -> None:
             __tracebackhide__ = True
-            said.append(_held_against(expected, place.source, new, basename, tolerance, up_to, read_record, compare_records))
+            said.append(
+                _held_against(
+                    expected,
+                    place.source,
+                    new,
+                    basename,
+                    tolerance,
+                    up_to,
+                    read_record,
+                    compare_records,
+                )
+            )
             if said[-1]:
                 raise AssertionError(said[-1])
 
         try:
-            perform(*self._folders(), self._request, hold, lambda file: write_record(new, Path(file)), EXTENSION, basename)
+            perform(
+                *self._folders(),
+                self._request,
+                hold,
+                lambda file: write_record(new, Path(file)),
+                EXTENSION,
+                basename,
+            )
         except pytest.fail.Exception as failed:
             written = str(failed.msg)
         else:
             return
-        pytest.fail("\n".join([written, *(said or [f"it says {new['verdict']}: {new['reason']}"])]), pytrace=False)
+        pytest.fail(
+            "\n".join([written, *(said or [f"it says {new['verdict']}: {new['reason']}"])]),
+            pytrace=False,
+        )
 
     def _folders(self) -> tuple[Any, Any]:
-        return self._request.getfixturevalue("lazy_datadir"), self._request.getfixturevalue("original_datadir")
+        return self._request.getfixturevalue("lazy_datadir"), self._request.getfixturevalue(
+            "original_datadir"
+        )
 
     @staticmethod
     def _pytest_regressions() -> tuple[Any, Any]:
@@ -86,12 +122,21 @@ class CircuitRegression:
         try:
             from pytest_regressions.common import perform_regression_check, resolve_check_paths
         except ImportError:
-            raise XorMiError("circuit_regression needs pytest-regressions: pip install 'xor-mi[pytest]'") from None
+            raise XorMiError(
+                "circuit_regression needs pytest-regressions: pip install 'xor-mi[pytest]'"
+            ) from None
         return perform_regression_check, resolve_check_paths
 
 
 def _held_against(
-    file: Path, source: Path, new: dict[str, Any], basename: str | None, tolerance: Any, up_to: str, read: Any, compare: Any
+    file: Path,
+    source: Path,
+    new: dict[str, Any],
+    basename: str | None,
+    tolerance: Any,
+    up_to: str,
+    read: Any,
+    compare: Any,
 ) -> str:
     """Why the circuit is not the baseline's, or ''."""
     from xor_mi.errors import XorMiError
@@ -124,7 +169,9 @@ def xor_model() -> Any:
     return textbook_xor()
 
 
-@pytest.fixture(params=sorted(folder.name for folder in (Path(__file__).parent / "zoo" / "data").iterdir()))
+@pytest.fixture(
+    params=sorted(folder.name for folder in (Path(__file__).parent / "zoo" / "data").iterdir())
+)
 def zoo_model(request: pytest.FixtureRequest) -> Any:
     """Every network of the zoo in turn; `@pytest.mark.parametrize("zoo_model", ["or-and"], indirect=True)` picks by name."""
     from xor_mi import zoo
@@ -135,7 +182,12 @@ def zoo_model(request: pytest.FixtureRequest) -> Any:
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """`assert circuit == expected` -> what changed, units first."""
     circuits = sys.modules.get("xor_mi.circuits.circuit")
-    if op != "==" or circuits is None or not isinstance(left, circuits.Circuit) or not isinstance(right, circuits.Circuit):
+    if (
+        op != "=="
+        or circuits is None
+        or not isinstance(left, circuits.Circuit)
+        or not isinstance(right, circuits.Circuit)
+    ):
         return None
     from xor_mi.errors import XorMiError
     from xor_mi.testing import compare_records, record_of
@@ -192,13 +244,22 @@ class UnusedBaselines:
         self._used |= {Path(str(value)) for key, value in report.user_properties if key == USED}
         file, *_ = report.nodeid.split("::")
         _, _, name = report.nodeid.partition("::")
-        self._outcomes.setdefault(self._config.rootpath / file, {}).setdefault(name, set()).add(report.outcome)
+        self._outcomes.setdefault(self._config.rootpath / file, {}).setdefault(name, set()).add(
+            report.outcome
+        )
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Turn a passing run into a failing one where baselines are unused."""
         partial = self._is_partial(session)
-        self._unused = [file for file in self._stored() if file not in self._used and self._is_unused(file, partial)]
-        if self._unused and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        self._unused = [
+            file
+            for file in self._stored()
+            if file not in self._used and self._is_unused(file, partial)
+        ]
+        if self._unused and session.exitstatus in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -206,11 +267,24 @@ class UnusedBaselines:
         if self._unused:
             terminalreporter.section("unused circuits", red=True, bold=True)
             for file in self._unused:
-                terminalreporter.line(f"{_shown(file)}: no test is held against it; delete it, or restore its test")
+                terminalreporter.line(
+                    f"{_shown(file)}: no test is held against it; delete it, or restore its test"
+                )
 
     def _is_partial(self, session: pytest.Session) -> bool:
         option = self._config.option
-        asked = any(getattr(option, name, None) for name in ("keyword", "markexpr", "deselect", "lf", "stepwise", "collectonly", "ignore"))
+        asked = any(
+            getattr(option, name, None)
+            for name in (
+                "keyword",
+                "markexpr",
+                "deselect",
+                "lf",
+                "stepwise",
+                "collectonly",
+                "ignore",
+            )
+        )
         picked = any("::" in argument for argument in self._config.args)
         stopped = bool(session.shouldstop or session.shouldfail) or session.exitstatus not in (
             *range(2),
@@ -239,7 +313,11 @@ class UnusedBaselines:
         found: set[Path] = set()
         for argument in self._config.args:
             place = Path(self._config.invocation_params.dir, argument.split("::")[0])
-            found |= set(_baselines(place, self._config) if place.is_dir() else place.with_suffix("").glob(f"*{EXTENSION}"))
+            found |= set(
+                _baselines(place, self._config)
+                if place.is_dir()
+                else place.with_suffix("").glob(f"*{EXTENSION}")
+            )
         return sorted(found)
 
 
@@ -248,7 +326,10 @@ def _baselines(folder: Path, config: pytest.Config) -> set[Path]:
     found = set()
     for place, folders, files in os.walk(folder):
         folders[:] = [
-            f for f in folders if not any(fnmatch(f, skip) for skip in config.getini("norecursedirs")) and not _is_environment(place, f)
+            f
+            for f in folders
+            if not any(fnmatch(f, skip) for skip in config.getini("norecursedirs"))
+            and not _is_environment(place, f)
         ]
         found |= {Path(place, file) for file in files if file.endswith(EXTENSION)}
     return found

@@ -19,7 +19,12 @@ from jinja2 import Environment
 from xor_mi import plots
 from xor_mi.activations import Activations, Comparison, activations, compare
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.contributions import Contributions, DifferenceExplanation, contributions, explain_difference
+from xor_mi.contributions import (
+    Contributions,
+    DifferenceExplanation,
+    contributions,
+    explain_difference,
+)
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import InputPath, path
 from xor_mi.handmade import conditions, slack_to_flip
@@ -82,7 +87,10 @@ def find_out(model: HookedMLP) -> Findings:
     a, b = "0" * model.cfg.d_in, "1" * model.cfg.d_in
     names = ["logit"] if model.cfg.d_out == 1 else [f"logit_y{k}" for k in range(model.cfg.d_out)]
     metrics = {name: partial(logit, output=k) for k, name in enumerate(names)}
-    small = 2**model.cfg.d_in * model.cfg.d_out <= SMALL and sum(p.numel() for p in model.parameters()) <= SMALL
+    small = (
+        2**model.cfg.d_in * model.cfg.d_out <= SMALL
+        and sum(p.numel() for p in model.parameters()) <= SMALL
+    )
     listed = small and count_subcircuits(model.layer_sizes) <= LISTED
     return Findings(
         model=model,
@@ -112,12 +120,17 @@ def require_writable(directory: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise XorMiError(f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to") from None
+        raise XorMiError(
+            f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to"
+        ) from None
     return folder
 
 
 def write_report(
-    model: Any, out: str | Path | None = None, training: TrainResult | None = None, networks: pd.DataFrame | None = None
+    model: Any,
+    out: str | Path | None = None,
+    training: TrainResult | None = None,
+    networks: pd.DataFrame | None = None,
 ) -> Path:
     """Find out all there is about a network and write it into a folder; returns the path of report.html.
 
@@ -131,7 +144,9 @@ def write_report(
         XorMiError: no model, a folder without one, nowhere to write, or a network without a target.
     """
     if out is None and not isinstance(model, (str, Path)):
-        raise XorMiError("no folder to write to; give one, such as write_report(model, 'my-report')")
+        raise XorMiError(
+            "no folder to write to; give one, such as write_report(model, 'my-report')"
+        )
     folder = require_writable(model if out is None else out)
     if isinstance(model, (str, Path)):
         model = HookedMLP.from_pretrained(model)
@@ -141,15 +156,22 @@ def write_report(
         )
     findings = model if isinstance(model, Findings) else find_out(model)
     figures = figures_of(findings)
-    numbers, page = to_dict(findings, figures, training, networks), render_report(findings, figures, training, networks)
+    numbers, page = (
+        to_dict(findings, figures, training, networks),
+        render_report(findings, figures, training, networks),
+    )
     findings.model.save_pretrained(folder)
     try:
-        (folder / "report.json").write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (folder / "report.json").write_text(
+            json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
         (folder / "circuit.json").write_text(findings.circuit.to_json(), encoding="utf-8")
         findings.sweep.frame().to_csv(folder / "patching.csv", index=False)
         (folder / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:
-        raise XorMiError(f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to") from None
+        raise XorMiError(
+            f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to"
+        ) from None
     return folder / "report.html"
 
 
@@ -159,7 +181,10 @@ def schema() -> dict[str, Any]:
 
 
 def to_dict(
-    findings: Findings, figures: dict[str, go.Figure], training: TrainResult | None = None, networks: pd.DataFrame | None = None
+    findings: Findings,
+    figures: dict[str, go.Figure],
+    training: TrainResult | None = None,
+    networks: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Every number of the report as JSON-ready values. What is undefined or without end is null."""
     model, found = findings.model, findings.subcircuits
@@ -204,13 +229,20 @@ def to_dict(
 
 
 def render_report(
-    findings: Findings, figures: dict[str, go.Figure], training: TrainResult | None = None, networks: pd.DataFrame | None = None
+    findings: Findings,
+    figures: dict[str, go.Figure],
+    training: TrainResult | None = None,
+    networks: pd.DataFrame | None = None,
 ) -> str:
     """The page as text: one file, plotly inside, nothing loaded from anywhere, every inserted text escaped."""
     circuit, found, shares = findings.circuit, findings.subcircuits, _shares(networks)
     if networks is not None and shares is not None:
-        figures = figures | {"shares": plots.gate_shares_figure(shares, int(networks["solved"].sum()), len(networks))}
-    template = Environment(autoescape=True).from_string(files("xor_mi").joinpath("report.html.jinja").read_text(encoding="utf-8"))
+        figures = figures | {
+            "shares": plots.gate_shares_figure(shares, int(networks["solved"].sum()), len(networks))
+        }
+    template = Environment(autoescape=True).from_string(
+        files("xor_mi").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    )
     return template.render(
         circuit=circuit,
         headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
@@ -220,9 +252,14 @@ def render_report(
         path=findings.path,
         subcircuits=found,
         units=[unit._asdict() for unit in circuit.units],
-        tables={"compare": _html(findings.comparison.frame()), "edges": _html(findings.difference.edges)},
+        tables={
+            "compare": _html(findings.comparison.frame()),
+            "edges": _html(findings.difference.edges),
+        },
         common=None if networks is None else how_common(circuit, networks),
-        figures={name: _figure_html(figure, first=name == "network") for name, figure in figures.items()},
+        figures={
+            name: _figure_html(figure, first=name == "network") for name, figure in figures.items()
+        },
     )
 
 
@@ -258,7 +295,11 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     text = f"Of {len(networks)} networks trained alike from {seeds}, {len(solved)} solved {circuit.target.name}"
     if circuit.gate_set is None or solved.empty:
         return text + "."
-    same = [line for line in gate_shares(networks).to_dict("records") if line["gates"] == circuit.gate_set]
+    same = [
+        line
+        for line in gate_shares(networks).to_dict("records")
+        if line["gates"] == circuit.gate_set
+    ]
     if not same:
         return f"{text}; none of these has the hidden gates {circuit.gate_set}."
     share, low, high = (100 * same[0][column] for column in ("share", "ci_low", "ci_high"))
@@ -281,17 +322,25 @@ def _frames(figure: go.Figure) -> list[dict[str, Any]]:
     for frame, step in zip(frames, figure.layout.sliders[0].steps, strict=True):
         bars = next(trace for trace in frame.data if trace.type == "bar")
         names, values = (bars.y, bars.x) if bars.orientation == "h" else (bars.x, bars.y)
-        found.append({"label": step.label, "values": dict(zip(names, map(float, values), strict=True))})
+        found.append(
+            {"label": step.label, "values": dict(zip(names, map(float, values), strict=True))}
+        )
     return found
 
 
 def _figure_html(figure: go.Figure, first: bool) -> Any:
     from markupsafe import Markup
 
-    return Markup(figure.to_html(full_html=False, include_plotlyjs=first, config=_PLOTLY, auto_play=False))
+    return Markup(
+        figure.to_html(full_html=False, include_plotlyjs=first, config=_PLOTLY, auto_play=False)
+    )
 
 
 def _html(frame: pd.DataFrame) -> Any:
     from markupsafe import Markup
 
-    return Markup(frame.to_html(index=False, escape=True, border=0, float_format=lambda value: f"{value + 0.0:.3f}"))
+    return Markup(
+        frame.to_html(
+            index=False, escape=True, border=0, float_format=lambda value: f"{value + 0.0:.3f}"
+        )
+    )

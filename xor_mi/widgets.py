@@ -78,13 +78,22 @@ class Playground(ipywidgets.VBox):
         symbols = conditions(model).attrs["symbols"]
         weights = {name: _value(model, name) for name in symbols.values()}
         reach = max(4.0, 2 * max(map(abs, weights.values())))
-        look = {"min": -reach, "max": reach, "step": STEP, "readout_format": "+.2f", "style": {"description_width": "4em"}}
+        look = {
+            "min": -reach,
+            "max": reach,
+            "step": STEP,
+            "readout_format": "+.2f",
+            "style": {"description_width": "4em"},
+        }
         self.sliders = {
-            name: ipywidgets.FloatSlider(weights[name], description=symbol, tooltip=name, **look) for symbol, name in symbols.items()
+            name: ipywidgets.FloatSlider(weights[name], description=symbol, tooltip=name, **look)
+            for symbol, name in symbols.items()
         }
         self.verdict = ipywidgets.HTML()
         self.board = Board(source=get_plotlyjs())
-        back = ipywidgets.Button(description="as it was", tooltip="every weight back to where it started")
+        back = ipywidgets.Button(
+            description="as it was", tooltip="every weight back to where it started"
+        )
         back.on_click(lambda _: self.reset())
         for slider in self.sliders.values():
             slider.observe(self._moved, names="value")
@@ -106,13 +115,21 @@ class Playground(ipywidgets.VBox):
 
     def _show(self) -> None:
         """Edit the network and look at it anew: its circuit, the words, the figures."""
-        self.model = edit(self._start, {name: slider.value for name, slider in self.sliders.items()})
+        self.model = edit(
+            self._start, {name: slider.value for name, slider in self.sliders.items()}
+        )
         self.circuit = identify_circuit(self.model, evidence=False)
         self.verdict.value = _words(self.circuit)
-        self.network = network_diagram(self.model, self.circuit).update_layout(width=560, height=380)
+        self.network = network_diagram(self.model, self.circuit).update_layout(
+            width=560, height=380
+        )
         self.plane = input_plane(self.model, n_points=41).update_layout(width=600, height=430)
-        self.conditions = conditions_figure(conditions(self.model)).update_layout(width=680, height=380)
-        self.board.figures = [str(figure.to_json()) for figure in (self.network, self.plane, self.conditions)]
+        self.conditions = conditions_figure(conditions(self.model)).update_layout(
+            width=680, height=380
+        )
+        self.board.figures = [
+            str(figure.to_json()) for figure in (self.network, self.plane, self.conditions)
+        ]
 
 
 def playground(model: Any = None) -> Playground:
@@ -131,10 +148,14 @@ def playground(model: Any = None) -> Playground:
     """
     model = textbook_xor() if model is None else model
     if not isinstance(model, HookedMLP):
-        raise XorMiError(f"the playground plays with a HookedMLP, not {type(model).__name__}; HookedMLP.from_sequential makes one")
+        raise XorMiError(
+            f"the playground plays with a HookedMLP, not {type(model).__name__}; HookedMLP.from_sequential makes one"
+        )
     n = sum(parameter.numel() for parameter in model.parameters())
     if model.cfg.d_in != 2 or n > MOST:
-        raise XorMiError(f"a playground has 2 inputs and at most {MOST} weights; this network has {model.cfg.d_in} and {n}")
+        raise XorMiError(
+            f"a playground has 2 inputs and at most {MOST} weights; this network has {model.cfg.d_in} and {n}"
+        )
     return Playground(model)
 
 

@@ -94,7 +94,17 @@ class Circuit:
                 else:
                     reading = self.primary.readings[layer][unit.index]
                     count = self.primary.interchange[unit]
-                    found.append(CircuitUnit(unit, layer, unit.index, reading.gate, reading.margin, reading.note, count))
+                    found.append(
+                        CircuitUnit(
+                            unit,
+                            layer,
+                            unit.index,
+                            reading.gate,
+                            reading.margin,
+                            reading.note,
+                            count,
+                        )
+                    )
         return tuple(found)
 
     @property
@@ -116,7 +126,11 @@ class Circuit:
     @property
     def gate_set(self) -> str | None:
         """The hidden units' gates in alphabetical order, such as '{AND, OR}': a first name for the kind of circuit."""
-        return "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}" if self.primary else None
+        return (
+            "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}"
+            if self.primary
+            else None
+        )
 
     @property
     def formulas(self) -> dict[str, dict[str, str]]:
@@ -125,7 +139,11 @@ class Circuit:
             return {}
         local = {gate.unit.name: gate.formula for gate in self.netlist}
         return {
-            f"y{k}": {"units": local[f"y{k}"], "nested": self.primary.formula_of(k), "inputs": function.formula}
+            f"y{k}": {
+                "units": local[f"y{k}"],
+                "nested": self.primary.formula_of(k),
+                "inputs": function.formula,
+            }
             for k, function in enumerate(self.target.outputs)
         }
 
@@ -133,7 +151,11 @@ class Circuit:
     def edges(self) -> tuple[Edge, ...]:
         """The weights the circuit is made of: where a unit's gate depends on its parent; empty without a circuit."""
         places = {unit.name: unit for layer in layers_of(self.layer_sizes) for unit in layer}
-        return tuple(Edge(places[gate.parents[k]], gate.unit) for gate in self.netlist for k in gate.depends_on)
+        return tuple(
+            Edge(places[gate.parents[k]], gate.unit)
+            for gate in self.netlist
+            for k in gate.depends_on
+        )
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -153,10 +175,14 @@ class Circuit:
             XorMiError: a circuit without evidence.
         """
         if self.proof is None:
-            raise XorMiError(f"no interchange matrix: the verdict is {self.verdict}, or identify_circuit was called with evidence=False")
+            raise XorMiError(
+                f"no interchange matrix: the verdict is {self.verdict}, or identify_circuit was called with evidence=False"
+            )
         names = [unit.unit.name for unit in self.units]
         columns = [f"{unit.gate} ({unit.unit.name})" for unit in self.units]
-        return pd.DataFrame(self.proof.interchange_matrix, index=pd.Index(names, name="unit"), columns=columns)
+        return pd.DataFrame(
+            self.proof.interchange_matrix, index=pd.Index(names, name="unit"), columns=columns
+        )
 
     def signature(self) -> str:
         """What stays the same when hidden units are renumbered, rescaled by positive factors, or joined by dead ones.
@@ -164,7 +190,10 @@ class Circuit:
         One canonical text per reading, 'OR & ~AND'; several are joined by ' / ', very many are counted and hashed. Without a reading, the
         verdict.
         """
-        return signature_of_all([joint.netlist for joint in self.readings], self.layer_sizes) or self.verdict
+        return (
+            signature_of_all([joint.netlist for joint in self.readings], self.layer_sizes)
+            or self.verdict
+        )
 
     @cached_property
     def family(self) -> str:
@@ -193,7 +222,11 @@ class Circuit:
         """
         asked = BooleanFunction.of(gate, self.layer_sizes[0])
         polarity = {asked.name: 1} | ({asked.complement().name: -1} if up_to_complement else {})
-        return tuple(ActsAs(u.unit, polarity[u.gate], u.gate) for u in self.units if u.gate is not None and u.gate in polarity)
+        return tuple(
+            ActsAs(u.unit, polarity[u.gate], u.gate)
+            for u in self.units
+            if u.gate is not None and u.gate in polarity
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.reason}"]
@@ -207,9 +240,17 @@ class Circuit:
 
     def _sets(self, kind: str) -> dict[str, list[list[str]]]:
         found = (
-            {} if self.proof is None else {ablation.value: getattr(self.proof, kind)(ablation.value) for ablation in self.proof.ablations}
+            {}
+            if self.proof is None
+            else {
+                ablation.value: getattr(self.proof, kind)(ablation.value)
+                for ablation in self.proof.ablations
+            }
         )
-        return {value: [[unit.name for unit in units] for units in sets] for value, sets in found.items()}
+        return {
+            value: [[unit.name for unit in units] for units in sets]
+            for value, sets in found.items()
+        }
 
     def explain(self) -> str:
         """A page of text: what each unit does, row by row, why inputs come out alike, what was tested; from this network's numbers."""
@@ -256,7 +297,10 @@ class Circuit:
         return {
             "format": "xor_mi.Circuit/2",
             "layer_sizes": list(self.layer_sizes),
-            "target": {"name": self.target.name, "tables": [list(table) for table in self.target.tables]},
+            "target": {
+                "name": self.target.name,
+                "tables": [list(table) for table in self.target.tables],
+            },
             "verdict": self.verdict,
             "reason": self.reason,
             "formula": self.formula,
@@ -268,8 +312,12 @@ class Circuit:
             "family": self.family,
             "edges": [edge.name for edge in self.edges],
             "evidence": [asdict(evidence) for evidence in self.evidence],
-            "interchange_matrix": [list(row) for row in self.proof.interchange_matrix] if self.proof else [],
-            "redundancy_groups": [[unit.name for unit in group.units] for group in self.redundancy_groups],
+            "interchange_matrix": [list(row) for row in self.proof.interchange_matrix]
+            if self.proof
+            else [],
+            "redundancy_groups": [
+                [unit.name for unit in group.units] for group in self.redundancy_groups
+            ],
             "necessary_sets": self._sets("necessary"),
             "sufficient_sets": self._sets("sufficient"),
             "readings": [_reading_dict(joint) for joint in self.readings[:MAX_IN_JSON]],

@@ -52,7 +52,9 @@ class Evidence:
     holds: bool
 
     def __str__(self) -> str:
-        counted = f"{self.effect} of {self.n}" if isinstance(self.effect, int) else f"{self.effect:.3g}"
+        counted = (
+            f"{self.effect} of {self.n}" if isinstance(self.effect, int) else f"{self.effect:.3g}"
+        )
         control = self.control if isinstance(self.control, int) else f"{self.control:.3g}"
         return f"{self.claim}: {counted} {self.unit}, control {control} ({'holds' if self.holds else 'does not hold'})"
 
@@ -95,7 +97,9 @@ class SubsetAblation:
     @property
     def breaking(self) -> tuple[tuple[Unit, ...], ...]:
         """Minimal sets whose ablation changes a decision: a measurement. What follows of it is `Proof.necessary`."""
-        return minimal_sets([units for units, changed in zip(self.sets, self.rows_changed, strict=True) if changed])
+        return minimal_sets(
+            [units for units, changed in zip(self.sets, self.rows_changed, strict=True) if changed]
+        )
 
     @property
     def everything(self) -> tuple[Unit, ...]:
@@ -108,13 +112,20 @@ class SubsetAblation:
         if not self.exhaustive:
             return ()
         everything = self.everything
-        kept = [tuple(u for u in everything if u not in units) for units, n in zip(self.sets, self.rows_changed, strict=True) if not n]
+        kept = [
+            tuple(u for u in everything if u not in units)
+            for units, n in zip(self.sets, self.rows_changed, strict=True)
+            if not n
+        ]
         return minimal_sets([*(units for units in kept if units), everything])
 
     def changed_without(self, units: Sequence[Unit]) -> int | None:
         """Rows decided otherwise without exactly these units; None where that was not run."""
         wanted = tuple(sorted(units))
-        return next((n for picked, n in zip(self.sets, self.rows_changed, strict=True) if picked == wanted), None)
+        return next(
+            (n for picked, n in zip(self.sets, self.rows_changed, strict=True) if picked == wanted),
+            None,
+        )
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,12 @@ class Proof:
         """Minimal necessary sets: without one of them a decision changes. Of units that carry the same bit, all or none are in a set."""
         whole = {unit: group.units for group in self.redundancy_groups for unit in group.units}
         sets = self.ablation(value).breaking
-        return minimal_sets([tuple(sorted({other for unit in units for other in whole.get(unit, (unit,))})) for units in sets])
+        return minimal_sets(
+            [
+                tuple(sorted({other for unit in units for other in whole.get(unit, (unit,))}))
+                for units in sets
+            ]
+        )
 
     def sufficient(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
         """Minimal sufficient sets: with all other units ablated every decision stays; empty beyond `ALL_SUBSETS` units."""
@@ -158,14 +174,26 @@ def minimal_sets(sets: Sequence[tuple[Unit, ...]]) -> tuple[tuple[Unit, ...], ..
     return tuple(found)
 
 
-def gather(model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, kept: Sequence[JointReading], network: Tensor) -> Proof:
+def gather(
+    model: HookedMLP,
+    layers: Sequence[LayerValues],
+    decided: Tensor,
+    kept: Sequence[JointReading],
+    network: Tensor,
+) -> Proof:
     """Everything measured for the first of the kept readings. network: decisions after every interchange, [base, source, unit, output]."""
     first, units = kept[0], model.units()
     bits = torch.tensor([first.readings[unit.layer][unit.index].bits for unit in units])
-    predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits).transpose(1, 2)  # [base, source, variable, output]
-    matrix = torch.stack([(network[:, :, [u]] == predicted).all(-1).sum((0, 1)) for u in range(len(units))])
+    predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits).transpose(
+        1, 2
+    )  # [base, source, variable, output]
+    matrix = torch.stack(
+        [(network[:, :, [u]] == predicted).all(-1).sum((0, 1)) for u in range(len(units))]
+    )
     alike = _alike(layers, kept)
-    ablations = tuple(_subset_ablation(model, units, decided, value, alike) for value in ("mean", "zero"))
+    ablations = tuple(
+        _subset_ablation(model, units, decided, value, alike) for value in ("mean", "zero")
+    )
     groups = tuple(_group(units_alike, ablations[0]) for units_alike in alike)
     claims = [_substitution(first, layers, decided, model.threshold)]
     claims += _interchange(units, first, matrix)
@@ -176,7 +204,9 @@ def gather(model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, kep
     return Proof(tuple(claims), tuple(map(tuple, matrix.tolist())), ablations, groups)
 
 
-def _substitution(first: JointReading, layers: Sequence[LayerValues], decided: Tensor, threshold: float) -> Evidence:
+def _substitution(
+    first: JointReading, layers: Sequence[LayerValues], decided: Tensor, threshold: float
+) -> Evidence:
     return Evidence(
         claim="two levels per unit are enough",
         intervention="in each hidden layer in turn, every unit replaced by the mean of its values where its bit is 0 and where it is 1",
@@ -194,10 +224,15 @@ def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> 
     for k, unit in enumerate(units):
         reading = first.readings[unit.layer][unit.index]
         bits = [first.readings[other.layer][other.index].bits for other in units]
-        others = [matrix[k, v].item() for v, other in enumerate(units) if other.layer == unit.layer and bits[v] != reading.bits]
+        others = [
+            matrix[k, v].item()
+            for v, other in enumerate(units)
+            if other.layer == unit.layer and bits[v] != reading.bits
+        ]
         found.append(
             Evidence(
-                claim=f"{unit.name} acts as {reading.gate}" + (f" ({reading.note})" if reading.note else ""),
+                claim=f"{unit.name} acts as {reading.gate}"
+                + (f" ({reading.note})" if reading.note else ""),
                 intervention=f"{unit.name} set to its value on every source, in the run on every base",
                 effect=matrix[k, k].item(),
                 unit="runs decided as the netlist predicts",
@@ -210,7 +245,9 @@ def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> 
     return found
 
 
-def _joint(model: HookedMLP, first: JointReading, layers: Sequence[LayerValues], layer: int) -> Evidence:
+def _joint(
+    model: HookedMLP, first: JointReading, layers: Sequence[LayerValues], layer: int
+) -> Evidence:
     """All units of one layer at once, each from a source of its own."""
     values = layers[layer].post
     n_rows, width = values.shape
@@ -218,11 +255,21 @@ def _joint(model: HookedMLP, first: JointReading, layers: Sequence[LayerValues],
     if exhaustive:
         sources = torch.tensor(list(product(range(n_rows), repeat=width)))
     else:
-        sources = torch.randint(n_rows, (MAX_JOINT, width), generator=torch.Generator().manual_seed(0))
-    reached = decision(exact_forward(model, values[sources, torch.arange(width)], start=layer + 1)[-1].post, model.threshold)
-    bits = torch.tensor([reading.bits for reading in first.readings[layer]]).T[sources, torch.arange(width)]
+        sources = torch.randint(
+            n_rows, (MAX_JOINT, width), generator=torch.Generator().manual_seed(0)
+        )
+    reached = decision(
+        exact_forward(model, values[sources, torch.arange(width)], start=layer + 1)[-1].post,
+        model.threshold,
+    )
+    bits = torch.tensor([reading.bits for reading in first.readings[layer]]).T[
+        sources, torch.arange(width)
+    ]
     other = torch.randperm(len(bits), generator=torch.Generator().manual_seed(0))
-    agreed = [(compose_from(first.netlist, model.layer_sizes, layer, b) == reached).all(-1).sum().item() for b in (bits, bits[other])]
+    agreed = [
+        (compose_from(first.netlist, model.layer_sizes, layer, b) == reached).all(-1).sum().item()
+        for b in (bits, bits[other])
+    ]
     return Evidence(
         claim=f"the units of layer {layer} act together as their gates",
         intervention="every unit of the layer set to its value on a source of its own"
@@ -237,19 +284,29 @@ def _joint(model: HookedMLP, first: JointReading, layers: Sequence[LayerValues],
 
 
 def _subset_ablation(
-    model: HookedMLP, units: Sequence[Unit], decided: Tensor, value: str, groups: Sequence[tuple[Unit, ...]]
+    model: HookedMLP,
+    units: Sequence[Unit],
+    decided: Tensor,
+    value: str,
+    groups: Sequence[tuple[Unit, ...]],
 ) -> SubsetAblation:
     exhaustive = len(units) <= ALL_SUBSETS
     sizes = range(1, (len(units) if exhaustive else 2) + 1)
     sets = [picked for size in sizes for picked in combinations(units, size)]
     sets += [group for group in groups if len(group) not in sizes]
-    outputs = [ablation_sweep(model, sets, value, output=k).decisions for k in range(model.cfg.d_out)]
+    outputs = [
+        ablation_sweep(model, sets, value, output=k).decisions for k in range(model.cfg.d_out)
+    ]
     changed = (torch.stack(outputs, dim=-1).cpu() != decided).any(-1).sum(-1)
     return SubsetAblation(value, tuple(sets), tuple(changed.tolist()), exhaustive)
 
 
 def _group(units: tuple[Unit, ...], mean: SubsetAblation) -> RedundancyGroup:
-    return RedundancyGroup(units, tuple(mean.changed_without([unit]) or 0 for unit in units), mean.changed_without(units) or 0)
+    return RedundancyGroup(
+        units,
+        tuple(mean.changed_without([unit]) or 0 for unit in units),
+        mean.changed_without(units) or 0,
+    )
 
 
 def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[tuple[Unit, ...]]:
@@ -259,7 +316,10 @@ def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[
         alive = [k for k, reading in enumerate(readings) if not reading.note]
         leader = {k: k for k in alive}
         for a, b in combinations(alive, 2):
-            if leader[b] == b and (affine(layers[layer].post[:, a], layers[layer].post[:, b]) or _always_alike(kept, layer, a, b)):
+            if leader[b] == b and (
+                affine(layers[layer].post[:, a], layers[layer].post[:, b])
+                or _always_alike(kept, layer, a, b)
+            ):
                 leader[b] = leader[a]
         for first in sorted(set(leader.values())):
             units = tuple(Unit(layer, k) for k in alive if leader[k] == first)
@@ -278,17 +338,24 @@ def _always_alike(kept: Sequence[JointReading], layer: int, a: int, b: int) -> b
     return all(first in (second, tuple(1 - bit for bit in second)) for first, second in pairs)
 
 
-def _necessity(units: Sequence[Unit], groups: Sequence[RedundancyGroup], mean: SubsetAblation, n_rows: int) -> list[Evidence]:
+def _necessity(
+    units: Sequence[Unit], groups: Sequence[RedundancyGroup], mean: SubsetAblation, n_rows: int
+) -> list[Evidence]:
     """One claim per group, and one per unit that is in no group."""
     grouped = {unit: group.units for group in groups for unit in group.units}
     found = []
     for together in dict.fromkeys(grouped.get(unit, (unit,)) for unit in units):
         names = " and ".join(unit.name for unit in together)
-        alone = max((mean.changed_without([unit]) or 0 for unit in together), default=0) if len(together) > 1 else 0
+        alone = (
+            max((mean.changed_without([unit]) or 0 for unit in together), default=0)
+            if len(together) > 1
+            else 0
+        )
         changed = mean.changed_without(together) or 0
         found.append(
             Evidence(
-                claim=f"{names} {'are' if len(together) > 1 else 'is'} necessary" + (" (as a group)" if len(together) > 1 else ""),
+                claim=f"{names} {'are' if len(together) > 1 else 'is'} necessary"
+                + (" (as a group)" if len(together) > 1 else ""),
                 intervention=f"{names} set to the mean over all rows",
                 effect=changed,
                 unit="rows decided otherwise",
@@ -308,11 +375,19 @@ def _sufficiency(ablation: SubsetAblation, n_rows: int) -> Evidence:
     smallest = ablation.sufficient[0]
     names = ", ".join(unit.name for unit in smallest)
     one_less = min(
-        (ablation.changed_without([u for u in ablation.everything if u not in smallest or u == out]) or 0 for out in smallest), default=0
+        (
+            ablation.changed_without(
+                [u for u in ablation.everything if u not in smallest or u == out]
+            )
+            or 0
+            for out in smallest
+        ),
+        default=0,
     )
     others = len(ablation.sufficient) - 1
     return Evidence(
-        claim=f"{names} {'are' if len(smallest) > 1 else 'is'} sufficient" + (f" (and {others} other minimal sets)" if others else ""),
+        claim=f"{names} {'are' if len(smallest) > 1 else 'is'} sufficient"
+        + (f" (and {others} other minimal sets)" if others else ""),
         intervention=f"all other units set to {'the mean over all rows' if ablation.value == 'mean' else 'zero'}",
         effect=n_rows,
         unit="rows decided as before",
@@ -327,4 +402,11 @@ def rate_of(what: str, positives: int, n: int) -> dict[str, Any]:
     """One line of the controls: a rate with its 95 % Clopper-Pearson interval (TransformerLens' `success_rate_ci`)."""
     interval = success_rate_ci([True] * positives + [False] * (n - positives)) if n else None
     low, high = (interval.ci_low, interval.ci_high) if interval else (0.0, 1.0)
-    return {"control": what, "n": n, "n_positive": positives, "rate": positives / n if n else None, "ci_low": low, "ci_high": high}
+    return {
+        "control": what,
+        "n": n,
+        "n_positive": positives,
+        "rate": positives / n if n else None,
+        "ci_low": low,
+        "ci_high": high,
+    }

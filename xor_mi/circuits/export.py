@@ -15,16 +15,30 @@ def to_networkx(circuit: Circuit) -> Any:
     """A `networkx.DiGraph`: nodes named as units, with kind, layer, gate and formula; edges with their weight."""
     import networkx
 
-    gates = {unit.unit.name: unit.gate for unit in circuit.units} | {f"y{k}": table for k, table in enumerate(_outputs(circuit))}
+    gates = {unit.unit.name: unit.gate for unit in circuit.units} | {
+        f"y{k}": table for k, table in enumerate(_outputs(circuit))
+    }
     formulas = {gate.unit.name: gate.formula for gate in circuit.netlist}
-    graph = networkx.DiGraph(verdict=circuit.verdict, target=circuit.target.name, formula=circuit.formula or "")
+    graph = networkx.DiGraph(
+        verdict=circuit.verdict, target=circuit.target.name, formula=circuit.formula or ""
+    )
     layers = layers_of(circuit.layer_sizes)
     for number, layer in enumerate(layers):
         kind = "input" if number == 0 else "output" if number == len(layers) - 1 else "hidden"
         for unit in layer:
-            graph.add_node(unit.name, kind=kind, layer=unit.layer, gate=gates.get(unit.name) or "", formula=formulas.get(unit.name, ""))
+            graph.add_node(
+                unit.name,
+                kind=kind,
+                layer=unit.layer,
+                gate=gates.get(unit.name) or "",
+                formula=formulas.get(unit.name, ""),
+            )
     for edge in circuit.edges:
-        graph.add_edge(edge.src.name, edge.dst.name, weight=circuit.weights[edge.dst.layer][0][edge.dst.index, edge.src.index].item())
+        graph.add_edge(
+            edge.src.name,
+            edge.dst.name,
+            weight=circuit.weights[edge.dst.layer][0][edge.dst.index, edge.src.index].item(),
+        )
     return graph
 
 
@@ -60,7 +74,16 @@ def to_mermaid(circuit: Circuit) -> str:
     return "\n".join(lines) + "\n"
 
 
-_LATEX = {"&": r"\land", "|": r"\lor", "^": r"\oplus", "~": r"\lnot", ">=": r"\geq", ">": ">", "TRUE": r"\top", "FALSE": r"\bot"}
+_LATEX = {
+    "&": r"\land",
+    "|": r"\lor",
+    "^": r"\oplus",
+    "~": r"\lnot",
+    ">=": r"\geq",
+    ">": ">",
+    "TRUE": r"\top",
+    "FALSE": r"\bot",
+}
 
 
 def to_latex(circuit: Circuit) -> str:

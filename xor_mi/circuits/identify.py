@@ -13,7 +13,13 @@ from tqdm import tqdm
 from xor_mi.activations import LayerValues, exact_forward
 from xor_mi.circuits.circuit import Circuit
 from xor_mi.circuits.evidence import Evidence, affine, gather, rate_of
-from xor_mi.circuits.netlist import JointReading, LocalGate, compose, compose_swapped, measure_netlist
+from xor_mi.circuits.netlist import (
+    JointReading,
+    LocalGate,
+    compose,
+    compose_swapped,
+    measure_netlist,
+)
 from xor_mi.circuits.readings import MAX_TRIED, Reading, consistent, faithful_readings
 from xor_mi.errors import TooManyReadings, XorMiError
 from xor_mi.interventions import patch_sweep
@@ -26,7 +32,13 @@ QUOTABLE = 200
 
 
 @torch.no_grad()
-def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000, evidence: bool = True, n_controls: int = 0) -> Circuit:
+def identify_circuit(
+    model: Any,
+    target: Any = None,
+    max_readings: int = 10_000,
+    evidence: bool = True,
+    n_controls: int = 0,
+) -> Circuit:
     """Which hidden unit acts as which gate: every reading tried, the survivors measured, a verdict with its reason.
 
     Args:
@@ -53,28 +65,53 @@ def identify_circuit(model: Any, target: Any = None, max_readings: int = 10_000,
     layers = exact_forward(model, torch.tensor(rows))
     decided = decision(layers[-1].post, model.threshold)
     given = model.cfg.target if target is None else target
-    function = BooleanFunction.of(_own_function(decided) if given is None else given, model.cfg.d_in)
+    function = BooleanFunction.of(
+        _own_function(decided) if given is None else given, model.cfg.d_in
+    )
     if function.n_outputs != model.cfg.d_out:
-        raise XorMiError(f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}")
+        raise XorMiError(
+            f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}"
+        )
     wrong = _wrong_rows(decided, decisions(model).cpu(), function)
     cfg, weights = replace(model.cfg, target=function, use_edge_result=False), tuple(model.exact())
     if wrong:
-        return Circuit(function, "not_computing", f"it does not compute {function.name}: {wrong}", (), cfg, weights)
+        return Circuit(
+            function,
+            "not_computing",
+            f"it does not compute {function.name}: {wrong}",
+            (),
+            cfg,
+            weights,
+        )
     kept = list(_kept_readings(model, layers, decided, max_readings))
     network = _interchanged(model) if kept else torch.zeros(0)
     kept = [_with_interchange(model, joint, network) for joint in kept]
     copies = _copies(layers)
-    kept.sort(key=lambda joint: (_told_apart(joint, copies), -joint.interchange_accuracy, -float(f"{joint.worst_margin:.6g}"), joint.gates))
+    kept.sort(
+        key=lambda joint: (
+            _told_apart(joint, copies),
+            -joint.interchange_accuracy,
+            -float(f"{joint.worst_margin:.6g}"),
+            joint.gates,
+        )
+    )
     verdict = ("no_gate_reading", "identified")[len(kept)] if len(kept) < 2 else "ambiguous"
     proof = gather(model, layers, decided, kept, network) if kept and evidence else None
     if proof and n_controls:
-        claims = [_control_claim(line) for line in control_rates(model, function, n_controls).to_dict("records")[:2]]
+        claims = [
+            _control_claim(line)
+            for line in control_rates(model, function, n_controls).to_dict("records")[:2]
+        ]
         proof = replace(proof, claims=(*proof.claims, *claims))
-    return Circuit(function, verdict, _reason(verdict, function, kept), tuple(kept), cfg, weights, proof)
+    return Circuit(
+        function, verdict, _reason(verdict, function, kept), tuple(kept), cfg, weights, proof
+    )
 
 
 @torch.no_grad()
-def control_rates(model: Any, target: Any = None, n: int = 100, seed: int = 0, progress: bool = False) -> pd.DataFrame:
+def control_rates(
+    model: Any, target: Any = None, n: int = 100, seed: int = 0, progress: bool = False
+) -> pd.DataFrame:
     """The same pipeline where it should find nothing: how often does it name gates all the same?
 
     Lines: "untrained networks", of this shape with fresh weights, held against the target; "shuffled targets", this network held against
@@ -91,8 +128,14 @@ def control_rates(model: Any, target: Any = None, n: int = 100, seed: int = 0, p
     if n < 1:
         raise XorMiError(f"n is {n}; give at least one control network")
     asked = model.cfg.target if target is None else target
-    function = BooleanFunction.of(asked if asked is not None else _decided_function(model), model.cfg.d_in)
-    found: dict[str, list[bool]] = {"untrained networks": [], "shuffled targets": [], "untrained networks, own function": []}
+    function = BooleanFunction.of(
+        asked if asked is not None else _decided_function(model), model.cfg.d_in
+    )
+    found: dict[str, list[bool]] = {
+        "untrained networks": [],
+        "shuffled targets": [],
+        "untrained networks, own function": [],
+    }
     generator = torch.Generator().manual_seed(seed)
     for k in tqdm(range(n), desc="controls", unit="network", disable=None if progress else True):
         untrained = HookedMLP(replace(model.cfg, seed=seed + k, target=None, use_edge_result=False))
@@ -100,7 +143,9 @@ def control_rates(model: Any, target: Any = None, n: int = 100, seed: int = 0, p
         order = torch.randperm(len(function.rows()), generator=generator).tolist()
         shuffled = tuple(tuple(table[i] for i in order) for table in function.tables)
         if shuffled != function.tables:
-            found["shuffled targets"].append(_is_named(model, BooleanFunction(function.n_inputs, shuffled)))
+            found["shuffled targets"].append(
+                _is_named(model, BooleanFunction(function.n_inputs, shuffled))
+            )
         own = _decided_function(untrained)
         if any(len(set(table)) > 1 for table in own.tables):
             found["untrained networks, own function"].append(_is_named(untrained, own))
@@ -115,7 +160,11 @@ def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
 
 
 def _control_claim(line: Mapping[Any, Any]) -> Evidence:
-    share = f"{line['rate']:.0%}, 95% interval {line['ci_low']:.0%} to {line['ci_high']:.0%}" if line["n"] else "none to try"
+    share = (
+        f"{line['rate']:.0%}, 95% interval {line['ci_low']:.0%} to {line['ci_high']:.0%}"
+        if line["n"]
+        else "none to try"
+    )
     return Evidence(
         claim=f"{line['control']} are not named",
         intervention="the same pipeline run on them",
@@ -134,7 +183,9 @@ def _decided_function(model: HookedMLP) -> BooleanFunction:
 
 def _own_function(decided: Tensor) -> BooleanFunction:
     n_inputs = len(decided).bit_length() - 1
-    return BooleanFunction(n_inputs, tuple(tuple(column) for column in decided.clamp(min=0).T.tolist()))
+    return BooleanFunction(
+        n_inputs, tuple(tuple(column) for column in decided.clamp(min=0).T.tolist())
+    )
 
 
 def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction) -> str:
@@ -142,20 +193,32 @@ def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction
     goal = torch.tensor(function.tables).T
     names = [row_name(row) for row in function.rows()]
     undecided = [name for name, row in zip(names, decided, strict=True) if (row == UNDECIDED).any()]
-    wrong = [name for name, d, g in zip(names, decided, goal, strict=True) if ((d != g) & (d != UNDECIDED)).any()]
-    rounded = [name for name, d, m in zip(names, decided, in_its_dtype, strict=True) if (d != m).any()]
+    wrong = [
+        name
+        for name, d, g in zip(names, decided, goal, strict=True)
+        if ((d != g) & (d != UNDECIDED)).any()
+    ]
+    rounded = [
+        name for name, d, m in zip(names, decided, in_its_dtype, strict=True) if (d != m).any()
+    ]
     found = (("wrong", wrong), ("undecided", undecided), ("decided by rounding alone", rounded))
     parts = [f"{what} on {', '.join(which)}" for what, which in found if which]
     return " and ".join(parts)
 
 
-def _kept_readings(model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int) -> Iterator[JointReading]:
+def _kept_readings(
+    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int
+) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
     choices: list[tuple[tuple[tuple[Reading, ...], ...], float]] = [((), float("inf"))]
-    for layer in range(model.cfg.n_layers):  # layer by layer, so that what is inconsistent below is never combined with what is above
+    for layer in range(
+        model.cfg.n_layers
+    ):  # layer by layer, so that what is inconsistent below is never combined with what is above
         options = faithful_readings(model, layers, layer, decided)
         if len(choices) * len(options) > MAX_TRIED:
-            raise TooManyReadings(f"{len(choices) * len(options)} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried")
+            raise TooManyReadings(
+                f"{len(choices) * len(options)} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried"
+            )
         choices = [
             ((*before, option), min(worst, margin))
             for before, worst in choices
@@ -173,7 +236,12 @@ def _kept_readings(model: HookedMLP, layers: Sequence[LayerValues], decided: Ten
             yield JointReading(readings, netlist, margin, {}, 4**model.cfg.d_in)
 
 
-def _composes(netlist: Sequence[LocalGate], readings: Sequence[Sequence[Reading]], layer_sizes: Sequence[int], decided: Tensor) -> bool:
+def _composes(
+    netlist: Sequence[LocalGate],
+    readings: Sequence[Sequence[Reading]],
+    layer_sizes: Sequence[int],
+    decided: Tensor,
+) -> bool:
     """The measured gates, run on all rows, give every hidden unit the bits it is read as, and every output its decisions."""
     outputs = []
     for unit, bits in compose(netlist, layer_sizes).items():
@@ -188,14 +256,24 @@ def _copies(layers: Sequence[LayerValues]) -> list[tuple[int, int, int]]:
     """(layer, unit, unit) where one unit's values are a positive multiple of the other's, plus a constant: copies, for every purpose."""
     found = []
     for layer, values in enumerate(layers[:-1]):
-        alive = [k for k in range(values.post.shape[1]) if values.post[:, k].max() > values.post[:, k].min()]
-        found += [(layer, a, b) for a, b in combinations(alive, 2) if affine(values.post[:, a], values.post[:, b])]
+        alive = [
+            k
+            for k in range(values.post.shape[1])
+            if values.post[:, k].max() > values.post[:, k].min()
+        ]
+        found += [
+            (layer, a, b)
+            for a, b in combinations(alive, 2)
+            if affine(values.post[:, a], values.post[:, b])
+        ]
     return found
 
 
 def _told_apart(joint: JointReading, copies: Sequence[tuple[int, int, int]]) -> int:
     """How many pairs of copies this reading gives different gates, complements apart: it is listed, but others come first."""
-    pairs = [(joint.readings[layer][a].bits, joint.readings[layer][b].bits) for layer, a, b in copies]
+    pairs = [
+        (joint.readings[layer][a].bits, joint.readings[layer][b].bits) for layer, a, b in copies
+    ]
     return sum(a != b and a != tuple(1 - bit for bit in b) for a, b in pairs)
 
 
@@ -212,7 +290,9 @@ def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) ->
     unit's bit taken from the source?"""
     units = model.units()
     bits = torch.tensor([joint.readings[unit.layer][unit.index].bits for unit in units])
-    predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)  # [base, unit, source, output]
+    predicted = compose_swapped(
+        joint.netlist, model.layer_sizes, units, bits
+    )  # [base, unit, source, output]
     agreed = (predicted == network.transpose(1, 2)).all(-1).sum((0, 2)).tolist()
     return replace(joint, interchange=dict(zip(units, agreed, strict=True)))
 
@@ -223,7 +303,9 @@ def _reason(verdict: str, function: BooleanFunction, kept: Sequence[JointReading
     first = kept[0]
     share = f"{sum(first.interchange.values())} of {first.n_interchange * len(first.interchange)}"
     written = (
-        first.formula if len(first.formula) <= QUOTABLE else f"({', '.join(gate.formula for gate in first.netlist if gate.unit.is_output)})"
+        first.formula
+        if len(first.formula) <= QUOTABLE
+        else f"({', '.join(gate.formula for gate in first.netlist if gate.unit.is_output)})"
     )
     facts = f"{written}; the netlist gives {function.name} on all rows, and {share} interchanges come out as it predicts"
     if verdict == "identified":

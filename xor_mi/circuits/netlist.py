@@ -38,27 +38,46 @@ class LocalGate:
     def depends_on(self) -> tuple[int, ...]:
         """The positions of the parents that can change its bit."""
         bits, top = self.function.bits, len(self.parents) - 1
-        return tuple(k for k in range(len(self.parents)) if any(bits[row] != bits[row ^ 1 << top - k] for row in range(len(bits))))
+        return tuple(
+            k
+            for k in range(len(self.parents))
+            if any(bits[row] != bits[row ^ 1 << top - k] for row in range(len(bits)))
+        )
 
 
-def measure_netlist(model: HookedMLP, readings: Sequence[Sequence[Reading]]) -> tuple[LocalGate, ...]:
+def measure_netlist(
+    model: HookedMLP, readings: Sequence[Sequence[Reading]]
+) -> tuple[LocalGate, ...]:
     """The local gate of every hidden unit and output: its parents set to every combination of their levels."""
     places = layers_of(model.layer_sizes)
     inputs = tuple(unit.name for unit in places[0])
     first = zip(places[1], readings[0], strict=True)
-    gates = [LocalGate(unit, inputs, BooleanFunction(model.cfg.d_in, (reading.bits,))) for unit, reading in first]
+    gates = [
+        LocalGate(unit, inputs, BooleanFunction(model.cfg.d_in, (reading.bits,)))
+        for unit, reading in first
+    ]
     for layer, before in enumerate(readings, start=1):
         combinations = torch.tensor(truth_rows(len(before)))
-        levels = torch.tensor([(reading.low, reading.high) for reading in before], dtype=torch.float64)
+        levels = torch.tensor(
+            [(reading.low, reading.high) for reading in before], dtype=torch.float64
+        )
         values = levels[torch.arange(len(before)), combinations]
         reached = exact_forward(model, values, start=layer)[0].post
         is_output = layer == len(readings)
-        cuts = [model.threshold] * len(places[-1]) if is_output else [reading.threshold for reading in readings[layer]]
+        cuts = (
+            [model.threshold] * len(places[-1])
+            if is_output
+            else [reading.threshold for reading in readings[layer]]
+        )
         parents = tuple(unit.name for unit in places[layer])
         for unit, column, cut in zip(places[layer + 1], reached.T, cuts, strict=True):
             distance = (column - cut).abs()
-            decided = torch.where(distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, cut))
-            if not is_output and readings[layer][unit.index].note:  # a constant unit is what it is, not a tie
+            decided = torch.where(
+                distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, cut)
+            )
+            if (
+                not is_output and readings[layer][unit.index].note
+            ):  # a constant unit is what it is, not a tie
                 decided = torch.full_like(decided, readings[layer][unit.index].bits[0])
             ties = tuple(row_name(bits) for bits in combinations[decided == UNDECIDED].tolist())
             function = BooleanFunction(len(before), (tuple(decided.clamp(min=0).tolist()),))
@@ -79,12 +98,16 @@ def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> dict[Un
     return found
 
 
-def compose_swapped(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor) -> Tensor:
+def compose_swapped(
+    netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor
+) -> Tensor:
     """The netlist's interchange: each unit in turn set to each of its bits [unit, source] -> [base, unit, source, output]."""
     return _run(netlist, layer_sizes, units, bits)[:, 1:]
 
 
-def compose_from(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], layer: int, bits: Tensor) -> Tensor:
+def compose_from(
+    netlist: Sequence[LocalGate], layer_sizes: Sequence[int], layer: int, bits: Tensor
+) -> Tensor:
     """The netlist run on from one hidden layer's bits [case, unit] -> the outputs' bits, [case, output]."""
     values = {unit.name: bits[:, unit.index] for unit in layers_of(layer_sizes)[layer + 1]}
     for gate in netlist:
@@ -96,7 +119,9 @@ def compose_from(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], layer
     return torch.stack([values[f"y{k}"] for k in range(layer_sizes[-1])], dim=-1)
 
 
-def _run(netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor) -> Tensor:
+def _run(
+    netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor
+) -> Tensor:
     """[row, 1 + unit, source, output]: slot 0 runs undisturbed, slot 1 + u with unit u's bit set to that of each source."""
     rows = torch.tensor(truth_rows(layer_sizes[0]))
     slot = {unit: number for number, unit in enumerate(units, start=1)}
@@ -151,11 +176,17 @@ class JointReading:
     @property
     def formula(self) -> str:
         """The netlist from inputs to every output, joined by ', '."""
-        return ", ".join(self.formula_of(gate.unit.index) for gate in self.netlist if gate.unit.is_output)
+        return ", ".join(
+            self.formula_of(gate.unit.index) for gate in self.netlist if gate.unit.is_output
+        )
 
     def formula_of(self, output: int = 0) -> str:
         """The netlist from inputs to one output, as one nested formula."""
-        written = {gate.unit.name: nested_formula(gate, {}) for gate in self.netlist if gate.unit.layer == 0}
+        written = {
+            gate.unit.name: nested_formula(gate, {})
+            for gate in self.netlist
+            if gate.unit.layer == 0
+        }
         for gate in self.netlist:
             if gate.unit.layer > 0:
                 written[gate.unit.name] = nested_formula(gate, written)

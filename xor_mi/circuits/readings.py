@@ -58,14 +58,20 @@ def unit_readings(values: Tensor) -> list[Reading]:
     if spread <= ROUNDING * values.abs().max().item():
         on = bool(values.mean() > 0)
         level = values.mean().item()
-        return [Reading((int(on),) * len(values), level, None, level, level, "always on" if on else "dead")]
+        return [
+            Reading(
+                (int(on),) * len(values), level, None, level, level, "always on" if on else "dead"
+            )
+        ]
     found = []
     for below, above in pairwise(ordered.tolist()):
         if above - below > DISTINCT * spread:
             threshold = (below + above) / 2
             bits = values > threshold
             low, high = values[~bits].mean().item(), values[bits].mean().item()
-            found.append(Reading(tuple(bits.int().tolist()), threshold, (above - below) / spread, low, high))
+            found.append(
+                Reading(tuple(bits.int().tolist()), threshold, (above - below) / spread, low, high)
+            )
     return found
 
 
@@ -83,22 +89,38 @@ def faithful_readings(
         raise TooManyReadings(
             f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: study a network with fewer units in a layer"
         )
-    levels = [torch.tensor([[(r.low, r.high)[bit] for bit in r.bits] for r in unit], dtype=torch.float64) for unit in options]
-    choices = torch.cartesian_prod(*(torch.arange(len(unit)) for unit in options)).reshape(count, len(options))
+    levels = [
+        torch.tensor([[(r.low, r.high)[bit] for bit in r.bits] for r in unit], dtype=torch.float64)
+        for unit in options
+    ]
+    choices = torch.cartesian_prod(*(torch.arange(len(unit)) for unit in options)).reshape(
+        count, len(options)
+    )
     sign = (2 * decided - 1).double()
     found = []
     for chunk in choices.split(4096):
-        values = torch.stack([levels[u][chunk[:, u]] for u in range(len(options))], dim=-1)  # [choice, row, unit]
+        values = torch.stack(
+            [levels[u][chunk[:, u]] for u in range(len(options))], dim=-1
+        )  # [choice, row, unit]
         distance = (exact_forward(model, values, start=layer + 1)[-1].post - model.threshold) * sign
         worst, scale = distance.flatten(1).amin(1), distance.flatten(1).abs().amax(1)
         for index in (worst > ROUNDING * scale).nonzero().flatten().tolist():
             picked = chunk[index].tolist()
-            found.append((tuple(unit[k] for unit, k in zip(options, picked, strict=True)), worst[index].item()))
+            found.append(
+                (
+                    tuple(unit[k] for unit, k in zip(options, picked, strict=True)),
+                    worst[index].item(),
+                )
+            )
     return found
 
 
 def consistent(before: Sequence[Reading], after: Sequence[Reading]) -> bool:
     """Every unit's bits are a function of the bits of the layer before."""
     seen: dict[tuple[int, ...], tuple[int, ...]] = {}
-    columns = zip(zip(*(r.bits for r in before), strict=True), zip(*(r.bits for r in after), strict=True), strict=True)
+    columns = zip(
+        zip(*(r.bits for r in before), strict=True),
+        zip(*(r.bits for r in after), strict=True),
+        strict=True,
+    )
     return all(seen.setdefault(parents, bits) == bits for parents, bits in columns)

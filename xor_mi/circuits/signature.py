@@ -67,12 +67,23 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     n_inputs = layer_sizes[0]
     used = sorted({parent for node in layers[0] for parent in node.parents})
     if factorial(len(used)) > MAX_ORDERS:
-        raise XorMiError(f"a family of {len(used)} inputs has {factorial(len(used))} input orders; at most {MAX_ORDERS} are tried")
+        raise XorMiError(
+            f"a family of {len(used)} inputs has {factorial(len(used))} input orders; at most {MAX_ORDERS} are tried"
+        )
     unused = [i for i in range(n_inputs) if i not in used]
     found = []
     for order in permutations(used):  # those in use become the first inputs, in every order
         place = {i: k for k, i in enumerate([*order, *unused])}
-        found.append(min(_orders([[_renamed(node, place, n_inputs) for node in layers[0]], *_rebitted(layers[1:], place, n_inputs)])))
+        found.append(
+            min(
+                _orders(
+                    [
+                        [_renamed(node, place, n_inputs) for node in layers[0]],
+                        *_rebitted(layers[1:], place, n_inputs),
+                    ]
+                )
+            )
+        )
     return _text(min(found))
 
 
@@ -102,19 +113,37 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
     layers: list[list[_Node]] = []
     for number, layer in enumerate(tables):
         nodes = [_reduced(table, constant, len(values)) for table in layer]
-        bits = [tuple(table[_index(values[p][r] for p in parents)] for r in range(len(rows))) for parents, table in nodes]
+        bits = [
+            tuple(table[_index(values[p][r] for p in parents)] for r in range(len(rows)))
+            for parents, table in nodes
+        ]
         is_output = number == len(tables) - 1
-        constant = {} if is_output else {k: table[0] for k, (parents, table) in enumerate(nodes) if not parents}
+        constant = (
+            {}
+            if is_output
+            else {k: table[0] for k, (parents, table) in enumerate(nodes) if not parents}
+        )
         values = bits
-        layers.append([_Node(parents, table, b) for (parents, table), b in zip(nodes, bits, strict=True)])
+        layers.append(
+            [_Node(parents, table, b) for (parents, table), b in zip(nodes, bits, strict=True)]
+        )
     return layers
 
 
 def _reduced(table: Table, constant: dict[int, int], width: int) -> tuple[tuple[int, ...], Table]:
     """A table over `width` parents -> the parents it depends on, constants put in, and its table over these."""
     rows = truth_rows(width)
-    possible = {row: bit for row, bit in zip(rows, table, strict=True) if all(row[k] == value for k, value in constant.items())}
-    essential = tuple(k for k in range(width) if k not in constant and any(possible[row] != possible[_flipped(row, k)] for row in possible))
+    possible = {
+        row: bit
+        for row, bit in zip(rows, table, strict=True)
+        if all(row[k] == value for k, value in constant.items())
+    }
+    essential = tuple(
+        k
+        for k in range(width)
+        if k not in constant
+        and any(possible[row] != possible[_flipped(row, k)] for row in possible)
+    )
     short = {tuple(row[k] for k in essential): bit for row, bit in possible.items()}
     return essential, tuple(short[row] for row in sorted(short))
 
@@ -136,7 +165,9 @@ def _without_unread(layers: list[list[_Node]]) -> list[list[_Node]]:
     for layer in reversed(layers[:-1]):
         read = sorted({parent for node in kept[0] for parent in node.parents})
         place = {old: new for new, old in enumerate(read)}
-        kept[0] = [_Node(tuple(place[p] for p in node.parents), node.table, node.bits) for node in kept[0]]
+        kept[0] = [
+            _Node(tuple(place[p] for p in node.parents), node.table, node.bits) for node in kept[0]
+        ]
         kept.insert(0, [layer[k] for k in read])
     return kept
 
@@ -151,7 +182,10 @@ def _zero_at_zero(layers: list[list[_Node]]) -> list[list[_Node]]:
         for node, flip in zip(layer, flips, strict=True):
             signs = [turned[p] if turned else False for p in node.parents]
             rows = truth_rows(len(node.parents)) if node.parents else ((),)
-            table = tuple(node.table[_index(bit ^ sign for bit, sign in zip(row, signs, strict=True))] ^ flip for row in rows)
+            table = tuple(
+                node.table[_index(bit ^ sign for bit, sign in zip(row, signs, strict=True))] ^ flip
+                for row in rows
+            )
             nodes.append(_Node(node.parents, table, tuple(bit ^ flip for bit in node.bits)))
         turned = flips
         found.append(nodes)
@@ -162,16 +196,25 @@ def _renamed(node: _Node, place: dict[int, int], n_inputs: int) -> _Node:
     """A unit of the first layer after input i has become input place[i]."""
     parents = tuple(place[p] for p in node.parents)
     order = sorted(range(len(parents)), key=lambda k: parents[k])
-    return _Node(tuple(parents[k] for k in order), _reordered(node.table, order), _moved(node.bits, place, n_inputs))
+    return _Node(
+        tuple(parents[k] for k in order),
+        _reordered(node.table, order),
+        _moved(node.bits, place, n_inputs),
+    )
 
 
 def _rebitted(layers: list[list[_Node]], place: dict[int, int], n_inputs: int) -> list[list[_Node]]:
-    return [[_Node(node.parents, node.table, _moved(node.bits, place, n_inputs)) for node in layer] for layer in layers]
+    return [
+        [_Node(node.parents, node.table, _moved(node.bits, place, n_inputs)) for node in layer]
+        for layer in layers
+    ]
 
 
 def _moved(bits: Table, place: dict[int, int], n_inputs: int) -> Table:
     """Bits on the rows after input i has become input place[i]."""
-    return tuple(bits[_index(row[place[i]] for i in range(n_inputs))] for row in truth_rows(n_inputs))
+    return tuple(
+        bits[_index(row[place[i]] for i in range(n_inputs))] for row in truth_rows(n_inputs)
+    )
 
 
 def _reordered(table: Table, order: Sequence[int]) -> Table:
@@ -179,7 +222,9 @@ def _reordered(table: Table, order: Sequence[int]) -> Table:
     if not order:
         return table
     where = {old: new for new, old in enumerate(order)}
-    return tuple(table[_index(row[where[k]] for k in range(len(order)))] for row in truth_rows(len(order)))
+    return tuple(
+        table[_index(row[where[k]] for k in range(len(order)))] for row in truth_rows(len(order))
+    )
 
 
 Form = tuple[tuple[tuple[Table, tuple[int, ...], Table], ...], ...]
@@ -194,22 +239,32 @@ def _orders(layers: list[list[_Node]]) -> Iterator[Form]:
         groups.append([tuple(group) for _, group in groupby(ordered, key=lambda k: keys[k])])
     for number, layer in enumerate(groups):
         groups[number] = [
-            tuple((unit,) for unit in group) if _all_interchangeable(group, layers[number], layers[number + 1]) else (group,)
+            tuple((unit,) for unit in group)
+            if _all_interchangeable(group, layers[number], layers[number + 1])
+            else (group,)
             for group in layer
         ]
         groups[number] = list(chain.from_iterable(groups[number]))
     count = prod(factorial(len(group)) for group in chain.from_iterable(groups))
     if count > MAX_ORDERS:
-        raise XorMiError(f"{count} orders of interchangeable units; a canonical form tries at most {MAX_ORDERS}: study fewer units")
-    per_layer = [[tuple(chain.from_iterable(choice)) for choice in product(*map(permutations, layer))] for layer in groups]
+        raise XorMiError(
+            f"{count} orders of interchangeable units; a canonical form tries at most {MAX_ORDERS}: study fewer units"
+        )
+    per_layer = [
+        [tuple(chain.from_iterable(choice)) for choice in product(*map(permutations, layer))]
+        for layer in groups
+    ]
     for choice in product(*per_layer):
         yield _numbered(layers, choice)
 
 
-def _all_interchangeable(group: Sequence[int], layer: Sequence[_Node], after: Sequence[_Node]) -> bool:
+def _all_interchangeable(
+    group: Sequence[int], layer: Sequence[_Node], after: Sequence[_Node]
+) -> bool:
     """Swapping any two of these units changes nothing: they read the same, and what reads them does not tell them apart."""
     return all(
-        (layer[a].parents, layer[a].table) == (layer[b].parents, layer[b].table) and all(_symmetric(node, a, b) for node in after)
+        (layer[a].parents, layer[a].table) == (layer[b].parents, layer[b].table)
+        and all(_symmetric(node, a, b) for node in after)
         for a, b in pairwise(group)
     )
 
@@ -246,9 +301,13 @@ def _numbered(layers: list[list[_Node]], choice: Sequence[Sequence[int]]) -> For
         for node in ordered:
             parents = node.parents if place is None else tuple(place[p] for p in node.parents)
             order = sorted(range(len(parents)), key=lambda k: parents[k])
-            nodes.append((node.bits, tuple(parents[k] for k in order), _reordered(node.table, order)))
+            nodes.append(
+                (node.bits, tuple(parents[k] for k in order), _reordered(node.table, order))
+            )
         found.append(tuple(nodes))
-        place = {old: new for new, old in enumerate(choice[number])} if number < len(choice) else None
+        place = (
+            {old: new for new, old in enumerate(choice[number])} if number < len(choice) else None
+        )
     return tuple(found)
 
 
@@ -262,7 +321,10 @@ def _text(form: Form) -> str:
         names.append(f"{gate}'{seen[gate]}" if counts[gate] > 1 else gate)
     parts = []
     for number, layer in enumerate(form[1:-1], start=1):
-        parts += [f"u{number}.{k} = {_over(table, [names[p] for p in parents])}" for k, (_, parents, table) in enumerate(layer)]
+        parts += [
+            f"u{number}.{k} = {_over(table, [names[p] for p in parents])}"
+            for k, (_, parents, table) in enumerate(layer)
+        ]
         names = [f"u{number}.{k}" for k in range(len(layer))]
     outputs = [_over(table, [names[p] for p in parents]) for _, parents, table in form[-1]]
     return "; ".join([*parts, ", ".join(outputs)])
@@ -276,7 +338,9 @@ def _over(table: Table, names: Sequence[str]) -> str:
 
     def put(match: re.Match[str]) -> str:
         name = names[int(match[2])]
-        bracketed = not re.fullmatch(r"[\w.']+", name) and (match[1] == "~" or re.search(r"[&|^~ ]", name))
+        bracketed = not re.fullmatch(r"[\w.']+", name) and (
+            match[1] == "~" or re.search(r"[&|^~ ]", name)
+        )
         return match[1] + (f"({name})" if bracketed else name)
 
     return re.sub(r"(~?)x(\d+)", put, formula)

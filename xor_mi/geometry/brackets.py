@@ -24,7 +24,9 @@ _TURNS = {"gelu": -0.7517915246935645, "leaky_relu": 0.0}
 """Where an activation that is not monotone turns."""
 
 
-def values_at(model: HookedMLP, layer: int, pre: Float[ndarray, "*batch width"]) -> Float[ndarray, "*batch d_out"]:
+def values_at(
+    model: HookedMLP, layer: int, pre: Float[ndarray, "*batch width"]
+) -> Float[ndarray, "*batch d_out"]:
     """The outputs that follow from pre-activations of linear layer `layer`, in float64."""
     weights = model.exact()
     value = torch.from_numpy(pre)
@@ -36,7 +38,10 @@ def values_at(model: HookedMLP, layer: int, pre: Float[ndarray, "*batch width"])
 
 
 def enclosed(
-    model: HookedMLP, layer: int, low: Float[ndarray, "cell width"], high: Float[ndarray, "cell width"]
+    model: HookedMLP,
+    layer: int,
+    low: Float[ndarray, "cell width"],
+    high: Float[ndarray, "cell width"],
 ) -> tuple[Float[ndarray, "cell d_out"], Float[ndarray, "cell d_out"]]:
     """Bounds of pre-activations of linear layer `layer` -> bounds of the outputs."""
     weights = model.exact()
@@ -47,7 +52,9 @@ def enclosed(
             low, high = low @ up + high @ down + bias, high @ up + low @ down + bias
         act_fn = model.cfg.out_act_fn if number == model.cfg.n_layers else model.cfg.act_fn
         turn = np.clip(_TURNS.get(act_fn, 0.0), low, high)
-        reached = [model.activate(torch.from_numpy(end), number).numpy() for end in (low, turn, high)]
+        reached = [
+            model.activate(torch.from_numpy(end), number).numpy() for end in (low, turn, high)
+        ]
         low, high = np.minimum.reduce(reached), np.maximum.reduce(reached)
     return low, high
 
@@ -70,20 +77,40 @@ def bracketed_changes(
     found: list[tuple[ndarray, ...]] = [(case[:0], output[:0], low[:0], high[:0], case[:0])]
     while len(case):
         if len(case) > MAX_CELLS:
-            raise XorMiError(f"an output stays within rounding of the threshold {model.threshold} along a whole stretch; shift a bias")
-        ends = np.stack([offset[case] + slope[case] * low[:, None], offset[case] + slope[case] * high[:, None]])
-        bottom, top = (bound[np.arange(len(case)), output] for bound in enclosed(model, layer, ends.min(0), ends.max(0)))
+            raise XorMiError(
+                f"an output stays within rounding of the threshold {model.threshold} along a whole stretch; shift a bias"
+            )
+        ends = np.stack(
+            [offset[case] + slope[case] * low[:, None], offset[case] + slope[case] * high[:, None]]
+        )
+        bottom, top = (
+            bound[np.arange(len(case)), output]
+            for bound in enclosed(model, layer, ends.min(0), ends.max(0))
+        )
         above, below = bottom > model.threshold, top < model.threshold
         decided = above | below
-        found.append((case[decided], output[decided], low[decided], high[decided], above[decided].astype(int)))
+        found.append(
+            (
+                case[decided],
+                output[decided],
+                low[decided],
+                high[decided],
+                above[decided].astype(int),
+            )
+        )
         middle = (low + high) / 2
         go_on = ~decided & (high - low > TOLERANCE * np.maximum(1, np.abs(middle)))
         case, output = (np.repeat(values[go_on], 2) for values in (case, output))
-        low, high = np.stack([low, middle], 1)[go_on].ravel(), np.stack([middle, high], 1)[go_on].ravel()
+        low, high = (
+            np.stack([low, middle], 1)[go_on].ravel(),
+            np.stack([middle, high], 1)[go_on].ravel(),
+        )
     case, output, low, high, state = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.lexsort((low, output, case))
     case, output, low, high, state = (values[order] for values in (case, output, low, high, state))
-    change = np.nonzero((case[1:] == case[:-1]) & (output[1:] == output[:-1]) & (state[1:] != state[:-1]))[0]
+    change = np.nonzero(
+        (case[1:] == case[:-1]) & (output[1:] == output[:-1]) & (state[1:] != state[:-1])
+    )[0]
     case, output = case[change], output[change]
     t = roots(model, layer, offset[case], slope[case], output, high[change], low[change + 1])
     return Changes(case, output, t, state[change], state[change + 1])
@@ -103,7 +130,17 @@ def roots(
         return low
 
     def distance(t: ndarray, which: ndarray) -> ndarray:
-        return values_at(model, layer, offset[which] + slope[which] * t[..., None])[np.arange(len(which)), output[which]] - model.threshold
+        return (
+            values_at(model, layer, offset[which] + slope[which] * t[..., None])[
+                np.arange(len(which)), output[which]
+            ]
+            - model.threshold
+        )
 
-    found = elementwise.find_root(distance, (low, high), args=(np.arange(len(low)),), tolerances={"xatol": 1e-12, "fatol": 0.0})
+    found = elementwise.find_root(
+        distance,
+        (low, high),
+        args=(np.arange(len(low)),),
+        tolerances={"xatol": 1e-12, "fatol": 0.0},
+    )
     return found.x

@@ -76,8 +76,20 @@ def regions(model: Any, bounds: Any = (-0.5, 1.5)) -> tuple[Region, ...]:
     units = layers_of(model.layer_sizes)[1:]
     found = []
     for cell in cut_plane(model, as_box(model, bounds)):
-        on = frozenset(unit for layer, bits in zip(units, cell.on, strict=False) for unit, bit in zip(layer, bits, strict=True) if bit)
-        found.append(Region(torch.from_numpy(cell.corners), on, torch.from_numpy(cell.weight), torch.from_numpy(cell.bias)))
+        on = frozenset(
+            unit
+            for layer, bits in zip(units, cell.on, strict=False)
+            for unit, bit in zip(layer, bits, strict=True)
+            if bit
+        )
+        found.append(
+            Region(
+                torch.from_numpy(cell.corners),
+                on,
+                torch.from_numpy(cell.weight),
+                torch.from_numpy(cell.bias),
+            )
+        )
     return tuple(found)
 
 
@@ -88,14 +100,18 @@ def as_box(model: HookedMLP, bounds: Any) -> Float[ndarray, "2 2"]:
         XorMiError: other than two inputs, or bounds with nothing between them.
     """
     if model.cfg.d_in != 2:
-        raise XorMiError(f"a plane is divided for 2 inputs; this network has {model.cfg.d_in}: use path(model, start, end)")
+        raise XorMiError(
+            f"a plane is divided for 2 inputs; this network has {model.cfg.d_in}: use path(model, start, end)"
+        )
     try:
         box = np.asarray(bounds, dtype=float)
     except (TypeError, ValueError):
         box = np.zeros(0)
     box = np.stack([box, box]) if box.shape == (2,) else box
     if box.shape != (2, 2) or not np.isfinite(box).all() or not (box[:, 0] < box[:, 1]).all():
-        raise XorMiError(f"bounds are {bounds!r}; give (low, high) with low < high, or such a pair for x0 and one for x1")
+        raise XorMiError(
+            f"bounds are {bounds!r}; give (low, high) with low < high, or such a pair for x0 and one for x1"
+        )
     return box
 
 
@@ -123,9 +139,15 @@ def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"]) -> list[Cell]:
         act_fn = model.cfg.out_act_fn if is_output else model.cfg.act_fn
         cells = [_through(cell, weight.numpy(), bias.numpy()) for cell in cells]
         if act_fn in PIECEWISE_LINEAR:
-            cells = [_activated(part, act_fn, model.cfg.negative_slope) for cell in cells for part in _parts(cell, act_fn)]
+            cells = [
+                _activated(part, act_fn, model.cfg.negative_slope)
+                for cell in cells
+                for part in _parts(cell, act_fn)
+            ]
         if len(cells) > MAX_REGIONS:
-            raise XorMiError(f"the plane falls into more than {MAX_REGIONS} pieces; narrow the bounds or study a smaller network")
+            raise XorMiError(
+                f"the plane falls into more than {MAX_REGIONS} pieces; narrow the bounds or study a smaller network"
+            )
     return cells
 
 
@@ -150,7 +172,9 @@ def _parts(cell: Cell, act_fn: str) -> list[Cell]:
 def _activated(cell: Cell, act_fn: str, negative_slope: float) -> Cell:
     on = (cell.values(cell.corners.mean(0)) > 0) & (act_fn != "identity")
     if act_fn == "identity":
-        return Cell(cell.corners, cell.weight, cell.bias, (*cell.on, tuple(on.astype(int).tolist())))
+        return Cell(
+            cell.corners, cell.weight, cell.bias, (*cell.on, tuple(on.astype(int).tolist()))
+        )
     if act_fn == "heaviside":
         weight, bias = np.zeros_like(cell.weight), on.astype(float)
     else:
@@ -166,7 +190,9 @@ def _halves(polygon: ndarray, w: ndarray, b: float) -> list[ndarray]:
     if (distance >= 0).all() or (distance <= 0).all():
         return [polygon]
     kept: dict[int, list[ndarray]] = {1: [], -1: []}
-    for here, there, d_here, d_there in zip(polygon, np.roll(polygon, -1, 0), distance, np.roll(distance, -1), strict=True):
+    for here, there, d_here, d_there in zip(
+        polygon, np.roll(polygon, -1, 0), distance, np.roll(distance, -1), strict=True
+    ):
         for side in kept:
             if side * d_here >= 0:
                 kept[side].append(here)

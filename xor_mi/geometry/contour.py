@@ -46,7 +46,9 @@ class Boundary:
         return (self.segments[:, 1] - self.segments[:, 0]).norm(dim=1).sum().item()
 
 
-def boundary(model: Any, bounds: Any = (-0.5, 1.5), output: Any = 0, n_points: Any = 201) -> Boundary:
+def boundary(
+    model: Any, bounds: Any = (-0.5, 1.5), output: Any = 0, n_points: Any = 201
+) -> Boundary:
     """Where one output's decision changes inside a rectangle of the plane.
 
     Args:
@@ -63,18 +65,29 @@ def boundary(model: Any, bounds: Any = (-0.5, 1.5), output: Any = 0, n_points: A
     require_exact(model, "the decision boundary")
     box = as_box(model, bounds)
     if isinstance(output, bool) or not isinstance(output, int) or not 0 <= output < model.cfg.d_out:
-        raise XorMiError(f"no output {output!r}; this network has {model.cfg.d_out}: 0 to {model.cfg.d_out - 1}")
+        raise XorMiError(
+            f"no output {output!r}; this network has {model.cfg.d_out}: 0 to {model.cfg.d_out - 1}"
+        )
     if isinstance(n_points, bool) or not isinstance(n_points, int) or n_points < 2:
         raise XorMiError(f"n_points is {n_points!r}; give at least 2")
     if is_exact(model):
-        return Boundary(_ordered(_between_cells(_decided_cells(model, box, output), box)), output, True, None)
+        return Boundary(
+            _ordered(_between_cells(_decided_cells(model, box, output), box)), output, True, None
+        )
     steps = (box[:, 1] - box[:, 0]) / (n_points - 1)
-    return Boundary(_ordered(_marched(model, box, output, n_points)), output, False, (steps[0].item(), steps[1].item()))
+    return Boundary(
+        _ordered(_marched(model, box, output, n_points)),
+        output,
+        False,
+        (steps[0].item(), steps[1].item()),
+    )
 
 
 def _ordered(segments: ndarray) -> Tensor:
     """[n, 2, 2] -> the same with ends and segments in one order."""
-    return torch.tensor(sorted(sorted(map(tuple, ends)) for ends in segments.tolist()), dtype=torch.float64).reshape(-1, 2, 2)
+    return torch.tensor(
+        sorted(sorted(map(tuple, ends)) for ends in segments.tolist()), dtype=torch.float64
+    ).reshape(-1, 2, 2)
 
 
 def _decided_cells(model: HookedMLP, box: ndarray, output: int) -> list[tuple[ndarray, int]]:
@@ -86,7 +99,9 @@ def _decided_cells(model: HookedMLP, box: ndarray, output: int) -> list[tuple[nd
             found.append((cell.corners, int(cut < 0)))
             continue
         weight, bias = cell.weight[output : output + 1], cell.bias[output : output + 1] - cut
-        scale = abs(cut) + np.abs(cell.bias[output]) + np.abs(cell.corners).max() * np.abs(weight).sum()
+        scale = (
+            abs(cut) + np.abs(cell.bias[output]) + np.abs(cell.corners).max() * np.abs(weight).sum()
+        )
         for part in cut_at_zero(Cell(cell.corners, weight, bias)):
             value = part.values(part.corners.mean(0))[0]
             flat = np.abs(part.values(part.corners)).max() <= ROUNDING * scale
@@ -98,7 +113,9 @@ def _between_cells(cells: list[tuple[ndarray, int]], box: ndarray) -> ndarray:
     """The edges between polygons of different decisions, as segments [n, 2, 2]."""
     size = np.abs(box).max() + 1
     corners = np.concatenate([polygon for polygon, _ in cells])
-    first = np.array([min(near) for near in KDTree(corners).query_ball_point(corners, 1e-10 * size)])  # each corner has one number
+    first = np.array(
+        [min(near) for near in KDTree(corners).query_ball_point(corners, 1e-10 * size)]
+    )  # each corner has one number
     numbers, first = np.unique(first, return_inverse=True)
     points, place = corners[numbers], 0
     seen: dict[tuple[int, int], list[int]] = {}
@@ -109,7 +126,11 @@ def _between_cells(cells: list[tuple[ndarray, int]], box: ndarray) -> ndarray:
             chain = _on_segment(points, here, there, size)
             for a, b in pairwise(chain):
                 seen.setdefault((min(a, b), max(a, b)), []).append(decided)
-    segments = [(points[a], points[b]) for (a, b), sides in seen.items() if a != b and len(sides) == 2 and sides[0] != sides[1]]
+    segments = [
+        (points[a], points[b])
+        for (a, b), sides in seen.items()
+        if a != b and len(sides) == 2 and sides[0] != sides[1]
+    ]
     return np.array(segments).reshape(-1, 2, 2)
 
 
@@ -121,7 +142,9 @@ def _on_segment(points: ndarray, here: int, there: int, size: float) -> list[int
         return [here]
     to = points - points[here]
     along, aside = to @ way / length, np.abs(to[:, 0] * way[1] - to[:, 1] * way[0]) / length
-    between = np.nonzero((aside <= 1e-10 * size) & (along > 1e-10 * size) & (along < length - 1e-10 * size))[0]
+    between = np.nonzero(
+        (aside <= 1e-10 * size) & (along > 1e-10 * size) & (along < length - 1e-10 * size)
+    )[0]
     return [here, *between[np.argsort(along[between])].tolist(), there]
 
 
@@ -138,18 +161,34 @@ def _marched(model: HookedMLP, box: ndarray, output: int, n_points: int) -> ndar
     ):
         a, b = start[differ], end[differ]
         n = len(a)
-        t = roots(model, 0, a @ weight.T + bias, (b - a) @ weight.T, np.full(n, output), np.zeros(n), np.ones(n))
+        t = roots(
+            model,
+            0,
+            a @ weight.T + bias,
+            (b - a) @ weight.T,
+            np.full(n, output),
+            np.zeros(n),
+            np.ones(n),
+        )
         points = np.full((*differ.shape, 2), np.nan)
         points[differ] = a + t[:, None] * (b - a)
         crossing.append(points)
     across, along = crossing
-    around = np.stack([across[:, :-1], along[1:], across[:, 1:], along[:-1]], axis=2)  # [i, j, (bottom, right, top, left), 2]
+    around = np.stack(
+        [across[:, :-1], along[1:], across[:, 1:], along[:-1]], axis=2
+    )  # [i, j, (bottom, right, top, left), 2]
     count = (~np.isnan(around[..., 0])).sum(-1)
     single = around[count == 2]
     segments = [single[~np.isnan(single[..., 0])].reshape(-1, 2, 2)]
-    for i, j in zip(*np.nonzero(count == 4), strict=True):  # a saddle: the value in the middle says which corners hang together
+    for i, j in zip(
+        *np.nonzero(count == 4), strict=True
+    ):  # a saddle: the value in the middle says which corners hang together
         bottom, right, top, left = around[i, j]
         middle = (nodes[i, j] + nodes[i + 1, j + 1]) / 2
-        joined = (values_at(model, 0, weight @ middle + bias)[output] > model.threshold) == above[i, j]
-        segments.append(np.array([[bottom, right], [top, left]] if joined else [[bottom, left], [top, right]]))
+        joined = (values_at(model, 0, weight @ middle + bias)[output] > model.threshold) == above[
+            i, j
+        ]
+        segments.append(
+            np.array([[bottom, right], [top, left]] if joined else [[bottom, left], [top, right]])
+        )
     return np.concatenate(segments)

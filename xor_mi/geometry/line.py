@@ -62,8 +62,12 @@ class InputPath:
 
     def frame(self) -> pd.DataFrame:
         """One line per t: t, x0, x1, ..., y0, y1, ..."""
-        columns = {"t": self.t.tolist()} | {f"x{i}": column.tolist() for i, column in enumerate(self.inputs.T)}
-        return pd.DataFrame(columns | {f"y{k}": column.tolist() for k, column in enumerate(self.outputs.T)})
+        columns = {"t": self.t.tolist()} | {
+            f"x{i}": column.tolist() for i, column in enumerate(self.inputs.T)
+        }
+        return pd.DataFrame(
+            columns | {f"y{k}": column.tolist() for k, column in enumerate(self.outputs.T)}
+        )
 
 
 @torch.no_grad()
@@ -96,9 +100,15 @@ def path(model: Any, start: Any, end: Any, n_points: Any = 101) -> InputPath:
         pieces = follow(model, 0, offset, slope, 0.0, 1.0)
         changes, tolerance, turns = exact_changes(pieces), 0.0, _turns(model, pieces)
     else:
-        changes, tolerance, turns = bracketed_changes(model, 0, offset, slope, np.linspace(0, 1, 65)), TOLERANCE, []
+        changes, tolerance, turns = (
+            bracketed_changes(model, 0, offset, slope, np.linspace(0, 1, 65)),
+            TOLERANCE,
+            [],
+        )
     special = [t for t, _ in turns] + changes.t.tolist()
-    grid = torch.tensor(sorted({*np.linspace(0, 1, n_points).tolist(), *special}), dtype=torch.float64)
+    grid = torch.tensor(
+        sorted({*np.linspace(0, 1, n_points).tolist(), *special}), dtype=torch.float64
+    )
     inputs = torch.from_numpy(origin) + grid[:, None] * torch.from_numpy(step)
 
     def at(t: float) -> tuple[float, ...]:
@@ -114,7 +124,13 @@ def path(model: Any, start: Any, end: Any, n_points: Any = 101) -> InputPath:
         changes=tuple(
             DecisionChange(t, at(t), k, before, after)
             for t, k, before, after in sorted(
-                zip(changes.t.tolist(), changes.output.tolist(), changes.before.tolist(), changes.after.tolist(), strict=True)
+                zip(
+                    changes.t.tolist(),
+                    changes.output.tolist(),
+                    changes.before.tolist(),
+                    changes.after.tolist(),
+                    strict=True,
+                )
             )
         ),
         threshold=model.threshold,
@@ -139,7 +155,9 @@ def _as_point(point: Any, d_in: int) -> tuple[float, ...]:
     try:
         values = torch.as_tensor(point, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise XorMiError(f"{point!r} is no input; give {d_in} numbers, or bits such as '{'01' * d_in:.{d_in}}'") from None
+        raise XorMiError(
+            f"{point!r} is no input; give {d_in} numbers, or bits such as '{'01' * d_in:.{d_in}}'"
+        ) from None
     if values.shape != (d_in,) or not torch.isfinite(values).all():
         raise XorMiError(f"{point!r} is no input; this network takes {d_in} finite numbers")
     return tuple(values.tolist())

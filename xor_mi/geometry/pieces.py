@@ -41,7 +41,9 @@ class Pieces:
         low, high = (np.where(np.isfinite(end), end, 0) for end in (self.low, self.high))
         room = 1 + np.abs(low) + np.abs(high)
         return np.where(
-            np.isinf(self.low), np.where(np.isinf(self.high), 0.0, high - room), np.where(np.isinf(self.high), low + room, (low + high) / 2)
+            np.isinf(self.low),
+            np.where(np.isinf(self.high), 0.0, high - room),
+            np.where(np.isinf(self.high), low + room, (low + high) / 2),
         )
 
     def split(self) -> "Pieces":
@@ -53,24 +55,46 @@ class Pieces:
         edges = np.concatenate([low, np.sort(np.where(inside, roots, high), axis=1), high], axis=1)
         low, high = edges[:, :-1], edges[:, 1:]
         with np.errstate(invalid="ignore"):
-            kept = (high > low) & ~(high - low <= ROUNDING * np.maximum(1, np.minimum(np.abs(low), np.abs(high))))
+            kept = (high > low) & ~(
+                high - low <= ROUNDING * np.maximum(1, np.minimum(np.abs(low), np.abs(high)))
+            )
         which = np.nonzero(kept)[0]
-        return Pieces(self.case[which], low[kept], high[kept], self.offset[which], self.slope[which], self.on[which])
+        return Pieces(
+            self.case[which],
+            low[kept],
+            high[kept],
+            self.offset[which],
+            self.slope[which],
+            self.on[which],
+        )
 
     def activated(self, act_fn: str, negative_slope: float) -> "Pieces":
         """After a piecewise linear activation; its units cut the line first."""
         if act_fn == "identity":
-            return replace(self, on=np.concatenate([self.on, np.zeros_like(self.offset, dtype=int)], axis=1))
+            return replace(
+                self, on=np.concatenate([self.on, np.zeros_like(self.offset, dtype=int)], axis=1)
+            )
         cut = self.split()
         on = cut.offset + cut.slope * cut.middle[:, None] > 0
-        factor = np.where(on, float(act_fn != "heaviside"), negative_slope if act_fn == "leaky_relu" else 0.0)
+        factor = np.where(
+            on, float(act_fn != "heaviside"), negative_slope if act_fn == "leaky_relu" else 0.0
+        )
         offset = on.astype(float) if act_fn == "heaviside" else cut.offset * factor
-        return replace(cut, offset=offset, slope=cut.slope * factor, on=np.concatenate([cut.on, on.astype(int)], axis=1))
+        return replace(
+            cut,
+            offset=offset,
+            slope=cut.slope * factor,
+            on=np.concatenate([cut.on, on.astype(int)], axis=1),
+        )
 
-    def through(self, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]) -> "Pieces":
+    def through(
+        self, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
+    ) -> "Pieces":
         """After a linear layer; a sum that is rounding against its terms is zero."""
         offset, slope = self.offset @ weight.T + bias, self.slope @ weight.T
-        offset[np.abs(offset) <= ROUNDING * (np.abs(self.offset) @ np.abs(weight.T) + np.abs(bias))] = 0
+        offset[
+            np.abs(offset) <= ROUNDING * (np.abs(self.offset) @ np.abs(weight.T) + np.abs(bias))
+        ] = 0
         slope[np.abs(slope) <= ROUNDING * (np.abs(self.slope) @ np.abs(weight.T))] = 0
         return replace(self, offset=offset, slope=slope)
 
@@ -87,7 +111,10 @@ def readout_cut(model: HookedMLP) -> float:
     low = {"sigmoid": 0.0, "tanh": -1.0}.get(act_fn, -inf)
     if threshold <= low or (act_fn in MONOTONE and threshold >= 1):
         return -inf if threshold <= low else inf
-    return {"sigmoid": lambda: log(threshold / (1 - threshold)), "tanh": lambda: atanh(threshold)}.get(act_fn, lambda: threshold)()
+    return {
+        "sigmoid": lambda: log(threshold / (1 - threshold)),
+        "tanh": lambda: atanh(threshold),
+    }.get(act_fn, lambda: threshold)()
 
 
 def follow(
@@ -103,15 +130,29 @@ def follow(
     Above zero is decided 1, below 0; zero on a whole piece is undecided. Needs `is_exact(model, layer)`.
     """
     ones = np.ones(len(offset))
-    pieces = Pieces(np.arange(len(offset)), low * ones, high * ones, offset, slope, np.zeros((len(offset), 0), dtype=int))
+    pieces = Pieces(
+        np.arange(len(offset)),
+        low * ones,
+        high * ones,
+        offset,
+        slope,
+        np.zeros((len(offset), 0), dtype=int),
+    )
     for after in range(layer + 1, model.cfg.n_layers + 1):
         weight, bias = (value.numpy() for value in model.exact()[after])
         pieces = pieces.activated(model.cfg.act_fn, model.cfg.negative_slope).through(weight, bias)
     cut = readout_cut(model)
     if model.cfg.out_act_fn in PIECEWISE_LINEAR:
-        pieces, cut = pieces.activated(model.cfg.out_act_fn, model.cfg.negative_slope), model.threshold
+        pieces, cut = (
+            pieces.activated(model.cfg.out_act_fn, model.cfg.negative_slope),
+            model.threshold,
+        )
     if np.isinf(cut):
-        return replace(pieces, offset=np.full_like(pieces.offset, -np.sign(cut)), slope=np.zeros_like(pieces.slope))
+        return replace(
+            pieces,
+            offset=np.full_like(pieces.offset, -np.sign(cut)),
+            slope=np.zeros_like(pieces.slope),
+        )
     distance = pieces.offset - cut
     distance[np.abs(distance) <= ROUNDING * (np.abs(pieces.offset) + abs(cut))] = 0
     return replace(pieces, offset=distance).split()
@@ -139,4 +180,10 @@ def exact_changes(pieces: Pieces) -> Changes:
     output, place = np.nonzero(differ.T)
     order = np.lexsort((pieces.low[place + 1], output, pieces.case[place]))
     place, output = place[order], output[order]
-    return Changes(pieces.case[place], output, pieces.low[place + 1], decided[place, output], decided[place + 1, output])
+    return Changes(
+        pieces.case[place],
+        output,
+        pieces.low[place + 1],
+        decided[place, output],
+        decided[place + 1, output],
+    )

@@ -33,7 +33,9 @@ class InputPlane:
     threshold: float
 
 
-def input_plane(model: HookedMLP, bounds: Any = (-0.5, 1.5), n_points: int = 61, output: int = 0) -> InputPlane:
+def input_plane(
+    model: HookedMLP, bounds: Any = (-0.5, 1.5), n_points: int = 61, output: int = 0
+) -> InputPlane:
     """Evaluate a two-input network on a grid, and find where each first-layer unit turns on, exactly.
 
     Args:
@@ -47,17 +49,44 @@ def input_plane(model: HookedMLP, bounds: Any = (-0.5, 1.5), n_points: int = 61,
     if n_points < 2:
         raise XorMiError(f"a plane of {n_points} points a side is empty; give at least 2")
     if not 0 <= output < model.cfg.d_out:
-        raise XorMiError(f"no output {output!r}; this network has {model.cfg.d_out}: 0 to {model.cfg.d_out - 1}")
-    x0, x1 = (torch.linspace(low, high, n_points, dtype=torch.float64) for low, high in box.tolist())
-    outputs = exact_forward(model, torch.cartesian_prod(x0, x1))[-1].post[:, output].reshape(n_points, n_points)
+        raise XorMiError(
+            f"no output {output!r}; this network has {model.cfg.d_out}: 0 to {model.cfg.d_out - 1}"
+        )
+    x0, x1 = (
+        torch.linspace(low, high, n_points, dtype=torch.float64) for low, high in box.tolist()
+    )
+    outputs = (
+        exact_forward(model, torch.cartesian_prod(x0, x1))[-1]
+        .post[:, output]
+        .reshape(n_points, n_points)
+    )
     weight, bias = model.exact()[0]
-    ends = {Unit(0, j): _clip_line(weight[j].tolist(), bias[j].item(), box.tolist()) for j in range(len(bias))}
-    return InputPlane(x0, x1, outputs, {unit: line for unit, line in ends.items() if line is not None}, model.threshold)
+    ends = {
+        Unit(0, j): _clip_line(weight[j].tolist(), bias[j].item(), box.tolist())
+        for j in range(len(bias))
+    }
+    return InputPlane(
+        x0,
+        x1,
+        outputs,
+        {unit: line for unit, line in ends.items() if line is not None},
+        model.threshold,
+    )
 
 
-def _clip_line(weight: list[float], bias: float, box: list[list[float]]) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _clip_line(
+    weight: list[float], bias: float, box: list[list[float]]
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Where w0 x0 + w1 x1 + b = 0 crosses the sides of the rectangle: its two ends there, or None."""
     w0, w1 = weight
-    crossings = [(-(bias + w1 * side) / w0, side) for side in box[1] if w0] + [(side, -(bias + w0 * side) / w1) for side in box[0] if w1]
-    inside = sorted({point for point in crossings if all(low <= value <= high for value, (low, high) in zip(point, box, strict=True))})
+    crossings = [(-(bias + w1 * side) / w0, side) for side in box[1] if w0] + [
+        (side, -(bias + w0 * side) / w1) for side in box[0] if w1
+    ]
+    inside = sorted(
+        {
+            point
+            for point in crossings
+            if all(low <= value <= high for value, (low, high) in zip(point, box, strict=True))
+        }
+    )
     return (inside[0], inside[-1]) if len(inside) >= 2 else None

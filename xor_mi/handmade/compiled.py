@@ -51,9 +51,16 @@ def from_netlist(netlist: Any, act_fn: str = "heaviside", n_inputs: int = 2) -> 
     for gates in layers:
         points = np.array(truth_rows(gates[0].n_inputs), dtype=float)
         index = table @ 2 ** np.arange(table.shape[1])[::-1]
-        compiled.append([(dict(enumerate(weight.tolist())), bias) for weight, bias in (unit_weights(gate, points) for gate in gates)])
+        compiled.append(
+            [
+                (dict(enumerate(weight.tolist())), bias)
+                for weight, bias in (unit_weights(gate, points) for gate in gates)
+            ]
+        )
         table = np.array([gate.bits for gate in gates]).T[index]
-    return _network(compiled, d_in, act_fn, BooleanFunction(d_in, tuple(map(tuple, table.T.tolist()))))
+    return _network(
+        compiled, d_in, act_fn, BooleanFunction(d_in, tuple(map(tuple, table.T.tolist())))
+    )
 
 
 def from_formula(formula: str, act_fn: str = "heaviside", n_inputs: int | None = None) -> HookedMLP:
@@ -88,14 +95,27 @@ def _require_two_levels(act_fn: str) -> None:
 def _gate_layers(netlist: Any, n_inputs: int) -> list[list[BooleanFunction]]:
     if hasattr(netlist, "netlist"):
         if not netlist.netlist:
-            raise XorMiError(f"this circuit has no netlist to compile: its verdict is {getattr(netlist, 'verdict', 'unknown')}")
-        return [[gate.function for gate in layer] for _, layer in groupby(netlist.netlist, key=lambda gate: gate.unit.layer)]
+            raise XorMiError(
+                f"this circuit has no netlist to compile: its verdict is {getattr(netlist, 'verdict', 'unknown')}"
+            )
+        return [
+            [gate.function for gate in layer]
+            for _, layer in groupby(netlist.netlist, key=lambda gate: gate.unit.layer)
+        ]
     if not isinstance(netlist, Sequence) or isinstance(netlist, str) or len(netlist) < 2:
-        raise XorMiError(f"{netlist!r} is no netlist; give a Circuit, or layers of gates such as [['OR', 'AND'], ['x0 & ~x1']]")
+        raise XorMiError(
+            f"{netlist!r} is no netlist; give a Circuit, or layers of gates such as [['OR', 'AND'], ['x0 & ~x1']]"
+        )
     layers, width = [], n_inputs
     for gates in netlist:
-        if not isinstance(gates, Sequence) or isinstance(gates, str) or not 1 <= len(gates) <= MAX_INPUTS:
-            raise XorMiError(f"{gates!r} is no layer of 1 to {MAX_INPUTS} gates; write for example [['OR', 'AND'], ['x0 & ~x1']]")
+        if (
+            not isinstance(gates, Sequence)
+            or isinstance(gates, str)
+            or not 1 <= len(gates) <= MAX_INPUTS
+        ):
+            raise XorMiError(
+                f"{gates!r} is no layer of 1 to {MAX_INPUTS} gates; write for example [['OR', 'AND'], ['x0 & ~x1']]"
+            )
         layers.append([one for gate in gates for one in BooleanFunction.of(gate, width).outputs])
         width = len(layers[-1])
     return layers
@@ -138,7 +158,11 @@ class _Builder:
         signals = [self.build(part) for part in parts]
         if kind == "not":
             return signals[0][0], not signals[0][1]
-        return self._parity(signals) if kind == "xor" else self._at_least(len(signals) if kind == "and" else 1, signals)
+        return (
+            self._parity(signals)
+            if kind == "xor"
+            else self._at_least(len(signals) if kind == "and" else 1, signals)
+        )
 
     def _values(self, signal: tuple[bytes, bool]) -> ndarray:
         return np.frombuffer(signal[0], dtype=np.int8) ^ signal[1]
@@ -154,7 +178,11 @@ class _Builder:
     def _add(self, table: ndarray, weights: dict[bytes, float], bias: float) -> tuple[bytes, bool]:
         """A new node, over the inputs alone where one unit can be it there."""
         name = table.astype(np.int8).tobytes()
-        found = separating_weights(self.rows.astype(float), table) if _is_unate(table, self.rows.shape[1]) else None
+        found = (
+            separating_weights(self.rows.astype(float), table)
+            if _is_unate(table, self.rows.shape[1])
+            else None
+        )
         if found is not None:
             names = list(self.inputs)
             weights, bias = {names[i]: w for i, w in enumerate(found[0].tolist()) if w}, found[1]
@@ -162,17 +190,23 @@ class _Builder:
         self.depth[name] = 1 + max((self.depth[parent] for parent in weights), default=0)
         return name, False
 
-    def _at_least(self, least: int, signals: Sequence[tuple[bytes, bool]], table: ndarray | None = None) -> tuple[bytes, bool]:
+    def _at_least(
+        self, least: int, signals: Sequence[tuple[bytes, bool]], table: ndarray | None = None
+    ) -> tuple[bytes, bool]:
         """At least so many of the signals are 1: 2 * (their sum) - (2 * least - 1) is odd, so at least 1 or at most -1."""
         if table is None:
-            table = np.asarray(np.sum([self._values(signal) for signal in signals], axis=0) >= least, dtype=np.int8)
+            table = np.asarray(
+                np.sum([self._values(signal) for signal in signals], axis=0) >= least, dtype=np.int8
+            )
         known = self._known(table)
         if known is not None:
             return known
         weights: dict[bytes, float] = {}
         for name, negated in signals:
             weights[name] = weights.get(name, 0.0) + (-2.0 if negated else 2.0)
-        return self._add(table, weights, 2.0 * sum(negated for _, negated in signals) - (2 * least - 1))
+        return self._add(
+            table, weights, 2.0 * sum(negated for _, negated in signals) - (2 * least - 1)
+        )
 
     def _parity(self, signals: Sequence[tuple[bytes, bool]]) -> tuple[bytes, bool]:
         """1 - 1 + 1 ... over "at least 1, 2, ... of them" is 1 for an odd number of ones."""
@@ -194,18 +228,29 @@ class _Builder:
                 sign = 2.0 if least % 2 else -2.0
                 weights[name] = weights.get(name, 0.0) + (-sign if negated else sign)
                 bias += sign if negated else 0.0
-            known = self._known(table) or self._add(table, weights, bias)  # parts that exclude each other: "at least 1" is their parity
+            known = self._known(table) or self._add(
+                table, weights, bias
+            )  # parts that exclude each other: "at least 1" is their parity
         return known[0], known[1] ^ flip
 
     def layers(self, outputs: Sequence[tuple[bytes, bool]]) -> list[Layer]:
         """The nodes that the outputs need, layer by layer, each handed on to the last layer that reads it; the outputs come last."""
         last = max(2, *(self.depth[name] for name, _ in outputs))
-        read: list[tuple[tuple[dict[bytes, float], float], int]] = []  # (weights and bias, layer) of every node that is built
+        read: list[
+            tuple[tuple[dict[bytes, float], float], int]
+        ] = []  # (weights and bias, layer) of every node that is built
         until: dict[bytes, int] = {}
         for name, negated in outputs:
             if self.depth[name] == last:
                 weights, bias = self.nodes[name]
-                read.append((({p: -w for p, w in weights.items()}, -bias) if negated else (weights, bias), last))
+                read.append(
+                    (
+                        ({p: -w for p, w in weights.items()}, -bias)
+                        if negated
+                        else (weights, bias),
+                        last,
+                    )
+                )
             else:
                 read.append((({name: -2.0}, 1.0) if negated else ({name: 2.0}, -1.0), last))
         final = [node for node, _ in read]
@@ -219,10 +264,19 @@ class _Builder:
         place = self.inputs
         for layer in range(1, last):
             names = [name for name, end in until.items() if self.depth[name] <= layer <= end]
-            nodes = [self.nodes[name] if self.depth[name] == layer else ({name: 2.0}, -1.0) for name in names]
-            built.append([({place[p]: w for p, w in weights.items()}, bias) for weights, bias in nodes] or [({}, -1.0)])
+            nodes = [
+                self.nodes[name] if self.depth[name] == layer else ({name: 2.0}, -1.0)
+                for name in names
+            ]
+            built.append(
+                [({place[p]: w for p, w in weights.items()}, bias) for weights, bias in nodes]
+                or [({}, -1.0)]
+            )
             place = {name: i for i, name in enumerate(names)}
-        return [*built, [({place[p]: w for p, w in weights.items()}, bias) for weights, bias in final]]
+        return [
+            *built,
+            [({place[p]: w for p, w in weights.items()}, bias) for weights, bias in final],
+        ]
 
 
 def _is_unate(table: ndarray, n_inputs: int) -> bool:

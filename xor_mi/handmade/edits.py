@@ -42,7 +42,9 @@ def edit(model: Any, changes: Any) -> HookedMLP:
         XorMiError: a parameter that the network does not have, or a value that is no finite number of the parameter's shape.
     """
     if not isinstance(model, HookedMLP):
-        raise XorMiError(f"edit needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)")
+        raise XorMiError(
+            f"edit needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)"
+        )
     if not isinstance(changes, Mapping) or not changes:
         raise XorMiError("give the changes as a dict, such as {'fc1.weight[0, 1]': 1.5}")
     edited = HookedMLP(replace(model.cfg))
@@ -56,7 +58,9 @@ def edit(model: Any, changes: Any) -> HookedMLP:
             raise XorMiError(f"{asked} cannot become {value!r}; give numbers") from None
         shape = tensor[index].shape
         if new.shape != shape or not torch.isfinite(new).all():
-            raise XorMiError(f"{asked} cannot become {value!r}; give {'a finite number' if not shape else f'finite numbers {list(shape)}'}")
+            raise XorMiError(
+                f"{asked} cannot become {value!r}; give {'a finite number' if not shape else f'finite numbers {list(shape)}'}"
+            )
         tensor[index] = new
     return edited
 
@@ -68,15 +72,23 @@ def _located(model: HookedMLP, asked: Any) -> tuple[str, tuple[int, ...]]:
         if isinstance(place, Edge):
             return f"fc{place.dst.layer + 1}.weight", (place.dst.index, place.src.index)
         if place.layer < 0:
-            raise XorMiError(f"{place} is an input and has no bias; name an edge such as '{place}->h0.0', or a unit such as 'h0.0'")
+            raise XorMiError(
+                f"{place} is an input and has no bias; name an edge such as '{place}->h0.0', or a unit such as 'h0.0'"
+            )
         return f"fc{place.layer + 1}.bias", (place.index,)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
-    match = re.fullmatch(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?", asked) if isinstance(asked, str) else None
+    match = (
+        re.fullmatch(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?", asked)
+        if isinstance(asked, str)
+        else None
+    )
     if match is None or match[1] not in shapes:
         raise unknown("parameter", asked, shapes, where="entries, such as 'fc1.weight[0, 1]', of")
     index = tuple(int(number) for number in match.groups()[1:] if number is not None)
     shape = shapes[match[1]]
-    if index and (len(index) != len(shape) or any(k >= size for k, size in zip(index, shape, strict=True))):
+    if index and (
+        len(index) != len(shape) or any(k >= size for k, size in zip(index, shape, strict=True))
+    ):
         raise XorMiError(f"no entry {asked}; {match[1]} has shape {list(shape)}, counted from 0")
     return match[1], index
 
@@ -85,12 +97,18 @@ def entries(model: HookedMLP) -> Iterator[tuple[str, int, int, int | None]]:
     """Every weight and bias, layer by layer: (name, layer, unit, source or None for a bias)."""
     for layer, linear in enumerate(model.linears):
         d_out, d_in = linear.weight.shape
-        yield from ((f"fc{layer + 1}.weight[{j}, {i}]", layer, j, i) for j in range(d_out) for i in range(d_in))
+        yield from (
+            (f"fc{layer + 1}.weight[{j}, {i}]", layer, j, i)
+            for j in range(d_out)
+            for i in range(d_in)
+        )
         yield from ((f"fc{layer + 1}.bias[{j}]", layer, j, None) for j in range(d_out))
 
 
 @torch.no_grad()
-def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress: bool = True) -> pd.DataFrame:
+def slack_to_flip(
+    model: Any, parameter: Any = None, rows: Any = None, progress: bool = True
+) -> pd.DataFrame:
     """How far each weight may move alone, up and down, before a decision on an input row changes.
 
     Args:
@@ -115,7 +133,11 @@ def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress:
         XorMiError: a parameter the network does not have, rows that are no bits, hooks, train mode, weights that are not finite.
     """
     require_exact(model, "the slack of a weight")
-    asked = [entry for entry in entries(model) if parameter is None or _is_asked(model, parameter, entry[0])]
+    asked = [
+        entry
+        for entry in entries(model)
+        if parameter is None or _is_asked(model, parameter, entry[0])
+    ]
     bits = model.read_rows(rows)
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
@@ -124,7 +146,9 @@ def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress:
     decided = decision(layers[-1].post, model.threshold).numpy()
     lines = []
     slow = len(asked) * len(bits) * prod(model.cfg.d_hidden) > 20_000
-    for name, layer, unit, source in tqdm(asked, desc="slack", unit="weight", disable=None if progress and slow else True):
+    for name, layer, unit, source in tqdm(
+        asked, desc="slack", unit="weight", disable=None if progress and slow else True
+    ):
         pre = layers[layer].pre.numpy()
         slope = np.zeros_like(pre)
         slope[:, unit] = 1.0 if source is None else layers[layer].inputs[:, source].numpy()
@@ -137,8 +161,20 @@ def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress:
         value = (linear[1][unit] if source is None else linear[0][unit, source]).item()
         down, *lower = _first(changes, moved, names, decided, -1)
         up, *upper = _first(changes, moved, names, decided, 1)
-        ends = dict(zip(("row_lower", "output_lower", "row_upper", "output_upper"), (*lower, *upper), strict=True))
-        moves = {"lower": value - down, "upper": value + up, "down": down, "up": up, "slack": min(down, up)}
+        ends = dict(
+            zip(
+                ("row_lower", "output_lower", "row_upper", "output_upper"),
+                (*lower, *upper),
+                strict=True,
+            )
+        )
+        moves = {
+            "lower": value - down,
+            "upper": value + up,
+            "down": down,
+            "up": up,
+            "slack": min(down, up),
+        }
         lines.append({"parameter": name, "value": value} | moves | ends)
     frame = pd.DataFrame(lines)
     frame.attrs["tolerance"] = 0.0 if is_exact(model) else TOLERANCE
@@ -147,13 +183,21 @@ def slack_to_flip(model: Any, parameter: Any = None, rows: Any = None, progress:
 
 def _is_asked(model: HookedMLP, parameter: Any, name: str) -> bool:
     tensor, index = _located(model, parameter)
-    return name == f"{tensor}[{', '.join(map(str, index))}]" if index else name.startswith(f"{tensor}[")
+    return (
+        name == f"{tensor}[{', '.join(map(str, index))}]"
+        if index
+        else name.startswith(f"{tensor}[")
+    )
 
 
-def _first(changes: Changes, moved: Any, names: list[str], decided: Any, side: int) -> tuple[float, str, str]:
+def _first(
+    changes: Changes, moved: Any, names: list[str], decided: Any, side: int
+) -> tuple[float, str, str]:
     """The nearest change on one side of t = 0: how far, on which rows and outputs ('' where there is none)."""
     t = side * changes.t
-    here = np.abs(t) <= TOLERANCE  # at t = 0 itself: an output on the threshold is decided by any move that takes it off
+    here = (
+        np.abs(t) <= TOLERANCE
+    )  # at t = 0 itself: an output on the threshold is decided by any move that takes it off
     t = np.where(here, 0.0, t)
     before = decided[moved[changes.case], changes.output]
     beyond = changes.after if side > 0 else changes.before
@@ -163,4 +207,8 @@ def _first(changes: Changes, moved: Any, names: list[str], decided: Any, side: i
     nearest = t[valid].min()
     first = valid & (t <= nearest + TOLERANCE * max(1.0, nearest))
     rows = dict.fromkeys(names[k] for k in sorted(moved[changes.case[first]]))
-    return float(nearest), ", ".join(rows), ", ".join(f"y{k}" for k in sorted(set(changes.output[first].tolist())))
+    return (
+        float(nearest),
+        ", ".join(rows),
+        ", ".join(f"y{k}" for k in sorted(set(changes.output[first].tolist()))),
+    )

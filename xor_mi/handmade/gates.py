@@ -23,10 +23,14 @@ def textbook_xor() -> HookedMLP:
     Hidden unit 0 is relu(x0 + x1) (OR), unit 1 is relu(x0 + x1 - 1) (AND), the output is h0 - 2 h1, decided at 0.5.
     """
     layers = [([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])]
-    return HookedMLP.from_weights(layers, act_fn="relu", decision_threshold=0.5, loss_fn="mse", target="XOR")
+    return HookedMLP.from_weights(
+        layers, act_fn="relu", decision_threshold=0.5, loss_fn="mse", target="XOR"
+    )
 
 
-def from_gates(gates: Sequence[Any], target: Any = "XOR", act_fn: str | None = None, n_inputs: int = 2) -> HookedMLP:
+def from_gates(
+    gates: Sequence[Any], target: Any = "XOR", act_fn: str | None = None, n_inputs: int = 2
+) -> HookedMLP:
     """Any two-level netlist: hidden gates -> an n-k-m network whose unit i is gates[i] and whose outputs decide `target` at 0.
 
     Args:
@@ -41,9 +45,19 @@ def from_gates(gates: Sequence[Any], target: Any = "XOR", act_fn: str | None = N
     Raises:
         XorMiError: a gate that no single unit can be, gates that do not determine the target, or a readout that no plane separates.
     """
-    if isinstance(gates, str) or not isinstance(gates, Sequence) or not 1 <= len(gates) <= MAX_INPUTS:
-        count = f"{len(gates)} gates" if isinstance(gates, Sequence) and not isinstance(gates, str) else repr(gates)
-        raise XorMiError(f"{count} given; from_gates takes 1 to {MAX_INPUTS} gates in a list, such as ['OR', 'AND']")
+    if (
+        isinstance(gates, str)
+        or not isinstance(gates, Sequence)
+        or not 1 <= len(gates) <= MAX_INPUTS
+    ):
+        count = (
+            f"{len(gates)} gates"
+            if isinstance(gates, Sequence) and not isinstance(gates, str)
+            else repr(gates)
+        )
+        raise XorMiError(
+            f"{count} given; from_gates takes 1 to {MAX_INPUTS} gates in a list, such as ['OR', 'AND']"
+        )
     if act_fn is not None and act_fn not in ACTIVATIONS:
         raise unknown("activation", act_fn, ACTIVATIONS, where="known activations")
     functions = [_of_one_output(gate, n_inputs) for gate in gates]
@@ -60,7 +74,9 @@ def from_gates(gates: Sequence[Any], target: Any = "XOR", act_fn: str | None = N
         readout = [separating_weights(points, np.array(table * 2)) for table in function.tables]
         if None not in readout:
             last = (np.array([w for w, _ in readout]), np.array([b for _, b in readout]))  # pyright: ignore
-            return HookedMLP.from_weights([(weight, bias), last], act_fn=act, target=function, dtype=torch.float32)
+            return HookedMLP.from_weights(
+                [(weight, bias), last], act_fn=act, target=function, dtype=torch.float32
+            )
     advice = "leave act_fn to be chosen, or " if act_fn else ""
     raise XorMiError(
         f"{names} do not admit {function.name}{f' with {act_fn} units' if act_fn else ''}: no line separates the readout; "
@@ -85,11 +101,15 @@ def unit_weights(gate: BooleanFunction, points: ndarray) -> tuple[ndarray, float
 def _of_one_output(gate: Any, n_inputs: int) -> BooleanFunction:
     function = BooleanFunction.of(gate, n_inputs)
     if function.n_outputs != 1:
-        raise XorMiError(f"{function.name} has {function.n_outputs} outputs; a hidden unit is a gate with one")
+        raise XorMiError(
+            f"{function.name} has {function.n_outputs} outputs; a hidden unit is a gate with one"
+        )
     return function
 
 
-def _require_determined(names: str, gates: Sequence[BooleanFunction], function: BooleanFunction) -> None:
+def _require_determined(
+    names: str, gates: Sequence[BooleanFunction], function: BooleanFunction
+) -> None:
     seen: dict[tuple[int, ...], int] = {}
     rows = function.rows()
     for index, row in enumerate(rows):

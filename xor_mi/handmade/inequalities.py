@@ -25,7 +25,9 @@ WRITTEN = 400
 
 
 @torch.no_grad()
-def conditions(model: Any, target: Any = None, near: Any = None, units: bool = False) -> pd.DataFrame:
+def conditions(
+    model: Any, target: Any = None, near: Any = None, units: bool = False
+) -> pd.DataFrame:
     """The inequalities that make a network decide each row as the target does, each with its value, its slack and whether it holds.
 
     A ReLU network's inequalities depend on which units are on. Near a network, its own pattern of units holds: that is the default, and
@@ -56,12 +58,19 @@ def conditions(model: Any, target: Any = None, near: Any = None, units: bool = F
         raise XorMiError("conditions hold for a target; give one, such as 'XOR'")
     function = BooleanFunction.of(target, model.cfg.d_in)
     if function.n_outputs != model.cfg.d_out:
-        raise XorMiError(f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}")
+        raise XorMiError(
+            f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}"
+        )
     pattern_of = model if near is None else near
     require_exact(pattern_of, "the pattern of conditions")
-    shape = [(m.layer_sizes, m.cfg.act_fn, m.cfg.out_act_fn, m.cfg.negative_slope, m.threshold) for m in (model, pattern_of)]
+    shape = [
+        (m.layer_sizes, m.cfg.act_fn, m.cfg.out_act_fn, m.cfg.negative_slope, m.threshold)
+        for m in (model, pattern_of)
+    ]
     if shape[0] != shape[1]:
-        raise XorMiError(f"near is a network of {shape[1]}; the conditions are for {shape[0]} (sizes, activations, slope, threshold)")
+        raise XorMiError(
+            f"near is a network of {shape[1]}; the conditions are for {shape[0]} (sizes, activations, slope, threshold)"
+        )
     rows = function.rows()
     on = [layer.pre > 0 for layer in exact_forward(pattern_of, torch.tensor(rows))]
     pres = _assumed(model, torch.tensor(rows).double(), on)
@@ -80,7 +89,11 @@ def conditions(model: Any, target: Any = None, near: Any = None, units: bool = F
             for column, symbols in (("inequality", True), ("numbers", False)):
                 text = _Writer(model, symbols, row, bits).pre(number, unit)
                 line[column] = f"{f'{wrap}({text})' if wrap else text} {sign} {bound:.6g}"
-            line |= {"value": value, "slack": slack, "satisfied": slack > 0 or (sign == "<=" and slack == 0)}
+            line |= {
+                "value": value,
+                "slack": slack,
+                "satisfied": slack > 0 or (sign == "<=" and slack == 0),
+            }
             lines.append(line | {"pattern": _pattern(model, bits)})
     frame = pd.DataFrame(lines)
     frame.attrs["symbols"] = _symbols(model)
@@ -92,7 +105,9 @@ def _asked(model: HookedMLP, units: bool) -> list[tuple[str, int, int]]:
     last = model.cfg.n_layers
     found = [("decision", last, k) for k in range(model.cfg.d_out)]
     if units and model.cfg.act_fn in PIECEWISE_LINEAR and model.cfg.act_fn != "identity":
-        found += [("unit", layer, j) for layer in range(last) for j in range(model.cfg.d_hidden[layer])]
+        found += [
+            ("unit", layer, j) for layer in range(last) for j in range(model.cfg.d_hidden[layer])
+        ]
     return found
 
 
@@ -104,14 +119,21 @@ def _assumed(model: HookedMLP, rows: Tensor, on: list[Tensor]) -> list[Tensor]:
         value = model.activate(pres[-1], layer)
         if layer < model.cfg.n_layers and model.cfg.act_fn in PIECEWISE_LINEAR:
             factor, constant = _affine(model)
-            value = torch.where(on[layer], pres[-1] * factor[1] + constant[1], pres[-1] * factor[0] + constant[0])
+            value = torch.where(
+                on[layer], pres[-1] * factor[1] + constant[1], pres[-1] * factor[0] + constant[0]
+            )
     return pres
 
 
 def _affine(model: HookedMLP) -> tuple[tuple[float, float], tuple[float, float]]:
     """What a piecewise linear unit does to its pre-activation when off and when on: (factors, constants)."""
     slope = model.cfg.negative_slope
-    factors = {"relu": (0.0, 1.0), "leaky_relu": (slope, 1.0), "identity": (1.0, 1.0), "heaviside": (0.0, 0.0)}
+    factors = {
+        "relu": (0.0, 1.0),
+        "leaky_relu": (slope, 1.0),
+        "identity": (1.0, 1.0),
+        "heaviside": (0.0, 0.0),
+    }
     return factors[model.cfg.act_fn], (0.0, 1.0 if model.cfg.act_fn == "heaviside" else 0.0)
 
 
@@ -128,14 +150,21 @@ def _pattern(model: HookedMLP, bits: list[list[bool]]) -> str:
     if model.cfg.act_fn not in PIECEWISE_LINEAR or model.cfg.act_fn == "identity":
         return "no pattern"
     hidden = layers_of(model.layer_sizes)[1:-1]
-    names = [unit.name for layer, states in zip(hidden, bits, strict=False) for unit, state in zip(layer, states, strict=True) if state]
+    names = [
+        unit.name
+        for layer, states in zip(hidden, bits, strict=False)
+        for unit, state in zip(layer, states, strict=True)
+        if state
+    ]
     return ("on: " + ", ".join(names)) if names else "all off"
 
 
 def _symbol(model: HookedMLP, layer: int, unit: int, source: int | None) -> str:
     """w12, b1, v1, c; w2_12 and b2_1 in deeper networks."""
     last = layer == model.cfg.n_layers
-    letter = {(False, True): "v", (True, True): "c", (False, False): "w", (True, False): "b"}[source is None, last]
+    letter = {(False, True): "v", (True, True): "c", (False, False): "w", (True, False): "b"}[
+        source is None, last
+    ]
     if not last and model.cfg.n_layers > 1:
         letter += f"{layer + 1}_"
     indices = [] if last and model.cfg.d_out == 1 else [unit + 1]
@@ -146,13 +175,17 @@ def _symbol(model: HookedMLP, layer: int, unit: int, source: int | None) -> str:
 def _symbols(model: HookedMLP) -> dict[str, str]:
     from xor_mi.handmade.edits import entries
 
-    return {_symbol(model, layer, unit, source): name for name, layer, unit, source in entries(model)}
+    return {
+        _symbol(model, layer, unit, source): name for name, layer, unit, source in entries(model)
+    }
 
 
 class _Writer:
     """One row's sums as text, in symbols or in numbers."""
 
-    def __init__(self, model: HookedMLP, symbols: bool, row: tuple[int, ...], on: list[list[bool]]) -> None:
+    def __init__(
+        self, model: HookedMLP, symbols: bool, row: tuple[int, ...], on: list[list[bool]]
+    ) -> None:
         self.model, self.symbols, self.row, self.on = model, symbols, row, on
         self.weights = model.exact()
 

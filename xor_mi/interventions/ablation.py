@@ -65,7 +65,9 @@ class AblationSweep:
     def decisions(self) -> Tensor:
         """Decisions after ablation, [site, row]; -1 is undecided."""
         if self.threshold is None:
-            raise XorMiError("this model has no decision threshold; read .after or .frame() instead")
+            raise XorMiError(
+                "this model has no decision threshold; read .after or .frame() instead"
+            )
         return decision(self.after, self.threshold)
 
     def frame(self) -> pd.DataFrame:
@@ -77,7 +79,12 @@ class AblationSweep:
         now = None if self.threshold is None else self.decisions.tolist()
         for s, (together, after) in enumerate(zip(self.sites, self.after.tolist(), strict=True)):
             for r, row in enumerate(self.rows):
-                line: dict[str, Any] = {"site": name_of(together), "n_sites": len(together), "row": row, f"{m}_before": before[r]}
+                line: dict[str, Any] = {
+                    "site": name_of(together),
+                    "n_sites": len(together),
+                    "row": row,
+                    f"{m}_before": before[r],
+                }
                 line |= {f"{m}_after": after[r], f"effect_{m}": after[r] - before[r]}
                 if was is not None and now is not None:
                     line |= {
@@ -100,11 +107,15 @@ class AblationSweep:
             f"effect_{self.metric}": f"mean_effect_{self.metric}",
             "right": "accuracy",
         }
-        groups = frame.groupby("which", sort=False)  # by position: two sites may bear the same label
+        groups = frame.groupby(
+            "which", sort=False
+        )  # by position: two sites may bear the same label
         columns = {"site": groups["site"].first(), "n_sites": groups["n_sites"].first()}
         for column, name in wanted.items():
             if column in frame:
-                columns[name] = groups[column].sum() if name.startswith("n_") else groups[column].mean()
+                columns[name] = (
+                    groups[column].sum() if name.startswith("n_") else groups[column].mean()
+                )
         return pd.DataFrame(columns).reset_index(drop=True)
 
     def plot(self) -> Any:
@@ -149,28 +160,54 @@ def ablation_sweep(
     require_ready(model, "ablation")
     if subsets not in SUBSETS:
         raise unknown("subset rule", subsets, SUBSETS, where="rules are")
-    if not (value in VALUES if isinstance(value, str) else isinstance(value, (int, float, Tensor)) or hasattr(value, "__array__")):
+    if not (
+        value in VALUES
+        if isinstance(value, str)
+        else isinstance(value, (int, float, Tensor)) or hasattr(value, "__array__")
+    ):
         raise unknown("ablation value", value, VALUES, where="values are a number, a tensor, or")
     names, inputs = _read_rows(model, rows)
     plain = inputs if over is None else torch.cat([inputs, _read_rows(model, over)[1]])
     n = len(inputs)
     sets = _sets(model, sites, subsets)
-    read = {metric_name: lambda outputs: logit(outputs, output)} if metric is None else named_metrics({metric_name: metric})
+    read = (
+        {metric_name: lambda outputs: logit(outputs, output)}
+        if metric is None
+        else named_metrics({metric_name: metric})
+    )
     with edges_on(model, sets):
 
         def replaced(_: str, seen: Tensor) -> Tensor:
             return _replacement(value, seen[:n], None if over is None else seen[n:], seed)
 
-        outputs, after = intervene(model, plain, slice(0, n), sets, replaced, read, max_batch_bytes, metric is None)
+        outputs, after = intervene(
+            model, plain, slice(0, n), sets, replaced, read, max_batch_bytes, metric is None
+        )
     is_mlp = isinstance(model, HookedMLP) and metric is None
     target = model.cfg.target if is_mlp else None
-    labels = None if target is None else tuple(target.tables[output][int(name, 2)] for name in names)
+    labels = (
+        None if target is None else tuple(target.tables[output][int(name, 2)] for name in names)
+    )
     source = "the rows run on" if over is None else "given rows"
-    said = {"mean": f"mean over {source}", "resample": f"resample from {source} (seed {seed})", "zero": "zero"}
+    said = {
+        "mean": f"mean over {source}",
+        "resample": f"resample from {source} (seed {seed})",
+        "zero": "zero",
+    }
     done = said[value] if isinstance(value, str) else "given"
     before = read_metrics(read, outputs[:n])[0]
     placed = coordinates(isinstance(model, HookedMLP), sets, done, "noising (ablation)")
-    return AblationSweep(tuple(names), sets, done, metric_name, before, after[0], model.threshold if is_mlp else None, placed, labels)
+    return AblationSweep(
+        tuple(names),
+        sets,
+        done,
+        metric_name,
+        before,
+        after[0],
+        model.threshold if is_mlp else None,
+        placed,
+        labels,
+    )
 
 
 def _sets(model: Any, asked: Sequence[Any] | None, rule: str) -> tuple[SiteSet, ...]:
@@ -180,7 +217,9 @@ def _sets(model: Any, asked: Sequence[Any] | None, rule: str) -> tuple[SiteSet, 
     size = SUBSETS[rule]
     count = 2 ** len(singles) - 1 if size is None else comb(len(singles), size)
     if count > MAX_SUBSETS:
-        raise XorMiError(f"{count} subsets of {len(singles)} sites; at most {MAX_SUBSETS} are run: give fewer sites, or a smaller rule")
+        raise XorMiError(
+            f"{count} subsets of {len(singles)} sites; at most {MAX_SUBSETS} are run: give fewer sites, or a smaller rule"
+        )
     joined = all_subsets(range(len(singles)), size or 1, size)
     return tuple(tuple(site for k in picked for site in singles[k]) for picked in joined)
 
@@ -198,13 +237,21 @@ def _replacement(value: Any, activation: Tensor, reference: Tensor | None, seed:
     if value == "zero":
         return torch.zeros_like(activation)
     if value == "mean":
-        return (activation if reference is None else reference).mean(dim=0, keepdim=True).expand_as(activation)
+        return (
+            (activation if reference is None else reference)
+            .mean(dim=0, keepdim=True)
+            .expand_as(activation)
+        )
     generator = torch.Generator().manual_seed(seed)
     if reference is not None:
         return reference[torch.randint(len(reference), (len(activation),), generator=generator)]
     if len(activation) < 2:
-        raise XorMiError("resampling needs at least two inputs, so that each can get another one's activation")
-    return activation.roll(1 + int(torch.randint(len(activation) - 1, (1,), generator=generator)), 0)
+        raise XorMiError(
+            "resampling needs at least two inputs, so that each can get another one's activation"
+        )
+    return activation.roll(
+        1 + int(torch.randint(len(activation) - 1, (1,), generator=generator)), 0
+    )
 
 
 def _read_rows(model: Any, rows: Any) -> tuple[list[str], Tensor]:
@@ -213,6 +260,8 @@ def _read_rows(model: Any, rows: Any) -> tuple[list[str], Tensor]:
     if isinstance(rows, Tensor) and rows.ndim > 1 and not isinstance(model, HookedMLP):
         return [str(i) for i in range(len(rows))], rows.clone()
     if not isinstance(model, HookedMLP):
-        raise XorMiError("give rows=inputs, a tensor [input, ...]; rows of bits are for a HookedMLP only")
+        raise XorMiError(
+            "give rows=inputs, a tensor [input, ...]; rows of bits are for a HookedMLP only"
+        )
     chosen = model.read_rows(rows)
     return [row_name(row) for row in chosen], model.rows(chosen)

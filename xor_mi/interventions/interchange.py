@@ -17,7 +17,16 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.interventions.run import Values, cache_all, intervene, require_disjoint
-from xor_mi.interventions.sites import Coordinates, Site, SiteSet, coordinates, edges_on, require_mlp, site_of, site_sets
+from xor_mi.interventions.sites import (
+    Coordinates,
+    Site,
+    SiteSet,
+    coordinates,
+    edges_on,
+    require_mlp,
+    site_of,
+    site_sets,
+)
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction, as_row, row_name, truth_rows
@@ -42,7 +51,9 @@ class HighLevel:
 
     def __post_init__(self) -> None:
         if not self.variables:
-            raise XorMiError("an algorithm needs at least one variable, such as {'either': 'x0 | x1'}")
+            raise XorMiError(
+                "an algorithm needs at least one variable, such as {'either': 'x0 | x1'}"
+            )
         _ = self.readout
 
     @property
@@ -58,7 +69,9 @@ class HighLevel:
 
     def bits(self, n_inputs: int) -> Tensor:
         """Every variable on every input row, [variable, row]."""
-        return torch.tensor([BooleanFunction.from_formula(text, n_inputs).bits for text in self.variables.values()])
+        return torch.tensor(
+            [BooleanFunction.from_formula(text, n_inputs).bits for text in self.variables.values()]
+        )
 
     def table(self, n_inputs: int) -> tuple[int, ...]:
         """The whole algorithm as a truth table over the inputs."""
@@ -94,7 +107,9 @@ def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchang
     require_mlp(model, "interchange")
     model.require_ready("interchange")
     if not sources:
-        raise XorMiError("no sources given; name at least one site and the row it takes its value from")
+        raise XorMiError(
+            "no sources given; name at least one site and the row it takes its value from"
+        )
     pairs = [(site_of(model, place), as_row(row, model.cfg.d_in)) for place, row in sources.items()]
     together = tuple(site for site, _ in pairs)
     base_row = as_row(base, model.cfg.d_in)
@@ -103,11 +118,15 @@ def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchang
     plain = model.rows([base_row, *(row for _, row in pairs)])
     read = {str(k): (lambda outputs, k=k: outputs[:, k]) for k in range(model.cfg.d_out)}
     with edges_on(model, [together]):
-        values = intervene(model, plain, slice(0, 1), [together], _each_from_its_source(rows), read)[1][:, 0, 0]
+        values = intervene(
+            model, plain, slice(0, 1), [together], _each_from_its_source(rows), read
+        )[1][:, 0, 0]
     decided = decision(values, model.threshold)
     named = {site.name: row_name(row) for site, row in pairs}
     said = coordinates(True, [together], "interchange, each site from its own source", "noising")
-    return Interchange(row_name(base_row), named, tuple(values.tolist()), tuple(decided.tolist()), said)
+    return Interchange(
+        row_name(base_row), named, tuple(values.tolist()), tuple(decided.tolist()), said
+    )
 
 
 @dataclass(frozen=True)
@@ -135,8 +154,16 @@ class InterchangeAccuracy:
         """One line per variable and one for all jointly: variable, sites, n_agreed, n_exact_value, n_runs, accuracy."""
         lines = []
         for name, runs in self.runs.items():
-            counts = {"n_agreed": self.agreed[name], "n_exact_value": self.exact[name], "n_runs": runs}
-            lines.append({"variable": name, "sites": self.alignment.get(name, "all")} | counts | {"accuracy": self.agreed[name] / runs})
+            counts = {
+                "n_agreed": self.agreed[name],
+                "n_exact_value": self.exact[name],
+                "n_runs": runs,
+            }
+            lines.append(
+                {"variable": name, "sites": self.alignment.get(name, "all")}
+                | counts
+                | {"accuracy": self.agreed[name] / runs}
+            )
         return pd.DataFrame(lines)
 
 
@@ -169,41 +196,68 @@ def interchange_accuracy(
         raise XorMiError("align at least one variable with the sites that carry it")
     _require_apart(model, flat)
     bits = high_level.bits(model.cfg.d_in)
-    groups = [(name, [name]) for name in aligned] + ([("(joint)", list(aligned))] if joint and len(aligned) > 1 else [])
+    groups = [(name, [name]) for name in aligned] + (
+        [("(joint)", list(aligned))] if joint and len(aligned) > 1 else []
+    )
     if max(len(rows) ** (1 + len(group)) for _, group in groups) > MAX_RUNS:
-        raise XorMiError(f"over {MAX_RUNS} joint interchanges; pass joint=False, or align fewer variables")
+        raise XorMiError(
+            f"over {MAX_RUNS} joint interchanges; pass joint=False, or align fewer variables"
+        )
     agreed, exact, runs = {}, {}, {}
     for label, group in groups:
-        sources = torch.tensor(list(product(range(len(rows)), repeat=1 + len(group))))  # base, then a source per variable
-        outputs = _run_group(model, {name: aligned[name] for name in group}, group, sources, output, max_batch_bytes)
+        sources = torch.tensor(
+            list(product(range(len(rows)), repeat=1 + len(group)))
+        )  # base, then a source per variable
+        outputs = _run_group(
+            model, {name: aligned[name] for name in group}, group, sources, output, max_batch_bytes
+        )
         predicted = bits[:, sources[:, 0]].clone()
         for k, name in enumerate(group, start=1):
             predicted[names.index(name)] = bits[names.index(name), sources[:, k]]
         expected = high_level.predict(predicted.T)
         agreed[label] = int((decision(outputs, model.threshold).cpu() == expected).sum())
-        exact[label] = int(torch.isclose(outputs.cpu(), expected.to(outputs.dtype), atol=1e-6).sum())
+        exact[label] = int(
+            torch.isclose(outputs.cpu(), expected.to(outputs.dtype), atol=1e-6).sum()
+        )
         runs[label] = len(sources)
     said = {name: " + ".join(site.name for site in together) for name, together in aligned.items()}
-    placed = coordinates(True, list(aligned.values()), "interchange, over all (base, source) pairs", "noising")
+    placed = coordinates(
+        True, list(aligned.values()), "interchange, over all (base, source) pairs", "noising"
+    )
     return InterchangeAccuracy(agreed, exact, runs, said, placed)
 
 
 def _run_group(
-    model: HookedMLP, aligned: Mapping[str, SiteSet], group: Sequence[str], sources: Tensor, output: int, max_batch_bytes: int | None
+    model: HookedMLP,
+    aligned: Mapping[str, SiteSet],
+    group: Sequence[str],
+    sources: Tensor,
+    output: int,
+    max_batch_bytes: int | None,
 ) -> Tensor:
     """Outputs [run] with every variable of the group set from its own source column."""
     together = tuple(site for name in group for site in aligned[name])
     rows = {site: sources[:, k] for k, name in enumerate(group, start=1) for site in aligned[name]}
     read = {"logit": lambda outputs: logit(outputs, output)}
     with edges_on(model, [together]):
-        return intervene(model, model.rows(), sources[:, 0], [together], _each_from_its_source(rows), read, max_batch_bytes)[1][0, 0]
+        return intervene(
+            model,
+            model.rows(),
+            sources[:, 0],
+            [together],
+            _each_from_its_source(rows),
+            read,
+            max_batch_bytes,
+        )[1][0, 0]
 
 
 def _require_apart(model: HookedMLP, sites: Sequence[Site]) -> None:
     """Targets are disjoint (definition 44): no place may take its value from two sources."""
     with edges_on(model, [tuple(sites)]):
         _, cache = cache_all(model, model.rows()[:1])
-    require_disjoint([0] * len(sites), sites, {name: value.shape[1:] for name, value in cache.items()})
+    require_disjoint(
+        [0] * len(sites), sites, {name: value.shape[1:] for name, value in cache.items()}
+    )
 
 
 def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Values:
@@ -230,19 +284,26 @@ def _two_classes(model: HookedMLP, output: int) -> Any:
     return logits
 
 
-def _all_runs(model: HookedMLP, high_level: HighLevel, variable: str) -> tuple[Tensor, Tensor, Tensor]:
+def _all_runs(
+    model: HookedMLP, high_level: HighLevel, variable: str
+) -> tuple[Tensor, Tensor, Tensor]:
     """Base inputs, source inputs and the algorithm's decision for every (base, source) pair, this variable from the source."""
     names = list(high_level.variables)
     if variable not in names:
         raise unknown("variable", variable, names, where="the algorithm has")
     rows, bits = model.rows(), high_level.bits(model.cfg.d_in)
-    base, source = (side.flatten() for side in torch.meshgrid(torch.arange(len(rows)), torch.arange(len(rows)), indexing="ij"))
+    base, source = (
+        side.flatten()
+        for side in torch.meshgrid(torch.arange(len(rows)), torch.arange(len(rows)), indexing="ij")
+    )
     mixed = bits[:, base].clone()
     mixed[names.index(variable)] = bits[names.index(variable), source]
     return rows[base], rows[source], high_level.predict(mixed.T)
 
 
-def subspace_accuracy(model: Any, high_level: HighLevel, variable: str, hook_name: str, basis: Any, output: int = 0) -> tuple[int, int]:
+def subspace_accuracy(
+    model: Any, high_level: HighLevel, variable: str, hook_name: str, basis: Any, output: int = 0
+) -> tuple[int, int]:
     """Pairs decided alike, and pairs tried, with the coordinates in `basis` [d, rank] of a hook's activation taken from the source.
 
     Runs through TransformerLens' `SubspaceInterchange`; the basis may be `neuron_basis(...)`, any orthonormal matrix, a learned subspace,
@@ -272,15 +333,31 @@ def subspace_accuracy(model: Any, high_level: HighLevel, variable: str, hook_nam
 
 def _require_orthonormal(basis: Any, width: int) -> None:
     """The columns of [width, rank] are perpendicular and of length 1; with others, coordinates are not what is swapped."""
-    if not isinstance(basis, Tensor) or basis.ndim != 2 or basis.shape[0] != width or not 1 <= basis.shape[1] <= width:
+    if (
+        not isinstance(basis, Tensor)
+        or basis.ndim != 2
+        or basis.shape[0] != width
+        or not 1 <= basis.shape[1] <= width
+    ):
         got = list(basis.shape) if isinstance(basis, Tensor) else type(basis).__name__
-        raise XorMiError(f"the basis is {got}; give a tensor [{width}, rank] of rank 1 to {width}, such as neuron_basis({width}, [0])")
+        raise XorMiError(
+            f"the basis is {got}; give a tensor [{width}, rank] of rank 1 to {width}, such as neuron_basis({width}, [0])"
+        )
     if not torch.allclose(basis.T @ basis, torch.eye(basis.shape[1]).to(basis), atol=1e-4):
-        raise XorMiError("the basis is not orthonormal: its columns must be perpendicular and of length 1 (torch.linalg.qr makes them so)")
+        raise XorMiError(
+            "the basis is not orthonormal: its columns must be perpendicular and of length 1 (torch.linalg.qr makes them so)"
+        )
 
 
 def das_accuracy(
-    model: Any, high_level: HighLevel, variable: str, hook_name: str, rank: int = 1, seed: int = 0, epochs: int = 100, output: int = 0
+    model: Any,
+    high_level: HighLevel,
+    variable: str,
+    hook_name: str,
+    rank: int = 1,
+    seed: int = 0,
+    epochs: int = 100,
+    output: int = 0,
 ) -> pd.DataFrame:
     """Distributed alignment search for one variable at one hook, with the controls without which it says little.
 
@@ -299,11 +376,19 @@ def das_accuracy(
     model.require_ready("DAS")
     site_of(model, Site(hook_name))
     bases, sources, expected = _all_runs(model, high_level, variable)
-    settings: dict[str, Any] = {"rank": rank, "epochs": epochs, "batch_size": len(bases), "lr": 0.05, "seed": seed}
+    settings: dict[str, Any] = {
+        "rank": rank,
+        "epochs": epochs,
+        "batch_size": len(bases),
+        "lr": 0.05,
+        "seed": seed,
+    }
 
     def fitted(network: Any, targets: Tensor) -> tuple[Any, int]:
         read = _two_classes(network, output)
-        step = tl.SubspaceInterchange(tl.fit_das(network, hook_name, bases, sources, targets, read, **settings).subspace)
+        step = tl.SubspaceInterchange(
+            tl.fit_das(network, hook_name, bases, sources, targets, read, **settings).subspace
+        )
         activations = tl.collect_activations(network, hook_name, sources, read)
         logits = tl.intervened_logits(network, hook_name, step, bases, activations, read)
         return step, int(((logits[:, 1] > 0).long() == targets).sum())
@@ -311,7 +396,11 @@ def das_accuracy(
     step, found = fitted(model, expected)
     width = tl.collect_activations(model, hook_name, sources, _two_classes(model, output)).shape[1]
     placebo = tl.NormMatchedPlacebo(step, tl.random_basis(width, rank, seed + 1))
-    arbitrary = tl.arbitrary_targets([(tuple(b), tuple(s)) for b, s in zip(bases.tolist(), sources.tolist(), strict=True)], 2, seed)
+    arbitrary = tl.arbitrary_targets(
+        [(tuple(b), tuple(s)) for b, s in zip(bases.tolist(), sources.tolist(), strict=True)],
+        2,
+        seed,
+    )
     lines = {
         "das": found,
         "placebo": subspace_accuracy(model, high_level, variable, hook_name, placebo, output)[0],
@@ -319,4 +408,9 @@ def das_accuracy(
         "untrained network": fitted(tl.reinitialized(model, seed), expected)[1],
     }
     n = len(expected)
-    return pd.DataFrame([{"what": what, "n_agreed": count, "n_runs": n, "accuracy": count / n} for what, count in lines.items()])
+    return pd.DataFrame(
+        [
+            {"what": what, "n_agreed": count, "n_runs": n, "accuracy": count / n}
+            for what, count in lines.items()
+        ]
+    )

@@ -110,7 +110,9 @@ class PatchSweep:
     def decisions(self) -> Tensor:
         """The decision after each patch, [pair, site]; -1 is undecided."""
         if self.threshold is None or self.outputs is None:
-            raise XorMiError("this model has no decision threshold; read .patched or .frame() instead")
+            raise XorMiError(
+                "this model has no decision threshold; read .patched or .frame() instead"
+            )
         return decision(self.outputs, self.threshold).T
 
     @property
@@ -127,7 +129,9 @@ class PatchSweep:
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics, where="this sweep has")
         k = self.metrics.index(metric)
-        clean, corrupted, values = (tensor[k : k + 1] for tensor in (self.clean, self.corrupted, self.values))
+        clean, corrupted, values = (
+            tensor[k : k + 1] for tensor in (self.clean, self.corrupted, self.values)
+        )
         return replace(self, metrics=(metric,), clean=clean, corrupted=corrupted, values=values)
 
     @property
@@ -136,7 +140,15 @@ class PatchSweep:
         from transformer_lens.patching import PatchingResult
 
         index_df = pd.DataFrame({"site": [name_of(together) for together in self.sites]})
-        return PatchingResult(self.values, [], index_df, list(self.metrics), reduced=False, baseline=self.base, has_metric_axis=True)
+        return PatchingResult(
+            self.values,
+            [],
+            index_df,
+            list(self.metrics),
+            reduced=False,
+            baseline=self.base,
+            has_metric_axis=True,
+        )
 
     def __len__(self) -> int:
         return len(self.labels) * len(self.sites)
@@ -145,12 +157,19 @@ class PatchSweep:
         patched, effect = self.patched.tolist(), self.effect.tolist()
         decided = either = None
         if self.threshold is not None and self.outputs_plain is not None:
-            decided, either = self.decisions.tolist(), decision(self.outputs_plain, self.threshold).tolist()
+            decided, either = (
+                self.decisions.tolist(),
+                decision(self.outputs_plain, self.threshold).tolist(),
+            )
         base = None if either is None else either[1 if self.direction == "denoising" else 0]
         same = SAME * max(self.clean[0].abs().max().item(), self.corrupted[0].abs().max().item())
         for p, (clean_name, corrupted_name) in enumerate(self.labels):
             clean, corrupted = self.clean[0, p].item(), self.corrupted[0, p].item()
-            why = _why_no_fraction(abs(clean - corrupted) <= same, None if either is None else [d[p] for d in either], self.metrics[0])
+            why = _why_no_fraction(
+                abs(clean - corrupted) <= same,
+                None if either is None else [d[p] for d in either],
+                self.metrics[0],
+            )
             for s, together in enumerate(self.sites):
                 yield PatchEffect(
                     clean=clean_name,
@@ -163,7 +182,9 @@ class PatchSweep:
                     value_corrupted=corrupted,
                     value_patched=patched[p][s],
                     effect=effect[p][s],
-                    recovered_fraction=None if why else (patched[p][s] - corrupted) / (clean - corrupted) + 0.0,
+                    recovered_fraction=None
+                    if why
+                    else (patched[p][s] - corrupted) / (clean - corrupted) + 0.0,
                     why_no_fraction=why,
                     decision_patched=None if decided is None else decided[p][s],
                     flips=None if decided is None or base is None else decided[p][s] != base[p],
@@ -192,14 +213,22 @@ class PatchSweep:
 
 def _columns(effect: PatchEffect) -> dict[str, float]:
     m = effect.metric
-    values = {f"{m}_clean": effect.value_clean, f"{m}_corrupted": effect.value_corrupted, f"{m}_patched": effect.value_patched}
+    values = {
+        f"{m}_clean": effect.value_clean,
+        f"{m}_corrupted": effect.value_corrupted,
+        f"{m}_patched": effect.value_patched,
+    }
     return values | {f"effect_{m}": effect.effect}
 
 
 def _line(effect: PatchEffect) -> dict[str, Any]:
     names = ("clean", "corrupted", "pair", "site", "direction")
     rest = ("recovered_fraction", "why_no_fraction", "decision_patched", "flips")
-    return {n: getattr(effect, n) for n in names} | _columns(effect) | {n: getattr(effect, n) for n in rest}
+    return (
+        {n: getattr(effect, n) for n in names}
+        | _columns(effect)
+        | {n: getattr(effect, n) for n in rest}
+    )
 
 
 def _why_no_fraction(same: bool, decided: list[int] | None, metric: str) -> str:
@@ -227,8 +256,18 @@ def differing_pairs(model: Any, output: int = 0) -> list[Pair]:
     """
     require_mlp(model, "listing pairs of rows")
     rows = truth_rows(model.cfg.d_in)
-    decided = dict(zip(rows, decision(logit(model(model.rows()), output), model.threshold).tolist(), strict=True))
-    return [(a, b) for a, b in all_pairs(model.cfg.d_in) if -1 not in (decided[a], decided[b]) and decided[a] != decided[b]]
+    decided = dict(
+        zip(
+            rows,
+            decision(logit(model(model.rows()), output), model.threshold).tolist(),
+            strict=True,
+        )
+    )
+    return [
+        (a, b)
+        for a, b in all_pairs(model.cfg.d_in)
+        if -1 not in (decided[a], decided[b]) and decided[a] != decided[b]
+    ]
 
 
 @torch.no_grad()
@@ -270,26 +309,54 @@ def patch_sweep(
     labels, clean, corrupted = read_pairs(model, pairs)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
     if not sets or not labels:
-        raise XorMiError(f"{len(labels)} pairs and {len(sets)} sites given; a sweep needs at least one of each")
+        raise XorMiError(
+            f"{len(labels)} pairs and {len(sets)} sites given; a sweep needs at least one of each"
+        )
     rowwise = metrics is None
-    named: dict[str, Any] = {"logit": lambda outputs: logit(outputs, output)} if rowwise else named_metrics(metrics)
+    named: dict[str, Any] = (
+        {"logit": lambda outputs: logit(outputs, output)} if rowwise else named_metrics(metrics)
+    )
     decides = isinstance(model, HookedMLP)
-    read = {DECIDES: lambda outputs: logit(outputs, output)} | named if decides and not rowwise else named
+    read = (
+        {DECIDES: lambda outputs: logit(outputs, output)} | named
+        if decides and not rowwise
+        else named
+    )
     with edges_on(model, sets):
         of_clean, of_corrupted = slice(0, len(labels)), slice(len(labels), None)
-        base, source = (of_corrupted, of_clean) if direction == "denoising" else (of_clean, of_corrupted)
+        base, source = (
+            (of_corrupted, of_clean) if direction == "denoising" else (of_clean, of_corrupted)
+        )
         both = torch.cat([clean, corrupted])
-        plain, values = intervene(model, both, base, sets, lambda _, seen: seen[source], read, max_batch_bytes, rowwise)
+        plain, values = intervene(
+            model, both, base, sets, lambda _, seen: seen[source], read, max_batch_bytes, rowwise
+        )
     sides = read_metrics(read, plain).split(len(labels), dim=1) if rowwise else None
-    unpatched = torch.stack(sides or [read_metrics(read, plain[side]) for side in (of_clean, of_corrupted)], dim=1)
-    shown = (tuple(labels), sets, direction, tuple(named), "a HookedMLP" if decides else "another model")
-    clean_read, corrupted_read, patched = (tensor[-len(named) :] for tensor in (unpatched[:, 0], unpatched[:, 1], values))
+    unpatched = torch.stack(
+        sides or [read_metrics(read, plain[side]) for side in (of_clean, of_corrupted)], dim=1
+    )
+    shown = (
+        tuple(labels),
+        sets,
+        direction,
+        tuple(named),
+        "a HookedMLP" if decides else "another model",
+    )
+    clean_read, corrupted_read, patched = (
+        tensor[-len(named) :] for tensor in (unpatched[:, 0], unpatched[:, 1], values)
+    )
     decided: Any = (model.threshold, unpatched[0], values[0]) if decides else ()
     return PatchSweep(*shown, clean_read, corrupted_read, patched, *decided)
 
 
 def patch(
-    model: Any, clean: Any, corrupted: Any, site: Any, direction: str = "denoising", output: int = 0, metrics: Any = None
+    model: Any,
+    clean: Any,
+    corrupted: Any,
+    site: Any,
+    direction: str = "denoising",
+    output: int = 0,
+    metrics: Any = None,
 ) -> PatchEffect:
     """Patch one site (or a set of sites together) between two inputs: rows of bits, or on any model tensors [1, ...].
 
@@ -297,26 +364,46 @@ def patch(
     >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").value_patched  # above the clean run's 1: the AND was held off
     2.0
     """
-    pairs = (clean, corrupted) if isinstance(clean, Tensor) and clean.ndim > 1 else [(clean, corrupted)]
+    pairs = (
+        (clean, corrupted) if isinstance(clean, Tensor) and clean.ndim > 1 else [(clean, corrupted)]
+    )
     return next(iter(patch_sweep(model, pairs, [site], metrics, direction, output)))
 
 
 def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, Tensor]:
     """Labels, clean inputs and corrupted inputs."""
-    if isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs):
+    if (
+        isinstance(pairs, tuple)
+        and len(pairs) == 2
+        and all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs)
+    ):
         clean, corrupted = pairs
         if clean.shape != corrupted.shape or not len(clean):
-            raise XorMiError(f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; they must pair up one to one")
-        return [(f"clean {i}", f"corrupted {i}") for i in range(len(clean))], clean.clone(), corrupted.clone()
+            raise XorMiError(
+                f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; they must pair up one to one"
+            )
+        return (
+            [(f"clean {i}", f"corrupted {i}") for i in range(len(clean))],
+            clean.clone(),
+            corrupted.clone(),
+        )
     if not isinstance(model, HookedMLP):
-        raise XorMiError("give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits are for a HookedMLP only")
+        raise XorMiError(
+            "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits are for a HookedMLP only"
+        )
     d_in = model.cfg.d_in
     try:
-        rows = all_pairs(d_in) if pairs is None else [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
+        rows = (
+            all_pairs(d_in)
+            if pairs is None
+            else [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
+        )
     except XorMiError:
         raise
     except (TypeError, ValueError):  # something that is no two
-        raise XorMiError(f"{pairs!r} are no pairs; give (clean, corrupted) rows such as [('01', '11')], or two tensors") from None
+        raise XorMiError(
+            f"{pairs!r} are no pairs; give (clean, corrupted) rows such as [('01', '11')], or two tensors"
+        ) from None
     names = {row: row_name(row) for row in set(chain.from_iterable(rows))}
     both = model.rows_tensor([a for a, _ in rows] + [b for _, b in rows])
     return [(names[a], names[b]) for a, b in rows], both[: len(rows)], both[len(rows) :]

@@ -29,12 +29,27 @@ def routes(model: Any, start: Any, end: Any = None) -> list[tuple[Unit, ...]]:
     require_mlp(model, "listing paths")
     first = _unit(model, start)
     last = layers_of(model.layer_sizes)[-1] if end is None else [_unit(model, end)]
-    between = [layer for layer in layers_of(model.layer_sizes) if first.layer < layer[0].layer < last[0].layer]
-    return [(first, *middle, unit) for middle in product(*between) for unit in last if unit.layer > first.layer]
+    between = [
+        layer
+        for layer in layers_of(model.layer_sizes)
+        if first.layer < layer[0].layer < last[0].layer
+    ]
+    return [
+        (first, *middle, unit)
+        for middle in product(*between)
+        for unit in last
+        if unit.layer > first.layer
+    ]
 
 
 @torch.no_grad()
-def path_sweep(model: Any, paths: Sequence[Sequence[Any]], pairs: Any = None, direction: str = "denoising", output: int = 0) -> PatchSweep:
+def path_sweep(
+    model: Any,
+    paths: Sequence[Sequence[Any]],
+    pairs: Any = None,
+    direction: str = "denoising",
+    output: int = 0,
+) -> PatchSweep:
     """Patch each path for every (clean, corrupted) pair. A path names units from layer to layer, such as ["h0.1", "h1.0", "y0"]; where it
     ends at a hidden unit, that unit's new value acts on everything after it. The metric is the logit of the output a path ends at, or of
     `output` where it ends at a hidden unit.
@@ -49,7 +64,9 @@ def path_sweep(model: Any, paths: Sequence[Sequence[Any]], pairs: Any = None, di
     labels, clean, corrupted = read_pairs(model, pairs)
     named = [_route(model, path) for path in paths]
     if not labels or not named:
-        raise XorMiError(f"{len(labels)} pairs and {len(named)} paths given; a sweep needs at least one of each")
+        raise XorMiError(
+            f"{len(labels)} pairs and {len(named)} paths given; a sweep needs at least one of each"
+        )
     base, source = (corrupted, clean) if direction == "denoising" else (clean, corrupted)
     _, source_cache = model.run_with_cache(source, return_cache_object=False)
     ends = [route[-1].index if route[-1].is_output else output for route in named]
@@ -57,14 +74,21 @@ def path_sweep(model: Any, paths: Sequence[Sequence[Any]], pairs: Any = None, di
         raise XorMiError(
             f"these paths end at outputs {', '.join(f'y{k}' for k in sorted(set(ends)))}; sweep the paths to one output at a time"
         )
-    values = torch.stack([logit(_along(model, base, source_cache, route), ends[0]) for route in named])
+    values = torch.stack(
+        [logit(_along(model, base, source_cache, route), ends[0]) for route in named]
+    )
     plain = torch.stack([logit(model(inputs), ends[0]) for inputs in (clean, corrupted)])
-    sets = tuple((Site(*model.hook_site(route[-1]), label=" -> ".join(unit.name for unit in route)),) for route in named)
+    sets = tuple(
+        (Site(*model.hook_site(route[-1]), label=" -> ".join(unit.name for unit in route)),)
+        for route in named
+    )
     shown = (tuple(labels), sets, direction, ("logit",), "paths")
     return PatchSweep(*shown, plain[:1], plain[1:], values[None], model.threshold, plain, values)
 
 
-def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], route: Sequence[Unit]) -> Tensor:
+def _along(
+    model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], route: Sequence[Unit]
+) -> Tensor:
     """Outputs [input, output] after the first unit's source value has travelled along the route."""
     hook_name, index = model.hook_site(route[0])
     value = source_cache[hook_name][(slice(None), *index)]
@@ -103,5 +127,7 @@ def _route(model: HookedMLP, path: Sequence[Any]) -> tuple[Unit, ...]:
     route = tuple(_unit(model, one) for one in path)
     if len(route) < 2 or any(b.layer != a.layer + 1 for a, b in pairwise(route)):
         names = " -> ".join(unit.name for unit in route)
-        raise XorMiError(f"'{names}' is no path: give two units or more, each in the layer after the one before")
+        raise XorMiError(
+            f"'{names}' is no path: give two units or more, each in the layer after the one before"
+        )
     return route

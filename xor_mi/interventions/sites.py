@@ -128,18 +128,26 @@ def site_of(model: Any, asked: Any) -> Site:
 def site_sets(model: Any, asked: Any) -> tuple[SiteSet, ...]:
     """Each entry is one site, or several (a tuple, list or set) that are written together."""
     found, known = [], model.hook_dict
-    for entry in asked if isinstance(asked, Iterable) and not isinstance(asked, (str, Site, Unit, Edge)) else [asked]:
+    for entry in (
+        asked
+        if isinstance(asked, Iterable) and not isinstance(asked, (str, Site, Unit, Edge))
+        else [asked]
+    ):
         if type(entry) is Site and isinstance(entry.hook_name, str) and entry.hook_name in known:
             found.append((entry,))
             continue
         together = list(entry) if isinstance(entry, (tuple, list, set, frozenset)) else [entry]
         if not together:
-            raise XorMiError("an empty set of sites given; an intervention writes at least one site")
+            raise XorMiError(
+                "an empty set of sites given; an intervention writes at least one site"
+            )
         found.append(tuple(site_of(model, one) for one in together))
     return tuple(found)
 
 
-def subsets(asked: Sequence[Any], min_size: int = 1, max_size: int | None = None) -> list[tuple[Any, ...]]:
+def subsets(
+    asked: Sequence[Any], min_size: int = 1, max_size: int | None = None
+) -> list[tuple[Any, ...]]:
     """All non-empty subsets of sites, smallest first; each is one joint intervention.
 
     >>> subsets(["h0.0", "h0.1"])
@@ -148,7 +156,9 @@ def subsets(asked: Sequence[Any], min_size: int = 1, max_size: int | None = None
     sizes = range(min_size, (len(asked) if max_size is None else max_size) + 1)
     count = sum(comb(len(asked), size) for size in sizes)
     if count > MAX_SUBSETS:
-        raise XorMiError(f"{count} subsets of {len(asked)} sites; at most {MAX_SUBSETS} are listed: give fewer sites, or max_size=2")
+        raise XorMiError(
+            f"{count} subsets of {len(asked)} sites; at most {MAX_SUBSETS} are listed: give fewer sites, or max_size=2"
+        )
     return list(chain.from_iterable(combinations(asked, size) for size in sizes))
 
 
@@ -165,7 +175,9 @@ def require_ready(model: Any, operation: str) -> None:
 def require_hooked(model: Any, operation: str) -> None:
     """Refuse what has no hooks. `XorMiError` says what would do."""
     if not hasattr(model, "hook_dict") or not hasattr(model, "hooks"):
-        raise XorMiError(f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), or a TransformerBridge")
+        raise XorMiError(
+            f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), or a TransformerBridge"
+        )
 
 
 def require_mlp(model: Any, operation: str) -> None:
@@ -180,7 +192,9 @@ def default_sites(model: Any) -> list[Site]:
     """All hidden units of a HookedMLP; other models have no default."""
     if isinstance(model, HookedMLP):
         return sites(model, "unit")
-    raise XorMiError("give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only")
+    raise XorMiError(
+        "give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only"
+    )
 
 
 class Coordinates(NamedTuple):
@@ -203,9 +217,13 @@ def coordinates(is_mlp: bool, sets: Sequence[SiteSet], value: str, direction: st
         granularity="whole hook" if whole else " and ".join(sorted(kinds)),
         component=", ".join(name_of(together) for together in sets),
         value=value,
-        positions="none: an MLP has no sequence axis" if is_mlp else "as each site's index says; all where it is left out",
+        positions="none: an MLP has no sequence axis"
+        if is_mlp
+        else "as each site's index says; all where it is left out",
         direction=direction,
-        set="one site at a time" if all(len(together) == 1 for together in sets) else "sites of a set together",
+        set="one site at a time"
+        if all(len(together) == 1 for together in sets)
+        else "sites of a set together",
     )
 
 
@@ -213,7 +231,11 @@ def coordinates(is_mlp: bool, sets: Sequence[SiteSet], value: str, direction: st
 def edges_on(model: Any, sets: Iterable[SiteSet]) -> Iterator[None]:
     """Switch a HookedMLP's edge hooks on while one of these sites needs them."""
     hook_names = {site.hook_name for together in sets for site in together}
-    if not isinstance(model, HookedMLP) or model.cfg.use_edge_result or not any(kind_of_hook(name) == "edge" for name in hook_names):
+    if (
+        not isinstance(model, HookedMLP)
+        or model.cfg.use_edge_result
+        or not any(kind_of_hook(name) == "edge" for name in hook_names)
+    ):
         yield
         return
     model.set_use_edge_result(True)
@@ -226,7 +248,9 @@ def edges_on(model: Any, sets: Iterable[SiteSet]) -> Iterator[None]:
 def check_index(site: Site, activation: Tensor) -> None:
     """The site's index lies inside this activation [batch, ...]."""
     shape = activation.shape[1:]
-    if len(site.index) > len(shape) or any(i is not None and not -size <= i < size for i, size in zip(site.index, shape, strict=False)):
+    if len(site.index) > len(shape) or any(
+        i is not None and not -size <= i < size for i, size in zip(site.index, shape, strict=False)
+    ):
         raise XorMiError(
             f"index {list(site.index)} is outside '{site.hook_name}', whose activation is [batch, {', '.join(map(str, shape))}]"
         )

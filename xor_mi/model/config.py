@@ -20,15 +20,34 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
     "identity": torch.clone,  # a copy: hook_pre and hook_post must never share memory
-    "heaviside": lambda x: (x > 0).to(x.dtype),  # no gradient: such a network runs, but cannot be trained
+    "heaviside": lambda x: (x > 0).to(
+        x.dtype
+    ),  # no gradient: such a network runs, but cannot be trained
 }
-_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 _FROM_ZERO = ("sigmoid", "heaviside", "relu")
 """Outputs that are never below zero: their zeros must not lie on the threshold."""
 MOST_PARAMETERS = 10**8
 _NUMBER = (int, float)
-_KINDS: dict[str, Any] = {"d_in": int, "d_hidden": (int, list, tuple), "d_out": int, "act_fn": str, "out_act_fn": str, "loss_fn": str}
-_KINDS |= {"seed": int, "negative_slope": _NUMBER, "decision_threshold": (*_NUMBER, type(None)), "use_edge_result": bool}
+_KINDS: dict[str, Any] = {
+    "d_in": int,
+    "d_hidden": (int, list, tuple),
+    "d_out": int,
+    "act_fn": str,
+    "out_act_fn": str,
+    "loss_fn": str,
+}
+_KINDS |= {
+    "seed": int,
+    "negative_slope": _NUMBER,
+    "decision_threshold": (*_NUMBER, type(None)),
+    "use_edge_result": bool,
+}
 _KINDS |= {"dtype": (str, torch.dtype), "device": (str, torch.device)}
 """The kinds of value a setting may have."""
 
@@ -77,7 +96,9 @@ class HookedMLPConfig:
                 raise XorMiError(f"layer sizes are whole numbers of at least 1, not {size!r}")
         n_parameters = sum(d_out * (d_in + 1) for d_in, d_out in pairwise(self.layer_sizes))
         if n_parameters > MOST_PARAMETERS:
-            raise XorMiError(f"{n_parameters} weights and biases; at most {MOST_PARAMETERS}: give smaller layers")
+            raise XorMiError(
+                f"{n_parameters} weights and biases; at most {MOST_PARAMETERS}: give smaller layers"
+            )
         for name in (self.act_fn, self.out_act_fn):
             if name not in ACTIVATIONS:
                 raise unknown("activation", name, ACTIVATIONS, where="known activations")
@@ -90,20 +111,28 @@ class HookedMLPConfig:
         try:
             torch.device(self.device)
         except RuntimeError:
-            raise XorMiError(f"device is {self.device!r}; torch knows 'cpu', 'cuda', 'cuda:0', ...") from None
+            raise XorMiError(
+                f"device is {self.device!r}; torch knows 'cpu', 'cuda', 'cuda:0', ..."
+            ) from None
         if self.dtype not in _DTYPES.values():
             raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
         if not 0 <= self.seed < 2**62:
-            raise XorMiError(f"seed is {self.seed}; a seed is a whole number of at least 0 and below 2^62")
+            raise XorMiError(
+                f"seed is {self.seed}; a seed is a whole number of at least 0 and below 2^62"
+            )
         for name in ("negative_slope", "decision_threshold"):
             if not -1e300 < (getattr(self, name) or 0) < 1e300:
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be finite")
         if self.decision_threshold is None:
-            self.decision_threshold = 0.5 if self.out_act_fn in _FROM_ZERO or self.loss_fn == "mse" else 0.0
+            self.decision_threshold = (
+                0.5 if self.out_act_fn in _FROM_ZERO or self.loss_fn == "mse" else 0.0
+            )
         if self.target is not None:
             self.target = BooleanFunction.of(self.target, self.d_in)
             if self.target.n_outputs != self.d_out:
-                raise XorMiError(f"the target has {self.target.n_outputs} outputs; the network has {self.d_out}")
+                raise XorMiError(
+                    f"the target has {self.target.n_outputs} outputs; the network has {self.d_out}"
+                )
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -122,9 +151,18 @@ class HookedMLPConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict that `from_dict` reads back."""
-        target = None if self.target is None else {"n_inputs": self.d_in, "tables": [list(t) for t in self.target.tables]}
+        target = (
+            None
+            if self.target is None
+            else {"n_inputs": self.d_in, "tables": [list(t) for t in self.target.tables]}
+        )
         dtype = str(self.dtype).removeprefix("torch.")
-        return asdict(self) | {"d_hidden": list(self.d_hidden), "target": target, "dtype": dtype, "device": str(self.device)}
+        return asdict(self) | {
+            "d_hidden": list(self.d_hidden),
+            "target": target,
+            "dtype": dtype,
+            "device": str(self.device),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "HookedMLPConfig":
@@ -140,7 +178,9 @@ class HookedMLPConfig:
                 try:
                     settings[key] = float(settings[key])
                 except OverflowError:
-                    raise XorMiError(f"{key} is a number too large to be one; give a finite one") from None
+                    raise XorMiError(
+                        f"{key} is a number too large to be one; give a finite one"
+                    ) from None
         target = settings.get("target")
         if isinstance(target, dict):
             if set(target) != {"n_inputs", "tables"}:
@@ -152,7 +192,9 @@ class HookedMLPConfig:
 def _require_kinds(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         kinds = _KINDS.get(name, object)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds not in (bool, object)):
+        if not isinstance(value, kinds) or (
+            isinstance(value, bool) and kinds not in (bool, object)
+        ):
             raise XorMiError(f"{name} is {value!r}; that is no value it can have")
 
 
@@ -167,9 +209,16 @@ def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor,
         return (torch.rand(*shape, generator=generator) * 2 - 1) * bound
 
     pairs = pairwise(layer_sizes)
-    return [(uniform(d_out, d_in, bound=d_in**-0.5), uniform(d_out, bound=d_in**-0.5)) for d_in, d_out in pairs]
+    return [
+        (uniform(d_out, d_in, bound=d_in**-0.5), uniform(d_out, bound=d_in**-0.5))
+        for d_in, d_out in pairs
+    ]
 
 
 def activation(name: str, negative_slope: float) -> Callable[[Tensor], Tensor]:
     """The activation function of this name, with its slope below zero where it has one."""
-    return partial(F.leaky_relu, negative_slope=negative_slope) if name == "leaky_relu" else ACTIVATIONS[name]
+    return (
+        partial(F.leaky_relu, negative_slope=negative_slope)
+        if name == "leaky_relu"
+        else ACTIVATIONS[name]
+    )

@@ -42,7 +42,10 @@ class _MLP(nn.Module):
     def __init__(self, fc_in: nn.Linear, fc_out: nn.Linear) -> None:
         super().__init__()
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
-        self._linears = (fc_in, fc_out)  # in a tuple, so that each weight is owned (and saved) once, by the root
+        self._linears = (
+            fc_in,
+            fc_out,
+        )  # in a tuple, so that each weight is owned (and saved) once, by the root
 
     @property
     def W_in(self) -> Float[Tensor, "d_in d_mlp"]:
@@ -85,11 +88,15 @@ class HookedMLP(HookedRootModule):
 
     def __init__(self, cfg: HookedMLPConfig | None = None) -> None:
         super().__init__()
-        self.cfg = replace(cfg) if cfg is not None else HookedMLPConfig()  # a copy: models do not share their switches
+        self.cfg = (
+            replace(cfg) if cfg is not None else HookedMLPConfig()
+        )  # a copy: models do not share their switches
         sizes = self.cfg.layer_sizes
         linears = []
         for number, (weight, bias) in enumerate(initial_weights(sizes, self.cfg.seed), start=1):
-            linear: Any = torch.nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=self.cfg.dtype)
+            linear: Any = torch.nn.utils.skip_init(
+                nn.Linear, weight.shape[1], weight.shape[0], dtype=self.cfg.dtype
+            )
             with torch.no_grad():
                 linear.weight.copy_(weight)
                 linear.bias.copy_(bias)
@@ -99,11 +106,17 @@ class HookedMLP(HookedRootModule):
         self.hook_embed = HookPoint()
         blocks = [_Block(a, b) for a, b in pairwise(linears)]
         self.blocks = nn.ModuleList(blocks)
-        self._stages = tuple((a, b.hook_edge, b.mlp.hook_pre, b.mlp.hook_post) for a, b in zip(linears, blocks, strict=False))
+        self._stages = tuple(
+            (a, b.hook_edge, b.mlp.hook_pre, b.mlp.hook_post)
+            for a, b in zip(linears, blocks, strict=False)
+        )
         self.hook_edge = HookPoint()
         self.hook_readout = HookPoint() if self.cfg.out_act_fn != "identity" else None
         self.hook_logits = HookPoint()
-        self._act, self._out_act = (activation(name, self.cfg.negative_slope) for name in (self.cfg.act_fn, self.cfg.out_act_fn))
+        self._act, self._out_act = (
+            activation(name, self.cfg.negative_slope)
+            for name in (self.cfg.act_fn, self.cfg.out_act_fn)
+        )
         self.to(self.cfg.device)
         self.setup()
         self.eval()
@@ -123,9 +136,13 @@ class HookedMLP(HookedRootModule):
         pairs = checked_layers(layers)
         sizes = [pairs[0][0].shape[1], *(weight.shape[0] for weight, _ in pairs)]
         shape = {"d_in": sizes[0], "d_hidden": tuple(sizes[1:-1]), "d_out": sizes[-1]}
-        dtype: Any = torch.float64 if any(w.dtype == torch.float64 for w, _ in pairs) else torch.float32
+        dtype: Any = (
+            torch.float64 if any(w.dtype == torch.float64 for w, _ in pairs) else torch.float32
+        )
         if set(settings) & set(shape):
-            raise XorMiError(f"{', '.join(sorted(set(settings) & set(shape)))} follow from the weights; leave them out")
+            raise XorMiError(
+                f"{', '.join(sorted(set(settings) & set(shape)))} follow from the weights; leave them out"
+            )
         model = cls(HookedMLPConfig.from_dict({"dtype": dtype} | settings | shape))
         with torch.no_grad():
             for linear, (weight, bias) in zip(model._linears, pairs, strict=True):
@@ -196,58 +213,96 @@ class HookedMLP(HookedRootModule):
         try:
             rows = torch.as_tensor(x)
         except (TypeError, ValueError, RuntimeError):
-            raise XorMiError(f"{x!r} is no input; give bits [batch, {self.cfg.d_in}], for example model.rows()") from None
+            raise XorMiError(
+                f"{x!r} is no input; give bits [batch, {self.cfg.d_in}], for example model.rows()"
+            ) from None
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim != 2 or rows.shape[1] != self.cfg.d_in:
-            raise XorMiError(f"inputs have shape {list(rows.shape)}; this network takes [batch, {self.cfg.d_in}]")
-        return rows.to(device=weight.device, dtype=weight.dtype, copy=True)  # a copy: a hook must not reach the caller's tensor
+            raise XorMiError(
+                f"inputs have shape {list(rows.shape)}; this network takes [batch, {self.cfg.d_in}]"
+            )
+        return rows.to(
+            device=weight.device, dtype=weight.dtype, copy=True
+        )  # a copy: a hook must not reach the caller's tensor
 
     def _loss(self, logits: Tensor, readout: Tensor, inputs: Tensor, labels: Any) -> Tensor:
         if labels is None:
             if self.cfg.target is None:
-                raise XorMiError("a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')")
+                raise XorMiError(
+                    "a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')"
+                )
             labels = [self.cfg.target(row) for row in inputs.tolist()]
         try:
             goal = torch.as_tensor(labels, dtype=logits.dtype, device=logits.device)
         except (TypeError, ValueError, RuntimeError):
-            raise XorMiError(f"{labels!r} are no labels; give 0 and 1, [batch, {self.cfg.d_out}]") from None
+            raise XorMiError(
+                f"{labels!r} are no labels; give 0 and 1, [batch, {self.cfg.d_out}]"
+            ) from None
         goal = goal[:, None] if goal.ndim == 1 and self.cfg.d_out == 1 else goal
         if goal.shape != logits.shape or not ((goal >= 0) & (goal <= 1)).all():
-            raise XorMiError(f"labels have shape {list(goal.shape)}; give numbers from 0 to 1, {list(logits.shape)}")
+            raise XorMiError(
+                f"labels have shape {list(goal.shape)}; give numbers from 0 to 1, {list(logits.shape)}"
+            )
         if self.cfg.loss_fn == "mse":
             return F.mse_loss(logits, goal)
-        return F.binary_cross_entropy_with_logits(readout if self.cfg.out_act_fn == "sigmoid" else logits, goal)
+        return F.binary_cross_entropy_with_logits(
+            readout if self.cfg.out_act_fn == "sigmoid" else logits, goal
+        )
 
     def set_use_edge_result(self, use_edge_result: bool) -> None:
         """Switch the edge hooks on or off, as TransformerLens' `set_use_attn_result` does for heads."""
         self.cfg.use_edge_result = use_edge_result
 
-    def run_with_cache(self, *model_args: Any, return_cache_object: bool = True, names_filter: Any = None, **kwargs: Any) -> Any:
+    def run_with_cache(
+        self,
+        *model_args: Any,
+        return_cache_object: bool = True,
+        names_filter: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """TransformerLens' `run_with_cache`, giving an `ActivationCache` (a plain dict on `return_cache_object=False`).
 
         Raises:
             XorMiError: a filter that names no hook or matches none, or `pos_slice` (it would cut the batch of 2-D activations).
         """
         if kwargs.pop("pos_slice", None) is not None:
-            raise XorMiError("pos_slice would cut the batch: activations here are [batch, unit]; index the cache instead")
+            raise XorMiError(
+                "pos_slice would cut the batch: activations here are [batch, unit]; index the cache instead"
+            )
         if names_filter is None:
             names = self.active_hooks()
         else:
             several = isinstance(names_filter, Iterable) and not isinstance(names_filter, str)
-            wanted = list(names_filter) if several and not callable(names_filter) else [names_filter]
+            wanted = (
+                list(names_filter) if several and not callable(names_filter) else [names_filter]
+            )
             names = [name for one in wanted for name in self._resolve(one)]
         if not names:
             raise unknown("hook", "(an empty filter)", self.active_hooks(), where="this model has")
         output, cache = super().run_with_cache(*model_args, names_filter=names, **kwargs)
         if not return_cache_object:
             return output, cache
-        return output, ActivationCache(cache, self, has_batch_dim=not kwargs.get("remove_batch_dim", False))
+        return output, ActivationCache(
+            cache, self, has_batch_dim=not kwargs.get("remove_batch_dim", False)
+        )
 
     @contextmanager
-    def hooks(self, fwd_hooks: Any = (), bwd_hooks: Any = (), reset_hooks_end: bool = True, clear_contexts: bool = False) -> Iterator[Any]:
+    def hooks(
+        self,
+        fwd_hooks: Any = (),
+        bwd_hooks: Any = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+    ) -> Iterator[Any]:
         """TransformerLens' `hooks`, refusing names and predicates that match nothing, and checking what each hook returns."""
-        fwd: list[Any] = [(name, partial(guarded, hook)) for asked, hook in fwd_hooks for name in self._resolve(asked)]
-        bwd: list[Any] = [(name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)]
+        fwd: list[Any] = [
+            (name, partial(guarded, hook))
+            for asked, hook in fwd_hooks
+            for name in self._resolve(asked)
+        ]
+        bwd: list[Any] = [
+            (name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)
+        ]
         with super().hooks(fwd, bwd, reset_hooks_end, clear_contexts) as model:
             yield model
 
@@ -259,22 +314,37 @@ class HookedMLP(HookedRootModule):
 
     def active_hooks(self) -> list[str]:
         """Names of the hook points that fire: the edge hooks only when they are switched on."""
-        return [name for name in self.hook_dict if self.cfg.use_edge_result or not name.endswith("hook_edge")]
+        return [
+            name
+            for name in self.hook_dict
+            if self.cfg.use_edge_result or not name.endswith("hook_edge")
+        ]
 
     def _resolve(self, asked: Any) -> list[str]:
         """A hook name or a predicate on names -> the names it means; an error if there are none."""
         active = self.active_hooks()
         found = [name for name in active if (asked(name) if callable(asked) else name == asked)]
         if not found and asked in list(self.hook_dict):
-            raise XorMiError(f"hook '{asked}' is switched off; call model.set_use_edge_result(True) first")
+            raise XorMiError(
+                f"hook '{asked}' is switched off; call model.set_use_edge_result(True) first"
+            )
         if not found:
-            raise unknown("hook", "(a predicate that matches nothing)" if callable(asked) else asked, active, where="this model has")
+            raise unknown(
+                "hook",
+                "(a predicate that matches nothing)" if callable(asked) else asked,
+                active,
+                where="this model has",
+            )
         return found
 
     def to_tokens(self, bits: Any) -> Tensor:
         """'01', [0, 1] or several of them -> integer bits [batch, d_in]: the bits are this network's tokens."""
-        one = isinstance(bits, str) or (len(bits) > 0 and not isinstance(bits[0], (str, list, tuple, Tensor)))
-        return torch.tensor([as_row(row, self.cfg.d_in) for row in ([bits] if one else bits)], dtype=torch.long)
+        one = isinstance(bits, str) or (
+            len(bits) > 0 and not isinstance(bits[0], (str, list, tuple, Tensor))
+        )
+        return torch.tensor(
+            [as_row(row, self.cfg.d_in) for row in ([bits] if one else bits)], dtype=torch.long
+        )
 
     # places: the only link between units or edges and hook names
 
@@ -299,11 +369,19 @@ class HookedMLP(HookedRootModule):
     def rows_tensor(self, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "row d_in"]:
         """Rows already read as bits -> a tensor in the model's dtype, on its device."""
         weight = self._linears[0].weight
-        return torch.from_numpy(np.array(rows, dtype=np.int8)).to(weight.device, weight.dtype).reshape(-1, self.cfg.d_in)
+        return (
+            torch.from_numpy(np.array(rows, dtype=np.int8))
+            .to(weight.device, weight.dtype)
+            .reshape(-1, self.cfg.d_in)
+        )
 
     def read_rows(self, rows: Any = None) -> tuple[tuple[int, ...], ...]:
         """All 2^d_in input rows, or those given, each checked to be bits of this network's width."""
-        return truth_rows(self.cfg.d_in) if rows is None else tuple(as_row(row, self.cfg.d_in) for row in rows)
+        return (
+            truth_rows(self.cfg.d_in)
+            if rows is None
+            else tuple(as_row(row, self.cfg.d_in) for row in rows)
+        )
 
     def units(self) -> list[Unit]:
         """All hidden units, layer by layer."""
@@ -315,14 +393,23 @@ class HookedMLP(HookedRootModule):
         if found is not None:
             return found
         places = [unit.name for layer in layers_of(self.layer_sizes) for unit in layer]
-        raise unknown("unit or edge", asked, [*places, *(edge.name for edge in edges_of(self.layer_sizes))], where="this network has")
+        raise unknown(
+            "unit or edge",
+            asked,
+            [*places, *(edge.name for edge in edges_of(self.layer_sizes))],
+            where="this network has",
+        )
 
     def _find_place(self, asked: Any) -> Unit | Edge | None:
         """The place of this name or value, without a search through all of them."""
         sizes, last = self.layer_sizes, self.cfg.n_layers
         if isinstance(asked, str) and "->" in asked:
             ends = [self._find_place(end) for end in asked.split("->", 1)]
-            return self._find_place(Edge(*ends)) if all(isinstance(end, Unit) for end in ends) else None  # pyright: ignore
+            return (
+                self._find_place(Edge(*ends))
+                if all(isinstance(end, Unit) for end in ends)
+                else None
+            )  # pyright: ignore
         if isinstance(asked, str):
             match = re.fullmatch(r"(x|y|h(\d{1,6})\.)(\d{1,6})", asked, flags=re.ASCII)
             if match is None:
@@ -346,12 +433,20 @@ class HookedMLP(HookedRootModule):
         named = [[unit.name for unit in layer] for layer in layers_of(self.layer_sizes)]
         places = [("hook_embed", named[0])]
         for layer in range(self.cfg.n_layers):
-            places += [(f"blocks.{layer}.mlp.{hook}", named[layer + 1]) for hook in ("hook_pre", "hook_post")]
-        return places + [(name, named[-1]) for name in ("hook_readout", "hook_logits") if name in self.hook_dict]
+            places += [
+                (f"blocks.{layer}.mlp.{hook}", named[layer + 1])
+                for hook in ("hook_pre", "hook_post")
+            ]
+        return places + [
+            (name, named[-1]) for name in ("hook_readout", "hook_logits") if name in self.hook_dict
+        ]
 
     def exact(self) -> "list[tuple[Tensor, Tensor]]":
         """The weights as detached float64 copies on the CPU, W [d_out, d_in] and b [d_out] per layer, for exact bookkeeping."""
-        return [(fc.weight.detach().cpu().double(), fc.bias.detach().cpu().double()) for fc in self._linears]
+        return [
+            (fc.weight.detach().cpu().double(), fc.bias.detach().cpu().double())
+            for fc in self._linears
+        ]
 
     def activate(self, pre: Tensor, layer: int) -> Tensor:
         """Apply the activation function that follows linear layer `layer` (the last one: the output's)."""
@@ -369,21 +464,30 @@ def require_exact(model: Any, operation: str) -> None:
         XorMiError: also for all that `require_ready` refuses.
     """
     if not isinstance(model, HookedMLP):
-        raise XorMiError(f"{operation} needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)")
+        raise XorMiError(
+            f"{operation} needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)"
+        )
     model.require_ready(operation)
     hooked = [name for name, point in model.hook_dict.items() if point.fwd_hooks]
     if hooked:
-        raise XorMiError(f"{operation} reads the weights, but a hook on '{hooked[0]}' changes the run: model.reset_hooks() first")
+        raise XorMiError(
+            f"{operation} reads the weights, but a hook on '{hooked[0]}' changes the run: model.reset_hooks() first"
+        )
 
 
 def hook_site(place: Unit | Edge) -> tuple[str, tuple[int, ...]]:
     """A unit or an edge that a network is known to have -> (hook name, index after the batch axis)."""
     if isinstance(place, Edge):
         last = place.dst.is_output
-        return ("hook_edge" if last else f"blocks.{place.dst.layer}.hook_edge"), (place.dst.index, place.src.index)
+        return ("hook_edge" if last else f"blocks.{place.dst.layer}.hook_edge"), (
+            place.dst.index,
+            place.src.index,
+        )
     if place.layer < 0:
         return "hook_embed", (place.index,)
-    return ("hook_logits" if place.is_output else f"blocks.{place.layer}.mlp.hook_post"), (place.index,)
+    return ("hook_logits" if place.is_output else f"blocks.{place.layer}.mlp.hook_post"), (
+        place.index,
+    )
 
 
 def kind_of_hook(hook_name: str) -> str:

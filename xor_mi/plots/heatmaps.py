@@ -15,7 +15,13 @@ from xor_mi.plots.style import POSITIVE, heatmap
 def activations_heatmap(found: Activations) -> go.Figure:
     """Every value at every hook point, one line per input row."""
     table = found.table()
-    figure = heatmap(table.to_numpy(float).tolist(), list(table.columns), list(table.index), "value", "Activations on every input")
+    figure = heatmap(
+        table.to_numpy(float).tolist(),
+        list(table.columns),
+        list(table.index),
+        "value",
+        "Activations on every input",
+    )
     return figure.update_yaxes(title="input").update_xaxes(title="unit and hook")
 
 
@@ -27,9 +33,14 @@ def contributions_heatmap(found: Contributions | DifferenceExplanation) -> go.Fi
         return _difference_heatmap(found)
     columns, values = [], [[] for _ in found.rows]
     units = layers_of(found.layer_sizes)
-    for layer, (terms, bias, pre) in enumerate(zip(found.terms, found.biases, found.pre, strict=True)):
+    for layer, (terms, bias, pre) in enumerate(
+        zip(found.terms, found.biases, found.pre, strict=True)
+    ):
         for j, target in enumerate(units[layer + 1]):
-            columns += [f"{target.name}<br>{source}" for source in [*(unit.name for unit in units[layer]), "bias", "sum"]]
+            columns += [
+                f"{target.name}<br>{source}"
+                for source in [*(unit.name for unit in units[layer]), "bias", "sum"]
+            ]
             for r, line in enumerate(values):
                 line += [*terms[r, j].tolist(), bias[j].item(), pre[r, j].item()]
     title = "Contributions: weight x value along each edge, and their sum (pre-activation)"
@@ -37,21 +48,36 @@ def contributions_heatmap(found: Contributions | DifferenceExplanation) -> go.Fi
     return (
         figure.update_yaxes(title="input")
         .update_xaxes(title="unit, and what adds to it")
-        .update_layout(width=max(640, 58 * len(columns) + 170), height=figure.layout.height + 20, margin={"t": 145})
+        .update_layout(
+            width=max(640, 58 * len(columns) + 170),
+            height=figure.layout.height + 20,
+            margin={"t": 145},
+        )
     )
 
 
 def _difference_heatmap(found: DifferenceExplanation) -> go.Figure:
-    terms = {(edge["target"], edge["source"]): edge["term_change"] for edge in found.edges.to_dict("records")}
+    terms = {
+        (edge["target"], edge["source"]): edge["term_change"]
+        for edge in found.edges.to_dict("records")
+    }
     sources = list(dict.fromkeys(source for _, source in terms))
     values = [
-        [*(terms.get((unit["unit"], source)) for source in sources), unit["pre_change"], unit["post_change"]]
+        [
+            *(terms.get((unit["unit"], source)) for source in sources),
+            unit["pre_change"],
+            unit["post_change"],
+        ]
         for unit in found.units.to_dict("records")
     ]
     title = f"Change of each value from {found.a} to {found.b}, edge by edge"
     columns = [*(f"via {source}" for source in sources), "sum", "passed on"]
-    figure = heatmap(values, columns, found.units["unit"].tolist(), "change of<br>pre-activation", title)
-    return figure.update_yaxes(title="unit").update_xaxes(title="weight x change of source, their sum, the change after activation")
+    figure = heatmap(
+        values, columns, found.units["unit"].tolist(), "change of<br>pre-activation", title
+    )
+    return figure.update_yaxes(title="unit").update_xaxes(
+        title="weight x change of source, their sum, the change after activation"
+    )
 
 
 def patching_heatmap(sweep: PatchSweep) -> go.Figure:
@@ -59,7 +85,10 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
     pairs = [f"{clean} -> {corrupted}" for clean, corrupted in sweep.labels]
     names = [name_of(together) for together in sweep.sites]
     flips = [effect.flips for effect in sweep]
-    marks = [[" *" if flips[p * len(names) + s] else "" for s in range(len(names))] for p in range(len(pairs))]
+    marks = [
+        [" *" if flips[p * len(names) + s] else "" for s in range(len(names))]
+        for p in range(len(pairs))
+    ]
     run, metric = "corrupted" if sweep.direction == "denoising" else "clean", sweep.metrics[0]
     title = f"Patching, {sweep.direction}: change of the {run} run's {metric}{' (* = decision flips)' if any(flips) else ''}"
     figure = heatmap(sweep.effect.tolist(), names, pairs, f"effect<br>({metric})", title, marks)
@@ -89,12 +118,27 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     table = circuit.interchange_matrix()
     n = circuit.primary.n_interchange if circuit.primary else 0
     title = f"Interchange: of {n} (base, source) pairs, how many come out as the role predicts"
-    figure = heatmap(table.to_numpy(float).tolist(), list(table.columns), list(table.index), "pairs as<br>predicted", title)
+    figure = heatmap(
+        table.to_numpy(float).tolist(),
+        list(table.columns),
+        list(table.index),
+        "pairs as<br>predicted",
+        title,
+    )
     share = [[f"{count} of {n}" for count in line] for line in table.to_numpy().tolist()]
     figure.update_traces(text=share, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
     for k in range(len(table)):
         figure.add_shape(
-            type="rect", x0=k - 0.5, x1=k + 0.5, y0=k - 0.5, y1=k + 0.5, line={"width": 4}, fillcolor="rgba(0,0,0,0)", opacity=1
+            type="rect",
+            x0=k - 0.5,
+            x1=k + 0.5,
+            y0=k - 0.5,
+            y1=k + 0.5,
+            line={"width": 4},
+            fillcolor="rgba(0,0,0,0)",
+            opacity=1,
         )
-    figure.update_yaxes(title="unit taken from the source").update_xaxes(title="role it is scored in (its own is framed)")
+    figure.update_yaxes(title="unit taken from the source").update_xaxes(
+        title="role it is scored in (its own is framed)"
+    )
     return figure.update_layout(width=max(680, 110 * len(table) + 240))

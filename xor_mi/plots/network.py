@@ -14,7 +14,11 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
     """The network as drawn on a board: weights as arrows (blue +, red dashed -, width by size), biases and gates on the units."""
     layers = layers_of(model.layer_sizes)
     widest = max(map(len, layers))
-    spot = {unit.name: (float(unit.layer), (len(layer) - 1) / 2 - unit.index) for layer in layers for unit in layer}
+    spot = {
+        unit.name: (float(unit.layer), (len(layer) - 1) / 2 - unit.index)
+        for layer in layers
+        for unit in layer
+    }
     weights = model.exact()
     bound = max(weight.abs().max().item() for weight, _ in weights) or 1.0
     figure, placed = go.Figure(), []
@@ -33,10 +37,26 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
             "size": [0, 10 + 9 * abs(value) / bound, 0],
             "color": colour,
         }
-        figure.add_trace(go.Scatter(**ends, mode="lines+markers", line=line, marker=head, hoverinfo="skip", showlegend=False))
+        figure.add_trace(
+            go.Scatter(
+                **ends,
+                mode="lines+markers",
+                line=line,
+                marker=head,
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
         # of several spots along the edge, the one furthest from the labels already there
-        spots = [(x0 + at * (x1 - x0), y0 + at * (y1 - y0)) for at in (0.3, 0.22, 0.38, 0.46, 0.54, 0.62)]
-        x, y = max(spots, key=lambda s: min((2 * abs(s[0] - u) + 3 * abs(s[1] - v) for u, v in placed), default=0))
+        spots = [
+            (x0 + at * (x1 - x0), y0 + at * (y1 - y0)) for at in (0.3, 0.22, 0.38, 0.46, 0.54, 0.62)
+        ]
+        x, y = max(
+            spots,
+            key=lambda s: min(
+                (2 * abs(s[0] - u) + 3 * abs(s[1] - v) for u, v in placed), default=0
+            ),
+        )
         placed.append((x, y))
         label = {"x": x, "y": y, "text": f"{value:+.2f}", "font": {"color": colour, "size": 12}}
         figure.add_annotation(**label, showarrow=False, bgcolor="#ffffff")
@@ -46,11 +66,23 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
     for layer in layers:
         for unit in layer:
             lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit.name, ""), 22)]
-            lines += [f"bias {weights[unit.layer][1][unit.index].round(decimals=2) + 0.0:+.2f}"] if unit.layer >= 0 else []
+            lines += (
+                [f"bias {weights[unit.layer][1][unit.index].round(decimals=2) + 0.0:+.2f}"]
+                if unit.layer >= 0
+                else []
+            )
             x, y = spot[unit.name]
-            box = {"bgcolor": "#ffffff", "bordercolor": INK, "borderwidth": 1.5, "borderpad": 6, "font": {"size": 13}}
+            box = {
+                "bgcolor": "#ffffff",
+                "bordercolor": INK,
+                "borderwidth": 1.5,
+                "borderpad": 6,
+                "font": {"size": 13},
+            }
             figure.add_annotation(x=x, y=y, text="<br>".join(lines), showarrow=False, **box)
     figure.update_xaxes(visible=False, range=[-1.3, len(layers) - 1.5])
     figure.update_yaxes(visible=False, range=[-widest / 2 - 0.1, widest / 2 + 0.1])
     title = f"Weights{' and gates' if circuit and circuit.primary else ''} (blue solid +, red dashed -; width by size)"
-    return layout(figure, title, width=max(700, 280 * len(layers)), height=max(360, 110 * widest + 120))
+    return layout(
+        figure, title, width=max(700, 280 * len(layers)), height=max(360, 110 * widest + 120)
+    )

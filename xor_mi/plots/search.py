@@ -34,19 +34,33 @@ def subcircuit_lattice(search: SubcircuitSearch, limit: int = 150) -> go.Figure:
         lines_x += [x[low], x[high], None]
         lines_y += [len(edges[low]), len(edges[high]), None]
     line = {"color": "#999999", "width": 0.8}
-    figure.add_trace(go.Scatter(x=lines_x, y=lines_y, mode="lines", line=line, hoverinfo="skip", name="is contained in"))
+    figure.add_trace(
+        go.Scatter(
+            x=lines_x, y=lines_y, mode="lines", line=line, hoverinfo="skip", name="is contained in"
+        )
+    )
     for is_minimal, name, marker in (
         (False, "perfect", {"symbol": "circle-open", "size": 8, "color": INK}),
         (True, "minimal: contains no other", {"symbol": "square", "size": 12, "color": INK}),
     ):
         chosen = [k for k, part in enumerate(shown) if (part in minimal) == is_minimal]
-        points = {"x": [x[k] for k in chosen], "y": [len(edges[k]) for k in chosen], "hovertext": [_said(shown[k]) for k in chosen]}
-        figure.add_trace(go.Scatter(**points, mode="markers", hoverinfo="text", marker=marker, name=name))
+        points = {
+            "x": [x[k] for k in chosen],
+            "y": [len(edges[k]) for k in chosen],
+            "hovertext": [_said(shown[k]) for k in chosen],
+        }
+        figure.add_trace(
+            go.Scatter(**points, mode="markers", hoverinfo="text", marker=marker, name=name)
+        )
     by_size = defaultdict(int)
     for part in edges:
         by_size[len(part)] += 1
     ticks = sorted(by_size)
-    figure.update_yaxes(title="edges kept (subcircuits drawn)", tickvals=ticks, ticktext=[f"{n} ({by_size[n]})" for n in ticks])
+    figure.update_yaxes(
+        title="edges kept (subcircuits drawn)",
+        tickvals=ticks,
+        ticktext=[f"{n} ({by_size[n]})" for n in ticks],
+    )
     figure.update_xaxes(visible=False)
     drawn = "" if search.n_perfect <= limit else f"; the {limit} with the fewest edges drawn"
     stopped = "" if search.complete else " (search stopped early)"
@@ -71,13 +85,20 @@ def _positions(edges: list[frozenset], above: list[tuple[int, int]]) -> list[flo
         levels[len(part)].append(k)
     x = [0.5] * len(edges)
     for size in sorted(levels):
-        place = {k: float(np.mean([x[low] for low in below[k]])) if below[k] else 0.5 for k in levels[size]}
+        place = {
+            k: float(np.mean([x[low] for low in below[k]])) if below[k] else 0.5
+            for k in levels[size]
+        }
         for rank, k in enumerate(sorted(levels[size], key=lambda k: place[k]), start=1):
             x[k] = rank / (len(levels[size]) + 1)
     return x
 
 
 def _said(part: Subcircuit) -> str:
-    return f"{len(part.edges)} edges, units {', '.join(unit.name for unit in part.units)}<br>" + "<br>".join(
-        ", ".join(edge.name for edge in part.edges if edge.dst == unit) for unit in dict.fromkeys(edge.dst for edge in part.edges)
+    return (
+        f"{len(part.edges)} edges, units {', '.join(unit.name for unit in part.units)}<br>"
+        + "<br>".join(
+            ", ".join(edge.name for edge in part.edges if edge.dst == unit)
+            for unit in dict.fromkeys(edge.dst for edge in part.edges)
+        )
     )

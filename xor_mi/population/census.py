@@ -21,7 +21,19 @@ from xor_mi.training.arithmetic import views
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("seed", "solved", "steps", "loss", "verdict", "gates", "family", "signature", "readings", "margins", "weights")
+COLUMNS = (
+    "seed",
+    "solved",
+    "steps",
+    "loss",
+    "verdict",
+    "gates",
+    "family",
+    "signature",
+    "readings",
+    "margins",
+    "weights",
+)
 _NO_GATES = "(no gate reading)"
 
 
@@ -33,7 +45,9 @@ def census(population: Population, progress: bool = False) -> pd.DataFrame:
     cannot be identified has the reason as its verdict, and no readings.
     """
     found = identify_many(population.__getitem__, population.weights, population.cfg, progress)
-    flat = torch.cat([part.flatten(1) for layer in population.weights for part in layer], dim=1).numpy()
+    flat = torch.cat(
+        [part.flatten(1) for layer in population.weights for part in layer], dim=1
+    ).numpy()
     columns: dict[str, Any] = {
         "seed": population.seeds.numpy(),
         "solved": population.solved.numpy(),
@@ -64,11 +78,21 @@ def population_of(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
     if networks.empty:
         raise XorMiError("no networks in this census; there is nothing to make a population of")
     flat = torch.from_numpy(np.stack(networks["weights"].to_list()).astype(np.float32)).T
-    expected = sum(d_out * (d_in + 1) for d_in, d_out in zip(cfg.layer_sizes, cfg.layer_sizes[1:], strict=False))
+    expected = sum(
+        d_out * (d_in + 1)
+        for d_in, d_out in zip(cfg.layer_sizes, cfg.layer_sizes[1:], strict=False)
+    )
     if len(flat) != expected:
-        raise XorMiError(f"these networks have {len(flat)} weights; {'-'.join(map(str, cfg.layer_sizes))} has {expected}")
-    layers = tuple((w.permute(2, 0, 1).contiguous(), b.T.contiguous()) for w, b in views(flat.contiguous(), cfg.layer_sizes))
-    seeds, steps, losses, solved = (torch.tensor(networks[name].to_list()) for name in ("seed", "steps", "loss", "solved"))
+        raise XorMiError(
+            f"these networks have {len(flat)} weights; {'-'.join(map(str, cfg.layer_sizes))} has {expected}"
+        )
+    layers = tuple(
+        (w.permute(2, 0, 1).contiguous(), b.T.contiguous())
+        for w, b in views(flat.contiguous(), cfg.layer_sizes)
+    )
+    seeds, steps, losses, solved = (
+        torch.tensor(networks[name].to_list()) for name in ("seed", "steps", "loss", "solved")
+    )
     return Population(replace(cfg), seeds, steps, losses, solved, layers)
 
 
@@ -81,7 +105,10 @@ def shares(networks: pd.DataFrame, by: str = "family") -> pd.DataFrame:
         raise unknown("column", by, networks.columns, where="this census has")
     solved = networks[networks["solved"]]
     counts = solved[by].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    lines = [{by: value or _NO_GATES, "n_networks": count} | rate(count, len(solved), "share") for value, count in counts.items()]
+    lines = [
+        {by: value or _NO_GATES, "n_networks": count} | rate(count, len(solved), "share")
+        for value, count in counts.items()
+    ]
     return pd.DataFrame(lines, columns=[by, "n_networks", "share", "ci_low", "ci_high"])
 
 
@@ -96,7 +123,9 @@ def rate(count: int, n: int, name: str = "rate") -> dict[str, float]:
     return {name: interval.point_estimate, "ci_low": interval.ci_low, "ci_high": interval.ci_high}
 
 
-def write_census(networks: pd.DataFrame, path: str | Path, about: Mapping[str, Any] | None = None) -> Path:
+def write_census(
+    networks: pd.DataFrame, path: str | Path, about: Mapping[str, Any] | None = None
+) -> Path:
     """Write a census as one Parquet file: complete or not at all, whatever interrupts it.
 
     Args:
@@ -118,7 +147,9 @@ def write_census(networks: pd.DataFrame, path: str | Path, about: Mapping[str, A
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise XorMiError(f"cannot write '{path}': {error.strerror or error}; choose a folder you may write to") from None
+        raise XorMiError(
+            f"cannot write '{path}': {error.strerror or error}; choose a folder you may write to"
+        ) from None
     return path
 
 
@@ -145,16 +176,24 @@ def read_census(path: str | Path, columns: Sequence[str] | None = None) -> pd.Da
         if name not in COLUMNS:
             raise unknown("column", name, COLUMNS, where="a census has")
     folder = Path(path)
-    files = sorted(file for file in folder.glob("*.parquet") if not file.name.startswith(".")) if folder.is_dir() else [folder]
+    files = (
+        sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
+        if folder.is_dir()
+        else [folder]
+    )
     if not files or not files[0].is_file():
-        raise XorMiError(f"no census at '{folder}'; run_census(out=...) or `xor-mi census --out ...` makes one")
+        raise XorMiError(
+            f"no census at '{folder}'; run_census(out=...) or `xor-mi census --out ...` makes one"
+        )
     wanted = list(dict.fromkeys(["seed", *(columns or COLUMNS)]))
     tables = []
     for file in files:
         try:
             tables.append(pq.read_table(file, columns=wanted).select(wanted))
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise XorMiError(f"'{file}' is no census: {str(error).splitlines()[0]}; delete it and run the census again") from None
+            raise XorMiError(
+                f"'{file}' is no census: {str(error).splitlines()[0]}; delete it and run the census again"
+            ) from None
     frame = pa.concat_tables(tables).sort_by("seed").to_pandas()
     if "readings" in frame:
         frame["readings"] = frame["readings"].astype("Int32")
@@ -165,7 +204,13 @@ def _table(networks: pd.DataFrame) -> "pa.Table":
     """One schema for every shard: list columns have to be told, an empty one above all."""
     import pyarrow as pa
 
-    kinds: dict[str, Any] = {"seed": pa.int64(), "solved": pa.bool_(), "steps": pa.int32(), "loss": pa.float32(), "readings": pa.int32()}
+    kinds: dict[str, Any] = {
+        "seed": pa.int64(),
+        "solved": pa.bool_(),
+        "steps": pa.int32(),
+        "loss": pa.float32(),
+        "readings": pa.int32(),
+    }
     kinds |= {"margins": pa.list_(pa.float64()), "weights": pa.list_(pa.float32())}
     missing = [name for name in COLUMNS if name not in networks]
     if missing:

@@ -44,24 +44,39 @@ def identity_experiment(
     Raises:
         XorMiError: rows that are not all even, or none held out.
     """
-    if isinstance(seen, str) or not isinstance(seen, Sequence) or not all(isinstance(row, (str, Sequence)) for row in seen):
+    if (
+        isinstance(seen, str)
+        or not isinstance(seen, Sequence)
+        or not all(isinstance(row, (str, Sequence)) for row in seen)
+    ):
         raise XorMiError(f"seen is {seen!r}; give even numbers as bits, such as ['0010', '0100']")
     rows = [as_row(row, len(seen[0])) for row in seen]
     n_bits = len(rows[0]) if rows else 0
     if not rows or any(row[-1] for row in rows) or len(set(rows)) == 2 ** (n_bits - 1):
-        raise XorMiError(f"seen is {seen!r}; give even numbers such as '0010', and not all of them: some have to be held out")
+        raise XorMiError(
+            f"seen is {seen!r}; give even numbers such as '0010', and not all of them: some have to be held out"
+        )
     target = BooleanFunction(n_bits, tuple(zip(*truth_rows(n_bits), strict=True)))
-    population = train_population(target, n_networks, hidden, seed, config, rows=rows, progress=progress)
+    population = train_population(
+        target, n_networks, hidden, seed, config, rows=rows, progress=progress
+    )
     sizes = population.cfg.layer_sizes
-    flat = torch.cat([part.flatten(1) for layer in population.weights for part in layer], dim=1).T.contiguous()
+    flat = torch.cat(
+        [part.flatten(1) for layer in population.weights for part in layer], dim=1
+    ).T.contiguous()
     every = torch.tensor(truth_rows(n_bits))
-    outputs = Task(every.float(), every.float(), population.cfg).forward(views(flat, sizes))[-1][1]  # [row, output, seed]
+    outputs = Task(every.float(), every.float(), population.cfg).forward(views(flat, sizes))[-1][
+        1
+    ]  # [row, output, seed]
     right = decision(outputs, population.cfg.decision_threshold or 0.0) == every[..., None]
     exact, all_but_last = right.all(1), right[:, :-1].all(1) & ~right[:, -1]
     names = [row_name(row) for row in truth_rows(n_bits)]
     is_seen = torch.tensor([row in rows for row in truth_rows(n_bits)])
     odd = torch.tensor([name.endswith("1") for name in names])
-    start, last = views(initial_parameters(sizes, population.seeds), sizes)[0][0], views(flat, sizes)[0][0]
+    start, last = (
+        views(initial_parameters(sizes, population.seeds), sizes)[0][0],
+        views(flat, sizes)[0][0],
+    )
     columns = {
         "seed": population.seeds,
         "seen": exact[is_seen].float().mean(0),

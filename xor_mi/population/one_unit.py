@@ -38,16 +38,35 @@ def one_unit_functions(n_inputs: int = 2, act_fn: str = "relu") -> pd.DataFrame:
         XorMiError: more than three inputs, or an activation that is not monotone: gelu dips below zero, and one gelu unit can do XOR.
     """
     if act_fn not in MONOTONE:
-        raise XorMiError(f"the argument needs an activation that never falls: {', '.join(MONOTONE)}; not {act_fn!r}")
-    if isinstance(n_inputs, bool) or not isinstance(n_inputs, int) or not 1 <= n_inputs <= MAX_INPUTS:
-        raise XorMiError(f"n_inputs is {n_inputs!r}; the functions of 1 to {MAX_INPUTS} inputs are listed")
+        raise XorMiError(
+            f"the argument needs an activation that never falls: {', '.join(MONOTONE)}; not {act_fn!r}"
+        )
+    if (
+        isinstance(n_inputs, bool)
+        or not isinstance(n_inputs, int)
+        or not 1 <= n_inputs <= MAX_INPUTS
+    ):
+        raise XorMiError(
+            f"n_inputs is {n_inputs!r}; the functions of 1 to {MAX_INPUTS} inputs are listed"
+        )
     lines = []
     for table in product((0, 1), repeat=2**n_inputs):
         witness, pairs = _witnesses(n_inputs).get(table), _conflict(table, n_inputs)
         assert (witness is None) != (pairs is None)  # each function has exactly one of the two
-        line: dict[str, Any] = {"function": BooleanFunction(n_inputs, (table,)).name, "table": row_name(table), "possible": pairs is None}
+        line: dict[str, Any] = {
+            "function": BooleanFunction(n_inputs, (table,)).name,
+            "table": row_name(table),
+            "possible": pairs is None,
+        }
         line |= {"weights": witness and witness[0], "threshold": witness and witness[1]}
-        lines.append(line | {"conflict": " = ".join(" + ".join(map(row_name, pair)) for pair in pairs) if pairs else ""})
+        lines.append(
+            line
+            | {
+                "conflict": " = ".join(" + ".join(map(row_name, pair)) for pair in pairs)
+                if pairs
+                else ""
+            }
+        )
     return pd.DataFrame(lines).astype({"weights": object, "threshold": object})
 
 
@@ -56,7 +75,10 @@ def _witnesses(n_inputs: int) -> dict[_Table, tuple[tuple[int, ...], float]]:
     """Table -> whole weights and a threshold halfway between two values; the smallest weights that do it."""
     found: dict[_Table, tuple[tuple[int, ...], float]] = {}
     for weights in sorted(product(range(-2, 3), repeat=n_inputs), key=lambda w: sum(map(abs, w))):
-        sums = [sum(w * bit for w, bit in zip(weights, row, strict=True)) for row in truth_rows(n_inputs)]
+        sums = [
+            sum(w * bit for w, bit in zip(weights, row, strict=True))
+            for row in truth_rows(n_inputs)
+        ]
         for value in sorted({min(sums) - 1, *sums}):
             found.setdefault(tuple(int(total > value) for total in sums), (weights, value + 0.5))
     return found
@@ -66,7 +88,9 @@ def _conflict(table: _Table, n_inputs: int) -> tuple[tuple[Any, Any], tuple[Any,
     """Two rows that are 1 and two that are 0 with the same sum."""
     rows, sums = truth_rows(n_inputs), {}
     for bit in (1, 0):
-        for a, b in combinations_with_replacement([row for row, value in zip(rows, table, strict=True) if value == bit], 2):
+        for a, b in combinations_with_replacement(
+            [row for row, value in zip(rows, table, strict=True) if value == bit], 2
+        ):
             total = tuple(x + y for x, y in zip(a, b, strict=True))
             if bit == 0 and total in sums:
                 return sums[total], (a, b)

@@ -34,13 +34,21 @@ class _Plan:
     config: TrainConfig
 
     def text(self) -> str:
-        about = asdict(self) | {"target": {"n_inputs": self.target.n_inputs, "tables": ["".join(map(str, t)) for t in self.target.tables]}}
+        about = asdict(self) | {
+            "target": {
+                "n_inputs": self.target.n_inputs,
+                "tables": ["".join(map(str, t)) for t in self.target.tables],
+            }
+        }
         return json.dumps(about | {"hidden": list(self.hidden)}, indent=2) + "\n"
 
     def shards(self) -> list[tuple[int, int]]:
         """(first seed, how many) of each."""
         end = self.seed + self.n_networks
-        return [(start, min(self.shard_size, end - start)) for start in range(self.seed, end, self.shard_size)]
+        return [
+            (start, min(self.shard_size, end - start))
+            for start in range(self.seed, end, self.shard_size)
+        ]
 
 
 def run_census(
@@ -78,8 +86,12 @@ def run_census(
     """
     from joblib import Parallel, delayed
 
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0):
-        raise XorMiError(f"n_jobs is {n_jobs!r}; give a number of processes, -1 for one per core, or leave it out")
+    if n_jobs is not None and (
+        isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0
+    ):
+        raise XorMiError(
+            f"n_jobs is {n_jobs!r}; give a number of processes, -1 for one per core, or leave it out"
+        )
     if config is not None and not isinstance(config, TrainConfig):
         raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
     plan = _checked(config or TrainConfig(), target, hidden, seed, n_inputs, n_networks, shard_size)
@@ -87,7 +99,13 @@ def run_census(
     todo = [shard for shard in plan.shards() if not _file(folder, *shard).is_file()]
     calls = [delayed(_run_shard)(plan, *shard, _file(folder, *shard)) for shard in todo]
     n_left = sum(count for _, count in todo)
-    bar = tqdm(total=n_networks, initial=n_networks - n_left, desc="census", unit="network", disable=None if progress else True)
+    bar = tqdm(
+        total=n_networks,
+        initial=n_networks - n_left,
+        desc="census",
+        unit="network",
+        disable=None if progress else True,
+    )
     n_solved = n_done = 0
     with bar:
         for count, solved in _results(Parallel, _n_jobs(n_jobs), calls):
@@ -122,7 +140,9 @@ def _n_jobs(asked: int | None) -> int | None:
     from joblib.parallel import LokyBackend, get_active_backend
 
     backend, configured = get_active_backend()
-    return -1 if asked is None and configured is None and isinstance(backend, LokyBackend) else asked
+    return (
+        -1 if asked is None and configured is None and isinstance(backend, LokyBackend) else asked
+    )
 
 
 def _run_shard(plan: _Plan, start: int, count: int, path: Path) -> tuple[int, int]:
@@ -144,12 +164,22 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _checked(config: TrainConfig, target: Any, hidden: Any, seed: int, n_inputs: int, n_networks: int, shard_size: int) -> _Plan:
+def _checked(
+    config: TrainConfig,
+    target: Any,
+    hidden: Any,
+    seed: int,
+    n_inputs: int,
+    n_networks: int,
+    shard_size: int,
+) -> _Plan:
     """The plan, or the error that its first shard would end with."""
     for name, number in (("n_networks", n_networks), ("shard_size", shard_size)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise XorMiError(f"{name} is {number!r}; give a whole number of at least 1")
-    function = BooleanFunction.of(target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs)
+    function = BooleanFunction.of(
+        target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs
+    )
     probe = train_population(function, 1, hidden, seed, replace(config, max_steps=1))
     train_population(function, 1, hidden, seed + n_networks - 1, replace(config, max_steps=1))
     return _Plan(function, tuple(probe.cfg.d_hidden), seed, n_networks, shard_size, config)
@@ -162,13 +192,17 @@ def _folder(out: Any, plan: _Plan) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / PLAN).is_file():
             if any(folder.glob("*.parquet")):
-                raise XorMiError(f"'{folder}' holds Parquet files but no {PLAN}; choose an empty folder")
+                raise XorMiError(
+                    f"'{folder}' holds Parquet files but no {PLAN}; choose an empty folder"
+                )
             partial = folder / f".{PLAN}.partial"
             partial.write_text(plan.text())
             partial.replace(folder / PLAN)
         stored = (folder / PLAN).read_text()
     except OSError as error:
-        raise XorMiError(f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to") from None
+        raise XorMiError(
+            f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to"
+        ) from None
     if stored != plan.text():
         raise XorMiError(
             f"'{folder}' holds another census ({_difference(stored, plan.text())}); choose another folder, or ask for that one"
@@ -180,7 +214,14 @@ def _difference(stored: str, asked: str) -> str:
     try:
         there, here = json.loads(stored), json.loads(asked)
         there, here = there | there.pop("config"), here | here.pop("config")
-        return "; ".join(f"{key}: {there.get(key)} there, {here[key]} asked" for key in here if there.get(key) != here[key]) or "unreadable"
+        return (
+            "; ".join(
+                f"{key}: {there.get(key)} there, {here[key]} asked"
+                for key in here
+                if there.get(key) != here[key]
+            )
+            or "unreadable"
+        )
     except (ValueError, AttributeError, TypeError, KeyError):
         return f"its {PLAN} is damaged"
 

@@ -38,10 +38,24 @@ def width_study(
     act_fns = [act_fns] if isinstance(act_fns, str) else act_fns
     for act_fn in act_fns:
         for width in widths:
-            population = train_population(target, n_networks, width, seed, replace(config, act_fn=act_fn), n_inputs, progress)
+            population = train_population(
+                target, n_networks, width, seed, replace(config, act_fn=act_fn), n_inputs, progress
+            )
             n_solved = int(population.solved.sum())
-            alike = population.cfg.target.name == "XOR" and config.loss_fn == "bce" and not config.input_noise and not config.weight_decay
+            alike = (
+                population.cfg.target.name == "XOR"
+                and config.loss_fn == "bce"
+                and not config.input_noise
+                and not config.weight_decay
+            )
             known = PUBLISHED.get((act_fn, config.optimizer), {}) if alike else {}
-            line = {"act_fn": act_fn, "width": width, "n_networks": n_networks, "n_solved": n_solved}
-            lines.append(line | rate(n_solved, n_networks) | {"published": known.get(width, float("nan"))})
+            line = {
+                "act_fn": act_fn,
+                "width": width,
+                "n_networks": n_networks,
+                "n_solved": n_solved,
+            }
+            lines.append(
+                line | rate(n_solved, n_networks) | {"published": known.get(width, float("nan"))}
+            )
     return pd.DataFrame(lines)

@@ -39,14 +39,18 @@ class Alignment:
 
     def __str__(self) -> str:
         named = zip(self.formula.variables, self.units, strict=True)
-        return f"{self.formula}: " + ", ".join(f"{variable} -> {{{', '.join(u.name for u in units)}}}" for variable, units in named)
+        return f"{self.formula}: " + ", ".join(
+            f"{variable} -> {{{', '.join(u.name for u in units)}}}" for variable, units in named
+        )
 
     @property
     def up_to_negation(self) -> Any:
         """Equal for two alignments that place the same variables, up to negation, at the same units in formulas equal up to negation."""
         full = (1 << 2**self.formula.n_inputs) - 1
         tables = [self.formula.bits(variable) for variable in self.formula.variables]
-        return self.formula.up_to_negation, frozenset((min(t, full ^ t), u) for t, u in zip(tables, self.units, strict=True))
+        return self.formula.up_to_negation, frozenset(
+            (min(t, full ^ t), u) for t, u in zip(tables, self.units, strict=True)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +98,9 @@ class AlignmentSearch:
         return f"{len(self.aligned)} of {len(self.formulas)} formulas of depth {self.depth} align, in {self.n_minimal} minimal ways"
 
 
-def find_alignments(model: Any, target: Any = None, depth: int = 3, convention: Any = None, output: Any = 0) -> AlignmentSearch:
+def find_alignments(
+    model: Any, target: Any = None, depth: int = 3, convention: Any = None, output: Any = 0
+) -> AlignmentSearch:
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
     The convention's switches that count here: `trees`, `pairs`, `across_layers`, `reference`; rows are clean, the network decides by its
@@ -120,9 +126,15 @@ def find_alignments(model: Any, target: Any = None, depth: int = 3, convention: 
     aligned: dict[Formula, int] = {}
     sets: dict[Formula, tuple[tuple[tuple[Unit, ...], ...], ...]] = {}
     rows = (np.arange(len(labels)), np.arange(len(labels)))
-    clean = interchanged(setting, whole_network(model), np.zeros((1, sum(model.layer_sizes[1:-1])), dtype=bool), rows)[0, :, output]
-    computed = every if (clean == labels).all() else ()  # a network that decides a row otherwise runs no formula of the target
-    for formula, effects in zip(computed, _effects(function, depth, convention.trees, convention.pairs), strict=False):
+    clean = interchanged(
+        setting, whole_network(model), np.zeros((1, sum(model.layer_sizes[1:-1])), dtype=bool), rows
+    )[0, :, output]
+    computed = (
+        every if (clean == labels).all() else ()
+    )  # a network that decides a row otherwise runs no formula of the target
+    for formula, effects in zip(
+        computed, _effects(function, depth, convention.trees, convention.pairs), strict=False
+    ):
         options = tuple(place.get(effect, ()) for effect in effects)
         if all(options) and (n := sum(1 for _ in _disjoint(options))):
             aligned[formula], sets[formula] = n, options
@@ -130,7 +142,9 @@ def find_alignments(model: Any, target: Any = None, depth: int = 3, convention: 
 
 
 @lru_cache(maxsize=64)
-def _effects(target: BooleanFunction, depth: int, trees: str, which: str) -> list[tuple[bytes, ...]]:
+def _effects(
+    target: BooleanFunction, depth: int, trees: str, which: str
+) -> list[tuple[bytes, ...]]:
     """For every formula and variable: the formula's value on each base with the variable as on the source, one byte per pair."""
     base, source = pairs_of(2**target.n_inputs, which)
     return [
@@ -173,7 +187,9 @@ def sets_of_units(widths: Sequence[int], across: bool) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _minimal(masks: np.ndarray, indices: Sequence[int], places: Sequence[Unit]) -> tuple[tuple[Unit, ...], ...]:
+def _minimal(
+    masks: np.ndarray, indices: Sequence[int], places: Sequence[Unit]
+) -> tuple[tuple[Unit, ...], ...]:
     """Of these sets, smallest first, those that contain no other of them."""
     kept: list[int] = []
     for index in indices:
@@ -182,7 +198,9 @@ def _minimal(masks: np.ndarray, indices: Sequence[int], places: Sequence[Unit]) 
     return tuple(tuple(places[k] for k in np.flatnonzero(masks[index]).tolist()) for index in kept)
 
 
-def _disjoint(options: Sequence[Sequence[tuple[Unit, ...]]], used: frozenset[Unit] = frozenset()) -> Iterator[tuple[tuple[Unit, ...], ...]]:
+def _disjoint(
+    options: Sequence[Sequence[tuple[Unit, ...]]], used: frozenset[Unit] = frozenset()
+) -> Iterator[tuple[tuple[Unit, ...], ...]]:
     """One set per variable, no unit twice."""
     if not options:
         yield ()

@@ -62,16 +62,31 @@ class Convention:
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise unknown(f"{name} convention", getattr(self, name), choices, where="choices are")
+                raise unknown(
+                    f"{name} convention", getattr(self, name), choices, where="choices are"
+                )
         for name in ("all_units", "constants", "ban_parity", "across_layers"):
             if not isinstance(getattr(self, name), bool):
                 raise XorMiError(f"{name} is {getattr(self, name)!r}; give True or False")
-        for name, kinds in (("noise_sd", (int, float)), ("n_noisy", int), ("noise_seed", int), ("margin", (int, float))):
+        for name, kinds in (
+            ("noise_sd", (int, float)),
+            ("n_noisy", int),
+            ("noise_seed", int),
+            ("margin", (int, float)),
+        ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < float("inf"):
-                raise XorMiError(f"{name} is {value!r}; give a {'whole' if kinds is int else 'finite'} number of at least 0")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, kinds)
+                or not 0 <= value < float("inf")
+            ):
+                raise XorMiError(
+                    f"{name} is {value!r}; give a {'whole' if kinds is int else 'finite'} number of at least 0"
+                )
         if bool(self.noise_sd) != bool(self.n_noisy):
-            raise XorMiError(f"noise_sd is {self.noise_sd} and n_noisy {self.n_noisy}; noisy rows need both, clean rows neither")
+            raise XorMiError(
+                f"noise_sd is {self.noise_sd} and n_noisy {self.n_noisy}; noisy rows need both, clean rows neither"
+            )
 
     @classmethod
     def of(cls, asked: Any) -> "Convention":
@@ -91,10 +106,19 @@ class Convention:
     @classmethod
     def meloux_code(cls) -> "Convention":
         """As the released code does: the mask that keeps every unit is left out, outputs are rounded, a pair of rows counts once."""
-        return cls(all_units=False, decision="round", pairs="unordered", constants=False, ban_parity=True, trees="ordered")
+        return cls(
+            all_units=False,
+            decision="round",
+            pairs="unordered",
+            constants=False,
+            ban_parity=True,
+            trees="ordered",
+        )
 
     def describe(self) -> str:
         """Only what differs from the default, as text."""
         default = asdict(Convention())
-        changed = [f"{name}={value!r}" for name, value in asdict(self).items() if value != default[name]]
+        changed = [
+            f"{name}={value!r}" for name, value in asdict(self).items() if value != default[name]
+        ]
         return ", ".join(changed) or "default"

@@ -27,7 +27,9 @@ MAX_RIGHT = 2**24
 PAIRS_AT_ONCE = 2**20
 
 
-def count_perfect_subcircuits(model: Any, target: Any = None, convention: Any = None, progress: bool = True) -> int:
+def count_perfect_subcircuits(
+    model: Any, target: Any = None, convention: Any = None, progress: bool = True
+) -> int:
     """How many subcircuits decide every row right; the same number as `find_subcircuits(...).n_perfect`.
 
     For one output, and one or two hidden layers.
@@ -43,10 +45,16 @@ def count_perfect_subcircuits(model: Any, target: Any = None, convention: Any = 
     setting = setting_of(model, target, convention)
     sizes = model.layer_sizes
     if sizes[-1] != 1 or len(sizes) > 4:
-        raise XorMiError(f"counting without listing is for one output and one or two hidden layers, not {sizes}; use find_subcircuits")
+        raise XorMiError(
+            f"counting without listing is for one output and one or two hidden layers, not {sizes}; use find_subcircuits"
+        )
     bounds = _bounds(setting)
     total = _count(setting, sizes, bounds, progress, all_on=False)
-    return total if convention.all_units else total - _count(setting, sizes, bounds, progress, all_on=True)
+    return (
+        total
+        if convention.all_units
+        else total - _count(setting, sizes, bounds, progress, all_on=True)
+    )
 
 
 def _bounds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +64,14 @@ def _bounds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     inverse: dict[str, Any] = {
         "identity": lambda y: y,
         "leaky_relu": lambda y: np.where(y > 0, y, y / slope),
-        "tanh": lambda y: np.where(y <= -1, -np.inf, np.where(y >= 1, np.inf, np.arctanh(np.clip(y, -1 + 1e-300, 1)))),
-        "sigmoid": lambda y: np.where(y <= 0, -np.inf, np.where(y >= 1, np.inf, np.log(np.clip(y, 1e-300, 1) / np.clip(1 - y, 1e-300, 1)))),
+        "tanh": lambda y: np.where(
+            y <= -1, -np.inf, np.where(y >= 1, np.inf, np.arctanh(np.clip(y, -1 + 1e-300, 1)))
+        ),
+        "sigmoid": lambda y: np.where(
+            y <= 0,
+            -np.inf,
+            np.where(y >= 1, np.inf, np.log(np.clip(y, 1e-300, 1) / np.clip(1 - y, 1e-300, 1))),
+        ),
     }
     if name not in inverse or (name == "leaky_relu" and slope <= 0):
         raise XorMiError(f"the output activation {name} cannot be undone; use find_subcircuits")
@@ -65,16 +79,26 @@ def _bounds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
         return inverse[name](setting.low[:, 0]), inverse[name](setting.high[:, 0])
 
 
-def _count(setting: Setting, sizes: Sequence[int], bounds: tuple[np.ndarray, np.ndarray], progress: bool, all_on: bool) -> int:
+def _count(
+    setting: Setting,
+    sizes: Sequence[int],
+    bounds: tuple[np.ndarray, np.ndarray],
+    progress: bool,
+    all_on: bool,
+) -> int:
     """Perfect subcircuits, or of these only the ones that keep every hidden unit."""
     total = 0
     first = list(_first_layers(setting, sizes, all_on))
-    for sign, kept, values in tqdm(first, desc="counting", unit="configuration", delay=2, disable=None if progress else True):
+    for sign, kept, values in tqdm(
+        first, desc="counting", unit="configuration", delay=2, disable=None if progress else True
+    ):
         total += sign * _fitting(setting, len(sizes) - 3, kept, values, bounds, all_on)
     return total
 
 
-def _first_layers(setting: Setting, sizes: Sequence[int], all_on: bool) -> Iterator[tuple[int, list[int], np.ndarray]]:
+def _first_layers(
+    setting: Setting, sizes: Sequence[int], all_on: bool
+) -> Iterator[tuple[int, list[int], np.ndarray]]:
     """What the last hidden layer may read: (sign and multiplicity, source indices, their values [source, row])."""
     n_inputs, rows = sizes[0], setting.rows.T
     if len(sizes) == 3:
@@ -86,14 +110,19 @@ def _first_layers(setting: Setting, sizes: Sequence[int], all_on: bool) -> Itera
     values = {}
     for unit, mask in product(range(sizes[1]), range(1, 2**n_inputs)):
         bits = (mask >> np.arange(n_inputs)) & 1
-        values[unit, mask] = setting.activate(weight[unit] * bits @ (rows - means[:, None]) + bias[unit] + weight[unit] @ means, 0)
+        values[unit, mask] = setting.activate(
+            weight[unit] * bits @ (rows - means[:, None]) + bias[unit] + weight[unit] @ means, 0
+        )
     for masks in product(range(2**n_inputs), repeat=sizes[1]):
         kept = [unit for unit, mask in enumerate(masks) if mask]
         free = [i for i in range(n_inputs) if not any(mask >> i & 1 for mask in masks)]
         rest = sizes[1] - len(kept)
         # the other units may be there unread, each with any set of inputs, as long as every input is read by someone
         there = 0 if all_on else 1
-        sign = sum((-1) ** t * comb(len(free), t) * (there - (2 ** (n_inputs - t) - 1)) ** rest for t in range(len(free) + 1))
+        sign = sum(
+            (-1) ** t * comb(len(free), t) * (there - (2 ** (n_inputs - t) - 1)) ** rest
+            for t in range(len(free) + 1)
+        )
         if sign and kept:
             yield sign, kept, np.array([values[unit, masks[unit]] for unit in kept])
 
@@ -103,15 +132,28 @@ def _subsets(things: Sequence[int]) -> Iterator[list[int]]:
         yield [thing for k, thing in enumerate(things) if mask >> k & 1]
 
 
-def _fitting(setting: Setting, layer: int, kept: list[int], values: np.ndarray, bounds: tuple[np.ndarray, np.ndarray], all_on: bool) -> int:
+def _fitting(
+    setting: Setting,
+    layer: int,
+    kept: list[int],
+    values: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+    all_on: bool,
+) -> int:
     """How many choices of one option per unit of the last hidden layer decide every row right."""
     weight, bias, means = setting.layers[layer]
     readout, offset, carried = setting.layers[layer + 1]
     subsets = (np.arange(2 ** len(kept))[:, None] >> np.arange(len(kept))) & 1
-    pre = (weight[:, None, kept] * subsets) @ (values - means[kept][:, None]) + (bias + weight @ means)[:, None, None]
-    added = readout[0][:, None, None] * (setting.activate(pre, layer) - carried[:, None, None])  # [unit, option, row]
+    pre = (weight[:, None, kept] * subsets) @ (values - means[kept][:, None]) + (
+        bias + weight @ means
+    )[:, None, None]
+    added = readout[0][:, None, None] * (
+        setting.activate(pre, layer) - carried[:, None, None]
+    )  # [unit, option, row]
     added[:, 0] = 0  # the empty subset: dropped
-    units = [np.unique(options[1 if all_on else 0 :], axis=0, return_counts=True) for options in added]
+    units = [
+        np.unique(options[1 if all_on else 0 :], axis=0, return_counts=True) for options in added
+    ]
     units.sort(key=lambda unit: len(unit[1]))
     split, left_size = 0, 1
     while split < len(units) // 2 and left_size * len(units[split][1]) <= MAX_LEFT:
@@ -119,10 +161,14 @@ def _fitting(setting: Setting, layer: int, kept: list[int], values: np.ndarray, 
         split += 1
     right_size = np.prod([float(len(counts)) for _, counts in units[split:]])
     if right_size > MAX_RIGHT:
-        raise XorMiError(f"{right_size:.0f} combinations in one half of the last hidden layer; at most {MAX_RIGHT}: the layer is too wide")
+        raise XorMiError(
+            f"{right_size:.0f} combinations in one half of the last hidden layer; at most {MAX_RIGHT}: the layer is too wide"
+        )
     base = offset[0] + readout[0] @ carried
     found = _pairs(_sums(units[:split], base), _sums(units[split:], 0.0), bounds)
-    unread = not all_on and bool(((base > bounds[0]) & (base < bounds[1])).all())  # every unit dropped: the output would read nothing
+    unread = not all_on and bool(
+        ((base > bounds[0]) & (base < bounds[1])).all()
+    )  # every unit dropped: the output would read nothing
     return found - unread
 
 
@@ -151,15 +197,27 @@ def _pairs(left: Sums, right: Sums, bounds: tuple[np.ndarray, np.ndarray]) -> in
                 rank = np.empty(len(limits), dtype=np.int16)
                 rank[order] = np.arange(len(limits))
                 ranks.append(rank)
-                places.append(np.searchsorted(limits[order], sign * right[0][:, row], side="left").astype(np.int16))
+                places.append(
+                    np.searchsorted(limits[order], sign * right[0][:, row], side="left").astype(
+                        np.int16
+                    )
+                )
             elif sign * bound == np.inf:
                 return 0
     possible = np.all([place > 0 for place in places], axis=0)
-    places, times = [torch.from_numpy(place[possible]) for place in places], torch.from_numpy(right[1][possible])
+    places, times = (
+        [torch.from_numpy(place[possible]) for place in places],
+        torch.from_numpy(right[1][possible]),
+    )
     if not len(times):
         return 0
-    useful = np.all([rank < int(place.max()) for rank, place in zip(ranks, places, strict=True)], axis=0)
-    ranks, weights = [torch.from_numpy(rank[useful]) for rank in ranks], torch.from_numpy(left[1][useful])
+    useful = np.all(
+        [rank < int(place.max()) for rank, place in zip(ranks, places, strict=True)], axis=0
+    )
+    ranks, weights = (
+        [torch.from_numpy(rank[useful]) for rank in ranks],
+        torch.from_numpy(left[1][useful]),
+    )
     once = bool((times == 1).all())
     step, total = max(1, PAIRS_AT_ONCE // len(times)), 0
     for start in range(0, len(weights), step):

@@ -33,7 +33,9 @@ def require_output(model: Any, output: Any) -> None:
         raise XorMiError(f"no output {output!r}; the network has {model.cfg.d_out}, counted from 0")
 
 
-def interchanged(setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = "") -> np.ndarray:
+def interchanged(
+    setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = ""
+) -> np.ndarray:
     """Decisions on each base with these hidden units as on the source, or ablated ("zero", "mean"): 1, 0, or -1 where undecided,
     [set, pair, output]."""
     outputs, scale = interchange_outputs(setting, layers, masks, pairs, ablate)
@@ -41,7 +43,9 @@ def interchanged(setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pai
     return np.where(np.abs(over) <= ROUNDING * scale, -1, over > 0).astype(np.int8)
 
 
-def interchange_outputs(setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = "") -> tuple[np.ndarray, float]:
+def interchange_outputs(
+    setting: Setting, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = ""
+) -> tuple[np.ndarray, float]:
     """Outputs, [set, pair, output], of the same, and the size of the terms that they are sums of. `masks` is [set, hidden unit]."""
     base, source = pairs
     clean = setting.rows[: 2**setting.model.cfg.d_in]
@@ -49,7 +53,10 @@ def interchange_outputs(setting: Setting, layers: Layers, masks: np.ndarray, pai
     start, scale = 0, 1.0
     for number, (weight, bias) in enumerate(layers):
         scale = float((np.abs(weight) @ np.abs(clean).max(0) + np.abs(bias)).max())
-        clean, changed = setting.activate(clean @ weight.T + bias, number), setting.activate(changed @ weight.T + bias, number)
+        clean, changed = (
+            setting.activate(clean @ weight.T + bias, number),
+            setting.activate(changed @ weight.T + bias, number),
+        )
         if number < len(layers) - 1:
             chosen = masks[:, None, start : start + len(weight)]
             wanted = {"": clean[source], "zero": np.zeros(1), "mean": clean.mean(0)}[ablate]

@@ -74,8 +74,12 @@ class Formula:
         """The formula's value on each base row with the variable as it is on the source row, [pair]."""
         rows = np.arange(2**self.n_inputs)
         held = [self.held(variable, value) for value in (0, 1)]
-        outcome = np.array([[table >> int(row) & 1 for row in rows] for table in held], dtype=np.int8)
-        return outcome[np.array([self.bits(variable) >> int(row) & 1 for row in rows])[source], base]
+        outcome = np.array(
+            [[table >> int(row) & 1 for row in rows] for table in held], dtype=np.int8
+        )
+        return outcome[
+            np.array([self.bits(variable) >> int(row) & 1 for row in rows])[source], base
+        ]
 
     @cached_property
     def up_to_negation(self) -> Any:
@@ -83,7 +87,9 @@ class Formula:
         return _normal(self.tree)
 
 
-def formulas(target: Any, depth: Any = 3, trees: Any = "free", n_inputs: int | None = None) -> tuple[Formula, ...]:
+def formulas(
+    target: Any, depth: Any = 3, trees: Any = "free", n_inputs: int | None = None
+) -> tuple[Formula, ...]:
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
 
     >>> len(formulas("XOR", 3, trees="ordered")), len(formulas("XOR", 2))
@@ -96,9 +102,13 @@ def formulas(target: Any, depth: Any = 3, trees: Any = "free", n_inputs: int | N
     """
     if not isinstance(target, (str, BooleanFunction)):
         raise XorMiError(f"{target!r} is no target; give a gate, a formula or a BooleanFunction")
-    function = target if isinstance(target, BooleanFunction) else BooleanFunction.of(target, n_inputs or 2)
+    function = (
+        target if isinstance(target, BooleanFunction) else BooleanFunction.of(target, n_inputs or 2)
+    )
     if function.n_outputs != 1:
-        raise XorMiError(f"{function.n_outputs} outputs; a formula computes one: give target.outputs[k]")
+        raise XorMiError(
+            f"{function.n_outputs} outputs; a formula computes one: give target.outputs[k]"
+        )
     if trees not in TREES:
         raise unknown("enumeration", trees, TREES, where="there are")
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
@@ -109,15 +119,24 @@ def formulas(target: Any, depth: Any = 3, trees: Any = "free", n_inputs: int | N
 @lru_cache(maxsize=64)
 def _found(function: BooleanFunction, depth: int, trees: str) -> tuple[Formula, ...]:
     wanted = sum(bit << row for row, bit in enumerate(function.bits))
-    found = _ordered(function.n_inputs, depth, wanted) if trees == "ordered" else _free(function.n_inputs, depth, wanted)
-    return tuple(Formula(function.n_inputs, tree, _variables(tree, trees == "ordered")) for tree in found)
+    found = (
+        _ordered(function.n_inputs, depth, wanted)
+        if trees == "ordered"
+        else _free(function.n_inputs, depth, wanted)
+    )
+    return tuple(
+        Formula(function.n_inputs, tree, _variables(tree, trees == "ordered")) for tree in found
+    )
 
 
 def text_of(tree: Tree) -> str:
     """The tree in the syntax of `BooleanFunction.from_formula`."""
     if isinstance(tree, int):
         return f"x{tree}"
-    parts = [text_of(part) if isinstance(part, int) or part[0] == "~" else f"({text_of(part)})" for part in tree[1:]]
+    parts = [
+        text_of(part) if isinstance(part, int) or part[0] == "~" else f"({text_of(part)})"
+        for part in tree[1:]
+    ]
     return f"~{parts[0]}" if tree[0] == "~" else f" {tree[0]} ".join(parts)
 
 
@@ -136,7 +155,9 @@ def _variables(tree: Tree, ordered: bool) -> tuple[Variable, ...]:
     if ordered:
         return tuple(Variable(part, (path,)) for part, path in places)
     parts = dict.fromkeys(part for part, _ in places)
-    return tuple(Variable(part, tuple(path for other, path in places if other == part)) for part in parts)
+    return tuple(
+        Variable(part, tuple(path for other, path in places if other == part)) for part in parts
+    )
 
 
 @cache
@@ -144,13 +165,18 @@ def _column(i: int, n_inputs: int) -> Table:
     return sum(row[i] << k for k, row in enumerate(truth_rows(n_inputs)))
 
 
-def _table(part: Tree, n_inputs: int, held: frozenset[Path] = frozenset(), value: int = 0, path: Path = ()) -> Table:
+def _table(
+    part: Tree, n_inputs: int, held: frozenset[Path] = frozenset(), value: int = 0, path: Path = ()
+) -> Table:
     full = (1 << 2**n_inputs) - 1
     if path in held:
         return full * value
     if isinstance(part, int):
         return _column(part, n_inputs)
-    tables = [_table(child, n_inputs, held, value, (*path, k)) for k, child in enumerate(part[1:], start=1)]
+    tables = [
+        _table(child, n_inputs, held, value, (*path, k))
+        for k, child in enumerate(part[1:], start=1)
+    ]
     if part[0] == "~":
         return full ^ tables[0]
     return tables[0] & tables[1] if part[0] == "&" else tables[0] | tables[1]
@@ -162,7 +188,9 @@ def _normal(tree: Tree) -> Any:
         return tree
     if tree[0] == "~":
         return _normal(tree[1])
-    (left, a), (right, b) = sorted(((_normal(p), _signed(p)) for p in tree[1:]), key=lambda part: repr(part[0]))
+    (left, a), (right, b) = sorted(
+        ((_normal(p), _signed(p)) for p in tree[1:]), key=lambda part: repr(part[0])
+    )
     # x & y with signs a, b; an OR is the complement of an AND of complements
     return (left, right, a ^ (tree[0] == "|"), b ^ (tree[0] == "|"))
 
@@ -185,7 +213,9 @@ def _free(n_inputs: int, depth: int, wanted: Table) -> list[Tree]:
         size = len(trees)
         added = 4 * (size * (size - 1) - (size - new) * (size - new - 1)) // 2
         if added > MAX_TREES:
-            raise TooManyFormulas(f"{added} trees of depth {level + 1} over {n_inputs} inputs; at most {MAX_TREES}: give a smaller depth")
+            raise TooManyFormulas(
+                f"{added} trees of depth {level + 1} over {n_inputs} inputs; at most {MAX_TREES}: give a smaller depth"
+            )
         fresh: list[tuple[Tree, Table]] = []
         for j in range(size - new, size):
             for i in range(j):
@@ -206,7 +236,11 @@ def _not(tree: Tree, negate: Any) -> Tree:
     """A part or its complement, an AND of complements written as an OR."""
     if not negate:
         return tree
-    if isinstance(tree, tuple) and tree[0] == "&" and all(isinstance(part, tuple) and part[0] == "~" for part in tree[1:]):
+    if (
+        isinstance(tree, tuple)
+        and tree[0] == "&"
+        and all(isinstance(part, tuple) and part[0] == "~" for part in tree[1:])
+    ):
         return ("|", tree[1][1], tree[2][1])
     return tree[1] if isinstance(tree, tuple) and tree[0] == "~" else ("~", tree)
 
@@ -219,9 +253,19 @@ def _ordered(n_inputs: int, depth: int, wanted: Table) -> Iterator[Tree]:
     for level in range(1, depth + 1):
         later = [tree for trees in levels for tree in trees]
         if 2 * len(levels[-1]) * len(later) > MAX_TREES:
-            raise TooManyFormulas(f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; give a smaller depth")
+            raise TooManyFormulas(
+                f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; give a smaller depth"
+            )
         spelled = {tree: _spelling(tree) for tree in later}
-        levels.append([(op, a, b) for a in levels[-1] for b in later if spelled[a] < spelled[b] for op in "&|"])
+        levels.append(
+            [
+                (op, a, b)
+                for a in levels[-1]
+                for b in later
+                if spelled[a] < spelled[b]
+                for op in "&|"
+            ]
+        )
     for skeleton in (tree for trees in levels for tree in trees):
         negated = _fewest_negations(skeleton, n_inputs).get(wanted)
         if negated is not None:

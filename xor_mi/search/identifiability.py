@@ -22,10 +22,20 @@ from xor_mi.search.counting import count_perfect_subcircuits
 from xor_mi.search.exchange import interchanged, pairs_of, whole_network
 from xor_mi.search.formulas import TooManyFormulas
 from xor_mi.search.interpretations import count_interpretations
-from xor_mi.search.subcircuits import MAX_LISTED, SubcircuitSearch, count_subcircuits, find_subcircuits, setting_of
+from xor_mi.search.subcircuits import (
+    MAX_LISTED,
+    SubcircuitSearch,
+    count_subcircuits,
+    find_subcircuits,
+    setting_of,
+)
 from xor_mi.truth import row_name, truth_rows
 
-CONVENTIONS = {"default": Convention(), "meloux_paper": Convention.meloux_paper(), "meloux_code": Convention.meloux_code()}
+CONVENTIONS = {
+    "default": Convention(),
+    "meloux_paper": Convention.meloux_paper(),
+    "meloux_code": Convention.meloux_code(),
+}
 """The conventions that are compared unless others are given."""
 MAX_EXAMINED = 2_000
 """Perfect subcircuits beyond this many are counted but not examined one by one, and not interpreted."""
@@ -49,7 +59,12 @@ COUNTED = [
 
 
 def compare_conventions(
-    model: Any, target: Any = None, depth: int = 3, conventions: Mapping[str, Any] | None = None, progress: bool = True, output: Any = 0
+    model: Any,
+    target: Any = None,
+    depth: int = 3,
+    conventions: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    output: Any = 0,
 ) -> pd.DataFrame:
     """The counts of every kind of explanation, one row per convention.
 
@@ -62,27 +77,48 @@ def compare_conventions(
     [['default', 1, 2, 1], ['meloux_paper', 1, 1, 2], ['meloux_code', 0, 0, 2]]
     """
     named = CONVENTIONS if conventions is None else conventions
-    rows = [_counts(name, model, target, depth, Convention.of(convention), progress, output) for name, convention in named.items()]
+    rows = [
+        _counts(name, model, target, depth, Convention.of(convention), progress, output)
+        for name, convention in named.items()
+    ]
     return pd.DataFrame(rows, columns=COUNTED).astype(dict.fromkeys(COUNTED[4:-1], "Int64"))
 
 
-def _counts(name: str, model: Any, target: Any, depth: int, convention: Convention, progress: bool, output: Any) -> dict[str, Any]:
+def _counts(
+    name: str,
+    model: Any,
+    target: Any,
+    depth: int,
+    convention: Convention,
+    progress: bool,
+    output: Any,
+) -> dict[str, Any]:
     line: dict[str, Any] = {"convention": name, "differs_in": convention.describe()}
     why_not = []
     n_all = count_subcircuits(model.layer_sizes)
     if n_all > MAX_LISTED:
-        line |= {"n_subcircuits": n_all, "n_perfect": count_perfect_subcircuits(model, target, convention, progress)}
+        line |= {
+            "n_subcircuits": n_all,
+            "n_perfect": count_perfect_subcircuits(model, target, convention, progress),
+        }
         why_not.append(f"{n_all} subcircuits are counted, not listed")
     else:
         found = _whole_search(model, target, convention, progress)
         line |= {"n_subcircuits": found.total, "n_perfect": found.n_perfect}
         if found.n_perfect <= MAX_EXAMINED:
-            line |= {"n_minimal": len(found.minimal), "n_interpretations": sum(_interpreted(model, target, found, progress))}
+            line |= {
+                "n_minimal": len(found.minimal),
+                "n_interpretations": sum(_interpreted(model, target, found, progress)),
+            }
         else:
             why_not.append(f"over {MAX_EXAMINED} perfect subcircuits are not interpreted")
     try:
         search = find_alignments(model, target, depth, convention, output)
-        line |= {"n_formulas": len(search.formulas), "n_aligned": len(search.aligned), "n_alignments": search.n_minimal}
+        line |= {
+            "n_formulas": len(search.formulas),
+            "n_aligned": len(search.aligned),
+            "n_alignments": search.n_minimal,
+        }
         if not search.formulas:
             why_not.append(f"no formula of depth {depth} computes the target")
     except TooManyFormulas as error:
@@ -98,7 +134,9 @@ class SearchStopped(KeyboardInterrupt):
         self.found = found
 
 
-def _whole_search(model: Any, target: Any, convention: Convention, progress: bool) -> SubcircuitSearch:
+def _whole_search(
+    model: Any, target: Any, convention: Convention, progress: bool
+) -> SubcircuitSearch:
     """Every subcircuit or an interrupt: half a search is no count."""
     found = find_subcircuits(model, target, convention, progress)
     if not found.complete:
@@ -107,7 +145,14 @@ def _whole_search(model: Any, target: Any, convention: Convention, progress: boo
 
 
 def _interpreted(model: Any, target: Any, found: SubcircuitSearch, progress: bool) -> list[int]:
-    bar = tqdm(found, total=found.n_perfect, desc="interpretations", unit="subcircuit", delay=2, disable=None if progress else True)
+    bar = tqdm(
+        found,
+        total=found.n_perfect,
+        desc="interpretations",
+        unit="subcircuit",
+        delay=2,
+        disable=None if progress else True,
+    )
     return [count_interpretations(model, part, target, found.convention) for part in bar]
 
 
@@ -144,7 +189,12 @@ class IdentifiabilityReport:
         """Perfect subcircuits that none of `sets_tried` tells from the whole network; None where not all were examined."""
         if len(self.subcircuits) < self.n_perfect:
             return None
-        return int(((self.subcircuits["killed_by_interchange"] == "") & (self.subcircuits["killed_by_ablation"] == "")).sum())
+        return int(
+            (
+                (self.subcircuits["killed_by_interchange"] == "")
+                & (self.subcircuits["killed_by_ablation"] == "")
+            ).sum()
+        )
 
     @property
     def identifiable(self) -> bool:
@@ -153,7 +203,10 @@ class IdentifiabilityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        tables = {name: json.loads(getattr(self, name).to_json(orient="records")) for name in ("counts", "subcircuits", "alignments")}
+        tables = {
+            name: json.loads(getattr(self, name).to_json(orient="records"))
+            for name in ("counts", "subcircuits", "alignments")
+        }
         return {
             "convention": self.convention.describe(),
             **tables,
@@ -169,16 +222,31 @@ class IdentifiabilityReport:
         }
 
     def __str__(self) -> str:
-        lines = [self.counts.drop(columns=["differs_in", "why_not"]).to_string(index=False, na_rep="-")] if len(self.counts) else []
-        lines += [f"  {line.convention}: {line.why_not}" for line in self.counts.itertuples() if line.why_not]
-        return "\n".join([*lines, self._of_subcircuits(), self._of_alignments(), self._of_the_circuit()])
+        lines = (
+            [self.counts.drop(columns=["differs_in", "why_not"]).to_string(index=False, na_rep="-")]
+            if len(self.counts)
+            else []
+        )
+        lines += [
+            f"  {line.convention}: {line.why_not}"
+            for line in self.counts.itertuples()
+            if line.why_not
+        ]
+        return "\n".join(
+            [*lines, self._of_subcircuits(), self._of_alignments(), self._of_the_circuit()]
+        )
 
     def _of_subcircuits(self) -> str:
         n = len(self.subcircuits)
         if n == 0 and self.n_perfect:
             return f"subcircuits: {self.n_perfect:,} perfect ones, too many to examine"
         by_interchange = int((self.subcircuits["killed_by_interchange"] != "").sum())
-        by_ablation = int(((self.subcircuits["killed_by_interchange"] == "") & (self.subcircuits["killed_by_ablation"] != "")).sum())
+        by_ablation = int(
+            (
+                (self.subcircuits["killed_by_interchange"] == "")
+                & (self.subcircuits["killed_by_ablation"] != "")
+            ).sum()
+        )
         some = "" if n == self.n_perfect else f"; of the first {n:,}"
         return (
             f"subcircuits: {self.n_perfect:,} perfect ones look alike on every input{some}; interchange of {self.sets_tried} rules out "
@@ -196,7 +264,11 @@ class IdentifiabilityReport:
     def _of_the_circuit(self) -> str:
         if self.circuit.primary is None:
             return f"identify_circuit: {self.circuit.verdict}, {self.circuit.reason}"
-        placed = "" if self.n_alignments is None else f"; {self.agreeing} of {self.n_alignments} alignments up to negation place it so"
+        placed = (
+            ""
+            if self.n_alignments is None
+            else f"; {self.agreeing} of {self.n_alignments} alignments up to negation place it so"
+        )
         return f"identify_circuit: {self.circuit.verdict}, {self.circuit.formula}{placed}"
 
 
@@ -226,39 +298,83 @@ def identifiability_report(
     circuit = identify_circuit(model, target)
     ruled_out, merged, why = pd.DataFrame(columns=RULED_OUT), None, ""
     try:
-        merged = find_alignments(model, target, depth, replace(convention, pairs="all"), output).merged()
+        merged = find_alignments(
+            model, target, depth, replace(convention, pairs="all"), output
+        ).merged()
         ruled_out = _ruled_out(model, target, depth, convention, output)
     except TooManyFormulas as error:
         why = str(error)
-    agreeing = sum(any(_reads_alike(circuit, alignment) for alignment in group) for group in merged or ())
+    agreeing = sum(
+        any(_reads_alike(circuit, alignment) for alignment in group) for group in merged or ()
+    )
     n_perfect, examined, tried = _examined(model, target, convention, progress)
     n_merged = None if merged is None else len(merged)
-    return IdentifiabilityReport(convention, counts, n_perfect, examined, tried, ruled_out, circuit, agreeing, n_merged, why, output)
+    return IdentifiabilityReport(
+        convention,
+        counts,
+        n_perfect,
+        examined,
+        tried,
+        ruled_out,
+        circuit,
+        agreeing,
+        n_merged,
+        why,
+        output,
+    )
 
 
-def _examined(model: Any, target: Any, convention: Convention, progress: bool) -> tuple[int, pd.DataFrame, str]:
+def _examined(
+    model: Any, target: Any, convention: Convention, progress: bool
+) -> tuple[int, pd.DataFrame, str]:
     """How many are perfect; the first of them, each with what tells it from the whole network; the sets of units tried."""
-    columns = ["n_units", "n_edges", "edges", "minimal", "n_interpretations", "killed_by_interchange", "killed_by_ablation"]
+    columns = [
+        "n_units",
+        "n_edges",
+        "edges",
+        "minimal",
+        "n_interpretations",
+        "killed_by_interchange",
+        "killed_by_ablation",
+    ]
     if count_subcircuits(model.layer_sizes) > MAX_LISTED:
-        return count_perfect_subcircuits(model, target, convention, progress), pd.DataFrame(columns=columns), "no units"
+        return (
+            count_perfect_subcircuits(model, target, convention, progress),
+            pd.DataFrame(columns=columns),
+            "no units",
+        )
     found = _whole_search(model, target, convention, progress)
     setting = setting_of(model, target, convention)
     units = model.units()
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
     pairs, same = pairs_of(len(names), "all"), (np.arange(len(names)), np.arange(len(names)))
     everything = 2 ** len(units) * len(pairs[0]) <= MAX_INTERCHANGES
-    masks = sets_of_units([len(units)], across=True) if everything else np.eye(len(units), dtype=bool)
+    masks = (
+        sets_of_units([len(units)], across=True) if everything else np.eye(len(units), dtype=bool)
+    )
     masks = masks[np.argsort(masks.sum(1), kind="stable")]
-    called = ["+".join(unit.name for unit, on in zip(units, mask, strict=True) if on) for mask in masks]
+    called = [
+        "+".join(unit.name for unit, on in zip(units, mask, strict=True) if on) for mask in masks
+    ]
     whole = whole_network(model)
-    swapped, ablated = interchanged(setting, whole, masks, pairs), interchanged(setting, whole, masks, same, convention.ablation)
+    swapped, ablated = (
+        interchanged(setting, whole, masks, pairs),
+        interchanged(setting, whole, masks, same, convention.ablation),
+    )
     described = [f"base {names[b]}, source {names[s]}" for b, s in zip(*pairs, strict=True)]
     rows, minimal = [], set(found.minimal) if found.n_perfect <= MAX_EXAMINED else None
-    bar = tqdm(range(min(found.n_perfect, MAX_EXAMINED)), desc="perfect subcircuits", delay=2, disable=None if progress else True)
+    bar = tqdm(
+        range(min(found.n_perfect, MAX_EXAMINED)),
+        desc="perfect subcircuits",
+        delay=2,
+        disable=None if progress else True,
+    )
     for index in bar:
         part = found[index]
         layers = setting.kept(part)
-        some = masks & np.array([unit in part.units for unit in units])  # a dropped unit is held to have no effect
+        some = masks & np.array(
+            [unit in part.units for unit in units]
+        )  # a dropped unit is held to have no effect
         rows.append(
             (
                 len(part.units),
@@ -267,10 +383,18 @@ def _examined(model: Any, target: Any, convention: Convention, progress: bool) -
                 None if minimal is None else part in minimal,
                 count_interpretations(model, part, target, convention),
                 _first(interchanged(setting, layers, some, pairs) != swapped, called, described),
-                _first(interchanged(setting, layers, some, same, convention.ablation) != ablated, called, names),
+                _first(
+                    interchanged(setting, layers, some, same, convention.ablation) != ablated,
+                    called,
+                    names,
+                ),
             )
         )
-    return found.n_perfect, pd.DataFrame(rows, columns=columns), f"all {len(masks)} sets of units" if everything else "single units"
+    return (
+        found.n_perfect,
+        pd.DataFrame(rows, columns=columns),
+        f"all {len(masks)} sets of units" if everything else "single units",
+    )
 
 
 def _first(differs: np.ndarray, units: Sequence[str], inputs: Sequence[str]) -> str:
@@ -279,7 +403,9 @@ def _first(differs: np.ndarray, units: Sequence[str], inputs: Sequence[str]) -> 
     return f"{units[places[0][0]]}: {inputs[places[0][1]]}" if len(places) else ""
 
 
-def _ruled_out(model: Any, target: Any, depth: int, convention: Convention, output: int) -> pd.DataFrame:
+def _ruled_out(
+    model: Any, target: Any, depth: int, convention: Convention, output: int
+) -> pd.DataFrame:
     """The alignments that each two rows once let pass, each with the first (base, source) pair of all on which it fails."""
     search = find_alignments(model, target, depth, replace(convention, pairs="unordered"), output)
     setting = setting_of(model, target, convention)
@@ -290,13 +416,21 @@ def _ruled_out(model: Any, target: Any, depth: int, convention: Convention, outp
     rows = []
     for alignment in search:
         killed = ""
-        masks = np.array([[unit in chosen for unit in units] for chosen in alignment.units], dtype=bool).reshape(-1, len(units))
+        masks = np.array(
+            [[unit in chosen for unit in units] for chosen in alignment.units], dtype=bool
+        ).reshape(-1, len(units))
         decided = interchanged(setting, whole, masks, pairs)[..., output]
         for variable, got in zip(alignment.formula.variables, decided, strict=True):
             wrong = np.flatnonzero(got != alignment.formula.effect(variable, *pairs))
             if len(wrong) and not killed:
                 killed = f"{variable}: base {names[pairs[0][wrong[0]]]}, source {names[pairs[1][wrong[0]]]}"
-        rows.append((str(alignment.formula), " ".join("+".join(u.name for u in chosen) for chosen in alignment.units), killed))
+        rows.append(
+            (
+                str(alignment.formula),
+                " ".join("+".join(u.name for u in chosen) for chosen in alignment.units),
+                killed,
+            )
+        )
     return pd.DataFrame(rows, columns=RULED_OUT)
 
 
@@ -308,7 +442,10 @@ def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:
     for variable, units in zip(alignment.formula.variables, alignment.units, strict=True):
         wanted = alignment.formula.bits(variable)
         for unit in units:
-            bits = sum(bit << row for row, bit in enumerate(circuit.primary.readings[unit.layer][unit.index].bits))
+            bits = sum(
+                bit << row
+                for row, bit in enumerate(circuit.primary.readings[unit.layer][unit.index].bits)
+            )
             if bits not in (wanted, full ^ wanted):
                 return False
     return True

@@ -59,7 +59,9 @@ class _Layer:
     readings: tuple[tuple[Bits, ...], ...]
 
 
-def count_interpretations(model: Any, subcircuit: Any, target: Any = None, convention: Any = None) -> int:
+def count_interpretations(
+    model: Any, subcircuit: Any, target: Any = None, convention: Any = None
+) -> int:
     """How many interpretations a subcircuit has, without listing them.
 
     Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents' bits, the units of a layer are independent.
@@ -78,7 +80,11 @@ def count_interpretations(model: Any, subcircuit: Any, target: Any = None, conve
         after: Counter[tuple[Bits, ...]] = Counter()
         for bits, ways in states.items():
             options = [
-                [(own, n) for own in readings if (n := _n_tables([bits[p] for p in parents], own, convention))]
+                [
+                    (own, n)
+                    for own in readings
+                    if (n := _n_tables([bits[p] for p in parents], own, convention))
+                ]
                 for parents, readings in zip(layer.parents, layer.readings, strict=True)
             ]
             for choice in product(*options):
@@ -87,7 +93,9 @@ def count_interpretations(model: Any, subcircuit: Any, target: Any = None, conve
     return sum(states.values())
 
 
-def interpretations(model: Any, subcircuit: Any, target: Any = None, convention: Any = None) -> Iterator[Interpretation]:
+def interpretations(
+    model: Any, subcircuit: Any, target: Any = None, convention: Any = None
+) -> Iterator[Interpretation]:
     """Every interpretation of a subcircuit, one at a time.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -96,22 +104,38 @@ def interpretations(model: Any, subcircuit: Any, target: Any = None, convention:
     ['h0.0 = x0 | x1; h0.1 = x0 & x1; y0 = h0.0 & ~h0.1']
     """
     convention = Convention.of(convention)
-    yield from _listed(_read(model, subcircuit, target, convention), _input_bits(model), (), convention)
+    yield from _listed(
+        _read(model, subcircuit, target, convention), _input_bits(model), (), convention
+    )
 
 
 def _listed(
-    layers: Sequence[_Layer], bits: tuple[Bits, ...], gates: tuple[OpenGate, ...], convention: Convention
+    layers: Sequence[_Layer],
+    bits: tuple[Bits, ...],
+    gates: tuple[OpenGate, ...],
+    convention: Convention,
 ) -> Iterator[Interpretation]:
     if not layers:
         yield Interpretation(gates)
         return
     layer, *rest = layers
     options = [
-        [(own, OpenGate(unit, names, table)) for own in readings for table in _tables([bits[p] for p in parents], own, convention)]
-        for unit, parents, names, readings in zip(layer.units, layer.parents, layer.names, layer.readings, strict=True)
+        [
+            (own, OpenGate(unit, names, table))
+            for own in readings
+            for table in _tables([bits[p] for p in parents], own, convention)
+        ]
+        for unit, parents, names, readings in zip(
+            layer.units, layer.parents, layer.names, layer.readings, strict=True
+        )
     ]
     for choice in product(*options):
-        yield from _listed(rest, tuple(own for own, _ in choice), (*gates, *(gate for _, gate in choice)), convention)
+        yield from _listed(
+            rest,
+            tuple(own for own, _ in choice),
+            (*gates, *(gate for _, gate in choice)),
+            convention,
+        )
 
 
 def _input_bits(model: Any) -> tuple[Bits, ...]:
@@ -126,7 +150,9 @@ def _read(model: Any, subcircuit: Any, target: Any, convention: Convention) -> l
     n_rows = 2**model.cfg.d_in
     values = setting.rows[:n_rows].T
     kept_before, found = list(range(model.cfg.d_in)), []
-    for number, (sources, (weight, bias)) in enumerate(zip(subcircuit.sources, setting.kept(subcircuit), strict=True)):
+    for number, (sources, (weight, bias)) in enumerate(
+        zip(subcircuit.sources, setting.kept(subcircuit), strict=True)
+    ):
         values = setting.activate(weight @ values + bias[:, None], number)
         is_output = number == model.cfg.n_layers
         kept = [j for j, indices in enumerate(sources) if indices]
@@ -134,10 +160,19 @@ def _read(model: Any, subcircuit: Any, target: Any, convention: Convention) -> l
             readings = [(tuple(setting.labels[:n_rows, j].tolist()),) for j in kept]
         else:
             every = [unit_readings(torch.from_numpy(values[j])) for j in kept]
-            readings = [tuple(r.bits for r in unit if _counts(r.margin, convention)) for unit in every]
+            readings = [
+                tuple(r.bits for r in unit if _counts(r.margin, convention)) for unit in every
+            ]
         parents = [tuple(kept_before.index(i) for i in sources[j]) for j in kept]
         names = [tuple(places[number][i].name for i in sources[j]) for j in kept]
-        found.append(_Layer(tuple(places[number + 1][j] for j in kept), tuple(parents), tuple(names), tuple(readings)))
+        found.append(
+            _Layer(
+                tuple(places[number + 1][j] for j in kept),
+                tuple(parents),
+                tuple(names),
+                tuple(readings),
+            )
+        )
         kept_before = kept
     return found
 
@@ -171,23 +206,34 @@ def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int
     unseen = 2 ** len(parents) - len(seen)
     banned = 0
     if convention.ban_parity and len(parents) > 1:
-        banned = sum(all(table[index] == bit for index, bit in seen.items()) for table in _parity(len(parents)))
+        banned = sum(
+            all(table[index] == bit for index, bit in seen.items())
+            for table in _parity(len(parents))
+        )
     if convention.completion == "open":
         return int(not (banned and unseen == 0))
     return 2**unseen - banned
 
 
-def _tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> Iterator[tuple[int | None, ...]]:
+def _tables(
+    parents: Sequence[Bits], own: Bits, convention: Convention
+) -> Iterator[tuple[int | None, ...]]:
     """The local tables that fit, each a tuple over the parents' rows."""
     seen = _occurring(parents, own)
     if seen is None:
         return
     size = 2 ** len(parents)
     unseen = [index for index in range(size) if index not in seen]
-    fillings: Any = [[None] * len(unseen)] if convention.completion == "open" else product((0, 1), repeat=len(unseen))
+    fillings: Any = (
+        [[None] * len(unseen)]
+        if convention.completion == "open"
+        else product((0, 1), repeat=len(unseen))
+    )
     for filling in fillings:
         table = [seen.get(index) for index in range(size)]
         for index, bit in zip(unseen, filling, strict=True):
             table[index] = bit
-        if not (convention.ban_parity and len(parents) > 1 and tuple(table) in _parity(len(parents))):
+        if not (
+            convention.ban_parity and len(parents) > 1 and tuple(table) in _parity(len(parents))
+        ):
             yield tuple(table)

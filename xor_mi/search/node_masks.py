@@ -22,7 +22,9 @@ SCORES = ("sufficiency", "completeness", "necessity", "independence")
 """Clean values put into the set, into the rest; corrupted values put into the set, into the rest."""
 
 
-def node_masks(model: Any, target: Any = None, convention: Any = None, output: Any = 0) -> pd.DataFrame:
+def node_masks(
+    model: Any, target: Any = None, convention: Any = None, output: Any = 0
+) -> pd.DataFrame:
     """One row per choice of at least one unit in every hidden layer; all edges among kept units stay.
 
     Columns: units; n_units; whole (every unit is kept); perfect (decides every row right alone); n_right_rows; then the mean over all
@@ -42,14 +44,24 @@ def node_masks(model: Any, target: Any = None, convention: Any = None, output: A
     require_output(model, output)
     widths = model.layer_sizes[1:-1]
     if np.prod([2.0**width - 1 for width in widths]) > MAX_MASKS:
-        raise XorMiError(f"{np.prod([2.0**width - 1 for width in widths]):.0f} sets of units; at most {MAX_MASKS} are scored")
-    masks = np.array([sum(choice, ()) for choice in product(*(list(product((0, 1), repeat=width))[1:] for width in widths))], dtype=bool)
+        raise XorMiError(
+            f"{np.prod([2.0**width - 1 for width in widths]):.0f} sets of units; at most {MAX_MASKS} are scored"
+        )
+    masks = np.array(
+        [
+            sum(choice, ())
+            for choice in product(*(list(product((0, 1), repeat=width))[1:] for width in widths))
+        ],
+        dtype=bool,
+    )
     whole = whole_network(model)
     rows = np.arange(2**model.cfg.d_in)
     nobody = np.zeros_like(masks[:1])
     plain = interchange_outputs(setting, whole, nobody, (rows, rows))[0][0, :, output]
     decided = interchanged(setting, whole, nobody, (rows, rows))[0, :, output]
-    clean, corrupted = np.nonzero((decided[:, None] != decided) & (decided[:, None] >= 0) & (decided >= 0))
+    clean, corrupted = np.nonzero(
+        (decided[:, None] != decided) & (decided[:, None] >= 0) & (decided >= 0)
+    )
     if not len(clean):
         raise XorMiError("the network decides all inputs alike, so there is nothing to restore")
 
@@ -80,16 +92,31 @@ def node_masks(model: Any, target: Any = None, convention: Any = None, output: A
             )
         )
     return pd.DataFrame(
-        found, columns=["units", "n_units", "whole", "perfect", "n_right_rows", *SCORES, "worst", "worst_pair"]
+        found,
+        columns=[
+            "units",
+            "n_units",
+            "whole",
+            "perfect",
+            "n_right_rows",
+            *SCORES,
+            "worst",
+            "worst_pair",
+        ],
     ).sort_values(["n_units", "units"], ignore_index=True)
 
 
 def _induced(layer_sizes: tuple[int, ...], kept: list[Unit]) -> Subcircuit:
     """These hidden units with every edge among them, inputs and outputs."""
-    alive = [range(layer_sizes[0]), *([u.index for u in kept if u.layer == layer] for layer in range(len(layer_sizes) - 2))]
+    alive = [
+        range(layer_sizes[0]),
+        *([u.index for u in kept if u.layer == layer] for layer in range(len(layer_sizes) - 2)),
+    ]
     sources = [
         tuple(tuple(before) if target in after else () for target in range(size))
-        for before, after, size in zip(alive, [*alive[1:], range(layer_sizes[-1])], layer_sizes[1:], strict=True)
+        for before, after, size in zip(
+            alive, [*alive[1:], range(layer_sizes[-1])], layer_sizes[1:], strict=True
+        )
     ]
     return Subcircuit(layer_sizes, tuple(sources))
 

@@ -40,9 +40,13 @@ def count_subcircuits(layer_sizes: Any) -> int:
     >>> [count_subcircuits((2, h, 1)) for h in range(1, 6)], count_subcircuits((2, 3, 3, 1)), count_subcircuits((2, 5, 5, 1))
     ([1, 9, 49, 225, 961], 9625, 7271931361)
     """
-    whole = isinstance(layer_sizes, (list, tuple)) and all(isinstance(size, int) and size >= 1 for size in layer_sizes)
+    whole = isinstance(layer_sizes, (list, tuple)) and all(
+        isinstance(size, int) and size >= 1 for size in layer_sizes
+    )
     if not whole or len(layer_sizes) < 3:
-        raise XorMiError(f"{layer_sizes!r} are no layer sizes; give inputs, hidden layers and outputs, such as (2, 3, 3, 1)")
+        raise XorMiError(
+            f"{layer_sizes!r} are no layer sizes; give inputs, hidden layers and outputs, such as (2, 3, 3, 1)"
+        )
     ways = {layer_sizes[0]: 1}
     for number, size in enumerate(layer_sizes[1:], start=2):
         kept = [size] if number == len(layer_sizes) else range(1, size + 1)
@@ -100,17 +104,28 @@ def setting_of(model: Any, target: Any, convention: Convention) -> Setting:
     if convention.reference == "model":
         labels = decisions(model).cpu().numpy()
         if (labels < 0).any():
-            raise XorMiError("the network leaves a row undecided, so it is no reference; give a target, or reference='task'")
+            raise XorMiError(
+                "the network leaves a row undecided, so it is no reference; give a target, or reference='task'"
+            )
     else:
         if asked is None:
-            raise XorMiError("no target given and none in the config; give one, such as 'XOR', or Convention(reference='model')")
+            raise XorMiError(
+                "no target given and none in the config; give one, such as 'XOR', or Convention(reference='model')"
+            )
         labels = np.array(BooleanFunction.of(asked, model.cfg.d_in).tables).T
     if labels.shape[1] != model.cfg.d_out:
-        raise XorMiError(f"the target has {labels.shape[1]} outputs; the network has {model.cfg.d_out}")
+        raise XorMiError(
+            f"the target has {labels.shape[1]} outputs; the network has {model.cfg.d_out}"
+        )
     rows = clean
     if convention.n_noisy:
-        noise = np.random.default_rng(convention.noise_seed).normal(0, convention.noise_sd, (convention.n_noisy, *clean.shape))
-        rows, labels = np.concatenate([clean, *(clean + noise)]), np.tile(labels, (1 + convention.n_noisy, 1))
+        noise = np.random.default_rng(convention.noise_seed).normal(
+            0, convention.noise_sd, (convention.n_noisy, *clean.shape)
+        )
+        rows, labels = (
+            np.concatenate([clean, *(clean + noise)]),
+            np.tile(labels, (1 + convention.n_noisy, 1)),
+        )
     layers, values, scale = [], clean, 1.0
     for number, (weight, bias) in enumerate(model.exact()):
         w, b = weight.numpy(), bias.numpy()
@@ -120,10 +135,18 @@ def setting_of(model: Any, target: Any, convention: Convention) -> Setting:
         with torch.no_grad():
             values = model.activate(torch.from_numpy(values @ w.T + b), number).numpy()
     threshold, tie = model.threshold, ROUNDING * scale
-    if convention.decision == "round":  # to even, as torch.round: 0.5 is 0, and so is -0.5; 1.5 is 2
-        low, high = np.where(labels == 1, 0.5 + tie, -0.5 - tie), np.where(labels == 1, 1.5 - tie, 0.5 + tie)
+    if (
+        convention.decision == "round"
+    ):  # to even, as torch.round: 0.5 is 0, and so is -0.5; 1.5 is 2
+        low, high = (
+            np.where(labels == 1, 0.5 + tie, -0.5 - tie),
+            np.where(labels == 1, 1.5 - tie, 0.5 + tie),
+        )
     else:
-        low, high = np.where(labels == 1, threshold + tie, -np.inf), np.where(labels == 1, np.inf, threshold - tie)
+        low, high = (
+            np.where(labels == 1, threshold + tie, -np.inf),
+            np.where(labels == 1, np.inf, threshold - tie),
+        )
     return Setting(model, tuple(layers), rows, labels, low, high)
 
 
@@ -139,10 +162,14 @@ def as_network(model: HookedMLP, part: Any, convention: Any = None) -> HookedMLP
         XorMiError: a subcircuit of another shape.
     """
     require_exact(model, "a subcircuit")
-    anything = BooleanFunction(model.cfg.d_in, ((0,) * 2**model.cfg.d_in,) * model.cfg.d_out)  # labels do not matter here
+    anything = BooleanFunction(
+        model.cfg.d_in, ((0,) * 2**model.cfg.d_in,) * model.cfg.d_out
+    )  # labels do not matter here
     setting = setting_of(model, anything, replace(Convention.of(convention), reference="task"))
     require_shape(model, part)
-    layers = [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in setting.kept(part)]
+    layers = [
+        (torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in setting.kept(part)
+    ]
     names = ("act_fn", "out_act_fn", "negative_slope", "decision_threshold", "target")
     return HookedMLP.from_weights(layers, **{name: getattr(model.cfg, name) for name in names})
 
@@ -193,7 +220,13 @@ class SubcircuitSearch:
     @cached_property
     def minimal(self) -> tuple[Subcircuit, ...]:
         """The perfect ones that contain no other perfect one, fewest edges first."""
-        bits = np.concatenate([_unpacked(layer, width) for layer, width in zip(self.masks, self.layer_sizes, strict=False)], axis=1)
+        bits = np.concatenate(
+            [
+                _unpacked(layer, width)
+                for layer, width in zip(self.masks, self.layer_sizes, strict=False)
+            ],
+            axis=1,
+        )
         packed = np.packbits(bits, axis=1)
         found: list[int] = []
         kept = np.zeros((0, packed.shape[1]), dtype=np.uint8)
@@ -209,10 +242,16 @@ class SubcircuitSearch:
 
 
 def _unpacked(masks: np.ndarray, width: int) -> np.ndarray:
-    return ((masks[:, :, None] >> np.arange(width)) & 1).reshape(len(masks), masks.shape[1] * width).astype(bool)
+    return (
+        ((masks[:, :, None] >> np.arange(width)) & 1)
+        .reshape(len(masks), masks.shape[1] * width)
+        .astype(bool)
+    )
 
 
-def find_subcircuits(model: Any, target: Any = None, convention: Any = None, progress: bool = True) -> SubcircuitSearch:
+def find_subcircuits(
+    model: Any, target: Any = None, convention: Any = None, progress: bool = True
+) -> SubcircuitSearch:
     """Evaluate every subcircuit.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -227,20 +266,26 @@ def find_subcircuits(model: Any, target: Any = None, convention: Any = None, pro
     sizes = model.layer_sizes
     total = count_subcircuits(sizes)
     if total > MAX_LISTED:
-        raise XorMiError(f"{total} subcircuits, more than the {MAX_LISTED} that are listed; count_perfect_subcircuits counts them")
+        raise XorMiError(
+            f"{total} subcircuits, more than the {MAX_LISTED} that are listed; count_perfect_subcircuits counts them"
+        )
     perfect: list[list[np.ndarray]] = []
     seen = 0
     by_edges: Counter[int] = Counter()
     right_by_edges: Counter[int] = Counter()
     complete = True
-    with tqdm(total=total, desc="subcircuits", unit="", delay=2, disable=None if progress else True) as bar:
+    with tqdm(
+        total=total, desc="subcircuits", unit="", delay=2, disable=None if progress else True
+    ) as bar:
         try:
             for masks, outputs in _walk(setting, sizes):
                 if not convention.all_units:
                     some_off = ~_all_on(masks)
                     masks, outputs = [layer[some_off] for layer in masks], outputs[some_off]
                 right = setting.right(outputs)
-                n_edges = np.sum([np.bitwise_count(layer).astype(int).sum(1) for layer in masks], axis=0)
+                n_edges = np.sum(
+                    [np.bitwise_count(layer).astype(int).sum(1) for layer in masks], axis=0
+                )
                 by_edges.update(dict(enumerate(np.bincount(n_edges).tolist())))
                 right_by_edges.update(dict(enumerate(np.bincount(n_edges[right]).tolist())))
                 perfect.append([layer[right].astype(np.uint16) for layer in masks])
@@ -249,7 +294,10 @@ def find_subcircuits(model: Any, target: Any = None, convention: Any = None, pro
         except KeyboardInterrupt:
             complete = False
     empty = [np.zeros((0, size), dtype=np.uint16) for size in sizes[1:]]
-    joined = tuple(np.concatenate([empty[layer], *(chunk[layer] for chunk in perfect)]) for layer in range(len(sizes) - 1))
+    joined = tuple(
+        np.concatenate([empty[layer], *(chunk[layer] for chunk in perfect)])
+        for layer in range(len(sizes) - 1)
+    )
     counts = {n: (by_edges[n], right_by_edges[n]) for n in sorted(by_edges) if by_edges[n]}
     return SubcircuitSearch(sizes, convention, seen, len(joined[0]), joined, counts, complete)
 
@@ -286,10 +334,16 @@ def _gathered(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 
 def _joined(held: list[Chunk]) -> Chunk:
     masks = [np.concatenate(layer) for layer in zip(*(masks for masks, _, _ in held), strict=True)]
-    return masks, np.concatenate([values for _, values, _ in held]), np.concatenate([alive for _, _, alive in held])
+    return (
+        masks,
+        np.concatenate([values for _, values, _ in held]),
+        np.concatenate([alive for _, _, alive in held]),
+    )
 
 
-def _expanded(setting: Setting, sizes: Sequence[int], layer: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def _expanded(
+    setting: Setting, sizes: Sequence[int], layer: int, chunks: Iterator[Chunk]
+) -> Iterator[Chunk]:
     """From configurations of the layers before to those with linear layer `layer` too, grouped by which sources are kept."""
     n_targets, last = sizes[layer + 1], layer == len(sizes) - 2
     for masks, values, alive in chunks:
@@ -299,9 +353,13 @@ def _expanded(setting: Setting, sizes: Sequence[int], layer: int, chunks: Iterat
                 step = max(1, MAX_AT_ONCE // max(1, len(grid) * n_targets * values.shape[2]))
                 for start in range(0, len(group), step):
                     part = group[start : start + step]
-                    options = _options(setting, layer, values[part], subsets)  # [n, unit, subset, row]
+                    options = _options(
+                        setting, layer, values[part], subsets
+                    )  # [n, unit, subset, row]
                     reached = options[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
-                    chosen = [np.repeat(before[part], len(grid), axis=0) for before in masks] + [np.tile(subsets[grid], (len(part), 1))]
+                    chosen = [np.repeat(before[part], len(grid), axis=0) for before in masks] + [
+                        np.tile(subsets[grid], (len(part), 1))
+                    ]
                     on = ((chosen[-1] > 0) << np.arange(n_targets)).sum(1)
                     yield chosen, reached.reshape(-1, *reached.shape[2:]), on
 
@@ -311,7 +369,9 @@ def _options(setting: Setting, layer: int, values: np.ndarray, subsets: np.ndarr
     weight, bias, means = setting.layers[layer]
     kept = (subsets[:, None] >> np.arange(weight.shape[1])) & 1  # [subset, source]
     by_subset = (weight[:, None] * kept).reshape(-1, weight.shape[1])  # [unit * subset, source]
-    pre = (by_subset @ (values - means[:, None])).reshape(len(values), len(weight), len(subsets), -1)
+    pre = (by_subset @ (values - means[:, None])).reshape(
+        len(values), len(weight), len(subsets), -1
+    )
     return setting.activate(pre + (bias + weight @ means)[:, None, None], layer)
 
 
@@ -325,7 +385,10 @@ def _choices(alive: int, n_targets: int, last: bool) -> Iterator[tuple[np.ndarra
 
 @lru_cache(maxsize=256)
 def _slice(alive: int, n_targets: int, last: bool, start: int) -> tuple[np.ndarray, np.ndarray]:
-    subsets = np.array([mask for mask in range(alive + 1) if mask & ~alive == 0 and (mask or not last)], dtype=np.int64)
+    subsets = np.array(
+        [mask for mask in range(alive + 1) if mask & ~alive == 0 and (mask or not last)],
+        dtype=np.int64,
+    )
     if last and n_targets == 1:
         return subsets[-1:], np.zeros((1, 1), dtype=np.int64)
     numbers = np.arange(start, min(start + SLICE, len(subsets) ** n_targets))

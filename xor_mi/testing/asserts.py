@@ -38,14 +38,23 @@ def assert_acts_as(model_or_circuit: Any, gates: Any, up_to_complement: bool = F
     """
     __tracebackhide__ = True
     if not isinstance(gates, Mapping) or not gates:
-        raise XorMiError(f"gates is {gates!r}; give a gate and its unit, such as {{'OR': 0, 'AND': 1}}")
+        raise XorMiError(
+            f"gates is {gates!r}; give a gate and its unit, such as {{'OR': 0, 'AND': 1}}"
+        )
     circuit = circuit_of(model_or_circuit)
     asked = [
-        (BooleanFunction.of(gate, circuit.layer_sizes[0]), _unit(circuit, unit)) for gate, units in gates.items() for unit in _each(units)
+        (BooleanFunction.of(gate, circuit.layer_sizes[0]), _unit(circuit, unit))
+        for gate, units in gates.items()
+        for unit in _each(units)
     ]
     if not asked:
         raise XorMiError(f"gates is {gates!r}; no unit is asked about: name one or more")
-    wrong = [line for function, unit in asked for line in [_why_not(circuit, function, unit, up_to_complement)] if line]
+    wrong = [
+        line
+        for function, unit in asked
+        for line in [_why_not(circuit, function, unit, up_to_complement)]
+        if line
+    ]
     if wrong:
         raise AssertionError("\n".join([*wrong, str(circuit)]))
 
@@ -68,23 +77,31 @@ def assert_computes(model: Any, function: Any) -> None:
     require_exact(model, "comparing with a function")
     wanted = BooleanFunction.of(function, model.cfg.d_in)
     if wanted.n_outputs != model.cfg.d_out:
-        raise XorMiError(f"the function has {wanted.n_outputs} outputs; the network has {model.cfg.d_out}")
+        raise XorMiError(
+            f"the function has {wanted.n_outputs} outputs; the network has {model.cfg.d_out}"
+        )
     with torch.no_grad():
         outputs = exact_forward(model, torch.tensor(wanted.rows()))[-1].post
     decided = (decision(outputs, model.threshold).tolist(), decisions(model).tolist())
     wrong = []
-    for row, out, goal, *found in zip(wanted.rows(), outputs.tolist(), zip(*wanted.tables, strict=True), *decided, strict=True):
+    for row, out, goal, *found in zip(
+        wanted.rows(), outputs.tolist(), zip(*wanted.tables, strict=True), *decided, strict=True
+    ):
         if any(tuple(given) != goal for given in found):
-            said = " but ".join(dict.fromkeys(_bits(given) for given in found)) + (" by rounding" if found[0] != found[1] else "")
-            wrong.append(f"  {row_name(row)}: {said}, not {_bits(goal)} (output {', '.join(f'{value:.6g}' for value in out)})")
+            said = " but ".join(dict.fromkeys(_bits(given) for given in found)) + (
+                " by rounding" if found[0] != found[1] else ""
+            )
+            wrong.append(
+                f"  {row_name(row)}: {said}, not {_bits(goal)} (output {', '.join(f'{value:.6g}' for value in out)})"
+            )
     if wrong:
-        headline = (
-            f"does not compute {wanted.name}: {len(wrong)} of {len(outputs)} rows are decided otherwise (threshold {model.threshold:g})"
-        )
+        headline = f"does not compute {wanted.name}: {len(wrong)} of {len(outputs)} rows are decided otherwise (threshold {model.threshold:g})"
         raise AssertionError("\n".join([headline, *wrong]))
 
 
-def assert_same_circuit(model_or_circuit: Any, expected: Any, tolerance: Any = None, up_to: str = "signature") -> None:
+def assert_same_circuit(
+    model_or_circuit: Any, expected: Any, tolerance: Any = None, up_to: str = "signature"
+) -> None:
     """Two networks have the same circuit: verdict, gates and edges, and numbers too where a tolerance is given; see `compare_records`.
 
     >>> from xor_mi import zoo
@@ -125,11 +142,19 @@ def assert_patch_effect(
         XorMiError: nothing expected, a tolerance that is no number of at least 0, or as `patch` does.
     """
     __tracebackhide__ = True
-    expected = {name: wanted for name, wanted in {"effect": effect, "value_patched": value, "flips": flips}.items() if wanted is not None}
+    expected = {
+        name: wanted
+        for name, wanted in {"effect": effect, "value_patched": value, "flips": flips}.items()
+        if wanted is not None
+    }
     if not expected:
         raise XorMiError("nothing is expected of the patch; give effect=, value= or flips=")
     for name in {"effect", "value_patched"} & set(expected):
-        if isinstance(expected[name], bool) or not isinstance(expected[name], Real) or not isfinite(expected[name]):
+        if (
+            isinstance(expected[name], bool)
+            or not isinstance(expected[name], Real)
+            or not isfinite(expected[name])
+        ):
             raise XorMiError(f"{name} is expected to be {expected[name]!r}; give a finite number")
     allowed = tolerances(tolerance)["margin"]
     found = patch(model, clean, corrupted, site, **how)
@@ -139,10 +164,18 @@ def assert_patch_effect(
         bound = None if name == "flips" else allowed + allowed * abs(wanted)
         if bool(came) is not bool(wanted) if bound is None else not abs(came - wanted) <= bound:
             off = "" if bound is None else f", off by {abs(came - wanted):.3g}; allowed {bound:.3g}"
-            wrong.append(f"{name}: expected {wanted}, found {came if bound is None else f'{came:.6g}'}{off}")
+            wrong.append(
+                f"{name}: expected {wanted}, found {came if bound is None else f'{came:.6g}'}{off}"
+            )
     if wrong:
         raise AssertionError(
-            "\n".join([f"patching {found.site} from {found.pair} ({found.direction}, {found.metric})", *wrong, f"  {found}"])
+            "\n".join(
+                [
+                    f"patching {found.site} from {found.pair} ({found.direction}, {found.metric})",
+                    *wrong,
+                    f"  {found}",
+                ]
+            )
         )
 
 
@@ -155,7 +188,9 @@ def _unit(circuit: Circuit, asked: Any) -> Unit:
     known = {found.unit.name: found.unit for found in circuit.units}
     if isinstance(asked, int) and not isinstance(asked, bool):
         if len(circuit.layer_sizes) > 3:
-            raise XorMiError(f"unit {asked} of which layer? This network has {len(circuit.layer_sizes) - 2}; name it, such as 'h1.{asked}'")
+            raise XorMiError(
+                f"unit {asked} of which layer? This network has {len(circuit.layer_sizes) - 2}; name it, such as 'h1.{asked}'"
+            )
         asked = f"h0.{asked}"
     name = asked.name if isinstance(asked, Unit) else asked
     if name not in known:
@@ -163,7 +198,9 @@ def _unit(circuit: Circuit, asked: Any) -> Unit:
     return known[name]
 
 
-def _why_not(circuit: Circuit, function: BooleanFunction, unit: Unit, up_to_complement: bool) -> str:
+def _why_not(
+    circuit: Circuit, function: BooleanFunction, unit: Unit, up_to_complement: bool
+) -> str:
     """Why a unit does not act as a gate, or ''."""
     if circuit.primary is None:
         return f"{unit.name} acts as no gate, not as {function.name}"
@@ -171,7 +208,11 @@ def _why_not(circuit: Circuit, function: BooleanFunction, unit: Unit, up_to_comp
     gates = [joint.readings[unit.layer][unit.index].gate for joint in circuit.readings]
     others = sorted(set(gates) - good)
     if others and len(gates) == 1:
-        hint = "; its complement: up_to_complement=True would accept it" if others == [function.complement().name] else ""
+        hint = (
+            "; its complement: up_to_complement=True would accept it"
+            if others == [function.complement().name]
+            else ""
+        )
         return f"{unit.name} acts as {others[0]}, not as {function.name}{hint}"
     if others:
         agreed = sum(gate in good for gate in gates)

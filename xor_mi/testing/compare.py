@@ -46,7 +46,9 @@ class Differences:
 
     def __str__(self) -> str:
         """Changes first, then what is as before, then numbers, then notes."""
-        lines = [*self.facts] or (["gates, edges and verdict are as before; the evidence changed"] if self.numbers else [])
+        lines = [*self.facts] or (
+            ["gates, edges and verdict are as before; the evidence changed"] if self.numbers else []
+        )
         if self.same:
             lines.append(f"as before: {'; '.join(self.same)}")
         if self.numbers:
@@ -54,7 +56,9 @@ class Differences:
         return "\n".join([*lines, *self.notes])
 
 
-def compare_records(old: Record, new: Record, tolerance: Any = TOLERANCE, up_to: str = "signature") -> Differences:
+def compare_records(
+    old: Record, new: Record, tolerance: Any = TOLERANCE, up_to: str = "signature"
+) -> Differences:
     """What a circuit's record differs in from a baseline's.
 
     Args:
@@ -72,18 +76,30 @@ def compare_records(old: Record, new: Record, tolerance: Any = TOLERANCE, up_to:
     pairs = list(_matched(old, new))
     facts = _facts(old, new, pairs, up_to)
     same = [_as_before(a, b, old, new) for a, b in pairs if a and b and a["gate"] == b["gate"]]
-    numbers = [] if up_to == "family" or tolerance is None else _numbers(old, new, pairs, bool(facts), allowed)
+    numbers = (
+        []
+        if up_to == "family" or tolerance is None
+        else _numbers(old, new, pairs, bool(facts), allowed)
+    )
     return Differences(tuple(facts), tuple(same), tuple(numbers), tuple(_notes(old, new)))
 
 
 def tolerances(tolerance: Any) -> dict[str, int | float]:
     """One tolerance per name of `NUMBERS`."""
     one = TOLERANCE if tolerance is None or isinstance(tolerance, Mapping) else tolerance
-    given: dict[str, Any] = {**dict.fromkeys(NUMBERS, one), **(tolerance if isinstance(tolerance, Mapping) else {})}
+    given: dict[str, Any] = {
+        **dict.fromkeys(NUMBERS, one),
+        **(tolerance if isinstance(tolerance, Mapping) else {}),
+    }
     for name, value in given.items():
         if name not in NUMBERS:
             raise unknown("number", name, NUMBERS, where="tolerances are for")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not isfinite(value)
+            or value < 0
+        ):
             raise XorMiError(f"the tolerance of {name} is {value!r}; give a number of at least 0")
     return given
 
@@ -101,7 +117,10 @@ def _matched(old: Record, new: Record) -> Iterator[Pair]:
     """(unit of the baseline, unit of the circuit), layer by layer; None where one has no partner."""
     layers = sorted({_place(unit)[0] for unit in (*_live(old), *_live(new))})
     for layer in layers:
-        yield from _matched_in([u for u in _live(old) if _place(u)[0] == layer], [u for u in _live(new) if _place(u)[0] == layer])
+        yield from _matched_in(
+            [u for u in _live(old) if _place(u)[0] == layer],
+            [u for u in _live(new) if _place(u)[0] == layer],
+        )
 
 
 def _matched_in(old: Sequence[Record], new: Sequence[Record]) -> Iterator[Pair]:
@@ -119,7 +138,12 @@ def _matched_in(old: Sequence[Record], new: Sequence[Record]) -> Iterator[Pair]:
 
     before.sort(key=_evidence)
     after.sort(key=_evidence)
-    pair(lambda a, b: a["gate"] == b["gate"] and (counts[0][a["gate"]] == counts[1][a["gate"]] or a["unit"] == b["unit"]))
+    pair(
+        lambda a, b: (
+            a["gate"] == b["gate"]
+            and (counts[0][a["gate"]] == counts[1][a["gate"]] or a["unit"] == b["unit"])
+        )
+    )
     pair(lambda a, b: a["gate"] == b["gate"])
     pair(lambda a, b: a["unit"] == b["unit"])
     before.sort(key=_place)
@@ -154,7 +178,9 @@ def _facts(old: Record, new: Record, pairs: Sequence[Pair], up_to: str) -> list[
     key = "families" if family else "signature"
     units = list(_unit_changes(old, new, pairs))
     # of several readings with the same evidence another may come first when units are renumbered: then the signature, of all, decides
-    if old[key] != new[key] or (units and not family and old["verdict"] == new["verdict"] == "identified"):
+    if old[key] != new[key] or (
+        units and not family and old["verdict"] == new["verdict"] == "identified"
+    ):
         found = units + found + _rewritten(old, new, pairs, family)
     return found
 
@@ -162,7 +188,11 @@ def _facts(old: Record, new: Record, pairs: Sequence[Pair], up_to: str) -> list[
 def _verdict(record: Record) -> str:
     if record["verdict"] == "ambiguous":
         return f"ambiguous ({record['n_readings']} readings)"
-    return f"not_computing ({record['reason']})" if record["verdict"] == "not_computing" else record["verdict"]
+    return (
+        f"not_computing ({record['reason']})"
+        if record["verdict"] == "not_computing"
+        else record["verdict"]
+    )
 
 
 def _unit_changes(old: Record, new: Record, pairs: Sequence[Pair]) -> Iterator[str]:
@@ -208,20 +238,39 @@ def _edges(record: Record, units: Container[str]) -> Iterator[tuple[str, str]]:
             yield src, dst
 
 
-def _numbers(old: Record, new: Record, pairs: Sequence[Pair], changed: bool, allowed: Mapping[str, int | float]) -> list[str]:
+def _numbers(
+    old: Record,
+    new: Record,
+    pairs: Sequence[Pair],
+    changed: bool,
+    allowed: Mapping[str, int | float],
+) -> list[str]:
     matched = [(a, b) for a, b in pairs if a and b and a["gate"] == b["gate"]]
     found = []
     for a, b in matched if changed or len(matched) == len(pairs) else []:
-        found += [_moved(f"{_name(b, old, new)} {n.replace('_', ' ')}", a[n], b[n], allowed[n]) for n in UNIT_NUMBERS]
+        found += [
+            _moved(f"{_name(b, old, new)} {n.replace('_', ' ')}", a[n], b[n], allowed[n])
+            for n in UNIT_NUMBERS
+        ]
     if not changed and len(matched) == len(pairs):
-        found.append(_moved("worst margin", old["worst_margin"], new["worst_margin"], allowed["worst_margin"]))
-        for layer, both in enumerate(zip(old["joint_interchange"], new["joint_interchange"], strict=False)):
-            found.append(_moved(f"joint interchange of layer {layer}", *both, allowed["joint_interchange"]))
+        found.append(
+            _moved(
+                "worst margin", old["worst_margin"], new["worst_margin"], allowed["worst_margin"]
+            )
+        )
+        for layer, both in enumerate(
+            zip(old["joint_interchange"], new["joint_interchange"], strict=False)
+        ):
+            found.append(
+                _moved(f"joint interchange of layer {layer}", *both, allowed["joint_interchange"])
+            )
         found += _sets_moved(old, new) + _claims_moved(old, new)
     return [line for line in found if line]
 
 
-def _moved(what: str, old: int | float | None, new: int | float | None, tolerance: int | float) -> str:
+def _moved(
+    what: str, old: int | float | None, new: int | float | None, tolerance: int | float
+) -> str:
     """'unit 1 margin: 0.5 -> 0.4, ...' or '' where it stayed within its tolerance."""
     if old is None or new is None:
         return "" if old == new else f"{what}: {old} -> {new}"
@@ -229,7 +278,9 @@ def _moved(what: str, old: int | float | None, new: int | float | None, toleranc
     if abs(new - old) <= bound:
         return ""
     rule = f"absolute {tolerance:g} + relative {tolerance:g}"
-    return f"{what}: {old:.6g} -> {new:.6g}, off by {abs(new - old):.3g}; allowed {bound:.3g} ({rule})"
+    return (
+        f"{what}: {old:.6g} -> {new:.6g}, off by {abs(new - old):.3g}; allowed {bound:.3g} ({rule})"
+    )
 
 
 def _sets_moved(old: Record, new: Record) -> list[str]:
@@ -237,7 +288,9 @@ def _sets_moved(old: Record, new: Record) -> list[str]:
     found = []
     for kind in ("necessary", "sufficient"):
         for value in ("mean", "zero"):
-            before, after = (_with_gates(record, record[f"{kind}_sets"][value]) for record in (old, new))
+            before, after = (
+                _with_gates(record, record[f"{kind}_sets"][value]) for record in (old, new)
+            )
             if before != after:
                 found.append(f"{kind} units ({value} ablation): {before} -> {after}")
     return found
@@ -246,7 +299,14 @@ def _sets_moved(old: Record, new: Record) -> list[str]:
 def _with_gates(record: Record, sets: Sequence[Sequence[str]]) -> str:
     gates = {unit["unit"]: unit["gate"] for unit in record["units"]}
     deep = len(record["layer_sizes"]) > 3
-    named = {", ".join(sorted(f"{gates.get(u)}{' in layer ' + u[1:].split('.')[0] if deep else ''}" for u in units)) for units in sets}
+    named = {
+        ", ".join(
+            sorted(
+                f"{gates.get(u)}{' in layer ' + u[1:].split('.')[0] if deep else ''}" for u in units
+            )
+        )
+        for units in sets
+    }
     return "; ".join(f"{{{names}}}" for names in sorted(named)) or "none"
 
 
@@ -263,7 +323,11 @@ def _claims_moved(old: Record, new: Record) -> list[str]:
 
 def _failing(record: Record) -> dict[str, list[str]]:
     constant = {unit["unit"] for unit in record["units"] if unit["note"]}
-    claims = [claim for claim in record["evidence"] if not claim["holds"] and claim["claim"].split(" ")[0] not in constant]
+    claims = [
+        claim
+        for claim in record["evidence"]
+        if not claim["holds"] and claim["claim"].split(" ")[0] not in constant
+    ]
     return {kind: [claim["claim"] for claim in claims if kind in claim["claim"]] for kind in KINDS}
 
 

@@ -69,7 +69,9 @@ def circuit_of(model_or_circuit: Any) -> Circuit:
     if not isinstance(model_or_circuit, Circuit):
         return identify_circuit(model_or_circuit)
     if model_or_circuit.readings and model_or_circuit.proof is None:
-        raise XorMiError("this circuit has no evidence to compare; identify it with evidence=True, or give the model")
+        raise XorMiError(
+            "this circuit has no evidence to compare; identify it with evidence=True, or give the model"
+        )
     return model_or_circuit
 
 
@@ -93,7 +95,9 @@ def record_of(model_or_circuit: Any, test: str = "") -> Record:
         "format": FORMAT,
         "version": VERSION,
         "test": test,
-        "versions": {package: version(package) for package in ("xor-mi", "torch", "transformer-lens")},
+        "versions": {
+            package: version(package) for package in ("xor-mi", "torch", "transformer-lens")
+        },
         "layer_sizes": list(circuit.layer_sizes),
         "target": {"name": function.name, "tables": [list(table) for table in function.tables]},
         "verdict": circuit.verdict,
@@ -106,7 +110,11 @@ def record_of(model_or_circuit: Any, test: str = "") -> Record:
         "units": _units(circuit),
         "edges": [edge.name for edge in circuit.edges],
         "worst_margin": _short(circuit.primary.worst_margin) if circuit.primary else None,
-        "joint_interchange": [_joint(claim) for claim in circuit.evidence if claim.claim.startswith("the units of layer")],
+        "joint_interchange": [
+            _joint(claim)
+            for claim in circuit.evidence
+            if claim.claim.startswith("the units of layer")
+        ],
         "necessary_sets": _sets(circuit, "necessary"),
         "sufficient_sets": _sets(circuit, "sufficient"),
         "evidence": [_claim(claim) for claim in circuit.evidence],
@@ -135,9 +143,17 @@ def read_record(file: Path) -> Record:
         raise _unreadable(file, f"it has no 'format': '{FORMAT}'")
     found = record.get("version")
     if isinstance(found, int) and found > VERSION:
-        raise XorMiError(f"the baseline '{file}' is of format {found}; this xor-mi reads up to {VERSION}: install a later xor-mi")
+        raise XorMiError(
+            f"the baseline '{file}' is of format {found}; this xor-mi reads up to {VERSION}: install a later xor-mi"
+        )
     wrong = _misshapen(record, _SHAPE, "")
-    odd = [] if wrong else [unit["unit"] for unit in record["units"] if not re.fullmatch(r"h\d+\.\d+", unit["unit"])]
+    odd = (
+        []
+        if wrong
+        else [
+            unit["unit"] for unit in record["units"] if not re.fullmatch(r"h\d+\.\d+", unit["unit"])
+        ]
+    )
     if wrong := wrong or (f"'{odd[0]}' is no unit's name" if odd else ""):
         raise _unreadable(file, wrong)
     return record
@@ -159,7 +175,11 @@ def _misshapen(value: Any, shape: Any, place: str) -> str:
         if not isinstance(value, dict):
             return f"{place or 'it'} is no object"
         missing = [f"{place}.{key}".lstrip(".") for key in shape if key not in value]
-        return f"'{missing[0]}' is missing" if missing else _first(_misshapen(value[key], shape[key], f"{place}.{key}") for key in shape)
+        return (
+            f"'{missing[0]}' is missing"
+            if missing
+            else _first(_misshapen(value[key], shape[key], f"{place}.{key}") for key in shape)
+        )
     if isinstance(shape, list):
         if not isinstance(value, list):
             return f"'{place.lstrip('.')}' is no list"
@@ -224,7 +244,10 @@ def _sets(circuit: Circuit, kind: str) -> dict[str, list[list[str]]]:
 
 
 def _claim(claim: Evidence) -> Record:
-    numbers = {key: _short(value) if isinstance(value := getattr(claim, key), float) else value for key in ("effect", "control")}
+    numbers = {
+        key: _short(value) if isinstance(value := getattr(claim, key), float) else value
+        for key in ("effect", "control")
+    }
     return {"claim": claim.claim, **numbers, "n": claim.n, "unit": claim.unit, "holds": claim.holds}
 
 

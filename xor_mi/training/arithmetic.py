@@ -43,12 +43,17 @@ def _normal_share(pre: Tensor) -> Tensor:
 Rule = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]]
 ACTIVATION_RULES: dict[str, Rule] = {
     "relu": (torch.relu, lambda grad, pre, post: torch.ops.aten.threshold_backward(grad, post, 0)),
-    "leaky_relu": (F.leaky_relu, lambda grad, pre, post: torch.ops.aten.leaky_relu_backward(grad, pre, 0.01, False)),
+    "leaky_relu": (
+        F.leaky_relu,
+        lambda grad, pre, post: torch.ops.aten.leaky_relu_backward(grad, pre, 0.01, False),
+    ),
     "tanh": (torch.tanh, lambda grad, pre, post: (1 - post * post).mul_(grad)),
     "sigmoid": (_sigmoid, lambda grad, pre, post: (1 - post).mul_(post).mul_(grad)),
     "gelu": (
         lambda pre: _normal_share(pre).mul_(pre),
-        lambda grad, pre, post: (torch.exp(pre * pre / -2).mul_(pre).div_(math.sqrt(2 * math.pi)) + _normal_share(pre)).mul_(grad),
+        lambda grad, pre, post: (
+            torch.exp(pre * pre / -2).mul_(pre).div_(math.sqrt(2 * math.pi)) + _normal_share(pre)
+        ).mul_(grad),
     ),
     "identity": (lambda pre: pre, lambda grad, pre, post: grad),
 }
@@ -58,12 +63,16 @@ ACTIVATION_RULES: dict[str, Rule] = {
 class Task:
     """What all networks are trained on: rows, targets, and the shape and conventions they share."""
 
-    def __init__(self, rows: Float[Tensor, "row d_in"], targets: Float[Tensor, "row d_out"], cfg: Any) -> None:
+    def __init__(
+        self, rows: Float[Tensor, "row d_in"], targets: Float[Tensor, "row d_out"], cfg: Any
+    ) -> None:
         self.rows, self.sizes, self.loss_fn = rows, cfg.layer_sizes, cfg.loss_fn
         self.on = [[i for i, bit in enumerate(row) if bit] for row in rows.tolist()]
         self.targets, self.signs = targets[..., None], (1 - 2 * targets)[..., None]
         self.share = 1 / targets.numel()
-        self.rules = [ACTIVATION_RULES[cfg.act_fn]] * cfg.n_layers + [ACTIVATION_RULES[cfg.out_act_fn]]
+        self.rules = [ACTIVATION_RULES[cfg.act_fn]] * cfg.n_layers + [
+            ACTIVATION_RULES[cfg.out_act_fn]
+        ]
         if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":  # the loss then takes the logits
             self.rules[-1] = ACTIVATION_RULES["identity"]
 
@@ -91,7 +100,14 @@ class Task:
         slope = torch.where(wrong > 0, 1.0, decay).div_(decay.add_(1)).mul_(self.signs * self.share)
         return _total(_total(loss)).mul_(self.share), slope
 
-    def gradient(self, layers: Sequence[Layer], values: Sequence[Layer], slope: Tensor, out: Sequence[Layer], noise: Any = None) -> None:
+    def gradient(
+        self,
+        layers: Sequence[Layer],
+        values: Sequence[Layer],
+        slope: Tensor,
+        out: Sequence[Layer],
+        noise: Any = None,
+    ) -> None:
         """The loss's gradient at the outputs -> at every weight and bias, written into `out`."""
         for number in reversed(range(len(layers))):
             pre, post = values[number]
@@ -125,7 +141,13 @@ def _chain(terms: Sequence[Tensor]) -> Tensor:
 
 def _total(values: Tensor, out: Tensor | None = None) -> Tensor:
     """Sum over the first axis, in order."""
-    total = torch.add(values[0], values[1], out=out) if len(values) > 1 else values[0].clone() if out is None else out.copy_(values[0])
+    total = (
+        torch.add(values[0], values[1], out=out)
+        if len(values) > 1
+        else values[0].clone()
+        if out is None
+        else out.copy_(values[0])
+    )
     for value in values[2:]:
         total.add_(value)
     return total

@@ -40,11 +40,19 @@ class TrainConfig:
     input_noise: Any = 0.0
 
     def __post_init__(self) -> None:
-        numbers = {"lr": Real, "stop_loss": Real, "weight_decay": Real, "input_noise": Real, "max_steps": Integral}
+        numbers = {
+            "lr": Real,
+            "stop_loss": Real,
+            "weight_decay": Real,
+            "input_noise": Real,
+            "max_steps": Integral,
+        }
         for name, kind in numbers.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kind):
-                raise XorMiError(f"{name} is {value!r}; give a {'whole ' if kind is Integral else ''}number")
+                raise XorMiError(
+                    f"{name} is {value!r}; give a {'whole ' if kind is Integral else ''}number"
+                )
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS, where="known optimizers")
         for name in (self.act_fn, self.out_act_fn):
@@ -55,8 +63,12 @@ class TrainConfig:
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be a positive number")
         for name in ("weight_decay", "input_noise"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise XorMiError(f"{name} is {getattr(self, name)}; it must be a number of at least 0")
+                raise XorMiError(
+                    f"{name} is {getattr(self, name)}; it must be a number of at least 0"
+                )
         if self.max_steps < 1:
             raise XorMiError(f"max_steps is {self.max_steps}; it must be at least 1")
         if "heaviside" in (self.act_fn, self.out_act_fn):
-            raise XorMiError("heaviside has no gradient, so it cannot be trained; use sigmoid or tanh, or write the weights by hand")
+            raise XorMiError(
+                "heaviside has no gradient, so it cannot be trained; use sigmoid or tanh, or write the weights by hand"
+            )

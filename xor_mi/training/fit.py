@@ -36,8 +36,15 @@ def fit(
     report: Callable[[int, int], None] = lambda _steps, _finished: None,
 ) -> Fitted:
     """Train every column of `start`. report: called with how many steps' worth of work and how many finished networks were added."""
-    parts = [_fit_block(s, i, task, config, report) for s, i in zip(start.split(BLOCK, 1), seeds.split(BLOCK), strict=True)]
-    flat, losses, steps = torch.cat([p.flat for p in parts], 1), torch.cat([p.losses for p in parts]), torch.cat([p.steps for p in parts])
+    parts = [
+        _fit_block(s, i, task, config, report)
+        for s, i in zip(start.split(BLOCK, 1), seeds.split(BLOCK), strict=True)
+    ]
+    flat, losses, steps = (
+        torch.cat([p.flat for p in parts], 1),
+        torch.cat([p.losses for p in parts]),
+        torch.cat([p.steps for p in parts]),
+    )
     return Fitted(flat, losses, steps, parts[0].history if start.shape[1] == 1 else ())
 
 
@@ -46,7 +53,9 @@ class _Optimizer:
 
     def __init__(self, flat: Tensor, config: TrainConfig) -> None:
         self.config, self.steps = config, 0
-        self.state = [torch.zeros_like(flat), torch.zeros_like(flat)] if config.optimizer != "sgd" else []
+        self.state = (
+            [torch.zeros_like(flat), torch.zeros_like(flat)] if config.optimizer != "sgd" else []
+        )
 
     def select(self, index: Tensor) -> None:
         self.state = [part[:, index] for part in self.state]
@@ -69,10 +78,19 @@ class _Optimizer:
         flat.sub_(torch.div(mean, torch.sqrt(square).add_(_EPS * scale), out=gradient).mul_(rate))
 
 
-def _fit_block(start: Tensor, seeds: Tensor, task: Task, config: TrainConfig, report: Callable[[int, int], None]) -> Fitted:
+def _fit_block(
+    start: Tensor,
+    seeds: Tensor,
+    task: Task,
+    config: TrainConfig,
+    report: Callable[[int, int], None],
+) -> Fitted:
     """All networks of a block take each step together; a finished one is kept as it was, and columns of finished ones are dropped."""
     n = start.shape[1]
-    kept, losses = start.clone(), torch.full((n,), torch.inf, dtype=start.dtype, device=start.device)
+    kept, losses = (
+        start.clone(),
+        torch.full((n,), torch.inf, dtype=start.dtype, device=start.device),
+    )
     steps = torch.full((n,), config.max_steps, device=start.device)
     place, is_open, n_open = *_filled(torch.arange(n, device=start.device)), n
     flat, history = start[:, place], []
@@ -87,7 +105,11 @@ def _fit_block(start: Tensor, seeds: Tensor, task: Task, config: TrainConfig, re
         finished = is_open if step == config.max_steps else is_open & (now < config.stop_loss)
         if finished.any():
             which = finished.nonzero().flatten()
-            kept[:, place[which]], losses[place[which]], steps[place[which]] = flat[:, which], now[which], step
+            kept[:, place[which]], losses[place[which]], steps[place[which]] = (
+                flat[:, which],
+                now[which],
+                step,
+            )
             is_open = is_open & ~finished
             n_open -= len(which)
             report(0, len(which) if step < config.max_steps else 0)
@@ -109,7 +131,9 @@ def _fit_block(start: Tensor, seeds: Tensor, task: Task, config: TrainConfig, re
 def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
     """Columns, filled up to a multiple of LANES with repeats of the first; and which of them are not fillers."""
     fill = index[:1].expand(-len(index) % LANES)
-    return torch.cat([index, fill]), torch.arange(len(index) + len(fill), device=index.device) < len(index)
+    return torch.cat([index, fill]), torch.arange(
+        len(index) + len(fill), device=index.device
+    ) < len(index)
 
 
 def _noise(seeds: Tensor, step: int, task: Task, config: TrainConfig) -> Tensor | None:

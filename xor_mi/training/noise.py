@@ -10,14 +10,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_GOLDEN, _FIRST, _SECOND = (constant - (1 << 64) for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_GOLDEN, _FIRST, _SECOND = (
+    constant - (1 << 64)
+    for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 
 
 def normal(seeds: Int[Tensor, " seed"], start: int, count: int) -> Float[Tensor, "count seed"]:
     """Numbers start, start + 1, ... of each seed's own stream of standard normal numbers (Box-Muller, 24 bits each way)."""
     counters = torch.arange(start, start + count, device=seeds.device)[:, None]
     bits = mixed(mixed(seeds + _GOLDEN) + counters * _GOLDEN)
-    radius, angle = (_shifted(bits, 40) + 1).float() / 2**24, (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24
+    radius, angle = (
+        (_shifted(bits, 40) + 1).float() / 2**24,
+        (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24,
+    )
     return torch.sqrt(-2 * torch.log(radius)) * torch.cos(2 * math.pi * angle)
 
 

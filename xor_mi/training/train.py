@@ -38,7 +38,11 @@ class TrainResult:
 
     def __str__(self) -> str:
         task = self.model.cfg.target.name
-        outcome = f"solved {task}" if self.solved else f"did NOT solve {task}: wrong or undecided on {', '.join(self.wrong_rows)}"
+        outcome = (
+            f"solved {task}"
+            if self.solved
+            else f"did NOT solve {task}: wrong or undecided on {', '.join(self.wrong_rows)}"
+        )
         return f"seed {self.seed} {outcome} after {self.steps} steps (loss {self.final_loss:.4f})"
 
 
@@ -67,10 +71,20 @@ class Population:
         try:
             index = range(len(self))[operator.index(index)]
         except TypeError:
-            raise XorMiError(f"{index!r} is no one network; take them one by one: [population[i] for i in range(3)]") from None
+            raise XorMiError(
+                f"{index!r} is no one network; take them one by one: [population[i] for i in range(3)]"
+            ) from None
         layers = [(weight[index], bias[index]) for weight, bias in self.weights]
         shared = {
-            name: getattr(self.cfg, name) for name in ("act_fn", "out_act_fn", "negative_slope", "loss_fn", "target", "decision_threshold")
+            name: getattr(self.cfg, name)
+            for name in (
+                "act_fn",
+                "out_act_fn",
+                "negative_slope",
+                "loss_fn",
+                "target",
+                "decision_threshold",
+            )
         }
         return HookedMLP.from_weights(layers, seed=int(self.seeds[index]), **shared)
 
@@ -96,11 +110,19 @@ def train(
     """
     population = train_population(target, 1, hidden, seed, config, n_inputs, progress)
     if not all(torch.isfinite(value).all() for layer in population.weights for value in layer):
-        raise XorMiError(f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr")
+        raise XorMiError(
+            f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr"
+        )
     model = population[0]
     decided, table = decisions(model), torch.tensor(model.cfg.target.tables).T
-    wrong = tuple(row_name(row) for row, right in zip(model.cfg.target.rows(), (decided == table).all(1), strict=True) if not right)
-    return TrainResult(model, not wrong, int(population.steps[0]), seed, population.loss_history[0], wrong)
+    wrong = tuple(
+        row_name(row)
+        for row, right in zip(model.cfg.target.rows(), (decided == table).all(1), strict=True)
+        if not right
+    )
+    return TrainResult(
+        model, not wrong, int(population.steps[0]), seed, population.loss_history[0], wrong
+    )
 
 
 def train_population(
@@ -123,7 +145,10 @@ def train_population(
     Raises:
         XorMiError: settings that cannot be trained, a target whose width is not the network's, rows that are none, or no such device.
     """
-    whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in (n_networks, seed))
+    whole = all(
+        isinstance(number, Integral) and not isinstance(number, bool)
+        for number in (n_networks, seed)
+    )
     if not whole or n_networks < 1 or not 0 <= seed < 2**62 - n_networks:
         raise XorMiError(
             f"{n_networks!r} networks from seed {seed!r} asked for; give at least 1, and a seed of at least 0 (whole numbers, below 2^62)"
@@ -131,12 +156,24 @@ def train_population(
     n_networks, seed, config = int(n_networks), int(seed), config or TrainConfig()
     if not isinstance(config, TrainConfig):
         raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
-    function = BooleanFunction.of(target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs)
-    shared = {"act_fn": config.act_fn, "out_act_fn": config.out_act_fn, "loss_fn": config.loss_fn, "target": function}
+    function = BooleanFunction.of(
+        target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs
+    )
+    shared = {
+        "act_fn": config.act_fn,
+        "out_act_fn": config.out_act_fn,
+        "loss_fn": config.loss_fn,
+        "target": function,
+    }
     cfg = HookedMLPConfig(function.n_inputs, hidden, function.n_outputs, seed=seed, **shared)
     task, seeds = _task(cfg, rows, _device(device)), torch.arange(seed, seed + n_networks)
     start = initial_parameters(cfg.layer_sizes, seeds, progress).to(task.rows.device)
-    with tqdm(total=config.max_steps * -(-n_networks // BLOCK), desc="training", unit="step", disable=None if progress else True) as bar:
+    with tqdm(
+        total=config.max_steps * -(-n_networks // BLOCK),
+        desc="training",
+        unit="step",
+        disable=None if progress else True,
+    ) as bar:
         finished = 0
 
         def report(steps: int, more: int) -> None:
@@ -148,16 +185,31 @@ def train_population(
 
         fitted = fit(start, seeds.to(task.rows.device), task, config, report)
     flat = fitted.flat.cpu()
-    layers = tuple((w.permute(2, 0, 1).contiguous(), b.T.contiguous()) for w, b in views(flat, cfg.layer_sizes))
+    layers = tuple(
+        (w.permute(2, 0, 1).contiguous(), b.T.contiguous()) for w, b in views(flat, cfg.layer_sizes)
+    )
     history = (fitted.history,) if fitted.history else ()
-    return Population(cfg, seeds, fitted.steps.cpu(), fitted.losses.cpu(), _solved(flat, cfg), layers, history)
+    return Population(
+        cfg, seeds, fitted.steps.cpu(), fitted.losses.cpu(), _solved(flat, cfg), layers, history
+    )
 
 
-def initial_parameters(layer_sizes: Any, seeds: Int[Tensor, " seed"], progress: bool = False) -> Float[Tensor, "parameter seed"]:
+def initial_parameters(
+    layer_sizes: Any, seeds: Int[Tensor, " seed"], progress: bool = False
+) -> Float[Tensor, "parameter seed"]:
     """`initial_weights` of every seed, flat: W, then b, layer by layer; each seed draws from a generator of its own."""
-    bounds = torch.cat([torch.full((d_out * (d_in + 1),), d_in**-0.5, dtype=torch.float32) for d_in, d_out in pairwise(layer_sizes)])
+    bounds = torch.cat(
+        [
+            torch.full((d_out * (d_in + 1),), d_in**-0.5, dtype=torch.float32)
+            for d_in, d_out in pairwise(layer_sizes)
+        ]
+    )
     drawn, generator = torch.empty(len(seeds), len(bounds), dtype=torch.float32), torch.Generator()
-    for line, seed in zip(drawn, tqdm(seeds.tolist(), desc="drawing", unit="network", disable=None if progress else True), strict=True):
+    for line, seed in zip(
+        drawn,
+        tqdm(seeds.tolist(), desc="drawing", unit="network", disable=None if progress else True),
+        strict=True,
+    ):
         torch.rand(len(bounds), generator=generator.manual_seed(seed), out=line)
     return ((drawn * 2 - 1) * bounds).T.contiguous()
 
@@ -167,7 +219,9 @@ def _device(asked: Any) -> torch.device:
         device = torch.device(asked)
         torch.empty(1, device=device)
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        raise XorMiError(f"no device {str(asked)!r} here ({str(error).splitlines()[0]}); use device='cpu'") from None
+        raise XorMiError(
+            f"no device {str(asked)!r} here ({str(error).splitlines()[0]}); use device='cpu'"
+        ) from None
     return device
 
 
@@ -180,13 +234,19 @@ def _task(cfg: HookedMLPConfig, rows: Any, device: torch.device) -> Task:
         raise XorMiError("rows is empty; name the input rows to train on, or leave it out for all")
     table = dict(zip(cfg.target.rows(), zip(*cfg.target.tables, strict=True), strict=True))
     goal = [table[row] for row in chosen]
-    return Task(torch.tensor(chosen, device=device).float(), torch.tensor(goal, device=device).float(), cfg)
+    return Task(
+        torch.tensor(chosen, device=device).float(), torch.tensor(goal, device=device).float(), cfg
+    )
 
 
 def _solved(flat: Tensor, cfg: HookedMLPConfig) -> Tensor:
     """Which networks decide every row as the target says: a fact about decisions, undecided is not right."""
     task, right = _task(cfg, None, flat.device), []
     for part in flat.split(BLOCK, 1):
-        outputs = ACTIVATION_RULES[cfg.out_act_fn][0](task.forward(views(part, cfg.layer_sizes))[-1][0])
-        right.append((decision(outputs, float(cfg.decision_threshold or 0.0)) == task.targets).all(1).all(0))
+        outputs = ACTIVATION_RULES[cfg.out_act_fn][0](
+            task.forward(views(part, cfg.layer_sizes))[-1][0]
+        )
+        right.append(
+            (decision(outputs, float(cfg.decision_threshold or 0.0)) == task.targets).all(1).all(0)
+        )
     return torch.cat(right)

@@ -9,7 +9,16 @@ from typing import Any
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.truth.formulas import minimal_formula, read_formula
-from xor_mi.truth.gates import FAMILIES, GATES, as_bit, as_row, gate_name, is_gate_name, row_name, truth_rows
+from xor_mi.truth.gates import (
+    FAMILIES,
+    GATES,
+    as_bit,
+    as_row,
+    gate_name,
+    is_gate_name,
+    row_name,
+    truth_rows,
+)
 
 
 def _as_bits(table: Any) -> tuple[int, ...]:
@@ -35,17 +44,25 @@ class BooleanFunction:
     """
 
     n_inputs: int
-    tables: Any  # tuple[tuple[int, ...], ...] once built; anything that can be read as such is accepted
+    tables: (
+        Any  # tuple[tuple[int, ...], ...] once built; anything that can be read as such is accepted
+    )
 
     def __post_init__(self) -> None:
         n_rows = len(truth_rows(self.n_inputs))
         given: Any = self.tables.tolist() if hasattr(self.tables, "tolist") else self.tables
         if not isinstance(given, (str, list, tuple)):
             raise XorMiError(f"{given!r} is no truth table; give {n_rows} bits, for XOR '0110'")
-        flat = isinstance(given, str) or all(isinstance(value, (bool, int, float)) for value in given)
+        flat = isinstance(given, str) or all(
+            isinstance(value, (bool, int, float)) for value in given
+        )
         tables = [given] if flat else list(given)
-        if not tables or any(not hasattr(table, "__len__") or len(table) != n_rows for table in tables):
-            raise XorMiError(f"a function of {self.n_inputs} inputs has {n_rows} bits per output, not {given!r}")
+        if not tables or any(
+            not hasattr(table, "__len__") or len(table) != n_rows for table in tables
+        ):
+            raise XorMiError(
+                f"a function of {self.n_inputs} inputs has {n_rows} bits per output, not {given!r}"
+            )
         object.__setattr__(self, "tables", tuple(_as_bits(table) for table in tables))
 
     @classmethod
@@ -59,16 +76,22 @@ class BooleanFunction:
         if n_inputs == 2:
             return cls(2, (GATES[gate],))
         if gate not in FAMILIES:
-            raise XorMiError(f"{gate} is a gate of two inputs, not {n_inputs}; of any width: {', '.join(FAMILIES)}")
+            raise XorMiError(
+                f"{gate} is a gate of two inputs, not {n_inputs}; of any width: {', '.join(FAMILIES)}"
+            )
         return cls(n_inputs, (tuple(int(FAMILIES[gate](row)) for row in truth_rows(n_inputs)),))
 
     @classmethod
-    def from_callable(cls, function: Callable[..., Any], n_inputs: int | None = None) -> "BooleanFunction":
+    def from_callable(
+        cls, function: Callable[..., Any], n_inputs: int | None = None
+    ) -> "BooleanFunction":
         """A Python function of bits (returning one bit, or a tuple of them) -> its table; n_inputs from the signature if not given."""
         if n_inputs is None:
             parameters = list(inspect.signature(function).parameters.values())
             if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
-                raise XorMiError("the number of inputs cannot be read off this function; give n_inputs=")
+                raise XorMiError(
+                    "the number of inputs cannot be read off this function; give n_inputs="
+                )
             n_inputs = len(parameters)
         values = [function(*row) for row in truth_rows(n_inputs)]
         rows = [value if isinstance(value, (tuple, list)) else (value,) for value in values]
@@ -101,10 +124,14 @@ class BooleanFunction:
             raise (
                 unknown("gate", target, GATES, where="the 16 gates are")
                 if isinstance(target, str)
-                else XorMiError(f"{target!r} is no target; give a gate name, a formula or a BooleanFunction")
+                else XorMiError(
+                    f"{target!r} is no target; give a gate name, a formula or a BooleanFunction"
+                )
             )
         if function.n_inputs != n_inputs:
-            raise XorMiError(f"the target {function.name} has {function.n_inputs} inputs; the network has {n_inputs}")
+            raise XorMiError(
+                f"the target {function.name} has {function.n_inputs} inputs; the network has {n_inputs}"
+            )
         return function
 
     def rows(self) -> tuple[tuple[int, ...], ...]:
@@ -124,7 +151,9 @@ class BooleanFunction:
     def bits(self) -> tuple[int, ...]:
         """The truth table of a function with one output; several outputs are read by `.tables` or `.outputs`."""
         if self.n_outputs != 1:
-            raise XorMiError(f"this function has {self.n_outputs} outputs; read .tables, or .outputs[k].bits")
+            raise XorMiError(
+                f"this function has {self.n_outputs} outputs; read .tables, or .outputs[k].bits"
+            )
         return self.tables[0]
 
     @property
@@ -141,11 +170,16 @@ class BooleanFunction:
         """The same formula with other names for the inputs, for example the units that feed a gate."""
         if len(names) != self.n_inputs:
             raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
-        return ", ".join(re.sub(r"x(\d+)", lambda m: names[int(m[1])], minimal_formula(self.n_inputs, table)) for table in self.tables)
+        return ", ".join(
+            re.sub(r"x(\d+)", lambda m: names[int(m[1])], minimal_formula(self.n_inputs, table))
+            for table in self.tables
+        )
 
     def complement(self) -> "BooleanFunction":
         """1 where this is 0."""
-        return BooleanFunction(self.n_inputs, tuple(tuple(1 - b for b in table) for table in self.tables))
+        return BooleanFunction(
+            self.n_inputs, tuple(tuple(1 - b for b in table) for table in self.tables)
+        )
 
     def __call__(self, *row: Any) -> int | tuple[int, ...]:
         bits = as_row(row[0] if len(row) == 1 and self.n_inputs > 1 else row, self.n_inputs)

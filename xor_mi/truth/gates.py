@@ -80,8 +80,14 @@ def truth_rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     >>> truth_rows(2)
     ((0, 0), (0, 1), (1, 0), (1, 1))
     """
-    if isinstance(n_inputs, bool) or not isinstance(n_inputs, int) or not 1 <= n_inputs <= MAX_INPUTS:
-        raise XorMiError(f"n_inputs is {n_inputs!r}; a truth table here has 1 to {MAX_INPUTS} inputs")
+    if (
+        isinstance(n_inputs, bool)
+        or not isinstance(n_inputs, int)
+        or not 1 <= n_inputs <= MAX_INPUTS
+    ):
+        raise XorMiError(
+            f"n_inputs is {n_inputs!r}; a truth table here has 1 to {MAX_INPUTS} inputs"
+        )
     return _rows(n_inputs)
 
 
@@ -96,11 +102,17 @@ def as_row(row: Any, n_inputs: int) -> tuple[int, ...]:
     Raises:
         XorMiError: a value that is not 0 or 1, or the wrong number of them.
     """
-    if isinstance(row, str) and n_inputs <= MAX_INPUTS and (known := _rows_by_name(n_inputs).get(row)):
+    if (
+        isinstance(row, str)
+        and n_inputs <= MAX_INPUTS
+        and (known := _rows_by_name(n_inputs).get(row))
+    ):
         return known
     values = getattr(row, "tolist", lambda: row)()
     if not isinstance(values, (str, list, tuple)):
-        raise XorMiError(f"{row!r} is no input row; give {n_inputs} bits such as '{'01' * n_inputs:.{n_inputs}}'")
+        raise XorMiError(
+            f"{row!r} is no input row; give {n_inputs} bits such as '{'01' * n_inputs:.{n_inputs}}'"
+        )
     if len(values) != n_inputs:
         raise XorMiError(f"{row!r} has {len(values)} bits; this network has {n_inputs} inputs")
     return tuple(as_bit(value, row) for value in values)

@@ -25,7 +25,9 @@ def names() -> list[str]:
     >>> names()[:3]
     ['or-and', 'nor-and', 'or-nand']
     """
-    from xor_mi.zoo.build import NETWORKS  # not above: `python -m xor_mi.zoo.build` would find it loaded already
+    from xor_mi.zoo.build import (
+        NETWORKS,
+    )  # not above: `python -m xor_mi.zoo.build` would find it loaded already
 
     return [network.name for network in NETWORKS]
 
@@ -62,9 +64,22 @@ def describe() -> pd.DataFrame:
     lines = []
     for network in NETWORKS:
         config, circuit = _read(_folder(network.name) / "config.json"), recorded(network.name)
-        line = {"name": network.name, "shape": "-".join(map(str, circuit["layer_sizes"])), "act_fn": config["act_fn"]}
-        line |= {"target": circuit["target"]["name"], "seed": config["seed"], "verdict": circuit["verdict"], "gates": _gates(circuit)}
-        lines.append(line | {key: circuit[key] for key in ("signature", "family")} | {"purpose": network.purpose})
+        line = {
+            "name": network.name,
+            "shape": "-".join(map(str, circuit["layer_sizes"])),
+            "act_fn": config["act_fn"],
+        }
+        line |= {
+            "target": circuit["target"]["name"],
+            "seed": config["seed"],
+            "verdict": circuit["verdict"],
+            "gates": _gates(circuit),
+        }
+        lines.append(
+            line
+            | {key: circuit[key] for key in ("signature", "family")}
+            | {"purpose": network.purpose}
+        )
     return pd.DataFrame(lines)
 
 
@@ -79,7 +94,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise XorMiError(f"'{file}' of the zoo cannot be read: {error}; install xor-mi again, or python -m xor_mi.zoo.build") from None
+        raise XorMiError(
+            f"'{file}' of the zoo cannot be read: {error}; install xor-mi again, or python -m xor_mi.zoo.build"
+        ) from None
 
 
 def _gates(circuit: dict[str, Any]) -> str:

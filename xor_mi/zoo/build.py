@@ -77,9 +77,18 @@ def rebuild(network: Network) -> tuple[HookedMLP, Circuit]:
         XorMiError: the circuit is not the one the table promises, or not all its claims hold.
     """
     if network.trained:
-        model = train(network.target, network.hidden, network.seed, TrainConfig(act_fn=network.act_fn)).model
+        model = train(
+            network.target, network.hidden, network.seed, TrainConfig(act_fn=network.act_fn)
+        ).model
     else:
-        model = HookedMLP(HookedMLPConfig(d_hidden=network.hidden, act_fn=network.act_fn, seed=network.seed, target=network.target))
+        model = HookedMLP(
+            HookedMLPConfig(
+                d_hidden=network.hidden,
+                act_fn=network.act_fn,
+                seed=network.seed,
+                target=network.target,
+            )
+        )
     circuit = identify_circuit(model)
     gates = tuple(unit.gate for unit in circuit.units if unit.gate)
     promised = ("identified" if network.gates else "not_computing", network.gates)
@@ -90,7 +99,9 @@ def rebuild(network: Network) -> tuple[HookedMLP, Circuit]:
         )
     failed = [evidence.claim for evidence in circuit.evidence if not evidence.holds]
     if failed:
-        raise XorMiError(f"{network.name} is identified, but not all its claims hold: {'; '.join(failed)}. Put another seed in the table")
+        raise XorMiError(
+            f"{network.name} is identified, but not all its claims hold: {'; '.join(failed)}. Put another seed in the table"
+        )
     return model, circuit
 
 
@@ -115,7 +126,10 @@ def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
             return "same bytes"
     try:
         stored, fresh = (
-            {key: found[key] for key in ("layer_sizes", "target", "verdict", "signature", "family", "formula")}
+            {
+                key: found[key]
+                for key in ("layer_sizes", "target", "verdict", "signature", "family", "formula")
+            }
             for found in (json.loads((folder / "circuit.json").read_text()), circuit.to_dict())
         )
     except (ValueError, KeyError, TypeError):
@@ -129,17 +143,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         XorMiError: a name that is not in the table, a broken promise, or a folder that cannot be written.
     """
-    parser = argparse.ArgumentParser("python -m xor_mi.zoo.build", description="Rebuild the networks of the zoo from their seeds.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="networks to rebuild; all if none is named")
-    parser.add_argument("--out", type=Path, default=DATA, help="where the folders are; by default inside the package")
-    parser.add_argument("--check", action="store_true", help="write nothing; say what a rebuild would change")
+    parser = argparse.ArgumentParser(
+        "python -m xor_mi.zoo.build",
+        description="Rebuild the networks of the zoo from their seeds.",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="networks to rebuild; all if none is named"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=DATA,
+        help="where the folders are; by default inside the package",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; say what a rebuild would change"
+    )
     options = parser.parse_args(arguments)
     table = {network.name: network for network in NETWORKS}
     for name in options.names:
         if name not in table:
             raise unknown("network", name, table, where="the zoo has")
     chosen = [table[name] for name in dict.fromkeys(options.names)] or NETWORKS
-    built = {network.name: rebuild(network) for network in chosen}  # all of them before the first is written
+    built = {
+        network.name: rebuild(network) for network in chosen
+    }  # all of them before the first is written
     wrong = False
     for name, (model, circuit) in built.items():
         if options.check:
