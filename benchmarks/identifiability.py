@@ -1,13 +1,14 @@
-"""How many explanations do trained networks have? The study of Meloux et al. (2025, arXiv 2502.20914), by exhaustion.
+"""How many explanations do trained networks have? The study of Meloux et al. (2025, arXiv
+2502.20914), by exhaustion.
 
     python benchmarks/identifiability.py [networks] [widths such as 2,3,4,5]
 
-Networks 2-k-k-1 with LeakyReLU(0.01) on hidden units and output are trained on XOR as the released code does: torch's default start, AdamW
-at 1e-3, batches of 100 from 4,000 rows, until the mean squared error of an epoch is below 0.01, or 3 epochs pass without improvement, or
-1,000 are over. For those that solve the task: perfect subcircuits, interpretations, formulas and alignments, under both presets and with
-all ordered pairs.
-Published means for k = 3: 52.3 perfect circuits, 2,270 interpretations each, 2.70 formulas, 9.86 mappings.
-"""
+Networks 2-k-k-1 with LeakyReLU(0.01) on hidden units and output are trained on XOR as the released
+code does: torch's default start, AdamW at 1e-3, batches of 100 from 4,000 rows, until the mean
+squared error of an epoch is below 0.01, or 3 epochs pass without improvement, or 1,000 are over.
+For those that solve the task: perfect subcircuits, interpretations, formulas and alignments, under
+both presets and with all ordered pairs. Published means for k = 3: 52.3 perfect circuits, 2,270
+interpretations each, 2.70 formulas, 9.86 mappings."""
 
 import sys
 from dataclasses import replace
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.search import Convention, count_perfect_subcircuits, find_alignments, find_subcircuits
-from xor_mi.search.interpretations import count_interpretations
+from xor_mi.search._interpretations import count_interpretations
 
 ROWS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 LABELS = torch.tensor([0.0, 1.0, 1.0, 0.0])

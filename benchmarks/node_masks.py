@@ -1,11 +1,12 @@
-"""Which sets of hidden units look like the circuit, and which of these does patching let pass? 2-3-3-1 tanh networks trained on XOR.
+"""Which sets of hidden units look like the circuit, and which of these does patching let pass?
+2-3-3-1 tanh networks trained on XOR.
 
     python benchmarks/node_masks.py [networks]
 
-After Rios-Sialer's identifiability toy study (2026): binary cross-entropy on the logit, AdamW at 1e-2 with weight decay 1e-4,
-Kaiming-normal weights, zero biases, inputs with normal noise of sd 0.2 (scenario A) or 0.001 (B); each of 400 steps takes 1,024 fresh noisy
-rows. All 48 proper sets with at least one unit per hidden layer are scored, exactly, over all ordered pairs of inputs.
-"""
+After Rios-Sialer's identifiability toy study (2026): binary cross-entropy on the logit, AdamW at
+1e-2 with weight decay 1e-4, Kaiming-normal weights, zero biases, inputs with normal noise of sd 0.2
+(scenario A) or 0.001 (B); each of 400 steps takes 1,024 fresh noisy rows. All 48 proper sets with
+at least one unit per hidden layer are scored, exactly, over all ordered pairs of inputs."""
 
 import sys
 
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.search import node_masks
-from xor_mi.search.node_masks import SCORES
+from xor_mi.search._node_masks import SCORES
 
 ROWS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 LABELS = torch.tensor([0.0, 1.0, 1.0, 0.0])

@@ -1,7 +1,8 @@
-"""How much faster is one batched forward than one forward per patch? Ratios within this run: `python benchmarks/patching.py`.
+"""How much faster is one batched forward than one forward per patch? Ratios within this run:
+`python benchmarks/patching.py`.
 
-Each line times ours and theirs in turn, several times over, and prints the median of the paired ratios.
-"""
+Each line times ours and theirs in turn, several times over, and prints the median of the paired
+ratios."""
 
 import contextlib
 import io
@@ -50,7 +51,9 @@ def unit_setter(value, index, clean_value):
 
 
 def mlp_sweep(width):
-    """All ordered pairs of the four inputs, the pairs of a row with itself included, x all units of one layer."""
+    """All ordered pairs of the four inputs, the pairs of a row with itself included, x all units of
+    one layer.
+    """
     model = HookedMLP(HookedMLPConfig(d_hidden=(width,), seed=1))
     rows = [(a, b) for a in ("00", "01", "10", "11") for b in ("00", "01", "10", "11")]
     clean, corrupted = (model.rows([pair[side] for pair in rows]) for side in (0, 1))

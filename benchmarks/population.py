@@ -1,4 +1,6 @@
-"""How much faster are many networks at once than a plain loop over one? Ratios within this run: `python benchmarks/population.py`."""
+"""How much faster are many networks at once than a plain loop over one? Ratios within this run:
+`python benchmarks/population.py`.
+"""
 
 import time
 

@@ -1,8 +1,8 @@
 """How fast is exhaustion? Ratios within one run; python benchmarks/search.py [--wide]
 
-Goals: 9,625 subcircuits of 2-3-3-1 at least 200 times as fast as one hooked forward each; the exact number of perfect ones of 2-4-4-1 in
-0.3 s and of 2-5-5-1 in 10 s and 2 GiB; one network's formulas and alignments in 0.1 s. With --wide, 2-6-6-1 too.
-"""
+Goals: 9,625 subcircuits of 2-3-3-1 at least 200 times as fast as one hooked forward each; the exact
+number of perfect ones of 2-4-4-1 in 0.3 s and of 2-5-5-1 in 10 s and 2 GiB; one network's formulas
+and alignments in 0.1 s. With --wide, 2-6-6-1 too."""
 
 import resource
 import sys
@@ -20,8 +20,8 @@ from xor_mi.search import (
     find_alignments,
     find_subcircuits,
 )
-from xor_mi.search.alignments import _effects
-from xor_mi.search.formulas import _found
+from xor_mi.search._alignments import _effects
+from xor_mi.search._formulas import _found
 from xor_mi.training import train
 
 

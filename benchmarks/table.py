@@ -1,8 +1,8 @@
-"""Every ratio beside its goal, on this machine, in one table: `make bench`, or `python benchmarks/table.py [--keep]`.
+"""Every ratio beside its goal, on this machine, in one table: `make bench`, or `python
+benchmarks/table.py [--keep]`.
 
-With --keep the figures are stored in benchmarks/results.json; without, they are shown beside the stored ones. Ratios compare; seconds
-depend on the machine. A few minutes on two cores.
-"""
+With --keep the figures are stored in benchmarks/results.json; without, they are shown beside the
+stored ones. Ratios compare; seconds depend on the machine. A few minutes on two cores."""
 
 import json
 import os
@@ -51,7 +51,9 @@ def machine() -> str:
 
 
 def started(code: str) -> float:
-    """Seconds that a fresh interpreter takes for some code, without its own start; the best of five."""
+    """Seconds that a fresh interpreter takes for some code, without its own start; the best of
+    five.
+    """
 
     def run(text: str) -> float:
         start = perf_counter()

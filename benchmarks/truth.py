@@ -1,9 +1,8 @@
-"""Does every label agree with brute force? `python benchmarks/truth.py`: 10,000 networks, the number of disagreements (it must be 0), and
-the families found.
+"""Does every label agree with brute force? `python benchmarks/truth.py`: 10,000 networks, the
+number of disagreements (it must be 0), and the families found.
 
-Trains 2-2-1 and 2-4-1 networks with relu, tanh and sigmoid units on XOR, identifies each, and holds verdict and all readings against
-`tests/oracle.py`, which shares nothing with the package.
-"""
+Trains 2-2-1 and 2-4-1 networks with relu, tanh and sigmoid units on XOR, identifies each, and holds
+verdict and all readings against `tests/oracle.py`, which shares nothing with the package."""
 
 import sys
 from collections import Counter
@@ -28,7 +27,7 @@ N_EACH |= {((4,), "sigmoid"): 1400}
 
 def disagreement(model, circuit, act):
     """'' where brute force says the same, else what differs."""
-    (w1, b1), (w2, b2) = model.exact()
+    (w1, b1), (w2, b2) = model.float64_layers()
     decided, expected = oracle.faithful_gates(
         w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act
     )

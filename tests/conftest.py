@@ -16,7 +16,9 @@ def textbook() -> HookedMLP:
 
 @pytest.fixture
 def counted() -> HookedMLP:
-    """A 2-2-1 network with weights 1 to 9, all different and no bias zero, so that any slip of an index or a bias shows."""
+    """A 2-2-1 network with weights 1 to 9, all different and no bias zero, so that any slip of an
+    index or a bias shows.
+    """
     return HookedMLP.from_weights(
         [([[1.0, -2.0], [3.0, 4.0]], [5.0, -6.0]), ([[7.0, -8.0]], [9.0])]
     )

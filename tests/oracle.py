@@ -1,4 +1,5 @@
-"""A second, independent way to find gate readings: plain Python floats, one hidden layer, every threshold, nothing shared with the package.
+"""A second, independent way to find gate readings: plain Python floats, one hidden layer, every
+threshold, nothing shared with the package.
 
 Written from the definitions alone. Slow on purpose.
 """
@@ -35,7 +36,9 @@ def output(values, weights2, bias2):
 
 
 def bit_strings(values):
-    """Every way to cut a unit's values in two by a threshold strictly between neighbouring distinct ones."""
+    """Every way to cut a unit's values in two by a threshold strictly between neighbouring distinct
+    ones.
+    """
     spread = max(values) - min(values)
     if spread <= 1e-6 * max(map(abs, values)):
         return ["1111" if sum(values) > 0 else "0000"]
@@ -54,7 +57,9 @@ def level_values(values, bits):
 
 
 def faithful_gates(weights1, bias1, weights2, bias2, threshold=0.0, act="relu"):
-    """All choices of one gate name per unit under which replacing every unit by its two levels keeps every decision."""
+    """All choices of one gate name per unit under which replacing every unit by its two levels
+    keeps every decision.
+    """
     units = hidden_values(weights1, bias1, act)
     decisions = [output([u[r] for u in units], weights2, bias2) > threshold for r in range(4)]
     found = []

@@ -8,26 +8,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xor_mi.activations import activations, compare, exact_forward
 from xor_mi.circuits import identify_circuit
-from xor_mi.contributions import contributions, explain_difference
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import input_plane
 from xor_mi.handmade import from_gates
 from xor_mi.interventions import patch_sweep
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.terms import contributions, explain_difference
+from xor_mi.values import activations, compare, forward_float64
 
 
 def test_exact_forward_agrees_with_the_hooked_forward(deep):
     """Two ways to run the network: plain float64 arithmetic and the hooks."""
     _, cache = deep.run_with_cache(deep.rows())
-    layers = exact_forward(deep, deep.rows())
+    layers = forward_float64(deep, deep.rows())
     for layer in range(2):
         assert torch.allclose(layers[layer].pre.float(), cache["pre", layer], atol=1e-6)
         assert torch.allclose(layers[layer].post.float(), cache["post", layer], atol=1e-6)
     assert torch.allclose(layers[-1].post.float(), cache["hook_logits"], atol=1e-6)
-    assert torch.equal(exact_forward(deep, layers[0].post, start=1)[-1].post, layers[-1].post)
+    assert torch.equal(forward_float64(deep, layers[0].post, start=1)[-1].post, layers[-1].post)
 
 
 def test_activations_name_every_value(textbook):
@@ -57,7 +57,9 @@ def test_an_output_activation_has_its_own_column():
 
 
 def test_compare_or_and_network_agrees_only_at_the_output(textbook):
-    """[0,0] and [1,1] in the textbook network: every hidden value differs, the output is the same."""
+    """[0,0] and [1,1] in the textbook network: every hidden value differs, the output is the
+    same.
+    """
     found = compare(textbook, [0, 0], [1, 1])
     assert found.same_decision
     assert found.decision_a == (0,)
@@ -73,7 +75,9 @@ def test_compare_or_and_network_agrees_only_at_the_output(textbook):
 
 
 def test_compare_one_sided_network_is_alike_inside():
-    """{x0>x1, x1>x0}: the rows of fc1 cancel, so [0,0] and [1,1] look alike at every hidden value, as the old notebook saw."""
+    """{x0>x1, x1>x0}: the rows of fc1 cancel, so [0,0] and [1,1] look alike at every hidden value,
+    as the old notebook saw.
+    """
     found = compare(from_gates(["x0>x1", "x1>x0"]), "00", "11")
     assert found.same_decision
     assert found.differing == []
@@ -81,7 +85,9 @@ def test_compare_one_sided_network_is_alike_inside():
 
 
 def test_compare_on_a_trained_network(trained):
-    """Equal decisions, different hidden values; the other pair [0,0], [0,1] is decided differently."""
+    """Equal decisions, different hidden values; the other pair [0,0], [0,1] is decided
+    differently.
+    """
     assert compare(trained.model, "00", "11").same_decision
     assert compare(trained.model, "00", "11").differing
     assert not compare(trained.model, "00", "01").same_decision
@@ -139,11 +145,13 @@ def networks(draw):
 @given(networks())
 @settings(deadline=None, max_examples=40)
 def test_contributions_sum_to_the_pre_activation(network):
-    """For any network: terms plus bias is the pre-activation, against NumPy, to 1e-12 in float64."""
+    """For any network: terms plus bias is the pre-activation, against NumPy, to 1e-12 in
+    float64.
+    """
     model = HookedMLP.from_weights(network[0], **network[1])
     found = contributions(model)
     value = model.rows().double().numpy()
-    for layer, (weight, bias) in enumerate(model.exact()):
+    for layer, (weight, bias) in enumerate(model.float64_layers()):
         pre = value @ weight.numpy().T + bias.numpy()
         assert np.allclose(found[layer].sum(-1).numpy() + bias.numpy(), pre, atol=1e-12)
         value = model.activate(torch.tensor(pre), layer).numpy()
@@ -152,7 +160,9 @@ def test_contributions_sum_to_the_pre_activation(network):
 @given(networks(), st.integers(0, 7), st.integers(0, 7))
 @settings(deadline=None, max_examples=40)
 def test_a_difference_is_explained_with_nothing_left_over(network, i, j):
-    """Each pre-activation's change is its edges' sum, each edge's term is weight times its source's change, for any two inputs."""
+    """Each pre-activation's change is its edges' sum, each edge's term is weight times its source's
+    change, for any two inputs.
+    """
     model = HookedMLP.from_weights(network[0], **network[1])
     rows = model.rows()
     a, b = rows[i % len(rows)].tolist(), rows[j % len(rows)].tolist()
@@ -167,7 +177,7 @@ def test_a_difference_is_explained_with_nothing_left_over(network, i, j):
         assert found.edges[found.edges["target"] == unit.unit][
             "term_change"
         ].sum() == pytest.approx(unit.pre_change, abs=1e-9)
-    exact = exact_forward(model, torch.tensor([a, b]))[-1]
+    exact = forward_float64(model, torch.tensor([a, b]))[-1]
     assert found.of_output()["term_change"].sum() == pytest.approx(
         (exact.pre[1] - exact.pre[0])[0].item(), abs=1e-9
     )
@@ -233,7 +243,9 @@ def test_every_analysis_refuses_weights_that_are_not_finite(textbook, call, valu
 
 
 def test_an_overflowing_network_is_not_decided():
-    """Finite weights whose outputs are not: undecided, and patching says so instead of giving numbers."""
+    """Finite weights whose outputs are not: undecided, and patching says so instead of giving
+    numbers.
+    """
     huge = [
         (
             torch.tensor([[1e200, 1e200], [1e200, 1e200]], dtype=torch.float64),
@@ -256,7 +268,9 @@ def test_comparing_an_input_with_itself_is_refused(textbook):
 
 
 def test_a_trained_one_sided_network_looks_alike_inside(population):
-    """{x0>x1, x1>x0}, the commonest family: on [0,0] and [1,1] training made the rows of fc1 cancel, so both units are (nearly) off on both."""
+    """{x0>x1, x1>x0}, the commonest family: on [0,0] and [1,1] training made the rows of fc1
+    cancel, so both units are (nearly) off on both.
+    """
     index = next(
         i
         for i in range(500)

@@ -1,4 +1,6 @@
-"""The rooms and the one direction data flows in: imports only point up the list, and only the rooms that may load torch do."""
+"""The rooms and the one direction data flows in: imports only point up the list, and only the rooms
+that may load torch do.
+"""
 
 import ast
 import subprocess
@@ -67,7 +69,9 @@ NO_TORCH = {"errors", "truth", "graph", "cli"}
 
 
 def imports_of(source: str) -> set[str]:
-    """Dotted names imported when the module itself is imported (imports inside functions come later, on purpose)."""
+    """Dotted names imported when the module itself is imported (imports inside functions come
+    later, on purpose).
+    """
     found = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.Import):
@@ -78,7 +82,9 @@ def imports_of(source: str) -> set[str]:
 
 
 def violations(module: str, source: str) -> list[str]:
-    """What a module imports although it stands below it in the list, or although it must not load torch."""
+    """What a module imports although it stands below it in the list, or although it must not load
+    torch.
+    """
     room, *rest = module.split(".")
     found = []
     for name in sorted(imports_of(source)):
@@ -126,7 +132,7 @@ def test_every_module_has_a_room_and_imports_point_up():
         ("truth", "import torch"),
         ("truth", "from xor_mi.graph import Unit"),
         ("metrics", "from xor_mi import circuits"),
-        ("model.config", "from xor_mi.model.network import HookedMLP"),
+        ("model.config", "from xor_mi.model._network import HookedMLP"),
         ("cli", "import pandas as pd"),
         ("errors", "from xor_mi.truth import GATES"),
     ],
@@ -139,14 +145,18 @@ def test_the_guard_can_fail(module, source):
 def test_the_guard_lets_good_imports_pass():
     """Its neighbours that are fine stay fine."""
     assert (
-        violations("circuits.netlist", "from xor_mi.circuits.readings import Reading\nimport torch")
+        violations(
+            "circuits.netlist", "from xor_mi.circuits._readings import Reading\nimport torch"
+        )
         == []
     )
     assert violations("truth", "from xor_mi.errors import XorMiError") == []
 
 
 def test_hook_names_are_spelled_in_the_model_only():
-    """No other module writes a TransformerLens hook name of its own, except to tell hidden hooks from the rest."""
+    """No other module writes a TransformerLens hook name of its own, except to tell hidden hooks
+    from the rest.
+    """
     for name, source in modules().items():
         if not name.startswith("model."):
             spelled = [
@@ -177,7 +187,9 @@ HEAVY = (
      "import xor_mi.cli", "import xor_mi.pytest_plugin"],
 )  # fmt: skip
 def test_nothing_heavy_is_loaded_before_it_is_used(code):
-    """Importing the package, its torch-free rooms and the CLI loads neither torch nor TransformerLens, plotly, pandas or sympy."""
+    """Importing the package, its torch-free rooms and the CLI loads neither torch nor
+    TransformerLens, plotly, pandas or sympy.
+    """
     assert run(f"import sys; {code}; {HEAVY}") == "[]"
 
 

@@ -1,4 +1,6 @@
-"""Report and playground in a real Chromium, offline: figures drawn, sliders move them, nothing requested, no error in the console."""
+"""Report and playground in a real Chromium, offline: figures drawn, sliders move them, nothing
+requested, no error in the console.
+"""
 
 import json
 import os
@@ -77,7 +79,9 @@ def silent(browser):
 
 @needs_browser
 def test_the_report_draws_offline(tmp_path, trained, browser):
-    """Every figure is drawn with data; no request leaves the page; the console is silent; the upload button is absent."""
+    """Every figure is drawn with data; no request leaves the page; the console is silent; the
+    upload button is absent.
+    """
     networks = census(train_population("XOR", 40, config=TrainConfig(max_steps=400)))
     report = write_report(find_out(trained.model), tmp_path, trained, networks)
     browser.get(report.as_uri())
@@ -98,7 +102,9 @@ def test_the_report_draws_offline(tmp_path, trained, browser):
     ids=["input", "weight"],
 )
 def test_a_slider_moves_its_figure(tmp_path, trained, browser, name, read):
-    """A click at the far end of the rail brings the last frame: other data, another text, the numbers of report.json; still no request."""
+    """A click at the far end of the rail brings the last frame: other data, another text, the
+    numbers of report.json; still no request.
+    """
     browser.get(write_report(trained.model, tmp_path).as_uri())
     numbers = json.loads((tmp_path / "report.json").read_text())
     frames = numbers["path"]["slider"] if name == "input_slider" else numbers["moved_weight"]
@@ -122,7 +128,9 @@ def test_a_slider_moves_its_figure(tmp_path, trained, browser, name, read):
 
 @pytest.fixture
 def playground_address(tmp_path):
-    """Voila, serving a notebook that shows a playground with a live kernel, on this machine only."""
+    """Voila, serving a notebook that shows a playground with a live kernel, on this machine
+    only.
+    """
     cell = nbformat.v4.new_code_cell(NOTEBOOK)
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=spec), tmp_path / "play.ipynb")
@@ -163,7 +171,9 @@ def playground_address(tmp_path):
 
 @needs_browser
 def test_the_playground_plays_offline(browser, playground_address):
-    """Three figures and nine sliders; a key on one moves the verdict, the boundary and the conditions, through the kernel and back."""
+    """Three figures and nine sliders; a key on one moves the verdict, the boundary and the
+    conditions, through the kernel and back.
+    """
     browser.set_network_conditions(
         offline=False, latency=0, throughput=-1
     )  # this machine is all that it can reach
@@ -198,7 +208,8 @@ def test_the_playground_plays_offline(browser, playground_address):
         names = browser.execute_script(
             "return performance.getEntriesByType('resource').map(e => e.name)"
         )
-        # Voila's own page asks for an icon font, which is not reached; nothing of ours asks for anything
+        # Voila's own page asks for an icon font, which is not reached; nothing of ours asks for
+        # anything
         assert [
             name
             for name in names

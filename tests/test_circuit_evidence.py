@@ -16,7 +16,7 @@ from xor_mi import circuits, zoo
 from xor_mi.circuits import control_rates, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
-from xor_mi.interventions import HighLevel, interchange_accuracy
+from xor_mi.interventions import HighLevelModel, interchange_accuracy
 from xor_mi.model import HookedMLP
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
@@ -25,8 +25,10 @@ H0, H1 = Unit(0, 0), Unit(0, 1)
 
 
 def rebuilt(model, order=None, scales=None, dead=0, duplicate=False):
-    """A one-hidden-layer network with its hidden units renumbered, rescaled, joined by dead ones, or all doubled."""
-    (w1, b1), (w2, b2) = model.exact()
+    """A one-hidden-layer network with its hidden units renumbered, rescaled, joined by dead ones,
+    or all doubled.
+    """
+    (w1, b1), (w2, b2) = model.float64_layers()
     order = list(range(len(b1))) if order is None else order
     scales = (
         torch.ones(len(b1), dtype=torch.float64)
@@ -50,7 +52,7 @@ def rebuilt(model, order=None, scales=None, dead=0, duplicate=False):
 
 def swapped_inputs(model):
     """The same network with its two inputs exchanged."""
-    (w1, b1), *rest = model.exact()
+    (w1, b1), *rest = model.float64_layers()
     return HookedMLP.from_weights(
         [(w1.flip(1), b1), *rest],
         decision_threshold=model.threshold,
@@ -60,7 +62,9 @@ def swapped_inputs(model):
 
 
 def test_textbook_evidence(textbook):
-    """Every claim, by hand: margins, 16 of 16, 6 of 16 in the other's role, one row lost without the OR (mean), three without the AND."""
+    """Every claim, by hand: margins, 16 of 16, 6 of 16 in the other's role, one row lost without
+    the OR (mean), three without the AND.
+    """
     circuit = identify_circuit(textbook)
     assert circuit.interchange_matrix().to_numpy().tolist() == [[16, 6], [6, 16]]
     assert circuit.interchange_matrix().columns.tolist() == ["OR (h0.0)", "AND (h0.1)"]
@@ -84,17 +88,20 @@ def test_textbook_evidence(textbook):
         == "h0.0 acts as OR: 16 of 16 runs decided as the netlist predicts, control 6 (holds)"
     )
     mean, zero = circuit.proof.ablations
-    # means 1 and 0.25: without h0.0 NAND (11 right, 00 wrong: one row); without h0.1 the outputs are -0.5, 0.5, 0.5, 1.5
+    # means 1 and 0.25: without h0.0 NAND (11 right, 00 wrong: one row); without h0.1 the outputs
+    # are -0.5, 0.5, 0.5, 1.5
     assert (mean.value, mean.rows_changed, zero.rows_changed) == ("mean", (1, 3, 4), (2, 1, 2))
     assert mean.breaking == zero.breaking == circuit.proof.necessary() == ((H0,), (H1,))
     assert mean.sufficient == zero.sufficient == ((H0, H1),)
 
 
 def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped(population):
-    """Each cell of a trained OR/AND network, recomputed with a high-level model and an alignment."""
+    """Each cell of a trained OR/AND network, recomputed with a high-level model and an
+    alignment.
+    """
     model = zoo.load("or-and")
     matrix = identify_circuit(model).interchange_matrix().to_numpy()
-    algorithm = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
     for u, v in product(range(2), repeat=2):
         alignment = {("either", "both")[v]: f"h0.{u}"}
         assert (
@@ -110,11 +117,13 @@ def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped(
 
 @pytest.mark.parametrize("value", ["mean", "zero"])
 def test_subset_ablation_against_numpy(value):
-    """Every subset of a width-4 network's units, in plain NumPy; necessary and sufficient sets by their definitions."""
+    """Every subset of a width-4 network's units, in plain NumPy; necessary and sufficient sets by
+    their definitions.
+    """
     model = train("XOR", (4,), seed=3).model
     circuit = identify_circuit(model)
     ablation = next(found for found in circuit.proof.ablations if found.value == value)
-    (w1, b1), (w2, b2) = [(w.numpy(), b.numpy()) for w, b in model.exact()]
+    (w1, b1), (w2, b2) = [(w.numpy(), b.numpy()) for w, b in model.float64_layers()]
     hidden = np.maximum(np.array(list(product((0, 1), repeat=2))) @ w1.T + b1, 0)
     changed = {}
     for size in range(1, 5):
@@ -160,7 +169,9 @@ def test_duplicated_units_are_one_redundancy_group(textbook):
 
 
 def test_units_that_differ_are_in_no_group(textbook):
-    """OR and AND carry different bits; a dead unit carries none, and no necessity is claimed of it."""
+    """OR and AND carry different bits; a dead unit carries none, and no necessity is claimed of
+    it.
+    """
     assert identify_circuit(textbook).redundancy_groups == ()
     circuit = identify_circuit(rebuilt(textbook, dead=1))
     assert circuit.redundancy_groups == ()
@@ -171,7 +182,9 @@ def test_units_that_differ_are_in_no_group(textbook):
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(["or-and", "gt-lt", "nor-nand", "redundant-4", "dead-4"]), st.data())
 def test_the_signature_is_invariant(name, data):
-    """Renumbering units, positive rescaling, dead units: same signature, same family, same verdict."""
+    """Renumbering units, positive rescaling, dead units: same signature, same family, same
+    verdict.
+    """
     model = zoo.load(name)
     width = model.cfg.d_hidden[0]
     order = data.draw(st.permutations(range(width)))
@@ -199,7 +212,9 @@ def test_an_ambiguous_signature_is_invariant(textbook):
 
 
 def test_signatures_tell_circuits_apart_and_families_join_complements():
-    """Eight pairs of gates have eight signatures and two families; swapping inputs changes a signature, never a family."""
+    """Eight pairs of gates have eight signatures and two families; swapping inputs changes a
+    signature, never a family.
+    """
     names = ["or-and", "nor-and", "or-nand", "nor-nand", "gt-lt", "ge-gt", "le-lt", "ge-le"]
     found = {name: identify_circuit(zoo.load(name)) for name in names}
     assert len({circuit.signature() for circuit in found.values()}) == 8
@@ -210,7 +225,9 @@ def test_signatures_tell_circuits_apart_and_families_join_complements():
 
 
 def test_a_signature_computes_what_the_network_does():
-    """Read as a formula over the gates' own formulas, the signature of a one-hidden-layer network is its target, in every trained case."""
+    """Read as a formula over the gates' own formulas, the signature of a one-hidden-layer network
+    is its target, in every trained case.
+    """
     population, seen = train_population("XOR", 60, (3,)), 0
     for index in range(60):
         circuit = identify_circuit(population[index], evidence=False)
@@ -223,7 +240,9 @@ def test_a_signature_computes_what_the_network_does():
 
 
 def test_flipping_a_label_changes_the_verdict(trained):
-    """Held against any table that differs from XOR in one row, the circuit is not_computing and its signature says so."""
+    """Held against any table that differs from XOR in one row, the circuit is not_computing and its
+    signature says so.
+    """
     for row in range(4):
         bits = [0, 1, 1, 0]
         bits[row] ^= 1
@@ -235,7 +254,9 @@ def test_flipping_a_label_changes_the_verdict(trained):
 
 
 def test_control_rates(trained):
-    """Untrained networks and shuffled targets are not named; the interval is Clopper-Pearson's for 0 of n: 1 - 0.025^(1/n)."""
+    """Untrained networks and shuffled targets are not named; the interval is Clopper-Pearson's for
+    0 of n: 1 - 0.025^(1/n).
+    """
     rates = control_rates(trained.model, n=40).set_index("control")
     assert rates.loc["untrained networks", ["n", "n_positive"]].tolist() == [40, 0]
     assert rates.loc["untrained networks", "ci_high"] == pytest.approx(1 - 0.025 ** (1 / 40))
@@ -249,7 +270,9 @@ def test_control_rates(trained):
 
 
 def test_a_control_can_fail():
-    """Held against NOT x0, which many untrained networks compute, the control finds positives and its claim does not hold."""
+    """Held against NOT x0, which many untrained networks compute, the control finds positives and
+    its claim does not hold.
+    """
     population = train_population("~x0", 20, config=TrainConfig(max_steps=500))
     model = next(population[i] for i in range(20) if population.solved[i])
     rates = control_rates(model, "~x0", n=60).set_index("control")
@@ -257,7 +280,9 @@ def test_a_control_can_fail():
 
 
 def test_formulas_edges_and_questions(textbook):
-    """Formulas over units and inputs, the edges a gate depends on, the gate of a unit, and what cannot be answered."""
+    """Formulas over units and inputs, the edges a gate depends on, the gate of a unit, and what
+    cannot be answered.
+    """
     circuit = identify_circuit(textbook)
     assert circuit.formulas == {
         "y0": {"units": "h0.0 & ~h0.1", "nested": "(x0 | x1) & ~(x0 & x1)", "inputs": "x0 ^ x1"}
@@ -278,7 +303,9 @@ def test_formulas_edges_and_questions(textbook):
 
 
 def test_exports(textbook):
-    """networkx has units, gates and weights; DOT, Mermaid and LaTeX name every unit; JSON is the dict."""
+    """networkx has units, gates and weights; DOT, Mermaid and LaTeX name every unit; JSON is the
+    dict.
+    """
     circuit = identify_circuit(textbook)
     graph = circuit.to_networkx()
     assert networkx.is_directed_acyclic_graph(graph)
@@ -303,7 +330,9 @@ def test_exports(textbook):
 
 
 def test_explain_tells_the_old_notebook_s_story(textbook):
-    """Why 00 and 11 come out alike, from the network's own numbers: +2 through the OR, -2 through the AND."""
+    """Why 00 and 11 come out alike, from the network's own numbers: +2 through the OR, -2 through
+    the AND.
+    """
     page = identify_circuit(textbook).explain()
     for line in (
         "Verdict, identified: exactly one joint reading survives",
@@ -323,7 +352,9 @@ def test_explain_tells_the_old_notebook_s_story(textbook):
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_page_adds_up(name):
-    """For each network of the zoo the terms of every row sum to the value printed, and the decisions are the network's own."""
+    """For each network of the zoo the terms of every row sum to the value printed, and the
+    decisions are the network's own.
+    """
     model = zoo.load(name)
     circuit = identify_circuit(model)
     page = circuit.explain()
@@ -340,7 +371,9 @@ def test_every_page_adds_up(name):
 
 
 def test_the_circuit_keeps_the_network_as_it_was(trained):
-    """Training the original on, or editing it, changes neither the circuit's numbers nor its picture."""
+    """Training the original on, or editing it, changes neither the circuit's numbers nor its
+    picture.
+    """
     model = HookedMLP.from_weights(
         [(fc.weight, fc.bias) for fc in trained.model.linears], target="XOR"
     )
@@ -356,12 +389,14 @@ def test_the_circuit_keeps_the_network_as_it_was(trained):
     ("act", "hidden"), [("tanh", 2), ("sigmoid", 2), ("tanh", 4), ("sigmoid", 4)]
 )
 def test_smooth_units_agree_with_the_oracle_too(act, hidden):
-    """Verdict and all readings of every network, against brute force (10,000 of them in benchmarks/truth.py)."""
+    """Verdict and all readings of every network, against brute force (10,000 of them in
+    benchmarks/truth.py).
+    """
     population = train_population("XOR", 40, (hidden,), config=TrainConfig(act_fn=act))
     read = 0
     for index in range(40):
         circuit = identify_circuit(population[index], evidence=False)
-        (w1, b1), (w2, b2) = population[index].exact()
+        (w1, b1), (w2, b2) = population[index].float64_layers()
         decided, expected = oracle.faithful_gates(
             w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act
         )
@@ -375,7 +410,9 @@ def test_smooth_units_agree_with_the_oracle_too(act, hidden):
 
 
 def test_readings_of_many_layers_are_joined_layer_by_layer():
-    """Five layers of two copying units: what is inconsistent below is never combined with what is above, and one reading is left."""
+    """Five layers of two copying units: what is inconsistent below is never combined with what is
+    above, and one reading is left.
+    """
     copy = ([[1, 0], [0, 1]], [-0.5, -0.5])
     model = HookedMLP.from_weights(
         [([[2, 2], [-2, -2]], [-1, 3]), *[copy] * 4, ([[2, 2]], [-3])],
@@ -389,7 +426,9 @@ def test_readings_of_many_layers_are_joined_layer_by_layer():
 
 
 def test_six_inputs_and_two_outputs():
-    """Parity of six bits by counting, with 'any' beside it: identified, and the formulas compute the target."""
+    """Parity of six bits by counting, with 'any' beside it: identified, and the formulas compute
+    the target.
+    """
     counts = [-1, -3, -5, -7, -9, -11]
     layers = [([[2] * 6] * 6, counts), ([[2, -2, 2, -2, 2, -2], [2, 0, 0, 0, 0, 0]], [-1, -1])]
     target = BooleanFunction.from_callable(lambda *x: (sum(x) % 2, int(any(x))), 6)
@@ -415,7 +454,7 @@ def test_more_orders_than_are_tried_is_said(monkeypatch):
             if "'2" in identify_circuit(m := train("XOR", (4,), seed=s).model).family
         )
     )
-    monkeypatch.setattr(circuits.signature, "MAX_ORDERS", 0)
+    monkeypatch.setattr(circuits._signature, "MAX_ORDERS", 0)
     with pytest.raises(
         XorMiError, match="orders of interchangeable units; a canonical form tries at most 0"
     ):
@@ -423,7 +462,9 @@ def test_more_orders_than_are_tried_is_said(monkeypatch):
 
 
 def test_many_copies_need_no_trying():
-    """Nine copies of the OR beside one AND: 362,880 orders, of which one is tried; the primary reading names all copies alike."""
+    """Nine copies of the OR beside one AND: 362,880 orders, of which one is tried; the primary
+    reading names all copies alike.
+    """
     layers = [([[1, 1]] * 10, [0] * 9 + [-1]), ([[1] * 9 + [-18]], [0])]
     model = HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR")
     circuit = identify_circuit(model)
@@ -435,7 +476,9 @@ def test_many_copies_need_no_trying():
 
 
 def test_groups_of_copies_are_found_beyond_the_units_whose_every_subset_is_ablated():
-    """Thirteen hidden units in two layers, three of them copies: one group, and necessity is claimed of it alone."""
+    """Thirteen hidden units in two layers, three of them copies: one group, and necessity is
+    claimed of it alone.
+    """
     first = [[2, 2]] * 3 + [[2, 2]] + [[-2, -2]] * 8
     layers = [
         (first, [-1] * 3 + [-3] + [-1] * 8),
@@ -453,7 +496,9 @@ def test_groups_of_copies_are_found_beyond_the_units_whose_every_subset_is_ablat
 
 
 def test_a_hidden_label_never_contradicts_its_own_gate():
-    """Every kept reading of deep trained networks: the measured gates, composed in plain Python, give each hidden unit its bits."""
+    """Every kept reading of deep trained networks: the measured gates, composed in plain Python,
+    give each hidden unit its bits.
+    """
     rows, kept = list(product((0, 1), repeat=2)), 0
     for act, seeds in (("relu", range(60)), ("tanh", range(6))):
         population = train_population(
@@ -478,7 +523,9 @@ def test_a_hidden_label_never_contradicts_its_own_gate():
 
 
 def test_gates_that_read_alike_in_text_are_told_apart():
-    """{x0, x1} read as x0 and not x1, and {x0, ~x1} read as both: two circuits, two signatures, one family."""
+    """{x0, x1} read as x0 and not x1, and {x0, ~x1} read as both: two circuits, two signatures, one
+    family.
+    """
     first = HookedMLP.from_weights(
         [([[2, 0], [0, 2]], [-1, -1]), ([[2, -2]], [-1])], act_fn="heaviside", target="x0 & ~x1"
     )
@@ -501,7 +548,9 @@ def test_a_family_does_not_depend_on_which_inputs_are_used():
 
 
 def test_constant_units_in_deeper_layers_keep_their_gate():
-    """An always-on unit of the second layer is TRUE in its label, its local gate and the exports alike."""
+    """An always-on unit of the second layer is TRUE in its label, its local gate and the exports
+    alike.
+    """
     layers = [([[2, 2], [-2, -2]], [-1, 3]), ([[1, 1], [0, 0]], [-1.5, 1]), ([[2, 0]], [-1])]
     circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target="XOR"))
     assert circuit.verdict == "identified"
@@ -513,7 +562,9 @@ def test_constant_units_in_deeper_layers_keep_their_gate():
 
 
 def test_explain_at_any_scale(textbook):
-    """Hidden units a ten-thousandth in size: the page still says that they move, and shows numbers that are not zero."""
+    """Hidden units a ten-thousandth in size: the page still says that they move, and shows numbers
+    that are not zero.
+    """
     page = identify_circuit(rebuilt(textbook, scales=[1e-4, 1e-4])).explain()
     assert "00 and 11: between them h0.0 +0.0002, h0.1 +0.0001" in page
     assert "above 5e-05 on 01, 10, 11" in page

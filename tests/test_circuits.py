@@ -1,4 +1,6 @@
-"""Which unit acts as which gate: golden values, an independent brute-force oracle, and honest verdicts."""
+"""Which unit acts as which gate: golden values, an independent brute-force oracle, and honest
+verdicts.
+"""
 
 import json
 from collections import Counter
@@ -20,7 +22,7 @@ from xor_mi.truth import BooleanFunction
 
 def exact_layers(model):
     """The weights as plain Python floats, for the oracle."""
-    (w1, b1), (w2, b2) = model.exact()
+    (w1, b1), (w2, b2) = model.float64_layers()
     return w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item()
 
 
@@ -36,13 +38,16 @@ def test_the_textbook_network(textbook):
     assert circuit.formula == "(x0 | x1) & ~(x0 & x1)"
     assert len(circuit.readings) == 1
     assert circuit.primary.n_interchange == 16
-    # the levels of the OR unit are 0 and 4/3, of the AND unit 0 and 1; the closest row is 01: 4/3 - 0.5
+    # the levels of the OR unit are 0 and 4/3, of the AND unit 0 and 1; the closest row is 01: 4/3 -
+    # 0.5
     assert circuit.primary.readings[0][0].high == pytest.approx(4 / 3)
     assert circuit.primary.worst_margin == pytest.approx(0.5)
 
 
 def test_one_unit_has_several_readings():
-    """relu(a + b) = 0, 1, 1, 2 reads as OR and as AND, each with half its range as margin; alone it decides nothing."""
+    """relu(a + b) = 0, 1, 1, 2 reads as OR and as AND, each with half its range as margin; alone it
+    decides nothing.
+    """
     readings = unit_readings(torch.tensor([0.0, 1.0, 1.0, 2.0]))
     assert [(r.gate, r.margin, r.threshold, r.low, r.high) for r in readings] == [
         ("OR", 0.5, 0.5, 0.0, pytest.approx(4 / 3)),
@@ -72,7 +77,9 @@ def test_readings_do_not_depend_on_the_unit_s_scale():
 
 
 def test_units_acting_as(textbook):
-    """OR as itself, NOR as its complement with polarity -1 (unless switched off), XOR not at all; aliases and unknown names."""
+    """OR as itself, NOR as its complement with polarity -1 (unless switched off), XOR not at all;
+    aliases and unknown names.
+    """
     circuit = identify_circuit(textbook)
     assert [(a.unit, a.polarity, a.gate) for a in circuit.units_acting_as("OR")] == [
         (Unit(0, 0), 1, "OR")
@@ -86,7 +93,9 @@ def test_units_acting_as(textbook):
 
 
 def test_every_solved_network_of_500_agrees_with_the_oracle(population):
-    """One verdict each, and every label equals the brute-force search written separately; unsolved networks get no gate."""
+    """One verdict each, and every label equals the brute-force search written separately; unsolved
+    networks get no gate.
+    """
     counts = Counter()
     for index in range(len(population)):
         model = population[index]
@@ -119,7 +128,9 @@ def test_every_solved_network_of_500_agrees_with_the_oracle(population):
 
 @pytest.mark.parametrize("hidden", [3, 4])
 def test_wider_networks_agree_with_the_oracle(hidden):
-    """Every solved 2-3-1 and 2-4-1 network: the same set of faithful readings as brute force, ambiguous ones included."""
+    """Every solved 2-3-1 and 2-4-1 network: the same set of faithful readings as brute force,
+    ambiguous ones included.
+    """
     population = train_population("XOR", 60, (hidden,), config=TrainConfig(max_steps=600))
     verdicts = Counter()
     for index in range(len(population)):
@@ -135,7 +146,9 @@ def test_wider_networks_agree_with_the_oracle(hidden):
 
 
 def test_interchange_counts_agree_with_transformer_lens(trained):
-    """Each unit's count, recomputed with TransformerLens' interchange on the neuron basis and the gates' own bits."""
+    """Each unit's count, recomputed with TransformerLens' interchange on the neuron basis and the
+    gates' own bits.
+    """
     model, circuit = trained.model, identify_circuit(trained.model)
     rows = model.rows()
     bases, sources = rows.repeat_interleave(4, 0), rows.repeat(4, 1)
@@ -180,7 +193,9 @@ def test_an_undecided_row_is_reported_not_rounded():
 
 
 def test_graded_units_give_no_gate_reading():
-    """XOR by the size of graded values: the network is right on every row, yet no way to cut its units into two levels keeps it so."""
+    """XOR by the size of graded values: the network is right on every row, yet no way to cut its
+    units into two levels keeps it so.
+    """
     layers = [([[1, 4], [0, 2], [-2, -3]], [-3, 1, 1]), ([[-4, 2, -3]], [-1.5])]
     model = HookedMLP.from_weights(layers, target="XOR")
     decided, expected = oracle.faithful_gates(*exact_layers(model))
@@ -194,7 +209,9 @@ def test_graded_units_give_no_gate_reading():
 
 
 def test_a_different_target_changes_the_verdict(textbook):
-    """Held against any function it does not compute, the network is not_computing; against none, it is held against itself."""
+    """Held against any function it does not compute, the network is not_computing; against none, it
+    is held against itself.
+    """
     for name in ("AND", "OR", "XNOR"):
         assert identify_circuit(textbook, name).verdict == "not_computing"
     free = from_gates(["OR", "AND"])
@@ -204,8 +221,10 @@ def test_a_different_target_changes_the_verdict(textbook):
 
 
 def test_a_dead_unit_is_named_and_changes_nothing_else(textbook):
-    """A third unit that is never on reads as FALSE, dead; the other two keep their gates, and interchange still holds."""
-    (w1, b1), (w2, b2) = textbook.exact()
+    """A third unit that is never on reads as FALSE, dead; the other two keep their gates, and
+    interchange still holds.
+    """
+    (w1, b1), (w2, b2) = textbook.float64_layers()
     w1, b1 = torch.cat([w1, torch.tensor([[-1.0, -1.0]])]), torch.cat([b1, torch.tensor([-1.0])])
     model = HookedMLP.from_weights(
         [(w1, b1), (torch.cat([w2, torch.tensor([[5.0]])], 1), b2)],
@@ -225,7 +244,9 @@ def test_a_dead_unit_is_named_and_changes_nothing_else(textbook):
 
 
 def test_deeper_networks_are_read_layer_by_layer():
-    """A 2-2-2-1 network written by hand: (OR, NAND) pass through two copying units, and the output ANDs them."""
+    """A 2-2-2-1 network written by hand: (OR, NAND) pass through two copying units, and the output
+    ANDs them.
+    """
     layers = [([[2, 2], [-2, -2]], [-1, 3]), ([[1, 0], [0, 1]], [-0.5, -0.5]), ([[2, 2]], [-3])]
     model = HookedMLP.from_weights(layers, act_fn="heaviside", target="XOR")
     circuit = identify_circuit(model)
@@ -243,7 +264,9 @@ def test_deeper_networks_are_read_layer_by_layer():
 
 
 def test_trained_deep_network_composes():
-    """A trained 2-3-3-1 network: whatever is kept is consistent, and its netlist gives XOR on every row."""
+    """A trained 2-3-3-1 network: whatever is kept is consistent, and its netlist gives XOR on every
+    row.
+    """
     result = next(
         r
         for r in (train("XOR", (3, 3), seed=s, config=TrainConfig(act_fn="tanh")) for s in range(5))
@@ -281,7 +304,9 @@ def test_several_outputs_and_three_inputs():
 
 
 def test_ambiguous_networks_list_every_reading():
-    """Two copies of each textbook unit: one OR copy may be read as AND as well. All three readings are listed and compose to XOR."""
+    """Two copies of each textbook unit: one OR copy may be read as AND as well. All three readings
+    are listed and compose to XOR.
+    """
     model = HookedMLP.from_weights(
         [([[1, 1]] * 4, [0, 0, -1, -1]), ([[0.5, 0.5, -1, -1]], [0])],
         decision_threshold=0.5,
@@ -328,7 +353,9 @@ def test_json_holds_everything(textbook):
 
 
 def test_bad_requests_are_refused(textbook, deep):
-    """Train mode, targets of another shape, weights that are not finite, and more readings than the bound."""
+    """Train mode, targets of another shape, weights that are not finite, and more readings than the
+    bound.
+    """
     with pytest.raises(XorMiError, match="3 inputs; the network has 2"):
         identify_circuit(textbook, BooleanFunction.named("XOR", 3))
     with pytest.raises(XorMiError, match="target has 1 outputs; the network has 2"):
@@ -346,7 +373,9 @@ def test_bad_requests_are_refused(textbook, deep):
 
 
 def test_a_decision_that_rests_on_rounding_is_not_called_computed():
-    """0.3 - 0.2 - 0.1 is zero in one precision and not in another: the row is named instead of a gate."""
+    """0.3 - 0.2 - 0.1 is zero in one precision and not in another: the row is named instead of a
+    gate.
+    """
     model = HookedMLP.from_weights(
         [([[1, 1], [-0.2, -0.1]], [-0.5, 0.3]), ([[2, 2]], [-3])], act_fn="heaviside", target="XOR"
     )
@@ -369,7 +398,9 @@ def test_a_unit_with_a_large_offset_is_still_read():
 
 
 def test_ties_of_unobserved_combinations_are_named():
-    """NOR, x1>x0 and x0>x1 with a readout that is exactly 0 (in decimals) when the last two are on together, which no input does."""
+    """NOR, x1>x0 and x0>x1 with a readout that is exactly 0 (in decimals) when the last two are on
+    together, which no input does.
+    """
     layers = [([[-2, -2], [-2, 2], [2, -2]], [1, -1, -1]), ([[0, -0.5, 0.8]], [-0.3])]
     model = HookedMLP.from_weights(layers, act_fn="heaviside", target="x0>x1")
     readout = identify_circuit(model).netlist[-1]
@@ -378,7 +409,9 @@ def test_ties_of_unobserved_combinations_are_named():
 
 
 def test_hooks_and_other_models_are_refused():
-    """What plain arithmetic cannot speak for: a network with hooks attached, a result instead of its model, another module."""
+    """What plain arithmetic cannot speak for: a network with hooks attached, a result instead of
+    its model, another module.
+    """
     model = from_gates(["OR", "AND"])
     model.add_hook("blocks.0.mlp.hook_post", lambda value, hook: value * 0)
     with pytest.raises(XorMiError, match="hook on 'blocks.0.mlp.hook_post' changes the run"):

@@ -1,7 +1,8 @@
-"""Every analysis on float64 and bfloat16 networks, and on an accelerator: the same findings as in float32 on the CPU.
+"""Every analysis on float64 and bfloat16 networks, and on an accelerator: the same findings as in
+float32 on the CPU.
 
-The textbook network's weights and values are exact in every dtype, so nothing may differ. `pytest -m device` runs the accelerator's part.
-"""
+The textbook network's weights and values are exact in every dtype, so nothing may differ. `pytest
+-m device` runs the accelerator's part."""
 
 import numpy as np
 import pytest
@@ -16,21 +17,21 @@ from xor_mi import (
     patch_sweep,
     plots,
 )
-from xor_mi.activations import activations
 from xor_mi.interventions import (
-    HighLevel,
+    HighLevelModel,
     ablation_sweep,
     interchange_accuracy,
     path_sweep,
-    routes,
+    paths_from,
     score_methods,
 )
 from xor_mi.model import HookedMLP
 from xor_mi.search import count_perfect_subcircuits, find_alignments, find_subcircuits, node_masks
 from xor_mi.testing import record_of
 from xor_mi.training import train_population
+from xor_mi.values import activations
 
-EITHER = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+EITHER = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 ANALYSES = {
     "activations": lambda model: activations(model).frame()["value"].tolist(),
     "compare": lambda model: (
@@ -47,7 +48,9 @@ ANALYSES = {
     "interchange": lambda model: (
         interchange_accuracy(model, EITHER, {"either": "h0.0", "both": "h0.1"}).agreed
     ),
-    "paths": lambda model: path_sweep(model, routes(model, "x0"), [("01", "11")]).effect.tolist(),
+    "paths": lambda model: path_sweep(
+        model, paths_from(model, "x0"), [("01", "11")]
+    ).effect.tolist(),
     "attribution": lambda model: score_methods(model)["method"].tolist(),
     "circuit": lambda model: {
         k: v for k, v in record_of(identify_circuit(model)).items() if k != "versions"
@@ -101,7 +104,9 @@ def test_the_device_does_not_change_what_is_found(name):
 
 @pytest.mark.device
 def test_training_on_the_device():
-    """Networks trained there solve the task about as often; identification agrees with what they decide."""
+    """Networks trained there solve the task about as often; identification agrees with what they
+    decide.
+    """
     there = train_population("XOR", 200, device="cuda")
     here = train_population("XOR", 200)
     assert abs(int(there.solved.sum()) - int(here.solved.sum())) < 20

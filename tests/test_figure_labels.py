@@ -1,4 +1,6 @@
-"""Labels of figures where they used to collide: kinks at nearly one place, names of regions on the boundary, bars of two kinds."""
+"""Labels of figures where they used to collide: kinks at nearly one place, names of regions on the
+boundary, bars of two kinds.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ def distance_to_segment(point, segment) -> float:
 
 
 def test_kinks_at_nearly_one_place_share_a_name():
-    """Two units turn over within a thousandth: one label names both; two that are apart keep a label each."""
+    """Two units turn over within a thousandth: one label names both; two that are apart keep a
+    label each.
+    """
     close = geometry.path(zoo.load("gt-lt"), "01", "10")
     assert 0 < close.kinks[1].t - close.kinks[0].t < 0.002
     assert [label.text for label in plots.path_figure(close).layout.annotations] == ["h0.0, h0.1"]

@@ -1,4 +1,6 @@
-"""Paths: kinks and changes against a fine scan, closed forms, NumPy and autograd, on random networks of every kind."""
+"""Paths: kinks and changes against a fine scan, closed forms, NumPy and autograd, on random
+networks of every kind.
+"""
 
 from itertools import pairwise
 from math import log
@@ -24,7 +26,9 @@ KINDS = (
 def random_network(
     seed, act_fn="relu", out_act_fn="identity", sizes=(3, 5, 4, 2), scale=3.0, **settings
 ):
-    """A network with weights and biases of a few units, in float64, so that decisions change often."""
+    """A network with weights and biases of a few units, in float64, so that decisions change
+    often.
+    """
     rng = np.random.default_rng(seed)
     layers = [
         (scale * rng.normal(size=(b, a)) / a**0.5, rng.normal(size=b)) for a, b in pairwise(sizes)
@@ -47,7 +51,9 @@ def scanned(model, start, end, n=20_001):
 
 
 def test_the_textbook_diagonal_by_hand(textbook):
-    """From 00 to 11 unit 1 turns on halfway and the output 2t, then 2 - 2t, crosses 0.5 at a quarter and three quarters."""
+    """From 00 to 11 unit 1 turns on halfway and the output 2t, then 2 - 2t, crosses 0.5 at a
+    quarter and three quarters.
+    """
     walk = path(textbook, "00", "11", n_points=3)
     assert [(k.t, k.input, k.units) for k in walk.kinks] == [(0.5, (0.5, 0.5), (Unit(0, 1),))]
     assert [(c.t, c.input, c.output, c.before, c.after) for c in walk.changes] == [
@@ -62,7 +68,9 @@ def test_the_textbook_diagonal_by_hand(textbook):
 
 @pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
 def test_decisions_are_those_of_a_fine_scan(act_fn, out_act_fn):
-    """On 20,001 points of a path, no point outside 1e-6 of a change is decided otherwise than the list of changes says; both outputs."""
+    """On 20,001 points of a path, no point outside 1e-6 of a change is decided otherwise than the
+    list of changes says; both outputs.
+    """
     n_changes = 0
     for seed in range(8):
         threshold = {"heaviside": 0.5, "relu": 0.2, "sigmoid": 0.4}.get(out_act_fn, 0.05)
@@ -85,7 +93,9 @@ def test_decisions_are_those_of_a_fine_scan(act_fn, out_act_fn):
 
 @pytest.mark.parametrize("act_fn", ["relu", "leaky_relu", "heaviside"])
 def test_between_kinks_the_network_is_affine_and_at_each_it_is_not(act_fn):
-    """Second differences vanish between neighbouring kinks; autograd's slope along the path differs across each kink that reaches the output."""
+    """Second differences vanish between neighbouring kinks; autograd's slope along the path differs
+    across each kink that reaches the output.
+    """
     model = random_network(1, act_fn, sizes=(2, 6, 4, 1), negative_slope=0.3)
     start, end = np.array([-1.5, 2.0]), np.array([2.0, -1.7])
     walk = path(model, start, end)
@@ -112,13 +122,15 @@ def test_between_kinks_the_network_is_affine_and_at_each_it_is_not(act_fn):
 
 
 def test_kinks_are_where_a_pre_activation_vanishes():
-    """NumPy: at each kink exactly the named units have pre-activation zero, and all others are away from it."""
+    """NumPy: at each kink exactly the named units have pre-activation zero, and all others are away
+    from it.
+    """
     model = random_network(3, "relu", sizes=(4, 6, 5, 1))
     walk = path(model, "0000", "1111")
     assert walk.kinks
     for kink in walk.kinks:
         value, zero = np.array(kink.input), set()
-        for layer, (weight, bias) in enumerate(model.exact()[:-1]):
+        for layer, (weight, bias) in enumerate(model.float64_layers()[:-1]):
             pre = weight.numpy() @ value + bias.numpy()
             zero |= {Unit(layer, int(j)) for j in np.nonzero(np.abs(pre) < 1e-9)[0]}
             value = np.maximum(pre, 0)
@@ -126,7 +138,9 @@ def test_kinks_are_where_a_pre_activation_vanishes():
 
 
 def test_a_smooth_change_in_closed_form():
-    """tanh(4 t) = 0.5 and a sigmoid readout at threshold 0.8: t = atanh(0.5) / 4, and log(4) / 6."""
+    """tanh(4 t) = 0.5 and a sigmoid readout at threshold 0.8: t = atanh(0.5) / 4, and log(4) /
+    6.
+    """
     model = HookedMLP.from_weights(
         [([[4.0]], [0.0]), ([[1.0]], [-0.5])], act_fn="tanh", dtype="float64"
     )
@@ -144,7 +158,9 @@ def test_a_smooth_change_in_closed_form():
 
 
 def test_a_hump_far_narrower_than_the_grid_is_found():
-    """tanh(1e5 (x - a)) - tanh(1e5 (x - a - 1e-5)): above the threshold on a stretch of about 1e-5, which enclosures cannot miss."""
+    """tanh(1e5 (x - a)) - tanh(1e5 (x - a - 1e-5)): above the threshold on a stretch of about 1e-5,
+    which enclosures cannot miss.
+    """
     a = 0.4321234
     model = HookedMLP.from_weights(
         [([[1e5], [1e5]], [-1e5 * a, -1e5 * (a + 1e-5)]), ([[1.0, -1.0]], [-0.5])],
@@ -173,7 +189,9 @@ def test_heaviside_jumps_without_crossing():
 
 
 def test_an_identity_network_has_no_kinks(deep):
-    """A linear network is one piece; an untrained tanh one has none either, and says how it searched."""
+    """A linear network is one piece; an untrained tanh one has none either, and says how it
+    searched.
+    """
     linear = random_network(0, "identity")
     assert path(linear, "000", "111").kinks == ()
     assert path(deep, "000", "111").kinks == ()
@@ -199,7 +217,9 @@ def test_what_is_no_path_is_refused(textbook, start, end, settings, message):
 
 
 def test_a_network_that_stays_on_the_threshold_is_refused():
-    """A smooth network whose output is the threshold everywhere cannot be bracketed; it is said, not looped over."""
+    """A smooth network whose output is the threshold everywhere cannot be bracketed; it is said,
+    not looped over.
+    """
     model = HookedMLP.from_weights([([[1.0, 1.0]], [0.0]), ([[0.0]], [0.0])], act_fn="tanh")
     with pytest.raises(XorMiError, match="stays within rounding of the threshold"):
         path(model, "00", "11")

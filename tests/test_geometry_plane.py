@@ -19,7 +19,9 @@ def test_the_grid_agrees_with_the_model(trained):
 
 
 def test_unit_lines_by_hand(textbook):
-    """relu(x0 + x1) turns on along x1 = -x0, relu(x0 + x1 - 1) along x1 = 1 - x0; ends lie on the square's sides."""
+    """relu(x0 + x1) turns on along x1 = -x0, relu(x0 + x1 - 1) along x1 = 1 - x0; ends lie on the
+    square's sides.
+    """
     assert input_plane(textbook).lines == {
         Unit(0, 0): ((-0.5, 0.5), (0.5, -0.5)),
         Unit(0, 1): ((-0.5, 1.5), (1.5, -0.5)),

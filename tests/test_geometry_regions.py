@@ -1,4 +1,6 @@
-"""Regions and boundaries of the input plane: against a fine grid, autograd, closed forms and each other."""
+"""Regions and boundaries of the input plane: against a fine grid, autograd, closed forms and each
+other.
+"""
 
 from itertools import pairwise
 
@@ -9,7 +11,7 @@ from test_geometry_path import random_network
 
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import boundary, path, regions
-from xor_mi.geometry import cells as cells_module
+from xor_mi.geometry import _cells as cells_module
 from xor_mi.graph import Unit
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP
@@ -48,7 +50,9 @@ def test_the_textbook_plane_by_hand(textbook):
 @pytest.mark.parametrize("act_fn", LINEAR_PIECES)
 @pytest.mark.parametrize("out_act_fn", ["identity", "relu", "heaviside", "leaky_relu"])
 def test_inside_a_region_the_network_is_its_affine_map(act_fn, out_act_fn):
-    """Every grid point lies in a region, whose map gives the network's outputs there and whose weight is autograd's gradient; areas add up."""
+    """Every grid point lies in a region, whose map gives the network's outputs there and whose
+    weight is autograd's gradient; areas add up.
+    """
     points = grid_points(41)
     for seed in range(3):
         model = random_network(seed, act_fn, out_act_fn, sizes=(2, 5, 4, 2), negative_slope=-0.2)
@@ -70,7 +74,9 @@ def test_inside_a_region_the_network_is_its_affine_map(act_fn, out_act_fn):
 
 
 def test_the_units_that_are_on_are_named():
-    """The pattern of each region is that of the activations at its centre, cached by the hooks; outputs with a kink have one too."""
+    """The pattern of each region is that of the activations at its centre, cached by the hooks;
+    outputs with a kink have one too.
+    """
     model = random_network(4, "relu", "relu", sizes=(2, 4, 3, 1))
     for region in regions(model, BOX):
         _, cache = model.run_with_cache(region.center[None])
@@ -103,7 +109,9 @@ def test_regions_along_a_path_are_its_kinks():
     [(act, "identity") for act in ACTIVATIONS] + [("relu", out) for out in ACTIVATIONS],
 )
 def test_no_grid_step_crosses_the_boundary_unseen(act_fn, out_act_fn):
-    """Neighbours of a fine grid are decided differently exactly when an odd number of boundary segments lies between them; some do."""
+    """Neighbours of a fine grid are decided differently exactly when an odd number of boundary
+    segments lies between them; some do.
+    """
     points, seen = grid_points(), 0
     for seed in range(3):
         model = random_network(
@@ -137,7 +145,9 @@ def test_no_grid_step_crosses_the_boundary_unseen(act_fn, out_act_fn):
 
 @pytest.mark.parametrize("act_fn", ["relu", "leaky_relu", "tanh", "gelu", "sigmoid"])
 def test_the_output_is_the_threshold_along_the_boundary(act_fn):
-    """At the ends of each segment, and where the boundary is exact all along it, the output is the threshold."""
+    """At the ends of each segment, and where the boundary is exact all along it, the output is the
+    threshold.
+    """
     model = random_network(2, act_fn, sizes=(2, 6, 4, 1))
     found = boundary(model, BOX)
     assert len(found.segments) > 1
@@ -148,7 +158,9 @@ def test_the_output_is_the_threshold_along_the_boundary(act_fn):
 
 
 def test_a_smooth_boundary_against_a_closed_form():
-    """gelu and tanh of one sum: the boundary is the straight line where the sum is zero, of known length."""
+    """gelu and tanh of one sum: the boundary is the straight line where the sum is zero, of known
+    length.
+    """
     model = HookedMLP.from_weights(
         [([[1.0, 2.0]], [-1.5]), ([[3.0]], [0.0])], act_fn="tanh", dtype="float64"
     )
@@ -158,7 +170,9 @@ def test_a_smooth_boundary_against_a_closed_form():
 
 
 def test_a_boundary_that_lies_on_a_kink_is_found(textbook):
-    """|x0 - 0.5| + |x1 - 0.5| above 0: zero only in a point. relu(x0 - 0.5) at threshold 0: flat left of the kink, which is the boundary."""
+    """|x0 - 0.5| + |x1 - 0.5| above 0: zero only in a point. relu(x0 - 0.5) at threshold 0: flat
+    left of the kink, which is the boundary.
+    """
     model = HookedMLP.from_weights([([[1.0, 0.0]], [-0.5]), ([[1.0]], [0.0])])
     assert boundary(model, (0, 1)).segments.tolist() == [[[0.5, 0.0], [0.5, 1.0]]]
     both = HookedMLP.from_weights(

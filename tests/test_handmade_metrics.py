@@ -20,7 +20,9 @@ from xor_mi.metrics import (
 from xor_mi.truth import GATES, BooleanFunction, complement_name
 
 ESSENTIAL = [("AND", "OR"), ("x0>x1", "x1>x0")]
-"""XOR as a threshold of two threshold units: these two pairs, each gate also complemented, and nothing else (REFERENCES: 8 unordered)."""
+"""XOR as a threshold of two threshold units: these two pairs, each gate also complemented, and
+nothing else (REFERENCES: 8 unordered).
+"""
 
 
 def admitting_pairs():
@@ -35,7 +37,9 @@ def admitting_pairs():
 
 @pytest.mark.parametrize("pair", admitting_pairs())
 def test_every_admitting_pair_becomes_a_network_with_those_gates(pair):
-    """The network decides XOR, each unit's pre-activation is above zero exactly where its gate is 1, and identification finds the pair."""
+    """The network decides XOR, each unit's pre-activation is above zero exactly where its gate is
+    1, and identification finds the pair.
+    """
     model = from_gates(list(pair))
     assert decisions(model).flatten().tolist() == [0, 1, 1, 0]
     _, cache = model.run_with_cache(model.rows())
@@ -47,7 +51,9 @@ def test_every_admitting_pair_becomes_a_network_with_those_gates(pair):
 
 
 def test_exactly_sixteen_ordered_pairs_admit_xor():
-    """Of all 256 ordered pairs, from_gates builds the 16 and refuses the 240 others, each with its reason."""
+    """Of all 256 ordered pairs, from_gates builds the 16 and refuses the 240 others, each with its
+    reason.
+    """
     admitting = admitting_pairs()
     assert len(admitting) == 16
     for pair in product(GATES, repeat=2):
@@ -62,7 +68,9 @@ def test_exactly_sixteen_ordered_pairs_admit_xor():
 
 
 def test_relu_cannot_carry_two_of_the_pairs():
-    """{OR, NAND} needs another activation than relu: asked for relu it is refused, by default it gets heaviside units."""
+    """{OR, NAND} needs another activation than relu: asked for relu it is refused, by default it
+    gets heaviside units.
+    """
     assert from_gates(["OR", "NAND"]).cfg.act_fn == "heaviside"
     assert from_gates(["OR", "AND"]).cfg.act_fn == "relu"
     assert decisions(from_gates(["OR", "NAND"], act_fn="tanh")).flatten().tolist() == [0, 1, 1, 0]
@@ -89,7 +97,9 @@ def test_relu_cannot_carry_two_of_the_pairs():
     ],
 )
 def test_refusals_say_why(gates, target, message):
-    """An inseparable gate, gates that do not determine the target, an inseparable readout, an unknown name."""
+    """An inseparable gate, gates that do not determine the target, an inseparable readout, an
+    unknown name.
+    """
     with pytest.raises(XorMiError, match=message):
         from_gates(gates, target)
     with pytest.raises(XorMiError, match="no activation"):

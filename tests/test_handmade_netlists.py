@@ -1,4 +1,6 @@
-"""Gates, netlists and formulas -> weights, held against identification, brute force over all rows, and the zoo."""
+"""Gates, netlists and formulas -> weights, held against identification, brute force over all rows,
+and the zoo.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from xor_mi import identify_circuit, zoo
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import from_formula, from_gates, from_netlist
-from xor_mi.handmade.separation import separating_weights
+from xor_mi.handmade._separation import separating_weights
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.truth import GATES, BooleanFunction, formula_trees, truth_rows
@@ -25,7 +27,9 @@ def tables_of(model):
 
 
 def random_threshold_layers(seed, widths):
-    """Layers of random threshold gates, each over the layer before, drawn by their weights in NumPy."""
+    """Layers of random threshold gates, each over the layer before, drawn by their weights in
+    NumPy.
+    """
     rng, layers = np.random.default_rng(seed), []
     for width, parents in zip(widths[1:], widths[:-1], strict=True):
         rows = np.array(truth_rows(parents))
@@ -51,7 +55,9 @@ def composed(layers, n_inputs):
 @pytest.mark.parametrize("act_fn", ["heaviside", "sigmoid", "tanh"])
 @pytest.mark.parametrize("name", WITH_CIRCUIT)
 def test_identify_compile_identify_is_the_identity_on_the_zoo(name, act_fn):
-    """Every circuit of the zoo, compiled and identified again, has the same signature and family and decides alike."""
+    """Every circuit of the zoo, compiled and identified again, has the same signature and family
+    and decides alike.
+    """
     circuit = identify_circuit(zoo.load(name), evidence=False)
     again = identify_circuit(from_netlist(circuit, act_fn), evidence=False)
     assert again.verdict == "identified"
@@ -61,7 +67,9 @@ def test_identify_compile_identify_is_the_identity_on_the_zoo(name, act_fn):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_netlists_come_back_as_they_were(seed):
-    """Random layers of threshold gates, up to three hidden layers and two outputs: compiled, identified, compiled and identified again."""
+    """Random layers of threshold gates, up to three hidden layers and two outputs: compiled,
+    identified, compiled and identified again.
+    """
     rng = np.random.default_rng(seed)
     widths = [
         int(rng.integers(2, 5)),
@@ -91,7 +99,9 @@ def test_random_netlists_come_back_as_they_were(seed):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks_come_back_with_their_signature(seed):
-    """A random relu or tanh network's circuit, identified or ambiguous, is compiled: its primary reading comes back."""
+    """A random relu or tanh network's circuit, identified or ambiguous, is compiled: its primary
+    reading comes back.
+    """
     rng = np.random.default_rng(seed)
     layers = [
         (rng.normal(size=(3, 2)), rng.normal(size=3)),
@@ -109,7 +119,7 @@ def test_random_networks_come_back_with_their_signature(seed):
             from_netlist(circuit)
         return
     again = identify_circuit(from_netlist(circuit), evidence=False)
-    from xor_mi.circuits.signature import signature_of
+    from xor_mi.circuits._signature import signature_of
 
     assert again.signature() == signature_of(circuit.primary.netlist, circuit.layer_sizes)
     if circuit.verdict == "identified":
@@ -198,7 +208,9 @@ def formulas(n_inputs):
 )
 @given(formulas(5), st.sampled_from(["heaviside", "sigmoid", "tanh"]))
 def test_any_formula_becomes_a_network_that_decides_it(formula, act_fn):
-    """Whatever the formula and the activation, all 32 rows are decided as its table says, each with margin 1 at least."""
+    """Whatever the formula and the activation, all 32 rows are decided as its table says, each with
+    margin 1 at least.
+    """
     function = BooleanFunction.from_formula(formula, 5)
     model = from_formula(formula, act_fn, n_inputs=5)
     assert tables_of(model) == list(function.tables)
@@ -208,7 +220,9 @@ def test_any_formula_becomes_a_network_that_decides_it(formula, act_fn):
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(formulas(4))
 def test_trees_mean_what_the_formula_means(formula):
-    """formula_trees, evaluated by a few lines of Python, gives the table that reading the formula gives."""
+    """formula_trees, evaluated by a few lines of Python, gives the table that reading the formula
+    gives.
+    """
 
     def value(tree, row):
         kind, *parts = tree
@@ -279,7 +293,9 @@ def test_gates_that_are_no_list_of_units_are_refused(gates, settings_, message):
 
 
 def test_every_function_of_three_inputs_is_separated_or_not():
-    """104 of the 256 functions of three inputs are thresholds (Muroga 1971; 14 of the 16 of two inputs), and their weights have margin 1."""
+    """104 of the 256 functions of three inputs are thresholds (Muroga 1971; 14 of the 16 of two
+    inputs), and their weights have margin 1.
+    """
     for n_inputs, count in ((2, 14), (3, 104)):
         rows = np.array(truth_rows(n_inputs), dtype=float)
         found = 0

@@ -1,4 +1,6 @@
-"""Conditions, edits and slack: against brute force over random weights, hand arithmetic and scans."""
+"""Conditions, edits and slack: against brute force over random weights, hand arithmetic and
+scans.
+"""
 
 import re
 
@@ -9,7 +11,8 @@ from test_geometry_path import random_network
 
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Edge, Unit
-from xor_mi.handmade import conditions, edit, from_formula, from_gates, slack_to_flip, textbook_xor
+from xor_mi.handmade import edit, from_formula, from_gates, textbook_xor
+from xor_mi.margins import conditions, slack_to_flip
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP
 from xor_mi.training import train
@@ -37,7 +40,9 @@ def number_of(model, parameter):
 
 @pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
 def test_all_satisfied_exactly_when_the_network_computes_the_target(act_fn, out_act_fn):
-    """Random 2-3-1 networks, each held against what it decides and against XOR: all conditions hold exactly if all rows are decided so."""
+    """Random 2-3-1 networks, each held against what it decides and against XOR: all conditions hold
+    exactly if all rows are decided so.
+    """
     held = failed = 0
     for seed in range(40):
         model = random_network(
@@ -86,7 +91,9 @@ def test_the_textbook_s_conditions_by_hand(textbook):
 
 
 def test_the_notebook_s_network_needs_row_sums_near_zero():
-    """{x0>x1, x1>x0}: on 11 both units are off because w11 + w12 + b1 <= 0, so the output is c alone, which must be negative."""
+    """{x0>x1, x1>x0}: on 11 both units are off because w11 + w12 + b1 <= 0, so the output is c
+    alone, which must be negative.
+    """
     model = HookedMLP.from_weights([([[2, -2], [-2, 2]], [0, 0]), ([[1, 1]], [-1])], target="XOR")
     frame = conditions(model, units=True)
     row = frame[frame["row"] == "11"]
@@ -98,7 +105,9 @@ def test_the_notebook_s_network_needs_row_sums_near_zero():
 @pytest.mark.parametrize("act_fn", ["relu", "leaky_relu", "heaviside", "identity", "tanh"])
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 3, 2), (3, 3, 2, 2)])
 def test_symbols_and_numbers_evaluate_to_the_value(act_fn, sizes):
-    """Python's own evaluation of the inequality, with each symbol put to its parameter, gives value, and the printed numbers give it roughly."""
+    """Python's own evaluation of the inequality, with each symbol put to its parameter, gives
+    value, and the printed numbers give it roughly.
+    """
     model = random_network(7, act_fn, sizes=sizes, negative_slope=0.25)
     target = ", ".join(["x0 ^ x1"] * sizes[-1])
     from xor_mi.truth import BooleanFunction
@@ -123,7 +132,9 @@ def test_symbols_and_numbers_evaluate_to_the_value(act_fn, sizes):
 
 
 def test_near_another_network_all_satisfied_is_sufficient(textbook):
-    """Edited networks held against the textbook's pattern: where all conditions hold, XOR is computed; where the pattern is lost, it shows."""
+    """Edited networks held against the textbook's pattern: where all conditions hold, XOR is
+    computed; where the pattern is lost, it shows.
+    """
     rng = np.random.default_rng(0)
     sufficient = lost = 0
     for _ in range(300):
@@ -148,7 +159,9 @@ def test_near_another_network_all_satisfied_is_sufficient(textbook):
 
 
 def test_wide_and_deep_conditions_stay_readable():
-    """Above 400 characters an inequality is written over the last layer's units; indices above 9 are told apart."""
+    """Above 400 characters an inequality is written over the last layer's units; indices above 9
+    are told apart.
+    """
     model = random_network(1, "tanh", sizes=(4, 11, 11, 1))
     frame = conditions(model, "x0 ^ x1 ^ x2 ^ x3")
     assert frame["inequality"].str.len().max() < 1000
@@ -172,7 +185,9 @@ def test_conditions_refuse_what_they_cannot_hold_a_network_against(textbook, cou
 
 
 def test_edit_changes_what_was_asked_and_nothing_else(textbook):
-    """Entries, tensors, edges and biases; the given model is left alone and shares nothing with the new one."""
+    """Entries, tensors, edges and biases; the given model is left alone and shares nothing with the
+    new one.
+    """
     before = {name: value.clone() for name, value in textbook.state_dict().items()}
     edited = edit(
         textbook,
@@ -215,7 +230,9 @@ def test_edit_changes_what_was_asked_and_nothing_else(textbook):
     ],
 )
 def test_edits_that_name_nothing_are_refused(textbook, changes, message):
-    """No such entry, tensor, place; values that are no finite numbers of its shape; nothing at all."""
+    """No such entry, tensor, place; values that are no finite numbers of its shape; nothing at
+    all.
+    """
     with pytest.raises(XorMiError, match=message):
         edit(textbook, changes)
 
@@ -224,7 +241,9 @@ def test_edits_that_name_nothing_are_refused(textbook, changes, message):
 
 
 def test_the_textbook_s_slack_by_hand(textbook):
-    """h = relu(x0 + x1), relu(x0 + x1 - 1), y = h0 - 2 h1 > 0.5: b2 up by a quarter lifts h1 on 01 and 10 to 0.25; w22 likewise."""
+    """h = relu(x0 + x1), relu(x0 + x1 - 1), y = h0 - 2 h1 > 0.5: b2 up by a quarter lifts h1 on 01
+    and 10 to 0.25; w22 likewise.
+    """
     frame = slack_to_flip(textbook).set_index("parameter")
     assert frame.loc[
         "fc1.bias[1]", ["lower", "upper", "slack", "row_lower", "row_upper"]
@@ -248,7 +267,9 @@ def test_the_textbook_s_slack_by_hand(textbook):
 @pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
 @pytest.mark.parametrize("sizes", [(2, 3, 2, 2)])
 def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
-    """Each weight moved by hand to a dozen values: all inside the interval keep every decision, and beyond its ends the named row flips."""
+    """Each weight moved by hand to a dozen values: all inside the interval keep every decision, and
+    beyond its ends the named row flips.
+    """
     threshold = {"sigmoid": 0.45, "heaviside": 0.5, "relu": 0.1}.get(out_act_fn, 0.05)
     model = random_network(
         3, act_fn, out_act_fn, sizes=sizes, decision_threshold=threshold, negative_slope=0.2
@@ -309,7 +330,9 @@ def test_a_tie_has_no_slack():
 
 
 def test_compiled_and_trained_networks_have_slack():
-    """Networks that compute their target with room: every slack is positive, and half of it leaves all conditions satisfied."""
+    """Networks that compute their target with room: every slack is positive, and half of it leaves
+    all conditions satisfied.
+    """
     for model in (
         from_formula("x0 ^ x1 ^ x2"),
         from_gates(["OR", "AND"]),

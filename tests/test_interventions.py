@@ -20,7 +20,9 @@ def unit_setter(corrupted_activation, index, clean_entry):
 
 
 def by_transformer_lens(model, pairs, direction):
-    """The same sweep through generic_activation_patch: one call per layer, all pairs as its batch."""
+    """The same sweep through generic_activation_patch: one call per layer, all pairs as its
+    batch.
+    """
     clean, corrupted = (torch.tensor(list(side)) for side in zip(*pairs, strict=True))
     source, base = (clean, corrupted) if direction == "denoising" else (corrupted, clean)
     _, cache = model.run_with_cache(source)
@@ -55,7 +57,9 @@ def by_transformer_lens(model, pairs, direction):
     ],
 )
 def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direction):
-    """All ordered pairs and all hidden units: patched logits and effects agree with TransformerLens to 1e-6."""
+    """All ordered pairs and all hidden units: patched logits and effects agree with TransformerLens
+    to 1e-6.
+    """
     if shape is None:
         model = textbook
     elif shape == "trained":
@@ -73,7 +77,9 @@ def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direc
 
 
 def test_one_forward_for_the_whole_sweep(textbook):
-    """There is exactly one forward: clean inputs, corrupted inputs, and the base inputs once per site."""
+    """There is exactly one forward: clean inputs, corrupted inputs, and the base inputs once per
+    site.
+    """
     batches = []
     textbook.add_perma_hook("hook_embed", lambda value, hook: batches.append(len(value)))
     patch_sweep(textbook)
@@ -90,7 +96,9 @@ def test_chunks_give_the_same_result(deep):
 
 
 def test_textbook_golden_values(textbook):
-    """Pairs with 00: only h0.0 carries the difference. Pairs with 11: both do, with overshoot outside [0, 1]."""
+    """Pairs with 00: only h0.0 carries the difference. Pairs with 11: both do, with overshoot
+    outside [0, 1].
+    """
     frame = patch_sweep(textbook).frame().set_index(["pair", "site"])
     assert frame.loc[("01 -> 00", "h0.0"), "recovered_fraction"] == 1
     assert frame.loc[("01 -> 00", "h0.1"), "recovered_fraction"] == 0
@@ -155,7 +163,9 @@ def test_single_patches_equal_the_sweep(deep):
 
 
 def test_nothing_of_the_model_is_changed(deep):
-    """Weights byte for byte, hooks, mode and edge switch are as before, also after an exception inside a hook."""
+    """Weights byte for byte, hooks, mode and edge switch are as before, also after an exception
+    inside a hook.
+    """
     before = {name: value.clone() for name, value in deep.state_dict().items()}
     patch_sweep(deep, sites=["h0.0", "x0->h0.1"])
 

@@ -1,4 +1,6 @@
-"""Patching and ablation on models that are not ours: a user's own HookedRootModule and a native transformer."""
+"""Patching and ablation on models that are not ours: a user's own HookedRootModule and a native
+transformer.
+"""
 
 import pandas as pd
 import pytest
@@ -79,7 +81,9 @@ def transformer():
 
 
 def test_own_model_equals_run_with_hooks_one_at_a_time(own, inputs):
-    """Every unit of both layers and every pair, against TransformerLens' run_with_hooks called once per cell."""
+    """Every unit of both layers and every pair, against TransformerLens' run_with_hooks called once
+    per cell.
+    """
     clean, corrupted = inputs
     sites = [Site("hook_first", (k,)) for k in range(6)] + [
         Site("hook_second", (k,)) for k in range(4)
@@ -112,7 +116,9 @@ def test_own_model_equals_run_with_hooks_one_at_a_time(own, inputs):
 
 
 def test_own_model_equals_generic_activation_patch(own, inputs):
-    """Hook names that TransformerLens' patcher can reach ("first" without a layer) give the same numbers."""
+    """Hook names that TransformerLens' patcher can reach ("first" without a layer) give the same
+    numbers.
+    """
     clean, corrupted = inputs
     _, cache = own.run_with_cache(clean)
 
@@ -148,7 +154,9 @@ def test_own_model_equals_generic_activation_patch(own, inputs):
     [("z", "blocks.{}.attn.hook_z", 4), ("post", "blocks.{}.mlp.hook_post", 24)],
 )
 def test_transformer_equals_generic_activation_patch(transformer, act, hook, indices):
-    """Heads and MLP neurons of both layers, all positions: equal to TransformerLens' patcher to 1e-6."""
+    """Heads and MLP neurons of both layers, all positions: equal to TransformerLens' patcher to
+    1e-6.
+    """
     generator = torch.Generator().manual_seed(2)
     clean, corrupted = (torch.randint(0, 11, (3, 5), generator=generator) for _ in range(2))
     _, cache = transformer.run_with_cache(clean)
@@ -202,7 +210,9 @@ def test_one_position_of_one_head(transformer):
 
 
 def test_joint_sites_and_whole_hooks(own, inputs):
-    """All units of a layer together, and the whole hook, restore the clean run; a subset does something else."""
+    """All units of a layer together, and the whole hook, restore the clean run; a subset does
+    something else.
+    """
     clean, corrupted = inputs
     units = [Site("hook_first", (k,)) for k in range(6)]
     sweep = patch_sweep(
@@ -219,7 +229,9 @@ def test_joint_sites_and_whole_hooks(own, inputs):
 
 
 def test_patching_result_has_its_statistics(own, inputs):
-    """`.result` is TransformerLens' PatchingResult: metric, site, pair; standard errors and p-values come with it."""
+    """`.result` is TransformerLens' PatchingResult: metric, site, pair; standard errors and
+    p-values come with it.
+    """
     result = patch_sweep(
         own, inputs, [Site("hook_first", (0,)), Site("hook_second", (1,))], {"m": first_logit}
     ).result
@@ -325,14 +337,18 @@ def _methods():
     ],
 )
 def test_mistakes_on_any_model_are_named(own, inputs, call, message):
-    """Unknown or silent hooks, indices outside, missing arguments, metrics of the wrong shape, train mode, no hooks at all."""
+    """Unknown or silent hooks, indices outside, missing arguments, metrics of the wrong shape,
+    train mode, no hooks at all.
+    """
     with pytest.raises(XorMiError, match=message):
         call(own, inputs)
     assert all(not point.fwd_hooks for point in own.hook_points())
 
 
 def test_a_hook_that_fires_twice_is_refused(inputs):
-    """A hook point used twice in one forward would be written twice; that is an error, not a guess."""
+    """A hook point used twice in one forward would be written twice; that is an error, not a
+    guess.
+    """
 
     class Twice(OwnModel):
         def forward(self, x):

@@ -1,4 +1,6 @@
-"""Where interventions could go quietly wrong: chunks, overlapping sites, several outputs, rounding, metrics of every kind, other models."""
+"""Where interventions could go quietly wrong: chunks, overlapping sites, several outputs, rounding,
+metrics of every kind, other models.
+"""
 
 from itertools import pairwise, product
 
@@ -11,7 +13,7 @@ from test_interventions_any_model import OwnModel
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import (
-    HighLevel,
+    HighLevelModel,
     Site,
     ablation_sweep,
     attribute,
@@ -22,7 +24,7 @@ from xor_mi.interventions import (
     patch,
     patch_sweep,
     path_sweep,
-    routes,
+    paths_from,
     score_methods,
     sites,
     subsets,
@@ -31,11 +33,13 @@ from xor_mi.interventions import (
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
 POST = "blocks.0.mlp.hook_post"
-OR_AND = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 
 def test_a_chunk_stays_under_the_bound_and_no_row_is_run_twice(deep):
-    """56 pairs x 6 units under 4 KiB: no forward is larger than the bound allows, and the rows run are those of one forward."""
+    """56 pairs x 6 units under 4 KiB: no forward is larger than the bound allows, and the rows run
+    are those of one forward.
+    """
     whole = patch_sweep(deep)
     batches = []
     deep.add_perma_hook("hook_embed", lambda value, hook: batches.append(len(value)))
@@ -53,7 +57,9 @@ def test_a_chunk_stays_under_the_bound_and_no_row_is_run_twice(deep):
 
 
 def test_chunks_on_a_users_model_and_a_metric_that_looks_at_places():
-    """A metric that treats each pair differently gets the pairs of one site in order, however they were run."""
+    """A metric that treats each pair differently gets the pairs of one site in order, however they
+    were run.
+    """
     clean, corrupted = (
         torch.rand(7, 3, generator=torch.Generator().manual_seed(1)),
         torch.zeros(7, 3),
@@ -81,7 +87,9 @@ def test_chunks_on_a_users_model_and_a_metric_that_looks_at_places():
     ],
 )
 def test_sites_written_together_must_be_different_places(textbook, together, names):
-    """The same place under another name, a negative index, a whole hook: which came last would decide, so it is refused."""
+    """The same place under another name, a negative index, a whole hook: which came last would
+    decide, so it is refused.
+    """
     with pytest.raises(XorMiError, match=f"{names}.* overlap"):
         patch_sweep(textbook, sites=[together])
     with pytest.raises(XorMiError, match="overlap"):
@@ -97,7 +105,9 @@ def test_sites_written_together_must_be_different_places(textbook, together, nam
 
 
 def test_decisions_are_the_networks_whatever_the_metrics(textbook):
-    """Flips and the reason for no fraction come from the output against its threshold, not from a metric that has another zero."""
+    """Flips and the reason for no fraction come from the output against its threshold, not from a
+    metric that has another zero.
+    """
     pairs = [("01", "11"), ("00", "11")]
     plain = patch_sweep(textbook, pairs)
     other = patch_sweep(
@@ -137,7 +147,9 @@ def test_no_fraction_of_rounding():
 
 
 def test_direct_logit_is_of_the_output_asked_for():
-    """Two outputs that agree on the pair are still told apart; edges and whole hooks of the last layer count, sites further back are 0."""
+    """Two outputs that agree on the pair are still told apart; edges and whole hooks of the last
+    layer count, sites further back are 0.
+    """
     model = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[1, 0], [0, 1]], [0, 0])])
     pairs = [("11", "00")]
     chosen = ["h0.0", "h0.1", "h0.1->y1", "h0.1->y0", POST, "y1", "y0", "x0"]
@@ -175,14 +187,16 @@ def test_score_methods_on_a_users_model_says_which_method_is_not_for_it():
 def test_integrated_gradients_in_chunks_is_the_same(deep, monkeypatch):
     """The memory bound changes how many runs it takes, nothing else."""
     whole = attribute(deep, "integrated_gradients")["score"]
-    monkeypatch.setattr("xor_mi.interventions.run.MLP_BATCH_BYTES", 20_000)
+    monkeypatch.setattr("xor_mi.interventions._run.MLP_BATCH_BYTES", 20_000)
     assert attribute(deep, "integrated_gradients")["score"].tolist() == pytest.approx(
         whole.tolist(), abs=1e-6
     )
 
 
 def test_gradients_check_their_sites():
-    """A hook that never fired, one that fires twice, and an index outside are refused as patching refuses them."""
+    """A hook that never fired, one that fires twice, and an index outside are refused as patching
+    refuses them.
+    """
     pairs = (torch.ones(2, 3), torch.zeros(2, 3))
 
     class Twice(OwnModel):
@@ -207,7 +221,7 @@ def test_gradients_check_their_sites():
         lambda m: subspace_accuracy(m, OR_AND, "either", POST, torch.eye(2)),
         lambda m: das_accuracy(m, OR_AND, "either", POST),
         lambda m: path_sweep(m, [["x0", "h0.0"]]),
-        lambda m: routes(m, "x0"),
+        lambda m: paths_from(m, "x0"),
         differing_pairs,
         sites,
     ],
@@ -236,7 +250,9 @@ def test_patch_and_hooks_on_a_users_model():
 
 
 def test_coordinates_of_every_result(textbook):
-    """Granularity, component, value, positions, direction and set, as attributes, for each kind of result."""
+    """Granularity, component, value, positions, direction and set, as attributes, for each kind of
+    result.
+    """
     assert path_sweep(textbook, [["x0", "h0.0", "y0"]]).coordinates[:1] == ("path",)
     assert (
         path_sweep(textbook, [["x0", "h0.0", "y0"]]).coordinates.set
@@ -276,7 +292,9 @@ def test_ablation_takes_numbers_and_whole_activations(textbook):
 
 
 def test_resampling_takes_from_the_rows_given(textbook):
-    """With over=, every resampled value is one that a row in over has; with rows=, right and wrong are still known."""
+    """With over=, every resampled value is one that a row in over has; with rows=, right and wrong
+    are still known.
+    """
     sweep = ablation_sweep(textbook, ["h0.0"], "resample", over=["11"])
     assert sweep.after.tolist() == [[2, 2, 2, 0]]
     assert sweep.value == "resample from given rows (seed 0)"
@@ -284,7 +302,9 @@ def test_resampling_takes_from_the_rows_given(textbook):
 
 
 def test_pairs_of_many_sites_are_counted_rightly(textbook):
-    """400 sites have 79,800 pairs, fewer than the bound; all their subsets are refused, in a sweep and in the list."""
+    """400 sites have 79,800 pairs, fewer than the bound; all their subsets are refused, in a sweep
+    and in the list.
+    """
     wide = HookedMLP(HookedMLPConfig(d_hidden=(400,), seed=0))
     assert len(ablation_sweep(wide, subsets="pairs", rows=["01"]).sites) == 79_800
     for call in (lambda: ablation_sweep(wide, subsets="all"), lambda: subsets(range(60))):
@@ -299,11 +319,13 @@ def test_a_summary_keeps_sites_of_one_label_apart(textbook):
 
 
 def test_paths_are_read_at_the_output_they_end_at():
-    """y1 is read for a path to y1 without being asked; paths to several outputs at once are refused."""
+    """y1 is read for a path to y1 without being asked; paths to several outputs at once are
+    refused.
+    """
     model = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[1, 0], [0, 3]], [0, 0])])
     assert path_sweep(model, [["x1", "h0.1", "y1"]], [("01", "00")]).effect.tolist() == [[3]]
     with pytest.raises(XorMiError, match="end at outputs y0, y1"):
-        path_sweep(model, routes(model, "x0"))
+        path_sweep(model, paths_from(model, "x0"))
 
 
 def test_metrics_in_every_form(textbook):
@@ -383,7 +405,9 @@ def network(generator, shape, act_fn):
 @settings(max_examples=25, deadline=None)
 @given(weights, shapes, acts, st.sampled_from(["denoising", "noising"]))
 def test_invariants_of_patching(generator, shape, act_fn, direction):
-    """A site's own value changes nothing; all units of a layer, and all inputs, give the other run; a whole hook equals its units."""
+    """A site's own value changes nothing; all units of a layer, and all inputs, give the other run;
+    a whole hook equals its units.
+    """
     model = network(generator, shape, act_fn)
     rows = list(product((0, 1), repeat=shape[0]))
     own = patch_sweep(
@@ -414,7 +438,9 @@ def test_invariants_of_patching(generator, shape, act_fn, direction):
 @settings(max_examples=15, deadline=None)
 @given(weights, shapes, acts, st.booleans())
 def test_every_intervention_leaves_everything_as_it_was(generator, shape, act_fn, raises):
-    """Weights, mode, hooks, switches and the caller's tensors byte for byte, also where the user's own hook raises."""
+    """Weights, mode, hooks, switches and the caller's tensors byte for byte, also where the user's
+    own hook raises.
+    """
     model = network(generator, shape, act_fn)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     clean, corrupted = model.rows()[:2], model.rows()[1:3]
@@ -426,7 +452,7 @@ def test_every_intervention_leaves_everything_as_it_was(generator, shape, act_fn
         return value
 
     model.add_perma_hook("hook_logits", users)
-    variable = HighLevel({"a": "x0"}, "a")
+    variable = HighLevelModel({"a": "x0"}, "a")
     basis = torch.eye(shape[1])[:, :1]
     calls = [
         lambda: patch_sweep(model, (clean, corrupted), ["h0.0", "x0->h0.1"]),

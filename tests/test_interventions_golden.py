@@ -11,7 +11,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.handmade import from_gates, textbook_xor
 from xor_mi.interventions import (
     METHODS,
-    HighLevel,
+    HighLevelModel,
     Site,
     ablation_sweep,
     all_pairs,
@@ -23,7 +23,7 @@ from xor_mi.interventions import (
     patch,
     patch_sweep,
     path_sweep,
-    routes,
+    paths_from,
     score_methods,
     site_of,
     sites,
@@ -32,7 +32,7 @@ from xor_mi.interventions import (
 )  # fmt: skip
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
-OR_AND = HighLevel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 
 # sites
@@ -61,7 +61,9 @@ def test_differing_pairs(textbook):
 
 
 def test_and_parts_show_under_noising_and_or_parts_under_denoising():
-    """One unit per part: noising any part of an AND breaks it, denoising none restores it; for an OR the other way round."""
+    """One unit per part: noising any part of an AND breaks it, denoising none restores it; for an
+    OR the other way round.
+    """
     both = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [-1.5])], target="AND")
     either = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [-0.5])], target="OR")
     pair = [("11", "00")]
@@ -81,7 +83,9 @@ def test_and_parts_show_under_noising_and_or_parts_under_denoising():
 
 
 def test_textbook_patch_table(textbook):
-    """All 8 pairs, both units, both directions, by hand: output = h0 - 2 h1 with h = (0,0), (1,0), (1,0), (2,1)."""
+    """All 8 pairs, both units, both directions, by hand: output = h0 - 2 h1 with h = (0,0), (1,0),
+    (1,0), (2,1).
+    """
     hidden = {"00": (0, 0), "01": (1, 0), "10": (1, 0), "11": (2, 1)}
     pairs = differing_pairs(textbook)
     for direction in ("denoising", "noising"):
@@ -98,7 +102,9 @@ def test_textbook_patch_table(textbook):
 
 
 def test_all_units_together_give_the_other_run(trained):
-    """Patching every hidden unit at once is the clean run; so is patching the whole hook or both inputs."""
+    """Patching every hidden unit at once is the clean run; so is patching the whole hook or both
+    inputs.
+    """
     everything = [("h0.0", "h0.1"), "blocks.0.mlp.hook_post", ("x0", "x1")]
     sweep = patch_sweep(trained.model, sites=everything)
     for s in range(3):
@@ -143,7 +149,9 @@ def test_plots_are_figures_of_the_numbers(textbook):
 
 
 def test_textbook_ablations_golden(textbook):
-    """Zero: without the OR (0,0,0,-2), without the AND (0,1,1,2) = OR. Mean (1, 1/4): NAND, and (-.5,.5,.5,1.5), which ties twice."""
+    """Zero: without the OR (0,0,0,-2), without the AND (0,1,1,2) = OR. Mean (1, 1/4): NAND, and
+    (-.5,.5,.5,1.5), which ties twice.
+    """
     assert ablation_sweep(textbook, value="zero").after.tolist() == [[0, 0, 0, -2], [0, 1, 1, 2]]
     mean = ablation_sweep(textbook, value="mean")
     assert mean.after.tolist() == [[1, 1, 1, -1], [-0.5, 0.5, 0.5, 1.5]]
@@ -158,7 +166,9 @@ def test_textbook_ablations_golden(textbook):
 
 
 def test_redundancy_hides_from_single_ablation():
-    """With every unit doubled, mean-ablating one OR copy changes no decision; ablating both does."""
+    """With every unit doubled, mean-ablating one OR copy changes no decision; ablating both
+    does.
+    """
     model = HookedMLP.from_weights(
         [([[1, 1]] * 4, [0, 0, -1, -1]), ([[0.5, 0.5, -1, -1]], [0])],
         decision_threshold=0.6,
@@ -171,7 +181,9 @@ def test_redundancy_hides_from_single_ablation():
 
 
 def test_ablation_by_value_reference_and_resampling(deep):
-    """A given tensor, a mean over stated rows, and a resample that gives every input another one's activation."""
+    """A given tensor, a mean over stated rows, and a resample that gives every input another one's
+    activation.
+    """
     _, cache = deep.run_with_cache(deep.rows())
     given = ablation_sweep(deep, ["h1.0"], torch.tensor(0.25), output=1)
     bias, weight = deep.fc3.bias[1], deep.fc3.weight[1]
@@ -223,7 +235,9 @@ def test_interchange_by_hand(textbook):
 
 
 def test_textbook_interchange_accuracy_golden(textbook):
-    """OR on unit 0 and AND on unit 1: 16 of 16 each by decision, 10 of 16 by exact value; swapped labels 6 of 16 each."""
+    """OR on unit 0 and AND on unit 1: 16 of 16 each by decision, 10 of 16 by exact value; swapped
+    labels 6 of 16 each.
+    """
     found = interchange_accuracy(textbook, OR_AND, {"either": "h0.0", "both": "h0.1"})
     assert found.agreed == {"either": 16, "both": 16, "(joint)": 64}
     assert (found.exact["either"], found.exact["both"]) == (10, 10)
@@ -236,7 +250,9 @@ def test_textbook_interchange_accuracy_golden(textbook):
 
 
 def rotated_and(bias=-1.8):
-    """AND through two units that are the inputs turned by 20 degrees: h = Rot(20) x, output h0 + h1 - 1.8 in the turned-back frame."""
+    """AND through two units that are the inputs turned by 20 degrees: h = Rot(20) x, output h0 + h1
+    - 1.8 in the turned-back frame.
+    """
     angle = torch.deg2rad(torch.tensor(20.0, dtype=torch.float64))
     rotation = torch.stack(
         [torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])]
@@ -250,8 +266,10 @@ def rotated_and(bias=-1.8):
 
 
 def test_rotated_network_needs_the_rotated_basis():
-    """By units 15 of 16 (swapped 11 of 16); along the rotated axes all 16 of both variables come out right."""
-    inputs = HighLevel({"first": "x0", "second": "x1"}, "first & second")
+    """By units 15 of 16 (swapped 11 of 16); along the rotated axes all 16 of both variables come
+    out right.
+    """
+    inputs = HighLevelModel({"first": "x0", "second": "x1"}, "first & second")
     model, rotation = rotated_and()
     by_units = interchange_accuracy(model, inputs, {"first": "h0.0", "second": "h0.1"}, joint=False)
     assert by_units.agreed == {"first": 15, "second": 15}
@@ -264,12 +282,12 @@ def test_rotated_network_needs_the_rotated_basis():
 
 def test_das_finds_it_and_its_controls_do_not():
     """DAS reaches 16 of 16 on the rotated network; the placebo of the same size does not."""
-    inputs = HighLevel({"first": "x0", "second": "x1"}, "first & second")
+    inputs = HighLevelModel({"first": "x0", "second": "x1"}, "first & second")
     model, _ = rotated_and(
         bias=-1.6
     )  # DAS minimises cross-entropy, so it needs a margin that can be seen
     single = HookedMLP.from_weights(
-        [(w.float(), b.float()) for w, b in model.exact()], act_fn="identity", target="AND"
+        [(w.float(), b.float()) for w, b in model.float64_layers()], act_fn="identity", target="AND"
     )
     table = das_accuracy(single, inputs, "first", "blocks.0.mlp.hook_post", seed=1).set_index(
         "what"
@@ -281,7 +299,9 @@ def test_das_finds_it_and_its_controls_do_not():
 
 
 def test_subspaces_agree_with_unit_interchange(textbook):
-    """TransformerLens' neuron basis and our unit interchange count the same, for every variable and unit."""
+    """TransformerLens' neuron basis and our unit interchange count the same, for every variable and
+    unit.
+    """
     from transformer_lens.tools.analysis.interchange import neuron_basis
 
     for variable, unit in product(("either", "both"), (0, 1)):
@@ -305,8 +325,8 @@ def test_subspaces_agree_with_unit_interchange(textbook):
             "h0.0 and h0.0 overlap",
         ),
         (lambda m: interchange_accuracy(m, OR_AND, {}), "align at least one"),
-        (lambda m: HighLevel({"a": "x0"}, "a & q"), "no variable 'q'"),
-        (lambda m: HighLevel({}, "1"), "at least one variable"),
+        (lambda m: HighLevelModel({"a": "x0"}, "a & q"), "no variable 'q'"),
+        (lambda m: HighLevelModel({}, "1"), "at least one variable"),
         (
             lambda m: subspace_accuracy(m, OR_AND, "either", "hook_nope", torch.eye(2)),
             "no hook 'hook_nope'",
@@ -327,12 +347,14 @@ def test_interchange_mistakes(textbook, call, message):
 
 
 def test_paths_tell_mediation_from_a_direct_effect():
-    """h0.0 acts on y0 through h1.0 only (h1.1 ignores it): the path through h1.0 carries all of its effect, the other none."""
+    """h0.0 acts on y0 through h1.0 only (h1.1 ignores it): the path through h1.0 carries all of its
+    effect, the other none.
+    """
     model = HookedMLP.from_weights(
         [([[1, 0], [0, 1]], [0, 0]), ([[2, 0], [0, 3]], [0, 0]), ([[1, 1]], [0])],
         decision_threshold=0.5,
     )
-    both = path_sweep(model, routes(model, "h0.0"), [("11", "00")])
+    both = path_sweep(model, paths_from(model, "h0.0"), [("11", "00")])
     assert [effect.site for effect in both] == ["h0.0 -> h1.0 -> y0", "h0.0 -> h1.1 -> y0"]
     assert both.effect.tolist() == [[2.0, 0.0]]
     assert patch(model, "11", "00", "h0.0").effect == 2.0
@@ -341,8 +363,8 @@ def test_paths_tell_mediation_from_a_direct_effect():
 
 def test_path_effects_sum_to_the_unit_effect_in_a_linear_network(deep):
     """Without activation functions the paths out of a unit share its whole effect between them."""
-    linear = HookedMLP.from_weights(deep.exact(), act_fn="identity")
-    sweep = path_sweep(linear, routes(linear, "x1", "y1"), output=1)
+    linear = HookedMLP.from_weights(deep.float64_layers(), act_fn="identity")
+    sweep = path_sweep(linear, paths_from(linear, "x1", "y1"), output=1)
     unit = patch_sweep(linear, sites=["x1"], output=1)
     assert sweep.effect.abs().max() > 1e-3
     assert torch.allclose(sweep.effect.sum(1), unit.effect[:, 0], atol=1e-6)
@@ -376,7 +398,9 @@ def test_what_is_no_path(deep, path, message):
 
 
 def test_at_the_relu_kink_gradients_are_zero_and_patching_is_not(textbook):
-    """On corrupted 00 both pre-activations are at or below 0: attribution says nothing matters there, exact patching says otherwise."""
+    """On corrupted 00 both pre-activations are at or below 0: attribution says nothing matters
+    there, exact patching says otherwise.
+    """
     pre = [Site("blocks.0.mlp.hook_pre", (k,)) for k in (0, 1)]
     pairs = [("11", "00")]
     assert attribute(textbook, "attribution_patching", pairs, pre)["score"].tolist() == [0.0, 0.0]
@@ -387,7 +411,9 @@ def test_at_the_relu_kink_gradients_are_zero_and_patching_is_not(textbook):
 
 
 def test_methods_coincide_where_they_must(deep):
-    """On the last hidden layer of a network with a linear readout every method but chance is exact."""
+    """On the last hidden layer of a network with a linear readout every method but chance is
+    exact.
+    """
     last = ["h1.0", "h1.1"]
     table = score_methods(deep, sites=last).set_index("method")
     assert set(table.index) == set(METHODS)
@@ -416,12 +442,16 @@ def test_shapley_and_integrated_gradients_are_complete(deep):
 
 
 def test_shapley_by_hand(textbook):
-    """Corrupted 00, clean 11: values 0 and 0; OR alone +2, AND alone -2, both 0: Shapley +2 and -2."""
+    """Corrupted 00, clean 11: values 0 and 0; OR alone +2, AND alone -2, both 0: Shapley +2 and
+    -2.
+    """
     assert attribute(textbook, "shapley", [("11", "00")])["score"].tolist() == [2.0, -2.0]
 
 
 def test_attribution_mistakes(textbook):
-    """Unknown methods, too many sites for Shapley, a metric that is no logit for the direct contribution."""
+    """Unknown methods, too many sites for Shapley, a metric that is no logit for the direct
+    contribution.
+    """
     with pytest.raises(XorMiError, match="no attribution method 'gradcam'"):
         attribute(textbook, "gradcam")
     with pytest.raises(XorMiError, match="13 sites need 2\\^13"):
@@ -452,7 +482,9 @@ def test_a_method_of_ones_own(textbook):
 )
 @settings(deadline=None, max_examples=25)
 def test_every_sweep_leaves_the_model_alone(seed, hidden, act_fn, fails):
-    """Weights, hooks, mode and edge switch are byte-equal before and after every kind of sweep, also when a hook raises."""
+    """Weights, hooks, mode and edge switch are byte-equal before and after every kind of sweep,
+    also when a hook raises.
+    """
     model = HookedMLP(HookedMLPConfig(2, hidden, 1, act_fn=act_fn, seed=seed))
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -465,7 +497,7 @@ def test_every_sweep_leaves_the_model_alone(seed, hidden, act_fn, fails):
         lambda: patch_sweep(model, sites=[*subsets(["h0.0", "h0.1"]), "x0->h0.0"]),
         lambda: ablation_sweep(model, value="resample", subsets="all"),
         lambda: interchange_accuracy(model, OR_AND, {"either": "h0.0"}),
-        lambda: path_sweep(model, routes(model, "x0")),
+        lambda: path_sweep(model, paths_from(model, "x0")),
         lambda: score_methods(model),
     ]
     for call in calls:
@@ -497,7 +529,9 @@ def test_single_and_batched_patches_are_equal(seed):
 
 
 def test_the_callers_tensors_are_untouched(textbook):
-    """Clean and corrupted tensors given as inputs are the same afterwards, even with a hook that writes in place and returns."""
+    """Clean and corrupted tensors given as inputs are the same afterwards, even with a hook that
+    writes in place and returns.
+    """
     clean, corrupted = torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 1.0]])
     copies = clean.clone(), corrupted.clone()
 
@@ -514,7 +548,7 @@ def test_the_callers_tensors_are_untouched(textbook):
 def test_gates_of_the_textbook_family_pass_the_interchange_test():
     """from_gates networks follow their own algorithm, whichever pair of gates they are made of."""
     model = from_gates(["x0>x1", "x1>x0"])
-    one_sided = HighLevel({"left": "x0 > x1", "right": "x1 > x0"}, "left | right")
+    one_sided = HighLevelModel({"left": "x0 > x1", "right": "x1 > x0"}, "left | right")
     assert interchange_accuracy(model, one_sided, {"left": "h0.0", "right": "h0.1"}).accuracy() == 1
     assert (
         interchange_accuracy(

@@ -43,7 +43,9 @@ def numpy_forward(model, x):
 @pytest.mark.parametrize("out_act_fn", ["identity", "sigmoid", "leaky_relu"])
 @pytest.mark.parametrize("use_edge_result", [False, True])
 def test_forward_and_every_hook_agree_with_numpy(act_fn, out_act_fn, use_edge_result):
-    """On every row, each hook point holds the value NumPy computes, with and without the edge hooks."""
+    """On every row, each hook point holds the value NumPy computes, with and without the edge
+    hooks.
+    """
     cfg = HookedMLPConfig(
         3,
         (4, 2),
@@ -67,7 +69,9 @@ def test_forward_and_every_hook_agree_with_numpy(act_fn, out_act_fn, use_edge_re
 
 
 def test_edge_hooks_hold_the_hadamard_product(counted):
-    """Weight times input, term by term; the sum over inputs plus the bias is the pre-activation. By hand on weights 1 to 9."""
+    """Weight times input, term by term; the sum over inputs plus the bias is the pre-activation. By
+    hand on weights 1 to 9.
+    """
     counted.set_use_edge_result(True)
     _, cache = counted.run_with_cache(torch.tensor([[1, 1]]))
     assert cache["edge", 0].tolist() == [[[1, -2], [3, 4]]]
@@ -77,7 +81,9 @@ def test_edge_hooks_hold_the_hadamard_product(counted):
 
 
 def test_textbook_network_gives_xor_exactly(textbook):
-    """The golden values of the textbook network: hidden (0,0), (1,0), (1,0), (2,1), output 0, 1, 1, 0."""
+    """The golden values of the textbook network: hidden (0,0), (1,0), (1,0), (2,1), output 0, 1, 1,
+    0.
+    """
     logits, cache = textbook.run_with_cache(textbook.rows())
     assert cache["post", 0].tolist() == [[0, 0], [1, 0], [1, 0], [2, 1]]
     assert logits.flatten().tolist() == [0, 1, 1, 0]
@@ -108,14 +114,18 @@ def test_forward_never_writes_into_the_callers_tensor(textbook):
 
 
 def test_hook_pre_and_hook_post_never_share_memory():
-    """With the identity as activation an in-place edit at hook_post leaves the cached hook_pre as it was."""
+    """With the identity as activation an in-place edit at hook_post leaves the cached hook_pre as
+    it was.
+    """
     model = HookedMLP(HookedMLPConfig(act_fn="identity"))
     _, cache = model.run_with_cache(model.rows())
     assert cache["pre", 0].data_ptr() != cache["post", 0].data_ptr()
 
 
 def test_from_sequential_is_the_same_network():
-    """fc1, activation, fc2, sigmoid as plain PyTorch: equal outputs bit for bit, copied weights, probability threshold."""
+    """fc1, activation, fc2, sigmoid as plain PyTorch: equal outputs bit for bit, copied weights,
+    probability threshold.
+    """
     for act, out in (
         (nn.ReLU(), nn.Sigmoid()),
         (nn.LeakyReLU(0.3), None),
@@ -231,7 +241,9 @@ def test_config_round_trip_and_foreign_keys():
 
 
 def test_config_has_transformerlens_names():
-    """n_layers, d_mlp and the attention fields TransformerLens asks for; d_mlp only where one width fits all."""
+    """n_layers, d_mlp and the attention fields TransformerLens asks for; d_mlp only where one width
+    fits all.
+    """
     cfg = HookedMLPConfig(3, (4, 4))
     assert (
         cfg.n_layers,
@@ -260,7 +272,9 @@ def test_default_threshold_follows_the_output():
 
 
 def test_weights_come_from_the_seed_alone():
-    """The same seed gives the same weights whatever torch's global state, in PyTorch's default range."""
+    """The same seed gives the same weights whatever torch's global state, in PyTorch's default
+    range.
+    """
     first = HookedMLP(HookedMLPConfig(3, (5,), seed=4))
     assert torch.equal(first.fc1.weight, HookedMLP(HookedMLPConfig(3, (5,), seed=4)).fc1.weight)
     assert not torch.equal(first.fc1.weight, HookedMLP(HookedMLPConfig(3, (5,), seed=5)).fc1.weight)
@@ -448,7 +462,9 @@ def test_cache_can_be_a_plain_dict(textbook):
 
 
 def test_places_have_one_name_each(deep):
-    """Units, inputs, outputs and edges are found by value and by name; each has the hook site that holds its value."""
+    """Units, inputs, outputs and edges are found by value and by name; each has the hook site that
+    holds its value.
+    """
     assert deep.place("h1.0") == Unit(1, 0) == deep.place(Unit(1, 0))
     assert deep.place("y1") == Unit(2, 1, is_output=True)
     assert deep.place("x2->h0.3") == Edge(Unit(-1, 2), Unit(0, 3))
@@ -510,7 +526,9 @@ def test_outputs_that_are_never_negative_are_decided_at_one_half():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_weights_are_saved_in_their_own_dtype(tmp_path, dtype):
-    """model.to(dtype), saved and loaded, is the same network bit for bit; a config that claims another dtype is refused."""
+    """model.to(dtype), saved and loaded, is the same network bit for bit; a config that claims
+    another dtype is refused.
+    """
     model = HookedMLP(HookedMLPConfig(seed=3)).to(dtype)
     loaded = HookedMLP.from_pretrained(model.save_pretrained(tmp_path))
     assert loaded.fc1.weight.dtype == dtype

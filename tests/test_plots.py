@@ -6,9 +6,9 @@ import torch
 
 from xor_mi import geometry, handmade, plots, zoo
 from xor_mi.circuits import identify_circuit
-from xor_mi.contributions import contributions, explain_difference
 from xor_mi.errors import XorMiError
 from xor_mi.search import find_subcircuits
+from xor_mi.terms import contributions, explain_difference
 from xor_mi.training import train
 
 
@@ -18,7 +18,9 @@ def trace(figure, name):
 
 
 def test_contributions_add_up_in_the_picture(counted):
-    """By hand, W = 1 -2 / 3 4, b = 5 -6: on 11 the units are 4 and 1, the output 7*4 - 8*1 + 9 = 29; each group of cells ends in its sum."""
+    """By hand, W = 1 -2 / 3 4, b = 5 -6: on 11 the units are 4 and 1, the output 7*4 - 8*1 + 9 =
+    29; each group of cells ends in its sum.
+    """
     heatmap = plots.contributions_heatmap(contributions(counted)).data[0]
     assert list(heatmap.z[3]) == [1, -2, 5, 4, 3, 4, -6, 1, 28, -8, 9, 29]
     assert [name.split("<br>")[1] for name in heatmap.x[:4]] == ["x0", "x1", "bias", "sum"]
@@ -45,7 +47,9 @@ def test_the_interchange_matrix_is_the_circuits(textbook):
 
 
 def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
-    """By hand: the boundary runs along x0 + x1 = 0.5 and 1.5, the kinks lie on 0 and 1; the surface is the network's own output."""
+    """By hand: the boundary runs along x0 + x1 = 0.5 and 1.5, the kinks lie on 0 and 1; the surface
+    is the network's own output.
+    """
     path = geometry.path(textbook, [-0.25, 0], [1, 1.25])
     figure = plots.input_plane(textbook, ((-0.5, 2.0), (-0.5, 1.5)), path, n_points=11)
     surface, edge = figure.data[0], trace(figure, "decision boundary")
@@ -76,7 +80,9 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
 
 
 def test_the_path_figure_marks_kinks_changes_and_threshold(textbook):
-    """The textbook network from 00 to 11: up to 1 and down again, 0.5 crossed at 1/4 and 3/4, h0.1 turning on in the middle."""
+    """The textbook network from 00 to 11: up to 1 and down again, 0.5 crossed at 1/4 and 3/4, h0.1
+    turning on in the middle.
+    """
     figure = plots.path_figure(geometry.path(textbook, "00", "11"))
     line, changes = figure.data
     assert list(line.y) == pytest.approx([1 - abs(1 - 2 * t) for t in line.x])
@@ -120,7 +126,9 @@ def test_slack_intervals_end_where_they_do(textbook):
 
 
 def test_the_lattice_is_ordered_by_inclusion():
-    """Every line joins a set to a larger one that contains it with none between (brute force); minimal ones are the squares."""
+    """Every line joins a set to a larger one that contains it with none between (brute force);
+    minimal ones are the squares.
+    """
     search = find_subcircuits(zoo.load("redundant-4"))
     figure = plots.subcircuit_lattice(search)
     parts = [frozenset(part.edges) for part in search]
@@ -166,7 +174,9 @@ def test_every_frame_of_the_input_slider_is_the_network_there(textbook):
 
 
 def test_every_frame_of_the_weight_slider_is_an_edited_network(textbook):
-    """Slack, boundary and verdict of each frame are those of the network with that weight; both ends are past the slack."""
+    """Slack, boundary and verdict of each frame are those of the network with that weight; both
+    ends are past the slack.
+    """
     figure = plots.weight_slider(textbook, "fc2.bias[0]", n_frames=7)
     labels = [step.label for step in figure.layout.sliders[0].steps]
     values = [float(label.split(" = ")[1].split(" ")[0].rstrip(":")) for label in labels]

@@ -30,7 +30,9 @@ def test_census_lines_are_the_single_findings(population, networks):
 
 
 def test_shares_are_of_the_solved_and_sum_to_one(networks):
-    """Counts add up to the solved networks; each interval holds its share; the six ReLU families are there."""
+    """Counts add up to the solved networks; each interval holds its share; the six ReLU families
+    are there.
+    """
     shares = gate_shares(networks)
     assert shares["n_networks"].sum() == networks["solved"].sum()
     assert shares["share"].sum() == pytest.approx(1)

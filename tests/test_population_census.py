@@ -1,4 +1,6 @@
-"""The census: the same answers as one by one, through Parquet and shards, whatever interrupts it."""
+"""The census: the same answers as one by one, through Parquet and shards, whatever interrupts
+it.
+"""
 
 import json
 import math
@@ -15,19 +17,20 @@ import pytest
 import torch
 
 from xor_mi import cli
-from xor_mi.circuits import batch, identify_circuit
-from xor_mi.circuits.batch import Summary, identify_many, summarize
+from xor_mi.circuits import _batch as batch
+from xor_mi.circuits import identify_circuit
+from xor_mi.circuits._batch import Summary, identify_many, summarize
 from xor_mi.errors import XorMiError
 from xor_mi.population import (
-    by_start,
     census,
-    population_of,
+    family_shares,
+    outcome_by_initial_signs,
+    population_from_census,
     read_census,
     run_census,
-    shares,
     write_census,
 )
-from xor_mi.population.census import COLUMNS
+from xor_mi.population._census import COLUMNS
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction
 
@@ -51,7 +54,9 @@ def one_by_one(population, index):
 @pytest.mark.parametrize("act", ["relu", "tanh", "sigmoid", "leaky_relu"])
 @pytest.mark.parametrize(("width", "n"), [(1, 150), (2, 600), (3, 150), (4, 60)])
 def test_many_at_once_is_identify_circuit_for_each(act, width, n, monkeypatch):
-    """Solved, unsolved and dead networks at widths 1 to 4; nearly all are decided in the batch itself."""
+    """Solved, unsolved and dead networks at widths 1 to 4; nearly all are decided in the batch
+    itself.
+    """
     population, alone = (
         train_population("XOR", n, width, config=TrainConfig(act_fn=act, max_steps=700)),
         [],
@@ -67,7 +72,9 @@ def test_many_at_once_is_identify_circuit_for_each(act, width, n, monkeypatch):
 
 
 def test_copies_dead_units_other_targets_and_several_outputs():
-    """Duplicated and dead units, exact ties, a two-output target, three inputs, and a network on its threshold: as one by one."""
+    """Duplicated and dead units, exact ties, a two-output target, three inputs, and a network on
+    its threshold: as one by one.
+    """
     trained = train_population("XOR", 60, 2)
     (w1, b1), (w2, b2) = trained.weights
     doubled = ((torch.cat([w1, w1], 1), torch.cat([b1, b1], 1)), (torch.cat([w2, w2], 2) / 2, b2))
@@ -88,7 +95,9 @@ def test_copies_dead_units_other_targets_and_several_outputs():
 
 
 def test_what_is_not_covered_goes_one_by_one():
-    """Two hidden layers, and weights that are not finite: the first are identified, the second say why not."""
+    """Two hidden layers, and weights that are not finite: the first are identified, the second say
+    why not.
+    """
     deep = train_population("XOR", 8, (2, 2), config=TrainConfig(act_fn="tanh", max_steps=500))
     assert [
         k
@@ -109,7 +118,9 @@ def networks(population):
 
 
 def test_parquet_out_and_in_changes_nothing(networks, tmp_path):
-    """All columns with their types; some columns; the metadata; and the networks themselves, weight for weight."""
+    """All columns with their types; some columns; the metadata; and the networks themselves, weight
+    for weight.
+    """
     path = write_census(networks, tmp_path / "some.parquet", {"hidden": [2]})
     pd.testing.assert_frame_equal(read_census(path), networks)
     assert tuple(read_census(tmp_path).columns) == COLUMNS
@@ -121,8 +132,8 @@ def test_parquet_out_and_in_changes_nothing(networks, tmp_path):
 
 
 def test_networks_come_back_from_their_lines(population, networks):
-    """population_of gives models whose weights and decisions are the originals'."""
-    again = population_of(networks, population.cfg)
+    """population_from_census gives models whose weights and decisions are the originals'."""
+    again = population_from_census(networks, population.cfg)
     assert all(
         torch.equal(a, b)
         for x, y in zip(again.weights, population.weights, strict=True)
@@ -130,15 +141,17 @@ def test_networks_come_back_from_their_lines(population, networks):
     )
     assert torch.equal(again[29].fc1.weight, population[29].fc1.weight)
     with pytest.raises(XorMiError, match="9 weights; 2-3-1 has 13"):
-        population_of(networks, replace(population.cfg, d_hidden=(3,)))
+        population_from_census(networks, replace(population.cfg, d_hidden=(3,)))
 
 
 def test_families_and_starts_count_every_network(networks):
-    """Two families share the solved; starts count all networks by the signs of their first weights, counted here in NumPy."""
-    found = shares(networks)
+    """Two families share the solved; starts count all networks by the signs of their first weights,
+    counted here in NumPy.
+    """
+    found = family_shares(networks)
     assert set(found["family"]) == {"OR & ~AND", "x0>x1 | x1>x0"}
     assert found["n_networks"].sum() == networks["solved"].sum()
-    table = by_start(networks, (2, 2, 1))
+    table = outcome_by_initial_signs(networks, (2, 2, 1))
     from xor_mi.model import initial_weights
 
     drawn = [initial_weights((2, 2, 1), seed)[0][0].numpy() for seed in networks["seed"]]
@@ -150,11 +163,13 @@ def test_families_and_starts_count_every_network(networks):
         == networks["solved"].sum()
     )
     with pytest.raises(XorMiError, match="no column 'famly'"):
-        shares(networks, by="famly")
+        family_shares(networks, by="famly")
 
 
 def test_a_census_in_shards_is_the_census(tmp_path):
-    """Row for row the table of one population; a second run has nothing to do; another census in that folder is refused."""
+    """Row for row the table of one population; a second run has nothing to do; another census in
+    that folder is refused.
+    """
     folder = run_census(SHORT, tmp_path / "a", n_networks=230, seed=5, shard_size=100, n_jobs=1)
     assert len(list(folder.glob("*.parquet"))) == 3
     pd.testing.assert_frame_equal(
@@ -176,7 +191,9 @@ if __name__ == "__main__":
 
 
 def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
-    """SIGKILL at a random moment of a random shard, twice; the resumed census equals one that nobody disturbed, row for row."""
+    """SIGKILL at a random moment of a random shard, twice; the resumed census equals one that
+    nobody disturbed, row for row.
+    """
     out, chance = tmp_path / "killed", random.Random(3)
     script = tmp_path / "run.py"
     script.write_text(RUN.format(out=str(out)))

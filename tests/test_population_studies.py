@@ -14,11 +14,10 @@ from xor_mi.population import (
     PUBLISHED,
     census,
     identity_experiment,
-    one_unit_functions,
     width_study,
 )
 from xor_mi.training import TrainConfig, train_population
-from xor_mi.truth import truth_rows
+from xor_mi.truth import threshold_functions, truth_rows
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,9 @@ def study():
 
 
 def test_rates_intervals_and_published_shares(study):
-    """Counts are the populations' own; intervals are Clopper-Pearson's, by their binomial tails; one unit never, more units more often."""
+    """Counts are the populations' own; intervals are Clopper-Pearson's, by their binomial tails;
+    one unit never, more units more often.
+    """
     for line in study.to_dict("records"):
         k, n = line["n_solved"], line["n_networks"]
         assert (
@@ -54,8 +55,10 @@ def test_rates_intervals_and_published_shares(study):
 
 @pytest.mark.parametrize(("n_inputs", "possible"), [(1, 4), (2, 14), (3, 104)])
 def test_one_unit_gives_exactly_the_threshold_functions(n_inputs, possible):
-    """The number of threshold functions is known (OEIS A000609); every witness and every conflict is checked here by hand."""
-    proof, rows = one_unit_functions(n_inputs), truth_rows(n_inputs)
+    """The number of threshold functions is known (OEIS A000609); every witness and every conflict
+    is checked here by hand.
+    """
+    proof, rows = threshold_functions(n_inputs), truth_rows(n_inputs)
     assert len(proof) == 2 ** len(rows)
     assert proof["possible"].sum() == possible
     for line in proof.to_dict("records"):
@@ -74,8 +77,10 @@ def test_one_unit_gives_exactly_the_threshold_functions(n_inputs, possible):
 
 
 def test_no_random_one_unit_network_leaves_the_list():
-    """3,000 random 2-1-1 networks of every monotone kind decide only listed functions, and never XOR."""
-    proof, generator = one_unit_functions(), np.random.default_rng(0)
+    """3,000 random 2-1-1 networks of every monotone kind decide only listed functions, and never
+    XOR.
+    """
+    proof, generator = threshold_functions(), np.random.default_rng(0)
     listed, seen = set(proof[proof["possible"]]["table"]), set()
     rows = np.array(truth_rows(2))
     for act in (
@@ -93,7 +98,9 @@ def test_no_random_one_unit_network_leaves_the_list():
 
 
 def test_gelu_is_refused_for_a_reason():
-    """One gelu unit does compute XOR, by its dip below zero; the argument does not speak of it, nor of four inputs."""
+    """One gelu unit does compute XOR, by its dip below zero; the argument does not speak of it, nor
+    of four inputs.
+    """
     dip = HookedMLP.from_weights([([[-0.75, -0.75]], [0.0]), ([[-1.0]], [-0.16])], act_fn="gelu")
     tables = {tuple(decisions(dip).flatten().tolist())}
     for scale, bias in itertools.product((0.5, 0.75, 1.0, 1.5), (-2.0, -1.5, -1.0, 0.0)):
@@ -103,13 +110,15 @@ def test_gelu_is_refused_for_a_reason():
         tables.add(tuple(decisions(model).flatten().tolist()))
     assert (0, 1, 1, 0) in tables
     with pytest.raises(XorMiError, match="never falls.*not 'gelu'"):
-        one_unit_functions(2, "gelu")
+        threshold_functions(2, "gelu")
     with pytest.raises(XorMiError, match="n_inputs is 4"):
-        one_unit_functions(4)
+        threshold_functions(4)
 
 
 def test_identity_is_not_learnt_for_the_digit_that_never_varied():
-    """Held-out even numbers come out right, odd ones never; the reason is exact: nothing moved the last input's weights."""
+    """Held-out even numbers come out right, odd ones never; the reason is exact: nothing moved the
+    last input's weights.
+    """
     found = identity_experiment(60)
     assert found["seen"].mean() > 0.9
     assert found["held_out_even"].mean() > 0.7
@@ -141,7 +150,9 @@ def test_an_identity_experiment_without_anything_held_out_is_refused(seen):
 
 
 def test_figures_show_the_findings(study):
-    """The curve has the rates, with published points beside; the weights' panels hold every unit of every solved network."""
+    """The curve has the rates, with published points beside; the weights' panels hold every unit of
+    every solved network.
+    """
     figure = plots.success_curve(study)
     assert [trace.name.split(",")[0] for trace in figure.data] == [
         "relu",

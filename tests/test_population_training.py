@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLPConfig, initial_weights
 from xor_mi.training import TrainConfig, train, train_population
-from xor_mi.training.arithmetic import Task, views
-from xor_mi.training.noise import normal
-from xor_mi.training.train import initial_parameters
+from xor_mi.training._arithmetic import Task, views
+from xor_mi.training._noise import normal
+from xor_mi.training._train import initial_parameters
 from xor_mi.truth import BooleanFunction
 
 ADDER = BooleanFunction.from_formula("x0 & x1, x0 ^ x1")
@@ -32,7 +32,9 @@ ACT = {
 )
 @pytest.mark.parametrize("act", list(ACT))
 def test_gradients_are_autograd_s(act, out_act, loss_fn, noisy):
-    """Two hidden layers, two outputs, float64: loss and every gradient equal plain torch with autograd to twelve digits."""
+    """Two hidden layers, two outputs, float64: loss and every gradient equal plain torch with
+    autograd to twelve digits.
+    """
     cfg = HookedMLPConfig(
         2, (3, 4), 2, act_fn=act, out_act_fn=out_act, loss_fn=loss_fn, target=ADDER
     )
@@ -101,7 +103,9 @@ def test_optimisers_are_pytorch_s(settings):
      {"act_fn": "leaky_relu", "input_noise": 0.1}],
 )  # fmt: skip
 def test_large_batches_and_pieces_of_them_are_bitwise_the_same(settings):
-    """Of 5,000 networks (two blocks), any piece trained alone, 1 to 1,000 of them from anywhere, has the same bits."""
+    """Of 5,000 networks (two blocks), any piece trained alone, 1 to 1,000 of them from anywhere,
+    has the same bits.
+    """
     config = TrainConfig(**({"max_steps": 200} | settings))
     big = train_population("XOR", 5000, 3, config=config)
     for first, n in ((0, 1), (0, 7), (0, 100), (0, 1000), (4090, 20), (4999, 1), (63, 65)):
@@ -151,7 +155,9 @@ def test_initial_parameters_are_those_of_a_model_with_that_seed():
 
 
 def test_noise_is_splitmix64_and_box_muller():
-    """Oracle in Python's own integers; and the numbers look normal, and differ between seeds, steps and places."""
+    """Oracle in Python's own integers; and the numbers look normal, and differ between seeds, steps
+    and places.
+    """
 
     def mixed(z):
         z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
@@ -174,7 +180,9 @@ def test_noise_is_splitmix64_and_box_muller():
 
 
 def test_noise_changes_training_and_rows_restrict_it():
-    """With input noise the weights differ from those without; on three rows the fourth is not learnt; `solved` speaks of all rows."""
+    """With input noise the weights differ from those without; on three rows the fourth is not
+    learnt; `solved` speaks of all rows.
+    """
     quiet, noisy = (
         train_population("XOR", 3, config=TrainConfig(max_steps=50, input_noise=noise))
         for noise in (0.0, 0.2)

@@ -1,4 +1,6 @@
-"""Gates in any hooked model: planted ones are found, chance is not mistaken for them, and a slow twin agrees."""
+"""Gates in any hooked model: planted ones are found, chance is not mistaken for them, and a slow
+twin agrees.
+"""
 
 from itertools import product
 
@@ -14,9 +16,8 @@ from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from xor_mi.circuits import GateScan, read_gates
-from xor_mi.circuits.scan import COLUMNS, FEW
 from xor_mi.errors import XorMiError
+from xor_mi.gate_scan import COLUMNS, FEW, GateScan, scan_gates
 from xor_mi.interventions import Site, ablation_sweep
 from xor_mi.truth import BooleanFunction
 
@@ -48,7 +49,7 @@ class Shown(HookedRootModule):
 
 def shown(values, features, **settings) -> GateScan:
     """The scan of activations given as a tensor or list [sample, unit]."""
-    return read_gates(Shown(), torch.as_tensor(values), features, "hook_units", **settings)
+    return scan_gates(Shown(), torch.as_tensor(values), features, "hook_units", **settings)
 
 
 def native(seed=0, **settings) -> TransformerBridge:
@@ -70,7 +71,9 @@ def native(seed=0, **settings) -> TransformerBridge:
 
 
 def token_bits() -> torch.Tensor:
-    """Two properties of every token, drawn once, [token, 2]; each combination has a quarter of the vocabulary."""
+    """Two properties of every token, drawn once, [token, 2]; each combination has a quarter of the
+    vocabulary.
+    """
     order = torch.randperm(VOCAB, generator=torch.Generator().manual_seed(4))
     return torch.stack([order % 2, order // 2 % 2], dim=1)
 
@@ -84,11 +87,12 @@ def samples(n, seed=1) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 @pytest.fixture(scope="module")
 def planted() -> TransformerBridge:
-    """A native transformer in which six neurons are gates of two properties of a token, written by hand; all else is random.
+    """A native transformer in which six neurons are gates of two properties of a token, written by
+    hand; all else is random.
 
-    Residual dimensions 0 and 1 carry the properties of the token, 2 to 4 what layer 0's NOR, x0>x1 and x1>x0 say; the rest is random and
-    adds a little noise to the planted neurons. Everything that is not planted is cut off from dimensions 0 to 4.
-    """
+    Residual dimensions 0 and 1 carry the properties of the token, 2 to 4 what layer 0's NOR, x0>x1
+    and x1>x0 say; the rest is random and adds a little noise to the planted neurons. Everything
+    that is not planted is cut off from dimensions 0 to 4."""
     model = native(normalization_type=None)
     weights = dict(model.named_parameters())
 
@@ -130,9 +134,11 @@ def planted() -> TransformerBridge:
 
 
 def test_the_textbook_network(textbook):
-    """With every row repeated: unit 0 is OR and says that AND is as wide, unit 1 AND, the output XOR; 20 samples are 4 different ones."""
+    """With every row repeated: unit 0 is OR and says that AND is as wide, unit 1 AND, the output
+    XOR; 20 samples are 4 different ones.
+    """
     rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]] * 5)
-    scan = read_gates(
+    scan = scan_gates(
         textbook, rows, {"a": rows[:, 0], "b": rows[:, 1]}, [POSTS[0], "hook_logits", POSTS[0]]
     )
     frame = scan.frame()
@@ -157,9 +163,11 @@ def test_the_textbook_network(textbook):
 
 
 def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
-    """Six planted neurons of 128 units (position x neuron, two layers), at the token's position only, each with its gate and a small p."""
+    """Six planted neurons of 128 units (position x neuron, two layers), at the token's position
+    only, each with its gate and a small p.
+    """
     tokens, features = samples(300)
-    scan = read_gates(planted, tokens, features, POSTS)
+    scan = scan_gates(planted, tokens, features, POSTS)
     frame, found = scan.frame(), scan.found()
     assert len(frame) == 2 * 4 * 16
     assert {(line.hook, line.index): line.gate for line in found.itertuples()} == {
@@ -172,7 +180,8 @@ def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
     assert frame["gate"].notna().sum() == 6
     assert scan.control_rate == 0
     assert found.set_index("gate")["formula"]["XOR"] == "vowel ^ short"
-    # a second way: the threshold cuts the cached activation exactly as the function of the token's bits says
+    # a second way: the threshold cuts the cached activation exactly as the function of the token's
+    # bits says
     _, cache = planted.run_with_cache(tokens)
     for line in found.itertuples():
         above = cache[line.hook][(slice(None), *line.index)] > line.threshold
@@ -184,8 +193,10 @@ def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
 
 
 def test_units_acting_as_a_gate(planted):
-    """OR as itself and as NOR with polarity -1; a formula means the features in order; names that are none are refused."""
-    scan = read_gates(planted, *samples(300), POSTS)
+    """OR as itself and as NOR with polarity -1; a formula means the features in order; names that
+    are none are refused.
+    """
+    scan = scan_gates(planted, *samples(300), POSTS)
     acting = scan.acting_as("OR")
     assert {(line.index[1], line.polarity) for line in acting.itertuples()} == {(3, -1), (2, 1)}
     assert scan.acting_as("OR", up_to_complement=False)["index"].tolist() == [(POSITION, 2)]
@@ -201,9 +212,11 @@ def test_units_acting_as_a_gate(planted):
 
 
 def test_a_found_site_can_be_ablated(planted):
-    """The site of a found unit goes straight into an ablation sweep, and layer 0's x0>x1 matters to layer 1's XOR."""
+    """The site of a found unit goes straight into an ablation sweep, and layer 0's x0>x1 matters to
+    layer 1's XOR.
+    """
     tokens, features = samples(60)
-    scan = read_gates(planted, tokens, features, POSTS)
+    scan = scan_gates(planted, tokens, features, POSTS)
     site = scan.acting_as("x0>x1")["site"][0]
     sweep = ablation_sweep(
         planted, [site], "zero", rows=tokens, metric=lambda logits: logits[:, POSITION, 0]
@@ -214,9 +227,11 @@ def test_a_found_site_can_be_ablated(planted):
 
 @pytest.mark.parametrize("normalization", ["LN", None])
 def test_a_random_transformer_has_no_more_than_chance(normalization):
-    """Nobody planted anything: on 300 sentences no unit of any position separates a gate, as the control says, though features are real."""
+    """Nobody planted anything: on 300 sentences no unit of any position separates a gate, as the
+    control says, though features are real.
+    """
     model = native(seed=7, normalization_type=normalization)
-    scan = read_gates(
+    scan = scan_gates(
         model, *samples(300), [*POSTS, "blocks.0.hook_resid_mid", "blocks.1.hook_resid_post"]
     )
     assert scan.frame()["gate"].notna().mean() <= scan.control_interval[1]
@@ -224,14 +239,15 @@ def test_a_random_transformer_has_no_more_than_chance(normalization):
 
 
 def test_on_few_samples_chance_is_common_and_the_control_says_how_common():
-    """Eight sentences, features drawn at random: the share of units with a gate lies inside the control's interval as often as it should, on
-    average it is the control's rate, and p-values are no smaller than chance makes them."""
+    """Eight sentences, features drawn at random: the share of units with a gate lies inside the
+    control's interval as often as it should, on average it is the control's rate, and p-values are
+    no smaller than chance makes them."""
     model, shares, rates, inside, small = native(seed=7), [], [], 0, []
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.randint(0, VOCAB, (8, 4), generator=generator)
         features = {name: torch.randint(0, 2, (8,), generator=generator) for name in "ab"}
-        scan = read_gates(model, tokens, features, POSTS, seed=seed)
+        scan = scan_gates(model, tokens, features, POSTS, seed=seed)
         shares.append(scan.frame()["gate"].notna().mean())
         rates.append(scan.control_rate)
         inside += scan.control_interval[0] <= shares[-1] <= scan.control_interval[1]
@@ -257,7 +273,9 @@ def twin_margin(values: list[float], codes: list[int]) -> tuple[float, dict[int,
 
 @pytest.mark.parametrize(("n", "n_features", "share"), [(8, 1, 0.1), (9, 2, 0.5), (12, 3, 0.5)])
 def test_margins_p_values_and_control_equal_a_slow_twin(n, n_features, share):
-    """Every set of combinations tried as the ones, every shuffle of the same generator, unit by unit: the same numbers."""
+    """Every set of combinations tried as the ones, every shuffle of the same generator, unit by
+    unit: the same numbers.
+    """
     generator = torch.Generator().manual_seed(n)
     bits = (torch.rand(n, n_features, generator=generator) < share).int()
     codes = (bits * 2 ** torch.arange(n_features - 1, -1, -1)).sum(1)
@@ -296,7 +314,9 @@ def test_margins_p_values_and_control_equal_a_slow_twin(n, n_features, share):
 
 
 def test_unseen_rows_stay_open():
-    """Without row 11 a unit that is 0, 1, 1 fits OR and XOR: the table says '-', the note says so, the plain OR is the name, both match."""
+    """Without row 11 a unit that is 0, 1, 1 fits OR and XOR: the table says '-', the note says so,
+    the plain OR is the name, both match.
+    """
     a, b = [0, 0, 1] * 6, [0, 1, 0] * 6
     scan = shown([[float(x or y)] for x, y in zip(a, b, strict=True)], {"a": a, "b": b})
     (line,) = scan.frame().itertuples()
@@ -344,7 +364,9 @@ def test_three_features_and_the_shortest_completion(open_rows):
 
 
 def test_constant_units_and_units_no_threshold_can_read():
-    """A constant, a constant up to rounding, a unit whose groups overlap, and one whose two groups touch: no gate, and the reason."""
+    """A constant, a constant up to rounding, a unit whose groups overlap, and one whose two groups
+    touch: no gate, and the reason.
+    """
     bits = [0, 1] * 6
     values = [
         [2.5, 1 + 1e-7 * (k % 2), float(k), 0.5 if k < 2 else float(k % 2)] for k in range(12)
@@ -360,7 +382,9 @@ def test_constant_units_and_units_no_threshold_can_read():
 
 
 def test_features_in_every_form_mean_the_same():
-    """Lists, tuples, bool, int and float tensors, arrays and series of 0 and 1; and whole-number and bfloat16 activations."""
+    """Lists, tuples, bool, int and float tensors, arrays and series of 0 and 1; and whole-number
+    and bfloat16 activations.
+    """
     bits = [0, 1, 1, 0] * 4
     expected = shown(torch.tensor(bits).float()[:, None], {"f": bits}).frame()
     for form in (
@@ -383,7 +407,9 @@ def test_features_in_every_form_mean_the_same():
 
 
 def test_units_of_every_shape():
-    """[sample], [sample, unit] and [sample, position, unit] give (), (k,) and (p, k), and a Site that reads the same values."""
+    """[sample], [sample, unit] and [sample, position, unit] give (), (k,) and (p, k), and a Site
+    that reads the same values.
+    """
     bits = torch.tensor([0, 1, 1, 0] * 4)
     values = torch.randn(16, 2, 3, generator=torch.Generator().manual_seed(0))
     values[:, 1, 2] = 1.0 - bits
@@ -396,12 +422,14 @@ def test_units_of_every_shape():
 
 
 def test_batches_and_progress_change_nothing(planted, capsys):
-    """One sample, seven or all per forward, silent or with bars: the same gates and margins; the bars are there when asked for."""
+    """One sample, seven or all per forward, silent or with bars: the same gates and margins; the
+    bars are there when asked for.
+    """
     tokens, features = samples(50)
-    expected = read_gates(planted, tokens, features, POSTS).frame()
+    expected = scan_gates(planted, tokens, features, POSTS).frame()
     assert capsys.readouterr().err == ""
     for size in (1, 7, 1000):
-        frame = read_gates(planted, tokens, features, POSTS, batch_size=size).frame()
+        frame = scan_gates(planted, tokens, features, POSTS, batch_size=size).frame()
         assert frame["gate"].equals(expected["gate"])
         assert np.allclose(frame["margin"], expected["margin"], atol=1e-5, equal_nan=True)
 
@@ -414,19 +442,21 @@ def test_bars_are_drawn_on_a_terminal(monkeypatch):
         asked.append(settings["disable"])
         return iterable
 
-    monkeypatch.setattr("xor_mi.circuits.scan.tqdm", bar)
+    monkeypatch.setattr("xor_mi.gate_scan.tqdm", bar)
     for progress in (True, False):
         shown(torch.tensor([0.0, 1, 0, 1])[:, None], {"f": [0, 1, 0, 1]}, progress=progress)
     assert asked == [None, None, True, True]
 
 
 def test_random_state_model_and_inputs_are_left_alone(planted):
-    """No generator but its own is used, the same seed gives the same p-values and another seed others, hooks and weights stay."""
+    """No generator but its own is used, the same seed gives the same p-values and another seed
+    others, hooks and weights stay.
+    """
     weights = {name: value.clone() for name, value in planted.named_parameters()}
     tokens, features = samples(12)
     before, kept = (torch.get_rng_state(), np.random.get_state()[1].copy()), tokens.clone()  # noqa: NPY002
     values = torch.randn(8, 40, generator=torch.Generator().manual_seed(0))
-    read_gates(planted, tokens, features, POSTS)
+    scan_gates(planted, tokens, features, POSTS)
     first, same, other = (
         shown(values, {"f": [0, 0, 0, 0, 0, 0, 1, 1]}, seed=seed).frame() for seed in (0, 0, 1)
     )
@@ -443,7 +473,9 @@ def test_random_state_model_and_inputs_are_left_alone(planted):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 3), st.floats(1e-6, 1e6))
 def test_order_of_samples_and_scale_of_units_do_not_matter(seed, n_features, scale):
-    """Samples in another order and activations times a positive constant leave every gate, table and margin as it was."""
+    """Samples in another order and activations times a positive constant leave every gate, table
+    and margin as it was.
+    """
     generator = torch.Generator().manual_seed(seed)
     bits = torch.randint(0, 2, (10, n_features), generator=generator)
     bits[0], bits[1] = 0, 1  # at least two combinations
@@ -475,34 +507,36 @@ F = {"f": [0, 1, 0, 1]}
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: read_gates(nn.Identity(), X, F, "hook_units"), "needs a hooked model"),
-        (lambda m: read_gates(m.train(), X, F, "hook_units"), "train mode: call model.eval"),
-        (lambda m: read_gates(m, X.tolist(), F, "hook_units"), "inputs must be a tensor"),
-        (lambda m: read_gates(m, X[:0], {"f": []}, "hook_units"), "at least one sample"),
-        (lambda m: read_gates(m, X, {}, "hook_units"), "0 features given; give 1 to 6"),
-        (lambda m: read_gates(m, X, {str(i): [0, 1, 0, 1] for i in range(7)}, "hook_units"), "7 features given; give 1 to 6"),
-        (lambda m: read_gates(m, X, [0, 1, 0, 1], "hook_units"), "features as list given"),
-        (lambda m: read_gates(m, X, {"f": [0, 1, 0]}, "hook_units"), "feature 'f' has 3 values for 4 samples"),
-        (lambda m: read_gates(m, X, {"f": 1}, "hook_units"), "feature 'f' has 1 for 4 samples"),
-        (lambda m: read_gates(m, X, {"f": [0, 1, 2, 1]}, "hook_units"), "feature 'f': 2 is not a bit.*threshold it"),
-        (lambda m: read_gates(m, X, {"f": torch.tensor([0, 1, 0.5, 1])}, "hook_units"), "feature 'f': 0.5 is not a bit"),
-        (lambda m: read_gates(m, X, {"f": torch.tensor([0, 1, float("nan"), 1])}, "hook_units"), "nan is not a bit"),
-        (lambda m: read_gates(m, X, {"f": torch.ones(4, 1)}, "hook_units"), "is not a bit"),
-        (lambda m: read_gates(m, X, {"f": [1, 1, 1, 1], "g": [0, 0, 0, 0]}, "hook_units"), "same features, 10; give samples of at least two"),
-        (lambda m: read_gates(m, X, F, []), "no hook given; this model has 3"),
-        (lambda m: read_gates(m, X, F, "hook_unit"), "no hook 'hook_unit'.*did you mean 'hook_units'"),
-        (lambda m: read_gates(m, X, F, "hook_unused"), "'hook_unused' never fired"),
-        (lambda m: read_gates(m, X, F, "hook_constant"), r"'hook_constant' gives \[2, 3\] on 1 inputs: no batch axis"),
-        (lambda m: read_gates(m, X[:2], {"f": [0, 1]}, "hook_constant"), "no batch axis"),
-        (lambda m: read_gates(m, X / torch.tensor([0.0, 1.0]), F, "hook_units"), "'hook_units' has 4 activations that are NaN or infinite"),
-        (lambda m: read_gates(m, X[:, :0], F, "hook_units"), "no unit at hook_units: the activations are empty"),
-        (lambda m: read_gates(m, X, F, "hook_units", n_permutations=0), "n_permutations is 0; give a whole number of at least 1"),
-        (lambda m: read_gates(m, X, F, "hook_units", batch_size=0), "batch_size is 0"),
-        (lambda m: read_gates(m, X, F, "hook_units", n_permutations=True), "n_permutations is True"),
+        (lambda m: scan_gates(nn.Identity(), X, F, "hook_units"), "needs a hooked model"),
+        (lambda m: scan_gates(m.train(), X, F, "hook_units"), "train mode: call model.eval"),
+        (lambda m: scan_gates(m, X.tolist(), F, "hook_units"), "inputs must be a tensor"),
+        (lambda m: scan_gates(m, X[:0], {"f": []}, "hook_units"), "at least one sample"),
+        (lambda m: scan_gates(m, X, {}, "hook_units"), "0 features given; give 1 to 6"),
+        (lambda m: scan_gates(m, X, {str(i): [0, 1, 0, 1] for i in range(7)}, "hook_units"), "7 features given; give 1 to 6"),
+        (lambda m: scan_gates(m, X, [0, 1, 0, 1], "hook_units"), "features as list given"),
+        (lambda m: scan_gates(m, X, {"f": [0, 1, 0]}, "hook_units"), "feature 'f' has 3 values for 4 samples"),
+        (lambda m: scan_gates(m, X, {"f": 1}, "hook_units"), "feature 'f' has 1 for 4 samples"),
+        (lambda m: scan_gates(m, X, {"f": [0, 1, 2, 1]}, "hook_units"), "feature 'f': 2 is not a bit.*threshold it"),
+        (lambda m: scan_gates(m, X, {"f": torch.tensor([0, 1, 0.5, 1])}, "hook_units"), "feature 'f': 0.5 is not a bit"),
+        (lambda m: scan_gates(m, X, {"f": torch.tensor([0, 1, float("nan"), 1])}, "hook_units"), "nan is not a bit"),
+        (lambda m: scan_gates(m, X, {"f": torch.ones(4, 1)}, "hook_units"), "is not a bit"),
+        (lambda m: scan_gates(m, X, {"f": [1, 1, 1, 1], "g": [0, 0, 0, 0]}, "hook_units"), "same features, 10; give samples of at least two"),
+        (lambda m: scan_gates(m, X, F, []), "no hook given; this model has 3"),
+        (lambda m: scan_gates(m, X, F, "hook_unit"), "no hook 'hook_unit'.*did you mean 'hook_units'"),
+        (lambda m: scan_gates(m, X, F, "hook_unused"), "'hook_unused' never fired"),
+        (lambda m: scan_gates(m, X, F, "hook_constant"), r"'hook_constant' gives \[2, 3\] on 1 inputs: no batch axis"),
+        (lambda m: scan_gates(m, X[:2], {"f": [0, 1]}, "hook_constant"), "no batch axis"),
+        (lambda m: scan_gates(m, X / torch.tensor([0.0, 1.0]), F, "hook_units"), "'hook_units' has 4 activations that are NaN or infinite"),
+        (lambda m: scan_gates(m, X[:, :0], F, "hook_units"), "no unit at hook_units: the activations are empty"),
+        (lambda m: scan_gates(m, X, F, "hook_units", n_permutations=0), "n_permutations is 0; give a whole number of at least 1"),
+        (lambda m: scan_gates(m, X, F, "hook_units", batch_size=0), "batch_size is 0"),
+        (lambda m: scan_gates(m, X, F, "hook_units", n_permutations=True), "n_permutations is True"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(call, message):
-    """Models, inputs, features, hooks and numbers that cannot be read: what was asked, what exists, what to do."""
+    """Models, inputs, features, hooks and numbers that cannot be read: what was asked, what exists,
+    what to do.
+    """
     model = Shown()
     with pytest.raises(XorMiError, match=message):
         call(model)
@@ -510,7 +544,9 @@ def test_mistakes_are_named(call, message):
 
 
 def test_hooks_that_fire_twice_or_change_shape_are_refused():
-    """A hook point used twice in one forward has no one activation; nor has one whose width follows the batch."""
+    """A hook point used twice in one forward has no one activation; nor has one whose width follows
+    the batch.
+    """
 
     class Odd(Shown):
         def forward(self, x):
@@ -518,14 +554,16 @@ def test_hooks_that_fire_twice_or_change_shape_are_refused():
             return self.hook_units(self.hook_units(x))
 
     with pytest.raises(XorMiError, match="'hook_units' fired 2 times in one forward"):
-        read_gates(Odd(), X, F, "hook_units")
+        scan_gates(Odd(), X, F, "hook_units")
     with pytest.raises(XorMiError, match=r"'hook_unused' gives \[2, 2\] on 2 inputs"):
-        read_gates(Odd(), X, F, "hook_unused")
+        scan_gates(Odd(), X, F, "hook_unused")
 
 
 def test_position_embeddings_are_constant(planted):
-    """A bridge repeats them for every sentence: no unit of theirs separates anything, and all say why."""
-    frame = read_gates(planted, *samples(20), "hook_pos_embed", n_permutations=20).frame()
+    """A bridge repeats them for every sentence: no unit of theirs separates anything, and all say
+    why.
+    """
+    frame = scan_gates(planted, *samples(20), "hook_pos_embed", n_permutations=20).frame()
     assert (frame["note"] == "constant").all()
     assert len(frame) == 4 * 24
 
@@ -538,6 +576,6 @@ def test_activations_are_read_as_the_hook_saw_them():
             return self.hook_units(x * 1.0).mul_(0)
 
     assert (
-        read_gates(InPlace(), X, F, "hook_units").frame()["note"].tolist()
+        scan_gates(InPlace(), X, F, "hook_units").frame()["note"].tolist()
         == ["no cut separates the features"] * 2
     )

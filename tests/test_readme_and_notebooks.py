@@ -20,7 +20,9 @@ SMALLER = {
     "10_only_explanation": {"range(60)": "range(10)"},
     "12_algebraic_mind": {"n_networks=1000": "n_networks=100", "n_networks=200": "n_networks=20"},
 }
-"""What the test runs with smaller numbers than the stored copy: text in the notebook's code -> what replaces it."""
+"""What the test runs with smaller numbers than the stored copy: text in the notebook's code -> what
+replaces it.
+"""
 
 
 def code_and_output() -> list[tuple[str, str]]:
@@ -53,7 +55,9 @@ def test_every_python_block_of_readme_is_tested():
 
 
 def test_readme_s_commands_and_files_exist():
-    """make targets, CLI options and linked files that README names are there; its first example starts by line 30."""
+    """make targets, CLI options and linked files that README names are there; its first example
+    starts by line 30.
+    """
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"`?make (\w+)", README)):
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
@@ -85,7 +89,9 @@ def code_cells(path: Path) -> list[dict]:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path):
-    """Every code cell runs in order, asserts included; what is replaced by smaller numbers is there exactly once."""
+    """Every code cell runs in order, asserts included; what is replaced by smaller numbers is there
+    exactly once.
+    """
     sources = ["".join(cell["source"]) for cell in code_cells(path)]
     for text, smaller in SMALLER.get(path.stem, {}).items():
         assert sum(source.count(text) for source in sources) == 1, text
@@ -101,8 +107,9 @@ def test_notebooks_run(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_short_and_stored_as_run(path):
-    """The stored copy was executed in order without errors, with interactive and still figures; its title is a question; cells are short
-    and define no function, nor a class except the user's own model."""
+    """The stored copy was executed in order without errors, with interactive and still figures; its
+    title is a question; cells are short and define no function, nor a class except the user's own
+    model."""
     notebook = json.loads(path.read_text())
     assert 6 <= len(notebook["cells"]) <= 14
     title = "".join(notebook["cells"][0]["source"]).splitlines()[0]
@@ -137,7 +144,9 @@ def test_notebooks_are_short_and_stored_as_run(path):
 
 
 def test_readme_lists_every_notebook():
-    """The table has one line per notebook, in order, and nothing else is numbered so; what is made smaller exists."""
+    """The table has one line per notebook, in order, and nothing else is numbered so; what is made
+    smaller exists.
+    """
     assert re.findall(r"^\| \[(\d\d)\]\(notebooks/(\S+)\.ipynb\)", README, flags=re.M) == [
         (path.stem[:2], path.stem) for path in NOTEBOOKS
     ]

@@ -1,4 +1,6 @@
-"""The pytest plugin through its whole life, by pytest's own bench: written, held, changed, rewritten, unused; alone and on two workers."""
+"""The pytest plugin through its whole life, by pytest's own bench: written, held, changed,
+rewritten, unused; alone and on two workers.
+"""
 
 import json
 import os
@@ -58,7 +60,9 @@ def stored(pytester, name: str = "test_it", file: str = "test_one") -> dict:
 
 @pytest.fixture
 def held(pytester):
-    """A scratch project with a baseline of the textbook network; calling it gives the test another network."""
+    """A scratch project with a baseline of the textbook network; calling it gives the test another
+    network.
+    """
 
     def give(code: str) -> None:
         pytester.makepyfile(test_one=ONE.format(code))
@@ -98,8 +102,8 @@ def test_a_missing_baseline_is_written_and_the_test_fails(pytester):
 
 @pytest.mark.parametrize("code", ["net(or_bias=1e-9)", "net(order=(1, 0))", "net(scale=8.0)", "net(order=(1, 0), scale=0.25)", "zoo.load('or-and'), tolerance=None", "zoo.load('nor-and'), up_to='family'", "net(or_bias=0.01), tolerance=1", "net(or_bias=0.01), tolerance={'worst_margin': 0.02, 'margin': 0.02, 'rows_changed': 1}"])  # fmt: skip
 def test_what_is_the_same_passes(pytester, held, code):
-    """Within tolerance, renumbered, rescaled, another network of the signature without numbers, another of the family: all pass, and the
-    baseline is untouched."""
+    """Within tolerance, renumbered, rescaled, another network of the signature without numbers,
+    another of the family: all pass, and the baseline is untouched."""
     before = stored(pytester)
     held(code)
     ran(pytester, passed=1)
@@ -119,7 +123,9 @@ def test_what_is_the_same_passes(pytester, held, code):
     ],
 )  # fmt: skip
 def test_what_changed_is_said(pytester, held, code, lines):
-    """A gate, a family, a unit, the verdict, a number: the test fails with the words for it, and the baseline is untouched."""
+    """A gate, a family, a unit, the verdict, a number: the test fails with the words for it, and
+    the baseline is untouched.
+    """
     before = stored(pytester)
     held(code)
     result = ran(pytester, failed=1)
@@ -131,7 +137,9 @@ def test_what_changed_is_said(pytester, held, code, lines):
 
 
 def test_force_regen_rewrites_and_still_fails(pytester, held):
-    """--force-regen takes the new circuit over, says what changed, and fails; the run after it passes. Without a change it writes nothing."""
+    """--force-regen takes the new circuit over, says what changed, and fails; the run after it
+    passes. Without a change it writes nothing.
+    """
     held("zoo.load('nor-and')")
     result = ran(pytester, "--force-regen", failed=1)
     result.stdout.fnmatch_lines(
@@ -159,7 +167,9 @@ def test_regen_all_rewrites_and_passes(pytester, held):
     ],
 )  # fmt: skip
 def test_a_damaged_baseline_fails_and_can_be_written_anew(pytester, held, damage, says):
-    """Cut off, of a later format, misspelt or edited: the test fails and names the stored file; --force-regen repairs it."""
+    """Cut off, of a later format, misspelt or edited: the test fails and names the stored file;
+    --force-regen repairs it.
+    """
     file = pytester.path / "test_one" / "test_it.circuit.json"
     good = file.read_text()
     file.write_text(damage(good))
@@ -171,7 +181,9 @@ def test_a_damaged_baseline_fails_and_can_be_written_anew(pytester, held, damage
 
 
 def test_parametrised_tests_have_a_baseline_each(pytester):
-    """One file per parameter and per class-less name; two circuits in one test are told apart by basename."""
+    """One file per parameter and per class-less name; two circuits in one test are told apart by
+    basename.
+    """
     pytester.makepyfile(
         test_many=NETWORKS
         + """
@@ -202,7 +214,9 @@ def test_two(circuit_regression):
 
 
 def test_two_tests_with_one_file_name_do_not_pass_on_each_other_s_baseline(pytester):
-    """The parameters a-b and a_b, or two classes, give one file name: the second says whose baseline it is."""
+    """The parameters a-b and a_b, or two classes, give one file name: the second says whose
+    baseline it is.
+    """
     body = "def test_x(self, circuit_regression):\n        circuit_regression.check(net())"
     pytester.makepyfile(
         test_one=f"{NETWORKS}\nclass TestA:\n    {body}\n\nclass TestB:\n    {body}\n"
@@ -262,7 +276,9 @@ def two(pytester):
 
 @pytest.mark.parametrize("options", [(), ("test_two.py",), (".",)])
 def test_a_baseline_that_no_test_asks_for_fails_under_the_flag(pytester, two, options):
-    """The test passes without its check: the run fails and names the file; without the flag it passes. Used baselines are no matter."""
+    """The test passes without its check: the run fails and names the file; without the flag it
+    passes. Used baselines are no matter.
+    """
     assert ran(pytester, FLAG, *options, passed=2).ret == 0
     two("", "pass")
     result = ran(pytester, FLAG, *options, passed=2)
@@ -309,7 +325,9 @@ def test_a_test_that_did_not_get_there_is_not_judged(pytester, two, body, outcom
 
 
 def test_baselines_in_skipped_folders_are_not_looked_at(pytester, two):
-    """What pytest does not enter, such as a virtual environment, may hold other people's baselines."""
+    """What pytest does not enter, such as a virtual environment, may hold other people's
+    baselines.
+    """
     for folder, marker in (("build", ""), ("env", "pyvenv.cfg")):
         shutil.copytree(pytester.path / "test_two", pytester.path / folder / "test_gone")
         (pytester.path / folder / (marker or "x")).touch()
@@ -320,7 +338,9 @@ def test_baselines_in_skipped_folders_are_not_looked_at(pytester, two):
 
 
 def test_on_two_workers_all_is_the_same(pytester):
-    """Kept, renumbered, parametrised, changed, missing and unused, spread over two of xdist's workers; then rewritten there."""
+    """Kept, renumbered, parametrised, changed, missing and unused, spread over two of xdist's
+    workers; then rewritten there.
+    """
     body = """
 import pytest
 
@@ -369,7 +389,9 @@ def test_idle({fixture}):
 
 
 def test_circuits_compared_with_double_equals_read_as_well(pytester):
-    """`assert circuit == expected` says the units; a renumbered circuit says why == is not enough; other values are pytest's own business."""
+    """`assert circuit == expected` says the units; a renumbered circuit says why == is not enough;
+    other values are pytest's own business.
+    """
     pytester.makepyfile(
         test_eq=NETWORKS
         + """
@@ -398,7 +420,9 @@ def test_dict():
 
 
 def test_the_fixtures_are_the_networks_they_say(pytester):
-    """xor_model is the textbook network; zoo_model runs through the whole zoo, or through the names asked for."""
+    """xor_model is the textbook network; zoo_model runs through the whole zoo, or through the names
+    asked for.
+    """
     pytester.makepyfile(
         """
 import pytest
@@ -422,8 +446,8 @@ def test_one(zoo_model):
 
 
 def test_nothing_heavy_is_loaded_until_a_test_asks(pytester):
-    """In a process of its own: the plugin is on, and neither torch nor TransformerLens nor plotly is there before a fixture needs it; after
-    that torch is, so this can fail."""
+    """In a process of its own: the plugin is on, and neither torch nor TransformerLens nor plotly
+    is there before a fixture needs it; after that torch is, so this can fail."""
     pytester.makepyfile(
         """
 import sys
@@ -446,7 +470,9 @@ def test_heavy(xor_model):
 
 @pytest.mark.parametrize(("seed", "passes"), [(2, True), (56, True), (5, False)])
 def test_retraining_within_the_family_passes(pytester, held, seed, passes):
-    """Seeds 2 and 56 train to the family of seed 29, OR & ~AND; seed 5 to the other, and its units are named."""
+    """Seeds 2 and 56 train to the family of seed 29, OR & ~AND; seed 5 to the other, and its units
+    are named.
+    """
     held("zoo.load('or-and')")
     ran(pytester, "--regen-all", passed=1)
     RETRAINED[seed].save_pretrained(pytester.path / "retrained")
@@ -457,7 +483,9 @@ def test_retraining_within_the_family_passes(pytester, held, seed, passes):
 
 
 def test_the_example_passes_and_after_retraining_fails_as_readme_says(pytester):
-    """The project in examples/ as it is stored; then `python retrain.py 5`, and the message is the one printed in README."""
+    """The project in examples/ as it is stored; then `python retrain.py 5`, and the message is the
+    one printed in README.
+    """
     shutil.copytree(
         EXAMPLE,
         pytester.path / "project",
@@ -484,7 +512,9 @@ def test_the_example_passes_and_after_retraining_fails_as_readme_says(pytester):
 
 
 def test_the_example_s_baseline_is_the_zoo_s_circuit():
-    """The stored network of the example is the or-and of the zoo, by its circuit; the record is of this format."""
+    """The stored network of the example is the or-and of the zoo, by its circuit; the record is of
+    this format.
+    """
     record = read_record(EXAMPLE / "test_circuit" / "test_published.circuit.json")
     assert not compare_records(record, record_of(zoo.load("or-and")))
     assert record["test"] == "test_published"

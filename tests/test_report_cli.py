@@ -1,4 +1,6 @@
-"""The command line and what it writes: the whole path as a person runs it, and one line for every mistake."""
+"""The command line and what it writes: the whole path as a person runs it, and one line for every
+mistake.
+"""
 
 import json
 import re
@@ -51,7 +53,9 @@ def run_main(capsys, monkeypatch, *arguments):
 
 
 def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypatch):
-    """The default tour: five stations, an {OR, AND} network, how common it is, and all files; identify reads the model back."""
+    """The default tour: five stations, an {OR, AND} network, how common it is, and all files;
+    identify reads the model back.
+    """
     status, out, _ = run_main(
         capsys, monkeypatch, "tour", "--out", str(tmp_path / "tour"), "--networks", "60"
     )
@@ -89,7 +93,9 @@ def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypat
 
 
 def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
-    """No solution: the words, the report and the JSON all say not_computing, and no unit gets a gate."""
+    """No solution: the words, the report and the JSON all say not_computing, and no unit gets a
+    gate.
+    """
     status, out, _ = run_main(
         capsys, monkeypatch, "tour", "--seed", "0", "--networks", "0", "--out", str(tmp_path)
     )
@@ -215,7 +221,9 @@ def test_the_console_script_is_installed():
 
 
 def test_report_is_one_offline_file_with_its_numbers(trained):
-    """Verdict in words at the top, no address to load from, no upload button, the figures inside, texts escaped."""
+    """Verdict in words at the top, no address to load from, no upload button, the figures inside,
+    texts escaped.
+    """
     findings = find_out(trained.model)
     page = render_report(findings, figures_of(findings), trained)
     assert (
@@ -237,7 +245,9 @@ def test_report_is_one_offline_file_with_its_numbers(trained):
 
 @pytest.mark.parametrize("seed", [29, 0])
 def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, seed):
-    """Solved or not: valid JSON of the stated version; each section's key is there, and the figures' values are the JSON's."""
+    """Solved or not: valid JSON of the stated version; each section's key is there, and the
+    figures' values are the JSON's.
+    """
     result = train("XOR", seed=seed)
     result.model.save_pretrained(tmp_path)
     page = write_report(
@@ -319,7 +329,9 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
 
 
 def test_a_report_of_many_inputs_is_refused_with_the_number(tmp_path):
-    """Five inputs have 992 ordered pairs: too many to draw, said before any work, and the folder is left as it was."""
+    """Five inputs have 992 ordered pairs: too many to draw, said before any work, and the folder is
+    left as it was.
+    """
     with pytest.raises(
         XorMiError,
         match="5 inputs have 992 pairs to patch and draw; a report is written for up to 4 inputs",
@@ -338,7 +350,9 @@ def test_report_for_three_inputs_has_no_plane(tmp_path):
 
 
 def test_how_common_counts_the_same_gates(trained):
-    """The sentence's numbers are the census's; a circuit nobody shares, and one that does not exist, are said as such."""
+    """The sentence's numbers are the census's; a circuit nobody shares, and one that does not
+    exist, are said as such.
+    """
     networks = census(train_population("XOR", 60, config=TrainConfig(max_steps=600)))
     same = (networks["gates"] == "{AND, OR}").sum()
     text = how_common(identify_circuit(trained.model), networks)

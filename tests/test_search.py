@@ -1,4 +1,6 @@
-"""Every subcircuit: closed forms against listing, listing against one forward per subcircuit, counting against listing."""
+"""Every subcircuit: closed forms against listing, listing against one forward per subcircuit,
+counting against listing.
+"""
 
 from itertools import pairwise, product
 
@@ -12,18 +14,20 @@ from xor_mi import zoo
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
 from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.search import _subcircuits as subcircuits
 from xor_mi.search import (
     Convention,
     count_perfect_subcircuits,
     count_subcircuits,
     find_subcircuits,
-    subcircuits,
 )
 from xor_mi.truth import BooleanFunction
 
 
 def all_subcircuits(sizes):
-    """Every choice of kept sources, straight from the definition: nobody kept is unread or reads nothing."""
+    """Every choice of kept sources, straight from the definition: nobody kept is unread or reads
+    nothing.
+    """
     options = [
         list(
             product([tuple(i for i in range(a) if mask >> i & 1) for mask in range(2**a)], repeat=b)
@@ -40,11 +44,13 @@ def all_subcircuits(sizes):
 
 
 def masked(model, part, ablation="zero"):
-    """The network with everything else removed: dropped edges carry nothing, or their source's mean, which moves into the bias."""
+    """The network with everything else removed: dropped edges carry nothing, or their source's
+    mean, which moves into the bias.
+    """
     _, cache = model.run_with_cache(model.rows(), return_cache_object=False)
     hooks = ["hook_embed"] + [f"blocks.{k}.mlp.hook_post" for k in range(model.cfg.n_layers)]
     layers = []
-    for number, (weight, bias) in enumerate(model.exact()):
+    for number, (weight, bias) in enumerate(model.float64_layers()):
         kept = torch.zeros_like(weight)
         for j, indices in enumerate(part.sources[number]):
             kept[j, list(indices)] = 1
@@ -120,7 +126,9 @@ def test_published_counts():
 
 
 def test_textbook(textbook):
-    """Nine subcircuits, one perfect: the whole network; none if the mask that keeps every unit does not count."""
+    """Nine subcircuits, one perfect: the whole network; none if the mask that keeps every unit does
+    not count.
+    """
     found = find_subcircuits(textbook)
     assert (found.total, found.n_perfect) == (9, 1)
     assert [len(part.edges) for part in found] == [6]
@@ -139,7 +147,9 @@ def test_textbook(textbook):
 )
 @pytest.mark.parametrize("ablation", ["zero", "mean"])
 def test_against_one_forward_per_subcircuit(sizes, act, ablation):
-    """Every subcircuit run as a network of its own: the same ones are perfect, and the minimal ones contain no other."""
+    """Every subcircuit run as a network of its own: the same ones are perfect, and the minimal ones
+    contain no other.
+    """
     model, target = deciding(sizes, act)
     goal = torch.tensor(target.tables).T
     naive = {
@@ -185,7 +195,9 @@ def test_counting_equals_listing(sizes, act, out_act, formula, seed, convention)
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 2, 2, 1)])
 @pytest.mark.parametrize("ablation", ["zero", "mean"])
 def test_an_output_that_reads_nothing_is_no_subcircuit(target, sizes, ablation):
-    """Where the bias alone is right on every row, the empty circuit is not counted: counting, listing and one network each agree."""
+    """Where the bias alone is right on every row, the empty circuit is not counted: counting,
+    listing and one network each agree.
+    """
     model, goal = strong(sizes, 3, act_fn="relu"), BooleanFunction.of(target)
     if target in ("TRUE", "FALSE"):
         with torch.no_grad():
@@ -204,7 +216,9 @@ def test_an_output_that_reads_nothing_is_no_subcircuit(target, sizes, ablation):
 
 
 def test_a_wide_layer_is_walked_in_slices(monkeypatch):
-    """The same subcircuits however few choices are looked at together, and memory that does not grow with their number."""
+    """The same subcircuits however few choices are looked at together, and memory that does not
+    grow with their number.
+    """
     model = strong((2, 6, 1), 1, act_fn="tanh")
     whole = find_subcircuits(model, "x0")
     monkeypatch.setattr(subcircuits, "SLICE", 100)
@@ -253,7 +267,9 @@ def test_noisy_rows_are_rows_too(textbook):
 
 
 def test_the_reference_may_be_the_whole_network():
-    """Held against its own decisions the whole network is always perfect, also where it does not do its task."""
+    """Held against its own decisions the whole network is always perfect, also where it does not do
+    its task.
+    """
     model = zoo.load("unsolved")
     assert find_subcircuits(model).n_perfect == 0
     whole = Subcircuit((2, 2, 1), (((0, 1), (0, 1)), ((0, 1),)))

@@ -1,4 +1,6 @@
-"""Interpretations, formulas, alignments and the report: each against brute force through TransformerLens' hooks or over plain text."""
+"""Interpretations, formulas, alignments and the report: each against brute force through
+TransformerLens' hooks or over plain text.
+"""
 
 import json
 from itertools import combinations, pairwise, product
@@ -11,6 +13,7 @@ from xor_mi import cli, handmade, zoo
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
+from xor_mi.search import _subcircuits as subcircuits
 from xor_mi.search import (
     Convention,
     as_network,
@@ -22,7 +25,6 @@ from xor_mi.search import (
     identifiability_report,
     interpretations,
     node_masks,
-    subcircuits,
 )
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
@@ -46,7 +48,9 @@ def twice():
 
 
 def cuts(values, constants):
-    """Every way to cut a unit's values in two, as bits; a constant unit is all 0 or all 1, or cannot be cut."""
+    """Every way to cut a unit's values in two, as bits; a constant unit is all 0 or all 1, or
+    cannot be cut.
+    """
     levels = sorted(set(np.round(values, 9)))
     if len(levels) == 1:
         return [tuple(int(levels[0] > 0) for _ in values)] if constants else []
@@ -54,7 +58,9 @@ def cuts(values, constants):
 
 
 def naive_interpretations(model, part, convention):
-    """Every choice of cuts, and of a table per unit out of all tables over its kept parents, that agrees on every row."""
+    """Every choice of cuts, and of a table per unit out of all tables over its kept parents, that
+    agrees on every row.
+    """
     alone = as_network(model, part, convention)
     _, cache = alone.run_with_cache(alone.rows())
     rows = [tuple(int(bit) for bit in row) for row in alone.rows()]
@@ -119,7 +125,9 @@ def test_interpretations_are_counted_and_listed_as_by_hand(name, convention):
 
 
 def test_open_rows_constants_and_margin(textbook):
-    """Rows that never occur may stay open; dead units may have no reading; a wide margin leaves the widest gaps only."""
+    """Rows that never occur may stay open; dead units may have no reading; a wide margin leaves the
+    widest gaps only.
+    """
     (part,) = find_subcircuits(textbook)
     assert count_interpretations(textbook, part) == 2
     (single,) = interpretations(textbook, part, None, Convention(completion="open"))
@@ -140,7 +148,9 @@ def test_open_rows_constants_and_margin(textbook):
 
 
 def skeletons(depth):
-    """The ordered enumeration, from its rule: trees of depth d from one of depth d - 1 and one below d that is later in the alphabet."""
+    """The ordered enumeration, from its rule: trees of depth d from one of depth d - 1 and one
+    below d that is later in the alphabet.
+    """
     if depth == 0:
         return ["A", "B"]
     bare = lambda text: text[1:-1] if text[0] == "(" else text  # noqa: E731
@@ -166,7 +176,9 @@ def negated(text, chosen):
 
 
 def test_the_ordered_formulas_are_those_of_the_paper():
-    """56 for XOR at depth 3: the same as trying all sets of negations, fewest first, on every skeleton."""
+    """56 for XOR at depth 3: the same as trying all sets of negations, fewest first, on every
+    skeleton.
+    """
     wanted, found = (0, 1, 1, 0), []
     for text in [skeleton for depth in range(1, 4) for skeleton in skeletons(depth)]:
         n_nodes = sum(sign in "(AB" for sign in text)
@@ -193,7 +205,9 @@ def test_the_ordered_formulas_are_those_of_the_paper():
 
 
 def test_free_formulas_are_every_tree_up_to_negation():
-    """Twice enumerated: as unordered pairs of signed parts, and by the library; every one computes the target, none is met twice."""
+    """Twice enumerated: as unordered pairs of signed parts, and by the library; every one computes
+    the target, none is met twice.
+    """
 
     def trees(depth):
         below = trees(depth - 1) if depth else []
@@ -245,7 +259,9 @@ def test_formulas_of_three_inputs_and_bad_requests():
 
 
 def hooked_decision(model, base, source, units):
-    """One TransformerLens run: the base input with these units at their values on the source input."""
+    """One TransformerLens run: the base input with these units at their values on the source
+    input.
+    """
     _, cache = model.run_with_cache(model.rows())
 
     def hook_at(layer):
@@ -320,7 +336,9 @@ def test_alignments_against_one_hooked_run_per_pair(wide, twice, which, across):
 
 
 def test_merging_up_to_negation(textbook):
-    """Two formulas of the paper's list differ by a negation only; they place the same two variables and are one explanation."""
+    """Two formulas of the paper's list differ by a negation only; they place the same two variables
+    and are one explanation.
+    """
     search = find_alignments(textbook, convention=Convention.meloux_paper())
     assert [str(alignment) for alignment in search] == [
         "~(x0 & x1) & (x0 | x1): ~(x0 & x1) -> {h0.1}, x0 | x1 -> {h0.0}",
@@ -330,7 +348,9 @@ def test_merging_up_to_negation(textbook):
 
 
 def test_fewer_pairs_let_more_pass(twice):
-    """What all ordered pairs allow, pairs of different rows allow, and what these allow, unordered ones do."""
+    """What all ordered pairs allow, pairs of different rows allow, and what these allow, unordered
+    ones do.
+    """
     found = {
         which: {str(a) for a in find_alignments(twice, convention=Convention(pairs=which))}
         for which in ("all", "distinct", "unordered")
@@ -341,7 +361,9 @@ def test_fewer_pairs_let_more_pass(twice):
 
 
 def test_a_task_without_inner_gates_and_bad_requests(textbook, deep):
-    """AND needs no hidden variable; outputs and targets that are not there, and too many sets, are refused."""
+    """AND needs no hidden variable; outputs and targets that are not there, and too many sets, are
+    refused.
+    """
     model = HookedMLP.from_weights(
         [([[1, 1]], [-1]), ([[1]], [0])], decision_threshold=0.5, target="AND"
     )
@@ -376,7 +398,9 @@ def test_a_task_without_inner_gates_and_bad_requests(textbook, deep):
 
 
 def test_conventions_side_by_side(textbook):
-    """The textbook network's known counts; a network too large to list is counted and says nothing it does not know."""
+    """The textbook network's known counts; a network too large to list is counted and says nothing
+    it does not know.
+    """
     frame = compare_conventions(textbook)
     assert frame["n_subcircuits"].tolist() == [9, 9, 2]
     assert frame["n_perfect"].tolist() == [1, 1, 0]
@@ -400,7 +424,9 @@ def test_conventions_side_by_side(textbook):
 
 
 def test_what_cannot_be_searched_is_said():
-    """Formulas too many to try, none that computes the target, one output of several, a network that does something else."""
+    """Formulas too many to try, none that computes the target, one output of several, a network
+    that does something else.
+    """
     four_inputs = handmade.from_formula("x0 & x1 & x2 & x3")
     frame = compare_conventions(four_inputs, conventions={"default": Convention()})
     assert frame["n_perfect"].item() > 0
@@ -439,7 +465,9 @@ def zeroed_decision(model, base, units):
 
 @pytest.mark.parametrize("name", ["redundant-4", "deep-xor"])
 def test_what_kills_a_subcircuit_does(name):
-    """Where the report names units and inputs, network and subcircuit differ there under TransformerLens' hooks; where none, nowhere."""
+    """Where the report names units and inputs, network and subcircuit differ there under
+    TransformerLens' hooks; where none, nowhere.
+    """
     model = zoo.load(name)
     report = identifiability_report(model)
     rows = ["00", "01", "10", "11"]
@@ -481,7 +509,9 @@ def test_what_kills_a_subcircuit_does(name):
 
 
 def test_what_kills_an_alignment_does(twice):
-    """The pair named tells network and formula apart; alignments without one are exactly those that all pairs allow."""
+    """The pair named tells network and formula apart; alignments without one are exactly those that
+    all pairs allow.
+    """
     report = identifiability_report(twice)
     allowed = {
         (str(a.formula), " ".join("+".join(u.name for u in units) for units in a.units))
@@ -508,7 +538,9 @@ def test_what_kills_an_alignment_does(twice):
 
 
 def test_the_report_in_words_and_numbers(textbook):
-    """One explanation of each kind: the textbook network is identifiable, and the report says so."""
+    """One explanation of each kind: the textbook network is identifiable, and the report says
+    so.
+    """
     report = identifiability_report(textbook)
     assert report.identifiable
     assert "1 of 1 alignments up to negation place it so" in str(report)
@@ -521,7 +553,9 @@ def test_the_report_in_words_and_numbers(textbook):
 
 
 def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
-    """Stopped in the middle, the search holds the perfect ones met until then and says that it is not whole."""
+    """Stopped in the middle, the search holds the perfect ones met until then and says that it is
+    not whole.
+    """
     walk = subcircuits._walk
 
     def stopped(setting, sizes):
@@ -555,7 +589,9 @@ def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
 
 
 def test_the_command(tmp_path, monkeypatch, capsys, textbook):
-    """`xor-mi search DIR` prints the counts, writes search.json, and answers mistakes in one line."""
+    """`xor-mi search DIR` prints the counts, writes search.json, and answers mistakes in one
+    line.
+    """
     textbook.cfg.target = BooleanFunction.of("XOR")
     textbook.save_pretrained(tmp_path)
     monkeypatch.setattr("sys.argv", ["xor-mi", "search", str(tmp_path), "--depth", "2"])
@@ -603,7 +639,9 @@ def test_a_subcircuit_is_a_network(textbook):
 
 @pytest.mark.parametrize("ablation", ["zero", "mean"])
 def test_node_masks_against_hooked_runs(ablation):
-    """Every score of every set from two TransformerLens runs per pair, and the rows right from one run with the rest ablated."""
+    """Every score of every set from two TransformerLens runs per pair, and the rows right from one
+    run with the rest ablated.
+    """
     population = train_population("XOR", 20, (2, 3), config=TrainConfig(act_fn="tanh"))
     model = population[population.solved.nonzero()[0].item()]
     rows, logits = model.rows(), model(model.rows())[:, 0].double()

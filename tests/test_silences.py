@@ -1,4 +1,6 @@
-"""The twelve places where TransformerLens stays silent, one test each: here every one is an error that names what exists."""
+"""The twelve places where TransformerLens stays silent, one test each: here every one is an error
+that names what exists.
+"""
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ POST = "blocks.0.mlp.hook_post"
 
 
 def test_unknown_hook(textbook):
-    """A name that no hook has is refused by the cache, by hooks and by every intervention, with the nearest name."""
+    """A name that no hook has is refused by the cache, by hooks and by every intervention, with the
+    nearest name.
+    """
     for call in (
         lambda: textbook.run_with_cache(textbook.rows(), names_filter="blocks.0.mlp.hook_pots"),
         lambda: textbook.run_with_hooks(
@@ -46,7 +50,9 @@ def test_predicate_that_matches_nothing(textbook):
 
 
 def test_wrong_shaped_patch(textbook):
-    """A value that would broadcast over the batch is refused, from a hook and from an ablation's tensor."""
+    """A value that would broadcast over the batch is refused, from a hook and from an ablation's
+    tensor.
+    """
     with pytest.raises(XorMiError, match=r"returned \[1, 2\]; its activation has shape \[4, 2\]"):
         textbook.run_with_hooks(textbook.rows(), fwd_hooks=[(POST, lambda value, hook: value[:1])])
     with pytest.raises(
@@ -104,7 +110,9 @@ def test_train_mode(textbook, model):
 
 
 def test_values_that_are_not_finite():
-    """Weights, inputs, ablation values and activations: NaN and infinity are named, not passed through a step function."""
+    """Weights, inputs, ablation values and activations: NaN and infinity are named, not passed
+    through a step function.
+    """
     layers = [([[2, 2], [2, 2]], [-1, -3]), ([[1, -1]], [-0.5])]
     model = HookedMLP.from_weights(layers, act_fn="heaviside")
     broken = torch.tensor([[0.0, float("nan")]])
@@ -121,7 +129,9 @@ def test_values_that_are_not_finite():
 
 
 def test_a_site_that_never_fired(textbook):
-    """A hook point that exists but is not reached in the forward is an error, not an effect of zero."""
+    """A hook point that exists but is not reached in the forward is an error, not an effect of
+    zero.
+    """
     pairs = (torch.zeros(2, 3), torch.ones(2, 3))
     with pytest.raises(XorMiError, match="hook 'hook_unused' never fired"):
         patch_sweep(

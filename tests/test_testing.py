@@ -1,4 +1,6 @@
-"""Records of circuits, what two of them differ in, and the assertions: against networks whose difference is known by construction."""
+"""Records of circuits, what two of them differ in, and the assertions: against networks whose
+difference is known by construction.
+"""
 
 import json
 import math
@@ -12,7 +14,7 @@ import torch
 from hypothesis import given, settings
 
 from xor_mi import BooleanFunction, HookedMLP, handmade, identify_circuit, patch, zoo
-from xor_mi.circuits.signature import live_units
+from xor_mi.circuits._signature import live_units
 from xor_mi.errors import XorMiError
 from xor_mi.testing import (
     Differences,
@@ -25,8 +27,8 @@ from xor_mi.testing import (
     record_of,
     write_record,
 )
-from xor_mi.testing.compare import NUMBERS, _matched
-from xor_mi.testing.record import FORMAT, VERSION
+from xor_mi.testing._compare import NUMBERS, _matched
+from xor_mi.testing._record import FORMAT, VERSION
 
 AMBIGUOUS = [
     ([[1.0, 2.0], [-2.0, 2.0], [1.0, -1.0]], [1.0, 0.0, 1.0]),
@@ -51,7 +53,9 @@ def rebuilt(model: HookedMLP, weights: list[tuple[np.ndarray, np.ndarray]]) -> H
 
 
 def reordered(model: HookedMLP, rng: np.random.Generator, scaled: bool) -> HookedMLP:
-    """Its hidden units renumbered and, for relu, rescaled by positive factors that the readers take back: the same function inside and out."""
+    """Its hidden units renumbered and, for relu, rescaled by positive factors that the readers take
+    back: the same function inside and out.
+    """
     weights = arrays(model)
     for layer in range(len(weights) - 1):
         (w, b), (v, c) = weights[layer], weights[layer + 1]
@@ -65,7 +69,9 @@ def reordered(model: HookedMLP, rng: np.random.Generator, scaled: bool) -> Hooke
 
 
 def with_constant_unit(model: HookedMLP, bias: float) -> HookedMLP:
-    """One more relu unit in the first hidden layer, relu(bias) on every input, which the next layer takes off again."""
+    """One more relu unit in the first hidden layer, relu(bias) on every input, which the next layer
+    takes off again.
+    """
     (w, b), (v, c), *rest = arrays(model)
     more = (np.vstack([w, np.zeros((1, w.shape[1]))]), np.append(b, bias))
     return rebuilt(model, [more, (np.hstack([v, np.ones((len(v), 1))]), c - max(bias, 0)), *rest])
@@ -82,7 +88,9 @@ def textbook_record():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_says_what_the_zoo_has_recorded(name):
-    """Verdict, gates, signature, edges and counts of a fresh record are those stored beside the network."""
+    """Verdict, gates, signature, edges and counts of a fresh record are those stored beside the
+    network.
+    """
     record, stored = record_of(zoo.load(name)), zoo.recorded(name)
     assert [(u["unit"], u["gate"]) for u in record["units"]] == [
         (u["unit"], u["gate"]) for u in stored["units"]
@@ -107,7 +115,9 @@ def test_a_record_says_what_the_zoo_has_recorded(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_live_units_are_those_without_which_the_signature_changes(name):
-    """A unit is live exactly if it is not constant and some output's gate, followed through the netlist, depends on it."""
+    """A unit is live exactly if it is not constant and some output's gate, followed through the
+    netlist, depends on it.
+    """
     circuit = identify_circuit(zoo.load(name))
     if circuit.primary is None:
         return
@@ -125,7 +135,9 @@ def _path(start: str, end: str, edges: set[tuple[str, str]]) -> bool:
 
 
 def test_a_record_comes_back_from_its_file(tmp_path):
-    """Written and read, a record is the same; the file is plain JSON with a unit per line, and nothing is left beside it."""
+    """Written and read, a record is the same; the file is plain JSON with a unit per line, and
+    nothing is left beside it.
+    """
     record = record_of(zoo.load("redundant-4"), test="test_it")
     write_record(record, tmp_path / "a.circuit.json")
     assert (
@@ -161,7 +173,9 @@ def test_a_record_comes_back_from_its_file(tmp_path):
     ],
 )  # fmt: skip
 def test_a_damaged_baseline_is_refused_with_the_place(tmp_path, textbook_record, damage, says):
-    """Cut off, foreign, later or edited by hand: one error that names the file, what is wrong and where, and what to do."""
+    """Cut off, foreign, later or edited by hand: one error that names the file, what is wrong and
+    where, and what to do.
+    """
     file = tmp_path / "b.circuit.json"
     write_record(textbook_record, file)
     before = file.read_text()
@@ -186,7 +200,9 @@ def test_a_missing_baseline_is_an_error_too(tmp_path):
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_renumbered_and_rescaled_units_are_no_difference(name, seed):
-    """Every network of the zoo with its units in another order, and rescaled where relu allows it, has the same record up to rounding."""
+    """Every network of the zoo with its units in another order, and rescaled where relu allows it,
+    has the same record up to rounding.
+    """
     model = zoo.load(name)
     other = reordered(model, np.random.default_rng(seed), scaled=model.cfg.act_fn == "relu")
     assert not (found := compare_records(record_of(model), record_of(other), 1e-9)), str(found)
@@ -195,7 +211,9 @@ def test_renumbered_and_rescaled_units_are_no_difference(name, seed):
 @pytest.mark.parametrize("name", ["or-and", "nor-and", "redundant-4", "dead-4", "deep-xor"])
 @pytest.mark.parametrize("bias", [-1.0, 0.5])
 def test_a_constant_unit_more_or_less_is_no_difference(name, bias):
-    """A unit that is off or on whatever the input changes no fact and no number that is compared."""
+    """A unit that is off or on whatever the input changes no fact and no number that is
+    compared.
+    """
     model = zoo.load(name)
     other = with_constant_unit(model, bias)
     assert {unit.note for unit in identify_circuit(other).units} >= {
@@ -237,7 +255,9 @@ def facts(old: HookedMLP, new: HookedMLP, **how: object) -> Differences:
 
 
 def test_a_changed_gate_is_said_first():
-    """or-and against or-nand: the unit that was AND is NAND; the other is as before; formula, signature and family come after."""
+    """or-and against or-nand: the unit that was AND is NAND; the other is as before; formula,
+    signature and family come after.
+    """
     found = facts(zoo.load("or-and"), zoo.load("or-nand"))
     assert found.facts[0] == "unit 1: AND -> NAND"
     assert found.same == ("unit 0: OR",)
@@ -258,7 +278,9 @@ def test_a_moved_unit_is_said_with_its_former_number():
 
 
 def test_units_that_come_and_go_are_named():
-    """nor-and against its doubled version: two units are new; the other way round two are gone, and a pair that stays is not called changed."""
+    """nor-and against its doubled version: two units are new; the other way round two are gone, and
+    a pair that stays is not called changed.
+    """
     small, doubled = zoo.load("nor-and"), zoo.load("redundant-4")
     assert [line for line in facts(small, doubled).facts if "is new" in line] == [
         "unit 1 is new: NOR",
@@ -399,7 +421,9 @@ def test_weights_that_move_a_real_number_are_found(scale):
 
 
 def test_sets_and_claims_that_change_are_said_with_gates():
-    """What is necessary is written as gates, since units may be renumbered; a claim that no longer holds is quoted."""
+    """What is necessary is written as gates, since units may be renumbered; a claim that no longer
+    holds is quoted.
+    """
     record = record_of(handmade.textbook_xor())
     other = deepcopy(record)
     other["necessary_sets"]["mean"] = [["h0.0", "h0.1"]]
@@ -443,7 +467,9 @@ def test_every_named_number_is_compared(textbook_record, name):
 
 
 def test_assertions_pass_on_what_is_so():
-    """Units by number, name or several; a formula as a function; a patch by hand: 01 with the AND held off gives 2."""
+    """Units by number, name or several; a formula as a function; a patch by hand: 01 with the AND
+    held off gives 2.
+    """
     model = handmade.textbook_xor()
     assert_acts_as(model, {"OR": 0, "AND": "h0.1"})
     assert_acts_as(identify_circuit(model), {"x0 | x1": [0]})
@@ -479,7 +505,9 @@ def test_assert_acts_as_up_to_complement():
 
 
 def test_assert_acts_as_wants_every_reading_to_agree():
-    """A unit that may be read in three ways acts as none of them for sure; one that all readings agree on does."""
+    """A unit that may be read in three ways acts as none of them for sure; one that all readings
+    agree on does.
+    """
     model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
     circuit = identify_circuit(model)
     with pytest.raises(
@@ -490,7 +518,9 @@ def test_assert_acts_as_wants_every_reading_to_agree():
 
 
 def test_assert_acts_as_wants_the_interchange_to_hold():
-    """A reading whose interchange does not come out as predicted is not enough: the unit's own claim decides."""
+    """A reading whose interchange does not come out as predicted is not enough: the unit's own
+    claim decides.
+    """
     circuit = identify_circuit(handmade.textbook_xor())
     claims = [
         replace(e, effect=15, holds=False) if e.claim == "h0.0 acts as OR" else e

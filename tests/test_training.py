@@ -49,7 +49,9 @@ def test_a_plain_pytorch_loop_gives_the_same_network():
 )  # fmt: skip
 @pytest.mark.parametrize("hidden", [(2,), (5,), (3, 3)])
 def test_a_network_is_bitwise_the_same_alone_and_in_any_batch(settings, hidden):
-    """Networks 0, 6 and 99 of a population of 150 equal the same seeds trained in batches of 1, 7 and 100."""
+    """Networks 0, 6 and 99 of a population of 150 equal the same seeds trained in batches of 1, 7
+    and 100.
+    """
     config = TrainConfig(**(SHORT | settings))
     many = train_population("XOR", 150, hidden, config=config)
     for size in (1, 7, 100):
@@ -82,7 +84,9 @@ def test_a_finished_network_is_kept_as_it_was(trained):
 
 
 def test_solved_is_a_fact_about_decisions(population):
-    """The solved flag agrees with every network's own decisions; some networks solve XOR and some do not."""
+    """The solved flag agrees with every network's own decisions; some networks solve XOR and some
+    do not.
+    """
     for index in range(0, len(population), 7):
         right = decisions(population[index]).flatten().tolist() == [0, 1, 1, 0]
         assert bool(population.solved[index]) == right

@@ -15,7 +15,9 @@ from xor_mi.model import HookedMLP, HookedMLPConfig
 
 
 def unit_setter(corrupted_activation, index, clean_cache_entry):
-    """TransformerLens' style of setter: write one unit of the clean activation into the corrupted one."""
+    """TransformerLens' style of setter: write one unit of the clean activation into the corrupted
+    one.
+    """
     _, unit = index
     corrupted_activation = corrupted_activation.clone()
     corrupted_activation[:, unit] = clean_cache_entry[:, unit]
@@ -23,7 +25,9 @@ def unit_setter(corrupted_activation, index, clean_cache_entry):
 
 
 def test_it_is_a_hooked_root_module(textbook):
-    """The model is TransformerLens' own base class, in eval mode, with get_act_name's hook names."""
+    """The model is TransformerLens' own base class, in eval mode, with get_act_name's hook
+    names.
+    """
     assert isinstance(textbook, HookedRootModule)
     assert not textbook.training
     assert {"hook_embed", "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "hook_logits"} <= set(
@@ -32,7 +36,9 @@ def test_it_is_a_hooked_root_module(textbook):
 
 
 def test_activation_cache_and_its_tools(counted):
-    """ActivationCache by short names, from the end, stacked, and as neuron results (activation times outgoing weight)."""
+    """ActivationCache by short names, from the end, stacked, and as neuron results (activation
+    times outgoing weight).
+    """
     _, cache = counted.run_with_cache(counted.rows())
     assert isinstance(cache, ActivationCache)
     assert torch.equal(cache["post", 0], cache["blocks.0.mlp.hook_post"])
@@ -44,7 +50,9 @@ def test_activation_cache_and_its_tools(counted):
 
 
 def test_generic_activation_patch_with_index_df(textbook):
-    """Patching each unit from 01 into 11: 1 + ... by hand, OR gives 1 - 2 = -1, AND gives 2 - 0 = 2."""
+    """Patching each unit from 01 into 11: 1 + ... by hand, OR gives 1 - 2 = -1, AND gives 2 - 0 =
+    2.
+    """
     _, clean = textbook.run_with_cache([[0, 1]])
     index_df = pd.DataFrame([(0, 0), (0, 1)], columns=["layer", "unit"])
     result = generic_activation_patch(
@@ -64,7 +72,9 @@ def test_generic_activation_patch_with_index_df(textbook):
 
 
 def test_generic_activation_patch_on_edges(textbook):
-    """With edge hooks on, one edge is patched by the same call: x0 -> h0.1 from 01 into 11 switches the AND off."""
+    """With edge hooks on, one edge is patched by the same call: x0 -> h0.1 from 01 into 11 switches
+    the AND off.
+    """
     textbook.set_use_edge_result(True)
     _, clean = textbook.run_with_cache([[0, 1]])
 
@@ -90,7 +100,9 @@ def test_generic_activation_patch_on_edges(textbook):
 
 
 def test_interchange_on_the_neuron_basis(textbook):
-    """collect_activations, run_with_intervention and intervened_logits with a SubspaceInterchange of one neuron."""
+    """collect_activations, run_with_intervention and intervened_logits with a SubspaceInterchange
+    of one neuron.
+    """
     bases, sources = torch.tensor([[1, 1], [0, 0]]), torch.tensor([[0, 1], [1, 1]])
     hook = "blocks.0.mlp.hook_post"
     activations = interchange.collect_activations(textbook, hook, sources, textbook)
@@ -111,7 +123,9 @@ def test_interchange_on_the_neuron_basis(textbook):
 
 
 def test_fit_das_finds_the_and():
-    """DAS of rank 1, with the one logit read as two classes, learns a subspace that carries the AND: interchange accuracy 16/16."""
+    """DAS of rank 1, with the one logit read as two classes, learns a subspace that carries the
+    AND: interchange accuracy 16/16.
+    """
     model = from_gates(["OR", "AND"])
     rows = [(a, b) for a in (0, 1) for b in (0, 1)]
     pairs = [(base, source) for base in rows for source in rows]
@@ -170,7 +184,9 @@ def test_cache_activation_and_gradient(counted):
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
 def test_transformerlens_training_loop_trains_it():
-    """tools.training.train runs on items {"tokens": bits}: the target gives the labels, and OR is learned."""
+    """tools.training.train runs on items {"tokens": bits}: the target gives the labels, and OR is
+    learned.
+    """
     model = HookedMLP(HookedMLPConfig(target="OR", seed=1))
     data = [{"tokens": torch.tensor(row)} for row in ((0, 0), (0, 1), (1, 0), (1, 1))] * 8
     config = tl_training.TrainConfig(

@@ -1,4 +1,6 @@
-"""The playground, driven through its sliders: what is shown is what the analyses say of the network as it then is."""
+"""The playground, driven through its sliders: what is shown is what the analyses say of the network
+as it then is.
+"""
 
 import json
 import subprocess
@@ -46,7 +48,9 @@ def test_nine_sliders_one_per_weight(textbook):
     ],
 )
 def test_everything_moves_along(textbook, parameter, value, verdict):
-    """Verdict, gates, boundary and conditions are those of the edited network, held against PyTorch's own forward."""
+    """Verdict, gates, boundary and conditions are those of the edited network, held against
+    PyTorch's own forward.
+    """
     play = playground()
     before = trace(play.plane, "decision boundary").x, play.verdict.value
     play.sliders[parameter].value = value
@@ -78,7 +82,9 @@ def test_everything_moves_along(textbook, parameter, value, verdict):
 
 
 def test_as_it_was_brings_everything_back(trained):
-    """The button restores trained weights to the last digit, and the given network was never changed."""
+    """The button restores trained weights to the last digit, and the given network was never
+    changed.
+    """
     before = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
     play = playground(trained.model)
     said = play.verdict.value

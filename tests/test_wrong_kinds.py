@@ -1,4 +1,6 @@
-"""Arguments of the wrong kind get the package's own error; session-wide settings of torch change nothing."""
+"""Arguments of the wrong kind get the package's own error; session-wide settings of torch change
+nothing.
+"""
 
 from dataclasses import replace
 
@@ -8,10 +10,10 @@ import torch
 
 from xor_mi import handmade, identify_circuit, train, train_population
 from xor_mi.errors import XorMiError
-from xor_mi.handmade import slack_to_flip
+from xor_mi.margins import slack_to_flip
 from xor_mi.model import HookedMLP
 from xor_mi.population import census, identity_experiment, run_census, width_study
-from xor_mi.population.census import population_of
+from xor_mi.population._census import population_from_census
 from xor_mi.testing import assert_acts_as, assert_patch_effect
 from xor_mi.training import TrainConfig
 
@@ -29,7 +31,7 @@ from xor_mi.training import TrainConfig
         (lambda: TrainConfig(max_steps=1.5), "max_steps is 1.5; give a whole number"),
         (lambda: run_census(n_jobs=0), "n_jobs is 0"),
         (lambda: run_census("x"), "give a TrainConfig"),
-        (lambda: population_of(census(train_population("XOR", 1)).iloc[:0], HookedMLP().cfg), "no networks in this census"),
+        (lambda: population_from_census(census(train_population("XOR", 1)).iloc[:0], HookedMLP().cfg), "no networks in this census"),
         (lambda: identity_experiment(2, seen=5), "give even numbers as bits"),
         (lambda: slack_to_flip(handmade.textbook_xor(), rows=[]), "rows is empty"),
         (lambda: assert_acts_as(handmade.textbook_xor(), {"OR": []}), "no unit is asked about"),
@@ -88,9 +90,11 @@ def test_torch_s_default_dtype_changes_nothing():
 
 
 def test_the_slope_travels_with_the_population():
-    """Networks taken out of a population have its slope, so that they are read as the population is."""
+    """Networks taken out of a population have its slope, so that they are read as the population
+    is.
+    """
     population = train_population("XOR", 20, config=TrainConfig(act_fn="leaky_relu"))
-    other = population_of(census(population), replace(population.cfg, negative_slope=0.5))
+    other = population_from_census(census(population), replace(population.cfg, negative_slope=0.5))
     assert other[0].cfg.negative_slope == 0.5
     table = census(other)
     assert table["verdict"].tolist() == [identify_circuit(other[i]).verdict for i in range(20)]

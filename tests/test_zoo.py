@@ -1,4 +1,6 @@
-"""The zoo: stored weights carry the circuits recorded beside them, by this package's reckoning and by others'; a rebuild changes nothing."""
+"""The zoo: stored weights carry the circuits recorded beside them, by this package's reckoning and
+by others'; a rebuild changes nothing.
+"""
 
 import copy
 import json
@@ -16,7 +18,7 @@ from xor_mi import zoo
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.metrics import decisions
-from xor_mi.zoo import build
+from xor_mi.zoo import _build as build
 
 FILES = ["circuit.json", "config.json", "model.safetensors"]
 SMALL = ["or-and", "ge-le", "dead-4", "untrained"]
@@ -29,7 +31,9 @@ ACT = {
 
 
 def difference(found, stored, path=""):
-    """Where two JSON values differ, as a path; numbers up to the last digits; None where nowhere."""
+    """Where two JSON values differ, as a path; numbers up to the last digits; None where
+    nowhere.
+    """
     if isinstance(found, dict) and isinstance(stored, dict) and found.keys() == stored.keys():
         return next(
             filter(None, (difference(found[key], stored[key], f"{path}.{key}") for key in found)),
@@ -55,7 +59,9 @@ def difference(found, stored, path=""):
 
 
 def walk(name):
-    """A stored network in NumPy: input rows, each hidden layer's values [row, unit], and the outputs [row, output]."""
+    """A stored network in NumPy: input rows, each hidden layer's values [row, unit], and the
+    outputs [row, output].
+    """
     folder = zoo.DATA / name
     config, tensors = (
         json.loads((folder / "config.json").read_text()),
@@ -79,13 +85,17 @@ def walk(name):
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_stored_weights_have_the_recorded_circuit(name):
-    """Identifying the stored network gives the recorded circuit: verdict, gates, netlist, signature, family and counts exactly, numbers to nine digits."""
+    """Identifying the stored network gives the recorded circuit: verdict, gates, netlist,
+    signature, family and counts exactly, numbers to nine digits.
+    """
     found, stored = json.loads(identify_circuit(zoo.load(name)).to_json()), zoo.recorded(name)
     assert difference(found, stored) is None
 
 
 def test_the_comparison_can_fail():
-    """A changed gate, count, number, missing key or shorter list is found, with its place; a last digit is not."""
+    """A changed gate, count, number, missing key or shorter list is found, with its place; a last
+    digit is not.
+    """
     stored = zoo.recorded("or-and")
     changes = {
         ".units[0].gate": lambda c: c["units"][0].update(gate="NOR"),
@@ -108,7 +118,9 @@ def test_the_comparison_can_fail():
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_recorded_bits_and_decisions_hold_in_numpy(name):
-    """A forward pass in NumPy gives the recorded bit of every unit on every row, and the target, or not where the verdict says so."""
+    """A forward pass in NumPy gives the recorded bit of every unit on every row, and the target, or
+    not where the verdict says so.
+    """
     stored = zoo.recorded(name)
     rows, layers, outputs = walk(name)
     right = (
@@ -126,20 +138,24 @@ def test_recorded_bits_and_decisions_hold_in_numpy(name):
 
 
 def test_the_oracle_finds_the_recorded_gates():
-    """The brute-force search, which knows relu in one hidden layer, finds exactly the recorded reading and no other."""
+    """The brute-force search, which knows relu in one hidden layer, finds exactly the recorded
+    reading and no other.
+    """
     lines = zoo.describe().query(
         "act_fn == 'relu' and target == 'XOR' and verdict == 'identified' and name != 'deep-xor'"
     )
     assert len(lines) == 8
     for name in lines["name"]:
         model = zoo.load(name)
-        (w1, b1), (w2, b2) = model.exact()
+        (w1, b1), (w2, b2) = model.float64_layers()
         _, found = oracle.faithful_gates(w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item())
         assert found == [[unit["gate"] for unit in zoo.recorded(name)["units"]]]
 
 
 def test_every_pair_of_gates_that_solves_xor_is_there_once():
-    """The 2-2-1 circuits are the eight pairs: OR or NOR with AND or NAND, x0>x1 or its complement with x1>x0 or its; two families."""
+    """The 2-2-1 circuits are the eight pairs: OR or NOR with AND or NAND, x0>x1 or its complement
+    with x1>x0 or its; two families.
+    """
     lines = zoo.describe().query("shape == '2-2-1' and verdict == 'identified'")
     pairs = [{a, b} for a in ("OR", "NOR") for b in ("AND", "NAND")] + [
         {a, b} for a in ("x0>x1", "x1>=x0") for b in ("x1>x0", "x0>=x1")
@@ -152,7 +168,9 @@ def test_every_pair_of_gates_that_solves_xor_is_there_once():
 
 
 def test_each_network_is_what_it_is_there_for():
-    """Copies are missed together only, dead units are constant, the untrained weights are those a seed draws, the rest is solved and proved."""
+    """Copies are missed together only, dead units are constant, the untrained weights are those a
+    seed draws, the rest is solved and proved.
+    """
     copies = identify_circuit(zoo.load("redundant-4"))
     assert [group.spare for group in copies.redundancy_groups] == [True, True]
     dead = walk("dead-4")[1][0]
@@ -172,7 +190,9 @@ def test_each_network_is_what_it_is_there_for():
 
 
 def test_names_folders_and_lines_are_the_same():
-    """Every name has a folder of three files and a line in the table; no folder is left over; all of it is small."""
+    """Every name has a folder of three files and a line in the table; no folder is left over; all
+    of it is small.
+    """
     folders = sorted(path.name for path in zoo.DATA.iterdir())
     assert folders == sorted(zoo.names()) == sorted(set(zoo.describe()["name"]))
     for name in folders:
@@ -198,7 +218,9 @@ def test_names_folders_and_lines_are_the_same():
 
 
 def test_loading_gives_a_network_of_its_own():
-    """A loaded network is in eval mode, and changing it, or a recorded circuit, does not reach the next one."""
+    """A loaded network is in eval mode, and changing it, or a recorded circuit, does not reach the
+    next one.
+    """
     first, record = zoo.load("or-and"), zoo.recorded("or-and")
     assert not first.training
     with torch.no_grad():
@@ -225,7 +247,7 @@ def test_a_damaged_record_is_said_and_not_guessed(tmp_path, monkeypatch):
     """A circuit.json that is missing or no JSON is an error with the next step."""
     monkeypatch.setattr(zoo, "DATA", tmp_path)
     with pytest.raises(
-        XorMiError, match="or-and.circuit.json' of the zoo cannot be read.*xor_mi.zoo.build"
+        XorMiError, match="or-and.circuit.json' of the zoo cannot be read.*xor_mi.zoo._build"
     ):
         zoo.recorded("or-and")
     (tmp_path / "or-and").mkdir()
@@ -235,7 +257,9 @@ def test_a_damaged_record_is_said_and_not_guessed(tmp_path, monkeypatch):
 
 
 def test_two_rebuilds_are_equal_byte_for_byte_and_have_the_stored_circuits(tmp_path, capsys):
-    """The script is deterministic on one machine; against the stored folders its verdicts, gates, signatures and families are the same."""
+    """The script is deterministic on one machine; against the stored folders its verdicts, gates,
+    signatures and families are the same.
+    """
     first, second = tmp_path / "first", tmp_path / "second"
     assert (
         build.main([*SMALL, "--out", str(first)]) == build.main([*SMALL, "--out", str(second)]) == 0
@@ -259,7 +283,9 @@ def test_two_rebuilds_are_equal_byte_for_byte_and_have_the_stored_circuits(tmp_p
 
 
 def test_check_finds_what_differs_and_writes_nothing(tmp_path, capsys):
-    """Other bytes are said and pass; another circuit, a damaged one and a missing folder give status 1."""
+    """Other bytes are said and pass; another circuit, a damaged one and a missing folder give
+    status 1.
+    """
     build.main(["or-and", "--out", str(tmp_path)])
     record = tmp_path / "or-and" / "circuit.json"
     written = record.read_text()
@@ -283,7 +309,9 @@ def test_check_finds_what_differs_and_writes_nothing(tmp_path, capsys):
 
 
 def test_a_broken_promise_is_an_error_and_nothing_is_written(tmp_path, monkeypatch):
-    """Gates or a verdict other than the table's, or a claim that does not hold, stop the script before the first folder is written."""
+    """Gates or a verdict other than the table's, or a claim that does not hold, stop the script
+    before the first folder is written.
+    """
     good, other = (
         build.NETWORKS[0],
         build.Network(
@@ -315,13 +343,15 @@ def test_a_broken_promise_is_an_error_and_nothing_is_written(tmp_path, monkeypat
 
 
 def test_the_script_runs_as_readme_says(tmp_path):
-    """python -m xor_mi.zoo.build exits 0 without a warning, and an error is one line and status 1."""
+    """python -m xor_mi.zoo._build exits 0 without a warning, and an error is one line and status
+    1.
+    """
     command = [
         sys.executable,
         "-W",
         "error::RuntimeWarning",
         "-m",
-        "xor_mi.zoo.build",
+        "xor_mi.zoo._build",
         "--out",
         str(tmp_path),
     ]

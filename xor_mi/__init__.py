@@ -1,4 +1,5 @@
-"""XOR networks small enough that every claim about their mechanism can be checked, with TransformerLens' tools.
+"""XOR networks small enough that every claim about their mechanism can be checked, with
+TransformerLens' tools.
 
 Nothing heavy is imported until it is used: `import xor_mi` loads neither torch nor TransformerLens.
 """

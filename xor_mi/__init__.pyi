@@ -1,6 +1,4 @@
-from . import activations as activations
 from . import circuits as circuits
-from . import contributions as contributions
 from . import errors as errors
 from . import geometry as geometry
 from . import graph as graph
@@ -15,10 +13,8 @@ from . import testing as testing
 from . import training as training
 from . import truth as truth
 from . import zoo as zoo
-from .activations import compare as compare
 from .circuits import Circuit as Circuit
 from .circuits import identify_circuit as identify_circuit
-from .contributions import explain_difference as explain_difference
 from .errors import XorMiError as XorMiError
 from .geometry import input_plane as input_plane
 from .graph import Edge as Edge
@@ -28,9 +24,11 @@ from .interventions import patch_sweep as patch_sweep
 from .model import HookedMLP as HookedMLP
 from .model import HookedMLPConfig as HookedMLPConfig
 from .population import census as census
+from .terms import explain_difference as explain_difference
 from .training import TrainConfig as TrainConfig
 from .training import train as train
 from .training import train_population as train_population
 from .truth import BooleanFunction as BooleanFunction
+from .values import compare as compare
 
 __version__: str

@@ -1,4 +1,6 @@
-"""xor-mi tour, identify, search, census: parse, call one public function, print. Nothing heavy is imported before a command runs."""
+"""xor-mi tour, identify, search, census: parse, call one public function, print. Nothing heavy is
+imported before a command runs.
+"""
 
 import json
 import sys
@@ -23,7 +25,9 @@ app = typer.Typer(
 )
 
 TOUR_SEED = 29
-"""The first seed from which a 2-2-1 network finds an OR unit and an AND unit; the tour says how common that is."""
+"""The first seed from which a 2-2-1 network finds an OR unit and an AND unit; the tour says how
+common that is.
+"""
 
 
 @app.command()
@@ -42,7 +46,9 @@ def tour(
         ),
     ] = 500,
 ) -> None:
-    """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to look at."""
+    """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to
+    look at.
+    """
     widths = _widths(hidden)
     if networks < 0:
         raise XorMiError(f"--networks is {networks}; give 0 or more")
@@ -105,10 +111,12 @@ def search(
         str | None, typer.Option(help="file for the result; default: search.json in the folder")
     ] = None,
 ) -> None:
-    """Count every explanation of a saved network under three conventions, and say what tells them apart."""
+    """Count every explanation of a saved network under three conventions, and say what tells them
+    apart.
+    """
     from xor_mi.model import HookedMLP
     from xor_mi.search import compare_conventions, identifiability_report
-    from xor_mi.search.identifiability import CONVENTIONS, SearchStopped
+    from xor_mi.search._identifiability import CONVENTIONS, SearchStopped
 
     model, file = HookedMLP.from_pretrained(directory), Path(out or Path(directory, "search.json"))
     found: dict[str, list] = {"counts": []}
@@ -161,7 +169,9 @@ def census(
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
 ) -> None:
-    """Train and identify many networks, one Parquet file for every few thousand; stopped or killed, the same command goes on."""
+    """Train and identify many networks, one Parquet file for every few thousand; stopped or killed,
+    the same command goes on.
+    """
     widths = _widths(hidden)
     if not out:
         raise XorMiError("--out is empty; give a folder, such as my-census")
@@ -169,7 +179,7 @@ def census(
         raise XorMiError(
             "--jobs is 0; give a number of processes, or leave it out for one per core"
         )
-    from xor_mi.population import read_census, run_census, shares
+    from xor_mi.population import family_shares, read_census, run_census
     from xor_mi.training import TrainConfig
 
     config = TrainConfig(lr=lr, max_steps=steps, optimizer=optimizer, act_fn=act)
@@ -185,7 +195,7 @@ def census(
     print(
         f"Written: {len(found)} networks in '{folder}', {int(found['solved'].sum())} solved {target}; families of the solved:"
     )
-    _print_table(shares(found))
+    _print_table(family_shares(found))
 
 
 def main() -> None:

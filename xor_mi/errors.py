@@ -1,8 +1,7 @@
 """what was asked + what exists -> one error that says the next step.
 
-Every error a caller can cause is an `XorMiError`, so `except XorMiError` is enough for a program and one line is enough for a
-person: what was asked, what exists, what to do.
-"""
+Every error a caller can cause is an `XorMiError`, so `except XorMiError` is enough for a program
+and one line is enough for a person: what was asked, what exists, what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -17,7 +16,8 @@ class TooManyReadings(XorMiError):
 
 
 def unknown(kind: str, asked: object, exists: Iterable[object], where: str = "there") -> XorMiError:
-    """A name that is not there -> the error that lists what is, with the closest name as the next step.
+    """A name that is not there -> the error that lists what is, with the closest name as the next
+    step.
 
     >>> print(unknown("gate", "ANDD", ["AND", "OR"], where="known gates"))
     no gate 'ANDD'; known gates: AND, OR; did you mean 'AND'?

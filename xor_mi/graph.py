@@ -1,8 +1,8 @@
 """a place in the network -> a frozen, ordered, printable name. No torch.
 
-`x0` is an input, `h0.1` hidden unit 1 of layer 0 (TransformerLens' `blocks.0`), `y0` an output. An edge joins two of them and is
-one weight. Everything that names a place elsewhere (readings, patches, circuits, pictures) uses these values.
-"""
+`x0` is an input, `h0.1` hidden unit 1 of layer 0 (TransformerLens' `blocks.0`), `y0` an output. An
+edge joins two of them and is one weight. Everything that names a place elsewhere (readings,
+patches, circuits, pictures) uses these values."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from itertools import pairwise
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """One place that holds one number: an input (layer -1), a hidden unit, or an output (layer = number of hidden layers).
+    """One place that holds one number: an input (layer -1), a hidden unit, or an output (layer =
+    number of hidden layers).
 
     >>> Unit(0, 1).name, Unit(-1, 0).name, Unit(1, 0, is_output=True).name
     ('h0.1', 'x0', 'y0')
@@ -68,11 +69,13 @@ def edges_of(layer_sizes: Sequence[int]) -> Iterator[Edge]:
 
 @dataclass(frozen=True)
 class Subcircuit:
-    """Some of a network's hidden units and edges: all inputs and outputs, and per unit the sources it still reads.
+    """Some of a network's hidden units and edges: all inputs and outputs, and per unit the sources
+    it still reads.
 
     Attributes:
         layer_sizes: (d_in, *d_hidden, d_out) of the whole network.
-        sources: per linear layer and target unit, the indices of the kept sources; a dropped hidden unit keeps none.
+        sources: per linear layer and target unit, the indices of the kept sources; a dropped hidden
+            unit keeps none.
 
     >>> part = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
     >>> part.units, part.edges

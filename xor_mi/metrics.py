@@ -1,7 +1,7 @@
 """outputs [batch, d_out] -> one number per example, or the decisions they stand for.
 
-A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it is UNDECIDED (-1), never rounded.
-"""
+A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it
+is UNDECIDED (-1), never rounded."""
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -15,14 +15,17 @@ UNDECIDED = -1
 
 
 def logit(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tensor, " batch"]:
-    """The network's output itself, before any decision (a logit where `out_act_fn` is the identity)."""
+    """The network's output itself, before any decision (a logit where `out_act_fn` is the
+    identity).
+    """
     if not -outputs.shape[1] <= output < outputs.shape[1]:
         raise XorMiError(f"no output {output}; this network has {outputs.shape[1]}")
     return outputs[:, output]
 
 
 def probability(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tensor, " batch"]:
-    """Sigmoid of the logit. It saturates and is nearly exponential in the logit: prefer `logit_difference` for effects.
+    """Sigmoid of the logit. It saturates and is nearly exponential in the logit: prefer
+    `logit_difference` for effects.
 
     >>> probability(torch.tensor([[0.0]])).tolist()
     [0.5]
@@ -36,9 +39,11 @@ def logit_difference(
     threshold: float = 0.0,
     output: int = 0,
 ) -> Float[Tensor, " batch"]:
-    """Right answer minus wrong answer: output - threshold where the label is 1, threshold - output where it is 0.
+    """Right answer minus wrong answer: output - threshold where the label is 1, threshold - output
+    where it is 0.
 
-    One logit against a fixed threshold is a two-way choice whose other logit is the threshold. Positive means decided right.
+    One logit against a fixed threshold is a two-way choice whose other logit is the threshold.
+    Positive means decided right.
 
     >>> logit_difference(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0]), threshold=0.5).tolist()
     [1.5, -1.5]
@@ -49,7 +54,8 @@ def logit_difference(
 
 
 def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Tensor, "*batch"]:
-    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it or where the output is not a number; any shape.
+    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it or where the output is not a
+    number; any shape.
 
     >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
     [1, 0, -1]
@@ -64,7 +70,9 @@ def accuracy(
     labels: Shaped[Tensor, "batch d_out"],
     threshold: float = 0.0,
 ) -> float:
-    """Fraction of examples whose every output is decided as its label; an undecided one is not right."""
+    """Fraction of examples whose every output is decided as its label; an undecided one is not
+    right.
+    """
     return (decision(outputs, threshold) == labels).all(dim=1).float().mean().item()
 
 

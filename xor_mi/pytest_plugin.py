@@ -1,8 +1,9 @@
-"""pytest -> a build that fails when a circuit changes: `circuit_regression`, two networks as fixtures, `assert circuit == expected`.
+"""pytest -> a build that fails when a circuit changes: `circuit_regression`, two networks as
+fixtures, `assert circuit == expected`.
 
-pytest imports this module at every start, in every project of the environment: nothing heavy is imported until a test asks for it. Where
-baselines lie, and --force-regen and --regen-all, are pytest-regressions'.
-"""
+pytest imports this module at every start, in every project of the environment: nothing heavy is
+imported until a test asks for it. Where baselines lie, and --force-regen and --regen-all, are
+pytest-regressions'."""
 
 import os
 import sys
@@ -14,11 +15,15 @@ import pytest
 
 EXTENSION = ".circuit.json"
 USED = "circuit_baseline"
-"""The property of a test's report that names a baseline it was held against; reports travel from xdist's workers by themselves."""
+"""The property of a test's report that names a baseline it was held against; reports travel from
+xdist's workers by themselves.
+"""
 
 
 class CircuitRegression:
-    """A test's circuits against the baselines stored beside it; the fixture `circuit_regression`."""
+    """A test's circuits against the baselines stored beside it; the fixture
+    `circuit_regression`.
+    """
 
     def __init__(self, request: pytest.FixtureRequest):
         self._request = request
@@ -31,21 +36,25 @@ class CircuitRegression:
         up_to: str = "signature",
         basename: str | None = None,
     ) -> None:
-        """Fail unless the circuit is the one in the baseline, `<test file>/<test name>.circuit.json`.
+        """Fail unless the circuit is the one in the baseline, `<test file>/<test
+        name>.circuit.json`.
 
-        A missing baseline is written, and the test fails; --force-regen rewrites one that differs, and the test fails; --regen-all
-        rewrites and passes.
+        A missing baseline is written, and the test fails; --force-regen rewrites one that differs,
+        and the test fails; --regen-all rewrites and passes.
 
         Args:
-            tolerance: a number changed if it is off by more than tolerance + tolerance * |baseline|; or one such per name, as in
-                {"margin": 0.05, "worst_margin": 0.1}; or None, for gates, edges and verdict alone.
-            up_to: "signature" lets hidden units be renumbered, rescaled or joined by dead ones; "family" also complemented and the inputs
-                swapped, and compares no numbers: what another seed may change.
+            tolerance: a number changed if it is off by more than tolerance + tolerance *
+                |baseline|; or one such per name, as in {"margin": 0.05, "worst_margin": 0.1}; or
+                None, for gates, edges and verdict alone.
+            up_to: "signature" lets hidden units be renumbered, rescaled or joined by dead ones;
+                "family" also complemented and the inputs swapped, and compares no numbers: what
+                another seed may change.
             basename: the baseline's name, where a test checks several circuits.
 
         Raises:
             AssertionError: what changed, units first.
-            XorMiError: a model whose circuit cannot be identified, arguments that say nothing, or a second check without a basename.
+            XorMiError: a model whose circuit cannot be identified, arguments that say nothing, or a
+                second check without a basename.
         """
         __tracebackhide__ = True
         from xor_mi.errors import XorMiError
@@ -157,7 +166,9 @@ def _held_against(
 
 @pytest.fixture
 def circuit_regression(request: pytest.FixtureRequest) -> CircuitRegression:
-    """`circuit_regression.check(model_or_circuit, tolerance=..., up_to="signature" | "family")`: the build fails when a circuit changes."""
+    """`circuit_regression.check(model_or_circuit, tolerance=..., up_to="signature" | "family")`:
+    the build fails when a circuit changes.
+    """
     return CircuitRegression(request)
 
 
@@ -173,7 +184,9 @@ def xor_model() -> Any:
     params=sorted(folder.name for folder in (Path(__file__).parent / "zoo" / "data").iterdir())
 )
 def zoo_model(request: pytest.FixtureRequest) -> Any:
-    """Every network of the zoo in turn; `@pytest.mark.parametrize("zoo_model", ["or-and"], indirect=True)` picks by name."""
+    """Every network of the zoo in turn; `@pytest.mark.parametrize("zoo_model", ["or-and"],
+    indirect=True)` picks by name.
+    """
     from xor_mi import zoo
 
     return zoo.load(request.param)
@@ -181,7 +194,7 @@ def zoo_model(request: pytest.FixtureRequest) -> Any:
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """`assert circuit == expected` -> what changed, units first."""
-    circuits = sys.modules.get("xor_mi.circuits.circuit")
+    circuits = sys.modules.get("xor_mi.circuits._circuit")
     if (
         op != "=="
         or circuits is None
@@ -224,9 +237,9 @@ def pytest_configure(config: pytest.Config) -> None:
 class UnusedBaselines:
     """The run's reports -> stored baselines that no test was held against.
 
-    A baseline is unused if its test ran, passed and did not ask for it; if its test file ran in full and has no such test; or if its test
-    file is gone. Where only part of the tests ran, a test that is not seen may still exist, and is not judged.
-    """
+    A baseline is unused if its test ran, passed and did not ask for it; if its test file ran in
+    full and has no such test; or if its test file is gone. Where only part of the tests ran, a test
+    that is not seen may still exist, and is not judged."""
 
     def __init__(self, config: pytest.Config):
         self._config = config

@@ -1,8 +1,9 @@
-"""a network -> a folder a person can open: report.html, one file that needs no network, and report.json with every number in it.
+"""a network -> a folder a person can open: report.html, one file that needs no network, and
+report.json with every number in it.
 
-Beside them the model (config.json, model.safetensors), circuit.json and patching.csv. The page names, at each section, the key of
-report.json that holds its numbers; `report.schema.json` in the package is the JSON Schema of that file.
-"""
+Beside them the model (config.json, model.safetensors), circuit.json and patching.csv. The page
+names, at each section, the key of report.json that holds its numbers; `report.schema.json` in the
+package is the JSON Schema of that file."""
 
 import json
 import tempfile
@@ -17,23 +18,23 @@ import plotly.graph_objects as go
 from jinja2 import Environment
 
 from xor_mi import plots
-from xor_mi.activations import Activations, Comparison, activations, compare
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.contributions import (
+from xor_mi.errors import XorMiError
+from xor_mi.geometry import InputPath, path
+from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
+from xor_mi.margins import conditions, slack_to_flip
+from xor_mi.metrics import logit
+from xor_mi.model import HookedMLP
+from xor_mi.population import gate_shares
+from xor_mi.search import SubcircuitSearch, count_subcircuits, find_subcircuits
+from xor_mi.terms import (
     Contributions,
     DifferenceExplanation,
     contributions,
     explain_difference,
 )
-from xor_mi.errors import XorMiError
-from xor_mi.geometry import InputPath, path
-from xor_mi.handmade import conditions, slack_to_flip
-from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
-from xor_mi.metrics import logit
-from xor_mi.model import HookedMLP
-from xor_mi.population import gate_shares
-from xor_mi.search import SubcircuitSearch, count_subcircuits, find_subcircuits
 from xor_mi.training import TrainResult
+from xor_mi.values import Activations, Comparison, activations, compare
 
 VERSION = 1
 """Of report.json; it rises when a key changes its meaning or goes."""
@@ -41,7 +42,9 @@ SCHEMA = "xor_mi.report/1"
 """The `$id` of report.schema.json."""
 MOST_INPUTS = 4
 SMALL = 64
-"""Conditions, slack and subcircuits are found for networks of at most so many (row, output) pairs and parameters."""
+"""Conditions, slack and subcircuits are found for networks of at most so many (row, output) pairs
+and parameters.
+"""
 LISTED = 20_000
 """Subcircuits are searched up to this many."""
 HEADLINES = {
@@ -56,7 +59,9 @@ _PLOTLY = {"showSendToCloud": False, "displaylogo": False, "responsive": False}
 
 @dataclass(frozen=True)
 class Findings:
-    """What is found out about one network, station by station. The last three are None where the network is too large for them."""
+    """What is found out about one network, station by station. The last three are None where the
+    network is too large for them.
+    """
 
     model: HookedMLP
     activations: Activations
@@ -73,7 +78,8 @@ class Findings:
 
 
 def find_out(model: HookedMLP) -> Findings:
-    """Run every station on one network; all-zeros is compared with all-ones, and the input moved gradually from one to the other.
+    """Run every station on one network; all-zeros is compared with all-ones, and the input moved
+    gradually from one to the other.
 
     Raises:
         XorMiError: more than `MOST_INPUTS` inputs: every pair of inputs is patched and drawn.
@@ -132,13 +138,16 @@ def write_report(
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
 ) -> Path:
-    """Find out all there is about a network and write it into a folder; returns the path of report.html.
+    """Find out all there is about a network and write it into a folder; returns the path of
+    report.html.
 
     Args:
-        model: a `HookedMLP`, a folder that one was saved in, or `Findings` that `find_out` has made of one.
+        model: a `HookedMLP`, a folder that one was saved in, or `Findings` that `find_out` has made
+            of one.
         out: the folder; by default the one the model was read from.
         training: how the network was trained, for the report.
-        networks: a census of retrained networks, for the report's section on how common the circuit is.
+        networks: a census of retrained networks, for the report's section on how common the circuit
+            is.
 
     Raises:
         XorMiError: no model, a folder without one, nowhere to write, or a network without a target.
@@ -195,7 +204,7 @@ def to_dict(
         "layer_sizes": list(model.layer_sizes),
         "act_fn": model.cfg.act_fn,
         "threshold": model.threshold,
-        "weights": [{"weight": weight.tolist(), "bias": bias.tolist()} for weight, bias in model.exact()],
+        "weights": [{"weight": weight.tolist(), "bias": bias.tolist()} for weight, bias in model.float64_layers()],
         "training": None if training is None else str(training),
         "circuit": findings.circuit.to_dict(),
         "activations": _records(findings.activations.frame()),
@@ -234,7 +243,9 @@ def render_report(
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
 ) -> str:
-    """The page as text: one file, plotly inside, nothing loaded from anywhere, every inserted text escaped."""
+    """The page as text: one file, plotly inside, nothing loaded from anywhere, every inserted text
+    escaped.
+    """
     circuit, found, shares = findings.circuit, findings.subcircuits, _shares(networks)
     if networks is not None and shares is not None:
         figures = figures | {
@@ -289,7 +300,9 @@ def figures_of(findings: Findings) -> dict[str, go.Figure]:
 
 
 def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
-    """One sentence: of the networks trained from many seeds, how many solved the task, and how many with the same gates."""
+    """One sentence: of the networks trained from many seeds, how many solved the task, and how many
+    with the same gates.
+    """
     solved = networks[networks["solved"]]
     seeds = f"seeds {networks['seed'].min()} to {networks['seed'].max()}"
     text = f"Of {len(networks)} networks trained alike from {seeds}, {len(solved)} solved {circuit.target.name}"

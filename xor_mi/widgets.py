@@ -7,7 +7,8 @@ from plotly.offline import get_plotlyjs
 
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError
-from xor_mi.handmade import conditions, edit, textbook_xor
+from xor_mi.handmade import edit, textbook_xor
+from xor_mi.margins import conditions
 from xor_mi.model import HookedMLP
 from xor_mi.plots import conditions_figure, input_plane, network_diagram
 
@@ -24,10 +25,11 @@ STEP = 0.05
 
 
 class Board(anywidget.AnyWidget):
-    """Figures one after the other, always the latest: plotly.js, sent along, redraws whatever changed.
+    """Figures one after the other, always the latest: plotly.js, sent along, redraws whatever
+    changed.
 
-    plotly's own FigureWidget sends each change as a message of its own and drops some where they come fast, as from a slider.
-    """
+    plotly's own FigureWidget sends each change as a message of its own and drops some where they
+    come fast, as from a slider."""
 
     _esm = """
     function load(source) {
@@ -133,7 +135,8 @@ class Playground(ipywidgets.VBox):
 
 
 def playground(model: Any = None) -> Playground:
-    """Sliders for the weights of a two-input network; the conditions, the gates, the decision boundary and the verdict move along.
+    """Sliders for the weights of a two-input network; the conditions, the gates, the decision
+    boundary and the verdict move along.
 
     Args:
         model: a `HookedMLP` with a target; by default `handmade.textbook_xor()`, nine weights.
@@ -144,7 +147,8 @@ def playground(model: Any = None) -> Playground:
     'not_computing'
 
     Raises:
-        XorMiError: other than two inputs, no target, more than `MOST` weights, or without the extra `widgets`.
+        XorMiError: other than two inputs, no target, more than `MOST` weights, or without the extra
+            `widgets`.
     """
     model = textbook_xor() if model is None else model
     if not isinstance(model, HookedMLP):

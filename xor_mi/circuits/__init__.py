@@ -1,32 +1,34 @@
 """a network -> which unit acts as which gate, proved; or why none does.
 
-    values -> readings of each unit -> joint readings that survive substitution -> measured netlist -> interchange evidence -> verdict
+    values -> readings of each unit -> joint readings that survive substitution -> measured netlist
+    -> interchange evidence -> verdict
 
-A *reading* of a unit is a threshold strictly between two neighbouring distinct values it takes on the input rows; its bits say on which
-rows the unit is above it. relu(x0 + x1) takes 0, 1, 1, 2, so it reads as OR at a low threshold and as AND at a high one: a single unit
-decides nothing, the whole network does. A *joint reading* gives every unit one reading. It is kept if it is
+A *reading* of a unit is a threshold strictly between two neighbouring distinct values it takes on
+the input rows; its bits say on which rows the unit is above it. relu(x0 + x1) takes 0, 1, 1, 2, so
+it reads as OR at a low threshold and as AND at a high one: a single unit decides nothing, the whole
+network does. A *joint reading* gives every unit one reading. It is kept if it is
 
-- faithful: in each hidden layer in turn, replacing every unit by its two mean levels leaves every decision as it was;
+- faithful: in each hidden layer in turn, replacing every unit by its two mean levels leaves every
+  decision as it was;
 - consistent: every unit's bits are a function of the bits of the layer before;
-- composed: the local gates, measured by setting the layer before to *every* combination of its levels (not only those that inputs
-  produce, so no don't-care is left to taste), give every unit the bits it is read as, and the network's decisions, on all rows.
+- composed: the local gates, measured by setting the layer before to *every* combination of its
+  levels (not only those that inputs produce, so no don't-care is left to taste), give every unit
+  the bits it is read as, and the network's decisions, on all rows.
 
-One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate_reading`. A network that does not compute its target:
-`not_computing`. The evidence is interchange (Geiger et al. 2025, arXiv 2301.04709): give one unit the value it has on another input;
-the network must decide as the netlist with that unit's bit swapped.
-"""
+One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate_reading`. A network
+that does not compute its target: `not_computing`. The evidence is interchange (Geiger et al. 2025,
+arXiv 2301.04709): give one unit the value it has on another input; the network must decide as the
+netlist with that unit's bit swapped."""
 
-from xor_mi.circuits.circuit import VERDICTS as VERDICTS
-from xor_mi.circuits.circuit import ActsAs as ActsAs
-from xor_mi.circuits.circuit import Circuit as Circuit
-from xor_mi.circuits.circuit import CircuitUnit as CircuitUnit
-from xor_mi.circuits.evidence import Evidence as Evidence
-from xor_mi.circuits.evidence import RedundancyGroup as RedundancyGroup
-from xor_mi.circuits.identify import control_rates as control_rates
-from xor_mi.circuits.identify import identify_circuit as identify_circuit
-from xor_mi.circuits.netlist import JointReading as JointReading
-from xor_mi.circuits.netlist import LocalGate as LocalGate
-from xor_mi.circuits.readings import Reading as Reading
-from xor_mi.circuits.readings import unit_readings as unit_readings
-from xor_mi.circuits.scan import GateScan as GateScan
-from xor_mi.circuits.scan import read_gates as read_gates
+from xor_mi.circuits._circuit import VERDICTS as VERDICTS
+from xor_mi.circuits._circuit import ActsAs as ActsAs
+from xor_mi.circuits._circuit import Circuit as Circuit
+from xor_mi.circuits._circuit import CircuitUnit as CircuitUnit
+from xor_mi.circuits._evidence import Evidence as Evidence
+from xor_mi.circuits._evidence import RedundancyGroup as RedundancyGroup
+from xor_mi.circuits._identify import control_rates as control_rates
+from xor_mi.circuits._identify import identify_circuit as identify_circuit
+from xor_mi.circuits._netlist import JointReading as JointReading
+from xor_mi.circuits._netlist import LocalGate as LocalGate
+from xor_mi.circuits._readings import Reading as Reading
+from xor_mi.circuits._readings import unit_readings as unit_readings

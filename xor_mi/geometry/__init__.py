@@ -1,18 +1,20 @@
-"""a network -> the space of its inputs, divided: paths through it, exact pieces, the decision boundary.
+"""a network -> the space of its inputs, divided: paths through it, exact pieces, the decision
+boundary.
 
-Between and beyond the corners the inputs are real numbers. A network of piecewise linear activations (relu, leaky_relu, identity,
-heaviside) is affine on convex pieces, so kinks, crossings and boundaries follow in closed form, in float64. For smooth activations (tanh,
-sigmoid, gelu) they are bracketed by enclosures (interval arithmetic) and then found by `scipy.optimize.elementwise.find_root`.
-Any number of inputs along a path; two inputs where a plane is divided.
-"""
+Between and beyond the corners the inputs are real numbers. A network of piecewise linear
+activations (relu, leaky_relu, identity, heaviside) is affine on convex pieces, so kinks, crossings
+and boundaries follow in closed form, in float64. For smooth activations (tanh, sigmoid, gelu) they
+are bracketed by enclosures (interval arithmetic) and then found by
+`scipy.optimize.elementwise.find_root`. Any number of inputs along a path; two inputs where a plane
+is divided."""
 
-from xor_mi.geometry.cells import Region as Region
-from xor_mi.geometry.cells import regions as regions
-from xor_mi.geometry.contour import Boundary as Boundary
-from xor_mi.geometry.contour import boundary as boundary
-from xor_mi.geometry.line import DecisionChange as DecisionChange
-from xor_mi.geometry.line import InputPath as InputPath
-from xor_mi.geometry.line import Kink as Kink
-from xor_mi.geometry.line import path as path
-from xor_mi.geometry.plane import InputPlane as InputPlane
-from xor_mi.geometry.plane import input_plane as input_plane
+from xor_mi.geometry._cells import Region as Region
+from xor_mi.geometry._cells import regions as regions
+from xor_mi.geometry._contour import Boundary as Boundary
+from xor_mi.geometry._contour import boundary as boundary
+from xor_mi.geometry._line import DecisionChange as DecisionChange
+from xor_mi.geometry._line import InputPath as InputPath
+from xor_mi.geometry._line import Kink as Kink
+from xor_mi.geometry._line import path as path
+from xor_mi.geometry._plane import InputPlane as InputPlane
+from xor_mi.geometry._plane import input_plane as input_plane

@@ -1,35 +1,37 @@
-"""sites x inputs x values -> one batched forward -> effects. Patching, ablation, interchange, paths and attribution, on any hooked model.
+"""sites x inputs x values -> one batched forward -> effects. Patching, ablation, interchange, paths
+and attribution, on any hooked model.
 
-Activation patching runs the network on one input with the activation at one site taken from its run on another. Denoising: the corrupted
-run with a clean activation (what restores the answer; finds every part of an OR). Noising: the clean run with a corrupted activation
-(what breaks it; finds every part of an AND). The two are not mirror images (Heimersheim and Nanda 2024, arXiv 2404.15255).
+Activation patching runs the network on one input with the activation at one site taken from its run
+on another. Denoising: the corrupted run with a clean activation (what restores the answer; finds
+every part of an OR). Noising: the clean run with a corrupted activation (what breaks it; finds
+every part of an AND). The two are not mirror images (Heimersheim and Nanda 2024, arXiv 2404.15255).
 
-Nothing of the model is changed: hooks are TransformerLens' own, gone afterwards also when one raises; weights, mode, the user's own hooks
-and the caller's tensors stay as they were. Raw effects come first. The usual recovered fraction, (patched - corrupted) / (clean -
-corrupted), has no meaning where clean and corrupted are decided alike, as 00 and 11 under XOR: there it is empty and `why_no_fraction`
-says so. Values outside [0, 1] are no mistake.
-"""
+Nothing of the model is changed: hooks are TransformerLens' own, gone afterwards also when one
+raises; weights, mode, the user's own hooks and the caller's tensors stay as they were. Raw effects
+come first. The usual recovered fraction, (patched - corrupted) / (clean - corrupted), has no
+meaning where clean and corrupted are decided alike, as 00 and 11 under XOR: there it is empty and
+`why_no_fraction` says so. Values outside [0, 1] are no mistake."""
 
-from xor_mi.interventions.ablation import AblationSweep as AblationSweep
-from xor_mi.interventions.ablation import ablation_sweep as ablation_sweep
-from xor_mi.interventions.attribution import METHODS as METHODS
-from xor_mi.interventions.attribution import attribute as attribute
-from xor_mi.interventions.attribution import score_methods as score_methods
-from xor_mi.interventions.interchange import HighLevel as HighLevel
-from xor_mi.interventions.interchange import InterchangeAccuracy as InterchangeAccuracy
-from xor_mi.interventions.interchange import das_accuracy as das_accuracy
-from xor_mi.interventions.interchange import interchange as interchange
-from xor_mi.interventions.interchange import interchange_accuracy as interchange_accuracy
-from xor_mi.interventions.interchange import subspace_accuracy as subspace_accuracy
-from xor_mi.interventions.patching import PatchEffect as PatchEffect
-from xor_mi.interventions.patching import PatchSweep as PatchSweep
-from xor_mi.interventions.patching import all_pairs as all_pairs
-from xor_mi.interventions.patching import differing_pairs as differing_pairs
-from xor_mi.interventions.patching import patch as patch
-from xor_mi.interventions.patching import patch_sweep as patch_sweep
-from xor_mi.interventions.paths import path_sweep as path_sweep
-from xor_mi.interventions.paths import routes as routes
-from xor_mi.interventions.sites import Site as Site
-from xor_mi.interventions.sites import site_of as site_of
-from xor_mi.interventions.sites import sites as sites
-from xor_mi.interventions.sites import subsets as subsets
+from xor_mi.interventions._ablation import AblationSweep as AblationSweep
+from xor_mi.interventions._ablation import ablation_sweep as ablation_sweep
+from xor_mi.interventions._attribution import METHODS as METHODS
+from xor_mi.interventions._attribution import attribute as attribute
+from xor_mi.interventions._attribution import score_methods as score_methods
+from xor_mi.interventions._interchange import HighLevelModel as HighLevelModel
+from xor_mi.interventions._interchange import InterchangeAccuracy as InterchangeAccuracy
+from xor_mi.interventions._interchange import das_accuracy as das_accuracy
+from xor_mi.interventions._interchange import interchange as interchange
+from xor_mi.interventions._interchange import interchange_accuracy as interchange_accuracy
+from xor_mi.interventions._interchange import subspace_accuracy as subspace_accuracy
+from xor_mi.interventions._patching import PatchEffect as PatchEffect
+from xor_mi.interventions._patching import PatchSweep as PatchSweep
+from xor_mi.interventions._patching import all_pairs as all_pairs
+from xor_mi.interventions._patching import differing_pairs as differing_pairs
+from xor_mi.interventions._patching import patch as patch
+from xor_mi.interventions._patching import patch_sweep as patch_sweep
+from xor_mi.interventions._paths import path_sweep as path_sweep
+from xor_mi.interventions._paths import paths_from as paths_from
+from xor_mi.interventions._sites import Site as Site
+from xor_mi.interventions._sites import site_of as site_of
+from xor_mi.interventions._sites import sites as sites
+from xor_mi.interventions._sites import subsets as subsets

@@ -1,22 +1,21 @@
 """findings -> plotly Figure. Functions return the figure and never show it.
 
-Colours diverge around zero (blue positive, red negative) and never carry meaning alone: cells and edges have their numbers, signs their
-dashes, verdicts their patterns and words.
-"""
+Colours diverge around zero (blue positive, red negative) and never carry meaning alone: cells and
+edges have their numbers, signs their dashes, verdicts their patterns and words."""
 
-from xor_mi.plots.heatmaps import ablation_heatmap as ablation_heatmap
-from xor_mi.plots.heatmaps import activations_heatmap as activations_heatmap
-from xor_mi.plots.heatmaps import contributions_heatmap as contributions_heatmap
-from xor_mi.plots.heatmaps import interchange_matrix as interchange_matrix
-from xor_mi.plots.heatmaps import patching_heatmap as patching_heatmap
-from xor_mi.plots.network import network_diagram as network_diagram
-from xor_mi.plots.plane import input_plane as input_plane
-from xor_mi.plots.plane import path_figure as path_figure
-from xor_mi.plots.population import family_weights as family_weights
-from xor_mi.plots.population import gate_shares_figure as gate_shares_figure
-from xor_mi.plots.population import success_curve as success_curve
-from xor_mi.plots.search import subcircuit_lattice as subcircuit_lattice
-from xor_mi.plots.sliders import input_slider as input_slider
-from xor_mi.plots.sliders import weight_slider as weight_slider
-from xor_mi.plots.weights import conditions_figure as conditions_figure
-from xor_mi.plots.weights import slack_figure as slack_figure
+from xor_mi.plots._heatmaps import ablation_heatmap as ablation_heatmap
+from xor_mi.plots._heatmaps import activations_heatmap as activations_heatmap
+from xor_mi.plots._heatmaps import contributions_heatmap as contributions_heatmap
+from xor_mi.plots._heatmaps import interchange_matrix as interchange_matrix
+from xor_mi.plots._heatmaps import patching_heatmap as patching_heatmap
+from xor_mi.plots._network import network_diagram as network_diagram
+from xor_mi.plots._plane import input_plane as input_plane
+from xor_mi.plots._plane import path_figure as path_figure
+from xor_mi.plots._population import family_weights as family_weights
+from xor_mi.plots._population import gate_shares_figure as gate_shares_figure
+from xor_mi.plots._population import success_curve as success_curve
+from xor_mi.plots._search import subcircuit_lattice as subcircuit_lattice
+from xor_mi.plots._sliders import input_slider as input_slider
+from xor_mi.plots._sliders import weight_slider as weight_slider
+from xor_mi.plots._weights import conditions_figure as conditions_figure
+from xor_mi.plots._weights import slack_figure as slack_figure

@@ -1,24 +1,25 @@
-"""a network -> every explanation of it, counted or listed: which subcircuits do the task, how they read, where algorithms sit in it.
+"""a network -> every explanation of it, counted or listed: which subcircuits do the task, how they
+read, where algorithms sit in it.
 
-"Is this explanation the only one?" is answered by exhaustion. `convention` names every choice that changes a count, `subcircuits` lists,
-`counting` counts exactly where listing would not end, `identifiability` puts the counts side by side and says what tells survivors apart.
-"""
+"Is this explanation the only one?" is answered by exhaustion. `convention` names every choice that
+changes a count, `subcircuits` lists, `counting` counts exactly where listing would not end,
+`identifiability` puts the counts side by side and says what tells survivors apart."""
 
-from xor_mi.search.alignments import Alignment as Alignment
-from xor_mi.search.alignments import AlignmentSearch as AlignmentSearch
-from xor_mi.search.alignments import find_alignments as find_alignments
-from xor_mi.search.convention import Convention as Convention
-from xor_mi.search.counting import count_perfect_subcircuits as count_perfect_subcircuits
-from xor_mi.search.formulas import Formula as Formula
-from xor_mi.search.formulas import formulas as formulas
-from xor_mi.search.identifiability import IdentifiabilityReport as IdentifiabilityReport
-from xor_mi.search.identifiability import compare_conventions as compare_conventions
-from xor_mi.search.identifiability import identifiability_report as identifiability_report
-from xor_mi.search.interpretations import Interpretation as Interpretation
-from xor_mi.search.interpretations import count_interpretations as count_interpretations
-from xor_mi.search.interpretations import interpretations as interpretations
-from xor_mi.search.node_masks import node_masks as node_masks
-from xor_mi.search.subcircuits import SubcircuitSearch as SubcircuitSearch
-from xor_mi.search.subcircuits import as_network as as_network
-from xor_mi.search.subcircuits import count_subcircuits as count_subcircuits
-from xor_mi.search.subcircuits import find_subcircuits as find_subcircuits
+from xor_mi.search._alignments import Alignment as Alignment
+from xor_mi.search._alignments import AlignmentSearch as AlignmentSearch
+from xor_mi.search._alignments import find_alignments as find_alignments
+from xor_mi.search._convention import Convention as Convention
+from xor_mi.search._counting import count_perfect_subcircuits as count_perfect_subcircuits
+from xor_mi.search._formulas import Formula as Formula
+from xor_mi.search._formulas import formulas as formulas
+from xor_mi.search._identifiability import IdentifiabilityReport as IdentifiabilityReport
+from xor_mi.search._identifiability import compare_conventions as compare_conventions
+from xor_mi.search._identifiability import identifiability_report as identifiability_report
+from xor_mi.search._interpretations import Interpretation as Interpretation
+from xor_mi.search._interpretations import count_interpretations as count_interpretations
+from xor_mi.search._interpretations import interpretations as interpretations
+from xor_mi.search._node_masks import node_masks as node_masks
+from xor_mi.search._subcircuits import SubcircuitSearch as SubcircuitSearch
+from xor_mi.search._subcircuits import as_network as as_network
+from xor_mi.search._subcircuits import count_subcircuits as count_subcircuits
+from xor_mi.search._subcircuits import find_subcircuits as find_subcircuits

@@ -1,19 +1,20 @@
-"""circuit -> a record a person can read; two records -> what changed, in words; assertions that fail with the evidence.
+"""circuit -> a record a person can read; two records -> what changed, in words; assertions that
+fail with the evidence.
 
     circuit -> record -> (baseline) -> differences -> message
 
-What is compared is what stays the same when hidden units are renumbered, rescaled by positive factors, or joined by dead ones: gates and
-edges as `Circuit.signature` has them, the verdict, and numbers that do not depend on a unit's scale. The pytest fixture
-`circuit_regression` holds a circuit against a stored record; the `assert_...` functions are for one line in any test.
-"""
+What is compared is what stays the same when hidden units are renumbered, rescaled by positive
+factors, or joined by dead ones: gates and edges as `Circuit.signature` has them, the verdict, and
+numbers that do not depend on a unit's scale. The pytest fixture `circuit_regression` holds a
+circuit against a stored record; the `assert_...` functions are for one line in any test."""
 
-from xor_mi.testing.asserts import assert_acts_as as assert_acts_as
-from xor_mi.testing.asserts import assert_computes as assert_computes
-from xor_mi.testing.asserts import assert_patch_effect as assert_patch_effect
-from xor_mi.testing.asserts import assert_same_circuit as assert_same_circuit
-from xor_mi.testing.compare import Differences as Differences
-from xor_mi.testing.compare import compare_records as compare_records
-from xor_mi.testing.record import circuit_of as circuit_of
-from xor_mi.testing.record import read_record as read_record
-from xor_mi.testing.record import record_of as record_of
-from xor_mi.testing.record import write_record as write_record
+from xor_mi.testing._asserts import assert_acts_as as assert_acts_as
+from xor_mi.testing._asserts import assert_computes as assert_computes
+from xor_mi.testing._asserts import assert_patch_effect as assert_patch_effect
+from xor_mi.testing._asserts import assert_same_circuit as assert_same_circuit
+from xor_mi.testing._compare import Differences as Differences
+from xor_mi.testing._compare import compare_records as compare_records
+from xor_mi.testing._record import circuit_of as circuit_of
+from xor_mi.testing._record import read_record as read_record
+from xor_mi.testing._record import record_of as record_of
+from xor_mi.testing._record import write_record as write_record

@@ -1,18 +1,19 @@
 """a Boolean function <-> its rows, bits, name and formula. No torch.
 
-A function is its truth table. Rows are all 2^n inputs in lexicographic order, the first input most significant: for two inputs
-00, 01, 10, 11. A gate is a function of two inputs; there are 16 and each has one name here (`GATES`), with the usual aliases
-accepted wherever a name is read. Formulas are minimal two-level forms, found by sympy, or an XOR of products where that is shorter.
-"""
+A function is its truth table. Rows are all 2^n inputs in lexicographic order, the first input most
+significant: for two inputs 00, 01, 10, 11. A gate is a function of two inputs; there are 16 and
+each has one name here (`GATES`), with the usual aliases accepted wherever a name is read. Formulas
+are minimal two-level forms, found by sympy, or an XOR of products where that is shorter."""
 
-from xor_mi.truth.formulas import formula_trees as formula_trees
-from xor_mi.truth.function import BooleanFunction as BooleanFunction
-from xor_mi.truth.function import complement_name as complement_name
-from xor_mi.truth.function import name_of_bits as name_of_bits
-from xor_mi.truth.gates import GATES as GATES
-from xor_mi.truth.gates import MAX_INPUTS as MAX_INPUTS
-from xor_mi.truth.gates import as_bit as as_bit
-from xor_mi.truth.gates import as_row as as_row
-from xor_mi.truth.gates import gate_name as gate_name
-from xor_mi.truth.gates import row_name as row_name
-from xor_mi.truth.gates import truth_rows as truth_rows
+from xor_mi.truth._formulas import formula_trees as formula_trees
+from xor_mi.truth._function import BooleanFunction as BooleanFunction
+from xor_mi.truth._function import complement_name as complement_name
+from xor_mi.truth._function import name_of_bits as name_of_bits
+from xor_mi.truth._gates import GATES as GATES
+from xor_mi.truth._gates import MAX_INPUTS as MAX_INPUTS
+from xor_mi.truth._gates import as_bit as as_bit
+from xor_mi.truth._gates import as_row as as_row
+from xor_mi.truth._gates import gate_name as gate_name
+from xor_mi.truth._gates import row_name as row_name
+from xor_mi.truth._gates import truth_rows as truth_rows
+from xor_mi.truth._threshold_functions import threshold_functions as threshold_functions

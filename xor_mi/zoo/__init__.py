@@ -1,10 +1,12 @@
-"""a name -> a small network stored with its circuit: ground truth for anyone who tests an interpretability method.
+"""a name -> a small network stored with its circuit: ground truth for anyone who tests an
+interpretability method.
 
-One trained network for each of the eight pairs of hidden gates that solve XOR in 2-2-1, copies and dead units at width 4, one that was
-never trained, one that training left unsolved, 3-bit parity, and two deeper ones. Each folder in `data` holds `config.json`,
-`model.safetensors` and `circuit.json`, what `identify_circuit` found in these weights. The weights are stored, not retrained: another
-machine may round differently. `python -m xor_mi.zoo.build` rebuilds them from their seeds.
-"""
+One trained network for each of the eight pairs of hidden gates that solve XOR in 2-2-1, copies and
+dead units at width 4, one that was never trained, one that training left unsolved, 3-bit parity,
+and two deeper ones. Each folder in `data` holds `config.json`, `model.safetensors` and
+`circuit.json`, what `identify_circuit` found in these weights. The weights are stored, not
+retrained: another machine may round differently. `python -m xor_mi.zoo._build` rebuilds them from
+their seeds."""
 
 import json
 from pathlib import Path
@@ -25,9 +27,9 @@ def names() -> list[str]:
     >>> names()[:3]
     ['or-and', 'nor-and', 'or-nand']
     """
-    from xor_mi.zoo.build import (
+    from xor_mi.zoo._build import (
         NETWORKS,
-    )  # not above: `python -m xor_mi.zoo.build` would find it loaded already
+    )  # not above: `python -m xor_mi.zoo._build` would find it loaded already
 
     return [network.name for network in NETWORKS]
 
@@ -46,7 +48,8 @@ def load(name: str) -> HookedMLP:
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """The circuit recorded beside a network, as `Circuit.to_dict` wrote it: verdict, units, netlist, signature, family, evidence.
+    """The circuit recorded beside a network, as `Circuit.to_dict` wrote it: verdict, units,
+    netlist, signature, family, evidence.
 
     Raises:
         XorMiError: a name that is not in the zoo.
@@ -55,11 +58,12 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def describe() -> pd.DataFrame:
-    """One line per network: name, shape, act_fn, target, seed, verdict, gates, signature, family, purpose.
+    """One line per network: name, shape, act_fn, target, seed, verdict, gates, signature, family,
+    purpose.
 
-    gates are those of the hidden units in their order, layers separated by ';', as formulas over the inputs; empty without a circuit.
-    """
-    from xor_mi.zoo.build import NETWORKS
+    gates are those of the hidden units in their order, layers separated by ';', as formulas over
+    the inputs; empty without a circuit."""
+    from xor_mi.zoo._build import NETWORKS
 
     lines = []
     for network in NETWORKS:
@@ -95,7 +99,7 @@ def _read(file: Path) -> dict[str, Any]:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise XorMiError(
-            f"'{file}' of the zoo cannot be read: {error}; install xor-mi again, or python -m xor_mi.zoo.build"
+            f"'{file}' of the zoo cannot be read: {error}; install xor-mi again, or python -m xor_mi.zoo._build"
         ) from None
 
 

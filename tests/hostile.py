@@ -1,0 +1,450 @@
+"""Hostile input at every door: what is answered, what is refused, and nothing else.
+
+    python tests/hostile.py [inputs per door, default 1300] [seed]
+
+Each door draws an input (random bytes and values, and mutations of valid ones), knocks, and says
+what happened: "answered", "refused" (an `XorMiError`; at the command line one line and exit status
+2), or what must not be: another exception, an answer that a second way does not give, more than 5
+s, or a file changed that was only to be read. One table at the end; exit status 1 if anything must
+not be."""
+
+import contextlib
+import io
+import json
+import random
+import signal
+import struct
+import sys
+import tempfile
+import threading
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import torch
+
+from xor_mi import (
+    census,
+    cli,
+    compare,
+    geometry,
+    handmade,
+    identify_circuit,
+    patch,
+    patch_sweep,
+    train_population,
+)
+from xor_mi.errors import XorMiError
+from xor_mi.interventions import Site
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.population import read_census
+from xor_mi.population._census import write_census
+from xor_mi.testing import record_of
+from xor_mi.testing._record import read_record, write_record
+from xor_mi.truth import GATES, BooleanFunction
+
+HANG = 5.0
+ODD: list[Any] = [
+    None, True, False, 0, 1, 2, -1, 3, 12, 13, 10**6, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"),
+    "", "0", "1", "01", "XOR", "xor ", "NaN", "..", "/", "\x00", "é", "relu", "float32", "cpu", "cuda:7",
+    "x0", "h0.0", "h9.9", "x0->h0.0", "hook_embed", "blocks.0.mlp.hook_post", "blocks.0.mlp.hook_pots",
+    [], [0], [1, 0], [[0, 1], [1]], [[0.2, 0.7]], [[2, 0]], ["a"], (), (2,), (0,), (-3, 2), (2, 2), {}, {"a": 1}, b"\xff", {1, 2}, 1j,
+]  # fmt: skip
+
+
+class Wrong(AssertionError):
+    """An answer that a second way does not give."""
+
+
+def odd(rng: random.Random) -> Any:
+    """An odd value, or random text, or a list of such."""
+    kind = rng.random()
+    if kind < 0.7:
+        return rng.choice(ODD)
+    if kind < 0.85:
+        return "".join(
+            chr(rng.choice([rng.randrange(32, 127), rng.randrange(0x110000 - 0x900) + 0x100]))
+            for _ in range(rng.randrange(8))
+        )
+    return [rng.choice(ODD) for _ in range(rng.randrange(4))]
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Bytes cut, changed, doubled, or new."""
+    if rng.random() < 0.1:
+        return rng.randbytes(rng.randrange(200))
+    changed = bytearray(data)
+    for _ in range(rng.randrange(1, 5)):
+        action, place = rng.randrange(4), rng.randrange(len(changed) + 1) if changed else 0
+        if action == 0:
+            del changed[place:]
+        elif action == 1 and changed:
+            changed[min(place, len(changed) - 1)] = rng.randrange(256)
+        elif action == 2:
+            changed[place:place] = rng.randbytes(rng.randrange(1, 9))
+        else:
+            del changed[place : place + rng.randrange(1, 9)]
+    return bytes(changed)
+
+
+def door_config(rng: random.Random, _: Path) -> None:
+    """Settings of a model."""
+    names = [field.name for field in fields(HookedMLPConfig)]
+    settings = {name: odd(rng) for name in rng.sample(names, rng.randrange(1, 4))}
+    if settings.get("device") == "cuda:7":  # may be there
+        settings = {"act_fn": odd(rng)}
+    model = HookedMLP(HookedMLPConfig(**settings))
+    if tuple(model(torch.zeros(1, model.cfg.d_in)).shape) != (1, model.cfg.d_out):
+        raise Wrong(settings)
+
+
+def door_folder(rng: random.Random, folder: Path) -> None:
+    """A saved network, damaged."""
+    handmade.textbook_xor().save_pretrained(folder)
+    file = folder / rng.choice(["config.json", "model.safetensors"])
+    data, choice = file.read_bytes(), rng.random()
+    if file.suffix == ".json" and choice < 0.5:
+        content = json.loads(data)
+        content[rng.choice([*content, "new"])] = rng.choice(
+            [value for value in ODD if isinstance(value, (int, float, str, list, type(None)))]
+        )
+        file.write_text(json.dumps(content))
+    elif file.suffix != ".json" and choice < 0.2:
+        file.write_bytes(struct.pack("<Q", rng.choice([2**62, 2**33, 5])) + data[8:])
+    elif file.suffix != ".json" and choice < 0.4:
+        start = len(data) - 36
+        data = (
+            data[:start]
+            + struct.pack("<f", rng.choice([float("nan"), float("inf"), 1e38]))
+            + data[start + 4 :]
+        )
+        file.write_bytes(data)
+    elif choice < 0.45:
+        file.unlink()
+    else:
+        file.write_bytes(mutated(data, rng))
+    before = fingerprint(folder)
+    try:
+        model = HookedMLP.from_pretrained(folder)
+        if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+            raise Wrong("weights that are not finite were loaded")
+    finally:
+        if fingerprint(folder) != before:
+            raise Wrong("loading changed the folder")
+
+
+def door_bits(rng: random.Random, _: Path) -> None:
+    """Inputs of a model."""
+    model = handmade.textbook_xor()
+    kind = rng.random()
+    if kind < 0.5:
+        value = odd(rng)
+    else:
+        shape = [rng.choice([0, 1, 2, 3]) for _ in range(rng.randrange(4))]
+        dtype = rng.choice(
+            [
+                torch.float32,
+                torch.float64,
+                torch.int64,
+                torch.bool,
+                torch.uint8,
+                torch.bfloat16,
+                torch.complex64,
+                torch.int8,
+            ]
+        )
+        value = torch.tensor(
+            np.array(
+                [rng.choice([0, 1, 1, 0, 2, 0.5, -1]) for _ in range(int(np.prod(shape)))]
+            ).reshape(shape)
+        ).to(dtype)
+        value = value.numpy() if kind > 0.75 and dtype != torch.bfloat16 else value
+    copy = value.clone() if isinstance(value, torch.Tensor) else None
+    call = rng.choice(
+        [
+            model,
+            lambda x: compare(model, x, "01"),
+            lambda x: patch(model, x, "11", "h0.0"),
+            lambda x: geometry.path(model, x, [1, 1]),
+        ]
+    )
+    found = call(value)
+    if copy is not None and not torch.equal(copy, value):
+        raise Wrong("the caller's tensor was changed")
+    if call is model and isinstance(value, torch.Tensor):
+        x = value.reshape(-1, 2).double()
+        by_hand = x.sum(1).clamp(min=0) - 2 * (x.sum(1) - 1).clamp(min=0)
+        if not torch.allclose(found.flatten().double(), by_hand, atol=0.02):
+            raise Wrong(value)
+
+
+def door_hooks(rng: random.Random, _: Path) -> None:
+    """Names of hooks, filters and places."""
+    model = handmade.textbook_xor()
+    name = odd(rng)
+    rows = model.rows()
+    calls: list[Callable[[], Any]] = [
+        lambda: model.run_with_cache(rows, names_filter=name),
+        lambda: model.run_with_hooks(rows, fwd_hooks=[(name, lambda value, hook: value)]),
+        lambda: patch(model, "01", "11", name),
+        lambda: patch_sweep(model, sites=[name]),
+        lambda: patch_sweep(model, sites=[Site(name, rng.choice([(0,), (5,), (), (-1,)]))]),
+        lambda: model.place(name),
+        lambda: identify_circuit(model).units_acting_as(name),
+    ]
+    rng.choice(calls)()
+    if any(hook.fwd_hooks for hook in model.hook_dict.values()):
+        raise Wrong("hooks were left behind")
+
+
+def door_formula(rng: random.Random, _: Path) -> None:
+    """Formulas and gate names."""
+    tokens = [
+        "x0",
+        "x1",
+        "x2",
+        "a",
+        "b",
+        "&",
+        "|",
+        "^",
+        "~",
+        "(",
+        ")",
+        ">",
+        ">=",
+        "==",
+        ",",
+        "AND",
+        "XOR(",
+        "NOT",
+        " ",
+        "1",
+        "0",
+        "TRUE",
+        "__import__",
+    ]
+    text = (
+        odd(rng)
+        if rng.random() < 0.2
+        else "".join(rng.choice(tokens) for _ in range(rng.randrange(1, 9)))
+    )
+    if rng.random() < 0.2:
+        text = rng.choice(list(GATES)) + rng.choice(["", " ", "x", "\n", "!"])
+    function = rng.choice(
+        [BooleanFunction.from_formula, BooleanFunction.of, BooleanFunction.named]
+    )(text)
+    if not isinstance(text, str):
+        raise Wrong(f"{text!r} was read as a formula")
+    again = BooleanFunction.from_formula(
+        ", ".join(one.formula for one in function.outputs), function.n_inputs
+    )
+    if again.tables != function.tables:
+        raise Wrong(text)
+    if "x" in text and set(text) <= set("x012&|^~() ") and "," not in text and ")(" not in text:
+        for row, bit in zip(function.rows(), function.bits, strict=True):
+            if (
+                eval(text, {"__builtins__": {}}, {f"x{i}": value for i, value in enumerate(row)})
+                & 1
+                != bit
+            ):
+                raise Wrong(text)
+
+
+def door_weights(rng: random.Random, _: Path) -> None:
+    """Hand-made weights, edits, conditions, planes."""
+    model = handmade.textbook_xor()
+    value = odd(rng)
+    calls: list[Callable[[], Any]] = [
+        lambda: handmade.edit(
+            model, {value if isinstance(value, (str, int)) else "fc1.weight": odd(rng)}
+        ),
+        lambda: handmade.edit(model, {"fc1.weight[0, 1]": value}),
+        lambda: handmade.conditions(model, value),
+        lambda: handmade.slack_to_flip(model, value),
+        lambda: handmade.from_gates(value, odd(rng)),
+        lambda: handmade.from_netlist(value),
+        lambda: handmade.from_formula(value),
+        lambda: geometry.regions(model, value),
+        lambda: geometry.boundary(model, value),
+        lambda: HookedMLP.from_weights(value),
+        lambda: HookedMLP.from_weights([(value, odd(rng)), ([[1, 1]], [0])]),
+        lambda: identify_circuit(model, value),
+    ]
+    before = [parameter.clone() for parameter in model.parameters()]
+    rng.choice(calls)()
+    if not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
+        raise Wrong("the model was changed")
+
+
+def door_cli(rng: random.Random, folder: Path) -> None:
+    """The command line: status 0 or 2, and at 2 one line."""
+    saved = folder / "saved"
+    handmade.textbook_xor().save_pretrained(saved)
+    words = [
+        "tour", "identify", "search", "census", "--seed", "--hidden", "--out", "--networks", "--target", "--depth", "--jobs", "--act",
+        "--steps", "--shard", "--help", str(saved), str(folder / "new"), "1", "2", "0", "-1", "3,3", "99", "x", "XOR", "AND", "relu",
+        "nope", "", "\x00", "é", "1e9",
+    ]  # fmt: skip
+    arguments = [rng.choice(words) for _ in range(rng.randrange(5))]
+    if {"tour", "census"} & set(arguments[:1]):  # small enough to be run many times
+        arguments += ["--networks", rng.choice(["0", "1", "-5", "x"]), "--out", str(folder / "out")]
+        arguments += ["--steps", "20", "--jobs", "1"] if arguments[0] == "census" else []
+    before = fingerprint(saved)
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(folder),
+        mock.patch("sys.argv", ["xor-mi", *arguments]),
+    ):
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code
+    if status not in (0, 2) or "Traceback" in err.getvalue():
+        raise Wrong(f"{arguments}: status {status}: {err.getvalue()[-300:]}")
+    if (
+        "search" not in arguments
+        and str(saved) not in arguments[3:]
+        and fingerprint(saved) != before
+    ):
+        raise Wrong(f"{arguments} changed {saved}")
+    if status == 2:
+        said = [line for line in err.getvalue().splitlines() if line.startswith("xor-mi: ")]
+        if len(said) != 1:
+            raise Wrong(f"{arguments}: {err.getvalue()[-300:]!r}")
+        raise XorMiError(said[0])
+
+
+def door_baseline(rng: random.Random, folder: Path) -> None:
+    """A stored circuit, damaged."""
+    file = folder / "net.circuit.json"
+    write_record(RECORD, file)
+    if rng.random() < 0.5:
+        content = json.loads(file.read_text())
+        place = rng.choice(list(content))
+        content[place] = rng.choice(
+            [value for value in ODD if isinstance(value, (int, float, str, list, type(None)))]
+        )
+        file.write_text(json.dumps(content))
+    else:
+        file.write_bytes(mutated(file.read_bytes(), rng))
+    before = file.read_bytes()
+    try:
+        read_record(file)
+    finally:
+        if file.read_bytes() != before:
+            raise Wrong("reading changed the baseline")
+
+
+def door_parquet(rng: random.Random, folder: Path) -> None:
+    """A stored census, damaged."""
+    file = folder / "networks.parquet"
+    file.write_bytes(PARQUET if rng.random() < 0.1 else mutated(PARQUET, rng))
+    before = file.read_bytes()
+    try:
+        found = read_census(rng.choice([file, folder]), rng.choice([None, ["solved"], ["nothing"]]))
+        if not isinstance(found, pd.DataFrame):
+            raise Wrong("no frame")
+    finally:
+        if file.read_bytes() != before:
+            raise Wrong("reading changed the file")
+
+
+def fingerprint(folder: Path) -> str:
+    """Of all files in a folder."""
+    return sha256(
+        b"".join(
+            str(file).encode() + file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        )
+    ).hexdigest()
+
+
+DOORS: dict[str, Callable[[random.Random, Path], None]] = {
+    name.removeprefix("door_"): door
+    for name, door in list(globals().items())
+    if name.startswith("door_")
+}
+RECORD = record_of(handmade.textbook_xor())
+with tempfile.TemporaryDirectory() as _folder:
+    PARQUET = write_census(
+        census(train_population("XOR", 5)), Path(_folder) / "networks.parquet"
+    ).read_bytes()
+
+
+def _late(*_: object) -> None:
+    raise TimeoutError(f"no answer within {HANG} s")
+
+
+def knock(name: str, seed: int) -> str:
+    """One input at one door: "answered", "refused", or what must not be."""
+    rng, start = random.Random(f"{name} {seed}"), perf_counter()
+    alarmed = threading.current_thread() is threading.main_thread()
+    if alarmed:
+        before = signal.signal(signal.SIGALRM, _late)
+        signal.setitimer(signal.ITIMER_REAL, HANG)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            DOORS[name](rng, Path(folder))
+            outcome = "answered"
+        except XorMiError:
+            outcome = "refused"
+        except Exception as error:
+            if (
+                type(error).__name__ == "TypeCheckError"
+            ):  # jaxtyping's, where tests have switched it on
+                return "refused"
+            frames = [
+                frame
+                for frame in traceback.extract_tb(error.__traceback__)
+                if "xor_mi" in frame.filename
+            ]
+            where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+            outcome = f"{type(error).__name__}{where}: {str(error)[:160]}"
+        finally:
+            if alarmed:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+    taken = perf_counter() - start
+    return f"hung: {taken:.1f} s" if taken > HANG else outcome
+
+
+def main() -> None:
+    """Knock at every door and print the table."""
+    n, seed = (int(argument) for argument in (*sys.argv[1:], *("1300", "0")[len(sys.argv) - 1 :]))
+    wrong = 0
+    for name in DOORS:
+        outcomes = Counter[str]()
+        examples: dict[str, int] = {}
+        start = perf_counter()
+        for number in range(seed, seed + n):
+            outcome = knock(name, number)
+            kind = outcome if outcome in ("answered", "refused") else "must not be"
+            outcomes[kind] += 1
+            if kind == "must not be":
+                examples.setdefault(outcome, number)
+        wrong += outcomes["must not be"]
+        counts = ", ".join(
+            f"{outcomes[kind]:6} {kind}" for kind in ("answered", "refused", "must not be")
+        )
+        print(f"{name:10} {n:6} inputs: {counts} ({perf_counter() - start:.0f} s)", flush=True)
+        for text, number in list(examples.items())[:12]:
+            print(f"    seed {number}: {text}")
+    sys.exit(int(wrong > 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""kept joint readings + verdict -> Circuit: the answer and the questions it can be asked."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
+from xor_mi.circuits._netlist import JointReading, LocalGate
+from xor_mi.circuits._signature import family_of, signature_of_all
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.graph import Edge, Unit, layers_of
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.truth import BooleanFunction
+
+MAX_IN_JSON = 100
+VERDICTS = ("identified", "ambiguous", "no_gate_reading", "not_computing")
+
+
+class CircuitUnit(NamedTuple):
+    """One hidden unit of a circuit. `gate` is None when the network has no circuit; `margin` is
+    None for a constant unit too.
+    """
+
+    unit: Unit
+    layer: int
+    index: int
+    gate: str | None
+    margin: float | None
+    note: str
+    interchange: int | None
+
+
+class ActsAs(NamedTuple):
+    """A unit that acts as the gate asked for (polarity +1) or as its complement (polarity -1)."""
+
+    unit: Unit
+    polarity: int
+    gate: str
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """What a network's units compute, with its evidence and verdict.
+
+    Attributes:
+        target: the function the network was held against.
+        verdict: one of `VERDICTS`.
+        reason: the facts that decided the verdict, as one sentence.
+        readings: every kept joint reading, the primary one first (copies of a unit read alike, then
+            highest interchange accuracy, then largest worst margin, then the first by gates).
+        cfg, weights: the network it was found in, as it was then.
+        proof: what was measured for the primary reading; None without one, or where evidence was
+            not asked for.
+    """
+
+    target: BooleanFunction
+    verdict: str
+    reason: str
+    readings: tuple[JointReading, ...] = field(repr=False)
+    cfg: HookedMLPConfig = field(repr=False, compare=False)
+    weights: tuple[tuple[Tensor, Tensor], ...] = field(repr=False, compare=False)
+    proof: Proof | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """(d_in, *d_hidden, d_out)."""
+        return self.cfg.layer_sizes
+
+    @cached_property
+    def model(self) -> HookedMLP:
+        """The network as it was when its circuit was found; training the original on does not
+        change it.
+        """
+        model = HookedMLP(self.cfg)
+        with torch.no_grad():
+            for linear, (weight, bias) in zip(model.linears, self.weights, strict=True):
+                linear.weight.copy_(weight)
+                linear.bias.copy_(bias)
+        return model
+
+    @property
+    def primary(self) -> JointReading | None:
+        """The reading the circuit is reported under; None when there is none."""
+        return self.readings[0] if self.readings else None
+
+    @property
+    def units(self) -> tuple[CircuitUnit, ...]:
+        """Every hidden unit with its gate, margin and interchange count under the primary
+        reading.
+        """
+        found = []
+        for layer, members in enumerate(layers_of(self.layer_sizes)[1:-1]):
+            for unit in members:
+                if self.primary is None:
+                    found.append(CircuitUnit(unit, layer, unit.index, None, None, "", None))
+                else:
+                    reading = self.primary.readings[layer][unit.index]
+                    count = self.primary.interchange[unit]
+                    found.append(
+                        CircuitUnit(
+                            unit,
+                            layer,
+                            unit.index,
+                            reading.gate,
+                            reading.margin,
+                            reading.note,
+                            count,
+                        )
+                    )
+        return tuple(found)
+
+    @property
+    def netlist(self) -> tuple[LocalGate, ...]:
+        """The measured local gates under the primary reading; empty when there is none."""
+        return self.primary.netlist if self.primary else ()
+
+    @property
+    def formula(self) -> str | None:
+        """The netlist written out over the inputs, one formula per output joined by ', '; None
+        without a circuit.
+        """
+        return self.primary.formula if self.primary else None
+
+    @property
+    def readout(self) -> str | None:
+        """Each output's gate over the last hidden layer's units, such as 'h0.0 & ~h0.1'; None
+        without a circuit.
+        """
+        gates = [gate.formula for gate in self.netlist if gate.unit.is_output]
+        return ", ".join(gates) or None
+
+    @property
+    def gate_set(self) -> str | None:
+        """The hidden units' gates in alphabetical order, such as '{AND, OR}': a first name for the
+        kind of circuit.
+        """
+        return (
+            "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}"
+            if self.primary
+            else None
+        )
+
+    @property
+    def formulas(self) -> dict[str, dict[str, str]]:
+        """Output -> its formula over the last layer's "units", "nested" down to the inputs, and
+        minimal over the "inputs" (XOR as ^).
+        """
+        if self.primary is None:
+            return {}
+        local = {gate.unit.name: gate.formula for gate in self.netlist}
+        return {
+            f"y{k}": {
+                "units": local[f"y{k}"],
+                "nested": self.primary.formula_of(k),
+                "inputs": function.formula,
+            }
+            for k, function in enumerate(self.target.outputs)
+        }
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The weights the circuit is made of: where a unit's gate depends on its parent; empty
+        without a circuit.
+        """
+        places = {unit.name: unit for layer in layers_of(self.layer_sizes) for unit in layer}
+        return tuple(
+            Edge(places[gate.parents[k]], gate.unit)
+            for gate in self.netlist
+            for k in gate.depends_on
+        )
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """One value per claim about the primary reading."""
+        return self.proof.claims if self.proof else ()
+
+    @property
+    def redundancy_groups(self) -> tuple[RedundancyGroup, ...]:
+        """Groups of units that carry the same bit."""
+        return self.proof.redundancy_groups if self.proof else ()
+
+    def interchange_matrix(self) -> pd.DataFrame:
+        """Unit x variable: on how many (base, source) pairs the network, with the unit taken from
+        the source, decides as the netlist with that variable taken from the source. The diagonal is
+        each unit in its own role; n is `primary.n_interchange`.
+
+        Raises:
+            XorMiError: a circuit without evidence.
+        """
+        if self.proof is None:
+            raise XorMiError(
+                f"no interchange matrix: the verdict is {self.verdict}, or identify_circuit was called with evidence=False"
+            )
+        names = [unit.unit.name for unit in self.units]
+        columns = [f"{unit.gate} ({unit.unit.name})" for unit in self.units]
+        return pd.DataFrame(
+            self.proof.interchange_matrix, index=pd.Index(names, name="unit"), columns=columns
+        )
+
+    def signature(self) -> str:
+        """What stays the same when hidden units are renumbered, rescaled by positive factors, or
+        joined by dead ones.
+
+        One canonical text per reading, 'OR & ~AND'; several are joined by ' / ', very many are
+        counted and hashed. Without a reading, the verdict."""
+        return (
+            signature_of_all([joint.netlist for joint in self.readings], self.layer_sizes)
+            or self.verdict
+        )
+
+    @cached_property
+    def family(self) -> str:
+        """The primary reading's canonical text, also up to complement of units and order of inputs;
+        without a reading, the verdict.
+        """
+        return family_of(self.primary.netlist, self.layer_sizes) if self.primary else self.verdict
+
+    def gate_of(self, unit: Any) -> str | None:
+        """The gate of a hidden unit, given as a Unit or a name such as 'h0.1'; None without a
+        circuit.
+
+        Raises:
+            XorMiError: no such hidden unit.
+        """
+        gates = {found.unit.name: found.gate for found in self.units}
+        name = unit.name if isinstance(unit, Unit) else unit
+        if name not in gates:
+            raise unknown("hidden unit", name, gates, where="this circuit has")
+        return gates[name]
+
+    def units_acting_as(self, gate: Any, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
+        """Units whose bits under the primary reading are this gate, or its complement with polarity
+        -1; empty if there are none.
+
+        Never the nearest label. A network without a circuit has no unit that acts as anything.
+
+        Raises:
+            XorMiError: what is no gate name, formula or function of this many inputs.
+        """
+        asked = BooleanFunction.of(gate, self.layer_sizes[0])
+        polarity = {asked.name: 1} | ({asked.complement().name: -1} if up_to_complement else {})
+        return tuple(
+            ActsAs(u.unit, polarity[u.gate], u.gate)
+            for u in self.units
+            if u.gate is not None and u.gate in polarity
+        )
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict}: {self.reason}"]
+        if self.primary:
+            for unit in self.units:
+                margin = f"margin {unit.margin:.2f}" if unit.margin is not None else unit.note
+                count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
+                lines.append(f"  {unit.unit.name}  {unit.gate:<6} {margin}, {count}")
+            lines.append(f"  output  {self.readout}")
+        return "\n".join(lines)
+
+    def _sets(self, kind: str) -> dict[str, list[list[str]]]:
+        found = (
+            {}
+            if self.proof is None
+            else {
+                ablation.value: getattr(self.proof, kind)(ablation.value)
+                for ablation in self.proof.ablations
+            }
+        )
+        return {
+            value: [[unit.name for unit in units] for units in sets]
+            for value, sets in found.items()
+        }
+
+    def explain(self) -> str:
+        """A page of text: what each unit does, row by row, why inputs come out alike, what was
+        tested; from this network's numbers.
+        """
+        from xor_mi.circuits._explain import explain
+
+        return explain(self)
+
+    def plot(self) -> Any:
+        """The network with weights and gates, as a plotly Figure."""
+        from xor_mi.plots import network_diagram
+
+        return network_diagram(self.model, self)
+
+    def to_networkx(self) -> Any:
+        """A `networkx.DiGraph` of the units and the weights the circuit is made of."""
+        from xor_mi.circuits._export import to_networkx
+
+        return to_networkx(self)
+
+    def to_dot(self) -> str:
+        """Graphviz DOT."""
+        from xor_mi.circuits._export import to_dot
+
+        return to_dot(self)
+
+    def to_mermaid(self) -> str:
+        """A Mermaid flowchart."""
+        from xor_mi.circuits._export import to_mermaid
+
+        return to_mermaid(self)
+
+    def to_latex(self) -> str:
+        """An `aligned` block of the local gates and each output's formula."""
+        from xor_mi.circuits._export import to_latex
+
+        return to_latex(self)
+
+    def to_json(self) -> str:
+        """`to_dict` as indented text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything above as JSON-ready values; of more than `MAX_IN_JSON` readings the first, and
+        their number.
+        """
+        return {
+            "format": "xor_mi.Circuit/2",
+            "layer_sizes": list(self.layer_sizes),
+            "target": {
+                "name": self.target.name,
+                "tables": [list(table) for table in self.target.tables],
+            },
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "formula": self.formula,
+            "readout": self.readout,
+            "units": [unit._asdict() | {"unit": unit.unit.name} for unit in self.units],
+            "formulas": self.formulas,
+            "n_readings": len(self.readings),
+            "signature": self.signature(),
+            "family": self.family,
+            "edges": [edge.name for edge in self.edges],
+            "evidence": [asdict(evidence) for evidence in self.evidence],
+            "interchange_matrix": [list(row) for row in self.proof.interchange_matrix]
+            if self.proof
+            else [],
+            "redundancy_groups": [
+                [unit.name for unit in group.units] for group in self.redundancy_groups
+            ],
+            "necessary_sets": self._sets("necessary"),
+            "sufficient_sets": self._sets("sufficient"),
+            "readings": [_reading_dict(joint) for joint in self.readings[:MAX_IN_JSON]],
+        }
+
+
+def _reading_dict(joint: JointReading) -> dict[str, Any]:
+    units = {unit.name: joint.readings[unit.layer][unit.index] for unit in joint.interchange}
+    return {
+        "units": {
+            name: {
+                "gate": r.gate,
+                "bits": list(r.bits),
+                "threshold": r.threshold,
+                "margin": r.margin,
+                "low": r.low,
+                "high": r.high,
+                "note": r.note,
+            }
+            for name, r in units.items()
+        },
+        "netlist": {
+            gate.unit.name: {
+                "parents": list(gate.parents),
+                "bits": list(gate.function.bits),
+                "formula": gate.formula,
+                "undecided": list(gate.undecided),
+            }
+            for gate in joint.netlist
+        },
+        "worst_margin": joint.worst_margin,
+        "interchange": {unit.name: count for unit, count in joint.interchange.items()},
+        "n_interchange": joint.n_interchange,
+    }

@@ -1,0 +1,138 @@
+"""values of units -> the ways to read them as bits, and which of these the network's decisions
+survive.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor
+
+from xor_mi.errors import TooManyReadings
+from xor_mi.model import HookedMLP
+from xor_mi.truth import name_of_bits
+from xor_mi.values import LayerValues, forward_float64
+
+DISTINCT = 1e-6
+"""Two values of a unit are distinct if further apart than this part of its range."""
+MAX_TRIED = 2_000_000
+"""How many choices of readings are tried for one layer."""
+ROUNDING = 1e-9
+"""A substituted output within this part of the output's scale from the threshold is on it:
+undecided, so not faithful.
+"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a unit as a bit.
+
+    Attributes:
+        bits: the unit's bit on each input row, in lexicographic order.
+        threshold: halfway between the two neighbouring values it separates.
+        margin: their gap as a fraction of the unit's range; None for a constant unit.
+        low, high: the mean value where the bit is 0 and where it is 1 (both the value itself for a
+            constant unit).
+        note: "dead" for a constant unit read as FALSE, "always on" for one read as TRUE, else "".
+    """
+
+    bits: tuple[int, ...]
+    threshold: float
+    margin: float | None
+    low: float
+    high: float
+    note: str = ""
+
+    @property
+    def gate(self) -> str:
+        """The bits as a function of the network's inputs: a gate's name, or a formula where there
+        is none.
+        """
+        return name_of_bits(self.bits)
+
+
+def unit_readings(values: Tensor) -> list[Reading]:
+    """A unit's values on all rows, [row] -> every reading of it: one per gap between neighbouring
+    distinct values.
+
+    >>> [(reading.gate, reading.margin) for reading in unit_readings(torch.tensor([0.0, 1.0, 1.0, 2.0]))]
+    [('OR', 0.5), ('AND', 0.5)]
+    """
+    values = values.double()
+    ordered = values.sort().values
+    spread = (ordered[-1] - ordered[0]).item()
+    if spread <= ROUNDING * values.abs().max().item():
+        on = bool(values.mean() > 0)
+        level = values.mean().item()
+        return [
+            Reading(
+                (int(on),) * len(values), level, None, level, level, "always on" if on else "dead"
+            )
+        ]
+    found = []
+    for below, above in pairwise(ordered.tolist()):
+        if above - below > DISTINCT * spread:
+            threshold = (below + above) / 2
+            bits = values > threshold
+            low, high = values[~bits].mean().item(), values[bits].mean().item()
+            found.append(
+                Reading(tuple(bits.int().tolist()), threshold, (above - below) / spread, low, high)
+            )
+    return found
+
+
+def faithful_readings(
+    model: HookedMLP, layers: Sequence[LayerValues], layer: int, decided: Tensor
+) -> list[tuple[tuple[Reading, ...], float]]:
+    """All choices of one reading per unit of this layer that leave every decision as it was, each
+    with its worst margin.
+
+    Raises:
+        XorMiError: more choices than `MAX_TRIED` (12 units of two inputs have at most 3^12 =
+            531,441).
+    """
+    options = [unit_readings(values) for values in layers[layer].post.T]
+    count = prod(map(len, options))
+    if count > MAX_TRIED:
+        raise TooManyReadings(
+            f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: study a network with fewer units in a layer"
+        )
+    levels = [
+        torch.tensor([[(r.low, r.high)[bit] for bit in r.bits] for r in unit], dtype=torch.float64)
+        for unit in options
+    ]
+    choices = torch.cartesian_prod(*(torch.arange(len(unit)) for unit in options)).reshape(
+        count, len(options)
+    )
+    sign = (2 * decided - 1).double()
+    found = []
+    for chunk in choices.split(4096):
+        values = torch.stack(
+            [levels[u][chunk[:, u]] for u in range(len(options))], dim=-1
+        )  # [choice, row, unit]
+        distance = (
+            forward_float64(model, values, start=layer + 1)[-1].post - model.threshold
+        ) * sign
+        worst, scale = distance.flatten(1).amin(1), distance.flatten(1).abs().amax(1)
+        for index in (worst > ROUNDING * scale).nonzero().flatten().tolist():
+            picked = chunk[index].tolist()
+            found.append(
+                (
+                    tuple(unit[k] for unit, k in zip(options, picked, strict=True)),
+                    worst[index].item(),
+                )
+            )
+    return found
+
+
+def consistent(before: Sequence[Reading], after: Sequence[Reading]) -> bool:
+    """Every unit's bits are a function of the bits of the layer before."""
+    seen: dict[tuple[int, ...], tuple[int, ...]] = {}
+    columns = zip(
+        zip(*(r.bits for r in before), strict=True),
+        zip(*(r.bits for r in after), strict=True),
+        strict=True,
+    )
+    return all(seen.setdefault(parents, bits) == bits for parents, bits in columns)

@@ -1,0 +1,43 @@
+"""(seed, counter) -> random numbers that depend on nothing else: not on the batch, not on what was
+drawn before.
+
+A counter-based generator (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), with
+splitmix64's finaliser (Steele, Lea, Flood 2014) as the mixing function. Plain 64-bit integer
+arithmetic, so a network that finishes leaves no state behind."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_GOLDEN, _FIRST, _SECOND = (
+    constant - (1 << 64)
+    for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+
+
+def normal(seeds: Int[Tensor, " seed"], start: int, count: int) -> Float[Tensor, "count seed"]:
+    """Numbers start, start + 1, ... of each seed's own stream of standard normal numbers
+    (Box-Muller, 24 bits each way).
+    """
+    counters = torch.arange(start, start + count, device=seeds.device)[:, None]
+    bits = mixed(mixed(seeds + _GOLDEN) + counters * _GOLDEN)
+    radius, angle = (
+        (_shifted(bits, 40) + 1).float() / 2**24,
+        (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24,
+    )
+    return torch.sqrt(-2 * torch.log(radius)) * torch.cos(2 * math.pi * angle)
+
+
+def mixed(z: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """splitmix64's finaliser; int64 stands for the same 64 bits unsigned, and products wrap
+    around.
+    """
+    z = (z ^ _shifted(z, 30)) * _FIRST
+    z = (z ^ _shifted(z, 27)) * _SECOND
+    return z ^ _shifted(z, 31)
+
+
+def _shifted(z: Tensor, by: int) -> Tensor:
+    return (z >> by) & ((1 << 64 - by) - 1)

@@ -1,0 +1,230 @@
+"""BooleanFunction: n inputs -> one or several outputs."""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.truth._formulas import minimal_formula, read_formula
+from xor_mi.truth._gates import (
+    FAMILIES,
+    GATES,
+    as_bit,
+    as_row,
+    gate_name,
+    is_gate_name,
+    row_name,
+    truth_rows,
+)
+
+
+def _as_bits(table: Any) -> tuple[int, ...]:
+    if isinstance(table, tuple) and all(type(bit) is int for bit in table) and set(table) <= {0, 1}:
+        return table
+    return tuple(as_bit(bit, table) for bit in table)
+
+
+@dataclass(frozen=True)
+class BooleanFunction:
+    """n inputs -> one or several outputs, as truth tables over `truth_rows(n_inputs)`.
+
+    Args:
+        n_inputs: number of input bits.
+        tables: one truth table per output, each 2^n_inputs bits; a single flat table or a string of
+            0 and 1 is accepted.
+
+    Raises:
+        XorMiError: a table of another length, or a value that is not a bit.
+
+    >>> xor = BooleanFunction.named("XOR")
+    >>> xor.bits, xor.name, xor.formula
+    ((0, 1, 1, 0), 'XOR', 'x0 ^ x1')
+    """
+
+    n_inputs: int
+    tables: (
+        Any  # tuple[tuple[int, ...], ...] once built; anything that can be read as such is accepted
+    )
+
+    def __post_init__(self) -> None:
+        n_rows = len(truth_rows(self.n_inputs))
+        given: Any = self.tables.tolist() if hasattr(self.tables, "tolist") else self.tables
+        if not isinstance(given, (str, list, tuple)):
+            raise XorMiError(f"{given!r} is no truth table; give {n_rows} bits, for XOR '0110'")
+        flat = isinstance(given, str) or all(
+            isinstance(value, (bool, int, float)) for value in given
+        )
+        tables = [given] if flat else list(given)
+        if not tables or any(
+            not hasattr(table, "__len__") or len(table) != n_rows for table in tables
+        ):
+            raise XorMiError(
+                f"a function of {self.n_inputs} inputs has {n_rows} bits per output, not {given!r}"
+            )
+        object.__setattr__(self, "tables", tuple(_as_bits(table) for table in tables))
+
+    @classmethod
+    def named(cls, name: str, n_inputs: int = 2) -> "BooleanFunction":
+        """A gate by name; XOR, XNOR, AND, NAND, OR, NOR, TRUE and FALSE also for other numbers of
+        inputs (XOR = parity).
+
+        Raises:
+            XorMiError: a name that no gate has, or a two-input gate asked for at another width.
+        """
+        gate = gate_name(name)
+        if n_inputs == 2:
+            return cls(2, (GATES[gate],))
+        if gate not in FAMILIES:
+            raise XorMiError(
+                f"{gate} is a gate of two inputs, not {n_inputs}; of any width: {', '.join(FAMILIES)}"
+            )
+        return cls(n_inputs, (tuple(int(FAMILIES[gate](row)) for row in truth_rows(n_inputs)),))
+
+    @classmethod
+    def from_callable(
+        cls, function: Callable[..., Any], n_inputs: int | None = None
+    ) -> "BooleanFunction":
+        """A Python function of bits (returning one bit, or a tuple of them) -> its table; n_inputs
+        from the signature if not given.
+        """
+        if n_inputs is None:
+            parameters = list(inspect.signature(function).parameters.values())
+            if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
+                raise XorMiError(
+                    "the number of inputs cannot be read off this function; give n_inputs="
+                )
+            n_inputs = len(parameters)
+        values = [function(*row) for row in truth_rows(n_inputs)]
+        rows = [value if isinstance(value, (tuple, list)) else (value,) for value in values]
+        if len({len(row) for row in rows}) != 1:
+            raise XorMiError("the function returns a different number of outputs on different rows")
+        return cls(n_inputs, tuple(zip(*rows, strict=True)))
+
+    @classmethod
+    def from_formula(cls, formula: str, n_inputs: int | None = None) -> "BooleanFunction":
+        """A formula over x0, x1, ... -> its table. Several outputs are separated by commas.
+
+        Operators, tightest first: ~ (NOT), comparisons (> >= < <= == !=), & (AND), ^ (XOR), | (OR);
+        words and gate calls work too: "x0 AND NOT x1", "NAND(x0, x1)". a, b and x, y stand for x0,
+        x1. Nothing is ever executed.
+
+        >>> BooleanFunction.from_formula("x0>x1 | x1>x0").name
+        'XOR'
+        """
+        return cls(*read_formula(formula, n_inputs))
+
+    @classmethod
+    def of(cls, target: "BooleanFunction | str", n_inputs: int = 2) -> "BooleanFunction":
+        """A function, a gate name or a formula -> the function; what every `target=` argument
+        accepts.
+        """
+        if isinstance(target, BooleanFunction):
+            function = target
+        elif is_gate_name(target) and (n_inputs == 2 or gate_name(target) in FAMILIES):
+            function = cls.named(target, n_inputs)
+        elif isinstance(target, str) and re.search(r"\b[xyabXYAB]\d*\b|\(", target):
+            function = cls.from_formula(target, n_inputs)
+        else:
+            raise (
+                unknown("gate", target, GATES, where="the 16 gates are")
+                if isinstance(target, str)
+                else XorMiError(
+                    f"{target!r} is no target; give a gate name, a formula or a BooleanFunction"
+                )
+            )
+        if function.n_inputs != n_inputs:
+            raise XorMiError(
+                f"the target {function.name} has {function.n_inputs} inputs; the network has {n_inputs}"
+            )
+        return function
+
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """All input rows, lexicographic, first input most significant."""
+        return truth_rows(self.n_inputs)
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.tables)
+
+    @property
+    def outputs(self) -> "tuple[BooleanFunction, ...]":
+        """Each output as a function of its own."""
+        return tuple(BooleanFunction(self.n_inputs, (table,)) for table in self.tables)
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """The truth table of a function with one output; several outputs are read by `.tables` or
+        `.outputs`.
+        """
+        if self.n_outputs != 1:
+            raise XorMiError(
+                f"this function has {self.n_outputs} outputs; read .tables, or .outputs[k].bits"
+            )
+        return self.tables[0]
+
+    @property
+    def name(self) -> str:
+        """The gate's one name, or the formula of a function that has none; several outputs are
+        joined by ', '.
+        """
+        return ", ".join(_name(self.n_inputs, table) for table in self.tables)
+
+    @property
+    def formula(self) -> str:
+        """A shortest formula over x0, x1, ... (XOR printed as ^); several outputs are joined by ',
+        '.
+        """
+        return self.formula_over([f"x{i}" for i in range(self.n_inputs)])
+
+    def formula_over(self, names: Sequence[str]) -> str:
+        """The same formula with other names for the inputs, for example the units that feed a
+        gate.
+        """
+        if len(names) != self.n_inputs:
+            raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
+        return ", ".join(
+            re.sub(r"x(\d+)", lambda m: names[int(m[1])], minimal_formula(self.n_inputs, table))
+            for table in self.tables
+        )
+
+    def complement(self) -> "BooleanFunction":
+        """1 where this is 0."""
+        return BooleanFunction(
+            self.n_inputs, tuple(tuple(1 - b for b in table) for table in self.tables)
+        )
+
+    def __call__(self, *row: Any) -> int | tuple[int, ...]:
+        bits = as_row(row[0] if len(row) == 1 and self.n_inputs > 1 else row, self.n_inputs)
+        index = int(row_name(bits), 2)
+        values = tuple(table[index] for table in self.tables)
+        return values[0] if len(values) == 1 else values
+
+
+def _name(n_inputs: int, table: tuple[int, ...]) -> str:
+    if n_inputs == 2:
+        return next(name for name, bits in GATES.items() if bits == table)
+    for name in FAMILIES if n_inputs > 2 else ("FALSE", "TRUE"):
+        if BooleanFunction.named(name, n_inputs).tables[0] == table:
+            return name
+    return minimal_formula(n_inputs, table)
+
+
+def complement_name(gate: str) -> str:
+    """The gate that is 1 exactly where this one is 0: 'OR' -> 'NOR'."""
+    return name_of_bits(tuple(1 - bit for bit in GATES[gate_name(gate)]))
+
+
+@lru_cache(maxsize=65536)
+def name_of_bits(bits: tuple[int, ...]) -> str:
+    """Bits of one output -> the gate's name where it has one, else its formula."""
+    return BooleanFunction(_width(len(bits)), (bits,)).name
+
+
+def _width(n_rows: int) -> int:
+    n_inputs = max(n_rows, 1).bit_length() - 1
+    if n_rows != 2**n_inputs or n_inputs < 1:
+        raise XorMiError(f"a truth table has 2, 4, 8, ... bits; this one has {n_rows}")
+    return n_inputs
