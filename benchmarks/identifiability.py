@@ -112,7 +112,10 @@ def study(models: list[HookedMLP], interpret: bool) -> pd.DataFrame:
             }
             if interpret:
                 parts = list(find_subcircuits(model, convention=convention, progress=False))
-                counts = [count_interpretations(model, part, None, convention) for part in parts]
+                counts = [
+                    count_interpretations(model, part, None, convention=convention)
+                    for part in parts
+                ]
                 row |= {
                     "perfect": len(parts),
                     "interpretations": sum(counts),
@@ -120,7 +123,9 @@ def study(models: list[HookedMLP], interpret: bool) -> pd.DataFrame:
                 }
             else:
                 row |= {
-                    "perfect": count_perfect_subcircuits(model, None, convention, progress=False)
+                    "perfect": count_perfect_subcircuits(
+                        model, None, convention=convention, progress=False
+                    )
                 }
             rows.append(row)
     return pd.DataFrame(rows)

@@ -117,7 +117,7 @@ def transformer_sweep(act, hook, n_units, d_model=32, n_layers=2, length=6, n_pa
             ).values
 
     def ours():
-        return patch_sweep(model, (clean, corrupted), sites, {"m": metric}).values[0]
+        return patch_sweep(model, (clean, corrupted), sites, metrics={"m": metric}).values[0]
 
     with contextlib.redirect_stderr(io.StringIO()):
         assert torch.allclose(theirs(), ours(), atol=1e-5)

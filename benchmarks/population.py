@@ -34,7 +34,7 @@ def main():
         plain(20)
         loop = 10 * seconds(plain)[0]
     two, population = seconds(lambda: train_population("XOR", 10_000))
-    eight, _ = seconds(lambda: train_population("XOR", 10_000, 8))
+    eight, _ = seconds(lambda: train_population("XOR", 10_000, hidden=8))
     found, _ = seconds(lambda: census(population))
     print(
         f"per network, 2,000 steps: plain loop {loop:.2f} s, at once {two / 1e4 * 1e6:.0f} us: ratio {loop / two * 1e4:.0f}, goal 1000"

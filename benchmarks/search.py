@@ -70,7 +70,7 @@ def main() -> dict[str, float]:
     figures = {}
     torch.set_num_threads(2)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    model = train("XOR", (3, 3), 1).model
+    model = train("XOR", hidden=(3, 3), seed=1).model
     rows = model.rows()
     some = parts((2, 3, 3, 1))
     networks = [as_network(model, part) for part in some]
@@ -90,7 +90,7 @@ def main() -> dict[str, float]:
     for width, seed in ((4, 1), (5, 1), (6, 1)):
         if width == 6 and "--wide" not in sys.argv:
             continue
-        model = train("XOR", (width, width), seed).model
+        model = train("XOR", hidden=(width, width), seed=seed).model
         found = count_perfect_subcircuits(model)
         seconds = timed(
             lambda model=model: count_perfect_subcircuits(model, progress=False),
@@ -102,7 +102,7 @@ def main() -> dict[str, float]:
         print(
             f"2-{width}-{width}-1: {found:,} perfect of {total:,} in {seconds:.2f} s; {peak:.2f} GiB at most so far"
         )
-    model = train("XOR", (3, 3), 1).model
+    model = train("XOR", hidden=(3, 3), seed=1).model
     for name, convention in (
         ("ordered formulas", Convention.meloux_paper()),
         ("free formulas", Convention()),

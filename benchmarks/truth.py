@@ -48,11 +48,11 @@ def main(scale=1.0):
     total, wrong = 0, []
     for (hidden, act), n in N_EACH.items():
         n = max(1, round(n * scale))
-        population = train_population("XOR", n, hidden, config=TrainConfig(act_fn=act))
+        population = train_population("XOR", n, hidden=hidden, config=TrainConfig(act_fn=act))
         verdicts, families = Counter(), Counter()
         for index in tqdm(range(n), desc=f"2-{hidden[0]}-1 {act}", unit="network", disable=None):
             model = population[index]
-            circuit = identify_circuit(model, evidence=False)
+            circuit = identify_circuit(model, with_evidence=False)
             found = disagreement(model, circuit, act)
             wrong += [f"2-{hidden[0]}-1 {act} seed {index}: {found}"] if found else []
             verdicts[circuit.verdict] += 1

@@ -246,7 +246,7 @@ def door_formula(rng: random.Random, _: Path) -> None:
     if not isinstance(text, str):
         raise Wrong(f"{text!r} was read as a formula")
     again = BooleanFunction.from_formula(
-        ", ".join(one.formula for one in function.outputs), function.n_inputs
+        ", ".join(one.formula for one in function.outputs), n_inputs=function.n_inputs
     )
     if again.tables != function.tables:
         raise Wrong(text)
@@ -274,8 +274,8 @@ def door_weights(rng: random.Random, _: Path) -> None:
         lambda: handmade.from_gates(value, odd(rng)),
         lambda: handmade.from_netlist(value),
         lambda: handmade.from_formula(value),
-        lambda: geometry.regions(model, value),
-        lambda: geometry.boundary(model, value),
+        lambda: geometry.regions(model, bounds=value),
+        lambda: geometry.boundary(model, bounds=value),
         lambda: HookedMLP.from_weights(value),
         lambda: HookedMLP.from_weights([(value, odd(rng)), ([[1, 1]], [0])]),
         lambda: identify_circuit(model, value),
@@ -353,7 +353,9 @@ def door_parquet(rng: random.Random, folder: Path) -> None:
     file.write_bytes(PARQUET if rng.random() < 0.1 else mutated(PARQUET, rng))
     before = file.read_bytes()
     try:
-        found = read_census(rng.choice([file, folder]), rng.choice([None, ["solved"], ["nothing"]]))
+        found = read_census(
+            rng.choice([file, folder]), columns=rng.choice([None, ["solved"], ["nothing"]])
+        )
         if not isinstance(found, pd.DataFrame):
             raise Wrong("no frame")
     finally:

@@ -83,7 +83,7 @@ def test_the_report_draws_offline(tmp_path, trained, browser):
     upload button is absent.
     """
     networks = census(train_population("XOR", 40, config=TrainConfig(max_steps=400)))
-    report = write_report(find_out(trained.model), tmp_path, trained, networks)
+    report = write_report(find_out(trained.model), tmp_path, training=trained, networks=networks)
     browser.get(report.as_uri())
     drawn = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => [p.data.length, p.querySelectorAll('.main-svg').length])"
     figures = browser.execute_script(drawn)

@@ -120,7 +120,7 @@ def test_subset_ablation_against_numpy(value):
     """Every subset of a width-4 network's units, in plain NumPy; necessary and sufficient sets by
     their definitions.
     """
-    model = train("XOR", (4,), seed=3).model
+    model = train("XOR", hidden=(4,), seed=3).model
     circuit = identify_circuit(model)
     ablation = next(found for found in circuit.proof.ablations if found.value == value)
     (w1, b1), (w2, b2) = [(w.numpy(), b.numpy()) for w, b in model.float64_layers()]
@@ -228,13 +228,13 @@ def test_a_signature_computes_what_the_network_does():
     """Read as a formula over the gates' own formulas, the signature of a one-hidden-layer network
     is its target, in every trained case.
     """
-    population, seen = train_population("XOR", 60, (3,)), 0
+    population, seen = train_population("XOR", 60, hidden=(3,)), 0
     for index in range(60):
-        circuit = identify_circuit(population[index], evidence=False)
+        circuit = identify_circuit(population[index], with_evidence=False)
         if circuit.verdict == "identified" and "'" not in circuit.signature() + circuit.family:
             for text in (circuit.signature(), circuit.family):
                 called = re.sub(r"\b(NAND|NOR|AND|OR)\b", r"\1(x0, x1)", text)
-                assert BooleanFunction.from_formula(called, 2).name == "XOR"
+                assert BooleanFunction.from_formula(called, n_inputs=2).name == "XOR"
                 seen += 1
     assert seen > 10
 
@@ -257,7 +257,7 @@ def test_control_rates(trained):
     """Untrained networks and shuffled targets are not named; the interval is Clopper-Pearson's for
     0 of n: 1 - 0.025^(1/n).
     """
-    rates = control_rates(trained.model, n=40).set_index("control")
+    rates = control_rates(trained.model, n_networks=40).set_index("control")
     assert rates.loc["untrained networks", ["n", "n_positive"]].tolist() == [40, 0]
     assert rates.loc["untrained networks", "ci_high"] == pytest.approx(1 - 0.025 ** (1 / 40))
     assert 20 < rates.loc["shuffled targets", "n"] < 40
@@ -275,7 +275,7 @@ def test_a_control_can_fail():
     """
     population = train_population("~x0", 20, config=TrainConfig(max_steps=500))
     model = next(population[i] for i in range(20) if population.solved[i])
-    rates = control_rates(model, "~x0", n=60).set_index("control")
+    rates = control_rates(model, "~x0", n_networks=60).set_index("control")
     assert rates.loc["untrained networks", "n_positive"] > 0
 
 
@@ -392,10 +392,10 @@ def test_smooth_units_agree_with_the_oracle_too(act, hidden):
     """Verdict and all readings of every network, against brute force (10,000 of them in
     benchmarks/truth.py).
     """
-    population = train_population("XOR", 40, (hidden,), config=TrainConfig(act_fn=act))
+    population = train_population("XOR", 40, hidden=(hidden,), config=TrainConfig(act_fn=act))
     read = 0
     for index in range(40):
-        circuit = identify_circuit(population[index], evidence=False)
+        circuit = identify_circuit(population[index], with_evidence=False)
         (w1, b1), (w2, b2) = population[index].float64_layers()
         decided, expected = oracle.faithful_gates(
             w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act
@@ -439,7 +439,7 @@ def test_six_inputs_and_two_outputs():
     assert set(circuit.formulas) == {"y0", "y1"}
     assert circuit.formulas["y1"]["units"] == "h0.0"
     assert circuit.formulas["y1"]["nested"] == "x0 | x1 | x2 | x3 | x4 | x5"
-    assert BooleanFunction.from_formula(circuit.formulas["y0"]["inputs"], 6).name == "XOR"
+    assert BooleanFunction.from_formula(circuit.formulas["y0"]["inputs"], n_inputs=6).name == "XOR"
     assert len(circuit.reason) < 700, (
         "a sentence a person can quote, however long the nested formula is"
     )
@@ -451,7 +451,7 @@ def test_more_orders_than_are_tried_is_said(monkeypatch):
         next(
             m
             for s in range(50)
-            if "'2" in identify_circuit(m := train("XOR", (4,), seed=s).model).family
+            if "'2" in identify_circuit(m := train("XOR", hidden=(4,), seed=s).model).family
         )
     )
     monkeypatch.setattr(circuits._signature, "MAX_ORDERS", 0)
@@ -502,10 +502,10 @@ def test_a_hidden_label_never_contradicts_its_own_gate():
     rows, kept = list(product((0, 1), repeat=2)), 0
     for act, seeds in (("relu", range(60)), ("tanh", range(6))):
         population = train_population(
-            "XOR", len(seeds), (2, 2), config=TrainConfig(act_fn=act, max_steps=1000)
+            "XOR", len(seeds), hidden=(2, 2), config=TrainConfig(act_fn=act, max_steps=1000)
         )
         for index in seeds:
-            for joint in identify_circuit(population[index], evidence=False).readings:
+            for joint in identify_circuit(population[index], with_evidence=False).readings:
                 for r, row in enumerate(rows):
                     values = {"x0": row[0], "x1": row[1]}
                     for gate in joint.netlist:
@@ -573,7 +573,7 @@ def test_explain_at_any_scale(textbook):
 def test_controls_are_refused_what_they_cannot_be_run_on(textbook):
     """No control counts an error as a finding: train mode, no networks, another kind of model."""
     for call, message in (
-        (lambda: control_rates(textbook, n=0), "n is 0"),
+        (lambda: control_rates(textbook, n_networks=0), "n is 0"),
         (lambda: control_rates(torch.nn.Identity()), "needs a HookedMLP"),
         (lambda: control_rates(textbook.train()), "eval mode"),
     ):

@@ -131,7 +131,7 @@ def test_wider_networks_agree_with_the_oracle(hidden):
     """Every solved 2-3-1 and 2-4-1 network: the same set of faithful readings as brute force,
     ambiguous ones included.
     """
-    population = train_population("XOR", 60, (hidden,), config=TrainConfig(max_steps=600))
+    population = train_population("XOR", 60, hidden=(hidden,), config=TrainConfig(max_steps=600))
     verdicts = Counter()
     for index in range(len(population)):
         circuit = identify_circuit(population[index])
@@ -269,7 +269,9 @@ def test_trained_deep_network_composes():
     """
     result = next(
         r
-        for r in (train("XOR", (3, 3), seed=s, config=TrainConfig(act_fn="tanh")) for s in range(5))
+        for r in (
+            train("XOR", hidden=(3, 3), seed=s, config=TrainConfig(act_fn="tanh")) for s in range(5)
+        )
         if r.solved
     )
     circuit = identify_circuit(result.model)
@@ -327,7 +329,7 @@ def test_ambiguous_networks_list_every_reading():
 
 def test_the_primary_reading_comes_first():
     """Readings are ordered by interchange accuracy, then by worst margin."""
-    population = train_population("XOR", 60, (4,), config=TrainConfig(max_steps=600))
+    population = train_population("XOR", 60, hidden=(4,), config=TrainConfig(max_steps=600))
     ambiguous = [
         c for c in (identify_circuit(population[i]) for i in range(60)) if c.verdict == "ambiguous"
     ]

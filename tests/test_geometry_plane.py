@@ -11,7 +11,7 @@ from xor_mi.model import HookedMLP
 
 def test_the_grid_agrees_with_the_model(trained):
     """Every grid value is the network's output there, x0 along the first axis."""
-    plane = input_plane(trained.model, ((-1.0, 2.0), (-3.0, 0.5)), 13)
+    plane = input_plane(trained.model, bounds=((-1.0, 2.0), (-3.0, 0.5)), n_points=13)
     for i, j in ((0, 0), (3, 11), (12, 5)):
         assert plane.outputs[i, j].item() == pytest.approx(
             trained.model([plane.x0[i].item(), plane.x1[j].item()]).item(), abs=1e-4

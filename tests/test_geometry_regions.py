@@ -10,8 +10,8 @@ import torch
 from test_geometry_path import random_network
 
 from xor_mi.errors import XorMiError
-from xor_mi.geometry import boundary, path, regions
 from xor_mi.geometry import _cells as cells_module
+from xor_mi.geometry import boundary, path, regions
 from xor_mi.graph import Unit
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP
@@ -41,10 +41,10 @@ def crossed(segments, a, b):
 
 def test_the_textbook_plane_by_hand(textbook):
     """Three strips: both units off, h0.0 on, both on; the boundary is x0 + x1 = 0.5 and 1.5."""
-    found = regions(textbook, (0, 1))
+    found = regions(textbook, bounds=(0, 1))
     assert [sorted(region.on) for region in found] == [[Unit(0, 0)], [Unit(0, 0), Unit(0, 1)]]
     assert [region.area for region in found] == [0.5, 0.5]
-    assert boundary(textbook, (0, 1)).length == pytest.approx(2**0.5)
+    assert boundary(textbook, bounds=(0, 1)).length == pytest.approx(2**0.5)
 
 
 @pytest.mark.parametrize("act_fn", LINEAR_PIECES)
@@ -56,7 +56,7 @@ def test_inside_a_region_the_network_is_its_affine_map(act_fn, out_act_fn):
     points = grid_points(41)
     for seed in range(3):
         model = random_network(seed, act_fn, out_act_fn, sizes=(2, 5, 4, 2), negative_slope=-0.2)
-        found = regions(model, BOX)
+        found = regions(model, bounds=BOX)
         assert sum(region.area for region in found) == pytest.approx(3.5 * 3.0, abs=1e-9)
         inside = torch.stack([region.contains(points, tolerance=0.0) for region in found])
         assert (inside.sum(0) <= 1).all()
@@ -78,7 +78,7 @@ def test_the_units_that_are_on_are_named():
     outputs with a kink have one too.
     """
     model = random_network(4, "relu", "relu", sizes=(2, 4, 3, 1))
-    for region in regions(model, BOX):
+    for region in regions(model, bounds=BOX):
         _, cache = model.run_with_cache(region.center[None])
         on = {
             Unit(layer, int(j)) for layer in (0, 1) for j in (cache["pre", layer][0] > 0).nonzero()
@@ -90,7 +90,7 @@ def test_the_units_that_are_on_are_named():
 def test_regions_along_a_path_are_its_kinks():
     """Two ways: a path changes region exactly at its kinks."""
     model = random_network(5, "relu", sizes=(2, 5, 5, 1))
-    found = regions(model, (-2, 2))
+    found = regions(model, bounds=(-2, 2))
     walk = path(model, [-1.9, -1.7], [1.8, 1.95])
     edges = [0.0, *(kink.t for kink in walk.kinks), 1.0]
     middles = torch.tensor([(a + b) / 2 for a, b in pairwise(edges)], dtype=torch.float64)[:, None]
@@ -121,7 +121,7 @@ def test_no_grid_step_crosses_the_boundary_unseen(act_fn, out_act_fn):
             sizes=(2, 5, 4, 2),
             decision_threshold={"sigmoid": 0.45}.get(out_act_fn, 0.3),
         )
-        found = boundary(model, BOX, output=1)
+        found = boundary(model, bounds=BOX, output=1)
         decided = decision(model(points.reshape(-1, 2)), model.threshold)[:, 1].reshape(
             points.shape[:2]
         )
@@ -149,7 +149,7 @@ def test_the_output_is_the_threshold_along_the_boundary(act_fn):
     threshold.
     """
     model = random_network(2, act_fn, sizes=(2, 6, 4, 1))
-    found = boundary(model, BOX)
+    found = boundary(model, bounds=BOX)
     assert len(found.segments) > 1
     assert found.exact == (act_fn in LINEAR_PIECES)
     for share in (0.0, 0.3, 1.0) if found.exact else (0.0, 1.0):
@@ -164,7 +164,7 @@ def test_a_smooth_boundary_against_a_closed_form():
     model = HookedMLP.from_weights(
         [([[1.0, 2.0]], [-1.5]), ([[3.0]], [0.0])], act_fn="tanh", dtype="float64"
     )
-    found = boundary(model, (0, 1))
+    found = boundary(model, bounds=(0, 1))
     assert found.length == pytest.approx(np.hypot(1, 0.5), abs=1e-9)
     assert (found.segments @ torch.tensor([1.0, 2.0], dtype=torch.float64) - 1.5).abs().max() < 1e-9
 
@@ -174,11 +174,11 @@ def test_a_boundary_that_lies_on_a_kink_is_found(textbook):
     left of the kink, which is the boundary.
     """
     model = HookedMLP.from_weights([([[1.0, 0.0]], [-0.5]), ([[1.0]], [0.0])])
-    assert boundary(model, (0, 1)).segments.tolist() == [[[0.5, 0.0], [0.5, 1.0]]]
+    assert boundary(model, bounds=(0, 1)).segments.tolist() == [[[0.5, 0.0], [0.5, 1.0]]]
     both = HookedMLP.from_weights(
         [([[1, 0], [0, 1]], [-0.5, -0.5]), ([[1, 1]], [-1.5])], act_fn="heaviside"
     )
-    assert boundary(both, (0, 1)).segments.tolist() == [
+    assert boundary(both, bounds=(0, 1)).segments.tolist() == [
         [[0.5, 0.5], [0.5, 1.0]],
         [[0.5, 0.5], [1.0, 0.5]],
     ]
@@ -186,7 +186,7 @@ def test_a_boundary_that_lies_on_a_kink_is_found(textbook):
 
 def test_a_constant_decision_has_no_boundary(textbook):
     """Nothing to draw is an empty tensor, of the usual shape."""
-    assert boundary(textbook, (-3, -2)).segments.shape == (0, 2, 2)
+    assert boundary(textbook, bounds=(-3, -2)).segments.shape == (0, 2, 2)
     assert boundary(
         random_network(0, "tanh", sizes=(2, 3, 1), decision_threshold=99.0)
     ).segments.shape == (0, 2, 2)

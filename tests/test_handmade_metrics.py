@@ -118,7 +118,7 @@ def test_decisions_are_strict_and_ties_are_undecided():
     assert decision(outputs, 0.5).flatten().tolist() == [0, UNDECIDED, 1]
     for label in (0, 1):
         labels = torch.full((3, 1), label)
-        assert accuracy(outputs, labels, 0.5) == pytest.approx(1 / 3)
+        assert accuracy(outputs, labels, threshold=0.5) == pytest.approx(1 / 3)
 
 
 def test_metrics_by_hand():

@@ -58,8 +58,8 @@ def test_identify_compile_identify_is_the_identity_on_the_zoo(name, act_fn):
     """Every circuit of the zoo, compiled and identified again, has the same signature and family
     and decides alike.
     """
-    circuit = identify_circuit(zoo.load(name), evidence=False)
-    again = identify_circuit(from_netlist(circuit, act_fn), evidence=False)
+    circuit = identify_circuit(zoo.load(name), with_evidence=False)
+    again = identify_circuit(from_netlist(circuit, act_fn=act_fn), with_evidence=False)
     assert again.verdict == "identified"
     assert (again.signature(), again.family) == (circuit.signature(), circuit.family)
     assert again.target.tables == circuit.target.tables
@@ -79,7 +79,7 @@ def test_random_netlists_come_back_as_they_were(seed):
     layers = random_threshold_layers(seed, widths)
     model = from_netlist(layers, n_inputs=widths[0])
     assert tables_of(model) == composed(layers, widths[0])
-    first = identify_circuit(model, evidence=False)
+    first = identify_circuit(model, with_evidence=False)
     assert first.verdict == "identified"
     for layer, gates in enumerate(
         layers
@@ -89,7 +89,7 @@ def test_random_netlists_come_back_as_they_were(seed):
             len(set(gate.bits)) > 1 for gate in (layers[layer - 1] if layer else [])
         ) and not any(u.note for u in first.units):
             assert [gate.function.bits for gate in measured] == [gate.bits for gate in gates]
-    again = identify_circuit(from_netlist(first), evidence=False)
+    again = identify_circuit(from_netlist(first), with_evidence=False)
     assert (again.verdict, again.signature(), again.formula) == (
         first.verdict,
         first.signature(),
@@ -110,7 +110,7 @@ def test_random_networks_come_back_with_their_signature(seed):
     ]
     circuit = identify_circuit(
         HookedMLP.from_weights(layers, act_fn=("relu", "tanh")[seed % 2], dtype="float64"),
-        evidence=False,
+        with_evidence=False,
     )
     if circuit.primary is None:
         with pytest.raises(
@@ -118,7 +118,7 @@ def test_random_networks_come_back_with_their_signature(seed):
         ):
             from_netlist(circuit)
         return
-    again = identify_circuit(from_netlist(circuit), evidence=False)
+    again = identify_circuit(from_netlist(circuit), with_evidence=False)
     from xor_mi.circuits._signature import signature_of
 
     assert again.signature() == signature_of(circuit.primary.netlist, circuit.layer_sizes)
@@ -211,8 +211,8 @@ def test_any_formula_becomes_a_network_that_decides_it(formula, act_fn):
     """Whatever the formula and the activation, all 32 rows are decided as its table says, each with
     margin 1 at least.
     """
-    function = BooleanFunction.from_formula(formula, 5)
-    model = from_formula(formula, act_fn, n_inputs=5)
+    function = BooleanFunction.from_formula(formula, n_inputs=5)
+    model = from_formula(formula, act_fn=act_fn, n_inputs=5)
     assert tables_of(model) == list(function.tables)
     assert model(model.rows()).abs().min() > 1 - 1e-6
 
@@ -239,7 +239,7 @@ def test_trees_mean_what_the_formula_means(formula):
     (tree,) = formula_trees(formula)
     assert (
         tuple(value(tree, row) for row in truth_rows(4))
-        == BooleanFunction.from_formula(formula, 4).bits
+        == BooleanFunction.from_formula(formula, n_inputs=4).bits
     )
 
 

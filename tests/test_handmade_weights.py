@@ -95,7 +95,7 @@ def test_the_notebook_s_network_needs_row_sums_near_zero():
     alone, which must be negative.
     """
     model = HookedMLP.from_weights([([[2, -2], [-2, 2]], [0, 0]), ([[1, 1]], [-1])], target="XOR")
-    frame = conditions(model, units=True)
+    frame = conditions(model, per_unit=True)
     row = frame[frame["row"] == "11"]
     assert row["inequality"].tolist() == ["c < 0", "w11 + w12 + b1 <= 0", "w21 + w22 + b2 <= 0"]
     assert row["value"].tolist() == [-1, 0, 0]
@@ -112,7 +112,9 @@ def test_symbols_and_numbers_evaluate_to_the_value(act_fn, sizes):
     target = ", ".join(["x0 ^ x1"] * sizes[-1])
     from xor_mi.truth import BooleanFunction
 
-    frame = conditions(model, BooleanFunction.from_formula(target, sizes[0]), units=True)
+    frame = conditions(
+        model, BooleanFunction.from_formula(target, n_inputs=sizes[0]), per_unit=True
+    )
     symbols = {
         symbol: number_of(model, parameter) for symbol, parameter in frame.attrs["symbols"].items()
     }
@@ -146,8 +148,8 @@ def test_near_another_network_all_satisfied_is_sufficient(textbook):
         frame = conditions(model, near=textbook)
         pattern_kept = frame[frame["kind"] == "unit"]["satisfied"].all()
         assert pattern_kept == (
-            conditions(model, units=True)["pattern"].tolist()
-            == conditions(textbook, units=True)["pattern"].tolist()
+            conditions(model, per_unit=True)["pattern"].tolist()
+            == conditions(textbook, per_unit=True)["pattern"].tolist()
         )
         computes = decided(model).flatten().tolist() == [0, 1, 1, 0]
         if pattern_kept:

@@ -158,7 +158,7 @@ def test_single_patches_equal_the_sweep(deep):
     for (pair, site), effect in list(sweep.items())[::17]:
         clean, corrupted = pair.split(" -> ")
         assert patch(
-            deep, clean, corrupted, site, "noising", output=1
+            deep, clean, corrupted, site, direction="noising", output=1
         ).value_patched == pytest.approx(effect.value_patched, abs=1e-6)
 
 

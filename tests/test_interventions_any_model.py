@@ -89,7 +89,7 @@ def test_own_model_equals_run_with_hooks_one_at_a_time(own, inputs):
         Site("hook_second", (k,)) for k in range(4)
     ]
     sweep = patch_sweep(
-        own, (clean, corrupted), sites, {"first": first_logit, "second": lambda o: o[:, 1]}
+        own, (clean, corrupted), sites, metrics={"first": first_logit, "second": lambda o: o[:, 1]}
     )
     _, cache = own.run_with_cache(clean)
     for s, site in enumerate(sites):
@@ -143,7 +143,7 @@ def test_own_model_equals_generic_activation_patch(own, inputs):
         own,
         (clean, corrupted),
         [Site("hook_first", (k,)) for k in range(6)],
-        {"first": first_logit},
+        metrics={"first": first_logit},
     )
     assert torch.allclose(sweep.values[0], result.values, atol=1e-6)
     assert torch.allclose(sweep.result.effect()[0], result.effect(), atol=1e-6)
@@ -184,12 +184,14 @@ def test_transformer_equals_generic_activation_patch(transformer, act, hook, ind
         baseline=True,
     )
     sites = [Site(hook.format(layer), (None, k)) for layer in (0, 1) for k in range(indices)]
-    sweep = patch_sweep(transformer, (clean, corrupted), sites, {"logit_difference": metric})
+    sweep = patch_sweep(
+        transformer, (clean, corrupted), sites, metrics={"logit_difference": metric}
+    )
     assert sweep.effect.abs().max() > 1e-4
     assert torch.allclose(sweep.values[0], result.values, atol=1e-6)
     assert torch.allclose(
         patch_sweep(
-            transformer, (clean, corrupted), sites, {"m": metric}, max_batch_bytes=20000
+            transformer, (clean, corrupted), sites, metrics={"m": metric}, max_batch_bytes=20000
         ).values,
         sweep.values,
         atol=1e-6,
@@ -201,7 +203,7 @@ def test_one_position_of_one_head(transformer):
     clean, corrupted = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[1, 2, 9, 4]])
     sites = [Site("blocks.0.hook_resid_pre", (p,)) for p in range(4)]
     effects = patch_sweep(
-        transformer, (clean, corrupted), sites, {"m": lambda logits: logits[:, -1, 0]}
+        transformer, (clean, corrupted), sites, metrics={"m": lambda logits: logits[:, -1, 0]}
     ).effect[0]
     assert effects[[0, 1, 3]].abs().max() < 1e-6, (
         "positions where the inputs agree carry no difference"
@@ -219,13 +221,13 @@ def test_joint_sites_and_whole_hooks(own, inputs):
         own,
         (clean, corrupted),
         [tuple(units), Site("hook_first"), tuple(units[:2])],
-        {"m": first_logit},
+        metrics={"m": first_logit},
     )
     assert torch.allclose(sweep.patched[:, 0], sweep.clean[0], atol=1e-6)
     assert torch.allclose(sweep.patched[:, 1], sweep.clean[0], atol=1e-6)
     assert not torch.allclose(sweep.patched[:, 2], sweep.clean[0], atol=1e-3)
     assert len(subsets(units)) == 63
-    assert [len(together) for together in subsets(units, 2, 2)] == [2] * 15
+    assert [len(together) for together in subsets(units, min_size=2, max_size=2)] == [2] * 15
 
 
 def test_patching_result_has_its_statistics(own, inputs):
@@ -233,7 +235,10 @@ def test_patching_result_has_its_statistics(own, inputs):
     p-values come with it.
     """
     result = patch_sweep(
-        own, inputs, [Site("hook_first", (0,)), Site("hook_second", (1,))], {"m": first_logit}
+        own,
+        inputs,
+        [Site("hook_first", (0,)), Site("hook_second", (1,))],
+        metrics={"m": first_logit},
     ).result
     assert isinstance(result, PatchingResult)
     assert result.values.shape == (1, 2, 5)
@@ -247,7 +252,9 @@ def test_patching_result_has_its_statistics(own, inputs):
 def test_ablation_and_attribution_work_there_too(own, inputs):
     """Zero ablation by hand on the user's model, and the attribution table."""
     clean, corrupted = inputs
-    sweep = ablation_sweep(own, [Site("hook_second", (2,))], "zero", rows=clean, metric=first_logit)
+    sweep = ablation_sweep(
+        own, [Site("hook_second", (2,))], value="zero", rows=clean, metric=first_logit
+    )
     _, cache = own.run_with_cache(clean)
     expected = sweep.before - cache["hook_second"][:, 2] * own.last[2, 0]
     assert torch.allclose(sweep.after[0], expected, atol=1e-6)
@@ -255,10 +262,10 @@ def test_ablation_and_attribution_work_there_too(own, inputs):
         _ = sweep.decisions
     table = score_methods(
         own,
-        {k: v for k, v in _methods().items() if k != "direct_logit"},
-        (clean, corrupted),
-        [Site("hook_first", (k,)) for k in range(6)],
-        first_logit,
+        methods={k: v for k, v in _methods().items() if k != "direct_logit"},
+        pairs=(clean, corrupted),
+        sites=[Site("hook_first", (k,)) for k in range(6)],
+        metric=first_logit,
     )
     scores = table.set_index("method")
     assert scores.loc["exact_patching", "mean_abs_error"] == 0
@@ -269,7 +276,13 @@ def test_ablation_and_attribution_work_there_too(own, inputs):
         > 0
     )
     with pytest.raises(XorMiError, match="direct_logit reads the readout weights"):
-        attribute(own, "direct_logit", (clean, corrupted), [Site("hook_first", (0,))], first_logit)
+        attribute(
+            own,
+            method="direct_logit",
+            pairs=(clean, corrupted),
+            sites=[Site("hook_first", (0,))],
+            metric=first_logit,
+        )
 
 
 def _methods():
@@ -282,46 +295,59 @@ def _methods():
     ("call", "message"),
     [
         (
-            lambda m, p: patch_sweep(m, p, [Site("hook_frist", (0,))], {"m": first_logit}),
+            lambda m, p: patch_sweep(m, p, [Site("hook_frist", (0,))], metrics={"m": first_logit}),
             "no hook 'hook_frist'.*did you mean 'hook_first'",
         ),
         (
-            lambda m, p: patch_sweep(m, p, ["h0.0"], {"m": first_logit}),
+            lambda m, p: patch_sweep(m, p, ["h0.0"], metrics={"m": first_logit}),
             "no hook 'h0.0'; this model has: hook_first",
         ),
         (
-            lambda m, p: patch_sweep(m, p, [Site("hook_unused", (0,))], {"m": first_logit}),
+            lambda m, p: patch_sweep(m, p, [Site("hook_unused", (0,))], metrics={"m": first_logit}),
             "'hook_unused' never fired",
         ),
         (
-            lambda m, p: patch_sweep(m, p, [Site("hook_first", (6,))], {"m": first_logit}),
+            lambda m, p: patch_sweep(m, p, [Site("hook_first", (6,))], metrics={"m": first_logit}),
             r"index \[6\] is outside 'hook_first', whose activation is \[batch, 6\]",
         ),
         (
-            lambda m, p: patch_sweep(m, p, [Site("hook_first", (0, 0))], {"m": first_logit}),
+            lambda m, p: patch_sweep(
+                m, p, [Site("hook_first", (0, 0))], metrics={"m": first_logit}
+            ),
             r"index \[0, 0\] is outside",
         ),
-        (lambda m, p: patch_sweep(m, p, None, {"m": first_logit}), "give sites="),
+        (lambda m, p: patch_sweep(m, p, None, metrics={"m": first_logit}), "give sites="),
         (
-            lambda m, p: patch_sweep(m, None, [Site("hook_first", (0,))], {"m": first_logit}),
+            lambda m, p: patch_sweep(
+                m, None, [Site("hook_first", (0,))], metrics={"m": first_logit}
+            ),
             "give pairs=",
         ),
         (
-            lambda m, p: patch_sweep(m, (p[0], p[1][:2]), [Site("hook_first")], {"m": first_logit}),
+            lambda m, p: patch_sweep(
+                m, (p[0], p[1][:2]), [Site("hook_first")], metrics={"m": first_logit}
+            ),
             "must pair up",
         ),
         (
-            lambda m, p: patch_sweep(m, p, [Site("hook_first")], {"m": lambda o: o}),
+            lambda m, p: patch_sweep(m, p, [Site("hook_first")], metrics={"m": lambda o: o}),
             "must give one number each",
         ),
-        (lambda m, p: patch_sweep(m, p, [Site("hook_first")], {}), "metrics are name -> function"),
-        (lambda m, p: patch_sweep(m, p, [()], {"m": first_logit}), "empty set of sites"),
         (
-            lambda m, p: patch_sweep(m.train(), p, [Site("hook_first")], {"m": first_logit}),
+            lambda m, p: patch_sweep(m, p, [Site("hook_first")], metrics={}),
+            "metrics are name -> function",
+        ),
+        (lambda m, p: patch_sweep(m, p, [()], metrics={"m": first_logit}), "empty set of sites"),
+        (
+            lambda m, p: patch_sweep(
+                m.train(), p, [Site("hook_first")], metrics={"m": first_logit}
+            ),
             "call model.eval",
         ),
         (
-            lambda m, p: patch_sweep(nn.Identity(), p, [Site("hook_first")], {"m": first_logit}),
+            lambda m, p: patch_sweep(
+                nn.Identity(), p, [Site("hook_first")], metrics={"m": first_logit}
+            ),
             "needs a hooked model",
         ),
         (
@@ -330,7 +356,7 @@ def _methods():
         ),
         (
             lambda m, p: ablation_sweep(
-                m, [Site("hook_first")], torch.ones(7), rows=p[0], metric=first_logit
+                m, [Site("hook_first")], value=torch.ones(7), rows=p[0], metric=first_logit
             ),
             "does not fit an activation",
         ),
@@ -360,16 +386,16 @@ def test_a_hook_that_fires_twice_is_refused(inputs):
             )
 
     with pytest.raises(XorMiError, match="'hook_first' fired 2 times"):
-        patch_sweep(Twice(), inputs, [Site("hook_first", (0,))], {"m": first_logit})
+        patch_sweep(Twice(), inputs, [Site("hook_first", (0,))], metrics={"m": first_logit})
 
 
 def test_non_finite_weights_and_users_hooks(own, inputs):
     """A NaN parameter is named; a permanent hook of the user's stays and acts."""
     own.add_perma_hook("hook_second", lambda value, hook: value * 0)
-    sweep = patch_sweep(own, inputs, [Site("hook_first", (0,))], {"m": first_logit})
+    sweep = patch_sweep(own, inputs, [Site("hook_first", (0,))], metrics={"m": first_logit})
     assert sweep.effect.abs().max() == 0
     assert len(own.hook_dict["hook_second"].fwd_hooks) == 1
     with torch.no_grad():
         own.second[0, 0] = float("nan")
     with pytest.raises(XorMiError, match="second has NaN"):
-        patch_sweep(own, inputs, [Site("hook_first", (0,))], {"m": first_logit})
+        patch_sweep(own, inputs, [Site("hook_first", (0,))], metrics={"m": first_logit})

@@ -67,10 +67,12 @@ def test_chunks_on_a_users_model_and_a_metric_that_looks_at_places():
     weights = torch.arange(7.0)
     chosen = [Site("hook_first", k) for k in range(6)]
     metrics = {"weighted": lambda outputs: outputs[:, 0] * weights}
-    whole = patch_sweep(OwnModel(), (clean, corrupted), chosen, metrics)
+    whole = patch_sweep(OwnModel(), (clean, corrupted), chosen, metrics=metrics)
     assert whole.effect.abs().max() > 0.1
     assert torch.allclose(
-        patch_sweep(OwnModel(), (clean, corrupted), chosen, metrics, max_batch_bytes=200).values,
+        patch_sweep(
+            OwnModel(), (clean, corrupted), chosen, metrics=metrics, max_batch_bytes=200
+        ).values,
         whole.values,
         atol=1e-6,
     )
@@ -153,12 +155,20 @@ def test_direct_logit_is_of_the_output_asked_for():
     model = HookedMLP.from_weights([([[1, 0], [0, 1]], [0, 0]), ([[1, 0], [0, 1]], [0, 0])])
     pairs = [("11", "00")]
     chosen = ["h0.0", "h0.1", "h0.1->y1", "h0.1->y0", POST, "y1", "y0", "x0"]
-    scores = attribute(model, "direct_logit", pairs, chosen, metric=lambda outputs: outputs[:, 1])[
-        "score"
-    ].tolist()
+    scores = attribute(
+        model,
+        method="direct_logit",
+        pairs=pairs,
+        sites=chosen,
+        metric=lambda outputs: outputs[:, 1],
+    )["score"].tolist()
     assert scores == [0, 1, 1, 0, 1, 1, 0, 0]
     exact = attribute(
-        model, "exact_patching", pairs, chosen[:-1], metric=lambda outputs: outputs[:, 1]
+        model,
+        method="exact_patching",
+        pairs=pairs,
+        sites=chosen[:-1],
+        metric=lambda outputs: outputs[:, 1],
     )["score"].tolist()
     assert exact == pytest.approx(scores[:-1])
 
@@ -186,9 +196,9 @@ def test_score_methods_on_a_users_model_says_which_method_is_not_for_it():
 
 def test_integrated_gradients_in_chunks_is_the_same(deep, monkeypatch):
     """The memory bound changes how many runs it takes, nothing else."""
-    whole = attribute(deep, "integrated_gradients")["score"]
+    whole = attribute(deep, method="integrated_gradients")["score"]
     monkeypatch.setattr("xor_mi.interventions._run.MLP_BATCH_BYTES", 20_000)
-    assert attribute(deep, "integrated_gradients")["score"].tolist() == pytest.approx(
+    assert attribute(deep, method="integrated_gradients")["score"].tolist() == pytest.approx(
         whole.tolist(), abs=1e-6
     )
 
@@ -209,7 +219,11 @@ def test_gradients_check_their_sites():
     ):
         with pytest.raises(XorMiError, match=message):
             attribute(
-                model, "attribution_patching", pairs, [site], metric=lambda outputs: outputs[:, 0]
+                model,
+                method="attribution_patching",
+                pairs=pairs,
+                sites=[site],
+                metric=lambda outputs: outputs[:, 0],
             )
 
 
@@ -271,19 +285,19 @@ def test_coordinates_of_every_result(textbook):
         OwnModel(),
         (torch.ones(1, 3), torch.zeros(1, 3)),
         [Site("hook_first", 1)],
-        lambda outputs: outputs[:, 0],
+        metrics=lambda outputs: outputs[:, 0],
     )
     assert own.coordinates.granularity == "hook_first"
 
 
 def test_ablation_takes_numbers_and_whole_activations(textbook):
     """A number, one value per unit, and one per input and unit: by hand on h0 - 2 h1."""
-    assert ablation_sweep(textbook, ["h0.0"], 3).after.tolist() == [[3, 3, 3, 1]]
-    assert ablation_sweep(textbook, ["h0.1"], torch.tensor([9.0, 0.5])).after.tolist() == [
+    assert ablation_sweep(textbook, ["h0.0"], value=3).after.tolist() == [[3, 3, 3, 1]]
+    assert ablation_sweep(textbook, ["h0.1"], value=torch.tensor([9.0, 0.5])).after.tolist() == [
         [-1, 0, 0, 1]
     ]
     each = torch.stack([torch.arange(4.0), torch.zeros(4)], 1)
-    assert ablation_sweep(textbook, ["h0.0"], each).after.tolist() == [[0, 1, 2, 1]]
+    assert ablation_sweep(textbook, ["h0.0"], value=each).after.tolist() == [[0, 1, 2, 1]]
     with pytest.raises(XorMiError, match="no ablation value 'median'"):
         ablation_sweep(textbook, value="median")
     for empty in ({"rows": []}, {"over": []}):
@@ -295,7 +309,7 @@ def test_resampling_takes_from_the_rows_given(textbook):
     """With over=, every resampled value is one that a row in over has; with rows=, right and wrong
     are still known.
     """
-    sweep = ablation_sweep(textbook, ["h0.0"], "resample", over=["11"])
+    sweep = ablation_sweep(textbook, ["h0.0"], value="resample", over=["11"])
     assert sweep.after.tolist() == [[2, 2, 2, 0]]
     assert sweep.value == "resample from given rows (seed 0)"
     assert ablation_sweep(textbook, rows=["01", "11"]).labels == (1, 0)
@@ -384,7 +398,7 @@ def test_a_forward_that_returns_no_tensor_is_named():
             Pair(),
             (torch.ones(1, 3), torch.zeros(1, 3)),
             [Site("hook_first", [0]), Site("hook_first", 1)],
-            lambda o: o[:, 0],
+            metrics=lambda o: o[:, 0],
         )
 
 
@@ -462,8 +476,8 @@ def test_every_intervention_leaves_everything_as_it_was(generator, shape, act_fn
         lambda: interchange_accuracy(model, variable, {"a": "x0->h0.0"}),
         lambda: subspace_accuracy(model, variable, "a", POST, basis),
         lambda: path_sweep(model, [["x0", "h0.0"]]),
-        lambda: attribute(model, "integrated_gradients"),
-        lambda: attribute(model, "shapley", sites=["h0.0", "h0.1"]),
+        lambda: attribute(model, method="integrated_gradients"),
+        lambda: attribute(model, method="shapley", sites=["h0.0", "h0.1"]),
     ]
     for call in calls:
         if raises:

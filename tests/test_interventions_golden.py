@@ -185,22 +185,22 @@ def test_ablation_by_value_reference_and_resampling(deep):
     activation.
     """
     _, cache = deep.run_with_cache(deep.rows())
-    given = ablation_sweep(deep, ["h1.0"], torch.tensor(0.25), output=1)
+    given = ablation_sweep(deep, ["h1.0"], value=torch.tensor(0.25), output=1)
     bias, weight = deep.fc3.bias[1], deep.fc3.weight[1]
     assert torch.allclose(
         given.after[0], 0.25 * weight[0] + cache["post", 1][:, 1] * weight[1] + bias, atol=1e-6
     )
-    over = ablation_sweep(deep, ["h1.0"], "mean", over=["000", "111"], output=1)
+    over = ablation_sweep(deep, ["h1.0"], value="mean", over=["000", "111"], output=1)
     mean = (cache["post", 1][0, 0] + cache["post", 1][7, 0]) / 2
     assert torch.allclose(
         over.after[0], mean * weight[0] + cache["post", 1][:, 1] * weight[1] + bias, atol=1e-6
     )
     assert over.value == "mean over given rows"
     resampled = ablation_sweep(
-        deep, ["h0.0", "h0.1", "h0.2", "h0.3"], "resample", subsets="single", seed=3
+        deep, ["h0.0", "h0.1", "h0.2", "h0.3"], value="resample", subsets="single", seed=3
     )
     assert not torch.allclose(resampled.after, resampled.before.expand_as(resampled.after))
-    whole = ablation_sweep(deep, ["blocks.1.mlp.hook_post"], "resample", seed=3)
+    whole = ablation_sweep(deep, ["blocks.1.mlp.hook_post"], value="resample", seed=3)
     assert sorted(whole.after[0].tolist()) == pytest.approx(sorted(whole.before.tolist()), abs=1e-6)
     assert not torch.isclose(whole.after[0], whole.before, atol=1e-7).all()
 
@@ -403,9 +403,13 @@ def test_at_the_relu_kink_gradients_are_zero_and_patching_is_not(textbook):
     """
     pre = [Site("blocks.0.mlp.hook_pre", (k,)) for k in (0, 1)]
     pairs = [("11", "00")]
-    assert attribute(textbook, "attribution_patching", pairs, pre)["score"].tolist() == [0.0, 0.0]
-    assert attribute(textbook, "exact_patching", pairs, pre)["score"].tolist() == [2.0, -2.0]
-    assert attribute(textbook, "integrated_gradients", pairs, pre)[
+    assert attribute(textbook, method="attribution_patching", pairs=pairs, sites=pre)[
+        "score"
+    ].tolist() == [0.0, 0.0]
+    assert attribute(textbook, method="exact_patching", pairs=pairs, sites=pre)[
+        "score"
+    ].tolist() == [2.0, -2.0]
+    assert attribute(textbook, method="integrated_gradients", pairs=pairs, sites=pre)[
         "score"
     ].tolist() == pytest.approx([2.0, -2.0], abs=0.1)
 
@@ -436,7 +440,10 @@ def test_shapley_and_integrated_gradients_are_complete(deep):
     change = (sweep.clean - sweep.corrupted)[0]
     for method in ("shapley", "integrated_gradients"):
         total = torch.tensor(
-            attribute(deep, method, sites=units).groupby("pair", sort=False)["score"].sum().tolist()
+            attribute(deep, method=method, sites=units)
+            .groupby("pair", sort=False)["score"]
+            .sum()
+            .tolist()
         )
         assert torch.allclose(total, change, atol=1e-4), method
 
@@ -445,7 +452,10 @@ def test_shapley_by_hand(textbook):
     """Corrupted 00, clean 11: values 0 and 0; OR alone +2, AND alone -2, both 0: Shapley +2 and
     -2.
     """
-    assert attribute(textbook, "shapley", [("11", "00")])["score"].tolist() == [2.0, -2.0]
+    assert attribute(textbook, method="shapley", pairs=[("11", "00")])["score"].tolist() == [
+        2.0,
+        -2.0,
+    ]
 
 
 def test_attribution_mistakes(textbook):
@@ -453,11 +463,11 @@ def test_attribution_mistakes(textbook):
     contribution.
     """
     with pytest.raises(XorMiError, match="no attribution method 'gradcam'"):
-        attribute(textbook, "gradcam")
+        attribute(textbook, method="gradcam")
     with pytest.raises(XorMiError, match="13 sites need 2\\^13"):
-        attribute(HookedMLP(HookedMLPConfig(d_hidden=(13,))), "shapley")
+        attribute(HookedMLP(HookedMLPConfig(d_hidden=(13,))), method="shapley")
     with pytest.raises(XorMiError, match="about a logit itself"):
-        attribute(textbook, "direct_logit", metric=lambda o: o[:, 0] ** 2 + 1)
+        attribute(textbook, method="direct_logit", metric=lambda o: o[:, 0] ** 2 + 1)
 
 
 def test_a_method_of_ones_own(textbook):
@@ -466,7 +476,7 @@ def test_a_method_of_ones_own(textbook):
     def nothing(model, clean, corrupted, sites, metric):
         return torch.zeros(len(sites), len(clean))
 
-    table = score_methods(textbook, {"nothing": nothing})
+    table = score_methods(textbook, methods={"nothing": nothing})
     assert table.loc[0, "mean_abs_error"] > 0
     assert table.loc[0, "correlation"] is None or table["correlation"].isna().all()
 

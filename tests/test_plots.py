@@ -43,7 +43,7 @@ def test_the_interchange_matrix_is_the_circuits(textbook):
     ]
     assert [(shape.x0, shape.y0) for shape in figure.layout.shapes] == [(-0.5, -0.5), (0.5, 0.5)]
     with pytest.raises(XorMiError, match="no interchange matrix"):
-        plots.interchange_matrix(identify_circuit(textbook, evidence=False))
+        plots.interchange_matrix(identify_circuit(textbook, with_evidence=False))
 
 
 def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
@@ -51,7 +51,7 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
     is the network's own output.
     """
     path = geometry.path(textbook, [-0.25, 0], [1, 1.25])
-    figure = plots.input_plane(textbook, ((-0.5, 2.0), (-0.5, 1.5)), path, n_points=11)
+    figure = plots.input_plane(textbook, bounds=((-0.5, 2.0), (-0.5, 1.5)), path=path, n_points=11)
     surface, edge = figure.data[0], trace(figure, "decision boundary")
     for i, j in ((0, 0), (4, 7), (10, 2)):
         assert surface.z[j][i] == pytest.approx(
@@ -67,7 +67,7 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
     assert trace(figure, "3 affine regions")
     assert not [
         one
-        for one in plots.input_plane(textbook, regions=False).data
+        for one in plots.input_plane(textbook, show_regions=False).data
         if one.name and "regions" in one.name
     ]
     assert not [
@@ -156,7 +156,7 @@ def test_the_lattice_is_ordered_by_inclusion():
 
 def test_every_frame_of_the_input_slider_is_the_network_there(textbook):
     """Bars are the units' values at that t; the label says the decision."""
-    figure = plots.input_slider(textbook, "00", "11", 5)
+    figure = plots.input_slider(textbook, "00", "11", n_frames=5)
     assert [step.label.split(",")[0] for step in figure.layout.sliders[0].steps] == [
         "t = 0",
         "t = 0.25",
@@ -177,7 +177,7 @@ def test_every_frame_of_the_weight_slider_is_an_edited_network(textbook):
     """Slack, boundary and verdict of each frame are those of the network with that weight; both
     ends are past the slack.
     """
-    figure = plots.weight_slider(textbook, "fc2.bias[0]", n_frames=7)
+    figure = plots.weight_slider(textbook, parameter="fc2.bias[0]", n_frames=7)
     labels = [step.label for step in figure.layout.sliders[0].steps]
     values = [float(label.split(" = ")[1].split(" ")[0].rstrip(":")) for label in labels]
     assert (

@@ -48,7 +48,7 @@ def same(a: Summary, b: Summary) -> bool:
 
 def one_by_one(population, index):
     """What identify_circuit says of one network."""
-    return summarize(identify_circuit(population[index], evidence=False))
+    return summarize(identify_circuit(population[index], with_evidence=False))
 
 
 @pytest.mark.parametrize("act", ["relu", "tanh", "sigmoid", "leaky_relu"])
@@ -58,7 +58,7 @@ def test_many_at_once_is_identify_circuit_for_each(act, width, n, monkeypatch):
     itself.
     """
     population, alone = (
-        train_population("XOR", n, width, config=TrainConfig(act_fn=act, max_steps=700)),
+        train_population("XOR", n, hidden=width, config=TrainConfig(act_fn=act, max_steps=700)),
         [],
     )
     original = batch._alone
@@ -75,7 +75,7 @@ def test_copies_dead_units_other_targets_and_several_outputs():
     """Duplicated and dead units, exact ties, a two-output target, three inputs, and a network on
     its threshold: as one by one.
     """
-    trained = train_population("XOR", 60, 2)
+    trained = train_population("XOR", 60, hidden=2)
     (w1, b1), (w2, b2) = trained.weights
     doubled = ((torch.cat([w1, w1], 1), torch.cat([b1, b1], 1)), (torch.cat([w2, w2], 2) / 2, b2))
     with_dead = (
@@ -88,7 +88,7 @@ def test_copies_dead_units_other_targets_and_several_outputs():
         found = identify_many(population.__getitem__, layers, population.cfg)
         assert [k for k in range(60) if not same(found[k], one_by_one(population, k))] == []
     for target, width in (("x0 & x1, x0 ^ x1", 3), (BooleanFunction.named("AND", 3), 2), ("OR", 2)):
-        population = train_population(target, 60, width, config=SHORT)
+        population = train_population(target, 60, hidden=width, config=SHORT)
         found = identify_many(population.__getitem__, population.weights, population.cfg)
         assert [k for k in range(60) if not same(found[k], one_by_one(population, k))] == []
         assert population.solved.any()
@@ -98,7 +98,9 @@ def test_what_is_not_covered_goes_one_by_one():
     """Two hidden layers, and weights that are not finite: the first are identified, the second say
     why not.
     """
-    deep = train_population("XOR", 8, (2, 2), config=TrainConfig(act_fn="tanh", max_steps=500))
+    deep = train_population(
+        "XOR", 8, hidden=(2, 2), config=TrainConfig(act_fn="tanh", max_steps=500)
+    )
     assert [
         k
         for k, one in enumerate(identify_many(deep.__getitem__, deep.weights, deep.cfg))
@@ -121,10 +123,10 @@ def test_parquet_out_and_in_changes_nothing(networks, tmp_path):
     """All columns with their types; some columns; the metadata; and the networks themselves, weight
     for weight.
     """
-    path = write_census(networks, tmp_path / "some.parquet", {"hidden": [2]})
+    path = write_census(networks, tmp_path / "some.parquet", about={"hidden": [2]})
     pd.testing.assert_frame_equal(read_census(path), networks)
     assert tuple(read_census(tmp_path).columns) == COLUMNS
-    assert list(read_census(path, ["family", "solved"]).columns) == ["family", "solved"]
+    assert list(read_census(path, columns=["family", "solved"]).columns) == ["family", "solved"]
     import pyarrow.parquet as pq
 
     assert json.loads(pq.read_schema(path).metadata[b"xor_mi"]) == {"hidden": [2]}
@@ -170,16 +172,18 @@ def test_a_census_in_shards_is_the_census(tmp_path):
     """Row for row the table of one population; a second run has nothing to do; another census in
     that folder is refused.
     """
-    folder = run_census(SHORT, tmp_path / "a", n_networks=230, seed=5, shard_size=100, n_jobs=1)
+    folder = run_census(
+        config=SHORT, directory=tmp_path / "a", n_networks=230, seed=5, shard_size=100, n_jobs=1
+    )
     assert len(list(folder.glob("*.parquet"))) == 3
     pd.testing.assert_frame_equal(
         read_census(folder), census(train_population("XOR", 230, seed=5, config=SHORT))
     )
     times = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
-    run_census(SHORT, folder, n_networks=230, seed=5, shard_size=100, n_jobs=1)
+    run_census(config=SHORT, directory=folder, n_networks=230, seed=5, shard_size=100, n_jobs=1)
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == times
     with pytest.raises(XorMiError, match="n_networks: 230 there, 240 asked"):
-        run_census(SHORT, folder, n_networks=240, seed=5, shard_size=100)
+        run_census(config=SHORT, directory=folder, n_networks=240, seed=5, shard_size=100)
 
 
 RUN = """
@@ -207,7 +211,7 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
         killed.append((process.wait(), len(list(out.glob("*.parquet")))))
     assert all(status == -signal.SIGKILL and wanted < 8 for status, wanted in killed), killed
     (out / ".half.parquet.1.partial").write_bytes(b"half a shard")
-    run_census(SHORT, out, n_networks=8000, shard_size=1000, n_jobs=1)
+    run_census(config=SHORT, directory=out, n_networks=8000, shard_size=1000, n_jobs=1)
     pd.testing.assert_frame_equal(
         read_census(out), census(train_population("XOR", 8000, config=SHORT))
     )
@@ -217,12 +221,12 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda path: run_census(out=path, n_networks=0), "n_networks is 0"),
-        (lambda path: run_census(out=path, shard_size=0), "shard_size is 0"),
-        (lambda path: run_census(out=path, target="XORR"), "no gate 'XORR'"),
-        (lambda path: run_census(out=path / "plain" / "x"), "cannot write to"),
+        (lambda path: run_census(directory=path, n_networks=0), "n_networks is 0"),
+        (lambda path: run_census(directory=path, shard_size=0), "shard_size is 0"),
+        (lambda path: run_census(directory=path, target="XORR"), "no gate 'XORR'"),
+        (lambda path: run_census(directory=path / "plain" / "x"), "cannot write to"),
         (lambda path: read_census(path), "no census at"),
-        (lambda path: read_census(path, ["sed"]), "no column 'sed'"),
+        (lambda path: read_census(path, columns=["sed"]), "no column 'sed'"),
         (lambda path: read_census(path / "plain"), "is no census"),
     ],
 )

@@ -35,7 +35,7 @@ def test_rates_intervals_and_published_shares(study):
         assert (
             k
             == train_population(
-                "XOR", n, line["width"], config=TrainConfig(act_fn=line["act_fn"])
+                "XOR", n, hidden=line["width"], config=TrainConfig(act_fn=line["act_fn"])
             ).solved.sum()
         )
         low, high = line["ci_low"], line["ci_high"]
@@ -50,7 +50,11 @@ def test_rates_intervals_and_published_shares(study):
     assert relu["rate"].iloc[0] == 0
     assert relu["published"].tolist()[1:] == [0.28, 0.52]
     assert PUBLISHED["sigmoid", "sgd"][2] == 0.90
-    assert width_study((1,), 5, ("relu",), "OR")["published"].isna().all()
+    assert (
+        width_study(widths=(1,), n_networks=5, act_fns=("relu",), target="OR")["published"]
+        .isna()
+        .all()
+    )
 
 
 @pytest.mark.parametrize(("n_inputs", "possible"), [(1, 4), (2, 14), (3, 104)])
@@ -110,7 +114,7 @@ def test_gelu_is_refused_for_a_reason():
         tables.add(tuple(decisions(model).flatten().tolist()))
     assert (0, 1, 1, 0) in tables
     with pytest.raises(XorMiError, match="never falls.*not 'gelu'"):
-        threshold_functions(2, "gelu")
+        threshold_functions(2, act_fn="gelu")
     with pytest.raises(XorMiError, match="n_inputs is 4"):
         threshold_functions(4)
 
@@ -129,7 +133,7 @@ def test_identity_is_not_learnt_for_the_digit_that_never_varied():
     assert (found["last_odd"] < 0).all()
     target = "x0, x1, x2, x3"
     rows = ("0000", "0010", "0100", "1000", "1110")
-    population = train_population(target, 60, 8, n_inputs=4, rows=rows)
+    population = train_population(target, 60, hidden=8, n_inputs=4, rows=rows)
     decided = np.array([decisions(population[k]).numpy() for k in range(60)])
     right = (decided == np.array(truth_rows(4))).all(2)
     assert found["held_out_odd"].tolist() == right[:, 1::2].mean(1).tolist()
@@ -138,7 +142,7 @@ def test_identity_is_not_learnt_for_the_digit_that_never_varied():
 
 def test_a_digit_that_varies_is_learnt():
     """The control: trained on all sixteen numbers, the same networks repeat odd ones too."""
-    population = train_population("x0, x1, x2, x3", 40, 8, n_inputs=4)
+    population = train_population("x0, x1, x2, x3", 40, hidden=8, n_inputs=4)
     assert population.solved.float().mean() > 0.6
 
 

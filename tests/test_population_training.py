@@ -76,7 +76,7 @@ def test_gradients_are_autograd_s(act, out_act, loss_fn, noisy):
 def test_optimisers_are_pytorch_s(settings):
     """100 steps of torch.optim on the same start give the same weights to rounding."""
     config = TrainConfig(**({"act_fn": "tanh", "max_steps": 100, "stop_loss": 1e-9} | settings))
-    ours = train("XOR", 3, 5, config).model
+    ours = train("XOR", hidden=3, seed=5, config=config).model
     params = [
         part.clone().requires_grad_() for layer in initial_weights((2, 3, 1), 5) for part in layer
     ]
@@ -107,9 +107,9 @@ def test_large_batches_and_pieces_of_them_are_bitwise_the_same(settings):
     has the same bits.
     """
     config = TrainConfig(**({"max_steps": 200} | settings))
-    big = train_population("XOR", 5000, 3, config=config)
+    big = train_population("XOR", 5000, hidden=3, config=config)
     for first, n in ((0, 1), (0, 7), (0, 100), (0, 1000), (4090, 20), (4999, 1), (63, 65)):
-        few = train_population("XOR", n, 3, seed=first, config=config)
+        few = train_population("XOR", n, hidden=3, seed=first, config=config)
         cut = slice(first, first + n)
         pairs = [
             (a[cut], b)
@@ -131,7 +131,9 @@ def test_the_number_of_threads_changes_no_bit():
         for threads in (1, 3):
             torch.set_num_threads(threads)
             found.append(
-                train_population("XOR", 4096, 8, config=TrainConfig(max_steps=60, act_fn="tanh"))
+                train_population(
+                    "XOR", 4096, hidden=8, config=TrainConfig(max_steps=60, act_fn="tanh")
+                )
             )
     finally:
         torch.set_num_threads(before)
@@ -188,7 +190,7 @@ def test_noise_changes_training_and_rows_restrict_it():
         for noise in (0.0, 0.2)
     )
     assert not torch.equal(quiet.weights[0][0], noisy.weights[0][0])
-    part = train_population("XOR", 40, 4, rows=["00", "01", "10"])
+    part = train_population("XOR", 40, hidden=4, rows=["00", "01", "10"])
     assert (part.losses < 0.01).float().mean() > 0.8
     assert part.solved.float().mean() < 0.5
 

@@ -219,7 +219,7 @@ def test_a_found_site_can_be_ablated(planted):
     scan = scan_gates(planted, tokens, features, POSTS)
     site = scan.acting_as("x0>x1")["site"][0]
     sweep = ablation_sweep(
-        planted, [site], "zero", rows=tokens, metric=lambda logits: logits[:, POSITION, 0]
+        planted, [site], value="zero", rows=tokens, metric=lambda logits: logits[:, POSITION, 0]
     )
     changed = (sweep.after[0] - sweep.before).abs() > 1e-6
     assert changed[(features["vowel"] > features["short"])].all()
@@ -350,7 +350,7 @@ def test_three_features_and_the_shortest_completion(open_rows):
         shown(values, dict(zip("pqr", zip(*rows, strict=True), strict=True))).frame().itertuples()
     )
     function = BooleanFunction.from_formula(
-        line.formula.replace("p", "x0").replace("q", "x1").replace("r", "x2"), 3
+        line.formula.replace("p", "x0").replace("q", "x1").replace("r", "x2"), n_inputs=3
     )
     assert all(function.bits[k] == bit for k, bit in enumerate(table) if k not in open_rows)
     fitting = [

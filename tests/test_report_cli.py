@@ -343,7 +343,7 @@ def test_a_report_of_many_inputs_is_refused_with_the_number(tmp_path):
 def test_report_for_three_inputs_has_no_plane(tmp_path):
     """What cannot be drawn is left out, not broken."""
     report = write_report(
-        find_out(train(BooleanFunction.named("XOR", 3), (4,), seed=2).model), tmp_path
+        find_out(train(BooleanFunction.named("XOR", 3), hidden=(4,), seed=2).model), tmp_path
     )
     assert 'id="plane"' not in report.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES

@@ -14,13 +14,13 @@ from xor_mi import zoo
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
 from xor_mi.model import HookedMLP, HookedMLPConfig
-from xor_mi.search import _subcircuits as subcircuits
 from xor_mi.search import (
     Convention,
     count_perfect_subcircuits,
     count_subcircuits,
     find_subcircuits,
 )
+from xor_mi.search import _subcircuits as subcircuits
 from xor_mi.truth import BooleanFunction
 
 
@@ -157,7 +157,7 @@ def test_against_one_forward_per_subcircuit(sizes, act, ablation):
         for p in all_subcircuits(sizes)
         if torch.equal((masked(model, p, ablation)(model.rows()) > model.threshold).long(), goal)
     }
-    found = find_subcircuits(model, target, Convention(ablation=ablation))
+    found = find_subcircuits(model, target, convention=Convention(ablation=ablation))
     assert set(found) == naive
     assert set(found.minimal) == {p for p in naive if not any(q <= p and q != p for q in naive)}
     assert 0 < len(naive) < found.total, "not vacuous"
@@ -184,10 +184,10 @@ conventions = st.builds(
 def test_counting_equals_listing(sizes, act, out_act, formula, seed, convention):
     """Without a list, the same number of perfect ones, whatever the convention."""
     model = strong(sizes, seed, act_fn=act, out_act_fn=out_act)
-    target = BooleanFunction.from_formula(formula, sizes[0])
+    target = BooleanFunction.from_formula(formula, n_inputs=sizes[0])
     assert (
-        count_perfect_subcircuits(model, target, convention)
-        == find_subcircuits(model, target, convention).n_perfect
+        count_perfect_subcircuits(model, target, convention=convention)
+        == find_subcircuits(model, target, convention=convention).n_perfect
     )
 
 
@@ -208,8 +208,8 @@ def test_an_output_that_reads_nothing_is_no_subcircuit(target, sizes, ablation):
         for p in all_subcircuits(sizes)
     )
     assert (
-        count_perfect_subcircuits(model, goal, convention)
-        == find_subcircuits(model, goal, convention).n_perfect
+        count_perfect_subcircuits(model, goal, convention=convention)
+        == find_subcircuits(model, goal, convention=convention).n_perfect
         == naive
     )
     assert naive > 0 or target in ("x0 & x1", "x1")
@@ -282,11 +282,11 @@ def test_rounding_is_stricter_than_a_threshold():
         [([[1, 0], [0, 1]], [0, 0]), ([[2, 0]], [0])], decision_threshold=0.5
     )
     assert find_subcircuits(model, "x0").n_perfect > 0
-    assert find_subcircuits(model, "x0", Convention(decision="round")).n_perfect == 0
+    assert find_subcircuits(model, "x0", convention=Convention(decision="round")).n_perfect == 0
     half = HookedMLP.from_weights(
         [([[1, 0], [0, 1]], [0, 0]), ([[0.5, 0]], [0.5])], decision_threshold=0.4
     )
-    assert find_subcircuits(half, "x0", Convention(decision="round")).n_perfect > 0
+    assert find_subcircuits(half, "x0", convention=Convention(decision="round")).n_perfect > 0
 
 
 def test_bad_requests_are_refused(textbook, deep):

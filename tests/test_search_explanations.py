@@ -13,7 +13,6 @@ from xor_mi import cli, handmade, zoo
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
-from xor_mi.search import _subcircuits as subcircuits
 from xor_mi.search import (
     Convention,
     as_network,
@@ -26,6 +25,7 @@ from xor_mi.search import (
     interpretations,
     node_masks,
 )
+from xor_mi.search import _subcircuits as subcircuits
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
@@ -61,7 +61,7 @@ def naive_interpretations(model, part, convention):
     """Every choice of cuts, and of a table per unit out of all tables over its kept parents, that
     agrees on every row.
     """
-    alone = as_network(model, part, convention)
+    alone = as_network(model, part, convention=convention)
     _, cache = alone.run_with_cache(alone.rows())
     rows = [tuple(int(bit) for bit in row) for row in alone.rows()]
     n_hidden = model.cfg.n_layers
@@ -113,12 +113,12 @@ def test_interpretations_are_counted_and_listed_as_by_hand(name, convention):
     model = zoo.load(name)
     for part in list(find_subcircuits(model))[:2]:
         naive = naive_interpretations(model, part, convention)
-        listed = list(interpretations(model, part, None, convention))
+        listed = list(interpretations(model, part, None, convention=convention))
         assert (
             len(set(listed))
             == len(listed)
             == len(naive)
-            == count_interpretations(model, part, None, convention)
+            == count_interpretations(model, part, None, convention=convention)
         )
         tables = {tuple(gate.table for gate in reading.gates) for reading in listed}
         assert tables == {gates for _, gates in naive}
@@ -130,15 +130,17 @@ def test_open_rows_constants_and_margin(textbook):
     """
     (part,) = find_subcircuits(textbook)
     assert count_interpretations(textbook, part) == 2
-    (single,) = interpretations(textbook, part, None, Convention(completion="open"))
+    (single,) = interpretations(textbook, part, None, convention=Convention(completion="open"))
     assert str(single) == "h0.0 = x0 | x1; h0.1 = x0 & x1; y0 = 0-10"
-    assert count_interpretations(textbook, part, None, Convention(completion="open")) == 1
+    assert (
+        count_interpretations(textbook, part, None, convention=Convention(completion="open")) == 1
+    )
     dead = zoo.load("dead-4")
     whole = max(find_subcircuits(dead), key=lambda part: len(part.edges))
     assert count_interpretations(dead, whole) > 0
-    assert count_interpretations(dead, whole, None, Convention(constants=False)) == 0
+    assert count_interpretations(dead, whole, None, convention=Convention(constants=False)) == 0
     assert (
-        count_interpretations(textbook, part, None, Convention(margin=0.6)) == 0
+        count_interpretations(textbook, part, None, convention=Convention(margin=0.6)) == 0
     )  # the OR unit's two gaps are 0.5 each
     with pytest.raises(XorMiError, match="the network is"):
         count_interpretations(dead, part)
@@ -199,7 +201,7 @@ def test_the_ordered_formulas_are_those_of_the_paper():
         found += [compiled] if compiled else []
     assert len(found) == 56
     bare = lambda text: text.replace("(", "").replace(")", "")  # noqa: E731
-    assert [bare(str(formula)) for formula in formulas("XOR", 3, "ordered")] == [
+    assert [bare(str(formula)) for formula in formulas("XOR", depth=3, enumeration="ordered")] == [
         bare(text) for text in found
     ]
 
@@ -228,31 +230,33 @@ def test_free_formulas_are_every_tree_up_to_negation():
             tuple(value(tree, row) for row in product((0, 1), repeat=2)) for tree in trees(depth)
         ]
         expected = sum(table in (bits, tuple(1 - b for b in bits)) for table in tables)
-        found = formulas(target, depth)
+        found = formulas(target, depth=depth)
         assert (
             len(found)
             == len({formula.up_to_negation for formula in found})
             == len({str(formula) for formula in found})
             == expected
         )
-        assert all(BooleanFunction.from_formula(str(formula), 2).bits == bits for formula in found)
-    assert len(formulas("XOR", 3)) == 250
+        assert all(
+            BooleanFunction.from_formula(str(formula), n_inputs=2).bits == bits for formula in found
+        )
+    assert len(formulas("XOR", depth=3)) == 250
 
 
 def test_formulas_of_three_inputs_and_bad_requests():
     """Other widths work; what cannot be enumerated is refused with the number."""
     parity = BooleanFunction.of("XOR", 3)
-    assert formulas(parity, 2) == ()
+    assert formulas(parity, depth=2) == ()
     majority = BooleanFunction.from_formula("(x0 & x1) | (x2 & (x0 | x1))")
-    assert "x0 & x1" in str(formulas(majority, 3)[0]) or len(formulas(majority, 3)) > 10
+    assert "x0 & x1" in str(formulas(majority, depth=3)[0]) or len(formulas(majority, depth=3)) > 10
     with pytest.raises(XorMiError, match="at most 500000: give a smaller depth"):
-        formulas("XOR", 4)
+        formulas("XOR", depth=4)
     with pytest.raises(XorMiError, match="no enumeration 'alphabetical'"):
-        formulas("XOR", 2, "alphabetical")
+        formulas("XOR", depth=2, enumeration="alphabetical")
     with pytest.raises(XorMiError, match="depth is 0"):
-        formulas("XOR", 0)
+        formulas("XOR", depth=0)
     with pytest.raises(XorMiError, match="2 outputs"):
-        formulas(BooleanFunction.from_formula("x0, x1"), 1)
+        formulas(BooleanFunction.from_formula("x0, x1"), depth=1)
 
 
 # alignments
@@ -283,10 +287,10 @@ def hooked_decision(model, base, source, units):
 def text_effect(formula, variable, base, source):
     """The formula's text with the variable's text replaced by its value on the source."""
     rows = list(product((0, 1), repeat=2))
-    value = BooleanFunction.from_formula(str(variable), 2).bits[source]
+    value = BooleanFunction.from_formula(str(variable), n_inputs=2).bits[source]
     whole, part = str(formula), str(variable)
     text = whole.replace(f"({part})", str(value)).replace(part, str(value))
-    return BooleanFunction.from_formula(text, 2).bits[base] if "x" in text else eval(
+    return BooleanFunction.from_formula(text, n_inputs=2).bits[base] if "x" in text else eval(
         text.replace("~1", "0").replace("~0", "1")
     ) & 1, rows
 
@@ -311,9 +315,9 @@ def test_alignments_against_one_hooked_run_per_pair(wide, twice, which, across):
             s: tuple(hooked_decision(model, base, source, s) for base, source in tried)
             for s in sets
         }
-        search = find_alignments(model, "XOR", 2, convention)
+        search = find_alignments(model, "XOR", depth=2, convention=convention)
         expected = set()
-        for formula in formulas("XOR", 2):
+        for formula in formulas("XOR", depth=2):
             effects = [
                 tuple(text_effect(formula, v, b, s)[0] for b, s in tried) for v in formula.variables
             ]
@@ -642,7 +646,7 @@ def test_node_masks_against_hooked_runs(ablation):
     """Every score of every set from two TransformerLens runs per pair, and the rows right from one
     run with the rest ablated.
     """
-    population = train_population("XOR", 20, (2, 3), config=TrainConfig(act_fn="tanh"))
+    population = train_population("XOR", 20, hidden=(2, 3), config=TrainConfig(act_fn="tanh"))
     model = population[population.solved.nonzero()[0].item()]
     rows, logits = model.rows(), model(model.rows())[:, 0].double()
     _, cache = model.run_with_cache(rows)

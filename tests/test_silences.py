@@ -106,7 +106,7 @@ def test_train_mode(textbook, model):
     )
     chosen.train()
     with pytest.raises(XorMiError, match="needs eval mode.*call model.eval"):
-        patch_sweep(chosen, pairs, [site], {"first": lambda outputs: outputs[:, 0]})
+        patch_sweep(chosen, pairs, [site], metrics={"first": lambda outputs: outputs[:, 0]})
 
 
 def test_values_that_are_not_finite():
@@ -118,7 +118,10 @@ def test_values_that_are_not_finite():
     broken = torch.tensor([[0.0, float("nan")]])
     with pytest.raises(XorMiError, match="the inputs have NaN or infinite"):
         patch_sweep(
-            model, (broken, model.rows(["11"])), ["h0.0"], {"logit": lambda outputs: outputs[:, 0]}
+            model,
+            (broken, model.rows(["11"])),
+            ["h0.0"],
+            metrics={"logit": lambda outputs: outputs[:, 0]},
         )
     with pytest.raises(XorMiError, match=f"the value for '{POST}' has NaN or infinite"):
         ablation_sweep(model, value=float("inf"))
@@ -135,7 +138,10 @@ def test_a_site_that_never_fired(textbook):
     pairs = (torch.zeros(2, 3), torch.ones(2, 3))
     with pytest.raises(XorMiError, match="hook 'hook_unused' never fired"):
         patch_sweep(
-            OwnModel(), pairs, [Site("hook_unused", 0)], {"first": lambda outputs: outputs[:, 0]}
+            OwnModel(),
+            pairs,
+            [Site("hook_unused", 0)],
+            metrics={"first": lambda outputs: outputs[:, 0]},
         )
     with pytest.raises(XorMiError, match="is switched off; call model.set_use_edge_result"):
         textbook.run_with_hooks(

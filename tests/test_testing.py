@@ -205,7 +205,9 @@ def test_renumbered_and_rescaled_units_are_no_difference(name, seed):
     """
     model = zoo.load(name)
     other = reordered(model, np.random.default_rng(seed), scaled=model.cfg.act_fn == "relu")
-    assert not (found := compare_records(record_of(model), record_of(other), 1e-9)), str(found)
+    assert not (found := compare_records(record_of(model), record_of(other), tolerance=1e-9)), str(
+        found
+    )
 
 
 @pytest.mark.parametrize("name", ["or-and", "nor-and", "redundant-4", "dead-4", "deep-xor"])
@@ -460,7 +462,7 @@ def test_every_named_number_is_compared(textbook_record, name):
     place = moved["units"][0] if name in moved["units"][0] else moved
     place[name] = [place[name][0] + 0.5] if isinstance(place[name], list) else place[name] + 0.5
     assert compare_records(textbook_record, moved).numbers
-    assert not compare_records(textbook_record, moved, {name: 1.0})
+    assert not compare_records(textbook_record, moved, tolerance={name: 1.0})
 
 
 # assertions
@@ -637,4 +639,4 @@ def test_assert_patch_effect_wants_an_expectation():
 def test_a_circuit_without_evidence_is_refused():
     """There would be nothing to compare."""
     with pytest.raises(XorMiError, match="evidence=True"):
-        record_of(identify_circuit(handmade.textbook_xor(), evidence=False))
+        record_of(identify_circuit(handmade.textbook_xor(), with_evidence=False))

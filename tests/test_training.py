@@ -53,14 +53,14 @@ def test_a_network_is_bitwise_the_same_alone_and_in_any_batch(settings, hidden):
     and 100.
     """
     config = TrainConfig(**(SHORT | settings))
-    many = train_population("XOR", 150, hidden, config=config)
+    many = train_population("XOR", 150, hidden=hidden, config=config)
     for size in (1, 7, 100):
-        few = train_population("XOR", size, hidden, config=config)
+        few = train_population("XOR", size, hidden=hidden, config=config)
         for (w_many, b_many), (w_few, b_few) in zip(many.weights, few.weights, strict=True):
             assert torch.equal(w_many[:size], w_few)
             assert torch.equal(b_many[:size], b_few)
         assert torch.equal(many.steps[:size], few.steps)
-    last = train_population("XOR", 1, hidden, seed=99, config=config)
+    last = train_population("XOR", 1, hidden=hidden, seed=99, config=config)
     assert torch.equal(last.weights[0][0][0], many.weights[0][0][99])
 
 

@@ -83,7 +83,7 @@ def test_every_formula_reads_back_as_its_function(n_inputs):
     """table -> formula -> table is the identity on all functions of up to three inputs."""
     for table in product((0, 1), repeat=2**n_inputs):
         function = BooleanFunction(n_inputs, (table,))
-        assert BooleanFunction.from_formula(function.formula, n_inputs) == function, (
+        assert BooleanFunction.from_formula(function.formula, n_inputs=n_inputs) == function, (
             function.formula
         )
 
@@ -113,7 +113,7 @@ def test_families_keep_their_name_at_any_width():
 )  # fmt: skip
 def test_formulas_are_read_with_the_usual_precedence(formula, name):
     """Words, signs, comparisons and gate calls; ~ and comparisons bind tightest, then & ^ |."""
-    assert BooleanFunction.from_formula(formula, 2).name == name
+    assert BooleanFunction.from_formula(formula, n_inputs=2).name == name
 
 
 def test_several_outputs():
@@ -183,7 +183,7 @@ def test_what_is_not_a_row_of_bits_is_refused(row, message):
         (lambda: BooleanFunction(0, ()), "1 to 12 inputs"),
         (lambda: BooleanFunction(99, ()), "1 to 12 inputs"),
         (lambda: BooleanFunction(2, None), "no truth table"),
-        (lambda: BooleanFunction.from_formula("x0 & x5", 2), "uses x5"),
+        (lambda: BooleanFunction.from_formula("x0 & x5", n_inputs=2), "uses x5"),
         (lambda: BooleanFunction.from_formula("x0 & q"), "no input 'q'"),
         (lambda: BooleanFunction.from_formula("x0 &"), "cannot be read"),
         (lambda: BooleanFunction.from_formula("x0 + x1"), "no Boolean operator"),
@@ -211,7 +211,7 @@ def test_what_is_no_function_is_refused_with_the_next_step(build, message):
 def test_formula_over_unit_names():
     """A local gate is written over the units that feed it, also past x9."""
     assert BooleanFunction.named("x0>x1").formula_over(["h0.0", "h0.1"]) == "h0.0 & ~h0.1"
-    wide = BooleanFunction.from_formula("x1 & x10", 11)
+    wide = BooleanFunction.from_formula("x1 & x10", n_inputs=11)
     assert wide.formula_over([f"h0.{i}" for i in range(11)]) == "h0.1 & h0.10"
     with pytest.raises(XorMiError, match="1 names for 2 inputs"):
         BooleanFunction.named("OR").formula_over(["h0.0"])
@@ -220,7 +220,7 @@ def test_formula_over_unit_names():
 def test_names_of_inputs_are_formulas_at_other_widths():
     """x0, ~x0 and x0>x1 are gates of two inputs, and formulas of any number."""
     for text in ("x0", "~x0", "x0>x1", "x2"):
-        assert BooleanFunction.of(text, 3) == BooleanFunction.from_formula(text, 3)
+        assert BooleanFunction.of(text, 3) == BooleanFunction.from_formula(text, n_inputs=3)
     assert BooleanFunction.of("x0", 1).bits == (0, 1)
     assert BooleanFunction.of("X0 ^ X1").name == BooleanFunction.of("A ^ B").name == "XOR"
 

@@ -36,7 +36,7 @@ def test_nine_sliders_one_per_weight(textbook):
         "c",
     ]
     assert [slider.value for slider in play.sliders.values()] == [1, 1, 1, 1, 0, -1, 1, -2, 0]
-    assert play.circuit == identify_circuit(textbook, evidence=False)
+    assert play.circuit == identify_circuit(textbook, with_evidence=False)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_without_the_extra_the_error_says_what_to_install():
 def test_the_pictures_are_those_of_plots(textbook):
     """What the playground shows first is what `plots` draws."""
     play = playground(textbook)
-    drawn = plots.network_diagram(textbook, identify_circuit(textbook, evidence=False))
+    drawn = plots.network_diagram(textbook, identify_circuit(textbook, with_evidence=False))
     assert [note.text for note in play.network.layout.annotations] == [
         note.text for note in drawn.layout.annotations
     ]

@@ -30,7 +30,7 @@ from xor_mi.training import TrainConfig
         (lambda: TrainConfig(lr="a"), "lr is 'a'; give a number"),
         (lambda: TrainConfig(max_steps=1.5), "max_steps is 1.5; give a whole number"),
         (lambda: run_census(n_jobs=0), "n_jobs is 0"),
-        (lambda: run_census("x"), "give a TrainConfig"),
+        (lambda: run_census(config="x"), "give a TrainConfig"),
         (lambda: population_from_census(census(train_population("XOR", 1)).iloc[:0], HookedMLP().cfg), "no networks in this census"),
         (lambda: identity_experiment(2, seen=5), "give even numbers as bits"),
         (lambda: slack_to_flip(handmade.textbook_xor(), rows=[]), "rows is empty"),
@@ -51,24 +51,28 @@ def test_numpy_s_numbers_are_numbers():
     assert_patch_effect(
         handmade.textbook_xor(), "01", "11", "h0.1", flips=np.bool_(True), effect=np.float64(2.0)
     )
-    assert width_study([2], 5, "relu")["act_fn"].tolist() == ["relu"]
+    assert width_study(widths=[2], n_networks=5, act_fns="relu")["act_fn"].tolist() == ["relu"]
 
 
 def test_published_numbers_stand_beside_like_studies_only():
     """Another loss, noise or decay has no published figure."""
-    assert width_study([2], 5, "relu")["published"].item() == 0.28
+    assert width_study(widths=[2], n_networks=5, act_fns="relu")["published"].item() == 0.28
     for other in (
         TrainConfig(loss_fn="mse"),
         TrainConfig(input_noise=0.1),
         TrainConfig(weight_decay=0.1),
     ):
-        assert width_study([2], 5, "relu", config=other)["published"].isna().all()
+        assert (
+            width_study(widths=[2], n_networks=5, act_fns="relu", config=other)["published"]
+            .isna()
+            .all()
+        )
 
 
 def test_rows_as_bits_or_text():
     """The identity experiment takes its rows either way."""
     text, bits = (
-        identity_experiment(3, 4, TrainConfig(max_steps=30), seen=seen)
+        identity_experiment(3, hidden=4, config=TrainConfig(max_steps=30), seen=seen)
         for seen in (["00", "10"][:1], [(0, 0)])
     )
     assert text.equals(bits)

@@ -60,17 +60,19 @@ def tour(
 
     require_writable(out)
     print(f"1. Train a 2-{'-'.join(map(str, widths))}-1 network on XOR")
-    result = train("XOR", widths, seed, progress=True)
+    result = train("XOR", hidden=widths, seed=seed, progress=True)
     print(f"   {result}\n")
     result.model.save_pretrained(out)
     findings = find_out(result.model)
     _print_findings(findings)
-    report = write_report(findings, out, result)
+    report = write_report(findings, out, training=result)
     if networks:
         print("How common is this?")
-        others = census(train_population("XOR", networks, widths, 0, progress=True), progress=True)
+        others = census(
+            train_population("XOR", networks, hidden=widths, seed=0, progress=True), progress=True
+        )
         print(f"   {how_common(findings.circuit, others)}\n")
-        write_report(findings, out, result, others)
+        write_report(findings, out, training=result, networks=others)
     print(
         f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, report.json, circuit.json, patching.csv"
     )
@@ -123,9 +125,9 @@ def search(
     for name, convention in CONVENTIONS.items():
         try:
             counts = json.loads(
-                compare_conventions(model, target, depth, {name: convention}).to_json(
-                    orient="records"
-                )
+                compare_conventions(
+                    model, target, depth=depth, conventions={name: convention}
+                ).to_json(orient="records")
             )[0]
         except SearchStopped as stopped:
             found["stopped"] = [
@@ -142,7 +144,7 @@ def search(
         print(f"{name}: " + ", ".join(f"{value} {key[2:]}" for key, value in counts.items() if key.startswith("n_") and value is not None)
               + (f" ({counts['why_not']})" if counts["why_not"] else ""))  # fmt: skip
         _write_json(file, found)  # stopped by Ctrl-C, what was counted stays
-    report = identifiability_report(model, target, depth, conventions={})
+    report = identifiability_report(model, target, depth=depth, conventions={})
     _write_json(file, report.to_dict() | found)
     print(f"{report}\nWritten: {file}")
 
@@ -185,13 +187,22 @@ def census(
     config = TrainConfig(lr=lr, max_steps=steps, optimizer=optimizer, act_fn=act)
     try:
         folder = run_census(
-            config, out, networks, target, widths, seed, inputs, shard, jobs, progress=True
+            config=config,
+            directory=out,
+            n_networks=networks,
+            target=target,
+            hidden=widths,
+            seed=seed,
+            n_inputs=inputs,
+            shard_size=shard,
+            n_jobs=jobs,
+            progress=True,
         )
     except KeyboardInterrupt:
         raise XorMiError(
             f"stopped; what is in '{out}' is kept, and the same command goes on from there"
         ) from None
-    found = read_census(folder, ["solved", "family"])
+    found = read_census(folder, columns=["solved", "family"])
     print(
         f"Written: {len(found)} networks in '{folder}', {int(found['solved'].sum())} solved {target}; families of the solved:"
     )

@@ -120,11 +120,12 @@ def scan_gates(
     model: Any,
     inputs: Any,
     features: Any,
-    hook_names: str | Iterable[str],
+    sites: str | Iterable[str],
+    *,
     n_permutations: int = 200,
     seed: int = 0,
     batch_size: int | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> GateScan:
     """For every unit at these hooks, the gate of the features that its activation separates, with a
     permutation control.
@@ -171,7 +172,7 @@ def scan_gates(
     read = _read(
         model,
         inputs,
-        [hook_names] if isinstance(hook_names, str) else list(hook_names),
+        [sites] if isinstance(sites, str) else list(sites),
         batch_size,
         progress,
     )

@@ -36,6 +36,7 @@ def probability(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float
 def logit_difference(
     outputs: Float[Tensor, "batch d_out"],
     labels: Shaped[Tensor, " batch"],
+    *,
     threshold: float = 0.0,
     output: int = 0,
 ) -> Float[Tensor, " batch"]:
@@ -68,6 +69,7 @@ def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Te
 def accuracy(
     outputs: Float[Tensor, "batch d_out"],
     labels: Shaped[Tensor, "batch d_out"],
+    *,
     threshold: float = 0.0,
 ) -> float:
     """Fraction of examples whose every output is decided as its label; an undecided one is not

@@ -73,7 +73,7 @@ class CircuitRegression:
         node = self._request.node
         new = record_of(model_or_circuit, test=node.nodeid.partition("::")[2])
         compare_records(
-            new, new, tolerance, up_to
+            new, new, tolerance=tolerance, up_to=up_to
         )  # wrong arguments are said before anything is written
         place = paths(*self._folders(), self._request, EXTENSION, basename)
         if place.basename in self._checked:
@@ -159,7 +159,7 @@ def _held_against(
             f"'{_shown(source)}' is the baseline of {old['test']}, not of {new['test']}: two tests whose names come out as one file name? "
             "Then give check(..., basename='...'). Was the test renamed? Then pytest --force-regen"
         )
-    found = compare(old, new, tolerance, up_to)
+    found = compare(old, new, tolerance, tolerance=up_to)
     where = f"compared up to {up_to} with {_shown(source)}; pytest --force-regen takes the new circuit over"
     return f"{found}\n{where}" if found else ""
 

@@ -134,7 +134,8 @@ def require_writable(directory: str | Path) -> Path:
 
 def write_report(
     model: Any,
-    out: str | Path | None = None,
+    directory: str | Path | None = None,
+    *,
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
 ) -> Path:
@@ -152,11 +153,11 @@ def write_report(
     Raises:
         XorMiError: no model, a folder without one, nowhere to write, or a network without a target.
     """
-    if out is None and not isinstance(model, (str, Path)):
+    if directory is None and not isinstance(model, (str, Path)):
         raise XorMiError(
             "no folder to write to; give one, such as write_report(model, 'my-report')"
         )
-    folder = require_writable(model if out is None else out)
+    folder = require_writable(model if directory is None else directory)
     if isinstance(model, (str, Path)):
         model = HookedMLP.from_pretrained(model)
     if not isinstance(model, (HookedMLP, Findings)):

@@ -141,7 +141,7 @@ class Comparison:
         return f"{self.a} and {self.b}: {outputs} ({list(self.decision_a)} and {list(self.decision_b)}); {inside}"
 
 
-def compare(model: HookedMLP, a: Any, b: Any, tolerance: float = 1e-6) -> Comparison:
+def compare(model: HookedMLP, a: Any, b: Any, *, tolerance: float = 1e-6) -> Comparison:
     """Two inputs side by side at every hook point: where they differ inside, and where they come
     out alike.
 

@@ -120,7 +120,7 @@ class Playground(ipywidgets.VBox):
         self.model = edit(
             self._start, {name: slider.value for name, slider in self.sliders.items()}
         )
-        self.circuit = identify_circuit(self.model, evidence=False)
+        self.circuit = identify_circuit(self.model, with_evidence=False)
         self.verdict.value = _words(self.circuit)
         self.network = network_diagram(self.model, self.circuit).update_layout(
             width=560, height=380

@@ -104,7 +104,7 @@ def _covered(cfg: HookedMLPConfig) -> bool:
 
 def _alone(models: Callable[[int], HookedMLP], number: int) -> Summary:
     try:
-        return summarize(identify_circuit(models(number), evidence=False))
+        return summarize(identify_circuit(models(number), with_evidence=False))
     except XorMiError as error:  # more readings than are listed, weights not finite: said, and no reason to lose the other networks
         return Summary(f"not tried: {error}", readings=None)
 

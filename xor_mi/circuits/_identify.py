@@ -39,8 +39,9 @@ QUOTABLE = 200
 def identify_circuit(
     model: Any,
     target: Any = None,
+    *,
     max_readings: int = 10_000,
-    evidence: bool = True,
+    with_evidence: bool = True,
     n_controls: int = 0,
 ) -> Circuit:
     """Which hidden unit acts as which gate: every reading tried, the survivors measured, a verdict
@@ -107,11 +108,11 @@ def identify_circuit(
         )
     )
     verdict = ("no_gate_reading", "identified")[len(kept)] if len(kept) < 2 else "ambiguous"
-    proof = gather(model, layers, decided, kept, network) if kept and evidence else None
+    proof = gather(model, layers, decided, kept, network) if kept and with_evidence else None
     if proof and n_controls:
         claims = [
             _control_claim(line)
-            for line in control_rates(model, function, n_controls).to_dict("records")[:2]
+            for line in control_rates(model, function, n_networks=n_controls).to_dict("records")[:2]
         ]
         proof = replace(proof, claims=(*proof.claims, *claims))
     return Circuit(
@@ -121,7 +122,7 @@ def identify_circuit(
 
 @torch.no_grad()
 def control_rates(
-    model: Any, target: Any = None, n: int = 100, seed: int = 0, progress: bool = False
+    model: Any, target: Any = None, *, n_networks: int = 100, seed: int = 0, progress: bool = True
 ) -> pd.DataFrame:
     """The same pipeline where it should find nothing: how often does it name gates all the same?
 
@@ -134,12 +135,12 @@ def control_rates(
     the target by luck counts as a positive.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> control_rates(textbook_xor(), n=5)["control"].tolist()
+    >>> control_rates(textbook_xor(), n_networks=5)["control"].tolist()
     ['untrained networks', 'shuffled targets', 'untrained networks, own function']
     """
     require_plain_mlp(model, "measuring controls")
-    if n < 1:
-        raise XorMiError(f"n is {n}; give at least one control network")
+    if n_networks < 1:
+        raise XorMiError(f"n is {n_networks}; give at least one control network")
     asked = model.cfg.target if target is None else target
     function = BooleanFunction.of(
         asked if asked is not None else _decided_function(model), model.cfg.d_in
@@ -150,7 +151,9 @@ def control_rates(
         "untrained networks, own function": [],
     }
     generator = torch.Generator().manual_seed(seed)
-    for k in tqdm(range(n), desc="controls", unit="network", disable=None if progress else True):
+    for k in tqdm(
+        range(n_networks), desc="controls", unit="network", disable=None if progress else True
+    ):
         untrained = HookedMLP(replace(model.cfg, seed=seed + k, target=None, use_edge_result=False))
         found["untrained networks"].append(_is_named(untrained, function))
         order = torch.randperm(len(function.rows()), generator=generator).tolist()
@@ -167,7 +170,7 @@ def control_rates(
 
 def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
     try:
-        return bool(identify_circuit(model, function, evidence=False).readings)
+        return bool(identify_circuit(model, function, with_evidence=False).readings)
     except TooManyReadings:  # it does have some
         return True
 

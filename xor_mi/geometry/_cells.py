@@ -58,7 +58,7 @@ class Region:
         return (cross >= -tolerance * edges.norm(dim=1)).all(-1)
 
 
-def regions(model: Any, bounds: Any = (-0.5, 1.5)) -> tuple[Region, ...]:
+def regions(model: Any, *, bounds: Any = (-0.5, 1.5)) -> tuple[Region, ...]:
     """Cut a rectangle of the plane into the convex pieces on which the network is affine, exactly
     up to float64 rounding.
 

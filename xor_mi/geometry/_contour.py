@@ -49,7 +49,7 @@ class Boundary:
 
 
 def boundary(
-    model: Any, bounds: Any = (-0.5, 1.5), output: Any = 0, n_points: Any = 201
+    model: Any, *, bounds: Any = (-0.5, 1.5), output: Any = 0, n_points: Any = 201
 ) -> Boundary:
     """Where one output's decision changes inside a rectangle of the plane.
 
@@ -59,7 +59,7 @@ def boundary(
             otherwise.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> boundary(textbook_xor(), (0, 1)).segments.tolist()
+    >>> boundary(textbook_xor(), bounds=(0, 1)).segments.tolist()
     [[[0.0, 0.5], [0.5, 0.0]], [[0.5, 1.0], [1.0, 0.5]]]
 
     Raises:

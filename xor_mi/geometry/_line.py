@@ -78,7 +78,7 @@ class InputPath:
 
 
 @torch.no_grad()
-def path(model: Any, start: Any, end: Any, n_points: Any = 101) -> InputPath:
+def path(model: Any, start: Any, end: Any, *, n_points: Any = 101) -> InputPath:
     """Walk straight from one input to another: exact kinks, the exact places where a decision
     changes, values in between.
 

@@ -35,7 +35,7 @@ class InputPlane:
 
 
 def input_plane(
-    model: HookedMLP, bounds: Any = (-0.5, 1.5), n_points: int = 61, output: int = 0
+    model: HookedMLP, *, bounds: Any = (-0.5, 1.5), n_points: int = 61, output: int = 0
 ) -> InputPlane:
     """Evaluate a two-input network on a grid, and find where each first-layer unit turns on,
     exactly.

@@ -26,7 +26,7 @@ Layer = Sequence[tuple[Mapping[int, float], float]]
 """One layer: per unit its weights by parent, on parents' bits 0 and 1, and its bias."""
 
 
-def from_netlist(netlist: Any, act_fn: str = "heaviside", n_inputs: int = 2) -> HookedMLP:
+def from_netlist(netlist: Any, *, act_fn: str = "heaviside", n_inputs: int = 2) -> HookedMLP:
     """A circuit back into weights: one unit per unit, one local gate each; identifying the result
     gives the same signature.
 
@@ -66,7 +66,9 @@ def from_netlist(netlist: Any, act_fn: str = "heaviside", n_inputs: int = 2) -> 
     )
 
 
-def from_formula(formula: str, act_fn: str = "heaviside", n_inputs: int | None = None) -> HookedMLP:
+def from_formula(
+    formula: str, *, act_fn: str = "heaviside", n_inputs: int | None = None
+) -> HookedMLP:
     """A formula -> a network that decides it; several outputs are separated by commas.
 
     A subformula that one unit can be over the inputs is one unit; one that occurs again, also
@@ -86,7 +88,7 @@ def from_formula(formula: str, act_fn: str = "heaviside", n_inputs: int | None =
         XorMiError: a formula that cannot be read, or another act_fn.
     """
     _require_two_levels(act_fn)
-    target = BooleanFunction.from_formula(formula, n_inputs)
+    target = BooleanFunction.from_formula(formula, n_inputs=n_inputs)
     builder = _Builder(target.n_inputs)
     outputs = [builder.build(tree) for tree in formula_trees(formula)]
     return _network(builder.layers(outputs), target.n_inputs, act_fn, target)

@@ -31,7 +31,7 @@ def textbook_xor() -> HookedMLP:
 
 
 def from_gates(
-    gates: Sequence[Any], target: Any = "XOR", act_fn: str | None = None, n_inputs: int = 2
+    gates: Sequence[Any], target: Any = "XOR", *, act_fn: str | None = None, n_inputs: int = 2
 ) -> HookedMLP:
     """Any two-level netlist: hidden gates -> an n-k-m network whose unit i is gates[i] and whose
     outputs decide `target` at 0.

@@ -134,6 +134,7 @@ class AblationSweep:
 def ablation_sweep(
     model: Any,
     sites: Sequence[Any] | None = None,
+    *,
     value: Any = "mean",
     subsets: str = "single",
     rows: Any = None,
@@ -227,7 +228,7 @@ def _sets(model: Any, asked: Sequence[Any] | None, rule: str) -> tuple[SiteSet, 
         raise XorMiError(
             f"{count} subsets of {len(singles)} sites; at most {MAX_SUBSETS} are run: give fewer sites, or a smaller rule"
         )
-    joined = all_subsets(range(len(singles)), size or 1, size)
+    joined = all_subsets(range(len(singles)), min_size=size or 1, max_size=size)
     return tuple(tuple(site for k in picked for site in singles[k]) for picked in joined)
 
 

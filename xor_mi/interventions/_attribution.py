@@ -221,16 +221,17 @@ METHODS: dict[str, Method] = {
 
 def attribute(
     model: Any,
-    method: str | Method = "exact_patching",
     pairs: Any = None,
     sites: Sequence[Any] | None = None,
+    *,
+    method: str | Method = "exact_patching",
     metric: Metric | None = None,
 ) -> pd.DataFrame:
     """One method's scores as a tidy frame: pair, site, method, score (in the metric's units); its
     six coordinates are in `frame.attrs`.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> attribute(textbook_xor(), "integrated_gradients", pairs=[("01", "11")])["score"].round(3).tolist()
+    >>> attribute(textbook_xor(), method="integrated_gradients", pairs=[("01", "11")])["score"].round(3).tolist()
     [-1.0, 2.0]
     """
     labels, clean, corrupted, chosen, read = _request(model, pairs, sites, metric)
@@ -253,9 +254,10 @@ def attribute(
 
 def score_methods(
     model: Any,
-    methods: Mapping[str, Method] | None = None,
     pairs: Any = None,
     sites: Sequence[Any] | None = None,
+    *,
+    methods: Mapping[str, Method] | None = None,
     metric: Metric | None = None,
 ) -> pd.DataFrame:
     """Every method (all of `METHODS`, or those given) against exact patching, over all sites and

@@ -68,12 +68,15 @@ class HighLevelModel:
             if word not in order and word.lower() not in words:
                 raise unknown("variable", word, order, where="the variables are")
         written = re.sub(r"[A-Za-z_]\w*", lambda m: order.get(m[0], m[0]), self.output)
-        return BooleanFunction.from_formula(written, len(order))
+        return BooleanFunction.from_formula(written, n_inputs=len(order))
 
     def bits(self, n_inputs: int) -> Tensor:
         """Every variable on every input row, [variable, row]."""
         return torch.tensor(
-            [BooleanFunction.from_formula(text, n_inputs).bits for text in self.variables.values()]
+            [
+                BooleanFunction.from_formula(text, n_inputs=n_inputs).bits
+                for text in self.variables.values()
+            ]
         )
 
     def table(self, n_inputs: int) -> tuple[int, ...]:
@@ -181,6 +184,7 @@ def interchange_accuracy(
     model: Any,
     high_level: HighLevelModel,
     alignment: Mapping[str, Any],
+    *,
     joint: bool = True,
     output: int = 0,
     max_batch_bytes: int | None = None,
@@ -320,8 +324,9 @@ def subspace_accuracy(
     model: Any,
     high_level: HighLevelModel,
     variable: str,
-    hook_name: str,
+    site: str,
     basis: Any,
+    *,
     output: int = 0,
 ) -> tuple[int, int]:
     """Pairs decided alike, and pairs tried, with the coordinates in `basis` [d, rank] of a hook's
@@ -340,15 +345,15 @@ def subspace_accuracy(
 
     require_mlp(model, "subspace interchange")
     model.require_ready("subspace interchange")
-    site_of(model, Site(hook_name))
+    site_of(model, Site(site))
     bases, sources, expected = _all_runs(model, high_level, variable)
     read = _two_classes(model, output)
-    activations = tl.collect_activations(model, hook_name, sources, read)
+    activations = tl.collect_activations(model, site, sources, read)
     step: Any = basis
     if not isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
         _require_orthonormal(basis, activations.shape[1])
         step = tl.SubspaceInterchange(basis)
-    logits = tl.intervened_logits(model, hook_name, step, bases, activations, read)
+    logits = tl.intervened_logits(model, site, step, bases, activations, read)
     return int(((logits[:, 1] > 0).long().cpu() == expected).sum()), len(expected)
 
 
@@ -376,7 +381,8 @@ def das_accuracy(
     model: Any,
     high_level: HighLevelModel,
     variable: str,
-    hook_name: str,
+    site: str,
+    *,
     rank: int = 1,
     seed: int = 0,
     epochs: int = 100,
@@ -399,7 +405,7 @@ def das_accuracy(
 
     require_mlp(model, "DAS")
     model.require_ready("DAS")
-    site_of(model, Site(hook_name))
+    site_of(model, Site(site))
     bases, sources, expected = _all_runs(model, high_level, variable)
     settings: dict[str, Any] = {
         "rank": rank,
@@ -412,14 +418,14 @@ def das_accuracy(
     def fitted(network: Any, targets: Tensor) -> tuple[Any, int]:
         read = _two_classes(network, output)
         step = tl.SubspaceInterchange(
-            tl.fit_das(network, hook_name, bases, sources, targets, read, **settings).subspace
+            tl.fit_das(network, site, bases, sources, targets, read, **settings).subspace
         )
-        activations = tl.collect_activations(network, hook_name, sources, read)
-        logits = tl.intervened_logits(network, hook_name, step, bases, activations, read)
+        activations = tl.collect_activations(network, site, sources, read)
+        logits = tl.intervened_logits(network, site, step, bases, activations, read)
         return step, int(((logits[:, 1] > 0).long() == targets).sum())
 
     step, found = fitted(model, expected)
-    width = tl.collect_activations(model, hook_name, sources, _two_classes(model, output)).shape[1]
+    width = tl.collect_activations(model, site, sources, _two_classes(model, output)).shape[1]
     placebo = tl.NormMatchedPlacebo(step, tl.random_basis(width, rank, seed + 1))
     arbitrary = tl.arbitrary_targets(
         [(tuple(b), tuple(s)) for b, s in zip(bases.tolist(), sources.tolist(), strict=True)],
@@ -428,7 +434,7 @@ def das_accuracy(
     )
     lines = {
         "das": found,
-        "placebo": subspace_accuracy(model, high_level, variable, hook_name, placebo, output)[0],
+        "placebo": subspace_accuracy(model, high_level, variable, site, placebo, output=output)[0],
         "arbitrary targets": fitted(model, arbitrary)[1],
         "untrained network": fitted(tl.reinitialized(model, seed), expected)[1],
     }

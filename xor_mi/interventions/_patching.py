@@ -259,7 +259,7 @@ def all_pairs(n_inputs: int) -> list[Pair]:
 
 
 @torch.no_grad()
-def differing_pairs(model: Any, output: int = 0) -> list[Pair]:
+def differing_pairs(model: Any, *, output: int = 0) -> list[Pair]:
     """All ordered pairs of rows that the model decides differently, for one output; undecided rows
     are in no pair.
 
@@ -288,6 +288,7 @@ def patch_sweep(
     model: Any,
     pairs: Any = None,
     sites: Any = None,
+    *,
     metrics: Any = None,
     direction: str = "denoising",
     output: int = 0,
@@ -371,6 +372,7 @@ def patch(
     clean: Any,
     corrupted: Any,
     site: Any,
+    *,
     direction: str = "denoising",
     output: int = 0,
     metrics: Any = None,
@@ -385,7 +387,9 @@ def patch(
     pairs = (
         (clean, corrupted) if isinstance(clean, Tensor) and clean.ndim > 1 else [(clean, corrupted)]
     )
-    return next(iter(patch_sweep(model, pairs, [site], metrics, direction, output)))
+    return next(
+        iter(patch_sweep(model, pairs, [site], metrics=metrics, direction=direction, output=output))
+    )
 
 
 def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, Tensor]:

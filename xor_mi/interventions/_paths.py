@@ -47,6 +47,7 @@ def path_sweep(
     model: Any,
     paths: Sequence[Sequence[Any]],
     pairs: Any = None,
+    *,
     direction: str = "denoising",
     output: int = 0,
 ) -> PatchSweep:

@@ -150,7 +150,7 @@ def site_sets(model: Any, asked: Any) -> tuple[SiteSet, ...]:
 
 
 def subsets(
-    asked: Sequence[Any], min_size: int = 1, max_size: int | None = None
+    asked: Sequence[Any], *, min_size: int = 1, max_size: int | None = None
 ) -> list[tuple[Any, ...]]:
     """All non-empty subsets of sites, smallest first; each is one joint intervention.
 

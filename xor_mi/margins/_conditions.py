@@ -26,7 +26,7 @@ WRITTEN = 400
 
 @torch.no_grad()
 def conditions(
-    model: Any, target: Any = None, near: Any = None, units: bool = False
+    model: Any, target: Any = None, *, near: Any = None, per_unit: bool = False
 ) -> pd.DataFrame:
     """The inequalities that make a network decide each row as the target does, each with its value,
     its slack and whether it holds.
@@ -81,7 +81,7 @@ def conditions(
     lines = []
     for index, row in enumerate(rows):
         bits = [layer[index].tolist() for layer in on]
-        for kind, number, unit in _asked(model, units or near is not None):
+        for kind, number, unit in _asked(model, per_unit or near is not None):
             place = layers_of(model.layer_sizes)[number + 1][unit]
             line = {"row": row_name(row), "place": place.name, "kind": kind}
             goal = function.tables[unit][index] if kind == "decision" else int(bits[number][unit])

@@ -25,7 +25,7 @@ _EDGES = np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
 
 @torch.no_grad()
 def slack_to_flip(
-    model: Any, parameter: Any = None, rows: Any = None, progress: bool = True
+    model: Any, parameter: Any = None, *, rows: Any = None, progress: bool = True
 ) -> pd.DataFrame:
     """How far each weight may move alone, up and down, before a decision on an input row changes.
 

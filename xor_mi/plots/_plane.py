@@ -29,9 +29,10 @@ _regions = regions
 
 def input_plane(
     model: HookedMLP,
+    *,
     bounds: Any = (-0.5, 1.5),
     path: InputPath | None = None,
-    regions: bool = True,
+    show_regions: bool = True,
     output: int = 0,
     n_points: int = 61,
 ) -> go.Figure:
@@ -49,7 +50,7 @@ def input_plane(
     Raises:
         XorMiError: other than two inputs, no such output, empty bounds, more regions than are cut.
     """
-    plane = geometry.input_plane(model, bounds, n_points, output)
+    plane = geometry.input_plane(model, bounds=bounds, path=n_points, show_regions=output)
     distance = (plane.outputs.T - plane.threshold).round(decimals=4).tolist()
     bound = max(abs(value) for line in distance for value in line) or 1.0
     x0, x1 = (axis.round(decimals=6).tolist() for axis in (plane.x0, plane.x1))
@@ -77,8 +78,8 @@ def input_plane(
         )
     )
     exact = model.cfg.act_fn in PIECEWISE_LINEAR
-    segments = boundary(model, bounds, output).segments
-    if regions and exact:
+    segments = boundary(model, bounds=bounds, output=output).segments
+    if show_regions and exact:
         along = torch.lerp(
             segments[:, :1], segments[:, 1:], torch.linspace(0, 1, 33, dtype=torch.float64)[:, None]
         ).flatten(0, 1)

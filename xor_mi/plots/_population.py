@@ -94,7 +94,7 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
     return layout(figure, "How often training succeeds (95% intervals)", width=860)
 
 
-def family_weights(networks: pd.DataFrame, width: int = 2) -> go.Figure:
+def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
     """A census of 2-h-1 networks: the input weights of every hidden unit of the solved ones, one
     panel per family, most frequent first.
 

@@ -11,7 +11,7 @@ from xor_mi.plots._style import INK, layout
 from xor_mi.search import SubcircuitSearch
 
 
-def subcircuit_lattice(search: SubcircuitSearch, limit: int = 150) -> go.Figure:
+def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figure:
     """The subcircuits that decide every input right, by number of edges; lines join each to the
     next larger ones that contain it, and the minimal ones are filled squares. Beyond `limit` those
     with the fewest edges are drawn, and the title says so.

@@ -22,7 +22,7 @@ from xor_mi.plots._style import BAR, DIVERGING, INK, NEGATIVE, POSITIVE, layout
 from xor_mi.values import forward_float64
 
 
-def input_slider(model: HookedMLP, start: Any, end: Any, n_frames: int = 41) -> go.Figure:
+def input_slider(model: HookedMLP, start: Any, end: Any, *, n_frames: int = 41) -> go.Figure:
     """The input moved gradually from one to another: the output so far along the way, and every
     unit's value there.
 
@@ -31,7 +31,7 @@ def input_slider(model: HookedMLP, start: Any, end: Any, n_frames: int = 41) -> 
     Raises:
         XorMiError: as `geometry.path`.
     """
-    path = geometry.path(model, start, end, n_frames)
+    path = geometry.path(model, start, end, n_points=n_frames)
     layers = forward_float64(model, path.inputs)
     names = [unit.name for layer in layers_of(model.layer_sizes) for unit in layer]
     values = torch.cat([path.inputs, *(layer.post for layer in layers)], 1).tolist()
@@ -109,7 +109,9 @@ def input_slider(model: HookedMLP, start: Any, end: Any, n_frames: int = 41) -> 
     return _with_slider(figure, "The input modified gradually (filled: decided 1)", said, 0)
 
 
-def weight_slider(model: HookedMLP, parameter: str | None = None, n_frames: int = 25) -> go.Figure:
+def weight_slider(
+    model: HookedMLP, *, parameter: str | None = None, n_frames: int = 25
+) -> go.Figure:
     """One weight moved past both ends of its slack: each input's distance to the threshold and, of
     two inputs, the plane.
 
@@ -218,7 +220,7 @@ def weight_slider(model: HookedMLP, parameter: str | None = None, n_frames: int 
         go.Frame(data=moving(n), traces=list(range(len(figure.data))), name=str(n))
         for n in range(len(at))
     ]
-    found = [identify_circuit(moved, evidence=False) for moved in models]
+    found = [identify_circuit(moved, with_evidence=False) for moved in models]
     said = [
         f"{name} = {x:.4g}{' (as it is)' if n == here else ''}: {c.verdict}{f', {c.readout}' if c.readout else ''}"
         for n, (x, c) in enumerate(zip(at, found, strict=True))

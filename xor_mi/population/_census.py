@@ -37,7 +37,7 @@ COLUMNS = (
 _NO_GATES = "(no gate reading)"
 
 
-def census(population: Population, progress: bool = False) -> pd.DataFrame:
+def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     """One line per network, the same that `identify_circuit` gives for each.
 
     Columns: seed, solved, steps, loss, verdict, gates ('{AND, OR}'; empty without a circuit),
@@ -96,7 +96,7 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
     return Population(replace(cfg), seeds, steps, losses, solved, layers)
 
 
-def family_shares(networks: pd.DataFrame, by: str = "family") -> pd.DataFrame:
+def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame:
     """A census -> how often each family (or set of gates, or signature) occurs among the solved
     networks, most frequent first.
 
@@ -125,7 +125,7 @@ def rate(count: int, n: int, name: str = "rate") -> dict[str, float]:
 
 
 def write_census(
-    networks: pd.DataFrame, path: str | Path, about: Mapping[str, Any] | None = None
+    networks: pd.DataFrame, path: str | Path, *, about: Mapping[str, Any] | None = None
 ) -> Path:
     """Write a census as one Parquet file: complete or not at all, whatever interrupts it.
 
@@ -154,7 +154,7 @@ def write_census(
     return path
 
 
-def read_census(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_census(path: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A Parquet file, or a folder of them as `run_census` leaves it -> the table, in the order of
     seeds.
 

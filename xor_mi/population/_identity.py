@@ -29,11 +29,12 @@ numbers come out wrong too.
 
 def identity_experiment(
     n_networks: int = 1000,
+    *,
     hidden: Any = (8,),
     config: TrainConfig | None = None,
     seed: int = 0,
     seen: Any = SEEN,
-    progress: bool = False,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Train n networks to repeat numbers of as many bits as `seen` has, on those rows only; one
     line per network.
@@ -63,7 +64,7 @@ def identity_experiment(
         )
     target = BooleanFunction(n_bits, tuple(zip(*truth_rows(n_bits), strict=True)))
     population = train_population(
-        target, n_networks, hidden, seed, config, rows=rows, progress=progress
+        target, n_networks, hidden=hidden, seed=seed, config=config, rows=rows, progress=progress
     )
     sizes = population.cfg.layer_sizes
     flat = torch.cat(

@@ -53,16 +53,17 @@ class _Plan:
 
 
 def run_census(
-    config: Any = None,
-    out: Any = "census",
-    n_networks: int = 10**6,
     target: Any = "XOR",
+    n_networks: int = 10**6,
+    *,
+    config: Any = None,
+    directory: Any = "census",
     hidden: Any = (2,),
     seed: int = 0,
     n_inputs: int = 2,
     shard_size: int = 10_000,
     n_jobs: Any = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Path:
     """Train and identify n networks and leave one Parquet file per shard in a folder, which
     `read_census` reads.
@@ -98,7 +99,7 @@ def run_census(
     if config is not None and not isinstance(config, TrainConfig):
         raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
     plan = _checked(config or TrainConfig(), target, hidden, seed, n_inputs, n_networks, shard_size)
-    folder = _folder(out, plan)
+    folder = _folder(directory, plan)
     todo = [shard for shard in plan.shards() if not _file(folder, *shard).is_file()]
     calls = [delayed(_run_shard)(plan, *shard, _file(folder, *shard)) for shard in todo]
     n_left = sum(count for _, count in todo)
@@ -155,8 +156,10 @@ def _n_jobs(asked: int | None) -> int | None:
 def _run_shard(plan: _Plan, start: int, count: int, path: Path) -> tuple[int, int]:
     """Train, identify, write. Returns how many networks, and how many solved."""
     with _one_thread():
-        population = train_population(plan.target, count, plan.hidden, start, plan.config)
-        write_census(census(population), path, json.loads(plan.text()))
+        population = train_population(
+            plan.target, count, hidden=plan.hidden, seed=start, config=plan.config
+        )
+        write_census(census(population), path, about=json.loads(plan.text()))
     return count, int(population.solved.sum())
 
 
@@ -189,8 +192,12 @@ def _checked(
     function = BooleanFunction.of(
         target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs
     )
-    probe = train_population(function, 1, hidden, seed, replace(config, max_steps=1))
-    train_population(function, 1, hidden, seed + n_networks - 1, replace(config, max_steps=1))
+    probe = train_population(
+        function, 1, hidden=hidden, seed=seed, config=replace(config, max_steps=1)
+    )
+    train_population(
+        function, 1, hidden=hidden, seed=seed + n_networks - 1, config=replace(config, max_steps=1)
+    )
     return _Plan(function, tuple(probe.cfg.d_hidden), seed, n_networks, shard_size, config)
 
 

@@ -23,14 +23,15 @@ ours: the trend compares, the numbers need not."""
 
 
 def width_study(
-    widths: Iterable[int] = range(1, 8),
-    n_networks: int = 2000,
-    act_fns: str | Iterable[str] = ("relu", "sigmoid"),
     target: Any = "XOR",
+    n_networks: int = 2000,
+    *,
+    widths: Iterable[int] = range(1, 8),
+    act_fns: str | Iterable[str] = ("relu", "sigmoid"),
     config: TrainConfig | None = None,
     seed: int = 0,
     n_inputs: int = 2,
-    progress: bool = False,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Train n networks at each width and count those that decide every row as the target.
 
@@ -42,7 +43,13 @@ def width_study(
     for act_fn in act_fns:
         for width in widths:
             population = train_population(
-                target, n_networks, width, seed, replace(config, act_fn=act_fn), n_inputs, progress
+                target,
+                n_networks,
+                hidden=width,
+                seed=seed,
+                config=replace(config, act_fn=act_fn),
+                n_inputs=n_inputs,
+                progress=progress,
             )
             n_solved = int(population.solved.sum())
             alike = (

@@ -107,7 +107,7 @@ class AlignmentSearch:
 
 
 def find_alignments(
-    model: Any, target: Any = None, depth: int = 3, convention: Any = None, output: Any = 0
+    model: Any, target: Any = None, *, depth: int = 3, convention: Any = None, output: Any = 0
 ) -> AlignmentSearch:
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
@@ -129,7 +129,7 @@ def find_alignments(
     require_output(model, output)
     labels = setting.labels[: 2**model.cfg.d_in, output]
     function = BooleanFunction(model.cfg.d_in, (tuple(int(bit) for bit in labels),))
-    every = formulas(function, depth, convention.trees)
+    every = formulas(function, depth=depth, enumeration=convention.trees)
     pairs = pairs_of(len(labels), convention.pairs)
     place = _sets_by_effect(setting, output, pairs, convention.across_layers)
     aligned: dict[Formula, int] = {}
@@ -160,7 +160,7 @@ def _effects(
     base, source = pairs_of(2**target.n_inputs, which)
     return [
         tuple(formula.effect(variable, base, source).tobytes() for variable in formula.variables)
-        for formula in formulas(target, depth, trees)
+        for formula in formulas(target, depth=depth, enumeration=trees)
     ]
 
 

@@ -30,7 +30,7 @@ PAIRS_AT_ONCE = 2**20
 
 
 def count_perfect_subcircuits(
-    model: Any, target: Any = None, convention: Any = None, progress: bool = True
+    model: Any, target: Any = None, *, convention: Any = None, progress: bool = True
 ) -> int:
     """How many subcircuits decide every row right; the same number as
     `find_subcircuits(...).n_perfect`.

@@ -95,13 +95,13 @@ class Formula:
 
 
 def formulas(
-    target: Any, depth: Any = 3, trees: Any = "free", n_inputs: int | None = None
+    target: Any, *, depth: Any = 3, enumeration: Any = "free", n_inputs: int | None = None
 ) -> tuple[Formula, ...]:
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
 
-    >>> len(formulas("XOR", 3, trees="ordered")), len(formulas("XOR", 2))
+    >>> len(formulas("XOR", depth=3, enumeration="ordered")), len(formulas("XOR", depth=2))
     (56, 2)
-    >>> print(formulas("XOR", 2, trees="ordered")[0])
+    >>> print(formulas("XOR", depth=2, enumeration="ordered")[0])
     ~(x0 & x1) & (x0 | x1)
 
     Raises:
@@ -117,11 +117,11 @@ def formulas(
         raise XorMiError(
             f"{function.n_outputs} outputs; a formula computes one: give target.outputs[k]"
         )
-    if trees not in TREES:
-        raise unknown("enumeration", trees, TREES, where="there are")
+    if enumeration not in TREES:
+        raise unknown("enumeration", enumeration, TREES, where="there are")
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise XorMiError(f"depth is {depth!r}; give a whole number of at least 1")
-    return _found(function, depth, trees)
+    return _found(function, depth, enumeration)
 
 
 @lru_cache(maxsize=64)

@@ -67,6 +67,7 @@ COUNTED = [
 def compare_conventions(
     model: Any,
     target: Any = None,
+    *,
     depth: int = 3,
     conventions: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -107,7 +108,9 @@ def _counts(
     if n_all > MAX_LISTED:
         line |= {
             "n_subcircuits": n_all,
-            "n_perfect": count_perfect_subcircuits(model, target, convention, progress),
+            "n_perfect": count_perfect_subcircuits(
+                model, target, convention=convention, progress=progress
+            ),
         }
         why_not.append(f"{n_all} subcircuits are counted, not listed")
     else:
@@ -121,7 +124,7 @@ def _counts(
         else:
             why_not.append(f"over {MAX_EXAMINED} perfect subcircuits are not interpreted")
     try:
-        search = find_alignments(model, target, depth, convention, output)
+        search = find_alignments(model, target, depth=depth, convention=convention, output=output)
         line |= {
             "n_formulas": len(search.formulas),
             "n_aligned": len(search.aligned),
@@ -146,7 +149,7 @@ def _whole_search(
     model: Any, target: Any, convention: Convention, progress: bool
 ) -> SubcircuitSearch:
     """Every subcircuit or an interrupt: half a search is no count."""
-    found = find_subcircuits(model, target, convention, progress)
+    found = find_subcircuits(model, target, convention=convention, progress=progress)
     if not found.complete:
         raise SearchStopped(found)
     return found
@@ -161,7 +164,7 @@ def _interpreted(model: Any, target: Any, found: SubcircuitSearch, progress: boo
         delay=2,
         disable=None if progress else True,
     )
-    return [count_interpretations(model, part, target, found.convention) for part in bar]
+    return [count_interpretations(model, part, target, convention=found.convention) for part in bar]
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,6 +296,7 @@ class IdentifiabilityReport:
 def identifiability_report(
     model: Any,
     target: Any = None,
+    *,
     depth: int = 3,
     convention: Any = None,
     conventions: Mapping[str, Any] | None = None,
@@ -313,12 +317,14 @@ def identifiability_report(
     (1, 'identified', 1, True)
     """
     convention = Convention.of(convention)
-    counts = compare_conventions(model, target, depth, conventions, progress, output)
+    counts = compare_conventions(
+        model, target, depth=depth, conventions=conventions, progress=progress, output=output
+    )
     circuit = identify_circuit(model, target)
     ruled_out, merged, why = pd.DataFrame(columns=RULED_OUT), None, ""
     try:
         merged = find_alignments(
-            model, target, depth, replace(convention, pairs="all"), output
+            model, target, depth=depth, convention=replace(convention, pairs="all"), output=output
         ).merged()
         ruled_out = _ruled_out(model, target, depth, convention, output)
     except TooManyFormulas as error:
@@ -360,7 +366,7 @@ def _examined(
     ]
     if count_subcircuits(model.layer_sizes) > MAX_LISTED:
         return (
-            count_perfect_subcircuits(model, target, convention, progress),
+            count_perfect_subcircuits(model, target, convention=convention, progress=progress),
             pd.DataFrame(columns=columns),
             "no units",
         )
@@ -402,7 +408,7 @@ def _examined(
                 len(part.edges),
                 " ".join(edge.name for edge in part.edges),
                 None if minimal is None else part in minimal,
-                count_interpretations(model, part, target, convention),
+                count_interpretations(model, part, target, convention=convention),
                 _first(interchanged(setting, layers, some, pairs) != swapped, called, described),
                 _first(
                     interchanged(setting, layers, some, same, convention.ablation) != ablated,
@@ -432,7 +438,9 @@ def _ruled_out(
     """The alignments that each two rows once let pass, each with the first (base, source) pair of
     all on which it fails.
     """
-    search = find_alignments(model, target, depth, replace(convention, pairs="unordered"), output)
+    search = find_alignments(
+        model, target, depth=depth, convention=replace(convention, pairs="unordered"), output=output
+    )
     setting = problem_of(model, target, convention)
     units = model.units()
     whole = whole_network(model)

@@ -64,7 +64,7 @@ class _Layer:
 
 
 def count_interpretations(
-    model: Any, subcircuit: Any, target: Any = None, convention: Any = None
+    model: Any, subcircuit: Any, target: Any = None, *, convention: Any = None
 ) -> int:
     """How many interpretations a subcircuit has, without listing them.
 
@@ -99,7 +99,7 @@ def count_interpretations(
 
 
 def interpretations(
-    model: Any, subcircuit: Any, target: Any = None, convention: Any = None
+    model: Any, subcircuit: Any, target: Any = None, *, convention: Any = None
 ) -> Iterator[Interpretation]:
     """Every interpretation of a subcircuit, one at a time.
 

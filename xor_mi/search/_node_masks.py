@@ -31,7 +31,7 @@ rest.
 
 
 def node_masks(
-    model: Any, target: Any = None, convention: Any = None, output: Any = 0
+    model: Any, target: Any = None, *, convention: Any = None, output: Any = 0
 ) -> pd.DataFrame:
     """One row per choice of at least one unit in every hidden layer; all edges among kept units
     stay.

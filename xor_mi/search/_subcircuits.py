@@ -158,7 +158,7 @@ def problem_of(model: Any, target: Any, convention: Convention) -> Problem:
     return Problem(model, tuple(layers), rows, labels, low, high)
 
 
-def as_network(model: HookedMLP, part: Any, convention: Any = None) -> HookedMLP:
+def as_network(model: HookedMLP, subcircuit: Any, *, convention: Any = None) -> HookedMLP:
     """A subcircuit as a network of its own, in float64: cache it, patch it, train it on.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -174,9 +174,10 @@ def as_network(model: HookedMLP, part: Any, convention: Any = None) -> HookedMLP
         model.cfg.d_in, ((0,) * 2**model.cfg.d_in,) * model.cfg.d_out
     )  # labels do not matter here
     setting = problem_of(model, anything, replace(Convention.of(convention), reference="task"))
-    require_shape(model, part)
+    require_shape(model, subcircuit)
     layers = [
-        (torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in setting.kept(part)
+        (torch.from_numpy(weight), torch.from_numpy(bias))
+        for weight, bias in setting.kept(subcircuit)
     ]
     names = ("act_fn", "out_act_fn", "negative_slope", "decision_threshold", "target")
     return HookedMLP.from_weights(layers, **{name: getattr(model.cfg, name) for name in names})
@@ -260,7 +261,7 @@ def _unpacked(masks: np.ndarray, width: int) -> np.ndarray:
 
 
 def find_subcircuits(
-    model: Any, target: Any = None, convention: Any = None, progress: bool = True
+    model: Any, target: Any = None, *, convention: Any = None, progress: bool = True
 ) -> SubcircuitSearch:
     """Evaluate every subcircuit.
 

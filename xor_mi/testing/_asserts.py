@@ -23,7 +23,7 @@ from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64
 
 
-def assert_acts_as(model_or_circuit: Any, gates: Any, up_to_complement: bool = False) -> None:
+def assert_acts_as(model_or_circuit: Any, gates: Any, *, up_to_complement: bool = False) -> None:
     """Each of these units acts as its gate: under every kept reading, and every interchange comes
     out as the netlist predicts.
 
@@ -62,7 +62,7 @@ def assert_acts_as(model_or_circuit: Any, gates: Any, up_to_complement: bool = F
         raise AssertionError("\n".join([*wrong, str(circuit)]))
 
 
-def assert_computes(model: Any, function: Any) -> None:
+def assert_computes(model: Any, target: Any) -> None:
     """The model decides every row of inputs as the function does, computed in float64 and in its
     own precision.
 
@@ -80,7 +80,7 @@ def assert_computes(model: Any, function: Any) -> None:
     __tracebackhide__ = True
     model = model.model if isinstance(model, Circuit) else model
     require_plain_mlp(model, "comparing with a function")
-    wanted = BooleanFunction.of(function, model.cfg.d_in)
+    wanted = BooleanFunction.of(target, model.cfg.d_in)
     if wanted.n_outputs != model.cfg.d_out:
         raise XorMiError(
             f"the function has {wanted.n_outputs} outputs; the network has {model.cfg.d_out}"
@@ -105,7 +105,7 @@ def assert_computes(model: Any, function: Any) -> None:
 
 
 def assert_same_circuit(
-    model_or_circuit: Any, expected: Any, tolerance: Any = None, up_to: str = "signature"
+    model_or_circuit: Any, expected: Any, *, tolerance: Any = None, up_to: str = "signature"
 ) -> None:
     """Two networks have the same circuit: verdict, gates and edges, and numbers too where a
     tolerance is given; see `compare_records`.
@@ -118,7 +118,9 @@ def assert_same_circuit(
         XorMiError: as `compare_records` does, or a model whose circuit cannot be identified.
     """
     __tracebackhide__ = True
-    found = compare_records(record_of(expected), record_of(model_or_circuit), tolerance, up_to)
+    found = compare_records(
+        record_of(expected), record_of(model_or_circuit), tolerance=tolerance, up_to=up_to
+    )
     if found:
         raise AssertionError(f"{found}\n(expected -> found, up to {up_to})")
 
@@ -128,6 +130,7 @@ def assert_patch_effect(
     clean: Any,
     corrupted: Any,
     site: Any,
+    *,
     effect: Any = None,
     flips: Any = None,
     value: Any = None,

@@ -58,7 +58,7 @@ class Differences:
 
 
 def compare_records(
-    old: Record, new: Record, tolerance: Any = TOLERANCE, up_to: str = "signature"
+    old: Record, new: Record, *, tolerance: Any = TOLERANCE, up_to: str = "signature"
 ) -> Differences:
     """What a circuit's record differs in from a baseline's.
 

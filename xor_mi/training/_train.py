@@ -94,11 +94,12 @@ class Population:
 
 def train(
     target: Any = "XOR",
+    *,
     hidden: Any = (2,),
     seed: int = 0,
     config: TrainConfig | None = None,
     n_inputs: int = 2,
-    progress: bool = False,
+    progress: bool = True,
 ) -> TrainResult:
     """Train one network from its seed. The same seed gives the same network, bit for bit, on the
     same machine.
@@ -113,7 +114,9 @@ def train(
     >>> result.solved, result.steps < 2000
     (True, True)
     """
-    population = train_population(target, 1, hidden, seed, config, n_inputs, progress)
+    population = train_population(
+        target, 1, hidden=hidden, seed=seed, config=config, n_inputs=n_inputs, progress=progress
+    )
     if not all(torch.isfinite(value).all() for layer in population.weights for value in layer):
         raise XorMiError(
             f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr"
@@ -133,11 +136,12 @@ def train(
 def train_population(
     target: Any,
     n_networks: Any,
+    *,
     hidden: Any = (2,),
     seed: Any = 0,
     config: Any = None,
     n_inputs: int = 2,
-    progress: bool = False,
+    progress: bool = True,
     rows: Any = None,
     device: Any = "cpu",
 ) -> Population:

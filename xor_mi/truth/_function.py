@@ -126,7 +126,7 @@ class BooleanFunction:
         elif is_gate_name(target) and (n_inputs == 2 or gate_name(target) in FAMILIES):
             function = cls.named(target, n_inputs)
         elif isinstance(target, str) and re.search(r"\b[xyabXYAB]\d*\b|\(", target):
-            function = cls.from_formula(target, n_inputs)
+            function = cls.from_formula(target, n_inputs=n_inputs)
         else:
             raise (
                 unknown("gate", target, GATES, where="the 16 gates are")

@@ -28,7 +28,7 @@ MAX_INPUTS = 3
 _Table = tuple[int, ...]
 
 
-def threshold_functions(n_inputs: int = 2, act_fn: str = "relu") -> "pd.DataFrame":
+def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataFrame":
     """Every Boolean function of n inputs: can a network with one hidden unit compute it, and the
     proof.
 

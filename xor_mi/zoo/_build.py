@@ -80,7 +80,10 @@ def rebuild(network: Network) -> tuple[HookedMLP, Circuit]:
     """
     if network.trained:
         model = train(
-            network.target, network.hidden, network.seed, TrainConfig(act_fn=network.act_fn)
+            network.target,
+            hidden=network.hidden,
+            seed=network.seed,
+            config=TrainConfig(act_fn=network.act_fn),
         ).model
     else:
         model = HookedMLP(
