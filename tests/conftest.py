@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import jaxtyping
 import pytest
 import torch
 
@@ -54,3 +55,17 @@ def _no_global_randomness():
     before = torch.get_rng_state()
     yield
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture(autouse=True)
+def _wrong_kinds_reach_the_function(request):
+    """A test marked `unchecked` gives values of the wrong kind on purpose: the shape checker, which
+    would answer first, is off for it, as it is for a user.
+    """
+    if request.node.get_closest_marker("unchecked") is None:
+        yield
+        return
+    checker = jaxtyping.config
+    checker.update("jaxtyping_disable", True)
+    yield
+    checker.update("jaxtyping_disable", False)

@@ -156,7 +156,7 @@ def test_every_module_has_a_room_and_imports_point_up():
         ("truth", "import torch"),
         ("truth", "from xor_mi.graph import Unit"),
         ("metrics", "from xor_mi import circuits"),
-        ("model.config", "from xor_mi.model._network import HookedMLP"),
+        ("model._config", "from xor_mi.model._network import HookedMLP"),
         ("cli", "import pandas as pd"),
         ("errors", "from xor_mi.truth import GATES"),
     ],

@@ -5,6 +5,8 @@ and one line is enough for a person: what was asked, what exists, what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
+from pathlib import Path
 
 
 class XorMiError(ValueError):
@@ -27,3 +29,30 @@ def unknown(kind: str, asked: object, exists: Iterable[object], where: str = "th
     shown = ", ".join(names[:24]) + (f", ... ({len(names)} in all)" if len(names) > 24 else "")
     hint = f"; did you mean '{close[0]}'?" if close else ""
     return XorMiError(f"no {kind} '{asked}'; {where}: {shown or 'none'}{hint}")
+
+
+def whole_number(name: str, value: object, *, at_least: int = 0, below: int | None = None) -> int:
+    """A setting that must be a whole number -> it as an int; a bool is no number.
+
+    Raises:
+        XorMiError: naming the setting, its bounds and what was given.
+
+    >>> whole_number("seed", 3)
+    3
+    >>> whole_number("n_networks", 0, at_least=1)
+    Traceback (most recent call last):
+        ...
+    xor_mi.errors.XorMiError: n_networks must be a whole number of at least 1, not 0
+    """
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if is_whole and int(value) >= at_least and (below is None or int(value) < below):
+        return int(value)
+    bound = f"at least {at_least}" if below is None else f"at least {at_least} and below {below}"
+    raise XorMiError(f"{name} must be a whole number of {bound}, not {value!r}")
+
+
+def unwritable(path: str | Path, error: OSError) -> XorMiError:
+    """A place on disk that could not be written -> the error that says why, and the next step."""
+    return XorMiError(
+        f"cannot write '{path}': {error.strerror or error}; choose a folder you may write to"
+    )

@@ -5,8 +5,10 @@ edge joins two of them and is one weight. Everything that names a place elsewher
 patches, circuits, pictures) uses these values."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+
+from xor_mi.errors import XorMiError
 
 
 @dataclass(frozen=True, order=True)
@@ -122,3 +124,58 @@ class Subcircuit:
             for a, b in zip(mine, theirs, strict=True)
         ]
         return self.layer_sizes == other.layer_sizes and all(set(a) <= set(b) for a, b in pairs)
+
+
+Index = int | None | Sequence[int | None]
+"""An index into an activation after the batch axis: one entry, or one per axis."""
+
+
+@dataclass(frozen=True, init=False)
+class Site:
+    """Where an intervention writes: a hook point, and an index into its activation after the batch
+    axis.
+
+    An index entry is a whole number, or None for everything along that axis; axes left out are
+    taken whole, so Site(hook) is the whole hook. On a transformer Site("blocks.0.attn.hook_z",
+    (None, 2)) is head 2 at all positions.
+
+    Attributes:
+        label: what it is called in frames and pictures; by default the hook name and index.
+
+    >>> Site("blocks.0.attn.hook_z", (None, 2))
+    blocks.0.attn.hook_z[:, 2]
+
+    Raises:
+        XorMiError: an index entry that is neither a whole number nor None.
+    """
+
+    hook_name: str
+    index: tuple[int | None, ...]
+    label: str = field(compare=False)
+
+    def __init__(self, hook_name: str, index: Index = (), label: str = "") -> None:
+        entries = tuple(index) if isinstance(index, Sequence) else (index,)
+        for entry in entries:
+            if entry is not None and (isinstance(entry, bool) or not isinstance(entry, int)):
+                raise XorMiError(
+                    f"{entry!r} in the index of '{hook_name}'; an index entry is a whole number, "
+                    "or None for a whole axis"
+                )
+        object.__setattr__(self, "hook_name", hook_name)
+        object.__setattr__(self, "index", entries)
+        object.__setattr__(self, "label", label)
+
+    @property
+    def name(self) -> str:
+        if self.label:
+            return self.label
+        inside = ", ".join(":" if i is None else str(i) for i in self.index)
+        return f"{self.hook_name}[{inside}]" if self.index else self.hook_name
+
+    @property
+    def slices(self) -> tuple[int | slice, ...]:
+        """The index as torch takes it, after the batch axis."""
+        return tuple(slice(None) if i is None else i for i in self.index)
+
+    def __repr__(self) -> str:
+        return self.name

@@ -12,6 +12,7 @@ come first. The usual recovered fraction, (patched - corrupted) / (clean - corru
 meaning where clean and corrupted are decided alike, as 00 and 11 under XOR: there it is empty and
 `why_no_fraction` says so. Values outside [0, 1] are no mistake."""
 
+from xor_mi.graph import Site as Site
 from xor_mi.interventions._ablation import AblationSweep as AblationSweep
 from xor_mi.interventions._ablation import ablation_sweep as ablation_sweep
 from xor_mi.interventions._attribution import METHODS as METHODS
@@ -31,7 +32,6 @@ from xor_mi.interventions._patching import patch as patch
 from xor_mi.interventions._patching import patch_sweep as patch_sweep
 from xor_mi.interventions._paths import path_sweep as path_sweep
 from xor_mi.interventions._paths import paths_from as paths_from
-from xor_mi.interventions._sites import Site as Site
 from xor_mi.interventions._sites import site_of as site_of
 from xor_mi.interventions._sites import sites as sites
 from xor_mi.interventions._sites import subsets as subsets

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.graph import Edge, Unit, layers_of
+from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._patching import DIRECTIONS, PatchSweep, read_pairs
-from xor_mi.interventions._sites import Site, edges_on, require_mlp, site_of
+from xor_mi.interventions._sites import edges_on, require_mlp, site_of
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from xor_mi.errors import XorMiError
-from xor_mi.interventions._sites import Site, SiteSet, check_index
+from xor_mi.graph import Site
+from xor_mi.interventions._sites import SiteSet, check_index
 from xor_mi.model import HookedMLP, all_finite
 
 Metrics = Mapping[str, Callable[[Tensor], Tensor]]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, combinations
 from math import comb
@@ -11,52 +10,10 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of
 from xor_mi.model import HookedMLP, hook_site, kind_of_hook, require_evaluable
 
 KINDS = ("unit", "edge", "input", "logit", "hook")
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where an intervention writes: a hook point, and an index into its activation after the batch
-    axis.
-
-    An index entry is a whole number, or None for everything along that axis; axes left out are
-    taken whole, so Site(hook) is the whole hook. On a transformer Site("blocks.0.attn.hook_z",
-    (None, 2)) is head 2 at all positions.
-
-    Attributes:
-        label: what it is called in frames and pictures; by default the hook name and index.
-    """
-
-    hook_name: str
-    index: Any = ()  # tuple[int | None, ...] once built; a whole number or a list is accepted
-    label: str = field(default="", compare=False)
-
-    def __post_init__(self) -> None:
-        index = tuple(self.index) if isinstance(self.index, (tuple, list)) else (self.index,)
-        for entry in index:
-            if entry is not None and (isinstance(entry, bool) or not isinstance(entry, int)):
-                raise XorMiError(
-                    f"{entry!r} in the index of '{self.hook_name}'; an index entry is a whole number, or None for a whole axis"
-                )
-        object.__setattr__(self, "index", index)
-
-    @property
-    def name(self) -> str:
-        if self.label:
-            return self.label
-        inside = ", ".join(":" if i is None else str(i) for i in self.index)
-        return f"{self.hook_name}[{inside}]" if self.index else self.hook_name
-
-    @property
-    def slices(self) -> tuple[Any, ...]:
-        """The index as torch takes it, after the batch axis."""
-        return tuple(slice(None) if i is None else i for i in self.index)
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 MAX_SUBSETS = 100_000

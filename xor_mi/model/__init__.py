@@ -9,6 +9,7 @@ from xor_mi.model._config import activation as activation
 from xor_mi.model._config import initial_weights as initial_weights
 from xor_mi.model._guards import all_finite as all_finite
 from xor_mi.model._guards import require_evaluable as require_evaluable
+from xor_mi.model._guards import require_output as require_output
 from xor_mi.model._network import HookedMLP as HookedMLP
 from xor_mi.model._network import hook_site as hook_site
 from xor_mi.model._network import kind_of_hook as kind_of_hook

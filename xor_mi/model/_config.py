@@ -153,6 +153,20 @@ class HookedMLPConfig:
         """Width of the hidden layers where they all have the same one, else None."""
         return self.d_hidden[0] if len(set(self.d_hidden)) == 1 else None
 
+    @property
+    def threshold(self) -> float:
+        """Decision = output > threshold, strictly; the number that `decision_threshold` stands for."""
+        return float(self.decision_threshold or 0.0)
+
+    def conventions(self) -> dict[str, Any]:
+        """Every setting but the sizes: what a network with other weights may share with this one."""
+        sizes = ("d_in", "d_hidden", "d_out")
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in sizes
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict that `from_dict` reads back."""
         target = (

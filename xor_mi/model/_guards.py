@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, whole_number
 
 
 def guarded(function: Callable[..., Any], value: Tensor, hook: HookPoint) -> Any:
@@ -57,3 +57,11 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
                 raise XorMiError(
                     f"{operation} needs finite weights; {whole} has NaN or infinite entries"
                 )
+
+
+def require_output(output: int, n_outputs: int) -> int:
+    """The number of an output, counted from 0; `XorMiError` where there is none of this number."""
+    number = whole_number("output", output)
+    if number >= n_outputs:
+        raise XorMiError(f"no output {output}; this network has {n_outputs}, counted from 0")
+    return number

@@ -34,10 +34,11 @@ from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.kinds import Layers, Target
 from xor_mi.model._config import HookedMLPConfig, activation, initial_weights
 from xor_mi.model._convert import checked_layers, read_folder, read_sequential, write_folder
-from xor_mi.model._guards import guarded, require_evaluable
-from xor_mi.truth import as_row, truth_rows
+from xor_mi.model._guards import guarded, require_evaluable, require_output
+from xor_mi.truth import BooleanFunction, as_row, truth_rows
 
 
 class _MLP(nn.Module):
@@ -158,6 +159,15 @@ class HookedMLP(HookedRootModule):
                 linear.weight.copy_(weight)
                 linear.bias.copy_(bias)
         return model
+
+    def with_weights(self, layers: Layers, **changes: Any) -> "HookedMLP":
+        """A network with other weights and this one's conventions: activations, loss, threshold,
+        target, seed; [(W, b), ...] as in `from_weights`. This network is left alone.
+
+        Args:
+            changes: conventions that are to differ, such as target=None.
+        """
+        return type(self).from_weights(layers, **(self.cfg.conventions() | changes))
 
     @classmethod
     def from_sequential(cls, sequential: nn.Sequential, **settings: Any) -> "HookedMLP":
@@ -380,7 +390,45 @@ class HookedMLP(HookedRootModule):
     @property
     def threshold(self) -> float:
         """Decision = output > threshold, strictly."""
-        return float(self.cfg.decision_threshold or 0.0)
+        return self.cfg.threshold
+
+    def target_of(self, asked: Target | None = None) -> BooleanFunction:
+        """What this network should compute: the target asked for, or the one in its config.
+
+        Raises:
+            XorMiError: neither is there, or a target of another width.
+        """
+        given = self.cfg.target if asked is None else asked
+        if given is None:
+            raise XorMiError(
+                "this network has no target; give one, such as target='XOR' here or in its config"
+            )
+        function = BooleanFunction.of(given, self.cfg.d_in)
+        if function.n_outputs != self.cfg.d_out:
+            raise XorMiError(
+                f"the target has {function.n_outputs} outputs; the network has {self.cfg.d_out}"
+            )
+        return function
+
+    def require_output(self, output: int) -> int:
+        """The number of an output, checked to be one of this network's.
+
+        Raises:
+            XorMiError: no such output.
+        """
+        return require_output(output, self.cfg.d_out)
+
+    @contextmanager
+    def edge_hooks(self, needed: bool = True) -> Iterator[None]:
+        """The edge hooks switched on inside a `with` block, where they are needed, and as they were
+        afterwards.
+        """
+        before = self.cfg.use_edge_result
+        self.set_use_edge_result(before or needed)
+        try:
+            yield
+        finally:
+            self.set_use_edge_result(before)
 
     @property
     def linears(self) -> tuple[nn.Linear, ...]:

@@ -11,9 +11,12 @@ from xor_mi.truth._function import complement_name as complement_name
 from xor_mi.truth._function import name_of_bits as name_of_bits
 from xor_mi.truth._gates import GATES as GATES
 from xor_mi.truth._gates import MAX_INPUTS as MAX_INPUTS
+from xor_mi.truth._gates import ArrayLike as ArrayLike
+from xor_mi.truth._gates import Row as Row
 from xor_mi.truth._gates import as_bit as as_bit
 from xor_mi.truth._gates import as_row as as_row
 from xor_mi.truth._gates import gate_name as gate_name
 from xor_mi.truth._gates import row_name as row_name
+from xor_mi.truth._gates import row_number as row_number
 from xor_mi.truth._gates import truth_rows as truth_rows
 from xor_mi.truth._threshold_functions import threshold_functions as threshold_functions

@@ -4,9 +4,22 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from xor_mi.errors import XorMiError, unknown
+
+
+@runtime_checkable
+class ArrayLike(Protocol):
+    """A tensor or an array: what can say its values as a list. Named here so that no torch is needed."""
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists, or as one number."""
+        ...
+
+
+Row = str | Sequence[int] | Sequence[float] | ArrayLike
+"""One input: "01", [0, 1], (False, True), a tensor or an array."""
 
 MAX_INPUTS = 12
 """A truth table is held whole; 2^12 rows is far beyond the networks this package can check
@@ -98,7 +111,7 @@ def row_name(row: Sequence[int]) -> str:
     return "".join(str(int(bit)) for bit in row)
 
 
-def as_row(row: Any, n_inputs: int) -> tuple[int, ...]:
+def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
     """One input given as '01', [0, 1], (False, True), a tensor or an array -> a tuple of n bits.
 
     Raises:
@@ -120,7 +133,7 @@ def as_row(row: Any, n_inputs: int) -> tuple[int, ...]:
     return tuple(as_bit(value, row) for value in values)
 
 
-def as_bit(value: Any, source: object = None) -> int:
+def as_bit(value: object, source: object = None) -> int:
     """0, 1, 0.0, 1.0, False, True, '0' or '1', also of numpy and torch -> 0 or 1; anything else is
     refused.
     """
@@ -151,3 +164,15 @@ def is_gate_name(name: object) -> bool:
 
 def _key(name: str) -> str:
     return re.sub(r"[\s_]", "", name).upper()
+
+
+def row_number(bits: Sequence[int]) -> int:
+    """Bits, the first most significant -> the number of their row in `truth_rows`.
+
+    >>> row_number((1, 0))
+    2
+    """
+    number = 0
+    for bit in bits:
+        number = 2 * number + int(bit)
+    return number

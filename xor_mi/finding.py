@@ -1,0 +1,52 @@
+"""the one small base of everything a person is given: a table, a picture, a notebook cell.
+
+Findings are frozen values. Each has `frame()`, a tidy pandas table; `plot()`, a plotly figure; and
+`_repr_html_`, what a notebook cell that ends in it shows. A finding that is no table or has no
+picture says so, with what to do instead. Nothing heavy is imported here.
+"""
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from xor_mi.errors import XorMiError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+ROWS_SHOWN = 20
+"""A notebook cell shows at most so many lines of a finding's table."""
+
+
+class Finding:
+    """What an analysis hands back. Subclasses are frozen dataclasses and give `frame()`."""
+
+    def frame(self) -> "pd.DataFrame":
+        """The finding as a tidy table.
+
+        Raises:
+            XorMiError: a kind of finding that is no table.
+        """
+        raise XorMiError(f"a {type(self).__name__} is no table; print it, or call .plot()")
+
+    def plot(self, **options: Any) -> "go.Figure":
+        """The finding as a figure; options are those of its function in `xor_mi.plots`.
+
+        Raises:
+            XorMiError: a kind of finding that no figure is drawn of.
+        """
+        # The one door in the house that points up: pictures stand above findings.
+        from xor_mi.plots import figure
+
+        return figure(self, **options)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sentence, then the first lines of the table if it has one."""
+        text = f"<pre>{html.escape(str(self))}</pre>"
+        if type(self).frame is Finding.frame:
+            return text
+        table = self.frame()
+        shown = table.head(ROWS_SHOWN).to_html(index=False, escape=True, border=0)
+        more = len(table) - ROWS_SHOWN
+        rest = f"<p>... and {more} more lines; .frame() has them all</p>" if more > 0 else ""
+        return text + shown + rest

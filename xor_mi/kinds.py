@@ -1,0 +1,91 @@
+"""what a caller may give: one name for each kind of argument, and the protocol of a hooked model.
+
+A signature says `rows: Rows`, and this page says what that is. A value of another kind is answered
+by the function itself, with an `XorMiError` that says what to give.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from xor_mi.graph import Edge, Site, Unit
+from xor_mi.truth import BooleanFunction
+from xor_mi.truth import Row as Row
+
+Rows = Iterable[Row] | Tensor
+"""Several input rows: ["00", "01"], bits [[0, 0], [0, 1]], or a tensor [row, d_in]."""
+
+Target = str | BooleanFunction
+"""What a network should compute: a gate's name, a formula, or a `BooleanFunction`."""
+
+Place = str | Unit | Edge
+"""A place in a HookedMLP: "h0.1", "x0", "y0", "x0->h0.1", or the value of that name."""
+
+OneSite = Place | Site
+"""Where one intervention writes: a place, or a hook point with an index."""
+
+Sites = OneSite | Iterable[OneSite | Iterable[OneSite]]
+"""Sites to intervene on one after the other; an entry that is itself several is written together."""
+
+Pairs = Iterable[tuple[Row, Row]] | tuple[Tensor, Tensor]
+"""(clean, corrupted) rows of a HookedMLP, or on any model two tensors of inputs, [pair, ...] each."""
+
+Inputs = Rows | Tensor
+"""Rows of bits for a HookedMLP, or the inputs of any hooked model, a tensor [input, ...]."""
+
+Metric = Callable[[Tensor], Tensor]
+"""Outputs [batch, ...] -> one number per example, [batch]."""
+
+Metrics = Metric | Mapping[str, Metric]
+"""One metric, or several by name."""
+
+Widths = int | Sequence[int]
+"""Widths of the hidden layers; a number means one hidden layer."""
+
+Bounds = tuple[float, float] | tuple[tuple[float, float], tuple[float, float]]
+"""(low, high) of both inputs, or one such pair for x0 and one for x1."""
+
+PathLike = str | Path
+"""A place on disk."""
+
+Layers = Sequence[tuple[Any, Any]]
+"""Weights and biases layer by layer, [(W, b), ...]: lists, arrays or tensors; b may be None."""
+
+Direction = Literal["denoising", "noising"]
+"""Denoising patches the clean value into the corrupted run, noising the other way round."""
+
+SubsetRule = Literal["single", "pairs", "all"]
+"""Which subsets of sites are ablated."""
+
+AblationValue = Literal["zero", "mean", "resample"] | float | Tensor
+"""What an ablated activation becomes."""
+
+UpTo = Literal["signature", "family"]
+"""How far two circuits may differ and still count as the same."""
+
+
+@runtime_checkable
+class HookedModel(Protocol):
+    """A HookedMLP, any TransformerLens `HookedRootModule` after `setup()`, or a
+    `TransformerBridge`.
+    """
+
+    @property
+    def hook_dict(self) -> Mapping[str, Any]:
+        """Hook name -> hook point."""
+        ...
+
+    def hooks(self, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+        """Hooks that are there inside a `with` block."""
+        ...
+
+    def run_with_cache(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs and cached activations."""
+        ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Inputs [batch, ...] -> outputs [batch, ...]."""
+        ...

@@ -1,0 +1,44 @@
+"""work that may take long -> one rule for its bar, for the whole package. No torch.
+
+A bar appears where the work takes over two seconds and a person watches (standard error is a
+terminal, or a notebook draws it); `progress=False` silences it everywhere.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+SECONDS_BEFORE_A_BAR = 2.0
+"""Work that ends before this shows nothing."""
+
+
+def progress_bar(
+    items: Iterable[T] | None = None,
+    *,
+    doing: str,
+    unit: str,
+    total: int | None = None,
+    progress: bool = True,
+) -> "tqdm[T]":
+    """A tqdm bar under the one rule; iterate over it, or leave `items` out and call `update`.
+
+    Args:
+        doing: what is being done, such as "training".
+        unit: what is counted, such as "network".
+        total: how many units there are, where `items` does not know.
+        progress: False for no bar at all.
+
+    >>> sum(progress_bar([1, 2, 3], doing="adding", unit="number"))
+    6
+    """
+    return tqdm(
+        items,
+        total=total,
+        desc=doing,
+        unit=unit,
+        delay=SECONDS_BEFORE_A_BAR,
+        disable=None if progress else True,  # None: only where standard error is a terminal
+    )
