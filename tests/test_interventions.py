@@ -27,7 +27,7 @@ def by_transformer_lens(model, pairs, direction):
     source, base = (clean, corrupted) if direction == "denoising" else (corrupted, clean)
     _, cache = model.run_with_cache(source)
     index_df = pd.DataFrame(
-        [(unit.layer, unit.index) for unit in model.units()], columns=["layer", "unit"]
+        [(unit.layer, unit.index) for unit in model.units], columns=["layer", "unit"]
     )
     result = generic_activation_patch(
         model,

@@ -473,7 +473,7 @@ def test_places_have_one_name_each(deep):
     assert deep.hook_site("h0.3->h1.0") == ("blocks.1.hook_edge", (0, 3))
     assert deep.hook_site("h1.1->y0") == ("hook_edge", (0, 1))
     assert deep.hook_site("y0") == ("hook_logits", (0,))
-    assert [unit.name for unit in deep.units()] == ["h0.0", "h0.1", "h0.2", "h0.3", "h1.0", "h1.1"]
+    assert [unit.name for unit in deep.units] == ["h0.0", "h0.1", "h0.2", "h0.3", "h1.0", "h1.1"]
     assert repr(deep.place("h0.3->h1.0")) == "h0.3->h1.0"
 
 

@@ -199,7 +199,7 @@ def gather(
     """Everything measured for the first of the kept readings. network: decisions after every
     interchange, [base, source, unit, output].
     """
-    first, units = kept[0], model.units()
+    first, units = kept[0], model.units
     bits = torch.tensor([first.readings[unit.layer][unit.index].bits for unit in units])
     predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits).transpose(
         1, 2

@@ -305,7 +305,7 @@ def _interchanged(model: HookedMLP) -> Tensor:
     """What the network decides with each unit's value taken from each source, [base, source, unit,
     output].
     """
-    rows, units = truth_rows(model.cfg.d_in), model.units()
+    rows, units = truth_rows(model.cfg.d_in), model.units
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
     sweeps = [patch_sweep(model, pairs, units, output=k).decisions for k in range(model.cfg.d_out)]
     return torch.stack(sweeps, dim=-1).cpu().reshape(len(rows), len(rows), len(units), -1)
@@ -314,7 +314,7 @@ def _interchanged(model: HookedMLP) -> Tensor:
 def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) -> JointReading:
     """On how many (base, source) pairs does the network, with one unit's value taken from the
     source, decide as the netlist with that unit's bit taken from the source?"""
-    units = model.units()
+    units = model.units
     bits = torch.tensor([joint.readings[unit.layer][unit.index].bits for unit in units])
     predicted = compose_swapped(
         joint.netlist, model.layer_sizes, units, bits

@@ -138,7 +138,7 @@ def direct_logit(
             "direct_logit is about a logit itself; give a metric that is one output of a network without output activation"
         )
     (clean_out, clean_cache), (out, cache) = cache_all(model, clean), cache_all(model, corrupted)
-    last = model.units()[-1]
+    last = model.units[-1]
     hook_of_units, hook_of_logits = (
         model.hook_site(last)[0],
         model.hook_site(Unit(model.cfg.n_layers, 0, is_output=True))[0],

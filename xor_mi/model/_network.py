@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -460,9 +460,10 @@ class HookedMLP(HookedRootModule):
             else tuple(as_row(row, self.cfg.d_in) for row in rows)
         )
 
-    def units(self) -> list[Unit]:
+    @property
+    def units(self) -> tuple[Unit, ...]:
         """All hidden units, layer by layer."""
-        return [unit for layer in layers_of(self.layer_sizes)[1:-1] for unit in layer]
+        return tuple(chain.from_iterable(layers_of(self.layer_sizes)[1:-1]))
 
     def place(self, asked: Any) -> Unit | Edge:
         """'h0.1', 'x0', 'y0', 'x0->h0.1', a Unit or an Edge -> the Unit or Edge; `XorMiError` if

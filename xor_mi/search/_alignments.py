@@ -171,7 +171,7 @@ def _sets_by_effect(
     about.
     """
     widths = setting.model.layer_sizes[1:-1]
-    places = setting.model.units()
+    places = setting.model.units
     n_sets = 2 ** sum(widths) if across else sum(2**width for width in widths)
     if n_sets > MAX_SETS or n_sets * len(pairs[0]) * max(widths) > MAX_NUMBERS:
         raise XorMiError(

@@ -372,7 +372,7 @@ def _examined(
         )
     found = _whole_search(model, target, convention, progress)
     setting = problem_of(model, target, convention)
-    units = model.units()
+    units = model.units
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
     pairs, same = pairs_of(len(names), "all"), (np.arange(len(names)), np.arange(len(names)))
     everything = 2 ** len(units) * len(pairs[0]) <= MAX_INTERCHANGES
@@ -442,7 +442,7 @@ def _ruled_out(
         model, target, depth=depth, convention=replace(convention, pairs="unordered"), output=output
     )
     setting = problem_of(model, target, convention)
-    units = model.units()
+    units = model.units
     whole = whole_network(model)
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
     pairs = pairs_of(len(names), "all")

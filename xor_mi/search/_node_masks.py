@@ -86,7 +86,7 @@ def node_masks(
          1 - fraction(masks, clean, corrupted), fraction(~masks, clean, corrupted)]
     )  # fmt: skip
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
-    units, found = model.units(), []
+    units, found = model.units, []
     for mask, score in zip(masks, scores.transpose(1, 0, 2), strict=True):
         kept = [unit for unit, on in zip(units, mask, strict=True) if on]
         right = _right_rows(setting, _induced(model.layer_sizes, kept))
