@@ -4,7 +4,7 @@
 edge joins two of them and is one weight. Everything that names a place elsewhere (readings,
 patches, circuits, pictures) uses these values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -179,3 +179,12 @@ class Site:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def name_of_set(places: "Iterable[Unit | Edge | Site]") -> str:
+    """Several places that are meant together, as text: the one way that sets are written.
+
+    >>> name_of_set([Unit(0, 0), Unit(0, 1)])
+    'h0.0 + h0.1'
+    """
+    return " + ".join(place.name for place in places)
