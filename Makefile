@@ -10,8 +10,9 @@ RECIPE := pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/xor-mi tour
 
+# one worker per core; tests that share an expensive fixture are marked xdist_group and stay on one worker
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff format --check .

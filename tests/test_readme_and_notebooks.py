@@ -5,9 +5,11 @@ import contextlib
 import io
 import json
 import re
+import traceback
 from pathlib import Path
 
 import pytest
+import torch
 
 from xor_mi import cli
 
@@ -35,18 +37,34 @@ def numbers_rounded(text: str) -> str:
     return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]) + 0.0:.2f}", text)
 
 
-@pytest.mark.parametrize(("code", "output"), code_and_output())
-def test_readme_python_prints_what_readme_says(code, output, tmp_path, monkeypatch):
-    """Each example runs, after those above it, and prints the text below it."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="session")
+def readme_prints(tmp_path_factory) -> list[str]:
+    """What each Python block of README prints: the blocks run once, in order, in one scratch folder
+    and one namespace. A block that raises ends the list with its traceback.
+    """
+    outputs: list[str] = []
     space: dict[str, object] = {}
-    for earlier, _ in code_and_output():
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(earlier, "README.md", "exec"), space)
-        if earlier == code:
-            break
-    assert numbers_rounded(printed.getvalue()) == numbers_rounded(output)
+    with contextlib.chdir(tmp_path_factory.mktemp("readme")):
+        for code, _ in code_and_output():
+            printed = io.StringIO()
+            before = torch.get_rng_state()
+            try:
+                with contextlib.redirect_stdout(printed):
+                    exec(compile(code, "README.md", "exec"), space)
+                assert torch.equal(torch.get_rng_state(), before)
+            except Exception:
+                return [*outputs, printed.getvalue() + traceback.format_exc()]
+            outputs.append(printed.getvalue())
+    return outputs
+
+
+@pytest.mark.xdist_group("readme")
+@pytest.mark.parametrize("block", range(len(code_and_output())))
+def test_readme_python_prints_what_readme_says(block, readme_prints):
+    """Each example runs, after those above it, and prints the text below it."""
+    assert block < len(readme_prints), "an example above this one failed"
+    _, output = code_and_output()[block]
+    assert numbers_rounded(readme_prints[block]) == numbers_rounded(output)
 
 
 def test_every_python_block_of_readme_is_tested():

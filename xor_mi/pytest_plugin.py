@@ -159,7 +159,7 @@ def _held_against(
             f"'{_shown(source)}' is the baseline of {old['test']}, not of {new['test']}: two tests whose names come out as one file name? "
             "Then give check(..., basename='...'). Was the test renamed? Then pytest --force-regen"
         )
-    found = compare(old, new, tolerance, tolerance=up_to)
+    found = compare(old, new, tolerance=tolerance, up_to=up_to)
     where = f"compared up to {up_to} with {_shown(source)}; pytest --force-regen takes the new circuit over"
     return f"{found}\n{where}" if found else ""
 
