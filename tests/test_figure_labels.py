@@ -5,7 +5,7 @@ boundary, bars of two kinds.
 import numpy as np
 import pytest
 
-from xor_mi import HookedMLP, census, geometry, handmade, plots, train_population, zoo
+from xor_mi import HookedMLP, census, geometry, margins, plots, train_population, zoo
 
 
 def distance_to_segment(point, segment) -> float:
@@ -54,7 +54,7 @@ def test_names_of_regions_keep_off_the_decision_boundary(name):
 def test_bars_of_conditions_are_equally_high():
     """Whether one, two or three hold."""
     tried = HookedMLP.from_weights([([[1, -1], [-1, 1]], [0, 0]), ([[1, 1]], [-2])], target="XOR")
-    assert {bar.width for bar in plots.conditions_figure(handmade.conditions(tried)).data} == {0.8}
+    assert {bar.width for bar in plots.conditions_figure(margins.conditions(tried)).data} == {0.8}
 
 
 def test_family_weights_draws_every_hidden_unit_of_the_solved():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from xor_mi import geometry, handmade, plots, zoo
+from xor_mi import geometry, handmade, margins, plots, zoo
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.search import find_subcircuits
@@ -95,7 +95,7 @@ def test_the_path_figure_marks_kinks_changes_and_threshold(textbook):
 
 def test_failed_conditions_are_told_apart_without_colour(textbook):
     """A failed inequality is hatched, points left and says 'fails'."""
-    table = handmade.conditions(handmade.edit(textbook, {"fc1.weight[0, 1]": 0.25}), "XOR")
+    table = margins.conditions(handmade.edit(textbook, {"fc1.weight[0, 1]": 0.25}), "XOR")
     holds, fails = plots.conditions_figure(table).data
     assert (list(holds.y), list(fails.y), list(fails.x)) == ([0, 2, 3], [1], [-0.25])
     assert fails.text == ("-0.25 fails",)
@@ -106,7 +106,7 @@ def test_failed_conditions_are_told_apart_without_colour(textbook):
 
 def test_slack_intervals_end_where_they_do(textbook):
     """w12 may go from 0.5 to 1.5, flipping 01 and 11; v2 has no lower end and gets an arrow."""
-    figure = plots.slack_figure(handmade.slack_to_flip(textbook))
+    figure = plots.slack_figure(margins.slack_to_flip(textbook))
     lower, upper = (
         next(one for one in figure.data if one.y[0] == 1 and one.textposition == f"middle {side}")
         for side in ("left", "right")
@@ -122,7 +122,7 @@ def test_slack_intervals_end_where_they_do(textbook):
     )
     assert open_end.marker.symbol == "triangle-left"
     with pytest.raises(XorMiError, match="no line"):
-        plots.slack_figure(handmade.slack_to_flip(textbook).head(0))
+        plots.slack_figure(margins.slack_to_flip(textbook).head(0))
 
 
 def test_the_lattice_is_ordered_by_inclusion():

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from xor_mi import handmade, plots
+from xor_mi import handmade, margins, plots
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
@@ -68,7 +68,7 @@ def test_everything_moves_along(textbook, parameter, value, verdict):
     assert verdict in play.verdict.value
     assert (trace(play.plane, "decision boundary").x, play.verdict.value) != before
     slack = {
-        line["row"]: line["slack"] for line in handmade.conditions(edited, "XOR").to_dict("records")
+        line["row"]: line["slack"] for line in margins.conditions(edited, "XOR").to_dict("records")
     }
     bars = {
         play.conditions.layout.yaxis.ticktext[y][:2]: x

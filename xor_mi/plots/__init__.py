@@ -3,17 +3,22 @@
 Colours diverge around zero (blue positive, red negative) and never carry meaning alone: cells and
 edges have their numbers, signs their dashes, verdicts their patterns and words."""
 
+from xor_mi.plots._figure import figure as figure
 from xor_mi.plots._heatmaps import ablation_heatmap as ablation_heatmap
 from xor_mi.plots._heatmaps import activations_heatmap as activations_heatmap
+from xor_mi.plots._heatmaps import comparison_heatmap as comparison_heatmap
 from xor_mi.plots._heatmaps import contributions_heatmap as contributions_heatmap
 from xor_mi.plots._heatmaps import interchange_matrix as interchange_matrix
 from xor_mi.plots._heatmaps import patching_heatmap as patching_heatmap
 from xor_mi.plots._network import network_diagram as network_diagram
+from xor_mi.plots._plane import boundary_figure as boundary_figure
 from xor_mi.plots._plane import input_plane as input_plane
 from xor_mi.plots._plane import path_figure as path_figure
+from xor_mi.plots._plane import plane_figure as plane_figure
 from xor_mi.plots._population import family_weights as family_weights
 from xor_mi.plots._population import gate_shares_figure as gate_shares_figure
 from xor_mi.plots._population import success_curve as success_curve
+from xor_mi.plots._scores import interchange_accuracy_bars as interchange_accuracy_bars
 from xor_mi.plots._search import subcircuit_lattice as subcircuit_lattice
 from xor_mi.plots._sliders import input_slider as input_slider
 from xor_mi.plots._sliders import weight_slider as weight_slider

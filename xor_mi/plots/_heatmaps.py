@@ -1,5 +1,5 @@
-"""numbers per input, unit or pair -> labelled heatmaps: activations, contributions, patching,
-ablation, interchange.
+"""numbers per input, unit or pair -> labelled heatmaps: activations, comparison, contributions,
+patching, ablation, interchange.
 """
 
 import plotly.graph_objects as go
@@ -11,71 +11,98 @@ from xor_mi.interventions._sites import name_of
 from xor_mi.metrics import decision
 from xor_mi.plots._style import POSITIVE, heatmap
 from xor_mi.terms import Contributions, DifferenceExplanation
-from xor_mi.values import Activations
+from xor_mi.values import Activations, Comparison
 
 
-def activations_heatmap(found: Activations) -> go.Figure:
+def activations_heatmap(values: Activations) -> go.Figure:
     """Every value at every hook point, one line per input row."""
-    table = found.table()
+    table = values.table()
     figure = heatmap(
         table.to_numpy(float).tolist(),
-        list(table.columns),
-        list(table.index),
-        "value",
-        "Activations on every input",
+        columns=list(table.columns),
+        rows=list(table.index),
+        unit="value",
+        title="Activations on every input",
     )
     return figure.update_yaxes(title="input").update_xaxes(title="unit and hook")
 
 
-def contributions_heatmap(found: Contributions | DifferenceExplanation) -> go.Figure:
+def comparison_heatmap(comparison: Comparison) -> go.Figure:
+    """Two inputs side by side: every value on each, and their difference."""
+    table = comparison.frame()
+    lines = [f"value_{comparison.a}", f"value_{comparison.b}", "difference"]
+    hooks = table["hook"].str.rpartition("hook_")[2]
+    figure = heatmap(
+        [table[column].tolist() for column in lines],
+        columns=(table["unit"] + " " + hooks).tolist(),
+        rows=[comparison.a, comparison.b, "difference"],
+        unit="value",
+        title=f"Inputs {comparison.a} and {comparison.b} side by side",
+    )
+    return figure.update_yaxes(title="input").update_xaxes(title="unit and hook")
+
+
+def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> go.Figure:
     """The term each edge adds. Of `contributions`: per input row, the terms of each unit, its bias
     and their sum, the pre-activation. Of `explain_difference`: per unit, the terms by which its
-    pre-activation changes, their sum, and what passes its activation function."""
-    if isinstance(found, DifferenceExplanation):
-        return _difference_heatmap(found)
-    columns, values = [], [[] for _ in found.rows]
-    units = layers_of(found.layer_sizes)
-    for layer, (terms, bias, pre) in enumerate(
-        zip(found.terms, found.biases, found.pre, strict=True)
-    ):
-        for j, target in enumerate(units[layer + 1]):
-            columns += [
-                f"{target.name}<br>{source}"
-                for source in [*(unit.name for unit in units[layer]), "bias", "sum"]
-            ]
-            for r, line in enumerate(values):
-                line += [*terms[r, j].tolist(), bias[j].item(), pre[r, j].item()]
-    title = "Contributions: weight x value along each edge, and their sum (pre-activation)"
-    figure = heatmap(values, columns, list(found.rows), "pre-<br>activation", title)
-    return (
-        figure.update_yaxes(title="input")
-        .update_xaxes(title="unit, and what adds to it")
-        .update_layout(
-            width=max(640, 58 * len(columns) + 170),
-            height=figure.layout.height + 20,
-            margin={"t": 145},
-        )
+    pre-activation changes, their sum, and what passes its activation function.
+    """
+    if isinstance(explained, DifferenceExplanation):
+        return _difference_heatmap(explained)
+    columns = _term_columns(explained.layer_sizes)
+    figure = heatmap(
+        _term_values(explained),
+        columns=columns,
+        rows=list(explained.rows),
+        unit="pre-<br>activation",
+        title="Contributions: weight x value along each edge, and their sum (pre-activation)",
+    )
+    figure.update_yaxes(title="input").update_xaxes(title="unit, and what adds to it")
+    # labels of two lines need more room above, and narrower cells keep the picture on a page
+    return figure.update_layout(
+        width=max(640, 58 * len(columns) + 170),
+        height=figure.layout.height + 20,
+        margin={"t": 145},
     )
 
 
-def _difference_heatmap(found: DifferenceExplanation) -> go.Figure:
-    terms = {
-        (edge["target"], edge["source"]): edge["term_change"]
-        for edge in found.edges.to_dict("records")
-    }
-    sources = list(dict.fromkeys(source for _, source in terms))
-    values = [
-        [
-            *(terms.get((unit["unit"], source)) for source in sources),
-            unit["pre_change"],
-            unit["post_change"],
-        ]
-        for unit in found.units.to_dict("records")
-    ]
-    title = f"Change of each value from {found.a} to {found.b}, edge by edge"
-    columns = [*(f"via {source}" for source in sources), "sum", "passed on"]
+def _term_columns(layer_sizes: tuple[int, ...]) -> list[str]:
+    """Per unit: each source, the bias, the sum."""
+    layers = layers_of(layer_sizes)
+    columns: list[str] = []
+    for sources, targets in zip(layers, layers[1:], strict=False):
+        adds = [*(source.name for source in sources), "bias", "sum"]
+        for target in targets:
+            columns += [f"{target.name}<br>{name}" for name in adds]
+    return columns
+
+
+def _term_values(explained: Contributions) -> list[list[float]]:
+    """The numbers under `_term_columns`, one line per input row."""
+    lines: list[list[float]] = [[] for _ in explained.rows]
+    for terms, bias, pre in zip(explained.terms, explained.biases, explained.pre, strict=True):
+        for j in range(len(bias)):
+            for r, line in enumerate(lines):
+                line += [*terms[r, j].tolist(), bias[j].item(), pre[r, j].item()]
+    return lines
+
+
+def _difference_heatmap(explained: DifferenceExplanation) -> go.Figure:
+    edges = explained.edges
+    targets, changes = edges["target"], edges["term_change"]
+    terms = dict(zip(zip(targets, edges["source"], strict=True), changes, strict=True))
+    sources = list(dict.fromkeys(edges["source"]))
+    values: list[list[float | None]] = []
+    for unit in explained.units.to_dict("records"):
+        # a source of another layer has no edge to this unit: an empty cell
+        along_edges = [terms.get((unit["unit"], source)) for source in sources]
+        values.append([*along_edges, unit["pre_change"], unit["post_change"]])
     figure = heatmap(
-        values, columns, found.units["unit"].tolist(), "change of<br>pre-activation", title
+        values,
+        columns=[*(f"via {source}" for source in sources), "sum", "passed on"],
+        rows=explained.units["unit"].tolist(),
+        unit="change of<br>pre-activation",
+        title=f"Change of each value from {explained.a} to {explained.b}, edge by edge",
     )
     return figure.update_yaxes(title="unit").update_xaxes(
         title="weight x change of source, their sum, the change after activation"
@@ -86,30 +113,42 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
     """Effect of each patch on the logit: one line per pair (clean -> corrupted), one column per
     site; * marks a flipped decision.
     """
-    pairs = [f"{clean} -> {corrupted}" for clean, corrupted in sweep.labels]
     names = [name_of(together) for together in sweep.sites]
     flips = [effect.flips for effect in sweep]
     marks = [
         [" *" if flips[p * len(names) + s] else "" for s in range(len(names))]
-        for p in range(len(pairs))
+        for p in range(len(sweep.labels))
     ]
-    run, metric = "corrupted" if sweep.direction == "denoising" else "clean", sweep.metrics[0]
-    title = f"Patching, {sweep.direction}: change of the {run} run's {metric}{' (* = decision flips)' if any(flips) else ''}"
-    figure = heatmap(sweep.effect.tolist(), names, pairs, f"effect<br>({metric})", title, marks)
+    run = "corrupted" if sweep.direction == "denoising" else "clean"
+    metric = sweep.metrics[0]
+    legend = " (* = decision flips)" if any(flips) else ""
+    figure = heatmap(
+        sweep.effect.tolist(),
+        columns=names,
+        rows=[f"{clean} -> {corrupted}" for clean, corrupted in sweep.labels],
+        unit=f"effect<br>({metric})",
+        title=f"Patching, {sweep.direction}: change of the {run} run's {metric}{legend}",
+        marks=marks,
+    )
     figure.update_yaxes(title="clean -> corrupted").update_xaxes(title="patched")
     return figure.update_layout(width=max(620, 90 * len(names) + 260))
 
 
 def ablation_heatmap(sweep: AblationSweep) -> go.Figure:
     """Change of the metric by each ablation, on each input row; * marks a flipped decision."""
-    effect = (sweep.after - sweep.before).tolist()
     marks = None
     if sweep.threshold is not None:
         flipped = sweep.decisions != decision(sweep.before, sweep.threshold)
         marks = [[" *" if flips else "" for flips in line] for line in flipped.tolist()]
-    title = f"Ablation, {sweep.value}: change of the {sweep.metric}{' (* = decision flips)' if marks else ''}"
-    names = [name_of(together) for together in sweep.sites]
-    figure = heatmap(effect, list(sweep.rows), names, f"effect<br>({sweep.metric})", title, marks)
+    legend = " (* = decision flips)" if marks else ""
+    figure = heatmap(
+        (sweep.after - sweep.before).tolist(),
+        columns=list(sweep.rows),
+        rows=[name_of(together) for together in sweep.sites],
+        unit=f"effect<br>({sweep.metric})",
+        title=f"Ablation, {sweep.value}: change of the {sweep.metric}{legend}",
+        marks=marks,
+    )
     return figure.update_yaxes(title="ablated together").update_xaxes(title="input")
 
 
@@ -122,16 +161,15 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     """
     table = circuit.interchange_matrix()
     n = circuit.primary.n_interchange if circuit.primary else 0
-    title = f"Interchange: of {n} (base, source) pairs, how many come out as the role predicts"
     figure = heatmap(
         table.to_numpy(float).tolist(),
-        list(table.columns),
-        list(table.index),
-        "pairs as<br>predicted",
-        title,
+        columns=list(table.columns),
+        rows=list(table.index),
+        unit="pairs as<br>predicted",
+        title=f"Interchange: of {n} (base, source) pairs, how many come out as the role predicts",
     )
-    share = [[f"{count} of {n}" for count in line] for line in table.to_numpy().tolist()]
-    figure.update_traces(text=share, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
+    counts = [[f"{count} of {n}" for count in line] for line in table.to_numpy().tolist()]
+    figure.update_traces(text=counts, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
     for k in range(len(table)):
         figure.add_shape(
             type="rect",
@@ -143,7 +181,6 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
             fillcolor="rgba(0,0,0,0)",
             opacity=1,
         )
-    figure.update_yaxes(title="unit taken from the source").update_xaxes(
-        title="role it is scored in (its own is framed)"
-    )
+    figure.update_yaxes(title="unit taken from the source")
+    figure.update_xaxes(title="role it is scored in (its own is framed)")
     return figure.update_layout(width=max(680, 110 * len(table) + 240))

@@ -2,6 +2,7 @@
 path.
 """
 
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
@@ -10,27 +11,41 @@ import torch
 from torch import Tensor
 
 from xor_mi import geometry
-from xor_mi.geometry import InputPath, boundary, regions
+from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region
 from xor_mi.geometry._pieces import PIECEWISE_LINEAR
+from xor_mi.kinds import Bounds
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
-from xor_mi.plots._style import DIVERGING, INK, NEGATIVE, POSITIVE, layout
+from xor_mi.plots._style import (
+    BOUNDARY_LINE,
+    DECISION_SYMBOLS,
+    DIVERGING,
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    THRESHOLD_LINE,
+    decision_text,
+    layout,
+    line_trace,
+    point_text,
+)
 from xor_mi.truth import row_name, truth_rows
 
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 CHANGE = {"symbol": "square", "size": 11, "color": "#ffffff", "line": {"width": 2.5, "color": INK}}
 """The marker of a decision change."""
-NAMED = 12
+MOST_REGIONS_NAMED = 12
 """Up to this many regions are written into the plane; hovering names them all."""
-
-# the argument `regions` is the name people look for; inside, the function of that name is meant
-_regions = regions
+LEAST_AREA_NAMED = 0.04
+"""A region with a smaller share of the plane than this has no room for its name."""
+TOO_CLOSE = 0.02
+"""Kinks nearer to each other than this (of the whole path) share one name."""
 
 
 def input_plane(
     model: HookedMLP,
     *,
-    bounds: Any = (-0.5, 1.5),
+    bounds: Bounds = (-0.5, 1.5),
     path: InputPath | None = None,
     show_regions: bool = True,
     output: int = 0,
@@ -42,176 +57,48 @@ def input_plane(
     Args:
         bounds: (low, high) for both inputs, or ((low, high), (low, high)).
         path: a `geometry.path` to draw, with its kinks and decision changes.
-        regions: also draw the pieces on which the network is affine, each named by the hidden units
-            that are on; smooth units have none.
+        show_regions: also draw the pieces on which the network is affine, each named by the hidden
+            units that are on; smooth units have none.
         n_points: grid points a side of the surface. Boundary, regions and path do not depend on it
             where units are piecewise linear.
 
     Raises:
         XorMiError: other than two inputs, no such output, empty bounds, more regions than are cut.
     """
-    plane = geometry.input_plane(model, bounds=bounds, path=n_points, show_regions=output)
-    distance = (plane.outputs.T - plane.threshold).round(decimals=4).tolist()
-    bound = max(abs(value) for line in distance for value in line) or 1.0
-    x0, x1 = (axis.round(decimals=6).tolist() for axis in (plane.x0, plane.x1))
-    bar = {"title": "output -<br>threshold", "len": 0.5, "y": 0.25}
-    surface = {
-        "colorscale": DIVERGING,
-        "zmin": -bound,
-        "zmax": bound,
-        "colorbar": bar,
-        "opacity": 0.75,
-        "ncontours": 9,
-    }
-    lines = {
-        "line": {"width": 0.6, "color": "#777777"},
-        "contours": {"coloring": "heatmap", "showlabels": True, "labelfont": {"size": 10}},
-    }
-    figure = go.Figure(
-        go.Contour(
-            x=x0,
-            y=x1,
-            z=distance,
-            **surface,
-            **lines,
-            hovertemplate="x0 %{x}, x1 %{y}: %{z}<extra></extra>",
-        )
-    )
-    exact = model.cfg.act_fn in PIECEWISE_LINEAR
-    segments = boundary(model, bounds=bounds, output=output).segments
-    if show_regions and exact:
-        along = torch.lerp(
-            segments[:, :1], segments[:, 1:], torch.linspace(0, 1, 33, dtype=torch.float64)[:, None]
-        ).flatten(0, 1)
-        _add_regions(
-            figure,
-            model,
-            bounds,
-            output,
-            [*truth_rows(2), *along.tolist(), *(path.inputs.tolist() if path else [])],
-        )
-    for (unit, ends), dash in zip(plane.lines.items(), cycle(DASHES), strict=False):
-        x, y = zip(*ends, strict=True)
-        line = {"color": INK, "width": 1.5, "dash": dash}
-        figure.add_trace(
-            go.Scatter(
-                x=x,
-                y=y,
-                mode="lines",
-                line=line,
-                name=f"{unit.name} {'turns on' if exact else 'is zero'}",
-            )
-        )
-    figure.add_trace(line_trace(segments.tolist(), {"color": INK, "width": 4}, "decision boundary"))
+    plane = geometry.input_plane(model, bounds=bounds, output=output, n_points=n_points)
+    edge = geometry.boundary(model, bounds=bounds, output=output)
+    has_pieces = model.cfg.act_fn in PIECEWISE_LINEAR
+    figure = go.Figure(_contours(plane))
+    if show_regions and has_pieces:
+        pieces = geometry.regions(model, bounds=bounds)
+        _add_regions(figure, pieces, output, _spots_to_avoid(edge, path))
+    _add_unit_lines(figure, plane, "turns on" if has_pieces else "is zero")
+    figure.add_trace(line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
-    rows, decided = truth_rows(2), decisions(model)[:, output].tolist()
-    x, y = zip(*rows, strict=True)
-    symbols = [{1: "circle", 0: "circle-open", -1: "x"}[bit] for bit in decided]
-    marker = {"size": 13, "color": INK, "symbol": symbols, "line": {"width": 2}}
-    text = [
-        f"<b>{row_name(row)}: {bit if bit >= 0 else 'undecided'}</b>"
-        for row, bit in zip(rows, decided, strict=True)
-    ]
-    corners = {
-        "mode": "markers+text",
-        "marker": marker,
-        "text": text,
-        "textposition": "top center",
-        "name": "inputs (filled: decided 1)",
-    }
-    figure.add_trace(go.Scatter(x=x, y=y, **corners))
-    figure.update_xaxes(title="x0", range=[x0[0], x0[-1]], constrain="domain")
-    figure.update_yaxes(title="x1", range=[x1[0], x1[-1]], scaleanchor="x", constrain="domain")
-    title = f"The input plane: y{output} above (blue, +) and below (red, -) the threshold {plane.threshold:g}"
-    return layout(figure, title, width=820, height=600).update_layout(margin={"b": 60})
+    figure.add_trace(_corners(decisions(model)[:, output].tolist()))
+    return _plane_layout(figure, plane, f"y{output}")
 
 
-def line_trace(lines: list[Any], line: dict[str, Any], name: str) -> go.Scatter:
-    """Separate lines of points as one trace, with gaps between them."""
-    x, y = [], []
-    for points in lines:
-        x += [*(point[0] for point in points), None]
-        y += [*(point[1] for point in points), None]
-    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name=name)
-
-
-def _add_regions(
-    figure: go.Figure, model: HookedMLP, bounds: Any, output: int, taken: list[Any]
-) -> None:
-    """The exact pieces: their edges, and inside each, away from what is taken, which units are on
-    and the affine map that holds there.
+def plane_figure(plane: InputPlane) -> go.Figure:
+    """A `geometry.input_plane`: the output's distance to the threshold over the plane, and the line
+    on which each unit of the first layer is zero. `plots.input_plane(model)` adds boundary, regions
+    and inputs.
     """
-    found = _regions(model, bounds)
-    rims = [[*region.vertices.tolist(), region.vertices[0].tolist()] for region in found]
-    figure.add_trace(line_trace(rims, {"color": INK, "width": 0.8}, f"{len(found)} affine regions"))
-    on = [[unit.name for unit in sorted(region.on) if not unit.is_output] for region in found]
-    names = [f"on: {', '.join(units)}" if units else "all off" for units in on]
-    maps = [
-        f"{named}<br>y{output} = {a:.3g} x0 {b:+.3g} x1 {region.bias[output]:+.3g}"
-        for named, region in zip(names, found, strict=True)
-        for a, b in [region.weight[output].tolist()]
-    ]
-    least = 0.04 * sum(region.area for region in found)
-    written = [
-        name if len(found) <= NAMED and region.area > least else ""
-        for name, region in zip(names, found, strict=True)
-    ]
-    spots = list(taken)
-    for region in found:
-        spots.append(_free_spot(region, torch.tensor(spots, dtype=torch.float64)))
-    x, y = zip(*spots[len(taken) :], strict=True)
-    text = {"text": written, "textfont": {"size": 11, "shadow": "0 0 4px #ffffff, 0 0 4px #ffffff"}}
-    figure.add_trace(
-        go.Scatter(
-            x=x, y=y, mode="text", **text, hovertext=maps, hoverinfo="text", showlegend=False
-        )
+    figure = go.Figure(_contours(plane))
+    _add_unit_lines(figure, plane, "is zero")
+    return _plane_layout(figure, plane, "the output")
+
+
+def boundary_figure(edge: Boundary) -> go.Figure:
+    """A `geometry.boundary`: the lines of the input plane along which the decision changes."""
+    figure = go.Figure(
+        line_trace(edge.segments.tolist(), BOUNDARY_LINE, f"decision boundary of y{edge.output}")
     )
-
-
-def _free_spot(region: geometry.Region, taken: Tensor) -> list[float]:
-    """The centre, or a place on the way to a corner, whichever is furthest from what is taken;
-    names are wider than high.
-    """
-    spots = torch.cat(
-        [region.center + part * (region.vertices - region.center) for part in (0, 0.35, 0.6)]
-    )
-    flat = torch.tensor([0.5, 1.0], dtype=torch.float64)
-    return spots[torch.cdist(spots * flat, taken * flat).min(1).values.argmax()].tolist()
-
-
-def _add_path(figure: go.Figure, path: InputPath, output: int) -> None:
-    (a0, a1), (b0, b1) = path.start, path.end
-    head = {
-        "symbol": "arrow",
-        "angleref": "previous",
-        "size": [0, 16, 0],
-        "color": INK,
-        "line": {"width": 0},
-    }
-    x, y = [a0, a0 + 0.93 * (b0 - a0), b0], [a1, a1 + 0.93 * (b1 - a1), b1]
-    figure.add_trace(
-        go.Scatter(
-            x=x,
-            y=y,
-            mode="lines+markers",
-            line={"color": INK, "width": 2.5},
-            marker=head,
-            name="path",
-        )
-    )
-    if path.kinks:
-        x, y = zip(*(kink.input for kink in path.kinks), strict=True)
-        marker = {"symbol": "diamond-open", "size": 12, "color": INK, "line": {"width": 2}}
-        figure.add_trace(
-            go.Scatter(x=x, y=y, mode="markers", marker=marker, name="kink: a unit turns on or off")
-        )
-    changes = [change for change in path.changes if change.output == output]
-    if changes:
-        x, y = zip(*(change.input for change in changes), strict=True)
-        figure.add_trace(
-            go.Scatter(x=x, y=y, mode="markers", marker=CHANGE, name="decision changes")
-        )
+    figure.update_xaxes(title="x0", constrain="domain")
+    figure.update_yaxes(title="x1", scaleanchor="x", constrain="domain")
+    title = f"Where the decision of y{edge.output} changes, {edge.length:.3g} long in all"
+    return layout(figure, title, width=640, height=560).update_layout(margin={"b": 60})
 
 
 def path_figure(path: InputPath) -> go.Figure:
@@ -221,65 +108,241 @@ def path_figure(path: InputPath) -> go.Figure:
     figure = go.Figure()
     looks = cycle([(POSITIVE, "solid"), (NEGATIVE, "dash"), (INK, "dot")])
     for k, (values, (colour, dash)) in enumerate(zip(path.outputs.T.tolist(), looks, strict=False)):
+        line = {"color": colour, "width": 3, "dash": dash}
         figure.add_trace(
-            go.Scatter(
-                x=path.t.tolist(),
-                y=values,
-                mode="lines",
-                line={"color": colour, "width": 3, "dash": dash},
-                name=f"y{k}",
-            )
+            go.Scatter(x=path.t.tolist(), y=values, mode="lines", line=line, name=f"y{k}")
         )
-    named = ""
-    for n, kink in enumerate(path.kinks):
-        figure.add_vline(kink.t, opacity=1, line={"color": "#777777", "width": 1, "dash": "dot"})
-        named += ", ".join(unit.name for unit in kink.units)
-        if (
-            n + 1 < len(path.kinks) and path.kinks[n + 1].t - kink.t < 0.02
-        ):  # too close for a name of its own
-            named += ", "
-            continue
-        slant = -30 if len(path.kinks) > 3 else 0
-        figure.add_annotation(
-            x=kink.t,
-            y=1,
-            yref="paper",
-            yanchor="bottom",
-            text=named,
-            textangle=slant,
-            showarrow=False,
-        )
-        named = ""
-    figure.add_hline(path.threshold, opacity=1, line={"color": INK, "width": 1.5, "dash": "dash"})
+    _add_kink_lines(figure, path.kinks)
+    figure.add_hline(path.threshold, opacity=1, line=THRESHOLD_LINE)
     if path.changes:
-        said = {1: "1", 0: "0", -1: "undecided"}
-        text = [
-            f"<b>{said[change.before]} → {said[change.after]}</b><br>t = {change.t:.4g}"
-            for change in path.changes
-        ]
-        x, sides = (
-            [change.t for change in path.changes],
-            [
-                "top left" if change.after > change.before else "top right"
-                for change in path.changes
-            ],
-        )
-        labels = {
-            "mode": "markers+text",
-            "text": text,
-            "textposition": sides,
-            "marker": CHANGE,
-            "name": "decision changes",
-        }
-        figure.add_trace(go.Scatter(x=x, y=[path.threshold] * len(x), **labels))
-    start, end = (
-        f"({', '.join(f'{value:g}' for value in point)})" for point in (path.start, path.end)
-    )
+        figure.add_trace(_changes_along(path.changes, path.threshold))
+    start, end = point_text(path.start, 6), point_text(path.end, 6)
     figure.update_xaxes(
         title=f"t: 0 is {start}, 1 is {end}; dotted: these units turn on or off",
         range=[-0.02, 1.08],
     )
     figure.update_yaxes(title=f"output (dashed: threshold {path.threshold:g})")
-    return layout(
-        figure, f"The output on the straight way from {start} to {end}", width=760
-    ).update_layout(margin={"t": 100, "b": 60}, showlegend=path.outputs.shape[1] > 1)
+    layout(figure, f"The output on the straight way from {start} to {end}", width=760)
+    several_outputs = path.outputs.shape[1] > 1
+    return figure.update_layout(margin={"t": 100, "b": 60}, showlegend=several_outputs)
+
+
+def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
+    """The marker of the four inputs, whose symbol is the decision there."""
+    return {
+        "size": 13,
+        "color": INK,
+        "symbol": [DECISION_SYMBOLS[bit] for bit in decided],
+        "line": {"width": 2},
+    }
+
+
+# the plane
+
+
+def _contours(plane: InputPlane) -> go.Contour:
+    """The output's distance to the threshold as a surface with numbered contours."""
+    distance = (plane.outputs.T - plane.threshold).round(decimals=4).tolist()
+    bound = max(abs(value) for line in distance for value in line) or 1.0
+    return go.Contour(
+        x=plane.x0.round(decimals=6).tolist(),
+        y=plane.x1.round(decimals=6).tolist(),
+        z=distance,
+        colorscale=DIVERGING,
+        zmin=-bound,
+        zmax=bound,
+        colorbar={"title": "output -<br>threshold", "len": 0.5, "y": 0.25},
+        opacity=0.75,
+        ncontours=9,
+        line={"width": 0.6, "color": "#777777"},
+        contours={"coloring": "heatmap", "showlabels": True, "labelfont": {"size": 10}},
+        hovertemplate="x0 %{x}, x1 %{y}: %{z}<extra></extra>",
+    )
+
+
+def _add_unit_lines(figure: go.Figure, plane: InputPlane, happens: str) -> None:
+    """The line on which each first-layer unit is zero, called what happens there."""
+    for (unit, ends), dash in zip(plane.lines.items(), cycle(DASHES), strict=False):
+        x, y = zip(*ends, strict=True)
+        line = {"color": INK, "width": 1.5, "dash": dash}
+        figure.add_trace(
+            go.Scatter(x=x, y=y, mode="lines", line=line, name=f"{unit.name} {happens}")
+        )
+
+
+def _corners(decided: list[int]) -> go.Scatter:
+    """The four inputs, each with its decision as symbol and as text."""
+    rows = truth_rows(2)
+    x, y = zip(*rows, strict=True)
+    text = [
+        f"<b>{row_name(row)}: {decision_text(bit)}</b>"
+        for row, bit in zip(rows, decided, strict=True)
+    ]
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers+text",
+        marker=corners_marker(decided),
+        text=text,
+        textposition="top center",
+        name="inputs (filled: decided 1)",
+    )
+
+
+def _plane_layout(figure: go.Figure, plane: InputPlane, output: str) -> go.Figure:
+    x0, x1 = (axis.round(decimals=6).tolist() for axis in (plane.x0, plane.x1))
+    figure.update_xaxes(title="x0", range=[x0[0], x0[-1]], constrain="domain")
+    figure.update_yaxes(title="x1", range=[x1[0], x1[-1]], scaleanchor="x", constrain="domain")
+    title = (
+        f"The input plane: {output} above (blue, +) and below (red, -) "
+        f"the threshold {plane.threshold:g}"
+    )
+    return layout(figure, title, width=820, height=600).update_layout(margin={"b": 60})
+
+
+# the names of regions
+
+
+def _spots_to_avoid(edge: Boundary, path: InputPath | None) -> list[list[float]]:
+    """Points that no name should cover: the inputs, the boundary, the path."""
+    inputs = [[float(bit) for bit in row] for row in truth_rows(2)]
+    steps = torch.linspace(0, 1, 33, dtype=torch.float64)[:, None]
+    along_edge = torch.lerp(edge.segments[:, :1], edge.segments[:, 1:], steps).flatten(0, 1)
+    along_path = path.inputs.tolist() if path else []
+    return [*inputs, *along_edge.tolist(), *along_path]
+
+
+def _add_regions(
+    figure: go.Figure, pieces: Sequence[Region], output: int, avoid: list[list[float]]
+) -> None:
+    """The pieces' edges, and inside each, away from what is to be avoided, which units are on; the
+    affine map that holds there shows on hovering.
+    """
+    rims = [[*piece.vertices.tolist(), piece.vertices[0].tolist()] for piece in pieces]
+    rim_line = {"color": INK, "width": 0.8}
+    figure.add_trace(line_trace(rims, rim_line, f"{len(pieces)} affine regions"))
+    least_area = LEAST_AREA_NAMED * sum(piece.area for piece in pieces)
+    spots, written, maps = list(avoid), [], []
+    for piece in pieces:
+        name = _name_of_region(piece)
+        has_room = len(pieces) <= MOST_REGIONS_NAMED and piece.area > least_area
+        written.append(name if has_room else "")
+        maps.append(f"{name}<br>{_affine_map(piece, output)}")
+        # a name already placed is avoided by the next
+        spots.append(_free_spot(piece, torch.tensor(spots, dtype=torch.float64)))
+    x, y = zip(*spots[len(avoid) :], strict=True)
+    names = go.Scatter(
+        x=x,
+        y=y,
+        mode="text",
+        text=written,
+        textfont={"size": 11, "shadow": "0 0 4px #ffffff, 0 0 4px #ffffff"},
+        hovertext=maps,
+        hoverinfo="text",
+        showlegend=False,
+    )
+    figure.add_trace(names)
+
+
+def _name_of_region(piece: Region) -> str:
+    hidden = [unit.name for unit in sorted(piece.on) if not unit.is_output]
+    return f"on: {', '.join(hidden)}" if hidden else "all off"
+
+
+def _affine_map(piece: Region, output: int) -> str:
+    a, b = piece.weight[output].tolist()
+    return f"y{output} = {a:.3g} x0 {b:+.3g} x1 {piece.bias[output]:+.3g}"
+
+
+def _free_spot(piece: Region, avoid: Tensor) -> list[float]:
+    """The centre, or a place on the way to a corner, whichever is furthest from what is to be
+    avoided.
+    """
+    towards_corners = piece.vertices - piece.center
+    spots = torch.cat([piece.center + way * towards_corners for way in (0, 0.35, 0.6)])
+    # names are wider than high, so a distance along x0 counts half
+    shape_of_a_name = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    distance = torch.cdist(spots * shape_of_a_name, avoid * shape_of_a_name)
+    return spots[distance.min(1).values.argmax()].tolist()
+
+
+# paths
+
+
+def _add_path(figure: go.Figure, path: InputPath, output: int) -> None:
+    """The path as an arrow in the plane, with its kinks and decision changes."""
+    figure.add_trace(_arrow(path))
+    if path.kinks:
+        x, y = zip(*(kink.input for kink in path.kinks), strict=True)
+        marker = {"symbol": "diamond-open", "size": 12, "color": INK, "line": {"width": 2}}
+        name = "kink: a unit turns on or off"
+        figure.add_trace(go.Scatter(x=x, y=y, mode="markers", marker=marker, name=name))
+    changes = [change for change in path.changes if change.output == output]
+    if changes:
+        x, y = zip(*(change.input for change in changes), strict=True)
+        figure.add_trace(
+            go.Scatter(x=x, y=y, mode="markers", marker=CHANGE, name="decision changes")
+        )
+
+
+def _arrow(path: InputPath) -> go.Scatter:
+    (a0, a1), (b0, b1) = path.start, path.end
+    # the head stands before the end, so that the marker of the input there stays visible
+    head_at = 0.93
+    head = {
+        "symbol": "arrow",
+        "angleref": "previous",
+        "size": [0, 16, 0],
+        "color": INK,
+        "line": {"width": 0},
+    }
+    return go.Scatter(
+        x=[a0, a0 + head_at * (b0 - a0), b0],
+        y=[a1, a1 + head_at * (b1 - a1), b1],
+        mode="lines+markers",
+        line={"color": INK, "width": 2.5},
+        marker=head,
+        name="path",
+    )
+
+
+def _add_kink_lines(figure: go.Figure, kinks: Sequence[Kink]) -> None:
+    """A dotted line at each kink, and over it the units that turn; kinks that are too close to each
+    other share one name.
+    """
+    slant = -30 if len(kinks) > 3 else 0
+    names: list[str] = []
+    for n, kink in enumerate(kinks):
+        figure.add_vline(kink.t, opacity=1, line={"color": "#777777", "width": 1, "dash": "dot"})
+        names += [unit.name for unit in kink.units]
+        if n + 1 < len(kinks) and kinks[n + 1].t - kink.t < TOO_CLOSE:
+            continue
+        figure.add_annotation(
+            x=kink.t,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            text=", ".join(names),
+            textangle=slant,
+            showarrow=False,
+        )
+        names = []
+
+
+def _changes_along(changes: Sequence[DecisionChange], threshold: float) -> go.Scatter:
+    """Squares on the threshold where the decision changes, and from what to what."""
+    text: list[str] = []
+    sides: list[str] = []
+    for change in changes:
+        before, after = decision_text(change.before), decision_text(change.after)
+        text.append(f"<b>{before} → {after}</b><br>t = {change.t:.4g}")
+        sides.append("top left" if change.after > change.before else "top right")
+    return go.Scatter(
+        x=[change.t for change in changes],
+        y=[threshold] * len(changes),
+        mode="markers+text",
+        text=text,
+        textposition=sides,
+        marker=CHANGE,
+        name="decision changes",
+    )

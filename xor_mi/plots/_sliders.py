@@ -17,8 +17,7 @@ from xor_mi.handmade import edit
 from xor_mi.margins import conditions, slack_to_flip
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP
-from xor_mi.plots._plane import line_trace
-from xor_mi.plots._style import BAR, DIVERGING, INK, NEGATIVE, POSITIVE, layout
+from xor_mi.plots._style import BAR, DIVERGING, INK, NEGATIVE, POSITIVE, layout, line_trace
 from xor_mi.values import forward_float64
 
 

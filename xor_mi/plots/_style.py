@@ -7,11 +7,19 @@ import plotly.graph_objects as go
 
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
 DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
+Marks = list[list[str]]
+"""Text put behind each number of a heatmap, [row][column]."""
+
 BAR = {"color": "#bbbbbb", "line": {"color": INK, "width": 1}}
 """The marker of a bar without a sign."""
+BOUNDARY_LINE = {"color": INK, "width": 4}
+"""The line along which a decision changes."""
+THRESHOLD_LINE = {"color": INK, "width": 1.5, "dash": "dash"}
+DECISION_SYMBOLS = {1: "circle", 0: "circle-open", -1: "x"}
+"""Filled: decided 1; open: decided 0; a cross: undecided."""
 
 
-def layout(figure: go.Figure, title: str, width: int = 700, height: int = 420) -> go.Figure:
+def layout(figure: go.Figure, title: str, *, width: int = 700, height: int = 420) -> go.Figure:
     """Set theme, title and size on the figure itself, nothing globally."""
     return figure.update_layout(
         template="simple_white",
@@ -23,45 +31,75 @@ def layout(figure: go.Figure, title: str, width: int = 700, height: int = 420) -
     )
 
 
+def decision_text(bit: int) -> str:
+    """1, 0 or -1 -> "1", "0" or "undecided"."""
+    return str(bit) if bit >= 0 else "undecided"
+
+
+def point_text(point: Sequence[float], digits: int) -> str:
+    """An input as text, such as "(0, 0.25)"."""
+    numbers = [f"{value:.{digits}g}" for value in point]
+    return f"({', '.join(numbers)})"
+
+
 def heatmap(
     values: Sequence[Sequence[float | None]],
+    *,
     columns: list[str],
     rows: list[str],
     unit: str,
     title: str,
-    marks: Any = None,
+    marks: Marks | None = None,
 ) -> go.Figure:
-    """A labelled heatmap, colours centred at zero. None leaves a cell empty. marks: text put behind
-    each number, [row][column].
+    """A labelled heatmap, colours centred at zero. None leaves a cell empty.
+
+    Args:
+        unit: what the numbers are, written over the colour bar.
     """
-    bound = (
-        max((abs(value) for line in values for value in line if value is not None), default=0)
-        or 1.0
-    )
+    sizes = [abs(value) for line in values for value in line if value is not None]
+    bound = max(sizes, default=0) or 1.0
     marks = marks or [[""] * len(columns) for _ in rows]
-    text = [
-        [
-            "" if value is None else f"{round(value, 2) + 0.0:.2f}{mark}"
-            for value, mark in zip(*lines, strict=True)
-        ]
-        for lines in zip(values, marks, strict=True)
-    ]
-    scale = {
-        "colorscale": DIVERGING,
-        "zmin": -bound,
-        "zmax": bound,
-        "colorbar": {"title": {"text": unit}},
-    }
-    figure = go.Figure(
-        go.Heatmap(
-            z=values, x=columns, y=rows, text=text, texttemplate="%{text}", xgap=2, ygap=2, **scale
-        )
+    cells = go.Heatmap(
+        z=values,
+        x=columns,
+        y=rows,
+        text=[_cell_texts(*lines) for lines in zip(values, marks, strict=True)],
+        texttemplate="%{text}",
+        xgap=2,
+        ygap=2,
+        colorscale=DIVERGING,
+        zmin=-bound,
+        zmax=bound,
+        colorbar={"title": {"text": unit}},
     )
+    figure = go.Figure(cells)
     figure.update_xaxes(type="category", side="top", ticks="")
     figure.update_yaxes(type="category", autorange="reversed", ticks="")
-    return layout(
+    layout(
         figure,
         title,
         width=max(520, 90 * len(columns) + 220),
         height=max(310, 34 * len(rows) + 205),
-    ).update_layout(margin={"t": 125})
+    )
+    return figure.update_layout(margin={"t": 125})
+
+
+def _cell_texts(values: Sequence[float | None], marks: Sequence[str]) -> list[str]:
+    """One line's numbers with two digits, each with its mark."""
+    texts: list[str] = []
+    for value, mark in zip(values, marks, strict=True):
+        # adding zero turns -0.0 into 0.0, which is written without a sign
+        texts.append("" if value is None else f"{round(value, 2) + 0.0:.2f}{mark}")
+    return texts
+
+
+def line_trace(
+    lines: Sequence[Sequence[Sequence[float]]], line: dict[str, Any], name: str
+) -> go.Scatter:
+    """Separate lines of points as one trace, with gaps between them."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for points in lines:
+        x += [*(point[0] for point in points), None]
+        y += [*(point[1] for point in points), None]
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name=name)

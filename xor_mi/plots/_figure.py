@@ -1,0 +1,67 @@
+"""any finding -> its picture: what `finding.plot()` calls."""
+
+from functools import singledispatch
+from typing import Any
+
+import plotly.graph_objects as go
+
+from xor_mi.circuits import Circuit
+from xor_mi.errors import XorMiError
+from xor_mi.finding import Finding
+from xor_mi.geometry import Boundary, InputPath, InputPlane
+from xor_mi.interventions import AblationSweep, InterchangeAccuracy, PatchSweep
+from xor_mi.plots._heatmaps import (
+    ablation_heatmap,
+    activations_heatmap,
+    comparison_heatmap,
+    contributions_heatmap,
+    patching_heatmap,
+)
+from xor_mi.plots._network import network_diagram
+from xor_mi.plots._plane import boundary_figure, path_figure, plane_figure
+from xor_mi.plots._scores import interchange_accuracy_bars
+from xor_mi.plots._search import subcircuit_lattice
+from xor_mi.search import SubcircuitSearch
+from xor_mi.terms import Contributions, DifferenceExplanation
+from xor_mi.values import Activations, Comparison
+
+
+@singledispatch
+def figure(finding: object, **options: Any) -> go.Figure:
+    """The picture of a finding; each class has one function of this room, whose options these are.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> from xor_mi.values import activations
+    >>> figure(activations(textbook_xor())).layout.title.text
+    'Activations on every input'
+
+    Raises:
+        XorMiError: a finding that no picture is drawn of, or something that is not a finding.
+    """
+    kind = type(finding).__name__
+    if not isinstance(finding, Finding):
+        raise XorMiError(
+            f"a {kind} is not a finding; give what an analysis returns, such as patch_sweep(model)"
+        )
+    has_table = type(finding).frame is not Finding.frame
+    instead = "call .frame() for its numbers" if has_table else "print it"
+    raise XorMiError(f"no picture is drawn of a {kind}; {instead}")
+
+
+def _circuit_figure(circuit: Circuit) -> go.Figure:
+    """The network the circuit was found in, with its weights and gates."""
+    return network_diagram(circuit.model, circuit)
+
+
+figure.register(Activations, activations_heatmap)
+figure.register(Comparison, comparison_heatmap)
+figure.register(Contributions, contributions_heatmap)
+figure.register(DifferenceExplanation, contributions_heatmap)
+figure.register(PatchSweep, patching_heatmap)
+figure.register(AblationSweep, ablation_heatmap)
+figure.register(InterchangeAccuracy, interchange_accuracy_bars)
+figure.register(InputPath, path_figure)
+figure.register(InputPlane, plane_figure)
+figure.register(Boundary, boundary_figure)
+figure.register(Circuit, _circuit_figure)
+figure.register(SubcircuitSearch, subcircuit_lattice)
