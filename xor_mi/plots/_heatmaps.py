@@ -2,6 +2,8 @@
 patching, ablation, interchange.
 """
 
+from itertools import pairwise
+
 import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
@@ -70,7 +72,7 @@ def _term_columns(layer_sizes: tuple[int, ...]) -> list[str]:
     """Per unit: each source, the bias, the sum."""
     layers = layers_of(layer_sizes)
     columns: list[str] = []
-    for sources, targets in zip(layers, layers[1:], strict=False):
+    for sources, targets in pairwise(layers):
         adds = [*(source.name for source in sources), "bias", "sum"]
         for target in targets:
             columns += [f"{target.name}<br>{name}" for name in adds]

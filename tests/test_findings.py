@@ -1,0 +1,106 @@
+"""Every finding has a table, a picture and a notebook cell, or says why not."""
+
+import importlib
+import pkgutil
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+import xor_mi
+from xor_mi import geometry, plots
+from xor_mi.circuits import identify_circuit
+from xor_mi.errors import XorMiError
+from xor_mi.finding import Finding
+from xor_mi.handmade import textbook_xor
+from xor_mi.interventions import (
+    HighLevelModel,
+    ablation_sweep,
+    interchange_accuracy,
+    patch_sweep,
+)
+from xor_mi.search import find_alignments, find_subcircuits, identifiability_report
+from xor_mi.terms import contributions, explain_difference
+from xor_mi.values import activations, compare
+
+
+def interchange(model):
+    """The two hidden units held against the algorithm OR and not AND."""
+    algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    return interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"})
+
+
+MADE = {
+    "Activations": activations,
+    "Comparison": lambda model: compare(model, "00", "11"),
+    "Contributions": contributions,
+    "DifferenceExplanation": lambda model: explain_difference(model, "00", "11"),
+    "PatchSweep": patch_sweep,
+    "AblationSweep": ablation_sweep,
+    "InterchangeAccuracy": interchange,
+    "InputPath": lambda model: geometry.path(model, "00", "11"),
+    "InputPlane": geometry.input_plane,
+    "Boundary": geometry.boundary,
+    "Circuit": identify_circuit,
+    "SubcircuitSearch": find_subcircuits,
+    "AlignmentSearch": lambda model: find_alignments(model, depth=2),
+    "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
+}
+"""Class -> how one is made of the textbook network."""
+DRAWN = set(MADE) - {"AlignmentSearch", "IdentifiabilityReport"}
+
+
+def kinds_of_findings() -> set[str]:
+    """Names of all subclasses of `Finding` that the package's modules define."""
+    for module in pkgutil.walk_packages(xor_mi.__path__, "xor_mi."):
+        importlib.import_module(module.name)
+    names, waiting = set(), [Finding]
+    while waiting:
+        below = waiting.pop().__subclasses__()
+        waiting += below
+        names |= {kind.__name__ for kind in below if kind.__module__.startswith("xor_mi.")}
+    return names
+
+
+def test_every_kind_of_finding_is_tried_here():
+    """A new class of finding needs a line in MADE."""
+    assert kinds_of_findings() <= set(MADE)
+
+
+@pytest.mark.parametrize("kind", sorted(MADE))
+def test_a_finding_is_drawn_or_says_what_to_do_instead(kind):
+    """`plots.figure` gives a figure that names its axes or says the next step."""
+    finding = MADE[kind](textbook_xor())
+    assert type(finding).__name__ == kind
+    if kind in DRAWN:
+        figure = plots.figure(finding)
+        assert isinstance(figure, go.Figure)
+        assert figure.data
+        assert figure.layout.title.text
+    else:
+        with pytest.raises(XorMiError, match="no picture is drawn of|is not a finding"):
+            plots.figure(finding)
+
+
+@pytest.mark.parametrize("kind", sorted(kinds_of_findings()))
+def test_a_finding_is_a_table_or_says_what_to_do_instead(kind):
+    """`frame()` gives a table or says the next step; the notebook cell has the words and the
+    table; `plot()` is `plots.figure`.
+    """
+    finding = MADE[kind](textbook_xor())
+    page = finding._repr_html_()
+    assert page.startswith("<pre>")
+    if type(finding).frame is Finding.frame:
+        with pytest.raises(XorMiError, match="print it"):
+            finding.frame()
+    else:
+        assert isinstance(finding.frame(), pd.DataFrame)
+        assert "<table" in page
+    if kind in DRAWN:
+        assert finding.plot() == plots.figure(finding)
+
+
+def test_what_is_not_a_finding_is_refused():
+    """A model is drawn by the functions that take one."""
+    with pytest.raises(XorMiError, match="a HookedMLP is not a finding"):
+        plots.figure(textbook_xor())
