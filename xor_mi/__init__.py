@@ -1,5 +1,4 @@
-"""XOR networks small enough that every claim about their mechanism can be checked, with
-TransformerLens' tools.
+"""Boolean networks small enough to prove what every unit does, as TransformerLens models.
 
 Nothing heavy is imported until it is used: `import xor_mi` loads neither torch nor TransformerLens.
 """
