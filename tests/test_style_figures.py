@@ -1,0 +1,81 @@
+"""The figures of style that `benchmarks/style.py` prints, on a small package whose figures are
+known by counting.
+"""
+
+from pathlib import Path
+
+import pytest
+from style import MAX_FUNCTION, measure
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = '''"""a doc"""
+from typing import Any  # a comment
+
+
+def wide(a: Any, b: int, c: int, *, d: int) -> int:
+    """Two
+    lines."""
+    if a and b or c:
+        return [x for row in (a, b) for x in row]
+    return 1 if a else 2 if b else 3
+
+
+def narrow(a, b, c, d):
+    print(*a)
+    raise ValueError
+
+
+def _own(a: Any): assert a
+'''
+
+
+@pytest.fixture
+def package(tmp_path) -> Path:
+    """A package of two files."""
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "sample.py").write_text(SAMPLE)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("figure", "value"),
+    [
+        ("files", 2),
+        ("lines", 18),
+        ("function lines, most", 4),
+        (f"functions over {MAX_FUNCTION} lines", 0),
+        ("complexity, most", 8),  # 1, an if, two `bool`s, two `for`s, two conditional expressions
+        ("comments, % of lines", 100 / 18),
+        ("docstrings, % of lines", 300 / 18),
+        ("nested comprehensions per 1,000 lines", 1000 / 18),
+        ("nested conditional expressions", 1),
+        ("calls with a starred value per 1,000 lines", 1000 / 18),
+        ("parameters without a type, %", 400 / 9),
+        ("parameters that are Any, %", 200 / 9),
+        ("parameters of public functions that are Any, %", 100 / 8),
+        ("public functions with a docstring, %", 50),
+        ("public functions of 4 or more parameters", 2),
+        ("of these with keyword-only ones, %", 50),
+        ("raise", 1),
+        ("assert", 1),
+    ],
+)
+def test_a_figure_is_what_counting_gives(package, figure, value):
+    """Each figure of the sample, counted by hand."""
+    assert measure(package)[figure] == pytest.approx(value)
+
+
+def test_long_functions_and_wide_lines_are_counted(package):
+    """One function over the bound, one line over the width."""
+    body = "    x = 1\n" * (MAX_FUNCTION + 1)
+    (package / "long.py").write_text(f"def f():\n{body}\ny = '{'a' * 101}'\n")
+    figures = measure(package)
+    assert figures[f"functions over {MAX_FUNCTION} lines"] == 1
+    assert figures["lines over 100 columns"] == 1
+
+
+def test_the_package_itself_can_be_measured():
+    """The figures of xor_mi, whatever they are, are all there."""
+    figures = measure(ROOT / "xor_mi")
+    assert figures["files"] > 50
+    assert figures["import circle, files"] == 0
