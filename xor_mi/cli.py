@@ -1,5 +1,6 @@
-"""xor-mi tour, identify, search, census: parse, call one public function, print. Nothing heavy is
-imported before a command runs.
+"""xor-mi tour, identify, search, census: parse, call one public function, print.
+
+Nothing heavy is imported before a command runs.
 """
 
 import json
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,33 +18,47 @@ if TYPE_CHECKING:
     from xor_mi.circuits import Circuit
     from xor_mi.report import Findings
 
-app = typer.Typer(
-    help="XOR networks small enough to prove what every unit does.",
-    add_completion=False,
-    no_args_is_help=False,
-    rich_markup_mode=None,
-)
+__all__ = ["app", "main"]
 
+TAGLINE = "Boolean networks small enough to prove what every unit does, as TransformerLens models."
 TOUR_SEED = 29
 """The first seed from which a 2-2-1 network finds an OR unit and an AND unit; the tour says how
 common that is.
 """
+MAX_WIDTH = 12
+"""Units of a hidden layer that --hidden takes."""
+LISTED_READINGS = 5
+"""So many readings beside the first are printed."""
+PATCH_COLUMNS = [
+    "pair",
+    "site",
+    "logit_clean",
+    "logit_corrupted",
+    "logit_patched",
+    "effect_logit",
+    "flips",
+]
+"""What the tour prints of a patch."""
+
+Hidden = Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")]
+Saved = Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")]
+AskedTarget = Annotated[
+    str | None,
+    typer.Option(help="gate or formula the network should compute; default: as it was saved"),
+]
+
+app = typer.Typer(help=TAGLINE, add_completion=False, no_args_is_help=False, rich_markup_mode=None)
 
 
 @app.command()
 def tour(
     seed: Annotated[int, typer.Option(help="seed of the network that is looked at")] = TOUR_SEED,
-    hidden: Annotated[
-        str, typer.Option(help="width of the hidden layer, or widths such as 3,3")
-    ] = "2",
+    hidden: Hidden = "2",
     out: Annotated[
         str, typer.Option(help="folder for the model, report.html and its numbers")
     ] = "xor-mi-tour",
     networks: Annotated[
-        int,
-        typer.Option(
-            help="networks trained beside it to see how common its circuit is; 0 for none"
-        ),
+        int, typer.Option(help="networks trained to see how common its circuit is; 0 for none")
     ] = 500,
 ) -> None:
     """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to
@@ -60,36 +75,26 @@ def tour(
 
     require_writable(out)
     print(f"1. Train a 2-{'-'.join(map(str, widths))}-1 network on XOR")
-    result = train("XOR", hidden=widths, seed=seed, progress=True)
+    result = train("XOR", hidden=widths, seed=seed)
     print(f"   {result}\n")
+    # The model is saved before anything is analysed: an analysis that is stopped loses no training.
     result.model.save_pretrained(out)
     findings = find_out(result.model)
     _print_findings(findings)
     report = write_report(findings, out, training=result)
     if networks:
         print("How common is this?")
-        others = census(
-            train_population("XOR", networks, hidden=widths, seed=0, progress=True), progress=True
-        )
+        others = census(train_population("XOR", networks, hidden=widths, seed=0))
         print(f"   {how_common(findings.circuit, others)}\n")
         write_report(findings, out, training=result, networks=others)
     print(
-        f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, report.json, circuit.json, patching.csv"
+        f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, "
+        "report.json, circuit.json, patching.csv"
     )
 
 
 @app.command()
-def identify(
-    directory: Annotated[
-        str, typer.Argument(help="a folder with config.json and model.safetensors")
-    ],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="gate or formula the network should compute; default: what it was saved with"
-        ),
-    ] = None,
-) -> None:
+def identify(directory: Saved, target: AskedTarget = None) -> None:
     """Read a saved network and say which unit acts as which gate."""
     from xor_mi.circuits import identify_circuit
     from xor_mi.model import HookedMLP
@@ -99,15 +104,8 @@ def identify(
 
 @app.command()
 def search(
-    directory: Annotated[
-        str, typer.Argument(help="a folder with config.json and model.safetensors")
-    ],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="gate or formula the network should compute; default: what it was saved with"
-        ),
-    ] = None,
+    directory: Saved,
+    target: AskedTarget = None,
     depth: Annotated[int, typer.Option(help="formulas up to so many gates deep")] = 3,
     out: Annotated[
         str | None, typer.Option(help="file for the result; default: search.json in the folder")
@@ -117,35 +115,31 @@ def search(
     apart.
     """
     from xor_mi.model import HookedMLP
-    from xor_mi.search import compare_conventions, identifiability_report
-    from xor_mi.search._identifiability import CONVENTIONS, SearchStopped
+    from xor_mi.search import (
+        CONVENTIONS,
+        SearchStopped,
+        compare_conventions,
+        identifiability_report,
+    )
 
-    model, file = HookedMLP.from_pretrained(directory), Path(out or Path(directory, "search.json"))
-    found: dict[str, list] = {"counts": []}
+    model = HookedMLP.from_pretrained(directory)
+    file = Path(out or Path(directory, "search.json"))
+    counts: list[dict[str, object]] = []
     for name, convention in CONVENTIONS.items():
         try:
-            counts = json.loads(
-                compare_conventions(
-                    model, target, depth=depth, conventions={name: convention}
-                ).to_json(orient="records")
-            )[0]
+            table = compare_conventions(model, target, depth=depth, conventions={name: convention})
         except SearchStopped as stopped:
-            found["stopped"] = [
-                {
-                    "convention": name,
-                    "n_tried": stopped.found.total,
-                    "n_perfect": stopped.found.n_perfect,
-                    "complete": False,
-                }
-            ]
-            _write_json(file, found)
+            so_far = {"n_tried": stopped.found.total, "n_perfect": stopped.found.n_perfect}
+            unfinished = {"convention": name, **so_far, "complete": False}
+            _write_json(file, {"counts": counts, "stopped": [unfinished]})
             raise
-        found["counts"].append(counts)
-        print(f"{name}: " + ", ".join(f"{value} {key[2:]}" for key, value in counts.items() if key.startswith("n_") and value is not None)
-              + (f" ({counts['why_not']})" if counts["why_not"] else ""))  # fmt: skip
-        _write_json(file, found)  # stopped by Ctrl-C, what was counted stays
+        (row,) = json.loads(table.to_json(orient="records"))
+        counts.append(row)
+        print(f"{name}: {_counts_in_words(row)}")
+        # Written after every convention: stopped by Ctrl-C, what was counted stays.
+        _write_json(file, {"counts": counts})
     report = identifiability_report(model, target, depth=depth, conventions={})
-    _write_json(file, report.to_dict() | found)
+    _write_json(file, report.to_dict() | {"counts": counts})
     print(f"{report}\nWritten: {file}")
 
 
@@ -154,14 +148,12 @@ def census(
     out: Annotated[
         str,
         typer.Option(
-            help="folder for the Parquet files; one that holds part of this census is gone on with"
+            help="folder for the Parquet files; a census that is there in part is resumed"
         ),
     ] = "census",
     networks: Annotated[int, typer.Option(help="how many networks")] = 1_000_000,
     target: Annotated[str, typer.Option(help="gate or formula to train on")] = "XOR",
-    hidden: Annotated[
-        str, typer.Option(help="width of the hidden layer, or widths such as 3,3")
-    ] = "2",
+    hidden: Hidden = "2",
     seed: Annotated[int, typer.Option(help="seed of the first network")] = 0,
     act: Annotated[str, typer.Option(help="activation of the hidden units")] = "relu",
     optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
@@ -171,8 +163,8 @@ def census(
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
 ) -> None:
-    """Train and identify many networks, one Parquet file for every few thousand; stopped or killed,
-    the same command goes on.
+    """Train and identify many networks, one Parquet file for every few thousand; if it is stopped
+    or killed, the same command resumes it.
     """
     widths = _widths(hidden)
     if not out:
@@ -196,17 +188,18 @@ def census(
             n_inputs=inputs,
             shard_size=shard,
             n_jobs=jobs,
-            progress=True,
         )
     except KeyboardInterrupt:
         raise XorMiError(
-            f"stopped; what is in '{out}' is kept, and the same command goes on from there"
+            f"stopped; what is in '{out}' is kept, and the same command resumes from there"
         ) from None
-    found = read_census(folder, columns=["solved", "family"])
+    networks_found = read_census(folder, columns=["solved", "family"])
+    n_solved = int(networks_found["solved"].sum())
     print(
-        f"Written: {len(found)} networks in '{folder}', {int(found['solved'].sum())} solved {target}; families of the solved:"
+        f"Written: {len(networks_found)} networks in '{folder}', {n_solved} solved {target}; "
+        "families of the solved:"
     )
-    _print_table(family_shares(found))
+    _print_table(family_shares(networks_found))
 
 
 def main() -> None:
@@ -217,30 +210,39 @@ def main() -> None:
         print("xor-mi: stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        message = error.format_message() if hasattr(error, "format_message") else str(error)  # pyright: ignore
-        if not isinstance(error, XorMiError) and not hasattr(error, "format_message"):
+        # A mistyped option is click's own error, which formats itself; the class is not imported,
+        # since typer may bring its own copy of click.
+        formatted = getattr(error, "format_message", None)
+        if not isinstance(error, XorMiError) and formatted is None:
             raise
+        message = formatted() if formatted else str(error)
         print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
 
 
-def _write_json(file: Path, content: dict) -> None:
+def _write_json(file: Path, content: dict[str, object]) -> None:
     try:
         file.write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        raise XorMiError(
-            f"cannot write '{file}': {error.strerror or error}; choose another file with --out"
-        ) from None
+        raise unwritable(file, error) from None
+
+
+def _counts_in_words(row: dict[str, object]) -> str:
+    """'584 perfect, 12 minimal (not counted: ...)': a row of `compare_conventions`."""
+    counts = {name[2:]: value for name, value in row.items() if name.startswith("n_")}
+    counted = ", ".join(f"{value} {what}" for what, value in counts.items() if value is not None)
+    return f"{counted} ({row['why_not']})" if row["why_not"] else counted
 
 
 def _widths(text: str) -> tuple[int, ...]:
     try:
-        widths = tuple(int(part) for part in text.split(","))
+        widths = tuple(int(width) for width in text.split(","))
     except ValueError:
         widths = ()
-    if not widths or not all(1 <= width <= 12 for width in widths):
+    if not widths or not all(1 <= width <= MAX_WIDTH for width in widths):
         raise XorMiError(
-            f"--hidden is {text!r}; give the width of the hidden layer, 1 to 12, or widths such as 3,3"
+            f"--hidden is {text!r}; give the width of the hidden layer, 1 to {MAX_WIDTH}, "
+            "or widths such as 3,3"
         )
     return widths
 
@@ -250,36 +252,35 @@ def _print_findings(findings: "Findings") -> None:
     _print_table(findings.activations.table().reset_index())
     print(f"3. Compare {findings.comparison}")
     _print_table(findings.comparison.frame())
-    print(f"   Why, {findings.difference}\n".replace("\n", "\n   "))
+    print(_indented(f"Why, {findings.difference}\n"))
     print(
-        "4. Patch: one unit of the corrupted run is given its value from the clean run (all pairs in patching.csv)"
+        "4. Patch: one unit of the corrupted run is given its value from the clean run "
+        "(all pairs in patching.csv)"
     )
-    columns = [
-        "pair",
-        "site",
-        "logit_clean",
-        "logit_corrupted",
-        "logit_patched",
-        "effect_logit",
-        "flips",
-    ]
-    a, b = findings.comparison.a, findings.comparison.b
-    frame = findings.sweep.frame()
-    _print_table(frame[frame["clean"].isin([a, b]) & frame["corrupted"].isin([a, b])][columns])
+    patches = findings.sweep.frame()
+    compared = [findings.comparison.a, findings.comparison.b]
+    both_ways = patches["clean"].isin(compared) & patches["corrupted"].isin(compared)
+    _print_table(patches[both_ways][PATCH_COLUMNS])
     print("5. Which unit acts as which gate")
     _print_circuit(findings.circuit)
 
 
 def _print_circuit(circuit: "Circuit") -> None:
-    print("   " + str(circuit).replace("\n", "\n   "))
-    if len(circuit.readings) > 1:
-        print("   also possible: " + "; ".join(joint.formula for joint in circuit.readings[1:6]))
+    print(_indented(str(circuit)))
+    others = [joint.formula for joint in circuit.readings[1 : LISTED_READINGS + 1]]
+    if others:
+        print(f"   also possible: {'; '.join(others)}")
     print()
 
 
 def _print_table(frame: "pd.DataFrame") -> None:
+    # + 0.0 turns -0.0 into 0.0, which would print as -0.000
     text = frame.to_string(index=False, float_format=lambda value: f"{value + 0.0:.3f}")
-    print("   " + text.replace("\n", "\n   ") + "\n")
+    print(_indented(text) + "\n")
+
+
+def _indented(text: str) -> str:
+    return "   " + text.replace("\n", "\n   ")
 
 
 if __name__ == "__main__":
