@@ -202,7 +202,7 @@ def test_an_identity_network_has_no_kinks(deep):
     ("start", "end", "settings", "message"),
     [
         ("00", "00", {}, "starts and ends at"),
-        ("0", "11", {}, "has 1 bits"),
+        ("0", "11", {}, "has 1 bit;"),
         ([0.0, 1.0, 2.0], "11", {}, "takes 2 finite numbers"),
         ([float("nan"), 1.0], "11", {}, "takes 2 finite numbers"),
         (object(), "11", {}, "is no input"),

@@ -141,7 +141,7 @@ def test_random_networks_come_back_with_their_signature(seed):
         (
             [["OR", "AND"], ["x0 & x2"]],
             {},
-            "'x0 & x2' uses x2; the function was said to have 2 inputs",
+            "'x0 & x2' uses x2, but the function has 2 inputs",
         ),
         (
             [["OR", "AND"], ["x0"]],
@@ -225,16 +225,15 @@ def test_trees_mean_what_the_formula_means(formula):
     """
 
     def value(tree, row):
-        kind, *parts = tree
-        if kind in ("input", "const"):
-            return row[parts[0]] if kind == "input" else parts[0]
-        bits = [value(part, row) for part in parts]
+        if tree.kind in ("input", "constant"):
+            return row[tree.value] if tree.kind == "input" else tree.value
+        bits = [value(part, row) for part in tree.parts]
         return {
             "not": lambda: 1 - bits[0],
             "and": lambda: min(bits),
             "or": lambda: max(bits),
             "xor": lambda: sum(bits) % 2,
-        }[kind]()
+        }[tree.kind]()
 
     (tree,) = formula_trees(formula)
     assert (
@@ -256,8 +255,8 @@ def test_shared_subformulas_are_built_once():
 
 
 @pytest.mark.parametrize(("formula", "settings_", "message"), [
-    ("x0 ^", {}, "cannot be read"), ("x0 ^ x13", {}, "1 to 12 inputs"), ("f(x0)", {}, "no input|no Boolean"), ("x0", {"act_fn": "gelu"}, "no two-level activation 'gelu'"),
-    ("x0 ^ x3", {"n_inputs": 2}, "was said to have 2 inputs"),
+    ("x0 ^", {}, "cannot be read"), ("x0 ^ x13", {}, "1 to 12 inputs"), ("f(x0)", {}, "no input|not a Boolean"), ("x0", {"act_fn": "gelu"}, "no two-level activation 'gelu'"),
+    ("x0 ^ x3", {"n_inputs": 2}, "the function has 2 inputs"),
 ])  # fmt: skip
 def test_formulas_that_cannot_be_compiled_are_refused(formula, settings_, message):
     """Unreadable, too wide, unknown calls, another activation."""

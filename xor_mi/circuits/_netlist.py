@@ -41,12 +41,7 @@ class LocalGate:
     @property
     def depends_on(self) -> tuple[int, ...]:
         """The positions of the parents that can change its bit."""
-        bits, top = self.function.bits, len(self.parents) - 1
-        return tuple(
-            k
-            for k in range(len(self.parents))
-            if any(bits[row] != bits[row ^ 1 << top - k] for row in range(len(bits)))
-        )
+        return self.function.essential_inputs
 
 
 def measure_netlist(

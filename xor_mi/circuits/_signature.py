@@ -19,7 +19,7 @@ from math import factorial, prod
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
-from xor_mi.truth import BooleanFunction, name_of_bits, truth_rows
+from xor_mi.truth import BooleanFunction, name_of_bits, row_number, truth_rows
 
 Table = tuple[int, ...]
 MAX_WRITTEN = 20
@@ -147,19 +147,15 @@ def _reduced(table: Table, constant: dict[int, int], width: int) -> tuple[tuple[
     over these.
     """
     rows = truth_rows(width)
-    possible = {
-        row: bit
-        for row, bit in zip(rows, table, strict=True)
-        if all(row[k] == value for k, value in constant.items())
-    }
-    essential = tuple(
-        k
-        for k in range(width)
-        if k not in constant
-        and any(possible[row] != possible[_flipped(row, k)] for row in possible)
-    )
-    short = {tuple(row[k] for k in essential): bit for row, bit in possible.items()}
+    # every row reads the table as if the constant parents had their bits
+    held = tuple(table[row_number(_with_constants(row, constant))] for row in rows)
+    essential = BooleanFunction(width, (held,)).essential_inputs
+    short = {tuple(row[k] for k in essential): bit for row, bit in zip(rows, held, strict=True)}
     return essential, tuple(short[row] for row in sorted(short))
+
+
+def _with_constants(row: tuple[int, ...], constant: dict[int, int]) -> tuple[int, ...]:
+    return tuple(constant.get(k, bit) for k, bit in enumerate(row))
 
 
 def _flipped(row: tuple[int, ...], k: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.handmade._gates import unit_weights
 from xor_mi.handmade._separation import separating_weights
 from xor_mi.model import HookedMLP
-from xor_mi.truth import MAX_INPUTS, BooleanFunction, formula_trees, truth_rows
+from xor_mi.truth import MAX_INPUTS, BooleanFunction, Tree, formula_trees, truth_rows
 
 GAIN = 40.0
 _LEVELS = {"heaviside": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
@@ -157,21 +157,19 @@ class _Builder:
         self.nodes: dict[bytes, tuple[dict[bytes, float], float]] = {}
         self.depth: dict[bytes, int] = dict.fromkeys(self.inputs, 0)
 
-    def build(self, tree: Any) -> tuple[bytes, bool]:
+    def build(self, tree: Tree) -> tuple[bytes, bool]:
         """A tree of `formula_trees` -> the signal that carries it."""
-        kind, *parts = tree
-        if kind == "input":
-            return self.rows[:, parts[0]].tobytes(), False
-        if kind == "const":
-            return self._at_least(1, [], np.full(len(self.rows), parts[0], dtype=np.int8))
-        signals = [self.build(part) for part in parts]
-        if kind == "not":
-            return signals[0][0], not signals[0][1]
-        return (
-            self._parity(signals)
-            if kind == "xor"
-            else self._at_least(len(signals) if kind == "and" else 1, signals)
-        )
+        if tree.kind == "input":
+            return self.rows[:, tree.value].tobytes(), False
+        if tree.kind == "constant":
+            return self._at_least(1, [], np.full(len(self.rows), tree.value, dtype=np.int8))
+        signals = [self.build(part) for part in tree.parts]
+        if tree.kind == "not":
+            name, negated = signals[0]
+            return name, not negated
+        if tree.kind == "xor":
+            return self._parity(signals)
+        return self._at_least(len(signals) if tree.kind == "and" else 1, signals)
 
     def _values(self, signal: tuple[bytes, bool]) -> ndarray:
         return np.frombuffer(signal[0], dtype=np.int8) ^ signal[1]

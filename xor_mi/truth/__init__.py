@@ -5,8 +5,11 @@ significant: for two inputs 00, 01, 10, 11. A gate is a function of two inputs; 
 each has one name here (`GATES`), with the usual aliases accepted wherever a name is read. Formulas
 are minimal two-level forms, found by sympy, or an XOR of products where that is shorter."""
 
+from xor_mi.truth._formulas import Tree as Tree
 from xor_mi.truth._formulas import formula_trees as formula_trees
+from xor_mi.truth._formulas import packed_input as packed_input
 from xor_mi.truth._function import BooleanFunction as BooleanFunction
+from xor_mi.truth._function import Tables as Tables
 from xor_mi.truth._function import complement_name as complement_name
 from xor_mi.truth._function import name_of_bits as name_of_bits
 from xor_mi.truth._gates import GATES as GATES
@@ -18,5 +21,7 @@ from xor_mi.truth._gates import as_row as as_row
 from xor_mi.truth._gates import gate_name as gate_name
 from xor_mi.truth._gates import row_name as row_name
 from xor_mi.truth._gates import row_number as row_number
+from xor_mi.truth._gates import row_numbers as row_numbers
 from xor_mi.truth._gates import truth_rows as truth_rows
+from xor_mi.truth._minimal import algebraic_normal_form as algebraic_normal_form
 from xor_mi.truth._threshold_functions import threshold_functions as threshold_functions

@@ -2,32 +2,32 @@
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.truth._formulas import minimal_formula, read_formula
+from xor_mi.truth._formulas import read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
     GATES,
+    ArrayLike,
+    Row,
     as_bit,
     as_row,
     gate_name,
     is_gate_name,
-    row_name,
+    row_number,
     truth_rows,
 )
+from xor_mi.truth._minimal import essential_inputs, minimal_formula
+
+Tables = Row | Sequence[Row]
+"""One truth table, or one per output."""
 
 
-def _as_bits(table: Any) -> tuple[int, ...]:
-    if isinstance(table, tuple) and all(type(bit) is int for bit in table) and set(table) <= {0, 1}:
-        return table
-    return tuple(as_bit(bit, table) for bit in table)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class BooleanFunction:
     """n inputs -> one or several outputs, as truth tables over `truth_rows(n_inputs)`.
 
@@ -45,26 +45,11 @@ class BooleanFunction:
     """
 
     n_inputs: int
-    tables: (
-        Any  # tuple[tuple[int, ...], ...] once built; anything that can be read as such is accepted
-    )
+    tables: tuple[tuple[int, ...], ...]
 
-    def __post_init__(self) -> None:
-        n_rows = len(truth_rows(self.n_inputs))
-        given: Any = self.tables.tolist() if hasattr(self.tables, "tolist") else self.tables
-        if not isinstance(given, (str, list, tuple)):
-            raise XorMiError(f"{given!r} is no truth table; give {n_rows} bits, for XOR '0110'")
-        flat = isinstance(given, str) or all(
-            isinstance(value, (bool, int, float)) for value in given
-        )
-        tables = [given] if flat else list(given)
-        if not tables or any(
-            not hasattr(table, "__len__") or len(table) != n_rows for table in tables
-        ):
-            raise XorMiError(
-                f"a function of {self.n_inputs} inputs has {n_rows} bits per output, not {given!r}"
-            )
-        object.__setattr__(self, "tables", tuple(_as_bits(table) for table in tables))
+    def __init__(self, n_inputs: int, tables: Tables) -> None:
+        object.__setattr__(self, "n_inputs", n_inputs)
+        object.__setattr__(self, "tables", _read_tables(n_inputs, tables))
 
     @classmethod
     def named(cls, name: str, n_inputs: int = 2) -> "BooleanFunction":
@@ -79,7 +64,8 @@ class BooleanFunction:
             return cls(2, (GATES[gate],))
         if gate not in FAMILIES:
             raise XorMiError(
-                f"{gate} is a gate of two inputs, not {n_inputs}; of any width: {', '.join(FAMILIES)}"
+                f"{gate} is a gate of two inputs, not {n_inputs}; "
+                f"of any width: {', '.join(FAMILIES)}"
             )
         return cls(n_inputs, (tuple(int(FAMILIES[gate](row)) for row in truth_rows(n_inputs)),))
 
@@ -127,17 +113,16 @@ class BooleanFunction:
             function = cls.named(target, n_inputs)
         elif isinstance(target, str) and re.search(r"\b[xyabXYAB]\d*\b|\(", target):
             function = cls.from_formula(target, n_inputs=n_inputs)
+        elif isinstance(target, str):
+            raise unknown("gate", target, GATES, where="the 16 gates are")
         else:
-            raise (
-                unknown("gate", target, GATES, where="the 16 gates are")
-                if isinstance(target, str)
-                else XorMiError(
-                    f"{target!r} is no target; give a gate name, a formula or a BooleanFunction"
-                )
+            raise XorMiError(
+                f"{target!r} is not a target; give a gate name, a formula or a BooleanFunction"
             )
         if function.n_inputs != n_inputs:
             raise XorMiError(
-                f"the target {function.name} has {function.n_inputs} inputs; the network has {n_inputs}"
+                f"the target {function.name} has {function.n_inputs} inputs; "
+                f"the network has {n_inputs}"
             )
         return function
 
@@ -166,6 +151,16 @@ class BooleanFunction:
         return self.tables[0]
 
     @property
+    def essential_inputs(self) -> tuple[int, ...]:
+        """The inputs that some output depends on, in order.
+
+        >>> BooleanFunction.from_formula("x2 & ~x0").essential_inputs
+        (0, 2)
+        """
+        essential = {i for table in self.tables for i in essential_inputs(table)}
+        return tuple(sorted(essential))
+
+    @property
     def name(self) -> str:
         """The gate's one name, or the formula of a function that has none; several outputs are
         joined by ', '.
@@ -192,15 +187,47 @@ class BooleanFunction:
 
     def complement(self) -> "BooleanFunction":
         """1 where this is 0."""
-        return BooleanFunction(
-            self.n_inputs, tuple(tuple(1 - b for b in table) for table in self.tables)
-        )
+        return BooleanFunction(self.n_inputs, [_flipped(table) for table in self.tables])
 
-    def __call__(self, *row: Any) -> int | tuple[int, ...]:
-        bits = as_row(row[0] if len(row) == 1 and self.n_inputs > 1 else row, self.n_inputs)
-        index = int(row_name(bits), 2)
-        values = tuple(table[index] for table in self.tables)
+    def __call__(self, *row: Row | int | float) -> int | tuple[int, ...]:
+        """The output bit of one row, or one bit per output: f(0, 1), f("01") or f([0, 1])."""
+        # one argument is a whole row, unless a row has a single bit
+        bits: Any = row[0] if len(row) == 1 and self.n_inputs > 1 else row
+        number = row_number(as_row(bits, self.n_inputs))
+        values = tuple(table[number] for table in self.tables)
         return values[0] if len(values) == 1 else values
+
+
+def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
+    """What a caller gives as truth tables -> one tuple of 2^n bits per output."""
+    n_rows = len(truth_rows(n_inputs))
+    values: object = tables.tolist() if isinstance(tables, ArrayLike) else tables
+    if not isinstance(values, (str, list, tuple)):
+        raise XorMiError(f"{values!r} is not a truth table; give {n_rows} bits, for XOR '0110'")
+    is_one_table = isinstance(values, str) or all(
+        isinstance(value, (bool, int, float)) for value in values
+    )
+    several = [values] if is_one_table else list(values)
+    if not several or not all(_has_length(table, n_rows) for table in several):
+        raise XorMiError(
+            f"a function of {n_inputs} inputs has {n_rows} bits per output, not {values!r}"
+        )
+    return tuple(_as_bits(table) for table in several)
+
+
+def _has_length(table: object, n_rows: int) -> bool:
+    return isinstance(table, Sized) and len(table) == n_rows
+
+
+def _as_bits(table: Any) -> tuple[int, ...]:
+    # the common case first: a table that already is what it should be
+    if isinstance(table, tuple) and all(type(bit) is int for bit in table) and set(table) <= {0, 1}:
+        return table
+    return tuple(as_bit(bit, table) for bit in table)
+
+
+def _flipped(table: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 - bit for bit in table)
 
 
 def _name(n_inputs: int, table: tuple[int, ...]) -> str:
@@ -214,7 +241,7 @@ def _name(n_inputs: int, table: tuple[int, ...]) -> str:
 
 def complement_name(gate: str) -> str:
     """The gate that is 1 exactly where this one is 0: 'OR' -> 'NOR'."""
-    return name_of_bits(tuple(1 - bit for bit in GATES[gate_name(gate)]))
+    return name_of_bits(_flipped(GATES[gate_name(gate)]))
 
 
 @lru_cache(maxsize=65536)

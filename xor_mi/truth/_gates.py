@@ -4,25 +4,27 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from xor_mi.errors import XorMiError, unknown
 
 
 @runtime_checkable
 class ArrayLike(Protocol):
-    """A tensor or an array: what can say its values as a list. Named here so that no torch is needed."""
+    """A tensor or an array: what gives its values as a list. Named here so that truth needs neither
+    torch nor NumPy.
+    """
 
     def tolist(self) -> Any:
         """The values as nested Python lists, or as one number."""
         ...
 
 
-Row = str | Sequence[int] | Sequence[float] | ArrayLike
+Row = str | Sequence[int | float | ArrayLike] | ArrayLike
 """One input: "01", [0, 1], (False, True), a tensor or an array."""
 
 MAX_INPUTS = 12
-"""A truth table is held whole; 2^12 rows is far beyond the networks this package can check
+"""A truth table is held whole. 2^12 rows are more than any network here can be checked on
 exhaustively.
 """
 
@@ -66,7 +68,7 @@ _GATE_OF_ALIAS = {name.upper(): name for name in GATES} | {
     alias.upper(): gate for gate, aliases in _ALIASES.items() for alias in aliases.split()
 }
 
-FAMILIES: dict[str, Callable[[tuple[int, ...]], bool]] = {
+FAMILIES: dict[str, Callable[[Sequence[int]], bool]] = {
     "FALSE": lambda _: False,
     "TRUE": lambda _: True,
     "AND": all,
@@ -85,21 +87,25 @@ def _rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
 
 
 @cache
-def _rows_by_name(n_inputs: int) -> dict[str, tuple[int, ...]]:
-    return {row_name(row): row for row in _rows(n_inputs)}
+def _known_rows(n_inputs: int) -> dict[Row, tuple[int, ...]]:
+    """Rows by their usual spellings, so that most are read by one look-up."""
+    known: dict[Row, tuple[int, ...]] = {}
+    for row in _rows(n_inputs):
+        known[row] = known[row_name(row)] = row
+    return known
 
 
 def truth_rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     """All 2^n input rows in lexicographic order, first input most significant.
 
+    Raises:
+        XorMiError: a number of inputs that is not between 1 and `MAX_INPUTS`.
+
     >>> truth_rows(2)
     ((0, 0), (0, 1), (1, 0), (1, 1))
     """
-    if (
-        isinstance(n_inputs, bool)
-        or not isinstance(n_inputs, int)
-        or not 1 <= n_inputs <= MAX_INPUTS
-    ):
+    is_whole = isinstance(n_inputs, int) and not isinstance(n_inputs, bool)
+    if not is_whole or not 1 <= n_inputs <= MAX_INPUTS:
         raise XorMiError(
             f"n_inputs is {n_inputs!r}; a truth table here has 1 to {MAX_INPUTS} inputs"
         )
@@ -117,27 +123,40 @@ def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
     Raises:
         XorMiError: a value that is not 0 or 1, or the wrong number of them.
     """
-    if (
-        isinstance(row, str)
-        and n_inputs <= MAX_INPUTS
-        and (known := _rows_by_name(n_inputs).get(row))
-    ):
-        return known
-    values = getattr(row, "tolist", lambda: row)()
+    if n_inputs <= MAX_INPUTS and isinstance(row, (str, tuple)):
+        try:
+            known = _known_rows(n_inputs).get(row)
+        except TypeError:  # a tuple of something that has no hash is not a row; say so below
+            known = None
+        if known is not None:
+            return known
+    values: object = row
+    if not isinstance(row, (str, list, tuple)) and isinstance(row, ArrayLike):
+        values = row.tolist()
     if not isinstance(values, (str, list, tuple)):
+        example = "01" * n_inputs
         raise XorMiError(
-            f"{row!r} is no input row; give {n_inputs} bits such as '{'01' * n_inputs:.{n_inputs}}'"
+            f"{row!r} is not an input row; give {n_inputs} bits such as '{example[:n_inputs]}'"
         )
     if len(values) != n_inputs:
-        raise XorMiError(f"{row!r} has {len(values)} bits; this network has {n_inputs} inputs")
+        bits = "1 bit" if len(values) == 1 else f"{len(values)} bits"
+        raise XorMiError(f"{row!r} has {bits}; this network has {n_inputs} inputs")
     return tuple(as_bit(value, row) for value in values)
 
 
 def as_bit(value: object, source: object = None) -> int:
-    """0, 1, 0.0, 1.0, False, True, '0' or '1', also of numpy and torch -> 0 or 1; anything else is
-    refused.
+    """0, 1, 0.0, 1.0, False, True, '0' or '1', also of NumPy and torch -> 0 or 1.
+
+    Args:
+        source: what the value was found in, for the message.
+
+    Raises:
+        XorMiError: anything else.
     """
-    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    if isinstance(value, int) and value in (0, 1):
+        return int(value)
+    if isinstance(value, ArrayLike) and getattr(value, "ndim", 0) == 0:
+        value = value.tolist()
     if isinstance(value, (bool, int, float)) and value in (0, 1):
         return int(value)
     if isinstance(value, str) and value in ("0", "1"):
@@ -175,4 +194,24 @@ def row_number(bits: Sequence[int]) -> int:
     number = 0
     for bit in bits:
         number = 2 * number + int(bit)
+    return number
+
+
+BitArray = TypeVar("BitArray", bound=ArrayLike)
+"""A NumPy array or a tensor of bits."""
+
+
+def row_numbers(bits: BitArray) -> BitArray:
+    """`row_number` over the last axis of an array or a tensor, [..., bit] -> 64-bit integers [...].
+
+    >>> import numpy as np
+    >>> row_numbers(np.array([[0, 1], [1, 0]])).tolist()
+    [1, 2]
+    """
+    array: Any = bits
+    # wide integers first: doubling a bool or an int8 would overflow
+    array = array.long() if hasattr(array, "long") else array.astype("int64")
+    number = 0 * array.sum(-1)
+    for position in range(array.shape[-1]):
+        number = 2 * number + array[..., position]
     return number

@@ -1,0 +1,89 @@
+"""truth table -> the shortest of a few kinds of formula."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from xor_mi.truth._gates import truth_rows
+
+MAX_TWO_LEVEL_INPUTS = 8
+"""Quine-McCluskey is run up to this many inputs; beyond, it takes too long."""
+
+
+def essential_inputs(table: Sequence[int]) -> tuple[int, ...]:
+    """The inputs a truth table depends on: flipping one of them changes the output on some row.
+
+    >>> essential_inputs((0, 0, 1, 1))
+    (0,)
+    """
+    n_inputs = len(table).bit_length() - 1
+    found: list[int] = []
+    for i in range(n_inputs):
+        weight = 1 << n_inputs - 1 - i  # of input i in the number of a row
+        if any(table[row] != table[row ^ weight] for row in range(len(table))):
+            found.append(i)
+    return tuple(found)
+
+
+@lru_cache(maxsize=65536)
+def minimal_formula(n_inputs: int, table: tuple[int, ...]) -> str:
+    """Shortest of sum of products, product of sums, and algebraic normal form, each also
+    complemented; length in literals, then signs.
+
+    Two-level forms are minimal (Quine-McCluskey in sympy) up to 8 essential inputs; beyond, only
+    the algebraic normal form is tried, which is unique and quick. A shorter formula of three or
+    more levels may exist.
+    """
+    if len(set(table)) == 1:
+        return "TRUE" if table[0] else "FALSE"
+    essential = essential_inputs(table)
+    if len(essential) < n_inputs:
+        # the same function with its other inputs held at 0, written over the essential ones alone
+        weights = [1 << n_inputs - 1 - i for i in essential]
+        rows = [
+            sum(weight * bit for weight, bit in zip(weights, row, strict=True))
+            for row in truth_rows(len(essential))
+        ]
+        shorter = minimal_formula(len(essential), tuple(table[row] for row in rows))
+        return re.sub(r"x(\d+)", lambda match: f"x{essential[int(match[1])]}", shorter)
+    candidates = [algebraic_normal_form(n_inputs, table)]
+    if n_inputs <= MAX_TWO_LEVEL_INPUTS:
+        from sympy import symbols
+        from sympy.logic import POSform, SOPform
+
+        inputs = symbols(f"x0:{n_inputs}")
+        minterms = [row for row, bit in enumerate(table) if bit]
+        candidates += [str(SOPform(inputs, minterms)), str(POSform(inputs, minterms))]
+    return min(candidates, key=lambda text: (text.count("x"), len(text), text))
+
+
+def algebraic_normal_form(n_inputs: int, table: Sequence[int]) -> str:
+    """The XOR of products of inputs that computes a table (also: Reed-Muller, or Zhegalkin, form).
+
+    It is unique. The coefficient of a product is the XOR of the table over the rows below it, which
+    the Moebius transform over GF(2) gives for all products at once. A leading 1 is written as a
+    NOT around the whole.
+
+    >>> algebraic_normal_form(2, (0, 1, 1, 1))
+    'x0 ^ x1 ^ (x0 & x1)'
+    """
+    coefficients = list(table)
+    for shift in range(n_inputs):
+        coefficients = [
+            coefficient ^ (coefficients[row ^ 1 << shift] if row >> shift & 1 else 0)
+            for row, coefficient in enumerate(coefficients)
+        ]
+    rows = truth_rows(n_inputs)
+    products: list[list[int]] = []
+    for row, coefficient in enumerate(coefficients):
+        if coefficient and row > 0:
+            products.append([i for i, bit in enumerate(rows[row]) if bit])
+    products.sort(key=lambda inputs: (len(inputs), inputs))
+    terms: list[str] = []
+    for inputs in products:
+        term = " & ".join(f"x{i}" for i in inputs)
+        terms.append(f"({term})" if len(inputs) > 1 and len(products) > 1 else term)
+    if not terms:
+        return "TRUE" if coefficients[0] else "FALSE"
+    text = " ^ ".join(terms)
+    return f"~({text})" if coefficients[0] else text
