@@ -50,7 +50,7 @@ INSIDE = {
         "_paths",
         "_attribution",
     ],
-    "training": ["_config", "_noise", "_arithmetic", "_fit", "_train"],
+    "training": ["_config", "_noise", "_arithmetic", "_fit", "_population", "_train"],
     "geometry": ["_pieces", "_brackets", "_line", "_cells", "_contour", "_plane"],
     "handmade": ["_separation", "_gates", "_compiled", "_edits"],
     "margins": ["_conditions", "_slack"],

@@ -190,7 +190,9 @@ RUN = """
 from xor_mi.population import run_census
 from xor_mi.training import TrainConfig
 if __name__ == "__main__":
-    run_census(TrainConfig(max_steps=250), {out!r}, n_networks=8000, shard_size=1000, n_jobs=1)
+    run_census(
+        n_networks=8000, directory={out!r}, config=TrainConfig(max_steps=250), shard_size=1000, n_jobs=1
+    )
 """
 
 
@@ -221,10 +223,16 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda path: run_census(directory=path, n_networks=0), "n_networks is 0"),
-        (lambda path: run_census(directory=path, shard_size=0), "shard_size is 0"),
+        (
+            lambda path: run_census(directory=path, n_networks=0),
+            "n_networks must be .* at least 1, not 0",
+        ),
+        (
+            lambda path: run_census(directory=path, shard_size=0),
+            "shard_size must be .* at least 1, not 0",
+        ),
         (lambda path: run_census(directory=path, target="XORR"), "no gate 'XORR'"),
-        (lambda path: run_census(directory=path / "plain" / "x"), "cannot write to"),
+        (lambda path: run_census(directory=path / "plain" / "x"), "cannot write"),
         (lambda path: read_census(path), "no census at"),
         (lambda path: read_census(path, columns=["sed"]), "no column 'sed'"),
         (lambda path: read_census(path / "plain"), "is no census"),

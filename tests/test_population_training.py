@@ -11,7 +11,7 @@ from xor_mi.model import HookedMLPConfig, initial_weights
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.training._arithmetic import Task, views
 from xor_mi.training._noise import normal
-from xor_mi.training._train import initial_parameters
+from xor_mi.training._population import initial_parameters
 from xor_mi.truth import BooleanFunction
 
 ADDER = BooleanFunction.from_formula("x0 & x1, x0 ^ x1")
@@ -43,7 +43,7 @@ def test_gradients_are_autograd_s(act, out_act, loss_fn, noisy):
     noise = 0.3 * normal(torch.arange(5), 0, 8).double().view(4, 2, 5) if noisy else None
     task, gradient = Task(rows, goal, cfg), torch.full_like(flat, torch.nan)
     layers = views(flat, cfg.layer_sizes)
-    values = task.forward(layers, noise)
+    values = task.values(layers, noise)
     losses, slope = task.losses(values[-1][1])
     task.gradient(layers, values, slope, views(gradient, cfg.layer_sizes), noise)
     for k in range(5):

@@ -16,7 +16,6 @@ from xor_mi.circuits._batch import identify_many
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.model import HookedMLPConfig
 from xor_mi.training import Population
-from xor_mi.training._arithmetic import views
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,9 +44,6 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     for a constant unit), weights (W and b flat, layer by layer). A network that cannot be
     identified has the reason as its verdict, and no readings."""
     found = identify_many(population.__getitem__, population.weights, population.cfg, progress)
-    flat = torch.cat(
-        [part.flatten(1) for layer in population.weights for part in layer], dim=1
-    ).numpy()
     columns: dict[str, Any] = {
         "seed": population.seeds.numpy(),
         "solved": population.solved.numpy(),
@@ -59,7 +55,7 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
         "signature": [one.signature for one in found],
         "readings": pd.array([one.readings for one in found], dtype="Int32"),
         "margins": [np.array(one.margins, dtype=np.float64) for one in found],
-        "weights": list(flat),
+        "weights": list(population.flat.numpy()),
     }
     return pd.DataFrame(columns)
 
@@ -77,23 +73,15 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
     """
     if networks.empty:
         raise XorMiError("no networks in this census; there is nothing to make a population of")
-    flat = torch.from_numpy(np.stack(networks["weights"].to_list()).astype(np.float32)).T
-    expected = sum(
-        d_out * (d_in + 1)
-        for d_in, d_out in zip(cfg.layer_sizes, cfg.layer_sizes[1:], strict=False)
+    flat = torch.from_numpy(np.stack(networks["weights"].to_list()).astype(np.float32))
+    return Population.from_flat(
+        flat,
+        cfg=replace(cfg),
+        seeds=torch.tensor(networks["seed"].to_list()),
+        steps=torch.tensor(networks["steps"].to_list()),
+        losses=torch.tensor(networks["loss"].to_list()),
+        solved=torch.tensor(networks["solved"].to_list()),
     )
-    if len(flat) != expected:
-        raise XorMiError(
-            f"these networks have {len(flat)} weights; {'-'.join(map(str, cfg.layer_sizes))} has {expected}"
-        )
-    layers = tuple(
-        (w.permute(2, 0, 1).contiguous(), b.T.contiguous())
-        for w, b in views(flat.contiguous(), cfg.layer_sizes)
-    )
-    seeds, steps, losses, solved = (
-        torch.tensor(networks[name].to_list()) for name in ("seed", "steps", "loss", "solved")
-    )
-    return Population(replace(cfg), seeds, steps, losses, solved, layers)
 
 
 def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame:
@@ -165,7 +153,7 @@ def read_census(path: str | Path, *, columns: Sequence[str] | None = None) -> pd
     >>> from xor_mi.training import train_population
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     written = write_census(census(train_population("XOR", 3)), Path(folder) / "three.parquet")
-    ...     read_census(written, ["seed", "solved"]).values.tolist()
+    ...     read_census(written, columns=["seed", "solved"]).values.tolist()
     [[0, False], [1, False], [2, True]]
 
     Raises:
@@ -185,7 +173,7 @@ def read_census(path: str | Path, *, columns: Sequence[str] | None = None) -> pd
     )
     if not files or not files[0].is_file():
         raise XorMiError(
-            f"no census at '{folder}'; run_census(out=...) or `xor-mi census --out ...` makes one"
+            f"no census at '{folder}'; run_census(directory=...) or `xor-mi census --out ...` makes one"
         )
     wanted = list(dict.fromkeys(["seed", *(columns or COLUMNS)]))
     tables = []

@@ -1,26 +1,49 @@
-"""configuration -> a folder of Parquet files, one for every few thousand networks; stopped or
-killed, it goes on where it was.
+"""configuration -> a folder of Parquet files, one for every few thousand networks; if it is stopped
+or killed, the same call resumes it.
 
 A shard is a range of seeds. It is trained, identified and written as a whole, under its name only
 when complete, so a file that is there is done. Networks do not depend on the batch they are trained
 in, so neither do the rows on how often the work was interrupted."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from tqdm import tqdm
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, unwritable, whole_number
+from xor_mi.kinds import PathLike, Target, Widths
 from xor_mi.population._census import census, write_census
+from xor_mi.progress import progress_bar
 from xor_mi.training import TrainConfig, train_population
-from xor_mi.truth import BooleanFunction
+from xor_mi.truth import BooleanFunction, row_name
 
-PLAN = "plan.json"
+PLAN_FILE = "plan.json"
+
+
+_Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+"""Function, arguments and keywords, as joblib's `delayed` puts them together."""
+
+
+class _Shard(NamedTuple):
+    """A range of seeds."""
+
+    first_seed: int
+    n_networks: int
+
+    def file(self, folder: Path) -> Path:
+        last_seed = self.first_seed + self.n_networks - 1
+        return folder / f"seeds-{self.first_seed:012d}-{last_seed:012d}.parquet"
+
+
+class _Done(NamedTuple):
+    """What came out of a shard."""
+
+    n_networks: int
+    n_solved: int
 
 
 @dataclass(frozen=True)
@@ -34,35 +57,31 @@ class _Plan:
     shard_size: int
     config: TrainConfig
 
-    def text(self) -> str:
-        about = asdict(self) | {
-            "target": {
-                "n_inputs": self.target.n_inputs,
-                "tables": ["".join(map(str, t)) for t in self.target.tables],
-            }
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, as written beside the shards and into each of them."""
+        target = {
+            "n_inputs": self.target.n_inputs,
+            "tables": [row_name(table) for table in self.target.tables],
         }
-        return json.dumps(about | {"hidden": list(self.hidden)}, indent=2) + "\n"
+        return asdict(self) | {"target": target, "hidden": list(self.hidden)}
 
-    def shards(self) -> list[tuple[int, int]]:
-        """(first seed, how many) of each."""
+    def shards(self) -> list[_Shard]:
         end = self.seed + self.n_networks
-        return [
-            (start, min(self.shard_size, end - start))
-            for start in range(self.seed, end, self.shard_size)
-        ]
+        firsts = range(self.seed, end, self.shard_size)
+        return [_Shard(first, min(self.shard_size, end - first)) for first in firsts]
 
 
 def run_census(
-    target: Any = "XOR",
+    target: Target = "XOR",
     n_networks: int = 10**6,
     *,
-    config: Any = None,
-    directory: Any = "census",
-    hidden: Any = (2,),
+    directory: PathLike = "census",
+    hidden: Widths = (2,),
     seed: int = 0,
+    config: TrainConfig | None = None,
     n_inputs: int = 2,
     shard_size: int = 10_000,
-    n_jobs: Any = None,
+    n_jobs: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Train and identify n networks and leave one Parquet file per shard in a folder, which
@@ -72,95 +91,145 @@ def run_census(
     to this machine's cores, or to whatever `joblib.parallel_config` says.
 
     Args:
-        out: the folder; made if missing.
-        shard_size: networks per file; at most this many are lost when a run is killed.
+        directory: the folder for the files; made if missing.
+        shard_size: networks per file; at most this many per process are lost when a run is killed.
         n_jobs: processes; by default one per core, or what the active `parallel_config` says.
 
     Returns:
         The folder.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     sorted(file.name for file in run_census(out=folder, n_networks=4, shard_size=2, n_jobs=1).glob("*.parquet"))
-    ['seeds-000000000000-000000000001.parquet', 'seeds-000000000002-000000000003.parquet']
-
     Raises:
         XorMiError: settings that cannot be trained, a folder that cannot be written or that holds
             another census, a worker that died.
-    """
-    from joblib import Parallel, delayed
 
-    if n_jobs is not None and (
-        isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0
-    ):
-        raise XorMiError(
-            f"n_jobs is {n_jobs!r}; give a number of processes, -1 for one per core, or leave it out"
-        )
-    if config is not None and not isinstance(config, TrainConfig):
-        raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
-    plan = _checked(config or TrainConfig(), target, hidden, seed, n_inputs, n_networks, shard_size)
-    folder = _folder(directory, plan)
-    todo = [shard for shard in plan.shards() if not _file(folder, *shard).is_file()]
-    calls = [delayed(_run_shard)(plan, *shard, _file(folder, *shard)) for shard in todo]
-    n_left = sum(count for _, count in todo)
-    bar = tqdm(
-        total=n_networks,
-        initial=n_networks - n_left,
-        desc="census",
-        unit="network",
-        disable=None if progress else True,
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = run_census("XOR", 4, directory=folder, shard_size=2, n_jobs=1)
+    ...     sorted(file.name for file in written.glob("*.parquet"))
+    ['seeds-000000000000-000000000001.parquet', 'seeds-000000000002-000000000003.parquet']
+    """
+    from joblib import delayed
+
+    plan = _checked_plan(
+        target,
+        n_networks,
+        hidden=hidden,
+        seed=seed,
+        config=config,
+        n_inputs=n_inputs,
+        shard_size=shard_size,
     )
-    n_solved = n_done = 0
+    n_jobs = _n_processes(n_jobs)
+    folder = _folder_of(Path(directory), plan)
+    missing = [shard for shard in plan.shards() if not shard.file(folder).is_file()]
+    calls = [delayed(_run_shard)(plan, shard, shard.file(folder)) for shard in missing]
+
+    bar = progress_bar(doing="census", unit="network", total=n_networks, progress=progress)
+    n_done = n_solved = 0
     with bar:
-        for count, solved in _results(Parallel, _n_jobs(n_jobs), calls):
-            n_solved, n_done = n_solved + solved, n_done + count
+        # What an earlier run left counts as done, but not into the rate.
+        bar.update(n_networks - sum(shard.n_networks for shard in missing))
+        for done in _results(calls, n_jobs):
+            n_done += done.n_networks
+            n_solved += done.n_solved
             bar.set_postfix_str(f"{n_solved} of {n_done} solved", refresh=False)
-            bar.update(count)
+            bar.update(done.n_networks)
     for leftover in folder.glob(".*.partial"):  # of runs that were killed while writing
         leftover.unlink(missing_ok=True)
     return folder
 
 
-def _results(parallel: Any, n_jobs: int | None, calls: list[Any]) -> Iterator[tuple[int, int]]:
+def _checked_plan(
+    target: Target,
+    n_networks: int,
+    *,
+    hidden: Widths,
+    seed: int,
+    config: TrainConfig | None,
+    n_inputs: int,
+    shard_size: int,
+) -> _Plan:
+    """The plan, or the error that its first or last shard would end with."""
+    n_networks = whole_number("n_networks", n_networks, at_least=1)
+    shard_size = whole_number("shard_size", shard_size, at_least=1)
+    seed = whole_number("seed", seed)
+    if config is not None and not isinstance(config, TrainConfig):
+        raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
+    config = config or TrainConfig()
+    # One step of the first and of the last network meets every error that settings can cause.
+    for probe_seed in (seed, seed + n_networks - 1):
+        probe = train_population(
+            target,
+            1,
+            hidden=hidden,
+            seed=probe_seed,
+            config=replace(config, max_steps=1),
+            n_inputs=n_inputs,
+            progress=False,
+        )
+    return _Plan(
+        target=probe.cfg.target,
+        hidden=probe.cfg.d_hidden,
+        seed=seed,
+        n_networks=n_networks,
+        shard_size=shard_size,
+        config=config,
+    )
+
+
+def _n_processes(n_jobs: int | None) -> int | None:
+    """The number given; else the active `parallel_config` decides (None), and where there is none,
+    all cores (-1).
+    """
+    from joblib.parallel import LokyBackend, get_active_backend
+
+    if n_jobs is not None:
+        if n_jobs == 0 or isinstance(n_jobs, bool) or not isinstance(n_jobs, int):
+            raise XorMiError(
+                f"n_jobs is {n_jobs!r}; give a number of processes, -1 for one per core, "
+                "or leave it out"
+            )
+        return n_jobs
+    backend, n_configured = get_active_backend()
+    is_default = n_configured is None and isinstance(backend, LokyBackend)
+    return -1 if is_default else None
+
+
+def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
     """What each shard answers, as soon as it does; at the end, where the backend cannot say before
     (ray).
     """
+    from joblib import Parallel
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     if not calls:
         return
     try:
-        pool = parallel(n_jobs=n_jobs, return_as="generator_unordered")
+        pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     except ValueError:
-        pool = parallel(n_jobs=n_jobs)
+        pool = Parallel(n_jobs=n_jobs)
     try:
         yield from pool(calls)
     except TerminatedWorkerError:
         raise XorMiError(
-            "a worker process died (out of memory?); what is written is kept: run the census again, with a lower n_jobs"
+            "a worker process died (out of memory?); what is written is kept: "
+            "run the census again, with a lower n_jobs"
         ) from None
 
 
-def _n_jobs(asked: int | None) -> int | None:
-    """The number asked for; else the active `parallel_config` decides, and where there is none, all
-    cores.
-    """
-    from joblib.parallel import LokyBackend, get_active_backend
-
-    backend, configured = get_active_backend()
-    return (
-        -1 if asked is None and configured is None and isinstance(backend, LokyBackend) else asked
-    )
-
-
-def _run_shard(plan: _Plan, start: int, count: int, path: Path) -> tuple[int, int]:
-    """Train, identify, write. Returns how many networks, and how many solved."""
+def _run_shard(plan: _Plan, shard: _Shard, path: Path) -> _Done:
+    """Train, identify, write."""
     with _one_thread():
         population = train_population(
-            plan.target, count, hidden=plan.hidden, seed=start, config=plan.config
+            plan.target,
+            shard.n_networks,
+            hidden=plan.hidden,
+            seed=shard.first_seed,
+            config=plan.config,
+            progress=False,
         )
-        write_census(census(population), path, about=json.loads(plan.text()))
-    return count, int(population.solved.sum())
+        write_census(census(population, progress=False), path, about=plan.to_dict())
+    return _Done(n_networks=shard.n_networks, n_solved=int(population.solved.sum()))
 
 
 @contextmanager
@@ -176,71 +245,47 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _checked(
-    config: TrainConfig,
-    target: Any,
-    hidden: Any,
-    seed: int,
-    n_inputs: int,
-    n_networks: int,
-    shard_size: int,
-) -> _Plan:
-    """The plan, or the error that its first shard would end with."""
-    for name, number in (("n_networks", n_networks), ("shard_size", shard_size)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise XorMiError(f"{name} is {number!r}; give a whole number of at least 1")
-    function = BooleanFunction.of(
-        target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs
-    )
-    probe = train_population(
-        function, 1, hidden=hidden, seed=seed, config=replace(config, max_steps=1)
-    )
-    train_population(
-        function, 1, hidden=hidden, seed=seed + n_networks - 1, config=replace(config, max_steps=1)
-    )
-    return _Plan(function, tuple(probe.cfg.d_hidden), seed, n_networks, shard_size, config)
-
-
-def _folder(out: Any, plan: _Plan) -> Path:
+def _folder_of(folder: Path, plan: _Plan) -> Path:
     """The folder with its plan; one that holds another plan is refused."""
-    folder = Path(out)
+    plan_file = folder / PLAN_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / PLAN).is_file():
+        if not plan_file.is_file():
             if any(folder.glob("*.parquet")):
                 raise XorMiError(
-                    f"'{folder}' holds Parquet files but no {PLAN}; choose an empty folder"
+                    f"'{folder}' holds Parquet files but no {PLAN_FILE}; choose an empty folder"
                 )
-            partial = folder / f".{PLAN}.partial"
-            partial.write_text(plan.text())
-            partial.replace(folder / PLAN)
-        stored = (folder / PLAN).read_text()
+            # Renamed when complete, so that a plan is never half written.
+            partial = folder / f".{PLAN_FILE}.partial"
+            partial.write_text(json.dumps(plan.to_dict(), indent=2) + "\n")
+            partial.replace(plan_file)
+        stored = plan_file.read_text()
     except OSError as error:
+        raise unwritable(folder, error) from None
+    difference = _difference(stored, plan)
+    if difference:
         raise XorMiError(
-            f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to"
-        ) from None
-    if stored != plan.text():
-        raise XorMiError(
-            f"'{folder}' holds another census ({_difference(stored, plan.text())}); choose another folder, or ask for that one"
+            f"'{folder}' holds another census ({difference}); "
+            "choose another folder, or ask for that census"
         )
     return folder
 
 
-def _difference(stored: str, asked: str) -> str:
+def _difference(stored: str, plan: _Plan) -> str:
+    """What the plan in the folder says otherwise; empty where it is this one."""
+    here = _flattened(plan.to_dict())
     try:
-        there, here = json.loads(stored), json.loads(asked)
-        there, here = there | there.pop("config"), here | here.pop("config")
-        return (
-            "; ".join(
-                f"{key}: {there.get(key)} there, {here[key]} asked"
-                for key in here
-                if there.get(key) != here[key]
-            )
-            or "unreadable"
-        )
-    except (ValueError, AttributeError, TypeError, KeyError):
-        return f"its {PLAN} is damaged"
+        there = _flattened(json.loads(stored))
+    except (ValueError, TypeError, KeyError):
+        return f"its {PLAN_FILE} is damaged"
+    names = [*here, *(name for name in there if name not in here)]
+    return "; ".join(
+        f"{name}: {there.get(name)} there, {here.get(name)} asked"
+        for name in names
+        if there.get(name) != here.get(name)
+    )
 
 
-def _file(folder: Path, start: int, count: int) -> Path:
-    return folder / f"seeds-{start:012d}-{start + count - 1:012d}.parquet"
+def _flattened(plan: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the training beside those of the census."""
+    return {name: value for name, value in plan.items() if name != "config"} | plan["config"]

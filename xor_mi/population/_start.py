@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 
 from xor_mi.population._census import rate
-from xor_mi.training._arithmetic import views
-from xor_mi.training._train import initial_parameters
+from xor_mi.training import starting_weights
 
 
 def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int]) -> pd.DataFrame:
@@ -19,10 +18,10 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
     Such a unit begins by comparing inputs, the others by adding them up. Columns: comparing_units,
     n_networks, n_solved, rate, ci_low, ci_high of the solved, and one column per family with how
     many of the networks end in it."""
-    weight, _ = views(
-        initial_parameters(layer_sizes, torch.tensor(networks["seed"].to_list())), layer_sizes
-    )[0]
-    comparing = ((weight > 0).any(1) & (weight < 0).any(1)).sum(0).tolist()
+    seeds = torch.tensor(networks["seed"].to_list())
+    weight, _ = starting_weights(layer_sizes, seeds)[0]
+    compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]
+    comparing = compares.sum(1).tolist()
     families = sorted(networks[networks["solved"]]["family"].unique())
     lines = []
     for number, group in networks.groupby(pd.Series(comparing, index=networks.index)):

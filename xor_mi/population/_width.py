@@ -4,12 +4,15 @@ numbers.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from itertools import product
+from math import nan
 
 import pandas as pd
 
+from xor_mi.kinds import Target
 from xor_mi.population._census import rate
-from xor_mi.training import TrainConfig, train_population
+from xor_mi.progress import progress_bar
+from xor_mi.training import Population, TrainConfig, train_population
 
 PUBLISHED: dict[tuple[str, str], dict[int, float]] = {
     ("relu", "adam"): {2: 0.28, 3: 0.52, 4: 0.68, 5: 0.81, 6: 0.91, 7: 0.97},
@@ -17,55 +20,57 @@ PUBLISHED: dict[tuple[str, str], dict[int, float]] = {
     ("sigmoid", "adam"): {2: 0.79, 3: 0.98, 4: 1.0, 5: 1.0, 6: 1.0, 7: 1.0},
     ("sigmoid", "sgd"): {2: 0.90, 3: 1.0, 4: 1.0, 5: 1.0, 6: 1.0, 7: 1.0},
 }
-"""Share of random starts of 2-h-1 networks that converge on XOR, full batch: Swirszcz, Czarnecki
-and Pascanu 2016, arXiv 1611.06310, table 1. Their start, learning rate and number of steps are not
-ours: the trend compares, the numbers need not."""
+"""(act_fn, optimizer) -> hidden width -> share of random starts of 2-h-1 networks that converge on
+XOR, full batch: Swirszcz, Czarnecki and Pascanu 2016, arXiv 1611.06310, table 1. They initialise
+otherwise and take another learning rate and number of steps: compare the trend, not the numbers."""
 
 
 def width_study(
-    target: Any = "XOR",
+    target: Target = "XOR",
     n_networks: int = 2000,
     *,
     widths: Iterable[int] = range(1, 8),
     act_fns: str | Iterable[str] = ("relu", "sigmoid"),
-    config: TrainConfig | None = None,
     seed: int = 0,
+    config: TrainConfig | None = None,
     n_inputs: int = 2,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train n networks at each width and count those that decide every row as the target.
 
     Columns: act_fn, width, n_networks, n_solved, rate, ci_low, ci_high (95 % Clopper-Pearson),
-    published (NaN where there is none, and for other targets, losses, noise or weight decay). That
-    one unit never is enough is no matter of luck: see `threshold_functions`."""
-    config, lines = config or TrainConfig(), []
+    published (`PUBLISHED`; NaN where there is none, and for other targets, losses, noise or weight
+    decay). That one unit is never enough is not a matter of luck: see `threshold_functions`."""
+    config = config or TrainConfig()
     act_fns = [act_fns] if isinstance(act_fns, str) else act_fns
-    for act_fn in act_fns:
-        for width in widths:
-            population = train_population(
-                target,
-                n_networks,
-                hidden=width,
-                seed=seed,
-                config=replace(config, act_fn=act_fn),
-                n_inputs=n_inputs,
-                progress=progress,
-            )
-            n_solved = int(population.solved.sum())
-            alike = (
-                population.cfg.target.name == "XOR"
-                and config.loss_fn == "bce"
-                and not config.input_noise
-                and not config.weight_decay
-            )
-            known = PUBLISHED.get((act_fn, config.optimizer), {}) if alike else {}
-            line = {
-                "act_fn": act_fn,
-                "width": width,
-                "n_networks": n_networks,
-                "n_solved": n_solved,
-            }
-            lines.append(
-                line | rate(n_solved, n_networks) | {"published": known.get(width, float("nan"))}
-            )
+    studies = list(product(act_fns, widths))
+    lines = []
+    for act_fn, width in progress_bar(studies, doing="training", unit="width", progress=progress):
+        population = train_population(
+            target,
+            n_networks,
+            hidden=width,
+            seed=seed,
+            config=replace(config, act_fn=act_fn),
+            n_inputs=n_inputs,
+            progress=False,
+        )
+        n_solved = int(population.solved.sum())
+        line = {"act_fn": act_fn, "width": width, "n_networks": n_networks, "n_solved": n_solved}
+        line |= rate(n_solved, n_networks)
+        line["published"] = _published(population, config).get(width, nan)
+        lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _published(population: Population, config: TrainConfig) -> dict[int, float]:
+    """Width -> published share, for networks trained as the published ones were."""
+    is_alike = (
+        population.cfg.target.name == "XOR"
+        and config.loss_fn == "bce"
+        and not config.input_noise
+        and not config.weight_decay
+    )
+    if not is_alike:
+        return {}
+    return PUBLISHED.get((population.cfg.act_fn, config.optimizer), {})

@@ -11,27 +11,44 @@ contiguous memory."""
 
 import math
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from xor_mi.model import ACTIVATIONS, HookedMLPConfig
+
 Layer = tuple[Tensor, Tensor]
 """W [d_out, d_in, seed] and b [d_out, seed], views of the flat parameters."""
+
+Values = tuple[Tensor, Tensor]
+"""A layer's pre- and post-activation, each [row, unit, seed]."""
+
+Activation = Callable[[Tensor], Tensor]
+"""Pre-activation -> post-activation."""
+
+ActivationGradient = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(gradient at the post-activation, pre-activation, post-activation) -> gradient at the
+pre-activation.
+"""
+
+LEAKY_SLOPE = 0.01
+"""Slope of leaky_relu below zero in training; `TrainConfig` has no other."""
 
 
 def views(flat: Float[Tensor, "parameter seed"], sizes: Sequence[int]) -> list[Layer]:
     """Flat parameters (W, then b, layer by layer) -> each layer's W and b, sharing memory."""
-    found, at = [], 0
+    layers = []
+    start = 0
     for d_in, d_out in pairwise(sizes):
-        weight = flat[at : at + d_out * d_in].view(d_out, d_in, -1)
-        found.append((weight, flat[at + d_out * d_in : at + d_out * d_in + d_out]))
-        at += d_out * d_in + d_out
-    return found
+        bias_at = start + d_out * d_in
+        end = bias_at + d_out
+        layers.append((flat[start:bias_at].view(d_out, d_in, -1), flat[bias_at:end]))
+        start = end
+    return layers
 
 
 def _sigmoid(pre: Tensor) -> Tensor:
@@ -39,102 +56,168 @@ def _sigmoid(pre: Tensor) -> Tensor:
 
 
 def _normal_share(pre: Tensor) -> Tensor:
+    """The standard normal distribution function."""
     return torch.erf(pre * 0.5**0.5).add_(1).div_(2)
 
 
-Rule = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]]
-ACTIVATION_RULES: dict[str, Rule] = {
-    "relu": (torch.relu, lambda grad, pre, post: torch.ops.aten.threshold_backward(grad, post, 0)),
-    "leaky_relu": (
-        F.leaky_relu,
-        lambda grad, pre, post: torch.ops.aten.leaky_relu_backward(grad, pre, 0.01, False),
-    ),
-    "tanh": (torch.tanh, lambda grad, pre, post: (1 - post * post).mul_(grad)),
-    "sigmoid": (_sigmoid, lambda grad, pre, post: (1 - post).mul_(post).mul_(grad)),
-    "gelu": (
-        lambda pre: _normal_share(pre).mul_(pre),
-        lambda grad, pre, post: (
-            torch.exp(pre * pre / -2).mul_(pre).div_(math.sqrt(2 * math.pi)) + _normal_share(pre)
-        ).mul_(grad),
-    ),
-    "identity": (lambda pre: pre, lambda grad, pre, post: grad),
+def _gelu(pre: Tensor) -> Tensor:
+    return _normal_share(pre).mul_(pre)
+
+
+def _gelu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    density_times_pre = torch.exp(pre * pre / -2).mul_(pre).div_(math.sqrt(2 * math.pi))
+    return (density_times_pre + _normal_share(pre)).mul_(grad)
+
+
+def _relu_gradient(grad: Tensor, _pre: Tensor, post: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward(grad, post, 0)
+
+
+def _leaky_relu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    return torch.ops.aten.leaky_relu_backward(grad, pre, LEAKY_SLOPE, False)
+
+
+def _tanh_gradient(grad: Tensor, _pre: Tensor, post: Tensor) -> Tensor:
+    return (1 - post * post).mul_(grad)
+
+
+def _sigmoid_gradient(grad: Tensor, _pre: Tensor, post: Tensor) -> Tensor:
+    return (1 - post).mul_(post).mul_(grad)
+
+
+def _same(pre: Tensor) -> Tensor:
+    return pre
+
+
+def _same_gradient(grad: Tensor, _pre: Tensor, _post: Tensor) -> Tensor:
+    return grad
+
+
+ACTIVATION_RULES: dict[str, tuple[Activation, ActivationGradient]] = {
+    "relu": (torch.relu, _relu_gradient),
+    "leaky_relu": (partial(F.leaky_relu, negative_slope=LEAKY_SLOPE), _leaky_relu_gradient),
+    "tanh": (torch.tanh, _tanh_gradient),
+    "sigmoid": (_sigmoid, _sigmoid_gradient),
+    "gelu": (_gelu, _gelu_gradient),
+    "identity": (_same, _same_gradient),
 }
-"""name -> activation, and (gradient of its value, pre, post) -> gradient of pre; the gradient where
-there is a kink is PyTorch's.
-"""
+"""name -> activation and its gradient; where there is a kink, the gradient is PyTorch's."""
 
 
-class Task:
-    """What all networks are trained on: rows, targets, and the shape and conventions they share."""
+class Forward:
+    """Rows of bits through all networks of one shape at once."""
 
-    def __init__(
-        self, rows: Float[Tensor, "row d_in"], targets: Float[Tensor, "row d_out"], cfg: Any
-    ) -> None:
-        self.rows, self.sizes, self.loss_fn = rows, cfg.layer_sizes, cfg.loss_fn
-        self.on = [[i for i, bit in enumerate(row) if bit] for row in rows.tolist()]
-        self.targets, self.signs = targets[..., None], (1 - 2 * targets)[..., None]
-        self.share = 1 / targets.numel()
-        self.rules = [ACTIVATION_RULES[cfg.act_fn]] * cfg.n_layers + [
-            ACTIVATION_RULES[cfg.out_act_fn]
-        ]
-        if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":  # the loss then takes the logits
-            self.rules[-1] = ACTIVATION_RULES["identity"]
+    def __init__(self, rows: Float[Tensor, "row d_in"], cfg: HookedMLPConfig) -> None:
+        self.rows = rows
+        self.sizes = cfg.layer_sizes
+        self.inputs_on = [[i for i, bit in enumerate(row) if bit] for row in rows.tolist()]
+        names = [cfg.act_fn] * cfg.n_layers + [cfg.out_act_fn]
+        self.activations = [_activation(name, cfg.negative_slope) for name in names]
 
-    def forward(self, layers: Sequence[Layer], noise: Tensor | None = None) -> list[Layer]:
-        """Pre- and post-activation of every layer, each [row, unit, seed]. noise: [row, d_in,
-        seed], added to the inputs.
-        """
-        found, values = [], None if noise is None else self.rows[..., None] + noise
-        for (weight, bias), (activate, _) in zip(layers, self.rules, strict=True):
-            pre = self._first(weight, bias) if values is None else _affine(weight, bias, values)
-            values = activate(pre)
-            found.append((pre, values))
-        return found
+    def values(
+        self, layers: Sequence[Layer], noise: Float[Tensor, "row d_in seed"] | None = None
+    ) -> list[Values]:
+        """Pre- and post-activation of every layer. noise is added to the inputs."""
+        values = []
+        inputs = None if noise is None else self.rows[..., None] + noise
+        for (weight, bias), activate in zip(layers, self.activations, strict=True):
+            if inputs is None:
+                pre = self._first_layer(weight, bias)
+            else:
+                pre = _affine(weight, bias, inputs)
+            inputs = activate(pre)
+            values.append((pre, inputs))
+        return values
 
-    def _first(self, weight: Tensor, bias: Tensor) -> Tensor:
+    def _first_layer(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Rows of bits need no product: each row's pre-activation is the bias and the weights of
         the inputs that are on.
         """
-        return torch.stack([reduce(torch.add, [weight[:, i] for i in on], bias) for on in self.on])
+        rows = []
+        for inputs_on in self.inputs_on:
+            rows.append(reduce(torch.add, [weight[:, i] for i in inputs_on], bias))
+        return torch.stack(rows)
 
-    def losses(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs [row, d_out, seed] -> each network's mean loss [seed], and the loss's gradient at
-        the outputs.
-        """
+
+class Task(Forward):
+    """What all networks are trained on: rows, targets, and the shape and conventions they share."""
+
+    def __init__(
+        self,
+        rows: Float[Tensor, "row d_in"],
+        targets: Float[Tensor, "row d_out"],
+        cfg: HookedMLPConfig,
+    ) -> None:
+        super().__init__(rows, cfg)
+        self.loss_fn = cfg.loss_fn
+        self.targets = targets[..., None]
+        self.signs = (1 - 2 * targets)[..., None]  # -1 where the target is 1
+        self.share = 1 / targets.numel()
+        hidden = ACTIVATION_RULES[cfg.act_fn]
+        out = ACTIVATION_RULES[cfg.out_act_fn]
+        if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
+            # Binary cross-entropy is then taken of the logits, before the sigmoid.
+            out = ACTIVATION_RULES["identity"]
+        rules = [hidden] * cfg.n_layers + [out]
+        self.activations = [activate for activate, _ in rules]
+        self.gradients = [gradient for _, gradient in rules]
+
+    def losses(self, outputs: Float[Tensor, "row d_out seed"]) -> tuple[Tensor, Tensor]:
+        """Outputs -> each network's mean loss [seed], and the loss's gradient at the outputs."""
         if self.loss_fn == "mse":
             error = outputs - self.targets
-            return _total(_total(error * error)).mul_(self.share), error * (2 * self.share)
+            return self._mean(error * error), error * (2 * self.share)
+        # log(1 + exp(wrong)) and its slope, written so that exp never overflows.
         wrong = outputs * self.signs  # above zero where the decision is wrong
         decay = torch.exp(-wrong.abs())
         loss = torch.log1p(decay).add_(torch.relu(wrong))
         slope = torch.where(wrong > 0, 1.0, decay).div_(decay.add_(1)).mul_(self.signs * self.share)
-        return _total(_total(loss)).mul_(self.share), slope
+        return self._mean(loss), slope
+
+    def _mean(self, losses: Tensor) -> Tensor:
+        """Losses [row, d_out, seed] -> their mean, [seed]."""
+        return _total(_total(losses)).mul_(self.share)
 
     def gradient(
         self,
         layers: Sequence[Layer],
-        values: Sequence[Layer],
-        slope: Tensor,
+        values: Sequence[Values],
+        slope: Float[Tensor, "row d_out seed"],
         out: Sequence[Layer],
-        noise: Any = None,
+        noise: Float[Tensor, "row d_in seed"] | None = None,
     ) -> None:
         """The loss's gradient at the outputs -> at every weight and bias, written into `out`."""
         for number in reversed(range(len(layers))):
             pre, post = values[number]
-            slope = self.rules[number][1](slope, pre, post)
+            slope = self.gradients[number](slope, pre, post)
             into_weight, into_bias = out[number]
-            _total(slope, into_bias)
-            if number:
+            _total_into(into_bias, slope)
+            if number > 0:
                 inputs = values[number - 1][1]
-                _total(slope[:, :, None] * inputs[:, None], into_weight)
+                _total_into(into_weight, slope[:, :, None] * inputs[:, None])
                 weight = layers[number][0]
                 slope = _chain([slope[:, k, None] * weight[k] for k in range(len(weight))])
-            elif noise is None:
-                for i in range(self.rows.shape[1]):
-                    on = [slope[row] for row, inputs_on in enumerate(self.on) if i in inputs_on]
-                    into_weight[:, i] = reduce(torch.add, on) if on else 0.0
+            elif noise is not None:
+                inputs = self.rows[..., None] + noise
+                _total_into(into_weight, slope[:, :, None] * inputs[:, None])
             else:
-                _total(slope[:, :, None] * (self.rows[..., None] + noise)[:, None], into_weight)
+                self._first_weight_gradient(into_weight, slope)
+
+    def _first_weight_gradient(self, into_weight: Tensor, slope: Tensor) -> None:
+        """Rows of bits need no product here either: an input's weights get the slopes of the rows
+        on which it is on.
+        """
+        for i in range(self.rows.shape[1]):
+            slopes = [slope[row] for row, on in enumerate(self.inputs_on) if i in on]
+            into_weight[:, i] = reduce(torch.add, slopes) if slopes else 0.0
+
+
+def _activation(name: str, negative_slope: float) -> Activation:
+    if name == "leaky_relu":
+        return partial(F.leaky_relu, negative_slope=negative_slope)
+    if name == "heaviside":  # runs, but has no gradient, so there is no rule
+        return ACTIVATIONS[name]
+    return ACTIVATION_RULES[name][0]
 
 
 def _affine(weight: Tensor, bias: Tensor, values: Tensor) -> Tensor:
@@ -143,21 +226,26 @@ def _affine(weight: Tensor, bias: Tensor, values: Tensor) -> Tensor:
 
 
 def _chain(terms: Sequence[Tensor]) -> Tensor:
-    """The sum of fresh tensors, in order, in the memory of the first."""
+    """The sum of fresh tensors, in the memory of the first.
+
+    A chain and not `sum`: PyTorch's reductions choose their order by the shape of the batch, so a
+    network's last bit would depend on its neighbours.
+    """
     for term in terms[1:]:
         terms[0].add_(term)
     return terms[0]
 
 
-def _total(values: Tensor, out: Tensor | None = None) -> Tensor:
+def _total(values: Tensor) -> Tensor:
     """Sum over the first axis, in order."""
-    total = (
-        torch.add(values[0], values[1], out=out)
-        if len(values) > 1
-        else values[0].clone()
-        if out is None
-        else out.copy_(values[0])
-    )
+    return _total_into(torch.empty_like(values[0]), values)
+
+
+def _total_into(out: Tensor, values: Tensor) -> Tensor:
+    """Sum over the first axis, in order, written into `out`."""
+    if len(values) == 1:
+        return out.copy_(values[0])
+    torch.add(values[0], values[1], out=out)
     for value in values[2:]:
-        total.add_(value)
-    return total
+        out.add_(value)
+    return out

@@ -1,10 +1,10 @@
 """How networks are trained."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any
+from math import inf
+from numbers import Real
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, unknown, whole_number
 from xor_mi.model import ACTIVATIONS
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -22,54 +22,53 @@ class TrainConfig:
         weight_decay: as in PyTorch's optimisers.
         act_fn, out_act_fn, loss_fn: as in `HookedMLPConfig`.
         input_noise: standard deviation of Gaussian noise added to every input at every step, drawn
-            for each network from its own seed. The loss that is held against `stop_loss` is then
+            for each network from its own seed. The loss that is compared with `stop_loss` is then
             the noisy one.
+
+    Raises:
+        XorMiError: a setting that is not a number, out of range or unknown.
 
     >>> from xor_mi import train
     >>> train("XOR", config=TrainConfig(act_fn="tanh", lr=0.1), seed=2).solved
     True
     """
 
-    lr: Any = 0.05
-    max_steps: Any = 2000
-    stop_loss: Any = 0.01
+    lr: float = 0.05
+    max_steps: int = 2000
+    stop_loss: float = 0.01
     optimizer: str = "adam"
-    weight_decay: Any = 0.0
+    weight_decay: float = 0.0
     act_fn: str = "relu"
     out_act_fn: str = "identity"
     loss_fn: str = "bce"
-    input_noise: Any = 0.0
+    input_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        numbers = {
-            "lr": Real,
-            "stop_loss": Real,
-            "weight_decay": Real,
-            "input_noise": Real,
-            "max_steps": Integral,
-        }
-        for name, kind in numbers.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, kind):
-                raise XorMiError(
-                    f"{name} is {value!r}; give a {'whole ' if kind is Integral else ''}number"
-                )
+        # NumPy's numbers and whole learning rates are welcome; each field keeps its one type.
+        for name in ("lr", "stop_loss", "weight_decay", "input_noise"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        object.__setattr__(self, "max_steps", whole_number("max_steps", self.max_steps, at_least=1))
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS, where="known optimizers")
         for name in (self.act_fn, self.out_act_fn):
             if name not in ACTIVATIONS:
                 raise unknown("activation", name, ACTIVATIONS, where="known activations")
         for name in ("lr", "stop_loss"):
-            if not 0 < getattr(self, name) < float("inf"):
+            if not 0 < getattr(self, name) < inf:
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be a positive number")
         for name in ("weight_decay", "input_noise"):
-            if not 0 <= getattr(self, name) < float("inf"):
+            if not 0 <= getattr(self, name) < inf:
                 raise XorMiError(
                     f"{name} is {getattr(self, name)}; it must be a number of at least 0"
                 )
-        if self.max_steps < 1:
-            raise XorMiError(f"max_steps is {self.max_steps}; it must be at least 1")
         if "heaviside" in (self.act_fn, self.out_act_fn):
             raise XorMiError(
-                "heaviside has no gradient, so it cannot be trained; use sigmoid or tanh, or write the weights by hand"
+                "heaviside has no gradient, so it cannot be trained; "
+                "use sigmoid or tanh, or write the weights by hand"
             )
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise XorMiError(f"{name} is {value!r}; give a number")
+    return float(value)

@@ -6,71 +6,85 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xor_mi.training._arithmetic import Task, views
 from xor_mi.training._config import TrainConfig
 from xor_mi.training._noise import normal
 
-BLOCK = 4096
+NETWORKS_PER_BLOCK = 4096
 """Networks that take a step together."""
-LANES = 64
+
+COLUMN_MULTIPLE = 64
 """The seed axis is filled up to a multiple of this, so that vector instructions never meet a
-remainder.
+remainder: there PyTorch takes the scalar functions, which round otherwise.
 """
-_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
+
+WORTH_DROPPING = 0.75
+"""Columns of finished networks are dropped once fewer than this share of a block is still open."""
+
+# PyTorch's defaults for Adam and AdamW.
+_BETA1 = 0.9
+_BETA2 = 0.999
+_EPS = 1e-8
+
+Report = Callable[[int, int], None]
+"""Called with how many steps' worth of work and how many finished networks were added."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights as they were kept, [parameter, seed], with each network's loss and steps; the history
-    is that of a single network.
+    """Weights as they were kept, with each network's loss and steps; the history is that of a
+    single network.
     """
 
-    flat: Tensor
-    losses: Tensor
-    steps: Tensor
+    flat: Float[Tensor, "parameter seed"]
+    losses: Float[Tensor, " seed"]
+    steps: Int[Tensor, " seed"]
     history: tuple[float, ...]
 
 
 def fit(
     start: Float[Tensor, "parameter seed"],
+    *,
     seeds: Int[Tensor, " seed"],
     task: Task,
     config: TrainConfig,
-    report: Callable[[int, int], None] = lambda _steps, _finished: None,
+    report: Report,
 ) -> Fitted:
-    """Train every column of `start`. report: called with how many steps' worth of work and how many
-    finished networks were added.
-    """
-    parts = [
-        _fit_block(s, i, task, config, report)
-        for s, i in zip(start.split(BLOCK, 1), seeds.split(BLOCK), strict=True)
-    ]
-    flat, losses, steps = (
-        torch.cat([p.flat for p in parts], 1),
-        torch.cat([p.losses for p in parts]),
-        torch.cat([p.steps for p in parts]),
+    """Train every column of `start`."""
+    blocks = []
+    starts = start.split(NETWORKS_PER_BLOCK, dim=1)
+    for block_start, block_seeds in zip(starts, seeds.split(NETWORKS_PER_BLOCK), strict=True):
+        blocks.append(_fit_block(block_start, block_seeds, task, config, report))
+    return Fitted(
+        flat=torch.cat([block.flat for block in blocks], dim=1),
+        losses=torch.cat([block.losses for block in blocks]),
+        steps=torch.cat([block.steps for block in blocks]),
+        history=blocks[0].history if len(seeds) == 1 else (),
     )
-    return Fitted(flat, losses, steps, parts[0].history if start.shape[1] == 1 else ())
 
 
 class _Optimizer:
-    """Adam, AdamW or SGD with PyTorch's defaults on flat parameters; constant factors are drawn out
-    of Adam's running means.
-    """
+    """Adam, AdamW or SGD with PyTorch's defaults, on flat parameters [parameter, seed]."""
 
     def __init__(self, flat: Tensor, config: TrainConfig) -> None:
-        self.config, self.steps = config, 0
-        self.state = (
-            [torch.zeros_like(flat), torch.zeros_like(flat)] if config.optimizer != "sgd" else []
-        )
+        self.config = config
+        self.steps = 0
+        # Sums that decay, and not PyTorch's running means: exp_avg / (1 - beta1) and
+        # exp_avg_sq / (1 - beta2). The constant factors are pulled out and applied once a step
+        # to two numbers, `scale` and `rate`, instead of twice to every parameter.
+        self.mean = torch.zeros_like(flat)
+        self.square = torch.zeros_like(flat)
 
-    def select(self, index: Tensor) -> None:
-        self.state = [part[:, index] for part in self.state]
+    def select(self, columns: Tensor) -> None:
+        """Go on with these columns only."""
+        self.mean = self.mean[:, columns]
+        self.square = self.square[:, columns]
 
     def step(self, flat: Tensor, gradient: Tensor) -> None:
+        """Change `flat` in place; `gradient` is used as scratch memory."""
         config = self.config
         self.steps += 1
         if config.weight_decay and config.optimizer == "adamw":
@@ -80,79 +94,86 @@ class _Optimizer:
         if config.optimizer == "sgd":
             flat.sub_(gradient.mul_(config.lr))
             return
-        mean, square = self.state  # PyTorch's exp_avg / (1 - beta1) and exp_avg_sq / (1 - beta2)
-        mean.mul_(_BETA1).add_(gradient)
-        square.mul_(_BETA2).add_(gradient.mul_(gradient))
+        self.mean.mul_(_BETA1).add_(gradient)
+        self.square.mul_(_BETA2).add_(gradient.mul_(gradient))
         scale = ((1 - _BETA2**self.steps) / (1 - _BETA2)) ** 0.5
         rate = config.lr * (1 - _BETA1) / (1 - _BETA1**self.steps) * scale
-        flat.sub_(torch.div(mean, torch.sqrt(square).add_(_EPS * scale), out=gradient).mul_(rate))
+        # mean_hat / (sqrt(square_hat) + eps), both sides multiplied by `scale`.
+        denominator = torch.sqrt(self.square).add_(_EPS * scale)
+        flat.sub_(torch.div(self.mean, denominator, out=gradient).mul_(rate))
 
 
 def _fit_block(
-    start: Tensor,
-    seeds: Tensor,
-    task: Task,
-    config: TrainConfig,
-    report: Callable[[int, int], None],
+    start: Tensor, seeds: Tensor, task: Task, config: TrainConfig, report: Report
 ) -> Fitted:
     """All networks of a block take each step together; a finished one is kept as it was, and
     columns of finished ones are dropped.
     """
     n = start.shape[1]
-    kept, losses = (
-        start.clone(),
-        torch.full((n,), torch.inf, dtype=start.dtype, device=start.device),
-    )
+    # What is handed back, one column per network, written when the network finishes.
+    kept = start.clone()
+    losses = torch.full((n,), torch.inf, dtype=start.dtype, device=start.device)
     steps = torch.full((n,), config.max_steps, device=start.device)
-    place, is_open, n_open = *_filled(torch.arange(n, device=start.device)), n
-    flat, history = start[:, place], []
-    optimizer = _Optimizer(flat, config)
+    # What is trained: column c belongs to network network_of[c]; fillers are never open.
+    network_of, is_open = _filled_up(torch.arange(n, device=start.device))
+    n_open = n
+    flat = start[:, network_of]
     gradient = torch.empty_like(flat)
-    layers, into = views(flat, task.sizes), views(gradient, task.sizes)
+    layers, gradient_layers = views(flat, task.sizes), views(gradient, task.sizes)
+    optimizer = _Optimizer(flat, config)
+    history = []
+    step = 0
     for step in range(config.max_steps + 1):
-        noise = _noise(seeds[place], step, task, config)
-        values = task.forward(layers, noise)
-        now, slope = task.losses(values[-1][1])
-        history += [now[0].item()] if n == 1 else []
-        finished = is_open if step == config.max_steps else is_open & (now < config.stop_loss)
+        noise = _noise(seeds[network_of], step, task, config)
+        values = task.values(layers, noise)
+        loss, slope = task.losses(values[-1][1])
+        if n == 1:
+            history.append(loss[0].item())
+        is_last = step == config.max_steps
+        finished = is_open if is_last else is_open & (loss < config.stop_loss)
         if finished.any():
-            which = finished.nonzero().flatten()
-            kept[:, place[which]], losses[place[which]], steps[place[which]] = (
-                flat[:, which],
-                now[which],
-                step,
-            )
+            columns = finished.nonzero().flatten()
+            networks = network_of[columns]
+            kept[:, networks] = flat[:, columns]
+            losses[networks] = loss[columns]
+            steps[networks] = step
             is_open = is_open & ~finished
-            n_open -= len(which)
-            report(0, len(which) if step < config.max_steps else 0)
+            n_open -= len(columns)
+            report(0, 0 if is_last else len(columns))
         if not n_open:
             break
-        task.gradient(layers, values, slope, into, noise)
+        task.gradient(layers, values, slope, gradient_layers, noise)
         optimizer.step(flat, gradient)
-        if n_open < 0.75 * len(place) and len(place) > LANES:
-            index, is_open = _filled(is_open.nonzero().flatten())
-            place, flat = place[index], flat[:, index]
-            optimizer.select(index)
+        if n_open < WORTH_DROPPING * len(network_of) and len(network_of) > COLUMN_MULTIPLE:
+            columns, still_open = _filled_up(is_open.nonzero().flatten())
+            network_of, is_open = network_of[columns], still_open
+            flat = flat[:, columns]
             gradient = torch.empty_like(flat)
-            layers, into = views(flat, task.sizes), views(gradient, task.sizes)
+            layers, gradient_layers = views(flat, task.sizes), views(gradient, task.sizes)
+            optimizer.select(columns)
         report(1, 0)
     report(config.max_steps - step, 0)
-    return Fitted(kept, losses, steps, tuple(history))
+    return Fitted(flat=kept, losses=losses, steps=steps, history=tuple(history))
 
 
-def _filled(index: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns, filled up to a multiple of LANES with repeats of the first; and which of them are
-    not fillers.
+def _filled_up(
+    columns: Int[Tensor, " column"],
+) -> tuple[Int[Tensor, " filled"], Bool[Tensor, " filled"]]:
+    """Columns, filled up to a multiple of COLUMN_MULTIPLE with repeats of the first; and which of
+    them are not fillers.
     """
-    fill = index[:1].expand(-len(index) % LANES)
-    return torch.cat([index, fill]), torch.arange(
-        len(index) + len(fill), device=index.device
-    ) < len(index)
+    n_fillers = -len(columns) % COLUMN_MULTIPLE
+    filled = torch.cat([columns, columns[:1].expand(n_fillers)])
+    is_own = torch.arange(len(filled), device=columns.device) < len(columns)
+    return filled, is_own
 
 
-def _noise(seeds: Tensor, step: int, task: Task, config: TrainConfig) -> Tensor | None:
-    """[row, d_in, seed], each network's own."""
+def _noise(
+    seeds: Tensor, step: int, task: Task, config: TrainConfig
+) -> Float[Tensor, "row d_in seed"] | None:
+    """Each network's own noise at this step."""
     if not config.input_noise:
         return None
     count = task.rows.numel()
-    return (normal(seeds, step * count, count) * config.input_noise).view(*task.rows.shape, -1)
+    noise = normal(seeds, step * count, count) * config.input_noise
+    return noise.view(*task.rows.shape, -1)

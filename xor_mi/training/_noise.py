@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_GOLDEN, _FIRST, _SECOND = (
-    constant - (1 << 64)
-    for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
+# splitmix64's increment and multipliers; torch has no uint64 arithmetic, so each is written as the
+# int64 with the same bits.
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
+_SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
 def normal(seeds: Int[Tensor, " seed"], start: int, count: int) -> Float[Tensor, "count seed"]:
@@ -22,15 +23,14 @@ def normal(seeds: Int[Tensor, " seed"], start: int, count: int) -> Float[Tensor,
     (Box-Muller, 24 bits each way).
     """
     counters = torch.arange(start, start + count, device=seeds.device)[:, None]
-    bits = mixed(mixed(seeds + _GOLDEN) + counters * _GOLDEN)
-    radius, angle = (
-        (_shifted(bits, 40) + 1).float() / 2**24,
-        (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24,
-    )
+    bits = _mixed(_mixed(seeds + _GOLDEN) + counters * _GOLDEN)
+    # 24 bits are what a float32 holds exactly; the + 1 keeps the logarithm away from zero.
+    radius = (_shifted(bits, 40) + 1).float() / 2**24
+    angle = (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24
     return torch.sqrt(-2 * torch.log(radius)) * torch.cos(2 * math.pi * angle)
 
 
-def mixed(z: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+def _mixed(z: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     """splitmix64's finaliser; int64 stands for the same 64 bits unsigned, and products wrap
     around.
     """
@@ -40,4 +40,5 @@ def mixed(z: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
 
 
 def _shifted(z: Tensor, by: int) -> Tensor:
+    """A shift to the right that fills with zeros; torch's own repeats the sign bit."""
     return (z >> by) & ((1 << 64 - by) - 1)

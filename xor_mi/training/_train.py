@@ -1,28 +1,32 @@
 """target + seed -> TrainResult or Population."""
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from numbers import Integral
-from typing import Any
 
+import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm import tqdm
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, whole_number
+from xor_mi.finding import Finding
+from xor_mi.kinds import Rows, Target, Widths
 from xor_mi.metrics import decision, decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
-from xor_mi.training._arithmetic import ACTIVATION_RULES, Task, views
+from xor_mi.progress import progress_bar
+from xor_mi.training._arithmetic import Task
 from xor_mi.training._config import TrainConfig
-from xor_mi.training._fit import BLOCK, fit
+from xor_mi.training._fit import NETWORKS_PER_BLOCK, fit
+from xor_mi.training._population import Population, initial_parameters, outputs_of_flat
 from xor_mi.truth import BooleanFunction, as_row, row_name, truth_rows
+
+END_OF_SEEDS = 2**62
+"""Seeds lie below this, as those of `HookedMLPConfig`."""
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Finding):
     """One trained network and how training went. `solved` is a fact about the final network, not
     about the loss.
     """
@@ -38,64 +42,24 @@ class TrainResult:
     def final_loss(self) -> float:
         return self.loss_history[-1]
 
+    def frame(self) -> pd.DataFrame:
+        """The loss at every step: step, loss."""
+        steps = range(len(self.loss_history))
+        return pd.DataFrame({"step": steps, "loss": self.loss_history})
+
     def __str__(self) -> str:
         task = self.model.cfg.target.name
-        outcome = (
-            f"solved {task}"
-            if self.solved
-            else f"did NOT solve {task}: wrong or undecided on {', '.join(self.wrong_rows)}"
-        )
+        if self.solved:
+            outcome = f"solved {task}"
+        else:
+            outcome = f"did NOT solve {task}: wrong or undecided on {', '.join(self.wrong_rows)}"
         return f"seed {self.seed} {outcome} after {self.steps} steps (loss {self.final_loss:.4f})"
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Networks of one shape along a leading seed axis. `population[i]` is a `HookedMLP`.
-
-    Attributes:
-        cfg: the configuration they share (each has its own seed).
-        seeds, steps, losses, solved: one entry per network; loss is the mean over its rows at the
-            step it was kept.
-        weights: per layer W [seed, d_out, d_in] and b [seed, d_out].
-    """
-
-    cfg: HookedMLPConfig
-    seeds: Int[Tensor, " seed"]
-    steps: Int[Tensor, " seed"]
-    losses: Float[Tensor, " seed"]
-    solved: Bool[Tensor, " seed"]
-    weights: tuple[tuple[Tensor, Tensor], ...]
-    loss_history: tuple[tuple[float, ...], ...] = field(repr=False, default=())
-
-    def __len__(self) -> int:
-        return len(self.seeds)
-
-    def __getitem__(self, index: Any) -> HookedMLP:
-        try:
-            index = range(len(self))[operator.index(index)]
-        except TypeError:
-            raise XorMiError(
-                f"{index!r} is no one network; take them one by one: [population[i] for i in range(3)]"
-            ) from None
-        layers = [(weight[index], bias[index]) for weight, bias in self.weights]
-        shared = {
-            name: getattr(self.cfg, name)
-            for name in (
-                "act_fn",
-                "out_act_fn",
-                "negative_slope",
-                "loss_fn",
-                "target",
-                "decision_threshold",
-            )
-        }
-        return HookedMLP.from_weights(layers, seed=int(self.seeds[index]), **shared)
-
-
 def train(
-    target: Any = "XOR",
+    target: Target = "XOR",
     *,
-    hidden: Any = (2,),
+    hidden: Widths = (2,),
     seed: int = 0,
     config: TrainConfig | None = None,
     n_inputs: int = 2,
@@ -105,10 +69,13 @@ def train(
     same machine.
 
     Args:
-        target: gate name, formula or `BooleanFunction` (of n_inputs; a BooleanFunction brings its
-            own number).
+        target: gate name, formula or `BooleanFunction`.
         hidden: width of each hidden layer; a number means one layer.
-        progress: show a progress bar with the loss.
+        n_inputs: how many inputs a gate name or formula has; a `BooleanFunction` brings its own.
+        progress: show a bar when training takes over two seconds.
+
+    Raises:
+        XorMiError: as `train_population`, or a run that diverged.
 
     >>> result = train("XOR", seed=29)
     >>> result.solved, result.steps < 2000
@@ -117,151 +84,176 @@ def train(
     population = train_population(
         target, 1, hidden=hidden, seed=seed, config=config, n_inputs=n_inputs, progress=progress
     )
-    if not all(torch.isfinite(value).all() for layer in population.weights for value in layer):
+    if not population.flat.isfinite().all():
         raise XorMiError(
             f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr"
         )
     model = population[0]
-    decided, table = decisions(model), torch.tensor(model.cfg.target.tables).T
-    wrong = tuple(
-        row_name(row)
-        for row, right in zip(model.cfg.target.rows(), (decided == table).all(1), strict=True)
-        if not right
-    )
+    wrong_rows = _wrong_rows(model)
     return TrainResult(
-        model, not wrong, int(population.steps[0]), seed, population.loss_history[0], wrong
+        model=model,
+        solved=not wrong_rows,
+        steps=int(population.steps[0]),
+        seed=int(population.seeds[0]),
+        loss_history=population.loss_history[0],
+        wrong_rows=wrong_rows,
     )
 
 
 def train_population(
-    target: Any,
-    n_networks: Any,
+    target: Target = "XOR",
+    n_networks: int = 1000,
     *,
-    hidden: Any = (2,),
-    seed: Any = 0,
-    config: Any = None,
+    hidden: Widths = (2,),
+    seed: int = 0,
+    config: TrainConfig | None = None,
     n_inputs: int = 2,
+    rows: Rows | None = None,
+    device: str | torch.device = "cpu",
     progress: bool = True,
-    rows: Any = None,
-    device: Any = "cpu",
 ) -> Population:
-    """Train n networks at once, with seeds seed, seed + 1, ...; each comes out as it would alone,
-    on a CPU to the last bit.
+    """Train n networks at once, with seeds seed, seed + 1, ...; on a CPU each is bit for bit the
+    network it would be if trained alone.
 
     Args:
-        rows: train on these input rows only ('0010' or bits); `solved` still speaks of all rows.
+        target: gate name, formula or `BooleanFunction`.
+        hidden: width of each hidden layer; a number means one layer.
+        n_inputs: how many inputs a gate name or formula has; a `BooleanFunction` brings its own.
+        rows: train on these input rows only ('0010' or bits); `solved` is still judged on all rows.
         device: where to train; the population itself is on the CPU.
+        progress: show a bar when training takes over two seconds.
 
     Raises:
         XorMiError: settings that cannot be trained, a target whose width is not the network's, rows
-            that are none, or no such device.
+            that are not bit strings, or no such device.
     """
-    whole = all(
-        isinstance(number, Integral) and not isinstance(number, bool)
-        for number in (n_networks, seed)
+    n_networks = whole_number("n_networks", n_networks, at_least=1)
+    seed = whole_number("seed", seed)
+    if seed + n_networks >= END_OF_SEEDS:
+        raise XorMiError(f"seeds must be below 2^62; {n_networks} from {seed} on are not")
+    config = _checked_config(config)
+    cfg = _network_config(target, hidden=hidden, seed=seed, config=config, n_inputs=n_inputs)
+    task = _task(cfg, rows, _device(device))
+    seeds = torch.arange(seed, seed + n_networks)
+    start = initial_parameters(cfg.layer_sizes, seeds, progress=progress)
+
+    n_blocks = -(-n_networks // NETWORKS_PER_BLOCK)
+    n_finished = 0
+    bar = progress_bar(
+        doing="training", unit="step", total=config.max_steps * n_blocks, progress=progress
     )
-    if not whole or n_networks < 1 or not 0 <= seed < 2**62 - n_networks:
-        raise XorMiError(
-            f"{n_networks!r} networks from seed {seed!r} asked for; give at least 1, and a seed of at least 0 (whole numbers, below 2^62)"
+
+    def report(n_steps: int, n_more: int) -> None:
+        nonlocal n_finished
+        n_finished += n_more
+        if n_more:
+            bar.set_postfix_str(f"{n_finished} of {n_networks} solved", refresh=False)
+        bar.update(n_steps)
+
+    with bar:
+        fitted = fit(
+            start.to(task.rows.device),
+            seeds=seeds.to(task.rows.device),
+            task=task,
+            config=config,
+            report=report,
         )
-    n_networks, seed, config = int(n_networks), int(seed), config or TrainConfig()
+    flat = fitted.flat.cpu()
+    return Population.from_flat(
+        flat.T,
+        cfg=cfg,
+        seeds=seeds,
+        steps=fitted.steps.cpu(),
+        losses=fitted.losses.cpu(),
+        solved=_solved(flat, cfg),
+        loss_history=(fitted.history,) if fitted.history else (),
+    )
+
+
+def _checked_config(config: TrainConfig | None) -> TrainConfig:
+    if config is None:
+        return TrainConfig()
     if not isinstance(config, TrainConfig):
         raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
-    function = BooleanFunction.of(
-        target, target.n_inputs if isinstance(target, BooleanFunction) else n_inputs
-    )
-    shared = {
-        "act_fn": config.act_fn,
-        "out_act_fn": config.out_act_fn,
-        "loss_fn": config.loss_fn,
-        "target": function,
-    }
-    cfg = HookedMLPConfig(function.n_inputs, hidden, function.n_outputs, seed=seed, **shared)
-    task, seeds = _task(cfg, rows, _device(device)), torch.arange(seed, seed + n_networks)
-    start = initial_parameters(cfg.layer_sizes, seeds, progress).to(task.rows.device)
-    with tqdm(
-        total=config.max_steps * -(-n_networks // BLOCK),
-        desc="training",
-        unit="step",
-        disable=None if progress else True,
-    ) as bar:
-        finished = 0
+    return config
 
-        def report(steps: int, more: int) -> None:
-            nonlocal finished
-            finished += more
-            if more:
-                bar.set_postfix_str(f"{finished} of {n_networks} solved", refresh=False)
-            bar.update(steps)
 
-        fitted = fit(start, seeds.to(task.rows.device), task, config, report)
-    flat = fitted.flat.cpu()
-    layers = tuple(
-        (w.permute(2, 0, 1).contiguous(), b.T.contiguous()) for w, b in views(flat, cfg.layer_sizes)
-    )
-    history = (fitted.history,) if fitted.history else ()
-    return Population(
-        cfg, seeds, fitted.steps.cpu(), fitted.losses.cpu(), _solved(flat, cfg), layers, history
+def _network_config(
+    target: Target, *, hidden: Widths, seed: int, config: TrainConfig, n_inputs: int
+) -> HookedMLPConfig:
+    if isinstance(target, BooleanFunction):
+        function = target
+    else:
+        function = BooleanFunction.of(target, whole_number("n_inputs", n_inputs, at_least=1))
+    return HookedMLPConfig(
+        d_in=function.n_inputs,
+        d_hidden=_hidden_widths(hidden),
+        d_out=function.n_outputs,
+        act_fn=config.act_fn,
+        out_act_fn=config.out_act_fn,
+        loss_fn=config.loss_fn,
+        target=function,
+        seed=seed,
     )
 
 
-def initial_parameters(
-    layer_sizes: Any, seeds: Int[Tensor, " seed"], progress: bool = False
-) -> Float[Tensor, "parameter seed"]:
-    """`initial_weights` of every seed, flat: W, then b, layer by layer; each seed draws from a
-    generator of its own.
-    """
-    bounds = torch.cat(
-        [
-            torch.full((d_out * (d_in + 1),), d_in**-0.5, dtype=torch.float32)
-            for d_in, d_out in pairwise(layer_sizes)
-        ]
-    )
-    drawn, generator = torch.empty(len(seeds), len(bounds), dtype=torch.float32), torch.Generator()
-    for line, seed in zip(
-        drawn,
-        tqdm(seeds.tolist(), desc="drawing", unit="network", disable=None if progress else True),
-        strict=True,
-    ):
-        torch.rand(len(bounds), generator=generator.manual_seed(seed), out=line)
-    return ((drawn * 2 - 1) * bounds).T.contiguous()
+def _hidden_widths(hidden: Widths) -> tuple[int, ...]:
+    if isinstance(hidden, Integral):
+        return (whole_number("hidden", hidden, at_least=1),)
+    if isinstance(hidden, str) or not isinstance(hidden, Iterable):
+        raise XorMiError(
+            f"hidden is {hidden!r}; give the width of each hidden layer, such as 2 or (3, 3)"
+        )
+    widths = tuple(whole_number("a width in hidden", width, at_least=1) for width in hidden)
+    if not widths:
+        raise XorMiError("hidden is empty; give at least one hidden layer, such as (2,)")
+    return widths
 
 
-def _device(asked: Any) -> torch.device:
+def _device(name: str | torch.device) -> torch.device:
     try:
-        device = torch.device(asked)
+        device = torch.device(name)
+        # Only using a device shows that it is there.
         torch.empty(1, device=device)
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        raise XorMiError(
-            f"no device {str(asked)!r} here ({str(error).splitlines()[0]}); use device='cpu'"
-        ) from None
+        reason = str(error).splitlines()[0]
+        raise XorMiError(f"no device {str(name)!r} here ({reason}); use device='cpu'") from None
     return device
 
 
-def _task(cfg: HookedMLPConfig, rows: Any, device: torch.device) -> Task:
-    """All rows of the target, or those asked for."""
+def _task(cfg: HookedMLPConfig, rows: Rows | None, device: torch.device) -> Task:
+    """The target on these rows, by default on all."""
     if rows is not None and not isinstance(rows, Iterable):
         raise XorMiError(f"rows is {rows!r}; name the input rows to train on, such as ['00', '01']")
-    chosen = truth_rows(cfg.d_in) if rows is None else [as_row(row, cfg.d_in) for row in rows]
-    if not chosen:
+    if rows is None:
+        bits = list(truth_rows(cfg.d_in))
+    else:
+        bits = [as_row(row, cfg.d_in) for row in rows]
+    if not bits:
         raise XorMiError("rows is empty; name the input rows to train on, or leave it out for all")
-    table = dict(zip(cfg.target.rows(), zip(*cfg.target.tables, strict=True), strict=True))
-    goal = [table[row] for row in chosen]
+    wanted = dict(zip(cfg.target.rows(), _target_table(cfg).tolist(), strict=True))
     return Task(
-        torch.tensor(chosen, device=device).float(), torch.tensor(goal, device=device).float(), cfg
+        torch.tensor(bits, device=device).float(),
+        torch.tensor([wanted[row] for row in bits], device=device).float(),
+        cfg,
     )
 
 
-def _solved(flat: Tensor, cfg: HookedMLPConfig) -> Tensor:
-    """Which networks decide every row as the target says: a fact about decisions, undecided is not
-    right.
-    """
-    task, right = _task(cfg, None, flat.device), []
-    for part in flat.split(BLOCK, 1):
-        outputs = ACTIVATION_RULES[cfg.out_act_fn][0](
-            task.forward(views(part, cfg.layer_sizes))[-1][0]
-        )
-        right.append(
-            (decision(outputs, float(cfg.decision_threshold or 0.0)) == task.targets).all(1).all(0)
-        )
-    return torch.cat(right)
+def _target_table(cfg: HookedMLPConfig) -> Tensor:
+    """What the target says on every row, [row, d_out]."""
+    return torch.tensor(cfg.target.tables).T
+
+
+def _solved(flat: Float[Tensor, "parameter seed"], cfg: HookedMLPConfig) -> Bool[Tensor, " seed"]:
+    """Which networks decide every row as the target says. An undecided row is not right."""
+    rows = torch.tensor(cfg.target.rows(), device=flat.device).float()
+    decided = decision(outputs_of_flat(flat, rows, cfg), cfg.threshold)
+    right = decided == _target_table(cfg)[..., None].to(flat.device)
+    return right.all(1).all(0)
+
+
+def _wrong_rows(model: HookedMLP) -> tuple[str, ...]:
+    """Names of the rows on which a decision is not the target's."""
+    right = (decisions(model) == _target_table(model.cfg)).all(1).tolist()
+    rows = model.cfg.target.rows()
+    return tuple(row_name(row) for row, is_right in zip(rows, right, strict=True) if not is_right)

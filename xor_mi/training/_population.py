@@ -1,0 +1,195 @@
+"""weights of many networks of one shape -> Population: each of them as a HookedMLP, their outputs,
+and where they started.
+"""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import SupportsIndex
+
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from xor_mi.errors import XorMiError
+from xor_mi.finding import Finding
+from xor_mi.kinds import Rows
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.progress import progress_bar
+from xor_mi.training._arithmetic import Forward, views
+from xor_mi.training._fit import NETWORKS_PER_BLOCK
+from xor_mi.truth import as_row, truth_rows
+
+SeedLayers = tuple[tuple[Tensor, Tensor], ...]
+"""Per layer W [seed, d_out, d_in] and b [seed, d_out]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population(Finding):
+    """Networks of one shape along a leading seed axis. `population[i]` is a `HookedMLP`.
+
+    Attributes:
+        cfg: the configuration they share (each has its own seed).
+        seeds, steps, losses, solved: one entry per network; loss is the mean over its rows at the
+            step it was kept.
+        weights: per layer W [seed, d_out, d_in] and b [seed, d_out].
+        loss_history: the loss at every step, for a population of one only.
+    """
+
+    cfg: HookedMLPConfig
+    seeds: Int[Tensor, " seed"]
+    steps: Int[Tensor, " seed"]
+    losses: Float[Tensor, " seed"]
+    solved: Bool[Tensor, " seed"]
+    weights: SeedLayers
+    loss_history: tuple[tuple[float, ...], ...] = field(repr=False, default=())
+
+    @classmethod
+    def from_flat(
+        cls,
+        flat: Float[Tensor, "seed parameter"],
+        *,
+        cfg: HookedMLPConfig,
+        seeds: Int[Tensor, " seed"],
+        steps: Int[Tensor, " seed"],
+        losses: Float[Tensor, " seed"],
+        solved: Bool[Tensor, " seed"],
+        loss_history: tuple[tuple[float, ...], ...] = (),
+    ) -> "Population":
+        """Flat parameters, as `flat` gives them -> the population.
+
+        Raises:
+            XorMiError: a number of parameters that is not that of `cfg`.
+        """
+        n_expected = sum(_sizes_of_parts(cfg.layer_sizes))
+        if flat.shape[1] != n_expected:
+            shape = "-".join(map(str, cfg.layer_sizes))
+            raise XorMiError(
+                f"these networks have {flat.shape[1]} weights; {shape} has {n_expected}"
+            )
+        return cls(
+            cfg=cfg,
+            seeds=seeds,
+            steps=steps,
+            losses=losses,
+            solved=solved,
+            weights=_layers_of_flat(flat, cfg.layer_sizes),
+            loss_history=loss_history,
+        )
+
+    @property
+    def flat(self) -> Float[Tensor, "seed parameter"]:
+        """All parameters of each network: W row by row, then b, layer by layer."""
+        parts = [part.flatten(1) for layer in self.weights for part in layer]
+        return torch.cat(parts, dim=1)
+
+    @property
+    def start(self) -> SeedLayers:
+        """The weights each network started from, layer by layer as `weights`."""
+        return starting_weights(self.cfg.layer_sizes, self.seeds)
+
+    def outputs(self, rows: Rows | None = None) -> Float[Tensor, "seed row d_out"]:
+        """Every network's outputs on these rows (by default on all), bit for bit as in training.
+
+        >>> from xor_mi.training import train_population
+        >>> population = train_population("XOR", 3)
+        >>> population.outputs().shape, population.outputs(["01"]).shape
+        (torch.Size([3, 4, 1]), torch.Size([3, 1, 1]))
+        """
+        if rows is None:
+            bits = list(truth_rows(self.cfg.d_in))
+        else:
+            bits = [as_row(row, self.cfg.d_in) for row in rows]
+        outputs = outputs_of_flat(self.flat.T.contiguous(), torch.tensor(bits).float(), self.cfg)
+        return outputs.permute(2, 0, 1).contiguous()
+
+    def frame(self) -> pd.DataFrame:
+        """One line per network: seed, steps, loss, solved."""
+        return pd.DataFrame(
+            {
+                "seed": self.seeds.numpy(),
+                "steps": self.steps.numpy(),
+                "loss": self.losses.numpy(),
+                "solved": self.solved.numpy(),
+            }
+        )
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: SupportsIndex) -> HookedMLP:
+        try:
+            number = range(len(self))[operator.index(index)]
+        except TypeError:
+            raise XorMiError(
+                f"a population gives its networks one by one, not {index!r}; "
+                "write [population[i] for i in range(3)]"
+            ) from None
+        layers = [(weight[number], bias[number]) for weight, bias in self.weights]
+        conventions = self.cfg.conventions() | {"seed": int(self.seeds[number])}
+        return HookedMLP.from_weights(layers, **conventions)
+
+    def __str__(self) -> str:
+        shape = "-".join(map(str, self.cfg.layer_sizes))
+        task = "their target" if self.cfg.target is None else self.cfg.target.name
+        return f"{len(self)} networks {shape}, {int(self.solved.sum())} solved {task}"
+
+
+def starting_weights(layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"]) -> SeedLayers:
+    """The weights that networks of these seeds start from: `initial_weights` of every seed.
+
+    Per layer W [seed, d_out, d_in] and b [seed, d_out]."""
+    flat = initial_parameters(layer_sizes, seeds, progress=False)
+    return _layers_of_flat(flat.T, layer_sizes)
+
+
+def initial_parameters(
+    layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"], *, progress: bool = True
+) -> Float[Tensor, "parameter seed"]:
+    """`initial_weights` of every seed, flat: W, then b, layer by layer; each seed draws from a
+    generator of its own.
+    """
+    bounds = []
+    for d_in, d_out in pairwise(layer_sizes):
+        bounds.append(torch.full((d_out * (d_in + 1),), d_in**-0.5, dtype=torch.float32))
+    bound = torch.cat(bounds)
+    drawn = torch.empty(len(seeds), len(bound), dtype=torch.float32)
+    generator = torch.Generator()
+    numbers = progress_bar(seeds.tolist(), doing="drawing", unit="network", progress=progress)
+    for row, seed in zip(drawn, numbers, strict=True):
+        # One draw of all numbers is the same stream as one draw per layer, and sooner done.
+        torch.rand(len(bound), generator=generator.manual_seed(seed), out=row)
+    return ((drawn * 2 - 1) * bound).T.contiguous()
+
+
+def outputs_of_flat(
+    flat: Float[Tensor, "parameter seed"], rows: Float[Tensor, "row d_in"], cfg: HookedMLPConfig
+) -> Float[Tensor, "row d_out seed"]:
+    """Outputs of all networks on these rows, in blocks that fit into cache."""
+    forward = Forward(rows, cfg)
+    outputs = []
+    for block in flat.split(NETWORKS_PER_BLOCK, dim=1):
+        values = forward.values(views(block, cfg.layer_sizes))
+        outputs.append(values[-1][1])
+    return torch.cat(outputs, dim=2)
+
+
+def _sizes_of_parts(layer_sizes: Sequence[int]) -> list[int]:
+    """How many numbers W and b of each layer have, in the order of the flat parameters."""
+    sizes = []
+    for d_in, d_out in pairwise(layer_sizes):
+        sizes += [d_out * d_in, d_out]
+    return sizes
+
+
+def _layers_of_flat(
+    flat: Float[Tensor, "seed parameter"], layer_sizes: Sequence[int]
+) -> SeedLayers:
+    parts = flat.split(_sizes_of_parts(layer_sizes), dim=1)
+    layers = []
+    for number, (d_in, d_out) in enumerate(pairwise(layer_sizes)):
+        weight, bias = parts[2 * number], parts[2 * number + 1]
+        layers.append((weight.reshape(-1, d_out, d_in).contiguous(), bias.contiguous()))
+    return tuple(layers)
