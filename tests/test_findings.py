@@ -40,6 +40,7 @@ MADE = {
     "InterchangeAccuracy": interchange,
     "InputPath": lambda model: geometry.path(model, "00", "11"),
     "InputPlane": geometry.input_plane,
+    "Regions": geometry.regions,
     "Boundary": geometry.boundary,
     "Circuit": identify_circuit,
     "SubcircuitSearch": find_subcircuits,
@@ -47,7 +48,7 @@ MADE = {
     "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
 }
 """Class -> how one is made of the textbook network."""
-DRAWN = set(MADE) - {"AlignmentSearch", "IdentifiabilityReport"}
+DRAWN = set(MADE) - {"Regions", "AlignmentSearch", "IdentifiabilityReport"}
 
 
 def kinds_of_findings() -> set[str]:

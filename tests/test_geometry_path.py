@@ -198,6 +198,7 @@ def test_an_identity_network_has_no_kinks(deep):
     assert path(deep, "000", "111").tolerance == 1e-9
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("start", "end", "settings", "message"),
     [
@@ -205,7 +206,7 @@ def test_an_identity_network_has_no_kinks(deep):
         ("0", "11", {}, "has 1 bit;"),
         ([0.0, 1.0, 2.0], "11", {}, "takes 2 finite numbers"),
         ([float("nan"), 1.0], "11", {}, "takes 2 finite numbers"),
-        (object(), "11", {}, "is no input"),
+        (object(), "11", {}, "is not an input"),
         ("00", "11", {"n_points": 1}, "at least 2"),
         ("00", "11", {"n_points": 2.5}, "at least 2"),
     ],
@@ -225,6 +226,7 @@ def test_a_network_that_stays_on_the_threshold_is_refused():
         path(model, "00", "11")
 
 
+@pytest.mark.unchecked
 def test_other_models_and_train_mode_are_refused():
     """A path needs a HookedMLP in eval mode."""
     model = HookedMLP(HookedMLPConfig())

@@ -45,7 +45,7 @@ def test_the_pre_activation_is_zero_along_each_line(trained):
     ("settings", "message"),
     [
         ({"bounds": (1.0, 1.0)}, "low < high"),
-        ({"n_points": 1}, "is empty"),
+        ({"n_points": 1}, "n_points must be a whole number of at least 2, not 1"),
         ({"bounds": (2.0, 1.0)}, "low < high"),
         ({"output": 1}, "no output 1"),
     ],

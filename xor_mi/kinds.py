@@ -45,7 +45,10 @@ Metrics = Metric | Mapping[str, Metric]
 Widths = int | Sequence[int]
 """Widths of the hidden layers; a number means one hidden layer."""
 
-Bounds = tuple[float, float] | tuple[tuple[float, float], tuple[float, float]]
+Number = int | float
+"""A real number. Both are named because a check at run time does not take an int for a float."""
+
+Bounds = tuple[Number, Number] | tuple[tuple[Number, Number], tuple[Number, Number]]
 """(low, high) of both inputs, or one such pair for x0 and one for x1."""
 
 PathLike = str | Path
@@ -60,7 +63,7 @@ Direction = Literal["denoising", "noising"]
 SubsetRule = Literal["single", "pairs", "all"]
 """Which subsets of sites are ablated."""
 
-AblationValue = Literal["zero", "mean", "resample"] | float | Tensor
+AblationValue = Literal["zero", "mean", "resample"] | Number | Tensor
 """What an ablated activation becomes."""
 
 UpTo = Literal["signature", "family"]

@@ -1,4 +1,4 @@
-"""a network -> the space of its inputs, divided: paths through it, exact pieces, the decision
+"""a network -> the space of its inputs, divided: paths through it, affine pieces, the decision
 boundary.
 
 Between and beyond the corners the inputs are real numbers. A network of piecewise linear
@@ -6,9 +6,11 @@ activations (relu, leaky_relu, identity, heaviside) is affine on convex pieces, 
 and boundaries follow in closed form, in float64. For smooth activations (tanh, sigmoid, gelu) they
 are bracketed by enclosures (interval arithmetic) and then found by
 `scipy.optimize.elementwise.find_root`. Any number of inputs along a path; two inputs where a plane
-is divided."""
+is divided.
+"""
 
 from xor_mi.geometry._cells import Region as Region
+from xor_mi.geometry._cells import Regions as Regions
 from xor_mi.geometry._cells import regions as regions
 from xor_mi.geometry._contour import Boundary as Boundary
 from xor_mi.geometry._contour import boundary as boundary

@@ -2,27 +2,36 @@
 
 On a stretch of the line every layer's values are enclosed by interval arithmetic. A stretch whose
 output is enclosed on one side of the threshold is decided as a whole; the others are halved until
-they are shorter than `TOLERANCE`. So a change is missed only if the decision changes back within
-that length (relative to t where |t| > 1), and each one found is then located to about 1e-12 by
-Chandrupatla's method. Enclosures are rounded as float64 rounds, not outward."""
+they are shorter than `CHANGE_RESOLUTION`. So a change is missed only if the decision changes back
+within that length (relative to t where |t| > 1), and each one that is seen is then located to about
+1e-12 by Chandrupatla's method. Enclosures are rounded as float64 rounds, not outward.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.optimize import elementwise
 
 from xor_mi.errors import XorMiError
 from xor_mi.geometry._pieces import Changes
 from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
 
-TOLERANCE = 1e-9
+CHANGE_RESOLUTION = 1e-9
 """Two changes nearer to each other than this are not told apart."""
-MAX_CELLS = 1_000_000
+
+ROOT_TOLERANCE = 1e-12
+"""How near a change is located."""
+
+MAX_STRETCHES = 1_000_000
 """Undecided stretches held at once: an output that lies on the threshold along a whole stretch
 would have ever more.
 """
-_TURNS = {"gelu": -0.7517915246935645, "leaky_relu": 0.0}
+
+_TURNING_POINTS = {"gelu": -0.7517915246935645, "leaky_relu": 0.0}
 """Where an activation that is not monotone turns."""
 
 
@@ -50,15 +59,58 @@ def enclosed(
     for number in range(layer, model.cfg.n_layers + 1):
         if number > layer:
             weight, bias = (value.numpy() for value in weights[number])
-            up, down = np.maximum(weight, 0).T, np.minimum(weight, 0).T
-            low, high = low @ up + high @ down + bias, high @ up + low @ down + bias
+            positive, negative = np.maximum(weight, 0).T, np.minimum(weight, 0).T
+            lowest = low @ positive + high @ negative + bias
+            highest = high @ positive + low @ negative + bias
+            low, high = lowest, highest
         act_fn = model.cfg.out_act_fn if number == model.cfg.n_layers else model.cfg.act_fn
-        turn = np.clip(_TURNS.get(act_fn, 0.0), low, high)
-        reached = [
-            model.activate(torch.from_numpy(end), number).numpy() for end in (low, turn, high)
-        ]
+        # An activation is extreme at an end of the interval, or where it turns inside it.
+        turning = np.clip(_TURNING_POINTS.get(act_fn, 0.0), low, high)
+        points = (torch.from_numpy(point) for point in (low, turning, high))
+        reached = [model.activate(point, number).numpy() for point in points]
         low, high = np.minimum.reduce(reached), np.maximum.reduce(reached)
     return low, high
+
+
+@dataclass(frozen=True, eq=False)
+class _Stretches:
+    """Stretches low < t < high of the line `case` on which one output is looked at; `state` is 1
+    where it is above the threshold all along, 0 where it is below, -1 where that is not settled.
+    """
+
+    case: Int[ndarray, " stretch"]
+    output: Int[ndarray, " stretch"]
+    low: Float[ndarray, " stretch"]
+    high: Float[ndarray, " stretch"]
+    state: Int[ndarray, " stretch"]
+
+    def __len__(self) -> int:
+        return len(self.case)
+
+    def those(self, which: Bool[ndarray, " stretch"] | Int[ndarray, " chosen"]) -> "_Stretches":
+        """Some of the stretches, in the order asked for."""
+        return _Stretches(
+            case=self.case[which],
+            output=self.output[which],
+            low=self.low[which],
+            high=self.high[which],
+            state=self.state[which],
+        )
+
+    def halved(self) -> "_Stretches":
+        """Each stretch as its two halves."""
+        middle = (self.low + self.high) / 2
+        return _Stretches(
+            case=np.repeat(self.case, 2),
+            output=np.repeat(self.output, 2),
+            low=np.stack([self.low, middle], axis=1).ravel(),
+            high=np.stack([middle, self.high], axis=1).ravel(),
+            state=np.repeat(self.state, 2),
+        )
+
+    def in_order(self) -> "_Stretches":
+        """The stretches by case, output and t."""
+        return self.those(np.lexsort((self.low, self.output, self.case)))
 
 
 def bracketed_changes(
@@ -67,6 +119,8 @@ def bracketed_changes(
     offset: Float[ndarray, "case width"],
     slope: Float[ndarray, "case width"],
     edges: Float[ndarray, " edge"],
+    *,
+    progress: bool = True,
 ) -> Changes:
     """Where decisions change on lines offset + slope t of pre-activations, between the first and
     the last of the edges given.
@@ -74,49 +128,87 @@ def bracketed_changes(
     Raises:
         XorMiError: an output that stays on the threshold along a whole stretch.
     """
-    n_outputs = model.cfg.d_out
-    grid = np.indices((len(offset), n_outputs, len(edges) - 1)).reshape(3, -1)
-    case, output, low, high = grid[0], grid[1], edges[grid[2]], edges[grid[2] + 1]
-    found: list[tuple[ndarray, ...]] = [(case[:0], output[:0], low[:0], high[:0], case[:0])]
-    while len(case):
-        if len(case) > MAX_CELLS:
-            raise XorMiError(
-                f"an output stays within rounding of the threshold {model.threshold} along a whole stretch; shift a bias"
-            )
-        ends = np.stack(
-            [offset[case] + slope[case] * low[:, None], offset[case] + slope[case] * high[:, None]]
-        )
-        bottom, top = (
-            bound[np.arange(len(case)), output]
-            for bound in enclosed(model, layer, ends.min(0), ends.max(0))
-        )
-        above, below = bottom > model.threshold, top < model.threshold
-        decided = above | below
-        found.append(
-            (
-                case[decided],
-                output[decided],
-                low[decided],
-                high[decided],
-                above[decided].astype(int),
-            )
-        )
-        middle = (low + high) / 2
-        go_on = ~decided & (high - low > TOLERANCE * np.maximum(1, np.abs(middle)))
-        case, output = (np.repeat(values[go_on], 2) for values in (case, output))
-        low, high = (
-            np.stack([low, middle], 1)[go_on].ravel(),
-            np.stack([middle, high], 1)[go_on].ravel(),
-        )
-    case, output, low, high, state = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.lexsort((low, output, case))
-    case, output, low, high, state = (values[order] for values in (case, output, low, high, state))
-    change = np.nonzero(
-        (case[1:] == case[:-1]) & (output[1:] == output[:-1]) & (state[1:] != state[:-1])
-    )[0]
-    case, output = case[change], output[change]
-    t = roots(model, layer, offset[case], slope[case], output, high[change], low[change + 1])
-    return Changes(case, output, t, state[change], state[change + 1])
+    n_outputs, n_stretches = model.cfg.d_out, len(edges) - 1
+    case, output, number = np.indices((len(offset), n_outputs, n_stretches)).reshape(3, -1)
+    open_stretches = _Stretches(
+        case=case,
+        output=output,
+        low=edges[number],
+        high=edges[number + 1],
+        state=np.full(len(case), -1),
+    )
+    settled = [open_stretches.those(np.zeros(0, dtype=int))]
+    bar = progress_bar(doing="bracketing decision changes", unit="round", progress=progress)
+    with bar:
+        while len(open_stretches):
+            if len(open_stretches) > MAX_STRETCHES:
+                raise XorMiError(
+                    f"an output stays within rounding of the threshold {model.threshold} "
+                    "along a whole stretch; shift a bias"
+                )
+            tried = _settle(model, layer, offset, slope, open_stretches)
+            settled.append(tried.those(tried.state >= 0))
+            middle = np.abs((tried.low + tried.high) / 2)
+            is_long = tried.high - tried.low > CHANGE_RESOLUTION * np.maximum(1, middle)
+            open_stretches = tried.those((tried.state < 0) & is_long).halved()
+            bar.update()
+    return _between(model, layer, offset, slope, _joined(settled).in_order())
+
+
+def _settle(
+    model: HookedMLP,
+    layer: int,
+    offset: Float[ndarray, "case width"],
+    slope: Float[ndarray, "case width"],
+    stretches: _Stretches,
+) -> _Stretches:
+    """Stretches -> the same with their state, as far as enclosures settle it."""
+    case = stretches.case
+    at_low = offset[case] + slope[case] * stretches.low[:, None]
+    at_high = offset[case] + slope[case] * stretches.high[:, None]
+    lowest, highest = enclosed(
+        model, layer, np.minimum(at_low, at_high), np.maximum(at_low, at_high)
+    )
+    own = np.arange(len(case)), stretches.output
+    above, below = lowest[own] > model.threshold, highest[own] < model.threshold
+    return replace(stretches, state=np.select([above, below], [1, 0], -1))
+
+
+def _joined(stretches: list[_Stretches]) -> _Stretches:
+    return _Stretches(
+        case=np.concatenate([part.case for part in stretches]),
+        output=np.concatenate([part.output for part in stretches]),
+        low=np.concatenate([part.low for part in stretches]),
+        high=np.concatenate([part.high for part in stretches]),
+        state=np.concatenate([part.state for part in stretches]),
+    )
+
+
+def _between(
+    model: HookedMLP,
+    layer: int,
+    offset: Float[ndarray, "case width"],
+    slope: Float[ndarray, "case width"],
+    settled: _Stretches,
+) -> Changes:
+    """Where one output is settled differently on two neighbours: the change is between them."""
+    before = settled.those(np.arange(len(settled) - 1))
+    after = settled.those(np.arange(1, len(settled)))
+    same_line = (after.case == before.case) & (after.output == before.output)
+    change = same_line & (after.state != before.state)
+    before, after = before.those(change), after.those(change)
+    t = roots(
+        model,
+        layer,
+        offset[before.case],
+        slope[before.case],
+        output=before.output,
+        low=before.high,
+        high=after.low,
+    )
+    return Changes(
+        case=before.case, output=before.output, t=t, before=before.state, after=after.state
+    )
 
 
 def roots(
@@ -124,28 +216,26 @@ def roots(
     layer: int,
     offset: Float[ndarray, "case width"],
     slope: Float[ndarray, "case width"],
+    *,
     output: Int[ndarray, " case"],
     low: Float[ndarray, " case"],
     high: Float[ndarray, " case"],
 ) -> Float[ndarray, " case"]:
     """Where each line's output equals the threshold, between two points on whose sides it lies
-    differently; to about 1e-12.
+    differently; to about `ROOT_TOLERANCE`.
     """
     if not len(low):
         return low
 
-    def distance(t: ndarray, which: ndarray) -> ndarray:
-        return (
-            values_at(model, layer, offset[which] + slope[which] * t[..., None])[
-                np.arange(len(which)), output[which]
-            ]
-            - model.threshold
-        )
+    def distance(t: ndarray, case: ndarray) -> ndarray:
+        # SciPy hands on only the cases that have not converged, so their numbers come along.
+        values = values_at(model, layer, offset[case] + slope[case] * t[..., None])
+        return values[np.arange(len(case)), output[case]] - model.threshold
 
-    found = elementwise.find_root(
+    result = elementwise.find_root(
         distance,
         (low, high),
         args=(np.arange(len(low)),),
-        tolerances={"xatol": 1e-12, "fatol": 0.0},
+        tolerances={"xatol": ROOT_TOLERANCE, "fatol": 0.0},
     )
-    return found.x
+    return result.x

@@ -3,21 +3,30 @@ is one affine map.
 
 The square is cut by the line on which each unit of the first layer is zero, each piece by the lines
 of the second layer as they run in that piece, and so on. In the manner of Humayun et al., SplineCam
-(2023, arXiv 2302.12828), with polygons small enough to be held whole."""
+(2023, arXiv 2302.12828), with polygons small enough to be held whole.
+"""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.geometry._pieces import PIECEWISE_LINEAR, ROUNDING
-from xor_mi.graph import Unit, layers_of
+from xor_mi.finding import Finding
+from xor_mi.geometry._pieces import (
+    PIECEWISE_LINEAR,
+    PiecewiseLinearUnit,
+    without_rounding,
+)
+from xor_mi.graph import Unit, layers_of, name_of_set
+from xor_mi.kinds import Bounds
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.progress import progress_bar
 
 MAX_REGIONS = 20_000
 """More convex pieces than this are refused."""
@@ -50,20 +59,75 @@ class Region:
         """The mean of the corners, which lies inside."""
         return self.vertices.mean(0)
 
-    def contains(self, points: Float[Tensor, "*batch 2"], tolerance: float = 1e-9) -> Tensor:
-        """Which points lie inside or, within the tolerance, on an edge; bool, [*batch]."""
+    def contains(
+        self, points: Float[Tensor, "*batch 2"], *, tolerance: float = 1e-9
+    ) -> Bool[Tensor, "*batch"]:
+        """Which points lie inside or, within the tolerance, on an edge."""
         edges = self.vertices.roll(-1, 0) - self.vertices
         to = points.double()[..., None, :] - self.vertices
         cross = edges[:, 0] * to[..., 1] - edges[:, 1] * to[..., 0]
         return (cross >= -tolerance * edges.norm(dim=1)).all(-1)
 
 
-def regions(model: Any, *, bounds: Any = (-0.5, 1.5)) -> tuple[Region, ...]:
-    """Cut a rectangle of the plane into the convex pieces on which the network is affine, exactly
-    up to float64 rounding.
+@dataclass(frozen=True, eq=False)
+class Regions(Finding):
+    """All regions of a rectangle of the plane, which they fill without overlap; iterate over them,
+    or index them.
+
+    Attributes:
+        bounds: (low, high) of x0 and of x1.
+    """
+
+    regions: tuple[Region, ...] = field(repr=False)
+    bounds: tuple[tuple[float, float], tuple[float, float]]
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(self.regions)
+
+    def __getitem__(self, number: int) -> Region:
+        return self.regions[number]
+
+    def frame(self) -> pd.DataFrame:
+        """One line per region and output: region (its number), on (the units above zero inside,
+        such as 'h0.0 + h0.1'), area, center_x0 and center_x1, output, and the map weight_x0 * x0 +
+        weight_x1 * x1 + bias that holds there.
+        """
+        lines: list[dict[str, object]] = []
+        for number, region in enumerate(self.regions):
+            x0, x1 = region.center.tolist()
+            shared = {
+                "region": number,
+                "on": name_of_set(sorted(region.on)),
+                "area": region.area,
+                "center_x0": x0,
+                "center_x1": x1,
+            }
+            for output, (weight_x0, weight_x1) in enumerate(region.weight.tolist()):
+                own = {
+                    "output": output,
+                    "weight_x0": weight_x0,
+                    "weight_x1": weight_x1,
+                    "bias": region.bias[output].item(),
+                }
+                lines.append(shared | own)
+        return pd.DataFrame(lines)
+
+    def __str__(self) -> str:
+        (left, right), (low, high) = self.bounds
+        where = f"x0 from {left:g} to {right:g} and x1 from {low:g} to {high:g}"
+        return f"{len(self)} regions on which the network is affine, for {where}"
+
+
+def regions(model: HookedMLP, *, bounds: Bounds = (-0.5, 1.5), progress: bool = True) -> Regions:
+    """Cut a rectangle of the plane into the convex pieces on which the network is affine, up to
+    float64 rounding.
 
     Args:
         bounds: (low, high) for both inputs, or ((low, high), (low, high)).
+        progress: a bar, where the work takes over two seconds.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> [(region.area, region.weight.tolist()) for region in regions(textbook_xor())]
@@ -76,29 +140,17 @@ def regions(model: Any, *, bounds: Any = (-0.5, 1.5)) -> tuple[Region, ...]:
     require_plain_mlp(model, "cutting the plane into regions")
     if model.cfg.act_fn not in PIECEWISE_LINEAR:
         raise XorMiError(
-            f"{model.cfg.act_fn} units have no affine pieces, those of {', '.join(PIECEWISE_LINEAR)} do; path and boundary take both"
+            f"{model.cfg.act_fn} units have no affine pieces, those of "
+            f"{', '.join(PIECEWISE_LINEAR)} do; path and boundary take both"
         )
-    units = layers_of(model.layer_sizes)[1:]
-    found = []
-    for cell in cut_plane(model, as_box(model, bounds)):
-        on = frozenset(
-            unit
-            for layer, bits in zip(units, cell.on, strict=False)
-            for unit, bit in zip(layer, bits, strict=True)
-            if bit
-        )
-        found.append(
-            Region(
-                torch.from_numpy(cell.corners),
-                on,
-                torch.from_numpy(cell.weight),
-                torch.from_numpy(cell.bias),
-            )
-        )
-    return tuple(found)
+    box = as_box(model, bounds)
+    units = [unit for layer in layers_of(model.layer_sizes)[1:] for unit in layer]
+    cut = tuple(_as_region(cell, units) for cell in cut_plane(model, box, progress=progress))
+    (left, right), (low, high) = box.tolist()
+    return Regions(regions=cut, bounds=((left, right), (low, high)))
 
 
-def as_box(model: HookedMLP, bounds: Any) -> Float[ndarray, "2 2"]:
+def as_box(model: HookedMLP, bounds: Bounds) -> Float[ndarray, "2 2"]:
     """(low, high), or one such pair per input -> [[low0, high0], [low1, high1]].
 
     Raises:
@@ -106,7 +158,8 @@ def as_box(model: HookedMLP, bounds: Any) -> Float[ndarray, "2 2"]:
     """
     if model.cfg.d_in != 2:
         raise XorMiError(
-            f"a plane is divided for 2 inputs; this network has {model.cfg.d_in}: use path(model, start, end)"
+            f"a plane is divided for 2 inputs; this network has {model.cfg.d_in}: "
+            "use path(model, start, end)"
         )
     try:
         box = np.asarray(bounds, dtype=float)
@@ -115,96 +168,125 @@ def as_box(model: HookedMLP, bounds: Any) -> Float[ndarray, "2 2"]:
     box = np.stack([box, box]) if box.shape == (2,) else box
     if box.shape != (2, 2) or not np.isfinite(box).all() or not (box[:, 0] < box[:, 1]).all():
         raise XorMiError(
-            f"bounds are {bounds!r}; give (low, high) with low < high, or such a pair for x0 and one for x1"
+            f"bounds are {bounds!r}; give (low, high) with low < high, "
+            "or such a pair for x0 and one for x1"
         )
     return box
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A convex polygon [corner, 2], the affine map of the current layer on it, and the bits of the
-    layers passed.
+    """A convex polygon, the affine map of the current layer on it, and the bits of the units
+    passed, layer by layer; an identity or smooth unit counts as 0.
     """
 
     corners: Float[ndarray, "corner 2"]
     weight: Float[ndarray, "width 2"]
     bias: Float[ndarray, " width"]
-    on: tuple[tuple[int, ...], ...] = ()
+    on: tuple[int, ...] = ()
 
-    def values(self, points: ndarray) -> ndarray:
-        """The affine map at points [..., 2]."""
+    def values(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch width"]:
+        """The affine map at these points."""
         return points @ self.weight.T + self.bias
 
+    def through(
+        self, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
+    ) -> "Cell":
+        """After a linear layer."""
+        terms = np.abs(weight) @ np.abs(self.weight)
+        mapped = without_rounding(weight @ self.weight, terms)
+        return replace(self, weight=mapped, bias=weight @ self.bias + bias)
 
-def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"]) -> list[Cell]:
+    def activated(self, unit: PiecewiseLinearUnit) -> "Cell":
+        """After a piecewise linear activation, in a cell that no unit's line cuts."""
+        on = (self.values(self.corners.mean(0)) > 0) & unit.has_states
+        factor = unit.factors(on)
+        return replace(
+            self,
+            weight=self.weight * factor[:, None],
+            bias=self.bias * factor + unit.constants(on),
+            on=(*self.on, *on.astype(int).tolist()),
+        )
+
+    def halves(self, number: int) -> "list[Cell]":
+        """The two parts on which value `number` of the map is below and above zero; the cell itself
+        where the line between them only touches it.
+        """
+        w, b = self.weight[number], self.bias[number]
+        terms = np.abs(self.corners) @ np.abs(w) + abs(b)
+        distance = without_rounding(self.corners @ w + b, terms)
+        if (distance >= 0).all() or (distance <= 0).all():
+            return [self]
+        sides = [_side(self.corners, sign * distance) for sign in (-1, 1)]
+        return [replace(self, corners=corners) for corners in sides]
+
+
+def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"], *, progress: bool = True) -> list[Cell]:
     """The cells of the box, layer by layer, each with the outputs' affine map (before a sigmoid,
     tanh or gelu on the output).
+
+    Raises:
+        XorMiError: more than `MAX_REGIONS` cells.
     """
     (left, right), (low, high) = box
     corners = np.array([[left, low], [right, low], [right, high], [left, high]])
-    cells = [Cell(corners, np.eye(2), np.zeros(2))]
+    cells = [Cell(corners, weight=np.eye(2), bias=np.zeros(2))]
+    cfg = model.cfg
     for layer, (weight, bias) in enumerate(model.float64_layers()):
-        is_output = layer == model.cfg.n_layers
-        act_fn = model.cfg.out_act_fn if is_output else model.cfg.act_fn
-        cells = [_through(cell, weight.numpy(), bias.numpy()) for cell in cells]
-        if act_fn in PIECEWISE_LINEAR:
-            cells = [
-                _activated(part, act_fn, model.cfg.negative_slope)
-                for cell in cells
-                for part in _parts(cell, act_fn)
-            ]
+        cells = [cell.through(weight.numpy(), bias.numpy()) for cell in cells]
+        act_fn = cfg.out_act_fn if layer == cfg.n_layers else cfg.act_fn
+        if act_fn not in PIECEWISE_LINEAR:
+            continue  # a smooth output: its own value is not affine, the readout is
+        unit = PiecewiseLinearUnit.of(act_fn, cfg.negative_slope)
+        if unit.has_states:
+            cells = _cut_by_all(cells, layer, progress)
+        cells = [cell.activated(unit) for cell in cells]
+    return cells
+
+
+def cut_at_zero(cells: list[Cell], number: int) -> list[Cell]:
+    """Cells, in order, each cut along the line on which value `number` of its map is zero."""
+    return [part for cell in cells for part in cell.halves(number)]
+
+
+def _cut_by_all(cells: list[Cell], layer: int, progress: bool) -> list[Cell]:
+    """Cells cut along the zero lines of every unit of a layer."""
+    numbers = range(len(cells[0].bias))
+    bar = progress_bar(
+        numbers, doing=f"cutting along layer {layer}", unit="unit", progress=progress
+    )
+    for number in bar:
+        cells = cut_at_zero(cells, number)
         if len(cells) > MAX_REGIONS:
             raise XorMiError(
-                f"the plane falls into more than {MAX_REGIONS} pieces; narrow the bounds or study a smaller network"
+                f"the plane falls into more than {MAX_REGIONS} pieces; "
+                "narrow the bounds or study a smaller network"
             )
     return cells
 
 
-def cut_at_zero(cell: Cell, width: int | None = None) -> list[Cell]:
-    """A cell cut along the lines on which the values of its map are zero."""
-    polygons = [cell.corners]
-    for w, b in list(zip(cell.weight, cell.bias, strict=True))[:width]:
-        polygons = [part for polygon in polygons for part in _halves(polygon, w, b)]
-    return [Cell(polygon, cell.weight, cell.bias, cell.on) for polygon in polygons]
+def _side(
+    corners: Float[ndarray, "corner 2"], distance: Float[ndarray, " corner"]
+) -> Float[ndarray, "kept 2"]:
+    """The part of a convex polygon where the distance to a line, given at its corners, is at least
+    zero.
+    """
+    kept: list[ndarray] = []
+    edges = zip(corners, np.roll(corners, -1, 0), distance, np.roll(distance, -1), strict=True)
+    for start, end, at_start, at_end in edges:
+        if at_start >= 0:
+            kept.append(start)
+        if at_start * at_end < 0:
+            kept.append(start + (end - start) * (at_start / (at_start - at_end)))
+    return np.array(kept)
 
 
-def _through(cell: Cell, weight: ndarray, bias: ndarray) -> Cell:
-    mapped = weight @ cell.weight
-    mapped[np.abs(mapped) <= ROUNDING * (np.abs(weight) @ np.abs(cell.weight))] = 0
-    return Cell(cell.corners, mapped, weight @ cell.bias + bias, cell.on)
-
-
-def _parts(cell: Cell, act_fn: str) -> list[Cell]:
-    return [cell] if act_fn == "identity" else cut_at_zero(cell)
-
-
-def _activated(cell: Cell, act_fn: str, negative_slope: float) -> Cell:
-    on = (cell.values(cell.corners.mean(0)) > 0) & (act_fn != "identity")
-    if act_fn == "identity":
-        return Cell(
-            cell.corners, cell.weight, cell.bias, (*cell.on, tuple(on.astype(int).tolist()))
-        )
-    if act_fn == "heaviside":
-        weight, bias = np.zeros_like(cell.weight), on.astype(float)
-    else:
-        factor = np.where(on, 1.0, negative_slope if act_fn == "leaky_relu" else 0.0)
-        weight, bias = cell.weight * factor[:, None], cell.bias * factor
-    return Cell(cell.corners, weight, bias, (*cell.on, tuple(on.astype(int).tolist())))
-
-
-def _halves(polygon: ndarray, w: ndarray, b: float) -> list[ndarray]:
-    """A convex polygon cut by the line w.x + b = 0; uncut where the line only touches it."""
-    distance = polygon @ w + b
-    distance[np.abs(distance) <= ROUNDING * (np.abs(polygon) @ np.abs(w) + abs(b))] = 0
-    if (distance >= 0).all() or (distance <= 0).all():
-        return [polygon]
-    kept: dict[int, list[ndarray]] = {1: [], -1: []}
-    for here, there, d_here, d_there in zip(
-        polygon, np.roll(polygon, -1, 0), distance, np.roll(distance, -1), strict=True
-    ):
-        for side in kept:
-            if side * d_here >= 0:
-                kept[side].append(here)
-            if d_here * d_there < 0:
-                kept[side].append(here + (there - here) * (d_here / (d_here - d_there)))
-    return [np.array(kept[-1]), np.array(kept[1])]
+def _as_region(cell: Cell, units: list[Unit]) -> Region:
+    """A cell of `cut_plane` as a person is given it; units are the hidden ones and the outputs."""
+    bits = zip(units, cell.on, strict=False)  # a smooth output has no bits
+    return Region(
+        vertices=torch.from_numpy(cell.corners),
+        on=frozenset(unit for unit, bit in bits if bit),
+        weight=torch.from_numpy(cell.weight),
+        bias=torch.from_numpy(cell.bias),
+    )

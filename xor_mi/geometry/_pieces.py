@@ -10,17 +10,62 @@ from dataclasses import dataclass, replace
 from math import atanh, inf, log
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from xor_mi.model import HookedMLP
 
 PIECEWISE_LINEAR = ("relu", "leaky_relu", "identity", "heaviside")
+"""Activations of two affine pieces, which meet (or jump) at zero; the identity has one."""
+
 MONOTONE = ("sigmoid", "tanh")
-ROUNDING = 1e-12
-"""Pieces shorter than this (relative to t, at least absolute), and sums this much smaller than
-their terms, are rounding.
+"""Output activations that can be undone: comparing the readout with a moved threshold is enough."""
+
+NEGLIGIBLE_SHARE = 1e-12
+"""A sum this small against its terms is rounding, and counts as zero. A piece this short against
+its distance from t = 0 (or against 1, where it is nearer) is rounding too, and is left out.
 """
+
+
+@dataclass(frozen=True)
+class PiecewiseLinearUnit:
+    """What a unit of a piecewise linear activation gives: factor_off * pre-activation while that is
+    at most zero, and factor_on * pre-activation + constant_on above.
+
+    Attributes:
+        has_states: whether on and off differ at all; an identity unit is neither.
+    """
+
+    factor_off: float
+    factor_on: float
+    constant_on: float
+    has_states: bool = True
+
+    @classmethod
+    def of(cls, act_fn: str, negative_slope: float) -> "PiecewiseLinearUnit":
+        """The unit of one of the `PIECEWISE_LINEAR` activations."""
+        units = {
+            "relu": cls(factor_off=0.0, factor_on=1.0, constant_on=0.0),
+            "leaky_relu": cls(factor_off=negative_slope, factor_on=1.0, constant_on=0.0),
+            "identity": cls(factor_off=1.0, factor_on=1.0, constant_on=0.0, has_states=False),
+            "heaviside": cls(factor_off=0.0, factor_on=0.0, constant_on=1.0),
+        }
+        return units[act_fn]
+
+    def factors(self, on: Bool[ndarray, "*units"]) -> Float[ndarray, "*units"]:
+        """The factor of each unit, by whether it is on."""
+        return np.where(on, self.factor_on, self.factor_off)
+
+    def constants(self, on: Bool[ndarray, "*units"]) -> Float[ndarray, "*units"]:
+        """The constant of each unit, by whether it is on."""
+        return np.where(on, self.constant_on, 0.0)
+
+
+def without_rounding(
+    sums: Float[ndarray, "*shape"], terms: Float[ndarray, "*shape"]
+) -> Float[ndarray, "*shape"]:
+    """Sums, with zero where one is rounding against the total size of its terms."""
+    return np.where(np.abs(sums) <= NEGLIGIBLE_SHARE * terms, 0.0, sums)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,37 +100,35 @@ class Pieces:
             roots = -self.offset / self.slope
         low, high = self.low[:, None], self.high[:, None]
         inside = np.isfinite(roots) & (roots > low) & (roots < high)
-        edges = np.concatenate([low, np.sort(np.where(inside, roots, high), axis=1), high], axis=1)
+        # A value without a root inside cuts at the piece's end: the part behind it has no length.
+        cuts = np.sort(np.where(inside, roots, high), axis=1)
+        edges = np.concatenate([low, cuts, high], axis=1)
         low, high = edges[:, :-1], edges[:, 1:]
         with np.errstate(invalid="ignore"):
-            kept = (high > low) & ~(
-                high - low <= ROUNDING * np.maximum(1, np.minimum(np.abs(low), np.abs(high)))
-            )
-        which = np.nonzero(kept)[0]
+            distance = np.maximum(1, np.minimum(np.abs(low), np.abs(high)))
+            is_piece = (high > low) & ~(high - low <= NEGLIGIBLE_SHARE * distance)
+        parent = np.nonzero(is_piece)[0]
         return Pieces(
-            self.case[which],
-            low[kept],
-            high[kept],
-            self.offset[which],
-            self.slope[which],
-            self.on[which],
+            case=self.case[parent],
+            low=low[is_piece],
+            high=high[is_piece],
+            offset=self.offset[parent],
+            slope=self.slope[parent],
+            on=self.on[parent],
         )
 
     def activated(self, act_fn: str, negative_slope: float) -> "Pieces":
         """After a piecewise linear activation; its units cut the line first."""
-        if act_fn == "identity":
-            return replace(
-                self, on=np.concatenate([self.on, np.zeros_like(self.offset, dtype=int)], axis=1)
-            )
+        unit = PiecewiseLinearUnit.of(act_fn, negative_slope)
+        if not unit.has_states:
+            no_bits = np.zeros_like(self.offset, dtype=int)
+            return replace(self, on=np.concatenate([self.on, no_bits], axis=1))
         cut = self.split()
         on = cut.offset + cut.slope * cut.middle[:, None] > 0
-        factor = np.where(
-            on, float(act_fn != "heaviside"), negative_slope if act_fn == "leaky_relu" else 0.0
-        )
-        offset = on.astype(float) if act_fn == "heaviside" else cut.offset * factor
+        factor = unit.factors(on)
         return replace(
             cut,
-            offset=offset,
+            offset=cut.offset * factor + unit.constants(on),
             slope=cut.slope * factor,
             on=np.concatenate([cut.on, on.astype(int)], axis=1),
         )
@@ -93,13 +136,14 @@ class Pieces:
     def through(
         self, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
     ) -> "Pieces":
-        """After a linear layer; a sum that is rounding against its terms is zero."""
-        offset, slope = self.offset @ weight.T + bias, self.slope @ weight.T
-        offset[
-            np.abs(offset) <= ROUNDING * (np.abs(self.offset) @ np.abs(weight.T) + np.abs(bias))
-        ] = 0
-        slope[np.abs(slope) <= ROUNDING * (np.abs(self.slope) @ np.abs(weight.T))] = 0
-        return replace(self, offset=offset, slope=slope)
+        """After a linear layer."""
+        size = np.abs(weight.T)
+        offset_terms = np.abs(self.offset) @ size + np.abs(bias)
+        return replace(
+            self,
+            offset=without_rounding(self.offset @ weight.T + bias, offset_terms),
+            slope=without_rounding(self.slope @ weight.T, np.abs(self.slope) @ size),
+        )
 
 
 def is_piecewise_linear(model: HookedMLP, layer: int = 0) -> bool:
@@ -113,13 +157,14 @@ def readout_cut(model: HookedMLP) -> float:
     the identity, sigmoid or tanh.
     """
     threshold, act_fn = model.threshold, model.cfg.out_act_fn
-    low = {"sigmoid": 0.0, "tanh": -1.0}.get(act_fn, -inf)
-    if threshold <= low or (act_fn in MONOTONE and threshold >= 1):
-        return -inf if threshold <= low else inf
-    return {
-        "sigmoid": lambda: log(threshold / (1 - threshold)),
-        "tanh": lambda: atanh(threshold),
-    }.get(act_fn, lambda: threshold)()
+    if act_fn not in MONOTONE:
+        return threshold
+    lowest = 0.0 if act_fn == "sigmoid" else -1.0
+    if threshold <= lowest:
+        return -inf
+    if threshold >= 1:
+        return inf
+    return log(threshold / (1 - threshold)) if act_fn == "sigmoid" else atanh(threshold)
 
 
 def follow(
@@ -127,6 +172,7 @@ def follow(
     layer: int,
     offset: Float[ndarray, "case width"],
     slope: Float[ndarray, "case width"],
+    *,
     low: float = -inf,
     high: float = inf,
 ) -> Pieces:
@@ -134,33 +180,31 @@ def follow(
     its cut, cut at the crossings too.
 
     Above zero is decided 1, below 0; zero on a whole piece is undecided. Needs
-    `is_piecewise_linear(model, layer)`."""
-    ones = np.ones(len(offset))
+    `is_piecewise_linear(model, layer)`.
+    """
+    n_cases = len(offset)
     pieces = Pieces(
-        np.arange(len(offset)),
-        low * ones,
-        high * ones,
-        offset,
-        slope,
-        np.zeros((len(offset), 0), dtype=int),
+        case=np.arange(n_cases),
+        low=np.full(n_cases, low),
+        high=np.full(n_cases, high),
+        offset=offset,
+        slope=slope,
+        on=np.zeros((n_cases, 0), dtype=int),
     )
-    for after in range(layer + 1, model.cfg.n_layers + 1):
-        weight, bias = (value.numpy() for value in model.float64_layers()[after])
-        pieces = pieces.activated(model.cfg.act_fn, model.cfg.negative_slope).through(weight, bias)
-    cut = readout_cut(model)
-    if model.cfg.out_act_fn in PIECEWISE_LINEAR:
-        pieces, cut = (
-            pieces.activated(model.cfg.out_act_fn, model.cfg.negative_slope),
-            model.threshold,
-        )
+    cfg = model.cfg
+    for weight, bias in model.float64_layers()[layer + 1 :]:
+        pieces = pieces.activated(cfg.act_fn, cfg.negative_slope)
+        pieces = pieces.through(weight.numpy(), bias.numpy())
+    if cfg.out_act_fn in PIECEWISE_LINEAR:
+        pieces = pieces.activated(cfg.out_act_fn, cfg.negative_slope)
+        cut = model.threshold
+    else:
+        cut = readout_cut(model)
     if np.isinf(cut):
-        return replace(
-            pieces,
-            offset=np.full_like(pieces.offset, -np.sign(cut)),
-            slope=np.zeros_like(pieces.slope),
-        )
-    distance = pieces.offset - cut
-    distance[np.abs(distance) <= ROUNDING * (np.abs(pieces.offset) + abs(cut))] = 0
+        # A sigmoid or tanh that never reaches the threshold (or is always above): one decision.
+        decided = np.full_like(pieces.offset, -np.sign(cut))
+        return replace(pieces, offset=decided, slope=np.zeros_like(pieces.slope))
+    distance = without_rounding(pieces.offset - cut, np.abs(pieces.offset) + abs(cut))
     return replace(pieces, offset=distance).split()
 
 
@@ -183,14 +227,15 @@ def decision_changes(pieces: Pieces) -> Changes:
     """The ends between neighbouring pieces of one case whose decisions differ."""
     sign = np.sign(pieces.offset + pieces.slope * pieces.middle[:, None])
     decided = np.select([sign > 0, sign < 0], [1, 0], -1)
-    differ = (decided[1:] != decided[:-1]) & (pieces.case[1:] == pieces.case[:-1])[:, None]
-    output, place = np.nonzero(differ.T)
-    order = np.lexsort((pieces.low[place + 1], output, pieces.case[place]))
-    place, output = place[order], output[order]
+    same_case = pieces.case[1:] == pieces.case[:-1]
+    differ = (decided[1:] != decided[:-1]) & same_case[:, None]
+    output, before = np.nonzero(differ.T)
+    order = np.lexsort((pieces.low[before + 1], output, pieces.case[before]))
+    before, output = before[order], output[order]
     return Changes(
-        pieces.case[place],
-        output,
-        pieces.low[place + 1],
-        decided[place, output],
-        decided[place + 1, output],
+        case=pieces.case[before],
+        output=output,
+        t=pieces.low[before + 1],
+        before=decided[before, output],
+        after=decided[before + 1, output],
     )

@@ -2,96 +2,111 @@
 
 Between and beyond the four corners the inputs are real numbers: the network's output is a surface
 over the plane, its decision boundary the line where that surface meets the threshold, and each unit
-of the first layer turns on along a straight line."""
+of the first layer turns on along a straight line.
+"""
 
 from dataclasses import dataclass, field
-from typing import Any
 
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import whole_number
+from xor_mi.finding import Finding
 from xor_mi.geometry._cells import as_box
 from xor_mi.graph import Unit
+from xor_mi.kinds import Bounds
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.values import forward_float64
 
+Point = tuple[float, float]
+"""(x0, x1)."""
+
 
 @dataclass(frozen=True, eq=False)
-class InputPlane:
-    """The output over a rectangle's grid: outputs[i, j] is the output at (x0[i], x1[j]).
+class InputPlane(Finding):
+    """One output over a rectangle's grid: outputs[i, j] is the output at (x0[i], x1[j]).
 
     Attributes:
         lines: unit -> the two ends of the line w.x + b = 0 inside the rectangle; units whose line
             passes outside have none.
+        threshold: what the output is decided at.
+        output: which output it is.
     """
 
     x0: Float[Tensor, " n"] = field(repr=False)
     x1: Float[Tensor, " n"] = field(repr=False)
     outputs: Float[Tensor, "n n"] = field(repr=False)
-    lines: dict[Unit, tuple[tuple[float, float], tuple[float, float]]]
+    lines: dict[Unit, tuple[Point, Point]]
     threshold: float
+    output: int
+
+    def frame(self) -> pd.DataFrame:
+        """One line per grid point: x0, x1, output (its number), value (of that output)."""
+        points = torch.cartesian_prod(self.x0, self.x1)
+        columns = {
+            "x0": points[:, 0].tolist(),
+            "x1": points[:, 1].tolist(),
+            "output": self.output,
+            "value": self.outputs.flatten().tolist(),
+        }
+        return pd.DataFrame(columns)
 
 
 def input_plane(
-    model: HookedMLP, *, bounds: Any = (-0.5, 1.5), n_points: int = 61, output: int = 0
+    model: HookedMLP,
+    *,
+    bounds: Bounds = (-0.5, 1.5),
+    n_points: int = 61,
+    output: int = 0,
 ) -> InputPlane:
-    """Evaluate a two-input network on a grid, and find where each first-layer unit turns on,
-    exactly.
+    """Evaluate a two-input network on a grid, and find the line along which each first-layer unit
+    turns on.
 
     Args:
         bounds: (low, high) for both inputs, or ((low, high), (low, high)).
+        n_points: grid points a side.
 
     Raises:
         XorMiError: other than two inputs, empty bounds, fewer than 2 points, no such output, train
             mode, weights that are not finite.
     """
     require_plain_mlp(model, "the input plane")
-    box = as_box(model, bounds)
-    if n_points < 2:
-        raise XorMiError(f"a plane of {n_points} points a side is empty; give at least 2")
-    if not 0 <= output < model.cfg.d_out:
-        raise XorMiError(
-            f"no output {output!r}; this network has {model.cfg.d_out}: 0 to {model.cfg.d_out - 1}"
-        )
-    x0, x1 = (
-        torch.linspace(low, high, n_points, dtype=torch.float64) for low, high in box.tolist()
-    )
-    outputs = (
-        forward_float64(model, torch.cartesian_prod(x0, x1))[-1]
-        .post[:, output]
-        .reshape(n_points, n_points)
-    )
+    box = as_box(model, bounds).tolist()
+    n_points = whole_number("n_points", n_points, at_least=2)
+    output = model.require_output(output)
+    x0, x1 = (torch.linspace(low, high, n_points, dtype=torch.float64) for low, high in box)
+    values = forward_float64(model, torch.cartesian_prod(x0, x1))[-1].post[:, output]
+    lines: dict[Unit, tuple[Point, Point]] = {}
     weight, bias = model.float64_layers()[0]
-    ends = {
-        Unit(0, j): _clip_line(weight[j].tolist(), bias[j].item(), box.tolist())
-        for j in range(len(bias))
-    }
+    for j, ((w0, w1), b) in enumerate(zip(weight.tolist(), bias.tolist(), strict=True)):
+        ends = _clipped_line(w0, w1, b, box)
+        if ends is not None:
+            lines[Unit(0, j)] = ends
     return InputPlane(
-        x0,
-        x1,
-        outputs,
-        {unit: line for unit, line in ends.items() if line is not None},
-        model.threshold,
+        x0=x0,
+        x1=x1,
+        outputs=values.reshape(n_points, n_points),
+        lines=lines,
+        threshold=model.threshold,
+        output=output,
     )
 
 
-def _clip_line(
-    weight: list[float], bias: float, box: list[list[float]]
-) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _clipped_line(
+    w0: float, w1: float, bias: float, box: list[list[float]]
+) -> tuple[Point, Point] | None:
     """Where w0 x0 + w1 x1 + b = 0 crosses the sides of the rectangle: its two ends there, or
     None.
     """
-    w0, w1 = weight
-    crossings = [(-(bias + w1 * side) / w0, side) for side in box[1] if w0] + [
-        (side, -(bias + w0 * side) / w1) for side in box[0] if w1
-    ]
-    inside = sorted(
-        {
-            point
-            for point in crossings
-            if all(low <= value <= high for value, (low, high) in zip(point, box, strict=True))
-        }
-    )
-    return (inside[0], inside[-1]) if len(inside) >= 2 else None
+    (left, right), (bottom, top) = box
+    crossings: list[Point] = []
+    if w0:
+        crossings += [(-(bias + w1 * side) / w0, side) for side in (bottom, top)]
+    if w1:
+        crossings += [(side, -(bias + w0 * side) / w1) for side in (left, right)]
+    inside = {(x, y) for x, y in crossings if left <= x <= right and bottom <= y <= top}
+    # A line through a corner meets two sides in one point: two different points are needed.
+    ends = sorted(inside)
+    return (ends[0], ends[-1]) if len(ends) >= 2 else None

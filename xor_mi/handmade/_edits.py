@@ -1,19 +1,59 @@
-"""a network + a change of weights -> another network."""
+"""a network + a change of weights -> another network; and the entries that weights are made of."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit
+from xor_mi.kinds import Number, Place
 from xor_mi.model import HookedMLP
+from xor_mi.truth import ArrayLike
+
+Numbers = Number | Sequence[Number] | Sequence[Sequence[Number]] | Tensor | ArrayLike
+"""What a parameter becomes: a number for an entry, numbers of its shape for a whole tensor."""
+
+_PLACE = re.compile(r"[xyh]\d")
+_PARAMETER = re.compile(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number among a network's weights.
+
+    Attributes:
+        layer: its linear layer, counted from 0.
+        unit: the unit of that layer it belongs to.
+        source: the unit before it whose value the weight multiplies; None for a bias.
+
+    >>> Entry(layer=0, unit=0, source=1).name, Entry(layer=0, unit=0, source=None).name
+    ('fc1.weight[0, 1]', 'fc1.bias[0]')
+    """
+
+    layer: int
+    unit: int
+    source: int | None
+
+    @property
+    def tensor(self) -> str:
+        """The parameter it is in, such as 'fc1.weight'."""
+        return f"fc{self.layer + 1}.{'bias' if self.source is None else 'weight'}"
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """Where it is in that parameter."""
+        return (self.unit,) if self.source is None else (self.unit, self.source)
+
+    @property
+    def name(self) -> str:
+        return f"{self.tensor}[{', '.join(map(str, self.index))}]"
 
 
 @torch.no_grad()
-def edit(model: Any, changes: Any) -> HookedMLP:
+def edit(model: HookedMLP, changes: Mapping[Place, Numbers]) -> HookedMLP:
     """A new model with some weights replaced; the given one is left alone.
 
     Args:
@@ -26,70 +66,100 @@ def edit(model: Any, changes: Any) -> HookedMLP:
     [[1.0, 1.5], [1.0, 1.0]]
 
     Raises:
-        XorMiError: a parameter that the network does not have, or a value that is no finite number
-            of the parameter's shape.
+        XorMiError: a parameter that the network does not have, or a value that is not a finite
+            number of the parameter's shape.
     """
     if not isinstance(model, HookedMLP):
         raise XorMiError(
-            f"edit needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)"
+            f"edit needs a HookedMLP, not {type(model).__name__}: take result.model, "
+            "or HookedMLP.from_sequential(net)"
         )
     if not isinstance(changes, Mapping) or not changes:
         raise XorMiError("give the changes as a dict, such as {'fc1.weight[0, 1]': 1.5}")
-    edited = HookedMLP(replace(model.cfg))
-    edited.load_state_dict(model.state_dict())
-    for asked, value in changes.items():
-        name, index = located(model, asked)
-        tensor = edited.get_parameter(name)
-        try:
-            new = torch.as_tensor(value, dtype=tensor.dtype, device=tensor.device)
-        except (TypeError, ValueError, RuntimeError):
-            raise XorMiError(f"{asked} cannot become {value!r}; give numbers") from None
-        shape = tensor[index].shape
-        if new.shape != shape or not torch.isfinite(new).all():
-            raise XorMiError(
-                f"{asked} cannot become {value!r}; give {'a finite number' if not shape else f'finite numbers {list(shape)}'}"
-            )
-        tensor[index] = new
-    return edited
+    tensors = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    for parameter, value in changes.items():
+        name, index = _located(model, parameter)
+        tensors[name][index] = _as_value(value, tensors[name][index], str(parameter))
+    numbers = range(1, len(model.linears) + 1)
+    return model.with_weights(
+        [(tensors[f"fc{number}.weight"], tensors[f"fc{number}.bias"]) for number in numbers]
+    )
 
 
-def located(model: HookedMLP, asked: Any) -> tuple[str, tuple[int, ...]]:
-    """A parameter as people name it -> (parameter of the model, index of the entry; () for the
+def entries(model: HookedMLP, parameter: Place | None = None) -> list[Entry]:
+    """Every weight and bias, layer by layer; or those of one parameter, named as in `edit`.
+
+    Raises:
+        XorMiError: a parameter that the network does not have.
+    """
+    every = list(_every_entry(model))
+    if parameter is None:
+        return every
+    tensor, index = _located(model, parameter)
+    return [entry for entry in every if entry.tensor == tensor and index in ((), entry.index)]
+
+
+def _every_entry(model: HookedMLP) -> Iterator[Entry]:
+    for layer, linear in enumerate(model.linears):
+        d_out, d_in = linear.weight.shape
+        for unit in range(d_out):
+            for source in range(d_in):
+                yield Entry(layer, unit, source)
+        for unit in range(d_out):
+            yield Entry(layer, unit, None)
+
+
+def _as_value(value: Numbers, before: Tensor, parameter: str) -> Tensor:
+    """What a parameter is to become, checked to be finite numbers of the shape it has."""
+    try:
+        new = torch.as_tensor(value, dtype=before.dtype, device=before.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(f"{parameter} cannot become {value!r}; give numbers") from None
+    if new.shape != before.shape or not torch.isfinite(new).all():
+        numbers = f"finite numbers {list(before.shape)}" if before.ndim else "a finite number"
+        raise XorMiError(f"{parameter} cannot become {value!r}; give {numbers}")
+    return new
+
+
+def _located(model: HookedMLP, parameter: Place) -> tuple[str, tuple[int, ...]]:
+    """A parameter as people name it -> (the model's tensor, index of the entry; () for the
     whole).
     """
-    if isinstance(asked, (Unit, Edge)) or (isinstance(asked, str) and re.match(r"[xyh]\d", asked)):
-        place = model.place(asked)
-        if isinstance(place, Edge):
-            return f"fc{place.dst.layer + 1}.weight", (place.dst.index, place.src.index)
-        if place.layer < 0:
-            raise XorMiError(
-                f"{place} is an input and has no bias; name an edge such as '{place}->h0.0', or a unit such as 'h0.0'"
-            )
-        return f"fc{place.layer + 1}.bias", (place.index,)
+    if isinstance(parameter, (Unit, Edge)):
+        return _of_place(model, parameter)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
-    match = (
-        re.fullmatch(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?", asked)
-        if isinstance(asked, str)
-        else None
-    )
+    match = None
+    if isinstance(parameter, str):
+        if _PLACE.match(parameter):
+            return _of_place(model, parameter)
+        match = _PARAMETER.fullmatch(parameter)
     if match is None or match[1] not in shapes:
-        raise unknown("parameter", asked, shapes, where="entries, such as 'fc1.weight[0, 1]', of")
-    index = tuple(int(number) for number in match.groups()[1:] if number is not None)
+        has = "this network has (entries as 'fc1.weight[0, 1]')"
+        raise unknown("parameter", parameter, shapes, where=has)
     shape = shapes[match[1]]
-    if index and (
-        len(index) != len(shape) or any(k >= size for k, size in zip(index, shape, strict=True))
-    ):
-        raise XorMiError(f"no entry {asked}; {match[1]} has shape {list(shape)}, counted from 0")
+    index = tuple(int(number) for number in match.groups()[1:] if number is not None)
+    if index and not _is_inside(index, shape):
+        raise XorMiError(
+            f"no entry {parameter}; {match[1]} has shape {list(shape)}, counted from 0"
+        )
     return match[1], index
 
 
-def entries(model: HookedMLP) -> Iterator[tuple[str, int, int, int | None]]:
-    """Every weight and bias, layer by layer: (name, layer, unit, source or None for a bias)."""
-    for layer, linear in enumerate(model.linears):
-        d_out, d_in = linear.weight.shape
-        yield from (
-            (f"fc{layer + 1}.weight[{j}, {i}]", layer, j, i)
-            for j in range(d_out)
-            for i in range(d_in)
+def _is_inside(index: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether this is the index of one entry."""
+    return len(index) == len(shape) and all(
+        number < size for number, size in zip(index, shape, strict=True)
+    )
+
+
+def _of_place(model: HookedMLP, name: Place) -> tuple[str, tuple[int, ...]]:
+    """An edge -> its weight; a unit -> its bias."""
+    place = model.place(name)
+    if isinstance(place, Edge):
+        return f"fc{place.dst.layer + 1}.weight", (place.dst.index, place.src.index)
+    if place.layer < 0:
+        raise XorMiError(
+            f"{place} is an input and has no bias; name an edge such as '{place}->h0.0', "
+            "or a unit such as 'h0.0'"
         )
-        yield from ((f"fc{layer + 1}.bias[{j}]", layer, j, None) for j in range(d_out))
+    return f"fc{place.layer + 1}.bias", (place.index,)

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.geometry._pieces import PIECEWISE_LINEAR, readout_cut
+from xor_mi.geometry._pieces import PIECEWISE_LINEAR, PiecewiseLinearUnit, readout_cut
 from xor_mi.graph import layers_of
+from xor_mi.handmade._edits import entries
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64
@@ -124,25 +125,14 @@ def _assumed(model: HookedMLP, rows: Tensor, on: list[Tensor]) -> list[Tensor]:
         pres.append(value @ weight.T + bias)
         value = model.activate(pres[-1], layer)
         if layer < model.cfg.n_layers and model.cfg.act_fn in PIECEWISE_LINEAR:
-            factor, constant = _affine(model)
-            value = torch.where(
-                on[layer], pres[-1] * factor[1] + constant[1], pres[-1] * factor[0] + constant[0]
-            )
+            unit, states = _hidden_unit(model), on[layer].numpy()
+            factors = torch.from_numpy(unit.factors(states))
+            value = pres[-1] * factors + torch.from_numpy(unit.constants(states))
     return pres
 
 
-def _affine(model: HookedMLP) -> tuple[tuple[float, float], tuple[float, float]]:
-    """What a piecewise linear unit does to its pre-activation when off and when on: (factors,
-    constants).
-    """
-    slope = model.cfg.negative_slope
-    factors = {
-        "relu": (0.0, 1.0),
-        "leaky_relu": (slope, 1.0),
-        "identity": (1.0, 1.0),
-        "heaviside": (0.0, 0.0),
-    }
-    return factors[model.cfg.act_fn], (0.0, 1.0 if model.cfg.act_fn == "heaviside" else 0.0)
+def _hidden_unit(model: HookedMLP) -> PiecewiseLinearUnit:
+    return PiecewiseLinearUnit.of(model.cfg.act_fn, model.cfg.negative_slope)
 
 
 def _decided_value(model: HookedMLP, readout: float) -> tuple[float, float, str]:
@@ -183,10 +173,9 @@ def _symbol(model: HookedMLP, layer: int, unit: int, source: int | None) -> str:
 
 
 def _symbols(model: HookedMLP) -> dict[str, str]:
-    from xor_mi.handmade._edits import entries
-
     return {
-        _symbol(model, layer, unit, source): name for name, layer, unit, source in entries(model)
+        _symbol(model, entry.layer, entry.unit, entry.source): entry.name
+        for entry in entries(model)
     }
 
 
@@ -230,7 +219,8 @@ class _Writer:
         """What a unit hands on, as a factor; '' where that is nothing, '1' where it is one."""
         act_fn = self.model.cfg.act_fn
         if act_fn in PIECEWISE_LINEAR:
-            (off, _), (_, constant) = _affine(self.model)
+            unit_map = _hidden_unit(self.model)
+            off, constant = unit_map.factor_off, unit_map.constant_on
             state = self.on[layer][unit]
             if act_fn == "heaviside":
                 return "1" if state and constant else ""

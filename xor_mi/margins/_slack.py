@@ -9,9 +9,9 @@ import torch
 from tqdm import tqdm
 
 from xor_mi.errors import XorMiError
-from xor_mi.geometry._brackets import TOLERANCE, bracketed_changes
+from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import Changes, decision_changes, follow, is_piecewise_linear
-from xor_mi.handmade._edits import entries, located
+from xor_mi.handmade._edits import entries
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.truth import row_name
@@ -55,11 +55,7 @@ def slack_to_flip(
             weights that are not finite.
     """
     require_plain_mlp(model, "the slack of a weight")
-    asked = [
-        entry
-        for entry in entries(model)
-        if parameter is None or _is_asked(model, parameter, entry[0])
-    ]
+    asked = entries(model, parameter)
     bits = model.read_rows(rows)
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
@@ -68,9 +64,10 @@ def slack_to_flip(
     decided = decision(layers[-1].post, model.threshold).numpy()
     lines = []
     slow = len(asked) * len(bits) * prod(model.cfg.d_hidden) > 20_000
-    for name, layer, unit, source in tqdm(
+    for entry in tqdm(
         asked, desc="slack", unit="weight", disable=None if progress and slow else True
     ):
+        layer, unit, source = entry.layer, entry.unit, entry.source
         pre = layers[layer].pre.numpy()
         slope = np.zeros_like(pre)
         slope[:, unit] = 1.0 if source is None else layers[layer].inputs[:, source].numpy()
@@ -78,7 +75,9 @@ def slack_to_flip(
         if is_piecewise_linear(model, layer):
             changes = decision_changes(follow(model, layer, pre[moved], slope[moved]))
         else:
-            changes = bracketed_changes(model, layer, pre[moved], slope[moved], _EDGES)
+            changes = bracketed_changes(
+                model, layer, pre[moved], slope[moved], _EDGES, progress=False
+            )
         linear = model.float64_layers()[layer]
         value = (linear[1][unit] if source is None else linear[0][unit, source]).item()
         down, *lower = _first(changes, moved, names, decided, -1)
@@ -97,19 +96,10 @@ def slack_to_flip(
             "up": up,
             "slack": min(down, up),
         }
-        lines.append({"parameter": name, "value": value} | moves | ends)
+        lines.append({"parameter": entry.name, "value": value} | moves | ends)
     frame = pd.DataFrame(lines)
-    frame.attrs["tolerance"] = 0.0 if is_piecewise_linear(model) else TOLERANCE
+    frame.attrs["tolerance"] = 0.0 if is_piecewise_linear(model) else CHANGE_RESOLUTION
     return frame
-
-
-def _is_asked(model: HookedMLP, parameter: Any, name: str) -> bool:
-    tensor, index = located(model, parameter)
-    return (
-        name == f"{tensor}[{', '.join(map(str, index))}]"
-        if index
-        else name.startswith(f"{tensor}[")
-    )
 
 
 def _first(
@@ -120,7 +110,7 @@ def _first(
     """
     t = side * changes.t
     here = (
-        np.abs(t) <= TOLERANCE
+        np.abs(t) <= CHANGE_RESOLUTION
     )  # at t = 0 itself: an output on the threshold is decided by any move that takes it off
     t = np.where(here, 0.0, t)
     before = decided[moved[changes.case], changes.output]
@@ -129,7 +119,7 @@ def _first(
     if not valid.any():
         return inf, "", ""
     nearest = t[valid].min()
-    first = valid & (t <= nearest + TOLERANCE * max(1.0, nearest))
+    first = valid & (t <= nearest + CHANGE_RESOLUTION * max(1.0, nearest))
     rows = dict.fromkeys(names[k] for k in sorted(moved[changes.case[first]]))
     return (
         float(nearest),

@@ -1,0 +1,302 @@
+"""Conditions and slack: against brute force over random weights, hand arithmetic and
+scans.
+"""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from test_geometry_path import random_network
+
+from xor_mi.errors import XorMiError
+from xor_mi.handmade import edit, from_formula, from_gates, textbook_xor
+from xor_mi.margins import conditions, slack_to_flip
+from xor_mi.metrics import decision
+from xor_mi.model import ACTIVATIONS, HookedMLP
+from xor_mi.training import train
+
+KINDS = (
+    [(act, "identity") for act in ACTIVATIONS]
+    + [("relu", out) for out in ACTIVATIONS]
+    + [("tanh", out) for out in ACTIVATIONS]
+)
+
+
+def decided(model):
+    """The network's decisions on all rows."""
+    return decision(model(model.rows()), model.threshold)
+
+
+def number_of(model, parameter):
+    """The entry's value, found by evaluating its name on the model."""
+    name, index = re.fullmatch(r"(.*)\[(.*)\]", parameter).groups()
+    return model.get_parameter(name)[tuple(map(int, index.split(",")))].item()
+
+
+# conditions
+
+
+@pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
+def test_all_satisfied_exactly_when_the_network_computes_the_target(act_fn, out_act_fn):
+    """Random 2-3-1 networks, each held against what it decides and against XOR: all conditions hold
+    exactly if all rows are decided so.
+    """
+    held = failed = 0
+    for seed in range(40):
+        model = random_network(
+            seed,
+            act_fn,
+            out_act_fn,
+            sizes=(2, 3, 1),
+            decision_threshold={"sigmoid": 0.45, "heaviside": 0.5}.get(out_act_fn, 0.1),
+        )
+        own = tuple(decided(model)[:, 0].tolist())
+        for target in ("XOR", *([f"{''.join(map(str, own))}"] if -1 not in own else [])):
+            goal = (0, 1, 1, 0) if target == "XOR" else own
+            from xor_mi.truth import BooleanFunction
+
+            frame = conditions(model, BooleanFunction(2, goal))
+            assert len(frame) == 4
+            assert frame["satisfied"].all() == (own == goal)
+            assert ((frame["slack"] > 0) == frame["satisfied"]).all()
+            held, failed = held + (own == goal), failed + (own != goal)
+    assert min(held, failed) > 5
+
+
+def test_the_textbook_s_conditions_by_hand(textbook):
+    """Row 11 of XOR in the notebook's symbols, in numbers, with value, slack and pattern."""
+    frame = conditions(textbook)
+    assert frame.columns.tolist() == [
+        "row",
+        "place",
+        "kind",
+        "inequality",
+        "numbers",
+        "value",
+        "slack",
+        "satisfied",
+        "pattern",
+    ]
+    assert frame.iloc[3].tolist() == [
+        "11", "y0", "decision", "v1*(w11 + w12 + b1) + v2*(w21 + w22 + b2) + c < 0.5", "1*(1 + 1 + 0) - 2*(1 + 1 - 1) + 0 < 0.5",
+        0.0, 0.5, True, "on: h0.0, h0.1",
+    ]  # fmt: skip
+    assert frame["inequality"].tolist()[:3] == [
+        "c < 0.5",
+        "v1*(w12 + b1) + c > 0.5",
+        "v1*(w11 + b1) + c > 0.5",
+    ]
+
+
+def test_the_notebook_s_network_needs_row_sums_near_zero():
+    """{x0>x1, x1>x0}: on 11 both units are off because w11 + w12 + b1 <= 0, so the output is c
+    alone, which must be negative.
+    """
+    model = HookedMLP.from_weights([([[2, -2], [-2, 2]], [0, 0]), ([[1, 1]], [-1])], target="XOR")
+    frame = conditions(model, per_unit=True)
+    row = frame[frame["row"] == "11"]
+    assert row["inequality"].tolist() == ["c < 0", "w11 + w12 + b1 <= 0", "w21 + w22 + b2 <= 0"]
+    assert row["value"].tolist() == [-1, 0, 0]
+    assert frame["satisfied"].all()
+
+
+@pytest.mark.parametrize("act_fn", ["relu", "leaky_relu", "heaviside", "identity", "tanh"])
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 3, 2), (3, 3, 2, 2)])
+def test_symbols_and_numbers_evaluate_to_the_value(act_fn, sizes):
+    """Python's own evaluation of the inequality, with each symbol put to its parameter, gives
+    value, and the printed numbers give it roughly.
+    """
+    model = random_network(7, act_fn, sizes=sizes, negative_slope=0.25)
+    target = ", ".join(["x0 ^ x1"] * sizes[-1])
+    from xor_mi.truth import BooleanFunction
+
+    frame = conditions(
+        model, BooleanFunction.from_formula(target, n_inputs=sizes[0]), per_unit=True
+    )
+    symbols = {
+        symbol: number_of(model, parameter) for symbol, parameter in frame.attrs["symbols"].items()
+    }
+    assert len(symbols) == sum(p.numel() for p in model.parameters())
+    for line in frame.to_dict("records"):
+        left, sign, bound = re.fullmatch(r"(.*) (<=|<|>) (\S+)", line["inequality"]).groups()
+        value = eval(left, {"tanh": np.tanh}, symbols)
+        assert value == pytest.approx(line["value"], abs=1e-9)
+        assert line["slack"] == pytest.approx(
+            (value - float(bound)) * (1 if sign == ">" else -1), abs=1e-9
+        )
+        if line["kind"] == "decision":
+            k, row = int(line["place"][1:]), [float(bit) for bit in line["row"]]
+            assert model([row])[0, k].item() == pytest.approx(value, abs=1e-6)
+        roughly = eval(re.fullmatch(r"(.*) (<=|<|>) (\S+)", line["numbers"])[1], {"tanh": np.tanh})
+        assert roughly == pytest.approx(value, abs=0.02)
+
+
+def test_near_another_network_all_satisfied_is_sufficient(textbook):
+    """Edited networks held against the textbook's pattern: where all conditions hold, XOR is
+    computed; where the pattern is lost, it shows.
+    """
+    rng = np.random.default_rng(0)
+    sufficient = lost = 0
+    for _ in range(300):
+        weight = {
+            name: number_of(textbook, name) + rng.normal() * 0.4
+            for name in conditions(textbook).attrs["symbols"].values()
+        }
+        model = edit(textbook, weight)
+        frame = conditions(model, near=textbook)
+        pattern_kept = frame[frame["kind"] == "unit"]["satisfied"].all()
+        assert pattern_kept == (
+            conditions(model, per_unit=True)["pattern"].tolist()
+            == conditions(textbook, per_unit=True)["pattern"].tolist()
+        )
+        computes = decided(model).flatten().tolist() == [0, 1, 1, 0]
+        if pattern_kept:
+            assert frame["satisfied"].all() == computes
+            sufficient += computes
+        lost += not pattern_kept
+    assert sufficient >= 2
+    assert lost > 20
+
+
+def test_wide_and_deep_conditions_stay_readable():
+    """Above 400 characters an inequality is written over the last layer's units; indices above 9
+    are told apart.
+    """
+    model = random_network(1, "tanh", sizes=(4, 11, 11, 1))
+    frame = conditions(model, "x0 ^ x1 ^ x2 ^ x3")
+    assert frame["inequality"].str.len().max() < 1000
+    assert frame["inequality"][0].startswith("v1*h1.0 + v2*h1.1")
+    assert frame["inequality"][0].endswith(" 0")
+    assert "w1_1_1" not in frame.attrs["symbols"] or "w1_11" in frame.attrs["symbols"]
+    assert len(frame.attrs["symbols"]) == sum(p.numel() for p in model.parameters())
+
+
+def test_conditions_refuse_what_they_cannot_hold_a_network_against(textbook, counted):
+    """No target, another width, another shape for the pattern."""
+    with pytest.raises(XorMiError, match="conditions hold for a target"):
+        conditions(counted)
+    with pytest.raises(XorMiError, match="the target has 2 outputs; the network has 1"):
+        conditions(textbook, "x0 & x1, x0 | x1")
+    with pytest.raises(XorMiError, match="near is a network of"):
+        conditions(textbook, near=random_network(0, sizes=(2, 3, 1)))
+
+
+# slack
+
+
+def test_the_textbook_s_slack_by_hand(textbook):
+    """h = relu(x0 + x1), relu(x0 + x1 - 1), y = h0 - 2 h1 > 0.5: b2 up by a quarter lifts h1 on 01
+    and 10 to 0.25; w22 likewise.
+    """
+    frame = slack_to_flip(textbook).set_index("parameter")
+    assert frame.loc[
+        "fc1.bias[1]", ["lower", "upper", "slack", "row_lower", "row_upper"]
+    ].tolist() == [-1.25, -0.75, 0.25, "11", "01, 10"]
+    assert frame.loc["fc2.weight[0, 1]", ["lower", "upper", "row_lower", "row_upper"]].tolist() == [
+        -np.inf,
+        -1.5,
+        "",
+        "11",
+    ]
+    assert frame.loc["fc2.bias[0]", ["lower", "upper", "row_lower", "row_upper"]].tolist() == [
+        -0.5,
+        0.5,
+        "01, 10",
+        "00, 11",
+    ]
+    assert len(frame) == 9
+    assert frame.attrs["tolerance"] == 0
+
+
+@pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
+@pytest.mark.parametrize("sizes", [(2, 3, 2, 2)])
+def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
+    """Each weight moved by hand to a dozen values: all inside the interval keep every decision, and
+    beyond its ends the named row flips.
+    """
+    threshold = {"sigmoid": 0.45, "heaviside": 0.5, "relu": 0.1}.get(out_act_fn, 0.05)
+    model = random_network(
+        3, act_fn, out_act_fn, sizes=sizes, decision_threshold=threshold, negative_slope=0.2
+    )
+    rows = model.rows()
+    before, finite = decided(model), 0
+    for line in slack_to_flip(model).to_dict("records"):
+        for side, end in ((-1, line["down"]), (1, line["up"])):
+            moves = torch.linspace(0, 8, 9, dtype=torch.float64).tolist() + (
+                [end - 1e-7, end + 1e-6] if end < 1e3 else []
+            )
+            for move in moves:
+                moved = edit(model, {line["parameter"]: line["value"] + side * move})
+                flips = decision(moved(rows), model.threshold) != before
+                if move < end - 1e-8:
+                    assert not flips.any(), (line, move)
+                elif move == end + 1e-6:
+                    suffix = "upper" if side > 0 else "lower"
+                    finite += 1
+                    assert flips.any(), line
+                    flipped = {
+                        "".join(str(int(bit)) for bit in rows[r].tolist())
+                        for r in flips.any(1).nonzero().flatten().tolist()
+                    }
+                    assert flipped & set(line[f"row_{suffix}"].split(", "))
+                    assert {f"y{k}" for k in flips.any(0).nonzero().flatten().tolist()} & set(
+                        line[f"output_{suffix}"].split(", ")
+                    )
+    assert finite > 5
+
+
+def test_one_parameter_or_one_tensor_or_some_rows(trained):
+    """The lines asked for are those of the whole table; fewer rows never give less slack."""
+    model = trained.model
+    whole = slack_to_flip(model).set_index("parameter")
+    assert slack_to_flip(model, "x1->h0.0").set_index("parameter")["slack"].tolist() == [
+        whole.loc["fc1.weight[0, 1]", "slack"]
+    ]
+    assert (
+        slack_to_flip(model, "fc2.weight")["slack"].tolist()
+        == whole.loc[["fc2.weight[0, 0]", "fc2.weight[0, 1]"], "slack"].tolist()
+    )
+    assert (
+        slack_to_flip(model, rows=["01"]).set_index("parameter")["slack"] >= whole["slack"]
+    ).all()
+
+
+def test_a_tie_has_no_slack():
+    """An output on the threshold is taken off it by any move; one that stays there is no change."""
+    model = HookedMLP.from_weights([([[1.0]], [0.0]), ([[1.0]], [0.0])])
+    frame = slack_to_flip(model).set_index("parameter")
+    assert frame.loc["fc2.bias[0]", "slack"] == 0
+    assert frame.loc["fc1.bias[0]", ["down", "up"]].tolist() == [
+        1.0,
+        0.0,
+    ]  # row 0 stays at 0 below, row 1 flips at -1
+    assert frame.loc["fc2.weight[0, 0]", ["down", "row_lower"]].tolist() == [1.0, "1"]
+
+
+def test_compiled_and_trained_networks_have_slack():
+    """Networks that compute their target with room: every slack is positive, and half of it leaves
+    all conditions satisfied.
+    """
+    for model in (
+        from_formula("x0 ^ x1 ^ x2"),
+        from_gates(["OR", "AND"]),
+        textbook_xor(),
+        train("XOR", seed=29).model,
+    ):
+        assert conditions(model)["satisfied"].all()
+        for line in slack_to_flip(model).to_dict("records"):
+            assert line["slack"] > 0
+            if np.isfinite(line["slack"]):
+                for side in (-0.5, 0.5):
+                    assert conditions(
+                        edit(model, {line["parameter"]: line["value"] + side * line["slack"]})
+                    )["satisfied"].all()
+
+
+def test_slack_refuses_what_the_network_does_not_have(textbook):
+    """A parameter, rows."""
+    with pytest.raises(XorMiError, match="no parameter 'fc9.bias"):
+        slack_to_flip(textbook, "fc9.bias[0]")
+    with pytest.raises(XorMiError, match="is not a bit"):
+        slack_to_flip(textbook, rows=["02"])
