@@ -55,6 +55,8 @@ INSIDE = {
     "handmade": ["_separation", "_gates", "_compiled", "_edits"],
     "margins": ["_conditions", "_slack"],
     "circuits": [
+        "_facts",
+        "_wording",
         "_readings",
         "_netlist",
         "_evidence",

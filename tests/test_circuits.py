@@ -81,13 +81,13 @@ def test_units_acting_as(textbook):
     aliases and unknown names.
     """
     circuit = identify_circuit(textbook)
-    assert [(a.unit, a.polarity, a.gate) for a in circuit.units_acting_as("OR")] == [
+    assert [(a.place, a.polarity, a.gate) for a in circuit.units_acting_as("OR")] == [
         (Unit(0, 0), 1, "OR")
     ]
-    assert [(a.unit, a.polarity) for a in circuit.units_acting_as("NAND")] == [(Unit(0, 1), -1)]
+    assert [(a.place, a.polarity) for a in circuit.units_acting_as("NAND")] == [(Unit(0, 1), -1)]
     assert circuit.units_acting_as("NOR", up_to_complement=False) == ()
     assert circuit.units_acting_as("XOR") == ()
-    assert circuit.units_acting_as("conjunction")[0].unit == Unit(0, 1)
+    assert circuit.units_acting_as("conjunction")[0].place == Unit(0, 1)
     with pytest.raises(XorMiError, match="no gate 'ORR'"):
         circuit.units_acting_as("ORR")
 
@@ -301,7 +301,7 @@ def test_several_outputs_and_three_inputs():
     circuit = identify_circuit(parity)
     assert circuit.verdict == "identified"
     assert [unit.gate for unit in circuit.units][::2] == ["OR", "AND"]
-    assert circuit.units_acting_as("NAND")[0].unit == Unit(0, 2)
+    assert circuit.units_acting_as("NAND")[0].place == Unit(0, 2)
     assert BooleanFunction.from_formula(circuit.formula).name == "XOR"
 
 
@@ -342,7 +342,7 @@ def test_the_primary_reading_comes_first():
 def test_json_holds_everything(textbook):
     """The dict is JSON-ready and carries verdict, gates, netlist bits and interchange counts."""
     data = json.loads(json.dumps(identify_circuit(textbook).to_dict()))
-    assert data["format"] == "xor_mi.Circuit/2"
+    assert data["format"] == "xor_mi.Circuit/3"
     assert data["verdict"] == "identified"
     assert [unit["gate"] for unit in data["units"]] == ["OR", "AND"]
     assert data["readings"][0]["netlist"]["y0"] == {
@@ -429,7 +429,7 @@ def test_labels_of_a_circuit_can_be_asked_for():
         HookedMLP.from_weights(layers, act_fn="heaviside", target=BooleanFunction.named("XOR", 3))
     )
     assert [
-        a.unit.index
+        a.place.index
         for unit in circuit.units
         for a in circuit.units_acting_as(unit.gate, up_to_complement=False)
     ] == [0, 1, 2]

@@ -61,7 +61,7 @@ def test_identify_compile_identify_is_the_identity_on_the_zoo(name, act_fn):
     circuit = identify_circuit(zoo.load(name), with_evidence=False)
     again = identify_circuit(from_netlist(circuit, act_fn=act_fn), with_evidence=False)
     assert again.verdict == "identified"
-    assert (again.signature(), again.family) == (circuit.signature(), circuit.family)
+    assert (again.signature, again.family) == (circuit.signature, circuit.family)
     assert again.target.tables == circuit.target.tables
 
 
@@ -90,9 +90,9 @@ def test_random_netlists_come_back_as_they_were(seed):
         ) and not any(u.note for u in first.units):
             assert [gate.function.bits for gate in measured] == [gate.bits for gate in gates]
     again = identify_circuit(from_netlist(first), with_evidence=False)
-    assert (again.verdict, again.signature(), again.formula) == (
+    assert (again.verdict, again.signature, again.formula) == (
         first.verdict,
-        first.signature(),
+        first.signature,
         first.formula,
     )
 
@@ -121,9 +121,9 @@ def test_random_networks_come_back_with_their_signature(seed):
     again = identify_circuit(from_netlist(circuit), with_evidence=False)
     from xor_mi.circuits._signature import signature_of
 
-    assert again.signature() == signature_of(circuit.primary.netlist, circuit.layer_sizes)
+    assert again.signature == signature_of(circuit.primary.netlist, circuit.layer_sizes)
     if circuit.verdict == "identified":
-        assert again.signature() == circuit.signature()
+        assert again.signature == circuit.signature
     assert (
         from_netlist(circuit.primary).fc1.weight.tolist()
         == from_netlist(circuit).fc1.weight.tolist()

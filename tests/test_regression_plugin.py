@@ -522,6 +522,6 @@ def test_the_example_s_baseline_is_the_zoo_s_circuit():
     assert not compare_records(record, record_of(zoo.load("or-and")))
     assert record["test"] == "test_published"
     assert (
-        identify_circuit(HookedMLP.from_pretrained(EXAMPLE / "network")).signature()
-        == identify_circuit(handmade.textbook_xor()).signature()
+        identify_circuit(HookedMLP.from_pretrained(EXAMPLE / "network")).signature
+        == identify_circuit(handmade.textbook_xor()).signature
     )

@@ -123,9 +123,9 @@ def test_live_units_are_those_without_which_the_signature_changes(name):
         return
     edges = {(e.src.name, e.dst.name) for e in circuit.edges}
     reach = {
-        unit.unit.name
+        unit.place.name
         for unit in circuit.units
-        if not unit.note and any(_path(unit.unit.name, out, edges) for out in ("y0",))
+        if not unit.note and any(_path(unit.place.name, out, edges) for out in ("y0",))
     }
     assert {unit.name for unit in live_units(circuit.netlist, circuit.layer_sizes)} == reach
 
@@ -432,7 +432,7 @@ def test_sets_and_claims_that_change_are_said_with_gates():
     other["evidence"][1]["holds"] = False
     assert compare_records(record, other).numbers == (
         "necessary units (mean ablation): {AND}; {OR} -> {AND, OR}",
-        "claims that do not hold, 'acts as': 0 -> 1 (h0.0 acts as OR)",
+        "claims that do not hold, 'interchange': 0 -> 1 (h0.0 acts as OR)",
     )
 
 

@@ -3,9 +3,12 @@
 A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it
 is UNDECIDED (-1), never rounded."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
+from transformer_lens.utilities.statistics import success_rate_ci
 
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
@@ -82,3 +85,25 @@ def accuracy(
 def decisions(model: HookedMLP, rows: object = None) -> Int[Tensor, "row d_out"]:
     """The model's decision on each input row (all rows by default)."""
     return decision(model(model.rows(rows)), model.threshold)
+
+
+class ShareInterval(NamedTuple):
+    """A share of n with its 95 % Clopper-Pearson interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def share_interval(count: int, n: int) -> ShareInterval:
+    """How often something happened, `count` times of n, with its 95 % Clopper-Pearson interval.
+
+    By TransformerLens' `success_rate_ci`. Of no trials nothing is known: share NaN, 0 to 1.
+
+    >>> share_interval(5, 10)
+    ShareInterval(share=0.5, low=0.1870..., high=0.8129...)
+    """
+    if n == 0:
+        return ShareInterval(float("nan"), 0.0, 1.0)
+    interval = success_rate_ci([True] * count + [False] * (n - count))
+    return ShareInterval(interval.point_estimate, interval.ci_low, interval.ci_high)

@@ -170,5 +170,5 @@ def _value(model: HookedMLP, name: str) -> float:
 
 def _words(circuit: Circuit) -> str:
     """The verdict and, where there is one, what the output makes of which gates."""
-    gates = ", ".join(f"{unit.unit.name} {unit.gate}" for unit in circuit.units if unit.gate)
+    gates = ", ".join(f"{unit.place.name} {unit.gate}" for unit in circuit.units if unit.gate)
     return f"<p><b>{circuit.verdict}</b>: {escape(circuit.reason)}{f'<br>gates: {escape(gates)}' if gates else ''}</p>"

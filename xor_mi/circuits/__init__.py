@@ -12,7 +12,7 @@ network does. A *joint reading* gives every unit one reading. It is kept if it i
   decision as it was;
 - consistent: every unit's bits are a function of the bits of the layer before;
 - composed: the local gates, measured by setting the layer before to *every* combination of its
-  levels (not only those that inputs produce, so no don't-care is left to taste), give every unit
+  levels (not only those that inputs produce, so there are no don't-cares to fill in), give every unit
   the bits it is read as, and the network's decisions, on all rows.
 
 One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate_reading`. A network
@@ -25,7 +25,9 @@ from xor_mi.circuits._circuit import ActsAs as ActsAs
 from xor_mi.circuits._circuit import Circuit as Circuit
 from xor_mi.circuits._circuit import CircuitUnit as CircuitUnit
 from xor_mi.circuits._evidence import Evidence as Evidence
+from xor_mi.circuits._evidence import Proof as Proof
 from xor_mi.circuits._evidence import RedundancyGroup as RedundancyGroup
+from xor_mi.circuits._evidence import SubsetAblation as SubsetAblation
 from xor_mi.circuits._identify import control_rates as control_rates
 from xor_mi.circuits._identify import identify_circuit as identify_circuit
 from xor_mi.circuits._netlist import JointReading as JointReading

@@ -39,16 +39,23 @@ DOUBLE = 1e-12
 
 
 class Summary(NamedTuple):
-    """A circuit in one line. `margins`: one per hidden unit, NaN for a constant one; empty, as are
-    the gates, without a circuit.
+    """A circuit in one line.
+
+    Attributes:
+        verdict: one of `VERDICTS`; None for a network that could not be tried.
+        gates, margins: one per hidden unit, NaN for the margin of a constant one; empty without a
+            circuit.
+        readings: how many joint readings were kept; None for a network that could not be tried.
+        why_not: why it could not be tried, else "".
     """
 
-    verdict: str
+    verdict: str | None
     gates: tuple[str, ...] = ()
     readings: int | None = 0
     margins: tuple[float, ...] = ()
     signature: str = ""
     family: str = ""
+    why_not: str = ""
 
 
 def summarize(circuit: Circuit) -> Summary:
@@ -59,7 +66,7 @@ def summarize(circuit: Circuit) -> Summary:
         else ()
     )
     gates = tuple(unit.gate for unit in circuit.units if unit.gate)
-    names = [_named(lambda: circuit.signature()), _named(lambda: circuit.family)]
+    names = [_named(lambda: circuit.signature), _named(lambda: circuit.family)]
     return Summary(circuit.verdict, gates, len(circuit.readings), margins, *names)
 
 
@@ -105,8 +112,9 @@ def _covered(cfg: HookedMLPConfig) -> bool:
 def _alone(models: Callable[[int], HookedMLP], number: int) -> Summary:
     try:
         return summarize(identify_circuit(models(number), with_evidence=False))
-    except XorMiError as error:  # more readings than are listed, weights not finite: said, and no reason to lose the other networks
-        return Summary(f"not tried: {error}", readings=None)
+    # More readings than are listed, or weights that are not finite: no reason to lose the others.
+    except XorMiError as error:
+        return Summary(verdict=None, readings=None, why_not=str(error))
 
 
 def _named(name: Callable[[], str]) -> str:

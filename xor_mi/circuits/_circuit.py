@@ -1,7 +1,7 @@
 """kept joint readings + verdict -> Circuit: the answer and the questions it can be asked."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
+from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._signature import family_of, signature_of_all
 from xor_mi.errors import XorMiError, unknown
@@ -22,23 +23,43 @@ VERDICTS = ("identified", "ambiguous", "no_gate_reading", "not_computing")
 
 
 class CircuitUnit(NamedTuple):
-    """One hidden unit of a circuit. `gate` is None when the network has no circuit; `margin` is
-    None for a constant unit too.
+    """One hidden unit of a circuit.
+
+    Attributes:
+        place: which unit it is; `place.name` is 'h0.1'.
+        gate: its gate under the primary reading; None when the network has no circuit.
+        margin: how clear its reading is; None without a circuit, and for a constant unit.
+        constant: whether its reading says that it has the same value on every row.
+        interchange: on how many (base, source) pairs the network decides as the netlist predicts;
+            None without a circuit.
     """
 
-    unit: Unit
-    layer: int
-    index: int
-    gate: str | None
-    margin: float | None
-    note: str
-    interchange: int | None
+    place: Unit
+    gate: str | None = None
+    margin: float | None = None
+    constant: bool = False
+    interchange: int | None = None
+
+    @property
+    def layer(self) -> int:
+        """The hidden layer it is in."""
+        return self.place.layer
+
+    @property
+    def index(self) -> int:
+        """Its number within its layer."""
+        return self.place.index
+
+    @property
+    def note(self) -> str:
+        """ "dead" or "always on" for a constant unit, else ""."""
+        return constant_note(self.gate == "TRUE") if self.constant else ""
 
 
 class ActsAs(NamedTuple):
     """A unit that acts as the gate asked for (polarity +1) or as its complement (polarity -1)."""
 
-    unit: Unit
+    place: Unit
     polarity: int
     gate: str
 
@@ -93,26 +114,21 @@ class Circuit:
         """Every hidden unit with its gate, margin and interchange count under the primary
         reading.
         """
-        found = []
-        for layer, members in enumerate(layers_of(self.layer_sizes)[1:-1]):
-            for unit in members:
-                if self.primary is None:
-                    found.append(CircuitUnit(unit, layer, unit.index, None, None, "", None))
-                else:
-                    reading = self.primary.readings[layer][unit.index]
-                    count = self.primary.interchange[unit]
-                    found.append(
-                        CircuitUnit(
-                            unit,
-                            layer,
-                            unit.index,
-                            reading.gate,
-                            reading.margin,
-                            reading.note,
-                            count,
-                        )
-                    )
-        return tuple(found)
+        places = [unit for layer in layers_of(self.layer_sizes)[1:-1] for unit in layer]
+        if self.primary is None:
+            return tuple(CircuitUnit(place) for place in places)
+        units = []
+        for place in places:
+            reading = self.primary.of(place)
+            unit = CircuitUnit(
+                place=place,
+                gate=reading.gate,
+                margin=reading.margin,
+                constant=reading.constant,
+                interchange=self.primary.interchange[place],
+            )
+            units.append(unit)
+        return tuple(units)
 
     @property
     def netlist(self) -> tuple[LocalGate, ...]:
@@ -196,12 +212,13 @@ class Circuit:
             raise XorMiError(
                 f"no interchange matrix: the verdict is {self.verdict}, or identify_circuit was called with evidence=False"
             )
-        names = [unit.unit.name for unit in self.units]
-        columns = [f"{unit.gate} ({unit.unit.name})" for unit in self.units]
+        names = [unit.place.name for unit in self.units]
+        columns = [f"{unit.gate} ({unit.place.name})" for unit in self.units]
         return pd.DataFrame(
             self.proof.interchange_matrix, index=pd.Index(names, name="unit"), columns=columns
         )
 
+    @cached_property
     def signature(self) -> str:
         """What stays the same when hidden units are renumbered, rescaled by positive factors, or
         joined by dead ones.
@@ -227,7 +244,7 @@ class Circuit:
         Raises:
             XorMiError: no such hidden unit.
         """
-        gates = {found.unit.name: found.gate for found in self.units}
+        gates = {unit.place.name: unit.gate for unit in self.units}
         name = unit.name if isinstance(unit, Unit) else unit
         if name not in gates:
             raise unknown("hidden unit", name, gates, where="this circuit has")
@@ -245,7 +262,7 @@ class Circuit:
         asked = BooleanFunction.of(gate, self.layer_sizes[0])
         polarity = {asked.name: 1} | ({asked.complement().name: -1} if up_to_complement else {})
         return tuple(
-            ActsAs(u.unit, polarity[u.gate], u.gate)
+            ActsAs(u.place, polarity[u.gate], u.gate)
             for u in self.units
             if u.gate is not None and u.gate in polarity
         )
@@ -256,7 +273,7 @@ class Circuit:
             for unit in self.units:
                 margin = f"margin {unit.margin:.2f}" if unit.margin is not None else unit.note
                 count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
-                lines.append(f"  {unit.unit.name}  {unit.gate:<6} {margin}, {count}")
+                lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}")
             lines.append(f"  output  {self.readout}")
         return "\n".join(lines)
 
@@ -321,7 +338,7 @@ class Circuit:
         their number.
         """
         return {
-            "format": "xor_mi.Circuit/2",
+            "format": "xor_mi.Circuit/3",
             "layer_sizes": list(self.layer_sizes),
             "target": {
                 "name": self.target.name,
@@ -331,13 +348,13 @@ class Circuit:
             "reason": self.reason,
             "formula": self.formula,
             "readout": self.readout,
-            "units": [unit._asdict() | {"unit": unit.unit.name} for unit in self.units],
+            "units": [_unit_dict(unit) for unit in self.units],
             "formulas": self.formulas,
             "n_readings": len(self.readings),
-            "signature": self.signature(),
+            "signature": self.signature,
             "family": self.family,
             "edges": [edge.name for edge in self.edges],
-            "evidence": [asdict(evidence) for evidence in self.evidence],
+            "evidence": [evidence.to_dict() for evidence in self.evidence],
             "interchange_matrix": [list(row) for row in self.proof.interchange_matrix]
             if self.proof
             else [],
@@ -350,8 +367,20 @@ class Circuit:
         }
 
 
+def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
+    return {
+        "unit": unit.place.name,
+        "layer": unit.layer,
+        "index": unit.index,
+        "gate": unit.gate,
+        "margin": unit.margin,
+        "note": unit.note,
+        "interchange": unit.interchange,
+    }
+
+
 def _reading_dict(joint: JointReading) -> dict[str, Any]:
-    units = {unit.name: joint.readings[unit.layer][unit.index] for unit in joint.interchange}
+    units = {unit.name: joint.of(unit) for unit in joint.interchange}
     return {
         "units": {
             name: {

@@ -7,14 +7,14 @@ counted, never judged by eye: each `rule` says when the claim `holds`. Necessity
 an output although another still carries the information."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations, product
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformer_lens.utilities.statistics import success_rate_ci
 
+from xor_mi.circuits import _wording
+from xor_mi.circuits._facts import Ablation, Facts
 from xor_mi.circuits._netlist import JointReading, compose_from, compose_swapped
 from xor_mi.errors import unknown
 from xor_mi.graph import Unit
@@ -31,35 +31,43 @@ size.
 """
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """One claim and what speaks for it.
+@dataclass(frozen=True, kw_only=True)
+class Evidence(Facts):
+    """One claim and the evidence for it: the facts are fields, the sentences follow from them."""
 
-    Attributes:
-        claim: what is said, such as 'h0.0 acts as OR'.
-        intervention: what was done to the network.
-        effect: what came out, in `unit`.
-        control: the same number where the claim should not hold.
-        n: how many runs or rows the effect is taken over.
-        rule: when the claim holds, in terms of effect, control and n.
-        holds: whether it does.
-    """
+    @property
+    def claim(self) -> str:
+        """What is said, such as 'h0.0 acts as OR'."""
+        return _wording.claim(self)
 
-    claim: str
-    intervention: str
-    effect: int | float
-    unit: str
-    control: int | float
-    n: int
-    rule: str
-    holds: bool
+    @property
+    def intervention(self) -> str:
+        """What was done to the network."""
+        return _wording.intervention(self)
+
+    @property
+    def counted(self) -> str:
+        """What the effect counts, such as 'rows decided otherwise'."""
+        return _wording.counted(self)
+
+    @property
+    def rule(self) -> str:
+        """When the claim holds, in terms of effect, control and n."""
+        return _wording.rule(self)
 
     def __str__(self) -> str:
-        counted = (
-            f"{self.effect} of {self.n}" if isinstance(self.effect, int) else f"{self.effect:.3g}"
-        )
-        control = self.control if isinstance(self.control, int) else f"{self.control:.3g}"
-        return f"{self.claim}: {counted} {self.unit}, control {control} ({'holds' if self.holds else 'does not hold'})"
+        return _wording.summary(self)
+
+    def to_dict(self) -> dict[str, object]:
+        """Facts and sentences as JSON-ready values, units by name."""
+        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        sentences = {
+            "claim": self.claim,
+            "intervention": self.intervention,
+            "counted": self.counted,
+            "rule": self.rule,
+        }
+        return facts | {"units": [unit.name for unit in self.units]} | sentences
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class SubsetAblation:
         exhaustive: whether these are all subsets; else single units and pairs.
     """
 
-    value: str
+    value: Ablation
     sets: tuple[tuple[Unit, ...], ...]
     rows_changed: tuple[int, ...]
     exhaustive: bool
@@ -200,7 +208,7 @@ def gather(
     interchange, [base, source, unit, output].
     """
     first, units = kept[0], model.units
-    bits = torch.tensor([first.readings[unit.layer][unit.index].bits for unit in units])
+    bits = torch.tensor([first.of(unit).bits for unit in units])
     predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits).transpose(
         1, 2
     )  # [base, source, variable, output]
@@ -212,54 +220,58 @@ def gather(
         _subset_ablation(model, units, decided, value, alike) for value in ("mean", "zero")
     )
     groups = tuple(_group(units_alike, ablations[0]) for units_alike in alike)
-    claims = [_substitution(first, layers, decided, model.threshold)]
+    claims = [_substitution(first, units, layers, decided, model.threshold)]
     claims += _interchange(units, first, matrix)
     claims += [_joint(model, first, layers, layer) for layer in range(model.cfg.n_layers)]
-    alive = [unit for unit in units if not first.readings[unit.layer][unit.index].note]
+    alive = [unit for unit in units if not first.of(unit).constant]
     claims += _necessity(alive, groups, ablations[0], len(decided))
     claims += [_sufficiency(found, len(decided)) for found in ablations if found.exhaustive]
     return Proof(tuple(claims), tuple(map(tuple, matrix.tolist())), ablations, groups)
 
 
 def _substitution(
-    first: JointReading, layers: Sequence[LayerValues], decided: Tensor, threshold: float
+    first: JointReading,
+    units: Sequence[Unit],
+    layers: Sequence[LayerValues],
+    decided: Tensor,
+    threshold: float,
 ) -> Evidence:
+    """Every row stays on its side; the control is the network as it is."""
+    sides = 2 * decided - 1  # +1 where the decision is 1, -1 where it is 0
     return Evidence(
-        claim="two levels per unit are enough",
-        intervention="in each hidden layer in turn, every unit replaced by the mean of its values where its bit is 0 and where it is 1",
+        kind="substitution",
+        units=tuple(units),
         effect=first.worst_margin,
-        unit="output units between the closest row and the threshold",
-        control=((layers[-1].post - threshold) * (2 * decided - 1)).min().item(),
+        control=((layers[-1].post - threshold) * sides).min().item(),
         n=len(decided),
-        rule="effect > 0: every row stays on its side; the control is the network as it is",
         holds=first.worst_margin > 0,
     )
 
 
 def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> list[Evidence]:
-    found = []
+    """Each unit in its own role; the control is the best of the other roles in its layer."""
+    claims = []
     for k, unit in enumerate(units):
-        reading = first.readings[unit.layer][unit.index]
-        bits = [first.readings[other.layer][other.index].bits for other in units]
+        reading = first.of(unit)
         others = [
-            matrix[k, v].item()
+            int(matrix[k, v])
             for v, other in enumerate(units)
-            if other.layer == unit.layer and bits[v] != reading.bits
+            if other.layer == unit.layer and first.of(other).bits != reading.bits
         ]
-        found.append(
+        agreed, control = int(matrix[k, k]), max(others, default=0)
+        claims.append(
             Evidence(
-                claim=f"{unit.name} acts as {reading.gate}"
-                + (f" ({reading.note})" if reading.note else ""),
-                intervention=f"{unit.name} set to its value on every source, in the run on every base",
-                effect=matrix[k, k].item(),
-                unit="runs decided as the netlist predicts",
-                control=max(others, default=0),
+                kind="interchange",
+                units=(unit,),
+                gate=reading.gate,
+                constant=reading.constant,
+                effect=agreed,
+                control=control,
                 n=first.n_interchange,
-                rule="effect = n > control; the control scores it in the role of another gate of its layer, the best of them",
-                holds=matrix[k, k].item() == first.n_interchange > max(others, default=0),
+                holds=agreed == first.n_interchange > control,
             )
         )
-    return found
+    return claims
 
 
 def _joint(
@@ -288,14 +300,13 @@ def _joint(
         for b in (bits, bits[other])
     ]
     return Evidence(
-        claim=f"the units of layer {layer} act together as their gates",
-        intervention="every unit of the layer set to its value on a source of its own"
-        + ("" if exhaustive else f", a seeded sample of {MAX_JOINT} choices of sources"),
+        kind="joint",
+        units=tuple(Unit(layer, index) for index in range(width)),
+        layer=layer,
+        exhaustive=exhaustive,
         effect=agreed[0],
-        unit="runs decided as the netlist predicts",
         control=agreed[1],
         n=len(sources),
-        rule="effect = n > control; the control holds each run against another run's prediction",
         holds=agreed[0] == len(sources) > agreed[1],
     )
 
@@ -304,7 +315,7 @@ def _subset_ablation(
     model: HookedMLP,
     units: Sequence[Unit],
     decided: Tensor,
-    value: str,
+    value: Ablation,
     groups: Sequence[tuple[Unit, ...]],
 ) -> SubsetAblation:
     exhaustive = len(units) <= ALL_SUBSETS
@@ -330,7 +341,7 @@ def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[
     """Units that carry the same bit, two or more of them."""
     found = []
     for layer, readings in enumerate(kept[0].readings):
-        alive = [k for k, reading in enumerate(readings) if not reading.note]
+        alive = [k for k, reading in enumerate(readings) if not reading.constant]
         leader = {k: k for k in alive}
         for a, b in combinations(alive, 2):
             if leader[b] == b and (
@@ -360,72 +371,42 @@ def _necessity(
 ) -> list[Evidence]:
     """One claim per group, and one per unit that is in no group."""
     grouped = {unit: group.units for group in groups for unit in group.units}
-    found = []
+    claims = []
     for together in dict.fromkeys(grouped.get(unit, (unit,)) for unit in units):
-        names = " and ".join(unit.name for unit in together)
+        # A single unit has no member to compare it with: its control is no ablation, which is 0.
         alone = (
-            max((mean.changed_without([unit]) or 0 for unit in together), default=0)
-            if len(together) > 1
-            else 0
+            [mean.changed_without([unit]) or 0 for unit in together] if len(together) > 1 else []
         )
         changed = mean.changed_without(together) or 0
-        found.append(
+        claims.append(
             Evidence(
-                claim=f"{names} {'are' if len(together) > 1 else 'is'} necessary"
-                + (" (as a group)" if len(together) > 1 else ""),
-                intervention=f"{names} set to the mean over all rows",
+                kind="necessary",
+                units=together,
+                ablation="mean",
                 effect=changed,
-                unit="rows decided otherwise",
-                control=alone,
+                control=max(alone, default=0),
                 n=n_rows,
-                rule="effect > 0; the control is the largest effect of one member alone"
-                if len(together) > 1
-                else "effect > 0; the control is no ablation",
                 holds=changed > 0,
             )
         )
-    return found
+    return claims
 
 
 def _sufficiency(ablation: SubsetAblation, n_rows: int) -> Evidence:
     """The smallest set of units that does it all, with the others ablated."""
     smallest = ablation.sufficient[0]
-    names = ", ".join(unit.name for unit in smallest)
-    one_less = min(
-        (
-            ablation.changed_without(
-                [u for u in ablation.everything if u not in smallest or u == out]
-            )
-            or 0
-            for out in smallest
-        ),
-        default=0,
-    )
-    others = len(ablation.sufficient) - 1
+    costs = []
+    for out in smallest:
+        ablated = [u for u in ablation.everything if u not in smallest or u == out]
+        costs.append(ablation.changed_without(ablated) or 0)
+    cheapest = min(costs, default=0)
     return Evidence(
-        claim=f"{names} {'are' if len(smallest) > 1 else 'is'} sufficient"
-        + (f" (and {others} other minimal sets)" if others else ""),
-        intervention=f"all other units set to {'the mean over all rows' if ablation.value == 'mean' else 'zero'}",
+        kind="sufficient",
+        units=smallest,
+        ablation=ablation.value,
+        n_other_sets=len(ablation.sufficient) - 1,
         effect=n_rows,
-        unit="rows decided as before",
-        control=n_rows - one_less,
+        control=n_rows - cheapest,
         n=n_rows,
-        rule="effect = n > control; the control ablates one more unit, the one that costs least",
-        holds=one_less > 0,
+        holds=cheapest > 0,
     )
-
-
-def rate_of(what: str, positives: int, n: int) -> dict[str, Any]:
-    """One line of the controls: a rate with its 95 % Clopper-Pearson interval (TransformerLens'
-    `success_rate_ci`).
-    """
-    interval = success_rate_ci([True] * positives + [False] * (n - positives)) if n else None
-    low, high = (interval.ci_low, interval.ci_high) if interval else (0.0, 1.0)
-    return {
-        "control": what,
-        "n": n,
-        "n_positive": positives,
-        "rate": positives / n if n else None,
-        "ci_low": low,
-        "ci_high": high,
-    }

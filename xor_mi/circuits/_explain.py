@@ -84,9 +84,9 @@ def _role(circuit: Circuit, name: str, names: Sequence[str], is_output: bool) ->
         )
     if circuit.primary is None:
         return "no gate"
-    unit = next(unit for unit in circuit.units if unit.unit.name == name)
-    reading = circuit.primary.readings[unit.layer][unit.index]
-    if unit.note:
+    unit = next(unit for unit in circuit.units if unit.place.name == name)
+    reading = circuit.primary.of(unit.place)
+    if unit.constant:
         return f"{unit.note}: it has the same value on every input"
     on = [row for row, bit in zip(names, reading.bits, strict=True) if bit]
     where = ", ".join(on) if len(on) <= MAX_ROWS else f"{len(on)} of {len(names)} inputs"

@@ -17,7 +17,7 @@ def to_networkx(circuit: Circuit) -> Any:
     """
     import networkx
 
-    gates = {unit.unit.name: unit.gate for unit in circuit.units} | {
+    gates = {unit.place.name: unit.gate for unit in circuit.units} | {
         f"y{k}": table for k, table in enumerate(_outputs(circuit))
     }
     formulas = {gate.unit.name: gate.formula for gate in circuit.netlist}

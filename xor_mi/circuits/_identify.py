@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from xor_mi.circuits._circuit import Circuit
-from xor_mi.circuits._evidence import Evidence, affine, gather, rate_of
+from xor_mi.circuits._evidence import Evidence, affine, gather
 from xor_mi.circuits._netlist import (
     JointReading,
     LocalGate,
@@ -24,7 +24,7 @@ from xor_mi.circuits._netlist import (
 from xor_mi.circuits._readings import MAX_TRIED, Reading, consistent, faithful_readings
 from xor_mi.errors import TooManyReadings, XorMiError
 from xor_mi.interventions import patch_sweep
-from xor_mi.metrics import UNDECIDED, decision, decisions
+from xor_mi.metrics import UNDECIDED, decision, decisions, share_interval
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 from xor_mi.values import LayerValues, forward_float64
@@ -165,7 +165,20 @@ def control_rates(
         own = _decided_function(untrained)
         if any(len(set(table)) > 1 for table in own.tables):
             found["untrained networks, own function"].append(_is_named(untrained, own))
-    return pd.DataFrame([rate_of(what, sum(named), len(named)) for what, named in found.items()])
+    lines = []
+    for what, named in found.items():
+        share = share_interval(sum(named), len(named))
+        lines.append(
+            {
+                "control": what,
+                "n": len(named),
+                "n_positive": sum(named),
+                "rate": share.share,
+                "ci_low": share.low,
+                "ci_high": share.high,
+            }
+        )
+    return pd.DataFrame(lines)
 
 
 def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
@@ -176,19 +189,13 @@ def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
 
 
 def _control_claim(line: Mapping[Any, Any]) -> Evidence:
-    share = (
-        f"{line['rate']:.0%}, 95% interval {line['ci_low']:.0%} to {line['ci_high']:.0%}"
-        if line["n"]
-        else "none to try"
-    )
     return Evidence(
-        claim=f"{line['control']} are not named",
-        intervention="the same pipeline run on them",
+        kind="control",
+        units=(),
+        control_runs=line["control"],
         effect=line["n_positive"],
-        unit=f"given gates all the same ({share})",
         control=0,
         n=line["n"],
-        rule="the upper end of the 95 % interval is at most 0.1, which takes 36 networks or more",
         holds=line["ci_high"] <= 0.1,
     )
 
@@ -315,7 +322,7 @@ def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) ->
     """On how many (base, source) pairs does the network, with one unit's value taken from the
     source, decide as the netlist with that unit's bit taken from the source?"""
     units = model.units
-    bits = torch.tensor([joint.readings[unit.layer][unit.index].bits for unit in units])
+    bits = torch.tensor([joint.of(unit).bits for unit in units])
     predicted = compose_swapped(
         joint.netlist, model.layer_sizes, units, bits
     )  # [base, unit, source, output]

@@ -77,7 +77,7 @@ def measure_netlist(
                 distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, cut)
             )
             if (
-                not is_output and readings[layer][unit.index].note
+                not is_output and readings[layer][unit.index].constant
             ):  # a constant unit is what it is, not a tie
                 decided = torch.full_like(decided, readings[layer][unit.index].bits[0])
             ties = tuple(row_name(bits) for bits in combinations[decided == UNDECIDED].tolist())
@@ -173,6 +173,10 @@ class JointReading:
     worst_margin: float
     interchange: dict[Unit, int] = field(repr=False, hash=False)
     n_interchange: int
+
+    def of(self, unit: Unit) -> Reading:
+        """The reading of one hidden unit."""
+        return self.readings[unit.layer][unit.index]
 
     @property
     def gates(self) -> tuple[tuple[str, ...], ...]:

@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from xor_mi.circuits._facts import constant_note
 from xor_mi.errors import TooManyReadings
 from xor_mi.model import HookedMLP
 from xor_mi.truth import name_of_bits
@@ -35,7 +36,7 @@ class Reading:
         margin: their gap as a fraction of the unit's range; None for a constant unit.
         low, high: the mean value where the bit is 0 and where it is 1 (both the value itself for a
             constant unit).
-        note: "dead" for a constant unit read as FALSE, "always on" for one read as TRUE, else "".
+        constant: whether the unit has the same value on every row.
     """
 
     bits: tuple[int, ...]
@@ -43,7 +44,12 @@ class Reading:
     margin: float | None
     low: float
     high: float
-    note: str = ""
+    constant: bool = False
+
+    @property
+    def note(self) -> str:
+        """ "dead" for a constant unit read as FALSE, "always on" for one read as TRUE, else ""."""
+        return constant_note(self.bits[0]) if self.constant else ""
 
     @property
     def gate(self) -> str:
@@ -66,21 +72,30 @@ def unit_readings(values: Tensor) -> list[Reading]:
     if spread <= ROUNDING * values.abs().max().item():
         on = bool(values.mean() > 0)
         level = values.mean().item()
-        return [
-            Reading(
-                (int(on),) * len(values), level, None, level, level, "always on" if on else "dead"
-            )
-        ]
-    found = []
+        constant = Reading(
+            bits=(int(on),) * len(values),
+            threshold=level,
+            margin=None,
+            low=level,
+            high=level,
+            constant=True,
+        )
+        return [constant]
+    readings = []
     for below, above in pairwise(ordered.tolist()):
         if above - below > DISTINCT * spread:
             threshold = (below + above) / 2
             bits = values > threshold
-            low, high = values[~bits].mean().item(), values[bits].mean().item()
-            found.append(
-                Reading(tuple(bits.int().tolist()), threshold, (above - below) / spread, low, high)
+            readings.append(
+                Reading(
+                    bits=tuple(bits.int().tolist()),
+                    threshold=threshold,
+                    margin=(above - below) / spread,
+                    low=values[~bits].mean().item(),
+                    high=values[bits].mean().item(),
+                )
             )
-    return found
+    return readings
 
 
 def faithful_readings(

@@ -40,7 +40,7 @@ def from_netlist(netlist: Any, *, act_fn: str = "heaviside", n_inputs: int = 2) 
     >>> from xor_mi import identify_circuit
     >>> from xor_mi.handmade import textbook_xor
     >>> circuit = identify_circuit(textbook_xor())
-    >>> identify_circuit(from_netlist(circuit)).signature() == circuit.signature() == 'OR & ~AND'
+    >>> identify_circuit(from_netlist(circuit)).signature == circuit.signature == 'OR & ~AND'
     True
 
     Raises:

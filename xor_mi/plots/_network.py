@@ -62,7 +62,7 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
         placed.append((x, y))
         label = {"x": x, "y": y, "text": f"{value:+.2f}", "font": {"color": colour, "size": 12}}
         figure.add_annotation(**label, showarrow=False, bgcolor="#ffffff")
-    gates = {unit.unit.name: unit.gate or "no gate" for unit in circuit.units} if circuit else {}
+    gates = {unit.place.name: unit.gate or "no gate" for unit in circuit.units} if circuit else {}
     if circuit:
         gates |= {gate.unit.name: gate.formula for gate in circuit.netlist if gate.unit.is_output}
     for layer in layers:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from transformer_lens.utilities.statistics import success_rate_ci
 
 from xor_mi.circuits._batch import identify_many
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.metrics import share_interval
 from xor_mi.model import HookedMLPConfig
 from xor_mi.training import Population
 
@@ -26,6 +26,7 @@ COLUMNS = (
     "steps",
     "loss",
     "verdict",
+    "why_not",
     "gates",
     "family",
     "signature",
@@ -33,23 +34,27 @@ COLUMNS = (
     "margins",
     "weights",
 )
+NOT_TRIED = "not_tried"
+"""The verdict of a network that cannot be identified; `why_not` has the reason."""
 _NO_GATES = "(no gate reading)"
 
 
 def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     """One line per network, the same that `identify_circuit` gives for each.
 
-    Columns: seed, solved, steps, loss, verdict, gates ('{AND, OR}'; empty without a circuit),
-    family, signature, readings (how many), margins (one per hidden unit of the primary reading, NaN
-    for a constant unit), weights (W and b flat, layer by layer). A network that cannot be
-    identified has the reason as its verdict, and no readings."""
+    Columns: seed, solved, steps, loss, verdict, why_not, gates ('{AND, OR}'; empty without a
+    circuit), family, signature, readings (how many), margins (one per hidden unit of the primary
+    reading, NaN for a constant unit), weights (W and b flat, layer by layer). A network that cannot
+    be identified has the verdict 'not_tried', the reason in `why_not`, and no readings; for all
+    others `why_not` is empty."""
     found = identify_many(population.__getitem__, population.weights, population.cfg, progress)
     columns: dict[str, Any] = {
         "seed": population.seeds.numpy(),
         "solved": population.solved.numpy(),
         "steps": population.steps.int().numpy(),
         "loss": population.losses.numpy(),
-        "verdict": [one.verdict for one in found],
+        "verdict": [one.verdict or NOT_TRIED for one in found],
+        "why_not": [one.why_not for one in found],
         "gates": ["{" + ", ".join(sorted(one.gates)) + "}" if one.gates else "" for one in found],
         "family": [one.family for one in found],
         "signature": [one.signature for one in found],
@@ -108,8 +113,8 @@ def gate_shares(networks: pd.DataFrame) -> pd.DataFrame:
 
 def rate(count: int, n: int, name: str = "rate") -> dict[str, float]:
     """A count of n -> its share with the 95 % Clopper-Pearson interval."""
-    interval = success_rate_ci([True] * count + [False] * (n - count))
-    return {name: interval.point_estimate, "ci_low": interval.ci_low, "ci_high": interval.ci_high}
+    interval = share_interval(count, n)
+    return {name: interval.share, "ci_low": interval.low, "ci_high": interval.high}
 
 
 def write_census(

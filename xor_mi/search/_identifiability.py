@@ -477,10 +477,7 @@ def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:
     for variable, units in zip(alignment.formula.variables, alignment.units, strict=True):
         wanted = alignment.formula.bits(variable)
         for unit in units:
-            bits = sum(
-                bit << row
-                for row, bit in enumerate(circuit.primary.readings[unit.layer][unit.index].bits)
-            )
+            bits = sum(bit << row for row, bit in enumerate(circuit.primary.of(unit).bits))
             if bits not in (wanted, full ^ wanted):
                 return False
     return True

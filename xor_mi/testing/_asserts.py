@@ -197,7 +197,7 @@ def _each(units: Any) -> list[Any]:
 
 def _unit(circuit: Circuit, asked: Any) -> Unit:
     """A unit from a number, a name or a Unit."""
-    known = {found.unit.name: found.unit for found in circuit.units}
+    known = {unit.place.name: unit.place for unit in circuit.units}
     if isinstance(asked, int) and not isinstance(asked, bool):
         if len(circuit.layer_sizes) > 3:
             raise XorMiError(
@@ -217,7 +217,7 @@ def _why_not(
     if circuit.primary is None:
         return f"{unit.name} acts as no gate, not as {function.name}"
     good = {function.name, *((function.complement().name,) if up_to_complement else ())}
-    gates = [joint.readings[unit.layer][unit.index].gate for joint in circuit.readings]
+    gates = [joint.of(unit).gate for joint in circuit.readings]
     others = sorted(set(gates) - good)
     if others and len(gates) == 1:
         hint = (
@@ -229,7 +229,8 @@ def _why_not(
     if others:
         agreed = sum(gate in good for gate in gates)
         return f"{unit.name} acts as {function.name} under {agreed} of {len(gates)} readings, as {' or '.join(others)} under the others"
-    claim = next((e for e in circuit.evidence if e.claim.startswith(f"{unit.name} acts as ")), None)
+    own = [e for e in circuit.evidence if e.kind == "interchange" and e.units == (unit,)]
+    claim = own[0] if own else None
     return f"{unit.name} is read as {gates[0]}, but {claim}" if claim and not claim.holds else ""
 
 

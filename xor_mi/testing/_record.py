@@ -110,16 +110,12 @@ def record_of(model_or_circuit: Any, test: str = "") -> Record:
         "n_readings": len(circuit.readings),
         "formula": circuit.formula,
         "readout": circuit.readout,
-        "signature": circuit.signature(),
+        "signature": circuit.signature,
         "families": _families(circuit),
         "units": _units(circuit),
         "edges": [edge.name for edge in circuit.edges],
         "worst_margin": _short(circuit.primary.worst_margin) if circuit.primary else None,
-        "joint_interchange": [
-            _joint(claim)
-            for claim in circuit.evidence
-            if claim.claim.startswith("the units of layer")
-        ],
+        "joint_interchange": [_joint(claim) for claim in circuit.evidence if claim.kind == "joint"],
         "necessary_sets": _sets(circuit, "necessary"),
         "sufficient_sets": _sets(circuit, "sufficient"),
         "evidence": [_claim(claim) for claim in circuit.evidence],
@@ -218,13 +214,13 @@ def _units(circuit: Circuit) -> list[Record]:
     alone = circuit.proof.ablation("mean").changed_without if circuit.proof else lambda _: None
     return [
         {
-            "unit": unit.unit.name,
+            "unit": unit.place.name,
             "gate": unit.gate,
             "note": unit.note,
-            "live": unit.unit in live,
+            "live": unit.place in live,
             "margin": None if unit.margin is None else _short(unit.margin),
             "interchange": None if unit.interchange is None else _short(unit.interchange / runs),
-            "rows_changed": alone([unit.unit]),
+            "rows_changed": alone([unit.place]),
         }
         for unit in circuit.units
     ]
@@ -233,7 +229,7 @@ def _units(circuit: Circuit) -> list[Record]:
 def _joint(claim: Evidence) -> float | None:
     """The part of a layer's joint interchanges that came out as predicted; None where only a sample
     was tried, which is another for every order of the units."""
-    return None if "sample" in claim.intervention else _short(claim.effect / claim.n)
+    return _short(claim.effect / claim.n) if claim.exhaustive else None
 
 
 def _sets(circuit: Circuit, kind: str) -> dict[str, list[list[str]]]:
@@ -257,7 +253,15 @@ def _claim(claim: Evidence) -> Record:
         key: _short(value) if isinstance(value := getattr(claim, key), float) else value
         for key in ("effect", "control")
     }
-    return {"claim": claim.claim, **numbers, "n": claim.n, "unit": claim.unit, "holds": claim.holds}
+    return {
+        "kind": claim.kind,
+        "units": [unit.name for unit in claim.units],
+        "claim": claim.claim,
+        **numbers,
+        "n": claim.n,
+        "unit": claim.counted,
+        "holds": claim.holds,
+    }
 
 
 def _text(record: Record) -> str:

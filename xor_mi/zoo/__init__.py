@@ -41,7 +41,7 @@ def load(name: str) -> HookedMLP:
         XorMiError: a name that is not in the zoo.
 
     >>> from xor_mi.circuits import identify_circuit
-    >>> identify_circuit(load("or-and")).signature()
+    >>> identify_circuit(load("or-and")).signature
     'OR & ~AND'
     """
     return HookedMLP.from_pretrained(_folder(name))

@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             write(model, circuit, options.out / name)
             outcome = f"written to {options.out / name}"
-        print(f"{name}: {circuit.verdict}, {circuit.signature()}: {outcome}")
+        print(f"{name}: {circuit.verdict}, {circuit.signature}: {outcome}")
     return int(wrong)
 
 

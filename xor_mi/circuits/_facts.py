@@ -1,0 +1,66 @@
+"""what was measured about one claim, before it is put into words. No sentence in here.
+
+`_wording` turns these facts into sentences, and `Evidence` is these facts with their sentences.
+Programs ask the facts; only people read the sentences.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xor_mi.graph import Unit
+
+Kind = Literal["substitution", "interchange", "joint", "necessary", "sufficient", "control"]
+"""What is claimed:
+
+- substitution: two levels per unit are enough for every decision;
+- interchange: one unit acts as its gate;
+- joint: the units of one layer act together as their gates;
+- necessary, sufficient: a set of units is needed, or is enough;
+- control: networks that should have no circuit are not given one.
+"""
+
+Ablation = Literal["mean", "zero"]
+"""What an ablated unit is set to: its mean over all rows, or zero."""
+
+Control = Literal["untrained networks", "shuffled targets", "untrained networks, own function"]
+"""Where the same pipeline should find nothing; see `control_rates`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """One claim and what was measured for it.
+
+    Attributes:
+        kind: what is claimed.
+        units: the hidden units that the claim is about; empty for a control.
+        effect: what came out.
+        control: the same number where the claim should not hold.
+        n: how many runs or rows the effect is taken over.
+        holds: whether the claim holds, by the rule of its kind.
+        exhaustive: False where a seeded sample of the runs was tried, not all of them.
+        gate: the gate that the unit is read as (interchange).
+        constant: whether the unit has one value on all rows (interchange).
+        layer: the hidden layer (joint).
+        ablation: what the ablated units are set to (necessary, sufficient).
+        n_other_sets: how many other minimal sets there are (sufficient).
+        control_runs: what the pipeline was run on (control).
+    """
+
+    kind: Kind
+    units: tuple[Unit, ...]
+    effect: int | float
+    control: int | float
+    n: int
+    holds: bool
+    exhaustive: bool = True
+    gate: str | None = None
+    constant: bool = False
+    layer: int | None = None
+    ablation: Ablation | None = None
+    n_other_sets: int = 0
+    control_runs: Control | None = None
+
+
+def constant_note(bit: int) -> str:
+    """What a unit that never changes is called: "always on" or "dead"."""
+    return "always on" if bit else "dead"

@@ -1,0 +1,124 @@
+"""facts of a claim -> its sentences. All sentences of evidence stand here, and nobody reads one back.
+
+Rewording any of them changes what people see and nothing else: no verdict, no assertion and no
+baseline looks into a sentence.
+"""
+
+from xor_mi.circuits._facts import Facts, constant_note
+from xor_mi.graph import name_of_set
+from xor_mi.metrics import share_interval
+
+
+def claim(facts: Facts) -> str:
+    """What is said, such as 'h0.0 acts as OR'."""
+    units = name_of_set(facts.units)
+    match facts.kind:
+        case "substitution":
+            return "two levels per unit are enough"
+        case "interchange":
+            # A constant unit's gate is TRUE or FALSE, so the gate says which of the two it is.
+            note = f" ({constant_note(facts.gate == 'TRUE')})" if facts.constant else ""
+            return f"{units} acts as {facts.gate}{note}"
+        case "joint":
+            return f"the units of layer {facts.layer} act together as their gates"
+        case "necessary":
+            return (
+                f"{units} are necessary (as a group)"
+                if _several(facts)
+                else f"{units} is necessary"
+            )
+        case "sufficient":
+            others = f" (and {facts.n_other_sets} other minimal sets)" if facts.n_other_sets else ""
+            return f"{units} {'are' if _several(facts) else 'is'} sufficient{others}"
+        case "control":
+            return f"{facts.control_runs} are not named"
+
+
+def intervention(facts: Facts) -> str:
+    """What was done to the network."""
+    units = name_of_set(facts.units)
+    match facts.kind:
+        case "substitution":
+            return (
+                "in each hidden layer in turn, every unit replaced by the mean of its values "
+                "where its bit is 0 and where it is 1"
+            )
+        case "interchange":
+            return f"{units} set to its value on every source, in the run on every base"
+        case "joint":
+            sample = (
+                "" if facts.exhaustive else f", a seeded sample of {facts.n} choices of sources"
+            )
+            return f"every unit of the layer set to its value on a source of its own{sample}"
+        case "necessary":
+            return f"{units} set to {_ablated(facts)}"
+        case "sufficient":
+            return f"all other units set to {_ablated(facts)}"
+        case "control":
+            return "the same pipeline run on them"
+
+
+def counted(facts: Facts) -> str:
+    """What the effect counts, such as 'rows decided otherwise'."""
+    match facts.kind:
+        case "substitution":
+            return "output units between the closest row and the threshold"
+        case "interchange" | "joint":
+            return "runs decided as the netlist predicts"
+        case "necessary":
+            return "rows decided otherwise"
+        case "sufficient":
+            return "rows decided as before"
+        case "control":
+            return f"given gates all the same ({_share(facts)})"
+
+
+def rule(facts: Facts) -> str:
+    """When the claim holds, in terms of effect, control and n."""
+    match facts.kind:
+        case "substitution":
+            return "effect > 0: every row stays on its side; the control is the network as it is"
+        case "interchange":
+            return (
+                "effect = n > control; the control scores it in the role of another gate of its "
+                "layer, the best of them"
+            )
+        case "joint":
+            return (
+                "effect = n > control; the control holds each run against another run's prediction"
+            )
+        case "necessary":
+            alone = "the largest effect of one member alone" if _several(facts) else "no ablation"
+            return f"effect > 0; the control is {alone}"
+        case "sufficient":
+            return (
+                "effect = n > control; the control ablates one more unit, the one that costs least"
+            )
+        case "control":
+            return (
+                "the upper end of the 95 % interval is at most 0.1, which takes 36 networks or more"
+            )
+
+
+def summary(facts: Facts) -> str:
+    """The whole claim in one line: what is said, what came out, the control, whether it holds."""
+    whole = isinstance(facts.effect, int)
+    effect = f"{facts.effect} of {facts.n}" if whole else f"{facts.effect:.3g}"
+    control = f"{facts.control}" if isinstance(facts.control, int) else f"{facts.control:.3g}"
+    outcome = "holds" if facts.holds else "does not hold"
+    return f"{claim(facts)}: {effect} {counted(facts)}, control {control} ({outcome})"
+
+
+def _several(facts: Facts) -> bool:
+    return len(facts.units) > 1
+
+
+def _ablated(facts: Facts) -> str:
+    return "zero" if facts.ablation == "zero" else "the mean over all rows"
+
+
+def _share(facts: Facts) -> str:
+    if not facts.n:
+        return "none to try"
+    share, low, high = share_interval(int(facts.effect), facts.n)
+    return f"{share:.0%}, 95% interval {low:.0%} to {high:.0%}"
