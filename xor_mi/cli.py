@@ -127,13 +127,15 @@ def search(
     counts: list[dict[str, object]] = []
     for name, convention in CONVENTIONS.items():
         try:
-            table = compare_conventions(model, target, depth=depth, conventions={name: convention})
+            compared = compare_conventions(
+                model, target, depth=depth, conventions={name: convention}
+            )
         except SearchStopped as stopped:
-            so_far = {"n_tried": stopped.found.total, "n_perfect": stopped.found.n_perfect}
+            so_far = {"n_tried": stopped.search.total, "n_perfect": stopped.search.n_perfect}
             unfinished = {"convention": name, **so_far, "complete": False}
             _write_json(file, {"counts": counts, "stopped": [unfinished]})
             raise
-        (row,) = json.loads(table.to_json(orient="records"))
+        (row,) = json.loads(compared.frame().to_json(orient="records"))
         counts.append(row)
         print(f"{name}: {_counts_in_words(row)}")
         # Written after every convention: stopped by Ctrl-C, what was counted stays.

@@ -10,20 +10,22 @@ alignments are the disjoint choices among the minimal sets of each variable: the
 per network, for all formulas together, and the alignments are counted and listed from them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from xor_mi.errors import XorMiError
-from xor_mi.graph import Unit
-from xor_mi.search._convention import Convention
+from xor_mi.finding import Finding
+from xor_mi.graph import Unit, name_of_set
+from xor_mi.kinds import Target
+from xor_mi.model import HookedMLP
+from xor_mi.search._convention import AnyConvention, Convention, Enumeration, PairSet
 from xor_mi.search._formulas import Formula, formulas
-from xor_mi.search._interchange import interchanged, pairs_of, require_output, whole_network
-from xor_mi.search._subcircuits import Problem, problem_of
+from xor_mi.search._interchange import UnitSets, each_row, interchanged, pairs_of, units_in
+from xor_mi.search._problem import Problem
 from xor_mi.truth import BooleanFunction
 
 MAX_SETS = 2**16
@@ -31,48 +33,72 @@ MAX_SETS = 2**16
 MAX_NUMBERS = 2**26
 """How many activations the interchange of all sets may hold."""
 
+UnitSet = tuple[Unit, ...]
+
+Effect = bytes
+"""What is decided on each base with something as on the source, one byte per pair."""
+
+Placements = dict[Effect, tuple[UnitSet, ...]]
+"""The effect of an interchange -> the minimal sets of units that have it."""
+
 
 @dataclass(frozen=True)
-class Alignment:
+class Alignment(Finding):
     """One placing of a formula's variables: the k-th set of units stands for the k-th variable."""
 
     formula: Formula
-    units: tuple[tuple[Unit, ...], ...]
-
-    def __str__(self) -> str:
-        named = zip(self.formula.variables, self.units, strict=True)
-        return f"{self.formula}: " + ", ".join(
-            f"{variable} -> {{{', '.join(u.name for u in units)}}}" for variable, units in named
-        )
+    units: tuple[UnitSet, ...]
 
     @property
-    def up_to_negation(self) -> Any:
+    def up_to_negation(self) -> Hashable:
         """Equal for two alignments that place the same variables, up to negation, at the same units
         in formulas equal up to negation.
         """
         full = (1 << 2**self.formula.n_inputs) - 1
         tables = [self.formula.bits(variable) for variable in self.formula.variables]
+        placed = zip(tables, self.units, strict=True)
         return self.formula.up_to_negation, frozenset(
-            (min(t, full ^ t), u) for t, u in zip(tables, self.units, strict=True)
+            (min(table, full ^ table), units) for table, units in placed
         )
 
+    def frame(self) -> pd.DataFrame:
+        """One row per variable, and the units that stand for it."""
+        return pd.DataFrame(
+            {
+                "variable": [str(variable) for variable in self.formula.variables],
+                "units": [name_of_set(units) for units in self.units],
+            }
+        )
 
-@dataclass(frozen=True, eq=False)
-class AlignmentSearch:
+    def __str__(self) -> str:
+        placed = [
+            f"{variable} -> {name_of_set(units)}"
+            for variable, units in zip(self.formula.variables, self.units, strict=True)
+        ]
+        return f"{self.formula}: {', '.join(placed)}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AlignmentSearch(Finding):
     """Every formula tried. Iterating gives the minimal alignments.
 
     Attributes:
+        target: what the formulas compute.
+        depth: how many gates deep they are at most.
+        convention: what they were searched under.
+        output: the output they were aligned with.
         formulas: all that were tried.
         aligned: those with an alignment, each with the number of its minimal ones.
-        sets: per (formula with an alignment), the minimal sets of every variable.
+        sets: per formula with an alignment, the minimal sets of every variable.
     """
 
     target: BooleanFunction
     depth: int
     convention: Convention
+    output: int
     formulas: tuple[Formula, ...] = field(repr=False)
     aligned: dict[Formula, int]
-    sets: dict[Formula, tuple[tuple[tuple[Unit, ...], ...], ...]] = field(repr=False)
+    sets: dict[Formula, tuple[tuple[UnitSet, ...], ...]] = field(repr=False)
 
     @cached_property
     def n_minimal(self) -> int:
@@ -84,13 +110,14 @@ class AlignmentSearch:
 
     def __iter__(self) -> Iterator[Alignment]:
         for formula in self.aligned:
-            yield from (Alignment(formula, units) for units in _disjoint(self.sets[formula]))
+            for units in _disjoint(self.sets[formula]):
+                yield Alignment(formula, units)
 
     def merged(self) -> tuple[tuple[Alignment, ...], ...]:
         """The minimal alignments in groups that differ by negations, and the order of a gate's
         inputs, only.
         """
-        groups: dict[Any, list[Alignment]] = defaultdict(list)
+        groups: dict[Hashable, list[Alignment]] = defaultdict(list)
         for alignment in self:
             groups[alignment.up_to_negation].append(alignment)
         return tuple(map(tuple, groups.values()))
@@ -99,125 +126,181 @@ class AlignmentSearch:
         """One row per formula that aligns: its text, its variables, and how many minimal alignments
         it has.
         """
-        rows = [(str(f), ", ".join(map(str, f.variables)), n) for f, n in self.aligned.items()]
-        return pd.DataFrame(rows, columns=["formula", "variables", "n_minimal_alignments"])
+        return pd.DataFrame(
+            {
+                "formula": [str(formula) for formula in self.aligned],
+                "variables": [", ".join(map(str, formula.variables)) for formula in self.aligned],
+                "n_minimal_alignments": list(self.aligned.values()),
+            }
+        )
 
     def __str__(self) -> str:
-        return f"{len(self.aligned)} of {len(self.formulas)} formulas of depth {self.depth} align, in {self.n_minimal} minimal ways"
+        return (
+            f"{len(self.aligned)} of {len(self.formulas)} formulas of depth {self.depth} align, "
+            f"in {self.n_minimal} minimal ways"
+        )
 
 
 def find_alignments(
-    model: Any, target: Any = None, *, depth: int = 3, convention: Any = None, output: Any = 0
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    depth: int = 3,
+    convention: AnyConvention = None,
+    output: int = 0,
 ) -> AlignmentSearch:
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
-    The convention's switches that count here: `trees`, `pairs`, `across_layers`, `reference`; rows
-    are clean, the network decides by its threshold.
+    The convention's switches that count here: `enumeration`, `pairs`, `across_layers`, `reference`;
+    rows are clean, the network decides by its threshold.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> print(find_alignments(textbook_xor(), depth=2))
     1 of 2 formulas of depth 2 align, in 1 minimal ways
     >>> print(next(iter(find_alignments(textbook_xor(), depth=2))))
-    ~(x0 & x1) & (x0 | x1): ~(x0 & x1) -> {h0.1}, x0 | x1 -> {h0.0}
+    ~(x0 & x1) & (x0 | x1): ~(x0 & x1) -> h0.1, x0 | x1 -> h0.0
 
     Raises:
-        XorMiError: no target, an output that is not there, too many sets of units, or too many
-            formulas.
+        XorMiError: no target, an output that is not there, or too many sets of units.
+        TooManyFormulas: more formulas than are tried.
     """
-    convention = Convention.of(convention)
-    setting = problem_of(model, target, convention)
-    require_output(model, output)
-    labels = setting.labels[: 2**model.cfg.d_in, output]
-    function = BooleanFunction(model.cfg.d_in, (tuple(int(bit) for bit in labels),))
-    every = formulas(function, depth=depth, enumeration=convention.trees)
-    pairs = pairs_of(len(labels), convention.pairs)
-    place = _sets_by_effect(setting, output, pairs, convention.across_layers)
+    problem = Problem.of(model, target, convention)
+    model.require_output(output)
+    tried = formulas_of(problem, depth, output)
+    placements = placements_of(problem, problem.convention.pairs, output)
+    return align(problem, tried, placements, depth=depth, output=output)
+
+
+def formulas_of(problem: Problem, depth: int, output: int) -> tuple[Formula, ...]:
+    """Every formula of one output, by the problem's enumeration."""
+    function = problem.target.outputs[output]
+    return formulas(function, depth=depth, enumeration=problem.convention.enumeration)
+
+
+def align(
+    problem: Problem,
+    tried: tuple[Formula, ...],
+    placements: Placements,
+    *,
+    depth: int,
+    output: int,
+    pairs: PairSet | None = None,
+) -> AlignmentSearch:
+    """Formulas, and the sets of units by their effect on the same pairs -> the alignments.
+
+    Args:
+        pairs: where they are not those of the problem's convention.
+    """
+    convention = problem.convention if pairs is None else replace(problem.convention, pairs=pairs)
+    function = problem.target.outputs[output]
     aligned: dict[Formula, int] = {}
-    sets: dict[Formula, tuple[tuple[tuple[Unit, ...], ...], ...]] = {}
-    rows = (np.arange(len(labels)), np.arange(len(labels)))
-    clean = interchanged(
-        setting, whole_network(model), np.zeros((1, sum(model.layer_sizes[1:-1])), dtype=bool), rows
-    )[0, :, output]
-    computed = (
-        every if (clean == labels).all() else ()
-    )  # a network that decides a row otherwise runs no formula of the target
-    for formula, effects in zip(
-        computed, _effects(function, depth, convention.trees, convention.pairs), strict=False
-    ):
-        options = tuple(place.get(effect, ()) for effect in effects)
-        if all(options) and (n := sum(1 for _ in _disjoint(options))):
-            aligned[formula], sets[formula] = n, options
-    return AlignmentSearch(function, depth, convention, every, aligned, sets)
+    sets: dict[Formula, tuple[tuple[UnitSet, ...], ...]] = {}
+    # a network that decides a row otherwise does not run any formula of the target
+    if _decides_as_target(problem, output):
+        effects = _effects(function, depth, convention.enumeration, convention.pairs)
+        for formula, effects_of_variables in zip(tried, effects, strict=True):
+            options = tuple(placements.get(effect, ()) for effect in effects_of_variables)
+            n_alignments = sum(1 for _ in _disjoint(options)) if all(options) else 0
+            if n_alignments:
+                aligned[formula] = n_alignments
+                sets[formula] = options
+    return AlignmentSearch(
+        target=function,
+        depth=depth,
+        convention=convention,
+        output=output,
+        formulas=tried,
+        aligned=aligned,
+        sets=sets,
+    )
+
+
+def placements_of(problem: Problem, which: PairSet, output: int) -> Placements:
+    """Interchange every set of units on these pairs and sort the sets by what it does."""
+    across = problem.convention.across_layers
+    widths = problem.sizes[1:-1]
+    pairs = pairs_of(len(problem.clean), which)
+    n_sets = 2 ** sum(widths) if across else sum(2**width for width in widths)
+    if n_sets > MAX_SETS or n_sets * len(pairs[0]) * max(widths) > MAX_NUMBERS:
+        raise XorMiError(
+            f"{n_sets} sets of units x {len(pairs[0])} pairs; at most {MAX_SETS} sets and "
+            f"{MAX_NUMBERS} activations: keep across_layers=False, or take a narrower network"
+        )
+    sets = sets_of_units(widths, across)
+    decided = interchanged(problem, problem.whole, sets, pairs)[..., output]
+    by_effect: dict[Effect, list[int]] = defaultdict(list)
+    for index in smallest_first(sets):
+        by_effect[decided[index].tobytes()].append(index)
+    units = problem.model.units
+    return {effect: _minimal(sets, indices, units) for effect, indices in by_effect.items()}
+
+
+def _decides_as_target(problem: Problem, output: int) -> bool:
+    """Whether the network decides every clean row as the target says."""
+    nobody = np.zeros((1, len(problem.model.units)), dtype=bool)
+    rows = each_row(len(problem.clean))
+    decided = interchanged(problem, problem.whole, nobody, rows)[0, :, output]
+    return bool((decided == problem.target.tables[output]).all())
 
 
 @lru_cache(maxsize=64)
 def _effects(
-    target: BooleanFunction, depth: int, trees: str, which: str
-) -> list[tuple[bytes, ...]]:
+    target: BooleanFunction, depth: int, enumeration: Enumeration, which: PairSet
+) -> list[tuple[Effect, ...]]:
     """For every formula and variable: the formula's value on each base with the variable as on the
-    source, one byte per pair.
+    source.
     """
     base, source = pairs_of(2**target.n_inputs, which)
-    return [
-        tuple(formula.effect(variable, base, source).tobytes() for variable in formula.variables)
-        for formula in formulas(target, depth=depth, enumeration=trees)
-    ]
+    effects: list[tuple[Effect, ...]] = []
+    for formula in formulas(target, depth=depth, enumeration=enumeration):
+        of_variables = [formula.effect(variable, base, source) for variable in formula.variables]
+        effects.append(tuple(values.tobytes() for values in of_variables))
+    return effects
 
 
-def _sets_by_effect(
-    setting: Problem, output: int, pairs: tuple[np.ndarray, np.ndarray], across: bool
-) -> dict[bytes, tuple[tuple[Unit, ...], ...]]:
-    """Decisions under interchange, one byte per pair -> the minimal sets of units that bring them
-    about.
-    """
-    widths = setting.model.layer_sizes[1:-1]
-    places = setting.model.units
-    n_sets = 2 ** sum(widths) if across else sum(2**width for width in widths)
-    if n_sets > MAX_SETS or n_sets * len(pairs[0]) * max(widths) > MAX_NUMBERS:
-        raise XorMiError(
-            f"{n_sets} sets of units x {len(pairs[0])} pairs; at most {MAX_SETS} sets and {MAX_NUMBERS} activations: "
-            "keep across_layers=False, or take a narrower network"
-        )
-    masks = sets_of_units(widths, across)
-    decided = interchanged(setting, whole_network(setting.model), masks, pairs)[..., output]
-    grouped: dict[bytes, list[int]] = defaultdict(list)
-    for index in np.argsort(masks.sum(1), kind="stable").tolist():
-        grouped[decided[index].tobytes()].append(index)
-    return {effect: _minimal(masks, indices, places) for effect, indices in grouped.items()}
-
-
-def sets_of_units(widths: Sequence[int], across: bool) -> np.ndarray:
-    """Every non-empty set of hidden units, within one layer or across layers, [set, unit]."""
+def sets_of_units(widths: Sequence[int], across: bool) -> UnitSets:
+    """Every non-empty set of hidden units, within one layer or across layers."""
     total = sum(widths)
     if across:
-        return ((np.arange(1, 2**total)[:, None] >> np.arange(total)) & 1).astype(bool)
-    found, start = [], 0
+        return _non_empty_sets(total)
+    by_layer: list[UnitSets] = []
+    first_unit = 0
     for width in widths:
         layer = np.zeros((2**width - 1, total), dtype=bool)
-        layer[:, start : start + width] = (np.arange(1, 2**width)[:, None] >> np.arange(width)) & 1
-        found.append(layer)
-        start += width
-    return np.concatenate(found)
+        layer[:, first_unit : first_unit + width] = _non_empty_sets(width)
+        by_layer.append(layer)
+        first_unit += width
+    return np.concatenate(by_layer)
 
 
-def _minimal(
-    masks: np.ndarray, indices: Sequence[int], places: Sequence[Unit]
-) -> tuple[tuple[Unit, ...], ...]:
+def _non_empty_sets(n: int) -> UnitSets:
+    """All sets of n things but the empty one, as the binary digits of 1, 2, 3, ..."""
+    return ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
+
+
+def smallest_first(sets: UnitSets) -> list[int]:
+    """The indices of the sets by their size."""
+    return np.argsort(sets.sum(1), kind="stable").tolist()
+
+
+def _minimal(sets: UnitSets, indices: Sequence[int], units: Sequence[Unit]) -> tuple[UnitSet, ...]:
     """Of these sets, smallest first, those that contain no other of them."""
-    kept: list[int] = []
+    minimal: list[int] = []
     for index in indices:
-        if not any((masks[other] <= masks[index]).all() for other in kept):
-            kept.append(index)
-    return tuple(tuple(places[k] for k in np.flatnonzero(masks[index]).tolist()) for index in kept)
+        if not any((sets[smaller] <= sets[index]).all() for smaller in minimal):
+            minimal.append(index)
+    return tuple(units_in(sets[index].tolist(), units) for index in minimal)
 
 
 def _disjoint(
-    options: Sequence[Sequence[tuple[Unit, ...]]], used: frozenset[Unit] = frozenset()
-) -> Iterator[tuple[tuple[Unit, ...], ...]]:
+    options: Sequence[Sequence[UnitSet]], used: frozenset[Unit] = frozenset()
+) -> Iterator[tuple[UnitSet, ...]]:
     """One set per variable, no unit twice."""
     if not options:
         yield ()
         return
-    for units in options[0]:
+    first, *others = options
+    for units in first:
         if not used.intersection(units):
-            yield from ((units, *rest) for rest in _disjoint(options[1:], used.union(units)))
+            for later in _disjoint(others, used.union(units)):
+                yield (units, *later)

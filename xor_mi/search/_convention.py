@@ -6,20 +6,32 @@ Maniu, Portet and Peyrard (2025, arXiv 2502.20914) write, and to what their rele
 where the two differ, so do the counts."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from math import inf
+from typing import Literal, get_args
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, unknown, whole_number
 
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "ablation": ("zero", "mean"),
-    "biases": ("keep", "drop"),
-    "decision": ("threshold", "round"),
-    "reference": ("task", "model"),
-    "pairs": ("all", "unordered", "distinct"),
-    "completion": ("all", "open"),
-    "trees": ("free", "ordered"),
+Ablation = Literal["zero", "mean"]
+Biases = Literal["keep", "drop"]
+DecisionRule = Literal["threshold", "round"]
+Reference = Literal["task", "model"]
+PairSet = Literal["all", "unordered", "distinct"]
+Completion = Literal["all", "open"]
+Enumeration = Literal["free", "ordered"]
+Preset = Literal["default", "meloux_paper", "meloux_code"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "ablation": get_args(Ablation),
+    "biases": get_args(Biases),
+    "decision": get_args(DecisionRule),
+    "reference": get_args(Reference),
+    "pairs": get_args(PairSet),
+    "completion": get_args(Completion),
+    "enumeration": get_args(Enumeration),
 }
 """What the switches that are words may be."""
+SWITCHES = ("all_units", "constants", "ban_parity", "across_layers")
+"""Those that are True or False."""
 
 
 @dataclass(frozen=True)
@@ -34,83 +46,89 @@ class Convention:
         decision: output > threshold, or the output rounded to the nearest whole number must be the
             label.
         reference: right is what the task says, or what the whole network decides.
-        noise_sd, n_noisy, noise_seed: besides the clean rows, n_noisy copies of each with normal
-            noise must be decided right too.
+        noise_sd: standard deviation of the noise on noisy rows.
+        n_noisy: besides the clean rows, so many copies of each with normal noise must be decided
+            right too.
+        noise_seed: seed of that noise.
         pairs: (base, source) pairs of an interchange: all ordered ones, ordered ones of two
-            different rows, or each two rows once with the earlier as the source.
+            different rows ("distinct"), or each two rows once with the earlier as the source
+            ("unordered").
         margin: a reading's threshold must lie in a gap of at least this part of the unit's range.
-        completion: rows of a local gate that never occur are filled in every way, each a gate of
-            its own, or left open.
+        completion: rows of a local gate that never occur (don't-care rows) are filled in every way,
+            each a gate of its own, or left open.
         constants: a unit that takes one value only reads as FALSE or TRUE; else it has no reading,
             its subcircuit no interpretation.
         ban_parity: local gates that are XOR or XNOR (of two or more parents) do not count.
-        trees: which formulas are looked for; see `formulas`.
+        enumeration: which formulas are looked for; see `formulas`.
         across_layers: a variable's units may lie in several layers.
+
+    >>> Convention(pairs="unordered").describe()
+    "pairs='unordered'"
+
+    Raises:
+        XorMiError: a switch of another kind or value, or noise without noisy rows.
     """
 
-    ablation: str = "zero"
-    biases: str = "keep"
-    all_units: Any = True
-    decision: str = "threshold"
-    reference: str = "task"
-    noise_sd: Any = 0.0
-    n_noisy: Any = 0
-    noise_seed: Any = 0
-    pairs: str = "all"
-    margin: Any = 0.0
-    completion: str = "all"
-    constants: Any = True
-    ban_parity: Any = False
-    trees: str = "free"
-    across_layers: Any = False
+    ablation: Ablation = "zero"
+    biases: Biases = "keep"
+    all_units: bool = True
+    decision: DecisionRule = "threshold"
+    reference: Reference = "task"
+    noise_sd: float = 0.0
+    n_noisy: int = 0
+    noise_seed: int = 0
+    pairs: PairSet = "all"
+    margin: float = 0.0
+    completion: Completion = "all"
+    constants: bool = True
+    ban_parity: bool = False
+    enumeration: Enumeration = "free"
+    across_layers: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise unknown(
-                    f"{name} convention", getattr(self, name), choices, where="choices are"
-                )
-        for name in ("all_units", "constants", "ban_parity", "across_layers"):
-            if not isinstance(getattr(self, name), bool):
-                raise XorMiError(f"{name} is {getattr(self, name)!r}; give True or False")
-        for name, kinds in (
-            ("noise_sd", (int, float)),
-            ("n_noisy", int),
-            ("noise_seed", int),
-            ("margin", (int, float)),
-        ):
             value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, kinds)
-                or not 0 <= value < float("inf")
-            ):
-                raise XorMiError(
-                    f"{name} is {value!r}; give a {'whole' if kinds is int else 'finite'} number of at least 0"
-                )
+            if not isinstance(value, str) or value not in choices:
+                raise unknown(f"{name} convention", value, choices, where="choices are")
+        for name in SWITCHES:
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise XorMiError(f"{name} is {value!r}; give True or False")
+        for name in ("n_noisy", "noise_seed"):
+            whole_number(name, getattr(self, name))
+        for name in ("noise_sd", "margin"):
+            value = getattr(self, name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < inf:
+                raise XorMiError(f"{name} is {value!r}; give a finite number of at least 0")
         if bool(self.noise_sd) != bool(self.n_noisy):
             raise XorMiError(
-                f"noise_sd is {self.noise_sd} and n_noisy {self.n_noisy}; noisy rows need both, clean rows neither"
+                f"noise_sd is {self.noise_sd} and n_noisy {self.n_noisy}; "
+                "noisy rows need both, clean rows neither"
             )
 
     @classmethod
-    def of(cls, asked: Any) -> "Convention":
-        """A convention as it is, None for the default, or a preset by its name: "meloux_paper" or
-        "meloux_code".
+    def of(cls, convention: "AnyConvention") -> "Convention":
+        """A convention as it is, None for the default, or a preset by its name.
+
+        Raises:
+            XorMiError: a name that no preset has.
         """
-        if asked is None or isinstance(asked, cls):
-            return asked or cls()
+        if convention is None:
+            return cls()
+        if isinstance(convention, cls):
+            return convention
         presets = {"default": cls, "meloux_paper": cls.meloux_paper, "meloux_code": cls.meloux_code}
-        if not isinstance(asked, str) or asked not in presets:
-            raise unknown("convention", asked, presets, where="a Convention, or one of")
-        return presets[asked]()
+        if not isinstance(convention, str) or convention not in presets:
+            raise unknown("convention", convention, presets, where="a Convention, or one of")
+        return presets[convention]()
 
     @classmethod
     def meloux_paper(cls) -> "Convention":
         """As the paper's definitions read: removed parts give zero, every circuit counts, all
         ordered pairs.
         """
-        return cls(constants=False, ban_parity=True, trees="ordered")
+        return cls(constants=False, ban_parity=True, enumeration="ordered")
 
     @classmethod
     def meloux_code(cls) -> "Convention":
@@ -123,7 +141,7 @@ class Convention:
             pairs="unordered",
             constants=False,
             ban_parity=True,
-            trees="ordered",
+            enumeration="ordered",
         )
 
     def describe(self) -> str:
@@ -133,3 +151,7 @@ class Convention:
             f"{name}={value!r}" for name, value in asdict(self).items() if value != default[name]
         ]
         return ", ".join(changed) or "default"
+
+
+AnyConvention = Convention | Preset | None
+"""What every `convention=` accepts: a `Convention`, a preset's name, or None for the default."""

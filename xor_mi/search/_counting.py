@@ -1,36 +1,47 @@
-"""a network -> how many of its subcircuits decide every row right, without listing them: exact, at
-sizes far beyond memory.
+"""a network -> how many of its subcircuits decide every row right, without listing them: the true
+number, at sizes far beyond memory.
 
-The condition that every kept unit of the layer before is read is lifted by inclusion and exclusion:
-over all sets S of units that may be read, with sign (-1)^(units not in S). What is left is free:
-every unit of the last hidden layer takes one of its options (dropped, or a set of kept sources)
+The "every kept unit is read" constraint is handled by inclusion-exclusion: over all sets S of units
+of the layer before that may be read, with sign (-1)^(units not in S). What is left is free: every
+unit of the last hidden layer takes one of its options (dropped, or a set of kept sources)
 independently, and adds its contribution to each row's output. Two halves of the units are added up
 separately; a left and a right half fit together if on every row their sum lies on the right side,
 which only asks where the right half's value stands among the sorted bounds that the left halves
 leave: whole numbers of 16 bits are compared, all pairs at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from math import comb
-from typing import Any
+from math import comb, prod
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 from xor_mi.errors import XorMiError
-from xor_mi.search._convention import Convention
-from xor_mi.search._subcircuits import Problem, problem_of
+from xor_mi.kinds import Target
+from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
+from xor_mi.search._convention import AnyConvention
+from xor_mi.search._problem import Numbers, Problem
 
 MAX_LEFT = 32_000
 """The left half's size: its ranks are 16-bit numbers."""
 MAX_RIGHT = 2**24
 """The right half's size; a wider network is refused."""
 PAIRS_AT_ONCE = 2**20
+"""How many (left, right) pairs are compared in one step."""
+
+Bounds = tuple[Numbers, Numbers]
+"""Between which numbers each row's output must lie, low and high, [row] each."""
 
 
 def count_perfect_subcircuits(
-    model: Any, target: Any = None, *, convention: Any = None, progress: bool = True
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    convention: AnyConvention = None,
+    progress: bool = True,
 ) -> int:
     """How many subcircuits decide every row right; the same number as
     `find_subcircuits(...).n_perfect`.
@@ -45,195 +56,257 @@ def count_perfect_subcircuits(
         XorMiError: other shapes, an output activation that is not increasing, or a last hidden
             layer too wide to be counted.
     """
-    convention = Convention.of(convention)
-    setting = problem_of(model, target, convention)
-    sizes = model.layer_sizes
+    return count_perfect(Problem.of(model, target, convention), progress)
+
+
+def count_perfect(problem: Problem, progress: bool) -> int:
+    """How many subcircuits of a problem decide every row right."""
+    sizes = problem.sizes
     if sizes[-1] != 1 or len(sizes) > 4:
         raise XorMiError(
-            f"counting without listing is for one output and one or two hidden layers, not {sizes}; use find_subcircuits"
+            "counting without listing is for one output and one or two hidden layers, "
+            f"not {sizes}; use find_subcircuits"
         )
-    bounds = _bounds(setting)
-    total = _count(setting, sizes, bounds, progress, all_on=False)
-    return (
-        total
-        if convention.all_units
-        else total - _count(setting, sizes, bounds, progress, all_on=True)
-    )
+    bounds = _bounds_before_activation(problem)
+    total = _count(problem, bounds, progress, all_on=False)
+    if problem.convention.all_units:
+        return total
+    return total - _count(problem, bounds, progress, all_on=True)
 
 
-def _bounds(setting: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds on each row's output before its activation function, low and high, [row]."""
-    name = setting.model.cfg.out_act_fn
-    slope = setting.model.cfg.negative_slope
-    inverse: dict[str, Any] = {
+def _bounds_before_activation(problem: Problem) -> Bounds:
+    """The bounds on each row's output before its activation function."""
+    name = problem.model.cfg.out_act_fn
+    slope = problem.model.cfg.negative_slope
+    inverses: dict[str, Callable[[Numbers], Numbers]] = {
         "identity": lambda y: y,
         "leaky_relu": lambda y: np.where(y > 0, y, y / slope),
-        "tanh": lambda y: np.where(
-            y <= -1, -np.inf, np.where(y >= 1, np.inf, np.arctanh(np.clip(y, -1 + 1e-300, 1)))
-        ),
-        "sigmoid": lambda y: np.where(
-            y <= 0,
-            -np.inf,
-            np.where(y >= 1, np.inf, np.log(np.clip(y, 1e-300, 1) / np.clip(1 - y, 1e-300, 1))),
-        ),
+        "tanh": _inverse_tanh,
+        "sigmoid": _inverse_sigmoid,
     }
-    if name not in inverse or (name == "leaky_relu" and slope <= 0):
+    if name not in inverses or (name == "leaky_relu" and slope <= 0):
         raise XorMiError(f"the output activation {name} cannot be undone; use find_subcircuits")
     with np.errstate(invalid="ignore", divide="ignore"):
-        return inverse[name](setting.low[:, 0]), inverse[name](setting.high[:, 0])
+        return inverses[name](problem.low[:, 0]), inverses[name](problem.high[:, 0])
 
 
-def _count(
-    setting: Problem,
-    sizes: Sequence[int],
-    bounds: tuple[np.ndarray, np.ndarray],
-    progress: bool,
-    all_on: bool,
-) -> int:
+def _inverse_tanh(y: Numbers) -> Numbers:
+    """What is never reached lies at infinity."""
+    inside = np.arctanh(np.clip(y, -1 + 1e-300, 1))
+    return np.where(y <= -1, -np.inf, np.where(y >= 1, np.inf, inside))
+
+
+def _inverse_sigmoid(y: Numbers) -> Numbers:
+    """What is never reached lies at infinity."""
+    inside = np.log(np.clip(y, 1e-300, 1) / np.clip(1 - y, 1e-300, 1))
+    return np.where(y <= 0, -np.inf, np.where(y >= 1, np.inf, inside))
+
+
+class _Readable(NamedTuple):
+    """What the last hidden layer may read.
+
+    Attributes:
+        weight: how often this counts, with its sign from inclusion-exclusion.
+        sources: the units (or inputs) that may be read, by index.
+        values: what these hold, [source, row].
+    """
+
+    weight: int
+    sources: list[int]
+    values: Numbers
+
+
+def _count(problem: Problem, bounds: Bounds, progress: bool, *, all_on: bool) -> int:
     """Perfect subcircuits, or of these only the ones that keep every hidden unit."""
+    readable = (
+        list(_readable_inputs(problem))
+        if len(problem.sizes) == 3
+        else list(_readable_units(problem, all_on=all_on))
+    )
     total = 0
-    first = list(_first_layers(setting, sizes, all_on))
-    for sign, kept, values in tqdm(
-        first, desc="counting", unit="configuration", delay=2, disable=None if progress else True
-    ):
-        total += sign * _fitting(setting, len(sizes) - 3, kept, values, bounds, all_on)
+    for one in progress_bar(readable, doing="counting", unit="configuration", progress=progress):
+        total += one.weight * _n_fitting(problem, one, bounds, all_on=all_on)
     return total
 
 
-def _first_layers(
-    setting: Problem, sizes: Sequence[int], all_on: bool
-) -> Iterator[tuple[int, list[int], np.ndarray]]:
-    """What the last hidden layer may read: (sign and multiplicity, source indices, their values
-    [source, row]).
-    """
-    n_inputs, rows = sizes[0], setting.rows.T
-    if len(sizes) == 3:
-        for kept in _subsets(range(n_inputs)):
-            if kept:
-                yield (-1) ** (n_inputs - len(kept)), kept, rows[kept]
-        return
-    weight, bias, means = setting.layers[0]
-    values = {}
-    for unit, mask in product(range(sizes[1]), range(1, 2**n_inputs)):
+def _readable_inputs(problem: Problem) -> Iterator[_Readable]:
+    """With one hidden layer: every set of inputs, since all inputs must be read."""
+    rows = problem.rows.T
+    n_inputs = len(rows)
+    for mask in range(1, 2**n_inputs):
+        sources = [i for i in range(n_inputs) if mask >> i & 1]
+        yield _Readable((-1) ** (n_inputs - len(sources)), sources, rows[sources])
+
+
+def _readable_units(problem: Problem, *, all_on: bool) -> Iterator[_Readable]:
+    """With two hidden layers: every set S of units of the first, each with a set of inputs."""
+    n_inputs, n_units = problem.sizes[:2]
+    cut = problem.layers[0]
+    centred = problem.rows.T - cut.carried[:, None]
+    values: dict[tuple[int, int], Numbers] = {}
+    for unit, mask in product(range(n_units), range(1, 2**n_inputs)):
         bits = (mask >> np.arange(n_inputs)) & 1
-        values[unit, mask] = setting.activate(
-            weight[unit] * bits @ (rows - means[:, None]) + bias[unit] + weight[unit] @ means, 0
-        )
-    for masks in product(range(2**n_inputs), repeat=sizes[1]):
-        kept = [unit for unit, mask in enumerate(masks) if mask]
-        free = [i for i in range(n_inputs) if not any(mask >> i & 1 for mask in masks)]
-        rest = sizes[1] - len(kept)
-        # the other units may be there unread, each with any set of inputs, as long as every input
-        # is read by someone
-        there = 0 if all_on else 1
-        sign = sum(
-            (-1) ** t * comb(len(free), t) * (there - (2 ** (n_inputs - t) - 1)) ** rest
-            for t in range(len(free) + 1)
-        )
-        if sign and kept:
-            yield sign, kept, np.array([values[unit, masks[unit]] for unit in kept])
+        pre = cut.weight[unit] * bits @ centred + cut.bias_if_all_dropped[unit]
+        values[unit, mask] = problem.activate(pre, 0)
+    for masks in product(range(2**n_inputs), repeat=n_units):
+        in_s = [unit for unit, mask in enumerate(masks) if mask]
+        unread = [i for i in range(n_inputs) if not any(mask >> i & 1 for mask in masks)]
+        n_others = n_units - len(in_s)
+        weight = _ways_of_the_others(n_inputs, len(unread), n_others, all_on=all_on)
+        if weight and in_s:
+            of_s = [values[unit, masks[unit]] for unit in in_s]
+            yield _Readable(weight, in_s, np.array(of_s))
 
 
-def _subsets(things: Sequence[int]) -> Iterator[list[int]]:
-    for mask in range(2 ** len(things)):
-        yield [thing for k, thing in enumerate(things) if mask >> k & 1]
+def _ways_of_the_others(n_inputs: int, n_unread: int, n_others: int, *, all_on: bool) -> int:
+    """What the units outside S may be, each way with its sign.
+
+    Each of them is absent, or there with some set of inputs; the latter counts -1, being a unit
+    that S leaves out. And the inputs that no unit of S reads must be read by one of them:
+    inclusion-exclusion again, over how many of these inputs all of them skip.
+
+    Args:
+        n_unread: inputs that no unit of S reads.
+        all_on: whether every unit must be there.
+    """
+    ways_absent = 0 if all_on else 1
+    total = 0
+    for n_skipped in range(n_unread + 1):
+        ways_there = 2 ** (n_inputs - n_skipped) - 1  # non-empty sets of the inputs not skipped
+        ways_of_each = ways_absent - ways_there
+        sign = (-1) ** n_skipped
+        total += sign * comb(n_unread, n_skipped) * ways_of_each**n_others
+    return total
 
 
-def _fitting(
-    setting: Problem,
-    layer: int,
-    kept: list[int],
-    values: np.ndarray,
-    bounds: tuple[np.ndarray, np.ndarray],
-    all_on: bool,
-) -> int:
+class _Sums(NamedTuple):
+    """Values [combination, row] and how often each occurs [combination]."""
+
+    values: Numbers
+    times: NDArray[np.int64]
+
+
+def _n_fitting(problem: Problem, readable: _Readable, bounds: Bounds, *, all_on: bool) -> int:
     """How many choices of one option per unit of the last hidden layer decide every row right."""
-    weight, bias, means = setting.layers[layer]
-    readout, offset, carried = setting.layers[layer + 1]
-    subsets = (np.arange(2 ** len(kept))[:, None] >> np.arange(len(kept))) & 1
-    pre = (weight[:, None, kept] * subsets) @ (values - means[kept][:, None]) + (
-        bias + weight @ means
-    )[:, None, None]
-    added = readout[0][:, None, None] * (
-        setting.activate(pre, layer) - carried[:, None, None]
-    )  # [unit, option, row]
-    added[:, 0] = 0  # the empty subset: dropped
-    units = [
-        np.unique(options[1 if all_on else 0 :], axis=0, return_counts=True) for options in added
-    ]
-    units.sort(key=lambda unit: len(unit[1]))
-    split, left_size = 0, 1
-    while split < len(units) // 2 and left_size * len(units[split][1]) <= MAX_LEFT:
-        left_size *= len(units[split][1])
-        split += 1
-    right_size = np.prod([float(len(counts)) for _, counts in units[split:]])
+    last = problem.layers[-1]
+    units = _contributions(problem, readable, all_on=all_on)
+    units.sort(key=lambda unit: len(unit.times))
+    # the left half takes units as long as its ranks are 16-bit numbers
+    n_left, left_size = 0, 1
+    while n_left < len(units) // 2 and left_size * len(units[n_left].times) <= MAX_LEFT:
+        left_size *= len(units[n_left].times)
+        n_left += 1
+    right_size = prod(len(unit.times) for unit in units[n_left:])
     if right_size > MAX_RIGHT:
         raise XorMiError(
-            f"{right_size:.0f} combinations in one half of the last hidden layer; at most {MAX_RIGHT}: the layer is too wide"
+            f"{right_size} combinations in one half of the last hidden layer; "
+            f"at most {MAX_RIGHT}: the layer is too wide"
         )
-    base = offset[0] + readout[0] @ carried
-    found = _pairs(_sums(units[:split], base), _sums(units[split:], 0.0), bounds)
-    unread = not all_on and bool(
-        ((base > bounds[0]) & (base < bounds[1])).all()
-    )  # every unit dropped: the output would read nothing
-    return found - unread
+    if_all_dropped = float(last.bias_if_all_dropped[0])
+    left = _summed(units[:n_left], if_all_dropped)
+    right = _summed(units[n_left:], 0.0)
+    fitting = _n_fitting_pairs(left, right, bounds)
+    # every unit dropped is one of the combinations, but then the output would read nothing
+    reads_nothing = bool(((if_all_dropped > bounds[0]) & (if_all_dropped < bounds[1])).all())
+    return fitting - (reads_nothing and not all_on)
 
 
-Sums = tuple[np.ndarray, np.ndarray]
-"""Values [combination, row] and how often each occurs [combination]."""
+def _contributions(problem: Problem, readable: _Readable, *, all_on: bool) -> list[_Sums]:
+    """For every unit of the last hidden layer, what each set of kept sources adds to the output;
+    equal contributions are counted together.
+    """
+    cut, last = problem.layers[-2], problem.layers[-1]
+    n_sources = len(readable.sources)
+    subsets = (np.arange(2**n_sources)[:, None] >> np.arange(n_sources)) & 1
+    centred = readable.values - cut.carried[readable.sources][:, None]
+    pre = (cut.weight[:, None, readable.sources] * subsets) @ centred  # [unit, subset, row]
+    pre = pre + cut.bias_if_all_dropped[:, None, None]
+    values = problem.activate(pre, len(problem.layers) - 2)
+    added = last.weight[0][:, None, None] * (values - last.carried[:, None, None])
+    added[:, 0] = 0  # no source at all: the unit is dropped
+    first_option = 1 if all_on else 0
+    return [
+        _Sums(*np.unique(options[first_option:], axis=0, return_counts=True)) for options in added
+    ]
 
 
-def _sums(units: Sequence[Sums], offset: float) -> Sums:
+def _summed(units: Sequence[_Sums], offset: float) -> _Sums:
     """One option per unit, added up in every combination."""
-    rows = units[0][0].shape[1] if units else 1
-    total, times = np.full((1, rows), offset), np.ones(1, dtype=np.int64)
-    for options, counts in units:
-        total = (total[:, None] + options).reshape(-1, rows)
-        times = (times[:, None] * counts).reshape(-1)
-    return total, times
+    n_rows = units[0].values.shape[1] if units else 1
+    values, times = np.full((1, n_rows), offset), np.ones(1, dtype=np.int64)
+    for unit in units:
+        values = (values[:, None] + unit.values).reshape(-1, n_rows)
+        times = (times[:, None] * unit.times).reshape(-1)
+    return _Sums(values, times)
 
 
-def _pairs(left: Sums, right: Sums, bounds: tuple[np.ndarray, np.ndarray]) -> int:
+Ranks = NDArray[np.int16]
+
+
+def _n_fitting_pairs(left: _Sums, right: _Sums, bounds: Bounds) -> int:
     """How many (left, right) combinations, with multiplicity, lie strictly between the bounds on
     every row.
+
+    A pair fits at a bound where the right half's position among the sorted limits that the left
+    halves leave is above the left half's rank among them.
     """
-    ranks, places = [], []
+    ranks: list[Ranks] = []
+    positions: list[Ranks] = []
     for row, (low, high) in enumerate(zip(*bounds, strict=True)):
+        # right > low - left, and -right > left - high: the same question with the sign turned
         for sign, bound in ((1, low), (-1, high)):
-            if np.isfinite(bound):  # sign * right > sign * (bound - left)
-                limits = sign * (bound - left[0][:, row])
-                order = np.argsort(limits, kind="stable")
-                rank = np.empty(len(limits), dtype=np.int16)
-                rank[order] = np.arange(len(limits))
+            if sign * bound == np.inf:
+                return 0  # no number lies beyond infinity
+            if np.isfinite(bound):
+                limits = sign * (bound - left.values[:, row])
+                rank, position = _compared(limits, sign * right.values[:, row])
                 ranks.append(rank)
-                places.append(
-                    np.searchsorted(limits[order], sign * right[0][:, row], side="left").astype(
-                        np.int16
-                    )
-                )
-            elif sign * bound == np.inf:
-                return 0
-    possible = np.all([place > 0 for place in places], axis=0)
-    places, times = (
-        [torch.from_numpy(place[possible]) for place in places],
-        torch.from_numpy(right[1][possible]),
-    )
-    if not len(times):
+                positions.append(position)
+    if not ranks:  # no bound can be missed
+        return int(left.times.sum()) * int(right.times.sum())
+    # a half that fits with no other at some bound is left out before any pair is made
+    possible = np.all([position > 0 for position in positions], axis=0)
+    if not possible.any():
         return 0
-    useful = np.all(
-        [rank < int(place.max()) for rank, place in zip(ranks, places, strict=True)], axis=0
+    positions = [position[possible] for position in positions]
+    highest = [int(position.max()) for position in positions]
+    useful = np.all([rank < most for rank, most in zip(ranks, highest, strict=True)], axis=0)
+    return _n_above(
+        [rank[useful] for rank in ranks],
+        left.times[useful],
+        positions,
+        right.times[possible],
     )
-    ranks, weights = (
-        [torch.from_numpy(rank[useful]) for rank in ranks],
-        torch.from_numpy(left[1][useful]),
-    )
-    once = bool((times == 1).all())
-    step, total = max(1, PAIRS_AT_ONCE // len(times)), 0
-    for start in range(0, len(weights), step):
-        part = slice(start, start + step)
-        fits = places[0] > ranks[0][part, None]
-        for place, rank in zip(places[1:], ranks[1:], strict=True):
-            fits &= place > rank[part, None]
-        found = fits.sum(1) if once else (fits * times).sum(1)
-        total += int((found * weights[part]).sum())
+
+
+def _compared(limits: Numbers, values: Numbers) -> tuple[Ranks, Ranks]:
+    """The rank of each limit, and for each value how many limits it is above."""
+    order = np.argsort(limits, kind="stable")
+    rank = np.empty(len(limits), dtype=np.int16)
+    rank[order] = np.arange(len(limits))
+    position = np.searchsorted(limits[order], values, side="left").astype(np.int16)
+    return rank, position
+
+
+def _n_above(
+    ranks: Sequence[Ranks],
+    left_times: NDArray[np.int64],
+    positions: Sequence[Ranks],
+    right_times: NDArray[np.int64],
+) -> int:
+    """How many pairs have every position above its rank, with multiplicity."""
+    # torch compares 16-bit numbers on all threads
+    rank_columns = [torch.from_numpy(rank)[:, None] for rank in ranks]
+    position_rows = [torch.from_numpy(position) for position in positions]
+    left, right = torch.from_numpy(left_times), torch.from_numpy(right_times)
+    each_once = bool((right == 1).all())
+    step = max(1, PAIRS_AT_ONCE // len(right))
+    total = 0
+    for start in range(0, len(left), step):
+        some = slice(start, start + step)
+        fits = position_rows[0] > rank_columns[0][some]  # [left, right]
+        for position, rank in zip(position_rows[1:], rank_columns[1:], strict=True):
+            fits &= position > rank[some]
+        n_right = fits.sum(1) if each_once else (fits * right).sum(1)
+        total += int((n_right * left[some]).sum())
     return total

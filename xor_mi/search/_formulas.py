@@ -22,6 +22,8 @@ class TooManyFormulas(XorMiError):
     """There are more formulas of this depth than are tried."""
 
 
+from xor_mi.search._convention import Enumeration
+
 TREES = ("free", "ordered")
 MAX_TREES = 500_000
 """More trees than this are refused."""

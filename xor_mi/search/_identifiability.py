@@ -9,27 +9,40 @@ them."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.search._alignments import Alignment, find_alignments, sets_of_units
-from xor_mi.search._convention import Convention
-from xor_mi.search._counting import count_perfect_subcircuits
+from xor_mi.finding import Finding
+from xor_mi.graph import Subcircuit, name_of_set
+from xor_mi.kinds import Target
+from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
+from xor_mi.search._alignments import (
+    Alignment,
+    AlignmentSearch,
+    Placements,
+    align,
+    formulas_of,
+    placements_of,
+    sets_of_units,
+    smallest_first,
+)
+from xor_mi.search._convention import AnyConvention, Convention, PairSet
+from xor_mi.search._counting import count_perfect
 from xor_mi.search._formulas import TooManyFormulas
-from xor_mi.search._interchange import interchanged, pairs_of, whole_network
-from xor_mi.search._interpretations import count_interpretations
+from xor_mi.search._interchange import each_row, interchanged, pairs_of, units_in
+from xor_mi.search._interpretations import n_interpretations
+from xor_mi.search._problem import Problem
 from xor_mi.search._subcircuits import (
     MAX_LISTED,
     SubcircuitSearch,
     count_subcircuits,
-    find_subcircuits,
-    problem_of,
+    search_subcircuits,
 )
 from xor_mi.truth import row_name, truth_rows
 
@@ -47,265 +60,359 @@ MAX_INTERCHANGES = 2**17
 """Sets of units times pairs of inputs: up to here all sets are interchanged together, beyond it
 single units.
 """
-RULED_OUT = ["formula", "units", "killed_by"]
-
-
-COUNTED = [
-    "convention",
-    "differs_in",
-    "n_subcircuits",
-    "n_perfect",
-    "n_minimal",
-    "n_interpretations",
-    "n_formulas",
-    "n_aligned",
-    "n_alignments",
-    "why_not",
-]
-
-
-def compare_conventions(
-    model: Any,
-    target: Any = None,
-    *,
-    depth: int = 3,
-    conventions: Mapping[str, Any] | None = None,
-    progress: bool = True,
-    output: Any = 0,
-) -> pd.DataFrame:
-    """The counts of every kind of explanation, one row per convention.
-
-    Columns: convention, differs_in (its switches that are not the default's), n_subcircuits,
-    n_perfect, n_minimal, n_interpretations (of all perfect ones together); n_formulas tried,
-    n_aligned, n_alignments (minimal ones) of one output; why_not, what was not counted and why:
-    minimal ones and interpretations beyond `MAX_EXAMINED` perfect subcircuits, formulas too many to
-    try.
-
-    >>> from xor_mi.handmade import textbook_xor
-    >>> compare_conventions(textbook_xor())[["convention", "n_perfect", "n_interpretations", "n_aligned"]].values.tolist()
-    [['default', 1, 2, 1], ['meloux_paper', 1, 1, 2], ['meloux_code', 0, 0, 2]]
-    """
-    named = CONVENTIONS if conventions is None else conventions
-    rows = [
-        _counts(name, model, target, depth, Convention.of(convention), progress, output)
-        for name, convention in named.items()
-    ]
-    return pd.DataFrame(rows, columns=COUNTED).astype(dict.fromkeys(COUNTED[4:-1], "Int64"))
-
-
-def _counts(
-    name: str,
-    model: Any,
-    target: Any,
-    depth: int,
-    convention: Convention,
-    progress: bool,
-    output: Any,
-) -> dict[str, Any]:
-    line: dict[str, Any] = {"convention": name, "differs_in": convention.describe()}
-    why_not = []
-    n_all = count_subcircuits(model.layer_sizes)
-    if n_all > MAX_LISTED:
-        line |= {
-            "n_subcircuits": n_all,
-            "n_perfect": count_perfect_subcircuits(
-                model, target, convention=convention, progress=progress
-            ),
-        }
-        why_not.append(f"{n_all} subcircuits are counted, not listed")
-    else:
-        found = _whole_search(model, target, convention, progress)
-        line |= {"n_subcircuits": found.total, "n_perfect": found.n_perfect}
-        if found.n_perfect <= MAX_EXAMINED:
-            line |= {
-                "n_minimal": len(found.minimal),
-                "n_interpretations": sum(_interpreted(model, target, found, progress)),
-            }
-        else:
-            why_not.append(f"over {MAX_EXAMINED} perfect subcircuits are not interpreted")
-    try:
-        search = find_alignments(model, target, depth=depth, convention=convention, output=output)
-        line |= {
-            "n_formulas": len(search.formulas),
-            "n_aligned": len(search.aligned),
-            "n_alignments": search.n_minimal,
-        }
-        if not search.formulas:
-            why_not.append(f"no formula of depth {depth} computes the target")
-    except TooManyFormulas as error:
-        why_not.append(str(error))
-    return line | {"why_not": "; ".join(why_not)}
 
 
 class SearchStopped(KeyboardInterrupt):
-    """Ctrl-C in the middle of a count; `found` holds what was found until then."""
+    """Ctrl-C in the middle of a count; `search` holds what was met until then."""
 
-    def __init__(self, found: SubcircuitSearch) -> None:
-        super().__init__(str(found))
-        self.found = found
-
-
-def _whole_search(
-    model: Any, target: Any, convention: Convention, progress: bool
-) -> SubcircuitSearch:
-    """Every subcircuit or an interrupt: half a search is no count."""
-    found = find_subcircuits(model, target, convention=convention, progress=progress)
-    if not found.complete:
-        raise SearchStopped(found)
-    return found
+    def __init__(self, search: SubcircuitSearch) -> None:
+        super().__init__(str(search))
+        self.search = search
 
 
-def _interpreted(model: Any, target: Any, found: SubcircuitSearch, progress: bool) -> list[int]:
-    bar = tqdm(
-        found,
-        total=found.n_perfect,
-        desc="interpretations",
-        unit="subcircuit",
-        delay=2,
-        disable=None if progress else True,
-    )
-    return [count_interpretations(model, part, target, convention=found.convention) for part in bar]
+@dataclass(frozen=True, kw_only=True)
+class ExplanationCounts:
+    """How many explanations of each kind a network has under one convention.
+
+    Attributes:
+        name: what the convention is called here.
+        n_minimal, n_interpretations: of all perfect subcircuits together; None beyond
+            `MAX_EXAMINED` of them.
+        n_formulas: formulas tried; None, as the next two, where they are too many to try.
+        n_aligned: those with an alignment.
+        n_alignments: minimal alignments of one output.
+        why_not: what was not counted and why; "" where everything was.
+    """
+
+    name: str
+    convention: Convention
+    n_subcircuits: int
+    n_perfect: int
+    n_minimal: int | None = None
+    n_interpretations: int | None = None
+    n_formulas: int | None = None
+    n_aligned: int | None = None
+    n_alignments: int | None = None
+    why_not: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class IdentifiabilityReport:
+@dataclass(frozen=True)
+class ConventionCounts(Finding):
+    """The counts of every kind of explanation, side by side for several conventions."""
+
+    counts: tuple[ExplanationCounts, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One row per convention: convention, differs_in (its switches that are not the default's),
+        n_subcircuits, n_perfect, n_minimal, n_interpretations, n_formulas, n_aligned, n_alignments,
+        why_not.
+        """
+        columns = {
+            "convention": [counts.name for counts in self.counts],
+            "differs_in": [counts.convention.describe() for counts in self.counts],
+            "n_subcircuits": [counts.n_subcircuits for counts in self.counts],
+            "n_perfect": [counts.n_perfect for counts in self.counts],
+            "n_minimal": [counts.n_minimal for counts in self.counts],
+            "n_interpretations": [counts.n_interpretations for counts in self.counts],
+            "n_formulas": [counts.n_formulas for counts in self.counts],
+            "n_aligned": [counts.n_aligned for counts in self.counts],
+            "n_alignments": [counts.n_alignments for counts in self.counts],
+            "why_not": [counts.why_not for counts in self.counts],
+        }
+        may_be_missing = (
+            "n_minimal",
+            "n_interpretations",
+            "n_formulas",
+            "n_aligned",
+            "n_alignments",
+        )
+        return pd.DataFrame(columns).astype(dict.fromkeys(may_be_missing, "Int64"))
+
+    def __str__(self) -> str:
+        if not self.counts:
+            return "no convention to count under"
+        table = self.frame().drop(columns=["differs_in", "why_not"])
+        not_counted = [f"  {one.name}: {one.why_not}" for one in self.counts if one.why_not]
+        return "\n".join([table.to_string(index=False, na_rep="-"), *not_counted])
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Where two explanations, alike on every input, come apart.
+
+    Attributes:
+        what: the units, or the variable of a formula, that were replaced.
+        base: the input row.
+        source: the row that their values came from; None where they were ablated.
+    """
+
+    what: str
+    base: str
+    source: str | None = None
+
+    def __str__(self) -> str:
+        if self.source is None:
+            return f"{self.what}: {self.base}"
+        return f"{self.what}: base {self.base}, source {self.source}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExaminedSubcircuit:
+    """A perfect subcircuit and what tells it from the whole network.
+
+    Attributes:
+        minimal: whether it contains no other; None where there are too many to compare.
+        ruled_out_by_interchange: the first units and inputs where an interchange makes network and
+            subcircuit decide differently, if there are any.
+        ruled_out_by_ablation: the same for an ablation.
+    """
+
+    subcircuit: Subcircuit
+    minimal: bool | None
+    n_interpretations: int
+    ruled_out_by_interchange: Witness | None
+    ruled_out_by_ablation: Witness | None
+
+    @property
+    def survives(self) -> bool:
+        """Whether nothing that was tried tells it from the whole network."""
+        return self.ruled_out_by_interchange is None and self.ruled_out_by_ablation is None
+
+
+@dataclass(frozen=True)
+class ExaminedAlignment:
+    """A minimal alignment that every unordered pair of inputs, tried once, lets pass; and the first
+    ordered pair that rules it out, if any does.
+    """
+
+    alignment: Alignment
+    ruled_out_by: Witness | None
+
+    @property
+    def survives(self) -> bool:
+        """Whether it holds on all ordered pairs."""
+        return self.ruled_out_by is None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IdentifiabilityReport(Finding):
     """How many explanations of each kind a network has, and what tells them apart.
 
     Attributes:
+        convention: what is examined one by one was found under it.
         counts: see `compare_conventions`.
-        n_perfect: perfect subcircuits under the convention; `subcircuits` has one row for each, or
-            for the first `MAX_EXAMINED`.
-        subcircuits: its edges, whether it is minimal, its interpretations, what tells it from the
-            whole network: killed_by_interchange and killed_by_ablation name the first units and
-            inputs where they decide differently, or "".
+        n_perfect: how many subcircuits are perfect under the convention.
+        subcircuits: these one by one, or the first `MAX_EXAMINED`.
         sets_tried: the units interchanged and ablated together: all sets of hidden units, or single
             ones where these are too many.
-        alignments: one row per minimal alignment that each two rows once let pass, and the pair
-            that rules it out when all are tried.
-        circuit: the answer of `identify_circuit`; agreeing counts the minimal alignments that place
-            their variables as it reads its units.
+        alignments: every minimal alignment that passes with each unordered pair of inputs tried
+            once.
+        circuit: the answer of `identify_circuit`.
+        n_agreeing: minimal alignments, up to negation, that place their variables as the circuit
+            reads its units.
         n_alignments: minimal alignments under all pairs, up to negation; None with a reason in
-            `no_alignments` where they are not searched.
+            `why_no_alignments` where they are not searched.
         output: the output that alignments are of.
     """
 
     convention: Convention
-    counts: pd.DataFrame
+    counts: ConventionCounts
     n_perfect: int
-    subcircuits: pd.DataFrame
+    subcircuits: tuple[ExaminedSubcircuit, ...]
     sets_tried: str
-    alignments: pd.DataFrame
+    alignments: tuple[ExaminedAlignment, ...]
     circuit: Circuit
-    agreeing: int
+    n_agreeing: int
     n_alignments: int | None
-    no_alignments: str
+    why_no_alignments: str
     output: int
 
     @cached_property
-    def surviving_subcircuits(self) -> int | None:
+    def n_surviving(self) -> int | None:
         """Perfect subcircuits that none of `sets_tried` tells from the whole network; None where
         not all were examined.
         """
         if len(self.subcircuits) < self.n_perfect:
             return None
-        return int(
-            (
-                (self.subcircuits["killed_by_interchange"] == "")
-                & (self.subcircuits["killed_by_ablation"] == "")
-            ).sum()
-        )
+        return sum(examined.survives for examined in self.subcircuits)
 
     @property
     def identifiable(self) -> bool:
         """Whether one reading and one minimal alignment, up to negation, are left, and they
         agree.
         """
-        return self.circuit.verdict == "identified" and self.n_alignments == self.agreeing == 1
+        return self.circuit.verdict == "identified" and self.n_alignments == self.n_agreeing == 1
 
-    def to_dict(self) -> dict[str, Any]:
+    def frame(self) -> pd.DataFrame:
+        """The counts, one row per convention; see also `subcircuits_frame` and
+        `alignments_frame`.
+        """
+        return self.counts.frame()
+
+    def subcircuits_frame(self) -> pd.DataFrame:
+        """One row per examined subcircuit: n_units, n_edges, edges, minimal, n_interpretations;
+        ruled_out_by_interchange and ruled_out_by_ablation, "" where nothing does; survives.
+        """
+        rows = [
+            {
+                "n_units": len(examined.subcircuit.units),
+                "n_edges": len(examined.subcircuit.edges),
+                "edges": " ".join(edge.name for edge in examined.subcircuit.edges),
+                "minimal": examined.minimal,
+                "n_interpretations": examined.n_interpretations,
+                "ruled_out_by_interchange": _text(examined.ruled_out_by_interchange),
+                "ruled_out_by_ablation": _text(examined.ruled_out_by_ablation),
+                "survives": examined.survives,
+            }
+            for examined in self.subcircuits
+        ]
+        return pd.DataFrame(rows, columns=_SUBCIRCUIT_COLUMNS)
+
+    def alignments_frame(self) -> pd.DataFrame:
+        """One row per examined alignment: formula, units (of one variable after the other),
+        ruled_out_by, "" where nothing does; survives.
+        """
+        rows = [
+            {
+                "formula": str(examined.alignment.formula),
+                "units": ", ".join(map(name_of_set, examined.alignment.units)),
+                "ruled_out_by": _text(examined.ruled_out_by),
+                "survives": examined.survives,
+            }
+            for examined in self.alignments
+        ]
+        return pd.DataFrame(rows, columns=_ALIGNMENT_COLUMNS)
+
+    def to_dict(self) -> dict[str, object]:
         """Everything as plain JSON values."""
-        tables = {
-            name: json.loads(getattr(self, name).to_json(orient="records"))
-            for name in ("counts", "subcircuits", "alignments")
-        }
         return {
             "convention": self.convention.describe(),
-            **tables,
+            "counts": _records(self.frame()),
+            "subcircuits": _records(self.subcircuits_frame()),
+            "alignments": _records(self.alignments_frame()),
             "n_perfect": self.n_perfect,
             "sets_tried": self.sets_tried,
-            "surviving_subcircuits": self.surviving_subcircuits,
+            "n_surviving": self.n_surviving,
             "verdict": self.circuit.verdict,
             "formula": self.circuit.formula,
             "output": self.output,
             "n_alignments_up_to_negation": self.n_alignments,
-            "n_alignments_agreeing": self.agreeing,
-            "no_alignments": self.no_alignments,
+            "n_alignments_agreeing": self.n_agreeing,
+            "why_no_alignments": self.why_no_alignments,
         }
 
     def __str__(self) -> str:
-        lines = (
-            [self.counts.drop(columns=["differs_in", "why_not"]).to_string(index=False, na_rep="-")]
-            if len(self.counts)
-            else []
-        )
-        lines += [
-            f"  {line.convention}: {line.why_not}"
-            for line in self.counts.itertuples()
-            if line.why_not
-        ]
-        return "\n".join(
-            [*lines, self._of_subcircuits(), self._of_alignments(), self._of_the_circuit()]
-        )
+        counts = [str(self.counts)] if self.counts.counts else []
+        sentences = [self._of_subcircuits(), self._of_alignments(), self._of_the_circuit()]
+        return "\n".join([*counts, *sentences])
 
     def _of_subcircuits(self) -> str:
-        n = len(self.subcircuits)
-        if n == 0 and self.n_perfect:
+        n_examined = len(self.subcircuits)
+        if n_examined == 0 and self.n_perfect:
             return f"subcircuits: {self.n_perfect:,} perfect ones, too many to examine"
-        by_interchange = int((self.subcircuits["killed_by_interchange"] != "").sum())
-        by_ablation = int(
-            (
-                (self.subcircuits["killed_by_interchange"] == "")
-                & (self.subcircuits["killed_by_ablation"] != "")
-            ).sum()
+        n_left = sum(examined.survives for examined in self.subcircuits)
+        by_interchange = sum(
+            examined.ruled_out_by_interchange is not None for examined in self.subcircuits
         )
-        some = "" if n == self.n_perfect else f"; of the first {n:,}"
+        by_ablation = n_examined - n_left - by_interchange
+        some = "" if n_examined == self.n_perfect else f"; of the first {n_examined:,}"
         return (
-            f"subcircuits: {self.n_perfect:,} perfect ones look alike on every input{some}; interchange of {self.sets_tried} rules out "
-            f"{by_interchange}, ablation {by_ablation} more, {n - by_interchange - by_ablation} left"
+            f"subcircuits: {self.n_perfect:,} perfect ones look alike on every input{some}; "
+            f"interchange of {self.sets_tried} rules out {by_interchange}, "
+            f"ablation {by_ablation} more, {n_left} left"
         )
 
     def _of_alignments(self) -> str:
         if self.n_alignments is None:
-            return f"alignments: not searched; {self.no_alignments}"
-        killed = self.alignments[self.alignments["killed_by"] != ""]
+            return f"alignments: not searched; {self.why_no_alignments}"
+        witnesses = [one.ruled_out_by for one in self.alignments if not one.survives]
         which = f" of output y{self.output}" if self.circuit.target.n_outputs > 1 else ""
-        text = f"alignments{which}: {len(self.alignments)} pass with each two inputs once; all ordered pairs rule out {len(killed)}"
-        return text + (f" (the first by {killed['killed_by'].iloc[0]})" if len(killed) else "")
+        first = f" (the first by {witnesses[0]})" if witnesses else ""
+        return (
+            f"alignments{which}: {len(self.alignments)} survive when each unordered pair of inputs "
+            f"is tried once; all ordered pairs rule out {len(witnesses)}{first}"
+        )
 
     def _of_the_circuit(self) -> str:
-        if self.circuit.primary is None:
-            return f"identify_circuit: {self.circuit.verdict}, {self.circuit.reason}"
-        placed = (
-            ""
-            if self.n_alignments is None
-            else f"; {self.agreeing} of {self.n_alignments} alignments up to negation place it so"
+        circuit = self.circuit
+        if circuit.primary is None:
+            return f"identify_circuit: {circuit.verdict}, {circuit.reason}"
+        answer = f"identify_circuit: {circuit.verdict}, {circuit.formula}"
+        if self.n_alignments is None:
+            return answer
+        verb = "agrees" if self.n_agreeing == 1 else "agree"
+        return (
+            f"{answer}; {self.n_agreeing} of {self.n_alignments} alignments (up to negation) "
+            f"{verb} with it"
         )
-        return f"identify_circuit: {self.circuit.verdict}, {self.circuit.formula}{placed}"
+
+
+_SUBCIRCUIT_COLUMNS = [
+    "n_units",
+    "n_edges",
+    "edges",
+    "minimal",
+    "n_interpretations",
+    "ruled_out_by_interchange",
+    "ruled_out_by_ablation",
+    "survives",
+]
+_ALIGNMENT_COLUMNS = ["formula", "units", "ruled_out_by", "survives"]
+
+
+def _text(witness: Witness | None) -> str:
+    return "" if witness is None else str(witness)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """A table's rows as plain JSON values."""
+    return json.loads(table.to_json(orient="records"))
+
+
+def compare_conventions(
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    depth: int = 3,
+    conventions: Mapping[str, AnyConvention] | None = None,
+    output: int = 0,
+    progress: bool = True,
+) -> ConventionCounts:
+    """Count every kind of explanation under several conventions.
+
+    Args:
+        depth: formulas up to so many gates deep are aligned.
+        conventions: names and conventions to count under; None for `CONVENTIONS`.
+        output: the output that formulas are aligned with.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> table = compare_conventions(textbook_xor()).frame()
+    >>> table[["convention", "n_perfect", "n_interpretations", "n_aligned"]].values.tolist()
+    [['default', 1, 2, 1], ['meloux_paper', 1, 1, 2], ['meloux_code', 0, 0, 2]]
+
+    Raises:
+        XorMiError: whatever `find_subcircuits` and `find_alignments` refuse, but for numbers: what
+            is too much to count is left out, and `why_not` says so.
+        SearchStopped: Ctrl-C, with what was met until then.
+    """
+    searches = _Searches(model, target, depth=depth, output=output, progress=progress)
+    return _compared(searches, conventions)
 
 
 def identifiability_report(
-    model: Any,
-    target: Any = None,
+    model: HookedMLP,
+    target: Target | None = None,
     *,
     depth: int = 3,
-    convention: Any = None,
-    conventions: Mapping[str, Any] | None = None,
+    convention: AnyConvention = None,
+    conventions: Mapping[str, AnyConvention] | None = None,
+    output: int = 0,
     progress: bool = True,
-    output: Any = 0,
 ) -> IdentifiabilityReport:
     """Count every kind of explanation and say what tells the survivors apart.
 
     Args:
+        depth: formulas up to so many gates deep are aligned.
         convention: a `Convention` or a preset's name; what is examined one by one is found under
             it.
         conventions: names and conventions to count under; None for `CONVENTIONS`, {} for none.
@@ -313,158 +420,279 @@ def identifiability_report(
 
     >>> from xor_mi.handmade import textbook_xor
     >>> report = identifiability_report(textbook_xor())
-    >>> report.surviving_subcircuits, report.circuit.verdict, report.agreeing, report.identifiable
+    >>> report.n_surviving, report.circuit.verdict, report.n_agreeing, report.identifiable
     (1, 'identified', 1, True)
+
+    Raises:
+        XorMiError: as `compare_conventions`.
+        SearchStopped: Ctrl-C, with what was met until then.
     """
     convention = Convention.of(convention)
-    counts = compare_conventions(
-        model, target, depth=depth, conventions=conventions, progress=progress, output=output
-    )
+    searches = _Searches(model, target, depth=depth, output=output, progress=progress)
+    counts = _compared(searches, conventions)
     circuit = identify_circuit(model, target)
-    ruled_out, merged, why = pd.DataFrame(columns=RULED_OUT), None, ""
     try:
-        merged = find_alignments(
-            model, target, depth=depth, convention=replace(convention, pairs="all"), output=output
-        ).merged()
-        ruled_out = _ruled_out(model, target, depth, convention, output)
+        merged = searches.alignments(convention, "all").merged()
+        alignments = _examined_alignments(searches, convention)
+        n_alignments, why_no_alignments = len(merged), ""
     except TooManyFormulas as error:
-        why = str(error)
-    agreeing = sum(
-        any(_reads_alike(circuit, alignment) for alignment in group) for group in merged or ()
-    )
-    n_perfect, examined, tried = _examined(model, target, convention, progress)
-    n_merged = None if merged is None else len(merged)
+        merged, alignments = (), ()
+        n_alignments, why_no_alignments = None, str(error)
+    n_agreeing = 0
+    for group in merged:
+        n_agreeing += any(_reads_alike(circuit, alignment) for alignment in group)
+    subcircuits, sets_tried = _examined_subcircuits(searches, convention)
     return IdentifiabilityReport(
-        convention,
-        counts,
-        n_perfect,
-        examined,
-        tried,
-        ruled_out,
-        circuit,
-        agreeing,
-        n_merged,
-        why,
-        output,
+        convention=convention,
+        counts=counts,
+        n_perfect=searches.n_perfect(convention),
+        subcircuits=subcircuits,
+        sets_tried=sets_tried,
+        alignments=alignments,
+        circuit=circuit,
+        n_agreeing=n_agreeing,
+        n_alignments=n_alignments,
+        why_no_alignments=why_no_alignments,
+        output=output,
     )
 
 
-def _examined(
-    model: Any, target: Any, convention: Convention, progress: bool
-) -> tuple[int, pd.DataFrame, str]:
-    """How many are perfect; the first of them, each with what tells it from the whole network; the
-    sets of units tried.
-    """
-    columns = [
-        "n_units",
-        "n_edges",
-        "edges",
-        "minimal",
-        "n_interpretations",
-        "killed_by_interchange",
-        "killed_by_ablation",
-    ]
-    if count_subcircuits(model.layer_sizes) > MAX_LISTED:
-        return (
-            count_perfect_subcircuits(model, target, convention=convention, progress=progress),
-            pd.DataFrame(columns=columns),
-            "no units",
+class _Searches:
+    """One network's searches: each is made when it is first asked for, and only once."""
+
+    def __init__(
+        self,
+        model: HookedMLP,
+        target: Target | None,
+        *,
+        depth: int,
+        output: int,
+        progress: bool,
+    ) -> None:
+        self.model, self.target = model, target
+        self.depth, self.output, self.progress = depth, output, progress
+        self.n_subcircuits = count_subcircuits(model.layer_sizes)
+        self._problems: dict[Convention, Problem] = {}
+        self._n_perfect: dict[Convention, int] = {}
+        self._subcircuits: dict[Convention, SubcircuitSearch] = {}
+        self._n_interpretations: dict[Convention, list[int]] = {}
+        self._placements: dict[tuple[PairSet, bool], Placements] = {}
+        self._alignments: dict[tuple[Convention, PairSet], AlignmentSearch] = {}
+
+    @property
+    def can_list(self) -> bool:
+        """Whether the network's subcircuits are few enough to be listed."""
+        return self.n_subcircuits <= MAX_LISTED
+
+    def problem(self, convention: Convention) -> Problem:
+        if convention not in self._problems:
+            self._problems[convention] = Problem.of(self.model, self.target, convention)
+        return self._problems[convention]
+
+    def subcircuits(self, convention: Convention) -> SubcircuitSearch:
+        """All of them, or `SearchStopped`: half a search is not a count."""
+        if convention not in self._subcircuits:
+            search = search_subcircuits(self.problem(convention), self.progress)
+            if not search.complete:
+                raise SearchStopped(search)
+            self._subcircuits[convention] = search
+        return self._subcircuits[convention]
+
+    def n_perfect(self, convention: Convention) -> int:
+        """How many subcircuits are perfect: listed where they can be, else counted."""
+        if convention not in self._n_perfect:
+            self._n_perfect[convention] = (
+                self.subcircuits(convention).n_perfect
+                if self.can_list
+                else count_perfect(self.problem(convention), self.progress)
+            )
+        return self._n_perfect[convention]
+
+    def n_interpretations(self, convention: Convention) -> list[int]:
+        """Of the perfect subcircuits, or of the first `MAX_EXAMINED` of them, one by one."""
+        if convention not in self._n_interpretations:
+            problem, search = self.problem(convention), self.subcircuits(convention)
+            bar = progress_bar(
+                range(min(len(search), MAX_EXAMINED)),
+                doing="interpretations",
+                unit="subcircuit",
+                progress=self.progress,
+            )
+            counted = [n_interpretations(problem, search[index]) for index in bar]
+            self._n_interpretations[convention] = counted
+        return self._n_interpretations[convention]
+
+    def alignments(self, convention: Convention, pairs: PairSet) -> AlignmentSearch:
+        """Those under the convention, but tried on these pairs."""
+        if (convention, pairs) not in self._alignments:
+            problem = self.problem(convention)
+            formulas = formulas_of(problem, self.depth, self.output)
+            # What an interchange does to the network depends on no other switch of a convention.
+            shared = (pairs, convention.across_layers)
+            if shared not in self._placements:
+                self._placements[shared] = placements_of(problem, pairs, self.output)
+            self._alignments[convention, pairs] = align(
+                problem,
+                formulas,
+                self._placements[shared],
+                depth=self.depth,
+                output=self.output,
+                pairs=pairs,
+            )
+        return self._alignments[convention, pairs]
+
+
+def _compared(
+    searches: _Searches, conventions: Mapping[str, AnyConvention] | None
+) -> ConventionCounts:
+    named = CONVENTIONS if conventions is None else conventions
+    return ConventionCounts(
+        tuple(
+            _counted(name, Convention.of(convention), searches)
+            for name, convention in named.items()
         )
-    found = _whole_search(model, target, convention, progress)
-    setting = problem_of(model, target, convention)
-    units = model.units
-    names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
-    pairs, same = pairs_of(len(names), "all"), (np.arange(len(names)), np.arange(len(names)))
-    everything = 2 ** len(units) * len(pairs[0]) <= MAX_INTERCHANGES
-    masks = (
-        sets_of_units([len(units)], across=True) if everything else np.eye(len(units), dtype=bool)
     )
-    masks = masks[np.argsort(masks.sum(1), kind="stable")]
-    called = [
-        "+".join(unit.name for unit, on in zip(units, mask, strict=True) if on) for mask in masks
-    ]
-    whole = whole_network(model)
-    swapped, ablated = (
-        interchanged(setting, whole, masks, pairs),
-        interchanged(setting, whole, masks, same, convention.ablation),
+
+
+def _counted(name: str, convention: Convention, searches: _Searches) -> ExplanationCounts:
+    """Every count under one convention; what is too much to count is None, with a reason."""
+    why_not: list[str] = []
+    n_perfect = searches.n_perfect(convention)
+    n_minimal = n_interpretations = None
+    if not searches.can_list:
+        why_not.append(f"{searches.n_subcircuits} subcircuits are counted, not listed")
+        n_subcircuits = searches.n_subcircuits
+    else:
+        search = searches.subcircuits(convention)
+        n_subcircuits = search.total
+        if n_perfect <= MAX_EXAMINED:
+            n_minimal = len(search.minimal)
+            n_interpretations = sum(searches.n_interpretations(convention))
+        else:
+            why_not.append(f"over {MAX_EXAMINED} perfect subcircuits are not interpreted")
+    n_formulas = n_aligned = n_alignments = None
+    try:
+        alignments = searches.alignments(convention, convention.pairs)
+        n_formulas = len(alignments.formulas)
+        n_aligned = len(alignments.aligned)
+        n_alignments = alignments.n_minimal
+        if not n_formulas:
+            why_not.append(f"no formula of depth {searches.depth} computes the target")
+    except TooManyFormulas as error:
+        why_not.append(str(error))
+    return ExplanationCounts(
+        name=name,
+        convention=convention,
+        n_subcircuits=n_subcircuits,
+        n_perfect=n_perfect,
+        n_minimal=n_minimal,
+        n_interpretations=n_interpretations,
+        n_formulas=n_formulas,
+        n_aligned=n_aligned,
+        n_alignments=n_alignments,
+        why_not="; ".join(why_not),
     )
-    described = [f"base {names[b]}, source {names[s]}" for b, s in zip(*pairs, strict=True)]
-    rows, minimal = [], set(found.minimal) if found.n_perfect <= MAX_EXAMINED else None
-    bar = tqdm(
-        range(min(found.n_perfect, MAX_EXAMINED)),
-        desc="perfect subcircuits",
-        delay=2,
-        disable=None if progress else True,
-    )
-    for index in bar:
-        part = found[index]
-        layers = setting.kept(part)
-        some = masks & np.array(
-            [unit in part.units for unit in units]
-        )  # a dropped unit is held to have no effect
-        rows.append(
-            (
-                len(part.units),
-                len(part.edges),
-                " ".join(edge.name for edge in part.edges),
-                None if minimal is None else part in minimal,
-                count_interpretations(model, part, target, convention=convention),
-                _first(interchanged(setting, layers, some, pairs) != swapped, called, described),
-                _first(
-                    interchanged(setting, layers, some, same, convention.ablation) != ablated,
-                    called,
-                    names,
+
+
+def _examined_subcircuits(
+    searches: _Searches, convention: Convention
+) -> tuple[tuple[ExaminedSubcircuit, ...], str]:
+    """The first perfect subcircuits, each with what tells it from the whole network; and the sets
+    of units tried, in words.
+    """
+    if not searches.can_list:
+        return (), "no units"
+    search, problem = searches.subcircuits(convention), searches.problem(convention)
+    units = problem.model.units
+    n_rows = len(problem.clean)
+    pairs, rows = pairs_of(n_rows, "all"), each_row(n_rows)
+    takes_all = 2 ** len(units) * len(pairs[0]) <= MAX_INTERCHANGES
+    sets = sets_of_units([len(units)], across=True) if takes_all else np.eye(len(units), dtype=bool)
+    sets = sets[smallest_first(sets)]
+    names = [name_of_set(units_in(chosen, units)) for chosen in sets.tolist()]
+    row_names = _row_names(problem)
+    bases = [row_names[row] for row in pairs[0]]
+    sources = [row_names[row] for row in pairs[1]]
+    exchanged_whole = interchanged(problem, problem.whole, sets, pairs)
+    ablated_whole = interchanged(problem, problem.whole, sets, rows, convention.ablation)
+    n_examined = min(search.n_perfect, MAX_EXAMINED)
+    minimal = set(search.minimal) if n_examined == search.n_perfect else None
+    counted = searches.n_interpretations(convention)
+    examined: list[ExaminedSubcircuit] = []
+    for index in progress_bar(
+        range(n_examined),
+        doing="perfect subcircuits",
+        unit="subcircuit",
+        progress=searches.progress,
+    ):
+        subcircuit = search[index]
+        layers = problem.kept(subcircuit)
+        kept = subcircuit.units
+        # a dropped unit is held to have no effect
+        kept_sets = sets & np.array([unit in kept for unit in units])
+        exchanged = interchanged(problem, layers, kept_sets, pairs)
+        ablated = interchanged(problem, layers, kept_sets, rows, convention.ablation)
+        examined.append(
+            ExaminedSubcircuit(
+                subcircuit=subcircuit,
+                minimal=None if minimal is None else subcircuit in minimal,
+                n_interpretations=counted[index],
+                ruled_out_by_interchange=_first_witness(
+                    exchanged != exchanged_whole, names, bases, sources
                 ),
+                ruled_out_by_ablation=_first_witness(ablated != ablated_whole, names, row_names),
             )
         )
-    return (
-        found.n_perfect,
-        pd.DataFrame(rows, columns=columns),
-        f"all {len(masks)} sets of units" if everything else "single units",
-    )
+    return tuple(examined), f"all {len(sets)} sets of units" if takes_all else "single units"
 
 
-def _first(differs: np.ndarray, units: Sequence[str], inputs: Sequence[str]) -> str:
-    """The first units and inputs on which decisions differ, [set, inputs, output]; "" if there are
-    none.
+def _first_witness(
+    differs: NDArray[np.bool_],
+    names: Sequence[str],
+    bases: Sequence[str],
+    sources: Sequence[str] | None = None,
+) -> Witness | None:
+    """The first set of units and inputs on which decisions differ, [set, pair, output]; None if
+    they never do.
     """
     places = np.argwhere(differs.any(-1))
-    return f"{units[places[0][0]]}: {inputs[places[0][1]]}" if len(places) else ""
+    if not len(places):
+        return None
+    which, pair = places[0].tolist()
+    return Witness(names[which], bases[pair], None if sources is None else sources[pair])
 
 
-def _ruled_out(
-    model: Any, target: Any, depth: int, convention: Convention, output: int
-) -> pd.DataFrame:
-    """The alignments that each two rows once let pass, each with the first (base, source) pair of
-    all on which it fails.
+def _examined_alignments(
+    searches: _Searches, convention: Convention
+) -> tuple[ExaminedAlignment, ...]:
+    """The alignments that each unordered pair of inputs, tried once, lets pass, each with the first
+    ordered pair on which it fails.
     """
-    search = find_alignments(
-        model, target, depth=depth, convention=replace(convention, pairs="unordered"), output=output
-    )
-    setting = problem_of(model, target, convention)
-    units = model.units
-    whole = whole_network(model)
-    names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
-    pairs = pairs_of(len(names), "all")
-    rows = []
-    for alignment in search:
-        killed = ""
-        masks = np.array(
-            [[unit in chosen for unit in units] for chosen in alignment.units], dtype=bool
-        ).reshape(-1, len(units))
-        decided = interchanged(setting, whole, masks, pairs)[..., output]
-        for variable, got in zip(alignment.formula.variables, decided, strict=True):
-            wrong = np.flatnonzero(got != alignment.formula.effect(variable, *pairs))
-            if len(wrong) and not killed:
-                killed = f"{variable}: base {names[pairs[0][wrong[0]]]}, source {names[pairs[1][wrong[0]]]}"
-        rows.append(
-            (
-                str(alignment.formula),
-                " ".join("+".join(u.name for u in chosen) for chosen in alignment.units),
-                killed,
-            )
-        )
-    return pd.DataFrame(rows, columns=RULED_OUT)
+    problem = searches.problem(convention)
+    units = problem.model.units
+    bases, sources = pairs_of(len(problem.clean), "all")
+    rows = _row_names(problem)
+    examined: list[ExaminedAlignment] = []
+    for alignment in searches.alignments(convention, "unordered"):
+        sets = [[unit in placed for unit in units] for placed in alignment.units]
+        masks = np.array(sets, dtype=bool).reshape(-1, len(units))
+        decided = interchanged(problem, problem.whole, masks, (bases, sources))
+        witness = None
+        for variable, outcome in zip(
+            alignment.formula.variables, decided[..., searches.output], strict=True
+        ):
+            wrong = np.flatnonzero(outcome != alignment.formula.effect(variable, bases, sources))
+            if len(wrong):
+                first = wrong[0]
+                witness = Witness(str(variable), rows[bases[first]], rows[sources[first]])
+                break
+        examined.append(ExaminedAlignment(alignment, witness))
+    return tuple(examined)
+
+
+def _row_names(problem: Problem) -> list[str]:
+    """The clean rows as text: "00", "01", ..."""
+    return [row_name(row) for row in truth_rows(problem.sizes[0])]
 
 
 def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:
@@ -477,7 +705,7 @@ def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:
     for variable, units in zip(alignment.formula.variables, alignment.units, strict=True):
         wanted = alignment.formula.bits(variable)
         for unit in units:
-            bits = sum(bit << row for row, bit in enumerate(circuit.primary.of(unit).bits))
-            if bits not in (wanted, full ^ wanted):
+            packed = sum(bit << row for row, bit in enumerate(circuit.primary.of(unit).bits))
+            if packed not in (wanted, full ^ wanted):
                 return False
     return True

@@ -1,69 +1,94 @@
 """many sets of units at once -> what the network does when they have the values they have on
-another input; NumPy float64.
-"""
+another input; NumPy float64, without hooks.
+
+This is the fast twin of the hooked interchange in `xor_mi.interventions`: the tests hold each
+against the other, on every set of units and every pair of inputs of small networks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xor_mi.circuits._readings import ROUNDING
-from xor_mi.errors import XorMiError
-from xor_mi.search._subcircuits import Problem
+from xor_mi.graph import Unit
+from xor_mi.search._convention import PairSet
+from xor_mi.search._problem import Affine, Numbers, Problem
 
-Layers = Sequence[tuple[np.ndarray, np.ndarray]]
-"""(weight, bias) per linear layer: the whole network's, or `Problem.kept(subcircuit)`."""
-Pairs = tuple[np.ndarray, np.ndarray]
+Replacement = Literal["source", "zero", "mean"]
+"""What a chosen unit gets: its value on the source row, zero, or its mean over all rows."""
+
+RowPairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Row numbers of bases and of sources, [pair] each."""
 
+UnitSets = NDArray[np.bool_]
+"""Which hidden units are in each set, [set, hidden unit]."""
 
-def pairs_of(n_rows: int, which: str) -> Pairs:
+
+def pairs_of(n_rows: int, which: PairSet) -> RowPairs:
     """The (base, source) pairs that a convention tries."""
     base, source = np.divmod(np.arange(n_rows**2), n_rows)
-    keep = {"all": base >= 0, "distinct": base != source, "unordered": source < base}[which]
-    return base[keep], source[keep]
+    if which == "all":
+        return base, source
+    wanted = base != source if which == "distinct" else source < base
+    return base[wanted], source[wanted]
 
 
-def whole_network(model: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    """All weights and biases, in NumPy float64."""
-    return [(weight.numpy(), bias.numpy()) for weight, bias in model.float64_layers()]
+def each_row(n_rows: int) -> RowPairs:
+    """Every row paired with itself: for runs that need no source."""
+    return np.arange(n_rows), np.arange(n_rows)
 
 
-def require_output(model: Any, output: Any) -> None:
-    """An output that is not there is refused."""
-    if isinstance(output, bool) or not isinstance(output, int) or not 0 <= output < model.cfg.d_out:
-        raise XorMiError(f"no output {output!r}; the network has {model.cfg.d_out}, counted from 0")
+def units_in(chosen: Sequence[bool], units: Sequence[Unit]) -> tuple[Unit, ...]:
+    """The units of one set."""
+    return tuple(unit for unit, is_in in zip(units, chosen, strict=True) if is_in)
 
 
 def interchanged(
-    setting: Problem, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = ""
-) -> np.ndarray:
-    """Decisions on each base with these hidden units as on the source, or ablated ("zero", "mean"):
-    1, 0, or -1 where undecided, [set, pair, output]."""
-    outputs, scale = interchange_outputs(setting, layers, masks, pairs, ablate)
-    over = outputs - setting.model.threshold
-    return np.where(np.abs(over) <= ROUNDING * scale, -1, over > 0).astype(np.int8)
+    problem: Problem,
+    layers: Sequence[Affine],
+    sets: UnitSets,
+    pairs: RowPairs,
+    replacement: Replacement = "source",
+) -> NDArray[np.int8]:
+    """Decisions on each base with these hidden units replaced: 1, 0, or -1 where undecided, [set,
+    pair, output].
+
+    Args:
+        layers: `problem.whole`, or `problem.kept(subcircuit)`.
+    """
+    outputs, scale = interchange_outputs(problem, layers, sets, pairs, replacement)
+    over = outputs - problem.model.threshold
+    is_tie = np.abs(over) <= ROUNDING * scale
+    return np.where(is_tie, -1, over > 0).astype(np.int8)
 
 
 def interchange_outputs(
-    setting: Problem, layers: Layers, masks: np.ndarray, pairs: Pairs, ablate: str = ""
-) -> tuple[np.ndarray, float]:
-    """Outputs, [set, pair, output], of the same, and the size of the terms that they are sums of.
-    `masks` is [set, hidden unit].
-    """
+    problem: Problem,
+    layers: Sequence[Affine],
+    sets: UnitSets,
+    pairs: RowPairs,
+    replacement: Replacement = "source",
+) -> tuple[Numbers, float]:
+    """Outputs, [set, pair, output], of the same, and the size of the terms that they are sums of."""
     base, source = pairs
-    clean = setting.rows[: 2**setting.model.cfg.d_in]
-    changed = np.broadcast_to(clean[base], (len(masks), len(base), clean.shape[1]))
-    start, scale = 0, 1.0
+    clean = problem.clean  # [row, unit], layer after layer
+    changed = np.broadcast_to(clean[base], (len(sets), len(base), clean.shape[1]))
+    first_unit, scale = 0, 1.0
     for number, (weight, bias) in enumerate(layers):
         scale = float((np.abs(weight) @ np.abs(clean).max(0) + np.abs(bias)).max())
-        clean, changed = (
-            setting.activate(clean @ weight.T + bias, number),
-            setting.activate(changed @ weight.T + bias, number),
-        )
-        if number < len(layers) - 1:
-            chosen = masks[:, None, start : start + len(weight)]
-            wanted = {"": clean[source], "zero": np.zeros(1), "mean": clean.mean(0)}[ablate]
-            changed = np.where(chosen, wanted, changed)
-            start += len(weight)
+        clean = problem.activate(clean @ weight.T + bias, number)
+        changed = problem.activate(changed @ weight.T + bias, number)
+        is_hidden = number < len(layers) - 1
+        if is_hidden:
+            chosen = sets[:, None, first_unit : first_unit + len(weight)]
+            changed = np.where(chosen, _replacements(clean, source, replacement), changed)
+            first_unit += len(weight)
     return changed, scale
+
+
+def _replacements(clean: Numbers, source: NDArray[np.int64], replacement: Replacement) -> Numbers:
+    """What a layer's chosen units get, [pair, unit] or [unit]."""
+    if replacement == "source":
+        return clean[source]
+    return clean.mean(0) if replacement == "mean" else np.zeros(clean.shape[1])

@@ -2,25 +2,32 @@
 
 An interpretation gives every kept unit one reading (a threshold between two of its values) such
 that its bits are a function of its kept parents' bits, and every unit and output a local gate: that
-function, with the rows that never occur filled in (in every way, or left open, as the convention
-says). A unit is read within the subcircuit, not within the whole network."""
+function, with the don't-care rows filled in (in every way, or left open, as the convention says). A
+unit is read within the subcircuit, not within the whole network."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
 
+import pandas as pd
 import torch
 
 from xor_mi.circuits import unit_readings
-from xor_mi.graph import Unit, layers_of
-from xor_mi.search._convention import Convention
-from xor_mi.search._subcircuits import problem_of, require_shape
-from xor_mi.truth import BooleanFunction, truth_rows
+from xor_mi.finding import Finding
+from xor_mi.graph import Subcircuit, Unit, layers_of
+from xor_mi.kinds import Target
+from xor_mi.model import HookedMLP
+from xor_mi.search._convention import AnyConvention, Convention
+from xor_mi.search._problem import Numbers, Problem, require_shape
+from xor_mi.truth import BooleanFunction, row_number, truth_rows
 
 Bits = tuple[int, ...]
+"""What a unit reads as on each clean row."""
+
+OpenTable = tuple[int | None, ...]
+"""A local gate's table over its parents' rows; None where a row is left open."""
 
 
 @dataclass(frozen=True)
@@ -31,178 +38,211 @@ class OpenGate:
 
     unit: Unit
     parents: tuple[str, ...]
-    table: tuple[int | None, ...]
+    table: OpenTable
 
     @property
     def formula(self) -> str:
-        """The gate over its parents' names; open rows are shown as '-' in the table instead."""
+        """The gate over its parents' names; a table with open rows is shown as it is, '0-10'."""
         if None in self.table:
             return "".join("-" if bit is None else str(bit) for bit in self.table)
         return BooleanFunction(len(self.parents), (self.table,)).formula_over(self.parents)
 
 
 @dataclass(frozen=True)
-class Interpretation:
+class Interpretation(Finding):
     """One local gate per kept unit and output, in order of layers."""
 
     gates: tuple[OpenGate, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One row per gate: unit, parents, formula."""
+        return pd.DataFrame(
+            {
+                "unit": [gate.unit.name for gate in self.gates],
+                "parents": [", ".join(gate.parents) for gate in self.gates],
+                "formula": [gate.formula for gate in self.gates],
+            }
+        )
 
     def __str__(self) -> str:
         return "; ".join(f"{gate.unit.name} = {gate.formula}" for gate in self.gates)
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """One layer of a subcircuit: per kept unit its parents (positions among the kept units before)
-    and its possible bits.
+class _KeptUnit:
+    """One unit of a subcircuit: its parents as positions among the kept units of the layer before,
+    their names, and the bits that it may read as.
     """
 
-    units: tuple[Unit, ...]
-    parents: tuple[tuple[int, ...], ...]
-    names: tuple[tuple[str, ...], ...]
-    readings: tuple[tuple[Bits, ...], ...]
+    unit: Unit
+    parents: tuple[int, ...]
+    names: tuple[str, ...]
+    readings: tuple[Bits, ...]
+
+    def parents_bits(self, bits_before: Sequence[Bits]) -> list[Bits]:
+        """What its parents read as."""
+        return [bits_before[parent] for parent in self.parents]
 
 
 def count_interpretations(
-    model: Any, subcircuit: Any, target: Any = None, *, convention: Any = None
+    model: HookedMLP,
+    subcircuit: Subcircuit,
+    target: Target | None = None,
+    *,
+    convention: AnyConvention = None,
 ) -> int:
     """How many interpretations a subcircuit has, without listing them.
 
-    Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents'
-    bits, the units of a layer are independent.
-
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi.search import find_subcircuits
-    >>> count_interpretations(textbook_xor(), find_subcircuits(textbook_xor())[0])  # OR, AND; the row that never occurs is filled both ways
+    >>> whole = find_subcircuits(textbook_xor())[0]
+    >>> count_interpretations(textbook_xor(), whole)  # OR, AND; one don't-care row, filled both ways
     2
 
     Raises:
         XorMiError: a subcircuit of another shape.
     """
-    convention = Convention.of(convention)
-    states: Counter[tuple[Bits, ...]] = Counter({_input_bits(model): 1})
-    for layer in _read(model, subcircuit, target, convention):
-        after: Counter[tuple[Bits, ...]] = Counter()
-        for bits, ways in states.items():
-            options = [
-                [
-                    (own, n)
-                    for own in readings
-                    if (n := _n_tables([bits[p] for p in parents], own, convention))
-                ]
-                for parents, readings in zip(layer.parents, layer.readings, strict=True)
-            ]
-            for choice in product(*options):
-                after[tuple(own for own, _ in choice)] += ways * prod(n for _, n in choice)
-        states = after
-    return sum(states.values())
+    return n_interpretations(Problem.of(model, target, convention), subcircuit)
 
 
 def interpretations(
-    model: Any, subcircuit: Any, target: Any = None, *, convention: Any = None
+    model: HookedMLP,
+    subcircuit: Subcircuit,
+    target: Target | None = None,
+    *,
+    convention: AnyConvention = None,
 ) -> Iterator[Interpretation]:
     """Every interpretation of a subcircuit, one at a time.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi.search import find_subcircuits
-    >>> [str(found) for found in interpretations(textbook_xor(), find_subcircuits(textbook_xor())[0], convention="meloux_paper")]
+    >>> whole = find_subcircuits(textbook_xor())[0]
+    >>> [str(one) for one in interpretations(textbook_xor(), whole, convention="meloux_paper")]
     ['h0.0 = x0 | x1; h0.1 = x0 & x1; y0 = h0.0 & ~h0.1']
+
+    Raises:
+        XorMiError: a subcircuit of another shape.
     """
-    convention = Convention.of(convention)
-    yield from _listed(
-        _read(model, subcircuit, target, convention), _input_bits(model), (), convention
-    )
+    problem = Problem.of(model, target, convention)
+    layers = _read(problem, subcircuit)
+    return _listed(layers, _input_bits(problem), (), problem.convention)
+
+
+def n_interpretations(problem: Problem, subcircuit: Subcircuit) -> int:
+    """How many interpretations a subcircuit of the problem has.
+
+    Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents'
+    bits, the units of a layer are independent.
+    """
+    ways_to: Counter[tuple[Bits, ...]] = Counter({_input_bits(problem): 1})
+    for layer in _read(problem, subcircuit):
+        ways_after: Counter[tuple[Bits, ...]] = Counter()
+        for bits, ways in ways_to.items():
+            options = [_counted_readings(unit, bits, problem.convention) for unit in layer]
+            for choice in product(*options):
+                own_bits = tuple(own for own, _ in choice)
+                ways_after[own_bits] += ways * prod(n_gates for _, n_gates in choice)
+        ways_to = ways_after
+    return sum(ways_to.values())
+
+
+def _counted_readings(
+    unit: _KeptUnit, bits_before: Sequence[Bits], convention: Convention
+) -> list[tuple[Bits, int]]:
+    """The bits that a unit may read as given its parents', each with its number of local gates."""
+    parents = unit.parents_bits(bits_before)
+    counted = [(own, _n_tables(parents, own, convention)) for own in unit.readings]
+    return [(own, n_gates) for own, n_gates in counted if n_gates]
 
 
 def _listed(
-    layers: Sequence[_Layer],
-    bits: tuple[Bits, ...],
+    layers: Sequence[Sequence[_KeptUnit]],
+    bits_before: Sequence[Bits],
     gates: tuple[OpenGate, ...],
     convention: Convention,
 ) -> Iterator[Interpretation]:
+    """The interpretations that go on from these gates of the layers before."""
     if not layers:
         yield Interpretation(gates)
         return
-    layer, *rest = layers
-    options = [
-        [
-            (own, OpenGate(unit, names, table))
-            for own in readings
-            for table in _tables([bits[p] for p in parents], own, convention)
-        ]
-        for unit, parents, names, readings in zip(
-            layer.units, layer.parents, layer.names, layer.readings, strict=True
-        )
-    ]
+    layer, *later = layers
+    options = [list(_gates_of(unit, bits_before, convention)) for unit in layer]
     for choice in product(*options):
-        yield from _listed(
-            rest,
-            tuple(own for own, _ in choice),
-            (*gates, *(gate for _, gate in choice)),
-            convention,
-        )
+        bits = [own for own, _ in choice]
+        own_gates = [gate for _, gate in choice]
+        yield from _listed(later, bits, (*gates, *own_gates), convention)
 
 
-def _input_bits(model: Any) -> tuple[Bits, ...]:
-    return tuple(zip(*truth_rows(model.cfg.d_in), strict=True))
+def _gates_of(
+    unit: _KeptUnit, bits_before: Sequence[Bits], convention: Convention
+) -> Iterator[tuple[Bits, OpenGate]]:
+    """The bits that a unit may read as given its parents', each with each of its local gates."""
+    parents = unit.parents_bits(bits_before)
+    for own in unit.readings:
+        for table in _tables(parents, own, convention):
+            yield own, OpenGate(unit.unit, unit.names, table)
 
 
-def _read(model: Any, subcircuit: Any, target: Any, convention: Convention) -> list[_Layer]:
+def _input_bits(problem: Problem) -> tuple[Bits, ...]:
+    """Each input's bits on the clean rows."""
+    return tuple(zip(*truth_rows(problem.sizes[0]), strict=True))
+
+
+def _read(problem: Problem, subcircuit: Subcircuit) -> list[list[_KeptUnit]]:
     """Every kept unit's possible bits within the subcircuit; the outputs' are what they must be."""
-    require_shape(model, subcircuit)
-    setting = problem_of(model, target, convention)
-    places = layers_of(model.layer_sizes)
-    n_rows = 2**model.cfg.d_in
-    values = setting.rows[:n_rows].T
-    kept_before, found = list(range(model.cfg.d_in)), []
-    for number, (sources, (weight, bias)) in enumerate(
-        zip(subcircuit.sources, setting.kept(subcircuit), strict=True)
-    ):
-        values = setting.activate(weight @ values + bias[:, None], number)
-        is_output = number == model.cfg.n_layers
-        kept = [j for j, indices in enumerate(sources) if indices]
-        if is_output:
-            readings = [(tuple(setting.labels[:n_rows, j].tolist()),) for j in kept]
-        else:
-            every = [unit_readings(torch.from_numpy(values[j])) for j in kept]
-            readings = [
-                tuple(r.bits for r in unit if _counts(r.margin, convention)) for unit in every
-            ]
-        parents = [tuple(kept_before.index(i) for i in sources[j]) for j in kept]
-        names = [tuple(places[number][i].name for i in sources[j]) for j in kept]
-        found.append(
-            _Layer(
-                tuple(places[number + 1][j] for j in kept),
-                tuple(parents),
-                tuple(names),
-                tuple(readings),
+    require_shape(problem.model, subcircuit)
+    inputs, *later = layers_of(problem.sizes)
+    values = problem.clean.T  # [unit, row]
+    before = inputs
+    layers: list[list[_KeptUnit]] = []
+    for number, (weight, bias) in enumerate(problem.kept(subcircuit)):
+        values = problem.activate(weight @ values + bias[:, None], number)
+        sources = subcircuit.sources[number]
+        kept = [unit for unit in later[number] if sources[unit.index]]
+        position = {unit.index: k for k, unit in enumerate(before)}
+        name = {unit.index: unit.name for unit in before}
+        layer = [
+            _KeptUnit(
+                unit=unit,
+                parents=tuple(position[i] for i in sources[unit.index]),
+                names=tuple(name[i] for i in sources[unit.index]),
+                readings=_possible_bits(problem, unit, values),
             )
-        )
-        kept_before = kept
-    return found
+            for unit in kept
+        ]
+        layers.append(layer)
+        before = kept
+    return layers
 
 
-def _counts(margin: float | None, convention: Convention) -> bool:
-    return convention.constants if margin is None else margin >= convention.margin
+def _possible_bits(problem: Problem, unit: Unit, values: Numbers) -> tuple[Bits, ...]:
+    """What a unit may read as, given its layer's values [unit, row]."""
+    if unit.is_output:
+        return (problem.target.tables[unit.index],)
+    convention = problem.convention
+    readings: list[Bits] = []
+    for reading in unit_readings(torch.from_numpy(values[unit.index])):
+        is_clear = reading.margin is not None and reading.margin >= convention.margin
+        if convention.constants if reading.constant else is_clear:
+            readings.append(reading.bits)
+    return tuple(readings)
 
 
 def _occurring(parents: Sequence[Bits], own: Bits) -> dict[int, int] | None:
-    """Row of the local table -> bit, for the rows that inputs produce; None where the bits are no
-    function of the parents'.
+    """Row of the local table -> bit, for the rows that inputs produce; None where the bits are not
+    a function of the parents'.
     """
     seen: dict[int, int] = {}
-    for row, bit in enumerate(own):
-        index = 0
-        for bits in parents:
-            index = 2 * index + bits[row]
-        if seen.setdefault(index, bit) != bit:
+    for local_row, bit in zip(zip(*parents, strict=True), own, strict=True):
+        if seen.setdefault(row_number(local_row), bit) != bit:
             return None
     return seen
 
 
-def _parity(n_parents: int) -> tuple[Bits, Bits]:
-    table = tuple(sum(row) % 2 for row in truth_rows(n_parents))
-    return table, tuple(1 - bit for bit in table)
+def _parities(n_parents: int) -> tuple[Bits, Bits]:
+    """The tables of XOR and XNOR."""
+    parity = tuple(sum(row) % 2 for row in truth_rows(n_parents))
+    return parity, tuple(1 - bit for bit in parity)
 
 
 def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int:
@@ -210,37 +250,28 @@ def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int
     seen = _occurring(parents, own)
     if seen is None:
         return 0
-    unseen = 2 ** len(parents) - len(seen)
-    banned = 0
+    n_unseen = 2 ** len(parents) - len(seen)
+    n_banned = 0
     if convention.ban_parity and len(parents) > 1:
-        banned = sum(
-            all(table[index] == bit for index, bit in seen.items())
-            for table in _parity(len(parents))
-        )
+        for table in _parities(len(parents)):
+            n_banned += all(table[row] == bit for row, bit in seen.items())
     if convention.completion == "open":
-        return int(not (banned and unseen == 0))
-    return 2**unseen - banned
+        # the one open table is a parity only if nothing of it is open
+        return int(not (n_banned and n_unseen == 0))
+    return 2**n_unseen - n_banned
 
 
-def _tables(
-    parents: Sequence[Bits], own: Bits, convention: Convention
-) -> Iterator[tuple[int | None, ...]]:
-    """The local tables that fit, each a tuple over the parents' rows."""
+def _tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> Iterator[OpenTable]:
+    """The local tables that fit, each over the parents' rows."""
     seen = _occurring(parents, own)
     if seen is None:
         return
-    size = 2 ** len(parents)
-    unseen = [index for index in range(size) if index not in seen]
-    fillings: Any = (
-        [[None] * len(unseen)]
-        if convention.completion == "open"
-        else product((0, 1), repeat=len(unseen))
-    )
-    for filling in fillings:
-        table = [seen.get(index) for index in range(size)]
-        for index, bit in zip(unseen, filling, strict=True):
-            table[index] = bit
-        if not (
-            convention.ban_parity and len(parents) > 1 and tuple(table) in _parity(len(parents))
-        ):
-            yield tuple(table)
+    n_rows = 2 ** len(parents)
+    unseen = [row for row in range(n_rows) if row not in seen]
+    banned = _parities(len(parents)) if convention.ban_parity and len(parents) > 1 else ()
+    bits = (None,) if convention.completion == "open" else (0, 1)
+    for filling in product(bits, repeat=len(unseen)):
+        filled: dict[int, int | None] = {**seen, **dict(zip(unseen, filling, strict=True))}
+        table = tuple(filled[row] for row in range(n_rows))
+        if table not in banned:
+            yield table

@@ -5,137 +5,220 @@ Observation asks whether the units do the task alone; patching asks four things 
 recovered fraction that should be 1. The scores are those of Rios-Sialer's identifiability toy study
 (2026): R = (patched - corrupted) / (clean - corrupted) of the output."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from math import prod
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xor_mi.errors import XorMiError
-from xor_mi.graph import Subcircuit, Unit
-from xor_mi.search._convention import Convention
+from xor_mi.finding import Finding
+from xor_mi.graph import Subcircuit, Unit, layers_of, name_of_set
+from xor_mi.kinds import Target
+from xor_mi.model import HookedMLP
+from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._interchange import (
+    UnitSets,
+    each_row,
     interchange_outputs,
     interchanged,
-    require_output,
-    whole_network,
+    units_in,
 )
-from xor_mi.search._subcircuits import Problem, problem_of
+from xor_mi.search._problem import Numbers, Problem
 from xor_mi.truth import row_name, truth_rows
 
 MAX_MASKS = 2**14
+"""More sets of units than this are not scored."""
 SCORES = ("sufficiency", "completeness", "necessity", "independence")
 """Clean values put into the set, into the rest; corrupted values put into the set, into the
 rest.
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class NodeMask:
+    """One set of hidden units and its scores; fractions are means over all scored pairs.
+
+    Attributes:
+        whole: whether every unit is in the set.
+        perfect: whether the set, alone, decides every row right.
+        n_right_rows: how many rows it decides right.
+        sufficiency: what clean values in the set restore.
+        completeness: 1 - what clean values in the rest restore.
+        necessity: 1 - what is left with corrupted values in the set.
+        independence: what is left with corrupted values in the rest.
+        worst: the smallest of the four over all pairs.
+        worst_pair: (clean, corrupted) rows of that.
+    """
+
+    units: tuple[Unit, ...]
+    whole: bool
+    perfect: bool
+    n_right_rows: int
+    sufficiency: float
+    completeness: float
+    necessity: float
+    independence: float
+    worst: float
+    worst_pair: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeMasks(Finding):
+    """Every set of hidden units with at least one per layer, scored; small ones first."""
+
+    convention: Convention
+    output: int
+    masks: tuple[NodeMask, ...]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __iter__(self) -> Iterator[NodeMask]:
+        return iter(self.masks)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per set: units, n_units, whole, perfect, n_right_rows, the four scores, worst and
+        worst_pair.
+        """
+        return pd.DataFrame(
+            {
+                "units": [name_of_set(mask.units) for mask in self],
+                "n_units": [len(mask.units) for mask in self],
+                "whole": [mask.whole for mask in self],
+                "perfect": [mask.perfect for mask in self],
+                "n_right_rows": [mask.n_right_rows for mask in self],
+                "sufficiency": [mask.sufficiency for mask in self],
+                "completeness": [mask.completeness for mask in self],
+                "necessity": [mask.necessity for mask in self],
+                "independence": [mask.independence for mask in self],
+                "worst": [mask.worst for mask in self],
+                "worst_pair": [
+                    f"clean {mask.worst_pair[0]}, corrupted {mask.worst_pair[1]}" for mask in self
+                ],
+            }
+        )
+
+    def __str__(self) -> str:
+        n_perfect = sum(mask.perfect for mask in self)
+        n_whole = sum(mask.worst >= 1 for mask in self)
+        return (
+            f"{len(self)} sets of units: {n_perfect} decide every row right alone, "
+            f"{n_whole} restore and keep the output wholly under patching"
+        )
+
+
 def node_masks(
-    model: Any, target: Any = None, *, convention: Any = None, output: Any = 0
-) -> pd.DataFrame:
-    """One row per choice of at least one unit in every hidden layer; all edges among kept units
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    convention: AnyConvention = None,
+    output: int = 0,
+) -> NodeMasks:
+    """Score every choice of at least one unit in each hidden layer; all edges among kept units
     stay.
 
-    Columns: units; n_units; whole (every unit is kept); perfect (decides every row right alone);
-    n_right_rows; then the mean over all ordered pairs of inputs that the network decides
-    differently: sufficiency (clean values into the set restore), completeness (1 - what clean
-    values into the rest restore), necessity (1 - what is left with corrupted values in the set) and
-    independence (what is left with corrupted values in the rest); and worst, the smallest of the
-    four over all pairs, with worst_pair.
+    Observation: does the set decide every row right alone? Patching: four recovered fractions over
+    all ordered pairs of inputs that the network decides differently; see `NodeMask`.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> node_masks(textbook_xor())[["units", "perfect", "sufficiency", "independence"]].values.tolist()
-    [['h0.0', False, 0.0, 0.0], ['h0.1', False, 1.0, 1.0], ['h0.0 h0.1', True, 1.0, 1.0]]
+    >>> table = node_masks(textbook_xor()).frame()
+    >>> table[["units", "perfect", "sufficiency", "independence"]].values.tolist()
+    [['h0.0', False, 0.0, 0.0], ['h0.1', False, 1.0, 1.0], ['h0.0 + h0.1', True, 1.0, 1.0]]
 
     Raises:
         XorMiError: no target, a network that decides all inputs alike, or more than `MAX_MASKS`
             sets.
     """
-    convention = Convention.of(convention)
-    setting = problem_of(model, target, convention)
-    require_output(model, output)
-    widths = model.layer_sizes[1:-1]
-    if np.prod([2.0**width - 1 for width in widths]) > MAX_MASKS:
-        raise XorMiError(
-            f"{np.prod([2.0**width - 1 for width in widths]):.0f} sets of units; at most {MAX_MASKS} are scored"
-        )
-    masks = np.array(
-        [
-            sum(choice, ())
-            for choice in product(*(list(product((0, 1), repeat=width))[1:] for width in widths))
-        ],
-        dtype=bool,
-    )
-    whole = whole_network(model)
-    rows = np.arange(2**model.cfg.d_in)
-    nobody = np.zeros_like(masks[:1])
-    plain = interchange_outputs(setting, whole, nobody, (rows, rows))[0][0, :, output]
-    decided = interchanged(setting, whole, nobody, (rows, rows))[0, :, output]
-    clean, corrupted = np.nonzero(
-        (decided[:, None] != decided) & (decided[:, None] >= 0) & (decided >= 0)
-    )
-    if not len(clean):
-        raise XorMiError("the network decides all inputs alike, so there is nothing to restore")
+    problem = Problem.of(model, target, convention)
+    model.require_output(output)
+    sets = _sets_with_every_layer(model.layer_sizes[1:-1])
+    plain, clean, corrupted = _pairs_decided_differently(problem, output)
 
-    def fraction(units: np.ndarray, base: np.ndarray, source: np.ndarray) -> np.ndarray:
-        outputs, _ = interchange_outputs(setting, whole, units, (base, source))
+    def restored(units: UnitSets, base: NDArray[np.int64], source: NDArray[np.int64]) -> Numbers:
+        """The recovered fraction with these units on the base as on the source, [set, pair]."""
+        outputs, _ = interchange_outputs(problem, problem.whole, units, (base, source))
         return (outputs[..., output] - plain[corrupted]) / (plain[clean] - plain[corrupted])
 
     scores = np.stack(
-        [fraction(masks, corrupted, clean), 1 - fraction(~masks, corrupted, clean),
-         1 - fraction(masks, clean, corrupted), fraction(~masks, clean, corrupted)]
-    )  # fmt: skip
+        [
+            restored(sets, corrupted, clean),
+            1 - restored(~sets, corrupted, clean),
+            1 - restored(sets, clean, corrupted),
+            restored(~sets, clean, corrupted),
+        ]
+    )  # [score, set, pair]
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
-    units, found = model.units, []
-    for mask, score in zip(masks, scores.transpose(1, 0, 2), strict=True):
-        kept = [unit for unit, on in zip(units, mask, strict=True) if on]
-        right = _right_rows(setting, _induced(model.layer_sizes, kept))
-        worst = int(score.min(0).argmin())
-        found.append(
-            (
-                " ".join(unit.name for unit in kept),
-                len(kept),
-                len(kept) == len(units),
-                bool(right.all()),
-                int(right.sum()),
-                *(score.mean(1) + 0.0).tolist(),
-                float(score.min() + 0.0),
-                f"clean {names[clean[worst]]}, corrupted {names[corrupted[worst]]}",
+    masks: list[NodeMask] = []
+    for chosen, of_set in zip(sets.tolist(), scores.transpose(1, 0, 2), strict=True):
+        units = units_in(chosen, model.units)
+        right = _right_rows(problem, _induced(model.layer_sizes, units))
+        worst_pair = int(of_set.min(0).argmin())
+        # adding 0 turns -0.0 into 0.0, which reads better
+        sufficiency, completeness, necessity, independence = (of_set.mean(1) + 0.0).tolist()
+        masks.append(
+            NodeMask(
+                units=units,
+                whole=len(units) == len(model.units),
+                perfect=bool(right.all()),
+                n_right_rows=int(right.sum()),
+                sufficiency=sufficiency,
+                completeness=completeness,
+                necessity=necessity,
+                independence=independence,
+                worst=float(of_set.min() + 0.0),
+                worst_pair=(names[clean[worst_pair]], names[corrupted[worst_pair]]),
             )
         )
-    return pd.DataFrame(
-        found,
-        columns=[
-            "units",
-            "n_units",
-            "whole",
-            "perfect",
-            "n_right_rows",
-            *SCORES,
-            "worst",
-            "worst_pair",
-        ],
-    ).sort_values(["n_units", "units"], ignore_index=True)
+    masks.sort(key=lambda mask: (len(mask.units), name_of_set(mask.units)))
+    return NodeMasks(convention=problem.convention, output=output, masks=tuple(masks))
 
 
-def _induced(layer_sizes: tuple[int, ...], kept: list[Unit]) -> Subcircuit:
+def _sets_with_every_layer(widths: Sequence[int]) -> UnitSets:
+    """Every choice of at least one unit per hidden layer, [set, hidden unit]."""
+    n_sets = prod(2**width - 1 for width in widths)
+    if n_sets > MAX_MASKS:
+        raise XorMiError(f"{n_sets} sets of units; at most {MAX_MASKS} are scored")
+    per_layer = [list(product((False, True), repeat=width))[1:] for width in widths]
+    return np.array([sum(choice, ()) for choice in product(*per_layer)], dtype=bool)
+
+
+def _pairs_decided_differently(
+    problem: Problem, output: int
+) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:
+    """The network's own output on every row, and the (clean, corrupted) rows of every ordered pair
+    that it decides differently.
+    """
+    rows = each_row(len(problem.clean))
+    nobody = np.zeros((1, len(problem.model.units)), dtype=bool)
+    outputs, _ = interchange_outputs(problem, problem.whole, nobody, rows)
+    decided = interchanged(problem, problem.whole, nobody, rows)[0, :, output]
+    is_decided = decided >= 0
+    differs = decided[:, None] != decided
+    clean, corrupted = np.nonzero(differs & is_decided[:, None] & is_decided)
+    if not len(clean):
+        raise XorMiError("the network decides all inputs alike, so there is nothing to restore")
+    return outputs[0, :, output], clean, corrupted
+
+
+def _induced(layer_sizes: tuple[int, ...], kept: Sequence[Unit]) -> Subcircuit:
     """These hidden units with every edge among them, inputs and outputs."""
-    alive = [
-        range(layer_sizes[0]),
-        *([u.index for u in kept if u.layer == layer] for layer in range(len(layer_sizes) - 2)),
-    ]
-    sources = [
-        tuple(tuple(before) if target in after else () for target in range(size))
-        for before, after, size in zip(
-            alive, [*alive[1:], range(layer_sizes[-1])], layer_sizes[1:], strict=True
-        )
-    ]
+    inputs, *hidden, outputs = layers_of(layer_sizes)
+    sources: list[tuple[tuple[int, ...], ...]] = []
+    before = tuple(range(len(inputs)))
+    for layer in hidden:
+        sources.append(tuple(before if unit in kept else () for unit in layer))
+        before = tuple(unit.index for unit in layer if unit in kept)
+    sources.append((before,) * len(outputs))
     return Subcircuit(layer_sizes, tuple(sources))
 
 
-def _right_rows(setting: Problem, part: Subcircuit) -> np.ndarray:
+def _right_rows(problem: Problem, subcircuit: Subcircuit) -> NDArray[np.bool_]:
     """Which rows a subcircuit decides right, all outputs, [row]."""
-    values = setting.rows
-    for number, (weight, bias) in enumerate(setting.kept(part)):
-        values = setting.activate(values @ weight.T + bias, number)
-    return np.asarray(((values > setting.low) & (values < setting.high)).all(1))
+    values = problem.rows
+    for number, (weight, bias) in enumerate(problem.kept(subcircuit)):
+        values = problem.activate(values @ weight.T + bias, number)
+    return np.asarray(((values > problem.low) & (values < problem.high)).all(1))

@@ -7,159 +7,90 @@ value depends on its own kept edges only, given its sources' values: each (unit,
 evaluated once per configuration of the layers before and the combinations are added up, never run
 one by one."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from math import comb
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
-from tqdm import tqdm
+from numpy.typing import NDArray
 
-from xor_mi.circuits._readings import ROUNDING
 from xor_mi.errors import XorMiError
-from xor_mi.graph import Subcircuit
-from xor_mi.metrics import decisions
+from xor_mi.finding import Finding
+from xor_mi.graph import Edge, Subcircuit, layers_of
+from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
-from xor_mi.search._convention import Convention
-from xor_mi.truth import BooleanFunction, truth_rows
+from xor_mi.progress import progress_bar
+from xor_mi.search._convention import AnyConvention, Convention
+from xor_mi.search._problem import Numbers, Problem, cut_layers, kept_layers, require_shape
 
 MAX_LISTED = 20_000_000
 """More subcircuits than this are counted (`count_perfect_subcircuits`), not listed."""
-MAX_AT_ONCE = 2**22
+NUMBERS_AT_ONCE = 2**22
 """How many numbers one step of the walk may hold."""
-SLICE = 2**14
+CHOICES_AT_ONCE = 2**14
 """How many choices of edges of one layer are looked at together."""
 
+Integers = NDArray[np.int64]
 
-def count_subcircuits(layer_sizes: Any) -> int:
+Masks = NDArray[np.unsignedinteger]
+"""Per subcircuit and unit of one layer the kept sources, as bits (bit i = source i), [n, unit]."""
+
+
+def count_subcircuits(layer_sizes: Sequence[int]) -> int:
     """How many subcircuits a fully connected network has, in closed form.
 
     Between a kept sources and b kept targets there are sum_i (-1)^i C(a, i) (2^(a-i) - 1)^b sets of
-    edges that leave nobody alone.
+    edges that leave no unit unconnected.
 
-    >>> [count_subcircuits((2, h, 1)) for h in range(1, 6)], count_subcircuits((2, 3, 3, 1)), count_subcircuits((2, 5, 5, 1))
-    ([1, 9, 49, 225, 961], 9625, 7271931361)
+    >>> [count_subcircuits((2, h, 1)) for h in range(1, 6)]
+    [1, 9, 49, 225, 961]
+    >>> count_subcircuits((2, 3, 3, 1)), count_subcircuits((2, 5, 5, 1))
+    (9625, 7271931361)
+
+    Raises:
+        XorMiError: sizes that no network has.
     """
-    whole = isinstance(layer_sizes, (list, tuple)) and all(
+    whole_numbers = isinstance(layer_sizes, (list, tuple)) and all(
         isinstance(size, int) and size >= 1 for size in layer_sizes
     )
-    if not whole or len(layer_sizes) < 3:
+    if not whole_numbers or len(layer_sizes) < 3:
         raise XorMiError(
-            f"{layer_sizes!r} are no layer sizes; give inputs, hidden layers and outputs, such as (2, 3, 3, 1)"
+            f"{layer_sizes!r} are not layer sizes; give inputs, hidden layers and outputs, "
+            "such as (2, 3, 3, 1)"
         )
+    # the number of kept units of a layer -> ways to choose everything up to there
     ways = {layer_sizes[0]: 1}
-    for number, size in enumerate(layer_sizes[1:], start=2):
-        kept = [size] if number == len(layer_sizes) else range(1, size + 1)
-        ways = {b: sum(n * comb(size, b) * _edge_sets(a, b) for a, n in ways.items()) for b in kept}
-    return sum(ways.values())
+    for size in layer_sizes[1:-1]:
+        ways = {n: comb(size, n) * _ways_to_keep(n, ways) for n in range(1, size + 1)}
+    return _ways_to_keep(layer_sizes[-1], ways)
 
 
-def _edge_sets(a: int, b: int) -> int:
-    return sum((-1) ** i * comb(a, i) * (2 ** (a - i) - 1) ** b for i in range(a + 1))
+def _ways_to_keep(n_targets: int, ways: dict[int, int]) -> int:
+    """Ways to choose all edges up to these targets, for every number of kept sources together."""
+    return sum(n * _edge_sets(n_sources, n_targets) for n_sources, n in ways.items())
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """A network under a convention, in plain NumPy float64: weights, the rows, and on which side
-    each output must lie.
-
-    Attributes:
-        layers: (weight [d_out, d_in], bias [d_out], means [d_in] of what dropped edges carry) per
-            linear layer.
-        rows, labels: inputs [row, d_in] and what each output must be [row, d_out]; the clean rows
-            come first.
-        low, high: each row's output must lie strictly between them, [row, d_out]. What is a tie up
-            to rounding is one: undecided under "threshold", rounded to even under "round".
+def _edge_sets(n_sources: int, n_targets: int) -> int:
+    """Sets of edges in which every source is read and every target reads, by inclusion and
+    exclusion over the sources that nobody reads.
     """
-
-    model: HookedMLP
-    layers: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
-    rows: np.ndarray
-    labels: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    def activate(self, pre: np.ndarray, layer: int) -> np.ndarray:
-        """The activation function after linear layer `layer`."""
-        with torch.no_grad():
-            return self.model.activate(torch.from_numpy(np.ascontiguousarray(pre)), layer).numpy()
-
-    def kept(self, part: Subcircuit) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The weights and biases that stay when a subcircuit's other edges are dropped; what these
-        still carry is in the bias.
-        """
-        found = []
-        for (weight, bias, means), sources in zip(self.layers, part.sources, strict=True):
-            mask = np.zeros_like(weight)
-            for target, indices in enumerate(sources):
-                mask[target, list(indices)] = 1
-            found.append((weight * mask, bias + (weight * (1 - mask)) @ means))
-        return found
-
-    def right(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs [..., row, d_out] -> whether every row and output is decided right, [...]."""
-        return np.asarray(((outputs > self.low) & (outputs < self.high)).all((-1, -2)))
+    return sum(
+        (-1) ** unread * comb(n_sources, unread) * (2 ** (n_sources - unread) - 1) ** n_targets
+        for unread in range(n_sources + 1)
+    )
 
 
-def problem_of(model: Any, target: Any, convention: Convention) -> Problem:
-    """Check the request and put it in numbers."""
-    require_plain_mlp(model, "a search for subcircuits")
-    clean = np.array(truth_rows(model.cfg.d_in), dtype=float)
-    asked = model.cfg.target if target is None else target
-    if convention.reference == "model":
-        labels = decisions(model).cpu().numpy()
-        if (labels < 0).any():
-            raise XorMiError(
-                "the network leaves a row undecided, so it is no reference; give a target, or reference='task'"
-            )
-    else:
-        if asked is None:
-            raise XorMiError(
-                "no target given and none in the config; give one, such as 'XOR', or Convention(reference='model')"
-            )
-        labels = np.array(BooleanFunction.of(asked, model.cfg.d_in).tables).T
-    if labels.shape[1] != model.cfg.d_out:
-        raise XorMiError(
-            f"the target has {labels.shape[1]} outputs; the network has {model.cfg.d_out}"
-        )
-    rows = clean
-    if convention.n_noisy:
-        noise = np.random.default_rng(convention.noise_seed).normal(
-            0, convention.noise_sd, (convention.n_noisy, *clean.shape)
-        )
-        rows, labels = (
-            np.concatenate([clean, *(clean + noise)]),
-            np.tile(labels, (1 + convention.n_noisy, 1)),
-        )
-    layers, values, scale = [], clean, 1.0
-    for number, (weight, bias) in enumerate(model.float64_layers()):
-        w, b = weight.numpy(), bias.numpy()
-        means = values.mean(0) if convention.ablation == "mean" else np.zeros(values.shape[1])
-        layers.append((w, b * (convention.biases == "keep"), means))
-        scale = (np.abs(w) @ np.abs(values).max(0) + np.abs(b)).max()
-        with torch.no_grad():
-            values = model.activate(torch.from_numpy(values @ w.T + b), number).numpy()
-    threshold, tie = model.threshold, ROUNDING * scale
-    if (
-        convention.decision == "round"
-    ):  # to even, as torch.round: 0.5 is 0, and so is -0.5; 1.5 is 2
-        low, high = (
-            np.where(labels == 1, 0.5 + tie, -0.5 - tie),
-            np.where(labels == 1, 1.5 - tie, 0.5 + tie),
-        )
-    else:
-        low, high = (
-            np.where(labels == 1, threshold + tie, -np.inf),
-            np.where(labels == 1, np.inf, threshold - tie),
-        )
-    return Problem(model, tuple(layers), rows, labels, low, high)
-
-
-def as_network(model: HookedMLP, subcircuit: Any, *, convention: Any = None) -> HookedMLP:
+def as_network(
+    model: HookedMLP, subcircuit: Subcircuit, *, convention: AnyConvention = None
+) -> HookedMLP:
     """A subcircuit as a network of its own, in float64: cache it, patch it, train it on.
+
+    It keeps the network's activations, loss, threshold and target.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> without_and = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
@@ -170,38 +101,28 @@ def as_network(model: HookedMLP, subcircuit: Any, *, convention: Any = None) -> 
         XorMiError: a subcircuit of another shape.
     """
     require_plain_mlp(model, "a subcircuit")
-    anything = BooleanFunction(
-        model.cfg.d_in, ((0,) * 2**model.cfg.d_in,) * model.cfg.d_out
-    )  # labels do not matter here
-    setting = problem_of(model, anything, replace(Convention.of(convention), reference="task"))
     require_shape(model, subcircuit)
-    layers = [
+    layers = cut_layers(model, Convention.of(convention))
+    tensors = [
         (torch.from_numpy(weight), torch.from_numpy(bias))
-        for weight, bias in setting.kept(subcircuit)
+        for weight, bias in kept_layers(layers, subcircuit)
     ]
-    names = ("act_fn", "out_act_fn", "negative_slope", "decision_threshold", "target")
-    return HookedMLP.from_weights(layers, **{name: getattr(model.cfg, name) for name in names})
+    return model.with_weights(tensors, dtype=torch.float64)
 
 
-def require_shape(model: HookedMLP, part: Any) -> None:
-    """A subcircuit of another network is refused."""
-    if not isinstance(part, Subcircuit):
-        raise XorMiError(f"{part!r} is no Subcircuit; take one from find_subcircuits(model)")
-    if part.layer_sizes != model.layer_sizes:
-        raise XorMiError(f"a subcircuit of {part.layer_sizes}; the network is {model.layer_sizes}")
-
-
-@dataclass(frozen=True, eq=False)
-class SubcircuitSearch:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SubcircuitSearch(Finding):
     """Every subcircuit of a network, tried. Iterating gives the perfect ones.
 
     Attributes:
-        total: how many there are under the convention.
+        layer_sizes: (d_in, *d_hidden, d_out) of the network.
+        convention: what it was searched under.
+        total: how many subcircuits there are under the convention.
         n_perfect: how many decide every row right.
         masks: of the perfect ones, per linear layer and target unit the kept sources as bits (bit i
             = source i), [perfect, unit].
         n_by_edges: number of kept edges -> (subcircuits, perfect ones).
-        complete: False if Ctrl-C stopped the search; what was found until then is here, and `total`
+        complete: False if Ctrl-C stopped the search; what was met until then is here, and `total`
             is what was tried.
     """
 
@@ -209,7 +130,7 @@ class SubcircuitSearch:
     convention: Convention
     total: int
     n_perfect: int
-    masks: tuple[np.ndarray, ...] = field(repr=False)
+    masks: tuple[NDArray[np.uint16], ...] = field(repr=False)
     n_by_edges: dict[int, tuple[int, int]] = field(repr=False)
     complete: bool = True
 
@@ -219,9 +140,10 @@ class SubcircuitSearch:
     def __getitem__(self, index: int) -> Subcircuit:
         if not -self.n_perfect <= index < self.n_perfect:
             raise IndexError(f"{self.n_perfect} perfect subcircuits")
+        layers = zip(self.layer_sizes, self.masks, strict=False)
         sources = tuple(
-            tuple(tuple(i for i in range(width) if int(mask) >> i & 1) for mask in layer[index])
-            for width, layer in zip(self.layer_sizes, self.masks, strict=False)
+            tuple(_indices(mask, width) for mask in layer[index].tolist())
+            for width, layer in layers
         )
         return Subcircuit(self.layer_sizes, sources)
 
@@ -231,37 +153,85 @@ class SubcircuitSearch:
     @cached_property
     def minimal(self) -> tuple[Subcircuit, ...]:
         """The perfect ones that contain no other perfect one, fewest edges first."""
-        bits = np.concatenate(
-            [
-                _unpacked(layer, width)
-                for layer, width in zip(self.masks, self.layer_sizes, strict=False)
-            ],
-            axis=1,
+        return tuple(self[index] for index in self._minimal_indices)
+
+    @cached_property
+    def _minimal_indices(self) -> tuple[int, ...]:
+        unpacked = [
+            _unpacked(layer, width)
+            for layer, width in zip(self.masks, self.layer_sizes, strict=False)
+        ]
+        edges = np.concatenate(unpacked, axis=1)  # [perfect, edge]
+        packed = np.packbits(edges, axis=1)
+        minimal: list[int] = []
+        # smaller ones come first, so whatever a subcircuit contains has been met before it
+        smaller = np.zeros((0, packed.shape[1]), dtype=np.uint8)
+        for index in np.argsort(edges.sum(1), kind="stable").tolist():
+            contains_one = ((smaller & ~packed[index]) == 0).all(1).any()
+            if not contains_one:
+                minimal.append(index)
+                smaller = np.concatenate([smaller, packed[index : index + 1]])
+        return tuple(minimal)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per perfect subcircuit: n_units, n_edges, edges, and whether it is minimal."""
+        minimal = np.zeros(self.n_perfect, dtype=bool)
+        minimal[list(self._minimal_indices)] = True
+        n_units = sum((layer > 0).sum(1) for layer in self.masks[:-1])
+        return pd.DataFrame(
+            {
+                "n_units": np.asarray(n_units, dtype=np.int64),
+                "n_edges": n_edges(self.masks),
+                "edges": self._edge_texts(),
+                "minimal": minimal,
+            }
         )
-        packed = np.packbits(bits, axis=1)
-        found: list[int] = []
-        kept = np.zeros((0, packed.shape[1]), dtype=np.uint8)
-        for index in np.argsort(bits.sum(1), kind="stable").tolist():
-            if not ((kept & ~packed[index]) == 0).all(1).any():
-                found.append(index)
-                kept = np.concatenate([kept, packed[index : index + 1]])
-        return tuple(self[index] for index in found)
+
+    def _edge_texts(self) -> list[str]:
+        """The kept edges of each perfect subcircuit by name; every (unit, kept sources) is spelled
+        once.
+        """
+        columns: list[list[str]] = []
+        for number, (sources, targets) in enumerate(pairwise(layers_of(self.layer_sizes))):
+            for target, masks in zip(targets, self.masks[number].T.tolist(), strict=True):
+                spelled: dict[int, str] = {}
+                for mask in set(masks):
+                    edges = [Edge(sources[i], target) for i in _indices(mask, len(sources))]
+                    spelled[mask] = " ".join(edge.name for edge in edges)
+                columns.append([spelled[mask] for mask in masks])
+        # a dropped unit has no edges and leaves no gap
+        return [" ".join(filter(None, texts)) for texts in zip(*columns, strict=True)]
 
     def __str__(self) -> str:
         stopped = "" if self.complete else "stopped early: "
-        return f"{stopped}{self.n_perfect} of {self.total} subcircuits decide every row right, {len(self.minimal)} of them minimal"
+        return (
+            f"{stopped}{self.n_perfect} of {self.total} subcircuits decide every row right, "
+            f"{len(self.minimal)} of them minimal"
+        )
 
 
-def _unpacked(masks: np.ndarray, width: int) -> np.ndarray:
-    return (
-        ((masks[:, :, None] >> np.arange(width)) & 1)
-        .reshape(len(masks), masks.shape[1] * width)
-        .astype(bool)
-    )
+def _indices(mask: int, width: int) -> tuple[int, ...]:
+    """The bits that are set."""
+    return tuple(i for i in range(width) if mask >> i & 1)
+
+
+def _unpacked(masks: Masks, width: int) -> NDArray[np.bool_]:
+    """Which edges into a layer are kept, [n, unit * source]."""
+    bits = (masks[:, :, None] >> np.arange(width)) & 1
+    return bits.reshape(len(masks), masks.shape[1] * width).astype(bool)
+
+
+def n_edges(masks: Iterable[Masks | Integers]) -> Integers:
+    """How many edges each subcircuit keeps, [n]."""
+    return np.sum([np.bitwise_count(layer).astype(np.int64).sum(1) for layer in masks], axis=0)
 
 
 def find_subcircuits(
-    model: Any, target: Any = None, *, convention: Any = None, progress: bool = True
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    convention: AnyConvention = None,
+    progress: bool = True,
 ) -> SubcircuitSearch:
     """Evaluate every subcircuit.
 
@@ -270,146 +240,187 @@ def find_subcircuits(
     1 of 9 subcircuits decide every row right, 1 of them minimal
 
     Raises:
-        XorMiError: a network that is not exact (hooks, train mode), no target, or more than
-            `MAX_LISTED` subcircuits.
+        XorMiError: a network that weight arithmetic alone does not describe (hooks, train mode), no
+            target, or more than `MAX_LISTED` subcircuits.
     """
-    convention = Convention.of(convention)
-    setting = problem_of(model, target, convention)
-    sizes = model.layer_sizes
+    return search_subcircuits(Problem.of(model, target, convention), progress)
+
+
+def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
+    """Evaluate every subcircuit of a problem."""
+    sizes = problem.sizes
     total = count_subcircuits(sizes)
     if total > MAX_LISTED:
         raise XorMiError(
-            f"{total} subcircuits, more than the {MAX_LISTED} that are listed; count_perfect_subcircuits counts them"
+            f"{total} subcircuits, more than the {MAX_LISTED} that are listed; "
+            "count_perfect_subcircuits counts them"
         )
-    perfect: list[list[np.ndarray]] = []
-    seen = 0
-    by_edges: Counter[int] = Counter()
-    right_by_edges: Counter[int] = Counter()
+    most_edges = sum(a * b for a, b in pairwise(sizes))
+    tried = np.zeros(most_edges + 1, dtype=np.int64)  # by number of edges
+    perfect = np.zeros_like(tried)
+    chunks = [[np.zeros((0, size), dtype=np.uint16) for size in sizes[1:]]]
     complete = True
-    with tqdm(
-        total=total, desc="subcircuits", unit="", delay=2, disable=None if progress else True
+    with progress_bar(
+        doing="subcircuits", unit="subcircuit", total=total, progress=progress
     ) as bar:
         try:
-            for masks, outputs in _walk(setting, sizes):
-                if not convention.all_units:
+            for masks, outputs in _walk(problem):
+                if not problem.convention.all_units:
                     some_off = ~_all_on(masks)
-                    masks, outputs = [layer[some_off] for layer in masks], outputs[some_off]
-                right = setting.right(outputs)
-                n_edges = np.sum(
-                    [np.bitwise_count(layer).astype(int).sum(1) for layer in masks], axis=0
-                )
-                by_edges.update(dict(enumerate(np.bincount(n_edges).tolist())))
-                right_by_edges.update(dict(enumerate(np.bincount(n_edges[right]).tolist())))
-                perfect.append([layer[right].astype(np.uint16) for layer in masks])
-                seen += len(right)
+                    masks = [layer[some_off] for layer in masks]
+                    outputs = outputs[some_off]
+                right = problem.right(outputs)
+                edges = n_edges(masks)
+                tried += np.bincount(edges, minlength=len(tried))
+                perfect += np.bincount(edges[right], minlength=len(tried))
+                chunks.append([layer[right].astype(np.uint16) for layer in masks])
                 bar.update(len(right))
         except KeyboardInterrupt:
             complete = False
-    empty = [np.zeros((0, size), dtype=np.uint16) for size in sizes[1:]]
-    joined = tuple(
-        np.concatenate([empty[layer], *(chunk[layer] for chunk in perfect)])
-        for layer in range(len(sizes) - 1)
+    joined = tuple(np.concatenate(layer) for layer in zip(*chunks, strict=True))
+    by_edges = {n: (int(tried[n]), int(perfect[n])) for n in np.flatnonzero(tried).tolist()}
+    return SubcircuitSearch(
+        layer_sizes=sizes,
+        convention=problem.convention,
+        total=int(tried.sum()),
+        n_perfect=len(joined[0]),
+        masks=joined,
+        n_by_edges=by_edges,
+        complete=complete,
     )
-    counts = {n: (by_edges[n], right_by_edges[n]) for n in sorted(by_edges) if by_edges[n]}
-    return SubcircuitSearch(sizes, convention, seen, len(joined[0]), joined, counts, complete)
 
 
-def _all_on(masks: Sequence[np.ndarray]) -> np.ndarray:
+def _all_on(masks: Sequence[Integers]) -> NDArray[np.bool_]:
     """Whether every hidden unit is kept, [subcircuit]."""
     return np.all([(layer > 0).all(1) for layer in masks[:-1]], axis=0)
 
 
-Chunk = tuple[list[np.ndarray], np.ndarray, np.ndarray]
-"""Configurations of the layers so far: masks per linear layer [n, unit], the last's values [n,
-unit, row], its kept units as bits [n].
-"""
+class _Choices(NamedTuple):
+    """Choices of edges up to some layer, and what they come to.
+
+    Attributes:
+        masks: per linear layer so far the kept sources of each unit as bits, [n, unit].
+        values: what the units of the last layer so far hold, [n, unit, row].
+        alive: which of these units are kept, as bits, [n].
+    """
+
+    masks: list[Integers]
+    values: Numbers
+    alive: Integers
+
+    def take(self, which: Integers | slice) -> "_Choices":
+        masks = [layer[which] for layer in self.masks]
+        return _Choices(masks, self.values[which], self.alive[which])
 
 
-def _walk(setting: Problem, sizes: Sequence[int]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+def _walk(problem: Problem) -> Iterator[tuple[list[Integers], Numbers]]:
     """Chunks of subcircuits: masks per linear layer [n, unit], and outputs [n, row, d_out]."""
-    chunks: Iterator[Chunk] = iter([([], setting.rows.T[None], np.array([2 ** sizes[0] - 1]))])
-    for layer in range(len(sizes) - 1):
-        chunks = _expanded(setting, sizes, layer, _gathered(chunks))
+    all_inputs = np.array([2 ** problem.sizes[0] - 1])
+    chunks: Iterator[_Choices] = iter([_Choices([], problem.rows.T[None], all_inputs)])
+    for layer in range(len(problem.sizes) - 1):
+        chunks = _with_next_layer(problem, layer, _gathered(chunks))
     for masks, values, _ in chunks:
         yield masks, values.transpose(0, 2, 1)
 
 
-def _gathered(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def _gathered(chunks: Iterator[_Choices]) -> Iterator[_Choices]:
     """Small chunks joined, so that the next layer has few of them to look at."""
-    held: list[Chunk] = []
+    waiting: list[_Choices] = []
     for chunk in chunks:
-        held.append(chunk)
-        if sum(values.size for _, values, _ in held) > MAX_AT_ONCE:
-            yield _joined(held)
-            held = []
-    if held:
-        yield _joined(held)
+        waiting.append(chunk)
+        if sum(one.values.size for one in waiting) > NUMBERS_AT_ONCE:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
 
 
-def _joined(held: list[Chunk]) -> Chunk:
-    masks = [np.concatenate(layer) for layer in zip(*(masks for masks, _, _ in held), strict=True)]
-    return (
-        masks,
-        np.concatenate([values for _, values, _ in held]),
-        np.concatenate([alive for _, _, alive in held]),
+def _joined(chunks: list[_Choices]) -> _Choices:
+    by_layer = zip(*(chunk.masks for chunk in chunks), strict=True)
+    return _Choices(
+        masks=[np.concatenate(layer) for layer in by_layer],
+        values=np.concatenate([chunk.values for chunk in chunks]),
+        alive=np.concatenate([chunk.alive for chunk in chunks]),
     )
 
 
-def _expanded(
-    setting: Problem, sizes: Sequence[int], layer: int, chunks: Iterator[Chunk]
-) -> Iterator[Chunk]:
-    """From configurations of the layers before to those with linear layer `layer` too, grouped by
-    which sources are kept.
+def _with_next_layer(
+    problem: Problem, layer: int, chunks: Iterator[_Choices]
+) -> Iterator[_Choices]:
+    """From choices up to the layer before to those with linear layer `layer` too, grouped by which
+    sources are kept.
     """
-    n_targets, last = sizes[layer + 1], layer == len(sizes) - 2
-    for masks, values, alive in chunks:
-        for kept in np.unique(alive).tolist():
-            group = np.flatnonzero(alive == kept)
-            for subsets, grid in _choices(kept, n_targets, last):
-                step = max(1, MAX_AT_ONCE // max(1, len(grid) * n_targets * values.shape[2]))
-                for start in range(0, len(group), step):
-                    part = group[start : start + step]
-                    options = _options(
-                        setting, layer, values[part], subsets
-                    )  # [n, unit, subset, row]
-                    reached = options[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
-                    chosen = [np.repeat(before[part], len(grid), axis=0) for before in masks] + [
-                        np.tile(subsets[grid], (len(part), 1))
-                    ]
-                    on = ((chosen[-1] > 0) << np.arange(n_targets)).sum(1)
-                    yield chosen, reached.reshape(-1, *reached.shape[2:]), on
+    n_targets = problem.sizes[layer + 1]
+    is_last = layer == len(problem.sizes) - 2
+    n_rows = len(problem.rows)
+    for chunk in chunks:
+        for alive in np.unique(chunk.alive).tolist():
+            group = chunk.take(np.flatnonzero(chunk.alive == alive))
+            for subsets, grid in _edge_choices(alive, n_targets, is_last):
+                step = max(1, NUMBERS_AT_ONCE // max(1, len(grid) * n_targets * n_rows))
+                for start in range(0, len(group.alive), step):
+                    some = group.take(slice(start, start + step))
+                    yield _combined(problem, layer, some, subsets, grid)
 
 
-def _options(setting: Problem, layer: int, values: np.ndarray, subsets: np.ndarray) -> np.ndarray:
+def _combined(
+    problem: Problem, layer: int, before: _Choices, subsets: Integers, grid: Integers
+) -> _Choices:
+    """Every choice of earlier edges with every choice of this layer's edges.
+
+    Args:
+        subsets: sets of kept sources as bits, [subset].
+        grid: per choice and target the number of its subset, [choice, target].
+    """
+    n_targets = grid.shape[1]
+    values_by_subset = _values_by_subset(problem, layer, before.values, subsets)
+    values = values_by_subset[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
+    earlier = [np.repeat(masks, len(grid), axis=0) for masks in before.masks]
+    own = np.tile(subsets[grid], (len(before.alive), 1))  # [n * choice, unit]
+    return _Choices(
+        masks=[*earlier, own],
+        values=values.reshape(-1, *values.shape[2:]),
+        alive=((own > 0) << np.arange(n_targets)).sum(1),
+    )
+
+
+def _values_by_subset(problem: Problem, layer: int, values: Numbers, subsets: Integers) -> Numbers:
     """Values of the sources [n, source, row] -> every unit's value under each of these sets of kept
     sources, [n, unit, subset, row].
     """
-    weight, bias, means = setting.layers[layer]
-    kept = (subsets[:, None] >> np.arange(weight.shape[1])) & 1  # [subset, source]
-    by_subset = (weight[:, None] * kept).reshape(-1, weight.shape[1])  # [unit * subset, source]
-    pre = (by_subset @ (values - means[:, None])).reshape(
-        len(values), len(weight), len(subsets), -1
-    )
-    return setting.activate(pre + (bias + weight @ means)[:, None, None], layer)
+    cut = problem.layers[layer]
+    n_units, n_sources = cut.weight.shape
+    kept = (subsets[:, None] >> np.arange(n_sources)) & 1  # [subset, source]
+    # one matrix product for all units and subsets; what is dropped stays at what it carries
+    by_subset = (cut.weight[:, None] * kept).reshape(-1, n_sources)  # [unit * subset, source]
+    pre = by_subset @ (values - cut.carried[:, None])
+    pre = pre.reshape(len(values), n_units, len(subsets), -1)
+    return problem.activate(pre + cut.bias_if_all_dropped[:, None, None], layer)
 
 
-def _choices(alive: int, n_targets: int, last: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _edge_choices(alive: int, n_targets: int, is_last: bool) -> Iterator[tuple[Integers, Integers]]:
     """The subsets of the kept sources, as bits, and all ways to give each target one of them so
     that each kept source is read, [choice, target], in slices; the empty subset drops the target,
     which an output cannot be."""
-    n_subsets = 2 ** alive.bit_count() - last
-    total = 1 if last and n_targets == 1 else n_subsets**n_targets
-    return (_slice(alive, n_targets, last, start) for start in range(0, total, SLICE))
+    n_subsets = 2 ** alive.bit_count() - is_last
+    only_choice = is_last and n_targets == 1  # a single output reads every kept unit
+    total = 1 if only_choice else n_subsets**n_targets
+    for start in range(0, total, CHOICES_AT_ONCE):
+        stop = min(start + CHOICES_AT_ONCE, total)
+        yield _edge_choices_between(alive, n_targets, is_last, start, stop)
 
 
 @lru_cache(maxsize=256)
-def _slice(alive: int, n_targets: int, last: bool, start: int) -> tuple[np.ndarray, np.ndarray]:
-    subsets = np.array(
-        [mask for mask in range(alive + 1) if mask & ~alive == 0 and (mask or not last)],
-        dtype=np.int64,
-    )
-    if last and n_targets == 1:
+def _edge_choices_between(
+    alive: int, n_targets: int, is_last: bool, start: int, stop: int
+) -> tuple[Integers, Integers]:
+    inside = [mask for mask in range(alive + 1) if mask & ~alive == 0]
+    subsets = np.array(inside[1:] if is_last else inside, dtype=np.int64)
+    if is_last and n_targets == 1:
         return subsets[-1:], np.zeros((1, 1), dtype=np.int64)
-    numbers = np.arange(start, min(start + SLICE, len(subsets) ** n_targets))
-    grid = numbers[:, None] // len(subsets) ** np.arange(n_targets)[::-1] % len(subsets)
-    return subsets, grid[np.bitwise_or.reduce(subsets[grid], axis=1) == alive]
+    # the number of a choice, written in base len(subsets), has one digit per target
+    numbers = np.arange(start, stop)
+    place_values = len(subsets) ** np.arange(n_targets)[::-1]
+    grid = numbers[:, None] // place_values % len(subsets)
+    reads_all = np.bitwise_or.reduce(subsets[grid], axis=1) == alive
+    return subsets, grid[reads_all]

@@ -1,0 +1,224 @@
+"""a network, a target and a convention -> one Problem: all three in plain numbers, made once per
+search and handed down."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xor_mi.circuits._readings import ROUNDING
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Subcircuit
+from xor_mi.kinds import Target
+from xor_mi.metrics import decisions
+from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.search._convention import AnyConvention, Convention
+from xor_mi.truth import BooleanFunction, truth_rows
+
+Numbers = NDArray[np.float64]
+
+Affine = tuple[Numbers, Numbers]
+"""(weight [d_out, d_in], bias [d_out]) of one linear layer."""
+
+
+class CutLayer(NamedTuple):
+    """One linear layer whose edges may be dropped.
+
+    Attributes:
+        weight: [d_out, d_in].
+        bias: [d_out], zero where the convention drops biases.
+        carried: [d_in], what a dropped edge still carries from its source: 0, or its mean.
+    """
+
+    weight: Numbers
+    bias: Numbers
+    carried: Numbers
+
+    @property
+    def bias_if_all_dropped(self) -> Numbers:
+        """The pre-activation of a unit all of whose edges are dropped, [d_out]."""
+        return self.bias + self.weight @ self.carried
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A network under a convention, in NumPy float64: weights, the rows, and on which side each
+    output must lie.
+
+    Attributes:
+        target: what is held to be right on the clean rows: the task, or what the network decides.
+        whole: (weight, bias) per linear layer of the whole network.
+        layers: the same as layers whose edges may be dropped; the convention decides over biases.
+        clean: the 2^d_in input rows, [row, d_in].
+        rows: the clean rows, then the noisy ones, [row, d_in].
+        labels: what each output must be, [row, d_out].
+        low: each row's output must lie strictly above it, [row, d_out].
+        high: and strictly below this. What is a tie up to rounding is a tie: undecided under
+            "threshold", rounded to even under "round".
+    """
+
+    model: HookedMLP
+    target: BooleanFunction
+    convention: Convention
+    whole: tuple[Affine, ...]
+    layers: tuple[CutLayer, ...]
+    clean: Numbers
+    rows: Numbers
+    labels: NDArray[np.int64]
+    low: Numbers
+    high: Numbers
+
+    @classmethod
+    def of(
+        cls, model: HookedMLP, target: Target | None = None, convention: AnyConvention = None
+    ) -> "Problem":
+        """Check the request and put it in numbers.
+
+        >>> from xor_mi.handmade import textbook_xor
+        >>> problem = Problem.of(textbook_xor())
+        >>> problem.target.name, problem.low.T.tolist(), problem.high.T.tolist()
+        ('XOR', [[-inf, 0.5, 0.5, -inf]], [[0.5, inf, inf, 0.5]])
+
+        Raises:
+            XorMiError: a network that weight arithmetic alone does not describe (hooks, train
+                mode), no target, one of another width, or a reference network that leaves a row
+                undecided.
+        """
+        require_plain_mlp(model, "a search for subcircuits")
+        convention = Convention.of(convention)
+        function = _reference(model, target, convention)
+        whole = whole_network(model)
+        clean = np.array(truth_rows(model.cfg.d_in), dtype=np.float64)
+        copies = [clean, *_noisy_copies(clean, convention)]
+        labels = np.tile(np.array(function.tables, dtype=np.int64).T, (len(copies), 1))
+        low, high = _bounds(labels, model.threshold, _rounding(model, whole), convention)
+        return cls(
+            model=model,
+            target=function,
+            convention=convention,
+            whole=whole,
+            layers=cut_layers(model, convention),
+            clean=clean,
+            rows=np.concatenate(copies),
+            labels=labels,
+            low=low,
+            high=high,
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(d_in, *d_hidden, d_out)."""
+        return self.model.layer_sizes
+
+    def activate(self, pre: Numbers, layer: int) -> Numbers:
+        """The activation function after linear layer `layer`."""
+        return activate(self.model, pre, layer)
+
+    def kept(self, subcircuit: Subcircuit) -> list[Affine]:
+        """The weights and biases that stay when a subcircuit's other edges are dropped; what these
+        still carry is in the bias.
+        """
+        return kept_layers(self.layers, subcircuit)
+
+    def right(self, outputs: Numbers) -> NDArray[np.bool_]:
+        """Outputs [..., row, d_out] -> whether every row and output is decided right, [...]."""
+        return np.asarray(((outputs > self.low) & (outputs < self.high)).all((-1, -2)))
+
+
+def whole_network(model: HookedMLP) -> tuple[Affine, ...]:
+    """All weights and biases, in NumPy float64."""
+    return tuple((weight.numpy(), bias.numpy()) for weight, bias in model.float64_layers())
+
+
+def activate(model: HookedMLP, pre: Numbers, layer: int) -> Numbers:
+    """The activation function after linear layer `layer`, on NumPy numbers of any shape."""
+    with torch.no_grad():
+        return model.activate(torch.from_numpy(np.ascontiguousarray(pre)), layer).numpy()
+
+
+def cut_layers(model: HookedMLP, convention: Convention) -> tuple[CutLayer, ...]:
+    """The network's layers as they are where edges may be dropped."""
+    whole = whole_network(model)
+    cut: list[CutLayer] = []
+    for (weight, bias), values in zip(whole, _entering(model, whole), strict=True):
+        with_means = convention.ablation == "mean"
+        carried = values.mean(0) if with_means else np.zeros(values.shape[1])
+        kept_bias = bias if convention.biases == "keep" else np.zeros_like(bias)
+        cut.append(CutLayer(weight=weight, bias=kept_bias, carried=carried))
+    return tuple(cut)
+
+
+def kept_layers(layers: Sequence[CutLayer], subcircuit: Subcircuit) -> list[Affine]:
+    """The weights and biases of a subcircuit; what dropped edges carry is in the bias."""
+    kept: list[Affine] = []
+    for layer, sources in zip(layers, subcircuit.sources, strict=True):
+        mask = np.zeros_like(layer.weight)
+        for unit, indices in enumerate(sources):
+            mask[unit, list(indices)] = 1
+        from_dropped = (layer.weight * (1 - mask)) @ layer.carried
+        kept.append((layer.weight * mask, layer.bias + from_dropped))
+    return kept
+
+
+def require_shape(model: HookedMLP, subcircuit: Subcircuit) -> None:
+    """Refuse a subcircuit of another network."""
+    if not isinstance(subcircuit, Subcircuit):
+        raise XorMiError(
+            f"{subcircuit!r} is not a Subcircuit; take one from find_subcircuits(model)"
+        )
+    if subcircuit.layer_sizes != model.layer_sizes:
+        raise XorMiError(
+            f"a subcircuit of {subcircuit.layer_sizes}; the network is {model.layer_sizes}"
+        )
+
+
+def _reference(model: HookedMLP, target: Target | None, convention: Convention) -> BooleanFunction:
+    """What is right on every clean row."""
+    if convention.reference == "task":
+        return model.target_of(target)
+    labels = decisions(model).cpu()
+    if (labels < 0).any():
+        raise XorMiError(
+            "the network leaves a row undecided, so it is not a reference; "
+            "give a target, or reference='task'"
+        )
+    return BooleanFunction(model.cfg.d_in, tuple(map(tuple, labels.T.tolist())))
+
+
+def _noisy_copies(clean: Numbers, convention: Convention) -> Numbers:
+    """The clean rows with noise added, [copy, row, d_in]."""
+    generator = np.random.default_rng(convention.noise_seed)
+    shape = (convention.n_noisy, *clean.shape)
+    return clean + generator.normal(0, convention.noise_sd, shape)
+
+
+def _entering(model: HookedMLP, whole: Sequence[Affine]) -> list[Numbers]:
+    """What enters each linear layer on the clean rows, [row, d_in of the layer] each."""
+    values = [np.array(truth_rows(model.cfg.d_in), dtype=np.float64)]
+    for number, (weight, bias) in enumerate(whole[:-1]):
+        values.append(activate(model, values[-1] @ weight.T + bias, number))
+    return values
+
+
+def _rounding(model: HookedMLP, whole: Sequence[Affine]) -> float:
+    """How near to the threshold an output is a tie: relative to the terms that it is a sum of."""
+    weight, bias = whole[-1]
+    terms = np.abs(weight) @ np.abs(_entering(model, whole)[-1]).max(0) + np.abs(bias)
+    return ROUNDING * float(terms.max())
+
+
+def _bounds(
+    labels: NDArray[np.int64], threshold: float, tie: float, convention: Convention
+) -> tuple[Numbers, Numbers]:
+    """Between which numbers each output must lie, [row, d_out] each."""
+    if convention.decision == "round":
+        # to even, as torch.round: 0.5 is 0, and so is -0.5; 1.5 is 2
+        low = np.where(labels == 1, 0.5 + tie, -0.5 - tie)
+        high = np.where(labels == 1, 1.5 - tie, 0.5 + tie)
+    else:
+        low = np.where(labels == 1, threshold + tie, -np.inf)
+        high = np.where(labels == 1, np.inf, threshold - tie)
+    return low, high
