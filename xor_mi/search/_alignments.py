@@ -165,7 +165,7 @@ def find_alignments(
         TooManyFormulas: more formulas than are tried.
     """
     problem = Problem.of(model, target, convention)
-    model.require_output(output)
+    output = model.require_output(output)
     tried = formulas_of(problem, depth, output)
     placements = placements_of(problem, problem.convention.pairs, output)
     return align(problem, tried, placements, depth=depth, output=output)

@@ -20,7 +20,7 @@ from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.finding import Finding
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.kinds import Target
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.search._alignments import (
     Alignment,
@@ -469,8 +469,10 @@ class _Searches:
         output: int,
         progress: bool,
     ) -> None:
+        require_plain_mlp(model, "a count of explanations")
         self.model, self.target = model, target
-        self.depth, self.output, self.progress = depth, output, progress
+        self.depth, self.progress = depth, progress
+        self.output = model.require_output(output)
         self.n_subcircuits = count_subcircuits(model.layer_sizes)
         self._problems: dict[Convention, Problem] = {}
         self._n_perfect: dict[Convention, int] = {}

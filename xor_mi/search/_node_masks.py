@@ -134,7 +134,7 @@ def node_masks(
             sets.
     """
     problem = Problem.of(model, target, convention)
-    model.require_output(output)
+    output = model.require_output(output)
     sets = _sets_with_every_layer(model.layer_sizes[1:-1])
     plain, clean, corrupted = _pairs_decided_differently(problem, output)
 
