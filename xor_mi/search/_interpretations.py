@@ -222,8 +222,11 @@ def _possible_bits(problem: Problem, unit: Unit, values: Numbers) -> tuple[Bits,
     convention = problem.convention
     readings: list[Bits] = []
     for reading in unit_readings(torch.from_numpy(values[unit.index])):
-        is_clear = reading.margin is not None and reading.margin >= convention.margin
-        if convention.constants if reading.constant else is_clear:
+        if reading.margin is None:
+            counts = convention.constants
+        else:
+            counts = reading.margin >= convention.margin
+        if counts:
             readings.append(reading.bits)
     return tuple(readings)
 
