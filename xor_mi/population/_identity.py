@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from xor_mi.errors import XorMiError
-from xor_mi.kinds import Row, Widths
+from xor_mi.kinds import Widths
 from xor_mi.metrics import decision
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, as_row, truth_rows
@@ -27,7 +27,7 @@ def identity_experiment(
     hidden: Widths = (8,),
     seed: int = 0,
     config: TrainConfig | None = None,
-    seen: Sequence[Row] = SEEN_NUMBERS,
+    seen: Sequence[str | Sequence[int]] = SEEN_NUMBERS,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train n networks to repeat numbers of as many bits as `seen` has, on those rows only; one
@@ -95,10 +95,10 @@ def identity_experiment(
     return pd.DataFrame({name: values.numpy() for name, values in columns.items()})
 
 
-def _even_rows(seen: Sequence[Row]) -> list[tuple[int, ...]]:
+def _even_rows(seen: Sequence[str | Sequence[int]]) -> list[tuple[int, ...]]:
     """The rows to train on, if they can be: even numbers, some of which are held out."""
     are_rows = isinstance(seen, Sequence) and not isinstance(seen, str)
-    if not are_rows or not all(isinstance(row, (str, Sequence)) for row in seen):
+    if not are_rows or not all(isinstance(row, Sequence) for row in seen):
         raise XorMiError(f"seen is {seen!r}; give even numbers as bits, such as ['0010', '0100']")
     rows = [as_row(row, len(seen[0])) for row in seen]
     n_even = 2 ** (len(rows[0]) - 1) if rows else 0

@@ -209,7 +209,8 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
     except ValueError:
         pool = Parallel(n_jobs=n_jobs)
     try:
-        yield from pool(calls)
+        results: Any = pool(calls)
+        yield from results
     except TerminatedWorkerError:
         raise XorMiError(
             "a worker process died (out of memory?); what is written is kept: "

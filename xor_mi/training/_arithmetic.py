@@ -110,7 +110,7 @@ class Forward:
     def __init__(self, rows: Float[Tensor, "row d_in"], cfg: HookedMLPConfig) -> None:
         self.rows = rows
         self.sizes = cfg.layer_sizes
-        self.inputs_on = [[i for i, bit in enumerate(row) if bit] for row in rows.tolist()]
+        self.inputs_on = [_ones(row) for row in rows.tolist()]
         names = [cfg.act_fn] * cfg.n_layers + [cfg.out_act_fn]
         self.activations = [_activation(name, cfg.negative_slope) for name in names]
 
@@ -210,6 +210,10 @@ class Task(Forward):
         for i in range(self.rows.shape[1]):
             slopes = [slope[row] for row, on in enumerate(self.inputs_on) if i in on]
             into_weight[:, i] = reduce(torch.add, slopes) if slopes else 0.0
+
+
+def _ones(row: Sequence[float]) -> list[int]:
+    return [i for i, bit in enumerate(row) if bit]
 
 
 def _activation(name: str, negative_slope: float) -> Activation:

@@ -82,7 +82,9 @@ class Population(Finding):
     @property
     def flat(self) -> Float[Tensor, "seed parameter"]:
         """All parameters of each network: W row by row, then b, layer by layer."""
-        parts = [part.flatten(1) for layer in self.weights for part in layer]
+        parts = []
+        for weight, bias in self.weights:
+            parts += [weight.flatten(1), bias]
         return torch.cat(parts, dim=1)
 
     @property
