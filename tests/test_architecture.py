@@ -91,7 +91,7 @@ INSIDE = {
         "_figure",
     ],
     "testing": ["_record", "_compare", "_asserts"],
-    "population": ["_census", "_shards", "_width", "_start", "_identity"],
+    "population": ["_census", "_parquet", "_shards", "_width", "_start", "_identity"],
 }
 NO_TORCH = {"errors", "truth", "graph", "cli"}
 

@@ -19,7 +19,7 @@ def test_census_lines_are_the_single_findings(population, networks):
     for index in (0, 29, 56, 133, 499):
         circuit = identify_circuit(population[index])
         line = networks.iloc[index]
-        assert (line["seed"], line["verdict"], line["gates"], line["readings"]) == (
+        assert (line["seed"], line["verdict"], line["gates"], line["n_readings"]) == (
             index,
             circuit.verdict,
             circuit.gate_set or "",

@@ -1,6 +1,7 @@
 """Hand-written gradients, noise by counter, and the promise that a batch changes nothing."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLPConfig, initial_weights
-from xor_mi.training import TrainConfig, train, train_population
+from xor_mi.training import Population, TrainConfig, train, train_population
 from xor_mi.training._arithmetic import Task, views
 from xor_mi.training._noise import normal
 from xor_mi.training._population import initial_parameters
@@ -154,6 +155,59 @@ def test_initial_parameters_are_those_of_a_model_with_that_seed():
                 [part.flatten() for layer in initial_weights((3, 4, 2), seed) for part in layer]
             ),
         )
+
+
+def test_a_population_has_outputs_a_start_and_flat_parameters(population):
+    """Outputs are those of its networks, the start is that of their seeds, and flat parameters
+    there and back change nothing.
+    """
+    outputs = population.outputs()
+    assert outputs.shape == (500, 4, 1)
+    for index in (0, 29, 499):
+        model = population[index]
+        assert torch.allclose(outputs[index], model(model.rows()), atol=1e-6)
+        untrained = initial_weights((2, 2, 1), index)
+        for (weight, bias), (expected_weight, expected_bias) in zip(
+            population.start, untrained, strict=True
+        ):
+            assert torch.equal(weight[index], expected_weight)
+            assert torch.equal(bias[index], expected_bias)
+    assert torch.equal(population.outputs(["10", (0, 1)]), outputs[:, [2, 1]])
+    fields = ("cfg", "seeds", "steps", "losses", "solved")
+    again = Population.from_flat(
+        population.flat, **{name: getattr(population, name) for name in fields}
+    )
+    assert torch.equal(again.flat, population.flat)
+    assert population.flat.shape == (500, 9)
+    with pytest.raises(XorMiError, match="8 weights; 2-2-1 has 9"):
+        Population.from_flat(
+            population.flat[:, 1:], **{name: getattr(population, name) for name in fields}
+        )
+
+
+@pytest.mark.parametrize(
+    ("act", "out_act", "slope"),
+    [("leaky_relu", "sigmoid", 0.5), ("heaviside", "identity", 0.01), ("gelu", "tanh", 0.01)],
+)
+def test_outputs_follow_the_networks_conventions(act, out_act, slope):
+    """Another slope, a step and an output with an activation: as each network by itself."""
+    trained = train_population("XOR", 5, config=TrainConfig(max_steps=20))
+    cfg = replace(trained.cfg, act_fn=act, out_act_fn=out_act, negative_slope=slope)
+    population = replace(trained, cfg=cfg)
+    for index, outputs in enumerate(population.outputs()):
+        model = population[index]
+        assert torch.allclose(outputs, model(model.rows()), atol=1e-6)
+
+
+def test_results_are_tables(population, trained):
+    """A population by network, a training by step."""
+    table = population.frame()
+    assert list(table.columns) == ["seed", "steps", "loss", "solved"]
+    assert table["solved"].sum() == population.solved.sum()
+    assert str(population) == f"500 networks 2-2-1, {population.solved.sum()} solved XOR"
+    history = trained.frame()
+    assert history["step"].tolist() == list(range(trained.steps + 1))
+    assert tuple(history["loss"]) == trained.loss_history
 
 
 def test_noise_is_splitmix64_and_box_muller():

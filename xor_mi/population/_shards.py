@@ -16,7 +16,8 @@ import torch
 
 from xor_mi.errors import XorMiError, unwritable, whole_number
 from xor_mi.kinds import PathLike, Target, Widths
-from xor_mi.population._census import census, write_census
+from xor_mi.population._census import census
+from xor_mi.population._parquet import CENSUS_FORMAT, write_census
 from xor_mi.progress import progress_bar
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, row_name
@@ -63,7 +64,11 @@ class _Plan:
             "n_inputs": self.target.n_inputs,
             "tables": [row_name(table) for table in self.target.tables],
         }
-        return asdict(self) | {"target": target, "hidden": list(self.hidden)}
+        return asdict(self) | {
+            "format": CENSUS_FORMAT,  # shards of two formats must not come into one folder
+            "target": target,
+            "hidden": list(self.hidden),
+        }
 
     def shards(self) -> list[_Shard]:
         end = self.seed + self.n_networks

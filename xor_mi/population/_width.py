@@ -10,7 +10,7 @@ from math import nan
 import pandas as pd
 
 from xor_mi.kinds import Target
-from xor_mi.population._census import rate
+from xor_mi.population._census import share_columns
 from xor_mi.progress import progress_bar
 from xor_mi.training import Population, TrainConfig, train_population
 
@@ -57,7 +57,7 @@ def width_study(
         )
         n_solved = int(population.solved.sum())
         line = {"act_fn": act_fn, "width": width, "n_networks": n_networks, "n_solved": n_solved}
-        line |= rate(n_solved, n_networks)
+        line |= share_columns(n_solved, n_networks, name="rate")
         line["published"] = _published(population, config).get(width, nan)
         lines.append(line)
     return pd.DataFrame(lines)

@@ -1,0 +1,166 @@
+"""a census <-> a Parquet file, or a folder of them."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from xor_mi.errors import XorMiError, unknown, unwritable
+from xor_mi.kinds import PathLike
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CENSUS_COLUMNS = (
+    "seed",
+    "solved",
+    "steps",
+    "loss",
+    "verdict",
+    "why_not",
+    "gates",
+    "family",
+    "signature",
+    "n_readings",
+    "margins",
+    "weights",
+)
+"""The columns of a census, in their order."""
+
+CENSUS_FORMAT = 2
+"""Raised whenever a column is renamed or means something else. 1 had `readings` for `n_readings`
+and no `why_not`.
+"""
+
+_ABOUT_KEY = b"xor_mi"
+_FORMAT_KEY = b"xor_mi_census_format"
+
+
+def write_census(
+    networks: pd.DataFrame, path: PathLike, *, about: Mapping[str, object] | None = None
+) -> Path:
+    """Write a census as one Parquet file: complete or not at all, whatever interrupts it.
+
+    Args:
+        about: JSON-ready values kept in the file's metadata, such as the configuration.
+
+    Returns:
+        The file.
+
+    Raises:
+        XorMiError: a table that is not a census, or a file that cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    metadata = {_ABOUT_KEY: json.dumps(dict(about or {})), _FORMAT_KEY: str(CENSUS_FORMAT)}
+    table = _table(networks).replace_schema_metadata(metadata)
+    # Written beside it and renamed when it is on the disk: a file under its own name is complete.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise unwritable(path, error) from None
+    return path
+
+
+def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A Parquet file, or a folder of them as `run_census` leaves it -> the table, in the order of
+    seeds.
+
+    Args:
+        columns: only these; a million networks without their weights take a tenth of the memory.
+
+    Raises:
+        XorMiError: nothing there, a damaged or foreign file, one of another version of xor-mi, or
+            no such column.
+
+    >>> import tempfile
+    >>> from xor_mi.population import census
+    >>> from xor_mi.training import train_population
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = write_census(census(train_population("XOR", 3)), Path(folder) / "three.parquet")
+    ...     read_census(file, columns=["seed", "solved"]).values.tolist()
+    [[0, False], [1, False], [2, True]]
+    """
+    import pyarrow as pa
+
+    for name in columns or ():
+        if name not in CENSUS_COLUMNS:
+            raise unknown("column", name, CENSUS_COLUMNS, where="a census has")
+    wanted = list(columns or CENSUS_COLUMNS)
+    # The order of the rows needs the seeds, wanted or not.
+    with_seed = list(dict.fromkeys(["seed", *wanted]))
+    tables = [_read_file(file, with_seed) for file in _files(Path(path))]
+    frame = pa.concat_tables(tables).sort_by("seed").to_pandas()
+    if "n_readings" in frame:
+        # Parquet's missing numbers come back as NaN, in floats.
+        frame["n_readings"] = frame["n_readings"].astype("Int32")
+    return frame[wanted]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = [file for file in path.glob("*.parquet") if not file.name.startswith(".")]
+    else:
+        files = [path] if path.is_file() else []
+    if not files:
+        raise XorMiError(
+            f"no census at '{path}'; run_census(directory=...) or `xor-mi census --out ...` "
+            "makes one"
+        )
+    return sorted(files)
+
+
+def _read_file(file: Path, columns: list[str]) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(file).metadata or {}
+        _require_this_format(file, metadata)
+        return pq.read_table(file, columns=columns).select(columns)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise XorMiError(
+            f"'{file}' is not a census: {reason}; delete it and run the census again"
+        ) from None
+
+
+def _require_this_format(file: Path, metadata: Mapping[bytes, bytes]) -> None:
+    if _FORMAT_KEY not in metadata and _ABOUT_KEY not in metadata:
+        raise XorMiError(f"'{file}' is not a census; give what write_census or run_census wrote")
+    stored = metadata.get(_FORMAT_KEY, b"1").decode()
+    if stored != str(CENSUS_FORMAT):
+        raise XorMiError(
+            f"'{file}' is a census of format {stored}, and this version of xor-mi reads "
+            f"format {CENSUS_FORMAT}; run the census again"
+        )
+
+
+def _table(networks: pd.DataFrame) -> "pa.Table":
+    """One schema for every shard: an empty list column, above all, does not tell its own type."""
+    import pyarrow as pa
+
+    missing = [name for name in CENSUS_COLUMNS if name not in networks]
+    if missing:
+        raise XorMiError(f"this table has no column {', '.join(missing)}; write what census() gave")
+    kinds = {
+        "seed": pa.int64(),
+        "solved": pa.bool_(),
+        "steps": pa.int32(),
+        "loss": pa.float32(),
+        "n_readings": pa.int32(),
+        "margins": pa.list_(pa.float64()),
+        "weights": pa.list_(pa.float32()),
+    }
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in CENSUS_COLUMNS])
+    return pa.Table.from_pandas(networks[list(CENSUS_COLUMNS)], schema=schema, preserve_index=False)
