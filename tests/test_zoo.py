@@ -161,7 +161,7 @@ def test_every_pair_of_gates_that_solves_xor_is_there_once():
         {a, b} for a in ("x0>x1", "x1>=x0") for b in ("x1>x0", "x0>=x1")
     ]
     assert sorted(map(sorted, pairs)) == sorted(
-        sorted(gates.split(", ")) for gates in lines["gates"]
+        sorted(gates.split(", ")) for gates in lines["unit_gates"]
     )
     assert lines["signature"].nunique() == 8
     assert lines["family"].value_counts().to_dict() == {"OR & ~AND": 4, "x0>x1 | x1>x0": 4}
@@ -205,7 +205,7 @@ def test_names_folders_and_lines_are_the_same():
         "target",
         "seed",
         "verdict",
-        "gates",
+        "unit_gates",
         "signature",
         "family",
         "purpose",

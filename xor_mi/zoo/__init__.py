@@ -58,11 +58,11 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def describe() -> pd.DataFrame:
-    """One line per network: name, shape, act_fn, target, seed, verdict, gates, signature, family,
-    purpose.
+    """One line per network: name, shape, act_fn, target, seed, verdict, unit_gates, signature,
+    family, purpose.
 
-    gates are those of the hidden units in their order, layers separated by ';', as formulas over
-    the inputs; empty without a circuit."""
+    unit_gates has the gate of every hidden unit in the units' order, layers separated by ';', as
+    formulas over the inputs; empty without a circuit."""
     from xor_mi.zoo._build import NETWORKS
 
     lines = []
@@ -77,7 +77,7 @@ def describe() -> pd.DataFrame:
             "target": circuit["target"]["name"],
             "seed": config["seed"],
             "verdict": circuit["verdict"],
-            "gates": _gates(circuit),
+            "unit_gates": _unit_gates(circuit),
         }
         lines.append(
             line
@@ -103,7 +103,7 @@ def _read(file: Path) -> dict[str, Any]:
         ) from None
 
 
-def _gates(circuit: dict[str, Any]) -> str:
+def _unit_gates(circuit: dict[str, Any]) -> str:
     """'AND, OR; XNOR, FALSE' for two hidden layers."""
     layers: dict[int, list[str]] = {}
     for unit in circuit["units"]:
