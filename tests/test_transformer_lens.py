@@ -193,6 +193,6 @@ def test_transformerlens_training_loop_trains_it():
         num_epochs=60, batch_size=32, lr=0.05, device="cpu", print_every=None, seed=0
     )
     with torch.random.fork_rng():
-        trained = tl_training.train(model, hidden=config, seed=data)
+        trained = tl_training.train(model, config, data)
     trained.eval()
     assert decisions(trained).flatten().tolist() == [0, 1, 1, 1]

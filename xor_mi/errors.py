@@ -8,6 +8,9 @@ from difflib import get_close_matches
 from numbers import Integral
 from pathlib import Path
 
+SEEDS_BELOW = 2**62
+"""Seeds are smaller than this, so that a seed plus the number of a network fits in 64 bits."""
+
 
 class XorMiError(ValueError):
     """The one base of every error this package raises on purpose."""
@@ -32,7 +35,7 @@ def unknown(kind: str, asked: object, exists: Iterable[object], where: str = "th
 
 
 def whole_number(name: str, value: object, *, at_least: int = 0, below: int | None = None) -> int:
-    """A setting that must be a whole number -> it as an int; a bool is no number.
+    """A setting that must be a whole number -> it as an int. True and False are not numbers.
 
     Raises:
         XorMiError: naming the setting, its bounds and what was given.
@@ -44,11 +47,14 @@ def whole_number(name: str, value: object, *, at_least: int = 0, below: int | No
         ...
     xor_mi.errors.XorMiError: n_networks must be a whole number of at least 1, not 0
     """
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if is_whole and int(value) >= at_least and (below is None or int(value) < below):
-        return int(value)
-    bound = f"at least {at_least}" if below is None else f"at least {at_least} and below {below}"
-    raise XorMiError(f"{name} must be a whole number of {bound}, not {value!r}")
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        if number >= at_least and (below is None or number < below):
+            return number
+    bounds = f"at least {at_least}"
+    if below is not None:
+        bounds += " and below " + ("2^62" if below == SEEDS_BELOW else str(below))
+    raise XorMiError(f"{name} must be a whole number of {bounds}, not {value!r}")
 
 
 def unwritable(path: str | Path, error: OSError) -> XorMiError:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from torch import Tensor
 
 from xor_mi.graph import Edge, Site, Unit
-from xor_mi.truth import BooleanFunction
+from xor_mi.truth import ArrayLike, BooleanFunction
 from xor_mi.truth import Row as Row
 
 Rows = Iterable[Row] | Tensor
@@ -28,10 +28,10 @@ OneSite = Place | Site
 """Where one intervention writes: a place, or a hook point with an index."""
 
 Sites = OneSite | Iterable[OneSite | Iterable[OneSite]]
-"""Sites to intervene on one after the other; an entry that is itself several is written together."""
+"""Sites to intervene on one after the other; those of an entry that is itself several, together."""
 
 Pairs = Iterable[tuple[Row, Row]] | tuple[Tensor, Tensor]
-"""(clean, corrupted) rows of a HookedMLP, or on any model two tensors of inputs, [pair, ...] each."""
+"""(clean, corrupted) rows of a HookedMLP; on any model two tensors of inputs, [pair, ...] each."""
 
 Inputs = Rows | Tensor
 """Rows of bits for a HookedMLP, or the inputs of any hooked model, a tensor [input, ...]."""
@@ -54,8 +54,17 @@ Bounds = tuple[Number, Number] | tuple[tuple[Number, Number], tuple[Number, Numb
 PathLike = str | Path
 """A place on disk."""
 
-Layers = Sequence[tuple[Any, Any]]
-"""Weights and biases layer by layer, [(W, b), ...]: lists, arrays or tensors; b may be None."""
+Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
+"""Numbers as a list, a list of lists, an array or a tensor."""
+
+Layers = Iterable[tuple[Numbers, Numbers | None]]
+"""Weights and biases layer by layer, [(W, b), ...], W [d_out, d_in]; a bias may be None."""
+
+HookName = str | Callable[[str], bool]
+"""Which hook points: one by its name, or all whose name a predicate is true of."""
+
+HookNames = HookName | Iterable[HookName]
+"""One or several hook points."""
 
 Direction = Literal["denoising", "noising"]
 """Denoising patches the clean value into the corrupted run, noising the other way round."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.metrics import decision
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_evaluable
 from xor_mi.truth import as_row, row_name
 
 
@@ -85,7 +85,7 @@ def activations(model: HookedMLP, rows: Any = None) -> Activations:
     Raises:
         XorMiError: rows that are not bits, a model in train mode, weights that are not finite.
     """
-    model.require_ready("activations")
+    require_evaluable(model, "activations")
     chosen = model.read_rows(rows)
     units = dict(model.hook_places())
     _, cache = model.run_with_cache(

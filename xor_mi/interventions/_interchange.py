@@ -26,6 +26,7 @@ from xor_mi.interventions._sites import (
     coordinates,
     edges_on,
     require_mlp,
+    require_ready,
     site_of,
     site_sets,
 )
@@ -113,7 +114,7 @@ def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchang
     (2.0,)
     """
     require_mlp(model, "interchange")
-    model.require_ready("interchange")
+    require_ready(model, "interchange")
     if not sources:
         raise XorMiError(
             "no sources given; name at least one site and the row it takes its value from"
@@ -200,7 +201,7 @@ def interchange_accuracy(
             joint runs.
     """
     require_mlp(model, "interchange accuracy")
-    model.require_ready("interchange accuracy")
+    require_ready(model, "interchange accuracy")
     names, rows = list(high_level.variables), truth_rows(model.cfg.d_in)
     for name in alignment:
         if name not in names:
@@ -344,7 +345,7 @@ def subspace_accuracy(
     from transformer_lens.tools.analysis import interchange as tl
 
     require_mlp(model, "subspace interchange")
-    model.require_ready("subspace interchange")
+    require_ready(model, "subspace interchange")
     site_of(model, Site(site))
     bases, sources, expected = _all_runs(model, high_level, variable)
     read = _two_classes(model, output)
@@ -404,7 +405,7 @@ def das_accuracy(
     from transformer_lens.tools.analysis import interchange as tl
 
     require_mlp(model, "DAS")
-    model.require_ready("DAS")
+    require_ready(model, "DAS")
     site_of(model, Site(site))
     bases, sources, expected = _all_runs(model, high_level, variable)
     settings: dict[str, Any] = {

@@ -427,5 +427,5 @@ def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, T
             f"{pairs!r} are no pairs; give (clean, corrupted) rows such as [('01', '11')], or two tensors"
         ) from None
     names = {row: row_name(row) for row in set(chain.from_iterable(rows))}
-    both = model.rows_tensor([a for a, _ in rows] + [b for _, b in rows])
+    both = model.rows([a for a, _ in rows] + [b for _, b in rows])
     return [(names[a], names[b]) for a, b in rows], both[: len(rows)], both[len(rows) :]

@@ -14,7 +14,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._patching import DIRECTIONS, PatchSweep, read_pairs
-from xor_mi.interventions._sites import edges_on, require_mlp, site_of
+from xor_mi.interventions._sites import edges_on, require_mlp, require_ready, site_of
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 
@@ -61,7 +61,7 @@ def path_sweep(
             `patch_sweep` refuses.
     """
     require_mlp(model, "path patching")
-    model.require_ready("path patching")
+    require_ready(model, "path patching")
     if direction not in DIRECTIONS:
         raise unknown("direction", direction, DIRECTIONS, where="directions")
     labels, clean, corrupted = read_pairs(model, pairs)

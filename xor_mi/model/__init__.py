@@ -1,16 +1,33 @@
 """config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule.
 
-`config` is its shape and conventions, `convert` brings weights from elsewhere, `guards` checks what
-hooks return, `network` is the model with its hooks and hook names."""
+`_config` is its shape and conventions, `_convert` brings weights from elsewhere, `_guards` checks
+what hooks return, `_network` is the model with its hooks and hook names.
+
+Three groups of names lie close together:
+
+    model.rows(given)        tensor [row, d_in] to run the model on        rows that are not bits
+    model.read_rows(given)   the same rows as tuples of bits               are refused by both
+
+    require_evaluable(any module, operation)   eval mode, finite weights
+    require_plain_mlp(model, operation)        that, and a HookedMLP without hooks: its weights
+                                               say all about it
+
+    model.require_output(k)       an output of this network
+    require_output(k, n_outputs)  the same where there are only outputs, and no network
+"""
 
 from xor_mi.model._config import ACTIVATIONS as ACTIVATIONS
+from xor_mi.model._config import LOSSES as LOSSES
 from xor_mi.model._config import HookedMLPConfig as HookedMLPConfig
 from xor_mi.model._config import activation as activation
 from xor_mi.model._config import initial_weights as initial_weights
+from xor_mi.model._guards import HookFunction as HookFunction
 from xor_mi.model._guards import all_finite as all_finite
 from xor_mi.model._guards import require_evaluable as require_evaluable
 from xor_mi.model._guards import require_output as require_output
 from xor_mi.model._network import HookedMLP as HookedMLP
+from xor_mi.model._network import HookKind as HookKind
 from xor_mi.model._network import hook_site as hook_site
 from xor_mi.model._network import kind_of_hook as kind_of_hook
 from xor_mi.model._network import require_plain_mlp as require_plain_mlp
+from xor_mi.model._network import stage_of_hook as stage_of_hook

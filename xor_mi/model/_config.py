@@ -3,16 +3,18 @@ draws.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import SEEDS_BELOW, XorMiError, unknown, whole_number
+from xor_mi.kinds import Target, Widths
 from xor_mi.truth import BooleanFunction
 
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
@@ -21,122 +23,106 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
-    "identity": torch.clone,  # a copy: hook_pre and hook_post must never share memory
-    "heaviside": lambda x: (x > 0).to(
-        x.dtype
-    ),  # no gradient: such a network runs, but cannot be trained
+    # a copy: hook_pre and hook_post must never share memory
+    "identity": torch.clone,
+    # no gradient: such a network runs, but cannot be trained
+    "heaviside": lambda x: (x > 0).to(x.dtype),
 }
+"""Name -> activation function."""
+
+LOSSES = ("bce", "mse")
+"""Names of the losses a network is trained with."""
+
+MAX_PARAMETERS = 10**8
+"""A network with more weights and biases is refused before memory is asked for."""
+
 _DTYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-_FROM_ZERO = ("sigmoid", "heaviside", "relu")
+_NEVER_NEGATIVE = ("sigmoid", "heaviside", "relu")
 """Outputs that are never below zero: their zeros must not lie on the threshold."""
-MOST_PARAMETERS = 10**8
-_NUMBER = (int, float)
-_KINDS: dict[str, Any] = {
-    "d_in": int,
-    "d_hidden": (int, list, tuple),
-    "d_out": int,
-    "act_fn": str,
-    "out_act_fn": str,
-    "loss_fn": str,
-}
-_KINDS |= {
-    "seed": int,
-    "negative_slope": _NUMBER,
-    "decision_threshold": (*_NUMBER, type(None)),
-    "use_edge_result": bool,
-}
-_KINDS |= {"dtype": (str, torch.dtype), "device": (str, torch.device)}
-"""The kinds of value a setting may have."""
 
 
-@dataclass
+@dataclass(init=False)
 class HookedMLPConfig:
     """The shape and the conventions of a `HookedMLP`; TransformerLens' names where it has one.
 
+    Change one with `dataclasses.replace(cfg, seed=1)`.
+
     Attributes:
-        d_in, d_hidden, d_out: inputs, widths of the hidden layers, outputs. An int for d_hidden
-            means one hidden layer.
+        d_in, d_hidden, d_out: inputs, widths of the hidden layers, outputs. A number given for
+            d_hidden means one hidden layer.
         act_fn, out_act_fn: names in `ACTIVATIONS`, for the hidden layers and for the output.
         negative_slope: slope of leaky_relu below zero, wherever it is used.
-        decision_threshold: decision = output > threshold, strictly. Default 0 for logits; 0.5 for
-            MSE targets, and for outputs that are never below zero (sigmoid, relu, heaviside).
+        decision_threshold: decision = output > threshold, strictly. By default 0 for logits; 0.5
+            for MSE targets, and for outputs that are never below zero (sigmoid, relu, heaviside).
         loss_fn: "bce" (on logits) or "mse" (outputs against 0 and 1).
-        target: the function the network is meant to compute, if any: a gate name, a formula or a
-            `BooleanFunction`.
+        target: the function the network is meant to compute, if any; may be given as a gate name, a
+            formula or a `BooleanFunction`.
         use_edge_result: fire the edge hooks too (costs one [batch, d_out, d_in] product per layer).
+
+    Raises:
+        XorMiError: a setting that cannot have its value, naming the setting.
     """
 
-    d_in: int = 2
-    d_hidden: Any = (2,)  # tuple[int, ...] once built
-    d_out: int = 1
-    act_fn: str = "relu"
-    out_act_fn: str = "identity"
-    negative_slope: float = 0.01
-    decision_threshold: float | None = None
-    loss_fn: str = "bce"
-    target: Any = None
-    seed: int = 0
-    dtype: Any = torch.float32
-    device: Any = "cpu"
-    use_edge_result: bool = False
+    d_in: int
+    d_hidden: tuple[int, ...]
+    d_out: int
+    act_fn: str
+    out_act_fn: str
+    negative_slope: float
+    decision_threshold: float
+    loss_fn: str
+    target: BooleanFunction | None
+    seed: int
+    dtype: torch.dtype
+    device: str | torch.device
+    use_edge_result: bool
 
     normalization_type: ClassVar[None] = None
     attn_only: ClassVar[bool] = False
     n_heads: ClassVar[int] = 0
     n_key_value_heads: ClassVar[None] = None
 
-    def __post_init__(self) -> None:
-        _require_kinds(vars(self))
-        self.d_hidden = (self.d_hidden,) if isinstance(self.d_hidden, int) else tuple(self.d_hidden)
-        if not self.d_hidden:
-            raise XorMiError("d_hidden is empty; give at least one hidden layer, such as (2,)")
-        for size in (self.d_in, *self.d_hidden, self.d_out):
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise XorMiError(f"layer sizes are whole numbers of at least 1, not {size!r}")
-        n_parameters = sum(d_out * (d_in + 1) for d_in, d_out in pairwise(self.layer_sizes))
-        if n_parameters > MOST_PARAMETERS:
-            raise XorMiError(
-                f"{n_parameters} weights and biases; at most {MOST_PARAMETERS}: give smaller layers"
-            )
-        for name in (self.act_fn, self.out_act_fn):
-            if name not in ACTIVATIONS:
-                raise unknown("activation", name, ACTIVATIONS, where="known activations")
-        if self.loss_fn not in ("bce", "mse"):
-            raise unknown("loss", self.loss_fn, ("bce", "mse"), where="known losses")
-        if isinstance(self.dtype, str):
-            if self.dtype not in _DTYPES:
-                raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
-            self.dtype = _DTYPES[self.dtype]
-        try:
-            torch.device(self.device)
-        except RuntimeError:
-            raise XorMiError(
-                f"device is {self.device!r}; torch knows 'cpu', 'cuda', 'cuda:0', ..."
-            ) from None
-        if self.dtype not in _DTYPES.values():
-            raise unknown("dtype", self.dtype, _DTYPES, where="known dtypes")
-        if not 0 <= self.seed < 2**62:
-            raise XorMiError(
-                f"seed is {self.seed}; a seed is a whole number of at least 0 and below 2^62"
-            )
-        for name in ("negative_slope", "decision_threshold"):
-            if not -1e300 < (getattr(self, name) or 0) < 1e300:
-                raise XorMiError(f"{name} is {getattr(self, name)}; it must be finite")
-        if self.decision_threshold is None:
-            self.decision_threshold = (
-                0.5 if self.out_act_fn in _FROM_ZERO or self.loss_fn == "mse" else 0.0
-            )
-        if self.target is not None:
-            self.target = BooleanFunction.of(self.target, self.d_in)
-            if self.target.n_outputs != self.d_out:
-                raise XorMiError(
-                    f"the target has {self.target.n_outputs} outputs; the network has {self.d_out}"
-                )
+    def __init__(
+        self,
+        d_in: int = 2,
+        d_hidden: Widths = (2,),
+        d_out: int = 1,
+        *,
+        act_fn: str = "relu",
+        out_act_fn: str = "identity",
+        negative_slope: float = 0.01,
+        decision_threshold: float | None = None,
+        loss_fn: str = "bce",
+        target: Target | None = None,
+        seed: int = 0,
+        dtype: str | torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        use_edge_result: bool = False,
+    ) -> None:
+        self.d_in = whole_number("d_in", d_in, at_least=1)
+        self.d_hidden = _widths(d_hidden)
+        self.d_out = whole_number("d_out", d_out, at_least=1)
+        _require_few_parameters(self.layer_sizes)
+        self.act_fn = _name("activation", act_fn, ACTIVATIONS)
+        self.out_act_fn = _name("activation", out_act_fn, ACTIVATIONS)
+        self.negative_slope = _finite_number("negative_slope", negative_slope)
+        self.loss_fn = _name("loss", loss_fn, LOSSES)
+        if decision_threshold is None:
+            is_half = self.out_act_fn in _NEVER_NEGATIVE or self.loss_fn == "mse"
+            decision_threshold = 0.5 if is_half else 0.0
+        self.decision_threshold = _finite_number("decision_threshold", decision_threshold)
+        self.target = _target(target, self.d_in, self.d_out)
+        self.seed = whole_number("seed", seed, below=SEEDS_BELOW)
+        self.dtype = _dtype(dtype)
+        self.device = _device(device)
+        if not isinstance(use_edge_result, bool):
+            raise XorMiError(f"use_edge_result must be True or False, not {use_edge_result!r}")
+        self.use_edge_result = use_edge_result
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -155,50 +141,38 @@ class HookedMLPConfig:
 
     @property
     def threshold(self) -> float:
-        """Decision = output > threshold, strictly; the number that `decision_threshold` stands for."""
-        return float(self.decision_threshold or 0.0)
+        """Decision = output > threshold, strictly; short for `decision_threshold`."""
+        return self.decision_threshold
 
-    def conventions(self) -> dict[str, Any]:
-        """Every setting but the sizes: what a network with other weights may share with this one."""
-        sizes = ("d_in", "d_hidden", "d_out")
+    def conventions(self) -> dict[str, object]:
+        """Every setting but the sizes: what a network with other weights may share."""
         return {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name not in sizes
+            name: value
+            for name, value in self._settings().items()
+            if name not in ("d_in", "d_hidden", "d_out")
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """A JSON-ready dict that `from_dict` reads back."""
-        target = (
-            None
-            if self.target is None
-            else {"n_inputs": self.d_in, "tables": [list(t) for t in self.target.tables]}
-        )
-        dtype = str(self.dtype).removeprefix("torch.")
-        return asdict(self) | {
+        return self._settings() | {
             "d_hidden": list(self.d_hidden),
-            "target": target,
-            "dtype": dtype,
+            "target": None if self.target is None else _written_target(self.target),
+            "dtype": str(self.dtype).removeprefix("torch."),
             "device": str(self.device),
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "HookedMLPConfig":
-        """Raises `XorMiError` for keys that are no setting, and for values no setting can have."""
+    def from_dict(cls, values: Mapping[str, object]) -> "HookedMLPConfig":
+        """Settings by name, such as `to_dict` writes -> the config.
+
+        Raises:
+            XorMiError: a key that is not a setting, or a value the setting cannot have.
+        """
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
                 raise unknown("setting", key, known, where="a HookedMLPConfig has")
-        _require_kinds(values)
         settings: dict[str, Any] = dict(values)
-        for key in ("negative_slope", "decision_threshold"):
-            if settings.get(key) is not None:
-                try:
-                    settings[key] = float(settings[key])
-                except OverflowError:
-                    raise XorMiError(
-                        f"{key} is a number too large to be one; give a finite one"
-                    ) from None
         target = settings.get("target")
         if isinstance(target, dict):
             if set(target) != {"n_inputs", "tables"}:
@@ -206,38 +180,106 @@ class HookedMLPConfig:
             settings["target"] = BooleanFunction(target["n_inputs"], target["tables"])
         return cls(**settings)
 
+    def _settings(self) -> dict[str, object]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-def _require_kinds(values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        kinds = _KINDS.get(name, object)
-        if not isinstance(value, kinds) or (
-            isinstance(value, bool) and kinds not in (bool, object)
-        ):
-            raise XorMiError(f"{name} is {value!r}; that is no value it can have")
+
+# each check of a setting takes what a person gave and returns it as its one true type
+
+
+def _widths(d_hidden: Widths) -> tuple[int, ...]:
+    several = tuple(d_hidden) if isinstance(d_hidden, (list, tuple)) else (d_hidden,)
+    if not several:
+        raise XorMiError(
+            "d_hidden, the widths of the hidden layers, is empty; "
+            "give at least one hidden layer, such as (2,)"
+        )
+    # both words: a person who calls `train` typed hidden=, and never d_hidden=
+    name = "each width of the hidden layers (d_hidden)"
+    return tuple(whole_number(name, width, at_least=1) for width in several)
+
+
+def _require_few_parameters(layer_sizes: Sequence[int]) -> None:
+    n_parameters = sum(d_out * (d_in + 1) for d_in, d_out in pairwise(layer_sizes))
+    if n_parameters > MAX_PARAMETERS:
+        raise XorMiError(
+            f"{n_parameters} weights and biases; at most {MAX_PARAMETERS}: give smaller layers"
+        )
+
+
+def _name(kind: str, name: str, known: Sequence[str] | Mapping[str, object]) -> str:
+    if not isinstance(name, str) or name not in known:
+        plural = "losses" if kind == "loss" else f"{kind}s"
+        raise unknown(kind, name, known, where=f"known {plural}")
+    return name
+
+
+def _finite_number(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise XorMiError(f"{name} must be a number, not {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number with more than 308 digits
+        raise XorMiError(f"{name} is too large for a number; give a finite one") from None
+    if not -1e300 < number < 1e300:
+        raise XorMiError(f"{name} must be a finite number, not {number}")
+    return number
+
+
+def _target(target: Target | None, d_in: int, d_out: int) -> BooleanFunction | None:
+    if target is None:
+        return None
+    function = BooleanFunction.of(target, d_in)
+    if function.n_outputs != d_out:
+        outputs = "1 output" if function.n_outputs == 1 else f"{function.n_outputs} outputs"
+        raise XorMiError(f"the target has {outputs}; the network has {d_out}")
+    return function
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+    named = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if named is None or named not in _DTYPES.values():
+        raise unknown("dtype", dtype, _DTYPES, where="known dtypes")
+    return named
+
+
+def _device(device: str | torch.device) -> str | torch.device:
+    try:
+        if isinstance(device, (str, torch.device)):
+            torch.device(device)
+            return device
+    except RuntimeError:
+        pass  # a text that names no device; the message is the same
+    raise XorMiError(f"device is {device!r}; torch knows 'cpu', 'cuda', 'cuda:0', ...")
+
+
+def _written_target(target: BooleanFunction) -> dict[str, object]:
+    tables = [list(table) for table in target.tables]
+    return {"n_inputs": target.n_inputs, "tables": tables}
 
 
 def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor]]:
-    """PyTorch's default nn.Linear initialisation from a seed of its own: per layer W [d_out, d_in]
-    and b [d_out], float32.
+    """PyTorch's default nn.Linear initialisation from a seed: per layer W [d_out, d_in] and b
+    [d_out], float32.
 
     Both are uniform in +-1/sqrt(d_in), drawn in the order W, b, layer by layer. No global random
-    state is read or changed."""
+    state is read or changed.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int, bound: float) -> Tensor:
         return (torch.rand(*shape, generator=generator) * 2 - 1) * bound
 
-    pairs = pairwise(layer_sizes)
-    return [
-        (uniform(d_out, d_in, bound=d_in**-0.5), uniform(d_out, bound=d_in**-0.5))
-        for d_in, d_out in pairs
-    ]
+    layers: list[tuple[Tensor, Tensor]] = []
+    for d_in, d_out in pairwise(layer_sizes):
+        bound = d_in**-0.5
+        weight = uniform(d_out, d_in, bound=bound)
+        layers.append((weight, uniform(d_out, bound=bound)))
+    return layers
 
 
 def activation(name: str, negative_slope: float) -> Callable[[Tensor], Tensor]:
     """The activation function of this name, with its slope below zero where it has one."""
-    return (
-        partial(F.leaky_relu, negative_slope=negative_slope)
-        if name == "leaky_relu"
-        else ACTIVATIONS[name]
-    )
+    if name == "leaky_relu":
+        return partial(F.leaky_relu, negative_slope=negative_slope)
+    return ACTIVATIONS[name]

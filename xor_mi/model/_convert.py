@@ -3,7 +3,7 @@ pickle is read and no code is run.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, unwritable
+from xor_mi.kinds import Layers
 from xor_mi.model._config import HookedMLPConfig
 
 _MODULES = {
@@ -28,16 +29,17 @@ _FORMAT = "xor_mi.HookedMLP/1"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
-def checked_layers(layers: Sequence[Any]) -> list[tuple[Tensor, Tensor]]:
+def checked_layers(layers: Layers) -> list[tuple[Tensor, Tensor]]:
     """[(W, b), ...] as lists, arrays or tensors -> tensors W [d_out, d_in] and b [d_out] whose
     shapes chain; b = None means zeros.
     """
     if not isinstance(layers, Iterable):
-        raise XorMiError(f"{layers!r} is no list of layers; give [(weight, bias), ...]")
+        raise XorMiError(f"{layers!r} is not a list of layers; give [(weight, bias), ...]")
     pairs = [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
     if len(pairs) < 2:
         raise XorMiError(
-            f"{len(pairs)} layers of weights given; a HookedMLP has at least one hidden layer and a readout"
+            f"{len(pairs)} layers of weights given; "
+            "a HookedMLP has at least one hidden layer and a readout"
         )
     for number, ((before, _), (after, _)) in enumerate(pairwise(pairs), start=1):
         if before.shape[0] != after.shape[1]:
@@ -54,11 +56,12 @@ def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor]:
         b = torch.zeros(w.shape[0]) if bias is None else torch.as_tensor(bias).detach()
     except (TypeError, ValueError, RuntimeError, IndexError):
         raise XorMiError(
-            f"fc{number} is no pair (weight [d_out, d_in], bias [d_out] or None)"
+            f"fc{number} is not a pair (weight [d_out, d_in], bias [d_out] or None)"
         ) from None
     if w.ndim != 2 or b.ndim != 1 or w.shape[0] != b.shape[0] or 0 in w.shape:
         raise XorMiError(
-            f"fc{number} has weight {list(w.shape)} and bias {list(b.shape)}; expected [d_out, d_in] and [d_out]"
+            f"fc{number} has weight {list(w.shape)} and bias {list(b.shape)}; "
+            "expected [d_out, d_in] and [d_out]"
         )
     if not (torch.isfinite(w).all() and torch.isfinite(b).all()):
         raise XorMiError(f"fc{number} has NaN or infinite entries; weights must be finite")
@@ -67,44 +70,41 @@ def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor]:
 
 def read_sequential(
     sequential: nn.Sequential,
-) -> tuple[list[tuple[Tensor, Tensor | None]], dict[str, Any]]:
+) -> tuple[list[tuple[Tensor, Tensor | None]], dict[str, object]]:
     """nn.Sequential -> its weights, and the settings (activations, slope, dtype) a HookedMLP needs
     to be the same network.
     """
     linears: list[nn.Linear] = []
-    acts: list[tuple[str, float | None]] = []
+    activations: list[str] = []
+    slopes: set[float] = set()
     for position, module in enumerate(sequential):
         if isinstance(module, nn.Linear):
             linears.append(module)
-            acts.append(("identity", None))
-        elif getattr(module, "approximate", "none") != "none":
-            raise XorMiError(
-                f"module {position} is GELU(approximate='{module.approximate}'); only the exact GELU is known here"
-            )
-        elif type(module) in _MODULES and acts and acts[-1][0] == "identity":
-            acts[-1] = (_MODULES[type(module)], getattr(module, "negative_slope", None))
+            activations.append("identity")
+        elif activations and activations[-1] == "identity":
+            activations[-1] = _activation_name(module, position)
+            if isinstance(module, nn.LeakyReLU):
+                slopes.add(module.negative_slope)
         else:
-            allowed = ", ".join(kind.__name__ for kind in _MODULES)
-            raise XorMiError(
-                f"module {position} is {type(module).__name__}; expected nn.Linear, each followed by at most one of {allowed}"
-            )
-    hidden = {name for name, _ in acts[:-1]}
-    slopes = {slope for _, slope in acts if slope is not None}
+            raise _unexpected(module, position)
     if len(linears) < 2:
         raise XorMiError(
-            f"{len(linears)} nn.Linear given; a HookedMLP has at least one hidden layer and a readout"
+            f"{len(linears)} nn.Linear given; "
+            "a HookedMLP has at least one hidden layer and a readout"
         )
-    if len(hidden) > 1:
+    *hidden, output = activations
+    if len(set(hidden)) > 1:
         raise XorMiError(
-            f"the hidden layers use {', '.join(sorted(hidden))}; a HookedMLP has one hidden activation"
+            f"the hidden layers use {', '.join(sorted(set(hidden)))}; "
+            "a HookedMLP has one hidden activation"
         )
     if len(slopes) > 1:
         raise XorMiError(
             f"leaky_relu slopes {sorted(slopes)} differ; a HookedMLP has one negative_slope"
         )
-    settings: dict[str, Any] = {
-        "act_fn": acts[0][0],
-        "out_act_fn": acts[-1][0],
+    settings: dict[str, object] = {
+        "act_fn": hidden[0],
+        "out_act_fn": output,
         "dtype": linears[0].weight.dtype,
     }
     if slopes:
@@ -112,30 +112,67 @@ def read_sequential(
     return [(linear.weight, linear.bias) for linear in linears], settings
 
 
+def _activation_name(module: nn.Module, position: int) -> str:
+    if isinstance(module, nn.GELU) and module.approximate != "none":
+        raise XorMiError(
+            f"module {position} is GELU(approximate='{module.approximate}'); "
+            "only the exact GELU is known here"
+        )
+    # the type itself: a subclass may compute something else
+    if type(module) not in _MODULES:
+        raise _unexpected(module, position)
+    return _MODULES[type(module)]
+
+
+def _unexpected(module: nn.Module, position: int) -> XorMiError:
+    allowed = ", ".join(kind.__name__ for kind in _MODULES)
+    return XorMiError(
+        f"module {position} is {type(module).__name__}; "
+        f"expected nn.Linear, each followed by at most one of {allowed}"
+    )
+
+
 def write_folder(folder: Path, cfg: HookedMLPConfig, tensors: dict[str, Tensor]) -> None:
     """config.json and model.safetensors into a folder, made if missing."""
+    # the weights' own dtype: the model may have been moved since it was built
+    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+    settings = {"format": _FORMAT} | cfg.to_dict() | {"device": "cpu", "dtype": dtype}
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-        settings = {"format": _FORMAT} | cfg.to_dict() | {"device": "cpu", "dtype": dtype}
         (folder / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
-        (folder / _WEIGHTS).write_bytes(
-            save({name: value.contiguous() for name, value in tensors.items()})
-        )
+        (folder / _WEIGHTS).write_bytes(save(contiguous))
     except OSError as error:
-        raise XorMiError(
-            f"cannot write a model to '{folder}': {error.strerror or error}; choose a folder you may write to"
-        ) from None
+        raise unwritable(folder, error) from None
 
 
 def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, Tensor]]:
     """A folder -> its config and weights, checked against each other before any network is
     built.
     """
+    settings, tensors = _read_files(folder)
+    cfg = HookedMLPConfig.from_dict(settings | {"device": device})
+    expected: dict[str, list[int]] = {}
+    for number, (d_in, d_out) in enumerate(pairwise(cfg.layer_sizes), start=1):
+        expected |= {f"fc{number}.weight": [d_out, d_in], f"fc{number}.bias": [d_out]}
+    shapes = {name: list(value.shape) for name, value in tensors.items()}
+    if shapes != expected:
+        raise XorMiError(f"the weights in '{folder}' are {shapes}; its config says {expected}")
+    for name, value in tensors.items():
+        if value.dtype != cfg.dtype:
+            raise XorMiError(f"{name} in '{folder}' is {value.dtype}; its config says {cfg.dtype}")
+        if not torch.isfinite(value).all():
+            raise XorMiError(f"{name} in '{folder}' is not made of finite floating-point numbers")
+    return cfg, tensors
+
+
+def _read_files(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
+    """config.json and model.safetensors as they are, read and not yet checked."""
     missing = [name for name in (_CONFIG, _WEIGHTS) if not (folder / name).is_file()]
     if missing:
         raise XorMiError(
-            f"no model in '{folder}': {' and '.join(missing)} missing; `xor-mi tour --out DIR` writes such a folder"
+            f"no model in '{folder}': {' and '.join(missing)} missing; "
+            "`xor-mi tour --out DIR` writes such a folder"
         )
     try:
         settings = json.loads((folder / _CONFIG).read_text())
@@ -148,16 +185,4 @@ def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, T
         raise XorMiError(
             f"'{folder / _CONFIG}' is not a {_FORMAT} config; was it written by save_pretrained?"
         )
-    cfg = HookedMLPConfig.from_dict(settings | {"device": device})
-    expected = {}
-    for number, (d_in, d_out) in enumerate(pairwise(cfg.layer_sizes), start=1):
-        expected |= {f"fc{number}.weight": [d_out, d_in], f"fc{number}.bias": [d_out]}
-    found = {name: list(value.shape) for name, value in tensors.items()}
-    if found != expected:
-        raise XorMiError(f"the weights in '{folder}' are {found}; its config says {expected}")
-    for name, value in tensors.items():
-        if value.dtype != cfg.dtype:
-            raise XorMiError(f"{name} in '{folder}' is {value.dtype}; its config says {cfg.dtype}")
-        if not torch.isfinite(value).all():
-            raise XorMiError(f"{name} in '{folder}' is not made of finite floating-point numbers")
-    return cfg, tensors
+    return settings, tensors

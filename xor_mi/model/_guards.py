@@ -11,21 +11,29 @@ from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, whole_number
 
+HookFunction = Callable[..., Any]
+"""(activation, hook point) -> a new activation of the same shape, or None to leave it."""
 
-def guarded(function: Callable[..., Any], value: Tensor, hook: HookPoint) -> Any:
+
+def guarded(function: HookFunction, value: Tensor, hook: HookPoint) -> Tensor | None:
     """Run a forward hook; refuse an in-place edit that is not returned, and a return of another
     shape.
     """
+    # PyTorch counts the writes into a tensor, but not under inference_mode
     before = None if value.is_inference() else value._version
     result = function(value, hook=hook)
-    if result is None and before is not None and value._version != before:
+    if result is None:
+        if before is not None and value._version != before:
+            raise XorMiError(
+                f"the hook on '{hook.name}' edited its activation in place and returned None; "
+                "return the new tensor"
+            )
+        return None
+    if not isinstance(result, Tensor) or result.shape != value.shape:
+        returned = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise XorMiError(
-            f"the hook on '{hook.name}' edited its activation in place and returned None; return the new tensor"
-        )
-    if result is not None and (not isinstance(result, Tensor) or result.shape != value.shape):
-        got = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
-        raise XorMiError(
-            f"the hook on '{hook.name}' returned {got}; its activation has shape {list(value.shape)}"
+            f"the hook on '{hook.name}' returned {returned}; "
+            f"its activation has shape {list(value.shape)}"
         )
     return result
 
@@ -38,29 +46,35 @@ def all_finite(values: Tensor) -> bool:
 
 
 def require_evaluable(model: nn.Module, operation: str) -> None:
-    """Refuse train mode anywhere in a model, and parameters that are not finite, naming the module
-    or the parameter.
+    """Refuse train mode anywhere in a model, and parameters that are not finite.
+
+    Args:
+        operation: what needs it, the subject of the message.
+
+    Raises:
+        XorMiError: naming the module or the parameter.
     """
+    # one walk: named_parameters would go through the modules again
     for name, module in model.named_modules():
         if module.training:
             raise XorMiError(
-                f"{operation} needs eval mode; {name or 'the model'} is in train mode: call model.eval() first"
+                f"{operation} needs eval mode; {name or 'the model'} is in train mode: "
+                "call model.eval() first"
             )
-        for (
-            key,
-            value,
-        ) in (
-            module._parameters.items()
-        ):  # one walk: named_parameters would go through the modules again
+        for key, value in module._parameters.items():
             if value is not None and not all_finite(value.detach()):
-                whole = f"{name}.{key}" if name else key
+                parameter = f"{name}.{key}" if name else key
                 raise XorMiError(
-                    f"{operation} needs finite weights; {whole} has NaN or infinite entries"
+                    f"{operation} needs finite weights; {parameter} has NaN or infinite entries"
                 )
 
 
 def require_output(output: int, n_outputs: int) -> int:
-    """The number of an output, counted from 0; `XorMiError` where there is none of this number."""
+    """The number of an output, counted from 0.
+
+    Raises:
+        XorMiError: there is no output of this number.
+    """
     number = whole_number("output", output)
     if number >= n_outputs:
         raise XorMiError(f"no output {output}; this network has {n_outputs}, counted from 0")

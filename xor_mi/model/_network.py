@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -34,11 +34,13 @@ from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.kinds import Layers, Target
+from xor_mi.kinds import HookName, HookNames, Layers, Numbers, PathLike, Place, Rows, Target
 from xor_mi.model._config import HookedMLPConfig, activation, initial_weights
 from xor_mi.model._convert import checked_layers, read_folder, read_sequential, write_folder
-from xor_mi.model._guards import guarded, require_evaluable, require_output
-from xor_mi.truth import BooleanFunction, as_row, truth_rows
+from xor_mi.model._guards import HookFunction, guarded, require_evaluable, require_output
+from xor_mi.truth import ArrayLike, BooleanFunction, Row, as_row, truth_rows
+
+_RETURN_TYPES = ("logits", "loss", "both")
 
 
 class _MLP(nn.Module):
@@ -46,11 +48,10 @@ class _MLP(nn.Module):
 
     def __init__(self, fc_in: nn.Linear, fc_out: nn.Linear) -> None:
         super().__init__()
-        self.hook_pre, self.hook_post = HookPoint(), HookPoint()
-        self._linears = (
-            fc_in,
-            fc_out,
-        )  # in a tuple, so that each weight is owned (and saved) once, by the root
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+        # in a tuple, so that each weight is owned (and saved) once, by the root
+        self._linears = (fc_in, fc_out)
 
     @property
     def W_in(self) -> Float[Tensor, "d_in d_mlp"]:
@@ -95,43 +96,43 @@ class HookedMLP(HookedRootModule):
 
     def __init__(self, cfg: HookedMLPConfig | None = None) -> None:
         super().__init__()
-        self.cfg = (
-            replace(cfg) if cfg is not None else HookedMLPConfig()
-        )  # a copy: models do not share their switches
-        sizes = self.cfg.layer_sizes
-        linears = []
-        for number, (weight, bias) in enumerate(initial_weights(sizes, self.cfg.seed), start=1):
-            linear: Any = torch.nn.utils.skip_init(
-                nn.Linear, weight.shape[1], weight.shape[0], dtype=self.cfg.dtype
-            )
-            with torch.no_grad():
-                linear.weight.copy_(weight)
-                linear.bias.copy_(bias)
-            self.add_module(f"fc{number}", linear)
-            linears.append(linear)
-        self._linears = tuple(linears)
+        # a copy: models do not share their switches
+        self.cfg = HookedMLPConfig() if cfg is None else replace(cfg)
+        self._linears = self._add_linears()
         self.hook_embed = HookPoint()
-        blocks = [_Block(a, b) for a, b in pairwise(linears)]
+        blocks = [_Block(fc_in, fc_out) for fc_in, fc_out in pairwise(self._linears)]
         self.blocks = nn.ModuleList(blocks)
+        # what the forward walks through, layer by layer, without a look-up in nn.Module
         self._stages = tuple(
-            (a, b.hook_edge, b.mlp.hook_pre, b.mlp.hook_post)
-            for a, b in zip(linears, blocks, strict=False)
+            (linear, block.hook_edge, block.mlp.hook_pre, block.mlp.hook_post)
+            for linear, block in zip(self._linears, blocks, strict=False)
         )
         self.hook_edge = HookPoint()
         self.hook_readout = HookPoint() if self.cfg.out_act_fn != "identity" else None
         self.hook_logits = HookPoint()
-        self._act, self._out_act = (
-            activation(name, self.cfg.negative_slope)
-            for name in (self.cfg.act_fn, self.cfg.out_act_fn)
-        )
+        self._act = activation(self.cfg.act_fn, self.cfg.negative_slope)
+        self._out_act = activation(self.cfg.out_act_fn, self.cfg.negative_slope)
         self.to(self.cfg.device)
         self.setup()
         self.eval()
 
+    def _add_linears(self) -> tuple[nn.Linear, ...]:
+        """fc1, fc2, ... with the weights that the seed draws."""
+        linears: list[nn.Linear] = []
+        weights = initial_weights(self.cfg.layer_sizes, self.cfg.seed)
+        for number, (weight, bias) in enumerate(weights, start=1):
+            d_out, d_in = weight.shape
+            # skip_init: nn.Linear's own initialisation would move torch's global generator
+            linear: Any = nn.utils.skip_init(nn.Linear, d_in, d_out, dtype=self.cfg.dtype)
+            self.add_module(f"fc{number}", linear)
+            linears.append(linear)
+            _set_parameters(linear, weight, bias)
+        return tuple(linears)
+
     # construction from weights, from PyTorch and from disk
 
     @classmethod
-    def from_weights(cls, layers: Sequence[Any], **settings: Any) -> "HookedMLP":
+    def from_weights(cls, layers: Layers, **settings: Any) -> "HookedMLP":
         """[(W, b), ...] -> HookedMLP. W is [d_out, d_in], b is [d_out] or None for zeros; the last
         pair is the readout.
 
@@ -144,20 +145,16 @@ class HookedMLP(HookedRootModule):
                 finite.
         """
         pairs = checked_layers(layers)
-        sizes = [pairs[0][0].shape[1], *(weight.shape[0] for weight, _ in pairs)]
-        shape = {"d_in": sizes[0], "d_hidden": tuple(sizes[1:-1]), "d_out": sizes[-1]}
-        dtype: Any = (
-            torch.float64 if any(w.dtype == torch.float64 for w, _ in pairs) else torch.float32
-        )
-        if set(settings) & set(shape):
-            raise XorMiError(
-                f"{', '.join(sorted(set(settings) & set(shape)))} follow from the weights; leave them out"
-            )
-        model = cls(HookedMLPConfig.from_dict({"dtype": dtype} | settings | shape))
-        with torch.no_grad():
-            for linear, (weight, bias) in zip(model._linears, pairs, strict=True):
-                linear.weight.copy_(weight)
-                linear.bias.copy_(bias)
+        d_in, *d_hidden, d_out = [pairs[0][0].shape[1], *(weight.shape[0] for weight, _ in pairs)]
+        sizes = {"d_in": d_in, "d_hidden": tuple(d_hidden), "d_out": d_out}
+        clash = sorted(set(settings) & set(sizes))
+        if clash:
+            raise XorMiError(f"{', '.join(clash)} follow from the weights; leave them out")
+        is_double = any(weight.dtype == torch.float64 for weight, _ in pairs)
+        dtype = torch.float64 if is_double else torch.float32
+        model = cls(HookedMLPConfig.from_dict({"dtype": dtype} | settings | sizes))
+        for linear, (weight, bias) in zip(model.linears, pairs, strict=True):
+            _set_parameters(linear, weight, bias)
         return model
 
     def with_weights(self, layers: Layers, **changes: Any) -> "HookedMLP":
@@ -178,18 +175,20 @@ class HookedMLP(HookedRootModule):
             XorMiError: a module that is neither nn.Linear nor a known activation, or hidden layers
                 with different activations.
         """
-        layers, found = read_sequential(sequential)
-        return cls.from_weights(layers, **(found | settings))
+        layers, read_settings = read_sequential(sequential)
+        return cls.from_weights(layers, **(read_settings | settings))
 
-    def save_pretrained(self, directory: str | Path) -> Path:
-        """Write `config.json` and `model.safetensors` into a folder (made if missing). `XorMiError`
-        if it cannot be written.
+    def save_pretrained(self, directory: PathLike) -> Path:
+        """Write `config.json` and `model.safetensors` into a folder (made if missing).
+
+        Raises:
+            XorMiError: the folder cannot be written.
         """
         write_folder(Path(directory), self.cfg, self.state_dict())
         return Path(directory)
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path, device: str = "cpu") -> "HookedMLP":
+    def from_pretrained(cls, directory: PathLike, device: str = "cpu") -> "HookedMLP":
         """A folder written by `save_pretrained` -> the model. Reads JSON and safetensors only; no
         pickle, no code.
 
@@ -204,21 +203,38 @@ class HookedMLP(HookedRootModule):
 
     # running
 
-    def forward(self, x: Any, return_type: str = "logits", labels: Any = None) -> Any:
+    @overload
+    def forward(
+        self,
+        x: Numbers,
+        return_type: Literal["logits", "loss"] = "logits",
+        labels: Numbers | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, x: Numbers, return_type: Literal["both"], labels: Numbers | None = None
+    ) -> tuple[Tensor, Tensor]: ...
+    def forward(
+        self, x: Numbers, return_type: str = "logits", labels: Numbers | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Inputs [batch, d_in] or [d_in], of bool, int or float -> outputs, always [batch, d_out].
 
         Args:
             return_type: "logits" (the output after `out_act_fn`, which is the identity by default),
-                "loss" (scalar mean), or "both".
+                "loss" (the mean, one number), or "both".
             labels: [batch, d_out] of 0 and 1 for the loss; by default read off `cfg.target` at the
                 input bits.
+
+        Raises:
+            XorMiError: inputs or labels of another shape, or no labels and no target.
         """
-        if return_type not in ("logits", "loss", "both"):
-            raise unknown("return_type", return_type, ("logits", "loss", "both"), where="known")
+        if return_type not in _RETURN_TYPES:
+            raise unknown("return_type", return_type, _RETURN_TYPES, where="known")
         value = self.hook_embed(self._as_input(x))
         inputs = value
         for linear, hook_edge, hook_pre, hook_post in self._stages:
-            value = hook_post(self._act(hook_pre(self._affine(linear, value, hook_edge))))
+            pre = hook_pre(self._affine(linear, value, hook_edge))
+            value = hook_post(self._act(pre))
         readout = self._affine(self._linears[-1], value, self.hook_edge)
         if self.hook_readout is not None:
             readout = self.hook_readout(readout)
@@ -235,46 +251,59 @@ class HookedMLP(HookedRootModule):
             return F.linear(value, linear.weight, linear.bias)
         return hook_edge(linear.weight * value[:, None, :]).sum(-1) + linear.bias
 
-    def _as_input(self, x: Any) -> Tensor:
+    def _as_input(self, x: Numbers) -> Tensor:
         weight = self._linears[0].weight
         try:
-            rows = torch.as_tensor(x)
+            inputs = torch.as_tensor(x)
         except (TypeError, ValueError, RuntimeError):
             raise XorMiError(
-                f"{x!r} is no input; give bits [batch, {self.cfg.d_in}], for example model.rows()"
+                f"cannot read {x!r} as an input; give bits [batch, {self.cfg.d_in}], "
+                "for example model.rows()"
             ) from None
-        rows = rows[None] if rows.ndim == 1 else rows
-        if rows.ndim != 2 or rows.shape[1] != self.cfg.d_in:
+        inputs = inputs[None] if inputs.ndim == 1 else inputs
+        if inputs.ndim != 2 or inputs.shape[1] != self.cfg.d_in:
             raise XorMiError(
-                f"inputs have shape {list(rows.shape)}; this network takes [batch, {self.cfg.d_in}]"
+                f"inputs have shape {list(inputs.shape)}; "
+                f"this network takes [batch, {self.cfg.d_in}]"
             )
-        return rows.to(
-            device=weight.device, dtype=weight.dtype, copy=True
-        )  # a copy: a hook must not reach the caller's tensor
+        # a copy: a hook must not reach the caller's tensor
+        return inputs.to(device=weight.device, dtype=weight.dtype, copy=True)
 
-    def _loss(self, logits: Tensor, readout: Tensor, inputs: Tensor, labels: Any) -> Tensor:
+    def _loss(
+        self, logits: Tensor, readout: Tensor, inputs: Tensor, labels: Numbers | None
+    ) -> Tensor:
         if labels is None:
-            if self.cfg.target is None:
-                raise XorMiError(
-                    "a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')"
-                )
-            labels = [self.cfg.target(row) for row in inputs.tolist()]
+            goal = self._target_labels(inputs, logits)
+        else:
+            goal = self._as_labels(labels, logits)
+        if self.cfg.loss_fn == "mse":
+            return F.mse_loss(logits, goal)
+        # after a sigmoid the logits of cross entropy are what went into it
+        scores = readout if self.cfg.out_act_fn == "sigmoid" else logits
+        return F.binary_cross_entropy_with_logits(scores, goal)
+
+    def _target_labels(self, inputs: Tensor, logits: Tensor) -> Tensor:
+        if self.cfg.target is None:
+            raise XorMiError(
+                "a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')"
+            )
+        wanted = [self.cfg.target(row) for row in inputs.tolist()]
+        return torch.tensor(wanted, dtype=logits.dtype, device=logits.device).view_as(logits)
+
+    def _as_labels(self, labels: Numbers, logits: Tensor) -> Tensor:
         try:
             goal = torch.as_tensor(labels, dtype=logits.dtype, device=logits.device)
         except (TypeError, ValueError, RuntimeError):
             raise XorMiError(
-                f"{labels!r} are no labels; give 0 and 1, [batch, {self.cfg.d_out}]"
+                f"cannot read {labels!r} as labels; give 0 and 1, [batch, {self.cfg.d_out}]"
             ) from None
         goal = goal[:, None] if goal.ndim == 1 and self.cfg.d_out == 1 else goal
         if goal.shape != logits.shape or not ((goal >= 0) & (goal <= 1)).all():
             raise XorMiError(
-                f"labels have shape {list(goal.shape)}; give numbers from 0 to 1, {list(logits.shape)}"
+                f"labels have shape {list(goal.shape)}; "
+                f"give numbers from 0 to 1, {list(logits.shape)}"
             )
-        if self.cfg.loss_fn == "mse":
-            return F.mse_loss(logits, goal)
-        return F.binary_cross_entropy_with_logits(
-            readout if self.cfg.out_act_fn == "sigmoid" else logits, goal
-        )
+        return goal
 
     def set_use_edge_result(self, use_edge_result: bool) -> None:
         """Switch the edge hooks on or off, as TransformerLens' `set_use_attn_result` does for
@@ -282,13 +311,29 @@ class HookedMLP(HookedRootModule):
         """
         self.cfg.use_edge_result = use_edge_result
 
+    @overload
+    def run_with_cache(
+        self,
+        *model_args: Any,
+        return_cache_object: Literal[True] = True,
+        names_filter: HookNames | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ActivationCache]: ...
+    @overload
+    def run_with_cache(
+        self,
+        *model_args: Any,
+        return_cache_object: Literal[False],
+        names_filter: HookNames | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, dict[str, Tensor]]: ...
     def run_with_cache(
         self,
         *model_args: Any,
         return_cache_object: bool = True,
-        names_filter: Any = None,
+        names_filter: HookNames | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> tuple[Any, ActivationCache | dict[str, Tensor]]:
         """TransformerLens' `run_with_cache`, giving an `ActivationCache` (a plain dict on
         `return_cache_object=False`).
 
@@ -298,88 +343,81 @@ class HookedMLP(HookedRootModule):
         """
         if kwargs.pop("pos_slice", None) is not None:
             raise XorMiError(
-                "pos_slice would cut the batch: activations here are [batch, unit]; index the cache instead"
+                "pos_slice would cut the batch: activations here are [batch, unit]; "
+                "index the cache instead"
             )
-        if names_filter is None:
-            names = self.active_hooks()
-        else:
-            several = isinstance(names_filter, Iterable) and not isinstance(names_filter, str)
-            wanted = (
-                list(names_filter) if several and not callable(names_filter) else [names_filter]
-            )
-            names = [name for one in wanted for name in self._resolve(one)]
+        names = self.active_hooks() if names_filter is None else self._hook_names(names_filter)
         if not names:
             raise unknown("hook", "(an empty filter)", self.active_hooks(), where="this model has")
         output, cache = super().run_with_cache(*model_args, names_filter=names, **kwargs)
         if not return_cache_object:
             return output, cache
-        return output, ActivationCache(
-            cache, self, has_batch_dim=not kwargs.get("remove_batch_dim", False)
-        )
+        has_batch_dim = not kwargs.get("remove_batch_dim", False)
+        return output, ActivationCache(cache, self, has_batch_dim=has_batch_dim)
 
     @contextmanager
     def hooks(
         self,
-        fwd_hooks: Any = (),
-        bwd_hooks: Any = (),
+        fwd_hooks: Iterable[tuple[HookName, HookFunction]] = (),
+        bwd_hooks: Iterable[tuple[HookName, HookFunction]] = (),
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
-    ) -> Iterator[Any]:
+    ) -> Iterator["HookedMLP"]:
         """TransformerLens' `hooks`, refusing names and predicates that match nothing, and checking
         what each hook returns.
         """
-        fwd: list[Any] = [
-            (name, partial(guarded, hook))
-            for asked, hook in fwd_hooks
-            for name in self._resolve(asked)
-        ]
-        bwd: list[Any] = [
-            (name, hook) for asked, hook in bwd_hooks for name in self._resolve(asked)
-        ]
-        with super().hooks(fwd, bwd, reset_hooks_end, clear_contexts) as model:
-            yield model
+        forward_hooks: list[tuple[str, HookFunction]] = []
+        for asked, hook in fwd_hooks:
+            forward_hooks += [(name, partial(guarded, hook)) for name in self._hook_names(asked)]
+        backward_hooks: list[tuple[str, HookFunction]] = []
+        for asked, hook in bwd_hooks:
+            backward_hooks += [(name, hook) for name in self._hook_names(asked)]
+        settings: Any = (forward_hooks, backward_hooks, reset_hooks_end, clear_contexts)
+        with super().hooks(*settings):
+            yield self
 
-    def add_hook(self, name: Any, hook: Any, *args: Any, **kwargs: Any) -> None:
-        forward = (args[0] if args else kwargs.get("dir", "fwd")) == "fwd"
-        for found in self._resolve(name):
-            checked: Any = partial(guarded, hook) if forward else hook
-            super().add_hook(found, checked, *args, **kwargs)
+    def add_hook(self, name: HookName, hook: HookFunction, *args: Any, **kwargs: Any) -> None:
+        """TransformerLens' `add_hook`, with the checks of `hooks`."""
+        is_forward = (args[0] if args else kwargs.get("dir", "fwd")) == "fwd"
+        checked: Any = partial(guarded, hook) if is_forward else hook
+        for hook_name in self._hook_names(name):
+            super().add_hook(hook_name, checked, *args, **kwargs)
 
     def active_hooks(self) -> list[str]:
         """Names of the hook points that fire: the edge hooks only when they are switched on."""
         return [
             name
             for name in self.hook_dict
-            if self.cfg.use_edge_result or not name.endswith("hook_edge")
+            if self.cfg.use_edge_result or kind_of_hook(name) != "edge"
         ]
 
-    def _resolve(self, asked: Any) -> list[str]:
-        """A hook name or a predicate on names -> the names it means; an error if there are none."""
+    def _hook_names(self, asked: HookNames) -> list[str]:
+        """The active hooks that names and predicates mean; an error where one means none."""
+        if isinstance(asked, Iterable) and not isinstance(asked, str):
+            return [name for one in asked for name in self._hook_names(one)]
         active = self.active_hooks()
-        found = [name for name in active if (asked(name) if callable(asked) else name == asked)]
-        if not found and asked in list(self.hook_dict):
+        if callable(asked):
+            names = [name for name in active if asked(name)]
+            shown = "(a predicate that matches nothing)"
+        else:
+            names = [name for name in active if name == asked]
+            shown = asked
+        if not names and asked in list(self.hook_dict):
             raise XorMiError(
                 f"hook '{asked}' is switched off; call model.set_use_edge_result(True) first"
             )
-        if not found:
-            raise unknown(
-                "hook",
-                "(a predicate that matches nothing)" if callable(asked) else asked,
-                active,
-                where="this model has",
-            )
-        return found
+        if not names:
+            raise unknown("hook", shown, active, where="this model has")
+        return names
 
-    def to_tokens(self, bits: Any) -> Tensor:
+    def to_tokens(self, bits: Row | Sequence[Row]) -> Tensor:
         """'01', [0, 1] or several of them -> integer bits [batch, d_in]: the bits are this
         network's tokens.
         """
-        one = isinstance(bits, str) or (
-            len(bits) > 0 and not isinstance(bits[0], (str, list, tuple, Tensor))
-        )
-        return torch.tensor(
-            [as_row(row, self.cfg.d_in) for row in ([bits] if one else bits)], dtype=torch.long
-        )
+        values: Any = bits.tolist() if isinstance(bits, ArrayLike) else bits
+        is_one_row = len(values) > 0 and not hasattr(values[0], "__len__")
+        rows = [values] if isinstance(values, str) or is_one_row else values
+        return torch.tensor([as_row(row, self.cfg.d_in) for row in rows], dtype=torch.long)
 
     # places: the only link between units or edges and hook names
 
@@ -392,18 +430,18 @@ class HookedMLP(HookedRootModule):
         """Decision = output > threshold, strictly."""
         return self.cfg.threshold
 
-    def target_of(self, asked: Target | None = None) -> BooleanFunction:
-        """What this network should compute: the target asked for, or the one in its config.
+    def target_of(self, target: Target | None = None) -> BooleanFunction:
+        """What this network should compute: the target given, or else the one in its config.
 
         Raises:
             XorMiError: neither is there, or a target of another width.
         """
-        given = self.cfg.target if asked is None else asked
-        if given is None:
+        wanted = self.cfg.target if target is None else target
+        if wanted is None:
             raise XorMiError(
                 "this network has no target; give one, such as target='XOR' here or in its config"
             )
-        function = BooleanFunction.of(given, self.cfg.d_in)
+        function = BooleanFunction.of(wanted, self.cfg.d_in)
         if function.n_outputs != self.cfg.d_out:
             raise XorMiError(
                 f"the target has {function.n_outputs} outputs; the network has {self.cfg.d_out}"
@@ -435,103 +473,114 @@ class HookedMLP(HookedRootModule):
         """fc1, fc2, ...: one per hidden layer, and the readout."""
         return self._linears
 
-    def rows(self, rows: Any = None) -> Float[Tensor, "row d_in"]:
-        """Input rows as a tensor in the model's dtype: all 2^d_in of them, or those given (each
-        checked to be bits).
-        """
-        return self.rows_tensor(self.read_rows(rows))
+    def rows(self, rows: Rows | None = None) -> Float[Tensor, "row d_in"]:
+        """Input rows as a tensor in the model's dtype, on its device: all 2^d_in of them, or those
+        given.
 
-    def rows_tensor(self, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "row d_in"]:
-        """Rows already read as bits -> a tensor in the model's dtype, on its device."""
+        Raises:
+            XorMiError: rows that are not bits of this network's width.
+        """
         weight = self._linears[0].weight
-        return (
-            torch.from_numpy(np.array(rows, dtype=np.int8))
-            .to(weight.device, weight.dtype)
-            .reshape(-1, self.cfg.d_in)
-        )
+        bits = np.array(self.read_rows(rows), dtype=np.int8).reshape(-1, self.cfg.d_in)
+        return torch.from_numpy(bits).to(weight.device, weight.dtype)
 
-    def read_rows(self, rows: Any = None) -> tuple[tuple[int, ...], ...]:
-        """All 2^d_in input rows, or those given, each checked to be bits of this network's
-        width.
+    def read_rows(self, rows: Rows | None = None) -> tuple[tuple[int, ...], ...]:
+        """Input rows as tuples of bits: all 2^d_in of them, or those given.
+
+        Raises:
+            XorMiError: rows that are not bits of this network's width.
         """
-        return (
-            truth_rows(self.cfg.d_in)
-            if rows is None
-            else tuple(as_row(row, self.cfg.d_in) for row in rows)
-        )
+        if rows is None:
+            return truth_rows(self.cfg.d_in)
+        return tuple(as_row(row, self.cfg.d_in) for row in rows)
 
     @property
     def units(self) -> tuple[Unit, ...]:
         """All hidden units, layer by layer."""
         return tuple(chain.from_iterable(layers_of(self.layer_sizes)[1:-1]))
 
-    def place(self, asked: Any) -> Unit | Edge:
-        """'h0.1', 'x0', 'y0', 'x0->h0.1', a Unit or an Edge -> the Unit or Edge; `XorMiError` if
-        this network has none such.
+    def place(self, place: Place) -> Unit | Edge:
+        """'h0.1', 'x0', 'y0', 'x0->h0.1', a Unit or an Edge -> the Unit or Edge.
+
+        Raises:
+            XorMiError: this network has no such place.
         """
-        found = self._find_place(asked)
-        if found is not None:
-            return found
-        places = [unit.name for layer in layers_of(self.layer_sizes) for unit in layer]
-        raise unknown(
-            "unit or edge",
-            asked,
-            [*places, *(edge.name for edge in edges_of(self.layer_sizes))],
-            where="this network has",
-        )
+        known = self._find_place(place)
+        if known is not None:
+            return known
+        if "->" in str(place):
+            exists: Iterable[Unit | Edge] = edges_of(self.layer_sizes)
+        else:
+            exists = chain.from_iterable(layers_of(self.layer_sizes))
+        raise unknown("unit or edge", place, exists, where="this network has")
 
-    def _find_place(self, asked: Any) -> Unit | Edge | None:
+    def _find_place(self, place: Place) -> Unit | Edge | None:
         """The place of this name or value, without a search through all of them."""
-        sizes, last = self.layer_sizes, self.cfg.n_layers
-        if isinstance(asked, str) and "->" in asked:
-            ends = [self._find_place(end) for end in asked.split("->", 1)]
-            return (
-                self._find_place(Edge(*ends))
-                if all(isinstance(end, Unit) for end in ends)
-                else None
-            )  # pyright: ignore
-        if isinstance(asked, str):
-            match = re.fullmatch(r"(x|y|h(\d{1,6})\.)(\d{1,6})", asked, flags=re.ASCII)
-            if match is None:
-                return None
-            layer = -1 if match[1] == "x" else last if match[1] == "y" else int(match[2])
-            return self._find_place(Unit(layer, int(match[3]), match[1] == "y"))
-        if isinstance(asked, Unit):
-            inside = -1 <= asked.layer <= last and 0 <= asked.index < sizes[asked.layer + 1]
-            return asked if inside and asked.is_output == (asked.layer == last) else None
-        if isinstance(asked, Edge):
-            ends = [self._find_place(asked.src), self._find_place(asked.dst)]
-            return asked if None not in ends and asked.dst.layer == asked.src.layer + 1 else None
-        return None
+        if isinstance(place, Edge):
+            return self._find_edge(place.src, place.dst)
+        if isinstance(place, Unit):
+            return place if self._has_unit(place) else None
+        if not isinstance(place, str):
+            return None
+        if "->" in place:
+            return self._find_edge(*place.split("->", 1))
+        return self._find_unit(place)
 
-    def hook_site(self, asked: Any) -> tuple[str, tuple[int, ...]]:
+    def _find_edge(self, src: str | Unit, dst: str | Unit) -> Edge | None:
+        source, target = self._find_place(src), self._find_place(dst)
+        if not isinstance(source, Unit) or not isinstance(target, Unit):
+            return None
+        return Edge(source, target) if target.layer == source.layer + 1 else None
+
+    def _find_unit(self, name: str) -> Unit | None:
+        match = re.fullmatch(r"(x|y|h(\d{1,6})\.)(\d{1,6})", name, flags=re.ASCII)
+        if match is None:
+            return None
+        kind, index = match[1], int(match[3])
+        if kind == "x":
+            unit = Unit(-1, index)
+        elif kind == "y":
+            unit = Unit(self.cfg.n_layers, index, is_output=True)
+        else:
+            unit = Unit(int(match[2]), index)
+        return unit if self._has_unit(unit) else None
+
+    def _has_unit(self, unit: Unit) -> bool:
+        last = self.cfg.n_layers
+        if not -1 <= unit.layer <= last or unit.is_output != (unit.layer == last):
+            return False
+        return 0 <= unit.index < self.layer_sizes[unit.layer + 1]
+
+    def hook_site(self, place: Place) -> tuple[str, tuple[int, ...]]:
         """A unit or an edge -> (hook name, index after the batch axis) where its value is read and
         written.
+
+        Raises:
+            XorMiError: this network has no such place.
         """
-        return hook_site(self.place(asked))
+        return hook_site(self.place(place))
 
     def hook_places(self) -> list[tuple[str, list[str]]]:
         """Each hook point of a plain forward, in order, with the names of the units whose values it
         holds.
         """
-        named = [[unit.name for unit in layer] for layer in layers_of(self.layer_sizes)]
-        places = [("hook_embed", named[0])]
-        for layer in range(self.cfg.n_layers):
-            places += [
-                (f"blocks.{layer}.mlp.{hook}", named[layer + 1])
-                for hook in ("hook_pre", "hook_post")
-            ]
-        return places + [
-            (name, named[-1]) for name in ("hook_readout", "hook_logits") if name in self.hook_dict
-        ]
+        inputs, *hidden, outputs = layers_of(self.layer_sizes)
+        layers = [("hook_embed", inputs)]
+        for layer, units in enumerate(hidden):
+            layers.append((f"blocks.{layer}.mlp.hook_pre", units))
+            layers.append((f"blocks.{layer}.mlp.hook_post", units))
+        if self.hook_readout is not None:
+            layers.append(("hook_readout", outputs))
+        layers.append(("hook_logits", outputs))
+        return [(hook_name, [unit.name for unit in units]) for hook_name, units in layers]
 
-    def float64_layers(self) -> "list[tuple[Tensor, Tensor]]":
+    def float64_layers(self) -> list[tuple[Tensor, Tensor]]:
         """The weights as detached float64 copies on the CPU, W [d_out, d_in] and b [d_out] per
-        layer, for exact bookkeeping.
+        layer.
         """
         return [
-            (fc.weight.detach().cpu().double(), fc.bias.detach().cpu().double())
-            for fc in self._linears
+            (linear.weight.detach().cpu().double(), linear.bias.detach().cpu().double())
+            for linear in self._linears
         ]
 
     def activate(self, pre: Tensor, layer: int) -> Tensor:
@@ -540,27 +589,34 @@ class HookedMLP(HookedRootModule):
         """
         return (self._out_act if layer == self.cfg.n_layers else self._act)(pre)
 
-    def require_ready(self, operation: str) -> None:
-        """Refuse to analyse a network in train mode, or with weights that are not finite."""
-        require_evaluable(self, operation)
+
+@torch.no_grad()
+def _set_parameters(linear: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    linear.weight.copy_(weight)
+    linear.bias.copy_(bias)
 
 
-def require_plain_mlp(model: Any, operation: str) -> None:
-    """Refuse what plain arithmetic on the weights cannot speak for: anything but a `HookedMLP`, and
+def require_plain_mlp(model: object, operation: str) -> None:
+    """Refuse models that weight arithmetic alone does not describe: anything but a `HookedMLP`, and
     one with hooks attached.
 
+    Args:
+        operation: what needs it, the subject of the message.
+
     Raises:
-        XorMiError: also for all that `require_ready` refuses.
+        XorMiError: also for all that `require_evaluable` refuses.
     """
     if not isinstance(model, HookedMLP):
         raise XorMiError(
-            f"{operation} needs a HookedMLP, not {type(model).__name__}: take result.model, or HookedMLP.from_sequential(net)"
+            f"{operation} needs a HookedMLP, not {type(model).__name__}: "
+            "take result.model, or HookedMLP.from_sequential(net)"
         )
-    model.require_ready(operation)
+    require_evaluable(model, operation)
     hooked = [name for name, point in model.hook_dict.items() if point.fwd_hooks]
     if hooked:
         raise XorMiError(
-            f"{operation} reads the weights, but a hook on '{hooked[0]}' changes the run: model.reset_hooks() first"
+            f"{operation} reads the weights, but a hook on '{hooked[0]}' changes the run: "
+            "model.reset_hooks() first"
         )
 
 
@@ -569,20 +625,33 @@ def hook_site(place: Unit | Edge) -> tuple[str, tuple[int, ...]]:
     axis).
     """
     if isinstance(place, Edge):
-        last = place.dst.is_output
-        return ("hook_edge" if last else f"blocks.{place.dst.layer}.hook_edge"), (
-            place.dst.index,
-            place.src.index,
-        )
+        source, target = place.src, place.dst
+        hook_name = "hook_edge" if target.is_output else f"blocks.{target.layer}.hook_edge"
+        return hook_name, (target.index, source.index)
     if place.layer < 0:
         return "hook_embed", (place.index,)
-    return ("hook_logits" if place.is_output else f"blocks.{place.layer}.mlp.hook_post"), (
-        place.index,
-    )
+    if place.is_output:
+        return "hook_logits", (place.index,)
+    return f"blocks.{place.layer}.mlp.hook_post", (place.index,)
 
 
-def kind_of_hook(hook_name: str) -> str:
-    """What a HookedMLP's hook point holds: "edge", "input", "output" or "unit"."""
-    return {"hook_embed": "input", "hook_logits": "output", "hook_readout": "output"}.get(
-        hook_name, "edge" if hook_name.endswith("hook_edge") else "unit"
-    )
+HookKind = Literal["edge", "input", "output", "unit"]
+"""What the values at a hook point are values of."""
+
+
+def kind_of_hook(hook_name: str) -> HookKind:
+    """What a HookedMLP's hook point holds."""
+    if hook_name == "hook_embed":
+        return "input"
+    if hook_name in ("hook_logits", "hook_readout"):
+        return "output"
+    return "edge" if hook_name.endswith("hook_edge") else "unit"
+
+
+def stage_of_hook(hook_name: str) -> str:
+    """A hook point's place in its layer, TransformerLens' short name for it.
+
+    >>> stage_of_hook("blocks.0.mlp.hook_post")
+    'post'
+    """
+    return hook_name.rpartition("hook_")[2]
