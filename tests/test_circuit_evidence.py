@@ -106,9 +106,9 @@ def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped(
         alignment = {("either", "both")[v]: f"h0.{u}"}
         assert (
             matrix[u, v]
-            == interchange_accuracy(model, algorithm, alignment).agreed[("either", "both")[v]]
+            == interchange_accuracy(model, algorithm, alignment).n_agreed[("either", "both")[v]]
         )
-    joint = interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"}).agreed[
+    joint = interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"}).n_agreed[
         "(joint)"
     ]
     evidence = next(e for e in identify_circuit(model).evidence if "together" in e.claim)

@@ -46,12 +46,12 @@ ANALYSES = {
         ablation_sweep(model, value=value).after.tolist() for value in ("zero", "mean")
     ],
     "interchange": lambda model: (
-        interchange_accuracy(model, EITHER, {"either": "h0.0", "both": "h0.1"}).agreed
+        interchange_accuracy(model, EITHER, {"either": "h0.0", "both": "h0.1"}).n_agreed
     ),
     "paths": lambda model: path_sweep(
         model, paths_from(model, "x0"), [("01", "11")]
     ).effect.tolist(),
-    "attribution": lambda model: score_methods(model)["method"].tolist(),
+    "attribution": lambda model: score_methods(model).frame()["method"].tolist(),
     "circuit": lambda model: {
         k: v for k, v in record_of(identify_circuit(model)).items() if k != "versions"
     },

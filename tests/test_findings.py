@@ -16,15 +16,19 @@ from xor_mi.handmade import textbook_xor
 from xor_mi.interventions import (
     HighLevelModel,
     ablation_sweep,
+    attribute,
+    interchange,
     interchange_accuracy,
+    patch,
     patch_sweep,
+    score_methods,
 )
 from xor_mi.search import find_alignments, find_subcircuits, identifiability_report
 from xor_mi.terms import contributions, explain_difference
 from xor_mi.values import activations, compare
 
 
-def interchange(model):
+def accuracy(model):
     """The two hidden units held against the algorithm OR and not AND."""
     algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
     return interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"})
@@ -35,9 +39,13 @@ MADE = {
     "Comparison": lambda model: compare(model, "00", "11"),
     "Contributions": contributions,
     "DifferenceExplanation": lambda model: explain_difference(model, "00", "11"),
+    "PatchEffect": lambda model: patch(model, "01", "11", "h0.1"),
     "PatchSweep": patch_sweep,
     "AblationSweep": ablation_sweep,
-    "InterchangeAccuracy": interchange,
+    "Attribution": attribute,
+    "MethodScores": score_methods,
+    "Interchange": lambda model: interchange(model, {"h0.0": "11"}, "01"),
+    "InterchangeAccuracy": accuracy,
     "InputPath": lambda model: geometry.path(model, "00", "11"),
     "InputPlane": geometry.input_plane,
     "Regions": geometry.regions,
@@ -48,7 +56,16 @@ MADE = {
     "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
 }
 """Class -> how one is made of the textbook network."""
-DRAWN = set(MADE) - {"Regions", "AlignmentSearch", "IdentifiabilityReport"}
+NOT_DRAWN = {
+    "AlignmentSearch",
+    "Attribution",
+    "IdentifiabilityReport",
+    "Interchange",
+    "MethodScores",
+    "PatchEffect",
+    "Regions",
+}
+DRAWN = set(MADE) - NOT_DRAWN
 
 
 def kinds_of_findings() -> set[str]:

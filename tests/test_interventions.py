@@ -40,7 +40,7 @@ def by_transformer_lens(model, pairs, direction):
         reduce="none",
         baseline=True,
     )
-    return result.values.T, result.effect().T
+    return result.values, result.effect()
 
 
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
@@ -67,7 +67,7 @@ def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direc
     else:
         model = HookedMLP(HookedMLPConfig(*shape[:3], act_fn=shape[3], seed=4))
     sweep = patch_sweep(model, direction=direction)
-    assert len(sweep.labels) == 4**model.cfg.d_in - 2**model.cfg.d_in
+    assert len(sweep.pairs) == 4**model.cfg.d_in - 2**model.cfg.d_in
     values, effect = by_transformer_lens(model, all_pairs(model.cfg.d_in), direction)
     assert sweep.effect.abs().max() > 1e-4, (
         "the patches changed nothing, so agreement would mean nothing"
@@ -107,8 +107,8 @@ def test_textbook_golden_values(textbook):
     noised = patch_sweep(textbook, direction="noising").frame().set_index(["pair", "site"])
     assert noised.loc[("01 -> 00", "h0.0"), "flips"]
     assert not noised.loc[("01 -> 00", "h0.1"), "flips"]
-    assert noised.loc[("01 -> 11", "h0.0"), "logit_patched"] == 2
-    assert noised.loc[("01 -> 11", "h0.1"), "logit_patched"] == -1
+    assert noised.loc[("01 -> 11", "h0.0"), "patched_logit"] == 2
+    assert noised.loc[("01 -> 11", "h0.1"), "patched_logit"] == -1
 
 
 def test_the_frame_has_units_and_reasons(textbook):
@@ -123,7 +123,7 @@ def test_the_frame_has_units_and_reasons(textbook):
     assert frame[frame["pair"] == "00 -> 11"]["why_no_fraction"].unique().tolist() == [
         "clean and corrupted are both decided 0"
     ]
-    assert {"effect_logit", "logit_clean", "logit_corrupted", "logit_patched"} <= set(frame.columns)
+    assert {"effect_logit", "clean_logit", "corrupted_logit", "patched_logit"} <= set(frame.columns)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_the_frame_has_units_and_reasons(textbook):
 def test_patch_any_kind_of_site(textbook, site, expected):
     """01 into 11, by hand: units, inputs, edges of both layers, and the output itself."""
     effect = patch(textbook, clean="01", corrupted="11", site=site)
-    assert effect.value_patched == expected
+    assert effect.patched == expected
     assert effect.effect == expected - 0
     assert not textbook.cfg.use_edge_result
 
@@ -159,7 +159,7 @@ def test_single_patches_equal_the_sweep(deep):
         clean, corrupted = pair.split(" -> ")
         assert patch(
             deep, clean, corrupted, site, direction="noising", output=1
-        ).value_patched == pytest.approx(effect.value_patched, abs=1e-6)
+        ).patched == pytest.approx(effect.patched, abs=1e-6)
 
 
 def test_nothing_of_the_model_is_changed(deep):
@@ -206,6 +206,7 @@ def test_all_pairs():
     assert len(all_pairs(3)) == 56
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -219,9 +219,9 @@ def test_a_found_site_can_be_ablated(planted):
     scan = scan_gates(planted, tokens, features, POSTS)
     site = scan.acting_as("x0>x1")["site"][0]
     sweep = ablation_sweep(
-        planted, [site], value="zero", rows=tokens, metric=lambda logits: logits[:, POSITION, 0]
+        planted, [site], value="zero", rows=tokens, metrics=lambda logits: logits[:, POSITION, 0]
     )
-    changed = (sweep.after[0] - sweep.before).abs() > 1e-6
+    changed = sweep.effect[0].abs() > 1e-6
     assert changed[(features["vowel"] > features["short"])].all()
 
 

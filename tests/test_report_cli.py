@@ -79,8 +79,8 @@ def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypat
     csv = pd.read_csv(tmp_path / "tour" / "patching.csv", dtype={"clean": str, "corrupted": str})
     model = HookedMLP.from_pretrained(tmp_path / "tour")
     assert torch.allclose(
-        torch.tensor(csv["logit_patched"].to_numpy()),
-        patch_sweep(model).patched.flatten().double(),
+        torch.tensor(csv["patched_logit"].to_numpy()),
+        patch_sweep(model).patched.T.flatten().double(),
         atol=1e-5,
     )
     status, again, _ = run_main(capsys, monkeypatch, "identify", str(tmp_path / "tour"))
@@ -378,7 +378,7 @@ def test_figures_show_the_findings(textbook):
     assert texts.count("-2.00") == 1
     sweep = patch_sweep(textbook)
     heatmap = plots.patching_heatmap(sweep).data[0]
-    assert torch.equal(torch.tensor(heatmap.z), sweep.effect)
+    assert torch.equal(torch.tensor(heatmap.z), sweep.effect.T)
     assert heatmap.zmin == -heatmap.zmax
     flips = [[text.endswith("*") for text in line] for line in heatmap.text]
     assert flips == [[effect.flips for effect in sweep][i : i + 2] for i in range(0, 24, 2)]

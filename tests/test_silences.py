@@ -4,7 +4,7 @@ that names what exists.
 
 import pytest
 import torch
-from test_interventions_any_model import OwnModel
+from models import OwnModel
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import Site, ablation_sweep, patch_sweep
@@ -166,11 +166,9 @@ def test_hooks_left_after_an_exception(textbook):
 
 def test_a_users_permanent_hook(textbook):
     """It is still there afterwards, and what it does is part of every run."""
-    plain = patch_sweep(textbook, [("01", "11")]).patched.tolist()
+    plain = patch_sweep(textbook, [("01", "11")]).patched
     textbook.add_perma_hook("hook_logits", lambda value, hook: value + 10)
-    assert patch_sweep(textbook, [("01", "11")]).patched.tolist() == [
-        [value + 10 for value in plain[0]]
-    ]
+    assert torch.equal(patch_sweep(textbook, [("01", "11")]).patched, plain + 10)
     assert [name for name, point in textbook.hook_dict.items() if point.fwd_hooks] == [
         "hook_logits"
     ]

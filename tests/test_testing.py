@@ -618,7 +618,7 @@ def test_assert_same_circuit_compares_numbers_only_when_asked():
     ("expected", "says"),
     [
         ({"effect": 1.5}, "effect: expected 1.5, found 2, off by 0.5; allowed 2.5e-06"),
-        ({"value": 0.0}, "value_patched: expected 0.0, found 2, off by 2; allowed 1e-06"),
+        ({"value": 0.0}, "patched: expected 0.0, found 2, off by 2; allowed 1e-06"),
         ({"flips": False}, "flips: expected False, found True"),
     ],
 )  # fmt: skip

@@ -32,9 +32,9 @@ LISTED_READINGS = 5
 PATCH_COLUMNS = [
     "pair",
     "site",
-    "logit_clean",
-    "logit_corrupted",
-    "logit_patched",
+    "clean_logit",
+    "corrupted_logit",
+    "patched_logit",
     "effect_logit",
     "flips",
 ]

@@ -323,7 +323,8 @@ def _subset_ablation(
     sets = [picked for size in sizes for picked in combinations(units, size)]
     sets += [group for group in groups if len(group) not in sizes]
     outputs = [
-        ablation_sweep(model, sets, value=value, output=k).decisions for k in range(model.cfg.d_out)
+        ablation_sweep(model, sets, value=value, output=k, progress=False).decisions
+        for k in range(model.cfg.d_out)
     ]
     changed = (torch.stack(outputs, dim=-1).cpu() != decided).any(-1).sum(-1)
     return SubsetAblation(value, tuple(sets), tuple(changed.tolist()), exhaustive)

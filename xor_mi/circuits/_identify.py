@@ -314,7 +314,10 @@ def _interchanged(model: HookedMLP) -> Tensor:
     """
     rows, units = truth_rows(model.cfg.d_in), model.units
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
-    sweeps = [patch_sweep(model, pairs, units, output=k).decisions for k in range(model.cfg.d_out)]
+    sweeps = [
+        patch_sweep(model, pairs, units, output=k, progress=False).decisions.T
+        for k in range(model.cfg.d_out)
+    ]
     return torch.stack(sweeps, dim=-1).cpu().reshape(len(rows), len(rows), len(units), -1)
 
 

@@ -6,19 +6,28 @@ on another. Denoising: the corrupted run with a clean activation (what restores 
 every part of an OR). Noising: the clean run with a corrupted activation (what breaks it; finds
 every part of an AND). The two are not mirror images (Heimersheim and Nanda 2024, arXiv 2404.15255).
 
+Results are laid out [metric, site, pair], so the first metric alone is [site, pair], and of
+ablation [site, row].
+
 Nothing of the model is changed: hooks are TransformerLens' own, gone afterwards also when one
 raises; weights, mode, the user's own hooks and the caller's tensors stay as they were. Raw effects
 come first. The usual recovered fraction, (patched - corrupted) / (clean - corrupted), has no
 meaning where clean and corrupted are decided alike, as 00 and 11 under XOR: there it is empty and
-`why_no_fraction` says so. Values outside [0, 1] are no mistake."""
+`why_no_fraction` says so. Values outside [0, 1] are not a mistake.
+"""
 
 from xor_mi.graph import Site as Site
 from xor_mi.interventions._ablation import AblationSweep as AblationSweep
 from xor_mi.interventions._ablation import ablation_sweep as ablation_sweep
 from xor_mi.interventions._attribution import METHODS as METHODS
+from xor_mi.interventions._attribution import Attribution as Attribution
+from xor_mi.interventions._attribution import Method as Method
+from xor_mi.interventions._attribution import MethodScore as MethodScore
+from xor_mi.interventions._attribution import MethodScores as MethodScores
 from xor_mi.interventions._attribution import attribute as attribute
 from xor_mi.interventions._attribution import score_methods as score_methods
-from xor_mi.interventions._interchange import HighLevelModel as HighLevelModel
+from xor_mi.interventions._high_level import HighLevelModel as HighLevelModel
+from xor_mi.interventions._interchange import Interchange as Interchange
 from xor_mi.interventions._interchange import InterchangeAccuracy as InterchangeAccuracy
 from xor_mi.interventions._interchange import das_accuracy as das_accuracy
 from xor_mi.interventions._interchange import interchange as interchange
@@ -32,6 +41,10 @@ from xor_mi.interventions._patching import patch as patch
 from xor_mi.interventions._patching import patch_sweep as patch_sweep
 from xor_mi.interventions._paths import path_sweep as path_sweep
 from xor_mi.interventions._paths import paths_from as paths_from
+from xor_mi.interventions._readout import Decided as Decided
+from xor_mi.interventions._sites import Coordinates as Coordinates
+from xor_mi.interventions._sites import SiteKind as SiteKind
+from xor_mi.interventions._sites import SiteSet as SiteSet
 from xor_mi.interventions._sites import site_of as site_of
 from xor_mi.interventions._sites import sites as sites
 from xor_mi.interventions._sites import subsets as subsets

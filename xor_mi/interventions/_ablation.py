@@ -2,148 +2,157 @@
 
 Zero has no special meaning to a network; the mean keeps the scale; resampling keeps the
 distribution. Ablating one site at a time misses redundancy (with every unit doubled, losing one
-copy changes nothing), so subsets are swept too."""
+copy changes nothing), so subsets are swept too.
+"""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, product
 from math import comb
-from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions._run import intervene, named_metrics, read_metrics
+from xor_mi.finding import Finding
+from xor_mi.graph import name_of_set
+from xor_mi.interventions._readout import Decided, decisions_of, readers_of
+from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
     MAX_SUBSETS,
     Coordinates,
     SiteSet,
     coordinates,
     default_sites,
-    edges_on,
-    name_of,
+    edges_where_needed,
     require_ready,
     site_sets,
 )
 from xor_mi.interventions._sites import subsets as all_subsets
-from xor_mi.metrics import decision, logit
+from xor_mi.kinds import AblationValue, HookedModel, Inputs, Metrics, Sites, SubsetRule
 from xor_mi.model import HookedMLP
-from xor_mi.truth import row_name
+from xor_mi.truth import as_row, row_name, row_number
 
 VALUES = ("zero", "mean", "resample")
-SUBSETS = {"single": 1, "pairs": 2, "all": None}
+
+SUBSET_SIZES: dict[SubsetRule, int | None] = {"single": 1, "pairs": 2, "all": None}
+"""How many sites are ablated together under each rule; None is any number."""
 
 
-@dataclass(frozen=True, eq=False)
-class AblationSweep:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AblationSweep(Finding):
     """What every ablation left; `frame()` has one line per ablation and input row.
 
     Attributes:
         rows: names of the inputs.
         sites: the sets ablated together.
-        value: "zero", "mean over ...", "resample (seed ...)" or "given".
-        before: the metric without ablation, [row].
-        after: with it, [site, row].
-        threshold: decision = metric > threshold, or None where nothing is decided.
+        value: "zero", "mean over ...", "resample from ... (seed ...)" or "given".
+        metrics: names, the first being the one that `after` and `effect` show.
+        before: the metrics without ablation, [metric, row].
+        values: with it, [metric, site, row].
+        coordinates: what was intervened on and how.
+        decided: the output that is decided, before and after; None where a model has no threshold.
         labels: the right decision per row, where there is a target.
-        coordinates: the six coordinates of an ablation test.
     """
 
     rows: tuple[str, ...]
     sites: tuple[SiteSet, ...]
     value: str
-    metric: str
-    before: Float[Tensor, " row"] = field(repr=False)
-    after: Float[Tensor, "site row"] = field(repr=False)
-    threshold: float | None
-    coordinates: Coordinates
-    labels: tuple[int, ...] | None = None
+    metrics: tuple[str, ...]
+    before: Float[Tensor, "metric row"] = field(repr=False)
+    values: Float[Tensor, "metric site row"] = field(repr=False)
+    coordinates: Coordinates = field(repr=False)
+    decided: Decided | None = field(repr=False)
+    labels: tuple[int, ...] | None
 
     @property
-    def decisions(self) -> Tensor:
-        """Decisions after ablation, [site, row]; -1 is undecided."""
-        if self.threshold is None:
-            raise XorMiError(
-                "this model has no decision threshold; read .after or .frame() instead"
-            )
-        return decision(self.after, self.threshold)
+    def after(self) -> Float[Tensor, "site row"]:
+        """The first metric after each ablation."""
+        return self.values[0]
+
+    @property
+    def effect(self) -> Float[Tensor, "site row"]:
+        """The first metric's change by each ablation."""
+        return self.values[0] - self.before[0]
+
+    @property
+    def decisions(self) -> Int[Tensor, "site row"]:
+        """Decisions after each ablation; -1 is undecided.
+
+        Raises:
+            XorMiError: a model that decides nothing.
+        """
+        return decisions_of(self.decided)
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        """Each set of sites as text, "h0.0" or "h0.0 + h0.1"."""
+        return tuple([name_of_set(together) for together in self.sites])
 
     def frame(self) -> pd.DataFrame:
-        """One line per ablation and row: site, n_sites, row, m_before, m_after, effect_m, and where
-        there is a threshold decision_before, decision_after, flips, undecided; right, where there
-        is a target."""
-        m, lines = self.metric, []
-        before = self.before.tolist()
-        was = None if self.threshold is None else decision(self.before, self.threshold).tolist()
-        now = None if self.threshold is None else self.decisions.tolist()
-        for s, (together, after) in enumerate(zip(self.sites, self.after.tolist(), strict=True)):
-            for r, row in enumerate(self.rows):
-                line: dict[str, Any] = {
-                    "site": name_of(together),
-                    "n_sites": len(together),
-                    "row": row,
-                    f"{m}_before": before[r],
-                }
-                line |= {f"{m}_after": after[r], f"effect_{m}": after[r] - before[r]}
-                if was is not None and now is not None:
-                    line |= {
-                        "decision_before": was[r],
-                        "decision_after": now[s][r],
-                        "flips": was[r] != now[s][r],
-                        "undecided": now[s][r] == -1,
-                    }
-                    line |= {} if self.labels is None else {"right": now[s][r] == self.labels[r]}
-                lines.append(line)
-        return pd.DataFrame(lines)
+        """One line per ablation and row: site, n_sites, row, per metric m before_m, after_m,
+        effect_m, and where there is a threshold decision_before, decision_after, flips, undecided
+        (the network's own, whatever the metrics); right, where there is a target.
+        """
+        cells = list(product(zip(self.site_names, self.sites, strict=True), self.rows))
+        columns: dict[str, object] = {
+            "site": [name for (name, _), _ in cells],
+            "n_sites": [len(together) for (_, together), _ in cells],
+            "row": [row for _, row in cells],
+        }
+        n_sites = len(self.sites)
+        for name, before, after in zip(self.metrics, self.before, self.values, strict=True):
+            # As Python's floats, in which the effect keeps its digits for a table.
+            was, now = before.tolist() * n_sites, after.flatten().tolist()
+            columns[f"before_{name}"] = was
+            columns[f"after_{name}"] = now
+            columns[f"effect_{name}"] = [b - a for a, b in zip(was, now, strict=True)]
+        if self.decided is not None:
+            was = self.decided.decisions_before[0].tolist() * n_sites
+            now = self.decided.decisions_after.flatten().tolist()
+            columns["decision_before"] = was
+            columns["decision_after"] = now
+            columns["flips"] = [a != b for a, b in zip(was, now, strict=True)]
+            columns["undecided"] = [b == -1 for b in now]
+            if self.labels is not None:
+                right = self.labels * n_sites
+                columns["right"] = [b == label for b, label in zip(now, right, strict=True)]
+        return pd.DataFrame(columns)
 
     def summary(self) -> pd.DataFrame:
-        """One line per ablation: accuracy against the target (undecided is not right), rows
-        flipped, rows undecided, mean effect.
+        """One line per ablation: site, n_sites, rows flipped, rows undecided, the mean effect on
+        each metric, and the accuracy against the target (undecided is not right).
         """
         frame = self.frame()
-        frame["which"] = [k for k in range(len(self.sites)) for _ in self.rows]
-        wanted = {
-            "flips": "n_flipped",
-            "undecided": "n_undecided",
-            f"effect_{self.metric}": f"mean_effect_{self.metric}",
-            "right": "accuracy",
-        }
-        groups = frame.groupby(
-            "which", sort=False
-        )  # by position: two sites may bear the same label
+        # By position, because two sites may bear the same label.
+        position = frame.index // len(self.rows)
+        groups = frame.groupby(position, sort=False)
         columns = {"site": groups["site"].first(), "n_sites": groups["n_sites"].first()}
-        for column, name in wanted.items():
-            if column in frame:
-                columns[name] = (
-                    groups[column].sum() if name.startswith("n_") else groups[column].mean()
-                )
+        if self.decided is not None:
+            columns["n_flipped"] = groups["flips"].sum()
+            columns["n_undecided"] = groups["undecided"].sum()
+        for metric in self.metrics:
+            columns[f"mean_effect_{metric}"] = groups[f"effect_{metric}"].mean()
+        if "right" in frame:
+            columns["accuracy"] = groups["right"].mean()
         return pd.DataFrame(columns).reset_index(drop=True)
-
-    def plot(self) -> Any:
-        """A heatmap of the metric's change, one line per ablation, one column per row, colours
-        centred at zero.
-        """
-        from xor_mi.plots import ablation_heatmap
-
-        return ablation_heatmap(self)
 
 
 @torch.no_grad()
 def ablation_sweep(
-    model: Any,
-    sites: Sequence[Any] | None = None,
+    model: HookedModel,
+    sites: Sites | None = None,
     *,
-    value: Any = "mean",
-    subsets: str = "single",
-    rows: Any = None,
-    over: Any = None,
-    metric: Callable[[Tensor], Tensor] | None = None,
-    metric_name: str = "logit",
+    value: AblationValue = "mean",
+    subsets: SubsetRule = "single",
+    rows: Inputs | None = None,
+    over: Inputs | None = None,
+    metrics: Metrics | None = None,
     output: int = 0,
     seed: int = 0,
     max_batch_bytes: int | None = None,
+    progress: bool = True,
 ) -> AblationSweep:
     """Ablate sites, one at a time, in pairs or in every combination, on every input row.
 
@@ -156,120 +165,155 @@ def ablation_sweep(
         rows: inputs to run on: rows of bits, or a tensor [input, ...] for other models. Default:
             all rows.
         over: the inputs the mean or the resampled activations are taken from; default: `rows`.
+        metrics: as in `patch_sweep`; by default the logit of `output`.
+        output: the output that is decided, and the default metric.
+        max_batch_bytes: as in `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> ablation_sweep(textbook_xor(), value="zero").after.tolist()  # without the OR, and without the AND
+    >>> ablation_sweep(textbook_xor(), value="zero").after.tolist()
     [[0.0, 0.0, 0.0, -2.0], [0.0, 1.0, 1.0, 2.0]]
+
+    The first line is without the OR, the second without the AND.
 
     Raises:
         XorMiError: an unknown value or subset rule, too many subsets, and all that `patch_sweep`
             refuses.
     """
     require_ready(model, "ablation")
-    if subsets not in SUBSETS:
-        raise unknown("subset rule", subsets, SUBSETS, where="rules are")
-    if not (
-        value in VALUES
-        if isinstance(value, str)
-        else isinstance(value, (int, float, Tensor)) or hasattr(value, "__array__")
-    ):
-        raise unknown("ablation value", value, VALUES, where="values are a number, a tensor, or")
-    names, inputs = _read_rows(model, rows)
-    plain = inputs if over is None else torch.cat([inputs, _read_rows(model, over)[1]])
+    if subsets not in SUBSET_SIZES:
+        raise unknown("subset rule", subsets, SUBSET_SIZES, where="rules are")
+    _require_value(value)
+    names, inputs = _read_inputs(model, rows)
+    reference = None if over is None else _read_inputs(model, over)[1]
+    sets = _joint_sets(model, sites, subsets)
+    readers = readers_of(model, metrics, output)
+
     n = len(inputs)
-    sets = _sets(model, sites, subsets)
-    read = (
-        {metric_name: lambda outputs: logit(outputs, output)}
-        if metric is None
-        else named_metrics({metric_name: metric})
-    )
-    with edges_on(model, sets):
+    plain = inputs if reference is None else torch.cat([inputs, reference])
 
-        def replaced(_: str, seen: Tensor) -> Tensor:
-            return _replacement(value, seen[:n], None if over is None else seen[n:], seed)
+    def replacement(hook_name: str, activation: Tensor) -> Tensor:
+        del hook_name
+        of_reference = None if reference is None else activation[n:]
+        return _replacement(value, activation[:n], of_reference, seed)
 
-        outputs, after = intervene(
-            model, plain, slice(0, n), sets, replaced, read, max_batch_bytes, metric is None
+    with edges_where_needed(model, sets):
+        outputs, values = intervene(
+            model,
+            plain,
+            slice(0, n),
+            sets,
+            replacement=replacement,
+            readers=readers,
+            max_batch_bytes=max_batch_bytes,
+            progress=progress,
         )
-    is_mlp = isinstance(model, HookedMLP) and metric is None
-    target = model.cfg.target if is_mlp else None
-    labels = (
-        None if target is None else tuple(target.tables[output][int(name, 2)] for name in names)
-    )
-    source = "the rows run on" if over is None else "given rows"
-    said = {
-        "mean": f"mean over {source}",
-        "resample": f"resample from {source} (seed {seed})",
-        "zero": "zero",
-    }
-    done = said[value] if isinstance(value, str) else "given"
-    before = read_metrics(read, outputs[:n])[0]
-    placed = coordinates(isinstance(model, HookedMLP), sets, done, "noising (ablation)")
+    before = readers.read(outputs[:n])
+
+    n_metrics = len(readers.metrics)
+    value_name = _name_of_value(value, "the rows run on" if over is None else "given rows", seed)
+    decided = labels = None
+    if isinstance(model, HookedMLP):
+        decided = Decided(threshold=model.threshold, before=before[-1:], after=values[-1])
+        target = model.cfg.target
+        if target is not None:
+            labels = tuple(
+                [target.tables[output][row_number(as_row(name, model.cfg.d_in))] for name in names]
+            )
     return AblationSweep(
-        tuple(names),
-        sets,
-        done,
-        metric_name,
-        before,
-        after[0],
-        model.threshold if is_mlp else None,
-        placed,
-        labels,
+        rows=names,
+        sites=sets,
+        value=value_name,
+        metrics=readers.metrics,
+        before=before[:n_metrics],
+        values=values[:n_metrics],
+        coordinates=coordinates(model, sets, value=value_name, direction="noising (ablation)"),
+        decided=decided,
+        labels=labels,
     )
 
 
-def _sets(model: Any, asked: Sequence[Any] | None, rule: str) -> tuple[SiteSet, ...]:
-    singles = site_sets(model, default_sites(model) if asked is None else asked)
-    if not singles:
+def _require_value(value: object) -> None:
+    """Refuse what is neither a named value, a number nor an array."""
+    if isinstance(value, str):
+        known = value in VALUES
+    else:
+        known = isinstance(value, (int, float, Tensor)) or hasattr(value, "__array__")
+    if not known:
+        raise unknown("ablation value", value, VALUES, where="values are a number, a tensor, or")
+
+
+def _name_of_value(value: AblationValue, source: str, seed: int) -> str:
+    """The value as text, with where it comes from."""
+    if not isinstance(value, str):
+        return "given"
+    if value == "mean":
+        return f"mean over {source}"
+    return f"resample from {source} (seed {seed})" if value == "resample" else "zero"
+
+
+def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tuple[SiteSet, ...]:
+    """The sets that are ablated: the entries of `sites`, joined as the rule says."""
+    entries = site_sets(model, default_sites(model) if sites is None else sites)
+    if not entries:
         raise XorMiError("no sites given; an ablation needs at least one")
-    size = SUBSETS[rule]
-    count = 2 ** len(singles) - 1 if size is None else comb(len(singles), size)
+    n, size = len(entries), SUBSET_SIZES[rule]
+    count = 2**n - 1 if size is None else comb(n, size)
     if count > MAX_SUBSETS:
         raise XorMiError(
-            f"{count} subsets of {len(singles)} sites; at most {MAX_SUBSETS} are run: give fewer sites, or a smaller rule"
+            f"{count} subsets of {n} sites; at most {MAX_SUBSETS} are run: give fewer sites, "
+            "or a smaller rule"
         )
-    joined = all_subsets(range(len(singles)), min_size=size or 1, max_size=size)
-    return tuple(tuple(site for k in picked for site in singles[k]) for picked in joined)
+    joined = all_subsets(entries, min_size=size or 1, max_size=size)
+    return tuple([tuple(chain.from_iterable(together)) for together in joined])
 
 
-def _replacement(value: Any, activation: Tensor, reference: Tensor | None, seed: int) -> Tensor:
+def _replacement(
+    value: AblationValue, activation: Tensor, reference: Tensor | None, seed: int
+) -> Tensor:
     """What a whole activation [input, ...] is replaced by."""
     if not isinstance(value, str):
         given = torch.as_tensor(value).to(activation)
-        if given.ndim and given.shape not in (activation.shape, activation.shape[1:]):
+        each, alike = activation.shape, activation.shape[1:]
+        if given.ndim and given.shape not in (each, alike):
             raise XorMiError(
-                f"a value of shape {list(given.shape)} does not fit an activation {list(activation.shape)}; give one number, "
-                f"{list(activation.shape[1:])} for all inputs alike, or {list(activation.shape)}"
+                f"a value of shape {list(given.shape)} does not fit an activation {list(each)}; "
+                f"give one number, {list(alike)} for all inputs alike, or {list(each)}"
             )
         return given.expand_as(activation)
     if value == "zero":
         return torch.zeros_like(activation)
     if value == "mean":
-        return (
-            (activation if reference is None else reference)
-            .mean(dim=0, keepdim=True)
-            .expand_as(activation)
-        )
+        averaged = activation if reference is None else reference
+        return averaged.mean(dim=0, keepdim=True).expand_as(activation)
+    return _resampled(activation, reference, seed)
+
+
+def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tensor:
+    """Another input's activation for each input, or one of the reference inputs'."""
+    n = len(activation)
     generator = torch.Generator().manual_seed(seed)
     if reference is not None:
-        return reference[torch.randint(len(reference), (len(activation),), generator=generator)]
-    if len(activation) < 2:
+        return reference[torch.randint(len(reference), (n,), generator=generator)]
+    if n < 2:
         raise XorMiError(
             "resampling needs at least two inputs, so that each can get another one's activation"
         )
-    return activation.roll(
-        1 + int(torch.randint(len(activation) - 1, (1,), generator=generator)), 0
-    )
+    # A cyclic shift: nobody keeps its own activation, as somebody might in a shuffle.
+    shift = 1 + int(torch.randint(n - 1, (1,), generator=generator))
+    return activation.roll(shift, 0)
 
 
-def _read_rows(model: Any, rows: Any) -> tuple[list[str], Tensor]:
+def _read_inputs(model: HookedModel, rows: Inputs | None) -> tuple[tuple[str, ...], Tensor]:
+    """Names of the inputs, and the inputs [input, ...]."""
+    if rows is not None and not isinstance(rows, Tensor):
+        rows = list(rows)
     if rows is not None and not len(rows):
         raise XorMiError("no rows given; an ablation needs at least one input")
-    if isinstance(rows, Tensor) and rows.ndim > 1 and not isinstance(model, HookedMLP):
-        return [str(i) for i in range(len(rows))], rows.clone()
-    if not isinstance(model, HookedMLP):
-        raise XorMiError(
-            "give rows=inputs, a tensor [input, ...]; rows of bits are for a HookedMLP only"
-        )
-    chosen = model.read_rows(rows)
-    return [row_name(row) for row in chosen], model.rows(chosen)
+    if isinstance(model, HookedMLP):
+        read = model.read_rows(rows)
+        return tuple([row_name(row) for row in read]), model.rows(read)
+    if isinstance(rows, Tensor) and rows.ndim > 1:
+        return tuple([str(i) for i in range(len(rows))]), rows.clone()
+    raise XorMiError(
+        "give rows=inputs, a tensor [input, ...]; rows of bits are for a HookedMLP only"
+    )

@@ -8,13 +8,14 @@ of them, or one of your own with the same signature, against both.
 
 Gradients see only the neighbourhood of the corrupted run. At the kink of a ReLU they are zero
 although patching is not: on input 00 of the textbook network every gradient at hook_pre vanishes.
-That is a finding about the method."""
+That is a finding about the method.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
-from typing import Any
 
 import pandas as pd
 import torch
@@ -22,37 +23,38 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit
 from xor_mi.interventions._patching import read_pairs
-from xor_mi.interventions._run import (
-    cache_all,
-    inputs_per_run,
-    intervene,
-    named_metrics,
-    read_metrics,
-    run_hooked,
-)
+from xor_mi.interventions._readout import Readers, named_metrics, readers_of
+from xor_mi.interventions._run import cache_all, inputs_per_run, intervene, run_hooked
 from xor_mi.interventions._sites import (
+    Coordinates,
     Site,
     SiteSet,
     check_index,
     coordinates,
     default_sites,
-    edges_on,
+    edges_where_needed,
     require_ready,
     site_sets,
 )
-from xor_mi.metrics import logit
+from xor_mi.kinds import HookedModel, Metric, Metrics, Pairs, Sites
 from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
 
-Metric = Callable[[Tensor], Tensor]
-Method = Callable[[Any, Tensor, Tensor, Sequence[Site], Metric], Tensor]
+Method = Callable[[HookedModel, Tensor, Tensor, Sequence[Site], Metric], Tensor]
+"""(model, clean inputs, corrupted inputs, sites, metric) -> scores [site, pair]."""
+
 MAX_SHAPLEY = 12
 """Exact Shapley values take 2^k joint patches."""
 
+NO_EFFECT = 1e-6
+"""A true effect no larger than this has no sign to agree with."""
+
 
 def exact_patching(
-    model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
     """The truth: the metric with the clean value patched into the corrupted run, less the metric of
     the corrupted run.
@@ -61,18 +63,19 @@ def exact_patching(
 
 
 def attribution_patching(
-    model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
     """Gradient of the metric at the corrupted run times (clean - corrupted), summed over the site:
     patching to first order.
     """
-    (_, clean_cache), (_, cache) = cache_all(model, clean), cache_all(model, corrupted)
+    _, clean_cache = cache_all(model, clean)
+    _, cache = cache_all(model, corrupted)
     gradients = _gradients(model, corrupted, {site.hook_name for site in sites}, metric)
     return _times_difference(gradients, clean_cache, cache, sites)
 
 
 def integrated_gradients(
-    model: Any,
+    model: HookedModel,
     clean: Tensor,
     corrupted: Tensor,
     sites: Sequence[Site],
@@ -84,129 +87,112 @@ def integrated_gradients(
 
     The scores of all units of one hook sum to the metric's whole change, clean - corrupted, to the
     accuracy of n_steps midpoints (Sundararajan et al. 2017, arXiv 1703.01365; on hidden units,
-    conductance)."""
-    (_, clean_cache), (_, cache) = cache_all(model, clean), cache_all(model, corrupted)
-    averaged = {}
-    steps = (torch.arange(n_steps) + 0.5) / n_steps
-    steps_per_run = max(
-        1, inputs_per_run(model, corrupted) // (2 * len(corrupted))
-    )  # a gradient takes as much again
+    conductance).
+    """
+    _, clean_cache = cache_all(model, clean)
+    _, cache = cache_all(model, corrupted)
+    n_pairs = len(corrupted)
+    midpoints = (torch.arange(n_steps) + 0.5) / n_steps
+    # Half as many as of a plain run: a gradient takes as much memory again.
+    steps_per_run = max(1, inputs_per_run(model, corrupted) // (2 * n_pairs))
+    averaged: dict[str, Tensor] = {}
     for name in {site.hook_name for site in sites}:
         low, high = cache[name], clean_cache[name]
         averaged[name] = torch.zeros_like(low)
-        for some in steps.split(steps_per_run):
-            points = torch.cat(
-                [low + step.to(low) * (high - low) for step in some]
-            )  # [step * pair, ...]
-            repeated = corrupted.repeat(len(some), *[1] * (corrupted.ndim - 1))
-            gradient = _gradients(
-                model,
-                repeated,
-                {name},
-                lambda outputs: _per_copy(metric, outputs, len(corrupted)),
-                {name: points},
-            )[name]
-            averaged[name] += (
-                gradient.reshape(len(some), len(corrupted), *gradient.shape[1:]).sum(0) / n_steps
-            )
+        for steps in midpoints.split(steps_per_run):
+            points = torch.cat([low + step.to(low) * (high - low) for step in steps])
+            inputs = corrupted.repeat(len(steps), *[1] * (corrupted.ndim - 1))
+            per_copy = partial(_per_copy, metric, n_pairs)
+            gradient = _gradients(model, inputs, {name}, per_copy, {name: points})[name]
+            of_steps = gradient.reshape(len(steps), n_pairs, *gradient.shape[1:])
+            averaged[name] += of_steps.sum(0) / n_steps
     return _times_difference(averaged, clean_cache, cache, sites)
 
 
 def direct_logit(
-    model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
     """Direct logit contribution: what a site itself adds to the logit, clean - corrupted: readout
     weight times activation for units and edges of the last hidden layer, the logit's own difference
     for the output. 0 for sites further back, which reach it only through these. For a HookedMLP
-    without output activation, and a metric that is one of its outputs."""
+    without output activation, and a metric that is one of its outputs.
+    """
     if not isinstance(model, HookedMLP):
         raise XorMiError(
-            "direct_logit reads the readout weights of a HookedMLP; use attribution_patching on other models"
+            "direct_logit reads the readout weights of a HookedMLP; use attribution_patching on "
+            "other models"
         )
-    with torch.no_grad():
-        everywhere = model(model.rows())
-        output = next(
-            (
-                k
-                for k in range(model.cfg.d_out)
-                if torch.equal(metric(everywhere), everywhere[:, k])
-            ),
-            None,
-        )
+    output = _output_that_is(metric, model)
     if output is None or model.cfg.out_act_fn != "identity":
         raise XorMiError(
-            "direct_logit is about a logit itself; give a metric that is one output of a network without output activation"
+            "direct_logit is about a logit itself; give a metric that is one output of a network "
+            "without output activation"
         )
-    (clean_out, clean_cache), (out, cache) = cache_all(model, clean), cache_all(model, corrupted)
-    last = model.units[-1]
-    hook_of_units, hook_of_logits = (
-        model.hook_site(last)[0],
-        model.hook_site(Unit(model.cfg.n_layers, 0, is_output=True))[0],
-    )
-    hook_of_edges = model.hook_site(Edge(last, Unit(model.cfg.n_layers, 0, is_output=True)))[0]
-    terms = (clean_cache[hook_of_units] - cache[hook_of_units]) * model.linears[-1].weight.detach()[
-        output
-    ]  # [pair, unit]
-    edges = torch.zeros(*terms.shape[:1], model.cfg.d_out, terms.shape[1]).to(terms)
+    clean_outputs, clean_cache = cache_all(model, clean)
+    outputs, cache = cache_all(model, corrupted)
+    last_unit, readout = model.units[-1], Unit(model.cfg.n_layers, 0, is_output=True)
+    units_hook, _ = model.hook_site(last_unit)
+    edges_hook, _ = model.hook_site(Edge(last_unit, readout))
+    logits_hook, _ = model.hook_site(readout)
+
+    weights = model.linears[-1].weight.detach()[output]
+    terms = (clean_cache[units_hook] - cache[units_hook]) * weights  # [pair, unit]
+    edges = torch.zeros(len(terms), model.cfg.d_out, terms.shape[1]).to(terms)
     edges[:, output] = terms
-    logits = torch.zeros_like(out)
-    logits[:, output] = (clean_out - out)[:, output]
-    direct = {hook_of_units: terms, hook_of_edges: edges, hook_of_logits: logits}
-    found = [
-        direct[site.hook_name][(slice(None), *site.slices)].reshape(len(clean), -1).sum(1)
-        if site.hook_name in direct
-        else torch.zeros(len(clean)).to(terms)
-        for site in sites
-    ]
-    return torch.stack(found)
+    logits = torch.zeros_like(outputs)
+    logits[:, output] = (clean_outputs - outputs)[:, output]
+    direct = {units_hook: terms, edges_hook: edges, logits_hook: logits}
+
+    scores: list[Tensor] = []
+    for site in sites:
+        if site.hook_name in direct:
+            scores.append(_summed_over(site, direct[site.hook_name]))
+        else:
+            scores.append(torch.zeros(len(clean)).to(terms))
+    return torch.stack(scores)
 
 
 def shapley(
-    model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
     """Exact Shapley values over the sites: the mean effect of patching a site over every order in
     which the sites could be patched.
 
     All 2^k subsets are run in one batch; the values sum to the effect of patching all sites
-    together."""
+    together.
+    """
     k = len(sites)
     if k > MAX_SHAPLEY:
         raise XorMiError(
-            f"exact Shapley values of {k} sites need 2^{k} patches; at most {MAX_SHAPLEY} sites are taken"
+            f"exact Shapley values of {k} sites need 2^{k} patches; at most {MAX_SHAPLEY} sites "
+            "are taken"
         )
-    sets = [picked for size in range(1, k + 1) for picked in combinations(range(k), size)]
-    effects = _patched(
-        model, clean, corrupted, [tuple(sites[i] for i in picked) for picked in sets], metric
-    )
-    worth = dict(zip(sets, effects, strict=True)) | {(): torch.zeros_like(effects[0])}
+    subsets = [picked for size in range(1, k + 1) for picked in combinations(range(k), size)]
+    sets = [tuple([sites[i] for i in picked]) for picked in subsets]
+    effects = _patched(model, clean, corrupted, sets, metric)
+    worth = dict(zip(subsets, effects, strict=True))
+    worth[()] = torch.zeros_like(effects[0])
     scores = torch.zeros(k, effects.shape[1], dtype=effects.dtype, device=effects.device)
-    for picked in [(), *sets]:
+    for picked in [(), *subsets]:
+        # Of the k! orders, the share in which exactly these come before i: 1 / (k C(k-1, size)).
+        share = k * comb(k - 1, len(picked))
         for i in set(range(k)) - set(picked):
             joined = tuple(sorted((*picked, i)))
-            scores[i] += (worth[joined] - worth[picked]) / (k * comb(k - 1, len(picked)))
+            scores[i] += (worth[joined] - worth[picked]) / share
     return scores
 
 
-def _per_copy(metric: Metric, outputs: Tensor, n: int) -> Tensor:
-    """The metric of several copies of the same inputs: it may tell inputs apart by their place, so
-    it sees each copy by itself.
-    """
-    return torch.cat([metric(copy) for copy in outputs.split(n)])
-
-
 def random(
-    model: Any, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
     """Chance: normal scores of seed 0, scaled by the metric's mean absolute change between the
     pairs.
     """
-    scale = (
-        (metric(cache_all(model, clean)[0]) - metric(cache_all(model, corrupted)[0])).abs().mean()
-    )
-    return (
-        torch.randn(len(sites), len(clean), generator=torch.Generator().manual_seed(0)).to(scale)
-        * scale.detach()
-    )
+    clean_outputs, _ = cache_all(model, clean)
+    outputs, _ = cache_all(model, corrupted)
+    scale = (metric(clean_outputs) - metric(outputs)).abs().mean()
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(len(sites), len(clean), generator=generator).to(scale) * scale.detach()
 
 
 METHODS: dict[str, Method] = {
@@ -219,124 +205,294 @@ METHODS: dict[str, Method] = {
 }
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Attribution(Finding):
+    """One method's scores, in each metric's units.
+
+    Attributes:
+        pairs: (clean, corrupted) as text.
+        sites: what is scored.
+        method: its name.
+        metrics: names.
+        scores: [metric, site, pair].
+        coordinates: what was intervened on and how.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    sites: tuple[Site, ...]
+    method: str
+    metrics: tuple[str, ...]
+    scores: Float[Tensor, "metric site pair"] = field(repr=False)
+    coordinates: Coordinates = field(repr=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One line per metric, pair and site: pair, site, method, metric, score."""
+        pairs = [f"{clean} -> {corrupted}" for clean, corrupted in self.pairs]
+        names = [site.name for site in self.sites]
+        cells = list(product(self.metrics, pairs, names))
+        return pd.DataFrame(
+            {
+                "pair": [pair for _, pair, _ in cells],
+                "site": [site for _, _, site in cells],
+                "method": self.method,
+                "metric": [metric for metric, _, _ in cells],
+                "score": self.scores.transpose(1, 2).flatten().tolist(),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class MethodScore:
+    """One method against exact patching, in one metric, over all sites and pairs.
+
+    Attributes:
+        mean_abs_error: in the metric's units.
+        correlation: with the truth; None where either is constant.
+        sign_agreement: the fraction of the cells with a non-zero true effect on which the sign is
+            right; None where there is no such cell.
+        n_cells: sites times pairs.
+        why_not: why a method is not for this model, and then the numbers are None.
+    """
+
+    method: str
+    metric: str
+    mean_abs_error: float | None
+    correlation: float | None
+    sign_agreement: float | None
+    n_cells: int
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class MethodScores(Finding):
+    """Attribution methods held against exact patching; one `MethodScore` per metric and method."""
+
+    scores: tuple[MethodScore, ...]
+    coordinates: Coordinates = field(repr=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One line per metric and method: method, metric, mean_abs_error, correlation,
+        sign_agreement, n_cells, why_not.
+        """
+        return pd.DataFrame([asdict(score) for score in self.scores])
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What `attribute` and `score_methods` are asked, checked."""
+
+    pairs: tuple[tuple[str, str], ...]
+    clean: Tensor
+    corrupted: Tensor
+    sites: tuple[Site, ...]
+    metrics: dict[str, Metric]
+
+    @property
+    def sets(self) -> list[SiteSet]:
+        return [(site,) for site in self.sites]
+
+
 def attribute(
-    model: Any,
-    pairs: Any = None,
-    sites: Sequence[Any] | None = None,
+    model: HookedModel,
+    pairs: Pairs | None = None,
+    sites: Sites | None = None,
     *,
     method: str | Method = "exact_patching",
-    metric: Metric | None = None,
-) -> pd.DataFrame:
-    """One method's scores as a tidy frame: pair, site, method, score (in the metric's units); its
-    six coordinates are in `frame.attrs`.
+    metrics: Metrics | None = None,
+    output: int = 0,
+    progress: bool = True,
+) -> Attribution:
+    """One method's scores of every site for every pair.
+
+    Args:
+        pairs, sites: as in `patch_sweep`, but single sites only.
+        method: one of `METHODS`, or a function with their signature.
+        metrics: as in `patch_sweep`; by default the logit of `output`.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> attribute(textbook_xor(), method="integrated_gradients", pairs=[("01", "11")])["score"].round(3).tolist()
+    >>> found = attribute(textbook_xor(), [("01", "11")], method="integrated_gradients")
+    >>> found.frame()["score"].round(3).tolist()
     [-1.0, 2.0]
+
+    Raises:
+        XorMiError: an unknown method or one that is not for this model, a set of sites, and all
+            that `patch_sweep` refuses.
     """
-    labels, clean, corrupted, chosen, read = _request(model, pairs, sites, metric)
+    request = _request(model, pairs, sites, metrics, output)
     name, function = _method(method)
-    with edges_on(model, [tuple(chosen)]):
-        scores = function(model, clean, corrupted, chosen, read).detach()
-    frame = pd.DataFrame(
-        {"pair": f"{a} -> {b}", "site": site.name, "method": name, "score": scores[s, p].item()}
-        for p, (a, b) in enumerate(labels)
-        for s, site in enumerate(chosen)
+    functions = progress_bar(
+        request.metrics.values(), doing="attributing", unit="metric", progress=progress
     )
-    frame.attrs["coordinates"] = coordinates(
-        isinstance(model, HookedMLP),
-        [(site,) for site in chosen],
-        f"{name}, from the clean input",
-        "denoising",
-    )._asdict()
-    return frame
+    with edges_where_needed(model, request.sets):
+        scores = [_scores(function, model, request, metric) for metric in functions]
+    return Attribution(
+        pairs=request.pairs,
+        sites=request.sites,
+        method=name,
+        metrics=tuple(request.metrics),
+        scores=torch.stack(scores),
+        coordinates=coordinates(
+            model, request.sets, value=f"{name}, from the clean input", direction="denoising"
+        ),
+    )
 
 
 def score_methods(
-    model: Any,
-    pairs: Any = None,
-    sites: Sequence[Any] | None = None,
+    model: HookedModel,
+    pairs: Pairs | None = None,
+    sites: Sites | None = None,
     *,
     methods: Mapping[str, Method] | None = None,
-    metric: Metric | None = None,
-) -> pd.DataFrame:
+    metrics: Metrics | None = None,
+    output: int = 0,
+    progress: bool = True,
+) -> MethodScores:
     """Every method (all of `METHODS`, or those given) against exact patching, over all sites and
-    pairs.
+    pairs. A method that is not for this model says why, and the others are scored.
 
-    Columns: method, mean_abs_error (metric's units), correlation with the truth (empty where either
-    is constant), sign_agreement (fraction of the cells with a non-zero true effect on which the
-    sign is right), n_cells, why_not (a method that is not for this model)."""
-    _, clean, corrupted, chosen, read = _request(model, pairs, sites, metric)
-    with edges_on(model, [tuple(chosen)]):
-        truth = exact_patching(model, clean, corrupted, chosen, read).flatten().double()
-        lines = []
-        for name, function in (METHODS if methods is None else methods).items():
+    Args:
+        pairs, sites, metrics, output: as in `attribute`.
+        methods: name -> function with the signature of `METHODS`.
+    """
+    request = _request(model, pairs, sites, metrics, output)
+    work = list(product(request.metrics.items(), (METHODS if methods is None else methods).items()))
+    truths: dict[str, Tensor] = {}
+    scores: list[MethodScore] = []
+    with edges_where_needed(model, request.sets):
+        for (metric_name, metric), (method_name, method) in progress_bar(
+            work, doing="scoring methods", unit="method", progress=progress
+        ):
+            if metric_name not in truths:
+                truths[metric_name] = _scores(exact_patching, model, request, metric)
+            truth = truths[metric_name]
             try:
-                score = function(model, clean, corrupted, chosen, read).detach().flatten().double()
-            except (
-                XorMiError
-            ) as error:  # a method that is not for this model: said, and the others are scored
-                empty = {"mean_abs_error": None, "correlation": None, "sign_agreement": None}
-                lines.append({"method": name} | empty | {"n_cells": 0, "why_not": str(error)})
-                continue
-            varied = len(truth) > 1 and score.std() > 0 and truth.std() > 0
-            correlation = (
-                torch.corrcoef(torch.stack([score, truth]))[0, 1].item() if varied else None
-            )
-            moved = truth.abs() > 1e-6
-            agreement = (
-                (score[moved].sign() == truth[moved].sign()).double().mean().item()
-                if moved.any()
-                else None
-            )
-            line = {
-                "method": name,
-                "mean_abs_error": (score - truth).abs().mean().item(),
-                "correlation": correlation,
-            }
-            lines.append(line | {"sign_agreement": agreement, "n_cells": len(truth), "why_not": ""})
-    return pd.DataFrame(lines)
+                estimate = _scores(method, model, request, metric)
+            except XorMiError as error:  # a method that is not for this model
+                scores.append(_not_for_this(method_name, metric_name, str(error)))
+            else:
+                scores.append(_compared(method_name, metric_name, estimate, truth))
+    return MethodScores(
+        scores=tuple(scores),
+        coordinates=coordinates(
+            model, request.sets, value="each method, from the clean input", direction="denoising"
+        ),
+    )
+
+
+def _not_for_this(method: str, metric: str, why: str) -> MethodScore:
+    return MethodScore(
+        method=method,
+        metric=metric,
+        mean_abs_error=None,
+        correlation=None,
+        sign_agreement=None,
+        n_cells=0,
+        why_not=why,
+    )
+
+
+def _compared(method: str, metric: str, estimate: Tensor, truth: Tensor) -> MethodScore:
+    """A method's scores [site, pair] against the true ones."""
+    estimate, truth = estimate.flatten().double(), truth.flatten().double()
+    correlation = agreement = None
+    if len(truth) > 1 and estimate.std() > 0 and truth.std() > 0:
+        correlation = torch.corrcoef(torch.stack([estimate, truth]))[0, 1].item()
+    moved = truth.abs() > NO_EFFECT
+    if moved.any():
+        agreement = (estimate[moved].sign() == truth[moved].sign()).double().mean().item()
+    return MethodScore(
+        method=method,
+        metric=metric,
+        mean_abs_error=(estimate - truth).abs().mean().item(),
+        correlation=correlation,
+        sign_agreement=agreement,
+        n_cells=len(truth),
+    )
 
 
 def _request(
-    model: Any, pairs: Any, sites: Sequence[Any] | None, metric: Metric | None
-) -> tuple[Any, Tensor, Tensor, list[Site], Metric]:
+    model: HookedModel,
+    pairs: Pairs | None,
+    sites: Sites | None,
+    metrics: Metrics | None,
+    output: int,
+) -> _Request:
     require_ready(model, "attribution")
-    labels, clean, corrupted = read_pairs(model, pairs)
+    names, clean, corrupted = read_pairs(model, pairs)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
     if any(len(together) > 1 for together in sets):
         raise XorMiError(
-            "attribution scores single sites; patch_sweep takes sets of them, and shapley shares out their joint effect"
+            "attribution scores single sites; patch_sweep takes sets of them, and shapley shares "
+            "out their joint effect"
         )
-    chosen = [site for (site,) in sets]
-    if not labels or not chosen:
+    if not names or not sets:
         raise XorMiError(
-            f"{len(labels)} pairs and {len(chosen)} sites given; attribution needs at least one of each"
+            f"{len(names)} pairs and {len(sets)} sites given; attribution needs at least one of "
+            "each"
         )
-    return labels, clean, corrupted, chosen, metric or logit
+    readers = readers_of(model, metrics, output)
+    return _Request(
+        pairs=names,
+        clean=clean,
+        corrupted=corrupted,
+        sites=tuple([site for (site,) in sets]),
+        metrics=dict(readers.functions[: len(readers.metrics)]),
+    )
 
 
 def _method(method: str | Method) -> tuple[str, Method]:
-    if isinstance(method, str):
-        if method not in METHODS:
-            raise unknown("attribution method", method, METHODS, where="methods are")
-        return method, METHODS[method]
-    return getattr(method, "__name__", "given"), method
+    if not isinstance(method, str):
+        return getattr(method, "__name__", "given"), method
+    if method not in METHODS:
+        raise unknown("attribution method", method, METHODS, where="methods are")
+    return method, METHODS[method]
+
+
+def _scores(method: Method, model: HookedModel, request: _Request, metric: Metric) -> Tensor:
+    """One method's scores [site, pair]."""
+    return method(model, request.clean, request.corrupted, request.sites, metric).detach()
+
+
+def _output_that_is(metric: Metric, model: HookedMLP) -> int | None:
+    """The output that this metric simply reads, if it does."""
+    with torch.no_grad():
+        outputs = model(model.rows())
+    values = metric(outputs)
+    columns = range(model.cfg.d_out)
+    return next((k for k in columns if torch.equal(values, outputs[:, k])), None)
 
 
 def _patched(
-    model: Any, clean: Tensor, corrupted: Tensor, sets: Sequence[SiteSet], metric: Metric
+    model: HookedModel,
+    clean: Tensor,
+    corrupted: Tensor,
+    sets: Sequence[SiteSet],
+    metric: Metric,
 ) -> Tensor:
     """Effect on the metric of patching each set, [set, pair]."""
     n = len(clean)
-    both = torch.cat([clean, corrupted])
-    read = named_metrics({"metric": metric})
-    plain, after = intervene(model, both, slice(n, None), sets, lambda _, seen: seen[:n], read)
-    return after[0] - read_metrics(read, plain[n:])[0]
+    named = named_metrics({"metric": metric})
+    readers = Readers(metrics=("metric",), functions=tuple(named.items()))
+    plain, after = intervene(
+        model,
+        torch.cat([clean, corrupted]),
+        slice(n, None),
+        sets,
+        replacement=lambda _, activation: activation[:n],
+        readers=readers,
+    )
+    return after[0] - readers.read(plain[n:])[0]
+
+
+def _per_copy(metric: Metric, n_pairs: int, outputs: Tensor) -> Tensor:
+    """The metric of several copies of the same inputs: it may tell inputs apart by their place, so
+    it sees each copy by itself.
+    """
+    return torch.cat([metric(copy) for copy in outputs.split(n_pairs)])
 
 
 def _gradients(
-    model: Any,
+    model: HookedModel,
     inputs: Tensor,
     hook_names: set[str],
     metric: Metric,
@@ -348,20 +504,18 @@ def _gradients(
     added: dict[str, Tensor] = {}
 
     def add_zero(name: str, activation: Tensor) -> Tensor:
+        # The gradient of an added zero is that of the activation, which itself stays untouched.
         value = activation if replaced is None else replaced[name].to(activation)
         added[name] = torch.zeros_like(value, requires_grad=True)
         return value + added[name]
 
+    hooks = {name: partial(add_zero, name) for name in sorted(hook_names)}
     with torch.enable_grad():
-        total = metric(
-            run_hooked(
-                model, inputs, {name: partial(add_zero, name) for name in sorted(hook_names)}
-            )
-        ).sum()
-    names = list(added)
-    found = torch.autograd.grad(total, [added[name] for name in names], allow_unused=True)
+        total = metric(run_hooked(model, inputs, hooks)).sum()
+    gradients = torch.autograd.grad(total, list(added.values()), allow_unused=True)
     return {
-        n: torch.zeros_like(added[n]) if g is None else g for n, g in zip(names, found, strict=True)
+        name: torch.zeros_like(zero) if gradient is None else gradient
+        for (name, zero), gradient in zip(added.items(), gradients, strict=True)
     }
 
 
@@ -372,9 +526,14 @@ def _times_difference(
     sites: Sequence[Site],
 ) -> Tensor:
     """gradient * (clean - corrupted), summed over whatever the site spans, [site, pair]."""
-    rows = []
+    scores: list[Tensor] = []
     for site in sites:
-        check_index(site, clean[site.hook_name])
-        product = gradients[site.hook_name] * (clean[site.hook_name] - corrupted[site.hook_name])
-        rows.append(product[(slice(None), *site.slices)].reshape(len(product), -1).sum(1))
-    return torch.stack(rows)
+        name = site.hook_name
+        check_index(site, clean[name])
+        scores.append(_summed_over(site, gradients[name] * (clean[name] - corrupted[name])))
+    return torch.stack(scores)
+
+
+def _summed_over(site: Site, values: Tensor) -> Tensor:
+    """Values [pair, ...] of a hook -> their sum over the entries of the site, [pair]."""
+    return values[(slice(None), *site.slices)].reshape(len(values), -1).sum(1)

@@ -5,97 +5,77 @@ Interchange intervention (Geiger et al. 2025, arXiv 2301.04709, definitions 44 a
 input with each aligned site set to its value on a source input, and do the same to the high-level
 model's variables; the accuracy is the fraction of (base, source) pairs on which both decide alike.
 Subspaces, DAS and their controls are TransformerLens' own
-(`transformer_lens.tools.analysis.interchange`)."""
+(`transformer_lens.tools.analysis.interchange`).
 
-import re
-from collections.abc import Mapping, Sequence
+The package interchanges in five places, each the fastest for its own question. This module, with
+hooks, takes any alignment and lets a user's hooks act. `circuits` has two: `identify_circuit`
+sweeps every unit over every (source, base) pair with `patch_sweep`, and its evidence replaces whole
+layers in float64 arithmetic on the weights (`forward_float64`), where hooks play no part. The hooks
+here and that arithmetic share nothing but the definition: they are each other's oracle
+(tests/test_circuit_evidence.py). `search` does it in NumPy for thousands of subcircuits, and the
+census in one tensor for thousands of networks; both are held against `circuits` by their tests.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions._run import Values, cache_all, intervene, require_disjoint
+from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.finding import Finding
+from xor_mi.graph import name_of_set
+from xor_mi.interventions._high_level import HighLevelModel
+from xor_mi.interventions._readout import Readers, readers_of
+from xor_mi.interventions._run import Replacement, cache_all, intervene, require_disjoint
 from xor_mi.interventions._sites import (
     Coordinates,
     Site,
     SiteSet,
     coordinates,
-    edges_on,
+    edges_where_needed,
     require_mlp,
     require_ready,
     site_of,
     site_sets,
 )
+from xor_mi.kinds import OneSite, Row
 from xor_mi.metrics import decision, logit
-from xor_mi.model import HookedMLP
-from xor_mi.truth import BooleanFunction, as_row, row_name, truth_rows
+from xor_mi.model import HookedMLP, kind_of_hook
+from xor_mi.progress import progress_bar
+from xor_mi.truth import as_row, row_name, truth_rows
+
+if TYPE_CHECKING:
+    from transformer_lens.tools.analysis.interchange import (
+        LearnedSubspace,
+        NormMatchedPlacebo,
+        SubspaceInterchange,
+    )
 
 MAX_RUNS = 1_000_000
+"""More interchanges of one alignment than this are refused rather than begun."""
+
+JOINT = "(joint)"
+"""All aligned variables at once, each with a source of its own."""
+
+SAME_VALUE = 1e-6
+"""An output this close to the predicted 0 or 1 also has its value."""
 
 
 @dataclass(frozen=True)
-class HighLevelModel:
-    """An algorithm over bits: named variables computed from the inputs, and an output computed from
-    the variables.
+class Interchange(Finding):
+    """One interchange: each site set to its value on its own source.
 
     Attributes:
-        variables: name -> formula over x0, x1, ...
-        output: formula over the variables' names.
-
-    >>> HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both").table(2)
-    (0, 1, 1, 0)
-    """
-
-    variables: Mapping[str, str]
-    output: str
-
-    def __post_init__(self) -> None:
-        if not self.variables:
-            raise XorMiError(
-                "an algorithm needs at least one variable, such as {'either': 'x0 | x1'}"
-            )
-        _ = self.readout
-
-    @property
-    def readout(self) -> BooleanFunction:
-        """The output as a function of the variables, in their order."""
-        order = {name: f"x{k}" for k, name in enumerate(self.variables)}
-        words = {"and", "or", "not", "xor"}
-        for word in re.findall(r"[A-Za-z_]\w*", self.output):
-            if word not in order and word.lower() not in words:
-                raise unknown("variable", word, order, where="the variables are")
-        written = re.sub(r"[A-Za-z_]\w*", lambda m: order.get(m[0], m[0]), self.output)
-        return BooleanFunction.from_formula(written, n_inputs=len(order))
-
-    def bits(self, n_inputs: int) -> Tensor:
-        """Every variable on every input row, [variable, row]."""
-        return torch.tensor(
-            [
-                BooleanFunction.from_formula(text, n_inputs=n_inputs).bits
-                for text in self.variables.values()
-            ]
-        )
-
-    def table(self, n_inputs: int) -> tuple[int, ...]:
-        """The whole algorithm as a truth table over the inputs."""
-        return tuple(self.predict(self.bits(n_inputs).T).tolist())
-
-    def predict(self, bits: Tensor) -> Tensor:
-        """Variables' bits [..., variable] -> the output's bit."""
-        index = torch.zeros(bits.shape[:-1], dtype=torch.long)
-        for k in range(bits.shape[-1]):
-            index = 2 * index + bits[..., k]
-        return torch.tensor(self.readout.bits)[index]
-
-
-@dataclass(frozen=True)
-class Interchange:
-    """One interchange: outputs [output] and decisions after setting each site to its value on its
-    own source.
+        base: the row that is run.
+        sources: site -> the row it takes its value from.
+        outputs, decisions: per output of the network, after the interchange.
+        coordinates: what was intervened on and how.
     """
 
     base: str
@@ -104,14 +84,30 @@ class Interchange:
     decisions: tuple[int, ...]
     coordinates: Coordinates = field(repr=False)
 
+    def frame(self) -> pd.DataFrame:
+        """One line per output: base, sources, output, value, decision."""
+        sources = ", ".join(f"{site} from {row}" for site, row in self.sources.items())
+        return pd.DataFrame(
+            {
+                "base": self.base,
+                "sources": sources,
+                "output": [f"y{k}" for k in range(len(self.outputs))],
+                "value": self.outputs,
+                "decision": self.decisions,
+            }
+        )
+
 
 @torch.no_grad()
-def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchange:
+def interchange(model: HookedMLP, sources: Mapping[OneSite, Row], base: Row) -> Interchange:
     """Run the base input with several sites each set to its value on its own source row.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> interchange(textbook_xor(), {"h0.0": "11", "h0.1": "00"}, base="01").outputs
     (2.0,)
+
+    Raises:
+        XorMiError: no sources, sites that overlap, and all that `patch_sweep` refuses.
     """
     require_mlp(model, "interchange")
     require_ready(model, "interchange")
@@ -119,178 +115,241 @@ def interchange(model: Any, sources: Mapping[Any, Any], base: Any) -> Interchang
         raise XorMiError(
             "no sources given; name at least one site and the row it takes its value from"
         )
-    pairs = [(site_of(model, place), as_row(row, model.cfg.d_in)) for place, row in sources.items()]
-    together = tuple(site for site, _ in pairs)
-    base_row = as_row(base, model.cfg.d_in)
+    d_in, d_out = model.cfg.d_in, model.cfg.d_out
+    source_of = {site_of(model, place): as_row(row, d_in) for place, row in sources.items()}
+    together = tuple([site_of(model, place) for place in sources])
+    base_row = as_row(base, d_in)
     _require_apart(model, together)
-    rows = {site: torch.tensor([k]) for k, (site, _) in enumerate(pairs, start=1)}
-    plain = model.rows([base_row, *(row for _, row in pairs)])
-    read = {str(k): (lambda outputs, k=k: outputs[:, k]) for k in range(model.cfg.d_out)}
-    with edges_on(model, [together]):
-        values = intervene(
-            model, plain, slice(0, 1), [together], _each_from_its_source(rows), read
-        )[1][:, 0, 0]
-    decided = decision(values, model.threshold)
-    named = {site.name: row_name(row) for site, row in pairs}
-    said = coordinates(True, [together], "interchange, each site from its own source", "noising")
+    # The plain inputs are the base, then one source per site.
+    plain = model.rows([base_row, *source_of.values()])
+    numbers = {site: torch.tensor([k]) for k, site in enumerate(source_of, start=1)}
+    names = tuple([f"y{k}" for k in range(d_out)])
+    functions = tuple([(name, partial(logit, output=k)) for k, name in enumerate(names)])
+    with edges_where_needed(model, [together]):
+        _, values = intervene(
+            model,
+            plain,
+            slice(0, 1),
+            [together],
+            replacement=_each_from_its_source(numbers),
+            readers=Readers(metrics=names, functions=functions),
+        )
+    outputs = values[:, 0, 0]
     return Interchange(
-        row_name(base_row), named, tuple(values.tolist()), tuple(decided.tolist()), said
+        base=row_name(base_row),
+        sources={site.name: row_name(row) for site, row in source_of.items()},
+        outputs=tuple(outputs.tolist()),
+        decisions=tuple(decision(outputs, model.threshold).tolist()),
+        coordinates=coordinates(
+            model,
+            [together],
+            value="interchange, each site from its own source",
+            direction="noising",
+        ),
     )
 
 
-@dataclass(frozen=True)
-class InterchangeAccuracy:
-    """How often network and algorithm decide alike, per variable and for all variables together,
-    each with its own source.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InterchangeAccuracy(Finding):
+    """How often network and algorithm decide alike under interchange.
+
+    What was interchanged has a name: a variable of the algorithm, or "(joint)" for all of them at
+    once; of `das_accuracy`, "das" and its controls.
 
     Attributes:
-        agreed, exact: variable (or "(joint)") -> pairs decided alike; pairs on which the output
-            also *is* the predicted 0 or 1.
-        runs: variable (or "(joint)") -> how many interchanges were tried.
+        n_agreed: name -> interchanges decided alike.
+        n_runs: name -> how many were tried.
+        n_matched_value: name -> interchanges on which the output also *is* the predicted 0 or 1;
+            None where this is not measured.
+        sites: name -> where it was taken from the source.
+        coordinates: what was intervened on and how.
+        subspace: an orthonormal basis of what DAS learned, [width, rank]; None elsewhere.
     """
 
-    agreed: dict[str, int]
-    exact: dict[str, int]
-    runs: dict[str, int]
-    alignment: dict[str, str] = field(repr=False)
+    n_agreed: dict[str, int]
+    n_runs: dict[str, int]
+    sites: dict[str, str]
     coordinates: Coordinates = field(repr=False)
+    n_matched_value: dict[str, int] | None = None
+    subspace: Float[Tensor, "width rank"] | None = field(default=None, repr=False)
 
-    def accuracy(self, variable: str = "(joint)") -> float:
-        """Fraction of the interchanges of this variable decided alike."""
-        if variable not in self.agreed:
-            raise unknown("variable", variable, self.agreed, where="there are")
-        return self.agreed[variable] / self.runs[variable]
+    def accuracy(self, what: str | None = None) -> float:
+        """The fraction of the interchanges decided alike; by default of all variables jointly, or
+        of the only one there is.
+
+        Raises:
+            XorMiError: a name that is not there, or none given where there are several.
+        """
+        if what is None:
+            what = next(iter(self.n_runs)) if len(self.n_runs) == 1 else JOINT
+        if what not in self.n_runs:
+            raise unknown("variable", what, self.n_runs, where="there are")
+        return self.n_agreed[what] / self.n_runs[what]
 
     def frame(self) -> pd.DataFrame:
-        """One line per variable and one for all jointly: variable, sites, n_agreed, n_exact_value,
-        n_runs, accuracy.
+        """One line per name: what, sites, n_agreed, n_matched_value where it is measured, n_runs,
+        accuracy.
         """
-        lines = []
-        for name, runs in self.runs.items():
-            counts = {
-                "n_agreed": self.agreed[name],
-                "n_exact_value": self.exact[name],
-                "n_runs": runs,
-            }
-            lines.append(
-                {"variable": name, "sites": self.alignment.get(name, "all")}
-                | counts
-                | {"accuracy": self.agreed[name] / runs}
-            )
-        return pd.DataFrame(lines)
+        columns: dict[str, object] = {
+            "what": list(self.n_runs),
+            "sites": [self.sites[name] for name in self.n_runs],
+            "n_agreed": [self.n_agreed[name] for name in self.n_runs],
+        }
+        if self.n_matched_value is not None:
+            columns["n_matched_value"] = [self.n_matched_value[name] for name in self.n_runs]
+        columns["n_runs"] = list(self.n_runs.values())
+        columns["accuracy"] = [self.accuracy(name) for name in self.n_runs]
+        return pd.DataFrame(columns)
 
 
 @torch.no_grad()
 def interchange_accuracy(
-    model: Any,
+    model: HookedMLP,
     high_level: HighLevelModel,
-    alignment: Mapping[str, Any],
+    alignment: Mapping[str, OneSite | Sequence[OneSite]],
     *,
     joint: bool = True,
     output: int = 0,
     max_batch_bytes: int | None = None,
+    progress: bool = True,
 ) -> InterchangeAccuracy:
     """Interchange accuracy over all (base, source) pairs: each variable alone, and all aligned
     variables jointly with a source each.
 
     Args:
         alignment: variable -> the site, or the sites, that carry it.
+        joint: whether the joint interchanges are tried as well.
+        output: the output whose decision is compared.
+        max_batch_bytes: as in `patch_sweep`.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    >>> interchange_accuracy(textbook_xor(), algorithm, {"either": "h0.0", "both": "h0.1"}).n_agreed
+    {'either': 16, 'both': 16, '(joint)': 64}
 
     Raises:
-        XorMiError: a variable the algorithm has not, sites that two variables share, or too many
-            joint runs.
+        XorMiError: a variable the algorithm does not have, sites that two variables share, or too
+            many joint runs.
     """
     require_mlp(model, "interchange accuracy")
     require_ready(model, "interchange accuracy")
-    names, rows = list(high_level.variables), truth_rows(model.cfg.d_in)
+    names = list(high_level.variables)
+    aligned = _aligned(model, names, alignment)
+    groups = {name: [name] for name in aligned}
+    if joint and len(aligned) > 1:
+        groups[JOINT] = list(aligned)
+    n_rows = len(truth_rows(model.cfg.d_in))
+    # A row for the base, and one more per variable of the group.
+    if max(n_rows ** (1 + len(group)) for group in groups.values()) > MAX_RUNS:
+        raise XorMiError(
+            f"over {MAX_RUNS} joint interchanges; pass joint=False, or align fewer variables"
+        )
+    bits = high_level.bits(model.cfg.d_in)
+    readers = readers_of(model, None, output)
+    n_agreed: dict[str, int] = {}
+    n_matched: dict[str, int] = {}
+    n_runs: dict[str, int] = {}
+    for label, group in groups.items():
+        # One run per line: the base's row number, then a source's per variable.
+        runs = torch.tensor(list(product(range(n_rows), repeat=1 + len(group))))
+        rows = {site: runs[:, k] for k, name in enumerate(group, start=1) for site in aligned[name]}
+        with edges_where_needed(model, [tuple(rows)]):
+            _, values = intervene(
+                model,
+                model.rows(),
+                runs[:, 0],
+                [tuple(rows)],
+                replacement=_each_from_its_source(rows),
+                readers=readers,
+                max_batch_bytes=max_batch_bytes,
+                progress=progress,
+            )
+        outputs = values[0, 0].cpu()
+        mixed = bits[:, runs[:, 0]].clone()
+        for k, name in enumerate(group, start=1):
+            variable = names.index(name)
+            mixed[variable] = bits[variable, runs[:, k]]
+        predicted = high_level.predict(mixed.T)
+        close = torch.isclose(outputs, predicted.to(outputs.dtype), atol=SAME_VALUE)
+        n_agreed[label] = int((decision(outputs, model.threshold) == predicted).sum())
+        n_matched[label] = int(close.sum())
+        n_runs[label] = len(runs)
+    sites = {name: name_of_set(together) for name, together in aligned.items()}
+    return InterchangeAccuracy(
+        n_agreed=n_agreed,
+        n_runs=n_runs,
+        n_matched_value=n_matched,
+        sites={label: sites.get(label, "all") for label in groups},
+        coordinates=coordinates(
+            model,
+            list(aligned.values()),
+            value="interchange, over all (base, source) pairs",
+            direction="noising",
+        ),
+    )
+
+
+def _aligned(
+    model: HookedMLP, names: Sequence[str], alignment: Mapping[str, OneSite | Sequence[OneSite]]
+) -> dict[str, SiteSet]:
+    """Variable -> its sites, in the order of the algorithm, checked to be apart."""
     for name in alignment:
         if name not in names:
             raise unknown("variable", name, names, where="the algorithm has")
     aligned = {name: site_sets(model, [alignment[name]])[0] for name in names if name in alignment}
-    flat = [site for together in aligned.values() for site in together]
-    if not flat:
+    if not aligned:
         raise XorMiError("align at least one variable with the sites that carry it")
-    _require_apart(model, flat)
-    bits = high_level.bits(model.cfg.d_in)
-    groups = [(name, [name]) for name in aligned] + (
-        [("(joint)", list(aligned))] if joint and len(aligned) > 1 else []
-    )
-    if max(len(rows) ** (1 + len(group)) for _, group in groups) > MAX_RUNS:
-        raise XorMiError(
-            f"over {MAX_RUNS} joint interchanges; pass joint=False, or align fewer variables"
-        )
-    agreed, exact, runs = {}, {}, {}
-    for label, group in groups:
-        sources = torch.tensor(
-            list(product(range(len(rows)), repeat=1 + len(group)))
-        )  # base, then a source per variable
-        outputs = _run_group(
-            model, {name: aligned[name] for name in group}, group, sources, output, max_batch_bytes
-        )
-        predicted = bits[:, sources[:, 0]].clone()
-        for k, name in enumerate(group, start=1):
-            predicted[names.index(name)] = bits[names.index(name), sources[:, k]]
-        expected = high_level.predict(predicted.T)
-        agreed[label] = int((decision(outputs, model.threshold).cpu() == expected).sum())
-        exact[label] = int(
-            torch.isclose(outputs.cpu(), expected.to(outputs.dtype), atol=1e-6).sum()
-        )
-        runs[label] = len(sources)
-    said = {name: " + ".join(site.name for site in together) for name, together in aligned.items()}
-    placed = coordinates(
-        True, list(aligned.values()), "interchange, over all (base, source) pairs", "noising"
-    )
-    return InterchangeAccuracy(agreed, exact, runs, said, placed)
-
-
-def _run_group(
-    model: HookedMLP,
-    aligned: Mapping[str, SiteSet],
-    group: Sequence[str],
-    sources: Tensor,
-    output: int,
-    max_batch_bytes: int | None,
-) -> Tensor:
-    """Outputs [run] with every variable of the group set from its own source column."""
-    together = tuple(site for name in group for site in aligned[name])
-    rows = {site: sources[:, k] for k, name in enumerate(group, start=1) for site in aligned[name]}
-    read = {"logit": lambda outputs: logit(outputs, output)}
-    with edges_on(model, [together]):
-        return intervene(
-            model,
-            model.rows(),
-            sources[:, 0],
-            [together],
-            _each_from_its_source(rows),
-            read,
-            max_batch_bytes,
-        )[1][0, 0]
+    _require_apart(model, [site for together in aligned.values() for site in together])
+    return aligned
 
 
 def _require_apart(model: HookedMLP, sites: Sequence[Site]) -> None:
     """Targets are disjoint (definition 44): no place may take its value from two sources."""
-    with edges_on(model, [tuple(sites)]):
+    with edges_where_needed(model, [tuple(sites)]):
         _, cache = cache_all(model, model.rows()[:1])
-    require_disjoint(
-        [0] * len(sites), sites, {name: value.shape[1:] for name, value in cache.items()}
-    )
+    shapes = {name: value.shape[1:] for name, value in cache.items()}
+    require_disjoint([0] * len(sites), sites, shapes)
 
 
-def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Values:
+def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Replacement:
     """Each site takes its value from its own plain inputs, site -> their numbers [base]."""
 
-    def values(hook_name: str, seen: Tensor) -> Tensor:
+    def replacement(hook_name: str, activation: Tensor) -> Tensor:
         here = [site for site in rows if site.hook_name == hook_name]
-        new = seen[rows[here[0]]]  # a copy; what no site of this hook covers is not written
+        new = activation[rows[here[0]]]  # a copy; what no site of this hook covers is not written
         for site in here[1:]:
-            where = (slice(None), *site.slices)
-            new[where] = seen[rows[site]][where]
+            entries = (slice(None), *site.slices)
+            new[entries] = activation[rows[site]][entries]
         return new
 
-    return values
+    return replacement
 
 
-def _two_classes(model: HookedMLP, output: int) -> Any:
+@dataclass(frozen=True)
+class _Runs:
+    """Every (base, source) pair of rows, one variable taken from the source.
+
+    base, source: inputs [run, d_in]; expected: the algorithm's decision, [run].
+    """
+
+    base: Tensor
+    source: Tensor
+    expected: Tensor
+
+
+def _all_runs(model: HookedMLP, high_level: HighLevelModel, variable: str) -> _Runs:
+    names = list(high_level.variables)
+    if variable not in names:
+        raise unknown("variable", variable, names, where="the algorithm has")
+    rows, bits = model.rows(), high_level.bits(model.cfg.d_in)
+    pairs = torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(rows)))
+    base, source = pairs.unbind(1)
+    mixed = bits[:, base].clone()
+    mixed[names.index(variable)] = bits[names.index(variable), source]
+    return _Runs(rows[base], rows[source], high_level.predict(mixed.T))
+
+
+def _two_classes(model: HookedMLP, output: int) -> Callable[[Tensor], Tensor]:
     """The model's decision as two class logits, as TransformerLens' interchange wants them; one
     call of the model each.
     """
@@ -302,147 +361,211 @@ def _two_classes(model: HookedMLP, output: int) -> Any:
     return logits
 
 
-def _all_runs(
-    model: HookedMLP, high_level: HighLevelModel, variable: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Base inputs, source inputs and the algorithm's decision for every (base, source) pair, this
-    variable from the source.
-    """
-    names = list(high_level.variables)
-    if variable not in names:
-        raise unknown("variable", variable, names, where="the algorithm has")
-    rows, bits = model.rows(), high_level.bits(model.cfg.d_in)
-    base, source = (
-        side.flatten()
-        for side in torch.meshgrid(torch.arange(len(rows)), torch.arange(len(rows)), indexing="ij")
-    )
-    mixed = bits[:, base].clone()
-    mixed[names.index(variable)] = bits[names.index(variable), source]
-    return rows[base], rows[source], high_level.predict(mixed.T)
+def _whole_hook(model: HookedMLP, site: OneSite) -> str:
+    """The hook that a subspace lies in. TransformerLens takes all of a hook [batch, width]."""
+    try:
+        found = site_of(model, site)
+    except XorMiError:  # whatever it is called, a hook was meant
+        raise unknown("hook", site, model.hook_dict, where="this model has") from None
+    if found.index:
+        raise XorMiError(
+            f"{found.name} is one place in '{found.hook_name}', and a subspace lies in a whole "
+            "hook: give the hook, and a basis that has this place as its only direction"
+        )
+    if kind_of_hook(found.hook_name) == "edge":
+        of_units, _ = model.hook_site(model.units[0])
+        raise XorMiError(
+            f"'{found.hook_name}' holds a term per edge, [batch, target, source]; a subspace lies "
+            f"in a hook of units, such as '{of_units}'"
+        )
+    return found.hook_name
 
 
 def subspace_accuracy(
-    model: Any,
+    model: HookedMLP,
     high_level: HighLevelModel,
     variable: str,
-    site: str,
-    basis: Any,
+    site: OneSite,
+    basis: "Tensor | SubspaceInterchange | NormMatchedPlacebo",
     *,
     output: int = 0,
-) -> tuple[int, int]:
-    """Pairs decided alike, and pairs tried, with the coordinates in `basis` [d, rank] of a hook's
-    activation taken from the source.
+) -> InterchangeAccuracy:
+    """On how many (base, source) pairs do network and algorithm decide alike, with the coordinates
+    in `basis` of a hook's activation taken from the source?
 
-    Runs through TransformerLens' `SubspaceInterchange`; the basis may be `neuron_basis(...)`, any
-    orthonormal matrix, a learned subspace, or a whole intervention such as a `NormMatchedPlacebo`.
+    Runs through TransformerLens' `SubspaceInterchange`.
+
+    Args:
+        variable: the variable of the algorithm that is taken from the source.
+        site: a whole hook, such as "blocks.0.mlp.hook_post".
+        basis: an orthonormal matrix [width, rank], such as `neuron_basis(...)` or a learned
+            subspace, or a whole intervention such as a `NormMatchedPlacebo`.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> either_not_both = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    >>> algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
     >>> first_unit = torch.tensor([[1.0], [0.0]])
-    >>> subspace_accuracy(textbook_xor(), either_not_both, "either", "blocks.0.mlp.hook_post", first_unit)
-    (16, 16)
+    >>> hook = "blocks.0.mlp.hook_post"
+    >>> subspace_accuracy(textbook_xor(), algorithm, "either", hook, first_unit).n_agreed
+    {'either': 16}
+
+    Raises:
+        XorMiError: an unknown variable or hook, a site that is not a whole hook of units, or a
+            basis that is not orthonormal.
     """
     from transformer_lens.tools.analysis import interchange as tl
 
     require_mlp(model, "subspace interchange")
     require_ready(model, "subspace interchange")
-    site_of(model, Site(site))
-    bases, sources, expected = _all_runs(model, high_level, variable)
+    hook_name = _whole_hook(model, site)
+    model.require_output(output)
+    runs = _all_runs(model, high_level, variable)
+    if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
+        step = basis
+    else:
+        step = tl.SubspaceInterchange(_require_orthonormal(basis, _width(model, hook_name, runs)))
+    return InterchangeAccuracy(
+        n_agreed={variable: _n_agreed(model, hook_name, step, runs, output)},
+        n_runs={variable: len(runs.expected)},
+        sites={variable: hook_name},
+        coordinates=coordinates(
+            model,
+            [(Site(hook_name),)],
+            value="interchange of a subspace, over all (base, source) pairs",
+            direction="noising",
+        ),
+    )
+
+
+def _n_agreed(
+    model: HookedMLP,
+    hook_name: str,
+    step: "SubspaceInterchange | NormMatchedPlacebo",
+    runs: _Runs,
+    output: int,
+) -> int:
+    """On how many runs the network, intervened on by `step`, decides as expected."""
+    from transformer_lens.tools.analysis import interchange as tl
+
     read = _two_classes(model, output)
-    activations = tl.collect_activations(model, site, sources, read)
-    step: Any = basis
-    if not isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
-        _require_orthonormal(basis, activations.shape[1])
-        step = tl.SubspaceInterchange(basis)
-    logits = tl.intervened_logits(model, site, step, bases, activations, read)
-    return int(((logits[:, 1] > 0).long().cpu() == expected).sum()), len(expected)
+    activations = tl.collect_activations(model, hook_name, runs.source, read)
+    logits = tl.intervened_logits(model, hook_name, step, runs.base, activations, read)
+    return int(((logits[:, 1] > 0).long().cpu() == runs.expected).sum())
 
 
-def _require_orthonormal(basis: Any, width: int) -> None:
+def _width(model: HookedMLP, hook_name: str, runs: _Runs) -> int:
+    """How many numbers a hook holds per input."""
+    _, cache = cache_all(model, runs.source[:1])
+    return cache[hook_name].shape[1]
+
+
+def _require_orthonormal(basis: object, width: int) -> Tensor:
     """The columns of [width, rank] are perpendicular and of length 1; with others, coordinates are
     not what is swapped.
     """
-    if (
-        not isinstance(basis, Tensor)
-        or basis.ndim != 2
-        or basis.shape[0] != width
-        or not 1 <= basis.shape[1] <= width
-    ):
-        got = list(basis.shape) if isinstance(basis, Tensor) else type(basis).__name__
+    shape = list(basis.shape) if isinstance(basis, Tensor) else None
+    fits = shape is not None and len(shape) == 2 and 1 <= shape[1] <= shape[0] == width
+    if not isinstance(basis, Tensor) or not fits:
         raise XorMiError(
-            f"the basis is {got}; give a tensor [{width}, rank] of rank 1 to {width}, such as neuron_basis({width}, [0])"
+            f"the basis is {shape or type(basis).__name__}; give a tensor [{width}, rank] of rank "
+            f"1 to {width}, such as neuron_basis({width}, [0])"
         )
     if not torch.allclose(basis.T @ basis, torch.eye(basis.shape[1]).to(basis), atol=1e-4):
         raise XorMiError(
-            "the basis is not orthonormal: its columns must be perpendicular and of length 1 (torch.linalg.qr makes them so)"
+            "the basis is not orthonormal: its columns must be perpendicular and of length 1 "
+            "(torch.linalg.qr makes them so)"
         )
+    return basis
 
 
 def das_accuracy(
-    model: Any,
+    model: HookedMLP,
     high_level: HighLevelModel,
     variable: str,
-    site: str,
+    site: OneSite,
     *,
     rank: int = 1,
     seed: int = 0,
     epochs: int = 100,
     output: int = 0,
-) -> pd.DataFrame:
+    progress: bool = True,
+) -> InterchangeAccuracy:
     """Distributed alignment search for one variable at one hook, with the controls without which it
     says little.
 
-    Lines: "das", the learned subspace; "placebo", a random subspace moved as far; "arbitrary
-    targets", what DAS reaches on random labels (accuracy against those labels); "untrained
-    network", DAS on the same network with fresh weights. Sutter et al. 2025 (arXiv 2507.08802): an
-    alignment counts only above its controls. Columns: what, n_agreed, n_runs, accuracy.
+    Named in the result: "das", the learned subspace; "placebo", a random subspace moved as far;
+    "arbitrary targets", what DAS reaches on random labels (accuracy against those labels);
+    "untrained network", DAS on the same network with fresh weights. Sutter et al. 2025 (arXiv
+    2507.08802): an alignment counts only above its controls.
+
+    Args:
+        variable, site: as in `subspace_accuracy`.
+        rank: dimensions of the subspace.
+        seed: of the fits, the placebo, the random labels and the fresh weights.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> either_not_both = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
-    >>> das_accuracy(textbook_xor(), either_not_both, "either", "blocks.0.mlp.hook_post", epochs=5)["what"].tolist()
+    >>> algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    >>> hook = "blocks.0.mlp.hook_post"
+    >>> list(das_accuracy(textbook_xor(), algorithm, "either", hook, epochs=5).n_runs)
     ['das', 'placebo', 'arbitrary targets', 'untrained network']
+
+    Raises:
+        XorMiError: as `subspace_accuracy`.
     """
     from transformer_lens.tools.analysis import interchange as tl
 
     require_mlp(model, "DAS")
     require_ready(model, "DAS")
-    site_of(model, Site(site))
-    bases, sources, expected = _all_runs(model, high_level, variable)
-    settings: dict[str, Any] = {
-        "rank": rank,
-        "epochs": epochs,
-        "batch_size": len(bases),
-        "lr": 0.05,
-        "seed": seed,
+    hook_name = _whole_hook(model, site)
+    model.require_output(output)
+    runs = _all_runs(model, high_level, variable)
+    width = _width(model, hook_name, runs)
+    rank = whole_number("rank", rank, at_least=1, below=width + 1)
+    epochs = whole_number("epochs", epochs, at_least=1)
+    rows = [tuple(row) for row in runs.base.tolist()], [tuple(row) for row in runs.source.tolist()]
+    random_labels = tl.arbitrary_targets(list(zip(*rows, strict=True)), 2, seed)
+    fits = {
+        "das": (model, runs),
+        "arbitrary targets": (model, _Runs(runs.base, runs.source, random_labels)),
+        "untrained network": (tl.reinitialized(model, seed), runs),
     }
-
-    def fitted(network: Any, targets: Tensor) -> tuple[Any, int]:
-        read = _two_classes(network, output)
-        step = tl.SubspaceInterchange(
-            tl.fit_das(network, site, bases, sources, targets, read, **settings).subspace
+    learned: dict[str, LearnedSubspace] = {}
+    agreed: dict[str, int] = {}
+    for what, (network, of_network) in progress_bar(
+        fits.items(), doing="fitting subspaces", unit="fit", progress=progress
+    ):
+        fitted = tl.fit_das(
+            network,
+            hook_name,
+            of_network.base,
+            of_network.source,
+            of_network.expected,
+            _two_classes(network, output),
+            rank=rank,
+            epochs=epochs,
+            batch_size=len(of_network.base),
+            lr=0.05,
+            seed=seed,
         )
-        activations = tl.collect_activations(network, site, sources, read)
-        logits = tl.intervened_logits(network, site, step, bases, activations, read)
-        return step, int(((logits[:, 1] > 0).long() == targets).sum())
-
-    step, found = fitted(model, expected)
-    width = tl.collect_activations(model, site, sources, _two_classes(model, output)).shape[1]
-    placebo = tl.NormMatchedPlacebo(step, tl.random_basis(width, rank, seed + 1))
-    arbitrary = tl.arbitrary_targets(
-        [(tuple(b), tuple(s)) for b, s in zip(bases.tolist(), sources.tolist(), strict=True)],
-        2,
-        seed,
-    )
-    lines = {
-        "das": found,
-        "placebo": subspace_accuracy(model, high_level, variable, site, placebo, output=output)[0],
-        "arbitrary targets": fitted(model, arbitrary)[1],
-        "untrained network": fitted(tl.reinitialized(model, seed), expected)[1],
+        learned[what] = fitted.subspace
+        step = tl.SubspaceInterchange(fitted.subspace)
+        agreed[what] = _n_agreed(network, hook_name, step, of_network, output)
+    random_basis = tl.random_basis(width, rank, seed + 1)
+    placebo = tl.NormMatchedPlacebo(tl.SubspaceInterchange(learned["das"]), random_basis)
+    n_agreed = {
+        "das": agreed["das"],
+        "placebo": _n_agreed(model, hook_name, placebo, runs, output),
+        "arbitrary targets": agreed["arbitrary targets"],
+        "untrained network": agreed["untrained network"],
     }
-    n = len(expected)
-    return pd.DataFrame(
-        [
-            {"what": what, "n_agreed": count, "n_runs": n, "accuracy": count / n}
-            for what, count in lines.items()
-        ]
+    return InterchangeAccuracy(
+        n_agreed=n_agreed,
+        n_runs=dict.fromkeys(n_agreed, len(runs.expected)),
+        sites=dict.fromkeys(n_agreed, hook_name),
+        coordinates=coordinates(
+            model,
+            [(Site(hook_name),)],
+            value="interchange of a learned subspace, over all (base, source) pairs",
+            direction="noising",
+        ),
+        subspace=learned["das"].basis.detach(),
     )

@@ -3,46 +3,56 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard, get_args
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.interventions._run import intervene, named_metrics, read_metrics
+from xor_mi.finding import Finding
+from xor_mi.graph import name_of_set
+from xor_mi.interventions._readout import Decided, decisions_of, readers_of
+from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
     Coordinates,
     SiteSet,
     coordinates,
     default_sites,
-    edges_on,
-    name_of,
+    edges_where_needed,
     require_mlp,
     require_ready,
     site_sets,
 )
-from xor_mi.metrics import decision, logit
+from xor_mi.kinds import Direction, HookedModel, Metrics, OneSite, Pairs, Row, Sites
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.truth import as_row, row_name, truth_rows
 
-DIRECTIONS = ("denoising", "noising")
-DECIDES = "(the output that is decided)"
+if TYPE_CHECKING:
+    from transformer_lens.patching import PatchingResult
+
+DIRECTIONS = get_args(Direction)
+
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
+"""Two input rows, (clean, corrupted)."""
 
-
-SAME = 1e-6
+SAME_METRIC = 1e-6
 """Clean and corrupted metrics closer than this part of the largest one in the sweep count as the
 same: no fraction is taken of rounding.
 """
 
 
 @dataclass(frozen=True)
-class PatchEffect:
+class PatchEffect(Finding):
     """One patch, in one metric. Decisions are 1, 0, or -1 where the output is on the threshold.
 
     Attributes:
+        clean_input, corrupted_input: the two inputs as text; pair is "clean -> corrupted".
+        site: what was patched; several sites are joined by " + ".
+        clean, corrupted: the metric of the two runs, unpatched.
+        patched: the metric after the patch.
         effect: patched minus the unpatched run it was made in (corrupted under denoising, clean
             under noising).
         recovered_fraction: (patched - corrupted) / (clean - corrupted), or None, and then
@@ -51,53 +61,53 @@ class PatchEffect:
             None where nothing is decided.
     """
 
-    clean: str
-    corrupted: str
+    clean_input: str
+    corrupted_input: str
     pair: str
     site: str
-    direction: str
+    direction: Direction
     metric: str
-    value_clean: float
-    value_corrupted: float
-    value_patched: float
+    clean: float
+    corrupted: float
+    patched: float
     effect: float
     recovered_fraction: float | None
     why_no_fraction: str
     decision_patched: int | None
     flips: bool | None
 
+    def frame(self) -> pd.DataFrame:
+        """The one line that `PatchSweep.frame` has for this patch."""
+        return pd.DataFrame([_first_columns(self)])
 
-@dataclass(frozen=True, eq=False)
-class PatchSweep:
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PatchSweep(Finding):
     """All patches of a sweep; `frame()` is tidy, one line per patch, one group of columns per
-    metric.
+    metric. Iterating gives one `PatchEffect` per patch, pair by pair and then site by site;
+    `sweep["name"]` is the sweep in one metric.
 
     Attributes:
-        labels: (clean, corrupted) as text, per pair.
+        pairs: (clean, corrupted) as text.
         sites: the sets of sites, each written together.
         direction: "denoising" or "noising".
         metrics: names, the first being the one that `patched`, `effect` and iteration show.
         clean, corrupted: unpatched metrics, [metric, pair].
         values: patched metrics, [metric, site, pair].
-        on: what was patched, "a HookedMLP", "another model" or "paths".
-        threshold: decision = output > threshold, or None where a model has none; whatever the
-            metrics, decisions are the network's own.
-        outputs_plain: the output that is decided, on the clean and on the corrupted inputs, [2,
-            pair].
-        outputs: the same after each patch, [site, pair].
+        coordinates: what was intervened on and how.
+        decided: the output that is decided, in which the runs are the clean and the corrupted one;
+            None where a model has no threshold.
     """
 
-    labels: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, str], ...]
     sites: tuple[SiteSet, ...]
-    direction: str
+    direction: Direction
     metrics: tuple[str, ...]
-    on: str
     clean: Float[Tensor, "metric pair"] = field(repr=False)
     corrupted: Float[Tensor, "metric pair"] = field(repr=False)
     values: Float[Tensor, "metric site pair"] = field(repr=False)
-    threshold: float | None = None
-    outputs_plain: Float[Tensor, "2 pair"] | None = field(default=None, repr=False)
-    outputs: Float[Tensor, "site pair"] | None = field(default=None, repr=False)
+    coordinates: Coordinates = field(repr=False)
+    decided: Decided | None = field(repr=False)
 
     @property
     def base(self) -> Float[Tensor, "metric pair"]:
@@ -105,57 +115,53 @@ class PatchSweep:
         return self.corrupted if self.direction == "denoising" else self.clean
 
     @property
-    def patched(self) -> Float[Tensor, "pair site"]:
+    def patched(self) -> Float[Tensor, "site pair"]:
         """The first metric after each patch."""
-        return self.values[0].T
+        return self.values[0]
 
     @property
-    def effect(self) -> Float[Tensor, "pair site"]:
+    def effect(self) -> Float[Tensor, "site pair"]:
         """The first metric's change by each patch: patched minus unpatched."""
-        return (self.values[0] - self.base[0]).T
+        return self.values[0] - self.base[0]
 
     @property
-    def decisions(self) -> Tensor:
-        """The decision after each patch, [pair, site]; -1 is undecided."""
-        if self.threshold is None or self.outputs is None:
-            raise XorMiError(
-                "this model has no decision threshold; read .patched or .frame() instead"
-            )
-        return decision(self.outputs, self.threshold).T
+    def decisions(self) -> Int[Tensor, "site pair"]:
+        """The decision after each patch; -1 is undecided.
 
-    @property
-    def coordinates(self) -> Coordinates:
-        """The six coordinates that make two scores comparable (Miller, Chughtai and Saunders 2024,
-        arXiv 2407.08734).
+        Raises:
+            XorMiError: a model that decides nothing.
         """
-        source = f"interchange, from the {'clean' if self.direction == 'denoising' else 'corrupted'} input"
-        if self.on == "paths":
-            said = coordinates(True, self.sites, f"{source}, along the path alone", self.direction)
-            return said._replace(granularity="path", set="the edges of one path together")
-        return coordinates(self.on == "a HookedMLP", self.sites, source, self.direction)
+        return decisions_of(self.decided)
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        """Each set of sites as text, "h0.0" or "h0.0 + h0.1"."""
+        return tuple([name_of_set(together) for together in self.sites])
 
     def __getitem__(self, metric: str) -> "PatchSweep":
         """The sweep in one metric."""
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics, where="this sweep has")
         k = self.metrics.index(metric)
-        clean, corrupted, values = (
-            tensor[k : k + 1] for tensor in (self.clean, self.corrupted, self.values)
+        return replace(
+            self,
+            metrics=(metric,),
+            clean=self.clean[k : k + 1],
+            corrupted=self.corrupted[k : k + 1],
+            values=self.values[k : k + 1],
         )
-        return replace(self, metrics=(metric,), clean=clean, corrupted=corrupted, values=values)
 
     @property
-    def result(self) -> Any:
+    def result(self) -> "PatchingResult":
         """TransformerLens' `PatchingResult` [metric, site, pair], with its standard errors,
         bootstrap and permutation p-values.
         """
         from transformer_lens.patching import PatchingResult
 
-        index_df = pd.DataFrame({"site": [name_of(together) for together in self.sites]})
         return PatchingResult(
             self.values,
             [],
-            index_df,
+            pd.DataFrame({"site": self.site_names}),
             list(self.metrics),
             reduced=False,
             baseline=self.base,
@@ -163,90 +169,101 @@ class PatchSweep:
         )
 
     def __len__(self) -> int:
-        return len(self.labels) * len(self.sites)
+        return len(self.pairs) * len(self.sites)
 
     def __iter__(self) -> Iterator[PatchEffect]:
+        names = self.site_names
         patched, effect = self.patched.tolist(), self.effect.tolist()
-        decided = either = None
-        if self.threshold is not None and self.outputs_plain is not None:
-            decided, either = (
-                self.decisions.tolist(),
-                decision(self.outputs_plain, self.threshold).tolist(),
-            )
-        base = None if either is None else either[1 if self.direction == "denoising" else 0]
-        same = SAME * max(self.clean[0].abs().max().item(), self.corrupted[0].abs().max().item())
-        for p, (clean_name, corrupted_name) in enumerate(self.labels):
+        after = None if self.decided is None else self.decided.decisions_after.tolist()
+        whys = self._why_no_fractions()
+        before = self._decisions_before()
+        for p, (clean_input, corrupted_input) in enumerate(self.pairs):
             clean, corrupted = self.clean[0, p].item(), self.corrupted[0, p].item()
-            why = _why_no_fraction(
-                abs(clean - corrupted) <= same,
-                None if either is None else [d[p] for d in either],
-                self.metrics[0],
-            )
-            for s, together in enumerate(self.sites):
+            for s, site in enumerate(names):
+                fraction = None
+                if not whys[p]:
+                    # + 0.0 makes a negative zero an ordinary one.
+                    fraction = (patched[s][p] - corrupted) / (clean - corrupted) + 0.0
+                decision_patched = None if after is None else after[s][p]
                 yield PatchEffect(
-                    clean=clean_name,
-                    corrupted=corrupted_name,
-                    pair=f"{clean_name} -> {corrupted_name}",
-                    site=name_of(together),
+                    clean_input=clean_input,
+                    corrupted_input=corrupted_input,
+                    pair=f"{clean_input} -> {corrupted_input}",
+                    site=site,
                     direction=self.direction,
                     metric=self.metrics[0],
-                    value_clean=clean,
-                    value_corrupted=corrupted,
-                    value_patched=patched[p][s],
-                    effect=effect[p][s],
-                    recovered_fraction=None
-                    if why
-                    else (patched[p][s] - corrupted) / (clean - corrupted) + 0.0,
-                    why_no_fraction=why,
-                    decision_patched=None if decided is None else decided[p][s],
-                    flips=None if decided is None or base is None else decided[p][s] != base[p],
+                    clean=clean,
+                    corrupted=corrupted,
+                    patched=patched[s][p],
+                    effect=effect[s][p],
+                    recovered_fraction=fraction,
+                    why_no_fraction=whys[p],
+                    decision_patched=decision_patched,
+                    flips=None if before is None else decision_patched != before[p],
                 )
 
+    def _decisions_before(self) -> list[int] | None:
+        """The decision of the run that was patched, per pair."""
+        if self.decided is None:
+            return None
+        of_clean, of_corrupted = self.decided.decisions_before.tolist()
+        return of_corrupted if self.direction == "denoising" else of_clean
+
+    def _why_no_fractions(self) -> list[str]:
+        """Per pair, why clean and corrupted have no difference to recover; '' where they have."""
+        clean, corrupted = self.clean[0], self.corrupted[0]
+        largest = max(clean.abs().max().item(), corrupted.abs().max().item())
+        same = ((clean - corrupted).abs() <= SAME_METRIC * largest).tolist()
+        whys = [f"clean and corrupted have the same {self.metrics[0]}" if s else "" for s in same]
+        if self.decided is None:
+            return whys
+        of_clean, of_corrupted = self.decided.decisions_before.tolist()
+        for p, (a, b) in enumerate(zip(of_clean, of_corrupted, strict=True)):
+            if a == b:
+                alike = "undecided" if a < 0 else f"decided {a}"
+                whys[p] = f"clean and corrupted are both {alike}"
+        return whys
+
     def frame(self) -> pd.DataFrame:
-        """One line per patch: pair (clean -> corrupted), site, direction, then per metric m the
-        columns m_clean, m_corrupted, m_patched, effect_m. recovered_fraction and why_no_fraction
-        are of the first metric; others have them with _m. decision_patched and flips are the
-        network's own decision, whatever the metrics."""
+        """One line per patch: clean, corrupted, pair (clean -> corrupted), site, direction, then
+        per metric m the columns clean_m, corrupted_m, patched_m, effect_m. recovered_fraction and
+        why_no_fraction are of the first metric; others have them with _m. decision_patched and
+        flips are the network's own decision, whatever the metrics.
+        """
         first, *others = [self[metric] for metric in self.metrics]
-        lines = [_line(effect) for effect in first]
+        lines = [_first_columns(effect) for effect in first]
         for other in others:
             for line, effect in zip(lines, other, strict=True):
-                line.update(_columns(effect))
+                line |= _metric_columns(effect)
                 line[f"recovered_fraction_{effect.metric}"] = effect.recovered_fraction
                 line[f"why_no_fraction_{effect.metric}"] = effect.why_no_fraction
         return pd.DataFrame(lines)
 
-    def plot(self) -> Any:
-        """A heatmap of the first metric's effects, colours centred at zero."""
-        from xor_mi.plots import patching_heatmap
 
-        return patching_heatmap(self)
-
-
-def _columns(effect: PatchEffect) -> dict[str, float]:
-    m = effect.metric
-    values = {
-        f"{m}_clean": effect.value_clean,
-        f"{m}_corrupted": effect.value_corrupted,
-        f"{m}_patched": effect.value_patched,
+def _first_columns(effect: PatchEffect) -> dict[str, object]:
+    """A line of the frame with the first metric alone."""
+    line: dict[str, object] = {
+        "clean": effect.clean_input,
+        "corrupted": effect.corrupted_input,
+        "pair": effect.pair,
+        "site": effect.site,
+        "direction": effect.direction,
     }
-    return values | {f"effect_{m}": effect.effect}
+    line |= _metric_columns(effect)
+    line["recovered_fraction"] = effect.recovered_fraction
+    line["why_no_fraction"] = effect.why_no_fraction
+    line["decision_patched"] = effect.decision_patched
+    line["flips"] = effect.flips
+    return line
 
 
-def _line(effect: PatchEffect) -> dict[str, Any]:
-    names = ("clean", "corrupted", "pair", "site", "direction")
-    rest = ("recovered_fraction", "why_no_fraction", "decision_patched", "flips")
-    return (
-        {n: getattr(effect, n) for n in names}
-        | _columns(effect)
-        | {n: getattr(effect, n) for n in rest}
-    )
-
-
-def _why_no_fraction(same: bool, decided: list[int] | None, metric: str) -> str:
-    if decided is not None and decided[0] == decided[1]:
-        return f"clean and corrupted are both {f'decided {decided[0]}' if decided[0] >= 0 else 'undecided'}"
-    return f"clean and corrupted have the same {metric}" if same else ""
+def _metric_columns(effect: PatchEffect) -> dict[str, object]:
+    return {
+        f"clean_{effect.metric}": effect.clean,
+        f"corrupted_{effect.metric}": effect.corrupted,
+        f"patched_{effect.metric}": effect.patched,
+        f"effect_{effect.metric}": effect.effect,
+    }
 
 
 def all_pairs(n_inputs: int) -> list[Pair]:
@@ -258,8 +275,7 @@ def all_pairs(n_inputs: int) -> list[Pair]:
     return [(a, b) for a, b in product(truth_rows(n_inputs), repeat=2) if a != b]
 
 
-@torch.no_grad()
-def differing_pairs(model: Any, *, output: int = 0) -> list[Pair]:
+def differing_pairs(model: HookedMLP, *, output: int = 0) -> list[Pair]:
     """All ordered pairs of rows that the model decides differently, for one output; undecided rows
     are in no pair.
 
@@ -268,31 +284,23 @@ def differing_pairs(model: Any, *, output: int = 0) -> list[Pair]:
     8
     """
     require_mlp(model, "listing pairs of rows")
-    rows = truth_rows(model.cfg.d_in)
-    decided = dict(
-        zip(
-            rows,
-            decision(logit(model(model.rows()), output), model.threshold).tolist(),
-            strict=True,
-        )
-    )
-    return [
-        (a, b)
-        for a, b in all_pairs(model.cfg.d_in)
-        if -1 not in (decided[a], decided[b]) and decided[a] != decided[b]
-    ]
+    model.require_output(output)
+    column = decisions(model)[:, output].tolist()
+    decided = dict(zip(truth_rows(model.cfg.d_in), column, strict=True))
+    return [(a, b) for a, b in all_pairs(model.cfg.d_in) if {decided[a], decided[b]} == {0, 1}]
 
 
 @torch.no_grad()
 def patch_sweep(
-    model: Any,
-    pairs: Any = None,
-    sites: Any = None,
+    model: HookedModel,
+    pairs: Pairs | None = None,
+    sites: Sites | None = None,
     *,
-    metrics: Any = None,
-    direction: str = "denoising",
+    metrics: Metrics | None = None,
+    direction: Direction = "denoising",
     output: int = 0,
     max_batch_bytes: int | None = None,
+    progress: bool = True,
 ) -> PatchSweep:
     """Patch every site for every (clean, corrupted) pair: one forward, in chunks where the batch
     would pass max_batch_bytes (with a progress bar where that takes over two seconds).
@@ -307,6 +315,8 @@ def patch_sweep(
             entry that is a tuple, list or set of sites is written together; see `subsets`.
         metrics: name -> function of the outputs [pair, ...] giving one number per pair, or one such
             function; by default the logit of `output`.
+        direction: "denoising" patches the clean value into the corrupted run, "noising" the other
+            way round.
         output: the output that is decided, and the default metric.
         max_batch_bytes: bound on the activations of one forward; by default 32 MiB for a HookedMLP,
             512 MiB for other models.
@@ -314,7 +324,7 @@ def patch_sweep(
     >>> from xor_mi.handmade import textbook_xor
     >>> sweep = patch_sweep(textbook_xor())
     >>> len(sweep), sweep.patched.shape
-    (24, torch.Size([12, 2]))
+    (24, torch.Size([2, 12]))
 
     Raises:
         XorMiError: an unknown site or direction, rows that are not bits, an index outside its
@@ -322,110 +332,130 @@ def patch_sweep(
             finite.
     """
     require_ready(model, "patching")
-    if direction not in DIRECTIONS:
-        raise unknown("direction", direction, DIRECTIONS, where="directions")
-    labels, clean, corrupted = read_pairs(model, pairs)
+    require_direction(direction)
+    names, clean, corrupted = read_pairs(model, pairs)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
-    if not sets or not labels:
+    n_pairs = len(names)
+    if not sets or not names:
         raise XorMiError(
-            f"{len(labels)} pairs and {len(sets)} sites given; a sweep needs at least one of each"
+            f"{n_pairs} pairs and {len(sets)} sites given; a sweep needs at least one of each"
         )
-    rowwise = metrics is None
-    named: dict[str, Any] = (
-        {"logit": lambda outputs: logit(outputs, output)} if rowwise else named_metrics(metrics)
-    )
-    decides = isinstance(model, HookedMLP)
-    read = (
-        {DECIDES: lambda outputs: logit(outputs, output)} | named
-        if decides and not rowwise
-        else named
-    )
-    with edges_on(model, sets):
-        of_clean, of_corrupted = slice(0, len(labels)), slice(len(labels), None)
-        base, source = (
-            (of_corrupted, of_clean) if direction == "denoising" else (of_clean, of_corrupted)
-        )
-        both = torch.cat([clean, corrupted])
+    readers = readers_of(model, metrics, output)
+
+    of_clean, of_corrupted = slice(0, n_pairs), slice(n_pairs, None)
+    denoising = direction == "denoising"
+    base, source = (of_corrupted, of_clean) if denoising else (of_clean, of_corrupted)
+    with edges_where_needed(model, sets):
         plain, values = intervene(
-            model, both, base, sets, lambda _, seen: seen[source], read, max_batch_bytes, rowwise
+            model,
+            torch.cat([clean, corrupted]),
+            base,
+            sets,
+            replacement=lambda _, activation: activation[source],
+            readers=readers,
+            max_batch_bytes=max_batch_bytes,
+            progress=progress,
         )
-    sides = read_metrics(read, plain).split(len(labels), dim=1) if rowwise else None
-    unpatched = torch.stack(
-        sides or [read_metrics(read, plain[side]) for side in (of_clean, of_corrupted)], dim=1
+    unpatched = readers.read_runs(plain.unflatten(0, (2, n_pairs)))
+
+    n_metrics = len(readers.metrics)
+    decided = None
+    if isinstance(model, HookedMLP):
+        decided = Decided(threshold=model.threshold, before=unpatched[-1], after=values[-1])
+    return PatchSweep(
+        pairs=names,
+        sites=sets,
+        direction=direction,
+        metrics=readers.metrics,
+        clean=unpatched[:n_metrics, 0],
+        corrupted=unpatched[:n_metrics, 1],
+        values=values[:n_metrics],
+        coordinates=coordinates(model, sets, value=source_of(direction), direction=direction),
+        decided=decided,
     )
-    shown = (
-        tuple(labels),
-        sets,
-        direction,
-        tuple(named),
-        "a HookedMLP" if decides else "another model",
-    )
-    clean_read, corrupted_read, patched = (
-        tensor[-len(named) :] for tensor in (unpatched[:, 0], unpatched[:, 1], values)
-    )
-    decided: Any = (model.threshold, unpatched[0], values[0]) if decides else ()
-    return PatchSweep(*shown, clean_read, corrupted_read, patched, *decided)
 
 
 def patch(
-    model: Any,
-    clean: Any,
-    corrupted: Any,
-    site: Any,
+    model: HookedModel,
+    clean: Row | Tensor,
+    corrupted: Row | Tensor,
+    site: OneSite | tuple[OneSite, ...],
     *,
-    direction: str = "denoising",
+    metrics: Metrics | None = None,
+    direction: Direction = "denoising",
     output: int = 0,
-    metrics: Any = None,
 ) -> PatchEffect:
     """Patch one site (or a set of sites together) between two inputs: rows of bits, or on any model
     tensors [1, ...].
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").value_patched  # above the clean run's 1: the AND was held off
+    >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").patched
     2.0
+
+    The clean run gives 1; 2 is above it, because the AND was held off and the OR kept its 2.
     """
-    pairs = (
-        (clean, corrupted) if isinstance(clean, Tensor) and clean.ndim > 1 else [(clean, corrupted)]
+    batch = (clean, corrupted)
+    pairs = batch if _are_two_batches(batch) else [batch]
+    sweep = patch_sweep(
+        model, pairs, [site], metrics=metrics, direction=direction, output=output, progress=False
     )
-    return next(
-        iter(patch_sweep(model, pairs, [site], metrics=metrics, direction=direction, output=output))
-    )
+    return next(iter(sweep))
 
 
-def read_pairs(model: Any, pairs: Any) -> tuple[list[tuple[str, str]], Tensor, Tensor]:
-    """Labels, clean inputs and corrupted inputs."""
-    if (
-        isinstance(pairs, tuple)
-        and len(pairs) == 2
-        and all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs)
-    ):
+def require_direction(direction: Direction) -> None:
+    """Refuse anything but "denoising" and "noising"."""
+    if direction not in DIRECTIONS:
+        raise unknown("direction", direction, DIRECTIONS, where="directions")
+
+
+def source_of(direction: Direction) -> str:
+    """What a patched value is, as a coordinate."""
+    source = "clean" if direction == "denoising" else "corrupted"
+    return f"interchange, from the {source} input"
+
+
+def read_pairs(
+    model: HookedModel, pairs: Pairs | None
+) -> tuple[tuple[tuple[str, str], ...], Tensor, Tensor]:
+    """Names, clean inputs and corrupted inputs of the pairs."""
+    if _are_two_batches(pairs):
         clean, corrupted = pairs
         if clean.shape != corrupted.shape or not len(clean):
             raise XorMiError(
-                f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; they must pair up one to one"
+                f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; "
+                "they must pair up one to one"
             )
-        return (
-            [(f"clean {i}", f"corrupted {i}") for i in range(len(clean))],
-            clean.clone(),
-            corrupted.clone(),
-        )
+        numbered = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
+        return numbered, clean.clone(), corrupted.clone()
     if not isinstance(model, HookedMLP):
         raise XorMiError(
-            "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits are for a HookedMLP only"
+            "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits "
+            "are for a HookedMLP only"
         )
-    d_in = model.cfg.d_in
-    try:
-        rows = (
-            all_pairs(d_in)
-            if pairs is None
-            else [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
-        )
-    except XorMiError:
-        raise
-    except (TypeError, ValueError):  # something that is no two
-        raise XorMiError(
-            f"{pairs!r} are no pairs; give (clean, corrupted) rows such as [('01', '11')], or two tensors"
-        ) from None
+    rows = all_pairs(model.cfg.d_in) if pairs is None else _read_rows(model, pairs)
+    # A name per row, not per pair: a sweep of all pairs names each row many times.
     names = {row: row_name(row) for row in set(chain.from_iterable(rows))}
     both = model.rows([a for a, _ in rows] + [b for _, b in rows])
-    return [(names[a], names[b]) for a, b in rows], both[: len(rows)], both[len(rows) :]
+    named = tuple([(names[a], names[b]) for a, b in rows])
+    return named, both[: len(rows)], both[len(rows) :]
+
+
+def _are_two_batches(pairs: object) -> TypeGuard[tuple[Tensor, Tensor]]:
+    """Whether these are (clean inputs, corrupted inputs), two tensors [pair, ...]."""
+    if not isinstance(pairs, tuple) or len(pairs) != 2:
+        return False
+    return all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs)
+
+
+def _read_rows(model: HookedMLP, pairs: Pairs) -> list[Pair]:
+    """(clean, corrupted) rows, each checked to be bits of the network's width."""
+    d_in = model.cfg.d_in
+    try:
+        return [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
+    except XorMiError:
+        raise
+    except (TypeError, ValueError):  # something that does not unpack into two
+        raise XorMiError(
+            f"{pairs!r} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
+            "or two tensors"
+        ) from None

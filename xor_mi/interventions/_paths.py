@@ -2,24 +2,30 @@
 
 Patching a unit cannot tell mediation (A acts on C through B) from A acting on C beside B. Patching
 a path can: only the first unit's change is carried over, along the named edges; every other edge
-keeps its value from the unpatched run."""
+keeps its value from the unpatched run.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError
 from xor_mi.graph import Edge, Site, Unit, layers_of
-from xor_mi.interventions._patching import DIRECTIONS, PatchSweep, read_pairs
-from xor_mi.interventions._sites import edges_on, require_mlp, require_ready, site_of
-from xor_mi.metrics import logit
+from xor_mi.interventions._patching import PatchSweep, read_pairs, require_direction, source_of
+from xor_mi.interventions._readout import Decided, readers_of
+from xor_mi.interventions._run import Layout, hook_that_keeps, hooks_that_write, run_hooked
+from xor_mi.interventions._sites import coordinates, require_mlp, require_ready, site_of
+from xor_mi.kinds import Direction, Metrics, Pairs, Place
 from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
+
+Route = tuple[Unit, ...]
+"""The units of a path, each in the layer after the one before."""
 
 
-def paths_from(model: Any, start: Any, end: Any = None) -> list[tuple[Unit, ...]]:
+def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list[Route]:
     """Every path from a unit or input to another unit or output (to every output by default).
 
     >>> from xor_mi.handmade import textbook_xor
@@ -27,110 +33,132 @@ def paths_from(model: Any, start: Any, end: Any = None) -> list[tuple[Unit, ...]
     [(x0, h0.0, y0), (x0, h0.1, y0)]
     """
     require_mlp(model, "listing paths")
+    layers = layers_of(model.layer_sizes)
     first = _unit(model, start)
-    last = layers_of(model.layer_sizes)[-1] if end is None else [_unit(model, end)]
-    between = [
-        layer
-        for layer in layers_of(model.layer_sizes)
-        if first.layer < layer[0].layer < last[0].layer
-    ]
-    return [
-        (first, *middle, unit)
-        for middle in product(*between)
-        for unit in last
-        if unit.layer > first.layer
-    ]
+    ends = layers[-1] if end is None else [_unit(model, end)]
+    between = [layer for layer in layers if first.layer < layer[0].layer < ends[0].layer]
+    later = [unit for unit in ends if unit.layer > first.layer]
+    return [(first, *middle, last) for *middle, last in product(*between, later)]
 
 
 @torch.no_grad()
 def path_sweep(
-    model: Any,
-    paths: Sequence[Sequence[Any]],
-    pairs: Any = None,
+    model: HookedMLP,
+    paths: Iterable[Sequence[Place]],
+    pairs: Pairs | None = None,
     *,
-    direction: str = "denoising",
+    metrics: Metrics | None = None,
+    direction: Direction = "denoising",
     output: int = 0,
+    progress: bool = True,
 ) -> PatchSweep:
     """Patch each path for every (clean, corrupted) pair. A path names units from layer to layer,
     such as ["h0.1", "h1.0", "y0"]; where it ends at a hidden unit, that unit's new value acts on
-    everything after it. The metric is the logit of the output a path ends at, or of `output` where
-    it ends at a hidden unit.
+    everything after it.
+
+    Args:
+        paths: sequences of units; `paths_from` lists all that leave a unit.
+        pairs, direction: as in `patch_sweep`.
+        metrics: as in `patch_sweep`; by default the logit of the output the paths end at, or of
+            `output` where they end at a hidden unit. That output is also the one that is decided.
 
     Raises:
-        XorMiError: a path that skips a layer or has fewer than two units, and all that
-            `patch_sweep` refuses.
+        XorMiError: a path that skips a layer or has fewer than two units, paths that end at
+            different outputs, and all that `patch_sweep` refuses.
     """
     require_mlp(model, "path patching")
     require_ready(model, "path patching")
-    if direction not in DIRECTIONS:
-        raise unknown("direction", direction, DIRECTIONS, where="directions")
-    labels, clean, corrupted = read_pairs(model, pairs)
-    named = [_route(model, path) for path in paths]
-    if not labels or not named:
+    require_direction(direction)
+    names, clean, corrupted = read_pairs(model, pairs)
+    routes = [_route(model, path) for path in paths]
+    if not names or not routes:
         raise XorMiError(
-            f"{len(labels)} pairs and {len(named)} paths given; a sweep needs at least one of each"
+            f"{len(names)} pairs and {len(routes)} paths given; a sweep needs at least one of each"
         )
-    base, source = (corrupted, clean) if direction == "denoising" else (clean, corrupted)
+    readers = readers_of(model, metrics, _output_read(routes, output))
+
+    denoising = direction == "denoising"
+    base, source = (corrupted, clean) if denoising else (clean, corrupted)
     _, source_cache = model.run_with_cache(source, return_cache_object=False)
-    ends = [route[-1].index if route[-1].is_output else output for route in named]
-    if len(set(ends)) > 1:
+    plain = torch.stack([model(clean), model(corrupted)])
+    outputs: list[Tensor] = []
+    with model.edge_hooks():
+        for route in progress_bar(routes, doing="patching paths", unit="path", progress=progress):
+            outputs.append(_along(model, base, source_cache, route))
+    values = readers.read_runs(torch.stack(outputs))
+    unpatched = readers.read_runs(plain)
+
+    n_metrics = len(readers.metrics)
+    sets = tuple((_site_of_route(model, route),) for route in routes)
+    alone = f"{source_of(direction)}, along the path alone"
+    of_sites = coordinates(model, sets, value=alone, direction=direction)
+    return PatchSweep(
+        pairs=names,
+        sites=sets,
+        direction=direction,
+        metrics=readers.metrics,
+        clean=unpatched[:n_metrics, 0],
+        corrupted=unpatched[:n_metrics, 1],
+        values=values[:n_metrics],
+        coordinates=of_sites._replace(granularity="path", set="the edges of one path together"),
+        decided=Decided(threshold=model.threshold, before=unpatched[-1], after=values[-1]),
+    )
+
+
+def _output_read(routes: Sequence[Route], output: int) -> int:
+    """The one output all routes end at, or the one asked for where they end at hidden units."""
+    ends = {route[-1].index if route[-1].is_output else output for route in routes}
+    if len(ends) > 1:
         raise XorMiError(
-            f"these paths end at outputs {', '.join(f'y{k}' for k in sorted(set(ends)))}; sweep the paths to one output at a time"
+            f"these paths end at outputs {', '.join(f'y{k}' for k in sorted(ends))}; "
+            "sweep the paths to one output at a time"
         )
-    values = torch.stack(
-        [logit(_along(model, base, source_cache, route), ends[0]) for route in named]
-    )
-    plain = torch.stack([logit(model(inputs), ends[0]) for inputs in (clean, corrupted)])
-    sets = tuple(
-        (Site(*model.hook_site(route[-1]), label=" -> ".join(unit.name for unit in route)),)
-        for route in named
-    )
-    shown = (tuple(labels), sets, direction, ("logit",), "paths")
-    return PatchSweep(*shown, plain[:1], plain[1:], values[None], model.threshold, plain, values)
+    return ends.pop()
 
 
-def _along(
-    model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], route: Sequence[Unit]
-) -> Tensor:
-    """Outputs [input, output] after the first unit's source value has travelled along the route."""
-    hook_name, index = model.hook_site(route[0])
-    value = source_cache[hook_name][(slice(None), *index)]
-    edges = [Edge(src, dst) for src, dst in pairwise(route)]
-    with edges_on(model, [(site_of(model, edges[0]),)]):
-        for edge in edges:
-            edge_hook, (j, i) = model.hook_site(edge)
-            term = value * model.linears[edge.dst.layer].weight[j, i]
-            with model.hooks(fwd_hooks=[(edge_hook, _writer((j, i), term))]):
-                outputs, cache = model.run_with_cache(base, return_cache_object=False)
-            hook_name, index = model.hook_site(edge.dst)
-            value = cache[hook_name][(slice(None), *index)]
-        if route[-1].is_output:
-            return outputs
-        with model.hooks(fwd_hooks=[(hook_name, _writer(index, value))]):
-            return model(base)
+def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], route: Route) -> Tensor:
+    """Outputs [input, output] after the first unit's source value has travelled along the route.
+
+    Each edge is one forward of the base inputs in which that edge alone carries the new value; what
+    its target becomes is carried on. The last forward holds the outputs.
+    """
+    layout = Layout(n_plain=0, n_sets=1, n_base=len(base))
+    outputs = base
+    start = site_of(model, route[0])
+    value = source_cache[start.hook_name][(slice(None), *start.slices)]
+    for src, dst in pairwise(route):
+        edge, target = site_of(model, Edge(src, dst)), site_of(model, dst)
+        weights = model.linears[dst.layer].weight
+        term = value * weights[dst.index, src.index]
+        # Of this replacement the edge's own entry is written, and nothing else.
+        everywhere = term[:, None, None].expand(-1, *weights.shape)
+        hooks = hooks_that_write([(edge,)], layout, lambda *_, new=everywhere: new)
+        kept: list[Tensor] = []
+        hooks[target.hook_name] = hook_that_keeps(target.hook_name, len(base), kept)
+        outputs = run_hooked(model, base, hooks)
+        value = kept[0][(slice(None), *target.slices)]
+    return outputs
 
 
-def _writer(index: tuple[int, ...], value: Tensor) -> Any:
-    def write(activation: Tensor, hook: Any) -> Tensor:  # noqa: ARG001 (a hook's signature)
-        new = activation.clone()
-        new[(slice(None), *index)] = value
-        return new
-
-    return write
+def _site_of_route(model: HookedMLP, route: Route) -> Site:
+    """The last unit of a route, called by the whole route."""
+    end = site_of(model, route[-1])
+    return Site(end.hook_name, end.index, label=" -> ".join(unit.name for unit in route))
 
 
-def _unit(model: HookedMLP, asked: Any) -> Unit:
-    place = model.place(asked)
-    if isinstance(place, Edge):
-        raise XorMiError(f"{place.name} is an edge; a path is named by its units")
-    return place
+def _unit(model: HookedMLP, place: Place) -> Unit:
+    unit = model.place(place)
+    if isinstance(unit, Edge):
+        raise XorMiError(f"{unit.name} is an edge; a path is named by its units")
+    return unit
 
 
-def _route(model: HookedMLP, path: Sequence[Any]) -> tuple[Unit, ...]:
-    route = tuple(_unit(model, one) for one in path)
+def _route(model: HookedMLP, path: Sequence[Place]) -> Route:
+    route = tuple(_unit(model, place) for place in path)
     if len(route) < 2 or any(b.layer != a.layer + 1 for a, b in pairwise(route)):
         names = " -> ".join(unit.name for unit in route)
         raise XorMiError(
-            f"'{names}' is no path: give two units or more, each in the layer after the one before"
+            f"'{names}' is not a path: give two units or more, each in the layer after the one "
+            "before"
         )
     return route

@@ -6,141 +6,117 @@ is replaced by. `intervene` lays it all out along the batch, the plain inputs fi
 copy of the base inputs per set, and runs the model once. What a hook is replaced by is made from
 the plain inputs' own activation in the same forward: no separate caching run is needed. Where that
 one batch would pass the memory bound, the plain inputs are run first and the copies after them,
-each in as few chunks as the bound allows. Every site must be reached exactly once."""
+each in as few chunks as the bound allows. Every site must be reached exactly once.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, combinations, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Site
+from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import SiteSet, check_index
+from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
+from xor_mi.progress import progress_bar
 
-Metrics = Mapping[str, Callable[[Tensor], Tensor]]
-"""Names of metrics -> functions of the model's outputs [batch, ...] giving one number per example,
-[batch].
-"""
-
-Values = Callable[[str, Tensor], Tensor]
+Replacement = Callable[[str, Tensor], Tensor]
 """(hook name, its activation on the plain inputs [plain, ...]) -> what the base inputs get there,
-[base, ...].
+[base, ...]; of it, the entries of the sites are written.
 """
+
+OnActivation = Callable[[Tensor], Tensor | None]
+"""What happens at a hook: its activation -> a new one, or None to leave it."""
 
 MLP_BATCH_BYTES, BATCH_BYTES = 2**25, 2**29
 """The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache
 and are slower, not faster; on other models the cost of a forward itself weighs more."""
 
-Planned = tuple[list[int], list[Site]]
-"""What is written at one hook: the number of the set, and the site, entry by entry."""
+
+class Layout(NamedTuple):
+    """How a batch is laid out: the plain inputs, then the base inputs once per set of sites."""
+
+    n_plain: int
+    n_sets: int
+    n_base: int
 
 
-def cache_all(model: Any, inputs: Tensor) -> tuple[Any, dict[str, Tensor]]:
+class Planned(NamedTuple):
+    """What is written at one hook, entry by entry: the number of the set, and the site."""
+
+    numbers: list[int]
+    sites: list[Site]
+
+
+def cache_all(model: HookedModel, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """One plain run -> the outputs and every activation that fired, by hook name."""
+    outputs, cache = _run_with_cache(model, inputs)
+    return _require_tensor(outputs, len(inputs)), cache
+
+
+def _run_with_cache(model: HookedModel, inputs: Tensor) -> tuple[object, dict[str, Tensor]]:
     if isinstance(model, HookedMLP):
         return model.run_with_cache(inputs, return_cache_object=False)
     outputs, cache = model.run_with_cache(inputs)
     return outputs, {name: value for name, value in cache.items() if isinstance(value, Tensor)}
 
 
-def inputs_per_run(model: Any, inputs: Tensor, max_batch_bytes: int | None = None) -> int:
+def inputs_per_run(model: HookedModel, inputs: Tensor, max_batch_bytes: int | None = None) -> int:
     """How many inputs one forward may take, at least one."""
-    bound = (
-        (MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES)
-        if max_batch_bytes is None
-        else max_batch_bytes
-    )
-    if bound < 1:
+    if max_batch_bytes is None:
+        max_batch_bytes = MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES
+    if max_batch_bytes < 1:
         raise XorMiError(
-            f"max_batch_bytes is {bound}; give a number of bytes, such as {BATCH_BYTES}"
+            f"max_batch_bytes is {max_batch_bytes}; give a number of bytes, such as {BATCH_BYTES}"
         )
-    return max(
-        1, bound // (2 * _bytes_per_input(model, inputs))
-    )  # twice: written activations are copies
+    # Twice, because an activation that is written on is a copy.
+    return max(1, max_batch_bytes // (2 * _bytes_per_input(model, inputs)))
 
 
-def _bytes_per_input(model: Any, inputs: Tensor) -> int:
+def _bytes_per_input(model: HookedModel, inputs: Tensor) -> int:
     if isinstance(model, HookedMLP):
         sizes = model.layer_sizes
         edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
         return (2 * sum(sizes) + edges) * model.linears[0].weight.element_size()
-    _, cache = cache_all(model, inputs[:1])
-    distinct = {
+    _, cache = _run_with_cache(model, inputs[:1])
+    # By address: a bridge lists some activations under two names.
+    sizes_in_bytes = {
         value.data_ptr(): value.numel() * value.element_size() for value in cache.values()
-    }  # a bridge lists some twice
-    return sum(distinct.values())
-
-
-def read_metrics(metrics: Metrics, outputs: Tensor) -> Tensor:
-    """Every metric of these outputs, [metric, batch]; `XorMiError` for a metric that is not one
-    number per example.
-    """
-    rows = []
-    for name, function in metrics.items():
-        value = torch.as_tensor(function(outputs))
-        value = value if value.is_floating_point() else value.to(torch.get_default_dtype())
-        if value.shape != outputs.shape[:1]:
-            raise XorMiError(
-                f"metric '{name}' gives shape {list(value.shape)} for {len(outputs)} examples; it must give one number each"
-            )
-        if not all_finite(value):
-            raise XorMiError(
-                f"metric '{name}' is not finite on {int((~torch.isfinite(value)).sum())} examples: the network overflows there"
-            )
-        rows.append(value.detach())
-    return torch.stack(rows)
-
-
-def named_metrics(metrics: Any) -> dict[str, Callable[[Tensor], Tensor]]:
-    """One function, or name -> function; each gets a copy of the outputs, so that none can change
-    what the next one sees.
-    """
-    given: Any = {getattr(metrics, "__name__", "metric"): metrics} if callable(metrics) else metrics
-    if (
-        not isinstance(given, Mapping)
-        or not given
-        or not all(callable(function) for function in given.values())
-    ):
-        raise XorMiError(
-            "metrics are name -> function of the outputs, at least one, such as {'logit': metrics.logit}; or one function"
-        )
-    return {name: partial(_of_a_copy, function) for name, function in given.items()}
-
-
-def _of_a_copy(metric: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
-    return metric(outputs.clone())
+    }
+    return sum(sizes_in_bytes.values())
 
 
 @torch.no_grad()
 def intervene(
-    model: Any,
+    model: HookedModel,
     plain: Tensor,
     base: slice | Tensor,
-    targets: Sequence[SiteSet],
-    values: Values,
-    metrics: Metrics,
+    sets: Sequence[SiteSet],
+    *,
+    replacement: Replacement,
+    readers: Readers,
     max_batch_bytes: int | None = None,
-    rowwise: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Run every set of sites on every base input -> the plain outputs [plain, ...] and metrics
-    [metric, target, base].
+    progress: bool = False,
+) -> tuple[Tensor, Float[Tensor, "function site base"]]:
+    """Run every set of sites on every base input -> the plain outputs [plain, ...], and what the
+    readers read after each intervention.
 
     Args:
         plain: inputs that are run untouched, [plain, ...].
         base: which of them each set of sites is written on.
-        targets: sets of sites; each is one intervention, and its sites may not overlap.
-        values: (hook name, activation on the plain inputs) -> the activation of the base inputs, of
-            which each site's index is written.
+        sets: sets of sites; each is one intervention, and its sites may not overlap.
+        replacement: (hook name, activation on the plain inputs) -> the activation of the base
+            inputs, of which each site's index is written.
         max_batch_bytes: what the activations of one forward may take; at least one input is run at
             a time.
-        rowwise: the metrics look at each example alone, so that all sets are read in one call.
 
     Raises:
         XorMiError: an index outside its activation, a value of another shape or not finite,
@@ -151,83 +127,72 @@ def intervene(
             "the inputs have NaN or infinite entries; an intervention needs finite ones"
         )
     inputs = plain[base]
-    n, rows_per_run = len(inputs), inputs_per_run(model, plain, max_batch_bytes)
-    if len(plain) + len(targets) * n <= rows_per_run:
-        untouched, written = _run(model, plain, inputs, targets, values)
-        return untouched, _read(metrics, written, rowwise)
-    untouched, replaced = _run_plain(
-        model,
-        plain,
-        {site.hook_name for together in targets for site in together},
-        values,
-        rows_per_run,
-    )
-    sets_per_run = max(1, rows_per_run // n)
-    parts = [slice(i, i + rows_per_run) for i in range(0, n, rows_per_run)]
-    found = []
-    starts = range(0, len(targets), sets_per_run)
-    for start in tqdm(
-        starts, desc="intervening", unit="run", delay=2, disable=None
-    ):  # a bar only where it takes over two seconds
-        chunk = targets[start : start + sets_per_run]
-        outputs = [
-            _run(
-                model,
-                plain[:0],
-                inputs[part],
-                chunk,
-                lambda name, _, part=part: replaced[name][part],
-            )[1]
-            for part in parts
-        ]
-        found.append(_read(metrics, torch.cat(outputs, dim=1), rowwise))
-    return untouched, torch.cat(found, dim=1)
+    n_base = len(inputs)
+    rows_per_run = inputs_per_run(model, plain, max_batch_bytes)
+    if len(plain) + len(sets) * n_base <= rows_per_run:
+        untouched, written = _run(model, plain, inputs, sets, replacement)
+        return untouched, readers.read_runs(written)
+
+    hook_names = {site.hook_name for together in sets for site in together}
+    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run)
+    replaced = {name: replacement(name, activation) for name, activation in seen.items()}
+    sets_per_run = max(1, rows_per_run // n_base)
+    parts = [slice(i, i + rows_per_run) for i in range(0, n_base, rows_per_run)]
+    starts = range(0, len(sets), sets_per_run)
+    read: list[Tensor] = []
+    for start in progress_bar(starts, doing="intervening", unit="run", progress=progress):
+        some = sets[start : start + sets_per_run]
+        outputs: list[Tensor] = []
+        for part in parts:
+            of_part = partial(_part_of, replaced, part)
+            outputs.append(_run(model, plain[:0], inputs[part], some, of_part)[1])
+        read.append(readers.read_runs(torch.cat(outputs, dim=1)))
+    return untouched, torch.cat(read, dim=1)
 
 
-def _read(metrics: Metrics, outputs: Tensor, rowwise: bool) -> Tensor:
-    """Outputs [set, base, ...] -> metrics [metric, set, base]; each metric sees the inputs of one
-    set, in order.
-    """
-    if rowwise:
-        return read_metrics(metrics, outputs.flatten(0, 1)).reshape(-1, *outputs.shape[:2])
-    return torch.stack([read_metrics(metrics, one) for one in outputs], dim=1)
+def _part_of(replaced: Mapping[str, Tensor], part: slice, name: str, seen: Tensor) -> Tensor:
+    """The replacement of some of the base inputs, made before and not from this forward."""
+    del seen
+    return replaced[name][part]
 
 
 def _run(
-    model: Any, plain: Tensor, inputs: Tensor, targets: Sequence[SiteSet], values: Values
+    model: HookedModel,
+    plain: Tensor,
+    inputs: Tensor,
+    sets: Sequence[SiteSet],
+    replacement: Replacement,
 ) -> tuple[Tensor, Tensor]:
     """One forward: the plain inputs, then the base inputs once per set with that set written ->
     outputs [plain, ...], [set, base, ...].
     """
-    planned: dict[str, Planned] = {}
-    for number, together in enumerate(targets):
-        for site in together:
-            numbers, sites = planned.setdefault(site.hook_name, ([], []))
-            numbers.append(number)
-            sites.append(site)
-    shape = (len(plain), len(targets), len(inputs))
-    hooks = {name: partial(_write, name, plan, shape, values) for name, plan in planned.items()}
-    outputs = run_hooked(
-        model, torch.cat([plain, inputs.expand(len(targets), *inputs.shape).flatten(0, 1)]), hooks
-    )
-    return outputs[: len(plain)], outputs[len(plain) :].unflatten(0, shape[1:])
+    layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(inputs))
+    copies = inputs.expand(len(sets), *inputs.shape).flatten(0, 1)
+    hooks = hooks_that_write(sets, layout, replacement)
+    outputs = run_hooked(model, torch.cat([plain, copies]), hooks)
+    of_plain, of_copies = outputs[: layout.n_plain], outputs[layout.n_plain :]
+    return of_plain, of_copies.unflatten(0, (layout.n_sets, layout.n_base))
 
 
 def _run_plain(
-    model: Any, plain: Tensor, hook_names: set[str], values: Values, rows_per_run: int
+    model: HookedModel, plain: Tensor, hook_names: set[str], rows_per_run: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The plain inputs in chunks -> their outputs, and what the base inputs get at every hook."""
-    outputs, seen = [], {name: [] for name in hook_names}
+    """The plain inputs in chunks -> their outputs, and every hook's activation on them."""
+    outputs: list[Tensor] = []
+    seen: dict[str, list[Tensor]] = {name: [] for name in hook_names}
     for part in plain.split(rows_per_run):
-        hooks = {name: partial(_keep, name, len(part), seen[name]) for name in hook_names}
+        hooks = {name: hook_that_keeps(name, len(part), seen[name]) for name in hook_names}
         outputs.append(run_hooked(model, part, hooks))
-    return torch.cat(outputs), {name: values(name, torch.cat(kept)) for name, kept in seen.items()}
+    return torch.cat(outputs), {name: torch.cat(parts) for name, parts in seen.items()}
 
 
-def run_hooked(
-    model: Any, inputs: Tensor, functions: Mapping[str, Callable[[Tensor], Tensor | None]]
-) -> Tensor:
-    """One forward with a function at each hook, each of which must be called exactly once."""
+def run_hooked(model: HookedModel, inputs: Tensor, functions: Mapping[str, OnActivation]) -> Tensor:
+    """One forward with a function at each hook, each of which must be called exactly once.
+
+    Raises:
+        XorMiError: a hook that did not fire exactly once, or a forward that does not return one
+            tensor [batch, ...].
+    """
     fired: Counter[str] = Counter()
 
     def call(name: str, activation: Tensor, hook: Any) -> Tensor | None:
@@ -239,74 +204,111 @@ def run_hooked(
         outputs = model(inputs)
     for name in functions:
         if fired[name] != 1:
-            times = (
-                "never fired" if not fired[name] else f"fired {fired[name]} times in one forward"
-            )
+            times = f"fired {fired[name]} times in one forward" if fired[name] else "never fired"
             raise XorMiError(
                 f"hook '{name}' {times}; an intervention needs it to fire exactly once"
             )
-    if not isinstance(outputs, Tensor) or outputs.ndim < 1 or len(outputs) != len(inputs):
+    return _require_tensor(outputs, len(inputs))
+
+
+def _require_tensor(outputs: object, n_inputs: int) -> Tensor:
+    """What a model's forward returned, checked to be one tensor [batch, ...]."""
+    if not isinstance(outputs, Tensor) or outputs.ndim < 1 or len(outputs) != n_inputs:
         got = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise XorMiError(
-            f"the model returned {got} for {len(inputs)} inputs; its forward must return one tensor [batch, ...]"
+            f"the model returned {got} for {n_inputs} inputs; its forward must return one tensor "
+            "[batch, ...]"
         )
     return outputs
+
+
+def hook_that_keeps(name: str, n_inputs: int, kept: list[Tensor]) -> OnActivation:
+    """A hook that appends a copy of its activation to a list."""
+
+    def keep(activation: Tensor) -> None:
+        _require_batch(name, activation, n_inputs)
+        kept.append(activation.clone())
+
+    return keep
+
+
+def hooks_that_write(
+    sets: Sequence[SiteSet], layout: Layout, replacement: Replacement
+) -> dict[str, OnActivation]:
+    """Hook name -> a hook that writes every set of sites on its own copy of the base inputs."""
+    planned: dict[str, Planned] = {}
+    for number, together in enumerate(sets):
+        for site in together:
+            plan = planned.setdefault(site.hook_name, Planned([], []))
+            plan.numbers.append(number)
+            plan.sites.append(site)
+    return {
+        name: partial(_write, name, plan, layout, replacement) for name, plan in planned.items()
+    }
 
 
 def _require_batch(name: str, activation: Tensor, n_inputs: int) -> None:
     if activation.ndim == 0 or len(activation) != n_inputs:
         raise XorMiError(
-            f"hook '{name}' has an activation without a batch axis, {list(activation.shape)}; it cannot be written per input"
+            f"hook '{name}' has an activation without a batch axis, {list(activation.shape)}; "
+            "it cannot be written per input"
         )
 
 
-def _keep(name: str, n_inputs: int, kept: list[Tensor], activation: Tensor) -> None:
-    _require_batch(name, activation, n_inputs)
-    kept.append(activation.clone())
-
-
 def _write(
-    name: str, planned: Planned, shape: tuple[int, int, int], values: Values, activation: Tensor
+    name: str, plan: Planned, layout: Layout, replacement: Replacement, activation: Tensor
 ) -> Tensor:
     """A new activation [plain + set * base, ...] with every planned value written."""
-    n_plain, n_sets, n = shape
-    _require_batch(name, activation, n_plain + n_sets * n)
-    numbers, sites = planned
-    value = values(name, activation[:n_plain])
+    _require_batch(name, activation, layout.n_plain + layout.n_sets * layout.n_base)
+    value = replacement(name, activation[: layout.n_plain])
     if value.shape[1:] != activation.shape[1:]:
         raise XorMiError(
-            f"a value of shape {list(value.shape[1:])} for '{name}', whose activation is {list(activation.shape[1:])}"
+            f"a value of shape {list(value.shape[1:])} for '{name}', "
+            f"whose activation is {list(activation.shape[1:])}"
         )
     if not all_finite(value):
         raise XorMiError(
             f"the value for '{name}' has NaN or infinite entries; an intervention needs finite ones"
         )
     value = value.to(activation.dtype)
+    # A copy: the activation may be a tensor of the caller's.
     new = activation.clone()
-    written = new[n_plain:].unflatten(0, (n_sets, n))
-    indices = [site.index for site in sites]
-    if len(set(map(len, indices))) == 1 and indices[0] and None not in chain.from_iterable(indices):
-        axes = list(
-            zip(*indices, strict=True)
-        )  # the usual case, units of one layer: one indexed write for all
-        if len(axes) >= value.ndim or any(
-            min(axis) < -d or max(axis) >= d for axis, d in zip(axes, value.shape[1:], strict=False)
-        ):
-            for site in sites:
-                check_index(site, activation)
-        which, *index = (
-            torch.from_numpy(np.array(entries)).to(new.device) for entries in (numbers, *axes)
-        )
-        written.movedim(1, len(axes) + 1)[(which, *index)] = value.movedim(0, len(axes))[
-            tuple(index)
-        ]
+    copies = new[layout.n_plain :].unflatten(0, (layout.n_sets, layout.n_base))
+    indices = [site.index for site in plan.sites]
+    depth = len(indices[0])
+    same_depth = all(len(index) == depth for index in indices)
+    if depth and same_depth and None not in chain.from_iterable(indices):
+        _write_points(plan, value, copies)
     else:
-        for number, site in zip(numbers, sites, strict=True):
+        for number, site in zip(plan.numbers, plan.sites, strict=True):
             check_index(site, activation)
-            written[(number, slice(None), *site.slices)] = value[(slice(None), *site.slices)]
-    if len(set(numbers)) < len(numbers):
-        require_disjoint(numbers, sites, {name: activation.shape[1:]})
+            entries = (slice(None), *site.slices)
+            copies[(number, *entries)] = value[entries]
+    if len(set(plan.numbers)) < len(plan.numbers):
+        require_disjoint(plan.numbers, plan.sites, {name: activation.shape[1:]})
     return new
+
+
+def _write_points(plan: Planned, value: Tensor, copies: Tensor) -> None:
+    """The usual case, units of one layer: all sites in one indexed write, which is several times
+    faster than site by site.
+
+    value: [base, ...]; copies: [set, base, ...], written in place.
+    """
+    axes = list(zip(*[site.index for site in plan.sites], strict=True))
+    sizes = value.shape[1:]
+    too_deep = len(axes) > len(sizes)
+    if too_deep or any(
+        min(axis) < -size or max(axis) >= size for axis, size in zip(axes, sizes, strict=False)
+    ):
+        for site in plan.sites:
+            check_index(site, value)
+    numbers, *index = [
+        torch.from_numpy(np.array(entries)).to(copies.device) for entries in (plan.numbers, *axes)
+    ]
+    # With the base inputs moved behind the indexed axes, each site is one row [base, ...].
+    targets = copies.movedim(1, len(axes) + 1)
+    targets[(numbers, *index)] = value.movedim(0, len(axes))[tuple(index)]
 
 
 def require_disjoint(
@@ -316,22 +318,29 @@ def require_disjoint(
     would decide.
 
     shapes: hook name -> the shape of its activation after the batch axis.
+
+    Raises:
+        XorMiError: two that overlap.
     """
     of_set: dict[tuple[int, str], list[Site]] = {}
     for number, site in zip(numbers, sites, strict=True):
         of_set.setdefault((number, site.hook_name), []).append(site)
     for (_, hook_name), together in of_set.items():
         shape = shapes[hook_name]
-        places = [
-            tuple(None if i is None else i % d for i, d in zip(site.index, shape, strict=False))
-            for site in together
-        ]
-        if len(set(places)) == len(places) and all(
-            len(place) == len(shape) and None not in place for place in places
-        ):
+        indices = [_from_zero(site.index, shape) for site in together]
+        points = all(len(index) == len(shape) and None not in index for index in indices)
+        # Single numbers in different places, the usual case, need no look at every two of them.
+        if points and len(set(indices)) == len(indices):
             continue
-        for (a, at), (b, bt) in combinations(zip(together, places, strict=True), 2):
-            if all(None in (i, j) or i == j for i, j in zip(at, bt, strict=False)):
+        for (a, index_a), (b, index_b) in combinations(zip(together, indices, strict=True), 2):
+            shared_axes = zip(index_a, index_b, strict=False)
+            if all(None in (i, j) or i == j for i, j in shared_axes):
                 raise XorMiError(
                     f"{a.name} and {b.name} overlap; the sites of one set must be different places"
                 )
+
+
+def _from_zero(index: Sequence[int | None], shape: Sequence[int]) -> tuple[int | None, ...]:
+    """The index with negative entries counted from the front; None stays."""
+    axes = zip(index, shape, strict=False)
+    return tuple([None if entry is None else entry % size for entry, size in axes])

@@ -1,20 +1,25 @@
 """a place in a model -> hook name + index: where a value is read and written."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import chain, combinations
 from math import comb
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, TypeVar, get_args
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of
+from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of, name_of_set
+from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import HookedMLP, hook_site, kind_of_hook, require_evaluable
 
-KINDS = ("unit", "edge", "input", "logit", "hook")
+T = TypeVar("T")
 
+SiteKind = Literal["unit", "edge", "input", "logit", "hook"]
+"""Hidden units, edges, input bits, logits, or whole hooks."""
+
+KINDS = get_args(SiteKind)
 
 MAX_SUBSETS = 100_000
 """More subsets than this are refused rather than begun."""
@@ -23,12 +28,7 @@ SiteSet = tuple[Site, ...]
 """Sites written together: one intervention."""
 
 
-def name_of(together: SiteSet) -> str:
-    """'h0.0' for one site, 'h0.0 + h0.1' for two written together."""
-    return " + ".join(site.name for site in together)
-
-
-def sites(model: Any, kind: str = "unit") -> list[Site]:
+def sites(model: HookedModel, kind: SiteKind = "unit") -> list[Site]:
     """All sites of one kind: hidden units, edges, input bits, logits, or whole hooks. On other
     models than a HookedMLP, whole hooks only.
 
@@ -37,21 +37,21 @@ def sites(model: Any, kind: str = "unit") -> list[Site]:
     [x0->h0.0, x1->h0.0, x0->h0.1, x1->h0.1, h0.0->y0, h0.1->y0]
 
     Raises:
-        XorMiError: a kind that is none of `KINDS`.
+        XorMiError: a kind that is not one of these, or a model without hooks.
     """
     if kind == "hook" and not isinstance(model, HookedMLP):
         require_hooked(model, "listing hooks")
         return [Site(hook_name) for hook_name in model.hook_dict]
-    require_mlp(model, f"listing sites of kind {kind!r}")
+    mlp = require_mlp(model, f"listing sites of kind {kind!r}")
     if kind == "hook":
-        return [Site(hook_name) for hook_name, _ in model.hook_places()]
+        return [Site(hook_name) for hook_name, _ in mlp.hook_places()]
     if kind not in KINDS:
         raise unknown("kind of site", kind, KINDS, where="kinds are")
-    return list(_listed(model.layer_sizes, kind))
+    return list(_listed(mlp.layer_sizes, kind))
 
 
 @lru_cache(maxsize=64)
-def _listed(layer_sizes: tuple[int, ...], kind: str) -> SiteSet:
+def _listed(layer_sizes: tuple[int, ...], kind: SiteKind) -> SiteSet:
     """All sites of one kind; they follow from the layer sizes alone."""
     layers = layers_of(layer_sizes)
     places: dict[str, list[Unit] | list[Edge]] = {
@@ -63,7 +63,7 @@ def _listed(layer_sizes: tuple[int, ...], kind: str) -> SiteSet:
     return tuple(Site(*hook_site(place), place.name) for place in places[kind])
 
 
-def site_of(model: Any, asked: Any) -> Site:
+def site_of(model: HookedModel, site: OneSite) -> Site:
     """A Site, or on a `HookedMLP` a unit, an edge, a name such as 'h0.1' or a hook name -> the
     Site, checked to exist.
 
@@ -74,88 +74,102 @@ def site_of(model: Any, asked: Any) -> Site:
     Raises:
         XorMiError: nothing of this name, listing what there is.
     """
-    if isinstance(asked, Site):
-        if asked.hook_name not in list(model.hook_dict):
-            raise unknown("hook", asked.hook_name, model.hook_dict, where="this model has")
-        return asked
-    if isinstance(asked, str) and asked in model.hook_dict:
-        return Site(asked)
+    hooks = model.hook_dict
+    if isinstance(site, Site):
+        # A list is searched by equality, so that a name of a wrong kind is answered like any other.
+        if site.hook_name not in list(hooks):
+            raise unknown("hook", site.hook_name, hooks, where="this model has")
+        return site
+    if isinstance(site, str) and site in hooks:
+        return Site(site)
     if isinstance(model, HookedMLP):
-        hook_name, index = model.hook_site(asked)
-        return Site(hook_name, index, model.place(asked).name)
-    raise unknown("hook", asked, model.hook_dict, where="this model has")
+        place = model.place(site)
+        return Site(*hook_site(place), place.name)
+    raise unknown("hook", site, hooks, where="this model has")
 
 
-def site_sets(model: Any, asked: Any) -> tuple[SiteSet, ...]:
+def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
     """Each entry is one site, or several (a tuple, list or set) that are written together."""
-    found, known = [], model.hook_dict
-    for entry in (
-        asked
-        if isinstance(asked, Iterable) and not isinstance(asked, (str, Site, Unit, Edge))
-        else [asked]
-    ):
-        if type(entry) is Site and isinstance(entry.hook_name, str) and entry.hook_name in known:
-            found.append((entry,))
+    if isinstance(sites, (str, Site, Unit, Edge)) or not isinstance(sites, Iterable):
+        sites = [sites]
+    sets: list[SiteSet] = []
+    hooks = model.hook_dict
+    for entry in sites:
+        # The usual case first: thousands of sites of a sweep are checked here.
+        if type(entry) is Site and isinstance(entry.hook_name, str) and entry.hook_name in hooks:
+            sets.append((entry,))
             continue
-        together = list(entry) if isinstance(entry, (tuple, list, set, frozenset)) else [entry]
+        if isinstance(entry, (str, Site, Unit, Edge)) or not isinstance(entry, Iterable):
+            entry = [entry]
+        together = tuple(site_of(model, site) for site in entry)
         if not together:
             raise XorMiError(
                 "an empty set of sites given; an intervention writes at least one site"
             )
-        found.append(tuple(site_of(model, one) for one in together))
-    return tuple(found)
+        sets.append(together)
+    return tuple(sets)
 
 
 def subsets(
-    asked: Sequence[Any], *, min_size: int = 1, max_size: int | None = None
-) -> list[tuple[Any, ...]]:
+    sites: Sequence[T], *, min_size: int = 1, max_size: int | None = None
+) -> list[tuple[T, ...]]:
     """All non-empty subsets of sites, smallest first; each is one joint intervention.
 
     >>> subsets(["h0.0", "h0.1"])
     [('h0.0',), ('h0.1',), ('h0.0', 'h0.1')]
+
+    Raises:
+        XorMiError: more subsets than `MAX_SUBSETS`.
     """
-    sizes = range(min_size, (len(asked) if max_size is None else max_size) + 1)
-    count = sum(comb(len(asked), size) for size in sizes)
+    n = len(sites)
+    sizes = range(min_size, (n if max_size is None else max_size) + 1)
+    count = sum(comb(n, size) for size in sizes)
     if count > MAX_SUBSETS:
         raise XorMiError(
-            f"{count} subsets of {len(asked)} sites; at most {MAX_SUBSETS} are listed: give fewer sites, or max_size=2"
+            f"{count} subsets of {n} sites; at most {MAX_SUBSETS} are listed: give fewer sites, "
+            "or max_size=2"
         )
-    return list(chain.from_iterable(combinations(asked, size) for size in sizes))
+    return list(chain.from_iterable(combinations(sites, size) for size in sizes))
 
 
-def require_ready(model: Any, operation: str) -> None:
+def require_ready(model: object, operation: str) -> None:
     """Refuse train mode anywhere in the model, and parameters that are not finite; on any hooked
     model.
 
     Raises:
         XorMiError: naming the module or the parameter.
     """
-    require_hooked(model, operation)
-    require_evaluable(model, operation)
+    require_evaluable(require_hooked(model, operation), operation)
 
 
-def require_hooked(model: Any, operation: str) -> None:
+def require_hooked(model: object, operation: str) -> nn.Module:
     """Refuse what has no hooks. `XorMiError` says what would do."""
-    if not hasattr(model, "hook_dict") or not hasattr(model, "hooks"):
+    hooked = hasattr(model, "hook_dict") and hasattr(model, "hooks")
+    if not isinstance(model, nn.Module) or not hooked:
         raise XorMiError(
-            f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), or a TransformerBridge"
+            f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), "
+            "or a TransformerBridge"
         )
+    return model
 
 
-def require_mlp(model: Any, operation: str) -> None:
+def require_mlp(model: object, operation: str) -> HookedMLP:
     """Refuse anything but a HookedMLP, where rows of bits or single units must have a meaning."""
     if not isinstance(model, HookedMLP):
         raise XorMiError(
-            f"{operation} needs a HookedMLP, not {type(model).__name__}; other models take patch_sweep, ablation_sweep, attribute"
+            f"{operation} needs a HookedMLP, not {type(model).__name__}; "
+            "other models take patch_sweep, ablation_sweep, attribute"
         )
+    return model
 
 
-def default_sites(model: Any) -> list[Site]:
+def default_sites(model: HookedModel) -> list[Site]:
     """All hidden units of a HookedMLP; other models have no default."""
     if isinstance(model, HookedMLP):
         return sites(model, "unit")
     raise XorMiError(
-        "give sites=[Site(hook_name, index), ...]; all hidden units are the default on a HookedMLP only"
+        "give sites=[Site(hook_name, index), ...]; all hidden units are the default on a "
+        "HookedMLP only"
     )
 
 
@@ -172,51 +186,46 @@ class Coordinates(NamedTuple):
     set: str
 
 
-def coordinates(is_mlp: bool, sets: Sequence[SiteSet], value: str, direction: str) -> Coordinates:
-    """The six coordinates of an intervention on these sets of sites, of a HookedMLP or of another
-    model.
-    """
-    hooks = {site.hook_name for together in sets for site in together}
+def coordinates(
+    model: HookedModel, sets: Sequence[SiteSet], *, value: str, direction: str
+) -> Coordinates:
+    """The six coordinates of an intervention on these sets of sites."""
+    is_mlp = isinstance(model, HookedMLP)
+    single = all(len(together) == 1 for together in sets)
+    flat = [site for together in sets for site in together]
+    hooks = {site.hook_name for site in flat}
     kinds = {kind_of_hook(name) if is_mlp else name.rpartition(".")[2] for name in hooks}
-    whole = all(not site.index for together in sets for site in together)
+    whole = not any(site.index for site in flat)
     return Coordinates(
         granularity="whole hook" if whole else " and ".join(sorted(kinds)),
-        component=", ".join(name_of(together) for together in sets),
+        component=", ".join([name_of_set(together) for together in sets]),
         value=value,
         positions="none: an MLP has no sequence axis"
         if is_mlp
         else "as each site's index says; all where it is left out",
         direction=direction,
-        set="one site at a time"
-        if all(len(together) == 1 for together in sets)
-        else "sites of a set together",
+        set="one site at a time" if single else "sites of a set together",
     )
 
 
-@contextmanager
-def edges_on(model: Any, sets: Iterable[SiteSet]) -> Iterator[None]:
-    """Switch a HookedMLP's edge hooks on while one of these sites needs them."""
+def edges_where_needed(model: HookedModel, sets: Iterable[SiteSet]) -> AbstractContextManager[None]:
+    """The edge hooks of a HookedMLP switched on inside a `with` block, if one of these sites lies
+    on one.
+    """
+    if not isinstance(model, HookedMLP):
+        return nullcontext()
     hook_names = {site.hook_name for together in sets for site in together}
-    if (
-        not isinstance(model, HookedMLP)
-        or model.cfg.use_edge_result
-        or not any(kind_of_hook(name) == "edge" for name in hook_names)
-    ):
-        yield
-        return
-    model.set_use_edge_result(True)
-    try:
-        yield
-    finally:
-        model.set_use_edge_result(False)
+    return model.edge_hooks(any(kind_of_hook(name) == "edge" for name in hook_names))
 
 
 def check_index(site: Site, activation: Tensor) -> None:
     """The site's index lies inside this activation [batch, ...]."""
     shape = activation.shape[1:]
-    if len(site.index) > len(shape) or any(
-        i is not None and not -size <= i < size for i, size in zip(site.index, shape, strict=False)
-    ):
+    entries = zip(site.index, shape, strict=False)
+    outside = any(i is not None and not -size <= i < size for i, size in entries)
+    if outside or len(site.index) > len(shape):
+        sizes = ", ".join(map(str, shape))
         raise XorMiError(
-            f"index {list(site.index)} is outside '{site.hook_name}', whose activation is [batch, {', '.join(map(str, shape))}]"
+            f"index {list(site.index)} is outside '{site.hook_name}', "
+            f"whose activation is [batch, {sizes}]"
         )

@@ -9,8 +9,6 @@ import plotly.graph_objects as go
 from xor_mi.circuits import Circuit
 from xor_mi.graph import layers_of
 from xor_mi.interventions import AblationSweep, PatchSweep
-from xor_mi.interventions._sites import name_of
-from xor_mi.metrics import decision
 from xor_mi.plots._style import POSITIVE, heatmap
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.values import Activations, Comparison
@@ -115,19 +113,19 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
     """Effect of each patch on the logit: one line per pair (clean -> corrupted), one column per
     site; * marks a flipped decision.
     """
-    names = [name_of(together) for together in sweep.sites]
+    names = list(sweep.site_names)
     flips = [effect.flips for effect in sweep]
     marks = [
         [" *" if flips[p * len(names) + s] else "" for s in range(len(names))]
-        for p in range(len(sweep.labels))
+        for p in range(len(sweep.pairs))
     ]
     run = "corrupted" if sweep.direction == "denoising" else "clean"
     metric = sweep.metrics[0]
     legend = " (* = decision flips)" if any(flips) else ""
     figure = heatmap(
-        sweep.effect.tolist(),
+        sweep.effect.T.tolist(),
         columns=names,
-        rows=[f"{clean} -> {corrupted}" for clean, corrupted in sweep.labels],
+        rows=[f"{clean} -> {corrupted}" for clean, corrupted in sweep.pairs],
         unit=f"effect<br>({metric})",
         title=f"Patching, {sweep.direction}: change of the {run} run's {metric}{legend}",
         marks=marks,
@@ -139,16 +137,16 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
 def ablation_heatmap(sweep: AblationSweep) -> go.Figure:
     """Change of the metric by each ablation, on each input row; * marks a flipped decision."""
     marks = None
-    if sweep.threshold is not None:
-        flipped = sweep.decisions != decision(sweep.before, sweep.threshold)
+    if sweep.decided is not None:
+        flipped = sweep.decided.decisions_after != sweep.decided.decisions_before
         marks = [[" *" if flips else "" for flips in line] for line in flipped.tolist()]
     legend = " (* = decision flips)" if marks else ""
     figure = heatmap(
-        (sweep.after - sweep.before).tolist(),
+        sweep.effect.tolist(),
         columns=list(sweep.rows),
-        rows=[name_of(together) for together in sweep.sites],
-        unit=f"effect<br>({sweep.metric})",
-        title=f"Ablation, {sweep.value}: change of the {sweep.metric}{legend}",
+        rows=list(sweep.site_names),
+        unit=f"effect<br>({sweep.metrics[0]})",
+        title=f"Ablation, {sweep.value}: change of the {sweep.metrics[0]}{legend}",
         marks=marks,
     )
     return figure.update_yaxes(title="ablated together").update_xaxes(title="input")

@@ -15,7 +15,7 @@ def interchange_accuracy_bars(found: InterchangeAccuracy) -> go.Figure:
         f"{agreed} of {runs}"
         for agreed, runs in zip(table["n_agreed"], table["n_runs"], strict=True)
     ]
-    figure = share_bars(table["variable"].tolist(), table["accuracy"].tolist(), written)
+    figure = share_bars(table["what"].tolist(), table["accuracy"].tolist(), written)
     figure.update_xaxes(title="% of interchanges decided as the algorithm does")
     figure.update_yaxes(title="variable")
     return layout(figure, "Interchange accuracy", height=bars_height(len(table)))

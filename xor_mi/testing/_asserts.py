@@ -156,12 +156,12 @@ def assert_patch_effect(
     __tracebackhide__ = True
     expected = {
         name: wanted
-        for name, wanted in {"effect": effect, "value_patched": value, "flips": flips}.items()
+        for name, wanted in {"effect": effect, "patched": value, "flips": flips}.items()
         if wanted is not None
     }
     if not expected:
         raise XorMiError("nothing is expected of the patch; give effect=, value= or flips=")
-    for name in {"effect", "value_patched"} & set(expected):
+    for name in {"effect", "patched"} & set(expected):
         if (
             isinstance(expected[name], bool)
             or not isinstance(expected[name], Real)

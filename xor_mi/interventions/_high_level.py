@@ -1,0 +1,72 @@
+"""an algorithm over bits that a network is said to implement: formulas for its variables, and an
+output computed from them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.truth import BooleanFunction, row_numbers
+
+WORD = re.compile(r"[A-Za-z_]\w*")
+
+OPERATORS = ("and", "or", "not", "xor")
+"""Words of a formula that are not variables."""
+
+
+@dataclass(frozen=True)
+class HighLevelModel:
+    """An algorithm over bits: named variables computed from the inputs, and an output computed from
+    the variables (a causal model, in the words of Geiger et al.).
+
+    Attributes:
+        variables: name -> formula over x0, x1, ...
+        output: formula over the variables' names.
+
+    >>> HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both").table(2)
+    (0, 1, 1, 0)
+
+    Raises:
+        XorMiError: no variables, or an output that names another one.
+    """
+
+    variables: Mapping[str, str]
+    output: str
+
+    def __post_init__(self) -> None:
+        if not self.variables:
+            raise XorMiError(
+                "an algorithm needs at least one variable, such as {'either': 'x0 | x1'}"
+            )
+        _ = self.readout  # raises where the output names an unknown variable
+
+    @property
+    def readout(self) -> BooleanFunction:
+        """The output as a function of the variables, in their order."""
+        inputs = {name: f"x{k}" for k, name in enumerate(self.variables)}
+        for word in WORD.findall(self.output):
+            if word not in inputs and word.lower() not in OPERATORS:
+                raise unknown("variable", word, inputs, where="the variables are")
+        formula = WORD.sub(lambda match: inputs.get(match[0], match[0]), self.output)
+        return BooleanFunction.from_formula(formula, n_inputs=len(inputs))
+
+    def bits(self, n_inputs: int) -> Int[Tensor, "variable row"]:
+        """Every variable on every input row."""
+        functions = [
+            BooleanFunction.from_formula(formula, n_inputs=n_inputs)
+            for formula in self.variables.values()
+        ]
+        return torch.tensor([function.bits for function in functions])
+
+    def table(self, n_inputs: int) -> tuple[int, ...]:
+        """The whole algorithm as a truth table over the inputs."""
+        return tuple(self.predict(self.bits(n_inputs).T).tolist())
+
+    def predict(self, bits: Int[Tensor, "*run variable"]) -> Int[Tensor, "*run"]:
+        """The variables' bits -> the output's bit."""
+        return torch.tensor(self.readout.bits)[row_numbers(bits)]

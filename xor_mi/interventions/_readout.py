@@ -1,0 +1,139 @@
+"""outputs -> the metrics asked for, and what the network decides, of one run or of many."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from xor_mi.errors import XorMiError
+from xor_mi.kinds import HookedModel, Metric, Metrics
+from xor_mi.metrics import decision, logit
+from xor_mi.model import HookedMLP, all_finite
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Functions of the outputs [example, ...], read together; each gives one number per example.
+
+    Attributes:
+        metrics: the names of the metrics, which are the first of the functions.
+        functions: (name, function). The last one reads the output that is decided, where the model
+            is a HookedMLP: the default metric itself, or one more after the caller's own.
+        rowwise: whether they look at each example alone, so that many runs are read in one call.
+    """
+
+    metrics: tuple[str, ...]
+    functions: tuple[tuple[str, Metric], ...]
+    rowwise: bool = False
+
+    def read(self, outputs: Tensor) -> Float[Tensor, "function example"]:
+        """Every function of the outputs of one run.
+
+        Raises:
+            XorMiError: a metric that is not one finite number per example.
+        """
+        return torch.stack([_values(name, function, outputs) for name, function in self.functions])
+
+    def read_runs(self, outputs: Tensor) -> Float[Tensor, "function run example"]:
+        """Every function of the outputs [run, example, ...]; each sees the examples of one run, in
+        order.
+        """
+        if self.rowwise:
+            return self.read(outputs.flatten(0, 1)).reshape(-1, *outputs.shape[:2])
+        return torch.stack([self.read(run) for run in outputs], dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """The output that a HookedMLP decides by, before and after every intervention; whatever the
+    metrics, decisions are the network's own.
+
+    Attributes:
+        threshold: decision = output > threshold, strictly.
+        before: the output of the untouched runs, [run, input]; of a patch sweep the runs are the
+            clean and the corrupted one, of an ablation sweep there is one.
+        after: the output after each intervention, [site, input].
+    """
+
+    threshold: float
+    before: Float[Tensor, "run input"] = field(repr=False)
+    after: Float[Tensor, "site input"] = field(repr=False)
+
+    @property
+    def decisions_before(self) -> Int[Tensor, "run input"]:
+        """1, 0, or -1 where undecided."""
+        return decision(self.before, self.threshold)
+
+    @property
+    def decisions_after(self) -> Int[Tensor, "site input"]:
+        """1, 0, or -1 where undecided."""
+        return decision(self.after, self.threshold)
+
+
+def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
+    """The decisions after every intervention.
+
+    Raises:
+        XorMiError: a model that decides nothing.
+    """
+    if decided is None:
+        raise XorMiError(
+            "this model has no decision threshold; read .values, .effect or .frame() instead"
+        )
+    return decided.decisions_after
+
+
+def readers_of(model: HookedModel, metrics: Metrics | None, output: int) -> Readers:
+    """The metrics asked for, by default the logit of `output`, and the output that is decided.
+
+    Raises:
+        XorMiError: an output that a HookedMLP does not have, or something that is not a metric.
+    """
+    is_mlp = isinstance(model, HookedMLP)
+    if is_mlp:
+        model.require_output(output)
+    decides = ("logit", partial(logit, output=output))
+    if metrics is None:
+        return Readers(metrics=("logit",), functions=(decides,), rowwise=True)
+    named = named_metrics(metrics)
+    functions = (*named.items(), decides) if is_mlp else tuple(named.items())
+    return Readers(metrics=tuple(named), functions=functions)
+
+
+def named_metrics(metrics: Metrics) -> dict[str, Metric]:
+    """One function, or name -> function; each gets a copy of the outputs, so that none can change
+    what the next one sees.
+    """
+    if callable(metrics):
+        metrics = {getattr(metrics, "__name__", "metric"): metrics}
+    if not isinstance(metrics, Mapping) or not metrics or not all(map(callable, metrics.values())):
+        raise XorMiError(
+            "metrics are name -> function of the outputs, at least one, such as "
+            "{'logit': metrics.logit}; or one function"
+        )
+    return {name: partial(_of_a_copy, function) for name, function in metrics.items()}
+
+
+def _of_a_copy(metric: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
+    return metric(outputs.clone())
+
+
+def _values(name: str, metric: Metric, outputs: Tensor) -> Tensor:
+    """One metric, [example], checked to be one finite number per example."""
+    values = torch.as_tensor(metric(outputs))
+    if not values.is_floating_point():
+        values = values.to(torch.get_default_dtype())
+    if values.shape != outputs.shape[:1]:
+        raise XorMiError(
+            f"metric '{name}' gives shape {list(values.shape)} for {len(outputs)} examples; "
+            "it must give one number each"
+        )
+    if not all_finite(values):
+        n_bad = int((~torch.isfinite(values)).sum())
+        raise XorMiError(
+            f"metric '{name}' is not finite on {n_bad} examples: the network overflows there"
+        )
+    return values.detach()
