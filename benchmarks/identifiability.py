@@ -22,8 +22,13 @@ from tqdm import tqdm
 
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
-from xor_mi.search import Convention, count_perfect_subcircuits, find_alignments, find_subcircuits
-from xor_mi.search._interpretations import count_interpretations
+from xor_mi.search import (
+    Convention,
+    count_interpretations,
+    count_perfect_subcircuits,
+    find_alignments,
+    find_subcircuits,
+)
 
 ROWS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 LABELS = torch.tensor([0.0, 1.0, 1.0, 0.0])

@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
-from xor_mi.search import node_masks
-from xor_mi.search._node_masks import SCORES
+from xor_mi.search import SCORES, node_masks
 
 ROWS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 LABELS = torch.tensor([0.0, 1.0, 1.0, 0.0])
@@ -57,7 +56,7 @@ def main() -> None:
             model = train(seed, noise)
             if decisions(model).flatten().tolist() != [0, 1, 1, 0]:
                 continue
-            frame = node_masks(model)
+            frame = node_masks(model).frame()
             frame = frame[~frame["whole"]]
             perfect = frame[frame["perfect"]]
             passing = perfect[(perfect[list(SCORES)] >= 0.9).all(axis=1)]

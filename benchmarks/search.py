@@ -21,7 +21,7 @@ from xor_mi.search import (
     find_subcircuits,
 )
 from xor_mi.search._alignments import _effects
-from xor_mi.search._formulas import _found
+from xor_mi.search._formulas import _formulas_of
 from xor_mi.training import train
 
 
@@ -108,7 +108,7 @@ def main() -> dict[str, float]:
         ("free formulas", Convention()),
     ):
         _effects.cache_clear()
-        _found.cache_clear()
+        _formulas_of.cache_clear()
         first = timed(
             lambda convention=convention: find_alignments(model, convention=convention), 1
         )

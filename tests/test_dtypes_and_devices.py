@@ -60,7 +60,7 @@ ANALYSES = {
         count_perfect_subcircuits(model, "XOR"),
     ),
     "alignments": lambda model: [str(alignment) for alignment in find_alignments(model, "XOR")],
-    "node_masks": lambda model: node_masks(model, "XOR").to_csv(),
+    "node_masks": lambda model: node_masks(model, "XOR").frame().to_csv(),
     "conditions": lambda model: handmade.conditions(model, "XOR").to_csv(),
     "slack": lambda model: handmade.slack_to_flip(model).to_csv(),
     "edit": lambda model: handmade.edit(model, {"fc1.weight[0, 1]": 0.25}).fc1.weight.tolist(),

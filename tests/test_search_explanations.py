@@ -258,7 +258,7 @@ def test_formulas_of_three_inputs_and_bad_requests():
         formulas("XOR", depth=4)
     with pytest.raises(XorMiError, match="no enumeration 'alphabetical'"):
         formulas("XOR", depth=2, enumeration="alphabetical")
-    with pytest.raises(XorMiError, match="depth is 0"):
+    with pytest.raises(XorMiError, match="depth must be a whole number of at least 1, not 0"):
         formulas("XOR", depth=0)
     with pytest.raises(XorMiError, match="2 outputs"):
         formulas(BooleanFunction.from_formula("x0, x1"), depth=1)
@@ -676,7 +676,7 @@ def test_the_command(tmp_path, monkeypatch, capsys, textbook):
     assert content["verdict"] == "identified"
     for arguments, message in (
         (["search", str(tmp_path / "none")], "xor-mi: "),
-        (["search", str(tmp_path), "--depth", "0"], "depth is 0"),
+        (["search", str(tmp_path), "--depth", "0"], "depth must be a whole number"),
         (["search", str(tmp_path), "--out", str(tmp_path)], "cannot write"),
     ):
         monkeypatch.setattr("sys.argv", ["xor-mi", *arguments])

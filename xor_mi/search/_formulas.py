@@ -4,38 +4,34 @@
 Two enumerations. "ordered" is that of Meloux et al. (2025): skeletons of AND and OR whose left part
 is one level deep at least as the right one and earlier in the alphabet, and of every skeleton one
 formula, with the fewest negations; XOR has 56 of depth 3. "free" has no such accidents: every tree
-of two-input gates that read both their inputs and are no parity, in any order and up to negating
+of two-input gates that read both their inputs and are not parities, in any order and up to negating
 what lies inside."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xor_mi.errors import XorMiError, unknown
-from xor_mi.truth import BooleanFunction, truth_rows
+from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.kinds import Target
+from xor_mi.search._convention import CHOICES, Enumeration
+from xor_mi.truth import BooleanFunction, Tree, packed_input
+
+MAX_TREES = 500_000
+"""More trees than this are refused."""
+
+PackedTable = int
+"""A truth table as one number: bit r is row r; see `Tree.packed_table`."""
+
+Path = tuple[int, ...]
+"""A place in a tree: which part to take, from the root down; () is the root."""
 
 
 class TooManyFormulas(XorMiError):
     """There are more formulas of this depth than are tried."""
-
-
-from xor_mi.search._convention import Enumeration
-
-TREES = ("free", "ordered")
-MAX_TREES = 500_000
-"""More trees than this are refused."""
-
-Tree = int | tuple
-"""An input's index, ("~", tree), ("&", tree, tree) or ("|", tree, tree)."""
-Table = int
-"""A truth table as one number: bit r is row r."""
-
-
-Path = tuple[int, ...]
-"""A place in a tree: which part to take, from the root down; () is the root."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Variable:
     paths: tuple[Path, ...]
 
     def __str__(self) -> str:
-        return text_of(self.part)
+        return str(self.part)
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,6 @@ class Formula:
     """A tree of gates over the inputs, and which of its parts are variables of the algorithm.
 
     Attributes:
-        tree: nested tuples; see `Tree`.
         variables: every gate but the root; right under a NOT the gate is left out, the NOT stands
             for it. In the free enumeration a part that occurs twice is one variable and NOT of an
             input is none; in the ordered one each occurrence and each NOT is one.
@@ -65,31 +60,34 @@ class Formula:
     variables: tuple[Variable, ...]
 
     def __str__(self) -> str:
-        return text_of(self.tree)
+        return str(self.tree)
 
-    def held(self, variable: Variable, value: int) -> Table:
+    def held(self, variable: Variable, value: int) -> PackedTable:
         """The formula's truth table with one variable held at 0 or 1."""
-        return _table(self.tree, self.n_inputs, frozenset(variable.paths), value)
+        tree = self.tree
+        for path in variable.paths:
+            tree = _with_part(tree, path, Tree.constant(value))
+        return tree.packed_table(self.n_inputs)
 
-    def bits(self, variable: Variable) -> Table:
+    def bits(self, variable: Variable) -> PackedTable:
         """The variable's own truth table."""
-        return _table(variable.part, self.n_inputs)
+        return variable.part.packed_table(self.n_inputs)
 
-    def effect(self, variable: Variable, base: np.ndarray, source: np.ndarray) -> np.ndarray:
+    def effect(
+        self, variable: Variable, base: NDArray[np.int64], source: NDArray[np.int64]
+    ) -> NDArray[np.int8]:
         """The formula's value on each base row with the variable as it is on the source row,
         [pair].
         """
-        rows = np.arange(2**self.n_inputs)
-        held = [self.held(variable, value) for value in (0, 1)]
-        outcome = np.array(
-            [[table >> int(row) & 1 for row in rows] for table in held], dtype=np.int8
-        )
-        return outcome[
-            np.array([self.bits(variable) >> int(row) & 1 for row in rows])[source], base
-        ]
+        rows = range(2**self.n_inputs)
+        tables = [self.held(variable, 0), self.held(variable, 1)]
+        outcomes = np.array([[table >> row & 1 for row in rows] for table in tables], np.int8)
+        own = self.bits(variable)
+        own_bits = np.array([own >> row & 1 for row in rows])
+        return outcomes[own_bits[source], base]
 
     @cached_property
-    def up_to_negation(self) -> Any:
+    def up_to_negation(self) -> Hashable:
         """Equal for two formulas that differ in the order of their parts and in negations inside
         only.
         """
@@ -97,9 +95,16 @@ class Formula:
 
 
 def formulas(
-    target: Any, *, depth: Any = 3, enumeration: Any = "free", n_inputs: int | None = None
+    target: Target,
+    *,
+    depth: int = 3,
+    enumeration: Enumeration = "free",
+    n_inputs: int | None = None,
 ) -> tuple[Formula, ...]:
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
+
+    Args:
+        n_inputs: how many inputs a target given by name or as a formula has; 2 unless given.
 
     >>> len(formulas("XOR", depth=3, enumeration="ordered")), len(formulas("XOR", depth=2))
     (56, 2)
@@ -107,11 +112,11 @@ def formulas(
     ~(x0 & x1) & (x0 | x1)
 
     Raises:
-        XorMiError: a target of several outputs, an unknown enumeration, a depth below 1, or more
-            than `MAX_TREES` trees.
+        XorMiError: a target of several outputs, an unknown enumeration, or a depth below 1.
+        TooManyFormulas: more than `MAX_TREES` trees.
     """
     if not isinstance(target, (str, BooleanFunction)):
-        raise XorMiError(f"{target!r} is no target; give a gate, a formula or a BooleanFunction")
+        raise XorMiError(f"{target!r} is not a target; give a gate, a formula or a BooleanFunction")
     function = (
         target if isinstance(target, BooleanFunction) else BooleanFunction.of(target, n_inputs or 2)
     )
@@ -119,218 +124,232 @@ def formulas(
         raise XorMiError(
             f"{function.n_outputs} outputs; a formula computes one: give target.outputs[k]"
         )
-    if enumeration not in TREES:
-        raise unknown("enumeration", enumeration, TREES, where="there are")
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise XorMiError(f"depth is {depth!r}; give a whole number of at least 1")
-    return _found(function, depth, enumeration)
+    if enumeration not in CHOICES["enumeration"]:
+        raise unknown("enumeration", enumeration, CHOICES["enumeration"], where="there are")
+    return _formulas_of(function, whole_number("depth", depth, at_least=1), enumeration)
 
 
 @lru_cache(maxsize=64)
-def _found(function: BooleanFunction, depth: int, trees: str) -> tuple[Formula, ...]:
+def _formulas_of(
+    function: BooleanFunction, depth: int, enumeration: Enumeration
+) -> tuple[Formula, ...]:
     wanted = sum(bit << row for row, bit in enumerate(function.bits))
-    found = (
-        _ordered(function.n_inputs, depth, wanted)
-        if trees == "ordered"
-        else _free(function.n_inputs, depth, wanted)
-    )
+    enumerated = _ordered if enumeration == "ordered" else _free
     return tuple(
-        Formula(function.n_inputs, tree, _variables(tree, trees == "ordered")) for tree in found
+        Formula(function.n_inputs, tree, _variables(tree, is_ordered=enumeration == "ordered"))
+        for tree in enumerated(function.n_inputs, depth, wanted)
     )
 
 
-def text_of(tree: Tree) -> str:
-    """The tree in the syntax of `BooleanFunction.from_formula`."""
-    if isinstance(tree, int):
-        return f"x{tree}"
-    parts = [
-        text_of(part) if isinstance(part, int) or part[0] == "~" else f"({text_of(part)})"
-        for part in tree[1:]
-    ]
-    return f"~{parts[0]}" if tree[0] == "~" else f" {tree[0]} ".join(parts)
+def _variables(tree: Tree, *, is_ordered: bool) -> tuple[Variable, ...]:
+    """The parts of a formula that are variables, in reading order."""
+    paths: dict[Tree, list[Path]] = {}
+    each: list[Variable] = []
+    for part, path, under_not in _gates_below(tree):
+        negates_input = part.kind == "not" and part.parts[0].kind == "input"
+        if under_not or (negates_input and not is_ordered):
+            continue
+        each.append(Variable(part, (path,)))
+        paths.setdefault(part, []).append(path)
+    if is_ordered:
+        return tuple(each)
+    return tuple(Variable(part, tuple(places)) for part, places in paths.items())
 
 
-def _variables(tree: Tree, ordered: bool) -> tuple[Variable, ...]:
-    places: list[tuple[Tree, Path]] = []
-
-    def visit(part: Tree, path: Path, named: bool) -> None:
-        if isinstance(part, int):
-            return
-        if named and (ordered or part[0] != "~" or not isinstance(part[1], int)):
-            places.append((part, path))
-        for number, child in enumerate(part[1:], start=1):
-            visit(child, (*path, number), named=part[0] != "~")
-
-    visit(tree, (), named=False)
-    if ordered:
-        return tuple(Variable(part, (path,)) for part, path in places)
-    parts = dict.fromkeys(part for part, _ in places)
-    return tuple(
-        Variable(part, tuple(path for other, path in places if other == part)) for part in parts
-    )
+def _gates_below(tree: Tree, path: Path = ()) -> Iterator[tuple[Tree, Path, bool]]:
+    """Every gate but the root, with its path and whether it stands right under a NOT."""
+    for number, part in enumerate(tree.parts):
+        if part.kind != "input":
+            place = (*path, number)
+            yield part, place, tree.kind == "not"
+            yield from _gates_below(part, place)
 
 
-@cache
-def _column(i: int, n_inputs: int) -> Table:
-    return sum(row[i] << k for k, row in enumerate(truth_rows(n_inputs)))
+def _with_part(tree: Tree, path: Path, part: Tree) -> Tree:
+    """The tree with another part at one place."""
+    if not path:
+        return part
+    first, *rest = path
+    parts = list(tree.parts)
+    parts[first] = _with_part(parts[first], tuple(rest), part)
+    return Tree(tree.kind, tuple(parts))
 
 
-def _table(
-    part: Tree, n_inputs: int, held: frozenset[Path] = frozenset(), value: int = 0, path: Path = ()
-) -> Table:
-    full = (1 << 2**n_inputs) - 1
-    if path in held:
-        return full * value
-    if isinstance(part, int):
-        return _column(part, n_inputs)
-    tables = [
-        _table(child, n_inputs, held, value, (*path, k))
-        for k, child in enumerate(part[1:], start=1)
-    ]
-    if part[0] == "~":
-        return full ^ tables[0]
-    return tables[0] & tables[1] if part[0] == "&" else tables[0] | tables[1]
-
-
-def _normal(tree: Tree) -> Any:
+def _normal(tree: Tree) -> Hashable:
     """A form that is the same for equal trees up to negation inside: per gate its parts' forms,
     sorted, and its table over them.
     """
-    if isinstance(tree, int):
-        return tree
-    if tree[0] == "~":
-        return _normal(tree[1])
-    (left, a), (right, b) = sorted(
-        ((_normal(p), _signed(p)) for p in tree[1:]), key=lambda part: repr(part[0])
-    )
-    # x & y with signs a, b; an OR is the complement of an AND of complements
-    return (left, right, a ^ (tree[0] == "|"), b ^ (tree[0] == "|"))
+    if tree.kind == "input":
+        return tree.value
+    if tree.kind == "not":
+        return _normal(tree.parts[0])
+    forms = [(_normal(part), _is_complement(part)) for part in tree.parts]
+    (left, left_sign), (right, right_sign) = sorted(forms, key=lambda form: repr(form[0]))
+    # an AND of two signed parts; an OR is the complement of an AND of complements
+    is_or = tree.kind == "or"
+    return (left, right, left_sign ^ is_or, right_sign ^ is_or)
 
 
-def _signed(tree: Tree) -> bool:
-    """Whether a part is the complement of its form: of the AND that `_normal` writes."""
-    if isinstance(tree, int):
-        return False
-    return not _signed(tree[1]) if tree[0] == "~" else tree[0] == "|"
+def _is_complement(tree: Tree) -> bool:
+    """Whether a part is the complement of the form that `_normal` writes."""
+    if tree.kind == "not":
+        return not _is_complement(tree.parts[0])
+    return tree.kind == "or"
 
 
-# the free enumeration: trees of ANDs with signs; an OR is an AND up to negation, so nothing is met
-# twice
+# The free enumeration: trees of ANDs with signs. An OR is an AND up to negation, so no formula is
+# met twice.
 
 
-def _free(n_inputs: int, depth: int, wanted: Table) -> list[Tree]:
+def _free(n_inputs: int, depth: int, wanted: PackedTable) -> list[Tree]:
+    """The trees that compute the wanted table, level by level."""
     full = (1 << 2**n_inputs) - 1
-    trees: list[tuple[Tree, Table]] = [(i, _column(i, n_inputs)) for i in range(n_inputs)]
-    new, found = len(trees), [tree for tree, table in trees if table == wanted]
+    trees = [(Tree.input(i), packed_input(i, n_inputs)) for i in range(n_inputs)]
+    computing = [tree for tree, table in trees if table == wanted]
+    n_new = len(trees)  # how many of them the last level added
     for level in range(depth):
-        size = len(trees)
-        added = 4 * (size * (size - 1) - (size - new) * (size - new - 1)) // 2
-        if added > MAX_TREES:
+        n_old = len(trees) - n_new
+        # every pair with at least one new tree, each with four choices of signs
+        n_added = 4 * (_n_pairs(len(trees)) - _n_pairs(n_old))
+        if n_added > MAX_TREES:
             raise TooManyFormulas(
-                f"{added} trees of depth {level + 1} over {n_inputs} inputs; at most {MAX_TREES}: give a smaller depth"
+                f"{n_added} trees of depth {level + 1} over {n_inputs} inputs; "
+                f"at most {MAX_TREES}: give a smaller depth"
             )
-        fresh: list[tuple[Tree, Table]] = []
-        for j in range(size - new, size):
+        is_last = level == depth - 1
+        fresh: list[tuple[Tree, PackedTable]] = []
+        for j in range(n_old, len(trees)):
             for i in range(j):
-                (left, a), (right, b) = trees[i], trees[j]
-                for flip in range(4):
-                    table = (a ^ full * (flip & 1)) & (b ^ full * (flip >> 1))
-                    if level < depth - 1:
-                        fresh.append((("&", _not(left, flip & 1), _not(right, flip >> 1)), table))
+                (left, left_table), (right, right_table) = trees[i], trees[j]
+                for negates_left, negates_right in _SIGNS:
+                    table = (left_table ^ full * negates_left) & (
+                        right_table ^ full * negates_right
+                    )
+                    if is_last and table not in (wanted, full ^ wanted):
+                        continue
+                    tree = _gate("and", left, right, negates_left, negates_right)
+                    if not is_last:
+                        fresh.append((tree, table))
                     if table == wanted:
-                        found.append(("&", _not(left, flip & 1), _not(right, flip >> 1)))
+                        computing.append(tree)
                     elif table ^ full == wanted:
-                        found.append(("|", _not(left, not flip & 1), _not(right, not flip >> 1)))
-        trees, new = trees + fresh, len(fresh)
-    return found
+                        complement = _gate("or", left, right, not negates_left, not negates_right)
+                        computing.append(complement)
+        trees, n_new = trees + fresh, len(fresh)
+    return computing
 
 
-def _not(tree: Tree, negate: Any) -> Tree:
-    """A part or its complement, an AND of complements written as an OR."""
-    if not negate:
-        return tree
-    if (
-        isinstance(tree, tuple)
-        and tree[0] == "&"
-        and all(isinstance(part, tuple) and part[0] == "~" for part in tree[1:])
-    ):
-        return ("|", tree[1][1], tree[2][1])
-    return tree[1] if isinstance(tree, tuple) and tree[0] == "~" else ("~", tree)
+_SIGNS = ((False, False), (True, False), (False, True), (True, True))
+"""Which of a gate's two parts are negated."""
 
 
-# the ordered enumeration
+def _n_pairs(n: int) -> int:
+    return n * (n - 1) // 2
 
 
-def _ordered(n_inputs: int, depth: int, wanted: Table) -> Iterator[Tree]:
-    levels: list[list[Tree]] = [list(range(n_inputs))]
-    for level in range(1, depth + 1):
-        later = [tree for trees in levels for tree in trees]
-        if 2 * len(levels[-1]) * len(later) > MAX_TREES:
-            raise TooManyFormulas(
-                f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; give a smaller depth"
-            )
-        spelled = {tree: _spelling(tree) for tree in later}
-        levels.append(
-            [
-                (op, a, b)
-                for a in levels[-1]
-                for b in later
-                if spelled[a] < spelled[b]
-                for op in "&|"
-            ]
-        )
-    for skeleton in (tree for trees in levels for tree in trees):
+def _gate(
+    kind: Literal["and", "or"],
+    left: Tree,
+    right: Tree,
+    negates_left: bool,
+    negates_right: bool,
+) -> Tree:
+    """A gate over two parts, each perhaps negated."""
+    parts = (_not(left) if negates_left else left, _not(right) if negates_right else right)
+    return Tree(kind, parts)
+
+
+def _not(tree: Tree) -> Tree:
+    """A part's complement; an AND of complements is written as an OR."""
+    if tree.kind == "not":
+        return tree.parts[0]
+    if tree.kind == "and" and all(part.kind == "not" for part in tree.parts):
+        return Tree("or", tuple(part.parts[0] for part in tree.parts))
+    return Tree("not", (tree,))
+
+
+# The ordered enumeration.
+
+
+def _ordered(n_inputs: int, depth: int, wanted: PackedTable) -> Iterator[Tree]:
+    """Of every skeleton that can compute the wanted table the formula with the fewest negations."""
+    for skeleton in _skeletons(n_inputs, depth):
         negated = _fewest_negations(skeleton, n_inputs).get(wanted)
         if negated is not None:
-            yield _negate(skeleton, frozenset(negated), 0)[0]
+            formula, _ = _with_negations(skeleton, frozenset(negated), 0)
+            yield formula
 
 
-def _spelling(tree: Tree, outermost: bool = True) -> str:
+def _skeletons(n_inputs: int, depth: int) -> list[Tree]:
+    """Trees of AND and OR without negations, level by level."""
+    last_level = [Tree.input(i) for i in range(n_inputs)]
+    skeletons = list(last_level)
+    for level in range(1, depth + 1):
+        if 2 * len(last_level) * len(skeletons) > MAX_TREES:
+            raise TooManyFormulas(
+                f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; "
+                "give a smaller depth"
+            )
+        spelled = {tree: _spelling(tree) for tree in skeletons}
+        next_level: list[Tree] = []
+        for left in last_level:
+            for right in skeletons:
+                if spelled[left] < spelled[right]:
+                    next_level += [Tree("and", (left, right)), Tree("or", (left, right))]
+        last_level = next_level
+        skeletons += next_level
+    return skeletons
+
+
+def _spelling(tree: Tree, *, is_outermost: bool = True) -> str:
     """The text by which skeletons are ordered: inputs as letters, '*' and '+', every gate but the
     outermost in brackets.
     """
-    if isinstance(tree, int):
-        return chr(ord("A") + tree)
-    inside = _spelling(tree[1], False) + {"&": "*", "|": "+"}[tree[0]] + _spelling(tree[2], False)
-    return inside if outermost else f"({inside})"
+    if tree.kind == "input":
+        return chr(ord("A") + tree.value)
+    left, right = (_spelling(part, is_outermost=False) for part in tree.parts)
+    inside = left + ("*" if tree.kind == "and" else "+") + right
+    return inside if is_outermost else f"({inside})"
 
 
 def _size(tree: Tree) -> int:
-    return 1 if isinstance(tree, int) else 1 + sum(_size(part) for part in tree[1:])
+    """How many nodes a tree has."""
+    return 1 + sum(_size(part) for part in tree.parts)
 
 
 @lru_cache(maxsize=MAX_TREES)
-def _fewest_negations(tree: Tree, n_inputs: int) -> dict[Table, tuple[int, ...]]:
+def _fewest_negations(skeleton: Tree, n_inputs: int) -> dict[PackedTable, tuple[int, ...]]:
     """Every table that negations can give a skeleton -> the nodes to negate: fewest, then first,
     numbered from the root, left first.
     """
     full = (1 << 2**n_inputs) - 1
-    found: dict[Table, tuple[int, ...]] = {}
+    if skeleton.kind == "input":
+        table = packed_input(skeleton.value, n_inputs)
+        return {table: (), full ^ table: (0,)}
+    best: dict[PackedTable, tuple[int, ...]] = {}
+    left, right = skeleton.parts
+    first_on_the_right = 1 + _size(left)
+    for left_table, left_nodes in _fewest_negations(left, n_inputs).items():
+        for right_table, right_nodes in _fewest_negations(right, n_inputs).items():
+            is_and = skeleton.kind == "and"
+            table = left_table & right_table if is_and else left_table | right_table
+            inside = tuple(1 + node for node in left_nodes)
+            inside += tuple(first_on_the_right + node for node in right_nodes)
+            for computed, nodes in ((table, inside), (full ^ table, (0, *inside))):
+                known = best.get(computed)
+                if known is None or (len(nodes), nodes) < (len(known), known):
+                    best[computed] = nodes
+    return best
 
-    def keep(table: Table, nodes: tuple[int, ...]) -> None:
-        if table not in found or (len(nodes), nodes) < (len(found[table]), found[table]):
-            found[table] = nodes
 
-    if isinstance(tree, int):
-        column = _column(tree, n_inputs)
-        return {column: (), full ^ column: (0,)}
-    after = 1 + _size(tree[1])
-    for a, left in _fewest_negations(tree[1], n_inputs).items():
-        for b, right in _fewest_negations(tree[2], n_inputs).items():
-            table = a & b if tree[0] == "&" else a | b
-            nodes = tuple(1 + node for node in left) + tuple(after + node for node in right)
-            keep(table, nodes)
-            keep(full ^ table, (0, *nodes))
-    return found
-
-
-def _negate(tree: Tree, nodes: frozenset[int], number: int) -> tuple[Tree, int]:
-    """The skeleton with NOT above these nodes, and the number after its last."""
-    own = number
-    if isinstance(tree, int):
-        result, number = tree, number + 1
-    else:
-        left, number = _negate(tree[1], nodes, number + 1)
-        right, number = _negate(tree[2], nodes, number)
-        result = (tree[0], left, right)
-    return (("~", result) if own in nodes else result), number
+def _with_negations(skeleton: Tree, nodes: frozenset[int], number: int) -> tuple[Tree, int]:
+    """The skeleton, whose root has this number, with NOT above these nodes; and the number after
+    its last.
+    """
+    parts: list[Tree] = []
+    following = number + 1
+    for part in skeleton.parts:
+        negated, following = _with_negations(part, nodes, following)
+        parts.append(negated)
+    tree = Tree(skeleton.kind, tuple(parts), skeleton.value)
+    return (Tree("not", (tree,)) if number in nodes else tree), following

@@ -79,8 +79,10 @@ class Problem:
 
         >>> from xor_mi.handmade import textbook_xor
         >>> problem = Problem.of(textbook_xor())
-        >>> problem.target.name, problem.low.T.tolist(), problem.high.T.tolist()
-        ('XOR', [[-inf, 0.5, 0.5, -inf]], [[0.5, inf, inf, 0.5]])
+        >>> problem.target.name, problem.labels.T.tolist()
+        ('XOR', [[0, 1, 1, 0]])
+        >>> problem.low.round(6).T.tolist(), problem.high.round(6).T.tolist()
+        ([[-inf, 0.5, 0.5, -inf]], [[0.5, inf, inf, 0.5]])
 
         Raises:
             XorMiError: a network that weight arithmetic alone does not describe (hooks, train
