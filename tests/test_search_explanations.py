@@ -256,12 +256,30 @@ def test_formulas_of_three_inputs_and_bad_requests():
     assert {BooleanFunction.from_formula(str(one)) for one in of_majority} == {majority}
     with pytest.raises(XorMiError, match="at most 500000: give a smaller depth"):
         formulas("XOR", depth=4)
-    with pytest.raises(XorMiError, match="no enumeration 'alphabetical'"):
-        formulas("XOR", depth=2, enumeration="alphabetical")
     with pytest.raises(XorMiError, match="depth must be a whole number of at least 1, not 0"):
         formulas("XOR", depth=0)
     with pytest.raises(XorMiError, match="2 outputs"):
         formulas(BooleanFunction.from_formula("x0, x1"), depth=1)
+
+
+@pytest.mark.unchecked
+def test_wrong_kinds_are_answered_with_what_to_give(textbook):
+    """Whoever gives something else than a kind of the signature is told what to give."""
+    (part,) = find_subcircuits(textbook)
+    for call, message in (
+        (lambda: formulas("XOR", enumeration="alphabetical"), "no enumeration 'alphabetical'"),
+        (lambda: formulas(6), "6 is not a target; give a gate, a formula or a BooleanFunction"),
+        (lambda: formulas("XOR", depth="3"), "depth must be a whole number"),
+        (lambda: find_alignments(textbook, output="y0"), "output must be a whole number"),
+        (lambda: find_alignments(textbook, depth=True), "depth must be a whole number"),
+        (lambda: node_masks(textbook, output=-1), "output must be a whole number"),
+        (lambda: identifiability_report("textbook"), "needs a HookedMLP, not str"),
+        (lambda: compare_conventions(textbook, conventions={"a": 1}), "no convention '1'"),
+        (lambda: interpretations(textbook, [part]), "is not a Subcircuit"),
+        (lambda: Problem.of(textbook, 6), "6 is "),
+    ):
+        with pytest.raises(XorMiError, match=message):
+            call()
 
 
 # alignments
