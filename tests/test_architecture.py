@@ -53,7 +53,7 @@ INSIDE = {
     "training": ["_config", "_noise", "_arithmetic", "_fit", "_population", "_train"],
     "geometry": ["_pieces", "_brackets", "_line", "_cells", "_contour", "_plane"],
     "handmade": ["_separation", "_gates", "_compiled", "_edits"],
-    "margins": ["_conditions", "_slack"],
+    "margins": ["_conditions", "_slack", "_weight_sweep"],
     "circuits": [
         "_facts",
         "_wording",
@@ -87,6 +87,7 @@ INSIDE = {
         "_population",
         "_search",
         "_scores",
+        "_frames",
         "_sliders",
         "_figure",
     ],

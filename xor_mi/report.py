@@ -3,7 +3,8 @@ report.json with every number in it.
 
 Beside them the model (config.json, model.safetensors), circuit.json and patching.csv. The page
 names, at each section, the key of report.json that holds its numbers; `report.schema.json` in the
-package is the JSON Schema of that file."""
+package is the JSON Schema of that file.
+"""
 
 import json
 import tempfile
@@ -11,21 +12,24 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment
+from markupsafe import Markup
 
 from xor_mi import plots
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, unwritable
+from xor_mi.finding import Finding
 from xor_mi.geometry import InputPath, path
 from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
-from xor_mi.margins import conditions, slack_to_flip
+from xor_mi.kinds import Metric, PathLike
+from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
 from xor_mi.metrics import logit
 from xor_mi.model import HookedMLP
 from xor_mi.population import gate_shares
+from xor_mi.progress import progress_bar
 from xor_mi.search import SubcircuitSearch, count_subcircuits, find_subcircuits
 from xor_mi.terms import (
     Contributions,
@@ -36,31 +40,63 @@ from xor_mi.terms import (
 from xor_mi.training import TrainResult
 from xor_mi.values import Activations, Comparison, activations, compare
 
+__all__ = [
+    "HEADLINES",
+    "MOST_INPUTS_DRAWN",
+    "MOST_SUBCIRCUITS_LISTED",
+    "MOST_WEIGHTS_EXAMINED",
+    "SCHEMA",
+    "VERSION",
+    "NetworkFindings",
+    "figures_of",
+    "find_out",
+    "how_common",
+    "render_report",
+    "require_writable",
+    "schema",
+    "to_dict",
+    "write_report",
+]
+
 VERSION = 1
 """Of report.json; it rises when a key changes its meaning or goes."""
 SCHEMA = "xor_mi.report/1"
 """The `$id` of report.schema.json."""
-MOST_INPUTS = 4
-SMALL = 64
-"""Conditions, slack and subcircuits are found for networks of at most so many (row, output) pairs
-and parameters.
+MOST_INPUTS_DRAWN = 4
+"""A network of more inputs has too many pairs of rows to patch and draw."""
+MOST_WEIGHTS_EXAMINED = 64
+"""Conditions, slack and subcircuits are looked at in networks of at most so many weights, and at
+most so many decisions (of one output on one row).
 """
-LISTED = 20_000
-"""Subcircuits are searched up to this many."""
+MOST_SUBCIRCUITS_LISTED = 20_000
+"""Networks with more subcircuits than this are not searched for perfect ones."""
+STEPS_OF_THE_INPUT_SLIDER = 41
+"""Even steps of the input slider; every kink and decision change is one more."""
+
 HEADLINES = {
     "identified": "It computes {target}, and exactly one explanation survives every test",
     "ambiguous": "It computes {target}, but several explanations survive",
     "no_gate_reading": "It computes {target}, but not by units that act as gates",
     "not_computing": "It does not compute {target}",
 }
+
+Figures = dict[str, go.Figure]
+Json = dict[str, object]
+
 _PLOTLY = {"showSendToCloud": False, "displaylogo": False, "responsive": False}
 """Without the first, plotly.js offers to upload the chart to a cloud service."""
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What is found out about one network, station by station. The last three are None where the
-    network is too large for them.
+@dataclass(frozen=True, eq=False)
+class NetworkFindings:
+    """What is found out about one network, station by station.
+
+    Attributes:
+        comparison, difference, path: of all-zeros with all-ones.
+        slider_path: the same way in the steps of the slider.
+        conditions, slack, moved_weight, moved_circuits: of the weights, and of the one that may
+            move least, with the circuit at each step; None where there are too many weights.
+        subcircuits: None where there are too many.
     """
 
     model: HookedMLP
@@ -72,49 +108,75 @@ class Findings:
     ablation: AblationSweep
     circuit: Circuit
     path: InputPath
-    conditions: pd.DataFrame | None
-    slack: pd.DataFrame | None
+    slider_path: InputPath
+    conditions: Conditions | None
+    slack: Slack | None
+    moved_weight: WeightSweep | None
+    moved_circuits: tuple[Circuit, ...] | None
     subcircuits: SubcircuitSearch | None
 
 
-def find_out(model: HookedMLP) -> Findings:
+def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
     """Run every station on one network; all-zeros is compared with all-ones, and the input moved
     gradually from one to the other.
 
+    Args:
+        progress: a bar, where a station takes over two seconds.
+
     Raises:
-        XorMiError: more than `MOST_INPUTS` inputs: every pair of inputs is patched and drawn.
+        XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn.
     """
-    if model.cfg.d_in > MOST_INPUTS:
-        n_pairs = 2**model.cfg.d_in * (2**model.cfg.d_in - 1)
-        raise XorMiError(
-            f"{model.cfg.d_in} inputs have {n_pairs} pairs to patch and draw; a report is written for up to {MOST_INPUTS} inputs: "
-            "call patch_sweep(model, pairs), identify_circuit(model) and plots on the pairs you want"
-        )
+    _require_few_inputs(model)
     a, b = "0" * model.cfg.d_in, "1" * model.cfg.d_in
-    names = ["logit"] if model.cfg.d_out == 1 else [f"logit_y{k}" for k in range(model.cfg.d_out)]
-    metrics = {name: partial(logit, output=k) for k, name in enumerate(names)}
-    small = (
-        2**model.cfg.d_in * model.cfg.d_out <= SMALL
-        and sum(p.numel() for p in model.parameters()) <= SMALL
-    )
-    listed = small and count_subcircuits(model.layer_sizes) <= LISTED
-    return Findings(
+    n_decisions = 2**model.cfg.d_in * model.cfg.d_out
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    is_small = max(n_decisions, n_weights) <= MOST_WEIGHTS_EXAMINED
+    is_listed = is_small and count_subcircuits(model.layer_sizes) <= MOST_SUBCIRCUITS_LISTED
+    moved = move_weight(model, progress=progress) if is_small else None
+    return NetworkFindings(
         model=model,
         activations=activations(model),
         contributions=contributions(model),
         comparison=compare(model, a, b),
         difference=explain_difference(model, a, b),
-        sweep=patch_sweep(model, metrics=metrics),
+        sweep=patch_sweep(model, metrics=_logits(model.cfg.d_out)),
         ablation=ablation_sweep(model),
         circuit=identify_circuit(model),
         path=path(model, a, b),
-        conditions=conditions(model) if small else None,
-        slack=slack_to_flip(model) if small else None,
-        subcircuits=find_subcircuits(model) if listed else None,
+        slider_path=path(model, a, b, n_points=STEPS_OF_THE_INPUT_SLIDER),
+        conditions=conditions(model) if is_small else None,
+        slack=slack_to_flip(model, progress=progress) if is_small else None,
+        moved_weight=moved,
+        moved_circuits=None if moved is None else _circuits_of(moved, progress),
+        subcircuits=find_subcircuits(model, progress=progress) if is_listed else None,
     )
 
 
-def require_writable(directory: str | Path) -> Path:
+def _require_few_inputs(model: HookedMLP) -> None:
+    """Refuse, before any work, a network with too many pairs of inputs."""
+    if model.cfg.d_in > MOST_INPUTS_DRAWN:
+        n_pairs = 2**model.cfg.d_in * (2**model.cfg.d_in - 1)
+        raise XorMiError(
+            f"{model.cfg.d_in} inputs have {n_pairs} pairs to patch and draw; a report is written "
+            f"for up to {MOST_INPUTS_DRAWN} inputs: call patch_sweep(model, pairs), "
+            "identify_circuit(model) and plots on the pairs you want"
+        )
+
+
+def _logits(n_outputs: int) -> dict[str, Metric]:
+    """Each output as a metric."""
+    if n_outputs == 1:
+        return {"logit": logit}
+    return {f"logit_y{k}": partial(logit, output=k) for k in range(n_outputs)}
+
+
+def _circuits_of(moved: WeightSweep, progress: bool) -> tuple[Circuit, ...]:
+    """The circuit at each step of a moved weight, without its evidence."""
+    bar = progress_bar(moved.models, doing="circuits", unit="step", progress=progress)
+    return tuple(identify_circuit(model, with_evidence=False) for model in bar)
+
+
+def require_writable(directory: PathLike) -> Path:
     """Make the folder and try it, so that an unwritable one is refused before any work is done.
 
     Raises:
@@ -126,177 +188,241 @@ def require_writable(directory: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise XorMiError(
-            f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to"
-        ) from None
+        raise unwritable(folder, error) from None
     return folder
 
 
 def write_report(
-    model: Any,
-    directory: str | Path | None = None,
+    model: HookedMLP | NetworkFindings | PathLike,
+    directory: PathLike | None = None,
     *,
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
+    progress: bool = True,
 ) -> Path:
     """Find out all there is about a network and write it into a folder; returns the path of
     report.html.
 
     Args:
-        model: a `HookedMLP`, a folder that one was saved in, or `Findings` that `find_out` has made
-            of one.
-        out: the folder; by default the one the model was read from.
+        model: a `HookedMLP`, a folder that one was saved in, or what `find_out` returns.
+        directory: the folder; by default the one the model was read from.
         training: how the network was trained, for the report.
         networks: a census of retrained networks, for the report's section on how common the circuit
             is.
+        progress: a bar, where a station takes over two seconds.
 
     Raises:
         XorMiError: no model, a folder without one, nowhere to write, or a network without a target.
     """
-    if directory is None and not isinstance(model, (str, Path)):
+    if isinstance(model, (str, Path)):
+        folder = require_writable(model if directory is None else directory)
+        model = HookedMLP.from_pretrained(model)
+    elif directory is None:
         raise XorMiError(
             "no folder to write to; give one, such as write_report(model, 'my-report')"
         )
-    folder = require_writable(model if directory is None else directory)
-    if isinstance(model, (str, Path)):
-        model = HookedMLP.from_pretrained(model)
-    if not isinstance(model, (HookedMLP, Findings)):
-        raise XorMiError(
-            f"a report is written of a HookedMLP or a folder with one, not {type(model).__name__}; try HookedMLP.from_sequential"
-        )
-    findings = model if isinstance(model, Findings) else find_out(model)
-    figures = figures_of(findings)
-    numbers, page = (
-        to_dict(findings, figures, training, networks),
-        render_report(findings, figures, training, networks),
-    )
+    else:
+        folder = require_writable(directory)
+    findings = model if isinstance(model, NetworkFindings) else _find_out_of(model, progress)
+    numbers = to_dict(findings, training=training, networks=networks)
+    page = render_report(findings, figures_of(findings), training=training, networks=networks)
     findings.model.save_pretrained(folder)
     try:
-        (folder / "report.json").write_text(
-            json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(numbers, indent=1, allow_nan=False) + "\n"
+        (folder / "report.json").write_text(text, encoding="utf-8")
         (folder / "circuit.json").write_text(findings.circuit.to_json(), encoding="utf-8")
         findings.sweep.frame().to_csv(folder / "patching.csv", index=False)
         (folder / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:
-        raise XorMiError(
-            f"cannot write to '{folder}': {error.strerror or error}; choose a folder you may write to"
-        ) from None
+        raise unwritable(folder, error) from None
     return folder / "report.html"
 
 
-def schema() -> dict[str, Any]:
+def _find_out_of(model: object, progress: bool) -> NetworkFindings:
+    if not isinstance(model, HookedMLP):
+        raise XorMiError(
+            f"a report is written of a HookedMLP or a folder with one, not {type(model).__name__}; "
+            "try HookedMLP.from_sequential"
+        )
+    return find_out(model, progress=progress)
+
+
+# report.json
+
+
+def schema() -> Json:
     """The JSON Schema of report.json."""
     return json.loads(files("xor_mi").joinpath("report.schema.json").read_text(encoding="utf-8"))
 
 
 def to_dict(
-    findings: Findings,
-    figures: dict[str, go.Figure],
+    findings: NetworkFindings,
+    *,
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Every number of the report as JSON-ready values. What is undefined or without end is null."""
-    model, found = findings.model, findings.subcircuits
-    shares = _shares(networks)
+    model, comparison, difference = findings.model, findings.comparison, findings.difference
     return {
         "version": VERSION,
         "schema": SCHEMA,
         "layer_sizes": list(model.layer_sizes),
         "act_fn": model.cfg.act_fn,
         "threshold": model.threshold,
-        "weights": [{"weight": weight.tolist(), "bias": bias.tolist()} for weight, bias in model.float64_layers()],
+        "weights": [
+            {"weight": weight.tolist(), "bias": bias.tolist()}
+            for weight, bias in model.float64_layers()
+        ],
         "training": None if training is None else str(training),
         "circuit": findings.circuit.to_dict(),
-        "activations": _records(findings.activations.frame()),
-        "contributions": _records(findings.contributions.frame()),
-        "comparison": {"a": findings.comparison.a, "b": findings.comparison.b, "values": _records(findings.comparison.frame())},
+        "activations": _lines_of(findings.activations),
+        "contributions": _lines_of(findings.contributions),
+        "comparison": {
+            "a": comparison.a,
+            "b": comparison.b,
+            "values": _lines_of(comparison),
+        },
         "difference": {
-            "edges": _records(findings.difference.edges),
-            "units": _records(findings.difference.units),
-            "leftover": findings.difference.leftover,
+            "edges": _records(difference.edges),
+            "units": _records(difference.units),
+            "leftover": difference.leftover,
         },
-        "patching": _records(findings.sweep.frame()),
-        "ablation": _records(findings.ablation.frame()),
-        "path": {
-            "points": _records(findings.path.frame()),
-            "kinks": [{"t": k.t, "input": list(k.input), "units": [unit.name for unit in k.units]} for k in findings.path.kinks],
-            "changes": [asdict(change) | {"input": list(change.input)} for change in findings.path.changes],
-            "slider": _frames(figures["input_slider"]),
-        },
-        "conditions": None if findings.conditions is None else _records(findings.conditions),
-        "slack": None if findings.slack is None else _records(findings.slack),
-        "moved_weight": _frames(figures["weight_slider"]) if "weight_slider" in figures else None,
-        "subcircuits": None if found is None else {
-            "total": found.total, "n_perfect": found.n_perfect, "minimal": [[edge.name for edge in part.edges] for part in found.minimal]
-        },
-        "population": None if networks is None else {
-            "n_networks": len(networks),
-            "n_solved": int(networks["solved"].sum()),
-            "shares": [] if shares is None else _records(shares),
-        },
-    }  # fmt: skip
+        "patching": _lines_of(findings.sweep),
+        "ablation": _lines_of(findings.ablation),
+        "path": _path_dict(findings.path, findings.slider_path),
+        "conditions": _lines_of(findings.conditions),
+        "slack": _lines_of(findings.slack),
+        "moved_weight": _moved_weight_list(findings),
+        "subcircuits": _subcircuits_dict(findings.subcircuits),
+        "population": _population_dict(networks),
+    }
+
+
+def _path_dict(walk: InputPath, slider_path: InputPath) -> Json:
+    kinks = [
+        {"t": kink.t, "input": list(kink.input), "units": [unit.name for unit in kink.units]}
+        for kink in walk.kinks
+    ]
+    changes = [asdict(change) | {"input": list(change.input)} for change in walk.changes]
+    return {
+        "points": _lines_of(walk),
+        "kinks": kinks,
+        "changes": changes,
+        "slider": [asdict(frame) for frame in plots.path_frames(slider_path)],
+    }
+
+
+def _moved_weight_list(findings: NetworkFindings) -> list[Json] | None:
+    if findings.moved_weight is None:
+        return None
+    frames = plots.weight_frames(findings.moved_weight, findings.moved_circuits)
+    return [asdict(frame) for frame in frames]
+
+
+def _subcircuits_dict(search: SubcircuitSearch | None) -> Json | None:
+    if search is None:
+        return None
+    edges = [subcircuit.edges for subcircuit in search.minimal]
+    return {
+        "total": search.total,
+        "n_perfect": search.n_perfect,
+        "minimal": [[edge.name for edge in kept] for kept in edges],
+    }
+
+
+def _population_dict(networks: pd.DataFrame | None) -> Json | None:
+    if networks is None:
+        return None
+    shares = _shares(networks)
+    return {
+        "n_networks": len(networks),
+        "n_solved": int(networks["solved"].sum()),
+        "shares": [] if shares is None else _records(shares),
+    }
+
+
+def _shares(networks: pd.DataFrame) -> pd.DataFrame | None:
+    return gate_shares(networks) if networks["solved"].any() else None
+
+
+def _lines_of(finding: Finding | None) -> list[Json] | None:
+    """A finding's table, line by line."""
+    return None if finding is None else _records(finding.frame())
+
+
+def _records(frame: pd.DataFrame) -> list[Json]:
+    return json.loads(frame.to_json(orient="records", double_precision=15))
+
+
+# report.html
 
 
 def render_report(
-    findings: Findings,
-    figures: dict[str, go.Figure],
+    findings: NetworkFindings,
+    figures: Figures,
+    *,
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
 ) -> str:
     """The page as text: one file, plotly inside, nothing loaded from anywhere, every inserted text
     escaped.
     """
-    circuit, found, shares = findings.circuit, findings.subcircuits, _shares(networks)
+    circuit = findings.circuit
+    shares = None if networks is None else _shares(networks)
     if networks is not None and shares is not None:
-        figures = figures | {
-            "shares": plots.gate_shares_figure(shares, int(networks["solved"].sum()), len(networks))
-        }
-    template = Environment(autoescape=True).from_string(
-        files("xor_mi").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    )
-    return template.render(
-        circuit=circuit,
-        headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
-        training=training,
-        comparison=findings.comparison,
-        difference=findings.difference,
-        path=findings.path,
-        subcircuits=found,
-        units=[unit._asdict() for unit in circuit.units],
-        tables={
-            "compare": _html(findings.comparison.frame()),
-            "edges": _html(findings.difference.edges),
-        },
-        common=None if networks is None else how_common(circuit, networks),
-        figures={
-            name: _figure_html(figure, first=name == "network") for name, figure in figures.items()
-        },
+        n_solved = int(networks["solved"].sum())
+        drawn = plots.gate_shares_figure(shares, n_solved=n_solved, n_networks=len(networks))
+        figures = figures | {"shares": drawn}
+    text = files("xor_mi").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    # plotly.js itself is written into the page once, by the first figure
+    in_page = {name: _figure_html(figure, name == "network") for name, figure in figures.items()}
+    return (
+        Environment(autoescape=True)
+        .from_string(text)
+        .render(
+            circuit=circuit,
+            headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
+            training=training,
+            comparison=findings.comparison,
+            difference=findings.difference,
+            path=findings.path,
+            subcircuits=findings.subcircuits,
+            units=[unit._asdict() for unit in circuit.units],
+            tables={
+                "compare": _table_html(findings.comparison.frame()),
+                "edges": _table_html(findings.difference.edges),
+            },
+            common=None if networks is None else how_common(circuit, networks),
+            figures=in_page,
+        )
     )
 
 
-def figures_of(findings: Findings) -> dict[str, go.Figure]:
+def figures_of(findings: NetworkFindings) -> Figures:
     """Every figure of the page; those that do not apply to this network are left out."""
-    circuit, model, found = findings.circuit, findings.model, findings.subcircuits
+    circuit, model = findings.circuit, findings.model
     figures = {
         "network": plots.network_diagram(model, circuit),
-        "activations": plots.activations_heatmap(findings.activations),
-        "contributions": plots.contributions_heatmap(findings.contributions),
-        "difference": plots.contributions_heatmap(findings.difference),
-        "patching": plots.patching_heatmap(findings.sweep),
-        "ablation": plots.ablation_heatmap(findings.ablation),
-        "input_slider": plots.input_slider(model, findings.comparison.a, findings.comparison.b),
+        "activations": plots.figure(findings.activations),
+        "contributions": plots.figure(findings.contributions),
+        "difference": plots.figure(findings.difference),
+        "patching": plots.figure(findings.sweep),
+        "ablation": plots.figure(findings.ablation),
+        "input_slider": plots.input_slider(findings.slider_path),
     }
     if circuit.proof is not None:
         figures["interchange"] = plots.interchange_matrix(circuit)
     if model.cfg.d_in == 2:
         figures["plane"] = plots.input_plane(model, path=findings.path)
-    if findings.conditions is not None and findings.slack is not None:
-        figures["conditions"] = plots.conditions_figure(findings.conditions)
-        figures["slack"] = plots.slack_figure(findings.slack)
-        figures["weight_slider"] = plots.weight_slider(model)
-    if found is not None and found.n_perfect:
-        figures["lattice"] = plots.subcircuit_lattice(found)
+    if findings.conditions is not None:
+        figures["conditions"] = plots.figure(findings.conditions)
+    if findings.slack is not None:
+        figures["slack"] = plots.figure(findings.slack)
+    if findings.moved_weight is not None:
+        moved, circuits = findings.moved_weight, findings.moved_circuits
+        figures["weight_slider"] = plots.weight_slider(moved, circuits)
+    if findings.subcircuits is not None and findings.subcircuits.n_perfect:
+        figures["lattice"] = plots.figure(findings.subcircuits)
     return figures
 
 
@@ -306,55 +432,35 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     """
     solved = networks[networks["solved"]]
     seeds = f"seeds {networks['seed'].min()} to {networks['seed'].max()}"
-    text = f"Of {len(networks)} networks trained alike from {seeds}, {len(solved)} solved {circuit.target.name}"
+    text = (
+        f"Of {len(networks)} networks trained alike from {seeds}, "
+        f"{len(solved)} solved {circuit.target.name}"
+    )
     if circuit.gate_set is None or solved.empty:
-        return text + "."
-    same = [
-        line
-        for line in gate_shares(networks).to_dict("records")
-        if line["gates"] == circuit.gate_set
-    ]
-    if not same:
+        return f"{text}."
+    shares = gate_shares(networks)
+    same = shares[shares["gates"] == circuit.gate_set]
+    if same.empty:
         return f"{text}; none of these has the hidden gates {circuit.gate_set}."
-    share, low, high = (100 * same[0][column] for column in ("share", "ci_low", "ci_high"))
+    line = same.iloc[0]
+    share, low, high = (100 * line[column] for column in ("share", "ci_low", "ci_high"))
     interval = f"{share:.0f}%, 95% interval {low:.0f} to {high:.0f}%"
-    return f"{text}; {same[0]['n_networks']} of these ({interval}) have the hidden gates {circuit.gate_set}, as this one."
-
-
-def _shares(networks: pd.DataFrame | None) -> pd.DataFrame | None:
-    return gate_shares(networks) if networks is not None and networks["solved"].any() else None
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return json.loads(frame.to_json(orient="records", double_precision=15))
-
-
-def _frames(figure: go.Figure) -> list[dict[str, Any]]:
-    """What each frame of a figure with a slider says, and its bars: name -> value."""
-    found = []
-    frames: Any = figure.frames
-    for frame, step in zip(frames, figure.layout.sliders[0].steps, strict=True):
-        bars = next(trace for trace in frame.data if trace.type == "bar")
-        names, values = (bars.y, bars.x) if bars.orientation == "h" else (bars.x, bars.y)
-        found.append(
-            {"label": step.label, "values": dict(zip(names, map(float, values), strict=True))}
-        )
-    return found
-
-
-def _figure_html(figure: go.Figure, first: bool) -> Any:
-    from markupsafe import Markup
-
-    return Markup(
-        figure.to_html(full_html=False, include_plotlyjs=first, config=_PLOTLY, auto_play=False)
+    return (
+        f"{text}; {line['n_networks']} of these ({interval}) "
+        f"have the hidden gates {circuit.gate_set}, as this one."
     )
 
 
-def _html(frame: pd.DataFrame) -> Any:
-    from markupsafe import Markup
-
-    return Markup(
-        frame.to_html(
-            index=False, escape=True, border=0, float_format=lambda value: f"{value + 0.0:.3f}"
-        )
+def _figure_html(figure: go.Figure, with_plotly: bool) -> Markup:
+    page = figure.to_html(
+        full_html=False, include_plotlyjs=with_plotly, config=_PLOTLY, auto_play=False
     )
+    return Markup(page)
+
+
+def _table_html(frame: pd.DataFrame) -> Markup:
+    # adding zero turns -0.0 into 0.0, which is written without a sign
+    page = frame.to_html(
+        index=False, escape=True, border=0, float_format=lambda value: f"{value + 0.0:.3f}"
+    )
+    return Markup(page)

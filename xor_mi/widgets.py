@@ -1,7 +1,7 @@
 """a network + sliders for its weights -> a playground for Jupyter; needs the extra `widgets`."""
 
+from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 from plotly.offline import get_plotlyjs
 
@@ -19,9 +19,11 @@ try:
 except ImportError as error:
     raise XorMiError(f"the playground needs {error.name}; pip install 'xor-mi[widgets]'") from None
 
-MOST = 30
-"""So many weights at most get a slider."""
-STEP = 0.05
+__all__ = ["MOST_SLIDERS", "SLIDER_STEP", "Board", "Playground", "playground"]
+
+MOST_SLIDERS = 30
+"""A network of more weights than this is not played with."""
+SLIDER_STEP = 0.05
 
 
 class Board(anywidget.AnyWidget):
@@ -29,7 +31,8 @@ class Board(anywidget.AnyWidget):
     changed.
 
     plotly's own FigureWidget sends each change as a message of its own and drops some where they
-    come fast, as from a slider."""
+    come fast, as from a slider.
+    """
 
     _esm = """
     function load(source) {
@@ -39,7 +42,8 @@ class Board(anywidget.AnyWidget):
     }
     export default {
       async render({ model, el }) {
-        const Plotly = load(model.get("source")), config = { showSendToCloud: false, displaylogo: false };
+        const Plotly = load(model.get("source"));
+        const config = { showSendToCloud: false, displaylogo: false };
         el.style.display = "flex";
         el.style.flexWrap = "wrap";
         let drawing = false, again = false;
@@ -76,21 +80,8 @@ class Playground(ipywidgets.VBox):
 
     def __init__(self, model: HookedMLP) -> None:
         self._start = model
-        self._quiet = False
-        symbols = conditions(model).attrs["symbols"]
-        weights = {name: _value(model, name) for name in symbols.values()}
-        reach = max(4.0, 2 * max(map(abs, weights.values())))
-        look = {
-            "min": -reach,
-            "max": reach,
-            "step": STEP,
-            "readout_format": "+.2f",
-            "style": {"description_width": "4em"},
-        }
-        self.sliders = {
-            name: ipywidgets.FloatSlider(weights[name], description=symbol, tooltip=name, **look)
-            for symbol, name in symbols.items()
-        }
+        self._is_resetting = False
+        self.sliders = _sliders(model)
         self.verdict = ipywidgets.HTML()
         self.board = Board(source=get_plotlyjs())
         back = ipywidgets.Button(
@@ -105,41 +96,39 @@ class Playground(ipywidgets.VBox):
 
     def reset(self) -> None:
         """Every weight back to where it started."""
-        self._quiet = True
+        # the sliders move one after the other; only the last position is shown
+        self._is_resetting = True
         for name, slider in self.sliders.items():
             slider.value = _value(self._start, name)
-        self._quiet = False
+        self._is_resetting = False
         self._show()
 
-    def _moved(self, _: Any) -> None:
-        if not self._quiet:
+    def _moved(self, change: Mapping[str, object]) -> None:  # noqa: ARG002 (ipywidgets hands it)
+        if not self._is_resetting:
             self._show()
 
     def _show(self) -> None:
         """Edit the network and look at it anew: its circuit, the words, the figures."""
-        self.model = edit(
-            self._start, {name: slider.value for name, slider in self.sliders.items()}
-        )
+        weights = {name: slider.value for name, slider in self.sliders.items()}
+        self.model = edit(self._start, weights)
         self.circuit = identify_circuit(self.model, with_evidence=False)
         self.verdict.value = _words(self.circuit)
-        self.network = network_diagram(self.model, self.circuit).update_layout(
-            width=560, height=380
-        )
-        self.plane = input_plane(self.model, n_points=41).update_layout(width=600, height=430)
-        self.conditions = conditions_figure(conditions(self.model)).update_layout(
-            width=680, height=380
-        )
-        self.board.figures = [
-            str(figure.to_json()) for figure in (self.network, self.plane, self.conditions)
-        ]
+        network = network_diagram(self.model, self.circuit)
+        plane = input_plane(self.model, n_points=41)
+        held = conditions_figure(conditions(self.model))
+        self.network = network.update_layout(width=560, height=380)
+        self.plane = plane.update_layout(width=600, height=430)
+        self.conditions = held.update_layout(width=680, height=380)
+        figures = (self.network, self.plane, self.conditions)
+        self.board.figures = [str(figure.to_json()) for figure in figures]
 
 
-def playground(model: Any = None) -> Playground:
+def playground(model: HookedMLP | None = None) -> Playground:
     """Sliders for the weights of a two-input network; the conditions, the gates, the decision
     boundary and the verdict move along.
 
     Args:
-        model: a `HookedMLP` with a target; by default `handmade.textbook_xor()`, nine weights.
+        model: with a target; by default `handmade.textbook_xor()`, nine weights.
 
     >>> play = playground()
     >>> play.sliders["fc1.weight[0, 1]"].value = 0.25
@@ -147,23 +136,46 @@ def playground(model: Any = None) -> Playground:
     'not_computing'
 
     Raises:
-        XorMiError: other than two inputs, no target, more than `MOST` weights, or without the extra
-            `widgets`.
+        XorMiError: other than two inputs, no target, more than `MOST_SLIDERS` weights, or without
+            the extra `widgets`.
     """
     model = textbook_xor() if model is None else model
     if not isinstance(model, HookedMLP):
         raise XorMiError(
-            f"the playground plays with a HookedMLP, not {type(model).__name__}; HookedMLP.from_sequential makes one"
+            f"the playground plays with a HookedMLP, not {type(model).__name__}; "
+            "HookedMLP.from_sequential makes one"
         )
     n = sum(parameter.numel() for parameter in model.parameters())
-    if model.cfg.d_in != 2 or n > MOST:
+    if model.cfg.d_in != 2 or n > MOST_SLIDERS:
         raise XorMiError(
-            f"a playground has 2 inputs and at most {MOST} weights; this network has {model.cfg.d_in} and {n}"
+            f"a playground has 2 inputs and at most {MOST_SLIDERS} weights; "
+            f"this network has {model.cfg.d_in} and {n}"
         )
     return Playground(model)
 
 
+def _sliders(model: HookedMLP) -> dict[str, ipywidgets.FloatSlider]:
+    """One slider per weight, at its value, called by its symbol."""
+    symbols = conditions(model).symbols
+    weights = {name: _value(model, name) for name in symbols.values()}
+    reach = max(4.0, 2 * max(map(abs, weights.values())))
+    sliders: dict[str, ipywidgets.FloatSlider] = {}
+    for symbol, name in symbols.items():
+        sliders[name] = ipywidgets.FloatSlider(
+            weights[name],
+            description=symbol,
+            tooltip=name,
+            min=-reach,
+            max=reach,
+            step=SLIDER_STEP,
+            readout_format="+.2f",
+            style={"description_width": "4em"},
+        )
+    return sliders
+
+
 def _value(model: HookedMLP, name: str) -> float:
+    """The entry of this name, such as "fc1.weight[0, 1]"."""
     tensor, index = name.rstrip("]").split("[")
     return model.get_parameter(tensor)[tuple(map(int, index.split(",")))].item()
 
@@ -171,4 +183,5 @@ def _value(model: HookedMLP, name: str) -> float:
 def _words(circuit: Circuit) -> str:
     """The verdict and, where there is one, what the output makes of which gates."""
     gates = ", ".join(f"{unit.place.name} {unit.gate}" for unit in circuit.units if unit.gate)
-    return f"<p><b>{circuit.verdict}</b>: {escape(circuit.reason)}{f'<br>gates: {escape(gates)}' if gates else ''}</p>"
+    more = f"<br>gates: {escape(gates)}" if gates else ""
+    return f"<p><b>{circuit.verdict}</b>: {escape(circuit.reason)}{more}</p>"

@@ -5,30 +5,118 @@ decision is one inequality. In the symbols of the notebook: w12 is the weight fr
 unit 1, b1 that unit's bias, v1 the weight from unit 1 to the output, c the output's bias. With
 several outputs v and c carry the output first (v12 reads unit 2 into output 1). Deeper networks
 number the layers: w2_12, b2_1. Counting starts at 1 in symbols, at 0 in places (w12 is
-`fc1.weight[0, 1]`, the edge x1->h0.0). Indices above 9 are joined by "_"."""
+`fc1.weight[0, 1]`, the edge x1->h0.0). Indices above 9 are joined by "_".
+"""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from typing import Literal
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
+from xor_mi.finding import Finding
 from xor_mi.geometry._pieces import PIECEWISE_LINEAR, PiecewiseLinearUnit, readout_cut
-from xor_mi.graph import layers_of
-from xor_mi.handmade._edits import entries
+from xor_mi.graph import Unit, layers_of, name_of_set
+from xor_mi.handmade._edits import Entry, entries
+from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64
 
-WRITTEN = 400
-"""A longer inequality is written over the last hidden layer's units."""
+LONGEST_WRITTEN = 400
+"""An inequality of more characters is written over the last hidden layer's units."""
+
+LARGEST_ONE_DIGIT = 9
+"""With larger indices, the two of a symbol are joined by "_"."""
+
+Kind = Literal["decision", "unit"]
+States = list[list[bool]]
+"""Which units are on, on one row, [layer][unit]."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One inequality that the weights must satisfy on one input row.
+
+    Attributes:
+        place: an output ("y0"), or the hidden unit whose state it is ("h0.1").
+        kind: "decision", or "unit" for the state of a unit.
+        inequality: in symbols.
+        numbers: the same in this network's weights.
+        value: of the left side.
+        slack: distance to the other side of the inequality, in the output's units before a sigmoid
+            or tanh; negative where it fails.
+        pattern: the units that are taken to be on.
+    """
+
+    row: str
+    place: str
+    kind: Kind
+    inequality: str
+    numbers: str
+    value: float
+    slack: float
+    satisfied: bool
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Conditions(Finding):
+    """The inequalities that make a network decide each row as a target does; iterating gives each
+    as a `Condition`.
+
+    Attributes:
+        target: what the network is held against.
+        symbols: symbol -> its parameter, such as w12 -> "fc1.weight[0, 1]".
+    """
+
+    target: BooleanFunction
+    conditions: tuple[Condition, ...] = field(repr=False)
+    symbols: dict[str, str] = field(repr=False)
+
+    @property
+    def all_satisfied(self) -> bool:
+        """Whether every inequality holds."""
+        return all(condition.satisfied for condition in self)
+
+    @property
+    def n_satisfied(self) -> int:
+        """How many inequalities hold."""
+        return sum(condition.satisfied for condition in self)
+
+    def frame(self) -> pd.DataFrame:
+        """One line per inequality: row, place, kind, inequality, numbers, value, slack, satisfied,
+        pattern; see `Condition`.
+        """
+        return pd.DataFrame([asdict(condition) for condition in self])
+
+    def __len__(self) -> int:
+        return len(self.conditions)
+
+    def __iter__(self) -> Iterator[Condition]:
+        return iter(self.conditions)
+
+    def __str__(self) -> str:
+        lines = [f"{self.n_satisfied} of {len(self)} conditions for {self.target.name} hold"]
+        for condition in self:
+            if not condition.satisfied:
+                by = abs(condition.slack)
+                lines.append(f"  {condition.row} fails by {by:.4g}: {condition.inequality}")
+        return "\n".join(lines)
 
 
 @torch.no_grad()
 def conditions(
-    model: Any, target: Any = None, *, near: Any = None, per_unit: bool = False
-) -> pd.DataFrame:
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    near: HookedMLP | None = None,
+    per_unit: bool = False,
+) -> Conditions:
     """The inequalities that make a network decide each row as the target does, each with its value,
     its slack and whether it holds.
 
@@ -42,196 +130,220 @@ def conditions(
     Args:
         target: a gate, a formula or a `BooleanFunction`; by default `model.cfg.target`.
         near: a network of the same shape and activations whose pattern of units is assumed.
-        units: list the inequalities of the pattern as well.
-
-    Returns columns row, place (an output, or the unit whose state it is), kind ("decision" or
-    "unit"), inequality (in symbols), numbers (in this network's weights), value (of the left side),
-    slack (distance to the other side of the inequality, in the output's units before a sigmoid or
-    tanh; negative where it fails), satisfied, and pattern, the units that are on.
-    `frame.attrs["symbols"]` maps each symbol to its parameter.
+        per_unit: list the inequalities of the pattern as well.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> conditions(textbook_xor())[["inequality", "slack"]].values.tolist()[2:]
-    [['v1*(w11 + b1) + c > 0.5', 0.5], ['v1*(w11 + w12 + b1) + v2*(w21 + w22 + b2) + c < 0.5', 0.5]]
+    >>> held = conditions(textbook_xor())
+    >>> [(condition.inequality, condition.slack) for condition in held][1:3]
+    [('v1*(w12 + b1) + c > 0.5', 0.5), ('v1*(w11 + b1) + c > 0.5', 0.5)]
 
     Raises:
         XorMiError: no target, one of another width, or a `near` of another shape.
     """
     require_plain_mlp(model, "conditions")
-    target = model.cfg.target if target is None else target
-    if target is None:
-        raise XorMiError("conditions hold for a target; give one, such as 'XOR'")
-    function = BooleanFunction.of(target, model.cfg.d_in)
-    if function.n_outputs != model.cfg.d_out:
-        raise XorMiError(
-            f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}"
-        )
+    function = model.target_of(target)
     pattern_of = model if near is None else near
-    require_plain_mlp(pattern_of, "the pattern of conditions")
-    shape = [
-        (m.layer_sizes, m.cfg.act_fn, m.cfg.out_act_fn, m.cfg.negative_slope, m.threshold)
-        for m in (model, pattern_of)
-    ]
-    if shape[0] != shape[1]:
-        raise XorMiError(
-            f"near is a network of {shape[1]}; the conditions are for {shape[0]} (sizes, activations, slope, threshold)"
-        )
-    rows = function.rows()
-    on = [layer.pre > 0 for layer in forward_float64(pattern_of, torch.tensor(rows))]
-    pres = _assumed(model, torch.tensor(rows).double(), on)
-    lines = []
-    for index, row in enumerate(rows):
-        bits = [layer[index].tolist() for layer in on]
-        for kind, number, unit in _asked(model, per_unit or near is not None):
-            place = layers_of(model.layer_sizes)[number + 1][unit]
-            line = {"row": row_name(row), "place": place.name, "kind": kind}
-            goal = function.tables[unit][index] if kind == "decision" else int(bits[number][unit])
-            value, bound, wrap = pres[number][index, unit].item(), 0.0, ""
+    _require_same_shape(model, pattern_of)
+    rows = torch.tensor(function.rows())
+    on = [layer.pre > 0 for layer in forward_float64(pattern_of, rows)]
+    pres = _assuming(model, rows.double(), on)
+    places = _places(model, with_units=per_unit or near is not None)
+    lines: list[Condition] = []
+    for number, row in enumerate(function.rows()):
+        states: States = [layer[number].tolist() for layer in on]
+        writer = _Writer(model, row, states)
+        for kind, place in places:
+            pre = pres[place.layer][number, place.index].item()
             if kind == "decision":
-                value, bound, wrap = _decided_value(model, value)
-            sign = (">" if goal else "<") if kind == "decision" else (">" if goal else "<=")
-            slack = (value - bound) if goal else (bound - value)
-            for column, symbols in (("inequality", True), ("numbers", False)):
-                text = _Writer(model, symbols, row, bits).pre(number, unit)
-                line[column] = f"{f'{wrap}({text})' if wrap else text} {sign} {bound:.6g}"
-            line |= {
-                "value": value,
-                "slack": slack,
-                "satisfied": slack > 0 or (sign == "<=" and slack == 0),
-            }
-            lines.append(line | {"pattern": _pattern(model, bits)})
-    frame = pd.DataFrame(lines)
-    frame.attrs["symbols"] = _symbols(model)
-    return frame
+                side = _decision_side(model, pre)
+                is_above = bool(function.tables[place.index][number])
+            else:
+                side = _Side(pre, 0.0)
+                is_above = states[place.layer][place.index]
+            lines.append(_condition(writer, kind, place, side, should_be_above=is_above))
+    symbols = {_symbol(model, entry): entry.name for entry in entries(model)}
+    return Conditions(target=function, conditions=tuple(lines), symbols=symbols)
 
 
-def _asked(model: HookedMLP, units: bool) -> list[tuple[str, int, int]]:
-    """(kind, layer, unit) of a row's inequalities; only units that have two states have one of
-    their own.
+def _require_same_shape(model: HookedMLP, near: HookedMLP) -> None:
+    """Refuse a network whose pattern of units cannot be assumed in this one."""
+    require_plain_mlp(near, "the pattern of conditions")
+    shapes = [
+        (m.layer_sizes, m.cfg.act_fn, m.cfg.out_act_fn, m.cfg.negative_slope, m.threshold)
+        for m in (model, near)
+    ]
+    if shapes[0] != shapes[1]:
+        raise XorMiError(
+            f"near is a network of {shapes[1]}; the conditions are for {shapes[0]} "
+            "(sizes, activations, slope, threshold)"
+        )
+
+
+def _places(model: HookedMLP, with_units: bool) -> list[tuple[Kind, Unit]]:
+    """Whose inequalities each row has: the outputs', and of the hidden units those with two
+    states.
     """
-    last = model.cfg.n_layers
-    found = [("decision", last, k) for k in range(model.cfg.d_out)]
-    if units and model.cfg.act_fn in PIECEWISE_LINEAR and model.cfg.act_fn != "identity":
-        found += [
-            ("unit", layer, j) for layer in range(last) for j in range(model.cfg.d_hidden[layer])
-        ]
-    return found
+    outputs = layers_of(model.layer_sizes)[-1]
+    places: list[tuple[Kind, Unit]] = [("decision", unit) for unit in outputs]
+    if with_units and _has_states(model):
+        places += [("unit", unit) for unit in model.units]
+    return places
 
 
-def _assumed(model: HookedMLP, rows: Tensor, on: list[Tensor]) -> list[Tensor]:
-    """The pre-activations of every layer, each unit taken to be in the given state."""
-    pres, value = [], rows
-    for layer, (weight, bias) in enumerate(model.float64_layers()):
-        pres.append(value @ weight.T + bias)
-        value = model.activate(pres[-1], layer)
-        if layer < model.cfg.n_layers and model.cfg.act_fn in PIECEWISE_LINEAR:
-            unit, states = _hidden_unit(model), on[layer].numpy()
-            factors = torch.from_numpy(unit.factors(states))
-            value = pres[-1] * factors + torch.from_numpy(unit.constants(states))
-    return pres
+def _has_states(model: HookedMLP) -> bool:
+    """Whether its hidden units are on or off: piecewise linear, and not the identity."""
+    return model.cfg.act_fn in PIECEWISE_LINEAR and _hidden_unit(model).has_states
 
 
 def _hidden_unit(model: HookedMLP) -> PiecewiseLinearUnit:
     return PiecewiseLinearUnit.of(model.cfg.act_fn, model.cfg.negative_slope)
 
 
-def _decided_value(model: HookedMLP, readout: float) -> tuple[float, float, str]:
-    """(what is compared, what with, the function written around it): the readout where the output
-    activation can be undone.
+def _assuming(model: HookedMLP, rows: Tensor, on: list[Tensor]) -> list[Tensor]:
+    """The pre-activations of every layer, each unit taken to be in the given state."""
+    pres: list[Tensor] = []
+    value = rows
+    for layer, (weight, bias) in enumerate(model.float64_layers()):
+        pre = value @ weight.T + bias
+        pres.append(pre)
+        if layer < model.cfg.n_layers and model.cfg.act_fn in PIECEWISE_LINEAR:
+            unit = _hidden_unit(model)
+            above = pre * unit.factor_on + unit.constant_on
+            value = torch.where(on[layer], above, pre * unit.factor_off)
+        else:
+            value = model.activate(pre, layer)
+    return pres
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The two sides of an inequality, and the function that is written around the left one."""
+
+    value: float
+    bound: float
+    function: str = ""
+
+
+def _decision_side(model: HookedMLP, readout: float) -> _Side:
+    """The readout against its cut where the output activation can be undone, else the output
+    against the threshold.
     """
     act_fn, cut = model.cfg.out_act_fn, readout_cut(model)
-    if act_fn == "identity" or (act_fn in ("sigmoid", "tanh") and abs(cut) < float("inf")):
-        return readout, cut, ""
-    output = model.activate(torch.tensor(readout, dtype=torch.float64), model.cfg.n_layers).item()
-    return output, model.threshold, act_fn
+    if act_fn == "identity" or (act_fn in ("sigmoid", "tanh") and isfinite(cut)):
+        return _Side(readout, cut)
+    output = model.activate(torch.tensor(readout, dtype=torch.float64), model.cfg.n_layers)
+    return _Side(output.item(), model.threshold, act_fn)
 
 
-def _pattern(model: HookedMLP, bits: list[list[bool]]) -> str:
-    if model.cfg.act_fn not in PIECEWISE_LINEAR or model.cfg.act_fn == "identity":
+def _condition(
+    writer: "_Writer", kind: Kind, place: Unit, side: _Side, *, should_be_above: bool
+) -> Condition:
+    """One inequality, written and measured."""
+    # a unit exactly at zero is off, so its "not above" includes equality; an output on the
+    # threshold is undecided, so its does not
+    below = "<" if kind == "decision" else "<="
+    sign = ">" if should_be_above else below
+    slack = side.value - side.bound if should_be_above else side.bound - side.value
+    right = f"{sign} {side.bound:.6g}"
+    return Condition(
+        row=row_name(writer.row),
+        place=place.name,
+        kind=kind,
+        inequality=f"{writer.left(place, side.function, in_symbols=True)} {right}",
+        numbers=f"{writer.left(place, side.function, in_symbols=False)} {right}",
+        value=side.value,
+        slack=slack,
+        satisfied=slack > 0 or (sign == "<=" and slack == 0),
+        pattern=_pattern(writer.model, writer.states),
+    )
+
+
+def _pattern(model: HookedMLP, states: States) -> str:
+    if not _has_states(model):
         return "no pattern"
-    hidden = layers_of(model.layer_sizes)[1:-1]
-    names = [
-        unit.name
-        for layer, states in zip(hidden, bits, strict=False)
-        for unit, state in zip(layer, states, strict=True)
-        if state
-    ]
-    return ("on: " + ", ".join(names)) if names else "all off"
+    on = [unit for unit in model.units if states[unit.layer][unit.index]]
+    return f"on: {name_of_set(on)}" if on else "all off"
 
 
-def _symbol(model: HookedMLP, layer: int, unit: int, source: int | None) -> str:
+def _symbol(model: HookedMLP, entry: Entry) -> str:
     """w12, b1, v1, c; w2_12 and b2_1 in deeper networks."""
-    last = layer == model.cfg.n_layers
-    letter = {(False, True): "v", (True, True): "c", (False, False): "w", (True, False): "b"}[
-        source is None, last
-    ]
-    if not last and model.cfg.n_layers > 1:
-        letter += f"{layer + 1}_"
-    indices = [] if last and model.cfg.d_out == 1 else [unit + 1]
-    indices += [] if source is None else [source + 1]
-    return letter + ("_" if max(indices, default=0) > 9 else "").join(map(str, indices))
-
-
-def _symbols(model: HookedMLP) -> dict[str, str]:
-    return {
-        _symbol(model, entry.layer, entry.unit, entry.source): entry.name
-        for entry in entries(model)
-    }
+    is_readout = entry.layer == model.cfg.n_layers
+    if entry.source is None:
+        letter = "c" if is_readout else "b"
+    else:
+        letter = "v" if is_readout else "w"
+    if not is_readout and model.cfg.n_layers > 1:
+        letter += f"{entry.layer + 1}_"
+    # the one output of a network is not numbered
+    indices = [] if is_readout and model.cfg.d_out == 1 else [entry.unit + 1]
+    indices += [] if entry.source is None else [entry.source + 1]
+    joint = "_" if max(indices, default=0) > LARGEST_ONE_DIGIT else ""
+    return letter + joint.join(map(str, indices))
 
 
 class _Writer:
     """One row's sums as text, in symbols or in numbers."""
 
-    def __init__(
-        self, model: HookedMLP, symbols: bool, row: tuple[int, ...], on: list[list[bool]]
-    ) -> None:
-        self.model, self.symbols, self.row, self.on = model, symbols, row, on
+    def __init__(self, model: HookedMLP, row: tuple[int, ...], states: States) -> None:
+        self.model = model
+        self.row = row
+        self.states = states
         self.weights = model.float64_layers()
+        self.in_symbols = True
 
-    def pre(self, layer: int, unit: int) -> str:
+    def left(self, place: Unit, function: str, *, in_symbols: bool) -> str:
+        """The left side of a place's inequality, with a function written around it if there is
+        one.
+        """
+        self.in_symbols = in_symbols
+        text = self.pre_activation(place.layer, place.index)
+        return f"{function}({text})" if function else text
+
+    def pre_activation(self, layer: int, unit: int) -> str:
         """A unit's pre-activation: the inputs that are 1, or the units before it that are on,
         weighted, plus the bias.
         """
-        terms = self._terms(layer, unit, short=False)
-        text = _sum([*terms, self._entry(layer, unit, None)])
-        if layer > 0 and len(text) > WRITTEN:
-            text = _sum([*self._terms(layer, unit, short=True), self._entry(layer, unit, None)])
+        bias = self._entry(layer, unit, None)
+        text = _sum([*self._terms(layer, unit, short=False), bias])
+        if layer > 0 and len(text) > LONGEST_WRITTEN:
+            text = _sum([*self._terms(layer, unit, short=True), bias])
         return text
 
     def _entry(self, layer: int, unit: int, source: int | None) -> str:
-        if self.symbols:
-            return _symbol(self.model, layer, unit, source)
+        if self.in_symbols:
+            return _symbol(self.model, Entry(layer, unit, source))
         weight, bias = self.weights[layer]
-        return f"{(bias[unit] if source is None else weight[unit, source]).item():.4g}"
+        number = bias[unit] if source is None else weight[unit, source]
+        return f"{number.item():.4g}"
 
     def _terms(self, layer: int, unit: int, short: bool) -> list[str]:
+        """What a unit's sources add: each source's activation times its weight."""
         if layer == 0:
             return [self._entry(0, unit, i) for i, bit in enumerate(self.row) if bit]
-        found = []
-        for source in range(len(self.on[layer - 1])):
-            post = self._post(layer - 1, source, short)
-            if post:
+        terms: list[str] = []
+        for source in range(self.model.cfg.d_hidden[layer - 1]):
+            factor = self._activation(layer - 1, source, short)
+            if factor:
                 weight = self._entry(layer, unit, source)
-                found.append(weight if post == "1" else f"{weight}*{post}")
-        return found
+                terms.append(weight if factor == "1" else f"{weight}*{factor}")
+        return terms
 
-    def _post(self, layer: int, unit: int, short: bool) -> str:
-        """What a unit hands on, as a factor; '' where that is nothing, '1' where it is one."""
-        act_fn = self.model.cfg.act_fn
-        if act_fn in PIECEWISE_LINEAR:
-            unit_map = _hidden_unit(self.model)
-            off, constant = unit_map.factor_off, unit_map.constant_on
-            state = self.on[layer][unit]
-            if act_fn == "heaviside":
-                return "1" if state and constant else ""
-            if not state and not off:
-                return ""
-            if short:
-                return f"h{layer}.{unit}"
-            text = self.pre(layer, unit)
-            factor = "" if state or off == 1 else f"{off:.4g}*"
-            return f"{factor}({text})" if " " in text or factor or text.startswith("-") else text
-        return f"h{layer}.{unit}" if short else f"{act_fn}({self.pre(layer, unit)})"
+    def _activation(self, layer: int, unit: int, short: bool) -> str:
+        """A hidden unit's activation as a factor; '' where it is zero, '1' where it is one."""
+        name, act_fn = f"h{layer}.{unit}", self.model.cfg.act_fn
+        if act_fn not in PIECEWISE_LINEAR:
+            return name if short else f"{act_fn}({self.pre_activation(layer, unit)})"
+        kind, is_on = _hidden_unit(self.model), self.states[layer][unit]
+        slope = kind.factor_on if is_on else kind.factor_off
+        if not slope:
+            # a constant: a heaviside unit that is on gives 1, whatever is off gives 0
+            return "1" if is_on and kind.constant_on else ""
+        if short:
+            return name
+        text = self.pre_activation(layer, unit)
+        factor = "" if slope == 1 else f"{slope:.4g}*"
+        needs_brackets = " " in text or factor or text.startswith("-")
+        return f"{factor}({text})" if needs_brackets else text
 
 
 def _sum(terms: list[str]) -> str:

@@ -1,128 +1,257 @@
 """a network -> how far each weight may move alone before a decision changes."""
 
-from math import inf, prod
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
+from jaxtyping import Float, Int
+from numpy import ndarray
 
 from xor_mi.errors import XorMiError
+from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import Changes, decision_changes, follow, is_piecewise_linear
-from xor_mi.handmade._edits import entries
+from xor_mi.handmade._edits import Entry, entries
+from xor_mi.kinds import Place, Rows
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.progress import progress_bar
 from xor_mi.truth import row_name
-from xor_mi.values import forward_float64
+from xor_mi.values import LayerValues, forward_float64
 
-LIMIT = 2.0**20
+FURTHEST_MOVE = 2.0**20
 """How far a weight of a network with smooth units is moved in search of a flip."""
+
 _STEPS = 2.0 ** np.arange(-2, 21)
 _EDGES = np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
+"""Between these moves changes are bracketed: finely near the weight's value, ever wider beyond."""
+
+
+@dataclass(frozen=True)
+class WeightSlack:
+    """How far one weight may move alone.
+
+    Attributes:
+        value: the weight as it is.
+        down, up: how far it may move before a decision changes; infinite where no value changes
+            one.
+        row_lower, output_lower: whose decision changes first at the lower end ("" where it has no
+            end); several are joined by ", ".
+        row_upper, output_upper: the same at the upper end.
+    """
+
+    parameter: str
+    value: float
+    down: float
+    up: float
+    row_lower: str
+    output_lower: str
+    row_upper: str
+    output_upper: str
+
+    @property
+    def lower(self) -> float:
+        """The lower end of the open interval of values that keep every decision."""
+        return self.value - self.down
+
+    @property
+    def upper(self) -> float:
+        """The upper end of that interval."""
+        return self.value + self.up
+
+    @property
+    def slack(self) -> float:
+        """How far it may move either way: the smaller of down and up."""
+        return min(self.down, self.up)
+
+
+@dataclass(frozen=True)
+class Slack(Finding):
+    """How far each weight may move alone; iterating gives a `WeightSlack` for each.
+
+    Attributes:
+        tolerance: 0 where the ends are in closed form (up to float64 rounding); else how near
+            together two changes may be and be missed.
+    """
+
+    weights: tuple[WeightSlack, ...] = field(repr=False)
+    tolerance: float
+
+    @property
+    def smallest(self) -> WeightSlack:
+        """The weight that may move least, the first of several."""
+        return min(self.weights, key=lambda weight: weight.slack)
+
+    def frame(self) -> pd.DataFrame:
+        """One line per weight: parameter, value, lower, upper (the open interval of values that
+        keep every decision), down, up, slack, row_lower, output_lower, row_upper, output_upper; see
+        `WeightSlack`.
+        """
+        lines = [
+            {
+                "parameter": weight.parameter,
+                "value": weight.value,
+                "lower": weight.lower,
+                "upper": weight.upper,
+                "down": weight.down,
+                "up": weight.up,
+                "slack": weight.slack,
+                "row_lower": weight.row_lower,
+                "output_lower": weight.output_lower,
+                "row_upper": weight.row_upper,
+                "output_upper": weight.output_upper,
+            }
+            for weight in self
+        ]
+        return pd.DataFrame(lines)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __iter__(self) -> Iterator[WeightSlack]:
+        return iter(self.weights)
+
+    def __str__(self) -> str:
+        least = self.smallest
+        return (
+            f"{least.parameter} = {least.value:.4g} may move least, by {least.slack:.4g}, "
+            f"of {len(self)} weights"
+        )
 
 
 @torch.no_grad()
 def slack_to_flip(
-    model: Any, parameter: Any = None, *, rows: Any = None, progress: bool = True
-) -> pd.DataFrame:
+    model: HookedMLP,
+    parameter: Place | None = None,
+    *,
+    rows: Rows | None = None,
+    progress: bool = True,
+) -> Slack:
     """How far each weight may move alone, up and down, before a decision on an input row changes.
+
+    Decisions are those of the float64 weights; an undecided row that stays undecided has not
+    changed. Units that are piecewise linear, and any weight of the last layer: in closed form, up
+    to float64 rounding (an output is piecewise affine in one weight). Weights before smooth units
+    (tanh, sigmoid, gelu): a flip is located to about 1e-12, one that flips back within 1e-9 (times
+    the move, where that is above 1) may be missed, and moves beyond `FURTHEST_MOVE` (2^20) are not
+    tried.
 
     Args:
         parameter: one entry, named as in `edit`, or a whole tensor; all by default.
         rows: the input rows watched; all by default.
-        progress: a bar, where there is more than a second of work.
-
-    Returns one line per parameter: parameter, value, lower and upper (the open interval of values
-    that keep every decision; infinite where no value changes one), down = value - lower, up = upper
-    - value, slack (the smaller of the two), row_lower and output_lower (whose decision changes
-    first at the lower end; several rows are joined by ', '), row_upper and output_upper. Decisions
-    are those of the float64 weights; an undecided row that stays undecided has not changed.
-
-    Units that are piecewise linear, and any weight of the last layer: exact up to float64 rounding
-    (an output is piecewise affine in one weight). Weights before smooth units (tanh, sigmoid,
-    gelu): a flip is located to about 1e-12, one that flips back within 1e-9 (times the move, where
-    that is above 1) may be missed, and moves beyond `LIMIT` (2^20) are not tried.
-    `frame.attrs["tolerance"]` is 0 or 1e-9.
+        progress: a bar, where the work takes over two seconds.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> slack_to_flip(textbook_xor(), "fc1.bias[1]")[["lower", "upper", "row_lower", "row_upper"]].values.tolist()
-    [[-1.25, -0.75, '11', '01, 10']]
+    >>> least = slack_to_flip(textbook_xor(), "fc1.bias[1]").smallest
+    >>> least.lower, least.upper, least.row_lower, least.row_upper
+    (-1.25, -0.75, '11', '01, 10')
 
     Raises:
-        XorMiError: a parameter the network does not have, rows that are no bits, hooks, train mode,
-            weights that are not finite.
+        XorMiError: a parameter the network does not have, rows that are not bits, hooks, train
+            mode, weights that are not finite.
     """
     require_plain_mlp(model, "the slack of a weight")
-    asked = entries(model, parameter)
+    moved = entries(model, parameter)
     bits = model.read_rows(rows)
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
-    names = [row_name(row) for row in bits]
-    layers = forward_float64(model, torch.tensor(bits).reshape(-1, model.cfg.d_in))
+    layers = forward_float64(model, torch.tensor(bits))
     decided = decision(layers[-1].post, model.threshold).numpy()
-    lines = []
-    slow = len(asked) * len(bits) * prod(model.cfg.d_hidden) > 20_000
-    for entry in tqdm(
-        asked, desc="slack", unit="weight", disable=None if progress and slow else True
-    ):
-        layer, unit, source = entry.layer, entry.unit, entry.source
-        pre = layers[layer].pre.numpy()
-        slope = np.zeros_like(pre)
-        slope[:, unit] = 1.0 if source is None else layers[layer].inputs[:, source].numpy()
-        moved = np.nonzero(slope[:, unit])[0]  # rows on which this weight does anything
-        if is_piecewise_linear(model, layer):
-            changes = decision_changes(follow(model, layer, pre[moved], slope[moved]))
-        else:
-            changes = bracketed_changes(
-                model, layer, pre[moved], slope[moved], _EDGES, progress=False
-            )
-        linear = model.float64_layers()[layer]
-        value = (linear[1][unit] if source is None else linear[0][unit, source]).item()
-        down, *lower = _first(changes, moved, names, decided, -1)
-        up, *upper = _first(changes, moved, names, decided, 1)
-        ends = dict(
-            zip(
-                ("row_lower", "output_lower", "row_upper", "output_upper"),
-                (*lower, *upper),
-                strict=True,
-            )
-        )
-        moves = {
-            "lower": value - down,
-            "upper": value + up,
-            "down": down,
-            "up": up,
-            "slack": min(down, up),
-        }
-        lines.append({"parameter": entry.name, "value": value} | moves | ends)
-    frame = pd.DataFrame(lines)
-    frame.attrs["tolerance"] = 0.0 if is_piecewise_linear(model) else CHANGE_RESOLUTION
-    return frame
-
-
-def _first(
-    changes: Changes, moved: Any, names: list[str], decided: Any, side: int
-) -> tuple[float, str, str]:
-    """The nearest change on one side of t = 0: how far, on which rows and outputs ('' where there
-    is none).
-    """
-    t = side * changes.t
-    here = (
-        np.abs(t) <= CHANGE_RESOLUTION
-    )  # at t = 0 itself: an output on the threshold is decided by any move that takes it off
-    t = np.where(here, 0.0, t)
-    before = decided[moved[changes.case], changes.output]
-    beyond = changes.after if side > 0 else changes.before
-    valid = (t > 0) | (here & (beyond != before))
-    if not valid.any():
-        return inf, "", ""
-    nearest = t[valid].min()
-    first = valid & (t <= nearest + CHANGE_RESOLUTION * max(1.0, nearest))
-    rows = dict.fromkeys(names[k] for k in sorted(moved[changes.case[first]]))
-    return (
-        float(nearest),
-        ", ".join(rows),
-        ", ".join(f"y{k}" for k in sorted(set(changes.output[first].tolist()))),
+    names = [row_name(row) for row in bits]
+    bar = progress_bar(moved, doing="slack", unit="weight", progress=progress)
+    return Slack(
+        weights=tuple(_slack_of(model, entry, layers, decided, names) for entry in bar),
+        tolerance=0.0 if is_piecewise_linear(model) else CHANGE_RESOLUTION,
     )
+
+
+def _slack_of(
+    model: HookedMLP,
+    entry: Entry,
+    layers: list[LayerValues],
+    decided: Int[ndarray, "row d_out"],
+    names: list[str],
+) -> WeightSlack:
+    """One weight moved: the nearest change of a decision on each side."""
+    before = layers[entry.layer]
+    pre = before.pre.numpy()
+    # moving the weight by t adds t times its input to one unit's pre-activation
+    slope = np.zeros_like(pre)
+    slope[:, entry.unit] = 1.0 if entry.source is None else before.inputs[:, entry.source].numpy()
+    touched = np.nonzero(slope[:, entry.unit])[0]  # rows on which this weight does anything
+    if is_piecewise_linear(model, entry.layer):
+        pieces = follow(model, entry.layer, pre[touched], slope[touched])
+        changes = decision_changes(pieces)
+    else:
+        changes = bracketed_changes(
+            model, entry.layer, pre[touched], slope[touched], _EDGES, progress=False
+        )
+    weight, bias = model.float64_layers()[entry.layer]
+    value = bias[entry.unit] if entry.source is None else weight[entry.unit, entry.source]
+    watched = _Watched(changes, touched, decided, names)
+    lower, upper = watched.first(-1), watched.first(1)
+    return WeightSlack(
+        parameter=entry.name,
+        value=value.item(),
+        down=lower.move,
+        up=upper.move,
+        row_lower=lower.rows,
+        output_lower=lower.outputs,
+        row_upper=upper.rows,
+        output_upper=upper.outputs,
+    )
+
+
+@dataclass(frozen=True)
+class _Flip:
+    """The nearest change on one side: how far away, on which rows and outputs ("" for none)."""
+
+    move: float
+    rows: str
+    outputs: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Watched:
+    """Changes of decisions as one weight moves by t.
+
+    Attributes:
+        touched: the row that each of the changes' cases is.
+        decided: the decisions at t = 0.
+        names: of the rows.
+    """
+
+    changes: Changes
+    touched: Int[ndarray, " case"]
+    decided: Int[ndarray, "row d_out"]
+    names: list[str]
+
+    def first(self, side: int) -> _Flip:
+        """The nearest change above (side 1) or below (side -1) the weight's value."""
+        distance, counts = self._distances(side)
+        if not counts.any():
+            return _Flip(inf, "", "")
+        nearest = float(distance[counts].min())
+        # rows that flip at the same move, up to rounding, are named together
+        is_first = counts & (distance <= nearest + CHANGE_RESOLUTION * max(1.0, nearest))
+        rows = sorted(set(self.touched[self.changes.case[is_first]].tolist()))
+        outputs = sorted(set(self.changes.output[is_first].tolist()))
+        return _Flip(
+            move=nearest,
+            rows=", ".join(self.names[row] for row in rows),
+            outputs=", ".join(f"y{k}" for k in outputs),
+        )
+
+    def _distances(self, side: int) -> tuple[Float[ndarray, " change"], ndarray]:
+        """How far away each change is on this side, and whether it counts there."""
+        changes = self.changes
+        distance = side * changes.t
+        # at t = 0 itself: an output on the threshold is decided by any move that takes it off
+        is_here = np.abs(distance) <= CHANGE_RESOLUTION
+        distance = np.where(is_here, 0.0, distance)
+        before = self.decided[self.touched[changes.case], changes.output]
+        beyond = changes.after if side > 0 else changes.before
+        return distance, (distance > 0) | (is_here & (beyond != before))

@@ -4,6 +4,9 @@ Colours diverge around zero (blue positive, red negative) and never carry meanin
 edges have their numbers, signs their dashes, verdicts their patterns and words."""
 
 from xor_mi.plots._figure import figure as figure
+from xor_mi.plots._frames import SliderFrame as SliderFrame
+from xor_mi.plots._frames import path_frames as path_frames
+from xor_mi.plots._frames import weight_frames as weight_frames
 from xor_mi.plots._heatmaps import ablation_heatmap as ablation_heatmap
 from xor_mi.plots._heatmaps import activations_heatmap as activations_heatmap
 from xor_mi.plots._heatmaps import comparison_heatmap as comparison_heatmap

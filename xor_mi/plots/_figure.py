@@ -10,6 +10,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.geometry import Boundary, InputPath, InputPlane
 from xor_mi.interventions import AblationSweep, InterchangeAccuracy, PatchSweep
+from xor_mi.margins import Conditions, Slack, WeightSweep
 from xor_mi.plots._heatmaps import (
     ablation_heatmap,
     activations_heatmap,
@@ -21,6 +22,8 @@ from xor_mi.plots._network import network_diagram
 from xor_mi.plots._plane import boundary_figure, path_figure, plane_figure
 from xor_mi.plots._scores import interchange_accuracy_bars
 from xor_mi.plots._search import subcircuit_lattice
+from xor_mi.plots._sliders import weight_slider
+from xor_mi.plots._weights import conditions_figure, slack_figure
 from xor_mi.search import SubcircuitSearch
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.values import Activations, Comparison
@@ -65,3 +68,6 @@ figure.register(InputPlane, plane_figure)
 figure.register(Boundary, boundary_figure)
 figure.register(Circuit, _circuit_figure)
 figure.register(SubcircuitSearch, subcircuit_lattice)
+figure.register(Conditions, conditions_figure)
+figure.register(Slack, slack_figure)
+figure.register(WeightSweep, weight_slider)

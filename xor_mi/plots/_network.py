@@ -5,9 +5,18 @@ import textwrap
 import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
-from xor_mi.graph import edges_of, layers_of
+from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.model import HookedMLP
 from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, layout
+
+Point = tuple[float, float]
+
+LABEL_PLACES = (0.3, 0.22, 0.38, 0.46, 0.54, 0.62)
+"""Where on an edge its weight may be written, as a share of its length; the first is best."""
+ARROW_AT = 0.76
+"""Where on an edge the head of its arrow is, as a share of its length: before the unit's box."""
+CHARACTERS_A_LINE = 22
+"""A gate's formula is broken into lines of this length in its unit's box."""
 
 
 def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figure:
@@ -15,76 +24,113 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
     biases and gates on the units.
     """
     layers = layers_of(model.layer_sizes)
+    spots = _spots(layers)
+    figure = go.Figure()
+    _add_edges(figure, model, spots)
+    _add_units(figure, model, spots, _gates(circuit))
     widest = max(map(len, layers))
-    spot = {
-        unit.name: (float(unit.layer), (len(layer) - 1) / 2 - unit.index)
-        for layer in layers
-        for unit in layer
-    }
-    weights = model.float64_layers()
-    bound = max(weight.abs().max().item() for weight, _ in weights) or 1.0
-    figure, placed = go.Figure(), []
-    for edge in edges_of(model.layer_sizes):
-        weight = weights[edge.dst.layer][0]
-        value = weight[edge.dst.index, edge.src.index].item()
-        (x0, y0), (x1, y1) = spot[edge.src.name], spot[edge.dst.name]
-        colour, dash = (POSITIVE, "solid") if value >= 0 else (NEGATIVE, "dash")
-        line = {"color": colour, "width": 0.8 + 5 * abs(value) / bound, "dash": dash}
-        ends = {"x": [x0, x0 + 0.76 * (x1 - x0), x1], "y": [y0, y0 + 0.76 * (y1 - y0), y1]}
-        head = {
-            "line": {"width": 0},
-            "opacity": 1,
-            "symbol": "arrow",
-            "angleref": "previous",
-            "size": [0, 10 + 9 * abs(value) / bound, 0],
-            "color": colour,
-        }
-        figure.add_trace(
-            go.Scatter(
-                **ends,
-                mode="lines+markers",
-                line=line,
-                marker=head,
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )
-        # of several spots along the edge, the one furthest from the labels already there
-        spots = [
-            (x0 + at * (x1 - x0), y0 + at * (y1 - y0)) for at in (0.3, 0.22, 0.38, 0.46, 0.54, 0.62)
-        ]
-        x, y = max(
-            spots,
-            key=lambda s: min(
-                (2 * abs(s[0] - u) + 3 * abs(s[1] - v) for u, v in placed), default=0
-            ),
-        )
-        placed.append((x, y))
-        label = {"x": x, "y": y, "text": f"{value:+.2f}", "font": {"color": colour, "size": 12}}
-        figure.add_annotation(**label, showarrow=False, bgcolor="#ffffff")
-    gates = {unit.place.name: unit.gate or "no gate" for unit in circuit.units} if circuit else {}
-    if circuit:
-        gates |= {gate.unit.name: gate.formula for gate in circuit.netlist if gate.unit.is_output}
-    for layer in layers:
-        for unit in layer:
-            lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit.name, ""), 22)]
-            lines += (
-                [f"bias {weights[unit.layer][1][unit.index].round(decimals=2) + 0.0:+.2f}"]
-                if unit.layer >= 0
-                else []
-            )
-            x, y = spot[unit.name]
-            box = {
-                "bgcolor": "#ffffff",
-                "bordercolor": INK,
-                "borderwidth": 1.5,
-                "borderpad": 6,
-                "font": {"size": 13},
-            }
-            figure.add_annotation(x=x, y=y, text="<br>".join(lines), showarrow=False, **box)
     figure.update_xaxes(visible=False, range=[-1.3, len(layers) - 1.5])
     figure.update_yaxes(visible=False, range=[-widest / 2 - 0.1, widest / 2 + 0.1])
-    title = f"Weights{' and gates' if circuit and circuit.primary else ''} (blue solid +, red dashed -; width by size)"
-    return layout(
-        figure, title, width=max(700, 280 * len(layers)), height=max(360, 110 * widest + 120)
+    and_gates = " and gates" if circuit and circuit.primary else ""
+    title = f"Weights{and_gates} (blue solid +, red dashed -; width by size)"
+    width, height = max(700, 280 * len(layers)), max(360, 110 * widest + 120)
+    return layout(figure, title, width=width, height=height)
+
+
+def _spots(layers: list[list[Unit]]) -> dict[Unit, Point]:
+    """Layers from left to right, each centred, its first unit on top."""
+    spots: dict[Unit, Point] = {}
+    for layer in layers:
+        middle = (len(layer) - 1) / 2
+        for unit in layer:
+            spots[unit] = (float(unit.layer), middle - unit.index)
+    return spots
+
+
+def _gates(circuit: Circuit | None) -> dict[Unit, str]:
+    """What is written on a unit: a hidden unit's gate, an output's formula over the units."""
+    if circuit is None:
+        return {}
+    hidden = {unit.place: unit.gate or "no gate" for unit in circuit.units}
+    outputs = {gate.unit: gate.formula for gate in circuit.netlist if gate.unit.is_output}
+    return hidden | outputs
+
+
+def _add_edges(figure: go.Figure, model: HookedMLP, spots: dict[Unit, Point]) -> None:
+    """Every weight as an arrow with its number."""
+    weights = [weight for weight, _ in model.float64_layers()]
+    largest = max(weight.abs().max().item() for weight in weights) or 1.0
+    labels: list[Point] = []
+    for edge in edges_of(model.layer_sizes):
+        value = weights[edge.dst.layer][edge.dst.index, edge.src.index].item()
+        figure.add_trace(_arrow(edge, value, abs(value) / largest, spots))
+        at = _label_spot(spots[edge.src], spots[edge.dst], labels)
+        labels.append(at)
+        figure.add_annotation(
+            x=at[0],
+            y=at[1],
+            text=f"{value:+.2f}",
+            font={"color": POSITIVE if value >= 0 else NEGATIVE, "size": 12},
+            showarrow=False,
+            bgcolor="#ffffff",
+        )
+
+
+def _arrow(edge: Edge, value: float, size: float, spots: dict[Unit, Point]) -> go.Scatter:
+    """A weight; size is its share of the network's largest."""
+    (x0, y0), (x1, y1) = spots[edge.src], spots[edge.dst]
+    colour, dash = (POSITIVE, "solid") if value >= 0 else (NEGATIVE, "dash")
+    head = {
+        "line": {"width": 0},
+        "opacity": 1,
+        "symbol": "arrow",
+        "angleref": "previous",
+        "size": [0, 10 + 9 * size, 0],
+        "color": colour,
+    }
+    return go.Scatter(
+        x=[x0, x0 + ARROW_AT * (x1 - x0), x1],
+        y=[y0, y0 + ARROW_AT * (y1 - y0), y1],
+        mode="lines+markers",
+        line={"color": colour, "width": 0.8 + 5 * size, "dash": dash},
+        marker=head,
+        hoverinfo="skip",
+        showlegend=False,
     )
+
+
+def _label_spot(start: Point, end: Point, labels: list[Point]) -> Point:
+    """Of several spots along an edge, the one furthest from the labels already there."""
+    (x0, y0), (x1, y1) = start, end
+    spots = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in LABEL_PLACES]
+
+    def room(spot: Point) -> float:
+        # labels are wider than high: a distance along y counts more
+        distances = [2 * abs(spot[0] - x) + 3 * abs(spot[1] - y) for x, y in labels]
+        return min(distances, default=0)
+
+    return max(spots, key=room)
+
+
+def _add_units(
+    figure: go.Figure, model: HookedMLP, spots: dict[Unit, Point], gates: dict[Unit, str]
+) -> None:
+    """Every unit as a box with its name, its gate and its bias."""
+    biases = [bias for _, bias in model.float64_layers()]
+    for unit, (x, y) in spots.items():
+        lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit, ""), CHARACTERS_A_LINE)]
+        if unit.layer >= 0:
+            # adding zero turns -0.0 into 0.0, which is written with a plus
+            bias = biases[unit.layer][unit.index].round(decimals=2) + 0.0
+            lines.append(f"bias {bias:+.2f}")
+        figure.add_annotation(
+            x=x,
+            y=y,
+            text="<br>".join(lines),
+            showarrow=False,
+            bgcolor="#ffffff",
+            bordercolor=INK,
+            borderwidth=1.5,
+            borderpad=6,
+            font={"size": 13},
+        )

@@ -13,6 +13,7 @@ from torch import Tensor
 from xor_mi import geometry
 from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region
 from xor_mi.geometry._pieces import PIECEWISE_LINEAR
+from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Bounds
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
@@ -245,8 +246,8 @@ def _add_regions(
 
 
 def _name_of_region(piece: Region) -> str:
-    hidden = [unit.name for unit in sorted(piece.on) if not unit.is_output]
-    return f"on: {', '.join(hidden)}" if hidden else "all off"
+    hidden = [unit for unit in sorted(piece.on) if not unit.is_output]
+    return f"on: {name_of_set(hidden)}" if hidden else "all off"
 
 
 def _affine_map(piece: Region, output: int) -> str:
@@ -311,10 +312,10 @@ def _add_kink_lines(figure: go.Figure, kinks: Sequence[Kink]) -> None:
     other share one name.
     """
     slant = -30 if len(kinks) > 3 else 0
-    names: list[str] = []
+    turning: list[Unit] = []
     for n, kink in enumerate(kinks):
         figure.add_vline(kink.t, opacity=1, line={"color": "#777777", "width": 1, "dash": "dot"})
-        names += [unit.name for unit in kink.units]
+        turning += kink.units
         if n + 1 < len(kinks) and kinks[n + 1].t - kink.t < TOO_CLOSE:
             continue
         figure.add_annotation(
@@ -322,11 +323,11 @@ def _add_kink_lines(figure: go.Figure, kinks: Sequence[Kink]) -> None:
             y=1,
             yref="paper",
             yanchor="bottom",
-            text=", ".join(names),
+            text=name_of_set(turning),
             textangle=slant,
             showarrow=False,
         )
-        names = []
+        turning = []
 
 
 def _changes_along(changes: Sequence[DecisionChange], threshold: float) -> go.Scatter:

@@ -8,90 +8,81 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError
-from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, layout
+from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, layout
 from xor_mi.population import family_shares
 
+MOST_FAMILIES_DRAWN = 6
+"""Panels of `family_weights`, the most frequent first."""
 
-def gate_shares_figure(shares: pd.DataFrame, n_solved: int, n_networks: int) -> go.Figure:
-    """How often each set of hidden gates occurs among the solved networks, with 95 % intervals."""
+
+def gate_shares_figure(shares: pd.DataFrame, *, n_solved: int, n_networks: int) -> go.Figure:
+    """How often each set of hidden gates occurs among the solved networks, with 95 % intervals.
+
+    Args:
+        shares: what `population.gate_shares` returns.
+    """
     percent = 100 * shares[["share", "ci_low", "ci_high"]]
-    error = {
-        "type": "data",
-        "array": percent["ci_high"] - percent["share"],
-        "arrayminus": percent["share"] - percent["ci_low"],
-    }
-    look = {"marker": BAR, "text": shares["n_networks"], "insidetextanchor": "start"}
-    figure = go.Figure(
-        go.Bar(
-            y=shares["gates"],
-            x=percent["share"],
-            error_x=error,
-            orientation="h",
-            textposition="inside",
-            **look,
-        )
+    bars = go.Bar(
+        y=shares["gates"],
+        x=percent["share"],
+        error_x=_interval(percent, "share"),
+        orientation="h",
+        textposition="inside",
+        marker=BAR,
+        text=shares["n_networks"],
+        insidetextanchor="start",
     )
+    figure = go.Figure(bars)
     figure.update_xaxes(title="% of solved networks (count inside the bar)", rangemode="tozero")
     figure.update_yaxes(title="hidden gates", autorange="reversed")
     title = f"Gates found in {n_solved} solved of {n_networks} trained networks (95% intervals)"
-    return layout(figure, title, height=max(260, 44 * len(shares) + 140))
+    return layout(figure, title, height=bars_height(len(shares)))
 
 
 def success_curve(study: pd.DataFrame) -> go.Figure:
     """A `width_study`: share of networks that solve the task against hidden width, with 95 %
     intervals, beside the published shares.
     """
-    figure, looks = (
-        go.Figure(),
-        cycle(
-            [(POSITIVE, "circle", "solid"), (NEGATIVE, "square", "dash"), (INK, "diamond", "dot")]
-        ),
+    figure = go.Figure()
+    looks = cycle(
+        [(POSITIVE, "circle", "solid"), (NEGATIVE, "square", "dash"), (INK, "diamond", "dot")]
     )
-    for (act_fn, lines), (colour, symbol, dash) in zip(
-        study.groupby("act_fn", sort=False), looks, strict=False
-    ):
+    by_activation = study.groupby("act_fn", sort=False)
+    for (act_fn, lines), (colour, symbol, dash) in zip(by_activation, looks, strict=False):
         percent = 100 * lines[["rate", "ci_low", "ci_high", "published"]]
-        error = {
-            "type": "data",
-            "array": percent["ci_high"] - percent["rate"],
-            "arrayminus": percent["rate"] - percent["ci_low"],
-        }
-        style = {
-            "line": {"color": colour, "dash": dash},
-            "marker": {"color": colour, "symbol": symbol, "size": 8},
-        }
-        name = f"{act_fn}, {lines['n_networks'].iloc[0]} networks each"
-        figure.add_trace(
-            go.Scatter(
-                x=lines["width"],
-                y=percent["rate"],
-                error_y=error,
-                mode="lines+markers",
-                name=name,
-                **style,
-            )
+        measured = go.Scatter(
+            x=lines["width"],
+            y=percent["rate"],
+            error_y=_interval(percent, "rate"),
+            mode="lines+markers",
+            name=f"{act_fn}, {lines['n_networks'].iloc[0]} networks each",
+            line={"color": colour, "dash": dash},
+            marker={"color": colour, "symbol": symbol, "size": 8},
         )
+        figure.add_trace(measured)
         known = percent["published"].notna()
         if known.any():
-            open_marker = {
-                "color": colour,
-                "symbol": f"{symbol}-open",
-                "size": 11,
-                "line": {"width": 2},
-            }
-            points = {
-                "x": lines["width"][known],
-                "y": percent["published"][known],
-                "mode": "markers",
-                "marker": open_marker,
-            }
-            figure.add_trace(
-                go.Scatter(**points, name=f"{act_fn}, published (Swirszcz et al. 2016)")
+            marker = {"color": colour, "symbol": f"{symbol}-open", "size": 11, "line": {"width": 2}}
+            published = go.Scatter(
+                x=lines["width"][known],
+                y=percent["published"][known],
+                mode="markers",
+                marker=marker,
+                name=f"{act_fn}, published (Swirszcz et al. 2016)",
             )
-    figure.update_xaxes(title="hidden units", dtick=1).update_yaxes(
-        title="% of networks that solve it", range=[-3, 103]
-    )
+            figure.add_trace(published)
+    figure.update_xaxes(title="hidden units", dtick=1)
+    figure.update_yaxes(title="% of networks that solve it", range=[-3, 103])
     return layout(figure, "How often training succeeds (95% intervals)", width=860)
+
+
+def _interval(percent: pd.DataFrame, column: str) -> dict[str, object]:
+    """A confidence interval as plotly's error bar."""
+    return {
+        "type": "data",
+        "array": percent["ci_high"] - percent[column],
+        "arrayminus": percent[column] - percent["ci_low"],
+    }
 
 
 def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
@@ -99,43 +90,55 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
     panel per family, most frequent first.
 
     A unit that adds its inputs lies along one diagonal, one that compares them along the other;
-    colour and symbol give the sign with which the output reads it."""
+    colour and symbol give the sign with which the output reads it.
+
+    Raises:
+        XorMiError: no solved network, or networks of another shape.
+    """
     solved = networks[networks["solved"]]
-    expected = 4 * width + 1
-    if len(solved) == 0 or solved["weights"].map(len).unique().tolist() != [expected]:
+    n_weights = 4 * width + 1
+    if len(solved) == 0 or solved["weights"].map(len).unique().tolist() != [n_weights]:
         raise XorMiError(
-            f"this picture needs solved networks 2-{width}-1, {expected} weights each; give the census and its width"
+            f"this picture needs solved networks 2-{width}-1, {n_weights} weights each; "
+            "give the census and its width"
         )
-    found = family_shares(networks).head(6)
+    shares = family_shares(networks).head(MOST_FAMILIES_DRAWN)
     titles = [
         f"{line['family']}<br>{100 * line['share']:.0f}% ({line['n_networks']})"
-        for line in found.to_dict("records")
+        for line in shares.to_dict("records")
     ]
     figure = make_subplots(
-        cols=len(found), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04
+        cols=len(shares), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04
     )
     bound = 0.0
-    for column, family in enumerate(found["family"], start=1):
-        flat = np.stack(solved[solved["family"] == family]["weights"].to_list())
-        into, readout = flat[:, : 2 * width].reshape(-1, 2), flat[:, 3 * width : 4 * width].ravel()
-        bound = max(bound, float(np.quantile(np.abs(into), 0.99)))
-        for sign, colour, symbol, name in ((1, POSITIVE, "circle", "+"), (-1, NEGATIVE, "x", "-")):
-            x, y = into[np.sign(readout) == sign].T
-            marker = {"color": colour, "symbol": symbol, "size": 4, "opacity": 0.5}
-            points = {
-                "x": x,
-                "y": y,
-                "mode": "markers",
-                "marker": marker,
-                "legendgroup": name,
-                "showlegend": column == 1,
-            }
-            figure.add_trace(go.Scatter(**points, name=f"read with {name}"), row=1, col=column)
+    for column, family in enumerate(shares["family"], start=1):
+        weights = np.stack(solved[solved["family"] == family]["weights"].to_list())
+        bound = max(bound, _add_units_of(figure, weights, width, column))
     limits = [-1.1 * bound, 1.1 * bound]
-    figure.update_xaxes(title="weight from x0", range=limits, zeroline=True).update_yaxes(
-        range=limits, zeroline=True
-    )
+    figure.update_xaxes(title="weight from x0", range=limits, zeroline=True)
+    figure.update_yaxes(range=limits, zeroline=True)
     figure.update_yaxes(title="weight from x1", col=1)
-    return layout(
-        figure, "Hidden units' weights by family", width=330 * len(found) + 170, height=460
-    ).update_layout(margin={"t": 110})
+    layout(figure, "Hidden units' weights by family", width=330 * len(shares) + 170, height=460)
+    return figure.update_layout(margin={"t": 110})
+
+
+def _add_units_of(figure: go.Figure, weights: np.ndarray, width: int, column: int) -> float:
+    """One family's hidden units, by the sign they are read with; returns how far their weights
+    reach, outliers left out.
+    """
+    # a network's weights, flat: into the hidden units, their biases, the readout, its bias
+    into = weights[:, : 2 * width].reshape(-1, 2)
+    readout = weights[:, 3 * width : 4 * width].ravel()
+    for sign, colour, symbol, name in ((1, POSITIVE, "circle", "+"), (-1, NEGATIVE, "x", "-")):
+        x, y = into[np.sign(readout) == sign].T
+        units = go.Scatter(
+            x=x,
+            y=y,
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 4, "opacity": 0.5},
+            legendgroup=name,
+            showlegend=column == 1,
+            name=f"read with {name}",
+        )
+        figure.add_trace(units, row=1, col=column)
+    return float(np.quantile(np.abs(into), 0.99))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from xor_mi.interventions import InterchangeAccuracy
-from xor_mi.plots._style import BAR, layout
+from xor_mi.plots._style import BAR, bars_height, layout
 
 
 def interchange_accuracy_bars(found: InterchangeAccuracy) -> go.Figure:
@@ -38,8 +38,3 @@ def share_bars(
     figure = go.Figure(bars)
     figure.update_xaxes(range=[0, 103])
     return figure.update_yaxes(type="category", autorange="reversed")
-
-
-def bars_height(n_bars: int) -> int:
-    """Pixels for so many bars under a title and over an axis."""
-    return max(260, 44 * n_bars + 140)

@@ -1,14 +1,18 @@
 """a search for subcircuits -> the lattice of the perfect ones."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 import plotly.graph_objects as go
 
 from xor_mi.errors import XorMiError
-from xor_mi.graph import Subcircuit
+from xor_mi.graph import Edge, Subcircuit, name_of_set
 from xor_mi.plots._style import INK, layout
 from xor_mi.search import SubcircuitSearch
+
+EdgeSets = list[frozenset[Edge]]
+Cover = tuple[int, int]
+"""(a smaller set, a larger one that contains it with none between), by number."""
 
 
 def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figure:
@@ -21,87 +25,113 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
     """
     if search.n_perfect == 0 or limit < 1:
         raise XorMiError(
-            f"{search.n_perfect} perfect subcircuits and a limit of {limit}: nothing to draw; try another network or convention"
+            f"{search.n_perfect} perfect subcircuits and a limit of {limit}: nothing to draw; "
+            "try another network or convention"
         )
+    shown = _smallest(search, limit)
+    sets = [frozenset(subcircuit.edges) for subcircuit in shown]
+    covers = _covers(sets)
+    x = _positions(sets, covers)
+    figure = go.Figure(_containment_lines(sets, covers, x))
     minimal = set(search.minimal)
-    sizes = np.sum([np.bitwise_count(layer).astype(int).sum(1) for layer in search.masks], axis=0)
-    shown = [search[index] for index in np.argsort(sizes, kind="stable")[:limit].tolist()]
-    edges = [frozenset(part.edges) for part in shown]
-    above = _covers(edges)
-    x = _positions(edges, above)
-    figure = go.Figure()
-    lines_x, lines_y = [], []
-    for low, high in above:
-        lines_x += [x[low], x[high], None]
-        lines_y += [len(edges[low]), len(edges[high]), None]
-    line = {"color": "#999999", "width": 0.8}
-    figure.add_trace(
-        go.Scatter(
-            x=lines_x, y=lines_y, mode="lines", line=line, hoverinfo="skip", name="is contained in"
-        )
-    )
-    for is_minimal, name, marker in (
-        (False, "perfect", {"symbol": "circle-open", "size": 8, "color": INK}),
-        (True, "minimal: contains no other", {"symbol": "square", "size": 12, "color": INK}),
-    ):
-        chosen = [k for k, part in enumerate(shown) if (part in minimal) == is_minimal]
-        points = {
-            "x": [x[k] for k in chosen],
-            "y": [len(edges[k]) for k in chosen],
-            "hovertext": [_said(shown[k]) for k in chosen],
-        }
-        figure.add_trace(
-            go.Scatter(**points, mode="markers", hoverinfo="text", marker=marker, name=name)
-        )
-    by_size = defaultdict(int)
-    for part in edges:
-        by_size[len(part)] += 1
-    ticks = sorted(by_size)
+    for is_minimal in (False, True):
+        numbers = [k for k, one in enumerate(shown) if (one in minimal) == is_minimal]
+        figure.add_trace(_points(shown, numbers, x, is_minimal))
+    n_of_size = Counter(map(len, sets))
+    sizes = sorted(n_of_size)
     figure.update_yaxes(
         title="edges kept (subcircuits drawn)",
-        tickvals=ticks,
-        ticktext=[f"{n} ({by_size[n]})" for n in ticks],
+        tickvals=sizes,
+        ticktext=[f"{size} ({n_of_size[size]})" for size in sizes],
     )
     figure.update_xaxes(visible=False)
+    title = _title(search, len(minimal), limit)
+    return layout(figure, title, width=900, height=max(360, 60 * len(sizes) + 160))
+
+
+def _smallest(search: SubcircuitSearch, limit: int) -> list[Subcircuit]:
+    """The subcircuits with the fewest edges, at most so many."""
+    # search.masks holds, per layer, the kept sources of every unit as bits
+    n_edges = [np.bitwise_count(layer).astype(int).sum(1) for layer in search.masks]
+    order = np.argsort(np.sum(n_edges, axis=0), kind="stable")
+    return [search[number] for number in order[:limit].tolist()]
+
+
+def _title(search: SubcircuitSearch, n_minimal: int, limit: int) -> str:
     drawn = "" if search.n_perfect <= limit else f"; the {limit} with the fewest edges drawn"
     stopped = "" if search.complete else " (search stopped early)"
-    title = f"{search.n_perfect} of {search.total} subcircuits decide every input right, {len(minimal)} minimal{stopped}{drawn}"
-    return layout(figure, title, width=900, height=max(360, 60 * len(ticks) + 160))
+    return (
+        f"{search.n_perfect} of {search.total} subcircuits decide every input right, "
+        f"{n_minimal} minimal{stopped}{drawn}"
+    )
 
 
-def _covers(edges: list[frozenset]) -> list[tuple[int, int]]:
-    """(small, large) where nothing drawn lies between; the sets come in order of size."""
-    inside = np.array([[a < b for b in edges] for a in edges])
-    between = inside.astype(int) @ inside.astype(int) > 0
-    return [(int(a), int(b)) for a, b in np.argwhere(inside & ~between)]
+def _containment_lines(sets: EdgeSets, covers: list[Cover], x: list[float]) -> go.Scatter:
+    lines_x: list[float | None] = []
+    lines_y: list[int | None] = []
+    for low, high in covers:
+        lines_x += [x[low], x[high], None]
+        lines_y += [len(sets[low]), len(sets[high]), None]
+    return go.Scatter(
+        x=lines_x,
+        y=lines_y,
+        mode="lines",
+        line={"color": "#999999", "width": 0.8},
+        hoverinfo="skip",
+        name="is contained in",
+    )
 
 
-def _positions(edges: list[frozenset], above: list[tuple[int, int]]) -> list[float]:
-    """Each level spread evenly over [0, 1], in the order of the mean place of what its members
+def _points(
+    shown: list[Subcircuit], numbers: list[int], x: list[float], is_minimal: bool
+) -> go.Scatter:
+    name = "minimal: contains no other" if is_minimal else "perfect"
+    symbol, size = ("square", 12) if is_minimal else ("circle-open", 8)
+    return go.Scatter(
+        x=[x[k] for k in numbers],
+        y=[len(shown[k].edges) for k in numbers],
+        hovertext=[_words(shown[k]) for k in numbers],
+        mode="markers",
+        hoverinfo="text",
+        marker={"symbol": symbol, "size": size, "color": INK},
+        name=name,
+    )
+
+
+def _covers(sets: EdgeSets) -> list[Cover]:
+    """Pairs where nothing drawn lies between; the sets come in order of size."""
+    is_inside = np.array([[a < b for b in sets] for a in sets])
+    # one step inside and another one inside: something lies between
+    is_further = is_inside.astype(int) @ is_inside.astype(int) > 0
+    return [(int(a), int(b)) for a, b in np.argwhere(is_inside & ~is_further)]
+
+
+def _positions(sets: EdgeSets, covers: list[Cover]) -> list[float]:
+    """Each level spread evenly over [0, 1], in the order of the mean position of what its members
     contain.
     """
-    below = defaultdict(list)
-    for low, high in above:
+    below: defaultdict[int, list[int]] = defaultdict(list)
+    for low, high in covers:
         below[high].append(low)
-    levels = defaultdict(list)
-    for k, part in enumerate(edges):
-        levels[len(part)].append(k)
-    x = [0.5] * len(edges)
+    levels: defaultdict[int, list[int]] = defaultdict(list)
+    for k, edges in enumerate(sets):
+        levels[len(edges)].append(k)
+    x = [0.5] * len(sets)
     for size in sorted(levels):
-        place = {
-            k: float(np.mean([x[low] for low in below[k]])) if below[k] else 0.5
-            for k in levels[size]
-        }
-        for rank, k in enumerate(sorted(levels[size], key=lambda k: place[k]), start=1):
+        wanted = {k: _mean([x[low] for low in below[k]]) for k in levels[size]}
+        for rank, k in enumerate(sorted(levels[size], key=wanted.__getitem__), start=1):
             x[k] = rank / (len(levels[size]) + 1)
     return x
 
 
-def _said(part: Subcircuit) -> str:
-    return (
-        f"{len(part.edges)} edges, units {', '.join(unit.name for unit in part.units)}<br>"
-        + "<br>".join(
-            ", ".join(edge.name for edge in part.edges if edge.dst == unit)
-            for unit in dict.fromkeys(edge.dst for edge in part.edges)
-        )
-    )
+def _mean(positions: list[float]) -> float:
+    return float(np.mean(positions)) if positions else 0.5
+
+
+def _words(subcircuit: Subcircuit) -> str:
+    """For hovering: how large it is, and its edges, one line per unit they lead to."""
+    into: defaultdict[str, list[str]] = defaultdict(list)
+    for edge in subcircuit.edges:
+        into[edge.dst.name].append(edge.name)
+    head = f"{len(subcircuit.edges)} edges, units {name_of_set(subcircuit.units)}"
+    return "<br>".join([head, *(", ".join(names) for names in into.values())])

@@ -1,6 +1,7 @@
 """The look that every figure shares: colours, layout, the labelled heatmap."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -17,6 +18,22 @@ BOUNDARY_LINE = {"color": INK, "width": 4}
 THRESHOLD_LINE = {"color": INK, "width": 1.5, "dash": "dash"}
 DECISION_SYMBOLS = {1: "circle", 0: "circle-open", -1: "x"}
 """Filled: decided 1; open: decided 0; a cross: undecided."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How something is told apart without colour: a word and a hatching."""
+
+    word: str
+    fill: str
+    edge: str
+    hatching: str
+
+
+HOLDS_OR_FAILS = {
+    True: Look("holds", fill="#bbbbbb", edge=INK, hatching=""),
+    False: Look("fails", fill="#ffffff", edge=NEGATIVE, hatching="/"),
+}
 
 
 def layout(figure: go.Figure, title: str, *, width: int = 700, height: int = 420) -> go.Figure:
@@ -103,3 +120,8 @@ def line_trace(
         x += [*(point[0] for point in points), None]
         y += [*(point[1] for point in points), None]
     return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name=name)
+
+
+def bars_height(n_bars: int) -> int:
+    """Pixels for so many bars under a title and over an axis."""
+    return max(260, 44 * n_bars + 140)

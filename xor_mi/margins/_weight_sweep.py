@@ -1,0 +1,171 @@
+"""one weight moved, all others as they are -> what the network does at each value.
+
+The values stand on an even grid that reaches past both ends of the weight's slack, and on the
+weight's own value.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from xor_mi import geometry
+from xor_mi.errors import whole_number
+from xor_mi.finding import Finding
+from xor_mi.geometry import Boundary, InputPlane
+from xor_mi.graph import layers_of
+from xor_mi.handmade import edit
+from xor_mi.kinds import Place, Target
+from xor_mi.margins._conditions import Conditions, conditions
+from xor_mi.margins._slack import WeightSlack, slack_to_flip
+from xor_mi.metrics import decision
+from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
+from xor_mi.truth import row_name
+from xor_mi.values import forward_float64
+
+PAST_THE_SLACK = 1.5
+"""The weight is moved this many times as far as it may move before a decision changes."""
+LONGEST_SIDE = 2.0
+"""A side without an end, or with a far one, is taken to be at most this many times the other."""
+SURFACE_POINTS, BOUNDARY_POINTS = 31, 61
+"""Grid points a side of each step's surface, and of the boundary of smooth units."""
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSweep(Finding):
+    """A network while one of its weights is moved.
+
+    Attributes:
+        parameter: the weight, such as "fc1.weight[0, 1]".
+        values: what it is at each step, in order.
+        start: the step at which it has its own value.
+        slack: how far it may move before a decision changes.
+        models: the network at each step.
+        rows: the input rows.
+        outputs: at each step, [step, row, d_out].
+        decisions: 1, 0, or -1 for undecided, [step, row, d_out].
+        conditions: the inequalities at each step.
+        planes, boundaries: the first output over the input plane at each step, and where it is
+            decided otherwise; empty for other than two inputs.
+    """
+
+    parameter: str
+    values: tuple[float, ...]
+    start: int
+    slack: WeightSlack
+    models: tuple[HookedMLP, ...] = field(repr=False)
+    rows: tuple[str, ...] = field(repr=False)
+    outputs: Float[Tensor, "step row d_out"] = field(repr=False)
+    decisions: Int[Tensor, "step row d_out"] = field(repr=False)
+    conditions: tuple[Conditions, ...] = field(repr=False)
+    planes: tuple[InputPlane, ...] = field(repr=False)
+    boundaries: tuple[Boundary, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def frame(self) -> pd.DataFrame:
+        """One line per step, row and output: step, value (of the weight), row, place (the output),
+        output, decision, slack (of its condition), satisfied.
+        """
+        places = [unit.name for unit in layers_of(self.models[0].layer_sizes)[-1]]
+        lines: list[dict[str, object]] = []
+        for step, held in enumerate(self.conditions):
+            of_place = {(condition.row, condition.place): condition for condition in held}
+            for r, row in enumerate(self.rows):
+                for k, place in enumerate(places):
+                    condition = of_place[row, place]
+                    line = {
+                        "step": step,
+                        "value": self.values[step],
+                        "row": row,
+                        "place": place,
+                        "output": self.outputs[step, r, k].item(),
+                        "decision": self.decisions[step, r, k].item(),
+                        "slack": condition.slack,
+                        "satisfied": condition.satisfied,
+                    }
+                    lines.append(line)
+        return pd.DataFrame(lines)
+
+    def __str__(self) -> str:
+        slack = self.slack
+        return (
+            f"{self.parameter} moved from {self.values[0]:.4g} to {self.values[-1]:.4g} in "
+            f"{len(self)} steps; it is {slack.value:.4g}, and every decision is kept between "
+            f"{slack.lower:.4g} and {slack.upper:.4g}"
+        )
+
+
+@torch.no_grad()
+def move_weight(
+    model: HookedMLP,
+    parameter: Place | None = None,
+    *,
+    target: Target | None = None,
+    n_steps: int = 25,
+    progress: bool = True,
+) -> WeightSweep:
+    """Move one weight past both ends of its slack, and look at the network at each step.
+
+    Args:
+        parameter: named as in `handmade.edit`; of a whole tensor, or by default of all weights, the
+            one that may move least.
+        target: what the conditions are for; by default `model.cfg.target`.
+        n_steps: how many values on an even grid; the weight's own value is one more.
+        progress: a bar, where the work takes over two seconds.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> sweep = move_weight(textbook_xor(), "fc2.bias[0]", n_steps=3)
+    >>> sweep.values, [held.n_satisfied for held in sweep.conditions]
+    ((-0.75, 0.0, 0.75), [2, 4, 2])
+
+    Raises:
+        XorMiError: no target, a parameter the network does not have, fewer than 2 steps.
+    """
+    n_steps = whole_number("n_steps", n_steps, at_least=2)
+    slack = slack_to_flip(model, parameter, progress=progress).smallest
+    values = _values_to_try(slack, n_steps)
+    models = tuple(edit(model, {slack.parameter: value}) for value in values)
+    bar = progress_bar(models, doing="moving a weight", unit="step", progress=progress)
+    held = tuple(conditions(moved, target) for moved in bar)
+    outputs = torch.stack([forward_float64(moved, moved.rows())[-1].post for moved in models])
+    is_planar = model.cfg.d_in == 2
+    return WeightSweep(
+        parameter=slack.parameter,
+        values=values,
+        start=values.index(slack.value),
+        slack=slack,
+        models=models,
+        rows=tuple(row_name(row) for row in model.read_rows()),
+        outputs=outputs,
+        decisions=decision(outputs, model.threshold),
+        conditions=held,
+        planes=_planes(models) if is_planar else (),
+        boundaries=_boundaries(models) if is_planar else (),
+    )
+
+
+def _values_to_try(slack: WeightSlack, n_steps: int) -> tuple[float, ...]:
+    """An even grid past both ends of the slack, and the weight's own value."""
+    ends = [end for end in (slack.down, slack.up) if isfinite(end)]
+    # where no value of it changes a decision, it is moved by its own size
+    furthest = LONGEST_SIDE * max(ends or [max(1.0, abs(slack.value))])
+    low = slack.value - PAST_THE_SLACK * min(slack.down, furthest)
+    high = slack.value + PAST_THE_SLACK * min(slack.up, furthest)
+    grid = np.linspace(low, high, n_steps).tolist()
+    return tuple(sorted({*grid, slack.value}))
+
+
+def _planes(models: Sequence[HookedMLP]) -> tuple[InputPlane, ...]:
+    return tuple(geometry.input_plane(moved, n_points=SURFACE_POINTS) for moved in models)
+
+
+def _boundaries(models: Sequence[HookedMLP]) -> tuple[Boundary, ...]:
+    return tuple(geometry.boundary(moved, n_points=BOUNDARY_POINTS) for moved in models)

@@ -1,0 +1,73 @@
+"""a finding with steps -> what a slider says and shows at each: the same words and numbers in the
+figure and in report.json.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xor_mi.circuits import Circuit
+from xor_mi.errors import XorMiError
+from xor_mi.geometry import InputPath
+from xor_mi.margins import WeightSweep
+from xor_mi.metrics import decision
+from xor_mi.plots._style import decision_text, point_text
+
+
+@dataclass(frozen=True)
+class SliderFrame:
+    """One position of a slider.
+
+    Attributes:
+        label: what it says.
+        values: the bars that it shows, name -> number.
+    """
+
+    label: str
+    values: dict[str, float]
+
+
+def path_frames(path: InputPath) -> list[SliderFrame]:
+    """Of each point of a path: where it is, what is decided there, and the value of every unit."""
+    names = [unit.name for unit in path.units]
+    decided = decision(path.outputs, path.threshold).tolist()
+    frames: list[SliderFrame] = []
+    for n, t in enumerate(path.t.tolist()):
+        point = point_text(path.inputs[n].tolist(), 3)
+        decisions = ", ".join(decision_text(bit) for bit in decided[n])
+        label = f"t = {t:.3g}, input {point}, decided {decisions}"
+        values = dict(zip(names, path.values[n].tolist(), strict=True))
+        frames.append(SliderFrame(label, values))
+    return frames
+
+
+def weight_frames(
+    sweep: WeightSweep, circuits: Sequence[Circuit] | None = None
+) -> list[SliderFrame]:
+    """Of each step of a moved weight: its value, with circuits the verdict and the readout (else
+    how many conditions hold), and the slack of each input's condition.
+
+    Args:
+        circuits: that of each of `sweep.models`, in order.
+
+    Raises:
+        XorMiError: circuits of another number than the sweep has steps.
+    """
+    if circuits is not None and len(circuits) != len(sweep):
+        raise XorMiError(
+            f"{len(circuits)} circuits for {len(sweep)} steps; give one for each of sweep.models"
+        )
+    frames: list[SliderFrame] = []
+    for step, held in enumerate(sweep.conditions):
+        as_it_is = " (as it is)" if step == sweep.start else ""
+        if circuits is None:
+            outcome = f"{held.n_satisfied} of {len(held)} conditions hold"
+        else:
+            outcome = _verdict(circuits[step])
+        label = f"{sweep.parameter} = {sweep.values[step]:.4g}{as_it_is}: {outcome}"
+        values = {f"{condition.row} {condition.place}": condition.slack for condition in held}
+        frames.append(SliderFrame(label, values))
+    return frames
+
+
+def _verdict(circuit: Circuit) -> str:
+    return f"{circuit.verdict}, {circuit.readout}" if circuit.readout else circuit.verdict
