@@ -39,6 +39,7 @@ from xor_mi import (
     geometry,
     handmade,
     identify_circuit,
+    margins,
     patch,
     patch_sweep,
     train_population,
@@ -268,8 +269,8 @@ def door_weights(rng: random.Random, _: Path) -> None:
             model, {value if isinstance(value, (str, int)) else "fc1.weight": odd(rng)}
         ),
         lambda: handmade.edit(model, {"fc1.weight[0, 1]": value}),
-        lambda: handmade.conditions(model, value),
-        lambda: handmade.slack_to_flip(model, value),
+        lambda: margins.conditions(model, value),
+        lambda: margins.slack_to_flip(model, value),
         lambda: handmade.from_gates(value, odd(rng)),
         lambda: handmade.from_netlist(value),
         lambda: handmade.from_formula(value),

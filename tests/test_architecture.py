@@ -87,6 +87,7 @@ INSIDE = {
         "_population",
         "_search",
         "_scores",
+        "_training",
         "_frames",
         "_sliders",
         "_figure",

@@ -21,7 +21,7 @@ def test_kinks_at_nearly_one_place_share_a_name():
     """
     close = geometry.path(zoo.load("gt-lt"), "01", "10")
     assert 0 < close.kinks[1].t - close.kinks[0].t < 0.002
-    assert [label.text for label in plots.path_figure(close).layout.annotations] == ["h0.0, h0.1"]
+    assert [label.text for label in plots.path_figure(close).layout.annotations] == ["h0.0 + h0.1"]
     apart = plots.path_figure(geometry.path(zoo.load("or-and"), "00", "11"))
     assert [label.text for label in apart.layout.annotations] == ["h0.0", "h0.1"]
 

@@ -23,8 +23,10 @@ from xor_mi.interventions import (
     patch_sweep,
     score_methods,
 )
+from xor_mi.margins import conditions, move_weight, slack_to_flip
 from xor_mi.search import find_alignments, find_subcircuits, identifiability_report
 from xor_mi.terms import contributions, explain_difference
+from xor_mi.training import train, train_population
 from xor_mi.values import activations, compare
 
 
@@ -35,6 +37,8 @@ def accuracy(model):
 
 
 MADE = {
+    "TrainResult": lambda _: train("XOR", seed=29, progress=False),
+    "Population": lambda _: train_population("XOR", 3, progress=False),
     "Activations": activations,
     "Comparison": lambda model: compare(model, "00", "11"),
     "Contributions": contributions,
@@ -50,6 +54,9 @@ MADE = {
     "InputPlane": geometry.input_plane,
     "Regions": geometry.regions,
     "Boundary": geometry.boundary,
+    "Conditions": conditions,
+    "Slack": slack_to_flip,
+    "WeightSweep": lambda model: move_weight(model, n_steps=3),
     "Circuit": identify_circuit,
     "SubcircuitSearch": find_subcircuits,
     "AlignmentSearch": lambda model: find_alignments(model, depth=2),
@@ -58,12 +65,12 @@ MADE = {
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
     "AlignmentSearch",
+    "Population",
     "Attribution",
     "IdentifiabilityReport",
     "Interchange",
     "MethodScores",
     "PatchEffect",
-    "Regions",
 }
 DRAWN = set(MADE) - NOT_DRAWN
 

@@ -10,11 +10,13 @@ import torch
 from test_geometry_path import random_network
 
 from xor_mi.errors import XorMiError
+from xor_mi.geometry import boundary
 from xor_mi.handmade import edit, from_formula, from_gates, textbook_xor
-from xor_mi.margins import conditions, slack_to_flip
+from xor_mi.margins import conditions, move_weight, slack_to_flip
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP
 from xor_mi.training import train
+from xor_mi.truth import BooleanFunction
 
 KINDS = (
     [(act, "identity") for act in ACTIVATIONS]
@@ -54,11 +56,10 @@ def test_all_satisfied_exactly_when_the_network_computes_the_target(act_fn, out_
         own = tuple(decided(model)[:, 0].tolist())
         for target in ("XOR", *([f"{''.join(map(str, own))}"] if -1 not in own else [])):
             goal = (0, 1, 1, 0) if target == "XOR" else own
-            from xor_mi.truth import BooleanFunction
-
-            frame = conditions(model, BooleanFunction(2, goal))
-            assert len(frame) == 4
-            assert frame["satisfied"].all() == (own == goal)
+            held_against = conditions(model, BooleanFunction(2, goal))
+            frame = held_against.frame()
+            assert len(frame) == len(held_against) == 4
+            assert frame["satisfied"].all() == held_against.all_satisfied == (own == goal)
             assert ((frame["slack"] > 0) == frame["satisfied"]).all()
             held, failed = held + (own == goal), failed + (own != goal)
     assert min(held, failed) > 5
@@ -66,7 +67,7 @@ def test_all_satisfied_exactly_when_the_network_computes_the_target(act_fn, out_
 
 def test_the_textbook_s_conditions_by_hand(textbook):
     """Row 11 of XOR in the notebook's symbols, in numbers, with value, slack and pattern."""
-    frame = conditions(textbook)
+    frame = conditions(textbook).frame()
     assert frame.columns.tolist() == [
         "row",
         "place",
@@ -80,7 +81,7 @@ def test_the_textbook_s_conditions_by_hand(textbook):
     ]
     assert frame.iloc[3].tolist() == [
         "11", "y0", "decision", "v1*(w11 + w12 + b1) + v2*(w21 + w22 + b2) + c < 0.5", "1*(1 + 1 + 0) - 2*(1 + 1 - 1) + 0 < 0.5",
-        0.0, 0.5, True, "on: h0.0, h0.1",
+        0.0, 0.5, True, "on: h0.0 + h0.1",
     ]  # fmt: skip
     assert frame["inequality"].tolist()[:3] == [
         "c < 0.5",
@@ -94,7 +95,7 @@ def test_the_notebook_s_network_needs_row_sums_near_zero():
     alone, which must be negative.
     """
     model = HookedMLP.from_weights([([[2, -2], [-2, 2]], [0, 0]), ([[1, 1]], [-1])], target="XOR")
-    frame = conditions(model, per_unit=True)
+    frame = conditions(model, per_unit=True).frame()
     row = frame[frame["row"] == "11"]
     assert row["inequality"].tolist() == ["c < 0", "w11 + w12 + b1 <= 0", "w21 + w22 + b2 <= 0"]
     assert row["value"].tolist() == [-1, 0, 0]
@@ -109,16 +110,10 @@ def test_symbols_and_numbers_evaluate_to_the_value(act_fn, sizes):
     """
     model = random_network(7, act_fn, sizes=sizes, negative_slope=0.25)
     target = ", ".join(["x0 ^ x1"] * sizes[-1])
-    from xor_mi.truth import BooleanFunction
-
-    frame = conditions(
-        model, BooleanFunction.from_formula(target, n_inputs=sizes[0]), per_unit=True
-    )
-    symbols = {
-        symbol: number_of(model, parameter) for symbol, parameter in frame.attrs["symbols"].items()
-    }
+    held = conditions(model, BooleanFunction.from_formula(target, n_inputs=sizes[0]), per_unit=True)
+    symbols = {symbol: number_of(model, parameter) for symbol, parameter in held.symbols.items()}
     assert len(symbols) == sum(p.numel() for p in model.parameters())
-    for line in frame.to_dict("records"):
+    for line in held.frame().to_dict("records"):
         left, sign, bound = re.fullmatch(r"(.*) (<=|<|>) (\S+)", line["inequality"]).groups()
         value = eval(left, {"tanh": np.tanh}, symbols)
         assert value == pytest.approx(line["value"], abs=1e-9)
@@ -141,14 +136,14 @@ def test_near_another_network_all_satisfied_is_sufficient(textbook):
     for _ in range(300):
         weight = {
             name: number_of(textbook, name) + rng.normal() * 0.4
-            for name in conditions(textbook).attrs["symbols"].values()
+            for name in conditions(textbook).symbols.values()
         }
         model = edit(textbook, weight)
-        frame = conditions(model, near=textbook)
+        frame = conditions(model, near=textbook).frame()
         pattern_kept = frame[frame["kind"] == "unit"]["satisfied"].all()
         assert pattern_kept == (
-            conditions(model, per_unit=True)["pattern"].tolist()
-            == conditions(textbook, per_unit=True)["pattern"].tolist()
+            conditions(model, per_unit=True).frame()["pattern"].tolist()
+            == conditions(textbook, per_unit=True).frame()["pattern"].tolist()
         )
         computes = decided(model).flatten().tolist() == [0, 1, 1, 0]
         if pattern_kept:
@@ -164,17 +159,18 @@ def test_wide_and_deep_conditions_stay_readable():
     are told apart.
     """
     model = random_network(1, "tanh", sizes=(4, 11, 11, 1))
-    frame = conditions(model, "x0 ^ x1 ^ x2 ^ x3")
+    held = conditions(model, "x0 ^ x1 ^ x2 ^ x3")
+    frame = held.frame()
     assert frame["inequality"].str.len().max() < 1000
     assert frame["inequality"][0].startswith("v1*h1.0 + v2*h1.1")
     assert frame["inequality"][0].endswith(" 0")
-    assert "w1_1_1" not in frame.attrs["symbols"] or "w1_11" in frame.attrs["symbols"]
-    assert len(frame.attrs["symbols"]) == sum(p.numel() for p in model.parameters())
+    assert "w1_1_1" not in held.symbols or "w1_11" in held.symbols
+    assert len(held.symbols) == sum(p.numel() for p in model.parameters())
 
 
 def test_conditions_refuse_what_they_cannot_hold_a_network_against(textbook, counted):
     """No target, another width, another shape for the pattern."""
-    with pytest.raises(XorMiError, match="conditions hold for a target"):
+    with pytest.raises(XorMiError, match="this network has no target"):
         conditions(counted)
     with pytest.raises(XorMiError, match="the target has 2 outputs; the network has 1"):
         conditions(textbook, "x0 & x1, x0 | x1")
@@ -189,7 +185,7 @@ def test_the_textbook_s_slack_by_hand(textbook):
     """h = relu(x0 + x1), relu(x0 + x1 - 1), y = h0 - 2 h1 > 0.5: b2 up by a quarter lifts h1 on 01
     and 10 to 0.25; w22 likewise.
     """
-    frame = slack_to_flip(textbook).set_index("parameter")
+    frame = slack_to_flip(textbook).frame().set_index("parameter")
     assert frame.loc[
         "fc1.bias[1]", ["lower", "upper", "slack", "row_lower", "row_upper"]
     ].tolist() == [-1.25, -0.75, 0.25, "11", "01, 10"]
@@ -206,7 +202,7 @@ def test_the_textbook_s_slack_by_hand(textbook):
         "00, 11",
     ]
     assert len(frame) == 9
-    assert frame.attrs["tolerance"] == 0
+    assert slack_to_flip(textbook).tolerance == 0
 
 
 @pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
@@ -221,7 +217,7 @@ def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
     )
     rows = model.rows()
     before, finite = decided(model), 0
-    for line in slack_to_flip(model).to_dict("records"):
+    for line in slack_to_flip(model).frame().to_dict("records"):
         for side, end in ((-1, line["down"]), (1, line["up"])):
             moves = torch.linspace(0, 8, 9, dtype=torch.float64).tolist() + (
                 [end - 1e-7, end + 1e-6] if end < 1e3 else []
@@ -249,23 +245,23 @@ def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
 def test_one_parameter_or_one_tensor_or_some_rows(trained):
     """The lines asked for are those of the whole table; fewer rows never give less slack."""
     model = trained.model
-    whole = slack_to_flip(model).set_index("parameter")
-    assert slack_to_flip(model, "x1->h0.0").set_index("parameter")["slack"].tolist() == [
+    whole = slack_to_flip(model).frame().set_index("parameter")
+    assert slack_to_flip(model, "x1->h0.0").frame().set_index("parameter")["slack"].tolist() == [
         whole.loc["fc1.weight[0, 1]", "slack"]
     ]
     assert (
-        slack_to_flip(model, "fc2.weight")["slack"].tolist()
+        slack_to_flip(model, "fc2.weight").frame()["slack"].tolist()
         == whole.loc[["fc2.weight[0, 0]", "fc2.weight[0, 1]"], "slack"].tolist()
     )
     assert (
-        slack_to_flip(model, rows=["01"]).set_index("parameter")["slack"] >= whole["slack"]
+        slack_to_flip(model, rows=["01"]).frame().set_index("parameter")["slack"] >= whole["slack"]
     ).all()
 
 
 def test_a_tie_has_no_slack():
     """An output on the threshold is taken off it by any move; one that stays there is no change."""
     model = HookedMLP.from_weights([([[1.0]], [0.0]), ([[1.0]], [0.0])])
-    frame = slack_to_flip(model).set_index("parameter")
+    frame = slack_to_flip(model).frame().set_index("parameter")
     assert frame.loc["fc2.bias[0]", "slack"] == 0
     assert frame.loc["fc1.bias[0]", ["down", "up"]].tolist() == [
         1.0,
@@ -284,14 +280,14 @@ def test_compiled_and_trained_networks_have_slack():
         textbook_xor(),
         train("XOR", seed=29).model,
     ):
-        assert conditions(model)["satisfied"].all()
-        for line in slack_to_flip(model).to_dict("records"):
+        assert conditions(model).all_satisfied
+        for line in slack_to_flip(model).frame().to_dict("records"):
             assert line["slack"] > 0
             if np.isfinite(line["slack"]):
                 for side in (-0.5, 0.5):
                     assert conditions(
                         edit(model, {line["parameter"]: line["value"] + side * line["slack"]})
-                    )["satisfied"].all()
+                    ).all_satisfied
 
 
 def test_slack_refuses_what_the_network_does_not_have(textbook):
@@ -300,3 +296,71 @@ def test_slack_refuses_what_the_network_does_not_have(textbook):
         slack_to_flip(textbook, "fc9.bias[0]")
     with pytest.raises(XorMiError, match="is not a bit"):
         slack_to_flip(textbook, rows=["02"])
+
+
+# a weight moved
+
+
+def test_a_moved_weight_goes_past_both_ends_of_its_slack(textbook):
+    """c of the textbook network may go from -0.5 to 0.5; it is moved from -0.75 to 0.75, and each
+    step is the network with that weight.
+    """
+    sweep = move_weight(textbook, "fc2.bias[0]", n_steps=7)
+    assert sweep.values == pytest.approx([-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75])
+    assert (sweep.start, sweep.values[sweep.start]) == (3, 0)
+    assert (sweep.slack.lower, sweep.slack.upper) == (-0.5, 0.5)
+    for step, model in enumerate(sweep.models):
+        outputs = torch.tensor([[0.0], [1.0], [1.0], [0.0]]) + sweep.values[step]
+        assert torch.allclose(sweep.outputs[step].float(), outputs)
+        assert torch.equal(sweep.decisions[step], decided(model))
+        assert sweep.conditions[step] == conditions(model)
+        kept = torch.equal(sweep.decisions[step], decided(textbook))
+        assert kept == (-0.5 < sweep.values[step] < 0.5)
+        assert sweep.boundaries[step].segments.tolist() == boundary(model).segments.tolist()
+
+
+def test_a_moved_weight_s_table_has_each_step_row_and_output():
+    """Two outputs on four rows, and no plane of three inputs."""
+    two = from_formula("x0 ^ x1, x0 & x1")
+    frame = move_weight(two, n_steps=5).frame()
+    assert len(frame) == frame["step"].nunique() * 4 * 2
+    assert frame["place"].unique().tolist() == ["y0", "y1"]
+    assert (frame["satisfied"] == (frame["slack"] > 0)).all()
+    three = move_weight(from_formula("x0 & x1 & x2"), n_steps=3)
+    assert (three.planes, three.boundaries) == ((), ())
+    assert len(three.frame()) == len(three) * 8
+
+
+def test_the_weight_that_may_move_least_is_moved(trained):
+    """By default; the table of slack says which."""
+    sweep = move_weight(trained.model, n_steps=2)
+    slack = slack_to_flip(trained.model).frame().set_index("parameter")["slack"]
+    assert sweep.parameter == slack.idxmin()
+    assert sweep.slack.slack == slack.min()
+
+
+@pytest.mark.unchecked
+def test_a_weight_is_moved_in_at_least_two_steps(textbook, counted):
+    """One step, no number, no target, no such weight."""
+    for n_steps in (1, 2.5, True):
+        with pytest.raises(XorMiError, match="n_steps must be a whole number of at least 2"):
+            move_weight(textbook, n_steps=n_steps)
+    with pytest.raises(XorMiError, match="this network has no target"):
+        move_weight(counted)
+    with pytest.raises(XorMiError, match="no parameter 'fc9.bias"):
+        move_weight(textbook, "fc9.bias[0]")
+
+
+def test_what_a_finding_of_margins_says(textbook):
+    """One sentence each; failing conditions are listed."""
+    weaker = edit(textbook, {"fc1.weight[0, 1]": 0.25})
+    assert str(conditions(weaker, "XOR")).splitlines() == [
+        "3 of 4 conditions for XOR hold",
+        "  01 fails by 0.25: v1*(w12 + b1) + c > 0.5",
+    ]
+    assert (
+        str(slack_to_flip(textbook)) == "fc1.weight[1, 0] = 1 may move least, by 0.25, of 9 weights"
+    )
+    assert "every decision is kept between -0.5 and 0.5" in str(
+        move_weight(textbook, "fc2.bias[0]", n_steps=3)
+    )

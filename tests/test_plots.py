@@ -63,7 +63,7 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
     assert [x + y for x, y in zip(kinks.x, kinks.y, strict=True)] == pytest.approx([0, 1])
     assert [x + y for x, y in zip(changes.x, changes.y, strict=True)] == pytest.approx([0.5, 1.5])
     maps = [text for one in figure.data if one.hovertext is not None for text in one.hovertext]
-    assert "on: h0.0, h0.1<br>y0 = -1 x0 -1 x1 +2" in maps
+    assert "on: h0.0 + h0.1<br>y0 = -1 x0 -1 x1 +2" in maps
     assert trace(figure, "3 affine regions")
     assert not [
         one
@@ -95,13 +95,25 @@ def test_the_path_figure_marks_kinks_changes_and_threshold(textbook):
 
 def test_failed_conditions_are_told_apart_without_colour(textbook):
     """A failed inequality is hatched, points left and says 'fails'."""
-    table = margins.conditions(handmade.edit(textbook, {"fc1.weight[0, 1]": 0.25}), "XOR")
-    holds, fails = plots.conditions_figure(table).data
+    weaker = handmade.edit(textbook, {"fc1.weight[0, 1]": 0.25})
+    holds, fails = plots.conditions_figure(margins.conditions(weaker, "XOR")).data
     assert (list(holds.y), list(fails.y), list(fails.x)) == ([0, 2, 3], [1], [-0.25])
     assert fails.text == ("-0.25 fails",)
     assert (holds.marker.pattern.shape, fails.marker.pattern.shape) == (None, "/")
-    with pytest.raises(XorMiError, match="no column row"):
-        plots.conditions_figure(table[["slack"]])
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (plots.conditions_figure, r"give what margins.conditions\(model\) returns"),
+        (plots.slack_figure, r"give what margins.slack_to_flip\(model\) returns"),
+    ],
+)
+def test_a_table_is_not_drawn_as_a_finding(textbook, draw, message):
+    """A table of a finding is not the finding: the error says what to give."""
+    with pytest.raises(XorMiError, match=message):
+        draw(margins.conditions(textbook).frame()[["slack"]])
 
 
 def test_slack_intervals_end_where_they_do(textbook):
@@ -121,8 +133,8 @@ def test_slack_intervals_end_where_they_do(textbook):
         one for one in figure.data if one.y[0] == 7 and one.textposition == "middle left"
     )
     assert open_end.marker.symbol == "triangle-left"
-    with pytest.raises(XorMiError, match="no line"):
-        plots.slack_figure(margins.slack_to_flip(textbook).head(0))
+    with pytest.raises(XorMiError, match="no slack to draw"):
+        plots.slack_figure(margins.Slack(weights=(), tolerance=0.0))
 
 
 def test_the_lattice_is_ordered_by_inclusion():
@@ -156,7 +168,7 @@ def test_the_lattice_is_ordered_by_inclusion():
 
 def test_every_frame_of_the_input_slider_is_the_network_there(textbook):
     """Bars are the units' values at that t; the label says the decision."""
-    figure = plots.input_slider(textbook, "00", "11", n_frames=5)
+    figure = plots.input_slider(geometry.path(textbook, "00", "11", n_points=5))
     assert [step.label.split(",")[0] for step in figure.layout.sliders[0].steps] == [
         "t = 0",
         "t = 0.25",
@@ -177,7 +189,9 @@ def test_every_frame_of_the_weight_slider_is_an_edited_network(textbook):
     """Slack, boundary and verdict of each frame are those of the network with that weight; both
     ends are past the slack.
     """
-    figure = plots.weight_slider(textbook, parameter="fc2.bias[0]", n_frames=7)
+    sweep = margins.move_weight(textbook, "fc2.bias[0]", n_steps=7)
+    circuits = [identify_circuit(model, with_evidence=False) for model in sweep.models]
+    figure = plots.weight_slider(sweep, circuits)
     labels = [step.label for step in figure.layout.sliders[0].steps]
     values = [float(label.split(" = ")[1].split(" ")[0].rstrip(":")) for label in labels]
     assert (
@@ -188,5 +202,20 @@ def test_every_frame_of_the_weight_slider_is_an_edited_network(textbook):
     for value, frame in zip(values, figure.frames, strict=True):
         outputs = np.array([0, 1, 1, 0]) + value
         assert list(frame.data[0].x) == pytest.approx((outputs - 0.5) * [-1, 1, 1, -1], abs=1e-4)
-    three = plots.weight_slider(handmade.from_formula("x0 & x1 & x2"), n_frames=3)
+    three = plots.weight_slider(
+        margins.move_weight(handmade.from_formula("x0 & x1 & x2"), n_steps=3)
+    )
     assert len(three.data) == 1
+
+
+def test_the_weight_slider_says_how_many_conditions_hold_without_circuits(textbook):
+    """No circuits: the labels count conditions; circuits of another number are refused."""
+    sweep = margins.move_weight(textbook, "fc2.bias[0]", n_steps=3)
+    labels = [step.label for step in plots.weight_slider(sweep).layout.sliders[0].steps]
+    assert labels == [
+        "fc2.bias[0] = -0.75: 2 of 4 conditions hold",
+        "fc2.bias[0] = 0 (as it is): 4 of 4 conditions hold",
+        "fc2.bias[0] = 0.75: 2 of 4 conditions hold",
+    ]
+    with pytest.raises(XorMiError, match="1 circuits for 3 steps"):
+        plots.weight_slider(sweep, [identify_circuit(textbook)])

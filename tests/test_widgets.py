@@ -67,9 +67,7 @@ def test_everything_moves_along(textbook, parameter, value, verdict):
     assert (verdict != "not_computing") == right
     assert verdict in play.verdict.value
     assert (trace(play.plane, "decision boundary").x, play.verdict.value) != before
-    slack = {
-        line["row"]: line["slack"] for line in margins.conditions(edited, "XOR").to_dict("records")
-    }
+    slack = {condition.row: condition.slack for condition in margins.conditions(edited, "XOR")}
     bars = {
         play.conditions.layout.yaxis.ticktext[y][:2]: x
         for bar in play.conditions.data
@@ -111,6 +109,7 @@ def test_the_board_shows_the_figures_as_they_are():
         ]
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -127,7 +126,7 @@ def test_the_board_shows_the_figures_as_they_are():
         (torch.nn.Linear(2, 1), "not Linear"),
         (
             HookedMLP.from_weights([([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])]),
-            "conditions hold for a target",
+            "this network has no target",
         ),
     ],
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xor_mi.circuits import Circuit
-    from xor_mi.report import Findings
+    from xor_mi.report import NetworkFindings
 
 __all__ = ["app", "main"]
 
@@ -249,7 +249,7 @@ def _widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def _print_findings(findings: "Findings") -> None:
+def _print_findings(findings: "NetworkFindings") -> None:
     print("2. Activations on every input")
     _print_table(findings.activations.table().reset_index())
     print(f"3. Compare {findings.comparison}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from xor_mi import plots
@@ -376,25 +376,23 @@ def render_report(
     text = files("xor_mi").joinpath("report.html.jinja").read_text(encoding="utf-8")
     # plotly.js itself is written into the page once, by the first figure
     in_page = {name: _figure_html(figure, name == "network") for name, figure in figures.items()}
-    return (
-        Environment(autoescape=True)
-        .from_string(text)
-        .render(
-            circuit=circuit,
-            headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
-            training=training,
-            comparison=findings.comparison,
-            difference=findings.difference,
-            path=findings.path,
-            subcircuits=findings.subcircuits,
-            units=[unit._asdict() for unit in circuit.units],
-            tables={
-                "compare": _table_html(findings.comparison.frame()),
-                "edges": _table_html(findings.difference.edges),
-            },
-            common=None if networks is None else how_common(circuit, networks),
-            figures=in_page,
-        )
+    # a name that the template spells wrongly is an error, not an empty place in the page
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    return template.render(
+        circuit=circuit,
+        headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
+        training=training,
+        comparison=findings.comparison,
+        difference=findings.difference,
+        path=findings.path,
+        subcircuits=findings.subcircuits,
+        units=circuit.units,
+        tables={
+            "compare": _table_html(findings.comparison.frame()),
+            "edges": _table_html(findings.difference.edges),
+        },
+        common=None if networks is None else how_common(circuit, networks),
+        figures=in_page,
     )
 
 

@@ -3,6 +3,7 @@ gradually.
 """
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,8 @@ class InputPath(Finding):
     Attributes:
         t: where it was evaluated, from 0 to 1: an even grid, and every kink and change.
         inputs, outputs: the input and the output at each t.
+        units, values: every unit (inputs, hidden units, outputs), and its value after its
+            activation at each t.
         kinks: where units turn on or off, in order; empty for smooth activations, which have none.
         changes: where decisions change, in order.
         threshold: what the outputs are decided at.
@@ -74,6 +77,8 @@ class InputPath(Finding):
     t: Float[Tensor, " n"] = field(repr=False)
     inputs: Float[Tensor, "n d_in"] = field(repr=False)
     outputs: Float[Tensor, "n d_out"] = field(repr=False)
+    units: tuple[Unit, ...] = field(repr=False)
+    values: Float[Tensor, "n unit"] = field(repr=False)
     kinks: tuple[Kink, ...]
     changes: tuple[DecisionChange, ...]
     threshold: float
@@ -133,6 +138,7 @@ def path(
     every_t = sorted(special.union(np.linspace(0, 1, n_points).tolist()))
     grid = torch.tensor(every_t, dtype=torch.float64)
     inputs = torch.from_numpy(origin) + grid[:, None] * torch.from_numpy(step)
+    layers = [layer.post for layer in forward_float64(model, inputs)]
 
     def at(t: float) -> tuple[float, ...]:
         return tuple((origin + t * step).tolist())
@@ -142,7 +148,9 @@ def path(
         end=last,
         t=grid,
         inputs=inputs,
-        outputs=forward_float64(model, inputs)[-1].post,
+        outputs=layers[-1],
+        units=tuple(chain.from_iterable(layers_of(model.layer_sizes))),
+        values=torch.cat([inputs, *layers], dim=1),
         kinks=tuple(Kink(t, at(t), units) for t, units in turns),
         changes=tuple(
             DecisionChange(t=t, input=at(t), output=output, before=before, after=after)

@@ -18,6 +18,7 @@ from xor_mi.plots._plane import boundary_figure as boundary_figure
 from xor_mi.plots._plane import input_plane as input_plane
 from xor_mi.plots._plane import path_figure as path_figure
 from xor_mi.plots._plane import plane_figure as plane_figure
+from xor_mi.plots._plane import regions_figure as regions_figure
 from xor_mi.plots._population import family_weights as family_weights
 from xor_mi.plots._population import gate_shares_figure as gate_shares_figure
 from xor_mi.plots._population import success_curve as success_curve
@@ -25,5 +26,6 @@ from xor_mi.plots._scores import interchange_accuracy_bars as interchange_accura
 from xor_mi.plots._search import subcircuit_lattice as subcircuit_lattice
 from xor_mi.plots._sliders import input_slider as input_slider
 from xor_mi.plots._sliders import weight_slider as weight_slider
+from xor_mi.plots._training import loss_curve as loss_curve
 from xor_mi.plots._weights import conditions_figure as conditions_figure
 from xor_mi.plots._weights import slack_figure as slack_figure

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
-from xor_mi.geometry import Boundary, InputPath, InputPlane
+from xor_mi.geometry import Boundary, InputPath, InputPlane, Regions
 from xor_mi.interventions import AblationSweep, InterchangeAccuracy, PatchSweep
 from xor_mi.margins import Conditions, Slack, WeightSweep
 from xor_mi.plots._heatmaps import (
@@ -19,13 +19,15 @@ from xor_mi.plots._heatmaps import (
     patching_heatmap,
 )
 from xor_mi.plots._network import network_diagram
-from xor_mi.plots._plane import boundary_figure, path_figure, plane_figure
+from xor_mi.plots._plane import boundary_figure, path_figure, plane_figure, regions_figure
 from xor_mi.plots._scores import interchange_accuracy_bars
 from xor_mi.plots._search import subcircuit_lattice
 from xor_mi.plots._sliders import weight_slider
+from xor_mi.plots._training import loss_curve
 from xor_mi.plots._weights import conditions_figure, slack_figure
 from xor_mi.search import SubcircuitSearch
 from xor_mi.terms import Contributions, DifferenceExplanation
+from xor_mi.training import TrainResult
 from xor_mi.values import Activations, Comparison
 
 
@@ -33,13 +35,14 @@ from xor_mi.values import Activations, Comparison
 def figure(finding: object, **options: Any) -> go.Figure:  # noqa: ARG001 (options are the kind's)
     """The picture of a finding; each class has one function of this room, whose options these are.
 
-    >>> from xor_mi.handmade import textbook_xor
-    >>> from xor_mi.values import activations
-    >>> figure(activations(textbook_xor())).layout.title.text
-    'Activations on every input'
+        >>> from xor_mi.handmade import textbook_xor
+        >>> from xor_mi.training import TrainResult
+    from xor_mi.values import activations
+        >>> figure(activations(textbook_xor())).layout.title.text
+        'Activations on every input'
 
-    Raises:
-        XorMiError: a finding that no picture is drawn of, or something that is not a finding.
+        Raises:
+            XorMiError: a finding that no picture is drawn of, or something that is not a finding.
     """
     kind = type(finding).__name__
     if not isinstance(finding, Finding):
@@ -56,6 +59,7 @@ def _circuit_figure(circuit: Circuit) -> go.Figure:
     return network_diagram(circuit.model, circuit)
 
 
+figure.register(TrainResult, loss_curve)
 figure.register(Activations, activations_heatmap)
 figure.register(Comparison, comparison_heatmap)
 figure.register(Contributions, contributions_heatmap)
@@ -65,6 +69,7 @@ figure.register(AblationSweep, ablation_heatmap)
 figure.register(InterchangeAccuracy, interchange_accuracy_bars)
 figure.register(InputPath, path_figure)
 figure.register(InputPlane, plane_figure)
+figure.register(Regions, regions_figure)
 figure.register(Boundary, boundary_figure)
 figure.register(Circuit, _circuit_figure)
 figure.register(SubcircuitSearch, subcircuit_lattice)

@@ -107,7 +107,7 @@ def _label_spot(start: Point, end: Point, labels: list[Point]) -> Point:
     def room(spot: Point) -> float:
         # labels are wider than high: a distance along y counts more
         distances = [2 * abs(spot[0] - x) + 3 * abs(spot[1] - y) for x, y in labels]
-        return min(distances, default=0)
+        return min(distances, default=0.0)
 
     return max(spots, key=room)
 

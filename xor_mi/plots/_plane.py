@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from xor_mi import geometry
-from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region
+from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region, Regions
 from xor_mi.geometry._pieces import PIECEWISE_LINEAR
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Bounds
 from xor_mi.metrics import decisions
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_output
 from xor_mi.plots._style import (
     BOUNDARY_LINE,
     DECISION_SYMBOLS,
@@ -78,7 +78,7 @@ def input_plane(
     if path is not None:
         _add_path(figure, path, output)
     figure.add_trace(_corners(decisions(model)[:, output].tolist()))
-    return _plane_layout(figure, plane, f"y{output}")
+    return _plane_layout(figure, plane)
 
 
 def plane_figure(plane: InputPlane) -> go.Figure:
@@ -88,7 +88,25 @@ def plane_figure(plane: InputPlane) -> go.Figure:
     """
     figure = go.Figure(_contours(plane))
     _add_unit_lines(figure, plane, "is zero")
-    return _plane_layout(figure, plane, "the output")
+    return _plane_layout(figure, plane)
+
+
+def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
+    """`geometry.regions`: the pieces of the plane on which the network is affine, each named by the
+    hidden units that are on; hovering shows the map of one output.
+
+    Raises:
+        XorMiError: no such output.
+    """
+    require_output(output, n_outputs=len(pieces[0].bias))
+    figure = go.Figure()
+    corners = [[float(bit) for bit in row] for row in truth_rows(2)]
+    _add_regions(figure, pieces, output, corners)
+    (left, right), (low, high) = pieces.bounds
+    figure.update_xaxes(title="x0", range=[left, right], constrain="domain")
+    figure.update_yaxes(title="x1", range=[low, high], scaleanchor="x", constrain="domain")
+    title = f"{len(pieces)} regions of the input plane on which the network is affine"
+    return layout(figure, title, width=640, height=560).update_layout(margin={"b": 60})
 
 
 def boundary_figure(edge: Boundary) -> go.Figure:
@@ -190,12 +208,12 @@ def _corners(decided: list[int]) -> go.Scatter:
     )
 
 
-def _plane_layout(figure: go.Figure, plane: InputPlane, output: str) -> go.Figure:
+def _plane_layout(figure: go.Figure, plane: InputPlane) -> go.Figure:
     x0, x1 = (axis.round(decimals=6).tolist() for axis in (plane.x0, plane.x1))
     figure.update_xaxes(title="x0", range=[x0[0], x0[-1]], constrain="domain")
     figure.update_yaxes(title="x1", range=[x1[0], x1[-1]], scaleanchor="x", constrain="domain")
     title = (
-        f"The input plane: {output} above (blue, +) and below (red, -) "
+        f"The input plane: y{plane.output} above (blue, +) and below (red, -) "
         f"the threshold {plane.threshold:g}"
     )
     return layout(figure, title, width=820, height=600).update_layout(margin={"b": 60})
@@ -213,9 +231,7 @@ def _spots_to_avoid(edge: Boundary, path: InputPath | None) -> list[list[float]]
     return [*inputs, *along_edge.tolist(), *along_path]
 
 
-def _add_regions(
-    figure: go.Figure, pieces: Sequence[Region], output: int, avoid: list[list[float]]
-) -> None:
+def _add_regions(figure: go.Figure, pieces: Regions, output: int, avoid: list[list[float]]) -> None:
     """The pieces' edges, and inside each, away from what is to be avoided, which units are on; the
     affine map that holds there shows on hovering.
     """
