@@ -13,6 +13,7 @@ from xor_mi import (
     explain_difference,
     geometry,
     handmade,
+    margins,
     identify_circuit,
     patch_sweep,
     plots,

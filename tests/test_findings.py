@@ -24,7 +24,14 @@ from xor_mi.interventions import (
     score_methods,
 )
 from xor_mi.margins import conditions, move_weight, slack_to_flip
-from xor_mi.search import find_alignments, find_subcircuits, identifiability_report
+from xor_mi.search import (
+    compare_conventions,
+    find_alignments,
+    find_subcircuits,
+    identifiability_report,
+    interpretations,
+    node_masks,
+)
 from xor_mi.terms import contributions, explain_difference
 from xor_mi.training import train, train_population
 from xor_mi.values import activations, compare
@@ -60,14 +67,18 @@ MADE = {
     "Circuit": identify_circuit,
     "SubcircuitSearch": find_subcircuits,
     "AlignmentSearch": lambda model: find_alignments(model, depth=2),
+    "Alignment": lambda model: next(iter(find_alignments(model, depth=2))),
+    "Interpretation": lambda model: next(iter(interpretations(model, find_subcircuits(model)[0]))),
+    "NodeMasks": node_masks,
+    "ConventionCounts": lambda model: compare_conventions(model, depth=2),
     "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
-    "AlignmentSearch",
+    "Alignment",
     "Population",
     "Attribution",
-    "IdentifiabilityReport",
+    "Interpretation",
     "Interchange",
     "MethodScores",
     "PatchEffect",

@@ -140,7 +140,7 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
         (["tour", "--hidden", "0"], "--hidden is '0'"),
         (["tour", "--networks", "-1"], "--networks is -1"),
         (["tour", "--seed", "many"], "Invalid value for '--seed'"),
-        (["tour", "--seed", "-3"], "seed of at least 0"),
+        (["tour", "--seed", "-3"], "seed must be a whole number of at least 0"),
         (["tour", "--seed", "99999999999999999999"], "seed"),
         (["tour", "--seed", "9223372036854775807"], "below 2^62"),
         (["tour", "--hidden", "16"], "1 to 12"),

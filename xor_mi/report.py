@@ -275,23 +275,23 @@ def to_dict(
         ],
         "training": None if training is None else str(training),
         "circuit": findings.circuit.to_dict(),
-        "activations": _lines_of(findings.activations),
-        "contributions": _lines_of(findings.contributions),
+        "activations": _records(findings.activations.frame()),
+        "contributions": _records(findings.contributions.frame()),
         "comparison": {
             "a": comparison.a,
             "b": comparison.b,
-            "values": _lines_of(comparison),
+            "values": _records(comparison.frame()),
         },
         "difference": {
             "edges": _records(difference.edges),
             "units": _records(difference.units),
             "leftover": difference.leftover,
         },
-        "patching": _lines_of(findings.sweep),
-        "ablation": _lines_of(findings.ablation),
+        "patching": _records(findings.sweep.frame()),
+        "ablation": _records(findings.ablation.frame()),
         "path": _path_dict(findings.path, findings.slider_path),
-        "conditions": _lines_of(findings.conditions),
-        "slack": _lines_of(findings.slack),
+        "conditions": _lines_if_any(findings.conditions),
+        "slack": _lines_if_any(findings.slack),
         "moved_weight": _moved_weight_list(findings),
         "subcircuits": _subcircuits_dict(findings.subcircuits),
         "population": _population_dict(networks),
@@ -305,7 +305,7 @@ def _path_dict(walk: InputPath, slider_path: InputPath) -> Json:
     ]
     changes = [asdict(change) | {"input": list(change.input)} for change in walk.changes]
     return {
-        "points": _lines_of(walk),
+        "points": _records(walk.frame()),
         "kinks": kinks,
         "changes": changes,
         "slider": [asdict(frame) for frame in plots.path_frames(slider_path)],
@@ -345,7 +345,7 @@ def _shares(networks: pd.DataFrame) -> pd.DataFrame | None:
     return gate_shares(networks) if networks["solved"].any() else None
 
 
-def _lines_of(finding: Finding | None) -> list[Json] | None:
+def _lines_if_any(finding: Finding | None) -> list[Json] | None:
     """A finding's table, line by line."""
     return None if finding is None else _records(finding.frame())
 

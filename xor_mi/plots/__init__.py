@@ -23,6 +23,9 @@ from xor_mi.plots._population import family_weights as family_weights
 from xor_mi.plots._population import gate_shares_figure as gate_shares_figure
 from xor_mi.plots._population import success_curve as success_curve
 from xor_mi.plots._scores import interchange_accuracy_bars as interchange_accuracy_bars
+from xor_mi.plots._search import alignments_figure as alignments_figure
+from xor_mi.plots._search import counts_figure as counts_figure
+from xor_mi.plots._search import node_masks_heatmap as node_masks_heatmap
 from xor_mi.plots._search import subcircuit_lattice as subcircuit_lattice
 from xor_mi.plots._sliders import input_slider as input_slider
 from xor_mi.plots._sliders import weight_slider as weight_slider

@@ -21,11 +21,22 @@ from xor_mi.plots._heatmaps import (
 from xor_mi.plots._network import network_diagram
 from xor_mi.plots._plane import boundary_figure, path_figure, plane_figure, regions_figure
 from xor_mi.plots._scores import interchange_accuracy_bars
-from xor_mi.plots._search import subcircuit_lattice
+from xor_mi.plots._search import (
+    alignments_figure,
+    counts_figure,
+    node_masks_heatmap,
+    subcircuit_lattice,
+)
 from xor_mi.plots._sliders import weight_slider
 from xor_mi.plots._training import loss_curve
 from xor_mi.plots._weights import conditions_figure, slack_figure
-from xor_mi.search import SubcircuitSearch
+from xor_mi.search import (
+    AlignmentSearch,
+    ConventionCounts,
+    IdentifiabilityReport,
+    NodeMasks,
+    SubcircuitSearch,
+)
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.training import TrainResult
 from xor_mi.values import Activations, Comparison
@@ -73,6 +84,10 @@ figure.register(Regions, regions_figure)
 figure.register(Boundary, boundary_figure)
 figure.register(Circuit, _circuit_figure)
 figure.register(SubcircuitSearch, subcircuit_lattice)
+figure.register(NodeMasks, node_masks_heatmap)
+figure.register(AlignmentSearch, alignments_figure)
+figure.register(ConventionCounts, counts_figure)
+figure.register(IdentifiabilityReport, counts_figure)
 figure.register(Conditions, conditions_figure)
 figure.register(Slack, slack_figure)
 figure.register(WeightSweep, weight_slider)

@@ -1,14 +1,33 @@
-"""a search for subcircuits -> the lattice of the perfect ones."""
+"""searches for explanations -> the lattice of perfect subcircuits, counts, scores."""
 
 from collections import Counter, defaultdict
+from itertools import cycle
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Edge, Subcircuit, name_of_set
-from xor_mi.plots._style import INK, layout
-from xor_mi.search import SubcircuitSearch
+from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, heatmap, layout
+from xor_mi.search import (
+    SCORES,
+    AlignmentSearch,
+    ConventionCounts,
+    IdentifiabilityReport,
+    NodeMasks,
+    SubcircuitSearch,
+)
+
+COUNTS = {
+    "n_subcircuits": "subcircuits",
+    "n_perfect": "perfect",
+    "n_minimal": "minimal",
+    "n_interpretations": "interpretations",
+    "n_aligned": "formulas that align",
+    "n_alignments": "alignments",
+}
+"""Columns of a table of counts that are drawn, and what they are called."""
 
 EdgeSets = list[frozenset[Edge]]
 Cover = tuple[int, int]
@@ -135,3 +154,84 @@ def _words(subcircuit: Subcircuit) -> str:
         into[edge.dst.name].append(edge.name)
     head = f"{len(subcircuit.edges)} edges, units {name_of_set(subcircuit.units)}"
     return "<br>".join([head, *(", ".join(names) for names in into.values())])
+
+
+def counts_figure(found: ConventionCounts | IdentifiabilityReport) -> go.Figure:
+    """`compare_conventions`: how many subcircuits, perfect ones, interpretations and alignments
+    there are under each convention, on a logarithmic scale. A count that was not made has no bar.
+
+    Raises:
+        XorMiError: no convention was counted under.
+    """
+    counts = found.counts if isinstance(found, IdentifiabilityReport) else found
+    table = counts.frame()
+    if table.empty:
+        raise XorMiError("no counts to draw; leave `conventions` out to count under all of them")
+    figure = go.Figure()
+    looks = cycle([(POSITIVE, ""), (NEGATIVE, "/"), ("#bbbbbb", "x")])
+    for line, (colour, hatching) in zip(table.to_dict("records"), looks, strict=False):
+        made = {name: line[column] for column, name in COUNTS.items() if not pd.isna(line[column])}
+        bars = go.Bar(
+            x=list(made),
+            y=list(made.values()),
+            text=[f"{count:,}" for count in made.values()],
+            textposition="outside",
+            cliponaxis=False,
+            marker={
+                "color": colour,
+                "line": {"color": INK, "width": 1},
+                "pattern": {"shape": hatching},
+            },
+            name=line["convention"],
+        )
+        figure.add_trace(bars)
+    figure.update_xaxes(title="explanations of this kind", type="category")
+    figure.update_yaxes(title="how many (logarithmic)", type="log")
+    layout(figure, "How many explanations there are, by convention", width=860, height=460)
+    return figure.update_layout(barmode="group", margin={"b": 60})
+
+
+def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
+    """`find_alignments`: how many minimal alignments each formula has, the most first. Beyond
+    `limit` formulas the title says how many are left out.
+
+    Raises:
+        XorMiError: no formula that aligns, or a limit below 1.
+    """
+    table = search.frame().sort_values("n_minimal_alignments", ascending=False, kind="stable")
+    if table.empty or limit < 1:
+        raise XorMiError(
+            f"{len(table)} formulas align and a limit of {limit}: nothing to draw; "
+            "try a larger depth or another convention"
+        )
+    shown = table.head(limit)
+    bars = go.Bar(
+        y=shown["formula"],
+        x=shown["n_minimal_alignments"],
+        orientation="h",
+        marker=BAR,
+        text=shown["n_minimal_alignments"],
+    )
+    figure = go.Figure(bars)
+    figure.update_xaxes(title="minimal alignments", rangemode="tozero")
+    figure.update_yaxes(title="formula", type="category", autorange="reversed")
+    left_out = f"; {len(table) - limit} more are not drawn" if len(table) > limit else ""
+    title = f"{len(table)} of {len(search.formulas)} formulas align{left_out}"
+    return layout(figure, title, width=860, height=bars_height(len(shown)))
+
+
+def node_masks_heatmap(masks: NodeMasks) -> go.Figure:
+    """`node_masks`: the scores of every set of hidden units under patching; * marks a set that
+    decides every row right alone.
+    """
+    table = masks.frame()
+    marks = {True: " *", False: ""}
+    names = table["units"] + table["perfect"].map(marks)
+    figure = heatmap(
+        table[list(SCORES)].to_numpy(float).tolist(),
+        columns=list(SCORES),
+        rows=names.tolist(),
+        unit="recovered<br>fraction",
+        title="Sets of hidden units under patching (* = decides every row right alone)",
+    )
+    return figure.update_yaxes(title="units kept").update_xaxes(title="score")
