@@ -17,6 +17,9 @@ from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP, require_evaluable
 from xor_mi.truth import as_row, row_name
 
+DISTINCT = 1e-6
+"""Two values of a unit are distinct if they are further apart than this share of its range."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayerValues:

@@ -17,13 +17,14 @@ from tqdm import tqdm
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._identify import identify_circuit
 from xor_mi.circuits._netlist import LocalGate
-from xor_mi.circuits._readings import DISTINCT, ROUNDING
+from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._signature import Form, family_of, form_of, signature_of_forms
 from xor_mi.errors import XorMiError
 from xor_mi.graph import layers_of
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP, HookedMLPConfig, activation
 from xor_mi.truth import BooleanFunction, name_of_bits, truth_rows
+from xor_mi.values import DISTINCT
 
 MAX_CHOICES = 1024
 """Networks with more joint readings than this go to `identify_circuit` one by one."""

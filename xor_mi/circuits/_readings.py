@@ -14,10 +14,8 @@ from xor_mi.circuits._facts import constant_note
 from xor_mi.errors import TooManyReadings
 from xor_mi.model import HookedMLP
 from xor_mi.truth import name_of_bits
-from xor_mi.values import LayerValues, forward_float64
+from xor_mi.values import DISTINCT, LayerValues, forward_float64
 
-DISTINCT = 1e-6
-"""Two values of a unit are distinct if further apart than this part of its range."""
 MAX_TRIED = 2_000_000
 """How many choices of readings are tried for one layer."""
 ROUNDING = 1e-9
