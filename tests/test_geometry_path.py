@@ -47,7 +47,7 @@ def scanned(model, start, end, n=20_001):
     """t of a fine grid and the decisions there, by the network itself."""
     t = torch.linspace(0, 1, n, dtype=torch.float64)
     start, end = torch.tensor(start, dtype=torch.float64), torch.tensor(end, dtype=torch.float64)
-    return t, decision(model(start + t[:, None] * (end - start)), model.threshold)
+    return t, decision(model(start + t[:, None] * (end - start)), threshold=model.threshold)
 
 
 def test_the_textbook_diagonal_by_hand(textbook):

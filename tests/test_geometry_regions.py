@@ -122,7 +122,7 @@ def test_no_grid_step_crosses_the_boundary_unseen(act_fn, out_act_fn):
             decision_threshold={"sigmoid": 0.45}.get(out_act_fn, 0.3),
         )
         found = boundary(model, bounds=BOX, output=1)
-        decided = decision(model(points.reshape(-1, 2)), model.threshold)[:, 1].reshape(
+        decided = decision(model(points.reshape(-1, 2)), threshold=model.threshold)[:, 1].reshape(
             points.shape[:2]
         )
         steps = [

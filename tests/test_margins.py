@@ -27,7 +27,7 @@ KINDS = (
 
 def decided(model):
     """The network's decisions on all rows."""
-    return decision(model(model.rows()), model.threshold)
+    return decision(model(model.rows()), threshold=model.threshold)
 
 
 def number_of(model, parameter):
@@ -224,7 +224,7 @@ def test_slack_against_a_scan_of_every_weight(act_fn, out_act_fn, sizes):
             )
             for move in moves:
                 moved = edit(model, {line["parameter"]: line["value"] + side * move})
-                flips = decision(moved(rows), model.threshold) != before
+                flips = decision(moved(rows), threshold=model.threshold) != before
                 if move < end - 1e-8:
                     assert not flips.any(), (line, move)
                 elif move == end + 1e-6:

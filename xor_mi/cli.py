@@ -251,7 +251,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 def _print_findings(findings: "NetworkFindings") -> None:
     print("2. Activations on every input")
-    _print_table(findings.activations.table().reset_index())
+    _print_table(findings.activations.wide_frame().reset_index())
     print(f"3. Compare {findings.comparison}")
     _print_table(findings.comparison.frame())
     print(_indented(f"Why, {findings.difference}\n"))

@@ -10,30 +10,48 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
-from xor_mi.errors import XorMiError
-from xor_mi.model import HookedMLP
+from xor_mi.kinds import Rows
+from xor_mi.model import HookedMLP, require_output
+
+__all__ = [
+    "UNDECIDED",
+    "ShareInterval",
+    "accuracy",
+    "decision",
+    "decisions",
+    "logit",
+    "logit_difference",
+    "probability",
+    "share_interval",
+]
 
 UNDECIDED = -1
 """The decision of an output that lies exactly on the threshold."""
 
 
-def logit(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tensor, " batch"]:
+def logit(outputs: Float[Tensor, "batch d_out"], *, output: int = 0) -> Float[Tensor, " batch"]:
     """The network's output itself, before any decision (a logit where `out_act_fn` is the
     identity).
+
+    Raises:
+        XorMiError: no output of this number.
     """
-    if not -outputs.shape[1] <= output < outputs.shape[1]:
-        raise XorMiError(f"no output {output}; this network has {outputs.shape[1]}")
-    return outputs[:, output]
+    return outputs[:, require_output(output, outputs.shape[1])]
 
 
-def probability(outputs: Float[Tensor, "batch d_out"], output: int = 0) -> Float[Tensor, " batch"]:
+def probability(
+    outputs: Float[Tensor, "batch d_out"], *, output: int = 0
+) -> Float[Tensor, " batch"]:
     """Sigmoid of the logit. It saturates and is nearly exponential in the logit: prefer
     `logit_difference` for effects.
+
+    Raises:
+        XorMiError: no output of this number.
 
     >>> probability(torch.tensor([[0.0]])).tolist()
     [0.5]
     """
-    return torch.sigmoid(logit(outputs, output))
+    return torch.sigmoid(logit(outputs, output=output))
 
 
 def logit_difference(
@@ -49,24 +67,25 @@ def logit_difference(
     One logit against a fixed threshold is a two-way choice whose other logit is the threshold.
     Positive means decided right.
 
+    Raises:
+        XorMiError: no output of this number.
+
     >>> logit_difference(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0]), threshold=0.5).tolist()
     [1.5, -1.5]
     """
-    return torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype) * (
-        logit(outputs, output) - threshold
-    )
+    sign = torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype)
+    return sign * (logit(outputs, output=output) - threshold)
 
 
-def decision(outputs: Float[Tensor, "*batch"], threshold: float = 0.0) -> Int[Tensor, "*batch"]:
+def decision(outputs: Float[Tensor, "*batch"], *, threshold: float = 0.0) -> Int[Tensor, "*batch"]:
     """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it or where the output is not a
     number; any shape.
 
     >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
     [1, 0, -1]
     """
-    return torch.where(
-        (outputs == threshold) | outputs.isnan(), UNDECIDED, (outputs > threshold).long()
-    )
+    is_open = (outputs == threshold) | outputs.isnan()
+    return torch.where(is_open, UNDECIDED, (outputs > threshold).long())
 
 
 def accuracy(
@@ -78,13 +97,14 @@ def accuracy(
     """Fraction of examples whose every output is decided as its label; an undecided one is not
     right.
     """
-    return (decision(outputs, threshold) == labels).all(dim=1).float().mean().item()
+    is_right = (decision(outputs, threshold=threshold) == labels).all(dim=1)
+    return is_right.float().mean().item()
 
 
 @torch.no_grad()
-def decisions(model: HookedMLP, rows: object = None) -> Int[Tensor, "row d_out"]:
+def decisions(model: HookedMLP, rows: Rows | None = None) -> Int[Tensor, "row d_out"]:
     """The model's decision on each input row (all rows by default)."""
-    return decision(model(model.rows(rows)), model.threshold)
+    return decision(model(model.rows(rows)), threshold=model.threshold)
 
 
 class ShareInterval(NamedTuple):

@@ -1,14 +1,15 @@
 """values -> the term each edge adds; why a change of the input changes a value.
 
-    pre[row, j] = bias[j] + sum_i contribution[row, j, i],   contribution[row, j, i] = W[j, i] * value[row, i]
+    pre[row, j] = bias[j] + sum_i contribution[row, j, i]
+    contribution[row, j, i] = W[j, i] * value[row, i]
 
 the Hadamard product of a weight matrix with the values it is fed. Between two inputs the bias
-cancels, so each pre-activation's change is a sum over edges, exactly; each unit passes its change
-on through its activation function; the output's change is a sum over units. All in float64. This is
-bookkeeping (where a number comes from), not a causal claim: for those, see `interventions`."""
+cancels, so each pre-activation's change is a sum over edges, to rounding; each unit passes its
+change on through its activation function; the output's change is a sum over units. All in float64.
+This is bookkeeping (where a number comes from), not a causal claim: for those, see
+`interventions`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import einops
 import pandas as pd
@@ -16,10 +17,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.graph import layers_of
-from xor_mi.model import HookedMLP, require_plain_mlp
-from xor_mi.truth import as_row, row_name
-from xor_mi.values import forward_float64
+from xor_mi.finding import Finding
+from xor_mi.graph import Edge, Unit, layers_of
+from xor_mi.kinds import Rows
+from xor_mi.model import HookedMLP, require_output, require_plain_mlp
+from xor_mi.truth import Row, as_row, row_name
+from xor_mi.values import LayerValues, forward_float64
+
+__all__ = [
+    "Contributions",
+    "DifferenceExplanation",
+    "contributions",
+    "edge_terms",
+    "explain_difference",
+]
 
 
 def edge_terms(
@@ -30,11 +41,13 @@ def edge_terms(
 
 
 @dataclass(frozen=True, eq=False)
-class Contributions:
+class Contributions(Finding):
     """The Hadamard terms of every linear layer. `contributions(model)[0]` is fc1's, [row, d_out,
     d_in].
 
     Attributes:
+        rows: the inputs, as bits.
+        layer_sizes: (d_in, *d_hidden, d_out).
         terms: per linear layer, [row, d_out, d_in].
         biases, pre: per linear layer, [d_out] and [row, d_out]; terms.sum(-1) + bias = pre.
     """
@@ -51,58 +64,77 @@ class Contributions:
     def __len__(self) -> int:
         return len(self.terms)
 
+    def __str__(self) -> str:
+        sizes = "-".join(map(str, self.layer_sizes))
+        return f"what each edge of a {sizes} network adds, on {len(self.rows)} inputs"
+
     def frame(self) -> pd.DataFrame:
         """One line per row, target unit and source: row, target, source (or 'bias'), term, and the
         target's pre_activation.
         """
+        lines: list[dict[str, object]] = []
         units = layers_of(self.layer_sizes)
-        lines = []
-        for layer, (terms, bias, pre) in enumerate(
-            zip(self.terms, self.biases, self.pre, strict=True)
-        ):
+        for layer, terms in enumerate(self.terms):
+            sources = [*(unit.name for unit in units[layer]), "bias"]
             for r, row in enumerate(self.rows):
                 for j, target in enumerate(units[layer + 1]):
-                    parts = [
-                        (source.name, terms[r, j, i].item())
-                        for i, source in enumerate(units[layer])
-                    ] + [("bias", bias[j].item())]
-                    base = {"row": row, "target": target.name, "pre_activation": pre[r, j].item()}
-                    lines += [base | {"source": source, "term": term} for source, term in parts]
-        return pd.DataFrame(lines)[["row", "target", "source", "term", "pre_activation"]]
+                    added = [*terms[r, j].tolist(), self.biases[layer][j].item()]
+                    for source, term in zip(sources, added, strict=True):
+                        lines.append(
+                            {
+                                "row": row,
+                                "target": target.name,
+                                "source": source,
+                                "term": term,
+                                "pre_activation": self.pre[layer][r, j].item(),
+                            }
+                        )
+        return pd.DataFrame(lines)
 
 
 @torch.no_grad()
-def contributions(model: HookedMLP, rows: Any = None) -> Contributions:
+def contributions(model: HookedMLP, rows: Rows | None = None) -> Contributions:
     """Every edge's term on every input row (all rows by default).
+
+    Raises:
+        XorMiError: rows that are not bits, anything but a `HookedMLP` without hooks, train mode,
+            weights that are not finite.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> contributions(textbook_xor())[1][3].tolist()  # the readout on 11: w * h
     [[2.0, -2.0]]
     """
     require_plain_mlp(model, "contributions")
-    chosen = model.read_rows(rows)
-    layers = forward_float64(model, torch.tensor(chosen))
+    bits = model.read_rows(rows)
+    return _contributions(model, bits, forward_float64(model, torch.tensor(bits)))
+
+
+def _contributions(
+    model: HookedMLP, bits: tuple[tuple[int, ...], ...], layers: list[LayerValues]
+) -> Contributions:
+    """The terms of a forward that has been run on these rows."""
     weights = model.float64_layers()
     return Contributions(
-        tuple(row_name(row) for row in chosen),
-        model.layer_sizes,
-        tuple(
+        rows=tuple(row_name(row) for row in bits),
+        layer_sizes=model.layer_sizes,
+        terms=tuple(
             edge_terms(weight, layer.inputs)
             for (weight, _), layer in zip(weights, layers, strict=True)
         ),
-        tuple(bias for _, bias in weights),
-        tuple(layer.pre for layer in layers),
+        biases=tuple(bias for _, bias in weights),
+        pre=tuple(layer.pre for layer in layers),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class DifferenceExplanation:
+class DifferenceExplanation(Finding):
     """Why the values on b are not those on a.
 
     Attributes:
-        edges: one line per weight: edge, weight, source_change, term_change (= weight *
-            source_change), target.
-        units: one line per hidden unit and output: pre_change (= sum of its term_changes),
+        a, b: the inputs, as bits.
+        edges: one line per weight: edge, source, target, weight, source_change, term_change (=
+            weight * source_change).
+        units: one line per hidden unit and output: unit, pre_change (= sum of its term_changes),
             post_change, and passed_on, the part of the change that its activation function lets
             through (post_change / pre_change; empty where nothing changed).
         leftover: the largest difference between a change and the sum that explains it, over the
@@ -115,30 +147,42 @@ class DifferenceExplanation:
     units: pd.DataFrame = field(repr=False)
     leftover: float
 
+    def frame(self) -> pd.DataFrame:
+        """The explanation itself, edge by edge: a copy of `edges`. The sums are in `units`."""
+        return self.edges.copy()
+
     def of_output(self, output: int = 0) -> pd.DataFrame:
         """The readout's change as a sum over hidden units: lines of `edges` that end in this
         output.
+
+        Raises:
+            XorMiError: no output of this number.
         """
-        return self.edges[self.edges["target"] == f"y{output}"].reset_index(drop=True)
+        n_outputs = int(self.units["unit"].str.startswith("y").sum())
+        number = require_output(output, n_outputs)
+        return self.edges[self.edges["target"] == f"y{number}"].reset_index(drop=True)
 
     def __str__(self) -> str:
         lines = [f"{self.a} -> {self.b}"]
-        for _, unit in self.units.iterrows():
-            parts = self.edges[self.edges["target"] == unit["unit"]]
+        for unit in self.units.to_dict("records"):
+            edges = self.edges[self.edges["target"] == unit["unit"]]
             terms = " ".join(
-                f"{t:+.3f} ({source})"
-                for t, source in zip(parts["term_change"], parts["source"], strict=True)
+                f"{term:+.3f} ({source})"
+                for term, source in zip(edges["term_change"], edges["source"], strict=True)
             )
-            lines.append(
-                f"  {unit['unit']}: {terms} = {unit['pre_change']:+.3f} before, {unit['post_change']:+.3f} after activation"
-            )
+            before = f"{unit['pre_change']:+.3f} before"
+            after = f"{unit['post_change']:+.3f} after activation"
+            lines.append(f"  {unit['unit']}: {terms} = {before}, {after}")
         return "\n".join(lines)
 
 
 @torch.no_grad()
-def explain_difference(model: HookedMLP, a: Any, b: Any) -> DifferenceExplanation:
+def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanation:
     """The change from input a to input b: of each pre-activation as a sum over edges, of each unit
     through its activation function, of the output as a sum over units, with nothing left over.
+
+    Raises:
+        XorMiError: as `contributions`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> print(explain_difference(textbook_xor(), "01", "11"))
@@ -147,39 +191,51 @@ def explain_difference(model: HookedMLP, a: Any, b: Any) -> DifferenceExplanatio
       h0.1: +1.000 (x0) +0.000 (x1) = +1.000 before, +1.000 after activation
       y0: +1.000 (h0.0) -2.000 (h0.1) = -1.000 before, -1.000 after activation
     """
-    found = contributions(model, [a, b])
-    layers = forward_float64(
-        model, torch.tensor([as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)])
-    )
+    require_plain_mlp(model, "explaining a difference")
+    bits = (as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in))
+    layers = forward_float64(model, torch.tensor(bits))
+    terms = _contributions(model, bits, layers)
     places = layers_of(model.layer_sizes)
-    edges, units, leftover = [], [], 0.0
+    edges: list[dict[str, object]] = []
+    units: list[dict[str, object]] = []
+    leftover = 0.0
     for number, (layer, (weight, _)) in enumerate(zip(layers, model.float64_layers(), strict=True)):
-        changes = [values[1] - values[0] for values in (layer.inputs, layer.pre, layer.post)]
-        terms = found[number][1] - found[number][0]
-        leftover = max(leftover, (terms.sum(-1) - changes[1]).abs().max().item())
-        sources, pre, post = (change.tolist() for change in changes)
+        source_change = layer.inputs[1] - layer.inputs[0]
+        pre_change = layer.pre[1] - layer.pre[0]
+        post_change = layer.post[1] - layer.post[0]
+        term_change = terms[number][1] - terms[number][0]
+        unexplained = (term_change.sum(-1) - pre_change).abs().max().item()
+        leftover = max(leftover, unexplained)
         for j, target in enumerate(places[number + 1]):
             for i, source in enumerate(places[number]):
-                line = {
-                    "edge": f"{source.name}->{target.name}",
-                    "source": source.name,
-                    "target": target.name,
-                }
-                line |= {
-                    "weight": weight[j, i].item(),
-                    "source_change": sources[i],
-                    "term_change": terms[j, i].item(),
-                }
-                edges.append(line)
-            passed = post[j] / pre[j] if pre[j] != 0 else None
-            units.append(
-                {
-                    "unit": target.name,
-                    "pre_change": pre[j],
-                    "post_change": post[j],
-                    "passed_on": passed,
-                }
-            )
+                edges.append(
+                    _edge_line(
+                        source,
+                        target,
+                        weight=weight[j, i].item(),
+                        source_change=source_change[i].item(),
+                        term_change=term_change[j, i].item(),
+                    )
+                )
+            units.append(_unit_line(target, pre_change[j].item(), post_change[j].item()))
     return DifferenceExplanation(
-        found.rows[0], found.rows[1], pd.DataFrame(edges), pd.DataFrame(units), leftover
+        a=row_name(bits[0]),
+        b=row_name(bits[1]),
+        edges=pd.DataFrame(edges),
+        units=pd.DataFrame(units),
+        leftover=leftover,
     )
+
+
+def _edge_line(source: Unit, target: Unit, **numbers: float) -> dict[str, object]:
+    edge = Edge(source, target)
+    return {"edge": edge.name, "source": source.name, "target": target.name, **numbers}
+
+
+def _unit_line(unit: Unit, pre_change: float, post_change: float) -> dict[str, object]:
+    return {
+        "unit": unit.name,
+        "pre_change": pre_change,
+        "post_change": post_change,
+        "passed_on": None if pre_change == 0 else post_change / pre_change,
+    }

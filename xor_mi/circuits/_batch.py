@@ -188,7 +188,7 @@ class _Chunk:
         """Networks that compute the target for sure, and those that do not for sure."""
         everyone = torch.arange(len(self.hidden))
         outputs = self._output(self.hidden, everyone)
-        right = decision(outputs, self.threshold) == self.goal
+        right = decision(outputs, threshold=self.threshold) == self.goal
         wrong = (~right & ~self._close(self.hidden, outputs, everyone, DOUBLE)).flatten(1).any(
             1
         ) & ~self.unsure

@@ -289,7 +289,7 @@ def _joint(
         )
     reached = decision(
         forward_float64(model, values[sources, torch.arange(width)], start=layer + 1)[-1].post,
-        model.threshold,
+        threshold=model.threshold,
     )
     bits = torch.tensor([reading.bits for reading in first.readings[layer]]).T[
         sources, torch.arange(width)

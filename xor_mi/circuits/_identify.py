@@ -72,7 +72,7 @@ def identify_circuit(
         )
     rows = truth_rows(model.cfg.d_in)
     layers = forward_float64(model, torch.tensor(rows))
-    decided = decision(layers[-1].post, model.threshold)
+    decided = decision(layers[-1].post, threshold=model.threshold)
     given = model.cfg.target if target is None else target
     function = BooleanFunction.of(
         _own_function(decided) if given is None else given, model.cfg.d_in
@@ -201,7 +201,9 @@ def _control_claim(line: Mapping[Any, Any]) -> Evidence:
 
 
 def _decided_function(model: HookedMLP) -> BooleanFunction:
-    return _own_function(decision(forward_float64(model, model.rows())[-1].post, model.threshold))
+    return _own_function(
+        decision(forward_float64(model, model.rows())[-1].post, threshold=model.threshold)
+    )
 
 
 def _own_function(decided: Tensor) -> BooleanFunction:

@@ -74,7 +74,7 @@ def measure_netlist(
         for unit, column, cut in zip(places[layer + 1], reached.T, cuts, strict=True):
             distance = (column - cut).abs()
             decided = torch.where(
-                distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, cut)
+                distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, threshold=cut)
             )
             if (
                 not is_output and readings[layer][unit.index].constant

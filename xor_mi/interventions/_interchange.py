@@ -139,7 +139,7 @@ def interchange(model: HookedMLP, sources: Mapping[OneSite, Row], base: Row) -> 
         base=row_name(base_row),
         sources={site.name: row_name(row) for site, row in source_of.items()},
         outputs=tuple(outputs.tolist()),
-        decisions=tuple(decision(outputs, model.threshold).tolist()),
+        decisions=tuple(decision(outputs, threshold=model.threshold).tolist()),
         coordinates=coordinates(
             model,
             [together],
@@ -271,7 +271,7 @@ def interchange_accuracy(
             mixed[variable] = bits[variable, runs[:, k]]
         predicted = high_level.predict(mixed.T)
         close = torch.isclose(outputs, predicted.to(outputs.dtype), atol=SAME_VALUE)
-        n_agreed[label] = int((decision(outputs, model.threshold) == predicted).sum())
+        n_agreed[label] = int((decision(outputs, threshold=model.threshold) == predicted).sum())
         n_matched[label] = int(close.sum())
         n_runs[label] = len(runs)
     sites = {name: name_of_set(together) for name, together in aligned.items()}
@@ -355,7 +355,7 @@ def _two_classes(model: HookedMLP, output: int) -> Callable[[Tensor], Tensor]:
     """
 
     def logits(inputs: Tensor) -> Tensor:
-        distance = logit(model(inputs), output) - model.threshold
+        distance = logit(model(inputs), output=output) - model.threshold
         return torch.stack([-distance, distance], dim=1)
 
     return logits

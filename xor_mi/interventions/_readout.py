@@ -65,12 +65,12 @@ class Decided:
     @property
     def decisions_before(self) -> Int[Tensor, "run input"]:
         """1, 0, or -1 where undecided."""
-        return decision(self.before, self.threshold)
+        return decision(self.before, threshold=self.threshold)
 
     @property
     def decisions_after(self) -> Int[Tensor, "site input"]:
         """1, 0, or -1 where undecided."""
-        return decision(self.after, self.threshold)
+        return decision(self.after, threshold=self.threshold)
 
 
 def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:

@@ -159,7 +159,7 @@ def slack_to_flip(
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
     layers = forward_float64(model, torch.tensor(bits))
-    decided = decision(layers[-1].post, model.threshold).numpy()
+    decided = decision(layers[-1].post, threshold=model.threshold).numpy()
     names = [row_name(row) for row in bits]
     bar = progress_bar(moved, doing="slack", unit="weight", progress=progress)
     return Slack(

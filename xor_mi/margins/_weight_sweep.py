@@ -145,7 +145,7 @@ def move_weight(
         models=models,
         rows=tuple(row_name(row) for row in model.read_rows()),
         outputs=outputs,
-        decisions=decision(outputs, model.threshold),
+        decisions=decision(outputs, threshold=model.threshold),
         conditions=held,
         planes=_planes(models) if is_planar else (),
         boundaries=_boundaries(models) if is_planar else (),

@@ -29,7 +29,7 @@ class SliderFrame:
 def path_frames(path: InputPath) -> list[SliderFrame]:
     """Of each point of a path: where it is, what is decided there, and the value of every unit."""
     names = [unit.name for unit in path.units]
-    decided = decision(path.outputs, path.threshold).tolist()
+    decided = decision(path.outputs, threshold=path.threshold).tolist()
     frames: list[SliderFrame] = []
     for n, t in enumerate(path.t.tolist()):
         point = point_text(path.inputs[n].tolist(), 3)

@@ -16,7 +16,7 @@ from xor_mi.values import Activations, Comparison
 
 def activations_heatmap(values: Activations) -> go.Figure:
     """Every value at every hook point, one line per input row."""
-    table = values.table()
+    table = values.wide_frame()
     figure = heatmap(
         table.to_numpy(float).tolist(),
         columns=list(table.columns),
@@ -30,7 +30,7 @@ def activations_heatmap(values: Activations) -> go.Figure:
 def comparison_heatmap(comparison: Comparison) -> go.Figure:
     """Two inputs side by side: every value on each, and their difference."""
     table = comparison.frame()
-    lines = [f"value_{comparison.a}", f"value_{comparison.b}", "difference"]
+    lines = ["value_a", "value_b", "difference"]
     hooks = table["hook"].str.rpartition("hook_")[2]
     figure = heatmap(
         [table[column].tolist() for column in lines],

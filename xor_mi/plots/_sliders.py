@@ -99,7 +99,7 @@ def _add_output_lines(figure: go.Figure, path: InputPath) -> None:
 def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
     """The outputs as circles at one point of the way, and every unit's value as a bar."""
     outputs = path.outputs[n]
-    decided = decision(outputs, path.threshold).tolist()
+    decided = decision(outputs, threshold=path.threshold).tolist()
     here = go.Scatter(
         x=[path.t[n].item()] * len(outputs),
         y=outputs.tolist(),

@@ -68,7 +68,7 @@ def identity_experiment(
 
     outputs = population.outputs()  # [seed, row, bit]
     last_output = outputs[..., -1]  # [seed, row]
-    is_right = decision(outputs, population.cfg.threshold) == numbers
+    is_right = decision(outputs, threshold=population.cfg.threshold) == numbers
     is_repeated = is_right.all(2)
     # The last bit of an odd number is 1: all right but that one is the number below it.
     is_made_even = is_right[..., :-1].all(2) & ~is_right[..., -1]

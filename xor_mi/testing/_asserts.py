@@ -87,7 +87,7 @@ def assert_computes(model: Any, target: Any) -> None:
         )
     with torch.no_grad():
         outputs = forward_float64(model, torch.tensor(wanted.rows()))[-1].post
-    decided = (decision(outputs, model.threshold).tolist(), decisions(model).tolist())
+    decided = (decision(outputs, threshold=model.threshold).tolist(), decisions(model).tolist())
     wrong = []
     for row, out, goal, *found in zip(
         wanted.rows(), outputs.tolist(), zip(*wanted.tables, strict=True), *decided, strict=True

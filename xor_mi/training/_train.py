@@ -247,7 +247,7 @@ def _target_table(cfg: HookedMLPConfig) -> Tensor:
 def _solved(flat: Float[Tensor, "parameter seed"], cfg: HookedMLPConfig) -> Bool[Tensor, " seed"]:
     """Which networks decide every row as the target says. An undecided row is not right."""
     rows = torch.tensor(cfg.target.rows()).float()
-    decided = decision(outputs_of_flat(flat, rows, cfg), cfg.threshold)
+    decided = decision(outputs_of_flat(flat, rows, cfg), threshold=cfg.threshold)
     right = decided == _target_table(cfg)[..., None]
     return right.all(1).all(0)
 

@@ -19,7 +19,7 @@ from xor_mi.terms import contributions, explain_difference
 from xor_mi.values import activations, compare, forward_float64
 
 
-def test_exact_forward_agrees_with_the_hooked_forward(deep):
+def test_forward_float64_agrees_with_the_hooked_forward(deep):
     """Two ways to run the network: plain float64 arithmetic and the hooks."""
     _, cache = deep.run_with_cache(deep.rows())
     layers = forward_float64(deep, deep.rows())
@@ -35,7 +35,7 @@ def test_activations_name_every_value(textbook):
     found = activations(textbook)
     assert found.rows == ("00", "01", "10", "11")
     assert len(found.frame()) == 4 * (2 + 2 + 2 + 1)
-    table = found.table()
+    table = found.wide_frame()
     assert list(table.columns) == [
         "x0 embed",
         "x1 embed",
@@ -52,7 +52,7 @@ def test_activations_name_every_value(textbook):
 
 def test_an_output_activation_has_its_own_column():
     """A sigmoid output is shown before and after."""
-    columns = activations(HookedMLP(HookedMLPConfig(out_act_fn="sigmoid"))).table().columns
+    columns = activations(HookedMLP(HookedMLPConfig(out_act_fn="sigmoid"))).wide_frame().columns
     assert list(columns)[-2:] == ["y0 readout", "y0 logits"]
 
 
@@ -65,7 +65,7 @@ def test_compare_or_and_network_agrees_only_at_the_output(textbook):
     assert found.decision_a == (0,)
     assert found.differing == ["h0.0 pre", "h0.1 pre", "h0.0 post", "h0.1 post"]
     frame = found.frame()
-    assert list(frame.columns) == ["hook", "unit", "value_00", "value_11", "difference", "same"]
+    assert list(frame.columns) == ["hook", "unit", "value_a", "value_b", "difference", "same"]
     assert frame.set_index(["hook", "unit"]).loc[("hook_logits", "y0")].tolist() == [
         0.0,
         0.0,
@@ -189,6 +189,9 @@ def test_why_01_to_11_turns_the_textbook_network_off(textbook):
     assert found.of_output()["term_change"].tolist() == [1.0, -2.0]
     assert found.units.set_index("unit").loc["y0", "post_change"] == -1.0
     assert "y0: +1.000 (h0.0) -2.000 (h0.1) = -1.000" in str(found)
+    assert found.frame().equals(found.edges)
+    with pytest.raises(XorMiError, match="no output 1; this network has 1"):
+        found.of_output(1)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +267,7 @@ def test_comparing_an_input_with_itself_is_refused(textbook):
     """There is nothing to compare; rows given twice or out of order keep their order in a table."""
     with pytest.raises(XorMiError, match="both inputs are 01"):
         compare(textbook, "01", [0, 1])
-    assert activations(textbook, ["11", "00"]).table().index.tolist() == ["11", "00"]
+    assert activations(textbook, ["11", "00"]).wide_frame().index.tolist() == ["11", "00"]
 
 
 def test_a_trained_one_sided_network_looks_alike_inside(population):
