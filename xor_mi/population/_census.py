@@ -93,11 +93,11 @@ def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame
     solved = networks[networks["solved"]]
     # Equally frequent ones stand in alphabetical order.
     counts = solved[by].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    lines = []
+    shares = []
     for value, count in counts.items():
-        line = {by: value or NO_GATES, "n_networks": count}
-        lines.append(line | share_columns(count, len(solved), name="share"))
-    return pd.DataFrame(lines, columns=[by, "n_networks", "share", "ci_low", "ci_high"])
+        share = share_columns(count, len(solved), name="share")
+        shares.append({by: value or NO_GATES, "n_networks": count} | share)
+    return pd.DataFrame(shares, columns=[by, "n_networks", "share", "ci_low", "ci_high"])
 
 
 def gate_shares(networks: pd.DataFrame) -> pd.DataFrame:

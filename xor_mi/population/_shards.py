@@ -173,7 +173,7 @@ def _checked_plan(
             progress=False,
         )
     return _Plan(
-        target=probe.cfg.target,
+        target=BooleanFunction.of(target, probe.cfg.d_in),
         hidden=probe.cfg.d_hidden,
         seed=seed,
         n_networks=n_networks,

@@ -15,21 +15,21 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
     """A census -> where its networks end, by how many hidden units of the first layer start with
     weights of both signs.
 
-    Such a unit begins by comparing inputs, the others by adding them up. Two lines or more for each
-    number of such units, one per family. Columns: n_comparing_units; n_networks, n_solved, rate,
-    ci_low, ci_high (95 % Clopper-Pearson) of all networks that start so; family; n_in_family, how
-    many of them end in it. Unsolved networks are the family 'not_computing'."""
+    Such a unit begins by comparing inputs, the others by adding them up. For each number of such
+    units one line per family. Columns: n_comparing_units; n_networks, n_solved, rate, ci_low,
+    ci_high (95 % Clopper-Pearson) of all networks that start so; family; n_in_family, how many of
+    them end in it. Unsolved networks are the family 'not_computing'."""
     seeds = torch.tensor(networks["seed"].to_list())
     weight, _ = starting_weights(layer_sizes, seeds)[0]
     compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]
     n_comparing = pd.Series(compares.sum(1).tolist(), index=networks.index)
     families = sorted(networks["family"].unique())
-    lines = []
+    outcomes = []
     for number, group in networks.groupby(n_comparing):
         n_solved = int(group["solved"].sum())
-        line = {"n_comparing_units": number, "n_networks": len(group), "n_solved": n_solved}
-        line |= share_columns(n_solved, len(group), name="rate")
+        start = {"n_comparing_units": number, "n_networks": len(group), "n_solved": n_solved}
+        start |= share_columns(n_solved, len(group), name="rate")
         for family in families:
             n_in_family = int((group["family"] == family).sum())
-            lines.append(line | {"family": family, "n_in_family": n_in_family})
-    return pd.DataFrame(lines)
+            outcomes.append(start | {"family": family, "n_in_family": n_in_family})
+    return pd.DataFrame(outcomes)

@@ -13,6 +13,7 @@ from xor_mi.kinds import Target
 from xor_mi.population._census import share_columns
 from xor_mi.progress import progress_bar
 from xor_mi.training import Population, TrainConfig, train_population
+from xor_mi.truth import BooleanFunction
 
 PUBLISHED: dict[tuple[str, str], dict[int, float]] = {
     ("relu", "adam"): {2: 0.28, 3: 0.52, 4: 0.68, 5: 0.81, 6: 0.91, 7: 0.97},
@@ -44,7 +45,7 @@ def width_study(
     config = config or TrainConfig()
     act_fns = [act_fns] if isinstance(act_fns, str) else act_fns
     studies = list(product(act_fns, widths))
-    lines = []
+    rates = []
     for act_fn, width in progress_bar(studies, doing="training", unit="width", progress=progress):
         population = train_population(
             target,
@@ -56,17 +57,17 @@ def width_study(
             progress=False,
         )
         n_solved = int(population.solved.sum())
-        line = {"act_fn": act_fn, "width": width, "n_networks": n_networks, "n_solved": n_solved}
-        line |= share_columns(n_solved, n_networks, name="rate")
-        line["published"] = _published(population, config).get(width, nan)
-        lines.append(line)
-    return pd.DataFrame(lines)
+        rate = {"act_fn": act_fn, "width": width, "n_networks": n_networks, "n_solved": n_solved}
+        rate |= share_columns(n_solved, n_networks, name="rate")
+        rate["published"] = _published(population, config).get(width, nan)
+        rates.append(rate)
+    return pd.DataFrame(rates)
 
 
 def _published(population: Population, config: TrainConfig) -> dict[int, float]:
     """Width -> published share, for networks trained as the published ones were."""
     is_alike = (
-        population.cfg.target.name == "XOR"
+        population.cfg.target == BooleanFunction.of("XOR")
         and config.loss_fn == "bce"
         and not config.input_noise
         and not config.weight_decay

@@ -183,6 +183,7 @@ class Task(Forward):
         layers: Sequence[Layer],
         values: Sequence[Values],
         slope: Float[Tensor, "row d_out seed"],
+        *,
         out: Sequence[Layer],
         noise: Float[Tensor, "row d_in seed"] | None = None,
     ) -> None:

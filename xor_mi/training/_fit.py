@@ -111,7 +111,7 @@ def _fit_block(
     """
     n = start.shape[1]
     # What is handed back, one column per network, written when the network finishes.
-    kept = start.clone()
+    final = start.clone()
     losses = torch.full((n,), torch.inf, dtype=start.dtype, device=start.device)
     steps = torch.full((n,), config.max_steps, device=start.device)
     # What is trained: column c belongs to network network_of[c]; fillers are never open.
@@ -134,7 +134,7 @@ def _fit_block(
         if finished.any():
             columns = finished.nonzero().flatten()
             networks = network_of[columns]
-            kept[:, networks] = flat[:, columns]
+            final[:, networks] = flat[:, columns]
             losses[networks] = loss[columns]
             steps[networks] = step
             is_open = is_open & ~finished
@@ -142,7 +142,7 @@ def _fit_block(
             report(0, 0 if is_last else len(columns))
         if not n_open:
             break
-        task.gradient(layers, values, slope, gradient_layers, noise)
+        task.gradient(layers, values, slope, out=gradient_layers, noise=noise)
         optimizer.step(flat, gradient)
         if n_open < WORTH_DROPPING * len(network_of) and len(network_of) > COLUMN_MULTIPLE:
             columns, still_open = _filled_up(is_open.nonzero().flatten())
@@ -153,7 +153,7 @@ def _fit_block(
             optimizer.select(columns)
         report(1, 0)
     report(config.max_steps - step, 0)
-    return Fitted(flat=kept, losses=losses, steps=steps, history=tuple(history))
+    return Fitted(flat=final, losses=losses, steps=steps, history=tuple(history))
 
 
 def _filled_up(

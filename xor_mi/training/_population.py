@@ -63,7 +63,7 @@ class Population(Finding):
         Raises:
             XorMiError: a number of parameters that is not that of `cfg`.
         """
-        n_expected = sum(_sizes_of_parts(cfg.layer_sizes))
+        n_expected = sum(_tensor_sizes(cfg.layer_sizes))
         if flat.shape[1] != n_expected:
             shape = "-".join(map(str, cfg.layer_sizes))
             raise XorMiError(
@@ -82,10 +82,10 @@ class Population(Finding):
     @property
     def flat(self) -> Float[Tensor, "seed parameter"]:
         """All parameters of each network: W row by row, then b, layer by layer."""
-        parts = []
+        flattened = []
         for weight, bias in self.weights:
-            parts += [weight.flatten(1), bias]
-        return torch.cat(parts, dim=1)
+            flattened += [weight.flatten(1), bias]
+        return torch.cat(flattened, dim=1)
 
     @property
     def start(self) -> SeedLayers:
@@ -178,7 +178,7 @@ def outputs_of_flat(
     return torch.cat(outputs, dim=2)
 
 
-def _sizes_of_parts(layer_sizes: Sequence[int]) -> list[int]:
+def _tensor_sizes(layer_sizes: Sequence[int]) -> list[int]:
     """How many numbers W and b of each layer have, in the order of the flat parameters."""
     sizes = []
     for d_in, d_out in pairwise(layer_sizes):
@@ -189,9 +189,9 @@ def _sizes_of_parts(layer_sizes: Sequence[int]) -> list[int]:
 def _layers_of_flat(
     flat: Float[Tensor, "seed parameter"], layer_sizes: Sequence[int]
 ) -> SeedLayers:
-    parts = flat.split(_sizes_of_parts(layer_sizes), dim=1)
+    tensors = iter(flat.split(_tensor_sizes(layer_sizes), dim=1))
     layers = []
-    for number, (d_in, d_out) in enumerate(pairwise(layer_sizes)):
-        weight, bias = parts[2 * number], parts[2 * number + 1]
+    for d_in, d_out in pairwise(layer_sizes):
+        weight, bias = next(tensors), next(tensors)
         layers.append((weight.reshape(-1, d_out, d_in).contiguous(), bias.contiguous()))
     return tuple(layers)

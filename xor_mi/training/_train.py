@@ -6,7 +6,7 @@ from numbers import Integral
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, whole_number
@@ -19,7 +19,7 @@ from xor_mi.training._arithmetic import Task
 from xor_mi.training._config import TrainConfig
 from xor_mi.training._fit import NETWORKS_PER_BLOCK, fit
 from xor_mi.training._population import Population, initial_parameters, outputs_of_flat
-from xor_mi.truth import BooleanFunction, as_row, row_name, truth_rows
+from xor_mi.truth import BooleanFunction, as_row, row_name
 
 END_OF_SEEDS = 2**62
 """Seeds lie below this, as those of `HookedMLPConfig`."""
@@ -48,7 +48,7 @@ class TrainResult(Finding):
         return pd.DataFrame({"step": steps, "loss": self.loss_history})
 
     def __str__(self) -> str:
-        task = self.model.cfg.target.name
+        task = self.model.target_of().name
         if self.solved:
             outcome = f"solved {task}"
         else:
@@ -132,8 +132,18 @@ def train_population(
     if seed + n_networks >= END_OF_SEEDS:
         raise XorMiError(f"seeds must be below 2^62; {n_networks} from {seed} on are not")
     config = _checked_config(config)
-    cfg = _network_config(target, hidden=hidden, seed=seed, config=config, n_inputs=n_inputs)
-    task = _task(cfg, rows, _device(device))
+    function = _target_function(target, n_inputs)
+    cfg = HookedMLPConfig(
+        d_in=function.n_inputs,
+        d_hidden=_hidden_widths(hidden),
+        d_out=function.n_outputs,
+        act_fn=config.act_fn,
+        out_act_fn=config.out_act_fn,
+        loss_fn=config.loss_fn,
+        target=function,
+        seed=seed,
+    )
+    task = _task(function, rows, cfg=cfg, device=_device(device))
     seeds = torch.arange(seed, seed + n_networks)
     start = initial_parameters(cfg.layer_sizes, seeds, progress=progress)
 
@@ -165,7 +175,7 @@ def train_population(
         seeds=seeds,
         steps=fitted.steps.cpu(),
         losses=fitted.losses.cpu(),
-        solved=_solved(flat, cfg),
+        solved=_solved(flat, function, cfg),
         loss_history=(fitted.history,) if fitted.history else (),
     )
 
@@ -178,23 +188,10 @@ def _checked_config(config: TrainConfig | None) -> TrainConfig:
     return config
 
 
-def _network_config(
-    target: Target, *, hidden: Widths, seed: int, config: TrainConfig, n_inputs: int
-) -> HookedMLPConfig:
+def _target_function(target: Target, n_inputs: int) -> BooleanFunction:
     if isinstance(target, BooleanFunction):
-        function = target
-    else:
-        function = BooleanFunction.of(target, whole_number("n_inputs", n_inputs, at_least=1))
-    return HookedMLPConfig(
-        d_in=function.n_inputs,
-        d_hidden=_hidden_widths(hidden),
-        d_out=function.n_outputs,
-        act_fn=config.act_fn,
-        out_act_fn=config.out_act_fn,
-        loss_fn=config.loss_fn,
-        target=function,
-        seed=seed,
-    )
+        return target
+    return BooleanFunction.of(target, whole_number("n_inputs", n_inputs, at_least=1))
 
 
 def _hidden_widths(hidden: Widths) -> tuple[int, ...]:
@@ -221,17 +218,19 @@ def _device(name: str | torch.device) -> torch.device:
     return device
 
 
-def _task(cfg: HookedMLPConfig, rows: Rows | None, device: torch.device) -> Task:
-    """The target on these rows, by default on all."""
+def _task(
+    function: BooleanFunction, rows: Rows | None, *, cfg: HookedMLPConfig, device: torch.device
+) -> Task:
+    """The function on these rows, by default on all."""
     if rows is not None and not isinstance(rows, Iterable):
         raise XorMiError(f"rows is {rows!r}; name the input rows to train on, such as ['00', '01']")
     if rows is None:
-        bits = list(truth_rows(cfg.d_in))
+        bits = list(function.rows())
     else:
-        bits = [as_row(row, cfg.d_in) for row in rows]
+        bits = [as_row(row, function.n_inputs) for row in rows]
     if not bits:
         raise XorMiError("rows is empty; name the input rows to train on, or leave it out for all")
-    wanted = dict(zip(cfg.target.rows(), _target_table(cfg).tolist(), strict=True))
+    wanted = dict(zip(function.rows(), _table(function).tolist(), strict=True))
     return Task(
         torch.tensor(bits, device=device).float(),
         torch.tensor([wanted[row] for row in bits], device=device).float(),
@@ -239,21 +238,24 @@ def _task(cfg: HookedMLPConfig, rows: Rows | None, device: torch.device) -> Task
     )
 
 
-def _target_table(cfg: HookedMLPConfig) -> Tensor:
-    """What the target says on every row, [row, d_out]."""
-    return torch.tensor(cfg.target.tables).T
+def _table(function: BooleanFunction) -> Int[Tensor, "row d_out"]:
+    """What the function says on every row."""
+    return torch.tensor(function.tables).T
 
 
-def _solved(flat: Float[Tensor, "parameter seed"], cfg: HookedMLPConfig) -> Bool[Tensor, " seed"]:
-    """Which networks decide every row as the target says. An undecided row is not right."""
-    rows = torch.tensor(cfg.target.rows()).float()
+def _solved(
+    flat: Float[Tensor, "parameter seed"], function: BooleanFunction, cfg: HookedMLPConfig
+) -> Bool[Tensor, " seed"]:
+    """Which networks decide every row as the function says. An undecided row is not right."""
+    rows = torch.tensor(function.rows()).float()
     decided = decision(outputs_of_flat(flat, rows, cfg), threshold=cfg.threshold)
-    right = decided == _target_table(cfg)[..., None]
+    right = decided == _table(function)[..., None]
     return right.all(1).all(0)
 
 
 def _wrong_rows(model: HookedMLP) -> tuple[str, ...]:
     """Names of the rows on which a decision is not the target's."""
-    right = (decisions(model) == _target_table(model.cfg)).all(1).tolist()
-    rows = model.cfg.target.rows()
-    return tuple(row_name(row) for row, is_right in zip(rows, right, strict=True) if not is_right)
+    function = model.target_of()
+    right = (decisions(model) == _table(function)).all(1).tolist()
+    rows = zip(function.rows(), right, strict=True)
+    return tuple(row_name(row) for row, is_right in rows if not is_right)
