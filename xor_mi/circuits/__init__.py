@@ -18,12 +18,15 @@ network does. A *joint reading* gives every unit one reading. It is kept if it i
 One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate_reading`. A network
 that does not compute its target: `not_computing`. The evidence is interchange (Geiger et al. 2025,
 arXiv 2301.04709): give one unit the value it has on another input; the network must decide as the
-netlist with that unit's bit swapped."""
+netlist with that unit's bit swapped.
+"""
 
 from xor_mi.circuits._circuit import VERDICTS as VERDICTS
 from xor_mi.circuits._circuit import ActsAs as ActsAs
 from xor_mi.circuits._circuit import Circuit as Circuit
 from xor_mi.circuits._circuit import CircuitUnit as CircuitUnit
+from xor_mi.circuits._controls import ControlRate as ControlRate
+from xor_mi.circuits._controls import ControlRates as ControlRates
 from xor_mi.circuits._evidence import Evidence as Evidence
 from xor_mi.circuits._evidence import Proof as Proof
 from xor_mi.circuits._evidence import RedundancyGroup as RedundancyGroup
@@ -32,5 +35,12 @@ from xor_mi.circuits._identify import control_rates as control_rates
 from xor_mi.circuits._identify import identify_circuit as identify_circuit
 from xor_mi.circuits._netlist import JointReading as JointReading
 from xor_mi.circuits._netlist import LocalGate as LocalGate
+from xor_mi.circuits._readings import ROUNDING as ROUNDING
 from xor_mi.circuits._readings import Reading as Reading
 from xor_mi.circuits._readings import unit_readings as unit_readings
+from xor_mi.circuits._signature import family_of as family_of
+from xor_mi.circuits._signature import live_units as live_units
+from xor_mi.circuits._signature import signature_of as signature_of
+from xor_mi.circuits._summary import Summary as Summary
+from xor_mi.circuits._summary import identify_many as identify_many
+from xor_mi.circuits._summary import summarize as summarize

@@ -1,128 +1,361 @@
-"""many networks of one shape -> what `identify_circuit` says of each, for all of them at once.
+"""many networks of one hidden layer -> their kept joint readings, all networks at once, as tensors.
 
-The same rules, with the networks as leading axis, for one hidden layer and few readings. A number
-that lies so close to one of the rules' bounds that the order of additions could decide is not
-decided here: that network, like any this module does not cover, is given to `identify_circuit`
-itself. So the answers are the same, only sooner."""
+The rules of `identify_circuit` with the networks as leading axis. Each stage is a function of frozen
+values and says of which networks it is `unsure`: there a number lies so close to one of the rules'
+bounds that the order of additions could decide. `identify_many` gives those networks to
+`identify_circuit` itself, so the answers are the same, only sooner.
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from itertools import combinations, pairwise, product
-from typing import Any, NamedTuple
+Axes: network, row, unit and output as everywhere; `cut` counts the gaps between a unit's neighbouring
+values in order; `choice` counts the ways to pick one cut per unit; `joint` counts the joint readings
+found, of all networks one after the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from xor_mi.circuits._circuit import Circuit
-from xor_mi.circuits._identify import identify_circuit
-from xor_mi.circuits._netlist import LocalGate
 from xor_mi.circuits._readings import ROUNDING
-from xor_mi.circuits._signature import Form, family_of, form_of, signature_of_forms
-from xor_mi.errors import XorMiError
-from xor_mi.graph import layers_of
 from xor_mi.metrics import decision
-from xor_mi.model import HookedMLP, HookedMLPConfig, activation
-from xor_mi.truth import BooleanFunction, name_of_bits, truth_rows
+from xor_mi.model import HookedMLPConfig, activation
+from xor_mi.truth import row_numbers, truth_rows
 from xor_mi.values import DISTINCT
 
-MAX_CHOICES = 1024
-"""Networks with more joint readings than this go to `identify_circuit` one by one."""
-CHUNK = 2_000_000
-"""Numbers held for one step: networks are taken in chunks of as many as fit."""
-SINGLE = 1e-4
+FLOAT32_ROUNDING = 1e-4
 """An output closer to the threshold than this part of its terms may be decided otherwise in
 float32.
 """
-
-DOUBLE = 1e-12
+FLOAT64_ROUNDING = 1e-12
 """The same for float64."""
+SIGMOID_SLOPE = 0.25
+"""A sigmoid is nowhere steeper: a change of its input reaches its output as at most this part."""
+COPIES_AGREE = 1 - 1e-9
+"""Two units are copies if their values are correlated at least this closely, either way round."""
+BARELY_VARIES = 1e-6
+"""A unit whose range is a smaller part of its values than this is too nearly constant to be compared
+with another."""
+TINY = 1e-300
+"""Keeps a division by zero from giving NaN; every number that matters is larger."""
 
 
-class Summary(NamedTuple):
-    """A circuit in one line.
+@dataclass(frozen=True)
+class Networks:
+    """Networks with one hidden layer, in float64.
 
     Attributes:
-        verdict: one of `VERDICTS`; None for a network that could not be tried.
-        gates, margins: one per hidden unit, NaN for the margin of a constant one; empty without a
-            circuit.
-        readings: how many joint readings were kept; None for a network that could not be tried.
-        why_not: why it could not be tried, else "".
+        cfg: their common shape and conventions.
+        hidden: what each hidden unit is on each row, [network, row, unit].
+        readout, readout_bias: [network, output, unit] and [network, output].
+        goal: what the target is on each row, [row, output].
+        finite: whether all weights are finite, [network].
     """
 
-    verdict: str | None
-    gates: tuple[str, ...] = ()
-    readings: int | None = 0
-    margins: tuple[float, ...] = ()
-    signature: str = ""
-    family: str = ""
-    why_not: str = ""
+    cfg: HookedMLPConfig
+    hidden: Tensor
+    readout: Tensor
+    readout_bias: Tensor
+    goal: Tensor
+    finite: Tensor
+
+    @classmethod
+    def of(cls, layers: Sequence[tuple[Tensor, Tensor]], cfg: HookedMLPConfig) -> "Networks":
+        """Weights [network, d_out, d_in] and biases [network, d_out] of both layers."""
+        layers = [(weight.double(), bias.double()) for weight, bias in layers]
+        (weight, bias), (readout, readout_bias) = layers
+        rows = torch.tensor(truth_rows(cfg.d_in), dtype=torch.float64)
+        act = activation(cfg.act_fn, cfg.negative_slope)
+        finite = [values.flatten(1).isfinite().all(1) for layer in layers for values in layer]
+        return cls(
+            cfg=cfg,
+            hidden=act(rows @ weight.mT + bias[:, None]),
+            readout=readout,
+            readout_bias=readout_bias,
+            goal=torch.tensor(cfg.target.tables).T,
+            finite=torch.stack(finite).all(0),
+        )
+
+    def take(self, numbers: Tensor) -> "Networks":
+        """These networks, in this order; a number may come several times."""
+        return Networks(
+            cfg=self.cfg,
+            hidden=self.hidden[numbers],
+            readout=self.readout[numbers],
+            readout_bias=self.readout_bias[numbers],
+            goal=self.goal,
+            finite=self.finite[numbers],
+        )
+
+    def outputs(self, values: Tensor) -> Tensor:
+        """Hidden values [network, ..., unit] -> outputs [network, ..., output]."""
+        pre = values.flatten(1, -2) @ self.readout.mT + self.readout_bias[:, None]
+        act = activation(self.cfg.out_act_fn, self.cfg.negative_slope)
+        return act(pre.view(*values.shape[:-1], -1))
+
+    def close(self, values: Tensor, outputs: Tensor, rounding: float) -> Tensor:
+        """Outputs so close to the threshold that rounding might decide otherwise, like `outputs`."""
+        terms = (
+            values.abs().flatten(1, -2) @ self.readout.abs().mT + self.readout_bias.abs()[:, None]
+        )
+        scale = (terms + abs(self.cfg.threshold)).view(outputs.shape)
+        slope = SIGMOID_SLOPE if self.cfg.out_act_fn == "sigmoid" else 1.0
+        return (outputs - self.cfg.threshold).abs() <= rounding * slope * scale
 
 
-def summarize(circuit: Circuit) -> Summary:
-    """Circuit -> its line."""
-    margins = (
-        tuple(float("nan") if unit.margin is None else unit.margin for unit in circuit.units)
-        if circuit.primary
-        else ()
+@dataclass(frozen=True)
+class Computing:
+    """Which networks compute the target, [network] each; a network is one of the three."""
+
+    right: Tensor
+    wrong: Tensor
+    unsure: Tensor
+
+
+@dataclass(frozen=True)
+class UnitReadings:
+    """Every reading of every unit of every network.
+
+    Attributes:
+        bits: [network, unit, cut, row].
+        low, high, margin: [network, unit, cut]; the margin of a constant unit is NaN.
+        valid: whether there is a reading at this cut, [network, unit, cut].
+        unsure: [network].
+    """
+
+    bits: Tensor
+    low: Tensor
+    high: Tensor
+    margin: Tensor
+    valid: Tensor
+    unsure: Tensor
+
+
+@dataclass(frozen=True)
+class JointReadings:
+    """Joint readings, of all networks one after the other.
+
+    Attributes:
+        network: whose reading it is, [joint], ascending.
+        bits: [joint, unit, row].
+        low, high, margin: [joint, unit].
+        worst: smallest distance to the threshold, on the right side, [joint].
+        unsure: [network].
+    """
+
+    network: Tensor
+    bits: Tensor
+    low: Tensor
+    high: Tensor
+    margin: Tensor
+    worst: Tensor
+    unsure: Tensor
+
+    def take(self, numbers: Tensor) -> "JointReadings":
+        """These joint readings."""
+        return JointReadings(
+            network=self.network[numbers],
+            bits=self.bits[numbers],
+            low=self.low[numbers],
+            high=self.high[numbers],
+            margin=self.margin[numbers],
+            worst=self.worst[numbers],
+            unsure=self.unsure,
+        )
+
+
+@dataclass(frozen=True)
+class Netlists:
+    """The outputs' gates under each joint reading.
+
+    Attributes:
+        tables: over every combination of the hidden units' levels, [joint, combination, output].
+        composes: whether the netlist gives the target on all rows, [joint].
+        unsure: [network].
+    """
+
+    tables: Tensor
+    composes: Tensor
+    unsure: Tensor
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """What the kept readings of one network are ordered by, before their margins.
+
+    Attributes:
+        told_apart: how many pairs of copies a reading gives different gates, [joint].
+        agreed: on how many interchanges the network decides as the netlist predicts, [joint].
+        unsure: [network].
+    """
+
+    told_apart: Tensor
+    agreed: Tensor
+    unsure: Tensor
+
+
+def computing(networks: Networks) -> Computing:
+    """Networks that compute the target for sure, and those that do not for sure."""
+    outputs = networks.outputs(networks.hidden)
+    differs = decision(outputs, threshold=networks.cfg.threshold) != networks.goal
+    # Wrong is wrong in float64; right must be right in float32 too, whatever the order of additions.
+    clear = ~networks.close(networks.hidden, outputs, FLOAT64_ROUNDING)
+    wrong = (differs & clear).flatten(1).any(1) & networks.finite
+    close = networks.close(networks.hidden, outputs, FLOAT32_ROUNDING).flatten(1).any(1)
+    unsure = ~networks.finite | (close & ~wrong)
+    return Computing(right=~wrong & ~unsure, wrong=wrong, unsure=unsure)
+
+
+def read_units(hidden: Tensor) -> UnitReadings:
+    """Values [network, row, unit] -> every reading of every unit."""
+    values = hidden.mT  # [network, unit, row]
+    n_rows = values.shape[-1]
+    ordered = values.sort(-1).values
+    gaps = ordered.diff(dim=-1)  # [network, unit, cut]
+    spread = ordered[..., -1] - ordered[..., 0]
+    largest = values.abs().amax(-1)
+    constant = (spread <= ROUNDING * largest)[..., None]  # [network, unit, 1]
+
+    margin = gaps / spread.clamp(min=TINY)[..., None]
+    nearly_constant = _near(spread / largest.clamp(min=TINY), ROUNDING)
+    nearly_distinct = _near(margin, DISTINCT).any(-1)
+
+    # A constant unit has one reading, kept at its first cut: all rows on one side of zero.
+    first_cut = torch.arange(gaps.shape[-1]) == 0
+    valid = torch.where(constant, first_cut, gaps > DISTINCT * spread[..., None])
+    cut = (ordered[..., 1:] + ordered[..., :-1]) / 2
+    mean = values.mean(-1)[..., None]
+    bits = torch.where(
+        constant[..., None], (mean > 0)[..., None], values[:, :, None] > cut[..., None]
     )
-    gates = tuple(unit.gate for unit in circuit.units if unit.gate)
-    names = [_named(lambda: circuit.signature), _named(lambda: circuit.family)]
-    return Summary(circuit.verdict, gates, len(circuit.readings), margins, *names)
+
+    n_high = bits.sum(-1)
+    sum_high = (values[:, :, None] * bits).sum(-1)
+    sum_low = values.sum(-1)[..., None] - sum_high
+    mean_low = sum_low / (n_rows - n_high).clamp(min=1)
+    mean_high = sum_high / n_high.clamp(min=1)
+    return UnitReadings(
+        bits=bits,
+        low=torch.where(constant, mean, mean_low),
+        high=torch.where(constant, mean, mean_high),
+        margin=torch.where(constant, torch.nan, margin),
+        valid=valid,
+        unsure=(nearly_constant | nearly_distinct).any(-1),
+    )
 
 
-def identify_many(
-    models: Callable[[int], HookedMLP],
-    layers: Sequence[tuple[Tensor, Tensor]],
-    cfg: HookedMLPConfig,
-    progress: bool = False,
-) -> list[Summary]:
-    """One summary per network.
+def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
+    """The joint readings under which two levels per unit keep every decision."""
+    levels = torch.where(readings.bits, readings.high[..., None], readings.low[..., None])
+    n_units, n_cuts = levels.shape[1:3]
+    choices = torch.cartesian_prod(*[torch.arange(n_cuts)] * n_units).view(-1, n_units)
+    columns = list(enumerate(choices.T))  # unit, and its cut in every choice
+    values = torch.stack([levels[:, u, cuts] for u, cuts in columns], dim=-1)
+    valid = torch.stack([readings.valid[:, u, cuts] for u, cuts in columns]).all(0)
+
+    # Distances to the threshold, positive on the right side: [network, choice, row, output].
+    sides = 2 * networks.goal - 1
+    distance = (networks.outputs(values) - networks.cfg.threshold) * sides
+    worst = distance.flatten(2).amin(2)
+    scale = distance.flatten(2).abs().amax(2)
+    on_the_bound = valid & _near(worst / scale.clamp(min=TINY), ROUNDING)
+    network, choice = (valid & (worst > ROUNDING * scale)).nonzero(as_tuple=True)
+    cut = choices[choice]  # [joint, unit]
+
+    def picked(of_readings: Tensor) -> Tensor:
+        """[network, unit, cut, ...] -> at the cuts of each joint reading, [joint, unit, ...]."""
+        return torch.stack([of_readings[network, u, cut[:, u]] for u in range(n_units)], dim=1)
+
+    return JointReadings(
+        network=network,
+        bits=picked(readings.bits),
+        low=picked(readings.low),
+        high=picked(readings.high),
+        margin=picked(readings.margin),
+        worst=worst[network, choice],
+        unsure=on_the_bound.any(1),
+    )
+
+
+def netlists(networks: Networks, joint: JointReadings) -> Netlists:
+    """The outputs' gates, measured on every combination of levels, and whether they give the
+    target.
+    """
+    width = joint.bits.shape[1]
+    combos = torch.tensor(truth_rows(width), dtype=torch.bool)
+    levels = torch.where(combos, joint.high[:, None], joint.low[:, None])
+    distance = networks.take(joint.network).outputs(levels) - networks.cfg.threshold
+    share = distance.abs() / distance.abs().amax(1, keepdim=True).clamp(min=TINY)
+    on_the_bound = _near(share, ROUNDING).flatten(1).any(1)
+    ties = share <= ROUNDING
+    tables = (distance > 0) & ~ties
+
+    # On each row the hidden units have some combination of bits: the output there is the target's.
+    reached = row_numbers(joint.bits.mT)  # [joint, row]
+    here = torch.arange(len(reached))[:, None]
+    right = tables[here, reached] == networks.goal
+    # A tie is written as 0 but decides nothing. (Where the target is 1 it is wrong anyway.)
+    undecided = ties[here, reached] & (networks.goal == 1)
+    return Netlists(
+        tables=tables,
+        composes=(right & ~undecided).flatten(1).all(1),
+        unsure=_marked(joint.network[on_the_bound], len(networks.hidden)),
+    )
+
+
+def ranks(networks: Networks, joint: JointReadings, tables: Tensor) -> Ranks:
+    """For the readings of ambiguous networks: copies told apart, and interchanges as predicted."""
+    n_networks = len(networks.hidden)
+    numbers, place = joint.network.unique(return_inverse=True)
+    if len(numbers) == 0:
+        nothing = torch.zeros(0, dtype=torch.long)
+        return Ranks(nothing, nothing, torch.zeros(n_networks, dtype=torch.bool))
+    ambiguous = networks.take(numbers)
+    told_apart, unsure = _told_apart(ambiguous.hidden, joint.bits, place)
+    agreed = torch.zeros(len(place), dtype=torch.long)
+    n_rows, n_units = ambiguous.hidden.shape[1:]
+    here = torch.arange(len(place))[:, None, None]
+    for u in range(n_units):
+        # Unit u from every source, in the run on every base: [network, base, source, unit].
+        swapped = ambiguous.hidden[:, :, None].repeat(1, 1, n_rows, 1)
+        swapped[..., u] = ambiguous.hidden[:, None, :, u]
+        outputs = ambiguous.outputs(swapped)
+        unsure |= ambiguous.close(swapped, outputs, FLOAT32_ROUNDING).flatten(1).any(1)
+        # The same with bits, for the netlist: [joint, unit, base, source].
+        bits = joint.bits[:, :, :, None].repeat(1, 1, 1, n_rows)
+        bits[:, u] = joint.bits[:, u, None, :]
+        predicted = tables[here, row_numbers(bits.movedim(1, -1))]
+        decided = (outputs > networks.cfg.threshold)[place]
+        agreed += (predicted == decided).all(-1).sum((1, 2))
+    return Ranks(told_apart, agreed, _marked(numbers[unsure], n_networks))
+
+
+def _told_apart(hidden: Tensor, bits: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """How many pairs of copies (values alike up to scale and shift) each reading gives different
+    gates, complements apart, [joint]; and the networks where rounding might decide.
 
     Args:
-        models: number -> network, for those that are identified one by one.
-        layers: W [seed, d_out, d_in] and b [seed, d_out] per layer.
+        hidden: [network, row, unit].
+        bits: [joint, unit, row].
+        place: each joint reading's network, [joint].
     """
-    found: list[Summary | None] = [None] * len(layers[0][0])
-    with tqdm(
-        total=len(found), desc="identifying", unit="network", disable=None if progress else True
-    ) as bar:
-        if _covered(cfg):
-            width, n_rows = cfg.layer_sizes[1], 2**cfg.d_in
-            each = (n_rows - 1) ** width * n_rows * max(width, cfg.d_out)
-            for numbers in torch.arange(len(found)).split(max(1, CHUNK // each)):
-                chunk = _Chunk([(w[numbers].double(), b[numbers].double()) for w, b in layers], cfg)
-                for number, summary in chunk.summaries():
-                    found[int(numbers[number])] = summary
-                bar.update(sum(found[int(i)] is not None for i in numbers))
-        for number in [k for k, summary in enumerate(found) if summary is None]:
-            found[number] = _alone(models, number)
-            bar.update()
-    return [summary for summary in found if summary is not None]
-
-
-def _covered(cfg: HookedMLPConfig) -> bool:
-    return (
-        cfg.n_layers == 1
-        and cfg.target is not None
-        and cfg.d_hidden[0] <= 12
-        and (2**cfg.d_in - 1) ** cfg.d_hidden[0] <= MAX_CHOICES
-    )
-
-
-def _alone(models: Callable[[int], HookedMLP], number: int) -> Summary:
-    try:
-        return summarize(identify_circuit(models(number), with_evidence=False))
-    # More readings than are listed, or weights that are not finite: no reason to lose the others.
-    except XorMiError as error:
-        return Summary(verdict=None, readings=None, why_not=str(error))
-
-
-def _named(name: Callable[[], str]) -> str:
-    try:
-        return name()
-    except XorMiError:  # too many orders of interchangeable units for a canonical form
-        return ""
+    centred = hidden - hidden.mean(1, keepdim=True)
+    norm = centred.norm(dim=1)
+    spread = hidden.amax(1) - hidden.amin(1)
+    alive = spread > 0
+    unsure = (alive & (spread < BARELY_VARIES * hidden.abs().amax(1))).any(1)
+    count = torch.zeros(len(place), dtype=torch.long)
+    for a, b in combinations(range(hidden.shape[2]), 2):
+        product = (centred[..., a] * centred[..., b]).sum(1).abs()
+        correlation = product / (norm[:, a] * norm[:, b]).clamp(min=TINY)
+        both = alive[:, a] & alive[:, b]
+        unsure |= both & _near(1 - correlation, 1 - COPIES_AGREE)
+        copies = both & (correlation >= COPIES_AGREE)
+        same = bits[:, a] == bits[:, b]
+        # Neither the same bits nor their complements: the two differ on some rows, not on all.
+        differ = (~same).any(1) & same.any(1)
+        count += copies[place] & differ
+    return count, unsure
 
 
 def _near(value: Tensor, bound: float) -> Tensor:
@@ -130,324 +363,8 @@ def _near(value: Tensor, bound: float) -> Tensor:
     return (value > bound / 2) & (value < bound * 2)
 
 
-class _Chunk:
-    """Networks with one hidden layer, identified step by step; `unsure` collects those to be looked
-    at one by one.
-    """
-
-    def __init__(self, layers: Sequence[tuple[Tensor, Tensor]], cfg: HookedMLPConfig) -> None:
-        self.cfg, self.threshold = cfg, float(cfg.decision_threshold or 0.0)
-        self.out_act = activation(cfg.out_act_fn, cfg.negative_slope)
-        (weight, bias), (self.readout, self.readout_bias) = layers
-        rows = torch.tensor(truth_rows(cfg.d_in), dtype=torch.float64)
-        self.hidden = activation(cfg.act_fn, cfg.negative_slope)(
-            rows @ weight.mT + bias[:, None]
-        )  # [seed, row, unit]
-        self.goal = torch.tensor(cfg.target.tables).T
-        self.unsure = ~torch.stack(
-            [values.flatten(1).isfinite().all(1) for layer in layers for values in layer]
-        ).all(0)
-
-    def summaries(self) -> Iterator[tuple[int, Summary]]:
-        """(number within the chunk, summary) of every network that is sure."""
-        computing, wrong = self._computing()
-        for number in wrong.nonzero().flatten().tolist():
-            yield (
-                number,
-                Summary("not_computing", signature="not_computing", family="not_computing"),
-            )
-        if not computing.any():
-            return
-        self.which = computing.nonzero().flatten()
-        self._read_units(self.hidden[self.which])
-        at, choice, worst = self._faithful()
-        tables, composes = self._netlists(at, choice)
-        kept = composes.nonzero().flatten()
-        yield from self._summarized(at[kept], choice[kept], worst[kept], tables[kept])
-
-    def _output(self, values: Tensor, networks: Tensor) -> Tensor:
-        """Hidden values [seed, ..., unit] of these networks -> outputs [seed, ..., output]."""
-        inner = (1,) * (values.ndim - 2)
-        weight, bias = self.readout[networks], self.readout_bias[networks]
-        pre = values.flatten(1, -2) @ weight.mT + bias[:, None]
-        return self.out_act(pre.view(*values.shape[:-1], -1)) if inner else self.out_act(pre)
-
-    def _close(
-        self, values: Tensor, outputs: Tensor, networks: Tensor, part: float = SINGLE
-    ) -> Tensor:
-        """Outputs so close to the threshold that rounding might decide otherwise."""
-        terms = (
-            values.abs().flatten(1, -2) @ self.readout[networks].abs().mT
-            + self.readout_bias[networks].abs()[:, None]
-        )
-        scale = (terms + abs(self.threshold)).view(outputs.shape)
-        slack = 0.25 if self.cfg.out_act_fn == "sigmoid" else 1.0
-        return (outputs - self.threshold).abs() <= part * slack * scale
-
-    def _computing(self) -> tuple[Tensor, Tensor]:
-        """Networks that compute the target for sure, and those that do not for sure."""
-        everyone = torch.arange(len(self.hidden))
-        outputs = self._output(self.hidden, everyone)
-        right = decision(outputs, threshold=self.threshold) == self.goal
-        wrong = (~right & ~self._close(self.hidden, outputs, everyone, DOUBLE)).flatten(1).any(
-            1
-        ) & ~self.unsure
-        self.unsure |= self._close(self.hidden, outputs, everyone).flatten(1).any(1) & ~wrong
-        return ~wrong & ~self.unsure, wrong
-
-    def _read_units(self, hidden: Tensor) -> None:
-        """Every reading of every unit: `bits` [seed, unit, cut, row], `low` and `high` and `margin`
-        [seed, unit, cut], `valid`.
-        """
-        values = hidden.mT
-        ordered = values.sort(-1).values
-        spread, largest = ordered[..., -1] - ordered[..., 0], values.abs().amax(-1)
-        self.constant = spread <= ROUNDING * largest
-        gaps = ordered.diff(dim=-1)
-        part = gaps / spread.clamp(min=1e-300)[..., None]
-        self.unsure[self.which] |= (
-            _near(spread / largest.clamp(min=1e-300), ROUNDING) | _near(part, DISTINCT).any(-1)
-        ).any(-1)
-        first = torch.arange(gaps.shape[-1]) == 0
-        self.valid = torch.where(
-            self.constant[..., None], first, gaps > DISTINCT * spread[..., None]
-        )
-        cut = (ordered[..., 1:] + ordered[..., :-1]) / 2
-        mean, constant = values.mean(-1), self.constant[..., None]
-        self.bits = torch.where(
-            constant[..., None], (mean > 0)[..., None, None], values[:, :, None] > cut[..., None]
-        )
-        n_high = self.bits.sum(-1)
-        total, high = values.sum(-1)[..., None], (values[:, :, None] * self.bits).sum(-1)
-        n_rows = values.shape[-1]
-        self.low = torch.where(
-            constant, mean[..., None], (total - high) / (n_rows - n_high).clamp(min=1)
-        )
-        self.high = torch.where(constant, mean[..., None], high / n_high.clamp(min=1))
-        self.margin = torch.where(constant, torch.nan, part)
-
-    def _faithful(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Joint readings under which two levels per unit keep every decision: network, cut of each
-        unit [choice, unit], worst margin.
-        """
-        levels = torch.where(self.bits, self.high[..., None], self.low[..., None])
-        n_units, n_cuts = levels.shape[1:3]
-        choices = torch.cartesian_prod(*[torch.arange(n_cuts)] * n_units).view(-1, n_units)
-        values = torch.stack(
-            [levels[:, u, choices[:, u]] for u in range(n_units)], dim=-1
-        )  # [seed, choice, row, unit]
-        valid = torch.stack([self.valid[:, u, choices[:, u]] for u in range(n_units)]).all(0)
-        distance = (self._output(values, self.which) - self.threshold) * (2 * self.goal - 1)
-        worst, scale = distance.flatten(2).amin(2), distance.flatten(2).abs().amax(2)
-        self.unsure[self.which] |= (valid & _near(worst / scale.clamp(min=1e-300), ROUNDING)).any(1)
-        at, chosen = (valid & (worst > ROUNDING * scale)).nonzero(as_tuple=True)
-        return at, choices[chosen], worst[at, chosen]
-
-    def _of(self, values: Tensor, at: Tensor, choice: Tensor) -> Tensor:
-        """A property of readings [seed, unit, cut, ...] -> of the readings chosen [reading, unit,
-        ...].
-        """
-        return torch.stack([values[at, u, choice[:, u]] for u in range(choice.shape[1])], dim=1)
-
-    def _netlists(self, at: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
-        """Each output's table over every combination of levels [reading, combination, output], and
-        whether it composes to the target.
-        """
-        width = choice.shape[1]
-        combos = torch.tensor(list(product((0, 1), repeat=width)), dtype=torch.bool)
-        low, high = self._of(self.low, at, choice), self._of(self.high, at, choice)
-        reached = (
-            self._output(torch.where(combos, high[:, None], low[:, None]), self.which[at])
-            - self.threshold
-        )
-        share = reached.abs() / reached.abs().amax(1, keepdim=True).clamp(min=1e-300)
-        self.unsure[self.which[at[_near(share, ROUNDING).flatten(1).any(1)]]] = True
-        tables = (reached > 0) & (share > ROUNDING)
-        ties = share <= ROUNDING
-        index = self._index(self._of(self.bits, at, choice))
-        rows = torch.arange(len(at))[:, None]
-        return tables, (
-            (tables[rows, index] == self.goal) & ~(ties[rows, index] & (self.goal == 1))
-        ).flatten(1).all(1)
-
-    @staticmethod
-    def _index(bits: Tensor) -> Tensor:
-        """Bits [reading, unit, ...] -> the combination they are."""
-        places = 2 ** torch.arange(bits.shape[1] - 1, -1, -1)
-        return (bits.long() * places.view(1, -1, *[1] * (bits.ndim - 2))).sum(1)
-
-    def _summarized(
-        self, at: Tensor, choice: Tensor, worst: Tensor, tables: Tensor
-    ) -> Iterator[tuple[int, Summary]]:
-        bits, margins = self._of(self.bits, at, choice), self._of(self.margin, at, choice)
-        keys = [
-            (tuple(map(tuple, units)), tuple(map(tuple, outputs)))
-            for units, outputs in zip(bits.int().tolist(), tables.mT.int().tolist(), strict=True)
-        ]
-        groups: dict[int, list[int]] = {network: [] for network in range(len(self.which))}
-        for reading, network in enumerate(at.tolist()):
-            groups[network].append(reading)
-        ranks = self._ranks(
-            at,
-            bits,
-            tables,
-            [r for members in groups.values() if len(members) > 1 for r in members],
-        )
-        sizes = self.cfg.layer_sizes
-        for network, members in groups.items():
-            number = int(self.which[network])
-            if not members and not self.unsure[number]:
-                yield (
-                    number,
-                    Summary(
-                        "no_gate_reading", signature="no_gate_reading", family="no_gate_reading"
-                    ),
-                )
-            if not members or self.unsure[number]:
-                continue
-            first = members[0]
-            if len(members) > 1:
-                best = self._first(members, ranks, worst, keys)
-                if best is None:
-                    continue
-                first = best
-            verdict = "identified" if len(members) == 1 else "ambiguous"
-            signature = _signature([keys[r] for r in members], sizes)
-            gates = tuple(map(name_of_bits, keys[first][0]))
-            yield (
-                number,
-                Summary(
-                    verdict,
-                    gates,
-                    len(members),
-                    tuple(margins[first].tolist()),
-                    signature,
-                    _family(_ordered(keys[first]), sizes),
-                ),
-            )
-
-    def _first(
-        self,
-        members: Sequence[int],
-        ranks: dict[int, tuple[int, int]],
-        worst: Tensor,
-        keys: Sequence[Any],
-    ) -> int | None:
-        """The reading that `identify_circuit` puts first; None where rounding might decide."""
-        lead = min(ranks[r] for r in members)
-        tied = [r for r in members if ranks[r] == lead]
-        margins = worst[tied].tolist()
-        if any(
-            1e-12 < abs(a - b) / max(abs(a), 1e-300) < 1e-5 for a, b in combinations(margins, 2)
-        ):
-            return None
-        order = {
-            r: (-float(f"{margin:.6g}"), tuple(map(name_of_bits, keys[r][0])))
-            for r, margin in zip(tied, margins, strict=True)
-        }
-        return min(tied, key=lambda r: order[r])
-
-    def _ranks(
-        self, at: Tensor, bits: Tensor, tables: Tensor, readings: Sequence[int]
-    ) -> dict[int, tuple[int, int]]:
-        """For the readings of ambiguous networks: (copies read apart, minus the interchanges that
-        come out as predicted).
-        """
-        if not readings:
-            return {}
-        chosen = torch.tensor(readings)
-        networks, place = at[chosen].unique(return_inverse=True)
-        hidden, bits, tables = self.hidden[self.which[networks]], bits[chosen], tables[chosen]
-        apart = self._told_apart(hidden, networks, place, bits)
-        agreed = torch.zeros(len(chosen), dtype=torch.long)
-        rows = torch.arange(len(chosen))[:, None, None]
-        for u in range(hidden.shape[2]):
-            swapped = hidden[:, :, None].repeat(
-                1, 1, hidden.shape[1], 1
-            )  # [seed, base, source, unit]
-            swapped[..., u] = hidden[:, None, :, u]
-            outputs = self._output(swapped, self.which[networks])
-            close = self._close(swapped, outputs, self.which[networks]).flatten(1).any(1)
-            self.unsure[self.which[networks[close]]] = True
-            taken = bits[:, :, :, None].repeat(
-                1, 1, 1, bits.shape[2]
-            )  # [reading, unit, base, source]
-            taken[:, u] = bits[:, u, None, :]
-            predicted = tables[rows, self._index(taken)]
-            agreed += (predicted == (outputs > self.threshold)[place]).all(-1).sum((1, 2))
-        return dict(
-            zip(readings, zip(apart.tolist(), (-agreed).tolist(), strict=True), strict=True)
-        )
-
-    def _told_apart(self, hidden: Tensor, networks: Tensor, place: Tensor, bits: Tensor) -> Tensor:
-        """How many pairs of copies (values alike up to scale and shift) each reading gives
-        different gates, complements apart.
-        """
-        centred = hidden - hidden.mean(1, keepdim=True)
-        spread = hidden.amax(1) - hidden.amin(1)
-        alive, norm = spread > 0, centred.norm(dim=1)
-        self.unsure[
-            self.which[networks[(alive & (spread < 1e-6 * hidden.abs().amax(1))).any(1)]]
-        ] = True
-        count = torch.zeros(len(place), dtype=torch.long)
-        for a, b in combinations(range(hidden.shape[2]), 2):
-            share = (centred[..., a] * centred[..., b]).sum(1).abs() / (
-                norm[:, a] * norm[:, b]
-            ).clamp(min=1e-300)
-            both = alive[:, a] & alive[:, b]
-            self.unsure[self.which[networks[both & _near(1 - share, 1e-9)]]] = True
-            copies = both & (share >= 1 - 1e-9)
-            differ = (bits[:, a] != bits[:, b]).any(1) & (bits[:, a] == bits[:, b]).any(1)
-            count += copies[place] & differ
-        return count
-
-
-_Key = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]
-"""Bits of the hidden units on the rows, and tables of the outputs over the hidden units: all there
-is to a netlist of one hidden layer.
-"""
-
-
-def _netlist(key: _Key, sizes: Sequence[int]) -> tuple[LocalGate, ...]:
-    places, gates = layers_of(sizes), []
-    for (before, after), tables in zip(pairwise(places), key, strict=True):
-        parents = tuple(unit.name for unit in before)
-        gates += [
-            LocalGate(unit, parents, BooleanFunction(len(before), (table,)))
-            for unit, table in zip(after, tables, strict=True)
-        ]
-    return tuple(gates)
-
-
-def _signature(keys: Sequence[_Key], sizes: tuple[int, ...]) -> str:
-    return _named(lambda: signature_of_forms({_form(_ordered(key), sizes) for key in keys}))
-
-
-@lru_cache(maxsize=65536)
-def _form(key: _Key, sizes: tuple[int, ...]) -> Form:
-    return form_of(_netlist(key, sizes), sizes)
-
-
-@lru_cache(maxsize=65536)
-def _family(key: _Key, sizes: tuple[int, ...]) -> str:
-    return _named(lambda: family_of(_netlist(key, sizes), sizes))
-
-
-def _ordered(key: _Key) -> _Key:
-    """Hidden units in the order of their bits: fewer different netlists, with the same canonical
-    forms.
-    """
-    bits, tables = key
-    order = tuple(sorted(range(len(bits)), key=lambda u: bits[u]))
-    picked = _moved(order)
-    return tuple(bits[u] for u in order), tuple(tuple(table[i] for i in picked) for table in tables)
-
-
-@lru_cache(maxsize=1024)
-def _moved(order: tuple[int, ...]) -> tuple[int, ...]:
-    """Where each combination of the units in a new order stands in a table over the old one."""
-    top = len(order) - 1
-    return tuple(
-        sum(bit << top - u for u, bit in zip(order, combo, strict=True))
-        for combo in product((0, 1), repeat=len(order))
-    )
+def _marked(numbers: Tensor, n: int) -> Tensor:
+    """True at these numbers, [n]."""
+    marks = torch.zeros(n, dtype=torch.bool)
+    marks[numbers] = True
+    return marks

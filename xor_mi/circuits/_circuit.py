@@ -3,22 +3,31 @@
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
-import torch
 from torch import Tensor
 
+from xor_mi.circuits import _export
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
+from xor_mi.circuits._explain import explain
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._netlist import JointReading, LocalGate
+from xor_mi.circuits._readings import Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit, layers_of
+from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.truth import BooleanFunction
 
+if TYPE_CHECKING:
+    import networkx
+
 MAX_IN_JSON = 100
+"""Of more joint readings `to_dict` writes the first so many, and their number."""
 VERDICTS = ("identified", "ambiguous", "no_gate_reading", "not_computing")
 
 
@@ -60,12 +69,12 @@ class ActsAs(NamedTuple):
     """A unit that acts as the gate asked for (polarity +1) or as its complement (polarity -1)."""
 
     place: Unit
-    polarity: int
+    polarity: Literal[1, -1]
     gate: str
 
 
 @dataclass(frozen=True)
-class Circuit:
+class Circuit(Finding):
     """What a network's units compute, with its evidence and verdict.
 
     Attributes:
@@ -74,7 +83,7 @@ class Circuit:
         reason: the facts that decided the verdict, as one sentence.
         readings: every kept joint reading, the primary one first (copies of a unit read alike, then
             highest interchange accuracy, then largest worst margin, then the first by gates).
-        cfg, weights: the network it was found in, as it was then.
+        cfg, weights: a snapshot of the network at identification time.
         proof: what was measured for the primary reading; None without one, or where evidence was
             not asked for.
     """
@@ -94,15 +103,8 @@ class Circuit:
 
     @cached_property
     def model(self) -> HookedMLP:
-        """The network as it was when its circuit was found; training the original on does not
-        change it.
-        """
-        model = HookedMLP(self.cfg)
-        with torch.no_grad():
-            for linear, (weight, bias) in zip(model.linears, self.weights, strict=True):
-                linear.weight.copy_(weight)
-                linear.bias.copy_(bias)
-        return model
+        """The network at identification time; training the original further does not change it."""
+        return HookedMLP.from_weights(self.weights, **self.cfg.conventions())
 
     @property
     def primary(self) -> JointReading | None:
@@ -155,11 +157,9 @@ class Circuit:
         """The hidden units' gates in alphabetical order, such as '{AND, OR}': a first name for the
         kind of circuit.
         """
-        return (
-            "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}"
-            if self.primary
-            else None
-        )
+        if self.primary is None:
+            return None
+        return "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}"
 
     @property
     def formulas(self) -> dict[str, dict[str, str]]:
@@ -183,12 +183,11 @@ class Circuit:
         """The weights the circuit is made of: where a unit's gate depends on its parent; empty
         without a circuit.
         """
-        places = {unit.name: unit for layer in layers_of(self.layer_sizes) for unit in layer}
-        return tuple(
-            Edge(places[gate.parents[k]], gate.unit)
-            for gate in self.netlist
-            for k in gate.depends_on
-        )
+        edges = []
+        for gate in self.netlist:
+            sources = layers_of(self.layer_sizes)[gate.unit.layer]
+            edges += [Edge(sources[k], gate.unit) for k in gate.depends_on]
+        return tuple(edges)
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -200,6 +199,16 @@ class Circuit:
         """Groups of units that carry the same bit."""
         return self.proof.redundancy_groups if self.proof else ()
 
+    def frame(self) -> pd.DataFrame:
+        """One line per hidden unit under the primary reading.
+
+        Columns: unit, layer, index, gate, margin, note, interchange (as predicted, of
+        n_interchange), n_interchange.
+        """
+        n_interchange = self.primary.n_interchange if self.primary else None
+        lines = [_unit_dict(unit) | {"n_interchange": n_interchange} for unit in self.units]
+        return pd.DataFrame(lines)
+
     def interchange_matrix(self) -> pd.DataFrame:
         """Unit x variable: on how many (base, source) pairs the network, with the unit taken from
         the source, decides as the netlist with that variable taken from the source. The diagonal is
@@ -210,12 +219,13 @@ class Circuit:
         """
         if self.proof is None:
             raise XorMiError(
-                f"no interchange matrix: the verdict is {self.verdict}, or identify_circuit was called with evidence=False"
+                f"no interchange matrix: the verdict is {self.verdict}, "
+                "or identify_circuit was called with with_evidence=False"
             )
-        names = [unit.place.name for unit in self.units]
-        columns = [f"{unit.gate} ({unit.place.name})" for unit in self.units]
         return pd.DataFrame(
-            self.proof.interchange_matrix, index=pd.Index(names, name="unit"), columns=columns
+            self.proof.interchange_matrix,
+            index=pd.Index([unit.place.name for unit in self.units], name="unit"),
+            columns=[f"{unit.gate} ({unit.place.name})" for unit in self.units],
         )
 
     @cached_property
@@ -224,47 +234,55 @@ class Circuit:
         joined by dead ones.
 
         One canonical text per reading, 'OR & ~AND'; several are joined by ' / ', very many are
-        counted and hashed. Without a reading, the verdict."""
-        return (
-            signature_of_all([joint.netlist for joint in self.readings], self.layer_sizes)
-            or self.verdict
-        )
+        counted and hashed. Without a reading, the verdict.
+
+        Raises:
+            XorMiError: too many orders of interchangeable units to find a canonical one.
+        """
+        if not self.readings:
+            return self.verdict
+        return signature_of_all([joint.netlist for joint in self.readings], self.layer_sizes)
 
     @cached_property
     def family(self) -> str:
-        """The primary reading's canonical text, also up to complement of units and order of inputs;
-        without a reading, the verdict.
+        """The primary reading's NPN class: its canonical text, also up to complement of hidden
+        units and permutation of the inputs. Without a reading, the verdict.
+
+        Raises:
+            XorMiError: as `signature` does.
         """
         return family_of(self.primary.netlist, self.layer_sizes) if self.primary else self.verdict
 
-    def gate_of(self, unit: Any) -> str | None:
+    def gate_of(self, unit: str | Unit) -> str | None:
         """The gate of a hidden unit, given as a Unit or a name such as 'h0.1'; None without a
         circuit.
 
         Raises:
             XorMiError: no such hidden unit.
         """
-        gates = {unit.place.name: unit.gate for unit in self.units}
+        gates = {one.place.name: one.gate for one in self.units}
         name = unit.name if isinstance(unit, Unit) else unit
         if name not in gates:
             raise unknown("hidden unit", name, gates, where="this circuit has")
         return gates[name]
 
-    def units_acting_as(self, gate: Any, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
+    def units_acting_as(self, gate: Target, *, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
         """Units whose bits under the primary reading are this gate, or its complement with polarity
         -1; empty if there are none.
 
         Never the nearest label. A network without a circuit has no unit that acts as anything.
 
         Raises:
-            XorMiError: what is no gate name, formula or function of this many inputs.
+            XorMiError: not a gate name, formula or function of this many inputs.
         """
-        asked = BooleanFunction.of(gate, self.layer_sizes[0])
-        polarity = {asked.name: 1} | ({asked.complement().name: -1} if up_to_complement else {})
+        function = BooleanFunction.of(gate, self.layer_sizes[0])
+        polarity: dict[str | None, Literal[1, -1]] = {function.name: 1}
+        if up_to_complement:
+            polarity[function.complement().name] = -1
         return tuple(
-            ActsAs(u.place, polarity[u.gate], u.gate)
-            for u in self.units
-            if u.gate is not None and u.gate in polarity
+            ActsAs(place=unit.place, polarity=polarity[unit.gate], gate=unit.gate)
+            for unit in self.units
+            if unit.gate is not None and unit.gate in polarity
         )
 
     def __str__(self) -> str:
@@ -277,57 +295,37 @@ class Circuit:
             lines.append(f"  output  {self.readout}")
         return "\n".join(lines)
 
-    def _sets(self, kind: str) -> dict[str, list[list[str]]]:
-        found = (
-            {}
-            if self.proof is None
-            else {
-                ablation.value: getattr(self.proof, kind)(ablation.value)
-                for ablation in self.proof.ablations
-            }
-        )
-        return {
-            value: [[unit.name for unit in units] for units in sets]
-            for value, sets in found.items()
-        }
-
     def explain(self) -> str:
         """A page of text: what each unit does, row by row, why inputs come out alike, what was
         tested; from this network's numbers.
         """
-        from xor_mi.circuits._explain import explain
+        return explain(
+            self.model,
+            verdict=self.verdict,
+            reason=self.reason,
+            readings=self.readings,
+            proof=self.proof,
+        )
 
-        return explain(self)
-
-    def plot(self) -> Any:
-        """The network with weights and gates, as a plotly Figure."""
-        from xor_mi.plots import network_diagram
-
-        return network_diagram(self.model, self)
-
-    def to_networkx(self) -> Any:
+    def to_networkx(self) -> "networkx.DiGraph":
         """A `networkx.DiGraph` of the units and the weights the circuit is made of."""
-        from xor_mi.circuits._export import to_networkx
-
-        return to_networkx(self)
+        return _export.to_networkx(self._graph())
 
     def to_dot(self) -> str:
         """Graphviz DOT."""
-        from xor_mi.circuits._export import to_dot
-
-        return to_dot(self)
+        return _export.to_dot(self._graph())
 
     def to_mermaid(self) -> str:
         """A Mermaid flowchart."""
-        from xor_mi.circuits._export import to_mermaid
-
-        return to_mermaid(self)
+        return _export.to_mermaid(self._graph())
 
     def to_latex(self) -> str:
-        """An `aligned` block of the local gates and each output's formula."""
-        from xor_mi.circuits._export import to_latex
+        """An `aligned` block of the local gates and each output's formula.
 
-        return to_latex(self)
+        Raises:
+            XorMiError: a network without a circuit.
+        """
+        return _export.to_latex(self.netlist, self.formulas, self.verdict)
 
     def to_json(self) -> str:
         """`to_dict` as indented text."""
@@ -337,6 +335,8 @@ class Circuit:
         """Everything above as JSON-ready values; of more than `MAX_IN_JSON` readings the first, and
         their number.
         """
+        matrix = self.proof.interchange_matrix if self.proof else ()
+        groups = [[unit.name for unit in group.units] for group in self.redundancy_groups]
         return {
             "format": "xor_mi.Circuit/3",
             "layer_sizes": list(self.layer_sizes),
@@ -355,16 +355,60 @@ class Circuit:
             "family": self.family,
             "edges": [edge.name for edge in self.edges],
             "evidence": [evidence.to_dict() for evidence in self.evidence],
-            "interchange_matrix": [list(row) for row in self.proof.interchange_matrix]
-            if self.proof
-            else [],
-            "redundancy_groups": [
-                [unit.name for unit in group.units] for group in self.redundancy_groups
-            ],
+            "interchange_matrix": [list(row) for row in matrix],
+            "redundancy_groups": groups,
             "necessary_sets": self._sets("necessary"),
             "sufficient_sets": self._sets("sufficient"),
             "readings": [_reading_dict(joint) for joint in self.readings[:MAX_IN_JSON]],
         }
+
+    def _sets(self, kind: Literal["necessary", "sufficient"]) -> dict[str, list[list[str]]]:
+        """Ablation value -> the minimal sets, units by name; empty without evidence."""
+        names: dict[str, list[list[str]]] = {}
+        if self.proof is None:
+            return names
+        of_value = self.proof.necessary if kind == "necessary" else self.proof.sufficient
+        for ablation in self.proof.ablations:
+            sets = of_value(ablation.value)
+            names[ablation.value] = [[unit.name for unit in units] for units in sets]
+        return names
+
+    def _graph(self) -> _export.CircuitGraph:
+        gates = {unit.place: unit.gate or "" for unit in self.units}
+        formulas = {gate.unit: gate.formula for gate in self.netlist}
+        layers = layers_of(self.layer_sizes)
+        gates |= dict(zip(layers[-1], (one.name for one in self.target.outputs), strict=True))
+        nodes = [
+            _export.Node(
+                name=place.name,
+                kind=_kind(place),
+                layer=place.layer,
+                gate=gates.get(place, ""),
+                formula=formulas.get(place, ""),
+            )
+            for place in chain.from_iterable(layers)
+        ]
+        arrows = []
+        for edge in self.edges:
+            weight = self.weights[edge.dst.layer][0]
+            arrows.append(
+                _export.Arrow(
+                    edge.src.name, edge.dst.name, weight[edge.dst.index, edge.src.index].item()
+                )
+            )
+        return _export.CircuitGraph(
+            verdict=self.verdict,
+            target=self.target.name,
+            formula=self.formula or "",
+            nodes=tuple(nodes),
+            arrows=tuple(arrows),
+        )
+
+
+def _kind(place: Unit) -> Literal["input", "hidden", "output"]:
+    if place.is_output:
+        return "output"
+    return "input" if place.layer < 0 else "hidden"
 
 
 def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
@@ -380,30 +424,31 @@ def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
 
 
 def _reading_dict(joint: JointReading) -> dict[str, Any]:
-    units = {unit.name: joint.of(unit) for unit in joint.interchange}
     return {
-        "units": {
-            name: {
-                "gate": r.gate,
-                "bits": list(r.bits),
-                "threshold": r.threshold,
-                "margin": r.margin,
-                "low": r.low,
-                "high": r.high,
-                "note": r.note,
-            }
-            for name, r in units.items()
-        },
-        "netlist": {
-            gate.unit.name: {
-                "parents": list(gate.parents),
-                "bits": list(gate.function.bits),
-                "formula": gate.formula,
-                "undecided": list(gate.undecided),
-            }
-            for gate in joint.netlist
-        },
+        "units": {unit.name: _of_unit(joint.of(unit)) for unit in joint.interchange},
+        "netlist": {gate.unit.name: _gate_dict(gate) for gate in joint.netlist},
         "worst_margin": joint.worst_margin,
         "interchange": {unit.name: count for unit, count in joint.interchange.items()},
         "n_interchange": joint.n_interchange,
+    }
+
+
+def _of_unit(reading: Reading) -> dict[str, object]:
+    return {
+        "gate": reading.gate,
+        "bits": list(reading.bits),
+        "threshold": reading.threshold,
+        "margin": reading.margin,
+        "low": reading.low,
+        "high": reading.high,
+        "note": reading.note,
+    }
+
+
+def _gate_dict(gate: LocalGate) -> dict[str, object]:
+    return {
+        "parents": list(gate.parents),
+        "bits": list(gate.bits),
+        "formula": gate.formula,
+        "undecided": list(gate.undecided),
     }

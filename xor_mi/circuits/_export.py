@@ -1,79 +1,101 @@
-"""Circuit -> a graph other tools read: networkx, Graphviz DOT, Mermaid, LaTeX.
+"""a circuit as a graph -> the forms other tools read: networkx, Graphviz DOT, Mermaid, LaTeX.
 
 An edge is drawn where a unit's gate depends on its parent, not where a weight merely exists; each
 carries its weight."""
 
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from xor_mi.circuits._circuit import Circuit
+from xor_mi.circuits._netlist import LocalGate
 from xor_mi.errors import XorMiError
-from xor_mi.graph import layers_of
+
+if TYPE_CHECKING:
+    import networkx
 
 
-def to_networkx(circuit: Circuit) -> Any:
+class Node(NamedTuple):
+    """One input, hidden unit or output; gate and formula are empty where it has none."""
+
+    name: str
+    kind: Literal["input", "hidden", "output"]
+    layer: int
+    gate: str
+    formula: str
+
+    @property
+    def label(self) -> str:
+        """'h0.0: OR', or the name alone."""
+        return f"{self.name}: {self.gate}" if self.gate else self.name
+
+
+class Arrow(NamedTuple):
+    """One weight the circuit is made of; src and dst are names of nodes."""
+
+    src: str
+    dst: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class CircuitGraph:
+    """A circuit as nodes and arrows, with what is said of the whole."""
+
+    verdict: str
+    target: str
+    formula: str
+    nodes: tuple[Node, ...]
+    arrows: tuple[Arrow, ...]
+
+
+def to_networkx(graph: CircuitGraph) -> "networkx.DiGraph":
     """A `networkx.DiGraph`: nodes named as units, with kind, layer, gate and formula; edges with
     their weight.
     """
     import networkx
 
-    gates = {unit.place.name: unit.gate for unit in circuit.units} | {
-        f"y{k}": table for k, table in enumerate(_outputs(circuit))
-    }
-    formulas = {gate.unit.name: gate.formula for gate in circuit.netlist}
-    graph = networkx.DiGraph(
-        verdict=circuit.verdict, target=circuit.target.name, formula=circuit.formula or ""
-    )
-    layers = layers_of(circuit.layer_sizes)
-    for number, layer in enumerate(layers):
-        kind = "input" if number == 0 else "output" if number == len(layers) - 1 else "hidden"
-        for unit in layer:
-            graph.add_node(
-                unit.name,
-                kind=kind,
-                layer=unit.layer,
-                gate=gates.get(unit.name) or "",
-                formula=formulas.get(unit.name, ""),
-            )
-    for edge in circuit.edges:
-        graph.add_edge(
-            edge.src.name,
-            edge.dst.name,
-            weight=circuit.weights[edge.dst.layer][0][edge.dst.index, edge.src.index].item(),
+    digraph = networkx.DiGraph(verdict=graph.verdict, target=graph.target, formula=graph.formula)
+    for node in graph.nodes:
+        digraph.add_node(
+            node.name, kind=node.kind, layer=node.layer, gate=node.gate, formula=node.formula
         )
-    return graph
+    for arrow in graph.arrows:
+        digraph.add_edge(arrow.src, arrow.dst, weight=arrow.weight)
+    return digraph
 
 
-def _outputs(circuit: Circuit) -> list[str]:
-    return [output.name for output in circuit.target.outputs]
-
-
-def _label(graph: Any, name: str) -> str:
-    gate = graph.nodes[name]["gate"]
-    return f"{name}: {gate}" if gate else name
-
-
-def to_dot(circuit: Circuit) -> str:
+def to_dot(graph: CircuitGraph) -> str:
     """Graphviz DOT, left to right: solid edges for positive weights, dashed for negative."""
-    graph = to_networkx(circuit)
     lines = ["digraph circuit {", "  rankdir=LR;", "  node [shape=box];"]
-    lines += [f'  "{name}" [label="{_label(graph, name)}"];' for name in graph]
-    for src, dst, data in graph.edges(data=True):
-        style = "solid" if data["weight"] >= 0 else "dashed"
-        lines.append(f'  "{src}" -> "{dst}" [label="{data["weight"]:+.2f}", style={style}];')
+    lines += [f'  "{node.name}" [label="{node.label}"];' for node in graph.nodes]
+    for src, dst, weight in _by_source(graph):
+        style = "solid" if weight >= 0 else "dashed"
+        lines.append(f'  "{src}" -> "{dst}" [label="{weight:+.2f}", style={style}];')
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def to_mermaid(circuit: Circuit) -> str:
+def to_mermaid(graph: CircuitGraph) -> str:
     """A Mermaid flowchart: plain arrows for positive weights, dotted for negative."""
-    graph = to_networkx(circuit)
-    node = {name: name.replace(".", "_") for name in graph}
     lines = ["flowchart LR"]
-    lines += [f'  {node[name]}["{_label(graph, name).replace(">", "&gt;")}"]' for name in graph]
-    for src, dst, data in graph.edges(data=True):
-        arrow = "-->" if data["weight"] >= 0 else "-.->"
-        lines.append(f'  {node[src]} {arrow}|"{data["weight"]:+.2f}"| {node[dst]}')
+    for node in graph.nodes:
+        label = node.label.replace(">", "&gt;")
+        lines.append(f'  {_mermaid_name(node.name)}["{label}"]')
+    for src, dst, weight in _by_source(graph):
+        arrow = "-->" if weight >= 0 else "-.->"
+        lines.append(f'  {_mermaid_name(src)} {arrow}|"{weight:+.2f}"| {_mermaid_name(dst)}')
     return "\n".join(lines) + "\n"
+
+
+def _by_source(graph: CircuitGraph) -> list[Arrow]:
+    """Arrows in the order of the nodes they leave, as networkx lists them too."""
+    place = {node.name: number for number, node in enumerate(graph.nodes)}
+    return sorted(graph.arrows, key=lambda arrow: place[arrow.src])
+
+
+def _mermaid_name(name: str) -> str:
+    # Mermaid takes no dots in names.
+    return name.replace(".", "_")
 
 
 _LATEX = {
@@ -88,16 +110,18 @@ _LATEX = {
 }
 
 
-def to_latex(circuit: Circuit) -> str:
+def to_latex(
+    netlist: Sequence[LocalGate], formulas: Mapping[str, Mapping[str, str]], verdict: str
+) -> str:
     r"""An `aligned` block: every unit's local gate, then each output over the inputs.
 
     Raises:
         XorMiError: a network without a circuit.
     """
-    if not circuit.netlist:
-        raise XorMiError(f"no formula to write: the verdict is {circuit.verdict}")
-    lines = [f"{_latex(gate.unit.name)} &= {_latex(gate.formula)}" for gate in circuit.netlist]
-    for name, written in circuit.formulas.items():
+    if not netlist:
+        raise XorMiError(f"there is no formula to write: the verdict is {verdict}")
+    lines = [f"{_latex(gate.unit.name)} &= {_latex(gate.formula)}" for gate in netlist]
+    for name, written in formulas.items():
         if written["nested"] != written["units"]:
             lines.append(f"{_latex(name)} &= {_latex(written['nested'])}")
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"

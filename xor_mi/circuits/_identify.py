@@ -2,18 +2,17 @@
 its reason.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations, product
-from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from xor_mi.circuits._circuit import Circuit
-from xor_mi.circuits._evidence import Evidence, affine, gather
+from xor_mi.circuits._controls import ControlRate, ControlRates, control_claims
+from xor_mi.circuits._evidence import Proof, affine, gather
+from xor_mi.circuits._facts import Control
 from xor_mi.circuits._netlist import (
     JointReading,
     LocalGate,
@@ -22,10 +21,13 @@ from xor_mi.circuits._netlist import (
     measure_netlist,
 )
 from xor_mi.circuits._readings import MAX_TRIED, Reading, consistent, faithful_readings
-from xor_mi.errors import TooManyReadings, XorMiError
+from xor_mi.errors import TooManyReadings, XorMiError, whole_number
+from xor_mi.graph import Unit
 from xor_mi.interventions import patch_sweep
-from xor_mi.metrics import UNDECIDED, decision, decisions, share_interval
+from xor_mi.kinds import Target
+from xor_mi.metrics import UNDECIDED, decision, decisions
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
@@ -37,12 +39,13 @@ QUOTABLE = 200
 
 @torch.no_grad()
 def identify_circuit(
-    model: Any,
-    target: Any = None,
+    model: HookedMLP,
+    target: Target | None = None,
     *,
     max_readings: int = 10_000,
     with_evidence: bool = True,
     n_controls: int = 0,
+    progress: bool = True,
 ) -> Circuit:
     """Which hidden unit acts as which gate: every reading tried, the survivors measured, a verdict
     with its reason.
@@ -50,11 +53,12 @@ def identify_circuit(
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
             `model.cfg.target`, and where that is None too, whatever the network decides.
-        max_readings: refuse to go on with more joint readings than this (a constant function has
-            that many: every reading is faithful).
-        evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
+        max_readings: refuse to list more joint readings than this (a constant function has that
+            many: every reading is faithful).
+        with_evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
         n_controls: how many untrained networks and shuffled targets to run the same pipeline on,
             for two more claims; see `control_rates`.
+        progress: show a bar where the work takes over two seconds.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> circuit = identify_circuit(textbook_xor())
@@ -65,152 +69,170 @@ def identify_circuit(
         XorMiError: train mode, weights that are not finite, a target of another width, or too many
             joint readings.
     """
+    # Check.
     require_plain_mlp(model, "identifying a circuit")
-    if max(model.cfg.d_hidden) > MAX_INPUTS:
-        raise XorMiError(
-            f"a layer of {max(model.cfg.d_hidden)} units has too many combinations of levels; at most {MAX_INPUTS} units per layer"
-        )
-    rows = truth_rows(model.cfg.d_in)
-    layers = forward_float64(model, torch.tensor(rows))
+    max_readings = whole_number("max_readings", max_readings)
+    n_controls = whole_number("n_controls", n_controls)
+    _require_narrow(model)
+
+    # Look: what the units are on every row, what is decided, and whether that is the target.
+    layers = forward_float64(model, model.rows().double())
     decided = decision(layers[-1].post, threshold=model.threshold)
-    given = model.cfg.target if target is None else target
-    function = BooleanFunction.of(
-        _own_function(decided) if given is None else given, model.cfg.d_in
+    function = _target_or_own(model, target, decided)
+    circuit = Circuit(
+        target=function,
+        verdict="not_computing",
+        reason="",
+        readings=(),
+        cfg=replace(model.cfg, target=function, use_edge_result=False),
+        weights=tuple(model.float64_layers()),
     )
-    if function.n_outputs != model.cfg.d_out:
-        raise XorMiError(
-            f"the target has {function.n_outputs} outputs; the network has {model.cfg.d_out}"
-        )
     wrong = _wrong_rows(decided, decisions(model).cpu(), function)
-    cfg, weights = (
-        replace(model.cfg, target=function, use_edge_result=False),
-        tuple(model.float64_layers()),
-    )
     if wrong:
-        return Circuit(
-            function,
-            "not_computing",
-            f"it does not compute {function.name}: {wrong}",
-            (),
-            cfg,
-            weights,
-        )
-    kept = list(_kept_readings(model, layers, decided, max_readings))
-    network = _interchanged(model) if kept else torch.zeros(0)
-    kept = [_with_interchange(model, joint, network) for joint in kept]
-    copies = _copies(layers)
-    kept.sort(
-        key=lambda joint: (
-            _told_apart(joint, copies),
-            -joint.interchange_accuracy,
-            -float(f"{joint.worst_margin:.6g}"),
-            joint.gates,
-        )
+        return replace(circuit, reason=f"it does not compute {function.name}: {wrong}")
+
+    # Read: every joint reading that survives substitution and composes to the decisions.
+    readings = list(_kept_readings(model, layers, decided, max_readings, progress))
+    if not readings:
+        return replace(circuit, verdict="no_gate_reading", reason=_why_no_reading(function))
+
+    # Score, and put first what the circuit is reported under.
+    interchanged = _interchanged(model)
+    readings = [_with_interchange(model, joint, interchanged) for joint in readings]
+    readings = _in_order(readings, layers)
+
+    # Prove.
+    proof = None
+    if with_evidence:
+        proof = gather(model, layers, decided, readings, interchanged)
+        if n_controls:
+            proof = _with_controls(proof, model, function, n_controls, progress)
+    verdict = verdict_of(len(readings))
+    return replace(
+        circuit,
+        verdict=verdict,
+        reason=_reason(verdict, function, readings),
+        readings=tuple(readings),
+        proof=proof,
     )
-    verdict = ("no_gate_reading", "identified")[len(kept)] if len(kept) < 2 else "ambiguous"
-    proof = gather(model, layers, decided, kept, network) if kept and with_evidence else None
-    if proof and n_controls:
-        claims = [
-            _control_claim(line)
-            for line in control_rates(model, function, n_networks=n_controls).to_dict("records")[:2]
-        ]
-        proof = replace(proof, claims=(*proof.claims, *claims))
-    return Circuit(
-        function, verdict, _reason(verdict, function, kept), tuple(kept), cfg, weights, proof
-    )
+
+
+def verdict_of(n_readings: int) -> str:
+    """The verdict on a network that computes its target and has this many kept readings."""
+    if n_readings == 0:
+        return "no_gate_reading"
+    return "identified" if n_readings == 1 else "ambiguous"
+
+
+def compared_margin(margin: float) -> float:
+    """A margin as readings are ordered by it.
+
+    Six digits: beyond, another order of additions gives other digits, and the order of readings
+    that are equally good must not hang on them.
+    """
+    return float(f"{margin:.6g}")
 
 
 @torch.no_grad()
 def control_rates(
-    model: Any, target: Any = None, *, n_networks: int = 100, seed: int = 0, progress: bool = True
-) -> pd.DataFrame:
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    n_networks: int = 100,
+    seed: int = 0,
+    progress: bool = True,
+) -> ControlRates:
     """The same pipeline where it should find nothing: how often does it name gates all the same?
 
-    Lines: "untrained networks", of this shape with fresh weights, held against the target;
-    "shuffled targets", this network held against the target with its rows permuted (never back onto
-    itself), which no network that computes its target can meet; "untrained networks, own function",
-    held against whatever they happen to compute, constants apart: how often a network that was
-    never trained has gates at all. Gates alone are therefore no sign of training. Columns: control,
-    n, n_positive, rate, ci_low, ci_high (95 % Clopper-Pearson). An untrained network that computes
-    the target by luck counts as a positive.
+    The controls are "untrained networks", of this shape with fresh weights, held against the
+    target; "shuffled targets", this network held against the target with its rows permuted (never
+    back onto itself), which no network that computes its target can meet; and "untrained networks,
+    own function", held against whatever they happen to compute, constants apart: how often a
+    network that was never trained has gates at all. Gates alone are therefore no sign of training.
+    An untrained network that computes the target by luck counts as a positive.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> control_rates(textbook_xor(), n_networks=5)["control"].tolist()
+    >>> control_rates(textbook_xor(), n_networks=5).frame()["control"].tolist()
     ['untrained networks', 'shuffled targets', 'untrained networks, own function']
+
+    Raises:
+        XorMiError: what `identify_circuit` refuses, or n_networks below 1.
     """
     require_plain_mlp(model, "measuring controls")
-    if n_networks < 1:
-        raise XorMiError(f"n is {n_networks}; give at least one control network")
-    asked = model.cfg.target if target is None else target
-    function = BooleanFunction.of(
-        asked if asked is not None else _decided_function(model), model.cfg.d_in
-    )
-    found: dict[str, list[bool]] = {
+    n_networks = whole_number("n_networks", n_networks, at_least=1)
+    seed = whole_number("seed", seed)
+    function = _target_or_own(model, target, _decided(model))
+    named: dict[Control, list[bool]] = {
         "untrained networks": [],
         "shuffled targets": [],
         "untrained networks, own function": [],
     }
     generator = torch.Generator().manual_seed(seed)
-    for k in tqdm(
-        range(n_networks), desc="controls", unit="network", disable=None if progress else True
-    ):
+    numbers = range(n_networks)
+    for k in progress_bar(numbers, doing="controls", unit="network", progress=progress):
         untrained = HookedMLP(replace(model.cfg, seed=seed + k, target=None, use_edge_result=False))
-        found["untrained networks"].append(_is_named(untrained, function))
-        order = torch.randperm(len(function.rows()), generator=generator).tolist()
-        shuffled = tuple(tuple(table[i] for i in order) for table in function.tables)
-        if shuffled != function.tables:
-            found["shuffled targets"].append(
-                _is_named(model, BooleanFunction(function.n_inputs, shuffled))
-            )
-        own = _decided_function(untrained)
+        named["untrained networks"].append(_is_named(untrained, function))
+        shuffled = _shuffled(function, generator)
+        if shuffled.tables != function.tables:
+            named["shuffled targets"].append(_is_named(model, shuffled))
+        own = _own_function(_decided(untrained))
         if any(len(set(table)) > 1 for table in own.tables):
-            found["untrained networks, own function"].append(_is_named(untrained, own))
-    lines = []
-    for what, named in found.items():
-        share = share_interval(sum(named), len(named))
-        lines.append(
-            {
-                "control": what,
-                "n": len(named),
-                "n_positive": sum(named),
-                "rate": share.share,
-                "ci_low": share.low,
-                "ci_high": share.high,
-            }
-        )
-    return pd.DataFrame(lines)
+            named["untrained networks, own function"].append(_is_named(untrained, own))
+    rates = [ControlRate(control, sum(hits), len(hits)) for control, hits in named.items()]
+    return ControlRates(tuple(rates))
 
 
 def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
     try:
-        return bool(identify_circuit(model, function, with_evidence=False).readings)
+        circuit = identify_circuit(model, function, with_evidence=False, progress=False)
     except TooManyReadings:  # it does have some
         return True
+    return bool(circuit.readings)
 
 
-def _control_claim(line: Mapping[Any, Any]) -> Evidence:
-    return Evidence(
-        kind="control",
-        units=(),
-        control_runs=line["control"],
-        effect=line["n_positive"],
-        control=0,
-        n=line["n"],
-        holds=line["ci_high"] <= 0.1,
-    )
+def _shuffled(function: BooleanFunction, generator: torch.Generator) -> BooleanFunction:
+    """The same function with its rows in another order."""
+    order = torch.randperm(len(function.rows()), generator=generator).tolist()
+    tables = [tuple(table[row] for row in order) for table in function.tables]
+    return BooleanFunction(function.n_inputs, tuple(tables))
 
 
-def _decided_function(model: HookedMLP) -> BooleanFunction:
-    return _own_function(
-        decision(forward_float64(model, model.rows())[-1].post, threshold=model.threshold)
-    )
+def _with_controls(
+    proof: Proof, model: HookedMLP, function: BooleanFunction, n_networks: int, progress: bool
+) -> Proof:
+    """The proof with two more claims. (That untrained networks have gates of their own function is
+    no failure, so it is measured by `control_rates` and not claimed here.)
+    """
+    found = control_rates(model, function, n_networks=n_networks, progress=progress)
+    claimed = [one for one in found.rates if one.control != "untrained networks, own function"]
+    return replace(proof, claims=(*proof.claims, *control_claims(claimed)))
+
+
+def _require_narrow(model: HookedMLP) -> None:
+    widest = max(model.cfg.d_hidden)
+    if widest > MAX_INPUTS:
+        raise XorMiError(
+            f"a layer of {widest} units has too many combinations of levels; "
+            f"at most {MAX_INPUTS} units per layer"
+        )
+
+
+def _target_or_own(model: HookedMLP, target: Target | None, decided: Tensor) -> BooleanFunction:
+    """What the network is held against: a target, its config's, or what it decides itself."""
+    if target is None and model.cfg.target is None:
+        return _own_function(decided)
+    return model.target_of(target)
+
+
+def _decided(model: HookedMLP) -> Tensor:
+    """What is decided on every row, in float64, [row, output]."""
+    return decision(forward_float64(model, model.rows())[-1].post, threshold=model.threshold)
 
 
 def _own_function(decided: Tensor) -> BooleanFunction:
+    """The decisions as a function; an undecided row counts as 0."""
     n_inputs = len(decided).bit_length() - 1
-    return BooleanFunction(
-        n_inputs, tuple(tuple(column) for column in decided.clamp(min=0).T.tolist())
-    )
+    return BooleanFunction(n_inputs, tuple(map(tuple, decided.clamp(min=0).T.tolist())))
 
 
 def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction) -> str:
@@ -218,49 +240,67 @@ def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction
     whatever the rounding.
     """
     goal = torch.tensor(function.tables).T
+    problems = {
+        "wrong": (decided != goal) & (decided != UNDECIDED),
+        "undecided": decided == UNDECIDED,
+        "decided by rounding alone": decided != in_its_dtype,
+    }
     names = [row_name(row) for row in function.rows()]
-    undecided = [name for name, row in zip(names, decided, strict=True) if (row == UNDECIDED).any()]
-    wrong = [
-        name
-        for name, d, g in zip(names, decided, goal, strict=True)
-        if ((d != g) & (d != UNDECIDED)).any()
-    ]
-    rounded = [
-        name for name, d, m in zip(names, decided, in_its_dtype, strict=True) if (d != m).any()
-    ]
-    found = (("wrong", wrong), ("undecided", undecided), ("decided by rounding alone", rounded))
-    parts = [f"{what} on {', '.join(which)}" for what, which in found if which]
-    return " and ".join(parts)
+    texts = []
+    for problem, where in problems.items():
+        rows = [name for name, here in zip(names, where.any(1).tolist(), strict=True) if here]
+        if rows:
+            texts.append(f"{problem} on {', '.join(rows)}")
+    return " and ".join(texts)
 
 
 def _kept_readings(
-    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int
+    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int, progress: bool
 ) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
-    choices: list[tuple[tuple[tuple[Reading, ...], ...], float]] = [((), float("inf"))]
-    for layer in range(
-        model.cfg.n_layers
-    ):  # layer by layer, so that what is inconsistent below is never combined with what is above
+    choices = _consistent_choices(model, layers, decided, bound)
+    for readings, worst in progress_bar(
+        choices, doing="measuring readings", unit="reading", progress=progress
+    ):
+        netlist = measure_netlist(model, readings)
+        if _composes(netlist, readings, model.layer_sizes, decided):
+            yield JointReading(
+                readings=readings,
+                netlist=netlist,
+                worst_margin=worst,
+                interchange={},
+                n_interchange=4**model.cfg.d_in,
+            )
+
+
+_Choice = tuple[tuple[tuple[Reading, ...], ...], float]
+"""One reading per unit, layer by layer, and the worst margin over these layers."""
+
+
+def _consistent_choices(
+    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int
+) -> list[_Choice]:
+    """All choices of readings that are faithful in every layer and consistent between layers."""
+    choices: list[_Choice] = [((), float("inf"))]
+    # Layer by layer, so that what is inconsistent below is never combined with what is above.
+    for layer in range(model.cfg.n_layers):
         options = faithful_readings(model, layers, layer, decided)
-        if len(choices) * len(options) > MAX_TRIED:
+        n_tried = len(choices) * len(options)
+        if n_tried > MAX_TRIED:
             raise TooManyReadings(
-                f"{len(choices) * len(options)} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried"
+                f"{n_tried} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried"
             )
         choices = [
             ((*before, option), min(worst, margin))
-            for before, worst in choices
-            for option, margin in options
+            for (before, worst), (option, margin) in product(choices, options)
             if not before or consistent(before[-1], option)
         ]
         if len(choices) > bound:
             raise TooManyReadings(
-                f"{len(choices)} faithful joint readings, more than max_readings={bound}; raise it (some milliseconds each), "
-                "or study fewer units"
+                f"{len(choices)} faithful joint readings, more than max_readings={bound}; "
+                "raise it (some milliseconds each), or study fewer units"
             )
-    for readings, margin in choices:
-        netlist = measure_netlist(model, readings)
-        if _composes(netlist, readings, model.layer_sizes, decided):
-            yield JointReading(readings, netlist, margin, {}, 4**model.cfg.d_in)
+    return choices
 
 
 def _composes(
@@ -281,33 +321,49 @@ def _composes(
     return torch.equal(torch.stack(outputs, dim=1), decided)
 
 
-def _copies(layers: Sequence[LayerValues]) -> list[tuple[int, int, int]]:
-    """(layer, unit, unit) where one unit's values are a positive multiple of the other's, plus a
-    constant: copies, for every purpose.
+def _in_order(
+    readings: Sequence[JointReading], layers: Sequence[LayerValues]
+) -> list[JointReading]:
+    """The reading to report first: copies of a unit read alike, then most interchanges as
+    predicted, then the largest worst margin, then the first by the names of its gates.
     """
-    found = []
+    copies = _copies(layers)
+
+    def order(joint: JointReading) -> tuple[object, ...]:
+        return (
+            _n_told_apart(joint, copies),
+            -joint.interchange_accuracy,
+            -compared_margin(joint.worst_margin),
+            joint.gates,
+        )
+
+    return sorted(readings, key=order)
+
+
+def _copies(layers: Sequence[LayerValues]) -> list[tuple[Unit, Unit]]:
+    """Pairs of units where one's values are a positive multiple of the other's, plus a constant:
+    copies, for every purpose.
+    """
+    pairs = []
     for layer, values in enumerate(layers[:-1]):
-        alive = [
-            k
-            for k in range(values.post.shape[1])
-            if values.post[:, k].max() > values.post[:, k].min()
-        ]
-        found += [
-            (layer, a, b)
-            for a, b in combinations(alive, 2)
-            if affine(values.post[:, a], values.post[:, b])
-        ]
-    return found
+        columns = [column for column in values.post.T]
+        alive = [k for k, column in enumerate(columns) if column.max() > column.min()]
+        for a, b in combinations(alive, 2):
+            if affine(columns[a], columns[b]):
+                pairs.append((Unit(layer, a), Unit(layer, b)))
+    return pairs
 
 
-def _told_apart(joint: JointReading, copies: Sequence[tuple[int, int, int]]) -> int:
+def _n_told_apart(joint: JointReading, copies: Sequence[tuple[Unit, Unit]]) -> int:
     """How many pairs of copies this reading gives different gates, complements apart: it is listed,
     but others come first.
     """
-    pairs = [
-        (joint.readings[layer][a].bits, joint.readings[layer][b].bits) for layer, a, b in copies
-    ]
-    return sum(a != b and a != tuple(1 - bit for bit in b) for a, b in pairs)
+    n_told_apart = 0
+    for a, b in copies:
+        same = [x == y for x, y in zip(joint.of(a).bits, joint.of(b).bits, strict=True)]
+        # All the same: the same gate. None the same: its complement.
+        n_told_apart += any(same) and not all(same)
+    return n_told_apart
 
 
 def _interchanged(model: HookedMLP) -> Tensor:
@@ -316,36 +372,46 @@ def _interchanged(model: HookedMLP) -> Tensor:
     """
     rows, units = truth_rows(model.cfg.d_in), model.units
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
-    sweeps = [
-        patch_sweep(model, pairs, units, output=k, progress=False).decisions.T
-        for k in range(model.cfg.d_out)
-    ]
-    return torch.stack(sweeps, dim=-1).cpu().reshape(len(rows), len(rows), len(units), -1)
+    outputs = []
+    for k in range(model.cfg.d_out):
+        decisions = patch_sweep(model, pairs, units, output=k, progress=False).decisions  # [unit, pair]
+        outputs.append(decisions.T.cpu().reshape(len(rows), len(rows), len(units)))
+    return torch.stack(outputs, dim=-1)
 
 
 def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) -> JointReading:
     """On how many (base, source) pairs does the network, with one unit's value taken from the
-    source, decide as the netlist with that unit's bit taken from the source?"""
+    source, decide as the netlist with that unit's bit taken from the source?
+    """
     units = model.units
     bits = torch.tensor([joint.of(unit).bits for unit in units])
-    predicted = compose_swapped(
-        joint.netlist, model.layer_sizes, units, bits
-    )  # [base, unit, source, output]
-    agreed = (predicted == network.transpose(1, 2)).all(-1).sum((0, 2)).tolist()
+    predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)
+    as_predicted = predicted == network.transpose(1, 2)  # [base, unit, source, output]
+    agreed = as_predicted.all(-1).sum((0, 2)).tolist()
     return replace(joint, interchange=dict(zip(units, agreed, strict=True)))
 
 
-def _reason(verdict: str, function: BooleanFunction, kept: Sequence[JointReading]) -> str:
-    if verdict == "no_gate_reading":
-        return f"it computes {function.name}, but no reading of its units as bits survives two-level substitution and composes to it"
-    first = kept[0]
-    share = f"{sum(first.interchange.values())} of {first.n_interchange * len(first.interchange)}"
-    written = (
-        first.formula
-        if len(first.formula) <= QUOTABLE
-        else f"({', '.join(gate.formula for gate in first.netlist if gate.unit.is_output)})"
+def _why_no_reading(function: BooleanFunction) -> str:
+    return (
+        f"it computes {function.name}, but no reading of its units as bits survives two-level "
+        "substitution and composes to it"
     )
-    facts = f"{written}; the netlist gives {function.name} on all rows, and {share} interchanges come out as it predicts"
+
+
+def _reason(verdict: str, function: BooleanFunction, readings: Sequence[JointReading]) -> str:
+    first = readings[0]
+    formula = first.formula
+    if len(formula) > QUOTABLE:
+        outputs = [gate.formula for gate in first.netlist if gate.unit.is_output]
+        formula = f"({', '.join(outputs)})"
+    n_agreed, n_runs = sum(first.interchange.values()), first.n_interchange * len(first.interchange)
+    facts = (
+        f"{function.name} = {formula}; the netlist gives {function.name} on all rows, and "
+        f"{n_agreed} of {n_runs} interchanges come out as it predicts"
+    )
     if verdict == "identified":
-        return f"exactly one joint reading survives: {function.name} = {facts}"
-    return f"{len(kept)} joint readings survive, so several explanations hold; under the first, {function.name} = {facts}"
+        return f"exactly one joint reading survives: {facts}"
+    return (
+        f"{len(readings)} joint readings survive, so several explanations hold; "
+        f"under the first, {facts}"
+    )

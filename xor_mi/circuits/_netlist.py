@@ -2,8 +2,9 @@
 to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,31 +13,49 @@ from xor_mi.circuits._readings import ROUNDING, Reading
 from xor_mi.graph import Unit, layers_of
 from xor_mi.metrics import UNDECIDED, decision
 from xor_mi.model import HookedMLP
-from xor_mi.truth import BooleanFunction, row_name, truth_rows
+from xor_mi.truth import BooleanFunction, row_name, row_numbers, truth_rows
 from xor_mi.values import forward_float64
+
+FREE = -1
+"""In a tensor of forced bits: here the gate decides."""
 
 
 @dataclass(frozen=True)
 class LocalGate:
-    """What one unit or output computes from the layer before, measured on every combination of that
-    layer's levels.
+    """What one unit or output computes from the layer before, as a truth table over its parents.
 
     Attributes:
         unit: whose gate this is.
         parents: the names of its inputs, most significant first.
-        function: its truth table over them.
-        undecided: combinations, never produced by an input, on which an output lies exactly on the
-            threshold (the table has 0 there).
+        table: its bit on every combination of them; None where there is none. In a measured netlist
+            that is a combination, never produced by an input, on which an output lies exactly on
+            the threshold.
     """
 
     unit: Unit
     parents: tuple[str, ...]
-    function: BooleanFunction
-    undecided: tuple[str, ...] = ()
+    table: tuple[int | None, ...]
+
+    @cached_property
+    def bits(self) -> tuple[int, ...]:
+        """The table with 0 where there is no bit."""
+        return tuple(bit or 0 for bit in self.table)
+
+    @cached_property
+    def function(self) -> BooleanFunction:
+        """`bits` as a function of the parents."""
+        return BooleanFunction(len(self.parents), (self.bits,))
 
     @property
     def formula(self) -> str:
+        """`function` as a formula over the parents' names."""
         return self.function.formula_over(self.parents)
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """The combinations without a bit, such as ('011',)."""
+        rows = zip(truth_rows(len(self.parents)), self.table, strict=True)
+        return tuple(row_name(row) for row, bit in rows if bit is None)
 
     @property
     def depends_on(self) -> tuple[int, ...]:
@@ -52,60 +71,71 @@ def measure_netlist(
     """
     places = layers_of(model.layer_sizes)
     inputs = tuple(unit.name for unit in places[0])
-    first = zip(places[1], readings[0], strict=True)
+    # The first layer's parents are the inputs themselves: a unit's bits on the rows are its table.
     gates = [
-        LocalGate(unit, inputs, BooleanFunction(model.cfg.d_in, (reading.bits,)))
-        for unit, reading in first
+        LocalGate(unit, inputs, reading.bits)
+        for unit, reading in zip(places[1], readings[0], strict=True)
     ]
     for layer, before in enumerate(readings, start=1):
+        parents = tuple(unit.name for unit in places[layer])
         combinations = torch.tensor(truth_rows(len(before)))
         levels = torch.tensor(
             [(reading.low, reading.high) for reading in before], dtype=torch.float64
         )
         values = levels[torch.arange(len(before)), combinations]
-        reached = forward_float64(model, values, start=layer)[0].post
-        is_output = layer == len(readings)
-        cuts = (
-            [model.threshold] * len(places[-1])
-            if is_output
-            else [reading.threshold for reading in readings[layer]]
-        )
-        parents = tuple(unit.name for unit in places[layer])
-        for unit, column, cut in zip(places[layer + 1], reached.T, cuts, strict=True):
-            distance = (column - cut).abs()
-            decided = torch.where(
-                distance <= ROUNDING * distance.max(), UNDECIDED, decision(column, threshold=cut)
-            )
-            if (
-                not is_output and readings[layer][unit.index].constant
-            ):  # a constant unit is what it is, not a tie
-                decided = torch.full_like(decided, readings[layer][unit.index].bits[0])
-            ties = tuple(row_name(bits) for bits in combinations[decided == UNDECIDED].tolist())
-            function = BooleanFunction(len(before), (tuple(decided.clamp(min=0).tolist()),))
-            gates.append(LocalGate(unit, parents, function, ties))
+        reached = forward_float64(model, values, start=layer)[0].post  # [combination, unit]
+        for unit, column in zip(places[layer + 1], reached.T, strict=True):
+            if unit.is_output:
+                table = _table(column, model.threshold)
+            else:
+                table = _unit_table(column, readings[layer][unit.index])
+            gates.append(LocalGate(unit, parents, table))
     return tuple(gates)
+
+
+def _table(values: Tensor, threshold: float) -> tuple[int | None, ...]:
+    """Values on all combinations -> bits; None on the threshold, but for rounding."""
+    distance = (values - threshold).abs()
+    on_it = distance <= ROUNDING * distance.max()
+    decided = torch.where(on_it, UNDECIDED, decision(values, threshold=threshold))
+    return tuple(None if bit == UNDECIDED else bit for bit in decided.tolist())
+
+
+def _unit_table(values: Tensor, reading: Reading) -> tuple[int | None, ...]:
+    # A constant unit's threshold is its one value: every combination would be a tie.
+    if reading.constant:
+        return (reading.bits[0],) * len(values)
+    return _table(values, reading.threshold)
+
+
+def run(
+    netlist: Sequence[LocalGate],
+    values: Mapping[str, Tensor],
+    forced: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Run gates, in order of layers -> the bit of every place, by name.
+
+    Args:
+        values: the bits of the places that the first gates read, of one common shape.
+        forced: unit -> bits that it is set to whatever its gate says, of the same shape; FREE where
+            its gate decides.
+    """
+    forced = forced or {}
+    values = dict(values)
+    for gate in netlist:
+        parents = torch.stack([values[parent] for parent in gate.parents], dim=-1)
+        bits = torch.tensor(gate.bits)[row_numbers(parents)]
+        if gate.unit.name in forced:
+            wanted = forced[gate.unit.name]
+            bits = torch.where(wanted == FREE, bits, wanted)
+        values[gate.unit.name] = bits
+    return values
 
 
 def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> dict[Unit, Tensor]:
     """Run the netlist on all input rows -> the bit of every hidden unit and output, [row]."""
-    rows = torch.tensor(truth_rows(layer_sizes[0]))
-    values = {f"x{i}": rows[:, i] for i in range(layer_sizes[0])}
-    found = {}
-    for gate in netlist:
-        index = torch.zeros(len(rows), dtype=torch.long)
-        for parent in gate.parents:
-            index = 2 * index + values[parent]
-        found[gate.unit] = values[gate.unit.name] = torch.tensor(gate.function.bits)[index]
-    return found
-
-
-def compose_swapped(
-    netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor
-) -> Tensor:
-    """The netlist's interchange: each unit in turn set to each of its bits [unit, source] -> [base,
-    unit, source, output].
-    """
-    return _run(netlist, layer_sizes, units, bits)[:, 1:]
+    values = run(netlist, _input_bits(layer_sizes[0]))
+    return {gate.unit: values[gate.unit.name] for gate in netlist}
 
 
 def compose_from(
@@ -114,33 +144,36 @@ def compose_from(
     """The netlist run on from one hidden layer's bits [case, unit] -> the outputs' bits, [case,
     output].
     """
-    values = {unit.name: bits[:, unit.index] for unit in layers_of(layer_sizes)[layer + 1]}
-    for gate in netlist:
-        if gate.unit.layer > layer:
-            index = torch.zeros(len(bits), dtype=torch.long)
-            for parent in gate.parents:
-                index = 2 * index + values[parent]
-            values[gate.unit.name] = torch.tensor(gate.function.bits)[index]
-    return torch.stack([values[f"y{k}"] for k in range(layer_sizes[-1])], dim=-1)
+    start = {unit.name: bits[:, unit.index] for unit in layers_of(layer_sizes)[layer + 1]}
+    later = [gate for gate in netlist if gate.unit.layer > layer]
+    return _outputs(run(later, start), layer_sizes)
 
 
-def _run(
+def compose_swapped(
     netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor
 ) -> Tensor:
-    """[row, 1 + unit, source, output]: slot 0 runs undisturbed, slot 1 + u with unit u's bit set to
-    that of each source.
+    """The netlist's interchange: each unit in turn set to each of its bits [unit, source] -> [base,
+    unit, source, output].
     """
-    rows = torch.tensor(truth_rows(layer_sizes[0]))
-    slot = {unit: number for number, unit in enumerate(units, start=1)}
-    shape = (len(rows), 1 + len(units), bits.shape[1])
-    values = {f"x{i}": rows[:, i, None, None].expand(shape) for i in range(layer_sizes[0])}
-    for gate in netlist:
-        index = torch.zeros(shape, dtype=torch.long)
-        for parent in gate.parents:
-            index = 2 * index + values[parent]
-        values[gate.unit.name] = torch.tensor(gate.function.bits)[index]
-        if gate.unit in slot:
-            values[gate.unit.name][:, slot[gate.unit]] = bits[slot[gate.unit] - 1]
+    inputs = _input_bits(layer_sizes[0])
+    shape = (2 ** layer_sizes[0], len(units), bits.shape[1])  # [base, unit, source]
+    start = {name: column[:, None, None].expand(shape) for name, column in inputs.items()}
+    forced = {}
+    for number, unit in enumerate(units):
+        own = torch.full(shape, FREE)
+        own[:, number] = bits[number]
+        forced[unit.name] = own
+    return _outputs(run(netlist, start, forced), layer_sizes)
+
+
+def _input_bits(n_inputs: int) -> dict[str, Tensor]:
+    """Input -> its bit on all rows, [row]."""
+    rows = torch.tensor(truth_rows(n_inputs))
+    return {f"x{i}": rows[:, i] for i in range(n_inputs)}
+
+
+def _outputs(values: Mapping[str, Tensor], layer_sizes: Sequence[int]) -> Tensor:
+    """[..., output]"""
     return torch.stack([values[f"y{k}"] for k in range(layer_sizes[-1])], dim=-1)
 
 
@@ -151,7 +184,8 @@ def nested_formula(gate: LocalGate, written: dict[str, str]) -> str:
     if gate.formula in written:  # a unit that only hands its parent on
         return written[gate.formula]
     names = [written.get(parent, parent) for parent in gate.parents]
-    return gate.function.formula_over([name if name.isalnum() else f"({name})" for name in names])
+    bracketed = [name if name.isalnum() else f"({name})" for name in names]
+    return gate.function.formula_over(bracketed)
 
 
 @dataclass(frozen=True)
@@ -191,18 +225,12 @@ class JointReading:
     @property
     def formula(self) -> str:
         """The netlist from inputs to every output, joined by ', '."""
-        return ", ".join(
-            self.formula_of(gate.unit.index) for gate in self.netlist if gate.unit.is_output
-        )
+        outputs = [gate.unit.index for gate in self.netlist if gate.unit.is_output]
+        return ", ".join(self.formula_of(output) for output in outputs)
 
     def formula_of(self, output: int = 0) -> str:
         """The netlist from inputs to one output, as one nested formula."""
-        written = {
-            gate.unit.name: nested_formula(gate, {})
-            for gate in self.netlist
-            if gate.unit.layer == 0
-        }
+        written: dict[str, str] = {}
         for gate in self.netlist:
-            if gate.unit.layer > 0:
-                written[gate.unit.name] = nested_formula(gate, written)
+            written[gate.unit.name] = nested_formula(gate, written)
         return written[f"y{output}"]

@@ -118,7 +118,7 @@ def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> li
 def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> list[list[_Node]]:
     """Hidden layers and outputs, each node over its essential parents; constants folded."""
     gates = iter(netlist)
-    tables = [[next(gates).function.bits for _ in range(size)] for size in layer_sizes[1:]]
+    tables = [[next(gates).bits for _ in range(size)] for size in layer_sizes[1:]]
     rows = truth_rows(layer_sizes[0])
     values: list[Table] = [tuple(row[i] for row in rows) for i in range(layer_sizes[0])]
     constant: dict[int, int] = {}

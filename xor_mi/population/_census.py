@@ -31,7 +31,7 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     circuits = identify_many(
         population.__getitem__, population.weights, population.cfg, progress=progress
     )
-    n_readings = [circuit.readings for circuit in circuits]
+    n_readings = [circuit.n_readings for circuit in circuits]
     columns: dict[str, Any] = {
         "seed": population.seeds.numpy(),
         "solved": population.solved.numpy(),

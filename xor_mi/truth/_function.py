@@ -201,7 +201,10 @@ class BooleanFunction:
 def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
     """What a caller gives as truth tables -> one tuple of 2^n bits per output."""
     n_rows = len(truth_rows(n_inputs))
-    values: object = tables.tolist() if isinstance(tables, ArrayLike) else tables
+    # the plain kinds first: asking whether a value fits a protocol takes far longer
+    is_plain = isinstance(tables, (str, list, tuple))
+    is_array = not is_plain and isinstance(tables, ArrayLike)
+    values: object = tables.tolist() if is_array else tables
     if not isinstance(values, (str, list, tuple)):
         raise XorMiError(f"{values!r} is not a truth table; give {n_rows} bits, for XOR '0110'")
     is_one_table = isinstance(values, str) or all(

@@ -1,0 +1,74 @@
+"""the same pipeline where it should find nothing -> how often it names gates all the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from xor_mi.circuits._evidence import Evidence
+from xor_mi.circuits._facts import Control
+from xor_mi.finding import Finding
+from xor_mi.metrics import ShareInterval, share_interval
+
+MAX_RATE = 0.1
+"""A control holds if the upper end of its 95 % interval is at most this."""
+
+
+class ControlRate(NamedTuple):
+    """How many of n networks were given gates although they should have none."""
+
+    control: Control
+    n_positive: int
+    n: int
+
+    @property
+    def rate(self) -> ShareInterval:
+        """The share with its 95 % Clopper-Pearson interval; NaN where there were none to try."""
+        return share_interval(self.n_positive, self.n)
+
+
+@dataclass(frozen=True)
+class ControlRates(Finding):
+    """What `control_rates` found: one rate per control, in the order of its docstring."""
+
+    rates: tuple[ControlRate, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One line per control: control, n, n_positive, rate, ci_low, ci_high."""
+        lines = [
+            {
+                "control": one.control,
+                "n": one.n,
+                "n_positive": one.n_positive,
+                "rate": one.rate.share,
+                "ci_low": one.rate.low,
+                "ci_high": one.rate.high,
+            }
+            for one in self.rates
+        ]
+        return pd.DataFrame(lines)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{one.control}: {one.n_positive} of {one.n} given gates "
+            f"(95% interval {one.rate.low:.0%} to {one.rate.high:.0%})"
+            for one in self.rates
+        ]
+        return "\n".join(lines)
+
+
+def control_claims(rates: Sequence[ControlRate]) -> tuple[Evidence, ...]:
+    """One claim per control: it is not given gates."""
+    return tuple(
+        Evidence(
+            kind="control",
+            units=(),
+            control_runs=one.control,
+            effect=one.n_positive,
+            control=0,
+            n=one.n,
+            holds=one.rate.high <= MAX_RATE,
+        )
+        for one in rates
+    )
