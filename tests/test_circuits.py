@@ -410,6 +410,7 @@ def test_ties_of_unobserved_combinations_are_named():
     assert readout.function.bits[3] == 0
 
 
+@pytest.mark.unchecked
 def test_hooks_and_other_models_are_refused():
     """What plain arithmetic cannot speak for: a network with hooks attached, a result instead of
     its model, another module.

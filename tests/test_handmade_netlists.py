@@ -119,7 +119,7 @@ def test_random_networks_come_back_with_their_signature(seed):
             from_netlist(circuit)
         return
     again = identify_circuit(from_netlist(circuit), with_evidence=False)
-    from xor_mi.circuits._signature import signature_of
+    from xor_mi.circuits import signature_of
 
     assert again.signature == signature_of(circuit.primary.netlist, circuit.layer_sizes)
     if circuit.verdict == "identified":

@@ -17,9 +17,7 @@ import pytest
 import torch
 
 from xor_mi import cli
-from xor_mi.circuits import _batch as batch
-from xor_mi.circuits import identify_circuit
-from xor_mi.circuits._batch import Summary, identify_many, summarize
+from xor_mi.circuits import Summary, _summary, identify_circuit, identify_many, summarize
 from xor_mi.errors import XorMiError
 from xor_mi.population import (
     CENSUS_COLUMNS,
@@ -61,9 +59,9 @@ def test_many_at_once_is_identify_circuit_for_each(act, width, n, monkeypatch):
         train_population("XOR", n, hidden=width, config=TrainConfig(act_fn=act, max_steps=700)),
         [],
     )
-    original = batch._alone
+    original = _summary._alone
     monkeypatch.setattr(
-        batch, "_alone", lambda models, number: alone.append(number) or original(models, number)
+        _summary, "_alone", lambda models, number: alone.append(number) or original(models, number)
     )
     found = identify_many(population.__getitem__, population.weights, population.cfg)
     assert [k for k in range(n) if not same(found[k], one_by_one(population, k))] == []

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 
 from xor_mi import BooleanFunction, HookedMLP, handmade, identify_circuit, patch, zoo
-from xor_mi.circuits._signature import live_units
+from xor_mi.circuits import live_units
 from xor_mi.errors import XorMiError
 from xor_mi.testing import (
     Differences,

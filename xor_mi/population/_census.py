@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from xor_mi.circuits._batch import identify_many
+from xor_mi.circuits import identify_many
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.metrics import share_interval
 from xor_mi.model import HookedMLPConfig

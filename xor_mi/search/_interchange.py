@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xor_mi.circuits._readings import ROUNDING
+from xor_mi.circuits import ROUNDING
 from xor_mi.graph import Unit
 from xor_mi.search._convention import PairSet
 from xor_mi.search._problem import Affine, Numbers, Problem

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xor_mi.circuits._readings import ROUNDING
+from xor_mi.circuits import ROUNDING
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
 from xor_mi.kinds import Target

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
-from xor_mi.circuits import Circuit, Evidence, identify_circuit
-from xor_mi.circuits._signature import family_of, live_units
+from xor_mi.circuits import Circuit, Evidence, family_of, identify_circuit, live_units
 from xor_mi.errors import XorMiError
 
 FORMAT = "xor_mi.regression"
@@ -74,7 +73,7 @@ def circuit_of(model_or_circuit: Any) -> Circuit:
         return identify_circuit(model_or_circuit)
     if model_or_circuit.readings and model_or_circuit.proof is None:
         raise XorMiError(
-            "this circuit has no evidence to compare; identify it with evidence=True, or give the model"
+            "this circuit has no evidence to compare; identify it with with_evidence=True, or give the model"
         )
     return model_or_circuit
 
