@@ -461,7 +461,7 @@ def test_more_orders_than_are_tried_is_said(monkeypatch):
     with pytest.raises(
         XorMiError, match="orders of interchangeable units; a canonical form tries at most 0"
     ):
-        circuit.signature
+        _ = circuit.signature
 
 
 def test_many_copies_need_no_trying():

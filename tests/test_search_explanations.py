@@ -18,7 +18,6 @@ from xor_mi.search import (
     Convention,
     Problem,
     SearchStopped,
-    _identifiability,
     as_network,
     compare_conventions,
     count_interpretations,
@@ -29,6 +28,7 @@ from xor_mi.search import (
     interpretations,
     node_masks,
 )
+from xor_mi.search import _identifiability
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 

@@ -374,7 +374,9 @@ def _interchanged(model: HookedMLP) -> Tensor:
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
     outputs = []
     for k in range(model.cfg.d_out):
-        decisions = patch_sweep(model, pairs, units, output=k, progress=False).decisions  # [unit, pair]
+        decisions = patch_sweep(
+            model, pairs, units, output=k, progress=False
+        ).decisions  # [unit, pair]
         outputs.append(decisions.T.cpu().reshape(len(rows), len(rows), len(units)))
     return torch.stack(outputs, dim=-1)
 
