@@ -1,12 +1,24 @@
 """what was asked + what exists -> one error that says the next step.
 
-Every error a caller can cause is an `XorMiError`, so `except XorMiError` is enough for a program
-and one line is enough for a person: what was asked, what exists, what to do."""
+Every error a caller can cause is an `XorMiError`, so `except XorMiError` is enough for a program.
+Its message is one line for a person: what was asked, what exists, what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral
 from pathlib import Path
+
+__all__ = [
+    "SEEDS_BELOW",
+    "TooManyReadings",
+    "XorMiError",
+    "unknown",
+    "unwritable",
+    "whole_number",
+]
+
+MAX_NAMES_SHOWN = 24
+"""A message lists at most so many names of what exists."""
 
 SEEDS_BELOW = 2**62
 """Seeds are smaller than this, so that a seed plus the number of a network fits in 64 bits."""
@@ -21,17 +33,23 @@ class TooManyReadings(XorMiError):
 
 
 def unknown(kind: str, asked: object, exists: Iterable[object], where: str = "there") -> XorMiError:
-    """A name that is not there -> the error that lists what is, with the closest name as the next
-    step.
+    """A name that does not exist -> the error that lists what does, with the closest name as the
+    next step.
+
+    Args:
+        kind: what was asked for, such as "gate".
+        where: the words before the list of what exists.
 
     >>> print(unknown("gate", "ANDD", ["AND", "OR"], where="known gates"))
     no gate 'ANDD'; known gates: AND, OR; did you mean 'AND'?
     """
     names = [str(name) for name in exists]
+    shown = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
+    if len(names) > MAX_NAMES_SHOWN:
+        shown += f", ... ({len(names)} in all)"
     close = get_close_matches(str(asked), names, n=1, cutoff=0.5)
-    shown = ", ".join(names[:24]) + (f", ... ({len(names)} in all)" if len(names) > 24 else "")
     hint = f"; did you mean '{close[0]}'?" if close else ""
-    return XorMiError(f"no {kind} '{asked}'; {where}: {shown or 'none'}{hint}")
+    return XorMiError(f"no {kind} '{asked}'; {where}: {shown}{hint}")
 
 
 def whole_number(name: str, value: object, *, at_least: int = 0, below: int | None = None) -> int:

@@ -1,14 +1,16 @@
 """the one small base of everything a person is given: a table, a picture, a notebook cell.
 
 Findings are frozen values. Each has `frame()`, a tidy pandas table; `plot()`, a plotly figure; and
-`_repr_html_`, what a notebook cell that ends in it shows. A finding that is no table or has no
-picture says so, with what to do instead. Nothing heavy is imported here.
+`_repr_html_`, what a notebook cell that ends in it shows. A finding that is not a table or has
+no picture says so, with what to do instead. Nothing heavy is imported here.
 """
 
 import html
 from typing import TYPE_CHECKING, Any
 
 from xor_mi.errors import XorMiError
+
+__all__ = ["ROWS_SHOWN", "Finding"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +27,9 @@ class Finding:
         """The finding as a tidy table.
 
         Raises:
-            XorMiError: a kind of finding that is no table.
+            XorMiError: a kind of finding that is not a table.
         """
-        raise XorMiError(f"a {type(self).__name__} is no table; print it, or call .plot()")
+        raise XorMiError(f"a {type(self).__name__} is not a table; print it, or call .plot()")
 
     def plot(self, **options: Any) -> "go.Figure":
         """The finding as a figure; options are those of its function in `xor_mi.plots`.
@@ -47,6 +49,7 @@ class Finding:
             return text
         table = self.frame()
         shown = table.head(ROWS_SHOWN).to_html(index=False, escape=True, border=0)
-        more = len(table) - ROWS_SHOWN
-        rest = f"<p>... and {more} more lines; .frame() has them all</p>" if more > 0 else ""
-        return text + shown + rest
+        n_more = len(table) - ROWS_SHOWN
+        if n_more > 0:
+            shown += f"<p>... and {n_more} more lines; .frame() has them all</p>"
+        return text + shown

@@ -6,9 +6,11 @@ patches, circuits, pictures) uses these values."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from xor_mi.errors import XorMiError
+
+__all__ = ["Edge", "Index", "Site", "Subcircuit", "Unit", "edges_of", "layers_of", "name_of_set"]
 
 
 @dataclass(frozen=True, order=True)
@@ -54,19 +56,24 @@ class Edge:
 
 
 def layers_of(layer_sizes: Sequence[int]) -> list[list[Unit]]:
-    """Layer sizes such as (2, 2, 1) -> inputs, hidden layers and outputs as units, in order."""
-    last = len(layer_sizes) - 2
-    return [
-        [Unit(layer - 1, i, is_output=layer - 1 == last) for i in range(size)]
-        for layer, size in enumerate(layer_sizes)
-    ]
+    """Layer sizes such as (2, 2, 1) -> inputs, hidden layers and outputs as units, in order.
+
+    >>> layers_of((2, 2, 1))
+    [[x0, x1], [h0.0, h0.1], [y0]]
+    """
+    n_layers = len(layer_sizes)
+    layers: list[list[Unit]] = []
+    for number, size in enumerate(layer_sizes):
+        is_output = number == n_layers - 1
+        layers.append([Unit(number - 1, index, is_output) for index in range(size)])
+    return layers
 
 
 def edges_of(layer_sizes: Sequence[int]) -> Iterator[Edge]:
     """Every weight of a fully connected network, layer by layer, by target and then by source."""
-    layers = layers_of(layer_sizes)
-    for sources, targets in pairwise(layers):
-        yield from (Edge(src, dst) for dst in targets for src in sources)
+    for sources, targets in pairwise(layers_of(layer_sizes)):
+        for target in targets:
+            yield from (Edge(source, target) for source in sources)
 
 
 @dataclass(frozen=True)
@@ -90,40 +97,39 @@ class Subcircuit:
     @property
     def units(self) -> tuple[Unit, ...]:
         """The hidden units that are kept."""
-        layers = layers_of(self.layer_sizes)[1:-1]
-        return tuple(
-            unit
-            for layer, kept in zip(layers, self.sources, strict=False)
-            for unit in layer
-            if kept[unit.index]
-        )
+        hidden = layers_of(self.layer_sizes)[1:-1]
+        kept: list[Unit] = []
+        # the last linear layer ends in the outputs, which are no hidden units
+        for units, sources_of in zip(hidden, self.sources[:-1], strict=True):
+            kept += [unit for unit in units if sources_of[unit.index]]
+        return tuple(kept)
 
     @property
     def edges(self) -> tuple[Edge, ...]:
         """The edges that are kept, layer by layer."""
-        layers = layers_of(self.layer_sizes)
-        return tuple(
-            Edge(layers[number][i], layers[number + 1][j])
-            for number, kept in enumerate(self.sources)
-            for j, indices in enumerate(kept)
-            for i in indices
-        )
+        edges: list[Edge] = []
+        layers = pairwise(layers_of(self.layer_sizes))
+        for (before, after), sources_of in zip(layers, self.sources, strict=True):
+            for target, indices in zip(after, sources_of, strict=True):
+                edges += [Edge(before[index], target) for index in indices]
+        return tuple(edges)
 
     @property
     def edge_sparsity(self) -> float:
         """The fraction of the network's edges that are dropped."""
-        return 1 - sum(len(i) for kept in self.sources for i in kept) / sum(
-            a * b for a, b in pairwise(self.layer_sizes)
-        )
+        n_edges = sum(d_in * d_out for d_in, d_out in pairwise(self.layer_sizes))
+        n_kept = sum(len(indices) for indices in chain.from_iterable(self.sources))
+        return 1 - n_kept / n_edges
 
     def __le__(self, other: "Subcircuit") -> bool:
         """Whether every edge of this one is in the other."""
-        pairs = [
-            (a, b)
-            for mine, theirs in zip(self.sources, other.sources, strict=True)
-            for a, b in zip(mine, theirs, strict=True)
-        ]
-        return self.layer_sizes == other.layer_sizes and all(set(a) <= set(b) for a, b in pairs)
+        if self.layer_sizes != other.layer_sizes:
+            return False
+        for mine, theirs in zip(self.sources, other.sources, strict=True):
+            for indices, other_indices in zip(mine, theirs, strict=True):
+                if not set(indices) <= set(other_indices):
+                    return False
+        return True
 
 
 Index = int | None | Sequence[int | None]
@@ -181,7 +187,7 @@ class Site:
         return self.name
 
 
-def name_of_set(places: "Iterable[Unit | Edge | Site]") -> str:
+def name_of_set(places: Iterable[Unit | Edge | Site]) -> str:
     """Several places that are meant together, as text: the one way that sets are written.
 
     >>> name_of_set([Unit(0, 0), Unit(0, 1)])

@@ -12,8 +12,33 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from torch import Tensor
 
 from xor_mi.graph import Edge, Site, Unit
-from xor_mi.truth import ArrayLike, BooleanFunction
-from xor_mi.truth import Row as Row
+from xor_mi.truth import ArrayLike, BooleanFunction, Row
+
+__all__ = [
+    "AblationValue",
+    "Bounds",
+    "Direction",
+    "HookName",
+    "HookNames",
+    "HookedModel",
+    "Inputs",
+    "Layers",
+    "Metric",
+    "Metrics",
+    "Number",
+    "Numbers",
+    "OneSite",
+    "Pairs",
+    "PathLike",
+    "Place",
+    "Row",
+    "Rows",
+    "Sites",
+    "SubsetRule",
+    "Target",
+    "UpTo",
+    "Widths",
+]
 
 Rows = Iterable[Row] | Tensor
 """Several input rows: ["00", "01"], bits [[0, 0], [0, 1]], or a tensor [row, d_in]."""

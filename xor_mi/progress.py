@@ -9,20 +9,22 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-T = TypeVar("T")
+__all__ = ["SECONDS_BEFORE_A_BAR", "progress_bar"]
+
+Item = TypeVar("Item")
 
 SECONDS_BEFORE_A_BAR = 2.0
 """Work that ends before this shows nothing."""
 
 
 def progress_bar(
-    items: Iterable[T] | None = None,
+    items: Iterable[Item] | None = None,
     *,
     doing: str,
     unit: str,
     total: int | None = None,
     progress: bool = True,
-) -> "tqdm[T]":
+) -> "tqdm[Item]":
     """A tqdm bar under the one rule; iterate over it, or leave `items` out and call `update`.
 
     Args:
@@ -40,5 +42,6 @@ def progress_bar(
         desc=doing,
         unit=unit,
         delay=SECONDS_BEFORE_A_BAR,
-        disable=None if progress else True,  # None: only where standard error is a terminal
+        # None is tqdm's word for: only where standard error is a terminal
+        disable=None if progress else True,
     )

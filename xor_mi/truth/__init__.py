@@ -3,7 +3,7 @@
 A function is its truth table. Rows are all 2^n inputs in lexicographic order, the first input most
 significant: for two inputs 00, 01, 10, 11. A gate is a function of two inputs; there are 16 and
 each has one name here (`GATES`), with the usual aliases accepted wherever a name is read. Formulas
-are minimal two-level forms, found by sympy, or an XOR of products where that is shorter."""
+are minimal two-level forms, found by sympy, or the algebraic normal form where that is shorter."""
 
 from xor_mi.truth._formulas import Tree as Tree
 from xor_mi.truth._formulas import formula_trees as formula_trees
@@ -24,4 +24,5 @@ from xor_mi.truth._gates import row_number as row_number
 from xor_mi.truth._gates import row_numbers as row_numbers
 from xor_mi.truth._gates import truth_rows as truth_rows
 from xor_mi.truth._minimal import algebraic_normal_form as algebraic_normal_form
+from xor_mi.truth._threshold_functions import MONOTONE_ACTIVATIONS as MONOTONE_ACTIVATIONS
 from xor_mi.truth._threshold_functions import threshold_functions as threshold_functions
