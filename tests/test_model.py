@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from xor_mi.model import (
     initial_weights,
     require_evaluable,
 )
+from xor_mi.training import train
 from xor_mi.truth import BooleanFunction
 
 
@@ -103,20 +105,6 @@ def test_textbook_network_gives_xor_exactly(textbook):
 def test_inputs_of_every_dtype_give_a_batch(textbook, x):
     """int, bool and float bits, one row or many: the output is always [batch, n_outputs]."""
     assert textbook(x).tolist() == [[1.0]]
-
-
-def test_forward_never_writes_into_the_callers_tensor(textbook):
-    """A hook that edits the input in place and returns it cannot reach the caller's tensor."""
-    x = textbook.rows()
-    before = x.clone()
-
-    def overwrite(value, hook):
-        value[:] = 7
-        return value
-
-    changed = textbook.run_with_hooks(x, fwd_hooks=[("hook_embed", overwrite)])
-    assert torch.equal(x, before)
-    assert not torch.equal(changed, textbook(x))
 
 
 def test_hook_pre_and_hook_post_never_share_memory():
@@ -381,86 +369,28 @@ def test_missing_folder_and_unwritable_folder(tmp_path, textbook):
         textbook.save_pretrained(tmp_path / "file" / "inside")
 
 
-def zero_in_place(value, hook):
-    """A hook that edits its activation and forgets to return it."""
-    value.zero_()
-
-
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda m: m(torch.zeros(4, 3)), r"shape \[4, 3\]; this network takes \[batch, 2\]"),
         (lambda m: m("01"), "cannot read '01' as an input"),
-        (
-            lambda m: m(m.rows(), return_type="logit"),
-            "no return_type 'logit'.*did you mean 'logits'",
-        ),
+        (lambda m: m(m.rows(), return_type="logit"), "no return_type 'logit'.*did you mean 'logits'"),
         (lambda m: HookedMLP()(m.rows(), return_type="loss"), "a loss needs labels"),
-        (
-            lambda m: m.run_with_cache(m.rows(), names_filter="blocks.0.mlp.hook_pots"),
-            "no hook 'blocks.0.mlp.hook_pots'.*did you mean 'blocks.0.mlp.hook_post'",
-        ),
-        (
-            lambda m: m.run_with_cache(m.rows(), names_filter=["hook_embed", "nope"]),
-            "no hook 'nope'",
-        ),
-        (lambda m: m.run_with_cache(m.rows(), names_filter=[]), "empty filter"),
-        (
-            lambda m: m.run_with_cache(m.rows(), names_filter=lambda name: False),
-            "predicate that matches nothing",
-        ),
-        (
-            lambda m: m.run_with_cache(m.rows(), names_filter="hook_edge"),
-            "switched off; call model.set_use_edge_result",
-        ),
-        (lambda m: m.run_with_cache(m.rows(), pos_slice=0), "pos_slice would cut the batch"),
-        (
-            lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_nope", lambda v, hook: v)]),
-            "no hook 'hook_nope'",
-        ),
-        (
-            lambda m: m.run_with_hooks(
-                m.rows(), fwd_hooks=[(lambda n: "zzz" in n, lambda v, hook: v)]
-            ),
-            "predicate that matches nothing",
-        ),
-        (
-            lambda m: m.run_with_hooks(
-                m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: v[:1])]
-            ),
-            r"returned \[1, 1\]; .* shape \[4, 1\]",
-        ),
-        (
-            lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", lambda v, hook: 3)]),
-            "returned int",
-        ),
-        (
-            lambda m: m.run_with_hooks(m.rows(), fwd_hooks=[("hook_logits", zero_in_place)]),
-            "edited its activation in place and returned None",
-        ),
-        (lambda m: m.add_hook("hook_nope", lambda v, hook: v), "no hook 'hook_nope'"),
-        (
-            lambda m: m.place("h0.2"),
-            "no unit or edge 'h0.2'; this network has: x0, x1, h0.0, h0.1, y0",
-        ),
-        (lambda m: m.place("x0->y0"), "no unit or edge 'x0->y0'"),
+        (lambda m: m.place("h0.2"), "no unit or edge 'h0.2'; this network has: x0, x1, h0.0, h0.1, y0"),
+        (lambda m: m.place("x0->y0"), "no unit or edge 'x0->y0'; this network has: x0->h0.0, x1->h0.0"),
+        (lambda m: m.place(3), "no unit or edge '3'"),
         (lambda m: m.rows([[0, 1, 1]]), "3 bits; this network has 2 inputs"),
+        (lambda m: m.read_rows([[0]]), "1 bit; this network has 2 inputs"),
+        (lambda m: m.require_output(1), "no output 1; this network has 1, counted from 0"),
+        (lambda m: m.require_output(-1), "output must be a whole number of at least 0, not -1"),
+        (lambda m: HookedMLP().target_of(), "this network has no target; give one"),
     ],
-)
-def test_transformerlens_silences_are_errors_that_name_what_exists(textbook, call, message):
-    """Unknown names, filters and predicates that match nothing, wrong shapes: each speaks."""
+)  # fmt: skip
+def test_a_wrong_call_is_an_error_that_names_what_exists(textbook, call, message):
+    """Wrong shapes, names, rows and outputs: each speaks."""
     with pytest.raises(XorMiError, match=message), torch.no_grad():
         call(textbook)
-    assert all(not point.fwd_hooks for point in textbook.hook_points()), "a hook was left behind"
-
-
-def test_a_users_permanent_hook_is_kept_and_respected(textbook):
-    """Caching and patching run with the user's own hook in place, and leave it there."""
-    textbook.add_perma_hook("blocks.0.mlp.hook_post", lambda value, hook: value * 2)
-    _, cache = textbook.run_with_cache(textbook.rows())
-    assert cache["hook_logits"].flatten().tolist() == [0, 2, 2, 0]
-    assert len(textbook.hook_dict["blocks.0.mlp.hook_post"].fwd_hooks) == 1
 
 
 def test_cache_can_be_a_plain_dict(textbook):
@@ -488,6 +418,39 @@ def test_places_have_one_name_each(deep):
     assert deep.hook_site("y0") == ("hook_logits", (0,))
     assert [unit.name for unit in deep.units] == ["h0.0", "h0.1", "h0.2", "h0.3", "h1.0", "h1.1"]
     assert repr(deep.place("h0.3->h1.0")) == "h0.3->h1.0"
+
+
+@pytest.mark.unchecked
+def test_a_width_is_called_what_the_caller_called_it():
+    """`train` takes hidden=, the config d_hidden=: each speaks of its own, and says what it is."""
+    with pytest.raises(XorMiError, match="hidden is 'two'; give the width of each hidden layer"):
+        train(hidden="two")
+    for widths in ("two", ["two"]):
+        with pytest.raises(
+            XorMiError, match=r"width of the hidden layers \(d_hidden\) .*, not 'two'"
+        ):
+            HookedMLPConfig(d_hidden=widths)
+
+
+def test_a_config_is_changed_by_replacing(deep):
+    """`dataclasses.replace` gives another config and checks it; the old one stays."""
+    other = replace(deep.cfg, d_hidden=3, seed=8, decision_threshold=1)
+    assert (other.d_hidden, other.seed, other.threshold) == ((3,), 8, 1.0)
+    assert other.act_fn == deep.cfg.act_fn == "tanh"
+    assert deep.cfg.d_hidden == (4, 2)
+    with pytest.raises(XorMiError, match="no activation 'rellu'"):
+        replace(deep.cfg, act_fn="rellu")
+
+
+def test_a_network_with_other_weights_keeps_the_conventions(textbook):
+    """Loss, threshold and target go along unless they are changed; the first network stays."""
+    layers = [([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], None)]
+    other = textbook.with_weights(layers)
+    assert other.cfg == textbook.cfg
+    assert other.cfg.loss_fn == "mse"
+    assert other.fc2.bias.tolist() == [0]
+    assert textbook.fc2.weight.tolist() == [[1, -2]]
+    assert textbook.with_weights(layers, target=None).cfg.target is None
 
 
 def test_train_mode_and_bad_weights_are_refused_before_analysis(textbook):

@@ -13,17 +13,71 @@ from xor_mi.model import HookedMLP
 POST = "blocks.0.mlp.hook_post"
 
 
-def test_unknown_hook(textbook):
-    """A name that no hook has is refused by the cache, by hooks and by every intervention, with the
-    nearest name.
+def zero_in_place(value, hook):
+    """A hook that edits its activation and forgets to return it."""
+    value.zero_()
+
+
+def unchanged(value, hook):
+    """A hook that changes nothing."""
+    return value
+
+
+CACHED = {
+    "an unknown name": ("blocks.0.mlp.hook_pots", f"no hook 'blocks.0.mlp.hook_pots'.*did you mean '{POST}'"),
+    "an unknown name among known ones": (["hook_embed", "nope"], "no hook 'nope'"),
+    "an empty filter": ([], "an empty filter"),
+    "a predicate that matches nothing": (lambda name: False, "a predicate that matches nothing"),
+    "a predicate for a transformer": (lambda name: name.endswith("hook_z"), "a predicate that matches nothing"),
+    "a hook that is switched off": ("hook_edge", "is switched off; call model.set_use_edge_result"),
+}  # fmt: skip
+HOOKED = {
+    "an unknown name": ("hook_nope", unchanged, "no hook 'hook_nope'"),
+    "a name nearly right": ("blocks.0.mlp.hook_pots", unchanged, f"no hook 'blocks.0.mlp.hook_pots'.*did you mean '{POST}'"),
+    "a predicate that matches nothing": (lambda name: "zzz" in name, unchanged, "a predicate that matches nothing"),
+    "a predicate for a transformer": (lambda name: "attn" in name, unchanged, "a predicate that matches nothing"),
+    "a hook that is switched off": ("hook_edge", unchanged, "is switched off; call model.set_use_edge_result"),
+    "a value for one example": (POST, lambda value, hook: value[:1], r"returned \[1, 2\]; its activation has shape \[4, 2\]"),
+    "an output for one example": ("hook_logits", lambda value, hook: value[:1], r"returned \[1, 1\]; its activation has shape \[4, 1\]"),
+    "a number": ("hook_logits", lambda value, hook: 3, "returned int"),
+    "an edit in place": (POST, zero_in_place, "edited its activation in place and returned None"),
+    "an edit of the output in place": ("hook_logits", zero_in_place, "edited its activation in place and returned None"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CACHED)
+def test_a_filter_that_finds_nothing(textbook, case):
+    """An empty cache, or one without what was asked for, is never returned."""
+    names_filter, message = CACHED[case]
+    with pytest.raises(XorMiError, match=message):
+        textbook.run_with_cache(textbook.rows(), names_filter=names_filter)
+
+
+@pytest.mark.parametrize("case", HOOKED)
+def test_a_hook_that_would_change_nothing_or_too_much(textbook, case):
+    """A hook that would be added nowhere, a value that would broadcast over the batch, and an edit
+    that is not returned: refused, and no hook stays behind.
     """
+    name, hook, message = HOOKED[case]
+    with pytest.raises(XorMiError, match=message):
+        textbook.run_with_hooks(textbook.rows(), fwd_hooks=[(name, hook)])
+    assert all(not point.fwd_hooks for point in textbook.hook_points()), "a hook was left behind"
+
+
+def test_a_lasting_hook_that_would_be_added_nowhere(textbook):
+    """add_hook knows the same names."""
+    with pytest.raises(XorMiError, match="no hook 'hook_nope'"):
+        textbook.add_hook("hook_nope", unchanged)
+    with pytest.raises(XorMiError, match="a predicate that matches nothing"):
+        textbook.add_hook(lambda name: "attn" in name, unchanged)
+
+
+def test_unknown_hook_in_an_intervention(textbook):
+    """A name that no hook has is refused by every intervention, with the nearest name."""
+    site = Site("blocks.0.mlp.hook_pots", 0)
     for call in (
-        lambda: textbook.run_with_cache(textbook.rows(), names_filter="blocks.0.mlp.hook_pots"),
-        lambda: textbook.run_with_hooks(
-            textbook.rows(), fwd_hooks=[("blocks.0.mlp.hook_pots", lambda value, hook: value)]
-        ),
-        lambda: patch_sweep(textbook, sites=[Site("blocks.0.mlp.hook_pots", 0)]),
-        lambda: ablation_sweep(textbook, [Site("blocks.0.mlp.hook_pots", 0)]),
+        lambda: patch_sweep(textbook, sites=[site]),
+        lambda: ablation_sweep(textbook, [site]),
     ):
         with pytest.raises(
             XorMiError, match=f"no hook 'blocks.0.mlp.hook_pots'.*did you mean '{POST}'"
@@ -31,44 +85,12 @@ def test_unknown_hook(textbook):
             call()
 
 
-def test_filter_that_matches_nothing(textbook):
-    """An empty cache is never returned."""
-    with pytest.raises(XorMiError, match="an empty filter"):
-        textbook.run_with_cache(textbook.rows(), names_filter=[])
-    with pytest.raises(XorMiError, match="a predicate that matches nothing"):
-        textbook.run_with_cache(textbook.rows(), names_filter=lambda name: name.endswith("hook_z"))
-
-
-def test_predicate_that_matches_nothing(textbook):
-    """A hook that would be added nowhere is refused, lasting or not."""
-    with pytest.raises(XorMiError, match="a predicate that matches nothing"):
-        textbook.run_with_hooks(
-            textbook.rows(), fwd_hooks=[(lambda name: "attn" in name, lambda value, hook: value)]
-        )
-    with pytest.raises(XorMiError, match="a predicate that matches nothing"):
-        textbook.add_hook(lambda name: "attn" in name, lambda value, hook: value)
-
-
-def test_wrong_shaped_patch(textbook):
-    """A value that would broadcast over the batch is refused, from a hook and from an ablation's
-    tensor.
-    """
-    with pytest.raises(XorMiError, match=r"returned \[1, 2\]; its activation has shape \[4, 2\]"):
-        textbook.run_with_hooks(textbook.rows(), fwd_hooks=[(POST, lambda value, hook: value[:1])])
+def test_wrong_shaped_ablation(textbook):
+    """An ablation's tensor that would broadcast over the batch is refused."""
     with pytest.raises(
         XorMiError, match=r"a value of shape \[4\] does not fit an activation \[4, 2\]"
     ):
         ablation_sweep(textbook, value=torch.zeros(4))
-
-
-def test_in_place_hook(textbook):
-    """An edit in place that is not returned is refused instead of changing the run."""
-
-    def edit(value, hook):
-        value[:] = 0
-
-    with pytest.raises(XorMiError, match="edited its activation in place and returned None"):
-        textbook.run_with_hooks(textbook.rows(), fwd_hooks=[(POST, edit)])
 
 
 def test_overwritten_caller_tensor(textbook):
@@ -92,8 +114,9 @@ def test_overwritten_caller_tensor(textbook):
 
 def test_pos_slice(textbook):
     """It would cut the batch of two-dimensional activations."""
-    with pytest.raises(XorMiError, match="pos_slice would cut the batch"):
-        textbook.run_with_cache(textbook.rows(), pos_slice=slice(0, 1))
+    for pos_slice in (0, slice(0, 1)):
+        with pytest.raises(XorMiError, match="pos_slice would cut the batch"):
+            textbook.run_with_cache(textbook.rows(), pos_slice=pos_slice)
 
 
 @pytest.mark.parametrize("model", ["textbook", "own"])
@@ -131,7 +154,7 @@ def test_values_that_are_not_finite():
         patch_sweep(model)
 
 
-def test_a_site_that_never_fired(textbook):
+def test_a_site_that_never_fired():
     """A hook point that exists but is not reached in the forward is an error, not an effect of
     zero.
     """
@@ -142,10 +165,6 @@ def test_a_site_that_never_fired(textbook):
             pairs,
             [Site("hook_unused", 0)],
             metrics={"first": lambda outputs: outputs[:, 0]},
-        )
-    with pytest.raises(XorMiError, match="is switched off; call model.set_use_edge_result"):
-        textbook.run_with_hooks(
-            textbook.rows(), fwd_hooks=[("hook_edge", lambda value, hook: value)]
         )
 
 
@@ -165,7 +184,12 @@ def test_hooks_left_after_an_exception(textbook):
 
 
 def test_a_users_permanent_hook(textbook):
-    """It is still there afterwards, and what it does is part of every run."""
+    """It is still there afterwards, and what it does is part of every run, cached or patched."""
+    textbook.add_perma_hook(POST, lambda value, hook: value * 2)
+    _, cache = textbook.run_with_cache(textbook.rows())
+    assert cache["hook_logits"].flatten().tolist() == [0, 2, 2, 0]
+    assert len(textbook.hook_dict[POST].fwd_hooks) == 1
+    textbook.reset_hooks(including_permanent=True)
     plain = patch_sweep(textbook, [("01", "11")]).patched
     textbook.add_perma_hook("hook_logits", lambda value, hook: value + 10)
     assert torch.equal(patch_sweep(textbook, [("01", "11")]).patched, plain + 10)

@@ -9,14 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xor_mi.errors import XorMiError
+from xor_mi.model import ACTIVATIONS
 from xor_mi.truth import (
     GATES,
+    MONOTONE_ACTIVATIONS,
     BooleanFunction,
+    Tree,
+    algebraic_normal_form,
     as_row,
     complement_name,
+    formula_trees,
     gate_name,
     name_of_bits,
+    packed_input,
     row_name,
+    row_number,
+    row_numbers,
+    threshold_functions,
     truth_rows,
 )
 
@@ -237,3 +246,107 @@ def test_numpy_bits_are_bits():
     assert BooleanFunction.from_callable(lambda a, b: np.logical_xor(a, b)).name == "XOR"
     with pytest.raises(XorMiError, match="not a Boolean operator"):
         BooleanFunction.from_formula("x0 & 0x1")
+
+
+def test_row_numbers_are_positions_in_the_list_of_rows():
+    """For bits, arrays and tensors of any kind of number, also where a byte would overflow."""
+    for n in (1, 2, 3, 10):
+        rows = truth_rows(n)
+        assert [row_number(row) for row in rows] == list(range(2**n))
+        for dtype in (np.int8, bool, float):
+            assert row_numbers(np.array(rows, dtype=dtype)).tolist() == list(range(2**n))
+        for dtype in (torch.int8, torch.bool, torch.float32):
+            assert row_numbers(torch.tensor(rows, dtype=dtype)).tolist() == list(range(2**n))
+    assert row_numbers(torch.ones(5, 3, 2)).shape == (5, 3)
+    assert row_numbers(np.ones((4, 0))).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("n_inputs", [1, 2, 3])
+def test_essential_inputs_are_those_that_a_formula_must_name(n_inputs):
+    """An input is essential where holding it at 0 and at 1 gives different functions; the shortest
+    formula names these and no others.
+    """
+    rows = truth_rows(n_inputs)
+    for table in product((0, 1), repeat=2**n_inputs):
+        function = BooleanFunction(n_inputs, table)
+        essential = []
+        for i in range(n_inputs):
+            low, high = (
+                [bit for row, bit in zip(rows, table, strict=True) if row[i] == held]
+                for held in (0, 1)
+            )
+            essential += [i] if low != high else []
+        assert function.essential_inputs == tuple(essential)
+        assert all((f"x{i}" in function.formula) == (i in essential) for i in range(n_inputs))
+    half_adder = BooleanFunction.from_formula("x0 & x1, x2", n_inputs=4)
+    assert half_adder.essential_inputs == (0, 1, 2)
+
+
+def test_the_algebraic_normal_form_reads_back_and_is_made_of_xor_and_and():
+    """It is the same function, and has one way of being written."""
+    for table in product((0, 1), repeat=8):
+        text = algebraic_normal_form(3, table)
+        assert "|" not in text
+        assert BooleanFunction.from_formula(text, n_inputs=3).bits == table
+    assert algebraic_normal_form(2, (1, 0, 0, 1)) == "~(x0 ^ x1)"
+    assert (algebraic_normal_form(1, (0, 0)), algebraic_normal_form(1, (1, 1))) == ("FALSE", "TRUE")
+
+
+@pytest.mark.parametrize(
+    ("formula", "written"),
+    [("x0 & (x1 & x2)", "x0 & x1 & x2"), ("x0 > x1", "x0 & ~x1"), ("x0 <= x1", "~x0 | x1"), ("x0 == x1", "~(x0 ^ x1)"), ("x0 != x1", "x0 ^ x1"),
+     ("NAND(x0, x1, x2)", "~(x0 & x1 & x2)"), ("IMPLIES(x0, x1)", "~x0 | x1"), ("NIMP(x0, x1)", "x0 & ~x1"), ("1 ^ x0", "1 ^ x0")],
+)  # fmt: skip
+def test_a_tree_is_written_as_a_formula_that_reads_back_as_the_same_tree(formula, written):
+    """Chains are one node, comparisons and calls are spelled with ~ & | ^."""
+    (tree,) = formula_trees(formula)
+    assert str(tree) == repr(tree) == written
+    assert formula_trees(written) == (tree,)
+    assert tree.bits(3) == BooleanFunction.from_formula(formula, n_inputs=3).bits
+
+
+def test_trees_are_values():
+    """Equal where they are written alike, and hashable; a packed table has row r in bit r."""
+    tree = Tree("and", (Tree.input(0), Tree("not", (Tree.input(1),))))
+    assert {tree, formula_trees("x0 & ~x1")[0]} == {tree}
+    assert tree.packed_table(2) == 1 << row_number((1, 0))
+    assert packed_input(1, 2) == 0b1010
+    assert Tree.constant(1).bits(1) == (1, 1)
+
+
+def test_a_tree_may_be_deeper_than_python_s_calls():
+    """5,001 NOTs in each other are still evaluated."""
+    tree = Tree.input(0)
+    for _ in range(5001):
+        tree = Tree("not", (tree,))
+    assert tree.bits(1) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [("IMPLIES(x0)", "IMPLIES in 'IMPLIES.x0.' has 1 argument; it takes 2"), ("NIMP(x0, x1, x2)", "has 3 arguments; it takes 2"),
+     ("x0 & x5", "uses x5, but the function has 2 inputs"), ("x0 " * 4000, "at most 10,000 characters")],
+)  # fmt: skip
+def test_a_formula_that_does_not_fit_says_what_would(formula, message):
+    """Wrong numbers of arguments and of inputs, and a text that is too long."""
+    with pytest.raises(XorMiError, match=message):
+        BooleanFunction.from_formula(formula, n_inputs=2 if "x5" in formula else None)
+
+
+def test_the_monotone_activations_are_all_but_gelu():
+    """The proof about one unit covers every activation that a network can have, except the one that
+    falls.
+    """
+    assert set(MONOTONE_ACTIVATIONS) == set(ACTIVATIONS) - {"gelu"}
+    grid = torch.linspace(-5, 5, 201)
+    for name, function in ACTIVATIONS.items():
+        never_falls = bool((function(grid).diff() >= 0).all())
+        assert never_falls == (name in MONOTONE_ACTIVATIONS)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("n_inputs", [0, 4, True, "2"])
+def test_threshold_functions_of_another_width_are_refused(n_inputs):
+    """They are listed for one to three inputs."""
+    with pytest.raises(XorMiError, match="the functions of 1 to 3 inputs are listed"):
+        threshold_functions(n_inputs)

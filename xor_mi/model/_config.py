@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, unknown, whole_number
-from xor_mi.kinds import Target, Widths
+from xor_mi.kinds import Number, Target, Widths
 from xor_mi.truth import BooleanFunction
 
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
@@ -95,8 +95,8 @@ class HookedMLPConfig:
         *,
         act_fn: str = "relu",
         out_act_fn: str = "identity",
-        negative_slope: float = 0.01,
-        decision_threshold: float | None = None,
+        negative_slope: Number = 0.01,
+        decision_threshold: Number | None = None,
         loss_fn: str = "bce",
         target: Target | None = None,
         seed: int = 0,
@@ -214,7 +214,7 @@ def _name(kind: str, name: str, known: Sequence[str] | Mapping[str, object]) -> 
     return name
 
 
-def _finite_number(name: str, value: float) -> float:
+def _finite_number(name: str, value: Number) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise XorMiError(f"{name} must be a number, not {value!r}")
     try:

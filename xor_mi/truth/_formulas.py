@@ -228,8 +228,9 @@ def _called(name: str, parts: Sequence[Tree], formula: str) -> Tree:
         return _chain("or", _not(parts[0]), parts[1])
     if name == "NIMP" and len(parts) == 2:
         return _chain("and", parts[0], _not(parts[1]))
+    has = "1 argument" if len(parts) == 1 else f"{len(parts)} arguments"
     takes = 1 if name == "NOT" else 2
-    raise XorMiError(f"{name} in {formula!r} has {len(parts)} arguments; it takes {takes}")
+    raise XorMiError(f"{name} in {formula!r} has {has}; it takes {takes}")
 
 
 def _not(part: Tree) -> Tree:
