@@ -158,9 +158,7 @@ def _checked_plan(
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     shard_size = whole_number("shard_size", shard_size, at_least=1)
     seed = whole_number("seed", seed)
-    if config is not None and not isinstance(config, TrainConfig):
-        raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
-    config = config or TrainConfig()
+    config = TrainConfig.of(config)
     # One step of the first and of the last network meets every error that settings can cause.
     for probe_seed in (seed, seed + n_networks - 1):
         probe = train_population(

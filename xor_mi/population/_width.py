@@ -9,6 +9,7 @@ from math import nan
 
 import pandas as pd
 
+from xor_mi.errors import XorMiError
 from xor_mi.kinds import Target
 from xor_mi.population._census import share_columns
 from xor_mi.progress import progress_bar
@@ -41,9 +42,16 @@ def width_study(
 
     Columns: act_fn, width, n_networks, n_solved, rate, ci_low, ci_high (95 % Clopper-Pearson),
     published (`PUBLISHED`; NaN where there is none, and for other targets, losses, noise or weight
-    decay). That one unit is never enough is not a matter of luck: see `threshold_functions`."""
-    config = config or TrainConfig()
+    decay). That one unit is never enough is not a matter of luck: see `threshold_functions`.
+
+    Raises:
+        XorMiError: settings that cannot be trained."""
+    config = TrainConfig.of(config)
     act_fns = [act_fns] if isinstance(act_fns, str) else act_fns
+    if not isinstance(widths, Iterable) or isinstance(widths, str):
+        raise XorMiError(f"widths is {widths!r}; give several, such as range(1, 8)")
+    if not isinstance(act_fns, Iterable):
+        raise XorMiError(f"act_fns is {act_fns!r}; give names, such as ['relu', 'tanh']")
     studies = list(product(act_fns, widths))
     rates = []
     for act_fn, width in progress_bar(studies, doing="training", unit="width", progress=progress):

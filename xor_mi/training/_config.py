@@ -67,6 +67,21 @@ class TrainConfig:
                 "use sigmoid or tanh, or write the weights by hand"
             )
 
+    @classmethod
+    def of(cls, config: "TrainConfig | None") -> "TrainConfig":
+        """What every `config=` argument accepts: settings, or None for those by default.
+
+        Raises:
+            XorMiError: a value of another kind.
+        """
+        if config is None:
+            return cls()
+        if not isinstance(config, cls):
+            raise XorMiError(
+                f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)"
+            )
+        return config
+
 
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -131,7 +131,7 @@ def train_population(
     seed = whole_number("seed", seed)
     if seed + n_networks >= END_OF_SEEDS:
         raise XorMiError(f"seeds must be below 2^62; {n_networks} from {seed} on are not")
-    config = _checked_config(config)
+    config = TrainConfig.of(config)
     function = _target_function(target, n_inputs)
     cfg = HookedMLPConfig(
         d_in=function.n_inputs,
@@ -157,7 +157,7 @@ def train_population(
         nonlocal n_finished
         n_finished += n_more
         if n_more:
-            bar.set_postfix_str(f"{n_finished} of {n_networks} solved", refresh=False)
+            bar.set_postfix_str(f"{n_finished} of {n_networks} finished", refresh=False)
         bar.update(n_steps)
 
     with bar:
@@ -178,14 +178,6 @@ def train_population(
         solved=_solved(flat, function, cfg),
         loss_history=(fitted.history,) if fitted.history else (),
     )
-
-
-def _checked_config(config: TrainConfig | None) -> TrainConfig:
-    if config is None:
-        return TrainConfig()
-    if not isinstance(config, TrainConfig):
-        raise XorMiError(f"config is {config!r}; give a TrainConfig, such as TrainConfig(lr=0.1)")
-    return config
 
 
 def _target_function(target: Target, n_inputs: int) -> BooleanFunction:
