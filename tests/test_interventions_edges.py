@@ -323,7 +323,7 @@ def test_resampling_takes_from_the_rows_given(textbook):
     assert ablation_sweep(textbook, rows=["01", "11"]).labels == (1, 0)
 
 
-def test_pairs_of_many_sites_are_counted_rightly(textbook):
+def test_pairs_of_many_sites_are_counted_rightly():
     """400 sites have 79,800 pairs, fewer than the bound; all their subsets are refused, in a sweep
     and in the list.
     """

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,6 +33,7 @@ from xor_mi.interventions import (
 )  # fmt: skip
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
+POST = "blocks.0.mlp.hook_post"
 OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 
@@ -488,6 +490,160 @@ def test_a_method_of_ones_own(textbook):
     table = score_methods(textbook, methods={"nothing": nothing}).frame()
     assert table.loc[0, "mean_abs_error"] > 0
     assert table["correlation"].isna().all()
+
+
+# one shape for every result
+
+MARGIN_AND_LOGIT = {
+    "margin": lambda outputs: outputs[:, 0] - 0.5,
+    "logit": lambda outputs: outputs[:, 0],
+}
+
+
+def test_ablation_in_several_metrics(textbook):
+    """Metrics are the first axis; decisions, flips and right answers are the network's own whatever
+    the metrics.
+    """
+    plain = ablation_sweep(textbook, value="zero")
+    both = ablation_sweep(textbook, value="zero", metrics=MARGIN_AND_LOGIT)
+    assert both.values.shape == (2, 2, 4)
+    assert torch.equal(both.values[1], plain.values[0])
+    assert torch.equal(both.after, plain.after - 0.5)
+    assert torch.equal(both.effect, plain.effect)
+    assert torch.equal(both.decisions, plain.decisions)
+    own, default = both.frame(), plain.frame()
+    assert (own["before_margin"] == default["before_logit"] - 0.5).all()
+    for column in ("effect_logit", "decision_before", "decision_after", "flips", "right"):
+        assert own[column].equals(default[column]), column
+    assert (own["effect_margin"] == own["effect_logit"]).all()
+    summary = both.summary()
+    assert (summary["mean_effect_margin"] == summary["mean_effect_logit"]).all()
+    assert summary["accuracy"].equals(plain.summary()["accuracy"])
+
+
+def test_paths_in_several_metrics(textbook):
+    """A metric of the outputs is read after each path; what is decided stays the output."""
+    plain = path_sweep(textbook, paths_from(textbook, "x0"))
+    both = path_sweep(textbook, paths_from(textbook, "x0"), metrics=MARGIN_AND_LOGIT)
+    assert both.metrics == ("margin", "logit")
+    assert torch.equal(both["logit"].values, plain.values)
+    assert torch.equal(both.patched, plain.patched - 0.5)
+    assert torch.equal(both.decisions, plain.decisions)
+    assert plain.effect.abs().max() > 0
+
+
+def test_attribution_in_several_metrics(textbook):
+    """One score per metric, site and pair; the frame goes metric by metric, pair by pair."""
+    pairs = [("01", "11"), ("00", "10")]
+    plain = attribute(textbook, pairs, method="shapley")
+    metrics = {"twice": lambda outputs: 2 * outputs[:, 0], "logit": lambda outputs: outputs[:, 0]}
+    both = attribute(textbook, pairs, method="shapley", metrics=metrics)
+    assert both.scores.shape == (2, 2, 2)
+    assert torch.equal(both.scores[1], plain.scores[0])
+    assert torch.equal(both.scores[0], 2 * plain.scores[0])
+    frame = both.frame()
+    assert list(frame) == ["pair", "site", "method", "metric", "score"]
+    assert frame["metric"].tolist() == ["twice"] * 4 + ["logit"] * 4
+    assert frame["pair"].tolist() == ["01 -> 11", "01 -> 11", "00 -> 10", "00 -> 10"] * 2
+    cell = frame.set_index(["metric", "pair", "site"])["score"]
+    assert cell["twice", "01 -> 11", "h0.1"] == both.scores[0, 1, 0]
+    table = score_methods(textbook, pairs, metrics=metrics).frame().set_index(["metric", "method"])
+    errors = table["mean_abs_error"]
+    assert errors["twice", "attribution_patching"] == 2 * errors["logit", "attribution_patching"]
+    assert len(table) == 2 * len(METHODS)
+
+
+def test_attribution_of_another_output(deep):
+    """`output` names the default metric, as everywhere."""
+    exact = attribute(deep, sites=["h0.0"], output=1)
+    assert torch.equal(exact.scores[0], patch_sweep(deep, sites=["h0.0"], output=1).effect)
+    with pytest.raises(XorMiError, match="no output 2"):
+        attribute(deep, output=2)
+
+
+def test_one_patch_is_a_line_of_the_sweep(textbook):
+    """A single effect's table is that line; an interchange's has a line per output."""
+    sweep = patch_sweep(textbook, [("01", "11")])
+    lines = pd.concat([effect.frame() for effect in sweep], ignore_index=True)
+    pd.testing.assert_frame_equal(lines, sweep.frame())
+    single = interchange(textbook, {"h0.0": "11", "h0.1": "00"}, base="01").frame()
+    assert single.to_dict("records") == [
+        {
+            "base": "01",
+            "sources": "h0.0 from 11, h0.1 from 00",
+            "output": "y0",
+            "value": 2.0,
+            "decision": 1,
+        }
+    ]
+
+
+def test_an_accuracy_of_several_variables_is_asked_by_name(textbook):
+    """The joint one or the only one is the default; of several, nobody guesses."""
+    only = interchange_accuracy(textbook, OR_AND, {"either": "h0.0"})
+    assert only.accuracy() == only.accuracy("either") == 1
+    apart = interchange_accuracy(textbook, OR_AND, {"either": "h0.0", "both": "h0.1"}, joint=False)
+    with pytest.raises(XorMiError, match="there are: either, both"):
+        apart.accuracy()
+    assert "both (h0.1): 16 of 16 decided alike" in str(apart)
+    controls = das_accuracy(textbook, OR_AND, "either", POST, epochs=2)
+    assert controls.sites["placebo"] == POST
+    assert controls.n_matched_value is None
+    assert list(controls.frame()) == ["what", "sites", "n_agreed", "n_runs", "accuracy"]
+
+
+@pytest.mark.parametrize("call", [subspace_accuracy, das_accuracy])
+def test_a_subspace_lies_in_a_whole_hook(textbook, call):
+    """A hook is taken by name or as a Site; one unit of it, and a hook of edges, are refused with
+    what to give instead.
+    """
+    basis = (torch.eye(2)[:, :1],) if call is subspace_accuracy else ()
+    by_name = call(textbook, OR_AND, "either", POST, *basis)
+    assert call(textbook, OR_AND, "either", Site(POST), *basis).n_agreed == by_name.n_agreed
+    with pytest.raises(XorMiError, match="h0.1 is one place in 'blocks.0.mlp.hook_post'"):
+        call(textbook, OR_AND, "either", "h0.1", *basis)
+    with pytest.raises(XorMiError, match="holds a term per edge"):
+        call(textbook, OR_AND, "either", "blocks.0.hook_edge", *basis)
+    assert not textbook.cfg.use_edge_result
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+def test_a_subspace_has_as_many_dimensions_as_fit(textbook, rank):
+    """A rank below 1 or above the width is named."""
+    with pytest.raises(XorMiError, match="rank must be a whole number of at least 1 and below 3"):
+        das_accuracy(textbook, OR_AND, "either", POST, rank=rank)
+
+
+def test_progress_reaches_every_bar(deep, monkeypatch):
+    """`progress=False` silences chunks, paths, methods and fits; True is the default."""
+    seen = []
+
+    def recorded(items, *, doing, unit, total=None, progress=True):
+        seen.append(progress)
+        return items
+
+    for module in ("_run", "_paths", "_attribution", "_interchange"):
+        monkeypatch.setattr(f"xor_mi.interventions.{module}.progress_bar", recorded)
+    one_input = HighLevelModel({"first": "x0"}, "first")
+    calls = [
+        lambda **how: patch_sweep(deep, max_batch_bytes=4096, **how),
+        lambda **how: ablation_sweep(deep, max_batch_bytes=200, **how),
+        lambda **how: path_sweep(deep, [["h0.0", "h1.0"]], **how),
+        lambda **how: attribute(deep, **how),
+        lambda **how: score_methods(deep, **how),
+        lambda **how: interchange_accuracy(
+            deep, one_input, {"first": "h0.0"}, max_batch_bytes=200, **how
+        ),
+        lambda **how: das_accuracy(deep, one_input, "first", POST, epochs=1, **how),
+    ]
+    for call in calls:
+        seen.clear()
+        call(progress=False)
+        assert seen
+        assert not any(seen)
+        seen.clear()
+        call()
+        assert any(seen)
 
 
 # properties

@@ -66,6 +66,10 @@ class AblationSweep(Finding):
     decided: Decided | None = field(repr=False)
     labels: tuple[int, ...] | None
 
+    def __str__(self) -> str:
+        size = f"{len(self.sites)} ablations x {len(self.rows)} rows"
+        return f"Ablation, {self.value}: {size}, in {', '.join(self.metrics)}"
+
     @property
     def after(self) -> Float[Tensor, "site row"]:
         """The first metric after each ablation."""

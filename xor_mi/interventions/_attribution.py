@@ -14,7 +14,7 @@ That is a finding about the method.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import combinations, product
+from itertools import product
 from math import comb
 
 import pandas as pd
@@ -38,6 +38,7 @@ from xor_mi.interventions._sites import (
     edges_where_needed,
     require_ready,
     site_sets,
+    subsets,
 )
 from xor_mi.kinds import HookedModel, Metric, Metrics, Pairs, Sites
 from xor_mi.model import HookedMLP
@@ -167,13 +168,13 @@ def shapley(
             f"exact Shapley values of {k} sites need 2^{k} patches; at most {MAX_SHAPLEY} sites "
             "are taken"
         )
-    subsets = [picked for size in range(1, k + 1) for picked in combinations(range(k), size)]
-    sets = [tuple([sites[i] for i in picked]) for picked in subsets]
+    picks = subsets(range(k))
+    sets = subsets(sites)
     effects = _patched(model, clean, corrupted, sets, metric)
-    worth = dict(zip(subsets, effects, strict=True))
+    worth = dict(zip(picks, effects, strict=True))
     worth[()] = torch.zeros_like(effects[0])
     scores = torch.zeros(k, effects.shape[1], dtype=effects.dtype, device=effects.device)
-    for picked in [(), *subsets]:
+    for picked in [(), *picks]:
         # Of the k! orders, the share in which exactly these come before i: 1 / (k C(k-1, size)).
         share = k * comb(k - 1, len(picked))
         for i in set(range(k)) - set(picked):
@@ -225,6 +226,10 @@ class Attribution(Finding):
     scores: Float[Tensor, "metric site pair"] = field(repr=False)
     coordinates: Coordinates = field(repr=False)
 
+    def __str__(self) -> str:
+        size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
+        return f"Attribution by {self.method}: {size}, in {', '.join(self.metrics)}"
+
     def frame(self) -> pd.DataFrame:
         """One line per metric, pair and site: pair, site, method, metric, score."""
         pairs = [f"{clean} -> {corrupted}" for clean, corrupted in self.pairs]
@@ -269,6 +274,9 @@ class MethodScores(Finding):
 
     scores: tuple[MethodScore, ...]
     coordinates: Coordinates = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{len(self.scores)} scores of attribution methods against exact patching"
 
     def frame(self) -> pd.DataFrame:
         """One line per metric and method: method, metric, mean_abs_error, correlation,

@@ -19,7 +19,7 @@ census in one tensor for thousands of networks; both are held against `circuits`
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -173,6 +173,13 @@ class InterchangeAccuracy(Finding):
     n_matched_value: dict[str, int] | None = None
     subspace: Float[Tensor, "width rank"] | None = field(default=None, repr=False)
 
+    def __str__(self) -> str:
+        lines = [
+            f"{name} ({self.sites[name]}): {self.n_agreed[name]} of {n_runs} decided alike"
+            for name, n_runs in self.n_runs.items()
+        ]
+        return "\n".join(["Interchange accuracy", *lines])
+
     def accuracy(self, what: str | None = None) -> float:
         """The fraction of the interchanges decided alike; by default of all variables jointly, or
         of the only one there is.
@@ -252,7 +259,9 @@ def interchange_accuracy(
     for label, group in groups.items():
         # One run per line: the base's row number, then a source's per variable.
         runs = torch.tensor(list(product(range(n_rows), repeat=1 + len(group))))
-        rows = {site: runs[:, k] for k, name in enumerate(group, start=1) for site in aligned[name]}
+        rows: dict[Site, Tensor] = {}
+        for k, name in enumerate(group, start=1):
+            rows |= dict.fromkeys(aligned[name], runs[:, k])
         with edges_where_needed(model, [tuple(rows)]):
             _, values = intervene(
                 model,
@@ -299,7 +308,7 @@ def _aligned(
     aligned = {name: site_sets(model, [alignment[name]])[0] for name in names if name in alignment}
     if not aligned:
         raise XorMiError("align at least one variable with the sites that carry it")
-    _require_apart(model, [site for together in aligned.values() for site in together])
+    _require_apart(model, list(chain.from_iterable(aligned.values())))
     return aligned
 
 

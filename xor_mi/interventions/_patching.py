@@ -109,6 +109,10 @@ class PatchSweep(Finding):
     coordinates: Coordinates = field(repr=False)
     decided: Decided | None = field(repr=False)
 
+    def __str__(self) -> str:
+        size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
+        return f"Patching, {self.direction}: {size}, in {', '.join(self.metrics)}"
+
     @property
     def base(self) -> Float[Tensor, "metric pair"]:
         """The unpatched run that was patched: corrupted under denoising, clean under noising."""
@@ -433,7 +437,7 @@ def read_pairs(
             "are for a HookedMLP only"
         )
     rows = all_pairs(model.cfg.d_in) if pairs is None else _read_rows(model, pairs)
-    # A name per row, not per pair: a sweep of all pairs names each row many times.
+    # A name per row, not per pair: a sweep of all pairs has each row many times.
     names = {row: row_name(row) for row in set(chain.from_iterable(rows))}
     both = model.rows([a for a, _ in rows] + [b for _, b in rows])
     named = tuple([(names[a], names[b]) for a, b in rows])

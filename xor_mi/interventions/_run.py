@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, combinations, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ def intervene(
         untouched, written = _run(model, plain, inputs, sets, replacement)
         return untouched, readers.read_runs(written)
 
-    hook_names = {site.hook_name for together in sets for site in together}
+    hook_names = {site.hook_name for site in chain.from_iterable(sets)}
     untouched, seen = _run_plain(model, plain, hook_names, rows_per_run)
     replaced = {name: replacement(name, activation) for name, activation in seen.items()}
     sets_per_run = max(1, rows_per_run // n_base)
@@ -239,9 +239,11 @@ def hooks_that_write(
     planned: dict[str, Planned] = {}
     for number, together in enumerate(sets):
         for site in together:
-            plan = planned.setdefault(site.hook_name, Planned([], []))
-            plan.numbers.append(number)
-            plan.sites.append(site)
+            if site.hook_name not in planned:
+                planned[site.hook_name] = Planned(numbers=[], sites=[])
+            numbers, sites = planned[site.hook_name]
+            numbers.append(number)
+            sites.append(site)
     return {
         name: partial(_write, name, plan, layout, replacement) for name, plan in planned.items()
     }
@@ -275,10 +277,8 @@ def _write(
     new = activation.clone()
     copies = new[layout.n_plain :].unflatten(0, (layout.n_sets, layout.n_base))
     indices = [site.index for site in plan.sites]
-    depth = len(indices[0])
-    same_depth = all(len(index) == depth for index in indices)
-    if depth and same_depth and None not in chain.from_iterable(indices):
-        _write_points(plan, value, copies)
+    if _are_points(indices):
+        _write_points(plan, list(zip(*indices, strict=True)), value, copies)
     else:
         for number, site in zip(plan.numbers, plan.sites, strict=True):
             check_index(site, activation)
@@ -289,13 +289,21 @@ def _write(
     return new
 
 
-def _write_points(plan: Planned, value: Tensor, copies: Tensor) -> None:
+def _are_points(indices: list[tuple[int | None, ...]]) -> TypeGuard[list[tuple[int, ...]]]:
+    """Whether these are whole numbers on as many axes each, at least one."""
+    depths = set(map(len, indices))
+    return len(depths) == 1 and 0 not in depths and None not in chain.from_iterable(indices)
+
+
+def _write_points(
+    plan: Planned, axes: Sequence[tuple[int, ...]], value: Tensor, copies: Tensor
+) -> None:
     """The usual case, units of one layer: all sites in one indexed write, which is several times
     faster than site by site.
 
-    value: [base, ...]; copies: [set, base, ...], written in place.
+    axes: the sites' indices, axis by axis; value: [base, ...]; copies: [set, base, ...], written in
+    place.
     """
-    axes = list(zip(*[site.index for site in plan.sites], strict=True))
     sizes = value.shape[1:]
     too_deep = len(axes) > len(sizes)
     if too_deep or any(

@@ -55,7 +55,7 @@ def _listed(layer_sizes: tuple[int, ...], kind: SiteKind) -> SiteSet:
     """All sites of one kind; they follow from the layer sizes alone."""
     layers = layers_of(layer_sizes)
     places: dict[str, list[Unit] | list[Edge]] = {
-        "unit": [unit for layer in layers[1:-1] for unit in layer],
+        "unit": list(chain.from_iterable(layers[1:-1])),
         "edge": list(edges_of(layer_sizes)),
         "input": layers[0],
         "logit": layers[-1],
@@ -192,13 +192,14 @@ def coordinates(
     """The six coordinates of an intervention on these sets of sites."""
     is_mlp = isinstance(model, HookedMLP)
     single = all(len(together) == 1 for together in sets)
-    flat = [site for together in sets for site in together]
+    flat = list(chain.from_iterable(sets))
     hooks = {site.hook_name for site in flat}
     kinds = {kind_of_hook(name) if is_mlp else name.rpartition(".")[2] for name in hooks}
     whole = not any(site.index for site in flat)
     return Coordinates(
         granularity="whole hook" if whole else " and ".join(sorted(kinds)),
-        component=", ".join([name_of_set(together) for together in sets]),
+        # Of single sites, the usual case, without a join each: it is in every sweep's time.
+        component=", ".join([site.name for site in flat] if single else map(name_of_set, sets)),
         value=value,
         positions="none: an MLP has no sequence axis"
         if is_mlp
@@ -214,7 +215,7 @@ def edges_where_needed(model: HookedModel, sets: Iterable[SiteSet]) -> AbstractC
     """
     if not isinstance(model, HookedMLP):
         return nullcontext()
-    hook_names = {site.hook_name for together in sets for site in together}
+    hook_names = {site.hook_name for site in chain.from_iterable(sets)}
     return model.edge_hooks(any(kind_of_hook(name) == "edge" for name in hook_names))
 
 
