@@ -77,10 +77,8 @@ MADE = {
 NOT_DRAWN = {
     "Alignment",
     "Population",
-    "Attribution",
     "Interpretation",
     "Interchange",
-    "MethodScores",
     "PatchEffect",
 }
 DRAWN = set(MADE) - NOT_DRAWN

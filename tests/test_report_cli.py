@@ -172,6 +172,7 @@ def test_a_corrupted_folder_is_one_line(tmp_path, capsys, monkeypatch, textbook)
     assert "cannot be read" in err
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("seed", 10**40), ("decision_threshold", 10**400), ("d_hidden", [2, "x"]), ("dtype", "int64")],

@@ -8,6 +8,7 @@ from plotly.offline import get_plotlyjs
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import edit, textbook_xor
+from xor_mi.kinds import Place
 from xor_mi.margins import conditions
 from xor_mi.model import HookedMLP
 from xor_mi.plots import conditions_figure, input_plane, network_diagram
@@ -109,7 +110,9 @@ class Playground(ipywidgets.VBox):
 
     def _show(self) -> None:
         """Edit the network and look at it anew: its circuit, the words, the figures."""
-        weights = {name: slider.value for name, slider in self.sliders.items()}
+        weights: dict[Place, float] = {}
+        for name, slider in self.sliders.items():
+            weights[name] = slider.value
         self.model = edit(self._start, weights)
         self.circuit = identify_circuit(self.model, with_evidence=False)
         self.verdict.value = _words(self.circuit)

@@ -183,10 +183,12 @@ def _places(model: HookedMLP, with_units: bool) -> list[tuple[Kind, Unit]]:
     """Whose inequalities each row has: the outputs', and of the hidden units those with two
     states.
     """
-    outputs = layers_of(model.layer_sizes)[-1]
-    places: list[tuple[Kind, Unit]] = [("decision", unit) for unit in outputs]
+    places: list[tuple[Kind, Unit]] = []
+    for unit in layers_of(model.layer_sizes)[-1]:
+        places.append(("decision", unit))
     if with_units and _has_states(model):
-        places += [("unit", unit) for unit in model.units]
+        for unit in model.units:
+            places.append(("unit", unit))
     return places
 
 

@@ -9,6 +9,7 @@ from xor_mi.plots._frames import path_frames as path_frames
 from xor_mi.plots._frames import weight_frames as weight_frames
 from xor_mi.plots._heatmaps import ablation_heatmap as ablation_heatmap
 from xor_mi.plots._heatmaps import activations_heatmap as activations_heatmap
+from xor_mi.plots._heatmaps import attribution_heatmap as attribution_heatmap
 from xor_mi.plots._heatmaps import comparison_heatmap as comparison_heatmap
 from xor_mi.plots._heatmaps import contributions_heatmap as contributions_heatmap
 from xor_mi.plots._heatmaps import interchange_matrix as interchange_matrix
@@ -23,6 +24,7 @@ from xor_mi.plots._population import family_weights as family_weights
 from xor_mi.plots._population import gate_shares_figure as gate_shares_figure
 from xor_mi.plots._population import success_curve as success_curve
 from xor_mi.plots._scores import interchange_accuracy_bars as interchange_accuracy_bars
+from xor_mi.plots._scores import method_scores_bars as method_scores_bars
 from xor_mi.plots._search import alignments_figure as alignments_figure
 from xor_mi.plots._search import counts_figure as counts_figure
 from xor_mi.plots._search import node_masks_heatmap as node_masks_heatmap

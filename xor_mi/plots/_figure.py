@@ -9,18 +9,25 @@ from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.geometry import Boundary, InputPath, InputPlane, Regions
-from xor_mi.interventions import AblationSweep, InterchangeAccuracy, PatchSweep
+from xor_mi.interventions import (
+    AblationSweep,
+    Attribution,
+    InterchangeAccuracy,
+    MethodScores,
+    PatchSweep,
+)
 from xor_mi.margins import Conditions, Slack, WeightSweep
 from xor_mi.plots._heatmaps import (
     ablation_heatmap,
     activations_heatmap,
+    attribution_heatmap,
     comparison_heatmap,
     contributions_heatmap,
     patching_heatmap,
 )
 from xor_mi.plots._network import network_diagram
 from xor_mi.plots._plane import boundary_figure, path_figure, plane_figure, regions_figure
-from xor_mi.plots._scores import interchange_accuracy_bars
+from xor_mi.plots._scores import interchange_accuracy_bars, method_scores_bars
 from xor_mi.plots._search import (
     alignments_figure,
     counts_figure,
@@ -77,6 +84,8 @@ figure.register(Contributions, contributions_heatmap)
 figure.register(DifferenceExplanation, contributions_heatmap)
 figure.register(PatchSweep, patching_heatmap)
 figure.register(AblationSweep, ablation_heatmap)
+figure.register(Attribution, attribution_heatmap)
+figure.register(MethodScores, method_scores_bars)
 figure.register(InterchangeAccuracy, interchange_accuracy_bars)
 figure.register(InputPath, path_figure)
 figure.register(InputPlane, plane_figure)

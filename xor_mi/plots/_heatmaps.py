@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
 from xor_mi.graph import layers_of
-from xor_mi.interventions import AblationSweep, PatchSweep
-from xor_mi.plots._style import POSITIVE, heatmap
+from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
+from xor_mi.plots._style import POSITIVE, heatmap, heatmap_height
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.values import Activations, Comparison
 
@@ -61,7 +61,7 @@ def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> g
     # labels of two lines need more room above, and narrower cells keep the picture on a page
     return figure.update_layout(
         width=max(640, 58 * len(columns) + 170),
-        height=figure.layout.height + 20,
+        height=heatmap_height(len(explained.rows)) + 20,
         margin={"t": 145},
     )
 
@@ -114,14 +114,12 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
     site; * marks a flipped decision.
     """
     names = list(sweep.site_names)
-    flips = [effect.flips for effect in sweep]
-    marks = [
-        [" *" if flips[p * len(names) + s] else "" for s in range(len(names))]
-        for p in range(len(sweep.pairs))
-    ]
+    # iterating goes pair by pair, and then site by site
+    stars = [" *" if effect.flips else "" for effect in sweep]
+    marks = [stars[p * len(names) : (p + 1) * len(names)] for p in range(len(sweep.pairs))]
     run = "corrupted" if sweep.direction == "denoising" else "clean"
     metric = sweep.metrics[0]
-    legend = " (* = decision flips)" if any(flips) else ""
+    legend = " (* = decision flips)" if any(stars) else ""
     figure = heatmap(
         sweep.effect.T.tolist(),
         columns=names,
@@ -184,3 +182,20 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     figure.update_yaxes(title="unit taken from the source")
     figure.update_xaxes(title="role it is scored in (its own is framed)")
     return figure.update_layout(width=max(680, 110 * len(table) + 240))
+
+
+def attribution_heatmap(attribution: Attribution) -> go.Figure:
+    """One method's scores in the first metric: one line per pair (clean -> corrupted), one column
+    per site.
+    """
+    metric = attribution.metrics[0]
+    names = [site.name for site in attribution.sites]
+    figure = heatmap(
+        attribution.scores[0].T.tolist(),
+        columns=names,
+        rows=[f"{clean} -> {corrupted}" for clean, corrupted in attribution.pairs],
+        unit=f"score<br>({metric})",
+        title=f"Attribution by {attribution.method}, in the {metric}",
+    )
+    figure.update_yaxes(title="clean -> corrupted").update_xaxes(title="site")
+    return figure.update_layout(width=max(620, 90 * len(names) + 260))

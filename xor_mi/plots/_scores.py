@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from xor_mi.interventions import InterchangeAccuracy
+from xor_mi.interventions import InterchangeAccuracy, MethodScores
 from xor_mi.plots._style import BAR, bars_height, layout
 
 
@@ -19,6 +19,32 @@ def interchange_accuracy_bars(found: InterchangeAccuracy) -> go.Figure:
     figure.update_xaxes(title="% of interchanges decided as the algorithm does")
     figure.update_yaxes(title="variable")
     return layout(figure, "Interchange accuracy", height=bars_height(len(table)))
+
+
+def method_scores_bars(scores: MethodScores) -> go.Figure:
+    """`score_methods`: how far each attribution method is from exact patching; a method that is not
+    for this model has no bar and says why.
+    """
+    table = scores.frame()
+    several = table["metric"].nunique() > 1
+    names = table["method"] + (" (" + table["metric"] + ")" if several else "")
+    written = [
+        line["why_not"] or f"{line['mean_abs_error']:.3g}" for line in table.to_dict("records")
+    ]
+    bars = go.Bar(
+        y=names,
+        x=table["mean_abs_error"],
+        orientation="h",
+        marker=BAR,
+        text=written,
+        textposition="outside",
+        cliponaxis=False,
+    )
+    figure = go.Figure(bars)
+    figure.update_xaxes(title="mean absolute error (units of the metric)", rangemode="tozero")
+    figure.update_yaxes(title="method", type="category", autorange="reversed")
+    title = "Attribution methods against exact patching"
+    return layout(figure, title, width=860, height=bars_height(len(table)))
 
 
 def share_bars(

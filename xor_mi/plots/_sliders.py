@@ -49,7 +49,7 @@ def input_slider(path: InputPath) -> go.Figure:
         cols=2, subplot_titles=("output along the way", "every value here"), horizontal_spacing=0.12
     )
     _add_output_lines(figure, path)
-    _add_frames(figure, moving, shown_first=0)
+    _add_frames(figure, moving, n_still=path.outputs.shape[1], shown_first=0)
     _label_path_axes(figure, path, frames)
     labels = [frame.label for frame in frames]
     return _with_slider(figure, "The input modified gradually (filled: decided 1)", labels, 0)
@@ -76,7 +76,7 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
     for step, frame in enumerate(frames):
         on_the_plane = _plane_at(sweep, step, bound) if is_planar else []
         moving.append([_slack_bars(sweep, step, frame), *on_the_plane])
-    _add_frames(figure, moving, shown_first=sweep.start)
+    _add_frames(figure, moving, n_still=0, shown_first=sweep.start)
     _label_weight_axes(figure, frames, is_planar)
     title = f"One weight moved: {sweep.parameter}, all others as they are"
     return _with_slider(figure, title, [frame.label for frame in frames], sweep.start)
@@ -211,14 +211,13 @@ def _label_weight_axes(figure: go.Figure, frames: list[SliderFrame], is_planar: 
 # the slider
 
 
-def _add_frames(figure: go.Figure, moving: list[Traces], shown_first: int) -> None:
-    """The traces that move, one after the other in the columns (the first in the first, the others
-    in the second), and a frame for each step.
+def _add_frames(figure: go.Figure, moving: list[Traces], *, n_still: int, shown_first: int) -> None:
+    """The traces that move, after those that do not (the first in the first column, the others in
+    the second), and a frame for each step.
     """
-    n_still = len(figure.data)
     for k, trace in enumerate(moving[shown_first]):
         figure.add_trace(trace, row=1, col=1 if k == 0 else 2)
-    traces = list(range(n_still, len(figure.data)))
+    traces = list(range(n_still, n_still + len(moving[shown_first])))
     figure.frames = [
         go.Frame(data=data, traces=traces, name=str(n)) for n, data in enumerate(moving)
     ]

@@ -96,7 +96,7 @@ def heatmap(
         figure,
         title,
         width=max(520, 90 * len(columns) + 220),
-        height=max(310, 34 * len(rows) + 205),
+        height=heatmap_height(len(rows)),
     )
     return figure.update_layout(margin={"t": 125})
 
@@ -125,3 +125,8 @@ def line_trace(
 def bars_height(n_bars: int) -> int:
     """Pixels for so many bars under a title and over an axis."""
     return max(260, 44 * n_bars + 140)
+
+
+def heatmap_height(n_rows: int) -> int:
+    """Pixels for so many rows under a title and the names of the columns."""
+    return max(310, 34 * n_rows + 205)
