@@ -259,7 +259,7 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     numbers = json.loads((tmp_path / "report.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(numbers, schema())
-    assert (numbers["version"], numbers["schema"]) == (1, schema()["$id"])
+    assert (numbers["version"], numbers["schema"]) == (2, schema()["$id"])
     keys = re.findall(r'data-json="(\w+)"', page)
     assert len(keys) == 14
     assert set(keys) <= set(numbers)
@@ -314,7 +314,7 @@ def test_a_broken_report_json_is_refused_by_the_schema(trained, tmp_path):
     good = json.loads((tmp_path / "report.json").read_text())
     for bad in (
         {key: good[key] for key in good if key != "slack"},
-        good | {"version": 2},
+        good | {"version": 3},
         good | {"circuit": good["circuit"] | {"verdict": "yes"}},
     ):
         with pytest.raises(jsonschema.ValidationError):

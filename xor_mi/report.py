@@ -58,9 +58,9 @@ __all__ = [
     "write_report",
 ]
 
-VERSION = 1
+VERSION = 2
 """Of report.json; it rises when a key changes its meaning or goes."""
-SCHEMA = "xor_mi.report/1"
+SCHEMA = "xor_mi.report/2"
 """The `$id` of report.schema.json."""
 MOST_INPUTS_DRAWN = 4
 """A network of more inputs has too many pairs of rows to patch and draw."""
