@@ -18,6 +18,7 @@ from xor_mi.search import (
     Convention,
     Problem,
     SearchStopped,
+    _searches,
     as_network,
     compare_conventions,
     count_interpretations,
@@ -28,7 +29,6 @@ from xor_mi.search import (
     interpretations,
     node_masks,
 )
-from xor_mi.search import _identifiability
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
@@ -605,7 +605,7 @@ def test_the_report_makes_nothing_twice(twice, monkeypatch):
 
     counting(Problem, "of")
     for name in ("search_subcircuits", "placements_of", "n_interpretations"):
-        counting(_identifiability, name)
+        counting(_searches, name)
     report = identifiability_report(twice)
     assert report.n_perfect == 584
     # two conventions have 584 perfect subcircuits each, the third none

@@ -10,8 +10,10 @@ which only asks where the right half's value stands among the sorted bounds that
 leave: whole numbers of 16 bits are compared, all pairs at once."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from itertools import product
 from math import comb, prod
+from operator import or_
 from typing import NamedTuple
 
 import numpy as np
@@ -150,9 +152,9 @@ def _readable_units(problem: Problem, *, all_on: bool) -> Iterator[_Readable]:
         values[unit, mask] = problem.activate(pre, 0)
     for masks in product(range(2**n_inputs), repeat=n_units):
         in_s = [unit for unit, mask in enumerate(masks) if mask]
-        unread = [i for i in range(n_inputs) if not any(mask >> i & 1 for mask in masks)]
+        n_unread = n_inputs - reduce(or_, masks).bit_count()
         n_others = n_units - len(in_s)
-        weight = _ways_of_the_others(n_inputs, len(unread), n_others, all_on=all_on)
+        weight = _ways_of_the_others(n_inputs, n_unread, n_others, all_on=all_on)
         if weight and in_s:
             of_s = [values[unit, masks[unit]] for unit in in_s]
             yield _Readable(weight, in_s, np.array(of_s))

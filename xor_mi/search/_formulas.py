@@ -79,12 +79,9 @@ class Formula:
         """The formula's value on each base row with the variable as it is on the source row,
         [pair].
         """
-        rows = range(2**self.n_inputs)
-        tables = [self.held(variable, 0), self.held(variable, 1)]
-        outcomes = np.array([[table >> row & 1 for row in rows] for table in tables], np.int8)
-        own = self.bits(variable)
-        own_bits = np.array([own >> row & 1 for row in rows])
-        return outcomes[own_bits[source], base]
+        if_0, if_1 = (_unpacked(self.held(variable, value), self.n_inputs) for value in (0, 1))
+        own = _unpacked(self.bits(variable), self.n_inputs)
+        return np.where(own[source] == 1, if_1[base], if_0[base])
 
     @cached_property
     def up_to_negation(self) -> Hashable:
@@ -92,6 +89,11 @@ class Formula:
         only.
         """
         return _normal(self.tree)
+
+
+def _unpacked(table: PackedTable, n_inputs: int) -> NDArray[np.int8]:
+    """A truth table as an array, [row]."""
+    return np.array([table >> row & 1 for row in range(2**n_inputs)], dtype=np.int8)
 
 
 def formulas(

@@ -70,7 +70,7 @@ def interchange_outputs(
     pairs: RowPairs,
     replacement: Replacement = "source",
 ) -> tuple[Numbers, float]:
-    """Outputs, [set, pair, output], of the same, and the size of the terms that they are sums of."""
+    """Outputs of the same, [set, pair, output], and the size of the terms that they sum up."""
     base, source = pairs
     clean = problem.clean  # [row, unit], layer after layer
     changed = np.broadcast_to(clean[base], (len(sets), len(base), clean.shape[1]))

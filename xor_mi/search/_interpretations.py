@@ -43,9 +43,10 @@ class OpenGate:
     @property
     def formula(self) -> str:
         """The gate over its parents' names; a table with open rows is shown as it is, '0-10'."""
-        if None in self.table:
+        bits = tuple(bit for bit in self.table if bit is not None)
+        if len(bits) < len(self.table):
             return "".join("-" if bit is None else str(bit) for bit in self.table)
-        return BooleanFunction(len(self.parents), (self.table,)).formula_over(self.parents)
+        return BooleanFunction(len(self.parents), (bits,)).formula_over(self.parents)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def count_interpretations(
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi.search import find_subcircuits
     >>> whole = find_subcircuits(textbook_xor())[0]
-    >>> count_interpretations(textbook_xor(), whole)  # OR, AND; one don't-care row, filled both ways
+    >>> count_interpretations(textbook_xor(), whole)  # one don't-care row, filled both ways
     2
 
     Raises:
@@ -199,17 +200,18 @@ def _read(problem: Problem, subcircuit: Subcircuit) -> list[list[_KeptUnit]]:
         values = problem.activate(weight @ values + bias[:, None], number)
         sources = subcircuit.sources[number]
         kept = [unit for unit in later[number] if sources[unit.index]]
-        position = {unit.index: k for k, unit in enumerate(before)}
-        name = {unit.index: unit.name for unit in before}
-        layer = [
-            _KeptUnit(
-                unit=unit,
-                parents=tuple(position[i] for i in sources[unit.index]),
-                names=tuple(name[i] for i in sources[unit.index]),
-                readings=_possible_bits(problem, unit, values),
+        by_index = {parent.index: parent for parent in before}
+        layer: list[_KeptUnit] = []
+        for unit in kept:
+            parents = [by_index[index] for index in sources[unit.index]]
+            layer.append(
+                _KeptUnit(
+                    unit=unit,
+                    parents=tuple(before.index(parent) for parent in parents),
+                    names=tuple(parent.name for parent in parents),
+                    readings=_possible_bits(problem, unit, values),
+                )
             )
-            for unit in kept
-        ]
         layers.append(layer)
         before = kept
     return layers

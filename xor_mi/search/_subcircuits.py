@@ -140,12 +140,11 @@ class SubcircuitSearch(Finding):
     def __getitem__(self, index: int) -> Subcircuit:
         if not -self.n_perfect <= index < self.n_perfect:
             raise IndexError(f"{self.n_perfect} perfect subcircuits")
-        layers = zip(self.layer_sizes, self.masks, strict=False)
-        sources = tuple(
-            tuple(_indices(mask, width) for mask in layer[index].tolist())
-            for width, layer in layers
-        )
-        return Subcircuit(self.layer_sizes, sources)
+        sources: list[tuple[tuple[int, ...], ...]] = []
+        for n_sources, layer in zip(self.layer_sizes, self.masks, strict=False):
+            masks = layer[index].tolist()
+            sources.append(tuple(_indices(mask, n_sources) for mask in masks))
+        return Subcircuit(self.layer_sizes, tuple(sources))
 
     def __iter__(self) -> Iterator[Subcircuit]:
         return (self[index] for index in range(self.n_perfect))

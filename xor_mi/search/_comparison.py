@@ -1,0 +1,168 @@
+"""a network and some conventions -> the counts of every kind of explanation, side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from xor_mi.finding import Finding
+from xor_mi.kinds import Target
+from xor_mi.model import HookedMLP
+from xor_mi.search._convention import AnyConvention, Convention
+from xor_mi.search._formulas import TooManyFormulas
+from xor_mi.search._searches import MAX_EXAMINED, Searches
+
+CONVENTIONS = {
+    "default": Convention(),
+    "meloux_paper": Convention.meloux_paper(),
+    "meloux_code": Convention.meloux_code(),
+}
+"""The conventions that are compared unless others are given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplanationCounts:
+    """How many explanations of each kind a network has under one convention.
+
+    Attributes:
+        name: what the convention is called here.
+        n_minimal, n_interpretations: of all perfect subcircuits together; None beyond
+            `MAX_EXAMINED` of them.
+        n_formulas: formulas tried; None, as the next two, where they are too many to try.
+        n_aligned: those with an alignment.
+        n_alignments: minimal alignments of one output.
+        why_not: what was not counted and why; "" where everything was.
+    """
+
+    name: str
+    convention: Convention
+    n_subcircuits: int
+    n_perfect: int
+    n_minimal: int | None = None
+    n_interpretations: int | None = None
+    n_formulas: int | None = None
+    n_aligned: int | None = None
+    n_alignments: int | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class ConventionCounts(Finding):
+    """The counts of every kind of explanation, side by side for several conventions."""
+
+    counts: tuple[ExplanationCounts, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One row per convention: convention, differs_in (its switches that are not the default's),
+        n_subcircuits, n_perfect, n_minimal, n_interpretations, n_formulas, n_aligned, n_alignments,
+        why_not.
+        """
+        columns = {
+            "convention": [counts.name for counts in self.counts],
+            "differs_in": [counts.convention.describe() for counts in self.counts],
+            "n_subcircuits": [counts.n_subcircuits for counts in self.counts],
+            "n_perfect": [counts.n_perfect for counts in self.counts],
+            "n_minimal": [counts.n_minimal for counts in self.counts],
+            "n_interpretations": [counts.n_interpretations for counts in self.counts],
+            "n_formulas": [counts.n_formulas for counts in self.counts],
+            "n_aligned": [counts.n_aligned for counts in self.counts],
+            "n_alignments": [counts.n_alignments for counts in self.counts],
+            "why_not": [counts.why_not for counts in self.counts],
+        }
+        may_be_missing = (
+            "n_minimal",
+            "n_interpretations",
+            "n_formulas",
+            "n_aligned",
+            "n_alignments",
+        )
+        return pd.DataFrame(columns).astype(dict.fromkeys(may_be_missing, "Int64"))
+
+    def __str__(self) -> str:
+        if not self.counts:
+            return "no convention to count under"
+        table = self.frame().drop(columns=["differs_in", "why_not"])
+        not_counted = [f"  {one.name}: {one.why_not}" for one in self.counts if one.why_not]
+        return "\n".join([table.to_string(index=False, na_rep="-"), *not_counted])
+
+
+def compare_conventions(
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    depth: int = 3,
+    conventions: Mapping[str, AnyConvention] | None = None,
+    output: int = 0,
+    progress: bool = True,
+) -> ConventionCounts:
+    """Count every kind of explanation under several conventions.
+
+    Args:
+        depth: formulas up to so many gates deep are aligned.
+        conventions: names and conventions to count under; None for `CONVENTIONS`.
+        output: the output that formulas are aligned with.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> table = compare_conventions(textbook_xor()).frame()
+    >>> table[["convention", "n_perfect", "n_interpretations", "n_aligned"]].values.tolist()
+    [['default', 1, 2, 1], ['meloux_paper', 1, 1, 2], ['meloux_code', 0, 0, 2]]
+
+    Raises:
+        XorMiError: whatever `find_subcircuits` and `find_alignments` refuse, but for numbers: what
+            is too much to count is left out, and `why_not` says so.
+        SearchStopped: Ctrl-C, with what was met until then.
+    """
+    searches = Searches(model, target, depth=depth, output=output, progress=progress)
+    return compared(searches, conventions)
+
+
+def compared(
+    searches: Searches, conventions: Mapping[str, AnyConvention] | None
+) -> ConventionCounts:
+    named = CONVENTIONS if conventions is None else conventions
+    return ConventionCounts(
+        tuple(
+            _counted(name, Convention.of(convention), searches)
+            for name, convention in named.items()
+        )
+    )
+
+
+def _counted(name: str, convention: Convention, searches: Searches) -> ExplanationCounts:
+    """Every count under one convention; what is too much to count is None, with a reason."""
+    why_not: list[str] = []
+    n_perfect = searches.n_perfect(convention)
+    n_minimal = n_interpretations = None
+    if not searches.can_list:
+        why_not.append(f"{searches.n_subcircuits} subcircuits are counted, not listed")
+        n_subcircuits = searches.n_subcircuits
+    else:
+        search = searches.subcircuits(convention)
+        n_subcircuits = search.total
+        if n_perfect <= MAX_EXAMINED:
+            n_minimal = len(search.minimal)
+            n_interpretations = sum(searches.n_interpretations(convention))
+        else:
+            why_not.append(f"over {MAX_EXAMINED} perfect subcircuits are not interpreted")
+    n_formulas = n_aligned = n_alignments = None
+    try:
+        alignments = searches.alignments(convention, convention.pairs)
+        n_formulas = len(alignments.formulas)
+        n_aligned = len(alignments.aligned)
+        n_alignments = alignments.n_minimal
+        if not n_formulas:
+            why_not.append(f"no formula of depth {searches.depth} computes the target")
+    except TooManyFormulas as error:
+        why_not.append(str(error))
+    return ExplanationCounts(
+        name=name,
+        convention=convention,
+        n_subcircuits=n_subcircuits,
+        n_perfect=n_perfect,
+        n_minimal=n_minimal,
+        n_interpretations=n_interpretations,
+        n_formulas=n_formulas,
+        n_aligned=n_aligned,
+        n_alignments=n_alignments,
+        why_not="; ".join(why_not),
+    )

@@ -1,0 +1,240 @@
+"""perfect subcircuits and alignments that look alike -> for each, what tells it apart, if anything
+does.
+
+A perfect subcircuit is held against the whole network under interchange and ablation of the same
+units; an alignment that passes with fewer pairs is held against all ordered ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xor_mi.graph import Subcircuit, name_of_set
+from xor_mi.progress import progress_bar
+from xor_mi.search._alignments import Alignment, sets_of_units, smallest_first
+from xor_mi.search._convention import Convention
+from xor_mi.search._interchange import (
+    RowPairs,
+    UnitSets,
+    each_row,
+    interchanged,
+    pairs_of,
+    units_in,
+)
+from xor_mi.search._problem import Affine, Problem
+from xor_mi.search._searches import MAX_EXAMINED, Searches
+from xor_mi.truth import row_name, truth_rows
+
+MAX_INTERCHANGES = 2**17
+"""Sets of units times pairs of inputs: up to here all sets are interchanged together, beyond it
+single units.
+"""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Where two explanations, alike on every input, come apart.
+
+    Attributes:
+        what: the units, or the variable of a formula, that were replaced.
+        base: the input row.
+        source: the row that their values came from; None where they were ablated.
+    """
+
+    what: str
+    base: str
+    source: str | None = None
+
+    def __str__(self) -> str:
+        if self.source is None:
+            return f"{self.what}: {self.base}"
+        return f"{self.what}: base {self.base}, source {self.source}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExaminedSubcircuit:
+    """A perfect subcircuit and what tells it from the whole network.
+
+    Attributes:
+        minimal: whether it contains no other; None where there are too many to compare.
+        ruled_out_by_interchange: the first units and inputs where an interchange makes network and
+            subcircuit decide differently, if there are any.
+        ruled_out_by_ablation: the same for an ablation.
+    """
+
+    subcircuit: Subcircuit
+    minimal: bool | None
+    n_interpretations: int
+    ruled_out_by_interchange: Witness | None
+    ruled_out_by_ablation: Witness | None
+
+    @property
+    def survives(self) -> bool:
+        """Whether nothing that was tried tells it from the whole network."""
+        return self.ruled_out_by_interchange is None and self.ruled_out_by_ablation is None
+
+
+@dataclass(frozen=True)
+class ExaminedAlignment:
+    """A minimal alignment that every unordered pair of inputs, tried once, lets pass; and the first
+    ordered pair that rules it out, if any does.
+    """
+
+    alignment: Alignment
+    ruled_out_by: Witness | None
+
+    @property
+    def survives(self) -> bool:
+        """Whether it holds on all ordered pairs."""
+        return self.ruled_out_by is None
+
+
+def examined_subcircuits(
+    searches: Searches, convention: Convention
+) -> tuple[tuple[ExaminedSubcircuit, ...], str]:
+    """The first perfect subcircuits, each with what tells it from the whole network; and the sets
+    of units tried, in words.
+    """
+    if not searches.can_list:
+        return (), "no units"
+    search, problem = searches.subcircuits(convention), searches.problem(convention)
+    n_examined = min(search.n_perfect, MAX_EXAMINED)
+    minimal = set(search.minimal) if n_examined == search.n_perfect else None
+    n_interpretations = searches.n_interpretations(convention)
+    trial = _Trial.of(problem)
+    examined: list[ExaminedSubcircuit] = []
+    for index in progress_bar(
+        range(n_examined),
+        doing="perfect subcircuits",
+        unit="subcircuit",
+        progress=searches.progress,
+    ):
+        subcircuit = search[index]
+        by_interchange, by_ablation = trial.witnesses(subcircuit)
+        examined.append(
+            ExaminedSubcircuit(
+                subcircuit=subcircuit,
+                minimal=None if minimal is None else subcircuit in minimal,
+                n_interpretations=n_interpretations[index],
+                ruled_out_by_interchange=by_interchange,
+                ruled_out_by_ablation=by_ablation,
+            )
+        )
+    return tuple(examined), trial.in_words
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """What every perfect subcircuit is held against: the whole network's decisions.
+
+    Attributes:
+        sets: the units interchanged and ablated together, small sets first.
+        names: these as text.
+        in_words: which sets these are.
+        rows: the clean rows as text.
+        pairs: all ordered (base, source) pairs of rows.
+        exchanged: what the network decides with the units of a set on each base as on each source,
+            [set, pair, output].
+        ablated: what it decides without them, [set, row, output].
+    """
+
+    problem: Problem
+    sets: UnitSets
+    names: list[str]
+    in_words: str
+    rows: list[str]
+    pairs: RowPairs
+    exchanged: NDArray[np.int8]
+    ablated: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, problem: Problem) -> "_Trial":
+        """All sets of hidden units, or single ones where these are too many."""
+        units = problem.model.units
+        pairs = pairs_of(len(problem.clean), "all")
+        if 2 ** len(units) * len(pairs[0]) <= MAX_INTERCHANGES:
+            sets = sets_of_units([len(units)], across=True)
+            sets = sets[smallest_first(sets)]
+            in_words = f"all {len(sets)} sets of units"
+        else:
+            sets = np.eye(len(units), dtype=bool)
+            in_words = "single units"
+        return cls(
+            problem=problem,
+            sets=sets,
+            names=[name_of_set(units_in(chosen, units)) for chosen in sets.tolist()],
+            in_words=in_words,
+            rows=_row_names(problem),
+            pairs=pairs,
+            exchanged=interchanged(problem, problem.whole, sets, pairs),
+            ablated=_ablated(problem, problem.whole, sets),
+        )
+
+    def witnesses(self, subcircuit: Subcircuit) -> tuple[Witness | None, Witness | None]:
+        """Where an interchange, and where an ablation, tells a subcircuit from the network."""
+        problem = self.problem
+        layers, kept = problem.kept(subcircuit), subcircuit.units
+        # a unit that the subcircuit drops is held to have no effect in it
+        sets = self.sets & np.array([unit in kept for unit in problem.model.units])
+        by_interchange = by_ablation = None
+        place = _first_place(interchanged(problem, layers, sets, self.pairs) != self.exchanged)
+        if place is not None:
+            which_set, pair = place
+            base, source = (self.rows[rows[pair]] for rows in self.pairs)
+            by_interchange = Witness(self.names[which_set], base, source)
+        place = _first_place(_ablated(problem, layers, sets) != self.ablated)
+        if place is not None:
+            which_set, row = place
+            by_ablation = Witness(self.names[which_set], self.rows[row])
+        return by_interchange, by_ablation
+
+
+def _ablated(problem: Problem, layers: Sequence[Affine], sets: UnitSets) -> NDArray[np.int8]:
+    """Decisions on each row without these units, [set, row, output]."""
+    rows = each_row(len(problem.clean))
+    return interchanged(problem, layers, sets, rows, problem.convention.ablation)
+
+
+def _first_place(differs: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """The first (set, pair) on which decisions differ, [set, pair, output]; None if they never
+    do.
+    """
+    places = np.argwhere(differs.any(-1))
+    if not len(places):
+        return None
+    which_set, pair = places[0].tolist()
+    return which_set, pair
+
+
+def examined_alignments(
+    searches: Searches, convention: Convention
+) -> tuple[ExaminedAlignment, ...]:
+    """The alignments that each unordered pair of inputs, tried once, lets pass, each with the first
+    ordered pair on which it fails.
+    """
+    problem = searches.problem(convention)
+    units = problem.model.units
+    bases, sources = pairs_of(len(problem.clean), "all")
+    rows = _row_names(problem)
+    examined: list[ExaminedAlignment] = []
+    for alignment in searches.alignments(convention, "unordered"):
+        sets = np.zeros((len(alignment.units), len(units)), dtype=bool)
+        for in_set, placed in zip(sets, alignment.units, strict=True):
+            in_set[:] = [unit in placed for unit in units]
+        decided = interchanged(problem, problem.whole, sets, (bases, sources))
+        of_variables = decided[..., searches.output]  # [variable, pair]
+        witness = None
+        for variable, outcome in zip(alignment.formula.variables, of_variables, strict=True):
+            wrong = np.flatnonzero(outcome != alignment.formula.effect(variable, bases, sources))
+            if len(wrong):
+                first = wrong[0]
+                witness = Witness(str(variable), rows[bases[first]], rows[sources[first]])
+                break
+        examined.append(ExaminedAlignment(alignment, witness))
+    return tuple(examined)
+
+
+def _row_names(problem: Problem) -> list[str]:
+    """The clean rows as text: "00", "01", ..."""
+    return [row_name(row) for row in truth_rows(problem.sizes[0])]
