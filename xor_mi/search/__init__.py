@@ -26,7 +26,6 @@ from xor_mi.search._formulas import formulas as formulas
 from xor_mi.search._identifiability import IdentifiabilityReport as IdentifiabilityReport
 from xor_mi.search._identifiability import identifiability_report as identifiability_report
 from xor_mi.search._interpretations import Interpretation as Interpretation
-from xor_mi.search._interpretations import OpenGate as OpenGate
 from xor_mi.search._interpretations import count_interpretations as count_interpretations
 from xor_mi.search._interpretations import interpretations as interpretations
 from xor_mi.search._node_masks import SCORES as SCORES

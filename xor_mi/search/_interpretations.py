@@ -14,14 +14,14 @@ from math import prod
 import pandas as pd
 import torch
 
-from xor_mi.circuits import unit_readings
+from xor_mi.circuits import LocalGate, unit_readings
 from xor_mi.finding import Finding
 from xor_mi.graph import Subcircuit, Unit, layers_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._problem import Numbers, Problem, require_shape
-from xor_mi.truth import BooleanFunction, row_number, truth_rows
+from xor_mi.truth import row_number, truth_rows
 
 Bits = tuple[int, ...]
 """What a unit reads as on each clean row."""
@@ -31,42 +31,34 @@ OpenTable = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
-class OpenGate:
-    """A local gate: its kept parents and its table over them, None where no input produces the row
-    and the convention leaves it open.
+class Interpretation(Finding):
+    """One local gate per kept unit and output, in order of layers.
+
+    A gate's table is over its kept parents; None where no input produces the row and the convention
+    leaves it open.
     """
 
-    unit: Unit
-    parents: tuple[str, ...]
-    table: OpenTable
-
-    @property
-    def formula(self) -> str:
-        """The gate over its parents' names; a table with open rows is shown as it is, '0-10'."""
-        bits = tuple(bit for bit in self.table if bit is not None)
-        if len(bits) < len(self.table):
-            return "".join("-" if bit is None else str(bit) for bit in self.table)
-        return BooleanFunction(len(self.parents), (bits,)).formula_over(self.parents)
-
-
-@dataclass(frozen=True)
-class Interpretation(Finding):
-    """One local gate per kept unit and output, in order of layers."""
-
-    gates: tuple[OpenGate, ...]
+    gates: tuple[LocalGate, ...]
 
     def frame(self) -> pd.DataFrame:
-        """One row per gate: unit, parents, formula."""
+        """One row per gate: unit, parents, formula (or the table with open rows, "0-10")."""
         return pd.DataFrame(
             {
                 "unit": [gate.unit.name for gate in self.gates],
                 "parents": [", ".join(gate.parents) for gate in self.gates],
-                "formula": [gate.formula for gate in self.gates],
+                "formula": [_gate_text(gate) for gate in self.gates],
             }
         )
 
     def __str__(self) -> str:
-        return "; ".join(f"{gate.unit.name} = {gate.formula}" for gate in self.gates)
+        return "; ".join(f"{gate.unit.name} = {_gate_text(gate)}" for gate in self.gates)
+
+
+def _gate_text(gate: LocalGate) -> str:
+    """A gate's formula; a table with open rows is shown as it is, "0-10"."""
+    if None not in gate.table:
+        return gate.formula
+    return "".join("-" if bit is None else str(bit) for bit in gate.table)
 
 
 @dataclass(frozen=True)
@@ -159,7 +151,7 @@ def _counted_readings(
 def _listed(
     layers: Sequence[Sequence[_KeptUnit]],
     bits_before: Sequence[Bits],
-    gates: tuple[OpenGate, ...],
+    gates: tuple[LocalGate, ...],
     convention: Convention,
 ) -> Iterator[Interpretation]:
     """The interpretations that go on from these gates of the layers before."""
@@ -176,12 +168,12 @@ def _listed(
 
 def _gates_of(
     unit: _KeptUnit, bits_before: Sequence[Bits], convention: Convention
-) -> Iterator[tuple[Bits, OpenGate]]:
+) -> Iterator[tuple[Bits, LocalGate]]:
     """The bits that a unit may read as given its parents', each with each of its local gates."""
     parents = unit.parents_bits(bits_before)
     for own in unit.readings:
         for table in _tables(parents, own, convention):
-            yield own, OpenGate(unit.unit, unit.names, table)
+            yield own, LocalGate(unit.unit, unit.names, table)
 
 
 def _input_bits(problem: Problem) -> tuple[Bits, ...]:
