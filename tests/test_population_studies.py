@@ -140,6 +140,20 @@ def test_identity_is_not_learnt_for_the_digit_that_never_varied():
     assert found["held_out_even"].tolist() == pytest.approx(right[:, [6, 10, 12]].mean(1).tolist())
 
 
+def test_the_experiment_reads_outputs_as_the_networks_do():
+    """With a sigmoid at the output a bit is decided at 0.5, and not at 0."""
+    config = TrainConfig(out_act_fn="sigmoid", max_steps=300)
+    experiment = identity_experiment(10, config=config)
+    rows = ("0000", "0010", "0100", "1000", "1110")
+    population = train_population(
+        "x0, x1, x2, x3", 10, hidden=8, n_inputs=4, rows=rows, config=config
+    )
+    decided = np.array([decisions(population[k]).numpy() for k in range(10)])
+    right = (decided == np.array(truth_rows(4))).all(2)
+    assert experiment["seen"].tolist() == pytest.approx(right[:, [0, 2, 4, 8, 14]].mean(1).tolist())
+    assert experiment["seen"].mean() > 0.5
+
+
 def test_a_digit_that_varies_is_learnt():
     """The control: trained on all sixteen numbers, the same networks repeat odd ones too."""
     population = train_population("x0, x1, x2, x3", 40, hidden=8, n_inputs=4)

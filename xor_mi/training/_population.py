@@ -3,7 +3,7 @@ and where they started.
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import SupportsIndex
@@ -95,16 +95,16 @@ class Population(Finding):
     def outputs(self, rows: Rows | None = None) -> Float[Tensor, "seed row d_out"]:
         """Every network's outputs on these rows (by default on all), bit for bit as in training.
 
+        Raises:
+            XorMiError: no rows, or rows that are not bit strings.
+
         >>> from xor_mi.training import train_population
         >>> population = train_population("XOR", 3)
         >>> population.outputs().shape, population.outputs(["01"]).shape
         (torch.Size([3, 4, 1]), torch.Size([3, 1, 1]))
         """
-        if rows is None:
-            bits = list(truth_rows(self.cfg.d_in))
-        else:
-            bits = [as_row(row, self.cfg.d_in) for row in rows]
-        outputs = outputs_of_flat(self.flat.T.contiguous(), torch.tensor(bits).float(), self.cfg)
+        inputs = torch.tensor(rows_or_all(rows, self.cfg.d_in)).float()
+        outputs = outputs_of_flat(self.flat.T.contiguous(), inputs, self.cfg)
         return outputs.permute(2, 0, 1).contiguous()
 
     def frame(self) -> pd.DataFrame:
@@ -137,6 +137,22 @@ class Population(Finding):
         shape = "-".join(map(str, self.cfg.layer_sizes))
         task = "their target" if self.cfg.target is None else self.cfg.target.name
         return f"{len(self)} networks {shape}, {int(self.solved.sum())} solved {task}"
+
+
+def rows_or_all(rows: Rows | None, n_inputs: int) -> list[tuple[int, ...]]:
+    """The bits of these rows, by default of all.
+
+    Raises:
+        XorMiError: no rows, or rows that are not bit strings.
+    """
+    if rows is None:
+        return list(truth_rows(n_inputs))
+    if not isinstance(rows, Iterable):
+        raise XorMiError(f"rows is {rows!r}; name the input rows, such as ['00', '01']")
+    bits = [as_row(row, n_inputs) for row in rows]
+    if not bits:
+        raise XorMiError("rows is empty; name the input rows, or leave it out for all")
+    return bits
 
 
 def starting_weights(layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"]) -> SeedLayers:

@@ -18,8 +18,13 @@ from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Task
 from xor_mi.training._config import TrainConfig
 from xor_mi.training._fit import NETWORKS_PER_BLOCK, fit
-from xor_mi.training._population import Population, initial_parameters, outputs_of_flat
-from xor_mi.truth import BooleanFunction, as_row, row_name
+from xor_mi.training._population import (
+    Population,
+    initial_parameters,
+    outputs_of_flat,
+    rows_or_all,
+)
+from xor_mi.truth import BooleanFunction, row_name
 
 END_OF_SEEDS = 2**62
 """Seeds lie below this, as those of `HookedMLPConfig`."""
@@ -214,14 +219,7 @@ def _task(
     function: BooleanFunction, rows: Rows | None, *, cfg: HookedMLPConfig, device: torch.device
 ) -> Task:
     """The function on these rows, by default on all."""
-    if rows is not None and not isinstance(rows, Iterable):
-        raise XorMiError(f"rows is {rows!r}; name the input rows to train on, such as ['00', '01']")
-    if rows is None:
-        bits = list(function.rows())
-    else:
-        bits = [as_row(row, function.n_inputs) for row in rows]
-    if not bits:
-        raise XorMiError("rows is empty; name the input rows to train on, or leave it out for all")
+    bits = rows_or_all(rows, function.n_inputs)
     wanted = dict(zip(function.rows(), _table(function).tolist(), strict=True))
     return Task(
         torch.tensor(bits, device=device).float(),
