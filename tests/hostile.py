@@ -48,8 +48,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.interventions import Site
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.population import read_census, write_census
-from xor_mi.testing import record_of
-from xor_mi.testing._record import read_record, write_record
+from xor_mi.testing import read_record, record_of, write_record
 from xor_mi.truth import GATES, BooleanFunction
 
 HANG = 5.0

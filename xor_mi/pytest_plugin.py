@@ -7,11 +7,20 @@ pytest-regressions'."""
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from xor_mi.circuits import Circuit
+    from xor_mi.kinds import UpTo
+    from xor_mi.model import HookedMLP
+    from xor_mi.testing import CircuitRecord, Tolerance
+
+__all__ = ["CircuitRegression"]
 
 EXTENSION = ".circuit.json"
 USED = "circuit_baseline"
@@ -31,9 +40,10 @@ class CircuitRegression:
 
     def check(
         self,
-        model_or_circuit: Any,
-        tolerance: Any = 1e-6,
-        up_to: str = "signature",
+        model_or_circuit: "HookedMLP | Circuit",
+        *,
+        tolerance: "Tolerance" = 1e-6,
+        up_to: "UpTo" = "signature",
         basename: str | None = None,
     ) -> None:
         """Fail unless the circuit is the one in the baseline, `<test file>/<test
@@ -58,74 +68,63 @@ class CircuitRegression:
         """
         __tracebackhide__ = True
         from xor_mi.errors import XorMiError
-        from xor_mi.testing import compare_records, read_record, record_of, write_record
+        from xor_mi.testing import compare_records, record_of, write_record
 
-        if basename is not None and (
-            not isinstance(basename, str)
-            or not basename
-            or set(basename) & set("/\\\0")
-            or basename in (".", "..")
-        ):
+        if basename is not None and not _is_file_name(basename):
             raise XorMiError(
-                f"basename is {basename!r}; give a plain file name: the baseline lies in the test file's own folder"
+                f"basename is {basename!r}; give a plain file name: the baseline lies in the test "
+                "file's own folder"
             )
-        perform, paths = self._pytest_regressions()
+        perform, resolve_paths = self._pytest_regressions()
         node = self._request.node
         new = record_of(model_or_circuit, test=node.nodeid.partition("::")[2])
-        compare_records(
-            new, new, tolerance=tolerance, up_to=up_to
-        )  # wrong arguments are said before anything is written
-        place = paths(*self._folders(), self._request, EXTENSION, basename)
-        if place.basename in self._checked:
+        # compared with itself: wrong arguments are refused before anything is written
+        compare_records(new, new, tolerance=tolerance, up_to=up_to)
+        folders = self._folders()
+        paths = resolve_paths(*folders, self._request, EXTENSION, basename)
+        if paths.basename in self._checked:
             raise XorMiError(
-                f"'{place.basename}' was checked in this test already; give the second circuit a name: check(..., basename='...')"
+                f"'{paths.basename}' was checked in this test already; give the second circuit a "
+                "name: check(..., basename='...')"
             )
-        self._checked.add(place.basename)
-        node.user_properties.append((USED, str(place.source)))
-        said: list[str] = []
+        self._checked.add(paths.basename)
+        node.user_properties.append((USED, str(paths.source)))
+        differences: list[str] = []
 
-        def hold(_: Path, expected: Path) -> None:
+        def compare(_: Path, baseline: Path) -> None:
             __tracebackhide__ = True
-            said.append(
-                _held_against(
-                    expected,
-                    place.source,
-                    new,
-                    basename,
-                    tolerance,
-                    up_to,
-                    read_record,
-                    compare_records,
-                )
+            why = _held_against(
+                new,
+                baseline,
+                source=paths.source,
+                is_named=basename is not None,
+                tolerance=tolerance,
+                up_to=up_to,
             )
-            if said[-1]:
-                raise AssertionError(said[-1])
+            differences.append(why)
+            if why:
+                raise AssertionError(why)
+
+        def write(file: Path) -> None:
+            write_record(new, file)
 
         try:
-            perform(
-                *self._folders(),
-                self._request,
-                hold,
-                lambda file: write_record(new, Path(file)),
-                EXTENSION,
-                basename,
-            )
+            perform(*folders, self._request, compare, write, EXTENSION, basename)
         except pytest.fail.Exception as failed:
             written = str(failed.msg)
         else:
             return
-        pytest.fail(
-            "\n".join([written, *(said or [f"it says {new['verdict']}: {new['reason']}"])]),
-            pytrace=False,
-        )
+        # Nothing was compared where there was no baseline: then say what the new one holds.
+        content = differences or [f"it says {new['verdict']}: {new['reason']}"]
+        pytest.fail("\n".join([written, *content]), pytrace=False)
 
     def _folders(self) -> tuple[Any, Any]:
-        return self._request.getfixturevalue("lazy_datadir"), self._request.getfixturevalue(
-            "original_datadir"
-        )
+        """pytest-datadir's two: where a test's data is copied to, and where it is stored."""
+        fixture = self._request.getfixturevalue
+        return fixture("lazy_datadir"), fixture("original_datadir")
 
     @staticmethod
-    def _pytest_regressions() -> tuple[Any, Any]:
+    def _pytest_regressions() -> tuple[Callable[..., Any], Callable[..., Any]]:
         from xor_mi.errors import XorMiError
 
         try:
@@ -137,31 +136,49 @@ class CircuitRegression:
         return perform_regression_check, resolve_check_paths
 
 
-def _held_against(
-    file: Path,
-    source: Path,
-    new: dict[str, Any],
-    basename: str | None,
-    tolerance: Any,
-    up_to: str,
-    read: Any,
-    compare: Any,
-) -> str:
-    """Why the circuit is not the baseline's, or ''."""
-    from xor_mi.errors import XorMiError
+def _is_file_name(basename: object) -> bool:
+    if not isinstance(basename, str) or basename in ("", ".", ".."):
+        return False
+    return not set(basename) & set("/\\\0")
 
+
+def _held_against(
+    new: "CircuitRecord",
+    baseline: Path,
+    *,
+    source: Path,
+    is_named: bool,
+    tolerance: "Tolerance",
+    up_to: "UpTo",
+) -> str:
+    """Why the circuit is not the baseline's, or ''.
+
+    Args:
+        baseline: the file to read: pytest-regressions gives a copy of the stored one.
+        source: the stored one, which messages name.
+        is_named: whether the test gave the baseline its name.
+    """
+    from xor_mi.errors import XorMiError
+    from xor_mi.testing import compare_records, read_record
+
+    shown = _shown(source)
     try:
-        old = read(file)
+        old = read_record(baseline)
     except XorMiError as error:
-        return str(error).replace(str(file), str(_shown(source)))
-    if basename is None and old["test"] != new["test"]:
+        return str(error).replace(str(baseline), str(shown))
+    if not is_named and old["test"] != new["test"]:
         return (
-            f"'{_shown(source)}' is the baseline of {old['test']}, not of {new['test']}: two tests whose names come out as one file name? "
-            "Then give check(..., basename='...'). Was the test renamed? Then pytest --force-regen"
+            f"'{shown}' is the baseline of {old['test']}, not of {new['test']}: two tests whose "
+            "names come out as one file name? Then give check(..., basename='...'). Was the test "
+            "renamed? Then pytest --force-regen"
         )
-    found = compare(old, new, tolerance=tolerance, up_to=up_to)
-    where = f"compared up to {up_to} with {_shown(source)}; pytest --force-regen takes the new circuit over"
-    return f"{found}\n{where}" if found else ""
+    differences = compare_records(old, new, tolerance=tolerance, up_to=up_to)
+    if not differences:
+        return ""
+    return (
+        f"{differences}\ncompared up to {up_to} with {shown}; pytest --force-regen takes the new "
+        "circuit over"
+    )
 
 
 @pytest.fixture
@@ -173,17 +190,19 @@ def circuit_regression(request: pytest.FixtureRequest) -> CircuitRegression:
 
 
 @pytest.fixture
-def xor_model() -> Any:
+def xor_model() -> "HookedMLP":
     """The textbook 2-2-1 network: h0.0 an OR, h0.1 an AND, the output OR and not AND."""
     from xor_mi.handmade import textbook_xor
 
     return textbook_xor()
 
 
-@pytest.fixture(
-    params=sorted(folder.name for folder in (Path(__file__).parent / "zoo" / "data").iterdir())
-)
-def zoo_model(request: pytest.FixtureRequest) -> Any:
+# the folders and not zoo.names(), which would load torch at every start of pytest
+_ZOO = sorted(folder.name for folder in (Path(__file__).parent / "zoo" / "data").iterdir())
+
+
+@pytest.fixture(params=_ZOO)
+def zoo_model(request: pytest.FixtureRequest) -> "HookedMLP":
     """Every network of the zoo in turn; `@pytest.mark.parametrize("zoo_model", ["or-and"],
     indirect=True)` picks by name.
     """
@@ -194,28 +213,28 @@ def zoo_model(request: pytest.FixtureRequest) -> Any:
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """`assert circuit == expected` -> what changed, units first."""
-    circuits = sys.modules.get("xor_mi.circuits._circuit")
-    if (
-        op != "=="
-        or circuits is None
-        or not isinstance(left, circuits.Circuit)
-        or not isinstance(right, circuits.Circuit)
-    ):
+    # Not imported: where no test has loaded it, neither side can be a Circuit.
+    if op != "==" or "xor_mi.circuits" not in sys.modules:
+        return None
+    from xor_mi.circuits import Circuit
+
+    if not isinstance(left, Circuit) or not isinstance(right, Circuit):
         return None
     from xor_mi.errors import XorMiError
     from xor_mi.testing import compare_records, record_of
 
+    both = [str(left), str(right)]
     try:
-        found = compare_records(record_of(right), record_of(left), tolerance=0)
+        differences = compare_records(record_of(right), record_of(left), tolerance=0)
     except XorMiError as error:  # a circuit without evidence
-        return ["circuit == expected", f"{left}", f"{right}", str(error)]
-    if not found:
+        return ["circuit == expected", *both, str(error)]
+    if not differences:
         return [
-            "circuit == expected: the same circuit up to the numbering and scale of its units; == also compares these",
-            f"{left}",
-            f"{right}",
+            "circuit == expected: the same circuit up to the numbering and scale of its units; "
+            "== also compares these",
+            *both,
         ]
-    return ["circuit == expected (expected -> found)", *str(found).split("\n")]
+    return ["circuit == expected (expected -> found)", *str(differences).split("\n")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -224,7 +243,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--fail-unused-circuits",
         action="store_true",
-        help="Fail if a stored circuit (*.circuit.json) is no longer held against any; tests that were not run are not judged.",
+        help="Fail if no circuit is held against a stored one (*.circuit.json) any longer; tests "
+        "that were not run are not judged.",
     )
 
 
@@ -248,34 +268,27 @@ class UnusedBaselines:
         self._deselected = False
         self._unused: list[Path] = []
 
-    def pytest_deselected(self, items: Any) -> None:
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Part of the tests is not run."""
         self._deselected |= bool(items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note which test came out how, and what it was held against."""
         self._used |= {Path(str(value)) for key, value in report.user_properties if key == USED}
-        file, *_ = report.nodeid.split("::")
-        _, _, name = report.nodeid.partition("::")
-        self._outcomes.setdefault(self._config.rootpath / file, {}).setdefault(name, set()).add(
-            report.outcome
-        )
+        file, _, name = report.nodeid.partition("::")
+        outcomes = self._outcomes.setdefault(self._config.rootpath / file, {})
+        outcomes.setdefault(name, set()).add(report.outcome)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Turn a passing run into a failing one where baselines are unused."""
         partial = self._is_partial(session)
-        self._unused = [
-            file
-            for file in self._stored()
-            if file not in self._used and self._is_unused(file, partial)
-        ]
-        if self._unused and session.exitstatus in (
-            pytest.ExitCode.OK,
-            pytest.ExitCode.NO_TESTS_COLLECTED,
-        ):
+        not_used = [file for file in self._stored() if file not in self._used]
+        self._unused = [file for file in not_used if self._is_unused(file, partial)]
+        fine = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if self._unused and session.exitstatus in fine:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """List them."""
         if self._unused:
             terminalreporter.section("unused circuits", red=True, bold=True)
@@ -285,73 +298,73 @@ class UnusedBaselines:
                 )
 
     def _is_partial(self, session: pytest.Session) -> bool:
+        """Whether only some of the tests ran, so that one that was not seen may still exist."""
         option = self._config.option
-        asked = any(
-            getattr(option, name, None)
-            for name in (
-                "keyword",
-                "markexpr",
-                "deselect",
-                "lf",
-                "stepwise",
-                "collectonly",
-                "ignore",
-            )
+        picking = (
+            "keyword",
+            "markexpr",
+            "deselect",
+            "lf",
+            "stepwise",
+            "collectonly",
+            "ignore",
         )
-        picked = any("::" in argument for argument in self._config.args)
-        stopped = bool(session.shouldstop or session.shouldfail) or session.exitstatus not in (
-            *range(2),
+        picked = any(getattr(option, name, None) for name in picking)
+        named = any("::" in argument for argument in self._config.args)
+        to_the_end = (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.TESTS_FAILED,
             pytest.ExitCode.NO_TESTS_COLLECTED,
         )
-        return asked or picked or stopped or self._deselected
+        stopped = bool(session.shouldstop or session.shouldfail)
+        stopped |= session.exitstatus not in to_the_end
+        return picked or named or stopped or self._deselected
 
     def _is_unused(self, baseline: Path, partial: bool) -> bool:
         file = baseline.parent.with_suffix(".py")
         if not file.is_file():
             return True
-        ran = self._outcomes.get(file)
-        if ran is None:
+        tests_run = self._outcomes.get(file)
+        if tests_run is None:
             return False
         from xor_mi.errors import XorMiError
         from xor_mi.testing import read_record
 
         try:
-            outcomes = ran.get(read_record(baseline)["test"])
+            outcomes = tests_run.get(read_record(baseline)["test"])
         except XorMiError:
             outcomes = None
         return not partial if outcomes is None else outcomes == {"passed"}
 
     def _stored(self) -> list[Path]:
         """The baselines in the folders and beside the files that pytest was asked to run."""
-        found: set[Path] = set()
+        baselines: set[Path] = set()
         for argument in self._config.args:
-            place = Path(self._config.invocation_params.dir, argument.split("::")[0])
-            found |= set(
-                _baselines(place, self._config)
-                if place.is_dir()
-                else place.with_suffix("").glob(f"*{EXTENSION}")
-            )
-        return sorted(found)
+            path = Path(self._config.invocation_params.dir, argument.split("::")[0])
+            if path.is_dir():
+                baselines |= _baselines(path, self._config)
+            else:
+                baselines |= set(path.with_suffix("").glob(f"*{EXTENSION}"))
+        return sorted(baselines)
 
 
 def _baselines(folder: Path, config: pytest.Config) -> set[Path]:
     """All baselines below a folder, without the folders that pytest does not enter."""
-    found = set()
-    for place, folders, files in os.walk(folder):
-        folders[:] = [
-            f
-            for f in folders
-            if not any(fnmatch(f, skip) for skip in config.getini("norecursedirs"))
-            and not _is_environment(place, f)
-        ]
-        found |= {Path(place, file) for file in files if file.endswith(EXTENSION)}
-    return found
+    skipped = config.getini("norecursedirs")
+    baselines: set[Path] = set()
+    for path, folders, files in os.walk(folder):
+        entered = [name for name in folders if not any(fnmatch(name, skip) for skip in skipped)]
+        # in place: os.walk goes on with what is left in its own list
+        folders[:] = [name for name in entered if not _is_environment(Path(path, name))]
+        baselines |= {Path(path, file) for file in files if file.endswith(EXTENSION)}
+    return baselines
 
 
-def _is_environment(place: str, folder: str) -> bool:
-    return Path(place, folder, "pyvenv.cfg").is_file()
+def _is_environment(folder: Path) -> bool:
+    return (folder / "pyvenv.cfg").is_file()
 
 
 def _shown(file: Path) -> Path:
+    """A path as short as it can be from here."""
     here = Path.cwd()
     return file.relative_to(here) if file.is_relative_to(here) else file

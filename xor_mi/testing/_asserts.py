@@ -4,26 +4,35 @@ any test; no pytest is needed.
 A mistake in the question, such as a gate or a unit that does not exist, is an `XorMiError`; an
 AssertionError is about the network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from numbers import Real
-from typing import Any
 
-import torch
+import numpy as np
+from torch import Tensor
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch
-from xor_mi.metrics import UNDECIDED, decision, decisions
-from xor_mi.model import require_plain_mlp
-from xor_mi.testing._compare import compare_records, tolerances
+from xor_mi.kinds import Direction, HookedModel, Metrics, Number, OneSite, Row, Target, UpTo
+from xor_mi.metrics import UNDECIDED
+from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.testing._compare import DEFAULT_TOLERANCE, Tolerance, compare_records, tolerances
+from xor_mi.testing._decided import WrongRow, wrong_rows
 from xor_mi.testing._record import circuit_of, record_of
 from xor_mi.truth import BooleanFunction, row_name
-from xor_mi.values import forward_float64
+
+AskedUnit = int | str | Unit
+"""A hidden unit: its name, the value of that name, or its number in the only hidden layer."""
 
 
-def assert_acts_as(model_or_circuit: Any, gates: Any, *, up_to_complement: bool = False) -> None:
+def assert_acts_as(
+    model_or_circuit: HookedMLP | Circuit,
+    gates: Mapping[str, AskedUnit | Iterable[AskedUnit]],
+    *,
+    up_to_complement: bool = False,
+) -> None:
     """Each of these units acts as its gate: under every kept reading, and every interchange comes
     out as the netlist predicts.
 
@@ -45,67 +54,56 @@ def assert_acts_as(model_or_circuit: Any, gates: Any, *, up_to_complement: bool 
             f"gates is {gates!r}; give a gate and its unit, such as {{'OR': 0, 'AND': 1}}"
         )
     circuit = circuit_of(model_or_circuit)
-    asked = [
-        (BooleanFunction.of(gate, circuit.layer_sizes[0]), _unit(circuit, unit))
-        for gate, units in gates.items()
-        for unit in _each(units)
-    ]
-    if not asked:
+    claims: list[tuple[BooleanFunction, Unit]] = []
+    for gate, units in gates.items():
+        function = BooleanFunction.of(gate, circuit.layer_sizes[0])
+        claims += [(function, _unit(circuit, unit)) for unit in _each(units)]
+    if not claims:
         raise XorMiError(f"gates is {gates!r}; no unit is asked about: name one or more")
-    wrong = [
-        line
-        for function, unit in asked
-        for line in [_why_not(circuit, function, unit, up_to_complement)]
-        if line
-    ]
+    reasons = [_why_not(circuit, function, unit, up_to_complement) for function, unit in claims]
+    wrong = [reason for reason in reasons if reason]
     if wrong:
         raise AssertionError("\n".join([*wrong, str(circuit)]))
 
 
-def assert_computes(model: Any, target: Any) -> None:
-    """The model decides every row of inputs as the function does, computed in float64 and in its
-    own precision.
+def assert_computes(model: HookedMLP | Circuit, target: Target) -> None:
+    """The model decides every row of inputs as the target does, computed in float64 and in its own
+    precision.
 
     Args:
-        function: a gate, a formula or a `BooleanFunction`.
+        target: a gate, a formula or a `BooleanFunction`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> assert_computes(textbook_xor(), "x0 ^ x1")
 
     Raises:
         AssertionError: the rows that are decided otherwise, with the network's outputs.
-        XorMiError: what is no function of this many inputs and outputs, train mode, or weights that
-            are not finite.
+        XorMiError: what is not a function of this many inputs and outputs, train mode, or weights
+            that are not finite.
     """
     __tracebackhide__ = True
-    model = model.model if isinstance(model, Circuit) else model
-    require_plain_mlp(model, "comparing with a function")
-    wanted = BooleanFunction.of(target, model.cfg.d_in)
-    if wanted.n_outputs != model.cfg.d_out:
+    network = model.model if isinstance(model, Circuit) else model
+    require_plain_mlp(network, "comparing with a function")
+    function = BooleanFunction.of(target, network.cfg.d_in)
+    if function.n_outputs != network.cfg.d_out:
         raise XorMiError(
-            f"the function has {wanted.n_outputs} outputs; the network has {model.cfg.d_out}"
+            f"the function has {function.n_outputs} outputs; the network has {network.cfg.d_out}"
         )
-    with torch.no_grad():
-        outputs = forward_float64(model, torch.tensor(wanted.rows()))[-1].post
-    decided = (decision(outputs, threshold=model.threshold).tolist(), decisions(model).tolist())
-    wrong = []
-    for row, out, goal, *found in zip(
-        wanted.rows(), outputs.tolist(), zip(*wanted.tables, strict=True), *decided, strict=True
-    ):
-        if any(tuple(given) != goal for given in found):
-            said = " but ".join(dict.fromkeys(_bits(given) for given in found)) + (
-                " by rounding" if found[0] != found[1] else ""
-            )
-            wrong.append(
-                f"  {row_name(row)}: {said}, not {_bits(goal)} (output {', '.join(f'{value:.6g}' for value in out)})"
-            )
+    wrong = wrong_rows(network, function)
     if wrong:
-        headline = f"does not compute {wanted.name}: {len(wrong)} of {len(outputs)} rows are decided otherwise (threshold {model.threshold:g})"
-        raise AssertionError("\n".join([headline, *wrong]))
+        headline = (
+            f"does not compute {function.name}: {len(wrong)} of {len(function.rows())} rows are "
+            f"decided otherwise (threshold {network.threshold:g})"
+        )
+        raise AssertionError("\n".join([headline, *(_wrong_row(row) for row in wrong)]))
 
 
 def assert_same_circuit(
-    model_or_circuit: Any, expected: Any, *, tolerance: Any = None, up_to: str = "signature"
+    model_or_circuit: HookedMLP | Circuit,
+    expected: HookedMLP | Circuit,
+    *,
+    tolerance: Tolerance = None,
+    up_to: UpTo = "signature",
 ) -> None:
     """Two networks have the same circuit: verdict, gates and edges, and numbers too where a
     tolerance is given; see `compare_records`.
@@ -118,30 +116,32 @@ def assert_same_circuit(
         XorMiError: as `compare_records` does, or a model whose circuit cannot be identified.
     """
     __tracebackhide__ = True
-    found = compare_records(
-        record_of(expected), record_of(model_or_circuit), tolerance=tolerance, up_to=up_to
-    )
-    if found:
-        raise AssertionError(f"{found}\n(expected -> found, up to {up_to})")
+    old, new = record_of(expected), record_of(model_or_circuit)
+    differences = compare_records(old, new, tolerance=tolerance, up_to=up_to)
+    if differences:
+        raise AssertionError(f"{differences}\n(expected -> found, up to {up_to})")
 
 
 def assert_patch_effect(
-    model: Any,
-    clean: Any,
-    corrupted: Any,
-    site: Any,
+    model: HookedModel,
+    clean: Row | Tensor,
+    corrupted: Row | Tensor,
+    site: OneSite | tuple[OneSite, ...],
     *,
-    effect: Any = None,
-    flips: Any = None,
-    value: Any = None,
-    tolerance: int | float = 1e-6,
-    **how: Any,
+    effect: Number | None = None,
+    patched: Number | None = None,
+    flips: bool | np.bool_ | None = None,
+    tolerance: Number = DEFAULT_TOLERANCE,
+    metrics: Metrics | None = None,
+    direction: Direction = "denoising",
+    output: int = 0,
 ) -> None:
-    """Patching a site between two inputs has the effect it should; arguments up to site, and `how`,
-    are those of `patch`.
+    """Patching a site between two inputs has the effect it should.
 
     Args:
-        effect, value: the patched metric minus the unpatched one, and the patched metric itself;
+        clean, corrupted, site, metrics, direction, output: as in `patch`; of several metrics the
+            first is asked about.
+        effect, patched: the patched metric minus the unpatched one, and the patched metric itself;
             within tolerance + tolerance * |expected|.
         flips: whether the decision changes.
 
@@ -150,64 +150,64 @@ def assert_patch_effect(
 
     Raises:
         AssertionError: what came out instead, and the whole patch.
-        XorMiError: nothing expected, a tolerance that is no number of at least 0, or as `patch`
-            does.
+        XorMiError: nothing expected, a number that is not finite, a tolerance that is not a number
+            of at least 0, or as `patch` does.
     """
     __tracebackhide__ = True
-    expected = {
-        name: wanted
-        for name, wanted in {"effect": effect, "patched": value, "flips": flips}.items()
-        if wanted is not None
-    }
-    if not expected:
-        raise XorMiError("nothing is expected of the patch; give effect=, value= or flips=")
-    for name in {"effect", "patched"} & set(expected):
-        if (
-            isinstance(expected[name], bool)
-            or not isinstance(expected[name], Real)
-            or not isfinite(expected[name])
-        ):
-            raise XorMiError(f"{name} is expected to be {expected[name]!r}; give a finite number")
+    numbers = {"effect": effect, "patched": patched}
+    expected = {name: number for name, number in numbers.items() if number is not None}
+    if not expected and flips is None:
+        raise XorMiError("nothing is expected of the patch; give effect=, patched= or flips=")
+    for name, number in expected.items():
+        is_number = isinstance(number, Real) and not isinstance(number, bool)
+        if not is_number or not isfinite(number):
+            raise XorMiError(f"{name} is expected to be {number!r}; give a finite number")
     allowed = tolerances(tolerance)["margin"]
-    found = patch(model, clean, corrupted, site, **how)
-    wrong = []
-    for name, wanted in expected.items():
-        came = getattr(found, name)
-        bound = None if name == "flips" else allowed + allowed * abs(wanted)
-        if bool(came) is not bool(wanted) if bound is None else not abs(came - wanted) <= bound:
-            off = "" if bound is None else f", off by {abs(came - wanted):.3g}; allowed {bound:.3g}"
-            wrong.append(
-                f"{name}: expected {wanted}, found {came if bound is None else f'{came:.6g}'}{off}"
-            )
-    if wrong:
-        raise AssertionError(
-            "\n".join(
-                [
-                    f"patching {found.site} from {found.pair} ({found.direction}, {found.metric})",
-                    *wrong,
-                    f"  {found}",
-                ]
-            )
-        )
+    result = patch(
+        model, clean, corrupted, site, metrics=metrics, direction=direction, output=output
+    )
+    measured = {"effect": result.effect, "patched": result.patched}
+    wrong = [_off(name, want, measured[name], allowed) for name, want in expected.items()]
+    if flips is not None and bool(result.flips) is not bool(flips):
+        wrong.append(f"flips: expected {flips}, found {result.flips}")
+    if any(wrong):
+        how = f"({result.direction}, {result.metric})"
+        headline = f"patching {result.site} from {result.pair} {how}"
+        raise AssertionError("\n".join([headline, *filter(None, wrong), f"  {result}"]))
 
 
-def _each(units: Any) -> list[Any]:
-    return list(units) if isinstance(units, list | tuple | set | frozenset) else [units]
+def _off(name: str, expected: Number, measured: Number, tolerance: Number) -> str:
+    """'effect: expected 1.5, found 2, ...' or '' where it is within its tolerance."""
+    bound = tolerance + tolerance * abs(expected)
+    off = abs(measured - expected)
+    # asked this way round, since nan is neither within a bound nor above it
+    if off <= bound:
+        return ""
+    return (
+        f"{name}: expected {expected}, found {measured:.6g}, off by {off:.3g}; allowed {bound:.3g}"
+    )
 
 
-def _unit(circuit: Circuit, asked: Any) -> Unit:
+def _each(units: AskedUnit | Iterable[AskedUnit]) -> list[AskedUnit]:
+    several = isinstance(units, list | tuple | set | frozenset)
+    return list(units) if several else [units]  # pyright: ignore[reportReturnType]
+
+
+def _unit(circuit: Circuit, unit: AskedUnit) -> Unit:
     """A unit from a number, a name or a Unit."""
-    known = {unit.place.name: unit.place for unit in circuit.units}
-    if isinstance(asked, int) and not isinstance(asked, bool):
-        if len(circuit.layer_sizes) > 3:
+    places = {one.place.name: one.place for one in circuit.units}
+    n_hidden_layers = len(circuit.layer_sizes) - 2
+    name = unit.name if isinstance(unit, Unit) else unit
+    if isinstance(unit, int) and not isinstance(unit, bool):
+        if n_hidden_layers > 1:
             raise XorMiError(
-                f"unit {asked} of which layer? This network has {len(circuit.layer_sizes) - 2}; name it, such as 'h1.{asked}'"
+                f"unit {unit} of which layer? This network has {n_hidden_layers}; name it, such as "
+                f"'h1.{unit}'"
             )
-        asked = f"h0.{asked}"
-    name = asked.name if isinstance(asked, Unit) else asked
-    if name not in known:
-        raise unknown("hidden unit", name, known, where="this network has")
-    return known[name]
+        name = f"h0.{unit}"
+    if not isinstance(name, str) or name not in places:
+        raise unknown("hidden unit", name, places, where="this network has")
+    return places[name]
 
 
 def _why_not(
@@ -216,23 +216,34 @@ def _why_not(
     """Why a unit does not act as a gate, or ''."""
     if circuit.primary is None:
         return f"{unit.name} acts as no gate, not as {function.name}"
-    good = {function.name, *((function.complement().name,) if up_to_complement else ())}
+    complement = function.complement().name
+    good = {function.name, complement} if up_to_complement else {function.name}
     gates = [joint.of(unit).gate for joint in circuit.readings]
     others = sorted(set(gates) - good)
     if others and len(gates) == 1:
-        hint = (
-            "; its complement: up_to_complement=True would accept it"
-            if others == [function.complement().name]
-            else ""
-        )
-        return f"{unit.name} acts as {others[0]}, not as {function.name}{hint}"
+        hint = "; its complement: up_to_complement=True would accept it"
+        shown_hint = hint if others == [complement] else ""
+        return f"{unit.name} acts as {others[0]}, not as {function.name}{shown_hint}"
     if others:
-        agreed = sum(gate in good for gate in gates)
-        return f"{unit.name} acts as {function.name} under {agreed} of {len(gates)} readings, as {' or '.join(others)} under the others"
-    own = [e for e in circuit.evidence if e.kind == "interchange" and e.units == (unit,)]
-    claim = own[0] if own else None
-    return f"{unit.name} is read as {gates[0]}, but {claim}" if claim and not claim.holds else ""
+        n_agreeing = sum(gate in good for gate in gates)
+        return (
+            f"{unit.name} acts as {function.name} under {n_agreeing} of {len(gates)} readings, "
+            f"as {' or '.join(others)} under the others"
+        )
+    claims = [one for one in circuit.evidence if one.kind == "interchange" and one.units == (unit,)]
+    if not claims:
+        return f"{unit.name} is read as {gates[0]}, but no interchange was run on it"
+    return "" if claims[0].holds else f"{unit.name} is read as {gates[0]}, but {claims[0]}"
 
 
-def _bits(bits: Any) -> str:
+def _wrong_row(row: WrongRow) -> str:
+    """'  01: undecided but 1 by rounding, not 1 (output 0.5)'."""
+    decided = _bits(row.in_float64)
+    if row.in_its_precision != row.in_float64:
+        decided = f"{decided} but {_bits(row.in_its_precision)} by rounding"
+    outputs = ", ".join(f"{value:.6g}" for value in row.outputs)
+    return f"  {row_name(row.row)}: {decided}, not {_bits(row.goal)} (output {outputs})"
+
+
+def _bits(bits: Sequence[int]) -> str:
     return ", ".join("undecided" if bit == UNDECIDED else str(bit) for bit in bits)

@@ -3,26 +3,33 @@ tolerances after.
 
 Units are matched by their gates, not by their numbers, so that a network whose hidden units were
 renumbered is compared with itself. Units with the same gate are matched in the order of their
-evidence. No torch: records are plain data."""
+evidence. No sentence of a record is looked into: claims are told apart by their kind."""
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import isfinite
-from typing import Any
+from typing import Literal, get_args
 
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.kinds import Number, UpTo
+from xor_mi.testing._format import CircuitRecord, ClaimKind, SetsRecord, UnitRecord
 
-Record = dict[str, Any]
-Pair = tuple[Record | None, Record | None]
+Tolerance = Number | Mapping[str, Number] | None
+"""How far a number may move: one bound for all, one per name of `NUMBERS`, or None for any."""
+Pair = tuple[UnitRecord | None, UnitRecord | None]
+"""(unit of the baseline, unit of the circuit); None where one has no partner."""
 
-TOLERANCE = 1e-6
-UP_TO = ("signature", "family")
-UNIT_NUMBERS = ("margin", "interchange", "rows_changed")
+DEFAULT_TOLERANCE = 1e-6
+UNIT_NUMBERS: tuple[Literal["margin", "interchange", "rows_changed"], ...] = (
+    "margin",
+    "interchange",
+    "rows_changed",
+)
 NUMBERS = (*UNIT_NUMBERS, "worst_margin", "joint_interchange")
 """What a tolerance can be given for."""
-KINDS = ("substitution", "interchange", "joint", "necessary", "sufficient", "control")
+KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
 """The kinds of claim that evidence is gathered for."""
 
 
@@ -47,18 +54,23 @@ class Differences:
 
     def __str__(self) -> str:
         """Changes first, then what is as before, then numbers, then notes."""
-        lines = [*self.facts] or (
-            ["gates, edges and verdict are as before; the evidence changed"] if self.numbers else []
-        )
+        lines = [*self.facts]
+        if self.numbers and not lines:
+            lines.append("gates, edges and verdict are as before; the evidence changed")
         if self.same:
             lines.append(f"as before: {'; '.join(self.same)}")
         if self.numbers:
-            lines += ["numbers:", *(f"  {line}" for line in self.numbers)]
+            lines.append("numbers:")
+            lines += [f"  {number}" for number in self.numbers]
         return "\n".join([*lines, *self.notes])
 
 
 def compare_records(
-    old: Record, new: Record, *, tolerance: Any = TOLERANCE, up_to: str = "signature"
+    old: CircuitRecord,
+    new: CircuitRecord,
+    *,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
+    up_to: UpTo = "signature",
 ) -> Differences:
     """What a circuit's record differs in from a baseline's.
 
@@ -74,170 +86,221 @@ def compare_records(
         XorMiError: a tolerance that is negative, not finite or of an unknown name, or an unknown
             up_to.
     """
-    if up_to not in UP_TO:
-        raise unknown("up_to", up_to, UP_TO, where="circuits are compared up to")
-    allowed = tolerances(tolerance)
+    exists = get_args(UpTo)
+    if up_to not in exists:
+        raise unknown("up_to", up_to, exists, where="circuits are compared up to")
+    bounds = tolerances(tolerance)
     pairs = list(_matched(old, new))
     facts = _facts(old, new, pairs, up_to)
-    same = [_as_before(a, b, old, new) for a, b in pairs if a and b and a["gate"] == b["gate"]]
-    numbers = (
-        []
-        if up_to == "family" or tolerance is None
-        else _numbers(old, new, pairs, bool(facts), allowed)
+    numbers: list[str] = []
+    if up_to == "signature" and tolerance is not None:
+        numbers = _numbers(old, new, pairs, bool(facts), bounds)
+    return Differences(
+        facts=tuple(facts),
+        same=tuple(_as_before(a, b, old, new) for a, b in _same_gates(pairs)),
+        numbers=tuple(numbers),
+        notes=tuple(_notes(old, new)),
     )
-    return Differences(tuple(facts), tuple(same), tuple(numbers), tuple(_notes(old, new)))
 
 
-def tolerances(tolerance: Any) -> dict[str, int | float]:
-    """One tolerance per name of `NUMBERS`."""
-    one = TOLERANCE if tolerance is None or isinstance(tolerance, Mapping) else tolerance
-    given: dict[str, Any] = {
-        **dict.fromkeys(NUMBERS, one),
-        **(tolerance if isinstance(tolerance, Mapping) else {}),
-    }
-    for name, value in given.items():
+def tolerances(tolerance: Tolerance) -> dict[str, Number]:
+    """One tolerance per name of `NUMBERS`.
+
+    Raises:
+        XorMiError: a number that is negative or not finite, or an unknown name.
+    """
+    by_name: dict[str, Number] = dict.fromkeys(NUMBERS, DEFAULT_TOLERANCE)
+    if isinstance(tolerance, Mapping):
+        by_name |= tolerance
+    elif tolerance is not None:
+        by_name = dict.fromkeys(NUMBERS, tolerance)
+    for name, value in by_name.items():
         if name not in NUMBERS:
             raise unknown("number", name, NUMBERS, where="tolerances are for")
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not isfinite(value)
-            or value < 0
-        ):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not isfinite(value) or value < 0:
             raise XorMiError(f"the tolerance of {name} is {value!r}; give a number of at least 0")
-    return given
+    return by_name
 
 
-def _live(record: Record) -> list[Record]:
+# units, matched by their gates
+
+
+def _live(record: CircuitRecord) -> list[UnitRecord]:
     return [unit for unit in record["units"] if unit["live"]]
 
 
-def _place(unit: Record) -> tuple[int, int]:
+def _place(unit: UnitRecord) -> tuple[int, int]:
+    """(layer, index) of 'h1.2'."""
     layer, _, index = unit["unit"][1:].partition(".")
     return int(layer), int(index)
 
 
-def _matched(old: Record, new: Record) -> Iterator[Pair]:
-    """(unit of the baseline, unit of the circuit), layer by layer; None where one has no
-    partner.
-    """
+def _matched(old: CircuitRecord, new: CircuitRecord) -> Iterator[Pair]:
+    """Every live unit in one pair, layer by layer."""
     layers = sorted({_place(unit)[0] for unit in (*_live(old), *_live(new))})
     for layer in layers:
         yield from _matched_in(
-            [u for u in _live(old) if _place(u)[0] == layer],
-            [u for u in _live(new) if _place(u)[0] == layer],
+            [unit for unit in _live(old) if _place(unit)[0] == layer],
+            [unit for unit in _live(new) if _place(unit)[0] == layer],
         )
 
 
-def _matched_in(old: Sequence[Record], new: Sequence[Record]) -> Iterator[Pair]:
-    before, after = list(old), list(new)
-    counts = Counter(u["gate"] for u in old), Counter(u["gate"] for u in new)
-    found: list[Pair] = []
+def _matched_in(old: Sequence[UnitRecord], new: Sequence[UnitRecord]) -> list[Pair]:
+    """The pairs of one layer: first equal gates, then equal numbers of units, then the rest in
+    order.
+    """
+    n_old = Counter(unit["gate"] for unit in old)
+    n_new = Counter(unit["gate"] for unit in new)
+    before = sorted(old, key=_evidence)
+    after = sorted(new, key=_evidence)
+    pairs: list[Pair] = []
 
-    def pair(same: Any) -> None:
+    def pair_where(alike: Callable[[UnitRecord, UnitRecord], bool]) -> None:
         for a in list(before):
-            b = next((b for b in after if same(a, b)), None)
+            b = next((b for b in after if alike(a, b)), None)
             if b is not None:
-                found.append((a, b))
+                pairs.append((a, b))
                 before.remove(a)
                 after.remove(b)
 
-    before.sort(key=_evidence)
-    after.sort(key=_evidence)
-    pair(
-        lambda a, b: (
-            a["gate"] == b["gate"]
-            and (counts[0][a["gate"]] == counts[1][a["gate"]] or a["unit"] == b["unit"])
-        )
-    )
-    pair(lambda a, b: a["gate"] == b["gate"])
-    pair(lambda a, b: a["unit"] == b["unit"])
-    before.sort(key=_place)
-    after.sort(key=_place)
-    found += zip_longest(before, after)
-    yield from sorted(found, key=lambda ab: (ab[1] is None, _place(ab[1] or ab[0] or {})))
+    def same_gate_and_as_many(a: UnitRecord, b: UnitRecord) -> bool:
+        """Where a gate became rarer or more common, only the unit of the same name is surely the
+        same unit; otherwise the order of the evidence decides.
+        """
+        gate = a["gate"]
+        return gate == b["gate"] and (n_old[gate] == n_new[gate] or a["unit"] == b["unit"])
+
+    pair_where(same_gate_and_as_many)
+    pair_where(lambda a, b: a["gate"] == b["gate"])
+    pair_where(lambda a, b: a["unit"] == b["unit"])
+    pairs += zip_longest(sorted(before, key=_place), sorted(after, key=_place))
+    return sorted(pairs, key=_place_of_pair)
 
 
-def _evidence(unit: Record) -> tuple[int | float, ...]:
-    return tuple(unit[name] or 0 for name in ("interchange", "rows_changed", "margin"))
+def _place_of_pair(pair: Pair) -> tuple[bool, tuple[int, int]]:
+    """The circuit's units in order, then those of the baseline that are gone."""
+    before, after = pair
+    unit = after or before
+    assert unit is not None
+    return after is None, _place(unit)
 
 
-def _name(unit: Record, old: Record, new: Record) -> str:
+def _evidence(unit: UnitRecord) -> tuple[Number, ...]:
+    return (unit["interchange"] or 0, unit["rows_changed"] or 0, unit["margin"] or 0)
+
+
+def _same_gates(pairs: Sequence[Pair]) -> list[tuple[UnitRecord, UnitRecord]]:
+    return [(a, b) for a, b in pairs if a and b and a["gate"] == b["gate"]]
+
+
+def _name(unit: UnitRecord, old: CircuitRecord, new: CircuitRecord) -> str:
     """'unit 1' where there is one hidden layer, else 'unit h2.1'."""
     shallow = max(len(old["layer_sizes"]), len(new["layer_sizes"])) == 3
     return f"unit {unit['unit'].split('.')[-1] if shallow else unit['unit']}"
 
 
-def _as_before(a: Record, b: Record, old: Record, new: Record) -> str:
+def _name_in_both(a: UnitRecord, b: UnitRecord, old: CircuitRecord, new: CircuitRecord) -> str:
+    """'unit 1', or 'unit 1 (unit 0 in the baseline)' where it was renumbered."""
     moved = f" ({_name(a, old, new)} in the baseline)" if a["unit"] != b["unit"] else ""
-    return f"{_name(b, old, new)}{moved}: {b['gate']}"
+    return f"{_name(b, old, new)}{moved}"
 
 
-def _facts(old: Record, new: Record, pairs: Sequence[Pair], up_to: str) -> list[str]:
+def _as_before(a: UnitRecord, b: UnitRecord, old: CircuitRecord, new: CircuitRecord) -> str:
+    return f"{_name_in_both(a, b, old, new)}: {b['gate']}"
+
+
+# facts: what is compared exactly
+
+
+def _facts(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], up_to: UpTo) -> list[str]:
     family = up_to == "family"
-    found = []
+    facts = []
     if old["target"]["tables"] != new["target"]["tables"]:
-        found.append(f"target: {old['target']['name']} -> {new['target']['name']}")
-    verdicts = [record["verdict"] if family else _verdict(record) for record in (old, new)]
-    if verdicts[0] != verdicts[1]:
-        found.append(f"verdict: {_verdict(old)} -> {_verdict(new)}")
-    key = "families" if family else "signature"
+        facts.append(f"target: {old['target']['name']} -> {new['target']['name']}")
+    same_verdict = old["verdict"] == new["verdict"]
+    if not same_verdict or not (family or _alike_in_detail(old, new)):
+        facts.append(f"verdict: {_verdict(old)} -> {_verdict(new)}")
     units = list(_unit_changes(old, new, pairs))
-    # of several readings with the same evidence another may come first when units are renumbered:
-    # then the signature, of all, decides
-    if old[key] != new[key] or (
-        units and not family and old["verdict"] == new["verdict"] == "identified"
-    ):
-        found = units + found + _rewritten(old, new, pairs, family)
-    return found
+    if family:
+        rewritten = old["families"] != new["families"]
+    else:
+        # Of several readings with the same evidence another may come first when units are
+        # renumbered; then the signature, of all readings, decides.
+        both_identified = old["verdict"] == new["verdict"] == "identified"
+        rewritten = old["signature"] != new["signature"] or bool(units and both_identified)
+    if rewritten:
+        facts = [*units, *facts, *_rewritten(old, new, pairs, family)]
+    return facts
 
 
-def _verdict(record: Record) -> str:
-    if record["verdict"] == "ambiguous":
+def _alike_in_detail(old: CircuitRecord, new: CircuitRecord) -> bool:
+    """What stands behind two equal verdicts is equal too."""
+    if new["verdict"] == "ambiguous":
+        return old["n_readings"] == new["n_readings"]
+    if new["verdict"] != "not_computing":
+        return True
+    before, after = old["wrong_rows"], new["wrong_rows"]
+    known = [row for row in before if before[row] and row in after]
+    return before.keys() == after.keys() and all(before[row] == after[row] for row in known)
+
+
+def _verdict(record: CircuitRecord) -> str:
+    """A verdict with what stands behind it, for a reader."""
+    verdict = record["verdict"]
+    if verdict == "ambiguous":
         return f"ambiguous ({record['n_readings']} readings)"
-    return (
-        f"not_computing ({record['reason']})"
-        if record["verdict"] == "not_computing"
-        else record["verdict"]
-    )
+    if verdict == "not_computing":
+        return f"not_computing ({record['reason']})"
+    return verdict
 
 
-def _unit_changes(old: Record, new: Record, pairs: Sequence[Pair]) -> Iterator[str]:
+def _unit_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> Iterator[str]:
     if new["n_readings"] == 0 < old["n_readings"]:
         was = ", ".join(f"{_name(unit, old, new)} was {unit['gate']}" for unit in _live(old))
         yield f"no unit has a gate: {was}"
         return
     for a, b in pairs:
-        if a is None or b is None:
-            unit, what = (b, "is new") if b else (a, "is gone")
-            yield f"{_name(unit or {}, old, new)} {what}: {(unit or {})['gate']}"
-        elif a["gate"] != b["gate"]:
-            moved = f" ({_name(a, old, new)} in the baseline)" if a["unit"] != b["unit"] else ""
-            yield f"{_name(b, old, new)}{moved}: {a['gate']} -> {b['gate']}"
+        if a and b and a["gate"] != b["gate"]:
+            yield f"{_name_in_both(a, b, old, new)}: {a['gate']} -> {b['gate']}"
+        elif a is None and b is not None:
+            yield f"{_name(b, old, new)} is new: {b['gate']}"
+        elif b is None and a is not None:
+            yield f"{_name(a, old, new)} is gone: {a['gate']}"
 
 
-def _rewritten(old: Record, new: Record, pairs: Sequence[Pair], family: bool) -> list[str]:
+def _rewritten(
+    old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], family: bool
+) -> list[str]:
     """Lines on formula, edges, signature and family."""
     if 0 in (old["n_readings"], new["n_readings"]):
         return []
-    found = []
+    lines = []
     if old["formula"] != new["formula"]:
-        found.append(f"formula: {old['formula']} -> {new['formula']}")
-    place = {a["unit"]: b["unit"] for a, b in pairs if a and b}
-    carried = {tuple(place.get(end, end) for end in edge) for edge in _edges(old, place)}
-    kept = set(_edges(new, place.values()))
-    found += [f"edge {a}->{b} is gone" for a, b in sorted(carried - kept)]
-    found += [f"edge {a}->{b} is new" for a, b in sorted(kept - carried)]
+        lines.append(f"formula: {old['formula']} -> {new['formula']}")
+    lines += _edge_changes(old, new, pairs)
     if old["signature"] != new["signature"]:
-        found.append(f"signature: {old['signature']} -> {new['signature']}")
+        lines.append(f"signature: {old['signature']} -> {new['signature']}")
+    families_now = " / ".join(new["families"])
     if old["families"] != new["families"]:
-        found.append(f"family: {' / '.join(old['families'])} -> {' / '.join(new['families'])}")
+        lines.append(f"family: {' / '.join(old['families'])} -> {families_now}")
     elif not family:
-        found.append(f"family: {' / '.join(new['families'])}, as before")
-    return found
+        lines.append(f"family: {families_now}, as before")
+    return lines
 
 
-def _edges(record: Record, units: Container[str]) -> Iterator[tuple[str, str]]:
+def _edge_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> list[str]:
+    """Edges among inputs, outputs and the units that are in both, by their names of now."""
+    renamed = {a["unit"]: b["unit"] for a, b in pairs if a and b}
+    before = {
+        (renamed.get(src, src), renamed.get(dst, dst)) for src, dst in _edges(old, renamed.keys())
+    }
+    after = set(_edges(new, set(renamed.values())))
+    gone = [f"edge {src}->{dst} is gone" for src, dst in sorted(before - after)]
+    return gone + [f"edge {src}->{dst} is new" for src, dst in sorted(after - before)]
+
+
+def _edges(record: CircuitRecord, units: Collection[str]) -> Iterator[tuple[str, str]]:
     """The edges among inputs, outputs and these units."""
     for edge in record["edges"]:
         src, _, dst = edge.partition("->")
@@ -245,100 +308,98 @@ def _edges(record: Record, units: Container[str]) -> Iterator[tuple[str, str]]:
             yield src, dst
 
 
+# numbers: what is compared within a tolerance
+
+
 def _numbers(
-    old: Record,
-    new: Record,
+    old: CircuitRecord,
+    new: CircuitRecord,
     pairs: Sequence[Pair],
     changed: bool,
-    allowed: Mapping[str, int | float],
+    bounds: Mapping[str, Number],
 ) -> list[str]:
-    matched = [(a, b) for a, b in pairs if a and b and a["gate"] == b["gate"]]
-    found = []
-    for a, b in matched if changed or len(matched) == len(pairs) else []:
-        found += [
-            _moved(f"{_name(b, old, new)} {n.replace('_', ' ')}", a[n], b[n], allowed[n])
-            for n in UNIT_NUMBERS
-        ]
-    if not changed and len(matched) == len(pairs):
-        found.append(
-            _moved(
-                "worst margin", old["worst_margin"], new["worst_margin"], allowed["worst_margin"]
-            )
-        )
-        for layer, both in enumerate(
-            zip(old["joint_interchange"], new["joint_interchange"], strict=False)
-        ):
-            found.append(
-                _moved(f"joint interchange of layer {layer}", *both, allowed["joint_interchange"])
-            )
-        found += _sets_moved(old, new) + _claims_moved(old, new)
-    return [line for line in found if line]
+    matched = _same_gates(pairs)
+    everything_matched = len(matched) == len(pairs)
+    if not changed and not everything_matched:
+        # Another reading came first: its numbers are another explanation's.
+        return []
+    lines = []
+    for a, b in matched:
+        for number in UNIT_NUMBERS:
+            what = f"{_name(b, old, new)} {number.replace('_', ' ')}"
+            lines.append(_moved(what, a[number], b[number], bounds[number]))
+    if not changed:
+        margins = old["worst_margin"], new["worst_margin"]
+        lines.append(_moved("worst margin", *margins, bounds["worst_margin"]))
+        joint = zip(old["joint_interchange"], new["joint_interchange"], strict=False)
+        for layer, (before, after) in enumerate(joint):
+            what = f"joint interchange of layer {layer}"
+            lines.append(_moved(what, before, after, bounds["joint_interchange"]))
+        lines += _sets_moved(old, new) + _claims_moved(old, new)
+    return [line for line in lines if line]
 
 
-def _moved(
-    what: str, old: int | float | None, new: int | float | None, tolerance: int | float
-) -> str:
+def _moved(what: str, old: Number | None, new: Number | None, tolerance: Number) -> str:
     """'unit 1 margin: 0.5 -> 0.4, ...' or '' where it stayed within its tolerance."""
     if old is None or new is None:
         return "" if old == new else f"{what}: {old} -> {new}"
     bound = tolerance + tolerance * abs(old)
-    if abs(new - old) <= bound:
+    off = abs(new - old)
+    if off <= bound:
         return ""
     rule = f"absolute {tolerance:g} + relative {tolerance:g}"
-    return (
-        f"{what}: {old:.6g} -> {new:.6g}, off by {abs(new - old):.3g}; allowed {bound:.3g} ({rule})"
+    return f"{what}: {old:.6g} -> {new:.6g}, off by {off:.3g}; allowed {bound:.3g} ({rule})"
+
+
+def _sets_moved(old: CircuitRecord, new: CircuitRecord) -> list[str]:
+    """Necessary and sufficient sets of units, written with their gates."""
+    necessary = _sets_moved_of("necessary", old, new, old["necessary_sets"], new["necessary_sets"])
+    return necessary + _sets_moved_of(
+        "sufficient", old, new, old["sufficient_sets"], new["sufficient_sets"]
     )
 
 
-def _sets_moved(old: Record, new: Record) -> list[str]:
-    """Necessary and sufficient sets of units, written with their gates."""
-    found = []
-    for kind in ("necessary", "sufficient"):
-        for value in ("mean", "zero"):
-            before, after = (
-                _with_gates(record, record[f"{kind}_sets"][value]) for record in (old, new)
-            )
-            if before != after:
-                found.append(f"{kind} units ({value} ablation): {before} -> {after}")
-    return found
-
-
-def _with_gates(record: Record, sets: Sequence[Sequence[str]]) -> str:
-    gates = {unit["unit"]: unit["gate"] for unit in record["units"]}
-    deep = len(record["layer_sizes"]) > 3
-    named = {
-        ", ".join(
-            sorted(
-                f"{gates.get(u)}{' in layer ' + u[1:].split('.')[0] if deep else ''}" for u in units
-            )
-        )
-        for units in sets
+def _sets_moved_of(
+    kind: str, old: CircuitRecord, new: CircuitRecord, before: SetsRecord, after: SetsRecord
+) -> list[str]:
+    written = {
+        "mean": (_with_gates(old, before["mean"]), _with_gates(new, after["mean"])),
+        "zero": (_with_gates(old, before["zero"]), _with_gates(new, after["zero"])),
     }
-    return "; ".join(f"{{{names}}}" for names in sorted(named)) or "none"
-
-
-def _claims_moved(old: Record, new: Record) -> list[str]:
-    """For each kind of claim, how many do not hold; a constant unit's own claims are left out."""
-    if not _tells_kinds(old):
-        return []
-    before, after = (_failing(record) for record in (old, new))
     return [
-        f"claims that do not hold, '{kind}': {len(before[kind])} -> {len(after[kind])}"
-        + (f" ({'; '.join(after[kind])})" if after[kind] else "")
-        for kind in KINDS
-        if len(before[kind]) != len(after[kind])
+        f"{kind} units ({ablation} ablation): {was} -> {now}"
+        for ablation, (was, now) in written.items()
+        if was != now
     ]
 
 
-def _tells_kinds(record: Record) -> bool:
-    """Whether the claims have their kind beside them; the first baselines have sentences only."""
-    return all("kind" in claim for claim in record["evidence"])
+def _with_gates(record: CircuitRecord, sets: Sequence[Sequence[str]]) -> str:
+    """'{AND}; {OR}': sets of units by their gates, since units may be renumbered."""
+    deep = len(record["layer_sizes"]) > 3
+    names = {}
+    for unit in record["units"]:
+        layer, _ = _place(unit)
+        names[unit["unit"]] = f"{unit['gate']}{f' in layer {layer}' if deep else ''}"
+    written = {", ".join(sorted(names.get(unit, "None") for unit in units)) for units in sets}
+    return "; ".join(f"{{{gates}}}" for gates in sorted(written)) or "none"
 
 
-def _failing(record: Record) -> dict[str, list[str]]:
-    """Kind of claim -> the sentences of those that do not hold."""
-    constant = {unit["unit"] for unit in record["units"] if unit["note"]}
-    failing: dict[str, list[str]] = {kind: [] for kind in KINDS}
+def _claims_moved(old: CircuitRecord, new: CircuitRecord) -> list[str]:
+    """For each kind of claim, how many do not hold, where that number changed."""
+    before, after = _failing(old), _failing(new)
+    lines = []
+    for kind in KINDS:
+        if len(before[kind]) != len(after[kind]):
+            which = f" ({'; '.join(after[kind])})" if after[kind] else ""
+            count = f"{len(before[kind])} -> {len(after[kind])}"
+            lines.append(f"claims that do not hold, '{kind}': {count}{which}")
+    return lines
+
+
+def _failing(record: CircuitRecord) -> dict[ClaimKind, list[str]]:
+    """Kind -> the claims of this kind that do not hold; a constant unit's own are left out."""
+    constant = {unit["unit"] for unit in record["units"] if unit["constant"]}
+    failing: dict[ClaimKind, list[str]] = {kind: [] for kind in KINDS}
     for claim in record["evidence"]:
         of_a_constant = len(claim["units"]) == 1 and claim["units"][0] in constant
         if not claim["holds"] and not of_a_constant:
@@ -346,7 +407,7 @@ def _failing(record: Record) -> dict[str, list[str]]:
     return failing
 
 
-def _notes(old: Record, new: Record) -> Iterator[str]:
+def _notes(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:
     versions = [
         f"{package} {old['versions'].get(package, 'unknown')} -> {here}"
         for package, here in new["versions"].items()
@@ -354,5 +415,3 @@ def _notes(old: Record, new: Record) -> Iterator[str]:
     ]
     if versions:
         yield f"found with other versions: {', '.join(versions)}"
-    if not _tells_kinds(old):
-        yield "the baseline has no kinds of claims, so which of them hold is not compared; write it anew"
