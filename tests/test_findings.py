@@ -6,12 +6,14 @@ import pkgutil
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+import torch
 
 import xor_mi
 from xor_mi import geometry, plots
-from xor_mi.circuits import identify_circuit
+from xor_mi.circuits import control_rates, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
+from xor_mi.gate_scan import scan_gates
 from xor_mi.handmade import textbook_xor
 from xor_mi.interventions import (
     HighLevelModel,
@@ -43,6 +45,13 @@ def accuracy(model):
     return interchange_accuracy(model, algorithm, {"either": "h0.0", "both": "h0.1"})
 
 
+def scan(model):
+    """Every unit's gate of the two inputs, each row five times."""
+    rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]] * 5)
+    features = {"a": rows[:, 0], "b": rows[:, 1]}
+    return scan_gates(model, rows, features, "hook_logits", n_permutations=20, progress=False)
+
+
 MADE = {
     "TrainResult": lambda _: train("XOR", seed=29, progress=False),
     "Population": lambda _: train_population("XOR", 3, progress=False),
@@ -65,6 +74,8 @@ MADE = {
     "Slack": slack_to_flip,
     "WeightSweep": lambda model: move_weight(model, n_steps=3),
     "Circuit": identify_circuit,
+    "ControlRates": lambda model: control_rates(model, n_networks=3, progress=False),
+    "GateScan": scan,
     "SubcircuitSearch": find_subcircuits,
     "AlignmentSearch": lambda model: find_alignments(model, depth=2),
     "Alignment": lambda model: next(iter(find_alignments(model, depth=2))),
@@ -131,7 +142,7 @@ def test_a_finding_is_a_table_or_says_what_to_do_instead(kind):
         assert isinstance(finding.frame(), pd.DataFrame)
         assert "<table" in page
     if kind in DRAWN:
-        assert finding.plot() == plots.figure(finding)
+        assert finding.plot().to_json() == plots.figure(finding).to_json()
 
 
 def test_what_is_not_a_finding_is_refused():

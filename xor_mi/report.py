@@ -22,7 +22,8 @@ from xor_mi import plots
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError, unwritable
 from xor_mi.finding import Finding
-from xor_mi.geometry import InputPath, path
+from xor_mi.geometry import InputPath, Kink, path
+from xor_mi.graph import Subcircuit
 from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
 from xor_mi.kinds import Metric, PathLike
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
@@ -299,16 +300,19 @@ def to_dict(
 
 
 def _path_dict(walk: InputPath, slider_path: InputPath) -> Json:
-    kinks = [
-        {"t": kink.t, "input": list(kink.input), "units": [unit.name for unit in kink.units]}
-        for kink in walk.kinks
-    ]
-    changes = [asdict(change) | {"input": list(change.input)} for change in walk.changes]
     return {
         "points": _records(walk.frame()),
-        "kinks": kinks,
-        "changes": changes,
+        "kinks": [_kink_dict(kink) for kink in walk.kinks],
+        "changes": [asdict(change) | {"input": list(change.input)} for change in walk.changes],
         "slider": [asdict(frame) for frame in plots.path_frames(slider_path)],
+    }
+
+
+def _kink_dict(kink: Kink) -> Json:
+    return {
+        "t": kink.t,
+        "input": list(kink.input),
+        "units": [unit.name for unit in kink.units],
     }
 
 
@@ -322,12 +326,15 @@ def _moved_weight_list(findings: NetworkFindings) -> list[Json] | None:
 def _subcircuits_dict(search: SubcircuitSearch | None) -> Json | None:
     if search is None:
         return None
-    edges = [subcircuit.edges for subcircuit in search.minimal]
     return {
         "total": search.total,
         "n_perfect": search.n_perfect,
-        "minimal": [[edge.name for edge in kept] for kept in edges],
+        "minimal": [_names_of_edges(subcircuit) for subcircuit in search.minimal],
     }
+
+
+def _names_of_edges(subcircuit: Subcircuit) -> list[str]:
+    return [edge.name for edge in subcircuit.edges]
 
 
 def _population_dict(networks: pd.DataFrame | None) -> Json | None:

@@ -23,6 +23,8 @@ from xor_mi.plots._plane import regions_figure as regions_figure
 from xor_mi.plots._population import family_weights as family_weights
 from xor_mi.plots._population import gate_shares_figure as gate_shares_figure
 from xor_mi.plots._population import success_curve as success_curve
+from xor_mi.plots._scores import control_rates_figure as control_rates_figure
+from xor_mi.plots._scores import gate_scan_figure as gate_scan_figure
 from xor_mi.plots._scores import interchange_accuracy_bars as interchange_accuracy_bars
 from xor_mi.plots._scores import method_scores_bars as method_scores_bars
 from xor_mi.plots._search import alignments_figure as alignments_figure

@@ -5,9 +5,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from xor_mi.circuits import Circuit
+from xor_mi.circuits import Circuit, ControlRates
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
+from xor_mi.gate_scan import GateScan
 from xor_mi.geometry import Boundary, InputPath, InputPlane, Regions
 from xor_mi.interventions import (
     AblationSweep,
@@ -27,7 +28,12 @@ from xor_mi.plots._heatmaps import (
 )
 from xor_mi.plots._network import network_diagram
 from xor_mi.plots._plane import boundary_figure, path_figure, plane_figure, regions_figure
-from xor_mi.plots._scores import interchange_accuracy_bars, method_scores_bars
+from xor_mi.plots._scores import (
+    control_rates_figure,
+    gate_scan_figure,
+    interchange_accuracy_bars,
+    method_scores_bars,
+)
 from xor_mi.plots._search import (
     alignments_figure,
     counts_figure,
@@ -92,6 +98,8 @@ figure.register(InputPlane, plane_figure)
 figure.register(Regions, regions_figure)
 figure.register(Boundary, boundary_figure)
 figure.register(Circuit, _circuit_figure)
+figure.register(ControlRates, control_rates_figure)
+figure.register(GateScan, gate_scan_figure)
 figure.register(SubcircuitSearch, subcircuit_lattice)
 figure.register(NodeMasks, node_masks_heatmap)
 figure.register(AlignmentSearch, alignments_figure)

@@ -4,6 +4,7 @@ patching, ablation, interchange.
 
 from itertools import pairwise
 
+import numpy as np
 import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
@@ -137,7 +138,7 @@ def ablation_heatmap(sweep: AblationSweep) -> go.Figure:
     marks = None
     if sweep.decided is not None:
         flipped = sweep.decided.decisions_after != sweep.decided.decisions_before
-        marks = [[" *" if flips else "" for flips in line] for line in flipped.tolist()]
+        marks = np.where(flipped.numpy(), " *", "").tolist()
     legend = " (* = decision flips)" if marks else ""
     figure = heatmap(
         sweep.effect.tolist(),
@@ -166,7 +167,7 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
         unit="pairs as<br>predicted",
         title=f"Interchange: of {n} (base, source) pairs, how many come out as the role predicts",
     )
-    counts = [[f"{count} of {n}" for count in line] for line in table.to_numpy().tolist()]
+    counts = table.map(lambda count: f"{count} of {n}").to_numpy().tolist()
     figure.update_traces(text=counts, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
     for k in range(len(table)):
         figure.add_shape(

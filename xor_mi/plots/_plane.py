@@ -39,6 +39,8 @@ MOST_REGIONS_NAMED = 12
 """Up to this many regions are written into the plane; hovering names them all."""
 LEAST_AREA_NAMED = 0.04
 """A region with a smaller share of the plane than this has no room for its name."""
+CORNERS = tuple(list(map(float, row)) for row in truth_rows(2))
+"""The four inputs."""
 TOO_CLOSE = 0.02
 """Kinks nearer to each other than this (of the whole path) share one name."""
 
@@ -100,13 +102,13 @@ def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
     """
     require_output(output, n_outputs=len(pieces[0].bias))
     figure = go.Figure()
-    corners = [[float(bit) for bit in row] for row in truth_rows(2)]
-    _add_regions(figure, pieces, output, corners)
+    _add_regions(figure, pieces, output, list(CORNERS))
     (left, right), (low, high) = pieces.bounds
     figure.update_xaxes(title="x0", range=[left, right], constrain="domain")
     figure.update_yaxes(title="x1", range=[low, high], scaleanchor="x", constrain="domain")
     title = f"{len(pieces)} regions of the input plane on which the network is affine"
-    return layout(figure, title, width=640, height=560).update_layout(margin={"b": 60})
+    layout(figure, title, width=640, height=560)
+    return figure.update_layout(showlegend=False, margin={"b": 60})
 
 
 def boundary_figure(edge: Boundary) -> go.Figure:
@@ -161,12 +163,12 @@ def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
 
 def _contours(plane: InputPlane) -> go.Contour:
     """The output's distance to the threshold as a surface with numbered contours."""
-    distance = (plane.outputs.T - plane.threshold).round(decimals=4).tolist()
-    bound = max(abs(value) for line in distance for value in line) or 1.0
+    distance = (plane.outputs.T - plane.threshold).round(decimals=4)
+    bound = distance.abs().max().item() or 1.0
     return go.Contour(
         x=plane.x0.round(decimals=6).tolist(),
         y=plane.x1.round(decimals=6).tolist(),
-        z=distance,
+        z=distance.tolist(),
         colorscale=DIVERGING,
         zmin=-bound,
         zmax=bound,
@@ -224,11 +226,10 @@ def _plane_layout(figure: go.Figure, plane: InputPlane) -> go.Figure:
 
 def _spots_to_avoid(edge: Boundary, path: InputPath | None) -> list[list[float]]:
     """Points that no name should cover: the inputs, the boundary, the path."""
-    inputs = [[float(bit) for bit in row] for row in truth_rows(2)]
     steps = torch.linspace(0, 1, 33, dtype=torch.float64)[:, None]
     along_edge = torch.lerp(edge.segments[:, :1], edge.segments[:, 1:], steps).flatten(0, 1)
     along_path = path.inputs.tolist() if path else []
-    return [*inputs, *along_edge.tolist(), *along_path]
+    return [*CORNERS, *along_edge.tolist(), *along_path]
 
 
 def _add_regions(figure: go.Figure, pieces: Regions, output: int, avoid: list[list[float]]) -> None:

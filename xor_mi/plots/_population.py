@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError
-from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, layout
+from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, interval_bars, layout
 from xor_mi.population import family_shares
 
 MOST_FAMILIES_DRAWN = 6
@@ -25,7 +25,7 @@ def gate_shares_figure(shares: pd.DataFrame, *, n_solved: int, n_networks: int) 
     bars = go.Bar(
         y=shares["gates"],
         x=percent["share"],
-        error_x=_interval(percent, "share"),
+        error_x=interval_bars(percent, "share"),
         orientation="h",
         textposition="inside",
         marker=BAR,
@@ -53,7 +53,7 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
         measured = go.Scatter(
             x=lines["width"],
             y=percent["rate"],
-            error_y=_interval(percent, "rate"),
+            error_y=interval_bars(percent, "rate"),
             mode="lines+markers",
             name=f"{act_fn}, {lines['n_networks'].iloc[0]} networks each",
             line={"color": colour, "dash": dash},
@@ -74,15 +74,6 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="hidden units", dtick=1)
     figure.update_yaxes(title="% of networks that solve it", range=[-3, 103])
     return layout(figure, "How often training succeeds (95% intervals)", width=860)
-
-
-def _interval(percent: pd.DataFrame, column: str) -> dict[str, object]:
-    """A confidence interval as plotly's error bar."""
-    return {
-        "type": "data",
-        "array": percent["ci_high"] - percent[column],
-        "arrayminus": percent[column] - percent["ci_low"],
-    }
 
 
 def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:

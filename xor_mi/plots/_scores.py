@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from xor_mi.circuits import ControlRates
+from xor_mi.gate_scan import GateScan
 from xor_mi.interventions import InterchangeAccuracy, MethodScores
-from xor_mi.plots._style import BAR, bars_height, layout
+from xor_mi.plots._style import BAR, bars_height, interval_bars, layout
 
 
 def interchange_accuracy_bars(found: InterchangeAccuracy) -> go.Figure:
@@ -45,6 +47,41 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
     figure.update_yaxes(title="method", type="category", autorange="reversed")
     title = "Attribution methods against exact patching"
     return layout(figure, title, width=860, height=bars_height(len(table)))
+
+
+def control_rates_figure(rates: ControlRates) -> go.Figure:
+    """`control_rates`: how often gates are named where there are none, with 95 % intervals."""
+    table = rates.frame()
+    written = [f"{k} of {n}" for k, n in zip(table["n_positive"], table["n"], strict=True)]
+    figure = share_bars(table["control"].tolist(), table["rate"].tolist(), written)
+    percent = 100 * table[["rate", "ci_low", "ci_high"]]
+    figure.update_traces(error_x=interval_bars(percent, "rate"))
+    figure.update_xaxes(title="% that are given gates")
+    figure.update_yaxes(title="control")
+    title = "How often gates are named where there are none (95% intervals)"
+    return layout(figure, title, width=860, height=bars_height(len(table)))
+
+
+def gate_scan_figure(scan: GateScan) -> go.Figure:
+    """`scan_gates`: how many units separate each gate, the most frequent first; the title says how
+    often any gate is separated by chance.
+    """
+    n_units = scan.separating()["gate"].value_counts(sort=True)
+    bars = go.Bar(
+        y=list(n_units.index),
+        x=n_units.tolist(),
+        orientation="h",
+        marker=BAR,
+        text=n_units.tolist(),
+    )
+    figure = go.Figure(bars)
+    figure.update_xaxes(title="units", rangemode="tozero")
+    figure.update_yaxes(title="gate", type="category", autorange="reversed")
+    title = (
+        f"Gates of {', '.join(scan.features)} that units separate "
+        f"({scan.control_rate:.1%} separate one by chance)"
+    )
+    return layout(figure, title, width=860, height=bars_height(len(n_units)))
 
 
 def share_bars(

@@ -1,7 +1,7 @@
 """searches for explanations -> the lattice of perfect subcircuits, counts, scores."""
 
 from collections import Counter, defaultdict
-from itertools import cycle
+from itertools import cycle, product
 
 import numpy as np
 import pandas as pd
@@ -119,7 +119,8 @@ def _points(
 
 def _covers(sets: EdgeSets) -> list[Cover]:
     """Pairs where nothing drawn lies between; the sets come in order of size."""
-    is_inside = np.array([[a < b for b in sets] for a in sets])
+    n = len(sets)
+    is_inside = np.array([a < b for a, b in product(sets, repeat=2)]).reshape(n, n)
     # one step inside and another one inside: something lies between
     is_further = is_inside.astype(int) @ is_inside.astype(int) > 0
     return [(int(a), int(b)) for a, b in np.argwhere(is_inside & ~is_further)]
@@ -137,14 +138,15 @@ def _positions(sets: EdgeSets, covers: list[Cover]) -> list[float]:
         levels[len(edges)].append(k)
     x = [0.5] * len(sets)
     for size in sorted(levels):
-        wanted = {k: _mean([x[low] for low in below[k]]) for k in levels[size]}
+        wanted = {k: _mean(x, below[k]) for k in levels[size]}
         for rank, k in enumerate(sorted(levels[size], key=wanted.__getitem__), start=1):
             x[k] = rank / (len(levels[size]) + 1)
     return x
 
 
-def _mean(positions: list[float]) -> float:
-    return float(np.mean(positions)) if positions else 0.5
+def _mean(x: list[float], members: list[int]) -> float:
+    """The mean position of some; the middle for none."""
+    return float(np.mean([x[k] for k in members])) if members else 0.5
 
 
 def _words(subcircuit: Subcircuit) -> str:
@@ -158,7 +160,8 @@ def _words(subcircuit: Subcircuit) -> str:
 
 def counts_figure(found: ConventionCounts | IdentifiabilityReport) -> go.Figure:
     """`compare_conventions`: how many subcircuits, perfect ones, interpretations and alignments
-    there are under each convention, on a logarithmic scale. A count that was not made has no bar.
+    there are under each convention, on a logarithmic scale. A count of 0, or one that was not
+    made, has no bar.
 
     Raises:
         XorMiError: no convention was counted under.
@@ -186,7 +189,10 @@ def counts_figure(found: ConventionCounts | IdentifiabilityReport) -> go.Figure:
         )
         figure.add_trace(bars)
     figure.update_xaxes(title="explanations of this kind", type="category")
-    figure.update_yaxes(title="how many (logarithmic)", type="log")
+    # the axis begins below 1, so that a count of 1 has a bar
+    figure.update_yaxes(
+        title="how many (logarithmic)", type="log", autorangeoptions={"include": [0.5]}
+    )
     layout(figure, "How many explanations there are, by convention", width=860, height=460)
     return figure.update_layout(barmode="group", margin={"b": 60})
 

