@@ -3,6 +3,7 @@ frame is computed beforehand.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -92,8 +93,9 @@ def _add_output_lines(figure: go.Figure, path: InputPath) -> None:
         line = {"color": POSITIVE, "width": 3, "dash": OUTPUT_DASHES[k % len(OUTPUT_DASHES)]}
         trace = go.Scatter(x=t, y=column, mode="lines", line=line, name=f"y{k}")
         figure.add_trace(trace, row=1, col=1)
-    first = {"row": 1, "col": 1}
-    figure.add_hline(path.threshold, opacity=1, line=THRESHOLD_LINE, **first)
+    # plotly takes numbers here, though its stubs say texts
+    first: Any = 1
+    figure.add_hline(path.threshold, opacity=1, line=THRESHOLD_LINE, row=first, col=first)
 
 
 def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
