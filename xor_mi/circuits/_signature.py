@@ -4,14 +4,18 @@ numbered, scaled or negated differently.
 A *signature* is the same under any permutation of hidden units and any positive rescaling of them
 (thresholds scale along, so bits stay). Constant units, and units that no output depends on, are not
 part of it. A *family* is also the same when a unit is replaced by its complement (with the sign
-turned in what reads it) and when inputs are swapped: every unit is written so that it is 0 on the
-all-zero input, and of all orders of the inputs the one with the smallest form is taken. For XOR by
-two threshold units there are two families, `OR & ~AND` and `x0>x1 | x1>x0`."""
+turned in what reads it) and when inputs are swapped. It is the NPN class of logic synthesis
+(negation and permutation of inputs, negation of outputs), applied to a whole netlist: inputs may be
+permuted, hidden units complemented. Every unit is written so that it is 0 on the all-zero input,
+and of all orders of the inputs the one with the smallest form is taken. For XOR by two threshold
+units there are two families, `OR & ~AND` and `x0>x1 | x1>x0`.
+"""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, groupby, pairwise, permutations, product
 from math import factorial, prod
@@ -22,7 +26,11 @@ from xor_mi.graph import Unit
 from xor_mi.truth import BooleanFunction, name_of_bits, row_number, truth_rows
 
 Table = tuple[int, ...]
+Form = tuple[tuple[tuple[Table, tuple[int, ...], Table], ...], ...]
+"""Layer by layer and unit by unit: bits on the input rows, parents, table over the parents."""
+
 MAX_WRITTEN = 20
+"""More different signatures of one circuit are counted and hashed."""
 MAX_ORDERS = 50_000
 """Orders of units and inputs tried for one canonical form; units that differ in their bits need no
 trying.
@@ -40,6 +48,10 @@ class _Node:
     bits: Table
 
 
+_Layers = list[list[_Node]]
+"""Hidden layers, then outputs."""
+
+
 def signature_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     """The canonical text of a netlist, equal exactly for netlists that are the same up to the
     numbering of their units.
@@ -50,7 +62,7 @@ def signature_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> st
     return _text(form_of(netlist, layer_sizes))
 
 
-def form_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> "Form":
+def form_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Form:
     """The canonical form of a netlist, of which its signature is the text."""
     return min(_orders(_live_layers(netlist, layer_sizes)))
 
@@ -62,37 +74,35 @@ def signature_of_all(netlists: Sequence[Sequence[LocalGate]], layer_sizes: Seque
     return signature_of_forms({form_of(netlist, layer_sizes) for netlist in netlists})
 
 
-def signature_of_forms(forms: "Set[Form]") -> str:
+def signature_of_forms(forms: Set[Form]) -> str:
     """The same for canonical forms."""
     if len(forms) > MAX_WRITTEN:
-        return f"{len(forms)} different readings, sha256 {sha256(repr(sorted(forms)).encode()).hexdigest()[:16]}"
+        digest = sha256(repr(sorted(forms)).encode()).hexdigest()[:16]
+        return f"{len(forms)} different readings, sha256 {digest}"
     return " / ".join(sorted(map(_text, forms)))
 
 
 def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
-    """The canonical text up to complement of hidden units and order of the inputs as well."""
+    """The canonical text up to complement of hidden units and order of the inputs as well.
+
+    Raises:
+        XorMiError: more than `MAX_ORDERS` orders of interchangeable units, or of the inputs.
+    """
     layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
-    n_inputs = layer_sizes[0]
-    used = sorted({parent for node in layers[0] for parent in node.parents})
-    if factorial(len(used)) > MAX_ORDERS:
+    used = _parents(layers[0])
+    n_orders = factorial(len(used))
+    if n_orders > MAX_ORDERS:
         raise XorMiError(
-            f"a family of {len(used)} inputs has {factorial(len(used))} input orders; at most {MAX_ORDERS} are tried"
+            f"a family of {len(used)} inputs has {n_orders} input orders; "
+            f"at most {MAX_ORDERS} are tried"
         )
-    unused = [i for i in range(n_inputs) if i not in used]
-    found = []
-    for order in permutations(used):  # those in use become the first inputs, in every order
-        place = {i: k for k, i in enumerate([*order, *unused])}
-        found.append(
-            min(
-                _orders(
-                    [
-                        [_renamed(node, place, n_inputs) for node in layers[0]],
-                        *_rebitted(layers[1:], place, n_inputs),
-                    ]
-                )
-            )
-        )
-    return _text(min(found))
+    unused = [i for i in range(layer_sizes[0]) if i not in used]
+    forms = []
+    for order in permutations(used):
+        # Those in use become the first inputs, in every order; the others follow in one order.
+        place = {old: new for new, old in enumerate([*order, *unused])}
+        forms.append(min(_orders(_with_inputs_moved(layers, place))))
+    return _text(min(forms))
 
 
 def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[Unit, ...]:
@@ -100,176 +110,197 @@ def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tupl
     or through others.
     """
     layers = _reduced_layers(netlist, layer_sizes)
-    found: list[Unit] = []
-    read = {parent for node in layers[-1] for parent in node.parents}
+    live: list[Unit] = []
+    read = _parents(layers[-1])
     for number in reversed(range(len(layers) - 1)):
-        found += [Unit(number, k) for k in read]
-        read = {parent for k in read for parent in layers[number][k].parents}
-    return tuple(sorted(found))
+        live += [Unit(number, k) for k in read]
+        read = _parents(layers[number][k] for k in read)
+    return tuple(sorted(live))
 
 
-def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> list[list[_Node]]:
+def _parents(nodes: Iterable[_Node]) -> list[int]:
+    """Everything that some of these nodes read, in order."""
+    return sorted(set(chain.from_iterable(node.parents for node in nodes)))
+
+
+def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _Layers:
     """Hidden layers and outputs, each node over its essential parents; constants folded, unread
     units left out.
     """
     return _without_unread(_reduced_layers(netlist, layer_sizes))
 
 
-def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> list[list[_Node]]:
+def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _Layers:
     """Hidden layers and outputs, each node over its essential parents; constants folded."""
     gates = iter(netlist)
-    tables = [[next(gates).bits for _ in range(size)] for size in layer_sizes[1:]]
-    rows = truth_rows(layer_sizes[0])
-    values: list[Table] = [tuple(row[i] for row in rows) for i in range(layer_sizes[0])]
+    columns: list[Table] = list(zip(*truth_rows(layer_sizes[0]), strict=True))  # [parent][row]
     constant: dict[int, int] = {}
-    layers: list[list[_Node]] = []
-    for number, layer in enumerate(tables):
-        nodes = [_reduced(table, constant, len(values)) for table in layer]
-        bits = [
-            tuple(table[_index(values[p][r] for p in parents)] for r in range(len(rows)))
-            for parents, table in nodes
-        ]
-        is_output = number == len(tables) - 1
-        constant = (
-            {}
-            if is_output
-            else {k: table[0] for k, (parents, table) in enumerate(nodes) if not parents}
-        )
-        values = bits
-        layers.append(
-            [_Node(parents, table, b) for (parents, table), b in zip(nodes, bits, strict=True)]
-        )
+    layers: _Layers = []
+    for size in layer_sizes[1:]:
+        nodes = []
+        for _ in range(size):
+            parents, table = _reduced(next(gates).bits, constant, len(columns))
+            nodes.append(_Node(parents, table, _run(parents, table, columns)))
+        # Only the next layer reads this one: its constants are folded there.
+        constant = {k: node.table[0] for k, node in enumerate(nodes) if not node.parents}
+        columns = [node.bits for node in nodes]
+        layers.append(nodes)
     return layers
 
 
-def _reduced(table: Table, constant: dict[int, int], width: int) -> tuple[tuple[int, ...], Table]:
+def _reduced(
+    table: Table, constant: Mapping[int, int], width: int
+) -> tuple[tuple[int, ...], Table]:
     """A table over `width` parents -> the parents it depends on, constants put in, and its table
     over these.
     """
     rows = truth_rows(width)
-    # every row reads the table as if the constant parents had their bits
-    held = tuple(table[row_number(_with_constants(row, constant))] for row in rows)
-    essential = BooleanFunction(width, (held,)).essential_inputs
-    short = {tuple(row[k] for k in essential): bit for row, bit in zip(rows, held, strict=True)}
+    # Every row reads the table as if the constant parents had their bits.
+    held = []
+    for row in rows:
+        as_if = [constant.get(k, bit) for k, bit in enumerate(row)]
+        held.append(table[row_number(as_if)])
+    essential = BooleanFunction(width, (tuple(held),)).essential_inputs
+    # Rows that differ in other parents only give the same bit, so one of them speaks for all.
+    short = {_picked(row, essential): bit for row, bit in zip(rows, held, strict=True)}
     return essential, tuple(short[row] for row in sorted(short))
 
 
-def _with_constants(row: tuple[int, ...], constant: dict[int, int]) -> tuple[int, ...]:
-    return tuple(constant.get(k, bit) for k, bit in enumerate(row))
+def _run(parents: Sequence[int], table: Table, columns: Sequence[Table]) -> Table:
+    """A node's bits on the input rows, from those of the layer before, [parent][row]."""
+    read = [columns[parent] for parent in parents]
+    n_rows = len(columns[0])
+    return tuple(table[row_number([column[row] for column in read])] for row in range(n_rows))
 
 
-def _flipped(row: tuple[int, ...], k: int) -> tuple[int, ...]:
-    return (*row[:k], 1 - row[k], *row[k + 1 :])
-
-
-def _index(bits: Iterator[int] | Sequence[int]) -> int:
-    value = 0
-    for bit in bits:
-        value = 2 * value + bit
-    return value
-
-
-def _without_unread(layers: list[list[_Node]]) -> list[list[_Node]]:
+def _without_unread(layers: _Layers) -> _Layers:
     """Drop units that no output depends on, from the last hidden layer back."""
-    kept = [layers[-1]]
+    live = [layers[-1]]
     for layer in reversed(layers[:-1]):
-        read = sorted({parent for node in kept[0] for parent in node.parents})
+        read = _parents(live[0])
         place = {old: new for new, old in enumerate(read)}
-        kept[0] = [
-            _Node(tuple(place[p] for p in node.parents), node.table, node.bits) for node in kept[0]
-        ]
-        kept.insert(0, [layer[k] for k in read])
-    return kept
+        live[0] = [replace(node, parents=_renumbered(node, place)) for node in live[0]]
+        live.insert(0, [layer[k] for k in read])
+    return live
 
 
-def _zero_at_zero(layers: list[list[_Node]]) -> list[list[_Node]]:
+def _zero_at_zero(layers: _Layers) -> _Layers:
     """Every hidden unit complemented that is 1 on the all-zero input, with what reads it turned
     along.
     """
-    turned: list[bool] = []
-    found = []
+    turned = []
+    signs: list[int] = []  # of the layer before: 1 where a unit was complemented; inputs never are
     for number, layer in enumerate(layers):
+        is_output = number == len(layers) - 1
+        flips = [0 if is_output else node.bits[0] for node in layer]
         nodes = []
-        flips = [node.bits[0] == 1 and number < len(layers) - 1 for node in layer]
         for node, flip in zip(layer, flips, strict=True):
-            signs = [turned[p] if turned else False for p in node.parents]
-            rows = truth_rows(len(node.parents)) if node.parents else ((),)
-            table = tuple(
-                node.table[_index(bit ^ sign for bit, sign in zip(row, signs, strict=True))] ^ flip
-                for row in rows
-            )
-            nodes.append(_Node(node.parents, table, tuple(bit ^ flip for bit in node.bits)))
-        turned = flips
-        found.append(nodes)
-    return found
+            read = [signs[parent] if signs else 0 for parent in node.parents]
+            nodes.append(_complemented(node, flip, read))
+        signs = flips
+        turned.append(nodes)
+    return turned
 
 
-def _renamed(node: _Node, place: dict[int, int], n_inputs: int) -> _Node:
-    """A unit of the first layer after input i has become input place[i]."""
-    parents = tuple(place[p] for p in node.parents)
+def _complemented(node: _Node, flip: int, signs: Sequence[int]) -> _Node:
+    """A node turned over if `flip` is 1, while those of its parents are whose sign is 1."""
+    table = []
+    for row in _rows(len(signs)):
+        before = [bit ^ sign for bit, sign in zip(row, signs, strict=True)]
+        table.append(node.table[row_number(before)] ^ flip)
+    return _Node(node.parents, tuple(table), tuple(bit ^ flip for bit in node.bits))
+
+
+def _with_inputs_moved(layers: _Layers, place: Mapping[int, int]) -> _Layers:
+    """The layers after input i has become input place[i]."""
+    where = tuple(place[i] for i in range(len(place)))
+    moved = []
+    for number, layer in enumerate(layers):
+        # Bits are over the inputs in every layer; only the first layer's parents are inputs.
+        nodes = [replace(node, bits=_rearranged(node.bits, where)) for node in layer]
+        moved.append([_with_parents_moved(node, place) for node in nodes] if number == 0 else nodes)
+    return moved
+
+
+def _with_parents_moved(node: _Node, place: Mapping[int, int]) -> _Node:
+    """The node after parent p has become parent place[p]; its table follows, so that its parents
+    are in order again.
+    """
+    parents = _renumbered(node, place)
     order = sorted(range(len(parents)), key=lambda k: parents[k])
-    return _Node(
-        tuple(parents[k] for k in order),
-        _reordered(node.table, order),
-        _moved(node.bits, place, n_inputs),
-    )
+    return _Node(_picked(parents, order), _reordered(node.table, order), node.bits)
 
 
-def _rebitted(layers: list[list[_Node]], place: dict[int, int], n_inputs: int) -> list[list[_Node]]:
-    return [
-        [_Node(node.parents, node.table, _moved(node.bits, place, n_inputs)) for node in layer]
-        for layer in layers
-    ]
+def _renumbered(node: _Node, place: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(place[parent] for parent in node.parents)
 
 
-def _moved(bits: Table, place: dict[int, int], n_inputs: int) -> Table:
-    """Bits on the rows after input i has become input place[i]."""
-    return tuple(
-        bits[_index(row[place[i]] for i in range(n_inputs))] for row in truth_rows(n_inputs)
-    )
+def _picked(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+    return tuple(values[place] for place in places)
 
 
 def _reordered(table: Table, order: Sequence[int]) -> Table:
     """A table over parents p0, p1, ... -> the same over p[order[0]], p[order[1]], ..."""
-    if not order:
-        return table
     where = {old: new for new, old in enumerate(order)}
-    return tuple(
-        table[_index(row[where[k]] for k in range(len(order)))] for row in truth_rows(len(order))
-    )
+    return _rearranged(table, tuple(where[k] for k in range(len(order))))
 
 
-Form = tuple[tuple[tuple[Table, tuple[int, ...], Table], ...], ...]
+def _rearranged(table: Table, where: tuple[int, ...]) -> Table:
+    """A table after its input i has become input where[i]."""
+    return _picked(table, rows_before(where))
 
 
-def _orders(layers: list[list[_Node]]) -> Iterator[Form]:
+@lru_cache(maxsize=1024)
+def rows_before(where: tuple[int, ...]) -> tuple[int, ...]:
+    """For each row, its number before input i became input where[i]."""
+    return tuple(row_number(_picked(row, where)) for row in _rows(len(where)))
+
+
+def _rows(width: int) -> tuple[tuple[int, ...], ...]:
+    """All rows of so many bits; of none there is one, the empty row."""
+    return truth_rows(width) if width else ((),)
+
+
+def _orders(layers: _Layers) -> Iterator[Form]:
     """Every way to number the units of each layer by (bits, influence on what reads them); ties are
     tried in every order.
+
+    The canonical form is the smallest of these. Most units differ in their bits, so there is one
+    order; only copies tie, and copies that nothing tells apart need no trying either.
     """
-    groups = []
-    for layer, after in pairwise(layers):
-        keys = {k: (node.bits, _influence(k, after)) for k, node in enumerate(layer)}
-        ordered = sorted(keys, key=lambda k: keys[k])
-        groups.append([tuple(group) for _, group in groupby(ordered, key=lambda k: keys[k])])
-    for number, layer in enumerate(groups):
-        groups[number] = [
-            tuple((unit,) for unit in group)
-            if _all_interchangeable(group, layers[number], layers[number + 1])
-            else (group,)
-            for group in layer
-        ]
-        groups[number] = list(chain.from_iterable(groups[number]))
+    groups = [_tied(layer, after) for layer, after in pairwise(layers)]
     count = prod(factorial(len(group)) for group in chain.from_iterable(groups))
     if count > MAX_ORDERS:
         raise XorMiError(
-            f"{count} orders of interchangeable units; a canonical form tries at most {MAX_ORDERS}: study fewer units"
+            f"{count} orders of interchangeable units; "
+            f"a canonical form tries at most {MAX_ORDERS}: study fewer units"
         )
-    per_layer = [
-        [tuple(chain.from_iterable(choice)) for choice in product(*map(permutations, layer))]
-        for layer in groups
-    ]
+    per_layer = [list(_orders_of(layer)) for layer in groups]
     for choice in product(*per_layer):
         yield _numbered(layers, choice)
+
+
+def _tied(layer: Sequence[_Node], after: Sequence[_Node]) -> list[tuple[int, ...]]:
+    """The units of one layer, in order, in groups whose own order is open: same bits, same
+    influence.
+    """
+    keys = [(node.bits, _influence(k, after)) for k, node in enumerate(layer)]
+    ordered = sorted(range(len(layer)), key=lambda k: keys[k])
+    groups: list[tuple[int, ...]] = []
+    for _, members in groupby(ordered, key=lambda k: keys[k]):
+        group = tuple(members)
+        if _all_interchangeable(group, layer, after):
+            # Any order of these gives the same form, so the one they have will do.
+            groups += [(unit,) for unit in group]
+        else:
+            groups.append(group)
+    return groups
+
+
+def _orders_of(groups: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+    """Every order of the units that keeps the groups in order."""
+    for choice in product(*map(permutations, groups)):
+        yield tuple(chain.from_iterable(choice))
 
 
 def _all_interchangeable(
@@ -278,14 +309,16 @@ def _all_interchangeable(
     """Swapping any two of these units changes nothing: they read the same, and what reads them does
     not tell them apart.
     """
-    return all(
-        (layer[a].parents, layer[a].table) == (layer[b].parents, layer[b].table)
-        and all(_symmetric(node, a, b) for node in after)
-        for a, b in pairwise(group)
-    )
+    return all(_interchangeable(a, b, layer, after) for a, b in pairwise(group))
+
+
+def _interchangeable(a: int, b: int, layer: Sequence[_Node], after: Sequence[_Node]) -> bool:
+    reads_same = (layer[a].parents, layer[a].table) == (layer[b].parents, layer[b].table)
+    return reads_same and all(_symmetric(node, a, b) for node in after)
 
 
 def _symmetric(node: _Node, a: int, b: int) -> bool:
+    """Whether a node is the same when parents a and b are swapped."""
     if a not in node.parents and b not in node.parents:
         return True
     if a not in node.parents or b not in node.parents:
@@ -300,33 +333,31 @@ def _influence(unit: int, after: Sequence[_Node]) -> tuple[tuple[Table, int, int
     """How often turning this unit on turns each reader on or off: the same for units that are
     interchangeable.
     """
-    found = []
+    influence = []
     for node in after:
         if unit in node.parents:
             k = node.parents.index(unit)
-            rows = [row for row in truth_rows(len(node.parents)) if row[k] == 0]
-            steps = [node.table[_index(_flipped(row, k))] - node.table[_index(row)] for row in rows]
-            found.append((node.bits, steps.count(1), steps.count(-1)))
-    return tuple(sorted(found))
+            steps = []
+            for row in truth_rows(len(node.parents)):
+                if row[k] == 0:
+                    on = (*row[:k], 1, *row[k + 1 :])
+                    steps.append(node.table[row_number(on)] - node.table[row_number(row)])
+            influence.append((node.bits, steps.count(1), steps.count(-1)))
+    return tuple(sorted(influence))
 
 
-def _numbered(layers: list[list[_Node]], choice: Sequence[Sequence[int]]) -> Form:
-    """The layers with unit choice[l][k] of layer l numbered k."""
-    found, place = [], None
+def _numbered(layers: _Layers, choice: Sequence[Sequence[int]]) -> Form:
+    """The layers with unit choice[l][k] of layer l numbered k; outputs keep their order."""
+    form = []
+    place: dict[int, int] | None = None  # of the layer before; None for the inputs, which stay
     for number, layer in enumerate(layers):
-        ordered = [layer[k] for k in choice[number]] if number < len(choice) else layer
-        nodes = []
-        for node in ordered:
-            parents = node.parents if place is None else tuple(place[p] for p in node.parents)
-            order = sorted(range(len(parents)), key=lambda k: parents[k])
-            nodes.append(
-                (node.bits, tuple(parents[k] for k in order), _reordered(node.table, order))
-            )
-        found.append(tuple(nodes))
-        place = (
-            {old: new for new, old in enumerate(choice[number])} if number < len(choice) else None
-        )
-    return tuple(found)
+        order = choice[number] if number < len(choice) else range(len(layer))
+        nodes = [layer[k] for k in order]
+        if place is not None:
+            nodes = [_with_parents_moved(node, place) for node in nodes]
+        form.append(tuple((node.bits, node.parents, node.table) for node in nodes))
+        place = {old: new for new, old in enumerate(order)}
+    return tuple(form)
 
 
 def _text(form: Form) -> str:
@@ -339,27 +370,25 @@ def _text(form: Form) -> str:
     for gate in gates:
         seen[gate] += 1
         names.append(f"{gate}'{seen[gate]}" if counts[gate] > 1 else gate)
-    parts = []
+    definitions = []
     for number, layer in enumerate(form[1:-1], start=1):
-        parts += [
-            f"u{number}.{k} = {_over(table, [names[p] for p in parents])}"
-            for k, (_, parents, table) in enumerate(layer)
-        ]
+        written = [_over(table, parents, names) for _, parents, table in layer]
         names = [f"u{number}.{k}" for k in range(len(layer))]
-    outputs = [_over(table, [names[p] for p in parents]) for _, parents, table in form[-1]]
-    return "; ".join([*parts, ", ".join(outputs)])
+        definitions += [f"{name} = {text}" for name, text in zip(names, written, strict=True)]
+    outputs = [_over(table, parents, names) for _, parents, table in form[-1]]
+    return "; ".join([*definitions, ", ".join(outputs)])
 
 
-def _over(table: Table, names: Sequence[str]) -> str:
+def _over(table: Table, parents: Sequence[int], names: Sequence[str]) -> str:
     """A table as a formula over named parents; names that are formulas are bracketed where their
     sign or operator needs it.
     """
-    if not names:
+    if not parents:
         return "TRUE" if table[0] else "FALSE"
-    formula = BooleanFunction(len(names), (table,)).formula
+    formula = BooleanFunction(len(parents), (table,)).formula
 
     def put(match: re.Match[str]) -> str:
-        name = names[int(match[2])]
+        name = names[parents[int(match[2])]]
         bracketed = not re.fullmatch(r"[\w.']+", name) and (
             match[1] == "~" or re.search(r"[&|^~ ]", name)
         )

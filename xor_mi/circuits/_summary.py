@@ -18,12 +18,12 @@ from xor_mi.circuits._batch import JointReadings, Networks, Ranks
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._identify import compared_margin, identify_circuit, verdict_of
 from xor_mi.circuits._netlist import LocalGate
-from xor_mi.circuits._signature import Form, family_of, form_of, signature_of_forms
+from xor_mi.circuits._signature import Form, family_of, form_of, rows_before, signature_of_forms
 from xor_mi.errors import XorMiError
 from xor_mi.graph import layers_of
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.progress import progress_bar
-from xor_mi.truth import name_of_bits, row_number, truth_rows
+from xor_mi.truth import name_of_bits
 
 MAX_CHOICES = 1024
 """Networks with more joint readings than this go to `identify_circuit` one by one."""
@@ -265,16 +265,8 @@ def _ordered(key: _Key) -> _Key:
     """
     bits, tables = key
     order = tuple(sorted(range(len(bits)), key=lambda u: bits[u]))
-    old_rows = _old_rows(order)
-    reordered = tuple(tuple(table[row] for row in old_rows) for table in tables)
-    return tuple(bits[u] for u in order), reordered
-
-
-@lru_cache(maxsize=1024)
-def _old_rows(order: tuple[int, ...]) -> tuple[int, ...]:
-    """Where each combination of the units in a new order stands in a table over the old one."""
+    # Unit order[k] becomes unit k, and the outputs' tables follow.
     place = {unit: new for new, unit in enumerate(order)}
-    old_combos = (
-        [combo[place[unit]] for unit in range(len(order))] for combo in truth_rows(len(order))
-    )
-    return tuple(row_number(combo) for combo in old_combos)
+    before = rows_before(tuple(place[unit] for unit in range(len(order))))
+    reordered = [tuple(table[row] for row in before) for table in tables]
+    return tuple(bits[unit] for unit in order), tuple(reordered)
