@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import combinations, product
 
 import networkx
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xor_mi import circuits, zoo
-from xor_mi.circuits import control_rates, identify_circuit
+from xor_mi.circuits import _wording, control_rates, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
 from xor_mi.interventions import HighLevelModel, interchange_accuracy
 from xor_mi.model import HookedMLP
+from xor_mi.testing import assert_acts_as, compare_records, record_of
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
@@ -95,7 +97,7 @@ def test_textbook_evidence(textbook):
     assert mean.sufficient == zero.sufficient == ((H0, H1),)
 
 
-def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped(population):
+def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped():
     """Each cell of a trained OR/AND network, recomputed with a high-level model and an
     alignment.
     """
@@ -148,6 +150,31 @@ def test_subset_ablation_against_numpy(value):
     assert {frozenset(u.index for u in units) for units in ablation.sufficient} == {
         frozenset(s) for s in enough if not any(other < s for other in enough)
     }
+
+
+def test_nothing_hangs_on_a_sentence(textbook, monkeypatch):
+    """With every sentence reworded, verdict, record and assertions are as before: a claim that does
+    not hold still fails, and a baseline still fits.
+    """
+    circuit = identify_circuit(textbook)
+    baseline = record_of(circuit)
+    sentences = [evidence.claim for evidence in circuit.evidence]
+    for name in ("claim", "intervention", "counted", "rule", "summary"):
+        monkeypatch.setattr(_wording, name, lambda facts: "in other words")
+    assert {evidence.claim for evidence in circuit.evidence} == {"in other words"} != {*sentences}
+    again = identify_circuit(textbook)
+    assert again == circuit
+    assert not compare_records(baseline, record_of(again), tolerance=0)
+    assert record_of(again)["joint_interchange"] == baseline["joint_interchange"] == [1.0]
+    assert_acts_as(again, {"OR": 0, "AND": 1})
+    claims = [
+        replace(evidence, effect=15, holds=False) if evidence.gate == "OR" else evidence
+        for evidence in again.evidence
+    ]
+    failing = replace(again, proof=replace(again.proof, claims=tuple(claims)))
+    with pytest.raises(AssertionError):
+        assert_acts_as(failing, {"OR": 0})
+    assert compare_records(baseline, record_of(failing), tolerance=0).numbers
 
 
 def test_duplicated_units_are_one_redundancy_group(textbook):

@@ -2,9 +2,11 @@
 verdicts.
 """
 
+import itertools
 import json
 from collections import Counter
 
+import numpy as np
 import oracle
 import pytest
 import torch
@@ -18,6 +20,7 @@ from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
+from xor_mi.values import forward_float64
 
 
 def exact_layers(model):
@@ -275,7 +278,8 @@ def test_trained_deep_network_composes():
         if r.solved
     )
     circuit = identify_circuit(result.model)
-    assert circuit.verdict in ("identified", "ambiguous", "no_gate_reading")
+    assert circuit.verdict == "ambiguous"
+    assert circuit.readings
     for joint in circuit.readings:
         assert BooleanFunction.from_formula(joint.formula_of()).name == "XOR"
         for before, after in zip(joint.readings, joint.readings[1:], strict=False):
@@ -328,15 +332,39 @@ def test_ambiguous_networks_list_every_reading():
 
 
 def test_the_primary_reading_comes_first():
-    """Readings are ordered by interchange accuracy, then by worst margin."""
+    """Copies of a unit that are read alike come first, then interchange accuracy, then worst margin
+    (to six digits).
+    """
     population = train_population("XOR", 60, hidden=(4,), config=TrainConfig(max_steps=600))
     ambiguous = [
         c for c in (identify_circuit(population[i]) for i in range(60)) if c.verdict == "ambiguous"
     ]
     assert ambiguous
     for circuit in ambiguous:
-        keys = [(-joint.interchange_accuracy, -joint.worst_margin) for joint in circuit.readings]
+        keys = [
+            (
+                copies_told_apart(circuit, joint),
+                -joint.interchange_accuracy,
+                -float(f"{joint.worst_margin:.6g}"),
+            )
+            for joint in circuit.readings
+        ]
         assert keys == sorted(keys)
+
+
+def copies_told_apart(circuit, joint):
+    """How many pairs of units with perfectly correlated values have neither the same bits nor
+    complements.
+    """
+    values = forward_float64(circuit.model, circuit.model.rows())[0].post.numpy().T
+    count = 0
+    for a, b in itertools.combinations(range(len(values)), 2):
+        if np.ptp(values[a]) > 0 and np.ptp(values[b]) > 0:
+            if abs(np.corrcoef(values[a], values[b])[0, 1]) > 1 - 1e-9:
+                bits = [joint.readings[0][k].bits for k in (a, b)]
+                complement = tuple(1 - bit for bit in bits[1])
+                count += bits[0] not in (bits[1], complement)
+    return count
 
 
 def test_json_holds_everything(textbook):
@@ -434,4 +462,4 @@ def test_labels_of_a_circuit_can_be_asked_for():
         for unit in circuit.units
         for a in circuit.units_acting_as(unit.gate, up_to_complement=False)
     ] == [0, 1, 2]
-    assert hash(circuit.primary) is not None
+    assert hash(circuit.primary) == hash(replace(circuit.primary))

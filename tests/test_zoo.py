@@ -18,6 +18,7 @@ from xor_mi import zoo
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.metrics import decisions
+from xor_mi.truth import BooleanFunction
 from xor_mi.zoo import _build as build
 
 FILES = ["circuit.json", "config.json", "model.safetensors"]
@@ -315,7 +316,13 @@ def test_a_broken_promise_is_an_error_and_nothing_is_written(tmp_path, monkeypat
     good, other = (
         build.NETWORKS[0],
         build.Network(
-            "odd", "XOR", (2,), "relu", 5, ("OR", "AND"), "promises what seed 5 does not give"
+            name="odd",
+            target="XOR",
+            hidden=(2,),
+            act_fn="relu",
+            seed=5,
+            gates=("OR", "AND"),
+            purpose="promises what seed 5 does not give",
         ),
     )
     monkeypatch.setattr(build, "NETWORKS", (good, other))
@@ -326,18 +333,28 @@ def test_a_broken_promise_is_an_error_and_nothing_is_written(tmp_path, monkeypat
         build.main(["--out", str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(XorMiError, match="came out as identified.*the table says not_computing"):
-        build.rebuild(build.Network("odd", "XOR", (2,), "relu", 29, (), "is solved"))
+        build.rebuild(
+            build.Network(
+                name="odd",
+                target="XOR",
+                hidden=(2,),
+                act_fn="relu",
+                seed=29,
+                gates=(),
+                purpose="is solved",
+            )
+        )
     two, one = "(x0 & x1) ^ (x0 & x2) ^ (x1 & x2)", "x0 ^ x1 ^ x2 ^ (x0 & x1 & x2)"
     with pytest.raises(XorMiError, match="not all its claims hold: .*h1.0 acts as"):
         build.rebuild(
             build.Network(
-                "odd",
-                build.PARITY,
-                (3, 2),
-                "tanh",
-                10,
-                ("NAND", two, "OR", one, "NAND"),
-                "identified, yet 61 of 64",
+                name="odd",
+                target=BooleanFunction.named("XOR", 3),
+                hidden=(3, 2),
+                act_fn="tanh",
+                seed=10,
+                gates=("NAND", two, "OR", one, "NAND"),
+                purpose="identified, yet 61 of 64",
             )
         )
 

@@ -1,18 +1,18 @@
 """many networks of one hidden layer -> their kept joint readings, all networks at once, as tensors.
 
-The rules of `identify_circuit` with the networks as leading axis. Each stage is a function of frozen
-values and says of which networks it is `unsure`: there a number lies so close to one of the rules'
-bounds that the order of additions could decide. `identify_many` gives those networks to
+The rules of `identify_circuit` with the networks as leading axis. Each stage is a function of
+frozen values and says of which networks it is `unsure`: there a number lies so close to a bound of
+the rules that the order of additions could decide. `identify_many` gives those networks to
 `identify_circuit` itself, so the answers are the same, only sooner.
 
-Axes: network, row, unit and output as everywhere; `cut` counts the gaps between a unit's neighbouring
-values in order; `choice` counts the ways to pick one cut per unit; `joint` counts the joint readings
-found, of all networks one after the other.
+Axes: network, row, unit and output as everywhere; `cut` counts the gaps between a unit's
+neighbouring values in order; `choice` counts the ways to pick one cut per unit; `joint` counts the
+joint readings, of all networks one after the other.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import torch
 from torch import Tensor
@@ -34,8 +34,9 @@ SIGMOID_SLOPE = 0.25
 COPIES_AGREE = 1 - 1e-9
 """Two units are copies if their values are correlated at least this closely, either way round."""
 BARELY_VARIES = 1e-6
-"""A unit whose range is a smaller part of its values than this is too nearly constant to be compared
-with another."""
+"""A unit whose range is a smaller part of its values than this is too nearly constant to be
+compared with another.
+"""
 TINY = 1e-300
 """Keeps a division by zero from giving NaN; every number that matters is larger."""
 
@@ -64,9 +65,11 @@ class Networks:
         """Weights [network, d_out, d_in] and biases [network, d_out] of both layers."""
         layers = [(weight.double(), bias.double()) for weight, bias in layers]
         (weight, bias), (readout, readout_bias) = layers
+        assert cfg.target is not None  # `identify_many` sends no others here
         rows = torch.tensor(truth_rows(cfg.d_in), dtype=torch.float64)
         act = activation(cfg.act_fn, cfg.negative_slope)
-        finite = [values.flatten(1).isfinite().all(1) for layer in layers for values in layer]
+        parts = chain.from_iterable(layers)
+        finite = [part.flatten(1).isfinite().all(1) for part in parts]
         return cls(
             cfg=cfg,
             hidden=act(rows @ weight.mT + bias[:, None]),
@@ -94,7 +97,7 @@ class Networks:
         return act(pre.view(*values.shape[:-1], -1))
 
     def close(self, values: Tensor, outputs: Tensor, rounding: float) -> Tensor:
-        """Outputs so close to the threshold that rounding might decide otherwise, like `outputs`."""
+        """Which outputs are so close to the threshold that rounding might decide otherwise."""
         terms = (
             values.abs().flatten(1, -2) @ self.readout.abs().mT + self.readout_bias.abs()[:, None]
         )
@@ -198,7 +201,7 @@ def computing(networks: Networks) -> Computing:
     """Networks that compute the target for sure, and those that do not for sure."""
     outputs = networks.outputs(networks.hidden)
     differs = decision(outputs, threshold=networks.cfg.threshold) != networks.goal
-    # Wrong is wrong in float64; right must be right in float32 too, whatever the order of additions.
+    # Wrong is wrong in float64; right must be right in float32 too, in any order of additions.
     clear = ~networks.close(networks.hidden, outputs, FLOAT64_ROUNDING)
     wrong = (differs & clear).flatten(1).any(1) & networks.finite
     close = networks.close(networks.hidden, outputs, FLOAT32_ROUNDING).flatten(1).any(1)

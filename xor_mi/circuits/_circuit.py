@@ -1,6 +1,7 @@
 """kept joint readings + verdict -> Circuit: the answer and the questions it can be asked."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -116,7 +117,7 @@ class Circuit(Finding):
         """Every hidden unit with its gate, margin and interchange count under the primary
         reading.
         """
-        places = [unit for layer in layers_of(self.layer_sizes)[1:-1] for unit in layer]
+        places = list(chain.from_iterable(layers_of(self.layer_sizes)[1:-1]))
         if self.primary is None:
             return tuple(CircuitUnit(place) for place in places)
         units = []
@@ -336,7 +337,7 @@ class Circuit(Finding):
         their number.
         """
         matrix = self.proof.interchange_matrix if self.proof else ()
-        groups = [[unit.name for unit in group.units] for group in self.redundancy_groups]
+        groups = [_names(group.units) for group in self.redundancy_groups]
         return {
             "format": "xor_mi.Circuit/3",
             "layer_sizes": list(self.layer_sizes),
@@ -370,7 +371,7 @@ class Circuit(Finding):
         of_value = self.proof.necessary if kind == "necessary" else self.proof.sufficient
         for ablation in self.proof.ablations:
             sets = of_value(ablation.value)
-            names[ablation.value] = [[unit.name for unit in units] for units in sets]
+            names[ablation.value] = [_names(units) for units in sets]
         return names
 
     def _graph(self) -> _export.CircuitGraph:
@@ -403,6 +404,10 @@ class Circuit(Finding):
             nodes=tuple(nodes),
             arrows=tuple(arrows),
         )
+
+
+def _names(units: Iterable[Unit]) -> list[str]:
+    return [unit.name for unit in units]
 
 
 def _kind(place: Unit) -> Literal["input", "hidden", "output"]:

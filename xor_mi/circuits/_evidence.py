@@ -8,7 +8,7 @@ an output although another still carries the information."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import combinations, product
+from itertools import chain, combinations, product
 
 import torch
 from torch import Tensor
@@ -60,14 +60,14 @@ class Evidence(Facts):
 
     def to_dict(self) -> dict[str, object]:
         """Facts and sentences as JSON-ready values, units by name."""
-        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        facts: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
         sentences = {
             "claim": self.claim,
             "intervention": self.intervention,
             "counted": self.counted,
             "rule": self.rule,
         }
-        return facts | {"units": [unit.name for unit in self.units]} | sentences
+        return {**facts, "units": [unit.name for unit in self.units], **sentences}
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,12 @@ class SubsetAblation:
         """
         if not self.exhaustive:
             return ()
-        everything = self.everything
-        kept = [
-            tuple(u for u in everything if u not in units)
-            for units, n in zip(self.sets, self.rows_changed, strict=True)
-            if not n
-        ]
-        return minimal_sets([*(units for units in kept if units), everything])
+        enough = [self.everything]
+        for ablated, changed in zip(self.sets, self.rows_changed, strict=True):
+            others = tuple(unit for unit in self.everything if unit not in ablated)
+            if others and not changed:
+                enough.append(others)
+        return minimal_sets(enough)
 
     def changed_without(self, units: Sequence[Unit]) -> int | None:
         """Rows decided otherwise without exactly these units; None where that was not run."""
@@ -172,14 +171,16 @@ class Proof:
         """Minimal necessary sets: without one of them a decision changes. Of units that carry the
         same bit, all or none are in a set.
         """
-        whole = {unit: group.units for group in self.redundancy_groups for unit in group.units}
-        sets = self.ablation(value).breaking
-        return minimal_sets(
-            [
-                tuple(sorted({other for unit in units for other in whole.get(unit, (unit,))}))
-                for units in sets
-            ]
-        )
+        sets = []
+        for units in self.ablation(value).breaking:
+            groups = [self._alike(unit) for unit in units]
+            sets.append(tuple(sorted(set(chain.from_iterable(groups)))))
+        return minimal_sets(sets)
+
+    def _alike(self, unit: Unit) -> tuple[Unit, ...]:
+        """The units that carry the same bit as this one, itself included."""
+        groups = [group.units for group in self.redundancy_groups if unit in group.units]
+        return groups[0] if groups else (unit,)
 
     def sufficient(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
         """Minimal sufficient sets: with all other units ablated every decision stays; empty beyond
@@ -209,12 +210,10 @@ def gather(
     """
     first, units = kept[0], model.units
     bits = torch.tensor([first.of(unit).bits for unit in units])
-    predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits).transpose(
-        1, 2
-    )  # [base, source, variable, output]
-    matrix = torch.stack(
-        [(network[:, :, [u]] == predicted).all(-1).sum((0, 1)) for u in range(len(units))]
-    )
+    predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits)
+    predicted = predicted.transpose(1, 2)  # [base, source, variable, output]
+    agreed = [(network[:, :, [u]] == predicted).all(-1).sum((0, 1)) for u in range(len(units))]
+    matrix = torch.stack(agreed)  # [unit, variable]
     alike = _alike(layers, kept)
     ablations = tuple(
         _subset_ablation(model, units, decided, value, alike) for value in ("mean", "zero")
@@ -287,27 +286,27 @@ def _joint(
         sources = torch.randint(
             n_rows, (MAX_JOINT, width), generator=torch.Generator().manual_seed(0)
         )
-    reached = decision(
-        forward_float64(model, values[sources, torch.arange(width)], start=layer + 1)[-1].post,
-        threshold=model.threshold,
-    )
-    bits = torch.tensor([reading.bits for reading in first.readings[layer]]).T[
-        sources, torch.arange(width)
-    ]
-    other = torch.randperm(len(bits), generator=torch.Generator().manual_seed(0))
-    agreed = [
-        (compose_from(first.netlist, model.layer_sizes, layer, b) == reached).all(-1).sum().item()
-        for b in (bits, bits[other])
-    ]
+    # Unit k of each run takes what it is on row sources[run, k].
+    everyone = torch.arange(width)
+    outputs = forward_float64(model, values[sources, everyone], start=layer + 1)[-1].post
+    reached = decision(outputs, threshold=model.threshold)
+    bits = torch.tensor([reading.bits for reading in first.readings[layer]]).T[sources, everyone]
+
+    def n_agreed(of_runs: Tensor) -> int:
+        predicted = compose_from(first.netlist, model.layer_sizes, layer, of_runs)
+        return int((predicted == reached).all(-1).sum())
+
+    other_run = torch.randperm(len(bits), generator=torch.Generator().manual_seed(0))
+    agreed, control = n_agreed(bits), n_agreed(bits[other_run])
     return Evidence(
         kind="joint",
         units=tuple(Unit(layer, index) for index in range(width)),
         layer=layer,
         exhaustive=exhaustive,
-        effect=agreed[0],
-        control=agreed[1],
+        effect=agreed,
+        control=control,
         n=len(sources),
-        holds=agreed[0] == len(sources) > agreed[1],
+        holds=agreed == len(sources) > control,
     )
 
 
@@ -320,40 +319,45 @@ def _subset_ablation(
 ) -> SubsetAblation:
     exhaustive = len(units) <= ALL_SUBSETS
     sizes = range(1, (len(units) if exhaustive else 2) + 1)
-    sets = [picked for size in sizes for picked in combinations(units, size)]
+    sets = list(chain.from_iterable(combinations(units, size) for size in sizes))
     sets += [group for group in groups if len(group) not in sizes]
     outputs = [
         ablation_sweep(model, sets, value=value, output=k, progress=False).decisions
         for k in range(model.cfg.d_out)
     ]
     changed = (torch.stack(outputs, dim=-1).cpu() != decided).any(-1).sum(-1)
-    return SubsetAblation(value, tuple(sets), tuple(changed.tolist()), exhaustive)
+    return SubsetAblation(
+        value=value, sets=tuple(sets), rows_changed=tuple(changed.tolist()), exhaustive=exhaustive
+    )
 
 
 def _group(units: tuple[Unit, ...], mean: SubsetAblation) -> RedundancyGroup:
     return RedundancyGroup(
-        units,
-        tuple(mean.changed_without([unit]) or 0 for unit in units),
-        mean.changed_without(units) or 0,
+        units=units,
+        rows_changed_alone=tuple(mean.changed_without([unit]) or 0 for unit in units),
+        rows_changed_together=mean.changed_without(units) or 0,
     )
 
 
 def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[tuple[Unit, ...]]:
     """Units that carry the same bit, two or more of them."""
-    found = []
+    # Each unit joins the group of the first unit before it that it is like.
+    leader: dict[Unit, Unit] = {}
     for layer, readings in enumerate(kept[0].readings):
+        values = layers[layer].post
         alive = [k for k, reading in enumerate(readings) if not reading.constant]
-        leader = {k: k for k in alive}
-        for a, b in combinations(alive, 2):
-            if leader[b] == b and (
-                affine(layers[layer].post[:, a], layers[layer].post[:, b])
-                or _always_alike(kept, layer, a, b)
-            ):
-                leader[b] = leader[a]
-        for first in sorted(set(leader.values())):
-            units = tuple(Unit(layer, k) for k in alive if leader[k] == first)
-            found += [units] if len(units) > 1 else []
-    return found
+        for n, k in enumerate(alive):
+            unit = Unit(layer, k)
+            leader[unit] = unit
+            for earlier in alive[:n]:
+                other = Unit(layer, earlier)
+                if affine(values[:, earlier], values[:, k]) or _always_alike(kept, other, unit):
+                    leader[unit] = leader[other]
+                    break
+    groups: dict[Unit, list[Unit]] = {}
+    for unit, first in leader.items():
+        groups.setdefault(first, []).append(unit)
+    return [tuple(units) for units in groups.values() if len(units) > 1]
 
 
 def affine(a: Tensor, b: Tensor) -> bool:
@@ -362,18 +366,24 @@ def affine(a: Tensor, b: Tensor) -> bool:
     return bool((a * b).sum().abs() >= (1 - 1e-9) * a.norm() * b.norm())
 
 
-def _always_alike(kept: Sequence[JointReading], layer: int, a: int, b: int) -> bool:
-    pairs = [(joint.readings[layer][a].bits, joint.readings[layer][b].bits) for joint in kept]
-    return all(first in (second, tuple(1 - bit for bit in second)) for first, second in pairs)
+def _always_alike(kept: Sequence[JointReading], a: Unit, b: Unit) -> bool:
+    """Under every kept reading the two have the same bits, or complements."""
+    for joint in kept:
+        same = [x == y for x, y in zip(joint.of(a).bits, joint.of(b).bits, strict=True)]
+        if any(same) and not all(same):
+            return False
+    return True
 
 
 def _necessity(
     units: Sequence[Unit], groups: Sequence[RedundancyGroup], mean: SubsetAblation, n_rows: int
 ) -> list[Evidence]:
     """One claim per group, and one per unit that is in no group."""
-    grouped = {unit: group.units for group in groups for unit in group.units}
+    sets = {unit: (unit,) for unit in units}
+    for group in groups:
+        sets |= dict.fromkeys(group.units, group.units)
     claims = []
-    for together in dict.fromkeys(grouped.get(unit, (unit,)) for unit in units):
+    for together in dict.fromkeys(sets.values()):
         # A single unit has no member to compare it with: its control is no ablation, which is 0.
         alone = (
             [mean.changed_without([unit]) or 0 for unit in together] if len(together) > 1 else []

@@ -1,5 +1,5 @@
-"""a network and its readings -> a page of text: what each unit does, row by row, and why inputs come
-out alike; every number is this network's own.
+"""a network and its readings -> a page of text: what each unit does, row by row, and why inputs
+come out alike; every number is this network's own.
 """
 
 from collections.abc import Sequence

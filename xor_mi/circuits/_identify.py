@@ -21,6 +21,7 @@ from xor_mi.circuits._netlist import (
     measure_netlist,
 )
 from xor_mi.circuits._readings import MAX_TRIED, Reading, consistent, faithful_readings
+from xor_mi.circuits._signature import picked
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch_sweep
@@ -193,8 +194,8 @@ def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
 def _shuffled(function: BooleanFunction, generator: torch.Generator) -> BooleanFunction:
     """The same function with its rows in another order."""
     order = torch.randperm(len(function.rows()), generator=generator).tolist()
-    tables = [tuple(table[row] for row in order) for table in function.tables]
-    return BooleanFunction(function.n_inputs, tuple(tables))
+    tables = tuple(picked(table, order) for table in function.tables)
+    return BooleanFunction(function.n_inputs, tables)
 
 
 def _with_controls(
@@ -346,7 +347,7 @@ def _copies(layers: Sequence[LayerValues]) -> list[tuple[Unit, Unit]]:
     """
     pairs = []
     for layer, values in enumerate(layers[:-1]):
-        columns = [column for column in values.post.T]
+        columns = list(values.post.T)
         alive = [k for k, column in enumerate(columns) if column.max() > column.min()]
         for a, b in combinations(alive, 2):
             if affine(columns[a], columns[b]):

@@ -215,7 +215,8 @@ class JointReading:
     @property
     def gates(self) -> tuple[tuple[str, ...], ...]:
         """Gate names, layer by layer."""
-        return tuple(tuple(reading.gate for reading in layer) for layer in self.readings)
+        names = [[reading.gate for reading in layer] for layer in self.readings]
+        return tuple(map(tuple, names))
 
     @property
     def interchange_accuracy(self) -> float:

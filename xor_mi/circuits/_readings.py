@@ -18,6 +18,8 @@ from xor_mi.values import DISTINCT, LayerValues, forward_float64
 
 MAX_TRIED = 2_000_000
 """How many choices of readings are tried for one layer."""
+CHOICES_AT_ONCE = 4096
+"""So many choices are run through the rest of the network together."""
 ROUNDING = 1e-9
 """A substituted output within this part of the output's scale from the threshold is on it:
 undecided, so not faithful.
@@ -61,7 +63,8 @@ def unit_readings(values: Tensor) -> list[Reading]:
     """A unit's values on all rows, [row] -> every reading of it: one per gap between neighbouring
     distinct values.
 
-    >>> [(reading.gate, reading.margin) for reading in unit_readings(torch.tensor([0.0, 1.0, 1.0, 2.0]))]
+    >>> readings = unit_readings(torch.tensor([0.0, 1.0, 1.0, 2.0]))
+    >>> [(reading.gate, reading.margin) for reading in readings]
     [('OR', 0.5), ('AND', 0.5)]
     """
     values = values.double()
@@ -110,42 +113,36 @@ def faithful_readings(
     count = prod(map(len, options))
     if count > MAX_TRIED:
         raise TooManyReadings(
-            f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: study a network with fewer units in a layer"
+            f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: "
+            "study a network with fewer units in a layer"
         )
-    levels = [
-        torch.tensor([[(r.low, r.high)[bit] for bit in r.bits] for r in unit], dtype=torch.float64)
-        for unit in options
-    ]
-    choices = torch.cartesian_prod(*(torch.arange(len(unit)) for unit in options)).reshape(
-        count, len(options)
-    )
-    sign = (2 * decided - 1).double()
-    found = []
-    for chunk in choices.split(4096):
-        values = torch.stack(
-            [levels[u][chunk[:, u]] for u in range(len(options))], dim=-1
-        )  # [choice, row, unit]
-        distance = (
-            forward_float64(model, values, start=layer + 1)[-1].post - model.threshold
-        ) * sign
-        worst, scale = distance.flatten(1).amin(1), distance.flatten(1).abs().amax(1)
-        for index in (worst > ROUNDING * scale).nonzero().flatten().tolist():
-            picked = chunk[index].tolist()
-            found.append(
-                (
-                    tuple(unit[k] for unit, k in zip(options, picked, strict=True)),
-                    worst[index].item(),
-                )
-            )
-    return found
+    levels = [torch.stack(list(map(_levels, unit))) for unit in options]  # [reading, row] each
+    numbers = [torch.arange(len(unit)) for unit in options]
+    choices = torch.cartesian_prod(*numbers).reshape(count, len(options))
+    sides = (2 * decided - 1).double()  # +1 where the decision is 1, -1 where it is 0
+    faithful = []
+    for chunk in choices.split(CHOICES_AT_ONCE):
+        columns = [levels[u][chunk[:, u]] for u in range(len(options))]
+        values = torch.stack(columns, dim=-1)  # [choice, row, unit]
+        outputs = forward_float64(model, values, start=layer + 1)[-1].post
+        distance = ((outputs - model.threshold) * sides).flatten(1)
+        worst, scale = distance.amin(1), distance.abs().amax(1)
+        for k in (worst > ROUNDING * scale).nonzero().flatten().tolist():
+            readings = [unit[n] for unit, n in zip(options, chunk[k].tolist(), strict=True)]
+            faithful.append((tuple(readings), worst[k].item()))
+    return faithful
+
+
+def _levels(reading: Reading) -> Tensor:
+    """What a unit is replaced by on each row, [row]."""
+    levels = torch.tensor([reading.low, reading.high], dtype=torch.float64)
+    return levels[torch.tensor(reading.bits)]
 
 
 def consistent(before: Sequence[Reading], after: Sequence[Reading]) -> bool:
     """Every unit's bits are a function of the bits of the layer before."""
     seen: dict[tuple[int, ...], tuple[int, ...]] = {}
-    columns = zip(
-        zip(*(r.bits for r in before), strict=True),
-        zip(*(r.bits for r in after), strict=True),
-        strict=True,
-    )
-    return all(seen.setdefault(parents, bits) == bits for parents, bits in columns)
+    bits_before = zip(*(reading.bits for reading in before), strict=True)
+    bits_after = zip(*(reading.bits for reading in after), strict=True)
+    rows = zip(bits_before, bits_after, strict=True)
+    return all(seen.setdefault(parents, bits) == bits for parents, bits in rows)

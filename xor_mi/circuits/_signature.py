@@ -162,15 +162,17 @@ def _reduced(
         held.append(table[row_number(as_if)])
     essential = BooleanFunction(width, (tuple(held),)).essential_inputs
     # Rows that differ in other parents only give the same bit, so one of them speaks for all.
-    short = {_picked(row, essential): bit for row, bit in zip(rows, held, strict=True)}
+    short = {picked(row, essential): bit for row, bit in zip(rows, held, strict=True)}
     return essential, tuple(short[row] for row in sorted(short))
 
 
 def _run(parents: Sequence[int], table: Table, columns: Sequence[Table]) -> Table:
     """A node's bits on the input rows, from those of the layer before, [parent][row]."""
-    read = [columns[parent] for parent in parents]
-    n_rows = len(columns[0])
-    return tuple(table[row_number([column[row] for column in read])] for row in range(n_rows))
+    bits = []
+    for row in range(len(columns[0])):
+        read = [columns[parent][row] for parent in parents]
+        bits.append(table[row_number(read)])
+    return tuple(bits)
 
 
 def _without_unread(layers: _Layers) -> _Layers:
@@ -228,14 +230,15 @@ def _with_parents_moved(node: _Node, place: Mapping[int, int]) -> _Node:
     """
     parents = _renumbered(node, place)
     order = sorted(range(len(parents)), key=lambda k: parents[k])
-    return _Node(_picked(parents, order), _reordered(node.table, order), node.bits)
+    return _Node(picked(parents, order), _reordered(node.table, order), node.bits)
 
 
 def _renumbered(node: _Node, place: Mapping[int, int]) -> tuple[int, ...]:
     return tuple(place[parent] for parent in node.parents)
 
 
-def _picked(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+def picked(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+    """The values at these places."""
     return tuple(values[place] for place in places)
 
 
@@ -247,13 +250,13 @@ def _reordered(table: Table, order: Sequence[int]) -> Table:
 
 def _rearranged(table: Table, where: tuple[int, ...]) -> Table:
     """A table after its input i has become input where[i]."""
-    return _picked(table, rows_before(where))
+    return picked(table, rows_before(where))
 
 
 @lru_cache(maxsize=1024)
 def rows_before(where: tuple[int, ...]) -> tuple[int, ...]:
     """For each row, its number before input i became input where[i]."""
-    return tuple(row_number(_picked(row, where)) for row in _rows(len(where)))
+    return tuple(row_number(picked(row, where)) for row in _rows(len(where)))
 
 
 def _rows(width: int) -> tuple[tuple[int, ...], ...]:

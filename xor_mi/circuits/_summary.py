@@ -1,13 +1,13 @@
 """circuits in one line each: what `identify_circuit` says of one network, or of many at once.
 
 `identify_many` decides what it can for all networks together (`_batch`), and gives the rest to
-`identify_circuit` one by one: other shapes, very many readings, and numbers so close to a bound that
-rounding might decide. The answers are the same, only sooner.
+`identify_circuit` one by one: other shapes, very many readings, and numbers so close to a bound
+that rounding might decide. The answers are the same, only sooner.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,14 @@ from xor_mi.circuits._batch import JointReadings, Networks, Ranks
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._identify import compared_margin, identify_circuit, verdict_of
 from xor_mi.circuits._netlist import LocalGate
-from xor_mi.circuits._signature import Form, family_of, form_of, rows_before, signature_of_forms
+from xor_mi.circuits._signature import (
+    Form,
+    family_of,
+    form_of,
+    picked,
+    rows_before,
+    signature_of_forms,
+)
 from xor_mi.errors import XorMiError
 from xor_mi.graph import layers_of
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -157,7 +164,7 @@ def _identified(networks: Networks) -> Iterator[tuple[int, Summary]]:
     members: list[list[int]] = [[] for _ in networks.hidden]
     for reading, network in enumerate(joint.network.tolist()):
         members[network].append(reading)
-    several = [reading for group in members if len(group) > 1 for reading in group]
+    several = list(chain.from_iterable(group for group in members if len(group) > 1))
     ambiguous = torch.tensor(several, dtype=torch.long)
     ranks = _batch.ranks(networks, joint.take(ambiguous), tables[ambiguous])
     unsure = (readings.unsure | joint.unsure | netlists.unsure | ranks.unsure).tolist()
@@ -266,7 +273,7 @@ def _ordered(key: _Key) -> _Key:
     bits, tables = key
     order = tuple(sorted(range(len(bits)), key=lambda u: bits[u]))
     # Unit order[k] becomes unit k, and the outputs' tables follow.
-    place = {unit: new for new, unit in enumerate(order)}
-    before = rows_before(tuple(place[unit] for unit in range(len(order))))
-    reordered = [tuple(table[row] for row in before) for table in tables]
-    return tuple(bits[unit] for unit in order), tuple(reordered)
+    place = sorted(range(len(order)), key=lambda new: order[new])  # unit -> its new number
+    before = rows_before(picked(place, range(len(order))))
+    reordered = tuple(picked(table, before) for table in tables)
+    return tuple(bits[unit] for unit in order), reordered

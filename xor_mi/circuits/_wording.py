@@ -1,4 +1,4 @@
-"""facts of a claim -> its sentences. All sentences of evidence stand here, and nobody reads one back.
+"""facts of a claim -> its sentences. All sentences of evidence stand here; nobody reads one back.
 
 Rewording any of them changes what people see and nothing else: no verdict, no assertion and no
 baseline looks into a sentence.

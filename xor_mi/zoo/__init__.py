@@ -16,9 +16,8 @@ import pandas as pd
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.model import HookedMLP
-
-DATA = Path(__file__).parent / "data"
-"""Where the networks lie, one folder each."""
+from xor_mi.zoo._networks import DATA as DATA
+from xor_mi.zoo._networks import NETWORKS
 
 
 def names() -> list[str]:
@@ -27,10 +26,6 @@ def names() -> list[str]:
     >>> names()[:3]
     ['or-and', 'nor-and', 'or-nand']
     """
-    from xor_mi.zoo._build import (
-        NETWORKS,
-    )  # not above: `python -m xor_mi.zoo._build` would find it loaded already
-
     return [network.name for network in NETWORKS]
 
 
@@ -63,27 +58,23 @@ def describe() -> pd.DataFrame:
 
     unit_gates has the gate of every hidden unit in the units' order, layers separated by ';', as
     formulas over the inputs; empty without a circuit."""
-    from xor_mi.zoo._build import NETWORKS
-
     lines = []
     for network in NETWORKS:
-        config, circuit = _read(_folder(network.name) / "config.json"), recorded(network.name)
+        config = _read(_folder(network.name) / "config.json")
+        circuit = recorded(network.name)
         line = {
             "name": network.name,
             "shape": "-".join(map(str, circuit["layer_sizes"])),
             "act_fn": config["act_fn"],
-        }
-        line |= {
             "target": circuit["target"]["name"],
             "seed": config["seed"],
             "verdict": circuit["verdict"],
             "unit_gates": _unit_gates(circuit),
+            "signature": circuit["signature"],
+            "family": circuit["family"],
+            "purpose": network.purpose,
         }
-        lines.append(
-            line
-            | {key: circuit[key] for key in ("signature", "family")}
-            | {"purpose": network.purpose}
-        )
+        lines.append(line)
     return pd.DataFrame(lines)
 
 
@@ -99,7 +90,8 @@ def _read(file: Path) -> dict[str, Any]:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise XorMiError(
-            f"'{file}' of the zoo cannot be read: {error}; install xor-mi again, or python -m xor_mi.zoo._build"
+            f"'{file}' of the zoo cannot be read: {error}; "
+            "install xor-mi again, or run python -m xor_mi.zoo._build"
         ) from None
 
 
