@@ -5,6 +5,7 @@ verdicts.
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import oracle
@@ -359,11 +360,12 @@ def copies_told_apart(circuit, joint):
     values = forward_float64(circuit.model, circuit.model.rows())[0].post.numpy().T
     count = 0
     for a, b in itertools.combinations(range(len(values)), 2):
-        if np.ptp(values[a]) > 0 and np.ptp(values[b]) > 0:
-            if abs(np.corrcoef(values[a], values[b])[0, 1]) > 1 - 1e-9:
-                bits = [joint.readings[0][k].bits for k in (a, b)]
-                complement = tuple(1 - bit for bit in bits[1])
-                count += bits[0] not in (bits[1], complement)
+        if np.ptp(values[a]) == 0 or np.ptp(values[b]) == 0:
+            continue
+        if abs(np.corrcoef(values[a], values[b])[0, 1]) > 1 - 1e-9:
+            bits = [joint.readings[0][k].bits for k in (a, b)]
+            complement = tuple(1 - bit for bit in bits[1])
+            count += bits[0] not in (bits[1], complement)
     return count
 
 

@@ -1,8 +1,8 @@
 """seeds -> the folders of the zoo: `python -m xor_mi.zoo._build [NAME ...] [--out DIR] [--check]`.
 
 Trains every network of the table in `_networks` from its seed, identifies its circuit, holds that
-against what the table promises, and only then writes. On one machine two builds give the same bytes;
-`--check` writes nothing and says what a rebuild would change.
+against what the table promises, and only then writes. On one machine two builds give the same
+bytes; `--check` writes nothing and says what a rebuild would change.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""the table of the zoo: which networks there are, what each is for, and the circuit it must have."""
+"""the table of the zoo: which networks there are, what each is for, what circuit it must have."""
 
 from dataclasses import dataclass
 from pathlib import Path
