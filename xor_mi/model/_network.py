@@ -394,7 +394,7 @@ class HookedMLP(HookedRootModule):
     def _hook_names(self, asked: HookNames) -> list[str]:
         """The active hooks that names and predicates mean; an error where one means none."""
         if isinstance(asked, Iterable) and not isinstance(asked, str):
-            return [name for one in asked for name in self._hook_names(one)]
+            return list(chain.from_iterable(map(self._hook_names, asked)))
         active = self.active_hooks()
         if callable(asked):
             names = [name for name in active if asked(name)]

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, reduce
+from itertools import chain
 from operator import and_, or_, xor
 from typing import Literal, NamedTuple
 
@@ -172,7 +173,7 @@ def _parse(formula: str) -> list[ast.expr]:
 
 def _n_inputs_used(outputs: Sequence[ast.expr], formula: str) -> int:
     """One more than the highest index of an input in the formula; 0 where there is none."""
-    nodes = [node for output in outputs for node in ast.walk(output)]
+    nodes = chain.from_iterable(map(ast.walk, outputs))
     names = {node.id for node in nodes if isinstance(node, ast.Name)} - _CALLS
     return max((_input_index(name, formula) for name in names), default=-1) + 1
 

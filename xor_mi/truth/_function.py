@@ -73,8 +73,13 @@ class BooleanFunction:
     def from_callable(
         cls, function: Callable[..., Any], n_inputs: int | None = None
     ) -> "BooleanFunction":
-        """A Python function of bits (returning one bit, or a tuple of them) -> its table; n_inputs
-        from the signature if not given.
+        """A Python function of bits (returning one bit, or a tuple of them) -> its table.
+
+        Args:
+            n_inputs: by default the number of parameters in the function's signature.
+
+        Raises:
+            XorMiError: a number of inputs that cannot be read off, outputs that are not bits.
         """
         if n_inputs is None:
             parameters = list(inspect.signature(function).parameters.values())
@@ -91,7 +96,7 @@ class BooleanFunction:
 
     @classmethod
     def from_formula(cls, formula: str, n_inputs: int | None = None) -> "BooleanFunction":
-        """A formula over x0, x1, ... -> its table. Several outputs are separated by commas.
+        """A formula over x0, x1, ... -> its tables. Several outputs are separated by commas.
 
         Operators, tightest first: ~ (NOT), comparisons (> >= < <= == !=), & (AND), ^ (XOR), | (OR);
         words and gate calls work too: "x0 AND NOT x1", "NAND(x0, x1)". a, b and x, y stand for x0,
@@ -100,12 +105,16 @@ class BooleanFunction:
         >>> BooleanFunction.from_formula("x0>x1 | x1>x0").name
         'XOR'
         """
-        return cls(*read_formula(formula, n_inputs))
+        width, tables = read_formula(formula, n_inputs)
+        return cls(width, tables)
 
     @classmethod
     def of(cls, target: "BooleanFunction | str", n_inputs: int = 2) -> "BooleanFunction":
         """A function, a gate name or a formula -> the function; what every `target=` argument
         accepts.
+
+        Raises:
+            XorMiError: none of these, or a function of another number of inputs.
         """
         if isinstance(target, BooleanFunction):
             function = target
@@ -157,21 +166,19 @@ class BooleanFunction:
         >>> BooleanFunction.from_formula("x2 & ~x0").essential_inputs
         (0, 2)
         """
-        essential = {i for table in self.tables for i in essential_inputs(table)}
-        return tuple(sorted(essential))
+        of_some_output = set[int]().union(*map(essential_inputs, self.tables))
+        return tuple(sorted(of_some_output))
 
     @property
     def name(self) -> str:
-        """The gate's one name, or the formula of a function that has none; several outputs are
-        joined by ', '.
+        """The gate's one name, or the formula of a function that has none; one per output, with
+        commas between.
         """
         return ", ".join(_name(self.n_inputs, table) for table in self.tables)
 
     @property
     def formula(self) -> str:
-        """A shortest formula over x0, x1, ... (XOR printed as ^); several outputs are joined by ',
-        '.
-        """
+        """A short formula over x0, x1, ... (XOR printed as ^); one per output, with commas between."""
         return self.formula_over([f"x{i}" for i in range(self.n_inputs)])
 
     def formula_over(self, names: Sequence[str]) -> str:
@@ -180,10 +187,8 @@ class BooleanFunction:
         """
         if len(names) != self.n_inputs:
             raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
-        return ", ".join(
-            re.sub(r"x(\d+)", lambda m: names[int(m[1])], minimal_formula(self.n_inputs, table))
-            for table in self.tables
-        )
+        formulas = ", ".join(minimal_formula(self.n_inputs, table) for table in self.tables)
+        return re.sub(r"x(\d+)", lambda match: names[int(match[1])], formulas)
 
     def complement(self) -> "BooleanFunction":
         """1 where this is 0."""
@@ -201,10 +206,10 @@ class BooleanFunction:
 def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
     """What a caller gives as truth tables -> one tuple of 2^n bits per output."""
     n_rows = len(truth_rows(n_inputs))
+    values: object = tables
     # the plain kinds first: asking whether a value fits a protocol takes far longer
-    is_plain = isinstance(tables, (str, list, tuple))
-    is_array = not is_plain and isinstance(tables, ArrayLike)
-    values: object = tables.tolist() if is_array else tables
+    if not isinstance(tables, (str, list, tuple)) and isinstance(tables, ArrayLike):
+        values = tables.tolist()
     if not isinstance(values, (str, list, tuple)):
         raise XorMiError(f"{values!r} is not a truth table; give {n_rows} bits, for XOR '0110'")
     is_one_table = isinstance(values, str) or all(

@@ -64,9 +64,9 @@ _ALIASES = {
     "FALSE": "0 ZERO CONTRADICTION",
     "TRUE": "1 ONE TAUTOLOGY",
 }
-_GATE_OF_ALIAS = {name.upper(): name for name in GATES} | {
-    alias.upper(): gate for gate, aliases in _ALIASES.items() for alias in aliases.split()
-}
+_GATE_OF_ALIAS = {name.upper(): name for name in GATES}
+for _gate, _names in _ALIASES.items():
+    _GATE_OF_ALIAS |= dict.fromkeys(_names.upper().split(), _gate)
 
 FAMILIES: dict[str, Callable[[Sequence[int]], bool]] = {
     "FALSE": lambda _: False,

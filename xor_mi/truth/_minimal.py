@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from xor_mi.truth._gates import truth_rows
+from xor_mi.truth._gates import row_number, truth_rows
 
 MAX_TWO_LEVEL_INPUTS = 8
 """Quine-McCluskey is run up to this many inputs; beyond, it takes too long."""
@@ -39,12 +39,11 @@ def minimal_formula(n_inputs: int, table: tuple[int, ...]) -> str:
     essential = essential_inputs(table)
     if len(essential) < n_inputs:
         # the same function with its other inputs held at 0, written over the essential ones alone
-        weights = [1 << n_inputs - 1 - i for i in essential]
-        rows = [
-            sum(weight * bit for weight, bit in zip(weights, row, strict=True))
-            for row in truth_rows(len(essential))
-        ]
-        shorter = minimal_formula(len(essential), tuple(table[row] for row in rows))
+        held: list[int] = []
+        for row in truth_rows(len(essential)):
+            bits = dict(zip(essential, row, strict=True))
+            held.append(table[row_number([bits.get(i, 0) for i in range(n_inputs)])])
+        shorter = minimal_formula(len(essential), tuple(held))
         return re.sub(r"x(\d+)", lambda match: f"x{essential[int(match[1])]}", shorter)
     candidates = [algebraic_normal_form(n_inputs, table)]
     if n_inputs <= MAX_TWO_LEVEL_INPUTS:
