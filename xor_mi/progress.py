@@ -5,7 +5,7 @@ terminal, or a notebook draws it); `progress=False` silences it everywhere.
 """
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -36,7 +36,8 @@ def progress_bar(
     >>> sum(progress_bar([1, 2, 3], doing="adding", unit="number"))
     6
     """
-    return tqdm(
+    # Any: tqdm's own type knows no bar without items
+    bar: Any = tqdm(
         items,
         total=total,
         desc=doing,
@@ -45,3 +46,4 @@ def progress_bar(
         # None is tqdm's word for: only where standard error is a terminal
         disable=None if progress else True,
     )
+    return bar

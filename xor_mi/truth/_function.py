@@ -178,7 +178,7 @@ class BooleanFunction:
 
     @property
     def formula(self) -> str:
-        """A short formula over x0, x1, ... (XOR printed as ^); one per output, with commas between."""
+        """A short formula over x0, x1, ...; one per output, with commas between."""
         return self.formula_over([f"x{i}" for i in range(self.n_inputs)])
 
     def formula_over(self, names: Sequence[str]) -> str:
