@@ -56,6 +56,7 @@ class Alignment(Finding):
         """
         full = (1 << 2**self.formula.n_inputs) - 1
         tables = [self.formula.bits(variable) for variable in self.formula.variables]
+        # of a table and its complement the smaller number stands for both
         placed = zip(tables, self.units, strict=True)
         return self.formula.up_to_negation, frozenset(
             (min(table, full ^ table), units) for table, units in placed

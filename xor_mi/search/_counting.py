@@ -192,6 +192,7 @@ def _n_fitting(problem: Problem, readable: _Readable, bounds: Bounds, *, all_on:
     """How many choices of one option per unit of the last hidden layer decide every row right."""
     last = problem.layers[-1]
     units = _contributions(problem, readable, all_on=all_on)
+    # few options first: then the left half takes as many units as it may
     units.sort(key=lambda unit: len(unit.times))
     # the left half takes units as long as its ranks are 16-bit numbers
     n_left, left_size = 0, 1

@@ -243,7 +243,7 @@ def identifiability_report(
     convention = Convention.of(convention)
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
     counts = compared(searches, conventions)
-    circuit = identify_circuit(model, target)
+    circuit = identify_circuit(model, target, progress=progress)
     try:
         merged = searches.alignments(convention, "all").merged()
         alignments = examined_alignments(searches, convention)

@@ -76,6 +76,7 @@ def interchange_outputs(
     changed = np.broadcast_to(clean[base], (len(sets), len(base), clean.shape[1]))
     first_unit, scale = 0, 1.0
     for number, (weight, bias) in enumerate(layers):
+        # the last layer's stays: ties are told at the output only
         scale = float((np.abs(weight) @ np.abs(clean).max(0) + np.abs(bias)).max())
         clean = problem.activate(clean @ weight.T + bias, number)
         changed = problem.activate(changed @ weight.T + bias, number)

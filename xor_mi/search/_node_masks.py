@@ -19,6 +19,7 @@ from xor_mi.finding import Finding
 from xor_mi.graph import Subcircuit, Unit, layers_of, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._interchange import (
     UnitSets,
@@ -117,6 +118,7 @@ def node_masks(
     *,
     convention: AnyConvention = None,
     output: int = 0,
+    progress: bool = True,
 ) -> NodeMasks:
     """Score every choice of at least one unit in each hidden layer; all edges among kept units
     stay.
@@ -153,7 +155,14 @@ def node_masks(
     )  # [score, set, pair]
     names = [row_name(row) for row in truth_rows(model.cfg.d_in)]
     masks: list[NodeMask] = []
-    for chosen, of_set in zip(sets.tolist(), scores.transpose(1, 0, 2), strict=True):
+    scored = progress_bar(
+        zip(sets.tolist(), scores.transpose(1, 0, 2), strict=True),
+        doing="node masks",
+        unit="set",
+        total=len(sets),
+        progress=progress,
+    )
+    for chosen, of_set in scored:
         units = units_in(chosen, model.units)
         right = _right_rows(problem, _induced(model.layer_sizes, units))
         worst_pair = int(of_set.min(0).argmin())

@@ -19,6 +19,7 @@ from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.truth import BooleanFunction, truth_rows
 
 Numbers = NDArray[np.float64]
+"""float64 numbers of any shape; their axes are named where they are used."""
 
 Affine = tuple[Numbers, Numbers]
 """(weight [d_out, d_in], bias [d_out]) of one linear layer."""
@@ -137,6 +138,7 @@ def whole_network(model: HookedMLP) -> tuple[Affine, ...]:
 
 def activate(model: HookedMLP, pre: Numbers, layer: int) -> Numbers:
     """The activation function after linear layer `layer`, on NumPy numbers of any shape."""
+    # contiguous, for torch takes no array with negative strides, such as a reversed one
     with torch.no_grad():
         return model.activate(torch.from_numpy(np.ascontiguousarray(pre)), layer).numpy()
 
@@ -159,6 +161,7 @@ def kept_layers(layers: Sequence[CutLayer], subcircuit: Subcircuit) -> list[Affi
     for layer, sources in zip(layers, subcircuit.sources, strict=True):
         mask = np.zeros_like(layer.weight)
         for unit, indices in enumerate(sources):
+            # an empty list selects nothing: a dropped unit keeps no edge
             mask[unit, list(indices)] = 1
         from_dropped = (layer.weight * (1 - mask)) @ layer.carried
         kept.append((layer.weight * mask, layer.bias + from_dropped))

@@ -257,6 +257,7 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
     most_edges = sum(a * b for a, b in pairwise(sizes))
     tried = np.zeros(most_edges + 1, dtype=np.int64)  # by number of edges
     perfect = np.zeros_like(tried)
+    # the first chunk is empty, so that there is something to join where nothing is perfect
     chunks = [[np.zeros((0, size), dtype=np.uint16) for size in sizes[1:]]]
     complete = True
     with progress_bar(
@@ -275,6 +276,7 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
                 chunks.append([layer[right].astype(np.uint16) for layer in masks])
                 bar.update(len(right))
         except KeyboardInterrupt:
+            # what was met until now is worth having; `complete` says that it is not all
             complete = False
     joined = tuple(np.concatenate(layer) for layer in zip(*chunks, strict=True))
     by_edges = {n: (int(tried[n]), int(perfect[n])) for n in np.flatnonzero(tried).tolist()}
@@ -354,6 +356,7 @@ def _with_next_layer(
     n_rows = len(problem.rows)
     for chunk in chunks:
         for alive in np.unique(chunk.alive).tolist():
+            # all of a group have the same sources to choose from, so one grid serves them all
             group = chunk.take(np.flatnonzero(chunk.alive == alive))
             for subsets, grid in _edge_choices(alive, n_targets, is_last):
                 step = max(1, NUMBERS_AT_ONCE // max(1, len(grid) * n_targets * n_rows))
