@@ -239,7 +239,7 @@ def scan_gates(
     n_separating_by_chance = np.zeros(n_permutations)
     for hook, activation in activations.items():
         values = _unit_values(hook, activation, sites_of[hook])
-        cuts = values.cut(list(samples_of.values()))
+        cuts = _widest_cuts(values, list(samples_of.values()))
         control = _shuffled_control(
             values,
             cuts,
@@ -385,7 +385,7 @@ class _Cuts:
 
 @dataclass(frozen=True, eq=False)
 class _UnitValues:
-    """The units of one hook that are looked at.
+    """The units of one hook that are asked for.
 
     Attributes:
         indices: of each unit, after the batch axis.
@@ -402,40 +402,49 @@ class _UnitValues:
     noise: Float[Tensor, " unit"]
     is_constant: Bool[Tensor, " unit"]
 
-    def those(self, which: Int[Tensor, " chosen"]) -> "_UnitValues":
-        """Some of the units."""
-        return _UnitValues(
-            hook=self.hook,
-            indices=[self.indices[number] for number in which.tolist()],
-            values=self.values[:, which],
-            spread=self.spread[which],
-            noise=self.noise[which],
-            is_constant=self.is_constant[which],
-        )
 
-    def cut(self, combinations: Sequence[Int[Tensor, "_"]]) -> _Cuts:
-        """The widest cuts, given the numbers of the samples of each combination."""
-        extremes = [torch.stack(torch.aminmax(self.values[s], dim=0)) for s in combinations]
-        low, high = torch.stack(extremes, dim=1).double()
-        ordered, order = low.sort(0)
-        # The highest sample among this combination and all that begin lower: a cut must lie above
-        # it and below the next combination's lowest sample.
-        reach = high.gather(0, order).cummax(0).values
-        gaps = ordered[1:] - reach[:-1]
-        gap, widest = gaps.max(0)
-        top = ordered.gather(0, widest[None] + 1)[0]
-        bottom = reach.gather(0, widest[None])[0]
-        threshold = (top + bottom) / 2
-        return _Cuts(
-            margin=torch.where(gap > self.noise, gap / self.spread, 0),
-            threshold=threshold,
-            is_above=low > threshold,
-            is_tied=(gaps >= gap - TIED_MARGINS * self.spread).sum(0) > 1,
-        )
+# The two functions that run once a shuffle name their tensors' axes in words: checking shapes would
+# take longer there than the cut does.
+
+
+def _gaps(values: Tensor, combinations: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Activations [sample, unit] and the numbers of each combination's samples -> the lowest sample
+    of each combination [combination, unit], and where each gap begins and ends [gap, unit].
+    """
+    extremes = [torch.stack(torch.aminmax(values[samples], dim=0)) for samples in combinations]
+    low, high = torch.stack(extremes, dim=1).double()
+    ordered, order = low.sort(0)
+    # A cut lies above the highest sample of all combinations that begin below it, and below the
+    # lowest sample of the next one.
+    reach = high.gather(0, order).cummax(0).values
+    return low, reach[:-1], ordered[1:]
+
+
+def _margins(
+    values: Tensor, combinations: Sequence[Tensor], spread: Tensor, noise: Tensor
+) -> Tensor:
+    """The widest gap of each unit over its range, [unit]; 0 where it is noise."""
+    _, begin, end = _gaps(values, combinations)
+    gap = (end - begin).max(0).values
+    return torch.where(gap > noise, gap / spread, 0)
+
+
+def _widest_cuts(units: _UnitValues, combinations: Sequence[Tensor]) -> _Cuts:
+    """The widest cut of each unit, given the numbers of each combination's samples."""
+    low, begin, end = _gaps(units.values, combinations)
+    gaps = end - begin
+    gap, widest = gaps.max(0)
+    threshold = (end.gather(0, widest[None]) + begin.gather(0, widest[None]))[0] / 2
+    return _Cuts(
+        margin=_margins(units.values, combinations, units.spread, units.noise),
+        threshold=threshold,
+        is_above=low > threshold,
+        is_tied=(gaps >= gap - TIED_MARGINS * units.spread).sum(0) > 1,
+    )
 
 
 def _unit_values(hook: str, activation: Tensor, sites: Sequence[Site]) -> _UnitValues:
-    """An activation [sample, ...] -> the units that the sites name, each once, with their ranges."""
+    """An activation [sample, ...] -> the units that the sites name, each once, with ranges."""
     shape = activation.shape[1:]
     numbers = torch.arange(prod(shape)).reshape(shape)
     chosen: dict[int, None] = {}  # a set that keeps the order
@@ -508,17 +517,20 @@ def _shuffled_control(
     return _Control(n_as_wide, n_separating)
 
 
-def _margins_by_chance(
-    values: _UnitValues, shuffled: Sequence[Int[Tensor, "_"]]
-) -> Float[Tensor, " unit"]:
-    """Each unit's margin under shuffled combinations; a cut of all samples is also one of a few, so
-    only units that have one of these are looked at in full.
+def _margins_by_chance(units: _UnitValues, shuffled: Sequence[Tensor]) -> Tensor:
+    """Each unit's margin under shuffled combinations, [unit]; a cut of all samples is also one of a
+    few, so only units that have one of these are looked at in full.
     """
     few = [samples[:SAMPLES_TRIED_FIRST] for samples in shuffled]
-    margin = values.cut(few).margin
-    open_units = margin.nonzero()[:, 0]
-    if len(open_units) and max(map(len, shuffled)) > SAMPLES_TRIED_FIRST:
-        margin[open_units] = values.those(open_units).cut(shuffled).margin
+    margin = _margins(units.values, few, units.spread, units.noise)
+    is_open = margin.nonzero()[:, 0]
+    if len(is_open) and max(map(len, shuffled)) > SAMPLES_TRIED_FIRST:
+        values, spread, noise = (
+            units.values[:, is_open],
+            units.spread[is_open],
+            units.noise[is_open],
+        )
+        margin[is_open] = _margins(values, shuffled, spread, noise)
     return margin
 
 
