@@ -134,10 +134,10 @@ def test_random_networks_come_back_with_their_signature(seed):
     ("netlist", "settings_", "message"),
     [
         ([["OR", "AND"], ["x0 ^ x1"]], {}, "no single unit is XOR"),
-        ([["OR", "AND"]], {}, "is no netlist"),
-        ("OR", {}, "is no netlist"),
-        ([["OR"], "AND"], {}, "is no layer of 1 to 12 gates"),
-        ([["OR"], []], {}, "is no layer of 1 to 12 gates"),
+        ([["OR", "AND"]], {}, "is not a netlist"),
+        ("OR", {}, "is not a netlist"),
+        ([["OR"], "AND"], {}, "is not a layer of 1 to 12 gates"),
+        ([["OR"], []], {}, "is not a layer of 1 to 12 gates"),
         (
             [["OR", "AND"], ["x0 & x2"]],
             {},

@@ -23,7 +23,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, whole_number
 from xor_mi.finding import Finding
 from xor_mi.graph import Site
-from xor_mi.interventions._run import inputs_per_run, run_hooked
+from xor_mi.interventions._run import call_hooked, inputs_per_run
 from xor_mi.interventions._sites import check_index, require_ready, site_sets
 from xor_mi.kinds import HookedModel, Sites, Target
 from xor_mi.model import all_finite
@@ -341,7 +341,7 @@ def _read_activations(
     batches = [*probes, *inputs.split(size)]
     read: dict[str, list[Tensor]] = {hook: [] for hook in hooks}
     for batch in progress_bar(batches, doing="running the model", unit="batch", progress=progress):
-        run_hooked(model, batch, {hook: partial(_keep, read[hook]) for hook in hooks})
+        call_hooked(model, batch, {hook: partial(_keep, read[hook]) for hook in hooks})
         for hook, values in read.items():
             _require_batch_axis(hook, values[0], values[-1], len(batch))
     return {hook: torch.cat(values[len(probes) :]) for hook, values in read.items()}

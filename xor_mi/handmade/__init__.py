@@ -1,8 +1,12 @@
 """gates, netlists and formulas -> networks whose every unit is known; and weights edited by hand.
 
 What the notebook this package grew out of did last: change weights by hand until they compute XOR,
-and look again."""
+and look again.
+"""
 
+from xor_mi.handmade._compiled import HasNetlist as HasNetlist
+from xor_mi.handmade._compiled import Netlist as Netlist
+from xor_mi.handmade._compiled import NetlistGate as NetlistGate
 from xor_mi.handmade._compiled import from_formula as from_formula
 from xor_mi.handmade._compiled import from_netlist as from_netlist
 from xor_mi.handmade._edits import edit as edit

@@ -2,31 +2,89 @@
 
 Every unit is a threshold of its parents' bits with pre-activation at least 1 on its ones and at
 most -1 on its zeros, so a heaviside unit is the gate exactly. With sigmoid or tanh units the
-pre-activations are multiplied by `GAIN`: within 1e-17 of the two levels. relu, leaky_relu, gelu and
-identity units take more than two values and are refused."""
+pre-activations are multiplied by `SATURATING_GAIN`: within 1e-17 of the two levels. relu,
+leaky_relu, gelu and identity units take more than two values and are refused.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Int, Int8
 from numpy import ndarray
 
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.graph import Unit
 from xor_mi.handmade._gates import unit_weights
 from xor_mi.handmade._separation import separating_weights
+from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
-from xor_mi.truth import MAX_INPUTS, BooleanFunction, Tree, formula_trees, truth_rows
+from xor_mi.truth import (
+    MAX_INPUTS,
+    BooleanFunction,
+    Tree,
+    formula_trees,
+    row_numbers,
+    truth_rows,
+)
 
-GAIN = 40.0
-_LEVELS = {"heaviside": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+SATURATING_GAIN = 40.0
+"""What pre-activations of smooth units are multiplied by."""
 
-Layer = Sequence[tuple[Mapping[int, float], float]]
-"""One layer: per unit its weights by parent, on parents' bits 0 and 1, and its bias."""
+LEVELS = {"heaviside": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+"""The activations that units may have, with the values that stand for the bits 0 and 1."""
 
 
-def from_netlist(netlist: Any, *, act_fn: str = "heaviside", n_inputs: int = 2) -> HookedMLP:
+@runtime_checkable
+class NetlistGate(Protocol):
+    """What one unit computes from the layer before, as a `circuits.LocalGate` says it."""
+
+    @property
+    def unit(self) -> Unit:
+        """Whose gate this is."""
+        ...
+
+    @property
+    def function(self) -> BooleanFunction:
+        """The gate, over all units of the layer before."""
+        ...
+
+
+@runtime_checkable
+class HasNetlist(Protocol):
+    """A `Circuit`, or one of its `JointReading`s."""
+
+    @property
+    def netlist(self) -> Sequence[NetlistGate]:
+        """Gates, layer by layer; the outputs come last."""
+        ...
+
+
+Netlist = HasNetlist | Sequence[Sequence[Target]]
+"""A circuit, or layers of gates from the first hidden layer to the outputs."""
+
+Parent = TypeVar("Parent", int, bytes)
+
+
+@dataclass(frozen=True)
+class ThresholdGate(Generic[Parent]):
+    """A unit on bits: 1 where the sum of its parents' bits times their weights, plus the bias, is
+    above zero. It is at least 1 there and at most -1 elsewhere.
+    """
+
+    weights: Mapping[Parent, float]
+    bias: float
+
+    def negated(self) -> "ThresholdGate[Parent]":
+        """The complement."""
+        weights = {parent: -weight for parent, weight in self.weights.items()}
+        return ThresholdGate(weights, -self.bias)
+
+
+def from_netlist(netlist: Netlist, *, act_fn: str = "heaviside", n_inputs: int = 2) -> HookedMLP:
     """A circuit back into weights: one unit per unit, one local gate each; identifying the result
     gives the same signature.
 
@@ -34,7 +92,7 @@ def from_netlist(netlist: Any, *, act_fn: str = "heaviside", n_inputs: int = 2) 
         netlist: a `Circuit` (its primary reading), a `JointReading`, or layers of gates from the
             first hidden layer to the outputs, each over the layer before: [["OR", "AND"], ["x0 &
             ~x1"]].
-        act_fn: heaviside (exact), or sigmoid or tanh with a large gain.
+        act_fn: heaviside, or sigmoid or tanh with a large gain.
         n_inputs: for layers of gates only.
 
     >>> from xor_mi import identify_circuit
@@ -49,21 +107,15 @@ def from_netlist(netlist: Any, *, act_fn: str = "heaviside", n_inputs: int = 2) 
     """
     _require_two_levels(act_fn)
     layers = _gate_layers(netlist, n_inputs)
-    compiled, table = [], np.array(truth_rows(layers[0][0].n_inputs), dtype=int)
-    d_in = table.shape[1]
+    d_in = layers[0][0].n_inputs
+    bits = np.array(truth_rows(d_in), dtype=int)  # [row, unit] of the layer before
+    compiled: list[list[ThresholdGate[int]]] = []
     for gates in layers:
         points = np.array(truth_rows(gates[0].n_inputs), dtype=float)
-        index = table @ 2 ** np.arange(table.shape[1])[::-1]
-        compiled.append(
-            [
-                (dict(enumerate(weight.tolist())), bias)
-                for weight, bias in (unit_weights(gate, points) for gate in gates)
-            ]
-        )
-        table = np.array([gate.bits for gate in gates]).T[index]
-    return _network(
-        compiled, d_in, act_fn, BooleanFunction(d_in, tuple(map(tuple, table.T.tolist())))
-    )
+        compiled.append([_as_threshold(gate, points) for gate in gates])
+        bits = np.array([gate.bits for gate in gates]).T[row_numbers(bits)]
+    target = BooleanFunction(d_in, tuple(map(tuple, bits.T.tolist())))
+    return _network(compiled, d_in, act_fn, target)
 
 
 def from_formula(
@@ -79,7 +131,8 @@ def from_formula(
 
     Args:
         formula: as `BooleanFunction.from_formula` reads it, 1 to 12 inputs.
-        act_fn: heaviside (exact), or sigmoid or tanh with a large gain.
+        act_fn: heaviside, or sigmoid or tanh with a large gain.
+        n_inputs: where the formula does not name the last of them.
 
     >>> from_formula("x0 ^ x1 ^ x2").layer_sizes
     (3, 3, 1)
@@ -89,210 +142,275 @@ def from_formula(
     """
     _require_two_levels(act_fn)
     target = BooleanFunction.from_formula(formula, n_inputs=n_inputs)
-    builder = _Builder(target.n_inputs)
-    outputs = [builder.build(tree) for tree in formula_trees(formula)]
-    return _network(builder.layers(outputs), target.n_inputs, act_fn, target)
+    nodes = _Nodes(target.n_inputs)
+    outputs = [nodes.signal_of(tree) for tree in formula_trees(formula)]
+    return _network(_in_layers(nodes, outputs), target.n_inputs, act_fn, target)
 
 
 def _require_two_levels(act_fn: str) -> None:
-    if act_fn not in _LEVELS:
-        raise unknown("two-level activation", act_fn, _LEVELS, where="a netlist compiles to")
+    if act_fn not in LEVELS:
+        raise unknown("two-level activation", act_fn, LEVELS, where="a netlist compiles to")
 
 
-def _gate_layers(netlist: Any, n_inputs: int) -> list[list[BooleanFunction]]:
-    if hasattr(netlist, "netlist"):
+# netlists
+
+
+def _gate_layers(netlist: Netlist, n_inputs: int) -> list[list[BooleanFunction]]:
+    """A netlist -> the gates of each layer, each over all units of the layer before."""
+    if isinstance(netlist, HasNetlist):
         if not netlist.netlist:
-            raise XorMiError(
-                f"this circuit has no netlist to compile: its verdict is {getattr(netlist, 'verdict', 'unknown')}"
-            )
-        return [
-            [gate.function for gate in layer]
-            for _, layer in groupby(netlist.netlist, key=lambda gate: gate.unit.layer)
-        ]
+            verdict = getattr(netlist, "verdict", "unknown")
+            raise XorMiError(f"this circuit has no netlist to compile: its verdict is {verdict}")
+        by_layer = groupby(netlist.netlist, key=lambda gate: gate.unit.layer)
+        return [[gate.function for gate in gates] for _, gates in by_layer]
     if not isinstance(netlist, Sequence) or isinstance(netlist, str) or len(netlist) < 2:
         raise XorMiError(
-            f"{netlist!r} is no netlist; give a Circuit, or layers of gates such as [['OR', 'AND'], ['x0 & ~x1']]"
+            f"{netlist!r} is not a netlist; give a Circuit, or layers of gates such as "
+            "[['OR', 'AND'], ['x0 & ~x1']]"
         )
-    layers, width = [], n_inputs
+    layers: list[list[BooleanFunction]] = []
+    width = n_inputs
     for gates in netlist:
-        if (
-            not isinstance(gates, Sequence)
-            or isinstance(gates, str)
-            or not 1 <= len(gates) <= MAX_INPUTS
-        ):
+        is_list = isinstance(gates, Sequence) and not isinstance(gates, str)
+        if not is_list or not 1 <= len(gates) <= MAX_INPUTS:
             raise XorMiError(
-                f"{gates!r} is no layer of 1 to {MAX_INPUTS} gates; write for example [['OR', 'AND'], ['x0 & ~x1']]"
+                f"{gates!r} is not a layer of 1 to {MAX_INPUTS} gates; write for example "
+                "[['OR', 'AND'], ['x0 & ~x1']]"
             )
-        layers.append([one for gate in gates for one in BooleanFunction.of(gate, width).outputs])
-        width = len(layers[-1])
+        layer: list[BooleanFunction] = []
+        for gate in gates:
+            layer += BooleanFunction.of(gate, width).outputs
+        layers.append(layer)
+        width = len(layer)
     return layers
 
 
-def _network(layers: Sequence[Layer], d_in: int, act_fn: str, target: BooleanFunction) -> HookedMLP:
+def _as_threshold(gate: BooleanFunction, points: ndarray) -> ThresholdGate[int]:
+    weights, bias = unit_weights(gate, points)
+    return ThresholdGate(dict(enumerate(weights.tolist())), bias)
+
+
+# weights
+
+
+def _network(
+    layers: Sequence[Sequence[ThresholdGate[int]]],
+    d_in: int,
+    act_fn: str,
+    target: BooleanFunction,
+) -> HookedMLP:
     """Layers over bits -> weights over what the units of this activation give for the bits 0 and
     1.
     """
-    low, high = _LEVELS[act_fn]
-    pairs, width, levels = [], d_in, (0.0, 1.0)
+    pairs: list[tuple[ndarray, ndarray]] = []
+    width, low, high = d_in, 0.0, 1.0  # of the layer before; inputs are bits
     for number, layer in enumerate(layers, start=1):
         weight = np.zeros((len(layer), width))
-        for unit, (weights, _) in enumerate(layer):
-            weight[unit, list(weights)] = list(weights.values())
-        bias = np.array([b for _, b in layer]) - weight.sum(1) * levels[0] / (levels[1] - levels[0])
-        gain = 1.0 if act_fn == "heaviside" or number == len(layers) else GAIN
-        pairs.append((gain * weight / (levels[1] - levels[0]), gain * bias))
-        width, levels = len(layer), (low, high)
+        for unit, gate in enumerate(layer):
+            weight[unit, list(gate.weights)] = list(gate.weights.values())
+        # A parent's bit is (value - low) / (high - low).
+        scale = high - low
+        bias = np.array([gate.bias for gate in layer]) - weight.sum(1) * low / scale
+        is_smooth = act_fn != "heaviside" and number < len(layers)
+        gain = SATURATING_GAIN if is_smooth else 1.0
+        pairs.append((gain * weight / scale, gain * bias))
+        width = len(layer)
+        low, high = LEVELS[act_fn]
     return HookedMLP.from_weights(pairs, act_fn=act_fn, target=target, dtype=torch.float64)
 
 
-class _Builder:
-    """Trees -> nodes, each function over the inputs (or its complement) once.
+# formulas: trees -> nodes -> layers
 
-    A node is (weights by parent, bias); parents are nodes or inputs, named by their truth table as
-    bytes. A signal is (name, negated)."""
+
+@dataclass(frozen=True)
+class _Signal:
+    """A node or an input, named by its bits on all rows; negated where its complement is meant."""
+
+    table: bytes
+    is_negated: bool = False
+
+    @property
+    def bits(self) -> Int8[ndarray, " row"]:
+        """The signal on all rows."""
+        return np.frombuffer(self.table, dtype=np.int8) ^ self.is_negated
+
+    def complement(self) -> "_Signal":
+        return _Signal(self.table, not self.is_negated)
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A unit that is built once, over inputs and other nodes; `depth` is the first layer it can
+    stand in, counted from 1.
+    """
+
+    gate: ThresholdGate[bytes]
+    depth: int
+
+
+class _Nodes:
+    """The nodes that carry a formula's parts, each function over the inputs (or its complement)
+    once.
+    """
 
     def __init__(self, n_inputs: int) -> None:
         self.rows = np.array(truth_rows(n_inputs), dtype=np.int8)
         self.inputs = {column.tobytes(): i for i, column in enumerate(self.rows.T)}
-        self.nodes: dict[bytes, tuple[dict[bytes, float], float]] = {}
-        self.depth: dict[bytes, int] = dict.fromkeys(self.inputs, 0)
+        self.nodes: dict[bytes, _Node] = {}
 
-    def build(self, tree: Tree) -> tuple[bytes, bool]:
-        """A tree of `formula_trees` -> the signal that carries it."""
+    def depth_of(self, table: bytes) -> int:
+        """The layer of a node; inputs are layer 0."""
+        return 0 if table in self.inputs else self.nodes[table].depth
+
+    def signal_of(self, tree: Tree) -> _Signal:
+        """The signal that carries a formula, with the nodes it needs."""
         if tree.kind == "input":
-            return self.rows[:, tree.value].tobytes(), False
+            return _Signal(self.rows[:, tree.value].tobytes())
         if tree.kind == "constant":
-            return self._at_least(1, [], np.full(len(self.rows), tree.value, dtype=np.int8))
-        signals = [self.build(part) for part in tree.parts]
+            table = np.full(len(self.rows), tree.value, dtype=np.int8)
+            always = ThresholdGate[bytes](weights={}, bias=2.0 * tree.value - 1)
+            return self._known(table) or self._add(table, always)
+        signals = [self.signal_of(part) for part in tree.parts]
         if tree.kind == "not":
-            name, negated = signals[0]
-            return name, not negated
+            return signals[0].complement()
         if tree.kind == "xor":
             return self._parity(signals)
         return self._at_least(len(signals) if tree.kind == "and" else 1, signals)
 
-    def _values(self, signal: tuple[bytes, bool]) -> ndarray:
-        return np.frombuffer(signal[0], dtype=np.int8) ^ signal[1]
-
-    def _known(self, table: ndarray) -> tuple[bytes, bool] | None:
+    def _known(self, table: Int8[ndarray, " row"]) -> _Signal | None:
         """The signal that already carries this function, itself or negated."""
-        for negated in (False, True):
-            name = (table ^ negated).astype(np.int8).tobytes()
-            if name in self.depth:
-                return name, negated
+        for is_negated in (False, True):
+            name = (table ^ is_negated).astype(np.int8).tobytes()
+            if name in self.inputs or name in self.nodes:
+                return _Signal(name, is_negated)
         return None
 
-    def _add(self, table: ndarray, weights: dict[bytes, float], bias: float) -> tuple[bytes, bool]:
-        """A new node, over the inputs alone where one unit can be it there."""
-        name = table.astype(np.int8).tobytes()
-        found = (
-            separating_weights(self.rows.astype(float), table)
-            if _is_unate(table, self.rows.shape[1])
-            else None
-        )
-        if found is not None:
-            names = list(self.inputs)
-            weights, bias = {names[i]: w for i, w in enumerate(found[0].tolist()) if w}, found[1]
-        self.nodes[name] = (weights, bias)
-        self.depth[name] = 1 + max((self.depth[parent] for parent in weights), default=0)
-        return name, False
+    def _add(self, table: Int8[ndarray, " row"], gate: ThresholdGate[bytes]) -> _Signal:
+        """A new node: over the inputs alone where one unit can be it there, else as given."""
+        name = table.tobytes()
+        gate = self._over_inputs(table) or gate
+        depth = 1 + max((self.depth_of(parent) for parent in gate.weights), default=0)
+        self.nodes[name] = _Node(gate, depth)
+        return _Signal(name)
 
-    def _at_least(
-        self, least: int, signals: Sequence[tuple[bytes, bool]], table: ndarray | None = None
-    ) -> tuple[bytes, bool]:
-        """At least so many of the signals are 1: 2 * (their sum) - (2 * least - 1) is odd, so at
-        least 1 or at most -1.
-        """
-        if table is None:
-            table = np.asarray(
-                np.sum([self._values(signal) for signal in signals], axis=0) >= least, dtype=np.int8
-            )
+    def _over_inputs(self, table: Int8[ndarray, " row"]) -> ThresholdGate[bytes] | None:
+        """The function as one unit over the inputs; None if no unit is it."""
+        if not _is_unate(table, len(self.inputs)):
+            return None
+        weights = separating_weights(self.rows.astype(float), table)
+        if weights is None:
+            return None
+        of_input, bias = weights
+        named = zip(self.inputs, of_input.tolist(), strict=True)
+        return ThresholdGate({name: weight for name, weight in named if weight}, bias)
+
+    def _at_least(self, least: int, signals: Sequence[_Signal]) -> _Signal:
+        """At least so many of the signals are 1."""
+        total = np.sum([signal.bits for signal in signals], axis=0)
+        table = np.asarray(total >= least, dtype=np.int8)
         known = self._known(table)
         if known is not None:
             return known
-        weights: dict[bytes, float] = {}
-        for name, negated in signals:
-            weights[name] = weights.get(name, 0.0) + (-2.0 if negated else 2.0)
-        return self._add(
-            table, weights, 2.0 * sum(negated for _, negated in signals) - (2 * least - 1)
-        )
+        # 2 * (the sum of the bits) - (2 * least - 1) is odd: at least 1, or at most -1.
+        return self._add(table, _weighted_sum(signals, [2.0] * len(signals), 1.0 - 2 * least))
 
-    def _parity(self, signals: Sequence[tuple[bytes, bool]]) -> tuple[bytes, bool]:
-        """1 - 1 + 1 ... over "at least 1, 2, ... of them" is 1 for an odd number of ones."""
-        odd: dict[bytes, int] = {}
-        flip = False
-        for name, negated in signals:  # a ^ a = 0, and a negation comes out in front
-            odd[name] = odd.get(name, 0) + 1
-            flip ^= negated
-        kept = [(name, False) for name, count in odd.items() if count % 2]
+    def _parity(self, signals: Sequence[_Signal]) -> _Signal:
+        """Whether an odd number of the signals are 1."""
+        # a ^ a = 0, and a negation comes out in front: what is left are different plain signals.
+        n_times: dict[bytes, int] = {}
+        for signal in signals:
+            n_times[signal.table] = n_times.get(signal.table, 0) + 1
+        is_negated = sum(signal.is_negated for signal in signals) % 2 == 1
+        plain = [_Signal(table) for table, n in n_times.items() if n % 2]
         table = np.zeros(len(self.rows), dtype=np.int8)
-        for signal in kept:
-            table = table ^ self._values(signal)
-        known = self._known(table)
-        if known is None:
-            weights: dict[bytes, float] = {}
-            bias = -1.0
-            for least in range(1, len(kept) + 1):
-                name, negated = self._at_least(least, kept)
-                sign = 2.0 if least % 2 else -2.0
-                weights[name] = weights.get(name, 0.0) + (-sign if negated else sign)
-                bias += sign if negated else 0.0
-            known = self._known(table) or self._add(
-                table, weights, bias
-            )  # parts that exclude each other: "at least 1" is their parity
-        return known[0], known[1] ^ flip
-
-    def layers(self, outputs: Sequence[tuple[bytes, bool]]) -> list[Layer]:
-        """The nodes that the outputs need, layer by layer, each handed on to the last layer that
-        reads it; the outputs come last.
-        """
-        last = max(2, *(self.depth[name] for name, _ in outputs))
-        read: list[
-            tuple[tuple[dict[bytes, float], float], int]
-        ] = []  # (weights and bias, layer) of every node that is built
-        until: dict[bytes, int] = {}
-        for name, negated in outputs:
-            if self.depth[name] == last:
-                weights, bias = self.nodes[name]
-                read.append(
-                    (
-                        ({p: -w for p, w in weights.items()}, -bias)
-                        if negated
-                        else (weights, bias),
-                        last,
-                    )
-                )
-            else:
-                read.append((({name: -2.0}, 1.0) if negated else ({name: 2.0}, -1.0), last))
-        final = [node for node, _ in read]
-        while read:
-            (weights, _), layer = read.pop()
-            for parent in weights:
-                if parent in self.nodes and parent not in until:
-                    read.append((self.nodes[parent], self.depth[parent]))
-                until[parent] = max(until.get(parent, 0), layer - 1)
-        built: list[Layer] = []
-        place = self.inputs
-        for layer in range(1, last):
-            names = [name for name, end in until.items() if self.depth[name] <= layer <= end]
-            nodes = [
-                self.nodes[name] if self.depth[name] == layer else ({name: 2.0}, -1.0)
-                for name in names
-            ]
-            built.append(
-                [({place[p]: w for p, w in weights.items()}, bias) for weights, bias in nodes]
-                or [({}, -1.0)]
-            )
-            place = {name: i for i, name in enumerate(names)}
-        return [
-            *built,
-            [({place[p]: w for p, w in weights.items()}, bias) for weights, bias in final],
-        ]
+        for signal in plain:
+            table = table ^ signal.bits
+        parity = self._known(table)
+        if parity is None:
+            # 1 - 1 + 1 ... over "at least 1, 2, ... of them" is 1 for an odd number of ones.
+            counts = [self._at_least(least, plain) for least in range(1, len(plain) + 1)]
+            signs = [2.0 if least % 2 else -2.0 for least in range(1, len(plain) + 1)]
+            # Of parts that exclude each other "at least 1" is the parity: by now it may be known.
+            parity = self._known(table) or self._add(table, _weighted_sum(counts, signs, -1.0))
+        return parity.complement() if is_negated else parity
 
 
-def _is_unate(table: ndarray, n_inputs: int) -> bool:
-    """Every input moves the function one way only: what a threshold of the inputs needs, and
-    quicker to see.
+def _weighted_sum(
+    signals: Sequence[_Signal], weights: Sequence[float], bias: float
+) -> ThresholdGate[bytes]:
+    """The sum of the signals' bits times their weights, written over the tables that carry them: a
+    negated bit is 1 - bit.
+    """
+    by_table: dict[bytes, float] = {}
+    for signal, weight in zip(signals, weights, strict=True):
+        sign = -1.0 if signal.is_negated else 1.0
+        by_table[signal.table] = by_table.get(signal.table, 0.0) + sign * weight
+        bias += weight if signal.is_negated else 0.0
+    return ThresholdGate(by_table, bias)
+
+
+def _in_layers(nodes: _Nodes, outputs: Sequence[_Signal]) -> list[list[ThresholdGate[int]]]:
+    """The nodes that the outputs need, layer by layer, each handed on to the last layer that reads
+    it; the outputs come last.
+    """
+    deepest = max(nodes.depth_of(signal.table) for signal in outputs)
+    last = max(2, deepest)  # a network has a hidden layer, whatever the formula
+    readouts = [_readout(nodes, signal, last) for signal in outputs]
+    until = _needed_until(nodes, readouts, last)
+    layers: list[list[ThresholdGate[int]]] = []
+    position = nodes.inputs  # of every table that the layer before gives
+    for layer in range(1, last):
+        tables = [name for name, end in until.items() if nodes.depth_of(name) <= layer <= end]
+        units = [_in_layer(nodes, table, layer) for table in tables]
+        # Constant outputs read nothing, but a layer has a unit: one that is always 0.
+        layers.append(_placed(units, position) or [ThresholdGate({}, -1.0)])
+        position = {table: number for number, table in enumerate(tables)}
+    return [*layers, _placed(readouts, position)]
+
+
+def _in_layer(nodes: _Nodes, table: bytes, layer: int) -> ThresholdGate[bytes]:
+    """What carries this table in a layer: the node itself where it stands, a copy after that."""
+    if nodes.depth_of(table) == layer:
+        return nodes.nodes[table].gate
+    return ThresholdGate({table: 2.0}, -1.0)
+
+
+def _readout(nodes: _Nodes, output: _Signal, last: int) -> ThresholdGate[bytes]:
+    """An output as a unit of the last layer."""
+    gate = _in_layer(nodes, output.table, last)
+    return gate.negated() if output.is_negated else gate
+
+
+def _needed_until(
+    nodes: _Nodes, readouts: Sequence[ThresholdGate[bytes]], last: int
+) -> dict[bytes, int]:
+    """Every table that is read -> the last layer that must give it."""
+    until: dict[bytes, int] = {}
+    waiting = [(gate, last) for gate in readouts]  # gates whose parents are still to be seen
+    while waiting:
+        gate, layer = waiting.pop()
+        for parent in gate.weights:
+            if parent in nodes.nodes and parent not in until:
+                node = nodes.nodes[parent]
+                waiting.append((node.gate, node.depth))
+            until[parent] = max(until.get(parent, 0), layer - 1)
+    return until
+
+
+def _placed(
+    gates: Sequence[ThresholdGate[bytes]], position: Mapping[bytes, int]
+) -> list[ThresholdGate[int]]:
+    """Gates over tables -> the same over the positions of these tables in the layer before."""
+    placed: list[ThresholdGate[int]] = []
+    for gate in gates:
+        weights = {position[parent]: weight for parent, weight in gate.weights.items()}
+        placed.append(ThresholdGate(weights, gate.bias))
+    return placed
+
+
+def _is_unate(table: Int[ndarray, " row"], n_inputs: int) -> bool:
+    """Whether every input moves the function one way only: what a threshold of the inputs needs,
+    and quicker to see.
     """
     cube = table.astype(np.int8).reshape((2,) * n_inputs)
     steps = [np.diff(cube, axis=axis) for axis in range(n_inputs)]

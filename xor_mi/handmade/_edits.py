@@ -1,7 +1,7 @@
 """a network + a change of weights -> another network; and the entries that weights are made of."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,12 +9,8 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit
-from xor_mi.kinds import Number, Place
+from xor_mi.kinds import Number, Numbers, Place
 from xor_mi.model import HookedMLP
-from xor_mi.truth import ArrayLike
-
-Numbers = Number | Sequence[Number] | Sequence[Sequence[Number]] | Tensor | ArrayLike
-"""What a parameter becomes: a number for an entry, numbers of its shape for a whole tensor."""
 
 _PLACE = re.compile(r"[xyh]\d")
 _PARAMETER = re.compile(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?")
@@ -53,7 +49,7 @@ class Entry:
 
 
 @torch.no_grad()
-def edit(model: HookedMLP, changes: Mapping[Place, Numbers]) -> HookedMLP:
+def edit(model: HookedMLP, changes: Mapping[Place, Number | Numbers]) -> HookedMLP:
     """A new model with some weights replaced; the given one is left alone.
 
     Args:
@@ -109,7 +105,7 @@ def _every_entry(model: HookedMLP) -> Iterator[Entry]:
             yield Entry(layer, unit, None)
 
 
-def _as_value(value: Numbers, before: Tensor, parameter: str) -> Tensor:
+def _as_value(value: Number | Numbers, before: Tensor, parameter: str) -> Tensor:
     """What a parameter is to become, checked to be finite numbers of the shape it has."""
     try:
         new = torch.as_tensor(value, dtype=before.dtype, device=before.device)

@@ -3,12 +3,16 @@ that none does.
 
 A linear program: the least total |weight| + |bias| for which w.x + b is at least 1 on the ones and
 at most -1 on the zeros. On 0/1 points such weights are small, mostly whole numbers. HiGHS decides
-feasibility, so None means that no line, plane, ... separates the points."""
+feasibility, so None means that no line, plane, ... separates the points.
+"""
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.optimize import linprog
+
+LARGEST_DENOMINATOR = 6
+"""A vertex of the program is rational; it is looked for among fractions of these denominators."""
 
 
 def separating_weights(
@@ -20,29 +24,30 @@ def separating_weights(
     >>> separating_weights(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 0, 0, 1]))
     (array([2., 2.]), -3.0)
     """
-    signed = np.where(bits == 1, -1.0, 1.0)[:, None] * np.concatenate(
-        [points, np.ones((len(points), 1))], axis=1
-    )
-    n = signed.shape[1]
-    found = linprog(
+    with_one = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    # One row per point: row @ (w, b) <= -1 says that it lies on its side.
+    sides = np.where(bits == 1, -1.0, 1.0)[:, None] * with_one
+    n = sides.shape[1]
+    # (w, b) is the difference of two non-negative halves, so that their sum is |w| + |b|.
+    program = linprog(
         np.ones(2 * n),
-        A_ub=np.concatenate([signed, -signed], axis=1),
+        A_ub=np.concatenate([sides, -sides], axis=1),
         b_ub=-np.ones(len(points)),
         method="highs",
     )
-    if found.x is None:
+    if program.x is None:
         return None
-    exact = found.x[:n] - found.x[n:]
-    for factor in (
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-    ):  # a vertex of the program is rational; print it as one where that loses nothing
-        rounded = np.round(exact * factor) / factor
-        if np.abs(rounded - exact).max() < 1e-7 and (signed @ rounded <= -1 + 1e-9).all():
-            exact = rounded
-            break
-    return exact[:-1] + 0.0, float(exact[-1])
+    vertex = _as_fractions(program.x[:n] - program.x[n:], sides)
+    return vertex[:-1] + 0.0, float(vertex[-1])  # + 0.0: no weight is written -0.0
+
+
+def _as_fractions(
+    vertex: Float[ndarray, " n"], sides: Float[ndarray, "point n"]
+) -> Float[ndarray, " n"]:
+    """A vertex as the fractions it stands for, where that loses nothing."""
+    for denominator in range(1, LARGEST_DENOMINATOR + 1):
+        rounded = np.round(vertex * denominator) / denominator
+        still_separates = (sides @ rounded <= -1 + 1e-9).all()
+        if np.abs(rounded - vertex).max() < 1e-7 and still_separates:
+            return rounded
+    return vertex

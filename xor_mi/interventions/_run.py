@@ -193,6 +193,17 @@ def run_hooked(model: HookedModel, inputs: Tensor, functions: Mapping[str, OnAct
         XorMiError: a hook that did not fire exactly once, or a forward that does not return one
             tensor [batch, ...].
     """
+    return _require_tensor(call_hooked(model, inputs, functions), len(inputs))
+
+
+def call_hooked(
+    model: HookedModel, inputs: Tensor, functions: Mapping[str, OnActivation]
+) -> object:
+    """`run_hooked` of a model whose forward may return anything.
+
+    Raises:
+        XorMiError: a hook that did not fire exactly once.
+    """
     fired: Counter[str] = Counter()
 
     def call(name: str, activation: Tensor, hook: Any) -> Tensor | None:
@@ -205,10 +216,8 @@ def run_hooked(model: HookedModel, inputs: Tensor, functions: Mapping[str, OnAct
     for name in functions:
         if fired[name] != 1:
             times = f"fired {fired[name]} times in one forward" if fired[name] else "never fired"
-            raise XorMiError(
-                f"hook '{name}' {times}; an intervention needs it to fire exactly once"
-            )
-    return _require_tensor(outputs, len(inputs))
+            raise XorMiError(f"hook '{name}' {times}; it must fire exactly once")
+    return outputs
 
 
 def _require_tensor(outputs: object, n_inputs: int) -> Tensor:
