@@ -59,14 +59,13 @@ from xor_mi.values import Activations, Comparison
 def figure(finding: object, **options: Any) -> go.Figure:  # noqa: ARG001 (options are the kind's)
     """The picture of a finding; each class has one function of this room, whose options these are.
 
-        >>> from xor_mi.handmade import textbook_xor
-        >>> from xor_mi.training import TrainResult
-    from xor_mi.values import activations
-        >>> figure(activations(textbook_xor())).layout.title.text
-        'Activations on every input'
+    >>> from xor_mi.handmade import textbook_xor
+    >>> from xor_mi.values import activations
+    >>> figure(activations(textbook_xor())).layout.title.text
+    'Activations on every input'
 
-        Raises:
-            XorMiError: a finding that no picture is drawn of, or something that is not a finding.
+    Raises:
+        XorMiError: a finding that no picture is drawn of, or something that is not a finding.
     """
     kind = type(finding).__name__
     if not isinstance(finding, Finding):

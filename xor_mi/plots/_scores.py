@@ -10,9 +10,9 @@ from xor_mi.interventions import InterchangeAccuracy, MethodScores
 from xor_mi.plots._style import BAR, bars_height, interval_bars, layout
 
 
-def interchange_accuracy_bars(found: InterchangeAccuracy) -> go.Figure:
+def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
     """How often network and algorithm decide alike: one bar per variable, and one for all."""
-    table = found.frame()
+    table = accuracy.frame()
     written = [
         f"{agreed} of {runs}"
         for agreed, runs in zip(table["n_agreed"], table["n_runs"], strict=True)

@@ -158,7 +158,7 @@ def _words(subcircuit: Subcircuit) -> str:
     return "<br>".join([head, *(", ".join(names) for names in into.values())])
 
 
-def counts_figure(found: ConventionCounts | IdentifiabilityReport) -> go.Figure:
+def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure:
     """`compare_conventions`: how many subcircuits, perfect ones, interpretations and alignments
     there are under each convention, on a logarithmic scale. A count of 0, or one that was not
     made, has no bar.
@@ -166,7 +166,7 @@ def counts_figure(found: ConventionCounts | IdentifiabilityReport) -> go.Figure:
     Raises:
         XorMiError: no convention was counted under.
     """
-    counts = found.counts if isinstance(found, IdentifiabilityReport) else found
+    # the table of a report is that of its counts
     table = counts.frame()
     if table.empty:
         raise XorMiError("no counts to draw; leave `conventions` out to count under all of them")
