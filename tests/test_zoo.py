@@ -20,6 +20,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.metrics import decisions
 from xor_mi.truth import BooleanFunction
 from xor_mi.zoo import _build as build
+from xor_mi.zoo import _stored
 
 FILES = ["circuit.json", "config.json", "model.safetensors"]
 SMALL = ["or-and", "ge-le", "dead-4", "untrained"]
@@ -246,7 +247,7 @@ def test_an_unknown_name_says_what_exists(tmp_path):
 
 def test_a_damaged_record_is_said_and_not_guessed(tmp_path, monkeypatch):
     """A circuit.json that is missing or no JSON is an error with the next step."""
-    monkeypatch.setattr(zoo, "DATA", tmp_path)
+    monkeypatch.setattr(_stored, "DATA", tmp_path)
     with pytest.raises(
         XorMiError, match="or-and.circuit.json' of the zoo cannot be read.*xor_mi.zoo._build"
     ):

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from xor_mi.circuits import Circuit
 from xor_mi.graph import layers_of
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
+from xor_mi.model import stage_of_hook
 from xor_mi.plots._style import POSITIVE, heatmap, heatmap_height
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.values import Activations, Comparison
@@ -32,7 +33,7 @@ def comparison_heatmap(comparison: Comparison) -> go.Figure:
     """Two inputs side by side: every value on each, and their difference."""
     table = comparison.frame()
     lines = ["value_a", "value_b", "difference"]
-    hooks = table["hook"].str.rpartition("hook_")[2]
+    hooks = table["hook"].map(stage_of_hook)
     figure = heatmap(
         [table[column].tolist() for column in lines],
         columns=(table["unit"] + " " + hooks).tolist(),

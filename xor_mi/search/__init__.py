@@ -33,6 +33,7 @@ from xor_mi.search._node_masks import SCORES as SCORES
 from xor_mi.search._node_masks import NodeMask as NodeMask
 from xor_mi.search._node_masks import NodeMasks as NodeMasks
 from xor_mi.search._node_masks import node_masks as node_masks
+from xor_mi.search._problem import CutLayer as CutLayer
 from xor_mi.search._problem import Problem as Problem
 from xor_mi.search._searches import SearchStopped as SearchStopped
 from xor_mi.search._subcircuits import SubcircuitSearch as SubcircuitSearch

@@ -1,0 +1,94 @@
+"""a name -> a stored network, its recorded circuit, or a line of what the zoo holds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.model import HookedMLP
+from xor_mi.zoo._networks import DATA, NETWORKS
+
+
+def names() -> list[str]:
+    """The names that `load` and `recorded` take, the two-unit solutions of XOR first.
+
+    >>> names()[:3]
+    ['or-and', 'nor-and', 'or-nand']
+    """
+    return [network.name for network in NETWORKS]
+
+
+def load(name: str) -> HookedMLP:
+    """A network by name, in eval mode and built anew on every call: changing one changes no other.
+
+    Raises:
+        XorMiError: a name that is not in the zoo.
+
+    >>> from xor_mi.circuits import identify_circuit
+    >>> identify_circuit(load("or-and")).signature
+    'OR & ~AND'
+    """
+    return HookedMLP.from_pretrained(_folder(name))
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The circuit recorded beside a network, as `Circuit.to_dict` wrote it: verdict, units,
+    netlist, signature, family, evidence.
+
+    Raises:
+        XorMiError: a name that is not in the zoo.
+    """
+    return _read(_folder(name) / "circuit.json")
+
+
+def describe() -> pd.DataFrame:
+    """One line per network: name, shape, act_fn, target, seed, verdict, unit_gates, signature,
+    family, purpose.
+
+    unit_gates has the gate of every hidden unit in the units' order, layers separated by ';', as
+    formulas over the inputs; empty without a circuit."""
+    lines = []
+    for network in NETWORKS:
+        config = _read(_folder(network.name) / "config.json")
+        circuit = recorded(network.name)
+        line = {
+            "name": network.name,
+            "shape": "-".join(map(str, circuit["layer_sizes"])),
+            "act_fn": config["act_fn"],
+            "target": circuit["target"]["name"],
+            "seed": config["seed"],
+            "verdict": circuit["verdict"],
+            "unit_gates": _unit_gates(circuit),
+            "signature": circuit["signature"],
+            "family": circuit["family"],
+            "purpose": network.purpose,
+        }
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _folder(name: str) -> Path:
+    known = names()
+    if name not in known:
+        raise unknown("network", name, known, where="the zoo has")
+    return DATA / name
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise XorMiError(
+            f"'{file}' of the zoo cannot be read: {error}; "
+            "install xor-mi again, or run python -m xor_mi.zoo._build"
+        ) from None
+
+
+def _unit_gates(circuit: dict[str, Any]) -> str:
+    """'AND, OR; XNOR, FALSE' for two hidden layers."""
+    layers: dict[int, list[str]] = {}
+    for unit in circuit["units"]:
+        layers.setdefault(unit["layer"], []).append(unit["gate"] or "")
+    return "; ".join(", ".join(gates) for gates in layers.values() if any(gates))
