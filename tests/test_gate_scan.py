@@ -427,6 +427,32 @@ def test_units_of_every_shape():
     assert shown(values[:, 0], {"f": bits}).frame()["index"].tolist() == [(0,), (1,), (2,)]
 
 
+def test_only_the_units_of_a_site_are_scanned(textbook):
+    """A `Site` with an index is the units there, each once; a HookedMLP's units go by their names."""
+    bits = torch.tensor([0, 1, 1, 0] * 4)
+    values = torch.randn(16, 2, 3, generator=torch.Generator().manual_seed(0))
+    whole = shown(values, {"f": bits}).frame().set_index("index")
+    sites = [Site("hook_units", (1,)), Site("hook_units", (None, 2))]
+    some = scan_gates(Shown(), values, {"f": bits}, sites).frame()
+    assert some["index"].tolist() == [(1, 0), (1, 1), (1, 2), (0, 2)]
+    pd.testing.assert_frame_equal(some.set_index("index"), whole.loc[some["index"].tolist()])
+    rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]] * 5)
+    (unit,) = scan_gates(textbook, rows, {"a": rows[:, 0], "b": rows[:, 1]}, "h0.1").units
+    assert (unit.hook, unit.index, unit.gate) == (POSTS[0], (1,), "AND")
+    with pytest.raises(XorMiError, match=r"index \[4\] is outside 'hook_units'"):
+        scan_gates(Shown(), values, {"f": bits}, Site("hook_units", (4,)))
+
+
+def test_a_forward_may_return_anything():
+    """Only the activations are read."""
+
+    class Named(Shown):
+        def forward(self, x):
+            return {"units": self.hook_units(x)}
+
+    assert scan_gates(Named(), X, F, "hook_units").frame()["gate"].isna().all()
+
+
 def test_batches_and_progress_change_nothing(planted, capsys):
     """One sample, seven or all per forward, silent or with bars: the same gates and margins; the
     bars are there when asked for.

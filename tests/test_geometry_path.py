@@ -8,6 +8,7 @@ from math import log
 import numpy as np
 import pytest
 import torch
+from networks import random_network
 
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import path
@@ -15,32 +16,11 @@ from xor_mi.graph import Unit
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig
 
-SMOOTH = ("tanh", "sigmoid", "gelu")
 KINDS = (
     [(act, "identity") for act in ACTIVATIONS]
     + [("relu", out) for out in ACTIVATIONS]
     + [("tanh", out) for out in ACTIVATIONS]
 )
-
-
-def random_network(
-    seed, act_fn="relu", out_act_fn="identity", sizes=(3, 5, 4, 2), scale=3.0, **settings
-):
-    """A network with weights and biases of a few units, in float64, so that decisions change
-    often.
-    """
-    rng = np.random.default_rng(seed)
-    layers = [
-        (scale * rng.normal(size=(b, a)) / a**0.5, rng.normal(size=b)) for a, b in pairwise(sizes)
-    ]
-    smooth = HookedMLP.from_weights(
-        [*layers[:-1], (layers[-1][0], np.zeros(sizes[-1]))], act_fn=act_fn
-    )
-    layers[-1] = (
-        layers[-1][0],
-        -smooth(torch.full((1, sizes[0]), 0.1)).detach().numpy()[0],
-    )  # outputs of both signs
-    return HookedMLP.from_weights(layers, act_fn=act_fn, out_act_fn=out_act_fn, **settings)
 
 
 def scanned(model, start, end, n=20_001):

@@ -18,6 +18,18 @@ def test_the_grid_agrees_with_the_model(trained):
         )
 
 
+def test_the_table_has_one_line_per_grid_point(textbook):
+    """x0 is the outer axis, as in `outputs`."""
+    plane = input_plane(textbook, bounds=(0, 1), n_points=2)
+    assert plane.frame().to_numpy().tolist() == [
+        [0, 0, 0, 0],
+        [0, 1, 0, 1],
+        [1, 0, 0, 1],
+        [1, 1, 0, 0],
+    ]
+    assert plane.frame().columns.tolist() == ["x0", "x1", "output", "value"]
+
+
 def test_unit_lines_by_hand(textbook):
     """relu(x0 + x1) turns on along x1 = -x0, relu(x0 + x1 - 1) along x1 = 1 - x0; ends lie on the
     square's sides.

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from test_geometry_path import random_network
+from networks import random_network
 
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import _cells as cells_module
@@ -45,6 +45,29 @@ def test_the_textbook_plane_by_hand(textbook):
     assert [sorted(region.on) for region in found] == [[Unit(0, 0)], [Unit(0, 0), Unit(0, 1)]]
     assert [region.area for region in found] == [0.5, 0.5]
     assert boundary(textbook, bounds=(0, 1)).length == pytest.approx(2**0.5)
+
+
+def test_tables_of_regions_and_of_the_boundary(textbook):
+    """One line per region and output, and one per segment, with the numbers of the values."""
+    found = regions(textbook, bounds=(0, 1))
+    assert (len(found), found[0].area, found.bounds) == (2, 0.5, ((0, 1), (0, 1)))
+    table = found.frame()
+    assert table.columns.tolist() == [
+        "region", "on", "area", "center_x0", "center_x1", "output", "weight_x0", "weight_x1", "bias",
+    ]  # fmt: skip
+    assert table["on"].tolist() == ["h0.0", "h0.0 + h0.1"]
+    assert table[["output", "weight_x0", "weight_x1", "bias"]].to_numpy().tolist() == [
+        [0, 1, 1, 0],
+        [0, -1, -1, 2],
+    ]
+    assert str(found).startswith("2 regions on which the network is affine")
+    line = boundary(textbook, bounds=(0, 1))
+    assert line.frame().columns.tolist() == [
+        "output", "start_x0", "start_x1", "end_x0", "end_x1", "length",
+    ]  # fmt: skip
+    assert line.frame().iloc[0].tolist()[:5] == [0, 0, 0.5, 0.5, 0]
+    assert line.frame()["length"].sum() == pytest.approx(line.length)
+    assert boundary(textbook, bounds=(-3, -2)).frame().empty
 
 
 @pytest.mark.parametrize("act_fn", LINEAR_PIECES)

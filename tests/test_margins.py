@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from test_geometry_path import random_network
+from networks import random_network
 
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import boundary
@@ -164,7 +164,8 @@ def test_wide_and_deep_conditions_stay_readable():
     assert frame["inequality"].str.len().max() < 1000
     assert frame["inequality"][0].startswith("v1*h1.0 + v2*h1.1")
     assert frame["inequality"][0].endswith(" 0")
-    assert "w1_1_1" not in held.symbols or "w1_11" in held.symbols
+    assert {"w1_11", "w1_11_1", "w2_11", "w2_1_11", "w2_11_1", "w2_11_11"} <= set(held.symbols)
+    assert held.symbols["w1_11_1"] == "fc1.weight[10, 0]"
     assert len(held.symbols) == sum(p.numel() for p in model.parameters())
 
 

@@ -8,6 +8,7 @@ of the second layer as they run in that piece, and so on. In the manner of Humay
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -144,7 +145,7 @@ def regions(model: HookedMLP, *, bounds: Bounds = (-0.5, 1.5), progress: bool = 
             f"{', '.join(PIECEWISE_LINEAR)} do; path and boundary take both"
         )
     box = as_box(model, bounds)
-    units = [unit for layer in layers_of(model.layer_sizes)[1:] for unit in layer]
+    units = list(chain.from_iterable(layers_of(model.layer_sizes)[1:]))
     cut = tuple(_as_region(cell, units) for cell in cut_plane(model, box, progress=progress))
     (left, right), (low, high) = box.tolist()
     return Regions(regions=cut, bounds=((left, right), (low, high)))
@@ -246,7 +247,7 @@ def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"], *, progress: bool = 
 
 def cut_at_zero(cells: list[Cell], number: int) -> list[Cell]:
     """Cells, in order, each cut along the line on which value `number` of its map is zero."""
-    return [part for cell in cells for part in cell.halves(number)]
+    return list(chain.from_iterable(cell.halves(number) for cell in cells))
 
 
 def _cut_by_all(cells: list[Cell], layer: int, progress: bool) -> list[Cell]:

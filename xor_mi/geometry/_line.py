@@ -163,7 +163,7 @@ def path(
 
 def _turns(model: HookedMLP, pieces: Pieces) -> list[tuple[float, tuple[Unit, ...]]]:
     """Between which neighbouring pieces of one line which units turn on or off."""
-    units = [unit for layer in layers_of(model.layer_sizes)[1:] for unit in layer]
+    units = list(chain.from_iterable(layers_of(model.layer_sizes)[1:]))
     turns = []
     for t, before, after in zip(pieces.low[1:].tolist(), pieces.on, pieces.on[1:], strict=False):
         turned = tuple(units[k] for k in np.nonzero(before != after)[0])
@@ -175,7 +175,8 @@ def _turns(model: HookedMLP, pieces: Pieces) -> list[tuple[float, tuple[Unit, ..
 def _sorted(changes: Changes) -> list[tuple[float, int, int, int]]:
     """The changes of one line in order of t: (t, output, before, after)."""
     columns = (changes.t, changes.output, changes.before, changes.after)
-    return sorted(zip(*(column.tolist() for column in columns), strict=True))
+    lists = [column.tolist() for column in columns]
+    return sorted(zip(*lists, strict=True))
 
 
 def _as_point(point: Row, d_in: int) -> tuple[float, ...]:

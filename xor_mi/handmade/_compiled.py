@@ -48,8 +48,13 @@ class NetlistGate(Protocol):
         ...
 
     @property
-    def function(self) -> BooleanFunction:
-        """The gate, over all units of the layer before."""
+    def parents(self) -> tuple[str, ...]:
+        """All units of the layer before, most significant first."""
+        ...
+
+    @property
+    def table(self) -> tuple[int | None, ...]:
+        """The bit on every combination of the parents; None where there is none."""
         ...
 
 
@@ -162,7 +167,7 @@ def _gate_layers(netlist: Netlist, n_inputs: int) -> list[list[BooleanFunction]]
             verdict = getattr(netlist, "verdict", "unknown")
             raise XorMiError(f"this circuit has no netlist to compile: its verdict is {verdict}")
         by_layer = groupby(netlist.netlist, key=lambda gate: gate.unit.layer)
-        return [[gate.function for gate in gates] for _, gates in by_layer]
+        return [list(map(_as_function, gates)) for _, gates in by_layer]
     if not isinstance(netlist, Sequence) or isinstance(netlist, str) or len(netlist) < 2:
         raise XorMiError(
             f"{netlist!r} is not a netlist; give a Circuit, or layers of gates such as "
@@ -183,6 +188,11 @@ def _gate_layers(netlist: Netlist, n_inputs: int) -> list[list[BooleanFunction]]
         layers.append(layer)
         width = len(layer)
     return layers
+
+
+def _as_function(gate: NetlistGate) -> BooleanFunction:
+    """A gate of a circuit; a combination without a bit becomes 0, as in `LocalGate.bits`."""
+    return BooleanFunction(len(gate.parents), (tuple(bit or 0 for bit in gate.table),))
 
 
 def _as_threshold(gate: BooleanFunction, points: ndarray) -> ThresholdGate[int]:
