@@ -107,7 +107,7 @@ class AblationSweep(Finding):
         }
         n_sites = len(self.sites)
         for name, before, after in zip(self.metrics, self.before, self.values, strict=True):
-            # As Python's floats, in which the effect keeps its digits for a table.
+            # In Python's float64: the difference of two float32 would be rounded once more.
             was, now = before.tolist() * n_sites, after.flatten().tolist()
             columns[f"before_{name}"] = was
             columns[f"after_{name}"] = now
@@ -193,6 +193,7 @@ def ablation_sweep(
     readers = readers_of(model, metrics, output)
 
     n = len(inputs)
+    # The reference inputs are run beside the others, and nothing is written on them.
     plain = inputs if reference is None else torch.cat([inputs, reference])
 
     def replacement(hook_name: str, activation: Tensor) -> Tensor:
@@ -260,6 +261,7 @@ def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tu
     entries = site_sets(model, default_sites(model) if sites is None else sites)
     if not entries:
         raise XorMiError("no sites given; an ablation needs at least one")
+    # Counted before anything is listed: 2^n of them would fill the memory first.
     n, size = len(entries), SUBSET_SIZES[rule]
     count = 2**n - 1 if size is None else comb(n, size)
     if count > MAX_SUBSETS:

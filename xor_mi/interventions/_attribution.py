@@ -81,6 +81,7 @@ def integrated_gradients(
     corrupted: Tensor,
     sites: Sequence[Site],
     metric: Metric,
+    *,
     n_steps: int = 64,
 ) -> Float[Tensor, "site pair"]:
     """The gradient averaged along the straight line from the corrupted to the clean activation of
@@ -102,6 +103,7 @@ def integrated_gradients(
         averaged[name] = torch.zeros_like(low)
         for steps in midpoints.split(steps_per_run):
             points = torch.cat([low + step.to(low) * (high - low) for step in steps])
+            # All steps in one batch; what does not pass this hook is as in the corrupted run.
             inputs = corrupted.repeat(len(steps), *[1] * (corrupted.ndim - 1))
             per_copy = partial(_per_copy, metric, n_pairs)
             gradient = _gradients(model, inputs, {name}, per_copy, {name: points})[name]
@@ -123,6 +125,7 @@ def direct_logit(
             "direct_logit reads the readout weights of a HookedMLP; use attribution_patching on "
             "other models"
         )
+    # A metric is any function, so whether it is an output is seen from its values.
     output = _output_that_is(metric, model)
     if output is None or model.cfg.out_act_fn != "identity":
         raise XorMiError(
@@ -192,6 +195,7 @@ def random(
     clean_outputs, _ = cache_all(model, clean)
     outputs, _ = cache_all(model, corrupted)
     scale = (metric(clean_outputs) - metric(outputs)).abs().mean()
+    # A generator of its own: the caller's global seed stays as it is.
     generator = torch.Generator().manual_seed(0)
     return torch.randn(len(sites), len(clean), generator=generator).to(scale) * scale.detach()
 
@@ -370,6 +374,7 @@ def score_methods(
         for (metric_name, metric), (method_name, method) in progress_bar(
             work, doing="scoring methods", unit="method", progress=progress
         ):
+            # Inside the bar, which would otherwise stand still at the slowest step.
             if metric_name not in truths:
                 truths[metric_name] = _scores(exact_patching, model, request, metric)
             truth = truths[metric_name]
@@ -517,6 +522,7 @@ def _gradients(
         added[name] = torch.zeros_like(value, requires_grad=True)
         return value + added[name]
 
+    # Sorted, so that the same request always runs in the same order.
     hooks = {name: partial(add_zero, name) for name in sorted(hook_names)}
     with torch.enable_grad():
         total = metric(run_hooked(model, inputs, hooks)).sum()

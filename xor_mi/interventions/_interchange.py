@@ -274,6 +274,7 @@ def interchange_accuracy(
                 progress=progress,
             )
         outputs = values[0, 0].cpu()
+        # The same on the algorithm: the base's bits, with the group's from their sources.
         mixed = bits[:, runs[:, 0]].clone()
         for k, name in enumerate(group, start=1):
             variable = names.index(name)
@@ -376,6 +377,7 @@ def _whole_hook(model: HookedMLP, site: OneSite) -> str:
         found = site_of(model, site)
     except XorMiError:  # whatever it is called, a hook was meant
         raise unknown("hook", site, model.hook_dict, where="this model has") from None
+    # TransformerLens reads and writes all of a hook; an index would be left out in silence.
     if found.index:
         raise XorMiError(
             f"{found.name} is one place in '{found.hook_name}', and a subspace lies in a whole "
@@ -531,6 +533,7 @@ def das_accuracy(
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     epochs = whole_number("epochs", epochs, at_least=1)
     rows = [tuple(row) for row in runs.base.tolist()], [tuple(row) for row in runs.source.tolist()]
+    # A label per pair at random: whatever is learned of these, it is not the algorithm.
     random_labels = tl.arbitrary_targets(list(zip(*rows, strict=True)), 2, seed)
     fits = {
         "das": (model, runs),

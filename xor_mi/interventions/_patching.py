@@ -222,6 +222,7 @@ class PatchSweep(Finding):
         if self.decided is None:
             return whys
         of_clean, of_corrupted = self.decided.decisions_before.tolist()
+        # Decided alike is the better reason: their metrics may still differ a little.
         for p, (a, b) in enumerate(zip(of_clean, of_corrupted, strict=True)):
             if a == b:
                 alike = "undecided" if a < 0 else f"decided {a}"
@@ -346,6 +347,8 @@ def patch_sweep(
         )
     readers = readers_of(model, metrics, output)
 
+    # Both runs go in one batch, the clean inputs first. Each site of the base gets what it is in
+    # the source.
     of_clean, of_corrupted = slice(0, n_pairs), slice(n_pairs, None)
     denoising = direction == "denoising"
     base, source = (of_corrupted, of_clean) if denoising else (of_clean, of_corrupted)
@@ -362,6 +365,7 @@ def patch_sweep(
         )
     unpatched = readers.read_runs(plain.unflatten(0, (2, n_pairs)))
 
+    # Decisions are read last, and where the metric is the default they are read off it.
     n_metrics = len(readers.metrics)
     decided = None
     if isinstance(model, HookedMLP):

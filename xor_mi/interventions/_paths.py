@@ -82,6 +82,7 @@ def path_sweep(
     _, source_cache = model.run_with_cache(source, return_cache_object=False)
     plain = torch.stack([model(clean), model(corrupted)])
     outputs: list[Tensor] = []
+    # Only now, so that the runs above are the network's own and not sums over its edges.
     with model.edge_hooks():
         for route in progress_bar(routes, doing="patching paths", unit="path", progress=progress):
             outputs.append(_along(model, base, source_cache, route))
@@ -91,6 +92,7 @@ def path_sweep(
     n_metrics = len(readers.metrics)
     sets = tuple((_site_of_route(model, route),) for route in routes)
     alone = f"{source_of(direction)}, along the path alone"
+    # Where a path ends says little about it; what was patched are its edges.
     of_sites = coordinates(model, sets, value=alone, direction=direction)
     return PatchSweep(
         pairs=names,

@@ -41,6 +41,7 @@ class Readers:
         """Every function of the outputs [run, example, ...]; each sees the examples of one run, in
         order.
         """
+        # The caller's own metric may compare the examples of a run, so it sees one run at a time.
         if self.rowwise:
             return self.read(outputs.flatten(0, 1)).reshape(-1, *outputs.shape[:2])
         return torch.stack([self.read(run) for run in outputs], dim=1)
@@ -95,6 +96,7 @@ def readers_of(model: HookedModel, metrics: Metrics | None, output: int) -> Read
     is_mlp = isinstance(model, HookedMLP)
     if is_mlp:
         model.require_output(output)
+    # On another model nothing is decided, and this is only the default metric.
     decides = ("logit", partial(logit, output=output))
     if metrics is None:
         return Readers(metrics=("logit",), functions=(decides,), rowwise=True)
@@ -124,6 +126,7 @@ def _of_a_copy(metric: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
 def _values(name: str, metric: Metric, outputs: Tensor) -> Tensor:
     """One metric, [example], checked to be one finite number per example."""
     values = torch.as_tensor(metric(outputs))
+    # A metric may answer yes or no, or count.
     if not values.is_floating_point():
         values = values.to(torch.get_default_dtype())
     if values.shape != outputs.shape[:1]:

@@ -84,6 +84,7 @@ def inputs_per_run(model: HookedModel, inputs: Tensor, max_batch_bytes: int | No
 def _bytes_per_input(model: HookedModel, inputs: Tensor) -> int:
     if isinstance(model, HookedMLP):
         sizes = model.layer_sizes
+        # Known from the sizes, without a forward: every layer before and after its activation.
         edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
         return (2 * sum(sizes) + edges) * model.linears[0].weight.element_size()
     _, cache = _run_with_cache(model, inputs[:1])
@@ -133,6 +134,7 @@ def intervene(
         untouched, written = _run(model, plain, inputs, sets, replacement)
         return untouched, readers.read_runs(written)
 
+    # Too much for one forward: the replacements are made once, and written part by part.
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
     untouched, seen = _run_plain(model, plain, hook_names, rows_per_run)
     replaced = {name: replacement(name, activation) for name, activation in seen.items()}
@@ -167,6 +169,7 @@ def _run(
     outputs [plain, ...], [set, base, ...].
     """
     layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(inputs))
+    # Set after set, each with all the base inputs: the order that `unflatten` undoes below.
     copies = inputs.expand(len(sets), *inputs.shape).flatten(0, 1)
     hooks = hooks_that_write(sets, layout, replacement)
     outputs = run_hooked(model, torch.cat([plain, copies]), hooks)
@@ -314,6 +317,7 @@ def _write_points(
     place.
     """
     sizes = value.shape[1:]
+    # Torch would answer with a message of its own, which names no site.
     too_deep = len(axes) > len(sizes)
     if too_deep or any(
         min(axis) < -size or max(axis) >= size for axis, size in zip(axes, sizes, strict=False)

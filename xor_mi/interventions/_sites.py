@@ -39,6 +39,7 @@ def sites(model: HookedModel, kind: SiteKind = "unit") -> list[Site]:
     Raises:
         XorMiError: a kind that is not one of these, or a model without hooks.
     """
+    # The one kind of site that every hooked model has.
     if kind == "hook" and not isinstance(model, HookedMLP):
         require_hooked(model, "listing hooks")
         return [Site(hook_name) for hook_name in model.hook_dict]
