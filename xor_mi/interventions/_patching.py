@@ -363,7 +363,7 @@ def patch_sweep(
             max_batch_bytes=max_batch_bytes,
             progress=progress,
         )
-    unpatched = readers.read_runs(plain.unflatten(0, (2, n_pairs)))
+    unpatched = readers.read_runs(plain.view(2, n_pairs, *plain.shape[1:]))
 
     # Decisions are read last, and where the metric is the default they are read off it.
     n_metrics = len(readers.metrics)

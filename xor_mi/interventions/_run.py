@@ -169,12 +169,12 @@ def _run(
     outputs [plain, ...], [set, base, ...].
     """
     layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(inputs))
-    # Set after set, each with all the base inputs: the order that `unflatten` undoes below.
+    # Set after set, each with all the base inputs: the order that `view` undoes below.
     copies = inputs.expand(len(sets), *inputs.shape).flatten(0, 1)
     hooks = hooks_that_write(sets, layout, replacement)
     outputs = run_hooked(model, torch.cat([plain, copies]), hooks)
     of_plain, of_copies = outputs[: layout.n_plain], outputs[layout.n_plain :]
-    return of_plain, of_copies.unflatten(0, (layout.n_sets, layout.n_base))
+    return of_plain, of_copies.view(layout.n_sets, layout.n_base, *outputs.shape[1:])
 
 
 def _run_plain(
@@ -287,7 +287,8 @@ def _write(
     value = value.to(activation.dtype)
     # A copy: the activation may be a tensor of the caller's.
     new = activation.clone()
-    copies = new[layout.n_plain :].unflatten(0, (layout.n_sets, layout.n_base))
+    # A view of it, so that what is written on a copy of the base inputs is written in `new`.
+    copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
     indices = [site.index for site in plan.sites]
     if _are_points(indices):
         _write_points(plan, list(zip(*indices, strict=True)), value, copies)

@@ -214,10 +214,11 @@ def edges_where_needed(model: HookedModel, sets: Iterable[SiteSet]) -> AbstractC
     """The edge hooks of a HookedMLP switched on inside a `with` block, if one of these sites lies
     on one.
     """
-    if not isinstance(model, HookedMLP):
-        return nullcontext()
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
-    return model.edge_hooks(any(kind_of_hook(name) == "edge" for name in hook_names))
+    is_mlp = isinstance(model, HookedMLP)
+    if is_mlp and any(kind_of_hook(name) == "edge" for name in hook_names):
+        return model.edge_hooks()
+    return nullcontext()
 
 
 def check_index(site: Site, activation: Tensor) -> None:
