@@ -278,14 +278,14 @@ def _replacement(
 ) -> Tensor:
     """What a whole activation [input, ...] is replaced by."""
     if not isinstance(value, str):
-        given = torch.as_tensor(value).to(activation)
+        new = torch.as_tensor(value).to(activation)
         each, alike = activation.shape, activation.shape[1:]
-        if given.ndim and given.shape not in (each, alike):
+        if new.ndim and new.shape not in (each, alike):
             raise XorMiError(
-                f"a value of shape {list(given.shape)} does not fit an activation {list(each)}; "
+                f"a value of shape {list(new.shape)} does not fit an activation {list(each)}; "
                 f"give one number, {list(alike)} for all inputs alike, or {list(each)}"
             )
-        return given.expand_as(activation)
+        return new.expand_as(activation)
     if value == "zero":
         return torch.zeros_like(activation)
     if value == "mean":

@@ -1,5 +1,5 @@
-"""an algorithm over bits that a network is said to implement: formulas for its variables, and an
-output computed from them.
+"""formulas over bits -> an algorithm that a network may implement: variables computed from the
+inputs, and an output computed from them.
 """
 
 import re

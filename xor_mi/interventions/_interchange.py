@@ -12,8 +12,9 @@ hooks, takes any alignment and lets a user's hooks act. `circuits` has two: `ide
 sweeps every unit over every (source, base) pair with `patch_sweep`, and its evidence replaces whole
 layers in float64 arithmetic on the weights (`forward_float64`), where hooks play no part. The hooks
 here and that arithmetic share nothing but the definition: they are each other's oracle
-(tests/test_circuit_evidence.py). `search` does it in NumPy for thousands of subcircuits, and the
-census in one tensor for thousands of networks; both are held against `circuits` by their tests.
+(tests/test_circuit_evidence.py). `search` does it in NumPy for thousands of subcircuits, held
+against plain TransformerLens hooks by its tests; and `identify_many` in one tensor for thousands of
+networks, held against `identify_circuit`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -374,22 +375,22 @@ def _two_classes(model: HookedMLP, output: int) -> Callable[[Tensor], Tensor]:
 def _whole_hook(model: HookedMLP, site: OneSite) -> str:
     """The hook that a subspace lies in. TransformerLens takes all of a hook [batch, width]."""
     try:
-        found = site_of(model, site)
+        hook = site_of(model, site)
     except XorMiError:  # whatever it is called, a hook was meant
         raise unknown("hook", site, model.hook_dict, where="this model has") from None
     # TransformerLens reads and writes all of a hook; an index would be left out in silence.
-    if found.index:
+    if hook.index:
         raise XorMiError(
-            f"{found.name} is one place in '{found.hook_name}', and a subspace lies in a whole "
+            f"{hook.name} is one place in '{hook.hook_name}', and a subspace lies in a whole "
             "hook: give the hook, and a basis that has this place as its only direction"
         )
-    if kind_of_hook(found.hook_name) == "edge":
+    if kind_of_hook(hook.hook_name) == "edge":
         of_units, _ = model.hook_site(model.units[0])
         raise XorMiError(
-            f"'{found.hook_name}' holds a term per edge, [batch, target, source]; a subspace lies "
+            f"'{hook.hook_name}' holds a term per edge, [batch, target, source]; a subspace lies "
             f"in a hook of units, such as '{of_units}'"
         )
-    return found.hook_name
+    return hook.hook_name
 
 
 def subspace_accuracy(
