@@ -268,18 +268,18 @@ def _cut_by_all(cells: list[Cell], layer: int, progress: bool) -> list[Cell]:
 
 def _side(
     corners: Float[ndarray, "corner 2"], distance: Float[ndarray, " corner"]
-) -> Float[ndarray, "kept 2"]:
+) -> Float[ndarray, "side 2"]:
     """The part of a convex polygon where the distance to a line, given at its corners, is at least
     zero.
     """
-    kept: list[ndarray] = []
+    side: list[ndarray] = []
     edges = zip(corners, np.roll(corners, -1, 0), distance, np.roll(distance, -1), strict=True)
     for start, end, at_start, at_end in edges:
         if at_start >= 0:
-            kept.append(start)
+            side.append(start)
         if at_start * at_end < 0:
-            kept.append(start + (end - start) * (at_start / (at_start - at_end)))
-    return np.array(kept)
+            side.append(start + (end - start) * (at_start / (at_start - at_end)))
+    return np.array(side)
 
 
 def _as_region(cell: Cell, units: list[Unit]) -> Region:

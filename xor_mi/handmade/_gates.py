@@ -106,9 +106,9 @@ def _as_gates(gates: Sequence[Target], n_inputs: int) -> list[BooleanFunction]:
     """Gates as a caller gives them, each checked to have one output."""
     is_list = isinstance(gates, Sequence) and not isinstance(gates, str)
     if not is_list or not 1 <= len(gates) <= MAX_INPUTS:
-        asked = f"{len(gates)} gates" if is_list else repr(gates)
+        count = f"{len(gates)} gates" if is_list else repr(gates)
         raise XorMiError(
-            f"{asked} given; from_gates takes 1 to {MAX_INPUTS} gates in a list, "
+            f"{count} given; from_gates takes 1 to {MAX_INPUTS} gates in a list, "
             "such as ['OR', 'AND']"
         )
     functions = [BooleanFunction.of(gate, n_inputs) for gate in gates]
