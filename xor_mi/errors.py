@@ -1,7 +1,8 @@
 """what was asked + what exists -> one error that says the next step.
 
 Every error a caller can cause is an `XorMiError`, so `except XorMiError` is enough for a program.
-Its message is one line for a person: what was asked, what exists, what to do."""
+Its message is one line for a person: what was asked, what exists, what to do.
+"""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -20,6 +21,9 @@ __all__ = [
 MAX_NAMES_SHOWN = 24
 """A message lists at most so many names of what exists."""
 
+LEAST_LIKENESS = 0.5
+"""From this likeness on (`difflib`'s ratio, 0 to 1) a name is taken for a slip of the one asked."""
+
 SEEDS_BELOW = 2**62
 """Seeds are smaller than this, so that a seed plus the number of a network fits in 64 bits."""
 
@@ -32,9 +36,10 @@ class TooManyReadings(XorMiError):
     """There are more ways to read a network's units as bits than are tried or listed."""
 
 
-def unknown(kind: str, asked: object, exists: Iterable[object], where: str = "there") -> XorMiError:
-    """A name that does not exist -> the error that lists what does, with the closest name as the
-    next step.
+def unknown(
+    kind: str, asked: object, exists: Iterable[object], *, where: str = "there"
+) -> XorMiError:
+    """A name that does not exist -> the error that lists what does, and the closest name.
 
     Args:
         kind: what was asked for, such as "gate".
@@ -47,8 +52,8 @@ def unknown(kind: str, asked: object, exists: Iterable[object], where: str = "th
     shown = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
     if len(names) > MAX_NAMES_SHOWN:
         shown += f", ... ({len(names)} in all)"
-    close = get_close_matches(str(asked), names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    closest = get_close_matches(str(asked), names, n=1, cutoff=LEAST_LIKENESS)
+    hint = f"; did you mean '{closest[0]}'?" if closest else ""
     return XorMiError(f"no {kind} '{asked}'; {where}: {shown}{hint}")
 
 
@@ -65,13 +70,16 @@ def whole_number(name: str, value: object, *, at_least: int = 0, below: int | No
         ...
     xor_mi.errors.XorMiError: n_networks must be a whole number of at least 1, not 0
     """
+    # Integral and not int: NumPy's whole numbers are welcome
     if isinstance(value, Integral) and not isinstance(value, bool):
         number = int(value)
         if number >= at_least and (below is None or number < below):
             return number
     bounds = f"at least {at_least}"
     if below is not None:
-        bounds += " and below " + ("2^62" if below == SEEDS_BELOW else str(below))
+        # nobody reads 4611686018427387904 as a power of two
+        written = "2^62" if below == SEEDS_BELOW else str(below)
+        bounds += f" and below {written}"
     raise XorMiError(f"{name} must be a whole number of {bounds}, not {value!r}")
 
 

@@ -45,11 +45,11 @@ class Finding:
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentence, then the first lines of the table if it has one."""
         text = f"<pre>{html.escape(str(self))}</pre>"
+        # a finding that does not override `frame` is not a table
         if type(self).frame is Finding.frame:
             return text
         table = self.frame()
-        shown = table.head(ROWS_SHOWN).to_html(index=False, escape=True, border=0)
+        first_lines = table.head(ROWS_SHOWN).to_html(index=False, escape=True, border=0)
         n_more = len(table) - ROWS_SHOWN
-        if n_more > 0:
-            shown += f"<p>... and {n_more} more lines; .frame() has them all</p>"
-        return text + shown
+        note = f"<p>... and {n_more} more lines; .frame() has them all</p>" if n_more > 0 else ""
+        return text + first_lines + note

@@ -2,7 +2,8 @@
 
 `x0` is an input, `h0.1` hidden unit 1 of layer 0 (TransformerLens' `blocks.0`), `y0` an output. An
 edge joins two of them and is one weight. Everything that names a place elsewhere (readings,
-patches, circuits, pictures) uses these values."""
+patches, circuits, pictures) uses these values.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ __all__ = ["Edge", "Index", "Site", "Subcircuit", "Unit", "edges_of", "layers_of
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """One place that holds one number: an input (layer -1), a hidden unit, or an output (layer =
-    number of hidden layers).
+    """One place that holds one number: an input, a hidden unit or an output.
+
+    Inputs are layer -1, hidden layers count from 0, and outputs are the layer after the last.
 
     >>> Unit(0, 1).name, Unit(-1, 0).name, Unit(1, 0, is_output=True).name
     ('h0.1', 'x0', 'y0')
@@ -64,8 +66,9 @@ def layers_of(layer_sizes: Sequence[int]) -> list[list[Unit]]:
     n_layers = len(layer_sizes)
     layers: list[list[Unit]] = []
     for number, size in enumerate(layer_sizes):
-        is_output = number == n_layers - 1
-        layers.append([Unit(number - 1, index, is_output) for index in range(size)])
+        # inputs are layer -1, so that the hidden layers count from 0
+        layer, is_output = number - 1, number == n_layers - 1
+        layers.append([Unit(layer, index, is_output=is_output) for index in range(size)])
     return layers
 
 
@@ -78,16 +81,17 @@ def edges_of(layer_sizes: Sequence[int]) -> Iterator[Edge]:
 
 @dataclass(frozen=True)
 class Subcircuit:
-    """Some of a network's hidden units and edges: all inputs and outputs, and per unit the sources
-    it still reads.
+    """Some of a network's hidden units and edges, told by what each unit still reads.
+
+    Inputs and outputs all stay.
 
     Attributes:
         layer_sizes: (d_in, *d_hidden, d_out) of the whole network.
         sources: per linear layer and target unit, the indices of the kept sources; a dropped hidden
             unit keeps none.
 
-    >>> part = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
-    >>> part.units, part.edges
+    >>> without_h01 = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
+    >>> without_h01.units, without_h01.edges
     ((h0.0,), (x0->h0.0, x1->h0.0, h0.0->y0))
     """
 
@@ -125,11 +129,11 @@ class Subcircuit:
         """Whether every edge of this one is in the other."""
         if self.layer_sizes != other.layer_sizes:
             return False
-        for mine, theirs in zip(self.sources, other.sources, strict=True):
-            for indices, other_indices in zip(mine, theirs, strict=True):
-                if not set(indices) <= set(other_indices):
-                    return False
-        return True
+        units_here = chain.from_iterable(self.sources)
+        units_there = chain.from_iterable(other.sources)
+        return all(
+            set(here) <= set(there) for here, there in zip(units_here, units_there, strict=True)
+        )
 
 
 Index = int | None | Sequence[int | None]
@@ -138,12 +142,11 @@ Index = int | None | Sequence[int | None]
 
 @dataclass(frozen=True, init=False)
 class Site:
-    """Where an intervention writes: a hook point, and an index into its activation after the batch
-    axis.
+    """Where an intervention writes: a hook point, and an index into its activation.
 
-    An index entry is a whole number, or None for everything along that axis; axes left out are
-    taken whole, so Site(hook) is the whole hook. On a transformer Site("blocks.0.attn.hook_z",
-    (None, 2)) is head 2 at all positions.
+    The index counts from the axis after the batch. An entry is a whole number, or None for
+    everything along that axis; axes left out are taken whole, so Site(hook) is the whole hook. On a
+    transformer Site("blocks.0.attn.hook_z", (None, 2)) is head 2 at all positions.
 
     Attributes:
         label: what it is called in frames and pictures; by default the hook name and index.
@@ -157,12 +160,14 @@ class Site:
 
     hook_name: str
     index: tuple[int | None, ...]
+    # not compared: two sites are the same place, whatever they are called
     label: str = field(compare=False)
 
     def __init__(self, hook_name: str, index: Index = (), label: str = "") -> None:
         entries = tuple(index) if isinstance(index, Sequence) else (index,)
         for entry in entries:
-            if entry is not None and (isinstance(entry, bool) or not isinstance(entry, int)):
+            is_whole = isinstance(entry, int) and not isinstance(entry, bool)
+            if entry is not None and not is_whole:
                 raise XorMiError(
                     f"{entry!r} in the index of '{hook_name}'; an index entry is a whole number, "
                     "or None for a whole axis"
@@ -175,8 +180,10 @@ class Site:
     def name(self) -> str:
         if self.label:
             return self.label
+        if not self.index:
+            return self.hook_name
         inside = ", ".join(":" if i is None else str(i) for i in self.index)
-        return f"{self.hook_name}[{inside}]" if self.index else self.hook_name
+        return f"{self.hook_name}[{inside}]"
 
     @property
     def slices(self) -> tuple[int | slice, ...]:

@@ -47,7 +47,7 @@ Target = str | BooleanFunction
 """What a network should compute: a gate's name, a formula, or a `BooleanFunction`."""
 
 Place = str | Unit | Edge
-"""A place in a HookedMLP: "h0.1", "x0", "y0", "x0->h0.1", or the value of that name."""
+"""A place in a HookedMLP: "h0.1", "x0", "y0", "x0->h0.1", or the `Unit` or `Edge` of that name."""
 
 OneSite = Place | Site
 """Where one intervention writes: a place, or a hook point with an index."""
@@ -106,9 +106,12 @@ UpTo = Literal["signature", "family"]
 
 @runtime_checkable
 class HookedModel(Protocol):
-    """A HookedMLP, any TransformerLens `HookedRootModule` after `setup()`, or a
-    `TransformerBridge`.
+    """A model with TransformerLens hooks.
+
+    A HookedMLP, any other `HookedRootModule` after `setup()`, or a `TransformerBridge`.
     """
+
+    # Any below: these signatures are TransformerLens', and differ between its kinds of model.
 
     @property
     def hook_dict(self) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """outputs [batch, d_out] -> one number per example, or the decisions they stand for.
 
 A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it
-is UNDECIDED (-1), never rounded."""
+is UNDECIDED (-1), never rounded.
+"""
 
 from typing import NamedTuple
 

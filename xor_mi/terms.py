@@ -7,7 +7,8 @@ the Hadamard product of a weight matrix with the values it is fed. Between two i
 cancels, so each pre-activation's change is a sum over edges, to rounding; each unit passes its
 change on through its activation function; the output's change is a sum over units. All in float64.
 This is bookkeeping (where a number comes from), not a causal claim: for those, see
-`interventions`."""
+`interventions`.
+"""
 
 from dataclasses import dataclass, field
 

@@ -2,7 +2,8 @@
 
 `activations` and `compare` read the model through its hooks, as TransformerLens caches it.
 `forward_float64` is the same forward in plain float64 arithmetic without hooks: the second,
-independent way, and the one that analyses of the weights (`contributions`, `circuits`) build on."""
+independent way, and the one that analyses of the weights (`contributions`, `circuits`) build on.
+"""
 
 from dataclasses import dataclass, field
 

@@ -1,6 +1,4 @@
-"""The shape and conventions of a `HookedMLP`, its activation functions, and the weights a seed
-draws.
-"""
+"""The shape and conventions of a `HookedMLP`, its activation functions, its initial weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -35,6 +33,9 @@ LOSSES = ("bce", "mse")
 
 MAX_PARAMETERS = 10**8
 """A network with more weights and biases is refused before memory is asked for."""
+
+LARGEST_SETTING = 1e300
+"""Settings lie within this of zero, a little inside float64's range: infinity and NaN are out."""
 
 _DTYPES = {
     "float32": torch.float32,
@@ -82,6 +83,7 @@ class HookedMLPConfig:
     device: str | torch.device
     use_edge_result: bool
 
+    # TransformerLens reads these of any model's config; here they have one value
     normalization_type: ClassVar[None] = None
     attn_only: ClassVar[bool] = False
     n_heads: ClassVar[int] = 0
@@ -146,11 +148,10 @@ class HookedMLPConfig:
 
     def conventions(self) -> dict[str, object]:
         """Every setting but the sizes: what a network with other weights may share."""
-        return {
-            name: value
-            for name, value in self._settings().items()
-            if name not in ("d_in", "d_hidden", "d_out")
-        }
+        settings = self._settings()
+        for size in ("d_in", "d_hidden", "d_out"):
+            del settings[size]
+        return settings
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready dict that `from_dict` reads back."""
@@ -174,6 +175,7 @@ class HookedMLPConfig:
                 raise unknown("setting", key, known, where="a HookedMLPConfig has")
         settings: dict[str, Any] = dict(values)
         target = settings.get("target")
+        # as `to_dict` writes it; a name, a formula or a function goes through as it is
         if isinstance(target, dict):
             if set(target) != {"n_inputs", "tables"}:
                 raise XorMiError(f"target is {target!r}; expected n_inputs and tables")
@@ -221,7 +223,8 @@ def _finite_number(name: str, value: Number) -> float:
         number = float(value)
     except OverflowError:  # a whole number with more than 308 digits
         raise XorMiError(f"{name} is too large for a number; give a finite one") from None
-    if not -1e300 < number < 1e300:
+    # written so that NaN, which no comparison is true of, is refused too
+    if not -LARGEST_SETTING < number < LARGEST_SETTING:
         raise XorMiError(f"{name} must be a finite number, not {number}")
     return number
 
@@ -237,10 +240,10 @@ def _target(target: Target | None, d_in: int, d_out: int) -> BooleanFunction | N
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:
-    named = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if named is None or named not in _DTYPES.values():
+    known = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if known is None or known not in _DTYPES.values():
         raise unknown("dtype", dtype, _DTYPES, where="known dtypes")
-    return named
+    return known
 
 
 def _device(device: str | torch.device) -> str | torch.device:
@@ -259,22 +262,23 @@ def _written_target(target: BooleanFunction) -> dict[str, object]:
 
 
 def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor]]:
-    """PyTorch's default nn.Linear initialisation from a seed: per layer W [d_out, d_in] and b
-    [d_out], float32.
+    """PyTorch's default nn.Linear initialisation from a seed: per layer W and b, float32.
 
-    Both are uniform in +-1/sqrt(d_in), drawn in the order W, b, layer by layer. No global random
-    state is read or changed.
+    W [d_out, d_in] and b [d_out] are uniform in +-1/sqrt(d_in), drawn in the order W, b, layer by
+    layer. No global random state is read or changed.
     """
     generator = torch.Generator().manual_seed(seed)
 
-    def uniform(*shape: int, bound: float) -> Tensor:
-        return (torch.rand(*shape, generator=generator) * 2 - 1) * bound
+    def uniform(shape: Sequence[int], bound: float) -> Tensor:
+        return (torch.rand(shape, generator=generator) * 2 - 1) * bound
 
     layers: list[tuple[Tensor, Tensor]] = []
     for d_in, d_out in pairwise(layer_sizes):
         bound = d_in**-0.5
-        weight = uniform(d_out, d_in, bound=bound)
-        layers.append((weight, uniform(d_out, bound=bound)))
+        # one generator for both: the weight has to be drawn first
+        weight = uniform((d_out, d_in), bound)
+        bias = uniform((d_out,), bound)
+        layers.append((weight, bias))
     return layers
 
 

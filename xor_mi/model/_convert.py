@@ -1,5 +1,6 @@
-"""weights from elsewhere -> checked layers: arrays, an nn.Sequential, or a folder on disk. No
-pickle is read and no code is run.
+"""weights from elsewhere (arrays, an nn.Sequential, a folder on disk) -> checked layers.
+
+No pickle is read and no code is run.
 """
 
 import json
@@ -25,27 +26,30 @@ _MODULES = {
     nn.GELU: "gelu",
     nn.Identity: "identity",
 }
+# in every config.json; a changed meaning of the file raises the number
 _FORMAT = "xor_mi.HookedMLP/1"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
 def checked_layers(layers: Layers) -> list[tuple[Tensor, Tensor]]:
-    """[(W, b), ...] as lists, arrays or tensors -> tensors W [d_out, d_in] and b [d_out] whose
-    shapes chain; b = None means zeros.
+    """[(W, b), ...] as lists, arrays or tensors -> tensors whose shapes chain.
+
+    W is [d_out, d_in], b is [d_out]; b = None means zeros.
     """
     if not isinstance(layers, Iterable):
         raise XorMiError(f"{layers!r} is not a list of layers; give [(weight, bias), ...]")
+    # counted from 1, as the layers are called: fc1, fc2, ...
     pairs = [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
     if len(pairs) < 2:
         raise XorMiError(
             f"{len(pairs)} layers of weights given; "
             "a HookedMLP has at least one hidden layer and a readout"
         )
-    for number, ((before, _), (after, _)) in enumerate(pairwise(pairs), start=1):
-        if before.shape[0] != after.shape[1]:
-            raise XorMiError(
-                f"fc{number} gives {before.shape[0]} values; fc{number + 1} takes {after.shape[1]}"
-            )
+    weights = [weight for weight, _ in pairs]
+    for number, (before, after) in enumerate(pairwise(weights), start=1):
+        n_given, n_taken = before.shape[0], after.shape[1]
+        if n_given != n_taken:
+            raise XorMiError(f"fc{number} gives {n_given} values; fc{number + 1} takes {n_taken}")
     return pairs
 
 
@@ -71,10 +75,12 @@ def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor]:
 def read_sequential(
     sequential: nn.Sequential,
 ) -> tuple[list[tuple[Tensor, Tensor | None]], dict[str, object]]:
-    """nn.Sequential -> its weights, and the settings (activations, slope, dtype) a HookedMLP needs
-    to be the same network.
+    """nn.Sequential -> its weights, and the settings that make a HookedMLP the same network.
+
+    The settings are the activations, the dtype, and the slope of leaky_relu where there is one.
     """
     linears: list[nn.Linear] = []
+    # one per linear layer; the identity until an activation follows it
     activations: list[str] = []
     slopes: set[float] = set()
     for position, module in enumerate(sequential):
@@ -147,9 +153,7 @@ def write_folder(folder: Path, cfg: HookedMLPConfig, tensors: dict[str, Tensor])
 
 
 def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, Tensor]]:
-    """A folder -> its config and weights, checked against each other before any network is
-    built.
-    """
+    """A folder -> its config and weights, checked against each other; no network is built yet."""
     settings, tensors = _read_files(folder)
     cfg = HookedMLPConfig.from_dict(settings | {"device": device})
     expected: dict[str, list[int]] = {}
@@ -177,6 +181,7 @@ def _read_files(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
     try:
         settings = json.loads((folder / _CONFIG).read_text())
         tensors = load_file(folder / _WEIGHTS)
+    # RecursionError: JSON that is nested thousands of brackets deep
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise XorMiError(
             f"the model in '{folder}' cannot be read: {error}; save it again"

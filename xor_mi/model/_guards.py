@@ -1,6 +1,4 @@
-"""What a hook may return, and what a model must be before it is analysed: silent mistakes made
-loud.
-"""
+"""Silent mistakes made loud: what a hook may return, and what a model must be to be analysed."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -16,8 +14,10 @@ HookFunction = Callable[..., Any]
 
 
 def guarded(function: HookFunction, value: Tensor, hook: HookPoint) -> Tensor | None:
-    """Run a forward hook; refuse an in-place edit that is not returned, and a return of another
-    shape.
+    """Run a forward hook and check what it did.
+
+    Raises:
+        XorMiError: an in-place edit that is not returned, or a return of another shape.
     """
     # PyTorch counts the writes into a tensor, but not under inference_mode
     before = None if value.is_inference() else value._version
@@ -39,9 +39,8 @@ def guarded(function: HookFunction, value: Tensor, hook: HookPoint) -> Tensor | 
 
 
 def all_finite(values: Tensor) -> bool:
-    """Whether no entry is NaN or infinite. A finite sum has finite terms only, so one sum settles
-    nearly every case.
-    """
+    """Whether no entry is NaN or infinite."""
+    # A finite sum has finite terms only; the slower look at each entry is for sums that overflow.
     return isfinite(values.sum().item()) or bool(values.isfinite().all())
 
 

@@ -1,5 +1,6 @@
-"""config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule. The only room that
-knows hook names.
+"""config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule.
+
+This is the only room that knows hook names.
 
     x --hook_embed--> [ fc1 --hook_pre--> act --hook_post--> ] x n_layers --> fc_last
     --hook_logits--> output
@@ -13,7 +14,8 @@ is the value before it.
 
 TransformerLens accepts some mistakes in silence (an unknown name in a filter, a predicate that
 matches nothing, a patch of the wrong shape, an in-place edit that is not returned). Here each is an
-error that names what exists."""
+error that names what exists.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -71,6 +73,8 @@ class _MLP(nn.Module):
 
 
 class _Block(nn.Module):
+    """One hidden layer under the name that TransformerLens gives it, `blocks.{l}`."""
+
     def __init__(self, fc_in: nn.Linear, fc_out: nn.Linear) -> None:
         super().__init__()
         self.hook_edge = HookPoint()
@@ -78,8 +82,9 @@ class _Block(nn.Module):
 
 
 class HookedMLP(HookedRootModule):
-    """A Boolean MLP with TransformerLens hooks; 2-2-1 ReLU by default, weights drawn from
-    `cfg.seed`, built in eval mode.
+    """A Boolean MLP with TransformerLens hooks; by default 2-2-1 with ReLU.
+
+    The weights are drawn from `cfg.seed`, and it is built in eval mode.
 
     The linear layers are `model.fc1`, `model.fc2`, ... with `weight` [d_out, d_in] as in plain
     PyTorch.
@@ -105,6 +110,7 @@ class HookedMLP(HookedRootModule):
         # what the forward walks through, layer by layer, without a look-up in nn.Module
         self._stages = tuple(
             (linear, block.hook_edge, block.mlp.hook_pre, block.mlp.hook_post)
+            # not strict: the last linear layer is the readout, which has no block
             for linear, block in zip(self._linears, blocks, strict=False)
         )
         self.hook_edge = HookPoint()
@@ -133,8 +139,9 @@ class HookedMLP(HookedRootModule):
 
     @classmethod
     def from_weights(cls, layers: Layers, **settings: Any) -> "HookedMLP":
-        """[(W, b), ...] -> HookedMLP. W is [d_out, d_in], b is [d_out] or None for zeros; the last
-        pair is the readout.
+        """[(W, b), ...] -> HookedMLP; the last pair is the readout.
+
+        W is [d_out, d_in], b is [d_out] or None for zeros.
 
         Args:
             settings: any `HookedMLPConfig` field except the sizes, such as act_fn, out_act_fn,
@@ -145,8 +152,9 @@ class HookedMLP(HookedRootModule):
                 finite.
         """
         pairs = checked_layers(layers)
-        d_in, *d_hidden, d_out = [pairs[0][0].shape[1], *(weight.shape[0] for weight, _ in pairs)]
-        sizes = {"d_in": d_in, "d_hidden": tuple(d_hidden), "d_out": d_out}
+        first_weight, _ = pairs[0]
+        *d_hidden, d_out = [weight.shape[0] for weight, _ in pairs]
+        sizes = {"d_in": first_weight.shape[1], "d_hidden": tuple(d_hidden), "d_out": d_out}
         clash = sorted(set(settings) & set(sizes))
         if clash:
             raise XorMiError(f"{', '.join(clash)} follow from the weights; leave them out")
@@ -158,18 +166,21 @@ class HookedMLP(HookedRootModule):
         return model
 
     def with_weights(self, layers: Layers, **changes: Any) -> "HookedMLP":
-        """A network with other weights and this one's conventions: activations, loss, threshold,
-        target, seed; [(W, b), ...] as in `from_weights`. This network is left alone.
+        """A network with other weights and this one's conventions. This network is left alone.
+
+        Conventions are the activations, loss, threshold, target, seed, dtype and device.
 
         Args:
+            layers: [(W, b), ...] as in `from_weights`.
             changes: conventions that are to differ, such as target=None.
         """
         return type(self).from_weights(layers, **(self.cfg.conventions() | changes))
 
     @classmethod
     def from_sequential(cls, sequential: nn.Sequential, **settings: Any) -> "HookedMLP":
-        """nn.Sequential(Linear, activation, Linear, ..., [output activation]) -> the same network
-        with hooks (weights are copied).
+        """nn.Sequential(Linear, activation, Linear, ...) -> the same network with hooks.
+
+        An activation after the last Linear becomes `out_act_fn`. The weights are copied.
 
         Raises:
             XorMiError: a module that is neither nn.Linear nor a known activation, or hidden layers
@@ -189,8 +200,9 @@ class HookedMLP(HookedRootModule):
 
     @classmethod
     def from_pretrained(cls, directory: PathLike, device: str = "cpu") -> "HookedMLP":
-        """A folder written by `save_pretrained` -> the model. Reads JSON and safetensors only; no
-        pickle, no code.
+        """A folder written by `save_pretrained` -> the model.
+
+        Reads JSON and safetensors only; no pickle, no code.
 
         Raises:
             XorMiError: a missing folder or file, a file that is damaged or not ours, shapes that
@@ -230,11 +242,11 @@ class HookedMLP(HookedRootModule):
         """
         if return_type not in _RETURN_TYPES:
             raise unknown("return_type", return_type, _RETURN_TYPES, where="known")
-        value = self.hook_embed(self._as_input(x))
+        value = self.hook_embed(self._as_input(x))  # [batch, d_in]
         inputs = value
         for linear, hook_edge, hook_pre, hook_post in self._stages:
             pre = hook_pre(self._affine(linear, value, hook_edge))
-            value = hook_post(self._act(pre))
+            value = hook_post(self._act(pre))  # [batch, unit]
         readout = self._affine(self._linears[-1], value, self.hook_edge)
         if self.hook_readout is not None:
             readout = self.hook_readout(readout)
@@ -243,13 +255,14 @@ class HookedMLP(HookedRootModule):
             logits = self.hook_logits(readout)
         if return_type == "logits":
             return logits
-        loss = self._loss(logits, readout, inputs, labels)
+        loss = self._loss(logits, readout=readout, inputs=inputs, labels=labels)
         return loss if return_type == "loss" else (logits, loss)
 
     def _affine(self, linear: nn.Linear, value: Tensor, hook_edge: HookPoint) -> Tensor:
         if not self.cfg.use_edge_result:
             return F.linear(value, linear.weight, linear.bias)
-        return hook_edge(linear.weight * value[:, None, :]).sum(-1) + linear.bias
+        products = linear.weight * value[:, None, :]  # [batch, d_out, d_in]
+        return hook_edge(products).sum(-1) + linear.bias
 
     def _as_input(self, x: Numbers) -> Tensor:
         weight = self._linears[0].weight
@@ -260,7 +273,8 @@ class HookedMLP(HookedRootModule):
                 f"cannot read {x!r} as an input; give bits [batch, {self.cfg.d_in}], "
                 "for example model.rows()"
             ) from None
-        inputs = inputs[None] if inputs.ndim == 1 else inputs
+        if inputs.ndim == 1:
+            inputs = inputs[None]
         if inputs.ndim != 2 or inputs.shape[1] != self.cfg.d_in:
             raise XorMiError(
                 f"inputs have shape {list(inputs.shape)}; "
@@ -270,7 +284,7 @@ class HookedMLP(HookedRootModule):
         return inputs.to(device=weight.device, dtype=weight.dtype, copy=True)
 
     def _loss(
-        self, logits: Tensor, readout: Tensor, inputs: Tensor, labels: Numbers | None
+        self, logits: Tensor, *, readout: Tensor, inputs: Tensor, labels: Numbers | None
     ) -> Tensor:
         if labels is None:
             goal = self._target_labels(inputs, logits)
@@ -288,7 +302,9 @@ class HookedMLP(HookedRootModule):
                 "a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')"
             )
         wanted = [self.cfg.target(row) for row in inputs.tolist()]
-        return torch.tensor(wanted, dtype=logits.dtype, device=logits.device).view_as(logits)
+        labels = torch.tensor(wanted, dtype=logits.dtype, device=logits.device)
+        # one output gives [batch], and the outputs are [batch, 1]
+        return labels.view_as(logits)
 
     def _as_labels(self, labels: Numbers, logits: Tensor) -> Tensor:
         try:
@@ -297,7 +313,8 @@ class HookedMLP(HookedRootModule):
             raise XorMiError(
                 f"cannot read {labels!r} as labels; give 0 and 1, [batch, {self.cfg.d_out}]"
             ) from None
-        goal = goal[:, None] if goal.ndim == 1 and self.cfg.d_out == 1 else goal
+        if goal.ndim == 1 and self.cfg.d_out == 1:
+            goal = goal[:, None]
         if goal.shape != logits.shape or not ((goal >= 0) & (goal <= 1)).all():
             raise XorMiError(
                 f"labels have shape {list(goal.shape)}; "
@@ -306,9 +323,7 @@ class HookedMLP(HookedRootModule):
         return goal
 
     def set_use_edge_result(self, use_edge_result: bool) -> None:
-        """Switch the edge hooks on or off, as TransformerLens' `set_use_attn_result` does for
-        heads.
-        """
+        """Switch the edge hooks on or off; TransformerLens has `set_use_attn_result` for heads."""
         self.cfg.use_edge_result = use_edge_result
 
     @overload
@@ -334,8 +349,9 @@ class HookedMLP(HookedRootModule):
         names_filter: HookNames | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ActivationCache | dict[str, Tensor]]:
-        """TransformerLens' `run_with_cache`, giving an `ActivationCache` (a plain dict on
-        `return_cache_object=False`).
+        """TransformerLens' `run_with_cache`, giving an `ActivationCache`.
+
+        With `return_cache_object=False` the cache is a plain dict.
 
         Raises:
             XorMiError: a filter that names no hook or matches none, or `pos_slice` (it would cut
@@ -349,6 +365,7 @@ class HookedMLP(HookedRootModule):
         names = self.active_hooks() if names_filter is None else self._hook_names(names_filter)
         if not names:
             raise unknown("hook", "(an empty filter)", self.active_hooks(), where="this model has")
+        # the names as a list, already checked: TransformerLens would take an unknown one in silence
         output, cache = super().run_with_cache(*model_args, names_filter=names, **kwargs)
         if not return_cache_object:
             return output, cache
@@ -363,23 +380,34 @@ class HookedMLP(HookedRootModule):
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
     ) -> Iterator["HookedMLP"]:
-        """TransformerLens' `hooks`, refusing names and predicates that match nothing, and checking
-        what each hook returns.
+        """TransformerLens' `hooks`, with the mistakes it accepts in silence refused.
+
+        Raises:
+            XorMiError: a name or predicate that matches nothing; while running, a hook that edits
+                in place and returns None, or returns another shape.
         """
         forward_hooks: list[tuple[str, HookFunction]] = []
-        for asked, hook in fwd_hooks:
-            forward_hooks += [(name, partial(guarded, hook)) for name in self._hook_names(asked)]
+        for name, hook in fwd_hooks:
+            checked = partial(guarded, hook)
+            forward_hooks += [(hook_name, checked) for hook_name in self._hook_names(name)]
         backward_hooks: list[tuple[str, HookFunction]] = []
-        for asked, hook in bwd_hooks:
-            backward_hooks += [(name, hook) for name in self._hook_names(asked)]
-        settings: Any = (forward_hooks, backward_hooks, reset_hooks_end, clear_contexts)
-        with super().hooks(*settings):
+        for name, hook in bwd_hooks:
+            backward_hooks += [(hook_name, hook) for hook_name in self._hook_names(name)]
+        # Any: TransformerLens' own annotation leaves the kinds of hook open
+        settings: dict[str, Any] = {
+            "fwd_hooks": forward_hooks,
+            "bwd_hooks": backward_hooks,
+            "reset_hooks_end": reset_hooks_end,
+            "clear_contexts": clear_contexts,
+        }
+        with super().hooks(**settings):
             yield self
 
     def add_hook(self, name: HookName, hook: HookFunction, *args: Any, **kwargs: Any) -> None:
         """TransformerLens' `add_hook`, with the checks of `hooks`."""
-        is_forward = (args[0] if args else kwargs.get("dir", "fwd")) == "fwd"
-        checked: Any = partial(guarded, hook) if is_forward else hook
+        # `dir` is the first of TransformerLens' further arguments, by position or by name
+        direction = args[0] if args else kwargs.get("dir", "fwd")
+        checked: Any = partial(guarded, hook) if direction == "fwd" else hook
         for hook_name in self._hook_names(name):
             super().add_hook(hook_name, checked, *args, **kwargs)
 
@@ -391,30 +419,33 @@ class HookedMLP(HookedRootModule):
             if self.cfg.use_edge_result or kind_of_hook(name) != "edge"
         ]
 
-    def _hook_names(self, asked: HookNames) -> list[str]:
+    def _hook_names(self, names: HookNames) -> list[str]:
         """The active hooks that names and predicates mean; an error where one means none."""
-        if isinstance(asked, Iterable) and not isinstance(asked, str):
-            return list(chain.from_iterable(map(self._hook_names, asked)))
+        if isinstance(names, Iterable) and not isinstance(names, str):
+            return list(chain.from_iterable(map(self._hook_names, names)))
         active = self.active_hooks()
-        if callable(asked):
-            names = [name for name in active if asked(name)]
-            shown = "(a predicate that matches nothing)"
-        else:
-            names = [name for name in active if name == asked]
-            shown = asked
-        if not names and asked in list(self.hook_dict):
+        if callable(names):
+            matching = [hook_name for hook_name in active if names(hook_name)]
+            if not matching:
+                missing = "(a predicate that matches nothing)"
+                raise unknown("hook", missing, active, where="this model has")
+            return matching
+        if names in active:
+            return [names]
+        # a list, so that a value without a hash gets the message and not a TypeError
+        if names in list(self.hook_dict):
             raise XorMiError(
-                f"hook '{asked}' is switched off; call model.set_use_edge_result(True) first"
+                f"hook '{names}' is switched off; call model.set_use_edge_result(True) first"
             )
-        if not names:
-            raise unknown("hook", shown, active, where="this model has")
-        return names
+        raise unknown("hook", names, active, where="this model has")
 
     def to_tokens(self, bits: Row | Sequence[Row]) -> Tensor:
-        """'01', [0, 1] or several of them -> integer bits [batch, d_in]: the bits are this
-        network's tokens.
+        """'01', [0, 1] or several of them -> integer bits [batch, d_in].
+
+        The bits are this network's tokens.
         """
         values: Any = bits.tolist() if isinstance(bits, ArrayLike) else bits
+        # the entries of one row are bits, which have no length; those of several are rows
         is_one_row = len(values) > 0 and not hasattr(values[0], "__len__")
         rows = [values] if isinstance(values, str) or is_one_row else values
         return torch.tensor([as_row(row, self.cfg.d_in) for row in rows], dtype=torch.long)
@@ -458,8 +489,10 @@ class HookedMLP(HookedRootModule):
 
     @contextmanager
     def edge_hooks(self, needed: bool = True) -> Iterator[None]:
-        """The edge hooks switched on inside a `with` block, where they are needed, and as they were
-        afterwards.
+        """The edge hooks switched on inside a `with` block; afterwards they are as before.
+
+        Args:
+            needed: False leaves them as they are, so that a caller needs no second branch.
         """
         before = self.cfg.use_edge_result
         self.set_use_edge_result(before or needed)
@@ -474,18 +507,24 @@ class HookedMLP(HookedRootModule):
         return self._linears
 
     def rows(self, rows: Rows | None = None) -> Float[Tensor, "row d_in"]:
-        """Input rows as a tensor in the model's dtype, on its device: all 2^d_in of them, or those
-        given.
+        """Input rows as a tensor in the model's dtype, on its device.
+
+        Args:
+            rows: by default all 2^d_in of them.
 
         Raises:
             XorMiError: rows that are not bits of this network's width.
         """
         weight = self._linears[0].weight
+        # reshape, for no rows at all: they are [0, d_in] too
         bits = np.array(self.read_rows(rows), dtype=np.int8).reshape(-1, self.cfg.d_in)
         return torch.from_numpy(bits).to(weight.device, weight.dtype)
 
     def read_rows(self, rows: Rows | None = None) -> tuple[tuple[int, ...], ...]:
-        """Input rows as tuples of bits: all 2^d_in of them, or those given.
+        """Input rows as tuples of bits.
+
+        Args:
+            rows: by default all 2^d_in of them.
 
         Raises:
             XorMiError: rows that are not bits of this network's width.
@@ -522,9 +561,8 @@ class HookedMLP(HookedRootModule):
             return place if self._has_unit(place) else None
         if not isinstance(place, str):
             return None
-        if "->" in place:
-            return self._find_edge(*place.split("->", 1))
-        return self._find_unit(place)
+        source, arrow, target = place.partition("->")
+        return self._find_edge(source, target) if arrow else self._find_unit(place)
 
     def _find_edge(self, src: str | Unit, dst: str | Unit) -> Edge | None:
         source, target = self._find_place(src), self._find_place(dst)
@@ -533,6 +571,7 @@ class HookedMLP(HookedRootModule):
         return Edge(source, target) if target.layer == source.layer + 1 else None
 
     def _find_unit(self, name: str) -> Unit | None:
+        # ASCII, and at most six digits: int() would take other scripts' digits, and any number
         match = re.fullmatch(r"(x|y|h(\d{1,6})\.)(\d{1,6})", name, flags=re.ASCII)
         if match is None:
             return None
@@ -546,14 +585,18 @@ class HookedMLP(HookedRootModule):
         return unit if self._has_unit(unit) else None
 
     def _has_unit(self, unit: Unit) -> bool:
-        last = self.cfg.n_layers
-        if not -1 <= unit.layer <= last or unit.is_output != (unit.layer == last):
+        output_layer = self.cfg.n_layers
+        if not -1 <= unit.layer <= output_layer:
             return False
+        if unit.is_output != (unit.layer == output_layer):
+            return False
+        # inputs are layer -1 and stand first in layer_sizes
         return 0 <= unit.index < self.layer_sizes[unit.layer + 1]
 
     def hook_site(self, place: Place) -> tuple[str, tuple[int, ...]]:
-        """A unit or an edge -> (hook name, index after the batch axis) where its value is read and
-        written.
+        """Where a unit's or an edge's value is read and written: (hook name, index).
+
+        The index counts from the axis after the batch.
 
         Raises:
             XorMiError: this network has no such place.
@@ -561,22 +604,22 @@ class HookedMLP(HookedRootModule):
         return hook_site(self.place(place))
 
     def hook_places(self) -> list[tuple[str, list[str]]]:
-        """Each hook point of a plain forward, in order, with the names of the units whose values it
-        holds.
-        """
-        inputs, *hidden, outputs = layers_of(self.layer_sizes)
-        layers = [("hook_embed", inputs)]
+        """Each hook point of a plain forward, in order, with the names of the units it holds."""
+        layers = layers_of(self.layer_sizes)
+        inputs, *hidden, outputs = [[unit.name for unit in units] for units in layers]
+        places = [("hook_embed", inputs)]
         for layer, units in enumerate(hidden):
-            layers.append((f"blocks.{layer}.mlp.hook_pre", units))
-            layers.append((f"blocks.{layer}.mlp.hook_post", units))
+            places.append((f"blocks.{layer}.mlp.hook_pre", units))
+            places.append((f"blocks.{layer}.mlp.hook_post", units))
         if self.hook_readout is not None:
-            layers.append(("hook_readout", outputs))
-        layers.append(("hook_logits", outputs))
-        return [(hook_name, [unit.name for unit in units]) for hook_name, units in layers]
+            places.append(("hook_readout", outputs))
+        places.append(("hook_logits", outputs))
+        return places
 
     def float64_layers(self) -> list[tuple[Tensor, Tensor]]:
-        """The weights as detached float64 copies on the CPU, W [d_out, d_in] and b [d_out] per
-        layer.
+        """The weights as detached float64 copies on the CPU.
+
+        Per layer W [d_out, d_in] and b [d_out].
         """
         return [
             (linear.weight.detach().cpu().double(), linear.bias.detach().cpu().double())
@@ -584,10 +627,12 @@ class HookedMLP(HookedRootModule):
         ]
 
     def activate(self, pre: Tensor, layer: int) -> Tensor:
-        """Apply the activation function that follows linear layer `layer` (the last one: the
-        output's).
+        """Apply the activation function that follows linear layer `layer`, counted from 0.
+
+        After the last one, the readout, that is the output's.
         """
-        return (self._out_act if layer == self.cfg.n_layers else self._act)(pre)
+        act = self._out_act if layer == self.cfg.n_layers else self._act
+        return act(pre)
 
 
 @torch.no_grad()
@@ -597,8 +642,9 @@ def _set_parameters(linear: nn.Linear, weight: Tensor, bias: Tensor) -> None:
 
 
 def require_plain_mlp(model: object, operation: str) -> None:
-    """Refuse models that weight arithmetic alone does not describe: anything but a `HookedMLP`, and
-    one with hooks attached.
+    """Refuse models that weight arithmetic alone does not describe.
+
+    That is anything but a `HookedMLP`, and one with hooks attached.
 
     Args:
         operation: what needs it, the subject of the message.
@@ -621,8 +667,9 @@ def require_plain_mlp(model: object, operation: str) -> None:
 
 
 def hook_site(place: Unit | Edge) -> tuple[str, tuple[int, ...]]:
-    """A unit or an edge that a network is known to have -> (hook name, index after the batch
-    axis).
+    """A unit or an edge that a network is known to have -> (hook name, index).
+
+    The index counts from the axis after the batch.
     """
     if isinstance(place, Edge):
         source, target = place.src, place.dst

@@ -7,7 +7,8 @@ is not enough), `outcome_by_initial_signs` what the seed decides, `identity_expe
 experiment on what training cannot teach.
 
 What comes out here are plain DataFrames, and not findings with a `frame()`: a table over many
-networks is there to be filtered, grouped and joined, and pandas is what people do that with."""
+networks is there to be filtered, grouped and joined, and pandas is what people do that with.
+"""
 
 from xor_mi.population._census import census as census
 from xor_mi.population._census import family_shares as family_shares

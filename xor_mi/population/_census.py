@@ -27,7 +27,8 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     circuit), family, signature, n_readings, margins (one per hidden unit of the primary reading,
     NaN for a constant unit), weights (W and b flat, layer by layer, as `Population.flat`). A
     network that cannot be identified has the verdict 'not_tried', the reason in `why_not`, and no
-    n_readings; for all others `why_not` is empty."""
+    n_readings; for all others `why_not` is empty.
+    """
     circuits = identify_many(
         population.__getitem__, population.weights, population.cfg, progress=progress
     )
@@ -87,7 +88,8 @@ def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame
     Columns: `by`, n_networks, share (of the solved), ci_low, ci_high (95 % Clopper-Pearson).
 
     Raises:
-        XorMiError: a column that a census does not have."""
+        XorMiError: a column that a census does not have.
+    """
     if by not in networks:
         raise unknown("column", by, networks.columns, where="this census has")
     solved = networks[networks["solved"]]

@@ -4,7 +4,8 @@ Marcus 1998 (Cognitive Psychology 37:243-282; retold in arXiv 2002.06177): a net
 repeat binary numbers, on even ones only. It repeats even numbers it has not seen and turns odd ones
 into even ones. The reason is in the weights: the last input is 0 on every training row, so no
 gradient ever reaches its weights, and the last output, always wanted 0, is held down by its bias
-and by every other unit."""
+and by every other unit.
+"""
 
 from collections.abc import Sequence
 

@@ -3,7 +3,8 @@ or killed, the same call resumes it.
 
 A shard is a range of seeds. It is trained, identified and written as a whole, under its name only
 when complete, so a file that is there is done. Networks do not depend on the batch they are trained
-in, so neither do the rows on how often the work was interrupted."""
+in, so neither do the rows on how often the work was interrupted.
+"""
 
 import json
 from collections.abc import Callable, Iterator

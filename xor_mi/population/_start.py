@@ -18,7 +18,8 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
     Such a unit begins by comparing inputs, the others by adding them up. For each number of such
     units one line per family. Columns: n_comparing_units; n_networks, n_solved, rate, ci_low,
     ci_high (95 % Clopper-Pearson) of all networks that start so; family; n_in_family, how many of
-    them end in it. Unsolved networks are the family 'not_computing'."""
+    them end in it. Unsolved networks are the family 'not_computing'.
+    """
     seeds = torch.tensor(networks["seed"].to_list())
     weight, _ = starting_weights(layer_sizes, seeds)[0]
     compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]

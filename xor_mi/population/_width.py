@@ -24,7 +24,8 @@ PUBLISHED: dict[tuple[str, str], dict[int, float]] = {
 }
 """(act_fn, optimizer) -> hidden width -> share of random starts of 2-h-1 networks that converge on
 XOR, full batch: Swirszcz, Czarnecki and Pascanu 2016, arXiv 1611.06310, table 1. They initialise
-otherwise and take another learning rate and number of steps: compare the trend, not the numbers."""
+otherwise and take another learning rate and number of steps: compare the trend, not the numbers.
+"""
 
 
 def width_study(
@@ -45,7 +46,8 @@ def width_study(
     decay). That one unit is never enough is not a matter of luck: see `threshold_functions`.
 
     Raises:
-        XorMiError: settings that cannot be trained."""
+        XorMiError: settings that cannot be trained.
+    """
     config = TrainConfig.of(config)
     act_fns = [act_fns] if isinstance(act_fns, str) else act_fns
     if not isinstance(widths, Iterable) or isinstance(widths, str):

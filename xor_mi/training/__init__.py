@@ -4,7 +4,8 @@ Network i of a population is bit for bit the network it would be if trained alon
 draws its weights and its noise, the loss is the mean over its rows, the optimiser works entry by
 entry, and a network is kept as it was at the step where its loss first fell below `stop_loss`.
 `train` is a population of one. `_arithmetic` writes forward, loss and gradients out by hand, `_fit`
-is the loop, `_noise` random numbers by counter."""
+is the loop, `_noise` random numbers by counter.
+"""
 
 from xor_mi.training._config import TrainConfig as TrainConfig
 from xor_mi.training._population import Population as Population

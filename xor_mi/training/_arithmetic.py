@@ -7,7 +7,8 @@ many others are in the batch, while PyTorch's reductions, its fused multiply-add
 function round an entry differently by its place in the batch. So every sum over rows, inputs or
 units is a chain of additions in a fixed order, a product and a sum are never fused, and sigmoid is
 written with tanh. Each operation then acts on every network alike, and a loop over networks lies in
-contiguous memory."""
+contiguous memory.
+"""
 
 import math
 from collections.abc import Callable, Sequence

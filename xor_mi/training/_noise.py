@@ -3,7 +3,8 @@ drawn before.
 
 A counter-based generator (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), with
 splitmix64's finaliser (Steele, Lea, Flood 2014) as the mixing function. Plain 64-bit integer
-arithmetic, so a network that finishes leaves no state behind."""
+arithmetic, so a network that finishes leaves no state behind.
+"""
 
 import math
 

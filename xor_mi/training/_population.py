@@ -158,7 +158,8 @@ def rows_or_all(rows: Rows | None, n_inputs: int) -> list[tuple[int, ...]]:
 def starting_weights(layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"]) -> SeedLayers:
     """The weights that networks of these seeds start from: `initial_weights` of every seed.
 
-    Per layer W [seed, d_out, d_in] and b [seed, d_out]."""
+    Per layer W [seed, d_out, d_in] and b [seed, d_out].
+    """
     flat = initial_parameters(layer_sizes, seeds, progress=False)
     return _layers_of_flat(flat.T, layer_sizes)
 

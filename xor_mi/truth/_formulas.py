@@ -1,6 +1,7 @@
 """text -> tree -> truth table.
 
-Python's own parser reads the text, after a whitelist has seen every token; nothing is executed."""
+Python's own parser reads the text, after a whitelist has seen every token; nothing is executed.
+"""
 
 import ast
 import re
@@ -59,11 +60,12 @@ class Tree(NamedTuple):
             node = waiting.pop()
             order.append(node)
             waiting += node.parts
-        # Read backwards, the parts of a node come before it, the first part first.
+        # Read backwards, the parts of a node come before it: their tables are the last ones.
         tables: list[int] = []
         for node in reversed(order):
-            first = len(tables) - len(node.parts)
-            tables[first:] = [_joined(node, tables[first:], n_inputs)]
+            n_before = len(tables) - len(node.parts)
+            of_parts = tables[n_before:]
+            tables[n_before:] = [_packed_node(node, of_parts, n_inputs)]
         return tables[0]
 
     def bits(self, n_inputs: int) -> tuple[int, ...]:
@@ -77,8 +79,11 @@ class Tree(NamedTuple):
             return f"x{self.value}"
         if self.kind == "constant":
             return str(self.value)
+        # every operator inside another one gets brackets: nobody has to know which binds tighter
         parts = [f"({part})" if part.kind in _SIGNS else str(part) for part in self.parts]
-        return f"~{parts[0]}" if self.kind == "not" else f" {_SIGNS[self.kind]} ".join(parts)
+        if self.kind == "not":
+            return f"~{parts[0]}"
+        return f" {_SIGNS[self.kind]} ".join(parts)
 
     __repr__ = __str__
 
@@ -87,10 +92,11 @@ _SIGNS: dict[str, str] = {"and": "&", "or": "|", "xor": "^"}
 _ON_TABLES: dict[str, Callable[[int, int], int]] = {"and": and_, "or": or_, "xor": xor}
 
 
-def _joined(node: Tree, tables: Sequence[int], n_inputs: int) -> int:
+def _packed_node(node: Tree, tables: Sequence[int], n_inputs: int) -> int:
     """The packed table of a node whose parts have these packed tables."""
     if node.kind == "input":
         return packed_input(node.value, n_inputs)
+    # 2^n bits, all on: the table of TRUE
     ones = (1 << 2**n_inputs) - 1
     if node.kind == "constant":
         return ones * node.value
@@ -106,8 +112,9 @@ def packed_input(index: int, n_inputs: int) -> int:
 
 
 def formula_trees(formula: str) -> tuple[Tree, ...]:
-    """Text -> one tree per comma-separated output. Chains of one operator are one node, and
-    comparisons are spelled with the operators of a `Tree`.
+    """Text -> one tree per comma-separated output.
+
+    Chains of one operator are one node; comparisons are spelled with the operators of a `Tree`.
 
     Raises:
         XorMiError: a text that is not a formula, or one nested too deeply.
@@ -121,8 +128,9 @@ def formula_trees(formula: str) -> tuple[Tree, ...]:
 def read_formula(
     formula: str, n_inputs: int | None = None
 ) -> tuple[int, tuple[tuple[int, ...], ...]]:
-    """Text -> (number of inputs, one truth table per comma-separated output). The operators are
-    those of `BooleanFunction.from_formula`.
+    """Text -> (number of inputs, one truth table per comma-separated output).
+
+    The operators are those of `BooleanFunction.from_formula`.
     """
     outputs = _parse(formula)
     n_used = _n_inputs_used(outputs, formula)
@@ -140,6 +148,7 @@ _LOGIC_SIGNS = {"&&": "&", "||": "|", "∧": "&", "∨": "|", "⊕": "^", "¬": 
 _COMPARISONS = {">=": "*", "<=": "/", "==": "@", "!=": "%", ">": "+", "<": "-"}
 _SPELLING = _WORDS | _LOGIC_SIGNS | _COMPARISONS
 _CALLS = {"AND", "OR", "XOR", "NAND", "NOR", "XNOR", "IMPLIES", "NIMP", "NOT"}
+_INDEX_OF_LETTER = {"a": 0, "b": 1, "x": 0, "y": 1}
 
 
 def _parse(formula: str) -> list[ast.expr]:
@@ -148,22 +157,10 @@ def _parse(formula: str) -> list[ast.expr]:
         raise XorMiError(
             f"a formula is text of at most {MAX_CHARACTERS:,} characters, such as 'x0 & ~x1'"
         )
-    spelled: list[str] = []
-    after_operand = False
-    for token in re.findall(r"\w+|>=|<=|==|!=|&&|\|\||\S", formula):
-        word = token.upper()
-        # AND between two operands is an operator, AND( at the start of one is a call
-        is_call = word in _CALLS and word != "NOT" and not after_operand
-        if not (word in _SPELLING or re.fullmatch(r"[^\W\d]\w*|[01(),&|^~]", token)):
-            raise XorMiError(
-                f"{token!r} in {formula!r} is not a Boolean operator; "
-                "write for example '(x0 | x1) & ~(x0 & x1)'"
-            )
-        spelled.append(word if is_call else _SPELLING.get(word, str(token)))
-        is_name = token.isidentifier() and word not in _SPELLING
-        after_operand = not is_call and (spelled[-1] in ("0", "1", ")") or is_name)
+    spelled = _spelled_for_python(formula)
     try:
-        body = ast.parse(" ".join(spelled), mode="eval").body
+        body = ast.parse(spelled, mode="eval").body
+    # MemoryError and RecursionError are how Python's parser says that brackets are too deep
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise XorMiError(
             f"{formula!r} cannot be read as a formula; write for example 'x0 & ~x1'"
@@ -171,21 +168,45 @@ def _parse(formula: str) -> list[ast.expr]:
     return body.elts if isinstance(body, ast.Tuple) else [body]
 
 
+def _spelled_for_python(formula: str) -> str:
+    """The formula in operators whose precedence in Python is the one meant here."""
+    spelled: list[str] = []
+    after_operand = False
+    # the longer signs first, so that >= is not read as > and =
+    for token in re.findall(r"\w+|>=|<=|==|!=|&&|\|\||\S", formula):
+        word = token.upper()
+        # names are checked later, when their index is read
+        if not (word in _SPELLING or re.fullmatch(r"[^\W\d]\w*|[01(),&|^~]", token)):
+            raise XorMiError(
+                f"{token!r} in {formula!r} is not a Boolean operator; "
+                "write for example '(x0 | x1) & ~(x0 & x1)'"
+            )
+        # AND between two operands is an operator, AND( at the start of one is a call
+        is_call = word in _CALLS and word != "NOT" and not after_operand
+        spelled.append(word if is_call else _SPELLING.get(word, str(token)))
+        is_name = token.isidentifier() and word not in _SPELLING
+        is_operand = is_name or spelled[-1] in ("0", "1", ")")
+        after_operand = is_operand and not is_call
+    return " ".join(spelled)
+
+
 def _n_inputs_used(outputs: Sequence[ast.expr], formula: str) -> int:
     """One more than the highest index of an input in the formula; 0 where there is none."""
     nodes = chain.from_iterable(map(ast.walk, outputs))
+    # a gate that is called is a name to Python's parser too
     names = {node.id for node in nodes if isinstance(node, ast.Name)} - _CALLS
-    return max((_input_index(name, formula) for name in names), default=-1) + 1
+    highest = max((_input_index(name, formula) for name in names), default=-1)
+    return highest + 1
 
 
 def _input_index(name: str, formula: str) -> int:
+    # two digits: more inputs than any truth table here has
     match = re.fullmatch(r"[xX](\d{1,2})", name)
     if match is not None:
         return int(match[1])
-    letters = {"a": 0, "b": 1, "x": 0, "y": 1}
-    if name.lower() not in letters:
+    if name.lower() not in _INDEX_OF_LETTER:
         raise XorMiError(f"no input {name!r} in {formula!r}; inputs are x0, x1, ... (or a, b)")
-    return letters[name.lower()]
+    return _INDEX_OF_LETTER[name.lower()]
 
 
 def _trees(outputs: Sequence[ast.expr], formula: str) -> tuple[Tree, ...]:
@@ -197,6 +218,7 @@ def _trees(outputs: Sequence[ast.expr], formula: str) -> tuple[Tree, ...]:
 
 def _tree(node: ast.expr, formula: str) -> Tree:
     match node:
+        # True and 1.0 match as well; the node's value is made a plain 0 or 1
         case ast.Constant(value=0 | 1):
             return Tree.constant(int(node.value == 1))
         case ast.Name(id=name):
@@ -204,7 +226,8 @@ def _tree(node: ast.expr, formula: str) -> Tree:
         case ast.UnaryOp(op=ast.Invert(), operand=operand):
             return _not(_tree(operand, formula))
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
-            return _OPERATORS[type(operator)](_tree(left, formula), _tree(right, formula))
+            join = _OPERATORS[type(operator)]
+            return join(_tree(left, formula), _tree(right, formula))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if (
             name.upper() in _CALLS and arguments
         ):
@@ -220,30 +243,65 @@ def _tree(node: ast.expr, formula: str) -> Tree:
 def _called(name: str, parts: Sequence[Tree], formula: str) -> Tree:
     """A call such as NAND(x0, x1, x2) as a tree."""
     if name in ("AND", "OR", "XOR"):
-        return _chain(_KINDS[name], *parts)
+        return _chain(_KINDS[name], parts)
     if name in ("NAND", "NOR", "XNOR"):
-        return _not(_chain(_KINDS[name], *parts))
+        return _not(_chain(_KINDS[name], parts))
     if name == "NOT" and len(parts) == 1:
         return _not(parts[0])
     if name == "IMPLIES" and len(parts) == 2:
-        return _chain("or", _not(parts[0]), parts[1])
+        return _at_most(parts[0], parts[1])
     if name == "NIMP" and len(parts) == 2:
-        return _chain("and", parts[0], _not(parts[1]))
-    has = "1 argument" if len(parts) == 1 else f"{len(parts)} arguments"
-    takes = 1 if name == "NOT" else 2
-    raise XorMiError(f"{name} in {formula!r} has {has}; it takes {takes}")
+        return _above(parts[0], parts[1])
+    n_arguments = "1 argument" if len(parts) == 1 else f"{len(parts)} arguments"
+    n_expected = 1 if name == "NOT" else 2
+    raise XorMiError(f"{name} in {formula!r} has {n_arguments}; it takes {n_expected}")
 
 
 def _not(part: Tree) -> Tree:
     return Tree("not", (part,))
 
 
-def _chain(kind: TreeKind, *parts: Tree) -> Tree:
+def _chain(kind: TreeKind, parts: Sequence[Tree]) -> Tree:
     """The operator over these parts; a part that is the same operator gives its own parts."""
     flat: list[Tree] = []
     for part in parts:
         flat += part.parts if part.kind == kind else (part,)
     return Tree(kind, tuple(flat))
+
+
+def _and(a: Tree, b: Tree) -> Tree:
+    return _chain("and", (a, b))
+
+
+def _or(a: Tree, b: Tree) -> Tree:
+    return _chain("or", (a, b))
+
+
+def _xor(a: Tree, b: Tree) -> Tree:
+    return _chain("xor", (a, b))
+
+
+# a comparison of bits: a > b is a & ~b, a >= b is a | ~b
+
+
+def _above(a: Tree, b: Tree) -> Tree:
+    return _and(a, _not(b))
+
+
+def _below(a: Tree, b: Tree) -> Tree:
+    return _and(_not(a), b)
+
+
+def _at_least(a: Tree, b: Tree) -> Tree:
+    return _or(a, _not(b))
+
+
+def _at_most(a: Tree, b: Tree) -> Tree:
+    return _or(_not(a), b)
+
+
+def _equal(a: Tree, b: Tree) -> Tree:
+    return _not(_xor(a, b))
 
 
 _KINDS: dict[str, TreeKind] = {
@@ -255,13 +313,14 @@ _KINDS: dict[str, TreeKind] = {
     "XNOR": "xor",
 }
 _OPERATORS: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {
-    ast.BitAnd: lambda a, b: _chain("and", a, b),
-    ast.BitOr: lambda a, b: _chain("or", a, b),
-    ast.BitXor: lambda a, b: _chain("xor", a, b),
-    ast.Mult: lambda a, b: _chain("or", a, _not(b)),  # a >= b
-    ast.Div: lambda a, b: _chain("or", _not(a), b),  # a <= b
-    ast.MatMult: lambda a, b: _not(_chain("xor", a, b)),  # a == b
-    ast.Mod: lambda a, b: _chain("xor", a, b),  # a != b
-    ast.Add: lambda a, b: _chain("and", a, _not(b)),  # a > b
-    ast.Sub: lambda a, b: _chain("and", _not(a), b),  # a < b
+    ast.BitAnd: _and,
+    ast.BitOr: _or,
+    ast.BitXor: _xor,
+    # the comparisons, as `_COMPARISONS` spells them
+    ast.Mult: _at_least,
+    ast.Div: _at_most,
+    ast.MatMult: _equal,
+    ast.Mod: _xor,
+    ast.Add: _above,
+    ast.Sub: _below,
 }

@@ -53,8 +53,9 @@ class BooleanFunction:
 
     @classmethod
     def named(cls, name: str, n_inputs: int = 2) -> "BooleanFunction":
-        """A gate by name; XOR, XNOR, AND, NAND, OR, NOR, TRUE and FALSE also for other numbers of
-        inputs (XOR = parity).
+        """A gate by name.
+
+        XOR (parity), XNOR, AND, NAND, OR, NOR, TRUE and FALSE exist at any number of inputs.
 
         Raises:
             XorMiError: a name that no gate has, or a two-input gate asked for at another width.
@@ -67,7 +68,8 @@ class BooleanFunction:
                 f"{gate} is a gate of two inputs, not {n_inputs}; "
                 f"of any width: {', '.join(FAMILIES)}"
             )
-        return cls(n_inputs, (tuple(int(FAMILIES[gate](row)) for row in truth_rows(n_inputs)),))
+        is_one_on = FAMILIES[gate]
+        return cls(n_inputs, [int(is_one_on(row)) for row in truth_rows(n_inputs)])
 
     @classmethod
     def from_callable(
@@ -83,16 +85,18 @@ class BooleanFunction:
         """
         if n_inputs is None:
             parameters = list(inspect.signature(function).parameters.values())
+            # one positional parameter per input; *bits could be any number of them
             if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
                 raise XorMiError(
                     "the number of inputs cannot be read off this function; give n_inputs="
                 )
             n_inputs = len(parameters)
         values = [function(*row) for row in truth_rows(n_inputs)]
-        rows = [value if isinstance(value, (tuple, list)) else (value,) for value in values]
-        if len({len(row) for row in rows}) != 1:
+        outputs = [value if isinstance(value, (tuple, list)) else (value,) for value in values]
+        if len({len(bits) for bits in outputs}) != 1:
             raise XorMiError("the function returns a different number of outputs on different rows")
-        return cls(n_inputs, tuple(zip(*rows, strict=True)))
+        # [row, output] -> one table [row] per output
+        return cls(n_inputs, tuple(zip(*outputs, strict=True)))
 
     @classmethod
     def from_formula(cls, formula: str, n_inputs: int | None = None) -> "BooleanFunction":
@@ -110,8 +114,9 @@ class BooleanFunction:
 
     @classmethod
     def of(cls, target: "BooleanFunction | str", n_inputs: int = 2) -> "BooleanFunction":
-        """A function, a gate name or a formula -> the function; what every `target=` argument
-        accepts.
+        """A function, a gate name or a formula -> the function.
+
+        What every `target=` argument accepts.
 
         Raises:
             XorMiError: none of these, or a function of another number of inputs.
@@ -120,6 +125,8 @@ class BooleanFunction:
             function = target
         elif is_gate_name(target) and (n_inputs == 2 or gate_name(target) in FAMILIES):
             function = cls.named(target, n_inputs)
+        # a text that mentions an input or calls something is meant as a formula; any other text is
+        # a gate's name, written wrong
         elif isinstance(target, str) and re.search(r"\b[xyabXYAB]\d*\b|\(", target):
             function = cls.from_formula(target, n_inputs=n_inputs)
         elif isinstance(target, str):
@@ -150,8 +157,10 @@ class BooleanFunction:
 
     @property
     def bits(self) -> tuple[int, ...]:
-        """The truth table of a function with one output; several outputs are read by `.tables` or
-        `.outputs`.
+        """The truth table of a function with one output.
+
+        Raises:
+            XorMiError: several outputs; those are read by `.tables` or `.outputs`.
         """
         if self.n_outputs != 1:
             raise XorMiError(
@@ -171,8 +180,9 @@ class BooleanFunction:
 
     @property
     def name(self) -> str:
-        """The gate's one name, or the formula of a function that has none; one per output, with
-        commas between.
+        """The gate's one name, or the formula of a function that has none.
+
+        Several outputs have commas between them.
         """
         return ", ".join(_name(self.n_inputs, table) for table in self.tables)
 
@@ -182,12 +192,15 @@ class BooleanFunction:
         return self.formula_over([f"x{i}" for i in range(self.n_inputs)])
 
     def formula_over(self, names: Sequence[str]) -> str:
-        """The same formula with other names for the inputs, for example the units that feed a
-        gate.
+        """The same formula with other names for the inputs, such as the units that feed a gate.
+
+        Raises:
+            XorMiError: not one name per input.
         """
         if len(names) != self.n_inputs:
             raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
         formulas = ", ".join(minimal_formula(self.n_inputs, table) for table in self.tables)
+        # all at once: one replacement after the other would meet names such as x1 again
         return re.sub(r"x(\d+)", lambda match: names[int(match[1])], formulas)
 
     def complement(self) -> "BooleanFunction":
@@ -212,6 +225,7 @@ def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
         values = tables.tolist()
     if not isinstance(values, (str, list, tuple)):
         raise XorMiError(f"{values!r} is not a truth table; give {n_rows} bits, for XOR '0110'")
+    # "0110" and [0, 1, 1, 0] are one table, ["0110", "0001"] and [[0, 1, 1, 0]] are several
     is_one_table = isinstance(values, str) or all(
         isinstance(value, (bool, int, float)) for value in values
     )
@@ -241,7 +255,9 @@ def _flipped(table: tuple[int, ...]) -> tuple[int, ...]:
 def _name(n_inputs: int, table: tuple[int, ...]) -> str:
     if n_inputs == 2:
         return next(name for name, bits in GATES.items() if bits == table)
-    for name in FAMILIES if n_inputs > 2 else ("FALSE", "TRUE"):
+    # of one input AND, OR and XOR are all x0, and that is its name
+    names = FAMILIES if n_inputs > 2 else ("FALSE", "TRUE")
+    for name in names:
         if BooleanFunction.named(name, n_inputs).tables[0] == table:
             return name
     return minimal_formula(n_inputs, table)
@@ -259,6 +275,8 @@ def name_of_bits(bits: tuple[int, ...]) -> str:
 
 
 def _width(n_rows: int) -> int:
+    """The number of inputs of a truth table with this many rows."""
+    # max, for the empty table: it has no row, and is refused below
     n_inputs = max(n_rows, 1).bit_length() - 1
     if n_rows != 2**n_inputs or n_inputs < 1:
         raise XorMiError(f"a truth table has 2, 4, 8, ... bits; this one has {n_rows}")

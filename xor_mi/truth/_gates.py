@@ -11,8 +11,9 @@ from xor_mi.errors import XorMiError, unknown
 
 @runtime_checkable
 class ArrayLike(Protocol):
-    """A tensor or an array: what gives its values as a list. Named here so that truth needs neither
-    torch nor NumPy.
+    """A tensor or an array: what gives its values as a list.
+
+    A protocol, so that truth needs neither torch nor NumPy.
     """
 
     def tolist(self) -> Any:
@@ -24,9 +25,7 @@ Row = str | Sequence[int | float | ArrayLike] | ArrayLike
 """One input: "01", [0, 1], (False, True), a tensor or an array."""
 
 MAX_INPUTS = 12
-"""A truth table is held whole. 2^12 rows are more than any network here can be checked on
-exhaustively.
-"""
+"""A truth table is held whole, and analyses try every row: 4096 rows are the most that is done."""
 
 GATES: dict[str, tuple[int, ...]] = {
     "FALSE": (0, 0, 0, 0),
@@ -64,6 +63,7 @@ _ALIASES = {
     "FALSE": "0 ZERO CONTRADICTION",
     "TRUE": "1 ONE TAUTOLOGY",
 }
+# upper case, so that a name is found however it is written
 _GATE_OF_ALIAS = {name.upper(): name for name in GATES}
 for _gate, _names in _ALIASES.items():
     _GATE_OF_ALIAS |= dict.fromkeys(_names.upper().split(), _gate)
@@ -91,7 +91,9 @@ def _known_rows(n_inputs: int) -> dict[Row, tuple[int, ...]]:
     """Rows by their usual spellings, so that most are read by one look-up."""
     known: dict[Row, tuple[int, ...]] = {}
     for row in _rows(n_inputs):
-        known[row] = known[row_name(row)] = row
+        # (False, True) and (0.0, 1.0) hash and compare as (0, 1): one entry serves them all
+        known[row] = row
+        known[row_name(row)] = row
     return known
 
 
@@ -123,6 +125,7 @@ def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
     Raises:
         XorMiError: a value that is not 0 or 1, or the wrong number of them.
     """
+    # beyond MAX_INPUTS there is no table to look a row up in, but rows of bits are still read
     if n_inputs <= MAX_INPUTS and isinstance(row, (str, tuple)):
         try:
             known = _known_rows(n_inputs).get(row)
@@ -134,10 +137,8 @@ def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
     if not isinstance(row, (str, list, tuple)) and isinstance(row, ArrayLike):
         values = row.tolist()
     if not isinstance(values, (str, list, tuple)):
-        example = "01" * n_inputs
-        raise XorMiError(
-            f"{row!r} is not an input row; give {n_inputs} bits such as '{example[:n_inputs]}'"
-        )
+        example = ("01" * n_inputs)[:n_inputs]
+        raise XorMiError(f"{row!r} is not an input row; give {n_inputs} bits such as '{example}'")
     if len(values) != n_inputs:
         bits = "1 bit" if len(values) == 1 else f"{len(values)} bits"
         raise XorMiError(f"{row!r} has {bits}; this network has {n_inputs} inputs")
@@ -153,8 +154,10 @@ def as_bit(value: object, source: object = None) -> int:
     Raises:
         XorMiError: anything else.
     """
+    # the common case first: asking whether a value fits a protocol takes far longer
     if isinstance(value, int) and value in (0, 1):
         return int(value)
+    # only a single number is a bit, not a list that holds one
     if isinstance(value, ArrayLike) and getattr(value, "ndim", 0) == 0:
         value = value.tolist()
     if isinstance(value, (bool, int, float)) and value in (0, 1):
@@ -182,6 +185,7 @@ def is_gate_name(name: object) -> bool:
 
 
 def _key(name: str) -> str:
+    """A name as `_GATE_OF_ALIAS` lists it: "not x0" -> "NOTX0"."""
     return re.sub(r"[\s_]", "", name).upper()
 
 
@@ -211,6 +215,7 @@ def row_numbers(bits: BitArray) -> BitArray:
     array: Any = bits
     # wide integers first: doubling a bool or an int8 would overflow
     array = array.long() if hasattr(array, "long") else array.astype("int64")
+    # zeros of the shape without the bit axis, on the same device
     number = 0 * array.sum(-1)
     for position in range(array.shape[-1]):
         number = 2 * number + array[..., position]

@@ -1,5 +1,4 @@
-"""Why one hidden unit is not enough: every function that n-1-1 networks can compute, each with a
-proof that they can or cannot.
+"""Why one hidden unit is not enough: which functions n-1-1 networks can compute, with proofs.
 
 The network decides whether c * act(w . x + b) + d lies above a threshold. Where act never falls
 (relu, leaky_relu with a slope of at least 0, tanh, sigmoid, identity, heaviside), this is monotone
@@ -10,7 +9,8 @@ A function is one if it has weights that realise it. It is not one if it is not 
 inputs decided 1 and two decided 0 have the same sum. The pre-activation is affine, so both pairs
 then have the same total, yet one pair lies above every point of the other. For XOR, 01 + 10 = 00 +
 11. These two proofs settle all functions of up to three inputs (Muroga 1971: of at most eight
-inputs, the threshold functions are exactly the 2-asummable ones)."""
+inputs, the threshold functions are exactly the 2-asummable ones).
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -30,17 +30,19 @@ MONOTONE_ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "he
 MAX_INPUTS_LISTED = 3
 """The functions of more inputs are too many to list, and small weights do not reach them all."""
 
+LARGEST_WEIGHT = 2
+"""Whole weights from -2 to 2 reach every threshold function of up to three inputs."""
+
 _Row = tuple[int, ...]
 _Conflict = tuple[tuple[_Row, _Row], tuple[_Row, _Row]]
 
 
 def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataFrame":
-    """Every Boolean function of n inputs: can a network with one hidden unit compute it, and the
-    proof.
+    """Every Boolean function of n inputs: can one hidden unit compute it, and the proof.
 
     Columns: function, table, possible, weights and threshold (of a unit that is above the threshold
-    where the table is 1; None if impossible), conflict (the sums that show it is not 2-asummable:
-    two rows decided 1 and two decided 0 with the same sum; "" if possible).
+    where the table is 1; None and NaN if impossible), conflict (the sums that show it is not
+    2-asummable: two rows decided 1 and two decided 0 with the same sum; "" if possible).
 
     Raises:
         XorMiError: more than three inputs, or an activation that is not monotone: gelu dips below
@@ -66,6 +68,7 @@ def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataF
 
     realised = _realised(n_inputs)
     lines: list[dict[str, object]] = []
+    # all 2^(2^n) tables
     for table in product((0, 1), repeat=2**n_inputs):
         conflict = _conflict(table, n_inputs)
         # the two proofs exclude each other, and up to three inputs there always is one
@@ -86,13 +89,13 @@ def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataF
 
 @cache
 def _realised(n_inputs: int) -> dict[tuple[int, ...], tuple[tuple[int, ...], float]]:
-    """Truth table -> whole weights and a threshold halfway between two sums; the smallest weights
-    that do it.
-    """
+    """Truth table -> the smallest whole weights that do it, and a threshold between two sums."""
     realised: dict[tuple[int, ...], tuple[tuple[int, ...], float]] = {}
-    all_weights = product(range(-2, 3), repeat=n_inputs)
+    all_weights = product(range(-LARGEST_WEIGHT, LARGEST_WEIGHT + 1), repeat=n_inputs)
+    # smallest first, and setdefault keeps the first
     for weights in sorted(all_weights, key=lambda weights: sum(map(abs, weights))):
         sums = [_dot(weights, row) for row in truth_rows(n_inputs)]
+        # above each sum, and once below them all
         for cut in sorted({min(sums) - 1, *sums}):
             table = tuple(int(total > cut) for total in sums)
             realised.setdefault(table, (weights, cut + 0.5))
@@ -101,28 +104,28 @@ def _realised(n_inputs: int) -> dict[tuple[int, ...], tuple[tuple[int, ...], flo
 
 def _conflict(table: Sequence[int], n_inputs: int) -> _Conflict | None:
     """Two rows that are 1 and two that are 0 with the same sum, if there are any."""
-    decided: dict[int, list[_Row]] = {0: [], 1: []}
-    for row, bit in zip(truth_rows(n_inputs), table, strict=True):
-        decided[bit].append(row)
-    pair_of_sum: dict[_Row, tuple[_Row, _Row]] = {}
-    for pair in combinations_with_replacement(decided[1], 2):
-        pair_of_sum.setdefault(_sum(*pair), pair)
-    for pair in combinations_with_replacement(decided[0], 2):
-        if _sum(*pair) in pair_of_sum:
-            return pair_of_sum[_sum(*pair)], pair
+    rows = truth_rows(n_inputs)
+    ones = [row for row, bit in zip(rows, table, strict=True) if bit]
+    zeros = [row for row, bit in zip(rows, table, strict=True) if not bit]
+    # with replacement: asummability lets a row be taken twice
+    ones_of_sum: dict[_Row, tuple[_Row, _Row]] = {}
+    for pair in combinations_with_replacement(ones, 2):
+        ones_of_sum.setdefault(_sum(pair), pair)
+    for pair in combinations_with_replacement(zeros, 2):
+        if _sum(pair) in ones_of_sum:
+            return ones_of_sum[_sum(pair)], pair
     return None
 
 
 def _written(conflict: _Conflict) -> str:
-    ones, zeros = conflict
-    return (
-        f"{row_name(ones[0])} + {row_name(ones[1])} = {row_name(zeros[0])} + {row_name(zeros[1])}"
-    )
+    ones, zeros = ([row_name(row) for row in pair] for pair in conflict)
+    return f"{ones[0]} + {ones[1]} = {zeros[0]} + {zeros[1]}"
 
 
 def _dot(weights: _Row, row: _Row) -> int:
     return sum(weight * bit for weight, bit in zip(weights, row, strict=True))
 
 
-def _sum(a: _Row, b: _Row) -> _Row:
-    return tuple(x + y for x, y in zip(a, b, strict=True))
+def _sum(pair: tuple[_Row, _Row]) -> _Row:
+    """Two rows added input by input."""
+    return tuple(a + b for a, b in zip(pair[0], pair[1], strict=True))
