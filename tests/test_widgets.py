@@ -16,6 +16,28 @@ from xor_mi.model import HookedMLP
 from xor_mi.widgets import playground
 
 
+EXTRA = ("ipywidgets", "anywidget", "traitlets")
+"""What the extra `widgets` installs."""
+
+REFUSED = """
+from xor_mi import handmade, widgets
+model = handmade.textbook_xor()
+for call in (widgets.playground, lambda: widgets.Playground(model), lambda: widgets.Board(source="")):
+    try:
+        call()
+    except ValueError as error:
+        print(error)
+"""
+"""Every way to a widget, and what each says."""
+
+
+def printed_without(blocked, code):
+    """The lines that a fresh interpreter prints in which these modules cannot be imported."""
+    block = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in blocked)
+    command = [sys.executable, "-c", block + code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def trace(figure, name):
     """The trace of this name."""
     return next(trace for trace in figure.data if trace.name == name)
@@ -138,11 +160,21 @@ def test_what_cannot_be_played_with_is_refused(model, message):
 
 def test_without_the_extra_the_error_says_what_to_install():
     """No ipywidgets: one line, from this package."""
-    code = "import sys; sys.modules['ipywidgets'] = None\ntry: import xor_mi.widgets\nexcept ValueError as e: print(e)"
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert out.strip() == "the playground needs ipywidgets; pip install 'xor-mi[widgets]'"
+    message = "the playground needs ipywidgets; pip install 'xor-mi[widgets]'"
+    assert printed_without(["ipywidgets"], REFUSED) == [message] * 3
+
+
+@pytest.mark.parametrize("blocked", [["ipywidgets"], ["anywidget"], list(EXTRA)])
+def test_without_the_extra_the_room_can_still_be_looked_at(blocked):
+    """`hasattr`, `inspect.getmembers` and `help` find the room, and nothing is raised."""
+    code = """
+import inspect, pydoc, xor_mi
+print(hasattr(xor_mi, "widgets"))
+print("widgets" in dict(inspect.getmembers(xor_mi)))
+print("nine weights" in pydoc.render_doc(xor_mi.widgets))
+print(issubclass(xor_mi.widgets.Playground, object))
+"""
+    assert printed_without(blocked, code) == ["True"] * 4
 
 
 def test_the_pictures_are_those_of_plots(textbook):

@@ -7,7 +7,7 @@ by the function itself, with an `XorMiError` that says what to give.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -34,6 +34,8 @@ __all__ = [
     "Row",
     "Rows",
     "Sites",
+    "SomePlace",
+    "SomeSite",
     "SubsetRule",
     "Target",
     "UpTo",
@@ -51,6 +53,14 @@ Place = str | Unit | Edge
 
 OneSite = Place | Site
 """Where one intervention writes: a place, or a hook point with an index."""
+
+SomePlace = TypeVar("SomePlace", bound=Place)
+"""The keys of a mapping by place: names, units, edges or a mixture. A `Mapping[Place, ...]` would
+refuse a variable of type `dict[str, ...]`, because a mapping's key type is invariant.
+"""
+
+SomeSite = TypeVar("SomeSite", bound=OneSite)
+"""The keys of a mapping by site, with a variable for the same reason."""
 
 Sites = OneSite | Iterable[OneSite | Iterable[OneSite]]
 """Sites to intervene on one after the other; those of an entry that is itself several, together."""

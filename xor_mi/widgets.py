@@ -2,35 +2,57 @@
 
 from collections.abc import Mapping
 from html import escape
+from typing import Never
 
 from plotly.offline import get_plotlyjs
 
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import edit, textbook_xor
-from xor_mi.kinds import Place
 from xor_mi.margins import conditions
 from xor_mi.model import HookedMLP
 from xor_mi.plots import conditions_figure, input_plane, network_diagram
-
-try:
-    import anywidget
-    import ipywidgets
-    import traitlets
-except ImportError as error:
-    raise XorMiError(f"the playground needs {error.name}; pip install 'xor-mi[widgets]'") from None
 
 __all__ = ["MOST_SLIDERS", "SLIDER_STEP", "Board", "Playground", "playground"]
 
 MOST_SLIDERS = 30
 """A network of more weights than this is not played with."""
 SLIDER_STEP = 0.05
+"""A slider moves a weight by multiples of this."""
+LEAST_REACH = 4.0
+"""Every slider goes at least this far to both sides of zero."""
+SURFACE_POINTS = 41
+"""Grid points a side of the surface; fewer than `input_plane` has, because each move draws it."""
+
+# help(xor_mi) and inspect.getmembers(xor_mi) look into every room: this one must be importable
+# without its extra, and says what is missing only when a widget is made.
+try:
+    import anywidget
+    import ipywidgets
+    import traitlets
+
+    class _FigureList(anywidget.AnyWidget):
+        source = traitlets.Unicode().tag(sync=True)
+        figures = traitlets.List(traitlets.Unicode()).tag(sync=True)
+
+    class _Column(ipywidgets.VBox):
+        pass
+
+except ImportError as error:
+    _NEEDS = f"the playground needs {error.name}; pip install 'xor-mi[widgets]'"
+
+    class _WithoutExtra:
+        # In __new__, so that the __init__ of a class below never begins.
+        def __new__(cls, *args: object, **kwargs: object) -> Never:  # noqa: ARG004 (any widget's)
+            raise XorMiError(_NEEDS) from None
+
+    _FigureList = _Column = _WithoutExtra  # pyright: ignore[reportAssignmentType]
 
 
-class Board(anywidget.AnyWidget):
-    """Figures one after the other, always the latest: plotly.js, sent along, redraws whatever
-    changed.
+class Board(_FigureList):
+    """Figures one after the other, always the latest; plotly.js redraws whatever changed.
 
+    `source` is plotly.js itself, sent to the browser once; `figures` are the figures as JSON.
     plotly's own FigureWidget sends each change as a message of its own and drops some where they
     come fast, as from a slider.
     """
@@ -66,11 +88,9 @@ class Board(anywidget.AnyWidget):
       }
     };
     """
-    source = traitlets.Unicode().tag(sync=True)
-    figures = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
-class Playground(ipywidgets.VBox):
+class Playground(_Column):
     """Sliders, and everything that moves along.
 
     Attributes:
@@ -97,7 +117,7 @@ class Playground(ipywidgets.VBox):
 
     def reset(self) -> None:
         """Every weight back to where it started."""
-        # the sliders move one after the other; only the last position is shown
+        # The sliders move one after the other; without the flag each move would be drawn.
         self._is_resetting = True
         for name, slider in self.sliders.items():
             slider.value = _value(self._start, name)
@@ -110,25 +130,26 @@ class Playground(ipywidgets.VBox):
 
     def _show(self) -> None:
         """Edit the network and look at it anew: its circuit, the words, the figures."""
-        weights: dict[Place, float] = {}
+        weights: dict[str, float] = {}
         for name, slider in self.sliders.items():
             weights[name] = slider.value
         self.model = edit(self._start, weights)
         self.circuit = identify_circuit(self.model, with_evidence=False)
         self.verdict.value = _words(self.circuit)
         network = network_diagram(self.model, self.circuit)
-        plane = input_plane(self.model, n_points=41)
-        held = conditions_figure(conditions(self.model))
+        plane = input_plane(self.model, n_points=SURFACE_POINTS)
+        bars = conditions_figure(conditions(self.model))
         self.network = network.update_layout(width=560, height=380)
         self.plane = plane.update_layout(width=600, height=430)
-        self.conditions = held.update_layout(width=680, height=380)
+        self.conditions = bars.update_layout(width=680, height=380)
         figures = (self.network, self.plane, self.conditions)
         self.board.figures = [str(figure.to_json()) for figure in figures]
 
 
 def playground(model: HookedMLP | None = None) -> Playground:
-    """Sliders for the weights of a two-input network; the conditions, the gates, the decision
-    boundary and the verdict move along.
+    """Sliders for the weights of a two-input network; all that is known about it moves along.
+
+    What moves: the conditions, the gates, the decision boundary and the verdict.
 
     Args:
         model: with a target; by default `handmade.textbook_xor()`, nine weights.
@@ -148,20 +169,21 @@ def playground(model: HookedMLP | None = None) -> Playground:
             f"the playground plays with a HookedMLP, not {type(model).__name__}; "
             "HookedMLP.from_sequential makes one"
         )
-    n = sum(parameter.numel() for parameter in model.parameters())
-    if model.cfg.d_in != 2 or n > MOST_SLIDERS:
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    if model.cfg.d_in != 2 or n_weights > MOST_SLIDERS:
         raise XorMiError(
             f"a playground has 2 inputs and at most {MOST_SLIDERS} weights; "
-            f"this network has {model.cfg.d_in} and {n}"
+            f"this network has {model.cfg.d_in} and {n_weights}"
         )
     return Playground(model)
 
 
-def _sliders(model: HookedMLP) -> dict[str, ipywidgets.FloatSlider]:
+def _sliders(model: HookedMLP) -> "dict[str, ipywidgets.FloatSlider]":
     """One slider per weight, at its value, called by its symbol."""
     symbols = conditions(model).symbols
     weights = {name: _value(model, name) for name in symbols.values()}
-    reach = max(4.0, 2 * max(map(abs, weights.values())))
+    # All sliders share one scale, twice the largest weight: equal moves look equal.
+    reach = max(LEAST_REACH, 2 * max(map(abs, weights.values())))
     sliders: dict[str, ipywidgets.FloatSlider] = {}
     for symbol, name in symbols.items():
         sliders[name] = ipywidgets.FloatSlider(
@@ -179,12 +201,13 @@ def _sliders(model: HookedMLP) -> dict[str, ipywidgets.FloatSlider]:
 
 def _value(model: HookedMLP, name: str) -> float:
     """The entry of this name, such as "fc1.weight[0, 1]"."""
-    tensor, index = name.rstrip("]").split("[")
-    return model.get_parameter(tensor)[tuple(map(int, index.split(",")))].item()
+    tensor, indices = name.rstrip("]").split("[")
+    index = tuple(map(int, indices.split(",")))
+    return model.get_parameter(tensor)[index].item()
 
 
 def _words(circuit: Circuit) -> str:
     """The verdict and, where there is one, what the output makes of which gates."""
     gates = ", ".join(f"{unit.place.name} {unit.gate}" for unit in circuit.units if unit.gate)
-    more = f"<br>gates: {escape(gates)}" if gates else ""
-    return f"<p><b>{circuit.verdict}</b>: {escape(circuit.reason)}{more}</p>"
+    gates_line = f"<br>gates: {escape(gates)}" if gates else ""
+    return f"<p><b>{circuit.verdict}</b>: {escape(circuit.reason)}{gates_line}</p>"

@@ -123,6 +123,14 @@ found_subspace = xor_mi.interventions.das_accuracy(model, either_not_both, "or",
 assert_type(found_subspace.n_runs, dict[str, int])
 swapped = xor_mi.interventions.interchange(model, {"h0.0": "11"}, base="01")
 assert_type(swapped.outputs, tuple[float, ...])
+row_of_name: dict[str, str] = {"h0.0": "11"}
+row_of_unit: dict[Unit, tuple[int, ...]] = {unit: (1, 1)}
+row_of_site: dict[Site, str] = {Site("blocks.0.mlp.hook_post"): "11"}
+row_of_any: dict[str | Unit | xor_mi.Edge | Site, str] = {"h0.0": "11", unit: "00", edge: "01"}
+assert_type(xor_mi.interventions.interchange(model, row_of_name, "01").base, str)
+assert_type(xor_mi.interventions.interchange(model, row_of_unit, "01").base, str)
+assert_type(xor_mi.interventions.interchange(model, row_of_site, "01").base, str)
+assert_type(xor_mi.interventions.interchange(model, row_of_any, "01").base, str)
 along = xor_mi.interventions.path_sweep(model, xor_mi.interventions.paths_from(model, "x0"), pairs)
 assert_type(along.patched, Tensor)
 attributed = xor_mi.interventions.attribute(model, pairs, places, method="shapley")
@@ -147,6 +155,17 @@ assert_type(xor_mi.handmade.from_gates(["OR", "AND"], "XOR"), HookedMLP)
 assert_type(xor_mi.handmade.from_formula("x0 ^ x1", act_fn="tanh"), HookedMLP)
 assert_type(xor_mi.handmade.from_netlist([["x0 | x1"], ["~x0"]], n_inputs=2), HookedMLP)
 assert_type(xor_mi.handmade.edit(model, {"fc1.weight[0, 1]": 1.5, "h0.1": -2}), HookedMLP)
+value_of_name: dict[str, float] = {"fc1.weight[0, 1]": 1.5}
+value_of_unit: dict[Unit, int] = {unit: -2}
+value_of_edge: dict[xor_mi.Edge, float] = {edge: 1.5}
+value_of_any: dict[str | Unit | xor_mi.Edge, float | list[float]] = {"fc1.bias": [0, 1], edge: 1}
+value_of_place: dict[xor_mi.kinds.Place, Tensor] = {"fc1.bias": model.fc1.bias}
+assert_type(xor_mi.handmade.edit(model, value_of_name), HookedMLP)
+assert_type(xor_mi.handmade.edit(model, value_of_unit), HookedMLP)
+assert_type(xor_mi.handmade.edit(model, value_of_edge), HookedMLP)
+assert_type(xor_mi.handmade.edit(model, value_of_any), HookedMLP)
+assert_type(xor_mi.handmade.edit(model, value_of_place), HookedMLP)
+assert_type(xor_mi.handmade.edit(model, {"h0.1": -2, edge: 1.5}), HookedMLP)
 conditions = xor_mi.margins.conditions(model, "XOR", per_unit=True)
 assert_type(conditions.all_satisfied, bool)
 assert_type(xor_mi.margins.slack_to_flip(model, "fc1.bias[0]", rows=rows).frame(), pd.DataFrame)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit
-from xor_mi.kinds import Number, Numbers, Place
+from xor_mi.kinds import Number, Numbers, Place, SomePlace
 from xor_mi.model import HookedMLP
 
 _PLACE = re.compile(r"[xyh]\d")
@@ -49,7 +49,7 @@ class Entry:
 
 
 @torch.no_grad()
-def edit(model: HookedMLP, changes: Mapping[Place, Number | Numbers]) -> HookedMLP:
+def edit(model: HookedMLP, changes: Mapping[SomePlace, Number | Numbers]) -> HookedMLP:
     """A new model with some weights replaced; the given one is left alone.
 
     Args:

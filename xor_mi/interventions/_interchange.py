@@ -45,7 +45,7 @@ from xor_mi.interventions._sites import (
     site_of,
     site_sets,
 )
-from xor_mi.kinds import OneSite, Row
+from xor_mi.kinds import OneSite, Row, SomeSite
 from xor_mi.metrics import decision, logit
 from xor_mi.model import HookedMLP, kind_of_hook
 from xor_mi.progress import progress_bar
@@ -100,7 +100,7 @@ class Interchange(Finding):
 
 
 @torch.no_grad()
-def interchange(model: HookedMLP, sources: Mapping[OneSite, Row], base: Row) -> Interchange:
+def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) -> Interchange:
     """Run the base input with several sites each set to its value on its own source row.
 
     >>> from xor_mi.handmade import textbook_xor
