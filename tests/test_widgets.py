@@ -15,7 +15,6 @@ from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
 from xor_mi.widgets import playground
 
-
 EXTRA = ("ipywidgets", "anywidget", "traitlets")
 """What the extra `widgets` installs."""
 
