@@ -41,7 +41,9 @@ def test_gradients_are_autograd_s(act, out_act, loss_fn, noisy):
     )
     rows, goal = torch.tensor(ADDER.rows()).double(), torch.tensor(ADDER.tables).T.double()
     flat = (3 * initial_parameters(cfg.layer_sizes, torch.arange(5))).double()
-    noise = 0.3 * normal(torch.arange(5), 0, 8).double().view(4, 2, 5) if noisy else None
+    noise = (
+        0.3 * normal(torch.arange(5), start=0, count=8).double().view(4, 2, 5) if noisy else None
+    )
     task, gradient = Task(rows, goal, cfg), torch.full_like(flat, torch.nan)
     layers = views(flat, cfg.layer_sizes)
     values = task.values(layers, noise)
@@ -221,7 +223,7 @@ def test_noise_is_splitmix64_and_box_muller():
         z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
         return z ^ z >> 31
 
-    golden, found = 0x9E3779B97F4A7C15, normal(torch.tensor([0, 5, 2**61]), 40, 3)
+    golden, found = 0x9E3779B97F4A7C15, normal(torch.tensor([0, 5, 2**61]), start=40, count=3)
     for column, seed in enumerate((0, 5, 2**61)):
         for line in range(3):
             z = mixed((mixed((seed + golden) % 2**64) + (40 + line) * golden) % 2**64)
@@ -229,7 +231,7 @@ def test_noise_is_splitmix64_and_box_muller():
                 2 * math.pi * (z >> 8 & 2**24 - 1) / 2**24
             )
             assert found[line, column].item() == pytest.approx(expected, abs=1e-5)
-    many = normal(torch.arange(1000), 0, 200).flatten().double()
+    many = normal(torch.arange(1000), start=0, count=200).flatten().double()
     assert abs(many.mean()) < 0.01
     assert many.var() == pytest.approx(1, abs=0.02)
     assert (many**4).mean() == pytest.approx(3, abs=0.1)

@@ -4,6 +4,7 @@ A decision is `output > threshold`, strictly. An output exactly on the threshold
 is UNDECIDED (-1), never rounded.
 """
 
+from math import nan
 from typing import NamedTuple
 
 import torch
@@ -31,8 +32,9 @@ UNDECIDED = -1
 
 
 def logit(outputs: Float[Tensor, "batch d_out"], *, output: int = 0) -> Float[Tensor, " batch"]:
-    """The network's output itself, before any decision (a logit where `out_act_fn` is the
-    identity).
+    """The network's output itself, before any decision.
+
+    It is a logit where `out_act_fn` is the identity.
 
     Raises:
         XorMiError: no output of this number.
@@ -43,7 +45,9 @@ def logit(outputs: Float[Tensor, "batch d_out"], *, output: int = 0) -> Float[Te
 def probability(
     outputs: Float[Tensor, "batch d_out"], *, output: int = 0
 ) -> Float[Tensor, " batch"]:
-    """Sigmoid of the logit. It saturates and is nearly exponential in the logit: prefer
+    """Sigmoid of the logit.
+
+    It saturates on one side and is nearly exponential in the logit on the other: prefer
     `logit_difference` for effects.
 
     Raises:
@@ -62,11 +66,10 @@ def logit_difference(
     threshold: float = 0.0,
     output: int = 0,
 ) -> Float[Tensor, " batch"]:
-    """Right answer minus wrong answer: output - threshold where the label is 1, threshold - output
-    where it is 0.
+    """Right answer minus wrong answer; positive means decided right.
 
-    One logit against a fixed threshold is a two-way choice whose other logit is the threshold.
-    Positive means decided right.
+    It is output - threshold where the label is 1, threshold - output where it is 0: one logit
+    against a fixed threshold is a two-way choice whose other logit is the threshold.
 
     Raises:
         XorMiError: no output of this number.
@@ -74,13 +77,15 @@ def logit_difference(
     >>> logit_difference(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0]), threshold=0.5).tolist()
     [1.5, -1.5]
     """
+    # in the outputs' dtype: float32 signs would make float16 outputs float32
     sign = torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype)
     return sign * (logit(outputs, output=output) - threshold)
 
 
 def decision(outputs: Float[Tensor, "*batch"], *, threshold: float = 0.0) -> Int[Tensor, "*batch"]:
-    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it or where the output is not a
-    number; any shape.
+    """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it; any shape.
+
+    An output that is not a number is undecided too.
 
     >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
     [1, 0, -1]
@@ -95,9 +100,7 @@ def accuracy(
     *,
     threshold: float = 0.0,
 ) -> float:
-    """Fraction of examples whose every output is decided as its label; an undecided one is not
-    right.
-    """
+    """Fraction of examples whose every output is decided as its label; undecided is not right."""
     is_right = (decision(outputs, threshold=threshold) == labels).all(dim=1)
     return is_right.float().mean().item()
 
@@ -125,6 +128,7 @@ def share_interval(count: int, n: int) -> ShareInterval:
     ShareInterval(share=0.5, low=0.1870..., high=0.8129...)
     """
     if n == 0:
-        return ShareInterval(float("nan"), 0.0, 1.0)
+        return ShareInterval(share=nan, low=0.0, high=1.0)
+    # it takes the single outcomes, whose order does not matter
     interval = success_rate_ci([True] * count + [False] * (n - count))
-    return ShareInterval(interval.point_estimate, interval.ci_low, interval.ci_high)
+    return ShareInterval(share=interval.point_estimate, low=interval.ci_low, high=interval.ci_high)

@@ -43,8 +43,9 @@ def edge_terms(
 
 @dataclass(frozen=True, eq=False)
 class Contributions(Finding):
-    """The Hadamard terms of every linear layer. `contributions(model)[0]` is fc1's, [row, d_out,
-    d_in].
+    """The Hadamard terms of every linear layer.
+
+    `contributions(model)[0]` is fc1's, [row, d_out, d_in].
 
     Attributes:
         rows: the inputs, as bits.
@@ -70,8 +71,9 @@ class Contributions(Finding):
         return f"what each edge of a {sizes} network adds, on {len(self.rows)} inputs"
 
     def frame(self) -> pd.DataFrame:
-        """One line per row, target unit and source: row, target, source (or 'bias'), term, and the
-        target's pre_activation.
+        """One line per row, target unit and source.
+
+        Columns: row, target, source (or 'bias'), term, and the target's pre_activation.
         """
         lines: list[dict[str, object]] = []
         units = layers_of(self.layer_sizes)
@@ -79,6 +81,7 @@ class Contributions(Finding):
             sources = [*(unit.name for unit in units[layer]), "bias"]
             for r, row in enumerate(self.rows):
                 for j, target in enumerate(units[layer + 1]):
+                    # the lines of one target add up to its pre-activation, so the bias is one too
                     added = [*terms[r, j].tolist(), self.biases[layer][j].item()]
                     for source, term in zip(sources, added, strict=True):
                         lines.append(
@@ -114,15 +117,16 @@ def _contributions(
     model: HookedMLP, bits: tuple[tuple[int, ...], ...], layers: list[LayerValues]
 ) -> Contributions:
     """The terms of a forward that has been run on these rows."""
-    weights = model.float64_layers()
+    parameters = model.float64_layers()
+    weights = [weight for weight, _ in parameters]
+    terms = [
+        edge_terms(weight, layer.inputs) for weight, layer in zip(weights, layers, strict=True)
+    ]
     return Contributions(
         rows=tuple(row_name(row) for row in bits),
         layer_sizes=model.layer_sizes,
-        terms=tuple(
-            edge_terms(weight, layer.inputs)
-            for (weight, _), layer in zip(weights, layers, strict=True)
-        ),
-        biases=tuple(bias for _, bias in weights),
+        terms=tuple(terms),
+        biases=tuple(bias for _, bias in parameters),
         pre=tuple(layer.pre for layer in layers),
     )
 
@@ -153,8 +157,9 @@ class DifferenceExplanation(Finding):
         return self.edges.copy()
 
     def of_output(self, output: int = 0) -> pd.DataFrame:
-        """The readout's change as a sum over hidden units: lines of `edges` that end in this
-        output.
+        """The readout's change as a sum over hidden units.
+
+        These are the lines of `edges` that end in this output.
 
         Raises:
             XorMiError: no output of this number.
@@ -179,8 +184,10 @@ class DifferenceExplanation(Finding):
 
 @torch.no_grad()
 def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanation:
-    """The change from input a to input b: of each pre-activation as a sum over edges, of each unit
-    through its activation function, of the output as a sum over units, with nothing left over.
+    """The change from input a to input b, traced through the network, with nothing left over.
+
+    Each pre-activation's change is a sum over edges; each unit passes its change on through its
+    activation function; the output's change is a sum over units.
 
     Raises:
         XorMiError: as `contributions`.
@@ -196,19 +203,21 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
     bits = (as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in))
     layers = forward_float64(model, torch.tensor(bits))
     terms = _contributions(model, bits, layers)
-    places = layers_of(model.layer_sizes)
+    units_of_layer = layers_of(model.layer_sizes)
     edges: list[dict[str, object]] = []
     units: list[dict[str, object]] = []
     leftover = 0.0
     for number, (layer, (weight, _)) in enumerate(zip(layers, model.float64_layers(), strict=True)):
+        # row 0 is a, row 1 is b
         source_change = layer.inputs[1] - layer.inputs[0]
         pre_change = layer.pre[1] - layer.pre[0]
         post_change = layer.post[1] - layer.post[0]
-        term_change = terms[number][1] - terms[number][0]
+        term_change = terms[number][1] - terms[number][0]  # [d_out, d_in]
+        # nothing but rounding: the bias is the same on both inputs
         unexplained = (term_change.sum(-1) - pre_change).abs().max().item()
         leftover = max(leftover, unexplained)
-        for j, target in enumerate(places[number + 1]):
-            for i, source in enumerate(places[number]):
+        for j, target in enumerate(units_of_layer[number + 1]):
+            for i, source in enumerate(units_of_layer[number]):
                 edges.append(
                     _edge_line(
                         source,
@@ -218,7 +227,11 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
                         term_change=term_change[j, i].item(),
                     )
                 )
-            units.append(_unit_line(target, pre_change[j].item(), post_change[j].item()))
+            units.append(
+                _unit_line(
+                    target, pre_change=pre_change[j].item(), post_change=post_change[j].item()
+                )
+            )
     return DifferenceExplanation(
         a=row_name(bits[0]),
         b=row_name(bits[1]),
@@ -233,7 +246,7 @@ def _edge_line(source: Unit, target: Unit, **numbers: float) -> dict[str, object
     return {"edge": edge.name, "source": source.name, "target": target.name, **numbers}
 
 
-def _unit_line(unit: Unit, pre_change: float, post_change: float) -> dict[str, object]:
+def _unit_line(unit: Unit, *, pre_change: float, post_change: float) -> dict[str, object]:
     return {
         "unit": unit.name,
         "pre_change": pre_change,

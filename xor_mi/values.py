@@ -29,13 +29,19 @@ __all__ = [
 ]
 
 DISTINCT = 1e-6
-"""Two values of a unit are distinct if they are further apart than this share of its range."""
+"""Two values of a unit are distinct if they are further apart than this share of its range.
+
+Float32 carries about 1e-7 of a number, and a sum over a few inputs a little less.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerValues:
-    """What linear layer l takes, adds up and gives: inputs [..., d_in], pre-activations and
-    activations [..., d_out].
+    """What linear layer l takes, adds up and gives.
+
+    Attributes:
+        inputs: [..., d_in].
+        pre, post: pre-activations and activations, [..., d_out].
     """
 
     inputs: Tensor
@@ -44,19 +50,21 @@ class LayerValues:
 
 
 def forward_float64(model: HookedMLP, values: Tensor, *, start: int = 0) -> list[LayerValues]:
-    """Values entering linear layer `start`, [..., width] -> that layer and all after it, in
-    float64; any leading axes.
+    """Values entering linear layer `start` -> that layer and all after it, in float64.
 
     With start = 0 the values are inputs; with start = l they are activations of hidden layer l - 1,
     which may be anything: this is how a layer is replaced by other values and the rest of the
     network run on.
+
+    Args:
+        values: [..., width], with any leading axes.
     """
     layers: list[LayerValues] = []
     inputs = values.double().cpu()
     for layer, (weight, bias) in enumerate(model.float64_layers()[start:], start=start):
         pre = inputs @ weight.T + bias
         post = model.activate(pre, layer)
-        layers.append(LayerValues(inputs, pre, post))
+        layers.append(LayerValues(inputs=inputs, pre=pre, post=post))
         inputs = post
     return layers
 
@@ -93,11 +101,13 @@ class Activations(Finding):
         return pd.DataFrame(lines)
 
     def wide_frame(self) -> pd.DataFrame:
-        """The same numbers for reading: one line per row, one column per unit and hook, such as
-        "h0.0 post".
+        """The same numbers for reading: one line per row, one column per unit and hook.
+
+        A column is called "h0.0 post".
         """
         columns: dict[str, list[float]] = {}
         for hook, units in self.units.items():
+            # [row, unit] turned: one column of numbers per unit
             for unit, values in zip(units, self.values[hook].T, strict=True):
                 columns[f"{unit} {stage_of_hook(hook)}"] = values.tolist()
         index = pd.Index(self.rows, name="row")
@@ -119,6 +129,7 @@ def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     require_evaluable(model, "activations")
     bits = model.read_rows(rows)
     units = dict(model.hook_places())
+    # only these hook points: where the edge hooks are on, their values are no units'
     _, cache = model.run_with_cache(
         model.rows(bits), names_filter=list(units), return_cache_object=False
     )
@@ -147,8 +158,10 @@ class Comparison(Finding):
     _frame: pd.DataFrame = field(repr=False)
 
     def frame(self) -> pd.DataFrame:
-        """Columns hook, unit, value_a and value_b (the value on each input), difference (b - a),
-        and same: whether they agree.
+        """One line per hook point and unit.
+
+        Columns: hook, unit, value_a and value_b (the value on each input), difference (b - a), and
+        same: whether they agree within the tolerance.
         """
         return self._frame.copy()
 
@@ -169,16 +182,18 @@ class Comparison(Finding):
 
     def __str__(self) -> str:
         outputs = "the same decision" if self.same_decision else "different or missing decisions"
-        inside = "no hidden value tells them apart"
         if self.differing:
             inside = f"they differ inside at {', '.join(self.differing)}"
+        else:
+            inside = "no hidden value tells them apart"
         decided = f"{list(self.decision_a)} and {list(self.decision_b)}"
         return f"{self.a} and {self.b}: {outputs} ({decided}); {inside}"
 
 
 def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Comparison:
-    """Two inputs side by side at every hook point: where they differ inside, and where they come
-    out alike.
+    """Two inputs side by side at every hook point.
+
+    It shows where they differ inside, and whether they come out alike.
 
     Args:
         tolerance: values closer than this count as the same.
@@ -188,8 +203,8 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
             that are not finite.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> found = compare(textbook_xor(), [0, 0], [1, 1])
-    >>> found.same_decision, found.differing
+    >>> comparison = compare(textbook_xor(), [0, 0], [1, 1])
+    >>> comparison.same_decision, comparison.differing
     (True, ['h0.0 pre', 'h0.1 pre', 'h0.0 post', 'h0.1 post'])
     """
     rows = [as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)]
@@ -199,6 +214,7 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
         raise XorMiError(f"both inputs are {name_a}; give two different ones to compare")
     lines: list[dict[str, object]] = []
     for hook, units in values.units.items():
+        # [2, unit] turned: per unit its value on a and its value on b
         for unit, (value_a, value_b) in zip(units, values[hook].T.tolist(), strict=True):
             difference = value_b - value_a
             lines.append(
@@ -212,12 +228,12 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
                 }
             )
     output_hook, _ = model.hook_site("y0")
-    decided = decision(values[output_hook], threshold=model.threshold).tolist()
+    decided_a, decided_b = decision(values[output_hook], threshold=model.threshold).tolist()
     return Comparison(
         a=name_a,
         b=name_b,
-        decision_a=tuple(decided[0]),
-        decision_b=tuple(decided[1]),
+        decision_a=tuple(decided_a),
+        decision_b=tuple(decided_b),
         tolerance=tolerance,
         _frame=pd.DataFrame(lines),
     )

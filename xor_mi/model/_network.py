@@ -605,8 +605,7 @@ class HookedMLP(HookedRootModule):
 
     def hook_places(self) -> list[tuple[str, list[str]]]:
         """Each hook point of a plain forward, in order, with the names of the units it holds."""
-        layers = layers_of(self.layer_sizes)
-        inputs, *hidden, outputs = [[unit.name for unit in units] for units in layers]
+        inputs, *hidden, outputs = map(_names, layers_of(self.layer_sizes))
         places = [("hook_embed", inputs)]
         for layer, units in enumerate(hidden):
             places.append((f"blocks.{layer}.mlp.hook_pre", units))
@@ -633,6 +632,10 @@ class HookedMLP(HookedRootModule):
         """
         act = self._out_act if layer == self.cfg.n_layers else self._act
         return act(pre)
+
+
+def _names(units: Sequence[Unit]) -> list[str]:
+    return [unit.name for unit in units]
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ NO_GATES = "(no gate reading)"
 
 
 def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
-    """One line per network, the same that `identify_circuit` gives for each.
+    """One line per network: what training did, and what `identify_circuit` says of it.
 
     Columns: seed, solved, steps, loss, verdict, why_not, gates ('{AND, OR}'; empty without a
     circuit), family, signature, n_readings, margins (one per hidden unit of the primary reading,
@@ -29,6 +29,7 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     network that cannot be identified has the verdict 'not_tried', the reason in `why_not`, and no
     n_readings; for all others `why_not` is empty.
     """
+    # population[i] builds a model, which most networks do not need: hence the function that does it
     circuits = identify_many(
         population.__getitem__, population.weights, population.cfg, progress=progress
     )
@@ -38,6 +39,7 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
         "solved": population.solved.numpy(),
         "steps": population.steps.int().numpy(),
         "loss": population.losses.numpy(),
+        # an empty verdict is that of a network that cannot be identified
         "verdict": [circuit.verdict or NOT_TRIED for circuit in circuits],
         "why_not": [circuit.why_not for circuit in circuits],
         "gates": [_gate_set(circuit.gates) for circuit in circuits],
@@ -53,7 +55,10 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
 
 def _gate_set(gates: tuple[str, ...]) -> str:
     """As `Circuit.gate_set` writes it; empty without a circuit."""
-    return "{" + ", ".join(sorted(gates)) + "}" if gates else ""
+    if not gates:
+        return ""
+    names = ", ".join(sorted(gates))
+    return f"{{{names}}}"
 
 
 def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
@@ -70,10 +75,10 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
     """
     if networks.empty:
         raise XorMiError("no networks in this census; there is nothing to make a population of")
-    flat = np.stack(networks["weights"].to_list()).astype(np.float32)
+    flat = np.stack(networks["weights"].to_list()).astype(np.float32)  # [seed, parameter]
     return Population.from_flat(
         torch.from_numpy(flat),
-        cfg=replace(cfg),
+        cfg=replace(cfg),  # a copy: it can be changed, and the caller's may be
         seeds=torch.tensor(networks["seed"].to_list()),
         steps=torch.tensor(networks["steps"].to_list()),
         losses=torch.tensor(networks["loss"].to_list()),
@@ -82,8 +87,10 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
 
 
 def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame:
-    """A census -> how often each family (or set of gates, or signature) occurs among the solved
-    networks, most frequent first.
+    """A census -> how often each family occurs among the solved networks, most frequent first.
+
+    Args:
+        by: what to count: "family", "gates" (sets of them), "signature", or another column.
 
     Columns: `by`, n_networks, share (of the solved), ci_low, ci_high (95 % Clopper-Pearson).
 
@@ -93,8 +100,9 @@ def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame
     if by not in networks:
         raise unknown("column", by, networks.columns, where="this census has")
     solved = networks[networks["solved"]]
-    # Equally frequent ones stand in alphabetical order.
-    counts = solved[by].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    in_alphabetical_order = solved[by].value_counts().sort_index()
+    # stable: equally frequent ones stay in alphabetical order
+    counts = in_alphabetical_order.sort_values(ascending=False, kind="stable")
     shares = []
     for value, count in counts.items():
         share = share_columns(count, len(solved), name="share")

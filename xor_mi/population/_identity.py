@@ -31,8 +31,9 @@ def identity_experiment(
     seen: Sequence[str | Sequence[int]] = SEEN_NUMBERS,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train n networks to repeat numbers of as many bits as `seen` has, on those rows only; one
-    line per network.
+    """Train n networks to repeat numbers, on the rows `seen` only; one line per network.
+
+    Numbers have as many bits as those seen.
 
     Columns: seed; seen, held_out_even, held_out_odd: the share of these numbers repeated exactly;
     odd_made_even: the share of odd numbers answered with the last bit off and the rest right;
@@ -51,6 +52,7 @@ def identity_experiment(
     seen_rows = _even_rows(seen)
     n_bits = len(seen_rows[0])
     rows = truth_rows(n_bits)
+    # [row, bit] -> one table per output: output k is input k
     copy = BooleanFunction(n_bits, tuple(zip(*rows, strict=True)))
     population = train_population(
         copy,
@@ -70,14 +72,14 @@ def identity_experiment(
     outputs = population.outputs()  # [seed, row, bit]
     last_output = outputs[..., -1]  # [seed, row]
     is_right = decision(outputs, threshold=population.cfg.threshold) == numbers
-    is_repeated = is_right.all(2)
+    is_repeated = is_right.all(2)  # [seed, row]
     # The last bit of an odd number is 1: all right but that one is the number below it.
     is_made_even = is_right[..., :-1].all(2) & ~is_right[..., -1]
 
     first_weight, _ = population.weights[0]
     start_weight, _ = population.start[0]
     last_input_moved = (first_weight - start_weight)[..., -1].abs()  # [seed, unit]
-    # Rows are in order, so each odd row stands right after its even one.
+    # Rows are in order: each odd one stands right after the even one that differs in the last bit.
     last_input_pull = last_output[:, is_odd] - last_output[:, ~is_odd]
     _, last_bias = population.weights[-1]
 
@@ -98,12 +100,15 @@ def identity_experiment(
 
 def _even_rows(seen: Sequence[str | Sequence[int]]) -> list[tuple[int, ...]]:
     """The rows to train on, if they can be: even numbers, some of which are held out."""
+    # a text is a sequence too, but of characters and not of rows
     are_rows = isinstance(seen, Sequence) and not isinstance(seen, str)
     if not are_rows or not all(isinstance(row, Sequence) for row in seen):
         raise XorMiError(f"seen is {seen!r}; give even numbers as bits, such as ['0010', '0100']")
     rows = [as_row(row, len(seen[0])) for row in seen]
+    has_odd = any(row[-1] for row in rows)
     n_even = 2 ** (len(rows[0]) - 1) if rows else 0
-    if not rows or any(row[-1] for row in rows) or len(set(rows)) == n_even:
+    # no rows at all end here as well: none is as many as there are
+    if has_odd or len(set(rows)) == n_even:
         raise XorMiError(
             f"seen is {seen!r}; give even numbers such as '0010', and not all of them: "
             "some have to be held out"

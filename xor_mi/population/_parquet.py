@@ -31,10 +31,12 @@ CENSUS_COLUMNS = (
 """The columns of a census, in their order."""
 
 CENSUS_FORMAT = 2
-"""Raised whenever a column is renamed or means something else. 1 had `readings` for `n_readings`
-and no `why_not`.
+"""Raised whenever a column is renamed or means something else.
+
+Format 1 had `readings` for `n_readings`, and no `why_not`.
 """
 
+# keys of the file's metadata, which Parquet keeps as bytes
 _ABOUT_KEY = b"xor_mi"
 _FORMAT_KEY = b"xor_mi_census_format"
 
@@ -59,11 +61,13 @@ def write_census(
     metadata = {_ABOUT_KEY: json.dumps(dict(about or {})), _FORMAT_KEY: str(CENSUS_FORMAT)}
     table = _table(networks).replace_schema_metadata(metadata)
     # Written beside it and renamed when it is on the disk: a file under its own name is complete.
+    # The process number keeps two runs of one census out of each other's way.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             pq.write_table(table, file, compression="zstd")
             file.flush()
+            # on the disk, not only in the system's memory, before the name says so
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
@@ -73,8 +77,9 @@ def write_census(
 
 
 def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A Parquet file, or a folder of them as `run_census` leaves it -> the table, in the order of
-    seeds.
+    """A Parquet file, or a folder of them -> the table, in the order of seeds.
+
+    The folder is as `run_census` leaves it.
 
     Args:
         columns: only these; a million networks without their weights take a tenth of the memory.
@@ -102,13 +107,14 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     tables = [_read_file(file, with_seed) for file in _files(Path(path))]
     frame = pa.concat_tables(tables).sort_by("seed").to_pandas()
     if "n_readings" in frame:
-        # Parquet's missing numbers come back as NaN, in floats.
+        # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
         frame["n_readings"] = frame["n_readings"].astype("Int32")
     return frame[wanted]
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
+        # a leading dot is a file that is still being written
         files = [file for file in path.glob("*.parquet") if not file.name.startswith(".")]
     else:
         files = [path] if path.is_file() else []
@@ -127,6 +133,7 @@ def _read_file(file: Path, columns: list[str]) -> "pa.Table":
     try:
         metadata = pq.read_schema(file).metadata or {}
         _require_this_format(file, metadata)
+        # read_table passes over a column that is missing; select raises the KeyError
         return pq.read_table(file, columns=columns).select(columns)
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]
@@ -138,6 +145,7 @@ def _read_file(file: Path, columns: list[str]) -> "pa.Table":
 def _require_this_format(file: Path, metadata: Mapping[bytes, bytes]) -> None:
     if _FORMAT_KEY not in metadata and _ABOUT_KEY not in metadata:
         raise XorMiError(f"'{file}' is not a census; give what write_census or run_census wrote")
+    # the first format did not write its number
     stored = metadata.get(_FORMAT_KEY, b"1").decode()
     if stored != str(CENSUS_FORMAT):
         raise XorMiError(

@@ -1,5 +1,6 @@
-"""configuration -> a folder of Parquet files, one for every few thousand networks; if it is stopped
-or killed, the same call resumes it.
+"""configuration -> a folder of Parquet files, one for every few thousand networks.
+
+If it is stopped or killed, the same call resumes it.
 
 A shard is a range of seeds. It is trained, identified and written as a whole, under its name only
 when complete, so a file that is there is done. Networks do not depend on the batch they are trained
@@ -24,6 +25,7 @@ from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, row_name
 
 PLAN_FILE = "plan.json"
+"""What the folder is a census of; written before the first shard."""
 
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -37,6 +39,7 @@ class _Shard(NamedTuple):
     n_networks: int
 
     def file(self, folder: Path) -> Path:
+        """The shard's file; with leading zeros, so that names sort as seeds do."""
         last_seed = self.first_seed + self.n_networks - 1
         return folder / f"seeds-{self.first_seed:012d}-{last_seed:012d}.parquet"
 
@@ -72,6 +75,7 @@ class _Plan:
         }
 
     def shards(self) -> list[_Shard]:
+        """The seeds in ranges of `shard_size`; the last one may be shorter."""
         end = self.seed + self.n_networks
         firsts = range(self.seed, end, self.shard_size)
         return [_Shard(first, min(self.shard_size, end - first)) for first in firsts]
@@ -90,11 +94,11 @@ def run_census(
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Train and identify n networks and leave one Parquet file per shard in a folder, which
-    `read_census` reads.
+    """Train and identify n networks and leave them in a folder, which `read_census` reads.
 
-    Called again with the same arguments it does only what is missing. The work goes through joblib:
-    to this machine's cores, or to whatever `joblib.parallel_config` says.
+    There is one Parquet file per shard. Called again with the same arguments it does only what is
+    missing. The work goes through joblib: to this machine's cores, or to whatever
+    `joblib.parallel_config` says.
 
     Args:
         directory: the folder for the files; made if missing.
@@ -130,8 +134,8 @@ def run_census(
     missing = [shard for shard in plan.shards() if not shard.file(folder).is_file()]
     calls = [delayed(_run_shard)(plan, shard, shard.file(folder)) for shard in missing]
 
-    bar = progress_bar(doing="census", unit="network", total=n_networks, progress=progress)
     n_done = n_solved = 0
+    bar = progress_bar(doing="census", unit="network", total=n_networks, progress=progress)
     with bar:
         # What an earlier run left counts as done, but not into the rate.
         bar.update(n_networks - sum(shard.n_networks for shard in missing))
@@ -182,8 +186,9 @@ def _checked_plan(
 
 
 def _n_processes(n_jobs: int | None) -> int | None:
-    """The number given; else the active `parallel_config` decides (None), and where there is none,
-    all cores (-1).
+    """What joblib is told: the number given, or else who decides.
+
+    None leaves it to the active `parallel_config`; where there is none, -1 means all cores.
     """
     from joblib.parallel import LokyBackend, get_active_backend
 
@@ -194,14 +199,16 @@ def _n_processes(n_jobs: int | None) -> int | None:
                 "or leave it out"
             )
         return n_jobs
+    # joblib's own default is one process: without a `parallel_config`, say that all are meant
     backend, n_configured = get_active_backend()
     is_default = n_configured is None and isinstance(backend, LokyBackend)
     return -1 if is_default else None
 
 
 def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
-    """What each shard answers, as soon as it does; at the end, where the backend cannot say before
-    (ray).
+    """What each shard answers, as soon as it does.
+
+    All at the end, where the backend cannot hand them over before (ray).
     """
     from joblib import Parallel
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -210,7 +217,7 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
         return
     try:
         pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    except ValueError:
+    except ValueError:  # a backend without generators
         pool = Parallel(n_jobs=n_jobs)
     try:
         results: Any = pool(calls)
@@ -239,8 +246,9 @@ def _run_shard(plan: _Plan, shard: _Shard, path: Path) -> _Done:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread per process: operations this small gain nothing from more, and processes share the
-    cores.
+    """One thread per process.
+
+    Operations this small gain nothing from more, and the processes share the cores.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -283,6 +291,7 @@ def _difference(stored: str, plan: _Plan) -> str:
         there = _flattened(json.loads(stored))
     except (ValueError, TypeError, KeyError):
         return f"its {PLAN_FILE} is damaged"
+    # in the plan's own order; then what only the stored plan has
     names = [*here, *(name for name in there if name not in here)]
     return "; ".join(
         f"{name}: {there.get(name)} there, {here.get(name)} asked"
@@ -293,4 +302,5 @@ def _difference(stored: str, plan: _Plan) -> str:
 
 def _flattened(plan: dict[str, Any]) -> dict[str, Any]:
     """The settings of the training beside those of the census."""
-    return {name: value for name, value in plan.items() if name != "config"} | plan["config"]
+    settings = {name: value for name, value in plan.items() if name != "config"}
+    return settings | plan["config"]

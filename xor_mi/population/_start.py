@@ -1,6 +1,4 @@
-"""What the seed decides: the signs of the weights a network starts from, against where training
-takes it.
-"""
+"""What the seed decides: the signs a network starts from, against where training takes it."""
 
 from collections.abc import Sequence
 
@@ -12,17 +10,19 @@ from xor_mi.training import starting_weights
 
 
 def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int]) -> pd.DataFrame:
-    """A census -> where its networks end, by how many hidden units of the first layer start with
-    weights of both signs.
+    """A census -> where its networks end, by how many units start with weights of both signs.
 
-    Such a unit begins by comparing inputs, the others by adding them up. For each number of such
-    units one line per family. Columns: n_comparing_units; n_networks, n_solved, rate, ci_low,
-    ci_high (95 % Clopper-Pearson) of all networks that start so; family; n_in_family, how many of
-    them end in it. Unsolved networks are the family 'not_computing'.
+    Only the first hidden layer counts. Such a unit begins by comparing inputs, the others by adding
+    them up. For each number of such units there is one line per family.
+
+    Columns: n_comparing_units; n_networks, n_solved, rate, ci_low, ci_high (95 % Clopper-Pearson)
+    of all networks that start so; family; n_in_family, how many of them end in it. Unsolved
+    networks are the family 'not_computing'.
     """
     seeds = torch.tensor(networks["seed"].to_list())
-    weight, _ = starting_weights(layer_sizes, seeds)[0]
+    weight, _ = starting_weights(layer_sizes, seeds)[0]  # [seed, unit, input]
     compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]
+    # with the table's own index, so that groupby matches line to line
     n_comparing = pd.Series(compares.sum(1).tolist(), index=networks.index)
     families = sorted(networks["family"].unique())
     outcomes = []

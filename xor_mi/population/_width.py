@@ -1,6 +1,4 @@
-"""Why two hidden units? How often training solves the task at each width, beside published
-numbers.
-"""
+"""Why two hidden units? How often training solves the task, width by width."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,9 +20,11 @@ PUBLISHED: dict[tuple[str, str], dict[int, float]] = {
     ("sigmoid", "adam"): {2: 0.79, 3: 0.98, 4: 1.0, 5: 1.0, 6: 1.0, 7: 1.0},
     ("sigmoid", "sgd"): {2: 0.90, 3: 1.0, 4: 1.0, 5: 1.0, 6: 1.0, 7: 1.0},
 }
-"""(act_fn, optimizer) -> hidden width -> share of random starts of 2-h-1 networks that converge on
-XOR, full batch: Swirszcz, Czarnecki and Pascanu 2016, arXiv 1611.06310, table 1. They initialise
-otherwise and take another learning rate and number of steps: compare the trend, not the numbers.
+"""(act_fn, optimizer) -> hidden width -> share of random starts that converge on XOR.
+
+2-h-1 networks, full batch: Swirszcz, Czarnecki and Pascanu 2016, arXiv 1611.06310, table 1. They
+initialise otherwise and take another learning rate and number of steps: compare the trend, not the
+numbers.
 """
 
 

@@ -1,5 +1,6 @@
-"""stacked weights + inputs -> loss and gradient of every network, the chain rule written out; the
-seed axis is last.
+"""stacked weights + inputs -> loss and gradient of every network, the chain rule written out.
+
+The seed axis is last everywhere: [parameter, seed], [row, unit, seed].
 
 Two reasons not to use autograd here. It is several times slower at these widths, where an operation
 costs more to start than to do. And a network's result must not depend, even in the last bit, on how
@@ -32,9 +33,7 @@ Activation = Callable[[Tensor], Tensor]
 """Pre-activation -> post-activation."""
 
 ActivationGradient = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(gradient at the post-activation, pre-activation, post-activation) -> gradient at the
-pre-activation.
-"""
+"""(gradient at the post-activation, pre-, post-activation) -> gradient at the pre-activation."""
 
 LEAKY_SLOPE = 0.01
 """Slope of leaky_relu below zero in training; `TrainConfig` has no other."""
@@ -53,28 +52,32 @@ def views(flat: Float[Tensor, "parameter seed"], sizes: Sequence[int]) -> list[L
 
 
 def _sigmoid(pre: Tensor) -> Tensor:
+    # (tanh(x / 2) + 1) / 2, and not torch.sigmoid: see above
     return torch.tanh(pre / 2).add_(1).div_(2)
 
 
-def _normal_share(pre: Tensor) -> Tensor:
+def _normal_cdf(pre: Tensor) -> Tensor:
     """The standard normal distribution function."""
     return torch.erf(pre * 0.5**0.5).add_(1).div_(2)
 
 
 def _gelu(pre: Tensor) -> Tensor:
-    return _normal_share(pre).mul_(pre)
+    return _normal_cdf(pre).mul_(pre)
 
 
 def _gelu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    # gelu(x) = x * cdf(x), so its slope is x * density(x) + cdf(x)
     density_times_pre = torch.exp(pre * pre / -2).mul_(pre).div_(math.sqrt(2 * math.pi))
-    return (density_times_pre + _normal_share(pre)).mul_(grad)
+    return (density_times_pre + _normal_cdf(pre)).mul_(grad)
 
 
 def _relu_gradient(grad: Tensor, _pre: Tensor, post: Tensor) -> Tensor:
+    # grad where post > 0, else 0
     return torch.ops.aten.threshold_backward(grad, post, 0)
 
 
 def _leaky_relu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    # False: it is given the pre-activation, not the result
     return torch.ops.aten.leaky_relu_backward(grad, pre, LEAKY_SLOPE, False)
 
 
@@ -120,6 +123,7 @@ class Forward:
     ) -> list[Values]:
         """Pre- and post-activation of every layer. noise is added to the inputs."""
         values = []
+        # None stands for the rows themselves, whose bits need no product
         inputs = None if noise is None else self.rows[..., None] + noise
         for (weight, bias), activate in zip(layers, self.activations, strict=True):
             if inputs is None:
@@ -131,13 +135,15 @@ class Forward:
         return values
 
     def _first_layer(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Rows of bits need no product: each row's pre-activation is the bias and the weights of
-        the inputs that are on.
+        """Pre-activations [row, d_out, seed]; rows of bits need no product.
+
+        Each row's is the bias and the weights of the inputs that are on.
         """
-        rows = []
+        pre_of_row = []
         for inputs_on in self.inputs_on:
-            rows.append(reduce(torch.add, [weight[:, i] for i in inputs_on], bias))
-        return torch.stack(rows)
+            weights_on = [weight[:, i] for i in inputs_on]
+            pre_of_row.append(reduce(torch.add, weights_on, bias))
+        return torch.stack(pre_of_row)
 
 
 class Task(Forward):
@@ -151,14 +157,18 @@ class Task(Forward):
     ) -> None:
         super().__init__(rows, cfg)
         self.loss_fn = cfg.loss_fn
+        # [row, d_out, 1]: the same for every network
         self.targets = targets[..., None]
-        self.signs = (1 - 2 * targets)[..., None]  # -1 where the target is 1
+        # -1 where the target is 1, 1 where it is 0: an output times this is above zero if wrong
+        self.signs = (1 - 2 * targets)[..., None]
+        # a mean is a sum times this
         self.share = 1 / targets.numel()
         hidden = ACTIVATION_RULES[cfg.act_fn]
         out = ACTIVATION_RULES[cfg.out_act_fn]
         if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
             # Binary cross-entropy is then taken of the logits, before the sigmoid.
             out = ACTIVATION_RULES["identity"]
+        # one per layer; they take the place of those that only run forward
         rules = [hidden] * cfg.n_layers + [out]
         self.activations = [activate for activate, _ in rules]
         self.gradients = [gradient for _, gradient in rules]
@@ -168,11 +178,14 @@ class Task(Forward):
         if self.loss_fn == "mse":
             error = outputs - self.targets
             return self._mean(error * error), error * (2 * self.share)
-        # log(1 + exp(wrong)) and its slope, written so that exp never overflows.
-        wrong = outputs * self.signs  # above zero where the decision is wrong
+        # Binary cross-entropy is log(1 + exp(wrong)), and its slope sigmoid(wrong). Both are
+        # written with exp(-|wrong|), which never overflows.
+        wrong = outputs * self.signs
         decay = torch.exp(-wrong.abs())
         loss = torch.log1p(decay).add_(torch.relu(wrong))
-        slope = torch.where(wrong > 0, 1.0, decay).div_(decay.add_(1)).mul_(self.signs * self.share)
+        # 1 / (1 + decay) above zero, decay / (1 + decay) below; decay itself is not needed again
+        numerator = torch.where(wrong > 0, 1.0, decay)
+        slope = numerator.div_(decay.add_(1)).mul_(self.signs * self.share)
         return self._mean(loss), slope
 
     def _mean(self, losses: Tensor) -> Tensor:
@@ -191,30 +204,35 @@ class Task(Forward):
         """The loss's gradient at the outputs -> at every weight and bias, written into `out`."""
         for number in reversed(range(len(layers))):
             pre, post = values[number]
+            # from the post-activation to the pre-activation, [row, d_out, seed]
             slope = self.gradients[number](slope, pre, post)
             into_weight, into_bias = out[number]
             _total_into(into_bias, slope)
             if number > 0:
-                inputs = values[number - 1][1]
-                _total_into(into_weight, slope[:, :, None] * inputs[:, None])
-                weight = layers[number][0]
+                _, inputs = values[number - 1]
+                _total_into(into_weight, _outer(slope, inputs))
+                # on to the layer before, [row, d_in, seed]: a sum over this layer's units
+                weight, _ = layers[number]
                 slope = _chain([slope[:, k, None] * weight[k] for k in range(len(weight))])
             elif noise is not None:
                 inputs = self.rows[..., None] + noise
-                _total_into(into_weight, slope[:, :, None] * inputs[:, None])
+                _total_into(into_weight, _outer(slope, inputs))
             else:
                 self._first_weight_gradient(into_weight, slope)
 
     def _first_weight_gradient(self, into_weight: Tensor, slope: Tensor) -> None:
-        """Rows of bits need no product here either: an input's weights get the slopes of the rows
-        on which it is on.
+        """Rows of bits need no product here either.
+
+        An input's weights get the slopes of the rows on which it is on.
         """
         for i in range(self.rows.shape[1]):
-            slopes = [slope[row] for row, on in enumerate(self.inputs_on) if i in on]
-            into_weight[:, i] = reduce(torch.add, slopes) if slopes else 0.0
+            slopes_on = [slope[row] for row, on in enumerate(self.inputs_on) if i in on]
+            # an input that is off on every row never gets a gradient
+            into_weight[:, i] = reduce(torch.add, slopes_on) if slopes_on else 0.0
 
 
 def _ones(row: Sequence[float]) -> list[int]:
+    """The indices of the inputs that are on."""
     return [i for i, bit in enumerate(row) if bit]
 
 
@@ -228,7 +246,13 @@ def _activation(name: str, negative_slope: float) -> Activation:
 
 def _affine(weight: Tensor, bias: Tensor, values: Tensor) -> Tensor:
     """W [d_out, d_in, seed], b, values [row, d_in, seed] -> [row, d_out, seed]."""
-    return _chain([weight[:, i] * values[:, i, None] for i in range(weight.shape[1])]).add_(bias)
+    terms = [weight[:, i] * values[:, i, None] for i in range(weight.shape[1])]
+    return _chain(terms).add_(bias)
+
+
+def _outer(slope: Tensor, inputs: Tensor) -> Tensor:
+    """[row, d_out, seed], [row, d_in, seed] -> each row's gradient [row, d_out, d_in, seed]."""
+    return slope[:, :, None] * inputs[:, None]
 
 
 def _chain(terms: Sequence[Tensor]) -> Tensor:

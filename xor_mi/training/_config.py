@@ -8,6 +8,7 @@ from xor_mi.errors import XorMiError, unknown, whole_number
 from xor_mi.model import ACTIVATIONS
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
+"""Names of the optimisers, by PyTorch's definitions and default settings."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class TrainConfig:
             if name not in ACTIVATIONS:
                 raise unknown("activation", name, ACTIVATIONS, where="known activations")
         for name in ("lr", "stop_loss"):
+            # written so that NaN, which no comparison is true of, is refused too
             if not 0 < getattr(self, name) < inf:
                 raise XorMiError(f"{name} is {getattr(self, name)}; it must be a positive number")
         for name in ("weight_decay", "input_noise"):

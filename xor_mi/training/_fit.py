@@ -1,9 +1,7 @@
-"""initial weights + task -> trained weights: the loop, in blocks of networks that fit into
-cache.
-"""
+"""initial weights + task -> trained weights: the loop, in blocks that fit into cache."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,11 +12,12 @@ from xor_mi.training._config import TrainConfig
 from xor_mi.training._noise import normal
 
 NETWORKS_PER_BLOCK = 4096
-"""Networks that take a step together."""
+"""Networks that take a step together; more would not stay in the cache between operations."""
 
 COLUMN_MULTIPLE = 64
-"""The seed axis is filled up to a multiple of this, so that vector instructions never meet a
-remainder: there PyTorch takes the scalar functions, which round otherwise.
+"""The seed axis is filled up to a multiple of this, so that vectors leave no remainder.
+
+In a remainder PyTorch takes the scalar functions, which round otherwise.
 """
 
 WORTH_DROPPING = 0.75
@@ -29,14 +28,20 @@ _BETA1 = 0.9
 _BETA2 = 0.999
 _EPS = 1e-8
 
-Report = Callable[[int, int], None]
-"""Called with how many steps' worth of work and how many finished networks were added."""
+
+@runtime_checkable
+class Report(Protocol):
+    """Called with what was added: steps of a block, and networks that fell below `stop_loss`."""
+
+    def __call__(self, *, n_steps: int = 0, n_finished: int = 0) -> None: ...
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights as they were kept, with each network's loss and steps; the history is that of a
-    single network.
+    """Weights as they were kept, with each network's loss and steps.
+
+    Attributes:
+        history: the loss at every step, where there is only one network.
     """
 
     flat: Float[Tensor, "parameter seed"]
@@ -56,8 +61,10 @@ def fit(
     """Train every column of `start`."""
     blocks = []
     starts = start.split(NETWORKS_PER_BLOCK, dim=1)
-    for block_start, block_seeds in zip(starts, seeds.split(NETWORKS_PER_BLOCK), strict=True):
-        blocks.append(_fit_block(block_start, block_seeds, task, config, report))
+    seeds_of_block = seeds.split(NETWORKS_PER_BLOCK)
+    for block_start, block_seeds in zip(starts, seeds_of_block, strict=True):
+        block = _fit_block(block_start, seeds=block_seeds, task=task, config=config, report=report)
+        blocks.append(block)
     return Fitted(
         flat=torch.cat([block.flat for block in blocks], dim=1),
         losses=torch.cat([block.losses for block in blocks]),
@@ -87,6 +94,7 @@ class _Optimizer:
         """Change `flat` in place; `gradient` is used as scratch memory."""
         config = self.config
         self.steps += 1
+        # AdamW shrinks the weights themselves; the others add the decay to the gradient
         if config.weight_decay and config.optimizer == "adamw":
             flat.mul_(1 - config.lr * config.weight_decay)
         elif config.weight_decay:
@@ -104,10 +112,11 @@ class _Optimizer:
 
 
 def _fit_block(
-    start: Tensor, seeds: Tensor, task: Task, config: TrainConfig, report: Report
+    start: Tensor, *, seeds: Tensor, task: Task, config: TrainConfig, report: Report
 ) -> Fitted:
-    """All networks of a block take each step together; a finished one is kept as it was, and
-    columns of finished ones are dropped.
+    """All networks of a block take each step together.
+
+    A finished one is kept as it was; columns of finished ones are dropped now and then.
     """
     n = start.shape[1]
     # What is handed back, one column per network, written when the network finishes.
@@ -123,44 +132,52 @@ def _fit_block(
     optimizer = _Optimizer(flat, config)
     history = []
     step = 0
+    # one round more than steps: the last one only looks at the loss
     for step in range(config.max_steps + 1):
-        noise = _noise(seeds[network_of], step, task, config)
+        noise = _noise(seeds[network_of], step=step, task=task, config=config)
         values = task.values(layers, noise)
-        loss, slope = task.losses(values[-1][1])
+        _, outputs = values[-1]
+        loss, slope = task.losses(outputs)  # loss [column]
         if n == 1:
             history.append(loss[0].item())
         is_last = step == config.max_steps
-        finished = is_open if is_last else is_open & (loss < config.stop_loss)
-        if finished.any():
-            columns = finished.nonzero().flatten()
+        # NaN is not below: a network that diverged is never done before the last round
+        is_done = is_open if is_last else is_open & (loss < config.stop_loss)
+        if is_done.any():
+            columns = is_done.nonzero().flatten()
             networks = network_of[columns]
             final[:, networks] = flat[:, columns]
             losses[networks] = loss[columns]
             steps[networks] = step
-            is_open = is_open & ~finished
+            is_open = is_open & ~is_done
             n_open -= len(columns)
-            report(0, 0 if is_last else len(columns))
+            # those that ran out of steps are not counted as finished
+            report(n_finished=0 if is_last else len(columns))
         if not n_open:
             break
         task.gradient(layers, values, slope, out=gradient_layers, noise=noise)
         optimizer.step(flat, gradient)
-        if n_open < WORTH_DROPPING * len(network_of) and len(network_of) > COLUMN_MULTIPLE:
+        is_worth_dropping = n_open < WORTH_DROPPING * len(network_of)
+        if is_worth_dropping and len(network_of) > COLUMN_MULTIPLE:
             columns, still_open = _filled_up(is_open.nonzero().flatten())
             network_of, is_open = network_of[columns], still_open
             flat = flat[:, columns]
             gradient = torch.empty_like(flat)
+            # new memory, so new views of it
             layers, gradient_layers = views(flat, task.sizes), views(gradient, task.sizes)
             optimizer.select(columns)
-        report(1, 0)
-    report(config.max_steps - step, 0)
+        report(n_steps=1)
+    # the steps that nobody needed any more count as done
+    report(n_steps=config.max_steps - step)
     return Fitted(flat=final, losses=losses, steps=steps, history=tuple(history))
 
 
 def _filled_up(
     columns: Int[Tensor, " column"],
 ) -> tuple[Int[Tensor, " filled"], Bool[Tensor, " filled"]]:
-    """Columns, filled up to a multiple of COLUMN_MULTIPLE with repeats of the first; and which of
-    them are not fillers.
+    """Columns, filled up to a multiple of COLUMN_MULTIPLE; and which of them are not fillers.
+
+    Fillers repeat the first column; what comes out of them is never read.
     """
     n_fillers = -len(columns) % COLUMN_MULTIPLE
     filled = torch.cat([columns, columns[:1].expand(n_fillers)])
@@ -169,11 +186,13 @@ def _filled_up(
 
 
 def _noise(
-    seeds: Tensor, step: int, task: Task, config: TrainConfig
+    seeds: Tensor, *, step: int, task: Task, config: TrainConfig
 ) -> Float[Tensor, "row d_in seed"] | None:
     """Each network's own noise at this step."""
     if not config.input_noise:
         return None
     count = task.rows.numel()
-    noise = normal(seeds, step * count, count) * config.input_noise
-    return noise.view(*task.rows.shape, -1)
+    # every step has its own range of the stream
+    noise = normal(seeds, start=step * count, count=count) * config.input_noise
+    n_rows, d_in = task.rows.shape
+    return noise.view(n_rows, d_in, -1)

@@ -1,5 +1,6 @@
-"""(seed, counter) -> random numbers that depend on nothing else: not on the batch, not on what was
-drawn before.
+"""(seed, counter) -> random numbers that depend on nothing else.
+
+They depend neither on the batch nor on what was drawn before.
 
 A counter-based generator (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), with
 splitmix64's finaliser (Steele, Lea, Flood 2014) as the mixing function. Plain 64-bit integer
@@ -19,21 +20,26 @@ _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
-def normal(seeds: Int[Tensor, " seed"], start: int, count: int) -> Float[Tensor, "count seed"]:
-    """Numbers start, start + 1, ... of each seed's own stream of standard normal numbers
-    (Box-Muller, 24 bits each way).
+def normal(seeds: Int[Tensor, " seed"], *, start: int, count: int) -> Float[Tensor, "count seed"]:
+    """Numbers start, start + 1, ... of each seed's own stream of standard normal numbers.
+
+    By Box and Muller's transform, from 24 random bits for the radius and 24 for the angle.
     """
     counters = torch.arange(start, start + count, device=seeds.device)[:, None]
+    # seeds are mixed first: else two that differ by _GOLDEN would have one stream, shifted
     bits = _mixed(_mixed(seeds + _GOLDEN) + counters * _GOLDEN)
     # 24 bits are what a float32 holds exactly; the + 1 keeps the logarithm away from zero.
-    radius = (_shifted(bits, 40) + 1).float() / 2**24
-    angle = (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24
-    return torch.sqrt(-2 * torch.log(radius)) * torch.cos(2 * math.pi * angle)
+    # The two numbers are made of bits 40 to 63 and of bits 8 to 31, which do not overlap.
+    uniform_above_0 = (_shifted(bits, 40) + 1).float() / 2**24
+    turn = (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24
+    radius = torch.sqrt(-2 * torch.log(uniform_above_0))
+    return radius * torch.cos(2 * math.pi * turn)
 
 
 def _mixed(z: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-    """splitmix64's finaliser; int64 stands for the same 64 bits unsigned, and products wrap
-    around.
+    """splitmix64's finaliser.
+
+    int64 stands for the same 64 bits unsigned, and products wrap around.
     """
     z = (z ^ _shifted(z, 30)) * _FIRST
     z = (z ^ _shifted(z, 27)) * _SECOND

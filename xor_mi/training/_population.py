@@ -1,5 +1,6 @@
-"""weights of many networks of one shape -> Population: each of them as a HookedMLP, their outputs,
-and where they started.
+"""weights of many networks of one shape -> Population.
+
+It gives each of them as a HookedMLP, their outputs, and where they started.
 """
 
 import operator
@@ -105,6 +106,7 @@ class Population(Finding):
         """
         inputs = torch.tensor(rows_or_all(rows, self.cfg.d_in)).float()
         outputs = outputs_of_flat(self.flat.T.contiguous(), inputs, self.cfg)
+        # [row, d_out, seed] in training; the seed axis comes first for a person
         return outputs.permute(2, 0, 1).contiguous()
 
     def frame(self) -> pd.DataFrame:
@@ -123,6 +125,8 @@ class Population(Finding):
 
     def __getitem__(self, index: SupportsIndex) -> HookedMLP:
         try:
+            # a range's own rules: -1 is the last, and past the end comes the IndexError that ends a
+            # for loop
             number = range(len(self))[operator.index(index)]
         except TypeError:
             raise XorMiError(
@@ -167,17 +171,19 @@ def starting_weights(layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"]) ->
 def initial_parameters(
     layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"], *, progress: bool = True
 ) -> Float[Tensor, "parameter seed"]:
-    """`initial_weights` of every seed, flat: W, then b, layer by layer; each seed draws from a
-    generator of its own.
+    """`initial_weights` of every seed, flat: W, then b, layer by layer.
+
+    Each seed draws from its own generator, so that a network does not depend on its neighbours.
     """
     bounds = []
     for d_in, d_out in pairwise(layer_sizes):
-        bounds.append(torch.full((d_out * (d_in + 1),), d_in**-0.5, dtype=torch.float32))
-    bound = torch.cat(bounds)
+        n_numbers = d_out * (d_in + 1)  # W and b together: both have the same bound
+        bounds.append(torch.full((n_numbers,), d_in**-0.5, dtype=torch.float32))
+    bound = torch.cat(bounds)  # [parameter]
     drawn = torch.empty(len(seeds), len(bound), dtype=torch.float32)
     generator = torch.Generator()
-    numbers = progress_bar(seeds.tolist(), doing="drawing", unit="network", progress=progress)
-    for row, seed in zip(drawn, numbers, strict=True):
+    one_by_one = progress_bar(seeds.tolist(), doing="drawing", unit="network", progress=progress)
+    for row, seed in zip(drawn, one_by_one, strict=True):
         # One draw of all numbers is the same stream as one draw per layer, and sooner done.
         torch.rand(len(bound), generator=generator.manual_seed(seed), out=row)
     return ((drawn * 2 - 1) * bound).T.contiguous()
@@ -190,8 +196,8 @@ def outputs_of_flat(
     forward = Forward(rows, cfg)
     outputs = []
     for block in flat.split(NETWORKS_PER_BLOCK, dim=1):
-        values = forward.values(views(block, cfg.layer_sizes))
-        outputs.append(values[-1][1])
+        _, outputs_of_block = forward.values(views(block, cfg.layer_sizes))[-1]
+        outputs.append(outputs_of_block)
     return torch.cat(outputs, dim=2)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import ceil
 from numbers import Integral
 
 import pandas as pd
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, whole_number
+from xor_mi.errors import SEEDS_BELOW, XorMiError, whole_number
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows, Target, Widths
 from xor_mi.metrics import decision, decisions
@@ -26,14 +27,16 @@ from xor_mi.training._population import (
 )
 from xor_mi.truth import BooleanFunction, row_name
 
-END_OF_SEEDS = 2**62
-"""Seeds lie below this, as those of `HookedMLPConfig`."""
-
 
 @dataclass(frozen=True)
 class TrainResult(Finding):
-    """One trained network and how training went. `solved` is a fact about the final network, not
-    about the loss.
+    """One trained network and how training went.
+
+    Attributes:
+        solved: whether the final network decides every row right; a low loss alone is not enough.
+        steps: optimiser steps taken.
+        loss_history: the loss at every step, the last one that of the final network.
+        wrong_rows: the rows decided wrong or not at all.
     """
 
     model: HookedMLP
@@ -70,8 +73,9 @@ def train(
     n_inputs: int = 2,
     progress: bool = True,
 ) -> TrainResult:
-    """Train one network from its seed. The same seed gives the same network, bit for bit, on the
-    same machine.
+    """Train one network from its seed.
+
+    The same seed gives the same network, bit for bit, on the same machine.
 
     Args:
         target: gate name, formula or `BooleanFunction`.
@@ -117,8 +121,9 @@ def train_population(
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Population:
-    """Train n networks at once, with seeds seed, seed + 1, ...; on a CPU each is bit for bit the
-    network it would be if trained alone.
+    """Train n networks at once, with seeds seed, seed + 1, ...
+
+    On a CPU each is bit for bit the network it would be if trained alone.
 
     Args:
         target: gate name, formula or `BooleanFunction`.
@@ -134,7 +139,7 @@ def train_population(
     """
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = whole_number("seed", seed)
-    if seed + n_networks >= END_OF_SEEDS:
+    if seed + n_networks >= SEEDS_BELOW:
         raise XorMiError(f"seeds must be below 2^62; {n_networks} from {seed} on are not")
     config = TrainConfig.of(config)
     function = _target_function(target, n_inputs)
@@ -152,17 +157,17 @@ def train_population(
     seeds = torch.arange(seed, seed + n_networks)
     start = initial_parameters(cfg.layer_sizes, seeds, progress=progress)
 
-    n_blocks = -(-n_networks // NETWORKS_PER_BLOCK)
-    n_finished = 0
+    n_blocks = ceil(n_networks / NETWORKS_PER_BLOCK)
+    n_finished_in_all = 0
     bar = progress_bar(
         doing="training", unit="step", total=config.max_steps * n_blocks, progress=progress
     )
 
-    def report(n_steps: int, n_more: int) -> None:
-        nonlocal n_finished
-        n_finished += n_more
-        if n_more:
-            bar.set_postfix_str(f"{n_finished} of {n_networks} finished", refresh=False)
+    def report(*, n_steps: int = 0, n_finished: int = 0) -> None:
+        nonlocal n_finished_in_all
+        n_finished_in_all += n_finished
+        if n_finished:
+            bar.set_postfix_str(f"{n_finished_in_all} of {n_networks} finished", refresh=False)
         bar.update(n_steps)
 
     with bar:
@@ -186,6 +191,7 @@ def train_population(
 
 
 def _target_function(target: Target, n_inputs: int) -> BooleanFunction:
+    # a function brings its number of inputs; n_inputs is for names and formulas
     if isinstance(target, BooleanFunction):
         return target
     return BooleanFunction.of(target, whole_number("n_inputs", n_inputs, at_least=1))
@@ -220,11 +226,11 @@ def _task(
 ) -> Task:
     """The function on these rows, by default on all."""
     bits = rows_or_all(rows, function.n_inputs)
-    wanted = dict(zip(function.rows(), _table(function).tolist(), strict=True))
+    outputs_of_row = dict(zip(function.rows(), _table(function).tolist(), strict=True))
     return Task(
-        torch.tensor(bits, device=device).float(),
-        torch.tensor([wanted[row] for row in bits], device=device).float(),
-        cfg,
+        rows=torch.tensor(bits, device=device).float(),
+        targets=torch.tensor([outputs_of_row[row] for row in bits], device=device).float(),
+        cfg=cfg,
     )
 
 
@@ -238,14 +244,14 @@ def _solved(
 ) -> Bool[Tensor, " seed"]:
     """Which networks decide every row as the function says. An undecided row is not right."""
     rows = torch.tensor(function.rows()).float()
-    decided = decision(outputs_of_flat(flat, rows, cfg), threshold=cfg.threshold)
-    right = decided == _table(function)[..., None]
-    return right.all(1).all(0)
+    outputs = outputs_of_flat(flat, rows, cfg)  # [row, d_out, seed]
+    is_right = decision(outputs, threshold=cfg.threshold) == _table(function)[..., None]
+    return is_right.all(1).all(0)
 
 
 def _wrong_rows(model: HookedMLP) -> tuple[str, ...]:
     """Names of the rows on which a decision is not the target's."""
     function = model.target_of()
-    right = (decisions(model) == _table(function)).all(1).tolist()
-    rows = zip(function.rows(), right, strict=True)
-    return tuple(row_name(row) for row, is_right in rows if not is_right)
+    is_right = (decisions(model) == _table(function)).all(1).tolist()
+    judged_rows = zip(function.rows(), is_right, strict=True)
+    return tuple(row_name(row) for row, right in judged_rows if not right)

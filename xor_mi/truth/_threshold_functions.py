@@ -118,8 +118,9 @@ def _conflict(table: Sequence[int], n_inputs: int) -> _Conflict | None:
 
 
 def _written(conflict: _Conflict) -> str:
-    ones, zeros = ([row_name(row) for row in pair] for pair in conflict)
-    return f"{ones[0]} + {ones[1]} = {zeros[0]} + {zeros[1]}"
+    """The two sums that are the same: "01 + 10 = 00 + 11"."""
+    sums = [f"{row_name(a)} + {row_name(b)}" for a, b in conflict]
+    return " = ".join(sums)
 
 
 def _dot(weights: _Row, row: _Row) -> int:
