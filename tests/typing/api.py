@@ -239,3 +239,234 @@ xor_mi.testing.assert_patch_effect(model, "01", "11", "h0.1", flips=True)
 record = xor_mi.testing.record_of(circuit)
 assert_type(xor_mi.testing.compare_records(record, record).facts, tuple[str, ...])
 xor_mi.widgets.playground(model).reset()
+
+# every figure, by the finding that it draws
+
+assert_type(xor_mi.plots.patching_heatmap(sweep), go.Figure)
+assert_type(xor_mi.plots.ablation_heatmap(ablated), go.Figure)
+assert_type(xor_mi.plots.activations_heatmap(values), go.Figure)
+assert_type(xor_mi.plots.attribution_heatmap(attributed), go.Figure)
+assert_type(xor_mi.plots.comparison_heatmap(xor_mi.compare(model, "00", "11")), go.Figure)
+assert_type(xor_mi.plots.contributions_heatmap(xor_mi.contributions(model)), go.Figure)
+assert_type(xor_mi.plots.interchange_matrix(circuit), go.Figure)
+assert_type(xor_mi.plots.interchange_accuracy_bars(aligned), go.Figure)
+assert_type(xor_mi.plots.method_scores_bars(xor_mi.interventions.score_methods(model)), go.Figure)
+assert_type(xor_mi.plots.control_rates_figure(xor_mi.circuits.control_rates(model)), go.Figure)
+assert_type(xor_mi.plots.gate_scan_figure(scan), go.Figure)
+assert_type(xor_mi.plots.path_figure(path), go.Figure)
+assert_type(xor_mi.plots.input_slider(path), go.Figure)
+assert_type(xor_mi.plots.plane_figure(xor_mi.geometry.input_plane(model)), go.Figure)
+assert_type(xor_mi.plots.boundary_figure(xor_mi.geometry.boundary(model)), go.Figure)
+assert_type(xor_mi.plots.regions_figure(regions, output=0), go.Figure)
+assert_type(xor_mi.plots.conditions_figure(conditions), go.Figure)
+assert_type(xor_mi.plots.slack_figure(xor_mi.margins.slack_to_flip(model)), go.Figure)
+assert_type(xor_mi.plots.subcircuit_lattice(search, limit=10), go.Figure)
+assert_type(
+    xor_mi.plots.alignments_figure(xor_mi.search.find_alignments(model), limit=10), go.Figure
+)
+assert_type(xor_mi.plots.counts_figure(report), go.Figure)
+assert_type(xor_mi.plots.node_masks_heatmap(xor_mi.search.node_masks(model)), go.Figure)
+assert_type(xor_mi.plots.loss_curve(result), go.Figure)
+assert_type(xor_mi.plots.family_weights(networks, width=2), go.Figure)
+assert_type(xor_mi.plots.success_curve(networks), go.Figure)
+assert_type(xor_mi.plots.path_frames(path), list[xor_mi.plots.SliderFrame])
+assert_type(xor_mi.plots.weight_frames(moved, [circuit]), list[xor_mi.plots.SliderFrame])
+
+# the rest of each room: small functions
+
+tree: xor_mi.truth.Tree = xor_mi.truth.formula_trees("x0 & ~x1")[0]
+packed: int = xor_mi.truth.packed_input(0, 2)
+numbers_of_rows = xor_mi.truth.row_numbers(model.rows().long())
+assert_type(xor_mi.graph.name_of_set([unit, edge]), str)
+assert_type(xor_mi.model.initial_weights((2, 2, 1), 0), list[tuple[Tensor, Tensor]])
+assert_type(xor_mi.model.activation("leaky_relu", 0.1)(model.rows()), Tensor)
+assert_type(xor_mi.model.all_finite(model.rows()), bool)
+assert_type(xor_mi.model.hook_site(unit), tuple[str, tuple[int, ...]])
+kind_of_hook: xor_mi.model.HookKind = xor_mi.model.kind_of_hook("hook_embed")
+assert_type(xor_mi.model.stage_of_hook("hook_embed"), str)
+assert_type(xor_mi.model.require_output(0, 1), int)
+xor_mi.model.require_evaluable(model, "looking at it")
+xor_mi.model.require_plain_mlp(model, "looking at it")
+assert_type(xor_mi.metrics.decision(model(model.rows()), threshold=0.5), Tensor)
+assert_type(xor_mi.metrics.probability(model(model.rows())), Tensor)
+assert_type(xor_mi.metrics.logit_difference(model(model.rows()), model.rows()[:, 0]), Tensor)
+assert_type(xor_mi.terms.edge_terms(model.fc1.weight, model.rows()), Tensor)
+all_pairs = xor_mi.interventions.all_pairs(2)
+differing_pairs = xor_mi.interventions.differing_pairs(model)
+in_subspace = xor_mi.interventions.subspace_accuracy(
+    model, either_not_both, "or", "blocks.0.mlp.hook_post", model.rows()[1:3].T
+)
+netlist = circuit.netlist
+assert_type(xor_mi.circuits.signature_of(netlist, (2, 2, 1)), str)
+assert_type(xor_mi.circuits.family_of(netlist, (2, 2, 1)), str)
+assert_type(xor_mi.circuits.live_units(netlist, (2, 2, 1)), tuple[Unit, ...])
+assert_type(xor_mi.circuits.summarize(circuit), xor_mi.circuits.Summary)
+assert_type(
+    xor_mi.circuits.identify_many(population.__getitem__, list(population.weights), cfg),
+    list[xor_mi.circuits.Summary],
+)
+stored: dict[str, object] = xor_mi.zoo.recorded("or-and")
+assert_type(xor_mi.testing.circuit_of(model), xor_mi.Circuit)
+xor_mi.testing.write_record(record, Path("or-and.circuit.json"))
+read_back: xor_mi.testing.CircuitRecord = xor_mi.testing.read_record(Path("or-and.circuit.json"))
+findings = xor_mi.report.find_out(model)
+figures = xor_mi.report.figures_of(findings)
+assert_type(xor_mi.report.render_report(findings, figures, training=result), str)
+assert_type(xor_mi.report.how_common(circuit, networks), str)
+assert_type(xor_mi.report.require_writable("folder"), Path)
+schema, everything = xor_mi.report.schema(), xor_mi.report.to_dict(findings)
+
+# constants
+
+texts: tuple[str, ...] = (
+    *xor_mi.truth.MONOTONE_ACTIVATIONS,
+    *xor_mi.model.ACTIVATIONS,
+    *xor_mi.model.LOSSES,
+    *xor_mi.interventions.METHODS,
+    *xor_mi.circuits.VERDICTS,
+    *xor_mi.search.CONVENTIONS,
+    *xor_mi.search.SCORES,
+    *xor_mi.population.CENSUS_COLUMNS,
+    *xor_mi.testing.NUMBERS,
+    *xor_mi.report.HEADLINES,
+    xor_mi.report.SCHEMA,
+    str(xor_mi.zoo.DATA),
+)
+bounds: tuple[float, ...] = (
+    xor_mi.errors.SEEDS_BELOW,
+    xor_mi.progress.SECONDS_BEFORE_A_BAR,
+    xor_mi.finding.ROWS_SHOWN,
+    xor_mi.metrics.UNDECIDED,
+    xor_mi.circuits.ROUNDING,
+    xor_mi.report.MOST_INPUTS_DRAWN,
+    xor_mi.report.MOST_SUBCIRCUITS_LISTED,
+    xor_mi.report.MOST_WEIGHTS_EXAMINED,
+    xor_mi.report.VERSION,
+    xor_mi.widgets.MOST_SLIDERS,
+    xor_mi.widgets.SLIDER_STEP,
+)
+published = xor_mi.population.PUBLISHED
+
+# kinds of arguments: what a wrapper of one's own would say it takes
+
+
+def asked_for(
+    row: xor_mi.kinds.Row,
+    inputs: xor_mi.kinds.Inputs,
+    site: xor_mi.kinds.OneSite,
+    metric: xor_mi.kinds.Metric,
+    layers: xor_mi.kinds.Layers,
+    widths: xor_mi.kinds.Widths,
+    box: xor_mi.kinds.Bounds,
+    folder: xor_mi.kinds.PathLike,
+    number: xor_mi.kinds.Number,
+    numbers: xor_mi.kinds.Numbers,
+    hook: xor_mi.kinds.HookName,
+    hooks: xor_mi.kinds.HookNames,
+    direction: xor_mi.kinds.Direction,
+    subsets: xor_mi.kinds.SubsetRule,
+    value: xor_mi.kinds.AblationValue,
+    up_to: xor_mi.kinds.UpTo,
+) -> None:
+    """One argument of each kind."""
+
+
+def asked_of_rooms(
+    table: xor_mi.truth.Tables,
+    array: xor_mi.truth.ArrayLike,
+    index: xor_mi.graph.Index,
+    hook: xor_mi.model.HookFunction,
+    method: xor_mi.interventions.Method,
+    kind: xor_mi.interventions.SiteKind,
+    together: xor_mi.interventions.SiteSet,
+    features: xor_mi.gate_scan.Features,
+    netlist: xor_mi.handmade.Netlist,
+    has_netlist: xor_mi.handmade.HasNetlist,
+    gate: xor_mi.handmade.NetlistGate,
+    convention: xor_mi.search.AnyConvention,
+    preset: xor_mi.search.Preset,
+    tolerance: xor_mi.testing.Tolerance,
+) -> None:
+    """The kinds that one room alone takes."""
+
+
+# results: the values that come back, by name
+
+LOOKS_INSIDE = (
+    xor_mi.values.Activations,
+    xor_mi.values.Comparison,
+    xor_mi.values.LayerValues,
+    xor_mi.terms.Contributions,
+    xor_mi.terms.DifferenceExplanation,
+    xor_mi.graph.Subcircuit,
+    xor_mi.training.TrainResult,
+    xor_mi.training.Population,
+    xor_mi.metrics.ShareInterval,
+)
+INTERVENES = (
+    xor_mi.interventions.PatchSweep,
+    xor_mi.interventions.PatchEffect,
+    xor_mi.interventions.AblationSweep,
+    xor_mi.interventions.Attribution,
+    xor_mi.interventions.MethodScore,
+    xor_mi.interventions.MethodScores,
+    xor_mi.interventions.Interchange,
+    xor_mi.interventions.InterchangeAccuracy,
+    xor_mi.interventions.Decided,
+    xor_mi.interventions.Coordinates,
+    xor_mi.gate_scan.GateScan,
+    xor_mi.gate_scan.UnitGate,
+)
+SURVEYS = (
+    xor_mi.geometry.InputPath,
+    xor_mi.geometry.DecisionChange,
+    xor_mi.geometry.InputPlane,
+    xor_mi.geometry.Boundary,
+    xor_mi.geometry.Region,
+    xor_mi.geometry.Regions,
+    xor_mi.margins.Condition,
+    xor_mi.margins.Conditions,
+    xor_mi.margins.Slack,
+    xor_mi.margins.WeightSlack,
+    xor_mi.margins.WeightSweep,
+)
+PROVES = (
+    xor_mi.circuits.CircuitUnit,
+    xor_mi.circuits.ControlRate,
+    xor_mi.circuits.ControlRates,
+    xor_mi.circuits.Evidence,
+    xor_mi.circuits.JointReading,
+    xor_mi.circuits.LocalGate,
+    xor_mi.circuits.Proof,
+    xor_mi.circuits.Reading,
+    xor_mi.circuits.RedundancyGroup,
+    xor_mi.circuits.SubsetAblation,
+)
+SEARCHES = (
+    xor_mi.search.Alignment,
+    xor_mi.search.AlignmentSearch,
+    xor_mi.search.ConventionCounts,
+    xor_mi.search.CutLayer,
+    xor_mi.search.ExaminedAlignment,
+    xor_mi.search.ExaminedSubcircuit,
+    xor_mi.search.ExplanationCounts,
+    xor_mi.search.IdentifiabilityReport,
+    xor_mi.search.Interpretation,
+    xor_mi.search.NodeMask,
+    xor_mi.search.NodeMasks,
+    xor_mi.search.SearchStopped,
+    xor_mi.search.SubcircuitSearch,
+    xor_mi.search.TooManyFormulas,
+    xor_mi.search.Variable,
+    xor_mi.search.Witness,
+)
+HANDS_OVER = (
+    xor_mi.report.NetworkFindings,
+    xor_mi.testing.ClaimRecord,
+    xor_mi.testing.Differences,
+    xor_mi.testing.SetsRecord,
+    xor_mi.testing.TargetRecord,
+    xor_mi.testing.UnitRecord,
+    xor_mi.widgets.Board,
+    xor_mi.widgets.Playground,
+)
