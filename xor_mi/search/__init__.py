@@ -1,10 +1,12 @@
-"""a network -> every explanation of it, counted or listed: which subcircuits do the task, how they
-read, where algorithms sit in it.
+"""a network -> every explanation of it, counted or listed.
+
+The three kinds: which subcircuits do the task, how they read, where algorithms sit in the network.
 
 "Is this explanation the only one?" is answered by exhaustion. A `Convention` names every choice
 that changes a count; a `Problem` puts network, target and convention in numbers, once per call.
 `find_subcircuits` lists, `count_perfect_subcircuits` counts where a list would not end,
-`identifiability_report` puts the counts side by side and says what tells the survivors apart."""
+`identifiability_report` puts the counts side by side and says what tells the survivors apart.
+"""
 
 from xor_mi.search._alignments import Alignment as Alignment
 from xor_mi.search._alignments import AlignmentSearch as AlignmentSearch

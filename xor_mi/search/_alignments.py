@@ -1,5 +1,6 @@
-"""a network and a formula -> every way to place the formula's variables in the network's units,
-checked by interchange on all pairs.
+"""a network and a formula -> every way to place the formula's variables in the network's units.
+
+Every placing is checked by interchange on all pairs.
 
 A set of units stands for a variable if giving the units the values they have on a source input
 changes the network's decision as giving the variable its value there changes the formula's, for
@@ -7,7 +8,8 @@ every (base, source) pair (interchange accuracy 1; Geiger et al., arXiv 2301.047
 gives every variable a set, disjoint ones, in a network that decides every row as the formula; it is
 minimal if no set can be made smaller. Subsets of disjoint sets are disjoint, so the minimal
 alignments are the disjoint choices among the minimal sets of each variable: the sets are found once
-per network, for all formulas together, and the alignments are counted and listed from them."""
+per network, for all formulas together, and the alignments are counted and listed from them.
+"""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
@@ -31,7 +33,7 @@ from xor_mi.truth import BooleanFunction
 MAX_SETS = 2**16
 """More sets of units than this are refused."""
 MAX_NUMBERS = 2**26
-"""How many activations the interchange of all sets may hold."""
+"""How many activations the interchange of all sets may hold: 512 MB of them."""
 
 UnitSet = tuple[Unit, ...]
 
@@ -51,10 +53,12 @@ class Alignment(Finding):
 
     @property
     def up_to_negation(self) -> Hashable:
-        """Equal for two alignments that place the same variables, up to negation, at the same units
-        in formulas equal up to negation.
+        """What two alignments have in common that differ by negations only.
+
+        Equal if they place the same variables, up to negation, at the same units in formulas equal
+        up to negation.
         """
-        full = (1 << 2**self.formula.n_inputs) - 1
+        full = (1 << 2**self.formula.n_inputs) - 1  # all rows: `full ^ table` is the complement
         tables = [self.formula.bits(variable) for variable in self.formula.variables]
         # of a table and its complement the smaller number stands for both
         placed = zip(tables, self.units, strict=True)
@@ -115,8 +119,9 @@ class AlignmentSearch(Finding):
                 yield Alignment(formula, units)
 
     def merged(self) -> tuple[tuple[Alignment, ...], ...]:
-        """The minimal alignments in groups that differ by negations, and the order of a gate's
-        inputs, only.
+        """The minimal alignments in groups that are the same up to negation.
+
+        The members of a group differ by negations, and by the order of a gate's inputs, only.
         """
         groups: dict[Hashable, list[Alignment]] = defaultdict(list)
         for alignment in self:
@@ -124,9 +129,7 @@ class AlignmentSearch(Finding):
         return tuple(map(tuple, groups.values()))
 
     def frame(self) -> pd.DataFrame:
-        """One row per formula that aligns: its text, its variables, and how many minimal alignments
-        it has.
-        """
+        """One row per formula that aligns: formula, variables, n_minimal_alignments."""
         return pd.DataFrame(
             {
                 "formula": [str(formula) for formula in self.aligned],
@@ -201,6 +204,7 @@ def align(
         effects = _effects(function, depth, convention.enumeration, convention.pairs)
         for formula, effects_of_variables in zip(tried, effects, strict=True):
             options = tuple(placements.get(effect, ()) for effect in effects_of_variables)
+            # a variable that no set stands for leaves no alignment
             n_alignments = sum(1 for _ in _disjoint(options)) if all(options) else 0
             if n_alignments:
                 aligned[formula] = n_alignments
@@ -228,7 +232,8 @@ def placements_of(problem: Problem, which: PairSet, output: int) -> Placements:
             f"{MAX_NUMBERS} activations: keep across_layers=False, or take a narrower network"
         )
     sets = sets_of_units(widths, across)
-    decided = interchanged(problem, problem.whole, sets, pairs)[..., output]
+    decided = interchanged(problem, problem.whole, sets, pairs)[..., output]  # [set, pair]
+    # sets in order of size, so that `_minimal` has met whatever a set may contain
     by_effect: dict[Effect, list[int]] = defaultdict(list)
     for index in smallest_first(sets):
         by_effect[decided[index].tobytes()].append(index)
@@ -238,18 +243,21 @@ def placements_of(problem: Problem, which: PairSet, output: int) -> Placements:
 
 def _decides_as_target(problem: Problem, output: int) -> bool:
     """Whether the network decides every clean row as the target says."""
+    # an interchange of no unit is the network itself
     nobody = np.zeros((1, len(problem.model.units)), dtype=bool)
     rows = each_row(len(problem.clean))
     decided = interchanged(problem, problem.whole, nobody, rows)[0, :, output]
     return bool((decided == problem.target.tables[output]).all())
 
 
+# The effects depend on the target only, not on the network that is searched.
 @lru_cache(maxsize=64)
 def _effects(
     target: BooleanFunction, depth: int, enumeration: Enumeration, which: PairSet
 ) -> list[tuple[Effect, ...]]:
-    """For every formula and variable: the formula's value on each base with the variable as on the
-    source.
+    """For every formula, the effect of each of its variables.
+
+    The effect is the formula's value on each base with the variable as on the source.
     """
     base, source = pairs_of(2**target.n_inputs, which)
     effects: list[tuple[Effect, ...]] = []
@@ -280,7 +288,7 @@ def _non_empty_sets(n: int) -> UnitSets:
 
 
 def smallest_first(sets: UnitSets) -> list[int]:
-    """The indices of the sets by their size."""
+    """The indices of the sets by their size; stable, so that the order is always the same."""
     return np.argsort(sets.sum(1), kind="stable").tolist()
 
 
@@ -288,6 +296,7 @@ def _minimal(sets: UnitSets, indices: Sequence[int], units: Sequence[Unit]) -> t
     """Of these sets, smallest first, those that contain no other of them."""
     minimal: list[int] = []
     for index in indices:
+        # of Booleans, <= is "implies": every unit of the one is in the other
         if not any((sets[smaller] <= sets[index]).all() for smaller in minimal):
             minimal.append(index)
     return tuple(units_in(sets[index].tolist(), units) for index in minimal)

@@ -53,9 +53,10 @@ class ConventionCounts(Finding):
     counts: tuple[ExplanationCounts, ...]
 
     def frame(self) -> pd.DataFrame:
-        """One row per convention: convention, differs_in (its switches that are not the default's),
-        n_subcircuits, n_perfect, n_minimal, n_interpretations, n_formulas, n_aligned, n_alignments,
-        why_not.
+        """One row per convention.
+
+        Columns: convention, differs_in (its switches that are not the default's), n_subcircuits,
+        n_perfect, n_minimal, n_interpretations, n_formulas, n_aligned, n_alignments, why_not.
         """
         columns = {
             "convention": [counts.name for counts in self.counts],
@@ -76,6 +77,7 @@ class ConventionCounts(Finding):
             "n_aligned",
             "n_alignments",
         )
+        # "Int64" with a capital has a missing value, so whole numbers stay whole beside it
         return pd.DataFrame(columns).astype(dict.fromkeys(may_be_missing, "Int64"))
 
     def __str__(self) -> str:
@@ -119,13 +121,12 @@ def compare_conventions(
 def compared(
     searches: Searches, conventions: Mapping[str, AnyConvention] | None
 ) -> ConventionCounts:
+    """The counts under these conventions, `CONVENTIONS` if None; {} counts under none."""
     named = CONVENTIONS if conventions is None else conventions
-    return ConventionCounts(
-        tuple(
-            _counted(name, Convention.of(convention), searches)
-            for name, convention in named.items()
-        )
-    )
+    counts = [
+        _counted(name, Convention.of(convention), searches) for name, convention in named.items()
+    ]
+    return ConventionCounts(tuple(counts))
 
 
 def _counted(name: str, convention: Convention, searches: Searches) -> ExplanationCounts:

@@ -3,7 +3,8 @@
 Published counts differ by such choices more than by anything else, so each is a named switch and
 every result carries the convention it was found under. The two presets set them to what Meloux,
 Maniu, Portet and Peyrard (2025, arXiv 2502.20914) write, and to what their released code does;
-where the two differ, so do the counts."""
+where the two differ, so do the counts.
+"""
 
 from dataclasses import asdict, dataclass
 from math import inf
@@ -86,6 +87,7 @@ class Convention:
     across_layers: bool = False
 
     def __post_init__(self) -> None:
+        # a wrong switch would only change a count, silently: every one is looked at
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
@@ -98,6 +100,7 @@ class Convention:
             whole_number(name, getattr(self, name))
         for name in ("noise_sd", "margin"):
             value = getattr(self, name)
+            # True is an int, but no standard deviation
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not is_number or not 0 <= value < inf:
                 raise XorMiError(f"{name} is {value!r}; give a finite number of at least 0")
@@ -125,15 +128,17 @@ class Convention:
 
     @classmethod
     def meloux_paper(cls) -> "Convention":
-        """As the paper's definitions read: removed parts give zero, every circuit counts, all
-        ordered pairs.
+        """As the paper's definitions read.
+
+        Removed parts give zero, every circuit counts, all ordered pairs are tried.
         """
         return cls(constants=False, ban_parity=True, enumeration="ordered")
 
     @classmethod
     def meloux_code(cls) -> "Convention":
-        """As the released code does: the mask that keeps every unit is left out, outputs are
-        rounded, a pair of rows counts once.
+        """As the released code does it.
+
+        The mask that keeps every unit is left out, outputs are rounded, a pair of rows counts once.
         """
         return cls(
             all_units=False,

@@ -1,5 +1,6 @@
-"""a network -> how many of its subcircuits decide every row right, without listing them: the true
-number, at sizes far beyond memory.
+"""a network -> how many of its subcircuits decide every row right, without listing them.
+
+The true number, at sizes far beyond memory.
 
 The "every kept unit is read" constraint is handled by inclusion-exclusion: over all sets S of units
 of the layer before that may be read, with sign (-1)^(units not in S). What is left is free: every
@@ -7,7 +8,8 @@ unit of the last hidden layer takes one of its options (dropped, or a set of kep
 independently, and adds its contribution to each row's output. Two halves of the units are added up
 separately; a left and a right half fit together if on every row their sum lies on the right side,
 which only asks where the right half's value stands among the sorted bounds that the left halves
-leave: whole numbers of 16 bits are compared, all pairs at once."""
+leave: whole numbers of 16 bits are compared, all pairs at once.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
@@ -30,7 +32,7 @@ from xor_mi.search._problem import Numbers, Problem
 MAX_LEFT = 32_000
 """The left half's size: its ranks are 16-bit numbers."""
 MAX_RIGHT = 2**24
-"""The right half's size; a wider network is refused."""
+"""The right half's size, all of it held in memory; a wider network is refused."""
 PAIRS_AT_ONCE = 2**20
 """How many (left, right) pairs are compared in one step."""
 
@@ -45,8 +47,7 @@ def count_perfect_subcircuits(
     convention: AnyConvention = None,
     progress: bool = True,
 ) -> int:
-    """How many subcircuits decide every row right; the same number as
-    `find_subcircuits(...).n_perfect`.
+    """How many subcircuits decide every row right, as `find_subcircuits(...).n_perfect`.
 
     For one output, and one or two hidden layers.
 
@@ -73,6 +74,7 @@ def count_perfect(problem: Problem, progress: bool) -> int:
     total = _count(problem, bounds, progress, all_on=False)
     if problem.convention.all_units:
         return total
+    # the convention leaves out the subcircuits that keep every unit: they are counted and taken off
     return total - _count(problem, bounds, progress, all_on=True)
 
 
@@ -88,19 +90,20 @@ def _bounds_before_activation(problem: Problem) -> Bounds:
     }
     if name not in inverses or (name == "leaky_relu" and slope <= 0):
         raise XorMiError(f"the output activation {name} cannot be undone; use find_subcircuits")
+    # a bound that no output reaches divides by zero; `np.where` then puts infinity there
     with np.errstate(invalid="ignore", divide="ignore"):
         return inverses[name](problem.low[:, 0]), inverses[name](problem.high[:, 0])
 
 
 def _inverse_tanh(y: Numbers) -> Numbers:
     """What is never reached lies at infinity."""
-    inside = np.arctanh(np.clip(y, -1 + 1e-300, 1))
+    inside = np.arctanh(np.clip(y, -1, 1))
     return np.where(y <= -1, -np.inf, np.where(y >= 1, np.inf, inside))
 
 
 def _inverse_sigmoid(y: Numbers) -> Numbers:
     """What is never reached lies at infinity."""
-    inside = np.log(np.clip(y, 1e-300, 1) / np.clip(1 - y, 1e-300, 1))
+    inside = np.log(np.clip(y, 0, 1) / np.clip(1 - y, 0, 1))
     return np.where(y <= 0, -np.inf, np.where(y >= 1, np.inf, inside))
 
 
@@ -120,14 +123,16 @@ class _Readable(NamedTuple):
 
 def _count(problem: Problem, bounds: Bounds, progress: bool, *, all_on: bool) -> int:
     """Perfect subcircuits, or of these only the ones that keep every hidden unit."""
-    readable = (
-        list(_readable_inputs(problem))
-        if len(problem.sizes) == 3
-        else list(_readable_units(problem, all_on=all_on))
-    )
+    has_one_hidden_layer = len(problem.sizes) == 3
+    if has_one_hidden_layer:
+        configurations = list(_readable_inputs(problem))
+    else:
+        configurations = list(_readable_units(problem, all_on=all_on))
     total = 0
-    for one in progress_bar(readable, doing="counting", unit="configuration", progress=progress):
-        total += one.weight * _n_fitting(problem, one, bounds, all_on=all_on)
+    for readable in progress_bar(
+        configurations, doing="counting", unit="configuration", progress=progress
+    ):
+        total += readable.weight * _n_fitting(problem, readable, bounds, all_on=all_on)
     return total
 
 
@@ -137,27 +142,30 @@ def _readable_inputs(problem: Problem) -> Iterator[_Readable]:
     n_inputs = len(rows)
     for mask in range(1, 2**n_inputs):
         sources = [i for i in range(n_inputs) if mask >> i & 1]
-        yield _Readable((-1) ** (n_inputs - len(sources)), sources, rows[sources])
+        sign = (-1) ** (n_inputs - len(sources))
+        yield _Readable(weight=sign, sources=sources, values=rows[sources])
 
 
 def _readable_units(problem: Problem, *, all_on: bool) -> Iterator[_Readable]:
     """With two hidden layers: every set S of units of the first, each with a set of inputs."""
     n_inputs, n_units = problem.sizes[:2]
     cut = problem.layers[0]
-    centred = problem.rows.T - cut.carried[:, None]
+    centred = problem.rows.T - cut.carried[:, None]  # [input, row]
+    # a unit's values depend on its own inputs only: each (unit, set of inputs) is evaluated once
     values: dict[tuple[int, int], Numbers] = {}
     for unit, mask in product(range(n_units), range(1, 2**n_inputs)):
         bits = (mask >> np.arange(n_inputs)) & 1
         pre = cut.weight[unit] * bits @ centred + cut.bias_if_all_dropped[unit]
         values[unit, mask] = problem.activate(pre, 0)
     for masks in product(range(2**n_inputs), repeat=n_units):
+        # a unit without inputs is one that is not in S
         in_s = [unit for unit, mask in enumerate(masks) if mask]
         n_unread = n_inputs - reduce(or_, masks).bit_count()
         n_others = n_units - len(in_s)
         weight = _ways_of_the_others(n_inputs, n_unread, n_others, all_on=all_on)
         if weight and in_s:
             of_s = [values[unit, masks[unit]] for unit in in_s]
-            yield _Readable(weight, in_s, np.array(of_s))
+            yield _Readable(weight=weight, sources=in_s, values=np.array(of_s))
 
 
 def _ways_of_the_others(n_inputs: int, n_unread: int, n_others: int, *, all_on: bool) -> int:
@@ -174,7 +182,8 @@ def _ways_of_the_others(n_inputs: int, n_unread: int, n_others: int, *, all_on: 
     ways_absent = 0 if all_on else 1
     total = 0
     for n_skipped in range(n_unread + 1):
-        ways_there = 2 ** (n_inputs - n_skipped) - 1  # non-empty sets of the inputs not skipped
+        # there: with any non-empty set of the inputs that are not skipped
+        ways_there = 2 ** (n_inputs - n_skipped) - 1
         ways_of_each = ways_absent - ways_there
         sign = (-1) ** n_skipped
         total += sign * comb(n_unread, n_skipped) * ways_of_each**n_others
@@ -182,7 +191,12 @@ def _ways_of_the_others(n_inputs: int, n_unread: int, n_others: int, *, all_on: 
 
 
 class _Sums(NamedTuple):
-    """Values [combination, row] and how often each occurs [combination]."""
+    """Distinct sums of contributions.
+
+    Attributes:
+        values: what each adds to the output, [combination, row].
+        times: how many choices of edges come to it, [combination].
+    """
 
     values: Numbers
     times: NDArray[np.int64]
@@ -192,9 +206,9 @@ def _n_fitting(problem: Problem, readable: _Readable, bounds: Bounds, *, all_on:
     """How many choices of one option per unit of the last hidden layer decide every row right."""
     last = problem.layers[-1]
     units = _contributions(problem, readable, all_on=all_on)
-    # few options first: then the left half takes as many units as it may
+    # the left half takes up to half of the units, as long as its ranks are 16-bit numbers; units
+    # with few options come first, so that these are many
     units.sort(key=lambda unit: len(unit.times))
-    # the left half takes units as long as its ranks are 16-bit numbers
     n_left, left_size = 0, 1
     while n_left < len(units) // 2 and left_size * len(units[n_left].times) <= MAX_LEFT:
         left_size *= len(units[n_left].times)
@@ -205,22 +219,27 @@ def _n_fitting(problem: Problem, readable: _Readable, bounds: Bounds, *, all_on:
             f"{right_size} combinations in one half of the last hidden layer; "
             f"at most {MAX_RIGHT}: the layer is too wide"
         )
+    # the output is what it is with every unit dropped, and each unit's contribution on top of that
     if_all_dropped = float(last.bias_if_all_dropped[0])
-    left = _summed(units[:n_left], if_all_dropped)
-    right = _summed(units[n_left:], 0.0)
-    fitting = _n_fitting_pairs(left, right, bounds)
+    left = _summed(units[:n_left], offset=if_all_dropped)
+    right = _summed(units[n_left:], offset=0.0)
+    n_fitting = _n_fitting_pairs(left, right, bounds)
     # every unit dropped is one of the combinations, but then the output would read nothing
-    reads_nothing = bool(((if_all_dropped > bounds[0]) & (if_all_dropped < bounds[1])).all())
-    return fitting - (reads_nothing and not all_on)
+    low, high = bounds
+    dropped_fits = bool(((if_all_dropped > low) & (if_all_dropped < high)).all())
+    counts_all_dropped = dropped_fits and not all_on
+    return n_fitting - 1 if counts_all_dropped else n_fitting
 
 
 def _contributions(problem: Problem, readable: _Readable, *, all_on: bool) -> list[_Sums]:
-    """For every unit of the last hidden layer, what each set of kept sources adds to the output;
-    equal contributions are counted together.
+    """For every unit of the last hidden layer, what each set of kept sources adds to the output.
+
+    Equal contributions are counted together.
     """
     cut, last = problem.layers[-2], problem.layers[-1]
     n_sources = len(readable.sources)
-    subsets = (np.arange(2**n_sources)[:, None] >> np.arange(n_sources)) & 1
+    subsets = (np.arange(2**n_sources)[:, None] >> np.arange(n_sources)) & 1  # [subset, source]
+    # over what a dropped edge carries, so that dropping one is a weight of zero
     centred = readable.values - cut.carried[readable.sources][:, None]
     pre = (cut.weight[:, None, readable.sources] * subsets) @ centred  # [unit, subset, row]
     pre = pre + cut.bias_if_all_dropped[:, None, None]
@@ -228,12 +247,14 @@ def _contributions(problem: Problem, readable: _Readable, *, all_on: bool) -> li
     added = last.weight[0][:, None, None] * (values - last.carried[:, None, None])
     added[:, 0] = 0  # no source at all: the unit is dropped
     first_option = 1 if all_on else 0
-    return [
-        _Sums(*np.unique(options[first_option:], axis=0, return_counts=True)) for options in added
-    ]
+    contributions: list[_Sums] = []
+    for of_unit in added:  # [subset, row]
+        distinct, times = np.unique(of_unit[first_option:], axis=0, return_counts=True)
+        contributions.append(_Sums(values=distinct, times=times))
+    return contributions
 
 
-def _summed(units: Sequence[_Sums], offset: float) -> _Sums:
+def _summed(units: Sequence[_Sums], *, offset: float) -> _Sums:
     """One option per unit, added up in every combination."""
     n_rows = units[0].values.shape[1] if units else 1
     values, times = np.full((1, n_rows), offset), np.ones(1, dtype=np.int64)
@@ -244,11 +265,13 @@ def _summed(units: Sequence[_Sums], offset: float) -> _Sums:
 
 
 Ranks = NDArray[np.int16]
+"""Places among the left half's sorted limits, [combination]; at most `MAX_LEFT`."""
 
 
 def _n_fitting_pairs(left: _Sums, right: _Sums, bounds: Bounds) -> int:
-    """How many (left, right) combinations, with multiplicity, lie strictly between the bounds on
-    every row.
+    """How many (left, right) combinations lie strictly between the bounds on every row.
+
+    Counted with multiplicity.
 
     A pair fits at a bound where the right half's position among the sorted limits that the left
     halves leave is above the left half's rank among them.
@@ -267,18 +290,20 @@ def _n_fitting_pairs(left: _Sums, right: _Sums, bounds: Bounds) -> int:
                 positions.append(position)
     if not ranks:  # no bound can be missed
         return int(left.times.sum()) * int(right.times.sum())
-    # a half that fits with no other at some bound is left out before any pair is made
+    # a half that fits with no other at some bound is left out before any pair is made: a right one
+    # above no limit, a left one whose limit no right one is above
     possible = np.all([position > 0 for position in positions], axis=0)
     if not possible.any():
         return 0
     positions = [position[possible] for position in positions]
     highest = [int(position.max()) for position in positions]
-    useful = np.all([rank < most for rank, most in zip(ranks, highest, strict=True)], axis=0)
+    below_highest = [rank < top for rank, top in zip(ranks, highest, strict=True)]
+    useful = np.all(below_highest, axis=0)
     return _n_above(
-        [rank[useful] for rank in ranks],
-        left.times[useful],
-        positions,
-        right.times[possible],
+        ranks=[rank[useful] for rank in ranks],
+        left_times=left.times[useful],
+        positions=positions,
+        right_times=right.times[possible],
     )
 
 
@@ -287,11 +312,13 @@ def _compared(limits: Numbers, values: Numbers) -> tuple[Ranks, Ranks]:
     order = np.argsort(limits, kind="stable")
     rank = np.empty(len(limits), dtype=np.int16)
     rank[order] = np.arange(len(limits))
+    # "left": a value equal to a limit is not above it, since bounds are strict
     position = np.searchsorted(limits[order], values, side="left").astype(np.int16)
     return rank, position
 
 
 def _n_above(
+    *,
     ranks: Sequence[Ranks],
     left_times: NDArray[np.int64],
     positions: Sequence[Ranks],
@@ -302,14 +329,15 @@ def _n_above(
     rank_columns = [torch.from_numpy(rank)[:, None] for rank in ranks]
     position_rows = [torch.from_numpy(position) for position in positions]
     left, right = torch.from_numpy(left_times), torch.from_numpy(right_times)
+    # where no right half stands for several choices, counting them saves a product per pair
     each_once = bool((right == 1).all())
     step = max(1, PAIRS_AT_ONCE // len(right))
     total = 0
     for start in range(0, len(left), step):
-        some = slice(start, start + step)
-        fits = position_rows[0] > rank_columns[0][some]  # [left, right]
+        these = slice(start, start + step)
+        fits = position_rows[0] > rank_columns[0][these]  # [left, right]
         for position, rank in zip(position_rows[1:], rank_columns[1:], strict=True):
-            fits &= position > rank[some]
+            fits &= position > rank[these]
         n_right = fits.sum(1) if each_once else (fits * right).sum(1)
-        total += int((n_right * left[some]).sum())
+        total += int((n_right * left[these]).sum())
     return total

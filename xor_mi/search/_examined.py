@@ -1,8 +1,8 @@
-"""perfect subcircuits and alignments that look alike -> for each, what tells it apart, if anything
-does.
+"""explanations that look alike -> for each, what tells it apart, if anything does.
 
 A perfect subcircuit is held against the whole network under interchange and ablation of the same
-units; an alignment that passes with fewer pairs is held against all ordered ones."""
+units; an alignment that passes with fewer pairs is held against all ordered ones.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,8 +77,11 @@ class ExaminedSubcircuit:
 
 @dataclass(frozen=True)
 class ExaminedAlignment:
-    """A minimal alignment that every unordered pair of inputs, tried once, lets pass; and the first
-    ordered pair that rules it out, if any does.
+    """A minimal alignment that passes on unordered pairs, and what rules it out on ordered ones.
+
+    Attributes:
+        alignment: every unordered pair of inputs, tried once, lets it pass.
+        ruled_out_by: the first ordered pair that rules it out, if any does.
     """
 
     alignment: Alignment
@@ -93,13 +96,15 @@ class ExaminedAlignment:
 def examined_subcircuits(
     searches: Searches, convention: Convention
 ) -> tuple[tuple[ExaminedSubcircuit, ...], str]:
-    """The first perfect subcircuits, each with what tells it from the whole network; and the sets
-    of units tried, in words.
+    """The first perfect subcircuits, each with what tells it from the whole network.
+
+    Also gives, in words, which sets of units were tried.
     """
     if not searches.can_list:
         return (), "no units"
     search, problem = searches.subcircuits(convention), searches.problem(convention)
     n_examined = min(search.n_perfect, MAX_EXAMINED)
+    # finding the minimal ones compares all with all, which is for short lists
     minimal = set(search.minimal) if n_examined == search.n_perfect else None
     n_interpretations = searches.n_interpretations(convention)
     trial = _Trial.of(problem)
@@ -163,7 +168,7 @@ class _Trial:
         return cls(
             problem=problem,
             sets=sets,
-            names=[name_of_set(units_in(chosen, units)) for chosen in sets.tolist()],
+            names=[name_of_set(units_in(in_set, units)) for in_set in sets.tolist()],
             in_words=in_words,
             rows=_row_names(problem),
             pairs=pairs,
@@ -178,14 +183,15 @@ class _Trial:
         # a unit that the subcircuit drops is held to have no effect in it
         sets = self.sets & np.array([unit in kept for unit in problem.model.units])
         by_interchange = by_ablation = None
-        place = _first_place(interchanged(problem, layers, sets, self.pairs) != self.exchanged)
-        if place is not None:
-            which_set, pair = place
+        exchanged = interchanged(problem, layers, sets, self.pairs)
+        first_difference = _first_place(exchanged != self.exchanged)
+        if first_difference is not None:
+            which_set, pair = first_difference
             base, source = (self.rows[rows[pair]] for rows in self.pairs)
             by_interchange = Witness(self.names[which_set], base, source)
-        place = _first_place(_ablated(problem, layers, sets) != self.ablated)
-        if place is not None:
-            which_set, row = place
+        first_difference = _first_place(_ablated(problem, layers, sets) != self.ablated)
+        if first_difference is not None:
+            which_set, row = first_difference
             by_ablation = Witness(self.names[which_set], self.rows[row])
         return by_interchange, by_ablation
 
@@ -197,9 +203,7 @@ def _ablated(problem: Problem, layers: Sequence[Affine], sets: UnitSets) -> NDAr
 
 
 def _first_place(differs: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """The first (set, pair) on which decisions differ, [set, pair, output]; None if they never
-    do.
-    """
+    """The first (set, pair) on which decisions [set, pair, output] differ; None if none does."""
     places = np.argwhere(differs.any(-1))
     if not len(places):
         return None
@@ -210,8 +214,9 @@ def _first_place(differs: NDArray[np.bool_]) -> tuple[int, int] | None:
 def examined_alignments(
     searches: Searches, convention: Convention
 ) -> tuple[ExaminedAlignment, ...]:
-    """The alignments that each unordered pair of inputs, tried once, lets pass, each with the first
-    ordered pair on which it fails.
+    """The alignments that pass with unordered pairs, each held against all ordered ones.
+
+    The witness is the first ordered pair on which it fails.
     """
     problem = searches.problem(convention)
     units = problem.model.units
@@ -219,6 +224,7 @@ def examined_alignments(
     rows = _row_names(problem)
     examined: list[ExaminedAlignment] = []
     for alignment in searches.alignments(convention, "unordered"):
+        # the k-th set is the units of the k-th variable, [variable, hidden unit]
         sets = np.zeros((len(alignment.units), len(units)), dtype=bool)
         for in_set, placed in zip(sets, alignment.units, strict=True):
             in_set[:] = [unit in placed for unit in units]

@@ -1,11 +1,13 @@
-"""a Boolean function -> the formulas that compute it, up to a depth: the algorithms that
-`find_alignments` looks for in a network.
+"""a Boolean function -> the formulas that compute it, up to a depth.
+
+These are the algorithms that `find_alignments` looks for in a network.
 
 Two enumerations. "ordered" is that of Meloux et al. (2025): skeletons of AND and OR whose left part
 is one level deep at least as the right one and earlier in the alphabet, and of every skeleton one
 formula, with the fewest negations; XOR has 56 of depth 3. "free" has no such accidents: every tree
 of two-input gates that read both their inputs and are not parities, in any order and up to negating
-what lies inside."""
+what lies inside.
+"""
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from xor_mi.search._convention import CHOICES, Enumeration
 from xor_mi.truth import BooleanFunction, Tree, packed_input
 
 MAX_TREES = 500_000
-"""More trees than this are refused."""
+"""More trees than this are refused: they are all held in memory."""
 
 PackedTable = int
 """A truth table as one number: bit r is row r; see `Tree.packed_table`."""
@@ -76,18 +78,15 @@ class Formula:
     def effect(
         self, variable: Variable, base: NDArray[np.int64], source: NDArray[np.int64]
     ) -> NDArray[np.int8]:
-        """The formula's value on each base row with the variable as it is on the source row,
-        [pair].
-        """
-        if_0, if_1 = (_unpacked(self.held(variable, value), self.n_inputs) for value in (0, 1))
+        """The formula on each base row with the variable as it is on the source row, [pair]."""
+        if_0 = _unpacked(self.held(variable, 0), self.n_inputs)
+        if_1 = _unpacked(self.held(variable, 1), self.n_inputs)
         own = _unpacked(self.bits(variable), self.n_inputs)
         return np.where(own[source] == 1, if_1[base], if_0[base])
 
     @cached_property
     def up_to_negation(self) -> Hashable:
-        """Equal for two formulas that differ in the order of their parts and in negations inside
-        only.
-        """
+        """Equal for formulas that differ in the order of parts and in negations inside only."""
         return _normal(self.tree)
 
 
@@ -135,36 +134,38 @@ def formulas(
 def _formulas_of(
     function: BooleanFunction, depth: int, enumeration: Enumeration
 ) -> tuple[Formula, ...]:
+    """The same for a checked request: searches of one target under several conventions share it."""
     wanted = sum(bit << row for row, bit in enumerate(function.bits))
-    enumerated = _ordered if enumeration == "ordered" else _free
+    is_ordered = enumeration == "ordered"
+    trees_computing = _ordered if is_ordered else _free
     return tuple(
-        Formula(function.n_inputs, tree, _variables(tree, is_ordered=enumeration == "ordered"))
-        for tree in enumerated(function.n_inputs, depth, wanted)
+        Formula(function.n_inputs, tree, _variables(tree, is_ordered=is_ordered))
+        for tree in trees_computing(function.n_inputs, depth, wanted)
     )
 
 
 def _variables(tree: Tree, *, is_ordered: bool) -> tuple[Variable, ...]:
     """The parts of a formula that are variables, in reading order."""
     paths: dict[Tree, list[Path]] = {}
-    each: list[Variable] = []
+    occurrences: list[Variable] = []
     for part, path, under_not in _gates_below(tree):
         negates_input = part.kind == "not" and part.parts[0].kind == "input"
         if under_not or (negates_input and not is_ordered):
             continue
-        each.append(Variable(part, (path,)))
+        occurrences.append(Variable(part, (path,)))
         paths.setdefault(part, []).append(path)
     if is_ordered:
-        return tuple(each)
-    return tuple(Variable(part, tuple(places)) for part, places in paths.items())
+        return tuple(occurrences)
+    return tuple(Variable(part, tuple(paths_to_part)) for part, paths_to_part in paths.items())
 
 
 def _gates_below(tree: Tree, path: Path = ()) -> Iterator[tuple[Tree, Path, bool]]:
     """Every gate but the root, with its path and whether it stands right under a NOT."""
     for number, part in enumerate(tree.parts):
         if part.kind != "input":
-            place = (*path, number)
-            yield part, place, tree.kind == "not"
-            yield from _gates_below(part, place)
+            path_to_part = (*path, number)
+            yield part, path_to_part, tree.kind == "not"
+            yield from _gates_below(part, path_to_part)
 
 
 def _with_part(tree: Tree, path: Path, part: Tree) -> Tree:
@@ -178,16 +179,18 @@ def _with_part(tree: Tree, path: Path, part: Tree) -> Tree:
 
 
 def _normal(tree: Tree) -> Hashable:
-    """A form that is the same for equal trees up to negation inside: per gate its parts' forms,
-    sorted, and its table over them.
+    """A form that is the same for equal trees up to negation inside.
+
+    Per gate: the forms of its two parts, sorted, and whether each is complemented.
     """
     if tree.kind == "input":
         return tree.value
     if tree.kind == "not":
         return _normal(tree.parts[0])
     forms = [(_normal(part), _is_complement(part)) for part in tree.parts]
+    # forms are numbers and tuples, which do not compare; any fixed order will do
     (left, left_sign), (right, right_sign) = sorted(forms, key=lambda form: repr(form[0]))
-    # an AND of two signed parts; an OR is the complement of an AND of complements
+    # an AND of two signed parts; an OR is the complement of an AND of complements (De Morgan)
     is_or = tree.kind == "or"
     return (left, right, left_sign ^ is_or, right_sign ^ is_or)
 
@@ -205,7 +208,7 @@ def _is_complement(tree: Tree) -> bool:
 
 def _free(n_inputs: int, depth: int, wanted: PackedTable) -> list[Tree]:
     """The trees that compute the wanted table, level by level."""
-    full = (1 << 2**n_inputs) - 1
+    full = (1 << 2**n_inputs) - 1  # all rows: `table ^ full` is the complement
     trees = [(Tree.input(i), packed_input(i, n_inputs)) for i in range(n_inputs)]
     computing = [tree for tree, table in trees if table == wanted]
     n_new = len(trees)  # how many of them the last level added
@@ -219,25 +222,27 @@ def _free(n_inputs: int, depth: int, wanted: PackedTable) -> list[Tree]:
                 f"at most {MAX_TREES}: give a smaller depth"
             )
         is_last = level == depth - 1
-        fresh: list[tuple[Tree, PackedTable]] = []
+        next_level: list[tuple[Tree, PackedTable]] = []
         for j in range(n_old, len(trees)):
             for i in range(j):
                 (left, left_table), (right, right_table) = trees[i], trees[j]
                 for negates_left, negates_right in _SIGNS:
-                    table = (left_table ^ full * negates_left) & (
-                        right_table ^ full * negates_right
-                    )
+                    left_signed = left_table ^ full if negates_left else left_table
+                    right_signed = right_table ^ full if negates_right else right_table
+                    table = left_signed & right_signed
+                    # nothing is built upon the last level, so only what computes the target counts
                     if is_last and table not in (wanted, full ^ wanted):
                         continue
-                    tree = _gate("and", left, right, negates_left, negates_right)
+                    signs = (negates_left, negates_right)
+                    tree = _gate("and", (left, right), negates=signs)
                     if not is_last:
-                        fresh.append((tree, table))
+                        next_level.append((tree, table))
                     if table == wanted:
                         computing.append(tree)
                     elif table ^ full == wanted:
-                        complement = _gate("or", left, right, not negates_left, not negates_right)
-                        computing.append(complement)
-        trees, n_new = trees + fresh, len(fresh)
+                        other_signs = (not negates_left, not negates_right)
+                        computing.append(_gate("or", (left, right), negates=other_signs))
+        trees, n_new = trees + next_level, len(next_level)
     return computing
 
 
@@ -246,19 +251,19 @@ _SIGNS = ((False, False), (True, False), (False, True), (True, True))
 
 
 def _n_pairs(n: int) -> int:
+    """Pairs of two different ones of n."""
     return n * (n - 1) // 2
 
 
 def _gate(
-    kind: Literal["and", "or"],
-    left: Tree,
-    right: Tree,
-    negates_left: bool,
-    negates_right: bool,
+    kind: Literal["and", "or"], parts: tuple[Tree, Tree], *, negates: tuple[bool, bool]
 ) -> Tree:
     """A gate over two parts, each perhaps negated."""
-    parts = (_not(left) if negates_left else left, _not(right) if negates_right else right)
-    return Tree(kind, parts)
+    left, right = parts
+    negates_left, negates_right = negates
+    return Tree(
+        kind, (_not(left) if negates_left else left, _not(right) if negates_right else right)
+    )
 
 
 def _not(tree: Tree) -> Tree:
@@ -278,7 +283,7 @@ def _ordered(n_inputs: int, depth: int, wanted: PackedTable) -> Iterator[Tree]:
     for skeleton in _skeletons(n_inputs, depth):
         negated = _fewest_negations(skeleton, n_inputs).get(wanted)
         if negated is not None:
-            formula, _ = _with_negations(skeleton, frozenset(negated), 0)
+            formula, _ = _with_negations(skeleton, frozenset(negated), number=0)
             yield formula
 
 
@@ -287,12 +292,15 @@ def _skeletons(n_inputs: int, depth: int) -> list[Tree]:
     last_level = [Tree.input(i) for i in range(n_inputs)]
     skeletons = list(last_level)
     for level in range(1, depth + 1):
+        # an AND and an OR for every pair, before those that the alphabet rules out
         if 2 * len(last_level) * len(skeletons) > MAX_TREES:
             raise TooManyFormulas(
                 f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; "
                 "give a smaller depth"
             )
         spelled = {tree: _spelling(tree) for tree in skeletons}
+        # the left part is one level below the root, the right one that deep or less; of two orders
+        # of the same parts the alphabet keeps one
         next_level: list[Tree] = []
         for left in last_level:
             for right in skeletons:
@@ -304,8 +312,9 @@ def _skeletons(n_inputs: int, depth: int) -> list[Tree]:
 
 
 def _spelling(tree: Tree, *, is_outermost: bool = True) -> str:
-    """The text by which skeletons are ordered: inputs as letters, '*' and '+', every gate but the
-    outermost in brackets.
+    """The text by which skeletons are ordered: 'A*(B+C)'.
+
+    Inputs are letters, AND is '*', OR is '+', every gate but the outermost is in brackets.
     """
     if tree.kind == "input":
         return chr(ord("A") + tree.value)
@@ -321,15 +330,17 @@ def _size(tree: Tree) -> int:
 
 @lru_cache(maxsize=MAX_TREES)
 def _fewest_negations(skeleton: Tree, n_inputs: int) -> dict[PackedTable, tuple[int, ...]]:
-    """Every table that negations can give a skeleton -> the nodes to negate: fewest, then first,
-    numbered from the root, left first.
+    """Every table that negations can give a skeleton -> the nodes to negate.
+
+    Fewest nodes, then the first such choice; nodes are numbered from the root, left first.
     """
     full = (1 << 2**n_inputs) - 1
     if skeleton.kind == "input":
         table = packed_input(skeleton.value, n_inputs)
-        return {table: (), full ^ table: (0,)}
+        return {table: (), full ^ table: (0,)}  # node 0 is the root itself
     best: dict[PackedTable, tuple[int, ...]] = {}
     left, right = skeleton.parts
+    # the root is node 0, then come the left part's nodes, then the right part's
     first_on_the_right = 1 + _size(left)
     for left_table, left_nodes in _fewest_negations(left, n_inputs).items():
         for right_table, right_nodes in _fewest_negations(right, n_inputs).items():
@@ -337,6 +348,7 @@ def _fewest_negations(skeleton: Tree, n_inputs: int) -> dict[PackedTable, tuple[
             table = left_table & right_table if is_and else left_table | right_table
             inside = tuple(1 + node for node in left_nodes)
             inside += tuple(first_on_the_right + node for node in right_nodes)
+            # as it is, or with a NOT above the root
             for computed, nodes in ((table, inside), (full ^ table, (0, *inside))):
                 known = best.get(computed)
                 if known is None or (len(nodes), nodes) < (len(known), known):
@@ -344,14 +356,16 @@ def _fewest_negations(skeleton: Tree, n_inputs: int) -> dict[PackedTable, tuple[
     return best
 
 
-def _with_negations(skeleton: Tree, nodes: frozenset[int], number: int) -> tuple[Tree, int]:
-    """The skeleton, whose root has this number, with NOT above these nodes; and the number after
-    its last.
+def _with_negations(skeleton: Tree, nodes: frozenset[int], *, number: int) -> tuple[Tree, int]:
+    """The skeleton with NOT above these nodes, and the number after its last node.
+
+    Args:
+        number: that of the skeleton's root.
     """
     parts: list[Tree] = []
     following = number + 1
     for part in skeleton.parts:
-        negated, following = _with_negations(part, nodes, following)
+        negated, following = _with_negations(part, nodes, number=following)
         parts.append(negated)
     tree = Tree(skeleton.kind, tuple(parts), skeleton.value)
     return (Tree("not", (tree,)) if number in nodes else tree), following

@@ -1,11 +1,11 @@
-"""a network -> how many explanations of each kind it has, under which convention, and what tells
-them apart.
+"""a network -> how many explanations of each kind it has, and what tells them apart.
 
 Subcircuits, interpretations and alignments are three kinds of explanation; `compare_conventions`
 counts them side by side, and `identifiability_report` adds what observation cannot see: which
 interchange or ablation tells a perfect subcircuit from the whole network, which (base, source) pair
 rules out an alignment that fewer pairs let pass, and where `identify_circuit`'s answer stands among
-them."""
+them.
+"""
 
 import json
 from collections.abc import Mapping
@@ -68,8 +68,9 @@ class IdentifiabilityReport(Finding):
 
     @cached_property
     def n_surviving(self) -> int | None:
-        """Perfect subcircuits that none of `sets_tried` tells from the whole network; None where
-        not all were examined.
+        """Perfect subcircuits that none of `sets_tried` tells from the whole network.
+
+        None where not all were examined.
         """
         if len(self.subcircuits) < self.n_perfect:
             return None
@@ -77,20 +78,24 @@ class IdentifiabilityReport(Finding):
 
     @property
     def identifiable(self) -> bool:
-        """Whether one reading and one minimal alignment, up to negation, are left, and they
-        agree.
+        """Whether one reading and one minimal alignment are left, and they agree.
+
+        Alignments are counted up to negation.
         """
         return self.circuit.verdict == "identified" and self.n_alignments == self.n_agreeing == 1
 
     def frame(self) -> pd.DataFrame:
-        """The counts, one row per convention; see also `subcircuits_frame` and
-        `alignments_frame`.
+        """The counts, one row per convention.
+
+        See also `subcircuits_frame` and `alignments_frame`.
         """
         return self.counts.frame()
 
     def subcircuits_frame(self) -> pd.DataFrame:
-        """One row per examined subcircuit: n_units, n_edges, edges, minimal, n_interpretations;
-        ruled_out_by_interchange and ruled_out_by_ablation, "" where nothing does; survives.
+        """One row per examined subcircuit.
+
+        Columns: n_units, n_edges, edges, minimal, n_interpretations; ruled_out_by_interchange and
+        ruled_out_by_ablation, "" where nothing does; survives.
         """
         rows = [
             {
@@ -108,8 +113,10 @@ class IdentifiabilityReport(Finding):
         return pd.DataFrame(rows, columns=_SUBCIRCUIT_COLUMNS)
 
     def alignments_frame(self) -> pd.DataFrame:
-        """One row per examined alignment: formula, units (of one variable after the other),
-        ruled_out_by, "" where nothing does; survives.
+        """One row per examined alignment.
+
+        Columns: formula; units, of one variable after the other; ruled_out_by, "" where nothing
+        does; survives.
         """
         rows = [
             {
@@ -153,6 +160,7 @@ class IdentifiabilityReport(Finding):
         by_interchange = sum(
             examined.ruled_out_by_interchange is not None for examined in self.subcircuits
         )
+        # of those that interchange lets pass: each is counted once, under what ruled it out first
         by_ablation = n_examined - n_left - by_interchange
         some = "" if n_examined == self.n_perfect else f"; of the first {n_examined:,}"
         return (
@@ -251,6 +259,7 @@ def identifiability_report(
     except TooManyFormulas as error:
         merged, alignments = (), ()
         n_alignments, why_no_alignments = None, str(error)
+    # a group is one alignment up to negation: it agrees if any of its members does
     n_agreeing = 0
     for group in merged:
         n_agreeing += any(_reads_alike(circuit, alignment) for alignment in group)
@@ -271,12 +280,13 @@ def identifiability_report(
 
 
 def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:
-    """Whether the circuit's primary reading gives every unit the bits, up to complement, of the
-    variable it is to stand for.
+    """Whether the circuit reads every placed unit as the variable it stands for.
+
+    Up to complement, under its primary reading.
     """
     if circuit.primary is None:
         return False
-    full = (1 << 2**alignment.formula.n_inputs) - 1
+    full = (1 << 2**alignment.formula.n_inputs) - 1  # all rows: `full ^ table` is the complement
     for variable, units in zip(alignment.formula.variables, alignment.units, strict=True):
         wanted = alignment.formula.bits(variable)
         for unit in units:

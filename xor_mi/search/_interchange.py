@@ -1,8 +1,10 @@
-"""many sets of units at once -> what the network does when they have the values they have on
-another input; NumPy float64, without hooks.
+"""many sets of units at once -> what the network does with their values from another input.
+
+NumPy float64, without hooks.
 
 This is the fast twin of the hooked interchange in `xor_mi.interventions`: the tests hold each
-against the other, on every set of units and every pair of inputs of small networks."""
+against the other, on every set of units and every pair of inputs of small networks.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -30,6 +32,7 @@ def pairs_of(n_rows: int, which: PairSet) -> RowPairs:
     base, source = np.divmod(np.arange(n_rows**2), n_rows)
     if which == "all":
         return base, source
+    # "unordered": of two rows the earlier is the source
     wanted = base != source if which == "distinct" else source < base
     return base[wanted], source[wanted]
 
@@ -39,9 +42,9 @@ def each_row(n_rows: int) -> RowPairs:
     return np.arange(n_rows), np.arange(n_rows)
 
 
-def units_in(chosen: Sequence[bool], units: Sequence[Unit]) -> tuple[Unit, ...]:
-    """The units of one set."""
-    return tuple(unit for unit, is_in in zip(units, chosen, strict=True) if is_in)
+def units_in(in_set: Sequence[bool], units: Sequence[Unit]) -> tuple[Unit, ...]:
+    """The units of one set, a row of `UnitSets`."""
+    return tuple(unit for unit, is_in in zip(units, in_set, strict=True) if is_in)
 
 
 def interchanged(
@@ -51,8 +54,9 @@ def interchanged(
     pairs: RowPairs,
     replacement: Replacement = "source",
 ) -> NDArray[np.int8]:
-    """Decisions on each base with these hidden units replaced: 1, 0, or -1 where undecided, [set,
-    pair, output].
+    """Decisions with these hidden units replaced on each base, [set, pair, output].
+
+    1, 0, or -1 where undecided.
 
     Args:
         layers: `problem.whole`, or `problem.kept(subcircuit)`.
@@ -70,9 +74,13 @@ def interchange_outputs(
     pairs: RowPairs,
     replacement: Replacement = "source",
 ) -> tuple[Numbers, float]:
-    """Outputs of the same, [set, pair, output], and the size of the terms that they sum up."""
+    """Outputs of the same, [set, pair, output], and the size of the terms that they sum up.
+
+    The size is what rounding is measured against: see `interchanged`.
+    """
     base, source = pairs
-    clean = problem.clean  # [row, unit], layer after layer
+    # two runs side by side: the network as it is, and with units replaced in layer after layer
+    clean = problem.clean  # [row, unit]
     changed = np.broadcast_to(clean[base], (len(sets), len(base), clean.shape[1]))
     first_unit, scale = 0, 1.0
     for number, (weight, bias) in enumerate(layers):
@@ -82,8 +90,9 @@ def interchange_outputs(
         changed = problem.activate(changed @ weight.T + bias, number)
         is_hidden = number < len(layers) - 1
         if is_hidden:
-            chosen = sets[:, None, first_unit : first_unit + len(weight)]
-            changed = np.where(chosen, _replacements(clean, source, replacement), changed)
+            # sets number the hidden units through, over all layers
+            in_set = sets[:, None, first_unit : first_unit + len(weight)]  # [set, 1, unit]
+            changed = np.where(in_set, _replacements(clean, source, replacement), changed)
             first_unit += len(weight)
     return changed, scale
 
@@ -92,4 +101,6 @@ def _replacements(clean: Numbers, source: NDArray[np.int64], replacement: Replac
     """What a layer's chosen units get, [pair, unit] or [unit]."""
     if replacement == "source":
         return clean[source]
-    return clean.mean(0) if replacement == "mean" else np.zeros(clean.shape[1])
+    if replacement == "mean":
+        return clean.mean(0)
+    return np.zeros(clean.shape[1])

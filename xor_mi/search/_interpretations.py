@@ -3,7 +3,8 @@
 An interpretation gives every kept unit one reading (a threshold between two of its values) such
 that its bits are a function of its kept parents' bits, and every unit and output a local gate: that
 function, with the don't-care rows filled in (in every way, or left open, as the convention says). A
-unit is read within the subcircuit, not within the whole network."""
+unit is read within the subcircuit, not within the whole network.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -63,8 +64,12 @@ def _gate_text(gate: LocalGate) -> str:
 
 @dataclass(frozen=True)
 class _KeptUnit:
-    """One unit of a subcircuit: its parents as positions among the kept units of the layer before,
-    their names, and the bits that it may read as.
+    """One unit of a subcircuit, as an interpretation sees it.
+
+    Attributes:
+        parents: positions among the kept units of the layer before.
+        names: the parents' names.
+        readings: the bits that it may read as.
     """
 
     unit: Unit
@@ -117,7 +122,7 @@ def interpretations(
         XorMiError: a subcircuit of another shape.
     """
     problem = Problem.of(model, target, convention)
-    layers = _read(problem, subcircuit)
+    layers = _kept_units(problem, subcircuit)
     return _listed(layers, _input_bits(problem), (), problem.convention)
 
 
@@ -128,7 +133,7 @@ def n_interpretations(problem: Problem, subcircuit: Subcircuit) -> int:
     bits, the units of a layer are independent.
     """
     ways_to: Counter[tuple[Bits, ...]] = Counter({_input_bits(problem): 1})
-    for layer in _read(problem, subcircuit):
+    for layer in _kept_units(problem, subcircuit):
         ways_after: Counter[tuple[Bits, ...]] = Counter()
         for bits, ways in ways_to.items():
             options = [_counted_readings(unit, bits, problem.convention) for unit in layer]
@@ -158,6 +163,7 @@ def _listed(
     if not layers:
         yield Interpretation(gates)
         return
+    # given the bits of the layer before, the units of this one are read independently
     layer, *later = layers
     options = [list(_gates_of(unit, bits_before, convention)) for unit in layer]
     for choice in product(*options):
@@ -181,10 +187,11 @@ def _input_bits(problem: Problem) -> tuple[Bits, ...]:
     return tuple(zip(*truth_rows(problem.sizes[0]), strict=True))
 
 
-def _read(problem: Problem, subcircuit: Subcircuit) -> list[list[_KeptUnit]]:
-    """Every kept unit's possible bits within the subcircuit; the outputs' are what they must be."""
+def _kept_units(problem: Problem, subcircuit: Subcircuit) -> list[list[_KeptUnit]]:
+    """Layer by layer the kept units and outputs, with the bits that each may read as."""
     require_shape(problem.model, subcircuit)
     inputs, *later = layers_of(problem.sizes)
+    # values are those within the subcircuit: a unit may read otherwise there than in the network
     values = problem.clean.T  # [unit, row]
     before = inputs
     layers: list[list[_KeptUnit]] = []
@@ -211,26 +218,30 @@ def _read(problem: Problem, subcircuit: Subcircuit) -> list[list[_KeptUnit]]:
 
 def _possible_bits(problem: Problem, unit: Unit, values: Numbers) -> tuple[Bits, ...]:
     """What a unit may read as, given its layer's values [unit, row]."""
+    # an output is read by the network's decision, which leaves no choice
     if unit.is_output:
         return (problem.target.tables[unit.index],)
     convention = problem.convention
-    readings: list[Bits] = []
+    possible: list[Bits] = []
     for reading in unit_readings(torch.from_numpy(values[unit.index])):
-        if reading.margin is None:
+        if reading.margin is None:  # a constant unit
             counts = convention.constants
         else:
             counts = reading.margin >= convention.margin
         if counts:
-            readings.append(reading.bits)
-    return tuple(readings)
+            possible.append(reading.bits)
+    return tuple(possible)
 
 
 def _occurring(parents: Sequence[Bits], own: Bits) -> dict[int, int] | None:
-    """Row of the local table -> bit, for the rows that inputs produce; None where the bits are not
-    a function of the parents'.
+    """Row of the local table -> bit, for the rows that inputs produce.
+
+    None where the bits are not a function of the parents'.
     """
     seen: dict[int, int] = {}
-    for local_row, bit in zip(zip(*parents, strict=True), own, strict=True):
+    local_rows = zip(*parents, strict=True)  # per clean row, what the parents read as
+    for local_row, bit in zip(local_rows, own, strict=True):
+        # the same row of the gate with another bit: no gate can do that
         if seen.setdefault(row_number(local_row), bit) != bit:
             return None
     return seen
@@ -243,11 +254,12 @@ def _parities(n_parents: int) -> tuple[Bits, Bits]:
 
 
 def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int:
-    """How many local tables fit."""
+    """How many local tables fit: the length of `_tables`, without making them."""
     seen = _occurring(parents, own)
     if seen is None:
         return 0
     n_unseen = 2 ** len(parents) - len(seen)
+    # a parity that agrees with the rows that occur is exactly one of the fillings
     n_banned = 0
     if convention.ban_parity and len(parents) > 1:
         for table in _parities(len(parents)):
@@ -266,6 +278,7 @@ def _tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> Itera
     n_rows = 2 ** len(parents)
     unseen = [row for row in range(n_rows) if row not in seen]
     banned = _parities(len(parents)) if convention.ban_parity and len(parents) > 1 else ()
+    # "open": the one filling has no bit anywhere; a table with an open row is never a parity
     bits = (None,) if convention.completion == "open" else (0, 1)
     for filling in product(bits, repeat=len(unseen)):
         filled: dict[int, int | None] = {**seen, **dict(zip(unseen, filling, strict=True))}

@@ -1,9 +1,11 @@
-"""a network -> every set of hidden units that could be its circuit, scored by observation and by
-counterfactual patching.
+"""a network -> every set of hidden units that could be its circuit, scored.
+
+The scores are by observation and by counterfactual patching.
 
 Observation asks whether the units do the task alone; patching asks four things of them, each a
 recovered fraction that should be 1. The scores are those of Rios-Sialer's identifiability toy study
-(2026): R = (patched - corrupted) / (clean - corrupted) of the output."""
+(2026): R = (patched - corrupted) / (clean - corrupted) of the output.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,8 +84,9 @@ class NodeMasks(Finding):
         return iter(self.masks)
 
     def frame(self) -> pd.DataFrame:
-        """One row per set: units, n_units, whole, perfect, n_right_rows, the four scores, worst and
-        worst_pair.
+        """One row per set.
+
+        Columns: units, n_units, whole, perfect, n_right_rows, the four scores, worst, worst_pair.
         """
         return pd.DataFrame(
             {
@@ -120,8 +123,9 @@ def node_masks(
     output: int = 0,
     progress: bool = True,
 ) -> NodeMasks:
-    """Score every choice of at least one unit in each hidden layer; all edges among kept units
-    stay.
+    """Score every choice of at least one unit in each hidden layer.
+
+    All edges among kept units stay.
 
     Observation: does the set decide every row right alone? Patching: four recovered fractions over
     all ordered pairs of inputs that the network decides differently; see `NodeMask`.
@@ -145,6 +149,7 @@ def node_masks(
         outputs, _ = interchange_outputs(problem, problem.whole, units, (base, source))
         return (outputs[..., output] - plain[corrupted]) / (plain[clean] - plain[corrupted])
 
+    # In the order of SCORES; of the middle two nothing should be left, hence 1 - it.
     scores = np.stack(
         [
             restored(sets, corrupted, clean),
@@ -162,8 +167,8 @@ def node_masks(
         total=len(sets),
         progress=progress,
     )
-    for chosen, of_set in scored:
-        units = units_in(chosen, model.units)
+    for in_set, of_set in scored:  # [hidden unit] and [score, pair]
+        units = units_in(in_set, model.units)
         right = _right_rows(problem, _induced(model.layer_sizes, units))
         worst_pair = int(of_set.min(0).argmin())
         # adding 0 turns -0.0 into 0.0, which reads better
@@ -191,21 +196,25 @@ def _sets_with_every_layer(widths: Sequence[int]) -> UnitSets:
     n_sets = prod(2**width - 1 for width in widths)
     if n_sets > MAX_MASKS:
         raise XorMiError(f"{n_sets} sets of units; at most {MAX_MASKS} are scored")
+    # all sets of a layer's units but the empty one, which comes first
     per_layer = [list(product((False, True), repeat=width))[1:] for width in widths]
-    return np.array([sum(choice, ()) for choice in product(*per_layer)], dtype=bool)
+    choices = product(*per_layer)
+    return np.array([sum(one_per_layer, ()) for one_per_layer in choices], dtype=bool)
 
 
 def _pairs_decided_differently(
     problem: Problem, output: int
 ) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:
-    """The network's own output on every row, and the (clean, corrupted) rows of every ordered pair
-    that it decides differently.
+    """The pairs of inputs that patching is scored on.
+
+    Gives the network's own output on every row, and the (clean, corrupted) rows of every ordered
+    pair that it decides differently.
     """
     rows = each_row(len(problem.clean))
-    nobody = np.zeros((1, len(problem.model.units)), dtype=bool)
+    nobody = np.zeros((1, len(problem.model.units)), dtype=bool)  # one set, without any unit
     outputs, _ = interchange_outputs(problem, problem.whole, nobody, rows)
     decided = interchanged(problem, problem.whole, nobody, rows)[0, :, output]
-    is_decided = decided >= 0
+    is_decided = decided >= 0  # -1 is undecided
     differs = decided[:, None] != decided
     clean, corrupted = np.nonzero(differs & is_decided[:, None] & is_decided)
     if not len(clean):

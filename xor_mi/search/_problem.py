@@ -1,5 +1,7 @@
-"""a network, a target and a convention -> one Problem: all three in plain numbers, made once per
-search and handed down."""
+"""a network, a target and a convention -> one Problem: all three in plain numbers.
+
+Made once per search and handed down.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +48,9 @@ class CutLayer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A network under a convention, in NumPy float64: weights, the rows, and on which side each
-    output must lie.
+    """A network under a convention, in NumPy float64.
+
+    Weights, the rows, and on which side each output must lie.
 
     Attributes:
         target: what is held to be right on the clean rows: the task, or what the network decides.
@@ -96,8 +99,10 @@ class Problem:
         whole = whole_network(model)
         clean = np.array(truth_rows(model.cfg.d_in), dtype=np.float64)
         copies = [clean, *_noisy_copies(clean, convention)]
+        # a noisy row must be decided as the clean row it is a copy of
         labels = np.tile(np.array(function.tables, dtype=np.int64).T, (len(copies), 1))
-        low, high = _bounds(labels, model.threshold, _rounding(model, whole), convention)
+        tie = _rounding(model, whole)
+        low, high = _bounds(labels, threshold=model.threshold, tie=tie, convention=convention)
         return cls(
             model=model,
             target=function,
@@ -121,8 +126,9 @@ class Problem:
         return activate(self.model, pre, layer)
 
     def kept(self, subcircuit: Subcircuit) -> list[Affine]:
-        """The weights and biases that stay when a subcircuit's other edges are dropped; what these
-        still carry is in the bias.
+        """The weights and biases that stay when a subcircuit's other edges are dropped.
+
+        What the dropped ones still carry is in the bias.
         """
         return kept_layers(self.layers, subcircuit)
 
@@ -149,6 +155,7 @@ def cut_layers(model: HookedMLP, convention: Convention) -> tuple[CutLayer, ...]
     cut: list[CutLayer] = []
     for (weight, bias), values in zip(whole, _entering(model, whole), strict=True):
         with_means = convention.ablation == "mean"
+        # a mean is over the clean rows of the whole network, whatever is dropped elsewhere
         carried = values.mean(0) if with_means else np.zeros(values.shape[1])
         kept_bias = bias if convention.biases == "keep" else np.zeros_like(bias)
         cut.append(CutLayer(weight=weight, bias=kept_bias, carried=carried))
@@ -216,7 +223,7 @@ def _rounding(model: HookedMLP, whole: Sequence[Affine]) -> float:
 
 
 def _bounds(
-    labels: NDArray[np.int64], threshold: float, tie: float, convention: Convention
+    labels: NDArray[np.int64], *, threshold: float, tie: float, convention: Convention
 ) -> tuple[Numbers, Numbers]:
     """Between which numbers each output must lie, [row, d_out] each."""
     if convention.decision == "round":

@@ -1,7 +1,8 @@
 """one network -> its searches under several conventions, each made once and looked up from then on.
 
 Counting, comparing and examining ask for the same subcircuits, interpretations and alignments; they
-ask here."""
+ask here.
+"""
 
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -68,6 +69,7 @@ class Searches:
         return self.n_subcircuits <= MAX_LISTED
 
     def problem(self, convention: Convention) -> Problem:
+        """The network and its target under a convention, in numbers."""
         if convention not in self._problems:
             self._problems[convention] = Problem.of(self.model, self.target, convention)
         return self._problems[convention]
@@ -84,11 +86,11 @@ class Searches:
     def n_perfect(self, convention: Convention) -> int:
         """How many subcircuits are perfect: listed where they can be, else counted."""
         if convention not in self._n_perfect:
-            self._n_perfect[convention] = (
-                self.subcircuits(convention).n_perfect
-                if self.can_list
-                else count_perfect(self.problem(convention), self.progress)
-            )
+            if self.can_list:
+                n_perfect = self.subcircuits(convention).n_perfect
+            else:
+                n_perfect = count_perfect(self.problem(convention), self.progress)
+            self._n_perfect[convention] = n_perfect
         return self._n_perfect[convention]
 
     def n_interpretations(self, convention: Convention) -> list[int]:

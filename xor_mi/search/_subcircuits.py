@@ -1,11 +1,11 @@
-"""a network -> every subcircuit of it, which of them decide every row right, and which of these
-contain no other.
+"""a network -> every subcircuit of it, and which of them decide every row right.
 
 A subcircuit keeps all inputs and outputs, some hidden units and some edges, so that every kept unit
 and output reads at least one edge and every kept unit and input is read by at least one. A unit's
 value depends on its own kept edges only, given its sources' values: each (unit, kept edges) is
 evaluated once per configuration of the layers before and the combinations are added up, never run
-one by one."""
+one by one.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -72,16 +72,19 @@ def count_subcircuits(layer_sizes: Sequence[int]) -> int:
 
 def _ways_to_keep(n_targets: int, ways: dict[int, int]) -> int:
     """Ways to choose all edges up to these targets, for every number of kept sources together."""
-    return sum(n * _edge_sets(n_sources, n_targets) for n_sources, n in ways.items())
+    return sum(n_ways * _edge_sets(n_sources, n_targets) for n_sources, n_ways in ways.items())
 
 
 def _edge_sets(n_sources: int, n_targets: int) -> int:
-    """Sets of edges in which every source is read and every target reads, by inclusion and
-    exclusion over the sources that nobody reads.
+    """Sets of edges in which every source is read and every target reads.
+
+    By inclusion-exclusion over the sources that are not read.
     """
     return sum(
-        (-1) ** unread * comb(n_sources, unread) * (2 ** (n_sources - unread) - 1) ** n_targets
-        for unread in range(n_sources + 1)
+        (-1) ** n_unread
+        * comb(n_sources, n_unread)
+        * (2 ** (n_sources - n_unread) - 1) ** n_targets
+        for n_unread in range(n_sources + 1)
     )
 
 
@@ -161,11 +164,12 @@ class SubcircuitSearch(Finding):
             for layer, width in zip(self.masks, self.layer_sizes, strict=False)
         ]
         edges = np.concatenate(unpacked, axis=1)  # [perfect, edge]
-        packed = np.packbits(edges, axis=1)
+        packed = np.packbits(edges, axis=1)  # eight edges a byte, so that comparing is fast
         minimal: list[int] = []
         # smaller ones come first, so whatever a subcircuit contains has been met before it
         smaller = np.zeros((0, packed.shape[1]), dtype=np.uint8)
         for index in np.argsort(edges.sum(1), kind="stable").tolist():
+            # it contains one of these if no edge of that one lies outside it
             contains_one = ((smaller & ~packed[index]) == 0).all(1).any()
             if not contains_one:
                 minimal.append(index)
@@ -176,6 +180,7 @@ class SubcircuitSearch(Finding):
         """One row per perfect subcircuit: n_units, n_edges, edges, and whether it is minimal."""
         minimal = np.zeros(self.n_perfect, dtype=bool)
         minimal[list(self._minimal_indices)] = True
+        # a unit without sources is dropped; the last layer has no hidden units
         n_units = sum((layer > 0).sum(1) for layer in self.masks[:-1])
         return pd.DataFrame(
             {
@@ -187,12 +192,11 @@ class SubcircuitSearch(Finding):
         )
 
     def _edge_texts(self) -> list[str]:
-        """The kept edges of each perfect subcircuit by name; every (unit, kept sources) is spelled
-        once.
-        """
+        """The kept edges of each perfect subcircuit by name."""
         columns: list[list[str]] = []
         for number, (sources, targets) in enumerate(pairwise(layers_of(self.layer_sizes))):
             for target, masks in zip(targets, self.masks[number].T.tolist(), strict=True):
+                # many subcircuits share a target's kept sources: each set of them is spelled once
                 spelled: dict[int, str] = {}
                 for mask in set(masks):
                     edges = [Edge(sources[i], target) for i in _indices(mask, len(sources))]
@@ -266,6 +270,7 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
         try:
             for masks, outputs in _walk(problem):
                 if not problem.convention.all_units:
+                    # under this convention a subcircuit that keeps every unit does not count
                     some_off = ~_all_on(masks)
                     masks = [layer[some_off] for layer in masks]
                     outputs = outputs[some_off]
@@ -273,6 +278,7 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
                 edges = n_edges(masks)
                 tried += np.bincount(edges, minlength=len(tried))
                 perfect += np.bincount(edges[right], minlength=len(tried))
+                # only the perfect ones are held, in two bytes per unit
                 chunks.append([layer[right].astype(np.uint16) for layer in masks])
                 bar.update(len(right))
         except KeyboardInterrupt:
@@ -316,8 +322,11 @@ class _Choices(NamedTuple):
 
 def _walk(problem: Problem) -> Iterator[tuple[list[Integers], Numbers]]:
     """Chunks of subcircuits: masks per linear layer [n, unit], and outputs [n, row, d_out]."""
+    # before the first layer there is one choice: all inputs are kept
     all_inputs = np.array([2 ** problem.sizes[0] - 1])
-    chunks: Iterator[_Choices] = iter([_Choices([], problem.rows.T[None], all_inputs)])
+    start = _Choices(masks=[], values=problem.rows.T[None], alive=all_inputs)
+    chunks: Iterator[_Choices] = iter([start])
+    # the layers' iterators are nested, so no more than a few chunks exist at a time
     for layer in range(len(problem.sizes) - 1):
         chunks = _with_next_layer(problem, layer, _gathered(chunks))
     for masks, values, _ in chunks:
@@ -329,7 +338,7 @@ def _gathered(chunks: Iterator[_Choices]) -> Iterator[_Choices]:
     waiting: list[_Choices] = []
     for chunk in chunks:
         waiting.append(chunk)
-        if sum(one.values.size for one in waiting) > NUMBERS_AT_ONCE:
+        if sum(choices.values.size for choices in waiting) > NUMBERS_AT_ONCE:
             yield _joined(waiting)
             waiting = []
     if waiting:
@@ -348,9 +357,7 @@ def _joined(chunks: list[_Choices]) -> _Choices:
 def _with_next_layer(
     problem: Problem, layer: int, chunks: Iterator[_Choices]
 ) -> Iterator[_Choices]:
-    """From choices up to the layer before to those with linear layer `layer` too, grouped by which
-    sources are kept.
-    """
+    """Choices of edges up to the layer before -> those with linear layer `layer` too."""
     n_targets = problem.sizes[layer + 1]
     is_last = layer == len(problem.sizes) - 2
     n_rows = len(problem.rows)
@@ -358,15 +365,16 @@ def _with_next_layer(
         for alive in np.unique(chunk.alive).tolist():
             # all of a group have the same sources to choose from, so one grid serves them all
             group = chunk.take(np.flatnonzero(chunk.alive == alive))
-            for subsets, grid in _edge_choices(alive, n_targets, is_last):
+            for subsets, grid in _edge_choices(alive, n_targets, is_last=is_last):
+                # one earlier choice becomes len(grid) of them, with n_targets x n_rows values each
                 step = max(1, NUMBERS_AT_ONCE // max(1, len(grid) * n_targets * n_rows))
                 for start in range(0, len(group.alive), step):
-                    some = group.take(slice(start, start + step))
-                    yield _combined(problem, layer, some, subsets, grid)
+                    before = group.take(slice(start, start + step))
+                    yield _combined(problem, layer, before, subsets=subsets, grid=grid)
 
 
 def _combined(
-    problem: Problem, layer: int, before: _Choices, subsets: Integers, grid: Integers
+    problem: Problem, layer: int, before: _Choices, *, subsets: Integers, grid: Integers
 ) -> _Choices:
     """Every choice of earlier edges with every choice of this layer's edges.
 
@@ -377,6 +385,7 @@ def _combined(
     n_targets = grid.shape[1]
     values_by_subset = _values_by_subset(problem, layer, before.values, subsets)
     values = values_by_subset[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
+    # earlier choice 0 with the whole grid, then earlier choice 1 with the whole grid, ...
     earlier = [np.repeat(masks, len(grid), axis=0) for masks in before.masks]
     own = np.tile(subsets[grid], (len(before.alive), 1))  # [n * choice, unit]
     return _Choices(
@@ -387,38 +396,51 @@ def _combined(
 
 
 def _values_by_subset(problem: Problem, layer: int, values: Numbers, subsets: Integers) -> Numbers:
-    """Values of the sources [n, source, row] -> every unit's value under each of these sets of kept
-    sources, [n, unit, subset, row].
+    """Every unit's value under each of these sets of kept sources, [n, unit, subset, row].
+
+    Args:
+        values: those of the sources, [n, source, row].
+        subsets: sets of kept sources as bits, [subset].
     """
     cut = problem.layers[layer]
     n_units, n_sources = cut.weight.shape
     kept = (subsets[:, None] >> np.arange(n_sources)) & 1  # [subset, source]
-    # one matrix product for all units and subsets; what is dropped stays at what it carries
+    # one matrix product for all units and subsets; it adds to the value with all edges dropped
     by_subset = (cut.weight[:, None] * kept).reshape(-1, n_sources)  # [unit * subset, source]
     pre = by_subset @ (values - cut.carried[:, None])
     pre = pre.reshape(len(values), n_units, len(subsets), -1)
     return problem.activate(pre + cut.bias_if_all_dropped[:, None, None], layer)
 
 
-def _edge_choices(alive: int, n_targets: int, is_last: bool) -> Iterator[tuple[Integers, Integers]]:
-    """The subsets of the kept sources, as bits, and all ways to give each target one of them so
-    that each kept source is read, [choice, target], in slices; the empty subset drops the target,
-    which an output cannot be."""
-    n_subsets = 2 ** alive.bit_count() - is_last
-    only_choice = is_last and n_targets == 1  # a single output reads every kept unit
-    total = 1 if only_choice else n_subsets**n_targets
+def _edge_choices(
+    alive: int, n_targets: int, *, is_last: bool
+) -> Iterator[tuple[Integers, Integers]]:
+    """The subsets of the kept sources, and in slices all ways to give each target one of them.
+
+    Subsets are bits, [subset]; ways are subset numbers, [choice, target], such that each kept
+    source is read. The empty subset drops the target, which an output cannot be.
+    """
+    n_subsets = 2 ** alive.bit_count()
+    if is_last:
+        n_subsets -= 1  # the empty one
+    is_only_choice = is_last and n_targets == 1  # a single output reads every kept unit
+    total = 1 if is_only_choice else n_subsets**n_targets
     for start in range(0, total, CHOICES_AT_ONCE):
         stop = min(start + CHOICES_AT_ONCE, total)
-        yield _edge_choices_between(alive, n_targets, is_last, start, stop)
+        yield _edge_choices_between(alive, n_targets, is_last=is_last, start=start, stop=stop)
 
 
+# Every chunk of the walk asks for the same few grids again.
 @lru_cache(maxsize=256)
 def _edge_choices_between(
-    alive: int, n_targets: int, is_last: bool, start: int, stop: int
+    alive: int, n_targets: int, *, is_last: bool, start: int, stop: int
 ) -> tuple[Integers, Integers]:
+    """Choices number start to stop of `_edge_choices`."""
     inside = [mask for mask in range(alive + 1) if mask & ~alive == 0]
+    # the empty set is the first of them
     subsets = np.array(inside[1:] if is_last else inside, dtype=np.int64)
     if is_last and n_targets == 1:
+        # the last subset is all of `alive`
         return subsets[-1:], np.zeros((1, 1), dtype=np.int64)
     # the number of a choice, written in base len(subsets), has one digit per target
     numbers = np.arange(start, stop)

@@ -1,12 +1,12 @@
-"""a name -> a small network stored with its circuit: ground truth for anyone who tests an
-interpretability method.
+"""a name -> a small network stored with its circuit: ground truth for interpretability methods.
 
 One trained network for each of the eight pairs of hidden gates that solve XOR in 2-2-1, copies and
 dead units at width 4, one that was never trained, one that training left unsolved, 3-bit parity,
 and two deeper ones. Each folder in `data` holds `config.json`, `model.safetensors` and
 `circuit.json`, what `identify_circuit` found in these weights. The weights are stored, not
 retrained: another machine may round differently. `python -m xor_mi.zoo._build` rebuilds them from
-their seeds."""
+their seeds.
+"""
 
 from xor_mi.zoo._networks import DATA as DATA
 from xor_mi.zoo._stored import describe as describe

@@ -28,6 +28,7 @@ def rebuild(network: Network) -> tuple[HookedMLP, Circuit]:
     model = _built(network)
     circuit = identify_circuit(model)
     gates = tuple(unit.gate for unit in circuit.units if unit.gate)
+    # an entry without gates is there to have no circuit
     promised = "identified" if network.gates else "not_computing"
     if (circuit.verdict, gates) != (promised, network.gates):
         raise XorMiError(
@@ -46,6 +47,7 @@ def rebuild(network: Network) -> tuple[HookedMLP, Circuit]:
 
 
 def _built(network: Network) -> HookedMLP:
+    """The network from its seed, trained unless the table keeps the weights that the seed draws."""
     if not network.trained:
         cfg = HookedMLPConfig(
             d_hidden=network.hidden,
@@ -70,8 +72,9 @@ def write(model: HookedMLP, circuit: Circuit, folder: Path) -> None:
 
 
 def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
-    """A rebuilt network against a folder -> "same bytes", "same circuit, other bytes", "another
-    circuit" or "not there".
+    """A rebuilt network against its folder, in words.
+
+    "same bytes", "same circuit, other bytes", "another circuit" or "not there".
     """
     with TemporaryDirectory() as scratch:
         write(model, circuit, Path(scratch))
@@ -84,8 +87,9 @@ def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
         stored = _essence(json.loads((folder / "circuit.json").read_text()))
     except (ValueError, KeyError, TypeError):  # damaged
         return "another circuit"
-    same = stored == _essence(circuit.to_dict())
-    return "same circuit, other bytes" if same else "another circuit"
+    # another machine rounds otherwise: its last digits may differ, its circuit may not
+    is_same = stored == _essence(circuit.to_dict())
+    return "same circuit, other bytes" if is_same else "another circuit"
 
 
 def _essence(circuit: dict[str, object]) -> dict[str, object]:
@@ -95,8 +99,9 @@ def _essence(circuit: dict[str, object]) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rebuild and write, or check; the exit status is 1 where a check finds a network missing or
-    with another circuit.
+    """Rebuild and write, or check.
+
+    The exit status is 1 where a check finds a network missing or with another circuit.
 
     Raises:
         XorMiError: a name that is not in the table, a broken promise, or a folder that cannot be
@@ -123,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.names:
         if name not in table:
             raise unknown("network", name, table, where="the zoo has")
+    # a name given twice is built once; no name stands for all
     networks = [table[name] for name in dict.fromkeys(options.names)] or NETWORKS
     # All of them are built before the first is written: a broken promise leaves nothing behind.
     built = {network.name: rebuild(network) for network in networks}

@@ -34,8 +34,9 @@ def load(name: str) -> HookedMLP:
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """The circuit recorded beside a network, as `Circuit.to_dict` wrote it: verdict, units,
-    netlist, signature, family, evidence.
+    """The circuit recorded beside a network, as `Circuit.to_dict` wrote it.
+
+    Among its keys: verdict, units, formulas, signature, family, evidence, readings.
 
     Raises:
         XorMiError: a name that is not in the zoo.
@@ -44,16 +45,18 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def describe() -> pd.DataFrame:
-    """One line per network: name, shape, act_fn, target, seed, verdict, unit_gates, signature,
-    family, purpose.
+    """One line per network.
+
+    Columns: name, shape, act_fn, target, seed, verdict, unit_gates, signature, family, purpose.
 
     unit_gates has the gate of every hidden unit in the units' order, layers separated by ';', as
-    formulas over the inputs; empty without a circuit."""
-    lines = []
+    formulas over the inputs; empty without a circuit.
+    """
+    rows = []
     for network in NETWORKS:
         config = _read(_folder(network.name) / "config.json")
         circuit = recorded(network.name)
-        line = {
+        row = {
             "name": network.name,
             "shape": "-".join(map(str, circuit["layer_sizes"])),
             "act_fn": config["act_fn"],
@@ -65,8 +68,8 @@ def describe() -> pd.DataFrame:
             "family": circuit["family"],
             "purpose": network.purpose,
         }
-        lines.append(line)
-    return pd.DataFrame(lines)
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _folder(name: str) -> Path:
@@ -90,5 +93,6 @@ def _unit_gates(circuit: dict[str, Any]) -> str:
     """'AND, OR; XNOR, FALSE' for two hidden layers."""
     layers: dict[int, list[str]] = {}
     for unit in circuit["units"]:
+        # a unit of a network without a circuit has no gate: null in the file
         layers.setdefault(unit["layer"], []).append(unit["gate"] or "")
     return "; ".join(", ".join(gates) for gates in layers.values() if any(gates))
