@@ -12,9 +12,8 @@ network does. A *joint reading* gives every unit one reading. It is kept if it i
   decision as it was;
 - consistent: every unit's bits are a function of the bits of the layer before;
 - composed: the local gates, measured by setting the layer before to *every* combination of its
-  levels (not only those that inputs produce, so there are no
-  don't-cares to fill in), give every unit
-  the bits it is read as, and the network's decisions, on all rows.
+  levels (not only those that inputs produce, so there are no don't-cares to fill in), give every
+  unit the bits it is read as, and the network's decisions, on all rows.
 
 One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate_reading`. A network
 that does not compute its target: `not_computing`. The evidence is interchange (Geiger et al. 2025,

@@ -12,11 +12,12 @@ joint readings, of all networks one after the other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
+from xor_mi.circuits._evidence import COPIES_AGREE
 from xor_mi.circuits._readings import ROUNDING
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLPConfig, activation
@@ -31,8 +32,6 @@ FLOAT64_ROUNDING = 1e-12
 """The same for float64."""
 SIGMOID_SLOPE = 0.25
 """A sigmoid is nowhere steeper: a change of its input reaches its output as at most this part."""
-COPIES_AGREE = 1 - 1e-9
-"""Two units are copies if their values are correlated at least this closely, either way round."""
 BARELY_VARIES = 1e-6
 """A unit whose range is a smaller part of its values than this is too nearly constant to be
 compared with another.
@@ -68,8 +67,8 @@ class Networks:
         assert cfg.target is not None  # `identify_many` sends no others here
         rows = torch.tensor(truth_rows(cfg.d_in), dtype=torch.float64)
         act = activation(cfg.act_fn, cfg.negative_slope)
-        parts = chain.from_iterable(layers)
-        finite = [part.flatten(1).isfinite().all(1) for part in parts]
+        tensors = (weight, bias, readout, readout_bias)
+        finite = [tensor.flatten(1).isfinite().all(1) for tensor in tensors]
         return cls(
             cfg=cfg,
             hidden=act(rows @ weight.mT + bias[:, None]),
@@ -92,12 +91,14 @@ class Networks:
 
     def outputs(self, values: Tensor) -> Tensor:
         """Hidden values [network, ..., unit] -> outputs [network, ..., output]."""
+        # one matrix product per network, whatever lies between the network and the unit axis
         pre = values.flatten(1, -2) @ self.readout.mT + self.readout_bias[:, None]
         act = activation(self.cfg.out_act_fn, self.cfg.negative_slope)
         return act(pre.view(*values.shape[:-1], -1))
 
-    def close(self, values: Tensor, outputs: Tensor, rounding: float) -> Tensor:
+    def close(self, values: Tensor, outputs: Tensor, *, rounding: float) -> Tensor:
         """Which outputs are so close to the threshold that rounding might decide otherwise."""
+        # rounding is relative to the terms that are added up, not to a sum in which they cancel
         terms = (
             values.abs().flatten(1, -2) @ self.readout.abs().mT + self.readout_bias.abs()[:, None]
         )
@@ -202,10 +203,10 @@ def computing(networks: Networks) -> Computing:
     outputs = networks.outputs(networks.hidden)
     differs = decision(outputs, threshold=networks.cfg.threshold) != networks.goal
     # Wrong is wrong in float64; right must be right in float32 too, in any order of additions.
-    clear = ~networks.close(networks.hidden, outputs, FLOAT64_ROUNDING)
+    clear = ~networks.close(networks.hidden, outputs, rounding=FLOAT64_ROUNDING)
     wrong = (differs & clear).flatten(1).any(1) & networks.finite
-    close = networks.close(networks.hidden, outputs, FLOAT32_ROUNDING).flatten(1).any(1)
-    unsure = ~networks.finite | (close & ~wrong)
+    close = networks.close(networks.hidden, outputs, rounding=FLOAT32_ROUNDING)
+    unsure = ~networks.finite | (close.flatten(1).any(1) & ~wrong)
     return Computing(right=~wrong & ~unsure, wrong=wrong, unsure=unsure)
 
 
@@ -232,7 +233,9 @@ def read_units(hidden: Tensor) -> UnitReadings:
         constant[..., None], (mean > 0)[..., None], values[:, :, None] > cut[..., None]
     )
 
-    n_high = bits.sum(-1)
+    # The two levels: means over the rows of bit 0 and of bit 1. `clamp` is for constant units and
+    # for cuts between equal values, which may have no row on one side.
+    n_high = bits.sum(-1)  # [network, unit, cut]
     sum_high = (values[:, :, None] * bits).sum(-1)
     sum_low = values.sum(-1)[..., None] - sum_high
     mean_low = sum_low / (n_rows - n_high).clamp(min=1)
@@ -249,9 +252,12 @@ def read_units(hidden: Tensor) -> UnitReadings:
 
 def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
     """The joint readings under which two levels per unit keep every decision."""
+    # What each unit is replaced by on each row, [network, unit, cut, row].
     levels = torch.where(readings.bits, readings.high[..., None], readings.low[..., None])
     n_units, n_cuts = levels.shape[1:3]
-    choices = torch.cartesian_prod(*[torch.arange(n_cuts)] * n_units).view(-1, n_units)
+    cuts_per_unit = [torch.arange(n_cuts)] * n_units
+    # `view`: of a single unit the product has no unit axis.
+    choices = torch.cartesian_prod(*cuts_per_unit).view(-1, n_units)  # [choice, unit]
     columns = list(enumerate(choices.T))  # unit, and its cut in every choice
     values = torch.stack([levels[:, u, cuts] for u, cuts in columns], dim=-1)
     valid = torch.stack([readings.valid[:, u, cuts] for u, cuts in columns]).all(0)
@@ -262,6 +268,7 @@ def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
     worst = distance.flatten(2).amin(2)
     scale = distance.flatten(2).abs().amax(2)
     on_the_bound = valid & _near(worst / scale.clamp(min=TINY), ROUNDING)
+    # Network by network, since `nonzero` goes through the leading axis first.
     network, choice = (valid & (worst > ROUNDING * scale)).nonzero(as_tuple=True)
     cut = choices[choice]  # [joint, unit]
 
@@ -281,13 +288,16 @@ def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
 
 
 def netlists(networks: Networks, joint: JointReadings) -> Netlists:
-    """The outputs' gates, measured on every combination of levels, and whether they give the
-    target.
+    """The outputs' gates under each joint reading, and whether they give the target.
+
+    Measured on every combination of the hidden units' levels.
     """
     width = joint.bits.shape[1]
-    combos = torch.tensor(truth_rows(width), dtype=torch.bool)
-    levels = torch.where(combos, joint.high[:, None], joint.low[:, None])
+    combinations_of_bits = torch.tensor(truth_rows(width), dtype=torch.bool)
+    # [joint, combination, unit]
+    levels = torch.where(combinations_of_bits, joint.high[:, None], joint.low[:, None])
     distance = networks.take(joint.network).outputs(levels) - networks.cfg.threshold
+    # A tie is told as `_netlist` tells it: relative to the largest distance of the same output.
     share = distance.abs() / distance.abs().amax(1, keepdim=True).clamp(min=TINY)
     on_the_bound = _near(share, ROUNDING).flatten(1).any(1)
     ties = share <= ROUNDING
@@ -295,10 +305,10 @@ def netlists(networks: Networks, joint: JointReadings) -> Netlists:
 
     # On each row the hidden units have some combination of bits: the output there is the target's.
     reached = row_numbers(joint.bits.mT)  # [joint, row]
-    here = torch.arange(len(reached))[:, None]
-    right = tables[here, reached] == networks.goal
+    each_joint = torch.arange(len(reached))[:, None]
+    right = tables[each_joint, reached] == networks.goal  # [joint, row, output]
     # A tie is written as 0 but decides nothing. (Where the target is 1 it is wrong anyway.)
-    undecided = ties[here, reached] & (networks.goal == 1)
+    undecided = ties[each_joint, reached] & (networks.goal == 1)
     return Netlists(
         tables=tables,
         composes=(right & ~undecided).flatten(1).all(1),
@@ -309,60 +319,67 @@ def netlists(networks: Networks, joint: JointReadings) -> Netlists:
 def ranks(networks: Networks, joint: JointReadings, tables: Tensor) -> Ranks:
     """For the readings of ambiguous networks: copies told apart, and interchanges as predicted."""
     n_networks = len(networks.hidden)
-    numbers, place = joint.network.unique(return_inverse=True)
+    # owner: each joint reading's network, as its position among the ambiguous ones, [joint]
+    numbers, owner = joint.network.unique(return_inverse=True)
     if len(numbers) == 0:
         nothing = torch.zeros(0, dtype=torch.long)
         return Ranks(nothing, nothing, torch.zeros(n_networks, dtype=torch.bool))
     ambiguous = networks.take(numbers)
-    told_apart, unsure = _told_apart(ambiguous.hidden, joint.bits, place)
-    agreed = torch.zeros(len(place), dtype=torch.long)
+    told_apart, unsure = _told_apart(ambiguous.hidden, joint.bits, owner)
+    agreed = torch.zeros(len(owner), dtype=torch.long)
     n_rows, n_units = ambiguous.hidden.shape[1:]
-    here = torch.arange(len(place))[:, None, None]
+    each_joint = torch.arange(len(owner))[:, None, None]
     for u in range(n_units):
         # Unit u from every source, in the run on every base: [network, base, source, unit].
         swapped = ambiguous.hidden[:, :, None].repeat(1, 1, n_rows, 1)
         swapped[..., u] = ambiguous.hidden[:, None, :, u]
         outputs = ambiguous.outputs(swapped)
-        unsure |= ambiguous.close(swapped, outputs, FLOAT32_ROUNDING).flatten(1).any(1)
+        close = ambiguous.close(swapped, outputs, rounding=FLOAT32_ROUNDING)
+        unsure |= close.flatten(1).any(1)
         # The same with bits, for the netlist: [joint, unit, base, source].
         bits = joint.bits[:, :, :, None].repeat(1, 1, 1, n_rows)
         bits[:, u] = joint.bits[:, u, None, :]
-        predicted = tables[here, row_numbers(bits.movedim(1, -1))]
-        decided = (outputs > networks.cfg.threshold)[place]
+        # Both [joint, base, source, output]; a pair counts if all outputs come out as predicted.
+        predicted = tables[each_joint, row_numbers(bits.movedim(1, -1))]
+        decided = (outputs > networks.cfg.threshold)[owner]
         agreed += (predicted == decided).all(-1).sum((1, 2))
     return Ranks(told_apart, agreed, _marked(numbers[unsure], n_networks))
 
 
-def _told_apart(hidden: Tensor, bits: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """How many pairs of copies (values alike up to scale and shift) each reading gives different
-    gates, complements apart, [joint]; and the networks where rounding might decide.
+def _told_apart(hidden: Tensor, bits: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
+    """How many pairs of copies each reading gives different gates, and the unsure networks.
+
+    Copies have values alike up to scale and shift; complementary gates do not count as different.
+    Gives [joint] and [network].
 
     Args:
         hidden: [network, row, unit].
         bits: [joint, unit, row].
-        place: each joint reading's network, [joint].
+        owner: each joint reading's network, [joint].
     """
     centred = hidden - hidden.mean(1, keepdim=True)
     norm = centred.norm(dim=1)
     spread = hidden.amax(1) - hidden.amin(1)
     alive = spread > 0
+    # Of a nearly constant unit the correlation is rounding noise.
     unsure = (alive & (spread < BARELY_VARIES * hidden.abs().amax(1))).any(1)
-    count = torch.zeros(len(place), dtype=torch.long)
+    count = torch.zeros(len(owner), dtype=torch.long)
     for a, b in combinations(range(hidden.shape[2]), 2):
-        product = (centred[..., a] * centred[..., b]).sum(1).abs()
-        correlation = product / (norm[:, a] * norm[:, b]).clamp(min=TINY)
+        covariance = (centred[..., a] * centred[..., b]).sum(1).abs()
+        correlation = covariance / (norm[:, a] * norm[:, b]).clamp(min=TINY)
         both = alive[:, a] & alive[:, b]
         unsure |= both & _near(1 - correlation, 1 - COPIES_AGREE)
-        copies = both & (correlation >= COPIES_AGREE)
+        copies = both & (correlation >= COPIES_AGREE)  # [network]
         same = bits[:, a] == bits[:, b]
         # Neither the same bits nor their complements: the two differ on some rows, not on all.
         differ = (~same).any(1) & same.any(1)
-        count += copies[place] & differ
+        count += copies[owner] & differ
     return count, unsure
 
 
 def _near(value: Tensor, bound: float) -> Tensor:
     """So close to a bound that rounding might decide."""
+    # Rounding moves these numbers by far less than a factor of two; few networks lie inside it.
     return (value > bound / 2) & (value < bound * 2)
 
 

@@ -114,9 +114,7 @@ class Circuit(Finding):
 
     @property
     def units(self) -> tuple[CircuitUnit, ...]:
-        """Every hidden unit with its gate, margin and interchange count under the primary
-        reading.
-        """
+        """Every hidden unit with its gate and counts under the primary reading."""
         places = list(chain.from_iterable(layers_of(self.layer_sizes)[1:-1]))
         if self.primary is None:
             return tuple(CircuitUnit(place) for place in places)
@@ -140,23 +138,26 @@ class Circuit(Finding):
 
     @property
     def formula(self) -> str | None:
-        """The netlist written out over the inputs, one formula per output joined by ', '; None
-        without a circuit.
+        """The netlist over the inputs, one formula per output, joined by ', '.
+
+        None without a circuit.
         """
         return self.primary.formula if self.primary else None
 
     @property
     def readout(self) -> str | None:
-        """Each output's gate over the last hidden layer's units, such as 'h0.0 & ~h0.1'; None
-        without a circuit.
+        """Each output's gate over the last hidden layer's units, such as 'h0.0 & ~h0.1'.
+
+        None without a circuit.
         """
         gates = [gate.formula for gate in self.netlist if gate.unit.is_output]
         return ", ".join(gates) or None
 
     @property
     def gate_set(self) -> str | None:
-        """The hidden units' gates in alphabetical order, such as '{AND, OR}': a first name for the
-        kind of circuit.
+        """The hidden units' gates in alphabetical order, such as '{AND, OR}'.
+
+        A first name for the kind of circuit; None without one.
         """
         if self.primary is None:
             return None
@@ -164,8 +165,10 @@ class Circuit(Finding):
 
     @property
     def formulas(self) -> dict[str, dict[str, str]]:
-        """Output -> its formula over the last layer's "units", "nested" down to the inputs, and
-        minimal over the "inputs" (XOR as ^).
+        """Output -> its formula in three ways; empty without a circuit.
+
+        Over the last layer's "units", "nested" down to the inputs, and minimal over the "inputs"
+        (XOR as ^).
         """
         if self.primary is None:
             return {}
@@ -181,11 +184,13 @@ class Circuit(Finding):
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """The weights the circuit is made of: where a unit's gate depends on its parent; empty
-        without a circuit.
+        """The weights the circuit is made of; empty without a circuit.
+
+        An edge is one of them where a unit's gate depends on its parent.
         """
         edges = []
         for gate in self.netlist:
+            # `layers_of` begins with the inputs: its entry number `layer` is the layer before
             sources = layers_of(self.layer_sizes)[gate.unit.layer]
             edges += [Edge(sources[k], gate.unit) for k in gate.depends_on]
         return tuple(edges)
@@ -207,13 +212,15 @@ class Circuit(Finding):
         n_interchange), n_interchange.
         """
         n_interchange = self.primary.n_interchange if self.primary else None
-        lines = [_unit_dict(unit) | {"n_interchange": n_interchange} for unit in self.units]
-        return pd.DataFrame(lines)
+        rows = [_unit_dict(unit) | {"n_interchange": n_interchange} for unit in self.units]
+        return pd.DataFrame(rows)
 
     def interchange_matrix(self) -> pd.DataFrame:
-        """Unit x variable: on how many (base, source) pairs the network, with the unit taken from
-        the source, decides as the netlist with that variable taken from the source. The diagonal is
-        each unit in its own role; n is `primary.n_interchange`.
+        """Unit x variable: how far each unit plays each variable's role.
+
+        On how many (base, source) pairs the network, with the unit taken from the source, decides
+        as the netlist with that variable taken from the source. The diagonal is each unit in its
+        own role; n is `primary.n_interchange`.
 
         Raises:
             XorMiError: a circuit without evidence.
@@ -231,8 +238,9 @@ class Circuit(Finding):
 
     @cached_property
     def signature(self) -> str:
-        """What stays the same when hidden units are renumbered, rescaled by positive factors, or
-        joined by dead ones.
+        """What stays the same when hidden units are renumbered, rescaled or joined by dead ones.
+
+        Rescaled by positive factors, that is.
 
         One canonical text per reading, 'OR & ~AND'; several are joined by ' / ', very many are
         counted and hashed. Without a reading, the verdict.
@@ -246,8 +254,9 @@ class Circuit(Finding):
 
     @cached_property
     def family(self) -> str:
-        """The primary reading's NPN class: its canonical text, also up to complement of hidden
-        units and permutation of the inputs. Without a reading, the verdict.
+        """The primary reading's NPN class; without a reading, the verdict.
+
+        Its canonical text, also up to complement of hidden units and permutation of the inputs.
 
         Raises:
             XorMiError: as `signature` does.
@@ -255,8 +264,7 @@ class Circuit(Finding):
         return family_of(self.primary.netlist, self.layer_sizes) if self.primary else self.verdict
 
     def gate_of(self, unit: str | Unit) -> str | None:
-        """The gate of a hidden unit, given as a Unit or a name such as 'h0.1'; None without a
-        circuit.
+        """The gate of a hidden unit, a Unit or a name such as 'h0.1'; None without a circuit.
 
         Raises:
             XorMiError: no such hidden unit.
@@ -268,8 +276,9 @@ class Circuit(Finding):
         return gates[name]
 
     def units_acting_as(self, gate: Target, *, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
-        """Units whose bits under the primary reading are this gate, or its complement with polarity
-        -1; empty if there are none.
+        """Units whose bits under the primary reading are this gate, or its complement.
+
+        Polarity is +1 for the gate, -1 for its complement; empty if there are none.
 
         Never the nearest label. A network without a circuit has no unit that acts as anything.
 
@@ -277,6 +286,7 @@ class Circuit(Finding):
             XorMiError: not a gate name, formula or function of this many inputs.
         """
         function = BooleanFunction.of(gate, self.layer_sizes[0])
+        # names are canonical, one per function, so comparing names compares bits
         polarity: dict[str | None, Literal[1, -1]] = {function.name: 1}
         if up_to_complement:
             polarity[function.complement().name] = -1
@@ -297,8 +307,9 @@ class Circuit(Finding):
         return "\n".join(lines)
 
     def explain(self) -> str:
-        """A page of text: what each unit does, row by row, why inputs come out alike, what was
-        tested; from this network's numbers.
+        """A page of text, from this network's numbers.
+
+        What each unit does, row by row, why inputs come out alike, what was tested.
         """
         return explain(
             self.model,
@@ -333,8 +344,9 @@ class Circuit(Finding):
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything above as JSON-ready values; of more than `MAX_IN_JSON` readings the first, and
-        their number.
+        """Everything above as JSON-ready values.
+
+        Of more than `MAX_IN_JSON` readings the first, and their number.
         """
         matrix = self.proof.interchange_matrix if self.proof else ()
         groups = [_names(group.units) for group in self.redundancy_groups]
@@ -378,7 +390,9 @@ class Circuit(Finding):
         gates = {unit.place: unit.gate or "" for unit in self.units}
         formulas = {gate.unit: gate.formula for gate in self.netlist}
         layers = layers_of(self.layer_sizes)
-        gates |= dict(zip(layers[-1], (one.name for one in self.target.outputs), strict=True))
+        # an output has no reading of its own: it is labelled with what it should compute
+        targets = [output.name for output in self.target.outputs]
+        gates |= dict(zip(layers[-1], targets, strict=True))
         nodes = [
             _export.Node(
                 name=place.name,
@@ -391,12 +405,13 @@ class Circuit(Finding):
         ]
         arrows = []
         for edge in self.edges:
-            weight = self.weights[edge.dst.layer][0]
-            arrows.append(
-                _export.Arrow(
-                    edge.src.name, edge.dst.name, weight[edge.dst.index, edge.src.index].item()
-                )
+            weight, _ = self.weights[edge.dst.layer]  # [d_out, d_in]
+            arrow = _export.Arrow(
+                src=edge.src.name,
+                dst=edge.dst.name,
+                weight=weight[edge.dst.index, edge.src.index].item(),
             )
+            arrows.append(arrow)
         return _export.CircuitGraph(
             verdict=self.verdict,
             target=self.target.name,
@@ -413,6 +428,7 @@ def _names(units: Iterable[Unit]) -> list[str]:
 def _kind(place: Unit) -> Literal["input", "hidden", "output"]:
     if place.is_output:
         return "output"
+    # inputs are layer -1, before hidden layer 0
     return "input" if place.layer < 0 else "hidden"
 
 
@@ -430,7 +446,7 @@ def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
 
 def _reading_dict(joint: JointReading) -> dict[str, Any]:
     return {
-        "units": {unit.name: _of_unit(joint.of(unit)) for unit in joint.interchange},
+        "units": {unit.name: _unit_reading_dict(joint.of(unit)) for unit in joint.interchange},
         "netlist": {gate.unit.name: _gate_dict(gate) for gate in joint.netlist},
         "worst_margin": joint.worst_margin,
         "interchange": {unit.name: count for unit, count in joint.interchange.items()},
@@ -438,7 +454,7 @@ def _reading_dict(joint: JointReading) -> dict[str, Any]:
     }
 
 
-def _of_unit(reading: Reading) -> dict[str, object]:
+def _unit_reading_dict(reading: Reading) -> dict[str, object]:
     return {
         "gate": reading.gate,
         "bits": list(reading.bits),

@@ -12,7 +12,11 @@ from xor_mi.finding import Finding
 from xor_mi.metrics import ShareInterval, share_interval
 
 MAX_RATE = 0.1
-"""A control holds if the upper end of its 95 % interval is at most this."""
+"""A control holds if the upper end of its 95 % interval is at most this.
+
+With no gates at all that takes 36 networks, the first n with 1 - 0.025^(1/n) <= 0.1; `_wording`
+says so too.
+"""
 
 
 class ControlRate(NamedTuple):
@@ -36,7 +40,7 @@ class ControlRates(Finding):
 
     def frame(self) -> pd.DataFrame:
         """One line per control: control, n, n_positive, rate, ci_low, ci_high."""
-        lines = [
+        rows = [
             {
                 "control": one.control,
                 "n": one.n,
@@ -47,7 +51,7 @@ class ControlRates(Finding):
             }
             for one in self.rates
         ]
-        return pd.DataFrame(lines)
+        return pd.DataFrame(rows)
 
     def __str__(self) -> str:
         lines = [

@@ -1,10 +1,10 @@
-"""model + kept readings -> Evidence: what was claimed, what was done, what came out, what it is
-held against.
+"""model + kept readings -> Evidence: what was claimed, done and measured, and its control.
 
 Every claim is one frozen value, so that reports and regressions only format it. Effects are
 counted, never judged by eye: each `rule` says when the claim `holds`. Necessity is claimed of a
 *group* of units that carry the same bit, never of one of several copies: losing one copy may shift
-an output although another still carries the information."""
+an output although another still carries the information.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -25,6 +25,8 @@ from xor_mi.values import LayerValues, forward_float64
 
 ALL_SUBSETS = 12
 """Up to this many units every subset is ablated; beyond, single units and pairs."""
+COPIES_AGREE = 1 - 1e-9
+"""Two units are copies if their values are correlated at least this closely, either way round."""
 MAX_JOINT = 65_536
 """Up to this many joint interchanges per layer all are tried; beyond, a seeded sample of this
 size.
@@ -72,8 +74,9 @@ class Evidence(Facts):
 
 @dataclass(frozen=True)
 class RedundancyGroup:
-    """Units of one layer that carry the same bit (their values are affinely related, or every kept
-    reading says so).
+    """Units of one layer that carry the same bit.
+
+    Their values are affinely related, or every kept reading says so.
 
     Attributes:
         rows_changed_alone: unit -> how many rows are decided otherwise when it alone is
@@ -110,8 +113,9 @@ class SubsetAblation:
 
     @property
     def breaking(self) -> tuple[tuple[Unit, ...], ...]:
-        """Minimal sets whose ablation changes a decision: a measurement. What follows of it is
-        `Proof.necessary`.
+        """Minimal sets whose ablation changes a decision: a measurement.
+
+        `Proof.necessary` draws the conclusion.
         """
         return minimal_sets(
             [units for units, changed in zip(self.sets, self.rows_changed, strict=True) if changed]
@@ -124,11 +128,13 @@ class SubsetAblation:
 
     @property
     def sufficient(self) -> tuple[tuple[Unit, ...], ...]:
-        """Minimal sets that keep every decision when all other units are ablated; known only where
-        all subsets were ablated.
+        """Minimal sets that keep every decision when all other units are ablated.
+
+        Known only where all subsets were ablated.
         """
         if not self.exhaustive:
             return ()
+        # what is enough is the complement of what could be ablated without a change
         enough = [self.everything]
         for ablated, changed in zip(self.sets, self.rows_changed, strict=True):
             others = tuple(unit for unit in self.everything if unit not in ablated)
@@ -139,10 +145,10 @@ class SubsetAblation:
     def changed_without(self, units: Sequence[Unit]) -> int | None:
         """Rows decided otherwise without exactly these units; None where that was not run."""
         wanted = tuple(sorted(units))
-        return next(
-            (n for picked, n in zip(self.sets, self.rows_changed, strict=True) if picked == wanted),
-            None,
-        )
+        for ablated, changed in zip(self.sets, self.rows_changed, strict=True):
+            if ablated == wanted:
+                return changed
+        return None
 
 
 @dataclass(frozen=True)
@@ -162,15 +168,18 @@ class Proof:
 
     def ablation(self, value: str) -> SubsetAblation:
         """The subset ablation with this value, "mean" or "zero"."""
-        found = {ablation.value: ablation for ablation in self.ablations}
-        if value not in found:
-            raise unknown("ablation value", value, found, where="values are")
-        return found[value]
+        by_value = {ablation.value: ablation for ablation in self.ablations}
+        if value not in by_value:
+            raise unknown("ablation value", value, by_value, where="values are")
+        return by_value[value]
 
     def necessary(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
-        """Minimal necessary sets: without one of them a decision changes. Of units that carry the
-        same bit, all or none are in a set.
+        """Minimal necessary sets: without one of them a decision changes.
+
+        Of units that carry the same bit, all or none are in a set.
         """
+        # losing one copy may shift an output although another still carries the bit: a set that
+        # breaks a decision is widened to whole groups
         sets = []
         for units in self.ablation(value).breaking:
             groups = [self._alike(unit) for unit in units]
@@ -183,19 +192,20 @@ class Proof:
         return groups[0] if groups else (unit,)
 
     def sufficient(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
-        """Minimal sufficient sets: with all other units ablated every decision stays; empty beyond
-        `ALL_SUBSETS` units.
+        """Minimal sufficient sets: with all other units ablated every decision stays.
+
+        Empty beyond `ALL_SUBSETS` units.
         """
         return self.ablation(value).sufficient
 
 
 def minimal_sets(sets: Sequence[tuple[Unit, ...]]) -> tuple[tuple[Unit, ...], ...]:
     """Those of the sets that contain no other, smallest first."""
-    found: list[tuple[Unit, ...]] = []
-    for units in sorted(set(sets), key=lambda s: (len(s), s)):
-        if not any(set(smaller) <= set(units) for smaller in found):
-            found.append(units)
-    return tuple(found)
+    minimal: list[tuple[Unit, ...]] = []
+    for units in sorted(set(sets), key=lambda one: (len(one), one)):
+        if not any(set(smaller) <= set(units) for smaller in minimal):
+            minimal.append(units)
+    return tuple(minimal)
 
 
 def gather(
@@ -205,27 +215,40 @@ def gather(
     kept: Sequence[JointReading],
     network: Tensor,
 ) -> Proof:
-    """Everything measured for the first of the kept readings. network: decisions after every
-    interchange, [base, source, unit, output].
+    """Everything measured for the first of the kept readings.
+
+    Args:
+        network: decisions after every interchange, [base, source, unit, output].
     """
     first, units = kept[0], model.units
     bits = torch.tensor([first.of(unit).bits for unit in units])
     predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits)
     predicted = predicted.transpose(1, 2)  # [base, source, variable, output]
+    # unit u as the network does it, against every variable as the netlist does it, on all pairs
     agreed = [(network[:, :, [u]] == predicted).all(-1).sum((0, 1)) for u in range(len(units))]
     matrix = torch.stack(agreed)  # [unit, variable]
     alike = _alike(layers, kept)
     ablations = tuple(
-        _subset_ablation(model, units, decided, value, alike) for value in ("mean", "zero")
+        _subset_ablation(model, units, decided, value=value, groups=alike)
+        for value in ("mean", "zero")
     )
-    groups = tuple(_group(units_alike, ablations[0]) for units_alike in alike)
+    by_mean, _ = ablations
+    groups = tuple(_group(units_alike, by_mean) for units_alike in alike)
     claims = [_substitution(first, units, layers, decided, model.threshold)]
     claims += _interchange(units, first, matrix)
     claims += [_joint(model, first, layers, layer) for layer in range(model.cfg.n_layers)]
     alive = [unit for unit in units if not first.of(unit).constant]
-    claims += _necessity(alive, groups, ablations[0], len(decided))
-    claims += [_sufficiency(found, len(decided)) for found in ablations if found.exhaustive]
-    return Proof(tuple(claims), tuple(map(tuple, matrix.tolist())), ablations, groups)
+    claims += _necessity(alive, groups, by_mean, len(decided))
+    # sufficient sets are known only where every subset was ablated
+    for ablation in ablations:
+        if ablation.exhaustive:
+            claims.append(_sufficiency(ablation, len(decided)))
+    return Proof(
+        claims=tuple(claims),
+        interchange_matrix=tuple(map(tuple, matrix.tolist())),
+        ablations=ablations,
+        redundancy_groups=groups,
+    )
 
 
 def _substitution(
@@ -252,6 +275,7 @@ def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> 
     claims = []
     for k, unit in enumerate(units):
         reading = first.of(unit)
+        # a unit that reads the same is no control: the role fits it as well
         others = [
             int(matrix[k, v])
             for v, other in enumerate(units)
@@ -290,12 +314,14 @@ def _joint(
     everyone = torch.arange(width)
     outputs = forward_float64(model, values[sources, everyone], start=layer + 1)[-1].post
     reached = decision(outputs, threshold=model.threshold)
-    bits = torch.tensor([reading.bits for reading in first.readings[layer]]).T[sources, everyone]
+    bits_on_rows = torch.tensor([reading.bits for reading in first.readings[layer]]).T
+    bits = bits_on_rows[sources, everyone]  # [run, unit]
 
     def n_agreed(of_runs: Tensor) -> int:
         predicted = compose_from(first.netlist, model.layer_sizes, layer, of_runs)
         return int((predicted == reached).all(-1).sum())
 
+    # the control: each run held against the prediction for another one, at random but repeatable
     other_run = torch.randperm(len(bits), generator=torch.Generator().manual_seed(0))
     agreed, control = n_agreed(bits), n_agreed(bits[other_run])
     return Evidence(
@@ -314,9 +340,11 @@ def _subset_ablation(
     model: HookedMLP,
     units: Sequence[Unit],
     decided: Tensor,
+    *,
     value: Ablation,
     groups: Sequence[tuple[Unit, ...]],
 ) -> SubsetAblation:
+    """What the network decides without each subset; without each of these groups in any case."""
     exhaustive = len(units) <= ALL_SUBSETS
     sizes = range(1, (len(units) if exhaustive else 2) + 1)
     sets = list(chain.from_iterable(combinations(units, size) for size in sizes))
@@ -325,13 +353,15 @@ def _subset_ablation(
         ablation_sweep(model, sets, value=value, output=k, progress=False).decisions
         for k in range(model.cfg.d_out)
     ]
-    changed = (torch.stack(outputs, dim=-1).cpu() != decided).any(-1).sum(-1)
+    without = torch.stack(outputs, dim=-1).cpu()  # [set, row, output]
+    changed = (without != decided).any(-1).sum(-1)
     return SubsetAblation(
         value=value, sets=tuple(sets), rows_changed=tuple(changed.tolist()), exhaustive=exhaustive
     )
 
 
 def _group(units: tuple[Unit, ...], mean: SubsetAblation) -> RedundancyGroup:
+    """Units that carry the same bit, and what it costs to ablate them alone and together."""
     return RedundancyGroup(
         units=units,
         rows_changed_alone=tuple(mean.changed_without([unit]) or 0 for unit in units),
@@ -341,7 +371,8 @@ def _group(units: tuple[Unit, ...], mean: SubsetAblation) -> RedundancyGroup:
 
 def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[tuple[Unit, ...]]:
     """Units that carry the same bit, two or more of them."""
-    # Each unit joins the group of the first unit before it that it is like.
+    # Each unit joins the group of the first unit before it that it is like; a constant unit
+    # carries no bit, so it joins none.
     leader: dict[Unit, Unit] = {}
     for layer, readings in enumerate(kept[0].readings):
         values = layers[layer].post
@@ -362,8 +393,9 @@ def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[
 
 def affine(a: Tensor, b: Tensor) -> bool:
     """One unit's values are a straight-line function of the other's, over all rows."""
+    # that is, they are correlated, by 1 or by -1
     a, b = a - a.mean(), b - b.mean()
-    return bool((a * b).sum().abs() >= (1 - 1e-9) * a.norm() * b.norm())
+    return bool((a * b).sum().abs() >= COPIES_AGREE * a.norm() * b.norm())
 
 
 def _always_alike(kept: Sequence[JointReading], a: Unit, b: Unit) -> bool:
@@ -379,15 +411,15 @@ def _necessity(
     units: Sequence[Unit], groups: Sequence[RedundancyGroup], mean: SubsetAblation, n_rows: int
 ) -> list[Evidence]:
     """One claim per group, and one per unit that is in no group."""
-    sets = {unit: (unit,) for unit in units}
+    sets = {unit: (unit,) for unit in units}  # unit -> the set that it is claimed with
     for group in groups:
         sets |= dict.fromkeys(group.units, group.units)
     claims = []
     for together in dict.fromkeys(sets.values()):
         # A single unit has no member to compare it with: its control is no ablation, which is 0.
-        alone = (
-            [mean.changed_without([unit]) or 0 for unit in together] if len(together) > 1 else []
-        )
+        alone: list[int] = []
+        if len(together) > 1:
+            alone = [mean.changed_without([unit]) or 0 for unit in together]
         changed = mean.changed_without(together) or 0
         claims.append(
             Evidence(
@@ -406,9 +438,10 @@ def _necessity(
 def _sufficiency(ablation: SubsetAblation, n_rows: int) -> Evidence:
     """The smallest set of units that does it all, with the others ablated."""
     smallest = ablation.sufficient[0]
+    # the control: what it costs to ablate one member more
     costs = []
-    for out in smallest:
-        ablated = [u for u in ablation.everything if u not in smallest or u == out]
+    for member in smallest:
+        ablated = [u for u in ablation.everything if u not in smallest or u == member]
         costs.append(ablation.changed_without(ablated) or 0)
     cheapest = min(costs, default=0)
     return Evidence(

@@ -1,5 +1,6 @@
-"""a network and its readings -> a page of text: what each unit does, row by row, and why inputs
-come out alike; every number is this network's own.
+"""a network and its readings -> a page of text.
+
+What each unit does, row by row, and why inputs come out alike; every number is this network's own.
 """
 
 from collections.abc import Sequence
@@ -76,8 +77,10 @@ def explain(
 
 
 def _units(page: _Page) -> list[str]:
-    """'h0.0 = relu(1.00 x0 + 1.00 x1 + 0.00): 0.00, 1.00, 1.00, 2.00; acts as OR: above 0.50 on 01,
-    10, 11'.
+    """Two lines per unit: its sum with its values, and its role.
+
+    'h0.0 = relu(1.00 x0 + 1.00 x1 + 0.00): 0.00, 1.00, 1.00, 2.00' and 'acts as OR: above 0.50 on
+    01, 10, 11'.
     """
     where = f" (values on {', '.join(page.names)})" if page.short else ""
     lines = [f"What each unit does{where}"]
@@ -118,11 +121,12 @@ def _output_role(page: _Page, unit: Unit) -> str:
 
 
 def _rows(page: _Page) -> list[str]:
-    """'01: y0 = +1.00 (h0.0) -0.00 (h0.1) +0.00 (bias) = 1.00, decided 1', for every row and
-    output.
+    """One line per row and output.
+
+    '01: y0 = +1.00 (h0.0) -0.00 (h0.1) +0.00 (bias) = 1.00, decided 1'.
     """
     lines = ["Row by row"]
-    for row, name in list(enumerate(page.names))[:MAX_ROWS]:
+    for row, name in enumerate(page.names[:MAX_ROWS]):
         for output in range(page.model.cfg.d_out):
             lines.append(f"  {name}: {_row(page, row, output)}")
     if not page.short:
@@ -144,9 +148,11 @@ def _row(page: _Page, row: int, output: int) -> str:
 
 
 def _alike(page: _Page) -> list[str]:
-    """Of the rows decided alike, the first held against each other one: which units differ, and how
-    their terms make up for it.
+    """Of the rows decided alike, the first held against each other one.
+
+    Which units differ, and how their terms make up for it.
     """
+    # all outputs must be alike: one tuple of decisions per row
     decided = [tuple(row) for row in (page.layers[-1].post > page.model.threshold).tolist()]
     lines: list[str] = []
     for decision in dict.fromkeys(decided):
@@ -159,14 +165,15 @@ def _alike(page: _Page) -> list[str]:
 
 
 def _pair(page: _Page, a: int, b: int) -> list[str]:
-    """Two rows that are decided alike: what differs in the last hidden layer, and what that adds up
-    to in each output.
+    """Two rows that are decided alike: what differs between them.
+
+    In the last hidden layer, and what that adds up to in each output.
     """
     weight, last = page.weights[-1][0], page.layers[-1].inputs
     names = [unit.name for unit in page.places[-2]]
     pair = f"{page.names[a]} and {page.names[b]}"
     change = last[b] - last[a]
-    spread = (last.amax(0) - last.amin(0)).tolist()
+    spread = (last.amax(0) - last.amin(0)).tolist()  # each unit's range over all rows
     moved = [k for k, value in enumerate(change.tolist()) if abs(value) > MOVED * spread[k]]
     if not moved:
         return [f"{pair}: no unit of the last hidden layer tells them apart"]
@@ -184,6 +191,7 @@ def _why_alike(terms: Sequence[float]) -> str:
     size, left = sum(abs(term) for term in terms), abs(sum(terms))
     if left <= CANCELS * size:
         return "the changes cancel"
+    # more than half of it does
     if 2 * left < size:
         return "the changes nearly cancel"
     return "it stays on its side"
@@ -234,6 +242,7 @@ def _sum(terms: Sequence[float], names: Sequence[str]) -> str:
 
 def _signed(value: float) -> str:
     """Two decimals, or three figures where those would show nothing."""
+    # below 1e-9 it is a zero with rounding
     if abs(value) >= 0.01 or abs(value) < 1e-9:
         return f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: never -0.00
     return f"{value:+.3g}"

@@ -1,7 +1,8 @@
 """a circuit as a graph -> the forms other tools read: networkx, Graphviz DOT, Mermaid, LaTeX.
 
 An edge is drawn where a unit's gate depends on its parent, not where a weight merely exists; each
-carries its weight."""
+carries its weight.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -50,8 +51,9 @@ class CircuitGraph:
 
 
 def to_networkx(graph: CircuitGraph) -> "networkx.DiGraph":
-    """A `networkx.DiGraph`: nodes named as units, with kind, layer, gate and formula; edges with
-    their weight.
+    """A `networkx.DiGraph` whose nodes are named as units.
+
+    Nodes have kind, layer, gate and formula; edges have their weight.
     """
     import networkx
 
@@ -108,6 +110,7 @@ _LATEX = {
     "TRUE": r"\top",
     "FALSE": r"\bot",
 }
+"""What formulas are written with -> the same in LaTeX."""
 
 
 def to_latex(
@@ -122,6 +125,7 @@ def to_latex(
         raise XorMiError(f"there is no formula to write: the verdict is {verdict}")
     lines = [f"{_latex(gate.unit.name)} &= {_latex(gate.formula)}" for gate in netlist]
     for name, written in formulas.items():
+        # the local gates above already say it where nothing is nested
         if written["nested"] != written["units"]:
             lines.append(f"{_latex(name)} &= {_latex(written['nested'])}")
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"
@@ -132,7 +136,9 @@ def _latex(formula: str) -> str:
         token = match[0]
         if token in _LATEX:
             return _LATEX[token] + " "
+        # h0.1 -> h_{0,1}
         letter, numbers = token[0], token[1:].replace(".", ",")
         return f"{letter}_{{{numbers}}}"
 
+    # ">=" before ">", which would take its first half
     return re.sub(r">=|[&|^~>]|TRUE|FALSE|[xyh][\d.]+", put, formula).strip()

@@ -1,6 +1,4 @@
-"""model + target -> Circuit: every reading tried, the survivors measured and scored, a verdict with
-its reason.
-"""
+"""model + target -> Circuit: every reading tried, the survivors scored, a verdict."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -48,8 +46,7 @@ def identify_circuit(
     n_controls: int = 0,
     progress: bool = True,
 ) -> Circuit:
-    """Which hidden unit acts as which gate: every reading tried, the survivors measured, a verdict
-    with its reason.
+    """Which hidden unit acts as which gate: every reading tried, a verdict with its reason.
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
@@ -93,7 +90,8 @@ def identify_circuit(
         return replace(circuit, reason=f"it does not compute {function.name}: {wrong}")
 
     # Read: every joint reading that survives substitution and composes to the decisions.
-    readings = list(_kept_readings(model, layers, decided, max_readings, progress))
+    kept = _kept_readings(model, layers, decided, max_readings=max_readings, progress=progress)
+    readings = list(kept)
     if not readings:
         return replace(circuit, verdict="no_gate_reading", reason=_why_no_reading(function))
 
@@ -107,7 +105,7 @@ def identify_circuit(
     if with_evidence:
         proof = gather(model, layers, decided, readings, interchanged)
         if n_controls:
-            proof = _with_controls(proof, model, function, n_controls, progress)
+            proof = _with_controls(proof, model, function, n_networks=n_controls, progress=progress)
     verdict = verdict_of(len(readings))
     return replace(
         circuit,
@@ -163,6 +161,7 @@ def control_rates(
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = whole_number("seed", seed)
     function = _target_or_own(model, target, _decided(model))
+    # per control, whether each network tried was given gates
     named: dict[Control, list[bool]] = {
         "untrained networks": [],
         "shuffled targets": [],
@@ -173,9 +172,11 @@ def control_rates(
     for k in progress_bar(numbers, doing="controls", unit="network", progress=progress):
         untrained = HookedMLP(replace(model.cfg, seed=seed + k, target=None, use_edge_result=False))
         named["untrained networks"].append(_is_named(untrained, function))
+        # a shuffle may give the target itself back, which the network does compute
         shuffled = _shuffled(function, generator)
         if shuffled.tables != function.tables:
             named["shuffled targets"].append(_is_named(model, shuffled))
+        # constants apart: of a constant function every reading is faithful
         own = _own_function(_decided(untrained))
         if any(len(set(table)) > 1 for table in own.tables):
             named["untrained networks, own function"].append(_is_named(untrained, own))
@@ -184,9 +185,10 @@ def control_rates(
 
 
 def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
+    """Whether the network is given gates when it is held against this function."""
     try:
         circuit = identify_circuit(model, function, with_evidence=False, progress=False)
-    except TooManyReadings:  # it does have some
+    except TooManyReadings:  # it does have some, too many to list
         return True
     return bool(circuit.readings)
 
@@ -199,17 +201,27 @@ def _shuffled(function: BooleanFunction, generator: torch.Generator) -> BooleanF
 
 
 def _with_controls(
-    proof: Proof, model: HookedMLP, function: BooleanFunction, n_networks: int, progress: bool
+    proof: Proof,
+    model: HookedMLP,
+    function: BooleanFunction,
+    *,
+    n_networks: int,
+    progress: bool,
 ) -> Proof:
-    """The proof with two more claims. (That untrained networks have gates of their own function is
-    no failure, so it is measured by `control_rates` and not claimed here.)
+    """The proof with two more claims.
+
+    That untrained networks have gates of their own function is no failure, so it is measured by
+    `control_rates` and not claimed here.
     """
-    found = control_rates(model, function, n_networks=n_networks, progress=progress)
-    claimed = [one for one in found.rates if one.control != "untrained networks, own function"]
+    measured = control_rates(model, function, n_networks=n_networks, progress=progress)
+    claimed = [
+        rate for rate in measured.rates if rate.control != "untrained networks, own function"
+    ]
     return replace(proof, claims=(*proof.claims, *control_claims(claimed)))
 
 
 def _require_narrow(model: HookedMLP) -> None:
+    """Refuse a layer whose combinations of levels are too many to be one table."""
     widest = max(model.cfg.d_hidden)
     if widest > MAX_INPUTS:
         raise XorMiError(
@@ -232,13 +244,15 @@ def _decided(model: HookedMLP) -> Tensor:
 
 def _own_function(decided: Tensor) -> BooleanFunction:
     """The decisions as a function; an undecided row counts as 0."""
-    n_inputs = len(decided).bit_length() - 1
-    return BooleanFunction(n_inputs, tuple(map(tuple, decided.clamp(min=0).T.tolist())))
+    n_inputs = len(decided).bit_length() - 1  # of 2^n rows
+    tables = decided.clamp(min=0).T.tolist()  # UNDECIDED is -1
+    return BooleanFunction(n_inputs, tuple(map(tuple, tables)))
 
 
 def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction) -> str:
-    """'wrong on 01, undecided on 11', or '' where every row is decided as the function says,
-    whatever the rounding.
+    """'wrong on 01, undecided on 11', or '' where every row is decided as the function says.
+
+    Decided so whatever the rounding: the network's own dtype must decide as float64 does.
     """
     goal = torch.tensor(function.tables).T
     problems = {
@@ -256,10 +270,15 @@ def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction
 
 
 def _kept_readings(
-    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int, progress: bool
+    model: HookedMLP,
+    layers: Sequence[LayerValues],
+    decided: Tensor,
+    *,
+    max_readings: int,
+    progress: bool,
 ) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
-    choices = _consistent_choices(model, layers, decided, bound)
+    choices = _consistent_choices(model, layers, decided, max_readings=max_readings)
     for readings, worst in progress_bar(
         choices, doing="measuring readings", unit="reading", progress=progress
     ):
@@ -269,8 +288,8 @@ def _kept_readings(
                 readings=readings,
                 netlist=netlist,
                 worst_margin=worst,
-                interchange={},
-                n_interchange=4**model.cfg.d_in,
+                interchange={},  # filled in by `_with_interchange`
+                n_interchange=4**model.cfg.d_in,  # every row with every row
             )
 
 
@@ -279,7 +298,7 @@ _Choice = tuple[tuple[tuple[Reading, ...], ...], float]
 
 
 def _consistent_choices(
-    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, bound: int
+    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, *, max_readings: int
 ) -> list[_Choice]:
     """All choices of readings that are faithful in every layer and consistent between layers."""
     choices: list[_Choice] = [((), float("inf"))]
@@ -296,9 +315,9 @@ def _consistent_choices(
             for (before, worst), (option, margin) in product(choices, options)
             if not before or consistent(before[-1], option)
         ]
-        if len(choices) > bound:
+        if len(choices) > max_readings:
             raise TooManyReadings(
-                f"{len(choices)} faithful joint readings, more than max_readings={bound}; "
+                f"{len(choices)} faithful joint readings, more than max_readings={max_readings}; "
                 "raise it (some milliseconds each), or study fewer units"
             )
     return choices
@@ -310,8 +329,9 @@ def _composes(
     layer_sizes: Sequence[int],
     decided: Tensor,
 ) -> bool:
-    """The measured gates, run on all rows, give every hidden unit the bits it is read as, and every
-    output its decisions.
+    """Whether the measured gates, run on all rows, give what the network gives.
+
+    That is, every hidden unit the bits it is read as, and every output its decisions.
     """
     outputs = []
     for unit, bits in compose(netlist, layer_sizes).items():
@@ -325,8 +345,10 @@ def _composes(
 def _in_order(
     readings: Sequence[JointReading], layers: Sequence[LayerValues]
 ) -> list[JointReading]:
-    """The reading to report first: copies of a unit read alike, then most interchanges as
-    predicted, then the largest worst margin, then the first by the names of its gates.
+    """The readings, the one to report first.
+
+    Copies of a unit read alike, then most interchanges as predicted, then the largest worst margin,
+    then the first by the names of its gates.
     """
     copies = _copies(layers)
 
@@ -342,8 +364,9 @@ def _in_order(
 
 
 def _copies(layers: Sequence[LayerValues]) -> list[tuple[Unit, Unit]]:
-    """Pairs of units where one's values are a positive multiple of the other's, plus a constant:
-    copies, for every purpose.
+    """Pairs of units of one layer that are copies, for every purpose.
+
+    The values of the one are those of the other times a factor, of either sign, plus a constant.
     """
     pairs = []
     for layer, values in enumerate(layers[:-1]):
@@ -356,8 +379,9 @@ def _copies(layers: Sequence[LayerValues]) -> list[tuple[Unit, Unit]]:
 
 
 def _n_told_apart(joint: JointReading, copies: Sequence[tuple[Unit, Unit]]) -> int:
-    """How many pairs of copies this reading gives different gates, complements apart: it is listed,
-    but others come first.
+    """How many pairs of copies this reading gives different gates, complements apart.
+
+    Such a reading is listed, but others come first.
     """
     n_told_apart = 0
     for a, b in copies:
@@ -368,27 +392,31 @@ def _n_told_apart(joint: JointReading, copies: Sequence[tuple[Unit, Unit]]) -> i
 
 
 def _interchanged(model: HookedMLP) -> Tensor:
-    """What the network decides with each unit's value taken from each source, [base, source, unit,
-    output].
+    """What the network decides with each unit's value taken from each source.
+
+    [base, source, unit, output].
     """
     rows, units = truth_rows(model.cfg.d_in), model.units
+    # Denoising puts a clean value into the corrupted run: clean is the source, corrupted the base.
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
     outputs = []
     for k in range(model.cfg.d_out):
-        decisions = patch_sweep(
-            model, pairs, units, output=k, progress=False
-        ).decisions  # [unit, pair]
-        outputs.append(decisions.T.cpu().reshape(len(rows), len(rows), len(units)))
+        sweep = patch_sweep(model, pairs, units, output=k, progress=False)
+        by_pair = sweep.decisions.T.cpu()  # [pair, unit]
+        outputs.append(by_pair.reshape(len(rows), len(rows), len(units)))
     return torch.stack(outputs, dim=-1)
 
 
 def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) -> JointReading:
-    """On how many (base, source) pairs does the network, with one unit's value taken from the
-    source, decide as the netlist with that unit's bit taken from the source?
+    """The reading with its interchange counts.
+
+    On how many (base, source) pairs does the network, with one unit's value taken from the source,
+    decide as the netlist with that unit's bit taken from the source?
     """
     units = model.units
     bits = torch.tensor([joint.of(unit).bits for unit in units])
     predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)
+    # a run counts if all outputs are as predicted; `network` has the source before the unit
     as_predicted = predicted == network.transpose(1, 2)  # [base, unit, source, output]
     agreed = as_predicted.all(-1).sum((0, 2)).tolist()
     return replace(joint, interchange=dict(zip(units, agreed, strict=True)))

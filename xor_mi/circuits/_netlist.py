@@ -1,6 +1,4 @@
-"""one reading per unit -> the local gate of every unit and output, measured, and what they compose
-to.
-"""
+"""one reading per unit -> the local gate of every unit and output, and what they compose to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,8 +64,9 @@ class LocalGate:
 def measure_netlist(
     model: HookedMLP, readings: Sequence[Sequence[Reading]]
 ) -> tuple[LocalGate, ...]:
-    """The local gate of every hidden unit and output: its parents set to every combination of their
-    levels.
+    """The local gate of every hidden unit and output, layer by layer.
+
+    Measured with its parents set to every combination of their levels.
     """
     places = layers_of(model.layer_sizes)
     inputs = tuple(unit.name for unit in places[0])
@@ -78,10 +77,10 @@ def measure_netlist(
     ]
     for layer, before in enumerate(readings, start=1):
         parents = tuple(unit.name for unit in places[layer])
-        combinations = torch.tensor(truth_rows(len(before)))
-        levels = torch.tensor(
-            [(reading.low, reading.high) for reading in before], dtype=torch.float64
-        )
+        combinations = torch.tensor(truth_rows(len(before)))  # [combination, parent]
+        levels_of_parents = [(reading.low, reading.high) for reading in before]
+        levels = torch.tensor(levels_of_parents, dtype=torch.float64)  # [parent, bit]
+        # parent p at the level of its bit, [combination, parent]
         values = levels[torch.arange(len(before)), combinations]
         reached = forward_float64(model, values, start=layer)[0].post  # [combination, unit]
         for unit, column in zip(places[layer + 1], reached.T, strict=True):
@@ -102,6 +101,7 @@ def _table(values: Tensor, threshold: float) -> tuple[int | None, ...]:
 
 
 def _unit_table(values: Tensor, reading: Reading) -> tuple[int | None, ...]:
+    """A hidden unit's values on all combinations -> its bits by its reading."""
     # A constant unit's threshold is its one value: every combination would be a tie.
     if reading.constant:
         return (reading.bits[0],) * len(values)
@@ -141,9 +141,12 @@ def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> dict[Un
 def compose_from(
     netlist: Sequence[LocalGate], layer_sizes: Sequence[int], layer: int, bits: Tensor
 ) -> Tensor:
-    """The netlist run on from one hidden layer's bits [case, unit] -> the outputs' bits, [case,
-    output].
+    """The netlist run on from one hidden layer's bits -> the outputs' bits, [case, output].
+
+    Args:
+        bits: those of the layer's units, [case, unit].
     """
+    # `layers_of` begins with the inputs, so hidden layer 0 is its second
     start = {unit.name: bits[:, unit.index] for unit in layers_of(layer_sizes)[layer + 1]}
     later = [gate for gate in netlist if gate.unit.layer > layer]
     return _outputs(run(later, start), layer_sizes)
@@ -152,12 +155,17 @@ def compose_from(
 def compose_swapped(
     netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor
 ) -> Tensor:
-    """The netlist's interchange: each unit in turn set to each of its bits [unit, source] -> [base,
-    unit, source, output].
+    """The netlist's interchange: each unit in turn set to each of its bits.
+
+    Gives the outputs' bits, [base, unit, source, output].
+
+    Args:
+        bits: each unit's bit on each source, [unit, source].
     """
     inputs = _input_bits(layer_sizes[0])
     shape = (2 ** layer_sizes[0], len(units), bits.shape[1])  # [base, unit, source]
     start = {name: column[:, None, None].expand(shape) for name, column in inputs.items()}
+    # all units' runs at once: in run `number` only this unit is set, everyone else follows its gate
     forced = {}
     for number, unit in enumerate(units):
         own = torch.full(shape, FREE)
@@ -178,8 +186,9 @@ def _outputs(values: Mapping[str, Tensor], layer_sizes: Sequence[int]) -> Tensor
 
 
 def nested_formula(gate: LocalGate, written: dict[str, str]) -> str:
-    """A local gate's formula with its parents' formulas put in, in brackets where they are not a
-    single name.
+    """A local gate's formula with its parents' formulas put in.
+
+    These are in brackets where they are not a single name.
     """
     if gate.formula in written:  # a unit that only hands its parent on
         return written[gate.formula]

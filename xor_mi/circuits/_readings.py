@@ -1,6 +1,4 @@
-"""values of units -> the ways to read them as bits, and which of these the network's decisions
-survive.
-"""
+"""values of units -> the ways to read them as bits, and which of these keep the decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,15 +51,14 @@ class Reading:
 
     @property
     def gate(self) -> str:
-        """The bits as a function of the network's inputs: a gate's name, or a formula where there
-        is none.
-        """
+        """The bits as a function of the network's inputs: a gate's name, or else a formula."""
         return name_of_bits(self.bits)
 
 
 def unit_readings(values: Tensor) -> list[Reading]:
-    """A unit's values on all rows, [row] -> every reading of it: one per gap between neighbouring
-    distinct values.
+    """A unit's values on all rows, [row] -> every reading of it.
+
+    There is one per gap between neighbouring distinct values.
 
     >>> readings = unit_readings(torch.tensor([0.0, 1.0, 1.0, 2.0]))
     >>> [(reading.gate, reading.margin) for reading in readings]
@@ -70,6 +67,7 @@ def unit_readings(values: Tensor) -> list[Reading]:
     values = values.double()
     ordered = values.sort().values
     spread = (ordered[-1] - ordered[0]).item()
+    # a unit that varies by rounding only has one value, and no gap to put a threshold in
     if spread <= ROUNDING * values.abs().max().item():
         on = bool(values.mean() > 0)
         level = values.mean().item()
@@ -102,22 +100,25 @@ def unit_readings(values: Tensor) -> list[Reading]:
 def faithful_readings(
     model: HookedMLP, layers: Sequence[LayerValues], layer: int, decided: Tensor
 ) -> list[tuple[tuple[Reading, ...], float]]:
-    """All choices of one reading per unit of this layer that leave every decision as it was, each
-    with its worst margin.
+    """All choices of one reading per unit of this layer that leave every decision as it was.
+
+    Each comes with its worst margin.
 
     Raises:
         XorMiError: more choices than `MAX_TRIED` (12 units of two inputs have at most 3^12 =
             531,441).
     """
-    options = [unit_readings(values) for values in layers[layer].post.T]
+    options = [unit_readings(values) for values in layers[layer].post.T]  # per unit
     count = prod(map(len, options))
     if count > MAX_TRIED:
         raise TooManyReadings(
             f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: "
             "study a network with fewer units in a layer"
         )
-    levels = [torch.stack(list(map(_levels, unit))) for unit in options]  # [reading, row] each
+    # per unit, what it is replaced by under each of its readings, [reading, row]
+    levels = [torch.stack([_levels(reading) for reading in unit]) for unit in options]
     numbers = [torch.arange(len(unit)) for unit in options]
+    # reshape: of a single unit the product has no unit axis
     choices = torch.cartesian_prod(*numbers).reshape(count, len(options))
     sides = (2 * decided - 1).double()  # +1 where the decision is 1, -1 where it is 0
     faithful = []
@@ -127,6 +128,7 @@ def faithful_readings(
         outputs = forward_float64(model, values, start=layer + 1)[-1].post
         distance = ((outputs - model.threshold) * sides).flatten(1)
         worst, scale = distance.amin(1), distance.abs().amax(1)
+        # a row on the threshold, up to rounding, is undecided: such a choice is not faithful
         for k in (worst > ROUNDING * scale).nonzero().flatten().tolist():
             readings = [unit[n] for unit, n in zip(options, chunk[k].tolist(), strict=True)]
             faithful.append((tuple(readings), worst[k].item()))
@@ -141,6 +143,7 @@ def _levels(reading: Reading) -> Tensor:
 
 def consistent(before: Sequence[Reading], after: Sequence[Reading]) -> bool:
     """Every unit's bits are a function of the bits of the layer before."""
+    # the layer before, on one row -> this layer there; a second value for a key is a contradiction
     seen: dict[tuple[int, ...], tuple[int, ...]] = {}
     bits_before = zip(*(reading.bits for reading in before), strict=True)
     bits_after = zip(*(reading.bits for reading in after), strict=True)

@@ -1,5 +1,4 @@
-"""netlist -> its canonical form: what two circuits have in common when their units are merely
-numbered, scaled or negated differently.
+"""netlist -> its canonical form: what is left when numbering, scale and sign are taken away.
 
 A *signature* is the same under any permutation of hidden units and any positive rescaling of them
 (thresholds scale along, so bits stay). Constant units, and units that no output depends on, are not
@@ -39,8 +38,12 @@ trying.
 
 @dataclass(frozen=True)
 class _Node:
-    """A live unit or output: its parents (positions in the layer before, or inputs), its table over
-    them, its bits on the input rows.
+    """A live unit or output.
+
+    Attributes:
+        parents: positions in the layer before, or inputs.
+        table: its bit on every combination of these.
+        bits: its bit on every input row.
     """
 
     parents: tuple[int, ...]
@@ -53,8 +56,9 @@ _Layers = list[list[_Node]]
 
 
 def signature_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
-    """The canonical text of a netlist, equal exactly for netlists that are the same up to the
-    numbering of their units.
+    """The canonical text of a netlist.
+
+    Equal exactly for netlists that are the same up to the numbering of their units.
 
     Raises:
         XorMiError: more than `MAX_ORDERS` orders of interchangeable units.
@@ -68,8 +72,9 @@ def form_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Form:
 
 
 def signature_of_all(netlists: Sequence[Sequence[LocalGate]], layer_sizes: Sequence[int]) -> str:
-    """The distinct signatures of several netlists in alphabetical order, joined by ' / '; more than
-    `MAX_WRITTEN` as number and hash.
+    """The distinct signatures of several netlists in alphabetical order, joined by ' / '.
+
+    More than `MAX_WRITTEN` are given as number and hash.
     """
     return signature_of_forms({form_of(netlist, layer_sizes) for netlist in netlists})
 
@@ -99,6 +104,7 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     unused = [i for i in range(layer_sizes[0]) if i not in used]
     forms = []
     for order in permutations(used):
+        # The first row of bits is the all-zero input in every order, so no unit turns over again.
         # Those in use become the first inputs, in every order; the others follow in one order.
         place = {old: new for new, old in enumerate([*order, *unused])}
         forms.append(min(_orders(_with_inputs_moved(layers, place))))
@@ -106,11 +112,13 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
 
 
 def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[Unit, ...]:
-    """The hidden units that a signature is made of: not constant, and read by an output, directly
-    or through others.
+    """The hidden units that a signature is made of.
+
+    They are not constant, and read by an output, directly or through others.
     """
     layers = _reduced_layers(netlist, layer_sizes)
     live: list[Unit] = []
+    # From the outputs back: what the live units of a layer read is live in the layer before.
     read = _parents(layers[-1])
     for number in reversed(range(len(layers) - 1)):
         live += [Unit(number, k) for k in read]
@@ -124,8 +132,9 @@ def _parents(nodes: Iterable[_Node]) -> list[int]:
 
 
 def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _Layers:
-    """Hidden layers and outputs, each node over its essential parents; constants folded, unread
-    units left out.
+    """Hidden layers and outputs, each node over its essential parents.
+
+    Constants are folded, unread units left out.
     """
     return _without_unread(_reduced_layers(netlist, layer_sizes))
 
@@ -139,6 +148,7 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
     for size in layer_sizes[1:]:
         nodes = []
         for _ in range(size):
+            # A unit that depends on nothing has no parents, and one bit for a table.
             parents, table = _reduced(next(gates).bits, constant, len(columns))
             nodes.append(_Node(parents, table, _run(parents, table, columns)))
         # Only the next layer reads this one: its constants are folded there.
@@ -151,8 +161,9 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
 def _reduced(
     table: Table, constant: Mapping[int, int], width: int
 ) -> tuple[tuple[int, ...], Table]:
-    """A table over `width` parents -> the parents it depends on, constants put in, and its table
-    over these.
+    """The parents that a table over `width` parents depends on, and its table over these.
+
+    Constant parents are put in first.
     """
     rows = truth_rows(width)
     # Every row reads the table as if the constant parents had their bits.
@@ -163,6 +174,7 @@ def _reduced(
     essential = BooleanFunction(width, (tuple(held),)).essential_inputs
     # Rows that differ in other parents only give the same bit, so one of them speaks for all.
     short = {picked(row, essential): bit for row, bit in zip(rows, held, strict=True)}
+    # Tuples of bits sort as rows do: the first parent is the most significant.
     return essential, tuple(short[row] for row in sorted(short))
 
 
@@ -178,6 +190,7 @@ def _run(parents: Sequence[int], table: Table, columns: Sequence[Table]) -> Tabl
 def _without_unread(layers: _Layers) -> _Layers:
     """Drop units that no output depends on, from the last hidden layer back."""
     live = [layers[-1]]
+    # From the last layer back: a unit that only dropped units read is dropped too.
     for layer in reversed(layers[:-1]):
         read = _parents(live[0])
         place = {old: new for new, old in enumerate(read)}
@@ -187,8 +200,9 @@ def _without_unread(layers: _Layers) -> _Layers:
 
 
 def _zero_at_zero(layers: _Layers) -> _Layers:
-    """Every hidden unit complemented that is 1 on the all-zero input, with what reads it turned
-    along.
+    """The layers after complementing every hidden unit that is 1 on the all-zero input.
+
+    What reads such a unit is turned along, so that the outputs stay.
     """
     turned = []
     signs: list[int] = []  # of the layer before: 1 where a unit was complemented; inputs never are
@@ -208,6 +222,7 @@ def _complemented(node: _Node, flip: int, signs: Sequence[int]) -> _Node:
     """A node turned over if `flip` is 1, while those of its parents are whose sign is 1."""
     table = []
     for row in _rows(len(signs)):
+        # The row as it was before the parents were turned over.
         before = [bit ^ sign for bit, sign in zip(row, signs, strict=True)]
         table.append(node.table[row_number(before)] ^ flip)
     return _Node(node.parents, tuple(table), tuple(bit ^ flip for bit in node.bits))
@@ -225,8 +240,9 @@ def _with_inputs_moved(layers: _Layers, place: Mapping[int, int]) -> _Layers:
 
 
 def _with_parents_moved(node: _Node, place: Mapping[int, int]) -> _Node:
-    """The node after parent p has become parent place[p]; its table follows, so that its parents
-    are in order again.
+    """The node after parent p has become parent place[p].
+
+    Its table follows, so that its parents are in order again.
     """
     parents = _renumbered(node, place)
     order = sorted(range(len(parents)), key=lambda k: parents[k])
@@ -234,6 +250,7 @@ def _with_parents_moved(node: _Node, place: Mapping[int, int]) -> _Node:
 
 
 def _renumbered(node: _Node, place: Mapping[int, int]) -> tuple[int, ...]:
+    """The node's parents by their new numbers, in their old order."""
     return tuple(place[parent] for parent in node.parents)
 
 
@@ -265,13 +282,14 @@ def _rows(width: int) -> tuple[tuple[int, ...], ...]:
 
 
 def _orders(layers: _Layers) -> Iterator[Form]:
-    """Every way to number the units of each layer by (bits, influence on what reads them); ties are
-    tried in every order.
+    """Every way to number the units of each layer by (bits, influence on what reads them).
+
+    Ties are tried in every order.
 
     The canonical form is the smallest of these. Most units differ in their bits, so there is one
     order; only copies tie, and copies that nothing tells apart need no trying either.
     """
-    groups = [_tied(layer, after) for layer, after in pairwise(layers)]
+    groups = [_tied(layer, after) for layer, after in pairwise(layers)]  # per hidden layer
     count = prod(factorial(len(group)) for group in chain.from_iterable(groups))
     if count > MAX_ORDERS:
         raise XorMiError(
@@ -284,8 +302,9 @@ def _orders(layers: _Layers) -> Iterator[Form]:
 
 
 def _tied(layer: Sequence[_Node], after: Sequence[_Node]) -> list[tuple[int, ...]]:
-    """The units of one layer, in order, in groups whose own order is open: same bits, same
-    influence.
+    """The units of one layer, in order, in groups whose own order is open.
+
+    Those of a group have the same bits and the same influence.
     """
     keys = [(node.bits, _influence(k, after)) for k, node in enumerate(layer)]
     ordered = sorted(range(len(layer)), key=lambda k: keys[k])
@@ -309,13 +328,16 @@ def _orders_of(groups: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
 def _all_interchangeable(
     group: Sequence[int], layer: Sequence[_Node], after: Sequence[_Node]
 ) -> bool:
-    """Swapping any two of these units changes nothing: they read the same, and what reads them does
-    not tell them apart.
+    """Whether swapping any two of these units changes nothing.
+
+    They read the same, and what reads them does not tell them apart.
     """
+    # Neighbours are enough: swaps of neighbours make every order.
     return all(_interchangeable(a, b, layer, after) for a, b in pairwise(group))
 
 
 def _interchangeable(a: int, b: int, layer: Sequence[_Node], after: Sequence[_Node]) -> bool:
+    """Whether swapping these two units changes nothing."""
     reads_same = (layer[a].parents, layer[a].table) == (layer[b].parents, layer[b].table)
     return reads_same and all(_symmetric(node, a, b) for node in after)
 
@@ -333,19 +355,22 @@ def _symmetric(node: _Node, a: int, b: int) -> bool:
 
 
 def _influence(unit: int, after: Sequence[_Node]) -> tuple[tuple[Table, int, int], ...]:
-    """How often turning this unit on turns each reader on or off: the same for units that are
-    interchangeable.
+    """How often turning this unit on turns each reader on or off.
+
+    The same for units that are interchangeable.
     """
     influence = []
     for node in after:
         if unit in node.parents:
             k = node.parents.index(unit)
+            # Per row with the unit off: +1 where turning it on turns the reader on, -1 where off.
             steps = []
             for row in truth_rows(len(node.parents)):
                 if row[k] == 0:
                     on = (*row[:k], 1, *row[k + 1 :])
                     steps.append(node.table[row_number(on)] - node.table[row_number(row)])
             influence.append((node.bits, steps.count(1), steps.count(-1)))
+    # Sorted, since the readers' own order is not yet settled.
     return tuple(sorted(influence))
 
 
@@ -354,6 +379,7 @@ def _numbered(layers: _Layers, choice: Sequence[Sequence[int]]) -> Form:
     form = []
     place: dict[int, int] | None = None  # of the layer before; None for the inputs, which stay
     for number, layer in enumerate(layers):
+        # Outputs have no choice of order.
         order = choice[number] if number < len(choice) else range(len(layer))
         nodes = [layer[k] for k in order]
         if place is not None:
@@ -364,10 +390,12 @@ def _numbered(layers: _Layers, choice: Sequence[Sequence[int]]) -> Form:
 
 
 def _text(form: Form) -> str:
-    """'OR & ~AND' with one hidden layer; deeper units are numbered and defined first: 'u1.0 = OR &
-    ~AND; u1.0 | x0'.
+    """'OR & ~AND' with one hidden layer.
+
+    Deeper units are numbered and defined first: 'u1.0 = OR & ~AND; u1.0 | x0'.
     """
     gates = [name_of_bits(bits) for bits, _, _ in form[0]]
+    # Units with the same gate are told apart: AND'1, AND'2.
     counts, seen = Counter(gates), Counter()
     names = []
     for gate in gates:
@@ -383,18 +411,20 @@ def _text(form: Form) -> str:
 
 
 def _over(table: Table, parents: Sequence[int], names: Sequence[str]) -> str:
-    """A table as a formula over named parents; names that are formulas are bracketed where their
-    sign or operator needs it.
+    """A table as a formula over named parents.
+
+    Names that are formulas are bracketed where their sign or operator needs it.
     """
     if not parents:
         return "TRUE" if table[0] else "FALSE"
     formula = BooleanFunction(len(parents), (table,)).formula
 
     def put(match: re.Match[str]) -> str:
-        name = names[parents[int(match[2])]]
-        bracketed = not re.fullmatch(r"[\w.']+", name) and (
-            match[1] == "~" or re.search(r"[&|^~ ]", name)
-        )
-        return match[1] + (f"({name})" if bracketed else name)
+        sign, name = match[1], names[parents[int(match[2])]]
+        is_word = re.fullmatch(r"[\w.']+", name)
+        # A comparison such as x0>x1 is no word, but needs brackets under a NOT only.
+        bracketed = not is_word and (sign == "~" or re.search(r"[&|^~ ]", name))
+        return sign + (f"({name})" if bracketed else name)
 
+    # Parent k of the formula is written xk, perhaps with its sign.
     return re.sub(r"(~?)x(\d+)", put, formula)

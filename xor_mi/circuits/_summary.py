@@ -38,6 +38,10 @@ MAX_WIDTH = 12
 """So do networks with more hidden units than this."""
 NUMBERS_AT_ONCE = 2_000_000
 """Numbers held for one step: networks are taken in chunks of as many as fit."""
+SAME_MARGIN = 1e-12
+"""Margins closer than this part of themselves differ in their last bits only: they are equal."""
+CLEAR_MARGIN = 1e-5
+"""Margins further apart than this differ in the six digits that `compared_margin` looks at."""
 
 
 class Summary(NamedTuple):
@@ -94,10 +98,12 @@ def identify_many(
     ) as bar:
         if _covered(cfg):
             for numbers in torch.arange(n_networks).split(_networks_at_once(cfg)):
-                chunk = Networks.of([(w[numbers], b[numbers]) for w, b in layers], cfg)
+                of_chunk = [(weight[numbers], bias[numbers]) for weight, bias in layers]
+                chunk = Networks.of(of_chunk, cfg)
                 sure = {int(numbers[k]): summary for k, summary in _summaries(chunk)}
                 summaries |= sure
                 bar.update(len(sure))
+        # whatever is not sure by now
         for number in range(n_networks):
             if number not in summaries:
                 summaries[number] = _alone(models, number)
@@ -107,6 +113,7 @@ def identify_many(
 
 def _covered(cfg: HookedMLPConfig) -> bool:
     """Whether networks of this shape can be identified together."""
+    # A unit has at most one reading per gap between neighbouring rows' values.
     return (
         cfg.n_layers == 1
         and cfg.target is not None
@@ -116,12 +123,14 @@ def _covered(cfg: HookedMLPConfig) -> bool:
 
 
 def _networks_at_once(cfg: HookedMLPConfig) -> int:
+    """How many networks fit: the largest tensor is [network, choice, row, unit or output]."""
     width, n_rows = cfg.d_hidden[0], 2**cfg.d_in
     n_choices = (n_rows - 1) ** width
     return max(1, NUMBERS_AT_ONCE // (n_choices * n_rows * max(width, cfg.d_out)))
 
 
 def _alone(models: Callable[[int], HookedMLP], number: int) -> Summary:
+    """One network's summary by `identify_circuit` itself."""
     try:
         circuit = identify_circuit(models(number), with_evidence=False, progress=False)
         return summarize(circuit)
@@ -131,6 +140,7 @@ def _alone(models: Callable[[int], HookedMLP], number: int) -> Summary:
 
 
 def _or_empty(name: Callable[[], str]) -> str:
+    """A signature or family, or "" where it cannot be found."""
     try:
         return name()
     except XorMiError:  # too many orders of interchangeable units for a canonical form
@@ -150,6 +160,7 @@ def _summaries(networks: Networks) -> Iterator[tuple[int, Summary]]:
 
 
 def _without_a_circuit(verdict: str) -> Summary:
+    """As `Circuit`: without a reading the verdict stands for signature and family."""
     return Summary(verdict=verdict, signature=verdict, family=verdict)
 
 
@@ -161,6 +172,7 @@ def _identified(networks: Networks) -> Iterator[tuple[int, Summary]]:
     kept = netlists.composes.nonzero().flatten()
     joint, tables = joint.take(kept), netlists.tables[kept]
 
+    # Only networks with several kept readings need an order among them.
     members: list[list[int]] = [[] for _ in networks.hidden]
     for reading, network in enumerate(joint.network.tolist()):
         members[network].append(reading)
@@ -170,7 +182,7 @@ def _identified(networks: Networks) -> Iterator[tuple[int, Summary]]:
     unsure = (readings.unsure | joint.unsure | netlists.unsure | ranks.unsure).tolist()
 
     keys = _keys(joint.bits, tables)
-    order = _order(several, ranks)
+    order = _order_of(several, ranks)
     for network, group in enumerate(members):
         if unsure[network]:
             continue
@@ -181,10 +193,11 @@ def _identified(networks: Networks) -> Iterator[tuple[int, Summary]]:
             yield network, _summary(group, first, joint, keys, networks.cfg.layer_sizes)
 
 
-def _order(readings: Sequence[int], ranks: Ranks) -> dict[int, tuple[int, int]]:
-    """Reading -> what it is ordered by, smallest first."""
-    both = zip(ranks.told_apart.tolist(), (-ranks.agreed).tolist(), strict=True)
-    return dict(zip(readings, both, strict=True))
+def _order_of(readings: Sequence[int], ranks: Ranks) -> dict[int, tuple[int, int]]:
+    """Reading -> what it is ordered by, smallest first, before its margin."""
+    told_apart, agreed = ranks.told_apart.tolist(), ranks.agreed.tolist()
+    keys = [(apart, -agreements) for apart, agreements in zip(told_apart, agreed, strict=True)]
+    return dict(zip(readings, keys, strict=True))
 
 
 def _first(
@@ -193,8 +206,9 @@ def _first(
     joint: JointReadings,
     keys: Sequence["_Key"],
 ) -> int | None:
-    """The reading that `identify_circuit` puts first; None where rounding might decide, or where
-    there is no reading.
+    """The reading of a network that `identify_circuit` puts first.
+
+    None where rounding might decide, or where there is no reading.
     """
     if len(group) < 2:
         return group[0] if group else None
@@ -202,8 +216,8 @@ def _first(
     tied = [reading for reading in group if order[reading] == lead]
     margins = joint.worst[tied].tolist()
     for a, b in combinations(margins, 2):
-        # Equal but for the last bits they are equal; clearly different they are in order.
-        if 1e-12 < abs(a - b) / max(abs(a), 1e-300) < 1e-5:
+        # In between, rounding might decide which comes first.
+        if SAME_MARGIN < abs(a - b) / max(abs(a), _batch.TINY) < CLEAR_MARGIN:
             return None
     ranked = [
         (-compared_margin(margin), _gates(keys[reading]), reading)
@@ -219,34 +233,45 @@ def _summary(
     keys: Sequence["_Key"],
     sizes: tuple[int, ...],
 ) -> Summary:
-    ordered = {_ordered(keys[reading]) for reading in group}
+    """The summary of a network with these kept readings, reported under `first`."""
+    sorted_keys = {_with_units_sorted(keys[reading]) for reading in group}
     return Summary(
         verdict=verdict_of(len(group)),
         gates=_gates(keys[first]),
         n_readings=len(group),
         margins=tuple(joint.margin[first].tolist()),
-        signature=_or_empty(lambda: signature_of_forms({_form(key, sizes) for key in ordered})),
-        family=_family(_ordered(keys[first]), sizes),
+        signature=_or_empty(lambda: signature_of_forms({_form(key, sizes) for key in sorted_keys})),
+        family=_family(_with_units_sorted(keys[first]), sizes),
     )
 
 
-_Key = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]
-"""Bits of the hidden units on the rows, and tables of the outputs over the hidden units: all there
-is to a netlist of one hidden layer.
-"""
+class _Key(NamedTuple):
+    """All there is to a netlist of one hidden layer.
+
+    Attributes:
+        bits: those of the hidden units on the rows, which are their tables.
+        tables: those of the outputs over the hidden units.
+    """
+
+    bits: tuple[tuple[int, ...], ...]
+    tables: tuple[tuple[int, ...], ...]
 
 
 def _keys(bits: Tensor, tables: Tensor) -> list[_Key]:
     """[joint, unit, row] and [joint, combination, output] -> one key per joint reading."""
     both = zip(bits.int().tolist(), tables.mT.int().tolist(), strict=True)
-    return [(tuple(map(tuple, units)), tuple(map(tuple, outputs))) for units, outputs in both]
+    return [
+        _Key(bits=tuple(map(tuple, units)), tables=tuple(map(tuple, outputs)))
+        for units, outputs in both
+    ]
 
 
 def _gates(key: _Key) -> tuple[str, ...]:
-    return tuple(name_of_bits(bits) for bits in key[0])
+    return tuple(name_of_bits(bits) for bits in key.bits)
 
 
 def _netlist(key: _Key, sizes: Sequence[int]) -> tuple[LocalGate, ...]:
+    """The netlist as `measure_netlist` gives it; a hidden unit's bits are its table."""
     gates: list[LocalGate] = []
     for (before, after), tables in zip(pairwise(layers_of(sizes)), key, strict=True):
         parents = tuple(unit.name for unit in before)
@@ -256,6 +281,7 @@ def _netlist(key: _Key, sizes: Sequence[int]) -> tuple[LocalGate, ...]:
     return tuple(gates)
 
 
+# Thousands of networks share a few dozen netlists, and a canonical form is slow to find.
 @lru_cache(maxsize=65536)
 def _form(key: _Key, sizes: tuple[int, ...]) -> Form:
     return form_of(_netlist(key, sizes), sizes)
@@ -266,14 +292,16 @@ def _family(key: _Key, sizes: tuple[int, ...]) -> str:
     return _or_empty(lambda: family_of(_netlist(key, sizes), sizes))
 
 
-def _ordered(key: _Key) -> _Key:
-    """Hidden units in the order of their bits: fewer different netlists, with the same canonical
-    forms.
+def _with_units_sorted(key: _Key) -> _Key:
+    """Hidden units in the order of their bits.
+
+    There are fewer different netlists of this kind, and they have the same canonical forms.
     """
-    bits, tables = key
-    order = tuple(sorted(range(len(bits)), key=lambda u: bits[u]))
+    order = sorted(range(len(key.bits)), key=lambda unit: key.bits[unit])
     # Unit order[k] becomes unit k, and the outputs' tables follow.
-    place = sorted(range(len(order)), key=lambda new: order[new])  # unit -> its new number
-    before = rows_before(picked(place, range(len(order))))
-    reordered = tuple(picked(table, before) for table in tables)
-    return tuple(bits[unit] for unit in order), reordered
+    new_number = {unit: k for k, unit in enumerate(order)}
+    before = rows_before(tuple(new_number[unit] for unit in range(len(order))))
+    return _Key(
+        bits=tuple(key.bits[unit] for unit in order),
+        tables=tuple(picked(table, before) for table in key.tables),
+    )
