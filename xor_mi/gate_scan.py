@@ -1,5 +1,6 @@
-"""any hooked model + binary features of its inputs -> the units that separate a gate of these
-features, and how often chance does.
+"""any hooked model + binary features of its inputs -> the units that separate a gate of these.
+
+And how often chance does as well.
 
 A unit is one entry of an activation after the batch axis. It separates a gate g of the features if
 it lies above a threshold exactly on the samples with g(features) = 1: no combination of features
@@ -34,6 +35,7 @@ from xor_mi.values import DISTINCT
 __all__ = ["Features", "GateScan", "UnitGate", "scan_gates"]
 
 MAX_FEATURES = 6
+"""More features than this are refused: a table of n features has 2^n rows to be seen."""
 
 MAX_COMPLETIONS = 2**6
 """A table that can be completed in more ways than this stands for itself, without a gate name."""
@@ -55,8 +57,9 @@ Features = Mapping[str, Sequence[bool | int | float] | ArrayLike]
 
 @dataclass(frozen=True)
 class UnitGate:
-    """One unit and the gate it separates; a unit without a gate has None there, and the reason in
-    its note.
+    """One unit and the gate it separates.
+
+    A unit without a gate has None there, and the reason in its note.
 
     Attributes:
         hook: the hook point.
@@ -118,8 +121,10 @@ class GateScan(Finding):
     units: tuple[UnitGate, ...] = field(repr=False)
 
     def frame(self) -> pd.DataFrame:
-        """Columns hook, index, site (as text), then gate, formula, table, margin, threshold,
-        n_ones, n_zeros, n_rows_seen, p_value and note as in `UnitGate`.
+        """One line per unit.
+
+        Columns hook, index, site (as text), then gate, formula, table, margin, threshold, n_ones,
+        n_zeros, n_rows_seen, p_value and note as in `UnitGate`.
         """
         frame = pd.DataFrame([vars(unit) for unit in self.units], dtype=object)
         frame.insert(2, "site", [unit.site.name for unit in self.units])
@@ -128,8 +133,9 @@ class GateScan(Finding):
         return frame.astype(types)
 
     def separating(self, *, max_p: float = LARGEST_P) -> pd.DataFrame:
-        """The units with a gate whose p-value is at most this, widest margin first; columns as in
-        `frame`.
+        """The units with a gate whose p-value is at most this, widest margin first.
+
+        Columns as in `frame`.
         """
         frame = self.frame()
         frame = frame[frame["gate"].notna() & (frame["p_value"] <= max_p)]
@@ -138,8 +144,9 @@ class GateScan(Finding):
     def acting_as(
         self, gate: Target, *, max_p: float = LARGEST_P, up_to_complement: bool = True
     ) -> pd.DataFrame:
-        """The separating units that are this function on all rows seen; column `polarity` is -1 for
-        those that are its complement.
+        """The separating units that are this function on all rows seen.
+
+        Column `polarity` is -1 for those that are its complement.
 
         Args:
             gate: a gate name, a formula over x0, x1, ... (the features in order) or a
@@ -190,8 +197,9 @@ def scan_gates(
     batch_size: int | None = None,
     progress: bool = True,
 ) -> GateScan:
-    """For every unit at these sites, the gate of the features that its activation separates, with a
-    permutation control.
+    """For every unit at these sites, the gate of the features that its activation separates.
+
+    A permutation control says how often chance does as well.
 
     Let the inputs vary in more than the features: where the features alone decide the input, every
     unit separates something.
@@ -269,8 +277,9 @@ def scan_gates(
 
 
 def _combinations(features: Features, n_samples: int) -> dict[str, Int[Tensor, "_"]]:
-    """Each combination of the features that occurs, such as '01' -> the numbers of its samples; in
-    the order of the truth table.
+    """Each combination of the features that occurs, such as '01' -> the numbers of its samples.
+
+    In the order of the truth table.
     """
     if not isinstance(features, Mapping):
         raise XorMiError(
@@ -408,8 +417,10 @@ class _UnitValues:
 
 
 def _gaps(values: Tensor, combinations: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Activations [sample, unit] and the numbers of each combination's samples -> the lowest sample
-    of each combination [combination, unit], and where each gap begins and ends [gap, unit].
+    """Where each combination of the features begins, and the gaps between them.
+
+    Activations [sample, unit] and the numbers of each combination's samples -> the lowest sample of
+    each combination [combination, unit], and where each gap begins and ends [gap, unit].
     """
     extremes = [torch.stack(torch.aminmax(values[samples], dim=0)) for samples in combinations]
     low, high = torch.stack(extremes, dim=1).double()
@@ -447,12 +458,12 @@ def _unit_values(hook: str, activation: Tensor, sites: Sequence[Site]) -> _UnitV
     """An activation [sample, ...] -> the units that the sites name, each once, with ranges."""
     shape = activation.shape[1:]
     numbers = torch.arange(prod(shape)).reshape(shape)
-    chosen: dict[int, None] = {}  # a set that keeps the order
+    wanted: dict[int, None] = {}  # a set that keeps the order
     for site in sites:
         check_index(site, activation)
-        chosen |= dict.fromkeys(numbers[site.slices].flatten().tolist())
+        wanted |= dict.fromkeys(numbers[site.slices].flatten().tolist())
     every_index = list(product(*map(range, shape)))
-    flat = activation.reshape(len(activation), prod(shape))[:, list(chosen)]
+    flat = activation.reshape(len(activation), prod(shape))[:, list(wanted)]
     # Whole numbers and bools have no range in floating point: bfloat16 is the least that has.
     values = flat.to(torch.promote_types(activation.dtype, torch.bfloat16))
     if not all_finite(values):
@@ -462,11 +473,12 @@ def _unit_values(hook: str, activation: Tensor, sites: Sequence[Site]) -> _UnitV
         )
     bottom, top = torch.stack(torch.aminmax(values, dim=0)).double()
     largest = torch.maximum(top.abs(), bottom.abs())
+    # A few units in the last place of the unit's largest value.
     rounding = 4 * torch.finfo(values.dtype).eps * largest
     spread = top - bottom
     return _UnitValues(
         hook=hook,
-        indices=[every_index[number] for number in chosen],
+        indices=[every_index[number] for number in wanted],
         values=values,
         spread=spread,
         noise=torch.maximum(DISTINCT * spread, rounding),
@@ -500,6 +512,7 @@ def _shuffled_control(
     progress: bool,
 ) -> _Control:
     """The cuts of shuffled combinations of these sizes; the same shuffles for every hook."""
+    # Seeded anew for each hook: shuffle number n is the same one in all of them.
     generator = torch.Generator().manual_seed(seed)
     n_as_wide = torch.zeros(len(values.indices), dtype=torch.int64)
     n_separating = np.zeros(n_permutations)
@@ -518,18 +531,17 @@ def _shuffled_control(
 
 
 def _margins_by_chance(units: _UnitValues, shuffled: Sequence[Tensor]) -> Tensor:
-    """Each unit's margin under shuffled combinations, [unit]; a cut of all samples is also one of a
-    few, so only units that have one of these are looked at in full.
+    """Each unit's margin under shuffled combinations, [unit].
+
+    A cut of all samples is also one of a few, so only units that have one of these are looked at in
+    full.
     """
     few = [samples[:SAMPLES_TRIED_FIRST] for samples in shuffled]
     margin = _margins(units.values, few, units.spread, units.noise)
     is_open = margin.nonzero()[:, 0]
     if len(is_open) and max(map(len, shuffled)) > SAMPLES_TRIED_FIRST:
-        values, spread, noise = (
-            units.values[:, is_open],
-            units.spread[is_open],
-            units.noise[is_open],
-        )
+        values = units.values[:, is_open]
+        spread, noise = units.spread[is_open], units.noise[is_open]
         margin[is_open] = _margins(values, shuffled, spread, noise)
     return margin
 
@@ -546,6 +558,7 @@ def _unit_gates(
 ) -> list[UnitGate]:
     """What is said of each unit of one hook."""
     sizes = {row: len(samples) for row, samples in samples_of.items()}
+    # The features as they are count as one of the shuffles: no p-value is 0.
     p_values = ((1 + control.n_as_wide.double()) / (1 + len(control.n_separating))).tolist()
     margins, thresholds = cuts.margin.tolist(), cuts.threshold.tolist()
     is_above, is_tied = cuts.is_above.T.tolist(), cuts.is_tied.tolist()
@@ -603,8 +616,8 @@ def _note(table: str, is_tied: bool, *, has_name: bool) -> str:
     notes = ["another cut is as wide"] if is_tied else []
     n_unseen = table.count("-")
     if n_unseen:
-        so = "so other gates fit as well" if has_name else "too many to name a gate"
-        notes.append(f"{n_unseen} of {len(table)} rows unseen, {so}")
+        consequence = "so other gates fit as well" if has_name else "too many to name a gate"
+        notes.append(f"{n_unseen} of {len(table)} rows unseen, {consequence}")
     return "; ".join(notes)
 
 
@@ -617,8 +630,9 @@ def _table(bits: Mapping[str, bool | int]) -> str:
 
 @lru_cache(maxsize=4096)
 def _shortest(table: str) -> BooleanFunction | None:
-    """The completion of a table with the shortest formula, among equally short ones one without ^;
-    None if there are too many to try.
+    """The completion of a table with the shortest formula; None if there are too many to try.
+
+    Among equally short ones one without ^ is taken.
     """
     n_unseen = table.count("-")
     if 2**n_unseen > MAX_COMPLETIONS:

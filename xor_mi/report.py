@@ -1,5 +1,6 @@
-"""a network -> a folder a person can open: report.html, one file that needs no network, and
-report.json with every number in it.
+"""a network -> a folder a person can open: report.html, and report.json with every number in it.
+
+report.html is one file that needs no network.
 
 Beside them the model (config.json, model.safetensors), circuit.json and patching.csv. The page
 names, at each section, the key of report.json that holds its numbers; `report.schema.json` in the
@@ -118,8 +119,9 @@ class NetworkFindings:
 
 
 def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
-    """Run every station on one network; all-zeros is compared with all-ones, and the input moved
-    gradually from one to the other.
+    """Run every station on one network.
+
+    All-zeros is compared with all-ones, and the input moved gradually from one to the other.
 
     Args:
         progress: a bar, where a station takes over two seconds.
@@ -128,7 +130,7 @@ def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
         XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn.
     """
     _require_few_inputs(model)
-    a, b = "0" * model.cfg.d_in, "1" * model.cfg.d_in
+    zeros, ones = "0" * model.cfg.d_in, "1" * model.cfg.d_in
     n_decisions = 2**model.cfg.d_in * model.cfg.d_out
     n_weights = sum(parameter.numel() for parameter in model.parameters())
     is_small = max(n_decisions, n_weights) <= MOST_WEIGHTS_EXAMINED
@@ -138,13 +140,13 @@ def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
         model=model,
         activations=activations(model),
         contributions=contributions(model),
-        comparison=compare(model, a, b),
-        difference=explain_difference(model, a, b),
+        comparison=compare(model, zeros, ones),
+        difference=explain_difference(model, zeros, ones),
         sweep=patch_sweep(model, metrics=_logits(model.cfg.d_out), progress=progress),
         ablation=ablation_sweep(model, progress=progress),
         circuit=identify_circuit(model),
-        path=path(model, a, b, progress=progress),
-        slider_path=path(model, a, b, n_points=STEPS_OF_THE_INPUT_SLIDER, progress=progress),
+        path=path(model, zeros, ones, progress=progress),
+        slider_path=path(model, zeros, ones, n_points=STEPS_OF_THE_INPUT_SLIDER, progress=progress),
         conditions=conditions(model) if is_small else None,
         slack=slack_to_flip(model, progress=progress) if is_small else None,
         moved_weight=moved,
@@ -201,8 +203,9 @@ def write_report(
     networks: pd.DataFrame | None = None,
     progress: bool = True,
 ) -> Path:
-    """Find out all there is about a network and write it into a folder; returns the path of
-    report.html.
+    """Find out all there is about a network and write it into a folder.
+
+    Returns the path of report.html.
 
     Args:
         model: a `HookedMLP`, a folder that one was saved in, or what `find_out` returns.
@@ -225,6 +228,7 @@ def write_report(
     else:
         folder = require_writable(directory)
     findings = model if isinstance(model, NetworkFindings) else _find_out_of(model, progress)
+    # all is made before anything is written: an error leaves no half of a report
     numbers = to_dict(findings, training=training, networks=networks)
     page = render_report(findings, figures_of(findings), training=training, networks=networks)
     findings.model.save_pretrained(folder)
@@ -358,6 +362,7 @@ def _lines_if_any(finding: Finding | None) -> list[Json] | None:
 
 
 def _records(frame: pd.DataFrame) -> list[Json]:
+    # pandas writes NaN and infinity as null, which plain JSON has no word for
     return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
@@ -371,18 +376,23 @@ def render_report(
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
 ) -> str:
-    """The page as text: one file, plotly inside, nothing loaded from anywhere, every inserted text
-    escaped.
+    """The page as text: one file, nothing loaded from anywhere, every inserted text escaped.
+
+    plotly is written into it.
     """
     circuit = findings.circuit
     shares = None if networks is None else _shares(networks)
     if networks is not None and shares is not None:
         n_solved = int(networks["solved"].sum())
-        drawn = plots.gate_shares_figure(shares, n_solved=n_solved, n_networks=len(networks))
+        n_networks = len(networks)
+        drawn = plots.gate_shares_figure(shares, n_solved=n_solved, n_networks=n_networks)
+        # a new dict: the caller's own stays as it is
         figures = figures | {"shares": drawn}
     text = files("xor_mi").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    # plotly.js itself is written into the page once, by the first figure
-    in_page = {name: _figure_html(figure, name == "network") for name, figure in figures.items()}
+    # plotly.js itself is written into the page once, with the first figure of the template
+    in_page: dict[str, Markup] = {}
+    for name, figure in figures.items():
+        in_page[name] = _figure_html(figure, with_plotly=name == "network")
     # a name that the template spells wrongly is an error, not an empty place in the page
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     return template.render(
@@ -432,8 +442,9 @@ def figures_of(findings: NetworkFindings) -> Figures:
 
 
 def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
-    """One sentence: of the networks trained from many seeds, how many solved the task, and how many
-    with the same gates.
+    """One sentence: of the networks trained from many seeds, how many have the same gates.
+
+    And how many of them solved the task.
     """
     solved = networks[networks["solved"]]
     seeds = f"seeds {networks['seed'].min()} to {networks['seed'].max()}"
@@ -447,16 +458,16 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     same = shares[shares["gates"] == circuit.gate_set]
     if same.empty:
         return f"{text}; none of these has the hidden gates {circuit.gate_set}."
-    line = same.iloc[0]
-    share, low, high = (100 * line[column] for column in ("share", "ci_low", "ci_high"))
+    row = same.iloc[0]
+    share, low, high = (100 * row[column] for column in ("share", "ci_low", "ci_high"))
     interval = f"{share:.0f}%, 95% interval {low:.0f} to {high:.0f}%"
     return (
-        f"{text}; {line['n_networks']} of these ({interval}) "
+        f"{text}; {row['n_networks']} of these ({interval}) "
         f"have the hidden gates {circuit.gate_set}, as this one."
     )
 
 
-def _figure_html(figure: go.Figure, with_plotly: bool) -> Markup:
+def _figure_html(figure: go.Figure, *, with_plotly: bool) -> Markup:
     page = figure.to_html(
         full_html=False, include_plotlyjs=with_plotly, config=_PLOTLY, auto_play=False
     )

@@ -1,5 +1,4 @@
-"""a network -> the space of its inputs, divided: paths through it, affine pieces, the decision
-boundary.
+"""a network -> the space of its inputs, divided: paths, affine pieces, the decision boundary.
 
 Between and beyond the corners the inputs are real numbers. A network of piecewise linear
 activations (relu, leaky_relu, identity, heaviside) is affine on convex pieces, so kinks, crossings

@@ -60,6 +60,7 @@ def enclosed(
         if number > layer:
             weight, bias = (value.numpy() for value in weights[number])
             positive, negative = np.maximum(weight, 0).T, np.minimum(weight, 0).T
+            # A positive weight is lowest at the low end of its input, a negative one at the high.
             lowest = low @ positive + high @ negative + bias
             highest = high @ positive + low @ negative + bias
             low, high = lowest, highest
@@ -74,8 +75,10 @@ def enclosed(
 
 @dataclass(frozen=True, eq=False)
 class _Stretches:
-    """Stretches low < t < high of the line `case` on which one output is looked at; `state` is 1
-    where it is above the threshold all along, 0 where it is below, -1 where that is not settled.
+    """Stretches low < t < high of the line `case` on which one output is looked at.
+
+    `state` is 1 where it is above the threshold all along, 0 where it is below, -1 where that is
+    not settled.
     """
 
     case: Int[ndarray, " stretch"]
@@ -122,8 +125,9 @@ def bracketed_changes(
     *,
     progress: bool = True,
 ) -> Changes:
-    """Where decisions change on lines offset + slope t of pre-activations, between the first and
-    the last of the edges given.
+    """Where decisions change on lines offset + slope t of pre-activations.
+
+    Looked for between the first and the last of the edges given.
 
     Raises:
         XorMiError: an output that stays on the threshold along a whole stretch.
@@ -137,6 +141,7 @@ def bracketed_changes(
         high=edges[number + 1],
         state=np.full(len(case), -1),
     )
+    # Begun with no stretch at all, so that there is something to join where none is settled.
     settled = [open_stretches.those(np.zeros(0, dtype=int))]
     bar = progress_bar(doing="bracketing decision changes", unit="round", progress=progress)
     with bar:
@@ -169,6 +174,7 @@ def _settle(
     lowest, highest = enclosed(
         model, layer, np.minimum(at_low, at_high), np.maximum(at_low, at_high)
     )
+    # Of all outputs [stretch, d_out] each stretch looks at one.
     own = np.arange(len(case)), stretches.output
     above, below = lowest[own] > model.threshold, highest[own] < model.threshold
     return replace(stretches, state=np.select([above, below], [1, 0], -1))
@@ -195,8 +201,8 @@ def _between(
     before = settled.those(np.arange(len(settled) - 1))
     after = settled.those(np.arange(1, len(settled)))
     same_line = (after.case == before.case) & (after.output == before.output)
-    change = same_line & (after.state != before.state)
-    before, after = before.those(change), after.those(change)
+    is_change = same_line & (after.state != before.state)
+    before, after = before.those(is_change), after.those(is_change)
     t = roots(
         model,
         layer,
@@ -221,8 +227,9 @@ def roots(
     low: Float[ndarray, " case"],
     high: Float[ndarray, " case"],
 ) -> Float[ndarray, " case"]:
-    """Where each line's output equals the threshold, between two points on whose sides it lies
-    differently; to about `ROOT_TOLERANCE`.
+    """Where each line's output equals the threshold, to about `ROOT_TOLERANCE`.
+
+    It is looked for between two points on which the output lies on different sides.
     """
     if not len(low):
         return low

@@ -1,5 +1,6 @@
-"""a network of two inputs and piecewise linear units -> the convex pieces of the plane on which it
-is one affine map.
+"""a network of two inputs -> the convex pieces of the plane on which it is one affine map.
+
+Its units are piecewise linear.
 
 The square is cut by the line on which each unit of the first layer is zero, each piece by the lines
 of the second layer as they run in that piece, and so on. In the manner of Humayun et al., SplineCam
@@ -35,8 +36,9 @@ MAX_REGIONS = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A convex piece of the plane on which outputs = weight @ input + bias (before a sigmoid, tanh
-    or gelu on the output).
+    """A convex piece of the plane on which outputs = weight @ input + bias.
+
+    (Before a sigmoid, tanh or gelu on the output.)
 
     Attributes:
         vertices: the corners, counter-clockwise.
@@ -53,6 +55,7 @@ class Region:
     def area(self) -> float:
         """The area, in units of x0 times x1."""
         x, y = self.vertices.T
+        # the shoelace formula
         return (0.5 * (x * y.roll(-1) - y * x.roll(-1)).sum()).item()
 
     @property
@@ -66,14 +69,16 @@ class Region:
         """Which points lie inside or, within the tolerance, on an edge."""
         edges = self.vertices.roll(-1, 0) - self.vertices
         to = points.double()[..., None, :] - self.vertices
+        # edge length times the distance to the edge, positive to its left, which is inside
         cross = edges[:, 0] * to[..., 1] - edges[:, 1] * to[..., 0]
         return (cross >= -tolerance * edges.norm(dim=1)).all(-1)
 
 
 @dataclass(frozen=True, eq=False)
 class Regions(Finding):
-    """All regions of a rectangle of the plane, which they fill without overlap; iterate over them,
-    or index them.
+    """All regions of a rectangle of the plane, which they fill without overlap.
+
+    Iterate over them, or index them.
 
     Attributes:
         bounds: (low, high) of x0 and of x1.
@@ -92,9 +97,11 @@ class Regions(Finding):
         return self.regions[number]
 
     def frame(self) -> pd.DataFrame:
-        """One line per region and output: region (its number), on (the units above zero inside,
-        such as 'h0.0 + h0.1'), area, center_x0 and center_x1, output, and the map weight_x0 * x0 +
-        weight_x1 * x1 + bias that holds there.
+        """One line per region and output.
+
+        Columns region (its number), on (the units above zero inside, such as 'h0.0 + h0.1'), area,
+        center_x0 and center_x1, output, and the map weight_x0 * x0 + weight_x1 * x1 + bias that
+        holds there.
         """
         lines: list[dict[str, object]] = []
         for number, region in enumerate(self.regions):
@@ -123,8 +130,9 @@ class Regions(Finding):
 
 
 def regions(model: HookedMLP, *, bounds: Bounds = (-0.5, 1.5), progress: bool = True) -> Regions:
-    """Cut a rectangle of the plane into the convex pieces on which the network is affine, up to
-    float64 rounding.
+    """Cut a rectangle of the plane into the convex pieces on which the network is affine.
+
+    The cuts are right up to float64 rounding.
 
     Args:
         bounds: (low, high) for both inputs, or ((low, high), (low, high)).
@@ -177,8 +185,9 @@ def as_box(model: HookedMLP, bounds: Bounds) -> Float[ndarray, "2 2"]:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A convex polygon, the affine map of the current layer on it, and the bits of the units
-    passed, layer by layer; an identity or smooth unit counts as 0.
+    """A convex polygon and the affine map of the current layer on it.
+
+    `on` holds the bits of the units passed, layer by layer; an identity or smooth unit counts as 0.
     """
 
     corners: Float[ndarray, "corner 2"]
@@ -210,12 +219,14 @@ class Cell:
         )
 
     def halves(self, number: int) -> "list[Cell]":
-        """The two parts on which value `number` of the map is below and above zero; the cell itself
-        where the line between them only touches it.
+        """The two parts on which value `number` of the map is below and above zero.
+
+        The cell itself where the line between them only touches it.
         """
         w, b = self.weight[number], self.bias[number]
         terms = np.abs(self.corners) @ np.abs(w) + abs(b)
         distance = without_rounding(self.corners @ w + b, terms)
+        # a corner on the line itself is on both sides: it cuts nothing off
         if (distance >= 0).all() or (distance <= 0).all():
             return [self]
         sides = [_side(self.corners, sign * distance) for sign in (-1, 1)]
@@ -223,8 +234,9 @@ class Cell:
 
 
 def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"], *, progress: bool = True) -> list[Cell]:
-    """The cells of the box, layer by layer, each with the outputs' affine map (before a sigmoid,
-    tanh or gelu on the output).
+    """The cells of the box, layer by layer, each with the outputs' affine map.
+
+    The map is taken before a sigmoid, tanh or gelu on the output.
 
     Raises:
         XorMiError: more than `MAX_REGIONS` cells.
@@ -269,14 +281,16 @@ def _cut_by_all(cells: list[Cell], layer: int, progress: bool) -> list[Cell]:
 def _side(
     corners: Float[ndarray, "corner 2"], distance: Float[ndarray, " corner"]
 ) -> Float[ndarray, "side 2"]:
-    """The part of a convex polygon where the distance to a line, given at its corners, is at least
-    zero.
+    """The part of a convex polygon where the distance to a line is at least zero.
+
+    The distance is given at the polygon's corners.
     """
     side: list[ndarray] = []
     edges = zip(corners, np.roll(corners, -1, 0), distance, np.roll(distance, -1), strict=True)
     for start, end, at_start, at_end in edges:
         if at_start >= 0:
             side.append(start)
+        # the distance runs straight from start to end: it is zero at this share of the way
         if at_start * at_end < 0:
             side.append(start + (end - start) * (at_start / (at_start - at_end)))
     return np.array(side)

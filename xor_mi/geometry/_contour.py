@@ -40,8 +40,9 @@ SAME_POINT = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Boundary(Finding):
-    """The decision boundary of one output: segments [segment, end, (x0, x1)], each from left to
-    right (upwards where it is vertical), in order of their starts.
+    """The decision boundary of one output: segments [segment, end, (x0, x1)].
+
+    Each runs from left to right (upwards where it is vertical); they are in order of their starts.
 
     Attributes:
         is_piecewise_linear: whether the boundary is made of straight lines, so that every point of
@@ -132,8 +133,9 @@ def _ordered(segments: Float[ndarray, "segment 2 2"]) -> Float[Tensor, "segment 
 
 @dataclass(frozen=True, eq=False)
 class _DecidedCell:
-    """A convex polygon all of which is decided alike: 1, 0, or -1 where the output is the threshold
-    itself.
+    """A convex polygon all of which is decided alike.
+
+    1, 0, or -1 where the output is the threshold itself.
     """
 
     corners: Float[ndarray, "corner 2"]
@@ -185,14 +187,16 @@ def _between_cells(
                 sides.setdefault((min(a, b), max(a, b)), []).append(cell.decision)
     segments = []
     for (a, b), decisions in sides.items():
+        # one decision only: the rim of the box
         if a != b and len(decisions) == 2 and decisions[0] != decisions[1]:
             segments.append((points[a], points[b]))
     return np.array(segments).reshape(-1, 2, 2)
 
 
 def _on_segment(points: Float[ndarray, "point 2"], here: int, there: int, size: float) -> list[int]:
-    """The points that lie on the way from one to another, both included, in order: neighbours'
-    edges may end within this one.
+    """The points that lie on the way from one to another, both included, in order.
+
+    There may be some between them, because neighbours' edges may end within this one.
     """
     way = points[there] - points[here]
     length = np.hypot(way[0], way[1])
@@ -255,8 +259,9 @@ def _crossings(
     ends: Float[ndarray, "i j 2"],
     differ: Bool[ndarray, "i j"],
 ) -> Float[ndarray, "i j 2"]:
-    """Where the output crosses the threshold on each stretch from a start to an end that are
-    decided differently; NaN on the others.
+    """Where the output crosses the threshold between starts and ends that are decided differently.
+
+    NaN on the stretches whose ends are decided alike.
     """
     weight, bias = (value.numpy() for value in model.float64_layers()[0])
     start, way = starts[differ], ends[differ] - starts[differ]

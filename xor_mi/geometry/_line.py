@@ -1,5 +1,6 @@
-"""model + two inputs -> what happens on the straight way from one to the other: the input modified
-gradually.
+"""model + two inputs -> what happens on the straight way from one to the other.
+
+The input modified gradually.
 """
 
 from dataclasses import dataclass, field
@@ -34,8 +35,9 @@ N_BRACKETS = 64
 
 @dataclass(frozen=True)
 class Kink:
-    """A place on the way where units turn on or off: t from 0 (start) to 1 (end), the input there,
-    and the units.
+    """A place on the way where units turn on or off.
+
+    t runs from 0 (start) to 1 (end); `input` is the input there.
     """
 
     t: float
@@ -45,8 +47,9 @@ class Kink:
 
 @dataclass(frozen=True)
 class DecisionChange:
-    """A place on the way where an output is decided differently before and after; -1 is
-    undecided.
+    """A place on the way where an output is decided differently before and after.
+
+    Decisions are 1, 0, or -1 for undecided.
     """
 
     t: float
@@ -96,8 +99,9 @@ class InputPath(Finding):
 def path(
     model: HookedMLP, start: Row, end: Row, *, n_points: int = 101, progress: bool = True
 ) -> InputPath:
-    """Walk straight from one input to another: where units turn on or off, where a decision
-    changes, and the values in between.
+    """Walk straight from one input to another.
+
+    Reports where units turn on or off, where a decision changes, and the values in between.
 
     Kinks and changes are in closed form for piecewise linear units; `tolerance` says how near
     together changes may be for the others.
@@ -134,6 +138,7 @@ def path(
         edges = np.linspace(0, 1, N_BRACKETS + 1)
         changes = bracketed_changes(model, 0, offset, slope, edges, progress=progress)
         turns, tolerance = [], CHANGE_RESOLUTION
+    # Kinks and changes are points of their own, wherever they lie between those of the grid.
     special = {*(t for t, _ in turns), *changes.t.tolist()}
     every_t = sorted(special.union(np.linspace(0, 1, n_points).tolist()))
     grid = torch.tensor(every_t, dtype=torch.float64)

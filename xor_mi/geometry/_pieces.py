@@ -1,10 +1,10 @@
-"""pre-activations that are affine in one number t -> the network's pieces in t, and where its
-decisions change.
+"""pre-activations that are affine in one number t -> the network's pieces and decisions in t.
 
 The one computation behind a path through the inputs (t is the position on it) and behind the slack
 of a weight (t is the change of it): what enters a layer is offset + slope t, and every unit of a
 piecewise linear activation cuts the line where its own value is zero. Many lines ("cases") run at
-once."""
+once.
+"""
 
 from dataclasses import dataclass, replace
 from math import atanh, inf, log
@@ -29,8 +29,10 @@ its distance from t = 0 (or against 1, where it is nearer) is rounding too, and 
 
 @dataclass(frozen=True)
 class PiecewiseLinearUnit:
-    """What a unit of a piecewise linear activation gives: factor_off * pre-activation while that is
-    at most zero, and factor_on * pre-activation + constant_on above.
+    """What a unit of a piecewise linear activation gives.
+
+    factor_off * pre-activation while that is at most zero, and factor_on * pre-activation +
+    constant_on above.
 
     Attributes:
         has_states: whether on and off differ at all; an identity unit is neither.
@@ -70,11 +72,11 @@ def without_rounding(
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Stretches low < t < high of the line `case` on which the values are offset + slope t, and
-    which units are above zero there.
+    """Stretches low < t < high of the line `case` on which the values are offset + slope t.
 
     Pieces of one case are neighbours, in order. `on` holds the bits of every unit passed so far,
-    [piece, unit]; an identity unit has no bit and counts as 0."""
+    [piece, unit]; an identity unit has no bit and counts as 0.
+    """
 
     case: Int[ndarray, " piece"]
     low: Float[ndarray, " piece"]
@@ -88,10 +90,11 @@ class Pieces:
         """A point inside each piece, finite also where the piece is not."""
         low, high = (np.where(np.isfinite(end), end, 0) for end in (self.low, self.high))
         room = 1 + np.abs(low) + np.abs(high)
-        return np.where(
-            np.isinf(self.low),
-            np.where(np.isinf(self.high), 0.0, high - room),
-            np.where(np.isinf(self.high), low + room, (low + high) / 2),
+        has_no_low, has_no_high = np.isinf(self.low), np.isinf(self.high)
+        return np.select(
+            [has_no_low & has_no_high, has_no_low, has_no_high],
+            [np.zeros_like(room), high - room, low + room],
+            (low + high) / 2,
         )
 
     def split(self) -> "Pieces":
@@ -107,6 +110,7 @@ class Pieces:
         with np.errstate(invalid="ignore"):
             distance = np.maximum(1, np.minimum(np.abs(low), np.abs(high)))
             is_piece = (high > low) & ~(high - low <= NEGLIGIBLE_SHARE * distance)
+        # [piece, stretch between two cuts] -> one new piece each, which knows its parent's number
         parent = np.nonzero(is_piece)[0]
         return Pieces(
             case=self.case[parent],
@@ -153,8 +157,9 @@ def is_piecewise_linear(model: HookedMLP, layer: int = 0) -> bool:
 
 
 def readout_cut(model: HookedMLP) -> float:
-    """The value of the readout above which an output is decided 1, where the output activation is
-    the identity, sigmoid or tanh.
+    """The value of the readout above which an output is decided 1.
+
+    For an output activation that is the identity, sigmoid or tanh.
     """
     threshold, act_fn = model.threshold, model.cfg.out_act_fn
     if act_fn not in MONOTONE:
@@ -176,8 +181,9 @@ def follow(
     low: float = -inf,
     high: float = inf,
 ) -> Pieces:
-    """Pre-activations offset + slope t of linear layer `layer` -> the pieces of every output minus
-    its cut, cut at the crossings too.
+    """Pre-activations offset + slope t of linear layer `layer` -> the pieces of the outputs.
+
+    The values are each output minus its cut, and the pieces are cut at the crossings too.
 
     Above zero is decided 1, below 0; zero on a whole piece is undecided. Needs
     `is_piecewise_linear(model, layer)`.
@@ -210,8 +216,9 @@ def follow(
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """Where the decision of an output changes along a line: arrays of one length, in order of case,
-    output and t.
+    """Where the decision of an output changes along a line.
+
+    Arrays of one length, in order of case, output and t.
 
     `before` and `after` are decisions: 0, 1, or -1 for undecided.
     """
@@ -229,6 +236,7 @@ def decision_changes(pieces: Pieces) -> Changes:
     decided = np.select([sign > 0, sign < 0], [1, 0], -1)
     same_case = pieces.case[1:] == pieces.case[:-1]
     differ = (decided[1:] != decided[:-1]) & same_case[:, None]
+    # `before` is the number of the piece in front of a change, `before + 1` of that behind it.
     output, before = np.nonzero(differ.T)
     order = np.lexsort((pieces.low[before + 1], output, pieces.case[before]))
     before, output = before[order], output[order]

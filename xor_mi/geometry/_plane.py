@@ -61,8 +61,9 @@ def input_plane(
     n_points: int = 61,
     output: int = 0,
 ) -> InputPlane:
-    """Evaluate a two-input network on a grid, and find the line along which each first-layer unit
-    turns on.
+    """Evaluate a two-input network on a grid.
+
+    Finds the line as well along which each first-layer unit turns on.
 
     Args:
         bounds: (low, high) for both inputs, or ((low, high), (low, high)).
@@ -97,9 +98,7 @@ def input_plane(
 def _clipped_line(
     w0: float, w1: float, bias: float, box: list[list[float]]
 ) -> tuple[Point, Point] | None:
-    """Where w0 x0 + w1 x1 + b = 0 crosses the sides of the rectangle: its two ends there, or
-    None.
-    """
+    """The two ends of the line w0 x0 + w1 x1 + b = 0 on the sides of the rectangle, or None."""
     (left, right), (bottom, top) = box
     crossings: list[Point] = []
     if w0:

@@ -76,8 +76,9 @@ Parent = TypeVar("Parent", int, bytes)
 
 @dataclass(frozen=True)
 class ThresholdGate(Generic[Parent]):
-    """A unit on bits: 1 where the sum of its parents' bits times their weights, plus the bias, is
-    above zero. It is at least 1 there and at most -1 elsewhere.
+    """A unit on bits: 1 where the weighted sum of its parents' bits plus the bias is above zero.
+
+    The sum is at least 1 there and at most -1 elsewhere.
     """
 
     weights: Mapping[Parent, float]
@@ -90,8 +91,9 @@ class ThresholdGate(Generic[Parent]):
 
 
 def from_netlist(netlist: Netlist, *, act_fn: str = "heaviside", n_inputs: int = 2) -> HookedMLP:
-    """A circuit back into weights: one unit per unit, one local gate each; identifying the result
-    gives the same signature.
+    """A circuit back into weights: one unit per unit, one local gate each.
+
+    Identifying the result gives the same signature.
 
     Args:
         netlist: a `Circuit` (its primary reading), a `JointReading`, or layers of gates from the
@@ -118,6 +120,7 @@ def from_netlist(netlist: Netlist, *, act_fn: str = "heaviside", n_inputs: int =
     for gates in layers:
         points = np.array(truth_rows(gates[0].n_inputs), dtype=float)
         compiled.append([_as_threshold(gate, points) for gate in gates])
+        # A gate's table [row of the layer before, gate], read at the rows that do occur.
         bits = np.array([gate.bits for gate in gates]).T[row_numbers(bits)]
     target = BooleanFunction(d_in, tuple(map(tuple, bits.T.tolist())))
     return _network(compiled, d_in, act_fn, target)
@@ -209,15 +212,14 @@ def _network(
     act_fn: str,
     target: BooleanFunction,
 ) -> HookedMLP:
-    """Layers over bits -> weights over what the units of this activation give for the bits 0 and
-    1.
-    """
+    """Layers over bits -> weights over what units of this activation give for 0 and 1."""
     pairs: list[tuple[ndarray, ndarray]] = []
     width, low, high = d_in, 0.0, 1.0  # of the layer before; inputs are bits
     for number, layer in enumerate(layers, start=1):
         weight = np.zeros((len(layer), width))
         for unit, gate in enumerate(layer):
-            weight[unit, list(gate.weights)] = list(gate.weights.values())
+            sources = list(gate.weights)
+            weight[unit, sources] = list(gate.weights.values())
         # A parent's bit is (value - low) / (high - low).
         scale = high - low
         bias = np.array([gate.bias for gate in layer]) - weight.sum(1) * low / scale
@@ -250,8 +252,9 @@ class _Signal:
 
 @dataclass(frozen=True)
 class _Node:
-    """A unit that is built once, over inputs and other nodes; `depth` is the first layer it can
-    stand in, counted from 1.
+    """A unit that is built once, over inputs and other nodes.
+
+    `depth` is the first layer it can stand in, counted from 1.
     """
 
     gate: ThresholdGate[bytes]
@@ -259,8 +262,9 @@ class _Node:
 
 
 class _Nodes:
-    """The nodes that carry a formula's parts, each function over the inputs (or its complement)
-    once.
+    """The nodes that carry a formula's parts.
+
+    Each function over the inputs is there once, itself or its complement.
     """
 
     def __init__(self, n_inputs: int) -> None:
@@ -348,8 +352,9 @@ class _Nodes:
 def _weighted_sum(
     signals: Sequence[_Signal], weights: Sequence[float], bias: float
 ) -> ThresholdGate[bytes]:
-    """The sum of the signals' bits times their weights, written over the tables that carry them: a
-    negated bit is 1 - bit.
+    """The sum of the signals' bits times their weights, over the tables that carry them.
+
+    A negated bit is 1 - bit.
     """
     by_table: dict[bytes, float] = {}
     for signal, weight in zip(signals, weights, strict=True):
@@ -360,8 +365,9 @@ def _weighted_sum(
 
 
 def _in_layers(nodes: _Nodes, outputs: Sequence[_Signal]) -> list[list[ThresholdGate[int]]]:
-    """The nodes that the outputs need, layer by layer, each handed on to the last layer that reads
-    it; the outputs come last.
+    """The nodes that the outputs need, layer by layer; the outputs come last.
+
+    Each is handed on to the last layer that reads it.
     """
     deepest = max(nodes.depth_of(signal.table) for signal in outputs)
     last = max(2, deepest)  # a network has a hidden layer, whatever the formula
@@ -419,8 +425,9 @@ def _placed(
 
 
 def _is_unate(table: Int[ndarray, " row"], n_inputs: int) -> bool:
-    """Whether every input moves the function one way only: what a threshold of the inputs needs,
-    and quicker to see.
+    """Whether every input moves the function one way only.
+
+    A threshold of the inputs must, and this is quicker to see.
     """
     cube = table.astype(np.int8).reshape((2,) * n_inputs)
     steps = [np.diff(cube, axis=axis) for axis in range(n_inputs)]

@@ -118,8 +118,9 @@ def _as_value(value: Number | Numbers, before: Tensor, parameter: str) -> Tensor
 
 
 def _located(model: HookedMLP, parameter: Place) -> tuple[str, tuple[int, ...]]:
-    """A parameter as people name it -> (the model's tensor, index of the entry; () for the
-    whole).
+    """A parameter as people name it -> the model's tensor, and the entry's index in it.
+
+    The index is () for the whole tensor.
     """
     if isinstance(parameter, (Unit, Edge)):
         return _of_place(model, parameter)

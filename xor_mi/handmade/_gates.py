@@ -1,5 +1,4 @@
-"""gates -> a network whose weights are written by hand, so that what every unit does is known
-beforehand.
+"""gates -> a network written by hand, so that what every unit does is known beforehand.
 
 A gate is one unit exactly when a plane separates its ones from its zeros (14 of the 16 gates of two
 inputs; XOR and XNOR are the other two). `from_gates` takes the smallest weights whose
@@ -21,8 +20,9 @@ from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 
 
 def textbook_xor() -> HookedMLP:
-    """The XOR network of Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.1; its
-    outputs are exactly 0, 1, 1, 0.
+    """The XOR network of Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.1.
+
+    Its outputs are exactly 0, 1, 1, 0.
 
     Hidden unit 0 is relu(x0 + x1) (OR), unit 1 is relu(x0 + x1 - 1) (AND), the output is h0 - 2 h1,
     decided at 0.5.
@@ -40,8 +40,9 @@ def from_gates(
     act_fn: str | None = None,
     n_inputs: int = 2,
 ) -> HookedMLP:
-    """Any two-level netlist: hidden gates -> an n-k-m network whose unit i is gates[i] and whose
-    outputs decide `target` at 0.
+    """Any two-level netlist: an n-k-m network whose unit i is gates[i], read by the outputs.
+
+    The outputs decide `target` at 0.
 
     Args:
         gates: 1 to 12 gates of n_inputs inputs, each a name, a formula or a `BooleanFunction`.
@@ -67,8 +68,9 @@ def from_gates(
     names = " and ".join(gate.name for gate in functions)
     _require_determined(names, functions, function)
     bits = np.array([gate.bits for gate in functions]).T
-    for tried in ("relu", "heaviside") if act_fn is None else (act_fn,):
-        weight, bias = hidden_layer
+    weight, bias = hidden_layer
+    candidates = ("relu", "heaviside") if act_fn is None else (act_fn,)
+    for tried in candidates:
         hidden = ACTIVATIONS[tried](torch.from_numpy(rows @ weight.T + bias)).numpy()
         readout = _readout(hidden, bits, function)
         if readout is not None:
@@ -87,8 +89,9 @@ def from_gates(
 def unit_weights(
     gate: BooleanFunction, points: Float[ndarray, "row d_in"]
 ) -> tuple[Float[ndarray, " d_in"], float]:
-    """The weights and the bias of one unit that is this gate on these points, one per row of its
-    table.
+    """The weights and the bias of one unit that is this gate on these points.
+
+    One point per row of the gate's table.
 
     Raises:
         XorMiError: there are none.
@@ -132,12 +135,14 @@ def _stacked(
 def _readout(
     hidden: Float[ndarray, "row unit"], bits: Int[ndarray, "row unit"], target: BooleanFunction
 ) -> tuple[Float[ndarray, "output unit"], Float[ndarray, " output"]] | None:
-    """Weights over these hidden values that decide the target, also where each unit is replaced by
-    its two levels; None if there are none.
+    """Weights over these hidden values that decide the target; None if there are none.
+
+    They must also decide it where each unit is replaced by its two levels.
     """
     points = np.concatenate([hidden, _two_levels(hidden, bits)])
     units: list[tuple[ndarray, float]] = []
     for table in target.tables:
+        # the table twice: once for the hidden values, once for their two levels
         unit = separating_weights(points, np.array(table * 2))
         if unit is None:
             return None
@@ -165,8 +170,9 @@ def _require_determined(
 def _two_levels(
     hidden: Float[ndarray, "row unit"], bits: Int[ndarray, "row unit"]
 ) -> Float[ndarray, "row unit"]:
-    """Each unit replaced by the mean of its values where its bit is 0 and where it is 1: a network
-    of gates must survive this, or no reading of it would be faithful.
+    """Each unit replaced by the mean of its values where its bit is 0 and where it is 1.
+
+    A network of gates must survive this, or no reading of it would be faithful.
     """
     levels = hidden
     for bit in (0, 1):

@@ -1,5 +1,4 @@
-"""points and the side each must lie on -> the weights of one unit that separates them, or the proof
-that none does.
+"""points and the side of each -> the weights of one unit that separates them, or that none does.
 
 A linear program: the least total |weight| + |bias| for which w.x + b is at least 1 on the ones and
 at most -1 on the zeros. On 0/1 points such weights are small, mostly whole numbers. HiGHS decides
@@ -11,6 +10,12 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.optimize import linprog
 
+SAME_VERTEX = 1e-7
+"""HiGHS is this precise: a fraction nearer to a vertex than this may be what it stands for."""
+
+SEPARATES_WITHIN = 1e-9
+"""The fractions themselves must do better: only their sums may be rounded."""
+
 LARGEST_DENOMINATOR = 6
 """A vertex of the program is rational; it is looked for among fractions of these denominators."""
 
@@ -18,8 +23,9 @@ LARGEST_DENOMINATOR = 6
 def separating_weights(
     points: Float[ndarray, "point d_in"], bits: Int[ndarray, " point"]
 ) -> tuple[Float[ndarray, " d_in"], float] | None:
-    """The smallest w, b with w.x + b >= 1 where the bit is 1 and <= -1 where it is 0; None if there
-    are none.
+    """The smallest w, b with w.x + b >= 1 where the bit is 1 and <= -1 where it is 0.
+
+    None if there are none.
 
     >>> separating_weights(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 0, 0, 1]))
     (array([2., 2.]), -3.0)
@@ -47,7 +53,7 @@ def _as_fractions(
     """A vertex as the fractions it stands for, where that loses nothing."""
     for denominator in range(1, LARGEST_DENOMINATOR + 1):
         rounded = np.round(vertex * denominator) / denominator
-        still_separates = (sides @ rounded <= -1 + 1e-9).all()
-        if np.abs(rounded - vertex).max() < 1e-7 and still_separates:
+        still_separates = (sides @ rounded <= -1 + SEPARATES_WITHIN).all()
+        if np.abs(rounded - vertex).max() < SAME_VERTEX and still_separates:
             return rounded
     return vertex

@@ -1,5 +1,6 @@
-"""sites x inputs x values -> one batched forward -> effects. Patching, ablation, interchange, paths
-and attribution, on any hooked model.
+"""sites x inputs x values -> one batched forward -> effects, on any hooked model.
+
+Patching, ablation, interchange, paths and attribution.
 
 Activation patching runs the network on one input with the activation at one site taken from its run
 on another. Denoising: the corrupted run with a clean activation (what restores the answer; finds

@@ -95,9 +95,11 @@ class AblationSweep(Finding):
         return tuple([name_of_set(together) for together in self.sites])
 
     def frame(self) -> pd.DataFrame:
-        """One line per ablation and row: site, n_sites, row, per metric m before_m, after_m,
-        effect_m, and where there is a threshold decision_before, decision_after, flips, undecided
-        (the network's own, whatever the metrics); right, where there is a target.
+        """One line per ablation and row.
+
+        Columns site, n_sites, row, per metric m before_m, after_m, effect_m, and where there is a
+        threshold decision_before, decision_after, flips, undecided (the network's own, whatever the
+        metrics); right, where there is a target.
         """
         cells = list(product(zip(self.site_names, self.sites, strict=True), self.rows))
         columns: dict[str, object] = {
@@ -105,6 +107,7 @@ class AblationSweep(Finding):
             "n_sites": [len(together) for (_, together), _ in cells],
             "row": [row for _, row in cells],
         }
+        # A line per site and, within it, per row: what is per row is repeated site by site.
         n_sites = len(self.sites)
         for name, before, after in zip(self.metrics, self.before, self.values, strict=True):
             # In Python's float64: the difference of two float32 would be rounded once more.
@@ -125,8 +128,10 @@ class AblationSweep(Finding):
         return pd.DataFrame(columns)
 
     def summary(self) -> pd.DataFrame:
-        """One line per ablation: site, n_sites, rows flipped, rows undecided, the mean effect on
-        each metric, and the accuracy against the target (undecided is not right).
+        """One line per ablation, over all rows.
+
+        Columns site, n_sites, n_flipped, n_undecided (of rows), the mean effect on each metric, and
+        the accuracy against the target (undecided is not right).
         """
         frame = self.frame()
         # By position, because two sites may bear the same label.
@@ -221,9 +226,8 @@ def ablation_sweep(
         decided = Decided(threshold=model.threshold, before=before[-1:], after=values[-1])
         target = model.cfg.target
         if target is not None:
-            labels = tuple(
-                [target.tables[output][row_number(as_row(name, model.cfg.d_in))] for name in names]
-            )
+            numbers = [row_number(as_row(name, model.cfg.d_in)) for name in names]
+            labels = tuple([target.tables[output][number] for number in numbers])
     return AblationSweep(
         rows=names,
         sites=sets,

@@ -1,5 +1,6 @@
-"""model, clean, corrupted, sites -> a score per site and pair: approximations of patching, beside
-patching itself.
+"""model, clean, corrupted, sites -> a score per site and pair.
+
+Approximations of patching, beside patching itself.
 
 Every method is an ordinary function `method(model, clean, corrupted, sites, metric) -> [site,
 pair]` and estimates the same number: the metric's change when the site gets its clean value in the
@@ -57,17 +58,16 @@ NO_EFFECT = 1e-6
 def exact_patching(
     model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
-    """The truth: the metric with the clean value patched into the corrupted run, less the metric of
-    the corrupted run.
-    """
+    """The truth: how the metric changes with the clean value patched into the corrupted run."""
     return _patched(model, clean, corrupted, [(site,) for site in sites], metric)
 
 
 def attribution_patching(
     model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
-    """Gradient of the metric at the corrupted run times (clean - corrupted), summed over the site:
-    patching to first order.
+    """Patching to first order: the metric's gradient times (clean - corrupted).
+
+    The gradient is taken at the corrupted run, and the products are summed over the site.
     """
     _, clean_cache = cache_all(model, clean)
     _, cache = cache_all(model, corrupted)
@@ -84,8 +84,9 @@ def integrated_gradients(
     *,
     n_steps: int = 64,
 ) -> Float[Tensor, "site pair"]:
-    """The gradient averaged along the straight line from the corrupted to the clean activation of
-    the whole hook, times the difference.
+    """The gradient averaged from the corrupted to the clean activation, times their difference.
+
+    The average runs along the straight line between the activations of the whole hook.
 
     The scores of all units of one hook sum to the metric's whole change, clean - corrupted, to the
     accuracy of n_steps midpoints (Sundararajan et al. 2017, arXiv 1703.01365; on hidden units,
@@ -115,10 +116,11 @@ def integrated_gradients(
 def direct_logit(
     model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
-    """Direct logit contribution: what a site itself adds to the logit, clean - corrupted: readout
-    weight times activation for units and edges of the last hidden layer, the logit's own difference
-    for the output. 0 for sites further back, which reach it only through these. For a HookedMLP
-    without output activation, and a metric that is one of its outputs.
+    """Direct logit contribution: what a site itself adds to the logit, clean - corrupted.
+
+    Readout weight times activation for units and edges of the last hidden layer, the logit's own
+    difference for the output. 0 for sites further back, which reach it only through these. For a
+    HookedMLP without output activation, and a metric that is one of its outputs.
     """
     if not isinstance(model, HookedMLP):
         raise XorMiError(
@@ -159,8 +161,9 @@ def direct_logit(
 def shapley(
     model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
-    """Exact Shapley values over the sites: the mean effect of patching a site over every order in
-    which the sites could be patched.
+    """Exact Shapley values over the sites.
+
+    The mean effect of patching a site over every order in which the sites could be patched.
 
     All 2^k subsets are run in one batch; the values sum to the effect of patching all sites
     together.
@@ -171,6 +174,7 @@ def shapley(
             f"exact Shapley values of {k} sites need 2^{k} patches; at most {MAX_SHAPLEY} sites "
             "are taken"
         )
+    # The same subsets in the same order, as numbers and as sites.
     picks = subsets(range(k))
     sets = subsets(sites)
     effects = _patched(model, clean, corrupted, sets, metric)
@@ -179,18 +183,19 @@ def shapley(
     scores = torch.zeros(k, effects.shape[1], dtype=effects.dtype, device=effects.device)
     for picked in [(), *picks]:
         # Of the k! orders, the share in which exactly these come before i: 1 / (k C(k-1, size)).
-        share = k * comb(k - 1, len(picked))
+        one_in = k * comb(k - 1, len(picked))
         for i in set(range(k)) - set(picked):
             joined = tuple(sorted((*picked, i)))
-            scores[i] += (worth[joined] - worth[picked]) / share
+            scores[i] += (worth[joined] - worth[picked]) / one_in
     return scores
 
 
 def random(
     model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
 ) -> Float[Tensor, "site pair"]:
-    """Chance: normal scores of seed 0, scaled by the metric's mean absolute change between the
-    pairs.
+    """Chance: normal scores of seed 0.
+
+    They are scaled by the metric's mean absolute change between the pairs.
     """
     clean_outputs, _ = cache_all(model, clean)
     outputs, _ = cache_all(model, corrupted)
@@ -245,6 +250,7 @@ class Attribution(Finding):
                 "site": [site for _, _, site in cells],
                 "method": self.method,
                 "metric": [metric for metric, _, _ in cells],
+                # [metric, site, pair] in the order of the cells, [metric, pair, site]
                 "score": self.scores.transpose(1, 2).flatten().tolist(),
             }
         )
@@ -283,8 +289,9 @@ class MethodScores(Finding):
         return f"{len(self.scores)} scores of attribution methods against exact patching"
 
     def frame(self) -> pd.DataFrame:
-        """One line per metric and method: method, metric, mean_abs_error, correlation,
-        sign_agreement, n_cells, why_not.
+        """One line per metric and method.
+
+        Columns method, metric, mean_abs_error, correlation, sign_agreement, n_cells, why_not.
         """
         return pd.DataFrame([asdict(score) for score in self.scores])
 
@@ -322,8 +329,8 @@ def attribute(
         metrics: as in `patch_sweep`; by default the logit of `output`.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> found = attribute(textbook_xor(), [("01", "11")], method="integrated_gradients")
-    >>> found.frame()["score"].round(3).tolist()
+    >>> scored = attribute(textbook_xor(), [("01", "11")], method="integrated_gradients")
+    >>> scored.frame()["score"].round(3).tolist()
     [-1.0, 2.0]
 
     Raises:
@@ -359,8 +366,9 @@ def score_methods(
     output: int = 0,
     progress: bool = True,
 ) -> MethodScores:
-    """Every method (all of `METHODS`, or those given) against exact patching, over all sites and
-    pairs. A method that is not for this model says why, and the others are scored.
+    """Every method against exact patching, over all sites and pairs.
+
+    A method that is not for this model says why, and the others are scored.
 
     Args:
         pairs, sites, metrics, output: as in `attribute`.
@@ -410,9 +418,10 @@ def _compared(method: str, metric: str, estimate: Tensor, truth: Tensor) -> Meth
     correlation = agreement = None
     if len(truth) > 1 and estimate.std() > 0 and truth.std() > 0:
         correlation = torch.corrcoef(torch.stack([estimate, truth]))[0, 1].item()
-    moved = truth.abs() > NO_EFFECT
-    if moved.any():
-        agreement = (estimate[moved].sign() == truth[moved].sign()).double().mean().item()
+    has_effect = truth.abs() > NO_EFFECT
+    if has_effect.any():
+        same_sign = estimate[has_effect].sign() == truth[has_effect].sign()
+        agreement = same_sign.double().mean().item()
     return MethodScore(
         method=method,
         metric=metric,
@@ -498,8 +507,9 @@ def _patched(
 
 
 def _per_copy(metric: Metric, n_pairs: int, outputs: Tensor) -> Tensor:
-    """The metric of several copies of the same inputs: it may tell inputs apart by their place, so
-    it sees each copy by itself.
+    """The metric of several copies of the same inputs.
+
+    It may tell inputs apart by their place, so it sees each copy by itself.
     """
     return torch.cat([metric(copy) for copy in outputs.split(n_pairs)])
 
@@ -511,8 +521,9 @@ def _gradients(
     metric: Metric,
     replaced: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Gradient of the metric at each hook, [input, ...]; with `replaced`, at those activations
-    instead of the model's own.
+    """Gradient of the metric at each hook, [input, ...].
+
+    With `replaced`, at those activations instead of the model's own.
     """
     added: dict[str, Tensor] = {}
 

@@ -1,5 +1,6 @@
-"""formulas over bits -> an algorithm that a network may implement: variables computed from the
-inputs, and an output computed from them.
+"""formulas over bits -> an algorithm that a network may implement.
+
+Variables computed from the inputs, and an output computed from them.
 """
 
 import re
@@ -21,8 +22,9 @@ OPERATORS = ("and", "or", "not", "xor")
 
 @dataclass(frozen=True)
 class HighLevelModel:
-    """An algorithm over bits: named variables computed from the inputs, and an output computed from
-    the variables (a causal model, in the words of Geiger et al.).
+    """An algorithm over bits: variables computed from the inputs, an output from the variables.
+
+    (A causal model, in the words of Geiger et al.)
 
     Attributes:
         variables: name -> formula over x0, x1, ...

@@ -1,5 +1,4 @@
-"""units set to what they are on other inputs -> does the network follow the algorithm it is said to
-implement?
+"""units set to what they are on other inputs -> does the network follow an algorithm?
 
 Interchange intervention (Geiger et al. 2025, arXiv 2301.04709, definitions 44 and 48): run the base
 input with each aligned site set to its value on a source input, and do the same to the high-level
@@ -64,6 +63,9 @@ MAX_RUNS = 1_000_000
 JOINT = "(joint)"
 """All aligned variables at once, each with a source of its own."""
 
+DAS_LEARNING_RATE = 0.05
+"""Adam's, for the subspace; five times TransformerLens' default."""
+
 SAME_VALUE = 1e-6
 """An output this close to the predicted 0 or 1 also has its value."""
 
@@ -118,6 +120,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
         )
     d_in, d_out = model.cfg.d_in, model.cfg.d_out
     source_of = {site_of(model, place): as_row(row, d_in) for place, row in sources.items()}
+    # Not the keys of `source_of`, in which two names of one site have become one.
     together = tuple([site_of(model, place) for place in sources])
     base_row = as_row(base, d_in)
     _require_apart(model, together)
@@ -135,6 +138,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
             replacement=_each_from_its_source(numbers),
             readers=Readers(metrics=names, functions=functions),
         )
+    # [output, site, base], of the one set of sites and the one base.
     outputs = values[:, 0, 0]
     return Interchange(
         base=row_name(base_row),
@@ -182,8 +186,9 @@ class InterchangeAccuracy(Finding):
         return "\n".join(["Interchange accuracy", *lines])
 
     def accuracy(self, what: str | None = None) -> float:
-        """The fraction of the interchanges decided alike; by default of all variables jointly, or
-        of the only one there is.
+        """The fraction of the interchanges decided alike.
+
+        By default of all variables jointly, or of the only one there is.
 
         Raises:
             XorMiError: a name that is not there, or none given where there are several.
@@ -195,8 +200,9 @@ class InterchangeAccuracy(Finding):
         return self.n_agreed[what] / self.n_runs[what]
 
     def frame(self) -> pd.DataFrame:
-        """One line per name: what, sites, n_agreed, n_matched_value where it is measured, n_runs,
-        accuracy.
+        """One line per name.
+
+        Columns what, sites, n_agreed, n_matched_value where it is measured, n_runs, accuracy.
         """
         columns: dict[str, object] = {
             "what": list(self.n_runs),
@@ -221,8 +227,9 @@ def interchange_accuracy(
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> InterchangeAccuracy:
-    """Interchange accuracy over all (base, source) pairs: each variable alone, and all aligned
-    variables jointly with a source each.
+    """Interchange accuracy over all (base, source) pairs.
+
+    Each variable is interchanged alone, and all aligned variables jointly with a source each.
 
     Args:
         alignment: variable -> the site, or the sites, that carry it.
@@ -274,6 +281,7 @@ def interchange_accuracy(
                 max_batch_bytes=max_batch_bytes,
                 progress=progress,
             )
+        # [function, site, run]: the first function is the logit, and there is one set of sites.
         outputs = values[0, 0].cpu()
         # The same on the algorithm: the base's bits, with the group's from their sources.
         mixed = bits[:, runs[:, 0]].clone()
@@ -361,8 +369,9 @@ def _all_runs(model: HookedMLP, high_level: HighLevelModel, variable: str) -> _R
 
 
 def _two_classes(model: HookedMLP, output: int) -> Callable[[Tensor], Tensor]:
-    """The model's decision as two class logits, as TransformerLens' interchange wants them; one
-    call of the model each.
+    """The model's decision as two class logits, as TransformerLens' interchange wants them.
+
+    Each call of what is returned is one call of the model.
     """
 
     def logits(inputs: Tensor) -> Tensor:
@@ -402,8 +411,9 @@ def subspace_accuracy(
     *,
     output: int = 0,
 ) -> InterchangeAccuracy:
-    """On how many (base, source) pairs do network and algorithm decide alike, with the coordinates
-    in `basis` of a hook's activation taken from the source?
+    """On how many (base, source) pairs do network and algorithm decide alike?
+
+    Of a hook's activation the coordinates in `basis` are taken from the source.
 
     Runs through TransformerLens' `SubspaceInterchange`.
 
@@ -471,8 +481,9 @@ def _width(model: HookedMLP, hook_name: str, runs: _Runs) -> int:
 
 
 def _require_orthonormal(basis: object, width: int) -> Tensor:
-    """The columns of [width, rank] are perpendicular and of length 1; with others, coordinates are
-    not what is swapped.
+    """The columns of [width, rank] must be perpendicular and of length 1.
+
+    With others, coordinates are not what is swapped.
     """
     shape = list(basis.shape) if isinstance(basis, Tensor) else None
     fits = shape is not None and len(shape) == 2 and 1 <= shape[1] <= shape[0] == width
@@ -501,8 +512,9 @@ def das_accuracy(
     output: int = 0,
     progress: bool = True,
 ) -> InterchangeAccuracy:
-    """Distributed alignment search for one variable at one hook, with the controls without which it
-    says little.
+    """Distributed alignment search for one variable at one hook, with its controls.
+
+    Without them it says little.
 
     Named in the result: "das", the learned subspace; "placebo", a random subspace moved as far;
     "arbitrary targets", what DAS reaches on random labels (accuracy against those labels);
@@ -533,9 +545,11 @@ def das_accuracy(
     width = _width(model, hook_name, runs)
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     epochs = whole_number("epochs", epochs, at_least=1)
-    rows = [tuple(row) for row in runs.base.tolist()], [tuple(row) for row in runs.source.tolist()]
+    base_rows = [tuple(row) for row in runs.base.tolist()]
+    source_rows = [tuple(row) for row in runs.source.tolist()]
     # A label per pair at random: whatever is learned of these, it is not the algorithm.
-    random_labels = tl.arbitrary_targets(list(zip(*rows, strict=True)), 2, seed)
+    pairs = list(zip(base_rows, source_rows, strict=True))
+    random_labels = tl.arbitrary_targets(pairs, n_classes=2, seed=seed)
     fits = {
         "das": (model, runs),
         "arbitrary targets": (model, _Runs(runs.base, runs.source, random_labels)),
@@ -556,12 +570,13 @@ def das_accuracy(
             rank=rank,
             epochs=epochs,
             batch_size=len(of_network.base),
-            lr=0.05,
+            lr=DAS_LEARNING_RATE,
             seed=seed,
         )
         learned[what] = fitted.subspace
         step = tl.SubspaceInterchange(fitted.subspace)
         agreed[what] = _n_agreed(network, hook_name, step, of_network, output)
+    # A seed of its own: the fits used the other one.
     random_basis = tl.random_basis(width, rank, seed + 1)
     placebo = tl.NormMatchedPlacebo(tl.SubspaceInterchange(learned["das"]), random_basis)
     n_agreed = {

@@ -83,9 +83,10 @@ class PatchEffect(Finding):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PatchSweep(Finding):
-    """All patches of a sweep; `frame()` is tidy, one line per patch, one group of columns per
-    metric. Iterating gives one `PatchEffect` per patch, pair by pair and then site by site;
-    `sweep["name"]` is the sweep in one metric.
+    """All patches of a sweep; `frame()` is tidy, one line per patch.
+
+    Iterating gives one `PatchEffect` per patch, pair by pair and then site by site; `sweep["name"]`
+    is the sweep in one metric.
 
     Attributes:
         pairs: (clean, corrupted) as text.
@@ -157,16 +158,17 @@ class PatchSweep(Finding):
 
     @property
     def result(self) -> "PatchingResult":
-        """TransformerLens' `PatchingResult` [metric, site, pair], with its standard errors,
-        bootstrap and permutation p-values.
+        """TransformerLens' `PatchingResult` [metric, site, pair].
+
+        It has standard errors, bootstrap and permutation p-values.
         """
         from transformer_lens.patching import PatchingResult
 
         return PatchingResult(
             self.values,
-            [],
-            pd.DataFrame({"site": self.site_names}),
-            list(self.metrics),
+            axis_names=[],  # none: one flat axis of sites, named in `index_df`
+            index_df=pd.DataFrame({"site": self.site_names}),
+            metric_names=list(self.metrics),
             reduced=False,
             baseline=self.base,
             has_metric_axis=True,
@@ -217,8 +219,9 @@ class PatchSweep(Finding):
         """Per pair, why clean and corrupted have no difference to recover; '' where they have."""
         clean, corrupted = self.clean[0], self.corrupted[0]
         largest = max(clean.abs().max().item(), corrupted.abs().max().item())
-        same = ((clean - corrupted).abs() <= SAME_METRIC * largest).tolist()
-        whys = [f"clean and corrupted have the same {self.metrics[0]}" if s else "" for s in same]
+        are_same = ((clean - corrupted).abs() <= SAME_METRIC * largest).tolist()
+        same_metric = f"clean and corrupted have the same {self.metrics[0]}"
+        whys = [same_metric if is_same else "" for is_same in are_same]
         if self.decided is None:
             return whys
         of_clean, of_corrupted = self.decided.decisions_before.tolist()
@@ -230,10 +233,12 @@ class PatchSweep(Finding):
         return whys
 
     def frame(self) -> pd.DataFrame:
-        """One line per patch: clean, corrupted, pair (clean -> corrupted), site, direction, then
-        per metric m the columns clean_m, corrupted_m, patched_m, effect_m. recovered_fraction and
-        why_no_fraction are of the first metric; others have them with _m. decision_patched and
-        flips are the network's own decision, whatever the metrics.
+        """One line per patch, and one group of columns per metric.
+
+        Columns clean, corrupted, pair (clean -> corrupted), site, direction, then per metric m
+        clean_m, corrupted_m, patched_m, effect_m. recovered_fraction and why_no_fraction are of the
+        first metric; others have them with _m. decision_patched and flips are the network's own
+        decision, whatever the metrics.
         """
         first, *others = [self[metric] for metric in self.metrics]
         lines = [_first_columns(effect) for effect in first]
@@ -281,8 +286,9 @@ def all_pairs(n_inputs: int) -> list[Pair]:
 
 
 def differing_pairs(model: HookedMLP, *, output: int = 0) -> list[Pair]:
-    """All ordered pairs of rows that the model decides differently, for one output; undecided rows
-    are in no pair.
+    """All ordered pairs of rows that the model decides differently, for one output.
+
+    Undecided rows are in no pair.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> len(differing_pairs(textbook_xor()))
@@ -307,8 +313,10 @@ def patch_sweep(
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> PatchSweep:
-    """Patch every site for every (clean, corrupted) pair: one forward, in chunks where the batch
-    would pass max_batch_bytes (with a progress bar where that takes over two seconds).
+    """Patch every site for every (clean, corrupted) pair, in one forward.
+
+    Where the batch would pass max_batch_bytes it is run in chunks (with a progress bar where that
+    takes over two seconds).
 
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
@@ -363,6 +371,7 @@ def patch_sweep(
             max_batch_bytes=max_batch_bytes,
             progress=progress,
         )
+    # [function, (clean, corrupted), pair]
     unpatched = readers.read_runs(plain.view(2, n_pairs, *plain.shape[1:]))
 
     # Decisions are read last, and where the metric is the default they are read off it.
@@ -393,8 +402,9 @@ def patch(
     direction: Direction = "denoising",
     output: int = 0,
 ) -> PatchEffect:
-    """Patch one site (or a set of sites together) between two inputs: rows of bits, or on any model
-    tensors [1, ...].
+    """Patch one site (or a set of sites together) between two inputs.
+
+    The inputs are rows of bits, or on any model tensors [1, ...].
 
     >>> from xor_mi.handmade import textbook_xor
     >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").patched

@@ -52,9 +52,10 @@ def path_sweep(
     output: int = 0,
     progress: bool = True,
 ) -> PatchSweep:
-    """Patch each path for every (clean, corrupted) pair. A path names units from layer to layer,
-    such as ["h0.1", "h1.0", "y0"]; where it ends at a hidden unit, that unit's new value acts on
-    everything after it.
+    """Patch each path for every (clean, corrupted) pair.
+
+    A path names units from layer to layer, such as ["h0.1", "h1.0", "y0"]; where it ends at a
+    hidden unit, that unit's new value acts on everything after it.
 
     Args:
         paths: sequences of units; `paths_from` lists all that leave a unit.
@@ -86,6 +87,7 @@ def path_sweep(
     with model.edge_hooks():
         for route in progress_bar(routes, doing="patching paths", unit="path", progress=progress):
             outputs.append(_along(model, base, source_cache, route))
+    # [function, path, pair], and [function, (clean, corrupted), pair].
     values = readers.read_runs(torch.stack(outputs))
     unpatched = readers.read_runs(plain)
 
@@ -132,13 +134,14 @@ def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], rout
         edge, target = site_of(model, Edge(src, dst)), site_of(model, dst)
         weights = model.linears[dst.layer].weight
         term = value * weights[dst.index, src.index]
-        # Of this replacement the edge's own entry is written, and nothing else.
+        # [pair, target, source], one number everywhere; only the edge's own entry is written.
         everywhere = term[:, None, None].expand(-1, *weights.shape)
         hooks = hooks_that_write([(edge,)], layout, lambda *_, new=everywhere: new)
-        kept: list[Tensor] = []
-        hooks[target.hook_name] = hook_that_keeps(target.hook_name, len(base), kept)
+        at_target: list[Tensor] = []
+        hooks[target.hook_name] = hook_that_keeps(target.hook_name, len(base), at_target)
         outputs = run_hooked(model, base, hooks)
-        value = kept[0][(slice(None), *target.slices)]
+        # Each hook fires exactly once in a forward: there is one activation.
+        value = at_target[0][(slice(None), *target.slices)]
     return outputs
 
 

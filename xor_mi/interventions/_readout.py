@@ -38,8 +38,9 @@ class Readers:
         return torch.stack([_values(name, function, outputs) for name, function in self.functions])
 
     def read_runs(self, outputs: Tensor) -> Float[Tensor, "function run example"]:
-        """Every function of the outputs [run, example, ...]; each sees the examples of one run, in
-        order.
+        """Every function of the outputs [run, example, ...].
+
+        Each function sees the examples of one run, in order.
         """
         # The caller's own metric may compare the examples of a run, so it sees one run at a time.
         if self.rowwise:
@@ -49,8 +50,9 @@ class Readers:
 
 @dataclass(frozen=True, eq=False)
 class Decided:
-    """The output that a HookedMLP decides by, before and after every intervention; whatever the
-    metrics, decisions are the network's own.
+    """The output that a HookedMLP decides by, before and after every intervention.
+
+    Whatever the metrics, decisions are the network's own.
 
     Attributes:
         threshold: decision = output > threshold, strictly.
@@ -106,8 +108,9 @@ def readers_of(model: HookedModel, metrics: Metrics | None, output: int) -> Read
 
 
 def named_metrics(metrics: Metrics) -> dict[str, Metric]:
-    """One function, or name -> function; each gets a copy of the outputs, so that none can change
-    what the next one sees.
+    """One function, or name -> function, as name -> function.
+
+    Each gets a copy of the outputs, so that none can change what the next one sees.
     """
     if callable(metrics):
         metrics = {getattr(metrics, "__name__", "metric"): metrics}

@@ -38,7 +38,8 @@ OnActivation = Callable[[Tensor], Tensor | None]
 
 MLP_BATCH_BYTES, BATCH_BYTES = 2**25, 2**29
 """The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache
-and are slower, not faster; on other models the cost of a forward itself weighs more."""
+and are slower, not faster; on other models the cost of a forward itself weighs more.
+"""
 
 
 class Layout(NamedTuple):
@@ -107,8 +108,9 @@ def intervene(
     max_batch_bytes: int | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, Float[Tensor, "function site base"]]:
-    """Run every set of sites on every base input -> the plain outputs [plain, ...], and what the
-    readers read after each intervention.
+    """Run every set of sites on every base input -> the plain outputs, and what the readers read.
+
+    The plain outputs are [plain, ...]; the readers read the outputs after each intervention.
 
     Args:
         plain: inputs that are run untouched, [plain, ...].
@@ -141,15 +143,18 @@ def intervene(
     sets_per_run = max(1, rows_per_run // n_base)
     parts = [slice(i, i + rows_per_run) for i in range(0, n_base, rows_per_run)]
     starts = range(0, len(sets), sets_per_run)
-    read: list[Tensor] = []
+    values: list[Tensor] = []
     for start in progress_bar(starts, doing="intervening", unit="run", progress=progress):
-        some = sets[start : start + sets_per_run]
+        sets_of_run = sets[start : start + sets_per_run]
         outputs: list[Tensor] = []
         for part in parts:
             of_part = partial(_part_of, replaced, part)
-            outputs.append(_run(model, plain[:0], inputs[part], some, of_part)[1])
-        read.append(readers.read_runs(torch.cat(outputs, dim=1)))
-    return untouched, torch.cat(read, dim=1)
+            # without plain inputs: what they give is known by now
+            _, written = _run(model, plain[:0], inputs[part], sets_of_run, of_part)
+            outputs.append(written)
+        # [set, base, ...]: a metric sees all the base inputs of a set, however they were run
+        values.append(readers.read_runs(torch.cat(outputs, dim=1)))
+    return untouched, torch.cat(values, dim=1)
 
 
 def _part_of(replaced: Mapping[str, Tensor], part: slice, name: str, seen: Tensor) -> Tensor:
@@ -165,8 +170,9 @@ def _run(
     sets: Sequence[SiteSet],
     replacement: Replacement,
 ) -> tuple[Tensor, Tensor]:
-    """One forward: the plain inputs, then the base inputs once per set with that set written ->
-    outputs [plain, ...], [set, base, ...].
+    """One forward -> outputs [plain, ...] and [set, base, ...].
+
+    The batch is the plain inputs, then the base inputs once per set with that set written.
     """
     layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(inputs))
     # Set after set, each with all the base inputs: the order that `view` undoes below.
@@ -297,6 +303,7 @@ def _write(
             check_index(site, activation)
             entries = (slice(None), *site.slices)
             copies[(number, *entries)] = value[entries]
+    # Only sites of one set can be in each other's way.
     if len(set(plan.numbers)) < len(plan.numbers):
         require_disjoint(plan.numbers, plan.sites, {name: activation.shape[1:]})
     return new
@@ -311,8 +318,9 @@ def _are_points(indices: list[tuple[int | None, ...]]) -> TypeGuard[list[tuple[i
 def _write_points(
     plan: Planned, axes: Sequence[tuple[int, ...]], value: Tensor, copies: Tensor
 ) -> None:
-    """The usual case, units of one layer: all sites in one indexed write, which is several times
-    faster than site by site.
+    """The usual case, units of one layer: all sites in one indexed write.
+
+    It is several times faster than site by site.
 
     axes: the sites' indices, axis by axis; value: [base, ...]; copies: [set, base, ...], written in
     place.
@@ -336,8 +344,9 @@ def _write_points(
 def require_disjoint(
     numbers: Sequence[int], sites: Sequence[Site], shapes: Mapping[str, Sequence[int]]
 ) -> None:
-    """No two sites of one set (of the same number) write the same place: which of them came last
-    would decide.
+    """No two sites of one set (of the same number) write the same place.
+
+    Which of them came last would decide.
 
     shapes: hook name -> the shape of its activation after the batch axis.
 
@@ -355,6 +364,7 @@ def require_disjoint(
         if points and len(set(indices)) == len(indices):
             continue
         for (a, index_a), (b, index_b) in combinations(zip(together, indices, strict=True), 2):
+            # an axis that one of them leaves out, or has None at, it takes whole: that is shared
             shared_axes = zip(index_a, index_b, strict=False)
             if all(None in (i, j) or i == j for i, j in shared_axes):
                 raise XorMiError(

@@ -29,8 +29,9 @@ SiteSet = tuple[Site, ...]
 
 
 def sites(model: HookedModel, kind: SiteKind = "unit") -> list[Site]:
-    """All sites of one kind: hidden units, edges, input bits, logits, or whole hooks. On other
-    models than a HookedMLP, whole hooks only.
+    """All sites of one kind: hidden units, edges, input bits, logits, or whole hooks.
+
+    On other models than a HookedMLP, whole hooks only.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sites(textbook_xor(), "edge")
@@ -65,8 +66,9 @@ def _listed(layer_sizes: tuple[int, ...], kind: SiteKind) -> SiteSet:
 
 
 def site_of(model: HookedModel, site: OneSite) -> Site:
-    """A Site, or on a `HookedMLP` a unit, an edge, a name such as 'h0.1' or a hook name -> the
-    Site, checked to exist.
+    """The Site that a caller names, checked to exist.
+
+    Given is a Site or a hook name, or on a `HookedMLP` a unit, an edge or a name such as 'h0.1'.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> site_of(textbook_xor(), "h0.1").hook_name
@@ -134,8 +136,9 @@ def subsets(
 
 
 def require_ready(model: object, operation: str) -> None:
-    """Refuse train mode anywhere in the model, and parameters that are not finite; on any hooked
-    model.
+    """Refuse train mode anywhere in the model, and parameters that are not finite.
+
+    On any hooked model.
 
     Raises:
         XorMiError: naming the module or the parameter.
@@ -175,8 +178,9 @@ def default_sites(model: HookedModel) -> list[Site]:
 
 
 class Coordinates(NamedTuple):
-    """What was intervened on and how: scores are comparable where these agree (Miller, Chughtai and
-    Saunders 2024, arXiv 2407.08734).
+    """What was intervened on and how.
+
+    Scores are comparable where these agree (Miller, Chughtai and Saunders 2024, arXiv 2407.08734).
     """
 
     granularity: str
@@ -211,9 +215,7 @@ def coordinates(
 
 
 def edges_where_needed(model: HookedModel, sets: Iterable[SiteSet]) -> AbstractContextManager[None]:
-    """The edge hooks of a HookedMLP switched on inside a `with` block, if one of these sites lies
-    on one.
-    """
+    """The edge hooks of a HookedMLP switched on inside a `with` block, if a site needs them."""
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
     is_mlp = isinstance(model, HookedMLP)
     if is_mlp and any(kind_of_hook(name) == "edge" for name in hook_names):

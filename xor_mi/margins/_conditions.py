@@ -66,8 +66,9 @@ class Condition:
 
 @dataclass(frozen=True)
 class Conditions(Finding):
-    """The inequalities that make a network decide each row as a target does; iterating gives each
-    as a `Condition`.
+    """The inequalities that make a network decide each row as a target does.
+
+    Iterating gives each as a `Condition`.
 
     Attributes:
         target: what the network is held against.
@@ -89,8 +90,9 @@ class Conditions(Finding):
         return sum(condition.satisfied for condition in self)
 
     def frame(self) -> pd.DataFrame:
-        """One line per inequality: row, place, kind, inequality, numbers, value, slack, satisfied,
-        pattern; see `Condition`.
+        """One line per inequality; see `Condition`.
+
+        Columns row, place, kind, inequality, numbers, value, slack, satisfied, pattern.
         """
         return pd.DataFrame([asdict(condition) for condition in self])
 
@@ -117,8 +119,9 @@ def conditions(
     near: HookedMLP | None = None,
     per_unit: bool = False,
 ) -> Conditions:
-    """The inequalities that make a network decide each row as the target does, each with its value,
-    its slack and whether it holds.
+    """The inequalities that make a network decide each row as the target does.
+
+    Each comes with its value, its slack and whether it holds.
 
     A ReLU network's inequalities depend on which units are on. Near a network, its own pattern of
     units holds: that is the default, and then all "decision" inequalities are satisfied exactly
@@ -145,10 +148,11 @@ def conditions(
     pattern_of = model if near is None else near
     _require_same_shape(model, pattern_of)
     rows = torch.tensor(function.rows())
+    # Both [row, unit], layer by layer.
     on = [layer.pre > 0 for layer in forward_float64(pattern_of, rows)]
     pres = _assuming(model, rows.double(), on)
     places = _places(model, with_units=per_unit or near is not None)
-    lines: list[Condition] = []
+    inequalities: list[Condition] = []
     for number, row in enumerate(function.rows()):
         states: States = [layer[number].tolist() for layer in on]
         writer = _Writer(model, row, states)
@@ -158,31 +162,31 @@ def conditions(
                 side = _decision_side(model, pre)
                 is_above = bool(function.tables[place.index][number])
             else:
+                # a unit is held against zero, and against the state that is assumed of it
                 side = _Side(pre, 0.0)
                 is_above = states[place.layer][place.index]
-            lines.append(_condition(writer, kind, place, side, should_be_above=is_above))
+            inequality = _condition(writer, kind, place, side, should_be_above=is_above)
+            inequalities.append(inequality)
     symbols = {_symbol(model, entry): entry.name for entry in entries(model)}
-    return Conditions(target=function, conditions=tuple(lines), symbols=symbols)
+    return Conditions(target=function, conditions=tuple(inequalities), symbols=symbols)
 
 
 def _require_same_shape(model: HookedMLP, near: HookedMLP) -> None:
     """Refuse a network whose pattern of units cannot be assumed in this one."""
     require_plain_mlp(near, "the pattern of conditions")
-    shapes = [
+    of_model, of_near = [
         (m.layer_sizes, m.cfg.act_fn, m.cfg.out_act_fn, m.cfg.negative_slope, m.threshold)
         for m in (model, near)
     ]
-    if shapes[0] != shapes[1]:
+    if of_model != of_near:
         raise XorMiError(
-            f"near is a network of {shapes[1]}; the conditions are for {shapes[0]} "
+            f"near is a network of {of_near}; the conditions are for {of_model} "
             "(sizes, activations, slope, threshold)"
         )
 
 
 def _places(model: HookedMLP, with_units: bool) -> list[tuple[Kind, Unit]]:
-    """Whose inequalities each row has: the outputs', and of the hidden units those with two
-    states.
-    """
+    """Whose inequalities each row has: the outputs', and those of hidden units with two states."""
     places: list[tuple[Kind, Unit]] = []
     for unit in layers_of(model.layer_sizes)[-1]:
         places.append(("decision", unit))
@@ -209,6 +213,7 @@ def _assuming(model: HookedMLP, rows: Tensor, on: list[Tensor]) -> list[Tensor]:
         pre = value @ weight.T + bias
         pres.append(pre)
         if layer < model.cfg.n_layers and model.cfg.act_fn in PIECEWISE_LINEAR:
+            # not `model.activate`: a unit counts as is assumed, whatever its own sign is here
             unit = _hidden_unit(model)
             above = pre * unit.factor_on + unit.constant_on
             value = torch.where(on[layer], above, pre * unit.factor_off)
@@ -227,10 +232,12 @@ class _Side:
 
 
 def _decision_side(model: HookedMLP, readout: float) -> _Side:
-    """The readout against its cut where the output activation can be undone, else the output
-    against the threshold.
+    """The readout against its cut, or the output against the threshold.
+
+    The latter where the output activation cannot be undone.
     """
     act_fn, cut = model.cfg.out_act_fn, readout_cut(model)
+    # an infinite cut is a threshold that the activation never reaches: nothing to compare with
     if act_fn == "identity" or (act_fn in ("sigmoid", "tanh") and isfinite(cut)):
         return _Side(readout, cut)
     output = model.activate(torch.tensor(readout, dtype=torch.float64), model.cfg.n_layers)
@@ -291,22 +298,23 @@ class _Writer:
         self.row = row
         self.states = states
         self.weights = model.float64_layers()
+        # how the methods below write; set anew by each call of `left`
         self.in_symbols = True
 
     def left(self, place: Unit, function: str, *, in_symbols: bool) -> str:
-        """The left side of a place's inequality, with a function written around it if there is
-        one.
-        """
+        """The left side of a place's inequality, inside a function if there is one."""
         self.in_symbols = in_symbols
         text = self.pre_activation(place.layer, place.index)
         return f"{function}({text})" if function else text
 
     def pre_activation(self, layer: int, unit: int) -> str:
-        """A unit's pre-activation: the inputs that are 1, or the units before it that are on,
-        weighted, plus the bias.
+        """A unit's pre-activation, written as a sum.
+
+        The inputs that are 1, or the units before it that are on, weighted, plus the bias.
         """
         bias = self._entry(layer, unit, None)
         text = _sum([*self._terms(layer, unit, short=False), bias])
+        # written out, a sum over one layer contains every sum over the layer before it
         if layer > 0 and len(text) > LONGEST_WRITTEN:
             text = _sum([*self._terms(layer, unit, short=True), bias])
         return text
@@ -349,4 +357,5 @@ class _Writer:
 
 
 def _sum(terms: list[str]) -> str:
+    # "2 + -1" is written "2 - 1"
     return " + ".join(terms).replace("+ -", "- ")

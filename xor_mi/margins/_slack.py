@@ -86,9 +86,10 @@ class Slack(Finding):
         return min(self.weights, key=lambda weight: weight.slack)
 
     def frame(self) -> pd.DataFrame:
-        """One line per weight: parameter, value, lower, upper (the open interval of values that
-        keep every decision), down, up, slack, row_lower, output_lower, row_upper, output_upper; see
-        `WeightSlack`.
+        """One line per weight; see `WeightSlack`.
+
+        Columns parameter, value, lower, upper (the open interval of values that keep every
+        decision), down, up, slack, row_lower, output_lower, row_upper, output_upper.
         """
         lines = [
             {
@@ -176,12 +177,15 @@ def _slack_of(
     names: list[str],
 ) -> WeightSlack:
     """One weight moved: the nearest change of a decision on each side."""
-    before = layers[entry.layer]
-    pre = before.pre.numpy()
+    # The layer that the weight is in: its inputs [row, d_in] and pre-activations [row, d_out].
+    layer = layers[entry.layer]
+    pre = layer.pre.numpy()
     # moving the weight by t adds t times its input to one unit's pre-activation
     slope = np.zeros_like(pre)
-    slope[:, entry.unit] = 1.0 if entry.source is None else before.inputs[:, entry.source].numpy()
-    touched = np.nonzero(slope[:, entry.unit])[0]  # rows on which this weight does anything
+    slope[:, entry.unit] = 1.0 if entry.source is None else layer.inputs[:, entry.source].numpy()
+    # Only rows on which this weight does anything are followed: `case` in the changes counts them.
+    touched = np.nonzero(slope[:, entry.unit])[0]
+    # Closed form also where hidden units are smooth, if the weight lies behind them.
     if is_piecewise_linear(model, entry.layer):
         pieces = follow(model, entry.layer, pre[touched], slope[touched])
         changes = decision_changes(pieces)

@@ -71,16 +71,18 @@ class WeightSweep(Finding):
         return len(self.values)
 
     def frame(self) -> pd.DataFrame:
-        """One line per step, row and output: step, value (of the weight), row, place (the output),
-        output, decision, slack (of its condition), satisfied.
+        """One line per step, row and output.
+
+        Columns step, value (of the weight), row, place (the output), output, decision, slack (of
+        its condition), satisfied.
         """
         places = [unit.name for unit in layers_of(self.models[0].layer_sizes)[-1]]
         lines: list[dict[str, object]] = []
-        for step, held in enumerate(self.conditions):
-            of_place = {(condition.row, condition.place): condition for condition in held}
+        for step, inequalities in enumerate(self.conditions):
+            condition_of = {(one.row, one.place): one for one in inequalities}
             for r, row in enumerate(self.rows):
                 for k, place in enumerate(places):
-                    condition = of_place[row, place]
+                    condition = condition_of[row, place]
                     line = {
                         "step": step,
                         "value": self.values[step],
@@ -134,19 +136,20 @@ def move_weight(
     values = _values_to_try(slack, n_steps)
     models = tuple(edit(model, {slack.parameter: value}) for value in values)
     bar = progress_bar(models, doing="moving a weight", unit="step", progress=progress)
-    held = tuple(conditions(moved, target) for moved in bar)
+    conditions_by_step = tuple(conditions(moved, target) for moved in bar)
     outputs = torch.stack([forward_float64(moved, moved.rows())[-1].post for moved in models])
     is_planar = model.cfg.d_in == 2
     return WeightSweep(
         parameter=slack.parameter,
         values=values,
+        # there to the last digit: `_values_to_try` takes the weight's own value over as it is
         start=values.index(slack.value),
         slack=slack,
         models=models,
         rows=tuple(row_name(row) for row in model.read_rows()),
         outputs=outputs,
         decisions=decision(outputs, threshold=model.threshold),
-        conditions=held,
+        conditions=conditions_by_step,
         planes=_planes(models) if is_planar else (),
         boundaries=_boundaries(models) if is_planar else (),
     )
@@ -154,12 +157,15 @@ def move_weight(
 
 def _values_to_try(slack: WeightSlack, n_steps: int) -> tuple[float, ...]:
     """An even grid past both ends of the slack, and the weight's own value."""
-    ends = [end for end in (slack.down, slack.up) if isfinite(end)]
-    # where no value of it changes a decision, it is moved by its own size
-    furthest = LONGEST_SIDE * max(ends or [max(1.0, abs(slack.value))])
+    finite_ends = [end for end in (slack.down, slack.up) if isfinite(end)]
+    if not finite_ends:
+        # no value of it changes a decision: it is moved by its own size
+        finite_ends = [max(1.0, abs(slack.value))]
+    furthest = LONGEST_SIDE * max(finite_ends)
     low = slack.value - PAST_THE_SLACK * min(slack.down, furthest)
     high = slack.value + PAST_THE_SLACK * min(slack.up, furthest)
     grid = np.linspace(low, high, n_steps).tolist()
+    # a set, because the grid may hit the weight's own value
     return tuple(sorted({*grid, slack.value}))
 
 

@@ -1,7 +1,8 @@
 """findings -> plotly Figure. Functions return the figure and never show it.
 
 Colours diverge around zero (blue positive, red negative) and never carry meaning alone: cells and
-edges have their numbers, signs their dashes, verdicts their patterns and words."""
+edges have their numbers, signs their dashes, verdicts their patterns and words.
+"""
 
 from xor_mi.plots._figure import figure as figure
 from xor_mi.plots._frames import SliderFrame as SliderFrame

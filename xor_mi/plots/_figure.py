@@ -82,6 +82,7 @@ def _circuit_figure(circuit: Circuit) -> go.Figure:
     return network_diagram(circuit.model, circuit)
 
 
+# by the class of the finding, in the order of the pipeline
 figure.register(TrainResult, loss_curve)
 figure.register(Activations, activations_heatmap)
 figure.register(Comparison, comparison_heatmap)

@@ -1,5 +1,6 @@
-"""a finding with steps -> what a slider says and shows at each: the same words and numbers in the
-figure and in report.json.
+"""a finding with steps -> what a slider says and shows at each.
+
+The same words and numbers stand in the figure and in report.json.
 """
 
 from collections.abc import Sequence
@@ -43,8 +44,9 @@ def path_frames(path: InputPath) -> list[SliderFrame]:
 def weight_frames(
     sweep: WeightSweep, circuits: Sequence[Circuit] | None = None
 ) -> list[SliderFrame]:
-    """Of each step of a moved weight: its value, with circuits the verdict and the readout (else
-    how many conditions hold), and the slack of each input's condition.
+    """Of each step of a moved weight: its value, what comes of it, and every condition's slack.
+
+    What comes of it is, with circuits, the verdict and the readout, else how many conditions hold.
 
     Args:
         circuits: that of each of `sweep.models`, in order.

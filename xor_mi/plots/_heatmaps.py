@@ -1,5 +1,6 @@
-"""numbers per input, unit or pair -> labelled heatmaps: activations, comparison, contributions,
-patching, ablation, interchange.
+"""numbers per input, unit or pair -> labelled heatmaps.
+
+Activations, comparison, contributions, patching, ablation, interchange.
 """
 
 from itertools import pairwise
@@ -32,10 +33,10 @@ def activations_heatmap(values: Activations) -> go.Figure:
 def comparison_heatmap(comparison: Comparison) -> go.Figure:
     """Two inputs side by side: every value on each, and their difference."""
     table = comparison.frame()
-    lines = ["value_a", "value_b", "difference"]
+    shown_columns = ["value_a", "value_b", "difference"]
     hooks = table["hook"].map(stage_of_hook)
     figure = heatmap(
-        [table[column].tolist() for column in lines],
+        [table[column].tolist() for column in shown_columns],
         columns=(table["unit"] + " " + hooks).tolist(),
         rows=[comparison.a, comparison.b, "difference"],
         unit="value",
@@ -45,9 +46,11 @@ def comparison_heatmap(comparison: Comparison) -> go.Figure:
 
 
 def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> go.Figure:
-    """The term each edge adds. Of `contributions`: per input row, the terms of each unit, its bias
-    and their sum, the pre-activation. Of `explain_difference`: per unit, the terms by which its
-    pre-activation changes, their sum, and what passes its activation function.
+    """The term each edge adds.
+
+    Of `contributions`: per input row, the terms of each unit, its bias and their sum, the
+    pre-activation. Of `explain_difference`: per unit, the terms by which its pre-activation
+    changes, their sum, and what passes its activation function.
     """
     if isinstance(explained, DifferenceExplanation):
         return _difference_heatmap(explained)
@@ -83,6 +86,7 @@ def _term_values(explained: Contributions) -> list[list[float]]:
     """The numbers under `_term_columns`, one line per input row."""
     lines: list[list[float]] = [[] for _ in explained.rows]
     for terms, bias, pre in zip(explained.terms, explained.biases, explained.pre, strict=True):
+        # terms [row, unit, source], bias [unit], pre [row, unit]
         for j in range(len(bias)):
             for r, line in enumerate(lines):
                 line += [*terms[r, j].tolist(), bias[j].item(), pre[r, j].item()]
@@ -91,13 +95,14 @@ def _term_values(explained: Contributions) -> list[list[float]]:
 
 def _difference_heatmap(explained: DifferenceExplanation) -> go.Figure:
     edges = explained.edges
-    targets, changes = edges["target"], edges["term_change"]
-    terms = dict(zip(zip(targets, edges["source"], strict=True), changes, strict=True))
+    change_of: dict[tuple[str, str], float] = {}
+    for edge in edges.to_dict("records"):
+        change_of[edge["target"], edge["source"]] = edge["term_change"]
     sources = list(dict.fromkeys(edges["source"]))
     values: list[list[float | None]] = []
     for unit in explained.units.to_dict("records"):
         # a source of another layer has no edge to this unit: an empty cell
-        along_edges = [terms.get((unit["unit"], source)) for source in sources]
+        along_edges = [change_of.get((unit["unit"], source)) for source in sources]
         values.append([*along_edges, unit["pre_change"], unit["post_change"]])
     figure = heatmap(
         values,
@@ -112,8 +117,9 @@ def _difference_heatmap(explained: DifferenceExplanation) -> go.Figure:
 
 
 def patching_heatmap(sweep: PatchSweep) -> go.Figure:
-    """Effect of each patch on the logit: one line per pair (clean -> corrupted), one column per
-    site; * marks a flipped decision.
+    """Effect of each patch on the first metric; * marks a flipped decision.
+
+    One line per pair (clean -> corrupted), one column per site.
     """
     names = list(sweep.site_names)
     # iterating goes pair by pair, and then site by site
@@ -123,7 +129,7 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
     metric = sweep.metrics[0]
     legend = " (* = decision flips)" if any(stars) else ""
     figure = heatmap(
-        sweep.effect.T.tolist(),
+        sweep.effect.T.tolist(),  # [site, pair], and a line of the picture is a pair
         columns=names,
         rows=[f"{clean} -> {corrupted}" for clean, corrupted in sweep.pairs],
         unit=f"effect<br>({metric})",
@@ -153,8 +159,9 @@ def ablation_heatmap(sweep: AblationSweep) -> go.Figure:
 
 
 def interchange_matrix(circuit: Circuit) -> go.Figure:
-    """Each unit tried in every unit's role: on how many (base, source) pairs the network decides as
-    predicted; its own role is framed.
+    """Each unit tried in every unit's role; its own role is framed.
+
+    The numbers say on how many (base, source) pairs the network decides as predicted.
 
     Raises:
         XorMiError: a circuit without evidence.
@@ -187,8 +194,9 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
 
 
 def attribution_heatmap(attribution: Attribution) -> go.Figure:
-    """One method's scores in the first metric: one line per pair (clean -> corrupted), one column
-    per site.
+    """One method's scores in the first metric.
+
+    One line per pair (clean -> corrupted), one column per site.
     """
     metric = attribution.metrics[0]
     names = [site.name for site in attribution.sites]

@@ -20,8 +20,9 @@ CHARACTERS_A_LINE = 22
 
 
 def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figure:
-    """The network as drawn on a board: weights as arrows (blue +, red dashed -, width by size),
-    biases and gates on the units.
+    """The network as drawn on a board: weights as arrows, biases and gates on the units.
+
+    Positive weights are blue, negative ones red and dashed; the width goes by size.
     """
     layers = layers_of(model.layer_sizes)
     spots = _spots(layers)

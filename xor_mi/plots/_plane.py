@@ -1,5 +1,6 @@
-"""the space between the inputs -> the plane with its regions, boundary and path; the output along a
-path.
+"""the space between the inputs -> the plane with its regions, boundary and path.
+
+And the output along a path.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from xor_mi.plots._style import (
     NEGATIVE,
     POSITIVE,
     THRESHOLD_LINE,
+    columns_of,
     decision_text,
     layout,
     line_trace,
@@ -41,6 +43,10 @@ LEAST_AREA_NAMED = 0.04
 """A region with a smaller share of the plane than this has no room for its name."""
 CORNERS = tuple(list(map(float, row)) for row in truth_rows(2))
 """The four inputs."""
+WAYS_TO_A_CORNER = (0, 0.35, 0.6)
+"""Where the name of a region may stand, between its centre and each corner."""
+POINTS_A_SEGMENT = 33
+"""Points along each piece of the boundary that names of regions keep away from."""
 TOO_CLOSE = 0.02
 """Kinks nearer to each other than this (of the whole path) share one name."""
 
@@ -54,8 +60,9 @@ def input_plane(
     output: int = 0,
     n_points: int = 61,
 ) -> go.Figure:
-    """The output over the input plane, numbered contours of its distance to the threshold, the
-    decision boundary and the four inputs.
+    """The output over the input plane, with the decision boundary and the four inputs.
+
+    Numbered contours show the output's distance to the threshold.
 
     Args:
         bounds: (low, high) for both inputs, or ((low, high), (low, high)).
@@ -84,9 +91,10 @@ def input_plane(
 
 
 def plane_figure(plane: InputPlane) -> go.Figure:
-    """A `geometry.input_plane`: the output's distance to the threshold over the plane, and the line
-    on which each unit of the first layer is zero. `plots.input_plane(model)` adds boundary, regions
-    and inputs.
+    """A `geometry.input_plane`: the output's distance to the threshold over the plane.
+
+    With the line on which each unit of the first layer is zero. `plots.input_plane(model)` adds
+    boundary, regions and inputs.
     """
     figure = go.Figure(_contours(plane))
     _add_unit_lines(figure, plane, "is zero")
@@ -94,8 +102,9 @@ def plane_figure(plane: InputPlane) -> go.Figure:
 
 
 def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
-    """`geometry.regions`: the pieces of the plane on which the network is affine, each named by the
-    hidden units that are on; hovering shows the map of one output.
+    """`geometry.regions`: the pieces of the plane on which the network is affine.
+
+    Each is named by the hidden units that are on; hovering shows the map of one output.
 
     Raises:
         XorMiError: no such output.
@@ -123,8 +132,9 @@ def boundary_figure(edge: Boundary) -> go.Figure:
 
 
 def path_figure(path: InputPath) -> go.Figure:
-    """The output along a `geometry.path`: where units turn on or off, where the decision changes,
-    and the threshold.
+    """The output along a `geometry.path`, with the threshold.
+
+    Marked are where units turn on or off and where the decision changes.
     """
     figure = go.Figure()
     looks = cycle([(POSITIVE, "solid"), (NEGATIVE, "dash"), (INK, "dot")])
@@ -163,7 +173,9 @@ def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
 
 def _contours(plane: InputPlane) -> go.Contour:
     """The output's distance to the threshold as a surface with numbered contours."""
+    # [x0, x1] -> plotly's [row of y, column of x]
     distance = (plane.outputs.T - plane.threshold).round(decimals=4)
+    # a plane that lies on the threshold everywhere still needs a scale
     bound = distance.abs().max().item() or 1.0
     return go.Contour(
         x=plane.x0.round(decimals=6).tolist(),
@@ -184,7 +196,7 @@ def _contours(plane: InputPlane) -> go.Contour:
 def _add_unit_lines(figure: go.Figure, plane: InputPlane, happens: str) -> None:
     """The line on which each first-layer unit is zero, called what happens there."""
     for (unit, ends), dash in zip(plane.lines.items(), cycle(DASHES), strict=False):
-        x, y = zip(*ends, strict=True)
+        x, y = columns_of(ends)
         line = {"color": INK, "width": 1.5, "dash": dash}
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="lines", line=line, name=f"{unit.name} {happens}")
@@ -194,7 +206,7 @@ def _add_unit_lines(figure: go.Figure, plane: InputPlane, happens: str) -> None:
 def _corners(decided: list[int]) -> go.Scatter:
     """The four inputs, each with its decision as symbol and as text."""
     rows = truth_rows(2)
-    x, y = zip(*rows, strict=True)
+    x, y = columns_of(rows)
     text = [
         f"<b>{row_name(row)}: {decision_text(bit)}</b>"
         for row, bit in zip(rows, decided, strict=True)
@@ -226,29 +238,36 @@ def _plane_layout(figure: go.Figure, plane: InputPlane) -> go.Figure:
 
 def _spots_to_avoid(edge: Boundary, path: InputPath | None) -> list[list[float]]:
     """Points that no name should cover: the inputs, the boundary, the path."""
-    steps = torch.linspace(0, 1, 33, dtype=torch.float64)[:, None]
+    steps = torch.linspace(0, 1, POINTS_A_SEGMENT, dtype=torch.float64)[:, None]
+    # [segment, step, (x0, x1)], then one list of points
     along_edge = torch.lerp(edge.segments[:, :1], edge.segments[:, 1:], steps).flatten(0, 1)
     along_path = path.inputs.tolist() if path else []
     return [*CORNERS, *along_edge.tolist(), *along_path]
 
 
 def _add_regions(figure: go.Figure, pieces: Regions, output: int, avoid: list[list[float]]) -> None:
-    """The pieces' edges, and inside each, away from what is to be avoided, which units are on; the
-    affine map that holds there shows on hovering.
+    """The pieces' edges, and inside each, away from what is to be avoided, which units are on.
+
+    The affine map that holds there shows on hovering.
     """
     rims = [[*piece.vertices.tolist(), piece.vertices[0].tolist()] for piece in pieces]
     rim_line = {"color": INK, "width": 0.8}
     figure.add_trace(line_trace(rims, rim_line, f"{len(pieces)} affine regions"))
     least_area = LEAST_AREA_NAMED * sum(piece.area for piece in pieces)
-    spots, written, maps = list(avoid), [], []
+    # the inputs, the boundary and the path first, then every name already placed
+    taken = list(avoid)
+    spots: list[list[float]] = []
+    written: list[str] = []
+    maps: list[str] = []
     for piece in pieces:
         name = _name_of_region(piece)
         has_room = len(pieces) <= MOST_REGIONS_NAMED and piece.area > least_area
         written.append(name if has_room else "")
         maps.append(f"{name}<br>{_affine_map(piece, output)}")
-        # a name already placed is avoided by the next
-        spots.append(_free_spot(piece, torch.tensor(spots, dtype=torch.float64)))
-    x, y = zip(*spots[len(avoid) :], strict=True)
+        spot = _free_spot(piece, torch.tensor(taken, dtype=torch.float64))
+        taken.append(spot)
+        spots.append(spot)
+    x, y = columns_of(spots)
     names = go.Scatter(
         x=x,
         y=y,
@@ -273,11 +292,9 @@ def _affine_map(piece: Region, output: int) -> str:
 
 
 def _free_spot(piece: Region, avoid: Tensor) -> list[float]:
-    """The centre, or a place on the way to a corner, whichever is furthest from what is to be
-    avoided.
-    """
+    """The centre, or a place on the way to a corner: the furthest from what is to be avoided."""
     towards_corners = piece.vertices - piece.center
-    spots = torch.cat([piece.center + way * towards_corners for way in (0, 0.35, 0.6)])
+    spots = torch.cat([piece.center + way * towards_corners for way in WAYS_TO_A_CORNER])
     # names are wider than high, so a distance along x0 counts half
     shape_of_a_name = torch.tensor([0.5, 1.0], dtype=torch.float64)
     distance = torch.cdist(spots * shape_of_a_name, avoid * shape_of_a_name)
@@ -291,13 +308,13 @@ def _add_path(figure: go.Figure, path: InputPath, output: int) -> None:
     """The path as an arrow in the plane, with its kinks and decision changes."""
     figure.add_trace(_arrow(path))
     if path.kinks:
-        x, y = zip(*(kink.input for kink in path.kinks), strict=True)
+        x, y = columns_of([kink.input for kink in path.kinks])
         marker = {"symbol": "diamond-open", "size": 12, "color": INK, "line": {"width": 2}}
         name = "kink: a unit turns on or off"
         figure.add_trace(go.Scatter(x=x, y=y, mode="markers", marker=marker, name=name))
     changes = [change for change in path.changes if change.output == output]
     if changes:
-        x, y = zip(*(change.input for change in changes), strict=True)
+        x, y = columns_of([change.input for change in changes])
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="markers", marker=CHANGE, name="decision changes")
         )
@@ -325,14 +342,17 @@ def _arrow(path: InputPath) -> go.Scatter:
 
 
 def _add_kink_lines(figure: go.Figure, kinks: Sequence[Kink]) -> None:
-    """A dotted line at each kink, and over it the units that turn; kinks that are too close to each
-    other share one name.
+    """A dotted line at each kink, and over it the units that turn.
+
+    Kinks that are too close to each other share one name.
     """
+    # several names beside each other would run together: they are slanted
     slant = -30 if len(kinks) > 3 else 0
     turning: list[Unit] = []
     for n, kink in enumerate(kinks):
         figure.add_vline(kink.t, opacity=1, line={"color": "#777777", "width": 1, "dash": "dot"})
         turning += kink.units
+        # the next kink writes the names of this one as well
         if n + 1 < len(kinks) and kinks[n + 1].t - kink.t < TOO_CLOSE:
             continue
         figure.add_annotation(

@@ -13,6 +13,8 @@ from xor_mi.population import family_shares
 
 MOST_FAMILIES_DRAWN = 6
 """Panels of `family_weights`, the most frequent first."""
+SHARE_IN_VIEW = 0.99
+"""A few weights lie far outside; the axes reach as far as this share of them."""
 
 
 def gate_shares_figure(shares: pd.DataFrame, *, n_solved: int, n_networks: int) -> go.Figure:
@@ -40,8 +42,9 @@ def gate_shares_figure(shares: pd.DataFrame, *, n_solved: int, n_networks: int) 
 
 
 def success_curve(study: pd.DataFrame) -> go.Figure:
-    """A `width_study`: share of networks that solve the task against hidden width, with 95 %
-    intervals, beside the published shares.
+    """A `width_study`: share of networks that solve the task against hidden width.
+
+    With 95 % intervals, beside the published shares.
     """
     figure = go.Figure()
     looks = cycle(
@@ -77,8 +80,9 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
 
 
 def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
-    """A census of 2-h-1 networks: the input weights of every hidden unit of the solved ones, one
-    panel per family, most frequent first.
+    """A census of 2-h-1 networks: the input weights of every hidden unit of the solved ones.
+
+    One panel per family, most frequent first.
 
     A unit that adds its inputs lies along one diagonal, one that compares them along the other;
     colour and symbol give the sign with which the output reads it.
@@ -105,6 +109,7 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
     for column, family in enumerate(shares["family"], start=1):
         weights = np.stack(solved[solved["family"] == family]["weights"].to_list())
         bound = max(bound, _add_units_of(figure, weights, width, column))
+    # one scale for all panels, and for both weights, so that diagonals look like diagonals
     limits = [-1.1 * bound, 1.1 * bound]
     figure.update_xaxes(title="weight from x0", range=limits, zeroline=True)
     figure.update_yaxes(range=limits, zeroline=True)
@@ -114,8 +119,9 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
 
 
 def _add_units_of(figure: go.Figure, weights: np.ndarray, width: int, column: int) -> float:
-    """One family's hidden units, by the sign they are read with; returns how far their weights
-    reach, outliers left out.
+    """One family's hidden units, by the sign they are read with.
+
+    Returns how far their weights reach, outliers left out.
     """
     # a network's weights, flat: into the hidden units, their biases, the readout, its bias
     into = weights[:, : 2 * width].reshape(-1, 2)
@@ -132,4 +138,4 @@ def _add_units_of(figure: go.Figure, weights: np.ndarray, width: int, column: in
             name=f"read with {name}",
         )
         figure.add_trace(units, row=1, col=column)
-    return float(np.quantile(np.abs(into), 0.99))
+    return float(np.quantile(np.abs(into), SHARE_IN_VIEW))

@@ -24,8 +24,9 @@ def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
 
 
 def method_scores_bars(scores: MethodScores) -> go.Figure:
-    """`score_methods`: how far each attribution method is from exact patching; a method that is not
-    for this model has no bar and says why.
+    """`score_methods`: how far each attribution method is from exact patching.
+
+    A method that is not for this model has no bar and says why.
     """
     table = scores.frame()
     several = table["metric"].nunique() > 1
@@ -63,8 +64,9 @@ def control_rates_figure(rates: ControlRates) -> go.Figure:
 
 
 def gate_scan_figure(scan: GateScan) -> go.Figure:
-    """`scan_gates`: how many units separate each gate, the most frequent first; the title says how
-    often any gate is separated by chance.
+    """`scan_gates`: how many units separate each gate, the most frequent first.
+
+    The title says how often any gate is separated by chance.
     """
     n_units = scan.separating()["gate"].value_counts(sort=True)
     bars = go.Bar(

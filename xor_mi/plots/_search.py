@@ -35,9 +35,10 @@ Cover = tuple[int, int]
 
 
 def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figure:
-    """The subcircuits that decide every input right, by number of edges; lines join each to the
-    next larger ones that contain it, and the minimal ones are filled squares. Beyond `limit` those
-    with the fewest edges are drawn, and the title says so.
+    """The subcircuits that decide every input right, by number of edges.
+
+    Lines join each to the next larger ones that contain it, and the minimal ones are filled
+    squares. Beyond `limit` those with the fewest edges are drawn, and the title says so.
 
     Raises:
         XorMiError: no perfect subcircuit to draw, or a limit below 1.
@@ -70,9 +71,11 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
 
 def _smallest(search: SubcircuitSearch, limit: int) -> list[Subcircuit]:
     """The subcircuits with the fewest edges, at most so many."""
-    # search.masks holds, per layer, the kept sources of every unit as bits
-    n_edges = [np.bitwise_count(layer).astype(int).sum(1) for layer in search.masks]
-    order = np.argsort(np.sum(n_edges, axis=0), kind="stable")
+    # search.masks holds, per layer, the kept sources of every unit as bits, [subcircuit, unit]
+    n_edges_of_layer = [np.bitwise_count(layer).astype(int).sum(1) for layer in search.masks]
+    n_edges = np.sum(n_edges_of_layer, axis=0)
+    # stable, so that subcircuits of one size stay in the order of the search
+    order = np.argsort(n_edges, kind="stable")
     return [search[number] for number in order[:limit].tolist()]
 
 
@@ -88,6 +91,7 @@ def _title(search: SubcircuitSearch, n_minimal: int, limit: int) -> str:
 def _containment_lines(sets: EdgeSets, covers: list[Cover], x: list[float]) -> go.Scatter:
     lines_x: list[float | None] = []
     lines_y: list[int | None] = []
+    # plotly breaks a line at None
     for low, high in covers:
         lines_x += [x[low], x[high], None]
         lines_y += [len(sets[low]), len(sets[high]), None]
@@ -127,8 +131,9 @@ def _covers(sets: EdgeSets) -> list[Cover]:
 
 
 def _positions(sets: EdgeSets, covers: list[Cover]) -> list[float]:
-    """Each level spread evenly over [0, 1], in the order of the mean position of what its members
-    contain.
+    """Each level spread evenly over [0, 1].
+
+    Its members are in the order of the mean position of what they contain.
     """
     below: defaultdict[int, list[int]] = defaultdict(list)
     for low, high in covers:
@@ -138,8 +143,9 @@ def _positions(sets: EdgeSets, covers: list[Cover]) -> list[float]:
         levels[len(edges)].append(k)
     x = [0.5] * len(sets)
     for size in sorted(levels):
-        wanted = {k: _mean(x, below[k]) for k in levels[size]}
-        for rank, k in enumerate(sorted(levels[size], key=wanted.__getitem__), start=1):
+        # smaller sets come first, so what a set contains has its position by now
+        mean_below = {k: _mean(x, below[k]) for k in levels[size]}
+        for rank, k in enumerate(sorted(levels[size], key=mean_below.__getitem__), start=1):
             x[k] = rank / (len(levels[size]) + 1)
     return x
 
@@ -159,9 +165,10 @@ def _words(subcircuit: Subcircuit) -> str:
 
 
 def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure:
-    """`compare_conventions`: how many subcircuits, perfect ones, interpretations and alignments
-    there are under each convention, on a logarithmic scale. A count of 0, or one that was not
-    made, has no bar.
+    """`compare_conventions`: how many explanations there are under each convention.
+
+    Subcircuits, perfect ones, interpretations and alignments, on a logarithmic scale. A count of 0,
+    or one that was not made, has no bar.
 
     Raises:
         XorMiError: no convention was counted under.
@@ -198,8 +205,9 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
 
 
 def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
-    """`find_alignments`: how many minimal alignments each formula has, the most first. Beyond
-    `limit` formulas the title says how many are left out.
+    """`find_alignments`: how many minimal alignments each formula has, the most first.
+
+    Beyond `limit` formulas the title says how many are left out.
 
     Raises:
         XorMiError: no formula that aligns, or a limit below 1.
@@ -227,8 +235,9 @@ def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
 
 
 def node_masks_heatmap(masks: NodeMasks) -> go.Figure:
-    """`node_masks`: the scores of every set of hidden units under patching; * marks a set that
-    decides every row right alone.
+    """`node_masks`: the scores of every set of hidden units under patching.
+
+    * marks a set that decides every row right alone.
     """
     table = masks.frame()
     marks = {True: " *", False: ""}

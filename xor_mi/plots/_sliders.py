@@ -1,5 +1,6 @@
-"""a finding with steps -> figures with a slider: along an input path, and along one weight. Every
-frame is computed beforehand.
+"""a finding with steps -> figures with a slider: along an input path, and along one weight.
+
+Every frame is computed beforehand.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from xor_mi.plots._style import (
     NEGATIVE,
     POSITIVE,
     THRESHOLD_LINE,
+    columns_of,
     layout,
     line_trace,
     point_text,
@@ -39,8 +41,9 @@ Traces = list[BaseTraceType]
 
 
 def input_slider(path: InputPath) -> go.Figure:
-    """The input modified gradually along a `geometry.path`: the output so far along the way, and
-    every unit's value at each point.
+    """The input modified gradually along a `geometry.path`.
+
+    Shown are the output along the whole way, and every unit's value at each point.
 
     Frames stand on the path's points: an even grid, and every kink and decision change.
     """
@@ -50,15 +53,18 @@ def input_slider(path: InputPath) -> go.Figure:
         cols=2, subplot_titles=("output along the way", "every value here"), horizontal_spacing=0.12
     )
     _add_output_lines(figure, path)
+    # of what stands still only the outputs' lines are traces; the threshold is a shape
     _add_frames(figure, moving, n_still=path.outputs.shape[1], shown_first=0)
     _label_path_axes(figure, path, frames)
     labels = [frame.label for frame in frames]
-    return _with_slider(figure, "The input modified gradually (filled: decided 1)", labels, 0)
+    title = "The input modified gradually (filled: decided 1)"
+    return _with_slider(figure, title, labels, active=0)
 
 
 def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None) -> go.Figure:
-    """One weight moved past both ends of its slack (`margins.move_weight`): each input's distance
-    to the threshold and, of two inputs, the plane.
+    """One weight moved past both ends of its slack (`margins.move_weight`).
+
+    Shown are the slack of each input's condition and, of two inputs, the plane.
 
     The slider says the weight's value at each step and, with circuits, the verdict and the readout.
 
@@ -71,7 +77,9 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
     frames = weight_frames(sweep, circuits)
     is_planar = bool(sweep.planes)
     bound = _largest_distance(sweep) if is_planar else 1.0
-    titles = ["slack of each input's condition"] + ["the input plane"] * is_planar
+    titles = ["slack of each input's condition"]
+    if is_planar:
+        titles.append("the input plane")
     figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.18)
     moving: list[Traces] = []
     for step, frame in enumerate(frames):
@@ -80,7 +88,8 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
     _add_frames(figure, moving, n_still=0, shown_first=sweep.start)
     _label_weight_axes(figure, frames, is_planar)
     title = f"One weight moved: {sweep.parameter}, all others as they are"
-    return _with_slider(figure, title, [frame.label for frame in frames], sweep.start)
+    labels = [frame.label for frame in frames]
+    return _with_slider(figure, title, labels, active=sweep.start)
 
 
 # the input modified gradually
@@ -166,7 +175,7 @@ def _plane_at(sweep: WeightSweep, step: int, bound: float) -> Traces:
     """The plane at one step: the output as a surface, the boundary, the inputs."""
     segments = sweep.boundaries[step].segments.tolist()
     decided = sweep.decisions[step, :, 0].tolist()
-    x, y = zip(*truth_rows(2), strict=True)
+    x, y = columns_of(truth_rows(2))
     inputs = go.Scatter(x=x, y=y, mode="markers", marker=corners_marker(decided), name="inputs")
     return [
         _surface(sweep.planes[step], bound),
@@ -180,6 +189,7 @@ def _surface(plane: InputPlane, bound: float) -> go.Heatmap:
     return go.Heatmap(
         x=plane.x0.tolist(),
         y=plane.x1.tolist(),
+        # [x0, x1] -> plotly's [row of y, column of x]
         z=(plane.outputs.T - plane.threshold).round(decimals=3).tolist(),
         colorscale=DIVERGING,
         zmin=-bound,
@@ -193,6 +203,7 @@ def _largest_distance(sweep: WeightSweep) -> float:
     """At a corner of the plane, at the first or the last step."""
     first, last = sweep.planes[0], sweep.planes[-1]
     ends = torch.stack([first.outputs, last.outputs])
+    # [end, corner]: low and high x0 with low and high x1
     corners = ends[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     return (corners - first.threshold).abs().max().item()
 
@@ -214,18 +225,20 @@ def _label_weight_axes(figure: go.Figure, frames: list[SliderFrame], is_planar: 
 
 
 def _add_frames(figure: go.Figure, moving: list[Traces], *, n_still: int, shown_first: int) -> None:
-    """The traces that move, after those that do not (the first in the first column, the others in
-    the second), and a frame for each step.
+    """The traces that move, after those that do not, and a frame for each step.
+
+    The first of them stands in the first column, the others in the second.
     """
     for k, trace in enumerate(moving[shown_first]):
         figure.add_trace(trace, row=1, col=1 if k == 0 else 2)
+    # a frame replaces traces by their number in the figure
     traces = list(range(n_still, n_still + len(moving[shown_first])))
     figure.frames = [
         go.Frame(data=data, traces=traces, name=str(n)) for n, data in enumerate(moving)
     ]
 
 
-def _with_slider(figure: go.Figure, title: str, labels: list[str], active: int) -> go.Figure:
+def _with_slider(figure: go.Figure, title: str, labels: list[str], *, active: int) -> go.Figure:
     """A slider over the figure's frames, saying each."""
     at_once = {
         "mode": "immediate",

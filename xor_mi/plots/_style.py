@@ -1,6 +1,6 @@
 """The look that every figure shares: colours, layout, the labelled heatmap."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+# the ends of ColorBrewer's RdBu, which colour-blind readers tell apart
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
 DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
 Marks = list[list[str]]
@@ -82,7 +83,9 @@ def heatmap(
         z=values,
         x=columns,
         y=rows,
-        text=[_cell_texts(*lines) for lines in zip(values, marks, strict=True)],
+        text=[
+            _cell_texts(numbers, of_line) for numbers, of_line in zip(values, marks, strict=True)
+        ],
         texttemplate="%{text}",
         xgap=2,
         ygap=2,
@@ -112,12 +115,19 @@ def _cell_texts(values: Sequence[float | None], marks: Sequence[str]) -> list[st
     return texts
 
 
+def columns_of(points: Iterable[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Points (x, y) -> all their x, and all their y, as plotly takes them."""
+    listed = list(points)
+    return [point[0] for point in listed], [point[1] for point in listed]
+
+
 def line_trace(
     lines: Sequence[Sequence[Sequence[float]]], line: dict[str, Any], name: str
 ) -> go.Scatter:
     """Separate lines of points as one trace, with gaps between them."""
     x: list[float | None] = []
     y: list[float | None] = []
+    # plotly breaks a line at None
     for points in lines:
         x += [*(point[0] for point in points), None]
         y += [*(point[1] for point in points), None]

@@ -14,8 +14,9 @@ LONGEST_NAME = 70
 
 
 def conditions_figure(conditions: Conditions) -> go.Figure:
-    """`margins.conditions`: one bar per inequality, its slack; a failed one points left, is hatched
-    and says so.
+    """`margins.conditions`: one bar per inequality, its slack.
+
+    A failed one points left, is hatched and says so.
 
     Raises:
         XorMiError: something else, or no conditions.
@@ -80,8 +81,9 @@ def _names(conditions: Conditions) -> list[str]:
 
 
 def slack_figure(slack: Slack) -> go.Figure:
-    """`margins.slack_to_flip`: the interval in which each weight may move alone, its value, and the
-    input that flips at each end.
+    """`margins.slack_to_flip`: the interval in which each weight may move alone, and its value.
+
+    The input that flips is named at each end.
 
     An arrow stands for an interval that does not end in the picture; where it ends is written
     beside it.
@@ -113,10 +115,12 @@ def slack_figure(slack: Slack) -> go.Figure:
 
 
 def _reach(slack: Slack) -> tuple[float, float, float]:
-    """The lowest and highest value drawn, and the margin within them: all values, and the ends that
-    are not too far from them.
+    """The lowest and highest value drawn, and the margin within them.
+
+    Drawn are all values, and the ends that are not too far from them.
     """
     values = [weight.value for weight in slack]
+    # an end further away than this would press all the others together
     far = 1.5 * (max(map(abs, values)) or 1.0)
     lowers = [weight.lower for weight in slack]
     uppers = [weight.upper for weight in slack]
@@ -131,13 +135,15 @@ def _interval_end(
     """From the weight's value to one end of its interval, or to an arrow at the picture's limit."""
     end, row = (weight.upper, weight.row_upper) if is_upper else (weight.lower, weight.row_lower)
     side = 1 if is_upper else -1
+    # end < limit above the weight's value, end > limit below it
     is_drawn = side * end < side * limit
     if is_drawn:
         x, label, symbol = end, row, "line-ns"
     else:
         symbol = "triangle-right" if is_upper else "triangle-left"
         # an arrow of an end that is somewhere leaves room to say where
-        x = limit - side * margin * (0.1 if isinf(end) else 0.7)
+        room = 0.1 if isinf(end) else 0.7
+        x = limit - side * margin * room
         label = "" if isinf(end) else f"{row} at {end:.4g}"
     return go.Scatter(
         x=[weight.value, x],
