@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from xor_mi.kinds import Number
+
 # the ends of ColorBrewer's RdBu, which colour-blind readers tell apart
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
 DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
@@ -115,7 +117,7 @@ def _cell_texts(values: Sequence[float | None], marks: Sequence[str]) -> list[st
     return texts
 
 
-def columns_of(points: Iterable[Sequence[float]]) -> tuple[list[float], list[float]]:
+def columns_of(points: Iterable[Sequence[Number]]) -> tuple[list[Number], list[Number]]:
     """Points (x, y) -> all their x, and all their y, as plotly takes them."""
     listed = list(points)
     return [point[0] for point in listed], [point[1] for point in listed]
