@@ -289,11 +289,11 @@ def test_control_rates(trained):
     0 of n: 1 - 0.025^(1/n).
     """
     rates = control_rates(trained.model, n_networks=40).frame().set_index("control")
-    assert rates.loc["untrained networks", ["n", "n_positive"]].tolist() == [40, 0]
-    assert rates.loc["untrained networks", "ci_high"] == pytest.approx(1 - 0.025 ** (1 / 40))
-    assert 20 < rates.loc["shuffled targets", "n"] < 40
-    assert rates.loc["shuffled targets", "n_positive"] == 0
-    assert rates.loc["untrained networks, own function", "n_positive"] > 0
+    assert rates.loc["untrained", ["n", "n_positive"]].tolist() == [40, 0]
+    assert rates.loc["untrained", "ci_high"] == pytest.approx(1 - 0.025 ** (1 / 40))
+    assert 20 < rates.loc["shuffled_targets", "n"] < 40
+    assert rates.loc["shuffled_targets", "n_positive"] == 0
+    assert rates.loc["untrained_own_function", "n_positive"] > 0
     proved = identify_circuit(trained.model, n_controls=50)
     claims = [e for e in proved.evidence if e.kind == "control"]
     assert [(e.effect, e.holds) for e in claims] == [(0, True), (0, True)]
@@ -306,7 +306,7 @@ def test_a_control_can_fail():
     population = train_population("~x0", 20, config=TrainConfig(max_steps=500))
     model = next(population[i] for i in range(20) if population.solved[i])
     rates = control_rates(model, "~x0", n_networks=60).frame().set_index("control")
-    assert rates.loc["untrained networks", "n_positive"] > 0
+    assert rates.loc["untrained", "n_positive"] > 0
 
 
 def test_formulas_edges_and_questions(textbook):

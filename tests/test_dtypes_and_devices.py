@@ -13,8 +13,8 @@ from xor_mi import (
     explain_difference,
     geometry,
     handmade,
-    margins,
     identify_circuit,
+    margins,
     patch_sweep,
     plots,
 )

@@ -85,13 +85,24 @@ def walk(name):
     return rows, layers, value
 
 
+def without_sentences(circuit):
+    """A record without what only people read: a circuit may be worded anew at any time."""
+    shorter = {key: value for key, value in circuit.items() if key != "reason"}
+    words = {"claim", "intervention", "counted", "rule"}
+    shorter["evidence"] = [
+        {key: value for key, value in evidence.items() if key not in words}
+        for evidence in circuit["evidence"]
+    ]
+    return shorter
+
+
 @pytest.mark.parametrize("name", zoo.names())
 def test_stored_weights_have_the_recorded_circuit(name):
     """Identifying the stored network gives the recorded circuit: verdict, gates, netlist,
     signature, family and counts exactly, numbers to nine digits.
     """
-    found, stored = json.loads(identify_circuit(zoo.load(name)).to_json()), zoo.recorded(name)
-    assert difference(found, stored) is None
+    found = json.loads(identify_circuit(zoo.load(name)).to_json())
+    assert difference(without_sentences(found), without_sentences(zoo.recorded(name))) is None
 
 
 def test_the_comparison_can_fail():

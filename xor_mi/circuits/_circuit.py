@@ -13,7 +13,7 @@ from torch import Tensor
 from xor_mi.circuits import _export
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
 from xor_mi.circuits._explain import explain
-from xor_mi.circuits._facts import constant_note
+from xor_mi.circuits._facts import Problem, constant_note
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
@@ -81,21 +81,24 @@ class Circuit(Finding):
     Attributes:
         target: the function the network was held against.
         verdict: one of `VERDICTS`.
-        reason: the facts that decided the verdict, as one sentence.
+        reason: the facts that decided the verdict, as one sentence; no comparison looks into it.
         readings: every kept joint reading, the primary one first (copies of a unit read alike, then
             highest interchange accuracy, then largest worst margin, then the first by gates).
         cfg, weights: a snapshot of the network at identification time.
         proof: what was measured for the primary reading; None without one, or where evidence was
             not asked for.
+        problems: problem -> the rows that have it, where the verdict is not_computing: "wrong",
+            "undecided", or "rounding" (decided as they should be by rounding alone).
     """
 
     target: BooleanFunction
     verdict: str
-    reason: str
+    reason: str = field(compare=False)
     readings: tuple[JointReading, ...] = field(repr=False)
     cfg: HookedMLPConfig = field(repr=False, compare=False)
     weights: tuple[tuple[Tensor, Tensor], ...] = field(repr=False, compare=False)
     proof: Proof | None = field(default=None, repr=False, compare=False)
+    problems: tuple[tuple[Problem, tuple[str, ...]], ...] = field(default=(), repr=False)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from xor_mi.circuits._evidence import Evidence
 from xor_mi.circuits._facts import Control
+from xor_mi.circuits._wording import control_words
 from xor_mi.finding import Finding
 from xor_mi.metrics import ShareInterval, share_interval
 
@@ -55,7 +56,7 @@ class ControlRates(Finding):
 
     def __str__(self) -> str:
         lines = [
-            f"{one.control}: {one.n_positive} of {one.n} given gates "
+            f"{control_words(one.control)}: {one.n_positive} of {one.n} given gates "
             f"(95% interval {one.rate.low:.0%} to {one.rate.high:.0%})"
             for one in self.rates
         ]

@@ -22,8 +22,13 @@ Kind = Literal["substitution", "interchange", "joint", "necessary", "sufficient"
 Ablation = Literal["mean", "zero"]
 """What an ablated unit is set to: its mean over all rows, or zero."""
 
-Control = Literal["untrained networks", "shuffled targets", "untrained networks, own function"]
+Control = Literal["untrained", "shuffled_targets", "untrained_own_function"]
 """Where the same pipeline should find nothing; see `control_rates`."""
+
+Problem = Literal["wrong", "undecided", "rounding"]
+"""Why a row does not count as computed: decided otherwise than the target says, not decided at all,
+or decided so by the rounding of the network's own dtype alone.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
+from xor_mi.circuits import _wording
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._controls import ControlRate, ControlRates, control_claims
 from xor_mi.circuits._evidence import Proof, affine, gather
-from xor_mi.circuits._facts import Control
+from xor_mi.circuits._facts import Control, Problem
 from xor_mi.circuits._netlist import (
     JointReading,
     LocalGate,
@@ -85,15 +86,21 @@ def identify_circuit(
         cfg=replace(model.cfg, target=function, use_edge_result=False),
         weights=tuple(model.float64_layers()),
     )
-    wrong = _wrong_rows(decided, decisions(model).cpu(), function)
-    if wrong:
-        return replace(circuit, reason=f"it does not compute {function.name}: {wrong}")
+    problems = _problems(decided, decisions(model).cpu(), function)
+    if problems:
+        return replace(
+            circuit,
+            reason=_wording.not_computing(function.name, problems),
+            problems=tuple((problem, tuple(rows)) for problem, rows in problems.items()),
+        )
 
     # Read: every joint reading that survives substitution and composes to the decisions.
     kept = _kept_readings(model, layers, decided, max_readings=max_readings, progress=progress)
     readings = list(kept)
     if not readings:
-        return replace(circuit, verdict="no_gate_reading", reason=_why_no_reading(function))
+        return replace(
+            circuit, verdict="no_gate_reading", reason=_wording.no_gate_reading(function.name)
+        )
 
     # Score, and put first what the circuit is reported under.
     interchanged = _interchanged(model)
@@ -110,7 +117,7 @@ def identify_circuit(
     return replace(
         circuit,
         verdict=verdict,
-        reason=_reason(verdict, function, readings),
+        reason=_reason(function, readings),
         readings=tuple(readings),
         proof=proof,
     )
@@ -143,16 +150,17 @@ def control_rates(
 ) -> ControlRates:
     """The same pipeline where it should find nothing: how often does it name gates all the same?
 
-    The controls are "untrained networks", of this shape with fresh weights, held against the
-    target; "shuffled targets", this network held against the target with its rows permuted (never
-    back onto itself), which no network that computes its target can meet; and "untrained networks,
-    own function", held against whatever they happen to compute, constants apart: how often a
-    network that was never trained has gates at all. Gates alone are therefore no sign of training.
-    An untrained network that computes the target by luck counts as a positive.
+    The controls are "untrained", networks of this shape with fresh weights, held against the
+    target; "shuffled_targets", this network held against the target with its rows permuted (never
+    back onto itself), which no network that computes its target can meet; and
+    "untrained_own_function", the untrained ones held against whatever they happen to compute,
+    constants apart: how often a network that was never trained has gates at all. Gates alone are
+    therefore no sign of training. An untrained network that computes the target by luck counts as
+    a positive.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> control_rates(textbook_xor(), n_networks=5).frame()["control"].tolist()
-    ['untrained networks', 'shuffled targets', 'untrained networks, own function']
+    ['untrained', 'shuffled_targets', 'untrained_own_function']
 
     Raises:
         XorMiError: what `identify_circuit` refuses, or n_networks below 1.
@@ -163,23 +171,23 @@ def control_rates(
     function = _target_or_own(model, target, _decided(model))
     # per control, whether each network tried was given gates
     named: dict[Control, list[bool]] = {
-        "untrained networks": [],
-        "shuffled targets": [],
-        "untrained networks, own function": [],
+        "untrained": [],
+        "shuffled_targets": [],
+        "untrained_own_function": [],
     }
     generator = torch.Generator().manual_seed(seed)
     numbers = range(n_networks)
     for k in progress_bar(numbers, doing="controls", unit="network", progress=progress):
         untrained = HookedMLP(replace(model.cfg, seed=seed + k, target=None, use_edge_result=False))
-        named["untrained networks"].append(_is_named(untrained, function))
+        named["untrained"].append(_is_named(untrained, function))
         # a shuffle may give the target itself back, which the network does compute
         shuffled = _shuffled(function, generator)
         if shuffled.tables != function.tables:
-            named["shuffled targets"].append(_is_named(model, shuffled))
+            named["shuffled_targets"].append(_is_named(model, shuffled))
         # constants apart: of a constant function every reading is faithful
         own = _own_function(_decided(untrained))
         if any(len(set(table)) > 1 for table in own.tables):
-            named["untrained networks, own function"].append(_is_named(untrained, own))
+            named["untrained_own_function"].append(_is_named(untrained, own))
     rates = [ControlRate(control, sum(hits), len(hits)) for control, hits in named.items()]
     return ControlRates(tuple(rates))
 
@@ -214,9 +222,7 @@ def _with_controls(
     `control_rates` and not claimed here.
     """
     measured = control_rates(model, function, n_networks=n_networks, progress=progress)
-    claimed = [
-        rate for rate in measured.rates if rate.control != "untrained networks, own function"
-    ]
+    claimed = [rate for rate in measured.rates if rate.control != "untrained_own_function"]
     return replace(proof, claims=(*proof.claims, *control_claims(claimed)))
 
 
@@ -249,24 +255,26 @@ def _own_function(decided: Tensor) -> BooleanFunction:
     return BooleanFunction(n_inputs, tuple(map(tuple, tables)))
 
 
-def _wrong_rows(decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction) -> str:
-    """'wrong on 01, undecided on 11', or '' where every row is decided as the function says.
+def _problems(
+    decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction
+) -> dict[Problem, list[str]]:
+    """Problem -> the rows that have it; empty where every row is decided as the function says.
 
     Decided so whatever the rounding: the network's own dtype must decide as float64 does.
     """
     goal = torch.tensor(function.tables).T
-    problems = {
+    masks: dict[Problem, Tensor] = {
         "wrong": (decided != goal) & (decided != UNDECIDED),
         "undecided": decided == UNDECIDED,
-        "decided by rounding alone": decided != in_its_dtype,
+        "rounding": decided != in_its_dtype,
     }
     names = [row_name(row) for row in function.rows()]
-    texts = []
-    for problem, where in problems.items():
-        rows = [name for name, here in zip(names, where.any(1).tolist(), strict=True) if here]
+    problems: dict[Problem, list[str]] = {}
+    for problem, mask in masks.items():
+        rows = [name for name, here in zip(names, mask.any(1).tolist(), strict=True) if here]
         if rows:
-            texts.append(f"{problem} on {', '.join(rows)}")
-    return " and ".join(texts)
+            problems[problem] = rows
+    return problems
 
 
 def _kept_readings(
@@ -422,27 +430,16 @@ def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) ->
     return replace(joint, interchange=dict(zip(units, agreed, strict=True)))
 
 
-def _why_no_reading(function: BooleanFunction) -> str:
-    return (
-        f"it computes {function.name}, but no reading of its units as bits survives two-level "
-        "substitution and composes to it"
-    )
-
-
-def _reason(verdict: str, function: BooleanFunction, readings: Sequence[JointReading]) -> str:
+def _reason(function: BooleanFunction, readings: Sequence[JointReading]) -> str:
     first = readings[0]
     formula = first.formula
     if len(formula) > QUOTABLE:
         outputs = [gate.formula for gate in first.netlist if gate.unit.is_output]
         formula = f"({', '.join(outputs)})"
-    n_agreed, n_runs = sum(first.interchange.values()), first.n_interchange * len(first.interchange)
-    facts = (
-        f"{function.name} = {formula}; the netlist gives {function.name} on all rows, and "
-        f"{n_agreed} of {n_runs} interchanges come out as it predicts"
-    )
-    if verdict == "identified":
-        return f"exactly one joint reading survives: {facts}"
-    return (
-        f"{len(readings)} joint readings survive, so several explanations hold; "
-        f"under the first, {facts}"
+    return _wording.survivors(
+        n_readings=len(readings),
+        function=function.name,
+        formula=formula,
+        n_agreed=sum(first.interchange.values()),
+        n_runs=first.n_interchange * len(first.interchange),
     )

@@ -1,10 +1,13 @@
-"""facts of a claim -> its sentences. All sentences of evidence stand here; nobody reads one back.
+"""facts -> their sentences. All sentences of verdicts and evidence stand here; nobody reads one
+back.
 
 Rewording any of them changes what people see and nothing else: no verdict, no assertion and no
 baseline looks into a sentence.
 """
 
-from xor_mi.circuits._facts import Facts, constant_note
+from collections.abc import Mapping, Sequence
+
+from xor_mi.circuits._facts import Control, Facts, Problem, constant_note
 from xor_mi.graph import name_of_set
 from xor_mi.metrics import share_interval
 
@@ -31,7 +34,7 @@ def claim(facts: Facts) -> str:
             others = f" (and {facts.n_other_sets} other minimal sets)" if facts.n_other_sets else ""
             return f"{units} {'are' if _several(facts) else 'is'} sufficient{others}"
         case "control":
-            return f"{facts.control_runs} are not named"
+            return f"{control_words(facts.control_runs)} are not named"
 
 
 def intervention(facts: Facts) -> str:
@@ -107,6 +110,46 @@ def summary(facts: Facts) -> str:
     control = f"{facts.control}" if isinstance(facts.control, int) else f"{facts.control:.3g}"
     outcome = "holds" if facts.holds else "does not hold"
     return f"{claim(facts)}: {effect} {counted(facts)}, control {control} ({outcome})"
+
+
+def control_words(control: Control | None) -> str:
+    """What the pipeline was run on where it should find nothing."""
+    match control:
+        case "shuffled_targets":
+            return "shuffled targets"
+        case "untrained_own_function":
+            return "untrained networks, own function"
+        case _:
+            return "untrained networks"
+
+
+def not_computing(function: str, problems: Mapping[Problem, Sequence[str]]) -> str:
+    """Why a network does not compute its target: the rows of each problem."""
+    words = {"wrong": "wrong", "undecided": "undecided", "rounding": "decided by rounding alone"}
+    parts = [f"{words[problem]} on {', '.join(rows)}" for problem, rows in problems.items()]
+    return f"it does not compute {function}: {' and '.join(parts)}"
+
+
+def no_gate_reading(function: str) -> str:
+    """Why a network that computes its target has no circuit."""
+    return (
+        f"it computes {function}, but no reading of its units as bits survives two-level "
+        "substitution and composes to it"
+    )
+
+
+def survivors(n_readings: int, function: str, formula: str, n_agreed: int, n_runs: int) -> str:
+    """How many readings survive, and what the first of them says."""
+    facts = (
+        f"{function} = {formula}; the netlist gives {function} on all rows, and "
+        f"{n_agreed} of {n_runs} interchanges come out as it predicts"
+    )
+    if n_readings == 1:
+        return f"exactly one joint reading survives: {facts}"
+    return (
+        f"{n_readings} joint readings survive, so several explanations hold; "
+        f"under the first, {facts}"
+    )
 
 
 def _several(facts: Facts) -> bool:
