@@ -213,6 +213,7 @@ def gather(
     layers: Sequence[LayerValues],
     decided: Tensor,
     kept: Sequence[JointReading],
+    *,
     network: Tensor,
 ) -> Proof:
     """Everything measured for the first of the kept readings.

@@ -110,7 +110,7 @@ def identify_circuit(
     # Prove.
     proof = None
     if with_evidence:
-        proof = gather(model, layers, decided, readings, interchanged)
+        proof = gather(model, layers, decided, readings, network=interchanged)
         if n_controls:
             proof = _with_controls(proof, model, function, n_networks=n_controls, progress=progress)
     verdict = verdict_of(len(readings))
@@ -312,7 +312,7 @@ def _consistent_choices(
     choices: list[_Choice] = [((), float("inf"))]
     # Layer by layer, so that what is inconsistent below is never combined with what is above.
     for layer in range(model.cfg.n_layers):
-        options = faithful_readings(model, layers, layer, decided)
+        options = faithful_readings(model, layers, layer, decided=decided)
         n_tried = len(choices) * len(options)
         if n_tried > MAX_TRIED:
             raise TooManyReadings(

@@ -98,7 +98,7 @@ def unit_readings(values: Tensor) -> list[Reading]:
 
 
 def faithful_readings(
-    model: HookedMLP, layers: Sequence[LayerValues], layer: int, decided: Tensor
+    model: HookedMLP, layers: Sequence[LayerValues], layer: int, *, decided: Tensor
 ) -> list[tuple[tuple[Reading, ...], float]]:
     """All choices of one reading per unit of this layer that leave every decision as it was.
 

@@ -199,7 +199,7 @@ class _Trial:
 def _ablated(problem: Problem, layers: Sequence[Affine], sets: UnitSets) -> NDArray[np.int8]:
     """Decisions on each row without these units, [set, row, output]."""
     rows = each_row(len(problem.clean))
-    return interchanged(problem, layers, sets, rows, problem.convention.ablation)
+    return interchanged(problem, layers, sets, rows, replacement=problem.convention.ablation)
 
 
 def _first_place(differs: NDArray[np.bool_]) -> tuple[int, int] | None:

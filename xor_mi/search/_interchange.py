@@ -52,6 +52,7 @@ def interchanged(
     layers: Sequence[Affine],
     sets: UnitSets,
     pairs: RowPairs,
+    *,
     replacement: Replacement = "source",
 ) -> NDArray[np.int8]:
     """Decisions with these hidden units replaced on each base, [set, pair, output].
@@ -61,7 +62,7 @@ def interchanged(
     Args:
         layers: `problem.whole`, or `problem.kept(subcircuit)`.
     """
-    outputs, scale = interchange_outputs(problem, layers, sets, pairs, replacement)
+    outputs, scale = interchange_outputs(problem, layers, sets, pairs, replacement=replacement)
     over = outputs - problem.model.threshold
     is_tie = np.abs(over) <= ROUNDING * scale
     return np.where(is_tie, -1, over > 0).astype(np.int8)
@@ -72,6 +73,7 @@ def interchange_outputs(
     layers: Sequence[Affine],
     sets: UnitSets,
     pairs: RowPairs,
+    *,
     replacement: Replacement = "source",
 ) -> tuple[Numbers, float]:
     """Outputs of the same, [set, pair, output], and the size of the terms that they sum up.
