@@ -7,16 +7,22 @@ Its message is one line for a person: what was asked, what exists, what to do.
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral
+from os import PathLike
 from pathlib import Path
 
 __all__ = [
     "SEEDS_BELOW",
     "TooManyReadings",
     "XorMiError",
+    "as_path",
+    "require_kind",
     "unknown",
     "unwritable",
     "whole_number",
 ]
+
+MAX_VALUE_SHOWN = 60
+"""A message quotes a value that takes at most so many characters."""
 
 MAX_NAMES_SHOWN = 24
 """A message lists at most so many names of what exists."""
@@ -81,6 +87,35 @@ def whole_number(name: str, value: object, *, at_least: int = 0, below: int | No
         written = "2^62" if below == SEEDS_BELOW else str(below)
         bounds += f" and below {written}"
     raise XorMiError(f"{name} must be a whole number of {bounds}, not {value!r}")
+
+
+def require_kind(name: str, value: object, kind: type | tuple[type, ...], *, give: str) -> None:
+    """Refuse an argument that is not of the kind a function works on.
+
+    Raises:
+        XorMiError: naming the argument, what was given and what to give.
+
+    >>> require_kind("rows", 3.5, list, give="input rows such as ['00', '01']")
+    Traceback (most recent call last):
+        ...
+    xor_mi.errors.XorMiError: rows is 3.5; give input rows such as ['00', '01']
+    """
+    if isinstance(value, kind):
+        return
+    text = repr(value)
+    is_readable = len(text) <= MAX_VALUE_SHOWN and "\n" not in text
+    shown = text if is_readable else f"of type {type(value).__name__}"
+    raise XorMiError(f"{name} is {shown}; give {give}")
+
+
+def as_path(name: str, value: object) -> Path:
+    """A file or folder given as text or as a path -> the path.
+
+    Raises:
+        XorMiError: naming the argument and what was given.
+    """
+    require_kind(name, value, (str, PathLike), give="a place on disk, as text or as a Path")
+    return Path(value)  # pyright: ignore[reportArgumentType]
 
 
 def unwritable(path: str | Path, error: OSError) -> XorMiError:

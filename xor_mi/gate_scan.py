@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, whole_number
+from xor_mi.errors import SEEDS_BELOW, XorMiError, whole_number
 from xor_mi.finding import Finding
 from xor_mi.graph import Site
 from xor_mi.interventions._run import call_hooked, inputs_per_run
@@ -237,6 +237,7 @@ def scan_gates(
             "inputs must be a tensor [sample, ...] with at least one sample; "
             "give what the model is run on"
         )
+    seed = whole_number("seed", seed, below=SEEDS_BELOW)
     n_permutations = whole_number("n_permutations", n_permutations, at_least=1)
     if batch_size is not None:
         batch_size = whole_number("batch_size", batch_size, at_least=1)

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from xor_mi import plots
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError, unwritable
+from xor_mi.errors import XorMiError, as_path, require_kind, unwritable
 from xor_mi.finding import Finding
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit
@@ -129,6 +129,7 @@ def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
     Raises:
         XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn.
     """
+    require_kind("model", model, HookedMLP, give="a HookedMLP")
     _require_few_inputs(model)
     zeros, ones = "0" * model.cfg.d_in, "1" * model.cfg.d_in
     n_decisions = 2**model.cfg.d_in * model.cfg.d_out
@@ -185,7 +186,7 @@ def require_writable(directory: PathLike) -> Path:
     Raises:
         XorMiError: it cannot be made, or nothing can be written in it.
     """
-    folder = Path(directory)
+    folder = as_path("directory", directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -227,6 +228,7 @@ def write_report(
         )
     else:
         folder = require_writable(directory)
+    _require_census(networks)
     findings = model if isinstance(model, NetworkFindings) else _find_out_of(model, progress)
     # all is made before anything is written: an error leaves no half of a report
     numbers = to_dict(findings, training=training, networks=networks)
@@ -252,6 +254,11 @@ def _find_out_of(model: object, progress: bool) -> NetworkFindings:
     return find_out(model, progress=progress)
 
 
+def _require_census(networks: object) -> None:
+    if networks is not None:
+        require_kind("networks", networks, pd.DataFrame, give="a census of retrained networks")
+
+
 # report.json
 
 
@@ -267,6 +274,8 @@ def to_dict(
     networks: pd.DataFrame | None = None,
 ) -> Json:
     """Every number of the report as JSON-ready values. What is undefined or without end is null."""
+    require_kind("findings", findings, NetworkFindings, give="what find_out returns")
+    _require_census(networks)
     model, comparison, difference = findings.model, findings.comparison, findings.difference
     return {
         "version": VERSION,
@@ -380,6 +389,11 @@ def render_report(
 
     plotly is written into it.
     """
+    require_kind("findings", findings, NetworkFindings, give="what find_out returns")
+    _require_census(networks)
+    require_kind("figures", figures, dict, give="what figures_of returns")
+    for name, figure in figures.items():
+        require_kind(f"figure {name!r}", figure, go.Figure, give="what figures_of returns")
     circuit = findings.circuit
     shares = None if networks is None else _shares(networks)
     if networks is not None and shares is not None:
@@ -415,6 +429,7 @@ def render_report(
 
 def figures_of(findings: NetworkFindings) -> Figures:
     """Every figure of the page; those that do not apply to this network are left out."""
+    require_kind("findings", findings, NetworkFindings, give="what find_out returns")
     circuit, model = findings.circuit, findings.model
     figures = {
         "network": plots.network_diagram(model, circuit),
@@ -446,6 +461,8 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
 
     And how many of them solved the task.
     """
+    require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
+    require_kind("networks", networks, pd.DataFrame, give="a census of retrained networks")
     solved = networks[networks["solved"]]
     seeds = f"seeds {networks['seed'].min()} to {networks['seed'].max()}"
     text = (

@@ -6,13 +6,14 @@ independent way, and the one that analyses of the weights (`contributions`, `cir
 """
 
 from dataclasses import dataclass, field
+from numbers import Real
 
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows
 from xor_mi.metrics import UNDECIDED, decision
@@ -126,6 +127,7 @@ def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     >>> activations(textbook_xor()).wide_frame()["h0.1 post"].tolist()
     [0.0, 0.0, 0.0, 1.0]
     """
+    require_kind("model", model, HookedMLP, give="a HookedMLP, or call from_module first")
     require_evaluable(model, "activations")
     bits = model.read_rows(rows)
     units = dict(model.hook_places())
@@ -207,6 +209,8 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
     >>> comparison.same_decision, comparison.differing
     (True, ['h0.0 pre', 'h0.1 pre', 'h0.0 post', 'h0.1 post'])
     """
+    require_kind("model", model, HookedMLP, give="a HookedMLP, or call from_module first")
+    require_kind("tolerance", tolerance, Real, give="a number, such as 1e-6")
     rows = [as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)]
     values = activations(model, rows)
     name_a, name_b = values.rows

@@ -26,7 +26,7 @@ from xor_mi.circuits._signature import (
     rows_before,
     signature_of_forms,
 )
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import layers_of
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.progress import progress_bar
@@ -66,6 +66,7 @@ class Summary(NamedTuple):
 
 def summarize(circuit: Circuit) -> Summary:
     """Circuit -> its line."""
+    require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
     units = circuit.units if circuit.primary else ()
     margins = [float("nan") if unit.margin is None else unit.margin for unit in units]
     return Summary(

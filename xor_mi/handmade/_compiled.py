@@ -156,7 +156,7 @@ def from_formula(
 
 
 def _require_two_levels(act_fn: str) -> None:
-    if act_fn not in LEVELS:
+    if not isinstance(act_fn, str) or act_fn not in LEVELS:
         raise unknown("two-level activation", act_fn, LEVELS, where="a netlist compiles to")
 
 

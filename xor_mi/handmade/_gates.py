@@ -60,7 +60,8 @@ def from_gates(
             readout that no plane separates.
     """
     functions = _as_gates(gates, n_inputs)
-    if act_fn is not None and act_fn not in ACTIVATIONS:
+    is_known = isinstance(act_fn, str) and act_fn in ACTIVATIONS
+    if act_fn is not None and not is_known:
         raise unknown("activation", act_fn, ACTIVATIONS, where="known activations")
     function = BooleanFunction.of(target, n_inputs)
     rows = np.array(truth_rows(n_inputs), dtype=float)

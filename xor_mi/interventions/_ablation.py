@@ -5,6 +5,7 @@ distribution. Ablating one site at a time misses redundancy (with every unit dou
 copy changes nothing), so subsets are swept too.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain, product
 from math import comb
@@ -14,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._readout import Decided, decisions_of, readers_of
@@ -189,7 +190,7 @@ def ablation_sweep(
             refuses.
     """
     require_ready(model, "ablation")
-    if subsets not in SUBSET_SIZES:
+    if not isinstance(subsets, str) or subsets not in SUBSET_SIZES:
         raise unknown("subset rule", subsets, SUBSET_SIZES, where="rules are")
     _require_value(value)
     names, inputs = _read_inputs(model, rows)
@@ -316,6 +317,7 @@ def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tenso
 def _read_inputs(model: HookedModel, rows: Inputs | None) -> tuple[tuple[str, ...], Tensor]:
     """Names of the inputs, and the inputs [input, ...]."""
     if rows is not None and not isinstance(rows, Tensor):
+        require_kind("rows", rows, Iterable, give="input rows, or a tensor [input, ...]")
         rows = list(rows)
     if rows is not None and not len(rows):
         raise XorMiError("no rows given; an ablation needs at least one input")

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit
 from xor_mi.interventions._patching import read_pairs
@@ -374,8 +374,13 @@ def score_methods(
         pairs, sites, metrics, output: as in `attribute`.
         methods: name -> function with the signature of `METHODS`.
     """
+    methods = METHODS if methods is None else methods
+    require_kind("methods", methods, Mapping, give="names and functions, such as METHODS")
     request = _request(model, pairs, sites, metrics, output)
-    work = list(product(request.metrics.items(), (METHODS if methods is None else methods).items()))
+    for name, method in methods.items():
+        if not callable(method):
+            raise XorMiError(f"method {name!r} is {method!r}; give a function, as METHODS has")
+    work = list(product(request.metrics.items(), methods.items()))
     truths: dict[str, Tensor] = {}
     scores: list[MethodScore] = []
     with edges_where_needed(model, request.sets):
@@ -464,6 +469,10 @@ def _request(
 
 def _method(method: str | Method) -> tuple[str, Method]:
     if not isinstance(method, str):
+        if not callable(method):
+            raise XorMiError(
+                f"method is {method!r}; give one of {', '.join(METHODS)}, or a function"
+            )
         return getattr(method, "__name__", "given"), method
     if method not in METHODS:
         raise unknown("attribution method", method, METHODS, where="methods are")

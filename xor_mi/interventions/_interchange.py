@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._high_level import HighLevelModel
@@ -112,6 +112,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
     Raises:
         XorMiError: no sources, sites that overlap, and all that `patch_sweep` refuses.
     """
+    require_kind("sources", sources, Mapping, give="sites and rows, such as {'h0.0': '11'}")
     require_mlp(model, "interchange")
     require_ready(model, "interchange")
     if not sources:
@@ -246,6 +247,8 @@ def interchange_accuracy(
         XorMiError: a variable the algorithm does not have, sites that two variables share, or too
             many joint runs.
     """
+    require_kind("high_level", high_level, HighLevelModel, give="a HighLevelModel")
+    require_kind("alignment", alignment, Mapping, give="variables and sites, {'both': 'h0.1'}")
     require_mlp(model, "interchange accuracy")
     require_ready(model, "interchange accuracy")
     names = list(high_level.variables)

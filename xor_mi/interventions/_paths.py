@@ -11,7 +11,7 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._patching import PatchSweep, read_pairs, require_direction, source_of
 from xor_mi.interventions._readout import Decided, readers_of
@@ -67,6 +67,7 @@ def path_sweep(
         XorMiError: a path that skips a layer or has fewer than two units, paths that end at
             different outputs, and all that `patch_sweep` refuses.
     """
+    require_kind("paths", paths, Iterable, give="paths, such as [['x0', 'h0.1', 'y0']]")
     require_mlp(model, "path patching")
     require_ready(model, "path patching")
     require_direction(direction)
@@ -159,6 +160,7 @@ def _unit(model: HookedMLP, place: Place) -> Unit:
 
 
 def _route(model: HookedMLP, path: Sequence[Place]) -> Route:
+    require_kind("a path", path, (list, tuple), give="units in order, such as ['x0', 'h0.1', 'y0']")
     route = tuple(_unit(model, place) for place in path)
     if len(route) < 2 or any(b.layer != a.layer + 1 for a, b in pairwise(route)):
         names = " -> ".join(unit.name for unit in route)

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import Site
 from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import SiteSet, check_index
@@ -74,6 +74,7 @@ def inputs_per_run(model: HookedModel, inputs: Tensor, max_batch_bytes: int | No
     """How many inputs one forward may take, at least one."""
     if max_batch_bytes is None:
         max_batch_bytes = MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES
+    require_kind("max_batch_bytes", max_batch_bytes, int, give=f"bytes, such as {BATCH_BYTES}")
     if max_batch_bytes < 1:
         raise XorMiError(
             f"max_batch_bytes is {max_batch_bytes}; give a number of bytes, such as {BATCH_BYTES}"

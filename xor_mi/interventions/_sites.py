@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeVar, get_args
 
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
 from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of, name_of_set
 from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import HookedMLP, hook_site, kind_of_hook, require_evaluable
@@ -77,6 +77,7 @@ def site_of(model: HookedModel, site: OneSite) -> Site:
     Raises:
         XorMiError: nothing of this name, listing what there is.
     """
+    require_kind("model", model, HookedModel, give="a HookedMLP or another hooked model")
     hooks = model.hook_dict
     if isinstance(site, Site):
         # A list is searched by equality, so that a name of a wrong kind is answered like any other.
@@ -124,8 +125,11 @@ def subsets(
     Raises:
         XorMiError: more subsets than `MAX_SUBSETS`.
     """
+    require_kind("sites", sites, Sequence, give="sites, such as ['h0.0', 'h0.1']")
+    min_size = whole_number("min_size", min_size, at_least=1)
+    max_size = len(sites) if max_size is None else whole_number("max_size", max_size)
     n = len(sites)
-    sizes = range(min_size, (n if max_size is None else max_size) + 1)
+    sizes = range(min_size, max_size + 1)
     count = sum(comb(n, size) for size in sizes)
     if count > MAX_SUBSETS:
         raise XorMiError(

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError, whole_number
+from xor_mi.errors import XorMiError, require_kind, whole_number
 
 HookFunction = Callable[..., Any]
 """(activation, hook point) -> a new activation of the same shape, or None to leave it."""
@@ -53,6 +53,7 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
     Raises:
         XorMiError: naming the module or the parameter.
     """
+    require_kind("model", model, nn.Module, give="a HookedMLP, such as handmade.textbook_xor()")
     # one walk: named_parameters would go through the modules again
     for name, module in model.named_modules():
         if module.training:

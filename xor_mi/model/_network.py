@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.kinds import HookName, HookNames, Layers, Numbers, PathLike, Place, Rows, Target
 from xor_mi.model._config import HookedMLPConfig, activation, initial_weights
@@ -531,6 +531,7 @@ class HookedMLP(HookedRootModule):
         """
         if rows is None:
             return truth_rows(self.cfg.d_in)
+        require_kind("rows", rows, Iterable, give="input rows, such as ['00', '01']")
         return tuple(as_row(row, self.cfg.d_in) for row in rows)
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xor_mi.circuits import Circuit
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.geometry import InputPath
 from xor_mi.margins import WeightSweep
 from xor_mi.metrics import decision
@@ -29,6 +29,7 @@ class SliderFrame:
 
 def path_frames(path: InputPath) -> list[SliderFrame]:
     """Of each point of a path: where it is, what is decided there, and the value of every unit."""
+    require_kind("path", path, InputPath, give="what geometry.path returns")
     names = [unit.name for unit in path.units]
     decided = decision(path.outputs, threshold=path.threshold).tolist()
     frames: list[SliderFrame] = []
@@ -54,6 +55,9 @@ def weight_frames(
     Raises:
         XorMiError: circuits of another number than the sweep has steps.
     """
+    require_kind("sweep", sweep, WeightSweep, give="what move_weight returns")
+    if circuits is not None:
+        require_kind("circuits", circuits, Sequence, give="a circuit for each of sweep.models")
     if circuits is not None and len(circuits) != len(sweep):
         raise XorMiError(
             f"{len(circuits)} circuits for {len(sweep)} steps; give one for each of sweep.models"

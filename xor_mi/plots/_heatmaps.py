@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
+from xor_mi.errors import require_kind
 from xor_mi.graph import layers_of
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model import stage_of_hook
@@ -19,6 +20,7 @@ from xor_mi.values import Activations, Comparison
 
 def activations_heatmap(values: Activations) -> go.Figure:
     """Every value at every hook point, one line per input row."""
+    require_kind("values", values, Activations, give="what activations(model) returns")
     table = values.wide_frame()
     figure = heatmap(
         table.to_numpy(float).tolist(),
@@ -32,6 +34,7 @@ def activations_heatmap(values: Activations) -> go.Figure:
 
 def comparison_heatmap(comparison: Comparison) -> go.Figure:
     """Two inputs side by side: every value on each, and their difference."""
+    require_kind("comparison", comparison, Comparison, give="what compare(model, a, b) returns")
     table = comparison.frame()
     shown_columns = ["value_a", "value_b", "difference"]
     hooks = table["hook"].map(stage_of_hook)
@@ -52,6 +55,12 @@ def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> g
     pre-activation. Of `explain_difference`: per unit, the terms by which its pre-activation
     changes, their sum, and what passes its activation function.
     """
+    require_kind(
+        "explained",
+        explained,
+        (Contributions, DifferenceExplanation),
+        give="what contributions or explain_difference returns",
+    )
     if isinstance(explained, DifferenceExplanation):
         return _difference_heatmap(explained)
     columns = _term_columns(explained.layer_sizes)
@@ -121,6 +130,7 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
 
     One line per pair (clean -> corrupted), one column per site.
     """
+    require_kind("sweep", sweep, PatchSweep, give="what patch_sweep or path_sweep returns")
     names = list(sweep.site_names)
     # iterating goes pair by pair, and then site by site
     stars = [" *" if effect.flips else "" for effect in sweep]
@@ -142,6 +152,7 @@ def patching_heatmap(sweep: PatchSweep) -> go.Figure:
 
 def ablation_heatmap(sweep: AblationSweep) -> go.Figure:
     """Change of the metric by each ablation, on each input row; * marks a flipped decision."""
+    require_kind("sweep", sweep, AblationSweep, give="what ablation_sweep returns")
     marks = None
     if sweep.decided is not None:
         flipped = sweep.decided.decisions_after != sweep.decided.decisions_before
@@ -166,6 +177,7 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     Raises:
         XorMiError: a circuit without evidence.
     """
+    require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
     table = circuit.interchange_matrix()
     n = circuit.primary.n_interchange if circuit.primary else 0
     figure = heatmap(
@@ -198,6 +210,7 @@ def attribution_heatmap(attribution: Attribution) -> go.Figure:
 
     One line per pair (clean -> corrupted), one column per site.
     """
+    require_kind("attribution", attribution, Attribution, give="what attribute returns")
     metric = attribution.metrics[0]
     names = [site.name for site in attribution.sites]
     figure = heatmap(

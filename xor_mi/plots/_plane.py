@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xor_mi import geometry
+from xor_mi.errors import require_kind
 from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region, Regions
 from xor_mi.geometry._pieces import PIECEWISE_LINEAR
 from xor_mi.graph import Unit, name_of_set
@@ -75,6 +76,8 @@ def input_plane(
     Raises:
         XorMiError: other than two inputs, no such output, empty bounds, more regions than are cut.
     """
+    if path is not None:
+        require_kind("path", path, InputPath, give="what geometry.path returns")
     plane = geometry.input_plane(model, bounds=bounds, output=output, n_points=n_points)
     edge = geometry.boundary(model, bounds=bounds, output=output)
     has_pieces = model.cfg.act_fn in PIECEWISE_LINEAR
@@ -96,6 +99,7 @@ def plane_figure(plane: InputPlane) -> go.Figure:
     With the line on which each unit of the first layer is zero. `plots.input_plane(model)` adds
     boundary, regions and inputs.
     """
+    require_kind("plane", plane, InputPlane, give="what geometry.input_plane returns")
     figure = go.Figure(_contours(plane))
     _add_unit_lines(figure, plane, "is zero")
     return _plane_layout(figure, plane)
@@ -109,6 +113,7 @@ def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
     Raises:
         XorMiError: no such output.
     """
+    require_kind("pieces", pieces, Regions, give="what geometry.regions returns")
     require_output(output, n_outputs=len(pieces[0].bias))
     figure = go.Figure()
     _add_regions(figure, pieces, output, list(CORNERS))
@@ -122,6 +127,7 @@ def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
 
 def boundary_figure(edge: Boundary) -> go.Figure:
     """A `geometry.boundary`: the lines of the input plane along which the decision changes."""
+    require_kind("edge", edge, Boundary, give="what geometry.boundary returns")
     figure = go.Figure(
         line_trace(edge.segments.tolist(), BOUNDARY_LINE, f"decision boundary of y{edge.output}")
     )
@@ -136,6 +142,7 @@ def path_figure(path: InputPath) -> go.Figure:
 
     Marked are where units turn on or off and where the decision changes.
     """
+    require_kind("path", path, InputPath, give="what geometry.path returns")
     figure = go.Figure()
     looks = cycle([(POSITIVE, "solid"), (NEGATIVE, "dash"), (INK, "dot")])
     for k, (values, (colour, dash)) in enumerate(zip(path.outputs.T.tolist(), looks, strict=False)):

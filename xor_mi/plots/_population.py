@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind, whole_number
 from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, interval_bars, layout
 from xor_mi.population import family_shares
 
@@ -23,6 +23,7 @@ def gate_shares_figure(shares: pd.DataFrame, *, n_solved: int, n_networks: int) 
     Args:
         shares: what `population.gate_shares` returns.
     """
+    require_kind("shares", shares, pd.DataFrame, give="what gate_shares returns")
     percent = 100 * shares[["share", "ci_low", "ci_high"]]
     bars = go.Bar(
         y=shares["gates"],
@@ -46,6 +47,7 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
 
     With 95 % intervals, beside the published shares.
     """
+    require_kind("study", study, pd.DataFrame, give="what width_study returns")
     figure = go.Figure()
     looks = cycle(
         [(POSITIVE, "circle", "solid"), (NEGATIVE, "square", "dash"), (INK, "diamond", "dot")]
@@ -90,6 +92,8 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
     Raises:
         XorMiError: no solved network, or networks of another shape.
     """
+    width = whole_number("width", width, at_least=1)
+    require_kind("networks", networks, pd.DataFrame, give="what census returns")
     solved = networks[networks["solved"]]
     n_weights = 4 * width + 1
     if len(solved) == 0 or solved["weights"].map(len).unique().tolist() != [n_weights]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from xor_mi.circuits import ControlRates
+from xor_mi.errors import require_kind
 from xor_mi.gate_scan import GateScan
 from xor_mi.interventions import InterchangeAccuracy, MethodScores
 from xor_mi.plots._style import BAR, bars_height, interval_bars, layout
@@ -12,6 +13,9 @@ from xor_mi.plots._style import BAR, bars_height, interval_bars, layout
 
 def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
     """How often network and algorithm decide alike: one bar per variable, and one for all."""
+    require_kind(
+        "accuracy", accuracy, InterchangeAccuracy, give="what interchange_accuracy returns"
+    )
     table = accuracy.frame()
     written = [
         f"{agreed} of {runs}"
@@ -28,6 +32,7 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
 
     A method that is not for this model has no bar and says why.
     """
+    require_kind("scores", scores, MethodScores, give="what score_methods returns")
     table = scores.frame()
     several = table["metric"].nunique() > 1
     names = table["method"] + (" (" + table["metric"] + ")" if several else "")
@@ -52,6 +57,7 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
 
 def control_rates_figure(rates: ControlRates) -> go.Figure:
     """`control_rates`: how often gates are named where there are none, with 95 % intervals."""
+    require_kind("rates", rates, ControlRates, give="what control_rates returns")
     table = rates.frame()
     written = [f"{k} of {n}" for k, n in zip(table["n_positive"], table["n"], strict=True)]
     figure = share_bars(table["control"].tolist(), table["rate"].tolist(), written)
@@ -68,6 +74,7 @@ def gate_scan_figure(scan: GateScan) -> go.Figure:
 
     The title says how often any gate is separated by chance.
     """
+    require_kind("scan", scan, GateScan, give="what scan_gates returns")
     n_units = scan.separating()["gate"].value_counts(sort=True)
     bars = go.Bar(
         y=list(n_units.index),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind, whole_number
 from xor_mi.graph import Edge, Subcircuit, name_of_set
 from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, heatmap, layout
 from xor_mi.search import (
@@ -43,11 +43,10 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
     Raises:
         XorMiError: no perfect subcircuit to draw, or a limit below 1.
     """
-    if search.n_perfect == 0 or limit < 1:
-        raise XorMiError(
-            f"{search.n_perfect} perfect subcircuits and a limit of {limit}: nothing to draw; "
-            "try another network or convention"
-        )
+    require_kind("search", search, SubcircuitSearch, give="what find_subcircuits returns")
+    limit = whole_number("limit", limit, at_least=1)
+    if search.n_perfect == 0:
+        raise XorMiError("no perfect subcircuit to draw; try another network or convention")
     shown = _smallest(search, limit)
     sets = [frozenset(subcircuit.edges) for subcircuit in shown]
     covers = _covers(sets)
@@ -173,6 +172,12 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
     Raises:
         XorMiError: no convention was counted under.
     """
+    require_kind(
+        "counts",
+        counts,
+        (ConventionCounts, IdentifiabilityReport),
+        give="what compare_conventions returns",
+    )
     # the table of a report is that of its counts
     table = counts.frame()
     if table.empty:
@@ -212,11 +217,12 @@ def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
     Raises:
         XorMiError: no formula that aligns, or a limit below 1.
     """
+    require_kind("search", search, AlignmentSearch, give="what find_alignments returns")
     table = search.frame().sort_values("n_minimal_alignments", ascending=False, kind="stable")
-    if table.empty or limit < 1:
+    limit = whole_number("limit", limit, at_least=1)
+    if table.empty:
         raise XorMiError(
-            f"{len(table)} formulas align and a limit of {limit}: nothing to draw; "
-            "try a larger depth or another convention"
+            "no formula aligns: nothing to draw; try a larger depth or another convention"
         )
     shown = table.head(limit)
     bars = go.Bar(
@@ -239,6 +245,7 @@ def node_masks_heatmap(masks: NodeMasks) -> go.Figure:
 
     * marks a set that decides every row right alone.
     """
+    require_kind("masks", masks, NodeMasks, give="what node_masks returns")
     table = masks.frame()
     marks = {True: " *", False: ""}
     names = table["units"] + table["perfect"].map(marks)

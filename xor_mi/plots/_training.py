@@ -2,12 +2,14 @@
 
 import plotly.graph_objects as go
 
+from xor_mi.errors import require_kind
 from xor_mi.plots._style import POSITIVE, layout
 from xor_mi.training import TrainResult
 
 
 def loss_curve(result: TrainResult) -> go.Figure:
     """The loss at every step of a training, on a logarithmic scale."""
+    require_kind("result", result, TrainResult, give="what train returns")
     table = result.frame()
     curve = go.Scatter(
         x=table["step"].tolist(),

@@ -5,7 +5,7 @@ from math import isinf
 
 import plotly.graph_objects as go
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.margins import Condition, Conditions, Slack, WeightSlack
 from xor_mi.plots._style import BAR, HOLDS_OR_FAILS, INK, NEGATIVE, layout
 
@@ -21,6 +21,7 @@ def conditions_figure(conditions: Conditions) -> go.Figure:
     Raises:
         XorMiError: something else, or no conditions.
     """
+    require_kind("conditions", conditions, Conditions, give="what margins.conditions returns")
     if not isinstance(conditions, Conditions) or not len(conditions):
         raise XorMiError("no conditions to draw; give what margins.conditions(model) returns")
     figure = go.Figure([_bars(conditions, satisfied=True), _bars(conditions, satisfied=False)])
@@ -91,6 +92,7 @@ def slack_figure(slack: Slack) -> go.Figure:
     Raises:
         XorMiError: something else, or no weights.
     """
+    require_kind("slack", slack, Slack, give="what slack_to_flip returns")
     if not isinstance(slack, Slack) or not len(slack):
         raise XorMiError("no slack to draw; give what margins.slack_to_flip(model) returns")
     low, high, margin = _reach(slack)

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from xor_mi.circuits import identify_many
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.metrics import share_interval
 from xor_mi.model import HookedMLPConfig
 from xor_mi.training import Population
@@ -29,6 +29,7 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     network that cannot be identified has the verdict 'not_tried', the reason in `why_not`, and no
     n_readings; for all others `why_not` is empty.
     """
+    require_kind("population", population, Population, give="what train_population returns")
     # population[i] builds a model, which most networks do not need: hence the function that does it
     circuits = identify_many(
         population.__getitem__, population.weights, population.cfg, progress=progress
@@ -73,6 +74,8 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
     >>> torch.equal(again[2].fc1.weight, population[2].fc1.weight)
     True
     """
+    require_census(networks)
+    require_kind("cfg", cfg, HookedMLPConfig, give="the networks' HookedMLPConfig")
     if networks.empty:
         raise XorMiError("no networks in this census; there is nothing to make a population of")
     flat = np.stack(networks["weights"].to_list()).astype(np.float32)  # [seed, parameter]
@@ -86,6 +89,11 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
     )
 
 
+def require_census(networks: object) -> None:
+    """Refuse what is not a table of networks."""
+    require_kind("networks", networks, pd.DataFrame, give="a census, as census() returns it")
+
+
 def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame:
     """A census -> how often each family occurs among the solved networks, most frequent first.
 
@@ -97,7 +105,8 @@ def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame
     Raises:
         XorMiError: a column that a census does not have.
     """
-    if by not in networks:
+    require_census(networks)
+    if not isinstance(by, str) or by not in networks:
         raise unknown("column", by, networks.columns, where="this census has")
     solved = networks[networks["solved"]]
     in_alphabetical_order = solved[by].value_counts().sort_index()

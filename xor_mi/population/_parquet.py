@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from xor_mi.errors import XorMiError, unknown, unwritable
+from xor_mi.errors import XorMiError, as_path, require_kind, unknown, unwritable
 from xor_mi.kinds import PathLike
 
 if TYPE_CHECKING:
@@ -57,8 +57,11 @@ def write_census(
     """
     import pyarrow.parquet as pq
 
-    path = Path(path)
-    metadata = {_ABOUT_KEY: json.dumps(dict(about or {})), _FORMAT_KEY: str(CENSUS_FORMAT)}
+    require_kind("networks", networks, pd.DataFrame, give="a census, as census() returns it")
+    about = {} if about is None else about
+    require_kind("about", about, Mapping, give="JSON-ready values by name")
+    path = as_path("path", path)
+    metadata = {_ABOUT_KEY: json.dumps(dict(about)), _FORMAT_KEY: str(CENSUS_FORMAT)}
     table = _table(networks).replace_schema_metadata(metadata)
     # Written beside it and renamed when it is on the disk: a file under its own name is complete.
     # The process number keeps two runs of one census out of each other's way.
@@ -98,13 +101,17 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     """
     import pyarrow as pa
 
-    for name in columns or ():
+    columns = CENSUS_COLUMNS if columns is None else columns
+    require_kind(
+        "columns", columns, Iterable, give=f"names of columns, such as {CENSUS_COLUMNS[:2]}"
+    )
+    for name in columns:
         if name not in CENSUS_COLUMNS:
             raise unknown("column", name, CENSUS_COLUMNS, where="a census has")
     wanted = list(columns or CENSUS_COLUMNS)
     # The order of the rows needs the seeds, wanted or not.
     with_seed = list(dict.fromkeys(["seed", *wanted]))
-    tables = [_read_file(file, with_seed) for file in _files(Path(path))]
+    tables = [_read_file(file, with_seed) for file in _files(as_path("path", path))]
     frame = pa.concat_tables(tables).sort_by("seed").to_pandas()
     if "n_readings" in frame:
         # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from xor_mi.errors import XorMiError, unwritable, whole_number
+from xor_mi.errors import XorMiError, as_path, unwritable, whole_number
 from xor_mi.kinds import PathLike, Target, Widths
 from xor_mi.population._census import census
 from xor_mi.population._parquet import CENSUS_FORMAT, write_census
@@ -130,7 +130,7 @@ def run_census(
         shard_size=shard_size,
     )
     n_jobs = _n_processes(n_jobs)
-    folder = _folder_of(Path(directory), plan)
+    folder = _folder_of(as_path("directory", directory), plan)
     missing = [shard for shard in plan.shards() if not shard.file(folder).is_file()]
     calls = [delayed(_run_shard)(plan, shard, shard.file(folder)) for shard in missing]
 

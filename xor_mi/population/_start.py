@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
-from xor_mi.population._census import share_columns
+from xor_mi.errors import XorMiError, require_kind, whole_number
+from xor_mi.population._census import require_census, share_columns
 from xor_mi.training import starting_weights
 
 
@@ -19,6 +20,11 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
     of all networks that start so; family; n_in_family, how many of them end in it. Unsolved
     networks are the family 'not_computing'.
     """
+    require_census(networks)
+    require_kind("layer_sizes", layer_sizes, (list, tuple), give="widths, such as (2, 2, 1)")
+    layer_sizes = [whole_number("a width", width, at_least=1) for width in layer_sizes]
+    if len(layer_sizes) < 2:
+        raise XorMiError(f"layer_sizes has {len(layer_sizes)} widths; give (2, 2, 1), for example")
     seeds = torch.tensor(networks["seed"].to_list())
     weight, _ = starting_weights(layer_sizes, seeds)[0]  # [seed, unit, input]
     compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from xor_mi.errors import require_kind
 from xor_mi.finding import Finding
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
@@ -123,6 +124,7 @@ def compared(
 ) -> ConventionCounts:
     """The counts under these conventions, `CONVENTIONS` if None; {} counts under none."""
     named = CONVENTIONS if conventions is None else conventions
+    require_kind("conventions", named, Mapping, give="names and conventions, such as CONVENTIONS")
     counts = [
         _counted(name, Convention.of(convention), searches) for name, convention in named.items()
     ]

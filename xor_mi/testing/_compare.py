@@ -14,7 +14,13 @@ from typing import Literal, get_args
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.kinds import Number, UpTo
-from xor_mi.testing._format import CircuitRecord, ClaimKind, SetsRecord, UnitRecord
+from xor_mi.testing._format import (
+    CircuitRecord,
+    ClaimKind,
+    SetsRecord,
+    UnitRecord,
+    require_record,
+)
 
 Tolerance = Number | Mapping[str, Number] | None
 """How far a number may move: one bound for all, one per name of `NUMBERS`, or None for any."""
@@ -86,6 +92,8 @@ def compare_records(
         XorMiError: a tolerance that is negative, not finite or of an unknown name, or an unknown
             up_to.
     """
+    for name, record in (("old", old), ("new", new)):
+        require_record(name, record)
     exists = get_args(UpTo)
     if up_to not in exists:
         raise unknown("up_to", up_to, exists, where="circuits are compared up to")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypedDict, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, as_path, require_kind
 from xor_mi.kinds import PathLike
 
 FORMAT = "xor_mi.regression"
@@ -98,7 +98,8 @@ def write_record(record: CircuitRecord, path: PathLike) -> None:
     """The record as JSON, one unit and one claim per line; a reader meanwhile sees the old file or
     the new, never a part of one.
     """
-    file = Path(path)
+    require_kind("record", record, dict, give="what record_of returns")
+    file = as_path("path", path)
     scratch = file.with_name(f".{file.name}.{os.getpid()}")
     scratch.write_text(_text(record), encoding="utf-8")
     scratch.replace(file)
@@ -111,7 +112,7 @@ def read_record(path: PathLike) -> CircuitRecord:
         XorMiError: a file that is not JSON, not a record, a record with entries missing or of
             another kind, or of a later format; the message says where.
     """
-    file = Path(path)
+    file = as_path("path", path)
     try:
         content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (OSError, ValueError) as error:
@@ -135,6 +136,13 @@ def read_record(path: PathLike) -> CircuitRecord:
     if odd:
         raise _unreadable(file, f"'{odd[0]}' is not a unit's name")
     return record
+
+
+def require_record(name: str, record: object) -> None:
+    """Refuse what is not a record of a circuit, as `record_of` gives it."""
+    wrong = _misshapen(record, CircuitRecord, "")
+    if wrong:
+        raise XorMiError(f"{name} is not a record: {wrong}; give what record_of returns")
 
 
 def _unreadable(file: Path, why: str) -> XorMiError:

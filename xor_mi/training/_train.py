@@ -215,7 +215,8 @@ def _device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
         # Only using a device shows that it is there.
         torch.empty(1, device=device)
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+    # UnicodeDecodeError: torch quotes a device given as bytes in its own error
+    except (RuntimeError, TypeError, AssertionError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise XorMiError(f"no device {str(name)!r} here ({reason}); use device='cpu'") from None
     return device

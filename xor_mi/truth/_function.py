@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, unknown, whole_number
 from xor_mi.truth._formulas import read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
@@ -109,6 +109,8 @@ class BooleanFunction:
         >>> BooleanFunction.from_formula("x0>x1 | x1>x0").name
         'XOR'
         """
+        if n_inputs is not None:
+            n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
         width, tables = read_formula(formula, n_inputs)
         return cls(width, tables)
 

@@ -1,0 +1,343 @@
+"""Every exported function, every one of its arguments, values of the wrong kind: the package's own
+error or an answer, and nothing else.
+
+The shape checker is off, as it is for a user. Where a function takes such a value all the same, as
+`BooleanFunction.of` takes any text that is a formula, it may answer."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import FunctionType
+
+import pytest
+import torch
+from test_architecture import public_objects
+
+from xor_mi import (
+    circuits,
+    gate_scan,
+    geometry,
+    handmade,
+    interventions,
+    margins,
+    population,
+    report,
+    search,
+    terms,
+    testing,
+    training,
+    values,
+)
+from xor_mi.errors import XorMiError
+from xor_mi.interventions import HighLevelModel
+
+WRONG: list[object] = [
+    None,
+    3.5,
+    object(),
+    "no such thing",
+    {"a": 1},
+    b"\xff",
+    [object()],
+    -7,
+    float("nan"),
+    True,
+]
+"""Values of kinds that hardly any argument has."""
+
+EITHER = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+PLACES = {"either": "h0.0", "both": "h0.1"}
+SMALL = training.TrainConfig(max_steps=2)
+
+Once = Callable[[], object]
+model = functools.cache(handmade.textbook_xor)
+quiet = {"progress": False}
+
+MADE: dict[str, Once] = {
+    "model": model,
+    "circuit": lambda: circuits.identify_circuit(model()),
+    "networks": lambda: population.census(made("population"), **quiet),
+    "population": lambda: training.train_population("XOR", 4, config=SMALL, **quiet),
+    "trained": lambda: training.train("XOR", config=SMALL, **quiet),
+    "record": lambda: testing.record_of(model()),
+    "subcircuit": lambda: next(iter(search.find_subcircuits(model(), **quiet))),
+    "findings": lambda: report.find_out(model()),
+    "activations": lambda: values.activations(model()),
+    "comparison": lambda: values.compare(model(), "00", "11"),
+    "contributions": lambda: terms.contributions(model()),
+    "patches": lambda: interventions.patch_sweep(model(), **quiet),
+    "ablations": lambda: interventions.ablation_sweep(model(), **quiet),
+    "attribution": lambda: interventions.attribute(model(), **quiet),
+    "scores": lambda: interventions.score_methods(model(), **quiet),
+    "accuracy": lambda: interventions.interchange_accuracy(model(), EITHER, PLACES, **quiet),
+    "path": lambda: geometry.path(model(), "00", "11"),
+    "plane": lambda: geometry.input_plane(model(), n_points=5),
+    "boundary": lambda: geometry.boundary(model(), n_points=5),
+    "regions": lambda: geometry.regions(model()),
+    "conditions": lambda: margins.conditions(model()),
+    "slack": lambda: margins.slack_to_flip(model(), **quiet),
+    "weights": lambda: margins.move_weight(model(), n_steps=2, **quiet),
+    "rates": lambda: circuits.control_rates(model(), n_networks=2, **quiet),
+    "subcircuits": lambda: search.find_subcircuits(model(), **quiet),
+    "alignments": lambda: search.find_alignments(model()),
+    "masks": lambda: search.node_masks(model(), **quiet),
+    "counts": lambda: search.compare_conventions(model(), depth=1, **quiet),
+    "shares": lambda: population.gate_shares(made("networks")),
+    "study": lambda: population.width_study(
+        n_networks=2, widths=[2], act_fns=["relu"], config=SMALL, **quiet
+    ),
+    "scan": lambda: gate_scan.scan_gates(model(), *SCANNED, n_permutations=9, **quiet),
+    "figures": lambda: report.figures_of(made("findings")),
+}
+"""Valid arguments, each made when it is first asked for."""
+
+
+@functools.cache
+def made(name: str) -> object:
+    """A valid argument by its name in the table."""
+    return MADE[name]()
+
+
+ROWS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+SCANNED = (ROWS, {"a": [0, 0, 1, 1], "b": [0, 1, 0, 1]}, ["h0.0", "h0.1"])
+
+
+class Made(str):
+    """The name of a valid argument in the table, where text would stand for itself."""
+
+
+MODEL = {"model": Made("model")}
+PAIR = {"clean": "01", "corrupted": "11"}
+VALID: dict[str, dict[str, object]] = {
+    "truth.complement_name": {"gate": "OR"},
+    "truth.formula_trees": {"formula": "x0 & x1"},
+    "truth.gate_name": {"name": "OR"},
+    "truth.threshold_functions": {},
+    "model.require_evaluable": {**MODEL, "operation": "testing"},
+    "model.require_plain_mlp": {**MODEL, "operation": "testing"},
+    "metrics.decisions": MODEL,
+    "training.train": {"config": SMALL, **quiet},
+    "training.train_population": {"n_networks": 2, "config": SMALL, **quiet},
+    "values.activations": MODEL,
+    "values.compare": {**MODEL, "a": "00", "b": "11"},
+    "terms.contributions": MODEL,
+    "terms.explain_difference": {**MODEL, "a": "00", "b": "11"},
+    "interventions.ablation_sweep": {**MODEL, **quiet},
+    "interventions.attribute": {**MODEL, **quiet},
+    "interventions.das_accuracy": {
+        **MODEL, "high_level": EITHER, "variable": "both", "site": "h0.1", "epochs": 1, **quiet,
+    },
+    "interventions.differing_pairs": MODEL,
+    "interventions.interchange": {**MODEL, "sources": {"h0.0": "01"}, "base": "11"},
+    "interventions.interchange_accuracy": {
+        **MODEL, "high_level": EITHER, "alignment": PLACES, **quiet,
+    },
+    "interventions.patch": {**MODEL, **PAIR, "site": "h0.1"},
+    "interventions.patch_sweep": {**MODEL, **quiet},
+    "interventions.path_sweep": {**MODEL, "paths": [["x0", "h0.0", "y0"]], **quiet},
+    "interventions.paths_from": {**MODEL, "start": "x0"},
+    "interventions.score_methods": {**MODEL, **quiet},
+    "interventions.site_of": {**MODEL, "site": "h0.1"},
+    "interventions.sites": MODEL,
+    "interventions.subsets": {"sites": ["h0.0", "h0.1"]},
+    "interventions.subspace_accuracy": {
+        **MODEL,
+        "high_level": EITHER, "variable": "both", "site": "h0.1", "basis": torch.ones(1, 1),
+    },
+    "gate_scan.scan_gates": {
+        **MODEL,
+        "inputs": SCANNED[0], "features": SCANNED[1], "sites": SCANNED[2], "n_permutations": 9,
+        **quiet,
+    },
+    "geometry.boundary": {**MODEL, "n_points": 5},
+    "geometry.input_plane": {**MODEL, "n_points": 5},
+    "geometry.path": {**MODEL, "start": "00", "end": "11"},
+    "geometry.regions": MODEL,
+    "handmade.edit": {**MODEL, "changes": {"fc1.bias[0]": 1.0}},
+    "handmade.from_formula": {"formula": "x0 ^ x1"},
+    "handmade.from_gates": {"gates": ["OR", "AND"]},
+    "handmade.from_netlist": {"netlist": Made("circuit")},
+    "margins.conditions": MODEL,
+    "margins.move_weight": {**MODEL, "n_steps": 2, **quiet},
+    "margins.slack_to_flip": {**MODEL, **quiet},
+    "circuits.control_rates": {**MODEL, "n_networks": 2, **quiet},
+    "circuits.identify_circuit": MODEL,
+    "circuits.summarize": {"circuit": Made("circuit")},
+    "search.as_network": {**MODEL, "subcircuit": Made("subcircuit")},
+    "search.compare_conventions": {**MODEL, "depth": 1, **quiet},
+    "search.count_interpretations": {**MODEL, "subcircuit": Made("subcircuit")},
+    "search.count_perfect_subcircuits": {**MODEL, **quiet},
+    "search.count_subcircuits": {"layer_sizes": (2, 2, 1)},
+    "search.find_alignments": MODEL,
+    "search.find_subcircuits": {**MODEL, **quiet},
+    "search.formulas": {"target": "XOR"},
+    "search.identifiability_report": {**MODEL, "depth": 1, "conventions": {}, **quiet},
+    "search.interpretations": {**MODEL, "subcircuit": Made("subcircuit")},
+    "search.node_masks": {**MODEL, **quiet},
+    "population.census": {"population": Made("population"), **quiet},
+    "population.family_shares": {"networks": Made("networks")},
+    "population.gate_shares": {"networks": Made("networks")},
+    "population.identity_experiment": {"n_networks": 1, "hidden": 2, "config": SMALL, **quiet},
+    "population.outcome_by_initial_signs": {
+        "networks": Made("networks"), "layer_sizes": (2, 2, 1),
+    },
+    "population.population_from_census": {
+        "networks": Made("networks"), "cfg": handmade.textbook_xor().cfg,
+    },
+    "population.read_census": {"path": "census.parquet"},
+    "population.run_census": {
+        "n_networks": 1, "directory": "census", "config": SMALL, "n_jobs": 1, **quiet,
+    },
+    "population.width_study": {
+        "n_networks": 1, "widths": [2], "act_fns": ["relu"], "config": SMALL, **quiet,
+    },
+    "population.write_census": {"networks": Made("networks"), "path": "written.parquet"},
+    "zoo.load": {"name": "or-and"},
+    "zoo.recorded": {"name": "or-and"},
+    "plots.ablation_heatmap": {"sweep": Made("ablations")},
+    "plots.activations_heatmap": {"values": Made("activations")},
+    "plots.alignments_figure": {"search": Made("alignments")},
+    "plots.attribution_heatmap": {"attribution": Made("attribution")},
+    "plots.boundary_figure": {"edge": Made("boundary")},
+    "plots.comparison_heatmap": {"comparison": Made("comparison")},
+    "plots.conditions_figure": {"conditions": Made("conditions")},
+    "plots.contributions_heatmap": {"explained": Made("contributions")},
+    "plots.control_rates_figure": {"rates": Made("rates")},
+    "plots.counts_figure": {"counts": Made("counts")},
+    "plots.family_weights": {"networks": Made("networks")},
+    "plots.figure": {"finding": Made("patches")},
+    "plots.gate_scan_figure": {"scan": Made("scan")},
+    "plots.gate_shares_figure": {"shares": Made("shares"), "n_solved": 1, "n_networks": 4},
+    "plots.input_plane": {**MODEL, "n_points": 5},
+    "plots.input_slider": {"path": Made("path")},
+    "plots.interchange_accuracy_bars": {"accuracy": Made("accuracy")},
+    "plots.interchange_matrix": {"circuit": Made("circuit")},
+    "plots.loss_curve": {"result": Made("trained")},
+    "plots.method_scores_bars": {"scores": Made("scores")},
+    "plots.network_diagram": MODEL,
+    "plots.node_masks_heatmap": {"masks": Made("masks")},
+    "plots.patching_heatmap": {"sweep": Made("patches")},
+    "plots.path_figure": {"path": Made("path")},
+    "plots.path_frames": {"path": Made("path")},
+    "plots.plane_figure": {"plane": Made("plane")},
+    "plots.regions_figure": {"pieces": Made("regions")},
+    "plots.slack_figure": {"slack": Made("slack")},
+    "plots.subcircuit_lattice": {"search": Made("subcircuits")},
+    "plots.success_curve": {"study": Made("study")},
+    "plots.weight_frames": {"sweep": Made("weights")},
+    "plots.weight_slider": {"sweep": Made("weights")},
+    "report.figures_of": {"findings": Made("findings")},
+    "report.find_out": {**MODEL, **quiet},
+    "report.how_common": {"circuit": Made("circuit"), "networks": Made("networks")},
+    "report.render_report": {"findings": Made("findings"), "figures": Made("figures")},
+    "report.require_writable": {"directory": "folder"},
+    "report.to_dict": {"findings": Made("findings")},
+    "report.write_report": {"model": Made("findings"), "directory": "report", **quiet},
+    "testing.assert_acts_as": {"model_or_circuit": Made("circuit"), "gates": {"OR": 0}},
+    "testing.assert_computes": {**MODEL, "target": "XOR"},
+    "testing.assert_patch_effect": {**MODEL, **PAIR, "site": "h0.1", "effect": 2.0},
+    "testing.assert_same_circuit": {
+        "model_or_circuit": Made("circuit"), "expected": Made("circuit"),
+    },
+    "testing.circuit_of": {"model_or_circuit": Made("model")},
+    "testing.compare_records": {"old": Made("record"), "new": Made("record")},
+    "testing.read_record": {"path": "record.circuit.json"},
+    "testing.record_of": {"model_or_circuit": Made("model")},
+    "testing.write_record": {"record": Made("record"), "path": "written.circuit.json"},
+    "widgets.playground": {},
+}  # fmt: skip
+"""Exported function -> a call of it that is answered, small enough to be made a hundred times."""
+
+BETWEEN_ROOMS = {
+    *("errors.unknown", "errors.unwritable", "errors.whole_number", "progress.progress_bar"),
+    *(
+        "truth.algebraic_normal_form",
+        "truth.as_bit",
+        "truth.as_row",
+        "truth.row_name",
+        "truth.row_number",
+    ),
+    *("truth.row_numbers", "truth.truth_rows", "graph.edges_of", "graph.layers_of"),
+    *(
+        "graph.name_of_set",
+        "model.activation",
+        "model.all_finite",
+        "model.hook_site",
+        "model.require_output",
+    ),
+    *("model.initial_weights", "model.kind_of_hook", "model.stage_of_hook"),
+    *("metrics.accuracy", "metrics.decision", "metrics.logit", "metrics.logit_difference"),
+    *("metrics.probability", "metrics.share_interval", "training.starting_weights"),
+    *("values.forward_float64", "terms.edge_terms", "interventions.all_pairs"),
+    *("circuits.family_of", "circuits.identify_many", "circuits.live_units"),
+    *("circuits.signature_of", "circuits.unit_readings"),
+}
+"""Arithmetic on tensors, tables and netlists, and helpers that say or check something: rooms call
+them with values that were checked before.
+"""
+WITHOUT_ARGUMENTS = {"handmade.textbook_xor", "zoo.describe", "zoo.names", "report.schema"}
+
+
+def functions() -> dict[str, FunctionType]:
+    """Every exported function by its dotted name."""
+    things = public_objects()
+    return {name: one for name, one in things.items() if isinstance(one, FunctionType)}
+
+
+def valid(name: str) -> dict[str, object]:
+    """Valid arguments of a function."""
+    asked = VALID[name]
+    return {key: made(one) if isinstance(one, Made) else one for key, one in asked.items()}
+
+
+def call_of(function: Callable[..., object], arguments: dict[str, object]) -> Callable[[], object]:
+    """A call with arguments by name, but for those that have a place only."""
+    parameters = inspect.signature(function).parameters.values()
+    placed = [one.name for one in parameters if one.kind is one.POSITIONAL_ONLY]
+    named = {key: value for key, value in arguments.items() if key not in placed}
+    return lambda: function(*[arguments[name] for name in placed], **named)
+
+
+def outcome(call: Callable[[], object]) -> str:
+    """What became of a call, '' where it was answered or refused."""
+    try:
+        call()
+    except XorMiError as error:
+        return "" if str(error) else "an error without a message"
+    except AssertionError as error:  # an assertion of xor_mi.testing did its work
+        return "" if str(error) else "a bare assertion"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return f"{type(error).__name__}: {str(error)[:100]}"
+    return ""
+
+
+def test_every_exported_function_is_tried():
+    """A new function must be put in one of the three lists."""
+    assert set(functions()) == {*VALID, *BETWEEN_ROOMS, *WITHOUT_ARGUMENTS}
+    assert len(VALID) + len(BETWEEN_ROOMS) + len(WITHOUT_ARGUMENTS) == len(functions())
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", VALID)
+def test_wrong_kinds_are_refused_by_the_package_itself(name, tmp_path, monkeypatch):
+    """One argument at a time has the wrong kind, all others being valid."""
+    monkeypatch.chdir(tmp_path)
+    written = tmp_path / "record.circuit.json"
+    testing.write_record(made("record"), written)
+    population.write_census(made("networks"), tmp_path / "census.parquet")
+    function, arguments = functions()[name], valid(name)
+    assert outcome(call_of(function, arguments)) == ""
+    wrong = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "progress" or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        for value in WRONG:
+            if value is parameter.default:
+                continue
+            said = outcome(call_of(function, arguments | {parameter.name: value}))
+            if said:
+                wrong.append(f"{parameter.name}={value!r:.40}: {said}")
+    assert wrong == []
