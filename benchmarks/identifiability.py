@@ -57,11 +57,9 @@ def train(width: int, n_networks: int, noise: float = 0.0) -> list[HookedMLP]:
 
     optimiser = torch.optim.AdamW([parameter for layer in layers for parameter in layer], lr=1e-3)
     final = [[parameter.detach().clone() for parameter in layer] for layer in layers]
-    best, waited, active = (
-        torch.full((n_networks,), torch.inf),
-        torch.zeros(n_networks),
-        torch.ones(n_networks, dtype=torch.bool),
-    )
+    best = torch.full((n_networks,), torch.inf)
+    waited = torch.zeros(n_networks)
+    active = torch.ones(n_networks, dtype=torch.bool)
     solved = torch.zeros(n_networks, dtype=torch.bool)
     bar = tqdm(range(EPOCHS), desc=f"training 2-{width}-{width}-1", unit="epoch")
     for _ in bar:
@@ -172,7 +170,8 @@ def main() -> None:
             drop = (wide[column]["code"] - wide[column]["code, all pairs"]).to_numpy(float)
             aligned = (wide[column]["code"] > 0).mean()
             print(
-                f"  all ordered pairs, not each two once: {column} drop by {interval(drop)}; code finds one in {aligned:.0%}"
+                f"  all ordered pairs, not each two once: {column} drop by {interval(drop)}; "
+                f"code finds one in {aligned:.0%}"
             )
 
 

@@ -74,18 +74,18 @@ def main() -> None:
             )
         found = pd.DataFrame(rows)
         print(
-            f"\nscenario {name}: {len(found)} of {n_networks} networks solve XOR; {found['n_masks'].max()} masks each"
+            f"\nscenario {name}: {len(found)} of {n_networks} networks solve XOR; "
+            f"{found['n_masks'].max()} masks each"
         )
-        print(
-            found.drop(columns=["seed", "n_masks"])
-            .describe()
-            .loc[["mean", "min", "50%", "max"]]
-            .round(3)
-            .to_string()
-        )
+        spread = found.drop(columns=["seed", "n_masks"]).describe()
+        print(spread.loc[["mean", "min", "50%", "max"]].round(3).to_string())
         several = found[found["n_perfect"] >= 2]
-        print(f"  two or more perfect masks in {len(several)} networks; patching (all four scores at least 0.9) leaves one or none in "
-              f"{(several['n_pass_patching'] <= 1).sum()}, none in {(several['n_pass_patching'] == 0).sum()}")  # fmt: skip
+        one_or_none = (several["n_pass_patching"] <= 1).sum()
+        none = (several["n_pass_patching"] == 0).sum()
+        print(
+            f"  two or more perfect masks in {len(several)} networks; patching (all four scores at "
+            f"least 0.9) leaves one or none in {one_or_none}, none in {none}"
+        )
 
 
 if __name__ == "__main__":

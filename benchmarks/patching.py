@@ -93,10 +93,8 @@ def transformer_sweep(act, hook, n_units, d_model=32, n_layers=2, length=6, n_pa
     }
     cfg = TransformerBridgeConfig(n_heads=4, d_vocab=20, act_fn="relu", seed=0, **sizes)
     model = TransformerBridge.boot_native(cfg).eval()
-    clean, corrupted = (
-        torch.randint(0, 20, (n_pairs, length)),
-        torch.randint(0, 20, (n_pairs, length)),
-    )
+    clean = torch.randint(0, 20, (n_pairs, length))
+    corrupted = torch.randint(0, 20, (n_pairs, length))
     places = [(layer, k) for layer in range(n_layers) for k in range(n_units)]
     index_df = pd.DataFrame(places, columns=["layer", "unit"])
     sites = [Site(f"blocks.{layer}.{hook}", (None, k)) for layer, k in places]
@@ -127,7 +125,8 @@ def transformer_sweep(act, hook, n_units, d_model=32, n_layers=2, length=6, n_pa
 def main():
     """One table."""
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads; ratio = first / second, results checked to be equal first"
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; ratio = first / second, "
+        "results checked to be equal first"
     )
     paired("16 pairs x 64 units of a 2-64-1 network", *mlp_sweep(64), "20", fast_repeats=20)
     paired("16 pairs x 1,024 units of a 2-1024-1 network", *mlp_sweep(1024), "-", rounds=3)

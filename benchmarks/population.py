@@ -37,10 +37,12 @@ def main():
     eight, _ = seconds(lambda: train_population("XOR", 10_000, hidden=8))
     found, _ = seconds(lambda: census(population))
     print(
-        f"per network, 2,000 steps: plain loop {loop:.2f} s, at once {two / 1e4 * 1e6:.0f} us: ratio {loop / two * 1e4:.0f}, goal 1000"
+        f"per network, 2,000 steps: plain loop {loop:.2f} s, at once {two / 1e4 * 1e6:.0f} us: "
+        f"ratio {loop / two * 1e4:.0f}, goal 1000"
     )
     print(
-        f"width 8 against width 2: {eight / two:.2f}, goal at most 3; identifying against training: {found / two:.2f}, goal at most 1"
+        f"width 8 against width 2: {eight / two:.2f}, goal at most 3; "
+        f"identifying against training: {found / two:.2f}, goal at most 1"
     )
     return {
         "loop / at once": loop / two * 1e4,

@@ -25,12 +25,17 @@ from xor_mi.search._formulas import _formulas_of
 from xor_mi.training import train
 
 
+def _bits_set(mask: int, n: int) -> tuple[int, ...]:
+    """The places of the ones among the n lowest bits."""
+    return tuple(i for i in range(n) if mask >> i & 1)
+
+
 def parts(sizes: tuple[int, ...]) -> list[Subcircuit]:
     """Some subcircuits, in any order, straight from the definition."""
-    options = [
-        product(*[[tuple(i for i in range(a) if mask >> i & 1) for mask in range(1, 2**a)]] * b)
-        for a, b in pairwise(sizes)
-    ]
+    options = []
+    for d_in, d_out in pairwise(sizes):
+        sources = [_bits_set(mask, d_in) for mask in range(1, 2**d_in)]
+        options.append(product(sources, repeat=d_out))
     every = (Subcircuit(sizes, sources) for sources in product(*options))
     return list(
         islice(
@@ -84,7 +89,8 @@ def main() -> dict[str, float]:
     every = timed(lambda: find_subcircuits(model, progress=False))
     print(f"2-3-3-1: {count_subcircuits((2, 3, 3, 1)):,} subcircuits in {every * 1e3:.1f} ms")
     print(
-        f"  {9625 * hooked / every:.0f} times one hooked forward each ({9625 * each / every:.0f} times a plain one of ready-made networks)"
+        f"  {9625 * hooked / every:.0f} times one hooked forward each "
+        f"({9625 * each / every:.0f} times a plain one of ready-made networks)"
     )
     figures["one hooked forward each / 9,625 subcircuits"] = 9625 * hooked / every
     for width, seed in ((4, 1), (5, 1), (6, 1)):
@@ -100,7 +106,8 @@ def main() -> dict[str, float]:
         total = count_subcircuits(model.layer_sizes)
         figures[f"2-{width}-{width}-1 counted, s"] = seconds
         print(
-            f"2-{width}-{width}-1: {found:,} perfect of {total:,} in {seconds:.2f} s; {peak:.2f} GiB at most so far"
+            f"2-{width}-{width}-1: {found:,} perfect of {total:,} in {seconds:.2f} s; "
+            f"{peak:.2f} GiB at most so far"
         )
     model = train("XOR", hidden=(3, 3), seed=1).model
     for name, convention in (
@@ -115,7 +122,8 @@ def main() -> dict[str, float]:
         again = timed(lambda convention=convention: find_alignments(model, convention=convention))
         figures[f"alignments of one network, {name}, s"] = first
         print(
-            f"alignments of one network, {name}: {first * 1e3:.0f} ms the first time, {again * 1e3:.1f} ms then"
+            f"alignments of one network, {name}: {first * 1e3:.0f} ms the first time, "
+            f"{again * 1e3:.1f} ms then"
         )
     figures["GiB at most"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return figures

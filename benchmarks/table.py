@@ -47,7 +47,8 @@ def machine() -> str:
             ),
             cpu,
         )
-    return f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{cpu}, {os.cpu_count()} cores; {versions}"
 
 
 def started(code: str) -> float:
@@ -61,6 +62,15 @@ def started(code: str) -> float:
         return perf_counter() - start
 
     return min(run(code) for _ in range(5)) - min(run("pass") for _ in range(5))
+
+
+def beside_goal(name: str, value: float) -> tuple[str, str]:
+    """The goal as text, and "yes" or "NO"; both empty where there is none."""
+    if name not in GOALS:
+        return "", ""
+    sign, goal = GOALS[name]
+    reached = value >= goal if sign == ">=" else value <= goal
+    return f"{sign} {goal:g}", "yes" if reached else "NO"
 
 
 def main() -> None:
@@ -83,29 +93,13 @@ def main() -> None:
     stored = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() else {}
     print(f"\n{machine()}\n{'work':62} {'measured':>10} {'goal':>10} {'reached':>8} {'stored':>10}")
     for name, value in figures.items():
-        sign, goal = GOALS.get(name, ("", None))
-        reached = (
-            ""
-            if goal is None
-            else "yes"
-            if (value >= goal if sign == ">=" else value <= goal)
-            else "NO"
-        )
-        kept = f"{stored[name]:.4g}" if name in stored else ""
-        print(
-            f"{name:62} {value:10.4g} {'' if goal is None else f'{sign} {goal:g}':>10} {reached:>8} {kept:>10}"
-        )
+        goal, reached = beside_goal(name, value)
+        before = f"{stored[name]:.4g}" if name in stored else ""
+        print(f"{name:62} {value:10.4g} {goal:>10} {reached:>8} {before:>10}")
     if "--keep" in sys.argv:
-        RESULTS.write_text(
-            json.dumps(
-                {
-                    "machine": machine(),
-                    "figures": {name: float(f"{value:.4g}") for name, value in figures.items()},
-                },
-                indent=2,
-            )
-            + "\n"
-        )
+        rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
+        text = json.dumps({"machine": machine(), "figures": rounded}, indent=2)
+        RESULTS.write_text(text + "\n")
 
 
 if __name__ == "__main__":

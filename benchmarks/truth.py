@@ -58,17 +58,12 @@ def main(scale=1.0):
             verdicts[circuit.verdict] += 1
             families[circuit.family] += bool(circuit.readings)
         total += n
-        print(
-            f"2-{hidden[0]}-1 {act:<8} {n} networks: {', '.join(f'{v} {c}' for v, c in verdicts.most_common())}"
-        )
+        counts = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
+        print(f"2-{hidden[0]}-1 {act:<8} {n} networks: {counts}")
         solved = sum(families.values()) or 1
         for family, count in families.most_common(6):
-            print(
-                f"    {count:5d} ({100 * count / solved:4.1f} % of those read)  {family}"
-                if count
-                else "",
-                end="\n" if count else "",
-            )
+            if count:
+                print(f"    {count:5d} ({100 * count / solved:4.1f} % of those read)  {family}")
     print(f"{len(wrong)} disagreements with brute force in {total} networks", *wrong[:20], sep="\n")
     return int(bool(wrong))
 

@@ -249,7 +249,8 @@ VALID: dict[str, dict[str, object]] = {
 """Exported function -> a call of it that is answered, small enough to be made a hundred times."""
 
 BETWEEN_ROOMS = {
-    *("errors.unknown", "errors.unwritable", "errors.whole_number", "progress.progress_bar"),
+    *("errors.as_path", "errors.require_kind", "errors.unknown", "errors.unwritable"),
+    *("errors.whole_number", "progress.progress_bar"),
     *(
         "truth.algebraic_normal_form",
         "truth.as_bit",
