@@ -46,7 +46,9 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
     require_kind("search", search, SubcircuitSearch, give="what find_subcircuits returns")
     limit = whole_number("limit", limit, at_least=1)
     if search.n_perfect == 0:
-        raise XorMiError("no perfect subcircuit to draw; try another network or convention")
+        raise XorMiError(
+            "no perfect subcircuit: nothing to draw; try another network or convention"
+        )
     shown = _smallest(search, limit)
     sets = [frozenset(subcircuit.edges) for subcircuit in shown]
     covers = _covers(sets)

@@ -21,8 +21,10 @@ def conditions_figure(conditions: Conditions) -> go.Figure:
     Raises:
         XorMiError: something else, or no conditions.
     """
-    require_kind("conditions", conditions, Conditions, give="what margins.conditions returns")
-    if not isinstance(conditions, Conditions) or not len(conditions):
+    require_kind(
+        "conditions", conditions, Conditions, give="what margins.conditions(model) returns"
+    )
+    if not len(conditions):
         raise XorMiError("no conditions to draw; give what margins.conditions(model) returns")
     figure = go.Figure([_bars(conditions, satisfied=True), _bars(conditions, satisfied=False)])
     slacks = [condition.slack for condition in conditions]
@@ -92,8 +94,8 @@ def slack_figure(slack: Slack) -> go.Figure:
     Raises:
         XorMiError: something else, or no weights.
     """
-    require_kind("slack", slack, Slack, give="what slack_to_flip returns")
-    if not isinstance(slack, Slack) or not len(slack):
+    require_kind("slack", slack, Slack, give="what margins.slack_to_flip(model) returns")
+    if not len(slack):
         raise XorMiError("no slack to draw; give what margins.slack_to_flip(model) returns")
     low, high, margin = _reach(slack)
     figure = go.Figure()
