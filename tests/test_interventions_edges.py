@@ -4,6 +4,7 @@ metrics of every kind, other models.
 
 from itertools import pairwise, product
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,6 +14,7 @@ from models import OwnModel
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import (
+    METHODS,
     HighLevelModel,
     Site,
     ablation_sweep,
@@ -507,3 +509,57 @@ def test_every_intervention_leaves_everything_as_it_was(generator, shape, act_fn
 def rows_name(n):
     """'11...1'"""
     return "1" * n
+
+
+@pytest.mark.parametrize(
+    "scores_of",
+    [
+        lambda clean, sites: torch.zeros(len(clean), len(sites)),
+        lambda clean, sites: torch.zeros(len(sites)),
+        lambda clean, sites: torch.tensor(0.0),
+        lambda clean, sites: None,
+    ],
+    ids=["transposed", "one axis", "one number", "nothing"],
+)
+@pytest.mark.unchecked
+def test_a_method_of_ones_own_gives_site_by_pair(textbook, scores_of):
+    """Scores laid out otherwise are refused, not read as those of other sites and pairs; among
+    several methods the one is told why and the others are scored.
+    """
+    pairs = [("00", "01"), ("00", "10"), ("00", "11")]
+
+    def method(model, clean, corrupted, sites, metric):
+        return scores_of(clean, sites)
+
+    with pytest.raises(XorMiError, match=r"give a tensor \[site, pair\], here \[2, 3\]"):
+        attribute(textbook, pairs, method=method)
+    both = {"mine": method, "random": METHODS["random"]}
+    mine, chance = score_methods(textbook, pairs, methods=both).scores
+    assert "[site, pair]" in mine.why_not
+    assert not chance.why_not
+
+
+@pytest.mark.unchecked
+def test_slips_at_a_sweep_are_named(textbook):
+    """A tensor of sites, a pair of one site, a metric without a gradient, no methods, a label that
+    is not text: each is answered with what to give.
+    """
+    one = HookedMLP.from_weights([([[1.0, 1.0]], [0.5]), ([[1.0]], [-1.0])])
+
+    def decided(outputs):
+        return (outputs[:, 0] > 0).long()
+
+    with pytest.raises(XorMiError, match="sites are a tensor; name places"):
+        patch_sweep(textbook, sites=torch.tensor([0, 1]))
+    with pytest.raises(XorMiError, match="1 site has no pairs; give two sites or more"):
+        ablation_sweep(one, subsets="pairs")
+    with pytest.raises(XorMiError, match="this metric has no gradient"):
+        attribute(textbook, method="attribution_patching", metrics=decided)
+    with pytest.raises(XorMiError, match="methods is empty"):
+        score_methods(textbook, methods={})
+    with pytest.raises(XorMiError, match="the label of 'hook_embed' is 3; give text"):
+        Site("hook_embed", 0, label=3)
+    with pytest.raises(XorMiError, match="seed must be a whole number"):
+        ablation_sweep(textbook, value="resample", seed=1.5)
+    assert ablation_sweep(textbook, value="resample", seed=np.int64(3)).after.shape == (2, 4)
+    assert Site("hook_embed", np.int64(1)) == Site("hook_embed", 1)

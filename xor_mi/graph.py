@@ -8,6 +8,7 @@ patches, circuits, pictures) uses these values.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from numbers import Integral
 
 from xor_mi.errors import XorMiError
 
@@ -155,7 +156,8 @@ class Site:
     blocks.0.attn.hook_z[:, 2]
 
     Raises:
-        XorMiError: an index entry that is neither a whole number nor None.
+        XorMiError: an index entry that is neither a whole number nor None, or a label that is not
+            text.
     """
 
     hook_name: str
@@ -164,16 +166,20 @@ class Site:
     label: str = field(compare=False)
 
     def __init__(self, hook_name: str, index: Index = (), label: str = "") -> None:
-        entries = tuple(index) if isinstance(index, Sequence) else (index,)
-        for entry in entries:
-            is_whole = isinstance(entry, int) and not isinstance(entry, bool)
+        entries: list[int | None] = []
+        for entry in index if isinstance(index, Sequence) else (index,):
+            # NumPy's whole numbers count, bools do not.
+            is_whole = isinstance(entry, Integral) and not isinstance(entry, bool)
             if entry is not None and not is_whole:
                 raise XorMiError(
                     f"{entry!r} in the index of '{hook_name}'; an index entry is a whole number, "
                     "or None for a whole axis"
                 )
+            entries.append(None if entry is None else int(entry))
+        if not isinstance(label, str):
+            raise XorMiError(f"the label of '{hook_name}' is {label!r}; give text")
         object.__setattr__(self, "hook_name", hook_name)
-        object.__setattr__(self, "index", entries)
+        object.__setattr__(self, "index", tuple(entries))
         object.__setattr__(self, "label", label)
 
     @property

@@ -22,6 +22,8 @@ from xor_mi import HookedMLP, HookedMLPConfig, Site, TrainConfig, Unit
 error: xor_mi.XorMiError = xor_mi.errors.unknown("gate", "ANDD", ["AND"], where="gates are")
 too_many: type[xor_mi.XorMiError] = xor_mi.errors.TooManyReadings
 assert_type(xor_mi.errors.whole_number("seed", 3, at_least=0), int)
+assert_type(xor_mi.errors.as_path("directory", "folder"), Path)
+xor_mi.errors.require_kind("rows", [], list, give="input rows")
 assert_type(xor_mi.errors.unwritable("folder", OSError()), xor_mi.XorMiError)
 for number in xor_mi.progress.progress_bar([1, 2], doing="counting", unit="number", progress=False):
     assert_type(number, int)

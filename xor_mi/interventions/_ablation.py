@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, unknown, whole_number
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._readout import Decided, decisions_of, readers_of
@@ -193,6 +193,7 @@ def ablation_sweep(
     if not isinstance(subsets, str) or subsets not in SUBSET_SIZES:
         raise unknown("subset rule", subsets, SUBSET_SIZES, where="rules are")
     _require_value(value)
+    seed = whole_number("seed", seed, below=SEEDS_BELOW)
     names, inputs = _read_inputs(model, rows)
     reference = None if over is None else _read_inputs(model, over)[1]
     sets = _joint_sets(model, sites, subsets)
@@ -274,6 +275,8 @@ def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tu
             f"{count} subsets of {n} sites; at most {MAX_SUBSETS} are run: give fewer sites, "
             "or a smaller rule"
         )
+    if count == 0:
+        raise XorMiError(f"{n} site has no {rule}; give two sites or more, or subsets='single'")
     joined = all_subsets(entries, min_size=size or 1, max_size=size)
     return tuple([tuple(chain.from_iterable(together)) for together in joined])
 

@@ -376,6 +376,8 @@ def score_methods(
     """
     methods = METHODS if methods is None else methods
     require_kind("methods", methods, Mapping, give="names and functions, such as METHODS")
+    if not methods:
+        raise XorMiError("methods is empty; give names and functions, such as METHODS")
     request = _request(model, pairs, sites, metrics, output)
     for name, method in methods.items():
         if not callable(method):
@@ -480,8 +482,18 @@ def _method(method: str | Method) -> tuple[str, Method]:
 
 
 def _scores(method: Method, model: HookedModel, request: _Request, metric: Metric) -> Tensor:
-    """One method's scores [site, pair]."""
-    return method(model, request.clean, request.corrupted, request.sites, metric).detach()
+    """One method's scores [site, pair], checked to be laid out so.
+
+    Raises:
+        XorMiError: a method that gives something else: transposed scores would be read as those of
+            other sites and pairs.
+    """
+    scores = method(model, request.clean, request.corrupted, request.sites, metric)
+    expected = [len(request.sites), len(request.pairs)]
+    if not isinstance(scores, Tensor) or list(scores.shape) != expected:
+        got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise XorMiError(f"the method gave {got}; give a tensor [site, pair], here {expected}")
+    return scores.detach()
 
 
 def _output_that_is(metric: Metric, model: HookedMLP) -> int | None:
@@ -546,6 +558,11 @@ def _gradients(
     hooks = {name: partial(add_zero, name) for name in sorted(hook_names)}
     with torch.enable_grad():
         total = metric(run_hooked(model, inputs, hooks)).sum()
+    if not total.requires_grad:
+        raise XorMiError(
+            "this metric has no gradient; give one that is computed from the outputs without "
+            "rounding or detach, or use exact_patching"
+        )
     gradients = torch.autograd.grad(total, list(added.values()), allow_unused=True)
     return {
         name: torch.zeros_like(zero) if gradient is None else gradient

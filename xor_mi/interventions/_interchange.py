@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
+from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, unknown, whole_number
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._high_level import HighLevelModel
@@ -548,6 +548,7 @@ def das_accuracy(
     width = _width(model, hook_name, runs)
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     epochs = whole_number("epochs", epochs, at_least=1)
+    seed = whole_number("seed", seed, below=SEEDS_BELOW - 1)  # the placebo takes the next one
     base_rows = [tuple(row) for row in runs.base.tolist()]
     source_rows = [tuple(row) for row in runs.source.tolist()]
     # A label per pair at random: whatever is learned of these, it is not the algorithm.

@@ -77,6 +77,7 @@ def path_sweep(
         raise XorMiError(
             f"{len(names)} pairs and {len(routes)} paths given; a sweep needs at least one of each"
         )
+    model.require_output(output)
     readers = readers_of(model, metrics, _output_read(routes, output))
 
     denoising = direction == "denoising"

@@ -103,6 +103,9 @@ def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
         if type(entry) is Site and isinstance(entry.hook_name, str) and entry.hook_name in hooks:
             sets.append((entry,))
             continue
+        # A tensor can be iterated over, but its entries are numbers, not places.
+        if isinstance(entry, Tensor):
+            raise XorMiError("sites are a tensor; name places such as 'h0.1', or give Sites")
         if isinstance(entry, (str, Site, Unit, Edge)) or not isinstance(entry, Iterable):
             entry = [entry]
         together = tuple(site_of(model, site) for site in entry)

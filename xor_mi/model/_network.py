@@ -548,7 +548,7 @@ class HookedMLP(HookedRootModule):
         known = self._find_place(place)
         if known is not None:
             return known
-        if "->" in str(place):
+        if ">" in str(place):
             exists: Iterable[Unit | Edge] = edges_of(self.layer_sizes)
         else:
             exists = chain.from_iterable(layers_of(self.layer_sizes))
