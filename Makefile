@@ -10,9 +10,9 @@ RECIPE := pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/xor-mi tour
 
-# one worker per core; tests that share an expensive fixture are marked xdist_group and stay on one worker
+# one worker per core, one thread per worker; tests that share an expensive fixture are marked xdist_group and stay on one worker
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff format --check .
