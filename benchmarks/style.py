@@ -174,6 +174,15 @@ def largest_circle(graph: nx.DiGraph) -> int:
     return max((size for size in sizes if size > 1), default=0)
 
 
+def closing_imports(package: Path) -> int:
+    """How many imports inside functions close a circle: the file that is asked for imports, at its
+    top or through others, the file that asks.
+    """
+    at_the_top = import_graph(package, inside_functions=False)
+    later = set(import_graph(package).edges) - set(at_the_top.edges)
+    return sum(nx.has_path(at_the_top, target, source) for source, target in later)
+
+
 def quantile(values: list[int], share: float) -> int:
     """The value that this share of the values lie below."""
     return sorted(values)[min(int(share * len(values)), len(values) - 1)] if values else 0
@@ -239,6 +248,7 @@ def measure(package: Path) -> dict[str, float]:
         "assert": source.n_assert,
         "import circle, files": largest_circle(import_graph(package, inside_functions=False)),
         "import circle with imports inside functions, files": largest_circle(import_graph(package)),
+        "imports inside functions that close a circle": closing_imports(package),
     }
 
 

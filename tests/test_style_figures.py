@@ -79,3 +79,4 @@ def test_the_package_itself_can_be_measured():
     figures = measure(ROOT / "xor_mi")
     assert figures["files"] > 50
     assert figures["import circle, files"] == 0
+    assert figures["imports inside functions that close a circle"] == 1  # Finding.plot

@@ -56,7 +56,7 @@ from xor_mi.values import Activations, Comparison
 
 
 @singledispatch
-def figure(finding: object, /, **options: Any) -> go.Figure:  # noqa: ARG001 (options are the kind's)
+def figure(finding: object, /, **options: Any) -> go.Figure:  # noqa: ARG001 (the kind's own)
     """The picture of a finding; each class has one function of this room, whose options these are.
 
     >>> from xor_mi.handmade import textbook_xor

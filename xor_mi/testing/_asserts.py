@@ -230,6 +230,7 @@ def _why_not(
             f"{unit.name} acts as {function.name} under {n_agreeing} of {len(gates)} readings, "
             f"as {' or '.join(others)} under the others"
         )
+    # Read so under every reading; whether it acts so is what the interchanges say.
     claims = [one for one in circuit.evidence if one.kind == "interchange" and one.units == (unit,)]
     if not claims:
         return f"{unit.name} is read as {gates[0]}, but no interchange was run on it"

@@ -119,6 +119,7 @@ def tolerances(tolerance: Tolerance) -> dict[str, Number]:
     """
     by_name: dict[str, Number] = dict.fromkeys(NUMBERS, DEFAULT_TOLERANCE)
     if isinstance(tolerance, Mapping):
+        # unknown names go in too, and are refused below
         by_name |= tolerance
     elif tolerance is not None:
         by_name = dict.fromkeys(NUMBERS, tolerance)
@@ -182,6 +183,7 @@ def _matched_in(old: Sequence[UnitRecord], new: Sequence[UnitRecord]) -> list[Pa
     pair_where(same_gate_and_as_many)
     pair_where(lambda a, b: a["gate"] == b["gate"])
     pair_where(lambda a, b: a["unit"] == b["unit"])
+    # what is left has neither gate nor number in common, and goes side by side
     pairs += zip_longest(sorted(before, key=_place), sorted(after, key=_place))
     return sorted(pairs, key=_place_of_pair)
 
@@ -265,6 +267,7 @@ def _verdict(record: CircuitRecord) -> str:
 
 def _unit_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> Iterator[str]:
     if new["n_readings"] == 0 < old["n_readings"]:
+        # one line for all: every unit being gone would say the same thing many times
         was = ", ".join(f"{_name(unit, old, new)} was {unit['gate']}" for unit in _live(old))
         yield f"no unit has a gate: {was}"
         return
@@ -339,6 +342,7 @@ def _numbers(
     if not changed:
         margins = old["worst_margin"], new["worst_margin"]
         lines.append(_moved("worst margin", *margins, bounds["worst_margin"]))
+        # not strict: a baseline edited by hand may have fewer
         joint = zip(old["joint_interchange"], new["joint_interchange"], strict=False)
         for layer, (before, after) in enumerate(joint):
             what = f"joint interchange of layer {layer}"
@@ -388,7 +392,10 @@ def _with_gates(record: CircuitRecord, sets: Sequence[Sequence[str]]) -> str:
     for unit in record["units"]:
         layer, _ = _place(unit)
         names[unit["unit"]] = f"{unit['gate']}{f' in layer {layer}' if deep else ''}"
-    written = {", ".join(sorted(names.get(unit, "None") for unit in units)) for units in sets}
+    # a set: units of the same gates, renumbered, are one line
+    written: set[str] = set()
+    for units in sets:
+        written.add(", ".join(sorted(names.get(unit, "None") for unit in units)))
     return "; ".join(f"{{{gates}}}" for gates in sorted(written)) or "none"
 
 

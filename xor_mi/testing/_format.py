@@ -100,6 +100,7 @@ def write_record(record: CircuitRecord, path: PathLike) -> None:
     """
     require_kind("record", record, dict, give="what record_of returns")
     file = as_path("path", path)
+    # the name is the process's own: two of xdist's workers may write side by side
     scratch = file.with_name(f".{file.name}.{os.getpid()}")
     scratch.write_text(_text(record), encoding="utf-8")
     scratch.replace(file)
@@ -120,6 +121,7 @@ def read_record(path: PathLike) -> CircuitRecord:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _unreadable(file, f"it has no 'format': '{FORMAT}'")
     version = content.get("version")
+    # asked before the shape, which a later format may have changed
     if isinstance(version, int) and version > VERSION:
         raise XorMiError(
             f"the baseline '{file}' is of format {version}; this xor-mi reads up to {VERSION}: "
@@ -215,16 +217,20 @@ def _misshapen(value: object, kind: Any, where: str) -> str:
         return _first(_misshapen(one, entry, f"{where}[{k}]") for k, one in enumerate(value))
     if get_origin(kind) is Literal:
         exists = get_args(kind)
-        one_of = f"one of {', '.join(exists)}"
-        return (
-            "" if value in exists else f"'{where.lstrip('.')}' is {json.dumps(value)}, not {one_of}"
-        )
+        wrong = f"{_shown(value, where)}, not one of {', '.join(exists)}"
+        return "" if value in exists else wrong
     kinds = set(get_args(kind)) if isinstance(kind, UnionType) else {kind}
     # type() and not isinstance: true is not a number here
     if type(value) in kinds or (float in kinds and type(value) is int):
         return ""
     names = " or ".join(sorted("null" if one is NoneType else one.__name__ for one in kinds))
-    return f"'{where.lstrip('.')}' is {json.dumps(value)}, not {names}"
+    return f"{_shown(value, where)}, not {names}"
+
+
+def _shown(value: object, where: str) -> str:
+    """'units[0].live' is 1: a value as the file has it."""
+    # default: a record that was never in a file may hold anything
+    return f"'{where.lstrip('.')}' is {json.dumps(value, default=repr)}"
 
 
 def _misshapen_entries(value: object, entries: dict[str, Any], where: str) -> str:
