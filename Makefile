@@ -10,9 +10,9 @@ RECIPE := pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/xor-mi tour
 
-# one worker per core, one thread per worker; tests that share an expensive fixture are marked xdist_group and stay on one worker
+# one worker per core, one thread per worker; a worker has neighbouring tests, which share their files' fixtures, and steals some when it is done
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff format --check .

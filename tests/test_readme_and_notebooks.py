@@ -58,7 +58,6 @@ def readme_prints(tmp_path_factory) -> list[str]:
     return outputs
 
 
-@pytest.mark.xdist_group("readme")
 @pytest.mark.parametrize("block", range(len(code_and_output())))
 def test_readme_python_prints_what_readme_says(block, readme_prints):
     """Each example runs, after those above it, and prints the text below it."""
