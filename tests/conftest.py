@@ -58,11 +58,15 @@ def _no_global_randomness():
 
 
 @pytest.fixture(autouse=True)
-def _wrong_kinds_reach_the_function(request):
-    """A test marked `unchecked` gives values of the wrong kind on purpose: the shape checker, which
-    would answer first, is off for it, as it is for a user.
+def _shape_checker(request):
+    """On, but for two marks: `unchecked` gives wrong kinds on purpose, which the checker would
+    answer first; `as_a_user` makes so many calls that checking each doubles the time. What these
+    call is checked by the examples in docstrings, test_findings and test_dtypes_and_devices.
     """
-    if request.node.get_closest_marker("unchecked") is None:
+    off = request.node.get_closest_marker("unchecked") or request.node.get_closest_marker(
+        "as_a_user"
+    )
+    if off is None:
         yield
         return
     checker = jaxtyping.config

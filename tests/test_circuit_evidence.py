@@ -23,6 +23,8 @@ from xor_mi.testing import assert_acts_as, compare_records, record_of
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 H0, H1 = Unit(0, 0), Unit(0, 1)
 
 

@@ -23,6 +23,8 @@ from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 from xor_mi.values import forward_float64
 
+pytestmark = pytest.mark.as_a_user
+
 
 def exact_layers(model):
     """The weights as plain Python floats, for the oracle."""

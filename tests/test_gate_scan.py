@@ -21,6 +21,8 @@ from xor_mi.gate_scan import SAMPLES_TRIED_FIRST, GateScan, scan_gates
 from xor_mi.interventions import Site, ablation_sweep
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 VOCAB, POSITION = 64, 2
 POSTS = ["blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post"]
 PLANTED = {

@@ -16,6 +16,8 @@ from xor_mi.graph import Unit
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP
 
+pytestmark = pytest.mark.as_a_user
+
 LINEAR_PIECES = ("relu", "leaky_relu", "identity", "heaviside")
 BOX = ((-2.0, 1.5), (-1.0, 2.0))
 

@@ -7,6 +7,8 @@ import pytest
 
 from xor_mi.errors import XorMiError
 
+pytestmark = pytest.mark.as_a_user
+
 SAMPLE = 60
 
 

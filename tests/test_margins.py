@@ -18,6 +18,8 @@ from xor_mi.model import ACTIVATIONS, HookedMLP
 from xor_mi.training import train
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 KINDS = (
     [(act, "identity") for act in ACTIVATIONS]
     + [("relu", out) for out in ACTIVATIONS]

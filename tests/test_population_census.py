@@ -32,6 +32,8 @@ from xor_mi.population import (
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 SHORT = TrainConfig(max_steps=250)
 
 

@@ -19,6 +19,8 @@ from xor_mi.population import (
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import threshold_functions, truth_rows
 
+pytestmark = pytest.mark.as_a_user
+
 
 @pytest.fixture(scope="module")
 def study():

@@ -15,6 +15,8 @@ from xor_mi.training._noise import normal
 from xor_mi.training._population import initial_parameters
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 ADDER = BooleanFunction.from_formula("x0 & x1, x0 ^ x1")
 ACT = {
     "relu": torch.relu,

@@ -13,6 +13,8 @@ import torch
 
 from xor_mi import cli
 
+pytestmark = pytest.mark.as_a_user
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

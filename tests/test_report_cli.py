@@ -34,6 +34,8 @@ from xor_mi.report import (
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 FILES = [
     "circuit.json",
     "config.json",

@@ -23,6 +23,8 @@ from xor_mi.search import (
 from xor_mi.search import _subcircuits as subcircuits
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 
 def all_subcircuits(sizes):
     """Every choice of kept sources, straight from the definition: nobody kept is unread or reads

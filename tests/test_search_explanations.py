@@ -32,6 +32,8 @@ from xor_mi.search import (
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 PAIRS = list(product(range(4), repeat=2))
 
 

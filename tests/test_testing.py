@@ -34,6 +34,8 @@ from xor_mi.testing import (
     write_record,
 )
 
+pytestmark = pytest.mark.as_a_user
+
 AMBIGUOUS = [
     ([[1.0, 2.0], [-2.0, 2.0], [1.0, -1.0]], [1.0, 0.0, 1.0]),
     ([[0.0, 2.0, 1.0]], [-1.5]),

@@ -9,6 +9,8 @@ from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 SHORT = {"max_steps": 120}
 
 

@@ -13,6 +13,8 @@ from xor_mi.handmade import from_gates
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
+pytestmark = pytest.mark.as_a_user
+
 
 def unit_setter(corrupted_activation, index, clean_cache_entry):
     """TransformerLens' style of setter: write one unit of the clean activation into the corrupted

@@ -22,6 +22,8 @@ from xor_mi.truth import BooleanFunction
 from xor_mi.zoo import _build as build
 from xor_mi.zoo import _stored
 
+pytestmark = pytest.mark.as_a_user
+
 FILES = ["circuit.json", "config.json", "model.safetensors"]
 SMALL = ["or-and", "ge-le", "dead-4", "untrained"]
 SOLVED = [network.name for network in build.NETWORKS if network.gates]
