@@ -72,6 +72,9 @@ def main() -> None:
                     **mean,
                 }
             )
+        if not rows:
+            print(f"\nscenario {name}: none of {n_networks} networks solves XOR")
+            continue
         found = pd.DataFrame(rows)
         print(
             f"\nscenario {name}: {len(found)} of {n_networks} networks solve XOR; "
