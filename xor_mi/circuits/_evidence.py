@@ -401,11 +401,7 @@ def affine(a: Tensor, b: Tensor) -> bool:
 
 def _always_alike(kept: Sequence[JointReading], a: Unit, b: Unit) -> bool:
     """Under every kept reading the two have the same bits, or complements."""
-    for joint in kept:
-        same = [x == y for x, y in zip(joint.of(a).bits, joint.of(b).bits, strict=True)]
-        if any(same) and not all(same):
-            return False
-    return True
+    return not any(joint.tells_apart(a, b) for joint in kept)
 
 
 def _necessity(

@@ -391,12 +391,7 @@ def _n_told_apart(joint: JointReading, copies: Sequence[tuple[Unit, Unit]]) -> i
 
     Such a reading is listed, but others come first.
     """
-    n_told_apart = 0
-    for a, b in copies:
-        same = [x == y for x, y in zip(joint.of(a).bits, joint.of(b).bits, strict=True)]
-        # All the same: the same gate. None the same: its complement.
-        n_told_apart += any(same) and not all(same)
-    return n_told_apart
+    return sum(joint.tells_apart(a, b) for a, b in copies)
 
 
 def _interchanged(model: HookedMLP) -> Tensor:

@@ -221,6 +221,12 @@ class JointReading:
         """The reading of one hidden unit."""
         return self.readings[unit.layer][unit.index]
 
+    def tells_apart(self, a: Unit, b: Unit) -> bool:
+        """Whether two units are read as different gates, complements apart."""
+        same = [x == y for x, y in zip(self.of(a).bits, self.of(b).bits, strict=True)]
+        # All the same: the same gate. None the same: its complement.
+        return any(same) and not all(same)
+
     @property
     def gates(self) -> tuple[tuple[str, ...], ...]:
         """Gate names, layer by layer."""
