@@ -159,7 +159,9 @@ def import_graph(package: Path, *, inside_functions: bool = True) -> nx.DiGraph:
     graph.add_nodes_from(files)
     for name, path in files.items():
         here = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        for statement in import_statements(ast.parse(path.read_text()), inside_functions):
+        for statement in import_statements(
+            ast.parse(path.read_text(encoding="utf-8")), inside_functions
+        ):
             for asked in imported_names(statement, here):
                 # `from a.b import c` asks for the file a.b.c, or for something in the file a.b
                 target = asked if asked in files else asked.rpartition(".")[0]
@@ -197,7 +199,7 @@ def measure(package: Path) -> dict[str, float]:
     """Name of a figure -> the figure."""
     source = Source()
     for path in sorted(package.rglob("*.py")):
-        read_file(path.read_text(), source)
+        read_file(path.read_text(encoding="utf-8"), source)
     n_lines = sum(source.file_lines)
     functions = source.functions
     public = [one for one in functions if one.public]

@@ -42,7 +42,7 @@ def machine() -> str:
         cpu = next(
             (
                 line.split(":")[1].strip()
-                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
                 if line.startswith("model name")
             ),
             cpu,
@@ -90,7 +90,7 @@ def main() -> None:
         "import pytest; import xor_mi.pytest_plugin"
     ) - started("import pytest")
     assert GOALS.keys() <= figures.keys(), f"not measured: {GOALS.keys() - figures.keys()}"
-    stored = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() else {}
+    stored = json.loads(RESULTS.read_text(encoding="utf-8"))["figures"] if RESULTS.exists() else {}
     print(f"\n{machine()}\n{'work':62} {'measured':>10} {'goal':>10} {'reached':>8} {'stored':>10}")
     for name, value in figures.items():
         goal, reached = beside_goal(name, value)
@@ -99,7 +99,7 @@ def main() -> None:
     if "--keep" in sys.argv:
         rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
         text = json.dumps({"machine": machine(), "figures": rounded}, indent=2)
-        RESULTS.write_text(text + "\n")
+        RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def door_folder(rng: random.Random, folder: Path) -> None:
         content[rng.choice([*content, "new"])] = rng.choice(
             [value for value in ODD if isinstance(value, (int, float, str, list, type(None)))]
         )
-        file.write_text(json.dumps(content))
+        file.write_text(json.dumps(content), encoding="utf-8")
     elif file.suffix != ".json" and choice < 0.2:
         file.write_bytes(struct.pack("<Q", rng.choice([2**62, 2**33, 5])) + data[8:])
     elif file.suffix != ".json" and choice < 0.4:
@@ -330,12 +330,12 @@ def door_baseline(rng: random.Random, folder: Path) -> None:
     file = folder / "net.circuit.json"
     write_record(RECORD, file)
     if rng.random() < 0.5:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
         place = rng.choice(list(content))
         content[place] = rng.choice(
             [value for value in ODD if isinstance(value, (int, float, str, list, type(None)))]
         )
-        file.write_text(json.dumps(content))
+        file.write_text(json.dumps(content), encoding="utf-8")
     else:
         file.write_bytes(mutated(file.read_bytes(), rng))
     before = file.read_bytes()

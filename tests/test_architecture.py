@@ -104,7 +104,7 @@ def modules() -> dict[str, str]:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         name = ".".join(part for part in parts if part != "__init__")
         if name:
-            found[name] = path.read_text()
+            found[name] = path.read_text(encoding="utf-8")
     return found
 
 
@@ -175,7 +175,7 @@ def test_a_circle_is_noticed(tmp_path):
     files = {"__init__": "", "a": "from pack.b import f", "b": "def f():\n    from . import a"}
     (tmp_path / "pack").mkdir()
     for name, source in files.items():
-        (tmp_path / "pack" / f"{name}.py").write_text(source)
+        (tmp_path / "pack" / f"{name}.py").write_text(source, encoding="utf-8")
     assert largest_circle(import_graph(tmp_path / "pack")) == 2
     assert largest_circle(import_graph(tmp_path / "pack", inside_functions=False)) == 0
 
@@ -431,6 +431,6 @@ def test_the_package_lists_its_names_and_every_room():
 
 def test_the_stub_has_them_in_the_order_of_the_pipeline():
     """Names first, then the rooms as data flows through them."""
-    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
     imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
     assert [alias.asname for node in imports for alias in node.names] == [*NAMES, *ROOMS]

@@ -106,7 +106,7 @@ def test_a_slider_moves_its_figure(tmp_path, trained, browser, name, read):
     numbers of report.json; still no request.
     """
     browser.get(write_report(trained.model, tmp_path).as_uri())
-    numbers = json.loads((tmp_path / "report.json").read_text())
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     frames = numbers["path"]["slider"] if name == "input_slider" else numbers["moved_weight"]
     figure = f"const p = document.querySelector('#figure-{name} .js-plotly-plot'); "
     before = browser.execute_script(figure + f"return {read}")
@@ -151,13 +151,13 @@ def playground_address(tmp_path):
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
     }
-    with (tmp_path / "voila.log").open("w") as log:
+    with (tmp_path / "voila.log").open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
             command, cwd=tmp_path, stdout=log, stderr=log, env=os.environ | homes
         )
     try:
         for _ in range(240):
-            assert server.poll() is None, (tmp_path / "voila.log").read_text()
+            assert server.poll() is None, (tmp_path / "voila.log").read_text(encoding="utf-8")
             with socket.socket() as probe:
                 probe.settimeout(0.5)
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

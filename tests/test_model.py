@@ -315,10 +315,13 @@ def test_save_and_load_is_the_identity(tmp_path, deep):
     [
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors missing"),
         (lambda f: (f / "config.json").unlink(), "config.json missing"),
-        (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
-        (lambda f: (f / "config.json").write_text("[]"), "is not a xor_mi.HookedMLP/1 config"),
+        (lambda f: (f / "config.json").write_text("{", encoding="utf-8"), "cannot be read"),
         (
-            lambda f: (f / "config.json").write_text('{"format": "other/1"}'),
+            lambda f: (f / "config.json").write_text("[]", encoding="utf-8"),
+            "is not a xor_mi.HookedMLP/1 config",
+        ),
+        (
+            lambda f: (f / "config.json").write_text('{"format": "other/1"}', encoding="utf-8"),
             "is not a xor_mi.HookedMLP/1 config",
         ),
         (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "cannot be read"),
@@ -349,7 +352,9 @@ def test_a_damaged_or_foreign_folder_is_refused(tmp_path, deep, damage, message)
 
 def _edit(folder, **changes):
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8"
+    )
 
 
 def _poison(folder, value):
@@ -364,7 +369,7 @@ def test_missing_folder_and_unwritable_folder(tmp_path, textbook):
     """Neither is a traceback from deep inside: both say what to do."""
     with pytest.raises(XorMiError, match="no model in .*config.json and model.safetensors missing"):
         HookedMLP.from_pretrained(tmp_path / "nowhere")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(XorMiError, match="cannot write .*choose a folder you may write to"):
         textbook.save_pretrained(tmp_path / "file" / "inside")
 

@@ -203,7 +203,7 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
     """
     out, chance = tmp_path / "killed", random.Random(3)
     script = tmp_path / "run.py"
-    script.write_text(RUN.format(out=str(out)))
+    script.write_text(RUN.format(out=str(out)), encoding="utf-8")
     killed = []
     for wanted in (chance.randint(1, 2), chance.randint(3, 5)):
         process = subprocess.Popen([sys.executable, str(script)])
@@ -241,7 +241,7 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
 )
 def test_a_census_that_cannot_be_is_refused(call, message, tmp_path):
     """Before any work is done, with the next step."""
-    (tmp_path / "plain").write_text("no folder, no Parquet")
+    (tmp_path / "plain").write_text("no folder, no Parquet", encoding="utf-8")
     with pytest.raises(XorMiError, match=message):
         call(tmp_path)
 

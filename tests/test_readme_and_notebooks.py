@@ -16,7 +16,7 @@ from xor_mi import cli
 pytestmark = pytest.mark.as_a_user
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALLER = {
     "05_why_two_hidden_units": {"n_networks=2000": "n_networks=200"},
@@ -77,7 +77,7 @@ def test_readme_s_commands_and_files_exist():
     """make targets, CLI options and linked files that README names are there; its first example
     starts by line 30.
     """
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`?make (\w+)", README)):
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
     for link in re.findall(r"\]\(([^)#h][^)]*)\)", README) + re.findall(
@@ -103,7 +103,11 @@ def test_readme_names_every_room():
 
 def code_cells(path: Path) -> list[dict]:
     """The code cells of a notebook."""
-    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    return [
+        cell
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -129,7 +133,7 @@ def test_notebooks_are_short_and_stored_as_run(path):
     """The stored copy was executed in order without errors, with interactive and still figures; its
     title is a question; cells are short and define no function, nor a class except the user's own
     model."""
-    notebook = json.loads(path.read_text())
+    notebook = json.loads(path.read_text(encoding="utf-8"))
     assert 6 <= len(notebook["cells"]) <= 14
     title = "".join(notebook["cells"][0]["source"]).splitlines()[0]
     assert re.fullmatch(rf"# {path.stem[:2]} .*\?.*", title), title

@@ -58,7 +58,7 @@ def _no_stale_bytecode(monkeypatch):
 
 def stored(pytester, name: str = "test_it", file: str = "test_one") -> dict:
     """A baseline as it lies on disk."""
-    return json.loads((pytester.path / file / f"{name}.circuit.json").read_text())
+    return json.loads((pytester.path / file / f"{name}.circuit.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -174,13 +174,13 @@ def test_a_damaged_baseline_fails_and_can_be_written_anew(pytester, held, damage
     --force-regen repairs it.
     """
     file = pytester.path / "test_one" / "test_it.circuit.json"
-    good = file.read_text()
-    file.write_text(damage(good))
+    good = file.read_text(encoding="utf-8")
+    file.write_text(damage(good), encoding="utf-8")
     result = ran(pytester, failed=1)
     result.stdout.fnmatch_lines([f"E*{says}*"])
     assert str(Path("test_one/test_it.circuit.json")) in result.stdout.str()
     ran(pytester, "--force-regen", failed=1)
-    assert file.read_text() == good
+    assert file.read_text(encoding="utf-8") == good
 
 
 def test_parametrised_tests_have_a_baseline_each(pytester):
@@ -205,7 +205,7 @@ def test_two(circuit_regression):
     ran(pytester, failed=1, passed=2)  # the first of test_two is there; the second is written
     ran(pytester, passed=3)
     names = {
-        file.name: json.loads(file.read_text())["signature"]
+        file.name: json.loads(file.read_text(encoding="utf-8"))["signature"]
         for file in (pytester.path / "test_many").iterdir()
     }
     assert names == {
@@ -501,7 +501,7 @@ def test_the_example_passes_and_after_retraining_fails_as_readme_says(pytester):
     assert ran(pytester, *options, passed=3).ret == 0
     subprocess.run([sys.executable, "retrain.py", "5"], cwd=project, check=True)
     result = ran(pytester, *options, failed=3)
-    readme = (EXAMPLE.parent.parent / "README.md").read_text()
+    readme = (EXAMPLE.parent.parent / "README.md").read_text(encoding="utf-8")
     message = readme.split("`python retrain.py 5`")[1].split("```")[1].strip().split("\n")
     assert len(message) == 6
     printed = [

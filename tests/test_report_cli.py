@@ -76,7 +76,7 @@ def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypat
     assert re.search(r"h0\.1 +AND +margin", out)
     assert "Of 60 networks trained alike from seeds 0 to 59" in out
     assert sorted(path.name for path in (tmp_path / "tour").iterdir()) == FILES
-    circuit = json.loads((tmp_path / "tour" / "circuit.json").read_text())
+    circuit = json.loads((tmp_path / "tour" / "circuit.json").read_text(encoding="utf-8"))
     assert circuit["verdict"] == "identified"
     assert circuit["readings"][0]["interchange"] == {"h0.0": 16, "h0.1": 16}
     csv = pd.read_csv(tmp_path / "tour" / "patching.csv", dtype={"clean": str, "corrupted": str})
@@ -105,9 +105,9 @@ def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
     assert status == 0
     assert "did NOT solve XOR" in out
     assert "not_computing" in out
-    circuit = json.loads((tmp_path / "circuit.json").read_text())
+    circuit = json.loads((tmp_path / "circuit.json").read_text(encoding="utf-8"))
     assert {unit["gate"] for unit in circuit["units"]} == {None}
-    assert "No unit is given a gate" in (tmp_path / "report.html").read_text()
+    assert "No unit is given a gate" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
@@ -154,7 +154,7 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
 )
 def test_every_mistake_is_one_line_and_status_2(tmp_path, capsys, monkeypatch, arguments, message):
     """No traceback, nothing trained: the line names what was wrong."""
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     status, _, err = run_main(
         capsys, monkeypatch, *[argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
     )
@@ -184,8 +184,8 @@ def test_hostile_numbers_in_a_config_are_one_line(
 ):
     """Numbers no setting can have, at the command line."""
     textbook.save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {setting: value}))
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(config | {setting: value}), encoding="utf-8")
     status, _, err = run_main(capsys, monkeypatch, "identify", str(tmp_path))
     assert status == 2
     assert len(err.strip().splitlines()) == 1
@@ -193,7 +193,7 @@ def test_hostile_numbers_in_a_config_are_one_line(
 
 def test_an_unwritable_folder_is_refused_before_training(tmp_path, capsys, monkeypatch):
     """The out folder is tried before any work is done."""
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     _, out, _ = run_main(capsys, monkeypatch, "tour", "--out", str(tmp_path / "file"))
     assert "Train" not in out
     with pytest.raises(XorMiError, match="choose a folder you may write to"):
@@ -256,9 +256,9 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     result.model.save_pretrained(tmp_path)
     page = write_report(
         tmp_path, training=result, networks=census(train_population("XOR", 20))
-    ).read_text()
+    ).read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    numbers = json.loads((tmp_path / "report.json").read_text())
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(numbers, schema())
     assert (numbers["version"], numbers["schema"]) == (2, schema()["$id"])
@@ -313,7 +313,7 @@ def test_report_json_holds_the_moved_weight_of_the_finding(trained):
 def test_a_broken_report_json_is_refused_by_the_schema(trained, tmp_path):
     """The guard can fail: a missing key, another version, a verdict that does not exist."""
     write_report(trained.model, tmp_path)
-    good = json.loads((tmp_path / "report.json").read_text())
+    good = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     for bad in (
         {key: good[key] for key in good if key != "slack"},
         good | {"version": 3},
@@ -342,8 +342,8 @@ def test_a_report_of_nothing_is_refused(tmp_path, monkeypatch, arguments, messag
 def test_too_large_for_conditions_is_left_out(tmp_path):
     """73 parameters: no conditions, no slack, no subcircuits; the JSON says null and is valid."""
     model = HookedMLP(HookedMLPConfig(4, (12,), 1, target="x0 & x1"))
-    page = write_report(model, tmp_path).read_text()
-    numbers = json.loads((tmp_path / "report.json").read_text())
+    page = write_report(model, tmp_path).read_text(encoding="utf-8")
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     jsonschema.validate(numbers, schema())
     assert [numbers[key] for key in ("conditions", "slack", "moved_weight", "subcircuits")] == [
         None
@@ -368,7 +368,7 @@ def test_report_for_three_inputs_has_no_plane(tmp_path):
     report = write_report(
         find_out(train(BooleanFunction.named("XOR", 3), hidden=(4,), seed=2).model), tmp_path
     )
-    assert 'id="plane"' not in report.read_text()
+    assert 'id="plane"' not in report.read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
 

@@ -663,7 +663,7 @@ def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 130
-    (left,) = json.loads((tmp_path / "search.json").read_text())["stopped"]
+    (left,) = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))["stopped"]
     assert left == {
         "convention": "default",
         "complete": False,
@@ -687,7 +687,7 @@ def test_the_command(tmp_path, monkeypatch, capsys, textbook):
         "default: 9 subcircuits, 1 perfect, 1 minimal, 2 interpretations, 2 formulas, 1 aligned, 1 alignments"
         in printed
     )
-    content = json.loads((tmp_path / "search.json").read_text())
+    content = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))
     assert [row["convention"] for row in content["counts"]] == [
         "default",
         "meloux_paper",

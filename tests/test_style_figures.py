@@ -32,8 +32,8 @@ def _own(a: Any): assert a
 @pytest.fixture
 def package(tmp_path) -> Path:
     """A package of two files."""
-    (tmp_path / "__init__.py").write_text("")
-    (tmp_path / "sample.py").write_text(SAMPLE)
+    (tmp_path / "__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "sample.py").write_text(SAMPLE, encoding="utf-8")
     return tmp_path
 
 
@@ -68,7 +68,7 @@ def test_a_figure_is_what_counting_gives(package, figure, value):
 def test_long_functions_and_wide_lines_are_counted(package):
     """One function over the bound, one line over the width."""
     body = "    x = 1\n" * (MAX_FUNCTION + 1)
-    (package / "long.py").write_text(f"def f():\n{body}\ny = '{'a' * 101}'\n")
+    (package / "long.py").write_text(f"def f():\n{body}\ny = '{'a' * 101}'\n", encoding="utf-8")
     figures = measure(package)
     assert figures[f"functions over {MAX_FUNCTION} lines"] == 1
     assert figures["lines over 100 columns"] == 1

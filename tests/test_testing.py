@@ -159,12 +159,13 @@ def test_a_record_comes_back_from_its_file(tmp_path):
     write_record(record, tmp_path / "a.circuit.json")
     assert (
         read_record(tmp_path / "a.circuit.json")
-        == json.loads((tmp_path / "a.circuit.json").read_text())
+        == json.loads((tmp_path / "a.circuit.json").read_text(encoding="utf-8"))
         == record
     )
     assert (
         sum(
-            '"unit": "h0.' in line for line in (tmp_path / "a.circuit.json").read_text().split("\n")
+            '"unit": "h0.' in line
+            for line in (tmp_path / "a.circuit.json").read_text(encoding="utf-8").split("\n")
         )
         == 4
     )
@@ -196,9 +197,9 @@ def test_a_damaged_baseline_is_refused_with_the_place(tmp_path, textbook_record,
     """
     file = tmp_path / "b.circuit.json"
     write_record(textbook_record, file)
-    before = file.read_text()
-    file.write_text(damage(before))
-    assert file.read_text() != before
+    before = file.read_text(encoding="utf-8")
+    file.write_text(damage(before), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") != before
     with pytest.raises(XorMiError) as error:
         read_record(file)
     assert says in str(error.value)
@@ -221,7 +222,7 @@ def test_a_baseline_of_format_1_compares_equal(file):
     """What an earlier version stored says the same today: every fact, every number, every kind of
     claim.
     """
-    assert json.loads(file.read_text())["version"] == 1
+    assert json.loads(file.read_text(encoding="utf-8"))["version"] == 1
     old, new = read_record(file), record_of(zoo.load(file.name.split(".")[0]))
     assert old["version"] == new["version"] == 2
     assert not compare_records(old, new, tolerance=1e-6)
@@ -258,10 +259,10 @@ def test_baselines_of_format_1_are_of_every_sort():
 )
 def test_a_claim_of_format_1_that_did_not_hold_is_told_by_its_kind(tmp_path, words, kind):
     """The claim holds today: that is a difference, and it is counted under the right kind."""
-    record = json.loads(FORMAT_1[0].read_text())
+    record = json.loads(FORMAT_1[0].read_text(encoding="utf-8"))
     claims = [claim for claim in record["evidence"] if words in claim["claim"]]
     claims[0]["holds"] = False
-    (tmp_path / "old.circuit.json").write_text(json.dumps(record))
+    (tmp_path / "old.circuit.json").write_text(json.dumps(record), encoding="utf-8")
     found = compare_records(
         read_record(tmp_path / "old.circuit.json"), record_of(zoo.load("dead-4"))
     )
@@ -270,8 +271,8 @@ def test_a_claim_of_format_1_that_did_not_hold_is_told_by_its_kind(tmp_path, wor
 
 def test_a_network_that_fails_on_other_rows_than_at_format_1_is_said(tmp_path):
     """The rows stood in the old reason alone, and are compared all the same."""
-    text = FORMAT_1[-1].read_text().replace("wrong on 01, 10", "wrong on 01, 11")
-    (tmp_path / "old.circuit.json").write_text(text)
+    text = FORMAT_1[-1].read_text(encoding="utf-8").replace("wrong on 01, 10", "wrong on 01, 11")
+    (tmp_path / "old.circuit.json").write_text(text, encoding="utf-8")
     found = compare_records(
         read_record(tmp_path / "old.circuit.json"), record_of(zoo.load("unsolved"))
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from test_architecture import ROOMS, exported
 
-API = (Path(__file__).parent / "typing" / "api.py").read_text()
+API = (Path(__file__).parent / "typing" / "api.py").read_text(encoding="utf-8")
 INNER = {"SomePlace", "SomeSite"}
 """Type variables, of which the kinds are made; nobody writes them."""
 

@@ -68,7 +68,7 @@ def walk(name):
     """
     folder = zoo.DATA / name
     config, tensors = (
-        json.loads((folder / "config.json").read_text()),
+        json.loads((folder / "config.json").read_text(encoding="utf-8")),
         load_file(folder / "model.safetensors"),
     )
     n = config["d_in"]
@@ -266,7 +266,7 @@ def test_a_damaged_record_is_said_and_not_guessed(tmp_path, monkeypatch):
     ):
         zoo.recorded("or-and")
     (tmp_path / "or-and").mkdir()
-    (tmp_path / "or-and" / "circuit.json").write_text("{")
+    (tmp_path / "or-and" / "circuit.json").write_text("{", encoding="utf-8")
     with pytest.raises(XorMiError, match="cannot be read"):
         zoo.recorded("or-and")
 
@@ -285,7 +285,7 @@ def test_two_rebuilds_are_equal_byte_for_byte_and_have_the_stored_circuits(tmp_p
         for file in FILES:
             assert (first / name / file).read_bytes() == (second / name / file).read_bytes()
         rebuilt, stored = (
-            json.loads((first / name / "circuit.json").read_text()),
+            json.loads((first / name / "circuit.json").read_text(encoding="utf-8")),
             zoo.recorded(name),
         )
         for key in ("layer_sizes", "target", "verdict", "signature", "family", "formula"):
@@ -303,21 +303,23 @@ def test_check_finds_what_differs_and_writes_nothing(tmp_path, capsys):
     """
     build.main(["or-and", "--out", str(tmp_path)])
     record = tmp_path / "or-and" / "circuit.json"
-    written = record.read_text()
+    written = record.read_text(encoding="utf-8")
 
     def check():
         capsys.readouterr()
-        before = record.read_text() if record.is_file() else None
+        before = record.read_text(encoding="utf-8") if record.is_file() else None
         status = build.main(["or-and", "--out", str(tmp_path), "--check"])
-        assert (record.read_text() if record.is_file() else None) == before
+        assert (record.read_text(encoding="utf-8") if record.is_file() else None) == before
         return status, capsys.readouterr().out.strip().rsplit(": ", 1)[1]
 
     assert check() == (0, "same bytes")
-    record.write_text(written + "\n")
+    record.write_text(written + "\n", encoding="utf-8")
     assert check() == (0, "same circuit, other bytes")
-    record.write_text(written.replace('"signature": "OR & ~AND"', '"signature": "OR"'))
+    record.write_text(
+        written.replace('"signature": "OR & ~AND"', '"signature": "OR"'), encoding="utf-8"
+    )
     assert check() == (1, "another circuit")
-    record.write_text("[]")
+    record.write_text("[]", encoding="utf-8")
     assert check() == (1, "another circuit")
     record.unlink()
     assert check() == (1, "not there")
@@ -398,4 +400,4 @@ def test_the_data_lie_where_hatch_packs_them():
     """The folders are inside the one package whose files, data included, make the wheel."""
     root = Path(__file__).parent.parent
     assert (root / "xor_mi" / "zoo" / "data").samefile(zoo.DATA)
-    assert 'packages = ["xor_mi"]' in (root / "pyproject.toml").read_text()
+    assert 'packages = ["xor_mi"]' in (root / "pyproject.toml").read_text(encoding="utf-8")

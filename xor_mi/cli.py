@@ -224,7 +224,7 @@ def main() -> None:
 
 def _write_json(file: Path, content: dict[str, object]) -> None:
     try:
-        file.write_text(json.dumps(content, indent=2) + "\n")
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise unwritable(file, error) from None
 

@@ -146,7 +146,7 @@ def write_folder(folder: Path, cfg: HookedMLPConfig, tensors: dict[str, Tensor])
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
+        (folder / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (folder / _WEIGHTS).write_bytes(save(contiguous))
     except OSError as error:
         raise unwritable(folder, error) from None
@@ -179,7 +179,7 @@ def _read_files(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
             "`xor-mi tour --out DIR` writes such a folder"
         )
     try:
-        settings = json.loads((folder / _CONFIG).read_text())
+        settings = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / _WEIGHTS)
     # RecursionError: JSON that is nested thousands of brackets deep
     except (OSError, ValueError, RecursionError, SafetensorError) as error:

@@ -270,9 +270,9 @@ def _folder_of(folder: Path, plan: _Plan) -> Path:
                 )
             # Renamed when complete, so that a plan is never half written.
             partial = folder / f".{PLAN_FILE}.partial"
-            partial.write_text(json.dumps(plan.to_dict(), indent=2) + "\n")
+            partial.write_text(json.dumps(plan.to_dict(), indent=2) + "\n", encoding="utf-8")
             partial.replace(plan_file)
-        stored = plan_file.read_text()
+        stored = plan_file.read_text(encoding="utf-8")
     except OSError as error:
         raise unwritable(folder, error) from None
     difference = _difference(stored, plan)

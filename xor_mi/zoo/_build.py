@@ -68,7 +68,7 @@ def write(model: HookedMLP, circuit: Circuit, folder: Path) -> None:
         XorMiError: a folder that cannot be written.
     """
     model.save_pretrained(folder)
-    (folder / "circuit.json").write_text(circuit.to_json())
+    (folder / "circuit.json").write_text(circuit.to_json(), encoding="utf-8")
 
 
 def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
@@ -84,7 +84,7 @@ def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
         if all(file.read_bytes() == (folder / file.name).read_bytes() for file in files):
             return "same bytes"
     try:
-        stored = _essence(json.loads((folder / "circuit.json").read_text()))
+        stored = _essence(json.loads((folder / "circuit.json").read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError):  # damaged
         return "another circuit"
     # another machine rounds otherwise: its last digits may differ, its circuit may not

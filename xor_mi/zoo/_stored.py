@@ -81,7 +81,7 @@ def _folder(name: str) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise XorMiError(
             f"'{file}' of the zoo cannot be read: {error}; "
