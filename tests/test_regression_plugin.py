@@ -486,10 +486,15 @@ def test_retraining_within_the_family_passes(pytester, held, seed, passes):
         result.stdout.fnmatch_lines(["E*unit 0: OR -> x1>x0", "E*unit 1: AND -> x0>x1"])
 
 
-def test_the_example_passes_and_after_retraining_fails_as_readme_says(pytester):
+@pytest.mark.parametrize("elsewhere", ["", "99.1.0+another"])
+def test_the_example_passes_and_after_retraining_fails_as_readme_says(
+    pytester, monkeypatch, elsewhere
+):
     """The project in examples/ as it is stored; then `python retrain.py 5`, and the message is the
-    one printed in README.
+    one printed in README: here, and where every package is of another version.
     """
+    if elsewhere:
+        monkeypatch.setattr("xor_mi.testing._record.version", lambda package: elsewhere)
     shutil.copytree(
         EXAMPLE,
         pytester.path / "project",

@@ -13,6 +13,7 @@ from typing import get_args
 
 import hypothesis.strategies as st
 import numpy as np
+import packaging.version
 import pytest
 import torch
 from hypothesis import given, settings
@@ -210,6 +211,80 @@ def test_a_missing_baseline_is_an_error_too(tmp_path):
     """The library's own error, not the file system's."""
     with pytest.raises(XorMiError, match="cannot be read"):
         read_record(tmp_path / "nothing.circuit.json")
+
+
+# the versions a circuit was found with
+
+
+def record_elsewhere(monkeypatch, versions, model=None):
+    """A network's record, the textbook's unless another is given, as it comes out where packages
+    have other versions.
+    """
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("xor_mi.testing._record.version", versions.__getitem__)
+        return record_of(model or handmade.textbook_xor())
+
+
+def moved() -> HookedMLP:
+    """The textbook network with other numbers and the same gates."""
+    return handmade.edit(handmade.textbook_xor(), {"fc1.weight[0, 1]": 1.01})
+
+
+HERE = {"xor-mi": "0.2.0", "torch": "2.13.0+cpu", "transformer-lens": "4.3.0"}
+
+
+@pytest.mark.parametrize(
+    "torch_version", ["2.13.0", "2.13.0+cpu", "2.13.0+cu130", "2.13.0a0+git5c2f", "2.13.0.dev20260401", "2.13.0rc2", "2.13.0.post1"],
+)  # fmt: skip
+def test_a_release_is_stored_and_not_its_build(tmp_path, monkeypatch, torch_version):
+    """Written on another build of the same release, a baseline is the same to the last byte. What
+    the release is, the standard's own reader of versions says.
+    """
+    for name, versions in (("a", HERE), ("b", HERE | {"torch": torch_version})):
+        write_record(record_elsewhere(monkeypatch, versions), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    release = ".".join(map(str, packaging.version.Version(torch_version).release))
+    assert read_record(tmp_path / "b")["versions"]["torch"] == release == "2.13.0"
+
+
+def test_other_versions_are_said_where_a_number_differs_and_only_there(monkeypatch):
+    """A number that moved gets the releases as a hint; a gate that changed gets none, nor does
+    what is the same; and another build of one release is no other version.
+    """
+    old = record_elsewhere(monkeypatch, HERE)
+    later = HERE | {"torch": "2.15.0+cu132", "xor-mi": "0.3.0"}
+    hint = (
+        "found with other versions, which may round otherwise: xor-mi 0.2.0 -> 0.3.0, "
+        "torch 2.13.0 -> 2.15.0"
+    )
+    found = compare_records(old, record_elsewhere(monkeypatch, later, moved()))
+    assert found.numbers
+    assert not found.facts
+    assert found.notes == (hint,)
+    assert str(found).endswith(hint)
+
+    same = compare_records(old, record_elsewhere(monkeypatch, later))
+    other_gate = compare_records(old, record_of(zoo.load("nor-and")), tolerance=None)
+    assert not same
+    assert other_gate.facts
+    assert same.notes == other_gate.notes == ()
+
+    another_build = HERE | {"torch": "2.13.0+cu130"}
+    found = compare_records(old, record_elsewhere(monkeypatch, another_build, moved()))
+    assert found.numbers
+    assert found.notes == ()
+
+
+def test_a_baseline_that_names_a_build_is_compared_by_its_release(monkeypatch):
+    """0.1.0 stored 2.13.0+cpu; against 2.13.0 of today that is no other version."""
+    new = record_elsewhere(monkeypatch, HERE, moved())
+    old = record_elsewhere(monkeypatch, HERE) | {"versions": HERE}
+    found = compare_records(old, new)
+    assert found.numbers
+    assert found.notes == ()
+    unknown = compare_records(old | {"versions": {"torch": "home-made"}}, new)
+    assert "torch home-made -> 2.13.0" in unknown.notes[0]
+    assert "xor-mi unknown -> 0.2.0" in unknown.notes[0]
 
 
 # baselines of format 1, written by xor-mi 0.1.0

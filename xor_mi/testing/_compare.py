@@ -19,6 +19,7 @@ from xor_mi.testing._format import (
     ClaimKind,
     SetsRecord,
     UnitRecord,
+    release_of,
     require_record,
 )
 
@@ -47,7 +48,7 @@ class Differences:
         facts: lines on verdict, units, formula and edges that changed; gates are compared exactly.
         same: lines on the units that are as they were.
         numbers: lines on evidence that changed by more than its tolerance.
-        notes: lines that say how two records came about; no difference by themselves.
+        notes: lines on where another number may come from; only beside `numbers`.
     """
 
     facts: tuple[str, ...] = ()
@@ -107,7 +108,8 @@ def compare_records(
         facts=tuple(facts),
         same=tuple(_as_before(a, b, old, new) for a, b in _same_gates(pairs)),
         numbers=tuple(numbers),
-        notes=tuple(_notes(old, new)),
+        # a gate or a verdict is compared exactly, and no other release explains another one
+        notes=tuple(_notes(old, new)) if numbers else (),
     )
 
 
@@ -423,10 +425,13 @@ def _failing(record: CircuitRecord) -> dict[ClaimKind, list[str]]:
 
 
 def _notes(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:
-    versions = [
-        f"{package} {old['versions'].get(package, 'unknown')} -> {here}"
-        for package, here in new["versions"].items()
-        if old["versions"].get(package) != here
+    """A hint on where another number may come from: other releases may round otherwise."""
+    stored = {package: release_of(version) for package, version in old["versions"].items()}
+    found = {package: release_of(version) for package, version in new["versions"].items()}
+    moved = [
+        f"{package} {stored.get(package, 'unknown')} -> {release}"
+        for package, release in found.items()
+        if stored.get(package) != release
     ]
-    if versions:
-        yield f"found with other versions: {', '.join(versions)}"
+    if moved:
+        yield f"found with other versions, which may round otherwise: {', '.join(moved)}"

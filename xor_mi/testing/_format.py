@@ -68,7 +68,8 @@ class TargetRecord(TypedDict):
 class CircuitRecord(TypedDict):
     """What is kept of a circuit. `reason` is a sentence for a reader; `wrong_rows` says the same to
     a program: row -> its decisions, -1 for undecided, in float64 and in the network's own
-    precision; [] where an old baseline does not say them.
+    precision; [] where an old baseline does not say them. `versions` has releases: a baseline does
+    not change with the build of a package.
     """
 
     format: str
@@ -92,6 +93,19 @@ class CircuitRecord(TypedDict):
     necessary_sets: SetsRecord
     sufficient_sets: SetsRecord
     evidence: list[ClaimRecord]
+
+
+def release_of(version: str) -> str:
+    """The numbers a version starts with; without them, the version as it is.
+
+    The build and the stage of development are left out: a CPU and a CUDA build of one release are
+    the same to a baseline.
+
+    >>> release_of("2.13.0+cpu"), release_of("2.14.0.dev20260801+cu130"), release_of("unknown")
+    ('2.13.0', '2.14.0', 'unknown')
+    """
+    numbers = re.match(r"\d+(\.\d+)*", version)
+    return numbers[0] if numbers else version
 
 
 def write_record(record: CircuitRecord, path: PathLike) -> None:

@@ -18,6 +18,7 @@ from xor_mi.testing._format import (
     ClaimRecord,
     SetsRecord,
     UnitRecord,
+    release_of,
 )
 from xor_mi.truth import row_name
 
@@ -47,7 +48,7 @@ def circuit_of(model_or_circuit: HookedMLP | Circuit) -> Circuit:
 
 
 def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> CircuitRecord:
-    """What is kept of a circuit: verdict, formulas, gates, edges, evidence and the versions it was
+    """What is kept of a circuit: verdict, formulas, gates, edges, evidence and the releases it was
     found with; JSON-ready.
 
     Args:
@@ -69,7 +70,7 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
         "format": FORMAT,
         "version": VERSION,
         "test": test,
-        "versions": {package: version(package) for package in packages},
+        "versions": {package: release_of(version(package)) for package in packages},
         "layer_sizes": list(circuit.layer_sizes),
         "target": {"name": target.name, "tables": [list(table) for table in target.tables]},
         "verdict": circuit.verdict,
