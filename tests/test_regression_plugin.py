@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from xor_mi import HookedMLP, handmade, identify_circuit, train, zoo
 from xor_mi.errors import XorMiError
-from xor_mi.pytest_plugin import CircuitRegression
+from xor_mi.pytest_plugin import LEAST_PYTEST, CircuitRegression
 from xor_mi.testing import compare_records, read_record, record_of, write_record
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "circuit_regression"
@@ -254,6 +255,79 @@ def test_without_pytest_regressions_the_fixture_says_what_to_install(monkeypatch
     monkeypatch.setitem(sys.modules, "pytest_regressions.common", None)
     with pytest.raises(XorMiError, match=r"pip install 'xor-mi\[pytest\]'"):
         CircuitRegression._pytest_regressions()
+
+
+# an older pytest in the same environment
+
+LATER_THAN_PYTEST_6 = [
+    *("CallInfo", "CollectReport", "Config", "Metafunc", "OptionGroup", "Parser", "Stash"),
+    *("PytestPluginManager", "StashKey", "TerminalReporter", "TestReport", "version_tuple"),
+]
+"""Names of `pytest` that 6.2.5 has not and a plugin may want."""
+AS_PYTEST_6 = f"""
+import sys
+
+import pytest
+
+for name in {LATER_THAN_PYTEST_6}:
+    delattr(pytest, name)
+pytest.__version__ = "6.2.5"
+sys.exit(pytest.main(["-p", "no:cacheprovider", "-p", "{{plugin}}", "--fail-unused-circuits"]))
+"""
+
+
+def as_pytest_6(pytester, monkeypatch, plugin: str):
+    """A run in a process of its own, in which pytest has only the names that 6.2.5 has, and no
+    other plugin is loaded.
+    """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return pytester.run(sys.executable, "-c", AS_PYTEST_6.format(plugin=plugin))
+
+
+def test_with_an_older_pytest_other_tests_run_and_the_fixture_says_what_it_needs(
+    pytester, monkeypatch
+):
+    """The plugin is loaded at every start in the environment: under pytest 6 a test of another
+    project passes, the networks are there, and circuit_regression is one sentence.
+    """
+    pytester.makepyfile(
+        """
+def test_of_another_project():
+    pass
+
+def test_xor(xor_model):
+    assert xor_model([[1, 0]]).item() == 1.0
+
+def test_checked(circuit_regression, xor_model):
+    circuit_regression.check(xor_model)
+"""
+    )
+    result = as_pytest_6(pytester, monkeypatch, "xor_mi.pytest_plugin")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*XorMiError: circuit_regression needs pytest 8.4 or later, and this is pytest "
+            "6.2.5: pip install 'xor-mi[[]pytest[]]'"
+        ]
+    )
+
+
+def test_a_plugin_that_asks_for_a_later_name_ends_the_run_of_every_project(pytester, monkeypatch):
+    """What the test above guards against: such a plugin stops pytest before any test."""
+    pytester.makepyfile(greedy="import pytest\n\ndef later(parser: pytest.Parser): ...\n")
+    pytester.syspathinsert()
+    pytester.makepyfile(test_it="def test_it(): pass")
+    result = as_pytest_6(pytester, monkeypatch, "greedy")
+    assert result.ret != 0
+    assert "has no attribute 'Parser'" in result.stderr.str()
+
+
+def test_the_oldest_pytest_is_the_one_the_extra_asks_for():
+    """The plugin's sentence and pyproject.toml say the same number."""
+    project = tomllib.loads((EXAMPLE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    extra = project["project"]["optional-dependencies"]["pytest"]
+    (asked,) = [one for one in extra if not one.startswith("pytest-")]
+    assert asked.startswith(f"pytest>={'.'.join(map(str, LEAST_PYTEST))}")
 
 
 # unused baselines

@@ -2,10 +2,14 @@
 fixtures, `assert circuit == expected`.
 
 pytest imports this module at every start, in every project of the environment: nothing heavy is
-imported until a test asks for it. Where baselines lie, and --force-regen and --regen-all, are
+imported until a test asks for it, and no annotation is evaluated, since an older pytest has not all
+of the names in them. Where baselines lie, and --force-regen and --regen-all, are
 pytest-regressions'."""
 
+from __future__ import annotations
+
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CircuitRegression"]
 
+LEAST_PYTEST = (8, 4)
+"""What the extra `pytest` asks for. An older pytest loads the plugin all the same, and runs tests
+that do not use `circuit_regression`.
+"""
 EXTENSION = ".circuit.json"
 USED = "circuit_baseline"
 """The property of a test's report that names a baseline it was held against; reports travel from
@@ -40,10 +48,10 @@ class CircuitRegression:
 
     def check(
         self,
-        model_or_circuit: "HookedMLP | Circuit",
+        model_or_circuit: HookedMLP | Circuit,
         *,
-        tolerance: "Tolerance" = 1e-6,
-        up_to: "UpTo" = "signature",
+        tolerance: Tolerance = 1e-6,
+        up_to: UpTo = "signature",
         basename: str | None = None,
     ) -> None:
         """Fail unless the circuit is the one in the baseline, `<test file>/<test
@@ -127,6 +135,14 @@ class CircuitRegression:
     def _pytest_regressions() -> tuple[Callable[..., Any], Callable[..., Any]]:
         from xor_mi.errors import XorMiError
 
+        # __version__ and not version_tuple, which pytest 6 has not
+        found = tuple(int(number) for number in re.findall(r"\d+", pytest.__version__)[:2])
+        if found < LEAST_PYTEST:
+            least = ".".join(map(str, LEAST_PYTEST))
+            raise XorMiError(
+                f"circuit_regression needs pytest {least} or later, and this is pytest "
+                f"{pytest.__version__}: pip install 'xor-mi[pytest]'"
+            )
         try:
             from pytest_regressions.common import perform_regression_check, resolve_check_paths
         except ImportError:
@@ -143,13 +159,13 @@ def _is_file_name(basename: object) -> bool:
 
 
 def _held_against(
-    new: "CircuitRecord",
+    new: CircuitRecord,
     baseline: Path,
     *,
     source: Path,
     is_named: bool,
-    tolerance: "Tolerance",
-    up_to: "UpTo",
+    tolerance: Tolerance,
+    up_to: UpTo,
 ) -> str:
     """Why the circuit is not the baseline's, or ''.
 
@@ -190,7 +206,7 @@ def circuit_regression(request: pytest.FixtureRequest) -> CircuitRegression:
 
 
 @pytest.fixture
-def xor_model() -> "HookedMLP":
+def xor_model() -> HookedMLP:
     """The textbook 2-2-1 network: h0.0 an OR, h0.1 an AND, the output OR and not AND."""
     from xor_mi.handmade import textbook_xor
 
@@ -202,7 +218,7 @@ _ZOO = sorted(folder.name for folder in (Path(__file__).parent / "zoo" / "data")
 
 
 @pytest.fixture(params=_ZOO)
-def zoo_model(request: pytest.FixtureRequest) -> "HookedMLP":
+def zoo_model(request: pytest.FixtureRequest) -> HookedMLP:
     """Every network of the zoo in turn; `@pytest.mark.parametrize("zoo_model", ["or-and"],
     indirect=True)` picks by name.
     """
