@@ -1,0 +1,438 @@
+"""What a stranger meets first: the commands of the Makefile, the links of the documents, the files
+of the repository that name versions, Pythons and each other.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NEEDS_SH = pytest.mark.skipif(
+    shutil.which("sh") is None or os.name == "nt", reason="needs a POSIX shell"
+)
+
+
+def script(name: str) -> ModuleType:
+    """A Python file of `.ci`, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# the environment that make prepares
+
+FAKE = """#!/bin/sh
+# A Python that says it is {version}, makes environments without a network and installs nothing.
+case "$*" in
+  *sys.exit*) exit {too_old} ;;
+  *version_info*) echo {version} ;;
+  *_base_executable*) echo "$0" ;;
+  *"-m venv "*) {venv} ;;
+  *"-m pip --version"*) exit 0 ;;
+  *"-m pip install"*) echo "$*" >>"{log}"; {install} ;;
+esac
+"""
+TOOLS = ["sh", "cat", "cp", "mkdir", "rm", "touch", "sed", "grep", "cmp", "uname", "make"]
+MAKES = 'mkdir -p "$3/bin" && touch "$3/pyvenv.cfg" && cp "$0" "$3/bin/python"'
+
+
+class Clone:
+    """A folder, with a space in its name, that holds what `.ci/venv` reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "a clone"
+        (self.folder / ".ci").mkdir(parents=True)
+        for name in (".ci/venv", "pyproject.toml", "constraints.txt", "Makefile"):
+            shutil.copy(ROOT / name, self.folder / name)
+        self.log = self.folder / "pip.log"
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        for tool in TOOLS:
+            (self.bin / tool).symlink_to(shutil.which(tool) or pytest.skip(f"needs {tool}"))
+
+    def python(self, name: str, version: str, *, venv: str = MAKES, install: str = ":") -> str:
+        """Puts a fake Python on PATH."""
+        too_old = int(int(version.split(".")[1]) < 11)
+        text = FAKE.format(
+            version=version, too_old=too_old, venv=venv, install=install, log=self.log
+        )
+        (self.bin / name).write_text(text, encoding="utf-8")
+        (self.bin / name).chmod(0o755)
+        return str(self.bin / name)
+
+    def setup(self, goal: str = "demo", **settings: str) -> tuple[int, str]:
+        """Exit status and all output of `.ci/venv`."""
+        done = subprocess.run(
+            ["sh", ".ci/venv", goal],
+            cwd=self.folder,
+            env={"PATH": str(self.bin), **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        return done.returncode, done.stdout
+
+    @property
+    def installs(self) -> list[str]:
+        """The calls of pip so far."""
+        return self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+
+
+@pytest.fixture
+def clone(tmp_path) -> Clone:
+    """A fresh clone on a machine whose python3 is 3.12.1."""
+    made = Clone(tmp_path)
+    made.python("python3", "3.12.1")
+    return made
+
+
+@NEEDS_SH
+def test_an_old_python_is_refused_at_once(clone):
+    """One line: what is needed, what is there, and the command that works here; nothing is made."""
+    clone.python("python3", "3.9.18")
+    clone.python("python3.13", "3.13.0")
+    assert clone.setup() == (
+        1,
+        "xor-mi needs Python 3.11 or later; `python3` is 3.9.18: make demo PYTHON=python3.13\n",
+    )
+    assert clone.setup("test", PYTHON="python9")[1] == (
+        "xor-mi needs Python 3.11 or later; there is no `python9` that runs: make test PYTHON=python3.13\n"
+    )
+    (clone.bin / "python3.13").unlink()
+    assert clone.setup()[1].endswith("3.9.18: install one, then make demo PYTHON=python3.12\n")
+    assert not (clone.folder / ".venv").exists()
+
+
+@NEEDS_SH
+def test_a_newer_python_than_any_tested_is_not_refused(clone):
+    """Whether 3.19 works is for torch to say."""
+    assert clone.setup(PYTHON=clone.python("python3.19", "3.19.0"))[0] == 0
+
+
+@NEEDS_SH
+def test_the_second_time_nothing_is_installed(clone):
+    """Neither after a `touch`, nor for a smaller goal; a changed file or a larger goal installs."""
+    assert clone.setup("test")[0] == 0
+    assert "-c constraints.txt -e .[pytest,widgets] --group test" in clone.installs[-1]
+    (clone.folder / "pyproject.toml").touch()
+    before = clone.installs
+    assert clone.setup("test") == clone.setup("bench") == clone.setup("demo") == (0, "")
+    assert clone.installs == before
+    clone.setup("lint")
+    assert "--group lint" in clone.installs[-1]
+    with (clone.folder / "constraints.txt").open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    before = clone.installs
+    clone.setup("demo")
+    assert clone.installs != before
+
+
+@NEEDS_SH
+def test_an_interrupted_installation_is_not_taken_for_a_complete_one(clone):
+    """pip failed: make stops, and the next call installs again."""
+    clone.python("python3", "3.12.1", install="exit 1")
+    status, output = clone.setup()
+    assert (status, output.splitlines()[-1].split(" (")[0]) == (
+        1,
+        "the installation is not complete",
+    )
+    shutil.rmtree(clone.folder / ".venv" / "bin")
+    clone.python("python3", "3.12.1")
+    assert clone.setup()[0] == 0
+    assert clone.setup() == (0, "")
+
+
+def stale_of_another_python(clone: Clone) -> None:
+    """python3 is now a later one."""
+    clone.python("python3", "3.13.0")
+
+
+def stale_without_interpreter(clone: Clone) -> None:
+    """The Python it was made from is uninstalled."""
+    python = clone.folder / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nowhere/python3.12")
+
+
+def stale_moved(clone: Clone) -> None:
+    """The clone has another name."""
+    moved = clone.folder.with_name("another clone")
+    clone.folder.rename(moved)
+    clone.folder = moved
+
+
+@NEEDS_SH
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (stale_of_another_python, "it has Python 3.12.1, and `python3` is 3.13.0"),
+        (stale_without_interpreter, "its Python is gone"),
+        (stale_moved, "it was made in another folder"),
+    ],
+)
+def test_a_stale_environment_is_made_anew_and_one_line_says_why(clone, spoil, reason):
+    """What was in it is gone; the next call leaves it alone."""
+    clone.setup()
+    (clone.folder / ".venv" / "old").touch()
+    spoil(clone)
+    status, output = clone.setup()
+    assert (status, output.splitlines()[0]) == (0, f"rebuilding .venv: {reason}")
+    assert not (clone.folder / ".venv" / "old").exists()
+    assert clone.setup() == (0, "")
+
+
+@NEEDS_SH
+def test_what_is_no_environment_is_left_alone(clone):
+    """A folder `.venv` without pyvenv.cfg is somebody's; make says so and stops."""
+    (clone.folder / ".venv").mkdir()
+    (clone.folder / ".venv" / "letter.txt").touch()
+    status, output = clone.setup()
+    assert status == 1
+    assert output.startswith(".venv is left alone: it is no virtual environment")
+    assert (clone.folder / ".venv" / "letter.txt").exists()
+    assert clone.setup(VENV=".venv-other")[0] == 0
+
+
+@NEEDS_SH
+def test_a_python_that_makes_no_environment_leaves_no_half_one(clone):
+    """As on Debian without python3-venv: the advice is printed, and nothing stays behind."""
+    clone.python("python3", "3.12.1", venv='mkdir -p "$3"; touch "$3/pyvenv.cfg"; exit 1')
+    status, output = clone.setup()
+    assert status == 1
+    assert "apt install python3-venv" in output
+    assert not (clone.folder / ".venv").exists()
+
+
+@NEEDS_SH
+def test_a_python_and_an_index_once_given_are_remembered(clone):
+    """`make test` follows `make demo PYTHON=... TORCH_INDEX=...`; another index makes it anew."""
+    clone.python("python3.13", "3.13.0")
+    clone.setup(PYTHON="python3.13", TORCH_INDEX="file:///small")
+    assert clone.setup() == (0, "")
+    status, output = clone.setup("test")
+    assert (status, "rebuilding" in output, "Python 3.13.0" in output) == (0, False, True)
+    assert clone.installs[-1].endswith("--group test --extra-index-url file:///small")
+    status, output = clone.setup(TORCH_INDEX="file:///other")
+    assert output.startswith("rebuilding .venv: it was made without this TORCH_INDEX\n")
+    assert clone.installs[-1].endswith("--extra-index-url file:///other")
+
+
+@NEEDS_SH
+def test_make_hands_its_settings_through(clone):
+    """`make demo` prepares the environment with what was given, then starts the tour from it."""
+    clone.python("python3.13", "3.13.0")
+    make = ["make", "demo", "PYTHON=python3.13", "TORCH_INDEX=file:///small", "VENV=.venv-13"]
+    done = subprocess.run(
+        make, cwd=clone.folder, env={"PATH": str(clone.bin)}, capture_output=True, text=True
+    )
+    assert "into .venv-13, Python 3.13.0" in done.stdout
+    assert clone.installs[-1].endswith("-c constraints.txt -e . --extra-index-url file:///small")
+    assert ".venv-13/bin/" in done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1].endswith(" tour")
+
+
+# what an index shows
+
+
+def substituted(text: str) -> str:
+    """README as the build writes it into the metadata."""
+    hook = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    for rule in hook["substitutions"]:
+        text = re.sub(rule["pattern"], rule["replacement"], text)
+    return text.replace("$HFPR_VERSION", PROJECT["version"])
+
+
+def files() -> set[str]:
+    """Every file below the root, as links spell them."""
+    top = [
+        path
+        for path in ROOT.iterdir()
+        if path.name not in {".git", "dist"} and not path.name.startswith(".venv")
+    ]
+    inside = [path for folder in top if folder.is_dir() for path in folder.rglob("*")]
+    return {path.relative_to(ROOT).as_posix() for path in [*top, *inside]}
+
+
+def test_the_long_description_has_only_absolute_links_to_what_is_there():
+    """README's links are relative, those of the built description absolute; all lead somewhere."""
+    problems = script("check_dist").problems_of_links
+    url = PROJECT["urls"]["Homepage"]
+    assert problems(substituted(README), url, files()) == []
+    assert len(problems(README, url, files())) > 15  # relative, as they stand in the clone
+    gone = substituted(README.replace("](docs/install.md)", "](docs/nothing.md)"))
+    assert problems(gone, url, files()) == [
+        f"the long description links to what is not there: {url}/blob/v{PROJECT['version']}/docs/nothing.md"
+    ]
+
+
+def test_every_relative_link_of_a_document_leads_to_a_file():
+    """README, CONTRIBUTING, docs and the rest; code blocks hold none."""
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    assert len(documents) > 5
+    for document in documents:
+        for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+            if not re.match("https://|#", link):
+                assert (document.parent / link.partition("#")[0]).is_file(), (document.name, link)
+
+
+# files that must agree
+
+
+def test_the_addresses_of_the_project_have_one_base():
+    """Every URL, those of the substitutions too, starts with the home page."""
+    home = PROJECT["urls"]["Homepage"]
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert {url[: len(home)] for url in re.findall(r"https://[^\s'\"]+", text)} == {home}
+
+
+def test_classifiers_agree_with_requires_python_and_the_workflow():
+    """Each minor from the lowest on is named once, and each is run."""
+    minors = [
+        name.rsplit(" ", 1)[1]
+        for name in PROJECT["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", name)
+    ]
+    lowest = PROJECT["requires-python"].removeprefix(">=")
+    assert minors[0] == lowest
+    assert [int(minor.split(".")[1]) for minor in minors] == list(
+        range(int(minors[0].split(".")[1]), int(minors[-1].split(".")[1]) + 1)
+    )
+    assert workflow("ci")["jobs"]["pythons"]["strategy"]["matrix"]["python"] == minors
+    assert PYPROJECT["tool"]["pyright"]["pythonVersion"] == lowest
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{lowest.replace('.', '')}"
+
+
+def workflow(name: str) -> dict:
+    """A workflow as YAML reads it; `on` is a word for true there."""
+    return yaml.safe_load(
+        (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
+    )
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_workflows_call_scripts_that_are_there_and_are_bounded(name):
+    """Each job has a time limit, reads only unless it says otherwise, and uses actions by a version."""
+    flow = workflow(name)
+    assert flow["permissions"] == {"contents": "read"}
+    for job in flow["jobs"].values():
+        assert job["timeout-minutes"] <= 90
+        for step in job["steps"]:
+            assert re.fullmatch(r"[\w/-]+@(v\d+|release/v\d+)", step.get("uses", "a/b@v1"))
+            for path in re.findall(r"\.ci/\w+(?:\.py)?", step.get("run", "")):
+                assert (ROOT / path).is_file(), path
+
+
+def test_the_workflow_runs_what_contributing_promises():
+    """.ci/run, both ends of the versions, and the packages."""
+    jobs = workflow("ci")["jobs"]
+    runs = [step.get("run") for job in jobs.values() for step in job["steps"]]
+    assert {"bash .ci/run", "bash .ci/versions ${{ matrix.versions }}", "bash .ci/package"} <= set(
+        runs
+    )
+    matrix = jobs["versions"]["strategy"]["matrix"]["include"]
+    assert {one["versions"] for one in matrix} == {"lowest", "newest"}
+
+
+def test_the_commands_without_make_install_what_make_installs():
+    """docs/install.md, the workflow and .ci/venv name the same extras and group."""
+    words = re.compile(r"""-c constraints\.txt.* -e ["'](\.\[[\w,]+\])["'] --group (\w+)""")
+    document = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    flow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert words.findall(document) == [(".[pytest,widgets]", "test")] * 2
+    assert words.findall(flow) == [(".[pytest,widgets]", "test")]
+    assert "-e '.[pytest,widgets]' --group test ;;" in (ROOT / ".ci" / "venv").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_ruff_of_pre_commit_lies_in_the_range_of_the_lint_group():
+    """A commit is formatted as `make lint` wants it."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (repo,) = hooks["repos"]
+    assert [hook["id"] for hook in repo["hooks"]] == ["ruff-check", "ruff-format"]
+    minor = ".".join(repo["rev"].removeprefix("v").split(".")[:2])
+    (ruff,) = [need for need in PYPROJECT["dependency-groups"]["lint"] if "ruff" in need]
+    assert ruff.startswith(f"ruff>={minor},")
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert f"\nruff=={repo['rev'].removeprefix('v')}\n" in pins
+
+
+def test_every_direct_dependency_is_pinned_within_its_bounds():
+    """constraints.txt pins all that pyproject.toml names, each once per Python."""
+    from packaging.requirements import Requirement
+
+    pins = {
+        Requirement(line).name.lower().replace("_", "-"): Requirement(line)
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    }
+    groups = [*PYPROJECT["dependency-groups"].values(), *PROJECT["optional-dependencies"].values()]
+    named = [need for group in [PROJECT["dependencies"], *groups] for need in group]
+    for need in (Requirement(one) for one in named if isinstance(one, str)):
+        (pin,) = pins[need.name.lower()].specifier
+        assert pin.operator == "=="
+        assert need.specifier.contains(pin.version), need
+
+
+def test_version_is_the_same_everywhere():
+    """CITATION.cff has the version; CHANGELOG starts with what is to come, or with that version."""
+    version = PROJECT["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == version
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = re.findall(r"^## (.*)", changelog, flags=re.M)[0]
+    assert first == "[Unreleased]" if "dev" in version else first.startswith(f"[{version}]")
+
+
+RELEASABLE = {
+    "pyproject.toml": '[project]\nversion = "1.2.0"\n',
+    "CHANGELOG.md": "## [1.2.0] - 2027-01-31\n",
+    "CITATION.cff": "version: 1.2.0\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("tag", "changed", "n_found"),
+    [
+        ("v1.2.0", {}, 0),
+        ("v1.2.1", {}, 1),
+        ("1.2.0", {}, 1),
+        ("v1.2.0", {"CHANGELOG.md": "## [Unreleased]\n"}, 1),
+        ("v1.2.0", {"CITATION.cff": "version: 1.2\n"}, 1),
+        ("v1.2.0.dev0", {"pyproject.toml": '[project]\nversion = "1.2.0.dev0"\n'}, 3),
+    ],
+)
+def test_only_what_agrees_is_released(tmp_path, tag, changed, n_found):
+    """Tag, version, CHANGELOG and CITATION.cff: each that differs is named."""
+    for name, text in (RELEASABLE | changed).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert len(script("check_release").disagreements(tag, tmp_path)) == n_found
+
+
+def test_issue_forms_ask_for_a_network_and_what_was_expected():
+    """Each form has both, required."""
+    forms = [
+        path
+        for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")
+        if path.stem != "config"
+    ]
+    assert len(forms) == 2
+    for path in forms:
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        required = {part["id"] for part in form["body"] if part["validations"]["required"]}
+        assert {"network", "expected"} <= required
