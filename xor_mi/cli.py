@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xor_mi.errors import XorMiError, unwritable
+from xor_mi.errors import XorMiError, as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,8 @@ TOUR_SEED = 29
 """The first seed from which a 2-2-1 network finds an OR unit and an AND unit; the tour says how
 common that is.
 """
+SEARCH_FORMAT = "xor_mi.search/1"
+"""First in search.json; the number rises when a key changes its meaning or goes."""
 MAX_WIDTH = 12
 """Units of a hidden layer that --hidden takes."""
 LISTED_READINGS = 5
@@ -46,6 +48,17 @@ AskedTarget = Annotated[
     str | None,
     typer.Option(help="gate or formula the network should compute; default: as it was saved"),
 ]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="write into a folder that holds other files too, and replace those that xor-mi did "
+        "not write where they have the name of one it writes; without it, such a folder is refused",
+    ),
+]
+ForceFile = Annotated[
+    bool, typer.Option("--force", help="replace a file of that name that xor-mi did not write")
+]
 
 app = typer.Typer(help=TAGLINE, add_completion=False, no_args_is_help=False, rich_markup_mode=None)
 
@@ -60,9 +73,10 @@ def tour(
     networks: Annotated[
         int, typer.Option(help="networks trained to see how common its circuit is; 0 for none")
     ] = 500,
+    force: Force = False,
 ) -> None:
     """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to
-    look at.
+    look at. Files that xor-mi did not write are never replaced without --force.
     """
     widths = _widths(hidden)
     if networks < 0:
@@ -73,20 +87,20 @@ def tour(
     from xor_mi.report import find_out, how_common, require_writable, write_report
     from xor_mi.training import train, train_population
 
-    require_writable(out)
+    require_writable(out, overwrite=force)
     print(f"1. Train a 2-{'-'.join(map(str, widths))}-1 network on XOR")
     result = train("XOR", hidden=widths, seed=seed)
     print(f"   {result}\n")
     # The model is saved before anything is analysed: an analysis that is stopped loses no training.
-    result.model.save_pretrained(out)
+    result.model.save_pretrained(out, overwrite=force)
     findings = find_out(result.model)
     _print_findings(findings)
-    report = write_report(findings, out, training=result)
+    report = write_report(findings, out, training=result, overwrite=force)
     if networks:
         print("How common is this?")
         others = census(train_population("XOR", networks, hidden=widths, seed=0))
         print(f"   {how_common(findings.circuit, others)}\n")
-        write_report(findings, out, training=result, networks=others)
+        write_report(findings, out, training=result, networks=others, overwrite=force)
     print(
         f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, "
         "report.json, circuit.json, patching.csv"
@@ -110,11 +124,13 @@ def search(
     out: Annotated[
         str | None, typer.Option(help="file for the result; default: search.json in the folder")
     ] = None,
+    force: ForceFile = False,
 ) -> None:
     """Count every explanation of a saved network under three conventions, and say what tells them
     apart.
     """
     from xor_mi.model import HookedMLP
+    from xor_mi.saving import SEARCH_MARK, require_own_file, write_file
     from xor_mi.search import (
         CONVENTIONS,
         SearchStopped,
@@ -123,7 +139,14 @@ def search(
     )
 
     model = HookedMLP.from_pretrained(directory)
-    file = Path(out or Path(directory, "search.json"))
+    file = Path(directory, "search.json") if out is None else as_path("--out", out)
+
+    def keep(content: dict[str, object]) -> None:
+        """Asked before each writing: minutes may lie between two."""
+        require_own_file(file, SEARCH_MARK, overwrite=force)
+        write_file(file, json.dumps({"format": SEARCH_FORMAT} | content, indent=2) + "\n")
+
+    require_own_file(file, SEARCH_MARK, overwrite=force)
     counts: list[dict[str, object]] = []
     for name, convention in CONVENTIONS.items():
         try:
@@ -133,15 +156,15 @@ def search(
         except SearchStopped as stopped:
             so_far = {"n_tried": stopped.search.total, "n_perfect": stopped.search.n_perfect}
             unfinished = {"convention": name, **so_far, "complete": False}
-            _write_json(file, {"counts": counts, "stopped": [unfinished]})
+            keep({"counts": counts, "stopped": [unfinished]})
             raise
         (row,) = json.loads(compared.frame().to_json(orient="records"))
         counts.append(row)
         print(f"{name}: {_counts_in_words(row)}")
         # Written after every convention: stopped by Ctrl-C, what was counted stays.
-        _write_json(file, {"counts": counts})
+        keep({"counts": counts})
     report = identifiability_report(model, target, depth=depth, conventions={})
-    _write_json(file, report.to_dict() | {"counts": counts})
+    keep(report.to_dict() | {"counts": counts})
     print(f"{report}\nWritten: {file}")
 
 
@@ -164,6 +187,7 @@ def census(
     inputs: Annotated[int, typer.Option(help="number of inputs")] = 2,
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
+    force: Force = False,
 ) -> None:
     """Train and identify many networks, one Parquet file for every few thousand; if it is stopped
     or killed, the same command resumes it.
@@ -190,6 +214,7 @@ def census(
             n_inputs=inputs,
             shard_size=shard,
             n_jobs=jobs,
+            overwrite=force,
         )
     except KeyboardInterrupt:
         raise XorMiError(
@@ -220,13 +245,6 @@ def main() -> None:
         message = formatted() if formatted else str(error)
         print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
-
-
-def _write_json(file: Path, content: dict[str, object]) -> None:
-    try:
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise unwritable(file, error) from None
 
 
 def _counts_in_words(row: dict[str, object]) -> str:

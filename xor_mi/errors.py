@@ -4,6 +4,7 @@ Every error a caller can cause is an `XorMiError`, so `except XorMiError` is eno
 Its message is one line for a person: what was asked, what exists, what to do.
 """
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral
@@ -112,10 +113,28 @@ def as_path(name: str, value: object) -> Path:
     """A file or folder given as text or as a path -> the path.
 
     Raises:
-        XorMiError: naming the argument and what was given.
+        XorMiError: naming the argument and what was given. Empty text is refused: `Path` would take
+            it for the folder one is in.
+
+    >>> as_path("directory", "")
+    Traceback (most recent call last):
+        ...
+    xor_mi.errors.XorMiError: directory is empty; give a place on disk, such as 'my-run'
     """
     require_kind(name, value, (str, PathLike), give="a place on disk, as text or as a Path")
-    return Path(value)  # pyright: ignore[reportArgumentType]
+    if value == "":
+        raise XorMiError(f"{name} is empty; give a place on disk, such as 'my-run'")
+    path = Path(value)  # pyright: ignore[reportArgumentType]
+    if not _is_nameable(path):
+        raise XorMiError(f"{name} is {str(path)!r}, which no place on disk is called; give another")
+    return path
+
+
+def _is_nameable(path: Path) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half of a character
+        return False
 
 
 def unwritable(path: str | Path, error: OSError) -> XorMiError:

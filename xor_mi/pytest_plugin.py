@@ -80,8 +80,8 @@ class CircuitRegression:
 
         if basename is not None and not _is_file_name(basename):
             raise XorMiError(
-                f"basename is {basename!r}; give a plain file name: the baseline lies in the test "
-                "file's own folder"
+                f'basename is {basename!r}; give a plain file name, without / \\ < > : " | ? *: '
+                "the baseline lies in the test file's own folder, on every machine"
             )
         perform, resolve_paths = self._pytest_regressions()
         node = self._request.node
@@ -155,7 +155,8 @@ class CircuitRegression:
 def _is_file_name(basename: object) -> bool:
     if not isinstance(basename, str) or basename in ("", ".", ".."):
         return False
-    return not set(basename) & set("/\\\0")
+    # what any system refuses: baselines travel between machines
+    return basename.isprintable() and not set(basename) & set('/\\<>:"|?*')
 
 
 def _held_against(

@@ -8,7 +8,6 @@ package is the JSON Schema of that file.
 """
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.resources import files
@@ -19,9 +18,9 @@ import plotly.graph_objects as go
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from xor_mi import plots
+from xor_mi import plots, saving
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError, as_path, require_kind, unwritable
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit
@@ -29,9 +28,10 @@ from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patc
 from xor_mi.kinds import Metric, PathLike
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
 from xor_mi.metrics import logit
-from xor_mi.model import HookedMLP
+from xor_mi.model import MODEL_FILES, HookedMLP
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
+from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_file
 from xor_mi.search import SubcircuitSearch, count_subcircuits, find_subcircuits
 from xor_mi.terms import (
     Contributions,
@@ -47,6 +47,7 @@ __all__ = [
     "MOST_INPUTS_DRAWN",
     "MOST_SUBCIRCUITS_LISTED",
     "MOST_WEIGHTS_EXAMINED",
+    "REPORT_FILES",
     "SCHEMA",
     "VERSION",
     "NetworkFindings",
@@ -62,8 +63,15 @@ __all__ = [
 
 VERSION = 2
 """Of report.json; it rises when a key changes its meaning or goes."""
-SCHEMA = "xor_mi.report/2"
+SCHEMA = f"{REPORT_MARK}/{VERSION}"
 """The `$id` of report.schema.json."""
+REPORT_FILES = MODEL_FILES | {
+    "report.json": REPORT_MARK,
+    "circuit.json": CIRCUIT_MARK,
+    "patching.csv": REPORT_MARK,
+    "report.html": REPORT_MARK,
+}
+"""What `write_report` writes: a file's name -> its mark (see `saving.mark_of`)."""
 MOST_INPUTS_DRAWN = 4
 """A network of more inputs has too many pairs of rows to patch and draw."""
 MOST_WEIGHTS_EXAMINED = 64
@@ -180,20 +188,14 @@ def _circuits_of(moved: WeightSweep, progress: bool) -> tuple[Circuit, ...]:
     return tuple(identify_circuit(model, with_evidence=False) for model in bar)
 
 
-def require_writable(directory: PathLike) -> Path:
-    """Make the folder and try it, so that an unwritable one is refused before any work is done.
+def require_writable(directory: PathLike, *, overwrite: bool = False) -> Path:
+    """Make the folder and try it, so that `write_report` would not refuse it after all the work.
 
     Raises:
-        XorMiError: it cannot be made, or nothing can be written in it.
+        XorMiError: it cannot be made, nothing can be written in it, or it holds files that xor-mi
+            did not write.
     """
-    folder = as_path("directory", directory)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    return folder
+    return saving.require_writable(directory, REPORT_FILES, overwrite=overwrite)
 
 
 def write_report(
@@ -202,6 +204,7 @@ def write_report(
     *,
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
     """Find out all there is about a network and write it into a folder.
@@ -214,34 +217,38 @@ def write_report(
         training: how the network was trained, for the report.
         networks: a census of retrained networks, for the report's section on how common the circuit
             is.
+        overwrite: replace files of the report's names that xor-mi did not write, and write beside
+            others. Nothing else is touched.
         progress: a bar, where a station takes over two seconds.
 
     Raises:
-        XorMiError: no model, a folder without one, nowhere to write, or a network without a target.
+        XorMiError: no model, a folder without one, nowhere to write, a folder that holds files
+            which xor-mi did not write, or a network without a target.
     """
     if isinstance(model, (str, Path)):
-        folder = require_writable(model if directory is None else directory)
+        directory = model if directory is None else directory
         model = HookedMLP.from_pretrained(model)
     elif directory is None:
         raise XorMiError(
             "no folder to write to; give one, such as write_report(model, 'my-report')"
         )
-    else:
-        folder = require_writable(directory)
+    folder = require_writable(directory, overwrite=overwrite)
     _require_census(networks)
     findings = model if isinstance(model, NetworkFindings) else _find_out_of(model, progress)
     # all is made before anything is written: an error leaves no half of a report
     numbers = to_dict(findings, training=training, networks=networks)
     page = render_report(findings, figures_of(findings), training=training, networks=networks)
-    findings.model.save_pretrained(folder)
-    try:
-        text = json.dumps(numbers, indent=1, allow_nan=False) + "\n"
-        (folder / "report.json").write_text(text, encoding="utf-8")
-        (folder / "circuit.json").write_text(findings.circuit.to_json(), encoding="utf-8")
-        findings.sweep.frame().to_csv(folder / "patching.csv", index=False)
-        (folder / "report.html").write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise unwritable(folder, error) from None
+    contents = {
+        "report.json": json.dumps(numbers, indent=1, allow_nan=False) + "\n",
+        "circuit.json": findings.circuit.to_json(),
+        "patching.csv": findings.sweep.frame().to_csv(index=False, lineterminator="\n"),
+        "report.html": page,
+    }
+    # asked again: minutes may have passed since
+    require_writable(folder, overwrite=overwrite)
+    findings.model.save_pretrained(folder, overwrite=overwrite)
+    for name, content in contents.items():
+        write_file(folder / name, content)
     return folder / "report.html"
 
 
@@ -410,6 +417,7 @@ def render_report(
     # a name that the template spells wrongly is an error, not an empty place in the page
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     return template.render(
+        schema=SCHEMA,
         circuit=circuit,
         headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
         training=training,

@@ -17,7 +17,8 @@ from torch import Tensor
 import xor_mi
 from xor_mi import HookedMLP, HookedMLPConfig, Site, TrainConfig, Unit
 
-# errors, progress, finding: what everything else is refused with, waits under, and is
+# errors, saving, progress, finding: what everything else is refused with, is written by, waits
+# under, and is
 
 error: xor_mi.XorMiError = xor_mi.errors.unknown("gate", "ANDD", ["AND"], where="gates are")
 too_many: type[xor_mi.XorMiError] = xor_mi.errors.TooManyReadings
@@ -25,6 +26,23 @@ assert_type(xor_mi.errors.whole_number("seed", 3, at_least=0), int)
 assert_type(xor_mi.errors.as_path("directory", "folder"), Path)
 xor_mi.errors.require_kind("rows", [], list, give="input rows")
 assert_type(xor_mi.errors.unwritable("folder", OSError()), xor_mi.XorMiError)
+written: dict[str, str] = {
+    "config.json": xor_mi.saving.MODEL_MARK,
+    "circuit.json": xor_mi.saving.CIRCUIT_MARK,
+    "report.html": xor_mi.saving.REPORT_MARK,
+    "search.json": xor_mi.saving.SEARCH_MARK,
+    "plan.json": xor_mi.saving.CENSUS_MARK,
+    **xor_mi.model.MODEL_FILES,
+    **xor_mi.report.REPORT_FILES,
+}
+assert_type(xor_mi.saving.require_own("folder", written, overwrite=False), Path)
+assert_type(xor_mi.saving.require_writable("folder", written, overwrite=True), Path)
+xor_mi.saving.require_own_file(Path("plan.json"), xor_mi.saving.CENSUS_MARK, overwrite=False)
+assert_type(xor_mi.saving.mark_of(Path("report.html")), str)
+xor_mi.saving.write_file(Path("report.html"), "text")
+with xor_mi.saving.replacing(Path("census.parquet")) as opened:
+    assert_type(opened.write(b""), int)
+xor_mi.saving.remove_abandoned(Path("folder"), written)
 for number in xor_mi.progress.progress_bar([1, 2], doing="counting", unit="number", progress=False):
     assert_type(number, int)
 
@@ -79,7 +97,7 @@ assert_type(cfg.d_hidden, tuple[int, ...])
 assert_type(cfg.target, xor_mi.BooleanFunction | None)
 model = HookedMLP(cfg)
 assert_type(HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])]), HookedMLP)
-assert_type(model.save_pretrained("folder"), Path)
+assert_type(model.save_pretrained("folder", overwrite=True), Path)
 assert_type(HookedMLP.from_pretrained("folder"), HookedMLP)
 assert_type(model.units, tuple[Unit, ...])
 assert_type(model.place("h0.1"), Unit | xor_mi.Edge)
@@ -213,10 +231,10 @@ networks = xor_mi.census(population, progress=False)
 assert_type(networks, pd.DataFrame)
 assert_type(xor_mi.population.family_shares(networks, by="gates"), pd.DataFrame)
 assert_type(xor_mi.population.gate_shares(networks), pd.DataFrame)
-assert_type(xor_mi.population.write_census(networks, "census.parquet"), Path)
+assert_type(xor_mi.population.write_census(networks, "census.parquet", overwrite=True), Path)
 assert_type(xor_mi.population.read_census("census.parquet", columns=["solved"]), pd.DataFrame)
 assert_type(xor_mi.population.population_from_census(networks, cfg)[0], HookedMLP)
-assert_type(xor_mi.population.run_census("XOR", 100, directory="folder"), Path)
+assert_type(xor_mi.population.run_census("XOR", 100, directory="folder", overwrite=True), Path)
 assert_type(xor_mi.population.width_study("XOR", 10, widths=[1, 2]), pd.DataFrame)
 assert_type(xor_mi.population.outcome_by_initial_signs(networks, (2, 2, 1)), pd.DataFrame)
 assert_type(xor_mi.population.identity_experiment(10, hidden=8), pd.DataFrame)
@@ -232,7 +250,7 @@ assert_type(xor_mi.plots.network_diagram(model, circuit), go.Figure)
 assert_type(xor_mi.plots.input_plane(model, path=path, show_regions=False), go.Figure)
 assert_type(xor_mi.plots.weight_slider(moved, [circuit]), go.Figure)
 assert_type(xor_mi.plots.gate_shares_figure(networks, n_solved=1, n_networks=2), go.Figure)
-assert_type(xor_mi.report.write_report(model, "folder", training=result), Path)
+assert_type(xor_mi.report.write_report(model, "f", training=result, overwrite=True), Path)
 assert_type(xor_mi.report.find_out(model).circuit, xor_mi.Circuit)
 xor_mi.testing.assert_computes(model, "XOR")
 xor_mi.testing.assert_acts_as(circuit, {"OR": 0, "AND": "h0.1"}, up_to_complement=True)
@@ -315,7 +333,7 @@ findings = xor_mi.report.find_out(model)
 figures = xor_mi.report.figures_of(findings)
 assert_type(xor_mi.report.render_report(findings, figures, training=result), str)
 assert_type(xor_mi.report.how_common(circuit, networks), str)
-assert_type(xor_mi.report.require_writable("folder"), Path)
+assert_type(xor_mi.report.require_writable("folder", overwrite=True), Path)
 schema, everything = xor_mi.report.schema(), xor_mi.report.to_dict(findings)
 
 # constants

@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, unwritable
-from xor_mi.kinds import Layers
+from xor_mi.errors import XorMiError
+from xor_mi.kinds import Layers, PathLike
 from xor_mi.model._config import HookedMLPConfig
+from xor_mi.saving import MODEL_MARK, require_writable, write_file
 
 _MODULES = {
     nn.ReLU: "relu",
@@ -27,8 +28,10 @@ _MODULES = {
     nn.Identity: "identity",
 }
 # in every config.json; a changed meaning of the file raises the number
-_FORMAT = "xor_mi.HookedMLP/1"
+_FORMAT = f"{MODEL_MARK}/1"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+MODEL_FILES = {_CONFIG: MODEL_MARK, _WEIGHTS: MODEL_MARK}
+"""What a saved model consists of: a file's name -> its mark (see `saving.mark_of`)."""
 
 
 def checked_layers(layers: Layers) -> list[tuple[Tensor, Tensor]]:
@@ -138,18 +141,19 @@ def _unexpected(module: nn.Module, position: int) -> XorMiError:
     )
 
 
-def write_folder(folder: Path, cfg: HookedMLPConfig, tensors: dict[str, Tensor]) -> None:
+def write_folder(
+    directory: PathLike, cfg: HookedMLPConfig, tensors: dict[str, Tensor], *, overwrite: bool
+) -> Path:
     """config.json and model.safetensors into a folder, made if missing."""
+    folder = require_writable(directory, MODEL_FILES, overwrite=overwrite)
     # the weights' own dtype: the model may have been moved since it was built
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     settings = {"format": _FORMAT} | cfg.to_dict() | {"device": "cpu", "dtype": dtype}
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        (folder / _WEIGHTS).write_bytes(save(contiguous))
-    except OSError as error:
-        raise unwritable(folder, error) from None
+    # the config first: it is what makes the weights beside it known as this package's
+    write_file(folder / _CONFIG, json.dumps(settings, indent=2) + "\n")
+    write_file(folder / _WEIGHTS, save(contiguous))
+    return folder
 
 
 def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, Tensor]]:

@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.errors import XorMiError, as_path, require_kind, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.kinds import HookName, HookNames, Layers, Numbers, PathLike, Place, Rows, Target
 from xor_mi.model._config import HookedMLPConfig, activation, initial_weights
@@ -189,14 +189,21 @@ class HookedMLP(HookedRootModule):
         layers, read_settings = read_sequential(sequential)
         return cls.from_weights(layers, **(read_settings | settings))
 
-    def save_pretrained(self, directory: PathLike) -> Path:
+    def save_pretrained(self, directory: PathLike, *, overwrite: bool = False) -> Path:
         """Write `config.json` and `model.safetensors` into a folder (made if missing).
 
+        Args:
+            overwrite: replace files of these names that xor-mi did not write, and write beside
+                others. Nothing else is touched.
+
+        Returns:
+            The folder.
+
         Raises:
-            XorMiError: the folder cannot be written.
+            XorMiError: the folder cannot be written, or holds files that xor-mi did not write (a
+                README.md beside a saved model may stay, and hidden files).
         """
-        write_folder(Path(directory), self.cfg, self.state_dict())
-        return Path(directory)
+        return write_folder(directory, self.cfg, self.state_dict(), overwrite=overwrite)
 
     @classmethod
     def from_pretrained(cls, directory: PathLike, device: str = "cpu") -> "HookedMLP":
@@ -208,7 +215,7 @@ class HookedMLP(HookedRootModule):
             XorMiError: a missing folder or file, a file that is damaged or not ours, shapes that
                 disagree, weights not finite.
         """
-        cfg, tensors = read_folder(Path(directory), device)
+        cfg, tensors = read_folder(as_path("directory", directory), device)
         model = cls(cfg)
         model.load_state_dict(tensors)
         return model

@@ -1,15 +1,15 @@
 """a census <-> a Parquet file, or a folder of them."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from xor_mi.errors import XorMiError, as_path, require_kind, unknown, unwritable
+from xor_mi.errors import XorMiError, as_path, require_kind, unknown
 from xor_mi.kinds import PathLike
+from xor_mi.saving import CENSUS_MARK, replacing, require_own_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,18 +42,24 @@ _FORMAT_KEY = b"xor_mi_census_format"
 
 
 def write_census(
-    networks: pd.DataFrame, path: PathLike, *, about: Mapping[str, object] | None = None
+    networks: pd.DataFrame,
+    path: PathLike,
+    *,
+    about: Mapping[str, object] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a census as one Parquet file: complete or not at all, whatever interrupts it.
 
     Args:
         about: JSON-ready values kept in the file's metadata, such as the configuration.
+        overwrite: replace a file that is not a census.
 
     Returns:
         The file.
 
     Raises:
-        XorMiError: a table that is not a census, or a file that cannot be written.
+        XorMiError: a table that is not a census, a file that cannot be written, or one of that name
+            which is not a census.
     """
     import pyarrow.parquet as pq
 
@@ -63,19 +69,9 @@ def write_census(
     path = as_path("path", path)
     metadata = {_ABOUT_KEY: json.dumps(dict(about)), _FORMAT_KEY: str(CENSUS_FORMAT)}
     table = _table(networks).replace_schema_metadata(metadata)
-    # Written beside it and renamed when it is on the disk: a file under its own name is complete.
-    # The process number keeps two runs of one census out of each other's way.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            # on the disk, not only in the system's memory, before the name says so
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise unwritable(path, error) from None
+    require_own_file(path, CENSUS_MARK, overwrite=overwrite)
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
     return path
 
 
@@ -117,6 +113,17 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
         # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
         frame["n_readings"] = frame["n_readings"].astype("Int32")
     return frame[wanted]
+
+
+def about_census(file: Path) -> object:
+    """What `write_census` was told about a census; None where it was told nothing."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(file).metadata or {}
+    try:
+        return json.loads(metadata[_ABOUT_KEY]) or None
+    except (KeyError, ValueError):
+        return None
 
 
 def _files(path: Path) -> list[Path]:

@@ -19,8 +19,15 @@ import torch
 from xor_mi.errors import XorMiError, as_path, unwritable, whole_number
 from xor_mi.kinds import PathLike, Target, Widths
 from xor_mi.population._census import census
-from xor_mi.population._parquet import CENSUS_FORMAT, write_census
+from xor_mi.population._parquet import CENSUS_FORMAT, about_census, write_census
 from xor_mi.progress import progress_bar
+from xor_mi.saving import (
+    CENSUS_MARK,
+    mark_of,
+    remove_abandoned,
+    require_writable,
+    write_file,
+)
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, row_name
 
@@ -38,10 +45,14 @@ class _Shard(NamedTuple):
     first_seed: int
     n_networks: int
 
-    def file(self, folder: Path) -> Path:
+    @property
+    def name(self) -> str:
         """The shard's file; with leading zeros, so that names sort as seeds do."""
         last_seed = self.first_seed + self.n_networks - 1
-        return folder / f"seeds-{self.first_seed:012d}-{last_seed:012d}.parquet"
+        return f"seeds-{self.first_seed:012d}-{last_seed:012d}.parquet"
+
+    def file(self, folder: Path) -> Path:
+        return folder / self.name
 
 
 class _Done(NamedTuple):
@@ -80,6 +91,11 @@ class _Plan:
         firsts = range(self.seed, end, self.shard_size)
         return [_Shard(first, min(self.shard_size, end - first)) for first in firsts]
 
+    def files(self) -> dict[str, str]:
+        """What is written: a file's name -> its mark (see `saving.mark_of`)."""
+        names = [PLAN_FILE, *(shard.name for shard in self.shards())]
+        return dict.fromkeys(names, CENSUS_MARK)
+
 
 def run_census(
     target: Target = "XOR",
@@ -92,6 +108,7 @@ def run_census(
     n_inputs: int = 2,
     shard_size: int = 10_000,
     n_jobs: int | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
     """Train and identify n networks and leave them in a folder, which `read_census` reads.
@@ -104,13 +121,15 @@ def run_census(
         directory: the folder for the files; made if missing.
         shard_size: networks per file; at most this many per process are lost when a run is killed.
         n_jobs: processes; by default one per core, or what the active `parallel_config` says.
+        overwrite: replace files of the census's names that xor-mi did not write, and write beside
+            others. Nothing else is touched, another census neither.
 
     Returns:
         The folder.
 
     Raises:
         XorMiError: settings that cannot be trained, a folder that cannot be written or that holds
-            another census, a worker that died.
+            another census or files which xor-mi did not write, a worker that died.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -130,9 +149,9 @@ def run_census(
         shard_size=shard_size,
     )
     n_jobs = _n_processes(n_jobs)
-    folder = _folder_of(as_path("directory", directory), plan)
-    missing = [shard for shard in plan.shards() if not shard.file(folder).is_file()]
-    calls = [delayed(_run_shard)(plan, shard, shard.file(folder)) for shard in missing]
+    folder = _folder_of(as_path("directory", directory), plan, overwrite=overwrite)
+    missing = [shard for shard in plan.shards() if mark_of(shard.file(folder)) != CENSUS_MARK]
+    calls = [delayed(_run_shard)(plan, shard, shard.file(folder), overwrite) for shard in missing]
 
     n_done = n_solved = 0
     bar = progress_bar(doing="census", unit="network", total=n_networks, progress=progress)
@@ -144,8 +163,7 @@ def run_census(
             n_solved += done.n_solved
             bar.set_postfix_str(f"{n_solved} of {n_done} solved", refresh=False)
             bar.update(done.n_networks)
-    for leftover in folder.glob(".*.partial"):  # of runs that were killed while writing
-        leftover.unlink(missing_ok=True)
+    remove_abandoned(folder, plan.files())
     return folder
 
 
@@ -229,7 +247,7 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
         ) from None
 
 
-def _run_shard(plan: _Plan, shard: _Shard, path: Path) -> _Done:
+def _run_shard(plan: _Plan, shard: _Shard, path: Path, overwrite: bool) -> _Done:
     """Train, identify, write."""
     with _one_thread():
         population = train_population(
@@ -240,7 +258,8 @@ def _run_shard(plan: _Plan, shard: _Shard, path: Path) -> _Done:
             config=plan.config,
             progress=False,
         )
-        write_census(census(population, progress=False), path, about=plan.to_dict())
+        networks = census(population, progress=False)
+        write_census(networks, path, about=plan.to_dict(), overwrite=overwrite)
     return _Done(n_networks=shard.n_networks, n_solved=int(population.solved.sum()))
 
 
@@ -258,20 +277,15 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _folder_of(folder: Path, plan: _Plan) -> Path:
+def _folder_of(folder: Path, plan: _Plan, *, overwrite: bool) -> Path:
     """The folder with its plan; one that holds another plan is refused."""
     plan_file = folder / PLAN_FILE
+    require_writable(folder, plan.files(), overwrite=overwrite)
+    _require_no_strays(folder, plan)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not plan_file.is_file():
-            if any(folder.glob("*.parquet")):
-                raise XorMiError(
-                    f"'{folder}' holds Parquet files but no {PLAN_FILE}; choose an empty folder"
-                )
-            # Renamed when complete, so that a plan is never half written.
-            partial = folder / f".{PLAN_FILE}.partial"
-            partial.write_text(json.dumps(plan.to_dict(), indent=2) + "\n", encoding="utf-8")
-            partial.replace(plan_file)
+        if mark_of(plan_file) != CENSUS_MARK:
+            marked = {"schema": f"{CENSUS_MARK}/{CENSUS_FORMAT}"} | plan.to_dict()
+            write_file(plan_file, json.dumps(marked, indent=2) + "\n")
         stored = plan_file.read_text(encoding="utf-8")
     except OSError as error:
         raise unwritable(folder, error) from None
@@ -282,6 +296,24 @@ def _folder_of(folder: Path, plan: _Plan) -> Path:
             "choose another folder, or ask for that census"
         )
     return folder
+
+
+def _require_no_strays(folder: Path, plan: _Plan) -> None:
+    """Refuse Parquet files that the census would be read with and is not made of."""
+    has_plan, ours = mark_of(folder / PLAN_FILE) == CENSUS_MARK, plan.files()
+    settings = json.loads(json.dumps(plan.to_dict()))
+    for file in sorted(folder.glob("[!.]*.parquet")):
+        is_census = mark_of(file) == CENSUS_MARK
+        if is_census and not has_plan and about_census(file) != settings:
+            raise XorMiError(
+                f"'{folder}' holds Parquet files of another census and no {PLAN_FILE}; "
+                "choose an empty folder"
+            )
+        if not is_census and file.name not in ours:
+            raise XorMiError(
+                f"'{folder}' holds {file.name}, which would be read as part of the census; "
+                "choose another folder"
+            )
 
 
 def _difference(stored: str, plan: _Plan) -> str:
@@ -302,5 +334,5 @@ def _difference(stored: str, plan: _Plan) -> str:
 
 def _flattened(plan: dict[str, Any]) -> dict[str, Any]:
     """The settings of the training beside those of the census."""
-    settings = {name: value for name, value in plan.items() if name != "config"}
+    settings = {name: value for name, value in plan.items() if name not in ("config", "schema")}
     return settings | plan["config"]

@@ -4,7 +4,6 @@ line by line.
 The typed dictionaries below are the format, and what is read is held against them."""
 
 import json
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal, TypedDict, cast, get_args, get_origin, get_type
 
 from xor_mi.errors import XorMiError, as_path, require_kind
 from xor_mi.kinds import PathLike
+from xor_mi.saving import write_file
 
 FORMAT = "xor_mi.regression"
 VERSION = 2
@@ -111,13 +111,11 @@ def release_of(version: str) -> str:
 def write_record(record: CircuitRecord, path: PathLike) -> None:
     """The record as JSON, one unit and one claim per line; a reader meanwhile sees the old file or
     the new, never a part of one.
+
+    Whatever is under that name is replaced: --force-regen writes a damaged baseline anew.
     """
     require_kind("record", record, dict, give="what record_of returns")
-    file = as_path("path", path)
-    # the name is the process's own: two of xdist's workers may write side by side
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    scratch.write_text(_text(record), encoding="utf-8")
-    scratch.replace(file)
+    write_file(as_path("path", path), _text(record))
 
 
 def read_record(path: PathLike) -> CircuitRecord:

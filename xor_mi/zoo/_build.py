@@ -14,9 +14,13 @@ from tempfile import TemporaryDirectory
 
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig
+from xor_mi.saving import CIRCUIT_MARK, require_own, write_file
 from xor_mi.training import TrainConfig, train
 from xor_mi.zoo._networks import DATA, NETWORKS, Network
+
+FILES = MODEL_FILES | {"circuit.json": CIRCUIT_MARK}
+"""What a folder of the zoo holds: a file's name -> its mark (see `saving.mark_of`)."""
 
 
 def rebuild(network: Network) -> tuple[HookedMLP, Circuit]:
@@ -65,10 +69,11 @@ def write(model: HookedMLP, circuit: Circuit, folder: Path) -> None:
     """config.json, model.safetensors and circuit.json into a folder, made if missing.
 
     Raises:
-        XorMiError: a folder that cannot be written.
+        XorMiError: a folder that cannot be written, or that holds files xor-mi did not write.
     """
+    require_own(folder, FILES, overwrite=False)
     model.save_pretrained(folder)
-    (folder / "circuit.json").write_text(circuit.to_json(), encoding="utf-8")
+    write_file(folder / "circuit.json", circuit.to_json())
 
 
 def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
@@ -130,6 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise unknown("network", name, table, where="the zoo has")
     # a name given twice is built once; no name stands for all
     networks = [table[name] for name in dict.fromkeys(options.names)] or NETWORKS
+    if not options.check:
+        for network in networks:
+            require_own(options.out / network.name, FILES, overwrite=False)
     # All of them are built before the first is written: a broken promise leaves nothing behind.
     built = {network.name: rebuild(network) for network in networks}
     wrong = False

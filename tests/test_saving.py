@@ -1,0 +1,773 @@
+"""Nothing of the user's is overwritten: every writer of the package in every kind of place.
+
+What is written by other means (the bytes of the user's files before and after, links, inodes) is
+the oracle; no test asks `xor_mi.saving` whether it was right.
+"""
+
+import ast
+import errno
+import functools
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from test_architecture import modules
+from test_encoding import mode_of
+
+from xor_mi import cli, handmade, pytest_plugin, report, saving, testing, training, zoo
+from xor_mi.errors import XorMiError
+from xor_mi.model import HookedMLP
+from xor_mi.population import census, read_census, run_census, write_census
+from xor_mi.training import TrainConfig
+from xor_mi.zoo import _build as build
+
+pytestmark = [pytest.mark.as_a_user, pytest.mark.unchecked]
+
+MINE = "what the user wrote, nowhere else to be found: ä\n".encode()
+SHORT = TrainConfig(max_steps=2)
+MODEL = ("config.json", "model.safetensors")
+REPORT = (*MODEL, "report.json", "circuit.json", "patching.csv", "report.html")
+SHARDS = (
+    "plan.json",
+    "seeds-000000000000-000000000001.parquet",
+    "seeds-000000000002-000000000003.parquet",
+)
+
+
+@functools.cache
+def findings():
+    """Found out once: what is written is the same in every test."""
+    return report.find_out(handmade.textbook_xor())
+
+
+@functools.cache
+def networks():
+    """A census of four networks."""
+    return census(training.train_population("XOR", 4, config=SHORT, progress=False), progress=False)
+
+
+figures_of = functools.cache(report.figures_of)
+PAGES: dict[bool, str] = {}
+
+
+def render_report(found, figures, *, training=None, networks=None):
+    """A page drawn once."""
+    key = networks is None
+    if key not in PAGES:
+        PAGES[key] = RENDER(found, figures, training=training, networks=networks)
+    return PAGES[key]
+
+
+RENDER = report.render_report
+
+
+def command(*arguments: str) -> None:
+    """The command line, with networks and figures that were made before."""
+    result = mock.Mock(model=findings().model, solved=True)
+    with (
+        mock.patch.object(training, "train", return_value=result),
+        mock.patch.object(report, "find_out", return_value=findings()),
+        mock.patch.object(report, "figures_of", figures_of),
+        mock.patch.object(report, "render_report", render_report),
+    ):
+        cli.app(list(arguments), standalone_mode=False)
+
+
+def tour(folder, overwrite):
+    """`xor-mi tour`."""
+    command("tour", "--networks", "0", "--out", str(folder), *["--force"] * overwrite)
+
+
+def report_of(folder, overwrite):
+    """write_report, its page drawn before."""
+    with (
+        mock.patch.object(report, "figures_of", figures_of),
+        mock.patch.object(report, "render_report", render_report),
+    ):
+        report.write_report(findings(), folder, overwrite=overwrite)
+
+
+def model_of(folder, overwrite):
+    """save_pretrained."""
+    findings().model.save_pretrained(folder, overwrite=overwrite)
+
+
+def census_of(folder, overwrite):
+    """run_census in two shards."""
+    run_census(
+        "XOR", 4, directory=folder, config=SHORT, shard_size=2, n_jobs=1, overwrite=overwrite,
+        progress=False,
+    )  # fmt: skip
+
+
+def census_command(folder, overwrite):
+    """`xor-mi census`, in two shards."""
+    command(
+        "census", "--networks", "4", "--steps", "2", "--shard", "2", "--jobs", "1", "--out",
+        str(folder), *["--force"] * overwrite,
+    )  # fmt: skip
+
+
+def search(folder, overwrite):
+    """`xor-mi search --out FILE` of a network of the zoo."""
+    model = str(zoo.DATA / "or-and")
+    file = str(folder / "search.json")
+    command("search", model, "--depth", "1", "--out", file, *["--force"] * overwrite)
+
+
+def table(folder, overwrite):
+    """write_census."""
+    write_census(networks(), folder / "all.parquet", overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A writer, the files it writes, and whether a folder is its own rather than one file."""
+
+    write: Callable[[Path, bool], None]
+    names: tuple[str, ...]
+    owns_folder: bool = True
+    rewrites: bool = True
+
+    @functools.cached_property
+    def own(self) -> dict[str, bytes]:
+        """What it writes into an empty folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.write(Path(folder), False)
+            return contents(Path(folder))
+
+
+WRITERS = {
+    "tour": Writer(tour, REPORT),
+    "write_report": Writer(report_of, REPORT),
+    "save_pretrained": Writer(model_of, MODEL),
+    "run_census": Writer(census_of, SHARDS, rewrites=False),
+    "census": Writer(census_command, SHARDS, rewrites=False),
+    "search": Writer(search, ("search.json",), owns_folder=False),
+    "write_census": Writer(table, ("all.parquet",), owns_folder=False),
+}
+EACH_WRITER = pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+EACH_FOLDER = pytest.mark.parametrize(
+    "writer",
+    [one for one in WRITERS.values() if one.owns_folder],
+    ids=[name for name, one in WRITERS.items() if one.owns_folder],
+)
+EACH_FILE = pytest.mark.parametrize(
+    ("writer", "name"),
+    [
+        pytest.param(writer, file, id=f"{name}-{file}")
+        for name, writer in WRITERS.items()
+        for file in writer.names
+    ],
+)
+
+
+def names(folder: Path) -> list[str]:
+    """Every entry of a folder, hidden ones too."""
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its name from there; links are not followed."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not file.is_symlink()
+    }
+
+
+def filled(folder: Path, files: dict[str, bytes]) -> Path:
+    """A folder with these files."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@EACH_WRITER
+def test_an_empty_folder_is_written_into(writer, tmp_path):
+    """Every file is there, and nothing else, hidden or not."""
+    writer.write(filled(tmp_path / "out", {}), False)
+    assert names(tmp_path / "out") == sorted(writer.names)
+    assert all(contents(tmp_path / "out").values())
+
+
+@EACH_WRITER
+def test_its_own_folder_is_written_into_again(writer, tmp_path):
+    """Twice into one folder, and into one that also holds hidden files and Python's, which stay."""
+    kept = {".gitignore": MINE, ".git/config": MINE, "__pycache__/a.pyc": MINE, ".DS_Store": MINE}
+    out = filled(tmp_path / "out", writer.own | kept)
+    writer.write(out, False)
+    after = contents(out)
+    assert after.keys() == {*writer.names, *kept}
+    assert {name: after[name] for name in kept} == kept
+
+
+@EACH_FILE
+def test_a_users_file_of_that_name_is_refused_and_named(writer, name, tmp_path):
+    """Where all its neighbours are the package's own, too; with overwrite=True it is replaced."""
+    out = filled(tmp_path / "out", writer.own | {name: MINE})
+    before = contents(out)
+    with pytest.raises(XorMiError, match=f"{name}.*overwrite=True") as refused:
+        writer.write(out, False)
+    assert "\n" not in str(refused.value)
+    assert contents(out) == before
+    writer.write(out, True)
+    after = contents(out)
+    assert after.keys() == set(writer.names)
+    assert MINE not in after.values()
+
+
+@EACH_FOLDER
+@pytest.mark.parametrize("name", ["thesis.tex", "notes.json", "chapters/one.tex", "README.md"])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_users_other_file_is_refused_and_named(writer, name, is_own, tmp_path):
+    """In an empty folder and beside the package's own files; with overwrite=True it stays as it is.
+
+    README.md beside a saved model may stay.
+    """
+    out = filled(tmp_path / "out", (writer.own if is_own else {}) | {name: MINE})
+    if not (name == "README.md" and is_own and "config.json" in writer.names):
+        before = contents(out)
+        with pytest.raises(XorMiError, match=f"{name.partition('/')[0]}.*did not write"):
+            writer.write(out, False)
+        assert contents(out) == before
+    writer.write(out, True)
+    assert contents(out)[name] == MINE
+    assert contents(out).keys() == {name, *writer.names}
+
+
+@pytest.mark.parametrize("name", ["search", "write_census"])
+def test_one_file_is_written_beside_whatever_is_there(name, tmp_path):
+    """A writer of one file by name asks about that name alone."""
+    out = filled(tmp_path / "out", {"thesis.tex": MINE})
+    WRITERS[name].write(out, False)
+    assert contents(out).keys() == {"thesis.tex", *WRITERS[name].names}
+    assert contents(out)["thesis.tex"] == MINE
+
+
+@EACH_FILE
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_what_a_link_points_to_is_never_overwritten(writer, name, link, tmp_path):
+    """A link to the user's file is refused, and replaced with overwrite=True; a link to one of the
+    package's own is replaced. The file it points to stays byte for byte, by each way.
+    """
+    out = filled(tmp_path / "out", writer.own)
+    target = tmp_path / "target"
+    for content, overwrite in ((MINE, True), (writer.own[name], False)):
+        (out / name).unlink()
+        target.write_bytes(content)
+        link(target, out / name)
+        if overwrite:
+            with pytest.raises(XorMiError, match=name):
+                writer.write(out, False)
+            assert (out / name).samefile(target)
+        writer.write(out, overwrite)
+        assert target.read_bytes() == content
+        if writer.rewrites or overwrite:
+            assert not (out / name).is_symlink()
+            assert not (out / name).samefile(target)
+            assert target.stat().st_nlink == 1
+        target.unlink()
+        if not (out / name).exists():  # a link that a census kept
+            (out / name).unlink()
+            writer.write(out, overwrite)
+
+
+@EACH_FILE
+@pytest.mark.parametrize("target", ["nowhere", "folder"])
+def test_a_link_to_nothing_or_to_a_folder_is_replaced_only_if_told(writer, name, target, tmp_path):
+    """It is the user's, and named; nothing comes to be where it points."""
+    out = filled(tmp_path / "out", writer.own)
+    filled(tmp_path / "folder", {"mine": MINE})
+    (out / name).unlink()
+    (out / name).symlink_to(tmp_path / target)
+    with pytest.raises(XorMiError, match=name):
+        writer.write(out, False)
+    assert (out / name).is_symlink()
+    writer.write(out, True)
+    assert (out / name).is_file()
+    assert not (out / name).is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+    assert contents(tmp_path / "folder") == {"mine": MINE}
+
+
+@EACH_FILE
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_of_that_name_is_refused(writer, name, overwrite, tmp_path):
+    """In one line, before any work, told to overwrite or not."""
+    out = filled(tmp_path / "out", {f"{name}/mine": MINE})
+    with pytest.raises(XorMiError, match=f"{name}': a folder is there; move it away"):
+        writer.write(out, overwrite)
+    assert contents(out) == {str(Path(name, "mine")): MINE}
+    assert names(out) == [name]
+
+
+@EACH_WRITER
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_where_the_folder_should_be_is_refused(writer, overwrite, tmp_path):
+    """The user's file stays."""
+    (tmp_path / "out").write_bytes(MINE)
+    with pytest.raises(XorMiError, match="cannot write"):
+        writer.write(tmp_path / "out", overwrite)
+    assert (tmp_path / "out").read_bytes() == MINE
+
+
+@EACH_WRITER
+def test_a_link_to_a_folder_is_that_folder(writer, tmp_path):
+    """Which folder to write into is the user's choice."""
+    real = filled(tmp_path / "real", {})
+    (tmp_path / "out").symlink_to(real, target_is_directory=True)
+    writer.write(tmp_path / "out", False)
+    assert (tmp_path / "out").is_symlink()
+    assert contents(real).keys() == set(writer.names)
+
+
+@pytest.fixture
+def as_somebody():
+    """A folder of a user who is not the superuser, who may write anywhere; and a way to be that
+    user.
+    """
+    if os.name == "nt":
+        pytest.skip("permissions are otherwise there")
+
+    @contextmanager
+    def somebody():
+        """The same process; permissions are asked of the effective user."""
+        if os.geteuid() != 0:
+            yield
+            return
+        for file in (folder, *folder.rglob("*")):
+            os.chown(file, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    # not in tmp_path, which nobody else may enter
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield folder, somebody
+
+
+@EACH_WRITER
+def test_a_read_only_folder_is_refused(writer, as_somebody):
+    """In one line, and as it was."""
+    folder, somebody = as_somebody
+    out = filled(folder / "out", {})
+    out.chmod(0o555)
+    with somebody(), pytest.raises(XorMiError, match="cannot write"):
+        writer.write(out, False)
+    assert names(out) == []
+
+
+@EACH_WRITER
+def test_a_full_disk_leaves_the_old_files_and_nothing_else(writer, tmp_path, monkeypatch):
+    """The error comes when half is written; the old files are there in full, and no rubbish."""
+    old = {name: content for name, content in writer.own.items() if name != writer.names[-1]}
+    out = filled(tmp_path / "out", old)
+
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(XorMiError, match="cannot write.*No space left on device"):
+        writer.write(out, False)
+    assert contents(out) == old
+    assert names(out) == sorted(old)
+
+
+@pytest.mark.parametrize("write", [report_of, model_of, census_of, table])
+@pytest.mark.parametrize("asked", ["yes", 1, None])
+def test_overwrite_is_true_or_false(write, asked, tmp_path):
+    """What replaces files is not switched on by a slip."""
+    with pytest.raises(XorMiError, match=f"overwrite is {asked!r}; give True or False"):
+        write(tmp_path / "out", asked)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: report.write_report(findings(), ""),
+        lambda: report.write_report(""),
+        lambda: report.require_writable(""),
+        lambda: handmade.textbook_xor().save_pretrained(""),
+        lambda: HookedMLP.from_pretrained(""),
+        lambda: run_census("XOR", 2, directory="", config=SHORT),
+        lambda: read_census(""),
+        lambda: write_census(networks(), ""),
+        lambda: testing.write_record(testing.record_of(handmade.textbook_xor()), ""),
+        lambda: command("tour", "--out", ""),
+        lambda: command("census", "--out", ""),
+        lambda: command("identify", ""),
+        lambda: command("search", ""),
+        lambda: command("search", str(zoo.DATA / "or-and"), "--out", ""),
+    ],
+)
+def test_an_empty_name_is_not_the_folder_one_is_in(call, tmp_path, monkeypatch):
+    """Refused in one sentence, and nothing is written there."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(XorMiError, match="is empty; give a"):
+        call()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_has_is_refused(name):
+    """Text that the file system cannot take."""
+    with pytest.raises(XorMiError, match="which no place on disk is called"):
+        handmade.textbook_xor().save_pretrained(name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes by name here")
+def test_a_pipe_or_a_device_is_refused(tmp_path):
+    """Renaming a file to /dev/null would take it from the whole machine; and nothing waits for a
+    pipe's other end.
+    """
+    os.mkfifo(tmp_path / "all.parquet")
+    for overwrite in (False, True):
+        with pytest.raises(XorMiError, match="all.parquet"):
+            table(tmp_path, overwrite)
+    (tmp_path / "null").symlink_to(os.devnull)
+    for file in ("all.parquet", "null"):
+        with pytest.raises(XorMiError, match="no file but a device or a pipe"):
+            saving.write_file(tmp_path / file, "text")
+    assert stat.S_ISFIFO((tmp_path / "all.parquet").stat().st_mode)
+    assert (tmp_path / "null").is_symlink()
+    assert len(names(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+@pytest.mark.skipif(os.name == "nt", reason="permissions are otherwise there")
+def test_others_may_read_what_the_users_umask_lets_them_read(umask, tmp_path):
+    """As of a file that Python opens; one that is replaced keeps the permissions it had."""
+    before = os.umask(umask)
+    try:
+        model_of(tmp_path / "model", False)
+        (tmp_path / "plain").write_text("", encoding="utf-8")
+    finally:
+        os.umask(before)
+    file = tmp_path / "model" / "config.json"
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    file.chmod(0o640)
+    model_of(tmp_path / "model", False)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_a_write_protected_file_stays(as_somebody):
+    """A rename would pass over the file's own permissions."""
+    folder, somebody = as_somebody
+    model_of(folder, False)
+    (folder / "config.json").chmod(0o444)
+    before = contents(folder)
+    with somebody(), pytest.raises(XorMiError, match="the file is write-protected"):
+        model_of(folder, False)
+    assert contents(folder) == before
+
+
+def test_a_reader_sees_the_old_file_or_the_new(tmp_path):
+    """While a new content is being written, the old one is under its name; an error keeps it."""
+    file = tmp_path / "a.txt"
+    saving.write_file(file, "old")
+
+    def fail():
+        with saving.replacing(file) as opened:
+            opened.write(b"half of the n")
+            opened.flush()
+            assert file.read_text(encoding="utf-8") == "old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert contents(tmp_path) == {"a.txt": b"old"}
+    saving.write_file(file, "ä\n")
+    assert contents(tmp_path) == {"a.txt": "ä\n".encode()}
+
+
+def test_a_long_name_is_written_too(tmp_path):
+    """A name of 255 bytes leaves no room for the temporary file's own additions."""
+    name = "ä" * 125 + ".json"
+    saving.write_file(tmp_path / name, "{}")
+    assert names(tmp_path) == [name]
+
+
+# whose file is it?
+
+LOOKALIKES = {
+    "config.json": b'{"model_type": "bert", "architectures": ["BertModel"]}',
+    "circuit.json": b'{"format": "spice.Circuit/3", "mine": {"format": "xor_mi.Circuit/3"}}',
+    "report.json": b'{"version": 2, "schema": "other.report/2"}',
+    "report.html": b"<!DOCTYPE html>\n<html><head><title>xor-mi: my own page</title></head></html>",
+    "search.json": b'{"counts": [{"word": "xor", "n": 3}]}',
+    "plan.json": b'{"target": "XOR", "seed": 3, "config": {}}',
+    "patching.csv": b"clean,corrupted,pair,site,mine\n00,01,00 -> 01,h0.0,1\n",
+    "deep.json": b'{"a":' * 100_000,
+    "list.json": b"[1, 2]",
+    "damaged.parquet": b"PAR1" + b"\0" * 40 + b"PAR1",
+    "empty.json": b"",
+    "notes": MINE,
+}
+
+
+@pytest.mark.parametrize("name", LOOKALIKES)
+def test_what_looks_alike_by_name_is_the_users(name, tmp_path):
+    """Other tools' files under the package's names are refused by name."""
+    filled(tmp_path, {name: LOOKALIKES[name]})
+    with pytest.raises(XorMiError, match=name):
+        report_of(tmp_path, False)
+    assert contents(tmp_path) == {name: LOOKALIKES[name]}
+
+
+def test_weights_are_a_models_only_beside_its_config(tmp_path):
+    """Another tool's network may name its layers fc1, fc2; and a list is no header."""
+    weights = WRITERS["save_pretrained"].own["model.safetensors"]
+    header = json.dumps(["fc1.weight", ["fc1.bias"]]).encode()
+    listed = len(header).to_bytes(8, "little") + header
+    config = WRITERS["save_pretrained"].own["config.json"]
+    for files in (
+        {"model.safetensors": weights},
+        {"config.json": config, "model.safetensors": listed},
+    ):
+        folder = filled(tmp_path / str(len(files)), files)
+        with pytest.raises(XorMiError, match="holds model.safetensors, which xor-mi did not write"):
+            model_of(folder, False)
+        assert contents(folder) == files
+
+
+def test_every_writer_takes_what_the_others_wrote(tmp_path):
+    """A model, its report, a search, a census's table and a baseline lie in one folder."""
+    record = testing.record_of(handmade.textbook_xor())
+    for _ in range(2):
+        for name in ("save_pretrained", "search", "write_census", "tour", "write_report"):
+            WRITERS[name].write(tmp_path, False)
+        testing.write_record(record, tmp_path / "net.circuit.json")
+    census_of(tmp_path / "census", False)  # a folder of ours in a folder of ours
+    model_of(tmp_path, False)
+
+
+def test_files_of_0_1_0_and_those_written_in_another_order_are_known(tmp_path):
+    """search.json and plan.json had no mark, report.html no generator; keys sorted by another
+    program say the same.
+    """
+    own = WRITERS["tour"].own | WRITERS["search"].own
+    page = own["report.html"].decode()
+    generator = '<meta name="generator" content="xor-mi xor_mi.report/2">\n'
+    assert page.count(generator) == 1
+    old = json.loads(own["search.json"])
+    assert old.pop("format") == "xor_mi.search/1"
+    files = {
+        **{name: json.dumps(json.loads(own[name]), sort_keys=True).encode() for name in own if name.endswith(".json")},
+        "model.safetensors": own["model.safetensors"],
+        "patching.csv": own["patching.csv"],
+        "report.html": page.replace(generator, "").encode(),
+        "search.json": json.dumps(old).encode(),
+    }  # fmt: skip
+    tour(filled(tmp_path / "tour", files), False)
+    filled(tmp_path / "found", {"search.json": json.dumps(old).encode()})
+    search(tmp_path / "found", False)
+    plan = json.loads(WRITERS["run_census"].own["plan.json"])
+    assert plan.pop("schema") == "xor_mi.census/2"
+    before = WRITERS["run_census"].own | {"plan.json": json.dumps(plan).encode()}
+    census_of(filled(tmp_path / "census", before), False)
+    assert contents(tmp_path / "census") == before
+
+
+def test_a_message_names_three_and_says_that_there_are_more(tmp_path):
+    """A home folder has thousands of files; the message is one line."""
+    filled(tmp_path, {f"{name}.txt": MINE for name in "edcba"})
+    with pytest.raises(XorMiError, match=r"holds a.txt, b.txt, c.txt and more, which") as refused:
+        model_of(tmp_path, False)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_search_does_not_write_over_the_network(tmp_path):
+    """A file of the package is no search result: --out config.json is refused."""
+    folder = filled(tmp_path / "out", WRITERS["save_pretrained"].own)
+    with pytest.raises(XorMiError, match="config.json' is there, and xor-mi did not write it as"):
+        command("search", str(folder), "--depth", "1", "--out", str(folder / "config.json"))
+    assert contents(folder) == WRITERS["save_pretrained"].own
+
+
+def test_the_zoo_is_built_over_its_own_folders_only(tmp_path):
+    """Again over what it wrote; a user's file is refused before anything is trained."""
+    arguments = ["or-and", "--out", str(tmp_path)]
+    assert build.main(arguments) == build.main(arguments) == 0
+    (tmp_path / "or-and" / "circuit.json").write_bytes(MINE)
+    before = contents(tmp_path)
+    with pytest.raises(XorMiError, match="circuit.json, which xor-mi did not write"):
+        build.main(arguments)
+    assert contents(tmp_path) == before
+
+
+def test_a_baseline_is_written_through_no_link(tmp_path):
+    """write_record replaces what is there, a link too."""
+    (tmp_path / "mine").write_bytes(MINE)
+    (tmp_path / "net.circuit.json").symlink_to(tmp_path / "mine")
+    testing.write_record(testing.record_of(handmade.textbook_xor()), tmp_path / "net.circuit.json")
+    assert testing.read_record(tmp_path / "net.circuit.json")["signature"] == "OR & ~AND"
+    assert (tmp_path / "mine").read_bytes() == MINE
+
+
+# a census: two in one folder, and what killed ones leave
+
+
+def test_a_census_is_not_mixed_with_other_tables(tmp_path):
+    """overwrite=True replaces no other census, and reads no table of somebody else's as its own."""
+    census_of(tmp_path / "a", False)
+    before = contents(tmp_path / "a")
+    with pytest.raises(XorMiError, match="holds another census"):
+        run_census("XOR", 6, directory=tmp_path / "a", config=SHORT, n_jobs=1, overwrite=True)
+    assert contents(tmp_path / "a") == before
+    filled(tmp_path / "b", {"mine.parquet": MINE})
+    with pytest.raises(XorMiError, match="mine.parquet, which would be read as part of the census"):
+        census_of(tmp_path / "b", True)
+    (tmp_path / "a" / "plan.json").unlink()
+    with pytest.raises(XorMiError, match=r"Parquet files of another census and no plan.json"):
+        run_census("XOR", 6, directory=tmp_path / "a", config=SHORT, n_jobs=1, overwrite=True)
+    census_of(tmp_path / "a", False)  # each shard says that it is of this one
+    assert contents(tmp_path / "a") == before
+
+
+def test_a_damaged_shard_is_made_anew_if_told(tmp_path):
+    """It is not taken for done."""
+    census_of(tmp_path, False)
+    whole = read_census(tmp_path)
+    (tmp_path / SHARDS[1]).write_bytes(b"PAR1 half")
+    with pytest.raises(XorMiError, match=SHARDS[1]):
+        census_of(tmp_path, False)
+    census_of(tmp_path, True)
+    assert read_census(tmp_path).equals(whole)
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from xor_mi.saving import replacing
+with replacing(Path(sys.argv[1])) as file:
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process is not asked after there")
+def test_a_census_removes_what_its_killed_runs_left_and_nothing_else(tmp_path):
+    """A temporary file of a killed process goes, of a living one stays, and so does every file that
+    only looks like one.
+    """
+    lookalikes = (
+        ".half.parquet.1.partial", ".plan.json.partial", ".notes.partial", ".download.123.partial",
+        f".{SHARDS[1]}.partial", f".{SHARDS[1]}.1.partial.bak", f".{SHARDS[1]}.mine.partial",
+        ".seeds-000000000007-000000000009.parquet.00000000-1-00000000.partial",
+    )  # fmt: skip
+    users = dict.fromkeys(lookalikes, MINE)
+    census_of(filled(tmp_path, users), False)
+    processes = []
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITING, str(tmp_path / SHARDS[1])],
+            stdout=subprocess.PIPE,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+    killed, living = processes
+    try:
+        assert len(contents(tmp_path)) == len(SHARDS) + len(users) + 2
+        killed.kill()
+        killed.wait()
+        census_of(tmp_path, False)
+        (left,) = contents(tmp_path).keys() - {*SHARDS, *users}
+        assert f"-{living.pid}-" in left
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    census_of(tmp_path, False)
+    assert contents(tmp_path).keys() == {*SHARDS, *users}
+    assert {name: contents(tmp_path)[name] for name in users} == users
+
+
+def test_another_machines_temporary_file_is_left_alone_for_a_day(tmp_path):
+    """Whether its process lives cannot be asked from here; the file of 0.1.0, which does not say
+    its machine, neither.
+    """
+    census_of(tmp_path, False)
+    names = [f".{SHARDS[0]}.ffffffff-1-00000000.partial", f".{SHARDS[1]}.1.partial"]
+    filled(tmp_path, dict.fromkeys(names, b"half a shard"))
+    census_of(tmp_path, False)
+    assert contents(tmp_path).keys() == {*SHARDS, *names}
+    for name in names:
+        os.utime(tmp_path / name, (time.time() - 90_000,) * 2)
+    census_of(tmp_path, False)
+    assert contents(tmp_path).keys() == set(SHARDS)
+
+
+# names
+
+
+def test_nothing_is_called_what_windows_refuses():
+    """No written name has a sign that Windows refuses, nor ends with a dot or a space."""
+    names = [name for writer in WRITERS.values() for name in writer.own]
+    names += [str(file.relative_to(zoo.DATA)) for file in zoo.DATA.rglob("*")]
+    assert len(names) > 60
+    for name in names:
+        assert not set(name) & set('<>:"|?*\\'), name
+        assert all(part == part.rstrip(". ") for part in Path(name).parts), name
+
+
+@pytest.mark.parametrize(
+    ("name", "is_fine"),
+    [
+        *(("h0.0 und h0.1", True), ("größe", True)),
+        *((f"a{sign}b", False) for sign in '/\\<>:"|?*\0\n'),
+        *((name, False) for name in ("", ".", "..")),
+    ],
+)
+def test_a_baseline_has_a_name_that_every_system_takes(name, is_fine):
+    """basename= is the one name of a file that a caller chooses and others check out."""
+    assert pytest_plugin._is_file_name(name) == is_fine
+
+
+def writes_by_itself(source: str) -> list[int]:
+    """The lines on which a file is written without `xor_mi.saving`."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [
+        call.lineno
+        for call in calls
+        if (name := ast.unparse(call.func).rpartition(".")[2]) in ("write_text", "write_bytes")
+        or (name == "open" and set("wax+") & set(mode_of(call)))
+        or (name in ("to_csv", "to_json", "to_parquet", "to_html") and call.args)
+    ]
+
+
+def test_everything_is_written_by_one_room():
+    """No other module of the package writes a file by itself; a planted one is noticed."""
+    found = {name: writes_by_itself(source) for name, source in modules().items()}
+    assert {name for name, lines in found.items() if lines} == {"saving"}
+    for planted in ("path.write_text('a')", "open('a', 'w')", "frame.to_csv(file, index=False)"):
+        assert writes_by_itself(planted) == [1]
+    for fine in ("path.open()", "open('w')", "frame.to_csv(index=False)", "path.open('rb')"):
+        assert writes_by_itself(fine) == []
+
+
+def test_the_example_retrains_over_its_own_folder(tmp_path):
+    """examples/circuit_regression/retrain.py saves over network/."""
+    example = Path(__file__).parent.parent / "examples" / "circuit_regression"
+    shutil.copytree(example, tmp_path / "example")
+    script = tmp_path / "example" / "retrain.py"
+    subprocess.run([sys.executable, str(script), "3"], check=True)
+    config = (tmp_path / "example" / "network" / "config.json").read_text(encoding="utf-8")
+    assert json.loads(config)["seed"] == 3

@@ -1,0 +1,424 @@
+"""text or bytes -> a file that is there as a whole, and never over what somebody else wrote.
+
+Every file of this package is written here. It is written beside its place and then renamed, so a
+reader sees the old file or the new one, a failure leaves the old one, and a link is replaced and
+not followed. Before that, whoever writes asks whether the place is free: a file counts as this
+package's by what is in it, not by its name.
+"""
+
+import errno
+import json
+import os
+import re
+import socket
+import stat
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from xor_mi.errors import XorMiError, as_path, require_kind, unwritable
+
+__all__ = [
+    "CENSUS_MARK",
+    "CIRCUIT_MARK",
+    "MODEL_MARK",
+    "REPORT_MARK",
+    "SEARCH_MARK",
+    "mark_of",
+    "remove_abandoned",
+    "replacing",
+    "require_own",
+    "require_own_file",
+    "require_writable",
+    "write_file",
+]
+
+MODEL_MARK = "xor_mi.HookedMLP"
+"""Of config.json and model.safetensors."""
+CIRCUIT_MARK = "xor_mi.Circuit"
+"""Of circuit.json."""
+REPORT_MARK = "xor_mi.report"
+"""Of report.json, report.html and patching.csv."""
+SEARCH_MARK = "xor_mi.search"
+"""Of search.json."""
+CENSUS_MARK = "xor_mi.census"
+"""Of plan.json and of every Parquet file."""
+
+HEAD = 1024
+"""A mark is looked for in so many bytes from the start of a file."""
+LARGEST_PARSED = 2**24
+"""A JSON file of at most so many bytes is read whole, where its mark does not come first."""
+MOST_NAMED = 3
+"""A message names at most so many of the files in the way."""
+ABANDONED_AFTER = 24 * 60 * 60
+"""Seconds after which a temporary file of another machine is taken for left behind."""
+
+# what systems and Python put into folders by themselves; names with a dot do not count either
+_NOT_COUNTED = {"__pycache__", "Thumbs.db", "desktop.ini"}
+# a hash, because a machine's name may have signs that a file's name may not
+_MACHINE = f"{zlib.crc32(socket.gethostname().encode('utf-8', 'replace')):08x}"
+_LONGEST_NAME = 160
+"""A temporary file carries the name of its file where that has at most so many bytes."""
+_NEXT_STEP = "choose another folder, or give overwrite=True (--force on the command line)"
+
+
+# may it be written?
+
+
+def require_own(directory: str | Path, writes: Mapping[str, str], *, overwrite: bool) -> Path:
+    """Refuse a folder that holds files which this package did not write.
+
+    Names with a dot in front do not count, and neither does the README.md beside a saved model. A
+    folder that is not there is fine.
+
+    Args:
+        writes: the files that are to be written, name -> mark, as `mark_of` gives it.
+        overwrite: files of others may stand beside, and those under these names may be replaced.
+
+    Raises:
+        XorMiError: naming what is in the way, or a folder where a file should be.
+    """
+    folder = as_path("directory", directory)
+    require_kind("overwrite", overwrite, bool, give="True or False")
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except FileNotFoundError:
+        return folder
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    asked = [name for name in names if name in writes]
+    for name in asked:
+        _require_no_folder(folder / name)
+    if overwrite:
+        return folder
+    clashing = [name for name in asked if mark_of(folder / name) != writes[name]]
+    if clashing:
+        raise XorMiError(
+            f"'{folder}' holds {_listed(iter(clashing))}, which xor-mi did not write and would "
+            f"replace; {_NEXT_STEP} to replace just that"
+        )
+    others = (name for name in names if name not in writes and not _is_own(folder, name))
+    named = _listed(others)
+    if named:
+        raise XorMiError(
+            f"'{folder}' holds {named}, which xor-mi did not write; {_NEXT_STEP} to write "
+            f"{_listed(iter(writes))} beside that"
+        )
+    return folder
+
+
+def require_own_file(file: Path, mark: str, *, overwrite: bool) -> None:
+    """Refuse a file that is there and does not have the mark.
+
+    Raises:
+        XorMiError: naming it, or a folder where the file should be.
+    """
+    require_kind("overwrite", overwrite, bool, give="True or False")
+    _require_no_folder(file)
+    if os.path.lexists(file) and not overwrite and mark_of(file) != mark:
+        raise XorMiError(
+            f"'{file}' is there, and xor-mi did not write it as what it would now; choose another "
+            "name, or give overwrite=True (--force on the command line) to replace it"
+        )
+
+
+def require_writable(
+    directory: str | Path, writes: Mapping[str, str], *, overwrite: bool = False
+) -> Path:
+    """Make the folder and try it, so that one which is no place is refused before any work is done.
+
+    Raises:
+        XorMiError: it cannot be made, nothing can be written in it, or as `require_own` does.
+    """
+    folder = require_own(directory, writes, overwrite=overwrite)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    return folder
+
+
+def _require_no_folder(file: Path) -> None:
+    if _is_folder(file):
+        raise XorMiError(
+            f"cannot write '{file}': a folder is there; move it away, or choose another name"
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    """A link to a folder is none: the link is what would be replaced."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:  # nothing there, or nothing that may be looked at
+        return False
+
+
+def _listed(names: Iterator[str]) -> str:
+    """'a, b, c and more', or ''."""
+    first = list(islice(names, MOST_NAMED + 1))
+    return ", ".join(first[:MOST_NAMED]) + (" and more" if len(first) > MOST_NAMED else "")
+
+
+def _is_own(folder: Path, name: str) -> bool:
+    """Whether an entry of a folder holds nothing that somebody else wrote."""
+    if not _counts(name):
+        return True
+    # the page about a model that goes with it to where models are shared
+    if name == "README.md" and mark_of(folder / "config.json") == MODEL_MARK:
+        return True
+    entry = folder / name
+    if not _is_folder(entry):
+        return mark_of(entry) != ""
+    # an empty one holds nothing of anybody's
+    return all(mark_of(file) for file in _files_below(entry))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those inside it, and links to folders, which nobody enters."""
+    for path, folders, files in os.walk(folder, onerror=_unseen):
+        links = [name for name in folders if Path(path, name).is_symlink()]
+        # in place: os.walk goes on with what is left
+        folders[:] = [name for name in folders if _counts(name)]
+        yield from (Path(path, name) for name in [*links, *files] if _counts(name))
+
+
+def _unseen(error: OSError) -> None:
+    """Without this, os.walk passes over a folder that may not be read."""
+    raise unwritable(error.filename, error)
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name not in _NOT_COUNTED
+
+
+# whose file is it?
+
+
+def mark_of(file: Path) -> str:
+    """What this package wrote a file as, such as "xor_mi.Circuit"; "" for everybody else's.
+
+    Read from the file's content. Where a name may stand for many things, its neighbours decide too:
+    weights are a model's beside its config.json, a table of patches is a report's beside its
+    report.json.
+    """
+    reader = _READERS.get(file.suffix.lower(), _mark_of_json)
+    try:
+        # asked before it is opened: opening a pipe would wait for its other end
+        return reader(file) if stat.S_ISREG(file.stat().st_mode) else ""
+    # RecursionError: JSON that is nested thousands of brackets deep
+    except (OSError, ValueError, RecursionError):
+        return ""
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(HEAD)
+
+
+_MARK_COMES_FIRST = re.compile(
+    rb'\{\s*(?:"version":\s*\d+,\s*)?"(?:format|schema)":\s*"(xor_mi\.\w+)(?:/\d+)?"'
+)
+
+
+def _mark_of_json(file: Path) -> str:
+    head = _head(file).lstrip()
+    if found := _MARK_COMES_FIRST.match(head):
+        return found[1].decode()
+    if not head.startswith(b"{") or file.stat().st_size > LARGEST_PARSED:
+        return ""
+    # written anew by another program, in another order; or by a version without a mark
+    content = json.loads(file.read_bytes())
+    for key in ("format", "schema"):
+        if isinstance(content.get(key), str) and content[key].startswith("xor_mi."):
+            return content[key].partition("/")[0]
+    return _mark_of_0_1_0(content)
+
+
+def _mark_of_0_1_0(content: dict[str, object]) -> str:
+    """search.json and plan.json had no mark in 0.1.0; they are known by their keys."""
+    plan = {"target", "hidden", "seed", "n_networks", "shard_size", "config", "format"}
+    if content.keys() == plan:
+        return CENSUS_MARK
+    lines = content.get("counts")
+    if isinstance(lines, list) and (lines or "stopped" in content):
+        columns = {"convention", "n_subcircuits"}
+        if all(isinstance(line, dict) and columns <= line.keys() for line in lines):
+            return SEARCH_MARK
+    return ""
+
+
+_GENERATOR = b'<meta name="generator" content="xor-mi '
+_HEAD_OF_0_1_0 = re.compile(
+    rb'<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
+    rb'<meta name="viewport" content="width=device-width, initial-scale=1">\s*'
+    rb'<link rel="icon" href="data:,">\s*<title>xor-mi: \w+</title>'
+)
+
+
+def _mark_of_html(file: Path) -> str:
+    head = _head(file)
+    return REPORT_MARK if _GENERATOR in head or _HEAD_OF_0_1_0.match(head) else ""
+
+
+def _mark_of_weights(file: Path) -> str:
+    with file.open("rb") as opened:
+        n_bytes = int.from_bytes(opened.read(8), "little")
+        if n_bytes > LARGEST_PARSED:
+            return ""
+        header = json.loads(opened.read(n_bytes))
+    if not isinstance(header, dict):
+        return ""
+    names = header.keys() - {"__metadata__"}
+    is_an_mlp = names and all(re.fullmatch(r"fc\d+\.(weight|bias)", name) for name in names)
+    return MODEL_MARK if is_an_mlp and _is_beside(file, "config.json", MODEL_MARK) else ""
+
+
+def _mark_of_patches(file: Path) -> str:
+    is_a_sweep = _head(file).startswith(b"clean,corrupted,pair,site,")
+    return REPORT_MARK if is_a_sweep and _is_beside(file, "report.json", REPORT_MARK) else ""
+
+
+def _mark_of_parquet(file: Path) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(file).metadata or {}
+    except pa.ArrowException:
+        return ""
+    is_a_census = b"xor_mi" in metadata or b"xor_mi_census_format" in metadata
+    return CENSUS_MARK if is_a_census else ""
+
+
+def _is_beside(file: Path, name: str, mark: str) -> bool:
+    return mark_of(file.with_name(name)) == mark
+
+
+_READERS: dict[str, Callable[[Path], str]] = {
+    ".html": _mark_of_html,
+    ".safetensors": _mark_of_weights,
+    ".csv": _mark_of_patches,
+    ".parquet": _mark_of_parquet,
+}
+
+
+# writing
+
+
+def write_file(file: Path, content: str | bytes) -> None:
+    """Put a text, as UTF-8, or bytes under a name: as a whole, or not at all.
+
+    Raises:
+        XorMiError: it cannot be written; what was there stays.
+    """
+    with replacing(file) as opened:
+        opened.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[IO[bytes]]:
+    """A file opened for writing bytes that takes its name when the block ends without an error.
+
+    A link is replaced by the file; what it points to stays as it is.
+
+    Raises:
+        XorMiError: it cannot be written; what was there stays.
+    """
+    try:
+        mode = _mode_of(file)
+        scratch = _scratch_of(file)
+        try:
+            # not with tempfile, whose files nobody else may read
+            with scratch.open("xb") as opened:
+                yield opened
+                opened.flush()
+                # on the disk, not only in the system's memory, before the name says so
+                os.fsync(opened.fileno())
+            if mode is not None:
+                scratch.chmod(mode)
+            scratch.replace(file)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise unwritable(file, error) from None
+
+
+def _mode_of(file: Path) -> int | None:
+    """Permissions to keep: those of the file that is replaced, if there is one.
+
+    Raises:
+        OSError: what is there may not be replaced.
+    """
+    try:
+        # of the name itself first: a link's permissions are its target's
+        is_link = stat.S_ISLNK(file.lstat().st_mode)
+        mode = file.stat().st_mode
+    except FileNotFoundError:  # nothing there, or a link to nothing
+        return None
+    if stat.S_ISDIR(mode):
+        if is_link:
+            return None
+        raise IsADirectoryError(errno.EISDIR, "a folder is there")
+    if not stat.S_ISREG(mode):
+        # /dev/null, a pipe: renaming a file to it would take it from the whole machine
+        raise OSError(errno.EINVAL, "it is no file but a device or a pipe")
+    if is_link:
+        return None
+    # renaming asks for the folder's permission only, and would pass over a file's own
+    if not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, "the file is write-protected")
+    return stat.S_IMODE(mode)
+
+
+# what a killed process leaves behind
+
+_SCRATCH = re.compile(
+    r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?(?P<process>\d+)(?:-[0-9a-f]{8})?\.partial"
+)
+"""0.1.0 wrote the number of the process alone."""
+
+
+def _scratch_of(file: Path) -> Path:
+    """Where a file is written before it takes its name: hidden, and this process's own."""
+    name = file.name if len(os.fsencode(file.name)) <= _LONGEST_NAME else "file"
+    token = os.urandom(4).hex()
+    return file.with_name(f".{name}.{_MACHINE}-{os.getpid()}-{token}.partial")
+
+
+def remove_abandoned(folder: Path, names: Collection[str]) -> None:
+    """Delete the temporary files of killed processes that were writing one of these files.
+
+    What a living process of this machine writes stays, and for a day what another machine's does.
+    """
+    for entry in folder.glob(".*.partial"):
+        parts = _SCRATCH.fullmatch(entry.name)
+        if parts and parts["name"] in names and _is_abandoned(entry, parts):
+            entry.unlink(missing_ok=True)
+
+
+def _is_abandoned(entry: Path, parts: re.Match[str]) -> bool:
+    # on Windows os.kill ends a process whatever the signal
+    if parts["machine"] == _MACHINE and os.name != "nt":
+        return not _is_alive(int(parts["process"]))
+    try:
+        return time.time() - entry.lstat().st_mtime > ABANDONED_AFTER
+    except FileNotFoundError:  # renamed meanwhile
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 is not sent; it only asks
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
