@@ -601,6 +601,14 @@ def test_search_does_not_write_over_the_network(tmp_path):
     assert contents(folder) == WRITERS["save_pretrained"].own
 
 
+def test_a_file_of_the_package_under_another_name_is_not_lost(tmp_path):
+    """A circuit that the user keeps as config.json is no model's, and is refused."""
+    files = {"config.json": WRITERS["write_report"].own["circuit.json"]}
+    with pytest.raises(XorMiError, match="holds config.json, which xor-mi did not write"):
+        model_of(filled(tmp_path, files), False)
+    assert contents(tmp_path) == files
+
+
 def test_the_zoo_is_built_over_its_own_folders_only(tmp_path):
     """Again over what it wrote; a user's file is refused before anything is trained."""
     arguments = ["or-and", "--out", str(tmp_path)]
