@@ -5,8 +5,9 @@ Nothing heavy is imported before a command runs.
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xor_mi.circuits import Circuit
+    from xor_mi.kinds import ActivationName, OptimizerName
     from xor_mi.report import NetworkFindings
 
 __all__ = ["app", "main"]
@@ -61,6 +63,25 @@ ForceFile = Annotated[
 ]
 
 app = typer.Typer(help=TAGLINE, add_completion=False, no_args_is_help=False, rich_markup_mode=None)
+
+
+def _print_version(asked: bool) -> None:
+    """--version: the release, and the build of torch is left to `torch.__version__`."""
+    if asked:
+        print(f"xor-mi {version('xor-mi')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="print the version and exit", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """What goes before a command."""
 
 
 @app.command()
@@ -202,7 +223,13 @@ def census(
     from xor_mi.population import family_shares, read_census, run_census
     from xor_mi.training import TrainConfig
 
-    config = TrainConfig(lr=lr, max_steps=steps, optimizer=optimizer, act_fn=act)
+    config = TrainConfig(
+        lr=lr,
+        max_steps=steps,
+        # as typed: what is not a name is refused by TrainConfig, with the names that exist
+        optimizer=cast("OptimizerName", optimizer),
+        act_fn=cast("ActivationName", act),
+    )
     try:
         folder = run_census(
             config=config,

@@ -16,6 +16,8 @@ from xor_mi.truth import ArrayLike, BooleanFunction, Row
 
 __all__ = [
     "AblationValue",
+    "ActivationName",
+    "AttributionMethod",
     "Bounds",
     "Direction",
     "HookName",
@@ -23,11 +25,13 @@ __all__ = [
     "HookedModel",
     "Inputs",
     "Layers",
+    "LossName",
     "Metric",
     "Metrics",
     "Number",
     "Numbers",
     "OneSite",
+    "OptimizerName",
     "Pairs",
     "PathLike",
     "Place",
@@ -38,6 +42,7 @@ __all__ = [
     "SomeSite",
     "SubsetRule",
     "Target",
+    "TwoLevelActivation",
     "UpTo",
     "Widths",
 ]
@@ -101,8 +106,30 @@ HookName = str | Callable[[str], bool]
 HookNames = HookName | Iterable[HookName]
 """One or several hook points."""
 
+ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "identity", "heaviside"]
+"""An activation function of a HookedMLP; `xor_mi.model.ACTIVATIONS` has them as functions."""
+
+TwoLevelActivation = Literal["heaviside", "sigmoid", "tanh"]
+"""An activation whose units can be at one of two levels, which a compiled netlist needs."""
+
+LossName = Literal["bce", "mse"]
+"""What training minimises: cross-entropy of the logits, or squared error of the outputs."""
+
+OptimizerName = Literal["adam", "adamw", "sgd"]
+"""An optimiser, by PyTorch's definition and default settings."""
+
 Direction = Literal["denoising", "noising"]
 """Denoising patches the clean value into the corrupted run, noising the other way round."""
+
+AttributionMethod = Literal[
+    "exact_patching",
+    "direct_logit",
+    "attribution_patching",
+    "integrated_gradients",
+    "shapley",
+    "random",
+]
+"""How the effect of a site is found or estimated; `xor_mi.interventions.METHODS` has them."""
 
 SubsetRule = Literal["single", "pairs", "all"]
 """Which subsets of sites are ablated."""

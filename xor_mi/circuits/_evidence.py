@@ -166,14 +166,14 @@ class Proof:
     ablations: tuple[SubsetAblation, ...]
     redundancy_groups: tuple[RedundancyGroup, ...]
 
-    def ablation(self, value: str) -> SubsetAblation:
+    def ablation(self, value: Ablation) -> SubsetAblation:
         """The subset ablation with this value, "mean" or "zero"."""
         by_value = {ablation.value: ablation for ablation in self.ablations}
         if value not in by_value:
             raise unknown("ablation value", value, by_value, where="values are")
         return by_value[value]
 
-    def necessary(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
+    def necessary(self, value: Ablation = "mean") -> tuple[tuple[Unit, ...], ...]:
         """Minimal necessary sets: without one of them a decision changes.
 
         Of units that carry the same bit, all or none are in a set.
@@ -191,7 +191,7 @@ class Proof:
         groups = [group.units for group in self.redundancy_groups if unit in group.units]
         return groups[0] if groups else (unit,)
 
-    def sufficient(self, value: str = "mean") -> tuple[tuple[Unit, ...], ...]:
+    def sufficient(self, value: Ablation = "mean") -> tuple[tuple[Unit, ...], ...]:
         """Minimal sufficient sets: with all other units ablated every decision stays.
 
         Empty beyond `ALL_SUBSETS` units.

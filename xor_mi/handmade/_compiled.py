@@ -20,7 +20,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Unit
 from xor_mi.handmade._gates import unit_weights
 from xor_mi.handmade._separation import separating_weights
-from xor_mi.kinds import Target
+from xor_mi.kinds import Target, TwoLevelActivation
 from xor_mi.model import HookedMLP
 from xor_mi.truth import (
     MAX_INPUTS,
@@ -34,7 +34,7 @@ from xor_mi.truth import (
 SATURATING_GAIN = 40.0
 """What pre-activations of smooth units are multiplied by."""
 
-LEVELS = {"heaviside": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+LEVELS: dict[TwoLevelActivation, tuple[float, float]] = {"heaviside": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 """The activations that units may have, with the values that stand for the bits 0 and 1."""
 
 
@@ -90,7 +90,7 @@ class ThresholdGate(Generic[Parent]):
         return ThresholdGate(weights, -self.bias)
 
 
-def from_netlist(netlist: Netlist, *, act_fn: str = "heaviside", n_inputs: int = 2) -> HookedMLP:
+def from_netlist(netlist: Netlist, *, act_fn: TwoLevelActivation = "heaviside", n_inputs: int = 2) -> HookedMLP:
     """A circuit back into weights: one unit per unit, one local gate each.
 
     Identifying the result gives the same signature.
@@ -127,7 +127,7 @@ def from_netlist(netlist: Netlist, *, act_fn: str = "heaviside", n_inputs: int =
 
 
 def from_formula(
-    formula: str, *, act_fn: str = "heaviside", n_inputs: int | None = None
+    formula: str, *, act_fn: TwoLevelActivation = "heaviside", n_inputs: int | None = None
 ) -> HookedMLP:
     """A formula -> a network that decides it; several outputs are separated by commas.
 
@@ -209,7 +209,7 @@ def _as_threshold(gate: BooleanFunction, points: ndarray) -> ThresholdGate[int]:
 def _network(
     layers: Sequence[Sequence[ThresholdGate[int]]],
     d_in: int,
-    act_fn: str,
+    act_fn: TwoLevelActivation,
     target: BooleanFunction,
 ) -> HookedMLP:
     """Layers over bits -> weights over what units of this activation give for 0 and 1."""

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.handmade._separation import separating_weights
-from xor_mi.kinds import Target
+from xor_mi.kinds import ActivationName, Target
 from xor_mi.model import ACTIVATIONS, HookedMLP
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 
@@ -37,7 +37,7 @@ def from_gates(
     gates: Sequence[Target],
     target: Target = "XOR",
     *,
-    act_fn: str | None = None,
+    act_fn: ActivationName | None = None,
     n_inputs: int = 2,
 ) -> HookedMLP:
     """Any two-level netlist: an n-k-m network whose unit i is gates[i], read by the outputs.

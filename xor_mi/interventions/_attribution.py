@@ -41,7 +41,7 @@ from xor_mi.interventions._sites import (
     site_sets,
     subsets,
 )
-from xor_mi.kinds import HookedModel, Metric, Metrics, Pairs, Sites
+from xor_mi.kinds import AttributionMethod, HookedModel, Metric, Metrics, Pairs, Sites
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 
@@ -316,7 +316,7 @@ def attribute(
     pairs: Pairs | None = None,
     sites: Sites | None = None,
     *,
-    method: str | Method = "exact_patching",
+    method: AttributionMethod | Method = "exact_patching",
     metrics: Metrics | None = None,
     output: int = 0,
     progress: bool = True,

@@ -5,14 +5,14 @@ from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, unknown, whole_number
-from xor_mi.kinds import Number, Target, Widths
+from xor_mi.kinds import ActivationName, LossName, Number, Target, Widths
 from xor_mi.truth import BooleanFunction
 
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
@@ -36,6 +36,8 @@ MAX_PARAMETERS = 10**8
 
 LARGEST_SETTING = 1e300
 """Settings lie within this of zero, a little inside float64's range: infinity and NaN are out."""
+
+_Name = TypeVar("_Name", bound=str)
 
 _DTYPES = {
     "float32": torch.float32,
@@ -72,11 +74,11 @@ class HookedMLPConfig:
     d_in: int
     d_hidden: tuple[int, ...]
     d_out: int
-    act_fn: str
-    out_act_fn: str
+    act_fn: ActivationName
+    out_act_fn: ActivationName
     negative_slope: float
     decision_threshold: float
-    loss_fn: str
+    loss_fn: LossName
     target: BooleanFunction | None
     seed: int
     dtype: torch.dtype
@@ -95,11 +97,11 @@ class HookedMLPConfig:
         d_hidden: Widths = (2,),
         d_out: int = 1,
         *,
-        act_fn: str = "relu",
-        out_act_fn: str = "identity",
+        act_fn: ActivationName = "relu",
+        out_act_fn: ActivationName = "identity",
         negative_slope: Number = 0.01,
         decision_threshold: Number | None = None,
-        loss_fn: str = "bce",
+        loss_fn: LossName = "bce",
         target: Target | None = None,
         seed: int = 0,
         dtype: str | torch.dtype = torch.float32,
@@ -209,7 +211,7 @@ def _require_few_parameters(layer_sizes: Sequence[int]) -> None:
         )
 
 
-def _name(kind: str, name: str, known: Sequence[str] | Mapping[str, object]) -> str:
+def _name(kind: str, name: _Name, known: Sequence[str] | Mapping[str, object]) -> _Name:
     if not isinstance(name, str) or name not in known:
         plural = "losses" if kind == "loss" else f"{kind}s"
         raise unknown(kind, name, known, where=f"known {plural}")

@@ -5,6 +5,7 @@ from math import inf
 from numbers import Real
 
 from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.kinds import ActivationName, LossName, OptimizerName
 from xor_mi.model import ACTIVATIONS
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -37,11 +38,11 @@ class TrainConfig:
     lr: float = 0.05
     max_steps: int = 2000
     stop_loss: float = 0.01
-    optimizer: str = "adam"
+    optimizer: OptimizerName = "adam"
     weight_decay: float = 0.0
-    act_fn: str = "relu"
-    out_act_fn: str = "identity"
-    loss_fn: str = "bce"
+    act_fn: ActivationName = "relu"
+    out_act_fn: ActivationName = "identity"
+    loss_fn: LossName = "bce"
     input_noise: float = 0.0
 
     def __post_init__(self) -> None:

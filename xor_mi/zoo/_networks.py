@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from xor_mi.kinds import Target
+from xor_mi.kinds import ActivationName, Target
 from xor_mi.truth import BooleanFunction
 
 DATA = Path(__file__).parent / "data"
@@ -27,7 +27,7 @@ class Network:
     name: str
     target: Target
     hidden: tuple[int, ...]
-    act_fn: str
+    act_fn: ActivationName
     seed: int
     gates: tuple[str, ...]
     purpose: str
