@@ -104,7 +104,8 @@ def modules() -> dict[str, str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         name = ".".join(part for part in parts if part != "__init__")
-        if name:
+        # `python -m xor_mi` is the command line under another name, and no room
+        if name and name != "__main__":
             found[name] = path.read_text(encoding="utf-8")
     return found
 
@@ -428,6 +429,16 @@ def test_the_package_lists_its_names_and_every_room():
         assert getattr(xor_mi, name) is not None
     with pytest.raises(AttributeError):
         _ = xor_mi.nothing_here
+
+
+def test_help_names_everything_that_is_there():
+    """`help(xor_mi)` begins with every name and, in the order of the pipeline, every room."""
+    import xor_mi
+
+    page, rooms = str(xor_mi.__doc__).split("The rooms, in the order")
+    assert [name for name in NAMES if not re.search(rf"\b{name}\b", page)] == []
+    listed = re.findall(r"^ {4}(\w[\w, ]*?) {2,}", rooms, flags=re.MULTILINE)
+    assert ", ".join(listed) == ", ".join(ORDER)
 
 
 def test_the_stub_has_them_in_the_order_of_the_pipeline():

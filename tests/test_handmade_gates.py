@@ -87,6 +87,7 @@ def test_relu_cannot_carry_two_of_the_pairs():
         (["AND"], "OR", "AND do not admit OR"),
     ],
 )
+@pytest.mark.unchecked
 def test_refusals_say_why(gates, target, message):
     """An inseparable gate, gates that do not determine the target, an inseparable readout, an
     unknown name.

@@ -150,6 +150,7 @@ def test_random_networks_come_back_with_their_signature(seed):
         ),
     ],
 )
+@pytest.mark.unchecked
 def test_what_cannot_be_compiled_is_refused(netlist, settings_, message):
     """A gate no unit can be, no layers, a gate over too many parents, another activation."""
     with pytest.raises(XorMiError, match=message):
@@ -258,6 +259,7 @@ def test_shared_subformulas_are_built_once():
     ("x0 ^", {}, "cannot be read"), ("x0 ^ x13", {}, "1 to 12 inputs"), ("f(x0)", {}, "no input|not a Boolean"), ("x0", {"act_fn": "gelu"}, "no two-level activation 'gelu'"),
     ("x0 ^ x3", {"n_inputs": 2}, "the function has 2 inputs"),
 ])  # fmt: skip
+@pytest.mark.unchecked
 def test_formulas_that_cannot_be_compiled_are_refused(formula, settings_, message):
     """Unreadable, too wide, unknown calls, another activation."""
     with pytest.raises(XorMiError, match=message):

@@ -469,6 +469,7 @@ def test_shapley_by_hand(textbook):
     ]
 
 
+@pytest.mark.unchecked
 def test_attribution_mistakes(textbook):
     """Unknown methods, too many sites for Shapley, a metric that is no logit for the direct
     contribution.

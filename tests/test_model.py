@@ -437,6 +437,7 @@ def test_a_width_is_called_what_the_caller_called_it():
             HookedMLPConfig(d_hidden=widths)
 
 
+@pytest.mark.unchecked
 def test_a_config_is_changed_by_replacing(deep):
     """`dataclasses.replace` gives another config and checks it; the old one stays."""
     other = replace(deep.cfg, d_hidden=3, seed=8, decision_threshold=1)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import jsonschema
@@ -53,6 +54,19 @@ def run_main(capsys, monkeypatch, *arguments):
         cli.main()
     out, err = capsys.readouterr()
     return stop.value.code, out, err
+
+
+@pytest.mark.parametrize("door", ["xor_mi", "xor_mi.cli"])
+def test_the_version_is_said_at_once(door):
+    """`python -m xor_mi --version` says the installed release, and loads nothing heavy for it."""
+    script = (
+        f"import runpy, sys; sys.argv = ['xor-mi', '--version']; sys.modules.pop({door!r}, None)\n"
+        f"try: runpy.run_module({door!r}, run_name='__main__')\n"
+        "finally: print(sorted({'torch', 'pandas', 'plotly'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.stdout == f"xor-mi {version('xor-mi')}\n[]\n"
+    assert run.returncode == 0
 
 
 def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypatch):
@@ -147,7 +161,8 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
         (["tour", "--seed", "9223372036854775807"], "below 2^62"),
         (["tour", "--hidden", "16"], "1 to 12"),
         (["tour", "--out", ""], "--out is empty"),
-        ([], "Missing command"),
+        ([], "no command; there are tour, identify, search, census; `xor-mi --help`"),
+        (["--verzion"], "--version"),
         (["tour", "--sed", "3"], "--sed"),
         (["turn"], "turn"),
     ],

@@ -1,5 +1,35 @@
 """Boolean networks small enough to prove what every unit does, as TransformerLens models.
 
+Start with these; each has examples in its own `help(...)`:
+
+    train("XOR", hidden=(2,), seed=29)        a network, in `.model` of what comes back
+    HookedMLP.from_weights, .from_sequential  your own network; .from_pretrained("folder")
+    activations, compare                      what every unit does; two inputs side by side
+    contributions, explain_difference         weight times value; why a change of input matters
+    patch, patch_sweep, ablation_sweep        give a unit the value of another run, or none
+    HighLevelModel, interchange_accuracy      a causal model, and how well a network obeys it
+    scan_gates                                which units of any hooked model separate a gate
+    identify_circuit                          which unit acts as which gate, with the proof
+    find_subcircuits, identifiability_report  every other explanation
+    train_population, census                  the same for many networks
+
+What they take and give: BooleanFunction, Circuit, Edge, HookedMLPConfig, Site, TrainConfig, Unit;
+`xor_mi.kinds` names what an argument may be. Every mistake is answered with one `XorMiError`.
+
+The rooms, in the order in which data flows through them:
+
+    errors, progress, finding    refusals; progress bars; what every result is
+    truth, graph, kinds          Boolean functions; names of places; kinds of arguments
+    model, metrics, training     HookedMLP; numbers from its output; how it is trained
+    values, terms                what units do; what each edge adds
+    interventions, gate_scan     patching, ablation, interchange, attribution; units that separate
+    geometry, handmade, margins  between the inputs; weights by hand; how far a weight may move
+    circuits, search             the circuit and its proof; all other explanations
+    population, zoo              many networks; stored networks with known circuits
+    plots, report                figures; the page a person opens
+    testing, pytest_plugin       circuits as regression tests
+    cli, widgets                 the command xor-mi; a playground for Jupyter
+
 Nothing heavy is imported until it is used: `import xor_mi` loads neither torch nor TransformerLens.
 """
 

@@ -72,8 +72,9 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option(
@@ -81,7 +82,11 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """What goes before a command."""
+    """What goes before a command; alone, which commands there are."""
+    if context.invoked_subcommand is None:
+        commands = [command.callback for command in app.registered_commands if command.callback]
+        names = ", ".join(command.__name__ for command in commands)
+        raise XorMiError(f"no command; there are {names}; `xor-mi --help` says what each does")
 
 
 @app.command()

@@ -387,6 +387,11 @@ def asked_for(
     subsets: xor_mi.kinds.SubsetRule,
     value: xor_mi.kinds.AblationValue,
     up_to: xor_mi.kinds.UpTo,
+    activation: xor_mi.kinds.ActivationName,
+    two_level: xor_mi.kinds.TwoLevelActivation,
+    loss: xor_mi.kinds.LossName,
+    optimizer: xor_mi.kinds.OptimizerName,
+    method: xor_mi.kinds.AttributionMethod,
 ) -> None:
     """One argument of each kind."""
 

@@ -34,7 +34,11 @@ from xor_mi.truth import (
 SATURATING_GAIN = 40.0
 """What pre-activations of smooth units are multiplied by."""
 
-LEVELS: dict[TwoLevelActivation, tuple[float, float]] = {"heaviside": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+LEVELS: dict[TwoLevelActivation, tuple[float, float]] = {
+    "heaviside": (0.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
 """The activations that units may have, with the values that stand for the bits 0 and 1."""
 
 
@@ -90,7 +94,9 @@ class ThresholdGate(Generic[Parent]):
         return ThresholdGate(weights, -self.bias)
 
 
-def from_netlist(netlist: Netlist, *, act_fn: TwoLevelActivation = "heaviside", n_inputs: int = 2) -> HookedMLP:
+def from_netlist(
+    netlist: Netlist, *, act_fn: TwoLevelActivation = "heaviside", n_inputs: int = 2
+) -> HookedMLP:
     """A circuit back into weights: one unit per unit, one local gate each.
 
     Identifying the result gives the same signature.
