@@ -9,7 +9,7 @@ SETUP = @VENV='$(VENV)' PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh .ci/v
 
 demo:
 	$(SETUP)
-	'$(BIN)/xor-mi' tour
+	'$(BIN)/python' -m xor_mi tour
 
 # one worker per core, one thread per worker; a worker has neighbouring tests, which share their files' fixtures, and steals some when it is done
 test:
