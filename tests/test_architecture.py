@@ -23,6 +23,7 @@ from xor_mi.finding import Finding
 PACKAGE = Path(__file__).parent.parent / "xor_mi"
 ORDER = [
     "errors",
+    "reading",
     "saving",
     "progress",
     "finding",
@@ -53,7 +54,7 @@ ORDER = [
 """The rooms as data flows through them; a room imports from those before it."""
 DOOR = ("finding", "xor_mi.plots.figure")
 """The one import that points down the list: every finding draws itself by it."""
-NO_TORCH = {"errors", "saving", "progress", "finding", "truth", "graph", "cli"}
+NO_TORCH = {"errors", "reading", "saving", "progress", "finding", "truth", "graph", "cli"}
 HEAVY = {"torch", "transformer_lens", "pandas", "plotly", "numpy"}
 ENTRANCES = {"cli", "pytest_plugin"}
 """Rooms that a program enters, not a caller: nothing is imported from them."""

@@ -177,7 +177,7 @@ def test_a_record_comes_back_from_its_file(tmp_path):
     ("damage", "says"),
     [
         (lambda text: text[: len(text) // 2], "cannot be read"),
-        (lambda text: "", "cannot be read: Expecting value: line 1"),
+        (lambda text: "", "cannot be read: it is empty"),
         (lambda text: "[1, 2]", "it has no 'format'"),
         (lambda text: text.replace("xor_mi.regression", "xor_mi.Circuit/2"), "it has no 'format'"),
         (lambda text: text.replace('"version": 2', '"version": 3'), "is of format 3; this xor-mi reads up to 2: install a later"),
@@ -186,7 +186,7 @@ def test_a_record_comes_back_from_its_file(tmp_path):
         (lambda text: text.replace('"margin": 0.5', '"margin": "0.5"'), "'units[0].margin' is \"0.5\", not float or null"),
         (lambda text: text.replace('"live": true', '"live": 1'), "'units[0].live' is 1, not bool"),
         (lambda text: text.replace('"signature"', '"signed"'), "'signature' is missing"),
-        (lambda text: text.replace('"unit": "h0.0"', '"unit": "OR"'), "'OR' is not a unit's name"),
+        (lambda text: text.replace('"unit": "h0.0"', '"unit": "OR"'), "'units[0].unit' is \"OR\", which is no hidden unit"),
         (lambda text: text.replace('"edges": [', '"edges": [3, '), "'edges[0]' is 3, not str"),
         (lambda text: text.replace('"kind": "joint"', '"kind": "acts as"'), "'evidence[3].kind' is \"acts as\", not one of substitution, interchange, joint"),
         (lambda text: text.replace('{"mean": [["h0.0"]', '{"means": [["h0.0"]'), "'necessary_sets.mean' is missing"),
@@ -205,6 +205,122 @@ def test_a_damaged_baseline_is_refused_with_the_place(tmp_path, textbook_record,
         read_record(file)
     assert says in str(error.value)
     assert str(file) in str(error.value)
+
+
+def planted(record, place, value):
+    """The record with a value put where the path of keys leads."""
+    changed = deepcopy(record)
+    *path, last = place
+    inside = changed
+    for key in path:
+        inside = inside[key]
+    inside[last] = value
+    return changed
+
+
+NONSENSE = [
+    (["layer_sizes"], [2, 1], "'layer_sizes' is [2, 1], not inputs, hidden layers and outputs"),
+    (["layer_sizes"], [], "'layer_sizes' is []"),
+    (["layer_sizes"], [2, -2, 1], "'layer_sizes[1]' is -2, not 1 to 12"),
+    (["layer_sizes"], [0, 2, 1], "'layer_sizes[0]' is 0, not 1 to 12"),
+    (["layer_sizes"], [2, 2, 0], "'layer_sizes[2]' is 0"),
+    (["layer_sizes"], [2, 13, 1], "'layer_sizes[1]' is 13, not 1 to 12"),
+    (["layer_sizes"], [10**9, 2, 1], "'layer_sizes[0]' is 1000000000, not 1 to 12"),
+    (["layer_sizes"], [2, True, 1], "'layer_sizes[1]' is true, not int"),
+    (["layer_sizes"], [2, 2.0, 1], "'layer_sizes[1]' is 2.0, not int"),
+    (["layer_sizes"], [2, 3, 1], "'units' has 2 units, and 'layer_sizes' says 3"),
+    (["layer_sizes"], [2, 1, 1, 1], "'units[1].unit' is \"h0.1\", which is no hidden unit"),
+    (["layer_sizes"], [2] + [1] * 10**5 + [1], "'units' has 2 units, and 'layer_sizes' says 100000"),
+    (["target", "tables"], [], "'target.tables' has 0 tables for 1 outputs"),
+    (["target", "tables", 0], [0, 1, 1], "'target.tables[0]' is [0, 1, 1], not 4 bits"),
+    (["target", "tables", 0], [0, 1, 1, 2], "'target.tables[0]' is [0, 1, 1, 2], not 4 bits"),
+    (["verdict"], "identify", "'verdict' is \"identify\", not one of identified, ambiguous"),
+    (["n_readings"], -1, "'n_readings' is -1, and 'verdict' is \"identified\""),
+    (["n_readings"], 0, "'n_readings' is 0, and 'verdict' is \"identified\""),
+    (["verdict"], "ambiguous", "'n_readings' is 1, and 'verdict' is \"ambiguous\""),
+    (["verdict"], "not_computing", "'n_readings' is 1, and 'verdict' is \"not_computing\""),
+    (["families"], [], "'families' is empty"),
+    (["wrong_rows"], {"00": []}, "'wrong_rows' names rows, and 'verdict' is \"identified\""),
+    (["units", 0, "unit"], "h0.7", "'units[0].unit' is \"h0.7\", which is no hidden unit"),
+    (["units", 0, "unit"], "x0", "'units[0].unit' is \"x0\", which is no hidden unit"),
+    (["units", 1, "unit"], "h0.0", "'units[1].unit' is \"h0.0\", which is there already"),
+    (["units", 0, "unit"], "h" * 10**6, "'units[0].unit' is \"" + "h" * 57 + "...\""),
+    (["units", 0, "margin"], -0.1, "'units[0].margin' is -0.1, not at least 0"),
+    (["units", 0, "interchange"], 1.5, "'units[0].interchange' is 1.5, not 0 to 1"),
+    (["units", 0, "rows_changed"], -1, "'units[0].rows_changed' is -1, not 0 to 4"),
+    (["units", 0, "rows_changed"], 5, "'units[0].rows_changed' is 5, not 0 to 4"),
+    (["edges", 3], "x9->h0.0", "'edges[3]' is \"x9->h0.0\", which is no edge of 2-2-1"),
+    (["edges", 3], "x0->y0", "'edges[3]' is \"x0->y0\", which is no edge of 2-2-1"),
+    (["edges", 3], "h0.0->x0", "'edges[3]' is \"h0.0->x0\", which is no edge of 2-2-1"),
+    (["edges", 3], "x0 and h0.0", "'edges[3]' is \"x0 and h0.0\", which is no edge of 2-2-1"),
+    (["edges", 3], "x0->h0.0", "'edges[3]' is \"x0->h0.0\", which is there already"),
+    (["joint_interchange"], [1.0, 1.0], "'joint_interchange' has more numbers than the 1 hidden"),
+    (["joint_interchange", 0], 1.5, "'joint_interchange[0]' is 1.5, not 0 to 1"),
+    (["necessary_sets", "zero", 0], ["h3.0"], "'necessary_sets.zero[0][0]' is \"h3.0\", which"),
+    (["sufficient_sets", "mean", 0], ["h0.0", "h0.0"], "'sufficient_sets.mean[0][1]' is \"h0.0\""),
+    (["evidence", 1, "units"], ["h0.5"], "'evidence[1].units[0]' is \"h0.5\", which is no hidden"),
+    (["evidence", 1, "n"], -3, "'evidence[1].n' is -3, not a count"),
+]  # fmt: skip
+"""Where, what stands there, and what is said of it."""
+
+
+@pytest.mark.parametrize(("place", "value", "says"), NONSENSE)
+def test_nonsense_of_the_right_kind_is_refused_with_the_place(
+    tmp_path, textbook_record, place, value, says
+):
+    """Sizes, units, edges, tables, counts and verdicts that contradict each other or cannot be, in
+    a file and in a record that never was in one: one short line that says where.
+    """
+    changed = planted(textbook_record, place, value)
+    file = tmp_path / "b.circuit.json"
+    write_record(changed, file)
+    with pytest.raises(XorMiError) as in_a_file:
+        read_record(file)
+    with pytest.raises(XorMiError) as in_memory:
+        compare_records(textbook_record, changed)
+    for error in (in_a_file, in_memory):
+        message = str(error.value).replace(str(file), "FILE")
+        assert says in message
+        assert "\n" not in message
+        assert len(message) < 300
+
+
+@pytest.mark.parametrize(
+    ("row", "decided", "says"),
+    [
+        ("010", [], "'wrong_rows' has \"010\", which is no row of 2 inputs"),
+        ("0x", [], "'wrong_rows' has \"0x\", which is no row of 2 inputs"),
+        ("01", [[1]], "'wrong_rows.01' is [[1]], not two times 1 decisions"),
+        ("01", [[0, 1], [0]], "'wrong_rows.01' is [[0, 1], [0]], not two times 1 decisions"),
+        ("01", [[2], [0]], "'wrong_rows.01' is [[2], [0]]; decisions are 0, 1 or -1"),
+    ],
+)
+def test_wrong_rows_that_cannot_be_are_refused(tmp_path, row, decided, says):
+    """Rows of another width and decisions that are none."""
+    record = record_of(zoo.load("unsolved"))
+    file = tmp_path / "b.circuit.json"
+    write_record(record, file)
+    assert read_record(file)["wrong_rows"]
+    write_record(planted(record, ["wrong_rows", row], decided), file)
+    with pytest.raises(XorMiError) as error:
+        read_record(file)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_record_in_memory_has_finite_numbers_too(textbook_record, number):
+    """JSON has no such number, and a record that never was in a file may not have one either."""
+    changed = planted(textbook_record, ["worst_margin"], number)
+    with pytest.raises(XorMiError, match=f"'worst_margin' is {number}, not a finite number"):
+        compare_records(textbook_record, changed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_makes_sense(tmp_path, name):
+    """The record of every network of the zoo is read back, so no rule refuses what is true."""
+    record = record_of(zoo.load(name))
+    write_record(record, tmp_path / "a.circuit.json")
+    assert read_record(tmp_path / "a.circuit.json") == record
 
 
 def test_a_missing_baseline_is_an_error_too(tmp_path):
@@ -604,17 +720,19 @@ def test_a_baseline_edited_by_hand_does_not_pass():
 
 
 def with_gates(record, gates):
-    """Such a record whose units have these gates."""
+    """Such a record whose units have these gates, without what else names its units."""
     units = [
         {**record["units"][0], "unit": f"h0.{k}", "gate": gate} for k, gate in enumerate(gates)
     ]
-    return record | {"layer_sizes": [2, len(gates), 1], "units": units}
+    unnamed = {"edges": [], "evidence": []}
+    unnamed |= {kind: {"mean": [], "zero": []} for kind in ("necessary_sets", "sufficient_sets")}
+    return record | unnamed | {"layer_sizes": [2, len(gates), 1], "units": units}
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6),
-    st.lists(st.sampled_from(["OR", "AND", "NOR"]), max_size=6),
+    st.lists(st.sampled_from(["OR", "AND", "NOR"]), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["OR", "AND", "NOR"]), min_size=1, max_size=6),
 )
 def test_matching_pairs_as_many_equal_gates_as_there_are(textbook_record, old, new):
     """Every unit is in exactly one pair, and no pairing has more pairs with the same gate."""
@@ -715,7 +833,8 @@ def test_every_named_number_is_compared(textbook_record, name):
     """No name of a tolerance is without effect."""
     moved = deepcopy(textbook_record)
     place = moved["units"][0] if name in moved["units"][0] else moved
-    step = 1 if name == "rows_changed" else 0.5  # rows are counted
+    # rows are counted, and a share of 1 can only become less
+    step = {"rows_changed": 1, "interchange": -0.5, "joint_interchange": -0.5}.get(name, 0.5)
     place[name] = [place[name][0] + step] if isinstance(place[name], list) else place[name] + step
     assert compare_records(textbook_record, moved).numbers
     assert not compare_records(textbook_record, moved, tolerance={name: 1.0})

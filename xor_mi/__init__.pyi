@@ -42,6 +42,7 @@ from .population import census as census
 
 # the rooms, in the order in which data flows through them
 from . import errors as errors
+from . import reading as reading
 from . import saving as saving
 from . import progress as progress
 from . import finding as finding

@@ -16,7 +16,9 @@ __all__ = [
     "TooManyReadings",
     "XorMiError",
     "as_path",
+    "cut_short",
     "require_kind",
+    "shown",
     "unknown",
     "unwritable",
     "whole_number",
@@ -43,6 +45,29 @@ class TooManyReadings(XorMiError):
     """There are more ways to read a network's units as bits than are tried or listed."""
 
 
+def shown(value: object) -> str:
+    """A value as a message quotes it: on one line, and cut where it is long.
+
+    >>> shown("01"), shown([0] * 1000)[-9:]
+    ("'01'", ' 0, 0,...')
+    """
+    try:
+        return cut_short(repr(value))
+    except ValueError:  # Python writes no whole number of thousands of digits
+        return f"a value of type {type(value).__name__}"
+
+
+def cut_short(text: str) -> str:
+    """A text as a message has room for it.
+
+    >>> cut_short("h0.1"), len(cut_short("h" * 1000))
+    ('h0.1', 60)
+    """
+    if "\n" in text:
+        text = " ".join(text.split())
+    return text if len(text) <= MAX_VALUE_SHOWN else f"{text[: MAX_VALUE_SHOWN - 3]}..."
+
+
 def unknown(
     kind: str, asked: object, exists: Iterable[object], *, where: str = "there"
 ) -> XorMiError:
@@ -56,12 +81,13 @@ def unknown(
     no gate 'ANDD'; known gates: AND, OR; did you mean 'AND'?
     """
     names = [str(name) for name in exists]
-    shown = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
+    listed = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
     if len(names) > MAX_NAMES_SHOWN:
-        shown += f", ... ({len(names)} in all)"
-    closest = get_close_matches(str(asked), names, n=1, cutoff=LEAST_LIKENESS)
+        listed += f", ... ({len(names)} in all)"
+    name = cut_short(asked) if isinstance(asked, str) else shown(asked)
+    closest = get_close_matches(name, names, n=1, cutoff=LEAST_LIKENESS)
     hint = f"; did you mean '{closest[0]}'?" if closest else ""
-    return XorMiError(f"no {kind} '{asked}'; {where}: {shown}{hint}")
+    return XorMiError(f"no {kind} '{name}'; {where}: {listed}{hint}")
 
 
 def whole_number(name: str, value: object, *, at_least: int = 0, below: int | None = None) -> int:
@@ -87,7 +113,7 @@ def whole_number(name: str, value: object, *, at_least: int = 0, below: int | No
         # nobody reads 4611686018427387904 as a power of two
         written = "2^62" if below == SEEDS_BELOW else str(below)
         bounds += f" and below {written}"
-    raise XorMiError(f"{name} must be a whole number of {bounds}, not {value!r}")
+    raise XorMiError(f"{name} must be a whole number of {bounds}, not {shown(value)}")
 
 
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], *, give: str) -> None:
@@ -105,8 +131,8 @@ def require_kind(name: str, value: object, kind: type | tuple[type, ...], *, giv
         return
     text = repr(value)
     is_readable = len(text) <= MAX_VALUE_SHOWN and "\n" not in text
-    shown = text if is_readable else f"of type {type(value).__name__}"
-    raise XorMiError(f"{name} is {shown}; give {give}")
+    quoted = text if is_readable else f"of type {type(value).__name__}"
+    raise XorMiError(f"{name} is {quoted}; give {give}")
 
 
 def as_path(name: str, value: object) -> Path:

@@ -17,8 +17,8 @@ from torch import Tensor
 import xor_mi
 from xor_mi import HookedMLP, HookedMLPConfig, Site, TrainConfig, Unit
 
-# errors, saving, progress, finding: what everything else is refused with, is written by, waits
-# under, and is
+# errors, reading, saving, progress, finding: what everything else is refused with, is read and
+# written by, waits under, and is
 
 error: xor_mi.XorMiError = xor_mi.errors.unknown("gate", "ANDD", ["AND"], where="gates are")
 too_many: type[xor_mi.XorMiError] = xor_mi.errors.TooManyReadings
@@ -26,6 +26,10 @@ assert_type(xor_mi.errors.whole_number("seed", 3, at_least=0), int)
 assert_type(xor_mi.errors.as_path("directory", "folder"), Path)
 xor_mi.errors.require_kind("rows", [], list, give="input rows")
 assert_type(xor_mi.errors.unwritable("folder", OSError()), xor_mi.XorMiError)
+assert_type(xor_mi.errors.shown([0, 1]) + xor_mi.errors.cut_short("h0.1"), str)
+assert_type(
+    xor_mi.reading.read_json(Path("a.json"), called="'a.json'", next_step="save it"), object
+)
 written: dict[str, str] = {
     "config.json": xor_mi.saving.MODEL_MARK,
     "circuit.json": xor_mi.saving.CIRCUIT_MARK,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xor_mi.errors import SEEDS_BELOW, XorMiError, unknown, whole_number
+from xor_mi.errors import SEEDS_BELOW, XorMiError, shown, unknown, whole_number
 from xor_mi.kinds import ActivationName, LossName, Number, Target, Widths
 from xor_mi.truth import BooleanFunction
 
@@ -33,6 +33,9 @@ LOSSES = ("bce", "mse")
 
 MAX_PARAMETERS = 10**8
 """A network with more weights and biases is refused before memory is asked for."""
+
+MAX_LAYERS = 1000
+"""A network with more hidden layers is refused before one is built; so many take a second."""
 
 LARGEST_SETTING = 1e300
 """Settings lie within this of zero, a little inside float64's range: infinity and NaN are out."""
@@ -125,7 +128,7 @@ class HookedMLPConfig:
         self.dtype = _dtype(dtype)
         self.device = _device(device)
         if not isinstance(use_edge_result, bool):
-            raise XorMiError(f"use_edge_result must be True or False, not {use_edge_result!r}")
+            raise XorMiError(f"use_edge_result must be True or False, not {shown(use_edge_result)}")
         self.use_edge_result = use_edge_result
 
     @property
@@ -180,7 +183,7 @@ class HookedMLPConfig:
         # as `to_dict` writes it; a name, a formula or a function goes through as it is
         if isinstance(target, dict):
             if set(target) != {"n_inputs", "tables"}:
-                raise XorMiError(f"target is {target!r}; expected n_inputs and tables")
+                raise XorMiError(f"target is {shown(target)}; expected n_inputs and tables")
             settings["target"] = BooleanFunction(target["n_inputs"], target["tables"])
         return cls(**settings)
 
@@ -197,6 +200,10 @@ def _widths(d_hidden: Widths) -> tuple[int, ...]:
         raise XorMiError(
             "d_hidden, the widths of the hidden layers, is empty; "
             "give at least one hidden layer, such as (2,)"
+        )
+    if len(several) > MAX_LAYERS:
+        raise XorMiError(
+            f"d_hidden has {len(several):,} hidden layers; at most {MAX_LAYERS:,}: give fewer"
         )
     # both words: a person who calls `train` typed hidden=, and never d_hidden=
     name = "each width of the hidden layers (d_hidden)"
@@ -220,7 +227,7 @@ def _name(kind: str, name: _Name, known: Sequence[str] | Mapping[str, object]) -
 
 def _finite_number(name: str, value: Number) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise XorMiError(f"{name} must be a number, not {value!r}")
+        raise XorMiError(f"{name} must be a number, not {shown(value)}")
     try:
         number = float(value)
     except OverflowError:  # a whole number with more than 308 digits
@@ -255,7 +262,7 @@ def _device(device: str | torch.device) -> str | torch.device:
             return device
     except RuntimeError:
         pass  # a text that names no device; the message is the same
-    raise XorMiError(f"device is {device!r}; torch knows 'cpu', 'cuda', 'cuda:0', ...")
+    raise XorMiError(f"device is {shown(device)}; torch knows 'cpu', 'cuda', 'cuda:0', ...")
 
 
 def _written_target(target: BooleanFunction) -> dict[str, object]:

@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, cut_short
 from xor_mi.kinds import Layers, PathLike
 from xor_mi.model._config import HookedMLPConfig
+from xor_mi.reading import read_json
 from xor_mi.saving import MODEL_MARK, require_writable, write_file
 
 _MODULES = {
@@ -164,8 +165,11 @@ def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, T
     for number, (d_in, d_out) in enumerate(pairwise(cfg.layer_sizes), start=1):
         expected |= {f"fc{number}.weight": [d_out, d_in], f"fc{number}.bias": [d_out]}
     shapes = {name: list(value.shape) for name, value in tensors.items()}
-    if shapes != expected:
-        raise XorMiError(f"the weights in '{folder}' are {shapes}; its config says {expected}")
+    # in the network's own order; then what only the file has
+    for name in (*expected, *shapes):
+        there, asked = shapes.get(name, "not there"), expected.get(name, "no such weights")
+        if there != asked:
+            raise XorMiError(f"{cut_short(name)} in '{folder}' is {there}; its config says {asked}")
     for name, value in tensors.items():
         if value.dtype != cfg.dtype:
             raise XorMiError(f"{name} in '{folder}' is {value.dtype}; its config says {cfg.dtype}")
@@ -182,13 +186,14 @@ def _read_files(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
             f"no model in '{folder}': {' and '.join(missing)} missing; "
             "`xor-mi tour --out DIR` writes such a folder"
         )
+    settings = read_json(
+        folder / _CONFIG, called=f"'{folder / _CONFIG}'", next_step="save the model again"
+    )
     try:
-        settings = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / _WEIGHTS)
-    # RecursionError: JSON that is nested thousands of brackets deep
-    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise XorMiError(
-            f"the model in '{folder}' cannot be read: {error}; save it again"
+            f"the weights in '{folder}' cannot be read: {error}; save the model again"
         ) from None
     if not isinstance(settings, dict) or settings.pop("format", None) != _FORMAT:
         raise XorMiError(

@@ -122,7 +122,7 @@ def about_census(file: Path) -> object:
     metadata = pq.read_metadata(file).metadata or {}
     try:
         return json.loads(metadata[_ABOUT_KEY]) or None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):  # nested thousands of brackets deep
         return None
 
 

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from xor_mi.errors import XorMiError, as_path, unwritable, whole_number
+from xor_mi.errors import XorMiError, as_path, cut_short, shown, whole_number
 from xor_mi.kinds import PathLike, Target, Widths
 from xor_mi.population._census import census
 from xor_mi.population._parquet import CENSUS_FORMAT, about_census, write_census
 from xor_mi.progress import progress_bar
+from xor_mi.reading import read_json
 from xor_mi.saving import (
     CENSUS_MARK,
     mark_of,
@@ -34,6 +35,8 @@ from xor_mi.truth import BooleanFunction, row_name
 PLAN_FILE = "plan.json"
 """What the folder is a census of; written before the first shard."""
 
+MOST_DIFFERENCES = 6
+"""A message names at most so many settings in which two plans differ."""
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 """Function, arguments and keywords, as joblib's `delayed` puts them together."""
@@ -282,14 +285,10 @@ def _folder_of(folder: Path, plan: _Plan, *, overwrite: bool) -> Path:
     plan_file = folder / PLAN_FILE
     require_writable(folder, plan.files(), overwrite=overwrite)
     _require_no_strays(folder, plan)
-    try:
-        if mark_of(plan_file) != CENSUS_MARK:
-            marked = {"schema": f"{CENSUS_MARK}/{CENSUS_FORMAT}"} | plan.to_dict()
-            write_file(plan_file, json.dumps(marked, indent=2) + "\n")
-        stored = plan_file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    difference = _difference(stored, plan)
+    if mark_of(plan_file) != CENSUS_MARK:
+        marked = {"schema": f"{CENSUS_MARK}/{CENSUS_FORMAT}"} | plan.to_dict()
+        write_file(plan_file, json.dumps(marked, indent=2) + "\n")
+    difference = _difference(_stored_plan(plan_file), plan)
     if difference:
         raise XorMiError(
             f"'{folder}' holds another census ({difference}); "
@@ -316,20 +315,34 @@ def _require_no_strays(folder: Path, plan: _Plan) -> None:
             )
 
 
-def _difference(stored: str, plan: _Plan) -> str:
+def _stored_plan(file: Path) -> dict[str, Any]:
+    """The plan in the folder, its settings side by side."""
+    next_step = "choose another folder"
+    damaged = f"'{file.parent}' holds another census: its {file.name} is damaged"
+    plan = read_json(file, called=f"{damaged} and", next_step=next_step)
+    entries = ("target", "hidden", "seed", "n_networks", "shard_size", "config")
+    if not isinstance(plan, dict) or not isinstance(plan.get("config"), dict):
+        raise XorMiError(f"{damaged}: it is not the plan of a census; {next_step}")
+    missing = [name for name in entries if name not in plan]
+    if missing:
+        raise XorMiError(f"{damaged}: it has no '{missing[0]}'; {next_step}")
+    return _flattened(plan)
+
+
+def _difference(there: dict[str, Any], plan: _Plan) -> str:
     """What the plan in the folder says otherwise; empty where it is this one."""
     here = _flattened(plan.to_dict())
-    try:
-        there = _flattened(json.loads(stored))
-    except (ValueError, TypeError, KeyError):
-        return f"its {PLAN_FILE} is damaged"
     # in the plan's own order; then what only the stored plan has
     names = [*here, *(name for name in there if name not in here)]
-    return "; ".join(
-        f"{name}: {there.get(name)} there, {here.get(name)} asked"
-        for name in names
-        if there.get(name) != here.get(name)
-    )
+    differing = [name for name in names if there.get(name) != here.get(name)]
+    lines = []
+    for name in differing[:MOST_DIFFERENCES]:
+        lines.append(
+            f"{cut_short(name)}: {shown(there.get(name))} there, {shown(here.get(name))} asked"
+        )
+    if len(differing) > MOST_DIFFERENCES:
+        lines.append(f"{len(differing) - MOST_DIFFERENCES} more")
+    return "; ".join(lines)
 
 
 def _flattened(plan: dict[str, Any]) -> dict[str, Any]:

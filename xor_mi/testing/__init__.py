@@ -16,11 +16,11 @@ from xor_mi.testing._compare import NUMBERS as NUMBERS
 from xor_mi.testing._compare import Differences as Differences
 from xor_mi.testing._compare import Tolerance as Tolerance
 from xor_mi.testing._compare import compare_records as compare_records
-from xor_mi.testing._format import CircuitRecord as CircuitRecord
-from xor_mi.testing._format import ClaimRecord as ClaimRecord
-from xor_mi.testing._format import SetsRecord as SetsRecord
-from xor_mi.testing._format import TargetRecord as TargetRecord
-from xor_mi.testing._format import UnitRecord as UnitRecord
+from xor_mi.testing._entries import CircuitRecord as CircuitRecord
+from xor_mi.testing._entries import ClaimRecord as ClaimRecord
+from xor_mi.testing._entries import SetsRecord as SetsRecord
+from xor_mi.testing._entries import TargetRecord as TargetRecord
+from xor_mi.testing._entries import UnitRecord as UnitRecord
 from xor_mi.testing._format import read_record as read_record
 from xor_mi.testing._format import write_record as write_record
 from xor_mi.testing._record import circuit_of as circuit_of

@@ -14,14 +14,14 @@ from typing import Literal, get_args
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.kinds import Number, UpTo
-from xor_mi.testing._format import (
+from xor_mi.testing._entries import (
     CircuitRecord,
     ClaimKind,
     SetsRecord,
     UnitRecord,
     release_of,
-    require_record,
 )
+from xor_mi.testing._format import require_record
 
 Tolerance = Number | Mapping[str, Number] | None
 """How far a number may move: one bound for all, one per name of `NUMBERS`, or None for any."""

@@ -1,111 +1,25 @@
 """record <-> file: the format of a stored circuit, JSON that a person can read and a diff shows
 line by line.
 
-The typed dictionaries below are the format, and what is read is held against them."""
+What is read has the kinds of value that `_entries` says, and makes sense as `_checks` says."""
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypedDict, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from xor_mi.errors import XorMiError, as_path, require_kind
+from xor_mi.errors import MAX_VALUE_SHOWN, XorMiError, as_path, require_kind, shown
 from xor_mi.kinds import PathLike
+from xor_mi.reading import read_json
 from xor_mi.saving import write_file
+from xor_mi.testing._checks import nonsense_in
+from xor_mi.testing._entries import FORMAT, VERSION, CircuitRecord, ClaimKind
 
-FORMAT = "xor_mi.regression"
-VERSION = 2
-"""The version of the record's format; a record of a later one is refused."""
-
-ClaimKind = Literal["substitution", "interchange", "joint", "necessary", "sufficient", "control"]
-"""What a claim says; see `xor_mi.circuits.Evidence`."""
-
-
-class UnitRecord(TypedDict):
-    """One hidden unit: its gate, whether it never changes, whether an output depends on it, and
-    numbers that do not depend on its scale.
-    """
-
-    unit: str
-    gate: str | None
-    constant: bool
-    live: bool
-    margin: float | None
-    interchange: float | None
-    rows_changed: int | None
-
-
-class ClaimRecord(TypedDict):
-    """One claim of the evidence. `claim` and `counted` are sentences for a reader; programs ask
-    `kind` and `units`.
-    """
-
-    kind: ClaimKind
-    units: list[str]
-    claim: str
-    effect: float
-    control: float
-    n: int
-    counted: str
-    holds: bool
-
-
-class SetsRecord(TypedDict):
-    """Minimal sets of units, by what the ablated units were set to."""
-
-    mean: list[list[str]]
-    zero: list[list[str]]
-
-
-class TargetRecord(TypedDict):
-    """The function that the network was held against, one truth table per output."""
-
-    name: str
-    tables: list[list[int]]
-
-
-class CircuitRecord(TypedDict):
-    """What is kept of a circuit. `reason` is a sentence for a reader; `wrong_rows` says the same to
-    a program: row -> its decisions, -1 for undecided, in float64 and in the network's own
-    precision; [] where an old baseline does not say them. `versions` has releases: a baseline does
-    not change with the build of a package.
-    """
-
-    format: str
-    version: int
-    test: str
-    versions: dict[str, str]
-    layer_sizes: list[int]
-    target: TargetRecord
-    verdict: str
-    reason: str
-    wrong_rows: dict[str, list[list[int]]]
-    n_readings: int
-    formula: str | None
-    readout: str | None
-    signature: str
-    families: list[str]
-    units: list[UnitRecord]
-    edges: list[str]
-    worst_margin: float | None
-    joint_interchange: list[float | None]
-    necessary_sets: SetsRecord
-    sufficient_sets: SetsRecord
-    evidence: list[ClaimRecord]
-
-
-def release_of(version: str) -> str:
-    """The numbers a version starts with; without them, the version as it is.
-
-    The build and the stage of development are left out: a CPU and a CUDA build of one release are
-    the same to a baseline.
-
-    >>> release_of("2.13.0+cpu"), release_of("2.14.0.dev20260801+cu130"), release_of("unknown")
-    ('2.13.0', '2.14.0', 'unknown')
-    """
-    numbers = re.match(r"\d+(\.\d+)*", version)
-    return numbers[0] if numbers else version
+NEXT_STEP = "take it back from version control, or write it anew with pytest --force-regen"
+"""What to do about a baseline that cannot be read."""
 
 
 def write_record(record: CircuitRecord, path: PathLike) -> None:
@@ -122,14 +36,11 @@ def read_record(path: PathLike) -> CircuitRecord:
     """A record from a file; one of an earlier format is brought to today's.
 
     Raises:
-        XorMiError: a file that is not JSON, not a record, a record with entries missing or of
-            another kind, or of a later format; the message says where.
+        XorMiError: a file that is not JSON, not a record, a record with entries missing, of another
+            kind or without sense, or of a later format; the message says where.
     """
     file = as_path("path", path)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (OSError, ValueError) as error:
-        raise _unreadable(file, str(error)) from None
+    content = read_json(file, called=f"the baseline '{file}'", next_step=NEXT_STEP)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _unreadable(file, f"it has no 'format': '{FORMAT}'")
     version = content.get("version")
@@ -141,33 +52,26 @@ def read_record(path: PathLike) -> CircuitRecord:
         )
     if version == 1:
         content = _from_format_1(content)
-    wrong = _misshapen(content, CircuitRecord, "")
+    wrong = _wrong_in(content)
     if wrong:
         raise _unreadable(file, wrong)
-    record = cast(CircuitRecord, content)
-    names = [unit["unit"] for unit in record["units"]]
-    odd = [name for name in names if not re.fullmatch(r"h\d+\.\d+", name)]
-    if odd:
-        raise _unreadable(file, f"'{odd[0]}' is not a unit's name")
-    return record
+    return cast(CircuitRecord, content)
 
 
 def require_record(name: str, record: object) -> None:
     """Refuse what is not a record of a circuit, as `record_of` gives it."""
-    wrong = _misshapen(record, CircuitRecord, "")
+    wrong = _wrong_in(record)
     if wrong:
         raise XorMiError(f"{name} is not a record: {wrong}; give what record_of returns")
 
 
+def _wrong_in(content: object) -> str:
+    """Where a record has a value of the wrong kind, or one that makes no sense; or ''."""
+    return _misshapen(content, CircuitRecord, "") or nonsense_in(cast(CircuitRecord, content))
+
+
 def _unreadable(file: Path, why: str) -> XorMiError:
-    return XorMiError(
-        f"the baseline '{file}' cannot be read: {why}; take it back from version control, or write "
-        "it anew with pytest --force-regen"
-    )
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number a baseline can hold")
+    return XorMiError(f"the baseline '{file}' cannot be read: {why}; {NEXT_STEP}")
 
 
 # Format 1 told its claims apart by their sentences alone. These are words in the files that it
@@ -234,7 +138,9 @@ def _misshapen(value: object, kind: Any, where: str) -> str:
     kinds = set(get_args(kind)) if isinstance(kind, UnionType) else {kind}
     # type() and not isinstance: true is not a number here
     if type(value) in kinds or (float in kinds and type(value) is int):
-        return ""
+        # a record that was never in a file may hold NaN, which JSON has not
+        is_number = isinstance(value, float) and not math.isfinite(value)
+        return f"'{where.lstrip('.')}' is {value}, not a finite number" if is_number else ""
     names = " or ".join(sorted("null" if one is NoneType else one.__name__ for one in kinds))
     return f"{_shown(value, where)}, not {names}"
 
@@ -242,7 +148,8 @@ def _misshapen(value: object, kind: Any, where: str) -> str:
 def _shown(value: object, where: str) -> str:
     """'units[0].live' is 1: a value as the file has it."""
     # default: a record that was never in a file may hold anything
-    return f"'{where.lstrip('.')}' is {json.dumps(value, default=repr)}"
+    text = json.dumps(value, default=repr)
+    return f"'{where.lstrip('.')}' is {text if len(text) <= MAX_VALUE_SHOWN else shown(value)}"
 
 
 def _misshapen_entries(value: object, entries: dict[str, Any], where: str) -> str:

@@ -11,7 +11,7 @@ from xor_mi.circuits import Circuit, Evidence, Proof, family_of, identify_circui
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
 from xor_mi.testing._decided import wrong_rows
-from xor_mi.testing._format import (
+from xor_mi.testing._entries import (
     FORMAT,
     VERSION,
     CircuitRecord,

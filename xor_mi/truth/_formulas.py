@@ -11,7 +11,7 @@ from itertools import chain
 from operator import and_, or_, xor
 from typing import Literal, NamedTuple
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, shown
 from xor_mi.truth._gates import truth_rows
 
 TreeKind = Literal["input", "constant", "not", "and", "or", "xor"]
@@ -136,7 +136,9 @@ def read_formula(
     n_used = _n_inputs_used(outputs, formula)
     width = max(n_used, 1) if n_inputs is None else n_inputs
     if n_used > width:
-        raise XorMiError(f"{formula!r} uses x{n_used - 1}, but the function has {width} inputs")
+        raise XorMiError(
+            f"{shown(formula)} uses x{n_used - 1}, but the function has {width} inputs"
+        )
     truth_rows(width)  # refuses a width without a truth table
     return width, tuple(tree.bits(width) for tree in _trees(outputs, formula))
 
@@ -163,7 +165,7 @@ def _parse(formula: str) -> list[ast.expr]:
     # MemoryError and RecursionError are how Python's parser says that brackets are too deep
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise XorMiError(
-            f"{formula!r} cannot be read as a formula; write for example 'x0 & ~x1'"
+            f"{shown(formula)} cannot be read as a formula; write for example 'x0 & ~x1'"
         ) from None
     return body.elts if isinstance(body, ast.Tuple) else [body]
 
@@ -178,7 +180,7 @@ def _spelled_for_python(formula: str) -> str:
         # names are checked later, when their index is read
         if not (word in _SPELLING or re.fullmatch(r"[^\W\d]\w*|[01(),&|^~]", token)):
             raise XorMiError(
-                f"{token!r} in {formula!r} is not a Boolean operator; "
+                f"{shown(token)} in {shown(formula)} is not a Boolean operator; "
                 "write for example '(x0 | x1) & ~(x0 & x1)'"
             )
         # AND between two operands is an operator, AND( at the start of one is a call
@@ -205,7 +207,9 @@ def _input_index(name: str, formula: str) -> int:
     if match is not None:
         return int(match[1])
     if name.lower() not in _INDEX_OF_LETTER:
-        raise XorMiError(f"no input {name!r} in {formula!r}; inputs are x0, x1, ... (or a, b)")
+        raise XorMiError(
+            f"no input {shown(name)} in {shown(formula)}; inputs are x0, x1, ... (or a, b)"
+        )
     return _INDEX_OF_LETTER[name.lower()]
 
 
@@ -235,7 +239,7 @@ def _tree(node: ast.expr, formula: str) -> Tree:
             return _called(name.upper(), parts, formula)
         case _:
             raise XorMiError(
-                f"{formula!r} uses something that is not a Boolean operator; "
+                f"{shown(formula)} uses something that is not a Boolean operator; "
                 f"known: ~ & ^ | > >= < <= == != and {', '.join(sorted(_CALLS))}"
             )
 
@@ -254,7 +258,7 @@ def _called(name: str, parts: Sequence[Tree], formula: str) -> Tree:
         return _above(parts[0], parts[1])
     n_arguments = "1 argument" if len(parts) == 1 else f"{len(parts)} arguments"
     n_expected = 1 if name == "NOT" else 2
-    raise XorMiError(f"{name} in {formula!r} has {n_arguments}; it takes {n_expected}")
+    raise XorMiError(f"{name} in {shown(formula)} has {n_arguments}; it takes {n_expected}")
 
 
 def _not(part: Tree) -> Tree:

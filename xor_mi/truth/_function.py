@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.errors import XorMiError, shown, unknown, whole_number
 from xor_mi.truth._formulas import read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
@@ -135,7 +135,7 @@ class BooleanFunction:
             raise unknown("gate", target, GATES, where="the 16 gates are")
         else:
             raise XorMiError(
-                f"{target!r} is not a target; give a gate name, a formula or a BooleanFunction"
+                f"{shown(target)} is not a target; give a gate name, a formula or a BooleanFunction"
             )
         if function.n_inputs != n_inputs:
             raise XorMiError(
@@ -226,7 +226,9 @@ def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
     if not isinstance(tables, (str, list, tuple)) and isinstance(tables, ArrayLike):
         values = tables.tolist()
     if not isinstance(values, (str, list, tuple)):
-        raise XorMiError(f"{values!r} is not a truth table; give {n_rows} bits, for XOR '0110'")
+        raise XorMiError(
+            f"{shown(values)} is not a truth table; give {n_rows} bits, for XOR '0110'"
+        )
     # "0110" and [0, 1, 1, 0] are one table, ["0110", "0001"] and [[0, 1, 1, 0]] are several
     is_one_table = isinstance(values, str) or all(
         isinstance(value, (bool, int, float)) for value in values
@@ -234,7 +236,7 @@ def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
     several = [values] if is_one_table else list(values)
     if not several or not all(_has_length(table, n_rows) for table in several):
         raise XorMiError(
-            f"a function of {n_inputs} inputs has {n_rows} bits per output, not {values!r}"
+            f"a function of {n_inputs} inputs has {n_rows} bits per output, not {shown(values)}"
         )
     return tuple(_as_bits(table) for table in several)
 

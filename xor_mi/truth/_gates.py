@@ -6,7 +6,7 @@ from functools import cache
 from itertools import product
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, shown, unknown
 
 
 @runtime_checkable
@@ -109,7 +109,7 @@ def truth_rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     is_whole = isinstance(n_inputs, int) and not isinstance(n_inputs, bool)
     if not is_whole or not 1 <= n_inputs <= MAX_INPUTS:
         raise XorMiError(
-            f"n_inputs is {n_inputs!r}; a truth table here has 1 to {MAX_INPUTS} inputs"
+            f"n_inputs is {shown(n_inputs)}; a truth table here has 1 to {MAX_INPUTS} inputs"
         )
     return _rows(n_inputs)
 
@@ -138,10 +138,12 @@ def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
         values = row.tolist()
     if not isinstance(values, (str, list, tuple)):
         example = ("01" * n_inputs)[:n_inputs]
-        raise XorMiError(f"{row!r} is not an input row; give {n_inputs} bits such as '{example}'")
+        raise XorMiError(
+            f"{shown(row)} is not an input row; give {n_inputs} bits such as '{example}'"
+        )
     if len(values) != n_inputs:
         bits = "1 bit" if len(values) == 1 else f"{len(values)} bits"
-        raise XorMiError(f"{row!r} has {bits}; this network has {n_inputs} inputs")
+        raise XorMiError(f"{shown(row)} has {bits}; this network has {n_inputs} inputs")
     return tuple(as_bit(value, row) for value in values)
 
 
@@ -164,8 +166,8 @@ def as_bit(value: object, source: object = None) -> int:
         return int(value)
     if isinstance(value, str) and value in ("0", "1"):
         return int(value)
-    inside = "" if source is None else f" in {source!r}"
-    raise XorMiError(f"{value!r}{inside} is not a bit; only 0 and 1 are")
+    inside = "" if source is None else f" in {shown(source)}"
+    raise XorMiError(f"{shown(value)}{inside} is not a bit; only 0 and 1 are")
 
 
 def gate_name(name: str) -> str:

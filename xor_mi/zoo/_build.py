@@ -6,7 +6,6 @@ bytes; `--check` writes nothing and says what a rebuild would change.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig
 from xor_mi.saving import CIRCUIT_MARK, require_own, write_file
 from xor_mi.training import TrainConfig, train
 from xor_mi.zoo._networks import DATA, NETWORKS, Network
+from xor_mi.zoo._stored import recorded_in
 
 FILES = MODEL_FILES | {"circuit.json": CIRCUIT_MARK}
 """What a folder of the zoo holds: a file's name -> its mark (see `saving.mark_of`)."""
@@ -89,11 +89,11 @@ def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
         if all(file.read_bytes() == (folder / file.name).read_bytes() for file in files):
             return "same bytes"
     try:
-        stored = _essence(json.loads((folder / "circuit.json").read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError):  # damaged
+        stored = recorded_in(folder)
+    except XorMiError:  # damaged
         return "another circuit"
     # another machine rounds otherwise: its last digits may differ, its circuit may not
-    is_same = stored == _essence(circuit.to_dict())
+    is_same = _essence(stored) == _essence(circuit.to_dict())
     return "same circuit, other bytes" if is_same else "another circuit"
 
 

@@ -1,6 +1,6 @@
 """a name -> a stored network, its recorded circuit, or a line of what the zoo holds."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,11 @@ import pandas as pd
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.model import HookedMLP
+from xor_mi.reading import read_json
 from xor_mi.zoo._networks import DATA, NETWORKS
+
+_CIRCUIT = ("layer_sizes", "target", "verdict", "signature", "family", "formula", "units")
+"""What a recorded circuit has, among other entries."""
 
 
 def names() -> list[str]:
@@ -41,7 +45,7 @@ def recorded(name: str) -> dict[str, Any]:
     Raises:
         XorMiError: a name that is not in the zoo.
     """
-    return _read(_folder(name) / "circuit.json")
+    return recorded_in(_folder(name))
 
 
 def describe() -> pd.DataFrame:
@@ -54,7 +58,7 @@ def describe() -> pd.DataFrame:
     """
     rows = []
     for network in NETWORKS:
-        config = _read(_folder(network.name) / "config.json")
+        config = _read(_folder(network.name) / "config.json", ("act_fn", "seed"))
         circuit = recorded(network.name)
         row = {
             "name": network.name,
@@ -72,6 +76,15 @@ def describe() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def recorded_in(folder: Path) -> dict[str, Any]:
+    """The circuit recorded in a network's folder.
+
+    Raises:
+        XorMiError: no such file, or a damaged one.
+    """
+    return _read(folder / "circuit.json", _CIRCUIT)
+
+
 def _folder(name: str) -> Path:
     known = names()
     if name not in known:
@@ -79,14 +92,16 @@ def _folder(name: str) -> Path:
     return DATA / name
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise XorMiError(
-            f"'{file}' of the zoo cannot be read: {error}; "
-            "install xor-mi again, or run python -m xor_mi.zoo._build"
-        ) from None
+def _read(file: Path, entries: Sequence[str]) -> dict[str, Any]:
+    called = f"'{file}' of the zoo"
+    next_step = "install xor-mi again, or run python -m xor_mi.zoo._build"
+    content = read_json(file, called=called, next_step=next_step)
+    if not isinstance(content, dict):
+        raise XorMiError(f"{called} is not an object; {next_step}")
+    missing = [name for name in entries if name not in content]
+    if missing:
+        raise XorMiError(f"{called} has no '{missing[0]}'; {next_step}")
+    return content
 
 
 def _unit_gates(circuit: dict[str, Any]) -> str:

@@ -1,0 +1,123 @@
+"""a file of JSON -> what it holds, or one short error at once. No torch.
+
+A file may be cut off, edited by hand, or made to do harm, and every JSON file of this package is
+read here. What JSON leaves to its reader is decided: a number that is infinite or has thousands of
+digits, a name that is given twice and brackets thousands deep are refused, and a file that is no
+file, such as a pipe, is not waited for.
+"""
+
+import json
+import math
+from pathlib import Path
+from stat import S_ISREG
+
+from xor_mi.errors import XorMiError, cut_short, shown
+
+__all__ = ["read_json"]
+
+LARGEST = 2**27
+"""Bytes of the largest file that is read; this package writes none of a tenth of that."""
+
+DEEPEST = 20
+"""Lists and objects lie at most so deep in each other; this package writes them less deep."""
+
+MOST_DIGITS = 20
+"""Of a whole number: the largest of this package, 2^62, has 19."""
+
+
+def read_json(file: Path, *, called: str, next_step: str) -> object:
+    """What a JSON file holds; its numbers are finite.
+
+    A byte order mark, which some editors put in front, is passed over.
+
+    Args:
+        called: the file as messages name it, such as "the baseline 'a.json'".
+        next_step: what to do about a file that cannot be read.
+
+    Raises:
+        XorMiError: no such file, or one that is not JSON as this package writes it; one short line
+            that says where.
+    """
+    try:
+        content = json.loads(
+            _text_of(file),
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_not_too_long,
+            object_pairs_hook=_without_repeats,
+        )
+        _require_shallow(content)
+    except (OSError, ValueError, RecursionError) as error:
+        raise XorMiError(f"{called} cannot be read: {_why(error)}; {next_step}") from None
+    return content
+
+
+def _text_of(file: Path) -> str:
+    about = file.stat()
+    # asked before it is opened: opening a pipe would wait for its other end
+    if not S_ISREG(about.st_mode):
+        raise ValueError("it is not a file")
+    if about.st_size > LARGEST:
+        raise ValueError(f"it has {about.st_size:,} bytes; at most {LARGEST:,} are read")
+    text = file.read_text(encoding="utf-8-sig")
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 text (byte {error.start})"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, OSError):
+        return error.strerror or "the system refuses it"
+    return str(error)
+
+
+def _require_shallow(content: object) -> None:
+    """Refuse what is deeper than `DEEPEST`; level by level, so that no depth is too much for it."""
+    level = [content]
+    for _ in range(DEEPEST):
+        inner: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+        level = inner
+    if any(isinstance(value, dict | list) for value in level):
+        raise ValueError("it is nested too deep")
+
+
+# what the parser asks of a word it has found
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a number that JSON has")
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{cut_short(word)} is too large for a number")
+    return number
+
+
+def _not_too_long(word: str) -> int:
+    n_digits = len(word.lstrip("-"))
+    # before int(): of thousands of digits it makes a number slowly, or an error of Python's own
+    if n_digits > MOST_DIGITS:
+        raise ValueError(f"a number in it has {n_digits:,} digits")
+    return int(word)
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} is given twice")
+    return entries

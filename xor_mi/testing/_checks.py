@@ -1,0 +1,146 @@
+"""a record -> what in it makes no sense, although every value is of the right kind.
+
+A baseline edited by hand or merged badly is refused before it is compared: nonsense would otherwise
+come out as a difference, or as none."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from xor_mi.errors import cut_short, shown
+from xor_mi.graph import edges_of, layers_of
+from xor_mi.testing._entries import CircuitRecord, SetsRecord
+from xor_mi.truth import MAX_INPUTS
+
+Sizes = Sequence[int]
+"""(inputs, units of each hidden layer, outputs)."""
+
+
+def nonsense_in(record: CircuitRecord) -> str:
+    """The first entry that contradicts another one or cannot be, and why; or ''."""
+    return next(_complaints(record), "")
+
+
+def _complaints(record: CircuitRecord) -> Iterator[str]:
+    """In an order in which each may rely on those before: only the first is asked for."""
+    sizes = record["layer_sizes"]
+    yield from _of_sizes(sizes, n_units=len(record["units"]))
+    yield from _of_tables(record["target"]["tables"], sizes)
+    yield from _of_verdict(record["verdict"], record["n_readings"])
+    yield from _of_wrong_rows(record["wrong_rows"], record["verdict"], sizes)
+    units = {unit.name for layer in layers_of(sizes)[1:-1] for unit in layer}
+    yield from _of_names(
+        "units[{}].unit", [unit["unit"] for unit in record["units"]], units, "hidden unit"
+    )
+    yield from _of_numbers(record)
+    edges = {edge.name for edge in edges_of(sizes)}
+    yield from _of_names("edges[{}]", record["edges"], edges, f"edge of {_written(sizes)}")
+    if not record["families"]:
+        yield "'families' is empty"
+    yield from _of_sets("necessary_sets", record["necessary_sets"], units)
+    yield from _of_sets("sufficient_sets", record["sufficient_sets"], units)
+    for k, claim in enumerate(record["evidence"]):
+        yield from _of_names(f"evidence[{k}].units[{{}}]", claim["units"], units, "hidden unit")
+        if claim["n"] < 0:
+            yield f"'evidence[{k}].n' is {claim['n']}, not a count"
+
+
+def _of_sizes(sizes: Sizes, *, n_units: int) -> Iterator[str]:
+    if len(sizes) < 3:
+        yield f"'layer_sizes' is {sizes}, not inputs, hidden layers and outputs"
+    for k, size in enumerate(sizes):
+        # outputs are as many as there are tables, which is asked below
+        is_output = k == len(sizes) - 1
+        if size < 1 or (size > MAX_INPUTS and not is_output):
+            yield f"'layer_sizes[{k}]' is {size}, not 1 to {MAX_INPUTS}"
+    if n_units != sum(sizes[1:-1]):
+        yield f"'units' has {n_units} units, and 'layer_sizes' says {sum(sizes[1:-1])}"
+
+
+def _of_tables(tables: Sequence[Sequence[int]], sizes: Sizes) -> Iterator[str]:
+    if len(tables) != sizes[-1]:
+        yield f"'target.tables' has {len(tables)} tables for {sizes[-1]} outputs"
+    n_rows = 2 ** sizes[0]
+    for k, table in enumerate(tables):
+        if len(table) != n_rows or not set(table) <= {0, 1}:
+            yield f"'target.tables[{k}]' is {shown(table)}, not {n_rows} bits"
+
+
+def _of_verdict(verdict: str, n_readings: int) -> Iterator[str]:
+    fits = {
+        "identified": n_readings == 1,
+        "ambiguous": n_readings > 1,
+        "no_gate_reading": n_readings == 0,
+        "not_computing": n_readings == 0,
+    }
+    if verdict not in fits:
+        yield f"'verdict' is {_quoted(verdict)}, not one of {', '.join(fits)}"
+    if not fits[verdict]:
+        yield f"'n_readings' is {n_readings}, and 'verdict' is {_quoted(verdict)}"
+
+
+def _of_wrong_rows(
+    rows: Mapping[str, Sequence[Sequence[int]]], verdict: str, sizes: Sizes
+) -> Iterator[str]:
+    if rows and verdict != "not_computing":
+        yield f"'wrong_rows' names rows, and 'verdict' is {_quoted(verdict)}"
+    for row, decided in rows.items():
+        if len(row) != sizes[0] or not set(row) <= set("01"):
+            yield f"'wrong_rows' has {_quoted(row)}, which is no row of {sizes[0]} inputs"
+        # [] where an old baseline does not say them
+        if decided and [len(one) for one in decided] != [sizes[-1]] * 2:
+            yield f"'wrong_rows.{row}' is {shown(decided)}, not two times {sizes[-1]} decisions"
+        if not {bit for one in decided for bit in one} <= {-1, 0, 1}:
+            yield f"'wrong_rows.{row}' is {shown(decided)}; decisions are 0, 1 or -1"
+
+
+def _of_numbers(record: CircuitRecord) -> Iterator[str]:
+    for k, unit in enumerate(record["units"]):
+        margin, share, n_rows = unit["margin"], unit["interchange"], unit["rows_changed"]
+        if margin is not None and margin < 0:
+            yield f"'units[{k}].margin' is {margin}, not at least 0"
+        if share is not None and not 0 <= share <= 1:
+            yield f"'units[{k}].interchange' is {share}, not 0 to 1"
+        most = 2 ** record["layer_sizes"][0]
+        if n_rows is not None and not 0 <= n_rows <= most:
+            yield f"'units[{k}].rows_changed' is {n_rows}, not 0 to {most}"
+    n_layers = len(record["layer_sizes"]) - 2
+    if len(record["joint_interchange"]) > n_layers:
+        yield f"'joint_interchange' has more numbers than the {n_layers} hidden layers"
+    for k, share in enumerate(record["joint_interchange"]):
+        if share is not None and not 0 <= share <= 1:
+            yield f"'joint_interchange[{k}]' is {share}, not 0 to 1"
+
+
+def _of_sets(where: str, sets: SetsRecord, units: Collection[str]) -> Iterator[str]:
+    by_ablation = {"mean": sets["mean"], "zero": sets["zero"]}
+    for ablation, listed in by_ablation.items():
+        for k, one in enumerate(listed):
+            yield from _of_names(f"{where}.{ablation}[{k}][{{}}]", one, units, "hidden unit")
+
+
+def _of_names(
+    where: str, names: Sequence[str], exists: Collection[str], kind: str
+) -> Iterator[str]:
+    """Names that do not exist or are there twice.
+
+    Args:
+        where: the place of a name, with {} for its number.
+        kind: what each has to be.
+    """
+    seen: set[str] = set()
+    for k, name in enumerate(names):
+        if name not in exists:
+            yield f"'{where.format(k)}' is {_quoted(name)}, which is no {kind}"
+        if name in seen:
+            yield f"'{where.format(k)}' is {_quoted(name)}, which is there already"
+        seen.add(name)
+
+
+def _written(sizes: Sizes) -> str:
+    """'2-2-1'."""
+    return cut_short("-".join(map(str, sizes)))
+
+
+def _quoted(text: str) -> str:
+    """As the file has it, cut where it is long."""
+    return json.dumps(cut_short(text))
