@@ -228,7 +228,8 @@ _MARK_COMES_FIRST = re.compile(
 
 
 def _mark_of_json(file: Path) -> str:
-    head = _head(file).lstrip()
+    # a byte order mark, which some editors put in front, is passed over as in reading
+    head = _head(file).removeprefix(b"\xef\xbb\xbf").lstrip()
     if found := _MARK_COMES_FIRST.match(head):
         return found[1].decode()
     if not head.startswith(b"{") or file.stat().st_size > LARGEST_PARSED:
