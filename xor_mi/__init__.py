@@ -18,8 +18,8 @@ What they take and give: BooleanFunction, Circuit, Edge, HookedMLPConfig, Site, 
 
 The rooms, in the order in which data flows through them:
 
-    errors, progress             refusals; progress bars
-    reading, saving              what reads files, and what writes them, never over yours
+    errors, reading              refusals; what reads files of JSON
+    saving, progress             what writes files, and never over yours; progress bars
     finding                      what every result is: a table, a figure, a notebook cell
     truth, graph, kinds          Boolean functions; names of places; kinds of arguments
     model, metrics, training     HookedMLP; numbers from its output; how it is trained
