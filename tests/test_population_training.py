@@ -268,3 +268,14 @@ def test_what_cannot_be_trained_is_refused(build, message):
     """With the number or name that was given."""
     with pytest.raises(XorMiError, match=message):
         build()
+
+
+def test_a_device_that_torch_refuses_without_a_word_is_refused_with_one(monkeypatch):
+    """Torch's error may be empty; its kind stands in for the reason."""
+
+    def silent(*_, **__):
+        raise RuntimeError
+
+    monkeypatch.setattr(torch, "empty", silent)
+    with pytest.raises(XorMiError, match=r"no device 'cpu' here \(RuntimeError\)"):
+        train_population("XOR", 2, device="cpu")

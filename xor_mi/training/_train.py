@@ -217,7 +217,8 @@ def _device(name: str | torch.device) -> torch.device:
         torch.empty(1, device=device)
     # UnicodeDecodeError: torch quotes a device given as bytes in its own error
     except (RuntimeError, TypeError, AssertionError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
+        # where the locale is not UTF-8, torch's error for such bytes is empty
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise XorMiError(f"no device {str(name)!r} here ({reason}); use device='cpu'") from None
     return device
 
