@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import random
+import re
 import signal
 import struct
 import sys
@@ -47,8 +48,9 @@ from xor_mi import (
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import Site
 from xor_mi.model import HookedMLP, HookedMLPConfig
-from xor_mi.population import read_census, write_census
-from xor_mi.testing import read_record, record_of, write_record
+from xor_mi.population import read_census, run_census, write_census
+from xor_mi.testing import compare_records, read_record, record_of, write_record
+from xor_mi.training import TrainConfig
 from xor_mi.truth import GATES, BooleanFunction
 
 HANG = 5.0
@@ -75,6 +77,35 @@ def odd(rng: random.Random) -> Any:
             for _ in range(rng.randrange(8))
         )
     return [rng.choice(ODD) for _ in range(rng.randrange(4))]
+
+
+HOSTILE_JSON = [
+    b"", b"\xff\xfe", b"\xef\xbb\xbf", b"null", b"[]", b"{}", b"1e999", b"1" + b"0" * 5000, b"[" * 100_000, b'{"a":' * 100_000,
+    b"[" * 60 + b"]" * 60, b'{"a": 1, "a": 2}', b'{"a": 1e999}', b'{"a": NaN}', b'"' + b"a" * 10**5,
+]  # fmt: skip
+"""What no program of ours writes into a file of JSON."""
+WORDS = [
+    b"1e999",
+    b"-1e999",
+    b"1" + b"0" * 30,
+    b"NaN",
+    b"[" * 50 + b"]" * 50,
+    b"{}",
+    b"-1",
+    b"true",
+    b'"x9->h0.0"',
+    b'"h7.7"',
+]
+"""What is put in place of a number or a text of such a file."""
+
+
+def hostile_json(data: bytes, rng: random.Random) -> bytes:
+    """Another file altogether, or one with a number or a text replaced."""
+    if rng.random() < 0.4:
+        return rng.choice(HOSTILE_JSON)
+    places = list(re.finditer(rb'-?\d+(\.\d+)?|"[^"]*"', data))
+    place = rng.choice(places)
+    return data[: place.start()] + rng.choice(WORDS) + data[place.end() :]
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
@@ -127,6 +158,8 @@ def door_folder(rng: random.Random, folder: Path) -> None:
             + data[start + 4 :]
         )
         file.write_bytes(data)
+    elif file.suffix == ".json" and choice < 0.7:
+        file.write_bytes(hostile_json(data, rng))
     elif choice < 0.45:
         file.unlink()
     else:
@@ -329,7 +362,10 @@ def door_baseline(rng: random.Random, folder: Path) -> None:
     """A stored circuit, damaged."""
     file = folder / "net.circuit.json"
     write_record(RECORD, file)
-    if rng.random() < 0.5:
+    choice = rng.random()
+    if choice < 0.3:
+        file.write_bytes(hostile_json(file.read_bytes(), rng))
+    elif choice < 0.6:
         content = json.loads(file.read_text(encoding="utf-8"))
         place = rng.choice(list(content))
         content[place] = rng.choice(
@@ -340,10 +376,29 @@ def door_baseline(rng: random.Random, folder: Path) -> None:
         file.write_bytes(mutated(file.read_bytes(), rng))
     before = file.read_bytes()
     try:
-        read_record(file)
+        # a record that is read can also be compared, and written as it is
+        record = read_record(file)
+        compare_records(record, RECORD)
+        compare_records(RECORD, record)
+        write_record(record, folder / "again.circuit.json")
+        if read_record(folder / "again.circuit.json") != record:
+            raise Wrong("another record came back")
     finally:
         if file.read_bytes() != before:
             raise Wrong("reading changed the baseline")
+
+
+def door_plan(rng: random.Random, folder: Path) -> None:
+    """A census whose plan is damaged."""
+    file = folder / "plan.json"
+    file.write_bytes(hostile_json(PLAN, rng) if rng.random() < 0.6 else mutated(PLAN, rng))
+    small_census(folder)
+
+
+def small_census(folder: Path) -> Path:
+    """One network of one step."""
+    config = TrainConfig(max_steps=1)
+    return run_census("XOR", 1, directory=folder, config=config, n_jobs=1, progress=False)
 
 
 def door_parquet(rng: random.Random, folder: Path) -> None:
@@ -383,6 +438,8 @@ with tempfile.TemporaryDirectory() as _folder:
     PARQUET = write_census(
         census(train_population("XOR", 5)), Path(_folder) / "networks.parquet"
     ).read_bytes()
+with tempfile.TemporaryDirectory() as _folder:
+    PLAN = (small_census(Path(_folder)) / "plan.json").read_bytes()
 
 
 def _late(*_: object) -> None:

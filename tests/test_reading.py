@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from xor_mi import HookedMLP, handmade
 from xor_mi.errors import XorMiError, cut_short, shown
 from xor_mi.model import HookedMLPConfig, _config
-from xor_mi.population import run_census
+from xor_mi.population import read_census, run_census
 from xor_mi.reading import DEEPEST, MOST_DIGITS, read_json
 from xor_mi.testing import read_record, record_of, write_record
 from xor_mi.zoo import _stored
@@ -273,6 +275,65 @@ def test_a_plan_without_an_entry_is_damaged(tmp_path, entry):
     file.write_text(json.dumps(content), encoding="utf-8")
     message = refused(read)
     assert f"its plan.json is damaged: it has no '{entry}'; choose" in message
+
+
+def retyped(file):
+    """The seeds as text, which no number is sorted among."""
+    table = pq.read_table(file)
+    column = table["seed"].cast(pa.string())
+    pq.write_table(table.set_column(0, "seed", column), file)
+
+
+def of_another_format(file):
+    """The format's number is no text."""
+    metadata = {b"xor_mi_census_format": b"\xff" * 10**5}
+    pq.write_table(pq.read_table(file).replace_schema_metadata(metadata), file)
+
+
+def foreign(file):
+    """A table of another tool."""
+    pq.write_table(pa.table({"seed": [1, 2]}), file)
+
+
+def a_pipe(file):
+    """Nobody writes into it."""
+    file.unlink()
+    os.mkfifo(file)
+
+
+def a_folder(file):
+    """Under the name of a file."""
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (retyped, "its seed is string, not int64"),
+        (of_another_format, "is a census of format \ufffd"),
+        (foreign, "is not a census"),
+        (a_pipe, "it is not a file"),
+        (a_folder, "it is not a file"),
+        (lambda file: file.write_bytes(b""), "is not a census"),
+        (lambda file: file.write_bytes(b"PAR1" + b"\xff" * 100 + b"PAR1"), "is not a census"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-9]), "is not a census"),
+    ],
+)
+def test_a_shard_that_is_damaged_or_foreign_is_one_short_error(tmp_path, damage, says):
+    """What the reader of a folder meets in place of a shard."""
+    file, _ = of_a_census(tmp_path)
+    (shard,) = file.parent.glob("*.parquet")
+    assert len(read_census(tmp_path)) == 2
+    damage(shard)
+    with pytest.raises(XorMiError) as error:
+        read_census(tmp_path)
+    message = str(error.value).replace(str(tmp_path), "FOLDER")
+    assert says in message
+    assert "; " in message
+    assert "\n" not in message
+    assert len(message) < 250
 
 
 # what messages quote

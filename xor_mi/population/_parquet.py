@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from xor_mi.errors import XorMiError, as_path, require_kind, unknown
+from xor_mi.errors import XorMiError, as_path, cut_short, require_kind, unknown
 from xor_mi.kinds import PathLike
 from xor_mi.saving import CENSUS_MARK, replacing, require_own_file
 
@@ -145,22 +145,40 @@ def _read_file(file: Path, columns: list[str]) -> "pa.Table":
     import pyarrow.parquet as pq
 
     try:
+        # asked before it is opened: opening a pipe would wait for its other end
+        if not file.is_file():
+            raise OSError("it is not a file")
         metadata = pq.read_schema(file).metadata or {}
         _require_this_format(file, metadata)
         # read_table passes over a column that is missing; select raises the KeyError
-        return pq.read_table(file, columns=columns).select(columns)
+        table = pq.read_table(file, columns=columns).select(columns)
+        _require_kinds(table.schema)
     except (pa.ArrowException, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        # Arrow says more in further lines, and sometimes nothing
+        reason = cut_short(next(iter(str(error).splitlines()), "it is damaged"))
         raise XorMiError(
             f"'{file}' is not a census: {reason}; delete it and run the census again"
         ) from None
+    return table
+
+
+def _require_kinds(there: "pa.Schema") -> None:
+    """Columns of the right names may hold values of other kinds, where another tool wrote them.
+
+    Raises:
+        OSError: naming the column, what it holds and what it should.
+    """
+    for column, expected in _schema(there.names).items():
+        found = there.field(column).type
+        if found != expected:
+            raise OSError(f"its {column} is {found}, not {expected}")
 
 
 def _require_this_format(file: Path, metadata: Mapping[bytes, bytes]) -> None:
     if _FORMAT_KEY not in metadata and _ABOUT_KEY not in metadata:
         raise XorMiError(f"'{file}' is not a census; give what write_census or run_census wrote")
     # the first format did not write its number
-    stored = metadata.get(_FORMAT_KEY, b"1").decode()
+    stored = cut_short(metadata.get(_FORMAT_KEY, b"1").decode(errors="replace"))
     if stored != str(CENSUS_FORMAT):
         raise XorMiError(
             f"'{file}' is a census of format {stored}, and this version of xor-mi reads "
@@ -175,6 +193,14 @@ def _table(networks: pd.DataFrame) -> "pa.Table":
     missing = [name for name in CENSUS_COLUMNS if name not in networks]
     if missing:
         raise XorMiError(f"this table has no column {', '.join(missing)}; write what census() gave")
+    schema = pa.schema(list(_schema(CENSUS_COLUMNS).items()))
+    return pa.Table.from_pandas(networks[list(CENSUS_COLUMNS)], schema=schema, preserve_index=False)
+
+
+def _schema(columns: Iterable[str]) -> "dict[str, pa.DataType]":
+    """Column -> the kind of its values in a file."""
+    import pyarrow as pa
+
     kinds = {
         "seed": pa.int64(),
         "solved": pa.bool_(),
@@ -184,5 +210,4 @@ def _table(networks: pd.DataFrame) -> "pa.Table":
         "margins": pa.list_(pa.float64()),
         "weights": pa.list_(pa.float32()),
     }
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in CENSUS_COLUMNS])
-    return pa.Table.from_pandas(networks[list(CENSUS_COLUMNS)], schema=schema, preserve_index=False)
+    return {name: kinds.get(name, pa.string()) for name in columns}
