@@ -38,6 +38,7 @@ bench:
 	$(SETUP)
 	'$(BIN)/python' benchmarks/table.py
 
+# environments that .ci/venv and .ci/versions made; another one is left alone
 clean:
-	if [ -f '$(VENV)/pyvenv.cfg' ]; then rm -rf '$(VENV)'; fi
-	rm -rf xor-mi-tour .pytest_cache .ruff_cache .hypothesis
+	for made in '$(VENV)' .venv-second; do if [ -d "$$made/.xor-mi" ]; then rm -rf "$$made"; fi; done
+	rm -rf .venv-lowest .venv-newest dist xor-mi-tour .pytest_cache .ruff_cache .hypothesis

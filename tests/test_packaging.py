@@ -209,6 +209,41 @@ def test_what_is_no_environment_is_left_alone(clone):
 
 
 @NEEDS_SH
+@pytest.mark.parametrize("is_link", [False, True], ids=["elsewhere", "behind a link"])
+def test_an_environment_of_the_users_own_is_left_alone(clone, is_link, tmp_path):
+    """VENV names an environment that make did not make, or `.venv` is a link to one: it would have
+    to be made anew, so make stops instead, and nothing in it is gone.
+    """
+    own = tmp_path / "own"
+    (own / "bin").mkdir(parents=True)
+    (own / "pyvenv.cfg").touch()
+    (own / "precious.txt").touch()
+    shutil.copy(clone.bin / "python3", own / "bin" / "python")
+    if is_link:
+        (clone.folder / ".venv").symlink_to(own, target_is_directory=True)
+    status, output = clone.setup(**({} if is_link else {"VENV": str(own)}))
+    assert status == 1
+    assert "is left alone: it was made in another folder, and it was not made by make" in output
+    assert (own / "precious.txt").exists()
+    assert clone.installs == []
+
+
+@NEEDS_SH
+def test_clean_removes_what_make_made_and_nothing_else(clone, tmp_path):
+    """The environment of `make demo` goes; one of the user's, named by VENV, stays."""
+    clone.setup()
+    (clone.folder / "dist").mkdir()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "pyvenv.cfg").touch()
+    for settings in ([], [f"VENV={own}"]):
+        subprocess.run(["make", "--silent", "clean", *settings], cwd=clone.folder, check=True)
+    assert not (clone.folder / ".venv").exists()
+    assert not (clone.folder / "dist").exists()
+    assert (own / "pyvenv.cfg").exists()
+
+
+@NEEDS_SH
 def test_a_python_that_makes_no_environment_leaves_no_half_one(clone):
     """As on Debian without python3-venv: the advice is printed, and nothing stays behind."""
     clone.python("python3", "3.12.1", venv='mkdir -p "$3"; touch "$3/pyvenv.cfg"; exit 1')
@@ -424,15 +459,17 @@ def test_only_what_agrees_is_released(tmp_path, tag, changed, n_found):
     assert len(script("check_release").disagreements(tag, tmp_path)) == n_found
 
 
-def test_issue_forms_ask_for_a_network_and_what_was_expected():
-    """Each form has both, required."""
-    forms = [
-        path
-        for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")
-        if path.stem != "config"
-    ]
-    assert len(forms) == 2
-    for path in forms:
-        form = yaml.safe_load(path.read_text(encoding="utf-8"))
-        required = {part["id"] for part in form["body"] if part["validations"]["required"]}
-        assert {"network", "expected"} <= required
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("wrong-answer", {"network", "expected"}),
+        ("what-it-cannot-answer", {"network", "expected"}),
+        ("does-not-install", {"command", "output", "machine"}),
+    ],
+)
+def test_issue_forms_ask_for_what_an_answer_needs(name, asked):
+    """A network and what was expected; or, where there is no network yet, what was tried where."""
+    path = ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml"
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    required = {part["id"] for part in form["body"] if part["validations"]["required"]}
+    assert asked <= required

@@ -154,7 +154,7 @@ WRITERS = {
     "save_pretrained": Writer(model_of, MODEL),
     "run_census": Writer(census_of, SHARDS, rewrites=False),
     "census": Writer(census_command, SHARDS, rewrites=False),
-    "search": Writer(search, ("search.json",), owns_folder=False),
+    "search --out": Writer(search, ("search.json",), owns_folder=False),
     "write_census": Writer(table, ("all.parquet",), owns_folder=False),
 }
 EACH_WRITER = pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
@@ -249,13 +249,36 @@ def test_a_users_other_file_is_refused_and_named(writer, name, is_own, tmp_path)
     assert contents(out).keys() == {name, *writer.names}
 
 
-@pytest.mark.parametrize("name", ["search", "write_census"])
+@pytest.mark.parametrize("name", ["search --out", "write_census"])
 def test_one_file_is_written_beside_whatever_is_there(name, tmp_path):
     """A writer of one file by name asks about that name alone."""
     out = filled(tmp_path / "out", {"thesis.tex": MINE})
     WRITERS[name].write(out, False)
     assert contents(out).keys() == {"thesis.tex", *WRITERS[name].names}
     assert contents(out)["thesis.tex"] == MINE
+
+
+def test_search_asks_about_the_folder_of_the_model(tmp_path):
+    """Without --out its result lies beside the model: a folder with files of the user's is refused
+    before anything is counted, and --force writes beside them.
+    """
+    folder = tmp_path / "run"
+    model_of(folder, overwrite=False)
+    own = contents(folder)
+    filled(folder, own | {"thesis.tex": MINE})
+    with pytest.raises(XorMiError, match=r"thesis\.tex.*did not write"):
+        command("search", str(folder), "--depth", "1")
+    assert contents(folder) == own | {"thesis.tex": MINE}
+    command("search", str(folder), "--depth", "1", "--force")
+    assert contents(folder).keys() == {*own, "thesis.tex", "search.json"}
+    assert contents(folder)["thesis.tex"] == MINE
+
+
+def test_search_into_a_folder_that_is_not_there_is_refused_at_once(tmp_path):
+    """Not after the first count, which may take minutes."""
+    model = str(zoo.DATA / "or-and")
+    with pytest.raises(XorMiError, match="there is no folder .*make it first"):
+        command("search", model, "--out", str(tmp_path / "none" / "a.json"))
 
 
 @EACH_FILE
@@ -596,7 +619,7 @@ def test_a_message_names_three_and_says_that_there_are_more(tmp_path):
 def test_search_does_not_write_over_the_network(tmp_path):
     """A file of the package is no search result: --out config.json is refused."""
     folder = filled(tmp_path / "out", WRITERS["save_pretrained"].own)
-    with pytest.raises(XorMiError, match="config.json' is there, and xor-mi did not write it as"):
+    with pytest.raises(XorMiError, match="config.json' is there, and is no xor_mi.search file"):
         command("search", str(folder), "--depth", "1", "--out", str(folder / "config.json"))
     assert contents(folder) == WRITERS["save_pretrained"].own
 

@@ -5,7 +5,7 @@ Nothing heavy is imported before a command runs.
 
 import json
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -59,17 +59,29 @@ Force = Annotated[
     ),
 ]
 ForceFile = Annotated[
-    bool, typer.Option("--force", help="replace a file of that name that xor-mi did not write")
+    bool,
+    typer.Option(
+        "--force",
+        help="replace a file of that name that xor-mi did not write, and write into a model's "
+        "folder that holds other files too",
+    ),
 ]
 
 app = typer.Typer(help=TAGLINE, add_completion=False, no_args_is_help=False, rich_markup_mode=None)
 
 
 def _print_version(asked: bool) -> None:
-    """--version: the release, and the build of torch is left to `torch.__version__`."""
-    if asked:
+    """--version."""
+    if not asked:
+        return
+    try:
         print(f"xor-mi {version('xor-mi')}")
-        raise typer.Exit
+    except PackageNotFoundError:
+        raise XorMiError(
+            "this xor-mi runs from its source and is not installed, so it has no version; "
+            "pip install -e . gives it one"
+        ) from None
+    raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
@@ -101,8 +113,10 @@ def tour(
     ] = 500,
     force: Force = False,
 ) -> None:
-    """Train an XOR network, look inside, patch it, name its gates and prove them; write a page to
-    look at. Files that xor-mi did not write are never replaced without --force.
+    """Train a network, take it apart, write a page.
+
+    Train an XOR network, look inside, patch it, name its gates and prove them; write a page to look
+    at. Files that xor-mi did not write are never replaced without --force.
     """
     widths = _widths(hidden)
     if networks < 0:
@@ -135,7 +149,7 @@ def tour(
 
 @app.command()
 def identify(directory: Saved, target: AskedTarget = None) -> None:
-    """Read a saved network and say which unit acts as which gate."""
+    """Say which unit of a saved network is which gate."""
     from xor_mi.circuits import identify_circuit
     from xor_mi.model import HookedMLP
 
@@ -152,11 +166,12 @@ def search(
     ] = None,
     force: ForceFile = False,
 ) -> None:
-    """Count every explanation of a saved network under three conventions, and say what tells them
-    apart.
+    """Count every explanation of a saved network.
+
+    Count them under three conventions, and say what tells them apart.
     """
     from xor_mi.model import HookedMLP
-    from xor_mi.saving import SEARCH_MARK, require_own_file, write_file
+    from xor_mi.saving import SEARCH_MARK, require_own, require_own_file, write_file
     from xor_mi.search import (
         CONVENTIONS,
         SearchStopped,
@@ -166,13 +181,24 @@ def search(
 
     model = HookedMLP.from_pretrained(directory)
     file = Path(directory, "search.json") if out is None else as_path("--out", out)
+    if not file.parent.is_dir():
+        raise XorMiError(
+            f"cannot write '{file}': there is no folder '{file.parent}'; make it first"
+        )
+
+    def ask() -> None:
+        """The model's folder as a whole, or a file that --out names by itself."""
+        if out is None:
+            require_own(directory, {file.name: SEARCH_MARK}, overwrite=force)
+        else:
+            require_own_file(file, SEARCH_MARK, overwrite=force)
 
     def keep(content: dict[str, object]) -> None:
         """Asked before each writing: minutes may lie between two."""
-        require_own_file(file, SEARCH_MARK, overwrite=force)
+        ask()
         write_file(file, json.dumps({"format": SEARCH_FORMAT} | content, indent=2) + "\n")
 
-    require_own_file(file, SEARCH_MARK, overwrite=force)
+    ask()
     counts: list[dict[str, object]] = []
     for name, convention in CONVENTIONS.items():
         try:
@@ -215,8 +241,10 @@ def census(
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
     force: Force = False,
 ) -> None:
-    """Train and identify many networks, one Parquet file for every few thousand; if it is stopped
-    or killed, the same command resumes it.
+    """Train and identify many networks.
+
+    There is one Parquet file for every few thousand; if it is stopped or killed, the same command
+    resumes it.
     """
     widths = _widths(hidden)
     if not out:
@@ -333,7 +361,3 @@ def _print_table(frame: "pd.DataFrame") -> None:
 
 def _indented(text: str) -> str:
     return "   " + text.replace("\n", "\n   ")
-
-
-if __name__ == "__main__":
-    main()

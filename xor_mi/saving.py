@@ -64,7 +64,7 @@ _NOT_COUNTED = {"__pycache__", "Thumbs.db", "desktop.ini"}
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode('utf-8', 'replace')):08x}"
 _LONGEST_NAME = 160
 """A temporary file carries the name of its file where that has at most so many bytes."""
-_NEXT_STEP = "choose another folder, or give overwrite=True (--force on the command line)"
+_NEXT_STEP = "choose another folder, or give --force (in Python overwrite=True)"
 
 
 # may it be written?
@@ -99,8 +99,8 @@ def require_own(directory: str | Path, writes: Mapping[str, str], *, overwrite: 
     clashing = [name for name in asked if mark_of(folder / name) != writes[name]]
     if clashing:
         raise XorMiError(
-            f"'{folder}' holds {_listed(iter(clashing))}, which xor-mi did not write and would "
-            f"replace; {_NEXT_STEP} to replace just that"
+            f"'{folder}' holds {_listed(iter(clashing))}, which xor-mi did not write, or which is "
+            f"damaged; {_NEXT_STEP} to replace just that"
         )
     others = (name for name in names if name not in writes and not _is_own(folder, name))
     named = _listed(others)
@@ -122,8 +122,8 @@ def require_own_file(file: Path, mark: str, *, overwrite: bool) -> None:
     _require_no_folder(file)
     if os.path.lexists(file) and not overwrite and mark_of(file) != mark:
         raise XorMiError(
-            f"'{file}' is there, and xor-mi did not write it as what it would now; choose another "
-            "name, or give overwrite=True (--force on the command line) to replace it"
+            f"'{file}' is there, and is no {mark} file; choose another name, or give --force "
+            "(in Python overwrite=True) to replace it"
         )
 
 

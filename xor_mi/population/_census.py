@@ -28,6 +28,11 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     NaN for a constant unit), weights (W and b flat, layer by layer, as `Population.flat`). A
     network that cannot be identified has the verdict 'not_tried', the reason in `why_not`, and no
     n_readings; for all others `why_not` is empty.
+
+    >>> from xor_mi.training import train_population
+    >>> found = census(train_population("XOR", 8))
+    >>> found[found["solved"]][["seed", "verdict", "gates"]].values.tolist()
+    [[2, 'identified', '{AND, NOR}'], [5, 'identified', '{x0>x1, x1>x0}']]
     """
     require_kind("population", population, Population, give="what train_population returns")
     # population[i] builds a model, which most networks do not need: hence the function that does it

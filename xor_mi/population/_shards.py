@@ -317,7 +317,7 @@ def _require_no_strays(folder: Path, plan: _Plan) -> None:
 
 def _stored_plan(file: Path) -> dict[str, Any]:
     """The plan in the folder, its settings side by side."""
-    next_step = "choose another folder"
+    next_step = "remove it, and the same command goes on; or choose another folder"
     damaged = f"'{file.parent}' holds another census: its {file.name} is damaged"
     plan = read_json(file, called=f"{damaged} and", next_step=next_step)
     entries = ("target", "hidden", "seed", "n_networks", "shard_size", "config")

@@ -136,6 +136,12 @@ def train_population(
     Raises:
         XorMiError: settings that cannot be trained, a target whose width is not the network's, rows
             that are not bit strings, or no such device.
+
+    >>> population = train_population("XOR", 8)
+    >>> population.solved.nonzero().flatten().tolist()
+    [2, 5]
+    >>> population[5].cfg.seed
+    5
     """
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = whole_number("seed", seed)
