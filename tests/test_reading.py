@@ -14,7 +14,7 @@ from xor_mi import HookedMLP, handmade
 from xor_mi.errors import XorMiError, cut_short, shown
 from xor_mi.model import HookedMLPConfig, _config
 from xor_mi.population import read_census, run_census
-from xor_mi.reading import DEEPEST, MOST_DIGITS, read_json
+from xor_mi.reading import DEEPEST, MOST_DIGITS, _without_repeats, read_json
 from xor_mi.testing import read_record, record_of, write_record
 from xor_mi.zoo import _stored
 
@@ -157,12 +157,35 @@ def test_the_bounds_are_where_they_are_said(tmp_path):
             read(text)
 
 
-def test_a_file_too_large_is_not_read(tmp_path, monkeypatch):
+def test_the_repeated_name_is_found_in_one_pass():
+    """Names are asked for as often as there are names, not once per pair of them."""
+    n_names, asked = 2_000, []
+
+    class Name(str):
+        """A text that counts how often it is compared or looked up."""
+
+        __slots__ = ()
+
+        def __eq__(self, other):
+            asked.append(self)
+            return str.__eq__(self, other)
+
+        def __hash__(self):
+            asked.append(self)
+            return str.__hash__(self)
+
+    pairs = [(Name(f"k{k}"), k) for k in range(n_names)]
+    with pytest.raises(ValueError, match=f"'k{n_names - 1}' is given twice"):
+        _without_repeats([*pairs, (Name(f"k{n_names - 1}"), 0)])
+    assert n_names < len(asked) < 20 * n_names
+
+
+def test_a_file_too_large_is_not_read(tmp_path):
     """Its size is asked first."""
     file = tmp_path / "a.json"
     with file.open("wb") as opened:
         opened.truncate(2**40)  # a hole: no disk is used
-    with pytest.raises(XorMiError, match="it has 1,099,511,627,776 bytes; at most 134,217,728"):
+    with pytest.raises(XorMiError, match="it has 1,099,511,627,776 bytes; at most 16,777,216"):
         read_json(file, called="it", next_step="")
 
 
@@ -274,7 +297,7 @@ def test_a_plan_without_an_entry_is_damaged(tmp_path, entry):
     del content[entry]
     file.write_text(json.dumps(content), encoding="utf-8")
     message = refused(read)
-    assert f"its plan.json is damaged: it has no '{entry}'; choose" in message
+    assert f"its plan.json is damaged: it has no '{entry}'; remove it" in message
 
 
 def retyped(file):
@@ -348,3 +371,46 @@ def test_a_value_is_quoted_on_one_line_and_cut():
     for long in ("x" * 10**6, list(range(10**5)), {"a": "b" * 100}):
         assert len(shown(long)) == 60
         assert shown(long).endswith("...")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\x1b[31m", "\\x1b[31m"),
+        ("\0", "\\x00"),
+        ("\r", "\\r"),
+        ("\u202eabc", "\\u202eabc"),
+        ("\ud800", "\\ud800"),
+        ("h\u0663", "h\u0663"),
+    ],
+)
+def test_a_quoted_text_can_be_printed(text, said):
+    """What a terminal would obey and what no encoding has are escaped; other scripts are not."""
+    assert cut_short(text) == said
+    long = cut_short(text * 10**5)
+    assert len(long) == 60
+    assert long.isprintable()
+    long.encode()
+
+
+def test_an_unknown_setting_is_quoted_as_its_escape(tmp_path):
+    """A key of config.json reaches a terminal."""
+    file, read = of_a_model(tmp_path)
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(content | {"\x1b[31m\ud800": 1}), encoding="utf-8")
+    message = refused(read)
+    assert "no setting '\\x1b[31m\\ud800'" in message
+    message.encode()
+
+
+def test_what_is_wrong_with_weights_is_said_in_short(tmp_path):
+    """The header names a kind of number that is 100,000 characters long."""
+    of_a_model(tmp_path)
+    file = tmp_path / "model.safetensors"
+    entry = {"dtype": "x" * 10**5, "shape": [1], "data_offsets": [0, 4]}
+    header = json.dumps({"fc1.weight": entry}).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"0000")
+    message = refused(lambda: HookedMLP.from_pretrained(tmp_path)).replace(str(tmp_path), "FOLDER")
+    assert message.startswith("the weights in 'FOLDER' cannot be read: Error while deserializing")
+    assert message.endswith("...; save the model again")
+    assert len(message) < 250

@@ -34,6 +34,7 @@ from xor_mi.testing import (
     record_of,
     write_record,
 )
+from xor_mi.testing._entries import is_same_release, release_of
 
 pytestmark = pytest.mark.as_a_user
 
@@ -244,7 +245,7 @@ NONSENSE = [
     (["units", 0, "unit"], "h0.7", "'units[0].unit' is \"h0.7\", which is no hidden unit"),
     (["units", 0, "unit"], "x0", "'units[0].unit' is \"x0\", which is no hidden unit"),
     (["units", 1, "unit"], "h0.0", "'units[1].unit' is \"h0.0\", which is there already"),
-    (["units", 0, "unit"], "h" * 10**6, "'units[0].unit' is \"" + "h" * 57 + "...\""),
+    (["units", 0, "unit"], "h" * 10**5, "'units[0].unit' is \"" + "h" * 57 + "...\""),
     (["units", 0, "margin"], -0.1, "'units[0].margin' is -0.1, not at least 0"),
     (["units", 0, "interchange"], 1.5, "'units[0].interchange' is 1.5, not 0 to 1"),
     (["units", 0, "rows_changed"], -1, "'units[0].rows_changed' is -1, not 0 to 4"),
@@ -260,6 +261,16 @@ NONSENSE = [
     (["sufficient_sets", "mean", 0], ["h0.0", "h0.0"], "'sufficient_sets.mean[0][1]' is \"h0.0\""),
     (["evidence", 1, "units"], ["h0.5"], "'evidence[1].units[0]' is \"h0.5\", which is no hidden"),
     (["evidence", 1, "n"], -3, "'evidence[1].n' is -3, not a count"),
+    (["signature"], "x" * 10**6, "'signature' has 1,000,000 characters; at most 500,000"),
+    (["families", 0], "x" * 10**6, "'families[0]' has 1,000,000 characters"),
+    (["units", 0, "gate"], "x" * 10**6, "'units[0].gate' has 1,000,000 characters"),
+    (["versions", "torch"], "x" * 10**6, "'versions.torch' has 1,000,000 characters"),
+    (["versions", "x" * 10**6], "1.0", "'versions' has 1,000,000 characters"),
+    (["versions", "x" * 10**6], 1, "xx...' is 1, not str"),
+    (["units", 0, "gate"], "OR\x1b[31m", "'units[0].gate' is \"OR\\u001b[31m\", which cannot be"),
+    (["formula"], "a\nb", "'formula' is \"a\\nb\", which cannot be printed"),
+    (["reason"], "\0", "'reason' is \"\\u0000\", which cannot be printed"),
+    (["evidence", 0, "claim"], "a\rb", "'evidence[0].claim' is \"a\\rb\", which cannot be printed"),
 ]  # fmt: skip
 """Where, what stands there, and what is said of it."""
 
@@ -305,6 +316,32 @@ def test_wrong_rows_that_cannot_be_are_refused(tmp_path, row, decided, says):
     with pytest.raises(XorMiError) as error:
         read_record(file)
     assert says in str(error.value)
+
+
+def test_half_a_character_is_refused_with_a_message_that_can_be_written(tmp_path, textbook_record):
+    """JSON can hold what no encoding has."""
+    file = tmp_path / "b.circuit.json"
+    file.write_text(json.dumps(textbook_record | {"signature": "\ud800"}), encoding="utf-8")
+    with pytest.raises(XorMiError, match="which cannot be printed") as error:
+        read_record(file)
+    str(error.value).encode()
+
+
+def test_long_texts_are_compared_in_short_lines_from_where_they_part(textbook_record):
+    """A baseline may hold formulas of many thousand characters; a message has no room for them."""
+    begin = "x0 | " * 10_000
+    old = textbook_record | {"signature": begin + "OLD", "families": [begin + "x1" + "|x2" * 900]}
+    found = str(compare_records(old, textbook_record | {"signature": begin + "NEW"}))
+    (line,) = [line for line in found.splitlines() if line.startswith("signature: ")]
+    assert line == f"signature: ...{begin[-50:]}OLD -> ...{begin[-50:]}NEW"
+    longer = deepcopy(textbook_record) | {"signature": "AND"}
+    longer["units"][0]["gate"] = "y" * 10**5
+    longer["evidence"] = [
+        claim | {"holds": False, "claim": "z" * 10**5} for claim in longer["evidence"]
+    ]
+    for pair in ((old, longer), (longer, old)):
+        for up_to in ("signature", "family"):
+            assert 100 < len(str(compare_records(*pair, up_to=up_to))) < 6_000
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -401,6 +438,50 @@ def test_a_baseline_that_names_a_build_is_compared_by_its_release(monkeypatch):
     unknown = compare_records(old | {"versions": {"torch": "home-made"}}, new)
     assert "torch home-made -> 2.13.0" in unknown.notes[0]
     assert "xor-mi unknown -> 0.2.0" in unknown.notes[0]
+
+
+VERSIONS = [
+    *("2.13.0", "2.13", "2.13.0.0", "2.13.0+cpu", "v2.13.0", "02.13.0", " 2.13.0 ", "0!2.13"),
+    *("2.13.0rc1", "2.13.0.post1", "2.13.0-1", "2.13.0.dev1", "2.13.0a0+gitabc", "2.13c1.post2"),
+    *("1!2.13.0", "1!2.13", "2.14.0.dev20260801+cu130", "2.13.1", "2", "0", "0.0", "2.0.13"),
+    *("2,13", "2.", "", "+cpu", "unknown", "\u0662.\u0661", "2.13.x", "2.13.0+", "1!", "2.13-"),
+]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_releases_are_those_that_packaging_reads(version):
+    """Epoch, numbers without trailing zeros, neither stage nor build; a candidate and a later post
+    of one release count as it. What is no version is only the same as itself.
+    """
+
+    def key(text):
+        try:
+            found = packaging.version.Version(text)
+        except packaging.version.InvalidVersion:
+            return text
+        numbers = list(found.release)
+        while len(numbers) > 1 and numbers[-1] == 0:
+            numbers.pop()
+        return found.epoch, *numbers
+
+    for other in VERSIONS:
+        assert is_same_release(version, other) == (key(version) == key(other)), other
+    assert is_same_release(version, release_of(version))
+
+
+def test_a_version_of_any_length_is_read_at_once_and_said_in_short(monkeypatch):
+    """Numbers without end, texts that are nearly versions, and what is none."""
+    new = record_elsewhere(monkeypatch, HERE, moved())
+    for version in (
+        "9" * 10**5,
+        "1." * 10**5,
+        ".0" * 10**5 + "x",
+        "1.0" + ".0" * 10**5,
+        "x" * 10**5,
+    ):
+        old = record_elsewhere(monkeypatch, HERE) | {"versions": HERE | {"torch": version}}
+        (note,) = compare_records(old, new).notes
+        assert len(note) < 200
 
 
 # baselines of format 1, written by xor-mi 0.1.0

@@ -57,15 +57,27 @@ def shown(value: object) -> str:
         return f"a value of type {type(value).__name__}"
 
 
-def cut_short(text: str) -> str:
-    """A text as a message has room for it.
+def cut_short(text: str, *, at_most: int = MAX_VALUE_SHOWN) -> str:
+    """A text as a message has room for it: on one line, and printable wherever it came from.
+
+    Args:
+        at_most: characters, the dots at the end among them.
 
     >>> cut_short("h0.1"), len(cut_short("h" * 1000))
     ('h0.1', 60)
+    >>> print(cut_short(f"red {chr(27)}[31m"))
+    red \\x1b[31m
     """
     if "\n" in text:
         text = " ".join(text.split())
-    return text if len(text) <= MAX_VALUE_SHOWN else f"{text[: MAX_VALUE_SHOWN - 3]}..."
+    # cut before and after: a million characters need no escaping, and an escape is longer
+    text = _printable(text[: at_most + 1])
+    return text if len(text) <= at_most else f"{text[: at_most - 3]}..."
+
+
+def _printable(text: str) -> str:
+    """What a terminal would obey, or no encoding has, is written as its escape."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def unknown(

@@ -31,6 +31,8 @@ LEAST_PYTEST = (8, 4)
 that do not use `circuit_regression`.
 """
 EXTENSION = ".circuit.json"
+MAX_TEST_SHOWN = 200
+"""Characters of a test's name in a message; names with parameters are long."""
 USED = "circuit_baseline"
 """The property of a test's report that names a baseline it was held against; reports travel from
 xdist's workers by themselves.
@@ -175,7 +177,7 @@ def _held_against(
         source: the stored one, which messages name.
         is_named: whether the test gave the baseline its name.
     """
-    from xor_mi.errors import XorMiError
+    from xor_mi.errors import XorMiError, cut_short
     from xor_mi.testing import compare_records, read_record
 
     shown = _shown(source)
@@ -184,10 +186,11 @@ def _held_against(
     except XorMiError as error:
         return str(error).replace(str(baseline), str(shown))
     if not is_named and old["test"] != new["test"]:
+        was, now = (cut_short(one["test"], at_most=MAX_TEST_SHOWN) for one in (old, new))
         return (
-            f"'{shown}' is the baseline of {old['test']}, not of {new['test']}: two tests whose "
-            "names come out as one file name? Then give check(..., basename='...'). Was the test "
-            "renamed? Then pytest --force-regen"
+            f"'{shown}' is the baseline of {was}, not of {now}: two tests whose names come out as "
+            "one file name? Then give check(..., basename='...'). Was the test renamed? Then "
+            "pytest --force-regen"
         )
     differences = compare_records(old, new, tolerance=tolerance, up_to=up_to)
     if not differences:

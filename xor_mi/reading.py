@@ -15,8 +15,10 @@ from xor_mi.errors import XorMiError, cut_short, shown
 
 __all__ = ["read_json"]
 
-LARGEST = 2**27
-"""Bytes of the largest file that is read; this package writes none of a tenth of that."""
+LARGEST = 2**24
+"""Bytes of the largest file that is read, which takes a second or two; this package writes none of
+a tenth of that.
+"""
 
 DEEPEST = 20
 """Lists and objects lie at most so deep in each other; this package writes them less deep."""
@@ -117,7 +119,9 @@ def _not_too_long(word: str) -> int:
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     entries = dict(pairs)
     if len(entries) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{shown(twice)} is given twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"{shown(name)} is given twice")
+            seen.add(name)
     return entries

@@ -193,7 +193,8 @@ def _read_files(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
         tensors = load_file(folder / _WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise XorMiError(
-            f"the weights in '{folder}' cannot be read: {error}; save the model again"
+            f"the weights in '{folder}' cannot be read: {cut_short(str(error), at_most=120)}; "
+            "save the model again"
         ) from None
     if not isinstance(settings, dict) or settings.pop("format", None) != _FORMAT:
         raise XorMiError(

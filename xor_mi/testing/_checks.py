@@ -11,6 +11,11 @@ from xor_mi.graph import edges_of, layers_of
 from xor_mi.testing._entries import CircuitRecord, SetsRecord
 from xor_mi.truth import MAX_INPUTS
 
+MOST_CHARACTERS = 500_000
+"""Of a text in a record; the longest formula of one gate, of twelve inputs, has under 100,000."""
+FREE_TEXT = {"test"}
+"""Entries that a person words, and not this package; messages cut and escape them."""
+
 Sizes = Sequence[int]
 """(inputs, units of each hidden layer, outputs)."""
 
@@ -22,6 +27,9 @@ def nonsense_in(record: CircuitRecord) -> str:
 
 def _complaints(record: CircuitRecord) -> Iterator[str]:
     """In an order in which each may rely on those before: only the first is asked for."""
+    for key, value in record.items():
+        if key in CircuitRecord.__annotations__ and key not in FREE_TEXT:
+            yield from _of_texts(value, key)
     sizes = record["layer_sizes"]
     yield from _of_sizes(sizes, n_units=len(record["units"]))
     yield from _of_tables(record["target"]["tables"], sizes)
@@ -42,6 +50,22 @@ def _complaints(record: CircuitRecord) -> Iterator[str]:
         yield from _of_names(f"evidence[{k}].units[{{}}]", claim["units"], units, "hidden unit")
         if claim["n"] < 0:
             yield f"'evidence[{k}].n' is {claim['n']}, not a count"
+
+
+def _of_texts(value: object, where: str) -> Iterator[str]:
+    """Texts that no line has room for, or no terminal should be sent."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _of_texts(key, where)
+            yield from _of_texts(entry, f"{where}.{key}")
+    elif isinstance(value, list):
+        for k, entry in enumerate(value):
+            yield from _of_texts(entry, f"{where}[{k}]")
+    elif isinstance(value, str):
+        if len(value) > MOST_CHARACTERS:
+            yield f"'{cut_short(where)}' has {len(value):,} characters; at most {MOST_CHARACTERS:,}"
+        if not value.isprintable():
+            yield f"'{cut_short(where)}' is {_quoted(value)}, which cannot be printed"
 
 
 def _of_sizes(sizes: Sizes, *, n_units: int) -> Iterator[str]:
@@ -143,4 +167,4 @@ def _written(sizes: Sizes) -> str:
 
 def _quoted(text: str) -> str:
     """As the file has it, cut where it is long."""
-    return json.dumps(cut_short(text))
+    return f'"{cut_short(json.dumps(text)[1:-1])}"'

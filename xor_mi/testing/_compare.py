@@ -8,17 +8,18 @@ evidence. No sentence of a record is looked into: claims are told apart by their
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from math import isfinite
 from typing import Literal, get_args
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, cut_short, unknown
 from xor_mi.kinds import Number, UpTo
 from xor_mi.testing._entries import (
     CircuitRecord,
     ClaimKind,
     SetsRecord,
     UnitRecord,
+    is_same_release,
     release_of,
 )
 from xor_mi.testing._format import require_record
@@ -34,6 +35,8 @@ UNIT_NUMBERS: tuple[Literal["margin", "interchange", "rows_changed"], ...] = (
     "interchange",
     "rows_changed",
 )
+MAX_TEXT_SHOWN = 500
+"""Characters of one formula, signature or reason in a line; a baseline may hold longer ones."""
 NUMBERS = (*UNIT_NUMBERS, "worst_margin", "joint_interchange")
 """What a tolerance can be given for."""
 KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
@@ -219,7 +222,24 @@ def _name_in_both(a: UnitRecord, b: UnitRecord, old: CircuitRecord, new: Circuit
 
 
 def _as_before(a: UnitRecord, b: UnitRecord, old: CircuitRecord, new: CircuitRecord) -> str:
-    return f"{_name_in_both(a, b, old, new)}: {b['gate']}"
+    return f"{_name_in_both(a, b, old, new)}: {_said(b['gate'])}"
+
+
+def _said(text: str | None) -> str:
+    """A text of a record as a line has room for it."""
+    return cut_short(str(text), at_most=MAX_TEXT_SHOWN)
+
+
+def _change(old: str | None, new: str | None) -> str:
+    """'OR -> NOR'; long texts from a little before the place where they part."""
+    was, now = str(old), str(new)
+    n_alike = sum(
+        1 for _ in takewhile(lambda signs: signs[0] == signs[1], zip(was, now, strict=False))
+    )
+    skipped = n_alike - MAX_TEXT_SHOWN // 10
+    if skipped <= 0 or max(len(was), len(now)) <= MAX_TEXT_SHOWN:
+        return f"{_said(was)} -> {_said(now)}"
+    return f"{_said('...' + was[skipped:])} -> {_said('...' + now[skipped:])}"
 
 
 # facts: what is compared exactly
@@ -229,7 +249,7 @@ def _facts(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], up_to:
     family = up_to == "family"
     facts = []
     if old["target"]["tables"] != new["target"]["tables"]:
-        facts.append(f"target: {old['target']['name']} -> {new['target']['name']}")
+        facts.append(f"target: {_change(old['target']['name'], new['target']['name'])}")
     same_verdict = old["verdict"] == new["verdict"]
     if not same_verdict or not (family or _alike_in_detail(old, new)):
         facts.append(f"verdict: {_verdict(old)} -> {_verdict(new)}")
@@ -263,23 +283,23 @@ def _verdict(record: CircuitRecord) -> str:
     if verdict == "ambiguous":
         return f"ambiguous ({record['n_readings']} readings)"
     if verdict == "not_computing":
-        return f"not_computing ({record['reason']})"
+        return f"not_computing ({_said(record['reason'])})"
     return verdict
 
 
 def _unit_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> Iterator[str]:
     if new["n_readings"] == 0 < old["n_readings"]:
         # one line for all: every unit being gone would say the same thing many times
-        was = ", ".join(f"{_name(unit, old, new)} was {unit['gate']}" for unit in _live(old))
+        was = ", ".join(f"{_name(unit, old, new)} was {_said(unit['gate'])}" for unit in _live(old))
         yield f"no unit has a gate: {was}"
         return
     for a, b in pairs:
         if a and b and a["gate"] != b["gate"]:
-            yield f"{_name_in_both(a, b, old, new)}: {a['gate']} -> {b['gate']}"
+            yield f"{_name_in_both(a, b, old, new)}: {_change(a['gate'], b['gate'])}"
         elif a is None and b is not None:
-            yield f"{_name(b, old, new)} is new: {b['gate']}"
+            yield f"{_name(b, old, new)} is new: {_said(b['gate'])}"
         elif b is None and a is not None:
-            yield f"{_name(a, old, new)} is gone: {a['gate']}"
+            yield f"{_name(a, old, new)} is gone: {_said(a['gate'])}"
 
 
 def _rewritten(
@@ -290,15 +310,15 @@ def _rewritten(
         return []
     lines = []
     if old["formula"] != new["formula"]:
-        lines.append(f"formula: {old['formula']} -> {new['formula']}")
+        lines.append(f"formula: {_change(old['formula'], new['formula'])}")
     lines += _edge_changes(old, new, pairs)
     if old["signature"] != new["signature"]:
-        lines.append(f"signature: {old['signature']} -> {new['signature']}")
-    families_now = " / ".join(new["families"])
+        lines.append(f"signature: {_change(old['signature'], new['signature'])}")
+    families = " / ".join(new["families"])
     if old["families"] != new["families"]:
-        lines.append(f"family: {' / '.join(old['families'])} -> {families_now}")
+        lines.append(f"family: {_change(' / '.join(old['families']), families)}")
     elif not family:
-        lines.append(f"family: {families_now}, as before")
+        lines.append(f"family: {_said(families)}, as before")
     return lines
 
 
@@ -381,7 +401,7 @@ def _sets_moved_of(
         "zero": (_with_gates(old, before["zero"]), _with_gates(new, after["zero"])),
     }
     return [
-        f"{kind} units ({ablation} ablation): {was} -> {now}"
+        f"{kind} units ({ablation} ablation): {_change(was, now)}"
         for ablation, (was, now) in written.items()
         if was != now
     ]
@@ -407,7 +427,7 @@ def _claims_moved(old: CircuitRecord, new: CircuitRecord) -> list[str]:
     lines = []
     for kind in KINDS:
         if len(before[kind]) != len(after[kind]):
-            which = f" ({'; '.join(after[kind])})" if after[kind] else ""
+            which = f" ({_said('; '.join(after[kind]))})" if after[kind] else ""
             count = f"{len(before[kind])} -> {len(after[kind])}"
             lines.append(f"claims that do not hold, '{kind}': {count}{which}")
     return lines
@@ -426,12 +446,15 @@ def _failing(record: CircuitRecord) -> dict[ClaimKind, list[str]]:
 
 def _notes(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:
     """A hint on where another number may come from: other releases may round otherwise."""
-    stored = {package: release_of(version) for package, version in old["versions"].items()}
-    found = {package: release_of(version) for package, version in new["versions"].items()}
+    stored = old["versions"]
     moved = [
-        f"{package} {stored.get(package, 'unknown')} -> {release}"
-        for package, release in found.items()
-        if stored.get(package) != release
+        f"{cut_short(package)} {_release_said(stored.get(package))} -> {_release_said(version)}"
+        for package, version in new["versions"].items()
+        if package not in stored or not is_same_release(stored[package], version)
     ]
     if moved:
         yield f"found with other versions, which may round otherwise: {', '.join(moved)}"
+
+
+def _release_said(version: str | None) -> str:
+    return "unknown" if version is None else cut_short(release_of(version))

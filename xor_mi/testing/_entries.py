@@ -86,14 +86,50 @@ class CircuitRecord(TypedDict):
     evidence: list[ClaimRecord]
 
 
+_A_VERSION = re.compile(
+    r"""\s* v? (?: (?P<epoch>\d+) ! )? (?P<numbers> \d+ (?:\.\d+)* )
+    (?: [-_.]? (?: a | b | c | rc | alpha | beta | pre | preview ) [-_.]? \d* )?
+    (?: -\d+ | [-_.]? (?: post | rev | r ) [-_.]? \d* )?
+    (?: [-_.]? dev [-_.]? \d* )?
+    (?: \+ [a-z0-9]+ (?: [-_.][a-z0-9]+ )* )? \s*""",
+    re.VERBOSE | re.ASCII | re.IGNORECASE,
+)
+"""A version as the packages of Python spell it: epoch, numbers, stages, build."""
+
+
 def release_of(version: str) -> str:
-    """The numbers a version starts with; without them, the version as it is.
+    """The release that a version belongs to; of what is no version, the text as it is.
 
     The build and the stage of development are left out: a CPU and a CUDA build of one release are
-    the same to a baseline.
+    the same to a baseline, and so are 2.13.0rc1, 2.13.0 and 2.13.0.post1.
 
     >>> release_of("2.13.0+cpu"), release_of("2.14.0.dev20260801+cu130"), release_of("unknown")
     ('2.13.0', '2.14.0', 'unknown')
     """
-    numbers = re.match(r"\d+(\.\d+)*", version)
-    return numbers[0] if numbers else version
+    found = _A_VERSION.fullmatch(version)
+    if found is None:
+        return version
+    epoch = (found["epoch"] or "").lstrip("0")
+    numbers = [_without_zeros(number) for number in found["numbers"].split(".")]
+    return f"{epoch}!{'.'.join(numbers)}" if epoch else ".".join(numbers)
+
+
+def is_same_release(one: str, other: str) -> bool:
+    """Whether two versions are of one release; 2.13 and 2.13.0 are.
+
+    >>> is_same_release("2.13+cpu", "2.13.0rc1"), is_same_release("2.13.0", "2.13.1")
+    (True, False)
+    """
+    return _numbers_of(release_of(one)) == _numbers_of(release_of(other))
+
+
+def _numbers_of(release: str) -> list[str]:
+    numbers = release.split(".")
+    while len(numbers) > 1 and numbers[-1] == "0":
+        numbers.pop()
+    return numbers
+
+
+def _without_zeros(digits: str) -> str:
+    # not int(), which refuses thousands of digits
+    return digits.lstrip("0") or "0"

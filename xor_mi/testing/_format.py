@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from xor_mi.errors import MAX_VALUE_SHOWN, XorMiError, as_path, require_kind, shown
+from xor_mi.errors import MAX_VALUE_SHOWN, XorMiError, as_path, cut_short, require_kind, shown
 from xor_mi.kinds import PathLike
 from xor_mi.reading import read_json
 from xor_mi.saving import write_file
@@ -123,12 +123,12 @@ def _misshapen(value: object, kind: Any, where: str) -> str:
         return _misshapen_entries(value, get_type_hints(kind), where)
     if get_origin(kind) is dict:
         if not isinstance(value, dict):
-            return f"{where or 'it'} is not an object"
+            return f"{_place(where) or 'it'} is not an object"
         _, entry = get_args(kind)
         return _first(_misshapen(one, entry, f"{where}.{key}") for key, one in value.items())
     if get_origin(kind) is list:
         if not isinstance(value, list):
-            return f"'{where.lstrip('.')}' is not a list"
+            return f"'{_place(where)}' is not a list"
         (entry,) = get_args(kind)
         return _first(_misshapen(one, entry, f"{where}[{k}]") for k, one in enumerate(value))
     if get_origin(kind) is Literal:
@@ -140,7 +140,7 @@ def _misshapen(value: object, kind: Any, where: str) -> str:
     if type(value) in kinds or (float in kinds and type(value) is int):
         # a record that was never in a file may hold NaN, which JSON has not
         is_number = isinstance(value, float) and not math.isfinite(value)
-        return f"'{where.lstrip('.')}' is {value}, not a finite number" if is_number else ""
+        return f"'{_place(where)}' is {value}, not a finite number" if is_number else ""
     names = " or ".join(sorted("null" if one is NoneType else one.__name__ for one in kinds))
     return f"{_shown(value, where)}, not {names}"
 
@@ -149,12 +149,17 @@ def _shown(value: object, where: str) -> str:
     """'units[0].live' is 1: a value as the file has it."""
     # default: a record that was never in a file may hold anything
     text = json.dumps(value, default=repr)
-    return f"'{where.lstrip('.')}' is {text if len(text) <= MAX_VALUE_SHOWN else shown(value)}"
+    return f"'{_place(where)}' is {text if len(text) <= MAX_VALUE_SHOWN else shown(value)}"
+
+
+def _place(where: str) -> str:
+    """The path to a value; keys of the file may be part of it."""
+    return cut_short(where.lstrip("."))
 
 
 def _misshapen_entries(value: object, entries: dict[str, Any], where: str) -> str:
     if not isinstance(value, dict):
-        return f"{where or 'it'} is not an object"
+        return f"{_place(where) or 'it'} is not an object"
     missing = [f"{where}.{key}".lstrip(".") for key in entries if key not in value]
     if missing:
         return f"'{missing[0]}' is missing"
