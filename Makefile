@@ -1,5 +1,5 @@
 # README's two commands: `make demo` and `make test`. Each makes .venv and installs what it needs, so neither expects an active environment.
-# Another Python: make demo PYTHON=python3.12. Another index for torch: make demo TORCH_INDEX=URL. Both are remembered; docs/install.md says more.
+# Another Python: make demo PYTHON=python3.12. Another index for torch: make demo TORCH_INDEX=ADDRESS. Both are remembered; docs/install.md says more.
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP = @VENV='$(VENV)' PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh .ci/venv $@

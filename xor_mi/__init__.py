@@ -16,7 +16,7 @@ Start with these; each has examples in its own `help(...)`:
 What they take and give: BooleanFunction, Circuit, Edge, HookedMLPConfig, Site, TrainConfig, Unit;
 `xor_mi.kinds` names what an argument may be. Every mistake is answered with one `XorMiError`.
 
-The rooms, in the order in which data flows through them:
+The rooms (modules and sub-packages), in the order in which data flows through them:
 
     errors, reading              refusals; what reads files of JSON
     saving, progress             what writes files, and never over yours; progress bars
