@@ -257,6 +257,17 @@ def test_without_pytest_regressions_the_fixture_says_what_to_install(monkeypatch
         CircuitRegression._pytest_regressions()
 
 
+@pytest.mark.parametrize("plugin", ["regressions", "pytest-datadir"])
+def test_with_a_plugin_switched_off_the_fixture_says_what_it_needs(pytester, held, plugin):
+    """Nothing is compared and nothing written; other tests run."""
+    before = stored(pytester)
+    pytester.makepyfile(test_other="def test_of_another_project():\n    pass")
+    result = ran(pytester, "-p", f"no:{plugin}", passed=1, failed=1)
+    result.stdout.fnmatch_lines(["E*XorMiError: circuit_regression needs the plugins of pytest-*"])
+    result.stdout.no_fnmatch_line("*no option named*")
+    assert stored(pytester) == before
+
+
 # an older pytest in the same environment
 
 LATER_THAN_PYTEST_6 = [
@@ -391,6 +402,14 @@ def test_part_of_the_tests_judges_no_other(pytester, two, options):
         ran(pytester, FLAG, *options, passed=1, deselected=None if "::" in options[0] else 1).ret
         == 0
     )
+
+
+@pytest.mark.parametrize("option", ["--setup-only", "--setup-plan", "--collect-only"])
+def test_where_no_test_is_run_none_is_judged(pytester, two, option):
+    """Fixtures are set up or shown and the tests called passed, without a check in any."""
+    result = pytester.runpytest(FLAG, option)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*unused circuits*")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ mistake.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -176,6 +177,107 @@ def test_every_mistake_is_one_line_and_status_2(tmp_path, capsys, monkeypatch, a
     assert len(err.strip().splitlines()) == 1
     assert err.startswith("xor-mi: ")
     assert message in err
+
+
+@pytest.mark.parametrize("seed", ["-1", "9223372036854775807"])
+def test_a_seed_that_cannot_be_is_refused_before_anything_is_made(
+    tmp_path, capsys, monkeypatch, seed
+):
+    """Nothing is printed of the tour, and there is no folder."""
+    folder = tmp_path / "run"
+    status, out, err = run_main(capsys, monkeypatch, "tour", "--seed", seed, "--out", str(folder))
+    assert (status, out) == (2, "")
+    assert err.startswith("xor-mi: --seed must be a whole number of at least 0 and below 2^62")
+    assert not folder.exists()
+
+
+def xor_mi(*arguments, **how):
+    """The command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "xor_mi", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        **how,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["identify", "{model}"]])
+def test_output_that_cannot_be_written_is_one_line(tmp_path, textbook, arguments):
+    """A full disk behind standard output: said with its reason, status 2, no traceback."""
+    textbook.save_pretrained(tmp_path)
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = xor_mi(*[word.replace("{model}", str(tmp_path)) for word in arguments], stdout=full)
+    assert done.returncode == 2
+    assert done.stderr == "xor-mi: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close otherwise there")
+def test_a_closed_pipe_is_quiet():
+    """As in `xor-mi --help | head -1`: the reader has gone, and that is no error to talk of."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = xor_mi("--help", stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_error_of_a_file_is_not_taken_for_the_output_s(capsys, monkeypatch):
+    """An OSError that names a file is no full disk behind standard output."""
+
+    def fail():
+        raise FileNotFoundError(2, "No such file or directory", "lost.txt")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    with pytest.raises(FileNotFoundError):
+        cli.main()
+
+
+STOPPABLE = {
+    "tour": (["tour", "--out", "{tmp}/out"], "xor_mi.training.train", "stopped"),
+    "identify": (["identify", "{tmp}"], "xor_mi.circuits.identify_circuit", "stopped"),
+    "search": (["search", "{tmp}"], "xor_mi.search.compare_conventions", "stopped"),
+    "census": (["census", "--out", "{tmp}/c"], "xor_mi.population.run_census", "stopped; what is"),
+}
+"""Command -> its arguments, what Ctrl-C meets, and what is said."""
+
+
+@pytest.mark.parametrize("command", STOPPABLE)
+def test_ctrl_c_is_one_line_and_status_130(tmp_path, capsys, monkeypatch, textbook, command):
+    """At any command, whatever it had begun."""
+    textbook.save_pretrained(tmp_path)
+    arguments, place, says = STOPPABLE[command]
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, interrupted)
+    status, _, err = run_main(
+        capsys, monkeypatch, *[word.replace("{tmp}", str(tmp_path)) for word in arguments]
+    )
+    assert status == 130
+    assert err.startswith(f"xor-mi: {says}")
+    assert len(err.splitlines()) == 1
+
+
+def test_ctrl_c_that_typer_calls_an_abort_is_the_same(capsys, monkeypatch):
+    """Some versions of typer turn it into an error of their own."""
+
+    def aborted(**_):
+        raise RuntimeError from KeyboardInterrupt()
+
+    monkeypatch.setattr(cli, "app", aborted)
+    assert run_main(capsys, monkeypatch) == (130, "", "xor-mi: stopped\n")
+
+
+def test_h_is_help(capsys, monkeypatch):
+    """Of the whole and of every command."""
+    for command in ([], ["tour"], ["identify"], ["search"], ["census"]):
+        short = run_main(capsys, monkeypatch, *command, "-h")
+        assert short == run_main(capsys, monkeypatch, *command, "--help")
+        assert short[0] == 0
+        assert "Usage" in short[1]
 
 
 def test_a_corrupted_folder_is_one_line(tmp_path, capsys, monkeypatch, textbook):

@@ -3,7 +3,9 @@
 Nothing heavy is imported before a command runs.
 """
 
+import contextlib
 import json
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from xor_mi.errors import XorMiError, as_path
+from xor_mi.errors import SEEDS_BELOW, XorMiError, as_path, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +69,20 @@ ForceFile = Annotated[
     ),
 ]
 
-app = typer.Typer(help=TAGLINE, add_completion=False, no_args_is_help=False, rich_markup_mode=None)
+STOPPED = 130
+"""Exit status after Ctrl-C, as of any program."""
+
+app = typer.Typer(
+    help=TAGLINE,
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class _Stopped(XorMiError):
+    """Ctrl-C, with a sentence of the command's own."""
 
 
 def _print_version(asked: bool) -> None:
@@ -123,6 +138,7 @@ def tour(
         raise XorMiError(f"--networks is {networks}; give 0 or more")
     if not out:
         raise XorMiError("--out is empty; give a folder, such as my-run")
+    seed = whole_number("--seed", seed, below=SEEDS_BELOW)
     from xor_mi.population import census
     from xor_mi.report import find_out, how_common, require_writable, write_report
     from xor_mi.training import train, train_population
@@ -277,7 +293,7 @@ def census(
             overwrite=force,
         )
     except KeyboardInterrupt:
-        raise XorMiError(
+        raise _Stopped(
             f"stopped; what is in '{out}' is kept, and the same command resumes from there"
         ) from None
     networks_found = read_census(folder, columns=["solved", "family"])
@@ -290,21 +306,59 @@ def census(
 
 
 def main() -> None:
-    """The console script: every error is one line on standard error and exit status 2."""
+    """The console script: every error is one line on standard error and exit status 2; after Ctrl-C
+    130.
+    """
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        status = _run()
+        # here and not at the end of Python, which would print a traceback
+        print(end="", flush=True)
+    except OSError as error:
+        # one that has a file's name is none of the output's
+        if error.filename is not None:
+            raise
+        _drop_output()
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            sys.exit(1)
+        _say(f"cannot write the output: {error.strerror or error}")
+        status = 2
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Exit status of the command on the command line; what went wrong is said."""
+    try:
+        status = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
-        print("xor-mi: stopped", file=sys.stderr)
-        sys.exit(130)
+        status = STOPPED
+    except _Stopped as stopped:
+        _say(str(stopped))
+        return STOPPED
     except Exception as error:
         # A mistyped option is click's own error, which formats itself; the class is not imported,
         # since typer may bring its own copy of click.
         formatted = getattr(error, "format_message", None)
-        if not isinstance(error, XorMiError) and formatted is None:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            status = STOPPED
+        elif isinstance(error, XorMiError) or formatted is not None:
+            _say(formatted() if formatted else str(error))
+            return 2
+        else:
             raise
-        message = formatted() if formatted else str(error)
-        print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
+    # of Ctrl-C some versions of typer leave nothing but the status
+    if status == STOPPED:
+        _say("stopped")
+    return status
+
+
+def _say(message: str) -> None:
+    print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again when Python ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _counts_in_words(row: dict[str, object]) -> str:

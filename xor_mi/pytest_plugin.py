@@ -130,8 +130,23 @@ class CircuitRegression:
 
     def _folders(self) -> tuple[Any, Any]:
         """pytest-datadir's two: where a test's data is copied to, and where it is stored."""
+        from xor_mi.errors import XorMiError
+
         fixture = self._request.getfixturevalue
-        return fixture("lazy_datadir"), fixture("original_datadir")
+        # installed, and yet switched off: by -p no:..., or where no plugin is loaded by itself
+        is_on = hasattr(self._request.config.option, "with_test_class_names")
+        try:
+            folders = fixture("lazy_datadir"), fixture("original_datadir")
+        except pytest.FixtureLookupError:
+            is_on, folders = False, None
+        if not is_on or folders is None:
+            raise XorMiError(
+                "circuit_regression needs the plugins of pytest-regressions and pytest-datadir, "
+                "and one is switched off: run pytest without -p no:regressions and "
+                "-p no:pytest-datadir, or with -p pytest_regressions.plugin "
+                "-p pytest_datadir.plugin"
+            )
+        return folders
 
     @staticmethod
     def _pytest_regressions() -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -295,6 +310,9 @@ class UnusedBaselines:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note which test came out how, and what it was held against."""
         self._used |= {Path(str(value)) for key, value in report.user_properties if key == USED}
+        option = self._config.option
+        if getattr(option, "setuponly", False) or getattr(option, "setupplan", False):
+            return  # no test is run, and yet each is reported as passed
         file, _, name = report.nodeid.partition("::")
         outcomes = self._outcomes.setdefault(self._config.rootpath / file, {})
         outcomes.setdefault(name, set()).add(report.outcome)
