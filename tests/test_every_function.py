@@ -254,6 +254,8 @@ BETWEEN_ROOMS = {
     *("progress.progress_bar", "reading.read_json"),
     *("saving.mark_of", "saving.remove_abandoned", "saving.replacing", "saving.require_own"),
     *("saving.require_own_file", "saving.require_writable", "saving.write_file"),
+    *("saving.parquet_metadata", "saving.require_footer", "saving.write_files"),
+    *("saving.write_new", "model.saved_files"),
     *(
         "truth.algebraic_normal_form",
         "truth.as_bit",

@@ -15,13 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
+import torch
 from test_architecture import modules
 from test_encoding import mode_of
 
@@ -520,6 +525,82 @@ def test_a_reader_sees_the_old_file_or_the_new(tmp_path):
     assert contents(tmp_path) == {"a.txt": "ä\n".encode()}
 
 
+SECOND = {"save_pretrained": "model.safetensors", "write_report": "report.html"}
+"""A file that is written after others."""
+
+
+def another(name: str) -> Callable[[Path], None]:
+    """What writes the same files with another content."""
+    other = handmade.textbook_xor()
+    other.fc2.bias.data += 0.25
+    other.cfg.seed = 7
+    if name == "save_pretrained":
+        return lambda folder: other.save_pretrained(folder) and None
+    found = replace(findings(), model=other)
+    page = mock.patch.object(report, "render_report", render_report)
+
+    def write(folder: Path) -> None:
+        with mock.patch.object(report, "figures_of", figures_of), page:
+            report.write_report(found, folder)
+
+    return write
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_files_that_belong_together_are_all_replaced_or_none(name, as_somebody, monkeypatch):
+    """The second of them is write-protected, or does not fit on the disk any more: the first is
+    what it was, byte for byte. Without that, all are replaced.
+    """
+    folder, somebody = as_somebody
+    WRITERS[name].write(folder, False)
+    before = contents(folder)
+    write = another(name)
+    (folder / SECOND[name]).chmod(0o444)
+    with somebody(), pytest.raises(XorMiError, match="the file is write-protected"):
+        write(folder)
+    (folder / SECOND[name]).chmod(0o644)
+    assert contents(folder) == before
+    calls, sync = [], os.fsync
+
+    def full(number):
+        calls.append(number)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(XorMiError, match="No space left on device"):
+            write(folder)
+    assert contents(folder) == before
+    assert names(folder) == sorted(before)
+    write(folder)
+    after = contents(folder)
+    assert all(after[file] != before[file] for file in ("config.json", "model.safetensors"))
+    assert contents(folder).keys() == before.keys()
+
+
+def test_a_link_that_ends_at_itself_is_replaced_only_if_told(tmp_path):
+    """As any link to nothing; and the file beside it is not written alone."""
+    (tmp_path / "model.safetensors").symlink_to("model.safetensors")
+    with pytest.raises(XorMiError, match="holds model.safetensors"):
+        model_of(tmp_path, False)
+    assert names(tmp_path) == ["model.safetensors"]
+    model_of(tmp_path, True)
+    assert contents(tmp_path) == WRITERS["save_pretrained"].own
+
+
+def test_a_message_is_one_line_whatever_a_file_is_called(tmp_path):
+    """A line break and what colours a terminal are written out."""
+    filled(tmp_path, {"a\nb\x1b[31m": MINE})
+    with pytest.raises(XorMiError) as refused:
+        model_of(tmp_path, False)
+    assert r"holds a\nb\x1b[31m, which" in str(refused.value)
+    assert str(refused.value).isprintable()
+    with pytest.raises(XorMiError, match=r"no model in '.*x\\ny'"):
+        HookedMLP.from_pretrained(tmp_path / "x\ny")
+
+
 def test_a_long_name_is_written_too(tmp_path):
     """A name of 255 bytes leaves no room for the temporary file's own additions."""
     name = "ä" * 125 + ".json"
@@ -537,6 +618,16 @@ LOOKALIKES = {
     "search.json": b'{"counts": [{"word": "xor", "n": 3}]}',
     "plan.json": b'{"target": "XOR", "seed": 3, "config": {}}',
     "patching.csv": b"clean,corrupted,pair,site,mine\n00,01,00 -> 01,h0.0,1\n",
+    "second.csv/patching.csv": b"clean,corrupted,pair,site,direction,recovered_fraction,mine\n",
+    "a.json": b'{"format": "xor_mi.HookedMLP/1"} are the first words of a config; my notes on it',
+    "b.json": b'{"format": "xor_mi.HookedMLP and what I wrote"}',
+    "c.json": b'{"schema": "xor_mi.mine/1"}',
+    "d.json": b'{"counts": [], "stopped": ["after lunch"]}',
+    "e.json": b'{"counts": [{"convention": "Geneva", "n_subcircuits": 3, "n_perfect": 1, "by": "me"}]}',
+    "f.json": b'{"target": 0, "hidden": 0, "seed": 0, "n_networks": 0, "shard_size": 0, "config": 0,'
+    b' "format": 0}',
+    "a.html": b'<!DOCTYPE html><pre><meta name="generator" content="xor-mi xor_mi.report/2"></pre>',
+    "b.html": b'<html><!-- <meta name="generator" content="xor-mi xor_mi.report/2"> --> my text',
     "deep.json": b'{"a":' * 100_000,
     "list.json": b"[1, 2]",
     "damaged.parquet": b"PAR1" + b"\0" * 40 + b"PAR1",
@@ -548,10 +639,43 @@ LOOKALIKES = {
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_what_looks_alike_by_name_is_the_users(name, tmp_path):
     """Other tools' files under the package's names are refused by name."""
-    filled(tmp_path, {name: LOOKALIKES[name]})
-    with pytest.raises(XorMiError, match=name):
-        report_of(tmp_path, False)
-    assert contents(tmp_path) == {name: LOOKALIKES[name]}
+    own = WRITERS["write_report"].own["report.json"]
+    for beside in ({}, {"report.json": own}):
+        files = beside | {name: LOOKALIKES[name]}
+        filled(tmp_path, files)
+        with pytest.raises(XorMiError, match=name.partition("/")[0]):
+            report_of(tmp_path, False)
+        assert contents(tmp_path) == files
+
+
+def test_a_table_with_the_packages_key_is_the_users(tmp_path):
+    """Somebody else may keep a note under the key xor_mi."""
+    table = pa.table({"mine": [1, 2]})
+    for number, metadata in enumerate([{"xor_mi": "I used that"}, {"xor_mi_census_format": "2"}]):
+        file = tmp_path / f"{number}.parquet"
+        pq.write_table(table.replace_schema_metadata(metadata), file)
+        before = file.read_bytes()
+        with pytest.raises(XorMiError, match="is no xor_mi.census file"):
+            write_census(networks(), file)
+        assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("model.safetensors", [(64, 784), (64,), (10, 64), (10,)]),
+        ("model.safetensors", [(2, 2), (2,), (2, 2), (2,), (1, 2), (1,)]),
+        ("best.safetensors", [(2, 2), (2,), (1, 2), (1,)]),
+    ],
+)
+def test_other_weights_beside_a_config_are_the_users(name, shapes, tmp_path):
+    """A network of other shapes, of more layers, or under another name."""
+    keys = [f"fc{k}.{part}" for k in (1, 2, 3) for part in ("weight", "bias")]
+    tensors = {key: torch.ones(shape) for key, shape in zip(keys, shapes, strict=False)}
+    files = WRITERS["save_pretrained"].own | {name: safetensors.torch.save(tensors)}
+    with pytest.raises(XorMiError, match=f"holds {name}"):
+        model_of(filled(tmp_path, files), False)
+    assert contents(tmp_path) == files
 
 
 def test_weights_are_a_models_only_beside_its_config(tmp_path):
@@ -574,7 +698,7 @@ def test_every_writer_takes_what_the_others_wrote(tmp_path):
     """A model, its report, a search, a census's table and a baseline lie in one folder."""
     record = testing.record_of(handmade.textbook_xor())
     for _ in range(2):
-        for name in ("save_pretrained", "search", "write_census", "tour", "write_report"):
+        for name in ("save_pretrained", "search --out", "write_census", "tour", "write_report"):
             WRITERS[name].write(tmp_path, False)
         testing.write_record(record, tmp_path / "net.circuit.json")
     census_of(tmp_path / "census", False)  # a folder of ours in a folder of ours
@@ -585,7 +709,7 @@ def test_files_of_0_1_0_and_those_written_in_another_order_are_known(tmp_path):
     """search.json and plan.json had no mark, report.html no generator; keys sorted by another
     program say the same.
     """
-    own = WRITERS["tour"].own | WRITERS["search"].own
+    own = WRITERS["tour"].own | WRITERS["search --out"].own
     page = own["report.html"].decode()
     generator = '<meta name="generator" content="xor-mi xor_mi.report/2">\n'
     assert page.count(generator) == 1
@@ -666,7 +790,7 @@ def test_a_census_is_not_mixed_with_other_tables(tmp_path):
     with pytest.raises(XorMiError, match="mine.parquet, which would be read as part of the census"):
         census_of(tmp_path / "b", True)
     (tmp_path / "a" / "plan.json").unlink()
-    with pytest.raises(XorMiError, match=r"Parquet files of another census and no plan.json"):
+    with pytest.raises(XorMiError, match=f"holds {SHARDS[1]} of another census"):
         run_census("XOR", 6, directory=tmp_path / "a", config=SHORT, n_jobs=1, overwrite=True)
     census_of(tmp_path / "a", False)  # each shard says that it is of this one
     assert contents(tmp_path / "a") == before
@@ -676,11 +800,132 @@ def test_a_damaged_shard_is_made_anew_if_told(tmp_path):
     """It is not taken for done."""
     census_of(tmp_path, False)
     whole = read_census(tmp_path)
-    (tmp_path / SHARDS[1]).write_bytes(b"PAR1 half")
-    with pytest.raises(XorMiError, match=SHARDS[1]):
-        census_of(tmp_path, False)
-    census_of(tmp_path, True)
-    assert read_census(tmp_path).equals(whole)
+    for content, how in ((b"PAR1 half", "damaged"), (b"", "empty")):
+        (tmp_path / SHARDS[1]).write_bytes(content)
+        message = f"holds {SHARDS[1]}, a part of this census that is {how}.*makes it anew"
+        with pytest.raises(XorMiError, match=message):
+            census_of(tmp_path, False)
+        census_of(tmp_path, True)
+        assert read_census(tmp_path).equals(whole)
+
+
+def other_census(folder: Path) -> Path:
+    """Of the same seeds in the same shards, trained otherwise."""
+    config = TrainConfig(max_steps=2, lr=0.5)
+    run_census("XOR", 4, directory=folder, config=config, shard_size=2, n_jobs=1, progress=False)
+    return folder
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_shard_of_another_census_does_not_count_as_done(overwrite, tmp_path):
+    """By what is in it, not by its name: one of the same seeds and of others, in a folder whose
+    plan is the one that is asked for.
+    """
+    census_of(tmp_path / "a", False)
+    own = contents(tmp_path / "a")
+    other = contents(other_census(tmp_path / "b"))
+    assert other[SHARDS[1]] != own[SHARDS[1]]
+    for name, put in ((SHARDS[1], SHARDS[1]), ("all.parquet", SHARDS[1])):
+        mixed = own | {name: other[put]}
+        folder = filled(tmp_path / f"mixed-{name}", mixed)
+        with pytest.raises(XorMiError, match=f"holds {name} of another census"):
+            census_of(folder, overwrite)
+        assert contents(folder) == mixed
+
+
+def test_a_seed_in_two_files_is_refused_in_reading(tmp_path):
+    """Two censuses in one folder would be counted as one; both files are named."""
+    write_census(networks(), tmp_path / "a.parquet")
+    write_census(networks().tail(2), tmp_path / "b.parquet")
+    with pytest.raises(XorMiError, match=r"seed 2 is in '.*a\.parquet' and in b\.parquet"):
+        read_census(tmp_path)
+    write_census(networks().head(2), tmp_path / "a.parquet")
+    assert read_census(tmp_path, columns=["solved"]).size == 4
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_two_censuses_at_once_one_is_refused(has_links, tmp_path, monkeypatch):
+    """The other process writes its plan just after this one has looked; its plan stays. Also on a
+    file system without hard links.
+    """
+    first = contents(other_census(tmp_path / "first"))["plan.json"]
+    folder = tmp_path / "out"
+    look = os.path.lexists
+    seen = []
+
+    def look_and_be_late(file):
+        answer = look(file)
+        if Path(file) == folder / "plan.json" and not seen:
+            seen.append(answer)
+            (folder / "plan.json").write_bytes(first)
+        return answer
+
+    def no_links(source, target):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os.path, "lexists", look_and_be_late)
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(XorMiError, match=r"holds another census \(lr: 0.5 there, 0.05 asked\)"):
+        census_of(folder, False)
+    assert seen == [False]
+    assert contents(folder) == {"plan.json": first}
+    assert names(folder) == ["plan.json"]
+    if not has_links:
+        census_of(tmp_path / "alone", False)
+        assert contents(tmp_path / "alone") == WRITERS["run_census"].own
+
+
+@pytest.mark.parametrize("folder", ["s3:", "file:", "gs:x", "http:", "seed=0", "[x]", "a b"])
+def test_a_census_is_read_where_it_is_written(folder, tmp_path, monkeypatch):
+    """Whatever Arrow takes the folder's name for."""
+    if os.name == "nt" and ":" in folder:
+        pytest.skip("no name there")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        census_of(folder, False)
+    assert contents(tmp_path / folder).keys() == set(SHARDS)
+    assert read_census(folder)["seed"].to_list() == [0, 1, 2, 3]
+    assert read_census(f"{folder}/{SHARDS[1]}")["seed"].to_list() == [0, 1]
+
+
+def test_a_leading_tilde_is_refused(tmp_path, monkeypatch):
+    """No folder called ~ is made, and none at home is read in its stead."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    census_of(tmp_path / "home" / "census", False)
+    for call in (
+        lambda: census_of("~/census", False),
+        lambda: read_census("~/census"),
+        lambda: findings().model.save_pretrained(Path("~/model")),
+        lambda: HookedMLP.from_pretrained("~/model"),
+        lambda: report_of("~", False),
+    ):
+        with pytest.raises(XorMiError, match="~ is not expanded here; write the folder out"):
+            call()
+    assert names(tmp_path) == ["home"]
+    assert names(tmp_path / "home") == ["census"]
+
+
+def test_a_footer_that_says_it_is_huge_is_not_believed(tmp_path):
+    """Arrow would ask for so much memory; the file has a gigabyte of nothing."""
+    file = tmp_path / "huge.parquet"
+    with file.open("wb") as opened:
+        opened.truncate(2**30)
+        opened.seek(2**30)
+        opened.write((2**30 - 100).to_bytes(4, "little") + b"PAR1")
+    tracemalloc.start()
+    pool = pa.default_memory_pool()
+    before = pool.bytes_allocated(), pool.max_memory()
+    try:
+        with pytest.raises(XorMiError, match="huge.parquet' is there"):
+            write_census(networks(), file)
+        with pytest.raises(XorMiError, match="its footer cannot be so long"):
+            read_census(file)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert (pool.bytes_allocated(), pool.max_memory()) <= (before[0] + 2**20, before[1] + 2**26)
 
 
 WRITING = """
@@ -729,6 +974,16 @@ def test_a_census_removes_what_its_killed_runs_left_and_nothing_else(tmp_path):
     census_of(tmp_path, False)
     assert contents(tmp_path).keys() == {*SHARDS, *users}
     assert {name: contents(tmp_path)[name] for name in users} == users
+
+
+def test_a_folder_called_like_a_temporary_file_is_passed_over(tmp_path):
+    """It cannot be removed as a file can, and the census is done all the same."""
+    folder = tmp_path / f".{SHARDS[1]}.1.partial"
+    filled(folder, {"mine": MINE})
+    os.utime(folder, (0, 0))
+    census_of(tmp_path, False)
+    assert names(tmp_path) == sorted([*SHARDS, folder.name])
+    assert contents(folder) == {"mine": MINE}
 
 
 def test_another_machines_temporary_file_is_left_alone_for_a_day(tmp_path):

@@ -38,7 +38,13 @@ SEEDS_BELOW = 2**62
 
 
 class XorMiError(ValueError):
-    """The one base of every error this package raises on purpose."""
+    """The one base of every error this package raises on purpose.
+
+    Its message is one line, also where it quotes the name of a file that has a line break in it.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_printable(message))
 
 
 class TooManyReadings(XorMiError):
@@ -152,7 +158,8 @@ def as_path(name: str, value: object) -> Path:
 
     Raises:
         XorMiError: naming the argument and what was given. Empty text is refused: `Path` would take
-            it for the folder one is in.
+            it for the folder one is in. So is a leading "~", which a shell expands and Python does
+            not: a folder of that name is nearly always a mistake.
 
     >>> as_path("directory", "")
     Traceback (most recent call last):
@@ -163,6 +170,11 @@ def as_path(name: str, value: object) -> Path:
     if value == "":
         raise XorMiError(f"{name} is empty; give a place on disk, such as 'my-run'")
     path = Path(value)  # pyright: ignore[reportArgumentType]
+    if str(value).startswith("~"):
+        raise XorMiError(
+            f"{name} is {shown(str(value))}, and ~ is not expanded here; write the folder out, "
+            "or let the shell expand it (without quotes)"
+        )
     if not _is_nameable(path):
         raise XorMiError(f"{name} is {str(path)!r}, which no place on disk is called; give another")
     return path

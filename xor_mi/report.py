@@ -28,10 +28,10 @@ from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patc
 from xor_mi.kinds import Metric, PathLike
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
 from xor_mi.metrics import logit
-from xor_mi.model import MODEL_FILES, HookedMLP
+from xor_mi.model import MODEL_FILES, HookedMLP, saved_files
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
-from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_file
+from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_files
 from xor_mi.search import SubcircuitSearch, count_subcircuits, find_subcircuits
 from xor_mi.terms import (
     Contributions,
@@ -238,7 +238,9 @@ def write_report(
     # all is made before anything is written: an error leaves no half of a report
     numbers = to_dict(findings, training=training, networks=networks)
     page = render_report(findings, figures_of(findings), training=training, networks=networks)
-    contents = {
+    model = findings.model
+    contents: dict[str, str | bytes] = {
+        **saved_files(model.cfg, model.state_dict()),
         "report.json": json.dumps(numbers, indent=1, allow_nan=False) + "\n",
         "circuit.json": findings.circuit.to_json(),
         "patching.csv": findings.sweep.frame().to_csv(index=False, lineterminator="\n"),
@@ -246,9 +248,7 @@ def write_report(
     }
     # asked again: minutes may have passed since
     require_writable(folder, overwrite=overwrite)
-    findings.model.save_pretrained(folder, overwrite=overwrite)
-    for name, content in contents.items():
-        write_file(folder / name, content)
+    write_files({folder / name: content for name, content in contents.items()})
     return folder / "report.html"
 
 

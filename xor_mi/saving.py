@@ -16,8 +16,8 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import contextmanager, suppress
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO
 
@@ -30,12 +30,16 @@ __all__ = [
     "REPORT_MARK",
     "SEARCH_MARK",
     "mark_of",
+    "parquet_metadata",
     "remove_abandoned",
     "replacing",
+    "require_footer",
     "require_own",
     "require_own_file",
     "require_writable",
     "write_file",
+    "write_files",
+    "write_new",
 ]
 
 MODEL_MARK = "xor_mi.HookedMLP"
@@ -49,10 +53,18 @@ SEARCH_MARK = "xor_mi.search"
 CENSUS_MARK = "xor_mi.census"
 """Of plan.json and of every Parquet file."""
 
+REGRESSION_MARK = "xor_mi.regression"
+"""Of what `testing.write_record` writes."""
+MARKS = {MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK, REGRESSION_MARK}
+
 HEAD = 1024
-"""A mark is looked for in so many bytes from the start of a file."""
-LARGEST_PARSED = 2**24
-"""A JSON file of at most so many bytes is read whole, where its mark does not come first."""
+"""Of a page, a mark is looked for in so many bytes from its start."""
+LARGEST_PARSED = 2**27
+"""A JSON file of more bytes is nobody's of this package, which writes none of a tenth of that."""
+LARGEST_HEADER = 2**20
+"""Bytes of the longest header of a table or of weights that is read."""
+LARGEST_FOOTER = 2**26
+"""Bytes of the longest footer of a Parquet file; of a census it has some thousands."""
 MOST_NAMED = 3
 """A message names at most so many of the files in the way."""
 ABANDONED_AFTER = 24 * 60 * 60
@@ -217,89 +229,171 @@ def mark_of(file: Path) -> str:
         return ""
 
 
-def _head(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(HEAD)
-
-
-_MARK_COMES_FIRST = re.compile(
-    rb'\{\s*(?:"version":\s*\d+,\s*)?"(?:format|schema)":\s*"(xor_mi\.\w+)(?:/\d+)?"'
-)
+_MARK = re.compile(r"(xor_mi\.\w+)(?:/\d+)?")
 
 
 def _mark_of_json(file: Path) -> str:
-    # a byte order mark, which some editors put in front, is passed over as in reading
-    head = _head(file).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if found := _MARK_COMES_FIRST.match(head):
-        return found[1].decode()
+    with file.open("rb") as opened:
+        # a byte order mark, which some editors put in front, is passed over as in reading
+        head = opened.read(HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head.startswith(b"{") or file.stat().st_size > LARGEST_PARSED:
         return ""
-    # written anew by another program, in another order; or by a version without a mark
+    # read whole: a text that only begins as one of ours does is not ours
     content = json.loads(file.read_bytes())
     for key in ("format", "schema"):
-        if isinstance(content.get(key), str) and content[key].startswith("xor_mi."):
-            return content[key].partition("/")[0]
+        value = content.get(key)
+        found = _MARK.fullmatch(value) if isinstance(value, str) else None
+        if found and found[1] in MARKS:
+            return found[1]
     return _mark_of_0_1_0(content)
+
+
+_PLAN_OF_0_1_0 = {
+    "target": dict,
+    "hidden": list,
+    "seed": int,
+    "n_networks": int,
+    "shard_size": int,
+    "config": dict,
+    "format": int,
+}
+_SEARCH_OF_0_1_0 = {
+    *("counts", "stopped", "convention", "subcircuits", "alignments", "verdict", "formula"),
+    *("surviving_subcircuits", "n_surviving", "n_perfect", "sets_tried", "output"),
+    *("n_alignments_up_to_negation", "n_alignments_agreeing", "why_no_alignments"),
+}
+_COUNTS_OF_0_1_0 = {
+    *("convention", "differs_in", "n_subcircuits", "n_perfect", "n_minimal", "n_interpretations"),
+    *("n_formulas", "n_aligned", "n_alignments", "why_not"),
+}
+_STOPPED_OF_0_1_0 = {"convention", "n_tried", "n_perfect", "complete"}
 
 
 def _mark_of_0_1_0(content: dict[str, object]) -> str:
     """search.json and plan.json had no mark in 0.1.0; they are known by their keys."""
-    plan = {"target", "hidden", "seed", "n_networks", "shard_size", "config", "format"}
-    if content.keys() == plan:
-        return CENSUS_MARK
-    lines = content.get("counts")
-    if isinstance(lines, list) and (lines or "stopped" in content):
-        columns = {"convention", "n_subcircuits"}
-        if all(isinstance(line, dict) and columns <= line.keys() for line in lines):
-            return SEARCH_MARK
-    return ""
+    if content.keys() == _PLAN_OF_0_1_0.keys():
+        is_a_plan = all(isinstance(content[key], kind) for key, kind in _PLAN_OF_0_1_0.items())
+        return CENSUS_MARK if is_a_plan else ""
+    if not content.keys() <= _SEARCH_OF_0_1_0:
+        return ""
+    lines, stopped = content.get("counts"), content.get("stopped", [])
+    if not isinstance(lines, list) or not isinstance(stopped, list) or not (lines or stopped):
+        return ""
+    columns = {"convention", "n_subcircuits", "n_perfect"}
+    is_a_search = all(
+        isinstance(line, dict) and columns <= line.keys() <= _COUNTS_OF_0_1_0 for line in lines
+    ) and all(isinstance(line, dict) and line.keys() == _STOPPED_OF_0_1_0 for line in stopped)
+    return SEARCH_MARK if is_a_search else ""
 
 
-_GENERATOR = b'<meta name="generator" content="xor-mi '
-_HEAD_OF_0_1_0 = re.compile(
-    rb'<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
+# 0.1.0 named no generator
+_START_OF_A_PAGE = re.compile(
+    rb'\s*<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
     rb'<meta name="viewport" content="width=device-width, initial-scale=1">\s*'
+    rb'(?:<meta name="generator" content="xor-mi xor_mi\.report/\d+">\s*)?'
     rb'<link rel="icon" href="data:,">\s*<title>xor-mi: \w+</title>'
 )
 
 
 def _mark_of_html(file: Path) -> str:
-    head = _head(file)
-    return REPORT_MARK if _GENERATOR in head or _HEAD_OF_0_1_0.match(head) else ""
+    with file.open("rb") as opened:
+        return REPORT_MARK if _START_OF_A_PAGE.match(opened.read(HEAD)) else ""
 
 
 def _mark_of_weights(file: Path) -> str:
+    # a model's are called so; under another name they are what the user copied
+    config = file.with_name("config.json")
+    if file.name != "model.safetensors" or mark_of(config) != MODEL_MARK:
+        return ""
     with file.open("rb") as opened:
         n_bytes = int.from_bytes(opened.read(8), "little")
-        if n_bytes > LARGEST_PARSED:
+        if n_bytes > LARGEST_HEADER:
             return ""
         header = json.loads(opened.read(n_bytes))
     if not isinstance(header, dict):
         return ""
-    names = header.keys() - {"__metadata__"}
-    is_an_mlp = names and all(re.fullmatch(r"fc\d+\.(weight|bias)", name) for name in names)
-    return MODEL_MARK if is_an_mlp and _is_beside(file, "config.json", MODEL_MARK) else ""
+    there = {
+        name: about.get("shape") if isinstance(about, dict) else None
+        for name, about in header.items()
+        if name != "__metadata__"
+    }
+    return MODEL_MARK if there == _shapes_by(json.loads(config.read_bytes())) else ""
+
+
+def _shapes_by(config: dict[str, object]) -> dict[str, list[int]] | None:
+    """The shapes of the weights of a saved model, by name, as its config has them."""
+    widths = config.get("d_hidden")
+    sizes = [config.get("d_in"), *(widths if isinstance(widths, list) else [widths])]
+    sizes.append(config.get("d_out"))
+    shapes: dict[str, list[int]] = {}
+    for number, (d_in, d_out) in enumerate(pairwise(sizes), start=1):
+        if not isinstance(d_in, int) or not isinstance(d_out, int):
+            return None
+        shapes |= {f"fc{number}.weight": [d_out, d_in], f"fc{number}.bias": [d_out]}
+    return shapes
+
+
+_FIRST_COLUMNS = ["clean", "corrupted", "pair", "site", "direction"]
+# 0.1.0 wrote logit_clean for clean_logit
+_FURTHER_COLUMN = re.compile(
+    r"(?:clean|corrupted|patched|effect|recovered_fraction|why_no_fraction)_logit(?:_y\d+)?"
+    r"|logit(?:_y\d+)?_(?:clean|corrupted|patched)"
+    r"|recovered_fraction|why_no_fraction|decision_patched|flips"
+)
 
 
 def _mark_of_patches(file: Path) -> str:
-    is_a_sweep = _head(file).startswith(b"clean,corrupted,pair,site,")
-    return REPORT_MARK if is_a_sweep and _is_beside(file, "report.json", REPORT_MARK) else ""
+    with file.open("rb") as opened:
+        columns = opened.readline(LARGEST_HEADER).decode().rstrip("\r\n").split(",")
+    n_first = len(_FIRST_COLUMNS)
+    is_a_sweep = columns[:n_first] == _FIRST_COLUMNS and "recovered_fraction" in columns
+    is_a_sweep = is_a_sweep and all(map(_FURTHER_COLUMN.fullmatch, columns[n_first:]))
+    is_beside = is_a_sweep and mark_of(file.with_name("report.json")) == REPORT_MARK
+    return REPORT_MARK if is_beside else ""
 
 
 def _mark_of_parquet(file: Path) -> str:
+    metadata = parquet_metadata(file)
+    # the first format of a census did not write its number
+    number = metadata.get(b"xor_mi_census_format", b"1")
+    about = json.loads(metadata.get(b"xor_mi", b"null"))
+    return CENSUS_MARK if number.isdigit() and isinstance(about, dict) else ""
+
+
+def parquet_metadata(file: Path) -> dict[bytes, bytes]:
+    """What a Parquet file says of itself by key; its table is not read.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is no Parquet file, is damaged, or has a footer longer than any of ours.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        metadata = pq.read_metadata(file).metadata or {}
-    except pa.ArrowException:
-        return ""
-    is_a_census = b"xor_mi" in metadata or b"xor_mi_census_format" in metadata
-    return CENSUS_MARK if is_a_census else ""
+    # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
+    with file.open("rb") as opened:
+        require_footer(opened)
+        try:
+            return dict(pq.read_metadata(opened).metadata or {})
+        except pa.ArrowException as error:
+            raise ValueError(str(error)) from None
 
 
-def _is_beside(file: Path, name: str, mark: str) -> bool:
-    return mark_of(file.with_name(name)) == mark
+def require_footer(opened: IO[bytes]) -> None:
+    """Refuse what does not end as a Parquet file does; Arrow asks for as much memory as that says.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    n_bytes = opened.seek(0, os.SEEK_END)
+    opened.seek(max(0, n_bytes - 8))
+    end = opened.read(8)
+    opened.seek(0)
+    n_footer = int.from_bytes(end[:4], "little")
+    if n_bytes < 12 or end[4:] != b"PAR1":
+        raise ValueError("it is empty" if n_bytes == 0 else "it is cut off, or no Parquet file")
+    if n_footer > min(n_bytes - 12, LARGEST_FOOTER):
+        raise ValueError("it is damaged: its footer cannot be so long")
 
 
 _READERS: dict[str, Callable[[Path], str]] = {
@@ -319,8 +413,65 @@ def write_file(file: Path, content: str | bytes) -> None:
     Raises:
         XorMiError: it cannot be written; what was there stays.
     """
-    with replacing(file) as opened:
-        opened.write(content.encode("utf-8") if isinstance(content, str) else content)
+    write_files({file: content})
+
+
+def write_files(contents: Mapping[Path, str | bytes]) -> None:
+    """Put texts, as UTF-8, or bytes under several names: none takes its name before all are
+    written.
+
+    Raises:
+        XorMiError: one cannot be written; what was there under all the names stays.
+    """
+    waiting: dict[Path, Path] = {}
+    try:
+        for file, content in contents.items():
+            with _naming(file), _beside(file) as (scratch, opened):
+                opened.write(content.encode("utf-8") if isinstance(content, str) else content)
+                waiting[file] = scratch
+        for file, scratch in waiting.items():
+            with _naming(file):
+                scratch.replace(file)
+    finally:
+        for scratch in waiting.values():
+            _remove(scratch)
+
+
+def write_new(file: Path, content: str | bytes) -> bool:
+    """Put a text or bytes under a name that is free, and say whether it was.
+
+    Of two processes that do so at once, one is told True; what the other finds is whole.
+
+    Raises:
+        XorMiError: it cannot be written.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with _naming(file):
+        if os.path.lexists(file):
+            return False
+        with _beside(file) as (scratch, opened):
+            opened.write(data)
+        try:
+            # unlike a rename, this fails where the name is taken
+            os.link(scratch, file)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            return _write_exclusively(file, data)
+        finally:
+            _remove(scratch)
+    return True
+
+
+def _write_exclusively(file: Path, data: bytes) -> bool:
+    try:
+        with file.open("xb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextmanager
@@ -332,24 +483,50 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
     Raises:
         XorMiError: it cannot be written; what was there stays.
     """
-    try:
-        mode = _mode_of(file)
-        scratch = _scratch_of(file)
+    with _naming(file):
+        with _beside(file) as (scratch, opened):
+            yield opened
         try:
-            # not with tempfile, whose files nobody else may read
-            with scratch.open("xb") as opened:
-                yield opened
-                opened.flush()
-                # on the disk, not only in the system's memory, before the name says so
-                os.fsync(opened.fileno())
-            if mode is not None:
-                scratch.chmod(mode)
             scratch.replace(file)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+        finally:
+            _remove(scratch)
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise unwritable(file, error) from None
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A hidden file beside, and it opened; it stays when the block ends without an error.
+
+    Raises:
+        OSError: it cannot be written, or may not take the file's name.
+    """
+    mode = _mode_of(file)
+    scratch = _scratch_of(file)
+    try:
+        # not with tempfile, whose files nobody else may read
+        with scratch.open("xb") as opened:
+            yield scratch, opened
+            opened.flush()
+            # on the disk, not only in the system's memory, before the name says so
+            os.fsync(opened.fileno())
+        if mode is not None:
+            scratch.chmod(mode)
+    except BaseException:
+        _remove(scratch)
+        raise
+
+
+def _remove(scratch: Path) -> None:
+    """A temporary file, where it is still there."""
+    with suppress(OSError):
+        scratch.unlink(missing_ok=True)
 
 
 def _mode_of(file: Path) -> int | None:
@@ -358,12 +535,17 @@ def _mode_of(file: Path) -> int | None:
     Raises:
         OSError: what is there may not be replaced.
     """
+    is_link = False
     try:
         # of the name itself first: a link's permissions are its target's
         is_link = stat.S_ISLNK(file.lstat().st_mode)
         mode = file.stat().st_mode
     except FileNotFoundError:  # nothing there, or a link to nothing
         return None
+    except OSError as error:
+        if is_link and error.errno == errno.ELOOP:  # a link that ends at itself
+            return None
+        raise
     if stat.S_ISDIR(mode):
         if is_link:
             return None
@@ -401,18 +583,18 @@ def remove_abandoned(folder: Path, names: Collection[str]) -> None:
     """
     for entry in folder.glob(".*.partial"):
         parts = _SCRATCH.fullmatch(entry.name)
-        if parts and parts["name"] in names and _is_abandoned(entry, parts):
-            entry.unlink(missing_ok=True)
+        # a folder of that name, or one that may not be removed, is passed over
+        with suppress(OSError):
+            if parts and parts["name"] in names and _is_abandoned(entry, parts):
+                entry.unlink(missing_ok=True)
 
 
 def _is_abandoned(entry: Path, parts: re.Match[str]) -> bool:
+    """OSError where it was renamed meanwhile."""
     # on Windows os.kill ends a process whatever the signal
     if parts["machine"] == _MACHINE and os.name != "nt":
         return not _is_alive(int(parts["process"]))
-    try:
-        return time.time() - entry.lstat().st_mtime > ABANDONED_AFTER
-    except FileNotFoundError:  # renamed meanwhile
-        return False
+    return time.time() - entry.lstat().st_mtime > ABANDONED_AFTER
 
 
 def _is_alive(process: int) -> bool:

@@ -22,6 +22,7 @@ from xor_mi.model._config import HookedMLPConfig as HookedMLPConfig
 from xor_mi.model._config import activation as activation
 from xor_mi.model._config import initial_weights as initial_weights
 from xor_mi.model._convert import MODEL_FILES as MODEL_FILES
+from xor_mi.model._convert import saved_files as saved_files
 from xor_mi.model._guards import HookFunction as HookFunction
 from xor_mi.model._guards import all_finite as all_finite
 from xor_mi.model._guards import require_evaluable as require_evaluable

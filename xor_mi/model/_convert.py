@@ -18,7 +18,7 @@ from xor_mi.errors import XorMiError, cut_short
 from xor_mi.kinds import Layers, PathLike
 from xor_mi.model._config import HookedMLPConfig
 from xor_mi.reading import read_json
-from xor_mi.saving import MODEL_MARK, require_writable, write_file
+from xor_mi.saving import MODEL_MARK, require_writable, write_files
 
 _MODULES = {
     nn.ReLU: "relu",
@@ -147,14 +147,20 @@ def write_folder(
 ) -> Path:
     """config.json and model.safetensors into a folder, made if missing."""
     folder = require_writable(directory, MODEL_FILES, overwrite=overwrite)
+    contents = saved_files(cfg, tensors)
+    write_files({folder / name: content for name, content in contents.items()})
+    return folder
+
+
+def saved_files(cfg: HookedMLPConfig, tensors: dict[str, Tensor]) -> dict[str, bytes]:
+    """What a saved model consists of: a file's name -> what is in it."""
     # the weights' own dtype: the model may have been moved since it was built
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     settings = {"format": _FORMAT} | cfg.to_dict() | {"device": "cpu", "dtype": dtype}
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
     # the config first: it is what makes the weights beside it known as this package's
-    write_file(folder / _CONFIG, json.dumps(settings, indent=2) + "\n")
-    write_file(folder / _WEIGHTS, save(contiguous))
-    return folder
+    config = json.dumps(settings, indent=2) + "\n"
+    return {_CONFIG: config.encode("utf-8"), _WEIGHTS: save(contiguous)}
 
 
 def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, Tensor]]:

@@ -9,7 +9,13 @@ import pandas as pd
 
 from xor_mi.errors import XorMiError, as_path, cut_short, require_kind, unknown
 from xor_mi.kinds import PathLike
-from xor_mi.saving import CENSUS_MARK, replacing, require_own_file
+from xor_mi.saving import (
+    CENSUS_MARK,
+    parquet_metadata,
+    replacing,
+    require_footer,
+    require_own_file,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,8 +90,8 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
         columns: only these; a million networks without their weights take a tenth of the memory.
 
     Raises:
-        XorMiError: nothing there, a damaged or foreign file, one of another version of xor-mi, or
-            no such column.
+        XorMiError: nothing there, a damaged or foreign file, one of another version of xor-mi, a
+            seed that is in two files, or no such column.
 
     >>> import tempfile
     >>> from xor_mi.population import census
@@ -107,8 +113,10 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     wanted = list(columns or CENSUS_COLUMNS)
     # The order of the rows needs the seeds, wanted or not.
     with_seed = list(dict.fromkeys(["seed", *wanted]))
-    tables = [_read_file(file, with_seed) for file in _files(as_path("path", path))]
-    frame = pa.concat_tables(tables).sort_by("seed").to_pandas()
+    tables = {file: _read_file(file, with_seed) for file in _files(as_path("path", path))}
+    networks = pa.concat_tables(list(tables.values()))
+    _require_seeds_once(tables, networks)
+    frame = networks.sort_by("seed").to_pandas()
     if "n_readings" in frame:
         # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
         frame["n_readings"] = frame["n_readings"].astype("Int32")
@@ -117,12 +125,10 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
 
 def about_census(file: Path) -> object:
     """What `write_census` was told about a census; None where it was told nothing."""
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_metadata(file).metadata or {}
     try:
-        return json.loads(metadata[_ABOUT_KEY]) or None
-    except (KeyError, ValueError, RecursionError):  # nested thousands of brackets deep
+        return json.loads(parquet_metadata(file)[_ABOUT_KEY]) or None
+    # RecursionError: nested thousands of brackets deep
+    except (OSError, KeyError, ValueError, RecursionError):
         return None
 
 
@@ -148,18 +154,37 @@ def _read_file(file: Path, columns: list[str]) -> "pa.Table":
         # asked before it is opened: opening a pipe would wait for its other end
         if not file.is_file():
             raise OSError("it is not a file")
-        metadata = pq.read_schema(file).metadata or {}
-        _require_this_format(file, metadata)
-        # read_table passes over a column that is missing; select raises the KeyError
-        table = pq.read_table(file, columns=columns).select(columns)
+        _require_this_format(file, parquet_metadata(file))
+        # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
+        with file.open("rb") as opened:
+            require_footer(opened)
+            # read_table passes over a column that is missing; select raises the KeyError
+            table = pq.read_table(opened, columns=columns).select(columns)
         _require_kinds(table.schema)
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except XorMiError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         # Arrow says more in further lines, and sometimes nothing
         reason = cut_short(next(iter(str(error).splitlines()), "it is damaged"))
         raise XorMiError(
             f"'{file}' is not a census: {reason}; delete it and run the census again"
         ) from None
     return table
+
+
+def _require_seeds_once(tables: "dict[Path, pa.Table]", networks: "pa.Table") -> None:
+    """Refuse files that hold one seed twice: they are not of one census."""
+    if len(tables) < 2 or len(networks["seed"].unique()) == len(networks):
+        return
+    holder: dict[object, Path] = {}
+    for file, table in tables.items():
+        for seed in table["seed"].to_pylist():
+            first = holder.setdefault(seed, file)
+            if first != file:
+                raise XorMiError(
+                    f"seed {seed} is in '{first}' and in {file.name}, which are not of one census; "
+                    "move one away, or read each by itself"
+                )
 
 
 def _require_kinds(there: "pa.Schema") -> None:

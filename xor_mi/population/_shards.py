@@ -28,6 +28,7 @@ from xor_mi.saving import (
     remove_abandoned,
     require_writable,
     write_file,
+    write_new,
 )
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, row_name
@@ -281,32 +282,56 @@ def _one_thread() -> Iterator[None]:
 
 
 def _folder_of(folder: Path, plan: _Plan, *, overwrite: bool) -> Path:
-    """The folder with its plan; one that holds another plan is refused."""
+    """The folder with its plan; one that holds another plan, or parts of one, is refused."""
     plan_file = folder / PLAN_FILE
+    if mark_of(plan_file) == CENSUS_MARK:
+        _require_same_plan(plan_file, plan)
+        if not overwrite:
+            _require_whole_shards(folder, plan)
     require_writable(folder, plan.files(), overwrite=overwrite)
     _require_no_strays(folder, plan)
-    if mark_of(plan_file) != CENSUS_MARK:
-        marked = {"schema": f"{CENSUS_MARK}/{CENSUS_FORMAT}"} | plan.to_dict()
-        write_file(plan_file, json.dumps(marked, indent=2) + "\n")
-    difference = _difference(_stored_plan(plan_file), plan)
+    marked = {"schema": f"{CENSUS_MARK}/{CENSUS_FORMAT}"} | plan.to_dict()
+    content = json.dumps(marked, indent=2) + "\n"
+    # of two processes with two plans that come here at once, one finds the other's
+    if not write_new(plan_file, content) and mark_of(plan_file) != CENSUS_MARK:
+        write_file(plan_file, content)  # over somebody else's, as overwrite=True says
+    _require_same_plan(plan_file, plan)
+    return folder
+
+
+def _require_same_plan(file: Path, plan: _Plan) -> None:
+    """Refuse the plan of another census."""
+    difference = _difference(_stored_plan(file), plan)
     if difference:
         raise XorMiError(
-            f"'{folder}' holds another census ({difference}); "
+            f"'{file.parent}' holds another census ({difference}); "
             "choose another folder, or ask for that census"
         )
-    return folder
+
+
+def _require_whole_shards(folder: Path, plan: _Plan) -> None:
+    """Refuse a shard that a failing disk or a copy cut off."""
+    for shard in plan.shards():
+        file = shard.file(folder)
+        if file.is_file() and mark_of(file) != CENSUS_MARK:
+            how = "empty" if file.stat().st_size == 0 else "damaged"
+            raise XorMiError(
+                f"'{folder}' holds {file.name}, a part of this census that is {how}, or somebody "
+                "else's file; remove it, or give --force (in Python overwrite=True), and the same "
+                "command makes it anew"
+            )
 
 
 def _require_no_strays(folder: Path, plan: _Plan) -> None:
     """Refuse Parquet files that the census would be read with and is not made of."""
-    has_plan, ours = mark_of(folder / PLAN_FILE) == CENSUS_MARK, plan.files()
+    ours = plan.files()
     settings = json.loads(json.dumps(plan.to_dict()))
     for file in sorted(folder.glob("[!.]*.parquet")):
         is_census = mark_of(file) == CENSUS_MARK
-        if is_census and not has_plan and about_census(file) != settings:
+        if is_census and (file.name not in ours or about_census(file) != settings):
             raise XorMiError(
-                f"'{folder}' holds Parquet files of another census and no {PLAN_FILE}; "
-                "choose an empty folder"
+                f"'{folder}' holds {file.name} of another census; "
+                "move it away, or choose another folder"
             )
         if not is_census and file.name not in ours:
             raise XorMiError(
