@@ -1,28 +1,31 @@
 # README's two commands: `make demo` and `make test`. Each makes .venv and installs what it needs, so neither expects an active environment.
 # Another Python: make demo PYTHON=python3.12. Another index for torch: make demo TORCH_INDEX=ADDRESS. Both are remembered; docs/install.md says more.
 VENV := .venv
-BIN := $(VENV)/bin
-SETUP = @VENV='$(VENV)' PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh .ci/venv $@
+override VENV := $(or $(VENV),.venv)
+# by the environment: what is in quotes here would end at a quote in a name
+export VENV PYTHON TORCH_INDEX
+BIN := $$VENV/bin
+SETUP = @sh .ci/venv $@
 
 .PHONY: demo test lint notebooks bench clean
 .NOTPARALLEL: # the goals share one environment
 
 demo:
 	$(SETUP)
-	'$(BIN)/python' -m xor_mi tour
+	"$(BIN)/python" -m xor_mi tour
 
 # one worker per core, one thread per worker; a worker has neighbouring tests, which share their files' fixtures, and steals some when it is done
 test:
 	$(SETUP)
-	OMP_NUM_THREADS=1 '$(BIN)/python' -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n auto --dist worksteal
 
 lint:
 	$(SETUP)
-	'$(BIN)/ruff' format --check .
-	'$(BIN)/ruff' check .
-	'$(BIN)/pyright' --pythonpath '$(BIN)/python'
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/ruff" check .
+	"$(BIN)/pyright" --pythonpath "$(BIN)/python"
 
-EXECUTE = PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png '$(BIN)/jupyter' nbconvert --to notebook --execute --inplace \
+EXECUTE = PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png "$(BIN)/jupyter" nbconvert --to notebook --execute --inplace \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
 	--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor
 
@@ -31,14 +34,14 @@ notebooks:
 	$(SETUP)
 	$(EXECUTE) notebooks/*.ipynb
 	again=$$(grep -l '"name": "stderr"' notebooks/*.ipynb); [ -z "$$again" ] || $(EXECUTE) $$again
-	'$(BIN)/python' -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
+	"$(BIN)/python" -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
 		plots.network_diagram(m, identify_circuit(m)).write_image('notebooks/circuit.png', scale=2)"
 
 bench:
 	$(SETUP)
-	'$(BIN)/python' benchmarks/table.py
+	"$(BIN)/python" benchmarks/table.py
 
 # environments that .ci/venv and .ci/versions made; another one is left alone
 clean:
-	for made in '$(VENV)' .venv-second; do if [ -d "$$made/.xor-mi" ]; then rm -rf "$$made"; fi; done
+	for made in "$$VENV" "$$VENV.old" .venv-second; do if [ -d "$$made/.xor-mi" ]; then rm -rf -- "$$made"; fi; done
 	rm -rf .venv-lowest .venv-newest dist xor-mi-tour .pytest_cache .ruff_cache .hypothesis

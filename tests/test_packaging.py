@@ -6,7 +6,9 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -40,13 +42,28 @@ FAKE = """#!/bin/sh
 case "$*" in
   *sys.exit*) exit {too_old} ;;
   *version_info*) echo {version} ;;
-  *_base_executable*) echo "$0" ;;
+  *_base_executable*) {base} ;;
   *"-m venv "*) {venv} ;;
   *"-m pip --version"*) exit 0 ;;
+  *"-m xor_mi tour") echo "the tour of $0" ;;
   *"-m pip install"*) echo "$*" >>"{log}"; {install} ;;
 esac
 """
-TOOLS = ["sh", "cat", "cp", "mkdir", "rm", "touch", "sed", "grep", "cmp", "uname", "make"]
+TOOLS = [
+    "sh",
+    "cat",
+    "cp",
+    "mkdir",
+    "mv",
+    "rm",
+    "sleep",
+    "touch",
+    "sed",
+    "grep",
+    "cmp",
+    "uname",
+    "make",
+]
 MAKES = 'mkdir -p "$3/bin" && touch "$3/pyvenv.cfg" && cp "$0" "$3/bin/python"'
 
 
@@ -64,28 +81,42 @@ class Clone:
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or pytest.skip(f"needs {tool}"))
 
-    def python(self, name: str, version: str, *, venv: str = MAKES, install: str = ":") -> str:
+    def python(
+        self,
+        name: str,
+        version: str,
+        *,
+        base: str = 'echo "$0"',
+        venv: str = MAKES,
+        install: str = ":",
+    ) -> str:
         """Puts a fake Python on PATH."""
         too_old = int(int(version.split(".")[1]) < 11)
         text = FAKE.format(
-            version=version, too_old=too_old, venv=venv, install=install, log=self.log
+            version=version, too_old=too_old, base=base, venv=venv, install=install, log=self.log
         )
         (self.bin / name).write_text(text, encoding="utf-8")
         (self.bin / name).chmod(0o755)
         return str(self.bin / name)
 
-    def setup(self, goal: str = "demo", **settings: str) -> tuple[int, str]:
-        """Exit status and all output of `.ci/venv`."""
-        done = subprocess.run(
-            ["sh", ".ci/venv", goal],
+    def start(self, *command: str, **settings: str) -> subprocess.Popen[str]:
+        """A command in the clone, in a group of processes of its own."""
+        return subprocess.Popen(
+            command,
             cwd=self.folder,
             env={"PATH": str(self.bin), **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
+            start_new_session=True,
         )
-        return done.returncode, done.stdout
+
+    def setup(self, goal: str = "demo", **settings: str) -> tuple[int, str]:
+        """Exit status and all output of `.ci/venv`."""
+        started = self.start("sh", ".ci/venv", goal, **settings)
+        output, _ = started.communicate(timeout=60)
+        return started.returncode, output
 
     @property
     def installs(self) -> list[str]:
@@ -253,6 +284,120 @@ def test_a_python_that_makes_no_environment_leaves_no_half_one(clone):
     assert not (clone.folder / ".venv").exists()
 
 
+BROKEN = {
+    "no environment": {"venv": 'mkdir -p "$3/bin"; exit 1'},
+    "no base": {"base": ":"},
+    "a base that is gone": {"base": "echo /nowhere/python3"},
+}
+"""What a Python cannot do."""
+
+
+@NEEDS_SH
+@pytest.mark.parametrize("what", BROKEN)
+def test_an_environment_that_works_stays_until_there_is_a_new_one(clone, what):
+    """Another Python was asked for, which makes none: the old one is as it was, and complete."""
+    clone.setup()
+    (clone.folder / ".venv" / "old").touch()
+    broken = clone.python("python3.13", "3.13.0", **BROKEN[what])
+    status, output = clone.setup(PYTHON=broken)
+    assert status == 1
+    assert "cannot make a virtual environment" in output or "does not run" in output
+    assert (clone.folder / ".venv" / "old").exists()
+    assert [path.name for path in clone.folder.glob(".venv?*")] == []
+    assert clone.setup() == (0, "")
+
+
+@NEEDS_SH
+def test_an_environment_stays_when_make_is_stopped_while_it_makes_another(clone):
+    """Ctrl-C goes to the whole group: the half-made one is gone, the old one and no lock there."""
+    clone.setup()
+    (clone.folder / ".venv" / "old").touch()
+    slow = clone.python("python3.13", "3.13.0", venv='touch "$3/half"; sleep 60')
+    started = clone.start("sh", ".ci/venv", "demo", PYTHON=slow)
+    while not (clone.folder / ".venv" / "half").exists():
+        assert started.poll() is None
+        time.sleep(0.01)
+    os.killpg(started.pid, signal.SIGTERM)
+    started.communicate(timeout=60)
+    assert started.returncode != 0
+    assert (clone.folder / ".venv" / "old").exists()
+    assert [path.name for path in clone.folder.glob(".venv?*")] == []
+    assert clone.setup() == (0, "")
+
+
+@NEEDS_SH
+def test_what_only_has_the_name_of_an_old_environment_is_left_alone(clone):
+    """A folder `.venv.old` of the user's is neither removed nor taken for the environment."""
+    clone.setup()
+    (clone.folder / ".venv.old").mkdir()
+    stale_of_another_python(clone)
+    status, output = clone.setup()
+    assert status == 1
+    assert ".venv.old is in the way" in output
+    assert (clone.folder / ".venv" / "pyvenv.cfg").exists()
+    assert (clone.folder / ".venv.old").is_dir()
+
+
+@NEEDS_SH
+def test_two_calls_at_once_wait_for_each_other(clone):
+    """In a fresh clone: both end well, one made and installed, and the other says that it waited."""
+    clone.python("python3", "3.12.1", venv=f"sleep 1; {MAKES}")
+    both = [clone.start("sh", ".ci/venv", "demo") for _ in range(2)]
+    outputs = [started.communicate(timeout=60)[0] for started in both]
+    assert [started.returncode for started in both] == [0, 0]
+    assert sorted("this one waits until it is done" in output for output in outputs) == [
+        False,
+        True,
+    ]
+    assert len(clone.installs) == 2  # of pip itself, and of what the goal needs
+    assert not (clone.folder / ".venv.lock").exists()
+
+
+@NEEDS_SH
+@pytest.mark.parametrize("has_number", [True, False])
+def test_the_lock_of_a_process_that_is_gone_is_taken_over(clone, has_number):
+    """Killed with its lock, or before it could write its number."""
+    gone = subprocess.Popen([shutil.which("true")])
+    gone.wait()
+    lock = clone.folder / ".venv.lock"
+    lock.mkdir()
+    if has_number:
+        (lock / "pid").write_text(f"{gone.pid}\n", encoding="utf-8")
+    status, output = clone.setup()
+    assert status == 0
+    assert "waits" not in output
+    assert not lock.exists()
+
+
+ODD = {
+    "PYTHON=a'b": (2, "there is no `a'b` that runs: make demo PYTHON=python3"),
+    "PYTHON=.": (2, "there is no `.` that runs: make demo PYTHON=python3"),
+    "PYTHON=exit": (2, "there is no `exit` that runs"),
+    "PYTHON=true": (2, "there is no `true` that runs"),
+    "PYTHON=-x": (2, "there is no `-x` that runs"),
+    "PYTHON=": (0, "into .venv, Python 3.12.1"),
+    "VENV=a'b": (0, "into a'b, Python 3.12.1"),
+    "VENV=a b/c/": (0, "into a b/c, Python 3.12.1"),
+    "VENV=": (0, "into .venv, Python 3.12.1"),
+    "VENV=-x": (2, "VENV is `-x`; give a folder whose name does not begin with -"),
+}
+"""A setting of make's, its exit status, and what is said."""
+
+
+@NEEDS_SH
+@pytest.mark.parametrize("setting", ODD)
+def test_odd_settings_work_or_are_one_sentence(clone, setting):
+    """Quotes, blanks, options, nothing, and words of the shell's own."""
+    (clone.bin / "true").symlink_to(shutil.which("true") or pytest.skip("needs true"))
+    status, says = ODD[setting]
+    started = clone.start("make", "--silent", "demo", setting)
+    output, _ = started.communicate(timeout=60)
+    assert started.returncode == status, output
+    assert says in output
+    assert "not found" not in output
+    assert "yntax error" not in output
+
+
 @NEEDS_SH
 def test_a_python_and_an_index_once_given_are_remembered(clone):
     """`make test` follows `make demo PYTHON=... TORCH_INDEX=...`; another index makes it anew."""
@@ -277,8 +422,7 @@ def test_make_hands_its_settings_through(clone):
     )
     assert "into .venv-13, Python 3.13.0" in done.stdout
     assert clone.installs[-1].endswith("-c constraints.txt -e . --extra-index-url file:///small")
-    assert ".venv-13/bin/" in done.stdout.splitlines()[-1]
-    assert done.stdout.splitlines()[-1].endswith(" tour")
+    assert done.stdout.splitlines()[-1] == "the tour of .venv-13/bin/python"
 
 
 # what an index shows
