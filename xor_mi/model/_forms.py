@@ -1,0 +1,379 @@
+"""Operations on tensors -> the layers they amount to.
+
+A value inside a module's forward is followed as a `Form`: an affine function of the inputs and of
+the units found so far. A linear layer, a batch norm or a sum of both makes another form; an
+activation makes new units. All of it in float64, so that what is only copied stays as it is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError
+from xor_mi.model._description import Activation, Description, Layer
+
+INPUTS = 0
+"""The number of the group of units that are the inputs."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Numbers that are affine in groups of units: sum over groups of parts[g] @ units of g, + bias.
+
+    Attributes:
+        parts: group -> [n, units of the group].
+        bias: [n].
+        is_mixed: a linear layer has been here, so that another one is a layer of its own.
+        where: the place that made it.
+    """
+
+    parts: dict[int, Tensor]
+    bias: Tensor
+    is_mixed: bool = False
+    where: str = ""
+
+    def __len__(self) -> int:
+        return len(self.bias)
+
+    def pick(self, units: Tensor) -> "Form":
+        """The numbers of these indices, in this order."""
+        parts = {group: part[units] for group, part in self.parts.items()}
+        return replace(self, parts=parts, bias=self.bias[units])
+
+    def times(self, factors: Tensor) -> "Form":
+        """Each number times its own factor [n]."""
+        parts = {group: factors[:, None] * part for group, part in self.parts.items()}
+        return replace(self, parts=parts, bias=factors * self.bias)
+
+    def plus(self, other: "Form") -> "Form":
+        """Number by number, the sum of two forms."""
+        parts = dict(self.parts)
+        for group, part in other.parts.items():
+            parts[group] = parts[group] + part if group in parts else part
+        shares = not self.parts.keys().isdisjoint(other.parts)
+        is_mixed = self.is_mixed or other.is_mixed or shares
+        return replace(self, parts=parts, bias=self.bias + other.bias, is_mixed=is_mixed)
+
+    def beside(self, other: "Form") -> "Form":
+        """The numbers of both, one after the other."""
+        parts: dict[int, Tensor] = {}
+        for group in self.parts | other.parts:
+            halves = [
+                form.parts[group] if group in form.parts else None for form in (self, other)
+            ]
+            width = next(half.shape[1] for half in halves if half is not None)
+            filled = [
+                torch.zeros(len(form), width, dtype=torch.float64) if half is None else half
+                for form, half in zip((self, other), halves, strict=True)
+            ]
+            parts[group] = torch.cat(filled)
+        is_mixed = self.is_mixed or other.is_mixed
+        return replace(
+            self, parts=parts, bias=torch.cat([self.bias, other.bias]), is_mixed=is_mixed
+        )
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor inside a forward that was given every row at once.
+
+    Attributes:
+        form: what its numbers are.
+        entry: the tensor's shape; each entry holds row * len(form) + index into the form. So
+            whatever only moves entries (view, transpose, [:, 0], ...) is done to this.
+    """
+
+    form: Form
+    entry: Tensor
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """exp(value), or 1 + exp(value): the middle of a sigmoid written by hand."""
+
+    value: Value
+    plus_one: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Units that one activation made, or the inputs.
+
+    Attributes:
+        form: what goes into the activation.
+        depth: the number of their layer; the inputs are 0.
+    """
+
+    form: Form
+    activation: Activation
+    depth: int
+
+
+class Layers:
+    """The groups of units found so far, and the operations that make forms and groups.
+
+    Every operation takes the place it stands at, for its message.
+    """
+
+    def __init__(self, d_in: int, n_rows: int) -> None:
+        self.d_in, self.n_rows = d_in, n_rows
+        identity = torch.eye(d_in, dtype=torch.float64)
+        inputs = Form({INPUTS: identity}, torch.zeros(d_in, dtype=torch.float64))
+        self.groups = [Group(inputs, Activation(), 0)]
+        entry = torch.arange(n_rows * d_in).view(n_rows, d_in)
+        self.inputs = Value(inputs, entry)
+
+    # forms
+
+    def moved(self, value: Value, move: Callable[[Tensor], Any], where: str) -> Any:
+        """What an operation does that only moves entries; several values where it gives several."""
+        try:
+            moved = move(value.entry)
+        except Exception as error:
+            raise XorMiError(f"{where}: {_first_line(error)}") from None
+        if isinstance(moved, Tensor):
+            return replace(value, entry=moved)
+        return tuple(replace(value, entry=part) for part in moved)
+
+    def joined(
+        self, values: Sequence[Value], join: Callable[[list[Tensor]], Tensor], where: str
+    ) -> Value:
+        """Several tensors put into one, by torch.cat or torch.stack."""
+        form = values[0].form
+        for value in values[1:]:
+            form = form.beside(value.form)
+        starts = accumulate((len(value.form) for value in values[:-1]), initial=0)
+        entries = []
+        for value, start in zip(values, starts, strict=True):
+            row, unit = value.entry // len(value.form), value.entry % len(value.form)
+            entries.append(row * len(form) + unit + start)
+        try:
+            return Value(form, join(entries))
+        except Exception as error:
+            raise XorMiError(f"{where}: {_first_line(error)}") from None
+
+    def linear(self, value: Value, weight: Tensor, bias: Tensor | None, where: str) -> Value:
+        """weight [m, k] @ the last axis, + bias [m]."""
+        weight = _double(weight)
+        if value.entry.shape[-1:] != weight.shape[1:]:
+            n_given = value.entry.shape[-1] if value.entry.ndim else 0
+            is_input = value.form.parts.keys() == {INPUTS} and not value.form.is_mixed
+            if is_input and value.entry.shape == self.inputs.entry.shape:
+                raise InputWidth(
+                    f"{where}: it takes {weight.shape[1]} values and is given {n_given}",
+                    weight.shape[1],
+                )
+            raise XorMiError(f"{where}: it takes {weight.shape[1]} values and is given {n_given}")
+        if value.form.is_mixed:
+            # two linear layers with nothing between them: the identity is between them
+            value = self.activated(value, Activation("identity", where=where), where)
+        flat = value.entry.reshape(-1, weight.shape[1])
+        row, unit = flat // len(value.form), flat % len(value.form)
+        if len(flat) != self.n_rows or bool((row != row[:, :1]).any() | (unit != unit[:1]).any()):
+            raise XorMiError(f"{where}: it is not given one row of values per input row")
+        picked = value.form.pick(unit[0])
+        parts = {group: weight @ part for group, part in picked.parts.items()}
+        total = weight @ picked.bias
+        if bias is not None:
+            total = total + _double(bias).broadcast_to(total.shape)
+        form = Form(parts, total, is_mixed=True, where=where)
+        entry = row[:, :1] * len(form) + torch.arange(len(form))
+        return Value(form, entry.view(*value.entry.shape[:-1], len(form)))
+
+    def scaled(self, value: Value, factor: Any, where: str) -> Value:
+        """Each entry times a number."""
+        (entry, units), (factors,) = self._by_rows(value, where, factor)
+        return Value(value.form.pick(units).times(factors), entry)
+
+    def shifted(self, value: Value, addend: Any, where: str) -> Value:
+        """Each entry plus a number."""
+        (entry, units), (addends,) = self._by_rows(value, where, addend)
+        form = value.form.pick(units)
+        return Value(replace(form, bias=form.bias + addends), entry)
+
+    def added(self, value: Value, other: Value, where: str) -> Value:
+        """Entry by entry, the sum of two tensors."""
+        shape = _broadcast(value.entry.shape, other.entry.shape, where=where)
+        given = other.entry.broadcast_to(shape)
+        rows = value.entry.broadcast_to(shape) // len(value.form)
+        if bool((rows != given // len(other.form)).any()):
+            raise XorMiError(f"{where}: it adds values of different input rows")
+        (entry, units), (others,) = self._by_rows(value, where, given % len(other.form))
+        form = value.form.pick(units).plus(other.form.pick(others.long()))
+        return Value(replace(form, where=where), entry)
+
+    def _by_rows(
+        self, value: Value, where: str, *numbers: Any
+    ) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
+        """Every row's entries put in one order: (new entry tensor, units), and numbers beside them.
+
+        Refused where the rows are not all treated alike.
+        """
+        tensors = [_double(number) for number in numbers]
+        shape = _broadcast(value.entry.shape, *[tensor.shape for tensor in tensors], where=where)
+        entry = value.entry.broadcast_to(shape)
+        row = (entry // len(value.form)).flatten()
+        counts = torch.bincount(row, minlength=self.n_rows)
+        if bool((counts != counts[0]).any()):
+            raise XorMiError(f"{where}: it does not treat every input row alike")
+        order = torch.argsort(row, stable=True).view(self.n_rows, -1)
+        columns = [
+            tensor.broadcast_to(shape).flatten()[order]
+            for tensor in (entry % len(value.form), *tensors)
+        ]
+        if any(bool((column != column[:1]).any()) for column in columns):
+            raise XorMiError(f"{where}: it does not treat every input row alike")
+        new = torch.empty_like(row)
+        new[order.flatten()] = torch.arange(order.numel())
+        units, *beside = [column[0] for column in columns]
+        return (new.view(shape), units), beside
+
+    # groups of units
+
+    def activated(self, value: Value, activation: Activation, where: str) -> Value:
+        """An activation function: new units."""
+        (entry, units), _ = self._by_rows(value, where)
+        form = value.form.pick(units)
+        if not form.is_mixed and activation.name not in ("heaviside", "identity"):
+            raise XorMiError(f"{where}; an activation stands after a linear layer, and here is none")
+        depth = 1 + max(self.groups[group].depth for group in form.parts)
+        self.groups.append(Group(form, activation, depth))
+        identity = torch.eye(len(form), dtype=torch.float64)
+        zeros = torch.zeros(len(form), dtype=torch.float64)
+        return Value(Form({len(self.groups) - 1: identity}, zeros, where=where), entry)
+
+    def described(self, value: Value, dtype: torch.dtype) -> Description:
+        """What leads to the output, layer by layer.
+
+        Raises:
+            XorMiError: an output that is not the end of a layer, or a connection past a layer that
+                does not begin at the inputs.
+        """
+        (_, units), _ = self._by_rows(value, "the output")
+        form = value.form.pick(units)
+        chosen = self._chosen_units(form)
+        if chosen is None:
+            if not form.is_mixed:
+                raise XorMiError(
+                    f"{form.where or 'the output'}: the output is scaled, shifted or put together "
+                    "after its last activation, which no layer can do"
+                )
+            output = Group(form, Activation(), 1 + self._depth(form))
+        else:
+            output = self._merged(chosen)
+        layers = [output]
+        by_depth: dict[int, list[int]] = {}
+        for number in self._leading_to(output):
+            by_depth.setdefault(self.groups[number].depth, []).append(number)
+        for depth in range(output.depth - 1, 0, -1):
+            members = [(number, None) for number in by_depth.get(depth, ())]
+            layers.insert(0, self._merged(members))
+        columns = [[INPUTS], *[by_depth[depth] for depth in range(1, output.depth)]]
+        return Description(
+            tuple(
+                self._layer(group, before, dtype)
+                for group, before in zip(layers, columns, strict=True)
+            ),
+            dtype,
+        )
+
+    def _depth(self, form: Form) -> int:
+        return max(self.groups[group].depth for group in form.parts)
+
+    def _chosen_units(self, form: Form) -> list[tuple[int, Tensor]] | None:
+        """(group, units) one after the other, where a form is nothing but units; else None."""
+        if form.is_mixed or bool(form.bias.any()) or form.parts.keys() == {INPUTS}:
+            return None
+        chosen: list[tuple[int, Tensor]] = []
+        for index in range(len(form)):
+            hits = [
+                (group, part[index].nonzero().flatten())
+                for group, part in form.parts.items()
+                if bool(part[index].any())
+            ]
+            if len(hits) != 1 or len(hits[0][1]) != 1:
+                return None
+            group, unit = hits[0]
+            if form.parts[group][index, unit].item() != 1:
+                return None
+            chosen.append((group, unit))
+        return chosen
+
+    def _merged(self, members: Sequence[tuple[int, Tensor | None]]) -> Group:
+        """Groups of one layer, or some of their units, as one group."""
+        first = self.groups[members[0][0]]
+        form: Form | None = None
+        for number, units in members:
+            group = self.groups[number]
+            same = (group.activation.name, group.activation.parameters, group.depth)
+            if same != (first.activation.name, first.activation.parameters, first.depth):
+                raise XorMiError(
+                    f"{group.activation.where}: units of one layer have different activations, "
+                    f"{first.activation.name} and {group.activation.name}; "
+                    "a HookedMLP has one per layer"
+                )
+            picked = group.form if units is None else group.form.pick(units)
+            form = picked if form is None else form.beside(picked)
+        assert form is not None
+        return replace(first, form=form)
+
+    def _leading_to(self, output: Group) -> list[int]:
+        """The groups that the output depends on, in the order in which they were made."""
+        needed: set[int] = set()
+        waiting = list(output.form.parts)
+        while waiting:
+            number = waiting.pop()
+            if number not in needed:
+                needed.add(number)
+                waiting += self.groups[number].form.parts if number != INPUTS else []
+        return sorted(needed - {INPUTS})
+
+    def _layer(self, group: Group, before: list[int], dtype: torch.dtype) -> Layer:
+        form = group.form
+        allowed = {*before, INPUTS}
+        if not form.parts.keys() <= allowed:
+            raise XorMiError(
+                f"{form.where or group.activation.where}: a layer is connected past the layer "
+                "after it; only the inputs may be"
+            )
+        weight = torch.cat(
+            [
+                form.parts.get(number, torch.zeros(len(form), self._width(number)).double())
+                for number in before
+            ],
+            dim=1,
+        )
+        has_direct = before != [INPUTS] and INPUTS in form.parts
+        direct = form.parts[INPUTS].to(dtype) if has_direct else None
+        return Layer(weight.to(dtype), form.bias.to(dtype), group.activation, direct, form.where)
+
+    def _width(self, number: int) -> int:
+        return self.d_in if number == INPUTS else len(self.groups[number].form)
+
+
+class InputWidth(XorMiError):
+    """The inputs have another width than was tried; `width` is the one that is needed."""
+
+    def __init__(self, message: str, width: int) -> None:
+        super().__init__(message)
+        self.width = width
+
+
+def _double(number: Any) -> Tensor:
+    return torch.as_tensor(number).detach().cpu().double()
+
+
+def _broadcast(*shapes: Any, where: str) -> torch.Size:
+    try:
+        return torch.broadcast_shapes(*shapes)
+    except RuntimeError:
+        listed = " and ".join(str(list(shape)) for shape in shapes)
+        raise XorMiError(f"{where}: shapes {listed} do not fit") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,412 @@
+"""The operations of PyTorch by name: what each does to the values that are followed.
+
+A function, a method and an operator of one name are one operation; the modules of `torch.nn` come
+down to functions.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError
+from xor_mi.model._description import Activation
+from xor_mi.model._forms import Exponential, Layers, Value
+
+MOVES = (
+    *("view", "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "getitem"),
+    *("t", "T", "mT", "H", "mH", "transpose", "permute", "movedim", "swapaxes", "swapdims"),
+    *("narrow", "select", "index_select", "chunk", "split", "unbind", "expand", "tile", "repeat"),
+    *("contiguous", "clone", "detach", "adjoint", "atleast_2d", "broadcast_to", "alias"),
+)
+"""Operations that only move entries, and are done to the entries' own numbers."""
+
+CASTS = ("float", "double", "half", "bfloat16", "to", "type", "type_as", "int", "long", "cpu")
+"""Changes of dtype; what they round is found where the made network is compared."""
+
+_ACTIVATIONS: dict[str, Mapping[str, object]] = {
+    "relu": {"inplace": False},
+    "relu6": {"inplace": False},
+    "leaky_relu": {"negative_slope": 0.01, "inplace": False},
+    "elu": {"alpha": 1.0, "inplace": False},
+    "celu": {"alpha": 1.0, "inplace": False},
+    "selu": {"inplace": False},
+    "silu": {"inplace": False},
+    "mish": {"inplace": False},
+    "gelu": {"approximate": "none"},
+    "hardtanh": {"min_val": -1.0, "max_val": 1.0, "inplace": False},
+    "hardsigmoid": {"inplace": False},
+    "hardswish": {"inplace": False},
+    "softplus": {"beta": 1, "threshold": 20},
+    "logsigmoid": {},
+    "softsign": {},
+    "tanhshrink": {},
+    "tanh": {},
+    "sigmoid": {},
+    "sign": {},
+    "softmax": {"dim": None},
+    "log_softmax": {"dim": None},
+    "abs": {},
+    "sin": {},
+    "cos": {},
+    "square": {},
+}
+"""Activation -> its parameters after the input, in order, with their defaults."""
+
+_ALIASES = {
+    "expit": "sigmoid",
+    "swish": "silu",
+    "sgn": "sign",
+    "absolute": "abs",
+    "clip": "clamp",
+    "iadd": "add",
+    "isub": "sub",
+    "subtract": "sub",
+    "multiply": "mul",
+    "imul": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "truediv": "div",
+    "itruediv": "div",
+    "negative": "neg",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "mv": "matmul",
+    "mm": "matmul",
+    "concat": "cat",
+    "concatenate": "cat",
+    "alpha_dropout": "dropout",
+    "feature_dropout": "dropout",
+    "feature_alpha_dropout": "dropout",
+}
+_MIRRORED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
+
+
+class Operations:
+    """Calls by name on values, as a forward makes them."""
+
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], where: str) -> Any:
+        """What an operation gives.
+
+        Args:
+            args, kwargs: `Value`s, and tensors and numbers that do not depend on the input.
+
+        Raises:
+            XorMiError: an operation that is not followed, naming the place.
+        """
+        name = _ALIASES.get(name, name)
+        if name in MOVES:
+            return self._move(name, args, kwargs, where)
+        if name in CASTS:
+            return args[0]
+        if name in _ACTIVATIONS and isinstance(args[0], Value):
+            return self._activation(name, args, kwargs, where)
+        method = getattr(self, f"_{name}", None)
+        answer = NotImplemented if method is None else method(*args, where=where, **kwargs)
+        if answer is NotImplemented:
+            raise XorMiError(
+                f"{where}; '{name}' cannot be read as a layer: bring a network of linear layers "
+                "and activations, or its weights with HookedMLP.from_weights"
+            )
+        return answer
+
+    def _move(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], where: str) -> Any:
+        value, *rest = args
+        if not isinstance(value, Value):
+            return self._unreadable(where)
+        if name in ("clone", "contiguous"):  # what a memory format says does not matter
+            return value
+        if name in ("T", "mT", "H", "mH"):
+            return self.layers.moved(value, lambda entry: getattr(entry, name), where)
+        operation = "__getitem__" if name == "getitem" else name
+
+        def move(entry: Tensor) -> Any:
+            return getattr(entry, operation)(*rest, **kwargs)
+
+        return self.layers.moved(value, move, where)
+
+    def _unreadable(self, where: str) -> Any:
+        raise XorMiError(f"{where}: an index or a size depends on the input's values")
+
+    # layers
+
+    def _linear(self, input: Any, weight: Any, bias: Any = None, *, where: str) -> Any:
+        if not isinstance(input, Value) or isinstance(weight, Value) or isinstance(bias, Value):
+            return NotImplemented
+        return self.layers.linear(input, weight, bias, where)
+
+    def _matmul(self, input: Any, other: Any, *, where: str) -> Any:
+        if isinstance(input, Value) and isinstance(other, Tensor):
+            if other.ndim == 1:
+                value = self.layers.linear(input, other[None], None, where)
+                return self.layers.moved(value, lambda entry: entry.squeeze(-1), where)
+            return self.layers.linear(input, other.T, None, where) if other.ndim == 2 else None
+        if isinstance(other, Value) and isinstance(input, Tensor) and input.ndim == 2:
+            # weight @ columns: the same with both sides transposed
+            turned = self.layers.moved(other, lambda entry: entry.T, where)
+            value = self.layers.linear(turned, input, None, where)
+            return self.layers.moved(value, lambda entry: entry.T, where)
+        return NotImplemented
+
+    def _addmm(
+        self, input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1, where: str
+    ) -> Any:
+        product = self._matmul(mat1, mat2, where=where)
+        if product is NotImplemented or isinstance(input, Value):
+            return NotImplemented
+        scaled = self.layers.scaled(product, alpha, where) if alpha != 1 else product
+        return self.layers.shifted(scaled, torch.as_tensor(input) * beta, where)
+
+    def _sum(self, input: Value, dim: Any = None, keepdim: bool = False, *, where: str) -> Any:
+        if not isinstance(dim, int):
+            dims = list(dim) if isinstance(dim, (list, tuple)) else []
+            if len(dims) != 1:
+                return NotImplemented
+            dim = dims[0]
+        moved = self.layers.moved(input, lambda entry: entry.movedim(dim, -1), where)
+        ones = torch.ones(1, moved.entry.shape[-1])
+        summed = self.layers.linear(moved, ones, None, where)
+        if keepdim:
+            return self.layers.moved(summed, lambda entry: entry.movedim(-1, dim), where)
+        return self.layers.moved(summed, lambda entry: entry.squeeze(-1), where)
+
+    def _batch_norm(
+        self,
+        input: Value,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+        *,
+        where: str,
+    ) -> Any:
+        del momentum  # of use in training only
+        if training or running_mean is None or running_var is None:
+            raise XorMiError(
+                f"{where}; a batch norm without running statistics mixes the rows of a batch: "
+                "train it with track_running_stats=True"
+            )
+        if input.entry.ndim != 2:
+            return NotImplemented
+        scale = 1 / (running_var.detach().cpu().double() + eps).sqrt()
+        scale = scale if weight is None else scale * weight.detach().cpu().double()
+        if scale.shape != input.entry.shape[1:]:
+            # the inputs' own batch norm says how many there are
+            self.layers.linear(input, torch.eye(len(scale)), None, where)
+        shift = -running_mean.detach().cpu().double() * scale
+        shift = shift if bias is None else shift + bias.detach().cpu().double()
+        return self.layers.shifted(self.layers.scaled(input, scale, where), shift, where)
+
+    def _dropout(
+        self,
+        input: Value,
+        p: float = 0.5,
+        training: bool = True,
+        inplace: bool = False,
+        *,
+        where: str,
+    ) -> Value:
+        del inplace
+        if training and p > 0:
+            raise XorMiError(
+                f"{where}; it drops values in eval mode too: give it training=self.training"
+            )
+        return input
+
+    # arithmetic
+
+    def _add(self, input: Any, other: Any, *, alpha: float = 1, where: str) -> Any:
+        if alpha != 1:
+            other = self._mul(other, alpha, where=where) if isinstance(other, Value) else (
+                other * alpha
+            )
+        if isinstance(input, Exponential) or isinstance(other, Exponential):
+            growth, one = (input, other) if isinstance(input, Exponential) else (other, input)
+            is_plain = isinstance(one, (int, float, Tensor)) and bool((torch.as_tensor(one) == 1).all())
+            if growth.plus_one or not is_plain:
+                return NotImplemented
+            return Exponential(growth.value, plus_one=True)
+        if isinstance(input, Value) and isinstance(other, Value):
+            return self.layers.added(input, other, where)
+        value, number = (input, other) if isinstance(input, Value) else (other, input)
+        return self.layers.shifted(value, number, where)
+
+    def _sub(self, input: Any, other: Any, *, alpha: float = 1, where: str) -> Any:
+        return self._add(input, self._mul(other, -alpha, where=where), where=where)
+
+    def _rsub(self, input: Any, other: Any, *, alpha: float = 1, where: str) -> Any:
+        return self._sub(other, input, alpha=alpha, where=where)
+
+    def _neg(self, input: Any, *, where: str) -> Any:
+        return self._mul(input, -1, where=where)
+
+    def _mul(self, input: Any, other: Any, *, where: str) -> Any:
+        if isinstance(input, Value) and isinstance(other, Value):
+            return NotImplemented
+        if isinstance(input, Exponential) or isinstance(other, Exponential):
+            return NotImplemented
+        if isinstance(input, Value):
+            return self.layers.scaled(input, other, where)
+        return self.layers.scaled(other, input, where) if isinstance(other, Value) else input * other
+
+    def _div(self, input: Any, other: Any, *, rounding_mode: Any = None, where: str) -> Any:
+        if rounding_mode is not None:
+            return NotImplemented
+        if isinstance(other, Exponential):
+            if not other.plus_one or bool((torch.as_tensor(input) != 1).any()):
+                return NotImplemented
+            return self._reciprocal(other, where=where)
+        if isinstance(other, Value) or isinstance(input, Exponential):
+            return NotImplemented
+        return self._mul(input, 1 / torch.as_tensor(other).double(), where=where)
+
+    def _reciprocal(self, input: Any, *, where: str) -> Any:
+        if not isinstance(input, Exponential) or not input.plus_one:
+            return NotImplemented
+        # 1 / (1 + exp(v)) is the sigmoid of -v
+        return self._activation("sigmoid", (self._neg(input.value, where=where),), {}, where)
+
+    def _pow(self, input: Any, exponent: Any, *, where: str) -> Any:
+        return self._reciprocal(input, where=where) if exponent == -1 else NotImplemented
+
+    def _exp(self, input: Any, *, where: str) -> Any:
+        del where
+        return Exponential(input) if isinstance(input, Value) else NotImplemented
+
+    def _cat(self, tensors: Any, dim: int = 0, *, where: str) -> Any:
+        if not all(isinstance(tensor, Value) for tensor in tensors):
+            return NotImplemented
+        return self.layers.joined(tensors, lambda entries: torch.cat(entries, dim), where)
+
+    def _stack(self, tensors: Any, dim: int = 0, *, where: str) -> Any:
+        if not all(isinstance(tensor, Value) for tensor in tensors):
+            return NotImplemented
+        return self.layers.joined(tensors, lambda entries: torch.stack(entries, dim), where)
+
+    def _zeros_like(self, input: Value, *, where: str, **_settings: Any) -> Tensor:
+        del where
+        return torch.zeros(input.entry.shape)
+
+    def _ones_like(self, input: Value, *, where: str, **_settings: Any) -> Tensor:
+        del where
+        return torch.ones(input.entry.shape)
+
+    # activations
+
+    def _activation(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], where: str
+    ) -> Value:
+        value, *rest = args
+        defaults = _ACTIVATIONS[name]
+        # not strict: a call may leave out the last ones
+        given = dict(zip(defaults, rest, strict=False)) | kwargs
+        parameters = {key: given.get(key, default) for key, default in defaults.items()}
+        parameters.pop("inplace", None)
+        if name == "gelu":
+            name = "gelu" if parameters.pop("approximate") == "none" else "gelu_tanh"
+        return self._unit(value, name, parameters, where)
+
+    def _unit(
+        self, value: Value, name: str, parameters: Mapping[str, object], where: str
+    ) -> Value:
+        return self.layers.activated(value, Activation(name, parameters, where), where)
+
+    def _prelu(self, input: Value, weight: Tensor, *, where: str) -> Any:
+        slopes = weight.detach().flatten()
+        if bool((slopes != slopes[0]).any()):
+            return NotImplemented
+        return self._unit(input, "leaky_relu", {"negative_slope": slopes[0].item()}, where)
+
+    def _clamp(self, input: Value, min: Any = None, max: Any = None, *, where: str) -> Any:
+        low, high = (None if end is None else _one_number(end) for end in (min, max))
+        if low == 0 and high is None:
+            return self._unit(input, "relu", {}, where)
+        if low == 0 and high == 6:
+            return self._unit(input, "relu6", {}, where)
+        if low is None or high is None:
+            return NotImplemented
+        return self._unit(input, "hardtanh", {"min_val": low, "max_val": high}, where)
+
+    def _clamp_min(self, input: Value, min: Any, *, where: str) -> Any:
+        return self._clamp(input, min, where=where)
+
+    def _maximum(self, input: Any, other: Any, *, where: str) -> Any:
+        value, number = (input, other) if isinstance(input, Value) else (other, input)
+        return NotImplemented if isinstance(number, Value) else self._clamp(value, number, where=where)
+
+    def _max(self, input: Any, other: Any = None, *, where: str) -> Any:
+        if not isinstance(input, (Value, Tensor)) or not isinstance(other, (Value, Tensor)):
+            return NotImplemented
+        return self._maximum(input, other, where=where)
+
+    def _threshold(
+        self, input: Value, threshold: float, value: float, inplace: bool = False, *, where: str
+    ) -> Any:
+        del inplace
+        is_relu = threshold == 0 and value == 0
+        return self._unit(input, "relu", {}, where) if is_relu else NotImplemented
+
+    # steps
+
+    def _heaviside(self, input: Value, values: Any, *, where: str) -> Any:
+        at_zero = None if isinstance(values, Value) else _one_number(values)
+        if at_zero not in (0, 1):
+            return NotImplemented
+        return self._unit(input, "heaviside", {"at_zero": int(at_zero)}, where)
+
+    def _compared(self, name: str, input: Any, other: Any, where: str) -> Any:
+        if not isinstance(input, Value):
+            return self._compared(_MIRRORED[name], other, input, where)
+        difference = self._sub(input, other, where=where)
+        if name in ("lt", "le"):
+            difference = self._neg(difference, where=where)
+        return self._unit(difference, "heaviside", {"at_zero": int(name in ("ge", "le"))}, where)
+
+    def _gt(self, input: Any, other: Any, *, where: str) -> Any:
+        return self._compared("gt", input, other, where)
+
+    def _ge(self, input: Any, other: Any, *, where: str) -> Any:
+        return self._compared("ge", input, other, where)
+
+    def _lt(self, input: Any, other: Any, *, where: str) -> Any:
+        return self._compared("lt", input, other, where)
+
+    def _le(self, input: Any, other: Any, *, where: str) -> Any:
+        return self._compared("le", input, other, where)
+
+    def _where(self, condition: Any, input: Any, other: Any, *, where: str) -> Any:
+        if isinstance(input, Value) or isinstance(other, Value) or not self._is_step(condition):
+            return NotImplemented
+        on, off = torch.as_tensor(input).double(), torch.as_tensor(other).double()
+        return self._add(self._mul(condition, on - off, where=where), off, where=where)
+
+    def _is_step(self, condition: Any) -> bool:
+        """Whether a value is 0 and 1 only, as a comparison gives it."""
+        if not isinstance(condition, Value) or condition.form.is_mixed:
+            return False
+        groups = [self.layers.groups[number] for number in condition.form.parts]
+        return all(group.activation.name == "heaviside" for group in groups)
+
+
+def _one_number(number: Any) -> float | None:
+    """The number that every entry of a tensor is; None where they differ or it is not known."""
+    if isinstance(number, (Value, Exponential)):
+        return None
+    entries = torch.as_tensor(number).detach().flatten()
+    return entries[0].item() if len(entries) and bool((entries == entries[0]).all()) else None
+
+
+def operation_name(target: Callable[..., Any]) -> str:
+    """The name a function of PyTorch or of `operator` goes by; '' for any other function."""
+    home = getattr(target, "__module__", None)
+    is_known = home is None or home in ("_operator", "builtins", "math") or home.startswith("torch")
+    return target.__name__ if is_known else ""
