@@ -15,6 +15,7 @@ __all__ = [
     "SEEDS_BELOW",
     "TooManyReadings",
     "XorMiError",
+    "XorMiWarning",
     "as_path",
     "cut_short",
     "require_kind",
@@ -45,6 +46,10 @@ class XorMiError(ValueError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(_printable(message))
+
+
+class XorMiWarning(UserWarning):
+    """Something a caller may have meant otherwise, said once; the answer is given all the same."""
 
 
 class TooManyReadings(XorMiError):

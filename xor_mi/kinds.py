@@ -25,6 +25,7 @@ __all__ = [
     "HookedModel",
     "Inputs",
     "Layers",
+    "Layout",
     "LossName",
     "Metric",
     "Metrics",
@@ -99,6 +100,9 @@ Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
 
 Layers = Iterable[tuple[Numbers, Numbers | None]]
 """Weights and biases layer by layer, [(W, b), ...], W [d_out, d_in]; a bias may be None."""
+
+Layout = Literal["out_in", "in_out"]
+"""How a weight matrix lies: [d_out, d_in] as in PyTorch, or [d_in, d_out] as x @ W has it."""
 
 HookName = str | Callable[[str], bool]
 """Which hook points: one by its name, or all whose name a predicate is true of."""

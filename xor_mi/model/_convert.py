@@ -1,4 +1,4 @@
-"""weights from elsewhere (arrays, an nn.Sequential, a folder on disk) -> checked layers.
+"""weights from elsewhere (arrays, a folder on disk) -> checked layers.
 
 No pickle is read and no code is run.
 """
@@ -12,22 +12,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from xor_mi.errors import XorMiError, cut_short
+from xor_mi.errors import XorMiError, cut_short, unknown
 from xor_mi.kinds import Layers, PathLike
 from xor_mi.model._config import HookedMLPConfig
 from xor_mi.reading import read_json
 from xor_mi.saving import MODEL_MARK, require_writable, write_files
 
-_MODULES = {
-    nn.ReLU: "relu",
-    nn.LeakyReLU: "leaky_relu",
-    nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid",
-    nn.GELU: "gelu",
-    nn.Identity: "identity",
-}
 # in every config.json; a changed meaning of the file raises the number
 _FORMAT = f"{MODEL_MARK}/1"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
@@ -35,111 +27,77 @@ MODEL_FILES = {_CONFIG: MODEL_MARK, _WEIGHTS: MODEL_MARK}
 """What a saved model consists of: a file's name -> its mark (see `saving.mark_of`)."""
 
 
-def checked_layers(layers: Layers) -> list[tuple[Tensor, Tensor]]:
+_LAYOUTS: dict[str, str] = {"out_in": "[d_out, d_in]", "in_out": "[d_in, d_out]"}
+
+
+def checked_layers(layers: Layers, layout: str = "out_in") -> list[tuple[Tensor, Tensor]]:
     """[(W, b), ...] as lists, arrays or tensors -> tensors whose shapes chain.
 
-    W is [d_out, d_in], b is [d_out]; b = None means zeros.
+    W is [d_out, d_in], or [d_in, d_out] with the layout "in_out"; b is [d_out], None means zeros.
+
+    Returns:
+        Every W as [d_out, d_in].
     """
+    if not isinstance(layout, str) or layout not in _LAYOUTS:
+        raise unknown("layout", layout, _LAYOUTS, where="known layouts")
     if not isinstance(layers, Iterable):
         raise XorMiError(f"{layers!r} is not a list of layers; give [(weight, bias), ...]")
     # counted from 1, as the layers are called: fc1, fc2, ...
-    pairs = [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
-    if len(pairs) < 2:
+    given = [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
+    if len(given) < 2:
         raise XorMiError(
-            f"{len(pairs)} layers of weights given; "
+            f"{len(given)} layers of weights given; "
             "a HookedMLP has at least one hidden layer and a readout"
         )
-    weights = [weight for weight, _ in pairs]
-    for number, (before, after) in enumerate(pairwise(weights), start=1):
+    pairs = given if layout == "out_in" else _turned(given)
+    wrong = _wrong_shape(pairs, layout)
+    if wrong:
+        other = next(one for one in _LAYOUTS if one != layout)
+        fits = not _wrong_shape(_turned(pairs), other)
+        hint = f"; transposed? give layout='{other}'" if fits else ""
+        raise XorMiError(wrong + hint)
+    for number, (weight, bias) in enumerate(pairs, start=1):
+        if not (torch.isfinite(weight).all() and (bias is None or torch.isfinite(bias).all())):
+            raise XorMiError(f"fc{number} has NaN or infinite entries; weights must be finite")
+    return [(w, torch.zeros(len(w)) if b is None else b) for w, b in pairs]
+
+
+def _turned(
+    pairs: list[tuple[Tensor, Tensor | None]],
+) -> list[tuple[Tensor, Tensor | None]]:
+    # a vector, which is refused, has no other side
+    return [(weight.T if weight.ndim == 2 else weight, bias) for weight, bias in pairs]
+
+
+def _wrong_shape(pairs: list[tuple[Tensor, Tensor | None]], layout: str) -> str:
+    """The first shape that does not fit, as a message; "" where all do."""
+    for number, (weight, bias) in enumerate(pairs, start=1):
+        is_fitting = bias is None or bias.shape == weight.shape[:1]
+        if weight.ndim != 2 or not is_fitting or 0 in weight.shape:
+            given = weight if layout == "out_in" else weight.T if weight.ndim == 2 else weight
+            beside = "no bias" if bias is None else f"bias {list(bias.shape)}"
+            return (
+                f"fc{number} has weight {list(given.shape)} and {beside}; "
+                f"expected {_LAYOUTS[layout]} and [d_out]"
+            )
+    for number, ((before, _), (after, _)) in enumerate(pairwise(pairs), start=1):
         n_given, n_taken = before.shape[0], after.shape[1]
         if n_given != n_taken:
-            raise XorMiError(f"fc{number} gives {n_given} values; fc{number + 1} takes {n_taken}")
-    return pairs
+            return f"fc{number} gives {n_given} values; fc{number + 1} takes {n_taken}"
+    return ""
 
 
-def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor]:
+def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor | None]:
     try:
         weight, bias = layer
         w = torch.as_tensor(weight).detach()
-        b = torch.zeros(w.shape[0]) if bias is None else torch.as_tensor(bias).detach()
+        b = None if bias is None else torch.as_tensor(bias).detach()
+        w.shape[0]  # a single number has no shape
     except (TypeError, ValueError, RuntimeError, IndexError):
         raise XorMiError(
             f"fc{number} is not a pair (weight [d_out, d_in], bias [d_out] or None)"
         ) from None
-    if w.ndim != 2 or b.ndim != 1 or w.shape[0] != b.shape[0] or 0 in w.shape:
-        raise XorMiError(
-            f"fc{number} has weight {list(w.shape)} and bias {list(b.shape)}; "
-            "expected [d_out, d_in] and [d_out]"
-        )
-    if not (torch.isfinite(w).all() and torch.isfinite(b).all()):
-        raise XorMiError(f"fc{number} has NaN or infinite entries; weights must be finite")
     return w, b
-
-
-def read_sequential(
-    sequential: nn.Sequential,
-) -> tuple[list[tuple[Tensor, Tensor | None]], dict[str, object]]:
-    """nn.Sequential -> its weights, and the settings that make a HookedMLP the same network.
-
-    The settings are the activations, the dtype, and the slope of leaky_relu where there is one.
-    """
-    linears: list[nn.Linear] = []
-    # one per linear layer; the identity until an activation follows it
-    activations: list[str] = []
-    slopes: set[float] = set()
-    for position, module in enumerate(sequential):
-        if isinstance(module, nn.Linear):
-            linears.append(module)
-            activations.append("identity")
-        elif activations and activations[-1] == "identity":
-            activations[-1] = _activation_name(module, position)
-            if isinstance(module, nn.LeakyReLU):
-                slopes.add(module.negative_slope)
-        else:
-            raise _unexpected(module, position)
-    if len(linears) < 2:
-        raise XorMiError(
-            f"{len(linears)} nn.Linear given; "
-            "a HookedMLP has at least one hidden layer and a readout"
-        )
-    *hidden, output = activations
-    if len(set(hidden)) > 1:
-        raise XorMiError(
-            f"the hidden layers use {', '.join(sorted(set(hidden)))}; "
-            "a HookedMLP has one hidden activation"
-        )
-    if len(slopes) > 1:
-        raise XorMiError(
-            f"leaky_relu slopes {sorted(slopes)} differ; a HookedMLP has one negative_slope"
-        )
-    settings: dict[str, object] = {
-        "act_fn": hidden[0],
-        "out_act_fn": output,
-        "dtype": linears[0].weight.dtype,
-    }
-    if slopes:
-        settings["negative_slope"] = slopes.pop()
-    return [(linear.weight, linear.bias) for linear in linears], settings
-
-
-def _activation_name(module: nn.Module, position: int) -> str:
-    if isinstance(module, nn.GELU) and module.approximate != "none":
-        raise XorMiError(
-            f"module {position} is GELU(approximate='{module.approximate}'); "
-            "only the exact GELU is known here"
-        )
-    # the type itself: a subclass may compute something else
-    if type(module) not in _MODULES:
-        raise _unexpected(module, position)
-    return _MODULES[type(module)]
-
-
-def _unexpected(module: nn.Module, position: int) -> XorMiError:
-    allowed = ", ".join(kind.__name__ for kind in _MODULES)
-    return XorMiError(
-        f"module {position} is {type(module).__name__}; "
-        f"expected nn.Linear, each followed by at most one of {allowed}"
-    )
 
 
 def write_folder(

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError, require_kind, whole_number
+from xor_mi.errors import XorMiError, require_kind, shown, whole_number
 
 HookFunction = Callable[..., Any]
 """(activation, hook point) -> a new activation of the same shape, or None to leave it."""
@@ -67,6 +68,27 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
                 raise XorMiError(
                     f"{operation} needs finite weights; {parameter} has NaN or infinite entries"
                 )
+
+
+def how_to_bring(value: object) -> str:
+    """What to give in place of a value that holds or names a network and is no HookedMLP.
+
+    >>> how_to_bring("my-model")
+    "give HookedMLP.from_pretrained('my-model')"
+    """
+    if isinstance(value, nn.Module):
+        return "give HookedMLP.from_module(net)"
+    if isinstance(getattr(value, "model", None), nn.Module):
+        return "give result.model"
+    if isinstance(value, (str, Path)):
+        return f"give HookedMLP.from_pretrained({shown(str(value))})"
+    if hasattr(value, "coefs_"):
+        return "give HookedMLP.from_sklearn(estimator)"
+    if hasattr(value, "layers") and hasattr(value, "get_weights"):
+        return "give HookedMLP.from_keras(model)"
+    if isinstance(value, (list, tuple)):
+        return "give HookedMLP.from_weights([(weight, bias), ...])"
+    return "give one, such as handmade.textbook_xor()"
 
 
 def require_output(output: int, n_outputs: int) -> int:

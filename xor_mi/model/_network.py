@@ -18,7 +18,7 @@ error that names what exists.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,10 +36,29 @@ from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, as_path, require_kind, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.kinds import HookName, HookNames, Layers, Numbers, PathLike, Place, Rows, Target
+from xor_mi.kinds import (
+    ActivationName,
+    HookName,
+    HookNames,
+    Layers,
+    Layout,
+    Numbers,
+    PathLike,
+    Place,
+    Rows,
+    Target,
+)
 from xor_mi.model._config import HookedMLPConfig, activation, initial_weights
-from xor_mi.model._convert import checked_layers, read_folder, read_sequential, write_folder
-from xor_mi.model._guards import HookFunction, guarded, require_evaluable, require_output
+from xor_mi.model._convert import checked_layers, read_folder, write_folder
+from xor_mi.model._foreign import read_keras, read_sklearn
+from xor_mi.model._guards import (
+    HookFunction,
+    guarded,
+    how_to_bring,
+    require_evaluable,
+    require_output,
+)
+from xor_mi.model._loaders import load_foreign, load_module, require_example
 from xor_mi.truth import ArrayLike, BooleanFunction, Row, as_row, truth_rows
 
 _RETURN_TYPES = ("logits", "loss", "both")
@@ -138,30 +157,50 @@ class HookedMLP(HookedRootModule):
     # construction from weights, from PyTorch and from disk
 
     @classmethod
-    def from_weights(cls, layers: Layers, **settings: Any) -> "HookedMLP":
+    def from_weights(
+        cls,
+        layers: Layers,
+        *,
+        layout: Layout = "out_in",
+        example: tuple[Numbers, Numbers] | None = None,
+        **settings: Any,
+    ) -> "HookedMLP":
         """[(W, b), ...] -> HookedMLP; the last pair is the readout.
 
         W is [d_out, d_in], b is [d_out] or None for zeros.
 
         Args:
+            layout: "in_out" for weights that are [d_in, d_out], written for x @ W. Layers as wide
+                as they are high fit either way: give an example.
+            example: inputs [row, d_in] and the outputs [row, d_out] they should have, to check the
+                layout by. Two or three printed digits are enough.
             settings: any `HookedMLPConfig` field except the sizes, such as act_fn, out_act_fn,
                 decision_threshold, target.
 
         Raises:
-            XorMiError: fewer than two layers, shapes that do not chain, or weights that are not
-                finite.
+            XorMiError: fewer than two layers, shapes that do not chain, weights that are not
+                finite, or an example that the network contradicts.
         """
-        pairs = checked_layers(layers)
-        first_weight, _ = pairs[0]
-        *d_hidden, d_out = [weight.shape[0] for weight, _ in pairs]
+        model = cls._of_layers(checked_layers(layers, layout), settings)
+        if example is not None:
+            require_example(cls._of_layers, model, example, layout)
+        return model
+
+    @classmethod
+    def _of_layers(
+        cls, layers: list[tuple[Tensor, Tensor]], settings: Mapping[str, object]
+    ) -> "HookedMLP":
+        """Checked layers, W [d_out, d_in] and b [d_out], and settings without sizes."""
+        first_weight, _ = layers[0]
+        *d_hidden, d_out = [weight.shape[0] for weight, _ in layers]
         sizes = {"d_in": first_weight.shape[1], "d_hidden": tuple(d_hidden), "d_out": d_out}
         clash = sorted(set(settings) & set(sizes))
         if clash:
             raise XorMiError(f"{', '.join(clash)} follow from the weights; leave them out")
-        is_double = any(weight.dtype == torch.float64 for weight, _ in pairs)
+        is_double = any(weight.dtype == torch.float64 for weight, _ in layers)
         dtype = torch.float64 if is_double else torch.float32
-        model = cls(HookedMLPConfig.from_dict({"dtype": dtype} | settings | sizes))
-        for linear, (weight, bias) in zip(model.linears, pairs, strict=True):
+        model = cls(HookedMLPConfig.from_dict({"dtype": dtype, **settings, **sizes}))
+        for linear, (weight, bias) in zip(model.linears, layers, strict=True):
             _set_parameters(linear, weight, bias)
         return model
 
@@ -177,17 +216,78 @@ class HookedMLP(HookedRootModule):
         return type(self).from_weights(layers, **(self.cfg.conventions() | changes))
 
     @classmethod
+    def from_module(cls, module: nn.Module, **settings: Any) -> "HookedMLP":
+        """Any PyTorch module that is such a network -> the same network with hooks.
+
+        Its forward is followed on a copy (torch.fx): linear layers and weights multiplied by hand,
+        activations as modules, functions or methods, batch norm folded in, dropout left out. A last
+        sigmoid becomes `out_act_fn`. The weights are copied, and the module is left as it is.
+
+        The network made is compared with the module in eval mode on every row of 0 and 1 (on 4,096
+        drawn rows where there are more than 12 inputs).
+
+        Args:
+            settings: `HookedMLPConfig` fields that the module does not say, such as loss_fn,
+                decision_threshold, target.
+
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+        >>> HookedMLP.from_module(net, target="XOR").cfg.act_fn
+        'tanh'
+
+        Raises:
+            XorMiError: a line, a layer or an activation that a HookedMLP cannot have, or outputs
+                that differ.
+        """
+        return load_module(cls._of_layers, module, settings)
+
+    @classmethod
     def from_sequential(cls, sequential: nn.Sequential, **settings: Any) -> "HookedMLP":
         """nn.Sequential(Linear, activation, Linear, ...) -> the same network with hooks.
 
-        An activation after the last Linear becomes `out_act_fn`. The weights are copied.
+        The same as `from_module`.
 
         Raises:
-            XorMiError: a module that is neither nn.Linear nor a known activation, or hidden layers
-                with different activations.
+            XorMiError: all that `from_module` refuses.
         """
-        layers, read_settings = read_sequential(sequential)
-        return cls.from_weights(layers, **(read_settings | settings))
+        return load_module(cls._of_layers, sequential, settings)
+
+    @classmethod
+    def from_sklearn(cls, estimator: object, **settings: Any) -> "HookedMLP":
+        """A fitted MLPClassifier of two classes, or an MLPRegressor -> the same network with hooks.
+
+        A classifier's output is the probability of its second class, decided at 0.5; where the
+        classes are not 0 and 1 a warning says which one that is. A regressor's outputs are decided
+        at 0.5 too, as its targets are 0 and 1. scikit-learn itself is not imported.
+
+        Args:
+            settings: as for `from_module`.
+
+        Raises:
+            XorMiError: another object, more than two classes, or outputs on the rows of 0 and 1
+                that differ from the estimator's own.
+        """
+        return load_foreign(cls._of_layers, read_sklearn(estimator), settings, "estimator")
+
+    @classmethod
+    def from_keras(
+        cls, model: object, *, act_fn: ActivationName | None = None, **settings: Any
+    ) -> "HookedMLP":
+        """A Keras model of Dense layers, or what its get_weights() gives -> the same with hooks.
+
+        Keras itself is not imported.
+
+        Args:
+            act_fn: the hidden activation, for a list of weights; give out_act_fn= too where the
+                output has one.
+            settings: as for `from_module`.
+
+        Raises:
+            XorMiError: a layer or an activation that a HookedMLP cannot have, a list that is not
+                kernels and biases, or outputs that differ from the model's own.
+        """
+        others = dict(settings)
+        foreign = read_keras(model, act_fn, others.pop("out_act_fn", None))
+        return load_foreign(cls._of_layers, foreign, others, "model")
 
     def save_pretrained(self, directory: PathLike, *, overwrite: bool = False) -> Path:
         """Write `config.json` and `model.safetensors` into a folder (made if missing).
@@ -665,8 +765,7 @@ def require_plain_mlp(model: object, operation: str) -> None:
     """
     if not isinstance(model, HookedMLP):
         raise XorMiError(
-            f"{operation} needs a HookedMLP, not {type(model).__name__}: "
-            "take result.model, or HookedMLP.from_sequential(net)"
+            f"{operation} needs a HookedMLP, not {type(model).__name__}: {how_to_bring(model)}"
         )
     require_evaluable(model, operation)
     hooked = [name for name, point in model.hook_dict.items() if point.fwd_hooks]

@@ -49,22 +49,23 @@ class CopiedModule:
         self.net.eval().cpu()
         self.dtype = _dtype_of(self.net)
 
-    def rows(self, d_in: int) -> Tensor:
-        """Rows of 0 and 1 [row, d_in]: all of them, or 4,096 drawn ones of more than 12 inputs."""
-        if d_in <= MOST_INPUTS:
-            return torch.tensor(truth_rows(d_in), dtype=self.dtype).view(-1, d_in)
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.randint(2, (2**MOST_INPUTS, d_in), generator=generator)
-        return drawn.to(self.dtype)
+    @property
+    def hint(self) -> str:
+        """What else a difference may come from, for a message."""
+        hooked = [
+            name or "the module"
+            for name, one in self.net.named_modules()
+            if one._forward_hooks or any(not _is_part(h) for h in one._forward_pre_hooks.values())
+        ]
+        return f"; a forward hook on {hooked[0]} is not read" if hooked else ""
 
-    def outputs(self, rows: Tensor, d_out: int) -> Tensor:
-        """What the module itself gives [row, d_out], hooks included."""
+    def outputs(self, rows: Tensor) -> Tensor:
+        """What the module itself gives for rows [row, d_in], hooks included."""
         with _random_state_kept(), torch.no_grad():
             try:
-                given = self.net(rows.clone())
+                return torch.as_tensor(self.net(rows.clone()))
             except Exception as error:
                 raise _cannot_follow(error) from None
-        return torch.as_tensor(given).reshape(len(rows), d_out)
 
     def described(self) -> Description:
         """The layers, read by following the forward.
@@ -79,7 +80,7 @@ class CopiedModule:
             return self._described(other.width)
 
     def _described(self, d_in: int) -> Description:
-        layers = Layers(d_in, len(self.rows(d_in)))
+        layers = Layers(d_in, len(rows_to_compare(d_in, self.dtype)))
         tracer = _Tracer(self.net, layers, self.dtype)
         with _random_state_kept(), torch.no_grad(), _hooks_aside(self.net):
             try:
@@ -95,6 +96,19 @@ class CopiedModule:
                 "give one whose forward returns its outputs, one tensor"
             )
         return layers.described(result.value, self.dtype)
+
+
+def rows_to_compare(d_in: int, dtype: torch.dtype) -> Tensor:
+    """Rows of 0 and 1 [row, d_in]: all of them, or 4,096 drawn ones of more than 12 inputs."""
+    if d_in <= MOST_INPUTS:
+        return torch.tensor(truth_rows(d_in), dtype=dtype).view(-1, d_in)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(2, (2**MOST_INPUTS, d_in), generator=generator).to(dtype)
+
+
+def _is_part(hook: object) -> bool:
+    """Whether a hook computes a weight, as torch.nn.utils.weight_norm's does."""
+    return hasattr(hook, "compute_weight")
 
 
 def _kind(result: object) -> str:
@@ -177,7 +191,7 @@ def _hooks_aside(net: nn.Module) -> Iterator[None]:
         empty = type(pre_hooks)()
         module._forward_hooks = type(module._forward_hooks)()
         for key, hook in pre_hooks.items():
-            if hasattr(hook, "compute_weight"):
+            if _is_part(hook):
                 empty[key] = hook
         module._forward_pre_hooks = empty
     try:

@@ -1,0 +1,248 @@
+"""Estimators of scikit-learn and models of Keras -> a description, and what they say themselves.
+
+Neither is imported: an object is known by what it holds. Both keep a layer's weights [d_in, d_out].
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, shown
+from xor_mi.model._description import Activation, Description, Layer
+
+_SKLEARN_NAMES = {"logistic": "sigmoid"}
+_KERAS_NAMES = {"linear": "identity", "hard_sigmoid": "hardsigmoid", "hard_tanh": "hardtanh"}
+_KERAS_SLOPE = 0.2
+"""Keras' slope of leaky_relu below zero where a layer's activation has that name."""
+
+_PASSED_OVER = ("InputLayer", "Dropout", "Flatten", "Identity", "GaussianNoise", "GaussianDropout")
+"""Layers of Keras that change nothing when a model is used."""
+
+_SQUARED_ERROR = ("mse", "MSE", "mean_squared_error", "MeanSquaredError")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A network of another library as it was read.
+
+    Attributes:
+        outputs: rows [row, d_in] -> its own outputs [row, d_out]; None where it cannot be asked.
+        settings: what its library says about the decision, as settings of a HookedMLP.
+        ones: what output 1 means, where that is not the number 1; "" otherwise.
+    """
+
+    described: Description
+    outputs: Callable[[Tensor], Tensor] | None
+    settings: dict[str, object]
+    ones: str = ""
+
+
+def read_sklearn(estimator: Any) -> Foreign:
+    """An MLPClassifier or MLPRegressor that was fitted.
+
+    Raises:
+        XorMiError: another object, one that was not fitted, or more than two classes.
+    """
+    weights, biases = (getattr(estimator, name, None) for name in ("coefs_", "intercepts_"))
+    if weights is None or biases is None:
+        is_unfitted = hasattr(estimator, "hidden_layer_sizes") and hasattr(estimator, "fit")
+        raise XorMiError(
+            f"this {type(estimator).__name__} was not fitted; call its fit first"
+            if is_unfitted
+            else f"{type(estimator).__name__} has no coefs_ and intercepts_; "
+            "give an MLPClassifier or MLPRegressor, such as the last step of a pipeline"
+        )
+    hidden, output = estimator.activation, estimator.out_activation_
+    classes = getattr(estimator, "classes_", None)
+    if output == "softmax":
+        raise XorMiError(
+            f"this classifier tells {len(weights[-1][0])} classes apart by the largest output; "
+            "a HookedMLP decides each output by a threshold: fit it on two classes"
+        )
+    layers = [_layer(weight, bias, hidden) for weight, bias in zip(weights, biases, strict=True)]
+    layers[-1] = replace(layers[-1], activation=_named(output, _SKLEARN_NAMES))
+
+    def outputs(rows: Tensor) -> Tensor:
+        ask = estimator.predict if classes is None else estimator.predict_proba
+        # it was fitted with the names of a table's columns, perhaps
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            given = torch.as_tensor(np.asarray(ask(rows.numpy())))
+        is_binary = classes is not None and len(weights[-1][0]) == 1
+        return given[:, 1:] if is_binary else given.reshape(len(rows), -1)
+
+    has_method = hasattr(estimator, "predict" if classes is None else "predict_proba")
+    settings: dict[str, object] = {} if output == "logistic" else {"loss_fn": "mse"}
+    described = Description(tuple(layers), layers[0].weight.dtype)
+    return Foreign(described, outputs if has_method else None, settings, _ones(classes))
+
+
+def _ones(classes: Any) -> str:
+    """What output 1 means where the two classes are not 0 and 1."""
+    if classes is None:
+        return ""
+    listed = np.asarray(classes).tolist()
+    if len(listed) != 2 or listed == [0, 1]:
+        return ""
+    return f"the classes are {shown(listed[0])} and {shown(listed[1])}; output 1 is the second"
+
+
+def read_keras(model: Any, act_fn: str | None, out_act_fn: str | None) -> Foreign:
+    """A model of Dense layers, or the list that its get_weights() gives.
+
+    Args:
+        act_fn, out_act_fn: for a list, which holds no activations.
+
+    Raises:
+        XorMiError: a layer that is not known, or a list that is not kernels and biases.
+    """
+    if hasattr(model, "layers"):
+        if act_fn is not None or out_act_fn is not None:
+            raise XorMiError("act_fn and out_act_fn follow from the model; leave them out")
+        return _read_keras_model(model)
+    if not isinstance(model, (list, tuple)):
+        raise XorMiError(
+            f"{shown(model)} is no Keras model; give one, or the list its get_weights() gives"
+        )
+    if act_fn is None:
+        raise XorMiError(
+            "a list of weights says no activation; give act_fn='relu' or another, "
+            "and out_act_fn= where the output has one"
+        )
+    layers = _read_keras_list(model, act_fn)
+    if layers:
+        layers[-1] = replace(layers[-1], activation=Activation(out_act_fn or "identity"))
+    return Foreign(_keras_description(layers), None, {})
+
+
+def _read_keras_list(arrays: Sequence[Any], act_fn: str) -> list[Layer]:
+    layers: list[Layer] = []
+    has_bias = True
+    for number, array in enumerate(arrays):
+        values = _tensor(array, f"entry {number} of the list")
+        if values.ndim == 2:
+            layers.append(_layer(values, None, act_fn))
+            has_bias = False
+        elif values.ndim == 1 and not has_bias and len(values) == len(layers[-1].bias):
+            layers[-1] = replace(layers[-1], bias=values)
+            has_bias = True
+        else:
+            raise XorMiError(
+                f"entry {number} of the list has shape {list(values.shape)}; a list holds "
+                "kernels [d_in, d_out], each followed by its bias [d_out] where it has one: "
+                "give the model itself where it has other layers"
+            )
+    return layers
+
+
+def _read_keras_model(model: Any) -> Foreign:
+    layers: list[Layer] = []
+    for number, layer in enumerate(model.layers):
+        kind = type(layer).__name__
+        where = f"layer {number} is {kind}"
+        if kind in _PASSED_OVER:
+            continue
+        if kind == "Dense":
+            kernel, *bias = layer.get_weights() or [None]
+            if kernel is None:
+                raise XorMiError(f"{where}; it has no weights yet: run the model once first")
+            made = _layer(kernel, bias[0] if bias else None, "identity", where)
+            layers.append(replace(made, activation=_keras_activation(layer, where)))
+        elif layers and layers[-1].activation.name == "identity":
+            layers[-1] = _after(layers[-1], layer, where)
+        else:
+            raise XorMiError(
+                f"{where}; expected Dense layers, each followed by at most one activation"
+            )
+
+    def outputs(rows: Tensor) -> Tensor:
+        given = model.predict(rows.numpy(), verbose=0)
+        return torch.as_tensor(np.array(given)).reshape(len(rows), -1)
+
+    loss = getattr(model, "loss", None)
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    settings: dict[str, object] = {"loss_fn": "mse"} if name in _SQUARED_ERROR else {}
+    asked = outputs if hasattr(model, "predict") else None
+    return Foreign(_keras_description(layers), asked, settings)
+
+
+def _after(made: Layer, layer: Any, where: str) -> Layer:
+    """A Dense layer with what stands after it: an activation, or a batch norm folded in."""
+    kind = type(layer).__name__
+    if kind == "BatchNormalization":
+        gamma, beta, mean, variance = _batch_norm_weights(layer, where)
+        scale = gamma / (variance + float(layer.epsilon)).sqrt()
+        weight = (scale[:, None] * made.weight.double()).to(made.weight.dtype)
+        bias = (scale * (made.bias.double() - mean) + beta).to(made.bias.dtype)
+        return replace(made, weight=weight, bias=bias)
+    if kind == "Activation":
+        return replace(made, activation=_keras_activation(layer, where))
+    if kind == "LeakyReLU":
+        slope = getattr(layer, "negative_slope", None)
+        slope = getattr(layer, "alpha", None) if slope is None else slope
+        parameters = {"negative_slope": float(np.asarray(slope))}
+        return replace(made, activation=Activation("leaky_relu", parameters, where))
+    if kind == "ReLU":
+        ends = (getattr(layer, name, 0) for name in ("negative_slope", "threshold"))
+        if any(ends) or getattr(layer, "max_value", None) is not None:
+            raise XorMiError(f"{where} with its own settings; only the plain ReLU is known here")
+        return replace(made, activation=Activation("relu", {}, where))
+    raise XorMiError(
+        f"{where}, which is not known here; expected Dense, Activation, ReLU, LeakyReLU, "
+        f"BatchNormalization, {', '.join(_PASSED_OVER)}"
+    )
+
+
+def _batch_norm_weights(layer: Any, where: str) -> list[Tensor]:
+    given = [_tensor(array, where).double() for array in layer.get_weights()]
+    if not getattr(layer, "scale", True):
+        given.insert(0, torch.ones_like(given[0]))
+    if not getattr(layer, "center", True):
+        given.insert(1, torch.zeros_like(given[0]))
+    if len(given) != 4:
+        raise XorMiError(f"{where} with {len(given)} weights; expected scale, shift and statistics")
+    return given
+
+
+def _keras_activation(layer: Any, where: str) -> Activation:
+    function = getattr(layer, "activation", None)
+    if function is None:
+        return Activation("identity", {}, where)
+    name = function if isinstance(function, str) else getattr(function, "__name__", None)
+    if name is None:
+        name = getattr(function, "name", type(function).__name__)
+    found = replace(_named(name, _KERAS_NAMES), where=where)
+    if found.name == "leaky_relu":
+        return replace(found, parameters={"negative_slope": _KERAS_SLOPE})
+    return found
+
+
+def _keras_description(layers: Sequence[Layer]) -> Description:
+    dtype = layers[0].weight.dtype if layers else torch.float32
+    return Description(tuple(layers), dtype)
+
+
+def _layer(weight: Any, bias: Any, activation: str, where: str = "") -> Layer:
+    """A layer of a weight [d_in, d_out]."""
+    turned = _tensor(weight, where or "a weight").T.contiguous()
+    given = torch.zeros(len(turned), dtype=turned.dtype) if bias is None else (
+        _tensor(bias, where or "a bias")
+    )
+    return Layer(turned, given, _named(activation, _SKLEARN_NAMES), None, where)
+
+
+def _named(name: object, names: dict[str, str]) -> Activation:
+    return Activation(names.get(str(name), str(name)))
+
+
+def _tensor(values: Any, where: str) -> Tensor:
+    try:
+        tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.array(values))
+    except (TypeError, ValueError):
+        raise XorMiError(f"{where} is not an array of numbers") from None
+    return tensor if tensor.is_floating_point() else tensor.float()
