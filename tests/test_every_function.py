@@ -7,11 +7,13 @@ The shape checker is off, as it is for a user. Where a function takes such a val
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 
 import pytest
 import torch
 from test_architecture import public_objects
+from torch import nn
 
 from xor_mi import (
     circuits,
@@ -114,6 +116,7 @@ VALID: dict[str, dict[str, object]] = {
     "truth.gate_name": {"name": "OR"},
     "truth.threshold_functions": {},
     "model.require_evaluable": {**MODEL, "operation": "testing"},
+    "model.require_hooked_mlp": {**MODEL, "operation": "testing"},
     "model.require_plain_mlp": {**MODEL, "operation": "testing"},
     "metrics.decisions": MODEL,
     "training.train": {"config": SMALL, **quiet},
@@ -269,6 +272,7 @@ BETWEEN_ROOMS = {
         "model.activation",
         "model.all_finite",
         "model.hook_site",
+        "model.how_to_bring",
         "model.require_output",
     ),
     *("model.initial_weights", "model.kind_of_hook", "model.stage_of_hook"),
@@ -347,3 +351,74 @@ def test_wrong_kinds_are_refused_by_the_package_itself(name, tmp_path, monkeypat
             if said:
                 wrong.append(f"{parameter.name}={value!r:.40}: {said}")
     assert wrong == []
+
+
+class Own(nn.Module):
+    """A network as a person writes one."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            self.fc1, self.fc2 = nn.Linear(2, 2), nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.fc2(torch.relu(self.fc1(x)))
+
+
+BROUGHT: dict[str, tuple[Once, str]] = {
+    "TrainResult": (lambda: made("trained"), "result.model"),
+    "nn.Module": (Own, "HookedMLP.from_module(net)"),
+    "Sequential": (lambda: nn.Sequential(*Own().children()), "HookedMLP.from_module(net)"),
+    "text": (lambda: "no-such-model", "HookedMLP.from_pretrained('no-such-model')"),
+    "Path": (lambda: Path("no-such-model"), "HookedMLP.from_pretrained('no-such-model')"),
+    "arrays": (lambda: [([[1.0]], [0.0])], "HookedMLP.from_weights([(weight, bias), ...])"),
+}
+"""What a person may give in place of a HookedMLP, and the words that say what to give."""
+
+ANSWERED = {
+    # any module may be asked whether it is in eval mode
+    *(("model.require_evaluable", kind) for kind in ("nn.Module", "Sequential")),
+    # a report is written of a saved model's folder, too
+    *(("report.write_report", kind) for kind in ("text", "Path")),
+}
+
+
+def takers() -> list[tuple[str, str]]:
+    """(function, the argument of it that is a model) for all that are called by a person."""
+    return [
+        (name, parameter)
+        for name in VALID
+        for parameter in inspect.signature(functions()[name]).parameters
+        if parameter in ("model", "near", "model_or_circuit")
+    ]
+
+
+def test_the_matrix_finds_the_functions_that_take_a_model():
+    """Every function whose first argument is annotated as a model is in it, and many are."""
+    asked = {name for name, _ in takers()}
+    for name in VALID:
+        first = next(iter(inspect.signature(functions()[name]).parameters.values()), None)
+        if first is not None and "HookedM" in str(first.annotation):
+            assert name in asked
+    assert len(asked) > 40
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", BROUGHT)
+@pytest.mark.parametrize(("name", "parameter"), takers())
+def test_what_is_no_model_yet_is_answered_with_the_loader(
+    name, parameter, kind, tmp_path, monkeypatch
+):
+    """Public functions x what a person may give in place of a HookedMLP: one XorMiError of one line
+    that names what makes one of it.
+    """
+    if (name, kind) in ANSWERED:
+        return
+    monkeypatch.chdir(tmp_path)
+    make, words = BROUGHT[kind]
+    call = call_of(functions()[name], valid(name) | {parameter: make()})
+    with pytest.raises(XorMiError) as caught:
+        call()
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

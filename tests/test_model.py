@@ -154,7 +154,7 @@ def _linear(d_in, d_out, seed, bias=True):
         ([_linear(2, 2, 0), nn.Softmax(dim=1), _linear(2, 1, 0)], "module 1 is Softmax"),
         ([nn.ReLU(), _linear(2, 2, 0), _linear(2, 1, 0)], "module 0 is ReLU"),
         ([_linear(2, 2, 0), nn.GELU(approximate="tanh"), _linear(2, 1, 0)], "only the exact GELU"),
-        ([_linear(2, 2, 0)], "1 nn.Linear given"),
+        ([_linear(2, 2, 0)], "1 linear layer found"),
         (
             [_linear(2, 2, 0), nn.ReLU(), _linear(2, 2, 0), nn.Tanh(), _linear(2, 1, 0)],
             "hidden layers use relu, tanh",
@@ -163,7 +163,10 @@ def _linear(d_in, d_out, seed, bias=True):
             [_linear(2, 2, 0), nn.LeakyReLU(0.1), _linear(2, 1, 0), nn.LeakyReLU(0.2)],
             "slopes .* differ",
         ),
-        ([_linear(2, 2, 0), nn.ReLU(), _linear(3, 1, 0)], "fc1 gives 2 values; fc2 takes 3"),
+        (
+            [_linear(2, 2, 0), nn.ReLU(), _linear(3, 1, 0)],
+            "module 2 is Linear: it takes 3 values and is given 2",
+        ),
     ],
 )
 def test_from_sequential_refuses_what_it_cannot_be(modules, message):
@@ -175,7 +178,7 @@ def test_from_sequential_refuses_what_it_cannot_be(modules, message):
 def test_a_linear_without_bias_gets_zeros():
     """bias=False reads as a zero bias."""
     net = nn.Sequential(_linear(2, 2, 0, bias=False), nn.ReLU(), _linear(2, 1, 1))
-    assert HookedMLP.from_sequential(net).fc1.bias.tolist() == [0, 0]
+    assert HookedMLP.from_sequential(net, decision_threshold=0).fc1.bias.tolist() == [0, 0]
 
 
 @pytest.mark.unchecked

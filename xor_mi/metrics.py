@@ -12,9 +12,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
-from xor_mi.errors import require_kind
 from xor_mi.kinds import Rows
-from xor_mi.model import HookedMLP, require_output
+from xor_mi.model import HookedMLP, require_hooked_mlp, require_output
 
 __all__ = [
     "UNDECIDED",
@@ -109,7 +108,7 @@ def accuracy(
 @torch.no_grad()
 def decisions(model: HookedMLP, rows: Rows | None = None) -> Int[Tensor, "row d_out"]:
     """The model's decision on each input row (all rows by default)."""
-    require_kind("model", model, HookedMLP, give="a HookedMLP")
+    require_hooked_mlp(model, "reading decisions")
     return decision(model(model.rows(rows)), threshold=model.threshold)
 
 

@@ -28,7 +28,7 @@ from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patc
 from xor_mi.kinds import Metric, PathLike
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
 from xor_mi.metrics import logit
-from xor_mi.model import MODEL_FILES, HookedMLP, saved_files
+from xor_mi.model import MODEL_FILES, HookedMLP, require_hooked_mlp, saved_files
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
 from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_files
@@ -137,7 +137,7 @@ def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
     Raises:
         XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn.
     """
-    require_kind("model", model, HookedMLP, give="a HookedMLP")
+    require_hooked_mlp(model, "finding out about a network")
     _require_few_inputs(model)
     zeros, ones = "0" * model.cfg.d_in, "1" * model.cfg.d_in
     n_decisions = 2**model.cfg.d_in * model.cfg.d_out
@@ -253,12 +253,7 @@ def write_report(
 
 
 def _find_out_of(model: object, progress: bool) -> NetworkFindings:
-    if not isinstance(model, HookedMLP):
-        raise XorMiError(
-            f"a report is written of a HookedMLP or a folder with one, not {type(model).__name__}; "
-            "try HookedMLP.from_sequential"
-        )
-    return find_out(model, progress=progress)
+    return find_out(require_hooked_mlp(model, "a report"), progress=progress)
 
 
 def _require_census(networks: object) -> None:

@@ -17,7 +17,13 @@ from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows
 from xor_mi.metrics import UNDECIDED, decision
-from xor_mi.model import HookedMLP, kind_of_hook, require_evaluable, stage_of_hook
+from xor_mi.model import (
+    HookedMLP,
+    kind_of_hook,
+    require_evaluable,
+    require_hooked_mlp,
+    stage_of_hook,
+)
 from xor_mi.truth import Row, as_row, row_name
 
 __all__ = [
@@ -127,7 +133,7 @@ def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     >>> activations(textbook_xor()).wide_frame()["h0.1 post"].tolist()
     [0.0, 0.0, 0.0, 1.0]
     """
-    require_kind("model", model, HookedMLP, give="a HookedMLP, or call from_module first")
+    require_hooked_mlp(model, "activations")
     require_evaluable(model, "activations")
     bits = model.read_rows(rows)
     units = dict(model.hook_places())
@@ -209,7 +215,7 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
     >>> comparison.same_decision, comparison.differing
     (True, ['h0.0 pre', 'h0.1 pre', 'h0.0 post', 'h0.1 post'])
     """
-    require_kind("model", model, HookedMLP, give="a HookedMLP, or call from_module first")
+    require_hooked_mlp(model, "comparing two inputs")
     require_kind("tolerance", tolerance, Real, give="a number, such as 1e-6")
     rows = [as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)]
     values = activations(model, rows)

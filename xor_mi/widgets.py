@@ -10,7 +10,7 @@ from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import edit, textbook_xor
 from xor_mi.margins import conditions
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.plots import conditions_figure, input_plane, network_diagram
 
 __all__ = ["MOST_SLIDERS", "SLIDER_STEP", "Board", "Playground", "playground"]
@@ -164,11 +164,7 @@ def playground(model: HookedMLP | None = None) -> Playground:
             the extra `widgets`.
     """
     model = textbook_xor() if model is None else model
-    if not isinstance(model, HookedMLP):
-        raise XorMiError(
-            f"the playground plays with a HookedMLP, not {type(model).__name__}; "
-            "HookedMLP.from_sequential makes one"
-        )
+    require_hooked_mlp(model, "the playground")
     n_weights = sum(parameter.numel() for parameter in model.parameters())
     if model.cfg.d_in != 2 or n_weights > MOST_SLIDERS:
         raise XorMiError(

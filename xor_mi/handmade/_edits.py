@@ -10,7 +10,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit
 from xor_mi.kinds import Number, Numbers, Place, SomePlace
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_hooked_mlp
 
 _PLACE = re.compile(r"[xyh]\d")
 _PARAMETER = re.compile(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?")
@@ -65,11 +65,7 @@ def edit(model: HookedMLP, changes: Mapping[SomePlace, Number | Numbers]) -> Hoo
         XorMiError: a parameter that the network does not have, or a value that is not a finite
             number of the parameter's shape.
     """
-    if not isinstance(model, HookedMLP):
-        raise XorMiError(
-            f"edit needs a HookedMLP, not {type(model).__name__}: take result.model, "
-            "or HookedMLP.from_sequential(net)"
-        )
+    require_hooked_mlp(model, "edit")
     if not isinstance(changes, Mapping) or not changes:
         raise XorMiError("give the changes as a dict, such as {'fc1.weight[0, 1]': 1.5}")
     tensors = {name: tensor.clone() for name, tensor in model.named_parameters()}

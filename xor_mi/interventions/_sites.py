@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
 from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of, name_of_set
 from xor_mi.kinds import HookedModel, OneSite, Sites
-from xor_mi.model import HookedMLP, hook_site, kind_of_hook, require_evaluable
+from xor_mi.model import (
+    HookedMLP,
+    hook_site,
+    how_to_bring,
+    kind_of_hook,
+    require_evaluable,
+    require_hooked_mlp,
+)
 
 T = TypeVar("T")
 
@@ -77,7 +84,7 @@ def site_of(model: HookedModel, site: OneSite) -> Site:
     Raises:
         XorMiError: nothing of this name, listing what there is.
     """
-    require_kind("model", model, HookedModel, give="a HookedMLP or another hooked model")
+    require_hooked(model, "naming a site")
     hooks = model.hook_dict
     if isinstance(site, Site):
         # A list is searched by equality, so that a name of a wrong kind is answered like any other.
@@ -158,20 +165,20 @@ def require_hooked(model: object, operation: str) -> nn.Module:
     hooked = hasattr(model, "hook_dict") and hasattr(model, "hooks")
     if not isinstance(model, nn.Module) or not hooked:
         raise XorMiError(
-            f"{operation} needs a hooked model: a HookedMLP, a HookedRootModule after setup(), "
-            "or a TransformerBridge"
+            f"{operation} needs a hooked model (a HookedMLP, a HookedRootModule after setup() or a "
+            f"TransformerBridge), not {type(model).__name__}: {how_to_bring(model)}"
         )
     return model
 
 
 def require_mlp(model: object, operation: str) -> HookedMLP:
     """Refuse anything but a HookedMLP, where rows of bits or single units must have a meaning."""
-    if not isinstance(model, HookedMLP):
+    if isinstance(model, HookedModel) and not isinstance(model, HookedMLP):
         raise XorMiError(
             f"{operation} needs a HookedMLP, not {type(model).__name__}; "
             "other models take patch_sweep, ablation_sweep, attribute"
         )
-    return model
+    return require_hooked_mlp(model, operation)
 
 
 def default_sites(model: HookedModel) -> list[Site]:

@@ -1,7 +1,11 @@
 """config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule.
 
-`_config` is its shape and conventions, `_convert` brings weights from elsewhere, `_guards` checks
-what hooks return, `_network` is the model with its hooks and hook names.
+`_config` is its shape and conventions, `_convert` checks weights and reads folders, `_guards`
+checks what hooks return, `_network` is the model with its hooks and hook names.
+
+A network of someone else's comes in two steps. `_read_module` (with `_operations` and `_forms`) and
+`_foreign` read it into the neutral layers of `_description`, which then says what a HookedMLP can
+be of them; `_loaders` makes it, and `_comparison` compares it with the original.
 
 Three groups of names lie close together:
 
@@ -9,6 +13,7 @@ Three groups of names lie close together:
     model.read_rows(given)   the same rows as tuples of bits               are refused by both
 
     require_evaluable(any module, operation)   eval mode, finite weights
+    require_hooked_mlp(model, operation)       a HookedMLP, whatever its mode
     require_plain_mlp(model, operation)        that, and a HookedMLP without hooks: its weights
                                                say all about it
 
@@ -25,11 +30,13 @@ from xor_mi.model._convert import MODEL_FILES as MODEL_FILES
 from xor_mi.model._convert import saved_files as saved_files
 from xor_mi.model._guards import HookFunction as HookFunction
 from xor_mi.model._guards import all_finite as all_finite
+from xor_mi.model._guards import how_to_bring as how_to_bring
 from xor_mi.model._guards import require_evaluable as require_evaluable
 from xor_mi.model._guards import require_output as require_output
 from xor_mi.model._network import HookedMLP as HookedMLP
 from xor_mi.model._network import HookKind as HookKind
 from xor_mi.model._network import hook_site as hook_site
 from xor_mi.model._network import kind_of_hook as kind_of_hook
+from xor_mi.model._network import require_hooked_mlp as require_hooked_mlp
 from xor_mi.model._network import require_plain_mlp as require_plain_mlp
 from xor_mi.model._network import stage_of_hook as stage_of_hook

@@ -5,7 +5,7 @@ Reading layers is not taken on trust: the two are compared on rows of 0 and 1.
 
 import warnings
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ _STEEPEST = 1.13
 _ROUNDINGS = 8.0
 """How many times the roundings of one sum two ways to compute a layer may lie apart."""
 
+
+@runtime_checkable
 class Network(Protocol):
     """What is compared: a HookedMLP."""
 

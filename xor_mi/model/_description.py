@@ -67,13 +67,13 @@ def settings_of(
     layers = described.layers
     if len(layers) < 2:
         raise XorMiError(
-            f"{len(layers)} linear layer found; "
+            f"{len(layers) or 'no'} linear layer found; "
             "a HookedMLP has at least one hidden layer and a readout"
         )
     for number, layer in enumerate(layers, start=1):
         if layer.direct is not None:
             raise XorMiError(
-                f"{layer.where or f'fc{number}'} adds the inputs to layer {number}, past the "
+                f"{layer.where or f'fc{number}'}: the inputs are added to layer {number}, past the "
                 "layers before it; a HookedMLP has no such direct connections: "
                 "bring a network without them"
             )

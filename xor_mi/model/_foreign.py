@@ -230,8 +230,10 @@ def _keras_description(layers: Sequence[Layer]) -> Description:
 def _layer(weight: Any, bias: Any, activation: str, where: str = "") -> Layer:
     """A layer of a weight [d_in, d_out]."""
     turned = _tensor(weight, where or "a weight").T.contiguous()
-    given = torch.zeros(len(turned), dtype=turned.dtype) if bias is None else (
-        _tensor(bias, where or "a bias")
+    given = (
+        torch.zeros(len(turned), dtype=turned.dtype)
+        if bias is None
+        else (_tensor(bias, where or "a bias"))
     )
     return Layer(turned, given, _named(activation, _SKLEARN_NAMES), None, where)
 

@@ -27,17 +27,24 @@ class Form:
     Attributes:
         parts: group -> [n, units of the group].
         bias: [n].
-        is_mixed: a linear layer has been here, so that another one is a layer of its own.
+        is_sum: several numbers were added, as a layer does, so that an activation may follow.
+        is_linear: a linear layer has been here, so that another one is a layer of its own.
         where: the place that made it.
     """
 
     parts: dict[int, Tensor]
     bias: Tensor
-    is_mixed: bool = False
+    is_sum: bool = False
+    is_linear: bool = False
     where: str = ""
 
     def __len__(self) -> int:
         return len(self.bias)
+
+    @property
+    def is_bare_input(self) -> bool:
+        """Whether no layer has been here yet."""
+        return self.parts.keys() == {INPUTS} and not self.is_sum
 
     def pick(self, units: Tensor) -> "Form":
         """The numbers of these indices, in this order."""
@@ -54,26 +61,27 @@ class Form:
         parts = dict(self.parts)
         for group, part in other.parts.items():
             parts[group] = parts[group] + part if group in parts else part
-        shares = not self.parts.keys().isdisjoint(other.parts)
-        is_mixed = self.is_mixed or other.is_mixed or shares
-        return replace(self, parts=parts, bias=self.bias + other.bias, is_mixed=is_mixed)
+        is_linear = self.is_linear or other.is_linear
+        bias = self.bias + other.bias
+        return replace(self, parts=parts, bias=bias, is_sum=True, is_linear=is_linear)
 
     def beside(self, other: "Form") -> "Form":
         """The numbers of both, one after the other."""
         parts: dict[int, Tensor] = {}
         for group in self.parts | other.parts:
-            halves = [
-                form.parts[group] if group in form.parts else None for form in (self, other)
-            ]
+            halves = [form.parts.get(group) for form in (self, other)]
             width = next(half.shape[1] for half in halves if half is not None)
             filled = [
                 torch.zeros(len(form), width, dtype=torch.float64) if half is None else half
                 for form, half in zip((self, other), halves, strict=True)
             ]
             parts[group] = torch.cat(filled)
-        is_mixed = self.is_mixed or other.is_mixed
         return replace(
-            self, parts=parts, bias=torch.cat([self.bias, other.bias]), is_mixed=is_mixed
+            self,
+            parts=parts,
+            bias=torch.cat([self.bias, other.bias]),
+            is_sum=self.is_sum or other.is_sum,
+            is_linear=self.is_linear or other.is_linear,
         )
 
 
@@ -161,14 +169,11 @@ class Layers:
         weight = _double(weight)
         if value.entry.shape[-1:] != weight.shape[1:]:
             n_given = value.entry.shape[-1] if value.entry.ndim else 0
-            is_input = value.form.parts.keys() == {INPUTS} and not value.form.is_mixed
-            if is_input and value.entry.shape == self.inputs.entry.shape:
-                raise InputWidth(
-                    f"{where}: it takes {weight.shape[1]} values and is given {n_given}",
-                    weight.shape[1],
-                )
-            raise XorMiError(f"{where}: it takes {weight.shape[1]} values and is given {n_given}")
-        if value.form.is_mixed:
+            message = f"{where}: it takes {weight.shape[1]} values and is given {n_given}"
+            if value.form.is_bare_input and value.entry.shape == self.inputs.entry.shape:
+                raise InputWidth(message, weight.shape[1])
+            raise XorMiError(message)
+        if value.form.is_linear:
             # two linear layers with nothing between them: the identity is between them
             value = self.activated(value, Activation("identity", where=where), where)
         flat = value.entry.reshape(-1, weight.shape[1])
@@ -180,7 +185,7 @@ class Layers:
         total = weight @ picked.bias
         if bias is not None:
             total = total + _double(bias).broadcast_to(total.shape)
-        form = Form(parts, total, is_mixed=True, where=where)
+        form = Form(parts, total, is_sum=True, is_linear=True, where=where)
         entry = row[:, :1] * len(form) + torch.arange(len(form))
         return Value(form, entry.view(*value.entry.shape[:-1], len(form)))
 
@@ -238,8 +243,10 @@ class Layers:
         """An activation function: new units."""
         (entry, units), _ = self._by_rows(value, where)
         form = value.form.pick(units)
-        if not form.is_mixed and activation.name not in ("heaviside", "identity"):
-            raise XorMiError(f"{where}; an activation stands after a linear layer, and here is none")
+        if not form.is_sum and activation.name not in ("heaviside", "identity"):
+            raise XorMiError(
+                f"{where}; an activation stands after a linear layer, and here is none"
+            )
         depth = 1 + max(self.groups[group].depth for group in form.parts)
         self.groups.append(Group(form, activation, depth))
         identity = torch.eye(len(form), dtype=torch.float64)
@@ -255,9 +262,11 @@ class Layers:
         """
         (_, units), _ = self._by_rows(value, "the output")
         form = value.form.pick(units)
+        if form.is_bare_input:
+            raise XorMiError("the module has no linear layer; a HookedMLP has at least two")
         chosen = self._chosen_units(form)
         if chosen is None:
-            if not form.is_mixed:
+            if not form.is_sum:
                 raise XorMiError(
                     f"{form.where or 'the output'}: the output is scaled, shifted or put together "
                     "after its last activation, which no layer can do"
@@ -286,7 +295,7 @@ class Layers:
 
     def _chosen_units(self, form: Form) -> list[tuple[int, Tensor]] | None:
         """(group, units) one after the other, where a form is nothing but units; else None."""
-        if form.is_mixed or bool(form.bias.any()) or form.parts.keys() == {INPUTS}:
+        if form.is_sum or bool(form.bias.any()):
             return None
         chosen: list[tuple[int, Tensor]] = []
         for index in range(len(form)):

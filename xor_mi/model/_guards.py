@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError, require_kind, shown, whole_number
+from xor_mi.errors import XorMiError, shown, whole_number
 
 HookFunction = Callable[..., Any]
 """(activation, hook point) -> a new activation of the same shape, or None to leave it."""
@@ -54,7 +54,10 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
     Raises:
         XorMiError: naming the module or the parameter.
     """
-    require_kind("model", model, nn.Module, give="a HookedMLP, such as handmade.textbook_xor()")
+    if not isinstance(model, nn.Module):
+        raise XorMiError(
+            f"{operation} needs a model, not {type(model).__name__}: {how_to_bring(model)}"
+        )
     # one walk: named_parameters would go through the modules again
     for name, module in model.named_modules():
         if module.training:
@@ -79,7 +82,7 @@ def how_to_bring(value: object) -> str:
     if isinstance(value, nn.Module):
         return "give HookedMLP.from_module(net)"
     if isinstance(getattr(value, "model", None), nn.Module):
-        return "give result.model"
+        return "give its .model, as in result.model"
     if isinstance(value, (str, Path)):
         return f"give HookedMLP.from_pretrained({shown(str(value))})"
     if hasattr(value, "coefs_"):

@@ -752,6 +752,22 @@ def _set_parameters(linear: nn.Linear, weight: Tensor, bias: Tensor) -> None:
     linear.bias.copy_(bias)
 
 
+def require_hooked_mlp(model: object, operation: str) -> HookedMLP:
+    """The model as a HookedMLP; anything else is refused, naming the loader that makes one of it.
+
+    Args:
+        operation: what needs it, the subject of the message.
+
+    Raises:
+        XorMiError: a result that holds a model, another module, a folder's name, anything else.
+    """
+    if not isinstance(model, HookedMLP):
+        raise XorMiError(
+            f"{operation} needs a HookedMLP, not {type(model).__name__}: {how_to_bring(model)}"
+        )
+    return model
+
+
 def require_plain_mlp(model: object, operation: str) -> None:
     """Refuse models that weight arithmetic alone does not describe.
 
@@ -763,12 +779,9 @@ def require_plain_mlp(model: object, operation: str) -> None:
     Raises:
         XorMiError: also for all that `require_evaluable` refuses.
     """
-    if not isinstance(model, HookedMLP):
-        raise XorMiError(
-            f"{operation} needs a HookedMLP, not {type(model).__name__}: {how_to_bring(model)}"
-        )
-    require_evaluable(model, operation)
-    hooked = [name for name, point in model.hook_dict.items() if point.fwd_hooks]
+    network = require_hooked_mlp(model, operation)
+    require_evaluable(network, operation)
+    hooked = [name for name, point in network.hook_dict.items() if point.fwd_hooks]
     if hooked:
         raise XorMiError(
             f"{operation} reads the weights, but a hook on '{hooked[0]}' changes the run: "

@@ -82,6 +82,12 @@ _ALIASES = {
     "feature_dropout": "dropout",
     "feature_alpha_dropout": "dropout",
 }
+_HINT = (
+    "bring a network of linear layers and activations, or its weights with HookedMLP.from_weights"
+)
+_HINTS = {
+    "argmax": "return the outputs themselves, which a HookedMLP decides one by one by a threshold"
+}
 _MIRRORED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
 
 
@@ -111,8 +117,7 @@ class Operations:
         answer = NotImplemented if method is None else method(*args, where=where, **kwargs)
         if answer is NotImplemented:
             raise XorMiError(
-                f"{where}; '{name}' cannot be read as a layer: bring a network of linear layers "
-                "and activations, or its weights with HookedMLP.from_weights"
+                f"{where}; '{name}' cannot be read as a layer: {_HINTS.get(name, _HINT)}"
             )
         return answer
 
@@ -226,12 +231,16 @@ class Operations:
 
     def _add(self, input: Any, other: Any, *, alpha: float = 1, where: str) -> Any:
         if alpha != 1:
-            other = self._mul(other, alpha, where=where) if isinstance(other, Value) else (
-                other * alpha
+            other = (
+                self._mul(other, alpha, where=where)
+                if isinstance(other, Value)
+                else (other * alpha)
             )
         if isinstance(input, Exponential) or isinstance(other, Exponential):
             growth, one = (input, other) if isinstance(input, Exponential) else (other, input)
-            is_plain = isinstance(one, (int, float, Tensor)) and bool((torch.as_tensor(one) == 1).all())
+            is_plain = isinstance(one, (int, float, Tensor)) and bool(
+                (torch.as_tensor(one) == 1).all()
+            )
             if growth.plus_one or not is_plain:
                 return NotImplemented
             return Exponential(growth.value, plus_one=True)
@@ -256,7 +265,9 @@ class Operations:
             return NotImplemented
         if isinstance(input, Value):
             return self.layers.scaled(input, other, where)
-        return self.layers.scaled(other, input, where) if isinstance(other, Value) else input * other
+        return (
+            self.layers.scaled(other, input, where) if isinstance(other, Value) else input * other
+        )
 
     def _div(self, input: Any, other: Any, *, rounding_mode: Any = None, where: str) -> Any:
         if rounding_mode is not None:
@@ -315,9 +326,7 @@ class Operations:
             name = "gelu" if parameters.pop("approximate") == "none" else "gelu_tanh"
         return self._unit(value, name, parameters, where)
 
-    def _unit(
-        self, value: Value, name: str, parameters: Mapping[str, object], where: str
-    ) -> Value:
+    def _unit(self, value: Value, name: str, parameters: Mapping[str, object], where: str) -> Value:
         return self.layers.activated(value, Activation(name, parameters, where), where)
 
     def _prelu(self, input: Value, weight: Tensor, *, where: str) -> Any:
@@ -341,7 +350,9 @@ class Operations:
 
     def _maximum(self, input: Any, other: Any, *, where: str) -> Any:
         value, number = (input, other) if isinstance(input, Value) else (other, input)
-        return NotImplemented if isinstance(number, Value) else self._clamp(value, number, where=where)
+        return (
+            NotImplemented if isinstance(number, Value) else self._clamp(value, number, where=where)
+        )
 
     def _max(self, input: Any, other: Any = None, *, where: str) -> Any:
         if not isinstance(input, (Value, Tensor)) or not isinstance(other, (Value, Tensor)):
@@ -391,7 +402,7 @@ class Operations:
 
     def _is_step(self, condition: Any) -> bool:
         """Whether a value is 0 and 1 only, as a comparison gives it."""
-        if not isinstance(condition, Value) or condition.form.is_mixed:
+        if not isinstance(condition, Value) or condition.form.is_sum:
             return False
         groups = [self.layers.groups[number] for number in condition.form.parts]
         return all(group.activation.name == "heaviside" for group in groups)

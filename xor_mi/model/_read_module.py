@@ -46,8 +46,8 @@ class CopiedModule:
                     f"{name} has no values yet: run the module once on an input, then bring it"
                 )
         self.net = _copied(_unwrapped(module))
-        self.net.eval().cpu()
         self.dtype = _dtype_of(self.net)
+        self.net.eval().cpu()
 
     @property
     def hint(self) -> str:
@@ -62,6 +62,8 @@ class CopiedModule:
     def outputs(self, rows: Tensor) -> Tensor:
         """What the module itself gives for rows [row, d_in], hooks included."""
         with _random_state_kept(), torch.no_grad():
+            # other draws than when it was read: a network that draws is none
+            torch.manual_seed(torch.initial_seed() + 1)
             try:
                 return torch.as_tensor(self.net(rows.clone()))
             except Exception as error:
@@ -116,8 +118,10 @@ def _kind(result: object) -> str:
         return f"a {type(result).__name__} of {len(result)}"
     if isinstance(result, _Followed):
         return "an exponential"
-    return "a tensor that does not depend on the input" if isinstance(result, Tensor) else (
-        f"a {type(result).__name__}"
+    return (
+        "a tensor that does not depend on the input"
+        if isinstance(result, Tensor)
+        else (f"a {type(result).__name__}")
     )
 
 
@@ -290,7 +294,7 @@ class _Tracer(fx.Tracer):
         type_expr: Any = None,
         proxy_factory_fn: Any = None,
     ) -> Any:
-        del type_expr, proxy_factory_fn
+        del name, type_expr, proxy_factory_fn
         if kind == "placeholder":
             return self._followed(self._layers.inputs)
         operation = target if isinstance(target, str) else operation_name(target)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, layout
 
 Point = tuple[float, float]
@@ -25,7 +25,7 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
 
     Positive weights are blue, negative ones red and dashed; the width goes by size.
     """
-    require_kind("model", model, HookedMLP, give="a HookedMLP")
+    require_hooked_mlp(model, "a network diagram")
     if circuit is not None:
         require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
     layers = layers_of(model.layer_sizes)
