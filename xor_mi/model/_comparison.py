@@ -3,15 +3,15 @@
 Reading layers is not taken on trust: the two are compared on rows of 0 and 1.
 """
 
-import warnings
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, XorMiWarning
+from xor_mi.errors import XorMiError
 from xor_mi.model._config import HookedMLPConfig
+from xor_mi.model._places import warn
 from xor_mi.truth import row_name
 
 _NEAR = 0.25
@@ -50,21 +50,24 @@ def require_same(
         XorMiError: naming the first row on which they differ and both values.
     """
     with torch.no_grad():
-        made = model(rows).cpu().double()
+        made = model(rows).cpu()
     if given.numel() != made.numel():
         raise XorMiError(
             f"the {kind} gives outputs {list(given.shape)}, the network read from it "
             f"{list(made.shape)}{hint}"
         )
-    given = given.detach().cpu().double().reshape(made.shape)
+    threshold = model.cfg.decision_threshold
+    given = given.detach().cpu().reshape(made.shape)
+    # decided as everywhere, in the numbers' own dtype
+    decided = (made > threshold) != (given > threshold)
+    made, given = made.double(), given.double()
     eps = max(torch.finfo(one).eps for one in (dtype, model.cfg.dtype))
     within = _rounding(model, rows.cpu().double(), eps)
     # written so that NaN, which is near nothing, is a difference
     differs = ~((made - given).abs() <= within)
-    threshold = model.cfg.decision_threshold
     for is_wrong, why in (
         (differs, ""),
-        ((made > threshold) != (given > threshold), f", on two sides of the threshold {threshold}"),
+        (decided, f", on two sides of the threshold {threshold}"),
     ):
         if bool(is_wrong.any()):
             row, output = (int(index) for index in is_wrong.nonzero()[0])
@@ -87,23 +90,18 @@ def _rounding(model: Network, rows: Tensor, eps: float) -> Tensor:
     return error
 
 
-def warn_of_threshold(
-    cfg: HookedMLPConfig, outputs: Tensor, given: Iterable[str], *, stacklevel: int
-) -> None:
+def warn_of_threshold(cfg: HookedMLPConfig, outputs: Tensor, given: Iterable[str]) -> None:
     """Warn where outputs are 0 and 1, nearly, and no one said how they are decided.
 
     Args:
         given: the names of the settings that were given.
-        stacklevel: of the caller's line, as for `warnings.warn`.
     """
     if cfg.out_act_fn != "identity" or {"loss_fn", "decision_threshold"} & set(given):
         return
     is_low, is_high = (outputs.abs() <= _NEAR), ((outputs - 1).abs() <= _NEAR)
     if bool((is_low | is_high).all()) and bool(is_low.any()) and bool(is_high.any()):
-        warnings.warn(
+        warn(
             "the outputs are near 0 and 1 on every row, and decided by threshold 0; "
             "if 0 and 1 were the targets, give decision_threshold=0.5 or loss_fn='mse', "
-            "otherwise decision_threshold=0",
-            XorMiWarning,
-            stacklevel=stacklevel + 1,
+            "otherwise decision_threshold=0"
         )

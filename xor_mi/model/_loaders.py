@@ -3,20 +3,20 @@
 The class that is made comes in as `make`: these functions stand before it in the room.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, XorMiWarning
+from xor_mi.errors import XorMiError
 from xor_mi.kinds import Numbers
 from xor_mi.model._comparison import Network, require_same, warn_of_threshold
 from xor_mi.model._convert import checked_layers
 from xor_mi.model._description import Description, settings_of
 from xor_mi.model._foreign import Foreign
 from xor_mi.model._guards import how_to_bring
+from xor_mi.model._places import warn
 from xor_mi.model._read_module import CopiedModule, rows_to_compare
 
 Made = TypeVar("Made", bound=Network)
@@ -32,9 +32,6 @@ _RULES = {"loss_fn", "decision_threshold"}
 _PRINTED = 0.01
 """An example's outputs may be rounded to two digits."""
 
-_TO_CALLER = 3
-"""Where a warning points to: past this function and the loader, at the line that called it."""
-
 
 def load_module(make: Make[Made], module: object, settings: Mapping[str, object]) -> Made:
     """Any nn.Module but one of this package's -> the same network with hooks."""
@@ -49,7 +46,7 @@ def load_module(make: Make[Made], module: object, settings: Mapping[str, object]
     rows = rows_to_compare(model.cfg.d_in, copied.dtype)
     outputs = copied.outputs(rows)
     require_same(model, outputs, rows, kind="module", dtype=copied.dtype, hint=copied.hint)
-    warn_of_threshold(model.cfg, outputs, settings, stacklevel=_TO_CALLER)
+    warn_of_threshold(model.cfg, outputs, settings)
     return model
 
 
@@ -64,9 +61,9 @@ def load_foreign(
         rows = rows_to_compare(model.cfg.d_in, dtype)
         outputs = foreign.outputs(rows)
         require_same(model, outputs, rows, kind=kind, dtype=dtype)
-        warn_of_threshold(model.cfg, outputs, {**ruled, **settings}, stacklevel=_TO_CALLER)
+        warn_of_threshold(model.cfg, outputs, {**ruled, **settings})
     if foreign.ones:
-        warnings.warn(foreign.ones, XorMiWarning, stacklevel=_TO_CALLER)
+        warn(foreign.ones)
     return model
 
 

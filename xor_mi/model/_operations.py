@@ -151,7 +151,9 @@ class Operations:
             if other.ndim == 1:
                 value = self.layers.linear(input, other[None], None, where)
                 return self.layers.moved(value, lambda entry: entry.squeeze(-1), where)
-            return self.layers.linear(input, other.T, None, where) if other.ndim == 2 else None
+            if other.ndim != 2:
+                return NotImplemented
+            return self.layers.linear(input, other.T, None, where)
         if isinstance(other, Value) and isinstance(input, Tensor) and input.ndim == 2:
             # weight @ columns: the same with both sides transposed
             turned = self.layers.moved(other, lambda entry: entry.T, where)
@@ -413,7 +415,8 @@ def _one_number(number: Any) -> float | None:
     if isinstance(number, (Value, Exponential)):
         return None
     entries = torch.as_tensor(number).detach().flatten()
-    return entries[0].item() if len(entries) and bool((entries == entries[0]).all()) else None
+    is_one = len(entries) > 0 and bool((entries == entries[0]).all())
+    return float(entries[0]) if is_one else None
 
 
 def operation_name(target: Callable[..., Any]) -> str:

@@ -6,13 +6,9 @@ are computed (weight norm, parametrizations) are read by what they do.
 """
 
 import copy
-import linecache
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -23,12 +19,12 @@ from xor_mi.errors import XorMiError, cut_short
 from xor_mi.model._description import Description
 from xor_mi.model._forms import Exponential, InputWidth, Layers, Value
 from xor_mi.model._operations import Operations, operation_name
+from xor_mi.model._places import is_theirs, line, users_frame
 from xor_mi.truth import truth_rows
 
 MOST_INPUTS = 12
 """Up to so many inputs the made network is compared on every row, beyond it on 4,096 of them."""
 
-_TORCH = str(Path(torch.__file__).parent)
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -329,35 +325,22 @@ class _Tracer(fx.Tracer):
         if type(module).__module__.startswith("torch.nn") and id(module) in self._names:
             kind = type(module).__name__.removeprefix("Parametrized")
             return f"module {self._names[id(module)] or 'itself'} is {kind}"
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            file = frame.f_code.co_filename
-            if file != __file__ and not file.startswith(_TORCH):
-                return _line(file, frame.f_lineno)
-            if frame.f_code.co_name == "_described":  # past the forward
-                break
-            frame = frame.f_back
-        return f"module {type(module).__name__}"
+        frame = users_frame(inside="_described")
+        if frame is None:
+            return f"module {type(module).__name__}"
+        return line(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _held(argument: Any) -> Any:
     return argument.value if isinstance(argument, _Followed) else argument
 
 
-def _line(file: str, number: int) -> str:
-    text = linecache.getline(file, number).strip()
-    shown = f" (`{cut_short(text)}`)" if text else ""
-    return f"line {number} of {Path(file).name}{shown}"
-
-
 def _cannot_follow(error: Exception) -> XorMiError:
     """An exception out of a module's forward -> the sentence that names the line."""
     lines = [
-        _line(frame.filename, frame.lineno)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.lineno
-        and not frame.filename.startswith(_TORCH)
-        and not frame.filename.startswith(str(Path(__file__).parent))
+        line(frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if is_theirs(frame.f_code.co_filename, str(frame.f_globals.get("__name__", "")))
     ]
     where = f" at {lines[-1]}" if lines else ""
     said = " ".join(str(error).split())

@@ -1,0 +1,401 @@
+"""HookedMLP.from_module: networks of every style in one call, and what stands in the way said."""
+
+import contextlib
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from own_networks import (
+    ROWS,
+    XOR,
+    Functional,
+    Normed,
+    Regression,
+    WithoutBias,
+    same_state,
+    state,
+    trained,
+)
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+from xor_mi import handmade, identify_circuit
+from xor_mi.errors import XorMiError, XorMiWarning
+from xor_mi.model import HookedMLP
+
+# a rule for each: a network that learned little may have outputs near 0 and 1 by chance
+SETTINGS = {
+    Functional: {},
+    WithoutBias: {"decision_threshold": 0},
+    Normed: {"decision_threshold": 0},
+    Regression: {"loss_fn": "mse"},
+}
+ALL_STYLES = [
+    (kind, seed) for kind in (Functional, WithoutBias, Normed, Regression) for seed in range(13)
+]
+
+
+@pytest.mark.parametrize(("kind", "seed"), ALL_STYLES)
+def test_a_trained_network_is_brought_in_by_one_call(kind, seed):
+    """Outputs are PyTorch's and NumPy's on every row, decisions and circuit are those of the same
+    weights copied by hand, and the module is left as it was.
+    """
+    net = trained(kind, seed)
+    before = state(net)
+    model = HookedMLP.from_module(net, target="XOR", **SETTINGS[kind])
+    assert same_state(before, state(net))
+    net.eval()
+    outputs = model(ROWS).detach()
+    assert torch.allclose(outputs.flatten(), net(ROWS).detach().flatten(), atol=1e-5)
+    assert np.allclose(outputs.double().numpy(), net.in_numpy(ROWS.double().numpy()), atol=1e-5)
+    layers, settings = net.layers()
+    by_hand = HookedMLP.from_weights(layers, dtype="float32", target="XOR", **settings)
+    mine, theirs = identify_circuit(model), identify_circuit(by_hand)
+    assert (mine.verdict, mine.reason) == (theirs.verdict, theirs.reason)
+    if mine.verdict == "identified":
+        assert (mine.family, mine.signature) == (theirs.family, theirs.signature)
+
+
+@pytest.mark.parametrize("kind", [Functional, WithoutBias, Normed, Regression])
+def test_most_of_the_trained_networks_compute_xor(kind):
+    """The tests above are about networks that learned something: at least six of thirteen."""
+    solved = 0
+    for seed in range(13):
+        net = trained(kind, seed).eval()
+        threshold = 0.5 if kind in (Functional, Regression) else 0.0
+        solved += int(((net(ROWS).view(-1, 1) > threshold) == (XOR > 0.5)).all())
+    assert solved >= 6
+
+
+class Net(nn.Module):
+    """Two layers and a forward that is given; further modules and parameters by name."""
+
+    def __init__(self, forward, width=3, **parts):
+        super().__init__()
+        self.run = forward
+        self.fc1, self.fc2 = linear(2, width, 1), linear(width, 1, 2)
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def linear(d_in, d_out, seed=0, bias=True):
+    """A linear layer with weights from a seed."""
+    layer = nn.utils.skip_init(nn.Linear, d_in, d_out, bias=bias)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return layer
+
+
+def weights(*shape, seed=0):
+    """A parameter with values from a seed."""
+    return nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
+
+
+def in_place(net, x):
+    """A method that changes its tensor, its result not used."""
+    h = net.fc1(x)
+    h.relu_()
+    return net.fc2(h)
+
+
+def in_place_function(net, x):
+    """The same with a function."""
+    h = net.fc1(x)
+    F.leaky_relu(h, 0.2, True)
+    return net.fc2(h)
+
+
+def looks_at_shapes(net, x):
+    """Decisions on shapes, which the rows' values do not enter."""
+    if x.dim() == 1:
+        x = x.unsqueeze(0)
+    assert x.shape[1] == 2, x.shape
+    return net.fc2(torch.relu(net.fc1(x.reshape(len(x), -1)))).squeeze(-1)
+
+
+def by_hand(net, x):
+    """Neuron by neuron, with a sigmoid written out."""
+    a, b = x[:, 0], x[:, 1]
+    w = net.w
+    h0 = 1 / (1 + torch.exp(-(w[0] * a + w[1] * b + w[2])))
+    h1 = 1 / (1 + torch.exp(-(w[3] * a + w[4] * b + w[5])))
+    return w[6] * h0 + w[7] * h1 + w[8]
+
+
+STYLES = {
+    "functional": (lambda n, x: n.fc2(F.relu(n.fc1(x))), "relu", "identity", {}),
+    "method": (lambda n, x: n.fc2(n.fc1(x).tanh()).sigmoid(), "tanh", "sigmoid", {}),
+    "clamp": (lambda n, x: n.fc2(n.fc1(x).clamp(min=0)), "relu", "identity", {}),
+    "gelu": (lambda n, x: n.fc2(F.gelu(n.fc1(x))), "gelu", "identity", {}),
+    "in place": (in_place, "relu", "identity", {}),
+    "in place function": (in_place_function, "leaky_relu", "identity", {}),
+    "shapes": (looks_at_shapes, "relu", "identity", {}),
+    "dropout": (lambda n, x: n.fc2(F.dropout(torch.relu(n.fc1(x)), 0.5, n.training)), "relu", "identity", {}),
+    "F.linear": (lambda n, x: F.linear(torch.relu(F.linear(x, n.W, n.b)), n.V), "relu", "identity", {"W": weights(3, 2), "b": weights(3), "V": weights(1, 3)}),
+    "x @ W.T + b": (lambda n, x: torch.relu(x @ n.W.T + n.b) @ n.V.T + n.c, "relu", "identity", {"W": weights(3, 2), "b": weights(3), "V": weights(1, 3), "c": weights(1)}),
+    "addmm": (lambda n, x: torch.addmm(n.c, torch.relu(torch.addmm(n.b, x, n.W)), n.V), "relu", "identity", {"W": weights(2, 3), "b": weights(3), "V": weights(3, 1), "c": weights(1)}),
+    "matmul, product, sum": (lambda n, x: (torch.sigmoid(torch.matmul(x, n.W) + n.b) * n.v).sum(-1), "sigmoid", "identity", {"W": weights(2, 3), "b": weights(3), "v": weights(3)}),
+    "columns": (lambda n, x: (n.V @ torch.relu(n.W @ x.T + n.b)).T, "relu", "identity", {"W": weights(3, 2), "b": weights(3, 1), "V": weights(1, 3)}),
+    "neuron by neuron": (by_hand, "sigmoid", "identity", {"w": weights(9, seed=3)}),
+    "one module per neuron": (lambda n, x: n.fc2(torch.tanh(torch.cat([n.a(x), n.b(x), n.c(x)], dim=1))), "tanh", "identity", {"a": linear(2, 1, 5), "b": linear(2, 1, 6), "c": linear(2, 1, 7)}),
+    "activations put together": (lambda n, x: n.fc2(torch.cat([torch.tanh(n.a(x)), torch.tanh(n.b(x))], 1)), "tanh", "identity", {"a": linear(2, 1, 5), "b": linear(2, 2, 6)}),
+    "steps": (lambda n, x: (n.fc2((n.fc1(x) > 0).to(x.dtype)) > 0.1).to(x.dtype), "heaviside", "heaviside", {}),
+    "where": (lambda n, x: n.fc2(torch.where(n.fc1(x) > 0.2, 1.0, 0.0).to(x.dtype)), "heaviside", "identity", {}),
+    "inputs made -1 and +1": (lambda n, x: n.fc2(torch.relu(n.fc1(2 * x - 1))), "relu", "identity", {}),
+    "output picked": (lambda n, x: n.out(torch.relu(n.fc1(x)))[:, 1], "relu", "identity", {"out": linear(3, 2)}),
+    "difference of two": (lambda n, x: (lambda z: z[:, 1] - z[:, 0])(n.out(torch.relu(n.fc1(x)))), "relu", "identity", {"out": linear(3, 2)}),
+    "a list of layers": (lambda n, x: n.two[1](torch.tanh(n.two[0](x))), "tanh", "identity", {"two": [linear(2, 3), linear(3, 1)]}),
+    "attributes left behind": (lambda n, x: (setattr(n, "seen", n.fc1(x)), n.fc2(n.seen.relu()))[1], "relu", "identity", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_styles_of_writing_a_forward(style, dtype):
+    """However a forward is written, the network made gives what it gives, and nothing is left of
+    the reading in the module.
+    """
+    forward, act_fn, out_act_fn, parts = STYLES[style]
+    net = Net(forward, **parts).to(dtype).eval()
+    for part in parts.get("two", []):
+        part.to(dtype)
+    before = state(net)
+    model = HookedMLP.from_module(net, decision_threshold=0.5)
+    assert same_state(before, state(net))
+    assert (model.cfg.act_fn, model.cfg.out_act_fn, model.cfg.dtype) == (act_fn, out_act_fn, dtype)
+    x = ROWS.to(dtype)
+    atol = 1e-6 if dtype == torch.float32 else 1e-12
+    assert torch.allclose(model(x).flatten(), net(x).flatten(), atol=atol)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_computed_are_the_effective_ones():
+    """Weight norm (both kinds), spectral norm and a weight tied to another are read as they act."""
+    with torch.random.fork_rng():
+        old = nn.utils.weight_norm(linear(2, 3))
+        spectral = parametrizations.spectral_norm(linear(2, 3))
+    for first in (old, parametrizations.weight_norm(linear(2, 3)), spectral):
+        net = nn.Sequential(first, nn.Tanh(), linear(3, 1)).eval()
+        net(ROWS).sum().backward()  # what a person has after training
+        before = state(net)
+        model = HookedMLP.from_module(net, decision_threshold=0)
+        assert same_state(before, state(net))
+        assert torch.allclose(model(ROWS), net(ROWS), atol=1e-6)
+
+
+def test_one_layer_called_twice_is_two_layers():
+    """Modules are read by call."""
+    shared = linear(3, 3)
+    net = nn.Sequential(linear(2, 3), nn.ReLU(), shared, nn.ReLU(), shared, nn.ReLU(), linear(3, 1))
+    model = HookedMLP.from_module(net, decision_threshold=0)
+    assert model.cfg.layer_sizes == (2, 3, 3, 3, 1)
+    assert torch.equal(model(ROWS), net(ROWS))
+
+
+def test_batch_norm_is_folded_into_the_layer_beside_it():
+    """After a layer, after an activation, and on the inputs: in float16 and bfloat16 too, within
+    what the dtype can hold.
+    """
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        generator = torch.Generator().manual_seed(4)
+        norms = [nn.BatchNorm1d(n, dtype=dtype) for n in (2, 3, 3)]
+        for norm in norms:
+            for tensor in (norm.running_mean, norm.running_var, norm.weight.data, norm.bias.data):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        layers = [norms[0], linear(2, 3), norms[1], nn.ReLU(), norms[2], linear(3, 1)]
+        net = nn.Sequential(*layers).to(dtype).train()
+        model = HookedMLP.from_module(net, decision_threshold=-100)
+        assert net.training
+        assert model.cfg.dtype == dtype
+        wanted = net.eval()(ROWS.to(dtype)).double()
+        assert torch.allclose(
+            model(ROWS).double(), wanted, rtol=0, atol=60 * torch.finfo(dtype).eps
+        )
+
+
+def test_wrappers_are_taken_off():
+    """Compiled modules, outside, inside and in place, and DataParallel are what they hold."""
+    net = nn.Sequential(linear(2, 3), nn.GELU(), linear(3, 1))
+    inside = nn.Sequential(torch.compile(net[:2]), net[2])
+    in_place = nn.Sequential(*net)
+    in_place.compile()
+    for wrapped in (torch.compile(net), inside, in_place, nn.DataParallel(net)):
+        model = HookedMLP.from_module(wrapped, decision_threshold=0)
+        assert torch.equal(model(ROWS), net(ROWS))
+
+
+def test_lazy_layers_are_read_once_they_have_values():
+    """Before their first run they have no weights, and that is said."""
+    net = nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.LazyLinear(1))
+    with pytest.raises(XorMiError, match=r"0\.weight has no values yet: run the module once"):
+        HookedMLP.from_module(net)
+    with torch.random.fork_rng():
+        net(ROWS)
+    assert torch.equal(HookedMLP.from_module(net, decision_threshold=0)(ROWS), net(ROWS))
+
+
+def test_a_hook_that_only_looks_is_fine_and_one_that_changes_is_not():
+    """What a forward hook adds cannot be read off the layers; the comparison finds it."""
+    net = nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 1))
+    seen = []
+    handle = net[1].register_forward_hook(lambda module, given, output: seen.append(output))
+    HookedMLP.from_module(net, decision_threshold=0)
+    handle.remove()
+    net[1].register_forward_hook(lambda module, given, output: output + 1)
+    with pytest.raises(XorMiError, match=r"on row 00 the module gives .* forward hook on 1 is not"):
+        HookedMLP.from_module(net)
+
+
+def test_more_than_twelve_inputs_are_compared_on_drawn_rows():
+    """A wide module is read as well, and torch's random state is left alone."""
+    net = nn.Sequential(linear(20, 3), nn.ReLU(), linear(3, 2))
+    model = HookedMLP.from_module(net)
+    x = torch.randint(2, (50, 20), generator=torch.Generator().manual_seed(1)).float()
+    assert torch.equal(model(x), net(x))
+
+
+def branches(net, x):
+    """Decides on a sum over the batch."""
+    h = net.fc1(x)
+    if h[:, 0].sum() > 0:
+        h = h * 2
+    return net.fc2(h)
+
+
+def decides(net, x):
+    """Decides on one row's value."""
+    h = net.fc1(x)
+    return net.fc2(h) if h[0, 0] > 0 else net.fc2(-h)
+
+
+REFUSED = {
+    "residual": (lambda n, x: n.fc2(torch.relu(n.fc1(x))) + x.sum(1, keepdim=True), "the inputs are added to layer 2, past the layers before it", {}),
+    "inputs beside units": (lambda n, x: n.out(torch.cat([torch.relu(n.fc1(x)), x], 1)), "module out is Linear: the inputs are added to layer 2", {"out": linear(5, 1)}),
+    "two hidden activations": (lambda n, x: n.fc2(torch.tanh(n.mid(torch.relu(n.fc1(x))))), "the hidden layers use relu, tanh", {"mid": linear(3, 3)}),
+    "two in one layer": (lambda n, x: n.fc2(torch.cat([torch.tanh(n.a(x)), torch.relu(n.b(x))], 1)), "units of one layer have different activations, tanh and relu", {"a": linear(2, 1), "b": linear(2, 2)}),
+    "unknown activation": (lambda n, x: n.fc2(F.softplus(n.fc1(x))), "layer 1 has the activation softplus", {}),
+    "step at zero": (lambda n, x: n.fc2((n.fc1(x) >= 0).float()), "on at exactly zero", {}),
+    "sum of all": (branches, r"line \d+ of test_from_module.py \(`if h\[:, 0\]\.sum\(\) > 0:`\); 'sum' cannot be read", {}),
+    "one row decides": (decides, r"line \d+ of test_from_module.py .*: it does not treat every input row alike", {}),
+    "values decide": (lambda n, x: n.fc2(torch.relu(n.fc1(x))) if n.fc1(x).squeeze() > 0 else x, r"line \d+ of test_from_module.py", {}),
+    "argmax": (lambda n, x: n.fc2(torch.relu(n.fc1(x))).argmax(1), "'argmax' cannot be read as a layer: return the outputs themselves", {}),
+    "a product of units": (lambda n, x: n.fc2(n.fc1(x) * n.fc1(x)), "'mul' cannot be read as a layer", {}),
+    "to NumPy": (lambda n, x: torch.tensor(n.fc2(n.fc1(x)).numpy()), r"line \d+ of test_from_module.py .*'numpy' cannot be read", {}),
+    "a number": (lambda n, x: n.fc2(n.fc1(x)) * float(x.sum(1)[0]), r"cannot be followed at line \d+ of test_from_module.py", {}),
+    "two answers": (lambda n, x: (n.fc2(n.fc1(x)), x), "returns a tuple of 2", {}),
+    "no input": (lambda n, x: n.fc2.weight, "does not depend on the input", {}),
+    "the inputs": (lambda n, x: x, "no linear layer", {}),
+    "scaled at the end": (lambda n, x: 2 * torch.sigmoid(n.fc2(torch.relu(n.fc1(x)))) - 1, "the output is scaled, shifted or put together after its last activation", {}),
+    "dropout always on": (lambda n, x: n.fc2(F.dropout(torch.relu(n.fc1(x)), 0.5)), "it drops values in eval mode too", {}),
+    "a random number": (lambda n, x: n.fc2(torch.relu(n.fc1(x))) + torch.randn(1), "on row 00 the module gives", {}),
+    "random numbers": (lambda n, x: n.fc2(torch.relu(n.fc1(x + torch.randn_like(x)))), "'randn_like' cannot be read", {}),
+    "shapes that do not fit": (lambda n, x: n.fc2(torch.relu(n.wide(x))), "module fc2 is Linear: it takes 3 values and is given 4", {"wide": linear(2, 4)}),
+    "a widened batch": (lambda n, x: n.fc2(torch.relu(n.fc1(x))).squeeze(-1) + n.fc2(torch.relu(n.fc1(x))), "it adds values of different input rows", {}),
+    "layer norm": (lambda n, x: n.fc2(F.layer_norm(n.fc1(x), (3,))), "'layer_norm' cannot be read", {}),
+    "mean of the batch": (lambda n, x: n.fc2(n.fc1(x) - n.fc1(x).mean(0)), "'mean' cannot be read", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_stands_in_the_way_is_said(case):
+    """One XorMiError of one line; the module and the random state are as they were."""
+    forward, message, parts = REFUSED[case]
+    net = Net(forward, **parts)
+    before = state(net)
+    with pytest.raises(XorMiError, match=message) as caught:
+        HookedMLP.from_module(net)
+    assert "\n" not in str(caught.value)
+    assert same_state(before, state(net))
+
+
+def test_weights_that_cannot_be_used_are_refused():
+    """Several dtypes, no values, no Python, no running statistics, no numbers."""
+    plain = nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 1))
+    mixed = nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 1).double())
+    batch = nn.Sequential(linear(2, 3), nn.BatchNorm1d(3, track_running_stats=False), nn.ReLU(), linear(3, 1))  # fmt: skip
+    empty = nn.Sequential(*(type(one)(*size, device="meta") for one, size in ((linear(2, 3), (2, 3)), (linear(3, 1), (3, 1)))))  # fmt: skip
+    broken = nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 1))
+    broken[0].weight.data[0, 0] = float("nan")
+    for net, message in (
+        (mixed, "weights are torch.float32, torch.float64; .* module.double"),
+        (batch, "module 1 is BatchNorm1d; a batch norm without running statistics"),
+        (empty, "meta device"),
+        (broken, "fc1 has NaN or infinite entries"),
+        (nn.Sequential(), "no linear layer"),
+        (handmade.textbook_xor(), "a HookedMLP already"),
+    ):
+        with pytest.raises(XorMiError, match=message):
+            HookedMLP.from_module(net)
+    for setting in ({"act_fn": "tanh"}, {"out_act_fn": "sigmoid"}, {"negative_slope": 0.5}):
+        with pytest.raises(XorMiError, match="follow from the module; leave them out"):
+            HookedMLP.from_module(plain, **setting)
+    with pytest.raises(XorMiError, match="no setting 'layout'"):
+        HookedMLP.from_module(plain, layout="in_out")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_script_has_no_python_to_follow():
+    """torch.jit's modules are refused with what to give instead."""
+    net = torch.jit.trace(nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 1)), ROWS)
+    with pytest.raises(XorMiError, match="give the module it was made from"):
+        HookedMLP.from_module(net)
+
+
+def zero_and_one(net_kind=nn.Sequential):
+    """The textbook network as a module: outputs 0, 1, 1, 0."""
+    model = handmade.textbook_xor()
+    net = net_kind(nn.Linear(2, 2, device="meta"), nn.ReLU(), nn.Linear(2, 1, device="meta"))
+    net.to_empty(device="cpu")
+    with torch.no_grad():
+        for mine, theirs in zip(net.parameters(), model.parameters(), strict=True):
+            mine.copy_(theirs)
+    return net
+
+
+def test_targets_of_0_and_1_without_a_rule_are_warned_of():
+    """The warning names decision_threshold and points at the caller's line; a rule ends it."""
+    net = zero_and_one()
+    for load in (HookedMLP.from_module, HookedMLP.from_sequential):
+        with pytest.warns(XorMiWarning, match="decision_threshold=0.5 or loss_fn='mse'") as said:
+            assert load(net).threshold == 0
+        assert said[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert load(net, loss_fn="mse").threshold == 0.5
+            assert load(net, decision_threshold=0.5).threshold == 0.5
+            assert load(net, decision_threshold=0, target="XOR").cfg.target is not None
+            wide = nn.Sequential(*net[:2], linear(2, 1))
+            wide[2].weight.data.mul_(10)
+            load(wide)
+            load(nn.Sequential(*net, nn.Sigmoid()))
+
+
+def test_a_decision_at_the_edge_is_not_changed_by_rounding():
+    """Folded batch norm may round an output across the threshold; that is refused, not hidden."""
+    net = nn.Sequential(linear(2, 2), nn.BatchNorm1d(2), nn.ReLU(), linear(2, 1)).eval()
+    with torch.no_grad():
+        net[1].running_mean.fill_(0.3)
+        net[1].running_var.fill_(0.7)
+    exact = net.double()(ROWS.double())
+    net.float()
+    n_same = 0
+    for row in range(4):
+        for step in range(-6, 7):
+            threshold = exact[row].item() * (1 + step * 2e-8)
+            with contextlib.suppress(XorMiError):
+                model = HookedMLP.from_module(net, decision_threshold=threshold)
+                assert torch.equal(model(ROWS) > threshold, net(ROWS) > threshold)
+                n_same += 1
+    # both happen: some thresholds lie between the two ways to round
+    assert 0 < n_same < 52
+    with pytest.raises(XorMiError, match="on two sides of the threshold"):
+        for step in range(-6, 7):
+            for output in exact.flatten().tolist():
+                HookedMLP.from_module(net, decision_threshold=output * (1 + step * 2e-8))

@@ -1,0 +1,62 @@
+"""The line of a person's own code that a message or a warning is about."""
+
+import linecache
+import sys
+import warnings
+from pathlib import Path
+from types import FrameType
+
+from xor_mi.errors import XorMiWarning, cut_short
+
+_NOT_THEIRS = ("torch", "xor_mi", "jaxtyping", "beartype")
+"""Packages whose frames are passed over; the last two check types, where that is switched on."""
+
+
+def is_theirs(file: str, module: str) -> bool:
+    """Whether code belongs to the person who called, and not to one of these packages."""
+    # a file "<@beartype(...)>" is a wrapper that was never written
+    return module.partition(".")[0] not in _NOT_THEIRS and not file.startswith("<@beartype")
+
+
+def users_frame(*, inside: str = "") -> FrameType | None:
+    """The innermost frame of the person's code.
+
+    Args:
+        inside: a function of this package that is not left: None where there is none inside it.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
+        if is_theirs(code.co_filename, module):
+            return frame
+        if code.co_name == inside:
+            return None
+        frame = frame.f_back
+    return None
+
+
+def line(file: str, number: int) -> str:
+    """A line of code, as a message names it.
+
+    >>> line("no/such/net.py", 3)
+    'line 3 of net.py'
+    """
+    text = linecache.getline(file, number).strip()
+    quoted = f" (`{cut_short(text)}`)" if text else ""
+    return f"line {number} of {Path(file).name}{quoted}"
+
+
+def warn(message: str) -> None:
+    """A warning that points at the person's line, however many calls lie between."""
+    frame = users_frame()
+    if frame is None:
+        warnings.warn(message, XorMiWarning, stacklevel=2)
+        return
+    warnings.warn_explicit(
+        message,
+        XorMiWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=str(frame.f_globals.get("__name__", "")),
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
