@@ -309,6 +309,9 @@ def door_weights(rng: random.Random, _: Path) -> None:
         lambda: geometry.regions(model, bounds=value),
         lambda: geometry.boundary(model, bounds=value),
         lambda: HookedMLP.from_weights(value),
+        lambda: HookedMLP.from_module(value),
+        lambda: HookedMLP.from_sklearn(value),
+        lambda: HookedMLP.from_keras(value, act_fn="relu"),
         lambda: HookedMLP.from_weights([(value, odd(rng)), ([[1, 1]], [0])]),
         lambda: identify_circuit(model, value),
     ]

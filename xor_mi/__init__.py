@@ -3,7 +3,8 @@
 Start with these; each has examples in its own `help(...)`:
 
     train("XOR", hidden=(2,), seed=29)        a network, in `.model` of what comes back
-    HookedMLP.from_weights, .from_sequential  your own network; .from_pretrained("folder")
+    HookedMLP.from_module, .from_weights      your own network; also .from_sklearn, .from_keras,
+                                              .from_pretrained("folder")
     activations, compare                      what every unit does; two inputs side by side
     contributions, explain_difference         weight times value; why a change of input matters
     patch, patch_sweep, ablation_sweep        give a unit the value of another run, or none

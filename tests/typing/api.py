@@ -12,7 +12,7 @@ from typing import assert_type
 
 import pandas as pd
 import plotly.graph_objects as go
-from torch import Tensor
+from torch import Tensor, nn
 
 import xor_mi
 from xor_mi import HookedMLP, HookedMLPConfig, Site, TrainConfig, Unit
@@ -105,6 +105,19 @@ assert_type(cfg.d_hidden, tuple[int, ...])
 assert_type(cfg.target, xor_mi.BooleanFunction | None)
 model = HookedMLP(cfg)
 assert_type(HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])]), HookedMLP)
+assert_type(
+    HookedMLP.from_weights(
+        [([[1, 1], [1, 1]], [0, -1]), ([[1], [-2]], [0])],
+        layout="in_out",
+        example=([[0, 1]], [[1.0]]),
+    ),
+    HookedMLP,
+)
+own_net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+assert_type(HookedMLP.from_module(own_net, loss_fn="mse"), HookedMLP)
+assert_type(HookedMLP.from_sequential(own_net, decision_threshold=0.5), HookedMLP)
+assert_type(HookedMLP.from_sklearn(object(), target="XOR"), HookedMLP)
+assert_type(HookedMLP.from_keras([[[1.0]]], act_fn="relu"), HookedMLP)
 assert_type(model.save_pretrained("folder", overwrite=True), Path)
 assert_type(HookedMLP.from_pretrained("folder"), HookedMLP)
 assert_type(model.units, tuple[Unit, ...])
@@ -316,6 +329,9 @@ assert_type(xor_mi.model.saved_files(model.cfg, model.state_dict()), dict[str, b
 assert_type(xor_mi.model.require_output(0, 1), int)
 xor_mi.model.require_evaluable(model, "looking at it")
 xor_mi.model.require_plain_mlp(model, "looking at it")
+assert_type(xor_mi.model.require_hooked_mlp(model, "looking at it"), HookedMLP)
+assert_type(xor_mi.model.how_to_bring("folder"), str)
+warning: type[UserWarning] = xor_mi.errors.XorMiWarning
 assert_type(xor_mi.metrics.decision(model(model.rows()), threshold=0.5), Tensor)
 assert_type(xor_mi.metrics.probability(model(model.rows())), Tensor)
 assert_type(xor_mi.metrics.logit_difference(model(model.rows()), model.rows()[:, 0]), Tensor)

@@ -151,9 +151,9 @@ class HookedMLPConfig:
         """Decision = output > threshold, strictly; short for `decision_threshold`."""
         return self.decision_threshold
 
-    def conventions(self) -> dict[str, object]:
+    def conventions(self) -> dict[str, Any]:
         """Every setting but the sizes: what a network with other weights may share."""
-        settings = self._settings()
+        settings: dict[str, Any] = self._settings()
         for size in ("d_in", "d_hidden", "d_out"):
             del settings[size]
         return settings

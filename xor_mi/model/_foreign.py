@@ -23,6 +23,9 @@ _KERAS_SLOPE = 0.2
 _PASSED_OVER = ("InputLayer", "Dropout", "Flatten", "Identity", "GaussianNoise", "GaussianDropout")
 """Layers of Keras that change nothing when a model is used."""
 
+_RECTIFIERS = ("LeakyReLU", "ReLU")
+"""Activations that Keras has as layers."""
+
 _SQUARED_ERROR = ("mse", "MSE", "mean_squared_error", "MeanSquaredError")
 
 
@@ -57,6 +60,11 @@ def read_sklearn(estimator: Any) -> Foreign:
             else f"{type(estimator).__name__} has no coefs_ and intercepts_; "
             "give an MLPClassifier or MLPRegressor, such as the last step of a pipeline"
         )
+    if len(weights) != len(biases):
+        raise XorMiError(f"{len(weights)} coefs_ and {len(biases)} intercepts_ do not pair up")
+    for name in ("activation", "out_activation_"):
+        if not hasattr(estimator, name):
+            raise XorMiError(f"{type(estimator).__name__} has no '{name}'; was it fitted?")
     hidden, output = estimator.activation, estimator.out_activation_
     classes = getattr(estimator, "classes_", None)
     if output == "softmax":
@@ -182,20 +190,25 @@ def _after(made: Layer, layer: Any, where: str) -> Layer:
         return replace(made, weight=weight, bias=bias)
     if kind == "Activation":
         return replace(made, activation=_keras_activation(layer, where))
-    if kind == "LeakyReLU":
-        slope = getattr(layer, "negative_slope", None)
-        slope = getattr(layer, "alpha", None) if slope is None else slope
-        parameters = {"negative_slope": float(np.asarray(slope))}
-        return replace(made, activation=Activation("leaky_relu", parameters, where))
-    if kind == "ReLU":
-        ends = (getattr(layer, name, 0) for name in ("negative_slope", "threshold"))
-        if any(ends) or getattr(layer, "max_value", None) is not None:
-            raise XorMiError(f"{where} with its own settings; only the plain ReLU is known here")
-        return replace(made, activation=Activation("relu", {}, where))
+    if kind in _RECTIFIERS:
+        return replace(made, activation=_rectifier(layer, where))
     raise XorMiError(
         f"{where}, which is not known here; expected Dense, Activation, ReLU, LeakyReLU, "
         f"BatchNormalization, {', '.join(_PASSED_OVER)}"
     )
+
+
+def _rectifier(layer: Any, where: str) -> Activation:
+    """A layer LeakyReLU or ReLU as an activation."""
+    if type(layer).__name__ == "LeakyReLU":
+        slope = getattr(layer, "negative_slope", None)
+        slope = getattr(layer, "alpha", None) if slope is None else slope
+        parameters = {"negative_slope": float(np.asarray(slope))}
+        return Activation("leaky_relu", parameters, where)
+    ends = (getattr(layer, name, 0) for name in ("negative_slope", "threshold"))
+    if any(ends) or getattr(layer, "max_value", None) is not None:
+        raise XorMiError(f"{where} with its own settings; only the plain ReLU is known here")
+    return Activation("relu", {}, where)
 
 
 def _batch_norm_weights(layer: Any, where: str) -> list[Tensor]:
@@ -213,6 +226,8 @@ def _keras_activation(layer: Any, where: str) -> Activation:
     function = getattr(layer, "activation", None)
     if function is None:
         return Activation("identity", {}, where)
+    if type(function).__name__ in _RECTIFIERS:
+        return _rectifier(function, where)
     name = function if isinstance(function, str) else getattr(function, "__name__", None)
     if name is None:
         name = getattr(function, "name", type(function).__name__)

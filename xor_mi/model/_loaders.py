@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, cut_short
 from xor_mi.kinds import Numbers
 from xor_mi.model._comparison import Network, require_same, warn_of_threshold
 from xor_mi.model._convert import checked_layers
@@ -59,7 +59,13 @@ def load_foreign(
     if foreign.outputs is not None:
         dtype = foreign.described.dtype
         rows = rows_to_compare(model.cfg.d_in, dtype)
-        outputs = foreign.outputs(rows)
+        try:
+            outputs = foreign.outputs(rows)
+        except Exception as error:
+            raise XorMiError(
+                f"the {kind} itself fails on rows of 0 and 1: {type(error).__name__}: "
+                f"{cut_short(str(error))}; give its weights with HookedMLP.from_weights"
+            ) from None
         require_same(model, outputs, rows, kind=kind, dtype=dtype)
         warn_of_threshold(model.cfg, outputs, {**ruled, **settings})
     if foreign.ones:

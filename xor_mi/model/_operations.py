@@ -343,7 +343,7 @@ class Operations:
             return self._unit(input, "relu", {}, where)
         if low == 0 and high == 6:
             return self._unit(input, "relu6", {}, where)
-        if low is None or high is None:
+        if low is None or high is None or low >= high:
             return NotImplemented
         return self._unit(input, "hardtanh", {"min_val": low, "max_val": high}, where)
 

@@ -6,6 +6,7 @@ are computed (weight norm, parametrizations) are read by what they do.
 """
 
 import copy
+import operator
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
 from torch.nn.parameter import UninitializedParameter
 
 from xor_mi.errors import XorMiError, cut_short
@@ -223,7 +225,8 @@ class _Followed(fx.Proxy):
         if name in ("T", "mT", "H", "mH"):
             return self.tracer.create_proxy("call_method", name, (self,), {})
         if name == "dtype":
-            return self.tracer.dtype
+            tracer: Any = self.tracer
+            return tracer.dtype
         if name == "data":
             return self
         held = self.value
@@ -240,7 +243,13 @@ class _Followed(fx.Proxy):
         return self.shape[0]
 
     def __iter__(self) -> Any:
-        return iter([self[index] for index in range(len(self))])
+        pick = operator.getitem
+        return iter(
+            [
+                self.tracer.create_proxy("call_function", pick, (self, index), {})
+                for index in range(len(self))
+            ]
+        )
 
 
 class _Tracer(fx.Tracer):
@@ -297,7 +306,7 @@ class _Tracer(fx.Tracer):
         # an operator gives its number first, as in 1 - x; `x.add_(y)` changes x itself
         writes = operation.endswith("_") and not operation.endswith("__")
         operation = operation.strip("_") if operation.endswith("_") else operation
-        given, named = fx.node.map_aggregate((args, kwargs), _held)
+        given, named = map_aggregate((args, kwargs), _held)
         try:
             result = self._operations.call(operation or str(target), given, named, self._where())
         except TypeError as error:

@@ -134,7 +134,8 @@ class Population(Finding):
                 "write [population[i] for i in range(3)]"
             ) from None
         layers = [(weight[number], bias[number]) for weight, bias in self.weights]
-        conventions = self.cfg.conventions() | {"seed": int(self.seeds[number])}
+        conventions = self.cfg.conventions()
+        conventions["seed"] = int(self.seeds[number])
         return HookedMLP.from_weights(layers, **conventions)
 
     def __str__(self) -> str:
