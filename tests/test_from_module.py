@@ -1,5 +1,6 @@
 """HookedMLP.from_module: networks of every style in one call, and what stands in the way said."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch.nn.utils import parametrizations
 from xor_mi import handmade, identify_circuit
 from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.model import HookedMLP
+from xor_mi.model._read_module import CopiedModule
 
 # a rule for each: a network that learned little may have outputs near 0 and 1 by chance
 SETTINGS = {
@@ -151,6 +153,11 @@ STYLES = {
     "output picked": (lambda n, x: n.out(torch.relu(n.fc1(x)))[:, 1], "relu", "identity", {"out": linear(3, 2)}),
     "difference of two": (lambda n, x: (lambda z: z[:, 1] - z[:, 0])(n.out(torch.relu(n.fc1(x)))), "relu", "identity", {"out": linear(3, 2)}),
     "a list of layers": (lambda n, x: n.two[1](torch.tanh(n.two[0](x))), "tanh", "identity", {"two": [linear(2, 3), linear(3, 1)]}),
+    "made a tensor": (lambda n, x: n.fc2(torch.relu(n.fc1(torch.as_tensor(x, dtype=x.dtype) if torch.is_tensor(x) else None))), "relu", "identity", {}),
+    "kept in a list": (lambda n, x: (n.log.append(n.fc1(x).relu()), n.fc2(n.log[-1]))[1], "relu", "identity", {"log": []}),
+    "scaled between": (lambda n, x: n.fc2(2 * torch.relu(n.fc1(x)) - 1), "relu", "identity", {}),
+    "unpacked": (lambda n, x: (lambda a, b: n.fc2(torch.relu(n.fc1(torch.stack([b, a], -1)))))(*x.T), "relu", "identity", {}),
+    "something that has no copy": (lambda n, x: n.fc2(torch.relu(n.fc1(x))), "relu", "identity", {"lock": threading.Lock()}),
     "attributes left behind": (lambda n, x: (setattr(n, "seen", n.fc1(x)), n.fc2(n.seen.relu()))[1], "relu", "identity", {}),
 }  # fmt: skip
 
@@ -291,6 +298,7 @@ REFUSED = {
     "two answers": (lambda n, x: (n.fc2(n.fc1(x)), x), "returns a tuple of 2", {}),
     "no input": (lambda n, x: n.fc2.weight, "does not depend on the input", {}),
     "the inputs": (lambda n, x: x, "no linear layer", {}),
+    "a step on a sigmoid": (lambda n, x: (torch.sigmoid(n.fc2(torch.relu(n.fc1(x)))) > 0.5).float(), "return the value before the step, and give decision_threshold", {}),
     "scaled at the end": (lambda n, x: 2 * torch.sigmoid(n.fc2(torch.relu(n.fc1(x)))) - 1, "the output is scaled, shifted or put together after its last activation", {}),
     "dropout always on": (lambda n, x: n.fc2(F.dropout(torch.relu(n.fc1(x)), 0.5)), "it drops values in eval mode too", {}),
     "a random number": (lambda n, x: n.fc2(torch.relu(n.fc1(x))) + torch.randn(1), "on row 00 the module gives", {}),
@@ -397,3 +405,52 @@ def test_a_decision_at_the_edge_is_not_changed_by_rounding():
     # both happen: some thresholds lie between the two ways to round
     assert 0 < len(refused) < 52
     assert all("on two sides of the threshold" in message for message in refused)
+
+
+DESCRIBED = {
+    "residual": Net(lambda n, x: n.fc2(torch.relu(n.fc1(x))) + n.skip(x), skip=linear(2, 1, 8)),
+    "the inputs themselves": Net(lambda n, x: n.fc2(torch.relu(n.fc1(x))) + x.sum(1, keepdim=True)),
+    "skip to a hidden layer": Net(
+        lambda n, x: n.fc2(torch.tanh(n.mid(torch.cat([F.elu(n.fc1(x), 0.7), x], 1)))),
+        mid=linear(5, 3, 8),
+    ),
+    "one activation per layer": Net(
+        lambda n, x: F.softplus(n.fc2(F.hardtanh(n.mid(F.silu(n.fc1(x)))))), mid=linear(3, 3, 8)
+    ),
+    "steps that are on at zero": Net(lambda n, x: n.fc2((n.fc1(x) >= 0).float())),
+}
+
+
+@pytest.mark.parametrize("case", DESCRIBED)
+def test_the_description_holds_more_than_a_hooked_mlp_can_be(case):
+    """Layer by layer, with PyTorch's own activations, a description gives what the module gives."""
+    net = DESCRIBED[case]
+    described = CopiedModule(net).described()
+    value = ROWS
+    for layer in described.layers:
+        pre = value @ layer.weight.T + layer.bias
+        if layer.direct is not None:
+            pre = pre + ROWS @ layer.direct.T
+        name, parameters = layer.activation.name, layer.activation.parameters
+        if name == "heaviside":
+            value = (pre >= 0).float() if parameters["at_zero"] else (pre > 0).float()
+        elif name == "identity":
+            value = pre
+        else:
+            value = getattr(F, name)(pre, **parameters)
+    assert torch.allclose(value, net(ROWS), atol=1e-6)
+    has_direct = [layer.direct is not None for layer in described.layers]
+    assert any(has_direct) == (
+        case in ("residual", "the inputs themselves", "skip to a hidden layer")
+    )
+    with pytest.raises(XorMiError):
+        HookedMLP.from_module(net)
+
+
+def test_nothing_of_pytorch_stays_replaced():
+    """torch.tensor and nn.Module's call are PyTorch's own afterwards, after a failure too."""
+    kept = (torch.tensor, torch.as_tensor, torch.is_tensor, nn.Module.__call__)
+    HookedMLP.from_module(Net(STYLES["functional"][0]), decision_threshold=0)
+    with pytest.raises(XorMiError):
+        HookedMLP.from_module(Net(REFUSED["a number"][0]))
+    assert kept == (torch.tensor, torch.as_tensor, torch.is_tensor, nn.Module.__call__)

@@ -105,10 +105,11 @@ assert_type(cfg.d_hidden, tuple[int, ...])
 assert_type(cfg.target, xor_mi.BooleanFunction | None)
 model = HookedMLP(cfg)
 assert_type(HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])]), HookedMLP)
+layout: xor_mi.kinds.Layout = "in_out"
 assert_type(
     HookedMLP.from_weights(
         [([[1, 1], [1, 1]], [0, -1]), ([[1], [-2]], [0])],
-        layout="in_out",
+        layout=layout,
         example=([[0, 1]], [[1.0]]),
     ),
     HookedMLP,

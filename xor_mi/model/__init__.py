@@ -3,9 +3,9 @@
 `_config` is its shape and conventions, `_convert` checks weights and reads folders, `_guards`
 checks what hooks return, `_network` is the model with its hooks and hook names.
 
-A network of someone else's comes in two steps. `_read_module` (with `_operations` and `_forms`) and
-`_foreign` read it into the neutral layers of `_description`, which then says what a HookedMLP can
-be of them; `_loaders` makes it, and `_comparison` compares it with the original.
+A network of someone else's comes in two steps. `_read_module` (with `_tracer`, `_operations` and
+`_forms`) and `_foreign` read it into the neutral layers of `_description`, which then says what a
+HookedMLP can be of them; `_loaders` makes it, and `_comparison` compares it with the original.
 
 Three groups of names lie close together:
 

@@ -243,6 +243,12 @@ class Layers:
         """An activation function: new units."""
         (entry, units), _ = self._by_rows(value, where)
         form = value.form.pick(units)
+        follows_units = not form.is_sum and form.parts.keys() != {INPUTS}
+        if activation.name == "heaviside" and follows_units:
+            raise XorMiError(
+                f"{where}; a step stands after another activation: return the value before the "
+                "step, and give decision_threshold"
+            )
         if not form.is_sum and activation.name not in ("heaviside", "identity"):
             raise XorMiError(
                 f"{where}; an activation stands after a linear layer, and here is none"

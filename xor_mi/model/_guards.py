@@ -73,14 +73,21 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
                 )
 
 
-def how_to_bring(value: object) -> str:
+def how_to_bring(
+    value: object, *, otherwise: str = "give one, such as handmade.textbook_xor()"
+) -> str:
     """What to give in place of a value that holds or names a network and is no HookedMLP.
+
+    Args:
+        otherwise: the answer to a value that does neither.
 
     >>> how_to_bring("my-model")
     "give HookedMLP.from_pretrained('my-model')"
     """
     if isinstance(value, nn.Module):
         return "give HookedMLP.from_module(net)"
+    if isinstance(value, type):
+        return f"give a network, not a class: {value.__name__}(...)"
     if isinstance(getattr(value, "model", None), nn.Module):
         return "give its .model, as in result.model"
     if isinstance(value, (str, Path)):
@@ -91,7 +98,7 @@ def how_to_bring(value: object) -> str:
         return "give HookedMLP.from_keras(model)"
     if isinstance(value, (list, tuple)):
         return "give HookedMLP.from_weights([(weight, bias), ...])"
-    return "give one, such as handmade.textbook_xor()"
+    return otherwise
 
 
 def require_output(output: int, n_outputs: int) -> int:

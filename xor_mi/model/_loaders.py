@@ -38,9 +38,8 @@ def load_module(make: Make[Made], module: object, settings: Mapping[str, object]
     if isinstance(module, nn.Module) and hasattr(module, "float64_layers"):
         raise XorMiError("this is a HookedMLP already; use it as it is")
     if not isinstance(module, nn.Module):
-        raise XorMiError(
-            f"from_module reads an nn.Module, not {type(module).__name__}: {how_to_bring(module)}"
-        )
+        hint = how_to_bring(module, otherwise="give a network such as nn.Sequential(...)")
+        raise XorMiError(f"from_module reads an nn.Module, not {type(module).__name__}: {hint}")
     copied = CopiedModule(module)
     model = _of_description(make, copied.described(), settings, "module")
     rows = rows_to_compare(model.cfg.d_in, copied.dtype)

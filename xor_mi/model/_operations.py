@@ -22,8 +22,20 @@ MOVES = (
 )
 """Operations that only move entries, and are done to the entries' own numbers."""
 
-CASTS = ("float", "double", "half", "bfloat16", "to", "type", "type_as", "int", "long", "cpu")
-"""Changes of dtype; what they round is found where the made network is compared."""
+CASTS = (
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "to",
+    "type",
+    "type_as",
+    "int",
+    "long",
+    "cpu",
+    "requires_grad",
+)
+"""Changes of dtype and the like; what they round is found where the made network is compared."""
 
 _ACTIVATIONS: dict[str, Mapping[str, object]] = {
     "relu": {"inplace": False},
@@ -55,6 +67,7 @@ _ACTIVATIONS: dict[str, Mapping[str, object]] = {
 """Activation -> its parameters after the input, in order, with their defaults."""
 
 _ALIASES = {
+    "_threshold": "threshold",
     "expit": "sigmoid",
     "swish": "silu",
     "sgn": "sign",
@@ -324,6 +337,8 @@ class Operations:
         given = dict(zip(defaults, rest, strict=False)) | kwargs
         parameters = {key: given.get(key, default) for key, default in defaults.items()}
         parameters.pop("inplace", None)
+        if name == "hardtanh":
+            return self._clamp(value, parameters["min_val"], parameters["max_val"], where=where)
         if name == "gelu":
             name = "gelu" if parameters.pop("approximate") == "none" else "gelu_tanh"
         return self._unit(value, name, parameters, where)

@@ -6,22 +6,20 @@ are computed (weight norm, parametrizations) are read by what they do.
 """
 
 import copy
-import operator
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.fx.node import map_aggregate
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from xor_mi.errors import XorMiError, cut_short
 from xor_mi.model._description import Description
-from xor_mi.model._forms import Exponential, InputWidth, Layers, Value
-from xor_mi.model._operations import Operations, operation_name
-from xor_mi.model._places import is_theirs, line, users_frame
+from xor_mi.model._forms import InputWidth, Layers, Value
+from xor_mi.model._places import is_theirs, line
+from xor_mi.model._tracer import Followed, Tracer, conversions_followed
 from xor_mi.truth import truth_rows
 
 MOST_INPUTS = 12
@@ -81,8 +79,13 @@ class CopiedModule:
 
     def _described(self, d_in: int) -> Description:
         layers = Layers(d_in, len(rows_to_compare(d_in, self.dtype)))
-        tracer = _Tracer(self.net, layers, self.dtype)
-        with _random_state_kept(), torch.no_grad(), _hooks_aside(self.net):
+        tracer = Tracer(self.net, layers, self.dtype)
+        with (
+            _random_state_kept(),
+            torch.no_grad(),
+            _hooks_aside(self.net),
+            conversions_followed(),
+        ):
             try:
                 tracer.trace(tracer.start)
             except XorMiError:
@@ -90,7 +93,7 @@ class CopiedModule:
             except Exception as error:
                 raise _cannot_follow(error) from None
         result = tracer.start.result
-        if not isinstance(result, _Followed) or not isinstance(result.value, Value):
+        if not isinstance(result, Followed) or not isinstance(result.value, Value):
             raise XorMiError(
                 f"the module's forward returns {_kind(result)}; "
                 "give one whose forward returns its outputs, one tensor"
@@ -114,13 +117,11 @@ def _is_part(hook: object) -> bool:
 def _kind(result: object) -> str:
     if isinstance(result, (tuple, list)):
         return f"a {type(result).__name__} of {len(result)}"
-    if isinstance(result, _Followed):
+    if isinstance(result, Followed):
         return "an exponential"
-    return (
-        "a tensor that does not depend on the input"
-        if isinstance(result, Tensor)
-        else (f"a {type(result).__name__}")
-    )
+    if isinstance(result, Tensor):
+        return "a tensor that does not depend on the input"
+    return f"something of type {type(result).__name__}"
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
@@ -144,11 +145,11 @@ def _copied(module: nn.Module) -> nn.Module:
             raise XorMiError(
                 "a ScriptModule has no Python to follow; give the module it was made from"
             )
-        for thing in vars(one).values():
-            if isinstance(thing, Tensor) and not thing.is_leaf:
-                memo[id(thing)] = thing.detach().clone()
+        for tensor in _tensors_in(list(vars(one).values())):
+            if not tensor.is_leaf:
+                memo[id(tensor)] = tensor.detach().clone()
     try:
-        net = copy.deepcopy(module, memo)
+        net = copy.deepcopy(module, memo | _shared(module, memo))
     except Exception as error:
         raise XorMiError(
             f"the module cannot be copied ({type(error).__name__}: {cut_short(str(error))}); "
@@ -159,6 +160,32 @@ def _copied(module: nn.Module) -> nn.Module:
             if child is not None:
                 one._modules[name] = _unwrapped(child)
     return net
+
+
+def _tensors_in(thing: object) -> Iterator[Tensor]:
+    """The tensors in a value, in lists and dicts of it too."""
+    if isinstance(thing, Tensor):
+        yield thing
+    elif isinstance(thing, (list, tuple)):
+        for part in thing:
+            yield from _tensors_in(part)
+    elif isinstance(thing, dict):
+        yield from _tensors_in(list(thing.values()))
+
+
+def _shared(module: nn.Module, memo: dict[int, Any]) -> dict[int, Any]:
+    """A memo by which the copy shares what has no copy: locks, open files and the like."""
+    own = vars(nn.Module()).keys()
+    shared: dict[int, Any] = {}
+    for one in module.modules():
+        for name, thing in vars(one).items():
+            if name in own or isinstance(thing, (nn.Module, Tensor, int, float, str, type(None))):
+                continue
+            try:
+                copy.deepcopy(thing, dict(memo))
+            except Exception:
+                shared[id(thing)] = thing
+    return shared
 
 
 def _dtype_of(net: nn.Module) -> torch.dtype:
@@ -201,147 +228,6 @@ def _hooks_aside(net: nn.Module) -> Iterator[None]:
     finally:
         for module, hooks, pre_hooks in kept:
             module._forward_hooks, module._forward_pre_hooks = hooks, pre_hooks
-
-
-class _Start(nn.Module):
-    """Gives the module one argument, and keeps what it returns."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-        self.result: object = None
-
-    def forward(self, inputs: Any) -> Any:
-        self.result = self.net(inputs)
-        return inputs
-
-
-class _Followed(fx.Proxy):
-    """A tensor inside the forward: what is known of it, and its shape, which is concrete."""
-
-    value: Value | Exponential
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("T", "mT", "H", "mH"):
-            return self.tracer.create_proxy("call_method", name, (self,), {})
-        if name == "dtype":
-            tracer: Any = self.tracer
-            return tracer.dtype
-        if name == "data":
-            return self
-        held = self.value
-        entry = (held.value if isinstance(held, Exponential) else held).entry
-        if name in ("shape", "ndim", "device", "is_cuda", "requires_grad", "layout"):
-            return getattr(entry, name)
-        if name in ("size", "dim", "ndimension", "numel", "nelement", "get_device", "stride"):
-            return getattr(entry, name)
-        if name == "is_floating_point":
-            return lambda: True
-        return super().__getattr__(name)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __iter__(self) -> Any:
-        pick = operator.getitem
-        return iter(
-            [
-                self.tracer.create_proxy("call_function", pick, (self, index), {})
-                for index in range(len(self))
-            ]
-        )
-
-
-class _Tracer(fx.Tracer):
-    """torch.fx, with the value of every operation worked out when the forward makes it."""
-
-    def __init__(self, net: nn.Module, layers: Layers, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.start = _Start(net)
-        self.dtype = dtype
-        self._layers = layers
-        self._operations = Operations(layers)
-        self._names = {id(module): name for name, module in net.named_modules()}
-        self._calls: list[nn.Module] = []
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        del m, module_qualified_name
-        return False
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        self._calls.append(m)
-        try:
-            return forward(*args, **kwargs)
-        finally:
-            self._calls.pop()
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        del attr, parameter_proxy_cache
-        return attr_val  # weights as they are: what is computed from them alone is known
-
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Followed(node, self)
-
-    def to_bool(self, obj: fx.Proxy) -> bool:
-        del obj
-        raise XorMiError(
-            f"{self._where()}; it decides on the input's values, so no one network is it: "
-            "take the decision out of the forward"
-        )
-
-    def create_proxy(
-        self,
-        kind: str,
-        target: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        name: str | None = None,
-        type_expr: Any = None,
-        proxy_factory_fn: Any = None,
-    ) -> Any:
-        del name, type_expr, proxy_factory_fn
-        if kind == "placeholder":
-            return self._followed(self._layers.inputs)
-        operation = target if isinstance(target, str) else operation_name(target)
-        # an operator gives its number first, as in 1 - x; `x.add_(y)` changes x itself
-        writes = operation.endswith("_") and not operation.endswith("__")
-        operation = operation.strip("_") if operation.endswith("_") else operation
-        given, named = map_aggregate((args, kwargs), _held)
-        try:
-            result = self._operations.call(operation or str(target), given, named, self._where())
-        except TypeError as error:
-            # other arguments than the operation is known with
-            raise XorMiError(f"{self._where()}; '{operation}' is not read so: {error}") from None
-        is_in_place = writes or (operation != "dropout" and self._is_in_place(args, kwargs))
-        if is_in_place and isinstance(args[0], _Followed) and not isinstance(result, tuple):
-            args[0].value = result
-        if isinstance(result, tuple):
-            return tuple(self._followed(one) for one in result)
-        return result if isinstance(result, Tensor) else self._followed(result)
-
-    def _is_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        # F.leaky_relu(x, slope, True), and kwargs elsewhere
-        return kwargs.get("inplace") is True or (len(args) > 1 and args[-1] is True)
-
-    def _followed(self, value: Any) -> _Followed:
-        followed = _Followed(self.create_node("placeholder", "value", (), {}), self)
-        followed.value = value
-        return followed
-
-    def _where(self) -> str:
-        """The place in the user's code, the subject of a message."""
-        module = self._calls[-1] if self._calls else self.start
-        if type(module).__module__.startswith("torch.nn") and id(module) in self._names:
-            kind = type(module).__name__.removeprefix("Parametrized")
-            return f"module {self._names[id(module)] or 'itself'} is {kind}"
-        frame = users_frame(inside="_described")
-        if frame is None:
-            return f"module {type(module).__name__}"
-        return line(frame.f_code.co_filename, frame.f_lineno)
-
-
-def _held(argument: Any) -> Any:
-    return argument.value if isinstance(argument, _Followed) else argument
 
 
 def _cannot_follow(error: Exception) -> XorMiError:
