@@ -288,6 +288,7 @@ them with values that were checked before.
 WITHOUT_ARGUMENTS = {"handmade.textbook_xor", "zoo.describe", "zoo.names", "report.schema"}
 
 
+@functools.cache
 def functions() -> dict[str, FunctionType]:
     """Every exported function by its dotted name."""
     things = public_objects()

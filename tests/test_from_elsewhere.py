@@ -317,6 +317,9 @@ def test_a_list_of_weights_is_read_by_shape():
     assert np.allclose(model(ROWS).detach().numpy(), forward(layers, ["tanh", "sigmoid"], ROWS))
     kernels = [kernel for kernel, _ in layers]
     bare = HookedMLP.from_keras(kernels, act_fn="relu")
+    assert HookedMLP.from_keras(kernels, act_fn="leaky_relu").cfg.negative_slope == 0.2
+    steep = HookedMLP.from_keras(kernels, act_fn="leaky_relu", negative_slope=0.7)
+    assert steep.cfg.negative_slope == 0.7
     wanted = forward([(kernel, 0) for kernel in kernels], ["relu", "linear"], ROWS)
     assert np.allclose(bare(ROWS).detach().numpy(), wanted)
 

@@ -100,18 +100,26 @@ def _ones(classes: Any) -> str:
     return f"the classes are {shown(listed[0])} and {shown(listed[1])}; output 1 is the second"
 
 
-def read_keras(model: Any, act_fn: str | None, out_act_fn: str | None) -> Foreign:
+def read_keras(
+    model: Any,
+    *,
+    act_fn: str | None = None,
+    out_act_fn: str | None = None,
+    negative_slope: float | None = None,
+) -> Foreign:
     """A model of Dense layers, or the list that its get_weights() gives.
 
     Args:
-        act_fn, out_act_fn: for a list, which holds no activations.
+        act_fn, out_act_fn, negative_slope: for a list, which holds no activations.
 
     Raises:
         XorMiError: a layer that is not known, or a list that is not kernels and biases.
     """
     if hasattr(model, "layers"):
-        if act_fn is not None or out_act_fn is not None:
-            raise XorMiError("act_fn and out_act_fn follow from the model; leave them out")
+        if any(given is not None for given in (act_fn, out_act_fn, negative_slope)):
+            raise XorMiError(
+                "act_fn, out_act_fn and negative_slope follow from the model; leave them out"
+            )
         return _read_keras_model(model)
     if not isinstance(model, (list, tuple)):
         raise XorMiError(
@@ -122,19 +130,24 @@ def read_keras(model: Any, act_fn: str | None, out_act_fn: str | None) -> Foreig
             "a list of weights says no activation; give act_fn='relu' or another, "
             "and out_act_fn= where the output has one"
         )
-    layers = _read_keras_list(model, act_fn)
+    slope = _KERAS_SLOPE if negative_slope is None else negative_slope
+    hidden, output = (
+        Activation(name, {"negative_slope": slope} if name == "leaky_relu" else {})
+        for name in (act_fn, out_act_fn or "identity")
+    )
+    layers = [replace(layer, activation=hidden) for layer in _read_keras_list(model)]
     if layers:
-        layers[-1] = replace(layers[-1], activation=Activation(out_act_fn or "identity"))
+        layers[-1] = replace(layers[-1], activation=output)
     return Foreign(_keras_description(layers), None, {})
 
 
-def _read_keras_list(arrays: Sequence[Any], act_fn: str) -> list[Layer]:
+def _read_keras_list(arrays: Sequence[Any]) -> list[Layer]:
     layers: list[Layer] = []
     has_bias = True
     for number, array in enumerate(arrays):
         values = _tensor(array, f"entry {number} of the list")
         if values.ndim == 2:
-            layers.append(_layer(values, None, act_fn))
+            layers.append(_layer(values, None, "identity"))
             has_bias = False
         elif values.ndim == 1 and not has_bias and len(values) == len(layers[-1].bias):
             layers[-1] = replace(layers[-1], bias=values)

@@ -231,7 +231,7 @@ class HookedMLP(HookedRootModule):
                 decision_threshold, target.
 
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
-        >>> HookedMLP.from_module(net, target="XOR").cfg.act_fn
+        >>> HookedMLP.from_module(net, decision_threshold=0, target="XOR").cfg.act_fn
         'tanh'
 
         Raises:
@@ -278,16 +278,17 @@ class HookedMLP(HookedRootModule):
 
         Args:
             act_fn: the hidden activation, for a list of weights; give out_act_fn= too where the
-                output has one.
+                output has one, and negative_slope= where leaky_relu's is not Keras' 0.2.
             settings: as for `from_module`.
 
         Raises:
             XorMiError: a layer or an activation that a HookedMLP cannot have, a list that is not
                 kernels and biases, or outputs that differ from the model's own.
         """
-        others = dict(settings)
-        foreign = read_keras(model, act_fn, others.pop("out_act_fn", None))
-        return load_foreign(cls._of_layers, foreign, others, "model")
+        names = ("out_act_fn", "negative_slope")
+        said = {"act_fn": act_fn} | {name: settings.get(name) for name in names}
+        others = {name: value for name, value in settings.items() if name not in names}
+        return load_foreign(cls._of_layers, read_keras(model, **said), others, "model")
 
     def save_pretrained(self, directory: PathLike, *, overwrite: bool = False) -> Path:
         """Write `config.json` and `model.safetensors` into a folder (made if missing).
