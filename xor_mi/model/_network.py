@@ -286,9 +286,11 @@ class HookedMLP(HookedRootModule):
                 kernels and biases, or outputs that differ from the model's own.
         """
         names = ("out_act_fn", "negative_slope")
-        said = {"act_fn": act_fn} | {name: settings.get(name) for name in names}
+        said: dict[str, Any] = {name: settings.get(name) for name in names}
         others = {name: value for name, value in settings.items() if name not in names}
-        return load_foreign(cls._of_layers, read_keras(model, **said), others, "model")
+        return load_foreign(
+            cls._of_layers, read_keras(model, act_fn=act_fn, **said), others, "model"
+        )
 
     def save_pretrained(self, directory: PathLike, *, overwrite: bool = False) -> Path:
         """Write `config.json` and `model.safetensors` into a folder (made if missing).
