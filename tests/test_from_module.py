@@ -347,7 +347,9 @@ def test_weights_that_cannot_be_used_are_refused():
         HookedMLP.from_module(plain, layout="in_out")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning"
+)
 def test_a_script_has_no_python_to_follow():
     """torch.jit's modules are refused with what to give instead."""
     net = torch.jit.trace(nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 1)), ROWS)
