@@ -45,6 +45,7 @@ from xor_mi import (
     patch_sweep,
     train_population,
 )
+from xor_mi import model as model_room
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import Site
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -53,6 +54,7 @@ from xor_mi.testing import compare_records, read_record, record_of, write_record
 from xor_mi.training import TrainConfig
 from xor_mi.truth import GATES, BooleanFunction
 
+PACKAGE = Path(model_room.__file__).parent.parent
 HANG = 5.0
 ODD: list[Any] = [
     None, True, False, 0, 1, 2, -1, 3, 12, 13, 10**6, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"),
@@ -452,7 +454,9 @@ def _late(*_: object) -> None:
 def knock(name: str, seed: int) -> str:
     """One input at one door: "answered", "refused", or what must not be."""
     rng, start = random.Random(f"{name} {seed}"), perf_counter()
-    alarmed = threading.current_thread() is threading.main_thread()
+    # Windows has no such alarm: there a hang is noticed by a person
+    is_main = threading.current_thread() is threading.main_thread()
+    alarmed = is_main and hasattr(signal, "SIGALRM")
     if alarmed:
         before = signal.signal(signal.SIGALRM, _late)
         signal.setitimer(signal.ITIMER_REAL, HANG)
@@ -467,7 +471,7 @@ def knock(name: str, seed: int) -> str:
             frames = [
                 frame
                 for frame in traceback.extract_tb(error.__traceback__)
-                if "xor_mi" in frame.filename
+                if Path(frame.filename).is_relative_to(PACKAGE)
             ]
             where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
             outcome = f"{type(error).__name__}{where}: {str(error)[:160]}"
