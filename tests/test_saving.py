@@ -703,6 +703,8 @@ def test_every_writer_takes_what_the_others_wrote(tmp_path):
         testing.write_record(record, tmp_path / "net.circuit.json")
     census_of(tmp_path / "census", False)  # a folder of ours in a folder of ours
     model_of(tmp_path, False)
+    written = {*WRITERS["tour"].names, "search.json", "all.parquet", "net.circuit.json"}
+    assert {*names(tmp_path)} == written | {"census"}
 
 
 def test_files_of_0_1_0_and_those_written_in_another_order_are_known(tmp_path):

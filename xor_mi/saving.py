@@ -427,7 +427,7 @@ def write_files(contents: Mapping[Path, str | bytes]) -> None:
     try:
         for file, content in contents.items():
             with _naming(file), _beside(file) as (scratch, opened):
-                opened.write(content.encode("utf-8") if isinstance(content, str) else content)
+                opened.write(_as_bytes(content))
                 waiting[file] = scratch
         for file, scratch in waiting.items():
             with _naming(file):
@@ -445,7 +445,7 @@ def write_new(file: Path, content: str | bytes) -> bool:
     Raises:
         XorMiError: it cannot be written.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = _as_bytes(content)
     with _naming(file):
         if os.path.lexists(file):
             return False
@@ -461,6 +461,11 @@ def write_new(file: Path, content: str | bytes) -> bool:
         finally:
             _remove(scratch)
     return True
+
+
+def _as_bytes(content: str | bytes) -> bytes:
+    """A text is written as UTF-8, on every machine."""
+    return content.encode("utf-8") if isinstance(content, str) else content
 
 
 def _write_exclusively(file: Path, data: bytes) -> bool:
