@@ -252,6 +252,8 @@ def test_formulas_of_three_inputs_and_bad_requests():
     """Other widths work; what cannot be enumerated is refused with the number."""
     parity = BooleanFunction.of("XOR", 3)
     assert formulas(parity, depth=2) == ()
+    # a formula says itself how many inputs it has
+    assert formulas("a & b & c", depth=2) == formulas("AND", depth=2, n_inputs=3) != ()
     majority = BooleanFunction.from_formula("(x0 & x1) | (x2 & (x0 | x1))")
     of_majority = formulas(majority, depth=3)
     assert len(of_majority) == 312

@@ -239,6 +239,21 @@ def test_names_of_inputs_are_formulas_at_other_widths():
     assert BooleanFunction.of("X0 ^ X1").name == BooleanFunction.of("A ^ B").name == "XOR"
 
 
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("a ^ b ^ c", lambda a, b, c: a ^ b ^ c), ("x0 ^ x1 ^ x2", lambda a, b, c: a ^ b ^ c),
+        ("x | Z", lambda a, _, c: a | c), ("d", lambda a, b, c, d: d),
+        ("x0", lambda a, b: a), ("1 ^ b", lambda a, b: 1 - b), ("OR", lambda a, b: a | b),
+        ("AND(a, x3)", lambda a, b, c, d: a & d),
+    ],
+)  # fmt: skip
+def test_a_formula_says_how_many_inputs_it_has(text, is_one):
+    """Without a number of inputs they are as many as the formula names, and never below two."""
+    assert BooleanFunction.of(text, None) == BooleanFunction.from_callable(is_one)
+    assert BooleanFunction.of(BooleanFunction.named("XOR", 4), None).n_inputs == 4
+
+
 def test_numpy_bits_are_bits():
     """Arrays, numpy scalars and numpy booleans are read like Python's own."""
     assert BooleanFunction(2, np.array([0, 1, 1, 0])).name == "XOR"

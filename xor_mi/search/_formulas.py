@@ -105,7 +105,8 @@ def formulas(
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
 
     Args:
-        n_inputs: how many inputs a target given by name or as a formula has; 2 unless given.
+        n_inputs: how many inputs a target given by name or as a formula has; by default as many as
+            the formula names, and at least 2.
 
     >>> len(formulas("XOR", depth=3, enumeration="ordered")), len(formulas("XOR", depth=2))
     (56, 2)
@@ -119,7 +120,7 @@ def formulas(
     if not isinstance(target, (str, BooleanFunction)):
         raise XorMiError(f"{target!r} is not a target; give a gate, a formula or a BooleanFunction")
     function = (
-        target if isinstance(target, BooleanFunction) else BooleanFunction.of(target, n_inputs or 2)
+        target if isinstance(target, BooleanFunction) else BooleanFunction.of(target, n_inputs)
     )
     if function.n_outputs != 1:
         raise XorMiError(

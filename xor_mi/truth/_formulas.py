@@ -150,7 +150,7 @@ _LOGIC_SIGNS = {"&&": "&", "||": "|", "∧": "&", "∨": "|", "⊕": "^", "¬": 
 _COMPARISONS = {">=": "*", "<=": "/", "==": "@", "!=": "%", ">": "+", "<": "-"}
 _SPELLING = _WORDS | _LOGIC_SIGNS | _COMPARISONS
 _CALLS = {"AND", "OR", "XOR", "NAND", "NOR", "XNOR", "IMPLIES", "NIMP", "NOT"}
-_INDEX_OF_LETTER = {"a": 0, "b": 1, "x": 0, "y": 1}
+_INDEX_OF_LETTER = {"a": 0, "b": 1, "c": 2, "d": 3, "x": 0, "y": 1, "z": 2}
 
 
 def _parse(formula: str) -> list[ast.expr]:
@@ -201,6 +201,17 @@ def _n_inputs_used(outputs: Sequence[ast.expr], formula: str) -> int:
     return highest + 1
 
 
+def n_inputs_named(text: str) -> int:
+    """One more than the highest index of an input that a target's text names; 0 where none is.
+
+    >>> n_inputs_named("a ^ c"), n_inputs_named("XNOR, x0 & x1"), n_inputs_named("OR")
+    (3, 2, 0)
+    """
+    letters = "".join(_INDEX_OF_LETTER)
+    names = re.findall(rf"\b(?:x\d{{1,2}}|[{letters}])\b", text, flags=re.IGNORECASE)
+    return max((_input_index(name, text) for name in names), default=-1) + 1
+
+
 def _input_index(name: str, formula: str) -> int:
     # two digits: more inputs than any truth table here has
     match = re.fullmatch(r"[xX](\d{1,2})", name)
@@ -208,7 +219,7 @@ def _input_index(name: str, formula: str) -> int:
         return int(match[1])
     if name.lower() not in _INDEX_OF_LETTER:
         raise XorMiError(
-            f"no input {shown(name)} in {shown(formula)}; inputs are x0, x1, ... (or a, b)"
+            f"no input {shown(name)} in {shown(formula)}; inputs are x0, x1, ... (or a, b, c, d)"
         )
     return _INDEX_OF_LETTER[name.lower()]
 

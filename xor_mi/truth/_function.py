@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from xor_mi.errors import XorMiError, shown, unknown, whole_number
-from xor_mi.truth._formulas import read_formula
+from xor_mi.truth._formulas import n_inputs_named, read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
     GATES,
@@ -103,8 +103,8 @@ class BooleanFunction:
         """A formula over x0, x1, ... -> its tables. Several outputs are separated by commas.
 
         Operators, tightest first: ~ (NOT), comparisons (> >= < <= == !=), & (AND), ^ (XOR), | (OR);
-        words and gate calls work too: "x0 AND NOT x1", "NAND(x0, x1)". a, b and x, y stand for x0,
-        x1. Nothing is ever executed.
+        words and gate calls work too: "x0 AND NOT x1", "NAND(x0, x1)". a, b, c, d and x, y, z stand
+        for x0, x1, ... Nothing is ever executed.
 
         >>> BooleanFunction.from_formula("x0>x1 | x1>x0").name
         'XOR'
@@ -115,21 +115,30 @@ class BooleanFunction:
         return cls(width, tables)
 
     @classmethod
-    def of(cls, target: "BooleanFunction | str", n_inputs: int = 2) -> "BooleanFunction":
+    def of(cls, target: "BooleanFunction | str", n_inputs: int | None = 2) -> "BooleanFunction":
         """A function, a gate name or a formula -> the function.
 
         What every `target=` argument accepts.
 
+        Args:
+            n_inputs: None for a function's own number, or as many as a formula names; a gate, and a
+                formula that names fewer, then have two.
+
         Raises:
             XorMiError: none of these, or a function of another number of inputs.
+
+        >>> BooleanFunction.of("a ^ b ^ c", None).n_inputs
+        3
         """
+        if n_inputs is None:
+            n_inputs = _n_inputs_of(target)
         if isinstance(target, BooleanFunction):
             function = target
         elif is_gate_name(target) and (n_inputs == 2 or gate_name(target) in FAMILIES):
             function = cls.named(target, n_inputs)
         # a text that mentions an input or calls something is meant as a formula; any other text is
         # a gate's name, written wrong
-        elif isinstance(target, str) and re.search(r"\b[xyabXYAB]\d*\b|\(", target):
+        elif isinstance(target, str) and re.search(r"\b[a-dx-zA-DX-Z]\d*\b|\(", target):
             function = cls.from_formula(target, n_inputs=n_inputs)
         elif isinstance(target, str):
             raise unknown("gate", target, GATES, where="the 16 gates are")
@@ -216,6 +225,13 @@ class BooleanFunction:
         number = row_number(as_row(bits, self.n_inputs))
         values = tuple(table[number] for table in self.tables)
         return values[0] if len(values) == 1 else values
+
+
+def _n_inputs_of(target: BooleanFunction | str) -> int:
+    if isinstance(target, BooleanFunction):
+        return target.n_inputs
+    # of anything else than text `of` says that it is no target
+    return max(2, n_inputs_named(target)) if isinstance(target, str) else 2
 
 
 def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
