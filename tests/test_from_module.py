@@ -286,7 +286,7 @@ REFUSED = {
     "inputs beside units": (lambda n, x: n.out(torch.cat([torch.relu(n.fc1(x)), x], 1)), "module out is Linear: the inputs are added to layer 2", {"out": linear(5, 1)}),
     "two hidden activations": (lambda n, x: n.fc2(torch.tanh(n.mid(torch.relu(n.fc1(x))))), "the hidden layers use relu, tanh", {"mid": linear(3, 3)}),
     "two in one layer": (lambda n, x: n.fc2(torch.cat([torch.tanh(n.a(x)), torch.relu(n.b(x))], 1)), "units of one layer have different activations, tanh and relu", {"a": linear(2, 1), "b": linear(2, 2)}),
-    "unknown activation": (lambda n, x: n.fc2(F.softplus(n.fc1(x))), "layer 1 has the activation softplus", {}),
+    "unknown activation": (lambda n, x: n.fc2(F.mish(n.fc1(x))), "layer 1 has the activation mish", {}),
     "step at zero": (lambda n, x: n.fc2((n.fc1(x) >= 0).float()), "on at exactly zero", {}),
     "sum of all": (branches, r"line \d+ of test_from_module.py \(`if h\[:, 0\]\.sum\(\) > 0:`\); 'sum' cannot be read", {}),
     "one row decides": (decides, r"line \d+ of test_from_module.py .*: it does not treat every input row alike", {}),

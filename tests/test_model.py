@@ -31,6 +31,14 @@ def numpy_forward(model, x):
         "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
         "identity": lambda v: v,
         "heaviside": lambda v: (v > 0).astype(v.dtype),
+        "sign": lambda v: np.where(v > 0, 1.0, -1.0),
+        "relu6": lambda v: np.clip(v, 0, 6),
+        "hardtanh": lambda v: np.clip(v, -1, 1),
+        "hardsigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
+        "softplus": lambda v: np.log1p(np.exp(v)),
+        "elu": lambda v: np.where(v > 0, v, np.expm1(v)),
+        "silu": lambda v: v / (1 + np.exp(-v)),
+        "gelu_tanh": lambda v: v / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3))),
         "gelu": lambda v: np.array(
             [u / 2 * (1 + torch.erf(torch.tensor(u / 2**0.5)).item()) for u in v.ravel()]
         ).reshape(v.shape),
@@ -107,11 +115,10 @@ def test_inputs_of_every_dtype_give_a_batch(textbook, x):
     assert textbook(x).tolist() == [[1.0]]
 
 
-def test_hook_pre_and_hook_post_never_share_memory():
-    """With the identity as activation an in-place edit at hook_post leaves the cached hook_pre as
-    it was.
-    """
-    model = HookedMLP(HookedMLPConfig(act_fn="identity"))
+@pytest.mark.parametrize("act_fn", list(ACTIVATIONS))
+def test_hook_pre_and_hook_post_never_share_memory(act_fn):
+    """Whatever the activation, an in-place edit at hook_post leaves the cached hook_pre as it was."""
+    model = HookedMLP(HookedMLPConfig(act_fn=act_fn))
     _, cache = model.run_with_cache(model.rows())
     assert cache["pre", 0].data_ptr() != cache["post", 0].data_ptr()
 
@@ -215,14 +222,36 @@ def test_from_weights_refuses_bad_weights(layers, message):
             {"decision_threshold": float("inf")},
             "decision_threshold must be a finite number, not inf",
         ),
-        ({"act_fn": ["relu"]}, "no activation .*known activations: relu"),
+        ({"act_fn": ["relu", "tanh"]}, "act_fn has 2 activations for 1 hidden layers"),
+        ({"act_fn": {"relu": 1}}, "no activation .*known activations: relu"),
         ({"target": {"n_inputs": 2}}, "expected n_inputs and tables"),
         ({"act_fn": "rellu"}, "no activation 'rellu'.*did you mean 'relu'"),
         ({"out_act_fn": "softmax"}, "no activation 'softmax'"),
         ({"loss_fn": "hinge"}, "no loss 'hinge'"),
         ({"dtype": "int8"}, "no dtype 'int8'"),
         ({"target": "XORR"}, "no gate 'XORR'"),
-        ({"target": "XOR", "d_out": 2}, "target has 1 output; the network has 2"),
+        ({"target": "XOR", "d_out": 2}, "target has 1 output; .* has 2; .*decision_rule='argmax'"),
+        ({"direct": 1}, "direct must be True or False, not 1"),
+        ({"step_at_zero": 2}, r"step_at_zero is 2; give 0, off at zero \(>\), or 1, on there"),
+        ({"input_levels": (1, 1)}, "input_levels are both 1; give two different numbers"),
+        ({"input_levels": [0, 1, 2]}, r"input_levels is .*; give the numbers for bit 0 and bit 1"),
+        ({"input_levels": "01"}, "input_levels is '01'"),
+        ({"input_levels": (0, float("nan"))}, "each of input_levels must be a finite number"),
+        ({"decision_rule": "max"}, "no decision rule 'max'; known decision rules: threshold, arg"),
+        ({"decision_rule": "argmax"}, "decision_rule='argmax' needs at least two outputs"),
+        ({"loss_fn": "ce"}, "loss_fn='ce' needs at least two outputs; this network has 1"),
+        (
+            {"d_out": 2, "loss_fn": "ce", "decision_rule": "threshold"},
+            "loss_fn='ce' is for decision_rule='argmax', not 'threshold'",
+        ),
+        (
+            {"d_out": 2, "loss_fn": "ce", "decision_threshold": 0.5},
+            "decision_threshold is 0.5, but argmax compares outputs",
+        ),
+        (
+            {"d_out": 2, "loss_fn": "ce", "target": "x0 ^ x1, x0 & x1"},
+            "target has 2 outputs; the network has one decision, the larger of its outputs",
+        ),
         ({"d_in": 3, "target": BooleanFunction.named("XOR")}, "2 inputs; the network has 3"),
     ],
 )

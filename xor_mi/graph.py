@@ -12,7 +12,17 @@ from numbers import Integral
 
 from xor_mi.errors import XorMiError
 
-__all__ = ["Edge", "Index", "Site", "Subcircuit", "Unit", "edges_of", "layers_of", "name_of_set"]
+__all__ = [
+    "Edge",
+    "Index",
+    "Site",
+    "Subcircuit",
+    "Unit",
+    "edges_of",
+    "layers_of",
+    "name_of_set",
+    "sources_of",
+]
 
 
 @dataclass(frozen=True, order=True)
@@ -41,7 +51,7 @@ class Unit:
 
 @dataclass(frozen=True, order=True)
 class Edge:
-    """One weight: from a unit to a unit of the next layer.
+    """One weight: from a unit to a unit of the next layer, or from an input straight to an output.
 
     >>> Edge(Unit(-1, 0), Unit(0, 1))
     x0->h0.1
@@ -73,9 +83,29 @@ def layers_of(layer_sizes: Sequence[int]) -> list[list[Unit]]:
     return layers
 
 
-def edges_of(layer_sizes: Sequence[int]) -> Iterator[Edge]:
-    """Every weight of a fully connected network, layer by layer, by target and then by source."""
-    for sources, targets in pairwise(layers_of(layer_sizes)):
+def sources_of(layer_sizes: Sequence[int], *, direct: bool = False) -> list[list[Unit]]:
+    """The units that each linear layer reads: those of the layer before.
+
+    Args:
+        direct: whether the outputs read the inputs too, after the last hidden layer.
+
+    >>> sources_of((2, 1, 1), direct=True)
+    [[x0, x1], [h0.0, x0, x1]]
+    """
+    inputs, *hidden, _ = layers_of(layer_sizes)
+    if direct:
+        hidden[-1] = hidden[-1] + inputs
+    return [inputs, *hidden]
+
+
+def edges_of(layer_sizes: Sequence[int], *, direct: bool = False) -> Iterator[Edge]:
+    """Every weight of a fully connected network, layer by layer, by target and then by source.
+
+    Args:
+        direct: whether the inputs are connected to the outputs too.
+    """
+    layers = zip(sources_of(layer_sizes, direct=direct), layers_of(layer_sizes)[1:], strict=True)
+    for sources, targets in layers:
         for target in targets:
             yield from (Edge(source, target) for source in sources)
 

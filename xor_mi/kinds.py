@@ -19,13 +19,16 @@ __all__ = [
     "ActivationName",
     "AttributionMethod",
     "Bounds",
+    "DecisionRuleName",
     "Direction",
+    "HiddenActivations",
     "HookName",
     "HookNames",
     "HookedModel",
     "Inputs",
     "Layers",
     "Layout",
+    "Levels",
     "LossName",
     "Metric",
     "Metrics",
@@ -41,6 +44,7 @@ __all__ = [
     "Sites",
     "SomePlace",
     "SomeSite",
+    "StepAtZero",
     "SubsetRule",
     "Target",
     "TwoLevelActivation",
@@ -110,14 +114,46 @@ HookName = str | Callable[[str], bool]
 HookNames = HookName | Iterable[HookName]
 """One or several hook points."""
 
-ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "identity", "heaviside"]
+ActivationName = Literal[
+    "relu",
+    "leaky_relu",
+    "relu6",
+    "hardtanh",
+    "hardsigmoid",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "elu",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "identity",
+    "heaviside",
+    "sign",
+]
 """An activation function of a HookedMLP; `xor_mi.model.ACTIVATIONS` has them as functions."""
+
+HiddenActivations = ActivationName | Sequence[ActivationName]
+"""The activation of all hidden layers, or one per hidden layer."""
+
+StepAtZero = Literal[0, 1]
+"""What a step does exactly at zero: it is off, as where a network says >, or on, as with >=."""
+
+Levels = tuple[Number, Number]
+"""The numbers that stand for bit 0 and for bit 1."""
+
+DecisionRuleName = Literal["threshold", "argmax"]
+"""How outputs are decided: each by a threshold, or by which of them is the largest."""
 
 TwoLevelActivation = Literal["heaviside", "sigmoid", "tanh"]
 """An activation whose units can be at one of two levels, which a compiled netlist needs."""
 
-LossName = Literal["bce", "mse"]
-"""What training minimises: cross-entropy of the logits, or squared error of the outputs."""
+LossName = Literal["bce", "mse", "ce"]
+"""What training minimises.
+
+Binary cross-entropy of each output's logit, squared error of the outputs, or the cross-entropy of
+several outputs of which one is to win.
+"""
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 """An optimiser, by PyTorch's definition and default settings."""

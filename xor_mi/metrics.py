@@ -1,7 +1,8 @@
 """outputs [batch, d_out] -> one number per example, or the decisions they stand for.
 
 A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it
-is UNDECIDED (-1), never rounded.
+is UNDECIDED (-1), never rounded. A network's own rule, a threshold or which output is the largest,
+is its `model.rule`; with `rule=` the metrics here read the scores that it decides by.
 """
 
 from math import nan
@@ -12,8 +13,16 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
+from xor_mi.errors import XorMiError
 from xor_mi.kinds import Rows
-from xor_mi.model import HookedMLP, require_hooked_mlp, require_output
+from xor_mi.model import (
+    UNDECIDED,
+    DecisionRule,
+    HookedMLP,
+    decide,
+    require_hooked_mlp,
+    require_output,
+)
 
 __all__ = [
     "UNDECIDED",
@@ -27,19 +36,26 @@ __all__ = [
     "share_interval",
 ]
 
-UNDECIDED = -1
-"""The decision of an output that lies exactly on the threshold."""
 
-
-def logit(outputs: Float[Tensor, "batch d_out"], *, output: int = 0) -> Float[Tensor, " batch"]:
+def logit(
+    outputs: Float[Tensor, "batch d_out"], *, output: int = 0, rule: DecisionRule | None = None
+) -> Float[Tensor, " batch"]:
     """The network's output itself, before any decision.
 
     It is a logit where `out_act_fn` is the identity.
 
+    Args:
+        rule: with a network's rule, the score of its decision `output`: by argmax over two outputs
+            their difference, y1 - y0.
+
     Raises:
         XorMiError: no output of this number.
+
+    >>> logit(torch.tensor([[1.0, 4.0]]), rule=DecisionRule("argmax")).tolist()
+    [3.0]
     """
-    return outputs[:, require_output(output, outputs.shape[1])]
+    scores = outputs if rule is None else rule.scores(outputs)
+    return scores[:, require_output(output, scores.shape[1])]
 
 
 def probability(
@@ -63,23 +79,30 @@ def logit_difference(
     outputs: Float[Tensor, "batch d_out"],
     labels: Shaped[Tensor, " batch"],
     *,
-    threshold: float = 0.0,
+    threshold: float | None = None,
     output: int = 0,
+    rule: DecisionRule | None = None,
 ) -> Float[Tensor, " batch"]:
     """Right answer minus wrong answer; positive means decided right.
 
     It is output - threshold where the label is 1, threshold - output where it is 0: one logit
     against a fixed threshold is a two-way choice whose other logit is the threshold.
 
+    Args:
+        threshold: by default 0.
+        rule: a network's rule in place of a threshold; by argmax over two outputs it is y1 - y0
+            where the label is 1, and y0 - y1 where it is 0.
+
     Raises:
-        XorMiError: no output of this number.
+        XorMiError: no output of this number, or both a threshold and a rule.
 
     >>> logit_difference(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0]), threshold=0.5).tolist()
     [1.5, -1.5]
     """
     # in the outputs' dtype: float32 signs would make float16 outputs float32
     sign = torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype)
-    return sign * (logit(outputs, output=output) - threshold)
+    used = _rule_of(threshold, rule)
+    return sign * (logit(outputs, output=output, rule=used) - used.cut)
 
 
 def decision(outputs: Float[Tensor, "*batch"], *, threshold: float = 0.0) -> Int[Tensor, "*batch"]:
@@ -90,26 +113,43 @@ def decision(outputs: Float[Tensor, "*batch"], *, threshold: float = 0.0) -> Int
     >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
     [1, 0, -1]
     """
-    is_open = (outputs == threshold) | outputs.isnan()
-    return torch.where(is_open, UNDECIDED, (outputs > threshold).long())
+    return decide(outputs, cut=threshold)
 
 
 def accuracy(
     outputs: Float[Tensor, "batch d_out"],
-    labels: Shaped[Tensor, "batch d_out"],
+    labels: Shaped[Tensor, "batch decision"],
     *,
-    threshold: float = 0.0,
+    threshold: float | None = None,
+    rule: DecisionRule | None = None,
 ) -> float:
-    """Fraction of examples whose every output is decided as its label; undecided is not right."""
-    is_right = (decision(outputs, threshold=threshold) == labels).all(dim=1)
+    """Fraction of examples whose every decision is as its label; undecided is not right.
+
+    Args:
+        labels: one per output, or one per decision of the rule.
+        threshold: by default 0.
+        rule: a network's rule in place of a threshold.
+
+    Raises:
+        XorMiError: both a threshold and a rule.
+    """
+    is_right = (_rule_of(threshold, rule).decide(outputs) == labels).all(dim=1)
     return is_right.float().mean().item()
 
 
+def _rule_of(threshold: float | None, rule: DecisionRule | None) -> DecisionRule:
+    if rule is None:
+        return DecisionRule("threshold", 0.0 if threshold is None else threshold)
+    if threshold is not None:
+        raise XorMiError("both threshold and rule are given; a rule has its own threshold")
+    return rule
+
+
 @torch.no_grad()
-def decisions(model: HookedMLP, rows: Rows | None = None) -> Int[Tensor, "row d_out"]:
-    """The model's decision on each input row (all rows by default)."""
+def decisions(model: HookedMLP, rows: Rows | None = None) -> Int[Tensor, "row decision"]:
+    """The model's decisions on each input row (all rows by default), by its own rule."""
     require_hooked_mlp(model, "reading decisions")
-    return decision(model(model.rows(rows)), threshold=model.threshold)
+    return model.rule.decide(model(model.rows(rows)))
 
 
 class ShareInterval(NamedTuple):

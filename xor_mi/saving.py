@@ -15,7 +15,7 @@ import stat
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice, pairwise
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "require_own",
     "require_own_file",
     "require_writable",
+    "weight_shapes",
     "write_file",
     "write_files",
     "write_new",
@@ -325,11 +326,24 @@ def _shapes_by(config: dict[str, object]) -> dict[str, list[int]] | None:
     widths = config.get("d_hidden")
     sizes = [config.get("d_in"), *(widths if isinstance(widths, list) else [widths])]
     sizes.append(config.get("d_out"))
+    whole = [size for size in sizes if isinstance(size, int)]
+    if len(whole) < len(sizes):
+        return None
+    # a config from before there were direct connections does not have the word
+    return weight_shapes(whole, direct=config.get("direct") is True)
+
+
+def weight_shapes(layer_sizes: Sequence[int], *, direct: bool) -> dict[str, list[int]]:
+    """The names under which a model's weights are saved, and their shapes.
+
+    >>> weight_shapes((2, 1, 1), direct=True)["direct.weight"]
+    [1, 2]
+    """
     shapes: dict[str, list[int]] = {}
-    for number, (d_in, d_out) in enumerate(pairwise(sizes), start=1):
-        if not isinstance(d_in, int) or not isinstance(d_out, int):
-            return None
+    for number, (d_in, d_out) in enumerate(pairwise(layer_sizes), start=1):
         shapes |= {f"fc{number}.weight": [d_out, d_in], f"fc{number}.bias": [d_out]}
+    if direct:
+        shapes["direct.weight"] = [layer_sizes[-1], layer_sizes[0]]
     return shapes
 
 

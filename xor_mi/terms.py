@@ -50,17 +50,20 @@ class Contributions(Finding):
     Attributes:
         rows: the inputs, as bits.
         layer_sizes: (d_in, *d_hidden, d_out).
-        terms: per linear layer, [row, d_out, d_in].
+        sources: per linear layer, the units it reads. Those of the readout end with the inputs
+            where they are connected to it.
+        terms: per linear layer, [row, d_out, source].
         biases, pre: per linear layer, [d_out] and [row, d_out]; terms.sum(-1) + bias = pre.
     """
 
     rows: tuple[str, ...]
     layer_sizes: tuple[int, ...]
+    sources: tuple[tuple[Unit, ...], ...] = field(repr=False)
     terms: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
     pre: tuple[Tensor, ...]
 
-    def __getitem__(self, layer: int) -> Float[Tensor, "row d_out d_in"]:
+    def __getitem__(self, layer: int) -> Float[Tensor, "row d_out source"]:
         return self.terms[layer]
 
     def __len__(self) -> int:
@@ -78,7 +81,7 @@ class Contributions(Finding):
         lines: list[dict[str, object]] = []
         units = layers_of(self.layer_sizes)
         for layer, terms in enumerate(self.terms):
-            sources = [*(unit.name for unit in units[layer]), "bias"]
+            sources = [*(unit.name for unit in self.sources[layer]), "bias"]
             for r, row in enumerate(self.rows):
                 for j, target in enumerate(units[layer + 1]):
                     # the lines of one target add up to its pre-activation, so the bias is one too
@@ -110,7 +113,7 @@ def contributions(model: HookedMLP, rows: Rows | None = None) -> Contributions:
     """
     require_plain_mlp(model, "contributions")
     bits = model.read_rows(rows)
-    return _contributions(model, bits, forward_float64(model, torch.tensor(bits)))
+    return _contributions(model, bits, forward_float64(model, model.rows(bits)))
 
 
 def _contributions(
@@ -125,6 +128,7 @@ def _contributions(
     return Contributions(
         rows=tuple(row_name(row) for row in bits),
         layer_sizes=model.layer_sizes,
+        sources=tuple(tuple(units) for units in model.sources),
         terms=tuple(terms),
         biases=tuple(bias for _, bias in parameters),
         pre=tuple(layer.pre for layer in layers),
@@ -201,7 +205,7 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
     """
     require_plain_mlp(model, "explaining a difference")
     bits = (as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in))
-    layers = forward_float64(model, torch.tensor(bits))
+    layers = forward_float64(model, model.rows(bits))
     terms = _contributions(model, bits, layers)
     units_of_layer = layers_of(model.layer_sizes)
     edges: list[dict[str, object]] = []
@@ -217,7 +221,7 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
         unexplained = (term_change.sum(-1) - pre_change).abs().max().item()
         leftover = max(leftover, unexplained)
         for j, target in enumerate(units_of_layer[number + 1]):
-            for i, source in enumerate(units_of_layer[number]):
+            for i, source in enumerate(model.sources[number]):
                 edges.append(
                     _edge_line(
                         source,

@@ -16,8 +16,8 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows
-from xor_mi.metrics import UNDECIDED, decision
 from xor_mi.model import (
+    UNDECIDED,
     HookedMLP,
     kind_of_hook,
     require_evaluable,
@@ -47,7 +47,8 @@ class LayerValues:
     """What linear layer l takes, adds up and gives.
 
     Attributes:
-        inputs: [..., d_in].
+        inputs: [..., source], the values of what the layer reads: the inputs, or the units of the
+            layer before, and of a readout with direct connections the inputs after these.
         pre, post: pre-activations and activations, [..., d_out].
     """
 
@@ -56,23 +57,39 @@ class LayerValues:
     post: Tensor
 
 
-def forward_float64(model: HookedMLP, values: Tensor, *, start: int = 0) -> list[LayerValues]:
+def forward_float64(
+    model: HookedMLP, values: Tensor, *, start: int = 0, inputs: Tensor | None = None
+) -> list[LayerValues]:
     """Values entering linear layer `start` -> that layer and all after it, in float64.
 
-    With start = 0 the values are inputs; with start = l they are activations of hidden layer l - 1,
-    which may be anything: this is how a layer is replaced by other values and the rest of the
-    network run on.
+    With start = 0 the values are inputs, as `model.rows()` gives them; with start = l they are
+    activations of hidden layer l - 1, which may be anything: this is how a layer is replaced by
+    other values and the rest of the network run on.
 
     Args:
         values: [..., width], with any leading axes.
+        inputs: the network's inputs beside these values, [..., d_in], which direct connections
+            read; its leading axes are those of the values, or broadcast to them.
+
+    Raises:
+        XorMiError: no inputs where direct connections need them.
     """
     layers: list[LayerValues] = []
-    inputs = values.double().cpu()
+    value = values.double().cpu()
+    past_hidden = value if start == 0 else inputs
+    if model.cfg.direct and past_hidden is None:
+        raise XorMiError(
+            f"running on from layer {start} needs inputs=..., the network's own inputs: "
+            "they are connected to the outputs"
+        )
     for layer, (weight, bias) in enumerate(model.float64_layers()[start:], start=start):
-        pre = inputs @ weight.T + bias
+        if layer == model.cfg.n_layers and model.cfg.direct and past_hidden is not None:
+            beside = past_hidden.double().cpu().expand(*value.shape[:-1], model.cfg.d_in)
+            value = torch.cat([value, beside], dim=-1)
+        pre = value @ weight.T + bias
         post = model.activate(pre, layer)
-        layers.append(LayerValues(inputs=inputs, pre=pre, post=post))
-        inputs = post
+        layers.append(LayerValues(inputs=value, pre=pre, post=post))
+        value = post
     return layers
 
 
@@ -154,7 +171,8 @@ class Comparison(Finding):
 
     Attributes:
         a, b: the inputs, as bits.
-        decision_a, decision_b: one decision per output; -1 is undecided.
+        decision_a, decision_b: every decision, one per output (one in all by argmax over two); -1
+            is undecided.
         tolerance: values closer than this count as the same.
     """
 
@@ -238,7 +256,7 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
                 }
             )
     output_hook, _ = model.hook_site("y0")
-    decided_a, decided_b = decision(values[output_hook], threshold=model.threshold).tolist()
+    decided_a, decided_b = model.rule.decide(values[output_hook]).tolist()
     return Comparison(
         a=name_a,
         b=name_b,

@@ -41,6 +41,7 @@ written: dict[str, str] = {
 }
 assert_type(xor_mi.saving.require_own("folder", written, overwrite=False), Path)
 assert_type(xor_mi.saving.require_writable("folder", written, overwrite=True), Path)
+assert_type(xor_mi.saving.weight_shapes((2, 2, 1), direct=True), dict[str, list[int]])
 xor_mi.saving.require_own_file(Path("plan.json"), xor_mi.saving.CENSUS_MARK, overwrite=False)
 assert_type(xor_mi.saving.mark_of(Path("report.html")), str)
 xor_mi.saving.write_file(Path("report.html"), "text")
@@ -83,6 +84,7 @@ unit, edge = Unit(0, 1), xor_mi.Edge(Unit(-1, 0), Unit(0, 1))
 assert_type(unit.name, str)
 assert_type(xor_mi.graph.layers_of((2, 2, 1)), list[list[Unit]])
 assert_type(next(xor_mi.graph.edges_of((2, 2, 1))), xor_mi.Edge)
+assert_type(xor_mi.graph.sources_of((2, 2, 1), direct=True), list[list[xor_mi.Unit]])
 assert_type(Site("blocks.0.mlp.hook_post", 1).index, tuple[int | None, ...])
 rows: xor_mi.kinds.Rows = ["00", (0, 1)]
 target: xor_mi.kinds.Target = "x0 & ~x1"
@@ -322,6 +324,8 @@ numbers_of_rows = xor_mi.truth.row_numbers(model.rows().long())
 assert_type(xor_mi.graph.name_of_set([unit, edge]), str)
 assert_type(xor_mi.model.initial_weights((2, 2, 1), 0), list[tuple[Tensor, Tensor]])
 assert_type(xor_mi.model.activation("leaky_relu", 0.1)(model.rows()), Tensor)
+assert_type(xor_mi.model.decide(model(model.rows()), cut=0.5), Tensor)
+assert_type(xor_mi.model.DecisionRule("argmax").scores(model(model.rows())), Tensor)
 assert_type(xor_mi.model.all_finite(model.rows()), bool)
 assert_type(xor_mi.model.hook_site(unit), tuple[str, tuple[int, ...]])
 kind_of_hook: xor_mi.model.HookKind = xor_mi.model.kind_of_hook("hook_embed")
@@ -367,7 +371,9 @@ schema, everything = xor_mi.report.schema(), xor_mi.report.to_dict(findings)
 texts: tuple[str, ...] = (
     *xor_mi.truth.MONOTONE_ACTIVATIONS,
     *xor_mi.model.ACTIVATIONS,
+    *xor_mi.model.DECISION_RULES,
     *xor_mi.model.LOSSES,
+    *xor_mi.model.STEPS,
     *xor_mi.interventions.METHODS,
     *xor_mi.circuits.VERDICTS,
     *xor_mi.search.CONVENTIONS,
@@ -383,6 +389,7 @@ bounds: tuple[float, ...] = (
     xor_mi.progress.SECONDS_BEFORE_A_BAR,
     xor_mi.finding.ROWS_SHOWN,
     xor_mi.metrics.UNDECIDED,
+    xor_mi.model.UNDECIDED,
     xor_mi.circuits.ROUNDING,
     xor_mi.report.MOST_INPUTS_DRAWN,
     xor_mi.report.MOST_SUBCIRCUITS_LISTED,
@@ -415,6 +422,10 @@ def asked_for(
     up_to: xor_mi.kinds.UpTo,
     activation: xor_mi.kinds.ActivationName,
     two_level: xor_mi.kinds.TwoLevelActivation,
+    per_layer: xor_mi.kinds.HiddenActivations,
+    step: xor_mi.kinds.StepAtZero,
+    levels: xor_mi.kinds.Levels,
+    rule: xor_mi.kinds.DecisionRuleName,
     loss: xor_mi.kinds.LossName,
     optimizer: xor_mi.kinds.OptimizerName,
     method: xor_mi.kinds.AttributionMethod,

@@ -1,7 +1,8 @@
 """config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule.
 
-`_config` is its shape and conventions, `_convert` checks weights and reads folders, `_guards`
-checks what hooks return, `_network` is the model with its hooks and hook names.
+`_config` is its shape and conventions, `_rule` decides by its outputs, `_convert` checks weights
+and reads folders, `_guards` checks what hooks return, `_network` is the model with its hooks and
+hook names.
 
 A network of someone else's comes in two steps. `_read_module` (with `_tracer`, `_operations` and
 `_forms`) and `_foreign` read it into the neutral layers of `_description`, which then says what a
@@ -9,8 +10,10 @@ HookedMLP can be of them; `_loaders` makes it, and `_comparison` compares it wit
 
 Three groups of names lie close together:
 
-    model.rows(given)        tensor [row, d_in] to run the model on        rows that are not bits
-    model.read_rows(given)   the same rows as tuples of bits               are refused by both
+    model.rows(given)        tensor [row, d_in] to run the model on, at    rows that are not bits
+                             its input levels                              are refused by both
+    model.read_rows(given)   the same rows as tuples of bits
+    model.bits_of(inputs)    numbers at the input levels -> bits
 
     require_evaluable(any module, operation)   eval mode, finite weights
     require_hooked_mlp(model, operation)       a HookedMLP, whatever its mode
@@ -22,7 +25,9 @@ Three groups of names lie close together:
 """
 
 from xor_mi.model._config import ACTIVATIONS as ACTIVATIONS
+from xor_mi.model._config import DECISION_RULES as DECISION_RULES
 from xor_mi.model._config import LOSSES as LOSSES
+from xor_mi.model._config import STEPS as STEPS
 from xor_mi.model._config import HookedMLPConfig as HookedMLPConfig
 from xor_mi.model._config import activation as activation
 from xor_mi.model._config import initial_weights as initial_weights
@@ -40,3 +45,6 @@ from xor_mi.model._network import kind_of_hook as kind_of_hook
 from xor_mi.model._network import require_hooked_mlp as require_hooked_mlp
 from xor_mi.model._network import require_plain_mlp as require_plain_mlp
 from xor_mi.model._network import stage_of_hook as stage_of_hook
+from xor_mi.model._rule import UNDECIDED as UNDECIDED
+from xor_mi.model._rule import DecisionRule as DecisionRule
+from xor_mi.model._rule import decide as decide

@@ -12,6 +12,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.model._config import HookedMLPConfig
 from xor_mi.model._places import warn
+from xor_mi.model._rule import DecisionRule
 from xor_mi.truth import row_name
 
 _NEAR = 0.25
@@ -56,10 +57,10 @@ def require_same(
             f"the {kind} gives outputs {list(given.shape)}, the network read from it "
             f"{list(made.shape)}{hint}"
         )
-    threshold = model.cfg.decision_threshold
+    rule = model.cfg.rule
     given = given.detach().cpu().reshape(made.shape)
     # decided as everywhere, in the numbers' own dtype
-    decided = (made > threshold) != (given > threshold)
+    decided = (rule.distance(made) > 0) != (rule.distance(given) > 0)
     made, given = made.double(), given.double()
     eps = max(torch.finfo(one).eps for one in (dtype, model.cfg.dtype))
     within = _rounding(model, rows.cpu().double(), eps)
@@ -67,7 +68,7 @@ def require_same(
     differs = ~((made - given).abs() <= within)
     for is_wrong, why in (
         (differs, ""),
-        (decided, f", on two sides of the threshold {threshold}"),
+        (decided, _two_sides(rule)),
     ):
         if bool(is_wrong.any()):
             row, output = (int(index) for index in is_wrong.nonzero()[0])
@@ -78,11 +79,21 @@ def require_same(
             )
 
 
+def _two_sides(rule: DecisionRule) -> str:
+    if rule.name == "argmax":
+        return ", and another output is the largest"
+    return f", on two sides of the threshold {rule.threshold}"
+
+
 def _rounding(model: Network, rows: Tensor, eps: float) -> Tensor:
     """How far rounding may take the outputs [row, d_out], layer by layer."""
     value, error = rows, torch.zeros_like(rows)
     steepest = max(_STEEPEST, abs(model.cfg.negative_slope))
     for number, (weight, bias) in enumerate(model.float64_layers()):
+        if weight.shape[1] > value.shape[1]:
+            # direct connections: the readout reads the inputs after its own units
+            value = torch.cat([value, rows], dim=1)
+            error = torch.cat([error, torch.zeros_like(rows)], dim=1)
         size = value.abs() @ weight.abs().T + bias.abs()
         error = error @ weight.abs().T + eps * (weight.shape[1] + _ROUNDINGS) * size
         value = model.activate(value @ weight.T + bias, number)

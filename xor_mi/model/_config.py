@@ -12,24 +12,65 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, shown, unknown, whole_number
-from xor_mi.kinds import ActivationName, LossName, Number, Target, Widths
+from xor_mi.kinds import (
+    ActivationName,
+    DecisionRuleName,
+    HiddenActivations,
+    Levels,
+    LossName,
+    Number,
+    StepAtZero,
+    Target,
+    Widths,
+)
+from xor_mi.model._rule import DecisionRule
 from xor_mi.truth import BooleanFunction
+
+
+def _is_on(x: Tensor, step_at_zero: int) -> Tensor:
+    return x >= 0 if step_at_zero else x > 0
+
+
+def _heaviside(x: Tensor, step_at_zero: int = 0) -> Tensor:
+    return _is_on(x, step_at_zero).to(x.dtype)
+
+
+def _sign(x: Tensor, step_at_zero: int = 0) -> Tensor:
+    return 2 * _is_on(x, step_at_zero).to(x.dtype) - 1
+
 
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "relu": torch.relu,
     "leaky_relu": F.leaky_relu,
+    "relu6": F.relu6,
+    "hardtanh": F.hardtanh,
+    "hardsigmoid": F.hardsigmoid,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "softplus": F.softplus,
+    "elu": F.elu,
+    "silu": F.silu,
     "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
     # a copy: hook_pre and hook_post must never share memory
     "identity": torch.clone,
     # no gradient: such a network runs, but cannot be trained
-    "heaviside": lambda x: (x > 0).to(x.dtype),
+    "heaviside": _heaviside,
+    "sign": _sign,
 }
-"""Name -> activation function."""
+"""Name -> activation function, with PyTorch's default parameters.
 
-LOSSES = ("bce", "mse")
+heaviside steps from 0 to 1, sign from -1 to 1; both are off at exactly zero, see `step_at_zero`.
+"""
+
+STEPS = ("heaviside", "sign")
+"""Activations that step at zero."""
+
+LOSSES = ("bce", "mse", "ce")
 """Names of the losses a network is trained with."""
+
+DECISION_RULES = ("threshold", "argmax")
+"""Names of the rules that outputs are decided by."""
 
 MAX_PARAMETERS = 10**8
 """A network with more weights and biases is refused before memory is asked for."""
@@ -40,6 +81,9 @@ MAX_LAYERS = 1000
 LARGEST_SETTING = 1e300
 """Settings lie within this of zero, a little inside float64's range: infinity and NaN are out."""
 
+OF_WEIGHTS = ("d_in", "d_hidden", "d_out", "direct")
+"""Settings that follow from a network's weights."""
+
 _Name = TypeVar("_Name", bound=str)
 
 _DTYPES = {
@@ -48,7 +92,7 @@ _DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-_NEVER_NEGATIVE = ("sigmoid", "heaviside", "relu")
+_NEVER_NEGATIVE = ("sigmoid", "hardsigmoid", "heaviside", "relu", "relu6", "softplus")
 """Outputs that are never below zero: their zeros must not lie on the threshold."""
 
 
@@ -61,13 +105,24 @@ class HookedMLPConfig:
     Attributes:
         d_in, d_hidden, d_out: inputs, widths of the hidden layers, outputs. A number given for
             d_hidden means one hidden layer.
-        act_fn, out_act_fn: names in `ACTIVATIONS`, for the hidden layers and for the output.
+        direct: whether the inputs are connected to the outputs too, past the hidden layers.
+        act_fn: a name in `ACTIVATIONS` for all hidden layers, or one per hidden layer; `act_fns`
+            has one per layer in any case.
+        out_act_fn: the same for the output.
         negative_slope: slope of leaky_relu below zero, wherever it is used.
+        step_at_zero: what heaviside and sign do at exactly zero: 0 for off, 1 for on.
+        input_levels: the numbers that stand for bit 0 and for bit 1, such as (-1, 1). Rows are
+            named by their bits whatever the levels.
+        decision_rule: "threshold", each output on its own, or "argmax", the largest of several
+            outputs wins. By argmax two outputs are one decision, 1 where output 1 is the larger.
         decision_threshold: decision = output > threshold, strictly. By default 0 for logits; 0.5
-            for MSE targets, and for outputs that are never below zero (sigmoid, relu, heaviside).
-        loss_fn: "bce" (on logits) or "mse" (outputs against 0 and 1).
+            for MSE targets, and for outputs that are never below zero (such as sigmoid, relu,
+            heaviside). 0 under argmax, which compares outputs with each other.
+        loss_fn: "bce" (on logits), "mse" (outputs against 0 and 1) or "ce" (cross-entropy between
+            outputs of which the largest wins). "ce" and argmax imply each other where only one of
+            them is given.
         target: the function the network is meant to compute, if any; may be given as a gate name, a
-            formula or a `BooleanFunction`.
+            formula or a `BooleanFunction`. It has one output per decision.
         use_edge_result: fire the edge hooks too (costs one [batch, d_out, d_in] product per layer).
 
     Raises:
@@ -77,9 +132,13 @@ class HookedMLPConfig:
     d_in: int
     d_hidden: tuple[int, ...]
     d_out: int
-    act_fn: ActivationName
+    direct: bool
+    act_fn: ActivationName | tuple[ActivationName, ...]
     out_act_fn: ActivationName
     negative_slope: float
+    step_at_zero: StepAtZero
+    input_levels: tuple[float, float]
+    decision_rule: DecisionRuleName
     decision_threshold: float
     loss_fn: LossName
     target: BooleanFunction | None
@@ -100,11 +159,15 @@ class HookedMLPConfig:
         d_hidden: Widths = (2,),
         d_out: int = 1,
         *,
-        act_fn: ActivationName = "relu",
+        direct: bool = False,
+        act_fn: HiddenActivations = "relu",
         out_act_fn: ActivationName = "identity",
         negative_slope: Number = 0.01,
+        step_at_zero: StepAtZero = 0,
+        input_levels: Levels = (0.0, 1.0),
+        decision_rule: DecisionRuleName | None = None,
         decision_threshold: Number | None = None,
-        loss_fn: LossName = "bce",
+        loss_fn: LossName | None = None,
         target: Target | None = None,
         seed: int = 0,
         dtype: str | torch.dtype = torch.float32,
@@ -114,22 +177,34 @@ class HookedMLPConfig:
         self.d_in = whole_number("d_in", d_in, at_least=1)
         self.d_hidden = _widths(d_hidden)
         self.d_out = whole_number("d_out", d_out, at_least=1)
-        _require_few_parameters(self.layer_sizes)
-        self.act_fn = _name("activation", act_fn, ACTIVATIONS)
+        self.direct = _switch("direct", direct)
+        _require_few_parameters(self.layer_sizes, n_direct=self.d_in * self.d_out * self.direct)
+        self.act_fn = _hidden_activations(act_fn, self.n_layers)
         self.out_act_fn = _name("activation", out_act_fn, ACTIVATIONS)
         self.negative_slope = _finite_number("negative_slope", negative_slope)
-        self.loss_fn = _name("loss", loss_fn, LOSSES)
-        if decision_threshold is None:
-            is_half = self.out_act_fn in _NEVER_NEGATIVE or self.loss_fn == "mse"
-            decision_threshold = 0.5 if is_half else 0.0
-        self.decision_threshold = _finite_number("decision_threshold", decision_threshold)
-        self.target = _target(target, self.d_in, self.d_out)
+        self.step_at_zero = _step(step_at_zero)
+        self.input_levels = _levels(input_levels)
+        self.decision_rule, self.loss_fn = _rule_and_loss(decision_rule, loss_fn, self.d_out)
+        self.decision_threshold = self._threshold(decision_threshold)
+        self.target = _target(target, self)
         self.seed = whole_number("seed", seed, below=SEEDS_BELOW)
         self.dtype = _dtype(dtype)
         self.device = _device(device)
-        if not isinstance(use_edge_result, bool):
-            raise XorMiError(f"use_edge_result must be True or False, not {shown(use_edge_result)}")
-        self.use_edge_result = use_edge_result
+        self.use_edge_result = _switch("use_edge_result", use_edge_result)
+
+    def _threshold(self, given: Number | None) -> float:
+        """The threshold that is given, or the one that goes with the outputs."""
+        by_argmax = self.decision_rule == "argmax"
+        if given is None:
+            is_half = self.out_act_fn in _NEVER_NEGATIVE or self.loss_fn == "mse"
+            return 0.5 if is_half and not by_argmax else 0.0
+        threshold = _finite_number("decision_threshold", given)
+        if by_argmax and threshold != 0:
+            raise XorMiError(
+                f"decision_threshold is {threshold:g}, but argmax compares outputs with "
+                "each other; leave it out"
+            )
+        return threshold
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -151,17 +226,45 @@ class HookedMLPConfig:
         """Decision = output > threshold, strictly; short for `decision_threshold`."""
         return self.decision_threshold
 
+    @property
+    def rule(self) -> DecisionRule:
+        """How the outputs are decided."""
+        return DecisionRule(self.decision_rule, self.decision_threshold)
+
+    @property
+    def n_decisions(self) -> int:
+        """How many decisions the outputs are: one for two outputs under argmax, else d_out."""
+        return self.rule.n_decisions(self.d_out)
+
+    @property
+    def act_fns(self) -> tuple[ActivationName, ...]:
+        """One activation per hidden layer."""
+        return self.act_fn if isinstance(self.act_fn, tuple) else (self.act_fn,) * self.n_layers
+
+    def act_name(self, layer: int) -> ActivationName:
+        """The activation after linear layer `layer`, counted from 0 and up to the readout's."""
+        return (*self.act_fns, self.out_act_fn)[layer]
+
+    def activation(self, layer: int) -> Callable[[Tensor], Tensor]:
+        """The function of that name, with this network's slope and step."""
+        return activation(self.act_name(layer), self.negative_slope, step_at_zero=self.step_at_zero)
+
     def conventions(self) -> dict[str, Any]:
-        """Every setting but the sizes: what a network with other weights may share."""
+        """Every setting but those that follow from the weights.
+
+        That is what a network with other weights may share.
+        """
         settings: dict[str, Any] = self._settings()
-        for size in ("d_in", "d_hidden", "d_out"):
-            del settings[size]
+        for name in OF_WEIGHTS:
+            del settings[name]
         return settings
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready dict that `from_dict` reads back."""
         return self._settings() | {
             "d_hidden": list(self.d_hidden),
+            "act_fn": list(self.act_fn) if isinstance(self.act_fn, tuple) else self.act_fn,
+            "input_levels": list(self.input_levels),
             "target": None if self.target is None else _written_target(self.target),
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": str(self.device),
@@ -185,6 +288,9 @@ class HookedMLPConfig:
             if set(target) != {"n_inputs", "tables"}:
                 raise XorMiError(f"target is {shown(target)}; expected n_inputs and tables")
             settings["target"] = BooleanFunction(target["n_inputs"], target["tables"])
+        # JSON has no tuples
+        if isinstance(settings.get("input_levels"), list):
+            settings["input_levels"] = tuple(settings["input_levels"])
         return cls(**settings)
 
     def _settings(self) -> dict[str, object]:
@@ -210,8 +316,8 @@ def _widths(d_hidden: Widths) -> tuple[int, ...]:
     return tuple(whole_number(name, width, at_least=1) for width in several)
 
 
-def _require_few_parameters(layer_sizes: Sequence[int]) -> None:
-    n_parameters = sum(d_out * (d_in + 1) for d_in, d_out in pairwise(layer_sizes))
+def _require_few_parameters(layer_sizes: Sequence[int], *, n_direct: int) -> None:
+    n_parameters = sum(d_out * (d_in + 1) for d_in, d_out in pairwise(layer_sizes)) + n_direct
     if n_parameters > MAX_PARAMETERS:
         raise XorMiError(
             f"{n_parameters} weights and biases; at most {MAX_PARAMETERS}: give smaller layers"
@@ -238,14 +344,87 @@ def _finite_number(name: str, value: Number) -> float:
     return number
 
 
-def _target(target: Target | None, d_in: int, d_out: int) -> BooleanFunction | None:
-    if target is None:
-        return None
-    function = BooleanFunction.of(target, d_in)
-    if function.n_outputs != d_out:
-        outputs = "1 output" if function.n_outputs == 1 else f"{function.n_outputs} outputs"
-        raise XorMiError(f"the target has {outputs}; the network has {d_out}")
-    return function
+def _hidden_activations(
+    given: HiddenActivations, n_layers: int
+) -> ActivationName | tuple[ActivationName, ...]:
+    """One name, where all layers have the same one; otherwise one per layer."""
+    if not isinstance(given, (list, tuple)):
+        # `_name` refuses all but names; a checker knows no more of it than that it is text
+        only: Any = given
+        return _name("activation", only, ACTIVATIONS)
+    names: tuple[ActivationName, ...] = tuple(
+        _name("activation", name, ACTIVATIONS) for name in given
+    )
+    if len(names) != n_layers:
+        raise XorMiError(
+            f"act_fn has {len(names)} activations for {n_layers} hidden layers; "
+            "give one per layer, or one name for all"
+        )
+    return names[0] if len(set(names)) == 1 else names
+
+
+def _switch(name: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise XorMiError(f"{name} must be True or False, not {shown(value)}")
+    return value
+
+
+def _step(step_at_zero: StepAtZero) -> StepAtZero:
+    number = whole_number("step_at_zero", step_at_zero)
+    if number not in (0, 1):
+        raise XorMiError(f"step_at_zero is {number}; give 0, off at zero (>), or 1, on there (>=)")
+    return 1 if number else 0
+
+
+def _levels(levels: Levels) -> tuple[float, float]:
+    if not isinstance(levels, (list, tuple)) or len(levels) != 2:
+        raise XorMiError(
+            f"input_levels is {shown(levels)}; "
+            "give the numbers for bit 0 and bit 1, such as (-1, 1)"
+        )
+    low, high = (_finite_number("each of input_levels", level) for level in levels)
+    if low == high:
+        raise XorMiError(f"input_levels are both {low:g}; give two different numbers")
+    return low, high
+
+
+def _rule_and_loss(
+    rule: DecisionRuleName | None, loss: LossName | None, d_out: int
+) -> tuple[DecisionRuleName, LossName]:
+    """Both, where one or none is given: cross-entropy and argmax imply each other."""
+    default_rule: DecisionRuleName = "argmax" if loss == "ce" else "threshold"
+    default_loss: LossName = "ce" if rule == "argmax" else "bce"
+    asked_rule: DecisionRuleName = default_rule if rule is None else rule
+    asked_loss: LossName = default_loss if loss is None else loss
+    chosen_rule: DecisionRuleName = _name("decision rule", asked_rule, DECISION_RULES)
+    chosen_loss: LossName = _name("loss", asked_loss, LOSSES)
+    if chosen_loss == "ce" and chosen_rule == "threshold":
+        raise XorMiError("loss_fn='ce' is for decision_rule='argmax', not 'threshold'; use 'bce'")
+    if chosen_rule == "argmax" and d_out < 2:
+        asked = "loss_fn='ce'" if rule is None else "decision_rule='argmax'"
+        raise XorMiError(f"{asked} needs at least two outputs; this network has 1")
+    return chosen_rule, chosen_loss
+
+
+def _target(target: Target | None, cfg: "HookedMLPConfig") -> BooleanFunction | None:
+    return None if target is None else target_for(cfg, BooleanFunction.of(target, cfg.d_in))
+
+
+def target_for(cfg: "HookedMLPConfig", function: BooleanFunction) -> BooleanFunction:
+    """The function, checked to have one output per decision.
+
+    Raises:
+        XorMiError: saying what the network decides, and by argmax what it could.
+    """
+    wanted, n_decisions = function.n_outputs, cfg.n_decisions
+    if wanted == n_decisions:
+        return function
+    outputs = "1 output" if wanted == 1 else f"{wanted} outputs"
+    has = str(cfg.d_out) if n_decisions == cfg.d_out else "one decision, the larger of its outputs"
+    hint = ""
+    if wanted == 1 and cfg.d_out == 2:
+        hint = "; where the larger output decides, give decision_rule='argmax'"
+    raise XorMiError(f"the target has {outputs}; the network has {has}{hint}")
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:
@@ -270,11 +449,17 @@ def _written_target(target: BooleanFunction) -> dict[str, object]:
     return {"n_inputs": target.n_inputs, "tables": tables}
 
 
-def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor]]:
+def initial_weights(
+    layer_sizes: Sequence[int], seed: int, *, direct: bool = False
+) -> list[tuple[Tensor, Tensor]]:
     """PyTorch's default nn.Linear initialisation from a seed: per layer W and b, float32.
 
     W [d_out, d_in] and b [d_out] are uniform in +-1/sqrt(d_in), drawn in the order W, b, layer by
     layer. No global random state is read or changed.
+
+    Args:
+        direct: draw the direct weights too, [d_out, d_in] of the whole network, as an nn.Linear of
+            their own and after all others. They are the readout's last columns.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -288,11 +473,20 @@ def initial_weights(layer_sizes: Sequence[int], seed: int) -> list[tuple[Tensor,
         weight = uniform((d_out, d_in), bound)
         bias = uniform((d_out,), bound)
         layers.append((weight, bias))
+    if direct:
+        n_inputs, n_outputs = layer_sizes[0], layer_sizes[-1]
+        readout, bias = layers[-1]
+        past_hidden = uniform((n_outputs, n_inputs), n_inputs**-0.5)
+        layers[-1] = (torch.cat([readout, past_hidden], dim=1), bias)
     return layers
 
 
-def activation(name: str, negative_slope: float) -> Callable[[Tensor], Tensor]:
-    """The activation function of this name, with its slope below zero where it has one."""
+def activation(
+    name: str, negative_slope: float, *, step_at_zero: int = 0
+) -> Callable[[Tensor], Tensor]:
+    """The activation function of this name, with its slope below zero or its step."""
     if name == "leaky_relu":
         return partial(F.leaky_relu, negative_slope=negative_slope)
+    if name in STEPS:
+        return partial(ACTIVATIONS[name], step_at_zero=step_at_zero)
     return ACTIVATIONS[name]

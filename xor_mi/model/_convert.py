@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, cut_short, unknown
-from xor_mi.kinds import Layers, PathLike
+from xor_mi.errors import XorMiError, cut_short, shown, unknown
+from xor_mi.kinds import Layers, Numbers, PathLike
 from xor_mi.model._config import HookedMLPConfig
 from xor_mi.reading import read_json
-from xor_mi.saving import MODEL_MARK, require_writable, write_files
+from xor_mi.saving import MODEL_MARK, require_writable, weight_shapes, write_files
 
 # in every config.json; a changed meaning of the file raises the number
 _FORMAT = f"{MODEL_MARK}/1"
@@ -40,10 +40,7 @@ def checked_layers(layers: Layers, layout: str = "out_in") -> list[tuple[Tensor,
     """
     if not isinstance(layout, str) or layout not in _LAYOUTS:
         raise unknown("layout", layout, _LAYOUTS, where="known layouts")
-    if not isinstance(layers, Iterable):
-        raise XorMiError(f"{layers!r} is not a list of layers; give [(weight, bias), ...]")
-    # counted from 1, as the layers are called: fc1, fc2, ...
-    given = [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
+    given = _pairs(layers)
     if len(given) < 2:
         raise XorMiError(
             f"{len(given)} layers of weights given; "
@@ -59,6 +56,60 @@ def checked_layers(layers: Layers, layout: str = "out_in") -> list[tuple[Tensor,
     for number, (weight, bias) in enumerate(pairs, start=1):
         if not (torch.isfinite(weight).all() and (bias is None or torch.isfinite(bias).all())):
             raise XorMiError(f"fc{number} has NaN or infinite entries; weights must be finite")
+    return _with_biases(pairs)
+
+
+def checked_direct(
+    direct: Numbers, layers: list[tuple[Tensor, Tensor]], layout: str = "out_in"
+) -> Tensor:
+    """Direct weights as an array or a tensor -> a tensor [d_out, d_in] that fits these layers."""
+    try:
+        given = torch.as_tensor(direct).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(
+            f"cannot read {shown(direct)} as direct weights; give numbers {_LAYOUTS[layout]}"
+        ) from None
+    weight = given.T if layout == "in_out" and given.ndim == 2 else given
+    expected = [layers[-1][0].shape[0], layers[0][0].shape[1]]
+    if list(weight.shape) != expected:
+        asked = expected if layout == "out_in" else expected[::-1]
+        hint = "; transposed?" if list(weight.shape) == expected[::-1] else ""
+        raise XorMiError(
+            f"direct has shape {list(given.shape)}; expected {_LAYOUTS[layout]}, {asked}{hint}"
+        )
+    if not torch.isfinite(weight).all():
+        raise XorMiError("direct has NaN or infinite entries; weights must be finite")
+    return weight
+
+
+def read_layers(layers: Layers) -> list[tuple[Tensor, Tensor]]:
+    """[(W, b), ...] as tensors, whose shapes may still be wrong; a missing bias is zeros."""
+    return _with_biases(_pairs(layers))
+
+
+def split_direct(
+    layers: list[tuple[Tensor, Tensor]], d_in: int
+) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
+    """Layers whose readout has direct columns last -> the layers without them, and these columns.
+
+    Args:
+        d_in: how many they are: the network's inputs, or 0 where there are none.
+    """
+    if d_in == 0 or not layers:
+        return layers, None
+    *before, (readout, bias) = layers
+    n_hidden = readout.shape[-1] - d_in
+    return [*before, (readout[..., :n_hidden], bias)], readout[..., n_hidden:]
+
+
+def _pairs(layers: Layers) -> list[tuple[Tensor, Tensor | None]]:
+    if not isinstance(layers, Iterable):
+        raise XorMiError(f"{layers!r} is not a list of layers; give [(weight, bias), ...]")
+    # counted from 1, as the layers are called: fc1, fc2, ...
+    return [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
+
+
+def _with_biases(pairs: list[tuple[Tensor, Tensor | None]]) -> list[tuple[Tensor, Tensor]]:
     return [(w, torch.zeros(len(w)) if b is None else b) for w, b in pairs]
 
 
@@ -125,9 +176,7 @@ def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, T
     """A folder -> its config and weights, checked against each other; no network is built yet."""
     settings, tensors = _read_files(folder)
     cfg = HookedMLPConfig.from_dict(settings | {"device": device})
-    expected: dict[str, list[int]] = {}
-    for number, (d_in, d_out) in enumerate(pairwise(cfg.layer_sizes), start=1):
-        expected |= {f"fc{number}.weight": [d_out, d_in], f"fc{number}.bias": [d_out]}
+    expected = weight_shapes(cfg.layer_sizes, direct=cfg.direct)
     shapes = {name: list(value.shape) for name, value in tensors.items()}
     # in the network's own order; then what only the file has
     for name in (*expected, *shapes):

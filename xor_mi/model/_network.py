@@ -10,7 +10,10 @@ Layer l is TransformerLens' `blocks.{l}`: its hook points are `blocks.{l}.mlp.ho
 matrix also fires `blocks.{l}.hook_edge` (the readout: `hook_edge`) with the Hadamard products W *
 x, `[batch, d_out, d_in]`; their sum over d_in plus the bias is the pre-activation, so one edge is
 patched by the same call as one unit. Where the output has an activation of its own, `hook_readout`
-is the value before it.
+is the value before it. Direct connections from the inputs to the outputs (`cfg.direct`) are
+`model.direct`; they are added to the readout, and `hook_edge_direct` has their products.
+
+Inputs are the numbers that the network takes, at `cfg.input_levels`; `rows` makes them of bits.
 
 TransformerLens accepts some mistakes in silence (an unknown name in a filter, a predicate that
 matches nothing, a patch of the wrong shape, an in-place edit that is not returned). Here each is an
@@ -35,7 +38,7 @@ from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, as_path, require_kind, unknown
-from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.graph import Edge, Unit, edges_of, layers_of, sources_of
 from xor_mi.kinds import (
     ActivationName,
     HookName,
@@ -48,8 +51,15 @@ from xor_mi.kinds import (
     Rows,
     Target,
 )
-from xor_mi.model._config import HookedMLPConfig, activation, initial_weights
-from xor_mi.model._convert import checked_layers, read_folder, write_folder
+from xor_mi.model._config import OF_WEIGHTS, HookedMLPConfig, initial_weights, target_for
+from xor_mi.model._convert import (
+    checked_direct,
+    checked_layers,
+    read_folder,
+    read_layers,
+    split_direct,
+    write_folder,
+)
 from xor_mi.model._foreign import read_keras, read_sklearn
 from xor_mi.model._guards import (
     HookFunction,
@@ -59,6 +69,7 @@ from xor_mi.model._guards import (
     require_output,
 )
 from xor_mi.model._loaders import load_foreign, load_module, require_example
+from xor_mi.model._rule import DecisionRule
 from xor_mi.truth import ArrayLike, BooleanFunction, Row, as_row, truth_rows
 
 _RETURN_TYPES = ("logits", "loss", "both")
@@ -117,26 +128,30 @@ class HookedMLP(HookedRootModule):
     cfg: HookedMLPConfig
     fc1: nn.Linear
     fc2: nn.Linear
+    direct: nn.Linear | None
+    """The direct connections, weight [d_out, d_in] and no bias; None where there are none."""
 
     def __init__(self, cfg: HookedMLPConfig | None = None) -> None:
         super().__init__()
         # a copy: models do not share their switches
         self.cfg = HookedMLPConfig() if cfg is None else replace(cfg)
+        self.direct = None
         self._linears = self._add_linears()
         self.hook_embed = HookPoint()
         blocks = [_Block(fc_in, fc_out) for fc_in, fc_out in pairwise(self._linears)]
         self.blocks = nn.ModuleList(blocks)
         # what the forward walks through, layer by layer, without a look-up in nn.Module
+        activations = [self.cfg.activation(layer) for layer in range(self.cfg.n_layers + 1)]
         self._stages = tuple(
-            (linear, block.hook_edge, block.mlp.hook_pre, block.mlp.hook_post)
+            (linear, block.hook_edge, block.mlp.hook_pre, act, block.mlp.hook_post)
             # not strict: the last linear layer is the readout, which has no block
-            for linear, block in zip(self._linears, blocks, strict=False)
+            for linear, block, act in zip(self._linears, blocks, activations, strict=False)
         )
         self.hook_edge = HookPoint()
+        self.hook_edge_direct = HookPoint() if self.cfg.direct else None
         self.hook_readout = HookPoint() if self.cfg.out_act_fn != "identity" else None
         self.hook_logits = HookPoint()
-        self._act = activation(self.cfg.act_fn, self.cfg.negative_slope)
-        self._out_act = activation(self.cfg.out_act_fn, self.cfg.negative_slope)
+        self._activations = tuple(activations)
         self.to(self.cfg.device)
         self.setup()
         self.eval()
@@ -144,14 +159,23 @@ class HookedMLP(HookedRootModule):
     def _add_linears(self) -> tuple[nn.Linear, ...]:
         """fc1, fc2, ... with the weights that the seed draws."""
         linears: list[nn.Linear] = []
-        weights = initial_weights(self.cfg.layer_sizes, self.cfg.seed)
-        for number, (weight, bias) in enumerate(weights, start=1):
+        cfg = self.cfg
+        weights = initial_weights(cfg.layer_sizes, cfg.seed, direct=cfg.direct)
+        layers, direct = split_direct(weights, cfg.d_in if cfg.direct else 0)
+        # skip_init: nn.Linear's own initialisation would move torch's global generator
+        for number, (weight, bias) in enumerate(layers, start=1):
             d_out, d_in = weight.shape
-            # skip_init: nn.Linear's own initialisation would move torch's global generator
-            linear: Any = nn.utils.skip_init(nn.Linear, d_in, d_out, dtype=self.cfg.dtype)
+            linear: Any = nn.utils.skip_init(nn.Linear, d_in, d_out, dtype=cfg.dtype)
             self.add_module(f"fc{number}", linear)
             linears.append(linear)
             _set_parameters(linear, weight, bias)
+        if direct is not None:
+            d_out, d_in = direct.shape
+            past_hidden: Any = nn.utils.skip_init(
+                nn.Linear, d_in, d_out, bias=False, dtype=cfg.dtype
+            )
+            self.direct = past_hidden
+            _set_parameters(past_hidden, direct)
         return tuple(linears)
 
     # construction from weights, from PyTorch and from disk
@@ -161,6 +185,7 @@ class HookedMLP(HookedRootModule):
         cls,
         layers: Layers,
         *,
+        direct: Numbers | None = None,
         layout: Layout = "out_in",
         example: tuple[Numbers, Numbers] | None = None,
         **settings: Any,
@@ -170,50 +195,64 @@ class HookedMLP(HookedRootModule):
         W is [d_out, d_in], b is [d_out] or None for zeros.
 
         Args:
+            direct: weights from the inputs to the outputs, past the hidden layers, [d_out, d_in].
             layout: "in_out" for weights that are [d_in, d_out], written for x @ W. Layers as wide
                 as they are high fit either way: give an example.
             example: inputs [row, d_in] and the outputs [row, d_out] they should have, to check the
                 layout by. Two or three printed digits are enough.
             settings: any `HookedMLPConfig` field except the sizes, such as act_fn, out_act_fn,
-                decision_threshold, target.
+                decision_threshold, input_levels, target.
 
         Raises:
             XorMiError: fewer than two layers, shapes that do not chain, weights that are not
                 finite, or an example that the network contradicts.
         """
-        model = cls._of_layers(checked_layers(layers, layout), settings)
+        read = checked_layers(layers, layout)
+        past_hidden = None if direct is None else checked_direct(direct, read, layout)
+        model = cls._of_layers(read, settings, past_hidden)
         if example is not None:
             require_example(cls._of_layers, model, example, layout)
         return model
 
     @classmethod
     def _of_layers(
-        cls, layers: list[tuple[Tensor, Tensor]], settings: Mapping[str, object]
+        cls,
+        layers: list[tuple[Tensor, Tensor]],
+        settings: Mapping[str, object],
+        direct: Tensor | None = None,
     ) -> "HookedMLP":
-        """Checked layers, W [d_out, d_in] and b [d_out], and settings without sizes."""
+        """Checked layers, W [d_out, d_in] and b [d_out], direct weights, settings without sizes."""
         first_weight, _ = layers[0]
         *d_hidden, d_out = [weight.shape[0] for weight, _ in layers]
-        sizes = {"d_in": first_weight.shape[1], "d_hidden": tuple(d_hidden), "d_out": d_out}
-        clash = sorted(set(settings) & set(sizes))
+        clash = sorted(set(settings) & set(OF_WEIGHTS))
         if clash:
             raise XorMiError(f"{', '.join(clash)} follow from the weights; leave them out")
-        is_double = any(weight.dtype == torch.float64 for weight, _ in layers)
-        dtype = torch.float64 if is_double else torch.float32
-        model = cls(HookedMLPConfig.from_dict({"dtype": dtype, **settings, **sizes}))
+        sizes = {"d_in": first_weight.shape[1], "d_hidden": tuple(d_hidden), "d_out": d_out}
+        weights = [*(weight for weight, _ in layers), *([] if direct is None else [direct])]
+        is_double = any(weight.dtype == torch.float64 for weight in weights)
+        read = {"dtype": torch.float64 if is_double else torch.float32, **settings, **sizes}
+        model = cls(HookedMLPConfig.from_dict({**read, "direct": direct is not None}))
         for linear, (weight, bias) in zip(model.linears, layers, strict=True):
             _set_parameters(linear, weight, bias)
+        if model.direct is not None and direct is not None:
+            _set_parameters(model.direct, direct)
         return model
 
     def with_weights(self, layers: Layers, **changes: Any) -> "HookedMLP":
         """A network with other weights and this one's conventions. This network is left alone.
 
-        Conventions are the activations, loss, threshold, target, seed, dtype and device.
+        Conventions are the activations, levels, loss, rule, target, seed, dtype and device.
 
         Args:
-            layers: [(W, b), ...] as in `from_weights`.
+            layers: [(W, b), ...] as `float64_layers` gives them: as in `from_weights`, and where
+                there are direct connections, they are the readout's last columns.
             changes: conventions that are to differ, such as target=None.
         """
-        return type(self).from_weights(layers, **(self.cfg.conventions() | changes))
+        settings = self.cfg.conventions() | changes
+        if not self.cfg.direct:
+            return type(self).from_weights(layers, **settings)
+        own, direct = split_direct(read_layers(layers), self.cfg.d_in)
+        return type(self).from_weights(own, direct=direct, **settings)
 
     @classmethod
     def from_module(cls, module: nn.Module, **settings: Any) -> "HookedMLP":
@@ -341,11 +380,14 @@ class HookedMLP(HookedRootModule):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Inputs [batch, d_in] or [d_in], of bool, int or float -> outputs, always [batch, d_out].
 
+        Numbers are taken as they are, so bits of a network with other levels than 0 and 1 go
+        through `rows`; bools are bits.
+
         Args:
             return_type: "logits" (the output after `out_act_fn`, which is the identity by default),
                 "loss" (the mean, one number), or "both".
-            labels: [batch, d_out] of 0 and 1 for the loss; by default read off `cfg.target` at the
-                input bits.
+            labels: [batch, decision] of 0 and 1 for the loss, or [batch, d_out]; by default read
+                off `cfg.target` at the input bits.
 
         Raises:
             XorMiError: inputs or labels of another shape, or no labels and no target.
@@ -354,13 +396,15 @@ class HookedMLP(HookedRootModule):
             raise unknown("return_type", return_type, _RETURN_TYPES, where="known")
         value = self.hook_embed(self._as_input(x))  # [batch, d_in]
         inputs = value
-        for linear, hook_edge, hook_pre, hook_post in self._stages:
+        for linear, hook_edge, hook_pre, act, hook_post in self._stages:
             pre = hook_pre(self._affine(linear, value, hook_edge))
-            value = hook_post(self._act(pre))  # [batch, unit]
+            value = hook_post(act(pre))  # [batch, unit]
         readout = self._affine(self._linears[-1], value, self.hook_edge)
+        if self.direct is not None and self.hook_edge_direct is not None:
+            readout = readout + self._affine(self.direct, inputs, self.hook_edge_direct)
         if self.hook_readout is not None:
             readout = self.hook_readout(readout)
-            logits = self.hook_logits(self._out_act(readout))
+            logits = self.hook_logits(self._activations[-1](readout))
         else:
             logits = self.hook_logits(readout)
         if return_type == "logits":
@@ -372,7 +416,9 @@ class HookedMLP(HookedRootModule):
         if not self.cfg.use_edge_result:
             return F.linear(value, linear.weight, linear.bias)
         products = linear.weight * value[:, None, :]  # [batch, d_out, d_in]
-        return hook_edge(products).sum(-1) + linear.bias
+        added = hook_edge(products).sum(-1)
+        # the direct connections have no bias of their own
+        return added if linear.bias is None else added + linear.bias
 
     def _as_input(self, x: Numbers) -> Tensor:
         weight = self._linears[0].weight
@@ -390,8 +436,33 @@ class HookedMLP(HookedRootModule):
                 f"inputs have shape {list(inputs.shape)}; "
                 f"this network takes [batch, {self.cfg.d_in}]"
             )
+        if inputs.dtype == torch.bool:
+            return self._at_levels(inputs)
         # a copy: a hook must not reach the caller's tensor
         return inputs.to(device=weight.device, dtype=weight.dtype, copy=True)
+
+    def _at_levels(self, bits: Tensor) -> Tensor:
+        """Bits, of bool, as the numbers that stand for them, on the network's device."""
+        weight = self._linears[0].weight
+        low, high = (weight.new_tensor(level) for level in self.cfg.input_levels)
+        return torch.where(bits.to(weight.device), high, low)
+
+    def bits_of(self, inputs: Tensor) -> Tensor:
+        """Inputs at the network's two levels -> whole numbers 0 and 1, of the same shape.
+
+        Raises:
+            XorMiError: an input that is at neither level.
+        """
+        low, high = (inputs.new_tensor(level) for level in self.cfg.input_levels)
+        is_high = inputs == high
+        neither = ~(is_high | (inputs == low))
+        if bool(neither.any()):
+            found = inputs[neither].flatten()[0].item()
+            raise XorMiError(
+                f"input {found:g} is neither {low.item():g} nor {high.item():g}, "
+                "the levels of this network, so no label belongs to it; give labels=..."
+            )
+        return is_high.long()
 
     def _loss(
         self, logits: Tensor, *, readout: Tensor, inputs: Tensor, labels: Numbers | None
@@ -400,6 +471,9 @@ class HookedMLP(HookedRootModule):
             goal = self._target_labels(inputs, logits)
         else:
             goal = self._as_labels(labels, logits)
+        if self.cfg.loss_fn == "ce":
+            self._require_one_class(goal)
+            return F.cross_entropy(logits, goal)
         if self.cfg.loss_fn == "mse":
             return F.mse_loss(logits, goal)
         # after a sigmoid the logits of cross entropy are what went into it
@@ -411,26 +485,41 @@ class HookedMLP(HookedRootModule):
             raise XorMiError(
                 "a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')"
             )
-        wanted = [self.cfg.target(row) for row in inputs.tolist()]
+        wanted = [self.cfg.target(row) for row in self.bits_of(inputs).tolist()]
         labels = torch.tensor(wanted, dtype=logits.dtype, device=logits.device)
         # one output gives [batch], and the outputs are [batch, 1]
-        return labels.view_as(logits)
+        return self._per_output(labels.view(len(logits), self.cfg.n_decisions))
 
     def _as_labels(self, labels: Numbers, logits: Tensor) -> Tensor:
+        n_decisions = self.cfg.n_decisions
         try:
             goal = torch.as_tensor(labels, dtype=logits.dtype, device=logits.device)
         except (TypeError, ValueError, RuntimeError):
             raise XorMiError(
-                f"cannot read {labels!r} as labels; give 0 and 1, [batch, {self.cfg.d_out}]"
+                f"cannot read {labels!r} as labels; give 0 and 1, [batch, {n_decisions}]"
             ) from None
-        if goal.ndim == 1 and self.cfg.d_out == 1:
+        if goal.ndim == 1 and n_decisions == 1:
             goal = goal[:, None]
-        if goal.shape != logits.shape or not ((goal >= 0) & (goal <= 1)).all():
+        shapes = [(len(logits), n_decisions), tuple(logits.shape)]
+        if goal.shape not in shapes or not ((goal >= 0) & (goal <= 1)).all():
             raise XorMiError(
-                f"labels have shape {list(goal.shape)}; "
-                f"give numbers from 0 to 1, {list(logits.shape)}"
+                f"labels have shape {list(goal.shape)}; give numbers from 0 to 1, {list(shapes[0])}"
             )
-        return goal
+        return goal if goal.shape == logits.shape else self._per_output(goal)
+
+    def _per_output(self, labels: Tensor) -> Tensor:
+        """Labels [batch, decision] -> [batch, d_out]: of one decision over two, one for each."""
+        if self.cfg.n_decisions == self.cfg.d_out:
+            return labels
+        return torch.cat([1 - labels, labels], dim=1)
+
+    def _require_one_class(self, goal: Tensor) -> None:
+        total = goal.sum(1)
+        if not bool(torch.isclose(total, torch.ones_like(total)).all()):
+            raise XorMiError(
+                "with loss_fn='ce' one output is right on every row; "
+                f"here the labels of a row add up to {total[(total - 1).abs().argmax()].item():g}"
+            )
 
     def set_use_edge_result(self, use_edge_result: bool) -> None:
         """Switch the edge hooks on or off; TransformerLens has `set_use_attn_result` for heads."""
@@ -568,8 +657,19 @@ class HookedMLP(HookedRootModule):
 
     @property
     def threshold(self) -> float:
-        """Decision = output > threshold, strictly."""
+        """Decision = output > threshold, strictly, where the rule is "threshold"."""
         return self.cfg.threshold
+
+    @property
+    def rule(self) -> DecisionRule:
+        """How the outputs are decided."""
+        return self.cfg.rule
+
+    @property
+    def decision_units(self) -> tuple[Unit, ...]:
+        """The output that stands for each decision; of argmax over two, y1, which wins or not."""
+        outputs = layers_of(self.layer_sizes)[-1]
+        return tuple(outputs[-self.cfg.n_decisions :])
 
     def target_of(self, target: Target | None = None) -> BooleanFunction:
         """What this network should compute: the target given, or else the one in its config.
@@ -582,20 +682,32 @@ class HookedMLP(HookedRootModule):
             raise XorMiError(
                 "this network has no target; give one, such as target='XOR' here or in its config"
             )
-        function = BooleanFunction.of(wanted, self.cfg.d_in)
-        if function.n_outputs != self.cfg.d_out:
-            raise XorMiError(
-                f"the target has {function.n_outputs} outputs; the network has {self.cfg.d_out}"
-            )
-        return function
+        return target_for(self.cfg, BooleanFunction.of(wanted, self.cfg.d_in))
 
     def require_output(self, output: int) -> int:
-        """The number of an output, checked to be one of this network's.
+        """The number of a decision, checked to be one of this network's.
+
+        Every output is one under a threshold; see `HookedMLPConfig.decision_rule`.
 
         Raises:
             XorMiError: no such output.
         """
-        return require_output(output, self.cfg.d_out)
+        return require_output(output, self.cfg.n_decisions)
+
+    def require_no_direct(self, operation: str) -> None:
+        """Refuse a network with direct connections.
+
+        Args:
+            operation: what does not cover them, the subject of the message.
+
+        Raises:
+            XorMiError: saying what does.
+        """
+        if self.cfg.direct:
+            raise XorMiError(
+                f"{operation} does not cover connections from inputs straight to outputs; "
+                "identify_circuit, contributions and patching do"
+            )
 
     @contextmanager
     def edge_hooks(self, needed: bool = True) -> Iterator[None]:
@@ -617,7 +729,7 @@ class HookedMLP(HookedRootModule):
         return self._linears
 
     def rows(self, rows: Rows | None = None) -> Float[Tensor, "row d_in"]:
-        """Input rows as a tensor in the model's dtype, on its device.
+        """Input rows at the network's levels, as a tensor in its dtype, on its device.
 
         Args:
             rows: by default all 2^d_in of them.
@@ -625,10 +737,9 @@ class HookedMLP(HookedRootModule):
         Raises:
             XorMiError: rows that are not bits of this network's width.
         """
-        weight = self._linears[0].weight
         # reshape, for no rows at all: they are [0, d_in] too
-        bits = np.array(self.read_rows(rows), dtype=np.int8).reshape(-1, self.cfg.d_in)
-        return torch.from_numpy(bits).to(weight.device, weight.dtype)
+        bits = np.array(self.read_rows(rows), dtype=np.bool_).reshape(-1, self.cfg.d_in)
+        return self._at_levels(torch.from_numpy(bits))
 
     def read_rows(self, rows: Rows | None = None) -> tuple[tuple[int, ...], ...]:
         """Input rows as tuples of bits.
@@ -659,7 +770,7 @@ class HookedMLP(HookedRootModule):
         if known is not None:
             return known
         if ">" in str(place):
-            exists: Iterable[Unit | Edge] = edges_of(self.layer_sizes)
+            exists: Iterable[Unit | Edge] = edges_of(self.layer_sizes, direct=self.cfg.direct)
         else:
             exists = chain.from_iterable(layers_of(self.layer_sizes))
         raise unknown("unit or edge", place, exists, where="this network has")
@@ -679,7 +790,8 @@ class HookedMLP(HookedRootModule):
         source, target = self._find_place(src), self._find_place(dst)
         if not isinstance(source, Unit) or not isinstance(target, Unit):
             return None
-        return Edge(source, target) if target.layer == source.layer + 1 else None
+        is_direct = self.cfg.direct and source.layer == -1 and target.is_output
+        return Edge(source, target) if is_direct or target.layer == source.layer + 1 else None
 
     def _find_unit(self, name: str) -> Unit | None:
         # ASCII, and at most six digits: int() would take other scripts' digits, and any number
@@ -726,23 +838,37 @@ class HookedMLP(HookedRootModule):
         places.append(("hook_logits", outputs))
         return places
 
+    @property
+    def sources(self) -> list[list[Unit]]:
+        """The units that each linear layer reads, in the order of its weights' columns.
+
+        The readout reads the last hidden layer, and then the inputs where they are connected to
+        it.
+        """
+        return sources_of(self.layer_sizes, direct=self.cfg.direct)
+
     def float64_layers(self) -> list[tuple[Tensor, Tensor]]:
         """The weights as detached float64 copies on the CPU.
 
-        Per layer W [d_out, d_in] and b [d_out].
+        Per layer W [d_out, source] and b [d_out], with the layer's `sources` as columns: those of
+        direct connections are the readout's last.
         """
-        return [
+        layers = [
             (linear.weight.detach().cpu().double(), linear.bias.detach().cpu().double())
             for linear in self._linears
         ]
+        if self.direct is not None:
+            readout, bias = layers[-1]
+            past_hidden = self.direct.weight.detach().cpu().double()
+            layers[-1] = (torch.cat([readout, past_hidden], dim=1), bias)
+        return layers
 
     def activate(self, pre: Tensor, layer: int) -> Tensor:
         """Apply the activation function that follows linear layer `layer`, counted from 0.
 
         After the last one, the readout, that is the output's.
         """
-        act = self._out_act if layer == self.cfg.n_layers else self._act
-        return act(pre)
+        return self._activations[layer](pre)
 
 
 def _names(units: Sequence[Unit]) -> list[str]:
@@ -750,9 +876,10 @@ def _names(units: Sequence[Unit]) -> list[str]:
 
 
 @torch.no_grad()
-def _set_parameters(linear: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+def _set_parameters(linear: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> None:
     linear.weight.copy_(weight)
-    linear.bias.copy_(bias)
+    if bias is not None:
+        linear.bias.copy_(bias)
 
 
 def require_hooked_mlp(model: object, operation: str) -> HookedMLP:
@@ -799,7 +926,12 @@ def hook_site(place: Unit | Edge) -> tuple[str, tuple[int, ...]]:
     """
     if isinstance(place, Edge):
         source, target = place.src, place.dst
-        hook_name = "hook_edge" if target.is_output else f"blocks.{target.layer}.hook_edge"
+        if target.layer > source.layer + 1:
+            hook_name = "hook_edge_direct"
+        elif target.is_output:
+            hook_name = "hook_edge"
+        else:
+            hook_name = f"blocks.{target.layer}.hook_edge"
         return hook_name, (target.index, source.index)
     if place.layer < 0:
         return "hook_embed", (place.index,)
@@ -818,7 +950,8 @@ def kind_of_hook(hook_name: str) -> HookKind:
         return "input"
     if hook_name in ("hook_logits", "hook_readout"):
         return "output"
-    return "edge" if hook_name.endswith("hook_edge") else "unit"
+    is_edge = hook_name.endswith(("hook_edge", "hook_edge_direct"))
+    return "edge" if is_edge else "unit"
 
 
 def stage_of_hook(hook_name: str) -> str:

@@ -84,4 +84,5 @@ def _published(population: Population, config: TrainConfig) -> dict[int, float]:
     )
     if not is_alike:
         return {}
-    return PUBLISHED.get((population.cfg.act_fn, config.optimizer), {})
+    (act_fn,) = population.cfg.act_fns
+    return PUBLISHED.get((act_fn, config.optimizer), {})

@@ -115,7 +115,7 @@ class Forward:
         self.rows = rows
         self.sizes = cfg.layer_sizes
         self.inputs_on = [_ones(row) for row in rows.tolist()]
-        names = [cfg.act_fn] * cfg.n_layers + [cfg.out_act_fn]
+        names = (*cfg.act_fns, cfg.out_act_fn)
         self.activations = [_activation(name, cfg.negative_slope) for name in names]
 
     def values(
@@ -163,13 +163,13 @@ class Task(Forward):
         self.signs = (1 - 2 * targets)[..., None]
         # a mean is a sum times this
         self.share = 1 / targets.numel()
-        hidden = ACTIVATION_RULES[cfg.act_fn]
+        hidden = [ACTIVATION_RULES[name] for name in cfg.act_fns]
         out = ACTIVATION_RULES[cfg.out_act_fn]
         if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
             # Binary cross-entropy is then taken of the logits, before the sigmoid.
             out = ACTIVATION_RULES["identity"]
         # one per layer; they take the place of those that only run forward
-        rules = [hidden] * cfg.n_layers + [out]
+        rules = [*hidden, out]
         self.activations = [activate for activate, _ in rules]
         self.gradients = [gradient for _, gradient in rules]
 
