@@ -26,3 +26,35 @@ def random_network(
         -smooth(torch.full((1, sizes[0]), 0.1)).detach().numpy()[0],
     )  # outputs of both signs
     return HookedMLP.from_weights(layers, act_fn=act_fn, out_act_fn=out_act_fn, **settings)
+
+
+def xor_by_other_conventions(name):
+    """The textbook's XOR, or another of two units or one, as people write it: "levels" takes -1 and
+    1, "argmax" has a class for each answer, "steps" are on at zero, "direct" has one hidden unit
+    beside direct connections, "mixed" has two layers with different activations.
+    """
+    or_and = ([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0])
+    made = {
+        "levels": (
+            [([[0.5, 0.5], [0.5, 0.5]], [1.0, 0.0]), ([[1.0, -2.0]], [-0.5])],
+            {"input_levels": (-1, 1)},
+        ),
+        "argmax": (
+            [or_and, ([[0.0, 0.0], [1.0, -2.0]], [0.5, 0.0])],
+            {"decision_rule": "argmax"},
+        ),
+        "steps": (
+            [([[1.0, 1.0], [1.0, 1.0]], [-1.0, -2.0]), ([[1.0, -1.0]], [-0.5])],
+            {"act_fn": "heaviside", "step_at_zero": 1},
+        ),
+        "direct": (
+            [([[1.0, 1.0]], [-1.0]), ([[-2.0]], [-0.5])],
+            {"direct": [[1.0, 1.0]]},
+        ),
+        "mixed": (
+            [or_and, ([[1.0, -2.0]], [-0.5]), ([[1.0]], [0.0])],
+            {"act_fn": ("relu", "tanh")},
+        ),
+    }
+    layers, settings = made[name]
+    return HookedMLP.from_weights(layers, target="XOR", **settings)

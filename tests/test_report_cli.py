@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from networks import xor_by_other_conventions
 
 from xor_mi import cli, handmade, margins, plots
 from xor_mi.circuits import identify_circuit
@@ -465,6 +466,63 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
         None
     ] * 4
     assert 'id="conditions"' not in page
+    why = "73 weights and 16 decisions; a report examines each of at most 64"
+    assert f"<li>moved weight, conditions, slack, subcircuits: {why}.</li>" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("levels", "An input of -1 is bit 0, 1 is bit 1. Hidden units: relu. Decided 1: an output above 0."),
+        ("steps", "Hidden units: heaviside. A step at exactly zero is on. Decided 1: an output above 0."),
+        ("mixed", "Hidden units: relu in layer 0, tanh in layer 1."),
+    ],
+)  # fmt: skip
+def test_a_report_says_by_which_conventions_the_network_is_read(
+    tmp_path, capsys, monkeypatch, name, sentence
+):
+    """Each runs whole; the page says how its numbers are read and why a section is missing, the
+    JSON is valid and has the network's own settings and direct weights.
+    """
+    model = xor_by_other_conventions(name)
+    page = write_report(model, tmp_path).read_text(encoding="utf-8")
+    assert sentence in page
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(numbers, schema())
+    cfg = model.cfg
+    assert numbers["input_levels"] == list(cfg.input_levels)
+    assert (numbers["decision_rule"], numbers["step_at_zero"]) == (
+        cfg.decision_rule,
+        cfg.step_at_zero,
+    )
+    assert numbers["threshold"] == (None if name == "argmax" else 0)
+    assert numbers["act_fns"] == list(cfg.act_fns)
+    assert numbers["act_fn"] == (None if name == "mixed" else cfg.act_fns[0])
+    assert numbers["direct"] == ([[1.0, 1.0]] if name == "direct" else None)
+    assert [np.shape(layer["weight"]) for layer in numbers["weights"]] == [
+        tuple(linear.weight.shape) for linear in model.linears
+    ]
+    missing = ("conditions", "slack", "moved_weight", "subcircuits")
+    assert set(numbers["left_out"]) == {key for key in missing if numbers[key] is None}
+    assert all(why in page for why in map(str.strip, numbers["left_out"].values()))
+    assert ("What was left out" in page) == bool(numbers["left_out"])
+    logits = [line["patched_logit"] for line in numbers["patching"]]
+    assert logits == pytest.approx(patch_sweep(model).patched.T.flatten().tolist())
+    code, out, _ = run_main(capsys, monkeypatch, "identify", str(tmp_path))
+    assert (code, "identified" in out or "ambiguous" in out) == (0, True)
+
+
+def test_a_report_of_several_decisions_by_argmax(tmp_path):
+    """Three classes: one logit each, an output less the largest other one."""
+    layers = [(np.eye(2), np.zeros(2)), ([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0]], [0.5, 0.0, -1.5])]
+    target = BooleanFunction(2, ((1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1)))
+    model = HookedMLP.from_weights(layers, decision_rule="argmax", target=target)
+    page = write_report(model, tmp_path).read_text(encoding="utf-8")
+    assert "Decided 1: the output that is larger than all others." in page
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(numbers, schema())
+    by_hand = patch_sweep(model, output=2).patched.T.flatten().tolist()
+    assert [line["patched_logit_y2"] for line in numbers["patching"]] == pytest.approx(by_hand)
 
 
 def test_a_report_of_many_inputs_is_refused_with_the_number(tmp_path):

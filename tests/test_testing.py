@@ -17,6 +17,7 @@ import packaging.version
 import pytest
 import torch
 from hypothesis import given, settings
+from networks import xor_by_other_conventions
 
 from xor_mi import BooleanFunction, HookedMLP, handmade, identify_circuit, patch, zoo
 from xor_mi.circuits import Circuit, Evidence, _wording, live_units
@@ -1092,3 +1093,123 @@ def test_a_circuit_without_evidence_is_refused():
     """There would be nothing to compare."""
     with pytest.raises(XorMiError, match="with_evidence=True"):
         record_of(identify_circuit(handmade.textbook_xor(), with_evidence=False))
+
+
+# networks that are read by other conventions
+
+
+@pytest.mark.parametrize("name", ["levels", "steps"])
+def test_a_record_says_by_which_conventions_the_network_is_read(tmp_path, name):
+    """Where they are not the ordinary ones, and only there; it comes back from its file."""
+    said = {
+        "levels": {"input_levels": [-1.0, 1.0]},
+        "argmax": {"decision_rule": "argmax"},
+        "steps": {"step_at_zero": 1},
+        "direct": {"direct": True},
+    }
+    ordinary = {
+        "input_levels": [0.0, 1.0],
+        "decision_rule": "threshold",
+        "step_at_zero": 0,
+        "direct": False,
+    }
+    record = record_of(xor_by_other_conventions(name))
+    assert record["conventions"] == ordinary | said[name]
+    write_record(record, tmp_path / "b.circuit.json")
+    assert read_record(tmp_path / "b.circuit.json") == record
+    assert "conventions" not in record_of(handmade.textbook_xor())
+    assert record["verdict"] == "identified"
+    assert ("x0->y0" in record["edges"]) == (name == "direct")
+
+
+@pytest.mark.parametrize("name", ["levels"])
+def test_other_conventions_alone_are_no_difference(name):
+    """The textbook's XOR on -1/+1, or with a class for each answer, is the textbook's circuit; where
+    another number differs, the note says what was read otherwise.
+    """
+    model = xor_by_other_conventions(name)
+    assert_same_circuit(model, handmade.textbook_xor())
+    assert_acts_as(model, {"OR": 0, "AND": 1})
+    new = record_of(model)
+    old = deepcopy(record_of(handmade.textbook_xor()))
+    old["units"][0]["margin"] = 0.1
+    (note,) = compare_records(old, new).notes
+    was, now = (
+        "inputs 0 and 1, threshold",
+        {"levels": "inputs -1 and 1, threshold", "argmax": "inputs 0 and 1, argmax"},
+    )
+    assert note == f"read by other conventions: {was} -> {now[name]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "rows"),
+    [
+        ("levels", "threshold 0", "  11: 0, not 1 (output -0.5)"),
+        ("argmax", "1 where class 1 wins", "  11: 0, not 1 (output 0.5, 0)"),
+        ("direct", "threshold 0", "  11: 0, not 1 (output -0.5)"),
+        ("steps", "threshold 0", "  11: 0, not 1 (output -0.5)"),
+    ],
+)
+def test_assert_computes_says_the_rule(name, how, rows):
+    """Each computes XOR; held against OR, the row 11 is named by its bits, with all outputs."""
+    model = xor_by_other_conventions(name)
+    assert_computes(model, "XOR")
+    with pytest.raises(AssertionError) as error:
+        assert_computes(model, "OR")
+    headline = f"does not compute OR: 1 of 4 rows are decided otherwise ({how})"
+    assert str(error.value) == f"{headline}\n{rows}"
+
+
+def test_assert_computes_by_argmax_over_three():
+    """Class k wins on its rows: three functions; a function of one output is refused, and so is one
+    of two outputs where two classes are one decision.
+    """
+    layers = [(np.eye(2), np.zeros(2)), ([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0]], [0.5, 0.0, -1.5])]
+    model = HookedMLP.from_weights(layers, decision_rule="argmax")
+    none_one_both = BooleanFunction(2, ((1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1)))
+    assert_computes(model, none_one_both)
+    with pytest.raises(AssertionError, match="1 for the largest output"):
+        assert_computes(model, BooleanFunction(2, ((1, 0, 0, 0), (0, 1, 1, 1), (0, 0, 0, 0))))
+    with pytest.raises(XorMiError, match="has 1 outputs; the network has 3"):
+        assert_computes(model, "OR")
+    two = BooleanFunction(2, ((1, 0, 0, 1), (0, 1, 1, 0)))
+    with pytest.raises(
+        XorMiError, match="has 2 outputs; the network has 2, which are one decision"
+    ):
+        assert_computes(xor_by_other_conventions("argmax"), two)
+
+
+def test_assert_patch_effect_is_in_the_score_of_the_decision():
+    """By argmax the effect is that on y1 - y0: of holding the AND off, 2."""
+    model = xor_by_other_conventions("argmax")
+    assert_patch_effect(model, "01", "11", "h0.1", effect=2.0, patched=1.5, flips=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        (["conventions", "input_levels"], [1.0, 1.0], "is [1.0, 1.0], not two different numbers"),
+        (["conventions", "input_levels"], [1.0], "is [1.0], not two different numbers"),
+        (["conventions", "step_at_zero"], 2, "'conventions.step_at_zero' is 2, not 0 or 1"),
+        (["conventions", "decision_rule"], "vote", "not one of threshold, argmax"),
+        (["conventions", "decision_rule"], "threshold", "'target.tables' has 1 tables for 2 outputs"),
+        (["conventions", "direct"], 1, "'conventions.direct' is 1, not bool"),
+        (["conventions"], {}, "'conventions.input_levels' is missing"),
+    ],
+)  # fmt: skip
+def test_conventions_that_cannot_be_are_refused(tmp_path, place, value, says):
+    """Two outputs that are one decision have one table, and only by argmax; direct edges exist only
+    where there are direct connections.
+    """
+    record = record_of(xor_by_other_conventions("argmax"))
+    write_record(planted(record, place, value), tmp_path / "b.circuit.json")
+    with pytest.raises(XorMiError) as error:
+        read_record(tmp_path / "b.circuit.json")
+    assert says in str(error.value)
+
+
+def test_wrong_rows_by_argmax_hold_one_decision():
+    """Of a network of two outputs that computes another function, each row has one decision."""
+    record = record_of(identify_circuit(xor_by_other_conventions("argmax"), "OR"))
+    assert record["verdict"] == "not_computing"
+    assert record["wrong_rows"] == {"11": [[0], [0]]}

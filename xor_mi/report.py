@@ -8,10 +8,12 @@ package is the JSON Schema of that file.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -28,7 +30,7 @@ from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patc
 from xor_mi.kinds import Metric, PathLike
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
 from xor_mi.metrics import logit
-from xor_mi.model import MODEL_FILES, HookedMLP, require_hooked_mlp, saved_files
+from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig, require_hooked_mlp, saved_files
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
 from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_files
@@ -90,6 +92,7 @@ HEADLINES = {
     "not_computing": "It does not compute {target}",
 }
 
+Found = TypeVar("Found")
 Figures = dict[str, go.Figure]
 Json = dict[str, object]
 
@@ -105,8 +108,10 @@ class NetworkFindings:
         comparison, difference, path: of all-zeros with all-ones.
         slider_path: the same way in the steps of the slider.
         conditions, slack, moved_weight, moved_circuits: of the weights, and of the one that may
-            move least, with the circuit at each step; None where there are too many weights.
-        subcircuits: None where there are too many.
+            move least, with the circuit at each step; None where there are too many weights, or
+            where they do not cover this network.
+        subcircuits: None where there are too many, or where the search does not cover this network.
+        left_out: a section that is None -> why, in one sentence.
     """
 
     model: HookedMLP
@@ -124,12 +129,14 @@ class NetworkFindings:
     moved_weight: WeightSweep | None
     moved_circuits: tuple[Circuit, ...] | None
     subcircuits: SubcircuitSearch | None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
     """Run every station on one network.
 
-    All-zeros is compared with all-ones, and the input moved gradually from one to the other.
+    All-zeros is compared with all-ones, and the input moved gradually from one to the other. A
+    station that does not cover this network is left out, and says why.
 
     Args:
         progress: a bar, where a station takes over two seconds.
@@ -140,28 +147,55 @@ def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
     require_hooked_mlp(model, "finding out about a network")
     _require_few_inputs(model)
     zeros, ones = "0" * model.cfg.d_in, "1" * model.cfg.d_in
-    n_decisions = 2**model.cfg.d_in * model.cfg.d_out
-    n_weights = sum(parameter.numel() for parameter in model.parameters())
-    is_small = max(n_decisions, n_weights) <= MOST_WEIGHTS_EXAMINED
-    is_listed = is_small and count_subcircuits(model.layer_sizes) <= MOST_SUBCIRCUITS_LISTED
-    moved = move_weight(model, progress=progress) if is_small else None
+    left_out: dict[str, str] = {}
+
+    def unless_refused(section: str, station: Callable[[], Found]) -> Found | None:
+        """What a station finds, or None where it does not cover this network."""
+        try:
+            _require_small(model)
+            return station()
+        except XorMiError as refusal:
+            left_out[section] = str(refusal)
+            return None
+
+    def find_few_subcircuits() -> SubcircuitSearch:
+        n_subcircuits = 0 if model.cfg.direct else count_subcircuits(model.layer_sizes)
+        if n_subcircuits > MOST_SUBCIRCUITS_LISTED:
+            raise XorMiError(
+                f"{n_subcircuits} subcircuits; a report lists them up to {MOST_SUBCIRCUITS_LISTED}"
+            )
+        return find_subcircuits(model, progress=progress)
+
+    moved = unless_refused("moved_weight", lambda: move_weight(model, progress=progress))
     return NetworkFindings(
         model=model,
         activations=activations(model),
         contributions=contributions(model),
         comparison=compare(model, zeros, ones),
         difference=explain_difference(model, zeros, ones),
-        sweep=patch_sweep(model, metrics=_logits(model.cfg.d_out), progress=progress),
+        sweep=patch_sweep(model, metrics=_logits(model), progress=progress),
         ablation=ablation_sweep(model, progress=progress),
         circuit=identify_circuit(model),
         path=path(model, zeros, ones, progress=progress),
         slider_path=path(model, zeros, ones, n_points=STEPS_OF_THE_INPUT_SLIDER, progress=progress),
-        conditions=conditions(model) if is_small else None,
-        slack=slack_to_flip(model, progress=progress) if is_small else None,
+        conditions=unless_refused("conditions", lambda: conditions(model)),
+        slack=unless_refused("slack", lambda: slack_to_flip(model, progress=progress)),
         moved_weight=moved,
         moved_circuits=None if moved is None else _circuits_of(moved, progress),
-        subcircuits=find_subcircuits(model, progress=progress) if is_listed else None,
+        subcircuits=unless_refused("subcircuits", find_few_subcircuits),
+        left_out=left_out,
     )
+
+
+def _require_small(model: HookedMLP) -> None:
+    """Refuse what every single weight, or every set of edges, of a larger network would take."""
+    n_decisions = 2**model.cfg.d_in * model.cfg.n_decisions
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    if max(n_decisions, n_weights) > MOST_WEIGHTS_EXAMINED:
+        raise XorMiError(
+            f"{n_weights} weights and {n_decisions} decisions; a report examines each of at most "
+            f"{MOST_WEIGHTS_EXAMINED}"
+        )
 
 
 def _require_few_inputs(model: HookedMLP) -> None:
@@ -175,11 +209,14 @@ def _require_few_inputs(model: HookedMLP) -> None:
         )
 
 
-def _logits(n_outputs: int) -> dict[str, Metric]:
-    """Each output as a metric."""
-    if n_outputs == 1:
-        return {"logit": logit}
-    return {f"logit_y{k}": partial(logit, output=k) for k in range(n_outputs)}
+def _logits(model: HookedMLP) -> dict[str, Metric]:
+    """The score of each decision as a metric."""
+    if model.cfg.n_decisions == 1:
+        return {"logit": partial(logit, rule=model.rule)}
+    return {
+        f"logit_{unit.name}": partial(logit, output=k, rule=model.rule)
+        for k, unit in enumerate(model.decision_units)
+    }
 
 
 def _circuits_of(moved: WeightSweep, progress: bool) -> tuple[Circuit, ...]:
@@ -283,12 +320,8 @@ def to_dict(
         "version": VERSION,
         "schema": SCHEMA,
         "layer_sizes": list(model.layer_sizes),
-        "act_fn": model.cfg.act_fn,
-        "threshold": model.threshold,
-        "weights": [
-            {"weight": weight.tolist(), "bias": bias.tolist()}
-            for weight, bias in model.float64_layers()
-        ],
+        **_conventions_dict(model.cfg),
+        **_weights_dict(model),
         "training": None if training is None else str(training),
         "circuit": findings.circuit.to_dict(),
         "activations": _records(findings.activations.frame()),
@@ -311,6 +344,33 @@ def to_dict(
         "moved_weight": _moved_weight_list(findings),
         "subcircuits": _subcircuits_dict(findings.subcircuits),
         "population": _population_dict(networks),
+        "left_out": findings.left_out,
+    }
+
+
+def _conventions_dict(cfg: HookedMLPConfig) -> Json:
+    """How the network is to be read. `act_fn` is for networks with one activation in all layers."""
+    return {
+        "act_fn": cfg.act_fns[0] if len(set(cfg.act_fns)) == 1 else None,
+        "act_fns": list(cfg.act_fns),
+        "out_act_fn": cfg.out_act_fn,
+        "step_at_zero": cfg.step_at_zero,
+        "input_levels": list(cfg.input_levels),
+        "decision_rule": cfg.decision_rule,
+        "threshold": cfg.threshold if cfg.decision_rule == "threshold" else None,
+    }
+
+
+def _weights_dict(model: HookedMLP) -> Json:
+    """Each layer's own weights, and beside them those from the inputs straight to the outputs."""
+    layers = [(weight.tolist(), bias.tolist()) for weight, bias in model.float64_layers()]
+    width = model.cfg.d_hidden[-1]
+    readout, bias = layers.pop()
+    own, direct = [row[:width] for row in readout], [row[width:] for row in readout]
+    layers.append((own, bias))
+    return {
+        "weights": [{"weight": weight, "bias": bias} for weight, bias in layers],
+        "direct": direct if model.cfg.direct else None,
     }
 
 
@@ -418,6 +478,10 @@ def render_report(
         training=training,
         comparison=findings.comparison,
         difference=findings.difference,
+        read_as=_read_as(findings.model.cfg),
+        is_argmax=findings.model.cfg.decision_rule == "argmax",
+        n_decisions=findings.model.cfg.n_decisions,
+        left_out=_left_out_lines(findings.left_out),
         path=findings.path,
         subcircuits=findings.subcircuits,
         units=circuit.units,
@@ -428,6 +492,38 @@ def render_report(
         common=None if networks is None else how_common(circuit, networks),
         figures=in_page,
     )
+
+
+def _read_as(cfg: HookedMLPConfig) -> list[str]:
+    """What the numbers stand for, sentence by sentence."""
+    low, high = cfg.input_levels
+    said = [f"An input of {low:g} is bit 0, {high:g} is bit 1."]
+    if len(set(cfg.act_fns)) == 1:
+        said.append(f"Hidden units: {cfg.act_fns[0]}.")
+    else:
+        of_layers = [f"{name} in layer {layer}" for layer, name in enumerate(cfg.act_fns)]
+        said.append(f"Hidden units: {', '.join(of_layers)}.")
+    if cfg.out_act_fn != "identity":
+        said.append(f"Output: {cfg.out_act_fn}.")
+    if {"heaviside", "sign"}.intersection((*cfg.act_fns, cfg.out_act_fn)):
+        said.append(f"A step at exactly zero is {'on' if cfg.step_at_zero else 'off'}.")
+    if cfg.direct:
+        said.append("The inputs are also connected with the outputs, past the hidden layers.")
+    if cfg.decision_rule == "threshold":
+        said.append(f"Decided 1: an output above {cfg.threshold:g}.")
+    elif cfg.n_decisions == 1:
+        said.append("Decided 1: class 1 wins, that is, y1 is larger than y0.")
+    else:
+        said.append("Decided 1: the output that is larger than all others.")
+    return said
+
+
+def _left_out_lines(left_out: dict[str, str]) -> list[str]:
+    """'conditions, slack: why', each reason once."""
+    sections: dict[str, list[str]] = {}
+    for section, why in left_out.items():
+        sections.setdefault(why, []).append(section.replace("_", " "))
+    return [f"{', '.join(names)}: {why}" for why, names in sections.items()]
 
 
 def figures_of(findings: NetworkFindings) -> Figures:

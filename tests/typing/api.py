@@ -525,6 +525,7 @@ SEARCHES = (
 HANDS_OVER = (
     xor_mi.report.NetworkFindings,
     xor_mi.testing.ClaimRecord,
+    xor_mi.testing.ConventionsRecord,
     xor_mi.testing.Differences,
     xor_mi.testing.SetsRecord,
     xor_mi.testing.TargetRecord,

@@ -1,8 +1,8 @@
 """sites x a value that carries no information -> what the network still does without them.
 
-Zero has no special meaning to a network; the mean keeps the scale; resampling keeps the
-distribution. Ablating one site at a time misses redundancy (with every unit doubled, losing one
-copy changes nothing), so subsets are swept too.
+Zero is the number 0 and has no special meaning to a network; the mean keeps the scale; resampling
+keeps the distribution. Ablating one site at a time misses redundancy (with every unit doubled,
+losing one copy changes nothing), so subsets are swept too.
 """
 
 from collections.abc import Iterable
@@ -53,7 +53,7 @@ class AblationSweep(Finding):
         before: the metrics without ablation, [metric, row].
         values: with it, [metric, site, row].
         coordinates: what was intervened on and how.
-        decided: the output that is decided, before and after; None where a model has no threshold.
+        decided: the score of the decision, before and after; None where a model decides nothing.
         labels: the right decision per row, where there is a target.
     """
 
@@ -98,8 +98,8 @@ class AblationSweep(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per ablation and row.
 
-        Columns site, n_sites, row, per metric m before_m, after_m, effect_m, and where there is a
-        threshold decision_before, decision_after, flips, undecided (the network's own, whatever the
+        Columns site, n_sites, row, per metric m before_m, after_m, effect_m, and where the model
+        decides decision_before, decision_after, flips, undecided (the network's own, whatever the
         metrics); right, where there is a target.
         """
         cells = list(product(zip(self.site_names, self.sites, strict=True), self.rows))
@@ -168,15 +168,17 @@ def ablation_sweep(
 
     Args:
         sites: as in `patch_sweep`; on a HookedMLP all hidden units by default.
-        value: "zero"; "mean" over the rows in `over`; "resample", each input gets the activation of
-            another one (a random cyclic shift by `seed`), or of a random one of `over`; a number;
-            or a tensor of the hook's activation, [...] for all inputs alike or [input, ...].
+        value: "zero", the number 0, whatever values the place takes (an input with the levels -1
+            and 1, or a unit after a sign, never has it); "mean" over the rows in `over`;
+            "resample", each input gets the activation of another one (a random cyclic shift by
+            `seed`), or of a random one of `over`; a number; or a tensor of the hook's activation,
+            [...] for all inputs alike or [input, ...].
         subsets: "single", "pairs" (exactly two together) or "all" (every non-empty subset).
         rows: inputs to run on: rows of bits, or a tensor [input, ...] for other models. Default:
             all rows.
         over: the inputs the mean or the resampled activations are taken from; default: `rows`.
-        metrics: as in `patch_sweep`; by default the logit of `output`.
-        output: the output that is decided, and the default metric.
+        metrics: as in `patch_sweep`; by default the logit of decision `output`.
+        output: the number of the decision, as in `patch_sweep`.
         max_batch_bytes: as in `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -225,7 +227,7 @@ def ablation_sweep(
     value_name = _name_of_value(value, "the rows run on" if over is None else "given rows", seed)
     decided = labels = None
     if isinstance(model, HookedMLP):
-        decided = Decided(threshold=model.threshold, before=before[-1:], after=values[-1])
+        decided = Decided(rule=model.rule, before=before[-1:], after=values[-1])
         target = model.cfg.target
         if target is not None:
             numbers = [row_number(as_row(name, model.cfg.d_in)) for name in names]
@@ -286,7 +288,8 @@ def _replacement(
 ) -> Tensor:
     """What a whole activation [input, ...] is replaced by."""
     if not isinstance(value, str):
-        new = torch.as_tensor(value).to(activation)
+        # at once in its dtype: a number of Python's would be float32 on the way to float64
+        new = torch.as_tensor(value, dtype=activation.dtype, device=activation.device)
         each, alike = activation.shape, activation.shape[1:]
         if new.ndim and new.shape not in (each, alike):
             raise XorMiError(

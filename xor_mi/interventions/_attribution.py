@@ -118,9 +118,10 @@ def direct_logit(
 ) -> Float[Tensor, "site pair"]:
     """Direct logit contribution: what a site itself adds to the logit, clean - corrupted.
 
-    Readout weight times activation for units and edges of the last hidden layer, the logit's own
-    difference for the output. 0 for sites further back, which reach it only through these. For a
-    HookedMLP without output activation, and a metric that is one of its outputs.
+    Readout weight times activation for units and edges of the last hidden layer, and for inputs
+    and edges of direct connections; the logit's own difference for the output. 0 for sites further
+    back, which reach it only through these. For a HookedMLP without output activation, and a metric
+    that is one of its outputs, or the difference y1 - y0 that argmax over two decides by.
     """
     if not isinstance(model, HookedMLP):
         raise XorMiError(
@@ -128,33 +129,40 @@ def direct_logit(
             "other models"
         )
     # A metric is any function, so whether it is an output is seen from its values.
-    output = _output_that_is(metric, model)
-    if output is None or model.cfg.out_act_fn != "identity":
+    shares = _shares_of_outputs(metric, model)
+    if shares is None or model.cfg.out_act_fn != "identity":
+        argmax = ", or the difference of two by argmax" if model.rule.name == "argmax" else ""
         raise XorMiError(
-            "direct_logit is about a logit itself; give a metric that is one output of a network "
-            "without output activation"
+            f"direct_logit is about a logit itself; give a metric that is one output{argmax}, of "
+            "a network without output activation"
         )
     clean_outputs, clean_cache = cache_all(model, clean)
     outputs, cache = cache_all(model, corrupted)
-    last_unit, readout = model.units[-1], Unit(model.cfg.n_layers, 0, is_output=True)
-    units_hook, _ = model.hook_site(last_unit)
-    edges_hook, _ = model.hook_site(Edge(last_unit, readout))
+    readout = Unit(model.cfg.n_layers, 0, is_output=True)
     logits_hook, _ = model.hook_site(readout)
-
-    weights = model.linears[-1].weight.detach()[output]
-    terms = (clean_cache[units_hook] - cache[units_hook]) * weights  # [pair, unit]
-    edges = torch.zeros(len(terms), model.cfg.d_out, terms.shape[1]).to(terms)
-    edges[:, output] = terms
     logits = torch.zeros_like(outputs)
-    logits[:, output] = (clean_outputs - outputs)[:, output]
-    direct = {units_hook: terms, edges_hook: edges, logits_hook: logits}
+    for output, share in shares.items():
+        logits[:, output] = share * (clean_outputs - outputs)[:, output]
+    by_hook = {logits_hook: logits}
+    into_readout = [(model.units[-1], model.linears[-1])]
+    if model.direct is not None:
+        into_readout.append((Unit(-1, 0), model.direct))
+    for source, linear in into_readout:
+        values_hook, _ = model.hook_site(source)
+        edges_hook, _ = model.hook_site(Edge(source, readout))
+        difference = clean_cache[values_hook] - cache[values_hook]  # [pair, source]
+        edges = torch.zeros(len(difference), *linear.weight.shape).to(difference)
+        for output, share in shares.items():
+            edges[:, output] = difference * (share * linear.weight.detach()[output])
+        by_hook[edges_hook] = edges
+        by_hook[values_hook] = edges.sum(1)
 
     scores: list[Tensor] = []
     for site in sites:
-        if site.hook_name in direct:
-            scores.append(_summed_over(site, direct[site.hook_name]))
+        if site.hook_name in by_hook:
+            scores.append(_summed_over(site, by_hook[site.hook_name]))
         else:
-            scores.append(torch.zeros(len(clean)).to(terms))
+            scores.append(torch.zeros(len(clean)).to(outputs))
     return torch.stack(scores)
 
 
@@ -326,7 +334,7 @@ def attribute(
     Args:
         pairs, sites: as in `patch_sweep`, but single sites only.
         method: one of `METHODS`, or a function with their signature.
-        metrics: as in `patch_sweep`; by default the logit of `output`.
+        metrics: as in `patch_sweep`; by default the logit of decision `output`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> scored = attribute(textbook_xor(), [("01", "11")], method="integrated_gradients")
@@ -496,13 +504,17 @@ def _scores(method: Method, model: HookedModel, request: _Request, metric: Metri
     return scores.detach()
 
 
-def _output_that_is(metric: Metric, model: HookedMLP) -> int | None:
-    """The output that this metric simply reads, if it does."""
+def _shares_of_outputs(metric: Metric, model: HookedMLP) -> dict[int, float] | None:
+    """Output -> its share in this metric, where it is one output or argmax's difference of two."""
     with torch.no_grad():
         outputs = model(model.rows())
     values = metric(outputs)
-    columns = range(model.cfg.d_out)
-    return next((k for k in columns if torch.equal(values, outputs[:, k])), None)
+    for k in range(model.cfg.d_out):
+        if torch.equal(values, outputs[:, k]):
+            return {k: 1.0}
+    scores = model.rule.scores(outputs)
+    is_difference = scores.shape[1] < model.cfg.d_out and torch.equal(values, scores[:, 0])
+    return {0: -1.0, 1: 1.0} if is_difference else None
 
 
 def _patched(

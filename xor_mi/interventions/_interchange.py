@@ -77,7 +77,8 @@ class Interchange(Finding):
     Attributes:
         base: the row that is run.
         sources: site -> the row it takes its value from.
-        outputs, decisions: per output of the network, after the interchange.
+        outputs: per output of the network, after the interchange.
+        decisions: what is decided by them: one per output, but only one by argmax over two.
         coordinates: what was intervened on and how.
     """
 
@@ -88,15 +89,22 @@ class Interchange(Finding):
     coordinates: Coordinates = field(repr=False)
 
     def frame(self) -> pd.DataFrame:
-        """One line per output: base, sources, output, value, decision."""
+        """One line per output: base, sources, output, value, decision.
+
+        By argmax over two outputs the one decision stands at y1, which wins or does not.
+        """
         sources = ", ".join(f"{site} from {row}" for site, row in self.sources.items())
+        decisions: object = self.decisions
+        if len(self.decisions) < len(self.outputs):
+            without = [None] * (len(self.outputs) - len(self.decisions))
+            decisions = pd.array([*without, *self.decisions], dtype="Int64")
         return pd.DataFrame(
             {
                 "base": self.base,
                 "sources": sources,
                 "output": [f"y{k}" for k in range(len(self.outputs))],
                 "value": self.outputs,
-                "decision": self.decisions,
+                "decision": decisions,
             }
         )
 
@@ -145,7 +153,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
         base=row_name(base_row),
         sources={site.name: row_name(row) for site, row in source_of.items()},
         outputs=tuple(outputs.tolist()),
-        decisions=tuple(decision(outputs, threshold=model.threshold).tolist()),
+        decisions=tuple(model.rule.decide(outputs).tolist()),
         coordinates=coordinates(
             model,
             [together],
@@ -166,7 +174,7 @@ class InterchangeAccuracy(Finding):
         n_agreed: name -> interchanges decided alike.
         n_runs: name -> how many were tried.
         n_matched_value: name -> interchanges on which the output also *is* the predicted 0 or 1;
-            None where this is not measured.
+            None where this is not measured, as by argmax, where no single output says 0 or 1.
         sites: name -> where it was taken from the source.
         coordinates: what was intervened on and how.
         subspace: an orthonormal basis of what DAS learned, [width, rank]; None elsewhere.
@@ -235,7 +243,7 @@ def interchange_accuracy(
     Args:
         alignment: variable -> the site, or the sites, that carry it.
         joint: whether the joint interchanges are tried as well.
-        output: the output whose decision is compared.
+        output: the number of the decision that is compared.
         max_batch_bytes: as in `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -284,7 +292,7 @@ def interchange_accuracy(
                 max_batch_bytes=max_batch_bytes,
                 progress=progress,
             )
-        # [function, site, run]: the first function is the logit, and there is one set of sites.
+        # [function, site, run]: the first function is the score, and there is one set of sites.
         outputs = values[0, 0].cpu()
         # The same on the algorithm: the base's bits, with the group's from their sources.
         mixed = bits[:, runs[:, 0]].clone()
@@ -293,14 +301,15 @@ def interchange_accuracy(
             mixed[variable] = bits[variable, runs[:, k]]
         predicted = high_level.predict(mixed.T)
         close = torch.isclose(outputs, predicted.to(outputs.dtype), atol=SAME_VALUE)
-        n_agreed[label] = int((decision(outputs, threshold=model.threshold) == predicted).sum())
+        decided = decision(outputs, threshold=model.rule.cut)
+        n_agreed[label] = int((decided == predicted).sum())
         n_matched[label] = int(close.sum())
         n_runs[label] = len(runs)
     sites = {name: name_of_set(together) for name, together in aligned.items()}
     return InterchangeAccuracy(
         n_agreed=n_agreed,
         n_runs=n_runs,
-        n_matched_value=n_matched,
+        n_matched_value=n_matched if model.rule.name == "threshold" else None,
         sites={label: sites.get(label, "all") for label in groups},
         coordinates=coordinates(
             model,
@@ -378,7 +387,7 @@ def _two_classes(model: HookedMLP, output: int) -> Callable[[Tensor], Tensor]:
     """
 
     def logits(inputs: Tensor) -> Tensor:
-        distance = logit(model(inputs), output=output) - model.threshold
+        distance = model.rule.distance(model(inputs))[:, output]
         return torch.stack([-distance, distance], dim=1)
 
     return logits
@@ -474,7 +483,8 @@ def _n_agreed(
     read = _two_classes(model, output)
     activations = tl.collect_activations(model, hook_name, runs.source, read)
     logits = tl.intervened_logits(model, hook_name, step, runs.base, activations, read)
-    return int(((logits[:, 1] > 0).long().cpu() == runs.expected).sum())
+    # Undecided is neither 0 nor 1, and agrees with nothing.
+    return int((decision(logits[:, 1].cpu()) == runs.expected).sum())
 
 
 def _width(model: HookedMLP, hook_name: str, runs: _Runs) -> int:

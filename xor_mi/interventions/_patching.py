@@ -46,7 +46,7 @@ same: no fraction is taken of rounding.
 
 @dataclass(frozen=True)
 class PatchEffect(Finding):
-    """One patch, in one metric. Decisions are 1, 0, or -1 where the output is on the threshold.
+    """One patch, in one metric. Decisions are 1, 0, or -1 where the network is undecided.
 
     Attributes:
         clean_input, corrupted_input: the two inputs as text; pair is "clean -> corrupted".
@@ -96,8 +96,8 @@ class PatchSweep(Finding):
         clean, corrupted: unpatched metrics, [metric, pair].
         values: patched metrics, [metric, site, pair].
         coordinates: what was intervened on and how.
-        decided: the output that is decided, in which the runs are the clean and the corrupted one;
-            None where a model has no threshold.
+        decided: the score of the decision, in which the runs are the clean and the corrupted one;
+            None where a model decides nothing.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -286,7 +286,7 @@ def all_pairs(n_inputs: int) -> list[Pair]:
 
 
 def differing_pairs(model: HookedMLP, *, output: int = 0) -> list[Pair]:
-    """All ordered pairs of rows that the model decides differently, for one output.
+    """All ordered pairs of rows that the model decides differently, in one decision.
 
     Undecided rows are in no pair.
 
@@ -320,17 +320,21 @@ def patch_sweep(
 
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
-        pairs: on a HookedMLP, (clean, corrupted) rows, all ordered pairs of distinct rows by
-            default. On any model a tuple of two tensors (clean inputs, corrupted inputs), one
-            example of each per pair.
+        pairs: on a HookedMLP, (clean, corrupted) rows of bits, all ordered pairs of distinct rows
+            by default. On any model a tuple of two tensors (clean inputs, corrupted inputs), one
+            example of each per pair; they are the numbers that the model is run on, of a HookedMLP
+            its input levels.
         sites: on a HookedMLP units, edges, inputs or outputs, as values or names ("h0.1",
-            "x0->h0.1"), all hidden units by default; on any model `Site(hook_name, index)`. An
-            entry that is a tuple, list or set of sites is written together; see `subsets`.
+            "x0->h0.1", "x0->y0" where there are direct connections), all hidden units by default;
+            on any model `Site(hook_name, index)`. An entry that is a tuple, list or set of sites is
+            written together; see `subsets`.
         metrics: name -> function of the outputs [pair, ...] giving one number per pair, or one such
-            function; by default the logit of `output`.
+            function; by default the logit of decision `output`: the output itself, and by argmax
+            the score that decides, y1 - y0 of two outputs.
         direction: "denoising" patches the clean value into the corrupted run, "noising" the other
             way round.
-        output: the output that is decided, and the default metric.
+        output: the number of the decision, which is that of an output; by argmax over two outputs
+            there is one decision.
         max_batch_bytes: bound on the activations of one forward; by default 32 MiB for a HookedMLP,
             512 MiB for other models.
 
@@ -378,7 +382,7 @@ def patch_sweep(
     n_metrics = len(readers.metrics)
     decided = None
     if isinstance(model, HookedMLP):
-        decided = Decided(threshold=model.threshold, before=unpatched[-1], after=values[-1])
+        decided = Decided(rule=model.rule, before=unpatched[-1], after=values[-1])
     return PatchSweep(
         pairs=names,
         sites=sets,

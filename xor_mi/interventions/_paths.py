@@ -2,7 +2,8 @@
 
 Patching a unit cannot tell mediation (A acts on C through B) from A acting on C beside B. Patching
 a path can: only the first unit's change is carried over, along the named edges; every other edge
-keeps its value from the unpatched run.
+keeps its value from the unpatched run. A direct connection is a path of its own, from an input
+straight to an output.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,11 +23,13 @@ from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 
 Route = tuple[Unit, ...]
-"""The units of a path, each in the layer after the one before."""
+"""The units of a path, each joined by an edge to the one before."""
 
 
 def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list[Route]:
     """Every path from a unit or input to another unit or output (to every output by default).
+
+    Where there are direct connections from inputs to outputs, they come last.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> paths_from(textbook_xor(), "x0")
@@ -38,7 +41,8 @@ def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list
     ends = layers[-1] if end is None else [_unit(model, end)]
     between = [layer for layer in layers if first.layer < layer[0].layer < ends[0].layer]
     later = [unit for unit in ends if unit.layer > first.layer]
-    return [(first, *middle, last) for *middle, last in product(*between, later)]
+    routes: list[Route] = [(first, *middle, last) for *middle, last in product(*between, later)]
+    return routes + [(first, last) for last in later if _is_direct(model, first, last)]
 
 
 @torch.no_grad()
@@ -54,14 +58,16 @@ def path_sweep(
 ) -> PatchSweep:
     """Patch each path for every (clean, corrupted) pair.
 
-    A path names units from layer to layer, such as ["h0.1", "h1.0", "y0"]; where it ends at a
-    hidden unit, that unit's new value acts on everything after it.
+    A path names units from layer to layer, such as ["h0.1", "h1.0", "y0"], or an input and an
+    output that are joined by a direct connection, ["x0", "y0"]; where it ends at a hidden unit,
+    that unit's new value acts on everything after it.
 
     Args:
         paths: sequences of units; `paths_from` lists all that leave a unit.
         pairs, direction: as in `patch_sweep`.
         metrics: as in `patch_sweep`; by default the logit of the output the paths end at, or of
-            `output` where they end at a hidden unit. That output is also the one that is decided.
+            decision `output` where they end at a hidden unit. That is also what is decided. By
+            argmax over two outputs there is one decision, wherever the paths end.
 
     Raises:
         XorMiError: a path that skips a layer or has fewer than two units, paths that end at
@@ -78,7 +84,7 @@ def path_sweep(
             f"{len(names)} pairs and {len(routes)} paths given; a sweep needs at least one of each"
         )
     model.require_output(output)
-    readers = readers_of(model, metrics, _output_read(routes, output))
+    readers = readers_of(model, metrics, _output_read(model, routes, output))
 
     denoising = direction == "denoising"
     base, source = (corrupted, clean) if denoising else (clean, corrupted)
@@ -107,12 +113,17 @@ def path_sweep(
         corrupted=unpatched[:n_metrics, 1],
         values=values[:n_metrics],
         coordinates=of_sites._replace(granularity="path", set="the edges of one path together"),
-        decided=Decided(threshold=model.threshold, before=unpatched[-1], after=values[-1]),
+        decided=Decided(rule=model.rule, before=unpatched[-1], after=values[-1]),
     )
 
 
-def _output_read(routes: Sequence[Route], output: int) -> int:
-    """The one output all routes end at, or the one asked for where they end at hidden units."""
+def _output_read(model: HookedMLP, routes: Sequence[Route], output: int) -> int:
+    """The one output all routes end at, or the one asked for where they end at hidden units.
+
+    Where several outputs are one decision, it is read whichever of them the routes end at.
+    """
+    if model.cfg.n_decisions == 1:
+        return output
     ends = {route[-1].index if route[-1].is_output else output for route in routes}
     if len(ends) > 1:
         raise XorMiError(
@@ -134,7 +145,7 @@ def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], rout
     value = source_cache[start.hook_name][(slice(None), *start.slices)]
     for src, dst in pairwise(route):
         edge, target = site_of(model, Edge(src, dst)), site_of(model, dst)
-        weights = model.linears[dst.layer].weight
+        weights = _weights_into(model, src, dst)
         term = value * weights[dst.index, src.index]
         # [pair, target, source], one number everywhere; only the edge's own entry is written.
         everywhere = term[:, None, None].expand(-1, *weights.shape)
@@ -145,6 +156,18 @@ def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], rout
         # Each hook fires exactly once in a forward: there is one activation.
         value = at_target[0][(slice(None), *target.slices)]
     return outputs
+
+
+def _weights_into(model: HookedMLP, src: Unit, dst: Unit) -> Tensor:
+    """The weight matrix that holds this edge, [target, source]."""
+    if model.direct is not None and _is_direct(model, src, dst):
+        return model.direct.weight
+    return model.linears[dst.layer].weight
+
+
+def _is_direct(model: HookedMLP, src: Unit, dst: Unit) -> bool:
+    """Whether a direct connection joins these two: an input and an output, past hidden layers."""
+    return model.cfg.direct and src.layer < 0 and dst.is_output
 
 
 def _site_of_route(model: HookedMLP, route: Route) -> Site:
@@ -163,10 +186,12 @@ def _unit(model: HookedMLP, place: Place) -> Unit:
 def _route(model: HookedMLP, path: Sequence[Place]) -> Route:
     require_kind("a path", path, (list, tuple), give="units in order, such as ['x0', 'h0.1', 'y0']")
     route = tuple(_unit(model, place) for place in path)
-    if len(route) < 2 or any(b.layer != a.layer + 1 for a, b in pairwise(route)):
+    joined = [b.layer == a.layer + 1 or _is_direct(model, a, b) for a, b in pairwise(route)]
+    if len(route) < 2 or not all(joined):
         names = " -> ".join(unit.name for unit in route)
+        direct = ", or an input and an output" if model.cfg.direct else ""
         raise XorMiError(
             f"'{names}' is not a path: give two units or more, each in the layer after the one "
-            "before"
+            f"before{direct}"
         )
     return route

@@ -11,7 +11,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.kinds import HookedModel, Metric, Metrics
 from xor_mi.metrics import decision, logit
-from xor_mi.model import HookedMLP, all_finite
+from xor_mi.model import DecisionRule, HookedMLP, all_finite
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Readers:
 
     Attributes:
         metrics: the names of the metrics, which are the first of the functions.
-        functions: (name, function). The last one reads the output that is decided, where the model
-            is a HookedMLP: the default metric itself, or one more after the caller's own.
+        functions: (name, function). The last one reads the score of the decision that is asked
+            for, where the model is a HookedMLP: the default metric itself, or one more after the
+            caller's own.
         rowwise: whether they look at each example alone, so that many runs are read in one call.
     """
 
@@ -50,30 +51,31 @@ class Readers:
 
 @dataclass(frozen=True, eq=False)
 class Decided:
-    """The output that a HookedMLP decides by, before and after every intervention.
+    """The score that one decision of a HookedMLP is made by, before and after every intervention.
 
-    Whatever the metrics, decisions are the network's own.
+    Whatever the metrics, decisions are the network's own. By a threshold the score is the output
+    itself; by argmax over two outputs it is y1 - y0, over more the output minus the largest other.
 
     Attributes:
-        threshold: decision = output > threshold, strictly.
-        before: the output of the untouched runs, [run, input]; of a patch sweep the runs are the
+        rule: how the network decides; the decision is 1 where the score is above `rule.cut`.
+        before: the score of the untouched runs, [run, input]; of a patch sweep the runs are the
             clean and the corrupted one, of an ablation sweep there is one.
-        after: the output after each intervention, [site, input].
+        after: the score after each intervention, [site, input].
     """
 
-    threshold: float
+    rule: DecisionRule
     before: Float[Tensor, "run input"] = field(repr=False)
     after: Float[Tensor, "site input"] = field(repr=False)
 
     @property
     def decisions_before(self) -> Int[Tensor, "run input"]:
         """1, 0, or -1 where undecided."""
-        return decision(self.before, threshold=self.threshold)
+        return decision(self.before, threshold=self.rule.cut)
 
     @property
     def decisions_after(self) -> Int[Tensor, "site input"]:
         """1, 0, or -1 where undecided."""
-        return decision(self.after, threshold=self.threshold)
+        return decision(self.after, threshold=self.rule.cut)
 
 
 def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
@@ -90,16 +92,17 @@ def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
 
 
 def readers_of(model: HookedModel, metrics: Metrics | None, output: int) -> Readers:
-    """The metrics asked for, by default the logit of `output`, and the output that is decided.
+    """The metrics asked for, by default the logit of decision `output`, and that decision's score.
 
     Raises:
-        XorMiError: an output that a HookedMLP does not have, or something that is not a metric.
+        XorMiError: a decision that a HookedMLP does not make, or something that is not a metric.
     """
     is_mlp = isinstance(model, HookedMLP)
-    if is_mlp:
-        model.require_output(output)
     # On another model nothing is decided, and this is only the default metric.
     decides = ("logit", partial(logit, output=output))
+    if is_mlp:
+        number = model.require_output(output)
+        decides = ("logit", partial(logit, output=number, rule=model.rule))
     if metrics is None:
         return Readers(metrics=("logit",), functions=(decides,), rowwise=True)
     named = named_metrics(metrics)

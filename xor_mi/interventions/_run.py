@@ -88,7 +88,10 @@ def _bytes_per_input(model: HookedModel, inputs: Tensor) -> int:
         sizes = model.layer_sizes
         # Known from the sizes, without a forward: every layer before and after its activation.
         edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
-        return (2 * sum(sizes) + edges) * model.linears[0].weight.element_size()
+        # Direct connections: a term per edge where the edge hooks fire, else the outputs' sums.
+        direct = sizes[-1] * (sizes[0] if model.cfg.use_edge_result else 1)
+        numbers = 2 * sum(sizes) + edges + (direct if model.cfg.direct else 0)
+        return numbers * model.linears[0].weight.element_size()
     _, cache = _run_with_cache(model, inputs[:1])
     # By address: a bridge lists some activations under two names.
     sizes_in_bytes = {

@@ -24,7 +24,7 @@ from xor_mi.model import (
 T = TypeVar("T")
 
 SiteKind = Literal["unit", "edge", "input", "logit", "hook"]
-"""Hidden units, edges, input bits, logits, or whole hooks."""
+"""Hidden units, edges, inputs, logits, or whole hooks."""
 
 KINDS = get_args(SiteKind)
 
@@ -36,9 +36,10 @@ SiteSet = tuple[Site, ...]
 
 
 def sites(model: HookedModel, kind: SiteKind = "unit") -> list[Site]:
-    """All sites of one kind: hidden units, edges, input bits, logits, or whole hooks.
+    """All sites of one kind: hidden units, edges, inputs, logits, or whole hooks.
 
-    On other models than a HookedMLP, whole hooks only.
+    Direct connections from inputs to outputs are edges too. On other models than a HookedMLP, whole
+    hooks only.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sites(textbook_xor(), "edge")
@@ -56,16 +57,16 @@ def sites(model: HookedModel, kind: SiteKind = "unit") -> list[Site]:
         return [Site(hook_name) for hook_name, _ in mlp.hook_places()]
     if kind not in KINDS:
         raise unknown("kind of site", kind, KINDS, where="kinds are")
-    return list(_listed(mlp.layer_sizes, kind))
+    return list(_listed(mlp.layer_sizes, mlp.cfg.direct, kind))
 
 
 @lru_cache(maxsize=64)
-def _listed(layer_sizes: tuple[int, ...], kind: SiteKind) -> SiteSet:
-    """All sites of one kind; they follow from the layer sizes alone."""
+def _listed(layer_sizes: tuple[int, ...], direct: bool, kind: SiteKind) -> SiteSet:
+    """All sites of one kind; they follow from the layer sizes and `direct` alone."""
     layers = layers_of(layer_sizes)
     places: dict[str, list[Unit] | list[Edge]] = {
         "unit": list(chain.from_iterable(layers[1:-1])),
-        "edge": list(edges_of(layer_sizes)),
+        "edge": list(edges_of(layer_sizes, direct=direct)),
         "input": layers[0],
         "logit": layers[-1],
     }

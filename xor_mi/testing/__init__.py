@@ -18,6 +18,7 @@ from xor_mi.testing._compare import Tolerance as Tolerance
 from xor_mi.testing._compare import compare_records as compare_records
 from xor_mi.testing._entries import CircuitRecord as CircuitRecord
 from xor_mi.testing._entries import ClaimRecord as ClaimRecord
+from xor_mi.testing._entries import ConventionsRecord as ConventionsRecord
 from xor_mi.testing._entries import SetsRecord as SetsRecord
 from xor_mi.testing._entries import TargetRecord as TargetRecord
 from xor_mi.testing._entries import UnitRecord as UnitRecord

@@ -85,15 +85,17 @@ def assert_computes(model: HookedMLP | Circuit, target: Target) -> None:
     network = model.model if isinstance(model, Circuit) else model
     require_plain_mlp(network, "comparing with a function")
     function = BooleanFunction.of(target, network.cfg.d_in)
-    if function.n_outputs != network.cfg.d_out:
+    n_outputs, n_decisions = network.cfg.d_out, network.cfg.n_decisions
+    if function.n_outputs != n_decisions:
+        decided = f"{n_outputs}, which are one decision" if n_decisions < n_outputs else n_outputs
         raise XorMiError(
-            f"the function has {function.n_outputs} outputs; the network has {network.cfg.d_out}"
+            f"the function has {function.n_outputs} outputs; the network has {decided}"
         )
     wrong = wrong_rows(network, function)
     if wrong:
         headline = (
             f"does not compute {function.name}: {len(wrong)} of {len(function.rows())} rows are "
-            f"decided otherwise (threshold {network.threshold:g})"
+            f"decided otherwise ({_how_decided(network)})"
         )
         raise AssertionError("\n".join([headline, *(_wrong_row(row) for row in wrong)]))
 
@@ -235,6 +237,15 @@ def _why_not(
     if not claims:
         return f"{unit.name} is read as {gates[0]}, but no interchange was run on it"
     return "" if claims[0].holds else f"{unit.name} is read as {gates[0]}, but {claims[0]}"
+
+
+def _how_decided(network: HookedMLP) -> str:
+    """'threshold 0', or 'class 1 wins'."""
+    if network.rule.name == "threshold":
+        return f"threshold {network.threshold:g}"
+    if network.cfg.n_decisions < network.cfg.d_out:
+        return "1 where class 1 wins"
+    return "1 for the largest output"
 
 
 def _wrong_row(row: WrongRow) -> str:

@@ -8,7 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from xor_mi.errors import cut_short, shown
 from xor_mi.graph import edges_of, layers_of
-from xor_mi.testing._entries import CircuitRecord, SetsRecord
+from xor_mi.model import DecisionRule
+from xor_mi.testing._entries import (
+    CircuitRecord,
+    ConventionsRecord,
+    SetsRecord,
+    conventions_of,
+)
 from xor_mi.truth import MAX_INPUTS
 
 MOST_CHARACTERS = 500_000
@@ -32,15 +38,18 @@ def _complaints(record: CircuitRecord) -> Iterator[str]:
             yield from _of_texts(value, key)
     sizes = record["layer_sizes"]
     yield from _of_sizes(sizes, n_units=len(record["units"]))
-    yield from _of_tables(record["target"]["tables"], sizes)
+    conventions = conventions_of(record)
+    yield from _of_conventions(conventions, n_outputs=sizes[-1])
+    yield from _of_tables(record["target"]["tables"], sizes, conventions)
+    n_decisions = len(record["target"]["tables"])
     yield from _of_verdict(record["verdict"], record["n_readings"])
-    yield from _of_wrong_rows(record["wrong_rows"], record["verdict"], sizes)
+    yield from _of_wrong_rows(record["wrong_rows"], record["verdict"], sizes[0], n_decisions)
     units = {unit.name for layer in layers_of(sizes)[1:-1] for unit in layer}
     yield from _of_names(
         "units[{}].unit", [unit["unit"] for unit in record["units"]], units, "hidden unit"
     )
     yield from _of_numbers(record)
-    edges = {edge.name for edge in edges_of(sizes)}
+    edges = {edge.name for edge in edges_of(sizes, direct=conventions["direct"])}
     yield from _of_names("edges[{}]", record["edges"], edges, f"edge of {_written(sizes)}")
     if not record["families"]:
         yield "'families' is empty"
@@ -80,9 +89,24 @@ def _of_sizes(sizes: Sizes, *, n_units: int) -> Iterator[str]:
         yield f"'units' has {n_units} units, and 'layer_sizes' says {sum(sizes[1:-1])}"
 
 
-def _of_tables(tables: Sequence[Sequence[int]], sizes: Sizes) -> Iterator[str]:
-    if len(tables) != sizes[-1]:
-        yield f"'target.tables' has {len(tables)} tables for {sizes[-1]} outputs"
+def _of_conventions(conventions: ConventionsRecord, *, n_outputs: int) -> Iterator[str]:
+    levels = conventions["input_levels"]
+    if len(levels) != 2 or levels[0] == levels[1]:
+        yield f"'conventions.input_levels' is {shown(levels)}, not two different numbers"
+    if conventions["step_at_zero"] not in (0, 1):
+        yield f"'conventions.step_at_zero' is {conventions['step_at_zero']}, not 0 or 1"
+    if conventions["decision_rule"] == "argmax" and n_outputs < 2:
+        yield f"'conventions.decision_rule' is \"argmax\", and there is {n_outputs} output"
+
+
+def _of_tables(
+    tables: Sequence[Sequence[int]], sizes: Sizes, conventions: ConventionsRecord
+) -> Iterator[str]:
+    rule = DecisionRule(conventions["decision_rule"])
+    n_decisions = rule.n_decisions(sizes[-1])
+    if len(tables) != n_decisions:
+        one = ", which are one decision" if n_decisions < sizes[-1] else ""
+        yield f"'target.tables' has {len(tables)} tables for {sizes[-1]} outputs{one}"
     n_rows = 2 ** sizes[0]
     for k, table in enumerate(tables):
         if len(table) != n_rows or not set(table) <= {0, 1}:
@@ -103,16 +127,16 @@ def _of_verdict(verdict: str, n_readings: int) -> Iterator[str]:
 
 
 def _of_wrong_rows(
-    rows: Mapping[str, Sequence[Sequence[int]]], verdict: str, sizes: Sizes
+    rows: Mapping[str, Sequence[Sequence[int]]], verdict: str, n_inputs: int, n_decisions: int
 ) -> Iterator[str]:
     if rows and verdict != "not_computing":
         yield f"'wrong_rows' names rows, and 'verdict' is {_quoted(verdict)}"
     for row, decided in rows.items():
-        if len(row) != sizes[0] or not set(row) <= set("01"):
-            yield f"'wrong_rows' has {_quoted(row)}, which is no row of {sizes[0]} inputs"
+        if len(row) != n_inputs or not set(row) <= set("01"):
+            yield f"'wrong_rows' has {_quoted(row)}, which is no row of {n_inputs} inputs"
         # [] where an old baseline does not say them
-        if decided and [len(one) for one in decided] != [sizes[-1]] * 2:
-            yield f"'wrong_rows.{row}' is {shown(decided)}, not two times {sizes[-1]} decisions"
+        if decided and [len(one) for one in decided] != [n_decisions] * 2:
+            yield f"'wrong_rows.{row}' is {shown(decided)}, not two times {n_decisions} decisions"
         if not {bit for one in decided for bit in one} <= {-1, 0, 1}:
             yield f"'wrong_rows.{row}' is {shown(decided)}; decisions are 0, 1 or -1"
 

@@ -17,8 +17,10 @@ from xor_mi.kinds import Number, UpTo
 from xor_mi.testing._entries import (
     CircuitRecord,
     ClaimKind,
+    ConventionsRecord,
     SetsRecord,
     UnitRecord,
+    conventions_of,
     is_same_release,
     release_of,
 )
@@ -51,7 +53,8 @@ class Differences:
         facts: lines on verdict, units, formula and edges that changed; gates are compared exactly.
         same: lines on the units that are as they were.
         numbers: lines on evidence that changed by more than its tolerance.
-        notes: lines on where another number may come from; only beside `numbers`.
+        notes: lines on where a difference may come from: other conventions that the network is read
+            by, and, beside `numbers`, other releases.
     """
 
     facts: tuple[str, ...] = ()
@@ -111,8 +114,7 @@ def compare_records(
         facts=tuple(facts),
         same=tuple(_as_before(a, b, old, new) for a, b in _same_gates(pairs)),
         numbers=tuple(numbers),
-        # a gate or a verdict is compared exactly, and no other release explains another one
-        notes=tuple(_notes(old, new)) if numbers else (),
+        notes=tuple(_notes(old, new, facts, numbers)),
     )
 
 
@@ -444,8 +446,20 @@ def _failing(record: CircuitRecord) -> dict[ClaimKind, list[str]]:
     return failing
 
 
-def _notes(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:
-    """A hint on where another number may come from: other releases may round otherwise."""
+def _notes(
+    old: CircuitRecord, new: CircuitRecord, facts: Sequence[str], numbers: Sequence[str]
+) -> Iterator[str]:
+    """Hints on where a difference may come from."""
+    was, now = conventions_of(old), conventions_of(new)
+    if was != now and (facts or numbers):
+        yield f"read by other conventions: {_conventions_said(was)} -> {_conventions_said(now)}"
+    # a gate or a verdict is compared exactly, and no other release explains another one
+    if numbers:
+        yield from _notes_on_releases(old, new)
+
+
+def _notes_on_releases(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:
+    """Other releases may round otherwise."""
     stored = old["versions"]
     moved = [
         f"{cut_short(package)} {_release_said(stored.get(package))} -> {_release_said(version)}"
@@ -454,6 +468,17 @@ def _notes(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:
     ]
     if moved:
         yield f"found with other versions, which may round otherwise: {', '.join(moved)}"
+
+
+def _conventions_said(conventions: ConventionsRecord) -> str:
+    """'inputs -1 and 1, argmax': what numbers stand for the bits, and what is not ordinary."""
+    low, high = conventions["input_levels"]
+    said = [f"inputs {low:g} and {high:g}", conventions["decision_rule"]]
+    if conventions["step_at_zero"]:
+        said.append("steps on at zero")
+    if conventions["direct"]:
+        said.append("direct connections")
+    return ", ".join(said)
 
 
 def _release_said(version: str | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from xor_mi.metrics import decision, decisions
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction
 from xor_mi.values import forward_float64
@@ -14,8 +14,8 @@ from xor_mi.values import forward_float64
 
 @dataclass(frozen=True)
 class WrongRow:
-    """A row that is decided otherwise than a function says; decisions are 0, 1 or `UNDECIDED`, one
-    per output.
+    """A row that is decided otherwise than a function says; decisions are 0, 1 or `UNDECIDED`, as
+    many as the function has outputs. `outputs` are the network's own.
     """
 
     row: tuple[int, ...]
@@ -28,8 +28,8 @@ class WrongRow:
 def wrong_rows(model: HookedMLP, function: BooleanFunction) -> list[WrongRow]:
     """The rows whose decision is not the function's, whatever the rounding; in order."""
     with torch.no_grad():
-        outputs = forward_float64(model, torch.tensor(function.rows()))[-1].post
-    in_float64 = decision(outputs, threshold=model.threshold).tolist()
+        outputs = forward_float64(model, model.rows(function.rows()))[-1].post
+    in_float64 = model.rule.decide(outputs).tolist()
     in_its_precision = decisions(model).tolist()
     goals = list(zip(*function.tables, strict=True))
     wrong = []

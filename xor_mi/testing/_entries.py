@@ -3,7 +3,9 @@ held against them.
 """
 
 import re
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
+
+from xor_mi.kinds import DecisionRuleName
 
 FORMAT = "xor_mi.regression"
 VERSION = 2
@@ -56,11 +58,31 @@ class TargetRecord(TypedDict):
     tables: list[list[int]]
 
 
+class ConventionsRecord(TypedDict):
+    """How a network is read: the numbers that stand for bit 0 and bit 1, how its outputs are
+    decided, what a step does at zero, and whether inputs are connected with outputs directly.
+    """
+
+    input_levels: list[float]
+    decision_rule: DecisionRuleName
+    step_at_zero: int
+    direct: bool
+
+
+ORDINARY: ConventionsRecord = {
+    "input_levels": [0.0, 1.0],
+    "decision_rule": "threshold",
+    "step_at_zero": 0,
+    "direct": False,
+}
+"""Of a record that does not say them."""
+
+
 class CircuitRecord(TypedDict):
     """What is kept of a circuit. `reason` is a sentence for a reader; `wrong_rows` says the same to
     a program: row -> its decisions, -1 for undecided, in float64 and in the network's own
     precision; [] where an old baseline does not say them. `versions` has releases: a baseline does
-    not change with the build of a package.
+    not change with the build of a package. `conventions` stand where one of them is not `ORDINARY`.
     """
 
     format: str
@@ -68,6 +90,7 @@ class CircuitRecord(TypedDict):
     test: str
     versions: dict[str, str]
     layer_sizes: list[int]
+    conventions: NotRequired[ConventionsRecord]
     target: TargetRecord
     verdict: str
     reason: str
@@ -84,6 +107,11 @@ class CircuitRecord(TypedDict):
     necessary_sets: SetsRecord
     sufficient_sets: SetsRecord
     evidence: list[ClaimRecord]
+
+
+def conventions_of(record: CircuitRecord) -> ConventionsRecord:
+    """How the network of a record is read."""
+    return record.get("conventions", ORDINARY)
 
 
 _A_VERSION = re.compile(

@@ -120,7 +120,7 @@ def _claim_from_format_1(claim: object) -> object:
 def _misshapen(value: object, kind: Any, where: str) -> str:
     """Where a value is not of the kind that the format asks for, or ''."""
     if is_typeddict(kind):
-        return _misshapen_entries(value, get_type_hints(kind), where)
+        return _misshapen_entries(value, kind, where)
     if get_origin(kind) is dict:
         if not isinstance(value, dict):
             return f"{_place(where) or 'it'} is not an object"
@@ -157,13 +157,17 @@ def _place(where: str) -> str:
     return cut_short(where.lstrip("."))
 
 
-def _misshapen_entries(value: object, entries: dict[str, Any], where: str) -> str:
+def _misshapen_entries(value: object, kind: Any, where: str) -> str:
+    """Entries that are not required may be left out."""
+    entries = get_type_hints(kind)
+    required = [key for key in entries if key in kind.__required_keys__]
     if not isinstance(value, dict):
         return f"{_place(where) or 'it'} is not an object"
-    missing = [f"{where}.{key}".lstrip(".") for key in entries if key not in value]
+    missing = [f"{where}.{key}".lstrip(".") for key in required if key not in value]
     if missing:
         return f"'{missing[0]}' is missing"
-    return _first(_misshapen(value[key], kind, f"{where}.{key}") for key, kind in entries.items())
+    there = {key: kind for key, kind in entries.items() if key in value}
+    return _first(_misshapen(value[key], kind, f"{where}.{key}") for key, kind in there.items())
 
 
 def _first(texts: Iterable[str]) -> str:

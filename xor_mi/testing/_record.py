@@ -13,9 +13,11 @@ from xor_mi.model import HookedMLP
 from xor_mi.testing._decided import wrong_rows
 from xor_mi.testing._entries import (
     FORMAT,
+    ORDINARY,
     VERSION,
     CircuitRecord,
     ClaimRecord,
+    ConventionsRecord,
     SetsRecord,
     UnitRecord,
     release_of,
@@ -66,7 +68,7 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
     target = circuit.target
     joint = [claim for claim in circuit.evidence if claim.kind == "joint"]
     packages = ("xor-mi", "torch", "transformer-lens")
-    return {
+    record: CircuitRecord = {
         "format": FORMAT,
         "version": VERSION,
         "test": test,
@@ -88,6 +90,21 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
         "necessary_sets": _sets(circuit, "necessary"),
         "sufficient_sets": _sets(circuit, "sufficient"),
         "evidence": [_claim(claim) for claim in circuit.evidence],
+    }
+    conventions = _conventions(circuit.model)
+    # an ordinary record is, byte by byte, what it was before there were other conventions
+    if conventions != ORDINARY:
+        record["conventions"] = conventions
+    return record
+
+
+def _conventions(model: HookedMLP) -> ConventionsRecord:
+    cfg = model.cfg
+    return {
+        "input_levels": list(map(float, cfg.input_levels)),
+        "decision_rule": cfg.decision_rule,
+        "step_at_zero": cfg.step_at_zero,
+        "direct": cfg.direct,
     }
 
 
