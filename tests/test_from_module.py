@@ -158,6 +158,35 @@ STYLES = {
     "scaled between": (lambda n, x: n.fc2(2 * torch.relu(n.fc1(x)) - 1), "relu", "identity", {}),
     "unpacked": (lambda n, x: (lambda a, b: n.fc2(torch.relu(n.fc1(torch.stack([b, a], -1)))))(*x.T), "relu", "identity", {}),
     "something that has no copy": (lambda n, x: n.fc2(torch.relu(n.fc1(x))), "relu", "identity", {"lock": threading.Lock()}),
+    "residual": (lambda n, x: n.fc2(torch.relu(n.fc1(x))) + n.skip(x), "relu", "identity", {"skip": linear(2, 1, 8)}),
+    "the inputs added": (lambda n, x: torch.sigmoid(n.fc2(torch.tanh(n.fc1(x))) + x.sum(1, keepdim=True)), "tanh", "sigmoid", {}),
+    "inputs beside units": (lambda n, x: n.out(torch.cat([torch.relu(n.fc1(x)), x], 1)), "relu", "identity", {"out": linear(5, 1)}),
+    "inputs before units, two layers": (lambda n, x: n.out(torch.cat((x, n.mid(n.fc1(x).relu()).relu()), -1)), "relu", "identity", {"mid": linear(3, 3), "out": linear(5, 1)}),
+    "an activation per layer": (lambda n, x: n.fc2(torch.tanh(n.mid(torch.relu(n.fc1(x))))), ("relu", "tanh"), "identity", {"mid": linear(3, 3)}),
+    "softplus": (lambda n, x: n.fc2(F.softplus(n.fc1(x))), "softplus", "identity", {}),
+    "softplus by hand": (lambda n, x: torch.log1p(n.fc2((1 + n.fc1(x).exp()).log()).exp()), "softplus", "softplus", {}),
+    "elu": (lambda n, x: F.elu(n.fc2(nn.ELU()(n.fc1(x)))), "elu", "elu", {}),
+    "celu": (lambda n, x: n.fc2(nn.CELU()(n.fc1(x))), "elu", "identity", {}),
+    "silu": (lambda n, x: n.fc2(F.silu(n.fc1(x))), "silu", "identity", {"act": nn.SiLU()}),
+    "silu as a module": (lambda n, x: n.fc2(n.act(n.fc1(x))), "silu", "identity", {"act": nn.SiLU()}),
+    "hardtanh": (lambda n, x: nn.Hardtanh()(n.fc2(F.hardtanh(n.fc1(x)))), "hardtanh", "hardtanh", {}),
+    "hardtanh as a method": (lambda n, x: n.fc2(n.fc1(x).clamp(-1, 1)), "hardtanh", "identity", {}),
+    "relu6": (lambda n, x: nn.ReLU6()(n.fc2(F.relu6(5 * n.fc1(x)))), "relu6", "relu6", {}),
+    "relu6 as a method": (lambda n, x: n.fc2((5 * n.fc1(x)).clamp(0, 6)), "relu6", "identity", {}),
+    "hardsigmoid": (lambda n, x: nn.Hardsigmoid()(n.fc2(F.hardsigmoid(4 * n.fc1(x)))), "hardsigmoid", "hardsigmoid", {}),
+    "gelu by tanh": (lambda n, x: n.fc2(nn.GELU(approximate="tanh")(n.fc1(x))), "gelu_tanh", "identity", {}),
+    "signs": (lambda n, x: torch.sign(n.fc2(n.fc1(x).sign())), "sign", "sign", {}),
+    "signs by arithmetic": (lambda n, x: 2 * (n.fc2(2 * (n.fc1(x) > 0).to(x.dtype) - 1) > 0).to(x.dtype) - 1, "sign", "sign", {}),
+    "signs by where": (lambda n, x: torch.where(n.fc2(torch.where(n.fc1(x) > 0, 1.0, -1.0).to(x.dtype)) > 0, 1, -1).to(x.dtype), "sign", "sign", {}),
+    "falling signs by where": (lambda n, x: torch.where(n.fc2(torch.where(n.fc1(x) < 0, -1.0, 1.0).to(x.dtype)) > 0, -1.0, 1.0), "sign", "sign", {}),
+    "steps made of signs": (lambda n, x: n.fc2((torch.sign(n.fc1(x)) + 1) / 2), "heaviside", "identity", {}),
+    "steps turned round": (lambda n, x: (~(n.fc2(1 - (n.fc1(x) > 0).to(x.dtype)) > 0)).to(x.dtype), "heaviside", "heaviside", {}),
+    "steps of > and >=": (lambda n, x: (n.fc2((n.fc1(x) > 0).to(x.dtype)) >= 0.1).to(x.dtype), "heaviside", "heaviside", {}),
+    "torch.heaviside": (lambda n, x: torch.heaviside(n.fc2(torch.heaviside(n.fc1(x), x.new_tensor(0.5))), x.new_ones(1)), "heaviside", "heaviside", {}),
+    "steps that pass gradients": (lambda n, x: (lambda z: n.fc2(z + (torch.sign(z) - z).detach()))(n.fc1(x)), "sign", "identity", {}),
+    "the same through hardtanh": (lambda n, x: (lambda z: n.fc2(((z > 0).to(x.dtype) - F.hardtanh(z)).detach() + F.hardtanh(z)))(n.fc1(x)), "heaviside", "identity", {}),
+    "the second of two probabilities": (lambda n, x: F.softmax(n.out(torch.relu(n.fc1(x))), dim=1)[:, 1], "relu", "sigmoid", {"out": linear(3, 2)}),
+    "the first of two probabilities": (lambda n, x: n.out(torch.relu(n.fc1(x))).softmax(-1)[:, 0], "relu", "sigmoid", {"out": linear(3, 2)}),
     "attributes left behind": (lambda n, x: (setattr(n, "seen", n.fc1(x)), n.fc2(n.seen.relu()))[1], "relu", "identity", {}),
 }  # fmt: skip
 
@@ -262,7 +291,7 @@ def test_a_hook_that_only_looks_is_fine_and_one_that_changes_is_not():
 def test_more_than_twelve_inputs_are_compared_on_drawn_rows():
     """A wide module is read as well, and torch's random state is left alone."""
     net = nn.Sequential(linear(20, 3), nn.ReLU(), linear(3, 2))
-    model = HookedMLP.from_module(net)
+    model = HookedMLP.from_module(net, decision_threshold=0)
     x = torch.randint(2, (50, 20), generator=torch.Generator().manual_seed(1)).float()
     assert torch.equal(model(x), net(x))
 
@@ -282,16 +311,27 @@ def decides(net, x):
 
 
 REFUSED = {
-    "residual": (lambda n, x: n.fc2(torch.relu(n.fc1(x))) + x.sum(1, keepdim=True), "the inputs are added to layer 2, past the layers before it", {}),
-    "inputs beside units": (lambda n, x: n.out(torch.cat([torch.relu(n.fc1(x)), x], 1)), "module out is Linear: the inputs are added to layer 2", {"out": linear(5, 1)}),
-    "two hidden activations": (lambda n, x: n.fc2(torch.tanh(n.mid(torch.relu(n.fc1(x))))), "the hidden layers use relu, tanh", {"mid": linear(3, 3)}),
+    "inputs to a hidden layer": (lambda n, x: n.fc2(torch.relu(n.mid(torch.cat([torch.relu(n.fc1(x)), x], 1)))), "module mid is Linear: the inputs are added to layer 2, .* direct connections to its outputs only", {"mid": linear(5, 3)}),
+    "past a hidden layer": (lambda n, x: (lambda h: n.fc2(torch.relu(n.mid(h))) + n.head(h))(torch.relu(n.fc1(x))), "connected past the layer after it; only the inputs may be", {"mid": linear(3, 3), "head": linear(3, 1)}),
     "two in one layer": (lambda n, x: n.fc2(torch.cat([torch.tanh(n.a(x)), torch.relu(n.b(x))], 1)), "units of one layer have different activations, tanh and relu", {"a": linear(2, 1), "b": linear(2, 2)}),
-    "unknown activation": (lambda n, x: n.fc2(F.mish(n.fc1(x))), "layer 1 has the activation mish", {}),
-    "step at zero": (lambda n, x: n.fc2((n.fc1(x) >= 0).float()), "on at exactly zero", {}),
+    "unknown activation": (lambda n, x: n.fc2(F.mish(n.fc1(x))), "layer 1 has the activation mish, which a HookedMLP does not have", {}),
+    "another alpha": (lambda n, x: n.fc2(nn.ELU(0.7)(n.fc1(x))), "layer 1 has elu with alpha=0.7; a HookedMLP has it with alpha=1 only", {}),
+    "another alpha of celu": (lambda n, x: n.fc2(F.celu(n.fc1(x), 2.0)), "layer 1 has the activation celu", {}),
+    "another beta": (lambda n, x: F.softplus(n.fc2(torch.relu(n.fc1(x))), beta=2), "layer 2 has softplus with beta=2; a HookedMLP has it with beta=1 only", {}),
+    "other limits": (lambda n, x: n.fc2(n.act(n.fc1(x))), "module act is Hardtanh; layer 1 has hardtanh with min_val=-2.0; a HookedMLP has it with min_val=-1 only", {"act": nn.Hardtanh(-2, 2)}),
+    "two slopes": (lambda n, x: n.fc2(F.leaky_relu(n.mid(F.leaky_relu(n.fc1(x), 0.1)), 0.2)), "leaky_relu slopes 0.1, 0.2 differ", {"mid": linear(3, 3)}),
+    "a sign on its step": (lambda n, x: n.fc2(torch.sign(x @ n.W)), "this step gives 0 at exactly zero, where unit h0.0 is on row 00; a HookedMLP's gives -1 or 1: write it with > or >=", {"W": weights(2, 3)}),
+    "> and >= on their steps": (lambda n, x: (n.fc2((x @ n.W >= 0).float()) * 0 > 0).float(), "this step is on at exactly zero, where unit h0.0 is on row 00, and another layer's is not; .* write all with > or all with >=|this step is off at exactly zero, where unit y0 is on row 00", {"W": weights(2, 3)}),
+    "a softmax inside": (lambda n, x: n.fc2(F.softmax(n.fc1(x), dim=1)), "layer 1 is a softmax, whose values depend on each other", {}),
+    "a softmax over rows": (lambda n, x: F.softmax(n.out(torch.relu(n.fc1(x))), dim=0), "a softmax goes over the outputs of one row: give it dim=-1, not 0", {"out": linear(3, 2)}),
+    "a softmax over one": (lambda n, x: F.softmax(n.fc2(torch.relu(n.fc1(x))), dim=1), "a softmax over one output is 1 on every row; use a sigmoid there, or two outputs", {}),
+    "two of three probabilities": (lambda n, x: F.softmax(n.out(torch.relu(n.fc1(x))), dim=1)[:, :2], "the outputs are some of a softmax: return all of them", {"out": linear(3, 3)}),
     "sum of all": (branches, r"line \d+ of test_from_module.py \(`if h\[:, 0\]\.sum\(\) > 0:`\); 'sum' cannot be read", {}),
     "one row decides": (decides, r"line \d+ of test_from_module.py .*: it does not treat every input row alike", {}),
     "values decide": (lambda n, x: n.fc2(torch.relu(n.fc1(x))) if n.fc1(x).squeeze() > 0 else x, r"line \d+ of test_from_module.py", {}),
-    "argmax": (lambda n, x: n.fc2(torch.relu(n.fc1(x))).argmax(1), "'argmax' cannot be read as a layer: return the outputs themselves", {}),
+    "argmax": (lambda n, x: n.fc2(torch.relu(n.fc1(x))).argmax(1), "'argmax' cannot be read as a layer: return the outputs themselves, and give decision_rule='argmax'", {}),
+    "the largest": (lambda n, x: n.fc2(torch.relu(n.fc1(x))).max(1)[1], "'max' cannot be read as a layer: return the outputs themselves, and give", {}),
+    "rounded": (lambda n, x: torch.sigmoid(n.fc2(torch.relu(n.fc1(x)))).round(), "'round' cannot be read as a layer: return the values before it, and give decision_threshold", {}),
     "a product of units": (lambda n, x: n.fc2(n.fc1(x) * n.fc1(x)), "'mul' cannot be read as a layer", {}),
     "to NumPy": (lambda n, x: torch.tensor(n.fc2(n.fc1(x)).numpy()), r"line \d+ of test_from_module.py .*'numpy' cannot be read", {}),
     "a number": (lambda n, x: n.fc2(n.fc1(x)) * float(x.sum(1)[0]), r"cannot be followed at line \d+ of test_from_module.py", {}),
@@ -380,10 +420,192 @@ def test_targets_of_0_and_1_without_a_rule_are_warned_of():
             assert load(net, loss_fn="mse").threshold == 0.5
             assert load(net, decision_threshold=0.5).threshold == 0.5
             assert load(net, decision_threshold=0, target="XOR").cfg.target is not None
-            wide = nn.Sequential(*net[:2], linear(2, 1))
+            wide = nn.Sequential(*net[:2], linear(2, 1))  # outputs far from 0 and 1
             wide[2].weight.data.mul_(10)
             load(wide)
             load(nn.Sequential(*net, nn.Sigmoid()))
+
+
+def two_outputs(seed=0):
+    """Three hidden units and two outputs, of which sometimes both and sometimes none are above
+    zero.
+    """
+    net = nn.Sequential(linear(2, 3, seed), nn.ReLU(), linear(3, 2, seed + 1))
+    net[2].weight.data.mul_(10)
+    return net
+
+
+def larger(outputs):
+    """Whether output 1 is the larger, row by row."""
+    return (outputs[:, 1:] > outputs[:, :1]).long()
+
+
+def test_two_outputs_and_the_larger_decides():
+    """By loss_fn='ce', decision_rule='argmax', or a target that is one decision; 3 and more too."""
+    for seed in range(0, 40, 2):
+        net = two_outputs(seed)
+        wanted = larger(net(ROWS))
+        for settings in (
+            {"loss_fn": "ce"},
+            {"decision_rule": "argmax"},
+            {"target": "XOR"},
+            {"target": "XOR", "loss_fn": "mse"},
+        ):
+            model = HookedMLP.from_module(net, **settings)
+            assert model.cfg.decision_rule == "argmax"
+            assert torch.equal(model.rule.decide(model(ROWS)), wanted)
+            assert torch.equal(model(ROWS), net(ROWS))
+    three = nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 3, 4))
+    model = HookedMLP.from_module(three, loss_fn="ce")
+    assert torch.equal(model.rule.decide(model(ROWS)), F.one_hot(three(ROWS).argmax(1), 3))
+
+
+def test_a_target_of_two_outputs_and_a_threshold_that_is_given_stay_thresholds():
+    """A half adder has two decisions; a rule that is given is never changed."""
+    net = two_outputs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for settings in (
+            {"target": "x0 ^ x1, x0 & x1"},
+            {"decision_threshold": 0},
+            {"loss_fn": "bce"},
+            {"decision_rule": "threshold"},
+        ):
+            model = HookedMLP.from_module(net, **settings)
+            assert model.cfg.decision_rule == "threshold"
+            assert model.cfg.n_decisions == 2
+    for settings in ({"decision_threshold": 0}, {"loss_fn": "bce"}):
+        with pytest.raises(XorMiError, match="decision_rule='argmax'"):
+            HookedMLP.from_module(net, target="XOR", **settings)
+
+
+def test_outputs_that_argmax_reads_otherwise_are_warned_of():
+    """The warning comes exactly where the outputs above zero are not the largest alone, and names
+    the first such row; the outputs of a threshold network are left as they are.
+    """
+    said_on = 0
+    for seed in range(0, 60, 2):
+        net = two_outputs(seed)
+        outputs = net(ROWS)
+        above = (outputs > 0).long()
+        alone = F.one_hot(outputs.argmax(1), 2)
+        differs = (above != alone).any(1).nonzero().flatten().tolist()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model = HookedMLP.from_module(net)
+        assert model.cfg.decision_rule == "threshold"
+        assert len(said) == bool(differs)
+        if differs:
+            name = "".join(str(int(bit)) for bit in ROWS[differs[0]].tolist())
+            assert f"on row {name}; if the largest output decides, give decision_rule='argmax'" in str(said[0].message)
+            assert said[0].category is XorMiWarning
+            assert said[0].filename == __file__
+            said_on += 1
+    assert 5 < said_on < 30
+
+
+@pytest.mark.parametrize("last", ["module", "function", "log", "log module", "default dim"])
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice for softmax")
+def test_a_last_softmax_changes_no_decision_and_is_left_out(last):
+    """The network made gives the logits; their softmax is what the module gives."""
+    makes = {
+        "module": nn.Softmax(dim=1),
+        "function": lambda z: F.softmax(z, -1),
+        "log": lambda z: z.log_softmax(1),
+        "log module": nn.LogSoftmax(dim=-1),
+        "default dim": nn.Softmax(),
+    }
+    for n_out in (2, 3):
+        for dtype in (torch.float32, torch.float64):
+            net = Net(lambda n, x: makes[last](n.out(torch.tanh(n.fc1(x)))), out=linear(3, n_out)).to(dtype)
+            model = HookedMLP.from_module(net)
+            assert (model.cfg.decision_rule, model.cfg.loss_fn) == ("argmax", "ce")
+            assert model.cfg.out_act_fn == "identity"
+            x = ROWS.to(dtype)
+            logits = model(x)
+            soft = logits.log_softmax(1) if "log" in last else logits.softmax(1)
+            assert torch.allclose(soft, net(x), atol=1e-6)
+            best = net(x).argmax(1)
+            wanted = best[:, None] if n_out == 2 else F.one_hot(best, n_out)
+            assert torch.equal(model.rule.decide(logits), wanted)
+    for setting in ({"decision_threshold": 0.5}, {"decision_rule": "threshold"}, {"loss_fn": "bce"}):
+        with pytest.raises(XorMiError, match=r"softmax, so its largest output decides; leave .* out"):
+            HookedMLP.from_module(net, **setting)
+
+
+def test_a_softmax_after_an_activation_is_left_out_too():
+    """The largest of the activated outputs is the largest of their softmax; ties stay ties."""
+    for seed in range(8):
+        layers = [linear(2, 3, seed), nn.Tanh(), linear(3, 2, seed + 9), nn.ReLU()]
+        model = HookedMLP.from_module(nn.Sequential(*layers, nn.Softmax(dim=1)))
+        plain = nn.Sequential(*layers)
+        assert model.cfg.out_act_fn == "relu"
+        assert torch.equal(model(ROWS), plain(ROWS))
+        difference = plain(ROWS)[:, 1:] - plain(ROWS)[:, :1]
+        wanted = torch.where(difference == 0, -1, (difference > 0).long())
+        assert torch.equal(model.rule.decide(model(ROWS)), wanted)
+
+
+def test_a_softmax_that_does_more_is_found():
+    """A temperature is part of the last layer; a mistake in the module's softmax is not read over.
+
+    The module below is followed as a softmax and computes another function, by a hook.
+    """
+    net = nn.Sequential(linear(2, 3), nn.ReLU(), linear(3, 2), nn.Softmax(dim=1))
+    warm = Net(lambda n, x: F.softmax(n.out(torch.relu(n.fc1(x))) / 4, 1), out=linear(3, 2))
+    assert torch.allclose(HookedMLP.from_module(warm)(ROWS).softmax(1), warm(ROWS), atol=1e-6)
+    net[3].register_forward_hook(lambda module, given, output: output * 0.99)
+    with pytest.raises(XorMiError, match=r"on row 00 the module gives .* forward hook on 3"):
+        HookedMLP.from_module(net)
+
+
+@pytest.mark.parametrize("levels", [(-1, 1), (1, -1), (0.1, 0.9), (5, 2)])
+def test_input_levels_are_what_the_module_is_compared_on(levels):
+    """Outputs agree at the levels, and rows are still named by bits.
+
+    A module that is right on 0 and 1 only is refused, with the row's bits.
+    """
+    net = Net(lambda n, x: n.fc2(torch.relu(n.fc1(x))))
+    model = HookedMLP.from_module(net, input_levels=levels, decision_threshold=0)
+    assert model.cfg.input_levels == levels
+    x = torch.tensor([[levels[int(bit)] for bit in row] for row in ROWS.tolist()], dtype=torch.float32)
+    assert torch.equal(model(x), net(x))
+    assert torch.equal(model.rows(), x)
+    seen = []
+    net.fc1.register_forward_hook(lambda module, given, output: seen.append(given[0].clone()))
+    net.fc2.register_forward_hook(lambda module, given, output: output + (seen[-1] == levels[1]).all(1, keepdim=True))
+    with pytest.raises(XorMiError, match="on row 11 the module gives"):
+        HookedMLP.from_module(net, input_levels=levels, decision_threshold=0)
+    assert torch.equal(seen[-1], x)
+
+
+def test_steps_are_read_at_the_levels_that_are_given():
+    """A sum of two inputs is on its step on rows 01 and 10 at -1 and 1, and never at 0.5 and 1."""
+    ones = nn.Parameter(torch.ones(2, 1))
+    net = Net(lambda n, x: (n.out(torch.sign(x @ n.w)) > 0).float(), w=ones, out=linear(1, 1))
+    with pytest.raises(XorMiError, match=r"gives 0 at exactly zero, where unit h0.0 is on row 01"):
+        HookedMLP.from_module(net, input_levels=(-1, 1))
+    model = HookedMLP.from_module(net, input_levels=(0.5, 1))
+    assert (model.cfg.act_fn, model.cfg.out_act_fn) == ("sign", "heaviside")
+
+
+def test_what_steps_do_at_zero_is_read():
+    """> is off there and >= is on; where a network has both, the one that never matters gives way.
+
+    On every row here some unit of the first layer is exactly on its step.
+    """
+    w = nn.Parameter(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+
+    def first(compare):
+        return lambda net, x: (net.c + (compare(x @ net.w, 0)).float().sum(1, keepdim=True) >= 0).float()
+
+    for compare, step_at_zero in ((torch.gt, 0), (torch.ge, 1)):
+        net = Net(first(compare), w=w, c=nn.Parameter(torch.tensor([-1.5])))
+        model = HookedMLP.from_module(net)
+        assert model.cfg.step_at_zero == step_at_zero
+        assert torch.equal(model(ROWS), net(ROWS))
+        with pytest.raises(XorMiError, match="step_at_zero follow from the module"):
+            HookedMLP.from_module(net, step_at_zero=1)
 
 
 def test_a_decision_at_the_edge_is_not_changed_by_rounding():
@@ -416,6 +638,9 @@ DESCRIBED = {
         lambda n, x: n.fc2(torch.tanh(n.mid(torch.cat([F.elu(n.fc1(x), 0.7), x], 1)))),
         mid=linear(5, 3, 8),
     ),
+    "inputs beside units": Net(
+        lambda n, x: n.out(torch.cat([torch.tanh(n.fc1(x)), x], 1)), out=linear(5, 1, 8)
+    ),
     "one activation per layer": Net(
         lambda n, x: F.softplus(n.fc2(F.hardtanh(n.mid(F.silu(n.fc1(x)))))), mid=linear(3, 3, 8)
     ),
@@ -424,8 +649,10 @@ DESCRIBED = {
 
 
 @pytest.mark.parametrize("case", DESCRIBED)
-def test_the_description_holds_more_than_a_hooked_mlp_can_be(case):
-    """Layer by layer, with PyTorch's own activations, a description gives what the module gives."""
+def test_a_description_is_what_the_module_computes(case):
+    """Layer by layer, with PyTorch's own activations, a description gives what the module gives;
+    connections from the inputs to a hidden layer are described too, and refused after that.
+    """
     net = DESCRIBED[case]
     described = CopiedModule(net).described()
     value = ROWS
@@ -443,10 +670,14 @@ def test_the_description_holds_more_than_a_hooked_mlp_can_be(case):
     assert torch.allclose(value, net(ROWS), atol=1e-6)
     has_direct = [layer.direct is not None for layer in described.layers]
     assert any(has_direct) == (
-        case in ("residual", "the inputs themselves", "skip to a hidden layer")
+        case in ("residual", "the inputs themselves", "skip to a hidden layer", "inputs beside units")
     )
-    with pytest.raises(XorMiError):
-        HookedMLP.from_module(net)
+    if case == "skip to a hidden layer":
+        with pytest.raises(XorMiError, match="direct connections to its outputs only"):
+            HookedMLP.from_module(net)
+    else:
+        model = HookedMLP.from_module(net, decision_threshold=0.5)
+        assert torch.allclose(model(ROWS), net(ROWS), atol=1e-6)
 
 
 def test_nothing_of_pytorch_stays_replaced():

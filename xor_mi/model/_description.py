@@ -1,11 +1,11 @@
 """A network as it was read from elsewhere -> the layers and settings of a HookedMLP.
 
 A `Description` says what a network is, whatever this package can express of it: layers with their
-own activations, and direct weights from the inputs. `settings_of` is the one place that knows what
-a HookedMLP can be, and refuses the rest with one sentence.
+own activations, and direct weights from the inputs. `parts_of` is the one place that knows what a
+HookedMLP can be, and refuses the rest with one sentence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +14,22 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.model._config import ACTIVATIONS
 
+SOFTMAXES = ("softmax", "log_softmax")
+"""What may stand after the last layer and changes no decision: the largest output stays it."""
+
+STEPS = {"heaviside": (0.0, 1.0), "sign": (-1.0, 1.0)}
+"""Activations that step at zero, with their values below and above it."""
+
+BETWEEN = 0.5
+"""At exactly zero a step may also give the middle of its two values, as torch.sign gives 0."""
+
+_DEFAULTS: dict[str, Mapping[str, float]] = {
+    "softplus": {"beta": 1, "threshold": 20},
+    "elu": {"alpha": 1},
+    "hardtanh": {"min_val": -1, "max_val": 1},
+}
+"""Activations that a HookedMLP has with these parameters only, PyTorch's defaults."""
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -21,13 +37,22 @@ class Activation:
 
     Attributes:
         name: in this package's spelling where it has one, otherwise PyTorch's.
-        parameters: what else the function depends on, such as negative_slope.
+        parameters: what else the function depends on, such as negative_slope; of a step at_zero,
+            which is 0, 1 or `BETWEEN`; of a softmax after another activation on_units, True.
         where: the place it was found at, for a message.
+        is_turned: of a step, whether it was written with < and is made of one with >.
     """
 
     name: str = "identity"
     parameters: Mapping[str, object] = field(default_factory=dict)
     where: str = ""
+    is_turned: bool = False
+
+    @property
+    def at_zero(self) -> float | None:
+        """What a step gives at exactly zero; None where it is no step, or nobody said."""
+        given = self.parameters.get("at_zero") if self.name in STEPS else None
+        return float(given) if isinstance(given, (int, float)) else None
 
 
 @dataclass(frozen=True)
@@ -56,66 +81,121 @@ class Description:
     dtype: torch.dtype
 
 
-def settings_of(
-    described: Description,
-) -> tuple[list[tuple[Tensor, Tensor]], dict[str, object]]:
-    """A description -> weights layer by layer, and the settings of the HookedMLP that is the same.
+@dataclass(frozen=True)
+class Parts:
+    """What a HookedMLP is made of, so that it is the network that was described.
+
+    Attributes:
+        layers: (W [d_out, d_in], b [d_out]) layer by layer.
+        direct: weights [d_out, d_in] from the inputs to the outputs, where there are any.
+        settings: what the network itself says of its activations, dtype and decision.
+        activations: as they were found, the output's last.
+        softmax: the one of `SOFTMAXES` that was left out at the end, or "".
+    """
+
+    layers: list[tuple[Tensor, Tensor]]
+    direct: Tensor | None
+    settings: dict[str, object]
+    activations: tuple[Activation, ...]
+    softmax: str = ""
+
+
+def parts_of(described: Description) -> Parts:
+    """A description -> weights, and the settings of the HookedMLP that is the same.
 
     Raises:
         XorMiError: something that a HookedMLP cannot be, and where it stands.
     """
-    layers = described.layers
+    layers, softmax = _without_softmax(described.layers)
     if len(layers) < 2:
         raise XorMiError(
             f"{len(layers) or 'no'} linear layer found; "
             "a HookedMLP has at least one hidden layer and a readout"
         )
+    _require_direct_at_the_end(layers)
     for number, layer in enumerate(layers, start=1):
+        _require_known(layer.activation, number)
+    activations = tuple(layer.activation for layer in layers)
+    names = tuple(activation.name for activation in activations)
+    settings: dict[str, object] = {
+        "act_fn": names[:-1],
+        "out_act_fn": names[-1],
+        "dtype": described.dtype,
+    }
+    slopes = _slopes(activations)
+    if slopes:
+        settings["negative_slope"] = slopes.pop()
+    steps = [one.at_zero for one in activations if one.at_zero is not None]
+    if steps:
+        settings["step_at_zero"] = int(next((one for one in steps if one != BETWEEN), 0))
+    if softmax:
+        settings["decision_rule"] = "argmax"
+    pairs = [(layer.weight, layer.bias) for layer in layers]
+    return Parts(pairs, layers[-1].direct, settings, activations, softmax)
+
+
+def _without_softmax(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], str]:
+    """The layers without a softmax at the end, and its name."""
+    for number, layer in enumerate(layers[:-1], start=1):
+        if layer.activation.name in SOFTMAXES:
+            raise XorMiError(
+                f"{_stands(layer.activation)}layer {number} is a softmax, whose values depend on "
+                "each other; a HookedMLP has one only after its last layer"
+            )
+    if not layers or layers[-1].activation.name not in SOFTMAXES:
+        return layers, ""
+    last = layers[-1]
+    if len(last.bias) == 1:
+        raise XorMiError(
+            f"{_stands(last.activation)}a softmax over one output is 1 on every row; "
+            "use a sigmoid there, or two outputs"
+        )
+    if last.activation.parameters.get("on_units"):
+        # it follows an activation, and its layer only passes the units on
+        return layers[:-1], last.activation.name
+    plain = Layer(last.weight, last.bias, Activation(), last.direct, last.where)
+    return (*layers[:-1], plain), last.activation.name
+
+
+def _require_direct_at_the_end(layers: Sequence[Layer]) -> None:
+    for number, layer in enumerate(layers[:-1], start=1):
         if layer.direct is not None:
             raise XorMiError(
                 f"{layer.where or f'fc{number}'}: the inputs are added to layer {number}, past the "
-                "layers before it; a HookedMLP has no such direct connections: "
-                "bring a network without them"
+                "layers before it; a HookedMLP has direct connections to its outputs only"
             )
-        _require_known(layer.activation, number)
-    hidden = [layer.activation for layer in layers[:-1]]
-    output = layers[-1].activation
-    names = {activation.name for activation in hidden}
-    if len(names) > 1:
-        raise XorMiError(
-            f"the hidden layers use {', '.join(sorted(names))}; "
-            "a HookedMLP has one hidden activation"
-        )
-    settings: dict[str, object] = {
-        "act_fn": hidden[0].name,
-        "out_act_fn": output.name,
-        "dtype": described.dtype,
-    }
+
+
+def _slopes(activations: Sequence[Activation]) -> set[object]:
+    """The slope of leaky_relu, or nothing where it is not used."""
     slopes = {
         activation.parameters["negative_slope"]
-        for activation in (*hidden, output)
+        for activation in activations
         if "negative_slope" in activation.parameters
     }
     if len(slopes) > 1:
         listed = ", ".join(sorted(map(str, slopes)))
         raise XorMiError(f"leaky_relu slopes {listed} differ; a HookedMLP has one negative_slope")
-    if slopes:
-        settings["negative_slope"] = slopes.pop()
-    return [(layer.weight, layer.bias) for layer in layers], settings
+    return slopes
 
 
 def _require_known(activation: Activation, number: int) -> None:
     """Refuse an activation that a HookedMLP does not have, or not with these parameters."""
-    where = f"{activation.where}; " if activation.where else ""
-    if activation.name == "gelu_tanh":
-        raise XorMiError(f"{where}only the exact GELU is known here: approximate='none'")
     if activation.name not in ACTIVATIONS:
         raise XorMiError(
-            f"{where}layer {number} has the activation {activation.name}, which a HookedMLP does "
-            f"not have; known activations: {', '.join(ACTIVATIONS)}"
+            f"{_stands(activation)}layer {number} has the activation {activation.name}, which a "
+            f"HookedMLP does not have; known activations: {', '.join(ACTIVATIONS)}"
         )
-    if activation.parameters.get("at_zero"):
-        raise XorMiError(
-            f"{where}layer {number} is a step that is on at exactly zero (>=); "
-            "a HookedMLP's heaviside is off there: compare with > instead"
-        )
+    defaults = _DEFAULTS.get(activation.name, {})
+    for name, default in defaults.items():
+        given = activation.parameters.get(name, default)
+        if given != default:
+            raise XorMiError(
+                f"{_stands(activation)}layer {number} has {activation.name} with {name}={given}; "
+                f"a HookedMLP has it with {name}={default} only"
+            )
+
+
+def _stands(activation: Activation) -> str:
+    """The place of an activation, as the beginning of a message."""
+    return f"{activation.where}; " if activation.where else ""

@@ -3,6 +3,7 @@
 Neither is imported: an object is known by what it holds. Both keep a layer's weights [d_in, d_out].
 """
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +21,23 @@ _KERAS_NAMES = {"linear": "identity", "hard_sigmoid": "hardsigmoid", "hard_tanh"
 _KERAS_SLOPE = 0.2
 """Keras' slope of leaky_relu below zero where a layer's activation has that name."""
 
+_LOSSES = {
+    "mse": "mse",
+    "mean_squared_error": "mse",
+    "binary_crossentropy": "bce",
+    "categorical_crossentropy": "ce",
+    "sparse_categorical_crossentropy": "ce",
+}
+"""Losses of Keras by their functions' names, as losses of a HookedMLP."""
+
 _PASSED_OVER = ("InputLayer", "Dropout", "Flatten", "Identity", "GaussianNoise", "GaussianDropout")
 """Layers of Keras that change nothing when a model is used."""
 
 _RECTIFIERS = ("LeakyReLU", "ReLU")
 """Activations that Keras has as layers."""
 
-_SQUARED_ERROR = ("mse", "MSE", "mean_squared_error", "MeanSquaredError")
+_ONES_LISTED = 8
+"""A warning lists at most so many classes."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Foreign:
     Attributes:
         outputs: rows [row, d_in] -> its own outputs [row, d_out]; None where it cannot be asked.
         settings: what its library says about the decision, as settings of a HookedMLP.
-        ones: what output 1 means, where that is not the number 1; "" otherwise.
+        ones: what the outputs mean, where that is not the classes 0, 1, ...; "" otherwise.
     """
 
     described: Description
@@ -49,7 +60,7 @@ def read_sklearn(estimator: Any) -> Foreign:
     """An MLPClassifier or MLPRegressor that was fitted.
 
     Raises:
-        XorMiError: another object, one that was not fitted, or more than two classes.
+        XorMiError: another object, or one that was not fitted.
     """
     weights, biases = (getattr(estimator, name, None) for name in ("coefs_", "intercepts_"))
     if weights is None or biases is None:
@@ -67,11 +78,6 @@ def read_sklearn(estimator: Any) -> Foreign:
             raise XorMiError(f"{type(estimator).__name__} has no '{name}'; was it fitted?")
     hidden, output = estimator.activation, estimator.out_activation_
     classes = getattr(estimator, "classes_", None)
-    if output == "softmax":
-        raise XorMiError(
-            f"this classifier tells {len(weights[-1][0])} classes apart by the largest output; "
-            "a HookedMLP decides each output by a threshold: fit it on two classes"
-        )
     layers = [_layer(weight, bias, hidden) for weight, bias in zip(weights, biases, strict=True)]
     layers[-1] = replace(layers[-1], activation=_named(output, _SKLEARN_NAMES))
 
@@ -85,19 +91,23 @@ def read_sklearn(estimator: Any) -> Foreign:
         return given[:, 1:] if is_binary else given.reshape(len(rows), -1)
 
     has_method = hasattr(estimator, "predict" if classes is None else "predict_proba")
-    settings: dict[str, object] = {} if output == "logistic" else {"loss_fn": "mse"}
+    settings: dict[str, object] = {"loss_fn": "mse"} if classes is None else {}
     described = Description(tuple(layers), layers[0].weight.dtype)
     return Foreign(described, outputs if has_method else None, settings, _ones(classes))
 
 
 def _ones(classes: Any) -> str:
-    """What output 1 means where the two classes are not 0 and 1."""
+    """What the outputs mean where the classes are not 0, 1, ..."""
     if classes is None:
         return ""
     listed = np.asarray(classes).tolist()
-    if len(listed) != 2 or listed == [0, 1]:
+    if listed == list(range(len(listed))):
         return ""
-    return f"the classes are {shown(listed[0])} and {shown(listed[1])}; output 1 is the second"
+    if len(listed) == 2:
+        return f"the classes are {shown(listed[0])} and {shown(listed[1])}; output 1 is the second"
+    named = ", ".join(shown(one) for one in listed[:_ONES_LISTED])
+    more = ", ..." if len(listed) > _ONES_LISTED else ""
+    return f"the classes are {named}{more}; the outputs y0, y1, ... stand for them in this order"
 
 
 def read_keras(
@@ -187,9 +197,19 @@ def _read_keras_model(model: Any) -> Foreign:
 
     loss = getattr(model, "loss", None)
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    settings: dict[str, object] = {"loss_fn": "mse"} if name in _SQUARED_ERROR else {}
     asked = outputs if hasattr(model, "predict") else None
-    return Foreign(_keras_description(layers), asked, settings)
+    described = _keras_description(layers)
+    return Foreign(described, asked, _keras_rule(name, described))
+
+
+def _keras_rule(loss: str, described: Description) -> dict[str, object]:
+    """What a loss says of the decision."""
+    # MeanSquaredError, the class, is mean_squared_error, the function
+    known = _LOSSES.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", loss).lower())
+    has_several = bool(described.layers) and len(described.layers[-1].bias) > 1
+    if known is None or (known == "ce" and not has_several):
+        return {}
+    return {"loss_fn": known}
 
 
 def _after(made: Layer, layer: Any, where: str) -> Layer:
@@ -205,8 +225,10 @@ def _after(made: Layer, layer: Any, where: str) -> Layer:
         return replace(made, activation=_keras_activation(layer, where))
     if kind in _RECTIFIERS:
         return replace(made, activation=_rectifier(layer, where))
+    if kind == "Softmax":
+        return replace(made, activation=Activation("softmax", {}, where))
     raise XorMiError(
-        f"{where}, which is not known here; expected Dense, Activation, ReLU, LeakyReLU, "
+        f"{where}, which is not known here; expected Dense, Activation, ReLU, LeakyReLU, Softmax, "
         f"BatchNormalization, {', '.join(_PASSED_OVER)}"
     )
 

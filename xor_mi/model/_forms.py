@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.model._description import Activation, Description, Layer
+from xor_mi.model._description import SOFTMAXES, STEPS, Activation, Description, Layer
 
 INPUTS = 0
 """The number of the group of units that are the inputs."""
@@ -46,6 +46,31 @@ class Form:
         """Whether no layer has been here yet."""
         return self.parts.keys() == {INPUTS} and not self.is_sum
 
+    @property
+    def chosen_units(self) -> list[tuple[int, int]] | None:
+        """(group, unit) of each number, where all are nothing but units; else None."""
+        if bool(self.bias.any()):
+            return None
+        chosen: list[tuple[int, int]] = []
+        for index in range(len(self)):
+            hits = [
+                (group, unit)
+                for group, part in self.parts.items()
+                for unit in part[index].nonzero().flatten().tolist()
+            ]
+            if len(hits) != 1 or self.parts[hits[0][0]][index, hits[0][1]].item() != 1:
+                return None
+            chosen += hits
+        return chosen
+
+    def is_like(self, other: "Form") -> bool:
+        """Whether the numbers are the same, wherever they were made."""
+        return (
+            self.parts.keys() == other.parts.keys()
+            and torch.equal(self.bias, other.bias)
+            and all(torch.equal(part, other.parts[group]) for group, part in self.parts.items())
+        )
+
     def pick(self, units: Tensor) -> "Form":
         """The numbers of these indices, in this order."""
         parts = {group: part[units] for group, part in self.parts.items()}
@@ -61,9 +86,15 @@ class Form:
         parts = dict(self.parts)
         for group, part in other.parts.items():
             parts[group] = parts[group] + part if group in parts else part
-        is_linear = self.is_linear or other.is_linear
-        bias = self.bias + other.bias
-        return replace(self, parts=parts, bias=bias, is_sum=True, is_linear=is_linear)
+        # what was added and is taken away again is gone
+        gone = [g for g in self.parts.keys() & other.parts.keys() if not bool(parts[g].any())]
+        if len(gone) < len(parts):
+            parts = {group: part for group, part in parts.items() if group not in gone}
+        total = Form(parts, self.bias + other.bias)
+        chosen = total.chosen_units
+        if chosen is not None and all(group != INPUTS for group, _ in chosen):
+            return total  # x + (step(x) - x).detach() is the step
+        return replace(total, is_sum=True, is_linear=self.is_linear or other.is_linear)
 
     def beside(self, other: "Form") -> "Form":
         """The numbers of both, one after the other."""
@@ -120,6 +151,13 @@ class Group:
     activation: Activation
     depth: int
 
+    def is_like(self, other: "Group") -> bool:
+        """Whether the units have the same values, whatever these are."""
+        mine, theirs = self.activation, other.activation
+        return (mine.name, mine.parameters) == (theirs.name, theirs.parameters) and (
+            self.depth == other.depth and self.form.is_like(other.form)
+        )
+
 
 class Layers:
     """The groups of units found so far, and the operations that make forms and groups.
@@ -173,6 +211,10 @@ class Layers:
             if value.form.is_bare_input and value.entry.shape == self.inputs.entry.shape:
                 raise InputWidth(message, weight.shape[1])
             raise XorMiError(message)
+        step = self._step_made_of_another(value.form)
+        if step is not None and self._is_as_written(step, value.form):
+            (entry, units), _ = self._by_rows(value, where)
+            value = self._units(replace(step, form=step.form.pick(units)), entry)
         if value.form.is_linear:
             # two linear layers with nothing between them: the identity is between them
             value = self.activated(value, Activation("identity", where=where), where)
@@ -199,6 +241,41 @@ class Layers:
         (entry, units), (addends,) = self._by_rows(value, where, addend)
         form = value.form.pick(units)
         return Value(replace(form, bias=form.bias + addends), entry)
+
+    def _is_as_written(self, step: Group, form: Form) -> bool:
+        """Whether a step made of others is on at zero where their author would say so."""
+        made_of = [self.groups[number].activation for number in form.parts]
+        return all(one.is_turned or one.at_zero == step.activation.at_zero for one in made_of)
+
+    def _step_made_of_another(self, form: Form) -> Group | None:
+        """The step from 0 to 1, or from -1 to 1, that 2 * step - 1 and the like are; else None."""
+        parts = {number: part for number, part in form.parts.items() if bool(part.any())}
+        groups = [self.groups[number] for number in parts]
+        kinds = {(one.activation.name, one.activation.at_zero, one.depth) for one in groups}
+        is_uniform = bool((form.bias == form.bias[:1]).all())
+        at_zero = groups[0].activation.at_zero if len(kinds) == 1 else None
+        if form.is_sum or at_zero is None:
+            return None
+        joined = torch.cat(list(parts.values()), dim=1)
+        factors = joined.sum(1)
+        is_single = bool((joined.count_nonzero(1) == 1).all() and (factors == factors[:1]).all())
+        if not is_single or not is_uniform:
+            return None
+        factor, bias = factors[0].item(), form.bias[0].item()
+        low, high = (factor * level + bias for level in STEPS[groups[0].activation.name])
+        names = {levels: name for name, levels in STEPS.items()}
+        name = names.get((min(low, high), max(low, high)))
+        if name is None or (factor, bias) == (1, 0):
+            return None
+        before = groups[0].form
+        for group in groups[1:]:
+            before = before.beside(group.form)
+        before = before.pick(joined.abs().argmax(1))
+        if low > high:
+            # on where the other one is off
+            before, at_zero = before.times(-torch.ones(len(before))), 1 - at_zero
+        activation = Activation(name, {"at_zero": at_zero}, form.where)
+        return Group(before, activation, groups[0].depth)
 
     def added(self, value: Value, other: Value, where: str) -> Value:
         """Entry by entry, the sum of two tensors."""
@@ -244,20 +321,42 @@ class Layers:
         (entry, units), _ = self._by_rows(value, where)
         form = value.form.pick(units)
         follows_units = not form.is_sum and form.parts.keys() != {INPUTS}
-        if activation.name == "heaviside" and follows_units:
+        if activation.name in STEPS and follows_units:
             raise XorMiError(
                 f"{where}; a step stands after another activation: return the value before the "
                 "step, and give decision_threshold"
             )
-        if not form.is_sum and activation.name not in ("heaviside", "identity"):
+        if activation.name in SOFTMAXES and follows_units and form.chosen_units is not None:
+            activation = replace(activation, parameters={"on_units": True})
+        elif not form.is_sum and activation.name not in (*STEPS, "identity"):
             raise XorMiError(
                 f"{where}; an activation stands after a linear layer, and here is none"
             )
-        depth = 1 + max(self.groups[group].depth for group in form.parts)
-        self.groups.append(Group(form, activation, depth))
-        identity = torch.eye(len(form), dtype=torch.float64)
-        zeros = torch.zeros(len(form), dtype=torch.float64)
-        return Value(Form({len(self.groups) - 1: identity}, zeros, where=where), entry)
+        return self._units(Group(form, activation, 1 + self._depth(form)), entry)
+
+    def _units(self, group: Group, entry: Tensor) -> Value:
+        """Units of their own; the same activation of the same numbers is the same units."""
+        known = [number for number, one in enumerate(self.groups) if one.is_like(group)]
+        if not known:
+            self.groups.append(group)
+        number = known[0] if known else len(self.groups) - 1
+        n_units, where = len(group.form), group.activation.where
+        identity = torch.eye(n_units, dtype=torch.float64)
+        zeros = torch.zeros(n_units, dtype=torch.float64)
+        return Value(Form({number: identity}, zeros, where=where), entry)
+
+    def require_whole_rows(self, value: Value, dim: int, where: str) -> None:
+        """Refuse a softmax that does not go over all outputs of one row."""
+        try:
+            flat = value.entry.movedim(dim, -1).reshape(-1, value.entry.shape[dim])
+        except IndexError as error:
+            raise XorMiError(f"{where}: {_first_line(error)}") from None
+        row, unit = flat // len(value.form), flat % len(value.form)
+        is_whole = not bool((row != row[:, :1]).any() or (unit != unit[:1]).any())
+        if len(flat) != self.n_rows or not is_whole:
+            raise XorMiError(
+                f"{where}; a softmax goes over the outputs of one row: give it dim=-1, not {dim}"
+            )
 
     def described(self, value: Value, dtype: torch.dtype) -> Description:
         """What leads to the output, layer by layer.
@@ -270,16 +369,18 @@ class Layers:
         form = value.form.pick(units)
         if form.is_bare_input:
             raise XorMiError("the module has no linear layer; a HookedMLP has at least two")
-        chosen = self._chosen_units(form)
-        if chosen is None:
+        chosen, step = form.chosen_units, self._step_made_of_another(form)
+        if chosen is not None:
+            output = self._output(chosen)
+        elif step is not None:
+            output = step
+        else:
             if not form.is_sum:
                 raise XorMiError(
                     f"{form.where or 'the output'}: the output is scaled, shifted or put together "
                     "after its last activation, which no layer can do"
                 )
             output = Group(form, Activation(), 1 + self._depth(form))
-        else:
-            output = self._merged(chosen)
         layers = [output]
         by_depth: dict[int, list[int]] = {}
         for number in self._leading_to(output):
@@ -299,24 +400,25 @@ class Layers:
     def _depth(self, form: Form) -> int:
         return max(self.groups[group].depth for group in form.parts)
 
-    def _chosen_units(self, form: Form) -> list[tuple[int, Tensor]] | None:
-        """(group, units) one after the other, where a form is nothing but units; else None."""
-        if form.is_sum or bool(form.bias.any()):
-            return None
-        chosen: list[tuple[int, Tensor]] = []
-        for index in range(len(form)):
-            hits = [
-                (group, part[index].nonzero().flatten())
-                for group, part in form.parts.items()
-                if bool(part[index].any())
-            ]
-            if len(hits) != 1 or len(hits[0][1]) != 1:
-                return None
-            group, unit = hits[0]
-            if form.parts[group][index, unit].item() != 1:
-                return None
-            chosen.append((group, unit))
-        return chosen
+    def _output(self, chosen: list[tuple[int, int]]) -> Group:
+        """The units that are the outputs, as one group."""
+        softmax = [self.groups[g] for g, _ in chosen if self.groups[g].activation.name in SOFTMAXES]
+        if softmax and sorted(unit for _, unit in chosen) != list(range(len(softmax[0].form))):
+            return self._part_of_softmax(softmax[0], chosen)
+        return self._merged([(group, torch.tensor([unit])) for group, unit in chosen])
+
+    def _part_of_softmax(self, group: Group, chosen: list[tuple[int, int]]) -> Group:
+        """One of two probabilities: a sigmoid of the difference of their logits."""
+        is_known = group.activation.name == "softmax" and len(group.form) == 2 and len(chosen) == 1
+        if not is_known or group.activation.parameters.get("on_units"):
+            raise XorMiError(
+                f"{group.activation.where}; the outputs are some of a softmax: return all of them"
+            )
+        (_, unit) = chosen[0]
+        this, other = (group.form.pick(torch.tensor([one])) for one in (unit, 1 - unit))
+        difference = this.plus(other.times(-torch.ones(1)))
+        activation = Activation("sigmoid", {}, group.activation.where)
+        return replace(group, form=difference, activation=activation)
 
     def _merged(self, members: Sequence[tuple[int, Tensor | None]]) -> Group:
         """Groups of one layer, or some of their units, as one group."""

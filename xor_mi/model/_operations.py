@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.model._description import Activation
+from xor_mi.model._description import BETWEEN, SOFTMAXES, Activation
 from xor_mi.model._forms import Exponential, Layers, Value
 
 MOVES = (
@@ -83,6 +83,8 @@ _ALIASES = {
     "truediv": "div",
     "itruediv": "div",
     "negative": "neg",
+    "invert": "logical_not",
+    "bitwise_not": "logical_not",
     "greater": "gt",
     "greater_equal": "ge",
     "less": "lt",
@@ -98,8 +100,12 @@ _ALIASES = {
 _HINT = (
     "bring a network of linear layers and activations, or its weights with HookedMLP.from_weights"
 )
+_OUTPUTS = "return the outputs themselves, and give decision_rule='argmax' to the loader"
 _HINTS = {
-    "argmax": "return the outputs themselves, which a HookedMLP decides one by one by a threshold"
+    "argmax": _OUTPUTS,
+    "max": _OUTPUTS,
+    "topk": _OUTPUTS,
+    "round": "return the values before it, and give decision_threshold to the loader",
 }
 _MIRRORED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
 
@@ -308,6 +314,16 @@ class Operations:
         del where
         return Exponential(input) if isinstance(input, Value) else NotImplemented
 
+    def _log(self, input: Any, *, where: str) -> Any:
+        if not isinstance(input, Exponential) or not input.plus_one:
+            return NotImplemented
+        return self._activation("softplus", (input.value,), {}, where)
+
+    def _log1p(self, input: Any, *, where: str) -> Any:
+        if not isinstance(input, Exponential) or input.plus_one:
+            return NotImplemented
+        return self._activation("softplus", (input.value,), {}, where)
+
     def _cat(self, tensors: Any, dim: int = 0, *, where: str) -> Any:
         if not all(isinstance(tensor, Value) for tensor in tensors):
             return NotImplemented
@@ -326,6 +342,22 @@ class Operations:
         del where
         return torch.ones(input.entry.shape)
 
+    def _full_like(self, input: Value, fill_value: Any, *, where: str, **_settings: Any) -> Tensor:
+        del where
+        return torch.full(input.entry.shape, fill_value, dtype=torch.float64)
+
+    def _new_tensor(self, input: Value, data: Any, *, where: str, **_settings: Any) -> Tensor:
+        del input, where
+        return torch.as_tensor(data)
+
+    def _new_zeros(self, input: Value, *size: Any, where: str, **_settings: Any) -> Tensor:
+        del input, where
+        return torch.zeros(*size)
+
+    def _new_ones(self, input: Value, *size: Any, where: str, **_settings: Any) -> Tensor:
+        del input, where
+        return torch.ones(*size)
+
     # activations
 
     def _activation(
@@ -341,6 +373,13 @@ class Operations:
             return self._clamp(value, parameters["min_val"], parameters["max_val"], where=where)
         if name == "gelu":
             name = "gelu" if parameters.pop("approximate") == "none" else "gelu_tanh"
+        elif name == "celu" and parameters["alpha"] == 1:
+            name = "elu"  # they differ by alpha only
+        elif name == "sign":
+            parameters = {"at_zero": BETWEEN}
+        elif name in SOFTMAXES:
+            dim = parameters.pop("dim")
+            self.layers.require_whole_rows(value, -1 if dim is None else dim, where)
         return self._unit(value, name, parameters, where)
 
     def _unit(self, value: Value, name: str, parameters: Mapping[str, object], where: str) -> Value:
@@ -387,17 +426,19 @@ class Operations:
 
     def _heaviside(self, input: Value, values: Any, *, where: str) -> Any:
         at_zero = None if isinstance(values, Value) else _one_number(values)
-        if at_zero not in (0, 1):
+        if at_zero not in (0, 1, BETWEEN):
             return NotImplemented
-        return self._unit(input, "heaviside", {"at_zero": int(at_zero)}, where)
+        return self._unit(input, "heaviside", {"at_zero": at_zero}, where)
 
     def _compared(self, name: str, input: Any, other: Any, where: str) -> Any:
         if not isinstance(input, Value):
             return self._compared(_MIRRORED[name], other, input, where)
-        difference = self._sub(input, other, where=where)
-        if name in ("lt", "le"):
+        difference, is_turned = self._sub(input, other, where=where), name in ("lt", "le")
+        if is_turned:
             difference = self._neg(difference, where=where)
-        return self._unit(difference, "heaviside", {"at_zero": int(name in ("ge", "le"))}, where)
+        parameters = {"at_zero": int(name in ("ge", "le"))}
+        activation = Activation("heaviside", parameters, where, is_turned)
+        return self.layers.activated(difference, activation, where)
 
     def _gt(self, input: Any, other: Any, *, where: str) -> Any:
         return self._compared("gt", input, other, where)
@@ -416,6 +457,11 @@ class Operations:
             return NotImplemented
         on, off = torch.as_tensor(input).double(), torch.as_tensor(other).double()
         return self._add(self._mul(condition, on - off, where=where), off, where=where)
+
+    def _logical_not(self, input: Any, *, where: str) -> Any:
+        if not self._is_step(input):
+            return NotImplemented
+        return self._add(self._neg(input, where=where), 1, where=where)
 
     def _is_step(self, condition: Any) -> bool:
         """Whether a value is 0 and 1 only, as a comparison gives it."""
