@@ -34,6 +34,12 @@ FUNCTIONS = {
     "linear": lambda x: x,
     "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
     "softmax": lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
+    "elu": lambda x: np.where(x > 0, x, np.exp(x) - 1),
+    "softplus": lambda x: np.log(1 + np.exp(x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
 }
 
 
@@ -89,7 +95,10 @@ class MLPClassifier(MLPRegressor):
         return np.hstack([1 - raw, raw]) if raw.shape[1] == 1 else raw
 
     def predict(self, x):
-        return np.array(self.classes_)[(self.raw(x)[:, 0] > 0.5).astype(int)]
+        raw = self.raw(x)
+        is_binary = raw.shape[1] == 1
+        chosen = (raw[:, 0] > 0.5).astype(int) if is_binary else raw.argmax(1)
+        return np.array(self.classes_)[chosen]
 
 
 # scikit-learn
@@ -120,6 +129,58 @@ def test_which_class_is_one_is_said():
     HookedMLP.from_sklearn(MLPClassifier(layers, classes_=(False, True)))
 
 
+@pytest.mark.parametrize("n_classes", [3, 4, 9])
+def test_more_than_two_classes_are_told_apart_by_the_largest_output(n_classes):
+    """Decision j is whether predict says class j; probabilities are the outputs' softmax."""
+    classes = tuple(range(n_classes))
+    for seed in range(10):
+        layers = random_layers((2, 4, n_classes), seed)
+        estimator = MLPClassifier(layers, "tanh", out_activation_="softmax", classes_=classes)
+        model = HookedMLP.from_sklearn(estimator)
+        assert (model.cfg.decision_rule, model.cfg.loss_fn) == ("argmax", "ce")
+        logits = model(ROWS).detach()
+        assert np.allclose(logits.softmax(1).numpy(), estimator.predict_proba(ROWS))
+        decided = model.rule.decide(logits).numpy()
+        assert (decided == (estimator.predict(ROWS)[:, None] == np.array(classes))).all()
+    letters = tuple("abcdefghi"[:n_classes])
+    named = MLPClassifier(layers, "tanh", out_activation_="softmax", classes_=letters)
+    with pytest.warns(XorMiWarning, match="the classes are 'a', 'b', 'c'.*; the outputs y0, y1"):
+        HookedMLP.from_sklearn(named)
+    with pytest.raises(
+        XorMiError, match=r"ends in a softmax, so its largest output decides; leave"
+    ):
+        HookedMLP.from_sklearn(estimator, decision_threshold=0.5)
+
+
+def test_several_labels_are_several_decisions():
+    """A classifier of two labels at once has sigmoids, each decided at 0.5."""
+    estimator = MLPClassifier(random_layers((2, 4, 2), 5), classes_=(0, 1))
+    model = HookedMLP.from_sklearn(estimator)
+    assert (model.cfg.decision_rule, model.threshold) == ("threshold", 0.5)
+    assert np.allclose(model(ROWS).detach().numpy(), estimator.predict_proba(ROWS))
+
+
+def test_estimators_and_models_are_asked_at_the_input_levels():
+    """Trained on -1 and 1, they are compared there; what differs only there is found."""
+    layers = random_layers((2, 3, 1), 2)
+    estimator = MLPClassifier(layers, "tanh")
+    model = HookedMLP.from_sklearn(estimator, input_levels=(-1, 1))
+    x = 2 * ROWS - 1
+    assert np.allclose(model(x).detach().numpy()[:, 0], estimator.predict_proba(x)[:, 1])
+    assert np.array_equal(model.rows().numpy(), x)
+    keras = Model(*dense((2, 3, 1), ["tanh", "sigmoid"]))
+    model = HookedMLP.from_keras(keras, input_levels=(-1, 1))
+    assert np.allclose(model(x).detach().numpy(), keras.predict(x, verbose=0))
+
+    class Other(MLPClassifier):
+        def raw(self, x):
+            return super().raw(x) + 0.01 * (np.asarray(x).min(1, keepdims=True) < 0)
+
+    HookedMLP.from_sklearn(Other(layers))
+    with pytest.raises(XorMiError, match="on row 00 the estimator gives"):
+        HookedMLP.from_sklearn(Other(layers), input_levels=(-1, 1))
+
+
 def test_a_regressor_is_decided_in_the_middle_of_its_targets():
     """Without a rule the threshold is 0.5; a rule that is given holds."""
     estimator = MLPRegressor(TEXTBOOK)
@@ -147,7 +208,6 @@ def test_an_estimator_that_says_otherwise_is_refused():
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (MLPClassifier(random_layers((2, 3, 3)), out_activation_="softmax", classes_=(0, 1, 2)), "tells 3 classes apart"),
         (SimpleNamespace(hidden_layer_sizes=(3,), fit=None), "was not fitted; call its fit first"),
         (SimpleNamespace(steps=[]), "has no coefs_ and intercepts_; give an MLPClassifier"),
         ("no estimator", "str has no coefs_"),
@@ -244,6 +304,13 @@ class BatchNormalization:
         return normed * (gamma if self.scale else 1) + (beta if self.center else 0)
 
 
+class Softmax(Activation):
+    """The softmax as a layer."""
+
+    def __init__(self):
+        super().__init__("softmax")
+
+
 class Lambda(InputLayer):
     """Anything at all."""
 
@@ -284,6 +351,12 @@ KERAS = {
     "batch normalization": (Model(*(lambda a, b: [a, normalization(3), Activation("relu"), b])(*dense((2, 3, 1), ["linear", "linear"]))), "relu", "identity"),
     "without scale": (Model(*(lambda a, b: [a, normalization(3, scale=False), b])(*dense((2, 3, 1), ["linear", "linear"]))), "identity", "identity"),
     "without shift": (Model(*(lambda a, b: [a, normalization(3, center=False), b])(*dense((2, 3, 1), ["linear", "linear"]))), "identity", "identity"),
+    "an activation per layer": (Model(*dense((2, 3, 3, 1), ["relu", "tanh", "sigmoid"])), ("relu", "tanh"), "sigmoid"),
+    "elu": (Model(*dense((2, 3, 1), ["elu", "linear"])), "elu", "identity"),
+    "softplus": (Model(*dense((2, 3, 1), ["softplus", "softplus"])), "softplus", "softplus"),
+    "silu": (Model(*dense((2, 3, 1), ["silu", "linear"])), "silu", "identity"),
+    "relu6": (Model(*dense((2, 3, 1), ["relu6", "linear"])), "relu6", "identity"),
+    "hard ones": (Model(*dense((2, 3, 3, 1), ["hard_sigmoid", "hard_tanh", "linear"])), ("hardsigmoid", "hardtanh"), "identity"),
     "no bias": (Model(Dense(np.array([[1.0, -1.0], [-1.0, 1.0]]), None, "relu"), Dense(np.array([[3.0], [5.0]]))), "relu", "identity"),
 }  # fmt: skip
 
@@ -295,6 +368,50 @@ def test_a_keras_model_is_the_same_network(case):
     model = HookedMLP.from_keras(given, decision_threshold=0.5)
     assert (model.cfg.act_fn, model.cfg.out_act_fn) == (act_fn, out_act_fn)
     assert np.allclose(model(ROWS).detach().numpy(), given.predict(ROWS, verbose=0))
+
+
+SOFTMAX = {
+    "in the layer": lambda a, b: Model(a, Dense(*b.weights, "softmax")),
+    "as an activation": lambda a, b: Model(a, b, Activation("softmax")),
+    "as a layer": lambda a, b: Model(a, b, Dropout(), Softmax()),
+}
+
+
+@pytest.mark.parametrize("case", SOFTMAX)
+@pytest.mark.parametrize("n_out", [2, 3])
+def test_a_keras_softmax_is_decided_by_the_largest_output(case, n_out):
+    """Logits are the network's, their softmax the model's, and the decision is its argmax."""
+    given = SOFTMAX[case](*dense((2, 3, n_out), ["tanh", "linear"], seed=4))
+    given.loss = "categorical_crossentropy"
+    model = HookedMLP.from_keras(given)
+    assert model.cfg.decision_rule == "argmax"
+    logits, wanted = model(ROWS).detach(), given.predict(ROWS, verbose=0)
+    assert np.allclose(logits.softmax(1).numpy(), wanted)
+    best = wanted.argmax(1)[:, None]
+    decided = model.rule.decide(logits).numpy()
+    assert (decided == (best if n_out == 2 else best == np.arange(n_out))).all()
+    arrays = [
+        array for layer in given.layers if isinstance(layer, Dense) for array in layer.weights
+    ]
+    listed = HookedMLP.from_keras(arrays, act_fn="tanh", out_act_fn="softmax")
+    assert listed.cfg.decision_rule == "argmax"
+    assert np.allclose(listed(ROWS).detach(), logits)
+
+
+def test_a_keras_loss_of_classes_is_argmax_for_several_outputs():
+    """Cross-entropy on logits says that the largest wins; binary cross-entropy does not."""
+    two = dense((2, 3, 2), ["tanh", "linear"])
+
+    class SparseCategoricalCrossentropy: ...
+
+    for loss in ("categorical_crossentropy", SparseCategoricalCrossentropy()):
+        assert HookedMLP.from_keras(Model(*two, loss=loss)).cfg.decision_rule == "argmax"
+    binary = HookedMLP.from_keras(Model(*two, loss="binary_crossentropy"))
+    assert (binary.cfg.decision_rule, binary.threshold) == ("threshold", 0)
+    one = HookedMLP.from_keras(
+        Model(*dense((2, 3, 1), ["tanh", "linear"]), loss="BinaryCrossentropy")
+    )
+    assert (one.cfg.loss_fn, one.threshold) == ("bce", 0)
 
 
 def test_a_keras_model_s_loss_is_its_rule():
@@ -320,6 +437,10 @@ def test_a_list_of_weights_is_read_by_shape():
     assert HookedMLP.from_keras(kernels, act_fn="leaky_relu").cfg.negative_slope == 0.2
     steep = HookedMLP.from_keras(kernels, act_fn="leaky_relu", negative_slope=0.7)
     assert steep.cfg.negative_slope == 0.7
+    deep = random_layers((2, 3, 3, 1))
+    mixed = HookedMLP.from_keras([one for two in deep for one in two], act_fn=("relu", "tanh"))
+    assert mixed.cfg.act_fn == ("relu", "tanh")
+    assert np.allclose(mixed(ROWS).detach(), forward(deep, ["relu", "tanh", "linear"], ROWS))
     wanted = forward([(kernel, 0) for kernel in kernels], ["relu", "linear"], ROWS)
     assert np.allclose(bare(ROWS).detach().numpy(), wanted)
 
@@ -339,7 +460,10 @@ def test_a_list_of_weights_is_read_by_shape():
         (Model(*dense((2, 3, 1), ["relu", "linear"])), {"act_fn": "relu"}, "follow from the model"),
         (Model(Lambda(), *dense((2, 3, 1), ["relu", "linear"])), {}, "layer 0 is Lambda; expected Dense"),
         (Model(dense((2, 3), ["linear"])[0], Lambda()), {}, "layer 1 is Lambda, which is not known"),
-        (Model(*dense((2, 3, 2), ["relu", "softmax"])), {}, "layer 1 is Dense; layer 2 has the activation softmax"),
+        (Model(*dense((2, 3, 2), ["softmax", "relu"])), {}, "layer 0 is Dense; layer 1 is a softmax, whose values"),
+        (Model(*dense((2, 3, 1), ["relu", "softmax"])), {}, "layer 1 is Dense; a softmax over one output is 1"),
+        (Model(*dense((2, 3, 1), ["selu", "linear"])), {}, "layer 1 has the activation selu"),
+        ([*TEXTBOOK[0], *TEXTBOOK[1]], {"act_fn": ("relu", "tanh")}, "act_fn has 2 activations and the list 1 hidden layers"),
         (Model(Dense(None), *dense((2, 1), ["relu"])), {}, "layer 0 is Dense; it has no weights yet"),
     ],
 )  # fmt: skip

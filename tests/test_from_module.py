@@ -178,7 +178,7 @@ STYLES = {
     "signs": (lambda n, x: torch.sign(n.fc2(n.fc1(x).sign())), "sign", "sign", {}),
     "signs by arithmetic": (lambda n, x: 2 * (n.fc2(2 * (n.fc1(x) > 0).to(x.dtype) - 1) > 0).to(x.dtype) - 1, "sign", "sign", {}),
     "signs by where": (lambda n, x: torch.where(n.fc2(torch.where(n.fc1(x) > 0, 1.0, -1.0).to(x.dtype)) > 0, 1, -1).to(x.dtype), "sign", "sign", {}),
-    "falling signs by where": (lambda n, x: torch.where(n.fc2(torch.where(n.fc1(x) < 0, -1.0, 1.0).to(x.dtype)) > 0, -1.0, 1.0), "sign", "sign", {}),
+    "falling signs by where": (lambda n, x: torch.where(n.fc2(torch.where(n.fc1(x) < 0, -1.0, 1.0).to(x.dtype)) > 0, -1.0, 1.0).to(x.dtype), "sign", "sign", {}),
     "steps made of signs": (lambda n, x: n.fc2((torch.sign(n.fc1(x)) + 1) / 2), "heaviside", "identity", {}),
     "steps turned round": (lambda n, x: (~(n.fc2(1 - (n.fc1(x) > 0).to(x.dtype)) > 0)).to(x.dtype), "heaviside", "heaviside", {}),
     "steps of > and >=": (lambda n, x: (n.fc2((n.fc1(x) > 0).to(x.dtype)) >= 0.1).to(x.dtype), "heaviside", "heaviside", {}),
@@ -497,7 +497,10 @@ def test_outputs_that_argmax_reads_otherwise_are_warned_of():
         assert len(said) == bool(differs)
         if differs:
             name = "".join(str(int(bit)) for bit in ROWS[differs[0]].tolist())
-            assert f"on row {name}; if the largest output decides, give decision_rule='argmax'" in str(said[0].message)
+            assert (
+                f"on row {name}; if the largest output decides, give decision_rule='argmax'"
+                in str(said[0].message)
+            )
             assert said[0].category is XorMiWarning
             assert said[0].filename == __file__
             said_on += 1
@@ -517,7 +520,9 @@ def test_a_last_softmax_changes_no_decision_and_is_left_out(last):
     }
     for n_out in (2, 3):
         for dtype in (torch.float32, torch.float64):
-            net = Net(lambda n, x: makes[last](n.out(torch.tanh(n.fc1(x)))), out=linear(3, n_out)).to(dtype)
+            net = Net(
+                lambda n, x: makes[last](n.out(torch.tanh(n.fc1(x)))), out=linear(3, n_out)
+            ).to(dtype)
             model = HookedMLP.from_module(net)
             assert (model.cfg.decision_rule, model.cfg.loss_fn) == ("argmax", "ce")
             assert model.cfg.out_act_fn == "identity"
@@ -528,8 +533,14 @@ def test_a_last_softmax_changes_no_decision_and_is_left_out(last):
             best = net(x).argmax(1)
             wanted = best[:, None] if n_out == 2 else F.one_hot(best, n_out)
             assert torch.equal(model.rule.decide(logits), wanted)
-    for setting in ({"decision_threshold": 0.5}, {"decision_rule": "threshold"}, {"loss_fn": "bce"}):
-        with pytest.raises(XorMiError, match=r"softmax, so its largest output decides; leave .* out"):
+    for setting in (
+        {"decision_threshold": 0.5},
+        {"decision_rule": "threshold"},
+        {"loss_fn": "bce"},
+    ):
+        with pytest.raises(
+            XorMiError, match=r"softmax, so its largest output decides; leave .* out"
+        ):
             HookedMLP.from_module(net, **setting)
 
 
@@ -568,12 +579,16 @@ def test_input_levels_are_what_the_module_is_compared_on(levels):
     net = Net(lambda n, x: n.fc2(torch.relu(n.fc1(x))))
     model = HookedMLP.from_module(net, input_levels=levels, decision_threshold=0)
     assert model.cfg.input_levels == levels
-    x = torch.tensor([[levels[int(bit)] for bit in row] for row in ROWS.tolist()], dtype=torch.float32)
+    x = torch.tensor(
+        [[levels[int(bit)] for bit in row] for row in ROWS.tolist()], dtype=torch.float32
+    )
     assert torch.equal(model(x), net(x))
     assert torch.equal(model.rows(), x)
     seen = []
     net.fc1.register_forward_hook(lambda module, given, output: seen.append(given[0].clone()))
-    net.fc2.register_forward_hook(lambda module, given, output: output + (seen[-1] == levels[1]).all(1, keepdim=True))
+    net.fc2.register_forward_hook(
+        lambda module, given, output: output + (seen[-1] == levels[1]).all(1, keepdim=True)
+    )
     with pytest.raises(XorMiError, match="on row 11 the module gives"):
         HookedMLP.from_module(net, input_levels=levels, decision_threshold=0)
     assert torch.equal(seen[-1], x)
@@ -597,7 +612,9 @@ def test_what_steps_do_at_zero_is_read():
     w = nn.Parameter(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
 
     def first(compare):
-        return lambda net, x: (net.c + (compare(x @ net.w, 0)).float().sum(1, keepdim=True) >= 0).float()
+        return lambda net, x: (
+            net.c + (compare(x @ net.w, 0)).float().sum(1, keepdim=True) >= 0
+        ).float()
 
     for compare, step_at_zero in ((torch.gt, 0), (torch.ge, 1)):
         net = Net(first(compare), w=w, c=nn.Parameter(torch.tensor([-1.5])))
@@ -670,7 +687,8 @@ def test_a_description_is_what_the_module_computes(case):
     assert torch.allclose(value, net(ROWS), atol=1e-6)
     has_direct = [layer.direct is not None for layer in described.layers]
     assert any(has_direct) == (
-        case in ("residual", "the inputs themselves", "skip to a hidden layer", "inputs beside units")
+        case
+        in ("residual", "the inputs themselves", "skip to a hidden layer", "inputs beside units")
     )
     if case == "skip to a hidden layer":
         with pytest.raises(XorMiError, match="direct connections to its outputs only"):

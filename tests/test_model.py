@@ -160,11 +160,14 @@ def _linear(d_in, d_out, seed, bias=True):
     [
         ([_linear(2, 2, 0), nn.Softmax(dim=1), _linear(2, 1, 0)], "module 1 is Softmax"),
         ([nn.ReLU(), _linear(2, 2, 0), _linear(2, 1, 0)], "module 0 is ReLU"),
-        ([_linear(2, 2, 0), nn.GELU(approximate="tanh"), _linear(2, 1, 0)], "only the exact GELU"),
+        (
+            [_linear(2, 2, 0), nn.ELU(alpha=0.5), _linear(2, 1, 0)],
+            "module 1 is ELU; layer 1 has elu",
+        ),
         ([_linear(2, 2, 0)], "1 linear layer found"),
         (
-            [_linear(2, 2, 0), nn.ReLU(), _linear(2, 2, 0), nn.Tanh(), _linear(2, 1, 0)],
-            "hidden layers use relu, tanh",
+            [_linear(2, 2, 0), nn.ReLU(), _linear(2, 2, 0), nn.Mish(), _linear(2, 1, 0)],
+            "module 3 is Mish; layer 2 has the activation mish",
         ),
         (
             [_linear(2, 2, 0), nn.LeakyReLU(0.1), _linear(2, 1, 0), nn.LeakyReLU(0.2)],

@@ -114,12 +114,6 @@ def _row_name(bits: Tensor, row: int) -> str:
     return row_name([int(bit) for bit in bits[row].tolist()])
 
 
-def _two_sides(rule: DecisionRule) -> str:
-    if rule.name == "argmax":
-        return ", and another output is the largest"
-    return f", on two sides of the threshold {rule.threshold}"
-
-
 def _rounding(model: Network, rows: Tensor, eps: float) -> Tensor:
     """How far rounding may take the outputs [row, d_out], layer by layer."""
     rows = rows.cpu().double()
@@ -137,9 +131,7 @@ def _rounding(model: Network, rows: Tensor, eps: float) -> Tensor:
     return error
 
 
-def _with_softmax(
-    name: str, outputs: Tensor, error: Tensor, eps: float
-) -> tuple[Tensor, Tensor]:
+def _with_softmax(name: str, outputs: Tensor, error: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Outputs and their rounding [row, d_out], both after the softmax of this name."""
     if not name:
         return outputs, error

@@ -113,14 +113,15 @@ def _ones(classes: Any) -> str:
 def read_keras(
     model: Any,
     *,
-    act_fn: str | None = None,
+    act_fn: str | Sequence[str] | None = None,
     out_act_fn: str | None = None,
     negative_slope: float | None = None,
 ) -> Foreign:
     """A model of Dense layers, or the list that its get_weights() gives.
 
     Args:
-        act_fn, out_act_fn, negative_slope: for a list, which holds no activations.
+        act_fn, out_act_fn, negative_slope: for a list, which holds no activations. act_fn is one
+            name, or one per hidden layer.
 
     Raises:
         XorMiError: a layer that is not known, or a list that is not kernels and biases.
@@ -141,14 +142,25 @@ def read_keras(
             "and out_act_fn= where the output has one"
         )
     slope = _KERAS_SLOPE if negative_slope is None else negative_slope
-    hidden, output = (
-        Activation(name, {"negative_slope": slope} if name == "leaky_relu" else {})
-        for name in (act_fn, out_act_fn or "identity")
-    )
-    layers = [replace(layer, activation=hidden) for layer in _read_keras_list(model)]
-    if layers:
-        layers[-1] = replace(layers[-1], activation=output)
-    return Foreign(_keras_description(layers), None, {})
+    layers = _read_keras_list(model)
+    n_hidden = max(len(layers) - 1, 0)
+    names = [act_fn] * n_hidden if isinstance(act_fn, str) else list(act_fn)
+    if len(names) != n_hidden:
+        raise XorMiError(
+            f"act_fn has {len(names)} activations and the list {n_hidden} hidden layers; "
+            "give one for each, or one name for all"
+        )
+    made = [
+        replace(layer, activation=_plain(name, slope))
+        for layer, name in zip(
+            layers, [*names, out_act_fn or "identity"][: len(layers)], strict=True
+        )
+    ]
+    return Foreign(_keras_description(made), None, {})
+
+
+def _plain(name: str, slope: float) -> Activation:
+    return Activation(name, {"negative_slope": slope} if name == "leaky_relu" else {})
 
 
 def _read_keras_list(arrays: Sequence[Any]) -> list[Layer]:

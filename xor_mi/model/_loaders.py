@@ -19,7 +19,7 @@ from xor_mi.model._comparison import (
     warn_of_rule,
 )
 from xor_mi.model._convert import checked_direct, checked_layers, split_direct
-from xor_mi.model._description import Description, Parts, parts_of
+from xor_mi.model._description import Parts, parts_of
 from xor_mi.model._foreign import Foreign
 from xor_mi.model._guards import how_to_bring
 from xor_mi.model._places import warn

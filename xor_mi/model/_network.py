@@ -40,7 +40,7 @@ from transformer_lens.hook_points import HookPoint
 from xor_mi.errors import XorMiError, as_path, require_kind, unknown
 from xor_mi.graph import Edge, Unit, edges_of, layers_of, sources_of
 from xor_mi.kinds import (
-    ActivationName,
+    HiddenActivations,
     HookName,
     HookNames,
     Layers,
@@ -259,15 +259,17 @@ class HookedMLP(HookedRootModule):
         """Any PyTorch module that is such a network -> the same network with hooks.
 
         Its forward is followed on a copy (torch.fx): linear layers and weights multiplied by hand,
-        activations as modules, functions or methods, batch norm folded in, dropout left out. A last
-        sigmoid becomes `out_act_fn`. The weights are copied, and the module is left as it is.
+        activations as modules, functions or methods, inputs added to the outputs, batch norm folded
+        in, dropout left out. A last sigmoid becomes `out_act_fn`. A last softmax changes no
+        decision and is left out: the largest output decides. So it does, too, where two outputs
+        have a target of one. The weights are copied, and the module is left as it is.
 
-        The network made is compared with the module in eval mode on every row of 0 and 1 (on 4,096
-        drawn rows where there are more than 12 inputs).
+        The network made is compared with the module in eval mode on every row of its input levels
+        (on 4,096 drawn rows where there are more than 12 inputs).
 
         Args:
             settings: `HookedMLPConfig` fields that the module does not say, such as loss_fn,
-                decision_threshold, target.
+                decision_rule, decision_threshold, input_levels, target.
 
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
         >>> HookedMLP.from_module(net, decision_threshold=0, target="XOR").cfg.act_fn
@@ -292,32 +294,33 @@ class HookedMLP(HookedRootModule):
 
     @classmethod
     def from_sklearn(cls, estimator: object, **settings: Any) -> "HookedMLP":
-        """A fitted MLPClassifier of two classes, or an MLPRegressor -> the same network with hooks.
+        """A fitted MLPClassifier or MLPRegressor -> the same network with hooks.
 
-        A classifier's output is the probability of its second class, decided at 0.5; where the
-        classes are not 0 and 1 a warning says which one that is. A regressor's outputs are decided
-        at 0.5 too, as its targets are 0 and 1. scikit-learn itself is not imported.
+        A classifier of two classes has one output, the probability of the second, decided at 0.5;
+        one of more has an output for each, of which the largest wins. Where the classes are not 0,
+        1, ... a warning says which they are. A regressor's outputs are decided at 0.5, as its
+        targets are 0 and 1. scikit-learn itself is not imported.
 
         Args:
             settings: as for `from_module`.
 
         Raises:
-            XorMiError: another object, more than two classes, or outputs on the rows of 0 and 1
-                that differ from the estimator's own.
+            XorMiError: another object, or outputs that differ from the estimator's own on some row.
         """
         return load_foreign(cls._of_layers, read_sklearn(estimator), settings, "estimator")
 
     @classmethod
     def from_keras(
-        cls, model: object, *, act_fn: ActivationName | None = None, **settings: Any
+        cls, model: object, *, act_fn: HiddenActivations | None = None, **settings: Any
     ) -> "HookedMLP":
         """A Keras model of Dense layers, or what its get_weights() gives -> the same with hooks.
 
-        Keras itself is not imported.
+        A last softmax is left out: the largest output decides. Keras itself is not imported.
 
         Args:
-            act_fn: the hidden activation, for a list of weights; give out_act_fn= too where the
-                output has one, and negative_slope= where leaky_relu's is not Keras' 0.2.
+            act_fn: the hidden activation, or one per hidden layer, for a list of weights; give
+                out_act_fn= too where the output has one, and negative_slope= where leaky_relu's is
+                not Keras' 0.2.
             settings: as for `from_module`.
 
         Raises:
