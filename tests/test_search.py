@@ -294,7 +294,7 @@ def test_bad_requests_are_refused(textbook, deep):
     """No target, too many to list, shapes that cannot be counted, conventions that do not exist."""
     with pytest.raises(XorMiError, match="this network has no target"):
         find_subcircuits(HookedMLP())
-    with pytest.raises(XorMiError, match="the target has 1 outputs; the network has 2"):
+    with pytest.raises(XorMiError, match="the target has 1 output; the network has 2"):
         find_subcircuits(deep, "x0 & x1")
     with pytest.raises(
         XorMiError,

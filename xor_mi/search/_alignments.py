@@ -91,7 +91,7 @@ class AlignmentSearch(Finding):
         target: what the formulas compute.
         depth: how many gates deep they are at most.
         convention: what they were searched under.
-        output: the output they were aligned with.
+        output: the output, or decision of several outputs, that they were aligned with.
         formulas: all that were tried.
         aligned: those with an alignment, each with the number of its minimal ones.
         sets: per formula with an alignment, the minimal sets of every variable.
@@ -156,7 +156,7 @@ def find_alignments(
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
     The convention's switches that count here: `enumeration`, `pairs`, `across_layers`, `reference`;
-    rows are clean, the network decides by its threshold.
+    rows are clean, the network decides by its own rule.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> print(find_alignments(textbook_xor(), depth=2))

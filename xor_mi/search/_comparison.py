@@ -11,6 +11,7 @@ from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._formulas import TooManyFormulas
+from xor_mi.search._problem import why_not_decided
 from xor_mi.search._searches import MAX_EXAMINED, Searches
 
 CONVENTIONS = {
@@ -27,6 +28,8 @@ class ExplanationCounts:
 
     Attributes:
         name: what the convention is called here.
+        n_perfect: None, as all further ones, where the network's outputs cannot be decided by the
+            convention.
         n_minimal, n_interpretations: of all perfect subcircuits together; None beyond
             `MAX_EXAMINED` of them.
         n_formulas: formulas tried; None, as the next two, where they are too many to try.
@@ -38,7 +41,7 @@ class ExplanationCounts:
     name: str
     convention: Convention
     n_subcircuits: int
-    n_perfect: int
+    n_perfect: int | None
     n_minimal: int | None = None
     n_interpretations: int | None = None
     n_formulas: int | None = None
@@ -71,13 +74,15 @@ class ConventionCounts(Finding):
             "n_alignments": [counts.n_alignments for counts in self.counts],
             "why_not": [counts.why_not for counts in self.counts],
         }
-        may_be_missing = (
+        may_be_missing = [
             "n_minimal",
             "n_interpretations",
             "n_formulas",
             "n_aligned",
             "n_alignments",
-        )
+        ]
+        if None in columns["n_perfect"]:
+            may_be_missing.append("n_perfect")
         # "Int64" with a capital has a missing value, so whole numbers stay whole beside it
         return pd.DataFrame(columns).astype(dict.fromkeys(may_be_missing, "Int64"))
 
@@ -103,7 +108,7 @@ def compare_conventions(
     Args:
         depth: formulas up to so many gates deep are aligned.
         conventions: names and conventions to count under; None for `CONVENTIONS`.
-        output: the output that formulas are aligned with.
+        output: the output that formulas are aligned with; where outputs are compared, the decision.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> table = compare_conventions(textbook_xor()).frame()
@@ -112,7 +117,8 @@ def compare_conventions(
 
     Raises:
         XorMiError: whatever `find_subcircuits` and `find_alignments` refuse, but for numbers: what
-            is too much to count is left out, and `why_not` says so.
+            is too much to count is left out, and `why_not` says so. So it does of a convention that
+            rounds the outputs of a network whose largest output wins.
         SearchStopped: Ctrl-C, with what was met until then.
     """
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
@@ -132,7 +138,16 @@ def compared(
 
 
 def _counted(name: str, convention: Convention, searches: Searches) -> ExplanationCounts:
-    """Every count under one convention; what is too much to count is None, with a reason."""
+    """Every count under one convention; what is not counted is None, with a reason."""
+    cannot_decide = why_not_decided(searches.model, convention)
+    if cannot_decide:
+        return ExplanationCounts(
+            name=name,
+            convention=convention,
+            n_subcircuits=searches.n_subcircuits,
+            n_perfect=None,
+            why_not=cannot_decide,
+        )
     why_not: list[str] = []
     n_perfect = searches.n_perfect(convention)
     n_minimal = n_interpretations = None

@@ -44,10 +44,12 @@ class Convention:
             the whole network.
         biases: kept units keep their bias, or lose it.
         all_units: whether subcircuits that keep every hidden unit count.
-        decision: output > threshold, or the output rounded to the nearest whole number must be the
-            label.
+        decision: "threshold", the network's own decision must be the label (an output above its
+            threshold, or the largest output where that wins), or "round", each output rounded to
+            the nearest whole number must be.
         reference: right is what the task says, or what the whole network decides.
-        noise_sd: standard deviation of the noise on noisy rows.
+        noise_sd: standard deviation of the noise on noisy rows, in distances between the input
+            levels of bit 0 and bit 1.
         n_noisy: besides the clean rows, so many copies of each with normal noise must be decided
             right too.
         noise_seed: seed of that noise.

@@ -4,16 +4,17 @@ The true number, at sizes far beyond memory.
 
 The "every kept unit is read" constraint is handled by inclusion-exclusion: over all sets S of units
 of the layer before that may be read, with sign (-1)^(units not in S). What is left is free: every
-unit of the last hidden layer takes one of its options (dropped, or a set of kept sources)
-independently, and adds its contribution to each row's output. Two halves of the units are added up
-separately; a left and a right half fit together if on every row their sum lies on the right side,
-which only asks where the right half's value stands among the sorted bounds that the left halves
-leave: whole numbers of 16 bits are compared, all pairs at once.
+unit of the last hidden layer takes one of its options (dropped, or a set of kept sources and of
+outputs that read it) independently, and adds its contribution to each row's score: the output, or
+the difference of two of which the larger wins. Two halves of the units are added up separately; a
+left and a right half fit together if on every row their sum lies on the right side, which only asks
+where the right half's value stands among the sorted bounds that the left halves leave: whole
+numbers of 16 bits are compared, all pairs at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from itertools import product
+from itertools import combinations, product
 from math import comb, prod
 from operator import or_
 from typing import NamedTuple
@@ -37,7 +38,7 @@ PAIRS_AT_ONCE = 2**20
 """How many (left, right) pairs are compared in one step."""
 
 Bounds = tuple[Numbers, Numbers]
-"""Between which numbers each row's output must lie, low and high, [row] each."""
+"""Between which numbers each row's score must lie, low and high, [row] each."""
 
 
 def count_perfect_subcircuits(
@@ -49,15 +50,15 @@ def count_perfect_subcircuits(
 ) -> int:
     """How many subcircuits decide every row right, as `find_subcircuits(...).n_perfect`.
 
-    For one output, and one or two hidden layers.
+    For one output, or two of which the larger wins, and one or two hidden layers.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> count_perfect_subcircuits(textbook_xor())
     1
 
     Raises:
-        XorMiError: other shapes, an output activation that is not increasing, or a last hidden
-            layer too wide to be counted.
+        XorMiError: other shapes, an output activation that is not increasing (or is any, between
+            two outputs), or a last hidden layer too wide to be counted.
     """
     return count_perfect(Problem.of(model, target, convention), progress)
 
@@ -65,10 +66,10 @@ def count_perfect_subcircuits(
 def count_perfect(problem: Problem, progress: bool) -> int:
     """How many subcircuits of a problem decide every row right."""
     sizes = problem.sizes
-    if sizes[-1] != 1 or len(sizes) > 4:
+    if problem.labels.shape[1] != 1 or len(sizes) > 4:
         raise XorMiError(
-            "counting without listing is for one output and one or two hidden layers, "
-            f"not {sizes}; use find_subcircuits"
+            "counting without listing is for one output and one or two hidden layers, or for two "
+            f"outputs of which the larger wins, not {sizes}; use find_subcircuits"
         )
     bounds = _bounds_before_activation(problem)
     total = _count(problem, bounds, progress, all_on=False)
@@ -79,14 +80,21 @@ def count_perfect(problem: Problem, progress: bool) -> int:
 
 
 def _bounds_before_activation(problem: Problem) -> Bounds:
-    """The bounds on each row's output before its activation function."""
+    """The bounds on each row's score before the output's activation function."""
     name = problem.model.cfg.out_act_fn
+    if problem.sizes[-1] == 2 and name != "identity":
+        raise XorMiError(
+            f"the output activation {name} cannot be undone in a difference of two outputs; "
+            "use find_subcircuits"
+        )
     slope = problem.model.cfg.negative_slope
     inverses: dict[str, Callable[[Numbers], Numbers]] = {
         "identity": lambda y: y,
         "leaky_relu": lambda y: np.where(y > 0, y, y / slope),
         "tanh": _inverse_tanh,
         "sigmoid": _inverse_sigmoid,
+        "softplus": _inverse_softplus,
+        "elu": _inverse_elu,
     }
     if name not in inverses or (name == "leaky_relu" and slope <= 0):
         raise XorMiError(f"the output activation {name} cannot be undone; use find_subcircuits")
@@ -105,6 +113,17 @@ def _inverse_sigmoid(y: Numbers) -> Numbers:
     """What is never reached lies at infinity."""
     inside = np.log(np.clip(y, 0, 1) / np.clip(1 - y, 0, 1))
     return np.where(y <= 0, -np.inf, np.where(y >= 1, np.inf, inside))
+
+
+def _inverse_softplus(y: Numbers) -> Numbers:
+    """What is never reached lies at infinity."""
+    return np.where(y <= 0, -np.inf, y + np.log(-np.expm1(-np.abs(y))))
+
+
+def _inverse_elu(y: Numbers) -> Numbers:
+    """What is never reached lies at infinity."""
+    below = np.where(y <= -1, -np.inf, np.log1p(np.clip(y, -1, 0)))
+    return np.where(y > 0, y, below)
 
 
 class _Readable(NamedTuple):
@@ -194,7 +213,7 @@ class _Sums(NamedTuple):
     """Distinct sums of contributions.
 
     Attributes:
-        values: what each adds to the output, [combination, row].
+        values: what each adds to the score, [combination, row].
         times: how many choices of edges come to it, [combination].
     """
 
@@ -202,10 +221,37 @@ class _Sums(NamedTuple):
     times: NDArray[np.int64]
 
 
+def _signs(problem: Problem) -> NDArray[np.int64]:
+    """How each output comes into the score, [output]: of two outputs, it is the second - first."""
+    return np.array([1]) if problem.sizes[-1] == 1 else np.array([-1, 1])
+
+
 def _n_fitting(problem: Problem, readable: _Readable, bounds: Bounds, *, all_on: bool) -> int:
-    """How many choices of one option per unit of the last hidden layer decide every row right."""
-    last = problem.layers[-1]
-    units = _contributions(problem, readable, all_on=all_on)
+    """How many choices of one option per unit of the last hidden layer decide every row right.
+
+    Each output must read something: inclusion-exclusion once more, over the outputs that may.
+    """
+    added = _added_by_units(problem, readable)
+    outputs = range(problem.sizes[-1])
+    # where no output may read, every unit is dropped; that the bounds allow it counts as one
+    if_all_dropped = float(_signs(problem) @ problem.layers[-1].bias_if_all_dropped)
+    low, high = bounds
+    dropped_fits = bool(((if_all_dropped > low) & (if_all_dropped < high)).all())
+    total = (-1) ** len(outputs) * (dropped_fits and not all_on)
+    for n_reading in range(1, len(outputs) + 1):
+        sign = (-1) ** (len(outputs) - n_reading)
+        for reading in combinations(outputs, n_reading):
+            units = _contributions(problem, added, reading=reading, all_on=all_on)
+            total += sign * _n_fitting_choices(units, bounds, if_all_dropped=if_all_dropped)
+    return total
+
+
+def _n_fitting_choices(units: list[_Sums], bounds: Bounds, *, if_all_dropped: float) -> int:
+    """How many choices of one contribution per unit lie between the bounds on every row.
+
+    Args:
+        if_all_dropped: the score where every unit is dropped.
+    """
     # the left half takes up to half of the units, as long as its ranks are 16-bit numbers; units
     # with few options come first, so that these are many
     units.sort(key=lambda unit: len(unit.times))
@@ -219,37 +265,49 @@ def _n_fitting(problem: Problem, readable: _Readable, bounds: Bounds, *, all_on:
             f"{right_size} combinations in one half of the last hidden layer; "
             f"at most {MAX_RIGHT}: the layer is too wide"
         )
-    # the output is what it is with every unit dropped, and each unit's contribution on top of that
-    if_all_dropped = float(last.bias_if_all_dropped[0])
+    # the score is what it is with every unit dropped, and each unit's contribution on top of that
     left = _summed(units[:n_left], offset=if_all_dropped)
     right = _summed(units[n_left:], offset=0.0)
-    n_fitting = _n_fitting_pairs(left, right, bounds)
-    # every unit dropped is one of the combinations, but then the output would read nothing
-    low, high = bounds
-    dropped_fits = bool(((if_all_dropped > low) & (if_all_dropped < high)).all())
-    counts_all_dropped = dropped_fits and not all_on
-    return n_fitting - 1 if counts_all_dropped else n_fitting
+    return _n_fitting_pairs(left, right, bounds)
 
 
-def _contributions(problem: Problem, readable: _Readable, *, all_on: bool) -> list[_Sums]:
-    """For every unit of the last hidden layer, what each set of kept sources adds to the output.
+def _added_by_units(problem: Problem, readable: _Readable) -> Numbers:
+    """What each unit of the last hidden layer adds to an output of weight 1.
 
-    Equal contributions are counted together.
+    That is its value with each set of kept sources but the empty one, over what a dropped edge
+    carries, [unit, subset, row].
     """
     cut, last = problem.layers[-2], problem.layers[-1]
     n_sources = len(readable.sources)
-    subsets = (np.arange(2**n_sources)[:, None] >> np.arange(n_sources)) & 1  # [subset, source]
+    subsets = (np.arange(1, 2**n_sources)[:, None] >> np.arange(n_sources)) & 1  # [subset, source]
     # over what a dropped edge carries, so that dropping one is a weight of zero
     centred = readable.values - cut.carried[readable.sources][:, None]
     pre = (cut.weight[:, None, readable.sources] * subsets) @ centred  # [unit, subset, row]
     pre = pre + cut.bias_if_all_dropped[:, None, None]
     values = problem.activate(pre, len(problem.layers) - 2)
-    added = last.weight[0][:, None, None] * (values - last.carried[:, None, None])
-    added[:, 0] = 0  # no source at all: the unit is dropped
-    first_option = 1 if all_on else 0
+    return values - last.carried[:, None, None]
+
+
+def _contributions(
+    problem: Problem, added: Numbers, *, reading: Sequence[int], all_on: bool
+) -> list[_Sums]:
+    """For every unit of the last hidden layer, what each of its options adds to the score.
+
+    The options are the sets of its sources and of the outputs that read it, and, unless every unit
+    must be there, that it is dropped. Equal contributions are counted together.
+
+    Args:
+        added: [unit, subset, row], as `_added_by_units` gives it.
+        reading: the outputs that may read units.
+    """
+    signed = _signs(problem)[:, None] * problem.layers[-1].weight  # [output, unit]
+    read_by = [list(some) for n in range(1, len(reading) + 1) for some in combinations(reading, n)]
+    weights = np.array([signed[some].sum(0) for some in read_by])  # [set of outputs, unit]
+    dropped = np.zeros((0 if all_on else 1, added.shape[-1]))
     contributions: list[_Sums] = []
-    for of_unit in added:  # [subset, row]
-        distinct, times = np.unique(of_unit[first_option:], axis=0, return_counts=True)
+    for weight, of_unit in zip(weights.T, added, strict=True):
+        options = (weight[:, None, None] * of_unit).reshape(-1, added.shape[-1])
+        distinct, times = np.unique(np.concatenate([dropped, options]), axis=0, return_counts=True)
         contributions.append(_Sums(values=distinct, times=times))
     return contributions
 

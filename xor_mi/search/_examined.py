@@ -140,8 +140,8 @@ class _Trial:
         rows: the clean rows as text.
         pairs: all ordered (base, source) pairs of rows.
         exchanged: what the network decides with the units of a set on each base as on each source,
-            [set, pair, output].
-        ablated: what it decides without them, [set, row, output].
+            [set, pair, decision].
+        ablated: what it decides without them, [set, row, decision].
     """
 
     problem: Problem
@@ -197,13 +197,13 @@ class _Trial:
 
 
 def _ablated(problem: Problem, layers: Sequence[Affine], sets: UnitSets) -> NDArray[np.int8]:
-    """Decisions on each row without these units, [set, row, output]."""
+    """Decisions on each row without these units, [set, row, decision]."""
     rows = each_row(len(problem.clean))
     return interchanged(problem, layers, sets, rows, replacement=problem.convention.ablation)
 
 
 def _first_place(differs: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """The first (set, pair) on which decisions [set, pair, output] differ; None if none does."""
+    """The first (set, pair) on which decisions [set, pair, decision] differ; None if none does."""
     places = np.argwhere(differs.any(-1))
     if not len(places):
         return None

@@ -250,6 +250,7 @@ def identifiability_report(
     """
     convention = Convention.of(convention)
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
+    searches.problem(convention)  # what is refused is refused before a long count
     counts = compared(searches, conventions)
     circuit = identify_circuit(model, target, progress=progress)
     try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xor_mi.circuits import ROUNDING
 from xor_mi.graph import Unit
 from xor_mi.search._convention import PairSet
-from xor_mi.search._problem import Affine, Numbers, Problem
+from xor_mi.search._problem import Affine, Numbers, Problem, size_of_scores
 
 Replacement = Literal["source", "zero", "mean"]
 """What a chosen unit gets: its value on the source row, zero, or its mean over all rows."""
@@ -55,20 +55,20 @@ def interchanged(
     *,
     replacement: Replacement = "source",
 ) -> NDArray[np.int8]:
-    """Decisions with these hidden units replaced on each base, [set, pair, output].
+    """Decisions with these hidden units replaced on each base, [set, pair, decision].
 
     1, 0, or -1 where undecided.
 
     Args:
         layers: `problem.whole`, or `problem.kept(subcircuit)`.
     """
-    outputs, scale = interchange_outputs(problem, layers, sets, pairs, replacement=replacement)
-    over = outputs - problem.model.threshold
+    scores, scale = interchange_scores(problem, layers, sets, pairs, replacement=replacement)
+    over = scores - problem.model.rule.cut
     is_tie = np.abs(over) <= ROUNDING * scale
     return np.where(is_tie, -1, over > 0).astype(np.int8)
 
 
-def interchange_outputs(
+def interchange_scores(
     problem: Problem,
     layers: Sequence[Affine],
     sets: UnitSets,
@@ -76,7 +76,7 @@ def interchange_outputs(
     *,
     replacement: Replacement = "source",
 ) -> tuple[Numbers, float]:
-    """Outputs of the same, [set, pair, output], and the size of the terms that they sum up.
+    """Scores of the same, [set, pair, decision], and the size of the terms that they sum up.
 
     The size is what rounding is measured against: see `interchanged`.
     """
@@ -87,7 +87,8 @@ def interchange_outputs(
     first_unit, scale = 0, 1.0
     for number, (weight, bias) in enumerate(layers):
         # the last layer's stays: ties are told at the output only
-        scale = float((np.abs(weight) @ np.abs(clean).max(0) + np.abs(bias)).max())
+        terms = np.abs(weight) @ np.abs(clean).max(0) + np.abs(bias)
+        scale = size_of_scores(problem.model, terms)
         clean = problem.activate(clean @ weight.T + bias, number)
         changed = problem.activate(changed @ weight.T + bias, number)
         is_hidden = number < len(layers) - 1
@@ -96,7 +97,7 @@ def interchange_outputs(
             in_set = sets[:, None, first_unit : first_unit + len(weight)]  # [set, 1, unit]
             changed = np.where(in_set, _replacements(clean, source, replacement), changed)
             first_unit += len(weight)
-    return changed, scale
+    return problem.scores(changed), scale
 
 
 def _replacements(clean: Numbers, source: NDArray[np.int64], replacement: Replacement) -> Numbers:

@@ -3,13 +3,14 @@
 An interpretation gives every kept unit one reading (a threshold between two of its values) such
 that its bits are a function of its kept parents' bits, and every unit and output a local gate: that
 function, with the don't-care rows filled in (in every way, or left open, as the convention says). A
-unit is read within the subcircuit, not within the whole network.
+unit is read within the subcircuit, not within the whole network. Where the largest output wins, a
+decision is the gate, and reads all that the outputs read.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from math import prod
 
 import pandas as pd
@@ -33,7 +34,7 @@ OpenTable = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Interpretation(Finding):
-    """One local gate per kept unit and output, in order of layers.
+    """One local gate per kept unit and decision, in order of layers.
 
     A gate's table is over its kept parents; None where no input produces the row and the convention
     leaves it open.
@@ -188,42 +189,61 @@ def _input_bits(problem: Problem) -> tuple[Bits, ...]:
 
 
 def _kept_units(problem: Problem, subcircuit: Subcircuit) -> list[list[_KeptUnit]]:
-    """Layer by layer the kept units and outputs, with the bits that each may read as."""
+    """Layer by layer the kept units and decisions, with the bits that each may read as."""
     require_shape(problem.model, subcircuit)
-    inputs, *later = layers_of(problem.sizes)
+    inputs, *hidden, _ = layers_of(problem.sizes)
     # values are those within the subcircuit: a unit may read otherwise there than in the network
     values = problem.clean.T  # [unit, row]
     before = inputs
     layers: list[list[_KeptUnit]] = []
-    for number, (weight, bias) in enumerate(problem.kept(subcircuit)):
+    *of_hidden, _ = problem.kept(subcircuit)
+    for number, (weight, bias) in enumerate(of_hidden):
         values = problem.activate(weight @ values + bias[:, None], number)
         sources = subcircuit.sources[number]
-        kept = [unit for unit in later[number] if sources[unit.index]]
-        by_index = {parent.index: parent for parent in before}
-        layer: list[_KeptUnit] = []
-        for unit in kept:
-            parents = [by_index[index] for index in sources[unit.index]]
-            layer.append(
-                _KeptUnit(
-                    unit=unit,
-                    parents=tuple(before.index(parent) for parent in parents),
-                    names=tuple(parent.name for parent in parents),
-                    readings=_possible_bits(problem, unit, values),
-                )
+        kept = [unit for unit in hidden[number] if sources[unit.index]]
+        layer = [
+            _kept_unit(
+                unit, sources[unit.index], before, _possible_bits(problem, values[unit.index])
             )
+            for unit in kept
+        ]
         layers.append(layer)
         before = kept
-    return layers
+    return [*layers, _kept_decisions(problem, subcircuit, before)]
 
 
-def _possible_bits(problem: Problem, unit: Unit, values: Numbers) -> tuple[Bits, ...]:
-    """What a unit may read as, given its layer's values [unit, row]."""
-    # an output is read by the network's decision, which leaves no choice
-    if unit.is_output:
-        return (problem.target.tables[unit.index],)
+def _kept_decisions(
+    problem: Problem, subcircuit: Subcircuit, before: Sequence[Unit]
+) -> list[_KeptUnit]:
+    """The decisions, whose bits leave no choice, given the units of the last hidden layer."""
+    model = problem.model
+    reads: Sequence[Sequence[int]] = subcircuit.sources[-1]
+    if model.rule.name == "argmax":
+        # outputs are compared, so that every decision depends on what any of them reads
+        reads = [sorted(set(chain.from_iterable(reads)))] * model.cfg.n_decisions
+    of_decisions = zip(model.decision_units, reads, problem.target.tables, strict=True)
+    return [_kept_unit(unit, indices, before, (table,)) for unit, indices, table in of_decisions]
+
+
+def _kept_unit(
+    unit: Unit, sources: Sequence[int], before: Sequence[Unit], readings: tuple[Bits, ...]
+) -> _KeptUnit:
+    """A unit that reads these of the units before it, by index."""
+    by_index = {parent.index: parent for parent in before}
+    parents = [by_index[index] for index in sources]
+    return _KeptUnit(
+        unit=unit,
+        parents=tuple(before.index(parent) for parent in parents),
+        names=tuple(parent.name for parent in parents),
+        readings=readings,
+    )
+
+
+def _possible_bits(problem: Problem, values: Numbers) -> tuple[Bits, ...]:
+    """What a hidden unit may read as, given its values, [row]."""
     convention = problem.convention
     possible: list[Bits] = []
-    for reading in unit_readings(torch.from_numpy(values[unit.index])):
+    for reading in unit_readings(torch.from_numpy(values)):
         if reading.margin is None:  # a constant unit
             counts = convention.constants
         else:

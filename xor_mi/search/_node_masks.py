@@ -4,7 +4,8 @@ The scores are by observation and by counterfactual patching.
 
 Observation asks whether the units do the task alone; patching asks four things of them, each a
 recovered fraction that should be 1. The scores are those of Rios-Sialer's identifiability toy study
-(2026): R = (patched - corrupted) / (clean - corrupted) of the output.
+(2026): R = (patched - corrupted) / (clean - corrupted) of the output, or of the difference between
+outputs where the largest wins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._interchange import (
     UnitSets,
     each_row,
-    interchange_outputs,
+    interchange_scores,
     interchanged,
     units_in,
 )
@@ -146,8 +147,8 @@ def node_masks(
 
     def restored(units: UnitSets, base: NDArray[np.int64], source: NDArray[np.int64]) -> Numbers:
         """The recovered fraction with these units on the base as on the source, [set, pair]."""
-        outputs, _ = interchange_outputs(problem, problem.whole, units, (base, source))
-        return (outputs[..., output] - plain[corrupted]) / (plain[clean] - plain[corrupted])
+        scores, _ = interchange_scores(problem, problem.whole, units, (base, source))
+        return (scores[..., output] - plain[corrupted]) / (plain[clean] - plain[corrupted])
 
     # In the order of SCORES; of the middle two nothing should be left, hence 1 - it.
     scores = np.stack(
@@ -207,19 +208,19 @@ def _pairs_decided_differently(
 ) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:
     """The pairs of inputs that patching is scored on.
 
-    Gives the network's own output on every row, and the (clean, corrupted) rows of every ordered
+    Gives the network's own score on every row, and the (clean, corrupted) rows of every ordered
     pair that it decides differently.
     """
     rows = each_row(len(problem.clean))
     nobody = np.zeros((1, len(problem.model.units)), dtype=bool)  # one set, without any unit
-    outputs, _ = interchange_outputs(problem, problem.whole, nobody, rows)
+    scores, _ = interchange_scores(problem, problem.whole, nobody, rows)
     decided = interchanged(problem, problem.whole, nobody, rows)[0, :, output]
     is_decided = decided >= 0  # -1 is undecided
     differs = decided[:, None] != decided
     clean, corrupted = np.nonzero(differs & is_decided[:, None] & is_decided)
     if not len(clean):
         raise XorMiError("the network decides all inputs alike, so there is nothing to restore")
-    return outputs[0, :, output], clean, corrupted
+    return scores[0, :, output], clean, corrupted
 
 
 def _induced(layer_sizes: tuple[int, ...], kept: Sequence[Unit]) -> Subcircuit:
@@ -235,8 +236,8 @@ def _induced(layer_sizes: tuple[int, ...], kept: Sequence[Unit]) -> Subcircuit:
 
 
 def _right_rows(problem: Problem, subcircuit: Subcircuit) -> NDArray[np.bool_]:
-    """Which rows a subcircuit decides right, all outputs, [row]."""
+    """Which rows a subcircuit decides right, all decisions, [row]."""
     values = problem.rows
     for number, (weight, bias) in enumerate(problem.kept(subcircuit)):
         values = problem.activate(values @ weight.T + bias, number)
-    return np.asarray(((values > problem.low) & (values < problem.high)).all(1))
+    return problem.right_rows(values)

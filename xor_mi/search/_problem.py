@@ -18,7 +18,7 @@ from xor_mi.kinds import Target
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.search._convention import AnyConvention, Convention
-from xor_mi.truth import BooleanFunction, truth_rows
+from xor_mi.truth import BooleanFunction
 
 Numbers = NDArray[np.float64]
 """float64 numbers of any shape; their axes are named where they are used."""
@@ -50,16 +50,16 @@ class CutLayer(NamedTuple):
 class Problem:
     """A network under a convention, in NumPy float64.
 
-    Weights, the rows, and on which side each output must lie.
+    Weights, the rows, and on which side of the network's rule each decision must lie.
 
     Attributes:
         target: what is held to be right on the clean rows: the task, or what the network decides.
         whole: (weight, bias) per linear layer of the whole network.
         layers: the same as layers whose edges may be dropped; the convention decides over biases.
-        clean: the 2^d_in input rows, [row, d_in].
+        clean: the 2^d_in input rows as the network reads them, in its input levels, [row, d_in].
         rows: the clean rows, then the noisy ones, [row, d_in].
-        labels: what each output must be, [row, d_out].
-        low: each row's output must lie strictly above it, [row, d_out].
+        labels: what each decision must be, [row, decision].
+        low: each row's score must lie strictly above it, [row, decision].
         high: and strictly below this. What is a tie up to rounding is a tie: undecided under
             "threshold", rounded to even under "round".
     """
@@ -90,19 +90,24 @@ class Problem:
 
         Raises:
             XorMiError: a network that weight arithmetic alone does not describe (hooks, train
-                mode), no target, one of another width, or a reference network that leaves a row
-                undecided.
+                mode) or with direct connections, no target, one of another width, a reference
+                network that leaves a row undecided, or outputs to be rounded that are compared
+                with each other.
         """
         require_plain_mlp(model, "a search for subcircuits")
+        model.require_no_direct("a search for subcircuits")
         convention = Convention.of(convention)
+        cannot_decide = why_not_decided(model, convention)
+        if cannot_decide:
+            raise XorMiError(cannot_decide)
         function = _reference(model, target, convention)
         whole = whole_network(model)
-        clean = np.array(truth_rows(model.cfg.d_in), dtype=np.float64)
-        copies = [clean, *_noisy_copies(clean, convention)]
+        clean = clean_rows(model)
+        copies = [clean, *_noisy_copies(model, clean, convention)]
         # a noisy row must be decided as the clean row it is a copy of
         labels = np.tile(np.array(function.tables, dtype=np.int64).T, (len(copies), 1))
         tie = _rounding(model, whole)
-        low, high = _bounds(labels, threshold=model.threshold, tie=tie, convention=convention)
+        low, high = _bounds(labels, cut=model.rule.cut, tie=tie, convention=convention)
         return cls(
             model=model,
             target=function,
@@ -132,9 +137,51 @@ class Problem:
         """
         return kept_layers(self.layers, subcircuit)
 
+    def scores(self, outputs: Numbers) -> Numbers:
+        """Outputs [..., d_out] -> the numbers that decisions are made by, [..., decision]."""
+        return scores(self.model, outputs)
+
+    def right_rows(self, outputs: Numbers) -> NDArray[np.bool_]:
+        """Outputs [..., row, d_out] -> which rows are decided right, all decisions, [..., row]."""
+        scored = self.scores(outputs)
+        return np.asarray(((scored > self.low) & (scored < self.high)).all(-1))
+
     def right(self, outputs: Numbers) -> NDArray[np.bool_]:
-        """Outputs [..., row, d_out] -> whether every row and output is decided right, [...]."""
-        return np.asarray(((outputs > self.low) & (outputs < self.high)).all((-1, -2)))
+        """Outputs [..., row, d_out] -> whether every row is decided right, [...]."""
+        return np.asarray(self.right_rows(outputs).all(-1))
+
+
+def why_not_decided(model: HookedMLP, convention: Convention) -> str:
+    """Why a convention's decisions cannot be asked of this network; "" where they can."""
+    if convention.decision == "round" and model.rule.name == "argmax":
+        return (
+            "decision='round' holds each output against 0 or 1, but the largest output of this "
+            "network wins; take a convention with decision='threshold'"
+        )
+    return ""
+
+
+def clean_rows(model: HookedMLP) -> Numbers:
+    """All input rows as the network reads them, in its input levels, [row, d_in]."""
+    return model.rows().detach().cpu().double().numpy()
+
+
+def scores(model: HookedMLP, outputs: Numbers) -> Numbers:
+    """Outputs [..., d_out] -> the numbers that decisions are made by, [..., decision]."""
+    if model.rule.name == "threshold":
+        return outputs
+    return model.rule.scores(torch.from_numpy(np.ascontiguousarray(outputs))).numpy()
+
+
+def size_of_scores(model: HookedMLP, terms: Numbers) -> float:
+    """How large the terms are that a score is a sum of, at most; rounding is measured against it.
+
+    Args:
+        terms: the same for each output, [d_out].
+    """
+    # by argmax a score is the difference of two outputs
+    n_outputs = 2 if model.rule.name == "argmax" else 1
+    return float(np.sort(terms)[-n_outputs:].sum())
 
 
 def whole_network(model: HookedMLP) -> tuple[Affine, ...]:
@@ -200,37 +247,38 @@ def _reference(model: HookedMLP, target: Target | None, convention: Convention) 
     return BooleanFunction(model.cfg.d_in, tuple(map(tuple, labels.T.tolist())))
 
 
-def _noisy_copies(clean: Numbers, convention: Convention) -> Numbers:
+def _noisy_copies(model: HookedMLP, clean: Numbers, convention: Convention) -> Numbers:
     """The clean rows with noise added, [copy, row, d_in]."""
     generator = np.random.default_rng(convention.noise_seed)
     shape = (convention.n_noisy, *clean.shape)
-    return clean + generator.normal(0, convention.noise_sd, shape)
+    level_of_0, level_of_1 = model.cfg.input_levels
+    return clean + (level_of_1 - level_of_0) * generator.normal(0, convention.noise_sd, shape)
 
 
 def _entering(model: HookedMLP, whole: Sequence[Affine]) -> list[Numbers]:
     """What enters each linear layer on the clean rows, [row, d_in of the layer] each."""
-    values = [np.array(truth_rows(model.cfg.d_in), dtype=np.float64)]
+    values = [clean_rows(model)]
     for number, (weight, bias) in enumerate(whole[:-1]):
         values.append(activate(model, values[-1] @ weight.T + bias, number))
     return values
 
 
 def _rounding(model: HookedMLP, whole: Sequence[Affine]) -> float:
-    """How near to the threshold an output is a tie: relative to the terms that it is a sum of."""
+    """How near to the cut a score is a tie: relative to the terms that it is a sum of."""
     weight, bias = whole[-1]
     terms = np.abs(weight) @ np.abs(_entering(model, whole)[-1]).max(0) + np.abs(bias)
-    return ROUNDING * float(terms.max())
+    return ROUNDING * size_of_scores(model, terms)
 
 
 def _bounds(
-    labels: NDArray[np.int64], *, threshold: float, tie: float, convention: Convention
+    labels: NDArray[np.int64], *, cut: float, tie: float, convention: Convention
 ) -> tuple[Numbers, Numbers]:
-    """Between which numbers each output must lie, [row, d_out] each."""
+    """Between which numbers each score must lie, [row, decision] each."""
     if convention.decision == "round":
         # to even, as torch.round: 0.5 is 0, and so is -0.5; 1.5 is 2
         low = np.where(labels == 1, 0.5 + tie, -0.5 - tie)
         high = np.where(labels == 1, 1.5 - tie, 0.5 + tie)
     else:
-        low = np.where(labels == 1, threshold + tie, -np.inf)
-        high = np.where(labels == 1, np.inf, threshold - tie)
+        low = np.where(labels == 1, cut + tie, -np.inf)
+        high = np.where(labels == 1, np.inf, cut - tie)
     return low, high

@@ -52,6 +52,7 @@ class Searches:
         progress: bool,
     ) -> None:
         require_plain_mlp(model, "a count of explanations")
+        model.require_no_direct("a count of explanations")
         self.model, self.target = model, target
         self.depth, self.progress = depth, progress
         self.output = model.require_output(output)

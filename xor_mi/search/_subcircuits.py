@@ -93,7 +93,7 @@ def as_network(
 ) -> HookedMLP:
     """A subcircuit as a network of its own, in float64: cache it, patch it, train it on.
 
-    It keeps the network's activations, loss, threshold and target.
+    It keeps the network's activations, loss, decision rule, input levels and target.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> without_and = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
@@ -101,9 +101,10 @@ def as_network(
     [[2.0]]
 
     Raises:
-        XorMiError: a subcircuit of another shape.
+        XorMiError: a subcircuit of another shape, or a network with direct connections.
     """
     require_plain_mlp(model, "a subcircuit")
+    model.require_no_direct("a subcircuit")
     require_shape(model, subcircuit)
     layers = cut_layers(model, Convention.of(convention))
     tensors = [
@@ -243,8 +244,8 @@ def find_subcircuits(
     1 of 9 subcircuits decide every row right, 1 of them minimal
 
     Raises:
-        XorMiError: a network that weight arithmetic alone does not describe (hooks, train mode), no
-            target, or more than `MAX_LISTED` subcircuits.
+        XorMiError: a network that weight arithmetic alone does not describe (hooks, train mode) or
+            with direct connections, no target, or more than `MAX_LISTED` subcircuits.
     """
     return search_subcircuits(Problem.of(model, target, convention), progress)
 
