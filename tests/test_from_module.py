@@ -163,6 +163,10 @@ STYLES = {
     "inputs beside units": (lambda n, x: n.out(torch.cat([torch.relu(n.fc1(x)), x], 1)), "relu", "identity", {"out": linear(5, 1)}),
     "inputs before units, two layers": (lambda n, x: n.out(torch.cat((x, n.mid(n.fc1(x).relu()).relu()), -1)), "relu", "identity", {"mid": linear(3, 3), "out": linear(5, 1)}),
     "an activation per layer": (lambda n, x: n.fc2(torch.tanh(n.mid(torch.relu(n.fc1(x))))), ("relu", "tanh"), "identity", {"mid": linear(3, 3)}),
+    "inputs projected and added": (lambda n, x: n.fc2(torch.relu(n.fc1(x)) + n.project(x)), "relu", "identity", {"project": linear(2, 3, 4)}),
+    "inputs made -1 and +1, and added": (lambda n, x: (lambda z: n.fc2(torch.relu(n.fc1(z))) + n.skip(z))(2 * x - 1), "relu", "identity", {"skip": linear(2, 1, 8)}),
+    "einsum": (lambda n, x: torch.einsum("bh,ho->bo", torch.relu(torch.einsum("oi,bi->bo", n.W, x) + n.b), n.V), "relu", "identity", {"W": weights(3, 2), "b": weights(3), "V": weights(3, 1)}),
+    "einsum of columns": (lambda n, x: torch.einsum("hb, h -> b", torch.relu(torch.einsum("oi,bi->ob", n.W, x) + n.b), n.v), "relu", "identity", {"W": weights(3, 2), "b": weights(3, 1), "v": weights(3)}),
     "softplus": (lambda n, x: n.fc2(F.softplus(n.fc1(x))), "softplus", "identity", {}),
     "softplus by hand": (lambda n, x: torch.log1p(n.fc2((1 + n.fc1(x).exp()).log()).exp()), "softplus", "softplus", {}),
     "elu": (lambda n, x: F.elu(n.fc2(nn.ELU()(n.fc1(x)))), "elu", "elu", {}),
@@ -345,6 +349,7 @@ REFUSED = {
     "random numbers": (lambda n, x: n.fc2(torch.relu(n.fc1(x + torch.randn_like(x)))), "'randn_like' cannot be read", {}),
     "shapes that do not fit": (lambda n, x: n.fc2(torch.relu(n.wide(x))), "module fc2 is Linear: it takes 3 values and is given 4", {"wide": linear(2, 4)}),
     "a widened batch": (lambda n, x: n.fc2(torch.relu(n.fc1(x))).squeeze(-1) + n.fc2(torch.relu(n.fc1(x))), "it adds values of different input rows", {}),
+    "an outer product": (lambda n, x: torch.einsum("bi,bj->bij", x, x), "'einsum' cannot be read as a layer", {}),
     "layer norm": (lambda n, x: n.fc2(F.layer_norm(n.fc1(x), (3,))), "'layer_norm' cannot be read", {}),
     "mean of the batch": (lambda n, x: n.fc2(n.fc1(x) - n.fc1(x).mean(0)), "'mean' cannot be read", {}),
 }  # fmt: skip
@@ -424,6 +429,28 @@ def test_targets_of_0_and_1_without_a_rule_are_warned_of():
             wide[2].weight.data.mul_(10)
             load(wide)
             load(nn.Sequential(*net, nn.Sigmoid()))
+
+
+def test_squared_error_on_minus_1_and_1_is_warned_of():
+    """Where an output lies between 0 and 0.5 and another near -1; a threshold ends the warning."""
+    net = nn.Sequential(linear(2, 2), nn.Tanh(), linear(2, 1), nn.Tanh())
+    with torch.no_grad():
+        net[0].weight.fill_(10)
+        net[0].bias.copy_(torch.tensor([-10, 10]))
+        net[2].weight.copy_(torch.tensor([[-0.5, 1]]))
+        net[2].bias.fill_(-0.75 - 0.3)
+    settings = {"input_levels": (-1, 1), "loss_fn": "mse"}
+    with pytest.warns(
+        XorMiWarning, match=r"output 0.422 on row 01 is below .* decision_threshold=0,"
+    ):
+        assert HookedMLP.from_module(net, **settings).threshold == 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        HookedMLP.from_module(net, decision_threshold=0, **settings)
+        HookedMLP.from_module(net, decision_threshold=0.5, **settings)
+        HookedMLP.from_module(net, input_levels=(-1, 1))
+        net[2].bias.data.fill_(-0.75)  # 0.635 on row 01: both thresholds say the same
+        HookedMLP.from_module(net, **settings)
 
 
 def two_outputs(seed=0):

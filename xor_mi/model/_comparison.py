@@ -19,6 +19,9 @@ from xor_mi.truth import row_name
 _NEAR = 0.25
 """Outputs this near to 0 and 1 on every row look like targets that were 0 and 1."""
 
+_MIDDLE = 0.5
+"""The threshold of targets that were 0 and 1."""
+
 _STEEPEST = 1.13
 """The largest slope of an activation (gelu); leaky_relu's own slope may be larger."""
 
@@ -187,17 +190,19 @@ def _about_step(activation: Activation, unit: str, row: str) -> str:
 def warn_of_rule(cfg: HookedMLPConfig, outputs: Tensor, bits: Tensor, given: Iterable[str]) -> None:
     """Warn where no one said how outputs are decided, and another way is likely to be meant.
 
-    That is where they are 0 and 1, nearly, and where the largest of several says something else
-    than a threshold for each.
+    That is where they are 0 and 1, nearly, where the largest of several says something else than a
+    threshold for each, and where squared error was on -1 and 1, as it seems.
 
     Args:
         outputs: the original's [row, d_out].
         bits: the rows [row, d_in].
         given: the names of the settings that were given.
     """
+    outputs = outputs.detach().cpu().reshape(len(bits), cfg.d_out)
+    if "decision_threshold" not in given:
+        _warn_of_targets_minus_1(cfg, outputs, bits)
     if cfg.out_act_fn != "identity" or _RULES & set(given):
         return
-    outputs = outputs.detach().cpu().reshape(len(bits), cfg.d_out)
     is_low, is_high = (outputs.abs() <= _NEAR), ((outputs - 1).abs() <= _NEAR)
     if bool((is_low | is_high).all()) and bool(is_low.any()) and bool(is_high.any()):
         warn(
@@ -214,6 +219,19 @@ def warn_of_rule(cfg: HookedMLPConfig, outputs: Tensor, bits: Tensor, given: Ite
             f"the {cfg.d_out} outputs are decided one by one, by threshold 0, which does not tell "
             f"the larger one on row {_row_name(bits, row)}; if the largest output decides, give "
             "decision_rule='argmax', otherwise decision_threshold=0"
+        )
+
+
+def _warn_of_targets_minus_1(cfg: HookedMLPConfig, outputs: Tensor, bits: Tensor) -> None:
+    """Warn of outputs between 0 and the 0.5 of squared error, where others are near -1."""
+    is_between = (outputs > 0) & (outputs < _MIDDLE)
+    is_near = bool((outputs < -_MIDDLE).any() and (outputs.abs() <= 1 + _NEAR).all())
+    if cfg.decision_threshold == _MIDDLE and is_near and bool(is_between.any()):
+        row, output = (int(index) for index in is_between.nonzero()[0])
+        warn(
+            f"the output {outputs[row, output].item():.3g} on row {_row_name(bits, row)} is below "
+            "the threshold 0.5, and others are near -1; if -1 and 1 were the targets, give "
+            "decision_threshold=0, otherwise decision_threshold=0.5"
         )
 
 

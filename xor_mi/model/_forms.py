@@ -215,7 +215,9 @@ class Layers:
         if step is not None and self._is_as_written(step, value.form):
             (entry, units), _ = self._by_rows(value, where)
             value = self._units(replace(step, form=step.form.pick(units)), entry)
-        if value.form.is_linear:
+        # inputs that were added past a layer have nothing to go through on their way
+        is_past = INPUTS in value.form.parts and len(value.form.parts) > 1
+        if value.form.is_linear and not is_past:
             # two linear layers with nothing between them: the identity is between them
             value = self.activated(value, Activation("identity", where=where), where)
         flat = value.entry.reshape(-1, weight.shape[1])

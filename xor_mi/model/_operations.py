@@ -189,6 +189,36 @@ class Operations:
         scaled = self.layers.scaled(product, alpha, where) if alpha != 1 else product
         return self.layers.shifted(scaled, torch.as_tensor(input) * beta, where)
 
+    def _einsum(self, equation: Any, *operands: Any, where: str) -> Any:
+        """A weight [d_out, d_in] or [d_in, d_out] contracted with a value, whatever the letters."""
+        if not isinstance(equation, str) or len(operands) != 2:
+            return NotImplemented
+        sides, arrow, result = equation.replace(" ", "").partition("->")
+        letters = sides.split(",")
+        if not arrow or len(letters) != 2 or "." in equation:
+            return NotImplemented
+        is_first = isinstance(operands[0], Value)
+        value, weight = operands if is_first else operands[::-1]
+        of_value, of_weight = letters if is_first else letters[::-1]
+        if not isinstance(value, Value):
+            return NotImplemented
+        shared = [one for one in of_value if one in of_weight and one not in result]
+        if not isinstance(weight, Tensor) or len(shared) != 1 or len(of_weight) != weight.ndim:
+            return NotImplemented
+        (summed,) = shared
+        kept, new = of_value.replace(summed, ""), of_weight.replace(summed, "")
+        if len(new) > 1 or sorted(kept + new) != sorted(result):
+            return NotImplemented
+        axis = of_value.index(summed)
+        turned = self.layers.moved(value, lambda entry: entry.movedim(axis, -1), where)
+        rows = weight.movedim(of_weight.index(summed), -1)
+        matrix = rows.reshape(-1, rows.shape[-1])
+        made = self.layers.linear(turned, matrix, None, where)
+        if not new:
+            made = self.layers.moved(made, lambda entry: entry.squeeze(-1), where)
+        order = [(kept + new).index(one) for one in result]
+        return self.layers.moved(made, lambda entry: entry.permute(order), where)
+
     def _sum(self, input: Value, dim: Any = None, keepdim: bool = False, *, where: str) -> Any:
         if not isinstance(dim, int):
             dims = list(dim) if isinstance(dim, (list, tuple)) else []
