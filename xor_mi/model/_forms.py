@@ -204,17 +204,13 @@ class Layers:
 
     def linear(self, value: Value, weight: Tensor, bias: Tensor | None, where: str) -> Value:
         """weight [m, k] @ the last axis, + bias [m]."""
-        weight = _double(weight)
+        weight = double(weight)
         if value.entry.shape[-1:] != weight.shape[1:]:
             n_given = value.entry.shape[-1] if value.entry.ndim else 0
             message = f"{where}: it takes {weight.shape[1]} values and is given {n_given}"
             if value.form.is_bare_input and value.entry.shape == self.inputs.entry.shape:
                 raise InputWidth(message, weight.shape[1])
             raise XorMiError(message)
-        step = self._step_made_of_another(value.form)
-        if step is not None and self._is_as_written(step, value.form):
-            (entry, units), _ = self._by_rows(value, where)
-            value = self._units(replace(step, form=step.form.pick(units)), entry)
         # inputs that were added past a layer have nothing to go through on their way
         is_past = INPUTS in value.form.parts and len(value.form.parts) > 1
         if value.form.is_linear and not is_past:
@@ -228,7 +224,7 @@ class Layers:
         parts = {group: weight @ part for group, part in picked.parts.items()}
         total = weight @ picked.bias
         if bias is not None:
-            total = total + _double(bias).broadcast_to(total.shape)
+            total = total + double(bias).broadcast_to(total.shape)
         form = Form(parts, total, is_sum=True, is_linear=True, where=where)
         entry = row[:, :1] * len(form) + torch.arange(len(form))
         return Value(form, entry.view(*value.entry.shape[:-1], len(form)))
@@ -236,18 +232,27 @@ class Layers:
     def scaled(self, value: Value, factor: Any, where: str) -> Value:
         """Each entry times a number."""
         (entry, units), (factors,) = self._by_rows(value, where, factor)
-        return Value(value.form.pick(units).times(factors), entry)
+        return self._as_step(Value(value.form.pick(units).times(factors), entry))
 
     def shifted(self, value: Value, addend: Any, where: str) -> Value:
         """Each entry plus a number."""
         (entry, units), (addends,) = self._by_rows(value, where, addend)
         form = value.form.pick(units)
-        return Value(replace(form, bias=form.bias + addends), entry)
+        return self._as_step(Value(replace(form, bias=form.bias + addends), entry))
 
-    def _is_as_written(self, step: Group, form: Form) -> bool:
-        """Whether a step made of others is on at zero where their author would say so."""
-        made_of = [self.groups[number].activation for number in form.parts]
-        return all(one.is_turned or one.at_zero == step.activation.at_zero for one in made_of)
+    def _as_step(self, value: Value) -> Value:
+        """The same value; where it is made of a step and a step itself, as one of its own.
+
+        Not where it would be on at zero otherwise than its author wrote: it is then the same with
+        one, and the layer after takes the sign and the shift.
+        """
+        step = self._step_made_of_another(value.form)
+        made_of = [self.groups[number].activation for number in value.form.parts]
+        if step is None or not all(
+            one.is_turned or one.at_zero == step.activation.at_zero for one in made_of
+        ):
+            return value
+        return self._units(step, value.entry)
 
     def _step_made_of_another(self, form: Form) -> Group | None:
         """The step from 0 to 1, or from -1 to 1, that 2 * step - 1 and the like are; else None."""
@@ -297,7 +302,7 @@ class Layers:
 
         Refused where the rows are not all treated alike.
         """
-        tensors = [_double(number) for number in numbers]
+        tensors = [double(number) for number in numbers]
         shape = _broadcast(value.entry.shape, *[tensor.shape for tensor in tensors], where=where)
         entry = value.entry.broadcast_to(shape)
         row = (entry // len(value.form)).flatten()
@@ -315,6 +320,45 @@ class Layers:
         new[order.flatten()] = torch.arange(order.numel())
         units, *beside = [column[0] for column in columns]
         return (new.view(shape), units), beside
+
+    def _side_by_side(self, value: Value, other: Value, where: str) -> tuple[Form, Form] | None:
+        """What two tensors of one shape hold in each place; None of other shapes or rows."""
+        if value.entry.shape != other.entry.shape:
+            return None
+        if bool((value.entry // len(value.form) != other.entry // len(other.form)).any()):
+            return None
+        (_, units), (others,) = self._by_rows(value, where, other.entry % len(other.form))
+        return value.form.pick(units.flatten()), other.form.pick(others.long())
+
+    def activation_between(self, value: Value, other: Value, where: str) -> str:
+        """The activation by which `other` is made of `value`; "" where it is not."""
+        forms = self._side_by_side(value, other, where)
+        if forms is None:
+            return ""
+        chosen, group = forms[1].chosen_units, self._step_made_of_another(forms[1])
+        if chosen is not None and len({number for number, _ in chosen}) == 1:
+            (number, _), *_ = chosen
+            whole = self.groups[number]
+            units = torch.tensor([unit for _, unit in chosen])
+            group = replace(whole, form=whole.form.pick(units))
+        is_of_it = group is not None and group.form.is_like(forms[0])
+        return group.activation.name if group is not None and is_of_it else ""
+
+    def factor_between(self, value: Value, other: Value, where: str) -> float | None:
+        """The number that `other` is `value` times; None where it is not."""
+        forms = self._side_by_side(value, other, where)
+        if forms is None or forms[0].parts.keys() != forms[1].parts.keys():
+            return None
+        this, that = (
+            torch.cat([form.bias, *(form.parts[g].flatten() for g in sorted(form.parts))])
+            for form in forms
+        )
+        largest = int(this.abs().argmax())
+        factor = (that[largest] / this[largest]).item()
+        short = float(f"{factor:.9g}")
+        if torch.equal(that, short * this):
+            return short  # the quotient of a product is not always the factor, to the last bit
+        return factor if torch.allclose(that, factor * this, rtol=1e-12, atol=0) else None
 
     # groups of units
 
@@ -482,8 +526,11 @@ class InputWidth(XorMiError):
         self.width = width
 
 
-def _double(number: Any) -> Tensor:
-    return torch.as_tensor(number).detach().cpu().double()
+def double(number: Any) -> Tensor:
+    """A tensor or a plain number in float64, without a stop at float32."""
+    if isinstance(number, Tensor):
+        return number.detach().cpu().double()
+    return torch.as_tensor(number, dtype=torch.float64)
 
 
 def _broadcast(*shapes: Any, where: str) -> torch.Size:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.model._description import BETWEEN, SOFTMAXES, Activation
-from xor_mi.model._forms import Exponential, Layers, Value
+from xor_mi.model._forms import Exponential, Layers, Value, double
 
 MOVES = (
     *("view", "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "getitem"),
@@ -100,6 +100,9 @@ _ALIASES = {
 _HINT = (
     "bring a network of linear layers and activations, or its weights with HookedMLP.from_weights"
 )
+_GATED = {"heaviside": "relu", "sigmoid": "silu"}
+"""An activation of a value -> what their product is."""
+
 _OUTPUTS = "return the outputs themselves, and give decision_rule='argmax' to the loader"
 _HINTS = {
     "argmax": _OUTPUTS,
@@ -187,7 +190,7 @@ class Operations:
         if product is NotImplemented or isinstance(input, Value):
             return NotImplemented
         scaled = self.layers.scaled(product, alpha, where) if alpha != 1 else product
-        return self.layers.shifted(scaled, torch.as_tensor(input) * beta, where)
+        return self.layers.shifted(scaled, double(input) * beta, where)
 
     def _einsum(self, equation: Any, *operands: Any, where: str) -> Any:
         """A weight [d_out, d_in] or [d_in, d_out] contracted with a value, whatever the letters."""
@@ -311,7 +314,7 @@ class Operations:
 
     def _mul(self, input: Any, other: Any, *, where: str) -> Any:
         if isinstance(input, Value) and isinstance(other, Value):
-            return NotImplemented
+            return self._gated(input, other, where)
         if isinstance(input, Exponential) or isinstance(other, Exponential):
             return NotImplemented
         if isinstance(input, Value):
@@ -319,6 +322,14 @@ class Operations:
         return (
             self.layers.scaled(other, input, where) if isinstance(other, Value) else input * other
         )
+
+    def _gated(self, value: Value, other: Value, where: str) -> Any:
+        """z * (z > 0) and z * sigmoid(z), which are relu and silu written out."""
+        for one, gate in ((value, other), (other, value)):
+            name = _GATED.get(self.layers.activation_between(one, gate, where))
+            if name is not None:
+                return self._unit(one, name, {}, where)
+        return NotImplemented
 
     def _div(self, input: Any, other: Any, *, rounding_mode: Any = None, where: str) -> Any:
         if rounding_mode is not None:
@@ -329,7 +340,7 @@ class Operations:
             return self._reciprocal(other, where=where)
         if isinstance(other, Value) or isinstance(input, Exponential):
             return NotImplemented
-        return self._mul(input, 1 / torch.as_tensor(other).double(), where=where)
+        return self._mul(input, 1 / double(other), where=where)
 
     def _reciprocal(self, input: Any, *, where: str) -> Any:
         if not isinstance(input, Exponential) or not input.plus_one:
@@ -378,7 +389,7 @@ class Operations:
 
     def _new_tensor(self, input: Value, data: Any, *, where: str, **_settings: Any) -> Tensor:
         del input, where
-        return torch.as_tensor(data)
+        return double(data)
 
     def _new_zeros(self, input: Value, *size: Any, where: str, **_settings: Any) -> Tensor:
         del input, where
@@ -483,10 +494,28 @@ class Operations:
         return self._compared("le", input, other, where)
 
     def _where(self, condition: Any, input: Any, other: Any, *, where: str) -> Any:
-        if isinstance(input, Value) or isinstance(other, Value) or not self._is_step(condition):
+        if not self._is_step(condition):
             return NotImplemented
-        on, off = torch.as_tensor(input).double(), torch.as_tensor(other).double()
+        if isinstance(input, Value):
+            return self._leaky(condition, input, other, where)
+        if isinstance(other, Value):
+            turned = self._logical_not(condition, where=where)
+            return self._leaky(turned, other, input, where)
+        on, off = double(input), double(other)
         return self._add(self._mul(condition, on - off, where=where), off, where=where)
+
+    def _leaky(self, condition: Value, input: Value, other: Any, where: str) -> Any:
+        """torch.where(z > 0, z, slope * z), or with 0 in the last place."""
+        if self.layers.activation_between(input, condition, where) != "heaviside":
+            return NotImplemented
+        if not isinstance(other, Value):
+            return (
+                self._unit(input, "relu", {}, where) if _one_number(other) == 0 else NotImplemented
+            )
+        slope = self.layers.factor_between(input, other, where)
+        if slope is None:
+            return NotImplemented
+        return self._unit(input, "leaky_relu", {"negative_slope": slope}, where)
 
     def _logical_not(self, input: Any, *, where: str) -> Any:
         if not self._is_step(input):
@@ -505,7 +534,7 @@ def _one_number(number: Any) -> float | None:
     """The number that every entry of a tensor is; None where they differ or it is not known."""
     if isinstance(number, (Value, Exponential)):
         return None
-    entries = torch.as_tensor(number).detach().flatten()
+    entries = double(number).flatten()
     is_one = len(entries) > 0 and bool((entries == entries[0]).all())
     return float(entries[0]) if is_one else None
 
