@@ -187,6 +187,28 @@ def test_a_census_in_shards_is_the_census(tmp_path):
         run_census(config=SHORT, directory=folder, n_networks=240, seed=5, shard_size=100)
 
 
+def test_a_plan_names_later_settings_only_where_they_matter(tmp_path):
+    """An ordinary plan is as it was before there were options, so an older census is resumed; one
+    with options is another census, and is resumed itself.
+    """
+    asked = {"n_networks": 2, "n_jobs": 1}
+    folder = run_census("a ^ b ^ c", config=SHORT, directory=tmp_path / "plain", **asked)
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    assert plan["target"]["n_inputs"] == 3
+    assert list(plan["config"]) == [
+        *("lr", "max_steps", "stop_loss", "optimizer", "weight_decay"),
+        *("act_fn", "out_act_fn", "loss_fn", "input_noise"),
+    ]
+    options = TrainConfig(max_steps=5, l1=0.1, act_fn=("relu", "tanh"), batch_size=2)
+    asked |= {"hidden": (2, 2), "config": options, "directory": tmp_path / "options"}
+    folder = run_census(**asked)
+    written = {file: file.read_bytes() for file in folder.iterdir()}
+    run_census(**asked)
+    assert {file: file.read_bytes() for file in folder.iterdir()} == written
+    with pytest.raises(XorMiError, match="l1: 0.1 there"):
+        run_census(**(asked | {"config": replace(options, l1=0.0)}))
+
+
 RUN = """
 from xor_mi.population import run_census
 from xor_mi.training import TrainConfig

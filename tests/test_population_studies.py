@@ -57,6 +57,10 @@ def test_rates_intervals_and_published_shares(study):
         .isna()
         .all()
     )
+    # nor are networks alike that learn from batches
+    by_batches = TrainConfig(batch_size=2, max_steps=2)
+    other = width_study(widths=(2,), n_networks=5, act_fns=("relu",), config=by_batches)
+    assert other["published"].isna().all()
 
 
 @pytest.mark.parametrize(("n_inputs", "possible"), [(1, 4), (2, 14), (3, 104)])

@@ -252,7 +252,9 @@ def census(
     optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
     lr: Annotated[float, typer.Option(help="learning rate")] = 0.05,
     steps: Annotated[int, typer.Option(help="optimiser steps at most")] = 2000,
-    inputs: Annotated[int, typer.Option(help="number of inputs")] = 2,
+    inputs: Annotated[
+        int | None, typer.Option(help="number of inputs; default: as many as the formula names")
+    ] = None,
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
     force: Force = False,

@@ -132,6 +132,12 @@ result = xor_mi.train("XOR", hidden=2, seed=29, config=TrainConfig(lr=0.1), prog
 assert_type(result.solved, bool)
 assert_type(result.model, HookedMLP)
 population = xor_mi.train_population("XOR", 10)
+start: xor_mi.training.Init = [([[1.0, 1.0]], [0.0]), ([[1.0, 1.0, 1.0]], None)]
+options: xor_mi.training.TrainSettings = {"l1": 0.01, "dropout": 0.1, "batch_size": 2}
+_ = xor_mi.train("a ^ b", init=start, direct=True, optimizer="sgd", momentum=0.9)
+_ = xor_mi.train(**options)
+_ = xor_mi.train_population(init=model, n_networks=1, loss_fn="ce", input_levels=(-1, 1))
+_ = TrainConfig(act_fn=("relu", "tanh"), decision_rule="argmax", loss_fn="mse")
 assert_type(population[0], HookedMLP)
 assert_type(population.frame(), pd.DataFrame)
 assert_type(xor_mi.metrics.accuracy(model(model.rows()), model.rows(), threshold=0.5), float)

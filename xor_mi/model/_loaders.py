@@ -83,15 +83,7 @@ def load_foreign(
                 f"the {kind} itself fails on rows of {low:g} and {high:g}: {type(error).__name__}: "
                 f"{cut_short(str(error))}; give its weights with HookedMLP.from_weights"
             ) from None
-        require_same(
-            model,
-            outputs,
-            bits,
-            kind=kind,
-            dtype=dtype,
-            softmax=parts.softmax,
-            hint=foreign.hint,
-        )
+        require_same(model, outputs, bits, kind=kind, dtype=dtype, softmax=parts.softmax)
         warn_of_rule(model.cfg, outputs, bits, given)
     if foreign.ones:
         warn(foreign.ones)

@@ -10,7 +10,7 @@ in, so neither do the rows on how often the work was interrupted.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,10 +83,14 @@ class _Plan:
             "n_inputs": self.target.n_inputs,
             "tables": [row_name(table) for table in self.target.tables],
         }
-        return asdict(self) | {
-            "format": CENSUS_FORMAT,  # shards of two formats must not come into one folder
+        return {
             "target": target,
             "hidden": list(self.hidden),
+            "seed": self.seed,
+            "n_networks": self.n_networks,
+            "shard_size": self.shard_size,
+            "config": _written_config(self.config),
+            "format": CENSUS_FORMAT,  # shards of two formats must not come into one folder
         }
 
     def shards(self) -> list[_Shard]:
@@ -101,6 +105,21 @@ class _Plan:
         return dict.fromkeys(names, CENSUS_MARK)
 
 
+def _written_config(config: TrainConfig) -> dict[str, object]:
+    """JSON-ready settings.
+
+    Those by keyword alone came later. They are left out where they change nothing, so that a census
+    begun before there were any is still the same one.
+    """
+    by_default = TrainConfig()
+    written: dict[str, object] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if not field.kw_only or value != getattr(by_default, field.name):
+            written[field.name] = list(value) if isinstance(value, tuple) else value
+    return written
+
+
 def run_census(
     target: Target = "XOR",
     n_networks: int = 10**6,
@@ -109,7 +128,7 @@ def run_census(
     hidden: Widths = (2,),
     seed: int = 0,
     config: TrainConfig | None = None,
-    n_inputs: int = 2,
+    n_inputs: int | None = None,
     shard_size: int = 10_000,
     n_jobs: int | None = None,
     overwrite: bool = False,
@@ -122,6 +141,7 @@ def run_census(
     `joblib.parallel_config` says.
 
     Args:
+        target, hidden, seed, config, n_inputs: as `train_population` takes them.
         directory: the folder for the files; made if missing.
         shard_size: networks per file; at most this many per process are lost when a run is killed.
         n_jobs: processes; by default one per core, or what the active `parallel_config` says.
@@ -178,7 +198,7 @@ def _checked_plan(
     hidden: Widths,
     seed: int,
     config: TrainConfig | None,
-    n_inputs: int,
+    n_inputs: int | None,
     shard_size: int,
 ) -> _Plan:
     """The plan, or the error that its first or last shard would end with."""

@@ -1,15 +1,18 @@
 """target + seed -> a trained network, or many at once along a seed axis.
 
 Network i of a population is bit for bit the network it would be if trained alone: its own seed
-draws its weights and its noise, the loss is the mean over its rows, the optimiser works entry by
-entry, and a network is kept as it was at the step where its loss first fell below `stop_loss`.
-`train` is a population of one. `_arithmetic` writes forward, loss and gradients out by hand, `_fit`
-is the loop, `_noise` random numbers by counter.
+draws its weights, its noise, its batches and what dropout leaves out, the loss is the mean over its
+rows, the optimiser works entry by entry, and a network is kept as it was at the step where its loss
+first fell below `stop_loss`. `train` is a population of one. `_start` says what is trained and from
+where, `_arithmetic` writes forward, loss and gradients out by hand, `_fit` is the loop, `_noise`
+random numbers by counter.
 """
 
 from xor_mi.training._config import TrainConfig as TrainConfig
+from xor_mi.training._config import TrainSettings as TrainSettings
 from xor_mi.training._population import Population as Population
 from xor_mi.training._population import starting_weights as starting_weights
+from xor_mi.training._start import Init as Init
 from xor_mi.training._train import TrainResult as TrainResult
 from xor_mi.training._train import train as train
 from xor_mi.training._train import train_population as train_population

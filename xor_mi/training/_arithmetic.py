@@ -13,21 +13,46 @@ contiguous memory.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from xor_mi.model import ACTIVATIONS, HookedMLPConfig
+from xor_mi.model import HookedMLPConfig
 
 Layer = tuple[Tensor, Tensor]
 """W [d_out, d_in, seed] and b [d_out, seed], views of the flat parameters."""
 
-Values = tuple[Tensor, Tensor]
-"""A layer's pre- and post-activation, each [row, unit, seed]."""
+
+class Values(NamedTuple):
+    """A layer's pre- and post-activation, each [row, unit, seed].
+
+    Attributes:
+        sources: what the layer reads, [row, d_in, seed]; None for the rows of bits themselves.
+    """
+
+    pre: Tensor
+    post: Tensor
+    sources: Tensor | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What each network learns from at one step, where that is not all rows and all units.
+
+    Attributes:
+        rows: the numbers of the rows, each network's own; None for all.
+        factors: per hidden layer, what dropout multiplies each unit by: 0, or 1 / (1 - share).
+    """
+
+    rows: Int[Tensor, "batch seed"] | None
+    factors: Sequence[Float[Tensor, "batch unit seed"]] | None
+
 
 Activation = Callable[[Tensor], Tensor]
 """Pre-activation -> post-activation."""
@@ -35,15 +60,27 @@ Activation = Callable[[Tensor], Tensor]
 ActivationGradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(gradient at the post-activation, pre-, post-activation) -> gradient at the pre-activation."""
 
-LEAKY_SLOPE = 0.01
-"""Slope of leaky_relu below zero in training; `TrainConfig` has no other."""
+
+def layer_shapes(sizes: Sequence[int], *, direct: bool = False) -> list[tuple[int, int]]:
+    """(d_out, d_in) of every layer; with direct connections the last one reads the inputs too.
+
+    >>> layer_shapes((2, 3, 1)), layer_shapes((2, 3, 1), direct=True)
+    ([(3, 2), (1, 3)], [(3, 2), (1, 5)])
+    """
+    shapes = [(d_out, d_in) for d_in, d_out in pairwise(sizes)]
+    if direct:
+        d_out, d_last = shapes[-1]
+        shapes[-1] = (d_out, d_last + sizes[0])
+    return shapes
 
 
-def views(flat: Float[Tensor, "parameter seed"], sizes: Sequence[int]) -> list[Layer]:
+def views(
+    flat: Float[Tensor, "parameter seed"], sizes: Sequence[int], *, direct: bool = False
+) -> list[Layer]:
     """Flat parameters (W, then b, layer by layer) -> each layer's W and b, sharing memory."""
     layers = []
     start = 0
-    for d_in, d_out in pairwise(sizes):
+    for d_out, d_in in layer_shapes(sizes, direct=direct):
         bias_at = start + d_out * d_in
         end = bias_at + d_out
         layers.append((flat[start:bias_at].view(d_out, d_in, -1), flat[bias_at:end]))
@@ -76,9 +113,12 @@ def _relu_gradient(grad: Tensor, _pre: Tensor, post: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(grad, post, 0)
 
 
-def _leaky_relu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
-    # False: it is given the pre-activation, not the result
-    return torch.ops.aten.leaky_relu_backward(grad, pre, LEAKY_SLOPE, False)
+def _leaky_relu_rule(slope: float) -> tuple[Activation, ActivationGradient]:
+    def gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+        # False: it is given the pre-activation, not the result
+        return torch.ops.aten.leaky_relu_backward(grad, pre, slope, False)
+
+    return partial(F.leaky_relu, negative_slope=slope), gradient
 
 
 def _tanh_gradient(grad: Tensor, _pre: Tensor, post: Tensor) -> Tensor:
@@ -97,42 +137,181 @@ def _same_gradient(grad: Tensor, _pre: Tensor, _post: Tensor) -> Tensor:
     return grad
 
 
+def _softplus(pre: Tensor) -> Tensor:
+    # log(1 + exp(x)), with exp(-|x|), which never overflows
+    soft = torch.log1p(torch.exp(-pre.abs())).add_(torch.relu(pre))
+    return torch.where(pre > _SOFTPLUS_IS_STRAIGHT_ABOVE, pre, soft)
+
+
+def _softplus_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    slope = torch.where(pre > _SOFTPLUS_IS_STRAIGHT_ABOVE, 1.0, _sigmoid(pre))
+    return slope.mul_(grad)
+
+
+def _elu(pre: Tensor) -> Tensor:
+    return torch.expm1(pre.clamp(max=0)).add_(torch.relu(pre))
+
+
+def _elu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    # exp(x) below zero, 1 above
+    return torch.exp(pre.clamp(max=0)).mul_(grad)
+
+
+def _silu(pre: Tensor) -> Tensor:
+    return _sigmoid(pre).mul_(pre)
+
+
+def _silu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    sigmoid = _sigmoid(pre)
+    # silu(x) = x * s, so its slope is s + x * s * (1 - s)
+    return (1 - sigmoid).mul_(pre).add_(1).mul_(sigmoid).mul_(grad)
+
+
+def _tanh_in_gelu(pre: Tensor) -> Tensor:
+    return torch.tanh((pre * pre).mul_(_GELU_CUBIC).add_(1).mul_(pre).mul_(_GELU_SCALE))
+
+
+def _gelu_tanh(pre: Tensor) -> Tensor:
+    return _tanh_in_gelu(pre).add_(1).mul_(pre).div_(2)
+
+
+def _gelu_tanh_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+    tanh = _tanh_in_gelu(pre)
+    slope_inside = (pre * pre).mul_(3 * _GELU_CUBIC).add_(1).mul_(_GELU_SCALE)
+    # gelu(x) = x * (1 + t) / 2, so its slope is (1 + t) / 2 + x * (1 - t^2) * inside' / 2
+    from_tanh = (1 - tanh * tanh).mul_(pre).mul_(slope_inside)
+    return tanh.add_(1).add_(from_tanh).div_(2).mul_(grad)
+
+
+def _hardsigmoid(pre: Tensor) -> Tensor:
+    return (pre + 3).clamp_(0, 6).div_(6)
+
+
+def _between(low: float, high: float, slope: float = 1.0) -> ActivationGradient:
+    """The gradient of an activation that rises between two kinks, which count as outside."""
+
+    def gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
+        is_inside = (pre > low) & (pre < high)
+        return torch.where(is_inside, grad * slope, 0.0)
+
+    return gradient
+
+
+_SOFTPLUS_IS_STRAIGHT_ABOVE = 20.0
+"""Where PyTorch's softplus hands its argument on."""
+
+_GELU_SCALE = math.sqrt(2 / math.pi)
+_GELU_CUBIC = 0.044715
+"""Constants of the approximation of gelu by tanh."""
+
 ACTIVATION_RULES: dict[str, tuple[Activation, ActivationGradient]] = {
     "relu": (torch.relu, _relu_gradient),
-    "leaky_relu": (partial(F.leaky_relu, negative_slope=LEAKY_SLOPE), _leaky_relu_gradient),
+    "relu6": (partial(torch.clamp, min=0, max=6), _between(0.0, 6.0)),
+    "hardtanh": (partial(torch.clamp, min=-1, max=1), _between(-1.0, 1.0)),
+    "hardsigmoid": (_hardsigmoid, _between(-3.0, 3.0, 1 / 6)),
     "tanh": (torch.tanh, _tanh_gradient),
     "sigmoid": (_sigmoid, _sigmoid_gradient),
+    "softplus": (_softplus, _softplus_gradient),
+    "elu": (_elu, _elu_gradient),
+    "silu": (_silu, _silu_gradient),
     "gelu": (_gelu, _gelu_gradient),
+    "gelu_tanh": (_gelu_tanh, _gelu_tanh_gradient),
     "identity": (_same, _same_gradient),
 }
-"""name -> activation and its gradient; where there is a kink, the gradient is PyTorch's."""
+"""name -> activation and its gradient; where there is a kink, the gradient is PyTorch's.
+
+leaky_relu, whose slope is a setting, is made by `_rules`.
+"""
+
+
+def _rules(cfg: HookedMLPConfig) -> list[tuple[Activation, ActivationGradient]]:
+    """The activation and its gradient after every linear layer; steps have none."""
+    rules = []
+    for number in range(cfg.n_layers + 1):
+        name = cfg.act_name(number)
+        if name == "leaky_relu":
+            rules.append(_leaky_relu_rule(cfg.negative_slope))
+        elif name in ACTIVATION_RULES:
+            rules.append(ACTIVATION_RULES[name])
+        else:  # a step runs, but `TrainConfig` refuses to train it
+            rules.append((cfg.activation(number), _no_gradient))
+    return rules
+
+
+def _no_gradient(grad: Tensor, _pre: Tensor, _post: Tensor) -> Tensor:
+    return torch.zeros_like(grad)
 
 
 class Forward:
-    """Rows of bits through all networks of one shape at once."""
+    """Inputs through all networks of one shape at once.
+
+    Args:
+        rows: what the network is given, levels where bits have levels.
+    """
 
     def __init__(self, rows: Float[Tensor, "row d_in"], cfg: HookedMLPConfig) -> None:
         self.rows = rows
         self.sizes = cfg.layer_sizes
-        self.inputs_on = [_ones(row) for row in rows.tolist()]
-        names = (*cfg.act_fns, cfg.out_act_fn)
-        self.activations = [_activation(name, cfg.negative_slope) for name in names]
+        self.direct = cfg.direct
+        # of rows of zeros and ones: the inputs that are on; None where a product is needed
+        are_bits = bool(((rows == 0) | (rows == 1)).all())
+        self.inputs_on = [_ones(row) for row in rows.tolist()] if are_bits else None
+        self.activations = [activate for activate, _ in _rules(cfg)]
+
+    def views(self, flat: Float[Tensor, "parameter seed"]) -> list[Layer]:
+        """Flat parameters -> each layer's W and b, sharing memory."""
+        return views(flat, self.sizes, direct=self.direct)
 
     def values(
-        self, layers: Sequence[Layer], noise: Float[Tensor, "row d_in seed"] | None = None
+        self,
+        layers: Sequence[Layer],
+        noise: Float[Tensor, "row d_in seed"] | None = None,
+        *,
+        sample: Sample | None = None,
     ) -> list[Values]:
-        """Pre- and post-activation of every layer. noise is added to the inputs."""
+        """Pre- and post-activation of every layer.
+
+        Args:
+            noise: added to the inputs.
+            sample: rows and units that are left out.
+        """
         values = []
         # None stands for the rows themselves, whose bits need no product
-        inputs = None if noise is None else self.rows[..., None] + noise
-        for (weight, bias), activate in zip(layers, self.activations, strict=True):
-            if inputs is None:
+        inputs = self._inputs(noise, sample)
+        sources = inputs
+        last = len(layers) - 1
+        factors = None if sample is None else sample.factors
+        for number, (weight, bias) in enumerate(layers):
+            if self.direct and number == last:
+                sources = self._with_inputs(sources, inputs)
+            if sources is None:
                 pre = self._first_layer(weight, bias)
             else:
-                pre = _affine(weight, bias, inputs)
-            inputs = activate(pre)
-            values.append((pre, inputs))
+                pre = _affine(weight, bias, sources)
+            post = self.activations[number](pre)
+            values.append(Values(pre, post, sources))
+            sources = post
+            if factors is not None and number < last:
+                sources = post * factors[number]
         return values
+
+    def _inputs(
+        self, noise: Float[Tensor, "row d_in seed"] | None, sample: Sample | None
+    ) -> Float[Tensor, "batch d_in *seed"] | None:
+        """What the first layer reads; None for the rows of bits themselves."""
+        rows = self.rows[..., None]
+        if noise is not None:
+            return _drawn(rows + noise, sample)
+        is_whole = sample is None or sample.rows is None
+        return None if is_whole and self.inputs_on is not None else _drawn(rows, sample)
+
+    def _with_inputs(
+        self, hidden: Tensor | None, inputs: Tensor | None
+    ) -> Float[Tensor, "batch d_in seed"]:
+        """What a readout with direct connections reads: the last hidden layer, then the inputs."""
+        assert hidden is not None  # there is a hidden layer before every readout
+        inputs = self.rows[..., None] if inputs is None else inputs
+        return torch.cat([hidden, inputs.expand(-1, -1, hidden.shape[2])], dim=1)
 
     def _first_layer(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Pre-activations [row, d_out, seed]; rows of bits need no product.
@@ -140,7 +319,7 @@ class Forward:
         Each row's is the bias and the weights of the inputs that are on.
         """
         pre_of_row = []
-        for inputs_on in self.inputs_on:
+        for inputs_on in self.inputs_on or ():
             weights_on = [weight[:, i] for i in inputs_on]
             pre_of_row.append(reduce(torch.add, weights_on, bias))
         return torch.stack(pre_of_row)
@@ -160,88 +339,114 @@ class Task(Forward):
         # [row, d_out, 1]: the same for every network
         self.targets = targets[..., None]
         # -1 where the target is 1, 1 where it is 0: an output times this is above zero if wrong
-        self.signs = (1 - 2 * targets)[..., None]
-        # a mean is a sum times this
-        self.share = 1 / targets.numel()
-        hidden = [ACTIVATION_RULES[name] for name in cfg.act_fns]
-        out = ACTIVATION_RULES[cfg.out_act_fn]
+        self.signs = 1 - 2 * self.targets
+        rules = _rules(cfg)
         if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
             # Binary cross-entropy is then taken of the logits, before the sigmoid.
-            out = ACTIVATION_RULES["identity"]
+            rules[-1] = ACTIVATION_RULES["identity"]
         # one per layer; they take the place of those that only run forward
-        rules = [*hidden, out]
         self.activations = [activate for activate, _ in rules]
         self.gradients = [gradient for _, gradient in rules]
 
-    def losses(self, outputs: Float[Tensor, "row d_out seed"]) -> tuple[Tensor, Tensor]:
+    def losses(
+        self, outputs: Float[Tensor, "batch d_out seed"], sample: Sample | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Outputs -> each network's mean loss [seed], and the loss's gradient at the outputs."""
+        n_rows, d_out, _ = outputs.shape
+        # a mean is a sum times this
+        share = 1 / (n_rows * d_out)
+        if self.loss_fn == "ce":
+            return _cross_entropy(outputs, _drawn(self.targets, sample))
         if self.loss_fn == "mse":
-            error = outputs - self.targets
-            return self._mean(error * error), error * (2 * self.share)
+            error = outputs - _drawn(self.targets, sample)
+            return _mean(error * error, share), error * (2 * share)
+        signs = _drawn(self.signs, sample)
         # Binary cross-entropy is log(1 + exp(wrong)), and its slope sigmoid(wrong). Both are
         # written with exp(-|wrong|), which never overflows.
-        wrong = outputs * self.signs
+        wrong = outputs * signs
         decay = torch.exp(-wrong.abs())
         loss = torch.log1p(decay).add_(torch.relu(wrong))
         # 1 / (1 + decay) above zero, decay / (1 + decay) below; decay itself is not needed again
         numerator = torch.where(wrong > 0, 1.0, decay)
-        slope = numerator.div_(decay.add_(1)).mul_(self.signs * self.share)
-        return self._mean(loss), slope
-
-    def _mean(self, losses: Tensor) -> Tensor:
-        """Losses [row, d_out, seed] -> their mean, [seed]."""
-        return _total(_total(losses)).mul_(self.share)
+        slope = numerator.div_(decay.add_(1)).mul_(signs * share)
+        return _mean(loss, share), slope
 
     def gradient(
         self,
         layers: Sequence[Layer],
         values: Sequence[Values],
-        slope: Float[Tensor, "row d_out seed"],
+        slope: Float[Tensor, "batch d_out seed"],
         *,
         out: Sequence[Layer],
-        noise: Float[Tensor, "row d_in seed"] | None = None,
+        sample: Sample | None = None,
     ) -> None:
         """The loss's gradient at the outputs -> at every weight and bias, written into `out`."""
+        last = len(layers) - 1
+        factors = None if sample is None else sample.factors
         for number in reversed(range(len(layers))):
-            pre, post = values[number]
+            pre, post, sources = values[number]
+            if factors is not None and number < last:
+                slope = slope * factors[number]
             # from the post-activation to the pre-activation, [row, d_out, seed]
             slope = self.gradients[number](slope, pre, post)
             into_weight, into_bias = out[number]
             _total_into(into_bias, slope)
+            if sources is None:
+                self._first_weight_gradient(into_weight, slope)
+            else:
+                _total_into(into_weight, _outer(slope, sources))
             if number > 0:
-                _, inputs = values[number - 1]
-                _total_into(into_weight, _outer(slope, inputs))
                 # on to the layer before, [row, d_in, seed]: a sum over this layer's units
                 weight, _ = layers[number]
+                if self.direct and number == last:
+                    weight = weight[:, : self.sizes[number]]
                 slope = _chain([slope[:, k, None] * weight[k] for k in range(len(weight))])
-            elif noise is not None:
-                inputs = self.rows[..., None] + noise
-                _total_into(into_weight, _outer(slope, inputs))
-            else:
-                self._first_weight_gradient(into_weight, slope)
 
     def _first_weight_gradient(self, into_weight: Tensor, slope: Tensor) -> None:
         """Rows of bits need no product here either.
 
         An input's weights get the slopes of the rows on which it is on.
         """
+        inputs_on = self.inputs_on or ()
         for i in range(self.rows.shape[1]):
-            slopes_on = [slope[row] for row, on in enumerate(self.inputs_on) if i in on]
+            slopes_on = [slope[row] for row, on in enumerate(inputs_on) if i in on]
             # an input that is off on every row never gets a gradient
             into_weight[:, i] = reduce(torch.add, slopes_on) if slopes_on else 0.0
+
+
+def _cross_entropy(
+    outputs: Float[Tensor, "batch d_out seed"], targets: Float[Tensor, "batch d_out *seed"]
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the class that the one-hot target names, and its gradient."""
+    share = 1 / len(outputs)
+    # the largest output is taken away from all: no exponential overflows
+    shifted = outputs - reduce(torch.maximum, outputs.unbind(1))[:, None]
+    exponentials = torch.exp(shifted)
+    total = reduce(torch.add, exponentials.unbind(1))  # [row, seed]
+    right = _chain(list((shifted * targets).unbind(1)))
+    slope = exponentials.div_(total[:, None]).sub_(targets).mul_(share)
+    return _total(torch.log(total).sub_(right)).mul_(share), slope
+
+
+def _mean(losses: Float[Tensor, "row d_out seed"], share: float) -> Float[Tensor, " seed"]:
+    return _total(_total(losses)).mul_(share)
+
+
+def _drawn(
+    values: Float[Tensor, "row unit *seed"], sample: Sample | None
+) -> Float[Tensor, "batch unit *seed"]:
+    """Each network's own rows of values, which are [row, unit, seed], or [row, unit, 1] for all."""
+    if sample is None or sample.rows is None:
+        return values
+    n_rows, n_networks = sample.rows.shape
+    n_units = values.shape[1]
+    values = values.expand(-1, -1, n_networks)
+    return values.gather(0, sample.rows[:, None].expand(n_rows, n_units, n_networks))
 
 
 def _ones(row: Sequence[float]) -> list[int]:
     """The indices of the inputs that are on."""
     return [i for i, bit in enumerate(row) if bit]
-
-
-def _activation(name: str, negative_slope: float) -> Activation:
-    if name == "leaky_relu":
-        return partial(F.leaky_relu, negative_slope=negative_slope)
-    if name == "heaviside":  # runs, but has no gradient, so there is no rule
-        return ACTIVATIONS[name]
-    return ACTIVATION_RULES[name][0]
 
 
 def _affine(weight: Tensor, bias: Tensor, values: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xor_mi.training._arithmetic import Task, views
+from xor_mi.training._arithmetic import Sample, Task, layer_shapes
 from xor_mi.training._config import TrainConfig
-from xor_mi.training._noise import normal
+from xor_mi.training._noise import kept, normal, rows_drawn
 
 NETWORKS_PER_BLOCK = 4096
 """Networks that take a step together; more would not stay in the cache between operations."""
@@ -79,6 +79,7 @@ class _Optimizer:
     def __init__(self, flat: Tensor, config: TrainConfig) -> None:
         self.config = config
         self.steps = 0
+        # sgd keeps its momentum in `mean` and has no `square`
         # Sums that decay, and not PyTorch's running means: exp_avg / (1 - beta1) and
         # exp_avg_sq / (1 - beta2). The constant factors are pulled out and applied once a step
         # to two numbers, `scale` and `rate`, instead of twice to every parameter.
@@ -99,6 +100,10 @@ class _Optimizer:
             flat.mul_(1 - config.lr * config.weight_decay)
         elif config.weight_decay:
             gradient.add_(flat * config.weight_decay)
+        if config.optimizer == "sgd" and config.momentum:
+            self.mean.mul_(config.momentum).add_(gradient)
+            flat.sub_(torch.mul(self.mean, config.lr, out=gradient))
+            return
         if config.optimizer == "sgd":
             flat.sub_(gradient.mul_(config.lr))
             return
@@ -128,16 +133,16 @@ def _fit_block(
     n_open = n
     flat = start[:, network_of]
     gradient = torch.empty_like(flat)
-    layers, gradient_layers = views(flat, task.sizes), views(gradient, task.sizes)
+    layers, gradient_layers = task.views(flat), task.views(gradient)
     optimizer = _Optimizer(flat, config)
+    penalties = _penalties(task, config) if config.l1 else None
     history = []
     step = 0
     # one round more than steps: the last one only looks at the loss
     for step in range(config.max_steps + 1):
         noise = _noise(seeds[network_of], step=step, task=task, config=config)
         values = task.values(layers, noise)
-        _, outputs = values[-1]
-        loss, slope = task.losses(outputs)  # loss [column]
+        loss, slope = task.losses(values[-1].post)  # loss [column]
         if n == 1:
             history.append(loss[0].item())
         is_last = step == config.max_steps
@@ -155,7 +160,14 @@ def _fit_block(
             report(n_finished=0 if is_last else len(columns))
         if not n_open:
             break
-        task.gradient(layers, values, slope, out=gradient_layers, noise=noise)
+        sample = _sample(seeds[network_of], step=step, task=task, config=config)
+        if sample is not None:
+            # the loss above is that of all rows and units; what is learnt from is less
+            values = task.values(layers, noise, sample=sample)
+            _, slope = task.losses(values[-1].post, sample)
+        task.gradient(layers, values, slope, out=gradient_layers, sample=sample)
+        if penalties is not None:
+            gradient.add_(torch.sign(flat).mul_(penalties))
         optimizer.step(flat, gradient)
         is_worth_dropping = n_open < WORTH_DROPPING * len(network_of)
         if is_worth_dropping and len(network_of) > COLUMN_MULTIPLE:
@@ -164,7 +176,7 @@ def _fit_block(
             flat = flat[:, columns]
             gradient = torch.empty_like(flat)
             # new memory, so new views of it
-            layers, gradient_layers = views(flat, task.sizes), views(gradient, task.sizes)
+            layers, gradient_layers = task.views(flat), task.views(gradient)
             optimizer.select(columns)
         report(n_steps=1)
     # the steps that nobody needed any more count as done
@@ -196,3 +208,32 @@ def _noise(
     noise = normal(seeds, start=step * count, count=count) * config.input_noise
     n_rows, d_in = task.rows.shape
     return noise.view(n_rows, d_in, -1)
+
+
+def _sample(seeds: Tensor, *, step: int, task: Task, config: TrainConfig) -> Sample | None:
+    """Each network's own rows and units at this step; None where it learns from all of them."""
+    n_rows = len(task.rows)
+    n_drawn = n_rows if config.batch_size is None else config.batch_size
+    rows = None
+    if n_drawn < n_rows:
+        rows = rows_drawn(seeds, step=step, n_rows=n_rows, n_drawn=n_drawn)
+    factors = None
+    if config.dropout:
+        widths = task.sizes[1:-1]
+        count = n_drawn * sum(widths)
+        # every step has its own range of the stream, and in it every layer its own
+        is_kept = kept(seeds, start=step * count, count=count, dropped=config.dropout)
+        by_layer = is_kept.split([n_drawn * width for width in widths])
+        factors = [
+            layer.view(n_drawn, width, -1).to(task.rows.dtype).div_(1 - config.dropout)
+            for layer, width in zip(by_layer, widths, strict=True)
+        ]
+    return None if rows is None and factors is None else Sample(rows, factors)
+
+
+def _penalties(task: Task, config: TrainConfig) -> Float[Tensor, "parameter 1"]:
+    """What the absolute value of each parameter costs: l1 for a weight, nothing for a bias."""
+    costs = []
+    for d_out, d_in in layer_shapes(task.sizes, direct=task.direct):
+        costs += [config.l1] * (d_out * d_in) + [0.0] * d_out
+    return torch.tensor(costs, dtype=task.rows.dtype, device=task.rows.device)[:, None]

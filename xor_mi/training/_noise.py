@@ -8,9 +8,10 @@ arithmetic, so a network that finishes leaves no state behind.
 """
 
 import math
+from enum import IntEnum
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 # splitmix64's increment and multipliers; torch has no uint64 arithmetic, so each is written as the
@@ -20,20 +21,61 @@ _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
+class _Stream(IntEnum):
+    """What numbers are drawn for: each seed has a stream of its own for each."""
+
+    NOISE = 0
+    BATCH = 1
+    DROPOUT = 2
+
+
 def normal(seeds: Int[Tensor, " seed"], *, start: int, count: int) -> Float[Tensor, "count seed"]:
     """Numbers start, start + 1, ... of each seed's own stream of standard normal numbers.
 
     By Box and Muller's transform, from 24 random bits for the radius and 24 for the angle.
     """
-    counters = torch.arange(start, start + count, device=seeds.device)[:, None]
-    # seeds are mixed first: else two that differ by _GOLDEN would have one stream, shifted
-    bits = _mixed(_mixed(seeds + _GOLDEN) + counters * _GOLDEN)
+    bits = _bits(seeds, _Stream.NOISE, start=start, count=count)
     # 24 bits are what a float32 holds exactly; the + 1 keeps the logarithm away from zero.
     # The two numbers are made of bits 40 to 63 and of bits 8 to 31, which do not overlap.
     uniform_above_0 = (_shifted(bits, 40) + 1).float() / 2**24
     turn = (_shifted(bits, 8) & (2**24 - 1)).float() / 2**24
     radius = torch.sqrt(-2 * torch.log(uniform_above_0))
     return radius * torch.cos(2 * math.pi * turn)
+
+
+def rows_drawn(
+    seeds: Int[Tensor, " seed"], *, step: int, n_rows: int, n_drawn: int
+) -> Int[Tensor, "batch seed"]:
+    """The rows that each seed's network learns from at this step, without replacement, in order.
+
+    Every row gets a number at every step; those with the smallest numbers are drawn.
+    """
+    bits = _bits(seeds, _Stream.BATCH, start=step * n_rows, count=n_rows)
+    numbers = _shifted(bits, 1)  # 63 bits: never negative
+    # stable: of two equal numbers the first, whoever else is in the batch
+    drawn = torch.argsort(numbers, dim=0, stable=True)[:n_drawn]
+    return drawn.sort(dim=0).values
+
+
+def kept(
+    seeds: Int[Tensor, " seed"], *, start: int, count: int, dropped: float
+) -> Bool[Tensor, "count seed"]:
+    """Which of the values start, start + 1, ... dropout keeps; a share of `dropped` are not."""
+    bits = _bits(seeds, _Stream.DROPOUT, start=start, count=count)
+    # as in `normal`: 24 bits
+    return _shifted(bits, 40).float() / 2**24 >= dropped
+
+
+def _bits(
+    seeds: Int[Tensor, " seed"], stream: _Stream, *, start: int, count: int
+) -> Int[Tensor, "count seed"]:
+    """64 random bits for each of the counters start, start + 1, ..."""
+    counters = torch.arange(start, start + count, device=seeds.device)[:, None]
+    # seeds are mixed first: else two that differ by _GOLDEN would have one stream, shifted
+    keys = _mixed(seeds + _GOLDEN)
+    if stream is not _Stream.NOISE:
+        keys = _mixed(keys + stream.value)
+    return _mixed(keys + counters * _GOLDEN)
 
 
 def _mixed(z: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:

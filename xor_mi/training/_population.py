@@ -6,7 +6,6 @@ It gives each of them as a HookedMLP, their outputs, and where they started.
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import SupportsIndex
 
 import pandas as pd
@@ -19,7 +18,7 @@ from xor_mi.finding import Finding
 from xor_mi.kinds import Rows
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.progress import progress_bar
-from xor_mi.training._arithmetic import Forward, views
+from xor_mi.training._arithmetic import Forward, layer_shapes
 from xor_mi.training._fit import NETWORKS_PER_BLOCK
 from xor_mi.truth import as_row, truth_rows
 
@@ -35,8 +34,11 @@ class Population(Finding):
         cfg: the configuration they share (each has its own seed).
         seeds, steps, losses, solved: one entry per network; loss is the mean over its rows at the
             step it was kept.
-        weights: per layer W [seed, d_out, d_in] and b [seed, d_out].
+        weights: per layer W [seed, d_out, d_in] and b [seed, d_out]; direct weights are the
+            readout's last columns.
         loss_history: the loss at every step, for a population of one only.
+        init: the weights that all of them started from, as `weights` with one network; None where
+            each started from its seed.
     """
 
     cfg: HookedMLPConfig
@@ -46,6 +48,7 @@ class Population(Finding):
     solved: Bool[Tensor, " seed"]
     weights: SeedLayers
     loss_history: tuple[tuple[float, ...], ...] = field(repr=False, default=())
+    init: SeedLayers | None = field(repr=False, default=None)
 
     @classmethod
     def from_flat(
@@ -58,17 +61,20 @@ class Population(Finding):
         losses: Float[Tensor, " seed"],
         solved: Bool[Tensor, " seed"],
         loss_history: tuple[tuple[float, ...], ...] = (),
+        init: Float[Tensor, "1 parameter"] | None = None,
     ) -> "Population":
         """Flat parameters, as `flat` gives them -> the population.
+
+        Args:
+            init: what all of them started from, if not from their seeds.
 
         Raises:
             XorMiError: a number of parameters that is not that of `cfg`.
         """
-        n_expected = sum(_tensor_sizes(cfg.layer_sizes))
+        n_expected = sum(_tensor_sizes(cfg.layer_sizes, direct=cfg.direct))
         if flat.shape[1] != n_expected:
-            shape = "-".join(map(str, cfg.layer_sizes))
             raise XorMiError(
-                f"these networks have {flat.shape[1]} weights; {shape} has {n_expected}"
+                f"these networks have {flat.shape[1]} weights; {_shape(cfg)} has {n_expected}"
             )
         return cls(
             cfg=cfg,
@@ -76,8 +82,11 @@ class Population(Finding):
             steps=steps,
             losses=losses,
             solved=solved,
-            weights=_layers_of_flat(flat, cfg.layer_sizes),
+            weights=_layers_of_flat(flat, cfg.layer_sizes, direct=cfg.direct),
             loss_history=loss_history,
+            init=None
+            if init is None
+            else _layers_of_flat(init, cfg.layer_sizes, direct=cfg.direct),
         )
 
     @property
@@ -91,7 +100,12 @@ class Population(Finding):
     @property
     def start(self) -> SeedLayers:
         """The weights each network started from, layer by layer as `weights`."""
-        return starting_weights(self.cfg.layer_sizes, self.seeds)
+        if self.init is None:
+            return starting_weights(self.cfg.layer_sizes, self.seeds, direct=self.cfg.direct)
+        return tuple(
+            (weight.expand(len(self), -1, -1), bias.expand(len(self), -1))
+            for weight, bias in self.init
+        )
 
     def outputs(self, rows: Rows | None = None) -> Float[Tensor, "seed row d_out"]:
         """Every network's outputs on these rows (by default on all), bit for bit as in training.
@@ -104,8 +118,9 @@ class Population(Finding):
         >>> population.outputs().shape, population.outputs(["01"]).shape
         (torch.Size([3, 4, 1]), torch.Size([3, 1, 1]))
         """
-        inputs = torch.tensor(rows_or_all(rows, self.cfg.d_in)).float()
-        outputs = outputs_of_flat(self.flat.T.contiguous(), inputs, self.cfg)
+        flat = self.flat.T.contiguous()
+        inputs = at_levels(rows_or_all(rows, self.cfg.d_in), self.cfg).to(flat.dtype)
+        outputs = outputs_of_flat(flat, inputs, self.cfg)
         # [row, d_out, seed] in training; the seed axis comes first for a person
         return outputs.permute(2, 0, 1).contiguous()
 
@@ -136,12 +151,16 @@ class Population(Finding):
         layers = [(weight[number], bias[number]) for weight, bias in self.weights]
         conventions = self.cfg.conventions()
         conventions["seed"] = int(self.seeds[number])
-        return HookedMLP.from_weights(layers, **conventions)
+        if not self.cfg.direct:
+            return HookedMLP.from_weights(layers, **conventions)
+        *hidden, (readout, bias) = layers
+        n_last = self.cfg.d_hidden[-1]
+        own = [*hidden, (readout[:, :n_last], bias)]
+        return HookedMLP.from_weights(own, direct=readout[:, n_last:], **conventions)
 
     def __str__(self) -> str:
-        shape = "-".join(map(str, self.cfg.layer_sizes))
         task = "their target" if self.cfg.target is None else self.cfg.target.name
-        return f"{len(self)} networks {shape}, {int(self.solved.sum())} solved {task}"
+        return f"{len(self)} networks {_shape(self.cfg)}, {int(self.solved.sum())} solved {task}"
 
 
 def rows_or_all(rows: Rows | None, n_inputs: int) -> list[tuple[int, ...]]:
@@ -160,26 +179,45 @@ def rows_or_all(rows: Rows | None, n_inputs: int) -> list[tuple[int, ...]]:
     return bits
 
 
-def starting_weights(layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"]) -> SeedLayers:
+def at_levels(bits: Sequence[Sequence[int]], cfg: HookedMLPConfig) -> Float[Tensor, "row d_in"]:
+    """Rows of bits -> what the network is given for them, in the dtype of its weights."""
+    low, high = torch.tensor(cfg.input_levels, dtype=cfg.dtype)
+    return torch.where(torch.tensor(bits) == 1, high, low)
+
+
+def starting_weights(
+    layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"], *, direct: bool = False
+) -> SeedLayers:
     """The weights that networks of these seeds start from: `initial_weights` of every seed.
 
     Per layer W [seed, d_out, d_in] and b [seed, d_out].
+
+    Args:
+        direct: whether the inputs are connected to the outputs too; these weights are the readout's
+            last columns.
     """
-    flat = initial_parameters(layer_sizes, seeds, progress=False)
-    return _layers_of_flat(flat.T, layer_sizes)
+    flat = initial_parameters(layer_sizes, seeds, direct=direct, progress=False)
+    return _layers_of_flat(flat.T, layer_sizes, direct=direct)
 
 
 def initial_parameters(
-    layer_sizes: Sequence[int], seeds: Int[Tensor, " seed"], *, progress: bool = True
+    layer_sizes: Sequence[int],
+    seeds: Int[Tensor, " seed"],
+    *,
+    direct: bool = False,
+    progress: bool = True,
 ) -> Float[Tensor, "parameter seed"]:
     """`initial_weights` of every seed, flat: W, then b, layer by layer.
 
     Each seed draws from its own generator, so that a network does not depend on its neighbours.
     """
     bounds = []
-    for d_in, d_out in pairwise(layer_sizes):
+    for d_out, d_in in layer_shapes(layer_sizes):
         n_numbers = d_out * (d_in + 1)  # W and b together: both have the same bound
         bounds.append(torch.full((n_numbers,), d_in**-0.5, dtype=torch.float32))
+    if direct:  # drawn last, as a layer of its own
+        d_in, d_out = layer_sizes[0], layer_sizes[-1]
+        bounds.append(torch.full((d_out * d_in,), d_in**-0.5, dtype=torch.float32))
     bound = torch.cat(bounds)  # [parameter]
     drawn = torch.empty(len(seeds), len(bound), dtype=torch.float32)
     generator = torch.Generator()
@@ -187,7 +225,21 @@ def initial_parameters(
     for row, seed in zip(drawn, one_by_one, strict=True):
         # One draw of all numbers is the same stream as one draw per layer, and sooner done.
         torch.rand(len(bound), generator=generator.manual_seed(seed), out=row)
-    return ((drawn * 2 - 1) * bound).T.contiguous()
+    parameters = (drawn * 2 - 1) * bound
+    if direct:
+        parameters = parameters[:, _direct_beside_readout(layer_sizes)]
+    return parameters.T.contiguous()
+
+
+def _direct_beside_readout(layer_sizes: Sequence[int]) -> Int[Tensor, " parameter"]:
+    """Where each flat parameter is among the numbers drawn, whose last are the direct weights."""
+    (d_out, d_last), d_in = layer_shapes(layer_sizes)[-1], layer_sizes[0]
+    n_drawn = sum(_tensor_sizes(layer_sizes)) + d_out * d_in
+    drawn = torch.arange(n_drawn)
+    sizes = [d_out * d_last, d_out, d_out * d_in]
+    before, readout, bias, past_hidden = drawn.split([n_drawn - sum(sizes), *sizes])
+    rows = torch.cat([readout.view(d_out, d_last), past_hidden.view(d_out, d_in)], dim=1)
+    return torch.cat([before, rows.flatten(), bias])
 
 
 def outputs_of_flat(
@@ -197,25 +249,34 @@ def outputs_of_flat(
     forward = Forward(rows, cfg)
     outputs = []
     for block in flat.split(NETWORKS_PER_BLOCK, dim=1):
-        _, outputs_of_block = forward.values(views(block, cfg.layer_sizes))[-1]
-        outputs.append(outputs_of_block)
+        outputs.append(forward.values(forward.views(block))[-1].post)
     return torch.cat(outputs, dim=2)
 
 
-def _tensor_sizes(layer_sizes: Sequence[int]) -> list[int]:
+def flat_parameters(layers: Sequence[tuple[Tensor, Tensor]]) -> Float[Tensor, " parameter"]:
+    """One network's W and b, layer by layer -> its flat parameters."""
+    return torch.cat([part.flatten() for layer in layers for part in layer])
+
+
+def _tensor_sizes(layer_sizes: Sequence[int], *, direct: bool = False) -> list[int]:
     """How many numbers W and b of each layer have, in the order of the flat parameters."""
     sizes = []
-    for d_in, d_out in pairwise(layer_sizes):
+    for d_out, d_in in layer_shapes(layer_sizes, direct=direct):
         sizes += [d_out * d_in, d_out]
     return sizes
 
 
 def _layers_of_flat(
-    flat: Float[Tensor, "seed parameter"], layer_sizes: Sequence[int]
+    flat: Float[Tensor, "seed parameter"], layer_sizes: Sequence[int], *, direct: bool = False
 ) -> SeedLayers:
-    tensors = iter(flat.split(_tensor_sizes(layer_sizes), dim=1))
+    tensors = iter(flat.split(_tensor_sizes(layer_sizes, direct=direct), dim=1))
     layers = []
-    for d_in, d_out in pairwise(layer_sizes):
+    for d_out, d_in in layer_shapes(layer_sizes, direct=direct):
         weight, bias = next(tensors), next(tensors)
         layers.append((weight.reshape(-1, d_out, d_in).contiguous(), bias.contiguous()))
     return tuple(layers)
+
+
+def _shape(cfg: HookedMLPConfig) -> str:
+    """2-2-1."""
+    return "-".join(map(str, cfg.layer_sizes))

@@ -1,9 +1,10 @@
 """target + seed -> TrainResult or Population."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from math import ceil
-from numbers import Integral
+from typing import Unpack
 
 import pandas as pd
 import torch
@@ -13,19 +14,21 @@ from torch import Tensor
 from xor_mi.errors import SEEDS_BELOW, XorMiError, whole_number
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows, Target, Widths
-from xor_mi.metrics import decision, decisions
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Task
-from xor_mi.training._config import TrainConfig
+from xor_mi.training._config import TrainConfig, TrainSettings, require_known
 from xor_mi.training._fit import NETWORKS_PER_BLOCK, fit
 from xor_mi.training._population import (
     Population,
+    at_levels,
     initial_parameters,
     outputs_of_flat,
     rows_or_all,
 )
-from xor_mi.truth import BooleanFunction, row_name
+from xor_mi.training._start import Init, Start, labels_of, start_of
+from xor_mi.truth import BooleanFunction, row_name, row_numbers
 
 
 @dataclass(frozen=True)
@@ -65,23 +68,31 @@ class TrainResult(Finding):
 
 
 def train(
-    target: Target = "XOR",
+    target: Target | None = None,
     *,
-    hidden: Widths = (2,),
+    hidden: Widths | None = None,
     seed: int = 0,
     config: TrainConfig | None = None,
-    n_inputs: int = 2,
+    n_inputs: int | None = None,
+    init: Init | None = None,
     progress: bool = True,
+    **settings: Unpack[TrainSettings],
 ) -> TrainResult:
-    """Train one network from its seed.
+    """Train one network, from its seed or from given weights.
 
     The same seed gives the same network, bit for bit, on the same machine.
 
     Args:
-        target: gate name, formula or `BooleanFunction`.
-        hidden: width of each hidden layer; a number means one layer.
-        n_inputs: how many inputs a gate name or formula has; a `BooleanFunction` brings its own.
+        target: gate name, formula or `BooleanFunction`; by default that of `init`, else XOR.
+        hidden: width of each hidden layer; a number means one layer. By default that of `init`,
+            else 2.
+        n_inputs: how many inputs a gate name or formula has; by default as many as the formula
+            names, and at least 2. A `BooleanFunction` brings its own.
+        init: weights to start from, [(W, b), ...] as `HookedMLP.from_weights` takes them (with
+            direct=True the direct weights are the readout's last columns), or a `HookedMLP`, whose
+            conventions are then used. float64 weights are trained in float64.
         progress: show a bar when training takes over two seconds.
+        settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:
         XorMiError: as `train_population`, or a run that diverged.
@@ -89,9 +100,20 @@ def train(
     >>> result = train("XOR", seed=29)
     >>> result.solved, result.steps < 2000
     (True, True)
+    >>> train("a ^ b ^ c", hidden=8, lr=0.1, act_fn="tanh", seed=1).model.layer_sizes
+    (3, 8, 1)
     """
+    require_known(settings, beside=_BESIDE_SETTINGS["train"])
     population = train_population(
-        target, 1, hidden=hidden, seed=seed, config=config, n_inputs=n_inputs, progress=progress
+        target,
+        1,
+        hidden=hidden,
+        seed=seed,
+        config=config,
+        n_inputs=n_inputs,
+        init=init,
+        progress=progress,
+        **settings,
     )
     if not population.flat.isfinite().all():
         raise XorMiError(
@@ -110,32 +132,39 @@ def train(
 
 
 def train_population(
-    target: Target = "XOR",
+    target: Target | None = None,
     n_networks: int = 1000,
     *,
-    hidden: Widths = (2,),
+    hidden: Widths | None = None,
     seed: int = 0,
     config: TrainConfig | None = None,
-    n_inputs: int = 2,
+    n_inputs: int | None = None,
     rows: Rows | None = None,
+    init: Init | None = None,
     device: str | torch.device = "cpu",
     progress: bool = True,
+    **settings: Unpack[TrainSettings],
 ) -> Population:
     """Train n networks at once, with seeds seed, seed + 1, ...
 
     On a CPU each is bit for bit the network it would be if trained alone.
 
     Args:
-        target: gate name, formula or `BooleanFunction`.
-        hidden: width of each hidden layer; a number means one layer.
-        n_inputs: how many inputs a gate name or formula has; a `BooleanFunction` brings its own.
+        target: gate name, formula or `BooleanFunction`; by default that of `init`, else XOR.
+        hidden: width of each hidden layer; a number means one layer. By default that of `init`,
+            else 2.
+        n_inputs: how many inputs a gate name or formula has; by default as many as the formula
+            names, and at least 2. A `BooleanFunction` brings its own.
         rows: train on these input rows only ('0010' or bits); `solved` is still judged on all rows.
+        init: as in `train`. All networks start there, so several are trained only where something
+            drawn from their seeds tells them apart: input_noise, batch_size or dropout.
         device: where to train; the population itself is on the CPU.
         progress: show a bar when training takes over two seconds.
+        settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:
-        XorMiError: settings that cannot be trained, a target whose width is not the network's, rows
-            that are not bit strings, or no such device.
+        XorMiError: settings that do not exist, cannot be trained or contradict each other, a target
+            whose width is not the network's, rows that are not bit strings, or no such device.
 
     >>> population = train_population("XOR", 8)
     >>> population.solved.nonzero().flatten().tolist()
@@ -147,21 +176,26 @@ def train_population(
     seed = whole_number("seed", seed)
     if seed + n_networks >= SEEDS_BELOW:
         raise XorMiError(f"seeds must be below 2^62; {n_networks} from {seed} on are not")
-    config = TrainConfig.of(config)
-    function = _target_function(target, n_inputs)
-    cfg = HookedMLPConfig(
-        d_in=function.n_inputs,
-        d_hidden=_hidden_widths(hidden),
-        d_out=function.n_outputs,
-        act_fn=config.act_fn,
-        out_act_fn=config.out_act_fn,
-        loss_fn=config.loss_fn,
-        target=function,
+    require_known(settings, beside=_BESIDE_SETTINGS["train_population"])
+    config = TrainConfig.of(config, **settings)
+    start = start_of(
+        target,
+        hidden=hidden,
+        n_inputs=n_inputs,
         seed=seed,
+        init=init,
+        config=config,
+        given=settings,
     )
-    task = _task(function, rows, cfg=cfg, device=_device(device))
+    function, cfg, given_weights = start
+    bits = rows_or_all(rows, function.n_inputs)
+    _require_differing(start, n_networks, n_rows=len(bits), config=config)
+    task = _task(function, bits, cfg=cfg, device=_device(device))
     seeds = torch.arange(seed, seed + n_networks)
-    start = initial_parameters(cfg.layer_sizes, seeds, progress=progress)
+    if given_weights is None:
+        flat = initial_parameters(cfg.layer_sizes, seeds, direct=cfg.direct, progress=progress)
+    else:
+        flat = given_weights[:, None].repeat(1, n_networks)
 
     n_blocks = ceil(n_networks / NETWORKS_PER_BLOCK)
     n_finished_in_all = 0
@@ -178,7 +212,7 @@ def train_population(
 
     with bar:
         fitted = fit(
-            start.to(task.rows.device),
+            flat.to(task.rows.device),
             seeds=seeds.to(task.rows.device),
             task=task,
             config=config,
@@ -193,27 +227,34 @@ def train_population(
         losses=fitted.losses.cpu(),
         solved=_solved(flat, function, cfg),
         loss_history=(fitted.history,) if fitted.history else (),
+        init=None if given_weights is None else given_weights[None],
     )
 
 
-def _target_function(target: Target, n_inputs: int) -> BooleanFunction:
-    # a function brings its number of inputs; n_inputs is for names and formulas
-    if isinstance(target, BooleanFunction):
-        return target
-    return BooleanFunction.of(target, whole_number("n_inputs", n_inputs, at_least=1))
+_BESIDE_SETTINGS = {
+    function.__name__: tuple(
+        name
+        for name, parameter in signature(function).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    )
+    for function in (train, train_population)
+}
+"""What these functions take beside settings: listed with them where a name is none of both."""
 
 
-def _hidden_widths(hidden: Widths) -> tuple[int, ...]:
-    if isinstance(hidden, Integral):
-        return (whole_number("hidden", hidden, at_least=1),)
-    if isinstance(hidden, str) or not isinstance(hidden, Iterable):
+def _require_differing(start: Start, n_networks: int, *, n_rows: int, config: TrainConfig) -> None:
+    """Refuse networks that would all be the same, and batches that cannot be drawn."""
+    if config.batch_size is not None and config.batch_size > n_rows:
         raise XorMiError(
-            f"hidden is {hidden!r}; give the width of each hidden layer, such as 2 or (3, 3)"
+            f"batch_size is {config.batch_size}, of {n_rows} rows; give at most {n_rows}, "
+            "or leave it out for all rows at every step"
         )
-    widths = tuple(whole_number("a width in hidden", width, at_least=1) for width in hidden)
-    if not widths:
-        raise XorMiError("hidden is empty; give at least one hidden layer, such as (2,)")
-    return widths
+    is_drawn = config.input_noise or config.dropout or (config.batch_size or n_rows) < n_rows
+    if start.flat is not None and n_networks > 1 and not is_drawn:
+        raise XorMiError(
+            f"{n_networks} networks that all start from init would be the same one; "
+            "give n_networks=1, or what is drawn for each: input_noise, batch_size or dropout"
+        )
 
 
 def _device(name: str | torch.device) -> torch.device:
@@ -230,19 +271,18 @@ def _device(name: str | torch.device) -> torch.device:
 
 
 def _task(
-    function: BooleanFunction, rows: Rows | None, *, cfg: HookedMLPConfig, device: torch.device
+    function: BooleanFunction,
+    bits: Sequence[tuple[int, ...]],
+    *,
+    cfg: HookedMLPConfig,
+    device: torch.device,
 ) -> Task:
-    """The function on these rows, by default on all."""
-    bits = rows_or_all(rows, function.n_inputs)
-    outputs_of_row = dict(zip(function.rows(), _table(function).tolist(), strict=True))
-    return Task(
-        rows=torch.tensor(bits, device=device).float(),
-        targets=torch.tensor([outputs_of_row[row] for row in bits], device=device).float(),
-        cfg=cfg,
-    )
+    """The function on these rows."""
+    labels = labels_of(function, cfg)[row_numbers(torch.tensor(bits))]
+    return Task(rows=at_levels(bits, cfg).to(device), targets=labels.to(device), cfg=cfg)
 
 
-def _table(function: BooleanFunction) -> Int[Tensor, "row d_out"]:
+def _table(function: BooleanFunction) -> Int[Tensor, "row decision"]:
     """What the function says on every row."""
     return torch.tensor(function.tables).T
 
@@ -251,10 +291,10 @@ def _solved(
     flat: Float[Tensor, "parameter seed"], function: BooleanFunction, cfg: HookedMLPConfig
 ) -> Bool[Tensor, " seed"]:
     """Which networks decide every row as the function says. An undecided row is not right."""
-    rows = torch.tensor(function.rows()).float()
-    outputs = outputs_of_flat(flat, rows, cfg)  # [row, d_out, seed]
-    is_right = decision(outputs, threshold=cfg.threshold) == _table(function)[..., None]
-    return is_right.all(1).all(0)
+    rows = at_levels(function.rows(), cfg)
+    outputs = outputs_of_flat(flat, rows, cfg).movedim(1, -1)  # [row, seed, d_out]
+    is_right = cfg.rule.decide(outputs) == _table(function)[:, None]
+    return is_right.all(2).all(0)
 
 
 def _wrong_rows(model: HookedMLP) -> tuple[str, ...]:
