@@ -181,6 +181,56 @@ def test_estimators_and_models_are_asked_at_the_input_levels():
         HookedMLP.from_sklearn(Other(layers), input_levels=(-1, 1))
 
 
+class Scaler:
+    """What a fitted StandardScaler does."""
+
+    def __init__(self, mean, scale):
+        self.mean, self.scale = np.array(mean), np.array(scale)
+
+    def transform(self, x):
+        return (x - self.mean) / self.scale
+
+
+class Products:
+    """Features that no scaling makes."""
+
+    def transform(self, x):
+        return np.hstack([x, x[:, :1] * x[:, 1:]])
+
+
+@dataclass
+class Pipeline:
+    """What a fitted pipeline holds and answers."""
+
+    steps: list
+    n_features_in_: int = 2
+
+    @property
+    def classes_(self):
+        return self.steps[-1][1].classes_
+
+    def predict_proba(self, x):
+        for _, step in self.steps[:-1]:
+            x = step.transform(np.asarray(x, dtype=float))
+        return self.steps[-1][1].predict_proba(x)
+
+
+def test_a_pipeline_s_scaling_is_put_into_the_first_layer():
+    """Outputs are those of the whole pipeline on bits; what is no scaling is found and refused."""
+    for seed in range(5):
+        last = ("mlp", MLPClassifier(random_layers((2, 3, 1), seed), "tanh"))
+        scalers = [("a", Scaler([0.5, 0.4], [0.5, 2.0])), ("b", Scaler([1, -1], [3, 3]))]
+        for steps in ([last], [scalers[0], last], [*scalers, last]):
+            pipeline = Pipeline(steps)
+            model = HookedMLP.from_sklearn(pipeline, target="XOR")
+            assert np.allclose(model(ROWS).detach()[:, 0], pipeline.predict_proba(ROWS)[:, 1])
+    wide = [scalers[0], ("c", Products()), ("mlp", MLPClassifier(random_layers((3, 3, 1)), "tanh"))]
+    with pytest.raises(
+        XorMiError, match="on row 11 the estimator gives .*; Scaler, Products before"
+    ):
+        HookedMLP.from_sklearn(Pipeline(wide))
+
+
 def test_a_regressor_is_decided_in_the_middle_of_its_targets():
     """Without a rule the threshold is 0.5; a rule that is given holds."""
     estimator = MLPRegressor(TEXTBOOK)

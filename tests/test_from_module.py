@@ -113,6 +113,18 @@ def in_place_function(net, x):
     return net.fc2(h)
 
 
+class Step(torch.autograd.Function):
+    """A step with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx, z):
+        return (z > 0).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
 def looks_at_shapes(net, x):
     """Decisions on shapes, which the rows' values do not enter."""
     if x.dim() == 1:
@@ -167,6 +179,7 @@ STYLES = {
     "inputs made -1 and +1, and added": (lambda n, x: (lambda z: n.fc2(torch.relu(n.fc1(z))) + n.skip(z))(2 * x - 1), "relu", "identity", {"skip": linear(2, 1, 8)}),
     "einsum": (lambda n, x: torch.einsum("bh,ho->bo", torch.relu(torch.einsum("oi,bi->bo", n.W, x) + n.b), n.V), "relu", "identity", {"W": weights(3, 2), "b": weights(3), "V": weights(3, 1)}),
     "einsum of columns": (lambda n, x: torch.einsum("hb, h -> b", torch.relu(torch.einsum("oi,bi->ob", n.W, x) + n.b), n.v), "relu", "identity", {"W": weights(3, 2), "b": weights(3, 1), "v": weights(3)}),
+    "a gradient of its own": (lambda n, x: n.fc2(Step.apply(n.fc1(x))), "heaviside", "identity", {}),
     "relu by hand": (lambda n, x: (lambda z: n.fc2(z * (z > 0)))(n.fc1(x)), "relu", "identity", {}),
     "relu by where": (lambda n, x: (lambda z: n.fc2(torch.where(z > 0, z, torch.zeros_like(z))))(n.fc1(x)), "relu", "identity", {}),
     "relu by where, turned": (lambda n, x: (lambda z: n.fc2(torch.where(z < 0, 0, z)))(n.fc1(x)), "relu", "identity", {}),

@@ -153,6 +153,8 @@ def misread_step(model: Network, found: tuple[Activation, ...], bits: Tensor) ->
         found: the activations of the original, the output's last.
         bits: the rows [row, d_in].
     """
+    if all(one.at_zero is None for one in found):
+        return ""
     layers = model.float64_layers()
     for dtype in (torch.float64, model.cfg.dtype):
         rows = at_levels(bits.to(dtype), model.cfg.input_levels)

@@ -48,20 +48,54 @@ class Foreign:
         outputs: rows [row, d_in] -> its own outputs [row, d_out]; None where it cannot be asked.
         settings: what its library says about the decision, as settings of a HookedMLP.
         ones: what the outputs mean, where that is not the classes 0, 1, ...; "" otherwise.
+        hint: what a difference from its own outputs may come from, for a message.
     """
 
     described: Description
     outputs: Callable[[Tensor], Tensor] | None
     settings: dict[str, object]
     ones: str = ""
+    hint: str = ""
 
 
 def read_sklearn(estimator: Any) -> Foreign:
-    """An MLPClassifier or MLPRegressor that was fitted.
+    """An MLPClassifier or MLPRegressor that was fitted, or a pipeline that ends in one.
 
     Raises:
         XorMiError: another object, or one that was not fitted.
     """
+    steps = getattr(estimator, "steps", None)
+    if isinstance(steps, list) and steps and hasattr(steps[-1][-1], "coefs_"):
+        return _read_pipeline(estimator, steps)
+    return _read_estimator(estimator)
+
+
+def _read_pipeline(pipeline: Any, steps: Sequence[tuple[str, Any]]) -> Foreign:
+    """The network, with what the steps before it do to the inputs put into its first layer.
+
+    They are read as a scaling and a shift, as StandardScaler and MinMaxScaler are; whether they are
+    no more than that is found where the made network is compared with the pipeline.
+    """
+    last = _read_estimator(steps[-1][-1])
+    first, *others = last.described.layers
+    before = [one for _, one in steps[:-1] if hasattr(one, "transform")]
+    n_inputs = getattr(pipeline, "n_features_in_", first.weight.shape[1])
+    # where no input is on, and where each one alone is
+    rows = np.concatenate([np.zeros((1, n_inputs)), np.eye(n_inputs)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for one in before:
+            rows = one.transform(rows)
+    shift, *made = _tensor(rows, "what the pipeline makes of the inputs").to(first.weight.dtype)
+    scale = torch.stack(made, dim=1) - shift[:, None]  # [feature, input]
+    layer = replace(first, weight=first.weight @ scale, bias=first.bias + first.weight @ shift)
+    described = Description((layer, *others), last.described.dtype)
+    names = ", ".join(type(one).__name__ for one in before)
+    hint = f"; {names} before it may do more than scale and shift the inputs" if before else ""
+    return replace(last, described=described, outputs=_asked(pipeline, last.described), hint=hint)
+
+
+def _read_estimator(estimator: Any) -> Foreign:
     weights, biases = (getattr(estimator, name, None) for name in ("coefs_", "intercepts_"))
     if weights is None or biases is None:
         is_unfitted = hasattr(estimator, "hidden_layer_sizes") and hasattr(estimator, "fit")
@@ -69,7 +103,7 @@ def read_sklearn(estimator: Any) -> Foreign:
             f"this {type(estimator).__name__} was not fitted; call its fit first"
             if is_unfitted
             else f"{type(estimator).__name__} has no coefs_ and intercepts_; "
-            "give an MLPClassifier or MLPRegressor, such as the last step of a pipeline"
+            "give an MLPClassifier or MLPRegressor, or a fitted pipeline that ends in one"
         )
     if len(weights) != len(biases):
         raise XorMiError(f"{len(weights)} coefs_ and {len(biases)} intercepts_ do not pair up")
@@ -81,19 +115,27 @@ def read_sklearn(estimator: Any) -> Foreign:
     layers = [_layer(weight, bias, hidden) for weight, bias in zip(weights, biases, strict=True)]
     layers[-1] = replace(layers[-1], activation=_named(output, _SKLEARN_NAMES))
 
+    settings: dict[str, object] = {"loss_fn": "mse"} if classes is None else {}
+    described = Description(tuple(layers), layers[0].weight.dtype)
+    return Foreign(described, _asked(estimator, described), settings, _ones(classes))
+
+
+def _asked(estimator: Any, described: Description) -> Callable[[Tensor], Tensor] | None:
+    """Rows -> what an estimator or a pipeline gives for them; None where it cannot be asked."""
+    classes = getattr(estimator, "classes_", None)
+    name = "predict" if classes is None else "predict_proba"
+    if not hasattr(estimator, name):
+        return None
+    is_binary = classes is not None and len(described.layers[-1].bias) == 1
+
     def outputs(rows: Tensor) -> Tensor:
-        ask = estimator.predict if classes is None else estimator.predict_proba
         # it was fitted with the names of a table's columns, perhaps
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            given = torch.as_tensor(np.asarray(ask(rows.numpy())))
-        is_binary = classes is not None and len(weights[-1][0]) == 1
+            given = torch.as_tensor(np.asarray(getattr(estimator, name)(rows.numpy())))
         return given[:, 1:] if is_binary else given.reshape(len(rows), -1)
 
-    has_method = hasattr(estimator, "predict" if classes is None else "predict_proba")
-    settings: dict[str, object] = {"loss_fn": "mse"} if classes is None else {}
-    described = Description(tuple(layers), layers[0].weight.dtype)
-    return Foreign(described, outputs if has_method else None, settings, _ones(classes))
+    return outputs
 
 
 def _ones(classes: Any) -> str:

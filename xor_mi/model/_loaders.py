@@ -83,7 +83,15 @@ def load_foreign(
                 f"the {kind} itself fails on rows of {low:g} and {high:g}: {type(error).__name__}: "
                 f"{cut_short(str(error))}; give its weights with HookedMLP.from_weights"
             ) from None
-        require_same(model, outputs, bits, kind=kind, dtype=dtype, softmax=parts.softmax)
+        require_same(
+            model,
+            outputs,
+            bits,
+            kind=kind,
+            dtype=dtype,
+            softmax=parts.softmax,
+            hint=foreign.hint,
+        )
         warn_of_rule(model.cfg, outputs, bits, given)
     if foreign.ones:
         warn(foreign.ones)

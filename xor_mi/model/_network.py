@@ -294,12 +294,13 @@ class HookedMLP(HookedRootModule):
 
     @classmethod
     def from_sklearn(cls, estimator: object, **settings: Any) -> "HookedMLP":
-        """A fitted MLPClassifier or MLPRegressor -> the same network with hooks.
+        """A fitted MLPClassifier or MLPRegressor, or a pipeline that ends in one -> the same.
 
         A classifier of two classes has one output, the probability of the second, decided at 0.5;
         one of more has an output for each, of which the largest wins. Where the classes are not 0,
         1, ... a warning says which they are. A regressor's outputs are decided at 0.5, as its
-        targets are 0 and 1. scikit-learn itself is not imported.
+        targets are 0 and 1. Of a pipeline, scalers before it are put into the first layer.
+        scikit-learn itself is not imported.
 
         Args:
             settings: as for `from_module`.

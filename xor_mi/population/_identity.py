@@ -4,17 +4,17 @@ Marcus 1998 (Cognitive Psychology 37:243-282; retold in arXiv 2002.06177): a net
 repeat binary numbers, on even ones only. It repeats even numbers it has not seen and turns odd ones
 into even ones. The reason is in the weights: the last input is 0 on every training row, so no
 gradient ever reaches its weights, and the last output, always wanted 0, is held down by its bias
-and by every other unit.
+and by every other unit. (Where bit 0 is another number, such as -1, gradients do reach them.)
 """
 
 from collections.abc import Sequence
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.kinds import Widths
-from xor_mi.metrics import decision
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, as_row, truth_rows
 
@@ -39,9 +39,9 @@ def identity_experiment(
     odd_made_even: the share of odd numbers answered with the last bit off and the rest right;
     last_bias: the bias of the last output; last_seen and last_odd: the largest value of the last
     output on the rows seen and on all odd ones (below the threshold is a 0); last_input_moved: how
-    far training moved any weight of the last input (exactly 0 without weight decay and input
-    noise); last_input_pull: the largest change of the last output, over all rows, when the last
-    input is switched on.
+    far training moved any weight of the last input (exactly 0 without weight decay, l1 and input
+    noise where bit 0 is the number 0); last_input_pull: the largest change of the last output, over
+    all rows, when the last input is switched on.
 
     The examples printed in 2002.06177 are ("0010", "0100", "1000", "1010"). In networks trained on
     these few, most held-out even numbers come out wrong too.
@@ -71,14 +71,18 @@ def identity_experiment(
 
     outputs = population.outputs()  # [seed, row, bit]
     last_output = outputs[..., -1]  # [seed, row]
-    is_right = decision(outputs, threshold=population.cfg.threshold) == numbers
+    is_right = population.cfg.rule.decide(outputs) == numbers
     is_repeated = is_right.all(2)  # [seed, row]
     # The last bit of an odd number is 1: all right but that one is the number below it.
     is_made_even = is_right[..., :-1].all(2) & ~is_right[..., -1]
 
-    first_weight, _ = population.weights[0]
-    start_weight, _ = population.start[0]
-    last_input_moved = (first_weight - start_weight)[..., -1].abs()  # [seed, unit]
+    # Direct weights are the readout's last columns.
+    readers = (0, -1) if population.cfg.direct else (0,)
+    moved: list[Tensor] = []  # [seed, unit] each
+    for layer in readers:
+        (weight, _), (start_weight, _) = population.weights[layer], population.start[layer]
+        moved.append((weight - start_weight)[..., -1].abs())
+    last_input_moved = torch.cat(moved, dim=1)
     # Rows are in order: each odd one stands right after the even one that differs in the last bit.
     last_input_pull = last_output[:, is_odd] - last_output[:, ~is_odd]
     _, last_bias = population.weights[-1]

@@ -14,7 +14,7 @@ from xor_mi.errors import XorMiError, unknown, whole_number
 
 Ablation = Literal["zero", "mean"]
 Biases = Literal["keep", "drop"]
-DecisionRule = Literal["threshold", "round"]
+Decision = Literal["threshold", "round"]
 Reference = Literal["task", "model"]
 PairSet = Literal["all", "unordered", "distinct"]
 Completion = Literal["all", "open"]
@@ -24,7 +24,7 @@ Preset = Literal["default", "meloux_paper", "meloux_code"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "ablation": get_args(Ablation),
     "biases": get_args(Biases),
-    "decision": get_args(DecisionRule),
+    "decision": get_args(Decision),
     "reference": get_args(Reference),
     "pairs": get_args(PairSet),
     "completion": get_args(Completion),
@@ -75,7 +75,7 @@ class Convention:
     ablation: Ablation = "zero"
     biases: Biases = "keep"
     all_units: bool = True
-    decision: DecisionRule = "threshold"
+    decision: Decision = "threshold"
     reference: Reference = "task"
     noise_sd: float = 0.0
     n_noisy: int = 0
