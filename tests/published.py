@@ -26,7 +26,8 @@ class Published:
         layers: (weight [d_out, d_in], bias) layer by layer.
         threshold: what an output is compared with; None where the larger of two outputs decides.
         target: what it is meant to compute, or None where its author says that it fails.
-        computes: what it computes, where that is not the target.
+        computes: what it computes, where its author claims the target and is wrong.
+        verdict: of `identify_circuit`.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Published:
     threshold: float | None = 0.5
     target: str | None = "XOR"
     computes: str | None = None
+    verdict: str = "identified"
 
     def settings(self):
         """The conventions, as settings of a HookedMLP that weights alone do not say."""
@@ -112,7 +114,7 @@ PUBLISHED = {
         "an examination's model answer: XOR out of OR and AND, with the steps made sigmoids",
         [([[1, 1], [1, 1]], [-1, -1.5]), ([[1, -2]], [0.5])],
         "sigmoid", "sigmoid", "1110", [[0.59967], [0.560925], [0.560925], [0.496535]],
-        computes="NAND",
+        computes="NAND", verdict="not_computing",
     ),
     "keras-trained-relu": Published(
         "a Keras notebook, weights as trained on squared error",
@@ -132,7 +134,7 @@ PUBLISHED = {
           [-6.1993e-08, 0.91451, -1.0491e-08, -0.36663]),
          ([[0.9285, -0.3533, 1.0398, 0.3237]], [0.3231])],
         "relu", "identity", "0110", [[4e-06], [0.999957], [0.999999], [-0.000109]],
-        ["x0>x1", "x1>=x0", "x1>x0", "FALSE"],
+        ["x0>x1", "x1>=x0", "x1>x0", "FALSE"], verdict="ambiguous",
     ),
     "page-2-4-4-1": Published(
         "the same page's network of two hidden layers, all digits",
@@ -148,7 +150,7 @@ PUBLISHED = {
            0.16965673883887786]),
          ([[0.5877380967140198, -0.7923039197921753, 0.2806641757488251, 0.31707826256752014]],
           [-0.3049068748950958])],
-        "relu", "identity", "0110", STEPS,
+        "relu", "identity", "0110", STEPS, verdict="no_gate_reading",
     ),
     "tanh-article": Published(
         "an article about a 2-2-1 network of tanh with targets -1 and 1",
@@ -165,6 +167,7 @@ PUBLISHED = {
          ([[-8.670877456665039, 12.829350471496582, -12.074275970458984, 10.015320777893066]],
           [-0.49907049536705017])],
         "sigmoid", "sigmoid", "0110", [[9.1e-05], [0.999768], [0.999841], [0.000287]],
+        verdict="ambiguous",
     ),
     "step-at-least-zero": Published(
         "a threshold network on a model hub, H(z) = 1 where z >= 0",

@@ -241,10 +241,10 @@ class Layers:
         return self._as_step(Value(replace(form, bias=form.bias + addends), entry))
 
     def _as_step(self, value: Value) -> Value:
-        """The same value; where it is made of a step and a step itself, as one of its own.
+        """A value such as 2 * step - 1, which is a step itself, as units of its own.
 
-        Not where it would be on at zero otherwise than its author wrote: it is then the same with
-        one, and the layer after takes the sign and the shift.
+        Every other value stays as it is, and so does 1 - step where the step was written with >:
+        its units would be those of a step with >=. The layer after takes up such a factor.
         """
         step = self._step_made_of_another(value.form)
         made_of = [self.groups[number].activation for number in value.form.parts]
