@@ -1,16 +1,30 @@
-"""Searches of networks whose inputs are other numbers than 0 and 1, whose largest output wins,
-whose layers have activations of their own, or whose steps are on at zero: each against NumPy.
+"""Searches and censuses of networks whose inputs are other numbers than 0 and 1, whose largest
+output wins, whose layers have activations of their own, or whose steps are on at zero: each against
+NumPy.
 """
 
+import json
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, pairwise, product
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 
+from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
 from xor_mi.model import HookedMLP
+from xor_mi.population import (
+    census,
+    identity_experiment,
+    population_from_census,
+    read_census,
+    run_census,
+    width_study,
+)
+from xor_mi.population._identity import SEEN_NUMBERS
 from xor_mi.search import (
     Convention,
     Problem,
@@ -25,6 +39,7 @@ from xor_mi.search import (
     node_masks,
 )
 from xor_mi.search import _interchange as interchange
+from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction
 
 pytestmark = pytest.mark.as_a_user
@@ -478,3 +493,146 @@ def test_direct_connections_are_refused_in_one_sentence():
         with pytest.raises(XorMiError, match="straight to outputs; identify_circuit") as error:
             ask(model)
         assert "\n" not in str(error.value)
+
+
+# many networks
+
+
+CLASSES = TrainConfig(
+    act_fn="tanh", input_levels=(-1, 1), decision_rule="argmax", max_steps=300, lr=0.1
+)
+"""Two outputs of which the larger wins, on inputs of -1 and 1."""
+
+
+def plain_outputs(weights, number, rows, act):
+    """One network of a population in NumPy."""
+    value = rows
+    for layer, (weight, bias) in enumerate(weights):
+        value = value @ weight[number].double().numpy().T + bias[number].double().numpy()
+        value = act(value) if layer < len(weights) - 1 else value
+    return value
+
+
+def test_a_census_follows_levels_and_rule():
+    """A network is solved where NumPy, fed -1 and 1, has the larger of its two outputs right; each
+    line is what the network itself is identified as, and the table gives the networks back.
+    """
+    population = train_population("XOR", 12, seed=3, config=CLASSES)
+    networks = census(population, progress=False)
+    rows = np.array([-1.0, 1.0])[BITS]
+    for number, line in enumerate(networks.to_dict("records")):
+        outputs = plain_outputs(population.weights, number, rows, np.tanh)
+        is_right = ((outputs[:, 1] > outputs[:, 0]) == [False, True, True, False]).all()
+        assert line["solved"] == is_right
+        circuit = identify_circuit(population[number], progress=False)
+        assert (line["verdict"], line["family"]) == (circuit.verdict, circuit.family)
+    assert networks["solved"].any(), "not vacuous"
+    again = population_from_census(networks, population.cfg)
+    assert again[5](again[5].rows()).tolist() == population[5](population[5].rows()).tolist()
+
+
+def test_a_census_on_disk_is_of_one_encoding(tmp_path):
+    """The plan says levels and rule; the same call finds nothing to do, one with other levels is
+    refused with both.
+    """
+
+    def run(config):
+        return run_census("XOR", 4, directory=tmp_path, config=config, n_jobs=1, progress=False)
+
+    run(CLASSES)
+    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert plan["config"]["input_levels"] == [-1, 1]
+    assert (plan["config"]["decision_rule"], plan["config"]["loss_fn"]) == ("argmax", "ce")
+    written = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    run(CLASSES)
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
+    with pytest.raises(XorMiError, match=r"input_levels: \[-1.0, 1.0\] there, \[0.0, 1.0\] asked"):
+        run(replace(CLASSES, input_levels=(0, 1)))
+    expected = census(train_population("XOR", 4, config=CLASSES), progress=False)
+    assert read_census(tmp_path)["loss"].tolist() == expected["loss"].tolist()
+
+
+NEW_SETTINGS = (
+    "momentum",
+    "batch_size",
+    "l1",
+    "dropout",
+    "decision_rule",
+    "input_levels",
+    "direct",
+)
+"""Settings of training that earlier versions did not write."""
+
+
+def as_written_before(folder):
+    """Take the settings that earlier versions did not have out of a census, in every file."""
+
+    def without(plan):
+        for name in NEW_SETTINGS:
+            plan["config"].pop(name, None)
+        return plan
+
+    plan_file = folder / "plan.json"
+    plan = without(json.loads(plan_file.read_text(encoding="utf-8")))
+    plan_file.write_text(json.dumps(plan), encoding="utf-8")
+    for file in folder.glob("*.parquet"):
+        table = parquet.read_table(file)
+        metadata = dict(table.schema.metadata)
+        about = without(json.loads(metadata[b"xor_mi"]))
+        metadata[b"xor_mi"] = json.dumps(about).encode()
+        parquet.write_table(table.replace_schema_metadata(metadata), file)
+
+
+def test_a_census_of_an_earlier_version_goes_on(tmp_path):
+    """Its plan has none of the new settings: it is read, resumed where they have their defaults,
+    and refused where they are others.
+    """
+    small = TrainConfig(max_steps=20)
+    run = partial(run_census, "XOR", directory=tmp_path, shard_size=2, n_jobs=1, progress=False)
+    run(4, config=small)
+    before = read_census(tmp_path)
+    as_written_before(tmp_path)
+    assert read_census(tmp_path).equals(before)
+    first, second = sorted(tmp_path.glob("*.parquet"))
+    second.unlink()
+    written = first.stat().st_mtime_ns
+    run(4, config=small)
+    assert first.stat().st_mtime_ns == written
+    assert read_census(tmp_path).equals(before)
+    with pytest.raises(XorMiError, match="input_levels"):
+        run(4, config=replace(small, input_levels=(-1, 1)))
+
+
+def test_published_shares_are_of_bits_as_0_and_1():
+    """A study at other levels has nothing published to compare with, and other networks."""
+    study = partial(width_study, "XOR", 20, widths=[2], act_fns="relu", progress=False)
+    plain = study(config=TrainConfig(max_steps=100))
+    other = study(config=TrainConfig(max_steps=100, input_levels=(-1, 1)))
+    assert plain["published"].item() == 0.28
+    assert other["published"].isna().all()
+    solved = train_population("XOR", 20, config=TrainConfig(max_steps=100, input_levels=(-1, 1)))
+    assert other["n_solved"].item() == int(solved.solved.sum())
+
+
+def test_the_last_input_learns_where_bit_0_is_not_0():
+    """On inputs of 0 and 1 the weights of an input that is always off never move, direct ones
+    neither; on -1 and 1 they do. Which numbers are repeated is what NumPy says.
+    """
+    experiment = partial(identity_experiment, 3, hidden=4, progress=False)
+    short = TrainConfig(max_steps=60)
+    assert (experiment(config=short)["last_input_moved"] == 0).all()
+    assert (experiment(config=replace(short, direct=True))["last_input_moved"] == 0).all()
+    other = replace(short, input_levels=(-1, 1))
+    found = experiment(config=other)
+    assert (found["last_input_moved"] > 0).all()
+    numbers = np.array(list(product((0, 1), repeat=4)))
+    copy = BooleanFunction(4, tuple(map(tuple, numbers.T.tolist())))
+    population = train_population(
+        copy, 3, hidden=4, config=other, rows=SEEN_NUMBERS, progress=False
+    )
+    is_seen = np.array(["".join(map(str, number)) in SEEN_NUMBERS for number in numbers])
+    for number in range(3):
+        outputs = plain_outputs(population.weights, number, 2.0 * numbers - 1, ACTS["relu"])
+        is_repeated = ((outputs > 0) == numbers).all(1)
+        assert found["seen"][number] == pytest.approx(is_repeated[is_seen].mean())
+        assert found["last_odd"][number] == pytest.approx(outputs[1::2, -1].max(), abs=1e-4)

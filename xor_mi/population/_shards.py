@@ -111,13 +111,24 @@ def _written_config(config: TrainConfig) -> dict[str, object]:
     Those by keyword alone came later. They are left out where they change nothing, so that a census
     begun before there were any is still the same one.
     """
-    by_default = TrainConfig()
-    written: dict[str, object] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if not field.kw_only or value != getattr(by_default, field.name):
-            written[field.name] = list(value) if isinstance(value, tuple) else value
-    return written
+    by_default = _later_settings()
+    settings = {field.name: _as_in_json(getattr(config, field.name)) for field in fields(config)}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in by_default or value != by_default[name]
+    }
+
+
+def _later_settings() -> dict[str, object]:
+    """The settings that are given by keyword alone, by default."""
+    config = TrainConfig()
+    later = [field.name for field in fields(config) if field.kw_only]
+    return {name: _as_in_json(getattr(config, name)) for name in later}
+
+
+def _as_in_json(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def run_census(
@@ -391,6 +402,6 @@ def _difference(there: dict[str, Any], plan: _Plan) -> str:
 
 
 def _flattened(plan: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the training beside those of the census."""
+    """The settings of the training beside those of the census, also those that are left out."""
     settings = {name: value for name, value in plan.items() if name not in ("config", "schema")}
-    return settings | plan["config"]
+    return settings | _later_settings() | plan["config"]
