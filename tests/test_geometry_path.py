@@ -16,11 +16,10 @@ from xor_mi.graph import Unit
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig
 
-KINDS = (
-    [(act, "identity") for act in ACTIVATIONS]
-    + [("relu", out) for out in ACTIVATIONS]
-    + [("tanh", out) for out in ACTIVATIONS]
-)
+OUTPUTS = ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "heaviside", "softplus")
+KINDS = [(act, "identity") for act in ACTIVATIONS] + [
+    (act, out) for act in ("relu", "tanh") for out in OUTPUTS
+]
 
 
 def scanned(model, start, end, n=20_001):

@@ -18,7 +18,16 @@ from xor_mi.model import ACTIVATIONS, HookedMLP
 
 pytestmark = pytest.mark.as_a_user
 
-LINEAR_PIECES = ("relu", "leaky_relu", "identity", "heaviside")
+LINEAR_PIECES = (
+    "relu",
+    "leaky_relu",
+    "relu6",
+    "hardtanh",
+    "hardsigmoid",
+    "identity",
+    "heaviside",
+    "sign",
+)
 BOX = ((-2.0, 1.5), (-1.0, 2.0))
 
 
@@ -90,7 +99,7 @@ def test_inside_a_region_the_network_is_its_affine_map(act_fn, out_act_fn):
             at = points[here].requires_grad_()
             outputs = model(at)
             assert torch.allclose(outputs, at @ region.weight.T + region.bias, atol=1e-9)
-            if len(at) and "heaviside" not in (act_fn, out_act_fn):
+            if len(at) and not {"heaviside", "sign"} & {act_fn, out_act_fn}:
                 for k in range(2):
                     (gradient,) = torch.autograd.grad(outputs[:, k].sum(), at, retain_graph=True)
                     assert torch.allclose(gradient, region.weight[k].expand_as(gradient), atol=1e-9)

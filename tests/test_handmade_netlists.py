@@ -146,7 +146,7 @@ def test_random_networks_come_back_with_their_signature(seed):
         (
             [["OR", "AND"], ["x0"]],
             {"act_fn": "relu"},
-            "no two-level activation 'relu'; a netlist compiles to: heaviside, sigmoid, tanh",
+            "no two-level activation 'relu'; a netlist compiles to: heaviside, sigmoid, tanh, sign",
         ),
     ],
 )

@@ -20,11 +20,10 @@ from xor_mi.truth import BooleanFunction
 
 pytestmark = pytest.mark.as_a_user
 
-KINDS = (
-    [(act, "identity") for act in ACTIVATIONS]
-    + [("relu", out) for out in ACTIVATIONS]
-    + [("tanh", out) for out in ACTIVATIONS]
-)
+OUTPUTS = ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "heaviside", "softplus")
+KINDS = [(act, "identity") for act in ACTIVATIONS] + [
+    (act, out) for act in ("relu", "tanh") for out in OUTPUTS
+]
 
 
 def decided(model):

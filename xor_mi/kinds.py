@@ -145,7 +145,7 @@ Levels = tuple[Number, Number]
 DecisionRuleName = Literal["threshold", "argmax"]
 """How outputs are decided: each by a threshold, or by which of them is the largest."""
 
-TwoLevelActivation = Literal["heaviside", "sigmoid", "tanh"]
+TwoLevelActivation = Literal["heaviside", "sigmoid", "tanh", "sign"]
 """An activation whose units can be at one of two levels, which a compiled netlist needs."""
 
 LossName = Literal["bce", "mse", "ce"]

@@ -1,11 +1,14 @@
 """a network -> the space of its inputs, divided: paths, affine pieces, the decision boundary.
 
-Between and beyond the corners the inputs are real numbers. A network of piecewise linear
-activations (relu, leaky_relu, identity, heaviside) is affine on convex pieces, so kinks, crossings
-and boundaries follow in closed form, in float64. For smooth activations (tanh, sigmoid, gelu) they
-are bracketed by enclosures (interval arithmetic) and then found by
-`scipy.optimize.elementwise.find_root`. Any number of inputs along a path; two inputs where a plane
-is divided.
+Between and beyond the corners the inputs are real numbers, whatever levels stand for the bits. A
+network of piecewise linear activations (relu, leaky_relu, relu6, hardtanh, hardsigmoid, identity,
+heaviside, sign) is affine on convex pieces, so kinks, crossings and boundaries follow in closed
+form, in float64. For smooth activations (all others) they are bracketed by enclosures (interval
+arithmetic) and then found by `scipy.optimize.elementwise.find_root`. Any number of inputs along a
+path; two inputs where a plane is divided.
+
+Where the largest output decides (argmax), the boundary is where two outputs are equal. Direct
+connections from the inputs to the outputs are part of every piece.
 """
 
 from xor_mi.geometry._cells import Region as Region

@@ -16,7 +16,8 @@ from numpy import ndarray
 from scipy.optimize import elementwise
 
 from xor_mi.errors import XorMiError
-from xor_mi.geometry._pieces import Changes
+from xor_mi.geometry._pieces import MONOTONE, Changes, Lines
+from xor_mi.geometry._scores import rivals_of, smallest_of_decisions
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 
@@ -31,53 +32,114 @@ MAX_STRETCHES = 1_000_000
 would have ever more.
 """
 
-_TURNING_POINTS = {"gelu": -0.7517915246935645, "leaky_relu": 0.0}
-"""Where an activation that is not monotone turns."""
+_TURNING_POINTS: dict[str, tuple[float, ...]] = {
+    "leaky_relu": (0.0,),
+    # where x Phi(x) is least
+    "gelu": (-0.7517915246935645,),
+    # where x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2 is least
+    "gelu_tanh": (-0.7524614220710163,),
+    # where x sigmoid(x) is least: x = -(1 + W(1/e)) with Lambert's W
+    "silu": (-1.278464542761074,),
+    # PyTorch's is x itself above 20, where it falls by 2e-9 at once: both sides of that step
+    "softplus": (20.0, float(np.nextafter(20.0, 21.0))),
+}
+"""Where an activation that is not monotone turns; all others never fall."""
 
 
-def values_at(
-    model: HookedMLP, layer: int, pre: Float[ndarray, "*batch width"]
-) -> Float[ndarray, "*batch d_out"]:
-    """The outputs that follow from pre-activations of linear layer `layer`, in float64."""
-    weights = model.float64_layers()
+def scores_at(
+    model: HookedMLP,
+    layer: int,
+    pre: Float[ndarray, "*batch width"],
+    inputs: Float[ndarray, "*batch d_in"],
+) -> Float[ndarray, "*batch decision"]:
+    """The scores that follow from pre-activations of linear layer `layer`, minus the cut.
+
+    In float64; see `_is_decided_by_readout` for what they are of a sigmoid or tanh.
+
+    Args:
+        inputs: the network's inputs, for direct connections.
+    """
+    cfg, weights = model.cfg, model.float64_layers()
     value = torch.from_numpy(pre)
-    for number in range(layer, model.cfg.n_layers + 1):
+    for number in range(layer, cfg.n_layers + 1):
         if number > layer:
+            if cfg.direct and number == cfg.n_layers:
+                value = torch.cat([value, torch.from_numpy(inputs)], dim=-1)
             value = value @ weights[number][0].T + weights[number][1]
-        value = model.activate(value, number)
-    return value.numpy()
+        if number < cfg.n_layers or not _is_decided_by_readout(model):
+            value = model.activate(value, number)
+    return model.rule.distance(value).numpy()
+
+
+def _is_decided_by_readout(model: HookedMLP) -> bool:
+    """Whether the largest output is that of the largest readout, also where rounding hides it.
+
+    A sigmoid of 40 and one of 50 are both 1 in float64.
+    """
+    return model.rule.name == "argmax" and model.cfg.out_act_fn in ("identity", *MONOTONE)
+
+
+Interval = tuple[Float[ndarray, "cell _width"], Float[ndarray, "cell _width"]]
+"""The least and the largest values in each cell."""
 
 
 def enclosed(
-    model: HookedMLP,
-    layer: int,
-    low: Float[ndarray, "cell width"],
-    high: Float[ndarray, "cell width"],
-) -> tuple[Float[ndarray, "cell d_out"], Float[ndarray, "cell d_out"]]:
-    """Bounds of pre-activations of linear layer `layer` -> bounds of the outputs."""
-    weights = model.float64_layers()
-    for number in range(layer, model.cfg.n_layers + 1):
+    model: HookedMLP, layer: int, pre: Interval, inputs: Interval
+) -> tuple[Float[ndarray, "cell decision"], Float[ndarray, "cell decision"]]:
+    """Bounds of pre-activations of linear layer `layer` -> bounds of the scores, minus the cut."""
+    cfg, weights = model.cfg, model.float64_layers()
+    rivals = rivals_of(model).reshape(-1, cfg.d_out)
+    # the difference of two readouts is bounded as one sum: what they share cancels
+    are_compared = layer < cfg.n_layers and _is_decided_by_readout(model)
+    between = pre
+    for number in range(layer, cfg.n_layers + 1):
+        is_last = number == cfg.n_layers
         if number > layer:
             weight, bias = (value.numpy() for value in weights[number])
-            positive, negative = np.maximum(weight, 0).T, np.minimum(weight, 0).T
-            # A positive weight is lowest at the low end of its input, a negative one at the high.
-            lowest = low @ positive + high @ negative + bias
-            highest = high @ positive + low @ negative + bias
-            low, high = lowest, highest
-        act_fn = model.cfg.out_act_fn if number == model.cfg.n_layers else model.cfg.act_fn
-        # An activation is extreme at an end of the interval, or where it turns inside it.
-        turning = np.clip(_TURNING_POINTS.get(act_fn, 0.0), low, high)
-        points = (torch.from_numpy(point) for point in (low, turning, high))
-        reached = [model.activate(point, number).numpy() for point in points]
-        low, high = np.minimum.reduce(reached), np.maximum.reduce(reached)
+            if is_last and cfg.direct:
+                between = _beside(between, inputs)
+            if is_last and are_compared:
+                weight, bias = rivals @ weight, rivals @ bias
+            between = _through(between, weight, bias)
+        if not is_last or not _is_decided_by_readout(model):
+            between = _activated(model, number, between)
+    if model.rule.name == "argmax" and not are_compared:
+        between = _through(between, rivals, np.zeros(len(rivals)))
+    low, high = (smallest_of_decisions(ends, cfg.n_decisions) - model.rule.cut for ends in between)
     return low, high
+
+
+def _through(
+    between: Interval, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
+) -> Interval:
+    """After a linear layer: a positive weight is lowest at the low end of what it reads, a negative
+    one at the high end.
+    """
+    low, high = between
+    positive, negative = np.maximum(weight, 0).T, np.minimum(weight, 0).T
+    return low @ positive + high @ negative + bias, high @ positive + low @ negative + bias
+
+
+def _beside(between: Interval, inputs: Interval) -> Interval:
+    """Hidden values, and after them the network's inputs."""
+    low, high = (np.concatenate(ends, axis=1) for ends in zip(between, inputs, strict=True))
+    return low, high
+
+
+def _activated(model: HookedMLP, layer: int, between: Interval) -> Interval:
+    """After an activation: it is extreme at an end of the interval, or where it turns inside."""
+    low, high = between
+    turns = _TURNING_POINTS.get(model.cfg.act_name(layer), ())
+    points = [low, *(np.clip(turn, low, high) for turn in turns), high]
+    reached = [model.activate(torch.from_numpy(point), layer).numpy() for point in points]
+    return np.minimum.reduce(reached), np.maximum.reduce(reached)
 
 
 @dataclass(frozen=True, eq=False)
 class _Stretches:
-    """Stretches low < t < high of the line `case` on which one output is looked at.
+    """Stretches low < t < high of the line `case` on which one decision (`output`) is looked at.
 
-    `state` is 1 where it is above the threshold all along, 0 where it is below, -1 where that is
+    `state` is 1 where its score is above the cut all along, 0 where it is below, -1 where that is
     not settled.
     """
 
@@ -119,21 +181,24 @@ class _Stretches:
 def bracketed_changes(
     model: HookedMLP,
     layer: int,
-    offset: Float[ndarray, "case width"],
-    slope: Float[ndarray, "case width"],
+    pre: Lines,
+    inputs: Lines,
     edges: Float[ndarray, " edge"],
     *,
     progress: bool = True,
 ) -> Changes:
-    """Where decisions change on lines offset + slope t of pre-activations.
+    """Where decisions change on lines of pre-activations of linear layer `layer`.
 
     Looked for between the first and the last of the edges given.
+
+    Args:
+        inputs: the network's inputs on the same lines, for direct connections.
 
     Raises:
         XorMiError: an output that stays on the threshold along a whole stretch.
     """
-    n_outputs, n_stretches = model.cfg.d_out, len(edges) - 1
-    case, output, number = np.indices((len(offset), n_outputs, n_stretches)).reshape(3, -1)
+    n_decisions, n_stretches = model.cfg.n_decisions, len(edges) - 1
+    case, output, number = np.indices((len(pre), n_decisions, n_stretches)).reshape(3, -1)
     open_stretches = _Stretches(
         case=case,
         output=output,
@@ -147,37 +212,35 @@ def bracketed_changes(
     with bar:
         while len(open_stretches):
             if len(open_stretches) > MAX_STRETCHES:
+                held_against = (
+                    f"the threshold {model.rule.cut}"
+                    if model.rule.name == "threshold"
+                    else "a tie with another"
+                )
                 raise XorMiError(
-                    f"an output stays within rounding of the threshold {model.threshold} "
+                    f"an output stays within rounding of {held_against} "
                     "along a whole stretch; shift a bias"
                 )
-            tried = _settle(model, layer, offset, slope, open_stretches)
+            tried = _settle(model, layer, pre, inputs, open_stretches)
             settled.append(tried.those(tried.state >= 0))
             middle = np.abs((tried.low + tried.high) / 2)
             is_long = tried.high - tried.low > CHANGE_RESOLUTION * np.maximum(1, middle)
             open_stretches = tried.those((tried.state < 0) & is_long).halved()
             bar.update()
-    return _between(model, layer, offset, slope, _joined(settled).in_order())
+    return _between(model, layer, pre, inputs, _joined(settled).in_order())
 
 
 def _settle(
-    model: HookedMLP,
-    layer: int,
-    offset: Float[ndarray, "case width"],
-    slope: Float[ndarray, "case width"],
-    stretches: _Stretches,
+    model: HookedMLP, layer: int, pre: Lines, inputs: Lines, stretches: _Stretches
 ) -> _Stretches:
     """Stretches -> the same with their state, as far as enclosures settle it."""
-    case = stretches.case
-    at_low = offset[case] + slope[case] * stretches.low[:, None]
-    at_high = offset[case] + slope[case] * stretches.high[:, None]
+    case, low, high = stretches.case, stretches.low, stretches.high
     lowest, highest = enclosed(
-        model, layer, np.minimum(at_low, at_high), np.maximum(at_low, at_high)
+        model, layer, pre.those(case).between(low, high), inputs.those(case).between(low, high)
     )
-    # Of all outputs [stretch, d_out] each stretch looks at one.
+    # Of all decisions [stretch, decision] each stretch looks at one.
     own = np.arange(len(case)), stretches.output
-    above, below = lowest[own] > model.threshold, highest[own] < model.threshold
-    return replace(stretches, state=np.select([above, below], [1, 0], -1))
+    return replace(stretches, state=np.select([lowest[own] > 0, highest[own] < 0], [1, 0], -1))
 
 
 def _joined(stretches: list[_Stretches]) -> _Stretches:
@@ -191,13 +254,9 @@ def _joined(stretches: list[_Stretches]) -> _Stretches:
 
 
 def _between(
-    model: HookedMLP,
-    layer: int,
-    offset: Float[ndarray, "case width"],
-    slope: Float[ndarray, "case width"],
-    settled: _Stretches,
+    model: HookedMLP, layer: int, pre: Lines, inputs: Lines, settled: _Stretches
 ) -> Changes:
-    """Where one output is settled differently on two neighbours: the change is between them."""
+    """Where one decision is settled differently on two neighbours: the change is between them."""
     before = settled.those(np.arange(len(settled) - 1))
     after = settled.those(np.arange(1, len(settled)))
     same_line = (after.case == before.case) & (after.output == before.output)
@@ -206,8 +265,8 @@ def _between(
     t = roots(
         model,
         layer,
-        offset[before.case],
-        slope[before.case],
+        pre.those(before.case),
+        inputs.those(before.case),
         output=before.output,
         low=before.high,
         high=after.low,
@@ -220,24 +279,24 @@ def _between(
 def roots(
     model: HookedMLP,
     layer: int,
-    offset: Float[ndarray, "case width"],
-    slope: Float[ndarray, "case width"],
+    pre: Lines,
+    inputs: Lines,
     *,
     output: Int[ndarray, " case"],
     low: Float[ndarray, " case"],
     high: Float[ndarray, " case"],
 ) -> Float[ndarray, " case"]:
-    """Where each line's output equals the threshold, to about `ROOT_TOLERANCE`.
+    """Where each line's score equals the cut, to about `ROOT_TOLERANCE`.
 
-    It is looked for between two points on which the output lies on different sides.
+    It is looked for between two points on which the score lies on different sides.
     """
     if not len(low):
         return low
 
     def distance(t: ndarray, case: ndarray) -> ndarray:
         # SciPy hands on only the cases that have not converged, so their numbers come along.
-        values = values_at(model, layer, offset[case] + slope[case] * t[..., None])
-        return values[np.arange(len(case)), output[case]] - model.threshold
+        scores = scores_at(model, layer, pre.those(case).at(t), inputs.those(case).at(t))
+        return scores[np.arange(len(case)), output[case]]
 
     result = elementwise.find_root(
         distance,

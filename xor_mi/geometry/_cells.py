@@ -2,9 +2,9 @@
 
 Its units are piecewise linear.
 
-The square is cut by the line on which each unit of the first layer is zero, each piece by the lines
-of the second layer as they run in that piece, and so on. In the manner of Humayun et al., SplineCam
-(2023, arXiv 2302.12828), with polygons small enough to be held whole.
+The square is cut by the lines on which each unit of the first layer is at a kink, each piece by the
+lines of the second layer as they run in that piece, and so on. In the manner of Humayun et al.,
+SplineCam (2023, arXiv 2302.12828), with polygons small enough to be held whole.
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,14 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.geometry._pieces import (
+    FULL,
     PIECEWISE_LINEAR,
     PiecewiseLinearUnit,
+    has_pieces,
+    state_text,
     without_rounding,
 )
-from xor_mi.graph import Unit, layers_of, name_of_set
+from xor_mi.graph import Unit, layers_of
 from xor_mi.kinds import Bounds
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
@@ -33,23 +36,29 @@ from xor_mi.progress import progress_bar
 MAX_REGIONS = 20_000
 """More convex pieces than this are refused."""
 
+BESIDE_THE_LEVELS = 0.5
+"""How far the plane goes beyond the two input levels, against their distance from each other."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
     """A convex piece of the plane on which outputs = weight @ input + bias.
 
-    (Before a sigmoid, tanh or gelu on the output.)
+    (Before a smooth activation of the output.)
 
     Attributes:
         vertices: the corners, counter-clockwise.
-        on: the units that are above zero inside, hidden and output; identity units have no such
-            state.
+        on: the units that are past their first kink inside, hidden and output: above zero, or above
+            -1 for hardtanh and -3 for hardsigmoid. Identity units have no such state.
+        full: those of them that are past their second kink too, and grow no more: above 6 for
+            relu6, 1 for hardtanh, 3 for hardsigmoid.
     """
 
     vertices: Float[Tensor, "n 2"] = field(repr=False)
     on: frozenset[Unit]
     weight: Float[Tensor, "d_out 2"]
     bias: Float[Tensor, " d_out"]
+    full: frozenset[Unit] = frozenset()
 
     @property
     def area(self) -> float:
@@ -82,10 +91,12 @@ class Regions(Finding):
 
     Attributes:
         bounds: (low, high) of x0 and of x1.
+        levels: the numbers that stand for bit 0 and bit 1.
     """
 
     regions: tuple[Region, ...] = field(repr=False)
     bounds: tuple[tuple[float, float], tuple[float, float]]
+    levels: tuple[float, float] = (0.0, 1.0)
 
     def __len__(self) -> int:
         return len(self.regions)
@@ -99,16 +110,16 @@ class Regions(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per region and output.
 
-        Columns region (its number), on (the units above zero inside, such as 'h0.0 + h0.1'), area,
-        center_x0 and center_x1, output, and the map weight_x0 * x0 + weight_x1 * x1 + bias that
-        holds there.
+        Columns region (its number), on (the units that are on inside, such as 'h0.0 + h0.1'; a full
+        one is 'h0.1 (full)'), area, center_x0 and center_x1, output, and the map weight_x0 * x0 +
+        weight_x1 * x1 + bias that holds there.
         """
         lines: list[dict[str, object]] = []
         for number, region in enumerate(self.regions):
             x0, x1 = region.center.tolist()
             shared = {
                 "region": number,
-                "on": name_of_set(sorted(region.on)),
+                "on": state_text(sorted(region.on), region.full),
                 "area": region.area,
                 "center_x0": x0,
                 "center_x1": x1,
@@ -129,13 +140,14 @@ class Regions(Finding):
         return f"{len(self)} regions on which the network is affine, for {where}"
 
 
-def regions(model: HookedMLP, *, bounds: Bounds = (-0.5, 1.5), progress: bool = True) -> Regions:
+def regions(model: HookedMLP, *, bounds: Bounds | None = None, progress: bool = True) -> Regions:
     """Cut a rectangle of the plane into the convex pieces on which the network is affine.
 
     The cuts are right up to float64 rounding.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)).
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
+            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
         progress: a bar, where the work takes over two seconds.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -147,20 +159,37 @@ def regions(model: HookedMLP, *, bounds: Bounds = (-0.5, 1.5), progress: bool = 
             more than `MAX_REGIONS` pieces.
     """
     require_plain_mlp(model, "cutting the plane into regions")
-    if model.cfg.act_fn not in PIECEWISE_LINEAR:
+    if not has_pieces(model):
+        smooth = [name for name in model.cfg.act_fns if name not in PIECEWISE_LINEAR]
         raise XorMiError(
-            f"{model.cfg.act_fn} units have no affine pieces, those of "
+            f"{smooth[0]} units have no affine pieces, those of "
             f"{', '.join(PIECEWISE_LINEAR)} do; path and boundary take both"
         )
     box = as_box(model, bounds)
     units = list(chain.from_iterable(layers_of(model.layer_sizes)[1:]))
     cut = tuple(_as_region(cell, units) for cell in cut_plane(model, box, progress=progress))
     (left, right), (low, high) = box.tolist()
-    return Regions(regions=cut, bounds=((left, right), (low, high)))
+    return Regions(regions=cut, bounds=((left, right), (low, high)), levels=model.cfg.input_levels)
 
 
-def as_box(model: HookedMLP, bounds: Bounds) -> Float[ndarray, "2 2"]:
+def default_bounds(model: HookedMLP) -> tuple[float, float]:
+    """(low, high) of both inputs: the two levels, and half their distance more on each side."""
+    of_zero, of_one = model.cfg.input_levels
+    way = of_one - of_zero
+    ends = of_zero - BESIDE_THE_LEVELS * way, of_one + BESIDE_THE_LEVELS * way
+    return min(ends), max(ends)
+
+
+def size_of(model: HookedMLP, box: Float[ndarray, "2 2"]) -> float:
+    """How large numbers in the plane are, for what counts as rounding there."""
+    of_zero, of_one = model.cfg.input_levels
+    return float(np.abs(box).max() + abs(of_one - of_zero))
+
+
+def as_box(model: HookedMLP, bounds: Bounds | None) -> Float[ndarray, "2 2"]:
     """(low, high), or one such pair per input -> [[low0, high0], [low1, high1]].
+
+    None stands for `default_bounds`.
 
     Raises:
         XorMiError: other than two inputs, or bounds with nothing between them.
@@ -170,6 +199,7 @@ def as_box(model: HookedMLP, bounds: Bounds) -> Float[ndarray, "2 2"]:
             f"a plane is divided for 2 inputs; this network has {model.cfg.d_in}: "
             "use path(model, start, end)"
         )
+    bounds = default_bounds(model) if bounds is None else bounds
     try:
         box = np.asarray(bounds, dtype=float)
     except (TypeError, ValueError):
@@ -187,13 +217,14 @@ def as_box(model: HookedMLP, bounds: Bounds) -> Float[ndarray, "2 2"]:
 class Cell:
     """A convex polygon and the affine map of the current layer on it.
 
-    `on` holds the bits of the units passed, layer by layer; an identity or smooth unit counts as 0.
+    `states` holds those of the units passed, layer by layer, see `PiecewiseLinearUnit`; a smooth
+    output has none.
     """
 
     corners: Float[ndarray, "corner 2"]
     weight: Float[ndarray, "width 2"]
     bias: Float[ndarray, " width"]
-    on: tuple[int, ...] = ()
+    states: tuple[int, ...] = ()
 
     def values(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch width"]:
         """The affine map at these points."""
@@ -207,25 +238,34 @@ class Cell:
         mapped = without_rounding(weight @ self.weight, terms)
         return replace(self, weight=mapped, bias=weight @ self.bias + bias)
 
+    def beside(self) -> "Cell":
+        """The map, and after it the inputs: what a readout with direct connections reads."""
+        inputs, nothing = np.eye(2), np.zeros(2)
+        return replace(
+            self,
+            weight=np.concatenate([self.weight, inputs]),
+            bias=np.concatenate([self.bias, nothing]),
+        )
+
     def activated(self, unit: PiecewiseLinearUnit) -> "Cell":
         """After a piecewise linear activation, in a cell that no unit's line cuts."""
-        on = (self.values(self.corners.mean(0)) > 0) & unit.has_states
-        factor = unit.factors(on)
+        states = unit.states(self.values(self.corners.mean(0)))
+        factor = unit.factors(states)
         return replace(
             self,
             weight=self.weight * factor[:, None],
-            bias=self.bias * factor + unit.constants(on),
-            on=(*self.on, *on.astype(int).tolist()),
+            bias=self.bias * factor + unit.added(states),
+            states=(*self.states, *states.tolist()),
         )
 
-    def halves(self, number: int) -> "list[Cell]":
-        """The two parts on which value `number` of the map is below and above zero.
+    def halves(self, number: int, kink: float = 0.0) -> "list[Cell]":
+        """The two parts on which value `number` of the map is below and above a kink.
 
         The cell itself where the line between them only touches it.
         """
         w, b = self.weight[number], self.bias[number]
-        terms = np.abs(self.corners) @ np.abs(w) + abs(b)
-        distance = without_rounding(self.corners @ w + b, terms)
+        terms = np.abs(self.corners) @ np.abs(w) + abs(b) + abs(kink)
+        distance = without_rounding(self.corners @ w + b - kink, terms)
         # a corner on the line itself is on both sides: it cuts nothing off
         if (distance >= 0).all() or (distance <= 0).all():
             return [self]
@@ -236,7 +276,7 @@ class Cell:
 def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"], *, progress: bool = True) -> list[Cell]:
     """The cells of the box, layer by layer, each with the outputs' affine map.
 
-    The map is taken before a sigmoid, tanh or gelu on the output.
+    The map is taken before a smooth activation of the output.
 
     Raises:
         XorMiError: more than `MAX_REGIONS` cells.
@@ -246,30 +286,35 @@ def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"], *, progress: bool = 
     cells = [Cell(corners, weight=np.eye(2), bias=np.zeros(2))]
     cfg = model.cfg
     for layer, (weight, bias) in enumerate(model.float64_layers()):
+        if cfg.direct and layer == cfg.n_layers:
+            cells = [cell.beside() for cell in cells]
         cells = [cell.through(weight.numpy(), bias.numpy()) for cell in cells]
-        act_fn = cfg.out_act_fn if layer == cfg.n_layers else cfg.act_fn
-        if act_fn not in PIECEWISE_LINEAR:
+        if cfg.act_name(layer) not in PIECEWISE_LINEAR:
             continue  # a smooth output: its own value is not affine, the readout is
-        unit = PiecewiseLinearUnit.of(act_fn, cfg.negative_slope)
-        if unit.has_states:
-            cells = _cut_by_all(cells, layer, progress)
+        unit = PiecewiseLinearUnit.of(model, layer)
+        cells = _cut_by_all(cells, unit.kinks, layer, progress)
         cells = [cell.activated(unit) for cell in cells]
     return cells
 
 
-def cut_at_zero(cells: list[Cell], number: int) -> list[Cell]:
-    """Cells, in order, each cut along the line on which value `number` of its map is zero."""
-    return list(chain.from_iterable(cell.halves(number) for cell in cells))
+def cut_at(cells: list[Cell], number: int, kink: float = 0.0) -> list[Cell]:
+    """Cells, in order, each cut along the line on which value `number` of its map is at a kink."""
+    return list(chain.from_iterable(cell.halves(number, kink) for cell in cells))
 
 
-def _cut_by_all(cells: list[Cell], layer: int, progress: bool) -> list[Cell]:
-    """Cells cut along the zero lines of every unit of a layer."""
+def _cut_by_all(
+    cells: list[Cell], kinks: tuple[float, ...], layer: int, progress: bool
+) -> list[Cell]:
+    """Cells cut along the lines on which a unit of a layer is at a kink."""
+    if not kinks:
+        return cells
     numbers = range(len(cells[0].bias))
     bar = progress_bar(
         numbers, doing=f"cutting along layer {layer}", unit="unit", progress=progress
     )
     for number in bar:
-        cells = cut_at_zero(cells, number)
+        for kink in kinks:
+            cells = cut_at(cells, number, kink)
         if len(cells) > MAX_REGIONS:
             raise XorMiError(
                 f"the plane falls into more than {MAX_REGIONS} pieces; "
@@ -298,10 +343,12 @@ def _side(
 
 def _as_region(cell: Cell, units: list[Unit]) -> Region:
     """A cell of `cut_plane` as a person is given it; units are the hidden ones and the outputs."""
-    bits = zip(units, cell.on, strict=False)  # a smooth output has no bits
+    # not strict: a smooth output has no state
+    states = dict(zip(units, cell.states, strict=False))
     return Region(
         vertices=torch.from_numpy(cell.corners),
-        on=frozenset(unit for unit, bit in bits if bit),
+        on=frozenset(unit for unit, state in states.items() if state),
         weight=torch.from_numpy(cell.weight),
         bias=torch.from_numpy(cell.bias),
+        full=frozenset(unit for unit, state in states.items() if state == FULL),
     )

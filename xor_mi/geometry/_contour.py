@@ -21,14 +21,16 @@ from torch import Tensor
 
 from xor_mi.errors import whole_number
 from xor_mi.finding import Finding
-from xor_mi.geometry._brackets import roots, values_at
-from xor_mi.geometry._cells import Cell, as_box, cut_at_zero, cut_plane
+from xor_mi.geometry._brackets import roots, scores_at
+from xor_mi.geometry._cells import Cell, as_box, cut_at, cut_plane, size_of
 from xor_mi.geometry._pieces import (
     NEGLIGIBLE_SHARE,
     PIECEWISE_LINEAR,
+    Lines,
     is_piecewise_linear,
     readout_cut,
 )
+from xor_mi.geometry._scores import rivals_of, score_names
 from xor_mi.kinds import Bounds
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -40,22 +42,27 @@ SAME_POINT = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Boundary(Finding):
-    """The decision boundary of one output: segments [segment, end, (x0, x1)].
+    """The boundary of one decision: segments [segment, end, (x0, x1)].
 
     Each runs from left to right (upwards where it is vertical); they are in order of their starts.
 
     Attributes:
+        output: which decision it is; that of an output has the output's number.
         is_piecewise_linear: whether the boundary is made of straight lines, so that every point of
             every segment is on it (up to float64 rounding). If not, only the ends are, to about
             1e-12 of a grid step, and a closed boundary that fits between two grid lines is not
             seen.
         step: the grid's step along x0 and x1 where the boundary is curved, else None.
+        score: what is decided by, such as "y0", or "y1 - y0" for argmax over two outputs.
+        levels: the numbers that stand for bit 0 and bit 1.
     """
 
     segments: Float[Tensor, "segment 2 2"] = field(repr=False)
     output: int
     is_piecewise_linear: bool
     step: tuple[float, float] | None
+    score: str = "y0"
+    levels: tuple[float, float] = (0.0, 1.0)
 
     @property
     def length(self) -> float:
@@ -82,15 +89,19 @@ class Boundary(Finding):
 def boundary(
     model: HookedMLP,
     *,
-    bounds: Bounds = (-0.5, 1.5),
+    bounds: Bounds | None = None,
     output: int = 0,
     n_points: int = 201,
     progress: bool = True,
 ) -> Boundary:
-    """Where one output's decision changes inside a rectangle of the plane.
+    """Where one decision changes inside a rectangle of the plane.
+
+    By a threshold each output is a decision, by argmax over two outputs there is one, and its
+    boundary is where the two are equal; by argmax over more, decision k is whether output k wins.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)).
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
+            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
         n_points: grid lines each way, for hidden units that are not piecewise linear; not used
             otherwise.
         progress: a bar, where the work takes over two seconds.
@@ -109,7 +120,7 @@ def boundary(
     n_points = whole_number("n_points", n_points, at_least=2)
     if is_piecewise_linear(model):
         cells = _decided_cells(model, box, output, progress)
-        segments, step = _between_cells(cells, box, progress), None
+        segments, step = _between_cells(cells, size_of(model, box), progress), None
     else:
         segments = _marched(model, box, output, n_points)
         step_x0, step_x1 = ((box[:, 1] - box[:, 0]) / (n_points - 1)).tolist()
@@ -119,6 +130,8 @@ def boundary(
         output=output,
         is_piecewise_linear=step is None,
         step=step,
+        score=score_names(model)[output],
+        levels=model.cfg.input_levels,
     )
 
 
@@ -148,28 +161,39 @@ def _decided_cells(
     """The plane as polygons with one decision each."""
     # A smooth output is not affine: there the readout is held against a moved threshold.
     follows_output = model.cfg.out_act_fn in PIECEWISE_LINEAR
-    cut = model.threshold if follows_output else readout_cut(model)
+    cut = model.rule.cut if follows_output else readout_cut(model)
+    rivals = rivals_of(model)[output]  # [rival, d_out]
     decided: list[_DecidedCell] = []
     for cell in cut_plane(model, box, progress=progress):
         if np.isinf(cut):
             decided.append(_DecidedCell(cell.corners, int(cut < 0)))
             continue
-        weight, bias = cell.weight[output], cell.bias[output]
-        terms = abs(cut) + abs(bias) + np.abs(cell.corners).max() * np.abs(weight).sum()
-        above_cut = Cell(cell.corners, weight[None], bias[None] - cut)
-        for part in cut_at_zero([above_cut], 0):
-            is_flat = np.abs(part.values(part.corners)).max() <= NEGLIGIBLE_SHARE * terms
-            in_the_middle = part.values(part.corners.mean(0))[0]
-            decision = UNDECIDED if is_flat else int(in_the_middle > 0)
-            decided.append(_DecidedCell(part.corners, decision))
+        above_cut = cell.through(rivals, np.full(len(rivals), -cut))
+        reach = np.abs(cell.corners).max()
+        of_outputs = np.abs(cell.bias) + reach * np.abs(cell.weight).sum(1)
+        terms = abs(cut) + np.abs(rivals) @ of_outputs
+        parts = [above_cut]
+        for rival in range(len(rivals)):
+            parts = cut_at(parts, rival)
+        decided += [_DecidedCell(part.corners, _decision_in(part, terms)) for part in parts]
     return decided
 
 
+def _decision_in(part: Cell, terms: Float[ndarray, " rival"]) -> int:
+    """What is decided in a cell on which each rival is on one side of the cut, or flat on it."""
+    is_flat = np.abs(part.values(part.corners)).max(0) <= NEGLIGIBLE_SHARE * terms
+    sign = np.where(is_flat, 0, np.where(part.values(part.corners.mean(0)) > 0, 1, -1)).min()
+    return UNDECIDED if sign == 0 else int(sign > 0)
+
+
 def _between_cells(
-    cells: list[_DecidedCell], box: Float[ndarray, "2 2"], progress: bool
+    cells: list[_DecidedCell], size: float, progress: bool
 ) -> Float[ndarray, "segment 2 2"]:
-    """The edges between polygons of different decisions."""
-    size = np.abs(box).max() + 1
+    """The edges between polygons of different decisions.
+
+    Args:
+        size: how large numbers in the plane are.
+    """
     corners = np.concatenate([cell.corners for cell in cells])
     # Corners that are the same point get the number of the first of them, then one number each.
     nearby = KDTree(corners).query_ball_point(corners, SAME_POINT * size)
@@ -247,9 +271,9 @@ def _marched(
 def _is_above(
     model: HookedMLP, output: int, points: Float[ndarray, "*batch 2"]
 ) -> Bool[ndarray, "*batch"]:
-    """Whether the output is above the threshold at these points."""
+    """Whether the score is above the cut at these points."""
     weight, bias = (value.numpy() for value in model.float64_layers()[0])
-    return values_at(model, 0, points @ weight.T + bias)[..., output] > model.threshold
+    return scores_at(model, 0, points @ weight.T + bias, points)[..., output] > 0
 
 
 def _crossings(
@@ -259,7 +283,7 @@ def _crossings(
     ends: Float[ndarray, "i j 2"],
     differ: Bool[ndarray, "i j"],
 ) -> Float[ndarray, "i j 2"]:
-    """Where the output crosses the threshold between starts and ends that are decided differently.
+    """Where the score crosses the cut between starts and ends that are decided differently.
 
     NaN on the stretches whose ends are decided alike.
     """
@@ -269,8 +293,8 @@ def _crossings(
     t = roots(
         model,
         0,
-        start @ weight.T + bias,
-        way @ weight.T,
+        Lines(start @ weight.T + bias, way @ weight.T),
+        Lines(start, way),
         output=np.full(n, output),
         low=np.zeros(n),
         high=np.ones(n),

@@ -17,12 +17,14 @@ from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import (
     Changes,
+    Lines,
     Pieces,
     decision_changes,
     follow,
     is_piecewise_linear,
     without_rounding,
 )
+from xor_mi.geometry._scores import score_names
 from xor_mi.graph import Unit, layers_of
 from xor_mi.kinds import Row
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -35,9 +37,10 @@ N_BRACKETS = 64
 
 @dataclass(frozen=True)
 class Kink:
-    """A place on the way where units turn on or off.
+    """A place on the way where units turn on or off, or become full or cease to be.
 
-    t runs from 0 (start) to 1 (end); `input` is the input there.
+    t runs from 0 (start) to 1 (end); `input` is the input there. A unit is full where it grows no
+    more, see `Region`.
     """
 
     t: float
@@ -47,9 +50,9 @@ class Kink:
 
 @dataclass(frozen=True)
 class DecisionChange:
-    """A place on the way where an output is decided differently before and after.
+    """A place on the way where one decision is different before and after.
 
-    Decisions are 1, 0, or -1 for undecided.
+    Decisions are 1, 0, or -1 for undecided; `output` says which one it is, as in `Boundary`.
     """
 
     t: float
@@ -66,11 +69,13 @@ class InputPath(Finding):
     Attributes:
         t: where it was evaluated, from 0 to 1: an even grid, and every kink and change.
         inputs, outputs: the input and the output at each t.
+        scores, score_names: what each decision is made by at each t, and what that is. By a
+            threshold these are the outputs, "y0"; by argmax over two outputs "y1 - y0".
         units, values: every unit (inputs, hidden units, outputs), and its value after its
             activation at each t.
         kinks: where units turn on or off, in order; empty for smooth activations, which have none.
         changes: where decisions change, in order.
-        threshold: what the outputs are decided at.
+        threshold: what the scores are decided at; 0 by argmax.
         tolerance: 0 where kinks and changes are in closed form (up to float64 rounding); else how
             close two changes may be and be missed.
     """
@@ -86,13 +91,17 @@ class InputPath(Finding):
     changes: tuple[DecisionChange, ...]
     threshold: float
     tolerance: float
+    scores: Float[Tensor, "n decision"] = field(repr=False)
+    score_names: tuple[str, ...] = field(repr=False)
 
     def frame(self) -> pd.DataFrame:
-        """One line per t: t, x0, x1, ..., y0, y1, ..."""
+        """One line per t: t, x0, x1, ..., y0, y1, ..., and scores that are no outputs by name."""
         columns = {"t": self.t.tolist()}
         columns |= {f"x{i}": column.tolist() for i, column in enumerate(self.inputs.T)}
         columns |= {f"y{k}": column.tolist() for k, column in enumerate(self.outputs.T)}
-        return pd.DataFrame(columns)
+        scores = zip(self.score_names, self.scores.T.tolist(), strict=True)
+        # a score that is an output has its name, and is there already
+        return pd.DataFrame(columns | dict(scores))
 
 
 @torch.no_grad()
@@ -107,7 +116,8 @@ def path(
     together changes may be for the others.
 
     Args:
-        start, end: inputs as bits ('01') or as real numbers, one per input; any number of inputs.
+        start, end: inputs as bits in a text ('01'), or as the real numbers that the network takes,
+            one per input; any number of inputs.
         n_points: how many evenly spaced points are evaluated besides.
         progress: a bar, where the work takes over two seconds.
 
@@ -123,20 +133,21 @@ def path(
             hooks, train mode, weights that are not finite.
     """
     require_plain_mlp(model, "a path")
-    first, last = (_as_point(point, model.cfg.d_in) for point in (start, end))
+    first, last = (_as_point(model, point) for point in (start, end))
     if first == last:
         raise XorMiError(f"the path starts and ends at {list(first)}; give two different inputs")
     n_points = whole_number("n_points", n_points, at_least=2)
     origin, step = np.array(first), np.array(last) - np.array(first)
     weight, bias = (value.numpy() for value in model.float64_layers()[0])
-    offset = (weight @ origin + bias)[None]
-    slope = without_rounding(weight @ step, np.abs(weight) @ np.abs(step))[None]
+    slope = without_rounding(weight @ step, np.abs(weight) @ np.abs(step))
+    pre = Lines((weight @ origin + bias)[None], slope[None])
+    inputs_on_line = Lines(origin[None], step[None])
     if is_piecewise_linear(model):
-        pieces = follow(model, 0, offset, slope, low=0.0, high=1.0)
-        changes, turns, tolerance = decision_changes(pieces), _turns(model, pieces), 0.0
+        pieces = follow(model, 0, pre, inputs_on_line, low=0.0, high=1.0)
+        changes, turns, tolerance = decision_changes(model, pieces), _turns(model, pieces), 0.0
     else:
         edges = np.linspace(0, 1, N_BRACKETS + 1)
-        changes = bracketed_changes(model, 0, offset, slope, edges, progress=progress)
+        changes = bracketed_changes(model, 0, pre, inputs_on_line, edges, progress=progress)
         turns, tolerance = [], CHANGE_RESOLUTION
     # Kinks and changes are points of their own, wherever they lie between those of the grid.
     special = {*(t for t, _ in turns), *changes.t.tolist()}
@@ -161,16 +172,19 @@ def path(
             DecisionChange(t=t, input=at(t), output=output, before=before, after=after)
             for t, output, before, after in _sorted(changes)
         ),
-        threshold=model.threshold,
+        threshold=model.rule.cut,
         tolerance=tolerance,
+        scores=model.rule.scores(layers[-1]),
+        score_names=score_names(model),
     )
 
 
 def _turns(model: HookedMLP, pieces: Pieces) -> list[tuple[float, tuple[Unit, ...]]]:
-    """Between which neighbouring pieces of one line which units turn on or off."""
+    """Between which neighbouring pieces of one line which units change their state."""
     units = list(chain.from_iterable(layers_of(model.layer_sizes)[1:]))
     turns = []
-    for t, before, after in zip(pieces.low[1:].tolist(), pieces.on, pieces.on[1:], strict=False):
+    starts = pieces.low[1:].tolist()
+    for t, before, after in zip(starts, pieces.states, pieces.states[1:], strict=False):
         turned = tuple(units[k] for k in np.nonzero(before != after)[0])
         if turned:
             turns.append((t, turned))
@@ -184,10 +198,11 @@ def _sorted(changes: Changes) -> list[tuple[float, int, int, int]]:
     return sorted(zip(*lists, strict=True))
 
 
-def _as_point(point: Row, d_in: int) -> tuple[float, ...]:
+def _as_point(model: HookedMLP, point: Row) -> tuple[float, ...]:
     """Bits as text, or real numbers -> one number per input."""
+    d_in = model.cfg.d_in
     if isinstance(point, str):
-        return tuple(float(bit) for bit in as_row(point, d_in))
+        return tuple(model.cfg.input_levels[bit] for bit in as_row(point, d_in))
     try:
         values = torch.as_tensor(point, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):

@@ -15,6 +15,7 @@ from torch import Tensor
 from xor_mi.errors import whole_number
 from xor_mi.finding import Finding
 from xor_mi.geometry._cells import as_box
+from xor_mi.geometry._scores import score_names
 from xor_mi.graph import Unit
 from xor_mi.kinds import Bounds
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -26,13 +27,17 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class InputPlane(Finding):
-    """One output over a rectangle's grid: outputs[i, j] is the output at (x0[i], x1[j]).
+    """What one decision is made by, over a rectangle's grid: outputs[i, j] is at (x0[i], x1[j]).
+
+    By a threshold this is an output, by argmax over two outputs their difference.
 
     Attributes:
         lines: unit -> the two ends of the line w.x + b = 0 inside the rectangle; units whose line
             passes outside have none.
-        threshold: what the output is decided at.
-        output: which output it is.
+        threshold: what is decided at; 0 by argmax.
+        output: which decision it is; that of an output has the output's number.
+        score: what is decided by, such as "y0", or "y1 - y0" for argmax over two outputs.
+        levels: the numbers that stand for bit 0 and bit 1.
     """
 
     x0: Float[Tensor, " n"] = field(repr=False)
@@ -41,9 +46,11 @@ class InputPlane(Finding):
     lines: dict[Unit, tuple[Point, Point]]
     threshold: float
     output: int
+    score: str = "y0"
+    levels: tuple[float, float] = (0.0, 1.0)
 
     def frame(self) -> pd.DataFrame:
-        """One line per grid point: x0, x1, output (its number), value (of that output)."""
+        """One line per grid point: x0, x1, output (its number), value (of its score)."""
         points = torch.cartesian_prod(self.x0, self.x1)
         columns = {
             "x0": points[:, 0].tolist(),
@@ -57,7 +64,7 @@ class InputPlane(Finding):
 def input_plane(
     model: HookedMLP,
     *,
-    bounds: Bounds = (-0.5, 1.5),
+    bounds: Bounds | None = None,
     n_points: int = 61,
     output: int = 0,
 ) -> InputPlane:
@@ -66,7 +73,8 @@ def input_plane(
     Finds the line as well along which each first-layer unit turns on.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)).
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
+            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
         n_points: grid points a side.
 
     Raises:
@@ -78,7 +86,8 @@ def input_plane(
     n_points = whole_number("n_points", n_points, at_least=2)
     output = model.require_output(output)
     x0, x1 = (torch.linspace(low, high, n_points, dtype=torch.float64) for low, high in box)
-    values = forward_float64(model, torch.cartesian_prod(x0, x1))[-1].post[:, output]
+    outputs = forward_float64(model, torch.cartesian_prod(x0, x1))[-1].post
+    values = model.rule.scores(outputs)[:, output]
     lines: dict[Unit, tuple[Point, Point]] = {}
     weight, bias = model.float64_layers()[0]
     for j, ((w0, w1), b) in enumerate(zip(weight.tolist(), bias.tolist(), strict=True)):
@@ -90,8 +99,10 @@ def input_plane(
         x1=x1,
         outputs=values.reshape(n_points, n_points),
         lines=lines,
-        threshold=model.threshold,
+        threshold=model.rule.cut,
         output=output,
+        score=score_names(model)[output],
+        levels=model.cfg.input_levels,
     )
 
 

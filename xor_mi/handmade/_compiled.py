@@ -1,9 +1,9 @@
 """a netlist or a formula -> weights. The way back of `identify_circuit`.
 
 Every unit is a threshold of its parents' bits with pre-activation at least 1 on its ones and at
-most -1 on its zeros, so a heaviside unit is the gate exactly. With sigmoid or tanh units the
-pre-activations are multiplied by `SATURATING_GAIN`: within 1e-17 of the two levels. relu,
-leaky_relu, gelu and identity units take more than two values and are refused.
+most -1 on its zeros, so a heaviside or sign unit is the gate exactly. With sigmoid or tanh units
+the pre-activations are multiplied by `SATURATING_GAIN`: within 1e-17 of the two levels. Units of
+other activations take more than two values and are refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from numpy import ndarray
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Unit
-from xor_mi.handmade._gates import unit_weights
+from xor_mi.handmade._gates import as_levels, over_levels, unit_weights
 from xor_mi.handmade._separation import separating_weights
-from xor_mi.kinds import Target, TwoLevelActivation
-from xor_mi.model import HookedMLP
+from xor_mi.kinds import Levels, Target, TwoLevelActivation
+from xor_mi.model import STEPS, HookedMLP
 from xor_mi.truth import (
     MAX_INPUTS,
     BooleanFunction,
@@ -38,6 +38,7 @@ LEVELS: dict[TwoLevelActivation, tuple[float, float]] = {
     "heaviside": (0.0, 1.0),
     "sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
+    "sign": (-1.0, 1.0),
 }
 """The activations that units may have, with the values that stand for the bits 0 and 1."""
 
@@ -95,7 +96,11 @@ class ThresholdGate(Generic[Parent]):
 
 
 def from_netlist(
-    netlist: Netlist, *, act_fn: TwoLevelActivation = "heaviside", n_inputs: int = 2
+    netlist: Netlist,
+    *,
+    act_fn: TwoLevelActivation = "heaviside",
+    n_inputs: int = 2,
+    input_levels: Levels = (0.0, 1.0),
 ) -> HookedMLP:
     """A circuit back into weights: one unit per unit, one local gate each.
 
@@ -105,8 +110,9 @@ def from_netlist(
         netlist: a `Circuit` (its primary reading), a `JointReading`, or layers of gates from the
             first hidden layer to the outputs, each over the layer before: [["OR", "AND"], ["x0 &
             ~x1"]].
-        act_fn: heaviside, or sigmoid or tanh with a large gain.
+        act_fn: heaviside or sign, or sigmoid or tanh with a large gain.
         n_inputs: for layers of gates only.
+        input_levels: the numbers that stand for bit 0 and bit 1.
 
     >>> from xor_mi import identify_circuit
     >>> from xor_mi.handmade import textbook_xor
@@ -129,11 +135,15 @@ def from_netlist(
         # A gate's table [row of the layer before, gate], read at the rows that do occur.
         bits = np.array([gate.bits for gate in gates]).T[row_numbers(bits)]
     target = BooleanFunction(d_in, tuple(map(tuple, bits.T.tolist())))
-    return _network(compiled, d_in, act_fn, target)
+    return _network(compiled, act_fn, target, as_levels(input_levels))
 
 
 def from_formula(
-    formula: str, *, act_fn: TwoLevelActivation = "heaviside", n_inputs: int | None = None
+    formula: str,
+    *,
+    act_fn: TwoLevelActivation = "heaviside",
+    n_inputs: int | None = None,
+    input_levels: Levels = (0.0, 1.0),
 ) -> HookedMLP:
     """A formula -> a network that decides it; several outputs are separated by commas.
 
@@ -145,8 +155,9 @@ def from_formula(
 
     Args:
         formula: as `BooleanFunction.from_formula` reads it, 1 to 12 inputs.
-        act_fn: heaviside, or sigmoid or tanh with a large gain.
+        act_fn: heaviside or sign, or sigmoid or tanh with a large gain.
         n_inputs: where the formula does not name the last of them.
+        input_levels: the numbers that stand for bit 0 and bit 1.
 
     >>> from_formula("x0 ^ x1 ^ x2").layer_sizes
     (3, 3, 1)
@@ -158,7 +169,7 @@ def from_formula(
     target = BooleanFunction.from_formula(formula, n_inputs=n_inputs)
     nodes = _Nodes(target.n_inputs)
     outputs = [nodes.signal_of(tree) for tree in formula_trees(formula)]
-    return _network(_in_layers(nodes, outputs), target.n_inputs, act_fn, target)
+    return _network(_in_layers(nodes, outputs), act_fn, target, as_levels(input_levels))
 
 
 def _require_two_levels(act_fn: str) -> None:
@@ -214,27 +225,27 @@ def _as_threshold(gate: BooleanFunction, points: ndarray) -> ThresholdGate[int]:
 
 def _network(
     layers: Sequence[Sequence[ThresholdGate[int]]],
-    d_in: int,
     act_fn: TwoLevelActivation,
     target: BooleanFunction,
+    input_levels: tuple[float, float],
 ) -> HookedMLP:
-    """Layers over bits -> weights over what units of this activation give for 0 and 1."""
+    """Layers over bits -> weights over the numbers that stand for 0 and 1 in the layer before."""
     pairs: list[tuple[ndarray, ndarray]] = []
-    width, low, high = d_in, 0.0, 1.0  # of the layer before; inputs are bits
+    width, levels = target.n_inputs, input_levels  # of the layer before
     for number, layer in enumerate(layers, start=1):
         weight = np.zeros((len(layer), width))
         for unit, gate in enumerate(layer):
             sources = list(gate.weights)
             weight[unit, sources] = list(gate.weights.values())
-        # A parent's bit is (value - low) / (high - low).
-        scale = high - low
-        bias = np.array([gate.bias for gate in layer]) - weight.sum(1) * low / scale
-        is_smooth = act_fn != "heaviside" and number < len(layers)
+        bias = np.array([gate.bias for gate in layer])
+        is_smooth = act_fn not in STEPS and number < len(layers)
         gain = SATURATING_GAIN if is_smooth else 1.0
-        pairs.append((gain * weight / scale, gain * bias))
-        width = len(layer)
-        low, high = LEVELS[act_fn]
-    return HookedMLP.from_weights(pairs, act_fn=act_fn, target=target, dtype=torch.float64)
+        weight, bias = over_levels(weight, bias, levels)
+        pairs.append((gain * weight, gain * bias))
+        width, levels = len(layer), LEVELS[act_fn]
+    return HookedMLP.from_weights(
+        pairs, act_fn=act_fn, target=target, input_levels=input_levels, dtype=torch.float64
+    )
 
 
 # formulas: trees -> nodes -> layers

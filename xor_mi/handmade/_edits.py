@@ -13,7 +13,9 @@ from xor_mi.kinds import Number, Numbers, Place, SomePlace
 from xor_mi.model import HookedMLP, require_hooked_mlp
 
 _PLACE = re.compile(r"[xyh]\d")
-_PARAMETER = re.compile(r"(fc\d+\.(?:weight|bias))(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?")
+_PARAMETER = re.compile(
+    r"(fc\d+\.(?:weight|bias)|direct\.weight)(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?"
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Entry:
     Attributes:
         layer: its linear layer, counted from 0.
         unit: the unit of that layer it belongs to.
-        source: the unit before it whose value the weight multiplies; None for a bias.
+        source: which of `model.sources` of that layer the weight multiplies; None for a bias.
+        direct_input: of a direct connection the input that is its source, else None.
 
     >>> Entry(layer=0, unit=0, source=1).name, Entry(layer=0, unit=0, source=None).name
     ('fc1.weight[0, 1]', 'fc1.bias[0]')
@@ -32,15 +35,20 @@ class Entry:
     layer: int
     unit: int
     source: int | None
+    direct_input: int | None = None
 
     @property
     def tensor(self) -> str:
         """The parameter it is in, such as 'fc1.weight'."""
+        if self.direct_input is not None:
+            return "direct.weight"
         return f"fc{self.layer + 1}.{'bias' if self.source is None else 'weight'}"
 
     @property
     def index(self) -> tuple[int, ...]:
         """Where it is in that parameter."""
+        if self.direct_input is not None:
+            return (self.unit, self.direct_input)
         return (self.unit,) if self.source is None else (self.unit, self.source)
 
     @property
@@ -55,7 +63,8 @@ def edit(model: HookedMLP, changes: Mapping[SomePlace, Number | Numbers]) -> Hoo
     Args:
         changes: parameter -> its new value. A parameter is an entry, "fc1.weight[0, 1]" or
             "fc2.bias[0]"; a whole tensor, "fc1.weight"; or a place: the edge "x1->h0.0" (or an
-            `Edge`) is its weight, the unit "h0.0" (or a `Unit`) its bias.
+            `Edge`) is its weight, the unit "h0.0" (or a `Unit`) its bias. Direct connections are
+            "direct.weight", and the edge "x1->y0" one of them.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> edit(textbook_xor(), {"fc1.weight[0, 1]": 1.5, "h0.1": -2}).fc1.weight.tolist()
@@ -73,9 +82,11 @@ def edit(model: HookedMLP, changes: Mapping[SomePlace, Number | Numbers]) -> Hoo
         name, index = _located(model, parameter)
         tensors[name][index] = _as_value(value, tensors[name][index], str(parameter))
     numbers = range(1, len(model.linears) + 1)
-    return model.with_weights(
-        [(tensors[f"fc{number}.weight"], tensors[f"fc{number}.bias"]) for number in numbers]
-    )
+    layers = [(tensors[f"fc{number}.weight"], tensors[f"fc{number}.bias"]) for number in numbers]
+    if model.cfg.direct:
+        readout, bias = layers[-1]
+        layers[-1] = (torch.cat([readout, tensors["direct.weight"]], dim=1), bias)
+    return model.with_weights(layers)
 
 
 def entries(model: HookedMLP, parameter: Place | None = None) -> list[Entry]:
@@ -92,11 +103,12 @@ def entries(model: HookedMLP, parameter: Place | None = None) -> list[Entry]:
 
 
 def _every_entry(model: HookedMLP) -> Iterator[Entry]:
-    for layer, linear in enumerate(model.linears):
-        d_out, d_in = linear.weight.shape
+    for layer, sources in enumerate(model.sources):
+        d_out = model.layer_sizes[layer + 1]
         for unit in range(d_out):
-            for source in range(d_in):
-                yield Entry(layer, unit, source)
+            for number, source in enumerate(sources):
+                is_direct = layer > 0 and source.layer < 0
+                yield Entry(layer, unit, number, source.index if is_direct else None)
         for unit in range(d_out):
             yield Entry(layer, unit, None)
 
@@ -149,7 +161,9 @@ def _of_place(model: HookedMLP, name: Place) -> tuple[str, tuple[int, ...]]:
     """An edge -> its weight; a unit -> its bias."""
     place = model.place(name)
     if isinstance(place, Edge):
-        return f"fc{place.dst.layer + 1}.weight", (place.dst.index, place.src.index)
+        is_direct = place.dst.layer - place.src.layer > 1
+        tensor = "direct.weight" if is_direct else f"fc{place.dst.layer + 1}.weight"
+        return tensor, (place.dst.index, place.src.index)
     if place.layer < 0:
         raise XorMiError(
             f"{place} is an input and has no bias; name an edge such as '{place}->h0.0', "

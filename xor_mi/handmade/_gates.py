@@ -14,22 +14,33 @@ from numpy import ndarray
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.handmade._separation import separating_weights
-from xor_mi.kinds import ActivationName, Target
-from xor_mi.model import ACTIVATIONS, HookedMLP
+from xor_mi.kinds import ActivationName, Levels, Target
+from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
 
 
-def textbook_xor() -> HookedMLP:
+def textbook_xor(*, input_levels: Levels = (0.0, 1.0)) -> HookedMLP:
     """The XOR network of Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.1.
 
     Its outputs are exactly 0, 1, 1, 0.
 
     Hidden unit 0 is relu(x0 + x1) (OR), unit 1 is relu(x0 + x1 - 1) (AND), the output is h0 - 2 h1,
     decided at 0.5.
+
+    Args:
+        input_levels: the numbers that stand for bit 0 and bit 1. With others than the book's 0 and
+            1 the first layer's weights are those that make the same of them.
     """
-    layers = [([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])]
+    levels = as_levels(input_levels)
+    first = over_levels(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([0.0, -1.0]), levels)
     return HookedMLP.from_weights(
-        layers, act_fn="relu", decision_threshold=0.5, loss_fn="mse", target="XOR"
+        [first, ([[1, -2]], [0])],
+        act_fn="relu",
+        decision_threshold=0.5,
+        loss_fn="mse",
+        target="XOR",
+        input_levels=levels,
+        dtype=torch.float32,
     )
 
 
@@ -39,6 +50,7 @@ def from_gates(
     *,
     act_fn: ActivationName | None = None,
     n_inputs: int = 2,
+    input_levels: Levels = (0.0, 1.0),
 ) -> HookedMLP:
     """Any two-level netlist: an n-k-m network whose unit i is gates[i], read by the outputs.
 
@@ -51,6 +63,7 @@ def from_gates(
             pairs need the latter, {OR, NAND} and {x0>=x1, x1>=x0}: relu is convex, so both units
             grow towards opposite corners and their sum is largest there.
         n_inputs: of the gates and of the network.
+        input_levels: the numbers that stand for bit 0 and bit 1.
 
     >>> from_gates(["OR", "AND"]).fc1.weight.tolist()
     [[2.0, 2.0], [2.0, 2.0]]
@@ -64,7 +77,8 @@ def from_gates(
     if act_fn is not None and not is_known:
         raise unknown("activation", act_fn, ACTIVATIONS, where="known activations")
     function = BooleanFunction.of(target, n_inputs)
-    rows = np.array(truth_rows(n_inputs), dtype=float)
+    levels = as_levels(input_levels)
+    rows = np.array(levels)[np.array(truth_rows(n_inputs))]
     hidden_layer = _stacked([unit_weights(gate, rows) for gate in functions])
     names = " and ".join(gate.name for gate in functions)
     _require_determined(names, functions, function)
@@ -76,7 +90,11 @@ def from_gates(
         readout = _readout(hidden, bits, function)
         if readout is not None:
             return HookedMLP.from_weights(
-                [hidden_layer, readout], act_fn=tried, target=function, dtype=torch.float32
+                [hidden_layer, readout],
+                act_fn=tried,
+                target=function,
+                input_levels=levels,
+                dtype=torch.float32,
             )
     if act_fn is None:
         reason = f"{names} do not admit {function.name}: no line separates the readout"
@@ -85,6 +103,24 @@ def from_gates(
     raise XorMiError(
         f"{reason}: no line separates the readout; leave act_fn to be chosen, or try OR and AND"
     )
+
+
+def as_levels(input_levels: Levels) -> tuple[float, float]:
+    """The numbers for bit 0 and bit 1, checked as the config of a network checks them."""
+    return HookedMLPConfig(input_levels=input_levels).input_levels
+
+
+def over_levels(
+    weight: Float[ndarray, "unit source"],
+    bias: Float[ndarray, " unit"],
+    levels: tuple[float, float],
+) -> tuple[Float[ndarray, "unit source"], Float[ndarray, " unit"]]:
+    """Weights and biases over bits -> those over the numbers that stand for bit 0 and bit 1."""
+    low, high = levels
+    # a bit is (number - low) / (high - low)
+    scale = high - low
+    # adding zero: no weight is written -0.0
+    return weight / scale + 0.0, bias - weight.sum(1) * low / scale + 0.0
 
 
 def unit_weights(

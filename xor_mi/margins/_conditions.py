@@ -2,10 +2,14 @@
 
 On one input row each unit that is off drops out and each that is on is a sum of weights, so the
 decision is one inequality. In the symbols of the notebook: w12 is the weight from input 2 to hidden
-unit 1, b1 that unit's bias, v1 the weight from unit 1 to the output, c the output's bias. With
-several outputs v and c carry the output first (v12 reads unit 2 into output 1). Deeper networks
-number the layers: w2_12, b2_1. Counting starts at 1 in symbols, at 0 in places (w12 is
-`fc1.weight[0, 1]`, the edge x1->h0.0). Indices above 9 are joined by "_".
+unit 1, b1 that unit's bias, v1 the weight from unit 1 to the output, c the output's bias, u1 the
+weight of a direct connection from input 1 to the output. With several outputs v, c and u carry the
+output first (v12 reads unit 2 into output 1). Deeper networks number the layers: w2_12, b2_1.
+Counting starts at 1 in symbols, at 0 in places (w12 is `fc1.weight[0, 1]`, the edge x1->h0.0).
+Indices above 9 are joined by "_".
+
+An input adds its level times its weight: with levels -1 and 1 row 01 gives -w11 + w12 + b1. By
+argmax an output is held against another: (v21 - v11)*(w11 + b1) + (c2 - c1) > 0.
 """
 
 from collections.abc import Iterator
@@ -13,14 +17,24 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int
+from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
-from xor_mi.geometry._pieces import PIECEWISE_LINEAR, PiecewiseLinearUnit, readout_cut
-from xor_mi.graph import Unit, layers_of, name_of_set
+from xor_mi.geometry._pieces import (
+    FULL,
+    MONOTONE,
+    PIECEWISE_LINEAR,
+    PiecewiseLinearUnit,
+    readout_cut,
+    state_text,
+)
+from xor_mi.graph import Unit
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -33,9 +47,13 @@ LONGEST_WRITTEN = 400
 LARGEST_ONE_DIGIT = 9
 """With larger indices, the two of a symbol are joined by "_"."""
 
+HARDSIGMOID_SLOPE = 1 / 6
+"""Written as a division, because no decimal number is it."""
+
 Kind = Literal["decision", "unit"]
-States = list[list[bool]]
-"""Which units are on, on one row, [layer][unit]."""
+Sign = Literal[">", "<", ">=", "<="]
+States = list[list[int]]
+"""The state of each hidden unit on one row, [layer][unit]: 0 off, 1 on, 2 full; smooth ones 0."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +61,15 @@ class Condition:
     """One inequality that the weights must satisfy on one input row.
 
     Attributes:
-        place: an output ("y0"), or the hidden unit whose state it is ("h0.1").
+        place: the output that is decided ("y0"; by argmax over two it is "y1"), or the hidden unit
+            whose state it is ("h0.1").
         kind: "decision", or "unit" for the state of a unit.
         inequality: in symbols.
         numbers: the same in this network's weights.
         value: of the left side.
         slack: distance to the other side of the inequality, in the output's units before a sigmoid
             or tanh; negative where it fails.
-        pattern: the units that are taken to be on.
+        pattern: the units that are taken to be on; a full one grows no more, as relu6 above 6.
     """
 
     row: str
@@ -127,8 +146,10 @@ def conditions(
     units holds: that is the default, and then all "decision" inequalities are satisfied exactly
     when the network computes the target. With `near` another network's pattern is assumed (for
     example the one before `edit`) and the unit inequalities, which say that the pattern still
-    holds, are listed too: all satisfied is then sufficient. Smooth units (tanh, sigmoid, gelu) have
-    no pattern; they are written as functions.
+    holds, are listed too: all satisfied is then sufficient. Smooth units (tanh, sigmoid, gelu, ...)
+    have no pattern; they are written as functions. By argmax over more than two outputs the one
+    that should win has an inequality for each other, and one that should not is held against the
+    best of the others.
 
     Args:
         target: a gate, a formula or a `BooleanFunction`; by default `model.cfg.target`.
@@ -147,26 +168,21 @@ def conditions(
     function = model.target_of(target)
     pattern_of = model if near is None else near
     _require_same_shape(model, pattern_of)
-    rows = torch.tensor(function.rows())
-    # Both [row, unit], layer by layer.
-    on = [layer.pre > 0 for layer in forward_float64(pattern_of, rows)]
-    pres = _assuming(model, rows.double(), on)
-    places = _places(model, with_units=per_unit or near is not None)
+    rows = model.rows(function.rows())
+    states = _states(pattern_of, rows)
+    # per layer [row, unit]
+    pres = _assuming(model, rows.double().cpu(), states)
+    with_units = per_unit or near is not None
     inequalities: list[Condition] = []
     for number, row in enumerate(function.rows()):
-        states: States = [layer[number].tolist() for layer in on]
-        writer = _Writer(model, row, states)
-        for kind, place in places:
-            pre = pres[place.layer][number, place.index].item()
-            if kind == "decision":
-                side = _decision_side(model, pre)
-                is_above = bool(function.tables[place.index][number])
-            else:
-                # a unit is held against zero, and against the state that is assumed of it
-                side = _Side(pre, 0.0)
-                is_above = states[place.layer][place.index]
-            inequality = _condition(writer, kind, place, side, should_be_above=is_above)
-            inequalities.append(inequality)
+        writer = _Writer(model, row, [layer[number].tolist() for layer in states])
+        of_row = [pre[number] for pre in pres]
+        for k in range(model.cfg.n_decisions):
+            wanted = bool(function.tables[k][number])
+            inequalities += _decision_conditions(writer, k, of_row[-1], should_be_above=wanted)
+        for unit in model.units if with_units else ():
+            pre = of_row[unit.layer][unit.index].item()
+            inequalities += _unit_conditions(writer, unit, pre)
     symbols = {_symbol(model, entry): entry.name for entry in entries(model)}
     return Conditions(target=function, conditions=tuple(inequalities), symbols=symbols)
 
@@ -175,48 +191,52 @@ def _require_same_shape(model: HookedMLP, near: HookedMLP) -> None:
     """Refuse a network whose pattern of units cannot be assumed in this one."""
     require_plain_mlp(near, "the pattern of conditions")
     of_model, of_near = [
-        (m.layer_sizes, m.cfg.act_fn, m.cfg.out_act_fn, m.cfg.negative_slope, m.threshold)
+        (
+            *(m.layer_sizes, m.cfg.act_fn, m.cfg.out_act_fn, m.cfg.negative_slope, m.threshold),
+            *(m.cfg.input_levels, m.rule.name, m.cfg.step_at_zero, m.cfg.direct),
+        )
         for m in (model, near)
     ]
     if of_model != of_near:
         raise XorMiError(
             f"near is a network of {of_near}; the conditions are for {of_model} "
-            "(sizes, activations, slope, threshold)"
+            "(sizes, activations, slope, threshold, levels, rule, step at zero, direct)"
         )
 
 
-def _places(model: HookedMLP, with_units: bool) -> list[tuple[Kind, Unit]]:
-    """Whose inequalities each row has: the outputs', and those of hidden units with two states."""
-    places: list[tuple[Kind, Unit]] = []
-    for unit in layers_of(model.layer_sizes)[-1]:
-        places.append(("decision", unit))
-    if with_units and _has_states(model):
-        for unit in model.units:
-            places.append(("unit", unit))
-    return places
+def _has_states(model: HookedMLP, layer: int) -> bool:
+    """Whether its units are on or off: piecewise linear, and not the identity."""
+    is_linear = model.cfg.act_name(layer) in PIECEWISE_LINEAR
+    return is_linear and bool(PiecewiseLinearUnit.of(model, layer).kinks)
 
 
-def _has_states(model: HookedMLP) -> bool:
-    """Whether its hidden units are on or off: piecewise linear, and not the identity."""
-    return model.cfg.act_fn in PIECEWISE_LINEAR and _hidden_unit(model).has_states
+def _states(model: HookedMLP, rows: Tensor) -> list[Int[ndarray, "row unit"]]:
+    """The states of the hidden units on every row, per layer [row, unit]."""
+    states: list[ndarray] = []
+    for layer, values in enumerate(forward_float64(model, rows)[:-1]):
+        state = np.zeros(values.pre.shape, dtype=int)
+        if _has_states(model, layer):
+            state = PiecewiseLinearUnit.of(model, layer).states(values.pre.numpy())
+        states.append(state)
+    return states
 
 
-def _hidden_unit(model: HookedMLP) -> PiecewiseLinearUnit:
-    return PiecewiseLinearUnit.of(model.cfg.act_fn, model.cfg.negative_slope)
-
-
-def _assuming(model: HookedMLP, rows: Tensor, on: list[Tensor]) -> list[Tensor]:
+def _assuming(model: HookedMLP, rows: Tensor, states: list[ndarray]) -> list[Tensor]:
     """The pre-activations of every layer, each unit taken to be in the given state."""
+    cfg = model.cfg
     pres: list[Tensor] = []
     value = rows
     for layer, (weight, bias) in enumerate(model.float64_layers()):
+        if cfg.direct and layer == cfg.n_layers:
+            value = torch.cat([value, rows], dim=1)
         pre = value @ weight.T + bias
         pres.append(pre)
-        if layer < model.cfg.n_layers and model.cfg.act_fn in PIECEWISE_LINEAR:
-            # not `model.activate`: a unit counts as is assumed, whatever its own sign is here
-            unit = _hidden_unit(model)
-            above = pre * unit.factor_on + unit.constant_on
-            value = torch.where(on[layer], above, pre * unit.factor_off)
+        if layer == cfg.n_layers:
+            break
+        if cfg.act_name(layer) in PIECEWISE_LINEAR:
+            # not `model.activate`: a unit counts as is assumed, whatever its own value is here
+            unit, state = PiecewiseLinearUnit.of(model, layer), states[layer]
+            value = torch.from_numpy(pre.numpy() * unit.factors(state) + unit.added(state))
         else:
             value = model.activate(pre, layer)
     return pres
@@ -224,60 +244,119 @@ def _assuming(model: HookedMLP, rows: Tensor, on: list[Tensor]) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class _Side:
-    """The two sides of an inequality, and the function that is written around the left one."""
+    """The left side of an inequality and what it is held against.
 
+    Attributes:
+        place: what is written: the sum that enters this unit.
+        minus: another output whose sum, or whose value, is taken off.
+        function: written around each sum, if any.
+    """
+
+    place: Unit
     value: float
     bound: float
+    minus: int | None = None
     function: str = ""
 
 
-def _decision_side(model: HookedMLP, readout: float) -> _Side:
+def _decision_conditions(
+    writer: "_Writer", k: int, readout: Tensor, *, should_be_above: bool
+) -> list[Condition]:
+    """What one decision needs on one row; by argmax it may be several inequalities."""
+    model = writer.model
+    sign: Sign = ">" if should_be_above else "<"
+    place = model.decision_units[k]
+    if model.rule.name == "threshold":
+        sides = [_against_threshold(model, place, readout)]
+    else:
+        sides = _against_others(model, place, readout, all_of_them=should_be_above)
+    return [_condition(writer, "decision", place, side, sign) for side in sides]
+
+
+def _against_threshold(model: HookedMLP, place: Unit, readout: Tensor) -> _Side:
     """The readout against its cut, or the output against the threshold.
 
     The latter where the output activation cannot be undone.
     """
     act_fn, cut = model.cfg.out_act_fn, readout_cut(model)
+    value = readout[place.index].item()
     # an infinite cut is a threshold that the activation never reaches: nothing to compare with
-    if act_fn == "identity" or (act_fn in ("sigmoid", "tanh") and isfinite(cut)):
-        return _Side(readout, cut)
-    output = model.activate(torch.tensor(readout, dtype=torch.float64), model.cfg.n_layers)
-    return _Side(output.item(), model.threshold, act_fn)
+    if act_fn == "identity" or (act_fn in MONOTONE and isfinite(cut)):
+        return _Side(place, value, cut)
+    output = model.activate(readout, model.cfg.n_layers)[place.index]
+    return _Side(place, output.item(), model.threshold, function=act_fn)
 
 
-def _condition(
-    writer: "_Writer", kind: Kind, place: Unit, side: _Side, *, should_be_above: bool
-) -> Condition:
+def _against_others(
+    model: HookedMLP, place: Unit, readout: Tensor, *, all_of_them: bool
+) -> list[_Side]:
+    """An output against every other, or against the best of them."""
+    act_fn = model.cfg.out_act_fn
+    # the largest sigmoid or tanh is that of the largest readout
+    is_undone = act_fn in ("identity", *MONOTONE)
+    values = readout if is_undone else model.activate(readout, model.cfg.n_layers)
+    others = [k for k in range(model.cfg.d_out) if k != place.index]
+    if not all_of_them:
+        others = [max(others, key=lambda k: values[k].item())]
+    function = "" if is_undone else act_fn
+    return [
+        _Side(place, (values[place.index] - values[k]).item(), 0.0, minus=k, function=function)
+        for k in others
+    ]
+
+
+def _unit_conditions(writer: "_Writer", unit: Unit, pre: float) -> list[Condition]:
+    """What keeps a hidden unit in the state that is assumed of it: between which kinks it is."""
+    if not _has_states(writer.model, unit.layer):
+        return []
+    kind = PiecewiseLinearUnit.of(writer.model, unit.layer)
+    state = writer.states[unit.layer][unit.index]
+    # a value exactly on a kink belongs to one of the pieces
+    above: Sign = ">=" if kind.kink_is_above else ">"
+    below: Sign = "<" if kind.kink_is_above else "<="
+    held: list[Condition] = []
+    if state > 0:
+        side = _Side(unit, pre, kind.kinks[state - 1])
+        held.append(_condition(writer, "unit", unit, side, above))
+    if state < len(kind.kinks):
+        side = _Side(unit, pre, kind.kinks[state])
+        held.append(_condition(writer, "unit", unit, side, below))
+    return held
+
+
+def _condition(writer: "_Writer", kind: Kind, place: Unit, side: _Side, sign: Sign) -> Condition:
     """One inequality, written and measured."""
-    # a unit exactly at zero is off, so its "not above" includes equality; an output on the
-    # threshold is undecided, so its does not
-    below = "<" if kind == "decision" else "<="
-    sign = ">" if should_be_above else below
-    slack = side.value - side.bound if should_be_above else side.bound - side.value
+    is_above = sign in (">", ">=")
+    slack = side.value - side.bound if is_above else side.bound - side.value
     right = f"{sign} {side.bound:.6g}"
     return Condition(
         row=row_name(writer.row),
         place=place.name,
         kind=kind,
-        inequality=f"{writer.left(place, side.function, in_symbols=True)} {right}",
-        numbers=f"{writer.left(place, side.function, in_symbols=False)} {right}",
+        inequality=f"{writer.left(side, in_symbols=True)} {right}",
+        numbers=f"{writer.left(side, in_symbols=False)} {right}",
         value=side.value,
         slack=slack,
-        satisfied=slack > 0 or (sign == "<=" and slack == 0),
+        satisfied=slack > 0 or (sign in ("<=", ">=") and slack == 0),
         pattern=_pattern(writer.model, writer.states),
     )
 
 
 def _pattern(model: HookedMLP, states: States) -> str:
-    if not _has_states(model):
+    if not any(_has_states(model, layer) for layer in range(model.cfg.n_layers)):
         return "no pattern"
     on = [unit for unit in model.units if states[unit.layer][unit.index]]
-    return f"on: {name_of_set(on)}" if on else "all off"
+    full = [unit for unit in on if states[unit.layer][unit.index] == FULL]
+    return f"on: {state_text(on, full)}" if on else "all off"
 
 
 def _symbol(model: HookedMLP, entry: Entry) -> str:
     """w12, b1, v1, c; w2_12 and b2_1 in deeper networks."""
     is_readout = entry.layer == model.cfg.n_layers
-    if entry.source is None:
+    source = entry.source if entry.direct_input is None else entry.direct_input
+    if entry.direct_input is not None:
+        letter = "u"
+    elif source is None:
         letter = "c" if is_readout else "b"
     else:
         letter = "v" if is_readout else "w"
@@ -285,7 +364,7 @@ def _symbol(model: HookedMLP, entry: Entry) -> str:
         letter += f"{entry.layer + 1}_"
     # the one output of a network is not numbered
     indices = [] if is_readout and model.cfg.d_out == 1 else [entry.unit + 1]
-    indices += [] if entry.source is None else [entry.source + 1]
+    indices += [] if source is None else [source + 1]
     joint = "_" if max(indices, default=0) > LARGEST_ONE_DIGIT else ""
     return letter + joint.join(map(str, indices))
 
@@ -298,62 +377,107 @@ class _Writer:
         self.row = row
         self.states = states
         self.weights = model.float64_layers()
+        self.sources = model.sources
         # how the methods below write; set anew by each call of `left`
         self.in_symbols = True
 
-    def left(self, place: Unit, function: str, *, in_symbols: bool) -> str:
-        """The left side of a place's inequality, inside a function if there is one."""
+    def left(self, side: _Side, *, in_symbols: bool) -> str:
+        """The left side of an inequality."""
         self.in_symbols = in_symbols
-        text = self.pre_activation(place.layer, place.index)
-        return f"{function}({text})" if function else text
+        layer, unit = side.place.layer, side.place.index
+        if not side.function:
+            return self.pre_activation(layer, unit, minus=side.minus)
+        text = f"{side.function}({self.pre_activation(layer, unit)})"
+        if side.minus is None:
+            return text
+        return f"{text} - {side.function}({self.pre_activation(layer, side.minus)})"
 
-    def pre_activation(self, layer: int, unit: int) -> str:
+    def pre_activation(self, layer: int, unit: int, *, minus: int | None = None) -> str:
         """A unit's pre-activation, written as a sum.
 
-        The inputs that are 1, or the units before it that are on, weighted, plus the bias.
+        The inputs at their levels, or the units before it that are not off, weighted, plus the
+        bias.
+
+        Args:
+            minus: a unit of the same layer that reads the same, and whose sum is taken off.
         """
-        bias = self._entry(layer, unit, None)
-        text = _sum([*self._terms(layer, unit, short=False), bias])
+        bias = self._weight(layer, unit, None, minus)
+        text = _sum([*self._terms(layer, unit, minus, short=False), bias])
         # written out, a sum over one layer contains every sum over the layer before it
         if layer > 0 and len(text) > LONGEST_WRITTEN:
-            text = _sum([*self._terms(layer, unit, short=True), bias])
+            text = _sum([*self._terms(layer, unit, minus, short=True), bias])
         return text
+
+    def _weight(self, layer: int, unit: int, source: int | None, minus: int | None) -> str:
+        """A weight, or the difference of two that read the same."""
+        own = self._entry(layer, unit, source)
+        return own if minus is None else _difference(own, self._entry(layer, minus, source))
 
     def _entry(self, layer: int, unit: int, source: int | None) -> str:
         if self.in_symbols:
-            return _symbol(self.model, Entry(layer, unit, source))
+            read = None if source is None else self.sources[layer][source]
+            direct_input = read.index if read and layer > 0 and read.layer < 0 else None
+            return _symbol(self.model, Entry(layer, unit, source, direct_input))
         weight, bias = self.weights[layer]
         number = bias[unit] if source is None else weight[unit, source]
         return f"{number.item():.4g}"
 
-    def _terms(self, layer: int, unit: int, short: bool) -> list[str]:
-        """What a unit's sources add: each source's activation times its weight."""
-        if layer == 0:
-            return [self._entry(0, unit, i) for i, bit in enumerate(self.row) if bit]
+    def _terms(self, layer: int, unit: int, minus: int | None, *, short: bool) -> list[str]:
+        """What a unit's sources add: each source's value times its weight."""
         terms: list[str] = []
-        for source in range(self.model.cfg.d_hidden[layer - 1]):
-            factor = self._activation(layer - 1, source, short)
-            if factor:
-                weight = self._entry(layer, unit, source)
-                terms.append(weight if factor == "1" else f"{weight}*{factor}")
+        for number, source in enumerate(self.sources[layer]):
+            weight = self._weight(layer, unit, number, minus)
+            if source.layer < 0:
+                text, value = "", self.model.cfg.input_levels[self.row[source.index]]
+            else:
+                text, value = self._activation(source, short=short)
+            if text:
+                terms.append(f"{weight}*{text}")
+            elif value:
+                terms.append(_times(value, weight))
         return terms
 
-    def _activation(self, layer: int, unit: int, short: bool) -> str:
-        """A hidden unit's activation as a factor; '' where it is zero, '1' where it is one."""
-        name, act_fn = f"h{layer}.{unit}", self.model.cfg.act_fn
+    def _activation(self, unit: Unit, *, short: bool) -> tuple[str, float]:
+        """A hidden unit's activation as a factor, or its value where that is a constant."""
+        layer, act_fn = unit.layer, self.model.cfg.act_name(unit.layer)
         if act_fn not in PIECEWISE_LINEAR:
-            return name if short else f"{act_fn}({self.pre_activation(layer, unit)})"
-        kind, is_on = _hidden_unit(self.model), self.states[layer][unit]
-        slope = kind.factor_on if is_on else kind.factor_off
+            text = unit.name if short else f"{act_fn}({self.pre_activation(layer, unit.index)})"
+            return text, 0.0
+        kind, state = PiecewiseLinearUnit.of(self.model, layer), self.states[layer][unit.index]
+        slope, constant = kind.slopes[state], kind.constants[state]
         if not slope:
-            # a constant: a heaviside unit that is on gives 1, whatever is off gives 0
-            return "1" if is_on and kind.constant_on else ""
+            return "", constant
         if short:
-            return name
-        text = self.pre_activation(layer, unit)
-        factor = "" if slope == 1 else f"{slope:.4g}*"
-        needs_brackets = " " in text or factor or text.startswith("-")
-        return f"{factor}({text})" if needs_brackets else text
+            return unit.name, 0.0
+        return _sloped(self.pre_activation(layer, unit.index), slope, constant), 0.0
+
+
+def _sloped(text: str, slope: float, constant: float) -> str:
+    """A sum times a slope plus a constant, as a factor."""
+    if slope == 1:
+        needs_brackets = " " in text or text.startswith("-")
+        scaled = f"({text})" if needs_brackets else text
+    elif slope == HARDSIGMOID_SLOPE:
+        scaled = f"({text})/6"
+    else:
+        scaled = f"{slope:.4g}*({text})"
+    return f"({scaled} + {constant:g})" if constant else scaled
+
+
+def _times(value: float, weight: str) -> str:
+    """A number other than zero times a weight; one is not written."""
+    if value == 1:
+        return weight
+    is_negative = (value < 0) != weight.startswith("-")
+    size, bare = abs(value), weight.removeprefix("-")
+    # all digits of the number, but 2 instead of 2.0
+    text = bare if size == 1 else f"{str(size).removesuffix('.0')}*{bare}"
+    return f"-{text}" if is_negative else text
+
+
+def _difference(a: str, b: str) -> str:
+    # "a - -1" is written "a + 1"
+    return f"({a} + {b[1:]})" if b.startswith("-") else f"({a} - {b})"
 
 
 def _sum(terms: list[str]) -> str:

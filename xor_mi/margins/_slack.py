@@ -13,10 +13,9 @@ from numpy import ndarray
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
-from xor_mi.geometry._pieces import Changes, decision_changes, follow, is_piecewise_linear
+from xor_mi.geometry._pieces import Changes, Lines, decision_changes, follow, is_piecewise_linear
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Place, Rows
-from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import row_name
@@ -136,9 +135,9 @@ def slack_to_flip(
     Decisions are those of the float64 weights; an undecided row that stays undecided has not
     changed. Units that are piecewise linear, and any weight of the last layer: in closed form, up
     to float64 rounding (an output is piecewise affine in one weight). Weights before smooth units
-    (tanh, sigmoid, gelu): a flip is located to about 1e-12, one that flips back within 1e-9 (times
-    the move, where that is above 1) may be missed, and moves beyond `FURTHEST_MOVE` (2^20) are not
-    tried.
+    (tanh, sigmoid, gelu, ...): a flip is located to about 1e-12, one that flips back within 1e-9
+    (times the move, where that is above 1) may be missed, and moves beyond `FURTHEST_MOVE` (2^20)
+    are not tried.
 
     Args:
         parameter: one entry, named as in `edit`, or a whole tensor; all by default.
@@ -159,43 +158,53 @@ def slack_to_flip(
     bits = model.read_rows(rows)
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
-    layers = forward_float64(model, torch.tensor(bits))
-    decided = decision(layers[-1].post, threshold=model.threshold).numpy()
-    names = [row_name(row) for row in bits]
+    layers = forward_float64(model, model.rows(bits))
+    watched = _Rows(
+        model=model,
+        names=tuple(row_name(row) for row in bits),
+        layers=layers,
+        decided=model.rule.decide(layers[-1].post).numpy(),
+    )
     bar = progress_bar(moved, doing="slack", unit="weight", progress=progress)
     return Slack(
-        weights=tuple(_slack_of(model, entry, layers, decided, names) for entry in bar),
+        weights=tuple(_slack_of(watched, entry) for entry in bar),
         tolerance=0.0 if is_piecewise_linear(model) else CHANGE_RESOLUTION,
     )
 
 
-def _slack_of(
-    model: HookedMLP,
-    entry: Entry,
-    layers: list[LayerValues],
-    decided: Int[ndarray, "row d_out"],
-    names: list[str],
-) -> WeightSlack:
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows that are watched: their names, the network's values on them, its decisions."""
+
+    model: HookedMLP
+    names: tuple[str, ...]
+    layers: list[LayerValues]
+    decided: Int[ndarray, "row decision"]
+
+
+def _slack_of(rows: _Rows, entry: Entry) -> WeightSlack:
     """One weight moved: the nearest change of a decision on each side."""
-    # The layer that the weight is in: its inputs [row, d_in] and pre-activations [row, d_out].
-    layer = layers[entry.layer]
+    model = rows.model
+    # The layer that the weight is in: its inputs [row, source] and pre-activations [row, d_out].
+    layer = rows.layers[entry.layer]
     pre = layer.pre.numpy()
     # moving the weight by t adds t times its input to one unit's pre-activation
     slope = np.zeros_like(pre)
     slope[:, entry.unit] = 1.0 if entry.source is None else layer.inputs[:, entry.source].numpy()
     # Only rows on which this weight does anything are followed: `case` in the changes counts them.
     touched = np.nonzero(slope[:, entry.unit])[0]
+    moved = Lines(pre[touched], slope[touched])
+    # the inputs stay as they are
+    inputs = rows.layers[0].inputs.numpy()[touched]
+    still = Lines(inputs, np.zeros_like(inputs))
     # Closed form also where hidden units are smooth, if the weight lies behind them.
     if is_piecewise_linear(model, entry.layer):
-        pieces = follow(model, entry.layer, pre[touched], slope[touched])
-        changes = decision_changes(pieces)
+        changes = decision_changes(model, follow(model, entry.layer, moved, still))
     else:
-        changes = bracketed_changes(
-            model, entry.layer, pre[touched], slope[touched], _EDGES, progress=False
-        )
+        changes = bracketed_changes(model, entry.layer, moved, still, _EDGES, progress=False)
     weight, bias = model.float64_layers()[entry.layer]
     value = bias[entry.unit] if entry.source is None else weight[entry.unit, entry.source]
-    watched = _Watched(changes, touched, decided, names)
+    watched = _Watched(rows, changes, touched)
     lower, upper = watched.first(-1), watched.first(1)
     return WeightSlack(
         parameter=entry.name,
@@ -224,14 +233,11 @@ class _Watched:
 
     Attributes:
         touched: the row that each of the changes' cases is.
-        decided: the decisions at t = 0.
-        names: of the rows.
     """
 
+    rows: _Rows
     changes: Changes
     touched: Int[ndarray, " case"]
-    decided: Int[ndarray, "row d_out"]
-    names: list[str]
 
     def first(self, side: int) -> _Flip:
         """The nearest change above (side 1) or below (side -1) the weight's value."""
@@ -245,8 +251,8 @@ class _Watched:
         outputs = sorted(set(self.changes.output[is_first].tolist()))
         return _Flip(
             move=nearest,
-            rows=", ".join(self.names[row] for row in rows),
-            outputs=", ".join(f"y{k}" for k in outputs),
+            rows=", ".join(self.rows.names[row] for row in rows),
+            outputs=", ".join(self.rows.model.decision_units[k].name for k in outputs),
         )
 
     def _distances(self, side: int) -> tuple[Float[ndarray, " change"], ndarray]:
@@ -256,6 +262,6 @@ class _Watched:
         # at t = 0 itself: an output on the threshold is decided by any move that takes it off
         is_here = np.abs(distance) <= CHANGE_RESOLUTION
         distance = np.where(is_here, 0.0, distance)
-        before = self.decided[self.touched[changes.case], changes.output]
+        before = self.rows.decided[self.touched[changes.case], changes.output]
         beyond = changes.after if side > 0 else changes.before
         return distance, (distance > 0) | (is_here & (beyond != before))

@@ -18,12 +18,10 @@ from xor_mi import geometry
 from xor_mi.errors import whole_number
 from xor_mi.finding import Finding
 from xor_mi.geometry import Boundary, InputPlane
-from xor_mi.graph import layers_of
 from xor_mi.handmade import edit
 from xor_mi.kinds import Place, Target
 from xor_mi.margins._conditions import Conditions, conditions
 from xor_mi.margins._slack import WeightSlack, slack_to_flip
-from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 from xor_mi.truth import row_name
@@ -49,10 +47,12 @@ class WeightSweep(Finding):
         models: the network at each step.
         rows: the input rows.
         outputs: at each step, [step, row, d_out].
-        decisions: 1, 0, or -1 for undecided, [step, row, d_out].
+        scores: what each decision is made by, [step, row, decision]: the outputs, or by argmax over
+            two the second minus the first.
+        decisions: 1, 0, or -1 for undecided, [step, row, decision].
         conditions: the inequalities at each step.
-        planes, boundaries: the first output over the input plane at each step, and where it is
-            decided otherwise; empty for other than two inputs.
+        planes, boundaries: the first decision's score over the input plane at each step, and where
+            it is decided otherwise; empty for other than two inputs.
     """
 
     parameter: str
@@ -62,7 +62,8 @@ class WeightSweep(Finding):
     models: tuple[HookedMLP, ...] = field(repr=False)
     rows: tuple[str, ...] = field(repr=False)
     outputs: Float[Tensor, "step row d_out"] = field(repr=False)
-    decisions: Int[Tensor, "step row d_out"] = field(repr=False)
+    scores: Float[Tensor, "step row decision"] = field(repr=False)
+    decisions: Int[Tensor, "step row decision"] = field(repr=False)
     conditions: tuple[Conditions, ...] = field(repr=False)
     planes: tuple[InputPlane, ...] = field(repr=False)
     boundaries: tuple[Boundary, ...] = field(repr=False)
@@ -71,15 +72,17 @@ class WeightSweep(Finding):
         return len(self.values)
 
     def frame(self) -> pd.DataFrame:
-        """One line per step, row and output.
+        """One line per step, row and decision.
 
-        Columns step, value (of the weight), row, place (the output), output, decision, slack (of
-        its condition), satisfied.
+        Columns step, value (of the weight), row, place (the output), output (the score), decision,
+        slack (of its condition, the least of several), satisfied.
         """
-        places = [unit.name for unit in layers_of(self.models[0].layer_sizes)[-1]]
+        places = [unit.name for unit in self.models[0].decision_units]
         lines: list[dict[str, object]] = []
         for step, inequalities in enumerate(self.conditions):
-            condition_of = {(one.row, one.place): one for one in inequalities}
+            # the tightest comes last, and is the one that stays
+            by_slack = sorted(inequalities, key=lambda one: -one.slack)
+            condition_of = {(one.row, one.place): one for one in by_slack}
             for r, row in enumerate(self.rows):
                 for k, place in enumerate(places):
                     condition = condition_of[row, place]
@@ -88,7 +91,7 @@ class WeightSweep(Finding):
                         "value": self.values[step],
                         "row": row,
                         "place": place,
-                        "output": self.outputs[step, r, k].item(),
+                        "output": self.scores[step, r, k].item(),
                         "decision": self.decisions[step, r, k].item(),
                         "slack": condition.slack,
                         "satisfied": condition.satisfied,
@@ -148,7 +151,8 @@ def move_weight(
         models=models,
         rows=tuple(row_name(row) for row in model.read_rows()),
         outputs=outputs,
-        decisions=decision(outputs, threshold=model.threshold),
+        scores=model.rule.scores(outputs),
+        decisions=model.rule.decide(outputs),
         conditions=conditions_by_step,
         planes=_planes(models) if is_planar else (),
         boundaries=_boundaries(models) if is_planar else (),

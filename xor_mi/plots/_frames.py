@@ -10,7 +10,7 @@ from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.geometry import InputPath
 from xor_mi.margins import WeightSweep
-from xor_mi.metrics import decision
+from xor_mi.model import decide
 from xor_mi.plots._style import decision_text, point_text
 
 
@@ -31,7 +31,7 @@ def path_frames(path: InputPath) -> list[SliderFrame]:
     """Of each point of a path: where it is, what is decided there, and the value of every unit."""
     require_kind("path", path, InputPath, give="what geometry.path returns")
     names = [unit.name for unit in path.units]
-    decided = decision(path.outputs, threshold=path.threshold).tolist()
+    decided = decide(path.scores, cut=path.threshold).tolist()
     frames: list[SliderFrame] = []
     for n, t in enumerate(path.t.tolist()):
         point = point_text(path.inputs[n].tolist(), 3)

@@ -3,8 +3,6 @@
 Activations, comparison, contributions, patching, ablation, interchange.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import plotly.graph_objects as go
 
@@ -63,7 +61,7 @@ def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> g
     )
     if isinstance(explained, DifferenceExplanation):
         return _difference_heatmap(explained)
-    columns = _term_columns(explained.layer_sizes)
+    columns = _term_columns(explained)
     figure = heatmap(
         _term_values(explained),
         columns=columns,
@@ -80,11 +78,11 @@ def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> g
     )
 
 
-def _term_columns(layer_sizes: tuple[int, ...]) -> list[str]:
+def _term_columns(explained: Contributions) -> list[str]:
     """Per unit: each source, the bias, the sum."""
-    layers = layers_of(layer_sizes)
+    units = layers_of(explained.layer_sizes)[1:]
     columns: list[str] = []
-    for sources, targets in pairwise(layers):
+    for sources, targets in zip(explained.sources, units, strict=True):
         adds = [*(source.name for source in sources), "bias", "sum"]
         for target in targets:
             columns += [f"{target.name}<br>{name}" for name in adds]

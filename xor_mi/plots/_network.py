@@ -1,6 +1,7 @@
 """a network and its circuit -> the diagram."""
 
 import textwrap
+from collections.abc import Callable
 
 import plotly.graph_objects as go
 
@@ -8,7 +9,7 @@ from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.model import HookedMLP, require_hooked_mlp
-from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, layout
+from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, columns_of, layout
 
 Point = tuple[float, float]
 
@@ -16,6 +17,8 @@ LABEL_PLACES = (0.3, 0.22, 0.38, 0.46, 0.54, 0.62)
 """Where on an edge its weight may be written, as a share of its length; the first is best."""
 ARROW_AT = 0.76
 """Where on an edge the head of its arrow is, as a share of its length: before the unit's box."""
+ARC_SHARES = tuple(sorted({ARROW_AT, *(n / 32 for n in range(33))}))
+"""The points of an edge that is no straight line."""
 CHARACTERS_A_LINE = 22
 """A gate's formula is broken into lines of this length in its unit's box."""
 
@@ -34,11 +37,15 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
     _add_edges(figure, model, spots)
     _add_units(figure, model, spots, _gates(circuit))
     widest = max(map(len, layers))
+    half = widest / 2 + 0.1
+    if model.cfg.direct:
+        # the widest arc, and its label
+        half = max(half, _peak(model, (model.cfg.d_in - 1) / 2) + 0.2)
     figure.update_xaxes(visible=False, range=[-1.3, len(layers) - 1.5])
-    figure.update_yaxes(visible=False, range=[-widest / 2 - 0.1, widest / 2 + 0.1])
+    figure.update_yaxes(visible=False, range=[-half, half])
     and_gates = " and gates" if circuit and circuit.primary else ""
     title = f"Weights{and_gates} (blue solid +, red dashed -; width by size)"
-    width, height = max(700, 280 * len(layers)), max(360, 110 * widest + 120)
+    width, height = max(700, 280 * len(layers)), max(360, round(220 * half + 98))
     return layout(figure, title, width=width, height=height)
 
 
@@ -66,10 +73,12 @@ def _add_edges(figure: go.Figure, model: HookedMLP, spots: dict[Unit, Point]) ->
     weights = [weight for weight, _ in model.float64_layers()]
     largest = max(weight.abs().max().item() for weight in weights) or 1.0
     labels: list[Point] = []
-    for edge in edges_of(model.layer_sizes):
-        value = weights[edge.dst.layer][edge.dst.index, edge.src.index].item()
-        figure.add_trace(_arrow(edge, value, abs(value) / largest, spots))
-        at = _label_spot(spots[edge.src], spots[edge.dst], labels)
+    for edge in edges_of(model.layer_sizes, direct=model.cfg.direct):
+        column = model.sources[edge.dst.layer].index(edge.src)
+        value = weights[edge.dst.layer][edge.dst.index, column].item()
+        way = _way(edge, model, spots)
+        figure.add_trace(_arrow(edge, way, value, abs(value) / largest))
+        at = _label_spot(way, labels)
         labels.append(at)
         figure.add_annotation(
             x=at[0],
@@ -81,21 +90,58 @@ def _add_edges(figure: go.Figure, model: HookedMLP, spots: dict[Unit, Point]) ->
         )
 
 
-def _arrow(edge: Edge, value: float, size: float, spots: dict[Unit, Point]) -> go.Scatter:
-    """A weight; size is its share of the network's largest."""
+Way = Callable[[float], Point]
+"""Where an edge is after a share of its length."""
+
+
+def _way(edge: Edge, model: HookedMLP, spots: dict[Unit, Point]) -> Way:
+    """Straight from unit to unit; past the hidden layers in an arc over them, or under them."""
     (x0, y0), (x1, y1) = spots[edge.src], spots[edge.dst]
+    if not _is_direct(edge):
+        return lambda share: (x0 + share * (x1 - x0), y0 + share * (y1 - y0))
+    # the inputs of the upper half go over the hidden layers
+    side = 1 if y0 > 0 or (y0 == 0 and edge.src.index == 0) else -1
+    peak = side * _peak(model, abs(y0))
+
+    def arc(share: float) -> Point:
+        rise = 4 * share * (1 - share)
+        straight = y0 + share * (y1 - y0)
+        return x0 + share * (x1 - x0), straight + rise * (peak - (y0 + y1) / 2)
+
+    return arc
+
+
+def _is_direct(edge: Edge) -> bool:
+    """Whether it passes the hidden layers."""
+    return edge.dst.layer - edge.src.layer > 1
+
+
+def _peak(model: HookedMLP, start: float) -> float:
+    """How far from the middle an arc goes: clear of the hidden layers' units.
+
+    The further out it starts, the wider it is, so that arcs do not cross.
+    """
+    return max(model.cfg.d_hidden) / 2 + 0.1 + 0.35 * start
+
+
+def _arrow(edge: Edge, way: Way, value: float, size: float) -> go.Scatter:
+    """A weight; size is its share of the network's largest."""
     colour, dash = (POSITIVE, "solid") if value >= 0 else (NEGATIVE, "dash")
+    shares = ARC_SHARES if _is_direct(edge) else (0.0, ARROW_AT, 1.0)
+    points = [way(share) for share in shares]
+    head_at = shares.index(ARROW_AT)
     head = {
         "line": {"width": 0},
         "opacity": 1,
         "symbol": "arrow",
         "angleref": "previous",
-        "size": [0, 10 + 9 * size, 0],
+        "size": [10 + 9 * size if n == head_at else 0 for n in range(len(points))],
         "color": colour,
     }
+    x, y = columns_of(points)
     return go.Scatter(
-        x=[x0, x0 + ARROW_AT * (x1 - x0), x1],
-        y=[y0, y0 + ARROW_AT * (y1 - y0), y1],
+        x=x,
+        y=y,
         mode="lines+markers",
         line={"color": colour, "width": 0.8 + 5 * size, "dash": dash},
         marker=head,
@@ -104,10 +150,9 @@ def _arrow(edge: Edge, value: float, size: float, spots: dict[Unit, Point]) -> g
     )
 
 
-def _label_spot(start: Point, end: Point, labels: list[Point]) -> Point:
+def _label_spot(way: Way, labels: list[Point]) -> Point:
     """Of several spots along an edge, the one furthest from the labels already there."""
-    (x0, y0), (x1, y1) = start, end
-    spots = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in LABEL_PLACES]
+    spots = [way(share) for share in LABEL_PLACES]
 
     def room(spot: Point) -> float:
         # labels are wider than high: a distance along y counts more

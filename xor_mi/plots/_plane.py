@@ -3,6 +3,7 @@
 And the output along a path.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from xor_mi import geometry
 from xor_mi.errors import require_kind
 from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region, Regions
-from xor_mi.geometry._pieces import PIECEWISE_LINEAR
+from xor_mi.geometry._pieces import has_pieces, state_text, turns_on_at_zero
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Bounds
 from xor_mi.metrics import decisions
@@ -28,10 +29,15 @@ from xor_mi.plots._style import (
     POSITIVE,
     THRESHOLD_LINE,
     columns_of,
+    corner_points,
     decision_text,
+    distance_title,
+    input_axis,
+    is_output_name,
     layout,
     line_trace,
     point_text,
+    score_axis,
 )
 from xor_mi.truth import row_name, truth_rows
 
@@ -42,20 +48,22 @@ MOST_REGIONS_NAMED = 12
 """Up to this many regions are written into the plane; hovering names them all."""
 LEAST_AREA_NAMED = 0.04
 """A region with a smaller share of the plane than this has no room for its name."""
-CORNERS = tuple(list(map(float, row)) for row in truth_rows(2))
-"""The four inputs."""
 WAYS_TO_A_CORNER = (0, 0.35, 0.6)
 """Where the name of a region may stand, between its centre and each corner."""
 POINTS_A_SEGMENT = 33
 """Points along each piece of the boundary that names of regions keep away from."""
 TOO_CLOSE = 0.02
 """Kinks nearer to each other than this (of the whole path) share one name."""
+SIDE_OF_BITS = 2.0
+"""The side of the plane around the levels 0 and 1, whose numbers are rounded as they are written;
+of a larger or smaller plane they are rounded alike.
+"""
 
 
 def input_plane(
     model: HookedMLP,
     *,
-    bounds: Bounds = (-0.5, 1.5),
+    bounds: Bounds | None = None,
     path: InputPath | None = None,
     show_regions: bool = True,
     output: int = 0,
@@ -63,10 +71,12 @@ def input_plane(
 ) -> go.Figure:
     """The output over the input plane, with the decision boundary and the four inputs.
 
-    Numbered contours show the output's distance to the threshold.
+    Numbered contours show the output's distance to the threshold; by argmax over two outputs the
+    second minus the first. The axes are in the numbers that the network takes.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)).
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
+            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
         path: a `geometry.path` to draw, with its kinks and decision changes.
         show_regions: also draw the pieces on which the network is affine, each named by the hidden
             units that are on; smooth units have none.
@@ -80,16 +90,17 @@ def input_plane(
         require_kind("path", path, InputPath, give="what geometry.path returns")
     plane = geometry.input_plane(model, bounds=bounds, output=output, n_points=n_points)
     edge = geometry.boundary(model, bounds=bounds, output=output)
-    has_pieces = model.cfg.act_fn in PIECEWISE_LINEAR
     figure = go.Figure(_contours(plane))
-    if show_regions and has_pieces:
+    if show_regions and has_pieces(model):
         pieces = geometry.regions(model, bounds=bounds)
-        _add_regions(figure, pieces, output, _spots_to_avoid(edge, path))
-    _add_unit_lines(figure, plane, "turns on" if has_pieces else "is zero")
+        # by argmax over two outputs the one decision is by the second minus the first
+        shown = output if model.cfg.n_decisions == model.cfg.d_out else (1, 0)
+        _add_regions(figure, pieces, shown, _spots_to_avoid(edge, path))
+    _add_unit_lines(figure, plane, "turns on" if turns_on_at_zero(model) else "is zero")
     figure.add_trace(line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
-    figure.add_trace(_corners(decisions(model)[:, output].tolist()))
+    figure.add_trace(_corners(decisions(model)[:, output].tolist(), plane.levels))
     return _plane_layout(figure, plane)
 
 
@@ -110,16 +121,17 @@ def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
 
     Each is named by the hidden units that are on; hovering shows the map of one output.
 
+    Args:
+        output: the number of an output.
+
     Raises:
         XorMiError: no such output.
     """
     require_kind("pieces", pieces, Regions, give="what geometry.regions returns")
     require_output(output, n_outputs=len(pieces[0].bias))
     figure = go.Figure()
-    _add_regions(figure, pieces, output, list(CORNERS))
-    (left, right), (low, high) = pieces.bounds
-    figure.update_xaxes(title="x0", range=[left, right], constrain="domain")
-    figure.update_yaxes(title="x1", range=[low, high], scaleanchor="x", constrain="domain")
+    _add_regions(figure, pieces, output, corner_points(pieces.levels))
+    _label_plane(figure, pieces.levels, pieces.bounds)
     title = f"{len(pieces)} regions of the input plane on which the network is affine"
     layout(figure, title, width=640, height=560)
     return figure.update_layout(showlegend=False, margin={"b": 60})
@@ -129,26 +141,26 @@ def boundary_figure(edge: Boundary) -> go.Figure:
     """A `geometry.boundary`: the lines of the input plane along which the decision changes."""
     require_kind("edge", edge, Boundary, give="what geometry.boundary returns")
     figure = go.Figure(
-        line_trace(edge.segments.tolist(), BOUNDARY_LINE, f"decision boundary of y{edge.output}")
+        line_trace(edge.segments.tolist(), BOUNDARY_LINE, f"decision boundary of {edge.score}")
     )
-    figure.update_xaxes(title="x0", constrain="domain")
-    figure.update_yaxes(title="x1", scaleanchor="x", constrain="domain")
-    title = f"Where the decision of y{edge.output} changes, {edge.length:.3g} long in all"
+    _label_plane(figure, edge.levels)
+    title = f"Where the decision of {edge.score} changes, {edge.length:.3g} long in all"
     return layout(figure, title, width=640, height=560).update_layout(margin={"b": 60})
 
 
 def path_figure(path: InputPath) -> go.Figure:
-    """The output along a `geometry.path`, with the threshold.
+    """The output along a `geometry.path`, with the threshold; by argmax what is decided by.
 
     Marked are where units turn on or off and where the decision changes.
     """
     require_kind("path", path, InputPath, give="what geometry.path returns")
     figure = go.Figure()
     looks = cycle([(POSITIVE, "solid"), (NEGATIVE, "dash"), (INK, "dot")])
-    for k, (values, (colour, dash)) in enumerate(zip(path.outputs.T.tolist(), looks, strict=False)):
+    scores = zip(path.score_names, path.scores.T.tolist(), looks, strict=False)
+    for name, values, (colour, dash) in scores:
         line = {"color": colour, "width": 3, "dash": dash}
         figure.add_trace(
-            go.Scatter(x=path.t.tolist(), y=values, mode="lines", line=line, name=f"y{k}")
+            go.Scatter(x=path.t.tolist(), y=values, mode="lines", line=line, name=name)
         )
     _add_kink_lines(figure, path.kinks)
     figure.add_hline(path.threshold, opacity=1, line=THRESHOLD_LINE)
@@ -159,10 +171,12 @@ def path_figure(path: InputPath) -> go.Figure:
         title=f"t: 0 is {start}, 1 is {end}; dotted: these units turn on or off",
         range=[-0.02, 1.08],
     )
-    figure.update_yaxes(title=f"output (dashed: threshold {path.threshold:g})")
-    layout(figure, f"The output on the straight way from {start} to {end}", width=760)
-    several_outputs = path.outputs.shape[1] > 1
-    return figure.update_layout(margin={"t": 100, "b": 60}, showlegend=several_outputs)
+    figure.update_yaxes(title=score_axis(path.score_names, path.threshold))
+    what = path.score_names[0] if path.scores.shape[1] == 1 else "output"
+    shown = "output" if is_output_name(what) else what
+    layout(figure, f"The {shown} on the straight way from {start} to {end}", width=760)
+    several = path.scores.shape[1] > 1
+    return figure.update_layout(margin={"t": 100, "b": 60}, showlegend=several)
 
 
 def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
@@ -179,19 +193,19 @@ def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
 
 
 def _contours(plane: InputPlane) -> go.Contour:
-    """The output's distance to the threshold as a surface with numbered contours."""
+    """The distance to the threshold as a surface with numbered contours."""
     # [x0, x1] -> plotly's [row of y, column of x]
     distance = (plane.outputs.T - plane.threshold).round(decimals=4)
     # a plane that lies on the threshold everywhere still needs a scale
     bound = distance.abs().max().item() or 1.0
     return go.Contour(
-        x=plane.x0.round(decimals=6).tolist(),
-        y=plane.x1.round(decimals=6).tolist(),
+        x=_written(plane.x0),
+        y=_written(plane.x1),
         z=distance.tolist(),
         colorscale=DIVERGING,
         zmin=-bound,
         zmax=bound,
-        colorbar={"title": "output -<br>threshold", "len": 0.5, "y": 0.25},
+        colorbar={"title": distance_title(plane.score), "len": 0.5, "y": 0.25},
         opacity=0.75,
         ncontours=9,
         line={"width": 0.6, "color": "#777777"},
@@ -210,10 +224,10 @@ def _add_unit_lines(figure: go.Figure, plane: InputPlane, happens: str) -> None:
         )
 
 
-def _corners(decided: list[int]) -> go.Scatter:
-    """The four inputs, each with its decision as symbol and as text."""
+def _corners(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
+    """The four inputs, each with its bits and its decision as symbol and as text."""
     rows = truth_rows(2)
-    x, y = columns_of(rows)
+    x, y = columns_of(corner_points(levels))
     text = [
         f"<b>{row_name(row)}: {decision_text(bit)}</b>"
         for row, bit in zip(rows, decided, strict=True)
@@ -230,14 +244,32 @@ def _corners(decided: list[int]) -> go.Scatter:
 
 
 def _plane_layout(figure: go.Figure, plane: InputPlane) -> go.Figure:
-    x0, x1 = (axis.round(decimals=6).tolist() for axis in (plane.x0, plane.x1))
-    figure.update_xaxes(title="x0", range=[x0[0], x0[-1]], constrain="domain")
-    figure.update_yaxes(title="x1", range=[x1[0], x1[-1]], scaleanchor="x", constrain="domain")
+    x0, x1 = _written(plane.x0), _written(plane.x1)
+    _label_plane(figure, plane.levels, ((x0[0], x0[-1]), (x1[0], x1[-1])))
+    against = "the threshold " if is_output_name(plane.score) else ""
     title = (
-        f"The input plane: y{plane.output} above (blue, +) and below (red, -) "
-        f"the threshold {plane.threshold:g}"
+        f"The input plane: {plane.score} above (blue, +) and below (red, -) "
+        f"{against}{plane.threshold:g}"
     )
     return layout(figure, title, width=820, height=600).update_layout(margin={"b": 60})
+
+
+def _written(axis: Tensor) -> list[float]:
+    """The numbers of a plane's axis, rounded against its length."""
+    shift = round(math.log10((axis[-1] - axis[0]).item() / SIDE_OF_BITS))
+    return axis.round(decimals=6 - shift).tolist()
+
+
+def _label_plane(
+    figure: go.Figure,
+    levels: tuple[float, float],
+    bounds: tuple[tuple[float, float], tuple[float, float]] | None = None,
+) -> None:
+    """The axes of the plane, equally long, with the inputs' levels."""
+    range_x0, range_x1 = (None, None) if bounds is None else map(list, bounds)
+    title_x0, title_x1 = (input_axis(name, levels) for name in ("x0", "x1"))
+    figure.update_xaxes(title=title_x0, range=range_x0, constrain="domain")
+    figure.update_yaxes(title=title_x1, range=range_x1, scaleanchor="x", constrain="domain")
 
 
 # the names of regions
@@ -249,10 +281,12 @@ def _spots_to_avoid(edge: Boundary, path: InputPath | None) -> list[list[float]]
     # [segment, step, (x0, x1)], then one list of points
     along_edge = torch.lerp(edge.segments[:, :1], edge.segments[:, 1:], steps).flatten(0, 1)
     along_path = path.inputs.tolist() if path else []
-    return [*CORNERS, *along_edge.tolist(), *along_path]
+    return [*corner_points(edge.levels), *along_edge.tolist(), *along_path]
 
 
-def _add_regions(figure: go.Figure, pieces: Regions, output: int, avoid: list[list[float]]) -> None:
+def _add_regions(
+    figure: go.Figure, pieces: Regions, output: int | tuple[int, int], avoid: list[list[float]]
+) -> None:
     """The pieces' edges, and inside each, away from what is to be avoided, which units are on.
 
     The affine map that holds there shows on hovering.
@@ -290,12 +324,19 @@ def _add_regions(figure: go.Figure, pieces: Regions, output: int, avoid: list[li
 
 def _name_of_region(piece: Region) -> str:
     hidden = [unit for unit in sorted(piece.on) if not unit.is_output]
-    return f"on: {name_of_set(hidden)}" if hidden else "all off"
+    return f"on: {state_text(hidden, piece.full)}" if hidden else "all off"
 
 
-def _affine_map(piece: Region, output: int) -> str:
-    a, b = piece.weight[output].tolist()
-    return f"y{output} = {a:.3g} x0 {b:+.3g} x1 {piece.bias[output]:+.3g}"
+def _affine_map(piece: Region, output: int | tuple[int, int]) -> str:
+    if isinstance(output, int):
+        name, weight, bias = f"y{output}", piece.weight[output], piece.bias[output]
+    else:
+        own, other = output
+        name = f"y{own} - y{other}"
+        weight = piece.weight[own] - piece.weight[other]
+        bias = piece.bias[own] - piece.bias[other]
+    a, b = weight.tolist()
+    return f"{name} = {a:.3g} x0 {b:+.3g} x1 {bias:+.3g}"
 
 
 def _free_spot(piece: Region, avoid: Tensor) -> list[float]:

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from xor_mi.circuits import Circuit
 from xor_mi.geometry import InputPath, InputPlane
 from xor_mi.margins import WeightSweep
-from xor_mi.metrics import decision
+from xor_mi.model import decide
 from xor_mi.plots._frames import SliderFrame, path_frames, weight_frames
 from xor_mi.plots._plane import corners_marker
 from xor_mi.plots._style import (
@@ -29,11 +29,14 @@ from xor_mi.plots._style import (
     POSITIVE,
     THRESHOLD_LINE,
     columns_of,
+    corner_points,
+    distance_title,
+    input_axis,
     layout,
     line_trace,
     point_text,
+    score_axis,
 )
-from xor_mi.truth import truth_rows
 
 OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
 """Outputs beyond the fourth start again with the first."""
@@ -43,18 +46,22 @@ Traces = list[BaseTraceType]
 def input_slider(path: InputPath) -> go.Figure:
     """The input modified gradually along a `geometry.path`.
 
-    Shown are the output along the whole way, and every unit's value at each point.
+    Shown are the output along the whole way (by argmax what is decided by), and every unit's value
+    at each point.
 
     Frames stand on the path's points: an even grid, and every kink and decision change.
     """
     frames = path_frames(path)
     moving = [_values_here(path, n, frame) for n, frame in enumerate(frames)]
+    along = "output" if score_axis(path.score_names, 0.0).startswith("output") else "score"
     figure = make_subplots(
-        cols=2, subplot_titles=("output along the way", "every value here"), horizontal_spacing=0.12
+        cols=2,
+        subplot_titles=(f"{along} along the way", "every value here"),
+        horizontal_spacing=0.12,
     )
-    _add_output_lines(figure, path)
-    # of what stands still only the outputs' lines are traces; the threshold is a shape
-    _add_frames(figure, moving, n_still=path.outputs.shape[1], shown_first=0)
+    _add_score_lines(figure, path)
+    # of what stands still only the scores' lines are traces; the threshold is a shape
+    _add_frames(figure, moving, n_still=path.scores.shape[1], shown_first=0)
     _label_path_axes(figure, path, frames)
     labels = [frame.label for frame in frames]
     title = "The input modified gradually (filled: decided 1)"
@@ -86,7 +93,7 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
         on_the_plane = _plane_at(sweep, step, bound) if is_planar else []
         moving.append([_slack_bars(sweep, step, frame), *on_the_plane])
     _add_frames(figure, moving, n_still=0, shown_first=sweep.start)
-    _label_weight_axes(figure, frames, is_planar)
+    _label_weight_axes(figure, frames, sweep.planes[0] if is_planar else None)
     title = f"One weight moved: {sweep.parameter}, all others as they are"
     labels = [frame.label for frame in frames]
     return _with_slider(figure, title, labels, active=sweep.start)
@@ -95,12 +102,12 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
 # the input modified gradually
 
 
-def _add_output_lines(figure: go.Figure, path: InputPath) -> None:
-    """What does not move: each output along the whole way, and the threshold."""
+def _add_score_lines(figure: go.Figure, path: InputPath) -> None:
+    """What does not move: each score along the whole way, and the threshold."""
     t = path.t.tolist()
-    for k, column in enumerate(path.outputs.T.tolist()):
+    for k, column in enumerate(path.scores.T.tolist()):
         line = {"color": POSITIVE, "width": 3, "dash": OUTPUT_DASHES[k % len(OUTPUT_DASHES)]}
-        trace = go.Scatter(x=t, y=column, mode="lines", line=line, name=f"y{k}")
+        trace = go.Scatter(x=t, y=column, mode="lines", line=line, name=path.score_names[k])
         figure.add_trace(trace, row=1, col=1)
     # plotly takes numbers here, though its stubs say texts
     first: Any = 1
@@ -108,12 +115,12 @@ def _add_output_lines(figure: go.Figure, path: InputPath) -> None:
 
 
 def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
-    """The outputs as circles at one point of the way, and every unit's value as a bar."""
-    outputs = path.outputs[n]
-    decided = decision(outputs, threshold=path.threshold).tolist()
+    """The scores as circles at one point of the way, and every unit's value as a bar."""
+    scores = path.scores[n]
+    decided = decide(scores, cut=path.threshold).tolist()
     here = go.Scatter(
-        x=[path.t[n].item()] * len(outputs),
-        y=outputs.tolist(),
+        x=[path.t[n].item()] * len(scores),
+        y=scores.tolist(),
         mode="markers",
         marker={
             "size": 14,
@@ -140,7 +147,7 @@ def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
 def _label_path_axes(figure: go.Figure, path: InputPath, frames: list[SliderFrame]) -> None:
     start, end = point_text(path.start, 3), point_text(path.end, 3)
     figure.update_xaxes(title=f"t: 0 is {start}, 1 is {end}", range=[-0.05, 1.05], row=1, col=1)
-    figure.update_yaxes(title=f"output (dashed: threshold {path.threshold:g})", row=1, col=1)
+    figure.update_yaxes(title=score_axis(path.score_names, path.threshold), row=1, col=1)
     figure.update_xaxes(title="input, hidden unit, output", type="category", row=1, col=2)
     low = min(min(frame.values.values()) for frame in frames)
     high = max(max(frame.values.values()) for frame in frames)
@@ -175,7 +182,7 @@ def _plane_at(sweep: WeightSweep, step: int, bound: float) -> Traces:
     """The plane at one step: the output as a surface, the boundary, the inputs."""
     segments = sweep.boundaries[step].segments.tolist()
     decided = sweep.decisions[step, :, 0].tolist()
-    x, y = columns_of(truth_rows(2))
+    x, y = columns_of(corner_points(sweep.planes[step].levels))
     inputs = go.Scatter(x=x, y=y, mode="markers", marker=corners_marker(decided), name="inputs")
     return [
         _surface(sweep.planes[step], bound),
@@ -185,7 +192,7 @@ def _plane_at(sweep: WeightSweep, step: int, bound: float) -> Traces:
 
 
 def _surface(plane: InputPlane, bound: float) -> go.Heatmap:
-    """The output's distance to the threshold, coloured alike at every step."""
+    """The distance to the threshold, coloured alike at every step."""
     return go.Heatmap(
         x=plane.x0.tolist(),
         y=plane.x1.tolist(),
@@ -195,7 +202,7 @@ def _surface(plane: InputPlane, bound: float) -> go.Heatmap:
         zmin=-bound,
         zmax=bound,
         opacity=0.75,
-        colorbar={"title": "output -<br>threshold", "len": 0.8},
+        colorbar={"title": distance_title(plane.score), "len": 0.8},
     )
 
 
@@ -208,7 +215,9 @@ def _largest_distance(sweep: WeightSweep) -> float:
     return (corners - first.threshold).abs().max().item()
 
 
-def _label_weight_axes(figure: go.Figure, frames: list[SliderFrame], is_planar: bool) -> None:
+def _label_weight_axes(
+    figure: go.Figure, frames: list[SliderFrame], plane: InputPlane | None
+) -> None:
     largest = max(max(map(abs, frame.values.values())) for frame in frames)
     reach = 1.6 * (largest or 1.0)
     title = "slack (output before its activation)"
@@ -216,9 +225,12 @@ def _label_weight_axes(figure: go.Figure, frames: list[SliderFrame], is_planar: 
     figure.update_yaxes(
         title="input and output", type="category", autorange="reversed", row=1, col=1
     )
-    if is_planar:
-        figure.update_xaxes(title="x0", range=[-0.5, 1.5], row=1, col=2)
-        figure.update_yaxes(title="x1", range=[-0.5, 1.5], row=1, col=2)
+    if plane is not None:
+        x0, x1 = plane.x0.tolist(), plane.x1.tolist()
+        title = input_axis("x0", plane.levels)
+        figure.update_xaxes(title=title, range=[x0[0], x0[-1]], row=1, col=2)
+        title = input_axis("x1", plane.levels)
+        figure.update_yaxes(title=title, range=[x1[0], x1[-1]], row=1, col=2)
 
 
 # the slider

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from xor_mi.kinds import Number
+from xor_mi.truth import truth_rows
 
 # the ends of ColorBrewer's RdBu, which colour-blind readers tell apart
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
@@ -56,6 +57,36 @@ def layout(figure: go.Figure, title: str, *, width: int = 700, height: int = 420
 def decision_text(bit: int) -> str:
     """1, 0 or -1 -> "1", "0" or "undecided"."""
     return str(bit) if bit >= 0 else "undecided"
+
+
+def input_axis(name: str, levels: tuple[float, float]) -> str:
+    """The title of an input's axis, which says its levels where they are not 0 and 1."""
+    if levels == (0.0, 1.0):
+        return name
+    return f"{name} (bit 0 is {levels[0]:g}, bit 1 is {levels[1]:g})"
+
+
+def corner_points(levels: tuple[float, float]) -> list[list[float]]:
+    """The four inputs in the plane, in the order of the rows."""
+    return [[levels[bit] for bit in row] for row in truth_rows(2)]
+
+
+def score_axis(names: Sequence[str], threshold: float) -> str:
+    """The title of an axis of what is decided by, and the dashed line at which it is."""
+    if all(is_output_name(name) for name in names):
+        return f"output (dashed: threshold {threshold:g})"
+    what = names[0] if len(names) == 1 else "output - best other"
+    return f"score {what} (dashed: {threshold:g})"
+
+
+def distance_title(name: str) -> str:
+    """The title of a colour bar of what is decided by, minus the threshold."""
+    return "output -<br>threshold" if is_output_name(name) else name.replace(" - ", " -<br>")
+
+
+def is_output_name(name: str) -> bool:
+    """Whether what is decided by is an output itself, and no difference of several."""
+    return " " not in name
 
 
 def point_text(point: Sequence[float], digits: int) -> str:

@@ -1,9 +1,8 @@
 """Why one hidden unit is not enough: which functions n-1-1 networks can compute, with proofs.
 
 The network decides whether c * act(w . x + b) + d lies above a threshold. Where act never falls
-(relu, leaky_relu with a slope of at least 0, tanh, sigmoid, identity, heaviside), this is monotone
-along w: all inputs on one side of a hyperplane are decided alike, so the network is a threshold
-function.
+(relu, leaky_relu with a slope of at least 0, tanh, sigmoid, ...), this is monotone along w: all
+inputs on one side of a hyperplane are decided alike, so the network is a threshold function.
 
 A function is one if it has weights that realise it. It is not one if it is not 2-asummable: if two
 inputs decided 1 and two decided 0 have the same sum. The pre-activation is affine, so both pairs
@@ -24,8 +23,24 @@ from xor_mi.truth._gates import row_name, truth_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-MONOTONE_ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "heaviside")
-"""Activations that never fall; gelu dips below zero."""
+MONOTONE_ACTIVATIONS = (
+    "relu",
+    "leaky_relu",
+    "relu6",
+    "hardtanh",
+    "hardsigmoid",
+    "tanh",
+    "sigmoid",
+    "elu",
+    "identity",
+    "heaviside",
+    "sign",
+)
+"""Activations that never fall.
+
+gelu, gelu_tanh and silu dip below zero. PyTorch's softplus falls by 2e-9 at 20, from where on it is
+the identity.
+"""
 
 MAX_INPUTS_LISTED = 3
 """The functions of more inputs are too many to list, and small weights do not reach them all."""
@@ -46,7 +61,7 @@ def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataF
 
     Raises:
         XorMiError: more than three inputs, or an activation that is not monotone: gelu dips below
-            zero, and one gelu unit can do XOR.
+            zero, and one gelu unit can do XOR; so can one of silu.
 
     >>> proof = threshold_functions()
     >>> int(proof["possible"].sum())
