@@ -19,8 +19,9 @@ from torch import Tensor
 
 from xor_mi.circuits._evidence import COPIES_AGREE
 from xor_mi.circuits._readings import ROUNDING
+from xor_mi.circuits._steps import STEPS
 from xor_mi.metrics import decision
-from xor_mi.model import HookedMLPConfig, activation
+from xor_mi.model import HookedMLPConfig
 from xor_mi.truth import row_numbers, truth_rows
 from xor_mi.values import DISTINCT
 
@@ -30,8 +31,8 @@ float32.
 """
 FLOAT64_ROUNDING = 1e-12
 """The same for float64."""
-SIGMOID_SLOPE = 0.25
-"""A sigmoid is nowhere steeper: a change of its input reaches its output as at most this part."""
+SLOPES = {"sigmoid": 0.25, "hardsigmoid": 1 / 6}
+"""These are nowhere steeper: a change of their input reaches their output as at most this part."""
 BARELY_VARIES = 1e-6
 """A unit whose range is a smaller part of its values than this is too nearly constant to be
 compared with another.
@@ -47,17 +48,22 @@ class Networks:
     Attributes:
         cfg: their common shape and conventions.
         hidden: what each hidden unit is on each row, [network, row, unit].
-        readout, readout_bias: [network, output, unit] and [network, output].
-        goal: what the target is on each row, [row, output].
-        finite: whether all weights are finite, [network].
+        readout, readout_bias: of each decision's score, [network, decision, unit] and
+            [network, decision].
+        sizes, bias_sizes: the same shapes; what their rounding is relative to.
+        goal: what the target is on each row, [row, decision].
+        sure: whether all weights are finite, and no hidden unit is so close to its step that
+            rounding might decide, [network].
     """
 
     cfg: HookedMLPConfig
     hidden: Tensor
     readout: Tensor
     readout_bias: Tensor
+    sizes: Tensor
+    bias_sizes: Tensor
     goal: Tensor
-    finite: Tensor
+    sure: Tensor
 
     @classmethod
     def of(cls, layers: Sequence[tuple[Tensor, Tensor]], cfg: HookedMLPConfig) -> "Networks":
@@ -65,17 +71,22 @@ class Networks:
         layers = [(weight.double(), bias.double()) for weight, bias in layers]
         (weight, bias), (readout, readout_bias) = layers
         assert cfg.target is not None  # `identify_many` sends no others here
-        rows = torch.tensor(truth_rows(cfg.d_in), dtype=torch.float64)
-        act = activation(cfg.act_fn, cfg.negative_slope)
+        rows = _input_rows(cfg)
+        pre = rows @ weight.mT + bias[:, None]
         tensors = (weight, bias, readout, readout_bias)
-        finite = [tensor.flatten(1).isfinite().all(1) for tensor in tensors]
+        sure = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in tensors]).all(0)
+        if cfg.act_name(0) in STEPS:
+            terms = rows.abs() @ weight.abs().mT + bias.abs()[:, None]
+            sure &= (pre.abs() > FLOAT32_ROUNDING * terms).flatten(1).all(1)
         return cls(
             cfg=cfg,
-            hidden=act(rows @ weight.mT + bias[:, None]),
-            readout=readout,
-            readout_bias=readout_bias,
+            hidden=cfg.activation(0)(pre),
+            readout=_scored(readout, cfg),
+            readout_bias=_scored(readout_bias, cfg),
+            sizes=_added_up(readout, cfg),
+            bias_sizes=_added_up(readout_bias, cfg),
             goal=torch.tensor(cfg.target.tables).T,
-            finite=torch.stack(finite).all(0),
+            sure=sure,
         )
 
     def take(self, numbers: Tensor) -> "Networks":
@@ -85,26 +96,49 @@ class Networks:
             hidden=self.hidden[numbers],
             readout=self.readout[numbers],
             readout_bias=self.readout_bias[numbers],
+            sizes=self.sizes[numbers],
+            bias_sizes=self.bias_sizes[numbers],
             goal=self.goal,
-            finite=self.finite[numbers],
+            sure=self.sure[numbers],
         )
 
     def outputs(self, values: Tensor) -> Tensor:
-        """Hidden values [network, ..., unit] -> outputs [network, ..., output]."""
+        """Hidden values [network, ..., unit] -> the decisions' scores [network, ..., decision].
+
+        Under a threshold the scores are the outputs.
+        """
         # one matrix product per network, whatever lies between the network and the unit axis
         pre = values.flatten(1, -2) @ self.readout.mT + self.readout_bias[:, None]
-        act = activation(self.cfg.out_act_fn, self.cfg.negative_slope)
+        act = self.cfg.activation(self.cfg.n_layers)
         return act(pre.view(*values.shape[:-1], -1))
 
     def close(self, values: Tensor, outputs: Tensor, *, rounding: float) -> Tensor:
-        """Which outputs are so close to the threshold that rounding might decide otherwise."""
+        """Which scores are so close to the cut that rounding might decide otherwise."""
         # rounding is relative to the terms that are added up, not to a sum in which they cancel
-        terms = (
-            values.abs().flatten(1, -2) @ self.readout.abs().mT + self.readout_bias.abs()[:, None]
-        )
-        scale = (terms + abs(self.cfg.threshold)).view(outputs.shape)
-        slope = SIGMOID_SLOPE if self.cfg.out_act_fn == "sigmoid" else 1.0
-        return (outputs - self.cfg.threshold).abs() <= rounding * slope * scale
+        terms = values.abs().flatten(1, -2) @ self.sizes.mT + self.bias_sizes[:, None]
+        scale = (terms + abs(self.cfg.rule.cut)).view(outputs.shape)
+        slope = SLOPES.get(self.cfg.out_act_fn, 1.0)
+        return (outputs - self.cfg.rule.cut).abs() <= rounding * slope * scale
+
+
+def _input_rows(cfg: HookedMLPConfig) -> Tensor:
+    """All rows as the network takes them, at its levels in its dtype, [row, input]."""
+    low, high = torch.tensor(cfg.input_levels, dtype=cfg.dtype).double()
+    return torch.where(torch.tensor(truth_rows(cfg.d_in), dtype=torch.bool), high, low)
+
+
+def _scored(of_outputs: Tensor, cfg: HookedMLPConfig) -> Tensor:
+    """[network, output, ...] -> of each decision's score: where two are one, their difference."""
+    if cfg.rule.name == "threshold":
+        return of_outputs
+    return of_outputs[:, 1:] - of_outputs[:, :1]
+
+
+def _added_up(of_outputs: Tensor, cfg: HookedMLPConfig) -> Tensor:
+    """The sizes of the terms that `_scored` is made of, added up."""
+    if cfg.rule.name == "threshold":
+        return of_outputs.abs()
+    return of_outputs.abs().sum(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -201,12 +235,12 @@ class Ranks:
 def computing(networks: Networks) -> Computing:
     """Networks that compute the target for sure, and those that do not for sure."""
     outputs = networks.outputs(networks.hidden)
-    differs = decision(outputs, threshold=networks.cfg.threshold) != networks.goal
+    differs = decision(outputs, threshold=networks.cfg.rule.cut) != networks.goal
     # Wrong is wrong in float64; right must be right in float32 too, in any order of additions.
     clear = ~networks.close(networks.hidden, outputs, rounding=FLOAT64_ROUNDING)
-    wrong = (differs & clear).flatten(1).any(1) & networks.finite
+    wrong = (differs & clear).flatten(1).any(1) & networks.sure
     close = networks.close(networks.hidden, outputs, rounding=FLOAT32_ROUNDING)
-    unsure = ~networks.finite | (close.flatten(1).any(1) & ~wrong)
+    unsure = ~networks.sure | (close.flatten(1).any(1) & ~wrong)
     return Computing(right=~wrong & ~unsure, wrong=wrong, unsure=unsure)
 
 
@@ -264,7 +298,7 @@ def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
 
     # Distances to the threshold, positive on the right side: [network, choice, row, output].
     sides = 2 * networks.goal - 1
-    distance = (networks.outputs(values) - networks.cfg.threshold) * sides
+    distance = (networks.outputs(values) - networks.cfg.rule.cut) * sides
     worst = distance.flatten(2).amin(2)
     scale = distance.flatten(2).abs().amax(2)
     on_the_bound = valid & _near(worst / scale.clamp(min=TINY), ROUNDING)
@@ -296,7 +330,7 @@ def netlists(networks: Networks, joint: JointReadings) -> Netlists:
     combinations_of_bits = torch.tensor(truth_rows(width), dtype=torch.bool)
     # [joint, combination, unit]
     levels = torch.where(combinations_of_bits, joint.high[:, None], joint.low[:, None])
-    distance = networks.take(joint.network).outputs(levels) - networks.cfg.threshold
+    distance = networks.take(joint.network).outputs(levels) - networks.cfg.rule.cut
     # A tie is told as `_netlist` tells it: relative to the largest distance of the same output.
     share = distance.abs() / distance.abs().amax(1, keepdim=True).clamp(min=TINY)
     on_the_bound = _near(share, ROUNDING).flatten(1).any(1)
@@ -341,7 +375,7 @@ def ranks(networks: Networks, joint: JointReadings, tables: Tensor) -> Ranks:
         bits[:, u] = joint.bits[:, u, None, :]
         # Both [joint, base, source, output]; a pair counts if all outputs come out as predicted.
         predicted = tables[each_joint, row_numbers(bits.movedim(1, -1))]
-        decided = (outputs > networks.cfg.threshold)[owner]
+        decided = (outputs > networks.cfg.rule.cut)[owner]
         agreed += (predicted == decided).all(-1).sum((1, 2))
     return Ranks(told_apart, agreed, _marked(numbers[unsure], n_networks))
 

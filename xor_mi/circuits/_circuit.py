@@ -13,13 +13,13 @@ from torch import Tensor
 from xor_mi.circuits import _export
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
 from xor_mi.circuits._explain import explain
-from xor_mi.circuits._facts import Problem, constant_note
-from xor_mi.circuits._netlist import JointReading, LocalGate
+from xor_mi.circuits._facts import OnStep, Problem, constant_note
+from xor_mi.circuits._netlist import JointReading, LocalGate, output_units
 from xor_mi.circuits._readings import Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.finding import Finding
-from xor_mi.graph import Edge, Unit, layers_of
+from xor_mi.graph import Edge, Unit, layers_of, sources_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.truth import BooleanFunction
@@ -89,6 +89,8 @@ class Circuit(Finding):
             not asked for.
         problems: problem -> the rows that have it, where the verdict is not_computing: "wrong",
             "undecided", or "rounding" (decided as they should be by rounding alone).
+        on_step: the units whose sum is exactly on their step on some row (heaviside or sign); None
+            where there are none.
     """
 
     target: BooleanFunction
@@ -99,6 +101,7 @@ class Circuit(Finding):
     weights: tuple[tuple[Tensor, Tensor], ...] = field(repr=False, compare=False)
     proof: Proof | None = field(default=None, repr=False, compare=False)
     problems: tuple[tuple[Problem, tuple[str, ...]], ...] = field(default=(), repr=False)
+    on_step: OnStep | None = field(default=None, repr=False)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -108,7 +111,7 @@ class Circuit(Finding):
     @cached_property
     def model(self) -> HookedMLP:
         """The network at identification time; training the original further does not change it."""
-        return HookedMLP.from_weights(self.weights, **self.cfg.conventions())
+        return HookedMLP(self.cfg).with_weights(self.weights)
 
     @property
     def primary(self) -> JointReading | None:
@@ -141,7 +144,7 @@ class Circuit(Finding):
 
     @property
     def formula(self) -> str | None:
-        """The netlist over the inputs, one formula per output, joined by ', '.
+        """The netlist over the inputs, one formula per decision, joined by ', '.
 
         None without a circuit.
         """
@@ -149,9 +152,10 @@ class Circuit(Finding):
 
     @property
     def readout(self) -> str | None:
-        """Each output's gate over the last hidden layer's units, such as 'h0.0 & ~h0.1'.
+        """Each decision's gate over what the outputs read, such as 'h0.0 & ~h0.1'.
 
-        None without a circuit.
+        That is the last hidden layer's units, and the inputs where they are connected to the
+        outputs. None without a circuit.
         """
         gates = [gate.formula for gate in self.netlist if gate.unit.is_output]
         return ", ".join(gates) or None
@@ -170,33 +174,45 @@ class Circuit(Finding):
     def formulas(self) -> dict[str, dict[str, str]]:
         """Output -> its formula in three ways; empty without a circuit.
 
-        Over the last layer's "units", "nested" down to the inputs, and minimal over the "inputs"
-        (XOR as ^).
+        Over the last layer's "units" (and inputs that are connected to the output), "nested" down
+        to the inputs, and minimal over the "inputs" (XOR as ^). Where two outputs are one decision,
+        it is the output that wins at 1.
         """
         if self.primary is None:
             return {}
-        local = {gate.unit.name: gate.formula for gate in self.netlist}
+        local = {gate.unit: gate.formula for gate in self.netlist}
+        decided = zip(output_units(self.netlist), self.target.outputs, strict=True)
         return {
-            f"y{k}": {
-                "units": local[f"y{k}"],
+            unit.name: {
+                "units": local[unit],
                 "nested": self.primary.formula_of(k),
                 "inputs": function.formula,
             }
-            for k, function in enumerate(self.target.outputs)
+            for k, (unit, function) in enumerate(decided)
         }
 
     @property
     def edges(self) -> tuple[Edge, ...]:
         """The weights the circuit is made of; empty without a circuit.
 
-        An edge is one of them where a unit's gate depends on its parent.
+        An edge is one of them where a unit's gate depends on its parent. Where the largest output
+        wins, a decision is made by all outputs.
         """
-        edges = []
+        outputs = layers_of(self.layer_sizes)[-1]
+        read: dict[Unit, set[int]] = {}  # unit -> the positions of the parents it depends on
         for gate in self.netlist:
-            # `layers_of` begins with the inputs: its entry number `layer` is the layer before
-            sources = layers_of(self.layer_sizes)[gate.unit.layer]
-            edges += [Edge(sources[k], gate.unit) for k in gate.depends_on]
+            together = gate.unit.is_output and self.cfg.rule.name == "argmax"
+            for unit in outputs if together else [gate.unit]:
+                read.setdefault(unit, set()).update(gate.depends_on)
+        edges = []
+        for unit, parents in read.items():
+            sources = self._sources(unit)
+            edges += [Edge(sources[k], unit) for k in sorted(parents)]
         return tuple(edges)
+
+    def _sources(self, unit: Unit) -> list[Unit]:
+        """What a unit or output reads, in the order of its weights."""
+        return sources_of(self.layer_sizes, direct=self.cfg.direct)[unit.layer]
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -376,6 +392,7 @@ class Circuit(Finding):
             "necessary_sets": self._sets("necessary"),
             "sufficient_sets": self._sets("sufficient"),
             "readings": [_reading_dict(joint) for joint in self.readings[:MAX_IN_JSON]],
+            "on_step": _on_step_dict(self.on_step) if self.on_step else None,
         }
 
     def _sets(self, kind: Literal["necessary", "sufficient"]) -> dict[str, list[list[str]]]:
@@ -395,7 +412,7 @@ class Circuit(Finding):
         layers = layers_of(self.layer_sizes)
         # an output has no reading of its own: it is labelled with what it should compute
         targets = [output.name for output in self.target.outputs]
-        gates |= dict(zip(layers[-1], targets, strict=True))
+        gates |= dict(zip(self.model.decision_units, targets, strict=True))
         nodes = [
             _export.Node(
                 name=place.name,
@@ -412,7 +429,7 @@ class Circuit(Finding):
             arrow = _export.Arrow(
                 src=edge.src.name,
                 dst=edge.dst.name,
-                weight=weight[edge.dst.index, edge.src.index].item(),
+                weight=weight[edge.dst.index, self._sources(edge.dst).index(edge.src)].item(),
             )
             arrows.append(arrow)
         return _export.CircuitGraph(
@@ -466,6 +483,14 @@ def _unit_reading_dict(reading: Reading) -> dict[str, object]:
         "low": reading.low,
         "high": reading.high,
         "note": reading.note,
+    }
+
+
+def _on_step_dict(facts: OnStep) -> dict[str, object]:
+    return {
+        "units": {unit.name: list(rows) for unit, rows in facts.units},
+        "step_at_zero": facts.step_at_zero,
+        "rows_otherwise": list(facts.rows_otherwise),
     }
 
 

@@ -19,8 +19,8 @@ from xor_mi.circuits._netlist import JointReading, compose_from, compose_swapped
 from xor_mi.errors import unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import ablation_sweep
-from xor_mi.metrics import decision
 from xor_mi.model import HookedMLP
+from xor_mi.truth import truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
 ALL_SUBSETS = 12
@@ -219,7 +219,7 @@ def gather(
     """Everything measured for the first of the kept readings.
 
     Args:
-        network: decisions after every interchange, [base, source, unit, output].
+        network: decisions after every interchange, [base, source, unit, decision].
     """
     first, units = kept[0], model.units
     bits = torch.tensor([first.of(unit).bits for unit in units])
@@ -235,7 +235,8 @@ def gather(
     )
     by_mean, _ = ablations
     groups = tuple(_group(units_alike, by_mean) for units_alike in alike)
-    claims = [_substitution(first, units, layers, decided, model.threshold)]
+    distance = model.rule.distance(layers[-1].post)
+    claims = [_substitution(first, units, distance, decided)]
     claims += _interchange(units, first, matrix)
     claims += [_joint(model, first, layers, layer) for layer in range(model.cfg.n_layers)]
     alive = [unit for unit in units if not first.of(unit).constant]
@@ -253,19 +254,19 @@ def gather(
 
 
 def _substitution(
-    first: JointReading,
-    units: Sequence[Unit],
-    layers: Sequence[LayerValues],
-    decided: Tensor,
-    threshold: float,
+    first: JointReading, units: Sequence[Unit], distance: Tensor, decided: Tensor
 ) -> Evidence:
-    """Every row stays on its side; the control is the network as it is."""
+    """Every row stays on its side; the control is the network as it is.
+
+    Args:
+        distance: from the threshold, of the network as it is, [row, decision].
+    """
     sides = 2 * decided - 1  # +1 where the decision is 1, -1 where it is 0
     return Evidence(
         kind="substitution",
         units=tuple(units),
         effect=first.worst_margin,
-        control=((layers[-1].post - threshold) * sides).min().item(),
+        control=(distance * sides).min().item(),
         n=len(decided),
         holds=first.worst_margin > 0,
     )
@@ -301,30 +302,41 @@ def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> 
 def _joint(
     model: HookedMLP, first: JointReading, layers: Sequence[LayerValues], layer: int
 ) -> Evidence:
-    """All units of one layer at once, each from a source of its own."""
+    """All units of one layer at once, each from a source of its own.
+
+    Where the outputs read the inputs directly, the inputs are those of a base of its own.
+    """
     values = layers[layer].post
     n_rows, width = values.shape
-    exhaustive = n_rows**width <= MAX_JOINT
+    n_drawn = width + 1 if model.cfg.direct else width  # a row for every unit, and for the base
+    exhaustive = n_rows**n_drawn <= MAX_JOINT
     if exhaustive:
-        sources = torch.tensor(list(product(range(n_rows), repeat=width)))
+        sources = torch.tensor(list(product(range(n_rows), repeat=n_drawn)))
     else:
         sources = torch.randint(
-            n_rows, (MAX_JOINT, width), generator=torch.Generator().manual_seed(0)
+            n_rows, (MAX_JOINT, n_drawn), generator=torch.Generator().manual_seed(0)
         )
-    # Unit k of each run takes what it is on row sources[run, k].
+    # Without direct connections the inputs make no difference any more: any column will do.
+    of_units, bases = sources[:, :width], sources[:, -1]
+    # Unit k of each run takes what it is on row of_units[run, k].
     everyone = torch.arange(width)
-    outputs = forward_float64(model, values[sources, everyone], start=layer + 1)[-1].post
-    reached = decision(outputs, threshold=model.threshold)
+    rest = forward_float64(
+        model, values[of_units, everyone], start=layer + 1, inputs=layers[0].inputs[bases]
+    )
+    reached = model.rule.decide(rest[-1].post)
     bits_on_rows = torch.tensor([reading.bits for reading in first.readings[layer]]).T
-    bits = bits_on_rows[sources, everyone]  # [run, unit]
+    bits = bits_on_rows[of_units, everyone]  # [run, unit]
+    input_bits = torch.tensor(truth_rows(model.cfg.d_in))[bases]  # [run, input]
 
-    def n_agreed(of_runs: Tensor) -> int:
-        predicted = compose_from(first.netlist, model.layer_sizes, layer, of_runs)
+    def n_agreed(runs: Tensor) -> int:
+        predicted = compose_from(
+            first.netlist, model.layer_sizes, layer, bits[runs], inputs=input_bits[runs]
+        )
         return int((predicted == reached).all(-1).sum())
 
     # the control: each run held against the prediction for another one, at random but repeatable
     other_run = torch.randperm(len(bits), generator=torch.Generator().manual_seed(0))
-    agreed, control = n_agreed(bits), n_agreed(bits[other_run])
+    agreed, control = n_agreed(torch.arange(len(bits))), n_agreed(other_run)
     return Evidence(
         kind="joint",
         units=tuple(Unit(layer, index) for index in range(width)),
@@ -352,9 +364,9 @@ def _subset_ablation(
     sets += [group for group in groups if len(group) not in sizes]
     outputs = [
         ablation_sweep(model, sets, value=value, output=k, progress=False).decisions
-        for k in range(model.cfg.d_out)
+        for k in range(model.cfg.n_decisions)
     ]
-    without = torch.stack(outputs, dim=-1).cpu()  # [set, row, output]
+    without = torch.stack(outputs, dim=-1).cpu()  # [set, row, decision]
     changed = (without != decided).any(-1).sum(-1)
     return SubsetAblation(
         value=value, sets=tuple(sets), rows_changed=tuple(changed.tolist()), exhaustive=exhaustive

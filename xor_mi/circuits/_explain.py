@@ -6,12 +6,13 @@ What each unit does, row by row, and why inputs come out alike; every number is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from xor_mi.circuits._evidence import Proof
 from xor_mi.circuits._netlist import JointReading
+from xor_mi.circuits._steps import STEPS
 from xor_mi.graph import Unit, layers_of, name_of_set
+from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP
 from xor_mi.truth import row_name, truth_rows
 from xor_mi.values import LayerValues, forward_float64
@@ -44,6 +45,26 @@ class _Page:
         return layers_of(self.model.layer_sizes)
 
     @property
+    def read_by_outputs(self) -> list[str]:
+        """The names of what the outputs add up: units of the last layer, and inputs perhaps."""
+        return [source.name for source in self.model.sources[-1]]
+
+    @property
+    def is_argmax(self) -> bool:
+        """Whether the largest output wins."""
+        return self.model.rule.name == "argmax"
+
+    @property
+    def one_of_two(self) -> bool:
+        """Whether two outputs are one decision."""
+        return self.is_argmax and self.model.cfg.d_out == 2
+
+    @property
+    def decided(self) -> list[list[int]]:
+        """[row][decision]; UNDECIDED where it is."""
+        return self.model.rule.decide(self.layers[-1].post).tolist()
+
+    @property
     def short(self) -> bool:
         """Whether every row is told."""
         return len(self.names) <= MAX_ROWS
@@ -63,17 +84,37 @@ def explain(
         model=model,
         reading=readings[0] if readings else None,
         weights=tuple(model.float64_layers()),
-        layers=tuple(forward_float64(model, torch.tensor(rows))),
+        layers=tuple(forward_float64(model, model.rows())),
         names=tuple(row_name(row) for row in rows),
     )
-    shape = "-".join(map(str, model.layer_sizes))
-    about = f"A {shape} network with {model.cfg.act_fn} units. Verdict, {verdict}: {reason}."
-    sections = [[about], _units(page), _rows(page), _alike(page)]
+    sections = [
+        [f"{_about(model)}. Verdict, {verdict}: {reason}."],
+        _units(page),
+        _rows(page),
+        _alike(page),
+    ]
     if proof:
         sections.append(["What was tested", *(f"  {evidence}" for evidence in proof.claims)])
         sections += [_sets(proof), _copies(proof)]
     sections.append(_other_readings(readings))
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _about(model: HookedMLP) -> str:
+    """'A 2-2-1 network with relu units', and in which ways it is read unlike most."""
+    cfg = model.cfg
+    shape = "-".join(map(str, cfg.layer_sizes))
+    layers = [cfg.act_name(layer) for layer in range(cfg.n_layers)]
+    activations = " and ".join(layers if len(set(layers)) > 1 else layers[:1])
+    about = f"A {shape} network with {activations} units"
+    if cfg.direct:
+        about += ", whose inputs are connected to the output too"
+    if cfg.input_levels != (0.0, 1.0):
+        low, high = cfg.input_levels
+        about += f", given {low:g} for bit 0 and {high:g} for bit 1"
+    if cfg.step_at_zero and {*layers, cfg.out_act_fn}.intersection(STEPS):
+        about += ", with steps that are on at zero"
+    return about
 
 
 def _units(page: _Page) -> list[str]:
@@ -85,10 +126,9 @@ def _units(page: _Page) -> list[str]:
     where = f" (values on {', '.join(page.names)})" if page.short else ""
     lines = [f"What each unit does{where}"]
     for number, (weight, bias) in enumerate(page.weights):
-        sources = page.places[number]
+        sources = page.model.sources[number]
         for unit in page.places[number + 1]:
-            cfg = page.model.cfg
-            act = cfg.out_act_fn if unit.is_output else cfg.act_fn
+            act = page.model.cfg.act_name(number)
             total = _sum(weight[unit.index].tolist(), [source.name for source in sources])
             written = f"{total} {_signed(bias[unit.index].item())}"
             text = f"  {unit.name} = {written if act == 'identity' else f'{act}({written})'}"
@@ -113,11 +153,20 @@ def _role(page: _Page, unit: Unit) -> str:
 
 
 def _output_role(page: _Page, unit: Unit) -> str:
-    decided = f"decided 1 above {page.model.threshold:g}"
-    if page.reading is None:
+    if page.one_of_two:
+        first, second = page.places[-1]
+        decided = "decided 1" if unit == second else "decided 0"
+        decided += f" where it is above {(first if unit == second else second).name}"
+    elif page.is_argmax:
+        decided = "decided 1 where it is above all other outputs"
+    else:
+        decided = f"decided 1 above {page.model.threshold:g}"
+    gates = {gate.unit: gate.formula for gate in page.reading.netlist} if page.reading else {}
+    # of two outputs that are one decision, the gate stands with one
+    if unit not in gates:
         return decided
-    gates = {gate.unit: gate.formula for gate in page.reading.netlist}
-    return f"{decided}; over the units, {gates[unit]}"
+    over = "the units and inputs" if page.model.cfg.direct else "the units"
+    return f"{decided}; over {over}, {gates[unit]}"
 
 
 def _rows(page: _Page) -> list[str]:
@@ -137,14 +186,31 @@ def _rows(page: _Page) -> list[str]:
 def _row(page: _Page, row: int, output: int) -> str:
     """How one output comes about on one row."""
     weight, bias = page.weights[-1]
-    last, act, threshold = page.layers[-1], page.model.cfg.out_act_fn, page.model.threshold
+    last, act = page.layers[-1], page.model.cfg.out_act_fn
     terms = (weight[output] * last.inputs[row]).tolist()
-    added = _sum(terms, [f"({source.name})" for source in page.places[-2]])
+    added = _sum(terms, [f"({name})" for name in page.read_by_outputs])
     pre, value = last.pre[row, output].item(), last.post[row, output].item()
     total = f"y{output} = {added} {_signed(bias[output].item())} (bias) = {_plain(pre)}"
     after = "" if act == "identity" else f", {act} of it {_plain(value)}"
-    decided = "undecided" if value == threshold else f"decided {int(value > threshold)}"
-    return f"{total}{after}, {decided}"
+    return f"{total}{after}{_decision(page, row, output)}"
+
+
+def _decision(page: _Page, row: int, output: int) -> str:
+    """', decided 1' after the output that the decision hangs on, with its lead where it needs one.
+
+    Nothing after the first of two outputs that are one decision.
+    """
+    unit = page.places[-1][output]
+    if unit not in page.model.decision_units:
+        return ""
+    number = page.model.decision_units.index(unit)
+    bit = page.decided[row][number]
+    decided = "undecided" if bit == UNDECIDED else f"decided {bit}"
+    if not page.is_argmax:
+        return f", {decided}"
+    lead = page.model.rule.scores(page.layers[-1].post)[row, number].item()
+    over = "y1 - y0" if page.one_of_two else "its lead"
+    return f", {over} = {_signed(lead)}, {decided}"
 
 
 def _alike(page: _Page) -> list[str]:
@@ -153,7 +219,8 @@ def _alike(page: _Page) -> list[str]:
     Which units differ, and how their terms make up for it.
     """
     # all outputs must be alike: one tuple of decisions per row
-    decided = [tuple(row) for row in (page.layers[-1].post > page.model.threshold).tolist()]
+    above = page.model.rule.distance(page.layers[-1].post) > 0
+    decided = [tuple(row) for row in above.tolist()]
     lines: list[str] = []
     for decision in dict.fromkeys(decided):
         first, *others = [row for row, own in enumerate(decided) if own == decision]
@@ -169,8 +236,7 @@ def _pair(page: _Page, a: int, b: int) -> list[str]:
 
     In the last hidden layer, and what that adds up to in each output.
     """
-    weight, last = page.weights[-1][0], page.layers[-1].inputs
-    names = [unit.name for unit in page.places[-2]]
+    last, names = page.layers[-1].inputs, page.read_by_outputs
     pair = f"{page.names[a]} and {page.names[b]}"
     change = last[b] - last[a]
     spread = (last.amax(0) - last.amin(0)).tolist()  # each unit's range over all rows
@@ -179,12 +245,20 @@ def _pair(page: _Page, a: int, b: int) -> list[str]:
         return [f"{pair}: no unit of the last hidden layer tells them apart"]
     units = ", ".join(f"{names[k]} {_signed(change[k].item())}" for k in moved)
     lines = [f"{pair}: between them {units}"]
-    for output in range(len(weight)):
-        terms = [(weight[output, k] * change[k]).item() for k in moved]
+    for score, weight in _scores(page).items():
+        terms = [(weight[k] * change[k]).item() for k in moved]
         total = _sum(terms, [f"({names[k]})" for k in moved])
         why = _why_alike(terms)
-        lines.append(f"  y{output} changes by {total} = {_signed(sum(terms))}: {why}")
+        lines.append(f"  {score} changes by {total} = {_signed(sum(terms))}: {why}")
     return lines
+
+
+def _scores(page: _Page) -> dict[str, Tensor]:
+    """What is decided by -> its weights [source]: every output, or the difference of two."""
+    weight, _ = page.weights[-1]  # [output, source]
+    if page.one_of_two:
+        return {"y1 - y0": weight[1] - weight[0]}
+    return {unit.name: weight[unit.index] for unit in page.places[-1]}
 
 
 def _why_alike(terms: Sequence[float]) -> str:

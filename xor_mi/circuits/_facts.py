@@ -66,6 +66,21 @@ class Facts:
     control_runs: Control | None = None
 
 
+@dataclass(frozen=True)
+class OnStep:
+    """Units of heaviside or sign whose sum is exactly zero, where it is a convention what they do.
+
+    Attributes:
+        units: each such hidden unit or output, with the rows on which it is there.
+        step_at_zero: what the network's steps are at zero, 0 (off) or 1 (on).
+        rows_otherwise: the rows that the network would decide otherwise with the other convention.
+    """
+
+    units: tuple[tuple[Unit, tuple[str, ...]], ...]
+    step_at_zero: int
+    rows_otherwise: tuple[str, ...]
+
+
 def constant_note(bit: int) -> str:
     """What a unit that never changes is called: "always on" or "dead"."""
     return "always on" if bit else "dead"

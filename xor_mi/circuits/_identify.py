@@ -21,11 +21,12 @@ from xor_mi.circuits._netlist import (
 )
 from xor_mi.circuits._readings import MAX_TRIED, Reading, consistent, faithful_readings
 from xor_mi.circuits._signature import picked
+from xor_mi.circuits._steps import on_step
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch_sweep
 from xor_mi.kinds import Target
-from xor_mi.metrics import UNDECIDED, decision, decisions
+from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
@@ -76,7 +77,7 @@ def identify_circuit(
 
     # Look: what the units are on every row, what is decided, and whether that is the target.
     layers = forward_float64(model, model.rows().double())
-    decided = decision(layers[-1].post, threshold=model.threshold)
+    decided = model.rule.decide(layers[-1].post)
     function = _target_or_own(model, target, decided)
     circuit = Circuit(
         target=function,
@@ -85,12 +86,13 @@ def identify_circuit(
         readings=(),
         cfg=replace(model.cfg, target=function, use_edge_result=False),
         weights=tuple(model.float64_layers()),
+        on_step=on_step(model, layers),
     )
     problems = _problems(decided, decisions(model).cpu(), function)
     if problems:
         return replace(
             circuit,
-            reason=_wording.not_computing(function.name, problems),
+            reason=_with_steps(_wording.not_computing(function.name, problems), circuit),
             problems=tuple((problem, tuple(rows)) for problem, rows in problems.items()),
         )
 
@@ -99,7 +101,9 @@ def identify_circuit(
     readings = list(kept)
     if not readings:
         return replace(
-            circuit, verdict="no_gate_reading", reason=_wording.no_gate_reading(function.name)
+            circuit,
+            verdict="no_gate_reading",
+            reason=_with_steps(_wording.no_gate_reading(function.name), circuit),
         )
 
     # Score, and put first what the circuit is reported under.
@@ -117,7 +121,7 @@ def identify_circuit(
     return replace(
         circuit,
         verdict=verdict,
-        reason=_reason(function, readings),
+        reason=_with_steps(_reason(function, readings), circuit),
         readings=tuple(readings),
         proof=proof,
     )
@@ -228,6 +232,12 @@ def _with_controls(
 
 def _require_narrow(model: HookedMLP) -> None:
     """Refuse a layer whose combinations of levels are too many to be one table."""
+    read = model.cfg.d_hidden[-1] + model.cfg.d_in
+    if model.cfg.direct and read > MAX_INPUTS:
+        raise XorMiError(
+            f"an output that reads {model.cfg.d_hidden[-1]} units and {model.cfg.d_in} inputs has "
+            f"too many combinations of levels; at most {MAX_INPUTS} units and inputs together"
+        )
     widest = max(model.cfg.d_hidden)
     if widest > MAX_INPUTS:
         raise XorMiError(
@@ -244,8 +254,8 @@ def _target_or_own(model: HookedMLP, target: Target | None, decided: Tensor) -> 
 
 
 def _decided(model: HookedMLP) -> Tensor:
-    """What is decided on every row, in float64, [row, output]."""
-    return decision(forward_float64(model, model.rows())[-1].post, threshold=model.threshold)
+    """What is decided on every row, in float64, [row, decision]."""
+    return model.rule.decide(forward_float64(model, model.rows())[-1].post)
 
 
 def _own_function(decided: Tensor) -> BooleanFunction:
@@ -339,7 +349,7 @@ def _composes(
 ) -> bool:
     """Whether the measured gates, run on all rows, give what the network gives.
 
-    That is, every hidden unit the bits it is read as, and every output its decisions.
+    That is, every hidden unit the bits it is read as, and the outputs its decisions.
     """
     outputs = []
     for unit, bits in compose(netlist, layer_sizes).items():
@@ -397,13 +407,13 @@ def _n_told_apart(joint: JointReading, copies: Sequence[tuple[Unit, Unit]]) -> i
 def _interchanged(model: HookedMLP) -> Tensor:
     """What the network decides with each unit's value taken from each source.
 
-    [base, source, unit, output].
+    [base, source, unit, decision].
     """
     rows, units = truth_rows(model.cfg.d_in), model.units
     # Denoising puts a clean value into the corrupted run: clean is the source, corrupted the base.
     pairs = [(source, base) for base, source in product(rows, repeat=2)]
     outputs = []
-    for k in range(model.cfg.d_out):
+    for k in range(model.cfg.n_decisions):
         sweep = patch_sweep(model, pairs, units, output=k, progress=False)
         by_pair = sweep.decisions.T.cpu()  # [pair, unit]
         outputs.append(by_pair.reshape(len(rows), len(rows), len(units)))
@@ -419,10 +429,15 @@ def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) ->
     units = model.units
     bits = torch.tensor([joint.of(unit).bits for unit in units])
     predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)
-    # a run counts if all outputs are as predicted; `network` has the source before the unit
-    as_predicted = predicted == network.transpose(1, 2)  # [base, unit, source, output]
+    # a run counts if all decisions are as predicted; `network` has the source before the unit
+    as_predicted = predicted == network.transpose(1, 2)  # [base, unit, source, decision]
     agreed = as_predicted.all(-1).sum((0, 2)).tolist()
     return replace(joint, interchange=dict(zip(units, agreed, strict=True)))
+
+
+def _with_steps(reason: str, circuit: Circuit) -> str:
+    """The reason, and a further sentence where units are exactly on their step."""
+    return f"{reason}. {_wording.on_step(circuit.on_step)}" if circuit.on_step else reason
 
 
 def _reason(function: BooleanFunction, readings: Sequence[JointReading]) -> str:

@@ -12,7 +12,6 @@ from xor_mi.graph import Unit, layers_of
 from xor_mi.metrics import UNDECIDED, decision
 from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction, row_name, row_numbers, truth_rows
-from xor_mi.values import forward_float64
 
 FREE = -1
 """In a tensor of forced bits: here the gate decides."""
@@ -20,14 +19,14 @@ FREE = -1
 
 @dataclass(frozen=True)
 class LocalGate:
-    """What one unit or output computes from the layer before, as a truth table over its parents.
+    """What one unit or decision computes from what it reads, as a truth table over its parents.
 
     Attributes:
-        unit: whose gate this is.
-        parents: the names of its inputs, most significant first.
+        unit: whose gate this is; of a decision, the output that stands for it.
+        parents: the names of its inputs, most significant first: the layer before, and after it the
+            network's inputs where an output reads them directly.
         table: its bit on every combination of them; None where there is none. In a measured netlist
-            that is a combination, never produced by an input, on which an output lies exactly on
-            the threshold.
+            that is a combination, never produced by an input, on which an output is undecided.
     """
 
     unit: Unit
@@ -64,9 +63,10 @@ class LocalGate:
 def measure_netlist(
     model: HookedMLP, readings: Sequence[Sequence[Reading]]
 ) -> tuple[LocalGate, ...]:
-    """The local gate of every hidden unit and output, layer by layer.
+    """The local gate of every hidden unit and decision, layer by layer.
 
-    Measured with its parents set to every combination of their levels.
+    Measured with its parents set to every combination of their levels. Inputs that an output reads
+    directly are parents too, also in combinations with the units that no row produces.
     """
     places = layers_of(model.layer_sizes)
     inputs = tuple(unit.name for unit in places[0])
@@ -76,27 +76,36 @@ def measure_netlist(
         for unit, reading in zip(places[1], readings[0], strict=True)
     ]
     for layer, before in enumerate(readings, start=1):
-        parents = tuple(unit.name for unit in places[layer])
-        combinations = torch.tensor(truth_rows(len(before)))  # [combination, parent]
+        parents = tuple(unit.name for unit in model.sources[layer])
+        combinations = torch.tensor(truth_rows(len(parents)))  # [combination, parent]
         levels_of_parents = [(reading.low, reading.high) for reading in before]
+        if len(parents) > len(before):
+            levels_of_parents += _levels_of_inputs(model)
         levels = torch.tensor(levels_of_parents, dtype=torch.float64)  # [parent, bit]
         # parent p at the level of its bit, [combination, parent]
-        values = levels[torch.arange(len(before)), combinations]
-        reached = forward_float64(model, values, start=layer)[0].post  # [combination, unit]
-        for unit, column in zip(places[layer + 1], reached.T, strict=True):
-            if unit.is_output:
-                table = _table(column, model.threshold)
-            else:
-                table = _unit_table(column, readings[layer][unit.index])
-            gates.append(LocalGate(unit, parents, table))
+        values = levels[torch.arange(len(parents)), combinations]
+        weight, bias = model.float64_layers()[layer]
+        reached = model.activate(values @ weight.T + bias, layer)  # [combination, unit]
+        if layer < len(readings):
+            pairs = zip(places[layer + 1], readings[layer], reached.T, strict=True)
+            tables = [(unit, _unit_table(column, reading)) for unit, reading, column in pairs]
+        else:
+            decided = zip(model.decision_units, model.rule.distance(reached).T, strict=True)
+            tables = [(unit, _table(column)) for unit, column in decided]
+        gates += [LocalGate(unit, parents, table) for unit, table in tables]
     return tuple(gates)
 
 
-def _table(values: Tensor, threshold: float) -> tuple[int | None, ...]:
-    """Values on all combinations -> bits; None on the threshold, but for rounding."""
-    distance = (values - threshold).abs()
-    on_it = distance <= ROUNDING * distance.max()
-    decided = torch.where(on_it, UNDECIDED, decision(values, threshold=threshold))
+def _levels_of_inputs(model: HookedMLP) -> list[tuple[float, float]]:
+    """What each input is at bit 0 and at bit 1, in the network's own dtype."""
+    rows = model.rows().tolist()
+    return list(zip(rows[0], rows[-1], strict=True))  # all bits are 0, and all are 1
+
+
+def _table(distance: Tensor) -> tuple[int | None, ...]:
+    """Distances to the threshold on all combinations -> bits; None on it, but for rounding."""
+    on_it = distance.abs() <= ROUNDING * distance.abs().max()
+    decided = torch.where(on_it, UNDECIDED, decision(distance))
     return tuple(None if bit == UNDECIDED else bit for bit in decided.tolist())
 
 
@@ -105,7 +114,7 @@ def _unit_table(values: Tensor, reading: Reading) -> tuple[int | None, ...]:
     # A constant unit's threshold is its one value: every combination would be a tie.
     if reading.constant:
         return (reading.bits[0],) * len(values)
-    return _table(values, reading.threshold)
+    return _table(values - reading.threshold)
 
 
 def run(
@@ -133,23 +142,31 @@ def run(
 
 
 def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> dict[Unit, Tensor]:
-    """Run the netlist on all input rows -> the bit of every hidden unit and output, [row]."""
+    """Run the netlist on all input rows -> the bit of every hidden unit and decision, [row]."""
     values = run(netlist, _input_bits(layer_sizes[0]))
     return {gate.unit: values[gate.unit.name] for gate in netlist}
 
 
 def compose_from(
-    netlist: Sequence[LocalGate], layer_sizes: Sequence[int], layer: int, bits: Tensor
+    netlist: Sequence[LocalGate],
+    layer_sizes: Sequence[int],
+    layer: int,
+    bits: Tensor,
+    *,
+    inputs: Tensor,
 ) -> Tensor:
-    """The netlist run on from one hidden layer's bits -> the outputs' bits, [case, output].
+    """The netlist run on from one hidden layer's bits -> the decisions, [case, decision].
 
     Args:
         bits: those of the layer's units, [case, unit].
+        inputs: those of the inputs, for outputs that read them directly, [case, input].
     """
     # `layers_of` begins with the inputs, so hidden layer 0 is its second
-    start = {unit.name: bits[:, unit.index] for unit in layers_of(layer_sizes)[layer + 1]}
+    places, *hidden = layers_of(layer_sizes)
+    start = {unit.name: bits[:, unit.index] for unit in hidden[layer]}
+    start |= {unit.name: inputs[:, unit.index] for unit in places}
     later = [gate for gate in netlist if gate.unit.layer > layer]
-    return _outputs(run(later, start), layer_sizes)
+    return _outputs(run(later, start), netlist)
 
 
 def compose_swapped(
@@ -157,7 +174,7 @@ def compose_swapped(
 ) -> Tensor:
     """The netlist's interchange: each unit in turn set to each of its bits.
 
-    Gives the outputs' bits, [base, unit, source, output].
+    Gives the decisions, [base, unit, source, decision].
 
     Args:
         bits: each unit's bit on each source, [unit, source].
@@ -171,7 +188,7 @@ def compose_swapped(
         own = torch.full(shape, FREE)
         own[:, number] = bits[number]
         forced[unit.name] = own
-    return _outputs(run(netlist, start, forced), layer_sizes)
+    return _outputs(run(netlist, start, forced), netlist)
 
 
 def _input_bits(n_inputs: int) -> dict[str, Tensor]:
@@ -180,9 +197,14 @@ def _input_bits(n_inputs: int) -> dict[str, Tensor]:
     return {f"x{i}": rows[:, i] for i in range(n_inputs)}
 
 
-def _outputs(values: Mapping[str, Tensor], layer_sizes: Sequence[int]) -> Tensor:
-    """[..., output]"""
-    return torch.stack([values[f"y{k}"] for k in range(layer_sizes[-1])], dim=-1)
+def _outputs(values: Mapping[str, Tensor], netlist: Sequence[LocalGate]) -> Tensor:
+    """[..., decision]"""
+    return torch.stack([values[unit.name] for unit in output_units(netlist)], dim=-1)
+
+
+def output_units(netlist: Sequence[LocalGate]) -> list[Unit]:
+    """The units that stand for the network's decisions, in order."""
+    return [gate.unit for gate in netlist if gate.unit.is_output]
 
 
 def nested_formula(gate: LocalGate, written: dict[str, str]) -> str:
@@ -203,7 +225,7 @@ class JointReading:
 
     Attributes:
         readings: per hidden layer, one `Reading` per unit.
-        netlist: the local gate of every hidden unit, layer by layer, then of every output.
+        netlist: the local gate of every hidden unit, layer by layer, then of every decision.
         worst_margin: smallest distance to the threshold, on the side of the original decision, over
             all rows, outputs and layers when a layer is replaced by its levels. In the output's
             units.
@@ -240,13 +262,17 @@ class JointReading:
 
     @property
     def formula(self) -> str:
-        """The netlist from inputs to every output, joined by ', '."""
-        outputs = [gate.unit.index for gate in self.netlist if gate.unit.is_output]
-        return ", ".join(self.formula_of(output) for output in outputs)
+        """The netlist from inputs to every decision, joined by ', '."""
+        n_decisions = len(output_units(self.netlist))
+        return ", ".join(self.formula_of(output) for output in range(n_decisions))
 
     def formula_of(self, output: int = 0) -> str:
-        """The netlist from inputs to one output, as one nested formula."""
+        """The netlist from inputs to one output, as one nested formula.
+
+        Args:
+            output: the number of the decision, which is the output's but where two outputs are one.
+        """
         written: dict[str, str] = {}
         for gate in self.netlist:
             written[gate.unit.name] = nested_formula(gate, written)
-        return written[f"y{output}"]
+        return written[output_units(self.netlist)[output].name]

@@ -125,8 +125,9 @@ def faithful_readings(
     for chunk in choices.split(CHOICES_AT_ONCE):
         columns = [levels[u][chunk[:, u]] for u in range(len(options))]
         values = torch.stack(columns, dim=-1)  # [choice, row, unit]
-        outputs = forward_float64(model, values, start=layer + 1)[-1].post
-        distance = ((outputs - model.threshold) * sides).flatten(1)
+        # the inputs are as they were on each row: outputs may read them directly
+        rest = forward_float64(model, values, start=layer + 1, inputs=layers[0].inputs)
+        distance = (model.rule.distance(rest[-1].post) * sides).flatten(1)
         worst, scale = distance.amin(1), distance.abs().amax(1)
         # a row on the threshold, up to rounding, is undecided: such a choice is not faithful
         for k in (worst > ROUNDING * scale).nonzero().flatten().tolist():

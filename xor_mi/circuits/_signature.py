@@ -41,7 +41,8 @@ class _Node:
     """A live unit or output.
 
     Attributes:
-        parents: positions in the layer before, or inputs.
+        parents: positions in the layer before, or inputs. An input that an output reads past the
+            hidden layers is counted from the end (-1 is the last input) and comes after the units.
         table: its bit on every combination of these.
         bits: its bit on every input row.
     """
@@ -94,7 +95,7 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
         XorMiError: more than `MAX_ORDERS` orders of interchangeable units, or of the inputs.
     """
     layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
-    used = _parents(layers[0])
+    used = _inputs_used(layers, layer_sizes[0])
     n_orders = factorial(len(used))
     if n_orders > MAX_ORDERS:
         raise XorMiError(
@@ -106,7 +107,7 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     for order in permutations(used):
         # The first row of bits is the all-zero input in every order, so no unit turns over again.
         # Those in use become the first inputs, in every order; the others follow in one order.
-        place = {old: new for new, old in enumerate([*order, *unused])}
+        place = {old: new for new, old in enumerate((*order, *unused))}
         forms.append(min(_orders(_with_inputs_moved(layers, place))))
     return _text(min(forms))
 
@@ -119,16 +120,24 @@ def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tupl
     layers = _reduced_layers(netlist, layer_sizes)
     live: list[Unit] = []
     # From the outputs back: what the live units of a layer read is live in the layer before.
-    read = _parents(layers[-1])
+    read = _units_read(layers[-1])
     for number in reversed(range(len(layers) - 1)):
         live += [Unit(number, k) for k in read]
-        read = _parents(layers[number][k] for k in read)
+        read = _units_read(layers[number][k] for k in read)
     return tuple(sorted(live))
 
 
-def _parents(nodes: Iterable[_Node]) -> list[int]:
-    """Everything that some of these nodes read, in order."""
-    return sorted(set(chain.from_iterable(node.parents for node in nodes)))
+def _units_read(nodes: Iterable[_Node]) -> list[int]:
+    """Everything in the layer before that some of these nodes read, in order."""
+    parents = set(chain.from_iterable(node.parents for node in nodes))
+    return sorted(parent for parent in parents if parent >= 0)
+
+
+def _inputs_used(layers: _Layers, n_inputs: int) -> list[int]:
+    """The inputs that the first layer reads, or an output past the hidden layers, in order."""
+    past_them = chain.from_iterable(node.parents for node in layers[-1])
+    direct = {parent + n_inputs for parent in past_them if parent < 0}
+    return sorted(direct.union(_units_read(layers[0])))
 
 
 def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _Layers:
@@ -141,16 +150,19 @@ def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _L
 
 def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _Layers:
     """Hidden layers and outputs, each node over its essential parents; constants folded."""
-    gates = iter(netlist)
-    columns: list[Table] = list(zip(*truth_rows(layer_sizes[0]), strict=True))  # [parent][row]
+    inputs: list[Table] = list(zip(*truth_rows(layer_sizes[0]), strict=True))  # [input][row]
+    columns = inputs  # of the layer before, [parent][row]
     constant: dict[int, int] = {}
     layers: _Layers = []
-    for size in layer_sizes[1:]:
+    for _, gates in groupby(netlist, key=lambda gate: gate.unit.layer):
         nodes = []
-        for _ in range(size):
+        for gate in gates:
             # A unit that depends on nothing has no parents, and one bit for a table.
-            parents, table = _reduced(next(gates).bits, constant, len(columns))
-            nodes.append(_Node(parents, table, _run(parents, table, columns)))
+            positions, table = _reduced(gate.bits, constant, len(gate.parents))
+            # What is beyond the layer before are the inputs, all of them and in order.
+            n_parents, n_units = len(gate.parents), len(columns)
+            parents = tuple(k if k < n_units else k - n_parents for k in positions)
+            nodes.append(_Node(parents, table, _run(parents, table, [*columns, *inputs])))
         # Only the next layer reads this one: its constants are folded there.
         constant = {k: node.table[0] for k, node in enumerate(nodes) if not node.parents}
         columns = [node.bits for node in nodes]
@@ -192,7 +204,7 @@ def _without_unread(layers: _Layers) -> _Layers:
     live = [layers[-1]]
     # From the last layer back: a unit that only dropped units read is dropped too.
     for layer in reversed(layers[:-1]):
-        read = _parents(live[0])
+        read = _units_read(live[0])
         place = {old: new for new, old in enumerate(read)}
         live[0] = [replace(node, parents=_renumbered(node, place)) for node in live[0]]
         live.insert(0, [layer[k] for k in read])
@@ -205,13 +217,14 @@ def _zero_at_zero(layers: _Layers) -> _Layers:
     What reads such a unit is turned along, so that the outputs stay.
     """
     turned = []
-    signs: list[int] = []  # of the layer before: 1 where a unit was complemented; inputs never are
+    signs: list[int] = []  # of the layer before: 1 where a unit was complemented
     for number, layer in enumerate(layers):
         is_output = number == len(layers) - 1
         flips = [0 if is_output else node.bits[0] for node in layer]
         nodes = []
         for node, flip in zip(layer, flips, strict=True):
-            read = [signs[parent] if signs else 0 for parent in node.parents]
+            # inputs are never complemented, wherever they are read
+            read = [signs[parent] if signs and parent >= 0 else 0 for parent in node.parents]
             nodes.append(_complemented(node, flip, read))
         signs = flips
         turned.append(nodes)
@@ -230,28 +243,33 @@ def _complemented(node: _Node, flip: int, signs: Sequence[int]) -> _Node:
 
 def _with_inputs_moved(layers: _Layers, place: Mapping[int, int]) -> _Layers:
     """The layers after input i has become input place[i]."""
-    where = tuple(place[i] for i in range(len(place)))
+    n_inputs = len(place)
+    where = tuple(place[i] for i in range(n_inputs))
+    from_the_end = {old - n_inputs: new - n_inputs for old, new in place.items()}
     moved = []
     for number, layer in enumerate(layers):
-        # Bits are over the inputs in every layer; only the first layer's parents are inputs.
+        # Bits are over the inputs in every layer. Parents are inputs in the first layer only, but
+        # for those that outputs read directly.
         nodes = [replace(node, bits=_rearranged(node.bits, where)) for node in layer]
-        moved.append([_with_parents_moved(node, place) for node in nodes] if number == 0 else nodes)
+        place_here = place if number == 0 else from_the_end
+        moved.append([_with_parents_moved(node, place_here) for node in nodes])
     return moved
 
 
 def _with_parents_moved(node: _Node, place: Mapping[int, int]) -> _Node:
-    """The node after parent p has become parent place[p].
+    """The node after parent p has become parent place[p]; those without a place stay.
 
     Its table follows, so that its parents are in order again.
     """
     parents = _renumbered(node, place)
-    order = sorted(range(len(parents)), key=lambda k: parents[k])
+    # units first, then the inputs that are read directly
+    order = sorted(range(len(parents)), key=lambda k: (parents[k] < 0, parents[k]))
     return _Node(picked(parents, order), _reordered(node.table, order), node.bits)
 
 
 def _renumbered(node: _Node, place: Mapping[int, int]) -> tuple[int, ...]:
-    """The node's parents by their new numbers, in their old order."""
-    return tuple(place[parent] for parent in node.parents)
+    """The node's parents by their new numbers where they have one, in their old order."""
+    return tuple(place.get(parent, parent) for parent in node.parents)
 
 
 def picked(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
@@ -406,6 +424,10 @@ def _text(form: Form) -> str:
         written = [_over(table, parents, names) for _, parents, table in layer]
         names = [f"u{number}.{k}" for k in range(len(layer))]
         definitions += [f"{name} = {text}" for name, text in zip(names, written, strict=True)]
+    # An output may read inputs past the hidden layers. They come last, as they are counted from the
+    # end, and a hidden unit that acts as x0 must not be taken for them.
+    n_inputs = len(form[-1][0][0]).bit_length() - 1
+    names += [f"x{i}'direct" for i in range(n_inputs)]
     outputs = [_over(table, parents, names) for _, parents, table in form[-1]]
     return "; ".join([*definitions, ", ".join(outputs)])
 

@@ -26,6 +26,7 @@ from xor_mi.circuits._signature import (
     rows_before,
     signature_of_forms,
 )
+from xor_mi.circuits._steps import STEPS
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import layers_of
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -113,10 +114,17 @@ def identify_many(
 
 
 def _covered(cfg: HookedMLPConfig) -> bool:
-    """Whether networks of this shape can be identified together."""
+    """Whether networks of this shape and these conventions can be identified together."""
+    # One step or difference at the output: its scores must be linear in the hidden units, but for
+    # an activation that does not jump.
+    is_difference = cfg.rule.name == "argmax" and cfg.d_out == 2 and cfg.out_act_fn == "identity"
+    is_threshold = cfg.rule.name == "threshold" and cfg.out_act_fn not in STEPS
     # A unit has at most one reading per gap between neighbouring rows' values.
     return (
-        cfg.n_layers == 1
+        (is_threshold or is_difference)
+        and not cfg.direct
+        and cfg.dtype in (torch.float32, torch.float64)
+        and cfg.n_layers == 1
         and cfg.target is not None
         and cfg.d_hidden[0] <= MAX_WIDTH
         and (2**cfg.d_in - 1) ** cfg.d_hidden[0] <= MAX_CHOICES
@@ -191,7 +199,10 @@ def _identified(networks: Networks) -> Iterator[tuple[int, Summary]]:
         if not group:
             yield network, _without_a_circuit("no_gate_reading")
         elif first is not None:
-            yield network, _summary(group, first, joint, keys, networks.cfg.layer_sizes)
+            # where two outputs are one decision, it has one gate
+            *before, _ = networks.cfg.layer_sizes
+            sizes = (*before, networks.cfg.n_decisions)
+            yield network, _summary(group, first, joint, keys, sizes)
 
 
 def _order_of(readings: Sequence[int], ranks: Ranks) -> dict[int, tuple[int, int]]:

@@ -7,9 +7,12 @@ baseline looks into a sentence.
 
 from collections.abc import Mapping, Sequence
 
-from xor_mi.circuits._facts import Control, Facts, Problem, constant_note
+from xor_mi.circuits._facts import Control, Facts, OnStep, Problem, constant_note
 from xor_mi.graph import name_of_set
 from xor_mi.metrics import share_interval
+
+MAX_NAMES = 8
+"""So many units, and so many rows of each, are named where a sentence lists them."""
 
 
 def claim(facts: Facts) -> str:
@@ -130,6 +133,16 @@ def not_computing(function: str, problems: Mapping[Problem, Sequence[str]]) -> s
     return f"it does not compute {function}: {' and '.join(parts)}"
 
 
+def on_step(facts: OnStep) -> str:
+    """Which units are exactly on their step, and whether the other convention matters."""
+    places = [f"{unit.name} is exactly on its step on {_few(rows)}" for unit, rows in facts.units]
+    here = _few(places)
+    other = 1 - facts.step_at_zero
+    sign = ">=" if other else ">"
+    outcome = "decides otherwise" if facts.rows_otherwise else "decides the same"
+    return f"{here}; a network written with {sign} {outcome}: step_at_zero={other}"
+
+
 def no_gate_reading(function: str) -> str:
     """Why a network that computes its target has no circuit."""
     return (
@@ -150,6 +163,12 @@ def survivors(n_readings: int, function: str, formula: str, n_agreed: int, n_run
         f"{n_readings} joint readings survive, so several explanations hold; "
         f"under the first, {facts}"
     )
+
+
+def _few(names: Sequence[str]) -> str:
+    """The names with commas between them; of many the first, and how many there are more."""
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def _several(facts: Facts) -> bool:

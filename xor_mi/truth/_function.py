@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from xor_mi.errors import XorMiError, shown, unknown, whole_number
-from xor_mi.truth._formulas import n_inputs_named, read_formula
+from xor_mi.truth._formulas import MAX_CHARACTERS, n_inputs_named, read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
     GATES,
@@ -118,7 +118,8 @@ class BooleanFunction:
     def of(cls, target: "BooleanFunction | str", n_inputs: int | None = 2) -> "BooleanFunction":
         """A function, a gate name or a formula -> the function.
 
-        What every `target=` argument accepts.
+        What every `target=` argument accepts. Several outputs are names or formulas with commas
+        between them, as `name` writes them.
 
         Args:
             n_inputs: None for a function's own number, or as many as a formula names; a gate, and a
@@ -127,6 +128,8 @@ class BooleanFunction:
         Raises:
             XorMiError: none of these, or a function of another number of inputs.
 
+        >>> BooleanFunction.of("XNOR, x0 & x1").tables
+        ((1, 0, 0, 1), (0, 0, 0, 1))
         >>> BooleanFunction.of("a ^ b ^ c", None).n_inputs
         3
         """
@@ -134,14 +137,10 @@ class BooleanFunction:
             n_inputs = _n_inputs_of(target)
         if isinstance(target, BooleanFunction):
             function = target
-        elif is_gate_name(target) and (n_inputs == 2 or gate_name(target) in FAMILIES):
-            function = cls.named(target, n_inputs)
-        # a text that mentions an input or calls something is meant as a formula; any other text is
-        # a gate's name, written wrong
-        elif isinstance(target, str) and re.search(r"\b[a-dx-zA-DX-Z]\d*\b|\(", target):
-            function = cls.from_formula(target, n_inputs=n_inputs)
         elif isinstance(target, str):
-            raise unknown("gate", target, GATES, where="the 16 gates are")
+            outputs = [_read_output(text, n_inputs) for text in _split_outputs(target)]
+            tables = [table for output in outputs for table in output.tables]
+            function = cls(n_inputs, tables)
         else:
             raise XorMiError(
                 f"{shown(target)} is not a target; give a gate name, a formula or a BooleanFunction"
@@ -232,6 +231,36 @@ def _n_inputs_of(target: BooleanFunction | str) -> int:
         return target.n_inputs
     # of anything else than text `of` says that it is no target
     return max(2, n_inputs_named(target)) if isinstance(target, str) else 2
+
+
+def _split_outputs(target: str) -> list[str]:
+    """A target's text at its commas, those inside brackets left alone.
+
+    >>> _split_outputs("XNOR, AND(x0, x1)")
+    ['XNOR', 'AND(x0, x1)']
+    """
+    outputs, depth = [""], 0
+    for character in target[:MAX_CHARACTERS]:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            outputs.append("")
+        else:
+            outputs[-1] += character
+    # where there is nothing between two commas, or far too much, it is the whole that is wrong
+    if len(target) > MAX_CHARACTERS or not all(map(str.strip, outputs)):
+        return [target]
+    return [output.strip() for output in outputs]
+
+
+def _read_output(text: str, n_inputs: int) -> BooleanFunction:
+    """A gate's name or a formula -> the function."""
+    if is_gate_name(text) and (n_inputs == 2 or gate_name(text) in FAMILIES):
+        return BooleanFunction.named(text, n_inputs)
+    # a text that mentions an input or calls something is meant as a formula; any other text is
+    # a gate's name, written wrong
+    if re.search(r"\b[a-dx-zA-DX-Z]\d*\b|\(", text):
+        return BooleanFunction.from_formula(text, n_inputs=n_inputs)
+    raise unknown("gate", text, GATES, where="the 16 gates are")
 
 
 def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
