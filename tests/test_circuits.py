@@ -392,7 +392,7 @@ def test_bad_requests_are_refused(textbook, deep):
     """
     with pytest.raises(XorMiError, match="3 inputs; the network has 2"):
         identify_circuit(textbook, BooleanFunction.named("XOR", 3))
-    with pytest.raises(XorMiError, match="target has 1 outputs; the network has 2"):
+    with pytest.raises(XorMiError, match="the target has 1 output; the network has 2"):
         identify_circuit(deep, BooleanFunction.named("XOR", 3))
     with pytest.raises(XorMiError, match="faithful joint readings, more than max_readings=3"):
         identify_circuit(HookedMLP(HookedMLPConfig(seed=1, act_fn="tanh")), max_readings=3)

@@ -5,6 +5,7 @@ and against the 0/1 threshold network that does the same.
 
 import itertools
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from xor_mi.circuits import (
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction
+
+pytestmark = pytest.mark.as_a_user
 
 # the brute force: everything from the definitions, in plain Python floats
 
@@ -53,19 +56,35 @@ class Brute:
         self.threshold = threshold
         self.inputs = [[levels[bit] for bit in row] for row in BITS]
 
+    def centre(self, rng):
+        """Put each bias between the sums on two random rows: most units and outputs then vary."""
+        values = self.inputs
+        for number, (_, bias) in enumerate(self.layers):
+            sums = [self.sums(number, v, x) for v, x in zip(values, self.inputs, strict=True)]
+            for k, on_rows in enumerate(zip(*sums, strict=True)):
+                a, b = rng.choice(on_rows, 2, replace=False)
+                bias[k] -= a + (b - a) * rng.uniform(0.2, 0.8)
+            values = [
+                self.one_layer(number, v, x) for v, x in zip(values, self.inputs, strict=True)
+            ]
+
+    def sums(self, number, values, inputs):
+        """What linear layer `number` adds up, on one row."""
+        weight, bias = self.layers[number]
+        read = [*values, *inputs] if self.direct and number == len(self.layers) - 1 else values
+        rows = (
+            zip(weight, self.direct, strict=True)
+            if read is not values
+            else ((w, ()) for w in weight)
+        )
+        return [
+            sum(w * v for w, v in zip([*own, *past], read, strict=True)) + b
+            for (own, past), b in zip(rows, bias, strict=True)
+        ]
+
     def one_layer(self, number, values, inputs):
         """Linear layer `number` and its activation, on one row."""
-        weight, bias = self.layers[number]
-        sums = [
-            sum(w * v for w, v in zip(row, values, strict=True)) + b
-            for row, b in zip(weight, bias, strict=True)
-        ]
-        if self.direct is not None and number == len(self.layers) - 1:
-            sums = [
-                s + sum(w * x for w, x in zip(row, inputs, strict=True))
-                for s, row in zip(sums, self.direct, strict=True)
-            ]
-        return [act(self.acts[number], s, self.at_zero) for s in sums]
+        return [act(self.acts[number], s, self.at_zero) for s in self.sums(number, values, inputs)]
 
     def outputs(self, values, inputs, start=0):
         """The rest of the network from linear layer `start` on, on one row."""
@@ -209,33 +228,63 @@ STEPPING = ("steps off at zero", "steps on at zero", "signs")
 
 
 def drawn(encoding, seed):
-    """A random network of this encoding: the model, and its brute force."""
+    """Random weights in this encoding, as their brute force."""
     settings = dict(ENCODINGS[encoding])
     d_out = settings.pop("d_out", 1)
     sizes = (2, *settings.pop("d_hidden", (2,)), d_out)
     has_direct = settings.pop("direct", False)
     rng = np.random.default_rng([seed, *map(ord, encoding)])
-    # whole numbers where steps are, so that sums lie exactly on them
-    draw = (
-        (lambda *shape: rng.integers(-2, 3, shape).astype(float))
-        if encoding in STEPPING
-        else (lambda *shape: rng.normal(size=shape) * 2)
-    )
+
+    def draw(*shape):
+        # whole numbers where steps are, so that sums lie exactly on them
+        whole = rng.integers(-2, 3, shape).astype(float)
+        return whole if encoding in STEPPING else rng.normal(size=shape) * 3
+
     layers = [(draw(b, a), draw(b)) for a, b in itertools.pairwise(sizes)]
     direct = draw(d_out, 2) if has_direct else None
-    model = HookedMLP.from_weights(layers, direct=direct, dtype="float64", **settings)
     fns = settings.get("act_fn", "relu")
     hidden_fns = fns if isinstance(fns, tuple) else (fns,) * (len(sizes) - 2)
+    out_fn = settings.get("out_act_fn", "identity")
+    is_half = out_fn in ("sigmoid", "heaviside")
     brute = Brute(
         [(w.tolist(), b.tolist()) for w, b in layers],
         None if direct is None else direct.tolist(),
-        (*hidden_fns, settings.get("out_act_fn", "identity")),
+        (*hidden_fns, out_fn),
         settings.get("input_levels", (0, 1)),
         settings.get("step_at_zero", 0),
         settings.get("decision_rule", "threshold"),
-        model.threshold,
+        settings.get("decision_threshold", 0.5 if is_half else 0.0),
     )
-    return model, brute
+    if encoding not in STEPPING:
+        brute.centre(rng)
+    return brute
+
+
+def built(encoding, brute):
+    """The network of these weights in this encoding."""
+    sizes = ("d_out", "d_hidden", "direct")
+    settings = {key: value for key, value in ENCODINGS[encoding].items() if key not in sizes}
+    return HookedMLP.from_weights(brute.layers, direct=brute.direct, dtype="float64", **settings)
+
+
+@cache
+def networks(encoding, n_parity=3, n_others=1):
+    """The first random networks of this encoding without ties: some that decide XOR or XNOR, some
+    others that are not constant. With the brute force of each.
+    """
+    kinds = {True: n_parity, False: n_others}  # how many are still wanted
+    found = []
+    for seed in itertools.count():
+        if not any(kinds.values()):
+            break
+        brute = drawn(encoding, seed)
+        tables = set(zip(*brute.decisions(), strict=True))
+        is_constant = all(len(set(table)) == 1 for table in tables)
+        is_parity = not tables.isdisjoint([(0, 1, 1, 0), (1, 0, 0, 1)])
+        if kinds[is_parity] and not is_constant and not any(None in table for table in tables):
+            kinds[is_parity] -= 1
+            found.append((built(encoding, brute), brute))
+    return found
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -244,15 +293,10 @@ def test_every_kept_reading_is_that_of_a_brute_force(encoding):
     decisions equal those of plain floats; no other reading is kept, and the verdict follows.
     """
     verdicts = set()
-    for seed in range(25):
-        model, brute = drawn(encoding, seed)
-        decided = brute.decisions()
-        if any(None in row for row in decided):
-            assert identify_circuit(model).verdict == "not_computing"
-            continue
+    for model, brute in networks(encoding):
         expected = dict(brute.kept())
-        circuit = identify_circuit(model, max_readings=10**6)
-        assert [list(t) for t in circuit.target.tables] == np.array(decided).T.tolist()
+        circuit = identify_circuit(model, with_evidence=False)
+        assert circuit.target.tables == tuple(zip(*brute.decisions(), strict=True))
         found = {
             tuple(tuple(r.bits for r in layer) for layer in joint.readings): [
                 gate.table for gate in joint.netlist if gate.unit.is_output
@@ -272,9 +316,8 @@ def test_interchanges_are_those_of_a_brute_force(encoding):
     come out as the brute force's own table says.
     """
     compared = 0
-    for seed in range(12):
-        model, brute = drawn(encoding, seed)
-        circuit = identify_circuit(model)
+    for model, brute in networks(encoding):
+        circuit = identify_circuit(model, with_evidence=False)
         if circuit.primary is None:
             continue
         bits = tuple(reading.bits for reading in circuit.primary.readings[0])
@@ -293,7 +336,7 @@ def test_interchanges_are_those_of_a_brute_force(encoding):
                 agreed += reached == tuple(table[number] for table in tables)
             assert unit.interchange == agreed
             compared += 1
-    assert compared > 3
+    assert compared > 1
 
 
 # the same network said in another encoding
@@ -318,19 +361,18 @@ def assert_same_facts(a, b):
 
 def on_0_and_1(model, low, high):
     """The layers and direct weights of the network that takes 0 and 1 and does the same."""
-    layers = [[w.detach().numpy(), b.detach().numpy()] for w, b in own_layers(model)]
-    weight, bias = layers[0]
-    layers[0] = [weight * (high - low), bias + weight.sum(1) * low]
+    (weight, bias), *between, (readout, readout_bias) = own_layers(model)
+    first = (weight * (high - low), bias + weight.sum(1) * low)
     if model.direct is None:
-        return layers, None
-    direct = model.direct.weight.detach().numpy()
-    layers[-1][1] = layers[-1][1] + direct.sum(1) * low
-    return layers, direct * (high - low)
+        return [first, *between, (readout, readout_bias)], None
+    direct = model.direct.weight.detach()
+    last = (readout, readout_bias + direct.sum(1) * low)
+    return [first, *between, last], direct * (high - low)
 
 
 def own_layers(model):
     """W and b of fc1, fc2, ..."""
-    return [(linear.weight, linear.bias) for linear in model.linears]
+    return [(linear.weight.detach(), linear.bias.detach()) for linear in model.linears]
 
 
 @pytest.mark.parametrize("levels", [(-1, 1), (0.75, -0.5), (2, 5)])
@@ -339,9 +381,8 @@ def test_other_levels_are_other_weights(levels, encoding):
     """A network given low and high equals the one given 0 and 1 whose weights are W (high - low)
     and whose biases are b + W low: verdict, gates, netlists, evidence, signature and family.
     """
-    verdicts = set()
-    for seed in range(12):
-        drawn_model, _ = drawn(encoding, seed)
+    n_kept = 0
+    for drawn_model, _ in networks(encoding):
         settings = drawn_model.cfg.conventions()
         direct = None if drawn_model.direct is None else drawn_model.direct.weight
         a = HookedMLP.from_weights(
@@ -349,9 +390,10 @@ def test_other_levels_are_other_weights(levels, encoding):
         )
         layers, past_hidden = on_0_and_1(a, *levels)
         b = HookedMLP.from_weights(layers, direct=past_hidden, **settings)
-        assert_same_facts(identify_circuit(a), identify_circuit(b))
-        verdicts.add(identify_circuit(a).verdict)
-    assert "identified" in verdicts
+        circuit = identify_circuit(a)
+        assert_same_facts(circuit, identify_circuit(b))
+        n_kept += len(circuit.readings)
+    assert n_kept
 
 
 @pytest.mark.parametrize("direct", [False, True])
@@ -359,8 +401,8 @@ def test_two_logits_are_their_difference(direct):
     """The larger of two logits decides as one output with weights W[1] - W[0], whatever is added to
     both: the whole circuit is the same, and its one gate stands with y1.
     """
-    identified = 0
-    for seed in range(20):
+    n_kept = 0
+    for seed in range(4):
         rng = np.random.default_rng(seed)
         hidden = (rng.normal(size=(2, 2)) * 2, rng.normal(size=2) * 2)
         readout, bias, past = rng.normal(size=(2, 2)), rng.normal(size=2), rng.normal(size=(2, 2))
@@ -379,14 +421,14 @@ def test_two_logits_are_their_difference(direct):
         a, b = identify_circuit(two), identify_circuit(one)
         assert_same_facts(a, b)
         if a.primary:
-            identified += 1
+            n_kept += 1
             assert list(a.formulas) == ["y1"]
             assert a.formulas["y1"] == b.formulas["y0"]
             # what the output reads, both outputs read
             assert {(e.src.name, e.dst.name) for e in a.edges if e.dst.is_output} == {
                 (e.src.name, name) for e in b.edges if e.dst.is_output for name in ("y0", "y1")
             }
-    assert identified > 3
+    assert n_kept > 1
 
 
 def test_numbers_of_units_and_inputs_do_not_matter():
@@ -394,9 +436,8 @@ def test_numbers_of_units_and_inputs_do_not_matter():
     swapped inputs leave the family; and the two are not always the same text.
     """
     signatures, families = set(), set()
-    for seed in range(25):
-        model, _ = drawn("direct, wide", seed)
-        (w1, b1), (w2, b2) = ((w.detach(), b.detach()) for w, b in own_layers(model))
+    for model, _ in networks("direct, wide", n_parity=4, n_others=4):
+        (w1, b1), (w2, b2) = own_layers(model)
         direct, swap = model.direct.weight.detach(), [1, 0]
         turned = HookedMLP.from_weights(
             [(w1[swap], b1[swap]), (w2[:, swap], b2)], direct=direct, act_fn="relu"
@@ -587,9 +628,9 @@ def test_a_sum_that_is_zero_in_the_network_s_own_dtype_is_on_its_step():
 def test_units_on_their_step_are_those_of_a_brute_force(encoding):
     """Every hidden unit and output whose sum of whole numbers is zero, with the rows."""
     n_found = 0
-    for seed in range(25):
-        model, brute = drawn(encoding, seed)
-        hidden = brute.hidden()
+    for seed in range(10):
+        brute = drawn(encoding, seed)
+        model, hidden = built(encoding, brute), brute.hidden()
         expected = {}
         for number, (weight, bias) in enumerate(brute.layers):
             for k, (row, b) in enumerate(zip(weight, bias, strict=True)):
@@ -615,19 +656,17 @@ def test_many_at_once_are_as_one_by_one(encoding):
     """`identify_many` says of every network what `identify_circuit` says of it, whether its batch
     covers the encoding or not.
     """
-    verdicts = set()
-    for seed in range(25):
-        model, brute = drawn(encoding, seed)
-        decided = np.array([[bit or 0 for bit in row] for row in brute.decisions()])
-        target = BooleanFunction(2, tuple(map(tuple, decided.T.tolist())))
+    gates = set()
+    for model, brute in networks(encoding):
+        target = BooleanFunction(2, tuple(zip(*brute.decisions(), strict=True)))
         model = model.with_weights(model.float64_layers(), target=target)
         layers = [(w[None], b[None]) for w, b in model.float64_layers()]
         (found,) = identify_many(lambda _, model=model: model, layers, model.cfg, progress=False)
         expected = summarize(identify_circuit(model, with_evidence=False))
         assert found._replace(margins=()) == expected._replace(margins=())
         assert found.margins == pytest.approx(expected.margins, nan_ok=True)
-        verdicts.add(found.verdict)
-    assert len(verdicts) > 1
+        gates.add(found.gates)
+    assert len(gates) > 1
 
 
 @pytest.mark.parametrize(
@@ -644,7 +683,7 @@ def test_what_the_batch_covers(encoding, most_alone, monkeypatch):
     monkeypatch.setattr(
         _summary, "_alone", lambda models, k: (alone.append(k), by_itself(models, k))[1]
     )
-    models = [drawn(encoding, seed)[0] for seed in range(20)]
+    models = [built(encoding, drawn(encoding, seed)) for seed in range(20)]
     target = ", ".join(["XOR"] * models[0].cfg.n_decisions)
     models = [model.with_weights(model.float64_layers(), target=target) for model in models]
     layers = [

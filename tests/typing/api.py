@@ -354,6 +354,7 @@ in_subspace = xor_mi.interventions.subspace_accuracy(
 )
 netlist = circuit.netlist
 assert_type(xor_mi.circuits.signature_of(netlist, (2, 2, 1)), str)
+assert_type(circuit.on_step, xor_mi.circuits.OnStep | None)
 assert_type(xor_mi.circuits.family_of(netlist, (2, 2, 1)), str)
 assert_type(xor_mi.circuits.live_units(netlist, (2, 2, 1)), tuple[Unit, ...])
 assert_type(xor_mi.circuits.summarize(circuit), xor_mi.circuits.Summary)

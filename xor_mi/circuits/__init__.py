@@ -19,6 +19,11 @@ One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate
 that does not compute its target: `not_computing`. The evidence is interchange (Geiger et al. 2025,
 arXiv 2301.04709): give one unit the value it has on another input; the network must decide as the
 netlist with that unit's bit swapped.
+
+Where the inputs are connected to the outputs too, an output's gate reads them after the last
+layer's units, and every layer is replaced with the inputs as they are. A decision of the larger of
+two outputs is one gate, which stands with the output that wins at 1. Steps whose sum is exactly
+zero on some row are `Circuit.on_step`.
 """
 
 from xor_mi.circuits._circuit import VERDICTS as VERDICTS
@@ -31,6 +36,7 @@ from xor_mi.circuits._evidence import Evidence as Evidence
 from xor_mi.circuits._evidence import Proof as Proof
 from xor_mi.circuits._evidence import RedundancyGroup as RedundancyGroup
 from xor_mi.circuits._evidence import SubsetAblation as SubsetAblation
+from xor_mi.circuits._facts import OnStep as OnStep
 from xor_mi.circuits._identify import control_rates as control_rates
 from xor_mi.circuits._identify import identify_circuit as identify_circuit
 from xor_mi.circuits._netlist import JointReading as JointReading
