@@ -7,6 +7,7 @@ from published import PUBLISHED, ROWS
 from torch import nn
 from torch.nn import functional as F
 
+from xor_mi.circuits import identify_circuit
 from xor_mi.model import HookedMLP
 
 MODULES = {
@@ -165,3 +166,13 @@ def test_every_published_network_has_three_doors_or_more():
     doors = {name: [door for one, door in BROUGHT if one == name] for name in PUBLISHED}
     assert len(doors) == 21
     assert all(len(found) >= 3 for found in doors.values())
+
+
+@pytest.mark.parametrize(("name", "door"), BROUGHT)
+def test_its_units_act_as_the_gates_that_its_author_names(name, door):
+    """The verdict and, where there is one answer, the gate of every unit, from every door."""
+    network = PUBLISHED[name]
+    circuit = identify_circuit(DOORS[door](network), with_evidence=False)
+    assert circuit.verdict == network.verdict
+    if network.gates is not None:
+        assert [unit.gate for unit in circuit.units] == network.gates
