@@ -63,7 +63,7 @@ class Brute:
             sums = [self.sums(number, v, x) for v, x in zip(values, self.inputs, strict=True)]
             for k, on_rows in enumerate(zip(*sums, strict=True)):
                 a, b = rng.choice(on_rows, 2, replace=False)
-                bias[k] -= a + (b - a) * rng.uniform(0.2, 0.8)
+                bias[k] -= float(a + (b - a) * rng.uniform(0.2, 0.8))
             values = [
                 self.one_layer(number, v, x) for v, x in zip(values, self.inputs, strict=True)
             ]
@@ -667,6 +667,16 @@ def test_many_at_once_are_as_one_by_one(encoding):
         assert found.margins == pytest.approx(expected.margins, nan_ok=True)
         gates.add(found.gates)
     assert len(gates) > 1
+
+
+def test_many_networks_none_of_which_has_a_reading():
+    """A batch in which no reading of any network is faithful: each is told so."""
+    layers = [([[2.2, 2.4], [-0.5, 1.9]], [-1.7, -1.3]), ([[3.4, -3.2]], [-1.4])]
+    model = HookedMLP.from_weights(layers, target="x0")
+    assert identify_circuit(model).verdict == "no_gate_reading"
+    batch = [(torch.stack([w, w]), torch.stack([b, b])) for w, b in model.float64_layers()]
+    found = identify_many(lambda _: model, batch, model.cfg, progress=False)
+    assert [one.verdict for one in found] == ["no_gate_reading"] * 2
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ class Networks:
         # one matrix product per network, whatever lies between the network and the unit axis
         pre = values.flatten(1, -2) @ self.readout.mT + self.readout_bias[:, None]
         act = self.cfg.activation(self.cfg.n_layers)
-        return act(pre.view(*values.shape[:-1], -1))
+        return act(pre.view(*values.shape[:-1], pre.shape[-1]))
 
     def close(self, values: Tensor, outputs: Tensor, *, rounding: float) -> Tensor:
         """Which scores are so close to the cut that rounding might decide otherwise."""
