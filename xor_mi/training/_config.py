@@ -6,7 +6,7 @@ from math import inf
 from numbers import Real
 from typing import TypedDict, Unpack
 
-from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.errors import SEEDS_BELOW, XorMiError, shown, unknown, whole_number
 from xor_mi.kinds import (
     ActivationName,
     DecisionRuleName,
@@ -106,11 +106,12 @@ class TrainConfig:
         at_least_0 = ("weight_decay", "input_noise", "momentum", "l1", "dropout")
         for name in ("lr", "stop_loss", *at_least_0):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
-        object.__setattr__(self, "max_steps", whole_number("max_steps", self.max_steps, at_least=1))
+        max_steps = whole_number("max_steps", self.max_steps, at_least=1, below=SEEDS_BELOW)
+        object.__setattr__(self, "max_steps", max_steps)
         if self.batch_size is not None:
             size = whole_number("batch_size", self.batch_size, at_least=1)
             object.__setattr__(self, "batch_size", size)
-        if self.optimizer not in OPTIMIZERS:
+        if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS, where="known optimizers")
         for name in ("lr", "stop_loss"):
             # written so that NaN, which no comparison is true of, is refused too
@@ -210,5 +211,8 @@ def require_gradient(cfg: HookedMLPConfig) -> None:
 
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise XorMiError(f"{name} is {value!r}; give a number")
-    return float(value)
+        raise XorMiError(f"{name} is {shown(value)}; give a number")
+    try:
+        return float(value)
+    except OverflowError:  # a whole number with more than 308 digits
+        raise XorMiError(f"{name} is too large for a number; give a smaller one") from None

@@ -131,6 +131,7 @@ def _fit_block(
     # What is trained: column c belongs to network network_of[c]; fillers are never open.
     network_of, is_open = _filled_up(torch.arange(n, device=start.device))
     n_open = n
+    seed_of = seeds[network_of]
     flat = start[:, network_of]
     gradient = torch.empty_like(flat)
     layers, gradient_layers = task.views(flat), task.views(gradient)
@@ -140,7 +141,7 @@ def _fit_block(
     step = 0
     # one round more than steps: the last one only looks at the loss
     for step in range(config.max_steps + 1):
-        noise = _noise(seeds[network_of], step=step, task=task, config=config)
+        noise = _noise(seed_of, step=step, task=task, config=config)
         values = task.values(layers, noise)
         loss, slope = task.losses(values[-1].post)  # loss [column]
         if n == 1:
@@ -160,7 +161,7 @@ def _fit_block(
             report(n_finished=0 if is_last else len(columns))
         if not n_open:
             break
-        sample = _sample(seeds[network_of], step=step, task=task, config=config)
+        sample = _sample(seed_of, step=step, task=task, config=config)
         if sample is not None:
             # the loss above is that of all rows and units; what is learnt from is less
             values = task.values(layers, noise, sample=sample)
@@ -173,6 +174,7 @@ def _fit_block(
         if is_worth_dropping and len(network_of) > COLUMN_MULTIPLE:
             columns, still_open = _filled_up(is_open.nonzero().flatten())
             network_of, is_open = network_of[columns], still_open
+            seed_of = seeds[network_of]
             flat = flat[:, columns]
             gradient = torch.empty_like(flat)
             # new memory, so new views of it
