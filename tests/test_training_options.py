@@ -613,6 +613,18 @@ def test_settings_that_cannot_be_are_refused(build, message):
         build()
 
 
+OF_A_WRONG_KIND = [object(), [object()], "no such thing", -7, math.nan, 10**400, np.array([1, 2])]
+
+
+@pytest.mark.parametrize("name", [*TrainSettings.__annotations__, "init", "n_inputs"])
+def test_a_setting_of_a_wrong_kind_is_refused(name):
+    """Every setting, given what it cannot be, is one line that names it or what exists."""
+    for value in OF_A_WRONG_KIND:
+        with pytest.raises(XorMiError) as refused:
+            train(**({"max_steps": 1} | {name: value}))
+        assert "\n" not in str(refused.value)
+
+
 def test_a_sample_of_all_rows_is_all_rows():
     """A guard of the tests above: rows drawn in order give the losses of no sample at all."""
     cfg = HookedMLPConfig(2, 3, act_fn="tanh", target="XOR", dtype="float64")

@@ -392,12 +392,15 @@ def _rule_and_loss(
     rule: DecisionRuleName | None, loss: LossName | None, d_out: int
 ) -> tuple[DecisionRuleName, LossName]:
     """Both, where one or none is given: cross-entropy and argmax imply each other."""
+    # checked before they are compared: of an array `==` has no answer
+    if rule is not None:
+        _name("decision rule", rule, DECISION_RULES)
+    if loss is not None:
+        _name("loss", loss, LOSSES)
     default_rule: DecisionRuleName = "argmax" if loss == "ce" else "threshold"
     default_loss: LossName = "ce" if rule == "argmax" else "bce"
-    asked_rule: DecisionRuleName = default_rule if rule is None else rule
-    asked_loss: LossName = default_loss if loss is None else loss
-    chosen_rule: DecisionRuleName = _name("decision rule", asked_rule, DECISION_RULES)
-    chosen_loss: LossName = _name("loss", asked_loss, LOSSES)
+    chosen_rule: DecisionRuleName = default_rule if rule is None else rule
+    chosen_loss: LossName = default_loss if loss is None else loss
     if chosen_loss == "ce" and chosen_rule == "threshold":
         raise XorMiError("loss_fn='ce' is for decision_rule='argmax', not 'threshold'; use 'bce'")
     if chosen_rule == "argmax" and d_out < 2:

@@ -106,7 +106,9 @@ class TrainConfig:
         at_least_0 = ("weight_decay", "input_noise", "momentum", "l1", "dropout")
         for name in ("lr", "stop_loss", *at_least_0):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
-        max_steps = whole_number("max_steps", self.max_steps, at_least=1, below=SEEDS_BELOW)
+        max_steps = whole_number("max_steps", self.max_steps, at_least=1)
+        # steps are counted in 64 bits, as seeds are
+        whole_number("max_steps", max_steps, below=SEEDS_BELOW)
         object.__setattr__(self, "max_steps", max_steps)
         if self.batch_size is not None:
             size = whole_number("batch_size", self.batch_size, at_least=1)
