@@ -195,7 +195,8 @@ def test_an_undecided_row_is_reported_not_rounded():
     )  # threshold 0 instead of 0.5
     circuit = identify_circuit(model, "XOR")
     assert circuit.verdict == "not_computing"
-    assert circuit.reason == "it does not compute XOR: undecided on 00, 11"
+    assert circuit.problems == (("undecided", ("00", "11")),)
+    assert circuit.reason.startswith("it does not compute XOR: undecided on 00, 11; ")
 
 
 def test_graded_units_give_no_gate_reading():

@@ -708,11 +708,11 @@ def test_what_the_batch_covers(encoding, most_alone, monkeypatch):
 
 
 def test_too_many_combinations_are_refused():
-    """Nine units and four inputs at one output are 8,192 combinations: refused, with the bound."""
+    """13 units and four inputs at one output are 131,072 combinations: refused, with the bound."""
     model = HookedMLP.from_weights(
-        [(torch.ones(9, 4), None), (torch.ones(1, 9), None)], direct=torch.ones(1, 4)
+        [(torch.ones(13, 4), None), (torch.ones(1, 13), None)], direct=torch.ones(1, 4)
     )
-    with pytest.raises(XorMiError, match="reads 9 units and 4 inputs .* at most 12 units and inp"):
+    with pytest.raises(XorMiError, match="reads 13 units and 4 inputs .* at most 16 units and inp"):
         identify_circuit(model)
 
 

@@ -164,6 +164,7 @@ VALID: dict[str, dict[str, object]] = {
     "margins.move_weight": {**MODEL, "n_steps": 2, **quiet},
     "margins.slack_to_flip": {**MODEL, **quiet},
     "circuits.control_rates": {**MODEL, "n_networks": 2, **quiet},
+    "circuits.diagnose": MODEL,
     "circuits.identify_circuit": MODEL,
     "circuits.summarize": {"circuit": Made("circuit")},
     "search.as_network": {**MODEL, "subcircuit": Made("subcircuit")},

@@ -10,7 +10,7 @@ import torch
 
 import xor_mi
 from xor_mi import geometry, plots
-from xor_mi.circuits import control_rates, identify_circuit
+from xor_mi.circuits import control_rates, diagnose, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import scan_gates
@@ -74,6 +74,7 @@ MADE = {
     "Slack": slack_to_flip,
     "WeightSweep": lambda model: move_weight(model, n_steps=3),
     "Circuit": identify_circuit,
+    "Diagnosis": lambda model: diagnose(model, "AND"),
     "ControlRates": lambda model: control_rates(model, n_networks=3, progress=False),
     "GateScan": scan,
     "SubcircuitSearch": find_subcircuits,
@@ -87,6 +88,7 @@ MADE = {
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
     "Alignment",
+    "Diagnosis",
     "Population",
     "Interpretation",
     "Interchange",

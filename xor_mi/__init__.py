@@ -11,6 +11,8 @@ Start with these; each has examples in its own `help(...)`:
     HighLevelModel, interchange_accuracy      a causal model, and how well a network obeys it
     scan_gates                                which units of any hooked model separate a gate
     identify_circuit                          which unit acts as which gate, with the proof
+    diagnose                                  what a network computes that is not what was asked,
+                                              and the change of reading that makes it so
     find_subcircuits, identifiability_report  every other explanation
     train_population, census                  the same for many networks
 

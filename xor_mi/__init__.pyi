@@ -31,6 +31,7 @@ from .gate_scan import scan_gates as scan_gates
 
 # name and prove
 from .circuits import Circuit as Circuit
+from .circuits import diagnose as diagnose
 from .circuits import identify_circuit as identify_circuit
 
 # is it the only explanation?

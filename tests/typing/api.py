@@ -232,6 +232,14 @@ assert_type(circuit.units_acting_as("OR"), tuple[xor_mi.circuits.ActsAs, ...])
 assert_type(circuit.evidence[0].units, tuple[Unit, ...])
 assert_type(circuit.evidence[0].exhaustive, bool)
 assert_type(circuit.evidence[0].claim, str)
+assert_type(circuit.reason, str)
+assert_type(circuit.certain_gates, tuple[tuple[Unit, str], ...])
+obstacle: xor_mi.circuits.Obstacle | None = circuit.obstacle
+diagnosis = xor_mi.diagnose(model, target)
+assert_type(diagnosis, xor_mi.circuits.Diagnosis)
+assert_type(diagnosis.answers, tuple[xor_mi.circuits.ReadingChange, ...])
+assert_type(diagnosis.answers[0].model, HookedMLP)
+assert_type(diagnosis.computes, xor_mi.BooleanFunction | None)
 assert_type(xor_mi.circuits.control_rates(model, n_networks=10).frame(), pd.DataFrame)
 assert_type(xor_mi.circuits.unit_readings(model.rows()[:, 0])[0].constant, bool)
 
@@ -397,6 +405,7 @@ bounds: tuple[float, ...] = (
     xor_mi.finding.ROWS_SHOWN,
     xor_mi.metrics.UNDECIDED,
     xor_mi.model.UNDECIDED,
+    xor_mi.circuits.MAX_UNITS,
     xor_mi.circuits.ROUNDING,
     xor_mi.report.MOST_INPUTS_DRAWN,
     xor_mi.report.MOST_SUBCIRCUITS_LISTED,
@@ -501,6 +510,7 @@ SURVEYS = (
 )
 PROVES = (
     xor_mi.circuits.CircuitUnit,
+    xor_mi.circuits.Failing,
     xor_mi.circuits.ControlRate,
     xor_mi.circuits.ControlRates,
     xor_mi.circuits.Evidence,

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import pandas as pd
 from torch import Tensor
 
-from xor_mi.circuits import _export
+from xor_mi.circuits import _export, _wording
+from xor_mi.circuits._diagnose import Diagnosis, diagnose, name_of
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
 from xor_mi.circuits._explain import explain
-from xor_mi.circuits._facts import OnStep, Problem, constant_note
+from xor_mi.circuits._facts import Obstacle, OnStep, Problems, constant_note
 from xor_mi.circuits._netlist import JointReading, LocalGate, output_units
+from xor_mi.circuits._obstacle import certain_gates, find_obstacle
 from xor_mi.circuits._readings import Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
 from xor_mi.errors import XorMiError, unknown
@@ -27,6 +29,12 @@ from xor_mi.truth import BooleanFunction
 if TYPE_CHECKING:
     import networkx
 
+QUOTABLE = 200
+"""A longer nested formula is given over the last hidden layer's units in the verdict's sentence;
+`Circuit.formulas` has all forms.
+"""
+READABLE = 1000
+"""Of a longer one over these units, sentences only name what it depends on."""
 MAX_IN_JSON = 100
 """Of more joint readings `to_dict` writes the first so many, and their number."""
 VERDICTS = ("identified", "ambiguous", "no_gate_reading", "not_computing")
@@ -81,7 +89,6 @@ class Circuit(Finding):
     Attributes:
         target: the function the network was held against.
         verdict: one of `VERDICTS`.
-        reason: the facts that decided the verdict, as one sentence; no comparison looks into it.
         readings: every kept joint reading, the primary one first (copies of a unit read alike, then
             highest interchange accuracy, then largest worst margin, then the first by gates).
         cfg, weights: a snapshot of the network at identification time.
@@ -95,13 +102,75 @@ class Circuit(Finding):
 
     target: BooleanFunction
     verdict: str
-    reason: str = field(compare=False)
     readings: tuple[JointReading, ...] = field(repr=False)
     cfg: HookedMLPConfig = field(repr=False, compare=False)
     weights: tuple[tuple[Tensor, Tensor], ...] = field(repr=False, compare=False)
     proof: Proof | None = field(default=None, repr=False, compare=False)
-    problems: tuple[tuple[Problem, tuple[str, ...]], ...] = field(default=(), repr=False)
+    problems: Problems = field(default=(), repr=False)
     on_step: OnStep | None = field(default=None, repr=False)
+
+    @cached_property
+    def reason(self) -> str:
+        """The facts that decided the verdict, in a sentence or two; no comparison looks into it.
+
+        Where there is no circuit, why is found out when this is first read.
+        """
+        match self.verdict:
+            case "not_computing":
+                reason = str(self.diagnosis)
+            case "no_gate_reading" if self.obstacle is not None:
+                reason = _wording.no_gate_reading(
+                    name_of(self.target), self.obstacle, self.certain_gates
+                )
+            case _:
+                reason = self._survivors()
+        # a further sentence, where units are exactly on their step
+        return f"{reason}. {_wording.on_step(self.on_step)}" if self.on_step else reason
+
+    def _survivors(self) -> str:
+        """How many readings survive, and what the first of them says."""
+        first = self.readings[0]
+        formula = first.formula
+        if len(formula) > QUOTABLE:
+            formula = f"({self._short_readout()})"
+        return _wording.survivors(
+            n_readings=len(self.readings),
+            function=self.target.name,
+            formula=formula,
+            n_agreed=sum(first.interchange.values()),
+            n_runs=first.n_interchange * len(first.interchange),
+        )
+
+    def _short_readout(self) -> str:
+        """The readout as text has room for it."""
+        outputs = [gate for gate in self.netlist if gate.unit.is_output]
+        return ", ".join(
+            gate.formula if len(gate.formula) <= READABLE else gate.named for gate in outputs
+        )
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis | None:
+        """What the network computes instead, and what would make it the target; see `diagnose`.
+
+        None but where the verdict is not_computing.
+        """
+        return diagnose(self.model, self.target) if self.verdict == "not_computing" else None
+
+    @cached_property
+    def obstacle(self) -> Obstacle | None:
+        """Where the search for a reading stops, by layer, unit and row.
+
+        None but where the verdict is no_gate_reading.
+        """
+        return find_obstacle(self.model) if self.verdict == "no_gate_reading" else None
+
+    @cached_property
+    def certain_gates(self) -> tuple[tuple[Unit, str], ...]:
+        """The hidden units that have one value or two on the rows, with their gates.
+
+        Such a unit has one reading only, so its gate is certain whatever the verdict.
+        """
+        return certain_gates(self.model)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -199,15 +268,15 @@ class Circuit(Finding):
         wins, a decision is made by all outputs.
         """
         outputs = layers_of(self.layer_sizes)[-1]
-        read: dict[Unit, set[int]] = {}  # unit -> the positions of the parents it depends on
+        read: dict[Unit, set[str]] = {}  # unit -> the names of the parents it depends on
         for gate in self.netlist:
             together = gate.unit.is_output and self.cfg.rule.name == "argmax"
+            parents = {gate.parents[k] for k in gate.depends_on}
             for unit in outputs if together else [gate.unit]:
-                read.setdefault(unit, set()).update(gate.depends_on)
+                read.setdefault(unit, set()).update(parents)
         edges = []
         for unit, parents in read.items():
-            sources = self._sources(unit)
-            edges += [Edge(sources[k], unit) for k in sorted(parents)]
+            edges += [Edge(one, unit) for one in self._sources(unit) if one.name in parents]
         return tuple(edges)
 
     def _sources(self, unit: Unit) -> list[Unit]:
@@ -322,7 +391,7 @@ class Circuit(Finding):
                 margin = f"margin {unit.margin:.2f}" if unit.margin is not None else unit.note
                 count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
                 lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}")
-            lines.append(f"  output  {self.readout}")
+            lines.append(f"  output  {self._short_readout()}")
         return "\n".join(lines)
 
     def explain(self) -> str:

@@ -30,6 +30,70 @@ Problem = Literal["wrong", "undecided", "rounding"]
 or decided so by the rounding of the network's own dtype alone.
 """
 
+Problems = tuple[tuple[Problem, tuple[str, ...]], ...]
+"""Each problem that there is, with the rows that have it."""
+
+ChangeKind = Literal[
+    "decision_threshold",
+    "input_levels",
+    "decision_rule",
+    "step_at_zero",
+    "dtype",
+    "layout",
+    "complement",
+    "input_order",
+    "output_order",
+]
+"""What may be read otherwise. The first five are settings of a `HookedMLPConfig`; then square
+weight matrices transposed, the complement of the target asked for, and inputs or outputs in another
+order.
+"""
+
+NewValue = int | float | str | tuple[float, ...] | tuple[int, ...] | tuple[str, ...] | None
+"""What something is changed to: see `ReadingChange.value`."""
+
+ObstacleKind = Literal["levels", "consistency", "composition"]
+"""Where the search for a joint reading stops:
+
+- levels: two levels per unit of one layer do not keep every decision;
+- consistency: a unit's bits are no function of the bits of the layer before;
+- composition: the gates, measured, give other bits than the units are read as, or other decisions.
+"""
+
+
+@dataclass(frozen=True)
+class Failing:
+    """One unit that no reading fits, under the reading that comes closest.
+
+    Attributes:
+        unit: the hidden unit, or where the netlist fails at a decision, the output.
+        gate: the closest reading's gate; for an output, the decisions it should give.
+        rows: the rows that fail under it.
+    """
+
+    unit: Unit
+    gate: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Where the search for a joint reading of a network stops.
+
+    Attributes:
+        kind: what fails.
+        layer: the hidden layer it fails in; for a netlist that fails at the outputs, the number of
+            hidden layers.
+        units: those that alone are enough to fail; empty where it takes several together.
+        rows: the rows that fail under the joint reading that comes closest; empty where there are
+            too many joint readings to say.
+    """
+
+    kind: ObstacleKind
+    layer: int
+    units: tuple[Failing, ...]
+    rows: tuple[str, ...]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:

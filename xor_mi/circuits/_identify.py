@@ -7,11 +7,11 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
-from xor_mi.circuits import _wording
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._controls import ControlRate, ControlRates, control_claims
+from xor_mi.circuits._diagnose import problems_of
 from xor_mi.circuits._evidence import Proof, affine, gather
-from xor_mi.circuits._facts import Control, Problem
+from xor_mi.circuits._facts import Control
 from xor_mi.circuits._netlist import (
     JointReading,
     LocalGate,
@@ -22,19 +22,19 @@ from xor_mi.circuits._netlist import (
 from xor_mi.circuits._readings import MAX_TRIED, Reading, consistent, faithful_readings
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
+from xor_mi.circuits._tables import MAX_UNITS
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch_sweep
 from xor_mi.kinds import Target
-from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
-from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_name, truth_rows
+from xor_mi.truth import MAX_INPUTS, BooleanFunction, truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
-QUOTABLE = 200
-"""A longer nested formula is given over the last hidden layer's units in the verdict's sentence;
-`Circuit.formulas` has all forms.
+MAX_ENTRIES = 10_000 * 2**12
+"""The tables of all readings together have at most so many entries where a layer is wider than 12
+units.
 """
 
 
@@ -49,6 +49,8 @@ def identify_circuit(
     progress: bool = True,
 ) -> Circuit:
     """Which hidden unit acts as which gate: every reading tried, a verdict with its reason.
+
+    Layers may have up to 16 units; how far that goes is told at the top of `xor_mi.circuits`.
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
@@ -82,29 +84,20 @@ def identify_circuit(
     circuit = Circuit(
         target=function,
         verdict="not_computing",
-        reason="",
         readings=(),
         cfg=replace(model.cfg, target=function, use_edge_result=False),
         weights=tuple(model.float64_layers()),
         on_step=on_step(model, layers),
     )
-    problems = _problems(decided, decisions(model).cpu(), function)
+    problems = problems_of(model, function, decided)
     if problems:
-        return replace(
-            circuit,
-            reason=_with_steps(_wording.not_computing(function.name, problems), circuit),
-            problems=tuple((problem, tuple(rows)) for problem, rows in problems.items()),
-        )
+        return replace(circuit, problems=problems)
 
     # Read: every joint reading that survives substitution and composes to the decisions.
     kept = _kept_readings(model, layers, decided, max_readings=max_readings, progress=progress)
     readings = list(kept)
     if not readings:
-        return replace(
-            circuit,
-            verdict="no_gate_reading",
-            reason=_with_steps(_wording.no_gate_reading(function.name), circuit),
-        )
+        return replace(circuit, verdict="no_gate_reading")
 
     # Score, and put first what the circuit is reported under.
     interchanged = _interchanged(model)
@@ -118,13 +111,7 @@ def identify_circuit(
         if n_controls:
             proof = _with_controls(proof, model, function, n_networks=n_controls, progress=progress)
     verdict = verdict_of(len(readings))
-    return replace(
-        circuit,
-        verdict=verdict,
-        reason=_with_steps(_reason(function, readings), circuit),
-        readings=tuple(readings),
-        proof=proof,
-    )
+    return replace(circuit, verdict=verdict, readings=tuple(readings), proof=proof)
 
 
 def verdict_of(n_readings: int) -> str:
@@ -232,17 +219,38 @@ def _with_controls(
 
 def _require_narrow(model: HookedMLP) -> None:
     """Refuse a layer whose combinations of levels are too many to be one table."""
+    instead = (
+        "scan_gates, patch_sweep, ablation_sweep, contributions and find_subcircuits do not need it"
+    )
     read = model.cfg.d_hidden[-1] + model.cfg.d_in
-    if model.cfg.direct and read > MAX_INPUTS:
+    if model.cfg.direct and read > MAX_UNITS:
         raise XorMiError(
             f"an output that reads {model.cfg.d_hidden[-1]} units and {model.cfg.d_in} inputs has "
-            f"too many combinations of levels; at most {MAX_INPUTS} units and inputs together"
+            f"too many combinations of levels; at most {MAX_UNITS} units and inputs together; "
+            f"{instead}"
         )
     widest = max(model.cfg.d_hidden)
-    if widest > MAX_INPUTS:
+    if widest > MAX_UNITS:
         raise XorMiError(
             f"a layer of {widest} units has too many combinations of levels; "
-            f"at most {MAX_INPUTS} units per layer"
+            f"at most {MAX_UNITS} units per layer; {instead}"
+        )
+
+
+def _require_room(model: HookedMLP, choices: Sequence["_Choice"]) -> None:
+    """Refuse tables that together have too many entries to be held."""
+    if not choices or max(len(sources) for sources in model.sources[1:]) <= MAX_INPUTS:
+        return
+    # a unit has one value or several whatever it is read as, so one choice speaks for all
+    readings, _ = choices[0]
+    n_parents = [sum(not reading.constant for reading in layer) for layer in readings]
+    n_parents[-1] += model.cfg.d_in * model.cfg.direct
+    n_entries = sum(2**number for number in n_parents)
+    if len(choices) * n_entries > MAX_ENTRIES:
+        raise TooManyReadings(
+            f"{len(choices)} faithful joint readings, with tables of {n_entries:,} entries each; "
+            f"at most {MAX_ENTRIES // n_entries:,} of that size are measured: study fewer units, "
+            "or unit by unit, with scan_gates, patch_sweep and contributions"
         )
 
 
@@ -265,28 +273,6 @@ def _own_function(decided: Tensor) -> BooleanFunction:
     return BooleanFunction(n_inputs, tuple(map(tuple, tables)))
 
 
-def _problems(
-    decided: Tensor, in_its_dtype: Tensor, function: BooleanFunction
-) -> dict[Problem, list[str]]:
-    """Problem -> the rows that have it; empty where every row is decided as the function says.
-
-    Decided so whatever the rounding: the network's own dtype must decide as float64 does.
-    """
-    goal = torch.tensor(function.tables).T
-    masks: dict[Problem, Tensor] = {
-        "wrong": (decided != goal) & (decided != UNDECIDED),
-        "undecided": decided == UNDECIDED,
-        "rounding": decided != in_its_dtype,
-    }
-    names = [row_name(row) for row in function.rows()]
-    problems: dict[Problem, list[str]] = {}
-    for problem, mask in masks.items():
-        rows = [name for name, here in zip(names, mask.any(1).tolist(), strict=True) if here]
-        if rows:
-            problems[problem] = rows
-    return problems
-
-
 def _kept_readings(
     model: HookedMLP,
     layers: Sequence[LayerValues],
@@ -297,6 +283,7 @@ def _kept_readings(
 ) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
     choices = _consistent_choices(model, layers, decided, max_readings=max_readings)
+    _require_room(model, choices)
     for readings, worst in progress_bar(
         choices, doing="measuring readings", unit="reading", progress=progress
     ):
@@ -433,23 +420,3 @@ def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) ->
     as_predicted = predicted == network.transpose(1, 2)  # [base, unit, source, decision]
     agreed = as_predicted.all(-1).sum((0, 2)).tolist()
     return replace(joint, interchange=dict(zip(units, agreed, strict=True)))
-
-
-def _with_steps(reason: str, circuit: Circuit) -> str:
-    """The reason, and a further sentence where units are exactly on their step."""
-    return f"{reason}. {_wording.on_step(circuit.on_step)}" if circuit.on_step else reason
-
-
-def _reason(function: BooleanFunction, readings: Sequence[JointReading]) -> str:
-    first = readings[0]
-    formula = first.formula
-    if len(formula) > QUOTABLE:
-        outputs = [gate.formula for gate in first.netlist if gate.unit.is_output]
-        formula = f"({', '.join(outputs)})"
-    return _wording.survivors(
-        n_readings=len(readings),
-        function=function.name,
-        formula=formula,
-        n_agreed=sum(first.interchange.values()),
-        n_runs=first.n_interchange * len(first.interchange),
-    )

@@ -7,11 +7,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from xor_mi.circuits import _tables
 from xor_mi.circuits._readings import ROUNDING, Reading
 from xor_mi.graph import Unit, layers_of
 from xor_mi.metrics import UNDECIDED, decision
 from xor_mi.model import HookedMLP
-from xor_mi.truth import BooleanFunction, row_name, row_numbers, truth_rows
+from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_numbers, truth_rows
 
 FREE = -1
 """In a tensor of forced bits: here the gate decides."""
@@ -40,24 +41,38 @@ class LocalGate:
 
     @cached_property
     def function(self) -> BooleanFunction:
-        """`bits` as a function of the parents."""
+        """`bits` as a function of the parents.
+
+        Raises:
+            XorMiError: more parents than a `BooleanFunction` has inputs; `bits` are there all the
+                same.
+        """
         return BooleanFunction(len(self.parents), (self.bits,))
 
     @property
     def formula(self) -> str:
-        """`function` as a formula over the parents' names."""
-        return self.function.formula_over(self.parents)
+        """`bits` as a formula over the parents' names.
+
+        Where more than 12 parents matter it only names them: 'f(h0.0, h0.1, ...)'.
+        """
+        return _tables.formula_over(self.bits, self.parents)
+
+    @property
+    def named(self) -> str:
+        """The parents that it depends on, as 'f(h0.0, h0.1)': for a formula too long to read."""
+        return _tables.named([self.parents[k] for k in self.depends_on])
 
     @property
     def undecided(self) -> tuple[str, ...]:
         """The combinations without a bit, such as ('011',)."""
-        rows = zip(truth_rows(len(self.parents)), self.table, strict=True)
-        return tuple(row_name(row) for row, bit in rows if bit is None)
+        width = len(self.parents)
+        # the number of a combination, written in bits, is its name
+        return tuple(f"{row:0{width}b}" for row, bit in enumerate(self.table) if bit is None)
 
     @property
     def depends_on(self) -> tuple[int, ...]:
         """The positions of the parents that can change its bit."""
-        return self.function.essential_inputs
+        return _tables.essential_parents(self.bits)
 
 
 def measure_netlist(
@@ -66,7 +81,8 @@ def measure_netlist(
     """The local gate of every hidden unit and decision, layer by layer.
 
     Measured with its parents set to every combination of their levels. Inputs that an output reads
-    directly are parents too, also in combinations with the units that no row produces.
+    directly are parents too, also in combinations with the units that no row produces. Where more
+    than 12 units and inputs are read, those with one level only are no parents.
     """
     places = layers_of(model.layer_sizes)
     inputs = tuple(unit.name for unit in places[0])
@@ -76,14 +92,17 @@ def measure_netlist(
         for unit, reading in zip(places[1], readings[0], strict=True)
     ]
     for layer, before in enumerate(readings, start=1):
-        parents = tuple(unit.name for unit in model.sources[layer])
-        combinations = torch.tensor(truth_rows(len(parents)))  # [combination, parent]
-        levels_of_parents = [(reading.low, reading.high) for reading in before]
-        if len(parents) > len(before):
-            levels_of_parents += _levels_of_inputs(model)
-        levels = torch.tensor(levels_of_parents, dtype=torch.float64)  # [parent, bit]
-        # parent p at the level of its bit, [combination, parent]
-        values = levels[torch.arange(len(parents)), combinations]
+        sources = model.sources[layer]
+        levels_of_sources = [(reading.low, reading.high) for reading in before]
+        if len(sources) > len(before):
+            levels_of_sources += _levels_of_inputs(model)
+        levels = torch.tensor(levels_of_sources, dtype=torch.float64)  # [source, bit]
+        read = parents_of(levels)
+        parents = tuple(sources[k].name for k in read)
+        # parents at the level of their bit, others at their one level, [combination, source]
+        bits = torch.zeros(2 ** len(read), len(sources), dtype=torch.long)
+        bits[:, read] = _tables.combinations_of(len(read))
+        values = levels[torch.arange(len(sources)), bits]
         weight, bias = model.float64_layers()[layer]
         reached = model.activate(values @ weight.T + bias, layer)  # [combination, unit]
         if layer < len(readings):
@@ -94,6 +113,20 @@ def measure_netlist(
             tables = [(unit, _table(column)) for unit, column in decided]
         gates += [LocalGate(unit, parents, table) for unit, table in tables]
     return tuple(gates)
+
+
+def parents_of(levels: Tensor) -> list[int]:
+    """Which of the units and inputs that are read are a local gate's parents, by their numbers.
+
+    All of them; of more than 12 those that have two levels, and one at least.
+
+    Args:
+        levels: what each is at bit 0 and at bit 1, [source, bit].
+    """
+    everyone = list(range(len(levels)))
+    if len(levels) <= MAX_INPUTS:
+        return everyone
+    return [k for k in everyone if levels[k, 0] != levels[k, 1]] or everyone[:1]
 
 
 def _levels_of_inputs(model: HookedMLP) -> list[tuple[float, float]]:
@@ -216,7 +249,7 @@ def nested_formula(gate: LocalGate, written: dict[str, str]) -> str:
         return written[gate.formula]
     names = [written.get(parent, parent) for parent in gate.parents]
     bracketed = [name if name.isalnum() else f"({name})" for name in names]
-    return gate.function.formula_over(bracketed)
+    return _tables.formula_over(gate.bits, bracketed)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits._facts import constant_note
-from xor_mi.errors import TooManyReadings
+from xor_mi.circuits._pruned import promising_choices
 from xor_mi.model import HookedMLP
 from xor_mi.truth import name_of_bits
 from xor_mi.values import DISTINCT, LayerValues, forward_float64
@@ -102,24 +102,21 @@ def faithful_readings(
 ) -> list[tuple[tuple[Reading, ...], float]]:
     """All choices of one reading per unit of this layer that leave every decision as it was.
 
-    Each comes with its worst margin.
+    Each comes with its worst margin. Up to `MAX_TRIED` choices all are tried (12 units of two
+    inputs have at most 3^12 = 531,441), of more those that `promising_choices` leaves.
 
     Raises:
-        XorMiError: more choices than `MAX_TRIED` (12 units of two inputs have at most 3^12 =
-            531,441).
+        TooManyReadings: even these are too many.
     """
     options = [unit_readings(values) for values in layers[layer].post.T]  # per unit
-    count = prod(map(len, options))
-    if count > MAX_TRIED:
-        raise TooManyReadings(
-            f"layer {layer} has {count} joint readings; at most {MAX_TRIED} can be tried: "
-            "study a network with fewer units in a layer"
-        )
     # per unit, what it is replaced by under each of its readings, [reading, row]
-    levels = [torch.stack([_levels(reading) for reading in unit]) for unit in options]
-    numbers = [torch.arange(len(unit)) for unit in options]
-    # reshape: of a single unit the product has no unit axis
-    choices = torch.cartesian_prod(*numbers).reshape(count, len(options))
+    levels = [torch.stack([levels_of(reading) for reading in unit]) for unit in options]
+    if prod(map(len, options)) > MAX_TRIED:
+        choices = promising_choices(model, layers, layer, levels, decided=decided)
+    else:
+        numbers = [torch.arange(len(unit)) for unit in options]
+        # reshape: of a single unit the product has no unit axis
+        choices = torch.cartesian_prod(*numbers).reshape(-1, len(options))
     sides = (2 * decided - 1).double()  # +1 where the decision is 1, -1 where it is 0
     faithful = []
     for chunk in choices.split(CHOICES_AT_ONCE):
@@ -136,7 +133,7 @@ def faithful_readings(
     return faithful
 
 
-def _levels(reading: Reading) -> Tensor:
+def levels_of(reading: Reading) -> Tensor:
     """What a unit is replaced by on each row, [row]."""
     levels = torch.tensor([reading.low, reading.high], dtype=torch.float64)
     return levels[torch.tensor(reading.bits)]

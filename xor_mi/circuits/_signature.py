@@ -19,10 +19,11 @@ from hashlib import sha256
 from itertools import chain, groupby, pairwise, permutations, product
 from math import factorial, prod
 
+from xor_mi.circuits import _tables
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
-from xor_mi.truth import BooleanFunction, name_of_bits, row_number, truth_rows
+from xor_mi.truth import MAX_INPUTS, BooleanFunction, name_of_bits, row_number, truth_rows
 
 Table = tuple[int, ...]
 Form = tuple[tuple[tuple[Table, tuple[int, ...], Table], ...], ...]
@@ -152,17 +153,22 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
     """Hidden layers and outputs, each node over its essential parents; constants folded."""
     inputs: list[Table] = list(zip(*truth_rows(layer_sizes[0]), strict=True))  # [input][row]
     columns = inputs  # of the layer before, [parent][row]
+    # What a layer may read, by name: what is before it, and past that the inputs, from the end.
+    past_it = {f"x{i}": i - len(inputs) for i in range(len(inputs))}
+    place = {f"x{i}": i for i in range(len(inputs))}
     constant: dict[int, int] = {}
     layers: _Layers = []
     for _, gates in groupby(netlist, key=lambda gate: gate.unit.layer):
-        nodes = []
+        nodes, names = [], []
         for gate in gates:
             # A unit that depends on nothing has no parents, and one bit for a table.
-            positions, table = _reduced(gate.bits, constant, len(gate.parents))
-            # What is beyond the layer before are the inputs, all of them and in order.
-            n_parents, n_units = len(gate.parents), len(columns)
-            parents = tuple(k if k < n_units else k - n_parents for k in positions)
+            read = [place[name] for name in gate.parents]
+            held = {k: constant[parent] for k, parent in enumerate(read) if parent in constant}
+            positions, table = _reduced(gate.bits, held, len(read))
+            parents = picked(read, positions)
             nodes.append(_Node(parents, table, _run(parents, table, [*columns, *inputs])))
+            names.append(gate.unit.name)
+        place = past_it | {name: k for k, name in enumerate(names)}
         # Only the next layer reads this one: its constants are folded there.
         constant = {k: node.table[0] for k, node in enumerate(nodes) if not node.parents}
         columns = [node.bits for node in nodes]
@@ -177,6 +183,8 @@ def _reduced(
 
     Constant parents are put in first.
     """
+    if width > MAX_INPUTS:
+        return _tables.over_essential(_tables.with_constants(table, constant))
     rows = truth_rows(width)
     # Every row reads the table as if the constant parents had their bits.
     held = []
@@ -233,12 +241,15 @@ def _zero_at_zero(layers: _Layers) -> _Layers:
 
 def _complemented(node: _Node, flip: int, signs: Sequence[int]) -> _Node:
     """A node turned over if `flip` is 1, while those of its parents are whose sign is 1."""
+    bits = tuple(bit ^ flip for bit in node.bits)
+    if len(signs) > MAX_INPUTS:
+        return _Node(node.parents, _tables.complemented(node.table, flip, signs), bits)
     table = []
     for row in _rows(len(signs)):
         # The row as it was before the parents were turned over.
         before = [bit ^ sign for bit, sign in zip(row, signs, strict=True)]
         table.append(node.table[row_number(before)] ^ flip)
-    return _Node(node.parents, tuple(table), tuple(bit ^ flip for bit in node.bits))
+    return _Node(node.parents, tuple(table), bits)
 
 
 def _with_inputs_moved(layers: _Layers, place: Mapping[int, int]) -> _Layers:
@@ -285,6 +296,8 @@ def _reordered(table: Table, order: Sequence[int]) -> Table:
 
 def _rearranged(table: Table, where: tuple[int, ...]) -> Table:
     """A table after its input i has become input where[i]."""
+    if len(where) > MAX_INPUTS:
+        return _tables.rearranged(table, where)
     return picked(table, rows_before(where))
 
 
@@ -381,6 +394,9 @@ def _influence(unit: int, after: Sequence[_Node]) -> tuple[tuple[Table, int, int
     for node in after:
         if unit in node.parents:
             k = node.parents.index(unit)
+            if len(node.parents) > MAX_INPUTS:
+                influence.append((node.bits, *_tables.turns(node.table, k)))
+                continue
             # Per row with the unit off: +1 where turning it on turns the reader on, -1 where off.
             steps = []
             for row in truth_rows(len(node.parents)):
@@ -439,6 +455,10 @@ def _over(table: Table, parents: Sequence[int], names: Sequence[str]) -> str:
     """
     if not parents:
         return "TRUE" if table[0] else "FALSE"
+    if len(parents) > MAX_INPUTS:
+        # no formula is found for so many: the table itself, hashed, says which function it is
+        digest = sha256(bytes(table)).hexdigest()[:16]
+        return f"f({', '.join(names[parent] for parent in parents)}), sha256 {digest}"
     formula = BooleanFunction(len(parents), (table,)).formula
 
     def put(match: re.Match[str]) -> str:

@@ -7,9 +7,19 @@ baseline looks into a sentence.
 
 from collections.abc import Mapping, Sequence
 
-from xor_mi.circuits._facts import Control, Facts, OnStep, Problem, constant_note
-from xor_mi.graph import name_of_set
+from xor_mi.circuits._facts import (
+    ChangeKind,
+    Control,
+    Facts,
+    NewValue,
+    Obstacle,
+    OnStep,
+    Problems,
+    constant_note,
+)
+from xor_mi.graph import Unit, name_of_set
 from xor_mi.metrics import share_interval
+from xor_mi.model import DecisionRule
 
 MAX_NAMES = 8
 """So many units, and so many rows of each, are named where a sentence lists them."""
@@ -126,11 +136,97 @@ def control_words(control: Control | None) -> str:
             return "untrained networks"
 
 
-def not_computing(function: str, problems: Mapping[Problem, Sequence[str]]) -> str:
-    """Why a network does not compute its target: the rows of each problem."""
+def _problem_rows(problems: Problems) -> str:
+    """The rows of each problem: 'wrong on 00, 11 and undecided on 01'."""
     words = {"wrong": "wrong", "undecided": "undecided", "rounding": "decided by rounding alone"}
-    parts = [f"{words[problem]} on {', '.join(rows)}" for problem, rows in problems.items()]
-    return f"it does not compute {function}: {' and '.join(parts)}"
+    return " and ".join(f"{words[problem]} on {', '.join(rows)}" for problem, rows in problems)
+
+
+def change(kind: ChangeKind, value: NewValue, between: tuple[float, float] | None) -> str:
+    """One way to read a network otherwise."""
+    order = value if isinstance(value, tuple) else ()
+    match kind:
+        case "decision_threshold":
+            near = f" (any between {between[0]:.4g} and {between[1]:.4g})" if between else ""
+            return f"decision_threshold={value:.4g}{near}"
+        case "input_levels":
+            return f"input_levels=({', '.join(f'{level:g}' for level in order)})"
+        case "step_at_zero":
+            return f"step_at_zero={value} ({'>=' if value else '>'} zero is on)"
+        case "decision_rule" | "dtype":
+            return f"{kind}='{value}'"
+        case "layout":
+            return f"{_and(order)} transposed"
+        case "complement":
+            return "every decision turned over"
+        case "input_order":
+            return f"its inputs in the order {', '.join(f'x{k}' for k in order)}"
+        case "output_order":
+            return f"its outputs in the order {', '.join(f'y{k}' for k in order)}"
+
+
+def diagnosis(
+    target: str,
+    problems: Problems,
+    n_outputs: tuple[int, int],
+    computes: str | None,
+    rule: DecisionRule,
+    outputs: Mapping[str, Sequence[float]],
+    answers: Sequence[str],
+    closest: tuple[str, Sequence[str]] | None,
+    off_by: float | None,
+) -> str:
+    """What a network computes, by which outputs, and what would make it the target.
+
+    Args:
+        n_outputs: of the target, and the network's decisions.
+        outputs: row -> the outputs there.
+        answers: the changes that work.
+        closest: the change that comes closest where none works, and the rows it leaves.
+        off_by: how far on the wrong side a score is at most; None where the target does not fit.
+    """
+    by = "the largest output wins" if rule.name == "argmax" else f"1 above {rule.cut:g}"
+    if not problems:
+        return f"it computes {target} as it is read ({_quoted_outputs(outputs)}; {by})"
+    asked, decided = n_outputs
+    wrong = _problem_rows(problems)
+    if asked != decided:
+        makes = _counted(decided, "decision")
+        wrong = f"the target has {_counted(asked, 'output')}, and it makes {makes}"
+    what = "it leaves a row undecided" if computes is None else f"it computes {computes}"
+    failing = {row for _, rows in problems for row in rows}
+    told = outputs if len(outputs) <= MAX_NAMES else {row: outputs[row] for row in sorted(failing)}
+    facts = f"it does not compute {target}: {wrong}; {what} ({_quoted_outputs(told)}; {by})"
+    if answers:
+        more = f", or with {len(answers) - MAX_NAMES} more" if len(answers) > MAX_NAMES else ""
+        return f"{facts}; it computes {target} with {', or with '.join(answers[:MAX_NAMES])}{more}"
+    none = f"{facts}; no single change of reading makes it compute {target}"
+    if closest is not None:
+        return f"{none}; the closest is {closest[0]}, which leaves {_few(closest[1])} wrong"
+    far = "" if off_by is None else f": it is off by {off_by:.4g} at most"
+    return f"{none} or brings it closer{far}"
+
+
+def _quoted_outputs(outputs: Mapping[str, Sequence[float]]) -> str:
+    """'y0 is 0.6, 0.561 on 00, 01': all outputs on the rows there is room for."""
+    rows = list(outputs)[:MAX_NAMES]
+    columns = zip(*(outputs[row] for row in rows), strict=True)
+    values = [
+        f"y{k} is {', '.join(f'{value:.4g}' for value in column)}"
+        for k, column in enumerate(columns)
+    ]
+    more = ", ..." if len(outputs) > MAX_NAMES else ""
+    return f"{'; '.join(values[:MAX_NAMES])} on {', '.join(rows)}{more}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _and(names: Sequence[object]) -> str:
+    """'a', 'a and b', 'a, b and c'"""
+    *first, last = map(str, names)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def on_step(facts: OnStep) -> str:
@@ -143,12 +239,42 @@ def on_step(facts: OnStep) -> str:
     return f"{here}; a network written with {sign} {outcome}: step_at_zero={other}"
 
 
-def no_gate_reading(function: str) -> str:
-    """Why a network that computes its target has no circuit."""
-    return (
+def no_gate_reading(function: str, obstacle: Obstacle, certain: Sequence[tuple[Unit, str]]) -> str:
+    """Why a network that computes its target has no circuit, and what is known all the same.
+
+    Args:
+        certain: the units with one reading only, and their gates.
+    """
+    why = (
         f"it computes {function}, but no reading of its units as bits survives two-level "
-        "substitution and composes to it"
+        f"substitution and composes to it: {_stops(obstacle)}"
     )
+    if not certain:
+        return why
+    names = _few([f"{unit.name} {gate}" for unit, gate in certain])
+    return f"{why}; certain all the same, with one reading each: {names}"
+
+
+def _stops(obstacle: Obstacle) -> str:
+    """Where the search stops, by units where one alone is enough, else by its layer."""
+    on = f" (the closest fails on {_few(obstacle.rows)})" if obstacle.rows else ""
+    match obstacle.kind:
+        case "levels":
+            layer = f"no two levels per unit of layer {obstacle.layer} keep every decision{on}"
+            alone = "alone, at best read as {gate}, flips {rows}"
+        case "consistency":
+            layer = f"no reading of layer {obstacle.layer} follows from the bits before it{on}"
+            alone = "alone, at best read as {gate}, does not follow from them on {rows}"
+        case "composition":
+            layer = "gates that keep every decision, when measured, do not give their own bits"
+            alone = "should be {gate}, and its gate gives something else on {rows}"
+    if not obstacle.units:
+        return layer
+    each = [
+        f"{one.unit.name} {alone.format(gate=one.gate, rows=_few(one.rows))}"
+        for one in obstacle.units
+    ]
+    return f"{layer}; {'; '.join(each[:MAX_NAMES])}"
 
 
 def survivors(n_readings: int, function: str, formula: str, n_agreed: int, n_runs: int) -> str:

@@ -6,6 +6,7 @@ come out as a difference, or as none."""
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from xor_mi.circuits import MAX_UNITS
 from xor_mi.errors import cut_short, shown
 from xor_mi.graph import edges_of, layers_of
 from xor_mi.model import DecisionRule
@@ -83,8 +84,9 @@ def _of_sizes(sizes: Sizes, *, n_units: int) -> Iterator[str]:
     for k, size in enumerate(sizes):
         # outputs are as many as there are tables, which is asked below
         is_output = k == len(sizes) - 1
-        if size < 1 or (size > MAX_INPUTS and not is_output):
-            yield f"'layer_sizes[{k}]' is {size}, not 1 to {MAX_INPUTS}"
+        most = MAX_INPUTS if k == 0 else MAX_UNITS
+        if size < 1 or (size > most and not is_output):
+            yield f"'layer_sizes[{k}]' is {size}, not 1 to {most}"
     if n_units != sum(sizes[1:-1]):
         yield f"'units' has {n_units} units, and 'layer_sizes' says {sum(sizes[1:-1])}"
 

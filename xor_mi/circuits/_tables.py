@@ -1,0 +1,123 @@
+"""truth tables of gates that read more parents than a `BooleanFunction` has inputs, as tensors.
+
+A layer of 16 units has 65,536 combinations of bits: few enough to hold, too many to go through one
+by one. What `truth` does row by row is done here for the whole table at once.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from xor_mi.truth import MAX_INPUTS, BooleanFunction
+
+MAX_UNITS = 16
+"""A layer has at most so many units, and an output reads at most so much: a local gate's table then
+has 65,536 entries.
+"""
+
+Table = tuple[int, ...]
+
+
+def combinations_of(n_parents: int) -> Tensor:
+    """Every combination of so many bits, in the order of a truth table, [combination, parent].
+
+    >>> combinations_of(2).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    shifts = torch.arange(n_parents - 1, -1, -1)  # the first parent is the most significant
+    return torch.arange(2**n_parents)[:, None] >> shifts & 1
+
+
+def essential_parents(table: Table) -> tuple[int, ...]:
+    """The parents that a table depends on.
+
+    >>> essential_parents((0, 0, 1, 1))
+    (0,)
+    """
+    cube = _cube(table)
+    parents = range(cube.dim())
+    return tuple(k for k in parents if not torch.equal(cube.select(k, 0), cube.select(k, 1)))
+
+
+def over_essential(table: Table) -> tuple[tuple[int, ...], Table]:
+    """The parents that a table depends on, and the same function as a table over these alone."""
+    essential = essential_parents(table)
+    cube = _cube(table)
+    # from the last axis back, so that the numbers of the axes before it stay
+    for k in reversed(range(cube.dim())):
+        if k not in essential:
+            cube = cube.select(k, 0)
+    return essential, _table(cube)
+
+
+def with_constants(table: Table, constant: Mapping[int, int]) -> Table:
+    """The table as if each constant parent always had its bit."""
+    cube = _cube(table)
+    for k, bit in constant.items():
+        cube = cube.select(k, bit).unsqueeze(k).expand(cube.shape)
+    return _table(cube)
+
+
+def rearranged(table: Table, where: Sequence[int]) -> Table:
+    """The table after parent i has become parent where[i].
+
+    >>> rearranged((0, 0, 1, 0), (1, 0))
+    (0, 1, 0, 0)
+    """
+    return _table(_cube(table).permute(*sorted(range(len(where)), key=lambda i: where[i])))
+
+
+def complemented(table: Table, flip: int, signs: Sequence[int]) -> Table:
+    """The table turned over if `flip` is 1, after the parents whose sign is 1 were turned over.
+
+    >>> complemented((0, 0, 0, 1), 1, (1, 1))
+    (0, 1, 1, 1)
+    """
+    turned = [k for k, sign in enumerate(signs) if sign]
+    return _table(_cube(table).flip(turned) ^ flip)
+
+
+def turns(table: Table, parent: int) -> tuple[int, int]:
+    """On how many combinations of the others turning this parent on turns the gate on, and off.
+
+    >>> turns((0, 0, 1, 0), 0)
+    (1, 0)
+    """
+    cube = _cube(table)
+    steps = cube.select(parent, 1) - cube.select(parent, 0)
+    return int((steps == 1).sum()), int((steps == -1).sum())
+
+
+def formula_over(table: Table, names: Sequence[str]) -> str:
+    """A gate's formula over its parents' names.
+
+    Of a gate that depends on more parents than a formula is found for, the names alone:
+    'f(h0.0, h0.1, ...)'.
+
+    >>> formula_over((0, 0, 1, 0), ["h0.0", "h0.1"])
+    'h0.0 & ~h0.1'
+    """
+    if len(names) > MAX_INPUTS:
+        essential, table = over_essential(table)
+        names = [names[k] for k in essential]
+    if not names:
+        return "TRUE" if table[0] else "FALSE"
+    if len(names) > MAX_INPUTS:
+        return named(names)
+    return BooleanFunction(len(names), (table,)).formula_over(names)
+
+
+def named(names: Sequence[str]) -> str:
+    """A function of these, whichever it is: 'f(h0.0, h0.1)'."""
+    return f"f({', '.join(names)})"
+
+
+def _cube(table: Table) -> Tensor:
+    """One axis of length 2 per parent."""
+    n_parents = len(table).bit_length() - 1
+    return torch.tensor(table).reshape((2,) * n_parents)
+
+
+def _table(cube: Tensor) -> Table:
+    return tuple(cube.flatten().tolist())
