@@ -503,6 +503,20 @@ def test_the_plane_of_other_levels_is_labelled():
     assert moved.layout.xaxis2.title.text == "x0 (bit 0 is -1, bit 1 is 1)"
 
 
+def test_a_full_unit_is_named_on_the_way_and_in_the_plane():
+    """hardtanh(4x - 2) turns on at x = 0.25 and full at 0.75; the path and the plane say so."""
+    model = HookedMLP.from_weights(
+        [([[4, 0]], [-2]), ([[1]], [0.25])], act_fn="hardtanh", dtype="float64"
+    )
+    walk = geometry.path(model, "00", "10")
+    assert [(kink.t, kink.full) for kink in walk.kinks] == [(0.25, ()), (0.75, (Unit(0, 0),))]
+    assert "turn on, off or full" in plots.path_figure(walk).layout.xaxis.title.text
+    plane = plots.input_plane(model, path=walk)
+    assert any(one.name == "kink: a unit turns on, off or full" for one in plane.data)
+    names = next(one for one in plane.data if one.hovertext)
+    assert sorted(names.text) == ["all off", "full: h0.0", "on: h0.0"]
+
+
 def test_argmax_is_drawn_by_its_score():
     """The path's line is y1 - y0 with a dashed line at 0; the plane's title, colours and hover text
     speak of the difference.

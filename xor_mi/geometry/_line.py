@@ -16,6 +16,7 @@ from xor_mi.errors import XorMiError, whole_number
 from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import (
+    FULL,
     Changes,
     Lines,
     Pieces,
@@ -40,12 +41,13 @@ class Kink:
     """A place on the way where units turn on or off, or become full or cease to be.
 
     t runs from 0 (start) to 1 (end); `input` is the input there. A unit is full where it grows no
-    more, see `Region`.
+    more, see `Region`; `full` are those of the units that become full or cease to be.
     """
 
     t: float
     input: tuple[float, ...]
     units: tuple[Unit, ...]
+    full: tuple[Unit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class InputPath(Finding):
             threshold these are the outputs, "y0"; by argmax over two outputs "y1 - y0".
         units, values: every unit (inputs, hidden units, outputs), and its value after its
             activation at each t.
-        kinks: where units turn on or off, in order; empty for smooth activations, which have none.
+        kinks: where units turn on or off (or full), in order; empty for smooth activations, which
+            have none.
         changes: where decisions change, in order.
         threshold: what the scores are decided at; 0 by argmax.
         tolerance: 0 where kinks and changes are in closed form (up to float64 rounding); else how
@@ -150,7 +153,7 @@ def path(
         changes = bracketed_changes(model, 0, pre, inputs_on_line, edges, progress=progress)
         turns, tolerance = [], CHANGE_RESOLUTION
     # Kinks and changes are points of their own, wherever they lie between those of the grid.
-    special = {*(t for t, _ in turns), *changes.t.tolist()}
+    special = {*(t for t, _, _ in turns), *changes.t.tolist()}
     every_t = sorted(special.union(np.linspace(0, 1, n_points).tolist()))
     grid = torch.tensor(every_t, dtype=torch.float64)
     inputs = torch.from_numpy(origin) + grid[:, None] * torch.from_numpy(step)
@@ -167,7 +170,7 @@ def path(
         outputs=layers[-1],
         units=tuple(chain.from_iterable(layers_of(model.layer_sizes))),
         values=torch.cat([inputs, *layers], dim=1),
-        kinks=tuple(Kink(t, at(t), units) for t, units in turns),
+        kinks=tuple(Kink(t, at(t), units, full) for t, units, full in turns),
         changes=tuple(
             DecisionChange(t=t, input=at(t), output=output, before=before, after=after)
             for t, output, before, after in _sorted(changes)
@@ -179,15 +182,21 @@ def path(
     )
 
 
-def _turns(model: HookedMLP, pieces: Pieces) -> list[tuple[float, tuple[Unit, ...]]]:
-    """Between which neighbouring pieces of one line which units change their state."""
+def _turns(
+    model: HookedMLP, pieces: Pieces
+) -> list[tuple[float, tuple[Unit, ...], tuple[Unit, ...]]]:
+    """Between which neighbouring pieces of one line which units change their state.
+
+    Each with those of them that become full or cease to be.
+    """
     units = list(chain.from_iterable(layers_of(model.layer_sizes)[1:]))
     turns = []
     starts = pieces.low[1:].tolist()
     for t, before, after in zip(starts, pieces.states, pieces.states[1:], strict=False):
-        turned = tuple(units[k] for k in np.nonzero(before != after)[0])
-        if turned:
-            turns.append((t, turned))
+        turned = np.nonzero(before != after)[0]
+        if len(turned):
+            full = tuple(units[k] for k in turned if FULL in (before[k], after[k]))
+            turns.append((t, tuple(units[k] for k in turned), full))
     return turns
 
 

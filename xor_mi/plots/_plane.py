@@ -15,7 +15,7 @@ from torch import Tensor
 from xor_mi import geometry
 from xor_mi.errors import require_kind
 from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region, Regions
-from xor_mi.geometry._pieces import has_pieces, state_text, turns_on_at_zero
+from xor_mi.geometry._pieces import has_pieces, turns_on_at_zero
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Bounds
 from xor_mi.metrics import decisions
@@ -168,14 +168,14 @@ def path_figure(path: InputPath) -> go.Figure:
         figure.add_trace(_changes_along(path.changes, path.threshold))
     start, end = point_text(path.start, 6), point_text(path.end, 6)
     figure.update_xaxes(
-        title=f"t: 0 is {start}, 1 is {end}; dotted: these units turn on or off",
+        title=f"t: 0 is {start}, 1 is {end}; dotted: these units turn {_turned(path)}",
         range=[-0.02, 1.08],
     )
     figure.update_yaxes(title=score_axis(path.score_names, path.threshold))
-    what = path.score_names[0] if path.scores.shape[1] == 1 else "output"
-    shown = "output" if is_output_name(what) else what
-    layout(figure, f"The {shown} on the straight way from {start} to {end}", width=760)
     several = path.scores.shape[1] > 1
+    is_output = several or is_output_name(path.score_names[0])
+    shown = "The output" if is_output else path.score_names[0]
+    layout(figure, f"{shown} on the straight way from {start} to {end}", width=760)
     return figure.update_layout(margin={"t": 100, "b": 60}, showlegend=several)
 
 
@@ -317,6 +317,8 @@ def _add_regions(
         textfont={"size": 11, "shadow": "0 0 4px #ffffff, 0 0 4px #ffffff"},
         hovertext=maps,
         hoverinfo="text",
+        # a long name near a side is written over it
+        cliponaxis=False,
         showlegend=False,
     )
     figure.add_trace(names)
@@ -324,7 +326,15 @@ def _add_regions(
 
 def _name_of_region(piece: Region) -> str:
     hidden = [unit for unit in sorted(piece.on) if not unit.is_output]
-    return f"on: {state_text(hidden, piece.full)}" if hidden else "all off"
+    if not hidden:
+        return "all off"
+    # on a line of their own: a name must not be long
+    full = [unit for unit in hidden if unit in piece.full]
+    on = [unit for unit in hidden if unit not in piece.full]
+    named = [
+        f"{state}: {name_of_set(units)}" for state, units in (("on", on), ("full", full)) if units
+    ]
+    return "<br>".join(named)
 
 
 def _affine_map(piece: Region, output: int | tuple[int, int]) -> str:
@@ -358,7 +368,7 @@ def _add_path(figure: go.Figure, path: InputPath, output: int) -> None:
     if path.kinks:
         x, y = columns_of([kink.input for kink in path.kinks])
         marker = {"symbol": "diamond-open", "size": 12, "color": INK, "line": {"width": 2}}
-        name = "kink: a unit turns on or off"
+        name = f"kink: a unit turns {_turned(path)}"
         figure.add_trace(go.Scatter(x=x, y=y, mode="markers", marker=marker, name=name))
     changes = [change for change in path.changes if change.output == output]
     if changes:
@@ -366,6 +376,11 @@ def _add_path(figure: go.Figure, path: InputPath, output: int) -> None:
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="markers", marker=CHANGE, name="decision changes")
         )
+
+
+def _turned(path: InputPath) -> str:
+    """What units turn at the kinks of a path."""
+    return "on, off or full" if any(kink.full for kink in path.kinks) else "on or off"
 
 
 def _arrow(path: InputPath) -> go.Scatter:
