@@ -146,6 +146,29 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "sizes", "says"),
+    [
+        (["--loss", "ce", "--levels", "-1,1"], "2-2-2", "An input of -1 is bit 0, 1 is bit 1."),
+        (["--direct", "--hidden", "1", "--act", "tanh"], "2-1-1", "past the hidden layers"),
+    ],
+)
+def test_tour_of_networks_that_are_read_otherwise(
+    tmp_path, capsys, monkeypatch, arguments, sizes, says
+):
+    """Two classes on -1/+1, and one hidden unit beside direct connections: whole, to the page."""
+    status, out, _ = run_main(
+        capsys, monkeypatch, "tour", *arguments, "--out", str(tmp_path), "--networks", "4"
+    )
+    assert status == 0
+    assert f"1. Train a {sizes} network on XOR" in out
+    assert "Of 4 networks trained alike from seeds 0 to 3" in out
+    assert says in (tmp_path / "report.html").read_text(encoding="utf-8")
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(numbers, schema())
+    assert numbers["layer_sizes"] == [int(size) for size in sizes.split("-")]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["identify", "{tmp}/nowhere"], "no model in"),
@@ -162,6 +185,13 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
         (["tour", "--seed", "9223372036854775807"], "below 2^62"),
         (["tour", "--hidden", "16"], "1 to 12"),
         (["tour", "--out", ""], "--out is empty"),
+        (
+            ["tour", "--levels", "low,high"],
+            "--levels is 'low,high'; give the numbers for bit 0 and",
+        ),
+        (["tour", "--levels", "1,1"], "input_levels"),
+        (["tour", "--loss", "ace"], "no loss 'ace'"),
+        (["tour", "--act", "rely"], "no activation 'rely'"),
         ([], "no command; there are tour, identify, search, census; `xor-mi --help`"),
         (["--verzion"], "--version"),
         (["tour", "--sed", "3"], "--sed"),
@@ -474,7 +504,9 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
     ("name", "sentence"),
     [
         ("levels", "An input of -1 is bit 0, 1 is bit 1. Hidden units: relu. Decided 1: an output above 0."),
+        ("argmax", "An input of 0 is bit 0, 1 is bit 1. Hidden units: relu. Decided 1: class 1 wins, that is, y1 is larger than y0."),
         ("steps", "Hidden units: heaviside. A step at exactly zero is on. Decided 1: an output above 0."),
+        ("direct", "Hidden units: relu. The inputs are also connected with the outputs, past the hidden layers."),
         ("mixed", "Hidden units: relu in layer 0, tanh in layer 1."),
     ],
 )  # fmt: skip

@@ -1100,7 +1100,7 @@ def test_a_circuit_without_evidence_is_refused():
 # networks that are read by other conventions
 
 
-@pytest.mark.parametrize("name", ["levels", "steps"])
+@pytest.mark.parametrize("name", ["levels", "argmax", "steps", "direct"])
 def test_a_record_says_by_which_conventions_the_network_is_read(tmp_path, name):
     """Where they are not the ordinary ones, and only there; it comes back from its file."""
     said = {
@@ -1124,7 +1124,7 @@ def test_a_record_says_by_which_conventions_the_network_is_read(tmp_path, name):
     assert ("x0->y0" in record["edges"]) == (name == "direct")
 
 
-@pytest.mark.parametrize("name", ["levels"])
+@pytest.mark.parametrize("name", ["levels", "argmax"])
 def test_other_conventions_alone_are_no_difference(name):
     """The textbook's XOR on -1/+1, or with a class for each answer, is the textbook's circuit; where
     another number differs, the note says what was read otherwise.
@@ -1197,6 +1197,7 @@ def test_assert_patch_effect_is_in_the_score_of_the_decision():
         (["conventions", "decision_rule"], "threshold", "'target.tables' has 1 tables for 2 outputs"),
         (["conventions", "direct"], 1, "'conventions.direct' is 1, not bool"),
         (["conventions"], {}, "'conventions.input_levels' is missing"),
+        (["edges", 3], "x0->y0", "which is no edge of 2-2-2"),
     ],
 )  # fmt: skip
 def test_conventions_that_cannot_be_are_refused(tmp_path, place, value, says):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xor_mi.circuits import Circuit
-    from xor_mi.kinds import ActivationName, OptimizerName
+    from xor_mi.kinds import ActivationName, LossName, OptimizerName
     from xor_mi.report import NetworkFindings
 
 __all__ = ["app", "main"]
@@ -47,6 +47,7 @@ PATCH_COLUMNS = [
 """What the tour prints of a patch."""
 
 Hidden = Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")]
+Activation = Annotated[str, typer.Option(help="activation of the hidden units")]
 Saved = Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")]
 AskedTarget = Annotated[
     str | None,
@@ -126,6 +127,16 @@ def tour(
     networks: Annotated[
         int, typer.Option(help="networks trained to see how common its circuit is; 0 for none")
     ] = 500,
+    act: Activation = "relu",
+    loss: Annotated[
+        str, typer.Option(help="bce, mse, or ce for two outputs of which the larger wins")
+    ] = "bce",
+    levels: Annotated[
+        str, typer.Option(help="the numbers that stand for bit 0 and bit 1, such as -1,1")
+    ] = "0,1",
+    direct: Annotated[
+        bool, typer.Option("--direct", help="connect the inputs with the output as well")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Train a network, take it apart, write a page.
@@ -139,13 +150,23 @@ def tour(
     if not out:
         raise XorMiError("--out is empty; give a folder, such as my-run")
     seed = whole_number("--seed", seed, below=SEEDS_BELOW)
+    input_levels = _levels(levels)
     from xor_mi.population import census
     from xor_mi.report import find_out, how_common, require_writable, write_report
-    from xor_mi.training import train, train_population
+    from xor_mi.training import TrainConfig, train, train_population
 
+    config = TrainConfig(
+        # as typed: what is not a name is refused by TrainConfig, with the names that exist
+        act_fn=cast("ActivationName", act),
+        loss_fn=cast("LossName", loss),
+        input_levels=input_levels,
+        direct=direct,
+    )
     require_writable(out, overwrite=force)
-    print(f"1. Train a 2-{'-'.join(map(str, widths))}-1 network on XOR")
-    result = train("XOR", hidden=widths, seed=seed)
+    n_outputs = 2 if config.decision_rule == "argmax" else 1
+    sizes = "-".join(map(str, (2, *widths, n_outputs)))
+    print(f"1. Train a {sizes} network on XOR")
+    result = train("XOR", hidden=widths, seed=seed, config=config)
     print(f"   {result}\n")
     # The model is saved before anything is analysed: an analysis that is stopped loses no training.
     result.model.save_pretrained(out, overwrite=force)
@@ -154,7 +175,8 @@ def tour(
     report = write_report(findings, out, training=result, overwrite=force)
     if networks:
         print("How common is this?")
-        others = census(train_population("XOR", networks, hidden=widths, seed=0))
+        trained = train_population("XOR", networks, hidden=widths, seed=0, config=config)
+        others = census(trained)
         print(f"   {how_common(findings.circuit, others)}\n")
         write_report(findings, out, training=result, networks=others, overwrite=force)
     print(
@@ -248,7 +270,7 @@ def census(
     target: Annotated[str, typer.Option(help="gate or formula to train on")] = "XOR",
     hidden: Hidden = "2",
     seed: Annotated[int, typer.Option(help="seed of the first network")] = 0,
-    act: Annotated[str, typer.Option(help="activation of the hidden units")] = "relu",
+    act: Activation = "relu",
     optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
     lr: Annotated[float, typer.Option(help="learning rate")] = 0.05,
     steps: Annotated[int, typer.Option(help="optimiser steps at most")] = 2000,
@@ -381,6 +403,16 @@ def _widths(text: str) -> tuple[int, ...]:
             "or widths such as 3,3"
         )
     return widths
+
+
+def _levels(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(level) for level in text.split(","))
+    except ValueError:
+        raise XorMiError(
+            f"--levels is {text!r}; give the numbers for bit 0 and bit 1, such as -1,1"
+        ) from None
+    return low, high
 
 
 def _print_findings(findings: "NetworkFindings") -> None:

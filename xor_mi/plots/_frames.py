@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.geometry import InputPath
-from xor_mi.margins import WeightSweep
+from xor_mi.margins import Conditions, WeightSweep
 from xor_mi.model import decide
 from xor_mi.plots._style import decision_text, point_text
 
@@ -70,9 +70,21 @@ def weight_frames(
         else:
             outcome = _verdict(circuits[step])
         label = f"{sweep.parameter} = {sweep.values[step]:.4g}{as_it_is}: {outcome}"
-        values = {f"{condition.row} {condition.place}": condition.slack for condition in held}
-        frames.append(SliderFrame(label, values))
+        frames.append(SliderFrame(label, _slack_by_name(held)))
     return frames
+
+
+def _slack_by_name(held: Conditions) -> dict[str, float]:
+    """'00 y0' -> slack; a decision that is several inequalities has '00 y0 (2)' and so on too."""
+    slacks: dict[str, float] = {}
+    for condition in held:
+        name, number = f"{condition.row} {condition.place}", 1
+        unique = name
+        while unique in slacks:
+            number += 1
+            unique = f"{name} ({number})"
+        slacks[unique] = condition.slack
+    return slacks
 
 
 def _verdict(circuit: Circuit) -> str:
