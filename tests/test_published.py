@@ -1,5 +1,7 @@
 """XOR networks as their authors printed them, each brought in by the door its author would use."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from published import PUBLISHED, ROWS
 from torch import nn
 from torch.nn import functional as F
 
-from xor_mi.circuits import identify_circuit
+from xor_mi.circuits import diagnose, identify_circuit
 from xor_mi.model import HookedMLP
 
 MODULES = {
@@ -176,3 +178,56 @@ def test_its_units_act_as_the_gates_that_its_author_names(name, door):
     assert circuit.verdict == network.verdict
     if network.gates is not None:
         assert [unit.gate for unit in circuit.units] == network.gates
+
+
+def test_an_author_who_is_wrong_is_told_what_the_network_computes():
+    """By `diagnose` and in the circuit's reason; and that no other reading makes it XOR."""
+    wrong = {name: one for name, one in PUBLISHED.items() if one.computes is not None}
+    assert list(wrong) == ["claimed-xor-is-nand"]
+    for network in wrong.values():
+        model = from_arrays(network)
+        found = diagnose(model)
+        assert (found.works, found.computes.name) == (False, network.computes)
+        assert found.answers == ()
+        for text in (str(found), identify_circuit(model).reason):
+            assert f"it computes {network.computes}" in text
+            assert "0.5997, 0.5609, 0.5609, 0.4965" in text
+    failing = diagnose(from_arrays(PUBLISHED["bipolar-tanh-failing"]), "XOR")
+    assert (failing.works, failing.computes.name) == (False, "OR")
+
+
+MISREAD = [
+    *((name, "threshold", 0) for name, one in PUBLISHED.items() if one.out_act_fn == "identity" and one.threshold),
+    *((name, "levels", (0, 1)) for name, one in PUBLISHED.items() if one.levels != (0, 1) and one.target),
+    *((name, "on_at_zero", False) for name, one in PUBLISHED.items() if one.on_at_zero),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "convention", "misread"), MISREAD)
+def test_a_convention_that_is_left_out_is_named(name, convention, misread):
+    """Read by the usual convention instead of its author's, a network still computes its target, or
+    `diagnose` names the change that its author would make.
+    """
+    network = replace(PUBLISHED[name], **{convention: misread})
+    found = diagnose(from_arrays(network))
+    _, outputs = network.in_numpy()
+    decided = "".join(str(int(one > network.threshold)) for one in outputs[:, 0])
+    is_tied = bool((outputs == network.threshold).any())
+    assert found.works == (decided == "0110" and not is_tied)
+    if not found.works:
+        kind = {
+            "threshold": "decision_threshold",
+            "levels": "input_levels",
+            "on_at_zero": "step_at_zero",
+        }[convention]
+        assert [change.kind for change in found.answers] == [kind]
+
+
+def test_two_logits_that_are_read_by_thresholds_are_two_decisions():
+    """Both above zero on every row: no XOR, and the change that is named is argmax."""
+    network = PUBLISHED["two-logits"]
+    model = HookedMLP.from_weights(network.layers)
+    found = diagnose(model, "XOR")
+    assert model.rule.decide(model(model.rows())).tolist() == [[1, 1]] * 4
+    assert not found.works
+    assert "argmax" in [change.value for change in found.answers]
