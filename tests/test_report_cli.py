@@ -146,26 +146,28 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sizes", "says"),
+    ("arguments", "n_others", "sizes", "says"),
     [
-        (["--loss", "ce", "--levels", "-1,1"], "2-2-2", "An input of -1 is bit 0, 1 is bit 1."),
-        (["--direct", "--hidden", "1", "--act", "tanh"], "2-1-1", "past the hidden layers"),
+        (["--loss", "ce", "--levels", "-1,1"], 4, "2-2-2", "An input of -1 is bit 0, 1 is bit 1."),
+        (["--direct", "--hidden", "1", "--act", "tanh"], 0, "2-1-1", "past the hidden layers"),
     ],
 )
 def test_tour_of_networks_that_are_read_otherwise(
-    tmp_path, capsys, monkeypatch, arguments, sizes, says
+    tmp_path, capsys, monkeypatch, arguments, n_others, sizes, says
 ):
     """Two classes on -1/+1, and one hidden unit beside direct connections: whole, to the page."""
+    how_many = ["--networks", str(n_others)]
     status, out, _ = run_main(
-        capsys, monkeypatch, "tour", *arguments, "--out", str(tmp_path), "--networks", "4"
+        capsys, monkeypatch, "tour", *arguments, "--out", str(tmp_path), *how_many
     )
     assert status == 0
     assert f"1. Train a {sizes} network on XOR" in out
-    assert "Of 4 networks trained alike from seeds 0 to 3" in out
+    assert ("Of 4 networks trained alike from seeds 0 to 3" in out) == (n_others == 4)
     assert says in (tmp_path / "report.html").read_text(encoding="utf-8")
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     jsonschema.validate(numbers, schema())
     assert numbers["layer_sizes"] == [int(size) for size in sizes.split("-")]
+    assert numbers["input_levels"] == ([-1, 1] if "--levels" in arguments else [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -503,7 +505,6 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("levels", "An input of -1 is bit 0, 1 is bit 1. Hidden units: relu. Decided 1: an output above 0."),
         ("argmax", "An input of 0 is bit 0, 1 is bit 1. Hidden units: relu. Decided 1: class 1 wins, that is, y1 is larger than y0."),
         ("steps", "Hidden units: heaviside. A step at exactly zero is on. Decided 1: an output above 0."),
         ("direct", "Hidden units: relu. The inputs are also connected with the outputs, past the hidden layers."),
