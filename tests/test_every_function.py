@@ -259,7 +259,7 @@ BETWEEN_ROOMS = {
     *("saving.mark_of", "saving.remove_abandoned", "saving.replacing", "saving.require_own"),
     *("saving.require_own_file", "saving.require_writable", "saving.write_file"),
     *("saving.parquet_metadata", "saving.require_footer", "saving.write_files"),
-    *("saving.write_new", "model.saved_files"),
+    *("saving.write_new", "saving.weight_shapes", "model.saved_files", "model.decide"),
     *(
         "truth.algebraic_normal_form",
         "truth.as_bit",
@@ -268,6 +268,7 @@ BETWEEN_ROOMS = {
         "truth.row_number",
     ),
     *("truth.row_numbers", "truth.truth_rows", "graph.edges_of", "graph.layers_of"),
+    *("graph.sources_of",),
     *(
         "graph.name_of_set",
         "model.activation",
