@@ -162,9 +162,7 @@ def test_notebooks_are_short_and_stored_as_run(path):
             "a function defined in a notebook is a missing API"
         )
         has_a_class = path.stem in ("11_your_own_model", "13_bring_your_own_network")
-        assert has_a_class or not [
-            node for node in body if isinstance(node, ast.ClassDef)
-        ]
+        assert has_a_class or not [node for node in body if isinstance(node, ast.ClassDef)]
 
 
 def test_readme_lists_every_notebook():
