@@ -172,15 +172,16 @@ def conditions(
     states = _states(pattern_of, rows)
     # per layer [row, unit]
     pres = _assuming(model, rows.double().cpu(), states)
-    with_units = per_unit or near is not None
+    places = model.decision_units
+    units = model.units if per_unit or near is not None else ()
     inequalities: list[Condition] = []
     for number, row in enumerate(function.rows()):
         writer = _Writer(model, row, [layer[number].tolist() for layer in states])
         of_row = [pre[number] for pre in pres]
-        for k in range(model.cfg.n_decisions):
-            wanted = bool(function.tables[k][number])
-            inequalities += _decision_conditions(writer, k, of_row[-1], should_be_above=wanted)
-        for unit in model.units if with_units else ():
+        for place, table in zip(places, function.tables, strict=True):
+            wanted = bool(table[number])
+            inequalities += _decision_conditions(writer, place, of_row[-1], should_be_above=wanted)
+        for unit in units:
             pre = of_row[unit.layer][unit.index].item()
             inequalities += _unit_conditions(writer, unit, pre)
     symbols = {_symbol(model, entry): entry.name for entry in entries(model)}
@@ -260,12 +261,11 @@ class _Side:
 
 
 def _decision_conditions(
-    writer: "_Writer", k: int, readout: Tensor, *, should_be_above: bool
+    writer: "_Writer", place: Unit, readout: Tensor, *, should_be_above: bool
 ) -> list[Condition]:
     """What one decision needs on one row; by argmax it may be several inequalities."""
     model = writer.model
     sign: Sign = ">" if should_be_above else "<"
-    place = model.decision_units[k]
     if model.rule.name == "threshold":
         sides = [_against_threshold(model, place, readout)]
     else:
