@@ -210,7 +210,7 @@ def test_a_file_too_large_is_not_read(tmp_path):
         ({"d_in": True}, "d_in must be a whole number of at least 1, not True"),
         ({"d_in": [0] * 10**5}, "d_in must be a whole number of at least 1, not [0, 0"),
         ({"act_fn": "relu" * 10**5}, "no activation 'relurelu"),
-        ({"act_fn": ["relu"]}, "no activation"),
+        ({"act_fn": {"relu": 1}}, "no activation"),
         ({"dtype": "x" * 10**5}, "no dtype 'xxx"),
         ({"negative_slope": "steep" * 10**4}, "negative_slope must be a number, not 'steep"),
         ({"seed": -1}, "seed must be a whole number"),
