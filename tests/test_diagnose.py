@@ -242,14 +242,38 @@ def test_a_decision_by_rounding_alone_is_found():
 
 
 def test_what_cannot_be_diagnosed_is_refused(textbook):
-    """No target, a target of another width, and what is no network."""
-    nameless = HookedMLP(HookedMLPConfig())
-    with pytest.raises(XorMiError, match="no target"):
-        diagnose(nameless)
+    """A target of another width, and what is no network."""
     with pytest.raises(XorMiError, match="2 outputs"):
         diagnose(textbook, "x0, x1")
     with pytest.raises(XorMiError):
         diagnose("folder", "XOR")
+
+
+def test_without_a_target_it_says_what_is_computed(textbook):
+    """Nothing is asked, so nothing is wrong; a row that is undecided is said to be."""
+    nameless = textbook.with_weights(textbook.float64_layers(), target=None)
+    found = diagnose(nameless)
+    assert found.works
+    assert found.computes.name == "XOR"
+    assert str(found).startswith("it computes XOR as it is read (y0 is 0, 1, 1, 0 on 00,")
+    on_the_cut = textbook.with_weights(textbook.float64_layers(), target=None, decision_threshold=0)
+    assert diagnose(on_the_cut).computes is None
+    assert diagnose(on_the_cut).problems == (("undecided", ("00", "11")),)
+
+
+def test_both_names_of_two_logits_point_at_argmax():
+    """Two outputs raised by ten, asked for what each of them stands for: the larger decides."""
+    hidden = ([[1, 1], [1, 1]], [0, -1])
+    layers = [hidden, ([[-1, 2], [1, -2]], [10.5, 9.7])]
+    found = diagnose(HookedMLP.from_weights(layers), "XNOR, XOR")
+    assert ("decision_rule", "argmax") in [(one.kind, one.value) for one in found.answers]
+    # a threshold that fits these weights is no convention, and comes last
+    assert [one.kind for one in found.answers][-1] == "decision_threshold"
+    model = HookedMLP.from_weights(layers, loss_fn="ce", target="XNOR, XOR")
+    assert model.cfg.target == BooleanFunction.of("XOR")
+    assert identify_circuit(model, "XNOR, XOR").verdict == "identified"
+    with pytest.raises(XorMiError, match="2 outputs; the network has 1"):
+        HookedMLPConfig(target="XNOR, XOR")
 
 
 def test_a_circuit_s_reason_carries_the_diagnosis():

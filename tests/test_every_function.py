@@ -268,7 +268,7 @@ BETWEEN_ROOMS = {
         "truth.row_number",
     ),
     *("truth.row_numbers", "truth.truth_rows", "graph.edges_of", "graph.layers_of"),
-    *("graph.sources_of",),
+    *("graph.sources_of", "model.one_of_a_pair"),
     *(
         "graph.name_of_set",
         "model.activation",

@@ -1,8 +1,10 @@
 """HookedMLP.from_sklearn, from_keras and from_weights: arrays kept the other way round, and what
 their owners say of them.
 
-scikit-learn and Keras are no requirements of this package, nor of its tests. Stand-ins with their
-attributes compute in NumPy, in the way their documentation says.
+scikit-learn and Keras are no requirements of this package, nor of its tests: with scikit-learn
+installed everything that loads transformers loads it too, which takes a second each time. Stand-ins
+with their attributes compute in NumPy, in the way their documentation says, and where scikit-learn
+is installed its own networks are brought in as well.
 """
 
 import warnings
@@ -16,6 +18,7 @@ import torch
 
 from xor_mi import identify_circuit
 from xor_mi.errors import XorMiError, XorMiWarning
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 
 ROWS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
@@ -521,6 +524,34 @@ def test_other_keras_models_are_refused(given, settings, message):
     """One sentence each, with the layer or the entry."""
     with pytest.raises(XorMiError, match=message):
         HookedMLP.from_keras(given, **settings)
+
+
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("classes", [[0, 1, 1, 0], [0, 1, 1, 2], None])
+def test_scikit_learn_s_own_networks(activation, classes):
+    """Classifiers of two and of three classes and a regressor: on every row the network read from
+    one says what it says itself.
+    """
+    sklearn = pytest.importorskip(
+        "sklearn.neural_network", reason="scikit-learn is not installed; it is not needed otherwise"
+    )
+    settings = {"activation": activation, "hidden_layer_sizes": (4,), "random_state": 0}
+    kind = sklearn.MLPRegressor if classes is None else sklearn.MLPClassifier
+    goal = [0, 1, 1, 0] if classes is None else classes
+    estimator = kind(solver="lbfgs", max_iter=200, **settings).fit(ROWS, goal)
+    model = HookedMLP.from_sklearn(estimator)
+    outputs = model(model.rows()).detach().numpy()
+    if classes is None:
+        assert np.allclose(outputs[:, 0], estimator.predict(ROWS))
+        return
+    predicted = estimator.classes_.tolist().index
+    said = [predicted(one) for one in estimator.predict(ROWS)]
+    decided = decisions(model)
+    if len(set(classes)) == 2:
+        assert np.allclose(outputs[:, 0], estimator.predict_proba(ROWS)[:, 1])
+        assert decided[:, 0].tolist() == said
+    else:
+        assert decided.argmax(1).tolist() == said
 
 
 # arrays

@@ -19,7 +19,7 @@ from xor_mi.circuits._facts import ChangeKind, NewValue, Problem, Problems
 from xor_mi.finding import Finding
 from xor_mi.kinds import Target
 from xor_mi.metrics import UNDECIDED, decisions
-from xor_mi.model import STEPS, DecisionRule, HookedMLP, require_plain_mlp
+from xor_mi.model import STEPS, DecisionRule, HookedMLP, one_of_a_pair, require_plain_mlp
 from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64
 
@@ -162,18 +162,21 @@ def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
 
     Tried in this order, each alone, by building the changed network and deciding every row:
 
-    - decision_threshold 0.5, and 0; where neither helps, one that lies between the outputs;
+    - decision_threshold 0.5, and 0;
     - input_levels (0, 1), and (-1, 1);
     - decision_rule argmax instead of threshold, and back;
     - step_at_zero 1, and 0, where the network has steps;
     - dtype float64, where rounding decides;
     - the square weight matrices transposed, all together and each alone;
     - the complement of the target;
-    - the inputs in another order, and the outputs.
+    - the inputs in another order, and the outputs;
+    - where neither threshold helps, one that lies between the outputs. It is last, because it is
+      made for these weights and not a convention.
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`; by
-            default `model.cfg.target`. A network with two outputs may be asked for a function of
+            default `model.cfg.target`, and without one nothing is asked: the answer is what the
+            network computes. A network with two outputs may be asked for a function of
             one: it is then that argmax would decide.
 
     >>> from xor_mi import HookedMLP
@@ -183,12 +186,12 @@ def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
     ('NAND', ['input_levels=(-1, 1)'])
 
     Raises:
-        XorMiError: no target, or one of another width; train mode, weights that are not finite.
+        XorMiError: a target of another width; train mode, weights that are not finite.
     """
     require_plain_mlp(model, "diagnosing a network")
-    function = _asked(model, target)
     outputs = forward_float64(model, model.rows())[-1].post
     decided = model.rule.decide(outputs)
+    function = _asked(model, target, decided)
     problems = problems_of(model, function, decided)
     return Diagnosis(
         target=function,
@@ -242,10 +245,13 @@ def _name_of_wide(function: BooleanFunction) -> str:
     return f"a function that is 1 on {sum(function.bits)} of {len(function.bits)} rows"
 
 
-def _asked(model: HookedMLP, target: Target | None) -> BooleanFunction:
-    """The target, which may have one output where two outputs are not yet read as one decision."""
+def _asked(model: HookedMLP, target: Target | None, decided: Tensor) -> BooleanFunction:
+    """The target, which may have one output where two outputs are not yet read as one decision.
+
+    Without a target it is what the network decides; an open row counts as 0.
+    """
     if target is None:
-        return model.target_of(None)
+        return model.target_of(None) if model.cfg.target else own_function(decided)
     function = BooleanFunction.of(target, model.cfg.d_in)
     fits = {model.cfg.d_out, model.cfg.n_decisions, 1 if model.cfg.d_out == 2 else model.cfg.d_out}
     return function if function.n_outputs in fits else model.target_of(function)
@@ -254,6 +260,13 @@ def _asked(model: HookedMLP, target: Target | None) -> BooleanFunction:
 def _decided(model: HookedMLP) -> Tensor:
     """What is decided on every row, in float64, [row, decision]."""
     return model.rule.decide(forward_float64(model, model.rows())[-1].post)
+
+
+def own_function(decided: Tensor) -> BooleanFunction:
+    """Decisions [row, decision] as a function; an undecided row counts as 0."""
+    n_inputs = len(decided).bit_length() - 1  # of 2^n rows
+    tables = decided.clamp(min=0).T.tolist()  # UNDECIDED is -1
+    return BooleanFunction(n_inputs, tuple(map(tuple, tables)))
 
 
 def _function_of(decided: Tensor) -> BooleanFunction | None:
@@ -318,25 +331,31 @@ def _candidates(
     function: BooleanFunction,
     problems: Problems,
 ) -> Iterator[_Candidate]:
-    yield from _thresholds(model, function)
+    usual = _usual_thresholds(model, function)
+    yield from usual
     yield from _settings(model, function, rounding="rounding" in dict(problems))
     yield from _transposed(model, function)
     yield _Candidate("complement", None, model, function.complement())
     yield from _input_orders(model, function)
     yield from _output_orders(model, function)
+    yield from _fitted_threshold(model, function, usual)
 
 
-def _thresholds(model: HookedMLP, function: BooleanFunction) -> Iterator[_Candidate]:
-    """Other thresholds: the usual ones, then one that separates the outputs, if one does."""
+def _usual_thresholds(model: HookedMLP, function: BooleanFunction) -> list[_Candidate]:
     if model.rule.name != "threshold":
-        return
-    usual = [
+        return []
+    return [
         _Candidate("decision_threshold", one, _read(model, decision_threshold=one), function)
         for one in THRESHOLDS
         if one != model.threshold
     ]
-    yield from usual
-    if function.n_outputs != model.cfg.d_out:
+
+
+def _fitted_threshold(
+    model: HookedMLP, function: BooleanFunction, usual: Sequence[_Candidate]
+) -> Iterator[_Candidate]:
+    """A threshold that separates the outputs, where there is one and no usual one does."""
+    if model.rule.name != "threshold" or function.n_outputs != model.cfg.d_out:
         return
     outputs = forward_float64(model, model.rows())[-1].post
     goal = torch.tensor(function.tables).T == 1
@@ -366,7 +385,8 @@ def _settings(
         other = "argmax" if cfg.rule.name == "threshold" else "threshold"
         # the loss and the threshold go with the rule
         changed = _read(model, decision_rule=other, loss_fn=None, decision_threshold=None)
-        yield _Candidate("decision_rule", other, changed, function)
+        asked = one_of_a_pair(function) if changed.cfg.n_decisions == 1 else function
+        yield _Candidate("decision_rule", other, changed, asked)
     if {*cfg.act_fns, cfg.out_act_fn} & set(STEPS):
         step = 1 - cfg.step_at_zero
         yield _Candidate("step_at_zero", step, _read(model, step_at_zero=step), function)

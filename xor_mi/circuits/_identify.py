@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._controls import ControlRate, ControlRates, control_claims
-from xor_mi.circuits._diagnose import problems_of
+from xor_mi.circuits._diagnose import own_function, problems_of
 from xor_mi.circuits._evidence import Proof, affine, gather
 from xor_mi.circuits._facts import Control
 from xor_mi.circuits._netlist import (
@@ -176,7 +176,7 @@ def control_rates(
         if shuffled.tables != function.tables:
             named["shuffled_targets"].append(_is_named(model, shuffled))
         # constants apart: of a constant function every reading is faithful
-        own = _own_function(_decided(untrained))
+        own = own_function(_decided(untrained))
         if any(len(set(table)) > 1 for table in own.tables):
             named["untrained_own_function"].append(_is_named(untrained, own))
     rates = [ControlRate(control, sum(hits), len(hits)) for control, hits in named.items()]
@@ -257,20 +257,13 @@ def _require_room(model: HookedMLP, choices: Sequence["_Choice"]) -> None:
 def _target_or_own(model: HookedMLP, target: Target | None, decided: Tensor) -> BooleanFunction:
     """What the network is held against: a target, its config's, or what it decides itself."""
     if target is None and model.cfg.target is None:
-        return _own_function(decided)
+        return own_function(decided)
     return model.target_of(target)
 
 
 def _decided(model: HookedMLP) -> Tensor:
     """What is decided on every row, in float64, [row, decision]."""
     return model.rule.decide(forward_float64(model, model.rows())[-1].post)
-
-
-def _own_function(decided: Tensor) -> BooleanFunction:
-    """The decisions as a function; an undecided row counts as 0."""
-    n_inputs = len(decided).bit_length() - 1  # of 2^n rows
-    tables = decided.clamp(min=0).T.tolist()  # UNDECIDED is -1
-    return BooleanFunction(n_inputs, tuple(map(tuple, tables)))
 
 
 def _kept_readings(
@@ -313,7 +306,8 @@ def _consistent_choices(
         n_tried = len(choices) * len(options)
         if n_tried > MAX_TRIED:
             raise TooManyReadings(
-                f"{n_tried} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried"
+                f"{n_tried} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried: "
+                "study fewer units, or unit by unit, with scan_gates, patch_sweep and contributions"
             )
         choices = [
             ((*before, option), min(worst, margin))

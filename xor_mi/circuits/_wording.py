@@ -193,7 +193,7 @@ def diagnosis(
     if asked != decided:
         makes = _counted(decided, "decision")
         wrong = f"the target has {_counted(asked, 'output')}, and it makes {makes}"
-    what = "it leaves a row undecided" if computes is None else f"it computes {computes}"
+    what = "so it is no function" if computes is None else f"it computes {computes}"
     failing = {row for _, rows in problems for row in rows}
     told = outputs if len(outputs) <= MAX_NAMES else {row: outputs[row] for row in sorted(failing)}
     facts = f"it does not compute {target}: {wrong}; {what} ({_quoted_outputs(told)}; {by})"
@@ -203,7 +203,9 @@ def diagnosis(
     none = f"{facts}; no single change of reading makes it compute {target}"
     if closest is not None:
         return f"{none}; the closest is {closest[0]}, which leaves {_few(closest[1])} wrong"
-    far = "" if off_by is None else f": it is off by {off_by:.4g} at most"
+    unit = "a difference" if rule.name == "argmax" else "an output"
+    # on the cut itself it is undecided, and by no amount on the wrong side
+    far = f": {unit} is {off_by:.4g} on the wrong side, at most" if off_by else ""
     return f"{none} or brings it closer{far}"
 
 

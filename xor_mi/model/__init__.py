@@ -31,6 +31,7 @@ from xor_mi.model._config import STEPS as STEPS
 from xor_mi.model._config import HookedMLPConfig as HookedMLPConfig
 from xor_mi.model._config import activation as activation
 from xor_mi.model._config import initial_weights as initial_weights
+from xor_mi.model._config import one_of_a_pair as one_of_a_pair
 from xor_mi.model._convert import MODEL_FILES as MODEL_FILES
 from xor_mi.model._convert import saved_files as saved_files
 from xor_mi.model._guards import HookFunction as HookFunction

@@ -413,13 +413,32 @@ def _target(target: Target | None, cfg: "HookedMLPConfig") -> BooleanFunction | 
     return None if target is None else target_for(cfg, BooleanFunction.of(target, cfg.d_in))
 
 
+def one_of_a_pair(function: BooleanFunction) -> BooleanFunction:
+    """Of two outputs of which each is the other's complement, the second; others as they are.
+
+    That is how two outputs are written of which the larger decides: "XNOR, XOR".
+
+    >>> one_of_a_pair(BooleanFunction.of("XNOR, XOR")).name
+    'XOR'
+    """
+    if function.n_outputs != 2:
+        return function
+    first, second = function.outputs
+    return second if first.complement() == second else function
+
+
 def target_for(cfg: "HookedMLPConfig", function: BooleanFunction) -> BooleanFunction:
     """The function, checked to have one output per decision.
+
+    For one decision over two outputs, what each of them stands for is accepted too, "XNOR, XOR".
 
     Raises:
         XorMiError: saying what the network decides, and by argmax what it could.
     """
-    wanted, n_decisions = function.n_outputs, cfg.n_decisions
+    n_decisions = cfg.n_decisions
+    if n_decisions < cfg.d_out:
+        function = one_of_a_pair(function)
+    wanted = function.n_outputs
     if wanted == n_decisions:
         return function
     outputs = "1 output" if wanted == 1 else f"{wanted} outputs"
