@@ -554,6 +554,14 @@ def test_scikit_learn_s_own_networks(activation, classes):
         assert decided.argmax(1).tolist() == said
 
 
+def test_a_list_of_weights_that_gives_0_and_1_is_asked_about():
+    """A list cannot be run, so the warning looks at the network that was made of it."""
+    weights = [array for layer in TEXTBOOK for array in layer]
+    with pytest.warns(XorMiWarning, match="near 0 and 1 on every row.*decision_threshold=0.5"):
+        HookedMLP.from_keras(weights, act_fn="relu")
+    assert HookedMLP.from_keras(weights, act_fn="relu", loss_fn="mse").threshold == 0.5
+
+
 # arrays
 
 

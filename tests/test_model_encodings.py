@@ -222,6 +222,14 @@ def test_rows_are_levels_and_names_are_bits():
         model.bits_of(torch.tensor([[0.5, 0.1]]))
 
 
+def test_printed_it_says_how_it_is_read():
+    """Shape, activations, levels and the rule stand in what `print(model)` shows first."""
+    first = repr(HookedMLP(DIRECT)).splitlines()[1]
+    assert first.strip() == "3-4-2-2; relu6, tanh; inputs -1 and 1; decided by: above 0.5"
+    two = repr(HookedMLP(HookedMLPConfig(d_out=2, loss_fn="ce"))).splitlines()[1]
+    assert two.strip() == "2-2-2; relu; inputs 0 and 1; decided by: the largest output wins"
+
+
 def test_an_older_config_reads_as_it_was_meant(tmp_path):
     """A config.json without the newer settings is a network with levels 0 and 1 and a threshold."""
     model = HookedMLP(HookedMLPConfig(target="XOR", seed=3))

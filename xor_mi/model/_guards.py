@@ -1,6 +1,6 @@
 """Silent mistakes made loud: what a hook may return, and what a model must be to be analysed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,8 @@ def how_to_bring(
         return "give HookedMLP.from_sklearn(estimator)"
     if hasattr(value, "layers") and hasattr(value, "get_weights"):
         return "give HookedMLP.from_keras(model)"
+    if isinstance(value, Mapping):
+        return "load it into the network, and give HookedMLP.from_module(net)"
     if isinstance(value, (list, tuple)):
         return "give HookedMLP.from_weights([(weight, bias), ...])"
     return otherwise

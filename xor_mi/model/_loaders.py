@@ -73,8 +73,12 @@ def load_foreign(
     parts, dtype = parts_of(foreign.described), foreign.described.dtype
     given = _with_rule(parts, settings, foreign.settings)
     model, bits = _made(make, parts, given, kind, dtype)
-    if foreign.outputs is not None:
-        rows = at_levels(bits, model.cfg.input_levels)
+    rows = at_levels(bits, model.cfg.input_levels)
+    if foreign.outputs is None:
+        # weights alone cannot be run: the network made of them is all that there is
+        with torch.no_grad():
+            warn_of_rule(model.cfg, model(rows), bits, given)
+    else:
         try:
             outputs = foreign.outputs(rows)
         except Exception as error:

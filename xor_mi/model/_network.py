@@ -335,6 +335,18 @@ class HookedMLP(HookedRootModule):
             cls._of_layers, read_keras(model, act_fn=act_fn, **said), others, "model"
         )
 
+    def extra_repr(self) -> str:
+        """The shape, and how the numbers are read, for the first line of `print(model)`."""
+        cfg = self.cfg
+        low, high = cfg.input_levels
+        parts = [
+            "-".join(map(str, cfg.layer_sizes)),
+            ", ".join(cfg.act_fns) if isinstance(cfg.act_fn, tuple) else cfg.act_fn,
+            f"inputs {low:g} and {high:g}",
+            f"decided by: {cfg.rule}",
+        ]
+        return "; ".join(parts)
+
     def save_pretrained(self, directory: PathLike, *, overwrite: bool = False) -> Path:
         """Write `config.json` and `model.safetensors` into a folder (made if missing).
 

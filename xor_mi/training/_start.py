@@ -166,7 +166,8 @@ def _without_direct(
     if n_own < 1:
         raise XorMiError(
             f"init has a readout {list(readout.shape)} for direct=True; "
-            "give it one column per hidden unit and then one per input"
+            "give it one column per hidden unit and then one per input, or "
+            "init=HookedMLP.from_weights(layers, direct=W)"
         )
     return [*before, (readout[:, :n_own], bias)], readout[:, n_own:]
 
