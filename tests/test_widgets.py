@@ -163,7 +163,7 @@ def test_without_the_extra_the_error_says_what_to_install():
     assert printed_without(["ipywidgets"], REFUSED) == [message] * 3
 
 
-@pytest.mark.parametrize("blocked", [["ipywidgets"], ["anywidget"], list(EXTRA)])
+@pytest.mark.parametrize("blocked", [["anywidget"], list(EXTRA)])
 def test_without_the_extra_the_room_can_still_be_looked_at(blocked):
     """`hasattr`, `inspect.getmembers` and `help` find the room, and nothing is raised."""
     code = """
