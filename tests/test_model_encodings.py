@@ -222,6 +222,20 @@ def test_rows_are_levels_and_names_are_bits():
         model.bits_of(torch.tensor([[0.5, 0.1]]))
 
 
+def test_levels_that_the_dtype_merges_are_refused():
+    """5 and 5.0000001 are one number in float32, and two in float64; a network moved to a coarser
+    dtype later says so when it makes rows.
+    """
+    with pytest.raises(XorMiError, match="5.0 and 5.0000001, which float32 does not tell apart"):
+        HookedMLPConfig(input_levels=(5, 5 + 1e-7))
+    fine = HookedMLP(HookedMLPConfig(input_levels=(5, 5 + 1e-7), dtype="float64"))
+    assert fine.rows().unique().numel() == 2
+    with pytest.raises(XorMiError, match="which float32 does not tell apart"):
+        fine.float().rows()
+    with pytest.raises(XorMiError, match=r"1e\+39, which float32 does not tell apart"):
+        HookedMLPConfig(input_levels=(0, 1e39))
+
+
 def test_printed_it_says_how_it_is_read():
     """Shape, activations, levels and the rule stand in what `print(model)` shows first."""
     first = repr(HookedMLP(DIRECT)).splitlines()[1]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
+from math import isfinite
 from numbers import Real
 from typing import Any, ClassVar, TypeVar
 
@@ -189,6 +190,7 @@ class HookedMLPConfig:
         self.target = _target(target, self)
         self.seed = whole_number("seed", seed, below=SEEDS_BELOW)
         self.dtype = _dtype(dtype)
+        levels_in(self.dtype, self.input_levels)
         self.device = _device(device)
         self.use_edge_result = _switch("use_edge_result", use_edge_result)
 
@@ -385,6 +387,22 @@ def _levels(levels: Levels) -> tuple[float, float]:
     low, high = (_finite_number("each of input_levels", level) for level in levels)
     if low == high:
         raise XorMiError(f"input_levels are both {low:g}; give two different numbers")
+    return low, high
+
+
+def levels_in(dtype: torch.dtype, levels: tuple[float, float]) -> tuple[float, float]:
+    """The two levels as a network of this dtype has them.
+
+    Raises:
+        XorMiError: levels that are one number in this dtype, or too large for it.
+    """
+    low, high = torch.tensor(levels, dtype=torch.float64).to(dtype).tolist()
+    if low == high or not (isfinite(low) and isfinite(high)):
+        name = str(dtype).removeprefix("torch.")
+        raise XorMiError(
+            f"input_levels are {levels[0]} and {levels[1]}, which {name} does not tell apart; "
+            "give others, or dtype='float64'"
+        )
     return low, high
 
 

@@ -51,7 +51,13 @@ from xor_mi.kinds import (
     Rows,
     Target,
 )
-from xor_mi.model._config import OF_WEIGHTS, HookedMLPConfig, initial_weights, target_for
+from xor_mi.model._config import (
+    OF_WEIGHTS,
+    HookedMLPConfig,
+    initial_weights,
+    levels_in,
+    target_for,
+)
 from xor_mi.model._convert import (
     checked_direct,
     checked_layers,
@@ -460,7 +466,8 @@ class HookedMLP(HookedRootModule):
     def _at_levels(self, bits: Tensor) -> Tensor:
         """Bits, of bool, as the numbers that stand for them, on the network's device."""
         weight = self._linears[0].weight
-        low, high = (weight.new_tensor(level) for level in self.cfg.input_levels)
+        # the network may have been moved to another dtype since it was built
+        low, high = map(weight.new_tensor, levels_in(weight.dtype, self.cfg.input_levels))
         return torch.where(bits.to(weight.device), high, low)
 
     def bits_of(self, inputs: Tensor) -> Tensor:
