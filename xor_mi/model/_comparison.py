@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.model._config import HookedMLPConfig
-from xor_mi.model._description import BETWEEN, STEPS, Activation
+from xor_mi.model._config import STEPS, HookedMLPConfig
+from xor_mi.model._description import BETWEEN, Activation
 from xor_mi.model._places import warn
 from xor_mi.model._rule import DecisionRule
 from xor_mi.truth import row_name

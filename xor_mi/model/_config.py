@@ -64,8 +64,8 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
 heaviside steps from 0 to 1, sign from -1 to 1; both are off at exactly zero, see `step_at_zero`.
 """
 
-STEPS = ("heaviside", "sign")
-"""Activations that step at zero."""
+STEPS = {"heaviside": (0.0, 1.0), "sign": (-1.0, 1.0)}
+"""Activations that step at zero -> what they are when off and when on."""
 
 LOSSES = ("bce", "mse", "ce")
 """Names of the losses a network is trained with."""

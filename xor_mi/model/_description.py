@@ -12,13 +12,10 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.model._config import ACTIVATIONS
+from xor_mi.model._config import ACTIVATIONS, STEPS
 
 SOFTMAXES = ("softmax", "log_softmax")
 """What may stand after the last layer and changes no decision: the largest output stays it."""
-
-STEPS = {"heaviside": (0.0, 1.0), "sign": (-1.0, 1.0)}
-"""Activations that step at zero, with their values below and above it."""
 
 BETWEEN = 0.5
 """At exactly zero a step may also give the middle of its two values, as torch.sign gives 0."""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.model._description import SOFTMAXES, STEPS, Activation, Description, Layer
+from xor_mi.model._config import STEPS
+from xor_mi.model._description import SOFTMAXES, Activation, Description, Layer
 
 INPUTS = 0
 """The number of the group of units that are the inputs."""
