@@ -205,6 +205,24 @@ def test_steps_at_exactly_zero(act_fn, low, high, step_at_zero):
     assert direct.tolist() == [low, at_zero, high]
 
 
+@pytest.mark.parametrize("act_fn", ["heaviside", "sign"])
+@pytest.mark.parametrize("step_at_zero", [0, 1])
+def test_what_is_not_a_number_does_not_become_one_at_a_step(act_fn, step_at_zero):
+    """NaN stays NaN, so that a decision that hangs on it is undecided; infinity is a number."""
+    cfg = HookedMLPConfig(act_fn=act_fn, step_at_zero=step_at_zero)
+    low = -1.0 if act_fn == "sign" else 0.0
+    values = cfg.activation(0)(torch.tensor([float("nan"), float("inf"), -float("inf")]))
+    assert values.isnan().tolist() == [True, False, False]
+    assert values[1:].tolist() == [1.0, low]
+
+
+@pytest.mark.unchecked
+def test_bits_are_read_off_tensors_only():
+    """A list is refused in one line."""
+    with pytest.raises(XorMiError, match="give a tensor, such as model.rows"):
+        HookedMLP().bits_of([[0, 1]])
+
+
 def test_rows_are_levels_and_names_are_bits():
     """`rows` gives the numbers, in the network's dtype, `bits_of` gives the bits back, and frames
     are named by bits; bools are bits, numbers are taken as they are.

@@ -28,16 +28,14 @@ from xor_mi.model._rule import DecisionRule
 from xor_mi.truth import BooleanFunction
 
 
-def _is_on(x: Tensor, step_at_zero: int) -> Tensor:
-    return x >= 0 if step_at_zero else x > 0
-
-
 def _heaviside(x: Tensor, step_at_zero: int = 0) -> Tensor:
-    return _is_on(x, step_at_zero).to(x.dtype)
+    is_on = x >= 0 if step_at_zero else x > 0
+    # what is not a number is neither on nor off: a decision that hangs on it is open
+    return torch.where(x.isnan(), x, is_on.to(x.dtype))
 
 
 def _sign(x: Tensor, step_at_zero: int = 0) -> Tensor:
-    return 2 * _is_on(x, step_at_zero).to(x.dtype) - 1
+    return 2 * _heaviside(x, step_at_zero) - 1
 
 
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {

@@ -474,8 +474,9 @@ class HookedMLP(HookedRootModule):
         """Inputs at the network's two levels -> whole numbers 0 and 1, of the same shape.
 
         Raises:
-            XorMiError: an input that is at neither level.
+            XorMiError: an input that is at neither level, or no tensor.
         """
+        require_kind("inputs", inputs, Tensor, give="a tensor, such as model.rows()")
         low, high = (inputs.new_tensor(level) for level in self.cfg.input_levels)
         is_high = inputs == high
         neither = ~(is_high | (inputs == low))
