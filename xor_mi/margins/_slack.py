@@ -133,11 +133,11 @@ def slack_to_flip(
     """How far each weight may move alone, up and down, before a decision on an input row changes.
 
     Decisions are those of the float64 weights, by argmax over tanh or sigmoid outputs those of what
-    goes into them; an undecided row that stays undecided has not changed. Units that are piecewise linear, and any weight of the last layer: in closed form, up
-    to float64 rounding (an output is piecewise affine in one weight). Weights before smooth units
-    (tanh, sigmoid, gelu, ...): a flip is located to about 1e-12, one that flips back within 1e-9
-    (times the move, where that is above 1) may be missed, and moves beyond `FURTHEST_MOVE` (2^20)
-    are not tried.
+    goes into them; an undecided row that stays undecided has not changed. Units that
+    are piecewise linear, and any weight of the last layer: in closed form, up to float64 rounding
+    (an output is piecewise affine in one weight). Weights before smooth units (tanh, sigmoid, gelu,
+    ...): a flip is located to about 1e-12, one that flips back within 1e-9 (times the move, where
+    that is above 1) may be missed, and moves beyond `FURTHEST_MOVE` (2^20) are not tried.
 
     Args:
         parameter: one entry, named as in `edit`, or a whole tensor; all by default.
