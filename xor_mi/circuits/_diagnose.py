@@ -257,7 +257,7 @@ def _asked(model: HookedMLP, target: Target | None, decided: Tensor) -> BooleanF
     return function if function.n_outputs in fits else model.target_of(function)
 
 
-def _decided(model: HookedMLP) -> Tensor:
+def decided_in_float64(model: HookedMLP) -> Tensor:
     """What is decided on every row, in float64, [row, decision]."""
     return model.rule.decide(forward_float64(model, model.rows())[-1].post)
 
@@ -315,7 +315,7 @@ def _tried(
         # a change that leaves another number of decisions than were asked for is no answer
         if one.target.n_outputs != one.model.cfg.n_decisions:
             continue
-        decided = _decided(one.model)
+        decided = decided_in_float64(one.model)
         yield ReadingChange(
             kind=one.kind,
             value=one.value,
@@ -359,7 +359,8 @@ def _fitted_threshold(
         return
     outputs = forward_float64(model, model.rows())[-1].post
     goal = torch.tensor(function.tables).T == 1
-    if not goal.any() or goal.all() or any(_decided(one.model).equal(goal.long()) for one in usual):
+    is_constant = bool(goal.all()) or not goal.any()
+    if is_constant or any(decided_in_float64(one.model).equal(goal.long()) for one in usual):
         return
     below, above = outputs[~goal].max().item(), outputs[goal].min().item()
     between = (below + above) / 2

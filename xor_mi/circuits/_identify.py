@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._controls import ControlRate, ControlRates, control_claims
-from xor_mi.circuits._diagnose import own_function, problems_of
+from xor_mi.circuits._diagnose import decided_in_float64, own_function, problems_of
 from xor_mi.circuits._evidence import Proof, affine, gather
 from xor_mi.circuits._facts import Control
 from xor_mi.circuits._netlist import (
@@ -159,7 +159,7 @@ def control_rates(
     require_plain_mlp(model, "measuring controls")
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = whole_number("seed", seed)
-    function = _target_or_own(model, target, _decided(model))
+    function = _target_or_own(model, target, decided_in_float64(model))
     # per control, whether each network tried was given gates
     named: dict[Control, list[bool]] = {
         "untrained": [],
@@ -176,7 +176,7 @@ def control_rates(
         if shuffled.tables != function.tables:
             named["shuffled_targets"].append(_is_named(model, shuffled))
         # constants apart: of a constant function every reading is faithful
-        own = own_function(_decided(untrained))
+        own = own_function(decided_in_float64(untrained))
         if any(len(set(table)) > 1 for table in own.tables):
             named["untrained_own_function"].append(_is_named(untrained, own))
     rates = [ControlRate(control, sum(hits), len(hits)) for control, hits in named.items()]
@@ -259,11 +259,6 @@ def _target_or_own(model: HookedMLP, target: Target | None, decided: Tensor) -> 
     if target is None and model.cfg.target is None:
         return own_function(decided)
     return model.target_of(target)
-
-
-def _decided(model: HookedMLP) -> Tensor:
-    """What is decided on every row, in float64, [row, decision]."""
-    return model.rule.decide(forward_float64(model, model.rows())[-1].post)
 
 
 def _kept_readings(
