@@ -1,12 +1,14 @@
 """a network -> which unit acts as which gate, proved; or why none does.
 
     values -> readings of each unit -> joint readings that survive substitution -> measured netlist
-    -> interchange evidence -> verdict
+    -> circuits, counted on their live units -> interchange -> verdict
 
 A *reading* of a unit is a threshold strictly between two neighbouring distinct values it takes on
 the input rows; its bits say on which rows the unit is above it. relu(x0 + x1) takes 0, 1, 1, 2, so
 it reads as OR at a low threshold and as AND at a high one: a single unit decides nothing, the whole
-network does. A *joint reading* gives every unit one reading. It is kept if it is
+network does. Units of a layer whose values are copies of one another, up to scale, sign and shift,
+are one *variable* in several places: read alike, moved together. A *joint reading* gives every unit
+one reading. It survives *substitution* if it is
 
 - faithful: in each hidden layer in turn, replacing every unit by its two mean levels leaves every
   decision as it was;
@@ -15,13 +17,23 @@ network does. A *joint reading* gives every unit one reading. It is kept if it i
   levels (not only those that inputs produce, so there are no don't-cares to fill in), give every
   unit the bits it is read as, and the network's decisions, on all rows.
 
-One kept reading: `identified`. Several: `ambiguous`, all listed. None: `no_gate_reading`, with the
-layer, units and rows at which the search stops (`Circuit.obstacle`) and the gates of the units that
-have one reading all the same. A network that does not compute its target: `not_computing`, with
-what it does compute, and with the one change of reading (input levels, threshold, argmax, the side
-of a step, transposed weights, ...) under which it would compute it; see `diagnose`. The evidence is
-interchange (Geiger et al. 2025, arXiv 2301.04709): give one unit the value it has on another input;
-the network must decide as the netlist with that unit's bit swapped.
+A *circuit* is a netlist on its live units, those that some output depends on; readings that differ
+in idle units only are one circuit. It is proved by interchange (Geiger et al. 2025, arXiv
+2301.04709), and each level of proof implies the one before:
+
+- `substitution`: as above;
+- `single`: with one variable taken from another row, for every variable and all pairs of rows, the
+  network decides as the netlist does with that bit taken from there;
+- `joint`: so it does with all variables of a layer at once, each from a row of its own.
+
+The verdict counts circuits that are proved as far as `require` says, by default jointly. Exactly
+one: `identified`. Several: `ambiguous`, all listed. None, although some survive substitution:
+`approximate`, with the closest, on how many interchanges it is right, and the first that
+contradicts it. None at all: `no_gate_reading`, with the layer, units and rows at which the search
+stops (`Circuit.obstacle`) and the gates of the units that have one reading all the same. A network
+that does not compute its target: `not_computing`, with what it does compute, and with the one
+change of reading (input levels, threshold, argmax, the side of a step, transposed weights, ...)
+under which it would compute it; see `diagnose`.
 
 Where the inputs are connected to the outputs too, an output's gate reads them after the last
 layer's units, and every layer is replaced with the inputs as they are. A decision of the larger of
@@ -31,13 +43,16 @@ zero on some row are `Circuit.on_step`.
 How wide: 16 units per layer. A unit that has one value or two on the rows has one reading, so only
 the others multiply: 2,000,000 joint readings of a layer are tried one by one, and of more those
 that bounds on what is still to come leave (exact: nothing is lost). What survives is listed whole,
-copies of a unit in every combination, and that is the limit: of 120 trained ReLU networks with 16
-units 95 have fewer than `max_readings`; of 13 units of tanh, three readings each, about half
-of the 3^13 survive. A gate that reads more than 12 units has the ones with one value left out, and
-where more than 12 are left a table and no formula. Wider layers: `scan_gates`, `patch_sweep`,
-`ablation_sweep` and `contributions` have no such limit.
+and that is the limit: of 120 trained ReLU networks with 16 units 95 have fewer than `max_readings`;
+of 13 units of tanh, three readings each, about half of the 3^13 survive. A gate that reads more
+than 12 units has the ones with one value left out, and where more than 12 are left a table and no
+formula. Wider layers: `scan_gates`, `patch_sweep`, `ablation_sweep` and `contributions` have no
+such limit. Up to 65,536 joint interchanges of a layer are run; of more a seeded sample, which says
+so, but for the last hidden layer, where the worst of them all is known in closed form.
 """
 
+from xor_mi.circuits._candidates import CandidateCircuit as CandidateCircuit
+from xor_mi.circuits._candidates import IdleUnit as IdleUnit
 from xor_mi.circuits._circuit import VERDICTS as VERDICTS
 from xor_mi.circuits._circuit import ActsAs as ActsAs
 from xor_mi.circuits._circuit import Circuit as Circuit
@@ -51,13 +66,19 @@ from xor_mi.circuits._evidence import Evidence as Evidence
 from xor_mi.circuits._evidence import Proof as Proof
 from xor_mi.circuits._evidence import RedundancyGroup as RedundancyGroup
 from xor_mi.circuits._evidence import SubsetAblation as SubsetAblation
+from xor_mi.circuits._facts import PROOF_LEVELS as PROOF_LEVELS
+from xor_mi.circuits._facts import Contradiction as Contradiction
 from xor_mi.circuits._facts import Failing as Failing
+from xor_mi.circuits._facts import InterchangeCount as InterchangeCount
 from xor_mi.circuits._facts import Obstacle as Obstacle
 from xor_mi.circuits._facts import OnStep as OnStep
+from xor_mi.circuits._facts import ProofLevel as ProofLevel
+from xor_mi.circuits._facts import Verdict as Verdict
 from xor_mi.circuits._identify import control_rates as control_rates
 from xor_mi.circuits._identify import identify_circuit as identify_circuit
 from xor_mi.circuits._netlist import JointReading as JointReading
 from xor_mi.circuits._netlist import LocalGate as LocalGate
+from xor_mi.circuits._readings import MIN_MARGIN as MIN_MARGIN
 from xor_mi.circuits._readings import ROUNDING as ROUNDING
 from xor_mi.circuits._readings import Reading as Reading
 from xor_mi.circuits._readings import unit_readings as unit_readings

@@ -17,9 +17,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from xor_mi.circuits._evidence import COPIES_AGREE
 from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._steps import STEPS
+from xor_mi.circuits._variables import COPIES_AGREE
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLPConfig
 from xor_mi.truth import row_numbers, truth_rows

@@ -1,30 +1,42 @@
-"""kept joint readings + verdict -> Circuit: the answer and the questions it can be asked."""
+"""circuits + verdict -> Circuit: the answer and the questions it can be asked."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
 from torch import Tensor
 
 from xor_mi.circuits import _export, _wording
+from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._diagnose import Diagnosis, diagnose, name_of
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
 from xor_mi.circuits._explain import explain
-from xor_mi.circuits._facts import Obstacle, OnStep, Problems, constant_note
+from xor_mi.circuits._facts import (
+    Contradiction,
+    Obstacle,
+    OnStep,
+    Problems,
+    ProofLevel,
+    Verdict,
+    constant_note,
+)
 from xor_mi.circuits._netlist import JointReading, LocalGate, output_units
 from xor_mi.circuits._obstacle import certain_gates, find_obstacle
-from xor_mi.circuits._readings import Reading
+from xor_mi.circuits._readings import MIN_MARGIN, Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
+from xor_mi.circuits._variables import unconnected_units, variables_of_all
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit, layers_of, sources_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.truth import BooleanFunction
+from xor_mi.values import forward_float64
 
 if TYPE_CHECKING:
     import networkx
@@ -37,7 +49,7 @@ READABLE = 1000
 """Of a longer one over these units, sentences only name what it depends on."""
 MAX_IN_JSON = 100
 """Of more joint readings `to_dict` writes the first so many, and their number."""
-VERDICTS = ("identified", "ambiguous", "no_gate_reading", "not_computing")
+VERDICTS = ("identified", "ambiguous", "approximate", "no_gate_reading", "not_computing")
 
 
 class CircuitUnit(NamedTuple):
@@ -50,6 +62,9 @@ class CircuitUnit(NamedTuple):
         constant: whether its reading says that it has the same value on every row.
         interchange: on how many (base, source) pairs the network decides as the netlist predicts;
             None without a circuit.
+        idle: whether no output of the first circuit depends on it.
+        could_be: the gates that an idle unit could be read as, `gate` among them: the circuit is
+            the same. Empty for a live unit.
     """
 
     place: Unit
@@ -57,6 +72,8 @@ class CircuitUnit(NamedTuple):
     margin: float | None = None
     constant: bool = False
     interchange: int | None = None
+    idle: bool = False
+    could_be: tuple[str, ...] = ()
 
     @property
     def layer(self) -> int:
@@ -70,8 +87,10 @@ class CircuitUnit(NamedTuple):
 
     @property
     def note(self) -> str:
-        """ "dead" or "always on" for a constant unit, else ""."""
-        return constant_note(self.gate == "TRUE") if self.constant else ""
+        """ "dead" or "always on" for a constant unit, "idle" for another idle one, else ""."""
+        if self.constant:
+            return constant_note(self.gate == "TRUE")
+        return "idle" if self.idle else ""
 
 
 class ActsAs(NamedTuple):
@@ -89,11 +108,14 @@ class Circuit(Finding):
     Attributes:
         target: the function the network was held against.
         verdict: one of `VERDICTS`.
-        readings: every kept joint reading, the primary one first (copies of a unit read alike, then
-            highest interchange accuracy, then largest worst margin, then the first by gates).
+        circuits: all that survive two-level substitution, however far they are proved; first the
+            one that a person would believe (level of proof, single interchanges as predicted,
+            smallest margin of a live unit, fewest live units, shortest canonical text). All of this
+            class speaks of that first one.
         cfg, weights: a snapshot of the network at identification time.
-        proof: what was measured for the primary reading; None without one, or where evidence was
-            not asked for.
+        require, min_margin: what a circuit had to have to count; see `identify_circuit`.
+        proof: what was measured for the first circuit; None without one, or where evidence was not
+            asked for.
         problems: problem -> the rows that have it, where the verdict is not_computing: "wrong",
             "undecided", or "rounding" (decided as they should be by rounding alone).
         on_step: the units whose sum is exactly on their step on some row (heaviside or sign); None
@@ -101,10 +123,12 @@ class Circuit(Finding):
     """
 
     target: BooleanFunction
-    verdict: str
-    readings: tuple[JointReading, ...] = field(repr=False)
+    verdict: Verdict
+    circuits: tuple[CandidateCircuit, ...] = field(repr=False)
     cfg: HookedMLPConfig = field(repr=False, compare=False)
     weights: tuple[tuple[Tensor, Tensor], ...] = field(repr=False, compare=False)
+    require: ProofLevel = "joint"
+    min_margin: float = MIN_MARGIN
     proof: Proof | None = field(default=None, repr=False, compare=False)
     problems: Problems = field(default=(), repr=False)
     on_step: OnStep | None = field(default=None, repr=False)
@@ -128,17 +152,23 @@ class Circuit(Finding):
         return f"{reason}. {_wording.on_step(self.on_step)}" if self.on_step else reason
 
     def _survivors(self) -> str:
-        """How many readings survive, and what the first of them says."""
-        first = self.readings[0]
+        """How many circuits are proved as far as required, and what the first of them says."""
+        first = self.circuits[0]
         formula = first.formula
         if len(formula) > QUOTABLE:
             formula = f"({self._short_readout()})"
+        named = list(zip(first.live, first.gates, strict=True))
         return _wording.survivors(
-            n_readings=len(self.readings),
-            function=self.target.name,
-            formula=formula,
-            n_agreed=sum(first.interchange.values()),
-            n_runs=first.n_interchange * len(first.interchange),
+            self.target.name,
+            formula,
+            named,
+            require=self.require,
+            n_circuits=len(self.circuits),
+            n_passing=len(self.passing),
+            single=first.single,
+            joint=first.joint,
+            idle=[one.unit for one in first.idle],
+            contradiction=first.contradiction,
         )
 
     def _short_readout(self) -> str:
@@ -182,6 +212,32 @@ class Circuit(Finding):
         """The network at identification time; training the original further does not change it."""
         return HookedMLP(self.cfg).with_weights(self.weights)
 
+    @cached_property
+    def readings(self) -> tuple[JointReading, ...]:
+        """The joint readings of all circuits, those of the first one first.
+
+        Several readings of one circuit differ only in units that no output depends on.
+        """
+        return tuple(chain.from_iterable(one.readings for one in self.circuits))
+
+    @property
+    def passing(self) -> tuple[CandidateCircuit, ...]:
+        """The circuits that are proved as far as `require` says."""
+        return tuple(one for one in self.circuits if one.has(self.require))
+
+    @property
+    def proof_level(self) -> ProofLevel | None:
+        """How far the first circuit is proved; None without one."""
+        return self.circuits[0].proof_level if self.circuits else None
+
+    @property
+    def contradiction(self) -> Contradiction | None:
+        """The first interchange that does not come out as the first circuit predicts.
+
+        None where all do, and without a circuit.
+        """
+        return self.circuits[0].contradiction if self.circuits else None
+
     @property
     def primary(self) -> JointReading | None:
         """The reading the circuit is reported under; None when there is none."""
@@ -193,6 +249,7 @@ class Circuit(Finding):
         places = list(chain.from_iterable(layers_of(self.layer_sizes)[1:-1]))
         if self.primary is None:
             return tuple(CircuitUnit(place) for place in places)
+        could_be = {one.unit: one.gates for one in self.circuits[0].idle}
         units = []
         for place in places:
             reading = self.primary.of(place)
@@ -202,6 +259,8 @@ class Circuit(Finding):
                 margin=reading.margin,
                 constant=reading.constant,
                 interchange=self.primary.interchange[place],
+                idle=place in could_be,
+                could_be=could_be.get(place, ()),
             )
             units.append(unit)
         return tuple(units)
@@ -231,13 +290,13 @@ class Circuit(Finding):
 
     @property
     def gate_set(self) -> str | None:
-        """The hidden units' gates in alphabetical order, such as '{AND, OR}'.
+        """The live hidden units' gates in alphabetical order, such as '{AND, OR}'.
 
         A first name for the kind of circuit; None without one.
         """
-        if self.primary is None:
+        if not self.circuits:
             return None
-        return "{" + ", ".join(sorted(unit.gate for unit in self.units if unit.gate)) + "}"
+        return "{" + ", ".join(sorted(self.circuits[0].gates)) + "}"
 
     @property
     def formulas(self) -> dict[str, dict[str, str]]:
@@ -264,20 +323,48 @@ class Circuit(Finding):
     def edges(self) -> tuple[Edge, ...]:
         """The weights the circuit is made of; empty without a circuit.
 
-        An edge is one of them where a unit's gate depends on its parent. Where the largest output
-        wins, a decision is made by all outputs.
+        An edge is one of them where the gate of a live unit or of an output depends on its parent.
+        Where the largest output wins, a decision is made by all outputs.
         """
+        if not self.circuits:
+            return ()
         outputs = layers_of(self.layer_sizes)[-1]
+        live = set(self.circuits[0].live)
         read: dict[Unit, set[str]] = {}  # unit -> the names of the parents it depends on
         for gate in self.netlist:
+            if not gate.unit.is_output and gate.unit not in live:
+                continue
             together = gate.unit.is_output and self.cfg.rule.name == "argmax"
             parents = {gate.parents[k] for k in gate.depends_on}
+            for copies in self.copies:
+                # a gate that depends on a unit reads its copies too
+                if parents.intersection(unit.name for unit in copies):
+                    parents |= {unit.name for unit in copies if self._is_read(unit, gate.unit)}
             for unit in outputs if together else [gate.unit]:
                 read.setdefault(unit, set()).update(parents)
         edges = []
         for unit, parents in read.items():
             edges += [Edge(one, unit) for one in self._sources(unit) if one.name in parents]
         return tuple(edges)
+
+    @cached_property
+    def copies(self) -> tuple[tuple[Unit, ...], ...]:
+        """Hidden units whose values are copies of one another, up to scale, sign and shift.
+
+        They are one variable in several places: read alike, and moved together.
+        """
+        layers = forward_float64(self.model, self.model.rows())
+        found = []
+        for layer, variables in enumerate(variables_of_all(layers, unconnected_units(self.model))):
+            for units in variables:
+                if len(units) > 1:
+                    found.append(tuple(Unit(layer, index) for index in units))
+        return tuple(found)
+
+    def _is_read(self, unit: Unit, reader: Unit) -> bool:
+        """Whether the weight between the two is not zero."""
+        weight, _ = self.weights[reader.layer]  # [d_out, d_in]
+        return bool(weight[reader.index, self._sources(reader).index(unit)] != 0)
 
     def _sources(self, unit: Unit) -> list[Unit]:
         """What a unit or output reads, in the order of its weights."""
@@ -297,10 +384,14 @@ class Circuit(Finding):
         """One line per hidden unit under the primary reading.
 
         Columns: unit, layer, index, gate, margin, note, interchange (as predicted, of
-        n_interchange), n_interchange.
+        n_interchange), idle, could_be (the gates that an idle unit could be read as),
+        n_interchange.
         """
         n_interchange = self.primary.n_interchange if self.primary else None
-        rows = [_unit_dict(unit) | {"n_interchange": n_interchange} for unit in self.units]
+        rows = []
+        for unit in self.units:
+            words = {"could_be": ", ".join(unit.could_be), "n_interchange": n_interchange}
+            rows.append(_unit_dict(unit) | words)
         return pd.DataFrame(rows)
 
     def interchange_matrix(self) -> pd.DataFrame:
@@ -326,19 +417,23 @@ class Circuit(Finding):
 
     @cached_property
     def signature(self) -> str:
-        """What stays the same when hidden units are renumbered, rescaled or joined by dead ones.
+        """What stays the same when hidden units are renumbered, rescaled, copied or joined by dead
+        ones.
 
         Rescaled by positive factors, that is.
 
-        One canonical text per reading, 'OR & ~AND'; several are joined by ' / ', very many are
-        counted and hashed. Without a reading, the verdict.
+        One canonical text per circuit that is proved as far as required, 'OR & ~AND', and where
+        none is, per circuit that survives substitution; several are joined by ' / ', very many are
+        counted and hashed. Without a circuit, the verdict.
 
         Raises:
             XorMiError: too many orders of interchangeable units to find a canonical one.
         """
-        if not self.readings:
+        counted = self.passing or self.circuits
+        if not counted:
             return self.verdict
-        return signature_of_all([joint.netlist for joint in self.readings], self.layer_sizes)
+        netlists = [one.readings[0].netlist for one in counted]
+        return signature_of_all(netlists, self.layer_sizes)
 
     @cached_property
     def family(self) -> str:
@@ -366,7 +461,8 @@ class Circuit(Finding):
     def units_acting_as(self, gate: Target, *, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
         """Units whose bits under the primary reading are this gate, or its complement.
 
-        Polarity is +1 for the gate, -1 for its complement; empty if there are none.
+        Polarity is +1 for the gate, -1 for its complement; empty if there are none. A unit that no
+        output depends on, and that could be read as several gates, acts as none.
 
         Never the nearest label. A network without a circuit has no unit that acts as anything.
 
@@ -381,7 +477,7 @@ class Circuit(Finding):
         return tuple(
             ActsAs(place=unit.place, polarity=polarity[unit.gate], gate=unit.gate)
             for unit in self.units
-            if unit.gate is not None and unit.gate in polarity
+            if unit.gate is not None and unit.gate in polarity and len(unit.could_be) < 2
         )
 
     def __str__(self) -> str:
@@ -390,7 +486,7 @@ class Circuit(Finding):
             for unit in self.units:
                 margin = f"margin {unit.margin:.2f}" if unit.margin is not None else unit.note
                 count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
-                lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}")
+                lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}{_idle(unit)}")
             lines.append(f"  output  {self._short_readout()}")
         return "\n".join(lines)
 
@@ -403,7 +499,8 @@ class Circuit(Finding):
             self.model,
             verdict=self.verdict,
             reason=self.reason,
-            readings=self.readings,
+            circuits=self.circuits,
+            passing=self.passing,
             proof=self.proof,
         )
 
@@ -434,12 +531,12 @@ class Circuit(Finding):
     def to_dict(self) -> dict[str, Any]:
         """Everything above as JSON-ready values.
 
-        Of more than `MAX_IN_JSON` readings the first, and their number.
+        Of more than `MAX_IN_JSON` circuits or readings the first, and their number.
         """
         matrix = self.proof.interchange_matrix if self.proof else ()
         groups = [_names(group.units) for group in self.redundancy_groups]
         return {
-            "format": "xor_mi.Circuit/3",
+            "format": "xor_mi.Circuit/4",
             "layer_sizes": list(self.layer_sizes),
             "target": {
                 "name": self.target.name,
@@ -451,7 +548,15 @@ class Circuit(Finding):
             "readout": self.readout,
             "units": [_unit_dict(unit) for unit in self.units],
             "formulas": self.formulas,
+            "require": self.require,
+            "min_margin": self.min_margin,
+            "proof_level": self.proof_level,
+            "n_circuits": len(self.circuits),
+            "n_passing": len(self.passing),
             "n_readings": len(self.readings),
+            "circuits": [_candidate_dict(one) for one in self.circuits[:MAX_IN_JSON]],
+            "contradiction": _contradiction_dict(self.contradiction),
+            "copies": [_names(units) for units in self.copies] if self.circuits else [],
             "signature": self.signature,
             "family": self.family,
             "edges": [edge.name for edge in self.edges],
@@ -530,6 +635,46 @@ def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
         "margin": unit.margin,
         "note": unit.note,
         "interchange": unit.interchange,
+        "idle": unit.idle,
+        "could_be": list(unit.could_be),
+    }
+
+
+def _idle(unit: CircuitUnit) -> str:
+    """', idle: no output depends on it (could be AND too)' for a unit that varies, but is idle."""
+    if not unit.idle or unit.constant:
+        return ""
+    others = [gate for gate in unit.could_be if gate != unit.gate]
+    too = f" (could be {', '.join(others)} too)" if others else ""
+    return f", idle: no output depends on it{too}"
+
+
+def _candidate_dict(one: CandidateCircuit) -> dict[str, object]:
+    margin = one.smallest_margin
+    return {
+        "formula": one.formula,
+        "proof_level": one.proof_level,
+        "live": dict(zip(_names(one.live), one.gates, strict=True)),
+        "idle": {idle.unit.name: list(idle.gates) for idle in one.idle},
+        # JSON has no infinity: a circuit without live units has no margin
+        "smallest_margin": margin if isfinite(margin) else None,
+        "single": one.single._asdict(),
+        "joint": [count._asdict() for count in one.joint],
+        "n_readings": len(one.readings),
+    }
+
+
+def _contradiction_dict(one: Contradiction | None) -> dict[str, object] | None:
+    if one is None:
+        return None
+    return {
+        "kind": one.kind,
+        "layer": one.layer,
+        "variables": [_names(units) for units in one.variables],
+        "base": one.base,
+        "sources": list(one.sources),
+        "predicted": list(one.predicted),
+        "decided": list(one.decided),
     }
 
 

@@ -1,4 +1,4 @@
-"""model + kept readings -> Evidence: what was claimed, done and measured, and its control.
+"""model + circuits -> Evidence: what was claimed, done and measured, and its control.
 
 Every claim is one frozen value, so that reports and regressions only format it. Effects are
 counted, never judged by eye: each `rule` says when the claim `holds`. Necessity is claimed of a
@@ -8,29 +8,25 @@ an output although another still carries the information.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import chain, combinations, product
+from itertools import chain, combinations
 
 import torch
 from torch import Tensor
 
 from xor_mi.circuits import _wording
+from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._facts import Ablation, Facts
-from xor_mi.circuits._netlist import JointReading, compose_from, compose_swapped
+from xor_mi.circuits._interchange import Interchanges
+from xor_mi.circuits._netlist import JointReading
+from xor_mi.circuits._variables import affine
 from xor_mi.errors import unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import ablation_sweep
 from xor_mi.model import HookedMLP
-from xor_mi.truth import truth_rows
-from xor_mi.values import LayerValues, forward_float64
+from xor_mi.values import LayerValues
 
 ALL_SUBSETS = 12
 """Up to this many units every subset is ablated; beyond, single units and pairs."""
-COPIES_AGREE = 1 - 1e-9
-"""Two units are copies if their values are correlated at least this closely, either way round."""
-MAX_JOINT = 65_536
-"""Up to this many joint interchanges per layer all are tried; beyond, a seeded sample of this
-size.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,22 +208,14 @@ def gather(
     model: HookedMLP,
     layers: Sequence[LayerValues],
     decided: Tensor,
-    kept: Sequence[JointReading],
-    *,
-    network: Tensor,
+    circuits: Sequence[CandidateCircuit],
+    interchanges: Interchanges,
 ) -> Proof:
-    """Everything measured for the first of the kept readings.
-
-    Args:
-        network: decisions after every interchange, [base, source, unit, decision].
-    """
-    first, units = kept[0], model.units
-    bits = torch.tensor([first.of(unit).bits for unit in units])
-    predicted = compose_swapped(first.netlist, model.layer_sizes, units, bits)
-    predicted = predicted.transpose(1, 2)  # [base, source, variable, output]
-    # unit u as the network does it, against every variable as the netlist does it, on all pairs
-    agreed = [(network[:, :, [u]] == predicted).all(-1).sum((0, 1)) for u in range(len(units))]
-    matrix = torch.stack(agreed)  # [unit, variable]
+    """Everything measured for the first of these circuits."""
+    units = model.units
+    kept = list(chain.from_iterable(one.readings for one in circuits))
+    first = kept[0]
+    matrix = _matrix(first, units, interchanges)
     alike = _alike(layers, kept)
     ablations = tuple(
         _subset_ablation(model, units, decided, value=value, groups=alike)
@@ -238,7 +226,8 @@ def gather(
     distance = model.rule.distance(layers[-1].post)
     claims = [_substitution(first, units, distance, decided)]
     claims += _interchange(units, first, matrix)
-    claims += [_joint(model, first, layers, layer) for layer in range(model.cfg.n_layers)]
+    for layer, count in enumerate(circuits[0].joint):
+        claims.append(_joint(first, interchanges, layer, passes=count.passes))
     alive = [unit for unit in units if not first.of(unit).constant]
     claims += _necessity(alive, groups, by_mean, len(decided))
     # sufficient sets are known only where every subset was ablated
@@ -251,6 +240,19 @@ def gather(
         ablations=ablations,
         redundancy_groups=groups,
     )
+
+
+def _matrix(first: JointReading, units: Sequence[Unit], interchanges: Interchanges) -> Tensor:
+    """[unit, variable]: each unit as the network does it, against every one as the netlist does it.
+
+    Copies move together, so they have the same numbers.
+    """
+    network = interchanges.single
+    predicted = interchanges.predicted_single(first.netlist, first.readings)
+    n_variables = network.shape[2]
+    agreed = [(network[:, :, [own]] == predicted).all(-1).sum((0, 1)) for own in range(n_variables)]
+    numbers = [interchanges.variable_of[unit] for unit in units]
+    return torch.stack(agreed)[numbers][:, numbers]
 
 
 def _substitution(
@@ -300,52 +302,29 @@ def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> 
 
 
 def _joint(
-    model: HookedMLP, first: JointReading, layers: Sequence[LayerValues], layer: int
+    first: JointReading, interchanges: Interchanges, layer: int, *, passes: bool
 ) -> Evidence:
-    """All units of one layer at once, each from a source of its own.
+    """All units of one layer at once, each variable from a source of its own.
 
-    Where the outputs read the inputs directly, the inputs are those of a base of its own.
+    Args:
+        passes: whether all joint interchanges are as predicted, those that were not run included.
     """
-    values = layers[layer].post
-    n_rows, width = values.shape
-    n_drawn = width + 1 if model.cfg.direct else width  # a row for every unit, and for the base
-    exhaustive = n_rows**n_drawn <= MAX_JOINT
-    if exhaustive:
-        sources = torch.tensor(list(product(range(n_rows), repeat=n_drawn)))
-    else:
-        sources = torch.randint(
-            n_rows, (MAX_JOINT, n_drawn), generator=torch.Generator().manual_seed(0)
-        )
-    # Without direct connections the inputs make no difference any more: any column will do.
-    of_units, bases = sources[:, :width], sources[:, -1]
-    # Unit k of each run takes what it is on row of_units[run, k].
-    everyone = torch.arange(width)
-    rest = forward_float64(
-        model, values[of_units, everyone], start=layer + 1, inputs=layers[0].inputs[bases]
-    )
-    reached = model.rule.decide(rest[-1].post)
-    bits_on_rows = torch.tensor([reading.bits for reading in first.readings[layer]]).T
-    bits = bits_on_rows[of_units, everyone]  # [run, unit]
-    input_bits = torch.tensor(truth_rows(model.cfg.d_in))[bases]  # [run, input]
-
-    def n_agreed(runs: Tensor) -> int:
-        predicted = compose_from(
-            first.netlist, model.layer_sizes, layer, bits[runs], inputs=input_bits[runs]
-        )
-        return int((predicted == reached).all(-1).sum())
-
+    runs = interchanges.joint[layer]
+    predicted = interchanges.predicted_joint(first.netlist, first.readings, layer)
+    n_runs = len(predicted)
     # the control: each run held against the prediction for another one, at random but repeatable
-    other_run = torch.randperm(len(bits), generator=torch.Generator().manual_seed(0))
-    agreed, control = n_agreed(torch.arange(len(bits))), n_agreed(other_run)
+    other_run = torch.randperm(n_runs, generator=torch.Generator().manual_seed(0))
+    agreed = int((predicted == runs.decided).all(-1).sum())
+    control = int((predicted[other_run] == runs.decided).all(-1).sum())
     return Evidence(
         kind="joint",
-        units=tuple(Unit(layer, index) for index in range(width)),
+        units=tuple(Unit(layer, index) for index in range(len(first.readings[layer]))),
         layer=layer,
-        exhaustive=exhaustive,
+        exhaustive=runs.exhaustive,
         effect=agreed,
         control=control,
-        n=len(sources),
-        holds=agreed == len(sources) > control,
+        n=n_runs,
+        holds=passes and agreed == n_runs > control,
     )
 
 
@@ -402,13 +381,6 @@ def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[
     for unit, first in leader.items():
         groups.setdefault(first, []).append(unit)
     return [tuple(units) for units in groups.values() if len(units) > 1]
-
-
-def affine(a: Tensor, b: Tensor) -> bool:
-    """One unit's values are a straight-line function of the other's, over all rows."""
-    # that is, they are correlated, by 1 or by -1
-    a, b = a - a.mean(), b - b.mean()
-    return bool((a * b).sum().abs() >= COPIES_AGREE * a.norm() * b.norm())
 
 
 def _always_alike(kept: Sequence[JointReading], a: Unit, b: Unit) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._evidence import Proof
 from xor_mi.circuits._netlist import JointReading
 from xor_mi.circuits._steps import STEPS
@@ -19,8 +20,8 @@ from xor_mi.values import LayerValues, forward_float64
 
 MAX_ROWS = 16
 """Rows and pairs of rows told one by one; a larger network's page says that it stops there."""
-MAX_READINGS = 6
-"""So many readings are written out, the first included."""
+MAX_CIRCUITS = 6
+"""So many circuits are written out, the first included."""
 MAX_SETS = 8
 """So many necessary or sufficient sets are written out."""
 MOVED = 2e-3
@@ -34,10 +35,20 @@ class _Page:
     """What the page is about, looked up once: values on all rows, and the rows' names."""
 
     model: HookedMLP
-    reading: JointReading | None
+    circuit: CandidateCircuit | None
     weights: tuple[tuple[Tensor, Tensor], ...]
     layers: tuple[LayerValues, ...]
     names: tuple[str, ...]
+
+    @property
+    def reading(self) -> JointReading | None:
+        """The first reading of the circuit."""
+        return self.circuit.readings[0] if self.circuit else None
+
+    @property
+    def could_be(self) -> dict[Unit, tuple[str, ...]]:
+        """Idle unit -> the gates that it could be read as."""
+        return {one.unit: one.gates for one in self.circuit.idle} if self.circuit else {}
 
     @property
     def places(self) -> list[list[Unit]]:
@@ -75,14 +86,15 @@ def explain(
     *,
     verdict: str,
     reason: str,
-    readings: Sequence[JointReading],
+    circuits: Sequence[CandidateCircuit],
+    passing: Sequence[CandidateCircuit],
     proof: Proof | None,
 ) -> str:
     """The whole page; sections that have nothing to say are left out."""
     rows = truth_rows(model.cfg.d_in)
     page = _Page(
         model=model,
-        reading=readings[0] if readings else None,
+        circuit=circuits[0] if circuits else None,
         weights=tuple(model.float64_layers()),
         layers=tuple(forward_float64(model, model.rows())),
         names=tuple(row_name(row) for row in rows),
@@ -96,7 +108,7 @@ def explain(
     if proof:
         sections.append(["What was tested", *(f"  {evidence}" for evidence in proof.claims)])
         sections += [_sets(proof), _copies(proof)]
-    sections.append(_other_readings(readings))
+    sections.append(_other_circuits(circuits, passing))
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
@@ -149,6 +161,9 @@ def _role(page: _Page, unit: Unit) -> str:
         return f"{reading.note}: it has the same value on every input"
     on = [row for row, bit in zip(page.names, reading.bits, strict=True) if bit]
     where = ", ".join(on) if len(on) <= MAX_ROWS else f"{len(on)} of {len(page.names)} inputs"
+    could_be = page.could_be.get(unit)
+    if could_be is not None:
+        return f"idle: no output depends on it; it could be read as {', '.join(could_be)}"
     return f"acts as {reading.gate}: above {_plain(reading.threshold)} on {where}"
 
 
@@ -299,13 +314,26 @@ def _copies(proof: Proof) -> list[str]:
     return lines
 
 
-def _other_readings(readings: Sequence[JointReading]) -> list[str]:
-    if len(readings) < 2:
-        return []
-    lines = [f"Other explanations that pass the same tests ({len(readings) - 1})"]
-    lines += [f"  {joint.formula}" for joint in readings[1:MAX_READINGS]]
-    if len(readings) > MAX_READINGS:
-        lines.append(f"  and {len(readings) - MAX_READINGS} more")
+def _other_circuits(
+    circuits: Sequence[CandidateCircuit], passing: Sequence[CandidateCircuit]
+) -> list[str]:
+    """Those that pass the same tests, and how many fail them."""
+    others = passing[1:]
+    lines: list[str] = []
+    if others:
+        lines.append(f"Other circuits that pass the same tests ({len(others)})")
+        lines += [f"  {one}" for one in others[: MAX_CIRCUITS - 1]]
+        if len(passing) > MAX_CIRCUITS:
+            lines.append(f"  and {len(passing) - MAX_CIRCUITS} more")
+    # the first is told above, whether it passes or not
+    failing = [one for one in circuits[1:] if one not in passing]
+    if failing:
+        lines.append(
+            f"Circuits that survive two-level substitution and fail at interchange ({len(failing)})"
+        )
+        lines += [f"  {one}" for one in failing[: MAX_CIRCUITS - 1]]
+        if len(failing) >= MAX_CIRCUITS:
+            lines.append(f"  and {len(failing) - MAX_CIRCUITS + 1} more")
     return lines
 
 

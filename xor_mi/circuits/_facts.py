@@ -5,9 +5,19 @@ Programs ask the facts; only people read the sentences.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from xor_mi.graph import Unit
+
+Verdict = Literal["identified", "ambiguous", "approximate", "no_gate_reading", "not_computing"]
+"""What comes of a network:
+
+- identified: exactly one circuit is proved as far as required;
+- ambiguous: several are;
+- approximate: circuits survive two-level substitution, none of them is proved as far as required;
+- no_gate_reading: no circuit survives substitution;
+- not_computing: it does not compute its target.
+"""
 
 Kind = Literal["substitution", "interchange", "joint", "necessary", "sufficient", "control"]
 """What is claimed:
@@ -18,6 +28,17 @@ Kind = Literal["substitution", "interchange", "joint", "necessary", "sufficient"
 - necessary, sufficient: a set of units is needed, or is enough;
 - control: networks that should have no circuit are not given one.
 """
+
+ProofLevel = Literal["substitution", "single", "joint"]
+"""How far a circuit is proved, each implying the one before:
+
+- substitution: two levels per unit keep every decision, follow from one another, and compose;
+- single: every variable, set to its value on any other row, has the effect that the gates say;
+- joint: so have all variables of a layer together, each from a row of its own.
+"""
+
+PROOF_LEVELS: tuple[ProofLevel, ...] = ("substitution", "single", "joint")
+"""In this order: each implies the one before."""
 
 Ablation = Literal["mean", "zero"]
 """What an ablated unit is set to: its mean over all rows, or zero."""
@@ -51,6 +72,49 @@ order.
 
 NewValue = int | float | str | tuple[float, ...] | tuple[int, ...] | tuple[str, ...] | None
 """What something is changed to: see `ReadingChange.value`."""
+
+
+class InterchangeCount(NamedTuple):
+    """On how many interchanges the network decides as a circuit predicts.
+
+    Attributes:
+        n_right: how many come out as predicted.
+        n: how many were tried, or are known.
+        exhaustive: whether these are all that there are; else a seeded sample.
+    """
+
+    n_right: int
+    n: int
+    exhaustive: bool = True
+
+    @property
+    def passes(self) -> bool:
+        """Whether all that were tried are as predicted."""
+        return self.n_right == self.n
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """An interchange that does not come out as a circuit predicts.
+
+    Attributes:
+        kind: "single" or "joint".
+        layer: the hidden layer whose units are set.
+        variables: what is set, each variable with all its places; one where it is single.
+        base: the row of everything else; None where nothing else matters.
+        sources: the row that each variable is taken from.
+        predicted: the decisions by the circuit.
+        decided: the network's; -1 where it decides nothing.
+    """
+
+    kind: Literal["single", "joint"]
+    layer: int
+    variables: tuple[tuple[Unit, ...], ...]
+    base: str | None
+    sources: tuple[str, ...]
+    predicted: tuple[int, ...]
+    decided: tuple[int, ...]
+
 
 ObstacleKind = Literal["levels", "consistency", "composition"]
 """Where the search for a joint reading stops:

@@ -1,35 +1,39 @@
 """model + target -> Circuit: every reading tried, the survivors scored, a verdict."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import combinations, product
+from dataclasses import dataclass, replace
+from itertools import product
+from numbers import Real
 
 import torch
 from torch import Tensor
 
+from xor_mi.circuits._candidates import candidates_of
 from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._controls import ControlRate, ControlRates, control_claims
 from xor_mi.circuits._diagnose import decided_in_float64, own_function, problems_of
-from xor_mi.circuits._evidence import Proof, affine, gather
-from xor_mi.circuits._facts import Control
-from xor_mi.circuits._netlist import (
-    JointReading,
-    LocalGate,
-    compose,
-    compose_swapped,
-    measure_netlist,
+from xor_mi.circuits._evidence import Proof, gather
+from xor_mi.circuits._facts import PROOF_LEVELS, Control, ProofLevel, Verdict
+from xor_mi.circuits._interchange import Interchanges
+from xor_mi.circuits._netlist import JointReading, LocalGate, compose, measure_netlist
+from xor_mi.circuits._readings import (
+    MAX_TRIED,
+    MIN_MARGIN,
+    Reading,
+    Variables,
+    consistent,
+    faithful_readings,
 )
-from xor_mi.circuits._readings import MAX_TRIED, Reading, consistent, faithful_readings
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
 from xor_mi.circuits._tables import MAX_UNITS
-from xor_mi.errors import TooManyReadings, XorMiError, whole_number
+from xor_mi.circuits._variables import unconnected_units, variables_of_all
+from xor_mi.errors import TooManyReadings, XorMiError, shown, unknown, whole_number
 from xor_mi.graph import Unit
-from xor_mi.interventions import patch_sweep
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
-from xor_mi.truth import MAX_INPUTS, BooleanFunction, truth_rows
+from xor_mi.truth import MAX_INPUTS, BooleanFunction
 from xor_mi.values import LayerValues, forward_float64
 
 MAX_ENTRIES = 10_000 * 2**12
@@ -43,6 +47,8 @@ def identify_circuit(
     model: HookedMLP,
     target: Target | None = None,
     *,
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
     max_readings: int = 10_000,
     with_evidence: bool = True,
     n_controls: int = 0,
@@ -55,6 +61,9 @@ def identify_circuit(
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
             `model.cfg.target`, and where that is None too, whatever the network decides.
+        require: how far a circuit must be proved to count: "substitution", "single" or "joint".
+        min_margin: circuits in which the threshold of a unit that matters sits in a gap smaller
+            than this part of the unit's range are left out; 0 leaves out none.
         max_readings: refuse to list more joint readings than this (a constant function has that
             many: every reading is faithful).
         with_evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
@@ -66,13 +75,17 @@ def identify_circuit(
     >>> circuit = identify_circuit(textbook_xor())
     >>> circuit.verdict, [unit.gate for unit in circuit.units], circuit.readout
     ('identified', ['OR', 'AND'], 'h0.0 & ~h0.1')
+    >>> circuit.proof_level
+    'joint'
 
     Raises:
-        XorMiError: train mode, weights that are not finite, a target of another width, or too many
-            joint readings.
+        XorMiError: train mode, weights that are not finite, a target of another width, a level of
+            proof or a margin that does not exist, or too many joint readings.
     """
     # Check.
     require_plain_mlp(model, "identifying a circuit")
+    require = checked_level(require)
+    min_margin = checked_margin(min_margin)
     max_readings = whole_number("max_readings", max_readings)
     n_controls = whole_number("n_controls", n_controls)
     _require_narrow(model)
@@ -84,9 +97,11 @@ def identify_circuit(
     circuit = Circuit(
         target=function,
         verdict="not_computing",
-        readings=(),
+        circuits=(),
         cfg=replace(model.cfg, target=function, use_edge_result=False),
         weights=tuple(model.float64_layers()),
+        require=require,
+        min_margin=min_margin,
         on_step=on_step(model, layers),
     )
     problems = problems_of(model, function, decided)
@@ -94,40 +109,68 @@ def identify_circuit(
         return replace(circuit, problems=problems)
 
     # Read: every joint reading that survives substitution and composes to the decisions.
-    kept = _kept_readings(model, layers, decided, max_readings=max_readings, progress=progress)
-    readings = list(kept)
-    if not readings:
+    unconnected = unconnected_units(model)
+    variables = variables_of_all(layers, unconnected)
+    network = _Network(model, layers, decided, variables, unconnected)
+    joints = list(_kept_readings(network, max_readings=max_readings, progress=progress))
+    if not joints:
         return replace(circuit, verdict="no_gate_reading")
 
-    # Score, and put first what the circuit is reported under.
-    interchanged = _interchanged(model)
-    readings = [_with_interchange(model, joint, interchanged) for joint in readings]
-    readings = _in_order(readings, layers)
+    # Test: the circuits that these are readings of, each under all interchanges.
+    interchanges = Interchanges.of(model, layers, variables)
+    circuits = candidates_of(
+        joints,
+        interchanges,
+        layer_sizes=model.layer_sizes,
+        unconnected=unconnected,
+        min_margin=min_margin,
+        progress=progress,
+    )
+    verdict = verdict_of(len(circuits), sum(one.has(require) for one in circuits))
+    if not circuits:
+        return replace(circuit, verdict=verdict)
 
     # Prove.
     proof = None
     if with_evidence:
-        proof = gather(model, layers, decided, readings, network=interchanged)
+        proof = gather(model, layers, decided, circuits, interchanges)
         if n_controls:
             proof = _with_controls(proof, model, function, n_networks=n_controls, progress=progress)
-    verdict = verdict_of(len(readings))
-    return replace(circuit, verdict=verdict, readings=tuple(readings), proof=proof)
+    return replace(circuit, verdict=verdict, circuits=circuits, proof=proof)
 
 
-def verdict_of(n_readings: int) -> str:
-    """The verdict on a network that computes its target and has this many kept readings."""
-    if n_readings == 0:
-        return "no_gate_reading"
-    return "identified" if n_readings == 1 else "ambiguous"
+def checked_level(require: object) -> ProofLevel:
+    """A level of proof that exists."""
+    for level in PROOF_LEVELS:
+        if require == level:
+            return level
+    raise unknown("level of proof", require, PROOF_LEVELS, where="levels are")
 
 
-def compared_margin(margin: float) -> float:
-    """A margin as readings are ordered by it.
+def checked_margin(min_margin: object) -> float:
+    """A part of a unit's range, from 0 to 1."""
+    # a bool is a number to Python, and NaN is between no two
+    if isinstance(min_margin, Real) and not isinstance(min_margin, bool):
+        margin = float(min_margin)
+        if 0 <= margin <= 1:
+            return margin
+    raise XorMiError(
+        f"min_margin is {shown(min_margin)}; give a part of a unit's range, from 0 to 1"
+    )
 
-    Six digits: beyond, another order of additions gives other digits, and the order of readings
-    that are equally good must not hang on them.
+
+def verdict_of(n_circuits: int, n_passing: int) -> Verdict:
+    """The verdict on a network that computes its target.
+
+    Args:
+        n_circuits: how many survive two-level substitution.
+        n_passing: how many of these are proved as far as required.
     """
-    return float(f"{margin:.6g}")
+    if n_circuits == 0:
+        return "no_gate_reading"
+    if n_passing == 0:
+        return "approximate"
+    return "identified" if n_passing == 1 else "ambiguous"
 
 
 @torch.no_grad()
@@ -189,7 +232,7 @@ def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
         circuit = identify_circuit(model, function, with_evidence=False, progress=False)
     except TooManyReadings:  # it does have some, too many to list
         return True
-    return bool(circuit.readings)
+    return bool(circuit.passing)
 
 
 def _shuffled(function: BooleanFunction, generator: torch.Generator) -> BooleanFunction:
@@ -261,27 +304,46 @@ def _target_or_own(model: HookedMLP, target: Target | None, decided: Tensor) -> 
     return model.target_of(target)
 
 
+@dataclass(frozen=True)
+class _Network:
+    """A network with what is looked up of it once.
+
+    Attributes:
+        layers: all values on all rows.
+        decided: [row, decision].
+        variables: per hidden layer, its units, copies of one another together.
+        unconnected: the units that no output can depend on.
+    """
+
+    model: HookedMLP
+    layers: Sequence[LayerValues]
+    decided: Tensor
+    variables: tuple[Variables, ...]
+    unconnected: frozenset[Unit]
+
+    def connected(self, layer: int) -> list[int]:
+        """The units of a hidden layer that an output can depend on."""
+        width = self.model.cfg.d_hidden[layer]
+        return [k for k in range(width) if Unit(layer, k) not in self.unconnected]
+
+
 def _kept_readings(
-    model: HookedMLP,
-    layers: Sequence[LayerValues],
-    decided: Tensor,
-    *,
-    max_readings: int,
-    progress: bool,
+    network: _Network, *, max_readings: int, progress: bool
 ) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
-    choices = _consistent_choices(model, layers, decided, max_readings=max_readings)
+    model = network.model
+    choices = _consistent_choices(network, max_readings=max_readings)
     _require_room(model, choices)
     for readings, worst in progress_bar(
         choices, doing="measuring readings", unit="reading", progress=progress
     ):
-        netlist = measure_netlist(model, readings)
-        if _composes(netlist, readings, model.layer_sizes, decided):
+        netlist = measure_netlist(model, readings, network.variables)
+        if _composes(network, netlist, readings):
             yield JointReading(
                 readings=readings,
                 netlist=netlist,
                 worst_margin=worst,
-                interchange={},  # filled in by `_with_interchange`
+                interchange={},  # measured once for all readings of a circuit
                 n_interchange=4**model.cfg.d_in,  # every row with every row
             )
 
@@ -290,24 +352,29 @@ _Choice = tuple[tuple[tuple[Reading, ...], ...], float]
 """One reading per unit, layer by layer, and the worst margin over these layers."""
 
 
-def _consistent_choices(
-    model: HookedMLP, layers: Sequence[LayerValues], decided: Tensor, *, max_readings: int
-) -> list[_Choice]:
+def _consistent_choices(network: _Network, *, max_readings: int) -> list[_Choice]:
     """All choices of readings that are faithful in every layer and consistent between layers."""
     choices: list[_Choice] = [((), float("inf"))]
     # Layer by layer, so that what is inconsistent below is never combined with what is above.
-    for layer in range(model.cfg.n_layers):
-        options = faithful_readings(model, layers, layer, decided=decided)
+    for layer in range(network.model.cfg.n_layers):
+        options = faithful_readings(
+            network.model,
+            network.layers,
+            layer,
+            variables=network.variables[layer],
+            decided=network.decided,
+        )
         n_tried = len(choices) * len(options)
         if n_tried > MAX_TRIED:
             raise TooManyReadings(
                 f"{n_tried} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried: "
                 "study fewer units, or unit by unit, with scan_gates, patch_sweep and contributions"
             )
+        connected = network.connected(layer)
         choices = [
             ((*before, option), min(worst, margin))
             for (before, worst), (option, margin) in product(choices, options)
-            if not before or consistent(before[-1], option)
+            if not before or consistent(before[-1], option, connected=connected)
         ]
         if len(choices) > max_readings:
             raise TooManyReadings(
@@ -318,94 +385,19 @@ def _consistent_choices(
 
 
 def _composes(
-    netlist: Sequence[LocalGate],
-    readings: Sequence[Sequence[Reading]],
-    layer_sizes: Sequence[int],
-    decided: Tensor,
+    network: _Network, netlist: Sequence[LocalGate], readings: Sequence[Sequence[Reading]]
 ) -> bool:
     """Whether the measured gates, run on all rows, give what the network gives.
 
-    That is, every hidden unit the bits it is read as, and the outputs its decisions.
+    That is, every hidden unit the bits it is read as, and the outputs its decisions. No bit of a
+    unit that leads nowhere can matter.
     """
     outputs = []
-    for unit, bits in compose(netlist, layer_sizes).items():
+    for unit, bits in compose(netlist, network.model.layer_sizes).items():
         if unit.is_output:
             outputs.append(bits)
-        elif bits.tolist() != list(readings[unit.layer][unit.index].bits):
+            continue
+        read_as = readings[unit.layer][unit.index].bits
+        if unit not in network.unconnected and bits.tolist() != list(read_as):
             return False
-    return torch.equal(torch.stack(outputs, dim=1), decided)
-
-
-def _in_order(
-    readings: Sequence[JointReading], layers: Sequence[LayerValues]
-) -> list[JointReading]:
-    """The readings, the one to report first.
-
-    Copies of a unit read alike, then most interchanges as predicted, then the largest worst margin,
-    then the first by the names of its gates.
-    """
-    copies = _copies(layers)
-
-    def order(joint: JointReading) -> tuple[object, ...]:
-        return (
-            _n_told_apart(joint, copies),
-            -joint.interchange_accuracy,
-            -compared_margin(joint.worst_margin),
-            joint.gates,
-        )
-
-    return sorted(readings, key=order)
-
-
-def _copies(layers: Sequence[LayerValues]) -> list[tuple[Unit, Unit]]:
-    """Pairs of units of one layer that are copies, for every purpose.
-
-    The values of the one are those of the other times a factor, of either sign, plus a constant.
-    """
-    pairs = []
-    for layer, values in enumerate(layers[:-1]):
-        columns = list(values.post.T)
-        alive = [k for k, column in enumerate(columns) if column.max() > column.min()]
-        for a, b in combinations(alive, 2):
-            if affine(columns[a], columns[b]):
-                pairs.append((Unit(layer, a), Unit(layer, b)))
-    return pairs
-
-
-def _n_told_apart(joint: JointReading, copies: Sequence[tuple[Unit, Unit]]) -> int:
-    """How many pairs of copies this reading gives different gates, complements apart.
-
-    Such a reading is listed, but others come first.
-    """
-    return sum(joint.tells_apart(a, b) for a, b in copies)
-
-
-def _interchanged(model: HookedMLP) -> Tensor:
-    """What the network decides with each unit's value taken from each source.
-
-    [base, source, unit, decision].
-    """
-    rows, units = truth_rows(model.cfg.d_in), model.units
-    # Denoising puts a clean value into the corrupted run: clean is the source, corrupted the base.
-    pairs = [(source, base) for base, source in product(rows, repeat=2)]
-    outputs = []
-    for k in range(model.cfg.n_decisions):
-        sweep = patch_sweep(model, pairs, units, output=k, progress=False)
-        by_pair = sweep.decisions.T.cpu()  # [pair, unit]
-        outputs.append(by_pair.reshape(len(rows), len(rows), len(units)))
-    return torch.stack(outputs, dim=-1)
-
-
-def _with_interchange(model: HookedMLP, joint: JointReading, network: Tensor) -> JointReading:
-    """The reading with its interchange counts.
-
-    On how many (base, source) pairs does the network, with one unit's value taken from the source,
-    decide as the netlist with that unit's bit taken from the source?
-    """
-    units = model.units
-    bits = torch.tensor([joint.of(unit).bits for unit in units])
-    predicted = compose_swapped(joint.netlist, model.layer_sizes, units, bits)
-    # a run counts if all decisions are as predicted; `network` has the source before the unit
-    as_predicted = predicted == network.transpose(1, 2)  # [base, unit, source, decision]
-    agreed = as_predicted.all(-1).sum((0, 2)).tolist()
-    return replace(joint, interchange=dict(zip(units, agreed, strict=True)))
+    return torch.equal(torch.stack(outputs, dim=1), network.decided)

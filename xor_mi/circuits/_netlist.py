@@ -1,21 +1,18 @@
 """one reading per unit -> the local gate of every unit and output, and what they compose to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from xor_mi.circuits import _tables
-from xor_mi.circuits._readings import ROUNDING, Reading
+from xor_mi.circuits._readings import ROUNDING, Reading, Variables, tells_apart
 from xor_mi.graph import Unit, layers_of
 from xor_mi.metrics import UNDECIDED, decision
 from xor_mi.model import HookedMLP
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_numbers, truth_rows
-
-FREE = -1
-"""In a tensor of forced bits: here the gate decides."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,20 @@ class LocalGate:
 
 
 def measure_netlist(
-    model: HookedMLP, readings: Sequence[Sequence[Reading]]
+    model: HookedMLP,
+    readings: Sequence[Sequence[Reading]],
+    variables: Sequence[Variables],
 ) -> tuple[LocalGate, ...]:
     """The local gate of every hidden unit and decision, layer by layer.
 
-    Measured with its parents set to every combination of their levels. Inputs that an output reads
-    directly are parents too, also in combinations with the units that no row produces. Where more
-    than 12 units and inputs are read, those with one level only are no parents.
+    Measured with its parents set to every combination of their levels. Copies of a unit move with
+    it: whatever their own bit in a combination is, they are at the level that goes with the bit of
+    the unit they are copies of, so no gate depends on them. Inputs that an output reads directly
+    are parents too, also in combinations with the units that no row produces. Where more than 12
+    units and inputs are read, those with one level only are no parents.
+
+    Args:
+        variables: per hidden layer, its units, copies of one another together.
     """
     places = layers_of(model.layer_sizes)
     inputs = tuple(unit.name for unit in places[0])
@@ -102,6 +106,8 @@ def measure_netlist(
         # parents at the level of their bit, others at their one level, [combination, source]
         bits = torch.zeros(2 ** len(read), len(sources), dtype=torch.long)
         bits[:, read] = _tables.combinations_of(len(read))
+        for first, copy in copies_of(variables[layer - 1]):
+            bits[:, copy] = bits[:, first] ^ (before[copy].bits != before[first].bits)
         values = levels[torch.arange(len(sources)), bits]
         weight, bias = model.float64_layers()[layer]
         reached = model.activate(values @ weight.T + bias, layer)  # [combination, unit]
@@ -113,6 +119,11 @@ def measure_netlist(
             tables = [(unit, _table(column)) for unit, column in decided]
         gates += [LocalGate(unit, parents, table) for unit, table in tables]
     return tuple(gates)
+
+
+def copies_of(variables: Variables) -> list[tuple[int, int]]:
+    """Each unit that is a copy, after the unit that stands for it."""
+    return [(first, copy) for first, *copies in variables for copy in copies]
 
 
 def parents_of(levels: Tensor) -> list[int]:
@@ -150,27 +161,16 @@ def _unit_table(values: Tensor, reading: Reading) -> tuple[int | None, ...]:
     return _table(values - reading.threshold)
 
 
-def run(
-    netlist: Sequence[LocalGate],
-    values: Mapping[str, Tensor],
-    forced: Mapping[str, Tensor] | None = None,
-) -> dict[str, Tensor]:
+def run(netlist: Sequence[LocalGate], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Run gates, in order of layers -> the bit of every place, by name.
 
     Args:
         values: the bits of the places that the first gates read, of one common shape.
-        forced: unit -> bits that it is set to whatever its gate says, of the same shape; FREE where
-            its gate decides.
     """
-    forced = forced or {}
     values = dict(values)
     for gate in netlist:
         parents = torch.stack([values[parent] for parent in gate.parents], dim=-1)
-        bits = torch.tensor(gate.bits)[row_numbers(parents)]
-        if gate.unit.name in forced:
-            wanted = forced[gate.unit.name]
-            bits = torch.where(wanted == FREE, bits, wanted)
-        values[gate.unit.name] = bits
+        values[gate.unit.name] = torch.tensor(gate.bits)[row_numbers(parents)]
     return values
 
 
@@ -188,40 +188,18 @@ def compose_from(
     *,
     inputs: Tensor,
 ) -> Tensor:
-    """The netlist run on from one hidden layer's bits -> the decisions, [case, decision].
+    """The netlist run on from one hidden layer's bits -> the decisions, [..., decision].
 
     Args:
-        bits: those of the layer's units, [case, unit].
-        inputs: those of the inputs, for outputs that read them directly, [case, input].
+        bits: those of the layer's units, [..., unit].
+        inputs: those of the inputs, for outputs that read them directly, [..., input].
     """
     # `layers_of` begins with the inputs, so hidden layer 0 is its second
     places, *hidden = layers_of(layer_sizes)
-    start = {unit.name: bits[:, unit.index] for unit in hidden[layer]}
-    start |= {unit.name: inputs[:, unit.index] for unit in places}
+    start = {unit.name: bits[..., unit.index] for unit in hidden[layer]}
+    start |= {unit.name: inputs[..., unit.index] for unit in places}
     later = [gate for gate in netlist if gate.unit.layer > layer]
     return _outputs(run(later, start), netlist)
-
-
-def compose_swapped(
-    netlist: Sequence[LocalGate], layer_sizes: Sequence[int], units: Sequence[Unit], bits: Tensor
-) -> Tensor:
-    """The netlist's interchange: each unit in turn set to each of its bits.
-
-    Gives the decisions, [base, unit, source, decision].
-
-    Args:
-        bits: each unit's bit on each source, [unit, source].
-    """
-    inputs = _input_bits(layer_sizes[0])
-    shape = (2 ** layer_sizes[0], len(units), bits.shape[1])  # [base, unit, source]
-    start = {name: column[:, None, None].expand(shape) for name, column in inputs.items()}
-    # all units' runs at once: in run `number` only this unit is set, everyone else follows its gate
-    forced = {}
-    for number, unit in enumerate(units):
-        own = torch.full(shape, FREE)
-        own[:, number] = bits[number]
-        forced[unit.name] = own
-    return _outputs(run(netlist, start, forced), netlist)
 
 
 def _input_bits(n_inputs: int) -> dict[str, Tensor]:
@@ -263,7 +241,7 @@ class JointReading:
             all rows, outputs and layers when a layer is replaced by its levels. In the output's
             units.
         interchange: unit -> how many of the n_interchange (base, source) pairs the network decides
-            as the netlist predicts.
+            as the netlist predicts, with this unit, and its copies, taken from the source.
     """
 
     readings: tuple[tuple[Reading, ...], ...]
@@ -276,11 +254,13 @@ class JointReading:
         """The reading of one hidden unit."""
         return self.readings[unit.layer][unit.index]
 
+    def with_interchange(self, counts: dict[Unit, int]) -> "JointReading":
+        """The same with its counts: unit -> pairs of rows."""
+        return replace(self, interchange=counts)
+
     def tells_apart(self, a: Unit, b: Unit) -> bool:
         """Whether two units are read as different gates, complements apart."""
-        same = [x == y for x, y in zip(self.of(a).bits, self.of(b).bits, strict=True)]
-        # All the same: the same gate. None the same: its complement.
-        return any(same) and not all(same)
+        return tells_apart(self.of(a), self.of(b))
 
     @property
     def gates(self) -> tuple[tuple[str, ...], ...]:

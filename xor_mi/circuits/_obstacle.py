@@ -5,7 +5,7 @@ unit is tried alone, the others left as they are, under the reading that comes c
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -17,11 +17,14 @@ from xor_mi.circuits._facts import Failing, Obstacle
 from xor_mi.circuits._netlist import compose, measure_netlist
 from xor_mi.circuits._readings import (
     Reading,
+    Variables,
     consistent,
     faithful_readings,
-    levels_of,
+    levels_of_all,
     unit_readings,
+    variable_readings,
 )
+from xor_mi.circuits._variables import unconnected_units, variables_of_all
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
 from xor_mi.truth import name_of_bits, row_name, truth_rows
@@ -63,43 +66,57 @@ def find_obstacle(model: HookedMLP) -> Obstacle | None:
     """Where no joint reading gets further; None where one survives."""
     layers = forward_float64(model, model.rows())
     decided = model.rule.decide(layers[-1].post)
+    unconnected = unconnected_units(model)
+    variables = variables_of_all(layers, unconnected)
     choices: list[_Choice] = [()]
     for layer in range(model.cfg.n_layers):
-        options = [option for option, _ in faithful_readings(model, layers, layer, decided=decided)]
+        faithful = faithful_readings(
+            model, layers, layer, variables=variables[layer], decided=decided
+        )
+        options = [option for option, _ in faithful]
         if not options:
-            return _of_levels(model, layers, layer, decided)
+            return _of_levels(model, layers, layer, variables[layer], decided)
+        width = model.cfg.d_hidden[layer]
+        connected = [k for k in range(width) if Unit(layer, k) not in unconnected]
         going_on = [
             (*before, option)
             for before, option in product(choices, options)
-            if not before or consistent(before[-1], option)
+            if not before or consistent(before[-1], option, connected=connected)
         ]
         if not going_on:
-            return _of_consistency(model, choices, options, layer)
+            return _of_consistency(model, choices, options, layer, connected)
         choices = going_on
-    return _of_composition(model, choices, decided)
+    return _of_composition(model, choices, variables, decided, unconnected)
 
 
 def _of_levels(
-    model: HookedMLP, layers: Sequence[LayerValues], layer: int, decided: Tensor
+    model: HookedMLP,
+    layers: Sequence[LayerValues],
+    layer: int,
+    variables: Variables,
+    decided: Tensor,
 ) -> Obstacle:
     """Two levels per unit of this layer flip a decision, whichever way its units are read."""
-    columns = list(layers[layer].post.T)
-    options = [unit_readings(column) for column in columns]
+    post = layers[layer].post
+    options = [variable_readings(list(post[:, list(units)].T)) for units in variables]
+    # per variable, its places at their two levels, [reading, row, place]
+    levels = [torch.stack([levels_of_all(of_places) for of_places in option]) for option in options]
     failing = []
-    for index, readings in enumerate(options):
-        # this unit at its two levels, all others as they are, [reading, row, unit]
-        values = layers[layer].post.repeat(len(readings), 1, 1)
-        values[..., index] = torch.stack([levels_of(reading) for reading in readings])
+    for units, option, of_option in zip(variables, options, levels, strict=True):
+        # this one at its levels, all others as they are, [reading, row, unit]
+        values = post.repeat(len(option), 1, 1)
+        values[..., list(units)] = of_option
         flipped = _flipped(model, layers, layer, values, decided)
         fits = [
-            _fit(model, reading.gate, rows) for reading, rows in zip(readings, flipped, strict=True)
+            _fit(model, of_places[0].gate, rows)
+            for of_places, rows in zip(option, flipped, strict=True)
         ]
-        failing += _failing(Unit(layer, index), fits)
+        failing += _failing(Unit(layer, units[0]), fits)
     return Obstacle(
         kind="levels",
         layer=layer,
         units=tuple(failing),
-        rows=_closest_levels(model, layers, layer, options, decided),
+        rows=_closest_levels(model, layers, layer, variables, levels, decided),
     )
 
 
@@ -107,19 +124,25 @@ def _closest_levels(
     model: HookedMLP,
     layers: Sequence[LayerValues],
     layer: int,
-    options: Sequence[Sequence[Reading]],
+    variables: Variables,
+    levels: Sequence[Tensor],
     decided: Tensor,
 ) -> tuple[str, ...]:
-    """The rows that flip under the joint reading of the layer that flips fewest."""
-    if prod(map(len, options)) > MAX_TRIED:
+    """The rows that flip under the joint reading of the layer that flips fewest.
+
+    Args:
+        levels: per variable, its places under each of its readings, [reading, row, place].
+    """
+    if prod(map(len, levels)) > MAX_TRIED:
         return ()
-    levels = [torch.stack([levels_of(reading) for reading in unit]) for unit in options]
-    numbers = [torch.arange(len(unit)) for unit in options]
-    choices = torch.cartesian_prod(*numbers).reshape(-1, len(options))
+    numbers = [torch.arange(len(of_variable)) for of_variable in levels]
+    choices = torch.cartesian_prod(*numbers).reshape(-1, len(levels))
     fewest: Tensor | None = None
     for chunk in choices.split(AT_ONCE):
-        columns = [of_unit[chunk[:, u]] for u, of_unit in enumerate(levels)]
-        flipped = _flipped(model, layers, layer, torch.stack(columns, dim=-1), decided)
+        values = torch.empty(len(chunk), *layers[layer].post.shape, dtype=torch.float64)
+        for v, units in enumerate(variables):
+            values[..., list(units)] = levels[v][chunk[:, v]]
+        flipped = _flipped(model, layers, layer, values, decided)
         rows = flipped[flipped.sum(1).argmin()]
         if fewest is None or rows.sum() < fewest.sum():
             fewest = rows
@@ -143,11 +166,12 @@ def _of_consistency(
     choices: Sequence[_Choice],
     options: Sequence[tuple[Reading, ...]],
     layer: int,
+    connected: Sequence[int],
 ) -> Obstacle:
     """Some unit of this layer is no function of the bits of the layer before."""
     before = list(dict.fromkeys(choice[-1] for choice in choices))
     failing = []
-    for index in range(model.cfg.d_hidden[layer]):
+    for index in connected:
         readings = list(dict.fromkeys(option[index] for option in options))
         fits = [
             _fit(model, reading.gate, _clashing(readings_before, [reading]))
@@ -155,7 +179,10 @@ def _of_consistency(
         ]
         failing += _failing(Unit(layer, index), fits)
     pairs = list(product(before, options))[:MAX_TRIED]
-    clashes = [_clashing(readings_before, option) for readings_before, option in pairs]
+    clashes = [
+        _clashing(readings_before, [option[index] for index in connected])
+        for readings_before, option in pairs
+    ]
     closest = min(clashes, key=lambda rows: int(rows.sum()))
     return Obstacle(
         kind="consistency", layer=layer, units=tuple(failing), rows=_names(model, closest)
@@ -173,12 +200,18 @@ def _clashing(before: Sequence[Reading], after: Sequence[Reading]) -> Tensor:
 
 
 def _of_composition(
-    model: HookedMLP, choices: Sequence[_Choice], decided: Tensor
+    model: HookedMLP,
+    choices: Sequence[_Choice],
+    variables: Sequence[Variables],
+    decided: Tensor,
+    unconnected: Collection[Unit],
 ) -> Obstacle | None:
     """The netlist, run on the rows, gives other bits than were read, or other decisions."""
     closest: tuple[Failing, ...] | None = None
     for readings in choices[:MAX_MEASURED]:
-        wrong = _composed_otherwise(model, readings, decided)
+        composed = _composed_otherwise(model, readings, variables, decided)
+        # no bit of a unit that leads nowhere can matter
+        wrong = tuple(one for one in composed if one.unit not in unconnected)
         if closest is None or _n_rows(wrong) < _n_rows(closest):
             closest = wrong
     if not closest:
@@ -193,10 +226,10 @@ def _of_composition(
 
 
 def _composed_otherwise(
-    model: HookedMLP, readings: _Choice, decided: Tensor
+    model: HookedMLP, readings: _Choice, variables: Sequence[Variables], decided: Tensor
 ) -> tuple[Failing, ...]:
     """The units and outputs whose gates do not compose to their bits, with the rows."""
-    composed = compose(measure_netlist(model, readings), model.layer_sizes)
+    composed = compose(measure_netlist(model, readings, variables), model.layer_sizes)
     expected = {
         Unit(layer, index): torch.tensor(reading.bits)
         for layer, of_layer in enumerate(readings)

@@ -1,9 +1,9 @@
 """a layer with too many choices of readings to try -> those that may keep every decision.
 
-Unit after unit is given its readings. What the units not yet read can still add lies between two
-bounds, and so does every value after them, since activations never fall. A beginning under which
-some row cannot stay on its side, whatever follows, is dropped. What is left is tried as ever: this
-spares work, and never an answer.
+Variable after variable is given its readings. What those not yet read can still add lies between
+two bounds, and so does every value after them, since activations never fall. A beginning under
+which some row cannot stay on its side, whatever follows, is dropped. What is left is tried as ever:
+this spares work, and never an answer.
 """
 
 from collections.abc import Sequence
@@ -55,14 +55,17 @@ def promising_choices(
     layer: int,
     levels: Sequence[Tensor],
     *,
+    variables: Sequence[Sequence[int]],
     decided: Tensor,
 ) -> Tensor:
-    """The choices of one reading per unit that may keep every decision, [choice, unit].
+    """The choices of one reading per variable that may keep every decision, [choice, variable].
 
     In lexicographic order. All that do keep them are among these.
 
     Args:
-        levels: per unit, what it is replaced by under each of its readings, [reading, row].
+        levels: per variable, what its places are replaced by under each of its readings,
+            [reading, row, place].
+        variables: per variable, the units that are its places.
 
     Raises:
         TooManyReadings: more beginnings than are held, or an activation that falls somewhere.
@@ -70,9 +73,13 @@ def promising_choices(
     _require_rising(model, levels, layer)
     weight, bias = model.float64_layers()[layer + 1]
     # a readout may read the inputs beside the units: these are what they are on every row
-    beside = layers[layer + 1].inputs[:, len(levels) :] @ weight[:, len(levels) :].T
-    # what each unit adds in each unit of the next layer, [reading, row, next]
-    added = [of_unit[..., None] * weight[:, u] for u, of_unit in enumerate(levels)]
+    width = model.cfg.d_hidden[layer]
+    beside = layers[layer + 1].inputs[:, width:] @ weight[:, width:].T
+    # what each variable adds in each unit of the next layer, [reading, row, next]
+    added = [
+        of_places @ weight[:, list(units)].T
+        for of_places, units in zip(levels, variables, strict=True)
+    ]
     terms = bias.abs() + sum(one.abs().amax(0) for one in added) + beside.abs()  # [row, next]
     # those that can add most come first: after them most is settled
     order = sorted(range(len(added)), key=lambda u: -_spread(added[u]))

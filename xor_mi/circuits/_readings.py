@@ -18,9 +18,16 @@ MAX_TRIED = 2_000_000
 """How many choices of readings are tried for one layer."""
 CHOICES_AT_ONCE = 4096
 """So many choices are run through the rest of the network together."""
+MIN_MARGIN = 0.01
+"""A threshold in a smaller part of a unit's range than this is no reading, unless asked for."""
 ROUNDING = 1e-9
 """A substituted output within this part of the output's scale from the threshold is on it:
 undecided, so not faithful.
+"""
+
+
+Variables = tuple[tuple[int, ...], ...]
+"""The units of a layer, those together that are copies of one another; the first stands for them.
 """
 
 
@@ -67,8 +74,8 @@ def unit_readings(values: Tensor) -> list[Reading]:
     values = values.double()
     ordered = values.sort().values
     spread = (ordered[-1] - ordered[0]).item()
-    # a unit that varies by rounding only has one value, and no gap to put a threshold in
-    if spread <= ROUNDING * values.abs().max().item():
+    # a unit that varies by rounding only has no gap to put a threshold in
+    if is_constant(values):
         on = bool(values.mean() > 0)
         level = values.mean().item()
         constant = Reading(
@@ -97,40 +104,92 @@ def unit_readings(values: Tensor) -> list[Reading]:
     return readings
 
 
+def is_constant(values: Tensor) -> bool:
+    """Whether a unit has the same value on all rows, but for rounding."""
+    return bool(values.max() - values.min() <= ROUNDING * values.abs().max())
+
+
+def tells_apart(a: Reading, b: Reading) -> bool:
+    """Whether two readings are different gates, complements apart."""
+    same = [x == y for x, y in zip(a.bits, b.bits, strict=True)]
+    # All the same: the same gate. None the same: its complement.
+    return any(same) and not all(same)
+
+
+def variable_readings(columns: Sequence[Tensor]) -> list[tuple[Reading, ...]]:
+    """The values of a variable in each of its places, [row] -> every reading of it.
+
+    One reading per place, since each place has its own scale. Copies are read alike: the same bits
+    in each, or their complement.
+    """
+    first, *copies = [unit_readings(column) for column in columns]
+    alike = []
+    for reading in first:
+        # the readings of one place have different bits, and no two are complements of each other
+        # where both rise or both fall: so at most one fits
+        fitting = [[one for one in copy if not tells_apart(reading, one)] for copy in copies]
+        if all(fitting):
+            alike.append((reading, *(one[0] for one in fitting)))
+    return alike
+
+
 def faithful_readings(
-    model: HookedMLP, layers: Sequence[LayerValues], layer: int, *, decided: Tensor
+    model: HookedMLP,
+    layers: Sequence[LayerValues],
+    layer: int,
+    *,
+    variables: Variables,
+    decided: Tensor,
 ) -> list[tuple[tuple[Reading, ...], float]]:
     """All choices of one reading per unit of this layer that leave every decision as it was.
 
-    Each comes with its worst margin. Up to `MAX_TRIED` choices all are tried (12 units of two
-    inputs have at most 3^12 = 531,441), of more those that `promising_choices` leaves.
+    Copies of a unit are read alike. Each choice comes with its worst margin. Up to `MAX_TRIED`
+    choices all are tried (12 units of two inputs have at most 3^12 = 531,441), of more those that
+    `promising_choices` leaves.
 
     Raises:
         TooManyReadings: even these are too many.
     """
-    options = [unit_readings(values) for values in layers[layer].post.T]  # per unit
-    # per unit, what it is replaced by under each of its readings, [reading, row]
-    levels = [torch.stack([levels_of(reading) for reading in unit]) for unit in options]
+    values_on_rows = layers[layer].post
+    options = [variable_readings(list(values_on_rows[:, list(units)].T)) for units in variables]
+    # per variable, its places at their levels under each of its readings, [reading, row, place]
+    levels = [torch.stack([levels_of_all(of_places) for of_places in option]) for option in options]
     if prod(map(len, options)) > MAX_TRIED:
-        choices = promising_choices(model, layers, layer, levels, decided=decided)
+        choices = promising_choices(
+            model, layers, layer, levels, variables=variables, decided=decided
+        )
     else:
-        numbers = [torch.arange(len(unit)) for unit in options]
-        # reshape: of a single unit the product has no unit axis
+        numbers = [torch.arange(len(option)) for option in options]
+        # reshape: of a single variable the product has no axis for it
         choices = torch.cartesian_prod(*numbers).reshape(-1, len(options))
     sides = (2 * decided - 1).double()  # +1 where the decision is 1, -1 where it is 0
     faithful = []
     for chunk in choices.split(CHOICES_AT_ONCE):
-        columns = [levels[u][chunk[:, u]] for u in range(len(options))]
-        values = torch.stack(columns, dim=-1)  # [choice, row, unit]
+        values = torch.empty(len(chunk), *values_on_rows.shape, dtype=torch.float64)
+        for v, units in enumerate(variables):
+            values[..., list(units)] = levels[v][chunk[:, v]]  # [choice, row, place]
         # the inputs are as they were on each row: outputs may read them directly
         rest = forward_float64(model, values, start=layer + 1, inputs=layers[0].inputs)
         distance = (model.rule.distance(rest[-1].post) * sides).flatten(1)
         worst, scale = distance.amin(1), distance.abs().amax(1)
         # a row on the threshold, up to rounding, is undecided: such a choice is not faithful
         for k in (worst > ROUNDING * scale).nonzero().flatten().tolist():
-            readings = [unit[n] for unit, n in zip(options, chunk[k].tolist(), strict=True)]
-            faithful.append((tuple(readings), worst[k].item()))
+            picked = [option[n] for option, n in zip(options, chunk[k].tolist(), strict=True)]
+            faithful.append((_by_unit(variables, picked), worst[k].item()))
     return faithful
+
+
+def _by_unit(variables: Variables, readings: Sequence[tuple[Reading, ...]]) -> tuple[Reading, ...]:
+    """One reading per place of each variable -> one per unit, in the order of the units."""
+    by_unit: dict[int, Reading] = {}
+    for units, of_places in zip(variables, readings, strict=True):
+        by_unit |= dict(zip(units, of_places, strict=True))
+    return tuple(by_unit[unit] for unit in sorted(by_unit))
+
+
+def levels_of_all(readings: Sequence[Reading]) -> Tensor:
+    """What the places of a variable are replaced by on each row, [row, place]."""
+    return torch.stack([levels_of(reading) for reading in readings], dim=-1)
 
 
 def levels_of(reading: Reading) -> Tensor:
@@ -139,11 +198,20 @@ def levels_of(reading: Reading) -> Tensor:
     return levels[torch.tensor(reading.bits)]
 
 
-def consistent(before: Sequence[Reading], after: Sequence[Reading]) -> bool:
-    """Every unit's bits are a function of the bits of the layer before."""
+def consistent(
+    before: Sequence[Reading], after: Sequence[Reading], *, connected: Sequence[int]
+) -> bool:
+    """Every unit's bits are a function of the bits of the layer before.
+
+    Args:
+        connected: the units of the layer after that an output can depend on; no bit of another can
+            matter.
+    """
+    if not connected:
+        return True
     # the layer before, on one row -> this layer there; a second value for a key is a contradiction
     seen: dict[tuple[int, ...], tuple[int, ...]] = {}
     bits_before = zip(*(reading.bits for reading in before), strict=True)
-    bits_after = zip(*(reading.bits for reading in after), strict=True)
+    bits_after = zip(*(after[k].bits for k in connected), strict=True)
     rows = zip(bits_before, bits_after, strict=True)
     return all(seen.setdefault(parents, bits) == bits for parents, bits in rows)

@@ -1,9 +1,9 @@
 """netlist -> its canonical form: what is left when numbering, scale and sign are taken away.
 
 A *signature* is the same under any permutation of hidden units and any positive rescaling of them
-(thresholds scale along, so bits stay). Constant units, and units that no output depends on, are not
-part of it. A *family* is also the same when a unit is replaced by its complement (with the sign
-turned in what reads it) and when inputs are swapped. It is the NPN class of logic synthesis
+(thresholds scale along, so bits stay). Constant units, copies, and units that no output depends on,
+are not part of it. A *family* is also the same when a unit is replaced by its complement (with the
+sign turned in what reads it) and when inputs are swapped. It is the NPN class of logic synthesis
 (negation and permutation of inputs, negation of outputs), applied to a whole netlist: inputs may be
 permuted, hidden units complemented. Every unit is written so that it is 0 on the all-zero input,
 and of all orders of the inputs the one with the smallest form is taken. For XOR by two threshold
@@ -113,19 +113,62 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     return _text(min(forms))
 
 
+def up_to_complement(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
+    """The canonical text up to complement of hidden units; the inputs keep their order.
+
+    Raises:
+        XorMiError: more than `MAX_ORDERS` orders of interchangeable units.
+    """
+    return _text(min(_orders(_zero_at_zero(_live_layers(netlist, layer_sizes)))))
+
+
 def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[Unit, ...]:
     """The hidden units that a signature is made of.
 
     They are not constant, and read by an output, directly or through others.
     """
+    live = _live_numbers(_reduced_layers(netlist, layer_sizes))
+    return tuple(Unit(layer, k) for layer, numbers in enumerate(live) for k in numbers)
+
+
+def live_netlist(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[LocalGate, ...]:
+    """The gates of the live units and of every decision, each over what it depends on alone.
+
+    Constant parents are put in. Two netlists are the same circuit if this is the same.
+    """
     layers = _reduced_layers(netlist, layer_sizes)
-    live: list[Unit] = []
+    gates_by_layer = [list(gates) for _, gates in groupby(netlist, key=_layer_of)]
+    live = [*_live_numbers(layers), range(len(layers[-1]))]
+    circuit = []
+    for gates, nodes, numbers in zip(gates_by_layer, layers, live, strict=True):
+        for k in numbers:
+            unit, node = gates[k].unit, nodes[k]
+            parents = [_name_of_parent(unit, parent, layer_sizes[0]) for parent in node.parents]
+            circuit.append(LocalGate(unit, tuple(parents), node.table))
+    return tuple(circuit)
+
+
+def _layer_of(gate: LocalGate) -> int:
+    return gate.unit.layer
+
+
+def _name_of_parent(unit: Unit, parent: int, n_inputs: int) -> str:
+    """The name of what a node of this unit's layer reads at this position."""
+    # inputs that an output reads past the hidden layers are counted from the end
+    if parent < 0:
+        return f"x{parent + n_inputs}"
+    return Unit(unit.layer - 1, parent).name
+
+
+def _live_numbers(layers: _Layers) -> list[list[int]]:
+    """Per hidden layer, the numbers of the units that some output depends on."""
+    live: list[list[int]] = []
     # From the outputs back: what the live units of a layer read is live in the layer before.
     read = _units_read(layers[-1])
     for number in reversed(range(len(layers) - 1)):
-        live += [Unit(number, k) for k in read]
+        live.insert(0, read)
         read = _units_read(layers[number][k] for k in read)
-    return tuple(sorted(live))
+    return live
 
 
 def _units_read(nodes: Iterable[_Node]) -> list[int]:
@@ -158,13 +201,13 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
     place = {f"x{i}": i for i in range(len(inputs))}
     constant: dict[int, int] = {}
     layers: _Layers = []
-    for _, gates in groupby(netlist, key=lambda gate: gate.unit.layer):
+    for _, gates in groupby(netlist, key=_layer_of):
         nodes, names = [], []
         for gate in gates:
             # A unit that depends on nothing has no parents, and one bit for a table.
             read = [place[name] for name in gate.parents]
             held = {k: constant[parent] for k, parent in enumerate(read) if parent in constant}
-            positions, table = _reduced(gate.bits, held, len(read))
+            positions, table = _reduced(gate.bits, tuple(held.items()))
             parents = picked(read, positions)
             nodes.append(_Node(parents, table, _run(parents, table, [*columns, *inputs])))
             names.append(gate.unit.name)
@@ -176,26 +219,15 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
     return layers
 
 
-def _reduced(
-    table: Table, constant: Mapping[int, int], width: int
-) -> tuple[tuple[int, ...], Table]:
-    """The parents that a table over `width` parents depends on, and its table over these.
+# a network's readings have most of their gates in common
+@lru_cache(maxsize=4096)
+def _reduced(table: Table, constants: tuple[tuple[int, int], ...]) -> tuple[tuple[int, ...], Table]:
+    """The parents that a table depends on, and its table over these.
 
-    Constant parents are put in first.
+    Args:
+        constants: parents that are constant, with their bits; they are put in first.
     """
-    if width > MAX_INPUTS:
-        return _tables.over_essential(_tables.with_constants(table, constant))
-    rows = truth_rows(width)
-    # Every row reads the table as if the constant parents had their bits.
-    held = []
-    for row in rows:
-        as_if = [constant.get(k, bit) for k, bit in enumerate(row)]
-        held.append(table[row_number(as_if)])
-    essential = BooleanFunction(width, (tuple(held),)).essential_inputs
-    # Rows that differ in other parents only give the same bit, so one of them speaks for all.
-    short = {picked(row, essential): bit for row, bit in zip(rows, held, strict=True)}
-    # Tuples of bits sort as rows do: the first parent is the most significant.
-    return essential, tuple(short[row] for row in sorted(short))
+    return _tables.over_essential(_tables.with_constants(table, dict(constants)))
 
 
 def _run(parents: Sequence[int], table: Table, columns: Sequence[Table]) -> Table:

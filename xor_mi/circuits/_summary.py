@@ -15,8 +15,9 @@ from torch import Tensor
 
 from xor_mi.circuits import _batch
 from xor_mi.circuits._batch import JointReadings, Networks, Ranks
+from xor_mi.circuits._candidates import compared_margin
 from xor_mi.circuits._circuit import Circuit
-from xor_mi.circuits._identify import compared_margin, identify_circuit, verdict_of
+from xor_mi.circuits._identify import identify_circuit, verdict_of
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.circuits._signature import (
     Form,
@@ -248,7 +249,7 @@ def _summary(
     """The summary of a network with these kept readings, reported under `first`."""
     sorted_keys = {_with_units_sorted(keys[reading]) for reading in group}
     return Summary(
-        verdict=verdict_of(len(group)),
+        verdict=verdict_of(len(group), len(group)),
         gates=_gates(keys[first]),
         n_readings=len(group),
         margins=tuple(joint.margin[first].tolist()),

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 
 from xor_mi.circuits._facts import (
     ChangeKind,
+    Contradiction,
     Control,
     Facts,
+    InterchangeCount,
     NewValue,
     Obstacle,
     OnStep,
     Problems,
+    ProofLevel,
     constant_note,
 )
 from xor_mi.graph import Unit, name_of_set
@@ -279,17 +282,82 @@ def _stops(obstacle: Obstacle) -> str:
     return f"{layer}; {'; '.join(each[:MAX_NAMES])}"
 
 
-def survivors(n_readings: int, function: str, formula: str, n_agreed: int, n_runs: int) -> str:
-    """How many readings survive, and what the first of them says."""
-    facts = (
-        f"{function} = {formula}; the netlist gives {function} on all rows, and "
-        f"{n_agreed} of {n_runs} interchanges come out as it predicts"
-    )
-    if n_readings == 1:
-        return f"exactly one joint reading survives: {facts}"
+def survivors(
+    function: str,
+    formula: str,
+    gates: Sequence[tuple[Unit, str]],
+    *,
+    require: ProofLevel,
+    n_circuits: int,
+    n_passing: int,
+    single: InterchangeCount,
+    joint: Sequence[InterchangeCount],
+    idle: Sequence[Unit],
+    contradiction: Contradiction | None,
+) -> str:
+    """How many circuits are proved as far as required, and what the first of them says.
+
+    Args:
+        function: the target's name.
+        formula: the first circuit over the inputs.
+        gates: its live units.
+        n_circuits: how many survive two-level substitution.
+        n_passing: how many of these are proved as far as `require`.
+        single, joint: the interchanges of the first circuit.
+        idle: the units that no output of it depends on.
+        contradiction: the first interchange that is not as it predicts.
+    """
+    named = _few([f"{unit.name} {gate}" for unit, gate in gates]) or "no unit that matters"
+    says = f"{function} = {formula} with {named}"
+    outcome = _interchanges(single, joint)
+    unused = f"; no output depends on {_few([unit.name for unit in idle])}" if idle else ""
+    proof = _proof_words(require)
+    if n_passing == 1:
+        return f"exactly one circuit {proof}: {says}; {outcome}{unused}"
+    if n_passing:
+        return (
+            f"{n_passing} circuits {proof}, so several explanations hold; "
+            f"under the first, {says}; {outcome}{unused}"
+        )
+    survive = _counted(n_circuits, "circuit")
+    verb = "survives" if n_circuits == 1 else "survive"
+    none = "it is not" if n_circuits == 1 else "none of them is"
+    closest = "it says" if n_circuits == 1 else "the closest says"
+    against = f"; {contradicted(contradiction)}" if contradiction else ""
     return (
-        f"{n_readings} joint readings survive, so several explanations hold; "
-        f"under the first, {facts}"
+        f"{survive} {verb} two-level substitution, but {none} proved by {require} interchange: "
+        f"{closest} {says}; {outcome}{against}{unused}"
+    )
+
+
+def _proof_words(level: ProofLevel) -> str:
+    if level == "substitution":
+        return "survives two-level substitution"
+    return f"passes {level} interchange"
+
+
+def _interchanges(single: InterchangeCount, joint: Sequence[InterchangeCount]) -> str:
+    """'32 of 32 single and 16 of 16 joint interchanges come out as it predicts'."""
+    n_right, n = sum(one.n_right for one in joint), sum(one.n for one in joint)
+    sample = "" if all(one.exhaustive for one in joint) else " (a seeded sample)"
+    return (
+        f"{single.n_right} of {single.n} single and {n_right} of {n} joint interchanges"
+        f"{sample} come out as it predicts"
+    )
+
+
+def contradicted(facts: Contradiction) -> str:
+    """The first interchange that does not come out as a circuit predicts."""
+    taken = [
+        f"{name_of_set(units)} as on {source}"
+        for units, source in zip(facts.variables, facts.sources, strict=True)
+    ]
+    run = f" in the run on {facts.base}" if facts.base else ""
+    predicted = ", ".join(map(str, facts.predicted))
+    decided = ", ".join("nothing" if bit < 0 else str(bit) for bit in facts.decided)
+    return (
+        f"the first that does not has {_few(taken)}{run}: "
+        f"the circuit predicts {predicted}, the network decides {decided}"
     )
 
 

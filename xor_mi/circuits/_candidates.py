@@ -1,0 +1,249 @@
+"""joint readings -> circuits: counted on their live units, each with how far it is proved.
+
+Readings that differ only in a unit that no output depends on are one circuit. Circuits are ordered
+by what a person would believe first; nothing in that order hangs on how units are numbered, or on
+which of a unit and its complement the network happened to learn.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+from xor_mi.circuits._facts import PROOF_LEVELS, Contradiction, InterchangeCount, ProofLevel
+from xor_mi.circuits._interchange import Interchanges, Tested
+from xor_mi.circuits._netlist import JointReading, LocalGate
+from xor_mi.circuits._readings import Variables
+from xor_mi.circuits._signature import family_of, live_netlist, up_to_complement
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
+from xor_mi.progress import progress_bar
+
+
+class IdleUnit(NamedTuple):
+    """A unit that no output of a circuit depends on.
+
+    Attributes:
+        unit: which unit it is.
+        gates: the gates that it could be read as, in alphabetical order: the circuit is the same.
+        constant: whether it has the same value on every row.
+    """
+
+    unit: Unit
+    gates: tuple[str, ...]
+    constant: bool
+
+
+@dataclass(frozen=True)
+class CandidateCircuit:
+    """A netlist on its live units that survives two-level substitution, and how far it is proved.
+
+    Attributes:
+        netlist: the gates of the live units and of every decision, each over what it depends on. Of
+            copies, the unit that stands for them.
+        readings: the joint readings that agree on it; they differ in idle units only.
+        live: the hidden units that some output depends on, copies included.
+        idle: all other hidden units, with the gates that they could be read as.
+        smallest_margin: the smallest margin of a live unit, as a part of that unit's range;
+            infinite where no unit is live.
+        single: on how many single interchanges the network decides as it predicts.
+        joint: the same for the joint interchanges of each hidden layer.
+        contradiction: the first interchange that does not come out as it predicts; None where all
+            do.
+    """
+
+    netlist: tuple[LocalGate, ...]
+    readings: tuple[JointReading, ...] = field(repr=False)
+    live: tuple[Unit, ...]
+    idle: tuple[IdleUnit, ...]
+    smallest_margin: float
+    single: InterchangeCount
+    joint: tuple[InterchangeCount, ...]
+    contradiction: Contradiction | None = field(repr=False)
+
+    @property
+    def proof_level(self) -> ProofLevel:
+        """The highest level of proof that it has."""
+        if not self.single.passes:
+            return "substitution"
+        return "joint" if all(count.passes for count in self.joint) else "single"
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The gates of the live units, in their order."""
+        return tuple(self.readings[0].of(unit).gate for unit in self.live)
+
+    @property
+    def formula(self) -> str:
+        """From the inputs to every decision, joined by ', '."""
+        return self.readings[0].formula
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether all interchanges are known; else those of some layer are a seeded sample."""
+        return all(count.exhaustive for count in self.joint)
+
+    @cached_property
+    def n_variables(self) -> int:
+        """How many live units there are, copies counted once."""
+        return sum(not gate.unit.is_output for gate in self.netlist)
+
+    def has(self, level: ProofLevel) -> bool:
+        """Whether it is proved as far as this level, or further."""
+        return PROOF_LEVELS.index(self.proof_level) >= PROOF_LEVELS.index(level)
+
+    def __str__(self) -> str:
+        named = zip(self.live, self.gates, strict=True)
+        units = ", ".join(f"{unit.name} {gate}" for unit, gate in named) or "no live unit"
+        return f"{self.formula} ({units}; {self.proof_level})"
+
+
+def compared_margin(margin: float) -> float:
+    """A margin as circuits are ordered by it.
+
+    Six digits: beyond, another order of additions gives other digits, and the order of circuits
+    that are equally good must not hang on them.
+    """
+    return float(f"{margin:.6g}")
+
+
+def candidates_of(
+    joints: Sequence[JointReading],
+    interchanges: Interchanges,
+    *,
+    layer_sizes: Sequence[int],
+    unconnected: Collection[Unit],
+    min_margin: float,
+    progress: bool,
+) -> tuple[CandidateCircuit, ...]:
+    """The circuits that these joint readings are readings of, the one to believe first.
+
+    Args:
+        joints: without their interchange counts, which are measured here.
+        unconnected: the units that no output can depend on.
+        min_margin: circuits with a smaller margin of a live unit are left out.
+    """
+    groups: dict[tuple[LocalGate, ...], list[JointReading]] = {}
+    for joint in joints:
+        groups.setdefault(live_netlist(joint.netlist, layer_sizes), []).append(joint)
+    clear = {
+        netlist: members
+        for netlist, members in groups.items()
+        if _smallest_margin(netlist, members[0]) >= min_margin
+    }
+    candidates = [
+        _candidate(netlist, members, interchanges, unconnected)
+        for netlist, members in progress_bar(
+            clear.items(), doing="testing circuits", unit="circuit", progress=progress
+        )
+    ]
+    return tuple(_in_order(candidates, layer_sizes))
+
+
+def _candidate(
+    netlist: tuple[LocalGate, ...],
+    members: Sequence[JointReading],
+    interchanges: Interchanges,
+    unconnected: Collection[Unit],
+) -> CandidateCircuit:
+    """One circuit, tested, with its readings."""
+    first = members[0]
+    # a prediction hangs on live units alone, so one reading speaks for all
+    tested = interchanges.tested(first.netlist, first.readings)
+    readings = [joint.with_interchange(_by_unit(interchanges, tested)) for joint in members]
+    live = _live(netlist, interchanges.variables, unconnected)
+    units = interchanges.model.units
+    return CandidateCircuit(
+        netlist=netlist,
+        readings=tuple(sorted(readings, key=_clearest)),
+        live=live,
+        idle=tuple(_idle(unit, members) for unit in units if unit not in live),
+        smallest_margin=_smallest_margin(netlist, first),
+        single=tested.single,
+        joint=tested.joint,
+        contradiction=tested.contradiction,
+    )
+
+
+def _by_unit(interchanges: Interchanges, tested: Tested) -> dict[Unit, int]:
+    """Unit -> on how many pairs of rows it has the effect that its gate says."""
+    numbers = interchanges.variable_of
+    return {unit: tested.by_variable[numbers[unit]] for unit in interchanges.model.units}
+
+
+def _clearest(joint: JointReading) -> tuple[object, ...]:
+    """What the readings of one circuit are ordered by: they differ in idle units only."""
+    return -compared_margin(joint.worst_margin), joint.gates
+
+
+def _live(
+    netlist: Sequence[LocalGate], variables: Sequence[Variables], unconnected: Collection[Unit]
+) -> tuple[Unit, ...]:
+    """The units of the netlist, and those that are copies of them."""
+    units: list[Unit] = []
+    for unit in _hidden(netlist):
+        places = next(one for one in variables[unit.layer] if one[0] == unit.index)
+        copies = [Unit(unit.layer, index) for index in places[1:]]
+        units += [unit, *(copy for copy in copies if copy not in unconnected)]
+    return tuple(sorted(units))
+
+
+def _hidden(netlist: Sequence[LocalGate]) -> list[Unit]:
+    return [gate.unit for gate in netlist if not gate.unit.is_output]
+
+
+def _idle(unit: Unit, members: Sequence[JointReading]) -> IdleUnit:
+    gates = {joint.of(unit).gate for joint in members}
+    return IdleUnit(unit=unit, gates=tuple(sorted(gates)), constant=members[0].of(unit).constant)
+
+
+def _smallest_margin(netlist: Sequence[LocalGate], joint: JointReading) -> float:
+    """The smallest margin of a live unit under this reading; infinite where there is none."""
+    margins = [joint.of(unit).margin for unit in _hidden(netlist)]
+    return min((margin for margin in margins if margin is not None), default=float("inf"))
+
+
+def _in_order(
+    candidates: Sequence[CandidateCircuit], layer_sizes: Sequence[int]
+) -> Iterator[CandidateCircuit]:
+    """The one that a person would believe first.
+
+    The level of proof, the single interchanges that come out as predicted, the smallest margin, the
+    fewest live units; what is equal in all of these goes by its shortest canonical text.
+    """
+    for _, group in groupby(sorted(candidates, key=_credit), key=_credit):
+        equal = list(group)
+        if len(equal) > 1:  # a canonical text is slow to find
+            equal.sort(key=lambda candidate: _canonical(candidate, layer_sizes))
+        yield from equal
+
+
+def _credit(candidate: CandidateCircuit) -> tuple[float, ...]:
+    return (
+        -PROOF_LEVELS.index(candidate.proof_level),
+        -candidate.single.n_right,
+        -compared_margin(candidate.smallest_margin),
+        candidate.n_variables,
+    )
+
+
+def _canonical(
+    candidate: CandidateCircuit, layer_sizes: Sequence[int]
+) -> tuple[int, str, str, tuple[Unit, ...]]:
+    """Texts that renumbering and complementing units cannot change, the shortest first.
+
+    Only what even they cannot tell apart goes by the numbers of its units.
+    """
+    netlist = candidate.readings[0].netlist
+    text = _or_empty(lambda: up_to_complement(netlist, layer_sizes))
+    family = _or_empty(lambda: family_of(netlist, layer_sizes))
+    return len(text), family, text, candidate.live
+
+
+def _or_empty(find: Callable[[], str]) -> str:
+    """A canonical text, or nothing where there are too many orders to find it."""
+    try:
+        return find()
+    except XorMiError:
+        return ""

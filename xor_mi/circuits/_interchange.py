@@ -1,0 +1,362 @@
+"""a network's decisions under interchange, run once -> how far each circuit predicts them.
+
+- *single*: one variable takes its value from another row (the source), everything else is as on the
+  base; all ordered pairs of rows;
+- *joint*: all variables of a layer at once, each from a source of its own.
+
+A variable is one unit, or several that are copies of one another, which move together. All in
+float64. A run on the threshold, up to rounding, is undecided, and no netlist predicts that. Of more
+joint interchanges than are run, a seeded sample is; for the last hidden layer it is exact all the
+same whether all of them are as predicted (`_extremes`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from xor_mi.circuits._extremes import Extremes
+from xor_mi.circuits._facts import Contradiction, InterchangeCount
+from xor_mi.circuits._netlist import LocalGate, compose_from
+from xor_mi.circuits._readings import ROUNDING, Reading, Variables
+from xor_mi.circuits._tables import combinations_of
+from xor_mi.graph import Unit
+from xor_mi.metrics import UNDECIDED
+from xor_mi.model import HookedMLP
+from xor_mi.truth import row_name, row_number, truth_rows
+from xor_mi.values import LayerValues, forward_float64
+
+MAX_JOINT = 65_536
+"""Up to so many joint interchanges of a layer all are run; of more, a seeded sample of this size.
+"""
+RUNS_AT_ONCE = 262_144
+"""So many single interchanges go through the rest of the network together."""
+
+Netlist = Sequence[LocalGate]
+Readings = Sequence[Sequence[Reading]]
+"""Per hidden layer, one reading per unit."""
+
+
+@dataclass(frozen=True)
+class JointRuns:
+    """Joint interchanges of one hidden layer, and what the network decides in each.
+
+    Attributes:
+        sources: the row that each variable is taken from, [run, variable].
+        bases: the row of the inputs, which matters where outputs read them directly, [run].
+        decided: [run, decision]; UNDECIDED on the threshold.
+        n: how many joint interchanges there are; more than the runs where these are a sample.
+        scale: the largest distance to the threshold in any of them.
+        extremes: where these are a sample of sums, what the worst of them all is known by.
+    """
+
+    sources: Tensor
+    bases: Tensor
+    decided: Tensor
+    n: int
+    scale: float
+    extremes: Extremes | None
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether these are all that there are."""
+        return len(self.sources) == self.n
+
+
+@dataclass(frozen=True)
+class Tested:
+    """How far one circuit predicts the network.
+
+    Attributes:
+        by_variable: for the variables of all layers, on how many pairs of rows their single
+            interchanges are as predicted.
+        single: all single interchanges together.
+        joint: the joint interchanges of each hidden layer.
+        contradiction: the first interchange that is not as predicted; None where all are.
+    """
+
+    by_variable: tuple[int, ...]
+    single: InterchangeCount
+    joint: tuple[InterchangeCount, ...]
+    contradiction: Contradiction | None
+
+
+@dataclass(frozen=True)
+class Interchanges:
+    """What a network decides under every interchange.
+
+    Attributes:
+        variables: per hidden layer, its units, copies of one another together.
+        single: [base, source, variable, decision], the variables of all layers one after the other;
+            UNDECIDED on the threshold.
+        joint: per hidden layer.
+    """
+
+    model: HookedMLP
+    variables: tuple[Variables, ...]
+    single: Tensor
+    joint: tuple[JointRuns, ...]
+
+    @classmethod
+    def of(
+        cls,
+        model: HookedMLP,
+        layers: Sequence[LayerValues],
+        variables: tuple[Variables, ...],
+    ) -> "Interchanges":
+        """Run them all.
+
+        Args:
+            layers: all values on all rows, in float64.
+        """
+        joint = tuple(
+            _joint_runs(model, layers, layer, of_layer) for layer, of_layer in enumerate(variables)
+        )
+        single = [
+            _single_runs(model, layers, layer, units, scale=joint[layer].scale)
+            for layer, of_layer in enumerate(variables)
+            for units in of_layer
+        ]
+        return cls(model, variables, single=torch.stack(single, dim=2), joint=joint)
+
+    @property
+    def places(self) -> list[tuple[int, tuple[int, ...]]]:
+        """(layer, units) of every variable, in the order of `single`."""
+        return [(layer, units) for layer, group in enumerate(self.variables) for units in group]
+
+    @property
+    def variable_of(self) -> dict[Unit, int]:
+        """Unit -> the number of its variable, in the order of `single`."""
+        places = enumerate(self.places)
+        return {Unit(layer, k): number for number, (layer, units) in places for k in units}
+
+    def predicted_single(self, netlist: Netlist, readings: Readings) -> Tensor:
+        """What the netlist decides, in the shape of `single`."""
+        input_bits = _input_bits(self.model)
+        predicted = []
+        for layer, units in self.places:
+            own = _bits_on_rows(readings[layer])
+            n_rows = len(own)
+            bits = own[:, None].repeat(1, n_rows, 1)  # [base, source, unit]
+            bits[..., list(units)] = own[:, list(units)]
+            inputs = input_bits[:, None].expand(n_rows, n_rows, -1)
+            predicted.append(self._run_on(netlist, layer, bits, inputs))
+        return torch.stack(predicted, dim=2)
+
+    def predicted_joint(self, netlist: Netlist, readings: Readings, layer: int) -> Tensor:
+        """What the netlist decides in the joint runs of a layer, [run, decision]."""
+        runs = self.joint[layer]
+        return self._predicted(netlist, readings, layer, runs.sources, runs.bases)
+
+    def tested(self, netlist: Netlist, readings: Readings) -> Tested:
+        """A circuit, by one of its joint readings, held against all of them."""
+        predicted = self.predicted_single(netlist, readings)
+        as_predicted = (predicted == self.single).all(-1)  # [base, source, variable]
+        by_variable = as_predicted.sum((0, 1)).tolist()
+        contradiction = self._first_single(predicted, as_predicted)
+        counts = []
+        for layer in range(len(self.joint)):
+            count, wrong = self._joint_count(netlist, readings, layer)
+            counts.append(count)
+            contradiction = contradiction or wrong
+        return Tested(
+            by_variable=tuple(by_variable),
+            single=InterchangeCount(sum(by_variable), as_predicted.numel()),
+            joint=tuple(counts),
+            contradiction=contradiction,
+        )
+
+    def _first_single(self, predicted: Tensor, as_predicted: Tensor) -> Contradiction | None:
+        """The first single interchange that is not as predicted, variable by variable."""
+        wrong = (~as_predicted).permute(2, 0, 1).nonzero()
+        if not len(wrong):
+            return None
+        number, base, source = wrong[0].tolist()
+        layer, units = self.places[number]
+        return Contradiction(
+            kind="single",
+            layer=layer,
+            variables=(tuple(Unit(layer, unit) for unit in units),),
+            base=self._row_name(base),
+            sources=(self._row_name(source),),
+            predicted=tuple(predicted[base, source, number].tolist()),
+            decided=tuple(self.single[base, source, number].tolist()),
+        )
+
+    def _joint_count(
+        self, netlist: Netlist, readings: Readings, layer: int
+    ) -> tuple[InterchangeCount, Contradiction | None]:
+        """The count for one layer, and the first run that is not as predicted."""
+        runs = self.joint[layer]
+        predicted = self.predicted_joint(netlist, readings, layer)
+        agreed = (predicted == runs.decided).all(-1)
+        n_agreed, n_runs = int(agreed.sum()), len(agreed)
+        if n_agreed < n_runs:
+            run = int((~agreed).nonzero()[0])
+            first = self._contradiction(
+                layer, runs.sources[run], int(runs.bases[run]), predicted[run], runs.decided[run]
+            )
+            return InterchangeCount(n_agreed, n_runs, exhaustive=runs.exhaustive), first
+        if runs.extremes is None:
+            return InterchangeCount(n_agreed, n_runs, exhaustive=runs.exhaustive), None
+        worst = self._worst(netlist, readings, layer, runs)
+        if worst is None:
+            return InterchangeCount(runs.n, runs.n), None
+        # the sample missed it: the worst is one run more
+        return InterchangeCount(n_agreed, n_runs + 1, exhaustive=False), worst
+
+    def _worst(
+        self, netlist: Netlist, readings: Readings, layer: int, runs: JointRuns
+    ) -> Contradiction | None:
+        """The joint interchange furthest on the wrong side; None where all are on the right one."""
+        assert runs.extremes is not None  # asked only where there are some
+        groups, width = self.variables[layer], len(readings[layer])
+        own = _bits_on_rows(readings[layer])
+        bits_on_rows = [own[:, units[0]] for units in groups]
+        if self.model.cfg.direct:
+            bits_on_rows += list(_input_bits(self.model).T)
+        combinations = combinations_of(len(bits_on_rows))
+        of_units = torch.zeros(len(combinations), width, dtype=torch.long)
+        for number, units in enumerate(groups):
+            # no gate reads a copy, so the bit of the unit that stands for it will do
+            of_units[:, list(units)] = combinations[:, [number]]
+        inputs = torch.zeros(len(combinations), self.model.cfg.d_in, dtype=torch.long)
+        if self.model.cfg.direct:
+            inputs = combinations[:, len(groups) :]
+        predicted = self._run_on(netlist, layer, of_units, inputs)
+        worst = runs.extremes.worst(bits_on_rows, predicted)
+        if worst.distance > ROUNDING * runs.scale:
+            return None
+        sources = torch.tensor([worst.rows[: len(groups)]])
+        base = row_number(worst.bits[len(groups) :]) if self.model.cfg.direct else 0
+        bases = torch.tensor([base])
+        layers = forward_float64(self.model, self.model.rows().double())
+        distance = _distance(self.model, layers, layer, groups, sources, bases)
+        return self._contradiction(
+            layer,
+            sources[0],
+            base,
+            self._predicted(netlist, readings, layer, sources, bases)[0],
+            _decided(distance, runs.scale)[0],
+        )
+
+    def _predicted(
+        self, netlist: Netlist, readings: Readings, layer: int, sources: Tensor, bases: Tensor
+    ) -> Tensor:
+        """What the netlist decides in these joint interchanges, [run, decision]."""
+        own = _bits_on_rows(readings[layer])
+        of_units = _of_units(sources, self.variables[layer])
+        bits = own[of_units, torch.arange(own.shape[1])]
+        return self._run_on(netlist, layer, bits, _input_bits(self.model)[bases])
+
+    def _run_on(self, netlist: Netlist, layer: int, bits: Tensor, inputs: Tensor) -> Tensor:
+        """The netlist from one layer's bits on, [..., decision]."""
+        sizes = self.model.layer_sizes
+        return compose_from(netlist, sizes, layer, bits, inputs=inputs).to(torch.int8)
+
+    def _contradiction(
+        self, layer: int, sources: Tensor, base: int, predicted: Tensor, decided: Tensor
+    ) -> Contradiction:
+        """One joint interchange that is not as predicted."""
+        groups = self.variables[layer]
+        return Contradiction(
+            kind="joint",
+            layer=layer,
+            variables=tuple(tuple(Unit(layer, unit) for unit in units) for units in groups),
+            base=self._row_name(base) if self.model.cfg.direct else None,
+            sources=tuple(self._row_name(source) for source in sources.tolist()),
+            predicted=tuple(predicted.tolist()),
+            decided=tuple(decided.tolist()),
+        )
+
+    def _row_name(self, row: int) -> str:
+        return row_name(truth_rows(self.model.cfg.d_in)[row])
+
+
+def _input_bits(model: HookedMLP) -> Tensor:
+    """The inputs' bits on all rows, [row, input]."""
+    return torch.tensor(truth_rows(model.cfg.d_in))
+
+
+def _bits_on_rows(readings: Sequence[Reading]) -> Tensor:
+    """A layer's bits on all rows, [row, unit]."""
+    return torch.tensor([reading.bits for reading in readings]).T
+
+
+def _of_units(sources: Tensor, variables: Variables) -> Tensor:
+    """[run, variable] -> [run, unit]: all places of a variable are taken from its row."""
+    place = {unit: number for number, units in enumerate(variables) for unit in units}
+    return sources[:, [place[unit] for unit in sorted(place)]]
+
+
+def _joint_runs(
+    model: HookedMLP, layers: Sequence[LayerValues], layer: int, variables: Variables
+) -> JointRuns:
+    """All joint interchanges of one layer, or a seeded sample of them."""
+    n_rows = 2**model.cfg.d_in
+    # a row for every variable, and where outputs read the inputs directly, one for the base
+    n_drawn = len(variables) + model.cfg.direct
+    n = n_rows**n_drawn
+    extremes = None
+    if n <= MAX_JOINT:
+        drawn = torch.tensor(list(product(range(n_rows), repeat=n_drawn)))
+    else:
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.randint(n_rows, (MAX_JOINT, n_drawn), generator=generator)
+        if layer == model.cfg.n_layers - 1:
+            extremes = Extremes.of(model, layers, variables)
+    # Without direct connections the inputs make no difference any more: any column will do.
+    sources, bases = drawn[:, : len(variables)], drawn[:, -1]
+    distance = _distance(model, layers, layer, variables, sources, bases)
+    scale = extremes.largest if extremes else distance.abs().max().item()
+    return JointRuns(
+        sources=sources,
+        bases=bases,
+        decided=_decided(distance, scale),
+        n=n,
+        scale=scale,
+        extremes=extremes,
+    )
+
+
+def _distance(
+    model: HookedMLP,
+    layers: Sequence[LayerValues],
+    layer: int,
+    variables: Variables,
+    sources: Tensor,
+    bases: Tensor,
+) -> Tensor:
+    """From the threshold, in these joint interchanges, [run, decision]."""
+    post = layers[layer].post
+    values = post[_of_units(sources, variables), torch.arange(post.shape[1])]
+    rest = forward_float64(model, values, start=layer + 1, inputs=layers[0].inputs[bases])
+    return model.rule.distance(rest[-1].post)
+
+
+def _single_runs(
+    model: HookedMLP,
+    layers: Sequence[LayerValues],
+    layer: int,
+    units: Sequence[int],
+    *,
+    scale: float,
+) -> Tensor:
+    """What is decided with one variable from each source, [base, source, decision]."""
+    post, inputs = layers[layer].post, layers[0].inputs
+    n_rows = len(post)
+    decided = []
+    for bases in torch.arange(n_rows).split(max(1, RUNS_AT_ONCE // n_rows)):
+        values = post[bases][:, None].repeat(1, n_rows, 1)  # [base, source, unit]
+        values[..., list(units)] = post[:, list(units)]
+        rest = forward_float64(model, values, start=layer + 1, inputs=inputs[bases][:, None])
+        decided.append(_decided(model.rule.distance(rest[-1].post), scale))
+    return torch.cat(decided)
+
+
+def _decided(distance: Tensor, scale: float) -> Tensor:
+    """Distances to the threshold -> bits; UNDECIDED on it, up to rounding."""
+    bits = (distance > 0).to(torch.int8)
+    return torch.where(distance.abs() <= ROUNDING * scale, UNDECIDED, bits).to(torch.int8)

@@ -1,0 +1,89 @@
+"""values of a layer -> its variables: units that are copies of one another are one, in many places.
+
+Two units are copies if the values of the one are those of the other times a factor, of either sign,
+plus a constant, on all rows. What is said of a circuit must not hang on how many places a value is
+kept in: copies are read alike, and an intervention on a variable changes all its places together.
+Of two equal units with opposite weights, which cancel, no output then depends on either.
+"""
+
+from collections.abc import Collection, Container, Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from xor_mi.circuits._readings import Variables, is_constant
+from xor_mi.graph import Unit
+from xor_mi.model import HookedMLP
+from xor_mi.values import LayerValues
+
+COPIES_AGREE = 1 - 1e-9
+"""Two units are copies if their values are correlated at least this closely, either way round."""
+
+
+def affine(a: Tensor, b: Tensor) -> bool:
+    """One unit's values are a straight-line function of the other's, over all rows."""
+    # that is, they are correlated, by 1 or by -1
+    a, b = a - a.mean(), b - b.mean()
+    return bool((a * b).sum().abs() >= COPIES_AGREE * a.norm() * b.norm())
+
+
+def variables_of(values: Tensor, unconnected: Container[int] = ()) -> Variables:
+    """The variables of a layer with these values, [row, unit]; a constant unit is one of its own.
+
+    Args:
+        unconnected: units that lead nowhere, which stand for no other.
+
+    >>> variables_of(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, -2.0], [1.0, 1.0, -2.0]]))
+    ((0, 2), (1,))
+    """
+    columns = list(values.double().T)
+    leader = list(range(len(columns)))
+    varying = [k for k, column in enumerate(columns) if not is_constant(column)]
+    for a, b in combinations(varying, 2):
+        if affine(columns[a], columns[b]):
+            # what is a copy of a copy is one too, whichever comes first
+            old, new = max(leader[a], leader[b]), min(leader[a], leader[b])
+            leader = [new if one == old else one for one in leader]
+    groups: dict[int, list[int]] = {}
+    for unit, first in enumerate(leader):
+        groups.setdefault(first, []).append(unit)
+    # `sorted` is stable: within the connected ones, and the others, by number
+    places = [tuple(sorted(units, key=lambda k: k in unconnected)) for units in groups.values()]
+    return tuple(sorted(places))
+
+
+def variables_of_all(
+    layers: Sequence[LayerValues], unconnected: Collection[Unit]
+) -> tuple[Variables, ...]:
+    """The variables of every hidden layer.
+
+    Args:
+        layers: all values on all rows, the outputs' last.
+        unconnected: the units that lead nowhere.
+    """
+    variables = []
+    for layer, values in enumerate(layers[:-1]):
+        leading_nowhere = {unit.index for unit in unconnected if unit.layer == layer}
+        variables.append(variables_of(values.post, leading_nowhere))
+    return tuple(variables)
+
+
+def places_of(variables: Variables) -> list[int]:
+    """Unit -> the number of the variable that it is a place of."""
+    place = {unit: number for number, units in enumerate(variables) for unit in units}
+    return [place[unit] for unit in sorted(place)]
+
+
+def unconnected_units(model: HookedMLP) -> frozenset[Unit]:
+    """The hidden units that no output can depend on: no path of weights leads there."""
+    weights = [weight for weight, _ in model.float64_layers()]
+    found: set[Unit] = set()
+    reached = torch.ones(model.cfg.d_out, dtype=torch.bool)
+    # from the outputs back: a unit is reached by a weight to something that is reached
+    for layer in reversed(range(model.cfg.n_layers)):
+        width = model.cfg.d_hidden[layer]
+        # a readout's further columns are those of inputs that it reads directly
+        reached = (weights[layer + 1][reached, :width] != 0).any(0)
+        found |= {Unit(layer, index) for index in range(width) if not reached[index]}
+    return frozenset(found)
