@@ -150,7 +150,7 @@ def _candidate(
     """One circuit, tested, with its readings."""
     first = members[0]
     # a prediction hangs on live units alone, so one reading speaks for all
-    tested = interchanges.tested(first.netlist, first.readings)
+    tested = interchanges.tested(interchanges.with_bits(first))
     readings = [joint.with_interchange(_by_unit(interchanges, tested)) for joint in members]
     live = _live(netlist, interchanges.variables, unconnected)
     units = interchanges.model.units

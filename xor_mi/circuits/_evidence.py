@@ -248,7 +248,7 @@ def _matrix(first: JointReading, units: Sequence[Unit], interchanges: Interchang
     Copies move together, so they have the same numbers.
     """
     network = interchanges.single
-    predicted = interchanges.predicted_single(first.netlist, first.readings)
+    predicted = interchanges.predicted_single(interchanges.with_bits(first))
     n_variables = network.shape[2]
     agreed = [(network[:, :, [own]] == predicted).all(-1).sum((0, 1)) for own in range(n_variables)]
     numbers = [interchanges.variable_of[unit] for unit in units]
@@ -310,7 +310,7 @@ def _joint(
         passes: whether all joint interchanges are as predicted, those that were not run included.
     """
     runs = interchanges.joint[layer]
-    predicted = interchanges.predicted_joint(first.netlist, first.readings, layer)
+    predicted = interchanges.predicted_joint(interchanges.with_bits(first), layer)
     n_runs = len(predicted)
     # the control: each run held against the prediction for another one, at random but repeatable
     other_run = torch.randperm(n_runs, generator=torch.Generator().manual_seed(0))

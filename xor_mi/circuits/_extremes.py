@@ -1,9 +1,9 @@
 """the last hidden layer -> the joint interchange that takes a decision furthest to the wrong side.
 
 Before the outputs nothing bends any more: a score is a sum with one term per variable, and what
-comes after only rises. So of all joint interchanges in which the variables have certain bits, the
+comes after only rises. So of all joint interchanges in which the variables have certain levels, the
 one that takes the sum furthest down has every variable at the row that does, each by itself. That
-is one run per combination of bits in place of one per combination of rows, and nothing is lost.
+is one run per combination of levels in place of one per combination of rows, and nothing is lost.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits._readings import Variables
-from xor_mi.circuits._tables import combinations_of
 from xor_mi.model import HookedMLP
 from xor_mi.truth import MONOTONE_ACTIVATIONS
 from xor_mi.values import LayerValues
@@ -25,12 +24,12 @@ class WorstRun:
 
     Attributes:
         distance: how far that decision is on the right side; negative on the wrong one.
-        bits: the bit of every variable, then of every input that is read directly.
+        levels: the level of every variable, then the bit of every input that is read directly.
         rows: a row on which each of them does that.
     """
 
     distance: float
-    bits: tuple[int, ...]
+    levels: tuple[int, ...]
     rows: tuple[int, ...]
 
 
@@ -80,34 +79,36 @@ class Extremes:
         high = self.bias + sum(added.amax(0) for added in self.added)
         return torch.stack([self._distance(low), self._distance(high)]).abs().max().item()
 
-    def worst(self, bits_on_rows: Sequence[Tensor], predicted: Tensor) -> WorstRun:
+    def worst(self, on_rows: Tensor, combinations: Tensor, predicted: Tensor) -> WorstRun:
         """Of all joint interchanges.
 
         Args:
-            bits_on_rows: per variable, then per input that is read directly, [row].
-            predicted: what is decided, [combination, decision]; combinations of their bits in the
-                order of a truth table.
+            on_rows: the levels of every variable, then the bits of every input that is read
+                directly, [row, source].
+            combinations: every combination of these, [combination, source].
+            predicted: what is decided, [combination, decision].
         """
-        bits = combinations_of(len(bits_on_rows))
-        sources = list(zip(self.added, bits_on_rows, strict=True))
-        # [source][bit, decision]: the row that adds least, and the one that adds most
+        sources = list(zip(self.added, on_rows.T, strict=True))
+        # [source][level, decision]: the row that adds least, and the one that adds most
         least = [_rows_that_add(-added, own) for added, own in sources]
         most = [_rows_that_add(added, own) for added, own in sources]
-        low, high = self._total(least, bits), self._total(most, bits)
+        low, high = self._total(least, combinations), self._total(most, combinations)
         on_its_side = torch.where(predicted == 1, self._distance(low), -self._distance(high))
         combination, decision = divmod(int(on_its_side.argmin()), on_its_side.shape[1])
         rows_of = least if predicted[combination, decision] == 1 else most
-        here = bits[combination].tolist()
-        rows = [int(rows[bit, decision]) for rows, bit in zip(rows_of, here, strict=True)]
+        here = combinations[combination].tolist()
+        rows = [int(rows[level, decision]) for rows, level in zip(rows_of, here, strict=True)]
         return WorstRun(
-            distance=on_its_side[combination, decision].item(), bits=tuple(here), rows=tuple(rows)
+            distance=on_its_side[combination, decision].item(),
+            levels=tuple(here),
+            rows=tuple(rows),
         )
 
-    def _total(self, rows: Sequence[Tensor], bits: Tensor) -> Tensor:
+    def _total(self, rows: Sequence[Tensor], combinations: Tensor) -> Tensor:
         """The sums with every source at these rows, [combination, decision]."""
-        total = self.bias.expand(len(bits), -1)
+        total = self.bias.expand(len(combinations), -1)
         for k, (added, of_source) in enumerate(zip(self.added, rows, strict=True)):
-            total = total + added.gather(0, of_source)[bits[:, k]]
+            total = total + added.gather(0, of_source)[combinations[:, k]]
         return total
 
     def _distance(self, total: Tensor) -> Tensor:
@@ -116,18 +117,18 @@ class Extremes:
         return out - self.model.rule.cut
 
 
-def _rows_that_add(added: Tensor, bits: Tensor) -> Tensor:
-    """The row with each bit that adds most to each score, [bit, decision].
+def _rows_that_add(added: Tensor, levels: Tensor) -> Tensor:
+    """The row with each level that adds most to each score, [level, decision].
 
     Of a bit that a constant unit never has, the row with the other: its value is the same.
 
     Args:
         added: [row, decision].
-        bits: [row].
+        levels: [row].
     """
     rows = []
-    for bit in (0, 1):
-        has_it = bits == bit
+    for level in range(int(levels.max()) + 1):
+        has_it = levels == level
         if not has_it.any():
             has_it = ~has_it
         rows.append(added.masked_fill(~has_it[:, None], -torch.inf).argmax(0))

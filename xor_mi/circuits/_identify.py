@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from numbers import Real
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._controls import ControlRate, ControlRates, control_claims
 from xor_mi.circuits._diagnose import decided_in_float64, own_function, problems_of
 from xor_mi.circuits._evidence import Proof, gather
-from xor_mi.circuits._facts import PROOF_LEVELS, Control, ProofLevel, Verdict
+from xor_mi.circuits._facts import Control, ProofLevel
 from xor_mi.circuits._interchange import Interchanges
 from xor_mi.circuits._netlist import JointReading, LocalGate, compose, measure_netlist
 from xor_mi.circuits._readings import (
@@ -24,11 +23,12 @@ from xor_mi.circuits._readings import (
     consistent,
     faithful_readings,
 )
+from xor_mi.circuits._required import checked_level, checked_margin, verdict_of
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
 from xor_mi.circuits._tables import MAX_UNITS
 from xor_mi.circuits._variables import unconnected_units, variables_of_all
-from xor_mi.errors import TooManyReadings, XorMiError, shown, unknown, whole_number
+from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -137,40 +137,6 @@ def identify_circuit(
         if n_controls:
             proof = _with_controls(proof, model, function, n_networks=n_controls, progress=progress)
     return replace(circuit, verdict=verdict, circuits=circuits, proof=proof)
-
-
-def checked_level(require: object) -> ProofLevel:
-    """A level of proof that exists."""
-    for level in PROOF_LEVELS:
-        if require == level:
-            return level
-    raise unknown("level of proof", require, PROOF_LEVELS, where="levels are")
-
-
-def checked_margin(min_margin: object) -> float:
-    """A part of a unit's range, from 0 to 1."""
-    # a bool is a number to Python, and NaN is between no two
-    if isinstance(min_margin, Real) and not isinstance(min_margin, bool):
-        margin = float(min_margin)
-        if 0 <= margin <= 1:
-            return margin
-    raise XorMiError(
-        f"min_margin is {shown(min_margin)}; give a part of a unit's range, from 0 to 1"
-    )
-
-
-def verdict_of(n_circuits: int, n_passing: int) -> Verdict:
-    """The verdict on a network that computes its target.
-
-    Args:
-        n_circuits: how many survive two-level substitution.
-        n_passing: how many of these are proved as far as required.
-    """
-    if n_circuits == 0:
-        return "no_gate_reading"
-    if n_passing == 0:
-        return "approximate"
-    return "identified" if n_passing == 1 else "ambiguous"
 
 
 @torch.no_grad()

@@ -13,15 +13,15 @@ same whether all of them are as predicted (`_extremes`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from xor_mi.circuits._extremes import Extremes
 from xor_mi.circuits._facts import Contradiction, InterchangeCount
-from xor_mi.circuits._netlist import LocalGate, compose_from
+from xor_mi.circuits._netlist import JointReading, LocalGate, compose_from
 from xor_mi.circuits._readings import ROUNDING, Reading, Variables
-from xor_mi.circuits._tables import combinations_of
 from xor_mi.graph import Unit
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP
@@ -34,9 +34,50 @@ MAX_JOINT = 65_536
 RUNS_AT_ONCE = 262_144
 """So many single interchanges go through the rest of the network together."""
 
-Netlist = Sequence[LocalGate]
-Readings = Sequence[Sequence[Reading]]
-"""Per hidden layer, one reading per unit."""
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A circuit as interchange tests it, however many levels its units have."""
+
+    def levels(self, layer: int) -> Tensor:
+        """At which level each variable of a hidden layer is on every row, [row, variable]."""
+        ...
+
+    def decided(self, layer: int, levels: Tensor, inputs: Tensor) -> Tensor:
+        """What the netlist decides from a layer's levels on, [..., decision].
+
+        Args:
+            levels: of the layer's variables, [..., variable].
+            inputs: the inputs' bits, for outputs that read them directly, [..., input].
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class WithBits:
+    """A circuit whose units are read as bits, by one of its joint readings.
+
+    Attributes:
+        readings: per hidden layer, one per unit.
+        variables: per hidden layer, its units, copies of one another together.
+    """
+
+    netlist: Sequence[LocalGate]
+    readings: Sequence[Sequence[Reading]]
+    variables: Sequence[Variables]
+    layer_sizes: Sequence[int]
+
+    def levels(self, layer: int) -> Tensor:
+        """The bits of the units that stand for the variables, [row, variable]."""
+        of_units = [self.readings[layer][units[0]].bits for units in self.variables[layer]]
+        return torch.tensor(of_units).T
+
+    def decided(self, layer: int, levels: Tensor, inputs: Tensor) -> Tensor:
+        """What the netlist decides from a layer's bits on, [..., decision]."""
+        # no gate reads a copy, so the bit of the unit that stands for it will do
+        bits = _of_units(levels, self.variables[layer])
+        decided = compose_from(self.netlist, self.layer_sizes, layer, bits, inputs=inputs)
+        return decided.to(torch.int8)
 
 
 @dataclass(frozen=True)
@@ -132,33 +173,38 @@ class Interchanges:
         places = enumerate(self.places)
         return {Unit(layer, k): number for number, (layer, units) in places for k in units}
 
-    def predicted_single(self, netlist: Netlist, readings: Readings) -> Tensor:
-        """What the netlist decides, in the shape of `single`."""
+    def with_bits(self, joint: JointReading) -> WithBits:
+        """The circuit that this is a joint reading of."""
+        return WithBits(joint.netlist, joint.readings, self.variables, self.model.layer_sizes)
+
+    def predicted_single(self, circuit: Predicts) -> Tensor:
+        """What a circuit decides, in the shape of `single`."""
         input_bits = _input_bits(self.model)
+        n_rows = len(input_bits)
+        inputs = input_bits[:, None].expand(n_rows, n_rows, -1)  # those of the base
         predicted = []
-        for layer, units in self.places:
-            own = _bits_on_rows(readings[layer])
-            n_rows = len(own)
-            bits = own[:, None].repeat(1, n_rows, 1)  # [base, source, unit]
-            bits[..., list(units)] = own[:, list(units)]
-            inputs = input_bits[:, None].expand(n_rows, n_rows, -1)
-            predicted.append(self._run_on(netlist, layer, bits, inputs))
+        for layer, of_layer in enumerate(self.variables):
+            own = circuit.levels(layer)
+            for number in range(len(of_layer)):
+                levels = own[:, None].repeat(1, n_rows, 1)  # [base, source, variable]
+                levels[..., number] = own[:, number]
+                predicted.append(circuit.decided(layer, levels, inputs))
         return torch.stack(predicted, dim=2)
 
-    def predicted_joint(self, netlist: Netlist, readings: Readings, layer: int) -> Tensor:
-        """What the netlist decides in the joint runs of a layer, [run, decision]."""
+    def predicted_joint(self, circuit: Predicts, layer: int) -> Tensor:
+        """What a circuit decides in the joint runs of a layer, [run, decision]."""
         runs = self.joint[layer]
-        return self._predicted(netlist, readings, layer, runs.sources, runs.bases)
+        return self._predicted(circuit, layer, runs.sources, runs.bases)
 
-    def tested(self, netlist: Netlist, readings: Readings) -> Tested:
-        """A circuit, by one of its joint readings, held against all of them."""
-        predicted = self.predicted_single(netlist, readings)
+    def tested(self, circuit: Predicts) -> Tested:
+        """A circuit held against all of them."""
+        predicted = self.predicted_single(circuit)
         as_predicted = (predicted == self.single).all(-1)  # [base, source, variable]
         by_variable = as_predicted.sum((0, 1)).tolist()
         contradiction = self._first_single(predicted, as_predicted)
         counts = []
         for layer in range(len(self.joint)):
-            count, wrong = self._joint_count(netlist, readings, layer)
+            count, wrong = self._joint_count(circuit, layer)
             counts.append(count)
             contradiction = contradiction or wrong
         return Tested(
@@ -186,11 +232,11 @@ class Interchanges:
         )
 
     def _joint_count(
-        self, netlist: Netlist, readings: Readings, layer: int
+        self, circuit: Predicts, layer: int
     ) -> tuple[InterchangeCount, Contradiction | None]:
         """The count for one layer, and the first run that is not as predicted."""
         runs = self.joint[layer]
-        predicted = self.predicted_joint(netlist, readings, layer)
+        predicted = self.predicted_joint(circuit, layer)
         agreed = (predicted == runs.decided).all(-1)
         n_agreed, n_runs = int(agreed.sum()), len(agreed)
         if n_agreed < n_runs:
@@ -201,60 +247,46 @@ class Interchanges:
             return InterchangeCount(n_agreed, n_runs, exhaustive=runs.exhaustive), first
         if runs.extremes is None:
             return InterchangeCount(n_agreed, n_runs, exhaustive=runs.exhaustive), None
-        worst = self._worst(netlist, readings, layer, runs)
+        worst = self._worst(circuit, layer, runs)
         if worst is None:
             return InterchangeCount(runs.n, runs.n), None
         # the sample missed it: the worst is one run more
         return InterchangeCount(n_agreed, n_runs + 1, exhaustive=False), worst
 
-    def _worst(
-        self, netlist: Netlist, readings: Readings, layer: int, runs: JointRuns
-    ) -> Contradiction | None:
+    def _worst(self, circuit: Predicts, layer: int, runs: JointRuns) -> Contradiction | None:
         """The joint interchange furthest on the wrong side; None where all are on the right one."""
         assert runs.extremes is not None  # asked only where there are some
-        groups, width = self.variables[layer], len(readings[layer])
-        own = _bits_on_rows(readings[layer])
-        bits_on_rows = [own[:, units[0]] for units in groups]
+        n_variables, n_inputs = len(self.variables[layer]), self.model.cfg.d_in
+        on_rows = circuit.levels(layer)
         if self.model.cfg.direct:
-            bits_on_rows += list(_input_bits(self.model).T)
-        combinations = combinations_of(len(bits_on_rows))
-        of_units = torch.zeros(len(combinations), width, dtype=torch.long)
-        for number, units in enumerate(groups):
-            # no gate reads a copy, so the bit of the unit that stands for it will do
-            of_units[:, list(units)] = combinations[:, [number]]
-        inputs = torch.zeros(len(combinations), self.model.cfg.d_in, dtype=torch.long)
-        if self.model.cfg.direct:
-            inputs = combinations[:, len(groups) :]
-        predicted = self._run_on(netlist, layer, of_units, inputs)
-        worst = runs.extremes.worst(bits_on_rows, predicted)
+            on_rows = torch.cat([on_rows, _input_bits(self.model)], dim=1)
+        at_each = [torch.arange(int(levels.max()) + 1) for levels in on_rows.T]
+        # reshape: of a single variable the product has no axis for it
+        combinations = torch.cartesian_prod(*at_each).reshape(-1, len(at_each))
+        inputs = combinations[:, n_variables:]
+        if not self.model.cfg.direct:
+            inputs = torch.zeros(len(combinations), n_inputs, dtype=torch.long)
+        predicted = circuit.decided(layer, combinations[:, :n_variables], inputs)
+        worst = runs.extremes.worst(on_rows, combinations, predicted)
         if worst.distance > ROUNDING * runs.scale:
             return None
-        sources = torch.tensor([worst.rows[: len(groups)]])
-        base = row_number(worst.bits[len(groups) :]) if self.model.cfg.direct else 0
+        sources = torch.tensor([worst.rows[:n_variables]])
+        base = row_number(worst.levels[n_variables:]) if self.model.cfg.direct else 0
         bases = torch.tensor([base])
         layers = forward_float64(self.model, self.model.rows().double())
-        distance = _distance(self.model, layers, layer, groups, sources, bases)
+        distance = _distance(self.model, layers, layer, self.variables[layer], sources, bases)
         return self._contradiction(
             layer,
             sources[0],
             base,
-            self._predicted(netlist, readings, layer, sources, bases)[0],
+            self._predicted(circuit, layer, sources, bases)[0],
             _decided(distance, runs.scale)[0],
         )
 
-    def _predicted(
-        self, netlist: Netlist, readings: Readings, layer: int, sources: Tensor, bases: Tensor
-    ) -> Tensor:
-        """What the netlist decides in these joint interchanges, [run, decision]."""
-        own = _bits_on_rows(readings[layer])
-        of_units = _of_units(sources, self.variables[layer])
-        bits = own[of_units, torch.arange(own.shape[1])]
-        return self._run_on(netlist, layer, bits, _input_bits(self.model)[bases])
-
-    def _run_on(self, netlist: Netlist, layer: int, bits: Tensor, inputs: Tensor) -> Tensor:
-        """The netlist from one layer's bits on, [..., decision]."""
-        sizes = self.model.layer_sizes
-        return compose_from(netlist, sizes, layer, bits, inputs=inputs).to(torch.int8)
+    def _predicted(self, circuit: Predicts, layer: int, sources: Tensor, bases: Tensor) -> Tensor:
+        """What a circuit decides in these joint interchanges, [run, decision]."""
+        levels = circuit.levels(layer).gather(0, sources)
+        return circuit.decided(layer, levels, _input_bits(self.model)[bases])
 
     def _contradiction(
         self, layer: int, sources: Tensor, base: int, predicted: Tensor, decided: Tensor
@@ -280,15 +312,10 @@ def _input_bits(model: HookedMLP) -> Tensor:
     return torch.tensor(truth_rows(model.cfg.d_in))
 
 
-def _bits_on_rows(readings: Sequence[Reading]) -> Tensor:
-    """A layer's bits on all rows, [row, unit]."""
-    return torch.tensor([reading.bits for reading in readings]).T
-
-
-def _of_units(sources: Tensor, variables: Variables) -> Tensor:
-    """[run, variable] -> [run, unit]: all places of a variable are taken from its row."""
+def _of_units(of_variables: Tensor, variables: Variables) -> Tensor:
+    """[..., variable] -> [..., unit]: what holds for a variable holds for all its places."""
     place = {unit: number for number, units in enumerate(variables) for unit in units}
-    return sources[:, [place[unit] for unit in sorted(place)]]
+    return of_variables[..., [place[unit] for unit in sorted(place)]]
 
 
 def _joint_runs(

@@ -17,8 +17,9 @@ from xor_mi.circuits import _batch
 from xor_mi.circuits._batch import JointReadings, Networks, Ranks
 from xor_mi.circuits._candidates import compared_margin
 from xor_mi.circuits._circuit import Circuit
-from xor_mi.circuits._identify import identify_circuit, verdict_of
+from xor_mi.circuits._identify import identify_circuit
 from xor_mi.circuits._netlist import LocalGate
+from xor_mi.circuits._required import verdict_of
 from xor_mi.circuits._signature import (
     Form,
     family_of,

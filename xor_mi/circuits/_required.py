@@ -1,0 +1,40 @@
+"""what is required of a circuit: how far it is proved, how clear it is; and the verdict by that."""
+
+from numbers import Real
+
+from xor_mi.circuits._facts import PROOF_LEVELS, ProofLevel, Verdict
+from xor_mi.errors import XorMiError, shown, unknown
+
+
+def checked_level(require: object) -> ProofLevel:
+    """A level of proof that exists."""
+    for level in PROOF_LEVELS:
+        if require == level:
+            return level
+    raise unknown("level of proof", require, PROOF_LEVELS, where="levels are")
+
+
+def checked_margin(min_margin: object) -> float:
+    """A part of a unit's range, from 0 to 1."""
+    # a bool is a number to Python, and NaN is between no two
+    if isinstance(min_margin, Real) and not isinstance(min_margin, bool):
+        margin = float(min_margin)
+        if 0 <= margin <= 1:
+            return margin
+    raise XorMiError(
+        f"min_margin is {shown(min_margin)}; give a part of a unit's range, from 0 to 1"
+    )
+
+
+def verdict_of(n_circuits: int, n_passing: int) -> Verdict:
+    """The verdict on a network that computes its target.
+
+    Args:
+        n_circuits: how many survive two-level substitution.
+        n_passing: how many of these are proved as far as required.
+    """
+    if n_circuits == 0:
+        return "no_gate_reading"
+    if n_passing == 0:
+        return "approximate"
+    return "identified" if n_passing == 1 else "ambiguous"
