@@ -4,7 +4,7 @@ threshold, nothing shared with the package.
 Written from the definitions alone. Slow on purpose.
 """
 
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from math import exp, tanh
 
 NAMES = {
@@ -56,14 +56,34 @@ def level_values(values, bits):
     return [mean[b] for b in bits]
 
 
+def copies(a, b):
+    """Whether two units' values are each other's, up to a factor of either sign and a shift."""
+    a, b = ([value - sum(unit) / len(unit) for value in unit] for unit in (a, b))
+    across = sum(x * y for x, y in zip(a, b, strict=True))
+    sizes = sum(x * x for x in a) * sum(y * y for y in b)
+    return sizes > 0 and across**2 >= sizes * (1 - 1e-9)
+
+
+def read_apart(units, choice):
+    """Whether two copies are read as gates that are neither the same nor complements."""
+    both = list(zip(units, choice, strict=True))
+    for (a, bits_a), (b, bits_b) in combinations(both, 2):
+        n_alike = sum(x == y for x, y in zip(bits_a, bits_b, strict=True))
+        if copies(a, b) and 0 < n_alike < len(bits_a):
+            return True
+    return False
+
+
 def faithful_gates(weights1, bias1, weights2, bias2, threshold=0.0, act="relu"):
     """All choices of one gate name per unit under which replacing every unit by its two levels
-    keeps every decision.
+    keeps every decision, and copies are read alike.
     """
     units = hidden_values(weights1, bias1, act)
     decisions = [output([u[r] for u in units], weights2, bias2) > threshold for r in range(4)]
     found = []
     for choice in product(*(bit_strings(u) for u in units)):
+        if read_apart(units, choice):
+            continue
         levels = [level_values(u, bits) for u, bits in zip(units, choice, strict=True)]
         if [
             output([u[r] for u in levels], weights2, bias2) > threshold for r in range(4)

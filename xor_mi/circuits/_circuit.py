@@ -45,6 +45,8 @@ QUOTABLE = 200
 """A longer nested formula is given over the last hidden layer's units in the verdict's sentence;
 `Circuit.formulas` has all forms.
 """
+SHORT = 24
+"""The verdict's sentence gives the gates of units up to so many characters."""
 READABLE = 1000
 """Of a longer one over these units, sentences only name what it depends on."""
 MAX_IN_JSON = 100
@@ -157,7 +159,10 @@ class Circuit(Finding):
         formula = first.formula
         if len(formula) > QUOTABLE:
             formula = f"({self._short_readout()})"
-        named = list(zip(first.live, first.gates, strict=True))
+        named = [
+            (unit, gate if len(gate) <= SHORT else None)
+            for unit, gate in zip(first.live, first.gates, strict=True)
+        ]
         return _wording.survivors(
             self.target.name,
             formula,

@@ -131,9 +131,10 @@ class SubsetAblation:
         if not self.exhaustive:
             return ()
         # what is enough is the complement of what could be ablated without a change
-        enough = [self.everything]
+        everything = self.everything
+        enough = [everything]
         for ablated, changed in zip(self.sets, self.rows_changed, strict=True):
-            others = tuple(unit for unit in self.everything if unit not in ablated)
+            others = tuple(unit for unit in everything if unit not in ablated)
             if others and not changed:
                 enough.append(others)
         return minimal_sets(enough)

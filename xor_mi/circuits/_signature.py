@@ -274,14 +274,7 @@ def _zero_at_zero(layers: _Layers) -> _Layers:
 def _complemented(node: _Node, flip: int, signs: Sequence[int]) -> _Node:
     """A node turned over if `flip` is 1, while those of its parents are whose sign is 1."""
     bits = tuple(bit ^ flip for bit in node.bits)
-    if len(signs) > MAX_INPUTS:
-        return _Node(node.parents, _tables.complemented(node.table, flip, signs), bits)
-    table = []
-    for row in _rows(len(signs)):
-        # The row as it was before the parents were turned over.
-        before = [bit ^ sign for bit, sign in zip(row, signs, strict=True)]
-        table.append(node.table[row_number(before)] ^ flip)
-    return _Node(node.parents, tuple(table), bits)
+    return _Node(node.parents, _tables.complemented(node.table, flip, signs), bits)
 
 
 def _with_inputs_moved(layers: _Layers, place: Mapping[int, int]) -> _Layers:
@@ -426,16 +419,7 @@ def _influence(unit: int, after: Sequence[_Node]) -> tuple[tuple[Table, int, int
     for node in after:
         if unit in node.parents:
             k = node.parents.index(unit)
-            if len(node.parents) > MAX_INPUTS:
-                influence.append((node.bits, *_tables.turns(node.table, k)))
-                continue
-            # Per row with the unit off: +1 where turning it on turns the reader on, -1 where off.
-            steps = []
-            for row in truth_rows(len(node.parents)):
-                if row[k] == 0:
-                    on = (*row[:k], 1, *row[k + 1 :])
-                    steps.append(node.table[row_number(on)] - node.table[row_number(row)])
-            influence.append((node.bits, steps.count(1), steps.count(-1)))
+            influence.append((node.bits, *_tables.turns(node.table, k)))
     # Sorted, since the readers' own order is not yet settled.
     return tuple(sorted(influence))
 

@@ -285,7 +285,7 @@ def _stops(obstacle: Obstacle) -> str:
 def survivors(
     function: str,
     formula: str,
-    gates: Sequence[tuple[Unit, str]],
+    gates: Sequence[tuple[Unit, str | None]],
     *,
     require: ProofLevel,
     n_circuits: int,
@@ -300,14 +300,15 @@ def survivors(
     Args:
         function: the target's name.
         formula: the first circuit over the inputs.
-        gates: its live units.
+        gates: its live units; None for a gate that is too long for a sentence.
         n_circuits: how many survive two-level substitution.
         n_passing: how many of these are proved as far as `require`.
         single, joint: the interchanges of the first circuit.
         idle: the units that no output of it depends on.
         contradiction: the first interchange that is not as it predicts.
     """
-    named = _few([f"{unit.name} {gate}" for unit, gate in gates]) or "no unit that matters"
+    units = [f"{unit.name} {gate}" if gate else unit.name for unit, gate in gates]
+    named = _few(units) or "no unit that matters"
     says = f"{function} = {formula} with {named}"
     outcome = _interchanges(single, joint)
     unused = f"; no output depends on {_few([unit.name for unit in idle])}" if idle else ""
