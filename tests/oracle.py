@@ -57,11 +57,21 @@ def level_values(values, bits):
 
 
 def copies(a, b):
-    """Whether two units' values are each other's, up to a factor of either sign and a shift."""
-    a, b = ([value - sum(unit) / len(unit) for value in unit] for unit in (a, b))
-    across = sum(x * y for x, y in zip(a, b, strict=True))
-    sizes = sum(x * x for x in a) * sum(y * y for y in b)
-    return sizes > 0 and across**2 >= sizes * (1 - 1e-9)
+    """Whether two units' values are each other's, after a straight line, up to a hundredth of their
+    range on every row.
+    """
+
+    def standard(unit):
+        mean = sum(unit) / len(unit)
+        length = sum((value - mean) ** 2 for value in unit) ** 0.5
+        return [(value - mean) / length for value in unit]
+
+    if len(set(a)) == 1 or len(set(b)) == 1:
+        return False
+    a, b = standard(a), standard(b)
+    sign = 1 if sum(x * y for x, y in zip(a, b, strict=True)) > 0 else -1
+    apart = max(abs(x - sign * y) for x, y in zip(a, b, strict=True))
+    return apart <= 0.01 * min(max(a) - min(a), max(b) - min(b))
 
 
 def read_apart(units, choice):

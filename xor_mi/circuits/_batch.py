@@ -19,12 +19,12 @@ from torch import Tensor
 
 from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._steps import STEPS
-from xor_mi.circuits._variables import COPIES_AGREE
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLPConfig
 from xor_mi.truth import row_numbers, truth_rows
 from xor_mi.values import DISTINCT
 
+COPIES_AGREE = 1 - 1e-9
 FLOAT32_ROUNDING = 1e-4
 """An output closer to the threshold than this part of its terms may be decided otherwise in
 float32.

@@ -18,7 +18,7 @@ from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._facts import Ablation, Facts
 from xor_mi.circuits._interchange import Interchanges
 from xor_mi.circuits._netlist import JointReading
-from xor_mi.circuits._variables import affine
+from xor_mi.circuits._variables import are_copies
 from xor_mi.errors import unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import ablation_sweep
@@ -375,7 +375,8 @@ def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[
             leader[unit] = unit
             for earlier in alive[:n]:
                 other = Unit(layer, earlier)
-                if affine(values[:, earlier], values[:, k]) or _always_alike(kept, other, unit):
+                are_one = are_copies(values[:, earlier], values[:, k])
+                if are_one or _always_alike(kept, other, unit):
                     leader[unit] = leader[other]
                     break
     groups: dict[Unit, list[Unit]] = {}

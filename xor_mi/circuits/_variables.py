@@ -17,15 +17,31 @@ from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
 from xor_mi.values import LayerValues
 
-COPIES_AGREE = 1 - 1e-9
-"""Two units are copies if their values are correlated at least this closely, either way round."""
+COPIES_WITHIN = 0.01
+"""Two units are copies if one is the other, on every row, up to this part of their range, after a
+straight line.
+
+As much as `MIN_MARGIN`: a difference that is too small to be read is none. Copies that were equal
+before a network was rounded to bfloat16 differ by up to 0.006 after.
+"""
 
 
-def affine(a: Tensor, b: Tensor) -> bool:
-    """One unit's values are a straight-line function of the other's, over all rows."""
-    # that is, they are correlated, by 1 or by -1
-    a, b = a - a.mean(), b - b.mean()
-    return bool((a * b).sum().abs() >= COPIES_AGREE * a.norm() * b.norm())
+def are_copies(a: Tensor, b: Tensor) -> Tensor:
+    """Whether one unit's values are a straight-line function of the other's, [..., row] -> [...].
+
+    Of units that are not constant.
+    """
+    a, b = _standardised(a), _standardised(b)
+    falling = (a * b).sum(-1, keepdim=True) < 0
+    apart = (a - torch.where(falling, -b, b)).abs().amax(-1)
+    spread = torch.minimum(a.amax(-1) - a.amin(-1), b.amax(-1) - b.amin(-1))
+    return apart <= COPIES_WITHIN * spread
+
+
+def _standardised(values: Tensor) -> Tensor:
+    """About zero, and of length one: what is left when scale and shift are taken away."""
+    centred = values - values.mean(-1, keepdim=True)
+    return centred / centred.norm(dim=-1, keepdim=True)
 
 
 def variables_of(values: Tensor, unconnected: Container[int] = ()) -> Variables:
@@ -41,7 +57,7 @@ def variables_of(values: Tensor, unconnected: Container[int] = ()) -> Variables:
     leader = list(range(len(columns)))
     varying = [k for k, column in enumerate(columns) if not is_constant(column)]
     for a, b in combinations(varying, 2):
-        if affine(columns[a], columns[b]):
+        if are_copies(columns[a], columns[b]):
             # what is a copy of a copy is one too, whichever comes first
             old, new = max(leader[a], leader[b]), min(leader[a], leader[b])
             leader = [new if one == old else one for one in leader]
