@@ -35,6 +35,14 @@ that does not compute its target: `not_computing`, with what it does compute, an
 change of reading (input levels, threshold, argmax, the side of a step, transposed weights, ...)
 under which it would compute it; see `diagnose`.
 
+A unit that carries three values on purpose, such as a count of two inputs or tanh at -1, 0 and 1,
+may have no reading with two levels. `identify_circuit(..., levels=3)` then reads units with two
+cuts as well, where no circuit of two levels is proved far enough, and asks the same of them:
+`Circuit.ordered`, by `ordered_circuits`. A gate's table is over every combination of its parents'
+levels, such as 'h0.0 = 1' for XOR by a count, and both cuts of a live unit must matter to some
+output. The verdict stays that of two levels, for three explain much of what nobody meant: of four
+values on four rows they leave little out.
+
 Where the inputs are connected to the outputs too, an output's gate reads them after the last
 layer's units, and every layer is replaced with the inputs as they are. A decision of the larger of
 two outputs is one gate, which stands with the output that wins at 1. Steps whose sum is exactly
@@ -76,8 +84,13 @@ from xor_mi.circuits._facts import ProofLevel as ProofLevel
 from xor_mi.circuits._facts import Verdict as Verdict
 from xor_mi.circuits._identify import control_rates as control_rates
 from xor_mi.circuits._identify import identify_circuit as identify_circuit
+from xor_mi.circuits._levels import OrderedReading as OrderedReading
 from xor_mi.circuits._netlist import JointReading as JointReading
 from xor_mi.circuits._netlist import LocalGate as LocalGate
+from xor_mi.circuits._ordered import OrderedCircuit as OrderedCircuit
+from xor_mi.circuits._ordered import OrderedCircuits as OrderedCircuits
+from xor_mi.circuits._ordered import OrderedGate as OrderedGate
+from xor_mi.circuits._ordered_search import ordered_circuits as ordered_circuits
 from xor_mi.circuits._readings import MIN_MARGIN as MIN_MARGIN
 from xor_mi.circuits._readings import ROUNDING as ROUNDING
 from xor_mi.circuits._readings import Reading as Reading

@@ -27,6 +27,7 @@ from xor_mi.circuits._facts import (
 )
 from xor_mi.circuits._netlist import JointReading, LocalGate, output_units
 from xor_mi.circuits._obstacle import certain_gates, find_obstacle
+from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import MIN_MARGIN, Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
 from xor_mi.circuits._variables import unconnected_units, variables_of_all
@@ -122,6 +123,9 @@ class Circuit(Finding):
             "undecided", or "rounding" (decided as they should be by rounding alone).
         on_step: the units whose sum is exactly on their step on some row (heaviside or sign); None
             where there are none.
+        ordered: the circuits whose units have up to three levels, where `levels=3` was asked for
+            and no circuit of two levels is proved far enough; else None. The verdict is that of two
+            levels.
     """
 
     target: BooleanFunction
@@ -134,6 +138,7 @@ class Circuit(Finding):
     proof: Proof | None = field(default=None, repr=False, compare=False)
     problems: Problems = field(default=(), repr=False)
     on_step: OnStep | None = field(default=None, repr=False)
+    ordered: OrderedCircuits | None = field(default=None, repr=False)
 
     @cached_property
     def reason(self) -> str:
@@ -150,8 +155,13 @@ class Circuit(Finding):
                 )
             case _:
                 reason = self._survivors()
-        # a further sentence, where units are exactly on their step
-        return f"{reason}. {_wording.on_step(self.on_step)}" if self.on_step else reason
+        # a further sentence, where units are exactly on their step or were given a third level
+        if self.on_step:
+            reason = f"{reason}. {_wording.on_step(self.on_step)}"
+        if self.ordered:
+            sentence = self.ordered.sentence
+            reason = f"{reason}. {sentence[0].upper()}{sentence[1:]}"
+        return reason
 
     def _survivors(self) -> str:
         """How many circuits are proved as far as required, and what the first of them says."""
@@ -507,6 +517,7 @@ class Circuit(Finding):
             circuits=self.circuits,
             passing=self.passing,
             proof=self.proof,
+            ordered=self.ordered,
         )
 
     def to_networkx(self) -> "networkx.DiGraph":
@@ -572,6 +583,7 @@ class Circuit(Finding):
             "sufficient_sets": self._sets("sufficient"),
             "readings": [_reading_dict(joint) for joint in self.readings[:MAX_IN_JSON]],
             "on_step": _on_step_dict(self.on_step) if self.on_step else None,
+            "ordered": self.ordered.to_dict() if self.ordered else None,
         }
 
     def _sets(self, kind: Literal["necessary", "sufficient"]) -> dict[str, list[list[str]]]:

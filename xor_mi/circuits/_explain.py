@@ -11,6 +11,7 @@ from torch import Tensor
 from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._evidence import Proof
 from xor_mi.circuits._netlist import JointReading
+from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._steps import STEPS
 from xor_mi.graph import Unit, layers_of, name_of_set
 from xor_mi.metrics import UNDECIDED
@@ -89,6 +90,7 @@ def explain(
     circuits: Sequence[CandidateCircuit],
     passing: Sequence[CandidateCircuit],
     proof: Proof | None,
+    ordered: OrderedCircuits | None,
 ) -> str:
     """The whole page; sections that have nothing to say are left out."""
     rows = truth_rows(model.cfg.d_in)
@@ -109,6 +111,9 @@ def explain(
         sections.append(["What was tested", *(f"  {evidence}" for evidence in proof.claims)])
         sections += [_sets(proof), _copies(proof)]
     sections.append(_other_circuits(circuits, passing))
+    if ordered and ordered.first:
+        lines = [f"  {line}" for line in ordered.first.lines()]
+        sections.append([f"With up to three levels per unit ({ordered.verdict})", *lines])
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 

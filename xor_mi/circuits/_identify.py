@@ -15,6 +15,7 @@ from xor_mi.circuits._evidence import Proof, gather
 from xor_mi.circuits._facts import Control, ProofLevel
 from xor_mi.circuits._interchange import Interchanges
 from xor_mi.circuits._netlist import JointReading, LocalGate, compose, measure_netlist
+from xor_mi.circuits._ordered_search import circuits_of
 from xor_mi.circuits._readings import (
     MAX_TRIED,
     MIN_MARGIN,
@@ -23,7 +24,7 @@ from xor_mi.circuits._readings import (
     consistent,
     faithful_readings,
 )
-from xor_mi.circuits._required import checked_level, checked_margin, verdict_of
+from xor_mi.circuits._required import checked_level, checked_levels, checked_margin, verdict_of
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
 from xor_mi.circuits._tables import MAX_UNITS
@@ -49,6 +50,7 @@ def identify_circuit(
     *,
     require: ProofLevel = "joint",
     min_margin: float = MIN_MARGIN,
+    levels: int = 2,
     max_readings: int = 10_000,
     with_evidence: bool = True,
     n_controls: int = 0,
@@ -64,6 +66,8 @@ def identify_circuit(
         require: how far a circuit must be proved to count: "substitution", "single" or "joint".
         min_margin: circuits in which the threshold of a unit that matters sits in a gap smaller
             than this part of the unit's range are left out; 0 leaves out none.
+        levels: 3 to read units with up to three levels as well, where no circuit of two levels is
+            proved far enough: `Circuit.ordered`. The verdict stays that of two levels.
         max_readings: refuse to list more joint readings than this (a constant function has that
             many: every reading is faithful).
         with_evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
@@ -80,12 +84,13 @@ def identify_circuit(
 
     Raises:
         XorMiError: train mode, weights that are not finite, a target of another width, a level of
-            proof or a margin that does not exist, or too many joint readings.
+            proof, a margin or a number of levels that does not exist, or too many joint readings.
     """
     # Check.
     require_plain_mlp(model, "identifying a circuit")
     require = checked_level(require)
     min_margin = checked_margin(min_margin)
+    levels = checked_levels(levels)
     max_readings = whole_number("max_readings", max_readings)
     n_controls = whole_number("n_controls", n_controls)
     _require_narrow(model)
@@ -113,30 +118,46 @@ def identify_circuit(
     variables = variables_of_all(layers, unconnected)
     network = _Network(model, layers, decided, variables, unconnected)
     joints = list(_kept_readings(network, max_readings=max_readings, progress=progress))
-    if not joints:
-        return replace(circuit, verdict="no_gate_reading")
 
     # Test: the circuits that these are readings of, each under all interchanges.
-    interchanges = Interchanges.of(model, layers, variables)
-    circuits = candidates_of(
-        joints,
-        interchanges,
-        layer_sizes=model.layer_sizes,
-        unconnected=unconnected,
-        min_margin=min_margin,
-        progress=progress,
-    )
-    verdict = verdict_of(len(circuits), sum(one.has(require) for one in circuits))
-    if not circuits:
-        return replace(circuit, verdict=verdict)
+    interchanges = Interchanges.of(model, layers, variables) if joints else None
+    if interchanges:
+        circuits = candidates_of(
+            joints,
+            interchanges,
+            layer_sizes=model.layer_sizes,
+            unconnected=unconnected,
+            min_margin=min_margin,
+            progress=progress,
+        )
+        verdict = verdict_of(len(circuits), sum(one.has(require) for one in circuits))
+        circuit = replace(circuit, verdict=verdict, circuits=circuits)
+    else:
+        circuit = replace(circuit, verdict="no_gate_reading")
+
+    # Read again, with up to three levels.
+    if levels > 2 and not circuit.passing:
+        ordered = circuits_of(
+            model,
+            layers,
+            decided,
+            function,
+            variables=variables,
+            interchanges=interchanges,
+            require=require,
+            min_margin=min_margin,
+            max_readings=max_readings,
+            progress=progress,
+        )
+        circuit = replace(circuit, ordered=ordered)
 
     # Prove.
-    proof = None
-    if with_evidence:
-        proof = gather(model, layers, decided, circuits, interchanges)
+    if with_evidence and interchanges and circuit.circuits:
+        proof = gather(model, layers, decided, circuit.circuits, interchanges)
         if n_controls:
             proof = _with_controls(proof, model, function, n_networks=n_controls, progress=progress)
-    return replace(circuit, verdict=verdict, circuits=circuits, proof=proof)
+        circuit = replace(circuit, proof=proof)
+    return circuit
 
 
 @torch.no_grad()

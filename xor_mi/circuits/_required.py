@@ -3,7 +3,7 @@
 from numbers import Real
 
 from xor_mi.circuits._facts import PROOF_LEVELS, ProofLevel, Verdict
-from xor_mi.errors import XorMiError, shown, unknown
+from xor_mi.errors import XorMiError, shown, unknown, whole_number
 
 
 def checked_level(require: object) -> ProofLevel:
@@ -24,6 +24,16 @@ def checked_margin(min_margin: object) -> float:
     raise XorMiError(
         f"min_margin is {shown(min_margin)}; give a part of a unit's range, from 0 to 1"
     )
+
+
+def checked_levels(levels: object) -> int:
+    """Two, or three for a second try where no circuit of two levels is proved far enough."""
+    number = whole_number("levels", levels, at_least=2)
+    if number > 3:
+        raise XorMiError(
+            f"levels is {number}; give 2, or 3 to read units with up to three levels as well"
+        )
+    return number
 
 
 def verdict_of(n_circuits: int, n_passing: int) -> Verdict:

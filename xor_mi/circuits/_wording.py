@@ -312,7 +312,7 @@ def survivors(
     says = f"{function} = {formula} with {named}"
     outcome = _interchanges(single, joint)
     unused = f"; no output depends on {_few([unit.name for unit in idle])}" if idle else ""
-    proof = _proof_words(require)
+    proof = _proof_words(require, n_passing)
     if n_passing == 1:
         return f"exactly one circuit {proof}: {says}; {outcome}{unused}"
     if n_passing:
@@ -331,10 +331,54 @@ def survivors(
     )
 
 
-def _proof_words(level: ProofLevel) -> str:
+def ordered_circuits(
+    function: str,
+    formula: str,
+    units: Sequence[str],
+    *,
+    require: ProofLevel,
+    n_circuits: int,
+    n_passing: int,
+    single: InterchangeCount,
+    joint: Sequence[InterchangeCount],
+) -> str:
+    """What comes of reading units with up to three levels; see `survivors`.
+
+    Args:
+        formula: the first circuit over the levels of the units that outputs read.
+        units: its live units, with what each of their cuts computes.
+    """
+    says = f"{function} = ({formula}) with {_few(units) or 'no unit that matters'}"
+    proof = _proof_words(require, n_passing, substitution="substitution")
+    if n_passing == 1:
+        return f"with up to three levels per unit exactly one circuit {proof}: {says}"
+    if n_passing:
+        return (
+            f"with up to three levels per unit {n_passing} circuits {proof}; "
+            f"under the first, {says}"
+        )
+    none = "and it is not" if n_circuits == 1 else "and none of them is"
+    closest = "it says" if n_circuits == 1 else "the closest says"
+    verb = "survives" if n_circuits == 1 else "survive"
+    return (
+        f"with up to three levels per unit {_counted(n_circuits, 'circuit')} {verb} substitution, "
+        f"{none} proved by {require} interchange either: {closest} {says}; "
+        f"{_interchanges(single, joint)}"
+    )
+
+
+def no_ordered_circuit() -> str:
+    """Where three levels per unit are not enough either."""
+    return "no reading with up to three levels per unit survives substitution either"
+
+
+def _proof_words(
+    level: ProofLevel, n_circuits: int, *, substitution: str = "two-level substitution"
+) -> str:
+    """What one circuit or several do to be proved as far as that."""
     if level == "substitution":
-        return "survives two-level substitution"
-    return f"passes {level} interchange"
+        return f"{'survives' if n_circuits == 1 else 'survive'} {substitution}"
+    return f"{'passes' if n_circuits == 1 else 'pass'} {level} interchange"
 
 
 def _interchanges(single: InterchangeCount, joint: Sequence[InterchangeCount]) -> str:
