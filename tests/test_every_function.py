@@ -166,6 +166,7 @@ VALID: dict[str, dict[str, object]] = {
     "circuits.control_rates": {**MODEL, "n_networks": 2, **quiet},
     "circuits.diagnose": MODEL,
     "circuits.identify_circuit": MODEL,
+    "circuits.ordered_circuits": {**MODEL, **quiet},
     "circuits.summarize": {"circuit": Made("circuit")},
     "search.as_network": {**MODEL, "subcircuit": Made("subcircuit")},
     "search.compare_conventions": {**MODEL, "depth": 1, **quiet},

@@ -10,7 +10,7 @@ import torch
 
 import xor_mi
 from xor_mi import geometry, plots
-from xor_mi.circuits import control_rates, diagnose, identify_circuit
+from xor_mi.circuits import control_rates, diagnose, identify_circuit, ordered_circuits
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import scan_gates
@@ -74,6 +74,7 @@ MADE = {
     "Slack": slack_to_flip,
     "WeightSweep": lambda model: move_weight(model, n_steps=3),
     "Circuit": identify_circuit,
+    "OrderedCircuits": ordered_circuits,
     "Diagnosis": lambda model: diagnose(model, "AND"),
     "ControlRates": lambda model: control_rates(model, n_networks=3, progress=False),
     "GateScan": scan,
@@ -89,6 +90,7 @@ MADE = {
 NOT_DRAWN = {
     "Alignment",
     "Diagnosis",
+    "OrderedCircuits",
     "Population",
     "Interpretation",
     "Interchange",

@@ -1,5 +1,6 @@
 """Units read with up to three levels: networks made to count, and brute force in plain Python."""
 
+import functools
 import json
 from itertools import combinations, pairwise, product
 from math import exp, tanh
@@ -357,14 +358,20 @@ CASES = [
 ]
 
 
+@functools.cache
+def case(act, sizes, seed):
+    """A random network, and what is found of it."""
+    model = random_network(seed, act, sizes=sizes)
+    return model, ordered_circuits(model, min_margin=0.0, max_readings=10**6)
+
+
 @pytest.mark.parametrize(("act", "sizes", "seed"), CASES)
 def test_the_circuits_are_those_of_brute_force(act, sizes, seed):
     """Random networks: the same circuits, each with as many joint readings, the same proof level
     and margin.
     """
-    model = random_network(seed, act, sizes=sizes)
+    model, found = case(act, sizes, seed)
     expected = brute_force(model, act)
-    found = ordered_circuits(model, min_margin=0.0, max_readings=10**6)
     got = {
         as_brute_force_has_it(one, len(sizes) - 2): [
             one.n_readings,
@@ -381,7 +388,7 @@ def test_brute_force_sees_all_there_is_to_see():
     """The cases above have circuits of every proof level, and units of three levels."""
     levels, three = set(), 0
     for act, sizes, seed in CASES:
-        found = ordered_circuits(random_network(seed, act, sizes=sizes), min_margin=0.0)
+        _, found = case(act, sizes, seed)
         levels |= {one.proof_level for one in found.circuits}
         three += any(one.three_levels for one in found.passing)
     assert levels == {"substitution", "single", "joint"}
@@ -446,7 +453,7 @@ def test_with_two_levels_it_is_the_other_search(act, sizes, settings):
     assert n_found > 4
 
 
-def test_numbering_sign_and_scale_change_nothing():
+def test_numbering_and_sign_change_nothing():
     """The same network with units renumbered and turned over, or inputs swapped: the same list of
     circuits, in the same order.
     """

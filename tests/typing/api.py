@@ -241,6 +241,13 @@ assert_type(diagnosis.answers, tuple[xor_mi.circuits.ReadingChange, ...])
 assert_type(diagnosis.answers[0].model, HookedMLP)
 assert_type(diagnosis.computes, xor_mi.BooleanFunction | None)
 assert_type(xor_mi.circuits.control_rates(model, n_networks=10).frame(), pd.DataFrame)
+ordered = xor_mi.circuits.ordered_circuits(model, "XOR", require="single", min_margin=0.05)
+assert_type(ordered, xor_mi.circuits.OrderedCircuits)
+assert_type(ordered.passing, tuple[xor_mi.circuits.OrderedCircuit, ...])
+assert_type(ordered.passing[0].netlist, tuple[xor_mi.circuits.OrderedGate, ...])
+assert_type(ordered.passing[0].of(unit), xor_mi.circuits.OrderedReading)
+three = xor_mi.identify_circuit(model, target, levels=3).ordered
+assert_type(three, xor_mi.circuits.OrderedCircuits | None)
 assert_type(xor_mi.circuits.unit_readings(model.rows()[:, 0])[0].constant, bool)
 
 # every other explanation

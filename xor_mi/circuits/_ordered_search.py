@@ -319,11 +319,12 @@ class _Search:
         )
 
     def smallest_margin(self, core: OrderedCore, joint: _Joint) -> float:
-        """Of the live variables; infinite where there is none."""
+        """Of the live units; infinite where there is none."""
         margins = [
-            self.variables[layer][k].options[joint.choices[layer][k]][0].margin
+            reading.margin
             for layer, numbers in enumerate(core.live)
             for k in numbers
+            for reading in self.variables[layer][k].options[joint.choices[layer][k]]
         ]
         return min((margin for margin in margins if margin is not None), default=inf)
 
