@@ -700,7 +700,9 @@ def test_what_the_batch_covers(encoding, most_alone, monkeypatch):
 
     alone, by_itself = [], _summary._alone
     monkeypatch.setattr(
-        _summary, "_alone", lambda models, k: (alone.append(k), by_itself(models, k))[1]
+        _summary,
+        "_alone",
+        lambda *asked: (alone.append(asked[1]), by_itself(*asked))[1],
     )
     models = [built(encoding, drawn(encoding, seed)) for seed in range(20)]
     target = ", ".join(["XOR"] * models[0].cfg.n_decisions)

@@ -3,7 +3,8 @@
 The rules of `identify_circuit` with the networks as leading axis. Each stage is a function of
 frozen values and says of which networks it is `unsure`: there a number lies so close to a bound of
 the rules that the order of additions could decide. `identify_many` gives those networks to
-`identify_circuit` itself, so the answers are the same, only sooner.
+`identify_circuit` itself, so the answers are the same, only sooner. What circuits these readings
+are, and how far each is proved, is found in `_batch_proof`.
 
 Axes: network, row, unit and output as everywhere; `cut` counts the gaps between a unit's
 neighbouring values in order; `choice` counts the ways to pick one cut per unit; `joint` counts the
@@ -12,19 +13,18 @@ joint readings, of all networks one after the other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import torch
 from torch import Tensor
 
 from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._steps import STEPS
+from xor_mi.circuits._variables import COPIES_WITHIN, apart
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLPConfig
 from xor_mi.truth import row_numbers, truth_rows
 from xor_mi.values import DISTINCT
 
-COPIES_AGREE = 1 - 1e-9
 FLOAT32_ROUNDING = 1e-4
 """An output closer to the threshold than this part of its terms may be decided otherwise in
 float32.
@@ -52,6 +52,7 @@ class Networks:
             [network, decision].
         sizes, bias_sizes: the same shapes; what their rounding is relative to.
         goal: what the target is on each row, [row, decision].
+        connected: whether some output has a weight for the unit, [network, unit].
         sure: whether all weights are finite, and no hidden unit is so close to its step that
             rounding might decide, [network].
     """
@@ -63,6 +64,7 @@ class Networks:
     sizes: Tensor
     bias_sizes: Tensor
     goal: Tensor
+    connected: Tensor
     sure: Tensor
 
     @classmethod
@@ -86,6 +88,7 @@ class Networks:
             sizes=_added_up(readout, cfg),
             bias_sizes=_added_up(readout_bias, cfg),
             goal=torch.tensor(cfg.target.tables).T,
+            connected=(readout != 0).any(1),
             sure=sure,
         )
 
@@ -99,6 +102,7 @@ class Networks:
             sizes=self.sizes[numbers],
             bias_sizes=self.bias_sizes[numbers],
             goal=self.goal,
+            connected=self.connected[numbers],
             sure=self.sure[numbers],
         )
 
@@ -109,8 +113,11 @@ class Networks:
         """
         # one matrix product per network, whatever lies between the network and the unit axis
         pre = values.flatten(1, -2) @ self.readout.mT + self.readout_bias[:, None]
-        act = self.cfg.activation(self.cfg.n_layers)
-        return act(pre.view(*values.shape[:-1], pre.shape[-1]))
+        return self.activate(pre.view(*values.shape[:-1], pre.shape[-1]))
+
+    def activate(self, sums: Tensor) -> Tensor:
+        """What the outputs add up -> the decisions' scores, of the same shape."""
+        return self.cfg.activation(self.cfg.n_layers)(sums)
 
     def close(self, values: Tensor, outputs: Tensor, *, rounding: float) -> Tensor:
         """Which scores are so close to the cut that rounding might decide otherwise."""
@@ -148,6 +155,29 @@ class Computing:
     right: Tensor
     wrong: Tensor
     unsure: Tensor
+
+
+@dataclass(frozen=True)
+class Variables:
+    """Which units are copies of one another: one variable, in several places.
+
+    Attributes:
+        first: the number of the unit that stands for each unit, itself or one that it is a copy of,
+            [network, unit].
+        unsure: [network].
+    """
+
+    first: Tensor
+    unsure: Tensor
+
+    @property
+    def stands(self) -> Tensor:
+        """Whether the unit stands for its variable, [network, unit]."""
+        return self.first == torch.arange(self.first.shape[1])
+
+    def take(self, numbers: Tensor) -> "Variables":
+        """Those of these networks; a number may come several times."""
+        return Variables(first=self.first[numbers], unsure=self.unsure[numbers])
 
 
 @dataclass(frozen=True)
@@ -217,21 +247,6 @@ class Netlists:
     unsure: Tensor
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """What the kept readings of one network are ordered by, before their margins.
-
-    Attributes:
-        told_apart: how many pairs of copies a reading gives different gates, [joint].
-        agreed: on how many interchanges the network decides as the netlist predicts, [joint].
-        unsure: [network].
-    """
-
-    told_apart: Tensor
-    agreed: Tensor
-    unsure: Tensor
-
-
 def computing(networks: Networks) -> Computing:
     """Networks that compute the target for sure, and those that do not for sure."""
     outputs = networks.outputs(networks.hidden)
@@ -242,6 +257,31 @@ def computing(networks: Networks) -> Computing:
     close = networks.close(networks.hidden, outputs, rounding=FLOAT32_ROUNDING)
     unsure = ~networks.sure | (close.flatten(1).any(1) & ~wrong)
     return Computing(right=~wrong & ~unsure, wrong=wrong, unsure=unsure)
+
+
+def variables_of(networks: Networks) -> Variables:
+    """Units of which one is the other after a straight line, on every row, are copies."""
+    values = networks.hidden.mT  # [network, unit, row]
+    n_units = values.shape[1]
+    largest = values.abs().amax(-1)
+    spread = values.amax(-1) - values.amin(-1)
+    varying = spread > ROUNDING * largest  # [network, unit]
+    # Of a nearly constant unit it is rounding noise what it is a copy of.
+    unsure = (varying & (spread < BARELY_VARIES * largest)).any(1)
+
+    both = varying[:, :, None] & varying[:, None]  # [network, unit, unit]
+    how_far = apart(values[:, :, None], values[:, None])
+    # rounding moves this by far less than a thousandth
+    close = ((how_far - COPIES_WITHIN).abs() < COPIES_WITHIN / 1000) & both
+    copies = ((how_far <= COPIES_WITHIN) & both) | torch.eye(n_units, dtype=torch.bool)
+    # what is a copy of a copy is one too: each product doubles how many steps that may take
+    for _ in range(n_units.bit_length()):
+        copies = (copies.double() @ copies.double()) > 0
+
+    # The smallest number stands for all; one that leads nowhere only where there is no other.
+    preference = torch.arange(n_units) + n_units * ~networks.connected  # [network, unit]
+    among = torch.where(copies, preference[:, None], 2 * n_units)
+    return Variables(first=among.argmin(2), unsure=unsure | close.flatten(1).any(1))
 
 
 def read_units(hidden: Tensor) -> UnitReadings:
@@ -255,8 +295,8 @@ def read_units(hidden: Tensor) -> UnitReadings:
     constant = (spread <= ROUNDING * largest)[..., None]  # [network, unit, 1]
 
     margin = gaps / spread.clamp(min=TINY)[..., None]
-    nearly_constant = _near(spread / largest.clamp(min=TINY), ROUNDING)
-    nearly_distinct = _near(margin, DISTINCT).any(-1)
+    nearly_constant = near(spread / largest.clamp(min=TINY), ROUNDING)
+    nearly_distinct = near(margin, DISTINCT).any(-1)
 
     # A constant unit has one reading, kept at its first cut: all rows on one side of zero.
     first_cut = torch.arange(gaps.shape[-1]) == 0
@@ -284,8 +324,11 @@ def read_units(hidden: Tensor) -> UnitReadings:
     )
 
 
-def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
-    """The joint readings under which two levels per unit keep every decision."""
+def faithful(networks: Networks, readings: UnitReadings, variables: Variables) -> JointReadings:
+    """The joint readings under which two levels per unit keep every decision.
+
+    Copies of a unit are read alike.
+    """
     # What each unit is replaced by on each row, [network, unit, cut, row].
     levels = torch.where(readings.bits, readings.high[..., None], readings.low[..., None])
     n_units, n_cuts = levels.shape[1:3]
@@ -295,13 +338,14 @@ def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
     columns = list(enumerate(choices.T))  # unit, and its cut in every choice
     values = torch.stack([levels[:, u, cuts] for u, cuts in columns], dim=-1)
     valid = torch.stack([readings.valid[:, u, cuts] for u, cuts in columns]).all(0)
+    valid &= _copies_read_alike(readings.bits, variables, choices)
 
     # Distances to the threshold, positive on the right side: [network, choice, row, output].
     sides = 2 * networks.goal - 1
     distance = (networks.outputs(values) - networks.cfg.rule.cut) * sides
     worst = distance.flatten(2).amin(2)
     scale = distance.flatten(2).abs().amax(2)
-    on_the_bound = valid & _near(worst / scale.clamp(min=TINY), ROUNDING)
+    on_the_bound = valid & near(worst / scale.clamp(min=TINY), ROUNDING)
     # Network by network, since `nonzero` goes through the leading axis first.
     network, choice = (valid & (worst > ROUNDING * scale)).nonzero(as_tuple=True)
     cut = choices[choice]  # [joint, unit]
@@ -321,103 +365,65 @@ def faithful(networks: Networks, readings: UnitReadings) -> JointReadings:
     )
 
 
-def netlists(networks: Networks, joint: JointReadings) -> Netlists:
+def _copies_read_alike(bits: Tensor, variables: Variables, choices: Tensor) -> Tensor:
+    """Whether a choice gives every copy the bits of the unit it is a copy of, or their complement.
+
+    Gives [network, choice].
+
+    Args:
+        bits: [network, unit, cut, row].
+        choices: [choice, unit].
+    """
+    n_networks, n_units = bits.shape[:2]
+    alike = torch.ones(n_networks, len(choices), dtype=torch.bool)
+    for copy in range(n_units):
+        for first in range(n_units):
+            (numbers,) = (variables.first[:, copy] == first).nonzero(as_tuple=True)
+            if copy == first or len(numbers) == 0:
+                continue
+            # [network, cut of the copy, cut of the first, row]
+            same = bits[numbers, copy][:, :, None] == bits[numbers, first][:, None]
+            fits = same.all(-1) | ~same.any(-1)
+            alike[numbers] &= fits[:, choices[:, copy], choices[:, first]]
+    return alike
+
+
+def netlists(networks: Networks, joint: JointReadings, variables: Variables) -> Netlists:
     """The outputs' gates under each joint reading, and whether they give the target.
 
-    Measured on every combination of the hidden units' levels.
+    Measured on every combination of the hidden units' levels. A copy is at the level that goes with
+    the bit of the unit that stands for it, whatever its own bit is.
     """
-    width = joint.bits.shape[1]
-    combinations_of_bits = torch.tensor(truth_rows(width), dtype=torch.bool)
-    # [joint, combination, unit]
-    levels = torch.where(combinations_of_bits, joint.high[:, None], joint.low[:, None])
+    each_joint = torch.arange(len(joint.network))[:, None]
+    first = variables.first[joint.network]  # [joint, unit]
+    complement = (joint.bits != joint.bits[each_joint, first]).any(-1)  # [joint, unit]
+    combinations_of_bits = torch.tensor(truth_rows(joint.bits.shape[1]), dtype=torch.bool)
+    bits = combinations_of_bits[:, first].movedim(0, 1) ^ complement[:, None]
+    levels = torch.where(bits, joint.high[:, None], joint.low[:, None])  # as bits
     distance = networks.take(joint.network).outputs(levels) - networks.cfg.rule.cut
     # A tie is told as `_netlist` tells it: relative to the largest distance of the same output.
     share = distance.abs() / distance.abs().amax(1, keepdim=True).clamp(min=TINY)
-    on_the_bound = _near(share, ROUNDING).flatten(1).any(1)
-    ties = share <= ROUNDING
-    tables = (distance > 0) & ~ties
+    on_the_bound = near(share, ROUNDING).flatten(1).any(1)
+    # what is undecided is written as 0
+    tables = (distance > 0) & (share > ROUNDING)
 
     # On each row the hidden units have some combination of bits: the output there is the target's.
     reached = row_numbers(joint.bits.mT)  # [joint, row]
-    each_joint = torch.arange(len(reached))[:, None]
     right = tables[each_joint, reached] == networks.goal  # [joint, row, output]
-    # A tie is written as 0 but decides nothing. (Where the target is 1 it is wrong anyway.)
-    undecided = ties[each_joint, reached] & (networks.goal == 1)
     return Netlists(
         tables=tables,
-        composes=(right & ~undecided).flatten(1).all(1),
-        unsure=_marked(joint.network[on_the_bound], len(networks.hidden)),
+        composes=right.flatten(1).all(1),
+        unsure=marked(joint.network[on_the_bound], len(networks.hidden)),
     )
 
 
-def ranks(networks: Networks, joint: JointReadings, tables: Tensor) -> Ranks:
-    """For the readings of ambiguous networks: copies told apart, and interchanges as predicted."""
-    n_networks = len(networks.hidden)
-    # owner: each joint reading's network, as its position among the ambiguous ones, [joint]
-    numbers, owner = joint.network.unique(return_inverse=True)
-    if len(numbers) == 0:
-        nothing = torch.zeros(0, dtype=torch.long)
-        return Ranks(nothing, nothing, torch.zeros(n_networks, dtype=torch.bool))
-    ambiguous = networks.take(numbers)
-    told_apart, unsure = _told_apart(ambiguous.hidden, joint.bits, owner)
-    agreed = torch.zeros(len(owner), dtype=torch.long)
-    n_rows, n_units = ambiguous.hidden.shape[1:]
-    each_joint = torch.arange(len(owner))[:, None, None]
-    for u in range(n_units):
-        # Unit u from every source, in the run on every base: [network, base, source, unit].
-        swapped = ambiguous.hidden[:, :, None].repeat(1, 1, n_rows, 1)
-        swapped[..., u] = ambiguous.hidden[:, None, :, u]
-        outputs = ambiguous.outputs(swapped)
-        close = ambiguous.close(swapped, outputs, rounding=FLOAT32_ROUNDING)
-        unsure |= close.flatten(1).any(1)
-        # The same with bits, for the netlist: [joint, unit, base, source].
-        bits = joint.bits[:, :, :, None].repeat(1, 1, 1, n_rows)
-        bits[:, u] = joint.bits[:, u, None, :]
-        # Both [joint, base, source, output]; a pair counts if all outputs come out as predicted.
-        predicted = tables[each_joint, row_numbers(bits.movedim(1, -1))]
-        decided = (outputs > networks.cfg.rule.cut)[owner]
-        agreed += (predicted == decided).all(-1).sum((1, 2))
-    return Ranks(told_apart, agreed, _marked(numbers[unsure], n_networks))
-
-
-def _told_apart(hidden: Tensor, bits: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-    """How many pairs of copies each reading gives different gates, and the unsure networks.
-
-    Copies have values alike up to scale and shift; complementary gates do not count as different.
-    Gives [joint] and [network].
-
-    Args:
-        hidden: [network, row, unit].
-        bits: [joint, unit, row].
-        owner: each joint reading's network, [joint].
-    """
-    centred = hidden - hidden.mean(1, keepdim=True)
-    norm = centred.norm(dim=1)
-    spread = hidden.amax(1) - hidden.amin(1)
-    alive = spread > 0
-    # Of a nearly constant unit the correlation is rounding noise.
-    unsure = (alive & (spread < BARELY_VARIES * hidden.abs().amax(1))).any(1)
-    count = torch.zeros(len(owner), dtype=torch.long)
-    for a, b in combinations(range(hidden.shape[2]), 2):
-        covariance = (centred[..., a] * centred[..., b]).sum(1).abs()
-        correlation = covariance / (norm[:, a] * norm[:, b]).clamp(min=TINY)
-        both = alive[:, a] & alive[:, b]
-        unsure |= both & _near(1 - correlation, 1 - COPIES_AGREE)
-        copies = both & (correlation >= COPIES_AGREE)  # [network]
-        same = bits[:, a] == bits[:, b]
-        # Neither the same bits nor their complements: the two differ on some rows, not on all.
-        differ = (~same).any(1) & same.any(1)
-        count += copies[owner] & differ
-    return count, unsure
-
-
-def _near(value: Tensor, bound: float) -> Tensor:
+def near(value: Tensor, bound: float) -> Tensor:
     """So close to a bound that rounding might decide."""
     # Rounding moves these numbers by far less than a factor of two; few networks lie inside it.
     return (value > bound / 2) & (value < bound * 2)
 
 
-def _marked(numbers: Tensor, n: int) -> Tensor:
+def marked(numbers: Tensor, n: int) -> Tensor:
     """True at these numbers, [n]."""
     marks = torch.zeros(n, dtype=torch.bool)
     marks[numbers] = True

@@ -219,7 +219,7 @@ def _in_order(
         yield from equal
 
 
-def _credit(candidate: CandidateCircuit) -> tuple[float, ...]:
+def _credit(candidate: CandidateCircuit) -> tuple[int, int, float, int]:
     return (
         -PROOF_LEVELS.index(candidate.proof_level),
         -candidate.single.n_right,

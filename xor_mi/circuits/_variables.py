@@ -31,11 +31,18 @@ def are_copies(a: Tensor, b: Tensor) -> Tensor:
 
     Of units that are not constant.
     """
+    return apart(a, b) <= COPIES_WITHIN
+
+
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    """How far two units are from being copies, as a part of their range, [..., row] -> [...].
+
+    On the row where that is most; NaN for constant units.
+    """
     a, b = _standardised(a), _standardised(b)
     falling = (a * b).sum(-1, keepdim=True) < 0
-    apart = (a - torch.where(falling, -b, b)).abs().amax(-1)
-    spread = torch.minimum(a.amax(-1) - a.amin(-1), b.amax(-1) - b.amin(-1))
-    return apart <= COPIES_WITHIN * spread
+    most = (a - torch.where(falling, -b, b)).abs().amax(-1)
+    return most / torch.minimum(a.amax(-1) - a.amin(-1), b.amax(-1) - b.amin(-1))
 
 
 def _standardised(values: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
         # an empty verdict is that of a network that cannot be identified
         "verdict": [circuit.verdict or NOT_TRIED for circuit in circuits],
         "why_not": [circuit.why_not for circuit in circuits],
-        "gates": [_gate_set(circuit.gates) for circuit in circuits],
+        "gates": [circuit.gate_set for circuit in circuits],
         "family": [circuit.family for circuit in circuits],
         "signature": [circuit.signature for circuit in circuits],
         # Int32 and not int32: a network that was not tried has no number of readings.
@@ -57,14 +57,6 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
         "weights": list(population.flat.numpy()),
     }
     return pd.DataFrame(columns)
-
-
-def _gate_set(gates: tuple[str, ...]) -> str:
-    """As `Circuit.gate_set` writes it; empty without a circuit."""
-    if not gates:
-        return ""
-    names = ", ".join(sorted(gates))
-    return f"{{{names}}}"
 
 
 def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
