@@ -2,6 +2,7 @@
 verdicts.
 """
 
+import itertools
 import json
 from collections import Counter
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 import torch
 from transformer_lens.tools.analysis import interchange
 
-from xor_mi.circuits import VERDICTS, identify_circuit, unit_readings
+from xor_mi.circuits import VERDICTS, _interchange, identify_circuit, unit_readings
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
 from xor_mi.handmade import from_gates
@@ -376,7 +377,7 @@ def test_the_circuit_to_believe_comes_first():
             smallest = -float(f"{min(margins):.6g}")
             keys.append((level, -one.single.n_right, smallest, len(one.live) - n_copies))
             if not circuit.copies:
-                assert one.single == (single, 16 * len(circuit.model.units), True)
+                assert one.single == (single, 16 * len(circuit.model.units), None)
         assert keys == sorted(keys)
 
 
@@ -476,3 +477,64 @@ def test_labels_of_a_circuit_can_be_asked_for():
         for a in circuit.units_acting_as(unit.gate, up_to_complement=False)
     ] == [0, 1, 2]
     assert hash(circuit.primary) == hash(replace(circuit.primary))
+
+
+def test_what_stands_for_copies_does_not_hang_on_their_numbers():
+    """AND and its complement as copies beside OR, in every order: the same signature, and the same
+    circuit listed with all its places.
+    """
+    gates = [([1, 1], -1.5, -1), ([-1, -1], 1.5, 1), ([1, 1], -0.5, 2)]
+    found = set()
+    for order in itertools.permutations(gates):
+        layers = [
+            ([weight for weight, _, _ in order], [bias for _, bias, _ in order]),
+            ([[weight for _, _, weight in order]], [-2]),
+        ]
+        circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target="XOR"))
+        assert (circuit.verdict, len(circuit.copies)) == ("identified", 1)
+        found.add(
+            (circuit.signature, circuit.circuits[0].n_variables, *sorted(circuit.circuits[0].gates))
+        )
+    assert found == {("OR & ~AND", 2, "AND", "NAND", "OR")}
+
+
+def test_more_joint_interchanges_than_are_run_are_counted():
+    """Five inputs and six units: 32^6 joint interchanges. Before the outputs it is exact whether all
+    are as predicted, so all are counted; in a layer before that a sample is run, which says so.
+    """
+    counts = ([[2] * 5] * 5 + [[0] * 5], [-1, -3, -5, -7, -9, 1])
+    readout = ([[2, -2, 2, -2, 2, 0]], [-1])
+    circuit = identify_circuit(HookedMLP.from_weights([counts, readout], act_fn="heaviside"))
+    assert circuit.proof_level == "joint"
+    assert circuit.circuits[0].joint == ((32**6, 32**6, None),)
+    assert f"{32**6} of {32**6} joint interchanges come out" in circuit.reason
+    same = ([[2 * (i == j) for j in range(6)] for i in range(6)], [-1] * 6)
+    circuit = identify_circuit(HookedMLP.from_weights([counts, same, readout], act_fn="heaviside"))
+    sampled, exact = circuit.circuits[0].joint
+    assert (sampled.n, sampled.n_all, sampled.exhaustive) == (65536, 32**6, False)
+    assert (exact.n, exact.exhaustive) == (32**6, True)
+    sentence = f"65536 of 65536 in layer 0 (a seeded sample of {32**6}) and {32**6} of {32**6} in"
+    assert sentence in circuit.reason
+    assert not circuit.circuits[0].exhaustive
+
+
+def test_the_worst_joint_interchange_is_found_where_a_sample_misses_it(monkeypatch):
+    """Of networks with a hidden layer the exact answer, by the worst run of every combination of
+    bits, is that of running them all: with the number of runs cut down to a sample of 4.
+    """
+    population = train_population("XOR", 60, hidden=(3,), config=TrainConfig(max_steps=600))
+    settings = {"require": "substitution", "with_evidence": False}
+    levels = []
+    for network in population:
+        whole = identify_circuit(network, **settings)
+        with monkeypatch.context() as patched:
+            patched.setattr(_interchange, "MAX_JOINT", 4)
+            few = identify_circuit(network, **settings)
+        assert [one.proof_level for one in few.circuits] == [
+            one.proof_level for one in whole.circuits
+        ]
+        levels += [one.proof_level for one in few.circuits]
+        for one in few.circuits:
+            assert (one.contradiction is None) == (one.proof_level == "joint")
+    assert levels.count("joint") > 5
+    assert len(levels) - levels.count("joint") > 5

@@ -127,15 +127,15 @@ def candidates_of(
     groups: dict[tuple[LocalGate, ...], list[JointReading]] = {}
     for joint in joints:
         groups.setdefault(live_netlist(joint.netlist, layer_sizes), []).append(joint)
-    clear = {
-        netlist: members
-        for netlist, members in groups.items()
-        if _smallest_margin(netlist, members[0]) >= min_margin
-    }
+    clear = []
+    for netlist, members in groups.items():
+        live = _live(netlist, interchanges.variables, unconnected)
+        if _smallest_margin(live, members[0]) >= min_margin:
+            clear.append((netlist, live, members))
     candidates = [
-        _candidate(netlist, members, interchanges, unconnected)
-        for netlist, members in progress_bar(
-            clear.items(), doing="testing circuits", unit="circuit", progress=progress
+        _candidate(netlist, live, members, interchanges)
+        for netlist, live, members in progress_bar(
+            clear, doing="testing circuits", unit="circuit", progress=progress
         )
     ]
     return tuple(_in_order(candidates, layer_sizes))
@@ -143,23 +143,22 @@ def candidates_of(
 
 def _candidate(
     netlist: tuple[LocalGate, ...],
+    live: tuple[Unit, ...],
     members: Sequence[JointReading],
     interchanges: Interchanges,
-    unconnected: Collection[Unit],
 ) -> CandidateCircuit:
     """One circuit, tested, with its readings."""
     first = members[0]
     # a prediction hangs on live units alone, so one reading speaks for all
     tested = interchanges.tested(interchanges.with_bits(first))
     readings = [joint.with_interchange(_by_unit(interchanges, tested)) for joint in members]
-    live = _live(netlist, interchanges.variables, unconnected)
     units = interchanges.model.units
     return CandidateCircuit(
         netlist=netlist,
         readings=tuple(sorted(readings, key=_clearest)),
         live=live,
         idle=tuple(_idle(unit, members) for unit in units if unit not in live),
-        smallest_margin=_smallest_margin(netlist, first),
+        smallest_margin=_smallest_margin(live, first),
         single=tested.single,
         joint=tested.joint,
         contradiction=tested.contradiction,
@@ -182,15 +181,11 @@ def _live(
 ) -> tuple[Unit, ...]:
     """The units of the netlist, and those that are copies of them."""
     units: list[Unit] = []
-    for unit in _hidden(netlist):
+    for unit in (gate.unit for gate in netlist if not gate.unit.is_output):
         places = next(one for one in variables[unit.layer] if one[0] == unit.index)
         copies = [Unit(unit.layer, index) for index in places[1:]]
         units += [unit, *(copy for copy in copies if copy not in unconnected)]
     return tuple(sorted(units))
-
-
-def _hidden(netlist: Sequence[LocalGate]) -> list[Unit]:
-    return [gate.unit for gate in netlist if not gate.unit.is_output]
 
 
 def _idle(unit: Unit, members: Sequence[JointReading]) -> IdleUnit:
@@ -198,9 +193,9 @@ def _idle(unit: Unit, members: Sequence[JointReading]) -> IdleUnit:
     return IdleUnit(unit=unit, gates=tuple(sorted(gates)), constant=members[0].of(unit).constant)
 
 
-def _smallest_margin(netlist: Sequence[LocalGate], joint: JointReading) -> float:
+def _smallest_margin(live: Sequence[Unit], joint: JointReading) -> float:
     """The smallest margin of a live unit under this reading; infinite where there is none."""
-    margins = [joint.of(unit).margin for unit in _hidden(netlist)]
+    margins = [joint.of(unit).margin for unit in live]
     return min((margin for margin in margins if margin is not None), default=float("inf"))
 
 

@@ -80,12 +80,18 @@ class InterchangeCount(NamedTuple):
     Attributes:
         n_right: how many come out as predicted.
         n: how many were tried, or are known.
-        exhaustive: whether these are all that there are; else a seeded sample.
+        n_all: how many there are; None where these are all of them. More than n where a seeded
+            sample was tried.
     """
 
     n_right: int
     n: int
-    exhaustive: bool = True
+    n_all: int | None = None
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether all that there are were tried, or are known; else a seeded sample."""
+        return self.n_all is None
 
     @property
     def passes(self) -> bool:

@@ -239,19 +239,20 @@ class Interchanges:
         predicted = self.predicted_joint(circuit, layer)
         agreed = (predicted == runs.decided).all(-1)
         n_agreed, n_runs = int(agreed.sum()), len(agreed)
+        n_all = None if runs.exhaustive else runs.n
         if n_agreed < n_runs:
             run = int((~agreed).nonzero()[0])
             first = self._contradiction(
                 layer, runs.sources[run], int(runs.bases[run]), predicted[run], runs.decided[run]
             )
-            return InterchangeCount(n_agreed, n_runs, exhaustive=runs.exhaustive), first
+            return InterchangeCount(n_agreed, n_runs, n_all), first
         if runs.extremes is None:
-            return InterchangeCount(n_agreed, n_runs, exhaustive=runs.exhaustive), None
+            return InterchangeCount(n_agreed, n_runs, n_all), None
         worst = self._worst(circuit, layer, runs)
         if worst is None:
             return InterchangeCount(runs.n, runs.n), None
         # the sample missed it: the worst is one run more
-        return InterchangeCount(n_agreed, n_runs + 1, exhaustive=False), worst
+        return InterchangeCount(n_agreed, n_runs + 1, n_all), worst
 
     def _worst(self, circuit: Predicts, layer: int, runs: JointRuns) -> Contradiction | None:
         """The joint interchange furthest on the wrong side; None where all are on the right one."""

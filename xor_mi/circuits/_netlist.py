@@ -170,7 +170,7 @@ def run(netlist: Sequence[LocalGate], values: Mapping[str, Tensor]) -> dict[str,
     values = dict(values)
     for gate in netlist:
         parents = torch.stack([values[parent] for parent in gate.parents], dim=-1)
-        values[gate.unit.name] = torch.tensor(gate.bits)[row_numbers(parents)]
+        values[gate.unit.name] = _tables.as_tensor(gate.bits)[row_numbers(parents)].long()
     return values
 
 

@@ -113,10 +113,16 @@ def named(names: Sequence[str]) -> str:
     return f"f({', '.join(names)})"
 
 
+def as_tensor(table: Table) -> Tensor:
+    """The same as a tensor of bytes, [combination]."""
+    # by way of bytes: a list of 65,536 numbers takes torch a hundred times as long
+    return torch.frombuffer(bytearray(table), dtype=torch.int8)
+
+
 def _cube(table: Table) -> Tensor:
     """One axis of length 2 per parent."""
     n_parents = len(table).bit_length() - 1
-    return torch.tensor(table).reshape((2,) * n_parents)
+    return as_tensor(table).reshape((2,) * n_parents)
 
 
 def _table(cube: Tensor) -> Table:

@@ -383,12 +383,18 @@ def _proof_words(
 
 def _interchanges(single: InterchangeCount, joint: Sequence[InterchangeCount]) -> str:
     """'32 of 32 single and 16 of 16 joint interchanges come out as it predicts'."""
-    n_right, n = sum(one.n_right for one in joint), sum(one.n for one in joint)
-    sample = "" if all(one.exhaustive for one in joint) else " (a seeded sample)"
-    return (
-        f"{single.n_right} of {single.n} single and {n_right} of {n} joint interchanges"
-        f"{sample} come out as it predicts"
-    )
+    if all(one.exhaustive for one in joint):
+        n_right, n = sum(one.n_right for one in joint), sum(one.n for one in joint)
+        how_many = f"{n_right} of {n} joint interchanges"
+    else:
+        of_layers = [_joint_of_layer(layer, one) for layer, one in enumerate(joint)]
+        how_many = f"of joint interchanges {_and(of_layers)}"
+    return f"{single.n_right} of {single.n} single and {how_many} come out as it predicts"
+
+
+def _joint_of_layer(layer: int, count: InterchangeCount) -> str:
+    sample = f" (a seeded sample of {count.n_all})" if count.n_all else ""
+    return f"{count.n_right} of {count.n} in layer {layer}{sample}"
 
 
 def contradicted(facts: Contradiction) -> str:
