@@ -395,6 +395,52 @@ def test_brute_force_sees_all_there_is_to_see():
     assert three > 3
 
 
+def told_apart(model, act):
+    """Per unit of the one hidden layer, its values on all rows in groups: two are in one group if
+    no decision changes when the one takes the place of the other, whatever the other units are.
+    """
+    net = Plain(model, act)
+    (values,) = net.values
+    rows, units = range(len(values)), range(len(values[0]))
+    groups = []
+    for unit in units:
+        decided = {}
+        for r in rows:
+            runs = []
+            for others in product(rows, repeat=len(units) - 1):
+                taken = [*others[:unit], r, *others[unit:]]
+                runs.append(net.output(1, [values[row][k] for k, row in enumerate(taken)]) > 0)
+            decided.setdefault(tuple(runs), []).append(r)
+        # in order of the unit's values
+        groups.append(sorted(decided.values(), key=lambda group: values[group[0]][unit]))
+    return groups
+
+
+@pytest.mark.parametrize(("act", "width"), [("tanh", 2), ("tanh", 3), ("relu", 3)])
+def test_one_hidden_layer_has_one_circuit_or_none(act, width):
+    """What passes joint interchange is known beforehand: a unit's levels are the groups of values
+    that no decision tells apart. With up to three each there is that circuit and no other.
+    """
+    n_found = 0
+    for seed in range(12):
+        model = random_network(seed, act, sizes=(2, width, 1), scale=2.0)
+        if identify_circuit(model, with_evidence=False).verdict == "not_computing":
+            continue
+        groups = told_apart(model, act)
+        passing = ordered_circuits(model, min_margin=0.0).passing
+        assert len(passing) == (max(map(len, groups)) <= 3)
+        for circuit in passing:
+            n_found += 1
+            for unit, group in enumerate(groups):
+                level = {r: k for k, rows in enumerate(group) for r in rows}
+                here = Unit(0, unit)
+                if len(group) == 1:
+                    assert here not in circuit.live
+                else:
+                    assert circuit.of(here).levels == tuple(level[r] for r in range(4))
+    assert n_found > 5
+
+
 # against the core, and under what must change nothing
 
 

@@ -40,8 +40,11 @@ may have no reading with two levels. `identify_circuit(..., levels=3)` then read
 cuts as well, where no circuit of two levels is proved far enough, and asks the same of them:
 `Circuit.ordered`, by `ordered_circuits`. A gate's table is over every combination of its parents'
 levels, such as 'h0.0 = 1' for XOR by a count, and both cuts of a live unit must matter to some
-output. The verdict stays that of two levels, for three explain much of what nobody meant: of four
-values on four rows they leave little out.
+output. The verdict stays that of two levels. A network of one hidden layer has at most one circuit
+that passes joint interchange, however many levels are allowed: two values of a unit are at one
+level exactly if no decision changes when the one takes the place of the other. So a third level
+finds what is there, and says little of what was meant: networks that were never trained have such
+circuits too, somewhat more rarely.
 
 Where the inputs are connected to the outputs too, an output's gate reads them after the last
 layer's units, and every layer is replaced with the inputs as they are. A decision of the larger of
