@@ -318,8 +318,10 @@ class Circuit(Finding):
         """Output -> its formula in three ways; empty without a circuit.
 
         Over the last layer's "units" (and inputs that are connected to the output), "nested" down
-        to the inputs, and minimal over the "inputs" (XOR as ^). Where two outputs are one decision,
-        it is the output that wins at 1.
+        to the inputs, and minimal over the "inputs" (XOR as ^). The first is the gate as measured,
+        on all combinations of levels, for joint interchanges do produce them all; the second has
+        nothing that can never be true of an input. Where two outputs are one decision, it is the
+        output that wins at 1.
         """
         if self.primary is None:
             return {}

@@ -50,7 +50,9 @@ class LocalGate:
     def formula(self) -> str:
         """`bits` as a formula over the parents' names.
 
-        Where more than 12 parents matter it only names them: 'f(h0.0, h0.1, ...)'.
+        It is measured on every combination of their levels, also those that no input produces: a
+        joint interchange does produce them. Where more than 12 parents matter it only names them:
+        'f(h0.0, h0.1, ...)'.
         """
         return _tables.formula_over(self.bits, self.parents)
 
@@ -218,16 +220,25 @@ def output_units(netlist: Sequence[LocalGate]) -> list[Unit]:
     return [gate.unit for gate in netlist if gate.unit.is_output]
 
 
-def nested_formula(gate: LocalGate, written: dict[str, str]) -> str:
+def nested_formula(
+    gate: LocalGate, written: Mapping[str, str], values: Mapping[str, Tensor]
+) -> str:
     """A local gate's formula with its parents' formulas put in.
 
-    These are in brackets where they are not a single name.
+    These are in brackets where they are not a single name. What the gate does on combinations of
+    its parents' bits that no input produces is left out: over the inputs it is never true.
+
+    Args:
+        written: the parents' formulas, by name; of the inputs none.
+        values: the parents' bits on the input rows, by name, [row].
     """
-    if gate.formula in written:  # a unit that only hands its parent on
-        return written[gate.formula]
+    occurring = torch.stack([values[parent] for parent in gate.parents], dim=-1)
+    local = _tables.formula_over(gate.bits, gate.parents, occurring=occurring)
+    if local in written:  # a unit that only hands its parent on
+        return written[local]
     names = [written.get(parent, parent) for parent in gate.parents]
     bracketed = [name if name.isalnum() else f"({name})" for name in names]
-    return _tables.formula_over(gate.bits, bracketed)
+    return _tables.formula_over(gate.bits, bracketed, occurring=occurring)
 
 
 @dataclass(frozen=True)
@@ -282,10 +293,15 @@ class JointReading:
     def formula_of(self, output: int = 0) -> str:
         """The netlist from inputs to one output, as one nested formula.
 
+        Each gate is as in the netlist, less what it does on combinations of its parents that no
+        input produces. That may be all that an output has to do with some unit; the gate itself,
+        measured on all combinations, stands in the netlist.
+
         Args:
             output: the number of the decision, which is the output's but where two outputs are one.
         """
+        values = run(self.netlist, _input_bits(len(self.netlist[0].parents)))
         written: dict[str, str] = {}
         for gate in self.netlist:
-            written[gate.unit.name] = nested_formula(gate, written)
+            written[gate.unit.name] = nested_formula(gate, written, values)
         return written[output_units(self.netlist)[output].name]

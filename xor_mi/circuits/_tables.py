@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from xor_mi.truth import MAX_INPUTS, BooleanFunction
+from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_numbers
 
 MAX_UNITS = 16
 """A layer has at most so many units, and an output reads at most so much: a local gate's table then
@@ -89,11 +89,15 @@ def turns(table: Table, parent: int) -> tuple[int, int]:
     return int((steps == 1).sum()), int((steps == -1).sum())
 
 
-def formula_over(table: Table, names: Sequence[str]) -> str:
+def formula_over(table: Table, names: Sequence[str], *, occurring: Tensor | None = None) -> str:
     """A gate's formula over its parents' names.
 
     Of a gate that depends on more parents than a formula is found for, the names alone:
     'f(h0.0, h0.1, ...)'.
+
+    Args:
+        occurring: the combinations of the parents' bits that there are, [combination, parent]; what
+            is true on none of them is left out. Default: all.
 
     >>> formula_over((0, 0, 1, 0), ["h0.0", "h0.1"])
     'h0.0 & ~h0.1'
@@ -101,11 +105,15 @@ def formula_over(table: Table, names: Sequence[str]) -> str:
     if len(names) > MAX_INPUTS:
         essential, table = over_essential(table)
         names = [names[k] for k in essential]
+        occurring = None if occurring is None else occurring[:, list(essential)]
     if not names:
         return "TRUE" if table[0] else "FALSE"
     if len(names) > MAX_INPUTS:
         return named(names)
-    return BooleanFunction(len(names), (table,)).formula_over(names)
+    never: set[int] = set()
+    if occurring is not None:
+        never = set(range(len(table))).difference(row_numbers(occurring).tolist())
+    return BooleanFunction(len(names), (table,)).formula_over(names, never=never)
 
 
 def named(names: Sequence[str]) -> str:

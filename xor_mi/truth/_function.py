@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -201,15 +201,27 @@ class BooleanFunction:
         """A short formula over x0, x1, ...; one per output, with commas between."""
         return self.formula_over([f"x{i}" for i in range(self.n_inputs)])
 
-    def formula_over(self, names: Sequence[str]) -> str:
+    def formula_over(self, names: Sequence[str], *, never: Iterable[int] = ()) -> str:
         """The same formula with other names for the inputs, such as the units that feed a gate.
 
+        Args:
+            never: the numbers of rows that do not occur, where the inputs hang on one another. What
+                is true on no other row (of a product of sums: false on none) is left out.
+
+        >>> xnor = BooleanFunction.named("XNOR")
+        >>> xnor.formula_over(["OR", "AND"]), xnor.formula_over(["OR", "AND"], never=[1])
+        ('~(OR ^ AND)', 'AND | ~OR')
+
         Raises:
-            XorMiError: not one name per input.
+            XorMiError: not one name per input, or a row that the function does not have.
         """
         if len(names) != self.n_inputs:
             raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
-        formulas = ", ".join(minimal_formula(self.n_inputs, table) for table in self.tables)
+        n_rows = len(self.rows())
+        numbers = [whole_number("a row that never occurs", row, below=n_rows) for row in never]
+        formulas = ", ".join(
+            minimal_formula(self.n_inputs, table, never=frozenset(numbers)) for table in self.tables
+        )
         # all at once: one replacement after the other would meet names such as x1 again
         return re.sub(r"x(\d+)", lambda match: names[int(match[1])], formulas)
 
