@@ -26,7 +26,7 @@ from xor_mi.circuits._facts import (
     constant_note,
 )
 from xor_mi.circuits._netlist import JointReading, LocalGate, output_units
-from xor_mi.circuits._obstacle import certain_gates, find_obstacle
+from xor_mi.circuits._obstacle import certain_gates, find_obstacle, margin_obstacle
 from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import MIN_MARGIN, Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
@@ -117,6 +117,8 @@ class Circuit(Finding):
             class speaks of that first one.
         cfg, weights: a snapshot of the network at identification time.
         require, min_margin: what a circuit had to have to count; see `identify_circuit`.
+        left_out: where circuits survive substitution and every one of them has a live unit with a
+            margin below `min_margin`, the first of them; else None.
         proof: what was measured for the first circuit; None without one, or where evidence was not
             asked for.
         problems: problem -> the rows that have it, where the verdict is not_computing: "wrong",
@@ -135,6 +137,7 @@ class Circuit(Finding):
     weights: tuple[tuple[Tensor, Tensor], ...] = field(repr=False, compare=False)
     require: ProofLevel = "joint"
     min_margin: float = MIN_MARGIN
+    left_out: CandidateCircuit | None = field(default=None, repr=False)
     proof: Proof | None = field(default=None, repr=False, compare=False)
     problems: Problems = field(default=(), repr=False)
     on_step: OnStep | None = field(default=None, repr=False)
@@ -151,7 +154,10 @@ class Circuit(Finding):
                 reason = str(self.diagnosis)
             case "no_gate_reading" if self.obstacle is not None:
                 reason = _wording.no_gate_reading(
-                    name_of(self.target), self.obstacle, self.certain_gates
+                    name_of(self.target),
+                    self.obstacle,
+                    self.certain_gates,
+                    min_margin=self.min_margin,
                 )
             case _:
                 reason = self._survivors()
@@ -203,10 +209,12 @@ class Circuit(Finding):
 
     @cached_property
     def obstacle(self) -> Obstacle | None:
-        """Where the search for a reading stops, by layer, unit and row.
+        """Where the search for a circuit stops, by layer, unit and row, or unit and margin.
 
         None but where the verdict is no_gate_reading.
         """
+        if self.left_out is not None:
+            return margin_obstacle(self.left_out, self.min_margin)
         return find_obstacle(self.model) if self.verdict == "no_gate_reading" else None
 
     @cached_property

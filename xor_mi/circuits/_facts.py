@@ -122,12 +122,13 @@ class Contradiction:
     decided: tuple[int, ...]
 
 
-ObstacleKind = Literal["levels", "consistency", "composition"]
-"""Where the search for a joint reading stops:
+ObstacleKind = Literal["levels", "consistency", "composition", "margin"]
+"""Where the search for a circuit stops:
 
 - levels: two levels per unit of one layer do not keep every decision;
 - consistency: a unit's bits are no function of the bits of the layer before;
-- composition: the gates, measured, give other bits than the units are read as, or other decisions.
+- composition: the gates, measured, give other bits than the units are read as, or other decisions;
+- margin: circuits survive, and each has a live unit whose margin is smaller than `min_margin`.
 """
 
 
@@ -138,17 +139,19 @@ class Failing:
     Attributes:
         unit: the hidden unit, or where the netlist fails at a decision, the output.
         gate: the closest reading's gate; for an output, the decisions it should give.
-        rows: the rows that fail under it.
+        rows: the rows that fail under it; none where only the margin is too small.
+        margin: the reading's margin where that is too small; else None.
     """
 
     unit: Unit
     gate: str
     rows: tuple[str, ...]
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Where the search for a joint reading of a network stops.
+    """Where the search for a circuit of a network stops.
 
     Attributes:
         kind: what fails.
@@ -156,13 +159,16 @@ class Obstacle:
             hidden layers.
         units: those that alone are enough to fail; empty where it takes several together.
         rows: the rows that fail under the joint reading that comes closest; empty where there are
-            too many joint readings to say.
+            too many joint readings to say, and where only margins are too small.
+        lets_in: the largest `min_margin` that lets in the circuit that comes closest; None where no
+            `min_margin` does.
     """
 
     kind: ObstacleKind
     layer: int
     units: tuple[Failing, ...]
     rows: tuple[str, ...]
+    lets_in: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import torch
@@ -122,16 +123,19 @@ def identify_circuit(
     # Test: the circuits that these are readings of, each under all interchanges.
     interchanges = Interchanges.of(model, layers, variables) if joints else None
     if interchanges:
-        circuits = candidates_of(
+        candidates = partial(
+            candidates_of,
             joints,
             interchanges,
             layer_sizes=model.layer_sizes,
             unconnected=unconnected,
-            min_margin=min_margin,
             progress=progress,
         )
+        circuits = candidates(min_margin=min_margin)
+        # of those that only min_margin keeps out, the first says what is too small
+        left_out = None if circuits else candidates(min_margin=0.0)[0]
         verdict = verdict_of(len(circuits), sum(one.has(require) for one in circuits))
-        circuit = replace(circuit, verdict=verdict, circuits=circuits)
+        circuit = replace(circuit, verdict=verdict, circuits=circuits, left_out=left_out)
     else:
         circuit = replace(circuit, verdict="no_gate_reading")
 

@@ -1,7 +1,8 @@
-"""a network whose units no joint reading fits -> where the search stops: layer, unit and rows.
+"""a network without a circuit -> where the search stops: layer, unit and rows, or unit and margin.
 
 The search goes layer by layer, and so does this. In the first layer in which nothing survives, each
-unit is tried alone, the others left as they are, under the reading that comes closest.
+unit is tried alone, the others left as they are, under the reading that comes closest. Where
+circuits survive whose margins are all too small, the first of them says which.
 """
 
 from collections import defaultdict
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._facts import Failing, Obstacle
 from xor_mi.circuits._netlist import compose, measure_netlist
 from xor_mi.circuits._readings import (
@@ -87,6 +89,24 @@ def find_obstacle(model: HookedMLP) -> Obstacle | None:
             return _of_consistency(model, choices, options, layer, connected)
         choices = going_on
     return _of_composition(model, choices, variables, decided, unconnected)
+
+
+def margin_obstacle(left_out: CandidateCircuit, min_margin: float) -> Obstacle:
+    """What keeps a circuit out whose only fault is a margin below `min_margin`."""
+    failing = []
+    # of copies the unit that stands for them
+    hidden = [gate.unit for gate in left_out.netlist if not gate.unit.is_output]
+    for unit in hidden:
+        reading = left_out.readings[0].of(unit)
+        if reading.margin is not None and reading.margin < min_margin:
+            failing.append(Failing(unit, reading.gate, rows=(), margin=reading.margin))
+    return Obstacle(
+        kind="margin",
+        layer=min(one.unit.layer for one in failing),
+        units=tuple(failing),
+        rows=(),
+        lets_in=left_out.smallest_margin,
+    )
 
 
 def _of_levels(

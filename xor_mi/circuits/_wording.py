@@ -6,6 +6,7 @@ baseline looks into a sentence.
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_FLOOR, Context
 
 from xor_mi.circuits._facts import (
     ChangeKind,
@@ -244,16 +245,21 @@ def on_step(facts: OnStep) -> str:
     return f"{here}; a network written with {sign} {outcome}: step_at_zero={other}"
 
 
-def no_gate_reading(function: str, obstacle: Obstacle, certain: Sequence[tuple[Unit, str]]) -> str:
+def no_gate_reading(
+    function: str, obstacle: Obstacle, certain: Sequence[tuple[Unit, str]], *, min_margin: float
+) -> str:
     """Why a network that computes its target has no circuit, and what is known all the same.
 
     Args:
         certain: the units with one reading only, and their gates.
     """
-    why = (
-        f"it computes {function}, but no reading of its units as bits survives two-level "
-        f"substitution and composes to it: {_stops(obstacle)}"
-    )
+    if obstacle.kind == "margin":
+        why = f"it computes {function}, but {_too_close(obstacle, min_margin)}"
+    else:
+        why = (
+            f"it computes {function}, but no reading of its units as bits survives two-level "
+            f"substitution and composes to it: {_stops(obstacle)}"
+        )
     if not certain:
         return why
     names = _few([f"{unit.name} {gate}" for unit, gate in certain])
@@ -273,6 +279,8 @@ def _stops(obstacle: Obstacle) -> str:
         case "composition":
             layer = "gates that keep every decision, when measured, do not give their own bits"
             alone = "should be {gate}, and its gate gives something else on {rows}"
+        case "margin":  # circuits do survive; `_too_close` has the words
+            return ""
     if not obstacle.units:
         return layer
     each = [
@@ -280,6 +288,24 @@ def _stops(obstacle: Obstacle) -> str:
         for one in obstacle.units
     ]
     return f"{layer}; {'; '.join(each[:MAX_NAMES])}"
+
+
+def _too_close(obstacle: Obstacle, min_margin: float) -> str:
+    """Which margins of the circuit that comes closest are too small, and what lets it in."""
+    each = [
+        f"{one.unit.name} is read as {one.gate} by a threshold in {one.margin:.3g} of its range"
+        for one in obstacle.units[:MAX_NAMES]
+    ]
+    lets_in = f"; min_margin={_at_most(obstacle.lets_in)} lets it in" if obstacle.lets_in else ""
+    return f"min_margin={min_margin:g} leaves out every circuit: in the first {_and(each)}{lets_in}"
+
+
+def _at_most(number: float) -> str:
+    """A short number that is not larger than this one."""
+    short = f"{number:.3g}"
+    if float(short) <= number:
+        return short
+    return f"{Context(prec=3, rounding=ROUND_FLOOR).create_decimal(number):g}"
 
 
 def survivors(
