@@ -668,12 +668,12 @@ def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
 
 
 def _idle(unit: CircuitUnit) -> str:
-    """', idle: no output depends on it (could be AND too)' for a unit that varies, but is idle."""
+    """', idle: the circuit does without it (could be AND too)' for an idle unit that varies."""
     if not unit.idle or unit.constant:
         return ""
     others = [gate for gate in unit.could_be if gate != unit.gate]
     too = f" (could be {', '.join(others)} too)" if others else ""
-    return f", idle: no output depends on it{too}"
+    return f", idle: the circuit does without it{too}"
 
 
 def _candidate_dict(one: CandidateCircuit) -> dict[str, object]:

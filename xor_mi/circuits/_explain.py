@@ -168,7 +168,7 @@ def _role(page: _Page, unit: Unit) -> str:
     where = ", ".join(on) if len(on) <= MAX_ROWS else f"{len(on)} of {len(page.names)} inputs"
     could_be = page.could_be.get(unit)
     if could_be is not None:
-        return f"idle: no output depends on it; it could be read as {', '.join(could_be)}"
+        return f"idle: the circuit does without it; it could be read as {', '.join(could_be)}"
     return f"acts as {reading.gate}: above {_plain(reading.threshold)} on {where}"
 
 

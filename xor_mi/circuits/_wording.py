@@ -337,7 +337,7 @@ def survivors(
     named = _few(units) or "no unit that matters"
     says = f"{function} = {formula} with {named}"
     outcome = _interchanges(single, joint)
-    unused = f"; no output depends on {_few([unit.name for unit in idle])}" if idle else ""
+    unused = f"; it does without {_few([unit.name for unit in idle])}" if idle else ""
     proof = _proof_words(require, n_passing)
     if n_passing == 1:
         return f"exactly one circuit {proof}: {says}; {outcome}{unused}"
