@@ -62,8 +62,13 @@ class BruteForce:
         found = []
         for number in sorted(set(group)):
             members = [unit for unit in range(width) if group[unit] == number]
-            found.append(sorted(members, key=lambda unit: (not read[unit], unit)))
+            found.append(sorted(members, key=lambda unit: (not read[unit], self.falls(unit), unit)))
         return found
+
+    def falls(self, unit):
+        """Whether it is below its value on the first row where it first clearly leaves that."""
+        change = self.hidden[:, unit] - self.hidden[0, unit]
+        return next(c < 0 for c in [*change, -1] if abs(c) >= 0.3 * abs(change).max())
 
     @staticmethod
     def are_copies(a, b):
@@ -100,7 +105,9 @@ class BruteForce:
         if any(table[tuple(b)] != tuple(goal) for b, goal in zip(own, self.goal, strict=True)):
             return
         live = [v for v in range(len(self.variables)) if self.matters(table, v)]
-        if min((choice[self.variables[v][0]][3] for v in live), default=np.inf) < min_margin:
+        read = (self.w2 != 0).any(0)
+        margins = [choice[k][3] for v in live for k in self.variables[v] if read[k]]
+        if min(margins, default=np.inf) < min_margin:
             return
         self.n_readings += 1
         reduced = {tuple(c[v] for v in live): gate for c, gate in table.items()}

@@ -180,6 +180,7 @@ VALID: dict[str, dict[str, object]] = {
     "search.interpretations": {**MODEL, "subcircuit": Made("subcircuit")},
     "search.node_masks": {**MODEL, **quiet},
     "population.census": {"population": Made("population"), **quiet},
+    "population.counted_as": {"networks": Made("networks")},
     "population.family_shares": {"networks": Made("networks")},
     "population.gate_shares": {"networks": Made("networks")},
     "population.identity_experiment": {"n_networks": 1, "hidden": 2, "config": SMALL, **quiet},
@@ -193,6 +194,7 @@ VALID: dict[str, dict[str, object]] = {
     "population.run_census": {
         "n_networks": 1, "directory": "census", "config": SMALL, "n_jobs": 1, **quiet,
     },
+    "population.verdict_shares": {"networks": Made("networks")},
     "population.width_study": {
         "n_networks": 1, "widths": [2], "act_fns": ["relu"], "config": SMALL, **quiet,
     },

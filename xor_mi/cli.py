@@ -18,7 +18,7 @@ from xor_mi.errors import SEEDS_BELOW, XorMiError, as_path, whole_number
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xor_mi.circuits import Circuit
+    from xor_mi.circuits import Circuit, ProofLevel
     from xor_mi.kinds import ActivationName, LossName, OptimizerName
     from xor_mi.report import NetworkFindings
 
@@ -277,6 +277,19 @@ def census(
     inputs: Annotated[
         int | None, typer.Option(help="number of inputs; default: as many as the formula names")
     ] = None,
+    require: Annotated[
+        str,
+        typer.Option(
+            help="how far a circuit must be proved to count: substitution, single or joint"
+        ),
+    ] = "joint",
+    min_margin: Annotated[
+        float | None,
+        typer.Option(
+            help="circuits in which the threshold of a unit that matters sits in a smaller part of "
+            "the unit's range are left out; default: 0.01"
+        ),
+    ] = None,
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
     force: Force = False,
@@ -293,7 +306,14 @@ def census(
         raise XorMiError(
             "--jobs is 0; give a number of processes, or leave it out for one per core"
         )
-    from xor_mi.population import family_shares, read_census, run_census
+    from xor_mi.circuits import MIN_MARGIN
+    from xor_mi.population import (
+        CENSUS_COLUMNS,
+        family_shares,
+        read_census,
+        run_census,
+        verdict_shares,
+    )
     from xor_mi.training import TrainConfig
 
     config = TrainConfig(
@@ -312,6 +332,9 @@ def census(
             hidden=widths,
             seed=seed,
             n_inputs=inputs,
+            # as typed: what is no level of proof is refused there, with those that exist
+            require=cast("ProofLevel", require),
+            min_margin=MIN_MARGIN if min_margin is None else min_margin,
             shard_size=shard,
             n_jobs=jobs,
             overwrite=force,
@@ -320,13 +343,16 @@ def census(
         raise _Stopped(
             f"stopped; what is in '{out}' is kept, and the same command resumes from there"
         ) from None
-    networks_found = read_census(folder, columns=["solved", "family"])
+    columns = [name for name in CENSUS_COLUMNS if name not in ("margins", "weights")]
+    networks_found = read_census(folder, columns=columns)
     n_solved = int(networks_found["solved"].sum())
     print(
         f"Written: {len(networks_found)} networks in '{folder}', {n_solved} solved {target}; "
         "families of the solved:"
     )
     _print_table(family_shares(networks_found))
+    print("How many of the solved have exactly one circuit, and how far it is proved:")
+    _print_table(verdict_shares(networks_found))
 
 
 def main() -> None:

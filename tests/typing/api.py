@@ -272,14 +272,17 @@ assert_type(xor_mi.search.Convention(margin=0.1).describe(), str)
 
 # many networks, the zoo
 
-networks = xor_mi.census(population, progress=False)
+networks = xor_mi.census(population, require="single", min_margin=0.1, progress=False)
 assert_type(networks, pd.DataFrame)
 assert_type(xor_mi.population.family_shares(networks, by="gates"), pd.DataFrame)
 assert_type(xor_mi.population.gate_shares(networks), pd.DataFrame)
+assert_type(xor_mi.population.verdict_shares(networks), pd.DataFrame)
+solved_by_family = xor_mi.population.counted_as(networks, by="gates")[networks["solved"]]
 assert_type(xor_mi.population.write_census(networks, "census.parquet", overwrite=True), Path)
 assert_type(xor_mi.population.read_census("census.parquet", columns=["solved"]), pd.DataFrame)
 assert_type(xor_mi.population.population_from_census(networks, cfg)[0], HookedMLP)
 assert_type(xor_mi.population.run_census("XOR", 100, directory="folder", overwrite=True), Path)
+xor_mi.population.run_census(directory="folder", require="substitution", min_margin=0)
 assert_type(xor_mi.population.width_study("XOR", 10, widths=[1, 2]), pd.DataFrame)
 assert_type(xor_mi.population.outcome_by_initial_signs(networks, (2, 2, 1)), pd.DataFrame)
 assert_type(xor_mi.population.identity_experiment(10, hidden=8), pd.DataFrame)

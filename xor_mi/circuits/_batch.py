@@ -19,7 +19,7 @@ from torch import Tensor
 
 from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._steps import STEPS
-from xor_mi.circuits._variables import COPIES_WITHIN, apart
+from xor_mi.circuits._variables import CLEARLY, COPIES_WITHIN, apart
 from xor_mi.metrics import decision
 from xor_mi.model import HookedMLPConfig
 from xor_mi.truth import row_numbers, truth_rows
@@ -278,10 +278,28 @@ def variables_of(networks: Networks) -> Variables:
     for _ in range(n_units.bit_length()):
         copies = (copies.double() @ copies.double()) > 0
 
-    # The smallest number stands for all; one that leads nowhere only where there is no other.
-    preference = torch.arange(n_units) + n_units * ~networks.connected  # [network, unit]
-    among = torch.where(copies, preference[:, None], 2 * n_units)
-    return Variables(first=among.argmin(2), unsure=unsure | close.flatten(1).any(1))
+    # Of copies a rising one stands for all, one that leads nowhere only where there is no other.
+    rises, near_clear = _rises(values)
+    has_copy = copies.sum(2) > 1
+    close_calls = close.flatten(1).any(1) | (near_clear & has_copy).any(1)
+    preference = torch.arange(n_units) + n_units * (~rises + 2 * ~networks.connected)
+    among = torch.where(copies, preference[:, None], 4 * n_units)
+    return Variables(first=among.argmin(2), unsure=unsure | close_calls)
+
+
+def _rises(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether a unit is higher than on the first row where it first clearly differs.
+
+    Also where rounding might decide that. Both [network, unit].
+
+    Args:
+        values: [network, unit, row].
+    """
+    change = values - values[..., :1]
+    share = change.abs() / change.abs().amax(-1, keepdim=True).clamp(min=TINY)
+    first_clear = (share > CLEARLY).int().argmax(-1, keepdim=True)  # of equal ones the first
+    rises = change.gather(-1, first_clear)[..., 0] > 0
+    return rises, ((share - CLEARLY).abs() < CLEARLY / 1000).any(-1)
 
 
 def read_units(hidden: Tensor) -> UnitReadings:

@@ -99,27 +99,24 @@ def circuits_of(
         0, circuit_of, torch.arange(len(rows)), "amin"
     )
 
-    margin = joint.margin[first].masked_fill(~essential[first], torch.inf)
-    smallest = margin.amin(1)
+    # where the unit that stands for a variable is live, so are all its places that are read
+    network = joint.network[first]
+    place = variables.first[network]  # [circuit, unit]
+    live = essential[first].gather(1, place) & networks.connected[network]
+    smallest = joint.margin[first].masked_fill(~live, torch.inf).amin(1)
     on_the_bound = (smallest - min_margin).abs() <= SAME_PLACE
-    unsure = marked(joint.network[first][on_the_bound], len(networks.hidden))
 
     clear = (smallest >= min_margin).nonzero().flatten()
     renumbered = torch.full((n_circuits,), -1)
     renumbered[clear] = torch.arange(len(clear))
-    first = first[clear]
-    network = joint.network[first]
-    # where the unit that stands for a live variable is live, so are all its places that are read
-    place = variables.first[network]  # [circuit, unit]
-    stands_live = essential[first]
     return Circuits(
-        network=network,
-        reading=first,
+        network=network[clear],
+        reading=first[clear],
         circuit_of=renumbered[circuit_of],
-        stands_live=stands_live,
-        live=stands_live.gather(1, place) & networks.connected[network],
+        stands_live=essential[first][clear],
+        live=live[clear],
         smallest_margin=smallest[clear],
-        unsure=unsure,
+        unsure=marked(network[on_the_bound], len(networks.hidden)),
     )
 
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
 from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, interval_bars, layout
-from xor_mi.population import family_shares
+from xor_mi.population import counted_as, family_shares
 
 MOST_FAMILIES_DRAWN = 6
 """Panels of `family_weights`, the most frequent first."""
@@ -84,7 +84,7 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
 def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
     """A census of 2-h-1 networks: the input weights of every hidden unit of the solved ones.
 
-    One panel per family, most frequent first.
+    One panel per family, most frequent first, and one for those of which no circuit is proved.
 
     A unit that adds its inputs lies along one diagonal, one that compares them along the other;
     colour and symbol give the sign with which the output reads it.
@@ -111,7 +111,7 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
     )
     bound = 0.0
     for column, family in enumerate(shares["family"], start=1):
-        weights = np.stack(solved[solved["family"] == family]["weights"].to_list())
+        weights = np.stack(solved["weights"][counted_as(solved) == family].to_list())
         bound = max(bound, _add_units_of(figure, weights, width, column))
     # one scale for all panels, and for both weights, so that diagonals look like diagonals
     limits = [-1.1 * bound, 1.1 * bound]

@@ -2,7 +2,8 @@
 
 One trained network shows one solution. Retraining from other seeds shows which solutions training
 finds, how often, and how often none. `census` is the table, `run_census` the same for more networks
-than fit in memory, `width_study` why two hidden units (`truth.threshold_functions` proves that one
+than fit in memory, `verdict_shares` in how many the circuit is certain and `family_shares` which it
+is, `width_study` why two hidden units (`truth.threshold_functions` proves that one
 is not enough), `outcome_by_initial_signs` what the seed decides, `identity_experiment` Marcus'
 experiment on what training cannot teach.
 
@@ -11,9 +12,11 @@ networks is there to be filtered, grouped and joined, and pandas is what people 
 """
 
 from xor_mi.population._census import census as census
+from xor_mi.population._census import counted_as as counted_as
 from xor_mi.population._census import family_shares as family_shares
 from xor_mi.population._census import gate_shares as gate_shares
 from xor_mi.population._census import population_from_census as population_from_census
+from xor_mi.population._census import verdict_shares as verdict_shares
 from xor_mi.population._identity import identity_experiment as identity_experiment
 from xor_mi.population._parquet import CENSUS_COLUMNS as CENSUS_COLUMNS
 from xor_mi.population._parquet import read_census as read_census

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from xor_mi.circuits import identify_many
+from xor_mi.circuits import MIN_MARGIN, ProofLevel, identify_many
 from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.metrics import share_interval
 from xor_mi.model import HookedMLPConfig
@@ -19,15 +19,39 @@ NOT_TRIED = "not_tried"
 NO_GATES = "(no gate reading)"
 """What stands in a table of shares for solved networks without a circuit."""
 
+NOT_PROVED = "(no circuit proved)"
+"""What stands there for those of which no circuit is proved as far as was required."""
 
-def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
+CIRCUIT_COLUMNS = ("family", "gates", "signature")
+"""The columns that speak of a network's circuit, so that they say little where none is proved."""
+
+REQUIREMENTS = ("require", "min_margin")
+"""The columns that say what a circuit had to have to count; the same on every line."""
+
+
+def census(
+    population: Population,
+    *,
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
+    progress: bool = True,
+) -> pd.DataFrame:
     """One line per network: what training did, and what `identify_circuit` says of it.
 
-    Columns: seed, solved, steps, loss, verdict, why_not, gates ('{AND, OR}'; empty without a
-    circuit), family, signature, n_readings, margins (one per hidden unit of the primary reading,
-    NaN for a constant unit), weights (W and b flat, layer by layer, as `Population.flat`). A
-    network that cannot be identified has the verdict 'not_tried', the reason in `why_not`, and no
-    n_readings; for all others `why_not` is empty.
+    Columns: seed, solved, steps, loss, verdict, why_not, gates (of the live units, '{AND, OR}';
+    empty without a circuit), family, signature, n_readings (of all circuits together), n_circuits,
+    n_circuits_single and n_circuits_joint (how many of these are proved so far, or further),
+    proof_level (of the first circuit, of which gates, family and margins are too; empty without
+    one), require, min_margin, margins (one per hidden unit of the primary reading, NaN for a
+    constant unit), weights (W and b flat, layer by layer, as `Population.flat`). A network that
+    cannot be identified has the verdict 'not_tried', the reason in `why_not`, and no numbers of
+    readings and circuits; for all others `why_not` is empty.
+
+    Args:
+        require, min_margin: what a circuit must have to count; see `identify_circuit`.
+
+    Raises:
+        XorMiError: a level of proof or a margin that does not exist.
 
     >>> from xor_mi.training import train_population
     >>> found = census(train_population("XOR", 8))
@@ -37,9 +61,13 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
     require_kind("population", population, Population, give="what train_population returns")
     # population[i] builds a model, which most networks do not need: hence the function that does it
     circuits = identify_many(
-        population.__getitem__, population.weights, population.cfg, progress=progress
+        population.__getitem__,
+        population.weights,
+        population.cfg,
+        require=require,
+        min_margin=min_margin,
+        progress=progress,
     )
-    n_readings = [circuit.n_readings for circuit in circuits]
     columns: dict[str, Any] = {
         "seed": population.seeds.numpy(),
         "solved": population.solved.numpy(),
@@ -51,12 +79,22 @@ def census(population: Population, *, progress: bool = True) -> pd.DataFrame:
         "gates": [circuit.gate_set for circuit in circuits],
         "family": [circuit.family for circuit in circuits],
         "signature": [circuit.signature for circuit in circuits],
-        # Int32 and not int32: a network that was not tried has no number of readings.
-        "n_readings": pd.array(n_readings, dtype="Int32"),
+        "n_readings": _numbers([circuit.n_readings for circuit in circuits]),
+        "n_circuits": _numbers([circuit.n_circuits for circuit in circuits]),
+        "n_circuits_single": _numbers([circuit.n_circuits_single for circuit in circuits]),
+        "n_circuits_joint": _numbers([circuit.n_circuits_joint for circuit in circuits]),
+        "proof_level": [circuit.proof_level or "" for circuit in circuits],
+        "require": require,
+        "min_margin": float(min_margin),
         "margins": [np.array(circuit.margins, dtype=np.float64) for circuit in circuits],
         "weights": list(population.flat.numpy()),
     }
     return pd.DataFrame(columns)
+
+
+def _numbers(counts: list[int | None]) -> pd.api.extensions.ExtensionArray:
+    """As a column in which some may be missing: a network that was not tried has none."""
+    return pd.array(counts, dtype="Int32")
 
 
 def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
@@ -91,8 +129,26 @@ def require_census(networks: object) -> None:
     require_kind("networks", networks, pd.DataFrame, give="a census, as census() returns it")
 
 
+def require_one_requirement(networks: pd.DataFrame) -> None:
+    """Refuse a table whose networks were not held against the same requirement.
+
+    Raises:
+        XorMiError: two or more, with the first two.
+    """
+    known = [name for name in REQUIREMENTS if name in networks]
+    found = networks[known].drop_duplicates().to_dict("records") if known else []
+    if len(found) > 1:
+        one, other = (", ".join(f"{k}={v!r}" for k, v in line.items()) for line in found[:2])
+        raise XorMiError(
+            f"networks of this table were identified with {one}, others with {other}; "
+            "their verdicts do not compare: identify all with the same, or look at each by itself"
+        )
+
+
 def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame:
     """A census -> how often each family occurs among the solved networks, most frequent first.
+
+    Solved networks of which no circuit is proved as far as was required have a line of their own.
 
     Args:
         by: what to count: "family", "gates" (sets of them), "signature", or another column.
@@ -100,20 +156,41 @@ def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame
     Columns: `by`, n_networks, share (of the solved), ci_low, ci_high (95 % Clopper-Pearson).
 
     Raises:
+        XorMiError: a column that a census does not have, or networks that were identified with
+            different requirements.
+    """
+    counted = counted_as(networks, by=by)
+    require_one_requirement(networks)
+    solved = networks["solved"]
+    n_solved = int(solved.sum())
+    in_alphabetical_order = counted[solved].value_counts().sort_index()
+    # stable: equally frequent ones stay in alphabetical order
+    counts = in_alphabetical_order.sort_values(ascending=False, kind="stable")
+    shares = []
+    for value, count in counts.items():
+        share = share_columns(count, n_solved, name="share")
+        shares.append({by: value or NO_GATES, "n_networks": count} | share)
+    return pd.DataFrame(shares, columns=[by, "n_networks", "share", "ci_low", "ci_high"])
+
+
+def counted_as(networks: pd.DataFrame, *, by: str = "family") -> pd.Series:
+    """A census -> what each of its networks counts as in `family_shares`, line by line.
+
+    Where a circuit is proved as far as was required, or there is none at all, that is what the
+    column says; else "(no circuit proved)".
+
+    Args:
+        by: as `family_shares` takes it.
+
+    Raises:
         XorMiError: a column that a census does not have.
     """
     require_census(networks)
     if not isinstance(by, str) or by not in networks:
         raise unknown("column", by, networks.columns, where="this census has")
-    solved = networks[networks["solved"]]
-    in_alphabetical_order = solved[by].value_counts().sort_index()
-    # stable: equally frequent ones stay in alphabetical order
-    counts = in_alphabetical_order.sort_values(ascending=False, kind="stable")
-    shares = []
-    for value, count in counts.items():
-        share = share_columns(count, len(solved), name="share")
-        shares.append({by: value or NO_GATES, "n_networks": count} | share)
-    return pd.DataFrame(shares, columns=[by, "n_networks", "share", "ci_low", "ci_high"])
+    if by not in CIRCUIT_COLUMNS or "verdict" not in networks:
+        return networks[by]
+    return networks[by].mask(networks["verdict"] == "approximate", NOT_PROVED)
 
 
 def gate_shares(networks: pd.DataFrame) -> pd.DataFrame:
@@ -125,3 +202,61 @@ def share_columns(count: int, n: int, *, name: str) -> dict[str, float]:
     """A count of n -> its share under this name, and the 95 % Clopper-Pearson interval."""
     interval = share_interval(count, n)
     return {name: interval.share, "ci_low": interval.low, "ci_high": interval.high}
+
+
+VERDICTS_COUNTED = (
+    "one_reading",
+    "one_circuit",
+    "one_single",
+    "one_joint",
+    "none_joint",
+    "not_tried",
+)
+"""What `verdict_shares` counts, in this order."""
+
+
+def verdict_shares(networks: pd.DataFrame) -> pd.DataFrame:
+    """A census -> in what share of the solved networks the circuit is certain, and at which price.
+
+    One line each for networks with exactly one joint reading (`one_reading`), exactly one circuit
+    that survives substitution (`one_circuit`), exactly one that is also proved by single
+    interchange (`one_single`), by joint interchange (`one_joint`); those with no circuit proved by
+    joint interchange (`none_joint`), and those that could not be identified (`not_tried`), which
+    count in no other line. What the census required makes no difference, but for its min_margin.
+
+    Columns: counted, n_networks, share (of the solved), ci_low, ci_high (95 % Clopper-Pearson).
+
+    Raises:
+        XorMiError: a census from before circuits were counted, or networks that were identified
+            with different requirements.
+
+    >>> from xor_mi.training import train_population
+    >>> shares = verdict_shares(census(train_population("XOR", 8)))
+    >>> dict(zip(shares["counted"], shares["n_networks"]))["one_joint"]
+    2
+    """
+    require_census(networks)
+    needed = ("solved", "n_readings", "n_circuits", "n_circuits_single", "n_circuits_joint")
+    missing = [name for name in needed if name not in networks]
+    if missing:
+        raise XorMiError(
+            f"this census has no {', '.join(missing)}: it is from before circuits were counted, or "
+            "was read without them; census(population_from_census(networks, cfg)) counts them"
+        )
+    require_one_requirement(networks)
+    solved = networks[networks["solved"]]
+    counted = {
+        "one_reading": solved["n_readings"] == 1,
+        "one_circuit": solved["n_circuits"] == 1,
+        "one_single": solved["n_circuits_single"] == 1,
+        "one_joint": solved["n_circuits_joint"] == 1,
+        "none_joint": solved["n_circuits_joint"] == 0,
+        "not_tried": solved["n_circuits"].isna(),
+    }
+    lines = []
+    for name in VERDICTS_COUNTED:
+        # of a network that was not tried it is unknown, which does not count
+        count = int(counted[name].fillna(False).sum())
+        share = share_columns(count, len(solved), name="share")
+        lines.append({"counted": name, "n_networks": count} | share)
+    return pd.DataFrame(lines)

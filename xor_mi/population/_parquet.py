@@ -9,6 +9,7 @@ import pandas as pd
 
 from xor_mi.errors import XorMiError, as_path, cut_short, require_kind, unknown
 from xor_mi.kinds import PathLike
+from xor_mi.population._census import REQUIREMENTS, require_one_requirement
 from xor_mi.saving import (
     CENSUS_MARK,
     parquet_metadata,
@@ -31,16 +32,39 @@ CENSUS_COLUMNS = (
     "family",
     "signature",
     "n_readings",
+    "n_circuits",
+    "n_circuits_single",
+    "n_circuits_joint",
+    "proof_level",
+    "require",
+    "min_margin",
     "margins",
     "weights",
 )
 """The columns of a census, in their order."""
 
-CENSUS_FORMAT = 2
+CENSUS_FORMAT = 3
 """Raised whenever a column is renamed or means something else.
 
-Format 1 had `readings` for `n_readings`, and no `why_not`.
+Format 1 had `readings` for `n_readings`, and no `why_not`. Format 2 counted joint readings and no
+circuits.
 """
+
+OLDER_FORMAT = "2"
+"""The format before this one, which is read too."""
+
+NEW_IN_FORMAT_3 = (
+    "n_circuits",
+    "n_circuits_single",
+    "n_circuits_joint",
+    "proof_level",
+    "require",
+    "min_margin",
+)
+"""The columns that a census of format 2 lacks."""
+
+COUNTS = ("n_readings", "n_circuits", "n_circuits_single", "n_circuits_joint")
+"""Columns of whole numbers, some of which may be missing."""
 
 # keys of the file's metadata, which Parquet keeps as bytes
 _ABOUT_KEY = b"xor_mi"
@@ -64,12 +88,13 @@ def write_census(
         The file.
 
     Raises:
-        XorMiError: a table that is not a census, a file that cannot be written, or one of that name
-            which is not a census.
+        XorMiError: a table that is not a census, or whose networks were identified with different
+            requirements; a file that cannot be written, or one of that name which is not a census.
     """
     import pyarrow.parquet as pq
 
     require_kind("networks", networks, pd.DataFrame, give="a census, as census() returns it")
+    require_one_requirement(networks)
     about = {} if about is None else about
     require_kind("about", about, Mapping, give="JSON-ready values by name")
     path = as_path("path", path)
@@ -84,14 +109,16 @@ def write_census(
 def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A Parquet file, or a folder of them -> the table, in the order of seeds.
 
-    The folder is as `run_census` leaves it.
+    The folder is as `run_census` leaves it. A census of format 2, from before circuits were
+    counted, comes without the columns that it lacks; its verdicts count joint readings.
+    `population_from_census` makes networks of it, and `census` of these says the rest.
 
     Args:
         columns: only these; a million networks without their weights take a tenth of the memory.
 
     Raises:
         XorMiError: nothing there, a damaged or foreign file, one of another version of xor-mi, a
-            seed that is in two files, or no such column.
+            seed that is in two files, files of two formats or requirements, or no such column.
 
     >>> import tempfile
     >>> from xor_mi.population import census
@@ -103,24 +130,65 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     """
     import pyarrow as pa
 
-    columns = CENSUS_COLUMNS if columns is None else columns
-    require_kind(
-        "columns", columns, Iterable, give=f"names of columns, such as {CENSUS_COLUMNS[:2]}"
-    )
-    for name in columns:
+    asked = CENSUS_COLUMNS if columns is None else columns
+    require_kind("columns", asked, Iterable, give=f"names of columns, such as {CENSUS_COLUMNS[:2]}")
+    for name in asked:
         if name not in CENSUS_COLUMNS:
             raise unknown("column", name, CENSUS_COLUMNS, where="a census has")
-    wanted = list(columns or CENSUS_COLUMNS)
-    # The order of the rows needs the seeds, wanted or not.
-    with_seed = list(dict.fromkeys(["seed", *wanted]))
-    tables = {file: _read_file(file, with_seed) for file in _files(as_path("path", path))}
+    files = _files(as_path("path", path))
+    there = _columns_of(files)
+    everything = [name for name in CENSUS_COLUMNS if name in there]
+    wanted = list(columns or everything)
+    _require_there(files[0], wanted, there)
+    # The order of the rows needs the seeds, wanted or not; that they are of one census, the rest.
+    needed = ["seed", *(name for name in REQUIREMENTS if name in there)]
+    with_needed = list(dict.fromkeys([*needed, *wanted]))
+    tables = {file: _read_file(file, with_needed) for file in files}
     networks = pa.concat_tables(list(tables.values()))
     _require_seeds_once(tables, networks)
-    frame = networks.sort_by("seed").to_pandas()
-    if "n_readings" in frame:
-        # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
-        frame["n_readings"] = frame["n_readings"].astype("Int32")
+    require_one_requirement(_distinct(networks, needed[1:]))
+    frame = networks.select(list(dict.fromkeys(["seed", *wanted]))).sort_by("seed").to_pandas()
+    for name in COUNTS:
+        if name in frame:
+            # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
+            frame[name] = frame[name].astype("Int32")
     return frame[wanted]
+
+
+def _columns_of(files: Sequence[Path]) -> tuple[str, ...]:
+    """The columns that a census of these files has; those of format 2 are fewer.
+
+    Raises:
+        XorMiError: files of both formats.
+    """
+    formats = {file: _format_of(file) for file in files}
+    if len(set(formats.values())) > 1:
+        other = next(file for file in files if formats[file] != formats[files[0]])
+        raise XorMiError(
+            f"'{files[0]}' is a census of format {formats[files[0]]} and {other.name} of format "
+            f"{formats[other]}; move one away, or read each by itself"
+        )
+    if formats[files[0]] == OLDER_FORMAT:
+        return tuple(name for name in CENSUS_COLUMNS if name not in NEW_IN_FORMAT_3)
+    return CENSUS_COLUMNS
+
+
+def _require_there(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse columns that an older census lacks."""
+    lacking = [name for name in wanted if name not in there]
+    if lacking:
+        raise XorMiError(
+            f"'{file}' is a census of format {OLDER_FORMAT}, from before circuits were counted, "
+            f"and has no {', '.join(lacking)}; read it without, and "
+            "census(population_from_census(networks, cfg)) counts them"
+        )
+
+
+def _distinct(networks: "pa.Table", columns: list[str]) -> pd.DataFrame:
+    """The different lines that a table has in these columns."""
+    if not columns:
+        return pd.DataFrame()
+    return networks.group_by(columns).aggregate([]).to_pandas()
 
 
 def about_census(file: Path) -> object:
@@ -151,25 +219,22 @@ def _read_file(file: Path, columns: list[str]) -> "pa.Table":
     import pyarrow.parquet as pq
 
     try:
-        # asked before it is opened: opening a pipe would wait for its other end
-        if not file.is_file():
-            raise OSError("it is not a file")
-        _require_this_format(file, parquet_metadata(file))
         # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
         with file.open("rb") as opened:
             require_footer(opened)
             # read_table passes over a column that is missing; select raises the KeyError
             table = pq.read_table(opened, columns=columns).select(columns)
         _require_kinds(table.schema)
-    except XorMiError:
-        raise
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        # Arrow says more in further lines, and sometimes nothing
-        reason = cut_short(next(iter(str(error).splitlines()), "it is damaged"))
-        raise XorMiError(
-            f"'{file}' is not a census: {reason}; delete it and run the census again"
-        ) from None
+        raise _no_census(file, error) from None
     return table
+
+
+def _no_census(file: Path, error: Exception) -> XorMiError:
+    """What is said of a file that cannot be read as one."""
+    # Arrow says more in further lines, and sometimes nothing
+    reason = cut_short(next(iter(str(error).splitlines()), "it is damaged"))
+    return XorMiError(f"'{file}' is not a census: {reason}; delete it and run the census again")
 
 
 def _require_seeds_once(tables: "dict[Path, pa.Table]", networks: "pa.Table") -> None:
@@ -199,16 +264,29 @@ def _require_kinds(there: "pa.Schema") -> None:
             raise OSError(f"its {column} is {found}, not {expected}")
 
 
-def _require_this_format(file: Path, metadata: Mapping[bytes, bytes]) -> None:
+def _format_of(file: Path) -> str:
+    """The format of a census.
+
+    Raises:
+        XorMiError: no census, or one of a format that is not read.
+    """
+    try:
+        # asked before it is opened: opening a pipe would wait for its other end
+        if not file.is_file():
+            raise OSError("it is not a file")
+        metadata = parquet_metadata(file)
+    except (OSError, ValueError) as error:
+        raise _no_census(file, error) from None
     if _FORMAT_KEY not in metadata and _ABOUT_KEY not in metadata:
         raise XorMiError(f"'{file}' is not a census; give what write_census or run_census wrote")
     # the first format did not write its number
     stored = cut_short(metadata.get(_FORMAT_KEY, b"1").decode(errors="replace"))
-    if stored != str(CENSUS_FORMAT):
+    if stored not in (OLDER_FORMAT, str(CENSUS_FORMAT)):
         raise XorMiError(
             f"'{file}' is a census of format {stored}, and this version of xor-mi reads "
-            f"format {CENSUS_FORMAT}; run the census again"
+            f"formats {OLDER_FORMAT} and {CENSUS_FORMAT}; run the census again"
         )
+    return stored
 
 
 def _table(networks: pd.DataFrame) -> "pa.Table":
@@ -231,8 +309,8 @@ def _schema(columns: Iterable[str]) -> "dict[str, pa.DataType]":
         "solved": pa.bool_(),
         "steps": pa.int32(),
         "loss": pa.float32(),
-        "n_readings": pa.int32(),
+        "min_margin": pa.float64(),
         "margins": pa.list_(pa.float64()),
         "weights": pa.list_(pa.float32()),
-    }
+    } | dict.fromkeys(COUNTS, pa.int32())
     return {name: kinds.get(name, pa.string()) for name in columns}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from xor_mi.circuits import MIN_MARGIN, ProofLevel
 from xor_mi.errors import XorMiError, as_path, cut_short, shown, whole_number
 from xor_mi.kinds import PathLike, Target, Widths
 from xor_mi.population._census import census
@@ -76,6 +77,8 @@ class _Plan:
     n_networks: int
     shard_size: int
     config: TrainConfig
+    require: ProofLevel
+    min_margin: float
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, as written beside the shards and into each of them."""
@@ -90,6 +93,8 @@ class _Plan:
             "n_networks": self.n_networks,
             "shard_size": self.shard_size,
             "config": _written_config(self.config),
+            "require": self.require,
+            "min_margin": self.min_margin,
             "format": CENSUS_FORMAT,  # shards of two formats must not come into one folder
         }
 
@@ -140,6 +145,8 @@ def run_census(
     seed: int = 0,
     config: TrainConfig | None = None,
     n_inputs: int | None = None,
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
     shard_size: int = 10_000,
     n_jobs: int | None = None,
     overwrite: bool = False,
@@ -154,6 +161,7 @@ def run_census(
     Args:
         target, hidden, seed, config, n_inputs: as `train_population` takes them.
         directory: the folder for the files; made if missing.
+        require, min_margin: what a circuit must have to count; see `identify_circuit`.
         shard_size: networks per file; at most this many per process are lost when a run is killed.
         n_jobs: processes; by default one per core, or what the active `parallel_config` says.
         overwrite: replace files of the census's names that xor-mi did not write, and write beside
@@ -181,6 +189,8 @@ def run_census(
         seed=seed,
         config=config,
         n_inputs=n_inputs,
+        require=require,
+        min_margin=min_margin,
         shard_size=shard_size,
     )
     n_jobs = _n_processes(n_jobs)
@@ -210,6 +220,8 @@ def _checked_plan(
     seed: int,
     config: TrainConfig | None,
     n_inputs: int | None,
+    require: ProofLevel,
+    min_margin: float,
     shard_size: int,
 ) -> _Plan:
     """The plan, or the error that its first or last shard would end with."""
@@ -228,6 +240,8 @@ def _checked_plan(
             n_inputs=n_inputs,
             progress=False,
         )
+    # and so does identifying that one
+    census(probe, require=require, min_margin=min_margin, progress=False)
     return _Plan(
         target=BooleanFunction.of(target, probe.cfg.d_in),
         hidden=probe.cfg.d_hidden,
@@ -235,6 +249,8 @@ def _checked_plan(
         n_networks=n_networks,
         shard_size=shard_size,
         config=config,
+        require=require,
+        min_margin=float(min_margin),
     )
 
 
@@ -293,7 +309,9 @@ def _run_shard(plan: _Plan, shard: _Shard, path: Path, overwrite: bool) -> _Done
             config=plan.config,
             progress=False,
         )
-        networks = census(population, progress=False)
+        networks = census(
+            population, require=plan.require, min_margin=plan.min_margin, progress=False
+        )
         write_census(networks, path, about=plan.to_dict(), overwrite=overwrite)
     return _Done(n_networks=shard.n_networks, n_solved=int(population.solved.sum()))
 

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
-from xor_mi.population._census import require_census, share_columns
+from xor_mi.population._census import counted_as, require_census, share_columns
 from xor_mi.training import starting_weights
 
 
@@ -18,7 +18,8 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
 
     Columns: n_comparing_units; n_networks, n_solved, rate, ci_low, ci_high (95 % Clopper-Pearson)
     of all networks that start so; family; n_in_family, how many of them end in it. Unsolved
-    networks are the family 'not_computing'.
+    networks are the family 'not_computing', and those of which no circuit is proved as far as was
+    required one of their own, as in `family_shares`.
     """
     require_census(networks)
     require_kind("layer_sizes", layer_sizes, (list, tuple), give="widths, such as (2, 2, 1)")
@@ -30,6 +31,7 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
     compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]
     # with the table's own index, so that groupby matches line to line
     n_comparing = pd.Series(compares.sum(1).tolist(), index=networks.index)
+    networks = networks.assign(family=counted_as(networks))
     families = sorted(networks["family"].unique())
     outcomes = []
     for number, group in networks.groupby(n_comparing):
