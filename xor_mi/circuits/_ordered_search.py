@@ -103,6 +103,7 @@ class _Search:
         decided: [row, decision].
         variables: per hidden layer, those that an output is connected to.
         n_variables: per hidden layer, how many there are in all.
+        unconnected: per hidden layer, the units that lead nowhere, with all their readings.
     """
 
     model: HookedMLP
@@ -110,6 +111,7 @@ class _Search:
     decided: Tensor
     variables: tuple[tuple[_Variable, ...], ...]
     n_variables: tuple[int, ...]
+    unconnected: tuple[dict[int, tuple[OrderedReading, ...]], ...]
 
     @classmethod
     def of(
@@ -122,19 +124,29 @@ class _Search:
         most_levels: int,
     ) -> "_Search":
         """Every reading of every variable, not yet combined."""
-        unconnected = unconnected_units(model)
-        variables = []
+        nowhere = unconnected_units(model)
+        variables, unconnected = [], []
         for layer, groups in enumerate(grouped):
-            post = layers[layer].post
+            columns = layers[layer].post.T
             of_layer = []
             for number, units in enumerate(groups):
-                connected = tuple(k for k in units if Unit(layer, k) not in unconnected)
+                connected = tuple(k for k in units if Unit(layer, k) not in nowhere)
                 if connected:
-                    columns = [post[:, k] for k in connected]
-                    options = tuple(read_alike(columns, most_levels=most_levels))
+                    places = [columns[k] for k in connected]
+                    options = tuple(read_alike(places, most_levels=most_levels))
                     of_layer.append(_Variable(number, connected, options))
             variables.append(tuple(of_layer))
-        search = cls(model, layers, decided, tuple(variables), tuple(map(len, grouped)))
+            apart = sorted(unit.index for unit in nowhere if unit.layer == layer)
+            all_of = {k: ordered_readings(columns[k], most_levels=most_levels) for k in apart}
+            unconnected.append({k: tuple(readings) for k, readings in all_of.items()})
+        search = cls(
+            model=model,
+            layers=layers,
+            decided=decided,
+            variables=tuple(variables),
+            n_variables=tuple(map(len, grouped)),
+            unconnected=tuple(unconnected),
+        )
         search._require_narrow()
         return search
 
@@ -335,22 +347,22 @@ class _Search:
         # shown under the one with the fewest levels, then the clearest
         first = min(joints, key=lambda joint: (self._n_levels(joint), -joint.worst))
         readings, live, idle = [], [], []
-        for layer, values in enumerate(self.layers[:-1]):
-            of_unit = [tuple(ordered_readings(column))[:1] for column in values.post.T]
-            could_be = [tuple(ordered_readings(column)) for column in values.post.T]
-            for k, variable in enumerate(self.variables[layer]):
-                chosen = variable.options[first.choices[layer][k]]
+        for layer, variables in enumerate(self.variables):
+            # what leads nowhere could be anything; the others are what these joint readings say
+            could_be = dict(self.unconnected[layer])
+            shown = {unit: options[0] for unit, options in could_be.items()}
+            for k, variable in enumerate(variables):
                 numbers = dict.fromkeys(joint.choices[layer][k] for joint in joints)
                 for place, unit in enumerate(variable.units):
-                    of_unit[unit] = (chosen[place],)
+                    shown[unit] = variable.options[first.choices[layer][k]][place]
                     could_be[unit] = tuple(variable.options[n][place] for n in numbers)
                 if k in core.live[layer]:
                     live += [Unit(layer, unit) for unit in variable.units]
-            readings.append(tuple(one for (one,) in of_unit))
-            for unit, options in enumerate(could_be):
+            readings.append(tuple(shown[unit] for unit in sorted(shown)))
+            for unit, options in sorted(could_be.items()):
                 if Unit(layer, unit) not in live:
-                    gates = tuple(dict.fromkeys(reading.gate for reading in options))
-                    idle.append(IdleUnit(Unit(layer, unit), gates, options[0].constant))
+                    gates = sorted({reading.gate for reading in options})
+                    idle.append(IdleUnit(Unit(layer, unit), tuple(gates), options[0].constant))
         return OrderedCircuit(
             readings=tuple(readings),
             netlist=tuple(self._netlist(core)),
