@@ -13,6 +13,7 @@ constants apart: what three levels explain of these, nobody meant."""
 import sys
 from collections.abc import Iterable, Iterator
 from math import inf
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -23,12 +24,13 @@ from xor_mi.metrics import decisions, share_interval
 from xor_mi.model import HookedMLP
 from xor_mi.training import TrainConfig, train_population
 
-SHAPES = (("tanh", 3), ("relu", 3), ("relu", 4))
+Activation = Literal["tanh", "relu"]
+SHAPES: tuple[tuple[Activation, int], ...] = (("tanh", 3), ("relu", 3), ("relu", 4))
 MARGINS = (0.0, 0.01, 0.05, 0.1)
 """Circuits with a smaller margin of a live unit are left out."""
 
 
-def trained(act_fn: str, width: int, n_networks: int) -> Iterator[HookedMLP]:
+def trained(act_fn: Activation, width: int, n_networks: int) -> Iterator[HookedMLP]:
     """Those that solve XOR."""
     population = train_population(
         "XOR", n_networks, hidden=width, config=TrainConfig(act_fn=act_fn), progress=False
@@ -37,7 +39,7 @@ def trained(act_fn: str, width: int, n_networks: int) -> Iterator[HookedMLP]:
         yield population[index]
 
 
-def untrained(act_fn: str, width: int, n_networks: int) -> Iterator[HookedMLP]:
+def untrained(act_fn: Activation, width: int, n_networks: int) -> Iterator[HookedMLP]:
     """Weights about as large as training makes them; those that decide nothing are left out."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(n_networks):
