@@ -1,4 +1,4 @@
-"""Why is `min_margin` 0.01 by default, and `COPIES_AGREE` 1 - 1e-4? The networks behind both.
+"""Why is `min_margin` 0.01 by default? The networks behind it.
 
     python benchmarks/margins_of_readings.py [networks] [widths such as 2,3,4] [activations]
 
@@ -11,13 +11,12 @@ same training. For each setting it prints
 - for each `min_margin`, the share of networks that lose a circuit which passes every joint
   interchange; how many circuits are left per network; and the share in which the verdict, the set
   of all circuits, the set of those that pass, and the first circuit are others after rounding, and
-  after the step;
-- how far from copies the copies are after rounding: 1 - |correlation|, at most.
+  after the step.
 """
 
 import sys
 from collections.abc import Sequence
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -33,8 +32,6 @@ STEPPED = ("identity", "heaviside", "sign")
 """Activations that cannot be trained, or cannot compute XOR."""
 MIN_MARGINS = (0, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2)
 RANGES = (0, 0.0001, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 1.01)
-COPIES = 1e-9
-"""Pairs of units whose 1 - |correlation| is below this in the trained network are copies."""
 
 
 class Changed(NamedTuple):
@@ -78,8 +75,24 @@ def hidden_values(model: HookedMLP) -> torch.Tensor:
     return forward_float64(model, model.rows())[0].post
 
 
-def readings_lost(changed: Sequence[tuple[HookedMLP, HookedMLP]]) -> str:
-    """Range of margins -> how many readings have it, and the share that is no reading any more."""
+class Lost(NamedTuple):
+    """Readings of trained networks: their margins, and which of them are none any more."""
+
+    margins: list[float]
+    lost: list[bool]
+
+    def __str__(self) -> str:
+        bins = np.digitize(self.margins, RANGES)
+        parts = []
+        for number, (low, high) in enumerate(pairwise(RANGES), start=1):
+            of_bin = np.array(self.lost)[bins == number]
+            share = f"{of_bin.mean():.4f} of {len(of_bin)}" if len(of_bin) else "none"
+            parts.append(f"{low:g} to {min(high, 1):g}: {share}")
+        return ", ".join(parts)
+
+
+def readings_lost(changed: Sequence[tuple[HookedMLP, HookedMLP]]) -> Lost:
+    """Which readings of the one have bits that no threshold gives in the other."""
     margins, lost = [], []
     for before, after in changed:
         columns = zip(hidden_values(before).T, hidden_values(after).T, strict=True)
@@ -89,13 +102,7 @@ def readings_lost(changed: Sequence[tuple[HookedMLP, HookedMLP]]) -> str:
                 if reading.margin is not None:
                     margins.append(reading.margin)
                     lost.append(reading.bits not in left)
-    bins = np.digitize(margins, RANGES)
-    parts = []
-    for number, (low, high) in enumerate(pairwise(RANGES), start=1):
-        of_bin = np.array(lost)[bins == number]
-        share = f"{of_bin.mean():.3f} of {len(of_bin)}" if len(of_bin) else "none"
-        parts.append(f"{low:g} to {min(high, 1):g}: {share}")
-    return ", ".join(parts)
+    return Lost(margins, lost)
 
 
 class Found(NamedTuple):
@@ -141,41 +148,34 @@ def netlists(circuits: Sequence[CandidateCircuit]) -> set[tuple[object, ...]]:
     return {one.netlist for one in circuits}
 
 
-def farthest_copies(changed: Sequence[tuple[HookedMLP, HookedMLP]]) -> str:
-    """Of the pairs that are copies before, the largest 1 - |correlation| after."""
-    gaps = []
-    for before, after in changed:
-        correlations = [np.abs(correlation(hidden_values(model))) for model in (before, after)]
-        for a, b in combinations(range(len(correlations[0])), 2):
-            if 1 - correlations[0][a, b] < COPIES:
-                gaps.append(1 - correlations[1][a, b])
-    return f"{max(gaps):.1e} over {len(gaps)} pairs" if gaps else "no copies"
+class Studied(NamedTuple):
+    """What was measured of the networks of one setting, or of several."""
+
+    rounding: Lost
+    step: Lost
+    found: list[list[Found]]
 
 
-def correlation(values: torch.Tensor) -> np.ndarray:
-    """[row, unit] -> [unit, unit]; 0 for a unit that has one value."""
-    centred = (values - values.mean(0)).numpy()
-    lengths = np.linalg.norm(centred, axis=0)
-    alive = lengths > 1e-9
-    scaled = np.where(alive, centred / np.where(alive, lengths, 1), 0)
-    return scaled.T @ scaled
-
-
-def study(act_fn: ActivationName, width: int, n_networks: int) -> None:
-    """Everything printed about one setting."""
+def study(act_fn: ActivationName, width: int, n_networks: int) -> Studied:
+    """Train, change and identify."""
     trained = networks(act_fn, width, n_networks)
-    print(f"\n2-{width}-1 {act_fn}: {len(trained)} of {n_networks} networks solve XOR")
-    for name, place in (("rounding", 1), ("one step", 2)):
-        pairs = [(one[0], one[place]) for one in trained]
-        print(f"  readings lost by {name}: {readings_lost(pairs)}")
-        print(f"  copies after {name}: {farthest_copies(pairs)}")
-    found = []
-    for one in tqdm(trained, desc="identifying", unit="network"):
-        found.append([identified(model) for model in one])
+    bar = tqdm(trained, desc="identifying", unit="network")
+    return Studied(
+        rounding=readings_lost([(one.trained, one.rounded) for one in trained]),
+        step=readings_lost([(one.trained, one.stepped) for one in trained]),
+        found=[[identified(model) for model in one] for one in bar],
+    )
+
+
+def show(studied: Studied) -> None:
+    """Everything printed about it."""
+    print(f"  readings lost by rounding: {studied.rounding}")
+    print(f"  readings lost by one step: {studied.step}")
     names = "verdict / all / passing / first"
     print(
         f"  {'min_margin':>10} {'lose one':>9} {'circuits':>9}   {names} changed by rounding; step"
     )
+    found = studied.found
     for min_margin in MIN_MARGINS:
         losing = [len(one[0].passing(0)) > len(one[0].passing(min_margin)) for one in found]
         n_left = [len(one[0].left(min_margin)) for one in found]
@@ -187,16 +187,31 @@ def study(act_fn: ActivationName, width: int, n_networks: int) -> None:
 
 
 def main() -> None:
-    """Setting by setting."""
+    """Setting by setting, then all of them together."""
     n_networks = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     widths = [int(width) for width in (sys.argv[2] if len(sys.argv) > 2 else "2,3").split(",")]
     names: tuple[ActivationName, ...] = get_args(ActivationName)
     asked = sys.argv[3].split(",") if len(sys.argv) > 3 else set(names).difference(STEPPED)
     torch.set_num_threads(1)
+    together = Studied(Lost([], []), Lost([], []), [])
     for width in widths:
         for act_fn in names:
-            if act_fn in asked:
-                study(act_fn, width, n_networks)
+            if act_fn not in asked:
+                continue
+            studied = study(act_fn, width, n_networks)
+            n_solved = len(studied.found)
+            print(f"\n2-{width}-1 {act_fn}: {n_solved} of {n_networks} networks solve XOR")
+            if studied.found:
+                show(studied)
+            for whole, part in (
+                (together.rounding, studied.rounding),
+                (together.step, studied.step),
+            ):
+                whole.margins.extend(part.margins)
+                whole.lost.extend(part.lost)
+            together.found.extend(studied.found)
+    print(f"\nall {len(together.found)} networks")
+    show(together)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,20 @@ MAX_TRIED = 2_000_000
 CHOICES_AT_ONCE = 4096
 """So many choices are run through the rest of the network together."""
 MIN_MARGIN = 0.01
-"""A threshold in a smaller part of a unit's range than this is no reading, unless asked for."""
+"""A circuit with a live unit whose margin is smaller than this is left out, unless asked for.
+
+It is about the smallest gap that rounding leaves alone. 13,892 networks 2-2-1 and 2-3-1 of eleven
+activations, trained to XOR by default, were rounded to bfloat16. Of their readings with a margin
+below 0.0001, 69 % had bits that no threshold gave any more; up to 0.001, 46 %; up to 0.003, 11 %;
+up to 0.01, 18 of 10,380; above, none of 77,678. What so small a gap says is no fact about a
+network.
+
+It costs no circuit that passes joint interchange: in 16,393 such networks, some of them 2-4-1, the
+smallest of these has a margin of 0.017. At 0.05 one network in 270 would lose its circuit (5 % of
+2-2-1 with silu), at 0.1 one in 50 (18 % of 2-2-1 with gelu). It leaves out one in six of the
+circuits that survive substitution; the list of these then changes by rounding in 3.9 % of networks,
+not 6.8 %. `benchmarks/margins_of_readings.py` measures all of this.
+"""
 ROUNDING = 1e-9
 """A substituted output within this part of the output's scale from the threshold is on it:
 undecided, so not faithful.

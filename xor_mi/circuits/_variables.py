@@ -22,7 +22,9 @@ COPIES_WITHIN = 0.01
 straight line.
 
 As much as `MIN_MARGIN`: a difference that is too small to be read is none. Copies that were equal
-before a network was rounded to bfloat16 differ by up to 0.006 after.
+before a network was rounded to bfloat16 differ by up to 0.006 after. Of 16,143 networks trained to
+XOR, rounding makes copies or parts them in a way that changes which circuits pass in 71 if copies
+must be equal up to 1e-6, 45 up to 0.003, 8 up to 0.01, 7 up to 0.02.
 """
 
 
