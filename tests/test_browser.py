@@ -77,13 +77,19 @@ def silent(browser):
     ]
 
 
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, trained):
+    """The report of a trained network, with all that a report can have."""
+    networks = census(train_population("XOR", 40, config=TrainConfig(max_steps=400)))
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(find_out(trained.model), folder, training=trained, networks=networks)
+
+
 @needs_browser
-def test_the_report_draws_offline(tmp_path, trained, browser):
+def test_the_report_draws_offline(report, browser):
     """Every figure is drawn with data; no request leaves the page; the console is silent; the
     upload button is absent.
     """
-    networks = census(train_population("XOR", 40, config=TrainConfig(max_steps=400)))
-    report = write_report(find_out(trained.model), tmp_path, training=trained, networks=networks)
     browser.get(report.as_uri())
     drawn = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => [p.data.length, p.querySelectorAll('.main-svg').length])"
     figures = browser.execute_script(drawn)
@@ -101,12 +107,12 @@ def test_the_report_draws_offline(tmp_path, trained, browser):
     [("input_slider", "p.data[1].x[0]"), ("weight_slider", "p.data[0].x[3]")],
     ids=["input", "weight"],
 )
-def test_a_slider_moves_its_figure(tmp_path, trained, browser, name, read):
+def test_a_slider_moves_its_figure(report, browser, name, read):
     """A click at the far end of the rail brings the last frame: other data, another text, the
     numbers of report.json; still no request.
     """
-    browser.get(write_report(trained.model, tmp_path).as_uri())
-    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    browser.get(report.as_uri())
+    numbers = json.loads((report.parent / "report.json").read_text(encoding="utf-8"))
     frames = numbers["path"]["slider"] if name == "input_slider" else numbers["moved_weight"]
     figure = f"const p = document.querySelector('#figure-{name} .js-plotly-plot'); "
     before = browser.execute_script(figure + f"return {read}")

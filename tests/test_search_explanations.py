@@ -289,10 +289,11 @@ def test_wrong_kinds_are_answered_with_what_to_give(textbook):
 # alignments
 
 
-def hooked_decision(model, base, source, units):
-    """One TransformerLens run: the base input with these units at their values on the source
-    input.
+def hooked_decisions(model, units, pairs=PAIRS):
+    """One TransformerLens run with a row for each (base, source) pair: the base input with these
+    units at their values on the source input.
     """
+    bases, sources = map(list, zip(*pairs, strict=True))
     _, cache = model.run_with_cache(model.rows())
 
     def hook_at(layer):
@@ -300,15 +301,14 @@ def hooked_decision(model, base, source, units):
 
         def hook(value, hook):
             value = value.clone()
-            value[:, mine] = cache["post", layer][source, mine]
+            value[:, mine] = cache["post", layer][sources][:, mine]
             return value
 
         return f"blocks.{layer}.mlp.hook_post", hook
 
     hooks = [hook_at(layer) for layer in sorted({unit.layer for unit in units})]
-    return int(
-        model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold
-    )
+    outputs = model.run_with_hooks(model.rows()[bases], fwd_hooks=hooks)[:, 0]
+    return tuple((outputs > model.threshold).int().tolist())
 
 
 def text_effect(formula, variable, base, source):
@@ -338,10 +338,7 @@ def test_alignments_against_one_hooked_run_per_pair(wide, twice, which, across):
             for s in combinations(places, k)
             if across or len({u.layer for u in s}) == 1
         ]
-        behaviour = {
-            s: tuple(hooked_decision(model, base, source, s) for base, source in tried)
-            for s in sets
-        }
+        behaviour = {s: hooked_decisions(model, s, tried) for s in sets}
         search = find_alignments(model, "XOR", depth=2, convention=convention)
         expected = set()
         for formula in formulas("XOR", depth=2):
@@ -477,8 +474,8 @@ def test_what_cannot_be_searched_is_said():
         identifiability_report(two, output=2)
 
 
-def zeroed_decision(model, base, units):
-    """One TransformerLens run: the base input with these units at zero."""
+def zeroed_decisions(model, units):
+    """One TransformerLens run of all inputs with these units at zero."""
 
     def hook_at(layer):
         mine = [unit.index for unit in units if unit.layer == layer]
@@ -491,9 +488,8 @@ def zeroed_decision(model, base, units):
         return f"blocks.{layer}.mlp.hook_post", hook
 
     hooks = [hook_at(layer) for layer in sorted({unit.layer for unit in units})]
-    return int(
-        model.run_with_hooks(model.rows()[base : base + 1], fwd_hooks=hooks)[0, 0] > model.threshold
-    )
+    outputs = model.run_with_hooks(model.rows(), fwd_hooks=hooks)[:, 0]
+    return tuple((outputs > model.threshold).int().tolist())
 
 
 @pytest.mark.parametrize("name", ["redundant-4", "deep-xor"])
@@ -508,8 +504,8 @@ def test_what_rules_out_a_subcircuit_does(name):
     sets = sorted((s for k in range(1, len(units) + 1) for s in combinations(units, k)), key=len)
     assert report.sets_tried == f"all {len(sets)} sets of units"
     assert len(report.subcircuits) == report.n_perfect == find_subcircuits(model).n_perfect
-    whole = {(s, b, c): hooked_decision(model, b, c, s) for s in sets for b, c in PAIRS}
-    zeroed = {(s, b): zeroed_decision(model, b, s) for s in sets for b in range(4)}
+    whole = {s: hooked_decisions(model, s) for s in sets}
+    zeroed = {s: zeroed_decisions(model, s) for s in sets}
     label = BooleanFunction.of("XOR").bits
     for part, examined in list(zip(find_subcircuits(model), report.subcircuits, strict=True))[:4]:
         assert examined.subcircuit == part
@@ -517,11 +513,15 @@ def test_what_rules_out_a_subcircuit_does(name):
         kept = {
             s: tuple(unit for unit in s if unit in part.units) for s in sets
         }  # the others are held to have no effect
+        in_part = {
+            units: hooked_decisions(alone, units) if units else [label[b] for b, _ in PAIRS]
+            for units in set(kept.values())
+        }
         differs = {
             (s, b, c)
             for s in sets
-            for b, c in PAIRS
-            if whole[s, b, c] != (hooked_decision(alone, b, c, kept[s]) if kept[s] else label[b])
+            for (b, c), found, expected in zip(PAIRS, in_part[kept[s]], whole[s], strict=True)
+            if found != expected
         }
         ruling_out = {(name_of_set(s), rows[b], rows[c]): len(s) for s, b, c in differs}
         witness = examined.ruled_out_by_interchange
@@ -529,11 +529,15 @@ def test_what_rules_out_a_subcircuit_does(name):
         if witness:
             size = ruling_out[witness.what, witness.base, witness.source]
             assert size == min(ruling_out.values()), "the smallest set"
+        without = {
+            units: zeroed_decisions(alone, units) if units else label
+            for units in set(kept.values())
+        }
         off = {
             (name_of_set(s), rows[b])
             for s in sets
             for b in range(4)
-            if zeroed[s, b] != (zeroed_decision(alone, b, kept[s]) if kept[s] else label[b])
+            if zeroed[s][b] != without[kept[s]][b]
         }
         witness = examined.ruled_out_by_ablation
         assert (witness is not None) == bool(off)
@@ -589,7 +593,8 @@ def test_what_rules_out_an_alignment_does(twice):
             expected = text_effect(
                 alignment.formula, alignment.formula.variables[index], base, source
             )[0]
-            assert hooked_decision(twice, base, source, alignment.units[index]) != expected
+            units = alignment.units[index]
+            assert hooked_decisions(twice, units, [(base, source)]) != (expected,)
 
 
 def test_the_report_makes_nothing_twice(twice, monkeypatch):

@@ -30,11 +30,42 @@ for call in (widgets.playground, lambda: widgets.Playground(model), lambda: widg
 """Every way to a widget, and what each says."""
 
 
-def printed_without(blocked, code):
-    """The lines that a fresh interpreter prints in which these modules cannot be imported."""
-    block = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in blocked)
-    command = [sys.executable, "-c", block + code]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+LOOKED_AT = """
+import inspect, pydoc, xor_mi
+print(hasattr(xor_mi, "widgets"))
+print("widgets" in dict(inspect.getmembers(xor_mi)))
+print("nine weights" in pydoc.render_doc(xor_mi.widgets))
+print(issubclass(xor_mi.widgets.Playground, object))
+"""
+"""What finds the room and looks at it."""
+
+BLOCKED = {("ipywidgets",): REFUSED, ("anywidget",): LOOKED_AT, EXTRA: LOOKED_AT}
+"""What cannot be imported -> what is run then, in a package that is imported anew."""
+
+WITHOUT = f"""
+import contextlib, io, json, sys
+printed = []
+for blocked, code in {BLOCKED!r}.items():
+    for name in list(sys.modules):
+        if name.split(".")[0] in {("xor_mi", *EXTRA)!r}:
+            del sys.modules[name]
+    for name in blocked:
+        sys.modules[name] = None
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(code)
+    printed.append(out.getvalue().splitlines())
+print(json.dumps(printed))
+"""
+
+
+@pytest.fixture(scope="module")
+def printed_without():
+    """What is blocked -> the lines printed then, all in one process, so that torch is imported
+    once.
+    """
+    command = [sys.executable, "-c", WITHOUT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(zip(BLOCKED, json.loads(done.stdout), strict=True))
 
 
 def trace(figure, name):
@@ -157,23 +188,16 @@ def test_what_cannot_be_played_with_is_refused(model, message):
         playground(model)
 
 
-def test_without_the_extra_the_error_says_what_to_install():
+def test_without_the_extra_the_error_says_what_to_install(printed_without):
     """No ipywidgets: one line, from this package."""
     message = "the playground needs ipywidgets; pip install 'xor-mi[widgets]'"
-    assert printed_without(["ipywidgets"], REFUSED) == [message] * 3
+    assert printed_without["ipywidgets",] == [message] * 3
 
 
-@pytest.mark.parametrize("blocked", [["anywidget"], list(EXTRA)])
-def test_without_the_extra_the_room_can_still_be_looked_at(blocked):
+@pytest.mark.parametrize("blocked", [("anywidget",), EXTRA])
+def test_without_the_extra_the_room_can_still_be_looked_at(printed_without, blocked):
     """`hasattr`, `inspect.getmembers` and `help` find the room, and nothing is raised."""
-    code = """
-import inspect, pydoc, xor_mi
-print(hasattr(xor_mi, "widgets"))
-print("widgets" in dict(inspect.getmembers(xor_mi)))
-print("nine weights" in pydoc.render_doc(xor_mi.widgets))
-print(issubclass(xor_mi.widgets.Playground, object))
-"""
-    assert printed_without(blocked, code) == ["True"] * 4
+    assert printed_without[blocked] == ["True"] * 4
 
 
 def test_the_pictures_are_those_of_plots(textbook):
