@@ -441,7 +441,8 @@ DOORS: dict[str, Callable[[random.Random, Path], None]] = {
 RECORD = record_of(handmade.textbook_xor())
 with tempfile.TemporaryDirectory() as _folder:
     PARQUET = write_census(
-        census(train_population("XOR", 5)), Path(_folder) / "networks.parquet"
+        census(train_population("XOR", 5, config=TrainConfig(max_steps=50))),
+        Path(_folder) / "networks.parquet",
     ).read_bytes()
 with tempfile.TemporaryDirectory() as _folder:
     PLAN = (small_census(Path(_folder)) / "plan.json").read_bytes()

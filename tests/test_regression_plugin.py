@@ -31,15 +31,13 @@ def net(or_bias=0.0, order=(0, 1), scale=1.0):  # the textbook network: OR is un
 ONE = NETWORKS + "\ndef test_it(circuit_regression):\n    circuit_regression.check({})\n"
 
 
+# hypothesis would be imported anew at the end of every run
+QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+
+
 def ran(pytester, *options: str, **outcomes: int):
     """A run of pytest in the scratch folder, with its outcomes asserted."""
-    quick = (
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:hypothesispytest",
-    )  # hypothesis would be imported anew at the end of every run
-    result = pytester.runpytest_inprocess(*quick, *options)
+    result = pytester.runpytest_inprocess(*QUICK, *options)
     result.assert_outcomes(**outcomes)
     return result
 
@@ -408,7 +406,7 @@ def test_part_of_the_tests_judges_no_other(pytester, two, options):
 @pytest.mark.parametrize("option", ["--setup-only", "--setup-plan", "--collect-only"])
 def test_where_no_test_is_run_none_is_judged(pytester, two, option):
     """Fixtures are set up or shown and the tests called passed, without a check in any."""
-    result = pytester.runpytest(FLAG, option)
+    result = pytester.runpytest_inprocess(*QUICK, FLAG, option)
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*unused circuits*")
 
@@ -538,7 +536,7 @@ def test_one(zoo_model):
 """
     )
     ran(pytester, passed=2 + len(zoo.names()))
-    result = pytester.runpytest_inprocess("--collect-only", "-q")
+    result = pytester.runpytest_inprocess(*QUICK, "--collect-only", "-q")
     assert {
         f"test_the_fixtures_are_the_networks_they_say.py::test_zoo[{name}]" for name in zoo.names()
     } <= set(result.outlines)
