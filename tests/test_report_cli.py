@@ -595,6 +595,26 @@ def test_how_common_counts_the_same_gates(trained):
     ).endswith("solved XOR.")
 
 
+def test_a_circuit_that_is_not_proved_is_not_compared_with_others():
+    """Networks without a proved circuit have no gates in a table of shares, so how common the gates
+    of such a circuit are is not said.
+    """
+    layers = [
+        ([[-2.2, 0.5], [1.9, 1.9], [-3.0, 3.0]], [2.2, -1.9, 0.0]),
+        ([[-3.9, -3.7, 4.0]], [3.9]),
+    ]
+    model = HookedMLP.from_weights(layers, target="XOR")
+    networks = pd.DataFrame({"seed": [0, 1], "solved": [True, False], "gates": ["{AND, OR}", ""]})
+    said = "Of 2 networks trained alike from seeds 0 to 1, 1 solved XOR"
+    approximate = identify_circuit(model, with_evidence=False)
+    assert how_common(approximate, networks) == f"{said}."
+    single = identify_circuit(model, require="single", with_evidence=False)
+    assert (
+        how_common(single, networks)
+        == f"{said}; none of these has the hidden gates {single.gate_set}."
+    )
+
+
 def test_figures_show_the_findings(textbook):
     """Each figure holds the numbers it is a picture of, as data or as text."""
     circuit = identify_circuit(textbook)

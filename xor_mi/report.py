@@ -568,7 +568,8 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
         f"Of {len(networks)} networks trained alike from {seeds}, "
         f"{len(solved)} solved {circuit.target.name}"
     )
-    if circuit.gate_set is None or solved.empty:
+    # in the shares a network without a proved circuit has no gates, so this one is not compared
+    if not circuit.passing or solved.empty:
         return f"{text}."
     shares = gate_shares(networks)
     same = shares[shares["gates"] == circuit.gate_set]
