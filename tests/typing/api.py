@@ -241,6 +241,12 @@ assert_type(diagnosis.answers, tuple[xor_mi.circuits.ReadingChange, ...])
 assert_type(diagnosis.answers[0].model, HookedMLP)
 assert_type(diagnosis.computes, xor_mi.BooleanFunction | None)
 assert_type(xor_mi.circuits.control_rates(model, n_networks=10).frame(), pd.DataFrame)
+assert_type(circuit.differences, tuple[xor_mi.circuits.Difference, ...])
+difference = circuit.differences[0]
+assert_type(difference.unit, Unit)
+assert_type(difference.interchange, xor_mi.circuits.TellingInterchange | None)
+assert_type(difference.input, xor_mi.circuits.TellingInput | None)
+assert_type(difference.looked_at, xor_mi.circuits.LookedAt)
 ordered = xor_mi.circuits.ordered_circuits(model, "XOR", require="single", min_margin=0.05)
 assert_type(ordered, xor_mi.circuits.OrderedCircuits)
 assert_type(ordered.passing, tuple[xor_mi.circuits.OrderedCircuit, ...])
@@ -522,6 +528,10 @@ SURVEYS = (
 )
 PROVES = (
     xor_mi.circuits.CircuitUnit,
+    xor_mi.circuits.Difference,
+    xor_mi.circuits.LookedAt,
+    xor_mi.circuits.TellingInput,
+    xor_mi.circuits.TellingInterchange,
     xor_mi.circuits.Failing,
     xor_mi.circuits.ControlRate,
     xor_mi.circuits.ControlRates,

@@ -27,7 +27,9 @@ in idle units only are one circuit. It is proved by interchange (Geiger et al. 2
 - `joint`: so it does with all variables of a layer at once, each from a row of its own.
 
 The verdict counts circuits that are proved as far as `require` says, by default jointly. Exactly
-one: `identified`. Several: `ambiguous`, all listed. None, although some survive substitution:
+one: `identified`. Several: `ambiguous`, all listed, with what tells each apart from the first
+(`Circuit.differences`: a unit, an interchange, an input between the rows; of circuits that pass
+all joint interchanges no input is decided differently). None, although some survive substitution:
 `approximate`, with the closest, on how many interchanges it is right, and the first that
 contradicts it. None at all: `no_gate_reading`, with the layer, units and rows at which the search
 stops (`Circuit.obstacle`) and the gates of the units that have one reading all the same. A network
@@ -62,6 +64,7 @@ such limit. Up to 65,536 joint interchanges of a layer are run; of more a seeded
 so, but for the last hidden layer, where the worst of them all is known in closed form.
 """
 
+from xor_mi.circuits._apart import Difference as Difference
 from xor_mi.circuits._candidates import CandidateCircuit as CandidateCircuit
 from xor_mi.circuits._candidates import IdleUnit as IdleUnit
 from xor_mi.circuits._circuit import VERDICTS as VERDICTS
@@ -81,9 +84,12 @@ from xor_mi.circuits._facts import PROOF_LEVELS as PROOF_LEVELS
 from xor_mi.circuits._facts import Contradiction as Contradiction
 from xor_mi.circuits._facts import Failing as Failing
 from xor_mi.circuits._facts import InterchangeCount as InterchangeCount
+from xor_mi.circuits._facts import LookedAt as LookedAt
 from xor_mi.circuits._facts import Obstacle as Obstacle
 from xor_mi.circuits._facts import OnStep as OnStep
 from xor_mi.circuits._facts import ProofLevel as ProofLevel
+from xor_mi.circuits._facts import TellingInput as TellingInput
+from xor_mi.circuits._facts import TellingInterchange as TellingInterchange
 from xor_mi.circuits._facts import Verdict as Verdict
 from xor_mi.circuits._identify import control_rates as control_rates
 from xor_mi.circuits._identify import identify_circuit as identify_circuit

@@ -12,6 +12,7 @@ import pandas as pd
 from torch import Tensor
 
 from xor_mi.circuits import _export, _wording
+from xor_mi.circuits._apart import Difference, differences_of
 from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._diagnose import Diagnosis, diagnose, name_of
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
@@ -161,6 +162,8 @@ class Circuit(Finding):
                 )
             case _:
                 reason = self._survivors()
+        if self.differences:
+            reason = f"{reason}. {_wording.differences(self.differences)}"
         # a further sentence, where units are exactly on their step or were given a third level
         if self.on_step:
             reason = f"{reason}. {_wording.on_step(self.on_step)}"
@@ -247,6 +250,18 @@ class Circuit(Finding):
     def passing(self) -> tuple[CandidateCircuit, ...]:
         """The circuits that are proved as far as `require` says."""
         return tuple(one for one in self.circuits if one.has(self.require))
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """What tells each further circuit that is proved as far as required apart from the first.
+
+        The unit that they read differently; an interchange and a real-valued input on which they
+        predict differently, if there is one. Empty but where the verdict is ambiguous. Of very many
+        circuits those that come first; found out when this is first read.
+        """
+        if self.verdict != "ambiguous":
+            return ()
+        return differences_of(self.model, self.passing, require=self.require)
 
     @property
     def proof_level(self) -> ProofLevel | None:
@@ -527,6 +542,7 @@ class Circuit(Finding):
             circuits=self.circuits,
             passing=self.passing,
             proof=self.proof,
+            differences=self.differences,
             ordered=self.ordered,
         )
 
@@ -581,6 +597,7 @@ class Circuit(Finding):
             "n_passing": len(self.passing),
             "n_readings": len(self.readings),
             "circuits": [_candidate_dict(one) for one in self.circuits[:MAX_IN_JSON]],
+            "differences": [one.to_dict() for one in self.differences[:MAX_IN_JSON]],
             "contradiction": _contradiction_dict(self.contradiction),
             "copies": [_names(units) for units in self.copies] if self.circuits else [],
             "signature": self.signature,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from xor_mi.circuits._apart import Difference
 from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._evidence import Proof
 from xor_mi.circuits._netlist import JointReading
@@ -90,6 +91,7 @@ def explain(
     circuits: Sequence[CandidateCircuit],
     passing: Sequence[CandidateCircuit],
     proof: Proof | None,
+    differences: Sequence[Difference],
     ordered: OrderedCircuits | None,
 ) -> str:
     """The whole page; sections that have nothing to say are left out."""
@@ -110,7 +112,7 @@ def explain(
     if proof:
         sections.append(["What was tested", *(f"  {evidence}" for evidence in proof.claims)])
         sections += [_sets(proof), _copies(proof)]
-    sections.append(_other_circuits(circuits, passing))
+    sections += [_other_circuits(circuits, passing), _apart(differences)]
     if ordered and ordered.first:
         lines = [f"  {line}" for line in ordered.first.lines()]
         sections.append([f"With up to three levels per unit ({ordered.verdict})", *lines])
@@ -340,6 +342,14 @@ def _other_circuits(
         if len(failing) >= MAX_CIRCUITS:
             lines.append(f"  and {len(failing) - MAX_CIRCUITS + 1} more")
     return lines
+
+
+def _apart(differences: Sequence[Difference]) -> list[str]:
+    """What tells the circuits that pass the same tests apart from the first."""
+    if not differences:
+        return []
+    lines = [f"  {one}" for one in differences[: MAX_CIRCUITS - 1]]
+    return ["What tells them apart from the first", *lines]
 
 
 def _sum(terms: Sequence[float], names: Sequence[str]) -> str:

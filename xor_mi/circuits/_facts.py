@@ -122,6 +122,93 @@ class Contradiction:
     decided: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TwoPredictions:
+    """What two circuits predict where they differ, and what the network does there.
+
+    Attributes:
+        predicted: by the first circuit, and by the other.
+        decided: by the network; -1 where it decides nothing.
+    """
+
+    predicted: tuple[tuple[int, ...], tuple[int, ...]]
+    decided: tuple[int, ...]
+
+    @property
+    def sides_with(self) -> Literal[0, 1] | None:
+        """Whether the network does as the first (0) or the other (1) predicts; None: as neither."""
+        first, other = self.predicted
+        if self.decided == first:
+            return 0
+        return 1 if self.decided == other else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellingInterchange(TwoPredictions):
+    """An interchange whose decisions two circuits predict differently.
+
+    Attributes:
+        kind, layer, variables, base, sources: which one it is; see `Contradiction`.
+    """
+
+    kind: Literal["single", "joint"]
+    layer: int
+    variables: tuple[tuple[Unit, ...], ...]
+    base: str | None
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellingInput(TwoPredictions):
+    """An input between the rows of which two circuits predict different things.
+
+    Attributes:
+        values: of the inputs, within the box of the input levels.
+        unit: None where they predict different decisions; else the hidden unit, of a layer after
+            the first, whose bit they predict differently.
+    """
+
+    values: tuple[float, ...]
+    unit: Unit | None
+
+
+class LookedAt(NamedTuple):
+    """At which inputs two circuits were held against each other.
+
+    Attributes:
+        n: how many.
+        grid: whether these are all points of a grid over the box of the input levels; else grids,
+            a seeded sample, and points between pairs of rows.
+    """
+
+    n: int
+    grid: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apart:
+    """What tells a circuit apart from the first.
+
+    Attributes:
+        circuits: the numbers of the two in `Circuit.circuits`; that of the first is 0.
+        unit: the first hidden unit that they read differently; where they read all alike, the first
+            unit or output whose gate differs.
+        gates: its gate under each; None where it is idle. Of units read alike, their gates over
+            what they read.
+        interchange: one whose decisions they predict differently; None where there is none, or none
+            was tried.
+        input: one of which they predict different things; None where none was found.
+        looked_at: where an input was looked for.
+    """
+
+    circuits: tuple[int, int]
+    unit: Unit
+    gates: tuple[str | None, str | None]
+    interchange: TellingInterchange | None
+    input: TellingInput | None
+    looked_at: LookedAt
+
+
 ObstacleKind = Literal["levels", "consistency", "composition", "margin"]
 """Where the search for a circuit stops:
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits._extremes import Extremes
-from xor_mi.circuits._facts import Contradiction, InterchangeCount
+from xor_mi.circuits._facts import Contradiction, InterchangeCount, TellingInterchange
 from xor_mi.circuits._netlist import JointReading, LocalGate, compose_from
 from xor_mi.circuits._readings import ROUNDING, Reading, Variables
 from xor_mi.graph import Unit
@@ -241,10 +241,7 @@ class Interchanges:
         n_agreed, n_runs = int(agreed.sum()), len(agreed)
         n_all = None if runs.exhaustive else runs.n
         if n_agreed < n_runs:
-            run = int((~agreed).nonzero()[0])
-            first = self._contradiction(
-                layer, runs.sources[run], int(runs.bases[run]), predicted[run], runs.decided[run]
-            )
+            first = self._first_joint(layer, predicted, agreed)
             return InterchangeCount(n_agreed, n_runs, n_all), first
         if runs.extremes is None:
             return InterchangeCount(n_agreed, n_runs, n_all), None
@@ -253,6 +250,43 @@ class Interchanges:
             return InterchangeCount(runs.n, runs.n), None
         # the sample missed it: the worst is one run more
         return InterchangeCount(n_agreed, n_runs + 1, n_all), worst
+
+    def _first_joint(self, layer: int, predicted: Tensor, agreed: Tensor) -> Contradiction | None:
+        """The first joint run of a layer that is not as predicted."""
+        wrong = (~agreed).nonzero().flatten()
+        if not len(wrong):
+            return None
+        runs, run = self.joint[layer], int(wrong[0])
+        return self._contradiction(
+            layer, runs.sources[run], int(runs.bases[run]), predicted[run], runs.decided[run]
+        )
+
+    def telling_apart(self, first: Predicts, other: Predicts) -> TellingInterchange | None:
+        """The first interchange whose decisions two circuits predict differently.
+
+        Single ones first; None where they predict the same in all that were run.
+        """
+        a, b = self.predicted_single(first), self.predicted_single(other)
+        agreed = (a == b).all(-1)
+        of_first, of_other = self._first_single(a, agreed), self._first_single(b, agreed)
+        for layer in range(len(self.joint)):
+            if of_first and of_other:
+                break
+            a, b = self.predicted_joint(first, layer), self.predicted_joint(other, layer)
+            agreed = (a == b).all(-1)
+            of_first = self._first_joint(layer, a, agreed)
+            of_other = self._first_joint(layer, b, agreed)
+        if not (of_first and of_other):
+            return None
+        return TellingInterchange(
+            predicted=(of_first.predicted, of_other.predicted),
+            decided=of_first.decided,
+            kind=of_first.kind,
+            layer=of_first.layer,
+            variables=of_first.variables,
+            base=of_first.base,
+            sources=of_first.sources,
+        )
 
     def _worst(self, circuit: Predicts, layer: int, runs: JointRuns) -> Contradiction | None:
         """The joint interchange furthest on the wrong side; None where all are on the right one."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, Context
 
 from xor_mi.circuits._facts import (
+    Apart,
     ChangeKind,
     Contradiction,
     Control,
@@ -19,12 +20,17 @@ from xor_mi.circuits._facts import (
     OnStep,
     Problems,
     ProofLevel,
+    TwoPredictions,
     constant_note,
 )
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.metrics import share_interval
 from xor_mi.model import DecisionRule
 
+MAX_APART = 3
+"""What tells so many further circuits apart is told in a verdict's reason."""
+MAX_GATE = 40
+"""A gate of more characters is not written in a sentence about what tells circuits apart."""
 MAX_NAMES = 8
 """So many units, and so many rows of each, are named where a sentence lists them."""
 
@@ -436,6 +442,86 @@ def contradicted(facts: Contradiction) -> str:
         f"the first that does not has {_few(taken)}{run}: "
         f"the circuit predicts {predicted}, the network decides {decided}"
     )
+
+
+def differences(facts: Sequence[Apart]) -> str:
+    """What tells the further circuits apart from the first: the first few of them."""
+    told = "; ".join(map(difference, facts[:MAX_APART]))
+    n_more = len(facts) - MAX_APART
+    more = f"; and {_counted(n_more, 'further circuit')}" if n_more > 0 else ""
+    return f"What tells them apart: {told}{more}"
+
+
+def difference(facts: Apart) -> str:
+    """What tells one circuit apart from the first."""
+    other, name = _number_word(facts.circuits[1]), facts.unit.name
+    of_first, of_other = facts.gates
+    if of_other is None:
+        reads = f"the first reads {name}{_as(of_first)}, in the {other} no output depends on it"
+    elif of_first is None:
+        reads = f"the {other} reads {name}{_as(of_other)}, in the first no output depends on it"
+    elif max(len(of_first), len(of_other)) > MAX_GATE:
+        reads = f"the {other} reads {name} as another gate than the first"
+    else:
+        reads = f"the {other} reads {name} as {of_other}, the first as {of_first}"
+    return f"{reads}{_telling_interchange(facts, other)}; {_telling_input(facts, other)}"
+
+
+def _as(gate: str | None) -> str:
+    """' as OR'; nothing for a gate that is too long for a sentence."""
+    return f" as {gate}" if gate and len(gate) <= MAX_GATE else ""
+
+
+def _telling_interchange(facts: Apart, other: str) -> str:
+    """'; with h0.0 as on 01 in the run on 00 the first predicts 1, ...', or nothing."""
+    one = facts.interchange
+    if one is None:
+        return ""
+    taken = [
+        f"{name_of_set(units)} as on {source}"
+        for units, source in zip(one.variables, one.sources, strict=True)
+    ]
+    run = f" in the run on {one.base}" if one.base else ""
+    return f"; with {_few(taken)}{run} {_predictions(one, other, 'the network decides')}"
+
+
+def _telling_input(facts: Apart, other: str) -> str:
+    """'at x0 = 0.5, x1 = 0.2 the first predicts 1, ...', or where none was found."""
+    one, (n, grid) = facts.input, facts.looked_at
+    where = "points of a grid" if grid else "points of grids, of a sample and between rows"
+    none = f"no input was found that they decide differently, of {n:,} {where}"
+    if one is None:
+        return none
+    at = ", ".join(f"x{k} = {value:.6g}" for k, value in enumerate(one.values))
+    if one.unit is None:
+        return f"at {at} {_predictions(one, other, 'the network decides')}"
+    name = one.unit.name
+    return f"{none}, but at {at} {_predictions(one, other, 'it is', what=f' of {name}')}"
+
+
+def _predictions(one: TwoPredictions, other: str, does: str, *, what: str = "") -> str:
+    """'the first predicts 1, the second 0, and the network decides 1, as the first does'."""
+    of_first, of_other = (", ".join(map(str, bits)) for bits in one.predicted)
+    decided = ", ".join("nothing" if bit < 0 else str(bit) for bit in one.decided)
+    sides = {0: "as the first says", 1: f"as the {other} says", None: "as neither says"}
+    return (
+        f"the first predicts {of_first}{what}, the {other} {of_other}, "
+        f"and {does} {decided}, {sides[one.sides_with]}"
+    )
+
+
+def _number_word(number: int) -> str:
+    """A circuit by its number, that of the first being 0: 'second', 'third', ..., '11th'."""
+    if number < len(_NUMBERS):
+        return _NUMBERS[number]
+    place = number + 1
+    ending = (
+        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    )
+    return f"{place}{ending}"
+
+
+_NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 
 def _few(names: Sequence[str]) -> str:
