@@ -706,3 +706,18 @@ def test_too_much_is_refused_before_it_is_tried():
         ordered_circuits(wide)
     with pytest.raises(TooManyReadings, match="max_readings=5 faithful joint readings with up to"):
         ordered_circuits(random_network(0, "tanh", sizes=(2, 3, 1)), max_readings=5)
+    with pytest.raises(
+        TooManyReadings, match="a unit of 256 values has 32,640 readings with up to 3"
+    ):
+        ordered_circuits(random_network(0, "tanh", sizes=(8, 1, 1)))
+
+
+def test_where_nothing_is_live():
+    """A decision that no unit can change is one circuit, without a unit or a margin."""
+    constant = HookedMLP.from_weights([([[1.0, 1.0]], [0.0]), ([[0.0]], [1.0])])
+    small = HookedMLP.from_weights([([[1.0, 1.0]], [0.0]), ([[0.1]], [1.0])])
+    for model in (constant, small):
+        (circuit,) = ordered_circuits(model).circuits
+        assert (circuit.formula, circuit.live, circuit.proof_level) == ("TRUE", (), "joint")
+        assert [one.gates for one in circuit.idle] == [("AND", "OR", "OR, AND")]
+        assert circuit.to_dict()["smallest_margin"] is None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, combinations, pairwise, product
-from math import prod
+from math import comb, prod
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from xor_mi.circuits import _tables
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._readings import is_constant
+from xor_mi.errors import TooManyReadings
 from xor_mi.truth import name_of_bits
 from xor_mi.values import DISTINCT
 
@@ -21,6 +22,8 @@ MOST_LEVELS = 3
 """A unit is read with at most so many levels. Of four values on four rows a reading with four
 levels says nothing any more: it is the list of values.
 """
+MAX_OF_A_UNIT = 10_000
+"""A unit has at most so many readings: those of seven inputs with a value for every row."""
 MAX_BOXES = 60_000
 """A formula is found for a table with at most so many products of literals to choose from: of five
 parents with three levels there are 16,807.
@@ -95,6 +98,9 @@ def ordered_readings(values: Tensor, *, most_levels: int = MOST_LEVELS) -> list[
 
     Those with two levels come first. A unit of two distinct values has the one with two.
 
+    Raises:
+        TooManyReadings: more than 10,000 of them.
+
     >>> readings = ordered_readings(torch.tensor([0.0, 1.0, 1.0, 2.0]))
     >>> [(reading.gate, reading.levels) for reading in readings]
     [('OR', (0, 1, 1, 1)), ('AND', (0, 0, 0, 1)), ('OR, AND', (0, 1, 1, 2))]
@@ -108,6 +114,12 @@ def ordered_readings(values: Tensor, *, most_levels: int = MOST_LEVELS) -> list[
     ordered = values.sort().values.tolist()
     spread = ordered[-1] - ordered[0]
     gaps = [(low, high) for low, high in pairwise(ordered) if high - low > DISTINCT * spread]
+    n_readings = sum(comb(len(gaps), n_cuts) for n_cuts in range(1, most_levels))
+    if n_readings > MAX_OF_A_UNIT:
+        raise TooManyReadings(
+            f"a unit of {len(gaps) + 1} values has {n_readings:,} readings with up to "
+            f"{most_levels} levels; at most {MAX_OF_A_UNIT:,} are tried: read it with levels=2"
+        )
     several = (combinations(gaps, n_cuts) for n_cuts in range(1, most_levels))
     readings = []
     for cuts in chain.from_iterable(several):
@@ -131,23 +143,21 @@ def read_alike(columns: Sequence[Tensor], *, most_levels: int) -> list[tuple[Ord
     Copies are read alike: at the same levels, or at these counted from the other end.
     """
     first, *copies = [ordered_readings(column, most_levels=most_levels) for column in columns]
+    by_levels = [{reading.levels: reading for reading in copy} for copy in copies]
     alike = []
     for reading in first:
-        fitting = [[one for one in copy if turned(reading, one) is not None] for copy in copies]
-        # the readings of one place have different levels, so at most one fits
-        if all(fitting):
-            alike.append((reading, *(one[0] for one in fitting)))
+        over = from_the_other_end(reading)
+        fitting = [known.get(reading.levels) or known.get(over) for known in by_levels]
+        of_copies = [one for one in fitting if one is not None]
+        if len(of_copies) == len(copies):
+            alike.append((reading, *of_copies))
     return alike
 
 
-def turned(first: OrderedReading, copy: OrderedReading) -> bool | None:
-    """Whether a copy's levels are counted from the other end; None where it is read otherwise."""
-    if copy.levels == first.levels:
-        return False
-    top = first.n_levels - 1
-    if copy.n_levels == first.n_levels and copy.levels == tuple(top - k for k in first.levels):
-        return True
-    return None
+def from_the_other_end(reading: OrderedReading) -> tuple[int, ...]:
+    """Its levels, counted down."""
+    top = reading.n_levels - 1
+    return tuple(top - level for level in reading.levels)
 
 
 _Box = tuple[tuple[int, ...], ...]

@@ -52,9 +52,10 @@ class OrderedCore:
 
     @property
     def n_inputs(self) -> int:
-        # a layer without live units has no levels to ask
-        n_rows = next((len(levels) for levels in chain.from_iterable(self.levels)), 1)
-        return n_rows.bit_length() - 1
+        """How many inputs the network has; where no unit is live, how many a decision reads."""
+        for levels in chain.from_iterable(self.levels):
+            return len(levels).bit_length() - 1
+        return self.decisions[0].ndim
 
     def texts(self) -> tuple[str, str]:
         """The canonical text up to complement of units and order of inputs, and up to complement.

@@ -8,7 +8,7 @@ left out, and the one without that cut stands for it. What agrees on its live un
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import inf, prod
 
@@ -25,7 +25,6 @@ from xor_mi.circuits._levels import (
     OrderedReading,
     ordered_readings,
     read_alike,
-    turned,
 )
 from xor_mi.circuits._ordered import OrderedCircuit, OrderedCircuits, OrderedGate
 from xor_mi.circuits._ordered_form import Cube, OrderedCore
@@ -72,7 +71,8 @@ class _Variable:
         columns = [first.values]
         for copy in copies:
             # a copy that falls where the first rises counts its levels from the other end
-            columns.append(copy.values[::-1] if turned(first, copy) else copy.values)
+            is_turned = copy.levels != first.levels
+            columns.append(copy.values[::-1] if is_turned else copy.values)
         return torch.tensor(columns, dtype=torch.float64).T
 
 
@@ -168,7 +168,7 @@ class _Search:
 
     # joint readings
 
-    def kept(self, *, max_readings: int, progress: bool) -> list[_Joint]:
+    def kept(self, *, max_readings: int, progress: bool) -> Iterator[_Joint]:
         """Every joint reading that is faithful layer by layer and composes."""
         kept = [_Joint()]
         for layer in range(self.model.cfg.n_layers):
@@ -190,12 +190,16 @@ class _Search:
                         "three levels; raise it, study fewer units, or read it with levels=2"
                     )
             kept = longer
-        finished = (self._with_decisions(joint) for joint in kept)
-        return [joint for joint in finished if joint is not None]
+        for joint in kept:
+            finished = self._with_decisions(joint)
+            if finished is not None:
+                yield finished
 
     def _faithful(self, layer: int) -> tuple[Tensor, Tensor]:
         """The choices of readings that keep every decision, [choice, variable]; their margins."""
         variables = self.variables[layer]
+        if not all(variable.options for variable in variables):  # copies that are not read alike
+            return torch.zeros(0, len(variables), dtype=torch.long), torch.zeros(0)
         levels = []  # per variable, what its places are replaced by, [reading, row, place]
         for variable in variables:
             replaced = [
@@ -241,7 +245,7 @@ class _Search:
             on_rows = self._on_rows(joint, layer - 1)
             tables = [_composing(variable, reached, on_rows) for variable in variables]
             for k, allowed in enumerate(tables):
-                fits = torch.isin(choices[:, k], torch.tensor(list(allowed)))
+                fits = torch.isin(choices[:, k], torch.tensor(list(allowed), dtype=torch.long))
                 choices, worst = choices[fits], worst[fits]
         for choice, margin in zip(choices.tolist(), worst.tolist(), strict=True):
             measured = ()
@@ -604,7 +608,9 @@ def circuits_of(
     for joint in search.kept(max_readings=max_readings, progress=progress):
         core = search.core_of(joint)
         if core is not None:
-            grouped.setdefault(core.key, (core, []))[1].append(joint)
+            # its tables are in the core, as far as they matter
+            bare = replace(joint, tables=(), decisions=())
+            grouped.setdefault(core.key, (core, []))[1].append(bare)
     if interchanges is None:
         interchanges = Interchanges.of(model, layers, variables)
     found = []
