@@ -136,13 +136,15 @@ def variable_readings(columns: Sequence[Tensor]) -> list[tuple[Reading, ...]]:
     in each, or their complement.
     """
     first, *copies = [unit_readings(column) for column in columns]
+    # of many rows a copy has many readings: looked up by their bits, not one after the other
+    by_bits = [{reading.bits: reading for reading in copy} for copy in copies]
     alike = []
     for reading in first:
-        # the readings of one place have different bits, and no two are complements of each other
-        # where both rise or both fall: so at most one fits
-        fitting = [[one for one in copy if not tells_apart(reading, one)] for copy in copies]
-        if all(fitting):
-            alike.append((reading, *(one[0] for one in fitting)))
+        complement = tuple(1 - bit for bit in reading.bits)
+        fitting = [known.get(reading.bits) or known.get(complement) for known in by_bits]
+        of_copies = [one for one in fitting if one is not None]
+        if len(of_copies) == len(copies):
+            alike.append((reading, *of_copies))
     return alike
 
 
@@ -165,6 +167,8 @@ def faithful_readings(
     """
     values_on_rows = layers[layer].post
     options = [variable_readings(list(values_on_rows[:, list(units)].T)) for units in variables]
+    if not all(options):  # copies that no reading fits alike
+        return []
     # per variable, its places at their levels under each of its readings, [reading, row, place]
     levels = [torch.stack([levels_of_all(of_places) for of_places in option]) for option in options]
     if prod(map(len, options)) > MAX_TRIED:
