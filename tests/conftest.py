@@ -1,17 +1,26 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests.
+
+Nothing heavy is imported before a test asks: the process that hands out the tests to its workers
+reads this file too, and they wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import jaxtyping
 import pytest
-import torch
 
-from xor_mi import handmade
-from xor_mi.model import HookedMLP, HookedMLPConfig
-from xor_mi.training import Population, TrainResult, train, train_population
+if TYPE_CHECKING:
+    from xor_mi.model import HookedMLP
+    from xor_mi.training import Population, TrainResult
 
 
 @pytest.fixture
 def textbook() -> HookedMLP:
     """The 2-2-1 network with known values: OR, AND, OR AND NOT AND."""
+    from xor_mi import handmade
+
     return handmade.textbook_xor()
 
 
@@ -20,6 +29,8 @@ def counted() -> HookedMLP:
     """A 2-2-1 network with weights 1 to 9, all different and no bias zero, so that any slip of an
     index or a bias shows.
     """
+    from xor_mi.model import HookedMLP
+
     return HookedMLP.from_weights(
         [([[1.0, -2.0], [3.0, 4.0]], [5.0, -6.0]), ([[7.0, -8.0]], [9.0])]
     )
@@ -28,30 +39,40 @@ def counted() -> HookedMLP:
 @pytest.fixture
 def deep() -> HookedMLP:
     """An untrained 3-4-2-2 tanh network: several layers, several outputs."""
+    from xor_mi.model import HookedMLP, HookedMLPConfig
+
     return HookedMLP(HookedMLPConfig(3, (4, 2), 2, act_fn="tanh", seed=5))
 
 
 @pytest.fixture(scope="session")
 def trained() -> TrainResult:
     """A trained network with an OR unit and an AND unit."""
+    from xor_mi.training import train
+
     return train("XOR", seed=29)
 
 
 @pytest.fixture(scope="session")
 def unsolved() -> TrainResult:
     """A network that training left without a solution."""
+    from xor_mi.training import train
+
     return train("XOR", seed=0)
 
 
 @pytest.fixture(scope="session")
 def population() -> Population:
     """500 networks 2-2-1 with ReLU, trained on XOR."""
+    from xor_mi.training import train_population
+
     return train_population("XOR", 500)
 
 
 @pytest.fixture(autouse=True)
 def _no_global_randomness():
     """No test, and nothing a test calls, may change torch's global random state."""
+    import torch
+
     before = torch.get_rng_state()
     yield
     assert torch.equal(torch.get_rng_state(), before)

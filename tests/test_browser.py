@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 
-import nbformat
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -137,6 +136,8 @@ def playground_address(tmp_path):
     """Voila, serving a notebook that shows a playground with a live kernel, on this machine
     only.
     """
+    import nbformat
+
     cell = nbformat.v4.new_code_cell(NOTEBOOK)
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=spec), tmp_path / "play.ipynb")
