@@ -78,19 +78,18 @@ def _no_global_randomness():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.fixture(autouse=True)
-def _shape_checker(request):
-    """On, but for two marks: `unchecked` gives wrong kinds on purpose, which the checker would
-    answer first; `as_a_user` makes so many calls that checking each doubles the time. What these
-    call is checked by the examples in docstrings, test_findings and test_dtypes_and_devices.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """The shape checker is on, but for two marks: `unchecked` gives wrong kinds on purpose, which
+    the checker would answer first; `as_a_user` makes so many calls that checking each doubles the
+    time. What these call is checked by the examples in docstrings, test_findings and
+    test_dtypes_and_devices. Around all of a test, so that what its modules and sessions share is
+    made likewise.
     """
-    off = request.node.get_closest_marker("unchecked") or request.node.get_closest_marker(
-        "as_a_user"
-    )
-    if off is None:
-        yield
-        return
+    off = item.get_closest_marker("unchecked") or item.get_closest_marker("as_a_user")
     checker = jaxtyping.config
-    checker.update("jaxtyping_disable", True)
-    yield
-    checker.update("jaxtyping_disable", False)
+    checker.update("jaxtyping_disable", off is not None)
+    try:
+        return (yield)
+    finally:
+        checker.update("jaxtyping_disable", False)

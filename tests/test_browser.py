@@ -19,6 +19,8 @@ from xor_mi.population import census
 from xor_mi.report import find_out, write_report
 from xor_mi.training import TrainConfig, train_population
 
+pytestmark = pytest.mark.as_a_user
+
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )

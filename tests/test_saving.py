@@ -9,6 +9,7 @@ import errno
 import functools
 import json
 import os
+import runpy
 import shutil
 import stat
 import subprocess
@@ -1051,11 +1052,12 @@ def test_everything_is_written_by_one_room():
         assert writes_by_itself(fine) == []
 
 
-def test_the_example_retrains_over_its_own_folder(tmp_path):
+def test_the_example_retrains_over_its_own_folder(tmp_path, monkeypatch):
     """examples/circuit_regression/retrain.py saves over network/."""
     example = Path(__file__).parent.parent / "examples" / "circuit_regression"
     shutil.copytree(example, tmp_path / "example")
     script = tmp_path / "example" / "retrain.py"
-    subprocess.run([sys.executable, str(script), "3"], check=True)
+    monkeypatch.setattr(sys, "argv", [str(script), "3"])
+    runpy.run_path(str(script), run_name="__main__")
     config = (tmp_path / "example" / "network" / "config.json").read_text(encoding="utf-8")
     assert json.loads(config)["seed"] == 3

@@ -18,6 +18,7 @@ from xor_mi.search import (
     Convention,
     Problem,
     SearchStopped,
+    _examined,
     _searches,
     as_network,
     compare_conventions,
@@ -425,9 +426,9 @@ def test_a_task_without_inner_gates_and_bad_requests(textbook, deep):
 # conventions side by side, and the report
 
 
-def test_conventions_side_by_side(textbook):
+def test_conventions_side_by_side(textbook, monkeypatch):
     """The textbook network's known counts; a network too large to list is counted and says nothing
-    it does not know.
+    it does not know, nor one of which only the first are examined: 2,000, and here 200.
     """
     frame = compare_conventions(textbook).frame()
     assert frame["n_subcircuits"].tolist() == [9, 9, 2]
@@ -445,10 +446,14 @@ def test_conventions_side_by_side(textbook):
     assert report.n_surviving is None
     assert f"{report.n_perfect:,} perfect ones, too many to examine" in str(report)
     four = train("XOR", hidden=(4, 4), seed=1).model
+    assert _examined.MAX_EXAMINED == 2_000
+    for module in (_examined, _searches):
+        monkeypatch.setattr(module, "MAX_EXAMINED", 200)
     report = identifiability_report(four, depth=2, conventions={})
     assert report.n_perfect == 101_104
     assert report.n_surviving is None
-    assert "of the first 2,000" in str(report)
+    assert len(report.subcircuits) == 200
+    assert "of the first 200" in str(report)
 
 
 def test_what_cannot_be_searched_is_said():

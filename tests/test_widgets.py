@@ -15,6 +15,8 @@ from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
 from xor_mi.widgets import playground
 
+pytestmark = pytest.mark.as_a_user
+
 EXTRA = ("ipywidgets", "anywidget", "traitlets")
 """What the extra `widgets` installs."""
 
