@@ -224,7 +224,7 @@ def test_requirements_are_those_asked_for():
     asked for, and a smallest margin of 0.4 leaves out exactly the circuits below it.
     """
     config = TrainConfig(act_fn="tanh", max_steps=500)
-    population = train_population("XOR", 40, hidden=3, config=config)
+    population = train_population("XOR", 25, hidden=3, config=config)
     ask = (population.__getitem__, population.weights, population.cfg)
     found = {
         level: identify_many(*ask, require=level, min_margin=0.0)
@@ -273,6 +273,45 @@ def test_a_network_that_passes_single_but_not_joint_interchange():
         assert (found.n_circuits, found.n_circuits_single, found.n_circuits_joint) == (2, 1, 0)
         alone = summarize(identify_circuit(model, require=require, with_evidence=False))
         assert found._replace(margins=()) == alone._replace(margins=())
+
+
+def same_function_otherwise(layers, how):
+    """Weights of a population of ReLU networks, written in another way."""
+    (w1, b1), (w2, b2) = layers
+    match how:
+        case "renumbered":
+            order = [2, 0, 1]
+            w1, b1, w2 = w1[:, order], b1[:, order], w2[:, :, order]
+        case "rescaled":
+            factor = torch.tensor([0.5, 4.0, 2.0])  # powers of two, so that nothing is rounded
+            w1, b1, w2 = w1 * factor[:, None], b1 * factor, w2 / factor
+        case "inputs swapped":
+            w1 = w1.flip(2)
+        case "joined by a dead unit":
+            w1, b1 = torch.cat([0 * w1[:, :1], w1], 1), torch.cat([0 * b1[:, :1] - 1, b1], 1)
+            w2 = torch.cat([0 * w2[..., :1] + 3, w2], 2)
+    return (w1, b1), (w2, b2)
+
+
+@pytest.mark.parametrize(
+    "how", ["renumbered", "rescaled", "inputs swapped", "joined by a dead unit"]
+)
+def test_another_way_to_write_a_network_changes_nothing(how):
+    """Verdict, counts and level stay, and so does the first circuit's family; its canonical text
+    too, but where the inputs change places.
+    """
+    trained = train_population("XOR", 150, hidden=3, config=TrainConfig(max_steps=500))
+    layers = same_function_otherwise(trained.weights, how)
+    cfg = replace(trained.cfg, d_hidden=(layers[0][0].shape[1],))
+    other = replace(trained, cfg=cfg, weights=layers)
+    before = identify_many(trained.__getitem__, trained.weights, trained.cfg)
+    after = identify_many(other.__getitem__, layers, cfg)
+    left_out = {"gates": (), "live": (), "margins": ()}
+    if how == "inputs swapped":
+        left_out["signature"] = ""
+    for one, two in zip(before, after, strict=True):
+        assert one._replace(**left_out) == two._replace(**left_out)
+    assert len({one.verdict for one in before}) == 3
 
 
 def test_gates_of_live_units_alone_make_the_set():
