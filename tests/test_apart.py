@@ -278,6 +278,20 @@ def test_behind_steps_no_input_is_between_the_rows():
         checked_interchange(circuit.model, circuit.circuits, one)
 
 
+def test_a_copy_is_read_with_the_unit_that_it_is_a_copy_of():
+    """h0.2 is 7 - 2 h0.1: nothing is told of it, and inputs and interchanges are right with it."""
+    hidden = ([[1.0, 1.0], [2.0, 1.0], [-4.0, -2.0]], [0.0, 0.0, 7.0])
+    readout = ([[1.0, 0.5, -0.25]], [1.0])
+    model = HookedMLP.from_weights([hidden, readout], act_fn="relu", target="OR")
+    circuit = identify_circuit(model, require="substitution")
+    assert circuit.copies == ((Unit(0, 1), Unit(0, 2)),)
+    assert [one.gates for one in circuit.differences] == [("OR", "x0"), ("OR", "AND")]
+    assert [one.unit for one in circuit.differences] == [Unit(0, 1), Unit(0, 0)]
+    checked_input(circuit.model, circuit.circuits, circuit.differences[0])
+    for one in circuit.differences:
+        checked_interchange(circuit.model, circuit.circuits, one)
+
+
 def test_a_unit_may_be_idle_in_one_circuit():
     """Then it has a gate in one and none in the other."""
     idle = []

@@ -241,25 +241,24 @@ def _between_rows(n_inputs: int, n_steps: int, generator: torch.Generator) -> Te
 
 def _predicted(box: _Box, circuit: CandidateCircuit, points: _Points) -> _Predicted:
     """The first hidden layer read by the circuit's thresholds, and what its netlist makes of it."""
-    reading = circuit.readings[0]
     clear = torch.full((len(points.inputs),), float("inf"), dtype=torch.float64)
-    read = {gate.unit for gate in circuit.netlist}
     bits: dict[str, Tensor] = {}
-    for index, of_unit in enumerate(reading.readings[0]):
-        unit = Unit(0, index)
-        above = points.layers[0].post[:, index] - of_unit.threshold
-        # a constant unit has its one bit, and its threshold is the one value it takes
-        on = above > 0 if not of_unit.constant else torch.full_like(above, of_unit.bits[0])
-        bits[unit.name] = on.long()
-        if unit in read:
+    for gate in circuit.netlist:
+        unit = gate.unit
+        if unit.layer == 0:
+            threshold = circuit.readings[0].of(unit).threshold
+            above = points.layers[0].post[:, unit.index] - threshold
+            bits[unit.name] = (above > 0).long()
             clear = torch.minimum(clear, above.abs() / box.range_of(unit))
     # where outputs read the inputs too, these are read halfway between their levels
     above = (points.inputs - (box.low + box.high) / 2) / (box.high - box.low)
     bits |= {f"x{i}": (above[:, i] > 0).long() for i in range(above.shape[1])}
     if box.model.cfg.direct:
         clear = torch.minimum(clear, above.abs().amin(1))
-    later = [gate for gate in reading.netlist if gate.unit.layer > 0]
-    return _Predicted(run(later, bits), clear)
+    # a decision that depends on nothing has its one bit
+    later = [gate for gate in circuit.netlist if gate.unit.layer > 0]
+    bits |= {gate.unit.name: torch.full_like(bits["x0"], gate.bits[0]) for gate in later}
+    return _Predicted(run([gate for gate in later if gate.parents], bits), clear)
 
 
 def _other_decisions(
