@@ -39,10 +39,14 @@ from xor_mi.testing._entries import is_same_release, release_of
 
 pytestmark = pytest.mark.as_a_user
 
-AMBIGUOUS = [
+IDLE = [
     ([[1.0, 2.0], [-2.0, 2.0], [1.0, -1.0]], [1.0, 0.0, 1.0]),
     ([[0.0, 2.0, 1.0]], [-1.5]),
 ]  # unit 0 is not read, so it may read as anything
+AMBIGUOUS = [
+    ([[1.5, 2.5], [-2.5, 2.5], [-2.5, -2.5]], [-1.5, 0.0, 2.5]),
+    ([[-3.75, 2.5, -3.75]], [3.5]),
+]  # unit 0 may read as AND or as x1, of which only x1 passes interchange
 NAMES = zoo.names()
 
 
@@ -136,7 +140,7 @@ def test_a_record_says_what_the_zoo_has_recorded(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_live_units_are_those_without_which_the_signature_changes(name):
     """A unit is live exactly if it is not constant and some output's gate, followed through the
-    netlist, depends on it.
+    netlist, depends on it; of copies one stands for all, and all are live.
     """
     circuit = identify_circuit(zoo.load(name))
     if circuit.primary is None:
@@ -147,7 +151,11 @@ def test_live_units_are_those_without_which_the_signature_changes(name):
         for unit in circuit.units
         if not unit.note and any(_path(unit.place.name, out, edges) for out in ("y0",))
     }
-    assert {unit.name for unit in live_units(circuit.netlist, circuit.layer_sizes)} == reach
+    assert {unit.name for unit in circuit.circuits[0].live} == reach
+    assert {unit["unit"] for unit in record_of(circuit)["units"] if unit["live"]} == reach
+    copies = {unit.name for _, *others in circuit.copies for unit in others}
+    standing = {unit.name for unit in live_units(circuit.netlist, circuit.layer_sizes)}
+    assert standing == reach - copies
 
 
 def _path(start: str, end: str, edges: set[tuple[str, str]]) -> bool:
@@ -182,8 +190,8 @@ def test_a_record_comes_back_from_its_file(tmp_path):
         (lambda text: "", "cannot be read: it is empty"),
         (lambda text: "[1, 2]", "it has no 'format'"),
         (lambda text: text.replace("xor_mi.regression", "xor_mi.Circuit/2"), "it has no 'format'"),
-        (lambda text: text.replace('"version": 2', '"version": 3'), "is of format 3; this xor-mi reads up to 2: install a later"),
-        (lambda text: text.replace('"version": 2', '"version": "2"'), "'version' is \"2\", not int"),
+        (lambda text: text.replace('"version": 3', '"version": 4'), "is of format 4; this xor-mi reads up to 3: install a later"),
+        (lambda text: text.replace('"version": 3', '"version": "3"'), "'version' is \"3\", not int"),
         (lambda text: text.replace('"margin": 0.5', '"margin": NaN'), "NaN is not a number"),
         (lambda text: text.replace('"margin": 0.5', '"margin": "0.5"'), "'units[0].margin' is \"0.5\", not float or null"),
         (lambda text: text.replace('"live": true', '"live": 1'), "'units[0].live' is 1, not bool"),
@@ -237,9 +245,17 @@ NONSENSE = [
     (["target", "tables", 0], [0, 1, 1], "'target.tables[0]' is [0, 1, 1], not 4 bits"),
     (["target", "tables", 0], [0, 1, 1, 2], "'target.tables[0]' is [0, 1, 1, 2], not 4 bits"),
     (["verdict"], "identify", "'verdict' is \"identify\", not one of identified, ambiguous"),
-    (["n_readings"], -1, "'n_readings' is -1, and 'verdict' is \"identified\""),
-    (["n_readings"], 0, "'n_readings' is 0, and 'verdict' is \"identified\""),
-    (["verdict"], "ambiguous", "'n_readings' is 1, and 'verdict' is \"ambiguous\""),
+    (["n_readings"], -1, "'n_circuits' is 1, and 'n_readings' is -1"),
+    (["n_readings"], 0, "'n_circuits' is 1, and 'n_readings' is 0"),
+    (["n_circuits"], 2, "'n_circuits' is 2, and 'n_readings' is 1"),
+    (["n_passing"], 2, "'n_passing' is 2, and 'n_circuits' is 1"),
+    (["n_passing"], 0, "'n_passing' is 0, and 'verdict' is \"identified\""),
+    (["proof_level"], None, "'proof_level' is None, and 'n_circuits' is 1"),
+    (["proof_level"], "certain", "'proof_level' is \"certain\", not one of substitution, single,"),
+    (["require"], "certain", "'require' is \"certain\", not one of substitution, single, joint"),
+    (["min_margin"], 2.0, "'min_margin' is 2.0, not 0 to 1"),
+    (["verdict"], "ambiguous", "'n_passing' is 1, and 'verdict' is \"ambiguous\""),
+    (["verdict"], "approximate", "'n_passing' is 1, and 'verdict' is \"approximate\""),
     (["verdict"], "not_computing", "'n_readings' is 1, and 'verdict' is \"not_computing\""),
     (["families"], [], "'families' is empty"),
     (["wrong_rows"], {"00": []}, "'wrong_rows' names rows, and 'verdict' is \"identified\""),
@@ -497,9 +513,15 @@ def test_a_baseline_of_format_1_compares_equal(file):
     """
     assert json.loads(file.read_text(encoding="utf-8"))["version"] == 1
     old, new = read_record(file), record_of(zoo.load(file.name.split(".")[0]))
-    assert old["version"] == new["version"] == 2
-    assert not compare_records(old, new, tolerance=1e-6)
-    assert not compare_records(new, old, tolerance=1e-6, up_to="family")
+    assert old["version"] == new["version"] == 3
+    assert (old["proof_level"], old["n_circuits"]) == (None, None), "it did not say"
+    for up_to in ("signature", "family"):
+        found = compare_records(old, new, tolerance=1e-6, up_to=up_to)
+        if file.name.startswith("redundant"):
+            # copies are one variable now, so the formula is shorter, and a note says why
+            assert "pytest --force-regen" in found.notes[0]
+        else:
+            assert not found, str(found)
     assert [claim["kind"] for claim in old["evidence"]] == [
         claim["kind"] for claim in new["evidence"]
     ]
@@ -670,14 +692,26 @@ def test_a_constant_unit_more_or_less_is_no_difference(name, bias):
 
 
 def test_several_readings_are_the_same_in_any_order():
-    """A network with three readings is not another one because its units are renumbered."""
-    model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
+    """A network with three readings of one circuit is not another one because its units are
+    renumbered, and neither is one with several circuits.
+    """
+    model = HookedMLP.from_weights(IDLE, target="XOR")
     record = record_of(model)
-    assert (record["verdict"], record["n_readings"]) == ("ambiguous", 3)
+    assert (record["verdict"], record["n_readings"]) == ("identified", 3)
+    several = several_circuits()
+    assert (several["verdict"], several["n_passing"]) == ("ambiguous", 2)
     for seed in range(6):
-        assert not compare_records(
-            record, record_of(reordered(model, np.random.default_rng(seed), scaled=True))
-        )
+        rng = np.random.default_rng(seed)
+        assert not compare_records(record, record_of(reordered(model, rng, scaled=True)))
+        assert not compare_records(several, several_circuits(rng))
+
+
+def several_circuits(rng: np.random.Generator | None = None) -> dict[str, object]:
+    """The record of a network of which two circuits survive substitution, perhaps renumbered."""
+    model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
+    if rng is not None:
+        model = reordered(model, rng, scaled=True)
+    return record_of(identify_circuit(model, require="substitution"))
 
 
 def test_networks_without_a_circuit_compare_by_the_rows_they_get_wrong():
@@ -748,15 +782,32 @@ def test_another_family_names_the_units():
     assert found.numbers == ()
 
 
+def test_a_unit_that_the_circuit_does_without_is_no_difference():
+    """A unit that can be read in three ways, none of which matters, joins a network or leaves it."""
+    (w, b), (v, c) = IDLE
+    without = HookedMLP.from_weights([(w[1:], b[1:]), ([v[0][1:]], c)], target="XOR")
+    beside = HookedMLP.from_weights(IDLE, target="XOR")
+    assert not (found := facts(without, beside)), str(found)
+    assert not (found := facts(beside, without)), str(found)
+
+
 def test_a_verdict_that_is_no_longer_unique_is_said():
-    """A unit that nothing reads can be read in three ways."""
-    (w, b), (v, c) = AMBIGUOUS
-    sure = HookedMLP.from_weights([(w[1:], b[1:]), ([v[0][1:]], c)], target="XOR")
-    found = facts(sure, HookedMLP.from_weights(AMBIGUOUS, target="XOR"))
-    assert "verdict: identified -> ambiguous (3 readings)" in found.facts
-    assert (
-        "verdict: ambiguous (3 readings) -> identified"
-        in facts(HookedMLP.from_weights(AMBIGUOUS, target="XOR"), sure).facts
+    """Two circuits in place of one, and what was required of them."""
+    one, several = record_of(zoo.load("or-and")), several_circuits()
+    there = compare_records(one, several).facts
+    assert "verdict: identified -> ambiguous (2 circuits)" in there
+    back = compare_records(several, one)
+    assert "verdict: ambiguous (2 circuits) -> identified" in back.facts
+    assert "require=substitution, min_margin=0.01 -> require=joint" in back.notes[0]
+
+
+def test_a_changed_level_of_proof_is_a_change():
+    """The same circuit, proved less far: the one line says so."""
+    record = record_of(zoo.load("or-and"))
+    weaker = record | {"proof_level": "single", "verdict": "approximate", "n_passing": 0}
+    assert compare_records(record, weaker).facts == (
+        "verdict: identified -> approximate (1 circuit survives, none is proved to 'joint')",
+        "level of proof: joint -> single",
     )
 
 
@@ -965,17 +1016,26 @@ def test_assert_acts_as_up_to_complement():
         assert_acts_as(zoo.load("nor-and"), {"OR": 0})
 
 
-def test_assert_acts_as_wants_every_reading_to_agree():
-    """A unit that may be read in three ways acts as none of them for sure; one that all readings
-    agree on does.
+def test_assert_acts_as_wants_every_circuit_to_agree():
+    """A unit that the circuit does without acts as nothing; one that two circuits read differently
+    acts as neither for sure; and where no circuit is proved, no unit is.
     """
-    model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
-    circuit = identify_circuit(model)
-    with pytest.raises(
-        AssertionError, match="h0.0 acts as .* under 1 of 3 readings, as .* or .* under the others"
-    ):
+    circuit = identify_circuit(HookedMLP.from_weights(IDLE, target="XOR"))
+    with pytest.raises(AssertionError, match="h0.0 acts as nothing: it is idle, and could be read"):
         assert_acts_as(circuit, {circuit.units[0].gate: 0})
     assert_acts_as(circuit, {circuit.units[1].gate: 1})
+    model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
+    several = identify_circuit(model, require="substitution")
+    apart = next(
+        unit
+        for unit in several.circuits[0].live
+        if len({one.readings[0].of(unit).gate for one in several.passing}) > 1
+    )
+    with pytest.raises(AssertionError, match="under 1 of 2 circuits, as .* under the others"):
+        assert_acts_as(several, {several.gate_of(apart): apart})
+    doubtful = replace(several, circuits=several.circuits[1:], require="joint")
+    with pytest.raises(AssertionError, match=r"not proved to act as .* required \(joint\)"):
+        assert_acts_as(doubtful, {several.gate_of(apart): apart})
 
 
 def test_assert_acts_as_wants_the_interchange_to_hold():

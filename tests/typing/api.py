@@ -235,6 +235,16 @@ assert_type(circuit.evidence[0].claim, str)
 assert_type(circuit.reason, str)
 assert_type(circuit.certain_gates, tuple[tuple[Unit, str], ...])
 obstacle: xor_mi.circuits.Obstacle | None = circuit.obstacle
+smallest: float = xor_mi.circuits.MIN_MARGIN
+level: xor_mi.circuits.ProofLevel | None = circuit.proof_level
+verdict: xor_mi.circuits.Verdict = circuit.verdict
+assert_type(circuit.passing, tuple[xor_mi.circuits.CandidateCircuit, ...])
+assert_type(circuit.circuits[0].joint, tuple[xor_mi.circuits.InterchangeCount, ...])
+assert_type(circuit.circuits[0].idle, tuple[xor_mi.circuits.IdleUnit, ...])
+against: xor_mi.circuits.Contradiction | None = circuit.contradiction
+assert_type(
+    xor_mi.identify_circuit(model, require="single", min_margin=0.05), xor_mi.circuits.Circuit
+)
 diagnosis = xor_mi.diagnose(model, target)
 assert_type(diagnosis, xor_mi.circuits.Diagnosis)
 assert_type(diagnosis.answers, tuple[xor_mi.circuits.ReadingChange, ...])
@@ -409,6 +419,7 @@ texts: tuple[str, ...] = (
     *xor_mi.model.STEPS,
     *xor_mi.interventions.METHODS,
     *xor_mi.circuits.VERDICTS,
+    *xor_mi.circuits.PROOF_LEVELS,
     *xor_mi.search.CONVENTIONS,
     *xor_mi.search.SCORES,
     *xor_mi.population.CENSUS_COLUMNS,

@@ -226,11 +226,10 @@ def gather(
     groups = tuple(_group(units_alike, by_mean) for units_alike in alike)
     distance = model.rule.distance(layers[-1].post)
     claims = [_substitution(first, units, distance, decided)]
-    claims += _interchange(units, first, matrix)
+    claims += _interchange(units, circuits[0], matrix)
     for layer, count in enumerate(circuits[0].joint):
         claims.append(_joint(first, interchanges, layer, passes=count.passes))
-    alive = [unit for unit in units if not first.of(unit).constant]
-    claims += _necessity(alive, groups, by_mean, len(decided))
+    claims += _necessity(circuits[0].live, groups, by_mean, len(decided))
     # sufficient sets are known only where every subset was ablated
     for ablation in ablations:
         if ablation.exhaustive:
@@ -275,8 +274,15 @@ def _substitution(
     )
 
 
-def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> list[Evidence]:
-    """Each unit in its own role; the control is the best of the other roles in its layer."""
+def _interchange(
+    units: Sequence[Unit], circuit: CandidateCircuit, matrix: Tensor
+) -> list[Evidence]:
+    """Each unit in its own role; the control is the best of the other roles in its layer.
+
+    An idle unit that varies has no role: whatever it is set to makes no difference.
+    """
+    first = circuit.readings[0]
+    idle = {one.unit for one in circuit.idle if not one.constant}
     claims = []
     for k, unit in enumerate(units):
         reading = first.of(unit)
@@ -287,11 +293,14 @@ def _interchange(units: Sequence[Unit], first: JointReading, matrix: Tensor) -> 
             if other.layer == unit.layer and first.of(other).bits != reading.bits
         ]
         agreed, control = int(matrix[k, k]), max(others, default=0)
+        gate = reading.gate
+        if unit in idle:
+            gate, control = None, 0
         claims.append(
             Evidence(
                 kind="interchange",
                 units=(unit,),
-                gate=reading.gate,
+                gate=gate,
                 constant=reading.constant,
                 effect=agreed,
                 control=control,
@@ -396,7 +405,7 @@ def _necessity(
     """One claim per group, and one per unit that is in no group."""
     sets = {unit: (unit,) for unit in units}  # unit -> the set that it is claimed with
     for group in groups:
-        sets |= dict.fromkeys(group.units, group.units)
+        sets |= {unit: group.units for unit in group.units if unit in sets}
     claims = []
     for together in dict.fromkeys(sets.values()):
         # A single unit has no member to compare it with: its control is no ablation, which is 0.

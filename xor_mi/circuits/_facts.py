@@ -270,7 +270,8 @@ class Facts:
         n: how many runs or rows the effect is taken over.
         holds: whether the claim holds, by the rule of its kind.
         exhaustive: False where a seeded sample of the runs was tried, not all of them.
-        gate: the gate that the unit is read as (interchange).
+        gate: the gate that the unit is read as (interchange); None for an idle unit, of which it is
+            claimed that it makes no difference.
         constant: whether the unit has one value on all rows (interchange).
         layer: the hidden layer (joint).
         ablation: what the ablated units are set to (necessary, sufficient).

@@ -41,6 +41,8 @@ def claim(facts: Facts) -> str:
     match facts.kind:
         case "substitution":
             return "two levels per unit are enough"
+        case "interchange" if facts.gate is None:
+            return f"{units} makes no difference"
         case "interchange":
             # A constant unit's gate is TRUE or FALSE, so the gate says which of the two it is.
             note = f" ({constant_note(facts.gate == 'TRUE')})" if facts.constant else ""

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 from torch import Tensor
 
-from xor_mi.circuits import Circuit
+from xor_mi.circuits import CandidateCircuit, Circuit
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch
@@ -216,27 +216,44 @@ def _why_not(
     circuit: Circuit, function: BooleanFunction, unit: Unit, up_to_complement: bool
 ) -> str:
     """Why a unit does not act as a gate, or ''."""
-    if circuit.primary is None:
+    if not circuit.circuits:
         return f"{unit.name} acts as no gate, not as {function.name}"
+    if not circuit.passing:
+        return (
+            f"{unit.name} is not proved to act as {function.name}: "
+            f"no circuit is proved as far as required ({circuit.require})"
+        )
     complement = function.complement().name
     good = {function.name, complement} if up_to_complement else {function.name}
-    gates = [joint.of(unit).gate for joint in circuit.readings]
-    others = sorted(set(gates) - good)
+    gates = [_gate_in(one, unit) for one in circuit.passing]
+    others = sorted({gate for gate in gates if gate is not None} - good)
+    n_idle = gates.count(None)
+    if n_idle == len(gates):
+        (could_be,) = [one.gates for one in circuit.circuits[0].idle if one.unit == unit]
+        gates_said = " or ".join(could_be)
+        return f"{unit.name} acts as nothing: it is idle, and could be read as {gates_said}"
     if others and len(gates) == 1:
         hint = "; its complement: up_to_complement=True would accept it"
         shown_hint = hint if others == [complement] else ""
         return f"{unit.name} acts as {others[0]}, not as {function.name}{shown_hint}"
-    if others:
+    if others or n_idle:
         n_agreeing = sum(gate in good for gate in gates)
+        ways = [*others, *(["nothing (idle)"] if n_idle else [])]
         return (
-            f"{unit.name} acts as {function.name} under {n_agreeing} of {len(gates)} readings, "
-            f"as {' or '.join(others)} under the others"
+            f"{unit.name} acts as {function.name} under {n_agreeing} of {len(gates)} circuits, "
+            f"as {' or '.join(ways)} under the others"
         )
-    # Read so under every reading; whether it acts so is what the interchanges say.
+    # Read so in every circuit; whether it acts so is what the interchanges say.
     claims = [one for one in circuit.evidence if one.kind == "interchange" and one.units == (unit,)]
     if not claims:
         return f"{unit.name} is read as {gates[0]}, but no interchange was run on it"
     return "" if claims[0].holds else f"{unit.name} is read as {gates[0]}, but {claims[0]}"
+
+
+def _gate_in(circuit: CandidateCircuit, unit: Unit) -> str | None:
+    """A unit's gate in a circuit; None where the circuit does without it and it has several."""
+    several = {one.unit for one in circuit.idle if len(one.gates) > 1}
+    return None if unit in several else circuit.readings[0].of(unit).gate
 
 
 def _how_decided(network: HookedMLP) -> str:

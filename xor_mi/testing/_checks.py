@@ -6,7 +6,7 @@ come out as a difference, or as none."""
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from xor_mi.circuits import MAX_UNITS
+from xor_mi.circuits import MAX_UNITS, PROOF_LEVELS
 from xor_mi.errors import cut_short, shown
 from xor_mi.graph import edges_of, layers_of
 from xor_mi.model import DecisionRule
@@ -43,7 +43,8 @@ def _complaints(record: CircuitRecord) -> Iterator[str]:
     yield from _of_conventions(conventions, n_outputs=sizes[-1])
     yield from _of_tables(record["target"]["tables"], sizes, conventions)
     n_decisions = len(record["target"]["tables"])
-    yield from _of_verdict(record["verdict"], record["n_readings"])
+    yield from _of_proof(record)
+    yield from _of_verdict(record)
     yield from _of_wrong_rows(record["wrong_rows"], record["verdict"], sizes[0], n_decisions)
     units = {unit.name for layer in layers_of(sizes)[1:-1] for unit in layer}
     yield from _of_names(
@@ -115,17 +116,42 @@ def _of_tables(
             yield f"'target.tables[{k}]' is {shown(table)}, not {n_rows} bits"
 
 
-def _of_verdict(verdict: str, n_readings: int) -> Iterator[str]:
+def _of_proof(record: CircuitRecord) -> Iterator[str]:
+    """Levels of proof and a margin that exist, and counts that fit together."""
+    for key, level in (("require", record["require"]), ("proof_level", record["proof_level"])):
+        if level is not None and level not in PROOF_LEVELS:
+            yield f"'{key}' is {_quoted(level)}, not one of {', '.join(PROOF_LEVELS)}"
+    margin = record["min_margin"]
+    if margin is not None and not 0 <= margin <= 1:
+        yield f"'min_margin' is {margin}, not 0 to 1"
+    n_circuits, n_passing = record["n_circuits"], record["n_passing"]
+    if n_circuits is not None and not 0 <= n_circuits <= record["n_readings"]:
+        yield f"'n_circuits' is {n_circuits}, and 'n_readings' is {record['n_readings']}"
+    if n_passing is not None and not 0 <= n_passing <= (n_circuits or 0):
+        yield f"'n_passing' is {n_passing}, and 'n_circuits' is {n_circuits}"
+    if n_circuits is not None and (n_circuits > 0) != (record["proof_level"] is not None):
+        yield f"'proof_level' is {record['proof_level']}, and 'n_circuits' is {n_circuits}"
+
+
+def _of_verdict(record: CircuitRecord) -> Iterator[str]:
+    # an old baseline counted readings
+    key = "n_readings" if record["n_passing"] is None else "n_passing"
+    n_found = record["n_readings"] if record["n_passing"] is None else record["n_passing"]
+    n_survive = record["n_readings"]
     fits = {
-        "identified": n_readings == 1,
-        "ambiguous": n_readings > 1,
-        "no_gate_reading": n_readings == 0,
-        "not_computing": n_readings == 0,
+        "identified": n_found == 1,
+        "ambiguous": n_found > 1,
+        "approximate": n_found == 0 < n_survive,
+        "no_gate_reading": n_survive == 0,
+        "not_computing": n_survive == 0,
     }
+    verdict = record["verdict"]
     if verdict not in fits:
         yield f"'verdict' is {_quoted(verdict)}, not one of {', '.join(fits)}"
     if not fits[verdict]:
-        yield f"'n_readings' is {n_readings}, and 'verdict' is {_quoted(verdict)}"
+        if verdict in ("no_gate_reading", "not_computing"):
+            key, n_found = "n_readings", n_survive
+        yield f"'{key}' is {n_found}, and 'verdict' is {_quoted(verdict)}"
 
 
 def _of_wrong_rows(

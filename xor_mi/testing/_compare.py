@@ -255,6 +255,7 @@ def _facts(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], up_to:
     same_verdict = old["verdict"] == new["verdict"]
     if not same_verdict or not (family or _alike_in_detail(old, new)):
         facts.append(f"verdict: {_verdict(old)} -> {_verdict(new)}")
+    facts += _proof_changes(old, new)
     units = list(_unit_changes(old, new, pairs))
     if family:
         rewritten = old["families"] != new["families"]
@@ -268,10 +269,19 @@ def _facts(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], up_to:
     return facts
 
 
+def _proof_changes(old: CircuitRecord, new: CircuitRecord) -> list[str]:
+    """Whether the first circuit is proved as far as it was; an old baseline does not say."""
+    before, after = old["proof_level"], new["proof_level"]
+    # a circuit that is gone, or new, is told by the verdict
+    if before is None or after is None or before == after:
+        return []
+    return [f"level of proof: {before} -> {after}"]
+
+
 def _alike_in_detail(old: CircuitRecord, new: CircuitRecord) -> bool:
     """What stands behind two equal verdicts is equal too."""
-    if new["verdict"] == "ambiguous":
-        return old["n_readings"] == new["n_readings"]
+    if new["verdict"] in ("ambiguous", "approximate"):
+        return _n_counted(old, new, old) == _n_counted(old, new, new)
     if new["verdict"] != "not_computing":
         return True
     before, after = old["wrong_rows"], new["wrong_rows"]
@@ -279,11 +289,24 @@ def _alike_in_detail(old: CircuitRecord, new: CircuitRecord) -> bool:
     return before.keys() == after.keys() and all(before[row] == after[row] for row in known)
 
 
+def _n_counted(old: CircuitRecord, new: CircuitRecord, record: CircuitRecord) -> int | None:
+    """How many circuits stand behind a verdict; readings where one of the two counts only these."""
+    if old["n_circuits"] is None or new["n_circuits"] is None:
+        return record["n_readings"]
+    return record["n_passing"] if record["verdict"] == "ambiguous" else record["n_circuits"]
+
+
 def _verdict(record: CircuitRecord) -> str:
     """A verdict with what stands behind it, for a reader."""
     verdict = record["verdict"]
-    if verdict == "ambiguous":
+    if verdict == "ambiguous" and record["n_passing"] is None:
         return f"ambiguous ({record['n_readings']} readings)"
+    if verdict == "ambiguous":
+        return f"ambiguous ({record['n_passing']} circuits)"
+    if verdict == "approximate":
+        n_circuits = record["n_circuits"]
+        survive = "1 circuit survives" if n_circuits == 1 else f"{n_circuits} circuits survive"
+        return f"approximate ({survive}, none is proved to '{record['require']}')"
     if verdict == "not_computing":
         return f"not_computing ({_said(record['reason'])})"
     return verdict
@@ -453,9 +476,21 @@ def _notes(
     was, now = conventions_of(old), conventions_of(new)
     if was != now and (facts or numbers):
         yield f"read by other conventions: {_conventions_said(was)} -> {_conventions_said(now)}"
+    if facts and old["n_circuits"] is None and new["n_circuits"] is not None:
+        yield (
+            "the baseline counts readings, as xor-mi did before circuits had to pass interchange: "
+            "write it anew with pytest --force-regen"
+        )
+    elif facts and _asked(old) != _asked(new):
+        yield f"identified with other requirements: {_asked(old)} -> {_asked(new)}"
     # a gate or a verdict is compared exactly, and no other release explains another one
     if numbers:
         yield from _notes_on_releases(old, new)
+
+
+def _asked(record: CircuitRecord) -> str:
+    """What a circuit had to have to count: 'require=joint, min_margin=0.01'."""
+    return f"require={record['require']}, min_margin={record['min_margin']}"
 
 
 def _notes_on_releases(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:

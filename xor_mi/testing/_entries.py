@@ -8,7 +8,7 @@ from typing import Literal, NotRequired, TypedDict
 from xor_mi.kinds import DecisionRuleName
 
 FORMAT = "xor_mi.regression"
-VERSION = 2
+VERSION = 3
 """The version of the record's format; a record of a later one is refused."""
 
 ClaimKind = Literal["substitution", "interchange", "joint", "necessary", "sufficient", "control"]
@@ -16,8 +16,8 @@ ClaimKind = Literal["substitution", "interchange", "joint", "necessary", "suffic
 
 
 class UnitRecord(TypedDict):
-    """One hidden unit: its gate, whether it never changes, whether an output depends on it, and
-    numbers that do not depend on its scale.
+    """One hidden unit: its gate, whether it never changes, whether an output depends on it (or on
+    what it is a copy of), and numbers that do not depend on its scale.
     """
 
     unit: str
@@ -81,8 +81,12 @@ ORDINARY: ConventionsRecord = {
 class CircuitRecord(TypedDict):
     """What is kept of a circuit. `reason` is a sentence for a reader; `wrong_rows` says the same to
     a program: row -> its decisions, -1 for undecided, in float64 and in the network's own
-    precision; [] where an old baseline does not say them. `versions` has releases: a baseline does
-    not change with the build of a package. `conventions` stand where one of them is not `ORDINARY`.
+    precision; [] where an old baseline does not say them.
+
+    `n_circuits` survive two-level substitution, and `n_passing` of them are proved as far as
+    `require` says; these, `proof_level` and `min_margin` are null where an old baseline does not
+    say them. `versions` has releases: a baseline does not change with the build of a package.
+    `conventions` stand where one of them is not `ORDINARY`.
     """
 
     format: str
@@ -95,6 +99,11 @@ class CircuitRecord(TypedDict):
     verdict: str
     reason: str
     wrong_rows: dict[str, list[list[int]]]
+    require: str | None
+    min_margin: float | None
+    proof_level: str | None
+    n_circuits: int | None
+    n_passing: int | None
     n_readings: int
     formula: str | None
     readout: str | None

@@ -52,6 +52,8 @@ def read_record(path: PathLike) -> CircuitRecord:
         )
     if version == 1:
         content = _from_format_1(content)
+    if version in (1, 2):
+        content = _from_format_2(content)
     wrong = _wrong_in(content)
     if wrong:
         raise _unreadable(file, wrong)
@@ -87,8 +89,8 @@ _WORDS_OF_FORMAT_1: dict[str, ClaimKind] = {
 
 
 def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
-    """A record of format 1 as one of today; what is misshapen stays so, and is refused as such."""
-    new = content | {"version": VERSION}
+    """A record of format 1 as one of 2; what is misshapen stays so, and is refused as such."""
+    new = dict(content)
     if isinstance(content.get("units"), list):
         new["units"] = [_unit_from_format_1(unit) for unit in content["units"]]
     if isinstance(content.get("evidence"), list):
@@ -98,6 +100,15 @@ def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
         # The rows stood in the reason only; what was decided on them did not stand anywhere.
         new["wrong_rows"] = {row: [] for row in re.findall(r"\b[01]+\b", str(new.get("reason")))}
     return new
+
+
+# Format 2 counted readings. What it did not measure is not known.
+_NEW_IN_FORMAT_3 = ("require", "min_margin", "proof_level", "n_circuits", "n_passing")
+
+
+def _from_format_2(content: dict[str, Any]) -> dict[str, Any]:
+    """A record of format 2 as one of today, with null for what it does not say."""
+    return dict.fromkeys(_NEW_IN_FORMAT_3) | content | {"version": VERSION}
 
 
 def _unit_from_format_1(unit: object) -> object:

@@ -7,8 +7,9 @@ worst row after two-level substitution, in output units."""
 from importlib.metadata import version
 from typing import Literal
 
-from xor_mi.circuits import Circuit, Evidence, Proof, family_of, identify_circuit, live_units
+from xor_mi.circuits import Circuit, Evidence, Proof, family_of, identify_circuit
 from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
 from xor_mi.testing._decided import wrong_rows
 from xor_mi.testing._entries import (
@@ -25,7 +26,7 @@ from xor_mi.testing._entries import (
 from xor_mi.truth import row_name
 
 MAX_FAMILIES = 100
-"""Of so many readings the families are listed; beyond, the first reading's alone."""
+"""Of so many circuits the families are listed; beyond, that of the first alone."""
 DIGITS = 9
 """Significant digits of a stored number: more than a tolerance asks for, fewer than machines differ
 in.
@@ -41,7 +42,7 @@ def circuit_of(model_or_circuit: HookedMLP | Circuit) -> Circuit:
     """
     if not isinstance(model_or_circuit, Circuit):
         return identify_circuit(model_or_circuit)
-    if model_or_circuit.readings and model_or_circuit.proof is None:
+    if model_or_circuit.circuits and model_or_circuit.proof is None:
         raise XorMiError(
             "this circuit has no evidence to compare; identify it with with_evidence=True, or give "
             "the model"
@@ -78,6 +79,11 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
         "verdict": circuit.verdict,
         "reason": circuit.reason,
         "wrong_rows": _wrong_rows(circuit),
+        "require": circuit.require,
+        "min_margin": circuit.min_margin,
+        "proof_level": circuit.proof_level,
+        "n_circuits": len(circuit.circuits),
+        "n_passing": len(circuit.passing),
         "n_readings": len(circuit.readings),
         "formula": circuit.formula,
         "readout": circuit.readout,
@@ -122,13 +128,20 @@ def _short(number: float) -> float:
 
 
 def _families(circuit: Circuit) -> list[str]:
-    if not 1 < len(circuit.readings) <= MAX_FAMILIES:
+    counted = circuit.passing or circuit.circuits
+    if not 1 < len(counted) <= MAX_FAMILIES:
         return [circuit.family]
-    return sorted({family_of(joint.netlist, circuit.layer_sizes) for joint in circuit.readings})
+    netlists = [one.readings[0].netlist for one in counted]
+    return sorted({family_of(netlist, circuit.layer_sizes) for netlist in netlists})
+
+
+def _live(circuit: Circuit) -> set[Unit]:
+    """The hidden units that an output of the first circuit depends on, copies included."""
+    return set(circuit.circuits[0].live) if circuit.circuits else set()
 
 
 def _units(circuit: Circuit) -> list[UnitRecord]:
-    live = set(live_units(circuit.netlist, circuit.layer_sizes)) if circuit.primary else set()
+    live = _live(circuit)
     n_runs = circuit.primary.n_interchange if circuit.primary else 1
     without = circuit.proof.ablation("mean") if circuit.proof else None
     return [
@@ -170,7 +183,7 @@ def _sets_under(
     kind: Literal["necessary", "sufficient"],
     ablation: Literal["mean", "zero"],
 ) -> list[list[str]]:
-    live = set(live_units(circuit.netlist, circuit.layer_sizes))
+    live = _live(circuit)
     if kind == "necessary":
         sets = [units for units in proof.necessary(ablation) if live.issuperset(units)]
     else:

@@ -99,7 +99,10 @@ def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
 
 def _essence(circuit: dict[str, object]) -> dict[str, object]:
     """What two records must share to be of one circuit; numbers may differ."""
-    keys = ("layer_sizes", "target", "verdict", "signature", "family", "formula")
+    keys = (
+        *("layer_sizes", "target", "verdict", "proof_level", "n_circuits"),
+        *("signature", "family", "formula"),
+    )
     return {key: circuit[key] for key in keys}
 
 

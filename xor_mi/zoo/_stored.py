@@ -11,7 +11,10 @@ from xor_mi.model import HookedMLP
 from xor_mi.reading import read_json
 from xor_mi.zoo._networks import DATA, NETWORKS
 
-_CIRCUIT = ("layer_sizes", "target", "verdict", "signature", "family", "formula", "units")
+_CIRCUIT = (
+    *("layer_sizes", "target", "verdict", "proof_level", "n_circuits"),
+    *("signature", "family", "formula", "units"),
+)
 """What a recorded circuit has, among other entries."""
 
 
@@ -51,7 +54,8 @@ def recorded(name: str) -> dict[str, Any]:
 def describe() -> pd.DataFrame:
     """One line per network.
 
-    Columns: name, shape, act_fn, target, seed, verdict, unit_gates, signature, family, purpose.
+    Columns: name, shape, act_fn, target, seed, verdict, proof_level, n_circuits, unit_gates,
+    signature, family, purpose. n_circuits survive two-level substitution.
 
     unit_gates has the gate of every hidden unit in the units' order, layers separated by ';', as
     formulas over the inputs; empty without a circuit.
@@ -67,6 +71,8 @@ def describe() -> pd.DataFrame:
             "target": circuit["target"]["name"],
             "seed": config["seed"],
             "verdict": circuit["verdict"],
+            "proof_level": circuit["proof_level"],
+            "n_circuits": circuit["n_circuits"],
             "unit_gates": _unit_gates(circuit),
             "signature": circuit["signature"],
             "family": circuit["family"],
