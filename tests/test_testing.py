@@ -1033,7 +1033,8 @@ def test_assert_acts_as_wants_every_circuit_to_agree():
     )
     with pytest.raises(AssertionError, match="under 1 of 2 circuits, as .* under the others"):
         assert_acts_as(several, {several.gate_of(apart): apart})
-    doubtful = replace(several, circuits=several.circuits[1:], require="joint")
+    unproved = {"verdict": "approximate", "require": "joint"}
+    doubtful = replace(several, circuits=several.circuits[1:], **unproved)
     with pytest.raises(AssertionError, match=r"not proved to act as .* required \(joint\)"):
         assert_acts_as(doubtful, {several.gate_of(apart): apart})
 
