@@ -20,7 +20,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALLER = {
     "05_why_two_hidden_units": {"n_networks=2000": "n_networks=200"},
-    "07_train_again": {"n_networks=5000": "n_networks=2000", "n_networks=200": "n_networks=50"},
+    "07_train_again": {
+        "n_networks=5000": "n_networks=2000",
+        "n_networks=200,": "n_networks=20,",
+        "range(10)": "range(3)",
+        '("tanh", 3), ("relu", 4), ': "",
+    },
     "10_only_explanation": {"range(60)": "range(10)"},
     "12_algebraic_mind": {"n_networks=1000": "n_networks=100", "n_networks=200": "n_networks=20"},
 }
