@@ -8,7 +8,7 @@ has two hidden layers, is identified network by network, and may be given a numb
 --keep the table is stored in benchmarks/verdicts.csv. Columns: exactly one joint reading, exactly
 one circuit (joint readings that differ in idle units only are one), exactly one that every single
 interchange bears out, exactly one that every joint interchange bears out, and none that does.
-All by the default smallest margin of a live unit. Half an hour on one core, nearly all of it for
+All by the default smallest margin of a live unit. Ten minutes on one core, nearly all of it for
 the last shape."""
 
 import sys
