@@ -2,6 +2,8 @@
 and the zoo.
 """
 
+from itertools import combinations as ways_to_pick
+
 import numpy as np
 import pytest
 import torch
@@ -65,36 +67,79 @@ def test_identify_compile_identify_is_the_identity_on_the_zoo(name, act_fn):
     assert again.target.tables == circuit.target.tables
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_random_netlists_come_back_as_they_were(seed):
-    """Random layers of threshold gates, up to three hidden layers and two outputs: compiled,
-    identified, compiled and identified again.
-    """
+def random_widths(seed):
+    """Two to four inputs, up to three hidden layers of up to four units, one output or two."""
     rng = np.random.default_rng(seed)
-    widths = [
+    n_hidden = rng.integers(1, 4)
+    return [
         int(rng.integers(2, 5)),
-        *(int(w) for w in rng.integers(1, 5, size=rng.integers(1, 4))),
+        *(int(width) for width in rng.integers(1, 5, size=n_hidden)),
         int(rng.integers(1, 3)),
     ]
+
+
+def planted_tables(layers, n_inputs):
+    """Layer by layer, the combinations that interchanges can produce, and every gate on these.
+
+    Units of a layer that are equal or complements on all rows move together. A unit of the first
+    layer that is constant is so in every interchange.
+    """
+    bits, planted = np.array(truth_rows(n_inputs)), []
+    for number, gates in enumerate(layers):
+        combinations = np.array(truth_rows(bits.shape[1]))
+        possible = np.ones(len(combinations), dtype=bool)
+        for a, b in ways_to_pick(range(bits.shape[1] if number else 0), 2):
+            apart = bits[:, a] ^ bits[:, b]
+            if apart.min() == apart.max() and np.ptp(bits[:, a]):
+                possible &= (combinations[:, a] ^ combinations[:, b]) == apart[0]
+        for k in range(bits.shape[1] if number == 1 else 0):
+            if not np.ptp(bits[:, k]):
+                possible &= combinations[:, k] == bits[0, k]
+        tables = np.array([gate.bits for gate in gates])
+        planted.append((np.flatnonzero(possible), tables))
+        bits = tables[:, bits @ (2 ** np.arange(bits.shape[1])[::-1])].T
+    return planted
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_netlists_come_back_as_they_were(seed):
+    """Random layers of threshold gates: compiled, they are identified at the joint level, with
+    every gate as it was on all that an interchange can produce; and so once more.
+    """
+    widths = random_widths(seed)
     layers = random_threshold_layers(seed, widths)
     model = from_netlist(layers, n_inputs=widths[0])
     assert tables_of(model) == composed(layers, widths[0])
     first = identify_circuit(model, with_evidence=False)
-    assert first.verdict == "identified"
-    for layer, gates in enumerate(
-        layers
-    ):  # the netlist itself, gate by gate, wherever its parents' levels can be told apart
-        measured = [gate for gate in first.netlist if gate.unit.layer == layer]
-        if all(
-            len(set(gate.bits)) > 1 for gate in (layers[layer - 1] if layer else [])
-        ) and not any(u.note for u in first.units):
-            assert [gate.function.bits for gate in measured] == [gate.bits for gate in gates]
+    assert (first.verdict, first.proof_level) == ("identified", "joint")
+    assert_planted(first, layers, widths[0])
     again = identify_circuit(from_netlist(first), with_evidence=False)
     assert (again.verdict, again.signature, again.formula) == (
         first.verdict,
         first.signature,
         first.formula,
     )
+
+
+def assert_planted(circuit, layers, n_inputs):
+    """Every gate of the circuit is the one that was compiled."""
+    for layer, (possible, tables) in enumerate(planted_tables(layers, n_inputs)):
+        measured = [gate.bits for gate in circuit.netlist if gate.unit.layer == layer]
+        np.testing.assert_array_equal(np.array(measured)[:, possible], tables[:, possible])
+
+
+@pytest.mark.parametrize("act_fn", ["heaviside", "sign", "sigmoid", "tanh"])
+def test_a_gate_that_is_constant_on_all_rows_comes_back_too(act_fn):
+    """h1.1 is never on, since nothing is AND and not OR; with OR taken from another row it is, and
+    the output follows it.
+    """
+    layers = [["AND", "OR"], ["x1", "x0 & ~x1"], ["x0 | x1"]]
+    circuit = identify_circuit(from_netlist(layers, act_fn=act_fn), with_evidence=False)
+    assert (circuit.verdict, circuit.proof_level) == ("identified", "joint")
+    gates = [[BooleanFunction.of(gate, 2) for gate in of_layer] for of_layer in layers]
+    assert_planted(circuit, gates, 2)
+    assert circuit.units[3].note == "dead"
+    assert not circuit.units[3].idle
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -277,7 +277,7 @@ def _require_room(model: HookedMLP, choices: Sequence["_Choice"]) -> None:
         return
     # a unit has one value or several whatever it is read as, so one choice speaks for all
     readings, _ = choices[0]
-    n_parents = [sum(not reading.constant for reading in layer) for layer in readings]
+    n_parents = [sum(not reading.one_level for reading in layer) for layer in readings]
     n_parents[-1] += model.cfg.d_in * model.cfg.direct
     n_entries = sum(2**number for number in n_parents)
     if len(choices) * n_entries > MAX_ENTRIES:

@@ -295,7 +295,8 @@ class Interchanges:
         on_rows = circuit.levels(layer)
         if self.model.cfg.direct:
             on_rows = torch.cat([on_rows, _input_bits(self.model)], dim=1)
-        at_each = [torch.arange(int(levels.max()) + 1) for levels in on_rows.T]
+        # a constant unit keeps its level in every interchange of its own layer
+        at_each = [levels.unique() for levels in on_rows.T]
         # reshape: of a single variable the product has no axis for it
         combinations = torch.cartesian_prod(*at_each).reshape(-1, len(at_each))
         inputs = combinations[:, n_variables:]

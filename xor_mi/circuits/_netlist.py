@@ -157,8 +157,8 @@ def _table(distance: Tensor) -> tuple[int | None, ...]:
 
 def _unit_table(values: Tensor, reading: Reading) -> tuple[int | None, ...]:
     """A hidden unit's values on all combinations -> its bits by its reading."""
-    # A constant unit's threshold is its one value: every combination would be a tie.
-    if reading.constant:
+    # Of a unit with one level the threshold is that: every combination would be a tie.
+    if reading.one_level:
         return (reading.bits[0],) * len(values)
     return _table(values - reading.threshold)
 

@@ -1,7 +1,7 @@
 """values of units -> the ways to read them as bits, and which of these keep the decisions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._pruned import promising_choices
-from xor_mi.model import HookedMLP
+from xor_mi.model import STEPS, HookedMLP
 from xor_mi.truth import name_of_bits
 from xor_mi.values import DISTINCT, LayerValues, forward_float64
 
@@ -39,6 +39,10 @@ undecided, so not faithful.
 """
 
 
+TWO_LEVELS = {**STEPS, "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+"""The activations that end at two levels, with these levels."""
+
+
 Variables = tuple[tuple[int, ...], ...]
 """The units of a layer, those together that are copies of one another; the first stands for them.
 """
@@ -53,7 +57,7 @@ class Reading:
         threshold: halfway between the two neighbouring values it separates.
         margin: their gap as a fraction of the unit's range; None for a constant unit.
         low, high: the mean value where the bit is 0 and where it is 1 (both the value itself for a
-            constant unit).
+            constant unit, but for one that `with_both_levels` gives its other level).
         constant: whether the unit has the same value on every row.
     """
 
@@ -63,6 +67,11 @@ class Reading:
     low: float
     high: float
     constant: bool = False
+
+    @property
+    def one_level(self) -> bool:
+        """Whether bit 0 and bit 1 are the same value."""
+        return self.low == self.high
 
     @property
     def note(self) -> str:
@@ -117,6 +126,24 @@ def unit_readings(values: Tensor) -> list[Reading]:
     return readings
 
 
+def with_both_levels(reading: Reading, act_fn: str) -> Reading:
+    """A constant unit's reading with the other level of its activation, if that is known.
+
+    A step that has one value on all rows has the other one where an interchange sets the layer
+    before as no row does, and what reads it then depends on it. So has a sigmoid or tanh unit that
+    is at one end throughout. Of another unit the reading stays as it is.
+    """
+    if not reading.constant or act_fn not in TWO_LEVELS:
+        return reading
+    low, high = TWO_LEVELS[act_fn]
+    rounding = ROUNDING * (high - low)
+    at_high = abs(reading.low - high) <= rounding
+    if not at_high and abs(reading.low - low) > rounding:
+        return reading
+    bits = (int(at_high),) * len(reading.bits)
+    return replace(reading, bits=bits, threshold=(low + high) / 2, low=low, high=high)
+
+
 def is_constant(values: Tensor) -> bool:
     """Whether a unit has the same value on all rows, but for rounding."""
     return bool(values.max() - values.min() <= ROUNDING * values.abs().max())
@@ -167,6 +194,12 @@ def faithful_readings(
     """
     values_on_rows = layers[layer].post
     options = [variable_readings(list(values_on_rows[:, list(units)].T)) for units in variables]
+    if layer > 0:  # the inputs have no combination but those of the rows
+        act_fn = model.cfg.act_name(layer)
+        options = [
+            [tuple(with_both_levels(reading, act_fn) for reading in places) for places in option]
+            for option in options
+        ]
     if not all(options):  # copies that no reading fits alike
         return []
     # per variable, its places at their levels under each of its readings, [reading, row, place]

@@ -2,8 +2,8 @@
 
 Every unit is a threshold of its parents' bits with pre-activation at least 1 on its ones and at
 most -1 on its zeros, so a heaviside or sign unit is the gate exactly. With sigmoid or tanh units
-the pre-activations are multiplied by `SATURATING_GAIN`: within 1e-17 of the two levels. Units of
-other activations take more than two values and are refused.
+the pre-activations are multiplied by `SATURATING_GAIN`: the two levels exactly. Units of other
+activations take more than two values and are refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,12 @@ from xor_mi.truth import (
     truth_rows,
 )
 
-SATURATING_GAIN = 40.0
-"""What pre-activations of smooth units are multiplied by."""
+SATURATING_GAIN = 800.0
+"""What pre-activations of smooth units are multiplied by.
+
+A sigmoid is exactly 0 below -746. With less gain a unit that is off on all rows would have several
+tiny values there, as if it varied.
+"""
 
 LEVELS: dict[TwoLevelActivation, tuple[float, float]] = {
     "heaviside": (0.0, 1.0),
