@@ -8,7 +8,7 @@ from itertools import permutations, product
 
 import numpy as np
 
-ACTS = {"relu": lambda x: np.maximum(x, 0.0), "tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "heaviside": lambda x: (x > 0).astype(float)}  # fmt: skip
+ACTS = {"relu": lambda x: np.maximum(x, 0.0), "tanh": np.tanh, "sigmoid": lambda x: np.exp(-np.logaddexp(0.0, -x)), "heaviside": lambda x: (x > 0).astype(float)}  # fmt: skip
 
 
 def copied(layers):

@@ -4,7 +4,7 @@ Written from the definitions alone, for networks of one or two hidden layers who
 1. It imports nothing of xor_mi. Slow on purpose: nothing is pruned, and every run is made.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise, product
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 ACTS = {
     "relu": lambda x: np.maximum(x, 0.0),
     "tanh": np.tanh,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "sigmoid": lambda x: np.exp(-np.logaddexp(0.0, -x)),
     "heaviside": lambda x: (x > 0).astype(float),
 }
+ENDS = {"heaviside": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 LEVELS = ("substitution", "single", "joint")
 MOST_RUNS = 300_000
 """More joint interchanges of a layer than this are not run one by one."""
@@ -29,6 +30,11 @@ class Cut:
     margin: float | None
     low: float
     high: float
+
+    @property
+    def varies(self):
+        """Whether there is more than one level."""
+        return self.low != self.high
 
 
 @dataclass
@@ -91,6 +97,20 @@ def cuts(column):
                 )
             )
     return found
+
+
+def with_both_ends(cut, act):
+    """A constant unit that is at an end of its activation, with the other end as its other level.
+
+    For layers after the first: what they read can be as on no row.
+    """
+    low, high = ENDS.get(act, (np.nan, np.nan))
+    near = 1e-9 * (high - low)
+    at_end = [abs(cut.low - end) <= near for end in (low, high)]
+    if cut.margin is not None or not any(at_end):
+        return cut
+    bits = (int(at_end[1]),) * len(cut.bits)
+    return Cut(bits, (low + high) / 2, None, low, high)
 
 
 def are_copies(a, b):
@@ -185,9 +205,13 @@ def table_of(distances):
 
 
 def measured_tables(net, joint, kinds):
-    """Per layer after the first hidden one, the table of every unit or output, [combination]."""
-    tables = []
-    for layer, choice in enumerate(joint):
+    """Per layer after the first hidden one, the table of every unit or output, [combination].
+
+    Also the joint reading, in which units that never vary have one level.
+    """
+    tables, measured = [], [joint[0]]
+    for layer in range(len(joint)):
+        choice = measured[-1]
         bits = np.array(list(product((0, 1), repeat=len(choice))))
         values = np.empty(bits.shape)
         for k, one in enumerate(choice):
@@ -199,12 +223,18 @@ def measured_tables(net, joint, kinds):
         if layer + 1 == len(joint):
             tables.append([table_of(column - net.threshold) for column in reached.T])
             continue
-        reached, of_layer = ACTS[net.act](reached), []
+        reached, of_layer, of_next = ACTS[net.act](reached), [], []
         for one, column in zip(joint[layer + 1], reached.T, strict=True):
             always = np.full(len(column), one.bits[0])
-            of_layer.append(always if one.margin is None else table_of(column - one.threshold))
+            table = table_of(column - one.threshold) if one.varies else always
+            if one.margin is None and one.varies and np.ptp(table) == 0:
+                only = one.high if table[0] else one.low
+                one = replace(one, low=only, high=only)
+            of_layer.append(table)
+            of_next.append(one)
         tables.append(of_layer)
-    return tables
+        measured.append(tuple(of_next))
+    return tables, measured
 
 
 def run_tables(tables, bits, layer):
@@ -253,7 +283,7 @@ def live_units(joint, tables):
     live = set()
     wanted = [depends_on(table) for table in tables[-1]]
     for layer in reversed(range(len(joint))):
-        here = {k for parents in wanted for k in parents if joint[layer][k].margin is not None}
+        here = {k for parents in wanted for k in parents if joint[layer][k].varies}
         live |= {(layer, k) for k in here}
         if layer:
             wanted = [depends_on(tables[layer - 1][k]) for k in here]
@@ -393,15 +423,18 @@ def joint_readings(net, kinds, leads_nowhere):
     """Every joint reading that survives substitution, with its tables."""
     options = []
     for layer, values in enumerate(net.values):
-        found = product(*(cuts(column) for column in values.T))
+        of_units = [cuts(column) for column in values.T]
+        if layer > 0:
+            of_units = [[with_both_ends(one, net.act) for one in found] for found in of_units]
+        found = product(*of_units)
         alike = [one for one in found if copies_alike(one, kinds.standing[layer])]
         options.append([one for one in alike if keeps_decisions(net, layer, one)])
     for joint in product(*options):
         pairs = enumerate(pairwise(joint), start=1)
         if all(is_consistent(a, b, leads_nowhere[layer]) for layer, (a, b) in pairs):
-            tables = measured_tables(net, joint, kinds)
+            tables, measured = measured_tables(net, joint, kinds)
             if composes(net, joint, tables, leads_nowhere):
-                yield joint, tables
+                yield measured, tables
 
 
 def circuit_of(joint, tables, kinds, leads_nowhere):
@@ -419,6 +452,7 @@ def circuit_of(joint, tables, kinds, leads_nowhere):
         if (layer, first) in standing and not leads_nowhere[layer][unit]
     }
     margins = [joint[layer][unit].margin for layer, unit in live]
+    margins = [margin for margin in margins if margin is not None]
     return SlowCircuit(live, tuple(gates), [], min(margins, default=np.inf), len(standing))
 
 
