@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 import numpy as np
+import oracle
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -247,7 +248,8 @@ def cuts(values):
 
 
 def brute_force(kind, net):
-    """(decisions as text, every choice of one gate per unit that keeps them all).
+    """(decisions as text, every choice of one gate per unit that keeps them all and reads copies
+    alike).
 
     Each unit is replaced by its two means, all at once, and the readout is worked out again; a row
     that comes to lie on the threshold is not kept.
@@ -267,6 +269,6 @@ def brute_force(kind, net):
     gates = [
         [GATES[bits] for bits, _ in choice]
         for choice, is_kept in zip(choices, kept, strict=True)
-        if is_kept
+        if is_kept and not oracle.read_apart(units.T.tolist(), [bits for bits, _ in choice])
     ]
     return "".join("1" if one > 0 else "0" for one in plain), gates

@@ -134,7 +134,7 @@ PUBLISHED = {
           [-6.1993e-08, 0.91451, -1.0491e-08, -0.36663]),
          ([[0.9285, -0.3533, 1.0398, 0.3237]], [0.3231])],
         "relu", "identity", "0110", [[4e-06], [0.999957], [0.999999], [-0.000109]],
-        ["x0>x1", "x1>=x0", "x1>x0", "FALSE"], verdict="ambiguous",
+        ["x0>x1", "x1>=x0", "x1>x0", "FALSE"],  # the second is idle
     ),
     "page-2-4-4-1": Published(
         "the same page's network of two hidden layers, all digits",
@@ -167,7 +167,7 @@ PUBLISHED = {
          ([[-8.670877456665039, 12.829350471496582, -12.074275970458984, 10.015320777893066]],
           [-0.49907049536705017])],
         "sigmoid", "sigmoid", "0110", [[9.1e-05], [0.999768], [0.999841], [0.000287]],
-        verdict="ambiguous",
+        verdict="approximate",
     ),
     "step-at-least-zero": Published(
         "a threshold network on a model hub, H(z) = 1 where z >= 0",

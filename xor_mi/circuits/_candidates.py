@@ -225,15 +225,18 @@ def _credit(candidate: CandidateCircuit) -> tuple[int, int, float, int]:
 
 def _canonical(
     candidate: CandidateCircuit, layer_sizes: Sequence[int]
-) -> tuple[int, str, str, tuple[Unit, ...]]:
-    """Texts that renumbering and complementing units cannot change, the shortest first.
+) -> tuple[int, str, str, tuple[float, ...], tuple[Unit, ...]]:
+    """What renumbering and complementing units cannot change: texts, the shortest first, and then
+    all margins, the largest first.
 
     Only what even they cannot tell apart goes by the numbers of its units.
     """
-    netlist = candidate.readings[0].netlist
-    text = _or_empty(lambda: up_to_complement(netlist, layer_sizes))
-    family = _or_empty(lambda: family_of(netlist, layer_sizes))
-    return len(text), family, text, candidate.live
+    first = candidate.readings[0]
+    text = _or_empty(lambda: up_to_complement(first.netlist, layer_sizes))
+    family = _or_empty(lambda: family_of(first.netlist, layer_sizes))
+    margins = sorted(first.of(unit).margin or 0 for unit in candidate.live)
+    clearest = tuple(-compared_margin(margin) for margin in margins)
+    return len(text), family, text, clearest, candidate.live
 
 
 def _or_empty(find: Callable[[], str]) -> str:

@@ -375,14 +375,26 @@ def _first(candidates: Sequence[_Candidate], sizes: tuple[int, ...]) -> _Candida
     tied = [one for one in tied if one.n_variables == fewest]
     if len(tied) == 1:  # a canonical text is slow to find
         return tied[0]
+    if not all(map(_told_apart, zip(*map(_margins, tied), strict=False))):
+        return None
     return min(tied, key=lambda one: _canonical(one, sizes))
 
 
-def _canonical(one: _Candidate, sizes: tuple[int, ...]) -> tuple[int, str, str, list[int]]:
+def _canonical(
+    one: _Candidate, sizes: tuple[int, ...]
+) -> tuple[int, str, str, list[float], list[int]]:
     """As `_candidates` orders circuits that are equal in all else."""
     key = _with_units_sorted(one.readings[0].key)
     text = _up_to_complement(key, sizes)
-    return len(text), _family(key, sizes), text, [k for k, live in enumerate(one.live) if live]
+    clearest = [-compared_margin(margin) for margin in _margins(one)]
+    live = [k for k, is_live in enumerate(one.live) if is_live]
+    return len(text), _family(key, sizes), text, clearest, live
+
+
+def _margins(one: _Candidate) -> list[float]:
+    """Those of its live units, the smallest first."""
+    margins = zip(one.readings[0].margins, one.live, strict=True)
+    return sorted(margin for margin, is_live in margins if is_live)
 
 
 def _clearest(readings: Sequence[_Joint]) -> _Joint | None:
