@@ -136,11 +136,14 @@ def unconnected(net):
     return leads_nowhere
 
 
-def variables(values, leads_nowhere):
-    """The units of one layer in groups of copies; the first of each stands for the others."""
+def variables(values, leads_nowhere, n_rows):
+    """The units of one layer in groups of copies; the first of each stands for the others.
+
+    The first `n_rows` values are those on the input rows; others are under interchanges before.
+    """
     width = values.shape[1]
     alike = {k: {k} for k in range(width)}
-    varying = [k for k in range(width) if not is_constant(values[:, k])]
+    varying = [k for k in range(width) if not is_constant(values[:n_rows, k])]
     for a, b in combinations(varying, 2):
         if are_copies(values[:, a], values[:, b]):
             together = alike[a] | alike[b]
@@ -164,8 +167,18 @@ class Variables:
     @classmethod
     def of(cls, net, leads_nowhere):
         """Those of a network."""
-        pairs = zip(net.values, leads_nowhere, strict=True)
-        groups = [variables(values, nowhere) for values, nowhere in pairs]
+        n_rows, groups = len(net.rows), []
+        for layer, (values, nowhere) in enumerate(zip(net.values, leads_nowhere, strict=True)):
+            seen = [values]
+            if layer == 1:
+                # what this layer is with every variable of the first as on a row of its own
+                for choice in product(range(n_rows), repeat=len(groups[0])):
+                    before = np.zeros(net.values[0].shape[1])
+                    for group, row in zip(groups[0], choice, strict=True):
+                        before[list(group)] = net.values[0][row, list(group)]
+                    weight, bias = net.layers[1]
+                    seen.append(ACTS[net.act](before @ weight.T + bias)[None])
+            groups.append(variables(np.concatenate(seen), nowhere, n_rows))
         standing = [
             [next(g[0] for g in of_layer if k in g) for k in range(values.shape[1])]
             for of_layer, values in zip(groups, net.values, strict=True)

@@ -498,6 +498,22 @@ def test_what_stands_for_copies_does_not_hang_on_their_numbers():
     assert found == {("OR & ~AND", 2, "AND", "NAND", "OR")}
 
 
+def test_units_that_are_alike_on_the_rows_and_part_under_interchange_are_no_copies():
+    """The second layer copies OR, and makes OR of OR and AND: the same on every row, since AND is
+    never on without OR. Where an interchange sets AND alone they differ, and so does the output.
+    """
+    layers = [
+        ([[2, 2], [2, 2]], [-1, -3]),
+        ([[2, 0], [2, 2], [0, 2]], [-1, -1, -1]),
+        ([[1, 1, -3]], [-0.5]),
+    ]
+    circuit = identify_circuit(HookedMLP.from_weights(layers, act_fn="heaviside", target="XOR"))
+    assert [unit.gate for unit in circuit.units[2:]] == ["OR", "OR", "AND"]
+    assert circuit.copies == ()
+    assert (circuit.verdict, circuit.proof_level) == ("identified", "joint")
+    assert [gate.formula for gate in circuit.netlist[2:5]] == ["h0.0", "h0.0 | h0.1", "h0.1"]
+
+
 def test_more_joint_interchanges_than_are_run_are_counted():
     """Five inputs and six units: 32^6 joint interchanges. Before the outputs it is exact whether all
     are as predicted, so all are counted; in a layer before that a sample is run, which says so.

@@ -485,7 +485,7 @@ def test_with_two_levels_it_is_the_other_search(act, sizes, settings):
             layers,
             model.rule.decide(layers[-1].post),
             circuit.target,
-            variables=variables_of_all(layers, unconnected_units(model)),
+            variables=variables_of_all(model, layers, unconnected_units(model)),
             require=circuit.require,
             min_margin=circuit.min_margin,
             max_readings=10**6,

@@ -89,7 +89,7 @@ def differences_of(
 
 def _interchanges(model: HookedMLP) -> Interchanges:
     layers = forward_float64(model, model.rows().double())
-    return Interchanges.of(model, layers, variables_of_all(layers, unconnected_units(model)))
+    return Interchanges.of(model, layers, variables_of_all(model, layers, unconnected_units(model)))
 
 
 def _telling_interchange(

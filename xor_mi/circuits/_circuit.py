@@ -395,7 +395,9 @@ class Circuit(Finding):
         """
         layers = forward_float64(self.model, self.model.rows())
         found = []
-        for layer, variables in enumerate(variables_of_all(layers, unconnected_units(self.model))):
+        for layer, variables in enumerate(
+            variables_of_all(self.model, layers, unconnected_units(self.model))
+        ):
             for units in variables:
                 if len(units) > 1:
                     found.append(tuple(Unit(layer, index) for index in units))

@@ -116,7 +116,7 @@ def identify_circuit(
 
     # Read: every joint reading that survives substitution and composes to the decisions.
     unconnected = unconnected_units(model)
-    variables = variables_of_all(layers, unconnected)
+    variables = variables_of_all(model, layers, unconnected)
     network = _Network(model, layers, decided, variables, unconnected)
     joints = list(_kept_readings(network, max_readings=max_readings, progress=progress))
 

@@ -12,7 +12,6 @@ same whether all of them are as predicted (`_extremes`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -22,15 +21,13 @@ from xor_mi.circuits._extremes import Extremes
 from xor_mi.circuits._facts import Contradiction, InterchangeCount, TellingInterchange
 from xor_mi.circuits._netlist import JointReading, LocalGate, compose_from
 from xor_mi.circuits._readings import ROUNDING, Reading, Variables
+from xor_mi.circuits._variables import MAX_JOINT, by_unit, joint_sources, taken_from
 from xor_mi.graph import Unit
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP
 from xor_mi.truth import row_name, row_number, truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
-MAX_JOINT = 65_536
-"""Up to so many joint interchanges of a layer all are run; of more, a seeded sample of this size.
-"""
 RUNS_AT_ONCE = 262_144
 """So many single interchanges go through the rest of the network together."""
 
@@ -75,7 +72,7 @@ class WithBits:
     def decided(self, layer: int, levels: Tensor, inputs: Tensor) -> Tensor:
         """What the netlist decides from a layer's bits on, [..., decision]."""
         # no gate reads a copy, so the bit of the unit that stands for it will do
-        bits = _of_units(levels, self.variables[layer])
+        bits = by_unit(levels, self.variables[layer])
         decided = compose_from(self.netlist, self.layer_sizes, layer, bits, inputs=inputs)
         return decided.to(torch.int8)
 
@@ -348,12 +345,6 @@ def _input_bits(model: HookedMLP) -> Tensor:
     return torch.tensor(truth_rows(model.cfg.d_in))
 
 
-def _of_units(of_variables: Tensor, variables: Variables) -> Tensor:
-    """[..., variable] -> [..., unit]: what holds for a variable holds for all its places."""
-    place = {unit: number for number, units in enumerate(variables) for unit in units}
-    return of_variables[..., [place[unit] for unit in sorted(place)]]
-
-
 def _joint_runs(
     model: HookedMLP, layers: Sequence[LayerValues], layer: int, variables: Variables
 ) -> JointRuns:
@@ -363,13 +354,9 @@ def _joint_runs(
     n_drawn = len(variables) + model.cfg.direct
     n = n_rows**n_drawn
     extremes = None
-    if n <= MAX_JOINT:
-        drawn = torch.tensor(list(product(range(n_rows), repeat=n_drawn)))
-    else:
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.randint(n_rows, (MAX_JOINT, n_drawn), generator=generator)
-        if layer == model.cfg.n_layers - 1:
-            extremes = Extremes.of(model, layers, variables)
+    drawn = joint_sources(n_rows, n_drawn, at_most=MAX_JOINT)
+    if n > MAX_JOINT and layer == model.cfg.n_layers - 1:
+        extremes = Extremes.of(model, layers, variables)
     # Without direct connections the inputs make no difference any more: any column will do.
     sources, bases = drawn[:, : len(variables)], drawn[:, -1]
     distance = _distance(model, layers, layer, variables, sources, bases)
@@ -394,7 +381,7 @@ def _distance(
 ) -> Tensor:
     """From the threshold, in these joint interchanges, [run, decision]."""
     post = layers[layer].post
-    values = post[_of_units(sources, variables), torch.arange(post.shape[1])]
+    values = taken_from(post, sources, variables)
     rest = forward_float64(model, values, start=layer + 1, inputs=layers[0].inputs[bases])
     return model.rule.distance(rest[-1].post)
 

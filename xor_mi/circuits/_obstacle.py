@@ -69,7 +69,7 @@ def find_obstacle(model: HookedMLP) -> Obstacle | None:
     layers = forward_float64(model, model.rows())
     decided = model.rule.decide(layers[-1].post)
     unconnected = unconnected_units(model)
-    variables = variables_of_all(layers, unconnected)
+    variables = variables_of_all(model, layers, unconnected)
     choices: list[_Choice] = [()]
     for layer in range(model.cfg.n_layers):
         faithful = faithful_readings(

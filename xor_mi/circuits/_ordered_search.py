@@ -574,7 +574,7 @@ def ordered_circuits(
         layers,
         decided,
         function,
-        variables=variables_of_all(layers, unconnected_units(model)),
+        variables=variables_of_all(model, layers, unconnected_units(model)),
         require=require,
         min_margin=min_margin,
         max_readings=max_readings,

@@ -1,13 +1,14 @@
 """values of a layer -> its variables: units that are copies of one another are one, in many places.
 
 Two units are copies if the values of the one are those of the other times a factor, of either sign,
-plus a constant, on all rows. What is said of a circuit must not hang on how many places a value is
-kept in: copies are read alike, and an intervention on a variable changes all its places together.
-Of two equal units with opposite weights, which cancel, no output then depends on either.
+plus a constant, on all rows, and in a deeper layer under the interchanges before it, too. What is
+said of a circuit must not hang on how many places a value is kept in: copies are read alike, and an
+intervention on a variable changes all its places together. Of two equal units with opposite
+weights, which cancel, no output then depends on either.
 """
 
 from collections.abc import Collection, Container, Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from xor_mi.circuits._readings import Variables, is_constant
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
-from xor_mi.values import LayerValues
+from xor_mi.values import LayerValues, forward_float64
 
 COPIES_WITHIN = 0.01
 """Two units are copies if one is the other, on every row, up to this part of their range, after a
@@ -28,6 +29,9 @@ must be equal up to 1e-6, 45 up to 0.003, 8 up to 0.01, 7 up to 0.02.
 """
 
 
+MAX_JOINT = 65_536
+"""Up to so many joint interchanges of a layer all are run; of more, a seeded sample of this size.
+"""
 CLEARLY = 0.3
 """A change of a unit's value is clear if it is a larger part of its largest change than this."""
 
@@ -65,18 +69,22 @@ def _rises(values: Tensor) -> bool:
     return bool(change[clear][:1].sum() > 0)
 
 
-def variables_of(values: Tensor, unconnected: Container[int] = ()) -> Variables:
+def variables_of(
+    values: Tensor, unconnected: Container[int] = (), *, n_rows: int | None = None
+) -> Variables:
     """The variables of a layer with these values, [row, unit]; a constant unit is one of its own.
 
     Args:
         unconnected: units that lead nowhere, which stand for no other.
+        n_rows: how many of the values are those on the input rows, which come first; all, where it
+            is not said. A unit is constant if it is so on these.
 
     >>> variables_of(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, -2.0], [1.0, 1.0, -2.0]]))
     ((0, 2), (1,))
     """
     columns = list(values.double().T)
     leader = list(range(len(columns)))
-    varying = [k for k, column in enumerate(columns) if not is_constant(column)]
+    varying = [k for k, column in enumerate(columns) if not is_constant(column[:n_rows])]
     for a, b in combinations(varying, 2):
         if are_copies(columns[a], columns[b]):
             # what is a copy of a copy is one too, whichever comes first
@@ -94,25 +102,55 @@ def variables_of(values: Tensor, unconnected: Container[int] = ()) -> Variables:
 
 
 def variables_of_all(
-    layers: Sequence[LayerValues], unconnected: Collection[Unit]
+    model: HookedMLP, layers: Sequence[LayerValues], unconnected: Collection[Unit]
 ) -> tuple[Variables, ...]:
     """The variables of every hidden layer.
+
+    Units of a deeper layer may be alike on all rows and part where an interchange sets the layer
+    before as no row does. They are copies only if they are alike there, too.
 
     Args:
         layers: all values on all rows, the outputs' last.
         unconnected: the units that lead nowhere.
     """
-    variables = []
+    # per hidden layer, its values on all rows, and then under the joint interchanges before it
+    seen = [values.post for values in layers[:-1]]
+    variables: list[Variables] = []
     for layer, values in enumerate(layers[:-1]):
         leading_nowhere = {unit.index for unit in unconnected if unit.layer == layer}
-        variables.append(variables_of(values.post, leading_nowhere))
+        variables.append(variables_of(seen[layer], leading_nowhere, n_rows=len(values.post)))
+        if layer + 1 < len(seen):
+            drawn = joint_sources(len(values.post), len(variables[-1]))
+            rest = forward_float64(
+                model, taken_from(values.post, drawn, variables[-1]), start=layer + 1
+            )
+            for later, reached in enumerate(rest[:-1], start=layer + 1):
+                seen[later] = torch.cat([seen[later], reached.post])
     return tuple(variables)
 
 
-def places_of(variables: Variables) -> list[int]:
-    """Unit -> the number of the variable that it is a place of."""
+def joint_sources(n_rows: int, n_drawn: int, *, at_most: int = MAX_JOINT) -> Tensor:
+    """Every choice of so many rows, or a seeded sample of so many of them, [run, drawn]."""
+    if n_rows**n_drawn <= at_most:
+        return torch.tensor(list(product(range(n_rows), repeat=n_drawn)))
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(n_rows, (at_most, n_drawn), generator=generator)
+
+
+def taken_from(post: Tensor, sources: Tensor, variables: Variables) -> Tensor:
+    """A layer's values with every variable as on a row of its own, [run, unit].
+
+    Args:
+        post: on all rows, [row, unit].
+        sources: the row of each variable, [run, variable].
+    """
+    return post[by_unit(sources, variables), torch.arange(post.shape[1])]
+
+
+def by_unit(of_variables: Tensor, variables: Variables) -> Tensor:
+    """[..., variable] -> [..., unit]: every place of a variable has what the variable has."""
     place = {unit: number for number, units in enumerate(variables) for unit in units}
-    return [place[unit] for unit in sorted(place)]
+    return of_variables[..., [place[unit] for unit in sorted(place)]]
 
 
 def unconnected_units(model: HookedMLP) -> frozenset[Unit]:
