@@ -641,9 +641,21 @@ def test_the_report_in_words_and_numbers(textbook):
     content = json.loads(json.dumps(report.to_dict()))
     assert content["verdict"] == "identified"
     assert content["counts"][0]["n_perfect"] == content["n_surviving"] == 1
-    ambiguous = identifiability_report(zoo.load("unsolved"))
-    assert not ambiguous.identifiable
-    assert "not_computing" in str(ambiguous)
+    unsolved = identifiability_report(zoo.load("unsolved"))
+    assert not unsolved.identifiable
+    assert "not_computing" in str(unsolved)
+
+
+def test_the_report_says_how_far_the_circuit_is_proved(textbook):
+    """A margin that no reading has leaves no circuit, so nothing is identifiable."""
+    report = identifiability_report(textbook, conventions={}, require="single")
+    content = report.to_dict()
+    asked = [content[key] for key in ("require", "proof_level", "n_circuits", "n_passing")]
+    assert asked == ["single", "joint", 1, 1]
+    assert "identified, (x0 | x1) & ~(x0 & x1), proof level joint" in str(report)
+    # relu(x0 + x1) takes 0, 1, 2: each threshold sits in half of the range
+    strict = identifiability_report(textbook, conventions={}, min_margin=0.6)
+    assert (strict.circuit.verdict, strict.identifiable) == ("no_gate_reading", False)
 
 
 def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):

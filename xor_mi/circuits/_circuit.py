@@ -69,6 +69,8 @@ class CircuitUnit(NamedTuple):
         idle: whether no output of the first circuit depends on it.
         could_be: the gates that an idle unit could be read as, `gate` among them: the circuit is
             the same. Empty for a live unit.
+        copy_of: the unit that stands for it in the circuit, where it is a copy; None for all others
+            and for idle ones.
     """
 
     place: Unit
@@ -78,6 +80,7 @@ class CircuitUnit(NamedTuple):
     interchange: int | None = None
     idle: bool = False
     could_be: tuple[str, ...] = ()
+    copy_of: Unit | None = None
 
     @property
     def layer(self) -> int:
@@ -288,6 +291,7 @@ class Circuit(Finding):
         if self.primary is None:
             return tuple(CircuitUnit(place) for place in places)
         could_be = {one.unit: one.gates for one in self.circuits[0].idle}
+        standing = {unit: copies[0] for copies in self.copies for unit in copies[1:]}
         units = []
         for place in places:
             reading = self.primary.of(place)
@@ -299,6 +303,7 @@ class Circuit(Finding):
                 interchange=self.primary.interchange[place],
                 idle=place in could_be,
                 could_be=could_be.get(place, ()),
+                copy_of=None if place in could_be else standing.get(place),
             )
             units.append(unit)
         return tuple(units)
@@ -528,7 +533,7 @@ class Circuit(Finding):
             for unit in self.units:
                 margin = f"margin {unit.margin:.2f}" if unit.margin is not None else unit.note
                 count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
-                lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}{_idle(unit)}")
+                lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}{_aside(unit)}")
             lines.append(f"  output  {self._short_readout()}")
         return "\n".join(lines)
 
@@ -686,8 +691,12 @@ def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
     }
 
 
-def _idle(unit: CircuitUnit) -> str:
-    """', idle: the circuit does without it (could be AND too)' for an idle unit that varies."""
+def _aside(unit: CircuitUnit) -> str:
+    """', idle: the circuit does without it (could be AND too)' for an idle unit that varies,
+    ', a copy of h0.0' for a copy.
+    """
+    if unit.copy_of is not None:
+        return f", a copy of {unit.copy_of.name}"
     if not unit.idle or unit.constant:
         return ""
     others = [gate for gate in unit.could_be if gate != unit.gate]

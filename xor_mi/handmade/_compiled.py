@@ -77,6 +77,22 @@ class HasNetlist(Protocol):
         ...
 
 
+@runtime_checkable
+class HasReadings(Protocol):
+    """A `Circuit`, or one of its `CandidateCircuit`s, whose own netlist leaves idle units out."""
+
+    # units have readings too, so a `JointReading` is told apart by this
+    @property
+    def proof_level(self) -> str | None:
+        """How far it is proved."""
+        ...
+
+    @property
+    def readings(self) -> Sequence[HasNetlist]:
+        """Joint readings, each with the gates of all units."""
+        ...
+
+
 Netlist = HasNetlist | Sequence[Sequence[Target]]
 """A circuit, or layers of gates from the first hidden layer to the outputs."""
 
@@ -111,9 +127,10 @@ def from_netlist(
     Identifying the result gives the same signature.
 
     Args:
-        netlist: a `Circuit` (its primary reading), a `JointReading`, or layers of gates from the
-            first hidden layer to the outputs, each over the layer before: [["OR", "AND"], ["x0 &
-            ~x1"]].
+        netlist: a `Circuit` (its primary reading; where it is approximate, that of the closest
+            circuit, which the compiled network then is), one of `Circuit.circuits` (its first
+            reading), a `JointReading`, or layers of gates from the first hidden layer to the
+            outputs, each over the layer before: [["OR", "AND"], ["x0 & ~x1"]].
         act_fn: heaviside or sign, or sigmoid or tanh with a large gain.
         n_inputs: for layers of gates only.
         input_levels: the numbers that stand for bit 0 and bit 1.
@@ -125,8 +142,9 @@ def from_netlist(
     True
 
     Raises:
-        XorMiError: a circuit without a reading, a gate that no single unit can be (XOR;
-            `from_formula` takes several), another act_fn.
+        XorMiError: a circuit without a reading, one whose outputs read the inputs directly or
+            whose units have three levels, a gate that no single unit can be (XOR; `from_formula`
+            takes several), another act_fn.
     """
     _require_two_levels(act_fn)
     layers = _gate_layers(netlist, n_inputs)
@@ -190,8 +208,8 @@ def _gate_layers(netlist: Netlist, n_inputs: int) -> list[list[BooleanFunction]]
         if not netlist.netlist:
             verdict = getattr(netlist, "verdict", "unknown")
             raise XorMiError(f"this circuit has no netlist to compile: its verdict is {verdict}")
-        by_layer = groupby(netlist.netlist, key=lambda gate: gate.unit.layer)
-        return [list(map(_as_function, gates)) for _, gates in by_layer]
+        is_whole = not isinstance(netlist, HasReadings)
+        return _measured_layers(netlist.netlist if is_whole else netlist.readings[0].netlist)
     if not isinstance(netlist, Sequence) or isinstance(netlist, str) or len(netlist) < 2:
         raise XorMiError(
             f"{netlist!r} is not a netlist; give a Circuit, or layers of gates such as "
@@ -211,6 +229,28 @@ def _gate_layers(netlist: Netlist, n_inputs: int) -> list[list[BooleanFunction]]
             layer += BooleanFunction.of(gate, width).outputs
         layers.append(layer)
         width = len(layer)
+    return layers
+
+
+def _measured_layers(netlist: Sequence[NetlistGate]) -> list[list[BooleanFunction]]:
+    """The gates of a circuit, layer by layer.
+
+    Raises:
+        XorMiError: a gate that does not read exactly the layer before, with two levels per unit.
+    """
+    layers: list[list[BooleanFunction]] = []
+    before = netlist[0].parents
+    for _, members in groupby(netlist, key=lambda gate: gate.unit.layer):
+        gates = list(members)
+        for gate in gates:
+            if gate.parents != before or len(gate.table) != 2 ** len(before):
+                raise XorMiError(
+                    f"{gate.unit.name} reads {', '.join(gate.parents)}; from_netlist builds units "
+                    "that read the whole layer before, with two levels per unit, and no direct "
+                    "connections: give layers of such gates, or a formula to from_formula"
+                )
+        layers.append(list(map(_as_function, gates)))
+        before = tuple(gate.unit.name for gate in gates)
     return layers
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from xor_mi.circuits import Circuit, identify_circuit
+from xor_mi.circuits import MIN_MARGIN, Circuit, ProofLevel, identify_circuit
 from xor_mi.finding import Finding
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.kinds import Target
@@ -78,7 +78,8 @@ class IdentifiabilityReport(Finding):
 
     @property
     def identifiable(self) -> bool:
-        """Whether one reading and one minimal alignment are left, and they agree.
+        """Whether exactly one circuit is proved as far as required, one minimal alignment is left,
+        and they agree.
 
         Alignments are counted up to negation.
         """
@@ -140,6 +141,11 @@ class IdentifiabilityReport(Finding):
             "sets_tried": self.sets_tried,
             "n_surviving": self.n_surviving,
             "verdict": self.circuit.verdict,
+            "require": self.circuit.require,
+            "min_margin": self.circuit.min_margin,
+            "proof_level": self.circuit.proof_level,
+            "n_circuits": len(self.circuit.circuits),
+            "n_passing": len(self.circuit.passing),
             "formula": self.circuit.formula,
             "output": self.output,
             "n_alignments_up_to_negation": self.n_alignments,
@@ -184,7 +190,11 @@ class IdentifiabilityReport(Finding):
         circuit = self.circuit
         if circuit.primary is None:
             return f"identify_circuit: {circuit.verdict}, {circuit.reason}"
-        answer = f"identify_circuit: {circuit.verdict}, {circuit.formula}"
+        several = f" ({len(circuit.passing)} circuits)" if circuit.verdict == "ambiguous" else ""
+        answer = (
+            f"identify_circuit: {circuit.verdict}{several}, {circuit.formula}, "
+            f"proof level {circuit.proof_level}"
+        )
         if self.n_alignments is None:
             return answer
         verb = "agrees" if self.n_agreeing == 1 else "agree"
@@ -228,6 +238,8 @@ def identifiability_report(
     convention: AnyConvention = None,
     conventions: Mapping[str, AnyConvention] | None = None,
     output: int = 0,
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
     progress: bool = True,
 ) -> IdentifiabilityReport:
     """Count every kind of explanation and say what tells the survivors apart.
@@ -238,6 +250,7 @@ def identifiability_report(
             it.
         conventions: names and conventions to count under; None for `CONVENTIONS`, {} for none.
         output: the output that formulas are aligned with.
+        require, min_margin: what a circuit must have to count; see `identify_circuit`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> report = identifiability_report(textbook_xor())
@@ -252,7 +265,9 @@ def identifiability_report(
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
     searches.problem(convention)  # what is refused is refused before a long count
     counts = compared(searches, conventions)
-    circuit = identify_circuit(model, target, progress=progress)
+    circuit = identify_circuit(
+        model, target, require=require, min_margin=min_margin, progress=progress
+    )
     try:
         merged = searches.alignments(convention, "all").merged()
         alignments = examined_alignments(searches, convention)
@@ -283,14 +298,18 @@ def identifiability_report(
 def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:
     """Whether the circuit reads every placed unit as the variable it stands for.
 
-    Up to complement, under its primary reading.
+    Up to complement, under its primary reading. An idle unit that could be read as several gates
+    stands for none.
     """
     if circuit.primary is None:
         return False
+    unsure = {unit.place for unit in circuit.units if len(unit.could_be) > 1}
     full = (1 << 2**alignment.formula.n_inputs) - 1  # all rows: `full ^ table` is the complement
     for variable, units in zip(alignment.formula.variables, alignment.units, strict=True):
         wanted = alignment.formula.bits(variable)
         for unit in units:
+            if unit in unsure:
+                return False
             packed = sum(bit << row for row, bit in enumerate(circuit.primary.of(unit).bits))
             if packed not in (wanted, full ^ wanted):
                 return False
