@@ -7,6 +7,7 @@ import torch
 from xor_mi import geometry, handmade, margins, plots, zoo
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
+from xor_mi.model import HookedMLP
 from xor_mi.search import find_subcircuits
 from xor_mi.terms import contributions, explain_difference
 from xor_mi.training import train
@@ -100,6 +101,62 @@ def test_failed_conditions_are_told_apart_without_colour(textbook):
     assert (list(holds.y), list(fails.y), list(fails.x)) == ([0, 2, 3], [1], [-0.25])
     assert fails.text == ("-0.25 fails",)
     assert (holds.marker.pattern.shape, fails.marker.pattern.shape) == (None, "/")
+
+
+def test_a_unit_without_effect_is_drawn_as_idle():
+    """A unit that no output reads (x0 + 2 x1, three gaps, so three gates) and one that is never on
+    are pale, without a gate, and so are their weights; what they could be is said on the mouse.
+    """
+    layers = [
+        ([[1, 1], [1, 1], [1, 2], [-1, -1]], [0, -1, 0, -1]),
+        ([[1, -2, 0, 1]], [0]),
+    ]
+    model = HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR")
+    figure = plots.network_diagram(model, identify_circuit(model))
+    boxes = {
+        note.text.split("</b>")[0].removeprefix("<b>"): note
+        for note in figure.layout.annotations
+        if note.text.startswith("<b>")
+    }
+    written = {name: box.text.split("<br>")[1:2] for name, box in boxes.items()}
+    assert [written[f"h0.{k}"] for k in range(4)] == [["OR"], ["AND"], ["idle"], ["dead"]]
+    said = "no output of the circuit depends on it<br>it could be read as"
+    assert boxes["h0.2"].hovertext == f"{said} AND or OR or x1"
+    assert boxes["h0.3"].hovertext == f"{said} FALSE"
+    assert boxes["h0.0"].hovertext is boxes["y0"].hovertext is None
+    frames = {name: box.bordercolor for name, box in boxes.items()}
+    assert frames["h0.2"] == frames["h0.3"] != frames["h0.0"] == frames["y0"]
+    # an arrow ends at two boxes: four of the eight into the layer are pale, two of four out of it
+    idle = {(boxes[name].x, boxes[name].y) for name in ("h0.2", "h0.3")}
+    assert len(figure.data) == 12
+    for arrow in figure.data:
+        ends = {(arrow.x[0], arrow.y[0]), (arrow.x[-1], arrow.y[-1])}
+        assert (arrow.opacity < 1) == bool(ends & idle)
+    assert "pale: idle" in figure.layout.title.text
+    assert "pale" not in plots.network_diagram(model).layout.title.text
+
+
+@pytest.mark.parametrize(
+    ("require", "says"),
+    [("joint", "of the closest circuit, which is not proved"), ("substitution", "of the first")],
+)
+def test_the_diagram_says_whose_gates_it_has(require, says):
+    """Where the circuit is not the only one that counts, the title says which one is drawn; where
+    the network does otherwise than an idle unit's circuit says, the mouse says how often.
+    """
+    layers = [
+        ([[-2.2, 0.5], [1.9, 1.9], [-3.0, 3.0]], [2.2, -1.9, 0.0]),
+        ([[-3.9, -3.7, 4.0]], [3.9]),
+    ]
+    model = HookedMLP.from_weights(layers, target="XOR")
+    circuit = identify_circuit(model, require=require, with_evidence=False)
+    figure = plots.network_diagram(model, circuit)
+    assert says in figure.layout.title.text
+    hovers = {note.hovertext for note in figure.layout.annotations if note.hovertext}
+    assert len(hovers) == len(circuit.circuits[0].idle)
+    for unit in circuit.units:
+        agrees = f"the network agrees on {unit.interchange} of 16 interchanges"
+        assert any(agrees in text for text in hovers) == (unit.idle and unit.interchange < 16)
 
 
 @pytest.mark.unchecked

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,6 +48,28 @@ FILES = [
     "report.html",
     "report.json",
 ]
+
+
+def nearly_two_ways():
+    """XOR by ReLU units that come close to two circuits, of which neither is proved jointly."""
+    layers = [
+        ([[-2.2, 0.5], [1.9, 1.9], [-3.0, 3.0]], [2.2, -1.9, 0.0]),
+        ([[-3.9, -3.7, 4.0]], [3.9]),
+    ]
+    return HookedMLP.from_weights(layers, target="XOR")
+
+
+def with_idle_units_and_copies():
+    """The textbook XOR with OR in two places, one unit that no output reads, and one that is never
+    on.
+
+    The unread one is x0 + 2 x1: 0, 2, 1, 3 on the rows, three gaps, so three gates.
+    """
+    layers = [
+        ([[1, 1], [1, 1], [2, 2], [1, 2], [-1, -1]], [0, -1, 0, 0, -1]),
+        ([[0.5, -2, 0.25, 0, 1]], [0]),
+    ]
+    return HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR")
 
 
 def run_main(capsys, monkeypatch, *arguments):
@@ -194,6 +217,11 @@ def test_tour_of_networks_that_are_read_otherwise(
         (["tour", "--levels", "1,1"], "input_levels"),
         (["tour", "--loss", "ace"], "no loss 'ace'"),
         (["tour", "--act", "rely"], "no activation 'rely'"),
+        (
+            ["tour", "--require", "fully"],
+            "no level of proof 'fully'; levels are: substitution, single, joint",
+        ),
+        (["tour", "--min-margin", "2"], "min_margin is 2.0; give a part of a unit's range"),
         ([], "no command; there are tour, identify, search, census; `xor-mi --help`"),
         (["--verzion"], "--version"),
         (["tour", "--sed", "3"], "--sed"),
@@ -210,6 +238,52 @@ def test_every_mistake_is_one_line_and_status_2(tmp_path, capsys, monkeypatch, a
     assert len(err.strip().splitlines()) == 1
     assert err.startswith("xor-mi: ")
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), [(("--require", "fully"), "fully"), (("--min-margin", "2"), "min_margin")]
+)
+@pytest.mark.parametrize("command", ["tour", "identify"])
+def test_a_requirement_that_cannot_be_is_refused_before_anything_is_made(
+    tmp_path, capsys, monkeypatch, textbook, command, asked, message
+):
+    """By every command that names the circuit of a network: one line, nothing printed, no folder
+    made.
+    """
+    folder, saved = tmp_path / "run", tmp_path / "saved"
+    textbook.save_pretrained(saved)
+    place = ("--out", str(folder)) if command == "tour" else (str(saved),)
+    status, out, err = run_main(capsys, monkeypatch, command, *place, *asked)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert message in err
+    assert not folder.exists()
+
+
+def test_identify_says_the_other_circuits_and_how_far_they_are_proved(
+    tmp_path, capsys, monkeypatch
+):
+    """What is required decides the verdict, never which circuits are listed: of all that survive
+    substitution the first in full, the others with their levels.
+    """
+    close = nearly_two_ways()
+    close.save_pretrained(tmp_path)
+    for require, verdict in (("joint", "approximate"), ("substitution", "ambiguous")):
+        circuit = identify_circuit(close, require=require, with_evidence=False)
+        status, out, _ = run_main(
+            capsys, monkeypatch, "identify", str(tmp_path), "--require", require
+        )
+        assert status == 0
+        first, *rest = out.strip().splitlines()
+        assert first.startswith(f"{verdict}: ")
+        heading = rest.index("   other circuits that survive two-level substitution:")
+        listed = [line.strip() for line in rest[heading + 1 :]]
+        assert listed == [str(one) for one in circuit.circuits[1:]]
+        assert all(
+            line.endswith(f"; {one.proof_level})")
+            for line, one in zip(listed, circuit.circuits[1:], strict=True)
+        )
+    status, out, _ = run_main(capsys, monkeypatch, "identify", str(tmp_path), "--min-margin", "1")
+    assert "no_gate_reading: it computes XOR, but min_margin=1 leaves out every circuit" in out
 
 
 @pytest.mark.parametrize("seed", ["-1", "9223372036854775807"])
@@ -411,7 +485,7 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(numbers, schema())
-    assert (numbers["version"], numbers["schema"]) == (2, schema()["$id"])
+    assert (numbers["version"], numbers["schema"]) == (3, schema()["$id"])
     keys = re.findall(r'data-json="(\w+)"', page)
     assert len(keys) == 14
     assert set(keys) <= set(numbers)
@@ -461,16 +535,130 @@ def test_report_json_holds_the_moved_weight_of_the_finding(trained):
 
 
 def test_a_broken_report_json_is_refused_by_the_schema(trained):
-    """The guard can fail: a missing key, another version, a verdict that does not exist."""
+    """The guard can fail: a missing key, another version, a verdict that does not exist, a circuit
+    without its level of proof.
+    """
     good = json.loads(json.dumps(to_dict(find_out(trained.model))))
     jsonschema.validate(good, schema())
     for bad in (
         {key: good[key] for key in good if key != "slack"},
-        good | {"version": 3},
+        good | {"version": 2},
         good | {"circuit": good["circuit"] | {"verdict": "yes"}},
+        good
+        | {
+            "circuit": {
+                key: good["circuit"][key] for key in good["circuit"] if key != "proof_level"
+            }
+        },
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema())
+
+
+def cells_of(page, table):
+    """The cells of a table of the page, line by line, as a reader sees them."""
+    body = re.search(rf'<table id="{table}">.*?<tbody>(.*?)</tbody>', page, flags=re.S)[1]
+    lines = re.findall(r"<tr.*?</tr>", body, flags=re.S)
+    return [[unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", line)] for line in lines]
+
+
+def test_a_report_of_an_approximate_network_says_what_contradicts_it(tmp_path):
+    """The page has every circuit that survives, with its level; the interchange that it says comes
+    out otherwise does so in NumPy, and report.json has the same.
+    """
+    model = nearly_two_ways()
+    page = write_report(model, tmp_path).read_text(encoding="utf-8")
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(numbers, schema())
+    circuit = numbers["circuit"]
+    assert (circuit["verdict"], circuit["require"], circuit["n_passing"]) == (
+        "approximate",
+        "joint",
+        0,
+    )
+    assert "no explanation survives every test required" in page
+    # the counts are those of the page
+    n = circuit["n_circuits"]
+    assert (
+        f"{n} circuits survive two-level substitution, with margins of at least 0.01; none" in page
+    )
+    listed = cells_of(page, "circuits")
+    assert len(listed) == len(circuit["circuits"]) == n > 1
+    for number, (cells, one) in enumerate(zip(listed, circuit["circuits"], strict=True), start=1):
+        single = f"{one['single']['n_right']} of {one['single']['n']}"
+        assert cells[:2] == [str(number), one["formula"]]
+        assert cells[3:5] == [one["proof_level"], single]
+        assert one["proof_level"] != "joint"
+    # the interchange in NumPy: every variable from its source, the rest of the layer as on the base
+    facts = circuit["contradiction"]
+    hidden = relu_by_row(model)
+    values = np.zeros(3) if facts["base"] is None else hidden[facts["base"]].copy()
+    for names, source in zip(facts["variables"], facts["sources"], strict=True):
+        for name in names:
+            values[int(name[-1])] = hidden[source][int(name[-1])]
+    decided = int((np.array([-3.9, -3.7, 4.0]) @ values + 3.9).item() > 0)
+    assert [decided] == facts["decided"] != facts["predicted"]
+    (cells,) = cells_of(page, "contradiction")
+    assert cells[-2:] == [str(facts["predicted"][0]), str(decided)]
+    assert all(
+        f"{names[0]} as on {source}" in cells[1]
+        for names, source in zip(facts["variables"], facts["sources"], strict=True)
+    )
+
+
+def relu_by_row(model):
+    """Row -> its hidden values, by NumPy."""
+    weight, bias = (tensor.numpy() for tensor in model.float64_layers()[0])
+    rows = [f"{a}{b}" for a in (0, 1) for b in (0, 1)]
+    return {row: np.maximum(weight @ [int(bit) for bit in row] + bias, 0) for row in rows}
+
+
+def test_a_report_says_which_units_are_idle_and_which_are_copies(tmp_path):
+    """A unit that no output reads, with the gate of each of its gaps; a dead one; the copies: on the
+    page and in report.json, and none of them keeps the circuit from being the only one.
+    """
+    model = with_idle_units_and_copies()
+    page = write_report(model, tmp_path).read_text(encoding="utf-8")
+    numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(numbers, schema())
+    circuit = numbers["circuit"]
+    assert (circuit["verdict"], circuit["proof_level"], circuit["n_circuits"]) == (
+        "identified",
+        "joint",
+        1,
+    )
+    could_be = {unit["unit"]: unit["could_be"] for unit in circuit["units"] if unit["idle"]}
+    assert could_be == {"h0.3": ["AND", "OR", "x1"], "h0.4": ["FALSE"]}
+    assert circuit["copies"] == [["h0.0", "h0.2"]]
+    assert re.findall(r"<li>(h0.*?)</li>", page) == [
+        "h0.3: AND, OR or x1",
+        "h0.4: dead",
+        "h0.0 and h0.2",
+    ]
+    assert "it is proved by joint interchange, which is required" in page
+    acts_as = {cells[0]: cells[1] for cells in cells_of(page, "units")}
+    assert acts_as == {"h0.0": "OR", "h0.1": "AND", "h0.2": "OR", "h0.3": "idle", "h0.4": "dead"}
+    assert 'id="circuits"' not in page
+    assert 'id="contradiction"' not in page
+
+
+def test_a_report_says_what_tells_ambiguous_circuits_apart(tmp_path):
+    """Where less is required several circuits count: one line for each further one, as the circuit
+    says it; the network's moved weight is held against the same requirement.
+    """
+    model = nearly_two_ways()
+    findings = find_out(model, require="substitution", min_margin=0.0)
+    page = write_report(findings, tmp_path).read_text(encoding="utf-8")
+    circuit = identify_circuit(model, require="substitution", min_margin=0.0)
+    assert circuit.verdict == "ambiguous"
+    assert "several explanations survive every test required" in page
+    lines = re.search(r'<ul id="differences">(.*?)</ul>', page, flags=re.S)[1]
+    said = [unescape(line) for line in re.findall(r"<li>(.*?)</li>", lines)]
+    assert said == [f"{one}." for one in circuit.differences]
+    assert len(said) == len(circuit.circuits) - 1
+    assert {(one.require, one.min_margin) for one in findings.moved_circuits} == {
+        ("substitution", 0.0)
+    }
 
 
 @pytest.mark.unchecked
@@ -600,11 +788,7 @@ def test_a_circuit_that_is_not_proved_is_not_compared_with_others():
     """Networks without a proved circuit have no gates in a table of shares, so how common the gates
     of such a circuit are is not said.
     """
-    layers = [
-        ([[-2.2, 0.5], [1.9, 1.9], [-3.0, 3.0]], [2.2, -1.9, 0.0]),
-        ([[-3.9, -3.7, 4.0]], [3.9]),
-    ]
-    model = HookedMLP.from_weights(layers, target="XOR")
+    model = nearly_two_ways()
     networks = pd.DataFrame({"seed": [0, 1], "solved": [True, False], "gates": ["{AND, OR}", ""]})
     said = "Of 2 networks trained alike from seeds 0 to 1, 1 solved XOR"
     approximate = identify_circuit(model, with_evidence=False)

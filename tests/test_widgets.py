@@ -133,6 +133,13 @@ def test_everything_moves_along(textbook, parameter, value, verdict):
     assert f"{value:+.2f}" in " ".join(texts)
 
 
+def test_the_words_name_the_gates_of_units_that_matter():
+    """A unit that no output reads could have any of its gates, so the words give it none."""
+    layers = [([[1, 1], [1, 2], [1, 1]], [0, 0, -1]), ([[1, 0, -2]], [0])]
+    play = playground(HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR"))
+    assert play.verdict.value.endswith("<br>gates: h0.0 OR, h0.2 AND</p>")
+
+
 def test_as_it_was_brings_everything_back(trained):
     """The button restores trained weights to the last digit, and the given network was never
     changed.

@@ -9,7 +9,7 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
@@ -33,8 +33,8 @@ SEARCH_FORMAT = "xor_mi.search/1"
 """First in search.json; the number rises when a key changes its meaning or goes."""
 MAX_WIDTH = 12
 """Units of a hidden layer that --hidden takes."""
-LISTED_READINGS = 5
-"""So many readings beside the first are printed."""
+LISTED_CIRCUITS = 5
+"""So many circuits beside the first are printed."""
 PATCH_COLUMNS = [
     "pair",
     "site",
@@ -52,6 +52,17 @@ Saved = Annotated[str, typer.Argument(help="a folder with config.json and model.
 AskedTarget = Annotated[
     str | None,
     typer.Option(help="gate or formula the network should compute; default: as it was saved"),
+]
+Require = Annotated[
+    str,
+    typer.Option(help="how far a circuit must be proved to count: substitution, single or joint"),
+]
+MinMargin = Annotated[
+    float | None,
+    typer.Option(
+        help="circuits in which the threshold of a unit that matters sits in a smaller part of "
+        "the unit's range are left out; default: 0.01"
+    ),
 ]
 Force = Annotated[
     bool,
@@ -80,6 +91,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class _Required(TypedDict):
+    """What a circuit must have to count."""
+
+    require: "ProofLevel"
+    min_margin: float
 
 
 class _Stopped(XorMiError):
@@ -137,6 +155,8 @@ def tour(
     direct: Annotated[
         bool, typer.Option("--direct", help="connect the inputs with the output as well")
     ] = False,
+    require: Require = "joint",
+    min_margin: MinMargin = None,
     force: Force = False,
 ) -> None:
     """Train a network, take it apart, write a page.
@@ -151,6 +171,8 @@ def tour(
         raise XorMiError("--out is empty; give a folder, such as my-run")
     seed = whole_number("--seed", seed, below=SEEDS_BELOW)
     input_levels = _levels(levels)
+    from xor_mi.circuits import identify_circuit
+    from xor_mi.handmade import textbook_xor
     from xor_mi.population import census
     from xor_mi.report import find_out, how_common, require_writable, write_report
     from xor_mi.training import TrainConfig, train, train_population
@@ -162,6 +184,9 @@ def tour(
         input_levels=input_levels,
         direct=direct,
     )
+    required = _required(require, min_margin)
+    # what is refused is refused before anything is made
+    identify_circuit(textbook_xor(), with_evidence=False, **required)
     require_writable(out, overwrite=force)
     n_outputs = 2 if config.decision_rule == "argmax" else 1
     sizes = "-".join(map(str, (2, *widths, n_outputs)))
@@ -170,13 +195,13 @@ def tour(
     print(f"   {result}\n")
     # The model is saved before anything is analysed: an analysis that is stopped loses no training.
     result.model.save_pretrained(out, overwrite=force)
-    findings = find_out(result.model)
+    findings = find_out(result.model, **required)
     _print_findings(findings)
     report = write_report(findings, out, training=result, overwrite=force)
     if networks:
         print("How common is this?")
         trained = train_population("XOR", networks, hidden=widths, seed=0, config=config)
-        others = census(trained)
+        others = census(trained, **required)
         print(f"   {how_common(findings.circuit, others)}\n")
         write_report(findings, out, training=result, networks=others, overwrite=force)
     print(
@@ -186,12 +211,18 @@ def tour(
 
 
 @app.command()
-def identify(directory: Saved, target: AskedTarget = None) -> None:
+def identify(
+    directory: Saved,
+    target: AskedTarget = None,
+    require: Require = "joint",
+    min_margin: MinMargin = None,
+) -> None:
     """Say which unit of a saved network is which gate."""
     from xor_mi.circuits import identify_circuit
     from xor_mi.model import HookedMLP
 
-    _print_circuit(identify_circuit(HookedMLP.from_pretrained(directory), target))
+    model = HookedMLP.from_pretrained(directory)
+    _print_circuit(identify_circuit(model, target, **_required(require, min_margin)))
 
 
 @app.command()
@@ -277,19 +308,8 @@ def census(
     inputs: Annotated[
         int | None, typer.Option(help="number of inputs; default: as many as the formula names")
     ] = None,
-    require: Annotated[
-        str,
-        typer.Option(
-            help="how far a circuit must be proved to count: substitution, single or joint"
-        ),
-    ] = "joint",
-    min_margin: Annotated[
-        float | None,
-        typer.Option(
-            help="circuits in which the threshold of a unit that matters sits in a smaller part of "
-            "the unit's range are left out; default: 0.01"
-        ),
-    ] = None,
+    require: Require = "joint",
+    min_margin: MinMargin = None,
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
     force: Force = False,
@@ -306,7 +326,6 @@ def census(
         raise XorMiError(
             "--jobs is 0; give a number of processes, or leave it out for one per core"
         )
-    from xor_mi.circuits import MIN_MARGIN
     from xor_mi.population import (
         CENSUS_COLUMNS,
         family_shares,
@@ -332,9 +351,7 @@ def census(
             hidden=widths,
             seed=seed,
             n_inputs=inputs,
-            # as typed: what is no level of proof is refused there, with those that exist
-            require=cast("ProofLevel", require),
-            min_margin=MIN_MARGIN if min_margin is None else min_margin,
+            **_required(require, min_margin),
             shard_size=shard,
             n_jobs=jobs,
             overwrite=force,
@@ -418,6 +435,17 @@ def _counts_in_words(row: dict[str, object]) -> str:
     return f"{counted} ({row['why_not']})" if row["why_not"] else counted
 
 
+def _required(require: str, min_margin: float | None) -> "_Required":
+    """What a circuit must have to count, as `identify_circuit` takes it."""
+    from xor_mi.circuits import MIN_MARGIN
+
+    # as typed: what is no level of proof is refused there, with those that exist
+    return {
+        "require": cast("ProofLevel", require),
+        "min_margin": MIN_MARGIN if min_margin is None else min_margin,
+    }
+
+
 def _widths(text: str) -> tuple[int, ...]:
     try:
         widths = tuple(int(width) for width in text.split(","))
@@ -461,9 +489,13 @@ def _print_findings(findings: "NetworkFindings") -> None:
 
 def _print_circuit(circuit: "Circuit") -> None:
     print(_indented(str(circuit)))
-    others = [joint.formula for joint in circuit.readings[1 : LISTED_READINGS + 1]]
+    others = circuit.circuits[1:]
     if others:
-        print(f"   also possible: {'; '.join(others)}")
+        print("   other circuits that survive two-level substitution:")
+        for other in others[:LISTED_CIRCUITS]:
+            print(f"     {other}")
+    if len(others) > LISTED_CIRCUITS:
+        print(f"     and {len(others) - LISTED_CIRCUITS} more")
     print()
 
 

@@ -8,10 +8,11 @@ package is the JSON Schema of that file.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,11 +22,19 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from xor_mi import plots, saving
-from xor_mi.circuits import Circuit, identify_circuit
+from xor_mi.circuits import (
+    MIN_MARGIN,
+    CandidateCircuit,
+    Circuit,
+    Contradiction,
+    InterchangeCount,
+    ProofLevel,
+    identify_circuit,
+)
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.geometry import InputPath, Kink, path
-from xor_mi.graph import Subcircuit
+from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
 from xor_mi.kinds import Metric, PathLike
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
@@ -46,6 +55,7 @@ from xor_mi.values import Activations, Comparison, activations, compare
 
 __all__ = [
     "HEADLINES",
+    "MOST_CIRCUITS_LISTED",
     "MOST_INPUTS_DRAWN",
     "MOST_SUBCIRCUITS_LISTED",
     "MOST_WEIGHTS_EXAMINED",
@@ -63,7 +73,7 @@ __all__ = [
     "write_report",
 ]
 
-VERSION = 2
+VERSION = 3
 """Of report.json; it rises when a key changes its meaning or goes."""
 SCHEMA = f"{REPORT_MARK}/{VERSION}"
 """The `$id` of report.schema.json."""
@@ -86,11 +96,15 @@ STEPS_OF_THE_INPUT_SLIDER = 41
 """Even steps of the input slider; every kink and decision change is one more."""
 
 HEADLINES = {
-    "identified": "It computes {target}, and exactly one explanation survives every test",
-    "ambiguous": "It computes {target}, but several explanations survive",
+    "identified": "It computes {target}, and exactly one explanation survives every test required",
+    "ambiguous": "It computes {target}, but several explanations survive every test required",
+    "approximate": "It computes {target}, but no explanation survives every test required",
     "no_gate_reading": "It computes {target}, but not by units that act as gates",
     "not_computing": "It does not compute {target}",
 }
+
+MOST_CIRCUITS_LISTED = 20
+"""Of more circuits, and of what tells more of them apart, the page has the first so many."""
 
 Found = TypeVar("Found")
 Figures = dict[str, go.Figure]
@@ -132,20 +146,29 @@ class NetworkFindings:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
+def find_out(
+    model: HookedMLP,
+    *,
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
+    progress: bool = True,
+) -> NetworkFindings:
     """Run every station on one network.
 
     All-zeros is compared with all-ones, and the input moved gradually from one to the other. A
     station that does not cover this network is left out, and says why.
 
     Args:
+        require, min_margin: what a circuit must have to count; see `identify_circuit`.
         progress: a bar, where a station takes over two seconds.
 
     Raises:
-        XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn.
+        XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn;
+            or a level of proof or a margin that does not exist.
     """
     require_hooked_mlp(model, "finding out about a network")
     _require_few_inputs(model)
+    circuit = identify_circuit(model, require=require, min_margin=min_margin, progress=progress)
     zeros, ones = "0" * model.cfg.d_in, "1" * model.cfg.d_in
     left_out: dict[str, str] = {}
 
@@ -175,13 +198,13 @@ def find_out(model: HookedMLP, *, progress: bool = True) -> NetworkFindings:
         difference=explain_difference(model, zeros, ones),
         sweep=patch_sweep(model, metrics=_logits(model), progress=progress),
         ablation=ablation_sweep(model, progress=progress),
-        circuit=identify_circuit(model),
+        circuit=circuit,
         path=path(model, zeros, ones, progress=progress),
         slider_path=path(model, zeros, ones, n_points=STEPS_OF_THE_INPUT_SLIDER, progress=progress),
         conditions=unless_refused("conditions", lambda: conditions(model)),
         slack=unless_refused("slack", lambda: slack_to_flip(model, progress=progress)),
         moved_weight=moved,
-        moved_circuits=None if moved is None else _circuits_of(moved, progress),
+        moved_circuits=None if moved is None else _circuits_of(moved, circuit, progress),
         subcircuits=unless_refused("subcircuits", find_few_subcircuits),
         left_out=left_out,
     )
@@ -219,10 +242,21 @@ def _logits(model: HookedMLP) -> dict[str, Metric]:
     }
 
 
-def _circuits_of(moved: WeightSweep, progress: bool) -> tuple[Circuit, ...]:
-    """The circuit at each step of a moved weight, without its evidence."""
+def _circuits_of(moved: WeightSweep, circuit: Circuit, progress: bool) -> tuple[Circuit, ...]:
+    """The circuit at each step of a moved weight, without its evidence.
+
+    Args:
+        circuit: of the network as it is; as much is required of the others.
+    """
+    required = partial(
+        identify_circuit,
+        require=circuit.require,
+        min_margin=circuit.min_margin,
+        with_evidence=False,
+        progress=False,
+    )
     bar = progress_bar(moved.models, doing="circuits", unit="step", progress=progress)
-    return tuple(identify_circuit(model, with_evidence=False) for model in bar)
+    return tuple(required(model) for model in bar)
 
 
 def require_writable(directory: PathLike, *, overwrite: bool = False) -> Path:
@@ -485,6 +519,13 @@ def render_report(
         path=findings.path,
         subcircuits=findings.subcircuits,
         units=circuit.units,
+        counted=_how_many_circuits(circuit),
+        proved=_how_far_proved(circuit),
+        idle=_idle_lines(circuit),
+        copies=[_listed([unit.name for unit in units], "and") for units in circuit.copies],
+        contradiction=_contradiction_cells(circuit.contradiction),
+        circuits=[_circuit_cells(one) for one in circuit.circuits[:MOST_CIRCUITS_LISTED]],
+        differences=circuit.differences[:MOST_CIRCUITS_LISTED],
         tables={
             "compare": _table_html(findings.comparison.frame()),
             "edges": _table_html(findings.difference.edges),
@@ -516,6 +557,83 @@ def _read_as(cfg: HookedMLPConfig) -> list[str]:
     else:
         said.append("Decided 1: the output that is larger than all others.")
     return said
+
+
+def _how_many_circuits(circuit: Circuit) -> str:
+    """How many circuits there are, and how many of them count."""
+    n_circuits, n_passing = len(circuit.circuits), len(circuit.passing)
+    survive = "1 circuit survives" if n_circuits == 1 else f"{n_circuits} circuits survive"
+    text = f"{survive} two-level substitution, with margins of at least {circuit.min_margin:g}"
+    if circuit.require == "substitution":
+        return f"{text}: no more is required of a circuit to count."
+    how_many = f"{n_passing or 'none'} of them" if n_circuits > 1 else "it" if n_passing else "none"
+    verb = "are" if n_passing > 1 else "is"
+    return f"{text}; {how_many} {verb} proved by {circuit.require} interchange, which is required."
+
+
+def _how_far_proved(circuit: Circuit) -> str:
+    """How far the first circuit is proved, where that is not just what was required."""
+    if circuit.proof_level == circuit.require != "substitution":
+        return ""
+    which = "It" if len(circuit.circuits) == 1 else "The first of them"
+    means = {
+        "substitution": "two-level substitution only: some single interchange comes out otherwise",
+        "single": "single interchange: with joint interchange some come out otherwise",
+        "joint": "joint interchange, the highest level",
+        None: "",
+    }
+    return f"{which} is proved by {means[circuit.proof_level]}."
+
+
+def _idle_lines(circuit: Circuit) -> list[str]:
+    """'h0.1: x0 or AND': the units that no output depends on, with what they could be read as."""
+    return [
+        f"{unit.place.name}: {unit.note if unit.constant else _listed(unit.could_be, 'or')}"
+        for unit in circuit.units
+        if unit.idle
+    ]
+
+
+def _contradiction_cells(facts: Contradiction | None) -> dict[str, str] | None:
+    """An interchange that comes out otherwise, cell by cell of a table."""
+    if facts is None:
+        return None
+    taken = zip(facts.variables, facts.sources, strict=True)
+    return {
+        "interchange": f"{facts.kind}, layer {facts.layer}",
+        "units set": ", ".join(f"{name_of_set(units)} as on {source}" for units, source in taken),
+        "in the run on": facts.base or "any input",
+        "the circuit predicts": ", ".join(map(str, facts.predicted)),
+        "the network decides": ", ".join(
+            "nothing" if bit < 0 else str(bit) for bit in facts.decided
+        ),
+    }
+
+
+def _circuit_cells(one: CandidateCircuit) -> dict[str, str]:
+    """A circuit, cell by cell of a table."""
+    named = zip(one.live, one.gates, strict=True)
+    margin = f"{one.smallest_margin:.2f}" if isfinite(one.smallest_margin) else "no live unit"
+    return {
+        "formula": one.formula,
+        "live units": ", ".join(f"{unit.name} {gate}" for unit, gate in named) or "none",
+        "proved by": one.proof_level,
+        "single interchanges": _as_predicted(one.single),
+        "joint, layer by layer": "; ".join(map(_as_predicted, one.joint)),
+        "smallest margin": margin,
+    }
+
+
+def _as_predicted(count: InterchangeCount) -> str:
+    """'14 of 16', and whether that is a sample."""
+    sample = "" if count.exhaustive else f" (a seeded sample of {count.n_all})"
+    return f"{count.n_right} of {count.n}{sample}"
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    """'a', 'a or b', 'a, b or c'."""
+    *first, last = names
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def _left_out_lines(left_out: dict[str, str]) -> list[str]:

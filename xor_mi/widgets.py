@@ -203,7 +203,10 @@ def _value(model: HookedMLP, name: str) -> float:
 
 
 def _words(circuit: Circuit) -> str:
-    """The verdict and, where there is one, what the output makes of which gates."""
-    gates = ", ".join(f"{unit.place.name} {unit.gate}" for unit in circuit.units if unit.gate)
+    """The verdict and, where there is a circuit, the gates of the units that matter."""
+    named: list[str] = []
+    for first in circuit.circuits[:1]:
+        named = [f"{unit.name} {gate}" for unit, gate in zip(first.live, first.gates, strict=True)]
+    gates = ", ".join(named)
     gates_line = f"<br>gates: {escape(gates)}" if gates else ""
     return f"<p><b>{circuit.verdict}</b>: {escape(circuit.reason)}{gates_line}</p>"

@@ -1,7 +1,7 @@
 """a network and its circuit -> the diagram."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import plotly.graph_objects as go
 
@@ -13,12 +13,24 @@ from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, columns_of, layout
 
 Point = tuple[float, float]
 
-LABEL_PLACES = (0.3, 0.22, 0.38, 0.46, 0.54, 0.62)
+LABEL_PLACES = (0.3, 0.27, 0.34, 0.38, 0.42, 0.46, 0.5, 0.54, 0.58, 0.62)
 """Where on an edge its weight may be written, as a share of its length; the first is best."""
+LABEL_SIZE = (38, 16)
+"""Pixels that a weight's number takes, across and down."""
+UNIT_PIXELS = (240, 100)
+"""Pixels from one layer to the next, and from a unit to the one below it."""
 ARROW_AT = 0.76
 """Where on an edge the head of its arrow is, as a share of its length: before the unit's box."""
 ARC_SHARES = tuple(sorted({ARROW_AT, *(n / 32 for n in range(33))}))
 """The points of an edge that is no straight line."""
+PALE = 0.3
+"""How opaque the weights of an idle unit are."""
+COLOURS, PALE_COLOURS = (NEGATIVE, POSITIVE), ("#cc7482", "#7a9fc8")
+"""Of a weight's number: negative, not negative; and at an idle unit."""
+FAINT, GREY = "#bbbbbb", "#767676"
+"""The box of an idle unit, and what is written in it."""
+CHARACTERS_OF_TITLE = 66
+"""Of a line of the title; the playground draws the diagram smaller than it is by itself."""
 CHARACTERS_A_LINE = 22
 """A gate's formula is broken into lines of this length in its unit's box."""
 
@@ -26,7 +38,9 @@ CHARACTERS_A_LINE = 22
 def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figure:
     """The network as drawn on a board: weights as arrows, biases and gates on the units.
 
-    Positive weights are blue, negative ones red and dashed; the width goes by size.
+    Positive weights are blue, negative ones red and dashed; the width goes by size. A unit that no
+    output of the circuit depends on is pale, without a gate, and so are its weights: what it could
+    be read as is said where the mouse is on it.
     """
     require_hooked_mlp(model, "a network diagram")
     if circuit is not None:
@@ -34,8 +48,9 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
     layers = layers_of(model.layer_sizes)
     spots = _spots(layers)
     figure = go.Figure()
-    _add_edges(figure, model, spots)
-    _add_units(figure, model, spots, _gates(circuit))
+    idle, lines = _idle(circuit), _lines(model, spots, _gates(circuit))
+    _add_edges(figure, model, spots, lines, idle)
+    _add_units(figure, spots, lines, idle)
     widest = max(map(len, layers))
     half = widest / 2 + 0.1
     if model.cfg.direct:
@@ -43,8 +58,11 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
         half = max(half, _peak(model, (model.cfg.d_in - 1) / 2) + 0.2)
     figure.update_xaxes(visible=False, range=[-1.3, len(layers) - 1.5])
     figure.update_yaxes(visible=False, range=[-half, half])
-    and_gates = " and gates" if circuit and circuit.primary else ""
-    title = f"Weights{and_gates} (blue solid +, red dashed -; width by size)"
+    pale = "; pale: idle" if idle else ""
+    heading = f"Weights{_whose_gates(circuit)}"
+    key = f"(blue solid +, red dashed -; width by size{pale})"
+    space = " " if len(heading) + len(key) < CHARACTERS_OF_TITLE else "<br>"
+    title = f"{heading}{space}{key}"
     width, height = max(700, 280 * len(layers)), max(360, round(220 * half + 98))
     return layout(figure, title, width=width, height=height)
 
@@ -59,17 +77,58 @@ def _spots(layers: list[list[Unit]]) -> dict[Unit, Point]:
     return spots
 
 
+def _whose_gates(circuit: Circuit | None) -> str:
+    """' and gates', of which circuit where that is not the only one that is proved."""
+    if circuit is None or not circuit.circuits:
+        return ""
+    if not circuit.passing:
+        return " and gates of the closest circuit, which is not proved"
+    return " and gates" + (" of the first circuit" if circuit.passing[1:] else "")
+
+
+def _idle(circuit: Circuit | None) -> dict[Unit, str]:
+    """Unit that no output depends on -> what is said of it where the mouse is on it."""
+    if circuit is None:
+        return {}
+    n = circuit.primary.n_interchange if circuit.primary else 0
+    said: dict[Unit, str] = {}
+    for unit in circuit.units:
+        if not unit.idle:
+            continue
+        lines = [
+            "no output of the circuit depends on it",
+            f"it could be read as {' or '.join(unit.could_be)}",
+        ]
+        if unit.interchange != n:
+            lines.append(f"the network agrees on {unit.interchange} of {n} interchanges")
+        said[unit.place] = "<br>".join(lines)
+    return said
+
+
 def _gates(circuit: Circuit | None) -> dict[Unit, str]:
     """What is written on a unit: a hidden unit's gate, an output's formula over the units."""
     if circuit is None:
         return {}
-    hidden = {unit.place: unit.gate or "no gate" for unit in circuit.units}
+    hidden = {
+        unit.place: unit.note if unit.idle else unit.gate or "no gate" for unit in circuit.units
+    }
     outputs = {gate.unit: gate.formula for gate in circuit.netlist if gate.unit.is_output}
     return hidden | outputs
 
 
-def _add_edges(figure: go.Figure, model: HookedMLP, spots: dict[Unit, Point]) -> None:
-    """Every weight as an arrow with its number."""
+def _add_edges(
+    figure: go.Figure,
+    model: HookedMLP,
+    spots: dict[Unit, Point],
+    lines: dict[Unit, list[str]],
+    idle: Collection[Unit],
+) -> None:
+    """Every weight as an arrow with its number; pale at an idle unit.
+
+    Args:
+        lines: what is written in each unit's box, which numbers keep off.
+    """
+    boxes = [(spots[unit], _half_size(lines[unit])) for unit in spots]
     weights = [weight for weight, _ in model.float64_layers()]
     largest = max(weight.abs().max().item() for weight in weights) or 1.0
     labels: list[Point] = []
@@ -77,14 +136,16 @@ def _add_edges(figure: go.Figure, model: HookedMLP, spots: dict[Unit, Point]) ->
         column = model.sources[edge.dst.layer].index(edge.src)
         value = weights[edge.dst.layer][edge.dst.index, column].item()
         way = _way(edge, model, spots)
-        figure.add_trace(_arrow(edge, way, value, abs(value) / largest))
-        at = _label_spot(way, labels)
+        pale = edge.src in idle or edge.dst in idle
+        arrow = _arrow(edge, way, value, abs(value) / largest)
+        figure.add_trace(arrow.update(opacity=PALE if pale else 1))
+        at = _label_spot(way, labels, boxes)
         labels.append(at)
         figure.add_annotation(
             x=at[0],
             y=at[1],
             text=f"{value:+.2f}",
-            font={"color": POSITIVE if value >= 0 else NEGATIVE, "size": 12},
+            font={"color": (PALE_COLOURS if pale else COLOURS)[value >= 0], "size": 12},
             showarrow=False,
             bgcolor="#ffffff",
         )
@@ -150,9 +211,31 @@ def _arrow(edge: Edge, way: Way, value: float, size: float) -> go.Scatter:
     )
 
 
-def _label_spot(way: Way, labels: list[Point]) -> Point:
-    """Of several spots along an edge, the one furthest from the labels already there."""
-    spots = [way(share) for share in LABEL_PLACES]
+def _half_size(lines: Sequence[str]) -> Point:
+    """Half of what a number keeps off around a unit: its box with these lines, and the number."""
+    across = 7 * max(len(line.removeprefix("<b>").removesuffix("</b>")) for line in lines) + 15
+    down = 17 * len(lines) + 15
+    return (
+        (across + LABEL_SIZE[0]) / 2 / UNIT_PIXELS[0],
+        (down + LABEL_SIZE[1]) / 2 / UNIT_PIXELS[1],
+    )
+
+
+def _label_spot(way: Way, labels: list[Point], boxes: list[tuple[Point, Point]]) -> Point:
+    """Of several spots along an edge, the one furthest from the labels already there.
+
+    One that touches no box, if there is such a one.
+
+    Args:
+        boxes: the middle of each, and how far a label must be from it, across or down.
+    """
+    along = [way(share) for share in LABEL_PLACES]
+    free = [
+        (x, y)
+        for x, y in along
+        if all(abs(x - at[0]) > size[0] or abs(y - at[1]) > size[1] for at, size in boxes)
+    ]
+    spots = free or along
 
     def room(spot: Point) -> float:
         # labels are wider than high: a distance along y counts more
@@ -162,25 +245,43 @@ def _label_spot(way: Way, labels: list[Point]) -> Point:
     return max(spots, key=room)
 
 
-def _add_units(
-    figure: go.Figure, model: HookedMLP, spots: dict[Unit, Point], gates: dict[Unit, str]
-) -> None:
-    """Every unit as a box with its name, its gate and its bias."""
+def _lines(
+    model: HookedMLP, units: Iterable[Unit], gates: dict[Unit, str]
+) -> dict[Unit, list[str]]:
+    """What is written in each unit's box: its name, its gate and its bias."""
     biases = [bias for _, bias in model.float64_layers()]
-    for unit, (x, y) in spots.items():
+    written: dict[Unit, list[str]] = {}
+    for unit in units:
         lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit, ""), CHARACTERS_A_LINE)]
         if unit.layer >= 0:
             # adding zero turns -0.0 into 0.0, which is written with a plus
             bias = biases[unit.layer][unit.index].round(decimals=2) + 0.0
             lines.append(f"bias {bias:+.2f}")
+        written[unit] = lines
+    return written
+
+
+def _add_units(
+    figure: go.Figure,
+    spots: dict[Unit, Point],
+    lines: dict[Unit, list[str]],
+    idle: dict[Unit, str],
+) -> None:
+    """Every unit as a box with its lines.
+
+    Args:
+        idle: the units that are pale, and what is said of each.
+    """
+    for unit, (x, y) in spots.items():
         figure.add_annotation(
             x=x,
             y=y,
-            text="<br>".join(lines),
+            text="<br>".join(lines[unit]),
             showarrow=False,
             bgcolor="#ffffff",
-            bordercolor=INK,
+            bordercolor=FAINT if unit in idle else INK,
             borderwidth=1.5,
             borderpad=6,
-            font={"size": 13},
+            font={"size": 13, "color": GREY if unit in idle else INK},
+            hovertext=idle.get(unit),
         )
