@@ -243,7 +243,7 @@ def test_every_mistake_is_one_line_and_status_2(tmp_path, capsys, monkeypatch, a
 @pytest.mark.parametrize(
     ("asked", "message"), [(("--require", "fully"), "fully"), (("--min-margin", "2"), "min_margin")]
 )
-@pytest.mark.parametrize("command", ["tour", "identify"])
+@pytest.mark.parametrize("command", ["tour", "identify", "search"])
 def test_a_requirement_that_cannot_be_is_refused_before_anything_is_made(
     tmp_path, capsys, monkeypatch, textbook, command, asked, message
 ):

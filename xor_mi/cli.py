@@ -171,8 +171,6 @@ def tour(
         raise XorMiError("--out is empty; give a folder, such as my-run")
     seed = whole_number("--seed", seed, below=SEEDS_BELOW)
     input_levels = _levels(levels)
-    from xor_mi.circuits import identify_circuit
-    from xor_mi.handmade import textbook_xor
     from xor_mi.population import census
     from xor_mi.report import find_out, how_common, require_writable, write_report
     from xor_mi.training import TrainConfig, train, train_population
@@ -184,9 +182,7 @@ def tour(
         input_levels=input_levels,
         direct=direct,
     )
-    required = _required(require, min_margin)
-    # what is refused is refused before anything is made
-    identify_circuit(textbook_xor(), with_evidence=False, **required)
+    required = _checked_requirement(require, min_margin)
     require_writable(out, overwrite=force)
     n_outputs = 2 if config.decision_rule == "argmax" else 1
     sizes = "-".join(map(str, (2, *widths, n_outputs)))
@@ -233,6 +229,8 @@ def search(
     out: Annotated[
         str | None, typer.Option(help="file for the result; default: search.json in the folder")
     ] = None,
+    require: Require = "joint",
+    min_margin: MinMargin = None,
     force: ForceFile = False,
 ) -> None:
     """Count every explanation of a saved network.
@@ -249,6 +247,7 @@ def search(
     )
 
     model = HookedMLP.from_pretrained(directory)
+    required = _checked_requirement(require, min_margin)
     file = Path(directory, "search.json") if out is None else as_path("--out", out)
     if not file.parent.is_dir():
         raise XorMiError(
@@ -284,7 +283,7 @@ def search(
         print(f"{name}: {_counts_in_words(row)}")
         # Written after every convention: stopped by Ctrl-C, what was counted stays.
         keep({"counts": counts})
-    report = identifiability_report(model, target, depth=depth, conventions={})
+    report = identifiability_report(model, target, depth=depth, conventions={}, **required)
     keep(report.to_dict() | {"counts": counts})
     print(f"{report}\nWritten: {file}")
 
@@ -444,6 +443,16 @@ def _required(require: str, min_margin: float | None) -> "_Required":
         "require": cast("ProofLevel", require),
         "min_margin": MIN_MARGIN if min_margin is None else min_margin,
     }
+
+
+def _checked_requirement(require: str, min_margin: float | None) -> "_Required":
+    """The same, refused before anything is made or counted where there is no such requirement."""
+    from xor_mi.circuits import identify_circuit
+    from xor_mi.handmade import textbook_xor
+
+    required = _required(require, min_margin)
+    identify_circuit(textbook_xor(), with_evidence=False, **required)
+    return required
 
 
 def _widths(text: str) -> tuple[int, ...]:
