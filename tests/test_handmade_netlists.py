@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from networks import xor_by_other_conventions
 
 from xor_mi import identify_circuit, zoo
 from xor_mi.errors import XorMiError
@@ -206,6 +207,27 @@ def test_what_cannot_be_compiled_is_refused(netlist, settings_, message):
     """A gate no unit can be, no layers, a gate over too many parents, another activation."""
     with pytest.raises(XorMiError, match=message):
         from_netlist(netlist, **settings_)
+
+
+def test_every_circuit_that_survives_is_compiled_not_only_the_first():
+    """Each of an ambiguous or approximate network's circuits compiles to a network that is
+    identified with its formula.
+    """
+    layers = [([[5.0, 5.0], [1.0, 1.0]], [-5.0, -1.5]), ([[1.0, -4.0]], [-0.5])]
+    circuit = identify_circuit(
+        HookedMLP.from_weights(layers, act_fn="tanh", dtype="float64"), with_evidence=False
+    )
+    assert circuit.circuits
+    for one in circuit.circuits:
+        again = identify_circuit(from_netlist(one), with_evidence=False)
+        assert (again.verdict, again.formula) == ("identified", one.formula)
+
+
+def test_direct_connections_are_refused():
+    """One line: which output reads the inputs beside the hidden units."""
+    direct = identify_circuit(xor_by_other_conventions("direct"))
+    with pytest.raises(XorMiError, match="y0 reads h0.0, x0, x1; .* no direct connections"):
+        from_netlist(direct)
 
 
 def test_a_network_without_a_circuit_has_no_netlist():
