@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformer_lens.tools.analysis import interchange
 
-from xor_mi.circuits import VERDICTS, _interchange, identify_circuit, unit_readings
+from xor_mi.circuits import VERDICTS, _interchange, control_rates, identify_circuit, unit_readings
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
 from xor_mi.handmade import from_gates
@@ -554,3 +554,61 @@ def test_the_worst_joint_interchange_is_found_where_a_sample_misses_it(monkeypat
             assert (one.contradiction is None) == (one.proof_level == "joint")
     assert levels.count("joint") > 5
     assert len(levels) - levels.count("joint") > 5
+
+
+def test_what_varies_by_rounding_alone_is_constant():
+    """0.1 + 0.2 - 0.3 of three copies is 0 or 5.6e-17: that unit is dead, and XOR beside it is
+    found.
+    """
+    first = ([[7, 7]] * 4, [-3, -10, -3, -3])
+    second = ([[6, -6, 0, 0], [0.1, 0, 0.2, -0.3]], [-6, 0])
+    layers = [
+        (torch.tensor(weight, dtype=torch.float64), torch.tensor(bias, dtype=torch.float64))
+        for weight, bias in [first, second, ([[4.0, 1.0]], [0.0])]
+    ]
+    model = HookedMLP.from_weights(layers, act_fn="tanh", dtype="float64")
+    circuit = identify_circuit(model, "XOR")
+    assert (circuit.verdict, circuit.proof_level) == ("identified", "joint")
+    assert [unit.gate for unit in circuit.units] == ["OR", "AND", "OR", "OR", "XOR", "FALSE"]
+
+
+def test_direct_connections_beside_two_hidden_layers_are_read():
+    """AND through two layers, against OR past them: XOR, with every interchange as predicted."""
+    layers = [([[1, 1]], [-1.5]), ([[1]], [-0.5]), ([[-2]], [-0.5])]
+    circuit = identify_circuit(
+        HookedMLP.from_weights(layers, direct=[[1, 1]], act_fn="heaviside", target="XOR")
+    )
+    assert (circuit.verdict, circuit.proof_level) == ("identified", "joint")
+    assert [unit.gate for unit in circuit.units] == ["AND", "AND"]
+
+
+def test_no_unit_acts_as_a_gate_in_a_circuit_that_is_not_proved():
+    """An approximate network has gates to show and none to rely on; nor has an idle unit."""
+    found = (
+        identify_circuit(network, with_evidence=False)
+        for network in train_population("XOR", 40, hidden=(3,), config=TrainConfig(act_fn="tanh"))
+    )
+    circuits = [circuit for circuit in found if circuit.circuits]
+    unproved = [circuit for circuit in circuits if circuit.verdict == "approximate"]
+    proved = [circuit for circuit in circuits if circuit.passing]
+    assert unproved
+    assert proved
+    for circuit in unproved:
+        assert all(not circuit.units_acting_as(unit.gate) for unit in circuit.units)
+    for circuit in proved:
+        for unit in circuit.units:
+            acting = {one.place for one in circuit.units_acting_as(unit.gate)}
+            assert (unit.place in acting) == (not unit.idle or unit.constant)
+
+
+def test_controls_are_held_to_what_the_verdict_is_held_to():
+    """Untrained networks have more circuits that survive substitution than that pass interchange,
+    and the controls of a verdict are counted as it is.
+    """
+    rates = {}
+    for require in ("substitution", "joint"):
+        model = HookedMLP(HookedMLPConfig(d_hidden=(3,), act_fn="tanh", target="XOR"))
+        measured = control_rates(model, "XOR", n_networks=40, require=require, progress=False)
+        rates[require] = {rate.control: rate.n_positive for rate in measured.rates}
+    own = "untrained_own_function"
+    assert rates["substitution"][own] > rates["joint"][own] > 0

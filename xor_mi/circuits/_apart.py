@@ -23,7 +23,7 @@ from xor_mi.circuits._facts import Apart, LookedAt, ProofLevel, TellingInput, Te
 from xor_mi.circuits._interchange import Interchanges
 from xor_mi.circuits._netlist import LocalGate, run
 from xor_mi.circuits._readings import ROUNDING
-from xor_mi.circuits._variables import unconnected_units, variables_of_all
+from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
 from xor_mi.truth import truth_rows
@@ -88,7 +88,7 @@ def differences_of(
 
 
 def _interchanges(model: HookedMLP) -> Interchanges:
-    layers = forward_float64(model, model.rows().double())
+    layers = values_on_rows(model)
     return Interchanges.of(model, layers, variables_of_all(model, layers, unconnected_units(model)))
 
 

@@ -1,7 +1,7 @@
 """circuits + verdict -> Circuit: the answer and the questions it can be asked."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -31,14 +31,13 @@ from xor_mi.circuits._obstacle import certain_gates, find_obstacle, margin_obsta
 from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import MIN_MARGIN, Reading
 from xor_mi.circuits._signature import family_of, signature_of_all
-from xor_mi.circuits._variables import unconnected_units, variables_of_all
+from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit, layers_of, sources_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.truth import BooleanFunction
-from xor_mi.values import forward_float64
 
 if TYPE_CHECKING:
     import networkx
@@ -398,7 +397,7 @@ class Circuit(Finding):
 
         They are one variable in several places: read alike, and moved together.
         """
-        layers = forward_float64(self.model, self.model.rows())
+        layers = values_on_rows(self.model)
         found = []
         for layer, variables in enumerate(
             variables_of_all(self.model, layers, unconnected_units(self.model))
@@ -508,8 +507,9 @@ class Circuit(Finding):
     def units_acting_as(self, gate: Target, *, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
         """Units whose bits under the primary reading are this gate, or its complement.
 
-        Polarity is +1 for the gate, -1 for its complement; empty if there are none. A unit that no
-        output depends on, and that could be read as several gates, acts as none.
+        Polarity is +1 for the gate, -1 for its complement; empty if there are none. A unit that
+        varies and that no output depends on acts as none, and neither does any unit of a circuit
+        that is not proved as far as `require` says.
 
         Never the nearest label. A network without a circuit has no unit that acts as anything.
 
@@ -517,6 +517,8 @@ class Circuit(Finding):
             XorMiError: not a gate name, formula or function of this many inputs.
         """
         function = BooleanFunction.of(gate, self.layer_sizes[0])
+        if not self.passing:
+            return ()
         # names are canonical, one per function, so comparing names compares bits
         polarity: dict[str | None, Literal[1, -1]] = {function.name: 1}
         if up_to_complement:
@@ -524,7 +526,7 @@ class Circuit(Finding):
         return tuple(
             ActsAs(place=unit.place, polarity=polarity[unit.gate], gate=unit.gate)
             for unit in self.units
-            if unit.gate is not None and unit.gate in polarity and len(unit.could_be) < 2
+            if unit.gate in polarity and (unit.constant or not unit.idle)
         )
 
     def __str__(self) -> str:
@@ -607,8 +609,8 @@ class Circuit(Finding):
             "differences": [one.to_dict() for one in self.differences[:MAX_IN_JSON]],
             "contradiction": _contradiction_dict(self.contradiction),
             "copies": [_names(units) for units in self.copies] if self.circuits else [],
-            "signature": self.signature,
-            "family": self.family,
+            "signature": _or_none(lambda: self.signature),
+            "family": _or_none(lambda: self.family),
             "edges": [edge.name for edge in self.edges],
             "evidence": [evidence.to_dict() for evidence in self.evidence],
             "interchange_matrix": [list(row) for row in matrix],
@@ -632,7 +634,8 @@ class Circuit(Finding):
         return names
 
     def _graph(self) -> _export.CircuitGraph:
-        gates = {unit.place: unit.gate or "" for unit in self.units}
+        # the circuit does without an idle unit, whatever it could be read as
+        gates = {unit.place: unit.note or unit.gate or "" for unit in self.units}
         formulas = {gate.unit: gate.formula for gate in self.netlist}
         layers = layers_of(self.layer_sizes)
         # an output has no reading of its own: it is labelled with what it should compute
@@ -664,6 +667,14 @@ class Circuit(Finding):
             nodes=tuple(nodes),
             arrows=tuple(arrows),
         )
+
+
+def _or_none(find: Callable[[], str]) -> str | None:
+    """A canonical text, or None where there are too many orders to find it."""
+    try:
+        return find()
+    except XorMiError:
+        return None
 
 
 def _names(units: Iterable[Unit]) -> list[str]:

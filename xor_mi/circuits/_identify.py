@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,14 +30,14 @@ from xor_mi.circuits._required import checked_level, checked_levels, checked_mar
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
 from xor_mi.circuits._tables import MAX_UNITS
-from xor_mi.circuits._variables import unconnected_units, variables_of_all
+from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction
-from xor_mi.values import LayerValues, forward_float64
+from xor_mi.values import LayerValues
 
 MAX_ENTRIES = 10_000 * 2**12
 """The tables of all readings together have at most so many entries where a layer is wider than 12
@@ -97,7 +98,7 @@ def identify_circuit(
     _require_narrow(model)
 
     # Look: what the units are on every row, what is decided, and whether that is the target.
-    layers = forward_float64(model, model.rows().double())
+    layers = values_on_rows(model)
     decided = model.rule.decide(layers[-1].post)
     function = _target_or_own(model, target, decided)
     circuit = Circuit(
@@ -159,7 +160,15 @@ def identify_circuit(
     if with_evidence and interchanges and circuit.circuits:
         proof = gather(model, layers, decided, circuit.circuits, interchanges)
         if n_controls:
-            proof = _with_controls(proof, model, function, n_networks=n_controls, progress=progress)
+            rates = control_rates(
+                model,
+                function,
+                n_networks=n_controls,
+                require=require,
+                min_margin=min_margin,
+                progress=progress,
+            )
+            proof = _with_controls(proof, rates)
         circuit = replace(circuit, proof=proof)
     return circuit
 
@@ -171,6 +180,8 @@ def control_rates(
     *,
     n_networks: int = 100,
     seed: int = 0,
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
     progress: bool = True,
 ) -> ControlRates:
     """The same pipeline where it should find nothing: how often does it name gates all the same?
@@ -181,7 +192,11 @@ def control_rates(
     "untrained_own_function", the untrained ones held against whatever they happen to compute,
     constants apart: how often a network that was never trained has gates at all. Gates alone are
     therefore no sign of training. An untrained network that computes the target by luck counts as
-    a positive.
+    a positive. So does one with more readings than can be listed: it is not known how far they are
+    proved.
+
+    Args:
+        require, min_margin: what a circuit must have to count, as for `identify_circuit`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> control_rates(textbook_xor(), n_networks=5).frame()["control"].tolist()
@@ -191,6 +206,7 @@ def control_rates(
         XorMiError: what `identify_circuit` refuses, or n_networks below 1.
     """
     require_plain_mlp(model, "measuring controls")
+    asked = _Asked(checked_level(require), checked_margin(min_margin))
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = whole_number("seed", seed)
     function = _target_or_own(model, target, decided_in_float64(model))
@@ -204,23 +220,37 @@ def control_rates(
     numbers = range(n_networks)
     for k in progress_bar(numbers, doing="controls", unit="network", progress=progress):
         untrained = HookedMLP(replace(model.cfg, seed=seed + k, target=None, use_edge_result=False))
-        named["untrained"].append(_is_named(untrained, function))
+        named["untrained"].append(_is_named(untrained, function, asked))
         # a shuffle may give the target itself back, which the network does compute
         shuffled = _shuffled(function, generator)
         if shuffled.tables != function.tables:
-            named["shuffled_targets"].append(_is_named(model, shuffled))
+            named["shuffled_targets"].append(_is_named(model, shuffled, asked))
         # constants apart: of a constant function every reading is faithful
         own = own_function(decided_in_float64(untrained))
         if any(len(set(table)) > 1 for table in own.tables):
-            named["untrained_own_function"].append(_is_named(untrained, own))
+            named["untrained_own_function"].append(_is_named(untrained, own, asked))
     rates = [ControlRate(control, sum(hits), len(hits)) for control, hits in named.items()]
     return ControlRates(tuple(rates))
 
 
-def _is_named(model: HookedMLP, function: BooleanFunction) -> bool:
+class _Asked(NamedTuple):
+    """What a circuit must have to count."""
+
+    require: ProofLevel
+    min_margin: float
+
+
+def _is_named(model: HookedMLP, function: BooleanFunction, asked: _Asked) -> bool:
     """Whether the network is given gates when it is held against this function."""
     try:
-        circuit = identify_circuit(model, function, with_evidence=False, progress=False)
+        circuit = identify_circuit(
+            model,
+            function,
+            require=asked.require,
+            min_margin=asked.min_margin,
+            with_evidence=False,
+            progress=False,
+        )
     except TooManyReadings:  # it does have some, too many to list
         return True
     return bool(circuit.passing)
@@ -233,20 +263,12 @@ def _shuffled(function: BooleanFunction, generator: torch.Generator) -> BooleanF
     return BooleanFunction(function.n_inputs, tables)
 
 
-def _with_controls(
-    proof: Proof,
-    model: HookedMLP,
-    function: BooleanFunction,
-    *,
-    n_networks: int,
-    progress: bool,
-) -> Proof:
+def _with_controls(proof: Proof, measured: ControlRates) -> Proof:
     """The proof with two more claims.
 
     That untrained networks have gates of their own function is no failure, so it is measured by
     `control_rates` and not claimed here.
     """
-    measured = control_rates(model, function, n_networks=n_networks, progress=progress)
     claimed = [rate for rate in measured.rates if rate.control != "untrained_own_function"]
     return replace(proof, claims=(*proof.claims, *control_claims(claimed)))
 

@@ -26,7 +26,7 @@ from xor_mi.circuits._readings import (
     unit_readings,
     variable_readings,
 )
-from xor_mi.circuits._variables import unconnected_units, variables_of_all
+from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
 from xor_mi.truth import name_of_bits, row_name, truth_rows
@@ -55,7 +55,7 @@ class _Fit(NamedTuple):
 def certain_gates(model: HookedMLP) -> tuple[tuple[Unit, str], ...]:
     """The hidden units with exactly one reading, and their gates."""
     certain = []
-    for layer, values in enumerate(forward_float64(model, model.rows())[:-1]):
+    for layer, values in enumerate(values_on_rows(model)[:-1]):
         for index, column in enumerate(values.post.T):
             readings = unit_readings(column)
             if len(readings) == 1:
@@ -66,7 +66,7 @@ def certain_gates(model: HookedMLP) -> tuple[tuple[Unit, str], ...]:
 @torch.no_grad()
 def find_obstacle(model: HookedMLP) -> Obstacle | None:
     """Where no joint reading gets further; None where one survives."""
-    layers = forward_float64(model, model.rows())
+    layers = values_on_rows(model)
     decided = model.rule.decide(layers[-1].post)
     unconnected = unconnected_units(model)
     variables = variables_of_all(model, layers, unconnected)

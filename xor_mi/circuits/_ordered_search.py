@@ -31,7 +31,7 @@ from xor_mi.circuits._ordered_form import Cube, OrderedCore
 from xor_mi.circuits._pruned import promising_choices
 from xor_mi.circuits._readings import CHOICES_AT_ONCE, MAX_TRIED, MIN_MARGIN, ROUNDING, Variables
 from xor_mi.circuits._required import checked_level, checked_margin
-from xor_mi.circuits._variables import unconnected_units, variables_of_all
+from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
 from xor_mi.kinds import Target
@@ -559,7 +559,7 @@ def ordered_circuits(
     require = checked_level(require)
     min_margin = checked_margin(min_margin)
     max_readings = whole_number("max_readings", max_readings)
-    layers = forward_float64(model, model.rows().double())
+    layers = values_on_rows(model)
     decided = model.rule.decide(layers[-1].post)
     function = own_function(decided)
     if target is not None or model.cfg.target is not None:

@@ -9,16 +9,25 @@ from xor_mi.errors import XorMiError, shown, unknown, whole_number
 def checked_level(require: object) -> ProofLevel:
     """A level of proof that exists."""
     for level in PROOF_LEVELS:
-        if require == level:
+        # the kind first: an array compares element by element
+        if isinstance(require, str) and require == level:
             return level
     raise unknown("level of proof", require, PROOF_LEVELS, where="levels are")
+
+
+def _as_float(number: Real) -> float:
+    """A number as a float; one that is too large for that is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf")
 
 
 def checked_margin(min_margin: object) -> float:
     """A part of a unit's range, from 0 to 1."""
     # a bool is a number to Python, and NaN is between no two
     if isinstance(min_margin, Real) and not isinstance(min_margin, bool):
-        margin = float(min_margin)
+        margin = _as_float(min_margin)
         if 0 <= margin <= 1:
             return margin
     raise XorMiError(

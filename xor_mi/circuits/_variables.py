@@ -8,6 +8,7 @@ weights, which cancel, no output then depends on either.
 """
 
 from collections.abc import Collection, Container, Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
 import torch
@@ -32,6 +33,8 @@ must be equal up to 1e-6, 45 up to 0.003, 8 up to 0.01, 7 up to 0.02.
 MAX_JOINT = 65_536
 """Up to so many joint interchanges of a layer all are run; of more, a seeded sample of this size.
 """
+LAST_DIGITS = 1e-14
+"""A sum that varies by a smaller part of its terms than this varies by rounding."""
 CLEARLY = 0.3
 """A change of a unit's value is clear if it is a larger part of its largest change than this."""
 
@@ -120,13 +123,41 @@ def variables_of_all(
         leading_nowhere = {unit.index for unit in unconnected if unit.layer == layer}
         variables.append(variables_of(seen[layer], leading_nowhere, n_rows=len(values.post)))
         if layer + 1 < len(seen):
-            drawn = joint_sources(len(values.post), len(variables[-1]))
-            rest = forward_float64(
-                model, taken_from(values.post, drawn, variables[-1]), start=layer + 1
-            )
+            taken = _interchanged(values.post, variables[-1])
+            # the inputs only matter to outputs that read them, and those are not looked at
+            rest = forward_float64(model, taken, start=layer + 1, inputs=layers[0].inputs[0])
             for later, reached in enumerate(rest[:-1], start=layer + 1):
                 seen[later] = torch.cat([seen[later], reached.post])
     return tuple(variables)
+
+
+def _interchanged(post: Tensor, variables: Variables) -> Tensor:
+    """A layer's values in its joint interchanges, [run, unit]; a constant unit is as it is.
+
+    Args:
+        post: on all rows, [row, unit].
+    """
+    varying = [k for k, units in enumerate(variables) if not is_constant(post[:, units[0]])]
+    drawn = joint_sources(len(post), len(varying))
+    sources = torch.zeros(len(drawn), len(variables), dtype=torch.long)
+    sources[:, varying] = drawn
+    return taken_from(post, sources, variables)
+
+
+def values_on_rows(model: HookedMLP) -> list[LayerValues]:
+    """All values on all rows in float64; what varies by rounding alone does not vary.
+
+    In a deeper layer terms may cancel on every row, all but their last digits.
+    """
+    layers = list(forward_float64(model, model.rows().double()))
+    for number in range(1, model.cfg.n_layers):
+        values = layers[number]
+        weight, bias = model.float64_layers()[number]
+        terms = (values.inputs.abs() @ weight.abs().T + bias.abs()).amax(0)
+        spread = values.pre.amax(0) - values.pre.amin(0)
+        post = torch.where(spread <= LAST_DIGITS * terms, values.post[:1], values.post)
+        layers[number] = replace(values, post=post)
+    return layers
 
 
 def joint_sources(n_rows: int, n_drawn: int, *, at_most: int = MAX_JOINT) -> Tensor:

@@ -92,7 +92,8 @@ def counted(facts: Facts) -> str:
         case "substitution":
             return "output units between the closest row and the threshold"
         case "interchange" | "joint":
-            return "runs decided as the netlist predicts"
+            sample = "" if facts.exhaustive else " (a seeded sample)"
+            return f"runs decided as the netlist predicts{sample}"
         case "necessary":
             return "rows decided otherwise"
         case "sufficient":
@@ -341,7 +342,7 @@ def survivors(
         idle: the units that no output of it depends on.
         contradiction: the first interchange that is not as it predicts.
     """
-    units = [f"{unit.name} {gate}" if gate else unit.name for unit, gate in gates]
+    units = [f"{unit.name} {gate or '(long)'}" for unit, gate in gates]
     named = _few(units) or "no unit that matters"
     says = f"{function} = {formula} with {named}"
     outcome = _interchanges(single, joint)
@@ -434,16 +435,14 @@ def _joint_of_layer(layer: int, count: InterchangeCount) -> str:
 def contradicted(facts: Contradiction) -> str:
     """The first interchange that does not come out as a circuit predicts."""
     taken = [
-        f"{name_of_set(units)} as on {source}"
+        f"{name_of_set(units)} from {source}"
         for units, source in zip(facts.variables, facts.sources, strict=True)
     ]
     run = f" in the run on {facts.base}" if facts.base else ""
     predicted = ", ".join(map(str, facts.predicted))
     decided = ", ".join("nothing" if bit < 0 else str(bit) for bit in facts.decided)
-    return (
-        f"the first that does not has {_few(taken)}{run}: "
-        f"the circuit predicts {predicted}, the network decides {decided}"
-    )
+    made = f"with {_few(taken)}{run}, for one"
+    return f"{made}, it predicts {predicted} and the network decides {decided}"
 
 
 def differences(facts: Sequence[Apart]) -> str:
@@ -480,7 +479,7 @@ def _telling_interchange(facts: Apart, other: str) -> str:
     if one is None:
         return ""
     taken = [
-        f"{name_of_set(units)} as on {source}"
+        f"{name_of_set(units)} from {source}"
         for units, source in zip(one.variables, one.sources, strict=True)
     ]
     run = f" in the run on {one.base}" if one.base else ""
