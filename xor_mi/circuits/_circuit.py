@@ -526,7 +526,7 @@ class Circuit(Finding):
         return tuple(
             ActsAs(place=unit.place, polarity=polarity[unit.gate], gate=unit.gate)
             for unit in self.units
-            if unit.gate in polarity and (unit.constant or not unit.idle)
+            if unit.gate is not None and unit.gate in polarity and (unit.constant or not unit.idle)
         )
 
     def __str__(self) -> str:
