@@ -471,7 +471,7 @@ def test_six_inputs_and_two_outputs():
     assert circuit.formulas["y1"]["units"] == "h0.0"
     assert circuit.formulas["y1"]["nested"] == "x0 | x1 | x2 | x3 | x4 | x5"
     assert BooleanFunction.from_formula(circuit.formulas["y0"]["inputs"], n_inputs=6).name == "XOR"
-    assert len(circuit.reason) < 700, (
+    assert len(circuit.reason) < 750, (
         "a sentence a person can quote, however long the nested formula is"
     )
 

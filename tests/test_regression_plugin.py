@@ -164,7 +164,7 @@ def test_regen_all_rewrites_and_passes(pytester, held):
     ("damage", "says"),
     [
         (lambda text: text[:100], "cannot be read"),
-        (lambda text: text.replace('"version": 2', '"version": 9'), "is of format 9; this xor-mi reads up to 2: install a later xor-mi"),
+        (lambda text: text.replace('"version": 3', '"version": 9'), "is of format 9; this xor-mi reads up to 3: install a later xor-mi"),
         (lambda text: text.replace('"verdict"', '"vredict"'), "'verdict' is missing"),
         (lambda text: text.replace('"AND"', '"NAND"'), "unit 1: NAND -> AND"),
     ],

@@ -731,9 +731,15 @@ def test_files_of_0_1_0_and_those_written_in_another_order_are_known(tmp_path):
     filled(tmp_path / "found", {"search.json": json.dumps(old).encode()})
     search(tmp_path / "found", False)
     plan = json.loads(WRITERS["run_census"].own["plan.json"])
-    assert plan.pop("schema") == "xor_mi.census/2"
+    assert plan.pop("schema") == "xor_mi.census/3"
+    for later in ("require", "min_margin"):
+        del plan[later]
     before = WRITERS["run_census"].own | {"plan.json": json.dumps(plan).encode()}
-    census_of(filled(tmp_path / "census", before), False)
+    # known as a census, whose networks were held to something else than is asked today
+    with pytest.raises(
+        XorMiError, match=r"holds another census \(require: None there, 'joint' asked"
+    ):
+        census_of(filled(tmp_path / "census", before), False)
     assert contents(tmp_path / "census") == before
 
 

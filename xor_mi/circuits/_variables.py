@@ -163,7 +163,8 @@ def values_on_rows(model: HookedMLP) -> list[LayerValues]:
 def joint_sources(n_rows: int, n_drawn: int, *, at_most: int = MAX_JOINT) -> Tensor:
     """Every choice of so many rows, or a seeded sample of so many of them, [run, drawn]."""
     if n_rows**n_drawn <= at_most:
-        return torch.tensor(list(product(range(n_rows), repeat=n_drawn)))
+        # of nothing to draw there is one choice, which has no numbers to tell their kind by
+        return torch.tensor(list(product(range(n_rows), repeat=n_drawn)), dtype=torch.long)
     generator = torch.Generator().manual_seed(0)
     return torch.randint(n_rows, (at_most, n_drawn), generator=generator)
 

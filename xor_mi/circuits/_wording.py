@@ -342,8 +342,11 @@ def survivors(
         idle: the units that no output of it depends on.
         contradiction: the first interchange that is not as it predicts.
     """
-    units = [f"{unit.name} {gate or '(long)'}" for unit, gate in gates]
-    named = _few(units) or "no unit that matters"
+    named = _few([f"{unit.name} {gate}" for unit, gate in gates if gate])
+    longer = _few([unit.name for unit, gate in gates if not gate])
+    if longer:
+        named = f"{named}{' and ' if named else ''}{longer} by longer gates"
+    named = named or "no unit that matters"
     says = f"{function} = {formula} with {named}"
     outcome = _interchanges(single, joint)
     unused = f"; it does without {_few([unit.name for unit in idle])}" if idle else ""
