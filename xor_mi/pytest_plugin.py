@@ -262,7 +262,8 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     try:
         differences = compare_records(record_of(right), record_of(left), tolerance=0)
     except XorMiError as error:  # a circuit without evidence
-        return ["circuit == expected", *both, str(error)]
+        # why first: of a long explanation pytest shows the beginning
+        return ["circuit == expected", str(error), *both]
     if not differences:
         return [
             "circuit == expected: the same circuit up to the numbering and scale of its units; "
