@@ -5,7 +5,7 @@ by what a person would believe first; nothing in that order hangs on how units a
 which of a unit and its complement the network happened to learn.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -15,8 +15,7 @@ from xor_mi.circuits._facts import PROOF_LEVELS, Contradiction, InterchangeCount
 from xor_mi.circuits._interchange import Interchanges, Tested
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Variables
-from xor_mi.circuits._signature import family_of, live_netlist, up_to_complement
-from xor_mi.errors import XorMiError
+from xor_mi.circuits._signature import family_of, live_netlist, or_empty, up_to_complement
 from xor_mi.graph import Unit
 from xor_mi.progress import progress_bar
 
@@ -232,16 +231,8 @@ def _canonical(
     Only what even they cannot tell apart goes by the numbers of its units.
     """
     first = candidate.readings[0]
-    text = _or_empty(lambda: up_to_complement(first.netlist, layer_sizes))
-    family = _or_empty(lambda: family_of(first.netlist, layer_sizes))
+    text = or_empty(lambda: up_to_complement(first.netlist, layer_sizes))
+    family = or_empty(lambda: family_of(first.netlist, layer_sizes))
     margins = sorted(first.of(unit).margin or 0 for unit in candidate.live)
     clearest = tuple(-compared_margin(margin) for margin in margins)
     return len(text), family, text, clearest, candidate.live
-
-
-def _or_empty(find: Callable[[], str]) -> str:
-    """A canonical text, or nothing where there are too many orders to find it."""
-    try:
-        return find()
-    except XorMiError:
-        return ""

@@ -1,7 +1,7 @@
 """circuits + verdict -> Circuit: the answer and the questions it can be asked."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -30,7 +30,7 @@ from xor_mi.circuits._netlist import JointReading, LocalGate, output_units
 from xor_mi.circuits._obstacle import certain_gates, find_obstacle, margin_obstacle
 from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import MIN_MARGIN, Reading
-from xor_mi.circuits._signature import family_of, signature_of_all
+from xor_mi.circuits._signature import family_of, or_empty, signature_of_all
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.finding import Finding
@@ -609,8 +609,8 @@ class Circuit(Finding):
             "differences": [one.to_dict() for one in self.differences[:MAX_IN_JSON]],
             "contradiction": _contradiction_dict(self.contradiction),
             "copies": [_names(units) for units in self.copies] if self.circuits else [],
-            "signature": _or_none(lambda: self.signature),
-            "family": _or_none(lambda: self.family),
+            "signature": or_empty(lambda: self.signature) or None,
+            "family": or_empty(lambda: self.family) or None,
             "edges": [edge.name for edge in self.edges],
             "evidence": [evidence.to_dict() for evidence in self.evidence],
             "interchange_matrix": [list(row) for row in matrix],
@@ -667,14 +667,6 @@ class Circuit(Finding):
             nodes=tuple(nodes),
             arrows=tuple(arrows),
         )
-
-
-def _or_none(find: Callable[[], str]) -> str | None:
-    """A canonical text, or None where there are too many orders to find it."""
-    try:
-        return find()
-    except XorMiError:
-        return None
 
 
 def _names(units: Iterable[Unit]) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ from xor_mi.circuits._readings import (
     consistent,
     faithful_readings,
 )
-from xor_mi.circuits._required import checked_level, checked_levels, checked_margin, verdict_of
+from xor_mi.circuits._required import Required, checked_levels, verdict_of
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
 from xor_mi.circuits._tables import MAX_UNITS
@@ -90,8 +89,7 @@ def identify_circuit(
     """
     # Check.
     require_plain_mlp(model, "identifying a circuit")
-    require = checked_level(require)
-    min_margin = checked_margin(min_margin)
+    require, min_margin = Required.of(require, min_margin)
     levels = checked_levels(levels)
     max_readings = whole_number("max_readings", max_readings)
     n_controls = whole_number("n_controls", n_controls)
@@ -206,7 +204,7 @@ def control_rates(
         XorMiError: what `identify_circuit` refuses, or n_networks below 1.
     """
     require_plain_mlp(model, "measuring controls")
-    asked = _Asked(checked_level(require), checked_margin(min_margin))
+    asked = Required.of(require, min_margin)
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = whole_number("seed", seed)
     function = _target_or_own(model, target, decided_in_float64(model))
@@ -233,20 +231,13 @@ def control_rates(
     return ControlRates(tuple(rates))
 
 
-class _Asked(NamedTuple):
-    """What a circuit must have to count."""
-
-    require: ProofLevel
-    min_margin: float
-
-
-def _is_named(model: HookedMLP, function: BooleanFunction, asked: _Asked) -> bool:
+def _is_named(model: HookedMLP, function: BooleanFunction, asked: Required) -> bool:
     """Whether the network is given gates when it is held against this function."""
     try:
         circuit = identify_circuit(
             model,
             function,
-            require=asked.require,
+            require=asked.level,
             min_margin=asked.min_margin,
             with_evidence=False,
             progress=False,

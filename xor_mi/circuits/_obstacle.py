@@ -22,9 +22,9 @@ from xor_mi.circuits._readings import (
     Variables,
     consistent,
     faithful_readings,
-    levels_of_all,
+    levels_of_option,
+    options_of,
     unit_readings,
-    variable_readings,
 )
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.graph import Unit
@@ -118,9 +118,8 @@ def _of_levels(
 ) -> Obstacle:
     """Two levels per unit of this layer flip a decision, whichever way its units are read."""
     post = layers[layer].post
-    options = [variable_readings(list(post[:, list(units)].T)) for units in variables]
-    # per variable, its places at their two levels, [reading, row, place]
-    levels = [torch.stack([levels_of_all(of_places) for of_places in option]) for option in options]
+    options = options_of(model, layers, layer, variables)
+    levels = [levels_of_option(option) for option in options]
     failing = []
     for units, option, of_option in zip(variables, options, levels, strict=True):
         # this one at its levels, all others as they are, [reading, row, unit]

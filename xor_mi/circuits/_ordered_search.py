@@ -30,7 +30,7 @@ from xor_mi.circuits._ordered import OrderedCircuit, OrderedCircuits, OrderedGat
 from xor_mi.circuits._ordered_form import Cube, OrderedCore
 from xor_mi.circuits._pruned import promising_choices
 from xor_mi.circuits._readings import CHOICES_AT_ONCE, MAX_TRIED, MIN_MARGIN, ROUNDING, Variables
-from xor_mi.circuits._required import checked_level, checked_margin
+from xor_mi.circuits._required import Required
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
@@ -556,8 +556,7 @@ def ordered_circuits(
             many combinations of levels, or too many joint readings.
     """
     require_plain_mlp(model, "identifying a circuit")
-    require = checked_level(require)
-    min_margin = checked_margin(min_margin)
+    require, min_margin = Required.of(require, min_margin)
     max_readings = whole_number("max_readings", max_readings)
     layers = values_on_rows(model)
     decided = model.rule.decide(layers[-1].post)

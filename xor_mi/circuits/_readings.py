@@ -144,6 +144,10 @@ def with_both_levels(reading: Reading, act_fn: str) -> Reading:
     return replace(reading, bits=bits, threshold=(low + high) / 2, low=low, high=high)
 
 
+Option = list[tuple[Reading, ...]]
+"""Every reading of one variable, each with one reading per place."""
+
+
 def is_constant(values: Tensor) -> bool:
     """Whether a unit has the same value on all rows, but for rounding."""
     return bool(values.max() - values.min() <= ROUNDING * values.abs().max())
@@ -193,17 +197,10 @@ def faithful_readings(
         TooManyReadings: even these are too many.
     """
     values_on_rows = layers[layer].post
-    options = [variable_readings(list(values_on_rows[:, list(units)].T)) for units in variables]
-    if layer > 0:  # the inputs have no combination but those of the rows
-        act_fn = model.cfg.act_name(layer)
-        options = [
-            [tuple(with_both_levels(reading, act_fn) for reading in places) for places in option]
-            for option in options
-        ]
+    options = options_of(model, layers, layer, variables)
     if not all(options):  # copies that no reading fits alike
         return []
-    # per variable, its places at their levels under each of its readings, [reading, row, place]
-    levels = [torch.stack([levels_of_all(of_places) for of_places in option]) for option in options]
+    levels = [levels_of_option(option) for option in options]
     if prod(map(len, options)) > MAX_TRIED:
         choices = promising_choices(
             model, layers, layer, levels, variables=variables, decided=decided
@@ -227,6 +224,28 @@ def faithful_readings(
             picked = [option[n] for option, n in zip(options, chunk[k].tolist(), strict=True)]
             faithful.append((_by_unit(variables, picked), worst[k].item()))
     return faithful
+
+
+def options_of(
+    model: HookedMLP, layers: Sequence[LayerValues], layer: int, variables: Variables
+) -> list[Option]:
+    """Every reading of every variable of a layer."""
+    columns = layers[layer].post.T
+    options = [variable_readings([columns[k] for k in units]) for units in variables]
+    if layer == 0:  # the inputs have no combination but those of the rows
+        return options
+    act_fn = model.cfg.act_name(layer)
+    return [_with_both_levels(option, act_fn) for option in options]
+
+
+def _with_both_levels(option: Option, act_fn: str) -> Option:
+    """The readings of one variable, of constant units with both levels where these are known."""
+    return [tuple(with_both_levels(one, act_fn) for one in places) for places in option]
+
+
+def levels_of_option(option: Option) -> Tensor:
+    """The places of a variable at their levels under each reading, [reading, row, place]."""
+    return torch.stack([levels_of_all(places) for places in option])
 
 
 def _by_unit(variables: Variables, readings: Sequence[tuple[Reading, ...]]) -> tuple[Reading, ...]:

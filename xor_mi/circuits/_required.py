@@ -1,9 +1,26 @@
 """what is required of a circuit: how far it is proved, how clear it is; and the verdict by that."""
 
 from numbers import Real
+from typing import NamedTuple
 
 from xor_mi.circuits._facts import PROOF_LEVELS, ProofLevel, Verdict
 from xor_mi.errors import XorMiError, shown, unknown, whole_number
+
+
+class Required(NamedTuple):
+    """What a circuit must have to count; see `identify_circuit`."""
+
+    level: ProofLevel
+    min_margin: float
+
+    @classmethod
+    def of(cls, require: object, min_margin: object) -> "Required":
+        """As asked for.
+
+        Raises:
+            XorMiError: a level of proof or a margin that does not exist.
+        """
+        return cls(checked_level(require), checked_margin(min_margin))
 
 
 def checked_level(require: object) -> ProofLevel:

@@ -22,11 +22,12 @@ from xor_mi.circuits._facts import PROOF_LEVELS, ProofLevel
 from xor_mi.circuits._identify import identify_circuit
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.circuits._readings import MIN_MARGIN
-from xor_mi.circuits._required import checked_level, checked_margin, verdict_of
+from xor_mi.circuits._required import Required, verdict_of
 from xor_mi.circuits._signature import (
     Form,
     family_of,
     form_of,
+    or_empty,
     picked,
     rows_before,
     signature_of_forms,
@@ -90,13 +91,6 @@ class Summary(NamedTuple):
         return "{" + ", ".join(sorted(live)) + "}"
 
 
-class _Required(NamedTuple):
-    """What a circuit must have to count; see `identify_circuit`."""
-
-    level: ProofLevel
-    min_margin: float
-
-
 def summarize(circuit: Circuit) -> Summary:
     """Circuit -> its line."""
     require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
@@ -112,8 +106,8 @@ def summarize(circuit: Circuit) -> Summary:
         n_circuits_joint=sum(one.has("joint") for one in circuit.circuits),
         proof_level=circuit.proof_level,
         margins=tuple(margins),
-        signature=_or_empty(lambda: circuit.signature),
-        family=_or_empty(lambda: circuit.family),
+        signature=or_empty(lambda: circuit.signature),
+        family=or_empty(lambda: circuit.family),
     )
 
 
@@ -136,7 +130,7 @@ def identify_many(
     Raises:
         XorMiError: a level of proof or a margin that does not exist.
     """
-    required = _Required(checked_level(require), checked_margin(min_margin))
+    required = Required.of(require, min_margin)
     n_networks = len(layers[0][0])
     summaries: dict[int, Summary] = {}
     with progress_bar(
@@ -190,7 +184,7 @@ def _networks_at_once(cfg: HookedMLPConfig) -> int:
     return max(1, NUMBERS_AT_ONCE // n_numbers)
 
 
-def _alone(models: Callable[[int], HookedMLP], number: int, required: _Required) -> Summary:
+def _alone(models: Callable[[int], HookedMLP], number: int, required: Required) -> Summary:
     """One network's summary by `identify_circuit` itself."""
     try:
         circuit = identify_circuit(
@@ -213,15 +207,7 @@ def _alone(models: Callable[[int], HookedMLP], number: int, required: _Required)
         )
 
 
-def _or_empty(name: Callable[[], str]) -> str:
-    """A signature or family, or "" where it cannot be found."""
-    try:
-        return name()
-    except XorMiError:  # too many orders of interchangeable units for a canonical form
-        return ""
-
-
-def _summaries(networks: Networks, required: _Required) -> Iterator[tuple[int, Summary]]:
+def _summaries(networks: Networks, required: Required) -> Iterator[tuple[int, Summary]]:
     """(number within the chunk, summary) of every network that is sure."""
     computing = _batch.computing(networks)
     for number in computing.wrong.nonzero().flatten().tolist():
@@ -238,7 +224,7 @@ def _without_a_circuit(verdict: str) -> Summary:
     return Summary(verdict=verdict, signature=verdict, family=verdict)
 
 
-def _identified(networks: Networks, required: _Required) -> Iterator[tuple[int, Summary]]:
+def _identified(networks: Networks, required: Required) -> Iterator[tuple[int, Summary]]:
     """(number, summary) of every network that is sure, of networks that compute the target."""
     variables = _batch.variables_of(networks)
     readings = _batch.read_units(networks.hidden)
@@ -333,7 +319,7 @@ def _candidates(
 
 
 def _summary(
-    candidates: Sequence[_Candidate], required: _Required, sizes: tuple[int, ...]
+    candidates: Sequence[_Candidate], required: Required, sizes: tuple[int, ...]
 ) -> Summary | None:
     """The summary of a network with these circuits; None where rounding might decide."""
     if not candidates:
@@ -357,7 +343,7 @@ def _summary(
         n_circuits_joint=n_at[PROOF_LEVELS.index("joint")],
         proof_level=PROOF_LEVELS[first.level],
         margins=primary.margins,
-        signature=_or_empty(lambda: signature_of_forms({_form(key, sizes) for key in keys})),
+        signature=or_empty(lambda: signature_of_forms({_form(key, sizes) for key in keys})),
         family=_family(_with_units_sorted(primary.key), sizes),
     )
 
@@ -457,12 +443,12 @@ def _form(key: _Key, sizes: tuple[int, ...]) -> Form:
 
 @lru_cache(maxsize=65536)
 def _up_to_complement(key: _Key, sizes: tuple[int, ...]) -> str:
-    return _or_empty(lambda: up_to_complement(_netlist(key, sizes), sizes))
+    return or_empty(lambda: up_to_complement(_netlist(key, sizes), sizes))
 
 
 @lru_cache(maxsize=65536)
 def _family(key: _Key, sizes: tuple[int, ...]) -> str:
-    return _or_empty(lambda: family_of(_netlist(key, sizes), sizes))
+    return or_empty(lambda: family_of(_netlist(key, sizes), sizes))
 
 
 def _with_units_sorted(key: _Key) -> _Key:
