@@ -7,6 +7,7 @@ Its message is one line for a person: what was asked, what exists, what to do.
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from math import log10
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -18,7 +19,9 @@ __all__ = [
     "XorMiWarning",
     "as_path",
     "cut_short",
+    "require_at_most",
     "require_kind",
+    "require_memory",
     "shown",
     "unknown",
     "unwritable",
@@ -36,6 +39,10 @@ LEAST_LIKENESS = 0.5
 
 SEEDS_BELOW = 2**62
 """Seeds are smaller than this, so that a seed plus the number of a network fits in 64 bits."""
+
+
+MOST_BYTES = 2**31
+"""Work that would hold more bytes than this at once is refused before it begins."""
 
 
 class XorMiError(ValueError):
@@ -156,6 +163,50 @@ def require_kind(name: str, value: object, kind: type | tuple[type, ...], *, giv
     is_readable = len(text) <= MAX_VALUE_SHOWN and "\n" not in text
     quoted = text if is_readable else f"of type {type(value).__name__}"
     raise XorMiError(f"{name} is {quoted}; give {give}")
+
+
+def require_at_most(count: int, most: int, *, what: str, do: str) -> None:
+    """Refuse work that is too large, by its size, before it is begun.
+
+    Args:
+        what: what is counted, such as "points of the grid".
+        do: the next step, such as "give a smaller n_points".
+
+    Raises:
+        XorMiError: with both numbers and the next step.
+
+    >>> require_at_most(5_000, 1_000, what="paths", do="name fewer")
+    Traceback (most recent call last):
+        ...
+    xor_mi.errors.XorMiError: 5,000 paths are more than the 1,000 that are taken; name fewer
+    """
+    if count > most:
+        raise XorMiError(
+            f"{_counted(count)} {what} are more than the {_counted(most)} that are taken; {do}"
+        )
+
+
+def require_memory(n_bytes: int, *, what: str, do: str) -> None:
+    """Refuse work that would hold more than `MOST_BYTES` at once, before it is begun.
+
+    Args:
+        n_bytes: of everything that is held at the same time.
+        what: what takes them, such as "a grid of 20,001 x 20,001 points".
+        do: the next step, such as "give a smaller n_points".
+
+    Raises:
+        XorMiError: with the size in GB and the next step.
+    """
+    if n_bytes > MOST_BYTES:
+        raise XorMiError(
+            f"{what} would take {_counted(n_bytes // 10**9 + 1)} GB of memory, more than the "
+            f"{MOST_BYTES // 10**9} GB that are allowed; {do}"
+        )
+
+
+def _counted(count: int) -> str:
+    """A number as a person reads it; of a huge one its power of ten."""
+    return f"{count:,}" if count < 10**15 else f"about 10^{int(log10(count))}"
 
 
 def as_path(name: str, value: object) -> Path:
