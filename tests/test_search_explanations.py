@@ -101,7 +101,7 @@ def naive_interpretations(model, part, convention):
                         ordered[tuple(p[r] for p in parents)] == bits[layer, j][r] for r in range(4)
                     )
                     parity = (
-                        len(parents) > 1 and len({ordered[c] ^ (sum(c) % 2) for c in ordered}) == 1
+                        len(parents) == 2 and len({ordered[c] ^ (sum(c) % 2) for c in ordered}) == 1
                     )
                     if agrees and not (parity and convention.ban_parity):
                         fitting.append(table)

@@ -37,17 +37,32 @@ SWITCHES = ("all_units", "constants", "ban_parity", "across_layers")
 
 @dataclass(frozen=True)
 class Convention:
-    """One field per switch.
+    """One field per switch. What the switches leave open is fixed, and stands here too.
+
+    A subcircuit keeps all inputs and outputs, some hidden units and some edges. Every kept unit and
+    output reads at least one kept source, every input and kept unit is read by at least one kept
+    target. It is perfect if it decides every row right, all outputs, the noisy rows too.
+
+    An interpretation is of one perfect subcircuit, on the clean rows. Every kept hidden unit reads
+    as a bit by one threshold between two neighbouring of its values, those it has within the
+    subcircuit; the larger values are 1, so that no reading is met twice by its complement. Every
+    decision has the bits that are right. Every kept unit and decision has one local gate: a table
+    over all its kept parents, those it does not depend on too. Two interpretations differ if a
+    threshold or a gate does.
+
+    An alignment is of the whole network; see `find_alignments`.
 
     Attributes:
-        ablation: what a dropped edge still carries: nothing, or its source's mean over the rows in
-            the whole network.
-        biases: kept units keep their bias, or lose it.
-        all_units: whether subcircuits that keep every hidden unit count.
-        decision: "threshold", the network's own decision must be the label (an output above its
-            threshold, or the largest output where that wins), or "round", each output rounded to
-            the nearest whole number must be.
-        reference: right is what the task says, or what the whole network decides.
+        ablation: what a dropped edge still carries: nothing, or its source's mean over the clean
+            rows in the whole network.
+        biases: kept units and outputs keep their biases, or lose them.
+        all_units: whether subcircuits that keep every hidden unit count, however many edges they
+            drop.
+        decision: what a perfect subcircuit's outputs must be. "threshold": the network's own
+            decision must be the label (an output above its threshold, or the largest output where
+            that wins), a tie is wrong. "round": each output rounded to the nearest whole number
+            must be, a half to the even one, so that 1.6 is wrong for 1.
+        reference: right is what the task says, or what the whole network decides by its own rule.
         noise_sd: standard deviation of the noise on noisy rows, in distances between the input
             levels of bit 0 and bit 1.
         n_noisy: besides the clean rows, so many copies of each with normal noise must be decided
@@ -59,9 +74,11 @@ class Convention:
         margin: a reading's threshold must lie in a gap of at least this part of the unit's range.
         completion: rows of a local gate that never occur (don't-care rows) are filled in every way,
             each a gate of its own, or left open.
-        constants: a unit that takes one value only reads as FALSE or TRUE; else it has no reading,
-            its subcircuit no interpretation.
-        ban_parity: local gates that are XOR or XNOR (of two or more parents) do not count.
+        constants: a unit that takes one value only, up to rounding, has one reading, TRUE for a
+            value above 0 and else FALSE; or it has none, and its subcircuit no interpretation.
+        ban_parity: local gates of exactly two parents that are XOR or XNOR do not count, those of
+            decisions included. A table over three parents counts whatever it is, also a parity of
+            the three or of two of them, and so does one parent's own value or its complement.
         enumeration: which formulas are looked for; see `formulas`.
         across_layers: a variable's units may lie in several layers.
 
@@ -132,7 +149,8 @@ class Convention:
     def meloux_paper(cls) -> "Convention":
         """As the paper's definitions read.
 
-        Removed parts give zero, every circuit counts, all ordered pairs are tried.
+        Removed parts give zero, every circuit counts, all ordered pairs are tried. Local XOR and
+        XNOR do not count, and a unit that takes one value has no threshold, so no reading.
         """
         return cls(constants=False, ban_parity=True, enumeration="ordered")
 
@@ -140,7 +158,8 @@ class Convention:
     def meloux_code(cls) -> "Convention":
         """As the released code does it.
 
-        The mask that keeps every unit is left out, outputs are rounded, a pair of rows counts once.
+        As the paper, but the mask that keeps every unit is left out, outputs are rounded, a pair of
+        rows counts once.
         """
         return cls(
             all_units=False,

@@ -23,7 +23,7 @@ from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._problem import Numbers, Problem, require_shape
-from xor_mi.truth import row_number, truth_rows
+from xor_mi.truth import GATES, row_number, truth_rows
 
 Bits = tuple[int, ...]
 """What a unit reads as on each clean row."""
@@ -267,10 +267,10 @@ def _occurring(parents: Sequence[Bits], own: Bits) -> dict[int, int] | None:
     return seen
 
 
-def _parities(n_parents: int) -> tuple[Bits, Bits]:
-    """The tables of XOR and XNOR."""
-    parity = tuple(sum(row) % 2 for row in truth_rows(n_parents))
-    return parity, tuple(1 - bit for bit in parity)
+def _banned(n_parents: int, convention: Convention) -> tuple[Bits, ...]:
+    """The tables that no local gate may have: XOR and XNOR, which are gates of two parents."""
+    is_banned = convention.ban_parity and n_parents == 2
+    return (GATES["XOR"], GATES["XNOR"]) if is_banned else ()
 
 
 def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int:
@@ -279,11 +279,10 @@ def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int
     if seen is None:
         return 0
     n_unseen = 2 ** len(parents) - len(seen)
-    # a parity that agrees with the rows that occur is exactly one of the fillings
+    # a banned table that agrees with the rows that occur is exactly one of the fillings
     n_banned = 0
-    if convention.ban_parity and len(parents) > 1:
-        for table in _parities(len(parents)):
-            n_banned += all(table[row] == bit for row, bit in seen.items())
+    for table in _banned(len(parents), convention):
+        n_banned += all(table[row] == bit for row, bit in seen.items())
     if convention.completion == "open":
         # the one open table is a parity only if nothing of it is open
         return int(not (n_banned and n_unseen == 0))
@@ -297,7 +296,7 @@ def _tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> Itera
         return
     n_rows = 2 ** len(parents)
     unseen = [row for row in range(n_rows) if row not in seen]
-    banned = _parities(len(parents)) if convention.ban_parity and len(parents) > 1 else ()
+    banned = _banned(len(parents), convention)
     # "open": the one filling has no bit anywhere; a table with an open row is never a parity
     bits = (None,) if convention.completion == "open" else (0, 1)
     for filling in product(bits, repeat=len(unseen)):
