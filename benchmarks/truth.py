@@ -2,7 +2,8 @@
 number of disagreements (it must be 0), and the families found.
 
 Trains 2-2-1 and 2-4-1 networks with relu, tanh and sigmoid units on XOR, identifies each, and holds
-verdict and all readings against `tests/oracle.py`, which shares nothing with the package."""
+verdict and all readings against `tests/oracles/readings.py`, which shares nothing with the
+package."""
 
 import sys
 from collections import Counter
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from xor_mi import TrainConfig, identify_circuit, train_population
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-import oracle
+from oracles import readings
 
 N_EACH = {
     ((2,), "relu"): 3000,
@@ -28,7 +29,7 @@ N_EACH |= {((4,), "sigmoid"): 1400}
 def disagreement(model, circuit, act):
     """'' where brute force says the same, else what differs."""
     (w1, b1), (w2, b2) = model.float64_layers()
-    decided, expected = oracle.faithful_gates(
+    decided, expected = readings.faithful_gates(
         w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act
     )
     if decided != [False, True, True, False]:

@@ -4,7 +4,7 @@
 
 So many networks that solve XOR, 300 unless said otherwise, of each of the six shapes of
 `benchmarks/verdicts.py`, and so many with random weights, 100 unless said otherwise, of each of
-eight more. `tests/slow_verdict.py` is held against `identify_circuit`: verdict, joint readings,
+eight more. `tests/oracles/verdict.py` is held against `identify_circuit`: verdict, joint readings,
 circuits at every level of proof; of every circuit its live units and their bits, its tables, its
 interchanges and its smallest margin; and which circuit is the first. Prints what differs, and for
 the trained networks the shares with exactly one circuit at every level, by the slow way alone. A
@@ -20,7 +20,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from networks import random_network
-from slow_verdict import LEVELS, SlowVerdict, slow_verdict_of
+from oracles.verdict import LEVELS, SlowVerdict
+from slow_verdicts import differences, slow_verdict_of
 
 from xor_mi import HookedMLP, identify_circuit, train_population
 from xor_mi.errors import TooManyReadings
@@ -69,10 +70,10 @@ def compared(models: list[HookedMLP], name: str) -> list[SlowVerdict]:
             n_too_many += 1
             continue
         verdicts.append(slow_verdict_of(model))
-        differences = verdicts[-1].differences(circuit)
-        if differences:
+        found = differences(verdicts[-1], circuit)
+        if found:
             n_differ += 1
-            print(f"  {name}, network {number}: " + "; ".join(differences))
+            print(f"  {name}, network {number}: " + "; ".join(found))
     listed = ", ".join(f"{n} {one}" for one, n in Counter(v.verdict for v in verdicts).items())
     refused = f", {n_too_many} with too many readings left out" if n_too_many else ""
     print(

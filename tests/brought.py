@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 import numpy as np
-import oracle
 import torch
+from oracles import readings
 from torch import nn
 from torch.nn import functional as F
 
@@ -269,6 +269,6 @@ def brute_force(kind, net):
     gates = [
         [GATES[bits] for bits, _ in choice]
         for choice, is_kept in zip(choices, kept, strict=True)
-        if is_kept and not oracle.read_apart(units.T.tolist(), [bits for bits, _ in choice])
+        if is_kept and not readings.read_apart(units.T.tolist(), [bits for bits, _ in choice])
     ]
     return "".join("1" if one > 0 else "0" for one in plain), gates

@@ -7,11 +7,11 @@ from itertools import combinations, permutations, product
 
 import networkx
 import numpy as np
-import oracle
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import readings
 
 from xor_mi import circuits, zoo
 from xor_mi.circuits import _wording, control_rates, identify_circuit
@@ -428,7 +428,7 @@ def test_smooth_units_agree_with_the_oracle_too(act, hidden):
     for index in range(40):
         circuit = identify_circuit(population[index], min_margin=0, with_evidence=False)
         (w1, b1), (w2, b2) = population[index].float64_layers()
-        decided, expected = oracle.faithful_gates(
+        decided, expected = readings.faithful_gates(
             w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item(), act=act
         )
         assert (circuit.verdict != "not_computing") == (decided == [False, True, True, False])

@@ -7,9 +7,9 @@ import json
 from collections import Counter
 from dataclasses import replace
 
-import oracle
 import pytest
 import torch
+from oracles import readings
 from transformer_lens.tools.analysis import interchange
 
 from xor_mi.circuits import VERDICTS, _interchange, control_rates, identify_circuit, unit_readings
@@ -104,7 +104,7 @@ def test_every_solved_network_of_500_agrees_with_the_oracle(population):
     for index in range(len(population)):
         model = population[index]
         circuit = identify_circuit(model)
-        decided, expected = oracle.faithful_gates(*exact_layers(model))
+        decided, expected = readings.faithful_gates(*exact_layers(model))
         assert circuit.verdict in VERDICTS
         assert (
             (circuit.verdict != "not_computing")
@@ -141,7 +141,7 @@ def test_wider_networks_agree_with_the_oracle(hidden):
         circuit = identify_circuit(population[index], min_margin=0, require="substitution")
         verdicts[circuit.verdict] += 1
         if circuit.verdict != "not_computing":
-            _, expected = oracle.faithful_gates(*exact_layers(population[index]))
+            _, expected = readings.faithful_gates(*exact_layers(population[index]))
             assert sorted(
                 [r.gate for r in joint.readings[0]] for joint in circuit.readings
             ) == sorted(expected)
@@ -203,7 +203,7 @@ def test_graded_units_give_no_gate_reading():
     """
     layers = [([[1, 4], [0, 2], [-2, -3]], [-3, 1, 1]), ([[-4, 2, -3]], [-1.5])]
     model = HookedMLP.from_weights(layers, target="XOR")
-    decided, expected = oracle.faithful_gates(*exact_layers(model))
+    decided, expected = readings.faithful_gates(*exact_layers(model))
     circuit = identify_circuit(model)
     assert decided == [False, True, True, False]
     assert expected == []
@@ -318,9 +318,9 @@ def test_every_reading_of_an_ambiguous_network_is_listed():
     settings = {"require": "substitution", "min_margin": 0, "with_evidence": False}
     found = (identify_circuit(network, **settings) for network in population)
     circuit = next(one for one in found if one.verdict == "ambiguous")
-    _, expected = oracle.faithful_gates(*exact_layers(circuit.model))
-    readings = [[r.gate for r in joint.readings[0]] for joint in circuit.readings]
-    assert sorted(readings) == sorted(expected)
+    _, expected = readings.faithful_gates(*exact_layers(circuit.model))
+    found = [[r.gate for r in joint.readings[0]] for joint in circuit.readings]
+    assert sorted(found) == sorted(expected)
     assert f"{len(circuit.passing)} circuits survive" in circuit.reason
     assert all(
         BooleanFunction.from_formula(joint.formula_of()).name == "XOR" for joint in circuit.readings

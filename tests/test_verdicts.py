@@ -11,8 +11,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 from networks import random_network
+from oracles.tables import depends_on, reduced
 from same_networks import ACTS, CHANGES, canonical, changes_for, copied, split, summary
-from slow_verdict import depends_on, gate_of, place_of, reduced, slow_verdict_of
+from slow_verdicts import differences, gate_of, slow_verdict_of
 
 from xor_mi import HookedMLP, handmade, identify_circuit, train_population
 from xor_mi.errors import XorMiError
@@ -57,7 +58,7 @@ def test_the_slow_way_comes_to_the_same_on_trained_networks(act_fn, hidden):
     # a third of the narrow ones solve XOR
     models = solved(act_fn, hidden, 60 if hidden == (2,) else 24)
     for model in models:
-        assert slow_verdict_of(model).differences(identified(model)) == []
+        assert differences(slow_verdict_of(model), identified(model)) == []
     assert len(models) >= 8
 
 
@@ -72,7 +73,7 @@ def test_the_slow_way_comes_to_the_same_on_random_networks(act_fn, sizes):
         model = random_network(seed, act_fn, sizes=sizes)
         for settings in ({}, {"require": "single", "min_margin": 0.1}):
             slow = slow_verdict_of(model, **settings)
-            assert slow.differences(identified(model, **settings)) == []
+            assert differences(slow, identified(model, **settings)) == []
             verdicts.add(slow.verdict)
     assert len(verdicts) > 1
 
@@ -81,10 +82,10 @@ def test_a_difference_between_the_two_ways_is_seen():
     """Where one of them is asked something else."""
     models = solved("tanh", (3,), 24)
     asked = [slow_verdict_of(model, min_margin=0.3) for model in models]
-    assert any(slow.differences(identified(one)) for slow, one in zip(asked, models, strict=True))
+    assert any(differences(slow, identified(one)) for slow, one in zip(asked, models, strict=True))
     others = [slow_verdict_of(model) for model in models]
     pairs = zip(others, [*models[1:], models[0]], strict=True)
-    assert all(slow.differences(identified(model)) for slow, model in pairs)
+    assert all(differences(slow, identified(model)) for slow, model in pairs)
 
 
 # Other ways to write the same network.
@@ -186,14 +187,17 @@ def netlist_of(layers):
     tables = [[gate.tables[0] for gate in gates] for gates in layers]
     wanted, found = range(len(tables[-1])), {}
     for layer in reversed(range(len(tables))):
-        found |= {(layer, unit): reduced(tables[layer][unit]) for unit in wanted}
+        before = f"h{layer - 1}." if layer else "x"
+        for unit in wanted:
+            parents, table = reduced(tables[layer][unit])
+            found[layer, unit] = tuple(f"{before}{k}" for k in parents), table
         wanted = sorted({parent for unit in wanted for parent in depends_on(tables[layer][unit])})
     return found
 
 
 def read_netlist(circuit):
     """The same of what the package found."""
-    return {place_of(gate): gate_of(gate) for gate in circuit.netlist}
+    return {(gate.unit.layer, gate.unit.index): gate_of(gate) for gate in circuit.netlist}
 
 
 @pytest.mark.parametrize("act_fn", ["heaviside", "sign", "sigmoid", "tanh"])

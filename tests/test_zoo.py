@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
 import torch
+from oracles import readings
 from safetensors.numpy import load_file
 
 from xor_mi import zoo
@@ -163,7 +163,7 @@ def test_the_oracle_finds_the_recorded_gates():
     for name in lines["name"]:
         model = zoo.load(name)
         (w1, b1), (w2, b2) = model.float64_layers()
-        _, found = oracle.faithful_gates(w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item())
+        _, found = readings.faithful_gates(w1.tolist(), b1.tolist(), w2[0].tolist(), b2[0].item())
         assert found == [[unit["gate"] for unit in zoo.recorded(name)["units"]]]
 
 
