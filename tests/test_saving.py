@@ -900,24 +900,6 @@ def test_a_census_is_read_where_it_is_written(folder, tmp_path, monkeypatch):
     assert read_census(f"{folder}/{SHARDS[1]}")["seed"].to_list() == [0, 1]
 
 
-def test_a_leading_tilde_is_refused(tmp_path, monkeypatch):
-    """No folder called ~ is made, and none at home is read in its stead."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    census_of(tmp_path / "home" / "census", False)
-    for call in (
-        lambda: census_of("~/census", False),
-        lambda: read_census("~/census"),
-        lambda: findings().model.save_pretrained(Path("~/model")),
-        lambda: HookedMLP.from_pretrained("~/model"),
-        lambda: report_of("~", False),
-    ):
-        with pytest.raises(XorMiError, match="~ is not expanded here; write the folder out"):
-            call()
-    assert names(tmp_path) == ["home"]
-    assert names(tmp_path / "home") == ["census"]
-
-
 def test_a_footer_that_says_it_is_huge_is_not_believed(tmp_path):
     """Arrow would ask for so much memory; the file has a gigabyte of nothing."""
     file = tmp_path / "huge.parquet"

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
@@ -248,7 +247,8 @@ def search(
 
     model = HookedMLP.from_pretrained(directory)
     required = _checked_requirement(require, min_margin)
-    file = Path(directory, "search.json") if out is None else as_path("--out", out)
+    folder = as_path("directory", directory)
+    file = folder / "search.json" if out is None else as_path("--out", out)
     if not file.parent.is_dir():
         raise XorMiError(
             f"cannot write '{file}': there is no folder '{file.parent}'; make it first"

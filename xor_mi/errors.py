@@ -4,6 +4,7 @@ Every error a caller can cause is an `XorMiError`, so `except XorMiError` is eno
 Its message is one line for a person: what was asked, what exists, what to do.
 """
 
+import errno
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -22,6 +23,7 @@ __all__ = [
     "require_at_most",
     "require_kind",
     "require_memory",
+    "require_seeds",
     "shown",
     "unknown",
     "unwritable",
@@ -146,6 +148,21 @@ def whole_number(name: str, value: object, *, at_least: int = 0, below: int | No
     raise XorMiError(f"{name} must be a whole number of {bounds}, not {shown(value)}")
 
 
+def require_seeds(seed: object, n_networks: int) -> int:
+    """The seed of the first of several networks -> it as an int; the others have the next ones.
+
+    Raises:
+        XorMiError: no whole number, or the last one's seed is not below 2^62.
+
+    >>> require_seeds(2**62 - 2, 2) == 2**62 - 2
+    True
+    """
+    number = whole_number("seed", seed, below=SEEDS_BELOW)
+    if number + n_networks > SEEDS_BELOW:
+        raise XorMiError(f"seeds must be below 2^62; {n_networks} from {number} on are not")
+    return number
+
+
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], *, give: str) -> None:
     """Refuse an argument that is not of the kind a function works on.
 
@@ -212,10 +229,11 @@ def _counted(count: int) -> str:
 def as_path(name: str, value: object) -> Path:
     """A file or folder given as text or as a path -> the path.
 
+    A leading "~" or "~name" is the home folder, as in a shell.
+
     Raises:
         XorMiError: naming the argument and what was given. Empty text is refused: `Path` would take
-            it for the folder one is in. So is a leading "~", which a shell expands and Python does
-            not: a folder of that name is nearly always a mistake.
+            it for the folder one is in. So is the home folder of a user who is not known.
 
     >>> as_path("directory", "")
     Traceback (most recent call last):
@@ -226,14 +244,16 @@ def as_path(name: str, value: object) -> Path:
     if value == "":
         raise XorMiError(f"{name} is empty; give a place on disk, such as 'my-run'")
     path = Path(value)  # pyright: ignore[reportArgumentType]
-    if str(value).startswith("~"):
-        raise XorMiError(
-            f"{name} is {shown(str(value))}, and ~ is not expanded here; write the folder out, "
-            "or let the shell expand it (without quotes)"
-        )
     if not _is_nameable(path):
         raise XorMiError(f"{name} is {str(path)!r}, which no place on disk is called; give another")
-    return path
+    try:
+        return path.expanduser() if str(value).startswith("~") else path
+    except RuntimeError:
+        raise XorMiError(
+            f"{name} is {shown(str(value))}, and there is no home folder for "
+            f"{cut_short(path.parts[0])} here; write the folder out, or put ./ in front where the "
+            "name itself begins with ~"
+        ) from None
 
 
 def _is_nameable(path: Path) -> bool:
@@ -245,6 +265,11 @@ def _is_nameable(path: Path) -> bool:
 
 def unwritable(path: str | Path, error: OSError) -> XorMiError:
     """A place on disk that could not be written -> the error that says why, and the next step."""
-    return XorMiError(
-        f"cannot write '{path}': {error.strerror or error}; choose a folder you may write to"
-    )
+    next_step = "choose a folder you may write to"
+    if error.errno in _DISK_IS_FULL:
+        next_step = "free some space, or choose a folder on another disk"
+    return XorMiError(f"cannot write '{path}': {error.strerror or error}; {next_step}")
+
+
+# EDQUOT, the share of one user being used up, is not known on Windows
+_DISK_IS_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}

@@ -13,9 +13,9 @@ from stat import S_ISREG
 
 from xor_mi.errors import XorMiError, cut_short, shown
 
-__all__ = ["read_json"]
+__all__ = ["LARGEST_JSON", "read_json"]
 
-LARGEST = 2**24
+LARGEST_JSON = 2**24
 """Bytes of the largest file that is read, which takes a second or two; this package writes none of
 a tenth of that.
 """
@@ -59,8 +59,8 @@ def _text_of(file: Path) -> str:
     # asked before it is opened: opening a pipe would wait for its other end
     if not S_ISREG(about.st_mode):
         raise ValueError("it is not a file")
-    if about.st_size > LARGEST:
-        raise ValueError(f"it has {about.st_size:,} bytes; at most {LARGEST:,} are read")
+    if about.st_size > LARGEST_JSON:
+        raise ValueError(f"it has {about.st_size:,} bytes; at most {LARGEST_JSON:,} are read")
     text = file.read_text(encoding="utf-8-sig")
     if not text.strip():
         raise ValueError("it is empty")

@@ -2,26 +2,37 @@
 
 Every file of this package is written here. It is written beside its place and then renamed, so a
 reader sees the old file or the new one, a failure leaves the old one, and a link is replaced and
-not followed. Before that, whoever writes asks whether the place is free: a file counts as this
-package's by what is in it, not by its name.
+not followed. Files that belong together, as a model's do, are renamed one after the other when all
+are written, in the order in which they are given; where that fails or is stopped, those already
+renamed go back. Two processes of one machine do so one after the other, and whoever reads such
+files waits (`unchanging`). Only a process that is killed between two renames leaves both halves.
+
+Before that, whoever writes asks whether the place is free: a file counts as this package's by what
+is in it, not by its name.
 """
 
 import errno
 import json
 import os
 import re
+import shutil
 import socket
 import stat
+import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO
 
 from xor_mi.errors import XorMiError, as_path, require_kind, unwritable
+from xor_mi.reading import LARGEST_JSON
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = [
     "CENSUS_MARK",
@@ -37,6 +48,7 @@ __all__ = [
     "require_own",
     "require_own_file",
     "require_writable",
+    "unchanging",
     "weight_shapes",
     "write_file",
     "write_files",
@@ -60,8 +72,6 @@ MARKS = {MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK, REGRES
 
 HEAD = 1024
 """Of a page, a mark is looked for in so many bytes from its start."""
-LARGEST_PARSED = 2**27
-"""A JSON file of more bytes is nobody's of this package, which writes none of a tenth of that."""
 LARGEST_HEADER = 2**20
 """Bytes of the longest header of a table or of weights that is read."""
 LARGEST_FOOTER = 2**26
@@ -234,13 +244,24 @@ _MARK = re.compile(r"(xor_mi\.\w+)(?:/\d+)?")
 
 
 def _mark_of_json(file: Path) -> str:
+    content = _json_object(file)
+    return "" if content is None else _mark_in(content)
+
+
+def _json_object(file: Path) -> dict[str, object] | None:
+    """What a JSON file holds; None of one that is too large to be ours, or is no object."""
     with file.open("rb") as opened:
         # a byte order mark, which some editors put in front, is passed over as in reading
         head = opened.read(HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not head.startswith(b"{") or file.stat().st_size > LARGEST_PARSED:
-        return ""
-    # read whole: a text that only begins as one of ours does is not ours
-    content = json.loads(file.read_bytes())
+        if not head.startswith(b"{") or os.fstat(opened.fileno()).st_size > LARGEST_JSON:
+            return None
+        # read whole: a text that only begins as one of ours does is not ours
+        opened.seek(0)
+        return json.loads(opened.read(LARGEST_JSON + 1))
+
+
+def _mark_in(content: dict[str, object]) -> str:
+    """The mark that a JSON object carries; "" where it has none of ours."""
     for key in ("format", "schema"):
         value = content.get(key)
         found = _MARK.fullmatch(value) if isinstance(value, str) else None
@@ -303,8 +324,11 @@ def _mark_of_html(file: Path) -> str:
 
 def _mark_of_weights(file: Path) -> str:
     # a model's are called so; under another name they are what the user copied
-    config = file.with_name("config.json")
-    if file.name != "model.safetensors" or mark_of(config) != MODEL_MARK:
+    config_file = file.with_name("config.json")
+    if file.name != "model.safetensors" or not config_file.is_file():
+        return ""
+    config = _json_object(config_file)
+    if config is None or _mark_in(config) != MODEL_MARK:
         return ""
     with file.open("rb") as opened:
         n_bytes = int.from_bytes(opened.read(8), "little")
@@ -318,7 +342,7 @@ def _mark_of_weights(file: Path) -> str:
         for name, about in header.items()
         if name != "__metadata__"
     }
-    return MODEL_MARK if there == _shapes_by(json.loads(config.read_bytes())) else ""
+    return MODEL_MARK if there == _shapes_by(config) else ""
 
 
 def _shapes_by(config: dict[str, object]) -> dict[str, list[int]] | None:
@@ -432,7 +456,7 @@ def write_file(file: Path, content: str | bytes) -> None:
 
 def write_files(contents: Mapping[Path, str | bytes]) -> None:
     """Put texts, as UTF-8, or bytes under several names: none takes its name before all are
-    written.
+    written, and they take their names in this order.
 
     Raises:
         XorMiError: one cannot be written; what was there under all the names stays.
@@ -441,14 +465,99 @@ def write_files(contents: Mapping[Path, str | bytes]) -> None:
     try:
         for file, content in contents.items():
             with _naming(file), _beside(file) as (scratch, opened):
-                opened.write(_as_bytes(content))
                 waiting[file] = scratch
-        for file, scratch in waiting.items():
-            with _naming(file):
-                scratch.replace(file)
+                opened.write(_as_bytes(content))
+        with _alone_in(file.parent for file in waiting):
+            _take_names(waiting)
     finally:
         for scratch in waiting.values():
             _remove(scratch)
+
+
+def _take_names(waiting: Mapping[Path, Path]) -> None:
+    """Rename files that are written to what they are called; where one fails, none is renamed.
+
+    Args:
+        waiting: name -> where its content is.
+    """
+    old: dict[Path, Path | None] = {}
+    try:
+        for file, scratch in waiting.items():
+            with _naming(file):
+                # of one file there is nothing to put back
+                if len(waiting) > 1:
+                    old[file] = _scratch_of(file) if os.path.lexists(file) else None
+                    _keep(file, old[file])
+                scratch.replace(file)
+    except BaseException:
+        for file, kept in old.items():
+            # where the content still waits, the file is as it was
+            if not os.path.lexists(waiting[file]):
+                _put_back(file, kept)
+        raise
+    finally:
+        for kept in old.values():
+            if kept is not None:
+                _remove(kept)
+
+
+def _keep(file: Path, second: Path | None) -> None:
+    """What is there under another name beside; None where nothing is there."""
+    if second is None:
+        return
+    try:
+        os.link(file, second, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        _remove(second)
+        shutil.copy2(file, second, follow_symlinks=False)
+
+
+def _put_back(file: Path, old: Path | None) -> None:
+    with suppress(OSError):
+        if old is None:
+            file.unlink(missing_ok=True)
+        else:
+            old.replace(file)
+
+
+@contextmanager
+def unchanging(folder: Path) -> Iterator[None]:
+    """While this lasts, `write_files` of this machine renames nothing in a folder.
+
+    So files that belong together are read as they were written. It waits for as long as a rename
+    takes. Where the system has no such lock it does nothing.
+    """
+    with _locked(folder, shared=True):
+        yield
+
+
+@contextmanager
+def _alone_in(folders: Iterable[Path]) -> Iterator[None]:
+    """Nobody else renames or reads in these folders meanwhile."""
+    with ExitStack() as stack:
+        # in one order for all: else two processes wait for each other
+        for folder in sorted(set(folders)):
+            stack.enter_context(_locked(folder, shared=False))
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, *, shared: bool) -> Iterator[None]:
+    if sys.platform == "win32":
+        yield
+        return
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:  # whoever reads or writes next says what is wrong with it
+        yield
+        return
+    try:
+        # some network file systems lock no folder
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def write_new(file: Path, content: str | bytes) -> bool:

@@ -43,6 +43,9 @@ assert_type(xor_mi.saving.require_own("folder", written, overwrite=False), Path)
 assert_type(xor_mi.saving.require_writable("folder", written, overwrite=True), Path)
 assert_type(xor_mi.saving.weight_shapes((2, 2, 1), direct=True), dict[str, list[int]])
 xor_mi.saving.require_own_file(Path("plan.json"), xor_mi.saving.CENSUS_MARK, overwrite=False)
+assert_type(xor_mi.errors.require_seeds(0, 3), int)
+with xor_mi.saving.unchanging(Path("folder")):
+    pass
 assert_type(xor_mi.saving.mark_of(Path("report.html")), str)
 xor_mi.saving.write_file(Path("report.html"), "text")
 xor_mi.saving.write_files({Path("report.html"): "text", Path("model.safetensors"): b""})

@@ -18,7 +18,13 @@ from xor_mi.errors import XorMiError, cut_short, shown, unknown
 from xor_mi.kinds import Layers, Numbers, PathLike
 from xor_mi.model._config import HookedMLPConfig
 from xor_mi.reading import read_json
-from xor_mi.saving import MODEL_MARK, require_writable, weight_shapes, write_files
+from xor_mi.saving import (
+    MODEL_MARK,
+    require_writable,
+    unchanging,
+    weight_shapes,
+    write_files,
+)
 
 # in every config.json; a changed meaning of the file raises the number
 _FORMAT = f"{MODEL_MARK}/1"
@@ -166,15 +172,21 @@ def saved_files(cfg: HookedMLPConfig, tensors: dict[str, Tensor]) -> dict[str, b
     # the weights' own dtype: the model may have been moved since it was built
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     settings = {"format": _FORMAT} | cfg.to_dict() | {"device": "cpu", "dtype": dtype}
-    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    # copies: weights that several layers share are written once for each
+    copies = {
+        name: value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
     # the config first: it is what makes the weights beside it known as this package's
     config = json.dumps(settings, indent=2) + "\n"
-    return {_CONFIG: config.encode("utf-8"), _WEIGHTS: save(contiguous)}
+    return {_CONFIG: config.encode("utf-8"), _WEIGHTS: save(copies)}
 
 
 def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, Tensor]]:
     """A folder -> its config and weights, checked against each other; no network is built yet."""
-    settings, tensors = _read_files(folder)
+    # config and weights of one saving, also while another one is written
+    with unchanging(folder):
+        settings, tensors = _read_files(folder)
     cfg = HookedMLPConfig.from_dict(settings | {"device": device})
     expected = weight_shapes(cfg.layer_sizes, direct=cfg.direct)
     shapes = {name: list(value.shape) for name, value in tensors.items()}

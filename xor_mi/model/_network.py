@@ -356,6 +356,9 @@ class HookedMLP(HookedRootModule):
     def save_pretrained(self, directory: PathLike, *, overwrite: bool = False) -> Path:
         """Write `config.json` and `model.safetensors` into a folder (made if missing).
 
+        Both are replaced or neither, the config first. Weights that layers share are written for
+        each of them: loaded, they have the same values and are not shared any more.
+
         Args:
             overwrite: replace files of these names that xor-mi did not write, and write beside
                 others. Nothing else is touched.

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xor_mi.errors import SEEDS_BELOW, XorMiError, whole_number
+from xor_mi.errors import XorMiError, require_seeds, whole_number
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows, Target, Widths
 from xor_mi.metrics import decisions
@@ -173,9 +173,7 @@ def train_population(
     5
     """
     n_networks = whole_number("n_networks", n_networks, at_least=1)
-    seed = whole_number("seed", seed)
-    if seed + n_networks >= SEEDS_BELOW:
-        raise XorMiError(f"seeds must be below 2^62; {n_networks} from {seed} on are not")
+    seed = require_seeds(seed, n_networks)
     require_known(settings, beside=_BESIDE_SETTINGS["train_population"])
     config = TrainConfig.of(config, **settings)
     start = start_of(

@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError, unknown
-from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig
-from xor_mi.saving import CIRCUIT_MARK, require_own, write_file
+from xor_mi.errors import XorMiError, as_path, unknown
+from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig, saved_files
+from xor_mi.saving import CIRCUIT_MARK, require_own, require_writable, write_files
 from xor_mi.training import TrainConfig, train
 from xor_mi.zoo._networks import DATA, NETWORKS, Network
 from xor_mi.zoo._stored import recorded_in
@@ -71,9 +71,9 @@ def write(model: HookedMLP, circuit: Circuit, folder: Path) -> None:
     Raises:
         XorMiError: a folder that cannot be written, or that holds files xor-mi did not write.
     """
-    require_own(folder, FILES, overwrite=False)
-    model.save_pretrained(folder)
-    write_file(folder / "circuit.json", circuit.to_json())
+    require_writable(folder, FILES)
+    contents = saved_files(model.cfg, model.state_dict()) | {"circuit.json": circuit.to_json()}
+    write_files({folder / name: content for name, content in contents.items()})
 
 
 def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
@@ -132,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--check", action="store_true", help="write nothing; say what a rebuild would change"
     )
     options = parser.parse_args(arguments)
+    out = as_path("--out", options.out)
     table = {network.name: network for network in NETWORKS}
     for name in options.names:
         if name not in table:
@@ -140,17 +141,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     networks = [table[name] for name in dict.fromkeys(options.names)] or NETWORKS
     if not options.check:
         for network in networks:
-            require_own(options.out / network.name, FILES, overwrite=False)
+            require_own(out / network.name, FILES, overwrite=False)
     # All of them are built before the first is written: a broken promise leaves nothing behind.
     built = {network.name: rebuild(network) for network in networks}
     wrong = False
     for name, (model, circuit) in built.items():
         if options.check:
-            outcome = compare(model, circuit, options.out / name)
+            outcome = compare(model, circuit, out / name)
             wrong |= outcome in ("another circuit", "not there")
         else:
-            write(model, circuit, options.out / name)
-            outcome = f"written to {options.out / name}"
+            write(model, circuit, out / name)
+            outcome = f"written to {out / name}"
         print(f"{name}: {circuit.verdict}, {circuit.signature}: {outcome}")
     return int(wrong)
 
