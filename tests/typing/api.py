@@ -44,6 +44,9 @@ assert_type(xor_mi.saving.require_writable("folder", written, overwrite=True), P
 assert_type(xor_mi.saving.weight_shapes((2, 2, 1), direct=True), dict[str, list[int]])
 xor_mi.saving.require_own_file(Path("plan.json"), xor_mi.saving.CENSUS_MARK, overwrite=False)
 assert_type(xor_mi.errors.require_seeds(0, 3), int)
+assert_type(xor_mi.reading.LARGEST_JSON, int)
+xor_mi.errors.require_at_most(3, 4, what="paths", do="name fewer")
+xor_mi.errors.require_memory(3, what="a grid", do="give a smaller one")
 with xor_mi.saving.unchanging(Path("folder")):
     pass
 assert_type(xor_mi.saving.mark_of(Path("report.html")), str)
