@@ -404,7 +404,7 @@ def test_bad_requests_are_refused(textbook, deep):
         identify_circuit(textbook, BooleanFunction.named("XOR", 3))
     with pytest.raises(XorMiError, match="the target has 1 output; the network has 2"):
         identify_circuit(deep, BooleanFunction.named("XOR", 3))
-    with pytest.raises(XorMiError, match="faithful joint readings, more than max_readings=3"):
+    with pytest.raises(XorMiError, match="more than max_readings=3 faithful joint readings"):
         identify_circuit(HookedMLP(HookedMLPConfig(seed=1, act_fn="tanh")), max_readings=3)
     with pytest.raises(XorMiError, match="layer 0 has [0-9]+ joint readings; at most"):
         identify_circuit(HookedMLP(HookedMLPConfig(3, (12,), seed=1, act_fn="tanh")))

@@ -1,9 +1,8 @@
 """model + target -> Circuit: every reading tried, the survivors scored, a verdict."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -15,28 +14,21 @@ from xor_mi.circuits._diagnose import decided_in_float64, own_function, problems
 from xor_mi.circuits._evidence import Proof, gather
 from xor_mi.circuits._facts import Control, ProofLevel
 from xor_mi.circuits._interchange import Interchanges
-from xor_mi.circuits._netlist import JointReading, LocalGate, compose, measure_netlist
+from xor_mi.circuits._layerwise import Choice, NetworkOnRows, read_layers
+from xor_mi.circuits._measured import in_batches
+from xor_mi.circuits._netlist import JointReading
 from xor_mi.circuits._ordered_search import circuits_of
-from xor_mi.circuits._readings import (
-    MAX_TRIED,
-    MIN_MARGIN,
-    Reading,
-    Variables,
-    consistent,
-    faithful_readings,
-)
+from xor_mi.circuits._readings import MIN_MARGIN
 from xor_mi.circuits._required import Required, checked_levels, verdict_of
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
 from xor_mi.circuits._tables import MAX_UNITS
-from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
+from xor_mi.circuits._variables import values_on_rows
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
-from xor_mi.graph import Unit
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction
-from xor_mi.values import LayerValues
 
 MAX_ENTRIES = 10_000 * 2**12
 """The tables of all readings together have at most so many entries where a layer is wider than 12
@@ -114,9 +106,8 @@ def identify_circuit(
         return replace(circuit, problems=problems)
 
     # Read: every joint reading that survives substitution and composes to the decisions.
-    unconnected = unconnected_units(model)
-    variables = variables_of_all(model, layers, unconnected)
-    network = _Network(model, layers, decided, variables, unconnected)
+    network = NetworkOnRows.of(model, layers)
+    variables = network.variables
     joints = list(_kept_readings(network, max_readings=max_readings, progress=progress))
 
     # Test: the circuits that these are readings of, each under all interchanges.
@@ -127,7 +118,7 @@ def identify_circuit(
             joints,
             interchanges,
             layer_sizes=model.layer_sizes,
-            unconnected=unconnected,
+            unconnected=network.unconnected,
             progress=progress,
         )
         circuits = candidates(min_margin=min_margin)
@@ -284,12 +275,12 @@ def _require_narrow(model: HookedMLP) -> None:
         )
 
 
-def _require_room(model: HookedMLP, choices: Sequence["_Choice"]) -> None:
+def _require_room(model: HookedMLP, choices: Sequence[Choice]) -> None:
     """Refuse tables that together have too many entries to be held."""
     if not choices or max(len(sources) for sources in model.sources[1:]) <= MAX_INPUTS:
         return
     # a unit has one value or several whatever it is read as, so one choice speaks for all
-    readings, _ = choices[0]
+    readings = choices[0].readings
     n_parents = [sum(not reading.one_level for reading in layer) for layer in readings]
     n_parents[-1] += model.cfg.d_in * model.cfg.direct
     n_entries = sum(2**number for number in n_parents)
@@ -308,100 +299,25 @@ def _target_or_own(model: HookedMLP, target: Target | None, decided: Tensor) -> 
     return model.target_of(target)
 
 
-@dataclass(frozen=True)
-class _Network:
-    """A network with what is looked up of it once.
-
-    Attributes:
-        layers: all values on all rows.
-        decided: [row, decision].
-        variables: per hidden layer, its units, copies of one another together.
-        unconnected: the units that no output can depend on.
-    """
-
-    model: HookedMLP
-    layers: Sequence[LayerValues]
-    decided: Tensor
-    variables: tuple[Variables, ...]
-    unconnected: frozenset[Unit]
-
-    def connected(self, layer: int) -> list[int]:
-        """The units of a hidden layer that an output can depend on."""
-        width = self.model.cfg.d_hidden[layer]
-        return [k for k in range(width) if Unit(layer, k) not in self.unconnected]
-
-
 def _kept_readings(
-    network: _Network, *, max_readings: int, progress: bool
+    network: NetworkOnRows, *, max_readings: int, progress: bool
 ) -> Iterator[JointReading]:
     """Joint readings that are faithful, consistent and compose to the network's decisions."""
     model = network.model
-    choices = _consistent_choices(network, max_readings=max_readings)
+    choices: list[Choice] = []
+    for read in read_layers(network, max_readings=max_readings, progress=progress):
+        choices = read.choices
     _require_room(model, choices)
-    for readings, worst in progress_bar(
-        choices, doing="measuring readings", unit="reading", progress=progress
-    ):
-        netlist = measure_netlist(model, readings, network.variables)
-        if _composes(network, netlist, readings):
-            yield JointReading(
-                readings=readings,
-                netlist=netlist,
-                worst_margin=worst,
-                interchange={},  # measured once for all readings of a circuit
-                n_interchange=4**model.cfg.d_in,  # every row with every row
-            )
-
-
-_Choice = tuple[tuple[tuple[Reading, ...], ...], float]
-"""One reading per unit, layer by layer, and the worst margin over these layers."""
-
-
-def _consistent_choices(network: _Network, *, max_readings: int) -> list[_Choice]:
-    """All choices of readings that are faithful in every layer and consistent between layers."""
-    choices: list[_Choice] = [((), float("inf"))]
-    # Layer by layer, so that what is inconsistent below is never combined with what is above.
-    for layer in range(network.model.cfg.n_layers):
-        options = faithful_readings(
-            network.model,
-            network.layers,
-            layer,
-            variables=network.variables[layer],
-            decided=network.decided,
-        )
-        n_tried = len(choices) * len(options)
-        if n_tried > MAX_TRIED:
-            raise TooManyReadings(
-                f"{n_tried} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried: "
-                "study fewer units, or unit by unit, with scan_gates, patch_sweep and contributions"
-            )
-        connected = network.connected(layer)
-        choices = [
-            ((*before, option), min(worst, margin))
-            for (before, worst), (option, margin) in product(choices, options)
-            if not before or consistent(before[-1], option, connected=connected)
-        ]
-        if len(choices) > max_readings:
-            raise TooManyReadings(
-                f"{len(choices)} faithful joint readings, more than max_readings={max_readings}; "
-                "raise it (some milliseconds each), or study fewer units"
-            )
-    return choices
-
-
-def _composes(
-    network: _Network, netlist: Sequence[LocalGate], readings: Sequence[Sequence[Reading]]
-) -> bool:
-    """Whether the measured gates, run on all rows, give what the network gives.
-
-    That is, every hidden unit the bits it is read as, and the outputs its decisions. No bit of a
-    unit that leads nowhere can matter.
-    """
-    outputs = []
-    for unit, bits in compose(netlist, network.model.layer_sizes).items():
-        if unit.is_output:
-            outputs.append(bits)
-            continue
-        read_as = readings[unit.layer][unit.index].bits
-        if unit not in network.unconnected and bits.tolist() != list(read_as):
-            return False
-    return torch.equal(torch.stack(outputs, dim=1), network.decided)
+    doing = "measuring readings"
+    with progress_bar(total=len(choices), doing=doing, unit="reading", progress=progress) as bar:
+        for batch in in_batches(model, [choice.readings for choice in choices], network.variables):
+            first = int(bar.n)
+            for k in batch.composing(network.decided, unconnected=network.unconnected):
+                yield JointReading(
+                    readings=batch.choices[k],
+                    netlist=batch.netlist(k),
+                    worst_margin=choices[first + k].worst_margin,
+                    interchange={},  # measured once for all readings of a circuit
+                    n_interchange=4**model.cfg.d_in,  # every row with every row
+                )
+            bar.update(len(batch.choices))

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits import _tables
-from xor_mi.circuits._readings import ROUNDING, Reading, Variables, tells_apart
+from xor_mi.circuits._readings import Reading, tells_apart
 from xor_mi.graph import Unit, layers_of
-from xor_mi.metrics import UNDECIDED, decision
-from xor_mi.model import HookedMLP
-from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_numbers, truth_rows
+from xor_mi.truth import BooleanFunction, row_numbers, truth_rows
 
 
 @dataclass(frozen=True)
@@ -72,95 +70,6 @@ class LocalGate:
     def depends_on(self) -> tuple[int, ...]:
         """The positions of the parents that can change its bit."""
         return _tables.essential_parents(self.bits)
-
-
-def measure_netlist(
-    model: HookedMLP,
-    readings: Sequence[Sequence[Reading]],
-    variables: Sequence[Variables],
-) -> tuple[LocalGate, ...]:
-    """The local gate of every hidden unit and decision, layer by layer.
-
-    Measured with its parents set to every combination of their levels. Copies of a unit move with
-    it: whatever their own bit in a combination is, they are at the level that goes with the bit of
-    the unit they are copies of, so no gate depends on them. Inputs that an output reads directly
-    are parents too, also in combinations with the units that no row produces. Where more than 12
-    units and inputs are read, those with one level only are no parents.
-
-    Args:
-        variables: per hidden layer, its units, copies of one another together.
-    """
-    places = layers_of(model.layer_sizes)
-    inputs = tuple(unit.name for unit in places[0])
-    # The first layer's parents are the inputs themselves: a unit's bits on the rows are its table.
-    gates = [
-        LocalGate(unit, inputs, reading.bits)
-        for unit, reading in zip(places[1], readings[0], strict=True)
-    ]
-    for layer, before in enumerate(readings, start=1):
-        sources = model.sources[layer]
-        levels_of_sources = [(reading.low, reading.high) for reading in before]
-        if len(sources) > len(before):
-            levels_of_sources += _levels_of_inputs(model)
-        levels = torch.tensor(levels_of_sources, dtype=torch.float64)  # [source, bit]
-        read = parents_of(levels)
-        parents = tuple(sources[k].name for k in read)
-        # parents at the level of their bit, others at their one level, [combination, source]
-        bits = torch.zeros(2 ** len(read), len(sources), dtype=torch.long)
-        bits[:, read] = _tables.combinations_of(len(read))
-        for first, copy in copies_of(variables[layer - 1]):
-            bits[:, copy] = bits[:, first] ^ (before[copy].bits != before[first].bits)
-        values = levels[torch.arange(len(sources)), bits]
-        weight, bias = model.float64_layers()[layer]
-        reached = model.activate(values @ weight.T + bias, layer)  # [combination, unit]
-        if layer < len(readings):
-            pairs = zip(places[layer + 1], readings[layer], reached.T, strict=True)
-            tables = [(unit, _unit_table(column, reading)) for unit, reading, column in pairs]
-        else:
-            decided = zip(model.decision_units, model.rule.distance(reached).T, strict=True)
-            tables = [(unit, _table(column)) for unit, column in decided]
-        gates += [LocalGate(unit, parents, table) for unit, table in tables]
-    return tuple(gates)
-
-
-def copies_of(variables: Variables) -> list[tuple[int, int]]:
-    """Each unit that is a copy, after the unit that stands for it."""
-    return [(first, copy) for first, *copies in variables for copy in copies]
-
-
-def parents_of(levels: Tensor) -> list[int]:
-    """Which of the units and inputs that are read are a local gate's parents, by their numbers.
-
-    All of them; of more than 12 those that have two levels, and one at least.
-
-    Args:
-        levels: what each is at bit 0 and at bit 1, [source, bit].
-    """
-    everyone = list(range(len(levels)))
-    if len(levels) <= MAX_INPUTS:
-        return everyone
-    return [k for k in everyone if levels[k, 0] != levels[k, 1]] or everyone[:1]
-
-
-def _levels_of_inputs(model: HookedMLP) -> list[tuple[float, float]]:
-    """What each input is at bit 0 and at bit 1, in the network's own dtype."""
-    rows = model.rows().tolist()
-    return list(zip(rows[0], rows[-1], strict=True))  # all bits are 0, and all are 1
-
-
-def _table(distance: Tensor) -> tuple[int | None, ...]:
-    """Distances to the threshold on all combinations -> bits; None on it, but for rounding."""
-    on_it = distance.abs() <= ROUNDING * distance.abs().max()
-    decided = torch.where(on_it, UNDECIDED, decision(distance))
-    return tuple(None if bit == UNDECIDED else bit for bit in decided.tolist())
-
-
-def _unit_table(values: Tensor, reading: Reading) -> tuple[int | None, ...]:
-    """A hidden unit's values on all combinations -> its bits by its reading."""
-    # Of a unit with one level the threshold is that: every combination would be a tie.
-    if reading.one_level:
-        return (reading.bits[0],) * len(values)
-    return _table(values - reading.threshold)
 
 
 def run(netlist: Sequence[LocalGate], values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ circuits survive whose margins are all too small, the first of them says which.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from itertools import product
+from collections.abc import Iterable, Sequence
+from itertools import islice, product
 from math import prod
 from typing import NamedTuple
 
@@ -16,21 +16,15 @@ from torch import Tensor
 
 from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._facts import Failing, Obstacle
-from xor_mi.circuits._netlist import compose, measure_netlist
-from xor_mi.circuits._readings import (
-    Reading,
-    Variables,
-    consistent,
-    faithful_readings,
-    levels_of_option,
-    options_of,
-    unit_readings,
-)
-from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
+from xor_mi.circuits._layerwise import Choice, LayerRead, NetworkOnRows, read_layers
+from xor_mi.circuits._measured import Readings, measure_netlist
+from xor_mi.circuits._netlist import compose
+from xor_mi.circuits._readings import Reading, levels_of_option, options_of, unit_readings
+from xor_mi.circuits._variables import values_on_rows
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
 from xor_mi.truth import name_of_bits, row_name, truth_rows
-from xor_mi.values import LayerValues, forward_float64
+from xor_mi.values import forward_float64
 
 MAX_TRIED = 100_000
 """Up to this many joint readings of a layer the one that comes closest is looked for."""
@@ -38,9 +32,6 @@ AT_ONCE = 4096
 """So many joint readings are run through the rest of the network together."""
 MAX_MEASURED = 100
 """Of so many joint readings the netlist is measured, to find the one that comes closest."""
-
-_Choice = tuple[tuple[Reading, ...], ...]
-"""One reading per unit, layer by layer."""
 
 
 class _Fit(NamedTuple):
@@ -66,29 +57,14 @@ def certain_gates(model: HookedMLP) -> tuple[tuple[Unit, str], ...]:
 @torch.no_grad()
 def find_obstacle(model: HookedMLP) -> Obstacle | None:
     """Where no joint reading gets further; None where one survives."""
-    layers = values_on_rows(model)
-    decided = model.rule.decide(layers[-1].post)
-    unconnected = unconnected_units(model)
-    variables = variables_of_all(model, layers, unconnected)
-    choices: list[_Choice] = [()]
-    for layer in range(model.cfg.n_layers):
-        faithful = faithful_readings(
-            model, layers, layer, variables=variables[layer], decided=decided
-        )
-        options = [option for option, _ in faithful]
-        if not options:
-            return _of_levels(model, layers, layer, variables[layer], decided)
-        width = model.cfg.d_hidden[layer]
-        connected = [k for k in range(width) if Unit(layer, k) not in unconnected]
-        going_on = [
-            (*before, option)
-            for before, option in product(choices, options)
-            if not before or consistent(before[-1], option, connected=connected)
-        ]
-        if not going_on:
-            return _of_consistency(model, choices, options, layer, connected)
-        choices = going_on
-    return _of_composition(model, choices, variables, decided, unconnected)
+    network = NetworkOnRows.of(model)
+    read: LayerRead | None = None
+    for read in read_layers(network, progress=False):
+        if not read.options:
+            return _of_levels(network, read.layer)
+        if not read.choices:
+            return _of_consistency(network, read)
+    return _of_composition(network, read.choices) if read else None
 
 
 def margin_obstacle(left_out: CandidateCircuit, min_margin: float) -> Obstacle:
@@ -109,25 +85,20 @@ def margin_obstacle(left_out: CandidateCircuit, min_margin: float) -> Obstacle:
     )
 
 
-def _of_levels(
-    model: HookedMLP,
-    layers: Sequence[LayerValues],
-    layer: int,
-    variables: Variables,
-    decided: Tensor,
-) -> Obstacle:
+def _of_levels(network: NetworkOnRows, layer: int) -> Obstacle:
     """Two levels per unit of this layer flip a decision, whichever way its units are read."""
-    post = layers[layer].post
-    options = options_of(model, layers, layer, variables)
+    post = network.layers[layer].post
+    variables = network.variables[layer]
+    options = options_of(network.model, network.layers, layer, variables)
     levels = [levels_of_option(option) for option in options]
     failing = []
     for units, option, of_option in zip(variables, options, levels, strict=True):
         # this one at its levels, all others as they are, [reading, row, unit]
         values = post.repeat(len(option), 1, 1)
         values[..., list(units)] = of_option
-        flipped = _flipped(model, layers, layer, values, decided)
+        flipped = _flipped(network, layer, values)
         fits = [
-            _fit(model, of_places[0].gate, rows)
+            _fit(network.model, of_places[0].gate, rows)
             for of_places, rows in zip(option, flipped, strict=True)
         ]
         failing += _failing(Unit(layer, units[0]), fits)
@@ -135,17 +106,12 @@ def _of_levels(
         kind="levels",
         layer=layer,
         units=tuple(failing),
-        rows=_closest_levels(model, layers, layer, variables, levels, decided),
+        rows=_closest_levels(network, layer, levels),
     )
 
 
 def _closest_levels(
-    model: HookedMLP,
-    layers: Sequence[LayerValues],
-    layer: int,
-    variables: Variables,
-    levels: Sequence[Tensor],
-    decided: Tensor,
+    network: NetworkOnRows, layer: int, levels: Sequence[Tensor]
 ) -> tuple[str, ...]:
     """The rows that flip under the joint reading of the layer that flips fewest.
 
@@ -158,49 +124,40 @@ def _closest_levels(
     choices = torch.cartesian_prod(*numbers).reshape(-1, len(levels))
     fewest: Tensor | None = None
     for chunk in choices.split(AT_ONCE):
-        values = torch.empty(len(chunk), *layers[layer].post.shape, dtype=torch.float64)
-        for v, units in enumerate(variables):
+        shape = network.layers[layer].post.shape
+        values = torch.empty(len(chunk), *shape, dtype=torch.float64)
+        for v, units in enumerate(network.variables[layer]):
             values[..., list(units)] = levels[v][chunk[:, v]]
-        flipped = _flipped(model, layers, layer, values, decided)
+        flipped = _flipped(network, layer, values)
         rows = flipped[flipped.sum(1).argmin()]
         if fewest is None or rows.sum() < fewest.sum():
             fewest = rows
-    return () if fewest is None else _names(model, fewest)
+    return () if fewest is None else _names(network.model, fewest)
 
 
-def _flipped(
-    model: HookedMLP,
-    layers: Sequence[LayerValues],
-    layer: int,
-    values: Tensor,
-    decided: Tensor,
-) -> Tensor:
+def _flipped(network: NetworkOnRows, layer: int, values: Tensor) -> Tensor:
     """Which rows are decided otherwise with these values in the layer, [..., row]."""
-    rest = forward_float64(model, values, start=layer + 1, inputs=layers[0].inputs)
-    return (model.rule.decide(rest[-1].post) != decided).any(-1)
+    inputs = network.layers[0].inputs
+    rest = forward_float64(network.model, values, start=layer + 1, inputs=inputs)
+    return (network.model.rule.decide(rest[-1].post) != network.decided).any(-1)
 
 
-def _of_consistency(
-    model: HookedMLP,
-    choices: Sequence[_Choice],
-    options: Sequence[tuple[Reading, ...]],
-    layer: int,
-    connected: Sequence[int],
-) -> Obstacle:
+def _of_consistency(network: NetworkOnRows, read: LayerRead) -> Obstacle:
     """Some unit of this layer is no function of the bits of the layer before."""
-    before = list(dict.fromkeys(choice[-1] for choice in choices))
+    model, layer = network.model, read.layer
+    connected = network.connected(layer)
+    before = list(dict.fromkeys(choice.readings[-1] for choice in read.before))
     failing = []
     for index in connected:
-        readings = list(dict.fromkeys(option[index] for option in options))
+        readings = list(dict.fromkeys(option[index] for option in read.options))
         fits = [
             _fit(model, reading.gate, _clashing(readings_before, [reading]))
             for readings_before, reading in product(before, readings)
         ]
         failing += _failing(Unit(layer, index), fits)
-    pairs = list(product(before, options))[:MAX_TRIED]
     clashes = [
         _clashing(readings_before, [option[index] for index in connected])
-        for readings_before, option in pairs
+        for readings_before, option in islice(product(before, read.options), MAX_TRIED)
     ]
     closest = min(clashes, key=lambda rows: int(rows.sum()))
     return Obstacle(
@@ -218,19 +175,13 @@ def _clashing(before: Sequence[Reading], after: Sequence[Reading]) -> Tensor:
     return torch.tensor([len(seen[parents]) > 1 for parents in bits_before])
 
 
-def _of_composition(
-    model: HookedMLP,
-    choices: Sequence[_Choice],
-    variables: Sequence[Variables],
-    decided: Tensor,
-    unconnected: Collection[Unit],
-) -> Obstacle | None:
+def _of_composition(network: NetworkOnRows, choices: Sequence[Choice]) -> Obstacle | None:
     """The netlist, run on the rows, gives other bits than were read, or other decisions."""
     closest: tuple[Failing, ...] | None = None
-    for readings in choices[:MAX_MEASURED]:
-        composed = _composed_otherwise(model, readings, variables, decided)
+    for choice in choices[:MAX_MEASURED]:
+        composed = _composed_otherwise(network, choice.readings)
         # no bit of a unit that leads nowhere can matter
-        wrong = tuple(one for one in composed if one.unit not in unconnected)
+        wrong = tuple(one for one in composed if one.unit not in network.unconnected)
         if closest is None or _n_rows(wrong) < _n_rows(closest):
             closest = wrong
     if not closest:
@@ -244,17 +195,16 @@ def _of_composition(
     )
 
 
-def _composed_otherwise(
-    model: HookedMLP, readings: _Choice, variables: Sequence[Variables], decided: Tensor
-) -> tuple[Failing, ...]:
+def _composed_otherwise(network: NetworkOnRows, readings: Readings) -> tuple[Failing, ...]:
     """The units and outputs whose gates do not compose to their bits, with the rows."""
-    composed = compose(measure_netlist(model, readings, variables), model.layer_sizes)
+    model = network.model
+    composed = compose(measure_netlist(model, readings, network.variables), model.layer_sizes)
     expected = {
         Unit(layer, index): torch.tensor(reading.bits)
         for layer, of_layer in enumerate(readings)
         for index, reading in enumerate(of_layer)
     }
-    expected |= dict(zip(model.decision_units, decided.T, strict=True))
+    expected |= dict(zip(model.decision_units, network.decided.T, strict=True))
     failing = []
     for unit, bits in composed.items():
         wrong = bits != expected[unit]

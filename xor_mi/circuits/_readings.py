@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
+from math import ceil, prod
 
 import torch
 from torch import Tensor
 
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._pruned import promising_choices
+from xor_mi.errors import TooManyReadings
 from xor_mi.model import STEPS, HookedMLP
+from xor_mi.progress import progress_bar
 from xor_mi.truth import name_of_bits
 from xor_mi.values import DISTINCT, LayerValues, forward_float64
 
@@ -186,6 +188,8 @@ def faithful_readings(
     *,
     variables: Variables,
     decided: Tensor,
+    at_most: int | None = None,
+    progress: bool = True,
 ) -> list[tuple[tuple[Reading, ...], float]]:
     """All choices of one reading per unit of this layer that leave every decision as it was.
 
@@ -193,8 +197,11 @@ def faithful_readings(
     choices all are tried (12 units of two inputs have at most 3^12 = 531,441), of more those that
     `promising_choices` leaves.
 
+    Args:
+        at_most: as soon as more than so many are found it ends; None for no limit.
+
     Raises:
-        TooManyReadings: even these are too many.
+        TooManyReadings: more than that, or more than can be tried.
     """
     values_on_rows = layers[layer].post
     options = options_of(model, layers, layer, variables)
@@ -211,7 +218,14 @@ def faithful_readings(
         choices = torch.cartesian_prod(*numbers).reshape(-1, len(options))
     sides = (2 * decided - 1).double()  # +1 where the decision is 1, -1 where it is 0
     faithful = []
-    for chunk in choices.split(CHOICES_AT_ONCE):
+    n_chunks = ceil(len(choices) / CHOICES_AT_ONCE)
+    for chunk in progress_bar(
+        choices.split(CHOICES_AT_ONCE),
+        doing=f"trying readings of layer {layer}",
+        unit=f"{CHOICES_AT_ONCE} readings",
+        total=n_chunks,
+        progress=progress,
+    ):
         values = torch.empty(len(chunk), *values_on_rows.shape, dtype=torch.float64)
         for v, units in enumerate(variables):
             values[..., list(units)] = levels[v][chunk[:, v]]  # [choice, row, place]
@@ -220,7 +234,10 @@ def faithful_readings(
         distance = (model.rule.distance(rest[-1].post) * sides).flatten(1)
         worst, scale = distance.amin(1), distance.abs().amax(1)
         # a row on the threshold, up to rounding, is undecided: such a choice is not faithful
-        for k in (worst > ROUNDING * scale).nonzero().flatten().tolist():
+        kept = (worst > ROUNDING * scale).nonzero().flatten().tolist()
+        if at_most is not None and len(faithful) + len(kept) > at_most:
+            raise TooManyReadings(too_many_for(at_most))
+        for k in kept:
             picked = [option[n] for option, n in zip(options, chunk[k].tolist(), strict=True)]
             faithful.append((_by_unit(variables, picked), worst[k].item()))
     return faithful
@@ -267,20 +284,9 @@ def levels_of(reading: Reading) -> Tensor:
     return levels[torch.tensor(reading.bits)]
 
 
-def consistent(
-    before: Sequence[Reading], after: Sequence[Reading], *, connected: Sequence[int]
-) -> bool:
-    """Every unit's bits are a function of the bits of the layer before.
-
-    Args:
-        connected: the units of the layer after that an output can depend on; no bit of another can
-            matter.
-    """
-    if not connected:
-        return True
-    # the layer before, on one row -> this layer there; a second value for a key is a contradiction
-    seen: dict[tuple[int, ...], tuple[int, ...]] = {}
-    bits_before = zip(*(reading.bits for reading in before), strict=True)
-    bits_after = zip(*(after[k].bits for k in connected), strict=True)
-    rows = zip(bits_before, bits_after, strict=True)
-    return all(seen.setdefault(parents, bits) == bits for parents, bits in rows)
+def too_many_for(max_readings: int) -> str:
+    """What is said where there are more readings than are to be listed."""
+    return (
+        f"more than max_readings={max_readings} faithful joint readings; raise it (about half a "
+        "millisecond each), or study fewer units"
+    )

@@ -1,0 +1,228 @@
+"""many choices of readings -> the local gates of each, and which of them compose, all together.
+
+A network of eight tanh units has thousands of faithful choices of readings. Their gates are
+measured as one tensor, and only for those that compose are there `LocalGate`s.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from xor_mi.circuits import _tables
+from xor_mi.circuits._netlist import LocalGate
+from xor_mi.circuits._readings import ROUNDING, Reading, Variables
+from xor_mi.graph import Unit, layers_of
+from xor_mi.metrics import UNDECIDED, decision
+from xor_mi.model import HookedMLP
+from xor_mi.truth import MAX_INPUTS, row_numbers
+
+Readings = tuple[tuple[Reading, ...], ...]
+"""One reading per unit, layer by layer."""
+
+MAX_NUMBERS = 2**22
+"""The values of so many units on all combinations of their parents are held together."""
+
+
+@dataclass(frozen=True)
+class _LayerOfGates:
+    """The gates of one layer under every choice.
+
+    Attributes:
+        places: whose gates these are.
+        read: the numbers of their parents among what the layer reads.
+        parents: the same by name.
+        tables: [choice, place, combination], `UNDECIDED` where there is no bit.
+    """
+
+    places: tuple[Unit, ...]
+    read: list[int]
+    parents: tuple[str, ...]
+    tables: Tensor
+
+
+@dataclass(frozen=True)
+class MeasuredChoices:
+    """The local gates of a network under several choices of readings.
+
+    Attributes:
+        variables: per hidden layer, its units, copies of one another together.
+    """
+
+    model: HookedMLP
+    choices: Sequence[Readings]
+    variables: Sequence[Variables]
+
+    @cached_property
+    def bits(self) -> list[Tensor]:
+        """Per hidden layer, the bit that each unit is read as, [choice, row, unit]."""
+        return [
+            torch.tensor([[reading.bits for reading in layer] for layer in layers]).mT
+            for layers in zip(*self.choices, strict=True)
+        ]
+
+    @cached_property
+    def later(self) -> list[_LayerOfGates]:
+        """The gates of every hidden layer but the first, and of the decisions.
+
+        Those of the first layer are the readings themselves: a unit's bits on the rows are its
+        table over the inputs.
+        """
+        return [self._measured(layer) for layer in range(1, self.model.cfg.n_layers + 1)]
+
+    def _measured(self, layer: int) -> _LayerOfGates:
+        """The gates of one layer with their parents set to every combination of their levels.
+
+        Copies of a unit move with it: whatever their own bit in a combination is, they are at the
+        level that goes with the bit of the unit they are copies of, so no gate depends on them.
+        """
+        model = self.model
+        sources = model.sources[layer]
+        levels = self._levels(layer)  # [choice, source, bit]
+        # a unit has one level or two whatever it is read as, so one choice speaks for all
+        read = parents_of(levels[0])
+        combinations = torch.zeros(2 ** len(read), len(sources), dtype=torch.long)
+        combinations[:, read] = _tables.combinations_of(len(read))
+        bits = combinations.expand(len(self.choices), -1, -1).clone()
+        read_as = self.bits[layer - 1]
+        for first, copy in copies_of(self.variables[layer - 1]):
+            # a copy is read as the unit itself or as its complement
+            turned = (read_as[..., first] != read_as[..., copy]).any(-1)
+            bits[..., copy] = bits[..., first] ^ turned[:, None]
+        # [choice, combination, source], each source at the level of its bit
+        values = levels.mT.gather(1, bits)
+        weight, bias = model.float64_layers()[layer]
+        reached = model.activate(values @ weight.T + bias, layer)
+        if layer < model.cfg.n_layers:
+            places = layers_of(model.layer_sizes)[layer + 1]
+            tables = self._unit_tables(layer, reached)
+        else:
+            places = model.decision_units
+            tables = _bits_of(model.rule.distance(reached))
+        return _LayerOfGates(
+            places=tuple(places),
+            read=read,
+            parents=tuple(sources[k].name for k in read),
+            tables=tables.mT,
+        )
+
+    def _levels(self, layer: int) -> Tensor:
+        """What a layer reads, at bit 0 and at bit 1, [choice, source, bit]."""
+        before = [readings[layer - 1] for readings in self.choices]
+        levels = torch.tensor(
+            [[(reading.low, reading.high) for reading in units] for units in before],
+            dtype=torch.float64,
+        )
+        if len(self.model.sources[layer]) == levels.shape[1]:
+            return levels
+        # outputs that read the inputs directly do so after the units
+        rows = self.model.rows().double()
+        of_inputs = torch.stack([rows[0], rows[-1]], dim=-1)  # all bits are 0, and all are 1
+        return torch.cat([levels, of_inputs.expand(len(levels), -1, -1)], dim=1)
+
+    def _unit_tables(self, layer: int, reached: Tensor) -> Tensor:
+        """Values of hidden units on all combinations -> bits by their readings."""
+        read_as = [readings[layer] for readings in self.choices]
+        thresholds = torch.tensor(
+            [[reading.threshold for reading in units] for units in read_as], dtype=torch.float64
+        )
+        one_level = torch.tensor([[reading.one_level for reading in units] for units in read_as])
+        tables = _bits_of(reached - thresholds[:, None])
+        # Of a unit with one level the threshold is that: every combination would be a tie.
+        own_bit = self.bits[layer][:, :1]
+        return torch.where(one_level[:, None], own_bit, tables)
+
+    def composing(self, decided: Tensor, *, unconnected: Collection[Unit]) -> list[int]:
+        """The numbers of the choices whose gates, run on all rows, give what the network gives.
+
+        That is, every hidden unit the bits it is read as, and the outputs its decisions. No bit of
+        a unit that leads nowhere can matter.
+
+        Args:
+            decided: what the network decides, [row, decision].
+        """
+        composes = torch.ones(len(self.choices), dtype=torch.bool)
+        wanted = [*self.bits[1:], decided.expand(len(self.choices), -1, -1)]
+        inputs = _tables.combinations_of(self.model.cfg.d_in)
+        values = self.bits[0]
+        for layer, (gates, expected) in enumerate(zip(self.later, wanted, strict=True), start=1):
+            if len(self.model.sources[layer]) > values.shape[-1]:
+                values = torch.cat([values, inputs.expand(len(values), -1, -1)], dim=-1)
+            rows = row_numbers(values[..., gates.read])  # [choice, row]
+            # what has no bit is run as 0
+            tables = gates.tables.clamp(min=0)
+            found = tables.gather(2, rows[:, None].expand(-1, tables.shape[1], -1)).mT
+            counts = [k for k, unit in enumerate(gates.places) if unit not in unconnected]
+            composes &= (found == expected)[..., counts].flatten(1).all(1)
+            values = found
+        return composes.nonzero().flatten().tolist()
+
+    def netlist(self, number: int) -> tuple[LocalGate, ...]:
+        """The local gate of every hidden unit and decision under one choice, layer by layer."""
+        inputs, first, *_ = layers_of(self.model.layer_sizes)
+        names = tuple(unit.name for unit in inputs)
+        read_as = self.choices[number][0]
+        gates = [
+            LocalGate(unit, names, reading.bits)
+            for unit, reading in zip(first, read_as, strict=True)
+        ]
+        for layer in self.later:
+            for unit, table in zip(layer.places, layer.tables[number].tolist(), strict=True):
+                known = tuple(None if bit == UNDECIDED else bit for bit in table)
+                gates.append(LocalGate(unit, layer.parents, known))
+        return tuple(gates)
+
+
+def in_batches(
+    model: HookedMLP, choices: Sequence[Readings], variables: Sequence[Variables]
+) -> Iterator[MeasuredChoices]:
+    """The choices, as many together as there is room for."""
+    n_numbers = 2**model.cfg.d_in * max(model.cfg.d_hidden)
+    for layer in range(1, model.cfg.n_layers + 1):
+        n_sources = len(model.sources[layer])
+        n_combinations = 2 ** min(n_sources, _tables.MAX_UNITS)
+        n_numbers = max(n_numbers, n_combinations * (n_sources + model.layer_sizes[layer + 1]))
+    size = max(1, MAX_NUMBERS // n_numbers)
+    for start in range(0, len(choices), size):
+        yield MeasuredChoices(model, choices[start : start + size], variables)
+
+
+def measure_netlist(
+    model: HookedMLP, readings: Readings, variables: Sequence[Variables]
+) -> tuple[LocalGate, ...]:
+    """The local gate of every hidden unit and decision, layer by layer, under one choice.
+
+    Args:
+        variables: per hidden layer, its units, copies of one another together.
+    """
+    return MeasuredChoices(model, [readings], variables).netlist(0)
+
+
+def copies_of(variables: Variables) -> list[tuple[int, int]]:
+    """Each unit that is a copy, after the unit that stands for it."""
+    return [(first, copy) for first, *copies in variables for copy in copies]
+
+
+def parents_of(levels: Tensor) -> list[int]:
+    """Which of the units and inputs that are read are a local gate's parents, by their numbers.
+
+    All of them; of more than 12 those that have two levels, and one at least.
+
+    Args:
+        levels: what each is at bit 0 and at bit 1, [source, bit].
+    """
+    everyone = list(range(len(levels)))
+    if len(levels) <= MAX_INPUTS:
+        return everyone
+    return [k for k in everyone if levels[k, 0] != levels[k, 1]] or everyone[:1]
+
+
+def _bits_of(distance: Tensor) -> Tensor:
+    """Distances to the threshold, [choice, combination, place] -> bits.
+
+    `UNDECIDED` on the threshold, up to rounding, which is relative to the largest distance.
+    """
+    on_it = distance.abs() <= ROUNDING * distance.abs().amax(1, keepdim=True)
+    return torch.where(on_it, UNDECIDED, decision(distance))
