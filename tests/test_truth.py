@@ -340,7 +340,7 @@ def test_a_tree_may_be_deeper_than_python_s_calls():
 @pytest.mark.parametrize(
     ("formula", "message"),
     [("IMPLIES(x0)", "IMPLIES in 'IMPLIES.x0.' has 1 argument; it takes 2"), ("NIMP(x0, x1, x2)", "has 3 arguments; it takes 2"),
-     ("x0 & x5", "uses x5, but the function has 2 inputs"), ("x0 " * 4000, "at most 10,000 characters")],
+     ("x0 & x5", "uses x5, but the function has 2 inputs"), ("x0 " * 60_000, "at most 150,000 characters")],
 )  # fmt: skip
 def test_a_formula_that_does_not_fit_says_what_would(formula, message):
     """Wrong numbers of arguments and of inputs, and a text that is too long."""

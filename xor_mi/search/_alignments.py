@@ -24,6 +24,7 @@ from xor_mi.finding import Finding
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention, Enumeration, PairSet
 from xor_mi.search._formulas import Formula, formulas
 from xor_mi.search._interchange import UnitSets, each_row, interchanged, pairs_of, units_in
@@ -152,6 +153,7 @@ def find_alignments(
     depth: int = 3,
     convention: AnyConvention = None,
     output: int = 0,
+    progress: bool = True,
 ) -> AlignmentSearch:
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
@@ -170,15 +172,18 @@ def find_alignments(
     """
     problem = Problem.of(model, target, convention)
     output = model.require_output(output)
-    tried = formulas_of(problem, depth, output)
+    tried = formulas_of(problem, depth, output, progress=progress)
     placements = placements_of(problem, problem.convention.pairs, output)
-    return align(problem, tried, placements, depth=depth, output=output)
+    return align(problem, tried, placements, depth=depth, output=output, progress=progress)
 
 
-def formulas_of(problem: Problem, depth: int, output: int) -> tuple[Formula, ...]:
+def formulas_of(
+    problem: Problem, depth: int, output: int, *, progress: bool
+) -> tuple[Formula, ...]:
     """Every formula of one output, by the problem's enumeration."""
     function = problem.target.outputs[output]
-    return formulas(function, depth=depth, enumeration=problem.convention.enumeration)
+    enumeration = problem.convention.enumeration
+    return formulas(function, depth=depth, enumeration=enumeration, progress=progress)
 
 
 def align(
@@ -188,6 +193,7 @@ def align(
     *,
     depth: int,
     output: int,
+    progress: bool,
     pairs: PairSet | None = None,
 ) -> AlignmentSearch:
     """Formulas, and the sets of units by their effect on the same pairs -> the alignments.
@@ -201,7 +207,8 @@ def align(
     sets: dict[Formula, tuple[tuple[UnitSet, ...], ...]] = {}
     # a network that decides a row otherwise does not run any formula of the target
     if _decides_as_target(problem, output):
-        effects = _effects(function, depth, convention.enumeration, convention.pairs)
+        enumeration, which = convention.enumeration, convention.pairs
+        effects = _effects(function, depth, enumeration, which, progress=progress)
         for formula, effects_of_variables in zip(tried, effects, strict=True):
             options = tuple(placements.get(effect, ()) for effect in effects_of_variables)
             # a variable that no set stands for leaves no alignment
@@ -253,7 +260,7 @@ def _decides_as_target(problem: Problem, output: int) -> bool:
 # The effects depend on the target only, not on the network that is searched.
 @lru_cache(maxsize=64)
 def _effects(
-    target: BooleanFunction, depth: int, enumeration: Enumeration, which: PairSet
+    target: BooleanFunction, depth: int, enumeration: Enumeration, which: PairSet, *, progress: bool
 ) -> list[tuple[Effect, ...]]:
     """For every formula, the effect of each of its variables.
 
@@ -261,7 +268,8 @@ def _effects(
     """
     base, source = pairs_of(2**target.n_inputs, which)
     effects: list[tuple[Effect, ...]] = []
-    for formula in formulas(target, depth=depth, enumeration=enumeration):
+    tried = formulas(target, depth=depth, enumeration=enumeration, progress=progress)
+    for formula in progress_bar(tried, doing="alignments", unit="formula", progress=progress):
         of_variables = [formula.effect(variable, base, source) for variable in formula.variables]
         effects.append(tuple(values.tobytes() for values in of_variables))
     return effects

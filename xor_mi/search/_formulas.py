@@ -5,25 +5,28 @@ These are the algorithms that `find_alignments` looks for in a network.
 Two enumerations. "ordered" is that of Meloux et al. (2025): skeletons of AND and OR whose left part
 is one level deep at least as the right one and earlier in the alphabet, and of every skeleton one
 formula, with the fewest negations; XOR has 56 of depth 3. "free" has no such accidents: every tree
-of two-input gates that read both their inputs and are not parities, in any order and up to negating
-what lies inside.
+of two-input gates that read both their inputs, which are not the same part, and are not parities,
+in any order and up to negating what lies inside.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xor_mi.errors import XorMiError, unknown, whole_number
 from xor_mi.kinds import Target
+from xor_mi.progress import progress_bar
 from xor_mi.search._convention import CHOICES, Enumeration
 from xor_mi.truth import BooleanFunction, Tree, packed_input
 
 MAX_TREES = 500_000
 """More trees than this are refused: they are all held in memory."""
+
+Item = TypeVar("Item")
 
 PackedTable = int
 """A truth table as one number: bit r is row r; see `Tree.packed_table`."""
@@ -101,8 +104,12 @@ def formulas(
     depth: int = 3,
     enumeration: Enumeration = "free",
     n_inputs: int | None = None,
+    progress: bool = True,
 ) -> tuple[Formula, ...]:
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
+
+    An input and its NOT have no gate. A constant is no formula, but gates over inputs may compute
+    it.
 
     Args:
         n_inputs: how many inputs a target given by name or as a formula has; by default as many as
@@ -128,12 +135,13 @@ def formulas(
         )
     if enumeration not in CHOICES["enumeration"]:
         raise unknown("enumeration", enumeration, CHOICES["enumeration"], where="there are")
-    return _formulas_of(function, whole_number("depth", depth, at_least=1), enumeration)
+    depth = whole_number("depth", depth, at_least=1)
+    return _formulas_of(function, depth, enumeration, progress=progress)
 
 
 @lru_cache(maxsize=64)
 def _formulas_of(
-    function: BooleanFunction, depth: int, enumeration: Enumeration
+    function: BooleanFunction, depth: int, enumeration: Enumeration, *, progress: bool
 ) -> tuple[Formula, ...]:
     """The same for a checked request: searches of one target under several conventions share it."""
     wanted = sum(bit << row for row, bit in enumerate(function.bits))
@@ -141,8 +149,12 @@ def _formulas_of(
     trees_computing = _ordered if is_ordered else _free
     return tuple(
         Formula(function.n_inputs, tree, _variables(tree, is_ordered=is_ordered))
-        for tree in trees_computing(function.n_inputs, depth, wanted)
+        for tree in trees_computing(function.n_inputs, depth, wanted, progress=progress)
     )
+
+
+def _bar(items: Sequence[Item], *, progress: bool) -> Iterable[Item]:
+    return progress_bar(items, doing="formulas", unit="tree", progress=progress)
 
 
 def _variables(tree: Tree, *, is_ordered: bool) -> tuple[Variable, ...]:
@@ -207,11 +219,12 @@ def _is_complement(tree: Tree) -> bool:
 # met twice.
 
 
-def _free(n_inputs: int, depth: int, wanted: PackedTable) -> list[Tree]:
+def _free(n_inputs: int, depth: int, wanted: PackedTable, *, progress: bool) -> list[Tree]:
     """The trees that compute the wanted table, level by level."""
     full = (1 << 2**n_inputs) - 1  # all rows: `table ^ full` is the complement
     trees = [(Tree.input(i), packed_input(i, n_inputs)) for i in range(n_inputs)]
     computing = [tree for tree, table in trees if table == wanted]
+    computing += [_not(tree) for tree, table in trees if table ^ full == wanted]
     n_new = len(trees)  # how many of them the last level added
     for level in range(depth):
         n_old = len(trees) - n_new
@@ -224,7 +237,7 @@ def _free(n_inputs: int, depth: int, wanted: PackedTable) -> list[Tree]:
             )
         is_last = level == depth - 1
         next_level: list[tuple[Tree, PackedTable]] = []
-        for j in range(n_old, len(trees)):
+        for j in _bar(range(n_old, len(trees)), progress=progress):
             for i in range(j):
                 (left, left_table), (right, right_table) = trees[i], trees[j]
                 for negates_left, negates_right in _SIGNS:
@@ -279,10 +292,12 @@ def _not(tree: Tree) -> Tree:
 # The ordered enumeration.
 
 
-def _ordered(n_inputs: int, depth: int, wanted: PackedTable) -> Iterator[Tree]:
+def _ordered(n_inputs: int, depth: int, wanted: PackedTable, *, progress: bool) -> Iterator[Tree]:
     """Of every skeleton that can compute the wanted table the formula with the fewest negations."""
-    for skeleton in _skeletons(n_inputs, depth):
-        negated = _fewest_negations(skeleton, n_inputs).get(wanted)
+    skeletons = _skeletons(n_inputs, depth)
+    options = _Options(n_inputs)
+    for skeleton in _bar(skeletons, progress=progress):
+        negated = options.fewest(skeleton, wanted)
         if negated is not None:
             formula, _ = _with_negations(skeleton, frozenset(negated), number=0)
             yield formula
@@ -329,32 +344,93 @@ def _size(tree: Tree) -> int:
     return 1 + sum(_size(part) for part in tree.parts)
 
 
-@lru_cache(maxsize=MAX_TREES)
-def _fewest_negations(skeleton: Tree, n_inputs: int) -> dict[PackedTable, tuple[int, ...]]:
-    """Every table that negations can give a skeleton -> the nodes to negate.
+_Nodes = tuple[int, ...]
+"""Nodes of a skeleton to negate, numbered from the root, left first."""
 
-    Fewest nodes, then the first such choice; nodes are numbered from the root, left first.
-    """
-    full = (1 << 2**n_inputs) - 1
-    if skeleton.kind == "input":
-        table = packed_input(skeleton.value, n_inputs)
-        return {table: (), full ^ table: (0,)}  # node 0 is the root itself
-    best: dict[PackedTable, tuple[int, ...]] = {}
-    left, right = skeleton.parts
-    # the root is node 0, then come the left part's nodes, then the right part's
-    first_on_the_right = 1 + _size(left)
-    for left_table, left_nodes in _fewest_negations(left, n_inputs).items():
-        for right_table, right_nodes in _fewest_negations(right, n_inputs).items():
-            is_and = skeleton.kind == "and"
-            table = left_table & right_table if is_and else left_table | right_table
-            inside = tuple(1 + node for node in left_nodes)
-            inside += tuple(first_on_the_right + node for node in right_nodes)
-            # as it is, or with a NOT above the root
-            for computed, nodes in ((table, inside), (full ^ table, (0, *inside))):
-                known = best.get(computed)
-                if known is None or (len(nodes), nodes) < (len(known), known):
-                    best[computed] = nodes
-    return best
+
+def _first(a: _Nodes, b: _Nodes | None) -> _Nodes:
+    """Of two choices the one with fewer nodes, or the first such one."""
+    return a if b is None or (len(a), a) < (len(b), b) else b
+
+
+class _Options:
+    """What negations can make of skeletons. Parts of skeletons are gone through once."""
+
+    def __init__(self, n_inputs: int) -> None:
+        self.n_inputs = n_inputs
+        self.full = (1 << 2**n_inputs) - 1  # all rows: `table ^ full` is the complement
+        self.of_part: dict[Tree, dict[PackedTable, _Nodes]] = {}
+        self.fitting: dict[tuple[Tree, str, PackedTable], list[tuple[PackedTable, _Nodes]]] = {}
+
+    def fewest(self, skeleton: Tree, wanted: PackedTable) -> _Nodes | None:
+        """The fewest nodes to negate for the wanted table; None if no choice gives it."""
+        if skeleton.kind == "input":
+            return self.of(skeleton).get(wanted)
+        best: _Nodes | None = None
+        left, right = skeleton.parts
+        first_on_the_right = 1 + _size(left)
+        # as it is, or with a NOT above the root, which is node 0
+        for goal, root in ((wanted, ()), (self.full ^ wanted, (0,))):
+            on_the_right = self.that_fit(right, skeleton.kind, goal)
+            for left_table, left_nodes in self.that_fit(left, skeleton.kind, goal):
+                for right_table, right_nodes in on_the_right:
+                    n_nodes = len(root) + len(left_nodes) + len(right_nodes)
+                    if best is not None and n_nodes > len(best):
+                        break  # those that follow have as many or more
+                    if _joined(skeleton.kind, left_table, right_table) == goal:
+                        inside = _inside(left_nodes, right_nodes, first_on_the_right)
+                        best = _first((*root, *inside), best)
+        return best
+
+    def that_fit(
+        self, part: Tree, kind: str, goal: PackedTable
+    ) -> list[tuple[PackedTable, _Nodes]]:
+        """The tables of a part that an AND or OR with some other table can turn into the goal.
+
+        Those with the fewest negations come first.
+        """
+        key = part, kind, goal
+        if key not in self.fitting:
+            # joined with the goal itself, a table that fits changes nothing
+            fitting = [
+                (table, nodes)
+                for table, nodes in self.of(part).items()
+                if _joined(kind, table, goal) == goal
+            ]
+            self.fitting[key] = sorted(fitting, key=lambda option: len(option[1]))
+        return self.fitting[key]
+
+    def of(self, skeleton: Tree) -> dict[PackedTable, _Nodes]:
+        """Every table that negations can give a skeleton -> the nodes to negate, fewest first."""
+        if skeleton not in self.of_part:
+            self.of_part[skeleton] = self._tables_of(skeleton)
+        return self.of_part[skeleton]
+
+    def _tables_of(self, skeleton: Tree) -> dict[PackedTable, _Nodes]:
+        if skeleton.kind == "input":
+            table = packed_input(skeleton.value, self.n_inputs)
+            return {table: (), self.full ^ table: (0,)}  # node 0 is the root itself
+        best: dict[PackedTable, _Nodes] = {}
+        left, right = skeleton.parts
+        first_on_the_right = 1 + _size(left)
+        for left_table, left_nodes in self.of(left).items():
+            for right_table, right_nodes in self.of(right).items():
+                table = _joined(skeleton.kind, left_table, right_table)
+                inside = _inside(left_nodes, right_nodes, first_on_the_right)
+                best[table] = _first(inside, best.get(table))
+                turned = self.full ^ table
+                best[turned] = _first((0, *inside), best.get(turned))
+        return best
+
+
+def _joined(kind: str, left: PackedTable, right: PackedTable) -> PackedTable:
+    """The table of an AND or an OR."""
+    return left & right if kind == "and" else left | right
+
+
+def _inside(left: _Nodes, right: _Nodes, first_on_the_right: int) -> _Nodes:
+    """Nodes of two parts, numbered as nodes of the whole: the root is 0, then comes the left."""
+    return (*(1 + node for node in left), *(first_on_the_right + node for node in right))
 
 
 def _with_negations(skeleton: Tree, nodes: frozenset[int], *, number: int) -> tuple[Tree, int]:

@@ -112,7 +112,7 @@ class Searches:
         """Those under the convention, but tried on these pairs."""
         if (convention, pairs) not in self._alignments:
             problem = self.problem(convention)
-            formulas = formulas_of(problem, self.depth, self.output)
+            formulas = formulas_of(problem, self.depth, self.output, progress=self.progress)
             # What an interchange does to the network depends on no other switch of a convention.
             shared = (pairs, convention.across_layers)
             if shared not in self._placements:
@@ -123,6 +123,7 @@ class Searches:
                 self._placements[shared],
                 depth=self.depth,
                 output=self.output,
+                progress=self.progress,
                 pairs=pairs,
             )
         return self._alignments[convention, pairs]

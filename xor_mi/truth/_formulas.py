@@ -1,13 +1,12 @@
-"""text -> tree -> truth table.
+"""text -> tree -> truth table. Nothing is executed.
 
-Python's own parser reads the text, after a whitelist has seen every token; nothing is executed.
+Operators, tightest first: ~, then all comparisons alike, then &, then ^, then |. Comparisons in a
+row are read from left to right: x0 > x1 == x2 is (x0 > x1) == x2.
 """
 
-import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, reduce
-from itertools import chain
 from operator import and_, or_, xor
 from typing import Literal, NamedTuple
 
@@ -17,8 +16,13 @@ from xor_mi.truth._gates import truth_rows
 TreeKind = Literal["input", "constant", "not", "and", "or", "xor"]
 """What a node of a formula's tree is."""
 
-MAX_CHARACTERS = 10_000
-"""A longer text is not read as a formula."""
+MAX_CHARACTERS = 150_000
+"""A longer text is not read as a formula. The longest that is written, the XOR of all products of
+12 inputs, has 136,000.
+"""
+
+MAX_DEPTH = 200
+"""A tree of more operators inside one another is not built from a text."""
 
 
 class Tree(NamedTuple):
@@ -122,7 +126,18 @@ def formula_trees(formula: str) -> tuple[Tree, ...]:
     >>> formula_trees("x0 ^ x1 ^ (x0 > x1), x0 == x1")
     (x0 ^ x1 ^ (x0 & ~x1), ~(x0 ^ x1))
     """
-    return _trees(_parse(formula), formula)
+    if not isinstance(formula, str) or len(formula) > MAX_CHARACTERS:
+        raise XorMiError(
+            f"a formula is text of at most {MAX_CHARACTERS:,} characters, such as 'x0 & ~x1'"
+        )
+    too_deep = XorMiError("this formula is nested too deeply to read; write it flatter")
+    try:
+        trees = _Reader(formula).outputs()
+    except RecursionError:
+        raise too_deep from None
+    if any(depth > MAX_DEPTH for tree in trees for _, depth in _nodes(tree)):
+        raise too_deep
+    return trees
 
 
 def read_formula(
@@ -132,73 +147,134 @@ def read_formula(
 
     The operators are those of `BooleanFunction.from_formula`.
     """
-    outputs = _parse(formula)
-    n_used = _n_inputs_used(outputs, formula)
+    trees = formula_trees(formula)
+    inputs = {node.value for tree in trees for node, _ in _nodes(tree) if node.kind == "input"}
+    n_used = max(inputs, default=-1) + 1
     width = max(n_used, 1) if n_inputs is None else n_inputs
     if n_used > width:
         raise XorMiError(
             f"{shown(formula)} uses x{n_used - 1}, but the function has {width} inputs"
         )
     truth_rows(width)  # refuses a width without a truth table
-    return width, tuple(tree.bits(width) for tree in _trees(outputs, formula))
+    return width, tuple(tree.bits(width) for tree in trees)
+
+
+def _nodes(tree: Tree) -> Iterator[tuple[Tree, int]]:
+    """Every node of a tree, and how many operators it is inside of."""
+    waiting = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        yield node, depth
+        waiting += [(part, depth + 1) for part in node.parts]
 
 
 _WORDS = {"AND": "&", "OR": "|", "XOR": "^", "NOT": "~", "TRUE": "1", "FALSE": "0"}
-_LOGIC_SIGNS = {"&&": "&", "||": "|", "∧": "&", "∨": "|", "⊕": "^", "¬": "~", "!": "~"}
-# Comparisons must bind tighter than & ^ |. Python's do not, its arithmetic does: so each
-# comparison is spelled as an arithmetic operator before Python's parser sees the text.
-_COMPARISONS = {">=": "*", "<=": "/", "==": "@", "!=": "%", ">": "+", "<": "-"}
-_SPELLING = _WORDS | _LOGIC_SIGNS | _COMPARISONS
-_CALLS = {"AND", "OR", "XOR", "NAND", "NOR", "XNOR", "IMPLIES", "NIMP", "NOT"}
+_SIGNS_OF_LOGIC = {"&&": "&", "||": "|", "∧": "&", "∨": "|", "⊕": "^", "¬": "~", "!": "~"}
+_SPELLINGS = _WORDS | _SIGNS_OF_LOGIC
+"""Other ways to write an operator or a constant, words in upper case."""
+_CALLS = ("AND", "IMPLIES", "NAND", "NIMP", "NOR", "NOT", "OR", "XNOR", "XOR")
 _INDEX_OF_LETTER = {"a": 0, "b": 1, "c": 2, "d": 3, "x": 0, "y": 1, "z": 2}
 
 
-def _parse(formula: str) -> list[ast.expr]:
-    """Text -> the syntax of each output, made of whitelisted tokens only."""
-    if not isinstance(formula, str) or len(formula) > MAX_CHARACTERS:
-        raise XorMiError(
-            f"a formula is text of at most {MAX_CHARACTERS:,} characters, such as 'x0 & ~x1'"
-        )
-    spelled = _spelled_for_python(formula)
-    try:
-        body = ast.parse(spelled, mode="eval").body
-    # MemoryError and RecursionError are how Python's parser says that brackets are too deep
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise XorMiError(
-            f"{shown(formula)} cannot be read as a formula; write for example 'x0 & ~x1'"
-        ) from None
-    return body.elts if isinstance(body, ast.Tuple) else [body]
+def _tokens(formula: str) -> list[str]:
+    """The text's words and signs.
 
-
-def _spelled_for_python(formula: str) -> str:
-    """The formula in operators whose precedence in Python is the one meant here."""
-    spelled: list[str] = []
-    after_operand = False
+    Raises:
+        XorMiError: one that is in no formula.
+    """
     # the longer signs first, so that >= is not read as > and =
-    for token in re.findall(r"\w+|>=|<=|==|!=|&&|\|\||\S", formula):
-        word = token.upper()
-        # names are checked later, when their index is read
-        if not (word in _SPELLING or re.fullmatch(r"[^\W\d]\w*|[01(),&|^~]", token)):
-            raise XorMiError(
-                f"{shown(token)} in {shown(formula)} is not a Boolean operator; "
-                "write for example '(x0 | x1) & ~(x0 & x1)'"
-            )
-        # AND between two operands is an operator, AND( at the start of one is a call
-        is_call = word in _CALLS and word != "NOT" and not after_operand
-        spelled.append(word if is_call else _SPELLING.get(word, str(token)))
-        is_name = token.isidentifier() and word not in _SPELLING
-        is_operand = is_name or spelled[-1] in ("0", "1", ")")
-        after_operand = is_operand and not is_call
-    return " ".join(spelled)
+    tokens = re.findall(r"\w+|>=|<=|==|!=|&&|\|\||\S", formula)
+    for token in tokens:
+        # which words are inputs is checked where they are read
+        is_known = token in _SPELLINGS or token in _JOINS
+        if not (is_known or re.fullmatch(r"[^\W\d]\w*|[01(),~]", token)):
+            raise _no_operator(token, formula)
+    return tokens
 
 
-def _n_inputs_used(outputs: Sequence[ast.expr], formula: str) -> int:
-    """One more than the highest index of an input in the formula; 0 where there is none."""
-    nodes = chain.from_iterable(map(ast.walk, outputs))
-    # a gate that is called is a name to Python's parser too
-    names = {node.id for node in nodes if isinstance(node, ast.Name)} - _CALLS
-    highest = max((_input_index(name, formula) for name in names), default=-1)
-    return highest + 1
+def _no_operator(token: str, formula: str) -> XorMiError:
+    return XorMiError(
+        f"{shown(token)} in {shown(formula)} is not a Boolean operator; "
+        "write for example '(x0 | x1) & ~(x0 & x1)'"
+    )
+
+
+class _Reader:
+    """Reads a formula token by token, from left to right."""
+
+    def __init__(self, formula: str) -> None:
+        self.formula = formula
+        # as they are written, with an end, and in their usual spelling
+        self.words = [*_tokens(formula), ""]
+        self.signs = [_SPELLINGS.get(word.upper(), word) for word in self.words]
+        self.n_read = 0
+
+    def read(self, sign: str) -> bool:
+        """Go past the next token if it is this sign; whether it is."""
+        is_next = self.signs[self.n_read] == sign
+        self.n_read += is_next
+        return is_next
+
+    def outputs(self) -> tuple[Tree, ...]:
+        """The whole text: formulas with commas between."""
+        trees = self.listed()
+        self.must_read("")
+        return tuple(trees)
+
+    def listed(self) -> list[Tree]:
+        """Formulas with commas between."""
+        trees = [self.joined()]
+        while self.read(","):
+            trees.append(self.joined())
+        return trees
+
+    def joined(self, rank: int = 0) -> Tree:
+        """Operands and the operators between them, as far as these are of the rank or tighter."""
+        tree = self.operand()
+        while (sign := self.signs[self.n_read]) in _JOINS and _RANKS[sign] >= rank:
+            parts = [tree]
+            # all of a & b & c at once: one by one a long chain takes the square of its length
+            while self.read(sign):
+                parts.append(self.joined(_RANKS[sign] + 1))
+            tree = _JOINS[sign](parts)
+        return tree
+
+    def operand(self) -> Tree:
+        """An input, a constant, a call, something in brackets, or one of these with a NOT."""
+        if self.read("~"):
+            return _not(self.operand())
+        if self.read("("):
+            tree = self.joined()
+            self.must_read(")")
+            return tree
+        for bit in (0, 1):
+            if self.read(str(bit)):
+                return Tree.constant(bit)
+        word = self.words[self.n_read]
+        if not word.isidentifier():
+            raise self.unexpected()
+        self.n_read += 1
+        # in the place of an operand, the name of an operator is a call
+        if word.upper() in _CALLS and self.read("("):
+            parts = self.listed()
+            self.must_read(")")
+            return _called(word.upper(), parts, self.formula)
+        return Tree.input(_input_index(word, self.formula))
+
+    def must_read(self, sign: str) -> None:
+        """Go past the next token, which is this sign, or there is no formula."""
+        if not self.read(sign):
+            raise self.unexpected()
+
+    def unexpected(self) -> XorMiError:
+        """The next token cannot stand where it does."""
+        word, sign = self.words[self.n_read], self.signs[self.n_read]
+        is_known = sign != word or word.upper() in _CALLS or _is_input(word)
+        if word.isidentifier() and not is_known:
+            return _no_operator(word, self.formula)
+        return XorMiError(
+            f"{shown(self.formula)} cannot be read as a formula; write for example 'x0 & ~x1'"
+        )
 
 
 def n_inputs_named(text: str) -> int:
@@ -213,60 +289,32 @@ def n_inputs_named(text: str) -> int:
 
 
 def _input_index(name: str, formula: str) -> int:
-    # two digits: more inputs than any truth table here has
-    match = re.fullmatch(r"[xX](\d{1,2})", name)
-    if match is not None:
-        return int(match[1])
-    if name.lower() not in _INDEX_OF_LETTER:
+    if not _is_input(name):
         raise XorMiError(
             f"no input {shown(name)} in {shown(formula)}; inputs are x0, x1, ... (or a, b, c, d)"
         )
-    return _INDEX_OF_LETTER[name.lower()]
+    known = _INDEX_OF_LETTER.get(name.lower())
+    return int(name[1:]) if known is None else known
 
 
-def _trees(outputs: Sequence[ast.expr], formula: str) -> tuple[Tree, ...]:
-    try:
-        return tuple(_tree(output, formula) for output in outputs)
-    except RecursionError:
-        raise XorMiError("this formula is nested too deeply to read; write it flatter") from None
-
-
-def _tree(node: ast.expr, formula: str) -> Tree:
-    match node:
-        # True and 1.0 match as well; the node's value is made a plain 0 or 1
-        case ast.Constant(value=0 | 1):
-            return Tree.constant(int(node.value == 1))
-        case ast.Name(id=name):
-            return Tree.input(_input_index(name, formula))
-        case ast.UnaryOp(op=ast.Invert(), operand=operand):
-            return _not(_tree(operand, formula))
-        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
-            join = _OPERATORS[type(operator)]
-            return join(_tree(left, formula), _tree(right, formula))
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if (
-            name.upper() in _CALLS and arguments
-        ):
-            parts = [_tree(argument, formula) for argument in arguments]
-            return _called(name.upper(), parts, formula)
-        case _:
-            raise XorMiError(
-                f"{shown(formula)} uses something that is not a Boolean operator; "
-                f"known: ~ & ^ | > >= < <= == != and {', '.join(sorted(_CALLS))}"
-            )
+def _is_input(name: str) -> bool:
+    # two digits: more inputs than any truth table here has
+    is_numbered = re.fullmatch(r"[xX]\d{1,2}", name) is not None
+    return is_numbered or name.lower() in _INDEX_OF_LETTER
 
 
 def _called(name: str, parts: Sequence[Tree], formula: str) -> Tree:
     """A call such as NAND(x0, x1, x2) as a tree."""
     if name in ("AND", "OR", "XOR"):
-        return _chain(_KINDS[name], parts)
+        return _JOINS[_SPELLINGS[name]](parts)
     if name in ("NAND", "NOR", "XNOR"):
-        return _not(_chain(_KINDS[name], parts))
+        return _not(_JOINS[_SPELLINGS[_COMPLEMENTS[name]]](parts))
     if name == "NOT" and len(parts) == 1:
         return _not(parts[0])
     if name == "IMPLIES" and len(parts) == 2:
-        return _at_most(parts[0], parts[1])
+        return _at_most(parts)
     if name == "NIMP" and len(parts) == 2:
-        return _above(parts[0], parts[1])
+        return _above(parts)
     n_arguments = "1 argument" if len(parts) == 1 else f"{len(parts)} arguments"
     n_expected = 1 if name == "NOT" else 2
     raise XorMiError(f"{name} in {shown(formula)} has {n_arguments}; it takes {n_expected}")
@@ -278,64 +326,61 @@ def _not(part: Tree) -> Tree:
 
 def _chain(kind: TreeKind, parts: Sequence[Tree]) -> Tree:
     """The operator over these parts; a part that is the same operator gives its own parts."""
+    if len(parts) == 1:
+        return parts[0]
     flat: list[Tree] = []
     for part in parts:
         flat += part.parts if part.kind == kind else (part,)
     return Tree(kind, tuple(flat))
 
 
-def _and(a: Tree, b: Tree) -> Tree:
-    return _chain("and", (a, b))
+def _and(parts: Sequence[Tree]) -> Tree:
+    return _chain("and", parts)
 
 
-def _or(a: Tree, b: Tree) -> Tree:
-    return _chain("or", (a, b))
+def _or(parts: Sequence[Tree]) -> Tree:
+    return _chain("or", parts)
 
 
-def _xor(a: Tree, b: Tree) -> Tree:
-    return _chain("xor", (a, b))
+def _xor(parts: Sequence[Tree]) -> Tree:
+    return _chain("xor", parts)
 
 
-# a comparison of bits: a > b is a & ~b, a >= b is a | ~b
+# Comparisons of bits, from left to right: a > b is a & ~b, a > b > c is a & ~b & ~c.
 
 
-def _above(a: Tree, b: Tree) -> Tree:
-    return _and(a, _not(b))
+def _above(parts: Sequence[Tree]) -> Tree:
+    first, *others = parts
+    return _and([first, *map(_not, others)])
 
 
-def _below(a: Tree, b: Tree) -> Tree:
-    return _and(_not(a), b)
+def _at_least(parts: Sequence[Tree]) -> Tree:
+    first, *others = parts
+    return _or([first, *map(_not, others)])
 
 
-def _at_least(a: Tree, b: Tree) -> Tree:
-    return _or(a, _not(b))
+def _below(parts: Sequence[Tree]) -> Tree:
+    return reduce(lambda a, b: _and([_not(a), b]), parts)
 
 
-def _at_most(a: Tree, b: Tree) -> Tree:
-    return _or(_not(a), b)
+def _at_most(parts: Sequence[Tree]) -> Tree:
+    return reduce(lambda a, b: _or([_not(a), b]), parts)
 
 
-def _equal(a: Tree, b: Tree) -> Tree:
-    return _not(_xor(a, b))
+def _equal(parts: Sequence[Tree]) -> Tree:
+    return reduce(lambda a, b: _not(_xor([a, b])), parts)
 
 
-_KINDS: dict[str, TreeKind] = {
-    "AND": "and",
-    "NAND": "and",
-    "OR": "or",
-    "NOR": "or",
-    "XOR": "xor",
-    "XNOR": "xor",
+_COMPLEMENTS = {"NAND": "AND", "NOR": "OR", "XNOR": "XOR"}
+_COMPARISONS: dict[str, Callable[[Sequence[Tree]], Tree]] = {
+    ">": _above,
+    ">=": _at_least,
+    "<": _below,
+    "<=": _at_most,
+    "==": _equal,
+    "!=": _xor,
 }
-_OPERATORS: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {
-    ast.BitAnd: _and,
-    ast.BitOr: _or,
-    ast.BitXor: _xor,
-    # the comparisons, as `_COMPARISONS` spells them
-    ast.Mult: _at_least,
-    ast.Div: _at_most,
-    ast.MatMult: _equal,
-    ast.Mod: _xor,
-    ast.Add: _above,
-    ast.Sub: _below,
-}
+_JOINS = {"|": _or, "^": _xor, "&": _and, **_COMPARISONS}
+"""Operator -> its operands, two or more, as one tree."""
+_RANKS = {"|": 0, "^": 1, "&": 2, **dict.fromkeys(_COMPARISONS, 3)}
+"""The higher, the tighter an operator binds."""

@@ -102,9 +102,13 @@ class BooleanFunction:
     def from_formula(cls, formula: str, n_inputs: int | None = None) -> "BooleanFunction":
         """A formula over x0, x1, ... -> its tables. Several outputs are separated by commas.
 
-        Operators, tightest first: ~ (NOT), comparisons (> >= < <= == !=), & (AND), ^ (XOR), | (OR);
-        words and gate calls work too: "x0 AND NOT x1", "NAND(x0, x1)". a, b, c, d and x, y, z stand
-        for x0, x1, ... Nothing is ever executed.
+        Operators, tightest first: ~ (NOT), comparisons (> >= < <= == !=), & (AND), ^ (XOR), | (OR).
+        Comparisons bind alike and are read from left to right: "x0 > x1 == x2" is "(x0 > x1) == x2"
+        and no chain as in Python. Words and gate calls work too: "x0 AND NOT x1", "NAND(x0, x1)".
+        a, b, c, d and x, y, z stand for x0, x1, ... Nothing is ever executed.
+
+        Raises:
+            XorMiError: no formula, over 150,000 characters, or over 200 operators in each other.
 
         >>> BooleanFunction.from_formula("x0>x1 | x1>x0").name
         'XOR'
