@@ -14,14 +14,17 @@ from oracles import networks
 pytestmark = pytest.mark.as_a_user
 
 SAMPLE = 6
+FEWER = {"attribution": 3, "census": 1}
+"""The first networks of these topics take longer."""
 
 
 @pytest.mark.parametrize("topic", topics())
 def test_the_package_agrees_with_the_oracle(topic):
     """On the first networks of this topic, and something is compared."""
-    found = compared(topic, seed=0, cases=range(SAMPLE))
+    n_cases = FEWER.get(topic, SAMPLE)
+    found = compared(topic, seed=0, cases=range(n_cases))
     assert found.lines == ()
-    assert found.n_values > SAMPLE
+    assert found.n_values > n_cases
 
 
 @pytest.mark.parametrize("topic", ["forward", "patching", "ablation"])
