@@ -107,8 +107,8 @@ def test_textbook_golden_values(textbook):
     noised = patch_sweep(textbook, direction="noising").frame().set_index(["pair", "site"])
     assert noised.loc[("01 -> 00", "h0.0"), "flips"]
     assert not noised.loc[("01 -> 00", "h0.1"), "flips"]
-    assert noised.loc[("01 -> 11", "h0.0"), "patched_logit"] == 2
-    assert noised.loc[("01 -> 11", "h0.1"), "patched_logit"] == -1
+    assert noised.loc[("01 -> 11", "h0.0"), "patched_output"] == 2
+    assert noised.loc[("01 -> 11", "h0.1"), "patched_output"] == -1
 
 
 def test_the_frame_has_units_and_reasons(textbook):
@@ -123,7 +123,7 @@ def test_the_frame_has_units_and_reasons(textbook):
     assert frame[frame["pair"] == "00 -> 11"]["why_no_fraction"].unique().tolist() == [
         "clean and corrupted are both decided 0"
     ]
-    assert {"effect_logit", "clean_logit", "corrupted_logit", "patched_logit"} <= set(frame.columns)
+    assert {"effect_output", "clean_output", "corrupted_output", "patched_output"} <= set(frame)
 
 
 @pytest.mark.parametrize(

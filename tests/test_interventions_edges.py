@@ -131,7 +131,7 @@ def test_decisions_are_the_networks_whatever_the_metrics(textbook):
         == ["", "", *["clean and corrupted are both decided 0"] * 2]
     )
     assert torch.equal(other["negative"].decisions, plain.decisions)
-    assert frame["effect_negative"].tolist() == (-plain.frame()["effect_logit"]).tolist()
+    assert frame["effect_negative"].tolist() == (-plain.frame()["effect_output"]).tolist()
 
 
 def test_no_fraction_of_rounding():

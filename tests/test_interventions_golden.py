@@ -513,8 +513,9 @@ def test_ablation_in_several_metrics(textbook):
     assert torch.equal(both.effect, plain.effect)
     assert torch.equal(both.decisions, plain.decisions)
     own, default = both.frame(), plain.frame()
-    assert (own["before_margin"] == default["before_logit"] - 0.5).all()
-    for column in ("effect_logit", "decision_before", "decision_after", "flips", "right"):
+    assert (own["before_margin"] == default["before_output"] - 0.5).all()
+    assert own["effect_logit"].equals(default["effect_output"])
+    for column in ("decision_before", "decision_after", "flips", "right"):
         assert own[column].equals(default[column]), column
     assert (own["effect_margin"] == own["effect_logit"]).all()
     summary = both.summary()

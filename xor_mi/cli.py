@@ -34,16 +34,8 @@ MAX_WIDTH = 12
 """Units of a hidden layer that --hidden takes."""
 LISTED_CIRCUITS = 5
 """So many circuits beside the first are printed."""
-PATCH_COLUMNS = [
-    "pair",
-    "site",
-    "clean_logit",
-    "corrupted_logit",
-    "patched_logit",
-    "effect_logit",
-    "flips",
-]
-"""What the tour prints of a patch."""
+PATCH_COLUMNS = ["pair", "site", "clean_{}", "corrupted_{}", "patched_{}", "effect_{}", "flips"]
+"""What the tour prints of a patch; {} is what the metric is called."""
 
 Hidden = Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")]
 Activation = Annotated[str, typer.Option(help="activation of the hidden units")]
@@ -491,7 +483,8 @@ def _print_findings(findings: "NetworkFindings") -> None:
     patches = findings.sweep.frame()
     compared = [findings.comparison.a, findings.comparison.b]
     both_ways = patches["clean"].isin(compared) & patches["corrupted"].isin(compared)
-    _print_table(patches[both_ways][PATCH_COLUMNS])
+    columns = [column.format(findings.sweep.metrics[0]) for column in PATCH_COLUMNS]
+    _print_table(patches[both_ways][columns])
     print("5. Which unit acts as which gate")
     _print_circuit(findings.circuit)
 

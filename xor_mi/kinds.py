@@ -26,6 +26,7 @@ __all__ = [
     "HookNames",
     "HookedModel",
     "Inputs",
+    "LabelledMetric",
     "Layers",
     "Layout",
     "Levels",
@@ -36,6 +37,7 @@ __all__ = [
     "Numbers",
     "OneSite",
     "OptimizerName",
+    "OutputKind",
     "Pairs",
     "PathLike",
     "Place",
@@ -84,7 +86,12 @@ Inputs = Rows | Tensor
 Metric = Callable[[Tensor], Tensor]
 """Outputs [batch, ...] -> one number per example, [batch]."""
 
-Metrics = Metric | Mapping[str, Metric]
+LabelledMetric = Callable[[Tensor, Tensor], Tensor]
+"""Outputs [batch, ...] and labels [batch] -> one number per example: the second of its arguments is
+called labels.
+"""
+
+Metrics = Metric | LabelledMetric | Mapping[str, Metric | LabelledMetric]
 """One metric, or several by name."""
 
 Widths = int | Sequence[int]
@@ -144,6 +151,9 @@ Levels = tuple[Number, Number]
 
 DecisionRuleName = Literal["threshold", "argmax"]
 """How outputs are decided: each by a threshold, or by which of them is the largest."""
+
+OutputKind = Literal["logit", "probability", "output"]
+"""What the outputs of a network are; "output" where they are neither of the others."""
 
 TwoLevelActivation = Literal["heaviside", "sigmoid", "tanh", "sign"]
 """An activation whose units can be at one of two levels, which a compiled netlist needs."""

@@ -1,20 +1,27 @@
-"""outputs [batch, d_out] -> one number per example, or the decisions they stand for.
+"""outputs -> one number per example, or the decisions they stand for.
+
+Outputs are [batch, d_out]; those of a single output may be [batch] as well. Labels are 0 and 1, as
+a tensor, an array or a list: one per example, or one per example and decision.
 
 A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it
 is UNDECIDED (-1), never rounded. A network's own rule, a threshold or which output is the largest,
-is its `model.rule`; with `rule=` the metrics here read the scores that it decides by.
+is its `model.rule`, which also knows whether the outputs are logits or probabilities. With `rule=`
+the metrics here read what it decides by; without it they take the outputs for logits.
+
+A sweep that is given one of these functions as it is (`metrics=metrics.logit_difference`) calls it
+with the network's rule, the decision that is asked for, and the labels.
 """
 
 from math import nan
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
-from xor_mi.errors import XorMiError
-from xor_mi.kinds import Rows
+from xor_mi.errors import XorMiError, require_kind, shown
+from xor_mi.kinds import Number, Numbers, Rows
 from xor_mi.model import (
     UNDECIDED,
     DecisionRule,
@@ -33,53 +40,114 @@ __all__ = [
     "logit",
     "logit_difference",
     "probability",
+    "score",
     "share_interval",
 ]
 
 
-def logit(
-    outputs: Float[Tensor, "batch d_out"], *, output: int = 0, rule: DecisionRule | None = None
+def score(
+    outputs: Float[Tensor, "batch *d_out"], *, output: int = 0, rule: DecisionRule | None = None
 ) -> Float[Tensor, " batch"]:
-    """The network's output itself, before any decision.
-
-    It is a logit where `out_act_fn` is the identity.
+    """The number that a decision is made by, whatever it is: the output itself, by default.
 
     Args:
         rule: with a network's rule, the score of its decision `output`: by argmax over two outputs
-            their difference, y1 - y0.
+            their difference, y1 - y0; over more, the output minus the largest of the others.
 
     Raises:
-        XorMiError: no output of this number.
+        XorMiError: no output of this number, or outputs of another shape.
 
-    >>> logit(torch.tensor([[1.0, 4.0]]), rule=DecisionRule("argmax")).tolist()
+    >>> score(torch.tensor([[1.0, 4.0]]), rule=DecisionRule("argmax")).tolist()
     [3.0]
     """
-    scores = outputs if rule is None else rule.scores(outputs)
+    scores = _as_outputs(outputs)
+    if rule is not None:
+        scores = rule.scores(scores)
     return scores[:, require_output(output, scores.shape[1])]
 
 
-def probability(
-    outputs: Float[Tensor, "batch d_out"], *, output: int = 0
+def logit(
+    outputs: Float[Tensor, "batch *d_out"], *, output: int = 0, rule: DecisionRule | None = None
 ) -> Float[Tensor, " batch"]:
-    """Sigmoid of the logit.
+    """The logit: the score of a decision where the outputs are logits, ln(p / (1 - p)) of a p.
+
+    Args:
+        rule: a network's rule, which knows what its outputs are. Without it they are taken for
+            logits. Outputs that are neither logits nor probabilities are given as they are.
+
+    Raises:
+        XorMiError: no output of this number, outputs of another shape, or probabilities without a
+            logit: exactly 0 or 1, or compared with each other by argmax.
+
+    >>> sigmoid = DecisionRule("threshold", 0.5, outputs="probability")
+    >>> logit(torch.tensor([[0.5]]), rule=sigmoid).tolist()
+    [0.0]
+    """
+    scores = score(outputs, output=output, rule=rule)
+    if rule is None or rule.outputs != "probability":
+        return scores
+    _require_one_probability(rule)
+    n_certain = int(((scores <= 0) | (scores >= 1)).sum())
+    if n_certain:
+        raise XorMiError(
+            f"{n_certain} of these probabilities are 0 or 1, whose logit is infinite; read "
+            "metrics.probability or metrics.score instead"
+        )
+    return torch.logit(scores)
+
+
+def probability(
+    outputs: Float[Tensor, "batch *d_out"], *, output: int = 0, rule: DecisionRule | None = None
+) -> Float[Tensor, " batch"]:
+    """The probability of a decision: the sigmoid of a logit, and by argmax the softmax.
 
     It saturates on one side and is nearly exponential in the logit on the other: prefer
     `logit_difference` for effects.
 
+    Args:
+        rule: a network's rule, which knows what its outputs are: probabilities are given as they
+            are. Without it the outputs are taken for logits.
+
     Raises:
-        XorMiError: no output of this number.
+        XorMiError: no output of this number, outputs of another shape, or outputs that are neither
+            logits nor probabilities.
 
     >>> probability(torch.tensor([[0.0]])).tolist()
     [0.5]
+    >>> probability(torch.tensor([[0.9]]), rule=DecisionRule(outputs="probability")).tolist()
+    [0.89...]
     """
-    return torch.sigmoid(logit(outputs, output=output))
+    if rule is not None and rule.outputs == "output":
+        raise XorMiError(
+            "these outputs are neither logits nor probabilities; read metrics.score instead"
+        )
+    scores = score(outputs, output=output, rule=rule)
+    if rule is None:
+        return torch.sigmoid(scores)
+    if rule.outputs == "probability":
+        _require_one_probability(rule)
+        return scores
+    outputs = _as_outputs(outputs)
+    if rule.name == "argmax" and outputs.shape[1] > 2:
+        return outputs.softmax(dim=1)[:, output]
+    # of two outputs the softmax is the sigmoid of their difference
+    return torch.sigmoid(scores)
+
+
+def _require_one_probability(rule: DecisionRule) -> None:
+    """Refuse several probabilities of which the largest wins: they need not add up to 1."""
+    if rule.name == "argmax":
+        raise XorMiError(
+            "the largest of several probabilities decides here, and that is no probability of one "
+            "decision; read metrics.score, which is their difference"
+        )
 
 
 def logit_difference(
-    outputs: Float[Tensor, "batch d_out"],
-    labels: Shaped[Tensor, " batch"],
+    outputs: Float[Tensor, "batch *d_out"],
+    labels: Numbers,
     *,
-    threshold: float | None = None,
+    threshold: Number | None = None,
     output: int = 0,
     rule: DecisionRule | None = None,
 ) -> Float[Tensor, " batch"]:
@@ -89,60 +157,150 @@ def logit_difference(
     against a fixed threshold is a two-way choice whose other logit is the threshold.
 
     Args:
+        labels: 0 or 1, one per example; or one per decision too, of which column `output` is read.
         threshold: by default 0.
         rule: a network's rule in place of a threshold; by argmax over two outputs it is y1 - y0
-            where the label is 1, and y0 - y1 where it is 0.
+            where the label is 1, and y0 - y1 where it is 0. Of probabilities the logits are
+            compared; outputs that are neither are compared as they are.
 
     Raises:
-        XorMiError: no output of this number, or both a threshold and a rule.
+        XorMiError: no output of this number, outputs or labels of another shape, labels that are
+            not 0 and 1, both a threshold and a rule, or what `logit` refuses.
 
-    >>> logit_difference(torch.tensor([[2.0], [2.0]]), torch.tensor([1, 0]), threshold=0.5).tolist()
+    >>> logit_difference(torch.tensor([[2.0], [2.0]]), [1, 0], threshold=0.5).tolist()
     [1.5, -1.5]
     """
-    # in the outputs' dtype: float32 signs would make float16 outputs float32
-    sign = torch.where(labels.bool(), 1.0, -1.0).to(outputs.dtype)
     used = _rule_of(threshold, rule)
-    return sign * (logit(outputs, output=output, rule=used) - used.cut)
+    values = logit(outputs, output=output, rule=used)
+    n_decisions = used.n_decisions(_as_outputs(outputs).shape[1])
+    # one label per example is that of the decision that is asked for
+    bits = _as_labels(labels, len(values), n_decisions, may_be_of_one=True)
+    right = bits[:, output if bits.shape[1] > 1 else 0].to(values.device)
+    # in the outputs' dtype: float32 signs would make float16 outputs float32
+    sign = torch.where(right == 1, 1.0, -1.0).to(values)
+    return sign * (values - _cut_of_logits(used))
 
 
-def decision(outputs: Float[Tensor, "*batch"], *, threshold: float = 0.0) -> Int[Tensor, "*batch"]:
+def _cut_of_logits(rule: DecisionRule) -> float:
+    """What a logit is compared with: of a threshold among probabilities, its own logit."""
+    if rule.outputs != "probability":
+        return rule.cut
+    if not 0 < rule.cut < 1:
+        raise XorMiError(
+            f"no probability is decided at threshold {rule.cut:g}; read metrics.score instead"
+        )
+    return torch.logit(torch.tensor(rule.cut, dtype=torch.float64)).item()
+
+
+def decision(
+    outputs: Float[Tensor, "*batch"],
+    *,
+    threshold: Number | None = None,
+    rule: DecisionRule | None = None,
+) -> Int[Tensor, "*decided"]:
     """1 above the threshold, 0 below it, UNDECIDED (-1) exactly on it; any shape.
 
     An output that is not a number is undecided too.
 
+    Args:
+        threshold: by default 0.
+        rule: a network's rule in place of a threshold. By argmax the outputs are [batch, d_out],
+            and what is decided is [batch, decision].
+
+    Raises:
+        XorMiError: both a threshold and a rule.
+
     >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
     [1, 0, -1]
     """
-    return decide(outputs, cut=threshold)
+    require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
+    used = _rule_of(threshold, rule)
+    if used.name == "argmax":
+        return used.decide(_as_outputs(outputs))
+    return decide(outputs, cut=used.cut)
 
 
 def accuracy(
-    outputs: Float[Tensor, "batch d_out"],
-    labels: Shaped[Tensor, "batch decision"],
+    outputs: Float[Tensor, "batch *d_out"],
+    labels: Numbers,
     *,
-    threshold: float | None = None,
+    threshold: Number | None = None,
     rule: DecisionRule | None = None,
 ) -> float:
     """Fraction of examples whose every decision is as its label; undecided is not right.
 
     Args:
-        labels: one per output, or one per decision of the rule.
+        labels: 0 or 1, one per output, or one per decision of the rule, [batch, decision]; of a
+            single decision [batch] too.
         threshold: by default 0.
         rule: a network's rule in place of a threshold.
 
     Raises:
-        XorMiError: both a threshold and a rule.
+        XorMiError: outputs or labels of another shape, labels that are not 0 and 1, no examples, or
+            both a threshold and a rule.
+
+    >>> accuracy(torch.tensor([[2.0], [-2.0]]), [1, 1])
+    0.5
     """
-    is_right = (_rule_of(threshold, rule).decide(outputs) == labels).all(dim=1)
+    decided = _rule_of(threshold, rule).decide(_as_outputs(outputs))
+    if not len(decided):
+        raise XorMiError("there are no examples, so no share of them; give at least one")
+    bits = _as_labels(labels, *decided.shape).to(decided.device)
+    is_right = (decided == bits).all(dim=1)
     return is_right.float().mean().item()
 
 
-def _rule_of(threshold: float | None, rule: DecisionRule | None) -> DecisionRule:
+def _rule_of(threshold: Number | None, rule: DecisionRule | None) -> DecisionRule:
     if rule is None:
-        return DecisionRule("threshold", 0.0 if threshold is None else threshold)
+        return DecisionRule("threshold", 0.0 if threshold is None else float(threshold))
     if threshold is not None:
         raise XorMiError("both threshold and rule are given; a rule has its own threshold")
     return rule
+
+
+def _as_outputs(outputs: Tensor) -> Float[Tensor, "batch d_out"]:
+    """Outputs [batch, d_out], or [batch] of a single one."""
+    require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
+    if outputs.ndim == 1:
+        return outputs[:, None]
+    if outputs.ndim != 2:
+        raise XorMiError(
+            f"outputs have shape {list(outputs.shape)}, not [batch, d_out]; read them by a "
+            "function of your own, such as metrics=lambda outputs: outputs[:, -1, 0]"
+        )
+    return outputs
+
+
+def _as_labels(
+    labels: Numbers, n_examples: int, n_decisions: int, *, may_be_of_one: bool = False
+) -> Int[Tensor, "batch decision"]:
+    """Labels 0 and 1, checked to be one per example and decision.
+
+    Args:
+        may_be_of_one: whether those of a single decision will do where there are several.
+    """
+    try:
+        values = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise XorMiError(
+            f"cannot read {shown(labels)} as labels; give 0 and 1, one per example"
+        ) from None
+    columns = values[:, None] if values.ndim == 1 else values
+    widths = (n_decisions, 1) if may_be_of_one else (n_decisions,)
+    if columns.ndim != 2 or len(columns) != n_examples or columns.shape[1] not in widths:
+        per = f"{n_decisions} decisions" if n_decisions > 1 else "one decision"
+        of_one = " or [batch]" if 1 in widths else ""
+        raise XorMiError(
+            f"labels have shape {list(values.shape)} for {n_examples} examples of {per}; "
+            f"give [batch, decision]{of_one}, here [{n_examples}, {n_decisions}]"
+        )
+    is_bit = (columns == 0) | (columns == 1)
+    if not bool(is_bit.all()):
+        wrong = columns[~is_bit][0].item()
+        # -1 is what an undecided output is called here, so it is not read as a 0
+        hint = "of -1 and 1 give (labels > 0)" if wrong == -1 else "give one of these per example"
+        raise XorMiError(f"label {wrong:g} is neither 0 nor 1; {hint}")
+    return columns.long()
 
 
 @torch.no_grad()

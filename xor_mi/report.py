@@ -38,7 +38,7 @@ from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
 from xor_mi.kinds import Metric, PathLike
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
-from xor_mi.metrics import logit
+from xor_mi.metrics import score
 from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig, require_hooked_mlp, saved_files
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
@@ -196,7 +196,7 @@ def find_out(
         contributions=contributions(model),
         comparison=compare(model, zeros, ones),
         difference=explain_difference(model, zeros, ones),
-        sweep=patch_sweep(model, metrics=_logits(model), progress=progress),
+        sweep=patch_sweep(model, metrics=_scores(model), progress=progress),
         ablation=ablation_sweep(model, progress=progress),
         circuit=circuit,
         path=path(model, zeros, ones, progress=progress),
@@ -232,12 +232,13 @@ def _require_few_inputs(model: HookedMLP) -> None:
         )
 
 
-def _logits(model: HookedMLP) -> dict[str, Metric]:
-    """The score of each decision as a metric."""
+def _scores(model: HookedMLP) -> dict[str, Metric]:
+    """The score of each decision as a metric, called by what it is."""
+    name = model.rule.score_name
     if model.cfg.n_decisions == 1:
-        return {"logit": partial(logit, rule=model.rule)}
+        return {name: partial(score, rule=model.rule)}
     return {
-        f"logit_{unit.name}": partial(logit, output=k, rule=model.rule)
+        f"{name}_{unit.name}": partial(score, output=k, rule=model.rule)
         for k, unit in enumerate(model.decision_units)
     }
 
@@ -515,6 +516,7 @@ def render_report(
         read_as=_read_as(findings.model.cfg),
         is_argmax=findings.model.cfg.decision_rule == "argmax",
         n_decisions=findings.model.cfg.n_decisions,
+        score=findings.model.rule.score_name.replace("_", " "),
         left_out=_left_out_lines(findings.left_out),
         path=findings.path,
         subcircuits=findings.subcircuits,

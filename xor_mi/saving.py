@@ -372,9 +372,10 @@ def weight_shapes(layer_sizes: Sequence[int], *, direct: bool) -> dict[str, list
 
 
 _FIRST_COLUMNS = ["clean", "corrupted", "pair", "site", "direction"]
-# 0.1.0 wrote logit_clean for clean_logit
+# 0.1.0 wrote logit_clean for clean_logit, whatever the outputs were
 _FURTHER_COLUMN = re.compile(
-    r"(?:clean|corrupted|patched|effect|recovered_fraction|why_no_fraction)_logit(?:_y\d+)?"
+    r"(?:clean|corrupted|patched|effect|recovered_fraction|why_no_fraction)"
+    r"_(?:logit|(?:probability|output)(?:_difference)?)(?:_y\d+)?"
     r"|logit(?:_y\d+)?_(?:clean|corrupted|patched)"
     r"|recovered_fraction|why_no_fraction|decision_patched|flips"
 )

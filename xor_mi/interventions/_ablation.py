@@ -177,7 +177,7 @@ def ablation_sweep(
         rows: inputs to run on: rows of bits, or a tensor [input, ...] for other models. Default:
             all rows.
         over: the inputs the mean or the resampled activations are taken from; default: `rows`.
-        metrics: as in `patch_sweep`; by default the logit of decision `output`.
+        metrics: as in `patch_sweep`; labels are those of the inputs that are run on.
         output: the number of the decision, as in `patch_sweep`.
         max_batch_bytes: as in `patch_sweep`.
 
@@ -199,7 +199,7 @@ def ablation_sweep(
     names, inputs = _read_inputs(model, rows)
     reference = None if over is None else _read_inputs(model, over)[1]
     sets = _joint_sets(model, sites, subsets)
-    readers = readers_of(model, metrics, output)
+    readers = readers_of(model, metrics, output, inputs)
 
     n = len(inputs)
     # The reference inputs are run beside the others, and nothing is written on them.

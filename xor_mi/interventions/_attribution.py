@@ -334,7 +334,7 @@ def attribute(
     Args:
         pairs, sites: as in `patch_sweep`, but single sites only.
         method: one of `METHODS`, or a function with their signature.
-        metrics: as in `patch_sweep`; by default the logit of decision `output`.
+        metrics: as in `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> scored = attribute(textbook_xor(), [("01", "11")], method="integrated_gradients")
@@ -467,7 +467,7 @@ def _request(
             f"{len(names)} pairs and {len(sets)} sites given; attribution needs at least one of "
             "each"
         )
-    readers = readers_of(model, metrics, output)
+    readers = readers_of(model, metrics, output, clean)
     return _Request(
         pairs=names,
         clean=clean,
@@ -508,7 +508,10 @@ def _shares_of_outputs(metric: Metric, model: HookedMLP) -> dict[int, float] | N
     """Output -> its share in this metric, where it is one output or argmax's difference of two."""
     with torch.no_grad():
         outputs = model(model.rows())
-    values = metric(outputs)
+    try:
+        values = metric(outputs)
+    except XorMiError:  # one whose labels are those of the pairs is no output itself
+        return None
     for k in range(model.cfg.d_out):
         if torch.equal(values, outputs[:, k]):
             return {k: 1.0}

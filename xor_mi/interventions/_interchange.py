@@ -45,7 +45,7 @@ from xor_mi.interventions._sites import (
     site_sets,
 )
 from xor_mi.kinds import OneSite, Row, SomeSite
-from xor_mi.metrics import decision, logit
+from xor_mi.metrics import decision, score
 from xor_mi.model import HookedMLP, kind_of_hook
 from xor_mi.progress import progress_bar
 from xor_mi.truth import as_row, row_name, truth_rows
@@ -137,7 +137,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
     plain = model.rows([base_row, *source_of.values()])
     numbers = {site: torch.tensor([k]) for k, site in enumerate(source_of, start=1)}
     names = tuple([f"y{k}" for k in range(d_out)])
-    functions = tuple([(name, partial(logit, output=k)) for k, name in enumerate(names)])
+    functions = tuple([(name, partial(score, output=k)) for k, name in enumerate(names)])
     with edges_where_needed(model, [together]):
         _, values = intervene(
             model,
@@ -271,7 +271,7 @@ def interchange_accuracy(
             f"over {MAX_RUNS} joint interchanges; pass joint=False, or align fewer variables"
         )
     bits = high_level.bits(model.cfg.d_in)
-    readers = readers_of(model, None, output)
+    readers = readers_of(model, None, output, model.rows())
     n_agreed: dict[str, int] = {}
     n_matched: dict[str, int] = {}
     n_runs: dict[str, int] = {}

@@ -329,8 +329,11 @@ def patch_sweep(
             on any model `Site(hook_name, index)`. An entry that is a tuple, list or set of sites is
             written together; see `subsets`.
         metrics: name -> function of the outputs [pair, ...] giving one number per pair, or one such
-            function; by default the logit of decision `output`: the output itself, and by argmax
-            the score that decides, y1 - y0 of two outputs.
+            function; by default the score of decision `output`: the output itself, and by argmax
+            what decides, y1 - y0 of two outputs. It is called by what it is: logit, probability or
+            output. Functions of `xor_mi.metrics` are given as they are, and read by the network's
+            rule. A function with an argument `labels`, such as `logit_difference`, gets what the
+            network's target says of the clean inputs, or what it decides on them without one.
         direction: "denoising" patches the clean value into the corrupted run, "noising" the other
             way round.
         output: the number of the decision, which is that of an output; by argmax over two outputs
@@ -357,7 +360,7 @@ def patch_sweep(
         raise XorMiError(
             f"{n_pairs} pairs and {len(sets)} sites given; a sweep needs at least one of each"
         )
-    readers = readers_of(model, metrics, output)
+    readers = readers_of(model, metrics, output, clean)
 
     # Both runs go in one batch, the clean inputs first. Each site of the base gets what it is in
     # the source.

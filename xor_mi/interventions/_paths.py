@@ -65,7 +65,7 @@ def path_sweep(
     Args:
         paths: sequences of units; `paths_from` lists all that leave a unit.
         pairs, direction: as in `patch_sweep`.
-        metrics: as in `patch_sweep`; by default the logit of the output the paths end at, or of
+        metrics: as in `patch_sweep`; by default the score of the output the paths end at, or of
             decision `output` where they end at a hidden unit. That is also what is decided. By
             argmax over two outputs there is one decision, wherever the paths end.
 
@@ -84,7 +84,7 @@ def path_sweep(
             f"{len(names)} pairs and {len(routes)} paths given; a sweep needs at least one of each"
         )
     model.require_output(output)
-    readers = readers_of(model, metrics, _output_read(model, routes, output))
+    readers = readers_of(model, metrics, _output_read(model, routes, output), clean)
 
     denoising = direction == "denoising"
     base, source = (corrupted, clean) if denoising else (clean, corrupted)

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import Parameter, signature
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.kinds import HookedModel, Metric, Metrics
-from xor_mi.metrics import decision, logit
-from xor_mi.model import DecisionRule, HookedMLP, all_finite
+from xor_mi.kinds import HookedModel, LabelledMetric, Metric, Metrics
+from xor_mi.metrics import decision, logit, logit_difference, probability, score
+from xor_mi.model import UNDECIDED, DecisionRule, HookedMLP, all_finite
+from xor_mi.truth import row_number
 
 
 @dataclass(frozen=True)
@@ -91,38 +94,132 @@ def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
     return decided.decisions_after
 
 
-def readers_of(model: HookedModel, metrics: Metrics | None, output: int) -> Readers:
-    """The metrics asked for, by default the logit of decision `output`, and that decision's score.
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What the functions of `xor_mi.metrics` are completed with.
+
+    Attributes:
+        model: whose rule they read the outputs by, where it has one.
+        output: the number of the decision.
+        inputs: what the labels are those of: the clean inputs, or those of an ablation.
+    """
+
+    model: HookedModel
+    output: int
+    inputs: Tensor
+
+    def labels(self, output: int) -> Int[Tensor, " input"]:
+        """What the network's target says of each input, or what it decides itself without one.
+
+        Args:
+            output: the number of the decision.
+
+        Raises:
+            XorMiError: a model that decides nothing, or one that is undecided and has no target.
+        """
+        if not isinstance(self.model, HookedMLP):
+            raise XorMiError(
+                "this model has neither a target nor decisions, so this metric has no labels; "
+                "give them: functools.partial(metrics.logit_difference, labels=...)"
+            )
+        target = self.model.cfg.target
+        rows = None if target is None else self._rows()
+        if target is not None and rows is not None:
+            table = target.tables[self.model.require_output(output)]
+            return torch.tensor([table[row_number(row)] for row in rows])
+        with torch.no_grad():
+            decided = self.model.rule.decide(self.model(self.inputs))
+        labels = decided[:, self.model.require_output(output)]
+        n_open = int((labels == UNDECIDED).sum())
+        if n_open:
+            raise XorMiError(
+                f"the network has no target and is undecided on {n_open} of the inputs, so "
+                "this metric has no labels there; give the network a target, or labels: "
+                "functools.partial(metrics.logit_difference, labels=...)"
+            )
+        return labels
+
+    def _rows(self) -> list[list[int]] | None:
+        """The bits of each input; None where one of them stands for no bit."""
+        assert isinstance(self.model, HookedMLP)
+        try:
+            return self.model.bits_of(self.inputs).tolist()
+        except XorMiError:
+            return None
+
+
+def readers_of(model: HookedModel, metrics: Metrics | None, output: int, inputs: Tensor) -> Readers:
+    """The metrics asked for, by default the score of decision `output`, and that decision's score.
+
+    A function of `xor_mi.metrics` that is given as it is reads by the model's rule, of decision
+    `output`. One that has an argument `labels` without a default gets them.
+
+    Args:
+        inputs: what the labels are those of, [example, ...].
 
     Raises:
-        XorMiError: a decision that a HookedMLP does not make, or something that is not a metric.
+        XorMiError: a decision that a HookedMLP does not make, something that is not a metric, or
+            labels that are not known.
     """
     is_mlp = isinstance(model, HookedMLP)
     # On another model nothing is decided, and this is only the default metric.
-    decides = ("logit", partial(logit, output=output))
+    decides = ("output", partial(score, output=output))
     if is_mlp:
-        number = model.require_output(output)
-        decides = ("logit", partial(logit, output=number, rule=model.rule))
+        output = model.require_output(output)
+        decides = (model.rule.score_name, partial(score, output=output, rule=model.rule))
     if metrics is None:
-        return Readers(metrics=("logit",), functions=(decides,), rowwise=True)
-    named = named_metrics(metrics)
+        return Readers(metrics=decides[:1], functions=(decides,), rowwise=True)
+    asked = _Asked(model=model, output=output, inputs=inputs)
+    named = named_metrics(metrics, asked)
     functions = (*named.items(), decides) if is_mlp else tuple(named.items())
     return Readers(metrics=tuple(named), functions=functions)
 
 
-def named_metrics(metrics: Metrics) -> dict[str, Metric]:
+def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Metric]:
     """One function, or name -> function, as name -> function.
 
     Each gets a copy of the outputs, so that none can change what the next one sees.
     """
     if callable(metrics):
-        metrics = {getattr(metrics, "__name__", "metric"): metrics}
+        metrics = {_name_of(metrics): metrics}
     if not isinstance(metrics, Mapping) or not metrics or not all(map(callable, metrics.values())):
         raise XorMiError(
             "metrics are name -> function of the outputs, at least one, such as "
             "{'logit': metrics.logit}; or one function"
         )
-    return {name: partial(_of_a_copy, function) for name, function in metrics.items()}
+    return {
+        name: partial(_of_a_copy, _completed(function, asked)) for name, function in metrics.items()
+    }
+
+
+def _name_of(metric: Metric | LabelledMetric) -> str:
+    function = metric.func if isinstance(metric, partial) else metric
+    return getattr(function, "__name__", "metric")
+
+
+def _completed(metric: Metric | LabelledMetric, asked: _Asked | None) -> Metric:
+    """A metric with its labels, and one of `xor_mi.metrics` with all else that is not given."""
+    given: dict[str, Any] = metric.keywords if isinstance(metric, partial) else {}
+    function = metric.func if isinstance(metric, partial) else metric
+    settings: dict[str, object] = {}
+    if asked is not None:
+        output: int = given.get("output", asked.output)
+        if any(function is one for one in (logit, logit_difference, probability, score)):
+            settings["output"] = output
+            if isinstance(asked.model, HookedMLP) and not {"rule", "threshold"} & given.keys():
+                settings["rule"] = asked.model.rule
+        if _wants_labels(metric):
+            settings["labels"] = asked.labels(output)
+    completed: Callable[..., Tensor] = metric
+    return partial(completed, **settings)
+
+
+def _wants_labels(metric: Metric | LabelledMetric) -> bool:
+    try:
+        parameters = signature(metric).parameters
+    except (TypeError, ValueError):  # written in C, without a signature
+        return False
+    return "labels" in parameters and parameters["labels"].default is Parameter.empty
 
 
 def _of_a_copy(metric: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from xor_mi.kinds import (
     Levels,
     LossName,
     Number,
+    OutputKind,
     StepAtZero,
     Target,
     Widths,
@@ -93,6 +94,9 @@ _DTYPES = {
 }
 _NEVER_NEGATIVE = ("sigmoid", "hardsigmoid", "heaviside", "relu", "relu6", "softplus")
 """Outputs that are never below zero: their zeros must not lie on the threshold."""
+
+_PROBABILITIES = ("sigmoid", "hardsigmoid")
+"""Outputs that are probabilities."""
 
 
 @dataclass(init=False)
@@ -229,7 +233,14 @@ class HookedMLPConfig:
     @property
     def rule(self) -> DecisionRule:
         """How the outputs are decided."""
-        return DecisionRule(self.decision_rule, self.decision_threshold)
+        return DecisionRule(self.decision_rule, self.decision_threshold, self._kind_of_outputs())
+
+    def _kind_of_outputs(self) -> OutputKind:
+        """What the outputs are, by their activation and by the loss they are trained with."""
+        if self.out_act_fn in _PROBABILITIES:
+            return "probability"
+        is_logit = self.out_act_fn == "identity" and self.loss_fn != "mse"
+        return "logit" if is_logit else "output"
 
     @property
     def n_decisions(self) -> int:

@@ -512,7 +512,7 @@ class HookedMLP(HookedRootModule):
             raise XorMiError(
                 "a loss needs labels=..., or a target in the config: HookedMLPConfig(target='XOR')"
             )
-        wanted = [self.cfg.target(row) for row in self.bits_of(inputs).tolist()]
+        wanted = [self.cfg.target(*row) for row in self.bits_of(inputs).tolist()]
         labels = torch.tensor(wanted, dtype=logits.dtype, device=logits.device)
         # one output gives [batch], and the outputs are [batch, 1]
         return self._per_output(labels.view(len(logits), self.cfg.n_decisions))
@@ -528,10 +528,15 @@ class HookedMLP(HookedRootModule):
         if goal.ndim == 1 and n_decisions == 1:
             goal = goal[:, None]
         shapes = [(len(logits), n_decisions), tuple(logits.shape)]
-        if goal.shape not in shapes or not ((goal >= 0) & (goal <= 1)).all():
+        if goal.shape not in shapes:
             raise XorMiError(
                 f"labels have shape {list(goal.shape)}; give numbers from 0 to 1, {list(shapes[0])}"
             )
+        is_share = (goal >= 0) & (goal <= 1)
+        if not bool(is_share.all()):
+            wrong = goal[~is_share][0].item()
+            hint = "; of -1 and 1 give (labels > 0)" if wrong == -1 else ""
+            raise XorMiError(f"label {wrong:g} is not a number from 0 to 1{hint}")
         return goal if goal.shape == logits.shape else self._per_output(goal)
 
     def _per_output(self, labels: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.kinds import DecisionRuleName
+from xor_mi.errors import XorMiError
+from xor_mi.kinds import DecisionRuleName, OutputKind
 
 UNDECIDED = -1
 """The decision of a score that lies exactly on the cut."""
@@ -35,15 +36,30 @@ class DecisionRule:
     Attributes:
         name: "threshold" or "argmax".
         threshold: for the rule of that name; 0 under argmax.
+        outputs: what the outputs are: "logit", "probability" (after a sigmoid), or "output" where
+            they are neither, such as those trained towards 0 and 1 by squared error.
     """
 
     name: DecisionRuleName = "threshold"
     threshold: float = 0.0
+    outputs: OutputKind = "logit"
 
     @property
     def cut(self) -> float:
         """What a score is compared with."""
         return 0.0 if self.name == "argmax" else self.threshold
+
+    @property
+    def score_name(self) -> str:
+        """What a score is called: that of the outputs, or of their difference.
+
+        The difference of two logits is a logit again; that of two probabilities is none.
+
+        >>> DecisionRule("argmax", outputs="probability").score_name
+        'probability_difference'
+        """
+        is_compared = self.name == "argmax" and self.outputs != "logit"
+        return f"{self.outputs}_difference" if is_compared else self.outputs
 
     def n_decisions(self, d_out: int) -> int:
         """How many decisions this many outputs are."""
@@ -54,9 +70,17 @@ class DecisionRule:
 
         >>> DecisionRule("argmax").scores(torch.tensor([[1.0, 4.0]])).tolist()
         [[3.0]]
+
+        Raises:
+            XorMiError: argmax of a single output.
         """
         if self.name == "threshold":
             return outputs
+        if outputs.shape[-1] < 2:
+            raise XorMiError(
+                f"argmax compares outputs with each other, and here there are {outputs.shape[-1]}; "
+                "give two or more, [batch, d_out], or a threshold"
+            )
         if outputs.shape[-1] == 2:
             return outputs[..., 1:] - outputs[..., :1]
         best, second = outputs.topk(2, dim=-1).values.split(1, dim=-1)
