@@ -463,6 +463,7 @@ def asked_for(
     inputs: xor_mi.kinds.Inputs,
     site: xor_mi.kinds.OneSite,
     metric: xor_mi.kinds.Metric,
+    labelled: xor_mi.kinds.LabelledMetric,
     layers: xor_mi.kinds.Layers,
     widths: xor_mi.kinds.Widths,
     box: xor_mi.kinds.Bounds,
@@ -483,6 +484,7 @@ def asked_for(
     rule: xor_mi.kinds.DecisionRuleName,
     loss: xor_mi.kinds.LossName,
     optimizer: xor_mi.kinds.OptimizerName,
+    outputs: xor_mi.kinds.OutputKind,
     method: xor_mi.kinds.AttributionMethod,
 ) -> None:
     """One argument of each kind."""
