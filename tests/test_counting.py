@@ -1,11 +1,21 @@
 """Counts of subcircuits and of interpretations, held against a slow listing and published facts."""
 
 import demo_network
+import numpy as np
 import pytest
+import torch
 from oracles import counting
 
-from xor_mi.model import HookedMLP
-from xor_mi.search import Convention, compare_conventions
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Subcircuit
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.search import (
+    Convention,
+    as_network,
+    compare_conventions,
+    count_perfect_subcircuits,
+    find_subcircuits,
+)
 
 pytestmark = pytest.mark.as_a_user
 
@@ -65,3 +75,116 @@ def test_the_slow_count_of_the_released_network_agrees():
         "perfect": len(right),
         "interpretations": n_interpretations,
     } == demo_network.CODE
+
+
+@pytest.mark.parametrize("preset", ["default", "meloux_paper", "meloux_code"])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 1, 1), (2, 2, 1, 1), (3, 2, 2, 1)]
+)
+def test_a_last_hidden_layer_of_any_width_is_counted(sizes, preset):
+    """One unit in the last hidden layer too: counted as many as are listed, and some are."""
+    some = 0
+    for seed in range(2):
+        d_in, *d_hidden, _ = sizes
+        model = HookedMLP(HookedMLPConfig(d_in, tuple(d_hidden), seed=seed, target="x0"))
+        listed = find_subcircuits(model, convention=preset).n_perfect
+        assert count_perfect_subcircuits(model, convention=preset) == listed
+        reference = Convention(reference="model")
+        n_alike = find_subcircuits(model, convention=reference).n_perfect
+        assert count_perfect_subcircuits(model, convention=reference) == n_alike
+        some += n_alike
+    assert some
+
+
+def test_a_layer_of_more_than_16_units_is_listed_whole():
+    """17 units read by one output: the last of them is kept in as many subcircuits as the first,
+    where they are copies.
+    """
+    copies = [(torch.ones(17, 1), torch.zeros(17)), (torch.ones(1, 17), torch.zeros(1))]
+    model = HookedMLP.from_weights(copies, target="x0", decision_threshold=0.5)
+    search = find_subcircuits(model)
+    assert search.n_perfect == search.total == 2**17 - 1
+    n_kept = [int((layer > 0).sum()) for layer in search.masks[0].T]
+    assert n_kept == [2**16] * 17
+    last = np.unique(search.masks[1])
+    assert len(last) == search.n_perfect
+    assert search[search.n_perfect - 1].units == tuple(model.units)
+
+
+@pytest.mark.parametrize("all_units", [True, False])
+def test_a_count_beyond_64_bits_is_whole(all_units):
+    """XOR by two units beside 38 that are dead: each of these may be dropped or read any inputs."""
+    n_dead = 38
+    weight = torch.zeros(n_dead + 2, 2, dtype=torch.float64)
+    weight[:2] = 1
+    bias = torch.zeros(n_dead + 2, dtype=torch.float64)
+    bias[1] = -1
+    read = torch.ones(1, n_dead + 2, dtype=torch.float64)
+    read[0, 1] = -2
+    layers = [(weight, bias), (read, torch.zeros(1, dtype=torch.float64))]
+    model = HookedMLP.from_weights(layers, target="XOR", decision_threshold=0.5)
+    expected = 4**n_dead if all_units else 4**n_dead - 3**n_dead
+    assert count_perfect_subcircuits(model, convention=Convention(all_units=all_units)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sources", "says"),
+    [
+        ((2, 2), (((0, 1), (0, 1)),), "not layer sizes"),
+        ((2, 2, 1), (((0, 1), ()),), "a tuple of 2, one per linear layer"),
+        ((2, 2, 1), (((0, 1),), ((0,),)), "a tuple of 2, one per target"),
+        ((2, 2, 1), (((0, 1), ()), ((0,), (0,))), "a tuple of 1, one per target"),
+        ((2, 2, 1), (((0, 2), ()), ((0,),)), "some of"),
+        ((2, 2, 1), (((0, 1), ()), ((1,),)), r"some of \(0,\)"),
+        ((2, 2, 1), (((1, 0), ()), ((0,),)), "ascending"),
+        ((2, 2, 1), (((0, 0), ()), ((0,),)), "ascending"),
+        ((2, 2, 1), (([0, 1], ()), ((0,),)), "give a tuple"),
+        ((2, 2, 1), (((0, True), ()), ((0,),)), "some of"),
+        ((2, 1, 2), (((0, 1),), ((0,), ())), "every output"),
+    ],
+)
+def test_what_is_no_subcircuit_is_refused(sizes, sources, says):
+    """Sizes, lengths and sources that are not there say which they are, in one line."""
+    with pytest.raises(XorMiError, match=says):
+        Subcircuit(sizes, sources)
+
+
+def test_what_would_be_too_large_is_refused_at_once():
+    """Sizes are multiplied before anything is made, and the number stands in the refusal."""
+    wide = HookedMLP(HookedMLPConfig(2, (5_000,), target="XOR"))
+    with pytest.raises(XorMiError, match="15,000 edges are more than the 10,000"):
+        find_subcircuits(wide)
+    with pytest.raises(XorMiError, match=r"about 10\^.* combinations in one half"):
+        count_perfect_subcircuits(wide)
+    long = HookedMLP(HookedMLPConfig(2, (12, 2), target="XOR"))
+    with pytest.raises(XorMiError, match="16,777,216 choices of what the last hidden layer"):
+        count_perfect_subcircuits(long)
+    noisy = Convention(n_noisy=10**12, noise_sd=0.1)
+    with pytest.raises(XorMiError, match="noisy copies of 4 rows would take .* smaller n_noisy"):
+        find_subcircuits(HookedMLP(HookedMLPConfig(target="XOR")), convention=noisy)
+
+
+def test_a_subcircuit_keeps_all_conventions_of_its_network():
+    """As a network of its own it has every setting but those that its weights decide, and is in
+    float64, whatever the network is in.
+    """
+    settings = {
+        "act_fn": "leaky_relu",
+        "out_act_fn": "sigmoid",
+        "negative_slope": 0.2,
+        "step_at_zero": 1,
+        "input_levels": (-1.0, 1.0),
+        "decision_threshold": 0.25,
+        "loss_fn": "bce",
+        "target": "x0 & ~x1",
+        "seed": 7,
+        "use_edge_result": True,
+    }
+    model = HookedMLP(HookedMLPConfig(**settings))
+    own = as_network(model, Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),))))
+    assert own.cfg.conventions() == model.cfg.conventions() | {"dtype": torch.float64}
+    argmax = HookedMLP(HookedMLPConfig(2, (2,), 2, decision_rule="argmax", loss_fn="ce"))
+    part = Subcircuit((2, 2, 2), (((0, 1), ()), ((0,), (0,))))
+    assert as_network(argmax, part).cfg.conventions() == argmax.cfg.conventions() | {
+        "dtype": torch.float64
+    }

@@ -298,7 +298,7 @@ def test_bad_requests_are_refused(textbook, deep):
         find_subcircuits(deep, "x0 & x1")
     with pytest.raises(
         XorMiError,
-        match="7271931361 subcircuits, more than the .* count_perfect_subcircuits counts them",
+        match="7,271,931,361 subcircuits are more than the .* count_perfect_subcircuits counts them",
     ):
         find_subcircuits(HookedMLP(HookedMLPConfig(2, (5, 5), target="XOR")))
     with pytest.raises(XorMiError, match="one output and one or two hidden layers"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from numbers import Integral
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, shown
 
 __all__ = [
     "Edge",
@@ -21,6 +21,7 @@ __all__ = [
     "edges_of",
     "layers_of",
     "name_of_set",
+    "require_layer_sizes",
     "sources_of",
 ]
 
@@ -110,6 +111,30 @@ def edges_of(layer_sizes: Sequence[int], *, direct: bool = False) -> Iterator[Ed
             yield from (Edge(source, target) for source in sources)
 
 
+def require_layer_sizes(layer_sizes: Sequence[int]) -> None:
+    """Refuse what is not (d_in, *d_hidden, d_out).
+
+    Raises:
+        XorMiError: with what was given.
+    """
+    is_sequence = isinstance(layer_sizes, (list, tuple)) and len(layer_sizes) >= 3
+    if not is_sequence or not all(isinstance(n, int) and n >= 1 for n in layer_sizes):
+        raise XorMiError(
+            f"{shown(layer_sizes)} are not layer sizes; give inputs, hidden layers and outputs, "
+            "such as (2, 3, 3, 1)"
+        )
+
+
+def _are_kept(indices: object, kept: Sequence[int]) -> bool:
+    """Whether these are kept sources, each once and in order."""
+    if not isinstance(indices, tuple):
+        return False
+    # bool is an int to Python
+    return all(type(index) is int and index in kept for index in indices) and all(
+        before < after for before, after in pairwise(indices)
+    )
+
+
 @dataclass(frozen=True)
 class Subcircuit:
     """Some of a network's hidden units and edges, told by what each unit still reads.
@@ -118,16 +143,49 @@ class Subcircuit:
 
     Attributes:
         layer_sizes: (d_in, *d_hidden, d_out) of the whole network.
-        sources: per linear layer and target unit, the indices of the kept sources; a dropped hidden
-            unit keeps none.
+        sources: per linear layer and target unit, the indices of the kept sources in ascending
+            order; a dropped hidden unit keeps none, and no unit reads it. Every output reads a
+            unit.
 
     >>> without_h01 = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
     >>> without_h01.units, without_h01.edges
     ((h0.0,), (x0->h0.0, x1->h0.0, h0.0->y0))
+
+    Raises:
+        XorMiError: sizes that no network has, or sources that do not fit them.
     """
 
     layer_sizes: tuple[int, ...]
     sources: tuple[tuple[tuple[int, ...], ...], ...]
+
+    def __post_init__(self) -> None:
+        require_layer_sizes(self.layer_sizes)
+        fits = isinstance(self.sources, tuple) and len(self.sources) == len(self.layer_sizes) - 1
+        if not fits:
+            raise XorMiError(
+                f"sources is {shown(self.sources)}; a subcircuit of {self.layer_sizes} has a tuple "
+                f"of {len(self.layer_sizes) - 1}, one per linear layer"
+            )
+        kept = range(self.layer_sizes[0])  # all inputs stay
+        for number, (layer, size) in enumerate(
+            zip(self.sources, self.layer_sizes[1:], strict=True)
+        ):
+            if not isinstance(layer, tuple) or len(layer) != size:
+                raise XorMiError(
+                    f"sources[{number}] is {shown(layer)}; give a tuple of {size}, one per target"
+                )
+            for target, indices in enumerate(layer):
+                if not _are_kept(indices, kept):
+                    raise XorMiError(
+                        f"sources[{number}][{target}] is {shown(indices)}; give a tuple of kept "
+                        f"sources, ascending: some of {shown(tuple(kept))}"
+                    )
+            kept = tuple(target for target, indices in enumerate(layer) if indices)
+        if len(kept) < self.layer_sizes[-1]:
+            raise XorMiError(
+                f"sources[{len(self.sources) - 1}] is {shown(self.sources[-1])}; "
+                "every output of a subcircuit reads at least one unit"
+            )
 
     @property
     def units(self) -> tuple[Unit, ...]:

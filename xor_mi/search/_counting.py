@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_at_most, require_memory
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
@@ -36,6 +36,10 @@ MAX_RIGHT = 2**24
 """The right half's size, all of it held in memory; a wider network is refused."""
 PAIRS_AT_ONCE = 2**20
 """How many (left, right) pairs are compared in one step."""
+MAX_CONFIGURATIONS = 2**22
+"""How many choices of what the last hidden layer may read are gone through: some take an hour."""
+DIGIT_BITS = 32
+"""Numbers of times beyond 64 bits are added up digit by digit, in digits of so many bits."""
 
 Bounds = tuple[Numbers, Numbers]
 """Between which numbers each row's score must lie, low and high, [row] each."""
@@ -142,31 +146,58 @@ class _Readable(NamedTuple):
 
 def _count(problem: Problem, bounds: Bounds, progress: bool, *, all_on: bool) -> int:
     """Perfect subcircuits, or of these only the ones that keep every hidden unit."""
-    has_one_hidden_layer = len(problem.sizes) == 3
-    if has_one_hidden_layer:
-        configurations = list(_readable_inputs(problem))
+    n_inputs, *widths, n_outputs = problem.sizes
+    n_units = widths[-1]
+    n_sources = n_inputs if len(widths) == 1 else widths[0]
+    # one choice of sources for each unit of the layer before, or of the inputs
+    n_configurations = 2**n_inputs if len(widths) == 1 else 2 ** (n_inputs * n_sources)
+    require_at_most(
+        n_configurations,
+        MAX_CONFIGURATIONS,
+        what="choices of what the last hidden layer may read",
+        do="take a network with fewer inputs or a narrower first layer",
+    )
+    n_options = 2**n_sources * (2**n_outputs - 1)
+    require_memory(
+        3 * 8 * n_units * n_options * len(problem.rows),
+        what=f"{n_options:,} options of {n_units} units on {len(problem.rows):,} rows",
+        do="take a network with fewer inputs or narrower layers, or a smaller n_noisy",
+    )
+    if len(widths) == 1:
+        configurations = _readable_inputs(problem)
     else:
-        configurations = list(_readable_units(problem, all_on=all_on))
+        configurations = _readable_units(problem, all_on=all_on)
     total = 0
     for readable in progress_bar(
-        configurations, doing="counting", unit="configuration", progress=progress
+        configurations,
+        doing="counting",
+        unit="configuration",
+        total=n_configurations,
+        progress=progress,
     ):
-        total += readable.weight * _n_fitting(problem, readable, bounds, all_on=all_on)
+        if readable.weight:
+            total += readable.weight * _n_fitting(problem, readable, bounds, all_on=all_on)
     return total
 
 
 def _readable_inputs(problem: Problem) -> Iterator[_Readable]:
-    """With one hidden layer: every set of inputs, since all inputs must be read."""
+    """With one hidden layer: every set of inputs, since all inputs must be read.
+
+    The largest comes first: what is too much for it is refused at once.
+    """
     rows = problem.rows.T
     n_inputs = len(rows)
-    for mask in range(1, 2**n_inputs):
+    for mask in range(2**n_inputs - 1, 0, -1):
         sources = [i for i in range(n_inputs) if mask >> i & 1]
         sign = (-1) ** (n_inputs - len(sources))
         yield _Readable(weight=sign, sources=sources, values=rows[sources])
 
 
 def _readable_units(problem: Problem, *, all_on: bool) -> Iterator[_Readable]:
-    """With two hidden layers: every set S of units of the first, each with a set of inputs."""
+    """With two hidden layers: every set S of units of the first, each with a set of inputs.
+
+    The largest come first: what is too much for them is refused at once.
+    """
     n_inputs, n_units = problem.sizes[:2]
     cut = problem.layers[0]
     centred = problem.rows.T - cut.carried[:, None]  # [input, row]
@@ -176,13 +207,13 @@ def _readable_units(problem: Problem, *, all_on: bool) -> Iterator[_Readable]:
         bits = (mask >> np.arange(n_inputs)) & 1
         pre = cut.weight[unit] * bits @ centred + cut.bias_if_all_dropped[unit]
         values[unit, mask] = problem.activate(pre, 0)
-    for masks in product(range(2**n_inputs), repeat=n_units):
+    for masks in product(range(2**n_inputs - 1, -1, -1), repeat=n_units):
         # a unit without inputs is one that is not in S
         in_s = [unit for unit, mask in enumerate(masks) if mask]
         n_unread = n_inputs - reduce(or_, masks).bit_count()
         n_others = n_units - len(in_s)
         weight = _ways_of_the_others(n_inputs, n_unread, n_others, all_on=all_on)
-        if weight and in_s:
+        if in_s:
             of_s = [values[unit, masks[unit]] for unit in in_s]
             yield _Readable(weight=weight, sources=in_s, values=np.array(of_s))
 
@@ -209,16 +240,20 @@ def _ways_of_the_others(n_inputs: int, n_unread: int, n_others: int, *, all_on: 
     return total
 
 
+Times = NDArray[np.int64] | NDArray[np.object_]
+
+
 class _Sums(NamedTuple):
     """Distinct sums of contributions.
 
     Attributes:
         values: what each adds to the score, [combination, row].
-        times: how many choices of edges come to it, [combination].
+        times: how many choices of edges come to it, [combination]; Python's own whole numbers where
+            64 bits might not hold them.
     """
 
     values: Numbers
-    times: NDArray[np.int64]
+    times: Times
 
 
 def _signs(problem: Problem) -> NDArray[np.int64]:
@@ -260,14 +295,17 @@ def _n_fitting_choices(units: list[_Sums], bounds: Bounds, *, if_all_dropped: fl
         left_size *= len(units[n_left].times)
         n_left += 1
     right_size = prod(len(unit.times) for unit in units[n_left:])
-    if right_size > MAX_RIGHT:
-        raise XorMiError(
-            f"{right_size} combinations in one half of the last hidden layer; "
-            f"at most {MAX_RIGHT}: the layer is too wide"
-        )
+    n_rows = len(bounds[0])
+    combinations = "combinations in one half of the last hidden layer"
+    require_at_most(right_size, MAX_RIGHT, what=combinations, do="take a narrower network")
+    require_memory(
+        2 * 8 * right_size * n_rows,
+        what=f"{right_size:,} {combinations} on {n_rows:,} rows",
+        do="take a narrower network, or a smaller n_noisy",
+    )
     # the score is what it is with every unit dropped, and each unit's contribution on top of that
-    left = _summed(units[:n_left], offset=if_all_dropped)
-    right = _summed(units[n_left:], offset=0.0)
+    left = _summed(units[:n_left], n_rows=n_rows, offset=if_all_dropped)
+    right = _summed(units[n_left:], n_rows=n_rows, offset=0.0)
     return _n_fitting_pairs(left, right, bounds)
 
 
@@ -312,14 +350,22 @@ def _contributions(
     return contributions
 
 
-def _summed(units: Sequence[_Sums], *, offset: float) -> _Sums:
-    """One option per unit, added up in every combination."""
-    n_rows = units[0].values.shape[1] if units else 1
-    values, times = np.full((1, n_rows), offset), np.ones(1, dtype=np.int64)
+def _summed(units: Sequence[_Sums], *, n_rows: int, offset: float) -> _Sums:
+    """One option per unit, added up in every combination; of no unit the one that adds nothing."""
+    values = np.full((1, n_rows), offset)
+    in_all = prod(_total(unit.times) for unit in units)
+    times: Times = np.ones(1, dtype=np.int64)
+    if in_all >= 2**63:
+        times = times.astype(np.object_)
     for unit in units:
         values = (values[:, None] + unit.values).reshape(-1, n_rows)
-        times = (times[:, None] * unit.times).reshape(-1)
+        times = np.multiply.outer(times, unit.times).reshape(-1)
     return _Sums(values, times)
+
+
+def _total(times: Times) -> int:
+    """The sum as Python's own whole number, which has no end."""
+    return sum(times.tolist())
 
 
 Ranks = NDArray[np.int16]
@@ -347,7 +393,7 @@ def _n_fitting_pairs(left: _Sums, right: _Sums, bounds: Bounds) -> int:
                 ranks.append(rank)
                 positions.append(position)
     if not ranks:  # no bound can be missed
-        return int(left.times.sum()) * int(right.times.sum())
+        return _total(left.times) * _total(right.times)
     # a half that fits with no other at some bound is left out before any pair is made: a right one
     # above no limit, a left one whose limit no right one is above
     possible = np.all([position > 0 for position in positions], axis=0)
@@ -378,24 +424,42 @@ def _compared(limits: Numbers, values: Numbers) -> tuple[Ranks, Ranks]:
 def _n_above(
     *,
     ranks: Sequence[Ranks],
-    left_times: NDArray[np.int64],
+    left_times: Times,
     positions: Sequence[Ranks],
-    right_times: NDArray[np.int64],
+    right_times: Times,
 ) -> int:
     """How many pairs have every position above its rank, with multiplicity."""
     # torch compares 16-bit numbers on all threads
     rank_columns = [torch.from_numpy(rank)[:, None] for rank in ranks]
     position_rows = [torch.from_numpy(position) for position in positions]
-    left, right = torch.from_numpy(left_times), torch.from_numpy(right_times)
+    # in 64 bits at once where no sum can leave them
+    fits_64_bits = _total(left_times) * _total(right_times) < 2**63
+    digits = [right_times] if fits_64_bits else _digits(right_times)
+    right_digits = [torch.from_numpy(digit.astype(np.int64)) for digit in digits]
     # where no right half stands for several choices, counting them saves a product per pair
-    each_once = bool((right == 1).all())
-    step = max(1, PAIRS_AT_ONCE // len(right))
+    each_once = bool((right_times == 1).all())
+    step = max(1, PAIRS_AT_ONCE // len(right_times))
     total = 0
-    for start in range(0, len(left), step):
+    for start in range(0, len(left_times), step):
         these = slice(start, start + step)
         fits = position_rows[0] > rank_columns[0][these]  # [left, right]
         for position, rank in zip(position_rows[1:], rank_columns[1:], strict=True):
             fits &= position > rank[these]
-        n_right = fits.sum(1) if each_once else (fits * right).sum(1)
-        total += int((n_right * left[these]).sum())
+        for place, digit in enumerate(right_digits):
+            n_right = (fits.sum(1) if each_once else (fits * digit).sum(1)).numpy()
+            if fits_64_bits:
+                total += int((n_right * left_times[these]).sum())
+            else:
+                of_digit = (n_right.astype(object) * left_times[these]).sum()
+                total += int(of_digit) << DIGIT_BITS * place
     return total
+
+
+def _digits(times: Times) -> list[NDArray[np.int64]]:
+    """Whole numbers of any size -> their digits, the lowest first; sums of digits fit 64 bits."""
+    rest = times.astype(object)
+    digits: list[NDArray[np.int64]] = []
+    while rest.any():
+        digits.append((rest % 2**DIGIT_BITS).astype(np.int64))
+        rest //= 2**DIGIT_BITS
+    return digits

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from xor_mi.circuits import ROUNDING
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_memory
 from xor_mi.graph import Subcircuit
 from xor_mi.kinds import Target
 from xor_mi.metrics import decisions
@@ -249,6 +249,12 @@ def _reference(model: HookedMLP, target: Target | None, convention: Convention) 
 
 def _noisy_copies(model: HookedMLP, clean: Numbers, convention: Convention) -> Numbers:
     """The clean rows with noise added, [copy, row, d_in]."""
+    # what is made of the rows, values, labels and bounds, is as large again some times over
+    require_memory(
+        8 * 8 * convention.n_noisy * clean.size,
+        what=f"{convention.n_noisy:,} noisy copies of {len(clean):,} rows",
+        do="give a smaller n_noisy",
+    )
     generator = np.random.default_rng(convention.noise_seed)
     shape = (convention.n_noisy, *clean.shape)
     level_of_0, level_of_1 = model.cfg.input_levels

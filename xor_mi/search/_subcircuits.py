@@ -19,15 +19,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import require_at_most, require_memory
 from xor_mi.finding import Finding
-from xor_mi.graph import Edge, Subcircuit, layers_of
+from xor_mi.graph import Edge, Subcircuit, layers_of, require_layer_sizes
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._problem import Numbers, Problem, cut_layers, kept_layers, require_shape
 
+MAX_EDGES = 10_000
+"""A network with more edges has more subcircuits than Python writes the number of."""
 MAX_LISTED = 20_000_000
 """More subcircuits than this are counted (`count_perfect_subcircuits`), not listed."""
 NUMBERS_AT_ONCE = 2**22
@@ -53,16 +55,16 @@ def count_subcircuits(layer_sizes: Sequence[int]) -> int:
     (9625, 7271931361)
 
     Raises:
-        XorMiError: sizes that no network has.
+        XorMiError: sizes that no network has, or more than `MAX_EDGES` edges.
     """
-    whole_numbers = isinstance(layer_sizes, (list, tuple)) and all(
-        isinstance(size, int) and size >= 1 for size in layer_sizes
+    require_layer_sizes(layer_sizes)
+    n_edges = sum(before * after for before, after in pairwise(layer_sizes))
+    require_at_most(
+        n_edges,
+        MAX_EDGES,
+        what="edges",
+        do="take a narrower network: the number of its subcircuits has thousands of digits",
     )
-    if not whole_numbers or len(layer_sizes) < 3:
-        raise XorMiError(
-            f"{layer_sizes!r} are not layer sizes; give inputs, hidden layers and outputs, "
-            "such as (2, 3, 3, 1)"
-        )
     # the number of kept units of a layer -> ways to choose everything up to there
     ways = {layer_sizes[0]: 1}
     for size in layer_sizes[1:-1]:
@@ -134,7 +136,7 @@ class SubcircuitSearch(Finding):
     convention: Convention
     total: int
     n_perfect: int
-    masks: tuple[NDArray[np.uint16], ...] = field(repr=False)
+    masks: tuple[Masks, ...] = field(repr=False)
     n_by_edges: dict[int, tuple[int, int]] = field(repr=False)
     complete: bool = True
 
@@ -160,22 +162,27 @@ class SubcircuitSearch(Finding):
 
     @cached_property
     def _minimal_indices(self) -> tuple[int, ...]:
-        unpacked = [
-            _unpacked(layer, width)
-            for layer, width in zip(self.masks, self.layer_sizes, strict=False)
-        ]
-        edges = np.concatenate(unpacked, axis=1)  # [perfect, edge]
-        packed = np.packbits(edges, axis=1)  # eight edges a byte, so that comparing is fast
+        by_size = np.argsort(n_edges(self.masks), kind="stable")
+        edges = self._packed_edges()[by_size]
         minimal: list[int] = []
-        # smaller ones come first, so whatever a subcircuit contains has been met before it
-        smaller = np.zeros((0, packed.shape[1]), dtype=np.uint8)
-        for index in np.argsort(edges.sum(1), kind="stable").tolist():
-            # it contains one of these if no edge of that one lies outside it
-            contains_one = ((smaller & ~packed[index]) == 0).all(1).any()
-            if not contains_one:
-                minimal.append(index)
-                smaller = np.concatenate([smaller, packed[index : index + 1]])
+        # the smallest that is left contains no other, and none that contains it is minimal
+        while len(by_size):
+            minimal.append(int(by_size[0]))
+            lacks_an_edge = (edges[0] & ~edges).any(1)
+            by_size, edges = by_size[lacks_an_edge], edges[lacks_an_edge]
         return tuple(minimal)
+
+    def _packed_edges(self) -> NDArray[np.uint8]:
+        """Which edges each perfect subcircuit keeps, eight a byte so that comparing is fast."""
+        n_edges_of_network = sum(a * b for a, b in pairwise(self.layer_sizes))
+        packed = [np.zeros((0, -(-n_edges_of_network // 8)), dtype=np.uint8)]
+        for start in range(0, self.n_perfect, CHOICES_AT_ONCE):
+            unpacked = [
+                _unpacked(layer[start : start + CHOICES_AT_ONCE], width)
+                for layer, width in zip(self.masks, self.layer_sizes, strict=False)
+            ]
+            packed.append(np.packbits(np.concatenate(unpacked, axis=1), axis=1))
+        return np.concatenate(packed)
 
     def frame(self) -> pd.DataFrame:
         """One row per perfect subcircuit: n_units, n_edges, edges, and whether it is minimal."""
@@ -254,16 +261,24 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
     """Evaluate every subcircuit of a problem."""
     sizes = problem.sizes
     total = count_subcircuits(sizes)
-    if total > MAX_LISTED:
-        raise XorMiError(
-            f"{total} subcircuits, more than the {MAX_LISTED} that are listed; "
-            "count_perfect_subcircuits counts them"
-        )
+    require_at_most(
+        total, MAX_LISTED, what="subcircuits", do="count_perfect_subcircuits counts them"
+    )
     most_edges = sum(a * b for a, b in pairwise(sizes))
+    # the values of all units of a layer under every set of sources
+    n_values = max(b * 2**a for a, b in pairwise(sizes)) * len(problem.rows)
+    require_memory(
+        3 * 8 * n_values,
+        what=f"{n_values:,} values of one layer's units on {len(problem.rows):,} rows",
+        do="take a smaller n_noisy, or a narrower network",
+    )
     tried = np.zeros(most_edges + 1, dtype=np.int64)  # by number of edges
     perfect = np.zeros_like(tried)
+    # as few bytes as the sources of each layer need
+    kinds = [np.uint16 if size <= 16 else np.uint32 for size in sizes[:-1]]
     # the first chunk is empty, so that there is something to join where nothing is perfect
-    chunks = [[np.zeros((0, size), dtype=np.uint16) for size in sizes[1:]]]
+    nothing = zip(sizes[1:], kinds, strict=True)
+    chunks: list[list[Masks]] = [[np.zeros((0, size), dtype=kind) for size, kind in nothing]]
     complete = True
     with progress_bar(
         doing="subcircuits", unit="subcircuit", total=total, progress=progress
@@ -279,8 +294,9 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
                 edges = n_edges(masks)
                 tried += np.bincount(edges, minlength=len(tried))
                 perfect += np.bincount(edges[right], minlength=len(tried))
-                # only the perfect ones are held, in two bytes per unit
-                chunks.append([layer[right].astype(np.uint16) for layer in masks])
+                # only the perfect ones are held
+                held = zip(masks, kinds, strict=True)
+                chunks.append([layer[right].astype(kind) for layer, kind in held])
                 bar.update(len(right))
         except KeyboardInterrupt:
             # what was met until now is worth having; `complete` says that it is not all
@@ -362,16 +378,31 @@ def _with_next_layer(
     n_targets = problem.sizes[layer + 1]
     is_last = layer == len(problem.sizes) - 2
     n_rows = len(problem.rows)
+    at_once = max(1, min(CHOICES_AT_ONCE, NUMBERS_AT_ONCE // (n_targets * n_rows)))
     for chunk in chunks:
+        if is_last and n_targets == 1:
+            yield _read_by_one_output(problem, chunk)
+            continue
         for alive in np.unique(chunk.alive).tolist():
             # all of a group have the same sources to choose from, so one grid serves them all
             group = chunk.take(np.flatnonzero(chunk.alive == alive))
-            for subsets, grid in _edge_choices(alive, n_targets, is_last=is_last):
+            for subsets, grid in _edge_choices(alive, n_targets, at_once, is_last=is_last):
                 # one earlier choice becomes len(grid) of them, with n_targets x n_rows values each
                 step = max(1, NUMBERS_AT_ONCE // max(1, len(grid) * n_targets * n_rows))
                 for start in range(0, len(group.alive), step):
                     before = group.take(slice(start, start + step))
                     yield _combined(problem, layer, before, subsets=subsets, grid=grid)
+
+
+def _read_by_one_output(problem: Problem, chunk: _Choices) -> _Choices:
+    """A single output has no choice: it reads every kept unit."""
+    cut = problem.layers[-1]
+    n_sources = cut.weight.shape[1]
+    kept = (chunk.alive[:, None] >> np.arange(n_sources)) & 1  # [n, source]
+    pre = (kept * cut.weight)[:, None] @ (chunk.values - cut.carried[:, None])  # [n, 1, row]
+    values = problem.activate(pre + cut.bias_if_all_dropped[:, None], len(problem.layers) - 1)
+    reads = chunk.alive[:, None]
+    return _Choices([*chunk.masks, reads], values=values, alive=np.ones_like(chunk.alive))
 
 
 def _combined(
@@ -414,9 +445,11 @@ def _values_by_subset(problem: Problem, layer: int, values: Numbers, subsets: In
 
 
 def _edge_choices(
-    alive: int, n_targets: int, *, is_last: bool
+    alive: int, n_targets: int, at_once: int, *, is_last: bool
 ) -> Iterator[tuple[Integers, Integers]]:
     """The subsets of the kept sources, and in slices all ways to give each target one of them.
+
+    Not for a last layer of one output, which has no choice.
 
     Subsets are bits, [subset]; ways are subset numbers, [choice, target], such that each kept
     source is read. The empty subset drops the target, which an output cannot be.
@@ -424,10 +457,9 @@ def _edge_choices(
     n_subsets = 2 ** alive.bit_count()
     if is_last:
         n_subsets -= 1  # the empty one
-    is_only_choice = is_last and n_targets == 1  # a single output reads every kept unit
-    total = 1 if is_only_choice else n_subsets**n_targets
-    for start in range(0, total, CHOICES_AT_ONCE):
-        stop = min(start + CHOICES_AT_ONCE, total)
+    total = n_subsets**n_targets
+    for start in range(0, total, at_once):
+        stop = min(start + at_once, total)
         yield _edge_choices_between(alive, n_targets, is_last=is_last, start=start, stop=stop)
 
 
@@ -437,12 +469,12 @@ def _edge_choices_between(
     alive: int, n_targets: int, *, is_last: bool, start: int, stop: int
 ) -> tuple[Integers, Integers]:
     """Choices number start to stop of `_edge_choices`."""
-    inside = [mask for mask in range(alive + 1) if mask & ~alive == 0]
+    inside = [0]
+    while inside[-1] != alive:
+        # the next number that has no bit outside `alive`
+        inside.append((inside[-1] - alive) & alive)
     # the empty set is the first of them
     subsets = np.array(inside[1:] if is_last else inside, dtype=np.int64)
-    if is_last and n_targets == 1:
-        # the last subset is all of `alive`
-        return subsets[-1:], np.zeros((1, 1), dtype=np.int64)
     # the number of a choice, written in base len(subsets), has one digit per target
     numbers = np.arange(start, stop)
     place_values = len(subsets) ** np.arange(n_targets)[::-1]
