@@ -145,7 +145,77 @@ def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
     assert "not_computing" in out
     circuit = json.loads((tmp_path / "circuit.json").read_text(encoding="utf-8"))
     assert {unit["gate"] for unit in circuit["units"]} == {None}
-    assert "No unit is given a gate" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No unit is given a gate" in page
+    # what is in the way stands in the terminal, on the page and in the numbers alike
+    diagnosis = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["diagnosis"]
+    jsonschema.validate(
+        json.loads((tmp_path / "report.json").read_text(encoding="utf-8")), schema()
+    )
+    assert diagnosis["in_the_way"]
+    for sentence in diagnosis["in_the_way"]:
+        assert f"- {sentence}\n" in out
+        assert f"<li>{sentence}.</li>" in unescape(page)
+    table = diagnosis["rows"]
+    assert [line["target"] for line in table] == [[0], [1], [1], [0]]
+    assert [line["right"] for line in table] == [
+        line["decided"] == line["target"] for line in table
+    ]
+    assert not all(line["right"] for line in table)
+    assert 'id="wrong"' in page
+
+
+def test_a_failed_tour_names_seeds_that_do_not_fail():
+    """The seeds it names solve the task, and are the first that do."""
+    config = TrainConfig(max_steps=300)
+    population = train_population("XOR", 12, hidden=3, config=config, progress=False)
+    networks = census(population, progress=False)
+    failed = next(k for k, solved in enumerate(networks["solved"]) if not solved)
+    said = how_common(identify_circuit(population[failed]), networks)
+    seeds = [
+        int(number)
+        for number in re.findall(r"\d+", said.partition("the first seeds that do are")[2])
+    ]
+    assert (
+        seeds == [k for k in range(12) if train("XOR", hidden=3, seed=k, config=config).solved][:3]
+    )
+
+
+def test_the_tour_of_the_readme_solves_its_task():
+    """The example's seed is one that has something to show: OR and AND are found."""
+    text = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
+    seed, hidden = re.search(r"xor-mi tour --seed (\d+) --hidden (\d+)", text).groups()
+    trained = train("XOR", hidden=int(hidden), seed=int(seed))
+    circuit = identify_circuit(trained.model)
+    assert trained.solved
+    assert circuit.verdict == "identified"
+    assert {"OR", "AND"} <= {unit.gate for unit in circuit.units}
+
+
+def test_a_report_on_a_network_that_has_no_target(tmp_path):
+    """`target=` holds it against one; the model beside the page has it, and the network given is
+    as it was.
+    """
+    model = handmade.textbook_xor().with_target(None)
+    assert model.cfg.target is None
+    write_report(model, tmp_path / "as-it-is", progress=False)
+    write_report(model, tmp_path / "asked", target="XNOR", progress=False)
+    told = [
+        json.loads((tmp_path / name / "circuit.json").read_text(encoding="utf-8"))
+        for name in ("as-it-is", "asked")
+    ]
+    assert [circuit["verdict"] for circuit in told] == ["identified", "not_computing"]
+    asked = HookedMLP.from_pretrained(tmp_path / "asked")
+    assert asked.cfg.target == BooleanFunction.of("XNOR", 2)
+    assert model.cfg.target is None
+    assert all(map(torch.equal, asked.state_dict().values(), model.state_dict().values()))
+    with pytest.raises(XorMiError, match="give target= to find_out"):
+        write_report(find_out(model, progress=False), tmp_path / "third", target="XOR")
+    with pytest.raises(XorMiError, match="3 inputs; the network has 2"):
+        write_report(model, tmp_path / "third", target=BooleanFunction.named("XOR", 3))
+    with pytest.raises(XorMiError, match="give what train returns"):
+        write_report(model, tmp_path / "third", training=3)
+    assert not list(tmp_path.glob("third/*"))
 
 
 def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
@@ -487,7 +557,8 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     jsonschema.validate(numbers, schema())
     assert (numbers["version"], numbers["schema"]) == (3, schema()["$id"])
     keys = re.findall(r'data-json="(\w+)"', page)
-    assert len(keys) == 14
+    # what is in the way has a section where the network does not compute its target
+    assert len(keys) == 14 + (numbers["diagnosis"] is not None)
     assert set(keys) <= set(numbers)
     figures = figures_of(find_out(result.model))
     assert np.allclose(
@@ -781,7 +852,7 @@ def test_how_common_counts_the_same_gates(trained):
     )
     assert how_common(
         identify_circuit(HookedMLP(HookedMLPConfig(target="XOR"))), networks
-    ).endswith("solved XOR.")
+    ).endswith("13 solved XOR; the first seeds that do are 2, 5 and 11.")
 
 
 def test_a_circuit_that_is_not_proved_is_not_compared_with_others():

@@ -185,14 +185,10 @@ def test_the_board_shows_the_figures_as_they_are():
             "2 and 49",
         ),
         (torch.nn.Linear(2, 1), "not Linear"),
-        (
-            HookedMLP.from_weights([([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])]),
-            "this network has no target",
-        ),
     ],
 )
 def test_what_cannot_be_played_with_is_refused(model, message):
-    """Three inputs, too many weights, something else, no target."""
+    """Three inputs, too many weights, something else."""
     with pytest.raises(XorMiError, match=message):
         playground(model)
 
@@ -216,3 +212,12 @@ def test_the_pictures_are_those_of_plots(textbook):
     assert [note.text for note in play.network.layout.annotations] == [
         note.text for note in drawn.layout.annotations
     ]
+
+
+def test_a_network_without_a_target():
+    """It is held against what is asked, and without that against what it decides itself."""
+    model = handmade.textbook_xor().with_target(None)
+    assert playground(model).circuit.verdict == "identified"
+    assert playground(model, target="XNOR").circuit.verdict == "not_computing"
+    with pytest.raises(XorMiError, match="the function has 2 inputs"):
+        playground(model, target="x0 & x1 & x2")

@@ -487,6 +487,10 @@ def _print_findings(findings: "NetworkFindings") -> None:
     _print_table(patches[both_ways][columns])
     print("5. Which unit acts as which gate")
     _print_circuit(findings.circuit)
+    diagnosis = findings.circuit.diagnosis
+    if diagnosis is not None and diagnosis.shortfall is not None:
+        print(f"   What is in the way of {findings.circuit.target.name}:")
+        print("".join(f"   - {sentence}\n" for sentence in diagnosis.shortfall.sentences))
 
 
 def _print_circuit(circuit: "Circuit") -> None:

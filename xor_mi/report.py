@@ -27,6 +27,7 @@ from xor_mi.circuits import (
     CandidateCircuit,
     Circuit,
     Contradiction,
+    Diagnosis,
     InterchangeCount,
     ProofLevel,
     identify_circuit,
@@ -36,9 +37,9 @@ from xor_mi.finding import Finding
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
-from xor_mi.kinds import Metric, PathLike
+from xor_mi.kinds import Metric, PathLike, Target
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
-from xor_mi.metrics import score
+from xor_mi.metrics import UNDECIDED, score
 from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig, require_hooked_mlp, saved_files
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
@@ -103,6 +104,8 @@ HEADLINES = {
     "not_computing": "It does not compute {target}",
 }
 
+SEEDS_NAMED = 3
+"""Of the seeds that solve what this network does not, so many are named."""
 MOST_CIRCUITS_LISTED = 20
 """Of more circuits, and of what tells more of them apart, the page has the first so many."""
 
@@ -149,6 +152,7 @@ class NetworkFindings:
 def find_out(
     model: HookedMLP,
     *,
+    target: Target | None = None,
     require: ProofLevel = "joint",
     min_margin: float = MIN_MARGIN,
     progress: bool = True,
@@ -159,15 +163,19 @@ def find_out(
     station that does not cover this network is left out, and says why.
 
     Args:
+        target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
+            `model.cfg.target`, and where that is None too, whatever the network decides.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         progress: a bar, where a station takes over two seconds.
 
     Raises:
         XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn;
-            or a level of proof or a margin that does not exist.
+            a target of another width; or a level of proof or a margin that does not exist.
     """
     require_hooked_mlp(model, "finding out about a network")
     _require_few_inputs(model)
+    if target is not None:
+        model = model.with_target(target)
     circuit = identify_circuit(model, require=require, min_margin=min_margin, progress=progress)
     zeros, ones = "0" * model.cfg.d_in, "1" * model.cfg.d_in
     left_out: dict[str, str] = {}
@@ -274,6 +282,7 @@ def write_report(
     model: HookedMLP | NetworkFindings | PathLike,
     directory: PathLike | None = None,
     *,
+    target: Target | None = None,
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
     overwrite: bool = False,
@@ -286,6 +295,8 @@ def write_report(
     Args:
         model: a `HookedMLP`, a folder that one was saved in, or what `find_out` returns.
         directory: the folder; by default the one the model was read from.
+        target: what the network should compute, as for `find_out`. Of what `find_out` returns the
+            target is settled.
         training: how the network was trained, for the report.
         networks: a census of retrained networks, for the report's section on how common the circuit
             is.
@@ -295,8 +306,12 @@ def write_report(
 
     Raises:
         XorMiError: no model, a folder without one, nowhere to write, a folder that holds files
-            which xor-mi did not write, or a network without a target.
+            which xor-mi did not write, or a target of another width.
     """
+    _require_train_result(training)
+    _require_census(networks)
+    if isinstance(model, NetworkFindings) and target is not None:
+        raise XorMiError("findings have the target they were found with; give target= to find_out")
     if isinstance(model, (str, Path)):
         directory = model if directory is None else directory
         model = HookedMLP.from_pretrained(model)
@@ -305,8 +320,11 @@ def write_report(
             "no folder to write to; give one, such as write_report(model, 'my-report')"
         )
     folder = require_writable(directory, overwrite=overwrite)
-    _require_census(networks)
-    findings = model if isinstance(model, NetworkFindings) else _find_out_of(model, progress)
+    if isinstance(model, NetworkFindings):
+        findings = model
+    else:
+        require_hooked_mlp(model, "a report")
+        findings = find_out(model, target=target, progress=progress)
     # all is made before anything is written: an error leaves no half of a report
     numbers = to_dict(findings, training=training, networks=networks)
     page = render_report(findings, figures_of(findings), training=training, networks=networks)
@@ -324,8 +342,9 @@ def write_report(
     return folder / "report.html"
 
 
-def _find_out_of(model: object, progress: bool) -> NetworkFindings:
-    return find_out(require_hooked_mlp(model, "a report"), progress=progress)
+def _require_train_result(training: object) -> None:
+    if training is not None:
+        require_kind("training", training, TrainResult, give="what train returns")
 
 
 def _require_census(networks: object) -> None:
@@ -349,6 +368,7 @@ def to_dict(
 ) -> Json:
     """Every number of the report as JSON-ready values. What is undefined or without end is null."""
     require_kind("findings", findings, NetworkFindings, give="what find_out returns")
+    _require_train_result(training)
     _require_census(networks)
     model, comparison, difference = findings.model, findings.comparison, findings.difference
     return {
@@ -359,6 +379,7 @@ def to_dict(
         **_weights_dict(model),
         "training": None if training is None else str(training),
         "circuit": findings.circuit.to_dict(),
+        "diagnosis": _diagnosis_dict(findings.circuit),
         "activations": _records(findings.activations.frame()),
         "contributions": _records(findings.contributions.frame()),
         "comparison": {
@@ -407,6 +428,38 @@ def _weights_dict(model: HookedMLP) -> Json:
         "weights": [{"weight": weight, "bias": bias} for weight, bias in layers],
         "direct": direct if model.cfg.direct else None,
     }
+
+
+def _diagnosis_dict(circuit: Circuit) -> Json | None:
+    """What a network that does not compute its target does instead, and what is in the way."""
+    diagnosis = circuit.diagnosis
+    if diagnosis is None:
+        return None
+    shortfall = diagnosis.shortfall
+    return {
+        "text": str(diagnosis),
+        "rows": _truth_table(diagnosis),
+        "changes_of_reading": _records(diagnosis.frame()),
+        "in_the_way": None if shortfall is None else list(shortfall.sentences),
+    }
+
+
+def _truth_table(diagnosis: Diagnosis) -> list[Json]:
+    """Row by row: the outputs, what is decided, and what the target is there."""
+    target = zip(*diagnosis.target.tables, strict=True)
+    wrong = diagnosis.rows_wrong
+    return [
+        {
+            "row": row,
+            "outputs": list(outputs),
+            "decided": [None if bit == UNDECIDED else bit for bit in decided],
+            "target": list(wanted),
+            "right": row not in wrong,
+        }
+        for row, outputs, decided, wanted in zip(
+            diagnosis.rows, diagnosis.outputs, diagnosis.decided, target, strict=True
+        )
+    ]
 
 
 def _path_dict(walk: InputPath, slider_path: InputPath) -> Json:
@@ -487,6 +540,7 @@ def render_report(
     plotly is written into it.
     """
     require_kind("findings", findings, NetworkFindings, give="what find_out returns")
+    _require_train_result(training)
     _require_census(networks)
     require_kind("figures", figures, dict, give="what figures_of returns")
     for name, figure in figures.items():
@@ -511,6 +565,8 @@ def render_report(
         circuit=circuit,
         headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
         training=training,
+        diagnosis=circuit.diagnosis,
+        truth_table=[] if circuit.diagnosis is None else _truth_table(circuit.diagnosis),
         comparison=findings.comparison,
         difference=findings.difference,
         read_as=_read_as(findings.model.cfg),
@@ -678,7 +734,7 @@ def figures_of(findings: NetworkFindings) -> Figures:
 def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     """One sentence: of the networks trained from many seeds, how many have the same gates.
 
-    And how many of them solved the task.
+    And how many of them solved the task. Where this one did not, which seeds do.
     """
     require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
     require_kind("networks", networks, pd.DataFrame, give="a census of retrained networks")
@@ -688,6 +744,10 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
         f"Of {len(networks)} networks trained alike from {seeds}, "
         f"{len(solved)} solved {circuit.target.name}"
     )
+    if circuit.verdict == "not_computing" and len(solved):
+        first = list(map(str, solved["seed"].head(SEEDS_NAMED)))
+        which = "the first seeds that do are" if len(first) > 1 else "a seed that does is"
+        return f"{text}; {which} {_listed(first, 'and')}."
     # in the shares a network without a proved circuit has no gates, so this one is not compared
     if not circuit.passing or solved.empty:
         return f"{text}."

@@ -9,6 +9,7 @@ from plotly.offline import get_plotlyjs
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import edit, textbook_xor
+from xor_mi.kinds import Target
 from xor_mi.margins import conditions
 from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.plots import conditions_figure, input_plane, network_diagram
@@ -146,13 +147,15 @@ class Playground(_Column):
         self.board.figures = [str(figure.to_json()) for figure in figures]
 
 
-def playground(model: HookedMLP | None = None) -> Playground:
+def playground(model: HookedMLP | None = None, *, target: Target | None = None) -> Playground:
     """Sliders for the weights of a two-input network; all that is known about it moves along.
 
     What moves: the conditions, the gates, the decision boundary and the verdict.
 
     Args:
-        model: with a target; by default `handmade.textbook_xor()`, nine weights.
+        model: by default `handmade.textbook_xor()`, nine weights.
+        target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
+            `model.cfg.target`, and where that is None too, whatever the network decides.
 
     >>> play = playground()
     >>> play.sliders["fc1.weight[0, 1]"].value = 0.25
@@ -160,8 +163,8 @@ def playground(model: HookedMLP | None = None) -> Playground:
     'not_computing'
 
     Raises:
-        XorMiError: other than two inputs, no target, more than `MOST_SLIDERS` weights, or without
-            the extra `widgets`.
+        XorMiError: other than two inputs, more than `MOST_SLIDERS` weights, a target of another
+            width, or without the extra `widgets`.
     """
     model = textbook_xor() if model is None else model
     require_hooked_mlp(model, "the playground")
@@ -171,7 +174,9 @@ def playground(model: HookedMLP | None = None) -> Playground:
             f"a playground has 2 inputs and at most {MOST_SLIDERS} weights; "
             f"this network has {model.cfg.d_in} and {n_weights}"
         )
-    return Playground(model)
+    if target is None and model.cfg.target is None:
+        target = identify_circuit(model, with_evidence=False).target
+    return Playground(model if target is None else model.with_target(target))
 
 
 def _sliders(model: HookedMLP) -> "dict[str, ipywidgets.FloatSlider]":

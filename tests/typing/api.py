@@ -253,6 +253,7 @@ assert_type(
 )
 diagnosis = xor_mi.diagnose(model, target)
 assert_type(diagnosis, xor_mi.circuits.Diagnosis)
+assert_type(diagnosis.shortfall, xor_mi.circuits.Shortfall | None)
 assert_type(diagnosis.answers, tuple[xor_mi.circuits.ReadingChange, ...])
 assert_type(diagnosis.answers[0].model, HookedMLP)
 assert_type(diagnosis.computes, xor_mi.BooleanFunction | None)
@@ -329,7 +330,8 @@ xor_mi.testing.assert_same_circuit(model, circuit, up_to="family", tolerance=1e-
 xor_mi.testing.assert_patch_effect(model, "01", "11", "h0.1", flips=True)
 record = xor_mi.testing.record_of(circuit)
 assert_type(xor_mi.testing.compare_records(record, record).facts, tuple[str, ...])
-xor_mi.widgets.playground(model).reset()
+xor_mi.widgets.playground(model, target="XOR").reset()
+assert_type(model.with_target("XOR"), HookedMLP)
 
 # every figure, by the finding that it draws
 

@@ -104,6 +104,7 @@ from xor_mi.circuits._readings import MIN_MARGIN as MIN_MARGIN
 from xor_mi.circuits._readings import ROUNDING as ROUNDING
 from xor_mi.circuits._readings import Reading as Reading
 from xor_mi.circuits._readings import unit_readings as unit_readings
+from xor_mi.circuits._shortfall import Shortfall as Shortfall
 from xor_mi.circuits._signature import family_of as family_of
 from xor_mi.circuits._signature import live_units as live_units
 from xor_mi.circuits._signature import signature_of as signature_of

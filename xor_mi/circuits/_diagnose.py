@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xor_mi.circuits import _wording
 from xor_mi.circuits._facts import ChangeKind, NewValue, Problem, Problems
+from xor_mi.circuits._shortfall import Shortfall, shortfall_of
 from xor_mi.finding import Finding
 from xor_mi.kinds import Target
 from xor_mi.metrics import UNDECIDED, decisions
@@ -84,6 +85,8 @@ class Diagnosis(Finding):
             they should be by rounding alone). All rows are wrong where the target has another
             number of outputs than the network has decisions.
         tried: every change, in a fixed order; none where there is no problem.
+        shortfall: what in the weights is in the way; None where there is no problem, or where the
+            target has another number of outputs than the network has decisions.
     """
 
     target: BooleanFunction
@@ -94,6 +97,7 @@ class Diagnosis(Finding):
     decided: tuple[tuple[int, ...], ...] = field(repr=False)
     problems: Problems
     tried: tuple[ReadingChange, ...] = field(repr=False)
+    shortfall: Shortfall | None = field(repr=False)
 
     @property
     def works(self) -> bool:
@@ -193,15 +197,18 @@ def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
     decided = model.rule.decide(outputs)
     function = _asked(model, target, decided)
     problems = problems_of(model, function, decided)
+    names = tuple(row_name(row) for row in function.rows())
+    fits = function.n_outputs == model.cfg.n_decisions
     return Diagnosis(
         target=function,
         computes=_function_of(decided),
         rule=model.rule,
-        rows=tuple(row_name(row) for row in function.rows()),
+        rows=names,
         outputs=tuple(map(tuple, outputs.tolist())),
         decided=tuple(map(tuple, decided.tolist())),
         problems=problems,
         tried=tuple(_tried(model, function, problems)) if problems else (),
+        shortfall=shortfall_of(model, function, names) if problems and fits else None,
     )
 
 

@@ -222,6 +222,52 @@ def diagnosis(
     return f"{none} or brings it closer{far}"
 
 
+def shortfall(
+    constant: Mapping[str, float],
+    n_units: int,
+    alike: Sequence[tuple[str, str]],
+    alike_layer: int | None,
+    readout_exists: bool | None,
+    steepest: float | None,
+    at_rest: bool,
+) -> tuple[str, ...]:
+    """What is in the way of a network, one sentence per fact."""
+    said: list[str] = []
+    if constant:
+        listed = ", ".join(f"{unit} ({value:.4g})" for unit, value in constant.items())
+        is_one = len(constant) == 1
+        have, passes = ("has one value", "passes") if is_one else ("have one value each", "pass")
+        all_of_them = ", and that is every hidden unit" if len(constant) == n_units else ""
+        said.append(f"{listed} {have} on all rows and so {passes} nothing on{all_of_them}")
+    if alike:
+        pairs = ", ".join(f"{a} and {b}" for a, b in alike[:MAX_NAMES])
+        more = f" and {len(alike) - MAX_NAMES} more pairs" if len(alike) > MAX_NAMES else ""
+        said.append(
+            f"hidden layer {alike_layer} has the same values on {pairs}{more}, which the target "
+            "tells apart: no weights after it can decide both right"
+        )
+    elif readout_exists:
+        said.append(
+            "the hidden layer keeps apart what it must: other weights of the readout would do"
+        )
+    elif readout_exists is False:
+        said.append(
+            "no weights of the readout would do: no line or plane has the hidden values of all "
+            "rows with 1 on one side"
+        )
+    if steepest is not None and at_rest:
+        said.append(
+            f"no derivative of the loss by a weight is larger than {steepest:.2g}: gradient "
+            "descent stays here"
+        )
+    elif steepest is not None:
+        said.append(
+            f"a derivative of the loss by a weight is {steepest:.2g}: gradient descent goes on "
+            "from here, so more steps may help"
+        )
+    return tuple(said)
+
+
 def _quoted_outputs(outputs: Mapping[str, Sequence[float]]) -> str:
     """'y0 is 0.6, 0.561 on 00, 01': all outputs on the rows there is room for."""
     rows = list(outputs)[:MAX_NAMES]

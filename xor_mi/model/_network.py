@@ -244,6 +244,18 @@ class HookedMLP(HookedRootModule):
             _set_parameters(model.direct, direct)
         return model
 
+    def with_target(self, target: Target | None) -> "HookedMLP":
+        """The same network, held against another target; this one is left alone.
+
+        Args:
+            target: a gate, a formula or a `BooleanFunction`; None for no target.
+
+        Raises:
+            XorMiError: a target of another width.
+        """
+        wanted = None if target is None else self.target_of(target)
+        return self.with_weights(self.float64_layers(), target=wanted)
+
     def with_weights(self, layers: Layers, **changes: Any) -> "HookedMLP":
         """A network with other weights and this one's conventions. This network is left alone.
 

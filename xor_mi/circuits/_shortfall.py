@@ -1,0 +1,157 @@
+"""a network that does not compute its target -> what in its weights is in the way.
+
+Three facts, each exact: units that have one value on every row and so pass nothing on; rows that
+some layer gives the same values although the target tells them apart, so that nothing after it can;
+and whether any weights of the readout would do. A fourth says whether training had come to rest.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from xor_mi.circuits import _wording
+from xor_mi.circuits._readings import ROUNDING, is_constant
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
+from xor_mi.handmade._separation import separating_weights
+from xor_mi.model import HookedMLP
+from xor_mi.truth import BooleanFunction
+from xor_mi.values import forward_float64
+
+REACH_BOTH_SIDES = ("identity", "sigmoid", "tanh")
+"""Activations of an output that get to both sides of what decides, whichever way a line runs."""
+AT_REST = 1e-4
+"""Derivatives of the loss below this part of the loss are next to none."""
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """What is in the way of a network that does not compute its target.
+
+    Attributes:
+        constant: the hidden units that have one value on every row, with the value.
+        n_units: hidden units in all.
+        alike: pairs of rows that the target tells apart although a hidden layer has the same values
+            on both: no weights after it can decide both right.
+        alike_layer: the first hidden layer that has them alike; None where there are none.
+        readout_exists: whether some weights of the readout would compute the target from the last
+            hidden layer as it is; None where the rule or the output's activation leaves that open.
+        loss: of the network held against its target, on all rows; None where the target has another
+            number of outputs than the network has decisions.
+        steepest: the largest derivative of the loss by a weight; None with the loss.
+    """
+
+    constant: tuple[tuple[Unit, float], ...]
+    n_units: int
+    alike: tuple[tuple[str, str], ...]
+    alike_layer: int | None
+    readout_exists: bool | None
+    loss: float | None
+    steepest: float | None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the loss has next to no slope, for its size: gradient descent stays here."""
+        if self.loss is None or self.steepest is None:
+            return False
+        return self.steepest <= AT_REST * self.loss
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence per fact, the most telling first."""
+        return _wording.shortfall(
+            constant={unit.name: value for unit, value in self.constant},
+            n_units=self.n_units,
+            alike=self.alike,
+            alike_layer=self.alike_layer,
+            readout_exists=self.readout_exists,
+            steepest=self.steepest,
+            at_rest=self.at_rest,
+        )
+
+    def __str__(self) -> str:
+        return "; ".join(self.sentences)
+
+
+def shortfall_of(
+    model: HookedMLP, function: BooleanFunction, row_names: tuple[str, ...]
+) -> Shortfall:
+    """What is in the way of this network computing this function.
+
+    Args:
+        function: with as many outputs as the network has decisions.
+    """
+    hidden = forward_float64(model, model.rows())[:-1]
+    constant = [
+        (Unit(layer, k), values[0].item() + 0.0)
+        for layer, values_of in enumerate(hidden)
+        for k, values in enumerate(values_of.post.T)
+        if is_constant(values)
+    ]
+    goal = torch.tensor(function.tables).T  # [row, output]
+    # what a layer has alike, all layers after it have alike too, unless they read the inputs again
+    seen = [values_of.post for values_of in hidden]
+    if model.cfg.direct:
+        seen = [torch.cat([seen[-1], hidden[0].inputs], dim=-1)]
+    alike: tuple[tuple[str, str], ...] = ()
+    alike_layer = None
+    for layer, values in enumerate(seen):
+        alike = _alike(values, goal, row_names)
+        if alike:
+            alike_layer = layer
+            break
+    loss, steepest = _slope(model, function)
+    return Shortfall(
+        constant=tuple(constant),
+        n_units=len(model.units),
+        alike=alike,
+        alike_layer=alike_layer,
+        readout_exists=False if alike else _readout_exists(model, seen[-1], goal),
+        loss=loss,
+        steepest=steepest,
+    )
+
+
+def _alike(values: Tensor, goal: Tensor, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs of rows with the same values, up to rounding, whose goals differ."""
+    rounding = ROUNDING * values.abs().amax(0)
+    return tuple(
+        (names[a], names[b])
+        for a, b in combinations(range(len(values)), 2)
+        if bool(((values[a] - values[b]).abs() <= rounding).all())
+        and not torch.equal(goal[a], goal[b])
+    )
+
+
+def _readout_exists(model: HookedMLP, values: Tensor, goal: Tensor) -> bool | None:
+    """Whether one line, plane, ... per decision has its ones on one side.
+
+    The units are scaled to the same range first: a linear program is exact only about numbers of
+    one size, and the scale of a unit changes nothing.
+    """
+    is_one_of_many = model.cfg.decision_rule == "argmax" and model.cfg.n_decisions > 1
+    if is_one_of_many or model.cfg.out_act_fn not in REACH_BOTH_SIDES:
+        return None
+    lowest, highest = values.amin(0), values.amax(0)
+    spread = torch.where(highest > lowest, highest - lowest, 1.0)
+    points = ((values - lowest) / spread).numpy()
+    return all(separating_weights(points, bits.numpy()) is not None for bits in goal.T)
+
+
+def _slope(model: HookedMLP, function: BooleanFunction) -> tuple[float | None, float | None]:
+    """The loss on all rows, and its largest derivative by a weight, in float64."""
+    if function.n_outputs != model.cfg.n_decisions:
+        return None, None
+    layers = model.float64_layers()
+    held = model.with_weights(layers, target=function, dtype=torch.float64, device="cpu")
+    try:
+        with torch.enable_grad():
+            loss = held(held.rows(), return_type="loss")
+    except XorMiError:  # this loss is not defined for this target
+        return None, None
+    parameters = list(held.parameters())
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    sizes = [0.0 if one is None else one.abs().max().item() for one in gradients]
+    return loss.item(), max(sizes)
