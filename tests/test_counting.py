@@ -1,5 +1,8 @@
 """Counts of subcircuits and of interpretations, held against a slow listing and published facts."""
 
+import json
+from dataclasses import replace
+
 import demo_network
 import numpy as np
 import pytest
@@ -9,12 +12,16 @@ from oracles import counting
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
 from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.plots import counts_figure
 from xor_mi.search import (
     Convention,
+    ConventionCounts,
+    ExplanationCounts,
     as_network,
     compare_conventions,
     count_perfect_subcircuits,
     find_subcircuits,
+    identifiability_report,
 )
 
 pytestmark = pytest.mark.as_a_user
@@ -188,3 +195,48 @@ def test_a_subcircuit_keeps_all_conventions_of_its_network():
     assert as_network(argmax, part).cfg.conventions() == argmax.cfg.conventions() | {
         "dtype": torch.float64
     }
+
+
+def test_counts_of_any_size_are_whole_in_frames_and_files(tmp_path):
+    """Beyond 2^63 a count is a whole number in the frame, in its sum, as JSON and in words, and the
+    figure draws it.
+    """
+    large = 3 * 2**70 + 1
+    one = ExplanationCounts(
+        name="default",
+        convention=Convention(),
+        n_subcircuits=large,
+        n_perfect=large,
+        n_minimal=None,
+        n_interpretations=large,
+    )
+    counts = ConventionCounts((one, replace(one, name="again", n_minimal=2, n_interpretations=5)))
+    table = counts.frame()
+    assert table["n_interpretations"].sum() == large + 5
+    assert table["n_subcircuits"].tolist() == [large, large]
+    assert table["n_minimal"].isna().tolist() == [True, False]
+    assert str(table["n_minimal"].dtype) == "Int64"
+    content = json.loads(json.dumps([row.to_dict() for row in counts.counts]))
+    assert [row["n_interpretations"] for row in content] == [large, 5]
+    assert [row["n_minimal"] for row in content] == [None, 2]
+    assert str(large) in str(counts)
+    figure = counts_figure(counts)
+    figure.write_html(tmp_path / "counts.html", include_plotlyjs=False)
+    assert f"{large:,}" in figure.data[0].text
+
+
+def test_a_report_holds_counts_beyond_64_bits():
+    """A network with seven units has more interpretations than 64 bits hold, and its report comes
+    out: in words, as a frame and as JSON.
+    """
+    weight = [[1.0, 1.0], [1.0, 1.0], *[[0.5, 0.25]] * 5]
+    layers = [(weight, [0.0, -1.0, *[0.1] * 5]), ([[1.0, -2.0, *[0.0] * 5]], [-0.5])]
+    report = identifiability_report(
+        HookedMLP.from_weights(layers, target="XOR"), depth=1, conventions={"default": None}
+    )
+    assert report.frame()["n_interpretations"][0] > 2**63
+    content = json.loads(json.dumps(report.to_dict()))
+    of_each = [row["n_interpretations"] for row in content["subcircuits"]]
+    assert max(of_each) > 2**63
+    assert content["counts"][0]["n_interpretations"] == sum(of_each)
+    assert report.subcircuits_frame()["n_interpretations"].sum() == sum(of_each)

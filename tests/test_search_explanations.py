@@ -673,6 +673,8 @@ def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
         return activate(model, pre, layer)
 
     whole = find_subcircuits(twice)
+    # so small a search is one piece of work otherwise
+    monkeypatch.setattr("xor_mi.search._subcircuits.NUMBERS_AT_ONCE", 2**12)
     monkeypatch.setattr(HookedMLP, "activate", interrupted)
     part = find_subcircuits(twice)
     assert not part.complete

@@ -270,7 +270,7 @@ def search(
             unfinished = {"convention": name, **so_far, "complete": False}
             keep({"counts": counts, "stopped": [unfinished]})
             raise
-        (row,) = json.loads(compared.frame().to_json(orient="records"))
+        row = compared.counts[0].to_dict()
         counts.append(row)
         print(f"{name}: {_counts_in_words(row)}")
         # Written after every convention: stopped by Ctrl-C, what was counted stays.

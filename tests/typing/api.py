@@ -44,7 +44,7 @@ assert_type(xor_mi.saving.require_writable("folder", written, overwrite=True), P
 assert_type(xor_mi.saving.weight_shapes((2, 2, 1), direct=True), dict[str, list[int]])
 xor_mi.saving.require_own_file(Path("plan.json"), xor_mi.saving.CENSUS_MARK, overwrite=False)
 assert_type(xor_mi.errors.require_seeds(0, 3), int)
-assert_type(xor_mi.reading.LARGEST_JSON, int)
+json_bytes: int = xor_mi.reading.LARGEST_JSON
 xor_mi.errors.require_at_most(3, 4, what="paths", do="name fewer")
 xor_mi.errors.require_memory(3, what="a grid", do="give a smaller one")
 with xor_mi.saving.unchanging(Path("folder")):
@@ -90,6 +90,7 @@ unit, edge = Unit(0, 1), xor_mi.Edge(Unit(-1, 0), Unit(0, 1))
 assert_type(unit.name, str)
 assert_type(xor_mi.graph.layers_of((2, 2, 1)), list[list[Unit]])
 assert_type(next(xor_mi.graph.edges_of((2, 2, 1))), xor_mi.Edge)
+xor_mi.graph.require_layer_sizes((2, 2, 1))
 assert_type(xor_mi.graph.sources_of((2, 2, 1), direct=True), list[list[xor_mi.Unit]])
 assert_type(Site("blocks.0.mlp.hook_post", 1).index, tuple[int | None, ...])
 rows: xor_mi.kinds.Rows = ["00", (0, 1)]

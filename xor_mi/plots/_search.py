@@ -28,6 +28,8 @@ COUNTS = {
     "n_alignments": "alignments",
 }
 """Columns of a table of counts that are drawn, and what they are called."""
+MOST_DRAWN = 10**300
+"""A drawing's numbers end a little above."""
 
 EdgeSets = list[frozenset[Edge]]
 Cover = tuple[int, int]
@@ -169,7 +171,7 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
     """`compare_conventions`: how many explanations there are under each convention.
 
     Subcircuits, perfect ones, interpretations and alignments, on a logarithmic scale. A count of 0,
-    or one that was not made, has no bar.
+    one that was not made, or one of more than 300 digits has no bar.
 
     Raises:
         XorMiError: no convention was counted under.
@@ -188,9 +190,11 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
     looks = cycle([(POSITIVE, ""), (NEGATIVE, "/"), ("#bbbbbb", "x")])
     for line, (colour, hatching) in zip(table.to_dict("records"), looks, strict=False):
         made = {name: line[column] for column, name in COUNTS.items() if not pd.isna(line[column])}
+        made = {name: count for name, count in made.items() if count < MOST_DRAWN}
         bars = go.Bar(
             x=list(made),
-            y=list(made.values()),
+            # a page reads whole numbers of 64 bits at most
+            y=[float(count) for count in made.values()],
             text=[f"{count:,}" for count in made.values()],
             textposition="outside",
             cliponaxis=False,

@@ -22,6 +22,13 @@ CONVENTIONS = {
 """The conventions that are compared unless others are given."""
 
 
+COUNTED = (
+    *("n_subcircuits", "n_perfect", "n_minimal", "n_interpretations"),
+    *("n_formulas", "n_aligned", "n_alignments"),
+)
+"""The columns that are counts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExplanationCounts:
     """How many explanations of each kind a network has under one convention.
@@ -49,6 +56,15 @@ class ExplanationCounts:
     n_alignments: int | None = None
     why_not: str = ""
 
+    def to_dict(self) -> dict[str, object]:
+        """The row of `ConventionCounts.frame` as plain JSON values."""
+        return {
+            "convention": self.name,
+            "differs_in": self.convention.describe(),
+            **{name: getattr(self, name) for name in COUNTED},
+            "why_not": self.why_not,
+        }
+
 
 @dataclass(frozen=True)
 class ConventionCounts(Finding):
@@ -60,31 +76,14 @@ class ConventionCounts(Finding):
         """One row per convention.
 
         Columns: convention, differs_in (its switches that are not the default's), n_subcircuits,
-        n_perfect, n_minimal, n_interpretations, n_formulas, n_aligned, n_alignments, why_not.
+        n_perfect, n_minimal, n_interpretations, n_formulas, n_aligned, n_alignments, why_not. A
+        column of counts that 64 bits do not hold has Python's own whole numbers.
         """
-        columns = {
-            "convention": [counts.name for counts in self.counts],
-            "differs_in": [counts.convention.describe() for counts in self.counts],
-            "n_subcircuits": [counts.n_subcircuits for counts in self.counts],
-            "n_perfect": [counts.n_perfect for counts in self.counts],
-            "n_minimal": [counts.n_minimal for counts in self.counts],
-            "n_interpretations": [counts.n_interpretations for counts in self.counts],
-            "n_formulas": [counts.n_formulas for counts in self.counts],
-            "n_aligned": [counts.n_aligned for counts in self.counts],
-            "n_alignments": [counts.n_alignments for counts in self.counts],
-            "why_not": [counts.why_not for counts in self.counts],
-        }
-        may_be_missing = [
-            "n_minimal",
-            "n_interpretations",
-            "n_formulas",
-            "n_aligned",
-            "n_alignments",
-        ]
-        if None in columns["n_perfect"]:
-            may_be_missing.append("n_perfect")
-        # "Int64" with a capital has a missing value, so whole numbers stay whole beside it
-        return pd.DataFrame(columns).astype(dict.fromkeys(may_be_missing, "Int64"))
+        columns = ["convention", "differs_in", *COUNTED, "why_not"]
+        table = pd.DataFrame([one.to_dict() for one in self.counts], columns=columns, dtype=object)
+        for name in columns:
+            table[name] = _with_a_fitting_type(table[name], name)
+        return table
 
     def __str__(self) -> str:
         if not self.counts:
@@ -92,6 +91,18 @@ class ConventionCounts(Finding):
         table = self.frame().drop(columns=["differs_in", "why_not"])
         not_counted = [f"  {one.name}: {one.why_not}" for one in self.counts if one.why_not]
         return "\n".join([table.to_string(index=False, na_rep="-"), *not_counted])
+
+
+def _with_a_fitting_type(column: pd.Series, name: str) -> pd.Series:
+    """Text as text, counts as whole numbers, of any size and with missing ones among them."""
+    if name not in COUNTED:
+        return column
+    made = [count for count in column if count is not None]
+    if any(count >= 2**63 for count in made):
+        return column.where(column.notna(), pd.NA)
+    # "Int64" with a capital has a missing value, so whole numbers stay whole beside it
+    never_missing = name in {"n_subcircuits", "n_perfect"} and len(made) == len(column)
+    return column.astype("int64" if never_missing else "Int64")
 
 
 def compare_conventions(

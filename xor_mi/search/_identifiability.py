@@ -7,7 +7,6 @@ rules out an alignment that fewer pairs let pass, and where `identify_circuit`'s
 them.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,7 +97,11 @@ class IdentifiabilityReport(Finding):
         Columns: n_units, n_edges, edges, minimal, n_interpretations; ruled_out_by_interchange and
         ruled_out_by_ablation, "" where nothing does; survives.
         """
-        rows = [
+        return pd.DataFrame(self._subcircuit_rows(), columns=_SUBCIRCUIT_COLUMNS)
+
+    def _subcircuit_rows(self) -> list[dict[str, object]]:
+        """The rows of `subcircuits_frame` as plain JSON values."""
+        return [
             {
                 "n_units": len(examined.subcircuit.units),
                 "n_edges": len(examined.subcircuit.edges),
@@ -111,7 +114,6 @@ class IdentifiabilityReport(Finding):
             }
             for examined in self.subcircuits
         ]
-        return pd.DataFrame(rows, columns=_SUBCIRCUIT_COLUMNS)
 
     def alignments_frame(self) -> pd.DataFrame:
         """One row per examined alignment.
@@ -119,7 +121,11 @@ class IdentifiabilityReport(Finding):
         Columns: formula; units, of one variable after the other; ruled_out_by, "" where nothing
         does; survives.
         """
-        rows = [
+        return pd.DataFrame(self._alignment_rows(), columns=_ALIGNMENT_COLUMNS)
+
+    def _alignment_rows(self) -> list[dict[str, object]]:
+        """The rows of `alignments_frame` as plain JSON values."""
+        return [
             {
                 "formula": str(examined.alignment.formula),
                 "units": ", ".join(map(name_of_set, examined.alignment.units)),
@@ -128,15 +134,14 @@ class IdentifiabilityReport(Finding):
             }
             for examined in self.alignments
         ]
-        return pd.DataFrame(rows, columns=_ALIGNMENT_COLUMNS)
 
     def to_dict(self) -> dict[str, object]:
         """Everything as plain JSON values."""
         return {
             "convention": self.convention.describe(),
-            "counts": _records(self.frame()),
-            "subcircuits": _records(self.subcircuits_frame()),
-            "alignments": _records(self.alignments_frame()),
+            "counts": [counts.to_dict() for counts in self.counts.counts],
+            "subcircuits": self._subcircuit_rows(),
+            "alignments": self._alignment_rows(),
             "n_perfect": self.n_perfect,
             "sets_tried": self.sets_tried,
             "n_surviving": self.n_surviving,
@@ -223,11 +228,6 @@ def _edge_names(subcircuit: Subcircuit) -> str:
 
 def _text(witness: Witness | None) -> str:
     return "" if witness is None else str(witness)
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """A table's rows as plain JSON values."""
-    return json.loads(table.to_json(orient="records"))
 
 
 def identifiability_report(
