@@ -18,6 +18,7 @@ from xor_mi import (
     patch_sweep,
     plots,
 )
+from xor_mi.errors import XorMiError
 from xor_mi.interventions import (
     HighLevelModel,
     ablation_sweep,
@@ -26,7 +27,7 @@ from xor_mi.interventions import (
     paths_from,
     score_methods,
 )
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.search import count_perfect_subcircuits, find_alignments, find_subcircuits, node_masks
 from xor_mi.testing import record_of
 from xor_mi.training import train_population
@@ -113,3 +114,29 @@ def test_training_on_the_device():
     assert abs(int(there.solved.sum()) - int(here.solved.sum())) < 20
     solved = np.flatnonzero(there.solved.cpu().numpy())
     assert {identify_circuit(there[int(index)]).verdict for index in solved[:10]} == {"identified"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: HookedMLP(HookedMLPConfig(device="cuda:9")),
+        lambda: HookedMLP.from_weights([([[1, 1]], [0]), ([[1]], [0])], device="cuda"),
+        lambda: textbook().to("cuda"),
+        lambda: textbook().to(device=torch.device("cuda")),
+        lambda: textbook().cuda(),
+        lambda: train_population("XOR", 2, device="cuda"),
+    ],
+)
+def test_a_device_that_is_not_there(ask):
+    """One sentence that says so and what to give, wherever a device is named."""
+    with pytest.raises(XorMiError, match="no device 'cuda(:[09])?' here .*; use device='cpu'"):
+        ask()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_model_is_not_read_onto_a_device_that_is_not_there(tmp_path):
+    """The same of a folder."""
+    textbook().save_pretrained(tmp_path / "model")
+    with pytest.raises(XorMiError, match="no device 'cuda' here"):
+        HookedMLP.from_pretrained(tmp_path / "model", device="cuda")

@@ -77,13 +77,11 @@ def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direc
 
 
 def test_one_forward_for_the_whole_sweep(textbook):
-    """There is exactly one forward: clean inputs, corrupted inputs, and the base inputs once per
-    site.
-    """
+    """There is exactly one forward: the different rows, and the base inputs once per site."""
     batches = []
     textbook.add_perma_hook("hook_embed", lambda value, hook: batches.append(len(value)))
     patch_sweep(textbook)
-    assert batches == [12 + 12 + 12 * 2]
+    assert batches == [4 + 12 * 2]
 
 
 def test_chunks_give_the_same_result(deep):
@@ -216,7 +214,8 @@ def test_all_pairs():
             "no direction 'denoise'.*did you mean 'denoising'",
         ),
         (lambda m: patch(m, "012", "11", "h0.0"), "has 3 bits"),
-        (lambda m: patch(m, [0, 0.5], "11", "h0.0"), "not a bit"),
+        (lambda m: patch(m, [0, float("nan")], "11", "h0.0"), "NaN or infinite"),
+        (lambda m: patch(m, [0, "a"], "11", "h0.0"), "not a bit"),
         (lambda m: patch(m, "01", "11", "h0.0", output=1), "no output 1"),
         (lambda m: patch_sweep(m, sites=[]), "12 pairs and 0 sites"),
         (lambda m: patch_sweep(m, pairs=[]), "0 pairs and 2 sites"),

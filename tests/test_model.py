@@ -568,7 +568,7 @@ def test_weights_are_saved_in_their_own_dtype(tmp_path, dtype):
 )
 def test_labels_that_do_not_fit_are_refused(textbook, labels):
     """Wrong shapes are never reshaped into place; values lie between 0 and 1."""
-    with pytest.raises(XorMiError, match="labels"):
+    with pytest.raises(XorMiError, match="label"):
         textbook(textbook.rows(), return_type="loss", labels=labels)
     assert (
         textbook(textbook.rows(), return_type="loss", labels=torch.tensor([0, 1, 1, 0])).item() == 0

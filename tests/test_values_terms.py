@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import input_plane
-from xor_mi.handmade import from_gates
+from xor_mi.handmade import from_gates, textbook_xor
 from xor_mi.interventions import patch_sweep
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -197,15 +197,35 @@ def test_why_01_to_11_turns_the_textbook_network_off(textbook):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda m: compare(m, [0, 2], [1, 1]),
+        lambda m: compare(m, [0, float("nan")], [1, 1]),
         lambda m: explain_difference(m, "000", "111"),
         lambda m: contributions(m, ["0x"]),
     ],
 )
 def test_inputs_that_are_no_bits_are_refused(textbook, call):
     """Values and widths are checked before anything runs."""
-    with pytest.raises(XorMiError, match=r"not a bit|has 3 bits"):
+    with pytest.raises(XorMiError, match=r"not a bit|has 3 bits|NaN"):
         call(textbook)
+
+
+def test_inputs_between_the_levels():
+    """Numbers that are no bits are what the network is run on: the terms add up to the values, and
+    those to NumPy's, on every kind of input alike.
+    """
+    model = textbook_xor()
+    a, b = [0.25, 1.0], [0.5, -2.0]
+    for rows in ([a, b], np.array([a, b]), torch.tensor([a, b])):
+        values = activations(model, rows)
+        pre = np.array([a, b]) @ np.ones((2, 2)) + np.array([0, -1])
+        assert values.rows == ("(0.25, 1.0)", "(0.5, -2.0)")
+        assert np.allclose(values["blocks.0.mlp.hook_pre"], pre)
+        terms = contributions(model, rows)
+        out = np.maximum(pre, 0) @ np.array([1, -2])
+        assert np.allclose(terms[1].sum(-1).numpy().ravel(), out)
+    compared = compare(model, a, torch.tensor(b))
+    assert (compared.a, compared.b) == ("(0.25, 1.0)", "(0.5, -2.0)")
+    changed = explain_difference(model, a, np.array(b)).units.set_index("unit")
+    assert changed.loc["y0", "post_change"] == pytest.approx(out[1] - out[0])
 
 
 @pytest.mark.parametrize(

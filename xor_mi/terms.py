@@ -21,8 +21,8 @@ from torch import Tensor
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit, layers_of
 from xor_mi.kinds import Rows
-from xor_mi.model import HookedMLP, require_output, require_plain_mlp
-from xor_mi.truth import Row, as_row, row_name
+from xor_mi.model import HookedMLP, read_inputs, require_output, require_plain_mlp
+from xor_mi.truth import Row
 from xor_mi.values import LayerValues, forward_float64
 
 __all__ = [
@@ -48,7 +48,7 @@ class Contributions(Finding):
     `contributions(model)[0]` is fc1's, [row, d_out, d_in].
 
     Attributes:
-        rows: the inputs, as bits.
+        rows: the inputs by name, "01" of bits.
         layer_sizes: (d_in, *d_hidden, d_out).
         sources: per linear layer, the units it reads. Those of the readout end with the inputs
             where they are connected to it.
@@ -104,20 +104,20 @@ def contributions(model: HookedMLP, rows: Rows | None = None) -> Contributions:
     """Every edge's term on every input row (all rows by default).
 
     Raises:
-        XorMiError: rows that are not bits, anything but a `HookedMLP` without hooks, train mode,
-            weights that are not finite.
+        XorMiError: rows that are neither bits nor numbers, anything but a `HookedMLP` without
+            hooks, train mode, weights that are not finite.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> contributions(textbook_xor())[1][3].tolist()  # the readout on 11: w * h
     [[2.0, -2.0]]
     """
     require_plain_mlp(model, "contributions")
-    bits = model.read_rows(rows)
-    return _contributions(model, bits, forward_float64(model, model.rows(bits)))
+    read = read_inputs(model, rows)
+    return _contributions(model, read.names, forward_float64(model, read.values))
 
 
 def _contributions(
-    model: HookedMLP, bits: tuple[tuple[int, ...], ...], layers: list[LayerValues]
+    model: HookedMLP, names: tuple[str, ...], layers: list[LayerValues]
 ) -> Contributions:
     """The terms of a forward that has been run on these rows."""
     parameters = model.float64_layers()
@@ -126,7 +126,7 @@ def _contributions(
         edge_terms(weight, layer.inputs) for weight, layer in zip(weights, layers, strict=True)
     ]
     return Contributions(
-        rows=tuple(row_name(row) for row in bits),
+        rows=names,
         layer_sizes=model.layer_sizes,
         sources=tuple(tuple(units) for units in model.sources),
         terms=tuple(terms),
@@ -140,7 +140,7 @@ class DifferenceExplanation(Finding):
     """Why the values on b are not those on a.
 
     Attributes:
-        a, b: the inputs, as bits.
+        a, b: the inputs by name, "01" of bits.
         edges: one line per weight: edge, source, target, weight, source_change, term_change (=
             weight * source_change).
         units: one line per hidden unit and output: unit, pre_change (= sum of its term_changes),
@@ -204,9 +204,10 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
       y0: +1.000 (h0.0) -2.000 (h0.1) = -1.000 before, -1.000 after activation
     """
     require_plain_mlp(model, "explaining a difference")
-    bits = (as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in))
-    layers = forward_float64(model, model.rows(bits))
-    terms = _contributions(model, bits, layers)
+    read = read_inputs(model, [a, b])
+    name_a, name_b = read.names
+    layers = forward_float64(model, read.values)
+    terms = _contributions(model, read.names, layers)
     units_of_layer = layers_of(model.layer_sizes)
     edges: list[dict[str, object]] = []
     units: list[dict[str, object]] = []
@@ -237,8 +238,8 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
                 )
             )
     return DifferenceExplanation(
-        a=row_name(bits[0]),
-        b=row_name(bits[1]),
+        a=name_a,
+        b=name_b,
         edges=pd.DataFrame(edges),
         units=pd.DataFrame(units),
         leftover=leftover,

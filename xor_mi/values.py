@@ -20,11 +20,12 @@ from xor_mi.model import (
     UNDECIDED,
     HookedMLP,
     kind_of_hook,
+    read_inputs,
     require_evaluable,
     require_hooked_mlp,
     stage_of_hook,
 )
-from xor_mi.truth import Row, as_row, row_name
+from xor_mi.truth import Row
 
 __all__ = [
     "Activations",
@@ -143,8 +144,12 @@ class Activations(Finding):
 def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     """Run the model on input rows (all 2^d_in by default) and name every value at every hook point.
 
+    Args:
+        rows: bits, or other numbers that the network is run on, such as [[0.1, 0.9]].
+
     Raises:
-        XorMiError: rows that are not bits, a model in train mode, weights that are not finite.
+        XorMiError: rows that are neither bits nor numbers, a model in train mode, weights that are
+            not finite.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> activations(textbook_xor()).wide_frame()["h0.1 post"].tolist()
@@ -152,14 +157,14 @@ def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     """
     require_hooked_mlp(model, "activations")
     require_evaluable(model, "activations")
-    bits = model.read_rows(rows)
+    read = read_inputs(model, rows)
     units = dict(model.hook_places())
     # only these hook points: where the edge hooks are on, their values are no units'
     _, cache = model.run_with_cache(
-        model.rows(bits), names_filter=list(units), return_cache_object=False
+        read.values, names_filter=list(units), return_cache_object=False
     )
     return Activations(
-        rows=tuple(row_name(row) for row in bits),
+        rows=read.names,
         values={hook: cache[hook] for hook in units},
         units=units,
     )
@@ -170,7 +175,7 @@ class Comparison(Finding):
     """Two inputs at every hook point.
 
     Attributes:
-        a, b: the inputs, as bits.
+        a, b: the inputs by name, "01" of bits.
         decision_a, decision_b: every decision, one per output (one in all by argmax over two); -1
             is undecided.
         tolerance: values closer than this count as the same.
@@ -222,11 +227,12 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
     It shows where they differ inside, and whether they come out alike.
 
     Args:
+        a, b: rows of bits, or of other numbers that the network is run on, such as [0.1, 0.9].
         tolerance: values closer than this count as the same.
 
     Raises:
-        XorMiError: inputs that are not rows of bits of the network's width, train mode, weights
-            that are not finite.
+        XorMiError: inputs that are neither bits nor numbers, or not of the network's width, train
+            mode, weights that are not finite.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> comparison = compare(textbook_xor(), [0, 0], [1, 1])
@@ -235,8 +241,7 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
     """
     require_hooked_mlp(model, "comparing two inputs")
     require_kind("tolerance", tolerance, Real, give="a number, such as 1e-6")
-    rows = [as_row(a, model.cfg.d_in), as_row(b, model.cfg.d_in)]
-    values = activations(model, rows)
+    values = activations(model, [a, b])
     name_a, name_b = values.rows
     if name_a == name_b:
         raise XorMiError(f"both inputs are {name_a}; give two different ones to compare")

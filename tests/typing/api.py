@@ -333,6 +333,9 @@ record = xor_mi.testing.record_of(circuit)
 assert_type(xor_mi.testing.compare_records(record, record).facts, tuple[str, ...])
 xor_mi.widgets.playground(model, target="XOR").reset()
 assert_type(model.with_target("XOR"), HookedMLP)
+named: xor_mi.model.NamedInputs = xor_mi.model.read_inputs(model, [[0.5, 1.0], "01"])
+assert_type(named.values, Tensor)
+print(xor_mi.model.require_device("cpu").type)
 
 # every figure, by the finding that it draws
 

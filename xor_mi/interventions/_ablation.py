@@ -19,7 +19,7 @@ from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, unknown, whole_
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._readout import Decided, decisions_of, readers_of
-from xor_mi.interventions._run import intervene
+from xor_mi.interventions._run import as_inputs, intervene
 from xor_mi.interventions._sites import (
     MAX_SUBSETS,
     Coordinates,
@@ -32,8 +32,8 @@ from xor_mi.interventions._sites import (
 )
 from xor_mi.interventions._sites import subsets as all_subsets
 from xor_mi.kinds import AblationValue, HookedModel, Inputs, Metrics, Sites, SubsetRule
-from xor_mi.model import HookedMLP
-from xor_mi.truth import as_row, row_name, row_number
+from xor_mi.model import HookedMLP, NamedInputs, read_inputs
+from xor_mi.truth import ArrayLike, row_number
 
 VALUES = ("zero", "mean", "resample")
 
@@ -54,7 +54,7 @@ class AblationSweep(Finding):
         values: with it, [metric, site, row].
         coordinates: what was intervened on and how.
         decided: the score of the decision, before and after; None where a model decides nothing.
-        labels: the right decision per row, where there is a target.
+        labels: the right decision per row, where there is a target and every row is one of bits.
     """
 
     rows: tuple[str, ...]
@@ -174,8 +174,8 @@ def ablation_sweep(
             `seed`), or of a random one of `over`; a number; or a tensor of the hook's activation,
             [...] for all inputs alike or [input, ...].
         subsets: "single", "pairs" (exactly two together) or "all" (every non-empty subset).
-        rows: inputs to run on: rows of bits, or a tensor [input, ...] for other models. Default:
-            all rows.
+        rows: inputs to run on: rows of bits or of other numbers that the network takes, or an array
+            [input, ...] for other models. Default: all rows.
         over: the inputs the mean or the resampled activations are taken from; default: `rows`.
         metrics: as in `patch_sweep`; labels are those of the inputs that are run on.
         output: the number of the decision, as in `patch_sweep`.
@@ -196,8 +196,9 @@ def ablation_sweep(
         raise unknown("subset rule", subsets, SUBSET_SIZES, where="rules are")
     _require_value(value)
     seed = whole_number("seed", seed, below=SEEDS_BELOW)
-    names, inputs = _read_inputs(model, rows)
-    reference = None if over is None else _read_inputs(model, over)[1]
+    read = _read_inputs(model, rows)
+    inputs = read.values
+    reference = None if over is None else _read_inputs(model, over).values
     sets = _joint_sets(model, sites, subsets)
     readers = readers_of(model, metrics, output, inputs)
 
@@ -205,10 +206,10 @@ def ablation_sweep(
     # The reference inputs are run beside the others, and nothing is written on them.
     plain = inputs if reference is None else torch.cat([inputs, reference])
 
-    def replacement(hook_name: str, activation: Tensor) -> Tensor:
+    def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor:
         del hook_name
         of_reference = None if reference is None else activation[n:]
-        return _replacement(value, activation[:n], of_reference, seed)
+        return _replacement(value, activation[:n], of_reference, seed)[numbers]
 
     with edges_where_needed(model, sets):
         outputs, values = intervene(
@@ -229,11 +230,11 @@ def ablation_sweep(
     if isinstance(model, HookedMLP):
         decided = Decided(rule=model.rule, before=before[-1:], after=values[-1])
         target = model.cfg.target
-        if target is not None:
-            numbers = [row_number(as_row(name, model.cfg.d_in)) for name in names]
-            labels = tuple([target.tables[output][number] for number in numbers])
+        # inputs between the levels have no right answer
+        if target is not None and read.bits is not None:
+            labels = tuple([target.tables[output][row_number(row)] for row in read.bits])
     return AblationSweep(
-        rows=names,
+        rows=read.names,
         sites=sets,
         value=value_name,
         metrics=readers.metrics,
@@ -320,18 +321,18 @@ def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tenso
     return activation.roll(shift, 0)
 
 
-def _read_inputs(model: HookedModel, rows: Inputs | None) -> tuple[tuple[str, ...], Tensor]:
-    """Names of the inputs, and the inputs [input, ...]."""
-    if rows is not None and not isinstance(rows, Tensor):
+def _read_inputs(model: HookedModel, rows: Inputs | None) -> NamedInputs:
+    """The inputs [input, ...] and their names."""
+    if rows is not None and not isinstance(rows, ArrayLike):
         require_kind("rows", rows, Iterable, give="input rows, or a tensor [input, ...]")
         rows = list(rows)
-    if rows is not None and not len(rows):
+    if rows is not None and getattr(rows, "ndim", 1) > 0 and not len(rows):
         raise XorMiError("no rows given; an ablation needs at least one input")
     if isinstance(model, HookedMLP):
-        read = model.read_rows(rows)
-        return tuple([row_name(row) for row in read]), model.rows(read)
-    if isinstance(rows, Tensor) and rows.ndim > 1:
-        return tuple([str(i) for i in range(len(rows))]), rows.clone()
+        return read_inputs(model, rows)
+    if isinstance(rows, ArrayLike) and getattr(rows, "ndim", 0) > 1:
+        inputs = as_inputs(model, rows, "rows").clone()
+        return NamedInputs(tuple([str(i) for i in range(len(inputs))]), inputs, None)
     raise XorMiError(
         "give rows=inputs, a tensor [input, ...]; rows of bits are for a HookedMLP only"
     )

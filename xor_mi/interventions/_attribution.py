@@ -10,25 +10,37 @@ of them, or one of your own with the same signature, against both.
 Gradients see only the neighbourhood of the corrupted run. At the kink of a ReLU they are zero
 although patching is not: on input 00 of the textbook network every gradient at hook_pre vanishes.
 That is a finding about the method.
+
+Values and gradients are those that the hook point saw, also where the model works in place and
+changes the activation afterwards, as `nn.ReLU(inplace=True)` does.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
 from math import comb
+from typing import Any
 
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.errors import XorMiError, require_kind, require_memory, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit
 from xor_mi.interventions._patching import read_pairs
 from xor_mi.interventions._readout import Readers, named_metrics, readers_of
-from xor_mi.interventions._run import cache_all, inputs_per_run, intervene, run_hooked
+from xor_mi.interventions._run import (
+    bytes_per_number,
+    cache_all,
+    changed_in_place,
+    distinct_inputs,
+    inputs_per_run,
+    intervene,
+    run_hooked,
+)
 from xor_mi.interventions._sites import (
     Coordinates,
     Site,
@@ -43,6 +55,7 @@ from xor_mi.interventions._sites import (
 )
 from xor_mi.kinds import AttributionMethod, HookedModel, Metric, Metrics, Pairs, Sites
 from xor_mi.model import HookedMLP
+from xor_mi.model._places import warn
 from xor_mi.progress import progress_bar
 
 Method = Callable[[HookedModel, Tensor, Tensor, Sequence[Site], Metric], Tensor]
@@ -56,22 +69,37 @@ NO_EFFECT = 1e-6
 
 
 def exact_patching(
-    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel,
+    clean: Tensor,
+    corrupted: Tensor,
+    sites: Sequence[Site],
+    metric: Metric,
+    *,
+    max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
     """The truth: how the metric changes with the clean value patched into the corrupted run."""
-    return _patched(model, clean, corrupted, [(site,) for site in sites], metric)
+    sets = [(site,) for site in sites]
+    return _patched(model, clean, corrupted, sets, metric, max_batch_bytes=max_batch_bytes)
 
 
 def attribution_patching(
-    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel,
+    clean: Tensor,
+    corrupted: Tensor,
+    sites: Sequence[Site],
+    metric: Metric,
+    *,
+    max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
     """Patching to first order: the metric's gradient times (clean - corrupted).
 
     The gradient is taken at the corrupted run, and the products are summed over the site.
     """
-    _, clean_cache = cache_all(model, clean)
-    _, cache = cache_all(model, corrupted)
-    gradients = _gradients(model, corrupted, {site.hook_name for site in sites}, metric)
+    hook_names = {site.hook_name for site in sites}
+    _, clean_cache = cache_all(model, clean, hook_names, max_batch_bytes=max_batch_bytes)
+    _, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
+    at_once = _gradients_at_once(model, corrupted, max_batch_bytes)
+    gradients = _gradients_in_parts(model, corrupted, hook_names, metric, at_once)
     return _times_difference(gradients, clean_cache, cache, sites)
 
 
@@ -83,6 +111,7 @@ def integrated_gradients(
     metric: Metric,
     *,
     n_steps: int = 64,
+    max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
     """The gradient averaged from the corrupted to the clean activation, times their difference.
 
@@ -92,14 +121,15 @@ def integrated_gradients(
     accuracy of n_steps midpoints (Sundararajan et al. 2017, arXiv 1703.01365; on hidden units,
     conductance).
     """
-    _, clean_cache = cache_all(model, clean)
-    _, cache = cache_all(model, corrupted)
+    hook_names = {site.hook_name for site in sites}
+    _, clean_cache = cache_all(model, clean, hook_names, max_batch_bytes=max_batch_bytes)
+    _, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
     n_pairs = len(corrupted)
     midpoints = (torch.arange(n_steps) + 0.5) / n_steps
-    # Half as many as of a plain run: a gradient takes as much memory again.
-    steps_per_run = max(1, inputs_per_run(model, corrupted) // (2 * n_pairs))
+    at_once = _gradients_at_once(model, corrupted, max_batch_bytes)
+    steps_per_run = max(1, at_once // n_pairs)
     averaged: dict[str, Tensor] = {}
-    for name in {site.hook_name for site in sites}:
+    for name in hook_names:
         low, high = cache[name], clean_cache[name]
         averaged[name] = torch.zeros_like(low)
         for steps in midpoints.split(steps_per_run):
@@ -107,14 +137,23 @@ def integrated_gradients(
             # All steps in one batch; what does not pass this hook is as in the corrupted run.
             inputs = corrupted.repeat(len(steps), *[1] * (corrupted.ndim - 1))
             per_copy = partial(_per_copy, metric, n_pairs)
-            gradient = _gradients(model, inputs, {name}, per_copy, {name: points})[name]
+            gradients = _gradients_in_parts(
+                model, inputs, {name}, per_copy, at_once, {name: points}
+            )
+            gradient = gradients[name]
             of_steps = gradient.reshape(len(steps), n_pairs, *gradient.shape[1:])
             averaged[name] += of_steps.sum(0) / n_steps
     return _times_difference(averaged, clean_cache, cache, sites)
 
 
 def direct_logit(
-    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel,
+    clean: Tensor,
+    corrupted: Tensor,
+    sites: Sequence[Site],
+    metric: Metric,
+    *,
+    max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
     """Direct logit contribution: what a site itself adds to the logit, clean - corrupted.
 
@@ -136,17 +175,20 @@ def direct_logit(
             f"direct_logit is about a logit itself; give a metric that is one output{argmax}, of "
             "a network without output activation"
         )
-    clean_outputs, clean_cache = cache_all(model, clean)
-    outputs, cache = cache_all(model, corrupted)
     readout = Unit(model.cfg.n_layers, 0, is_output=True)
     logits_hook, _ = model.hook_site(readout)
+    into_readout = [(model.units[-1], model.linears[-1])]
+    if model.direct is not None:
+        into_readout.append((Unit(-1, 0), model.direct))
+    read_by_it = [model.hook_site(source)[0] for source, _ in into_readout]
+    clean_outputs, clean_cache = cache_all(
+        model, clean, read_by_it, max_batch_bytes=max_batch_bytes
+    )
+    outputs, cache = cache_all(model, corrupted, read_by_it, max_batch_bytes=max_batch_bytes)
     logits = torch.zeros_like(outputs)
     for output, share in shares.items():
         logits[:, output] = share * (clean_outputs - outputs)[:, output]
     by_hook = {logits_hook: logits}
-    into_readout = [(model.units[-1], model.linears[-1])]
-    if model.direct is not None:
-        into_readout.append((Unit(-1, 0), model.direct))
     for source, linear in into_readout:
         values_hook, _ = model.hook_site(source)
         edges_hook, _ = model.hook_site(Edge(source, readout))
@@ -167,7 +209,13 @@ def direct_logit(
 
 
 def shapley(
-    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel,
+    clean: Tensor,
+    corrupted: Tensor,
+    sites: Sequence[Site],
+    metric: Metric,
+    *,
+    max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
     """Exact Shapley values over the sites.
 
@@ -185,7 +233,7 @@ def shapley(
     # The same subsets in the same order, as numbers and as sites.
     picks = subsets(range(k))
     sets = subsets(sites)
-    effects = _patched(model, clean, corrupted, sets, metric)
+    effects = _patched(model, clean, corrupted, sets, metric, max_batch_bytes=max_batch_bytes)
     worth = dict(zip(picks, effects, strict=True))
     worth[()] = torch.zeros_like(effects[0])
     scores = torch.zeros(k, effects.shape[1], dtype=effects.dtype, device=effects.device)
@@ -199,14 +247,20 @@ def shapley(
 
 
 def random(
-    model: HookedModel, clean: Tensor, corrupted: Tensor, sites: Sequence[Site], metric: Metric
+    model: HookedModel,
+    clean: Tensor,
+    corrupted: Tensor,
+    sites: Sequence[Site],
+    metric: Metric,
+    *,
+    max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
     """Chance: normal scores of seed 0.
 
     They are scaled by the metric's mean absolute change between the pairs.
     """
-    clean_outputs, _ = cache_all(model, clean)
-    outputs, _ = cache_all(model, corrupted)
+    clean_outputs, _ = cache_all(model, clean, [], max_batch_bytes=max_batch_bytes)
+    outputs, _ = cache_all(model, corrupted, [], max_batch_bytes=max_batch_bytes)
     scale = (metric(clean_outputs) - metric(outputs)).abs().mean()
     # A generator of its own: the caller's global seed stays as it is.
     generator = torch.Generator().manual_seed(0)
@@ -313,6 +367,7 @@ class _Request:
     corrupted: Tensor
     sites: tuple[Site, ...]
     metrics: dict[str, Metric]
+    max_batch_bytes: int | None
 
     @property
     def sets(self) -> list[SiteSet]:
@@ -327,6 +382,7 @@ def attribute(
     method: AttributionMethod | Method = "exact_patching",
     metrics: Metrics | None = None,
     output: int = 0,
+    max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> Attribution:
     """One method's scores of every site for every pair.
@@ -335,6 +391,7 @@ def attribute(
         pairs, sites: as in `patch_sweep`, but single sites only.
         method: one of `METHODS`, or a function with their signature.
         metrics: as in `patch_sweep`.
+        max_batch_bytes: as in `patch_sweep`; a function of your own sees to it itself.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> scored = attribute(textbook_xor(), [("01", "11")], method="integrated_gradients")
@@ -345,8 +402,9 @@ def attribute(
         XorMiError: an unknown method or one that is not for this model, a set of sites, and all
             that `patch_sweep` refuses.
     """
-    request = _request(model, pairs, sites, metrics, output)
+    request = _request(model, pairs, sites, metrics, output, max_batch_bytes)
     name, function = _method(method)
+    _warn_of_work_in_place(model, request, [function])
     functions = progress_bar(
         request.metrics.values(), doing="attributing", unit="metric", progress=progress
     )
@@ -372,6 +430,7 @@ def score_methods(
     methods: Mapping[str, Method] | None = None,
     metrics: Metrics | None = None,
     output: int = 0,
+    max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> MethodScores:
     """Every method against exact patching, over all sites and pairs.
@@ -379,17 +438,18 @@ def score_methods(
     A method that is not for this model says why, and the others are scored.
 
     Args:
-        pairs, sites, metrics, output: as in `attribute`.
+        pairs, sites, metrics, output, max_batch_bytes: as in `attribute`.
         methods: name -> function with the signature of `METHODS`.
     """
     methods = METHODS if methods is None else methods
     require_kind("methods", methods, Mapping, give="names and functions, such as METHODS")
     if not methods:
         raise XorMiError("methods is empty; give names and functions, such as METHODS")
-    request = _request(model, pairs, sites, metrics, output)
+    request = _request(model, pairs, sites, metrics, output, max_batch_bytes)
     for name, method in methods.items():
         if not callable(method):
             raise XorMiError(f"method {name!r} is {method!r}; give a function, as METHODS has")
+    _warn_of_work_in_place(model, request, methods.values())
     work = list(product(request.metrics.items(), methods.items()))
     truths: dict[str, Tensor] = {}
     scores: list[MethodScore] = []
@@ -453,27 +513,35 @@ def _request(
     sites: Sites | None,
     metrics: Metrics | None,
     output: int,
+    max_batch_bytes: int | None,
 ) -> _Request:
     require_ready(model, "attribution")
-    names, clean, corrupted = read_pairs(model, pairs)
+    read = read_pairs(model, pairs)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
     if any(len(together) > 1 for together in sets):
         raise XorMiError(
             "attribution scores single sites; patch_sweep takes sets of them, and shapley shares "
             "out their joint effect"
         )
-    if not names or not sets:
+    if not read.names or not sets:
         raise XorMiError(
-            f"{len(names)} pairs and {len(sets)} sites given; attribution needs at least one of "
-            "each"
+            f"{len(read.names)} pairs and {len(sets)} sites given; attribution needs at least one "
+            "of each"
         )
-    readers = readers_of(model, metrics, output, clean)
+    readers = readers_of(model, metrics, output, read.inputs[read.clean])
+    n_metrics = len(readers.metrics)
+    require_memory(
+        n_metrics * len(sets) * len(read.names) * bytes_per_number(model),
+        what=f"{n_metrics} x {len(sets):,} x {len(read.names):,} scores",
+        do="give fewer pairs or sites",
+    )
     return _Request(
-        pairs=names,
-        clean=clean,
-        corrupted=corrupted,
+        pairs=read.names,
+        clean=read.inputs[read.clean],
+        corrupted=read.inputs[read.corrupted],
         sites=tuple([site for (site,) in sets]),
-        metrics=dict(readers.functions[: len(readers.metrics)]),
+        metrics=dict(readers.functions[:n_metrics]),
+        max_batch_bytes=max_batch_bytes,
     )
 
 
@@ -496,12 +564,32 @@ def _scores(method: Method, model: HookedModel, request: _Request, metric: Metri
         XorMiError: a method that gives something else: transposed scores would be read as those of
             other sites and pairs.
     """
-    scores = method(model, request.clean, request.corrupted, request.sites, metric)
+    if method in METHODS.values():
+        bounded: Any = method  # the package's own methods take the bound, others need not
+        method = partial(bounded, max_batch_bytes=request.max_batch_bytes)
+    # Copies: the method's own runs, or the model itself, may write into them.
+    clean, corrupted = request.clean.clone(), request.corrupted.clone()
+    scores = method(model, clean, corrupted, request.sites, metric)
     expected = [len(request.sites), len(request.pairs)]
     if not isinstance(scores, Tensor) or list(scores.shape) != expected:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise XorMiError(f"the method gave {got}; give a tensor [site, pair], here {expected}")
     return scores.detach()
+
+
+def _warn_of_work_in_place(
+    model: HookedModel, request: _Request, methods: Iterable[Method]
+) -> None:
+    """Warn where a method of the caller's own may read caches that the model has spoiled."""
+    if isinstance(model, HookedMLP) or not set(methods) - set(METHODS.values()):
+        return
+    names = {site.hook_name for site in request.sites}
+    for name in changed_in_place(model, request.corrupted[:1], sorted(names)):
+        warn(
+            f"this model changes the activation at '{name}' in place after the hook point, so "
+            "run_with_cache holds the changed values there; a method of your own needs a hook that "
+            "makes a copy, as the package's own methods have"
+        )
 
 
 def _shares_of_outputs(metric: Metric, model: HookedMLP) -> dict[int, float] | None:
@@ -526,20 +614,24 @@ def _patched(
     corrupted: Tensor,
     sets: Sequence[SiteSet],
     metric: Metric,
+    *,
+    max_batch_bytes: int | None,
 ) -> Tensor:
     """Effect on the metric of patching each set, [set, pair]."""
-    n = len(clean)
     named = named_metrics({"metric": metric})
     readers = Readers(metrics=("metric",), functions=tuple(named.items()))
+    inputs, numbers = distinct_inputs(torch.cat([clean, corrupted]))
+    source, base = numbers.chunk(2)
     plain, after = intervene(
         model,
-        torch.cat([clean, corrupted]),
-        slice(n, None),
+        inputs,
+        base,
         sets,
-        replacement=lambda _, activation: activation[:n],
+        replacement=lambda _, activation, which: activation[source[which]],
         readers=readers,
+        max_batch_bytes=max_batch_bytes,
     )
-    return after[0] - readers.read(plain[n:])[0]
+    return after[0] - readers.read(plain[base])[0]
 
 
 def _per_copy(metric: Metric, n_pairs: int, outputs: Tensor) -> Tensor:
@@ -548,6 +640,75 @@ def _per_copy(metric: Metric, n_pairs: int, outputs: Tensor) -> Tensor:
     It may tell inputs apart by their place, so it sees each copy by itself.
     """
     return torch.cat([metric(copy) for copy in outputs.split(n_pairs)])
+
+
+def _gradients_at_once(model: HookedModel, inputs: Tensor, max_batch_bytes: int | None) -> int:
+    """How many inputs one forward with gradients may take: they take as much memory again."""
+    return max(1, inputs_per_run(model, inputs, max_batch_bytes) // 2)
+
+
+def _gradients_in_parts(
+    model: HookedModel,
+    inputs: Tensor,
+    hook_names: set[str],
+    metric: Metric,
+    at_once: int,
+    replaced: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """`_gradients` of any number of inputs, with at most `at_once` in one forward.
+
+    A metric may compare the inputs of a run, so it sees the outputs of all of them: its gradient
+    there is taken first, and carried back to the hooks part by part.
+    """
+    if len(inputs) <= at_once:
+        return _gradients(model, inputs, hook_names, metric, replaced)
+    starts = range(0, len(inputs), at_once)
+    parts = [slice(start, start + at_once) for start in starts]
+    outputs = torch.cat(
+        [_outputs_with(model, inputs[part], _of_part(replaced, part)) for part in parts]
+    ).requires_grad_()
+    with torch.enable_grad():
+        total = metric(outputs).sum()
+    _require_gradient(total)
+    (at_outputs,) = torch.autograd.grad(total, [outputs])
+    gradients: dict[str, list[Tensor]] = {name: [] for name in hook_names}
+    for part in parts:
+        # a metric that is linear in the outputs and has this gradient
+        metric_here = partial(_weighted, at_outputs[part])
+        of_part = _gradients(model, inputs[part], hook_names, metric_here, _of_part(replaced, part))
+        for name, gradient in of_part.items():
+            gradients[name].append(gradient)
+    return {name: torch.cat(of_parts) for name, of_parts in gradients.items()}
+
+
+def _of_part(replaced: Mapping[str, Tensor] | None, part: slice) -> dict[str, Tensor] | None:
+    return None if replaced is None else {name: one[part] for name, one in replaced.items()}
+
+
+def _weighted(weights: Tensor, outputs: Tensor) -> Tensor:
+    """The sum of an input's outputs [input, ...], each times its weight."""
+    return (weights * outputs).reshape(len(outputs), -1).sum(1)
+
+
+@torch.no_grad()
+def _outputs_with(
+    model: HookedModel, inputs: Tensor, replaced: Mapping[str, Tensor] | None
+) -> Tensor:
+    """The outputs with some hooks' activations replaced, without a gradient."""
+
+    def replace_by(new: Tensor, activation: Tensor) -> Tensor:
+        return new.to(activation, copy=True)
+
+    hooks = {name: partial(replace_by, new) for name, new in (replaced or {}).items()}
+    return run_hooked(model, inputs, hooks)
+
+
+def _require_gradient(total: Tensor) -> None:
+    if not total.requires_grad:
+        raise XorMiError(
+            "this metric has no gradient; give one that is computed from the outputs without "
+            "rounding or detach, or use exact_patching"
+        )
 
 
 def _gradients(
@@ -571,14 +732,19 @@ def _gradients(
 
     # Sorted, so that the same request always runs in the same order.
     hooks = {name: partial(add_zero, name) for name in sorted(hook_names)}
-    with torch.enable_grad():
-        total = metric(run_hooked(model, inputs, hooks)).sum()
-    if not total.requires_grad:
+    try:
+        with torch.enable_grad():
+            total = metric(run_hooked(model, inputs, hooks)).sum()
+        _require_gradient(total)
+        gradients = torch.autograd.grad(total, list(added.values()), allow_unused=True)
+    except RuntimeError as error:
+        # torch's own words; what else may go wrong in a model is not ours to answer
+        if "inplace operation" not in str(error) and "in-place operation" not in str(error):
+            raise
         raise XorMiError(
-            "this metric has no gradient; give one that is computed from the outputs without "
-            "rounding or detach, or use exact_patching"
-        )
-    gradients = torch.autograd.grad(total, list(added.values()), allow_unused=True)
+            "this model changes in place what its gradient needs; write that step so that it makes "
+            "a new tensor, or use exact_patching"
+        ) from None
     return {
         name: torch.zeros_like(zero) if gradient is None else gradient
         for (name, zero), gradient in zip(added.items(), gradients, strict=True)

@@ -337,7 +337,7 @@ def _aligned(
 def _require_apart(model: HookedMLP, sites: Sequence[Site]) -> None:
     """Targets are disjoint (definition 44): no place may take its value from two sources."""
     with edges_where_needed(model, [tuple(sites)]):
-        _, cache = cache_all(model, model.rows()[:1])
+        _, cache = cache_all(model, model.rows()[:1], [site.hook_name for site in sites])
     shapes = {name: value.shape[1:] for name, value in cache.items()}
     require_disjoint([0] * len(sites), sites, shapes)
 
@@ -345,12 +345,13 @@ def _require_apart(model: HookedMLP, sites: Sequence[Site]) -> None:
 def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Replacement:
     """Each site takes its value from its own plain inputs, site -> their numbers [base]."""
 
-    def replacement(hook_name: str, activation: Tensor) -> Tensor:
+    def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor:
         here = [site for site in rows if site.hook_name == hook_name]
-        new = activation[rows[here[0]]]  # a copy; what no site of this hook covers is not written
+        # a copy; what no site of this hook covers is not written
+        new = activation[rows[here[0]][numbers]]
         for site in here[1:]:
             entries = (slice(None), *site.slices)
-            new[entries] = activation[rows[site]][entries]
+            new[entries] = activation[rows[site][numbers]][entries]
         return new
 
     return replacement
@@ -489,7 +490,7 @@ def _n_agreed(
 
 def _width(model: HookedMLP, hook_name: str, runs: _Runs) -> int:
     """How many numbers a hook holds per input."""
-    _, cache = cache_all(model, runs.source[:1])
+    _, cache = cache_all(model, runs.source[:1], [hook_name])
     return cache[hook_name].shape[1]
 
 

@@ -1,20 +1,21 @@
 """(clean, corrupted) pairs x sites -> the effect of every patch, all in one batched forward."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
-from typing import TYPE_CHECKING, TypeGuard, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_memory, shown, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._readout import Decided, decisions_of, readers_of
-from xor_mi.interventions._run import intervene
+from xor_mi.interventions._run import as_inputs, distinct_inputs, intervene
 from xor_mi.interventions._sites import (
     Coordinates,
     SiteSet,
@@ -27,8 +28,8 @@ from xor_mi.interventions._sites import (
 )
 from xor_mi.kinds import Direction, HookedModel, Metrics, OneSite, Pairs, Row, Sites
 from xor_mi.metrics import decisions
-from xor_mi.model import HookedMLP
-from xor_mi.truth import as_row, row_name, truth_rows
+from xor_mi.model import HookedMLP, read_inputs
+from xor_mi.truth import ArrayLike, truth_rows
 
 if TYPE_CHECKING:
     from transformer_lens.patching import PatchingResult
@@ -37,6 +38,9 @@ DIRECTIONS = get_args(Direction)
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 """Two input rows, (clean, corrupted)."""
+
+BYTES_PER_PAIR = 2**7
+"""What a pair takes that is listed: a tuple of two, and its two numbers."""
 
 SAME_METRIC = 1e-6
 """Clean and corrupted metrics closer than this part of the largest one in the sweep count as the
@@ -240,14 +244,65 @@ class PatchSweep(Finding):
         first metric; others have them with _m. decision_patched and flips are the network's own
         decision, whatever the metrics.
         """
+        n_sites = len(self.sites)
+        # pair by pair, and in each of them site by site
+        cleans, corrupteds = (self._of_pairs(side) for side in zip(*self.pairs, strict=True))
+        columns: dict[str, object] = {
+            "clean": cleans,
+            "corrupted": corrupteds,
+            "pair": self._of_pairs([f"{clean} -> {corrupted}" for clean, corrupted in self.pairs]),
+            "site": list(self.site_names) * len(self.pairs),
+            "direction": self.direction,
+        }
         first, *others = [self[metric] for metric in self.metrics]
-        lines = [_first_columns(effect) for effect in first]
+        columns |= first._metric_columns()
+        columns["recovered_fraction"] = first._fractions()
+        columns["why_no_fraction"] = self._of_pairs(first._why_no_fractions())
+        before = self._decisions_before()
+        if before is None:
+            columns["decision_patched"] = columns["flips"] = None
+        else:
+            after = self.decisions.T.flatten().numpy(force=True)
+            columns["decision_patched"] = after
+            columns["flips"] = after != np.repeat(before, n_sites)
         for other in others:
-            for line, effect in zip(lines, other, strict=True):
-                line |= _metric_columns(effect)
-                line[f"recovered_fraction_{effect.metric}"] = effect.recovered_fraction
-                line[f"why_no_fraction_{effect.metric}"] = effect.why_no_fraction
-        return pd.DataFrame(lines)
+            columns |= other._metric_columns()
+            name = other.metrics[0]
+            columns[f"recovered_fraction_{name}"] = other._fractions()
+            columns[f"why_no_fraction_{name}"] = self._of_pairs(other._why_no_fractions())
+        return pd.DataFrame(columns)
+
+    def _of_pairs(self, of_pair: Sequence[str]) -> list[str]:
+        """What is the same for all sites of a pair, once per line of the frame."""
+        n_sites = len(self.sites)
+        return [text for text in of_pair for _ in range(n_sites)]
+
+    def _metric_columns(self) -> dict[str, object]:
+        """The columns of the first metric."""
+        name, n_sites = self.metrics[0], len(self.sites)
+        return {
+            f"clean_{name}": _numbers(self.clean[0]).repeat(n_sites),
+            f"corrupted_{name}": _numbers(self.corrupted[0]).repeat(n_sites),
+            f"patched_{name}": _numbers(self.patched.T.flatten()),
+            f"effect_{name}": _numbers(self.effect.T.flatten()),
+        }
+
+    def _fractions(self) -> np.ndarray:
+        """What part of the difference between clean and corrupted each patch recovers.
+
+        NaN where there is no difference to recover.
+        """
+        clean, corrupted = _numbers(self.clean[0]), _numbers(self.corrupted[0])
+        has_one = np.array([not why for why in self._why_no_fractions()])
+        difference = np.where(has_one, clean - corrupted, np.nan)
+        moved = _numbers(self.patched.T) - corrupted[:, None]
+        # + 0.0 makes a negative zero an ordinary one
+        return (moved / difference[:, None] + 0.0).ravel()
+
+
+def _numbers(values: Tensor) -> np.ndarray:
+    """As doubles."""
+    return values.double().numpy(force=True)
 
 
 def _first_columns(effect: PatchEffect) -> dict[str, object]:
@@ -281,8 +336,13 @@ def all_pairs(n_inputs: int) -> list[Pair]:
 
     >>> all_pairs(1)
     [((0,), (1,)), ((1,), (0,))]
+
+    Raises:
+        XorMiError: more pairs than memory is allowed for.
     """
-    return [(a, b) for a, b in product(truth_rows(n_inputs), repeat=2) if a != b]
+    rows = truth_rows(n_inputs)
+    _require_listable(n_inputs)
+    return [(a, b) for a, b in product(rows, repeat=2) if a != b]
 
 
 def differing_pairs(model: HookedMLP, *, output: int = 0) -> list[Pair]:
@@ -320,10 +380,10 @@ def patch_sweep(
 
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
-        pairs: on a HookedMLP, (clean, corrupted) rows of bits, all ordered pairs of distinct rows
-            by default. On any model a tuple of two tensors (clean inputs, corrupted inputs), one
-            example of each per pair; they are the numbers that the model is run on, of a HookedMLP
-            its input levels.
+        pairs: on a HookedMLP, (clean, corrupted) rows of bits or of other numbers, all ordered
+            pairs of distinct rows by default. On any model a tuple of two arrays (clean inputs,
+            corrupted inputs), one example of each per pair; they are the numbers that the model is
+            run on, of a HookedMLP its input levels.
         sites: on a HookedMLP units, edges, inputs or outputs, as values or names ("h0.1",
             "x0->h0.1", "x0->y0" where there are direct connections), all hidden units by default;
             on any model `Site(hook_name, index)`. An entry that is a tuple, list or set of sites is
@@ -353,33 +413,31 @@ def patch_sweep(
     """
     require_ready(model, "patching")
     require_direction(direction)
-    names, clean, corrupted = read_pairs(model, pairs)
+    read = read_pairs(model, pairs)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
-    n_pairs = len(names)
-    if not sets or not names:
+    if not sets or not read.names:
         raise XorMiError(
-            f"{n_pairs} pairs and {len(sets)} sites given; a sweep needs at least one of each"
+            f"{len(read.names)} pairs and {len(sets)} sites given; a sweep needs at least one of "
+            "each"
         )
-    readers = readers_of(model, metrics, output, clean)
+    readers = readers_of(model, metrics, output, read.inputs[read.clean])
 
-    # Both runs go in one batch, the clean inputs first. Each site of the base gets what it is in
-    # the source.
-    of_clean, of_corrupted = slice(0, n_pairs), slice(n_pairs, None)
+    # Each site of the base gets what it is in the source.
     denoising = direction == "denoising"
-    base, source = (of_corrupted, of_clean) if denoising else (of_clean, of_corrupted)
+    base, source = (read.corrupted, read.clean) if denoising else (read.clean, read.corrupted)
     with edges_where_needed(model, sets):
         plain, values = intervene(
             model,
-            torch.cat([clean, corrupted]),
+            read.inputs,
             base,
             sets,
-            replacement=lambda _, activation: activation[source],
+            replacement=lambda _, activation, numbers: activation[source[numbers]],
             readers=readers,
             max_batch_bytes=max_batch_bytes,
             progress=progress,
         )
     # [function, (clean, corrupted), pair]
-    unpatched = readers.read_runs(plain.view(2, n_pairs, *plain.shape[1:]))
+    unpatched = readers.read_runs(plain[torch.stack([read.clean, read.corrupted])])
 
     # Decisions are read last, and where the metric is the default they are read off it.
     n_metrics = len(readers.metrics)
@@ -387,7 +445,7 @@ def patch_sweep(
     if isinstance(model, HookedMLP):
         decided = Decided(rule=model.rule, before=unpatched[-1], after=values[-1])
     return PatchSweep(
-        pairs=names,
+        pairs=read.names,
         sites=sets,
         direction=direction,
         metrics=readers.metrics,
@@ -411,7 +469,8 @@ def patch(
 ) -> PatchEffect:
     """Patch one site (or a set of sites together) between two inputs.
 
-    The inputs are rows of bits, or on any model tensors [1, ...].
+    The inputs are rows of bits or of other numbers that the network takes, [d_in], or on any model
+    arrays [1, ...].
 
     >>> from xor_mi.handmade import textbook_xor
     >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").patched
@@ -419,8 +478,8 @@ def patch(
 
     The clean run gives 1; 2 is above it, because the AND was held off and the OR kept its 2.
     """
-    batch = (clean, corrupted)
-    pairs = batch if _are_two_batches(batch) else [batch]
+    batches = _two_batches(model, (clean, corrupted))
+    pairs: Pairs = [(clean, corrupted)] if batches is None else batches
     sweep = patch_sweep(
         model, pairs, [site], metrics=metrics, direction=direction, output=output, progress=False
     )
@@ -439,48 +498,95 @@ def source_of(direction: Direction) -> str:
     return f"interchange, from the {source} input"
 
 
-def read_pairs(
-    model: HookedModel, pairs: Pairs | None
-) -> tuple[tuple[tuple[str, str], ...], Tensor, Tensor]:
-    """Names, clean inputs and corrupted inputs of the pairs."""
-    if _are_two_batches(pairs):
-        clean, corrupted = pairs
+class ReadPairs(NamedTuple):
+    """Pairs of inputs, each different input once: there are far fewer than pairs of them.
+
+    Attributes:
+        names: (clean, corrupted) as text, per pair.
+        inputs: the different inputs, [input, ...].
+        clean, corrupted: the numbers of each pair's inputs among them, [pair].
+    """
+
+    names: tuple[tuple[str, str], ...]
+    inputs: Tensor
+    clean: Tensor
+    corrupted: Tensor
+
+
+def read_pairs(model: HookedModel, pairs: Pairs | None) -> ReadPairs:
+    """The pairs that a caller names, with each different input once.
+
+    Raises:
+        XorMiError: pairs that are neither rows nor two arrays of equally many inputs.
+    """
+    batches = _two_batches(model, pairs)
+    if batches is not None:
+        clean, corrupted = batches
         if clean.shape != corrupted.shape or not len(clean):
             raise XorMiError(
                 f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; "
                 "they must pair up one to one"
             )
         numbered = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
-        return numbered, clean.clone(), corrupted.clone()
+        inputs, numbers = distinct_inputs(torch.cat([clean, corrupted]))
+        return ReadPairs(numbered, inputs, *numbers.chunk(2))
     if not isinstance(model, HookedMLP):
         raise XorMiError(
             "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits "
             "are for a HookedMLP only"
         )
-    rows = all_pairs(model.cfg.d_in) if pairs is None else _read_rows(model, pairs)
-    # A name per row, not per pair: a sweep of all pairs has each row many times.
-    names = {row: row_name(row) for row in set(chain.from_iterable(rows))}
-    both = model.rows([a for a, _ in rows] + [b for _, b in rows])
-    named = tuple([(names[a], names[b]) for a, b in rows])
-    return named, both[: len(rows)], both[len(rows) :]
+    if pairs is None:
+        return _all_read_pairs(model)
+    rows = _as_pairs(pairs)
+    read = read_inputs(model, list(chain.from_iterable(rows)))
+    inputs, numbers = distinct_inputs(read.values)
+    named = tuple(zip(read.names[::2], read.names[1::2], strict=True))
+    return ReadPairs(named, inputs, numbers[::2], numbers[1::2])
 
 
-def _are_two_batches(pairs: object) -> TypeGuard[tuple[Tensor, Tensor]]:
-    """Whether these are (clean inputs, corrupted inputs), two tensors [pair, ...]."""
+def _all_read_pairs(model: HookedMLP) -> ReadPairs:
+    """All ordered pairs of distinct rows, in the order of `all_pairs`."""
+    _require_listable(model.cfg.d_in)
+    read = read_inputs(model)
+    names, n_rows = read.names, len(read.names)
+    number = torch.arange(n_rows, device=read.values.device)
+    clean, corrupted = number.repeat_interleave(n_rows), number.repeat(n_rows)
+    differ = clean != corrupted
+    named = tuple([(a, b) for a, b in product(names, repeat=2) if a is not b])
+    return ReadPairs(named, read.values, clean[differ], corrupted[differ])
+
+
+def _require_listable(n_inputs: int) -> None:
+    """Refuse all pairs of too many rows, before they are listed."""
+    n_pairs = 2**n_inputs * (2**n_inputs - 1)
+    require_memory(
+        n_pairs * BYTES_PER_PAIR,
+        what=f"all {n_pairs:,} ordered pairs of the rows of {n_inputs} inputs",
+        do="name the pairs you want, such as [('01', '11')]",
+    )
+
+
+def _two_batches(model: HookedModel, pairs: object) -> tuple[Tensor, Tensor] | None:
+    """(clean inputs, corrupted inputs), two arrays [pair, ...], as tensors; None of other pairs."""
     if not isinstance(pairs, tuple) or len(pairs) != 2:
-        return False
-    return all(isinstance(side, Tensor) and side.ndim > 1 for side in pairs)
+        return None
+    if not all(isinstance(side, ArrayLike) and getattr(side, "ndim", 0) > 1 for side in pairs):
+        return None
+    clean, corrupted = pairs
+    return as_inputs(model, clean, "pairs"), as_inputs(model, corrupted, "pairs")
 
 
-def _read_rows(model: HookedMLP, pairs: Pairs) -> list[Pair]:
-    """(clean, corrupted) rows, each checked to be bits of the network's width."""
-    d_in = model.cfg.d_in
+def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
+    """(clean, corrupted) rows, each pair with two."""
+    # two inputs alone, each [d_in], are one pair
+    is_one_pair = isinstance(pairs, tuple) and all(
+        isinstance(side, ArrayLike) and getattr(side, "ndim", 0) == 1 for side in pairs
+    )
+    listed: Any = [pairs] if is_one_pair else pairs
     try:
-        return [(as_row(a, d_in), as_row(b, d_in)) for a, b in pairs]
-    except XorMiError:
-        raise
+        return [(a, b) for a, b in listed]
     except (TypeError, ValueError):  # something that does not unpack into two
         raise XorMiError(
-            f"{pairs!r} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
+            f"{shown(pairs)} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
             "or two tensors"
         ) from None

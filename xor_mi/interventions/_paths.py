@@ -8,15 +8,24 @@ straight to an output.
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
+from math import prod
 
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind
+from xor_mi.errors import XorMiError, require_at_most, require_kind, require_memory
 from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._patching import PatchSweep, read_pairs, require_direction, source_of
 from xor_mi.interventions._readout import Decided, readers_of
-from xor_mi.interventions._run import Layout, hook_that_keeps, hooks_that_write, run_hooked
+from xor_mi.interventions._run import (
+    Layout,
+    bytes_per_number,
+    cache_all,
+    hook_that_keeps,
+    hooks_that_write,
+    inputs_per_run,
+    run_hooked,
+)
 from xor_mi.interventions._sites import coordinates, require_mlp, require_ready, site_of
 from xor_mi.kinds import Direction, Metrics, Pairs, Place
 from xor_mi.model import HookedMLP
@@ -24,6 +33,10 @@ from xor_mi.progress import progress_bar
 
 Route = tuple[Unit, ...]
 """The units of a path, each joined by an edge to the one before."""
+
+
+MAX_PATHS = 1_000_000
+"""More paths than this are refused rather than listed."""
 
 
 def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list[Route]:
@@ -34,6 +47,9 @@ def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list
     >>> from xor_mi.handmade import textbook_xor
     >>> paths_from(textbook_xor(), "x0")
     [(x0, h0.0, y0), (x0, h0.1, y0)]
+
+    Raises:
+        XorMiError: an edge or an unknown unit, or more paths than `MAX_PATHS`.
     """
     require_mlp(model, "listing paths")
     layers = layers_of(model.layer_sizes)
@@ -41,6 +57,12 @@ def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list
     ends = layers[-1] if end is None else [_unit(model, end)]
     between = [layer for layer in layers if first.layer < layer[0].layer < ends[0].layer]
     later = [unit for unit in ends if unit.layer > first.layer]
+    require_at_most(
+        prod(map(len, [*between, later])),
+        MAX_PATHS,
+        what=f"paths from {first.name}",
+        do="start at a later unit, or give the end",
+    )
     routes: list[Route] = [(first, *middle, last) for *middle, last in product(*between, later)]
     return routes + [(first, last) for last in later if _is_direct(model, first, last)]
 
@@ -53,7 +75,8 @@ def path_sweep(
     *,
     metrics: Metrics | None = None,
     direction: Direction = "denoising",
-    output: int = 0,
+    output: int | None = None,
+    max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> PatchSweep:
     """Patch each path for every (clean, corrupted) pair.
@@ -65,39 +88,57 @@ def path_sweep(
     Args:
         paths: sequences of units; `paths_from` lists all that leave a unit.
         pairs, direction: as in `patch_sweep`.
-        metrics: as in `patch_sweep`; by default the score of the output the paths end at, or of
-            decision `output` where they end at a hidden unit. That is also what is decided. By
-            argmax over two outputs there is one decision, wherever the paths end.
+        metrics: as in `patch_sweep`; by default the score of decision `output`.
+        output: the number of the decision; by default that of the output the paths end at, or 0
+            where they end at hidden units. That is also what is decided. By argmax over two outputs
+            there is one decision, wherever the paths end.
+        max_batch_bytes: as in `patch_sweep`.
 
     Raises:
         XorMiError: a path that skips a layer or has fewer than two units, paths that end at
-            different outputs, and all that `patch_sweep` refuses.
+            different outputs or at another one than `output`, and all that `patch_sweep` refuses.
     """
     require_kind("paths", paths, Iterable, give="paths, such as [['x0', 'h0.1', 'y0']]")
     require_mlp(model, "path patching")
     require_ready(model, "path patching")
     require_direction(direction)
-    names, clean, corrupted = read_pairs(model, pairs)
+    read = read_pairs(model, pairs)
+    n_pairs = len(read.names)
     routes = [_route(model, path) for path in paths]
-    if not names or not routes:
+    if not read.names or not routes:
         raise XorMiError(
-            f"{len(names)} pairs and {len(routes)} paths given; a sweep needs at least one of each"
+            f"{n_pairs} pairs and {len(routes)} paths given; a sweep needs at least one of each"
         )
-    model.require_output(output)
-    readers = readers_of(model, metrics, _output_read(model, routes, output), clean)
+    readers = readers_of(
+        model, metrics, _output_read(model, routes, output), read.inputs[read.clean]
+    )
+    require_memory(
+        len(readers.functions) * len(routes) * n_pairs * bytes_per_number(model),
+        what=f"the results of {len(routes):,} paths on {n_pairs:,} pairs",
+        do="give fewer paths or pairs",
+    )
 
     denoising = direction == "denoising"
-    base, source = (corrupted, clean) if denoising else (clean, corrupted)
-    _, source_cache = model.run_with_cache(source, return_cache_object=False)
-    plain = torch.stack([model(clean), model(corrupted)])
-    outputs: list[Tensor] = []
+    base, source = (read.corrupted, read.clean) if denoising else (read.clean, read.corrupted)
+    starts = [site_of(model, route[0]).hook_name for route in routes]
+    plain, cache = cache_all(model, read.inputs, starts, max_batch_bytes=max_batch_bytes)
+    # [function, (clean, corrupted), pair]
+    unpatched = readers.read_runs(plain[torch.stack([read.clean, read.corrupted])])
+    # [function, path, pair]
+    values = unpatched.new_empty(len(unpatched), len(routes), n_pairs)
     # Only now, so that the runs above are the network's own and not sums over its edges.
     with model.edge_hooks():
-        for route in progress_bar(routes, doing="patching paths", unit="path", progress=progress):
-            outputs.append(_along(model, base, source_cache, route))
-    # [function, path, pair], and [function, (clean, corrupted), pair].
-    values = readers.read_runs(torch.stack(outputs))
-    unpatched = readers.read_runs(plain)
+        at_once = inputs_per_run(model, read.inputs, max_batch_bytes)
+        for number, route in enumerate(
+            progress_bar(routes, doing="patching paths", unit="path", progress=progress)
+        ):
+            start = site_of(model, route[0])
+            carried = cache[start.hook_name][(slice(None), *start.slices)]
+            outputs = [
+                _along(model, read.inputs[base[part]], carried[source[part]], route)
+                for part in torch.arange(n_pairs, device=base.device).split(at_once)
+            ]
+            values[:, number] = readers.read(torch.cat(outputs))
 
     n_metrics = len(readers.metrics)
     sets = tuple((_site_of_route(model, route),) for route in routes)
@@ -105,7 +146,7 @@ def path_sweep(
     # Where a path ends says little about it; what was patched are its edges.
     of_sites = coordinates(model, sets, value=alone, direction=direction)
     return PatchSweep(
-        pairs=names,
+        pairs=read.names,
         sites=sets,
         direction=direction,
         metrics=readers.metrics,
@@ -117,32 +158,36 @@ def path_sweep(
     )
 
 
-def _output_read(model: HookedMLP, routes: Sequence[Route], output: int) -> int:
+def _output_read(model: HookedMLP, routes: Sequence[Route], output: int | None) -> int:
     """The one output all routes end at, or the one asked for where they end at hidden units.
 
     Where several outputs are one decision, it is read whichever of them the routes end at.
     """
-    if model.cfg.n_decisions == 1:
-        return output
-    ends = {route[-1].index if route[-1].is_output else output for route in routes}
+    asked = None if output is None else model.require_output(output)
+    ends = sorted({route[-1].index for route in routes if route[-1].is_output})
+    if model.cfg.n_decisions == 1 or not ends:
+        return asked or 0
     if len(ends) > 1:
         raise XorMiError(
-            f"these paths end at outputs {', '.join(f'y{k}' for k in sorted(ends))}; "
+            f"these paths end at outputs {', '.join(f'y{k}' for k in ends)}; "
             "sweep the paths to one output at a time"
         )
-    return ends.pop()
+    if asked not in (None, ends[0]):
+        raise XorMiError(
+            f"these paths end at y{ends[0]}, and nothing travels along them to y{asked}; "
+            f"give output={ends[0]}, or leave it out"
+        )
+    return ends[0]
 
 
-def _along(model: HookedMLP, base: Tensor, source_cache: dict[str, Tensor], route: Route) -> Tensor:
-    """Outputs [input, output] after the first unit's source value has travelled along the route.
+def _along(model: HookedMLP, base: Tensor, value: Tensor, route: Route) -> Tensor:
+    """Outputs [input, output] after the first unit's value [input] has travelled along the route.
 
     Each edge is one forward of the base inputs in which that edge alone carries the new value; what
     its target becomes is carried on. The last forward holds the outputs.
     """
     layout = Layout(n_plain=0, n_sets=1, n_base=len(base))
     outputs = base
-    start = site_of(model, route[0])
-    value = source_cache[start.hook_name][(slice(None), *start.slices)]
     for src, dst in pairwise(route):
         edge, target = site_of(model, Edge(src, dst)), site_of(model, dst)
         weights = _weights_into(model, src, dst)

@@ -7,10 +7,13 @@ copy of the base inputs per set, and runs the model once. What a hook is replace
 the plain inputs' own activation in the same forward: no separate caching run is needed. Where that
 one batch would pass the memory bound, the plain inputs are run first and the copies after them,
 each in as few chunks as the bound allows. Every site must be reached exactly once.
+
+A model may work in place: change the activation that a hook point saw, or its own input. So every
+run gets a copy of the inputs, and what is kept of a hook is a copy made when it fires.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain, combinations, pairwise
 from typing import Any, NamedTuple, TypeGuard
@@ -18,19 +21,25 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, require_kind
+from xor_mi.errors import XorMiError, require_kind, require_memory
 from xor_mi.graph import Site
 from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import SiteSet, check_index
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
 from xor_mi.progress import progress_bar
+from xor_mi.truth import ArrayLike
 
-Replacement = Callable[[str, Tensor], Tensor]
-"""(hook name, its activation on the plain inputs [plain, ...]) -> what the base inputs get there,
-[base, ...]; of it, the entries of the sites are written.
+Replacement = Callable[[str, Tensor, Tensor], Tensor]
+"""(hook name, its activation on the plain inputs [plain, ...], numbers of some base inputs [base])
+-> what these base inputs get there, [base, ...]; of it, the entries of the sites are written.
+"""
+
+Value = Callable[[str, Tensor], Tensor]
+"""A replacement of the base inputs of one forward: (hook name, its activation on the plain inputs
+of that forward) -> what the base inputs get.
 """
 
 OnActivation = Callable[[Tensor], Tensor | None]
@@ -57,17 +66,24 @@ class Planned(NamedTuple):
     sites: list[Site]
 
 
-def cache_all(model: HookedModel, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """One plain run -> the outputs and every activation that fired, by hook name."""
-    outputs, cache = _run_with_cache(model, inputs)
-    return _require_tensor(outputs, len(inputs)), cache
+@torch.no_grad()
+def cache_all(
+    model: HookedModel,
+    inputs: Tensor,
+    hook_names: Iterable[str],
+    *,
+    max_batch_bytes: int | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """A plain run -> the outputs and what these hook points saw, by hook name.
 
+    In chunks where one batch would pass the memory bound.
 
-def _run_with_cache(model: HookedModel, inputs: Tensor) -> tuple[object, dict[str, Tensor]]:
-    if isinstance(model, HookedMLP):
-        return model.run_with_cache(inputs, return_cache_object=False)
-    outputs, cache = model.run_with_cache(inputs)
-    return outputs, {name: value for name, value in cache.items() if isinstance(value, Tensor)}
+    Raises:
+        XorMiError: a hook that did not fire exactly once, or more than may be held at once.
+    """
+    return _run_plain(
+        model, inputs, set(hook_names), inputs_per_run(model, inputs, max_batch_bytes)
+    )
 
 
 def inputs_per_run(model: HookedModel, inputs: Tensor, max_batch_bytes: int | None = None) -> int:
@@ -92,12 +108,66 @@ def _bytes_per_input(model: HookedModel, inputs: Tensor) -> int:
         direct = sizes[-1] * (sizes[0] if model.cfg.use_edge_result else 1)
         numbers = 2 * sum(sizes) + edges + (direct if model.cfg.direct else 0)
         return numbers * model.linears[0].weight.element_size()
-    _, cache = _run_with_cache(model, inputs[:1])
+    # A copy: the model may change its input.
+    _, cache = model.run_with_cache(inputs[:1].clone())
     # By address: a bridge lists some activations under two names.
     sizes_in_bytes = {
-        value.data_ptr(): value.numel() * value.element_size() for value in cache.values()
+        value.data_ptr(): value.numel() * value.element_size()
+        for value in cache.values()
+        if isinstance(value, Tensor)
     }
     return sum(sizes_in_bytes.values())
+
+
+def as_inputs(model: HookedModel, inputs: ArrayLike, name: str) -> Tensor:
+    """Inputs [input, ...] of any model, given as a tensor or an array, as a tensor.
+
+    An array's real numbers, which NumPy holds in float64, get the dtype of the model's parameters.
+
+    Raises:
+        XorMiError: an array that holds no numbers, naming the argument.
+    """
+    if isinstance(inputs, Tensor):
+        return inputs.detach()
+    try:
+        read = torch.as_tensor(inputs)
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(f"{name} holds no numbers; give a tensor [input, ...]") from None
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    dtypes = [one.dtype for one in parameters if one.is_floating_point()]
+    return read.to(dtypes[0]) if dtypes and read.is_floating_point() else read
+
+
+def distinct_inputs(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs [input, ...] -> those that differ, in order of appearance, and each one's number.
+
+    Equal is equal to the last bit: 0.0 and -0.0 are two inputs.
+
+    >>> distinct_inputs(torch.tensor([[1.0], [0.0], [1.0]]))[1]
+    tensor([0, 1, 0])
+    """
+    entries = inputs.detach().cpu().reshape(len(inputs), inputs[:1].numel()).contiguous()
+    written = entries.view(torch.uint8)
+    n_bytes, text = written.shape[1], written.numpy().tobytes()
+    numbers: dict[bytes, int] = {}
+    number_of = [
+        numbers.setdefault(text[k * n_bytes : (k + 1) * n_bytes], len(numbers))
+        for k in range(len(inputs))
+    ]
+    number = torch.tensor(number_of, device=inputs.device)
+    if len(numbers) == len(inputs):
+        return inputs, number
+    first = torch.tensor(_first_of_each(number_of), device=inputs.device)
+    return inputs[first], number
+
+
+def _first_of_each(number_of: Sequence[int]) -> list[int]:
+    """Numbers in order of appearance -> where each appears first."""
+    firsts: list[int] = []
+    for place, number in enumerate(number_of):
+        if number == len(firsts):
+            firsts.append(place)
+    return firsts
 
 
 @torch.no_grad()
@@ -118,53 +188,84 @@ def intervene(
 
     Args:
         plain: inputs that are run untouched, [plain, ...].
-        base: which of them each set of sites is written on.
+        base: which of them each set of sites is written on; the same one may be there many times.
         sets: sets of sites; each is one intervention, and its sites may not overlap.
-        replacement: (hook name, activation on the plain inputs) -> the activation of the base
-            inputs, of which each site's index is written.
+        replacement: (hook name, activation on the plain inputs, numbers of base inputs) -> the
+            activation of these base inputs, of which each site's index is written.
         max_batch_bytes: what the activations of one forward may take; at least one input is run at
             a time.
 
     Raises:
         XorMiError: an index outside its activation, a value of another shape or not finite,
-            overlapping sites, or a site that did not fire exactly once.
+            overlapping sites, a site that did not fire exactly once, or results of more than may be
+            held at once.
     """
     if plain.is_floating_point() and not all_finite(plain):
         raise XorMiError(
             "the inputs have NaN or infinite entries; an intervention needs finite ones"
         )
-    inputs = plain[base]
-    n_base = len(inputs)
+    # The plain input that each base input is.
+    base = torch.arange(len(plain), device=plain.device)[base]
+    n_base = len(base)
+    require_memory(
+        len(readers.functions) * len(sets) * n_base * bytes_per_number(model),
+        what=f"the results of {len(sets):,} interventions on {n_base:,} inputs each",
+        do="give fewer sites, or fewer pairs or rows",
+    )
     rows_per_run = inputs_per_run(model, plain, max_batch_bytes)
     if len(plain) + len(sets) * n_base <= rows_per_run:
-        untouched, written = _run(model, plain, inputs, sets, replacement)
+        everyone = torch.arange(n_base, device=plain.device)
+        value = partial(_of_these, replacement, everyone)
+        untouched, written = _run(model, plain, plain[base], sets, value)
         return untouched, readers.read_runs(written)
 
-    # Too much for one forward: the replacements are made once, and written part by part.
+    # Too much for one forward: the plain inputs are run once, and the sets part by part.
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
-    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run)
-    replaced = {name: replacement(name, activation) for name, activation in seen.items()}
+    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run, progress=progress)
     sets_per_run = max(1, rows_per_run // n_base)
-    parts = [slice(i, i + rows_per_run) for i in range(0, n_base, rows_per_run)]
+    parts = torch.arange(n_base, device=plain.device).split(rows_per_run)
     starts = range(0, len(sets), sets_per_run)
-    values: list[Tensor] = []
+    values: Tensor | None = None
     for start in progress_bar(starts, doing="intervening", unit="run", progress=progress):
         sets_of_run = sets[start : start + sets_per_run]
         outputs: list[Tensor] = []
         for part in parts:
-            of_part = partial(_part_of, replaced, part)
+            value = partial(_of_those_kept, replacement, seen, part)
             # without plain inputs: what they give is known by now
-            _, written = _run(model, plain[:0], inputs[part], sets_of_run, of_part)
+            _, written = _run(model, plain[:0], plain[base[part]], sets_of_run, value)
             outputs.append(written)
         # [set, base, ...]: a metric sees all the base inputs of a set, however they were run
-        values.append(readers.read_runs(torch.cat(outputs, dim=1)))
-    return untouched, torch.cat(values, dim=1)
+        read = readers.read_runs(torch.cat(outputs, dim=1))
+        if values is None:
+            values = read.new_empty(len(read), len(sets), n_base)
+        values[:, start : start + len(sets_of_run)] = read
+    assert values is not None  # there is at least one set: no sites are refused long before
+    return untouched, values
 
 
-def _part_of(replaced: Mapping[str, Tensor], part: slice, name: str, seen: Tensor) -> Tensor:
-    """The replacement of some of the base inputs, made before and not from this forward."""
+def bytes_per_number(model: HookedModel) -> int:
+    """The bytes of one output of this model."""
+    if isinstance(model, HookedMLP):
+        return model.linears[0].weight.element_size()
+    sizes = [p.element_size() for p in model.parameters()] if isinstance(model, nn.Module) else []
+    return max(sizes, default=torch.get_default_dtype().itemsize)
+
+
+def _of_these(replacement: Replacement, numbers: Tensor, name: str, seen: Tensor) -> Tensor:
+    """The replacement of some base inputs, made from the plain inputs of the same forward."""
+    return replacement(name, seen, numbers)
+
+
+def _of_those_kept(
+    replacement: Replacement,
+    kept: Mapping[str, Tensor],
+    numbers: Tensor,
+    name: str,
+    seen: Tensor,
+) -> Tensor:
+    """The replacement of some base inputs, made from plain inputs that were run before."""
     del seen
-    return replaced[name][part]
+    return replacement(name, kept[name], numbers)
 
 
 def _run(
@@ -172,7 +273,7 @@ def _run(
     plain: Tensor,
     inputs: Tensor,
     sets: Sequence[SiteSet],
-    replacement: Replacement,
+    value: Value,
 ) -> tuple[Tensor, Tensor]:
     """One forward -> outputs [plain, ...] and [set, base, ...].
 
@@ -181,22 +282,56 @@ def _run(
     layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(inputs))
     # Set after set, each with all the base inputs: the order that `view` undoes below.
     copies = inputs.expand(len(sets), *inputs.shape).flatten(0, 1)
-    hooks = hooks_that_write(sets, layout, replacement)
+    hooks = hooks_that_write(sets, layout, value)
     outputs = run_hooked(model, torch.cat([plain, copies]), hooks)
     of_plain, of_copies = outputs[: layout.n_plain], outputs[layout.n_plain :]
     return of_plain, of_copies.view(layout.n_sets, layout.n_base, *outputs.shape[1:])
 
 
 def _run_plain(
-    model: HookedModel, plain: Tensor, hook_names: set[str], rows_per_run: int
+    model: HookedModel,
+    plain: Tensor,
+    hook_names: set[str],
+    rows_per_run: int,
+    *,
+    progress: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The plain inputs in chunks -> their outputs, and every hook's activation on them."""
-    outputs: list[Tensor] = []
-    seen: dict[str, list[Tensor]] = {name: [] for name in hook_names}
-    for part in plain.split(rows_per_run):
-        hooks = {name: hook_that_keeps(name, len(part), seen[name]) for name in hook_names}
-        outputs.append(run_hooked(model, part, hooks))
-    return torch.cat(outputs), {name: torch.cat(parts) for name, parts in seen.items()}
+    whole: dict[str, Tensor] = {}
+    outputs: Tensor | None = None
+    starts = range(0, len(plain), rows_per_run)
+    for start in progress_bar(starts, doing="running inputs", unit="run", progress=progress):
+        part = slice(start, start + rows_per_run)
+        here = plain[part]
+        seen: dict[str, list[Tensor]] = {name: [] for name in hook_names}
+        hooks = {name: hook_that_keeps(name, len(here), seen[name]) for name in hook_names}
+        outputs_here = run_hooked(model, here, hooks)
+        kept = {name: activation for name, (activation,) in seen.items()}
+        if outputs is None:
+            if len(here) == len(plain):
+                return outputs_here, kept
+            require_memory(
+                sum(_bytes_for(len(plain), one) for one in (outputs_here, *kept.values())),
+                what=f"the activations of {len(plain):,} inputs at {len(hook_names)} hook points",
+                do="give fewer inputs, or sites of fewer hook points at a time",
+            )
+            outputs = _empty_for(len(plain), outputs_here)
+            whole = {name: _empty_for(len(plain), one) for name, one in kept.items()}
+        outputs[part] = outputs_here
+        for name, activation in kept.items():
+            whole[name][part] = activation
+    assert outputs is not None  # there is at least one input
+    return outputs, whole
+
+
+def _bytes_for(n_inputs: int, some: Tensor) -> int:
+    """The bytes that [input, ...] takes of all inputs, where it is known of some."""
+    return n_inputs * some[0].numel() * some.element_size()
+
+
+def _empty_for(n_inputs: int, some: Tensor) -> Tensor:
+    """Room for [input, ...] of all inputs."""
+    return some.new_empty(n_inputs, *some.shape[1:])
 
 
 def run_hooked(model: HookedModel, inputs: Tensor, functions: Mapping[str, OnActivation]) -> Tensor:
@@ -225,7 +360,8 @@ def call_hooked(
         return functions[name](activation)
 
     with model.hooks(fwd_hooks=[(name, partial(call, name)) for name in functions]):
-        outputs = model(inputs)
+        # A copy, as a HookedMLP makes itself: the model may change its input.
+        outputs = model(inputs if isinstance(model, HookedMLP) else inputs.clone())
     for name in functions:
         if fired[name] != 1:
             times = f"fired {fired[name]} times in one forward" if fired[name] else "never fired"
@@ -254,8 +390,28 @@ def hook_that_keeps(name: str, n_inputs: int, kept: list[Tensor]) -> OnActivatio
     return keep
 
 
+@torch.no_grad()
+def changed_in_place(model: HookedModel, inputs: Tensor, hook_names: Sequence[str]) -> list[str]:
+    """Those of these hook points whose activation the model writes into after they fired.
+
+    What another cache holds of them, without copies, is what was written.
+    """
+    seen: dict[str, list[tuple[Tensor, int]]] = {name: [] for name in hook_names}
+
+    def keep(kept: list[tuple[Tensor, int]], activation: Tensor) -> None:
+        # PyTorch counts the writes into a tensor.
+        kept.append((activation, activation._version))
+
+    run_hooked(model, inputs, {name: partial(keep, kept) for name, kept in seen.items()})
+    return [
+        name
+        for name, kept in seen.items()
+        if any(activation._version != count for activation, count in kept)
+    ]
+
+
 def hooks_that_write(
-    sets: Sequence[SiteSet], layout: Layout, replacement: Replacement
+    sets: Sequence[SiteSet], layout: Layout, value: Value
 ) -> dict[str, OnActivation]:
     """Hook name -> a hook that writes every set of sites on its own copy of the base inputs."""
     planned: dict[str, Planned] = {}
@@ -266,9 +422,7 @@ def hooks_that_write(
             numbers, sites = planned[site.hook_name]
             numbers.append(number)
             sites.append(site)
-    return {
-        name: partial(_write, name, plan, layout, replacement) for name, plan in planned.items()
-    }
+    return {name: partial(_write, name, plan, layout, value) for name, plan in planned.items()}
 
 
 def _require_batch(name: str, activation: Tensor, n_inputs: int) -> None:
@@ -279,12 +433,10 @@ def _require_batch(name: str, activation: Tensor, n_inputs: int) -> None:
         )
 
 
-def _write(
-    name: str, plan: Planned, layout: Layout, replacement: Replacement, activation: Tensor
-) -> Tensor:
+def _write(name: str, plan: Planned, layout: Layout, value_of: Value, activation: Tensor) -> Tensor:
     """A new activation [plain + set * base, ...] with every planned value written."""
     _require_batch(name, activation, layout.n_plain + layout.n_sets * layout.n_base)
-    value = replacement(name, activation[: layout.n_plain])
+    value = value_of(name, activation[: layout.n_plain])
     if value.shape[1:] != activation.shape[1:]:
         raise XorMiError(
             f"a value of shape {list(value.shape[1:])} for '{name}', "

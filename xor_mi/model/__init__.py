@@ -14,6 +14,7 @@ Three groups of names lie close together:
                              its input levels                              are refused by both
     model.read_rows(given)   the same rows as tuples of bits
     model.bits_of(inputs)    numbers at the input levels -> bits
+    read_inputs(model, given)   rows of bits, or of any numbers -> inputs and their names
 
     require_evaluable(any module, operation)   eval mode, finite weights
     require_hooked_mlp(model, operation)       a HookedMLP, whatever its mode
@@ -37,8 +38,11 @@ from xor_mi.model._convert import saved_files as saved_files
 from xor_mi.model._guards import HookFunction as HookFunction
 from xor_mi.model._guards import all_finite as all_finite
 from xor_mi.model._guards import how_to_bring as how_to_bring
+from xor_mi.model._guards import require_device as require_device
 from xor_mi.model._guards import require_evaluable as require_evaluable
 from xor_mi.model._guards import require_output as require_output
+from xor_mi.model._inputs import NamedInputs as NamedInputs
+from xor_mi.model._inputs import read_inputs as read_inputs
 from xor_mi.model._network import HookedMLP as HookedMLP
 from xor_mi.model._network import HookKind as HookKind
 from xor_mi.model._network import hook_site as hook_site

@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
@@ -12,6 +13,23 @@ from xor_mi.errors import XorMiError, shown, whole_number
 
 HookFunction = Callable[..., Any]
 """(activation, hook point) -> a new activation of the same shape, or None to leave it."""
+
+
+def require_device(name: str | torch.device) -> torch.device:
+    """A device by name -> it, tried: only using a device shows that it is there.
+
+    Raises:
+        XorMiError: a text that names no device, or one that this machine does not have.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    # UnicodeDecodeError: torch quotes a device given as bytes in its own error
+    except (RuntimeError, TypeError, AssertionError, UnicodeDecodeError) as error:
+        # where the locale is not UTF-8, torch's error for such bytes is empty
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise XorMiError(f"no device {str(name)!r} here ({reason}); use device='cpu'") from None
+    return device
 
 
 def guarded(function: HookFunction, value: Tensor, hook: HookPoint) -> Tensor | None:

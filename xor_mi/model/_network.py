@@ -71,6 +71,7 @@ from xor_mi.model._guards import (
     HookFunction,
     guarded,
     how_to_bring,
+    require_device,
     require_evaluable,
     require_output,
 )
@@ -161,6 +162,25 @@ class HookedMLP(HookedRootModule):
         self.to(self.cfg.device)
         self.setup()
         self.eval()
+
+    def to(self, *args: Any, **kwargs: Any) -> "HookedMLP":
+        """As `torch.nn.Module.to`.
+
+        Raises:
+            XorMiError: a device that this machine does not have.
+        """
+        for device in (*args[:1], kwargs.get("device")):
+            if isinstance(device, (str, int, torch.device)):
+                require_device(torch.device(device))
+        return super().to(*args, **kwargs)
+
+    def cuda(self, device: int | torch.device | None = None) -> "HookedMLP":
+        """As `torch.nn.Module.cuda`.
+
+        Raises:
+            XorMiError: a device that this machine does not have.
+        """
+        return self.to(torch.device("cuda") if device is None else device)
 
     def _add_linears(self) -> tuple[nn.Linear, ...]:
         """fc1, fc2, ... with the weights that the seed draws."""

@@ -15,7 +15,7 @@ from xor_mi.errors import XorMiError, require_seeds, whole_number
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows, Target, Widths
 from xor_mi.metrics import decisions
-from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.model import HookedMLP, HookedMLPConfig, require_device
 from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Task
 from xor_mi.training._config import TrainConfig, TrainSettings, require_known
@@ -188,7 +188,7 @@ def train_population(
     function, cfg, given_weights = start
     bits = rows_or_all(rows, function.n_inputs)
     _require_differing(start, n_networks, n_rows=len(bits), config=config)
-    task = _task(function, bits, cfg=cfg, device=_device(device))
+    task = _task(function, bits, cfg=cfg, device=require_device(device))
     seeds = torch.arange(seed, seed + n_networks)
     if given_weights is None:
         flat = initial_parameters(cfg.layer_sizes, seeds, direct=cfg.direct, progress=progress)
@@ -253,19 +253,6 @@ def _require_differing(start: Start, n_networks: int, *, n_rows: int, config: Tr
             f"{n_networks} networks that all start from init would be the same one; "
             "give n_networks=1, or what is drawn for each: input_noise, batch_size or dropout"
         )
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        # Only using a device shows that it is there.
-        torch.empty(1, device=device)
-    # UnicodeDecodeError: torch quotes a device given as bytes in its own error
-    except (RuntimeError, TypeError, AssertionError, UnicodeDecodeError) as error:
-        # where the locale is not UTF-8, torch's error for such bytes is empty
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise XorMiError(f"no device {str(name)!r} here ({reason}); use device='cpu'") from None
-    return device
 
 
 def _task(
