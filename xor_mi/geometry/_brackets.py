@@ -3,8 +3,9 @@
 On a stretch of the line every layer's values are enclosed by interval arithmetic. A stretch whose
 output is enclosed on one side of the threshold is decided as a whole; the others are halved until
 they are shorter than `CHANGE_RESOLUTION`. So a change is missed only if the decision changes back
-within that length (relative to t where |t| > 1), and each one that is seen is then located to about
-1e-12 by Chandrupatla's method. Enclosures are rounded as float64 rounds, not outward.
+within that length (relative to t where |t| is above a unit of t), and each one that is seen is then
+located to about 1e-12 of t by Chandrupatla's method. Enclosures are rounded as float64 rounds, not
+outward.
 """
 
 from dataclasses import dataclass, replace
@@ -22,10 +23,13 @@ from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 
 CHANGE_RESOLUTION = 1e-9
-"""Two changes nearer to each other than this are not told apart."""
+"""Two changes nearer to each other than this are not told apart, in units of t."""
 
 ROOT_TOLERANCE = 1e-12
-"""How near a change is located."""
+"""How near a change is located, against its t."""
+
+SCORE_NOISE = 2.0**-46
+"""How far rounding of a score may move its change, in units of t."""
 
 MAX_STRETCHES = 1_000_000
 """Undecided stretches held at once: an output that lies on the threshold along a whole stretch
@@ -185,6 +189,7 @@ def bracketed_changes(
     inputs: Lines,
     edges: Float[ndarray, " edge"],
     *,
+    unit: float = 1.0,
     progress: bool = True,
 ) -> Changes:
     """Where decisions change on lines of pre-activations of linear layer `layer`.
@@ -193,6 +198,7 @@ def bracketed_changes(
 
     Args:
         inputs: the network's inputs on the same lines, for direct connections.
+        unit: what is a small t here; `CHANGE_RESOLUTION` is in these units.
 
     Raises:
         XorMiError: an output that stays on the threshold along a whole stretch.
@@ -224,10 +230,10 @@ def bracketed_changes(
             tried = _settle(model, layer, pre, inputs, open_stretches)
             settled.append(tried.those(tried.state >= 0))
             middle = np.abs((tried.low + tried.high) / 2)
-            is_long = tried.high - tried.low > CHANGE_RESOLUTION * np.maximum(1, middle)
+            is_long = tried.high - tried.low > CHANGE_RESOLUTION * np.maximum(unit, middle)
             open_stretches = tried.those((tried.state < 0) & is_long).halved()
             bar.update()
-    return _between(model, layer, pre, inputs, _joined(settled).in_order())
+    return _between(model, layer, pre, inputs, _joined(settled).in_order(), unit)
 
 
 def _settle(
@@ -254,7 +260,7 @@ def _joined(stretches: list[_Stretches]) -> _Stretches:
 
 
 def _between(
-    model: HookedMLP, layer: int, pre: Lines, inputs: Lines, settled: _Stretches
+    model: HookedMLP, layer: int, pre: Lines, inputs: Lines, settled: _Stretches, unit: float
 ) -> Changes:
     """Where one decision is settled differently on two neighbours: the change is between them."""
     before = settled.those(np.arange(len(settled) - 1))
@@ -270,9 +276,15 @@ def _between(
         output=before.output,
         low=before.high,
         high=after.low,
+        tolerance=SCORE_NOISE * ROOT_TOLERANCE * unit,
     )
     return Changes(
-        case=before.case, output=before.output, t=t, before=before.state, after=after.state
+        case=before.case,
+        output=before.output,
+        t=t,
+        before=before.state,
+        after=after.state,
+        error=ROOT_TOLERANCE * np.abs(t) + SCORE_NOISE * unit,
     )
 
 
@@ -285,10 +297,14 @@ def roots(
     output: Int[ndarray, " case"],
     low: Float[ndarray, " case"],
     high: Float[ndarray, " case"],
+    tolerance: float = ROOT_TOLERANCE,
 ) -> Float[ndarray, " case"]:
-    """Where each line's score equals the cut, to about `ROOT_TOLERANCE`.
+    """Where each line's score equals the cut, to about `ROOT_TOLERANCE` of t.
 
     It is looked for between two points on which the score lies on different sides.
+
+    Args:
+        tolerance: how near it is located where t is small.
     """
     if not len(low):
         return low
@@ -302,6 +318,6 @@ def roots(
         distance,
         (low, high),
         args=(np.arange(len(low)),),
-        tolerances={"xatol": ROOT_TOLERANCE, "fatol": 0.0},
+        tolerances={"xatol": tolerance, "xrtol": ROOT_TOLERANCE, "fatol": 0.0},
     )
     return result.x

@@ -9,6 +9,7 @@ SplineCam (2023, arXiv 2302.12828), with polygons small enough to be held whole.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import chain
 
 import numpy as np
@@ -26,8 +27,8 @@ from xor_mi.geometry._pieces import (
     PiecewiseLinearUnit,
     has_pieces,
     state_text,
-    without_rounding,
 )
+from xor_mi.geometry._rounding import EPSILON, rounding_of_sum, without_rounding
 from xor_mi.graph import Unit, layers_of
 from xor_mi.kinds import Bounds
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -38,6 +39,12 @@ MAX_REGIONS = 20_000
 
 BESIDE_THE_LEVELS = 0.5
 """How far the plane goes beyond the two input levels, against their distance from each other."""
+
+THINNEST = 64 * EPSILON
+"""A part of the plane as thin as this, against the rectangle's sides, is rounding."""
+
+ON_AN_EDGE = 1e-13
+"""A point this near to an edge, against the rectangle's sides, is on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +57,7 @@ class Region:
         vertices: the corners, counter-clockwise.
         on: the units that are past their first kink inside, hidden and output: above zero, or above
             -1 for hardtanh and -3 for hardsigmoid. Identity units have no such state.
+        bounds: (low, high) of x0 and of x1 of the rectangle that it is a piece of.
         full: those of them that are past their second kink too, and grow no more: above 6 for
             relu6, 1 for hardtanh, 3 for hardsigmoid.
     """
@@ -58,12 +66,14 @@ class Region:
     on: frozenset[Unit]
     weight: Float[Tensor, "d_out 2"]
     bias: Float[Tensor, " d_out"]
+    bounds: tuple[tuple[float, float], tuple[float, float]]
     full: frozenset[Unit] = frozenset()
 
     @property
     def area(self) -> float:
         """The area, in units of x0 times x1."""
-        x, y = self.vertices.T
+        # from a corner on, because far from 0 the products would cancel
+        x, y = (self.vertices - self.vertices[0]).T
         # the shoelace formula
         return (0.5 * (x * y.roll(-1) - y * x.roll(-1)).sum()).item()
 
@@ -73,14 +83,23 @@ class Region:
         return self.vertices.mean(0)
 
     def contains(
-        self, points: Float[Tensor, "*batch 2"], *, tolerance: float = 1e-9
+        self, points: Float[Tensor, "*batch 2"], *, tolerance: float = ON_AN_EDGE
     ) -> Bool[Tensor, "*batch"]:
-        """Which points lie inside or, within the tolerance, on an edge."""
+        """Which points lie inside or, within the tolerance, on an edge.
+
+        Every point of the rectangle is in a region, and only points on an edge are in several.
+
+        Args:
+            tolerance: against the sides of the rectangle that was cut; 0 leaves out points that
+                rounding puts beside all regions.
+        """
         edges = self.vertices.roll(-1, 0) - self.vertices
         to = points.double()[..., None, :] - self.vertices
         # edge length times the distance to the edge, positive to its left, which is inside
         cross = edges[:, 0] * to[..., 1] - edges[:, 1] * to[..., 0]
-        return (cross >= -tolerance * edges.norm(dim=1)).all(-1)
+        along_x0, along_x1 = (tolerance * (high - low) for low, high in self.bounds)
+        allowed = edges[:, 0].abs() * along_x1 + edges[:, 1].abs() * along_x0
+        return (cross >= -allowed).all(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +184,22 @@ def regions(model: HookedMLP, *, bounds: Bounds | None = None, progress: bool = 
             f"{smooth[0]} units have no affine pieces, those of "
             f"{', '.join(PIECEWISE_LINEAR)} do; path and boundary take both"
         )
-    box = as_box(model, bounds)
+    frame = Frame.of(as_box(model, bounds))
     units = list(chain.from_iterable(layers_of(model.layer_sizes)[1:]))
-    cut = tuple(_as_region(cell, units) for cell in cut_plane(model, box, progress=progress))
+    cells = cut_plane(model, frame, progress=progress)
+    return Regions(
+        regions=tuple(_as_region(cell, frame, units) for cell in cells),
+        bounds=as_bounds(frame.box),
+        levels=model.cfg.input_levels,
+    )
+
+
+def as_bounds(
+    box: Float[ndarray, "2 2"],
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """A rectangle as plain numbers."""
     (left, right), (low, high) = box.tolist()
-    return Regions(regions=cut, bounds=((left, right), (low, high)), levels=model.cfg.input_levels)
+    return (left, right), (low, high)
 
 
 def default_bounds(model: HookedMLP) -> tuple[float, float]:
@@ -178,12 +208,6 @@ def default_bounds(model: HookedMLP) -> tuple[float, float]:
     way = of_one - of_zero
     ends = of_zero - BESIDE_THE_LEVELS * way, of_one + BESIDE_THE_LEVELS * way
     return min(ends), max(ends)
-
-
-def size_of(model: HookedMLP, box: Float[ndarray, "2 2"]) -> float:
-    """How large numbers in the plane are, for what counts as rounding there."""
-    of_zero, of_one = model.cfg.input_levels
-    return float(np.abs(box).max() + abs(of_one - of_zero))
 
 
 def as_box(model: HookedMLP, bounds: Bounds | None) -> Float[ndarray, "2 2"]:
@@ -214,86 +238,197 @@ def as_box(model: HookedMLP, bounds: Bounds | None) -> Float[ndarray, "2 2"]:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
-    """A convex polygon and the affine map of the current layer on it.
+class Frame:
+    """A rectangle of inputs as the square from about -1 to 1 in which it is cut.
 
-    `states` holds those of the units passed, layer by layer, see `PiecewiseLinearUnit`; a smooth
-    output has none.
+    There every tolerance has one size, wherever the rectangle lies and however large it is.
+
+    Attributes:
+        box: [[low0, high0], [low1, high1]].
+        center: where (0, 0) of the square is.
+        scale: how long 1 in the square is along x0 and x1. A power of two, so that nothing is
+            rounded.
+    """
+
+    box: Float[ndarray, "2 2"]
+    center: Float[ndarray, " 2"]
+    scale: Float[ndarray, " 2"]
+
+    @classmethod
+    def of(cls, box: Float[ndarray, "2 2"]) -> "Frame":
+        """The one of a rectangle."""
+        half = np.maximum(box[:, 1] / 2 - box[:, 0] / 2, np.finfo(float).tiny)
+        center = box[:, 0] / 2 + box[:, 1] / 2
+        return cls(box=box, center=center, scale=2.0 ** np.ceil(np.log2(half)))
+
+    @property
+    def sides(self) -> Float[ndarray, "2 2"]:
+        """The rectangle in the square: [[low0, high0], [low1, high1]]."""
+        return (self.box - self.center[:, None]) / self.scale[:, None]
+
+    def inputs(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch 2"]:
+        """Points of the square as inputs; those on its sides are on the rectangle's."""
+        inputs = self.center + self.scale * points
+        for axis, sides in enumerate(self.sides):
+            for side, end in zip(sides, self.box[axis], strict=True):
+                inputs[..., axis] = np.where(points[..., axis] == side, end, inputs[..., axis])
+        return np.clip(inputs, *self.box.T)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A convex polygon in the square of a `Frame`, and the affine map of the current layer on it.
+
+    Attributes:
+        corners: counter-clockwise.
+        affine: the map, as its weights along the square's two axes and its value at (0, 0) there.
+        error: how far off rounding may have put each number of the map.
+        bias: what the map is where both inputs are 0.
+        states: of the units passed, layer by layer, see `PiecewiseLinearUnit`; a smooth output has
+            none.
     """
 
     corners: Float[ndarray, "corner 2"]
-    weight: Float[ndarray, "width 2"]
+    affine: Float[ndarray, "width 3"]
+    error: Float[ndarray, "width 3"]
     bias: Float[ndarray, " width"]
     states: tuple[int, ...] = ()
 
     def values(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch width"]:
-        """The affine map at these points."""
-        return points @ self.weight.T + self.bias
+        """The affine map at these points of the square."""
+        return points @ self.affine[:, :2].T + self.affine[:, 2]
 
-    def through(
-        self, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
-    ) -> "Cell":
-        """After a linear layer."""
-        terms = np.abs(weight) @ np.abs(self.weight)
-        mapped = without_rounding(weight @ self.weight, terms)
-        return replace(self, weight=mapped, bias=weight @ self.bias + bias)
-
-    def beside(self) -> "Cell":
+    def beside(self, inputs: "Cell") -> "Cell":
         """The map, and after it the inputs: what a readout with direct connections reads."""
-        inputs, nothing = np.eye(2), np.zeros(2)
         return replace(
             self,
-            weight=np.concatenate([self.weight, inputs]),
-            bias=np.concatenate([self.bias, nothing]),
+            affine=np.concatenate([self.affine, inputs.affine]),
+            error=np.concatenate([self.error, inputs.error]),
+            bias=np.concatenate([self.bias, inputs.bias]),
         )
 
-    def activated(self, unit: PiecewiseLinearUnit) -> "Cell":
-        """After a piecewise linear activation, in a cell that no unit's line cuts."""
-        states = unit.states(self.values(self.corners.mean(0)))
-        factor = unit.factors(states)
-        return replace(
-            self,
-            weight=self.weight * factor[:, None],
-            bias=self.bias * factor + unit.added(states),
-            states=(*self.states, *states.tolist()),
-        )
+    def tolerance(self, kink: float = 0.0) -> Float[ndarray, " width"]:
+        """How far from a kink each value may be at a corner that lies on it.
+
+        Both the map and the corner are rounded.
+        """
+        reach = np.abs(self.affine).sum(1) + abs(kink)
+        return self.error.sum(1) + 8 * EPSILON * reach
+
+    def cut_by(self, kinks: tuple[float, ...]) -> Bool[ndarray, "kink width"]:
+        """Which values are at which kink somewhere inside."""
+        values = self.values(self.corners)
+        highest, lowest = values.max(0), values.min(0)
+        cutting = np.empty((len(kinks), len(self.affine)), dtype=bool)
+        for number, kink in enumerate(kinks):
+            tolerance = self.tolerance(kink)
+            cutting[number] = (highest - kink > tolerance) & (kink - lowest > tolerance)
+        return cutting
 
     def halves(self, number: int, kink: float = 0.0) -> "list[Cell]":
         """The two parts on which value `number` of the map is below and above a kink.
 
         The cell itself where the line between them only touches it.
         """
-        w, b = self.weight[number], self.bias[number]
-        terms = np.abs(self.corners) @ np.abs(w) + abs(b) + abs(kink)
-        distance = without_rounding(self.corners @ w + b - kink, terms)
+        distance = self.corners @ self.affine[number, :2] + (self.affine[number, 2] - kink)
+        distance[np.abs(distance) <= self.tolerance(kink)[number]] = 0.0
         # a corner on the line itself is on both sides: it cuts nothing off
-        if (distance >= 0).all() or (distance <= 0).all():
+        if distance.min() >= 0 or distance.max() <= 0:
             return [self]
         sides = [_side(self.corners, sign * distance) for sign in (-1, 1)]
+        # where lines are nearly parallel, rounding moves the corner in which they meet further
+        if any(_is_thin(corners) for corners in sides):
+            return [self]
         return [replace(self, corners=corners) for corners in sides]
 
 
-def cut_plane(model: HookedMLP, box: Float[ndarray, "2 2"], *, progress: bool = True) -> list[Cell]:
-    """The cells of the box, layer by layer, each with the outputs' affine map.
+def through(
+    cells: list[Cell], weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
+) -> list[Cell]:
+    """Cells after a linear layer, all at once."""
+    size = np.abs(weight)
+    affine, bias_alone = np.stack([cell.affine for cell in cells]), np.array([0.0, 0.0, 1.0])
+    terms = size @ np.abs(affine) + np.abs(bias)[:, None] * bias_alone
+    errors = size @ np.stack([cell.error for cell in cells])
+    errors += rounding_of_sum(terms, weight.shape[1] + 1)
+    affine = without_rounding(weight @ affine + bias[:, None] * bias_alone, errors)
+    biases = np.stack([cell.bias for cell in cells]) @ weight.T + bias
+    return [
+        replace(cell, affine=of_cell, error=error, bias=own_bias)
+        for cell, of_cell, error, own_bias in zip(cells, affine, errors, biases, strict=True)
+    ]
+
+
+def activated(cells: list[Cell], unit: PiecewiseLinearUnit) -> list[Cell]:
+    """After a piecewise linear activation, in cells that no unit's line cuts."""
+    affine = np.stack([cell.affine for cell in cells])
+    middles = np.array([[*cell.corners.sum(0) / len(cell.corners), 1.0] for cell in cells])
+    states = unit.states((affine @ middles[..., None])[..., 0])
+    factor, added = unit.factors(states), unit.added(states)
+    affine *= factor[..., None]
+    errors = np.stack([cell.error for cell in cells]) * np.abs(factor)[..., None]
+    errors += EPSILON * np.abs(affine)
+    affine[..., 2] += added
+    errors[..., 2] += EPSILON * np.abs(added)
+    biases = np.stack([cell.bias for cell in cells]) * factor + added
+    after = zip(cells, affine, errors, biases, states.tolist(), strict=True)
+    return [
+        replace(cell, affine=of_cell, error=error, bias=bias, states=(*cell.states, *of_units))
+        for cell, of_cell, error, bias, of_units in after
+    ]
+
+
+def _first_cell(model: HookedMLP, frame: Frame) -> tuple[Cell, Cell]:
+    """The whole rectangle with the inputs as its map, and with the first layer's.
+
+    What the first layer adds up in the middle is computed in whole fractions: far from 0 its terms
+    are far larger than it is.
+    """
+    (left, right), (low, high) = frame.sides
+    inputs = Cell(
+        corners=np.array([[left, low], [right, low], [right, high], [left, high]]),
+        affine=np.column_stack([np.diag(frame.scale), frame.center]),
+        error=np.zeros((2, 3)),
+        bias=np.zeros(2),
+    )
+    weight, bias = (value.numpy() for value in model.float64_layers()[0])
+    affine = np.column_stack([weight * frame.scale, exact_sums(weight, bias, frame.center)])
+    first = replace(inputs, affine=affine, error=EPSILON * np.abs(affine), bias=bias)
+    return inputs, first
+
+
+def exact_sums(
+    weight: Float[ndarray, "unit 2"], bias: Float[ndarray, " unit"], point: Float[ndarray, " 2"]
+) -> Float[ndarray, " unit"]:
+    """weight @ point + bias, rounded once, at the end."""
+    at = [Fraction(value) for value in point.tolist()]
+    sums = []
+    for (w0, w1), b in zip(weight.tolist(), bias.tolist(), strict=True):
+        sums.append(float(Fraction(w0) * at[0] + Fraction(w1) * at[1] + Fraction(b)))
+    return np.array(sums)
+
+
+def cut_plane(model: HookedMLP, frame: Frame, *, progress: bool = True) -> list[Cell]:
+    """The cells of the rectangle, layer by layer, each with the outputs' affine map.
 
     The map is taken before a smooth activation of the output.
 
     Raises:
         XorMiError: more than `MAX_REGIONS` cells.
     """
-    (left, right), (low, high) = box
-    corners = np.array([[left, low], [right, low], [right, high], [left, high]])
-    cells = [Cell(corners, weight=np.eye(2), bias=np.zeros(2))]
+    inputs, first = _first_cell(model, frame)
+    cells = [first]
     cfg = model.cfg
     for layer, (weight, bias) in enumerate(model.float64_layers()):
         if cfg.direct and layer == cfg.n_layers:
-            cells = [cell.beside() for cell in cells]
-        cells = [cell.through(weight.numpy(), bias.numpy()) for cell in cells]
+            cells = [cell.beside(inputs) for cell in cells]
+        if layer > 0:
+            cells = through(cells, weight.numpy(), bias.numpy())
         if cfg.act_name(layer) not in PIECEWISE_LINEAR:
             continue  # a smooth output: its own value is not affine, the readout is
         unit = PiecewiseLinearUnit.of(model, layer)
         cells = _cut_by_all(cells, unit.kinks, layer, progress)
-        cells = [cell.activated(unit) for cell in cells]
+        cells = activated(cells, unit)
     return cells
 
 
@@ -312,15 +447,23 @@ def _cut_by_all(
     bar = progress_bar(
         numbers, doing=f"cutting along layer {layer}", unit="unit", progress=progress
     )
+    # what does not cut a cell does not cut a part of it either
+    parts = [(cell, cell.cut_by(kinks)) for cell in cells]
     for number in bar:
-        for kink in kinks:
-            cells = cut_at(cells, number, kink)
-        if len(cells) > MAX_REGIONS:
+        for which, kink in enumerate(kinks):
+            before, parts = parts, []
+            for cell, cutting in before:
+                if not cutting[which, number]:
+                    parts.append((cell, cutting))
+                    continue
+                halves = cell.halves(number, kink)
+                parts += [(half, half.cut_by(kinks) & cutting) for half in halves]
+        if len(parts) > MAX_REGIONS:
             raise XorMiError(
                 f"the plane falls into more than {MAX_REGIONS} pieces; "
                 "narrow the bounds or study a smaller network"
             )
-    return cells
+    return [cell for cell, _ in parts]
 
 
 def _side(
@@ -335,20 +478,32 @@ def _side(
     for start, end, at_start, at_end in edges:
         if at_start >= 0:
             side.append(start)
-        # the distance runs straight from start to end: it is zero at this share of the way
-        if at_start * at_end < 0:
+        # The distance runs straight from start to end. From the nearer one, so that the same place
+        # comes out whichever way an edge is walked.
+        if at_start * at_end < 0 and abs(at_start) <= abs(at_end):
             side.append(start + (end - start) * (at_start / (at_start - at_end)))
+        elif at_start * at_end < 0:
+            side.append(end + (start - end) * (at_end / (at_end - at_start)))
     return np.array(side)
 
 
-def _as_region(cell: Cell, units: list[Unit]) -> Region:
+def _is_thin(corners: Float[ndarray, "corner 2"]) -> bool:
+    """Whether rounding alone may have made a convex polygon: it has no width to speak of."""
+    x, y = (corners - corners[0]).T
+    area = 0.5 * (x[:-1] * y[1:] - x[1:] * y[:-1]).sum()
+    longest = max(np.ptp(x), np.ptp(y))
+    return bool(area <= THINNEST * longest)
+
+
+def _as_region(cell: Cell, frame: Frame, units: list[Unit]) -> Region:
     """A cell of `cut_plane` as a person is given it; units are the hidden ones and the outputs."""
     # not strict: a smooth output has no state
     states = dict(zip(units, cell.states, strict=False))
     return Region(
-        vertices=torch.from_numpy(cell.corners),
+        vertices=torch.from_numpy(frame.inputs(cell.corners)),
         on=frozenset(unit for unit, state in states.items() if state),
-        weight=torch.from_numpy(cell.weight),
+        weight=torch.from_numpy(cell.affine[:, :2] / frame.scale),
         bias=torch.from_numpy(cell.bias),
+        bounds=as_bounds(frame.box),
         full=frozenset(unit for unit, state in states.items() if state == FULL),
     )

@@ -8,23 +8,23 @@ whose crossings are bracketed and found on the grid lines; each segment is a cho
 between two of its points.
 """
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from xor_mi.errors import whole_number
+from xor_mi.errors import require_at_most, whole_number
 from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import roots, scores_at
-from xor_mi.geometry._cells import Cell, as_box, cut_at, cut_plane, size_of
+from xor_mi.geometry._cells import Cell, Frame, as_box, cut_at, cut_plane, through
 from xor_mi.geometry._pieces import (
-    NEGLIGIBLE_SHARE,
     PIECEWISE_LINEAR,
     Lines,
     is_piecewise_linear,
@@ -37,7 +37,13 @@ from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 
 SAME_POINT = 1e-10
-"""Corners of neighbouring cells nearer than this, against the size of the plane, are one point."""
+"""Corners of neighbouring cells nearer than this are one point, in the square of a `Frame`."""
+
+NODES_AT_ONCE = 1_000_000
+"""Values of a layer on so many nodes times units are computed at once; a grid is cut in strips."""
+
+MAX_NODES = 10**9
+"""A grid of more nodes than this is refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,18 +117,19 @@ def boundary(
     [[[0.0, 0.5], [0.5, 0.0]], [[0.5, 1.0], [1.0, 0.5]]]
 
     Raises:
-        XorMiError: other than two inputs, no such output, empty bounds, fewer than 2 grid lines, or
-            more pieces than `regions` allows.
+        XorMiError: other than two inputs, no such output, empty bounds, fewer than 2 grid lines or
+            more than `MAX_NODES` nodes of the grid, or more pieces than `regions` allows.
     """
     require_plain_mlp(model, "the decision boundary")
     box = as_box(model, bounds)
     output = model.require_output(output)
     n_points = whole_number("n_points", n_points, at_least=2)
     if is_piecewise_linear(model):
-        cells = _decided_cells(model, box, output, progress)
-        segments, step = _between_cells(cells, size_of(model, box), progress), None
+        frame = Frame.of(box)
+        cells = _decided_cells(model, frame, output, progress)
+        segments, step = frame.inputs(_between_cells(cells, progress)), None
     else:
-        segments = _marched(model, box, output, n_points)
+        segments = _marched(model, box, output, n_points, progress)
         step_x0, step_x1 = ((box[:, 1] - box[:, 0]) / (n_points - 1)).tolist()
         step = (step_x0, step_x1)
     return Boundary(
@@ -148,7 +155,7 @@ def _ordered(segments: Float[ndarray, "segment 2 2"]) -> Float[Tensor, "segment 
 class _DecidedCell:
     """A convex polygon all of which is decided alike.
 
-    1, 0, or -1 where the output is the threshold itself.
+    1, 0, or -1 where the output is the threshold itself. Corners are those of a `Cell`.
     """
 
     corners: Float[ndarray, "corner 2"]
@@ -156,7 +163,7 @@ class _DecidedCell:
 
 
 def _decided_cells(
-    model: HookedMLP, box: Float[ndarray, "2 2"], output: int, progress: bool
+    model: HookedMLP, frame: Frame, output: int, progress: bool
 ) -> list[_DecidedCell]:
     """The plane as polygons with one decision each."""
     # A smooth output is not affine: there the readout is held against a moved threshold.
@@ -164,108 +171,172 @@ def _decided_cells(
     cut = model.rule.cut if follows_output else readout_cut(model)
     rivals = rivals_of(model)[output]  # [rival, d_out]
     decided: list[_DecidedCell] = []
-    for cell in cut_plane(model, box, progress=progress):
-        if np.isinf(cut):
-            decided.append(_DecidedCell(cell.corners, int(cut < 0)))
-            continue
-        above_cut = cell.through(rivals, np.full(len(rivals), -cut))
-        reach = np.abs(cell.corners).max()
-        of_outputs = np.abs(cell.bias) + reach * np.abs(cell.weight).sum(1)
-        terms = abs(cut) + np.abs(rivals) @ of_outputs
-        parts = [above_cut]
+    cells = cut_plane(model, frame, progress=progress)
+    if np.isinf(cut):
+        return [_DecidedCell(cell.corners, int(cut < 0)) for cell in cells]
+    for cell in through(cells, rivals, np.full(len(rivals), -cut)):
+        parts = [cell]
         for rival in range(len(rivals)):
             parts = cut_at(parts, rival)
-        decided += [_DecidedCell(part.corners, _decision_in(part, terms)) for part in parts]
+        decided += [_DecidedCell(part.corners, _decision_in(part)) for part in parts]
     return decided
 
 
-def _decision_in(part: Cell, terms: Float[ndarray, " rival"]) -> int:
+def _decision_in(part: Cell) -> int:
     """What is decided in a cell on which each rival is on one side of the cut, or flat on it."""
-    is_flat = np.abs(part.values(part.corners)).max(0) <= NEGLIGIBLE_SHARE * terms
+    is_flat = np.abs(part.values(part.corners)).max(0) <= part.tolerance()
     sign = np.where(is_flat, 0, np.where(part.values(part.corners.mean(0)) > 0, 1, -1)).min()
     return UNDECIDED if sign == 0 else int(sign > 0)
 
 
-def _between_cells(
-    cells: list[_DecidedCell], size: float, progress: bool
-) -> Float[ndarray, "segment 2 2"]:
-    """The edges between polygons of different decisions.
-
-    Args:
-        size: how large numbers in the plane are.
-    """
+def _between_cells(cells: list[_DecidedCell], progress: bool) -> Float[ndarray, "segment 2 2"]:
+    """The edges between polygons of different decisions."""
     corners = np.concatenate([cell.corners for cell in cells])
     # Corners that are the same point get the number of the first of them, then one number each.
-    nearby = KDTree(corners).query_ball_point(corners, SAME_POINT * size)
+    nearby = KDTree(corners).query_ball_point(corners, SAME_POINT)
     first = np.array([min(numbers) for numbers in nearby])
     distinct, number_of = np.unique(first, return_inverse=True)
     points = corners[distinct]
-    # Each piece of an edge, between two neighbouring points, with the decisions on its sides.
-    sides: dict[tuple[int, int], list[int]] = {}
+    tree = KDTree(points)
+    # Each piece of an edge, between two neighbouring points. A cell lies to the left of its edges:
+    # how often each decision is on the left of the way from a to b, less how often on the right.
+    sides: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
     n_passed = 0
     for cell in progress_bar(cells, doing="comparing regions", unit="region", progress=progress):
         numbers = number_of[n_passed : n_passed + len(cell.corners)].tolist()
         n_passed += len(numbers)
         for here, there in zip(numbers, [*numbers[1:], numbers[0]], strict=True):
-            for a, b in pairwise(_on_segment(points, here, there, size)):
-                sides.setdefault((min(a, b), max(a, b)), []).append(cell.decision)
-    segments = []
-    for (a, b), decisions in sides.items():
-        # one decision only: the rim of the box
-        if a != b and len(decisions) == 2 and decisions[0] != decisions[1]:
-            segments.append((points[a], points[b]))
+            for a, b in pairwise(_on_segment(points, tree, here, there)):
+                sides[min(a, b), max(a, b)][cell.decision] += 1 if a < b else -1
+    # On the rim of the box there is one side only. A cell too thin to be seen has an edge on both
+    # sides of one way, and so counts for nothing.
+    segments = [
+        (points[a], points[b])
+        for (a, b), counts in sides.items()
+        if min(counts.values()) < 0 < max(counts.values())
+    ]
     return np.array(segments).reshape(-1, 2, 2)
 
 
-def _on_segment(points: Float[ndarray, "point 2"], here: int, there: int, size: float) -> list[int]:
+def _on_segment(
+    points: Float[ndarray, "point 2"], tree: KDTree, here: int, there: int
+) -> list[int]:
     """The points that lie on the way from one to another, both included, in order.
 
     There may be some between them, because neighbours' edges may end within this one.
+
+    Args:
+        tree: of the points.
     """
     way = points[there] - points[here]
     length = np.hypot(way[0], way[1])
     if length == 0:
         return [here]
-    to = points - points[here]
+    around = tree.query_ball_point(points[here] + way / 2, length / 2 + SAME_POINT)
+    numbers = np.array(around, dtype=int)
+    to = points[numbers] - points[here]
     along = to @ way / length
     aside = np.abs(to[:, 0] * way[1] - to[:, 1] * way[0]) / length
-    near = SAME_POINT * size
-    between = np.nonzero((aside <= near) & (along > near) & (along < length - near))[0]
-    return [here, *between[np.argsort(along[between])].tolist(), there]
+    between = (aside <= SAME_POINT) & (along > SAME_POINT) & (along < length - SAME_POINT)
+    order = np.argsort(along[between])
+    return [here, *numbers[between][order].tolist(), there]
 
 
 # smooth units: marching squares
 
 
+@dataclass(frozen=True, eq=False)
+class _Crossed:
+    """Steps between neighbouring nodes of the grid whose ends are decided differently.
+
+    Attributes:
+        start: (i, j) of the node where each step starts.
+        axis: whether it runs along x0 or x1.
+        is_above: whether its start is above the cut.
+    """
+
+    start: Int[ndarray, "crossing 2"]
+    axis: Int[ndarray, " crossing"]
+    is_above: Bool[ndarray, " crossing"]
+
+
 def _marched(
-    model: HookedMLP, box: Float[ndarray, "2 2"], output: int, n_points: int
+    model: HookedMLP, box: Float[ndarray, "2 2"], output: int, n_points: int, progress: bool
 ) -> Float[ndarray, "segment 2 2"]:
     """Chords between the crossings of the grid lines, square by square."""
+    require_at_most(n_points**2, MAX_NODES, what="points of the grid", do="give a smaller n_points")
     x0, x1 = (np.linspace(low, high, n_points) for low, high in box)
-    nodes = np.stack(np.meshgrid(x0, x1, indexing="ij"), -1)
-    above = _is_above(model, output, nodes)
-    # [i, j]: the crossing on the grid line that starts at node (i, j), along x0 and along x1.
-    on_x0_lines = _crossings(model, output, nodes[:-1], nodes[1:], above[:-1] != above[1:])
-    on_x1_lines = _crossings(
-        model, output, nodes[:, :-1], nodes[:, 1:], above[:, :-1] != above[:, 1:]
-    )
-    bottom, top = on_x0_lines[:, :-1], on_x0_lines[:, 1:]
-    left, right = on_x1_lines[:-1], on_x1_lines[1:]
-    # [i, j, (bottom, right, top, left), 2]: the crossings on the rim of square (i, j).
-    around = np.stack([bottom, right, top, left], axis=2)
-    is_crossing = ~np.isnan(around[..., 0])
-    n_crossings = is_crossing.sum(-1)
-    single = n_crossings == 2
-    chords = [around[single][is_crossing[single]].reshape(-1, 2, 2)]
-    for i, j in np.argwhere(n_crossings == 4):
+    crossed = _crossed_steps(model, output, x0, x1, progress)
+    ends = crossed.start + np.eye(2, dtype=int)[crossed.axis]
+    starts, ends = (np.stack([x0[at[:, 0]], x1[at[:, 1]]], axis=1) for at in (crossed.start, ends))
+    crossings = _crossings(model, output, starts, ends)
+    square, crossing = _around_squares(crossed, n_points)
+    chords = [np.zeros((0, 2, 2))]
+    squares, first, n_crossings = np.unique(square, return_index=True, return_counts=True)
+    single = first[n_crossings == 2]
+    chords.append(crossings[np.stack([crossing[single], crossing[single + 1]], axis=1)])
+    for number, at in zip(squares[n_crossings == 4], first[n_crossings == 4], strict=True):
+        i, j = divmod(int(number), n_points)
+        bottom, right, top, left = crossings[crossing[at : at + 4]]
         # A saddle: the value in the middle says which corners hang together.
-        bottom, right, top, left = around[i, j]
-        middle = (nodes[i, j] + nodes[i + 1, j + 1]) / 2
-        if _is_above(model, output, middle[None])[0] == above[i, j]:
+        middle = np.array([[x0[i] + x0[i + 1], x1[j] + x1[j + 1]]]) / 2
+        if _is_above(model, output, middle)[0] == crossed.is_above[crossing[at]]:
             chords.append(np.array([[bottom, right], [top, left]]))
         else:
             chords.append(np.array([[bottom, left], [top, right]]))
     return np.concatenate(chords)
+
+
+def _crossed_steps(
+    model: HookedMLP,
+    output: int,
+    x0: Float[ndarray, " n"],
+    x1: Float[ndarray, " n"],
+    progress: bool,
+) -> _Crossed:
+    """The steps of the grid on which the decision changes, strip by strip."""
+    n_lines = max(1, NODES_AT_ONCE // (len(x1) * max(model.layer_sizes)))
+    found = [(np.zeros((0, 2), dtype=int), np.zeros(0, dtype=bool), 0)]
+    last = np.zeros((0, len(x1)), dtype=bool)
+    strips = range(0, len(x0), n_lines)
+    bar = progress_bar(strips, doing="evaluating the grid", unit="strip", progress=progress)
+    for at in bar:
+        nodes = np.stack(np.meshgrid(x0[at : at + n_lines], x1, indexing="ij"), -1)
+        own = _is_above(model, output, nodes)
+        # with the line before, so that the steps between two strips are seen
+        above, shift = np.concatenate([last, own]), at - len(last)
+        along_x0 = np.argwhere(above[:-1] != above[1:])
+        along_x1 = np.argwhere(own[:, :-1] != own[:, 1:])
+        found.append((along_x0 + np.array([shift, 0]), above[tuple(along_x0.T)], 0))
+        found.append((along_x1 + np.array([at, 0]), own[tuple(along_x1.T)], 1))
+        last = own[-1:]
+    return _Crossed(
+        start=np.concatenate([start for start, _, _ in found]),
+        axis=np.repeat([axis for _, _, axis in found], [len(start) for start, _, _ in found]),
+        is_above=np.concatenate([is_above for _, is_above, _ in found]),
+    )
+
+
+def _around_squares(
+    crossed: _Crossed, n_points: int
+) -> tuple[Int[ndarray, " rim"], Int[ndarray, " rim"]]:
+    """The squares of the grid that each crossing is on the rim of, and which crossing it is.
+
+    In order of the squares, and in each: bottom, right, top, left. A square is numbered by the node
+    where it starts.
+    """
+    i, j = crossed.start.T
+    along_x1 = crossed.axis == 1
+    number = np.arange(len(i))
+    # a step along x0 is the bottom of the square above it and the top of the one below
+    own = np.stack([i, j, np.where(along_x1, 3, 0), number], axis=1)
+    before = np.stack([i - along_x1, j - ~along_x1, np.where(along_x1, 1, 2), number], axis=1)
+    rims = np.concatenate([own, before])
+    is_square = ((rims[:, :2] >= 0) & (rims[:, :2] < n_points - 1)).all(1)
+    rims = rims[is_square]
+    square = rims[:, 0] * n_points + rims[:, 1]
+    order = np.lexsort((rims[:, 2], square))
+    return square[order], rims[order, 3]
 
 
 def _is_above(
@@ -279,26 +350,20 @@ def _is_above(
 def _crossings(
     model: HookedMLP,
     output: int,
-    starts: Float[ndarray, "i j 2"],
-    ends: Float[ndarray, "i j 2"],
-    differ: Bool[ndarray, "i j"],
-) -> Float[ndarray, "i j 2"]:
-    """Where the score crosses the cut between starts and ends that are decided differently.
-
-    NaN on the stretches whose ends are decided alike.
-    """
+    starts: Float[ndarray, "crossing 2"],
+    ends: Float[ndarray, "crossing 2"],
+) -> Float[ndarray, "crossing 2"]:
+    """Where the score crosses the cut between points that are decided differently."""
     weight, bias = (value.numpy() for value in model.float64_layers()[0])
-    start, way = starts[differ], ends[differ] - starts[differ]
-    n = len(start)
+    way = ends - starts
+    n = len(starts)
     t = roots(
         model,
         0,
-        Lines(start @ weight.T + bias, way @ weight.T),
-        Lines(start, way),
+        Lines(starts @ weight.T + bias, way @ weight.T),
+        Lines(starts, way),
         output=np.full(n, output),
         low=np.zeros(n),
         high=np.ones(n),
     )
-    crossings = np.full(starts.shape, np.nan)
-    crossings[differ] = start + t[:, None] * way
-    return crossings
+    return starts + t[:, None] * way

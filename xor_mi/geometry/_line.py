@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, whole_number
+from xor_mi.errors import XorMiError, require_memory, whole_number
 from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import (
@@ -23,8 +24,8 @@ from xor_mi.geometry._pieces import (
     decision_changes,
     follow,
     is_piecewise_linear,
-    without_rounding,
 )
+from xor_mi.geometry._rounding import EPSILON, rounding_of_sum
 from xor_mi.geometry._scores import score_names
 from xor_mi.graph import Unit, layers_of
 from xor_mi.kinds import Row
@@ -34,6 +35,9 @@ from xor_mi.values import forward_float64
 
 N_BRACKETS = 64
 """Smooth units: the path is searched for changes in so many equal parts to begin with."""
+
+VALUES_HELD = 4
+"""How many numbers a path holds at once for each point and unit."""
 
 
 @dataclass(frozen=True)
@@ -132,21 +136,27 @@ def path(
     [(0.25, 0, 1), (0.75, 1, 0)]
 
     Raises:
-        XorMiError: ends that are not inputs of this network or are the same, fewer than 2 points,
-            hooks, train mode, weights that are not finite.
+        XorMiError: ends that are not inputs of this network or are the same, fewer than 2 points or
+            more than there is memory for, hooks, train mode, weights that are not finite.
     """
     require_plain_mlp(model, "a path")
     first, last = (_as_point(model, point) for point in (start, end))
     if first == last:
         raise XorMiError(f"the path starts and ends at {list(first)}; give two different inputs")
     n_points = whole_number("n_points", n_points, at_least=2)
+    n_units = sum(model.layer_sizes)
+    require_memory(
+        VALUES_HELD * 8 * n_points * n_units,
+        what=f"{n_points:,} points of a path through {n_units:,} units",
+        do="give a smaller n_points",
+    )
     origin, step = np.array(first), np.array(last) - np.array(first)
     weight, bias = (value.numpy() for value in model.float64_layers()[0])
-    slope = without_rounding(weight @ step, np.abs(weight) @ np.abs(step))
-    pre = Lines((weight @ origin + bias)[None], slope[None])
+    pre = Lines((weight @ origin + bias)[None], (weight @ step)[None])
     inputs_on_line = Lines(origin[None], step[None])
     if is_piecewise_linear(model):
-        pieces = follow(model, 0, pre, inputs_on_line, low=0.0, high=1.0)
+        error = _rounding_on_line(weight, bias, origin, step)
+        pieces = follow(model, 0, pre, inputs_on_line, error=error, low=0.0, high=1.0)
         changes, turns, tolerance = decision_changes(model, pieces), _turns(model, pieces), 0.0
     else:
         edges = np.linspace(0, 1, N_BRACKETS + 1)
@@ -180,6 +190,20 @@ def path(
         scores=model.rule.scores(layers[-1]),
         score_names=score_names(model),
     )
+
+
+def _rounding_on_line(
+    weight: Float[ndarray, "d_out d_in"],
+    bias: Float[ndarray, " d_out"],
+    origin: Float[ndarray, " d_in"],
+    step: Float[ndarray, " d_in"],
+) -> Lines:
+    """How far off the first layer's pre-activations may be along a path."""
+    size, n_terms = np.abs(weight), weight.shape[1] + 1
+    at_start = rounding_of_sum(size @ np.abs(origin) + np.abs(bias), n_terms)
+    # the step is itself a difference, which was rounded
+    along = rounding_of_sum(size @ np.abs(step), n_terms) + EPSILON * (size @ np.abs(step))
+    return Lines(at_start[None], along[None])
 
 
 def _turns(

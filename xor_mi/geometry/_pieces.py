@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from xor_mi.geometry._rounding import EPSILON, rounding_of_sum, without_rounding
 from xor_mi.geometry._scores import rivals_of, sign_of_decisions
 from xor_mi.graph import Unit
-from xor_mi.model import HookedMLP
+from xor_mi.model import UNDECIDED, HookedMLP
 
 PIECEWISE_LINEAR = (
     "relu",
@@ -33,11 +34,6 @@ PIECEWISE_LINEAR = (
 
 MONOTONE = ("sigmoid", "tanh")
 """Output activations that can be undone: comparing the readout with a moved threshold is enough."""
-
-NEGLIGIBLE_SHARE = 1e-12
-"""A sum this small against its terms is rounding, and counts as zero. A piece this short against
-its distance from t = 0 (or against 1, where it is nearer) is rounding too, and is left out.
-"""
 
 FULL = 2
 """The state of a unit that is past its second kink, where it grows no more."""
@@ -115,13 +111,6 @@ def state_text(units: Iterable[Unit], full: Collection[Unit]) -> str:
     return " + ".join(f"{unit.name} (full)" if unit in full else unit.name for unit in units)
 
 
-def without_rounding(
-    sums: Float[ndarray, "*shape"], terms: Float[ndarray, "*shape"]
-) -> Float[ndarray, "*shape"]:
-    """Sums, with zero where one is rounding against the total size of its terms."""
-    return np.where(np.abs(sums) <= NEGLIGIBLE_SHARE * terms, 0.0, sums)
-
-
 @dataclass(frozen=True, eq=False)
 class Lines:
     """Values offset + slope t, one line per case."""
@@ -154,13 +143,20 @@ class Pieces:
 
     Pieces of one case are neighbours, in order. `states` holds the state of every unit passed so
     far, [piece, unit]; see `PiecewiseLinearUnit`.
+
+    Attributes:
+        low_error, high_error, offset_error, slope_error: how far off rounding may have put each.
     """
 
     case: Int[ndarray, " piece"]
     low: Float[ndarray, " piece"]
     high: Float[ndarray, " piece"]
+    low_error: Float[ndarray, " piece"]
+    high_error: Float[ndarray, " piece"]
     offset: Float[ndarray, "piece width"]
     slope: Float[ndarray, "piece width"]
+    offset_error: Float[ndarray, "piece width"]
+    slope_error: Float[ndarray, "piece width"]
     states: Int[ndarray, "piece unit"]
 
     @property
@@ -169,45 +165,71 @@ class Pieces:
         low, high = (np.where(np.isfinite(end), end, 0) for end in (self.low, self.high))
         room = 1 + np.abs(low) + np.abs(high)
         has_no_low, has_no_high = np.isinf(self.low), np.isinf(self.high)
-        return np.select(
-            [has_no_low & has_no_high, has_no_low, has_no_high],
-            [np.zeros_like(room), high - room, low + room],
-            (low + high) / 2,
-        )
+        before_high = np.where(has_no_high, 0.0, high - room)
+        past_low = np.where(has_no_high, low + room, (low + high) / 2)
+        return np.where(has_no_low, before_high, past_low)
 
     def split(self, kinks: tuple[float, ...] = (0.0,)) -> "Pieces":
         """Cut every piece where one of its values is at a kink."""
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            roots = np.concatenate([(kink - self.offset) / self.slope for kink in kinks], axis=1)
-        low, high = self.low[:, None], self.high[:, None]
-        inside = np.isfinite(roots) & (roots > low) & (roots < high)
-        # A value without a root inside cuts at the piece's end: the part behind it has no length.
-        cuts = np.sort(np.where(inside, roots, high), axis=1)
-        edges = np.concatenate([low, cuts, high], axis=1)
-        low, high = edges[:, :-1], edges[:, 1:]
+        cuts, errors = self._cuts(kinks)
+        edges = np.concatenate([self.low[:, None], cuts, self.high[:, None]], axis=1)
+        errors = np.concatenate([self.low_error[:, None], errors, self.high_error[:, None]], axis=1)
         with np.errstate(invalid="ignore"):
-            distance = np.maximum(1, np.minimum(np.abs(low), np.abs(high)))
-            is_piece = (high > low) & ~(high - low <= NEGLIGIBLE_SHARE * distance)
+            gap = np.diff(edges, axis=1)
+        are_one = (gap > 0) & (gap <= errors[:, 1:] + errors[:, :-1])
+        for piece in np.nonzero(are_one.any(1))[0]:
+            edges[piece], errors[piece] = _without_slivers(edges[piece], errors[piece])
+        low, high = edges[:, :-1], edges[:, 1:]
+        is_piece = high > low
         # [piece, stretch between two cuts] -> one new piece each, which knows its parent's number
         parent = np.nonzero(is_piece)[0]
         return Pieces(
             case=self.case[parent],
             low=low[is_piece],
             high=high[is_piece],
+            low_error=errors[:, :-1][is_piece],
+            high_error=errors[:, 1:][is_piece],
             offset=self.offset[parent],
             slope=self.slope[parent],
+            offset_error=self.offset_error[parent],
+            slope_error=self.slope_error[parent],
             states=self.states[parent],
         )
+
+    def _cuts(
+        self, kinks: tuple[float, ...]
+    ) -> tuple[Float[ndarray, "piece cut"], Float[ndarray, "piece cut"]]:
+        """Where values are at a kink, in order, and how far off each place may be.
+
+        A value that is at no kink inside cuts at the piece's end: the part behind it has no length.
+        """
+        low, high = self.low[:, None], self.high[:, None]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            roots = (np.array(kinks)[:, None, None] - self.offset) / self.slope
+            way = np.abs(roots)
+            of_slope = self.slope_error / np.abs(self.slope) + EPSILON
+            errors = self.offset_error / np.abs(self.slope) + way * of_slope
+        # [kink, piece, width] -> [piece, cut]
+        roots, errors = (np.concatenate(list(each), axis=1) for each in (roots, errors))
+        inside = np.isfinite(roots) & (roots > low) & (roots < high)
+        cuts, errors = np.where(inside, roots, high), np.where(inside, errors, 0.0)
+        order = np.argsort(cuts, axis=1, kind="stable")
+        rows = np.arange(len(cuts))[:, None]
+        return cuts[rows, order], errors[rows, order]
 
     def activated(self, unit: PiecewiseLinearUnit) -> "Pieces":
         """After a piecewise linear activation; its units cut the line first."""
         cut = self.split(unit.kinks) if unit.kinks else self
         states = unit.states(cut.offset + cut.slope * cut.middle[:, None])
         factor = unit.factors(states)
+        offset, slope = cut.offset * factor + unit.added(states), cut.slope * factor
+        size = np.abs(factor)
         return replace(
             cut,
-            offset=cut.offset * factor + unit.added(states),
-            slope=cut.slope * factor,
+            offset=offset,
+            slope=slope,
+            offset_error=cut.offset_error * size + EPSILON * np.abs(offset),
+            slope_error=cut.slope_error * size + EPSILON * np.abs(slope),
             states=np.concatenate([cut.states, states], axis=1),
         )
 
@@ -215,22 +237,54 @@ class Pieces:
         self, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
     ) -> "Pieces":
         """After a linear layer."""
-        size = np.abs(weight.T)
-        offset_terms = np.abs(self.offset) @ size + np.abs(bias)
+        size, n_terms = np.abs(weight.T), weight.shape[1] + 1
+        terms = np.abs(self.offset) @ size + np.abs(bias)
+        offset_error = self.offset_error @ size + rounding_of_sum(terms, n_terms)
+        terms = np.abs(self.slope) @ size
+        slope_error = self.slope_error @ size + rounding_of_sum(terms, n_terms)
         return replace(
             self,
-            offset=without_rounding(self.offset @ weight.T + bias, offset_terms),
-            slope=without_rounding(self.slope @ weight.T, np.abs(self.slope) @ size),
+            offset=without_rounding(self.offset @ weight.T + bias, offset_error),
+            slope=without_rounding(self.slope @ weight.T, slope_error),
+            offset_error=offset_error,
+            slope_error=slope_error,
         )
 
     def beside(self, inputs: Lines) -> "Pieces":
         """The values and then the network's inputs: what a readout with direct weights reads."""
         own = inputs.those(self.case)
+        # a start is given, a way is the difference of two inputs
+        no_error, error = np.zeros_like(own.offset), EPSILON * np.abs(own.slope)
         return replace(
             self,
             offset=np.concatenate([self.offset, own.offset], axis=1),
             slope=np.concatenate([self.slope, own.slope], axis=1),
+            offset_error=np.concatenate([self.offset_error, no_error], axis=1),
+            slope_error=np.concatenate([self.slope_error, error], axis=1),
         )
+
+
+def _without_slivers(
+    edges: Float[ndarray, " edge"], errors: Float[ndarray, " edge"]
+) -> tuple[Float[ndarray, " edge"], Float[ndarray, " edge"]]:
+    """Neighbouring cuts that may be the same place are put where the surest of them is.
+
+    The two ends, which other pieces share, stay where they are.
+    """
+    edges, errors = edges.copy(), errors.copy()
+    last = len(edges) - 1
+    first_of_group, surest = 0, 0
+    for k in range(1, last + 1):
+        if edges[k] > edges[surest] + (errors[k] + errors[surest]):
+            first_of_group = surest = k
+            continue
+        is_surer = k == last or (surest > 0 and errors[k] < errors[surest])
+        if is_surer and first_of_group > 0:
+            surest = k
+        # of a group that reaches from one end to the other the last end is no part
+        group = slice(first_of_group, k + 1 if k < last or first_of_group > 0 else k)
+        edges[group], errors[group] = edges[surest], errors[surest]
+    return edges, errors
 
 
 def is_piecewise_linear(model: HookedMLP, layer: int = 0) -> bool:
@@ -262,6 +316,7 @@ def follow(
     pre: Lines,
     inputs: Lines,
     *,
+    error: Lines,
     low: float = -inf,
     high: float = inf,
 ) -> Pieces:
@@ -273,14 +328,19 @@ def follow(
 
     Args:
         inputs: the network's inputs on the same lines, for direct connections.
+        error: how far off rounding may have put the offsets and slopes of `pre`.
     """
     n_cases = len(pre)
     pieces = Pieces(
         case=np.arange(n_cases),
         low=np.full(n_cases, low),
         high=np.full(n_cases, high),
-        offset=pre.offset,
-        slope=pre.slope,
+        low_error=np.zeros(n_cases),
+        high_error=np.zeros(n_cases),
+        offset=without_rounding(pre.offset, error.offset),
+        slope=without_rounding(pre.slope, error.slope),
+        offset_error=error.offset,
+        slope_error=error.slope,
         states=np.zeros((n_cases, 0), dtype=int),
     )
     cfg = model.cfg
@@ -301,8 +361,9 @@ def follow(
     if model.rule.name != "threshold":
         rivals = rivals_of(model).reshape(-1, cfg.d_out)
         pieces = pieces.through(rivals, np.zeros(len(rivals)))
-    distance = without_rounding(pieces.offset - cut, np.abs(pieces.offset) + abs(cut))
-    return replace(pieces, offset=distance).split()
+    of_distance = pieces.offset_error + EPSILON * (np.abs(pieces.offset) + abs(cut))
+    distance = without_rounding(pieces.offset - cut, of_distance)
+    return replace(pieces, offset=distance, offset_error=of_distance).split()
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,7 +372,8 @@ class Changes:
 
     Arrays of one length, in order of case, decision (`output`) and t.
 
-    `before` and `after` are decisions: 0, 1, or -1 for undecided.
+    `before` and `after` are decisions: 0, 1, or -1 for undecided. `error` is how far off rounding
+    may have put t.
     """
 
     case: Int[ndarray, " change"]
@@ -319,15 +381,30 @@ class Changes:
     t: Float[ndarray, " change"]
     before: Int[ndarray, " change"]
     after: Int[ndarray, " change"]
+    error: Float[ndarray, " change"]
 
 
-def decision_changes(model: HookedMLP, pieces: Pieces) -> Changes:
-    """The ends between neighbouring pieces of one case whose decisions differ."""
+def decision_changes(
+    model: HookedMLP,
+    pieces: Pieces,
+    *,
+    at_zero: Int[ndarray, "case decision"] | None = None,
+) -> Changes:
+    """The ends between neighbouring pieces of one case whose decisions differ.
+
+    Args:
+        at_zero: what is decided at t = 0 itself. Where both sides of it are decided otherwise, and
+            alike, that is a change too.
+    """
     values = pieces.offset + pieces.slope * pieces.middle[:, None]
     sign = sign_of_decisions(values, model.cfg.n_decisions)
-    decided = np.select([sign > 0, sign < 0], [1, 0], -1)
+    decided = np.where(sign == 0, UNDECIDED, sign > 0)
     same_case = pieces.case[1:] == pieces.case[:-1]
-    differ = (decided[1:] != decided[:-1]) & same_case[:, None]
+    differ = decided[1:] != decided[:-1]
+    if at_zero is not None:
+        is_zero = np.abs(pieces.low[1:]) <= pieces.low_error[1:]
+        differ |= is_zero[:, None] & (decided[1:] != at_zero[pieces.case[1:]])
+    differ &= same_case[:, None]
     # `before` is the number of the piece in front of a change, `before + 1` of that behind it.
     output, before = np.nonzero(differ.T)
     order = np.lexsort((pieces.low[before + 1], output, pieces.case[before]))
@@ -338,4 +415,5 @@ def decision_changes(model: HookedMLP, pieces: Pieces) -> Changes:
         t=pieces.low[before + 1],
         before=decided[before, output],
         after=decided[before + 1, output],
+        error=pieces.low_error[before + 1],
     )

@@ -6,23 +6,31 @@ of the first layer turns on along a straight line.
 """
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy import ndarray
 from torch import Tensor
 
-from xor_mi.errors import whole_number
+from xor_mi.errors import require_memory, whole_number
 from xor_mi.finding import Finding
 from xor_mi.geometry._cells import as_box
+from xor_mi.geometry._rounding import rounding_of_sum
 from xor_mi.geometry._scores import score_names
 from xor_mi.graph import Unit
 from xor_mi.kinds import Bounds
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.progress import progress_bar
 from xor_mi.values import forward_float64
 
 Point = tuple[float, float]
 """(x0, x1)."""
+
+VALUES_AT_ONCE = 1_000_000
+"""Values of a layer on so many points times units are computed at once: a grid is cut in strips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +75,7 @@ def input_plane(
     bounds: Bounds | None = None,
     n_points: int = 61,
     output: int = 0,
+    progress: bool = True,
 ) -> InputPlane:
     """Evaluate a two-input network on a grid.
 
@@ -76,29 +85,27 @@ def input_plane(
         bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
             distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
         n_points: grid points a side.
+        progress: a bar, where the work takes over two seconds.
 
     Raises:
-        XorMiError: other than two inputs, empty bounds, fewer than 2 points, no such output, train
-            mode, weights that are not finite.
+        XorMiError: other than two inputs, empty bounds, fewer than 2 points or more than there is
+            memory for, no such output, train mode, weights that are not finite.
     """
     require_plain_mlp(model, "the input plane")
-    box = as_box(model, bounds).tolist()
+    box = as_box(model, bounds)
     n_points = whole_number("n_points", n_points, at_least=2)
+    require_memory(
+        8 * n_points**2,
+        what=f"a grid of {n_points:,} x {n_points:,} points",
+        do="give a smaller n_points",
+    )
     output = model.require_output(output)
     x0, x1 = (torch.linspace(low, high, n_points, dtype=torch.float64) for low, high in box)
-    outputs = forward_float64(model, torch.cartesian_prod(x0, x1))[-1].post
-    values = model.rule.scores(outputs)[:, output]
-    lines: dict[Unit, tuple[Point, Point]] = {}
-    weight, bias = model.float64_layers()[0]
-    for j, ((w0, w1), b) in enumerate(zip(weight.tolist(), bias.tolist(), strict=True)):
-        ends = _clipped_line(w0, w1, b, box)
-        if ends is not None:
-            lines[Unit(0, j)] = ends
     return InputPlane(
         x0=x0,
         x1=x1,
-        outputs=values.reshape(n_points, n_points),
-        lines=lines,
+        outputs=_scores_on_grid(model, output, x0, x1, progress),
+        lines=_unit_lines(model, box),
         threshold=model.rule.cut,
         output=output,
         score=score_names(model)[output],
@@ -106,17 +113,88 @@ def input_plane(
     )
 
 
+def _scores_on_grid(
+    model: HookedMLP, output: int, x0: Float[Tensor, " n"], x1: Float[Tensor, " n"], progress: bool
+) -> Float[Tensor, "n n"]:
+    """The score of one decision at every point, strip by strip."""
+    n_lines = max(1, VALUES_AT_ONCE // (len(x1) * max(model.layer_sizes)))
+    values = torch.empty(len(x0), len(x1), dtype=torch.float64)
+    strips = range(0, len(x0), n_lines)
+    bar = progress_bar(strips, doing="evaluating the plane", unit="strip", progress=progress)
+    for at in bar:
+        own = x0[at : at + n_lines]
+        outputs = forward_float64(model, torch.cartesian_prod(own, x1))[-1].post
+        values[at : at + n_lines] = model.rule.scores(outputs)[:, output].reshape(len(own), -1)
+    return values
+
+
+def _unit_lines(model: HookedMLP, box: Float[ndarray, "2 2"]) -> dict[Unit, tuple[Point, Point]]:
+    """Where each unit of the first layer is zero inside the rectangle."""
+    weight, bias = (value.numpy() for value in model.float64_layers()[0])
+    corners = _corners(box)
+    at_corners = corners @ weight.T + bias
+    error = rounding_of_sum(np.abs(corners) @ np.abs(weight.T) + np.abs(bias), n_terms=3)
+    lines: dict[Unit, tuple[Point, Point]] = {}
+    is_unsure = np.any(np.abs(at_corners) <= error, axis=0)
+    is_met = is_unsure | (np.any(at_corners > 0, axis=0) & np.any(at_corners < 0, axis=0))
+    for j in np.nonzero(is_met)[0].tolist():
+        (w0, w1), b = weight[j].tolist(), bias[j].item()
+        if is_unsure[j]:
+            ends = _exact_line(w0, w1, b, box.tolist())
+        else:
+            ends = _clipped_line(w0, w1, b, box.tolist(), at_corners[:, j] > 0)
+        if ends is not None:
+            lines[Unit(0, j)] = ends
+    return lines
+
+
 def _clipped_line(
+    w0: float, w1: float, bias: float, box: list[list[float]], is_above: Bool[ndarray, "4"]
+) -> tuple[Point, Point]:
+    """The ends of a line that goes through no corner: on the sides whose corners it parts.
+
+    Args:
+        is_above: on which side of the line each corner is, counter-clockwise.
+    """
+    (left, right), (low, high) = box
+    met: list[Point] = []
+    for side in range(4):
+        if is_above[side] == is_above[(side + 1) % 4]:
+            continue
+        if side % 2 == 0:
+            x1 = low if side == 0 else high
+            met.append((min(max(-(bias + w1 * x1) / w0, left), right), x1))
+        else:
+            x0 = right if side == 1 else left
+            met.append((x0, min(max(-(bias + w0 * x0) / w1, low), high)))
+    return min(met), max(met)
+
+
+def _corners(box: Float[ndarray, "2 2"]) -> Float[ndarray, "4 2"]:
+    (left, right), (low, high) = box
+    return np.array([[left, low], [right, low], [right, high], [left, high]])
+
+
+def _exact_line(
     w0: float, w1: float, bias: float, box: list[list[float]]
 ) -> tuple[Point, Point] | None:
-    """The two ends of the line w0 x0 + w1 x1 + b = 0 on the sides of the rectangle, or None."""
-    (left, right), (bottom, top) = box
-    crossings: list[Point] = []
-    if w0:
-        crossings += [(-(bias + w1 * side) / w0, side) for side in (bottom, top)]
-    if w1:
-        crossings += [(side, -(bias + w0 * side) / w1) for side in (left, right)]
-    inside = {(x, y) for x, y in crossings if left <= x <= right and bottom <= y <= top}
+    """The two ends of the line w0 x0 + w1 x1 + b = 0 on the sides of the rectangle, or None.
+
+    Weights and sides are float64 numbers, so fractions say exactly which sides are met, and that a
+    line goes through a corner.
+    """
+    slopes, constant = (Fraction(w0), Fraction(w1)), Fraction(bias)
+    sides = [[Fraction(end) for end in ends] for ends in box]
+    met: set[tuple[Fraction, Fraction]] = set()
+    for axis, other in ((0, 1), (1, 0)):
+        if not slopes[axis]:
+            continue
+        for side in sides[other]:
+            at = -(constant + slopes[other] * side) / slopes[axis]
+            if sides[axis][0] <= at <= sides[axis][1]:
+                met.add((at, side) if axis == 0 else (side, at))
     # A line through a corner meets two sides in one point: two different points are needed.
-    ends = sorted(inside)
-    return (ends[0], ends[-1]) if len(ends) >= 2 else None
+    if len(met) < 2:
+        return None
+    (start0, start1), (end0, end1) = min(met), max(met)
+    return (float(start0), float(start1)), (float(end0), float(end1))

@@ -14,19 +14,21 @@ from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import Changes, Lines, decision_changes, follow, is_piecewise_linear
+from xor_mi.geometry._rounding import rounding_of_scores, rounding_on_rows, without_rounding
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Place, Rows
-from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.model import UNDECIDED, HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import row_name
 from xor_mi.values import LayerValues, forward_float64
 
 FURTHEST_MOVE = 2.0**20
-"""How far a weight of a network with smooth units is moved in search of a flip."""
+"""How far a weight before smooth units is moved in search of a flip: this many times as far as
+moves its unit's pre-activation by its own terms, or by 1.
+"""
 
-_STEPS = 2.0 ** np.arange(-2, 21)
-_EDGES = np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
-"""Between these moves changes are bracketed: finely near the weight's value, ever wider beyond."""
+FIRST_BRACKET = 0.25
+"""How far the first stretch that is searched for a flip reaches, in the same units."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,9 @@ def slack_to_flip(
     goes into them; an undecided row that stays undecided has not changed. Units that
     are piecewise linear, and any weight of the last layer: in closed form, up to float64 rounding
     (an output is piecewise affine in one weight). Weights before smooth units (tanh, sigmoid, gelu,
-    ...): a flip is located to about 1e-12, one that flips back within 1e-9 (times the move, where
-    that is above 1) may be missed, and moves beyond `FURTHEST_MOVE` (2^20) are not tried.
+    ...): a flip is located to about 1e-12 of the move; one that flips back within 1e-9 of it, or
+    within 1e-9 of what moves its unit's pre-activation by as much as that adds up, may be missed;
+    and the pre-activation is moved by `FURTHEST_MOVE` (2^20) times that at most, or by 2^20.
 
     Args:
         parameter: one entry, named as in `edit`, or a whole tensor; all by default.
@@ -163,7 +166,8 @@ def slack_to_flip(
         model=model,
         names=tuple(row_name(row) for row in bits),
         layers=layers,
-        decided=model.rule.decide(layers[-1].post).numpy(),
+        errors=rounding_on_rows(model, layers),
+        decided=_decided(model, layers),
     )
     bar = progress_bar(moved, doing="slack", unit="weight", progress=progress)
     return Slack(
@@ -172,13 +176,25 @@ def slack_to_flip(
     )
 
 
+def _decided(model: HookedMLP, layers: list[LayerValues]) -> Int[ndarray, "row decision"]:
+    """What is decided on each row; undecided also where only rounding takes a score off its cut."""
+    outputs = layers[-1].post
+    is_on_cut = np.abs(model.rule.distance(outputs).numpy()) <= rounding_of_scores(model, layers)
+    return np.where(is_on_cut, UNDECIDED, model.rule.decide(outputs).numpy())
+
+
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The rows that are watched: their names, the network's values on them, its decisions."""
+    """The rows that are watched: their names, the network's values on them, its decisions.
+
+    Attributes:
+        errors: how far off rounding may have put what each layer reads and adds up.
+    """
 
     model: HookedMLP
     names: tuple[str, ...]
     layers: list[LayerValues]
+    errors: list[tuple[Float[ndarray, "row _"], Float[ndarray, "row _"]]]
     decided: Int[ndarray, "row decision"]
 
 
@@ -186,11 +202,16 @@ def _slack_of(rows: _Rows, entry: Entry) -> WeightSlack:
     """One weight moved: the nearest change of a decision on each side."""
     model = rows.model
     # The layer that the weight is in: its inputs [row, source] and pre-activations [row, d_out].
-    layer = rows.layers[entry.layer]
+    layer, (read_error, pre_error) = rows.layers[entry.layer], rows.errors[entry.layer]
     pre = layer.pre.numpy()
     # moving the weight by t adds t times its input to one unit's pre-activation
-    slope = np.zeros_like(pre)
-    slope[:, entry.unit] = 1.0 if entry.source is None else layer.inputs[:, entry.source].numpy()
+    slope, slope_error = np.zeros_like(pre), np.zeros_like(pre)
+    if entry.source is None:
+        slope[:, entry.unit] = 1.0
+    else:
+        slope[:, entry.unit] = layer.inputs[:, entry.source].numpy()
+        slope_error[:, entry.unit] = read_error[:, entry.source]
+    slope = without_rounding(slope, slope_error)
     # Only rows on which this weight does anything are followed: `case` in the changes counts them.
     touched = np.nonzero(slope[:, entry.unit])[0]
     moved = Lines(pre[touched], slope[touched])
@@ -198,13 +219,24 @@ def _slack_of(rows: _Rows, entry: Entry) -> WeightSlack:
     inputs = rows.layers[0].inputs.numpy()[touched]
     still = Lines(inputs, np.zeros_like(inputs))
     # Closed form also where hidden units are smooth, if the weight lies behind them.
-    if is_piecewise_linear(model, entry.layer):
-        changes = decision_changes(model, follow(model, entry.layer, moved, still))
+    is_closed_form = is_piecewise_linear(model, entry.layer)
+    if is_closed_form:
+        error = Lines(pre_error[touched], slope_error[touched])
+        pieces = follow(model, entry.layer, moved, still, error=error)
+        changes = decision_changes(model, pieces, at_zero=rows.decided[touched])
+        near_zero = changes.error
     else:
-        changes = bracketed_changes(model, entry.layer, moved, still, _EDGES, progress=False)
+        edges = _bracketed_moves(rows, entry, moved.slope[:, entry.unit])
+        unit = edges[len(edges) // 2 + 1] / FIRST_BRACKET
+        changes = bracketed_changes(
+            model, entry.layer, moved, still, edges, unit=unit, progress=False
+        )
+        # only where nothing is decided a change this near is at the weight's value itself
+        is_open = rows.decided[touched[changes.case], changes.output] == UNDECIDED
+        near_zero = np.where(is_open, CHANGE_RESOLUTION * unit, 0.0)
     weight, bias = model.float64_layers()[entry.layer]
     value = bias[entry.unit] if entry.source is None else weight[entry.unit, entry.source]
-    watched = _Watched(rows, changes, touched)
+    watched = _Watched(rows, changes, touched, near_zero)
     lower, upper = watched.first(-1), watched.first(1)
     return WeightSlack(
         parameter=entry.name,
@@ -216,6 +248,26 @@ def _slack_of(rows: _Rows, entry: Entry) -> WeightSlack:
         row_upper=upper.rows,
         output_upper=upper.outputs,
     )
+
+
+def _bracketed_moves(
+    rows: _Rows, entry: Entry, slope: Float[ndarray, " case"]
+) -> Float[ndarray, " edge"]:
+    """Between these moves changes are bracketed: finely near 0, ever wider beyond.
+
+    Args:
+        slope: what the unit's pre-activation grows by as the weight does, on the rows watched.
+    """
+    weight, bias = (value.numpy() for value in rows.model.float64_layers()[entry.layer])
+    read = rows.layers[entry.layer].inputs.numpy()
+    largest_terms = (np.abs(read) @ np.abs(weight[entry.unit])).max() + abs(bias[entry.unit])
+    # smooth activations bend at pre-activations of about 1
+    least = largest_terms if 0 < largest_terms < 1 else 1.0
+    most = max(1.0, largest_terms)
+    steepest = np.abs(slope).max(initial=0.0) or 1.0
+    low, high = np.round(np.log2([FIRST_BRACKET * least, FURTHEST_MOVE * most])).astype(int)
+    steps = 2.0 ** (np.arange(low, high + 1) - round(float(np.log2(steepest))))
+    return np.concatenate([-steps[::-1], [0.0], steps])
 
 
 @dataclass(frozen=True)
@@ -233,20 +285,23 @@ class _Watched:
 
     Attributes:
         touched: the row that each of the changes' cases is.
+        near_zero: a change no further away than this is at the weight's value itself.
     """
 
     rows: _Rows
     changes: Changes
     touched: Int[ndarray, " case"]
+    near_zero: Float[ndarray, " change"]
 
     def first(self, side: int) -> _Flip:
         """The nearest change above (side 1) or below (side -1) the weight's value."""
         distance, counts = self._distances(side)
         if not counts.any():
             return _Flip(inf, "", "")
-        nearest = float(distance[counts].min())
+        first = np.where(counts, distance, inf).argmin()
+        nearest, error = float(distance[first]), self.changes.error
         # rows that flip at the same move, up to rounding, are named together
-        is_first = counts & (distance <= nearest + CHANGE_RESOLUTION * max(1.0, nearest))
+        is_first = counts & (distance - nearest <= error + error[first])
         rows = sorted(set(self.touched[self.changes.case[is_first]].tolist()))
         outputs = sorted(set(self.changes.output[is_first].tolist()))
         return _Flip(
@@ -260,7 +315,7 @@ class _Watched:
         changes = self.changes
         distance = side * changes.t
         # at t = 0 itself: an output on the threshold is decided by any move that takes it off
-        is_here = np.abs(distance) <= CHANGE_RESOLUTION
+        is_here = np.abs(distance) <= self.near_zero
         distance = np.where(is_here, 0.0, distance)
         before = self.rows.decided[self.touched[changes.case], changes.output]
         beyond = changes.after if side > 0 else changes.before
