@@ -8,6 +8,10 @@ sign turned in what reads it) and when inputs are swapped. It is the NPN class o
 permuted, hidden units complemented. Every unit is written so that it is 0 on the all-zero input,
 and of all orders of the inputs the one with the smallest form is taken. For XOR by two threshold
 units there are two families, `OR & ~AND` and `x0>x1 | x1>x0`.
+
+Of networks of one shape, two texts are equal only where the forms are that they are written from.
+So a unit whose gate is a formula of several inputs stands in square brackets: `~[x0 & x1 & x2]`
+reads one unit, `~(x0 & x1 & x2)` reads three.
 """
 
 import re
@@ -452,7 +456,7 @@ def _text(form: Form) -> str:
 
     Deeper units are numbered and defined first: 'u1.0 = OR & ~AND; u1.0 | x0'.
     """
-    gates = [name_of_bits(bits) for bits, _, _ in form[0]]
+    gates = [_as_one_name(name_of_bits(bits)) for bits, _, _ in form[0]]
     # Units with the same gate are told apart: AND'1, AND'2.
     counts, seen = Counter(gates), Counter()
     names = []
@@ -472,10 +476,15 @@ def _text(form: Form) -> str:
     return "; ".join([*definitions, ", ".join(outputs)])
 
 
+def _as_one_name(gate: str) -> str:
+    """A gate's name or formula, so that no text over several units reads the same."""
+    return f"[{gate}]" if re.search(r"[&|^]", gate) else gate
+
+
 def _over(table: Table, parents: Sequence[int], names: Sequence[str]) -> str:
     """A table as a formula over named parents.
 
-    Names that are formulas are bracketed where their sign or operator needs it.
+    A name that has a sign, ~x0 or x0>x1, is bracketed where it would be read otherwise.
     """
     if not parents:
         return "TRUE" if table[0] else "FALSE"
@@ -487,9 +496,8 @@ def _over(table: Table, parents: Sequence[int], names: Sequence[str]) -> str:
 
     def put(match: re.Match[str]) -> str:
         sign, name = match[1], names[parents[int(match[2])]]
-        is_word = re.fullmatch(r"[\w.']+", name)
-        # A comparison such as x0>x1 is no word, but needs brackets under a NOT only.
-        bracketed = not is_word and (sign == "~" or re.search(r"[&|^~ ]", name))
+        # ~(~x0) and (~x0) are of one unit called ~x0, but ~x0 of one called x0
+        bracketed = name.startswith("~") or (sign == "~" and ">" in name)
         return sign + (f"({name})" if bracketed else name)
 
     # Parent k of the formula is written xk, perhaps with its sign.

@@ -3,7 +3,8 @@
 A function is its truth table. Rows are all 2^n inputs in lexicographic order, the first input most
 significant: for two inputs 00, 01, 10, 11. A gate is a function of two inputs; there are 16 and
 each has one name here (`GATES`), with the usual aliases accepted wherever a name is read. Formulas
-are minimal two-level forms, found by sympy, or the algebraic normal form where that is shorter.
+are two-level forms, the shortest there are up to five inputs and short ones up to eight, or the
+algebraic normal form where that is shorter.
 """
 
 from xor_mi.truth._formulas import Tree as Tree

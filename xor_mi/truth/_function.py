@@ -21,7 +21,7 @@ from xor_mi.truth._gates import (
     row_number,
     truth_rows,
 )
-from xor_mi.truth._minimal import essential_inputs, minimal_formula
+from xor_mi.truth._minimal import essential_inputs, short_formula
 
 Tables = Row | Sequence[Row]
 """One truth table, or one per output."""
@@ -224,7 +224,7 @@ class BooleanFunction:
         n_rows = len(self.rows())
         numbers = [whole_number("a row that never occurs", row, below=n_rows) for row in never]
         formulas = ", ".join(
-            minimal_formula(self.n_inputs, table, never=frozenset(numbers)) for table in self.tables
+            short_formula(self.n_inputs, table, never=frozenset(numbers)) for table in self.tables
         )
         # all at once: one replacement after the other would meet names such as x1 again
         return re.sub(r"x(\d+)", lambda match: names[int(match[1])], formulas)
@@ -325,7 +325,7 @@ def _name(n_inputs: int, table: tuple[int, ...]) -> str:
     for name in names:
         if BooleanFunction.named(name, n_inputs).tables[0] == table:
             return name
-    return minimal_formula(n_inputs, table)
+    return short_formula(n_inputs, table)
 
 
 def complement_name(gate: str) -> str:

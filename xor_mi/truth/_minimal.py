@@ -3,17 +3,10 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from xor_mi.truth._gates import row_number, truth_rows
-
-if TYPE_CHECKING:
-    from sympy import Symbol
-    from sympy.core.operations import LatticeOp
-    from sympy.logic.boolalg import Boolean
-
-MAX_TWO_LEVEL_INPUTS = 8
-"""Quine-McCluskey is run up to this many inputs; beyond, it takes too long."""
+from xor_mi.truth._two_level import MAX_TWO_LEVEL_INPUTS, Product, shortest_sum
 
 
 def essential_inputs(table: Sequence[int]) -> tuple[int, ...]:
@@ -33,14 +26,15 @@ def essential_inputs(table: Sequence[int]) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=65536)
-def minimal_formula(
+def short_formula(
     n_inputs: int, table: tuple[int, ...], *, never: frozenset[int] = frozenset()
 ) -> str:
     """The shortest of three forms: sum of products, product of sums, algebraic normal form.
 
-    Length is counted in literals, then in characters. Two-level forms are minimal (Quine-McCluskey
-    in sympy) up to 8 essential inputs; beyond, only the algebraic normal form is tried, which is
-    unique and quick. A shorter formula of three or more levels may exist.
+    Length is counted in literals, then in characters. Up to 5 essential inputs no shorter formula
+    of the three kinds exists. Of 6 to 8 the two-level forms are short, not always the shortest;
+    beyond, only the algebraic normal form is tried, which is unique and quick. A shorter formula of
+    three or more levels may exist.
 
     Args:
         never: the numbers of rows that do not occur. Of each form, the products that are true on
@@ -58,7 +52,7 @@ def minimal_formula(
             bit_of_input = dict(zip(essential, row, strict=True))
             whole_row = [bit_of_input.get(i, 0) for i in range(n_inputs)]
             reduced.append(table[row_number(whole_row)])
-        formula = minimal_formula(
+        formula = short_formula(
             len(essential), tuple(reduced), never=_over(essential, n_inputs, never)
         )
         # its inputs are numbered from 0; each gets its own number back
@@ -108,72 +102,70 @@ def _normal_form(n_inputs: int, table: tuple[int, ...], never: frozenset[int]) -
 
 def _two_level_forms(n_inputs: int, table: tuple[int, ...], never: frozenset[int]) -> list[_Form]:
     """Sum of products and product of sums."""
-    # here, so that importing truth does not import sympy
-    from sympy import And, Or
-
-    products, sums = _minimal_two_level(n_inputs, table)
-    whole = str(products), str(sums)
-    if never:
-        inputs, rows = _symbols(n_inputs), _occurring(n_inputs, never)
-        # a product matters where it is true, a sum of a product of sums where it is false
-        products = Or(*_that_matter(products, inputs, rows, outer=Or, inner=And, where=1))
-        sums = And(*_that_matter(sums, inputs, rows, outer=And, inner=Or, where=0))
-    # a sum of nothing is written False
-    texts = [str(form).upper() if form in (True, False) else str(form) for form in (products, sums)]
-    return list(map(_Form, texts, whole))
+    rows = _occurring(n_inputs, never)
+    forms = []
+    for outer, bit in ((" | ", 1), (" & ", 0)):
+        # Where the function is 0, a product of sums is a sum of products of the complements.
+        products = _two_level(n_inputs, table, bit)
+        text = _written(_that_occur(products, rows) if never else products, outer, bit)
+        forms.append(_Form(text, _written(products, outer, bit)))
+    return forms
 
 
 # the slow part, and the same whichever rows occur
 @lru_cache(maxsize=4096)
-def _minimal_two_level(n_inputs: int, table: tuple[int, ...]) -> tuple["Boolean", "Boolean"]:
-    """The minimal sum of products and product of sums, over symbols called x0, x1, ..."""
-    from sympy.logic import POSform, SOPform
-
-    inputs = _symbols(n_inputs)
-    minterms = [row for row, bit in enumerate(table) if bit]
-    return SOPform(inputs, minterms), POSform(inputs, minterms)
+def _two_level(n_inputs: int, table: tuple[int, ...], bit: int) -> tuple[Product, ...]:
+    """Products that together are 1 on just the rows on which the table has this bit."""
+    rows = frozenset(row for row, b in enumerate(table) if b == bit)
+    return shortest_sum(n_inputs, rows, plain=bit)
 
 
-def _symbols(n_inputs: int) -> tuple["Symbol", ...]:
-    """x0, x1, ... as sympy has them."""
-    from sympy import symbols
+def _that_occur(products: Sequence[Product], rows: Sequence[tuple[int, ...]]) -> list[Product]:
+    """The products that are 1 on some of the rows, without literals that are 1 on all of them.
 
-    return symbols(f"x0:{n_inputs}")
+    Of those that have become alike one is kept, and so of one that holds wherever another does.
+    """
+    always = {
+        (i, bit)
+        for i, bits in enumerate(zip(*rows, strict=True))
+        for bit in (0, 1)
+        if set(bits) == {bit}
+    }
+    kept: list[Product] = []
+    for product in products:
+        if any(all(row[i] == bit for i, bit in product) for row in rows):
+            kept.append(tuple(literal for literal in product if literal not in always))
+    kept = list(dict.fromkeys(kept))
+    return [one for one in kept if not any(set(other) < set(one) for other in kept)]
 
 
-def _that_matter(
-    form: "Boolean",
-    inputs: Sequence["Symbol"],
-    rows: Sequence[tuple[int, ...]],
-    *,
-    outer: type["LatticeOp"],
-    inner: type["LatticeOp"],
-    where: int,
-) -> list["Boolean"]:
-    """The parts of a two-level form that, on some row, have the bit that decides the whole.
-
-    Each without the literals that, on every row, leave it to the others.
+def _written(products: Sequence[Product], outer: str, bit: int) -> str:
+    """Products as the sum that they are, or by De Morgan as a product of sums.
 
     Args:
-        outer, inner: what joins the parts, and what joins the literals of a part.
-        where: the bit that decides: 1 of a product in a sum, 0 of a sum in a product.
+        outer: what stands between the parts, " | " or " & ".
+        bit: what the whole is where one of the products holds.
     """
-    number_of: dict[object, int] = {symbol: number for number, symbol in enumerate(inputs)}
-    kept = []
-    for part in outer.make_args(form):
-        # what every literal must be for the part to decide: an input and its bit
-        needed = {}
-        for literal in inner.make_args(part):
-            (symbol,) = literal.free_symbols
-            needed[literal] = number_of[symbol], where if literal == symbol else 1 - where
-        if any(all(row[i] == bit for i, bit in needed.values()) for row in rows):
-            open_to = [
-                literal
-                for literal, (i, bit) in needed.items()
-                if any(row[i] != bit for row in rows)
-            ]
-            kept.append(inner(*open_to))
-    return kept
+    if not products:
+        return _constant(1 - bit)
+    # a product of nothing holds everywhere, and so do x and ~x together
+    singles = {product[0] for product in products if len(product) == 1}
+    if () in products or any((i, 1 - b) in singles for i, b in singles):
+        return _constant(bit)
+    inner = " & " if outer == " | " else " | "
+    parts = [sorted((wanted != bit, i) for i, wanted in product) for product in products]
+    parts.sort(key=_place)
+    texts = []
+    for part in parts:
+        text = inner.join(f"~x{i}" if is_not else f"x{i}" for is_not, i in part)
+        texts.append(f"({text})" if len(part) > 1 and len(parts) > 1 else text)
+    return outer.join(texts)
+
+
+def _place(part: Sequence[tuple[bool, int]]) -> tuple[int, int, list[bool], list[int]]:
+    """Where a part stands in a sum or product: short ones with few NOTs first."""
+    is_not, inputs = [sign for sign, _ in part], [i for _, i in part]
+    return len(part) + sum(is_not), len(part), is_not, inputs
 
 
 def _constant(bit: int) -> str:

@@ -1,0 +1,191 @@
+"""rows -> the products of literals that together are 1 on just these rows (Quine-McCluskey).
+
+First all prime implicants: products that are 1 on none but these rows, and not without one of their
+literals. Then the cheapest choice of primes that covers all rows, found by branch and bound.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Literal = tuple[int, int]
+"""An input, and the bit that it must have."""
+Product = tuple[Literal, ...]
+"""Literals that must all hold."""
+
+MAX_EXACT_INPUTS = 5
+"""Up to so many inputs no choice of primes is cheaper; the search takes milliseconds."""
+MAX_TWO_LEVEL_INPUTS = 8
+"""Beyond, there are too many primes."""
+
+LITERAL = 1 << 16
+"""What a literal costs, in characters: more than all characters together."""
+
+
+@dataclass(frozen=True)
+class _Prime:
+    """A prime implicant.
+
+    Attributes:
+        covers: the rows on which it is 1, as the bits of a whole number.
+        cost: its literals, and among equals the characters that it is written in.
+    """
+
+    product: Product
+    covers: int
+    cost: int
+
+
+def shortest_sum(n_inputs: int, rows: Iterable[int], *, plain: int) -> tuple[Product, ...]:
+    """The products that are 1 on just these rows; as few literals as there can be, then characters.
+
+    Above `MAX_EXACT_INPUTS` a short choice, of which no product can be left out.
+
+    Args:
+        plain: the bit of a literal that is written without a NOT.
+    """
+    wanted = sum(1 << row for row in rows)
+    primes = _primes(n_inputs, wanted, plain)
+    chosen = _greedy(primes, wanted)
+    if n_inputs <= MAX_EXACT_INPUTS:
+        # one more, so that a choice as cheap as the greedy one is found by the same rule as others
+        chosen = _cheapest(primes, wanted, _cost(chosen) + 1) or chosen
+    return tuple(prime.product for prime in chosen)
+
+
+def _cost(primes: Iterable[_Prime]) -> int:
+    return sum(prime.cost for prime in primes)
+
+
+def _primes(n_inputs: int, wanted: int, plain: int) -> list[_Prime]:
+    """Every prime implicant, the cheapest first."""
+    # A product is the inputs it reads and their bits, both as bits of a row's number.
+    everything = (1 << n_inputs) - 1
+    rows = (row for row in range(1 << n_inputs) if wanted >> row & 1)
+    level = {(everything, row): 1 << row for row in rows}
+    primes: list[_Prime] = []
+    while level:
+        shorter: dict[tuple[int, int], int] = {}
+        merged: set[tuple[int, int]] = set()
+        for (read, bits), covers in level.items():
+            flip = 1
+            while flip <= read:
+                if read & flip and (read, bits ^ flip) in level:
+                    # the two differ in one bit: it does not matter
+                    merged.add((read, bits))
+                    shorter[read ^ flip, bits & ~flip] = covers | level[read, bits ^ flip]
+                flip <<= 1
+        for (read, bits), covers in level.items():
+            if (read, bits) not in merged:
+                primes.append(_prime(n_inputs, read, bits, covers, plain))
+        level = shorter
+    return sorted(primes, key=lambda prime: (prime.cost, prime.product))
+
+
+def _prime(n_inputs: int, read: int, bits: int, covers: int, plain: int) -> _Prime:
+    # the first input is the most significant bit of a row's number
+    shifts = [n_inputs - 1 - i for i in range(n_inputs)]
+    product = tuple((i, bits >> k & 1) for i, k in enumerate(shifts) if read >> k & 1)
+    n_literals = len(product)
+    n_nots = sum(bit != plain for _, bit in product)
+    # names and NOTs; a sign between two literals; brackets; a sign to the next product
+    characters = 2 * n_literals + n_nots + 3 * (n_literals - 1) + 2 * (n_literals > 1) + 3
+    return _Prime(product, covers, LITERAL * n_literals + characters)
+
+
+def _greedy(primes: Sequence[_Prime], wanted: int) -> list[_Prime]:
+    """A cover: again and again what costs least for each row that is not covered yet."""
+    chosen: list[_Prime] = []
+    left = wanted
+    while left:
+        best = min(
+            (prime for prime in primes if prime.covers & left),
+            key=lambda prime: prime.cost / (prime.covers & left).bit_count(),
+        )
+        chosen.append(best)
+        left &= ~best.covers
+    # what later ones have made superfluous, the most expensive first
+    for prime in sorted(chosen, key=lambda prime: -prime.cost):
+        others = [one for one in chosen if one is not prime]
+        if _union(others) == wanted:
+            chosen = others
+    return chosen
+
+
+def _union(primes: Iterable[_Prime]) -> int:
+    covered = 0
+    for prime in primes:
+        covered |= prime.covers
+    return covered
+
+
+def _cheapest(primes: Sequence[_Prime], left: int, below: int) -> list[_Prime] | None:
+    """The cheapest choice that covers the rows left; None if none costs less than `below`."""
+    chosen: list[_Prime] = []
+    while True:
+        if not left:
+            return chosen if below > 0 else None
+        primes = _useful(primes, left)
+        of_row = _by_row(primes, left)
+        needed = {of_row[row][0] for row in of_row if len(of_row[row]) == 1}
+        if not needed:
+            break
+        # a row that one prime covers leaves no choice
+        chosen += [primes[k] for k in sorted(needed)]
+        below -= sum(primes[k].cost for k in needed)
+        left &= ~_union(primes[k] for k in needed)
+        if below <= 0:
+            return None
+    if _at_least(primes, of_row) >= below:
+        return None
+    best: list[_Prime] | None = None
+    # the row with the fewest primes: one of them is in every choice
+    row = min(of_row, key=lambda row: (len(of_row[row]), row))
+    tried: set[int] = set()
+    for k in of_row[row]:
+        prime = primes[k]
+        # what was tried before is not tried again in another order
+        others = [one for number, one in enumerate(primes) if number not in tried and number != k]
+        found = _cheapest(others, left & ~prime.covers, below - prime.cost)
+        if found is not None:
+            best = [prime, *found]
+            below = _cost(best)
+        tried.add(k)
+    return None if best is None else [*chosen, *best]
+
+
+def _useful(primes: Sequence[_Prime], left: int) -> list[_Prime]:
+    """Without those that cover no more of the rows left than another one that costs no more."""
+    kept: list[_Prime] = []
+    for prime in primes:  # the cheapest come first
+        covers = prime.covers & left
+        if covers and not any(covers & ~other.covers == 0 for other in kept):
+            kept.append(prime)
+    return kept
+
+
+def _by_row(primes: Sequence[_Prime], left: int) -> dict[int, list[int]]:
+    """Row -> the numbers of its primes, without rows that are covered whenever another one is."""
+    columns: dict[int, int] = {}
+    row = 0
+    while left >> row:
+        if left >> row & 1:
+            columns[row] = sum(1 << k for k, prime in enumerate(primes) if prime.covers >> row & 1)
+        row += 1
+    needed: dict[int, list[int]] = {}
+    kept: list[int] = []
+    for row in sorted(columns, key=lambda row: columns[row].bit_count()):
+        # if all primes of another row cover this one too, it needs no prime of its own
+        if not any(column & ~columns[row] == 0 for column in kept):
+            kept.append(columns[row])
+            needed[row] = [k for k in range(len(primes)) if columns[row] >> k & 1]
+    return needed
+
+
+def _at_least(primes: Sequence[_Prime], of_row: dict[int, list[int]]) -> int:
+    """What every choice costs: rows that share no prime need one each."""
+    total, used = 0, set[int]()
+    for row in sorted(of_row, key=lambda row: len(of_row[row])):
+        if used.isdisjoint(of_row[row]):
+            total += min(primes[k].cost for k in of_row[row])
+            used.update(of_row[row])
+    return total
