@@ -10,20 +10,27 @@ decision is the gate, and reads all that the outputs read.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, product
 from math import prod
 
+import numpy as np
 import pandas as pd
 import torch
 
 from xor_mi.circuits import LocalGate, unit_readings
+from xor_mi.errors import TooManyReadings
 from xor_mi.finding import Finding
 from xor_mi.graph import Subcircuit, Unit, layers_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._problem import Numbers, Problem, require_shape
 from xor_mi.truth import GATES, row_number, truth_rows
+
+MAX_CHOICES = 1_000_000
+"""So many joint choices of readings of a layer are tried at most."""
 
 Bits = tuple[int, ...]
 """What a unit reads as on each clean row."""
@@ -100,6 +107,7 @@ def count_interpretations(
 
     Raises:
         XorMiError: a subcircuit of another shape.
+        TooManyReadings: more joint choices of readings of a layer than are tried.
     """
     return n_interpretations(Problem.of(model, target, convention), subcircuit)
 
@@ -110,8 +118,11 @@ def interpretations(
     target: Target | None = None,
     *,
     convention: AnyConvention = None,
+    progress: bool = True,
 ) -> Iterator[Interpretation]:
-    """Every interpretation of a subcircuit, one at a time.
+    """Every interpretation of a subcircuit, one at a time: none is held.
+
+    There may be more than anyone lists; `count_interpretations` says how many.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi.search import find_subcircuits
@@ -124,25 +135,113 @@ def interpretations(
     """
     problem = Problem.of(model, target, convention)
     layers = _kept_units(problem, subcircuit)
-    return _listed(layers, _input_bits(problem), (), problem.convention)
+    listed = _listed(layers, _input_bits(problem), problem.convention)
+    return _under_a_bar(listed, progress)
+
+
+def _under_a_bar(listed: Iterator[Interpretation], progress: bool) -> Iterator[Interpretation]:
+    """The same, with a bar from the first that is asked for."""
+    yield from progress_bar(
+        listed, doing="interpretations", unit="interpretation", progress=progress
+    )
 
 
 def n_interpretations(problem: Problem, subcircuit: Subcircuit) -> int:
     """How many interpretations a subcircuit of the problem has.
 
     Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents'
-    bits, the units of a layer are independent.
+    bits, the units of a layer are independent. Of the last hidden layer the joint choices are not
+    made: see `_n_ways_to_decide`.
+
+    Raises:
+        TooManyReadings: more joint choices than are tried.
     """
+    *hidden, decisions = _kept_units(problem, subcircuit)
+    *earlier, last = hidden
     ways_to: Counter[tuple[Bits, ...]] = Counter({_input_bits(problem): 1})
-    for layer in _kept_units(problem, subcircuit):
+    for layer in earlier:
         ways_after: Counter[tuple[Bits, ...]] = Counter()
         for bits, ways in ways_to.items():
             options = [_counted_readings(unit, bits, problem.convention) for unit in layer]
+            _require_few(len(ways_after) + prod(map(len, options)))
             for choice in product(*options):
                 own_bits = tuple(own for own, _ in choice)
                 ways_after[own_bits] += ways * prod(n_gates for _, n_gates in choice)
         ways_to = ways_after
-    return sum(ways_to.values())
+    return sum(
+        ways * _n_ways_to_decide(last, bits, decisions, problem.convention)
+        for bits, ways in ways_to.items()
+    )
+
+
+def _require_few(n_choices: int) -> None:
+    """Refuse more joint choices of readings than are tried."""
+    if n_choices > MAX_CHOICES:
+        raise TooManyReadings(
+            f"{n_choices:,} joint choices of readings in one layer are more than the "
+            f"{MAX_CHOICES:,} that are tried; take a narrower network, or Convention(margin=0.1)"
+        )
+
+
+ReadSoFar = tuple[int, ...]
+"""Of a decision, which rows its parents up to some unit tell apart: a number per row, the same for
+rows that all of them read alike. Of a gate of two parents it is what they read, in binary.
+"""
+
+
+def _n_ways_to_decide(
+    last: Sequence[_KeptUnit],
+    bits_before: Sequence[Bits],
+    decisions: Sequence[_KeptUnit],
+    convention: Convention,
+) -> int:
+    """Ways to read the last hidden layer and the decisions, given the bits of the layer before.
+
+    Unit by unit. How many gates a decision has depends on which rows its parents tell apart, not on
+    how they do, but for a gate of two parents, which may be a parity. So choices that tell the same
+    rows apart are counted together.
+    """
+    nothing_read = (0,) * len(bits_before[0])
+    ways_to: Counter[tuple[ReadSoFar, ...]] = Counter({(nothing_read,) * len(decisions): 1})
+    for place, unit in enumerate(last):
+        options = _counted_readings(unit, bits_before, convention)
+        _require_few(len(ways_to) * len(options))
+        ways_after: Counter[tuple[ReadSoFar, ...]] = Counter()
+        for told_apart, ways in ways_to.items():
+            for bits, n_gates in options:
+                after = tuple(
+                    _told_apart(rows, bits, len(decision.parents))
+                    if place in decision.parents
+                    else rows
+                    for rows, decision in zip(told_apart, decisions, strict=True)
+                )
+                ways_after[after] += ways * n_gates
+        ways_to = ways_after
+    return sum(
+        ways
+        * prod(
+            _n_gates_of(decision, rows, convention)
+            for decision, rows in zip(decisions, told_apart, strict=True)
+        )
+        for told_apart, ways in ways_to.items()
+    )
+
+
+@lru_cache(maxsize=2**16)
+def _told_apart(rows: ReadSoFar, bits: Bits, n_parents: int) -> ReadSoFar:
+    """What is told apart with one more parent."""
+    numbers = tuple(2 * row + bit for row, bit in zip(rows, bits, strict=True))
+    if n_parents <= 2:
+        return numbers
+    # numbered in the order in which they come, so that equal partitions are equal
+    first_met: dict[int, int] = {}
+    return tuple(first_met.setdefault(number, len(first_met)) for number in numbers)
+
+
+def _n_gates_of(decision: _KeptUnit, rows: ReadSoFar, convention: Convention) -> int:
+    """How many local gates a decision has whose parents tell these rows apart."""
+    (own,) = decision.readings
+    return _n_tables_on(rows, own, len(decision.parents), convention)
 
 
 def _counted_readings(
@@ -155,27 +254,43 @@ def _counted_readings(
 
 
 def _listed(
+    layers: Sequence[Sequence[_KeptUnit]], bits_before: Sequence[Bits], convention: Convention
+) -> Iterator[Interpretation]:
+    """The interpretations, given the bits of the inputs."""
+    for gates in _listed_from(layers, bits_before, (), convention):
+        yield Interpretation(tuple(gate for _, gate in gates))
+
+
+_ReadGate = tuple[Bits, LocalGate]
+"""A unit's bits and its local gate."""
+
+
+def _listed_from(
     layers: Sequence[Sequence[_KeptUnit]],
     bits_before: Sequence[Bits],
-    gates: tuple[LocalGate, ...],
+    of_this_layer: tuple[_ReadGate, ...],
     convention: Convention,
-) -> Iterator[Interpretation]:
-    """The interpretations that go on from these gates of the layers before."""
+) -> Iterator[tuple[_ReadGate, ...]]:
+    """The gates that go on from those that this layer has so far."""
     if not layers:
-        yield Interpretation(gates)
+        yield ()
         return
-    # given the bits of the layer before, the units of this one are read independently
     layer, *later = layers
-    options = [list(_gates_of(unit, bits_before, convention)) for unit in layer]
-    for choice in product(*options):
-        bits = [own for own, _ in choice]
-        own_gates = [gate for _, gate in choice]
-        yield from _listed(later, bits, (*gates, *own_gates), convention)
+    if len(of_this_layer) == len(layer):
+        own_bits = [bits for bits, _ in of_this_layer]
+        for gates in _listed_from(later, own_bits, (), convention):
+            yield (*of_this_layer, *gates)
+        return
+    # given the bits of the layer before, the units of this one are read independently; nothing is
+    # held, for a unit of many parents may have more gates than fit anywhere
+    unit = layer[len(of_this_layer)]
+    for gate in _gates_of(unit, bits_before, convention):
+        yield from _listed_from(layers, bits_before, (*of_this_layer, gate), convention)
 
 
 def _gates_of(
     unit: _KeptUnit, bits_before: Sequence[Bits], convention: Convention
-) -> Iterator[tuple[Bits, LocalGate]]:
+) -> Iterator[_ReadGate]:
     """The bits that a unit may read as given its parents', each with each of its local gates."""
     parents = unit.parents_bits(bits_before)
     for own in unit.readings:
@@ -242,12 +357,21 @@ def _kept_unit(
 def _possible_bits(problem: Problem, values: Numbers) -> tuple[Bits, ...]:
     """What a hidden unit may read as, given its values, [row]."""
     convention = problem.convention
+    return _bits_of(
+        values.tobytes(), constants=convention.constants, least_margin=convention.margin
+    )
+
+
+# A unit has few different values over all subcircuits, and measuring them takes most of the time.
+@lru_cache(maxsize=2**14)
+def _bits_of(values: bytes, *, constants: bool, least_margin: float) -> tuple[Bits, ...]:
+    """The same for values as the bytes of float64 numbers."""
     possible: list[Bits] = []
-    for reading in unit_readings(torch.from_numpy(values)):
+    for reading in unit_readings(torch.from_numpy(np.frombuffer(values).copy())):
         if reading.margin is None:  # a constant unit
-            counts = convention.constants
+            counts = constants
         else:
-            counts = reading.margin >= convention.margin
+            counts = reading.margin >= least_margin
         if counts:
             possible.append(reading.bits)
     return tuple(possible)
@@ -275,13 +399,25 @@ def _banned(n_parents: int, convention: Convention) -> tuple[Bits, ...]:
 
 def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int:
     """How many local tables fit: the length of `_tables`, without making them."""
-    seen = _occurring(parents, own)
-    if seen is None:
-        return 0
-    n_unseen = 2 ** len(parents) - len(seen)
+    rows = tuple(row_number(local_row) for local_row in zip(*parents, strict=True))
+    return _n_tables_on(rows, own, len(parents), convention)
+
+
+@lru_cache(maxsize=2**16)
+def _n_tables_on(rows: ReadSoFar, own: Bits, n_parents: int, convention: Convention) -> int:
+    """The same, given which row of the table each clean row comes to.
+
+    Of a gate of more than two parents the rows may be numbered in any way.
+    """
+    seen: dict[int, int] = {}
+    for row, bit in zip(rows, own, strict=True):
+        # the same row of the gate with another bit: no gate can do that
+        if seen.setdefault(row, bit) != bit:
+            return 0
+    n_unseen = 2**n_parents - len(seen)
     # a banned table that agrees with the rows that occur is exactly one of the fillings
     n_banned = 0
-    for table in _banned(len(parents), convention):
+    for table in _banned(n_parents, convention):
         n_banned += all(table[row] == bit for row, bit in seen.items())
     if convention.completion == "open":
         # the one open table is a parity only if nothing of it is open
