@@ -95,7 +95,7 @@ def _of_topic(seed: int, asked: tuple[str, range]) -> Compared:
 
 def main() -> None:
     """Compare, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("comparisons", nargs="?", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=topics(), action="append")
