@@ -12,7 +12,8 @@ A sweep that is given one of these functions as it is (`metrics=metrics.logit_di
 with the network's rule, the decision that is asked for, and the labels.
 """
 
-from math import nan
+from math import inf, nan
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
-from xor_mi.errors import XorMiError, require_kind, shown
+from xor_mi.errors import XorMiError, require_kind, shown, whole_number
 from xor_mi.kinds import Number, Numbers, Rows
 from xor_mi.model import (
     UNDECIDED,
@@ -60,6 +61,7 @@ def score(
     >>> score(torch.tensor([[1.0, 4.0]]), rule=DecisionRule("argmax")).tolist()
     [3.0]
     """
+    _require_rule(rule)
     scores = _as_outputs(outputs)
     if rule is not None:
         scores = rule.scores(scores)
@@ -117,6 +119,7 @@ def probability(
     >>> probability(torch.tensor([[0.9]]), rule=DecisionRule(outputs="probability")).tolist()
     [0.89...]
     """
+    _require_rule(rule)
     if rule is not None and rule.outputs == "output":
         raise XorMiError(
             "these outputs are neither logits nor probabilities; read metrics.score instead"
@@ -213,7 +216,7 @@ def decision(
     >>> decision(torch.tensor([2.0, -2.0, 0.0])).tolist()
     [1, 0, -1]
     """
-    require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
+    _require_real(outputs)
     used = _rule_of(threshold, rule)
     if used.name == "argmax":
         return used.decide(_as_outputs(outputs))
@@ -251,16 +254,38 @@ def accuracy(
 
 
 def _rule_of(threshold: Number | None, rule: DecisionRule | None) -> DecisionRule:
+    _require_rule(rule)
     if rule is None:
-        return DecisionRule("threshold", 0.0 if threshold is None else float(threshold))
+        return DecisionRule("threshold", 0.0 if threshold is None else _number(threshold))
     if threshold is not None:
         raise XorMiError("both threshold and rule are given; a rule has its own threshold")
     return rule
 
 
+def _require_rule(rule: object) -> None:
+    """Refuse what is neither a network's rule nor None."""
+    if rule is not None:
+        require_kind("rule", rule, DecisionRule, give="a network's own, model.rule")
+
+
+def _number(threshold: Number) -> float:
+    """A threshold that is a finite number."""
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not is_number or not abs(threshold) < inf:
+        raise XorMiError(f"threshold is {shown(threshold)}; give a finite number, such as 0.5")
+    return float(threshold)
+
+
+def _require_real(outputs: object) -> None:
+    """Refuse what is no tensor, and complex numbers, of which none is the larger."""
+    require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
+    if isinstance(outputs, Tensor) and outputs.is_complex():
+        raise XorMiError("outputs are complex numbers; give real ones, such as outputs.real")
+
+
 def _as_outputs(outputs: Tensor) -> Float[Tensor, "batch d_out"]:
     """Outputs [batch, d_out], or [batch] of a single one."""
-    require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
+    _require_real(outputs)
     if outputs.ndim == 1:
         return outputs[:, None]
     if outputs.ndim != 2:
@@ -323,9 +348,14 @@ def share_interval(count: int, n: int) -> ShareInterval:
 
     By TransformerLens' `success_rate_ci`. Of no trials nothing is known: share NaN, 0 to 1.
 
+    Raises:
+        XorMiError: numbers that are not whole, or more counted than tried.
+
     >>> share_interval(5, 10)
     ShareInterval(share=0.5, low=0.1870..., high=0.8129...)
     """
+    n = whole_number("n", n)
+    count = whole_number("count", count, below=n + 1)
     if n == 0:
         return ShareInterval(share=nan, low=0.0, high=1.0)
     # it takes the single outcomes, whose order does not matter

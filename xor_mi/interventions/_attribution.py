@@ -639,7 +639,14 @@ def _per_copy(metric: Metric, n_pairs: int, outputs: Tensor) -> Tensor:
 
     It may tell inputs apart by their place, so it sees each copy by itself.
     """
-    return torch.cat([metric(copy) for copy in outputs.split(n_pairs)])
+    return torch.cat([_tensor_of(metric, copy) for copy in outputs.split(n_pairs)])
+
+
+def _tensor_of(metric: Metric, outputs: Tensor) -> Tensor:
+    """A metric's values, which must be a tensor to have a gradient."""
+    values = metric(outputs)
+    require_kind("what the metric gives", values, Tensor, give="a tensor, one number per example")
+    return values
 
 
 def _gradients_at_once(model: HookedModel, inputs: Tensor, max_batch_bytes: int | None) -> int:
@@ -668,7 +675,7 @@ def _gradients_in_parts(
         [_outputs_with(model, inputs[part], _of_part(replaced, part)) for part in parts]
     ).requires_grad_()
     with torch.enable_grad():
-        total = metric(outputs).sum()
+        total = _tensor_of(metric, outputs).sum()
     _require_gradient(total)
     (at_outputs,) = torch.autograd.grad(total, [outputs])
     gradients: dict[str, list[Tensor]] = {name: [] for name in hook_names}
@@ -734,7 +741,7 @@ def _gradients(
     hooks = {name: partial(add_zero, name) for name in sorted(hook_names)}
     try:
         with torch.enable_grad():
-            total = metric(run_hooked(model, inputs, hooks)).sum()
+            total = _tensor_of(metric, run_hooked(model, inputs, hooks)).sum()
         _require_gradient(total)
         gradients = torch.autograd.grad(total, list(added.values()), allow_unused=True)
     except RuntimeError as error:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, shown
 from xor_mi.kinds import HookedModel, LabelledMetric, Metric, Metrics
 from xor_mi.metrics import decision, logit, logit_difference, probability, score
 from xor_mi.model import UNDECIDED, DecisionRule, HookedMLP, all_finite
@@ -228,7 +228,13 @@ def _of_a_copy(metric: Callable[[Tensor], Tensor], outputs: Tensor) -> Tensor:
 
 def _values(name: str, metric: Metric, outputs: Tensor) -> Tensor:
     """One metric, [example], checked to be one finite number per example."""
-    values = torch.as_tensor(metric(outputs))
+    given = metric(outputs)
+    try:
+        values = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(
+            f"metric '{name}' gives {shown(given)}; it must give one number per example"
+        ) from None
     # A metric may answer yes or no, or count.
     if not values.is_floating_point():
         values = values.to(torch.get_default_dtype())

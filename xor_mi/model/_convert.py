@@ -75,6 +75,7 @@ def checked_direct(
         raise XorMiError(
             f"cannot read {shown(direct)} as direct weights; give numbers {_LAYOUTS[layout]}"
         ) from None
+    require_plain_numbers(given, "direct")
     weight = given.T if layout == "in_out" and given.ndim == 2 else given
     expected = [layers[-1][0].shape[0], layers[0][0].shape[1]]
     if list(weight.shape) != expected:
@@ -154,7 +155,21 @@ def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor | None]:
         raise XorMiError(
             f"fc{number} is not a pair (weight [d_out, d_in], bias [d_out] or None)"
         ) from None
+    for given in (w, b):
+        require_plain_numbers(given, f"fc{number}")
     return w, b
+
+
+def require_plain_numbers(given: Tensor | None, what: str) -> None:
+    """Refuse complex numbers, whose imaginary part would be lost, and sparse tensors.
+
+    Raises:
+        XorMiError: naming what the numbers are of.
+    """
+    if given is not None and given.is_complex():
+        raise XorMiError(f"{what} has complex numbers; weights are real: give their real part")
+    if given is not None and given.layout is not torch.strided:
+        raise XorMiError(f"{what} is sparse; give tensor.to_dense()")
 
 
 def write_folder(

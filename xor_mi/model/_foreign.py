@@ -5,7 +5,8 @@ Neither is imported: an object is known by what it holds. Both keep a layer's we
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, shown
+from xor_mi.errors import XorMiError, cut_short, require_kind, shown
+from xor_mi.model._convert import require_plain_numbers
 from xor_mi.model._description import Activation, Description, Layer
 
 _SKLEARN_NAMES = {"logistic": "sigmoid"}
@@ -58,12 +60,32 @@ class Foreign:
     hint: str = ""
 
 
+@contextmanager
+def _read_as_it_is(thing: object) -> Iterator[None]:
+    """What an object of another library raises while it is read, as one `XorMiError`."""
+    try:
+        yield
+    except XorMiError:
+        raise
+    except Exception as error:
+        said = cut_short(str(error).partition("\n")[0])
+        raise XorMiError(
+            f"this {type(thing).__name__} cannot be read: {type(error).__name__}: {said}; "
+            "give its weights with HookedMLP.from_weights"
+        ) from None
+
+
 def read_sklearn(estimator: Any) -> Foreign:
     """An MLPClassifier or MLPRegressor that was fitted, or a pipeline that ends in one.
 
     Raises:
         XorMiError: another object, or one that was not fitted.
     """
+    with _read_as_it_is(estimator):
+        return _read_sklearn(estimator)
+
+
+def _read_sklearn(estimator: Any) -> Foreign:
     steps = getattr(estimator, "steps", None)
     if isinstance(steps, list) and steps and hasattr(steps[-1][-1], "coefs_"):
         return _read_pipeline(estimator, steps)
@@ -173,7 +195,8 @@ def read_keras(
             raise XorMiError(
                 "act_fn, out_act_fn and negative_slope follow from the model; leave them out"
             )
-        return _read_keras_model(model)
+        with _read_as_it_is(model):
+            return _read_keras_model(model)
     if not isinstance(model, (list, tuple)):
         raise XorMiError(
             f"{shown(model)} is no Keras model; give one, or the list its get_weights() gives"
@@ -186,7 +209,10 @@ def read_keras(
     slope = _KERAS_SLOPE if negative_slope is None else negative_slope
     layers = _read_keras_list(model)
     n_hidden = max(len(layers) - 1, 0)
+    require_kind("act_fn", act_fn, (str, list, tuple), give="a name, or one per hidden layer")
     names = [act_fn] * n_hidden if isinstance(act_fn, str) else list(act_fn)
+    for name in (*names, out_act_fn or "identity"):
+        require_kind("an activation", name, str, give="a name such as 'relu'")
     if len(names) != n_hidden:
         raise XorMiError(
             f"act_fn has {len(names)} activations and the list {n_hidden} hidden layers; "
@@ -351,4 +377,5 @@ def _tensor(values: Any, where: str) -> Tensor:
         tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.array(values))
     except (TypeError, ValueError):
         raise XorMiError(f"{where} is not an array of numbers") from None
+    require_plain_numbers(tensor, where)
     return tensor if tensor.is_floating_point() else tensor.float()

@@ -816,7 +816,9 @@ class HookedMLP(HookedRootModule):
         """
         if rows is None:
             return truth_rows(self.cfg.d_in)
-        require_kind("rows", rows, Iterable, give="input rows, such as ['00', '01']")
+        # a tensor or an array of one number says that it can be iterated over, and cannot
+        listed = rows if getattr(rows, "ndim", 1) else None
+        require_kind("rows", listed, Iterable, give="input rows, such as ['00', '01']")
         return tuple(as_row(row, self.cfg.d_in) for row in rows)
 
     @property
