@@ -275,6 +275,18 @@ def test_a_network_that_passes_single_but_not_joint_interchange():
         assert found._replace(margins=()) == alone._replace(margins=())
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-299, 1e-304, 1e-318])
+def test_margins_do_not_depend_on_how_small_a_range_is(size):
+    """A ReLU unit of values 0 and `size` has margin 1, in a batch and alone."""
+    layers = [([[size], [1.0]], [0.0, 0.0]), ([[-1.0, -1.0]], [0.5])]
+    tensors = [tuple(torch.tensor(part, dtype=torch.float64) for part in layer) for layer in layers]
+    model = HookedMLP.from_weights(tensors, target="~x0", dtype=torch.float64)
+    batch = [(weight[None], bias[None]) for weight, bias in model.float64_layers()]
+    (found,) = identify_many(lambda _: model, batch, model.cfg)
+    assert found.margins == (1.0, 1.0)
+    assert found == summarize(identify_circuit(model, with_evidence=False))
+
+
 def same_function_otherwise(layers, how):
     """Weights of a population of ReLU networks, written in another way."""
     (w1, b1), (w2, b2) = layers

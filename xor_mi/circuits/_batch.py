@@ -37,8 +37,6 @@ BARELY_VARIES = 1e-6
 """A unit whose range is a smaller part of its values than this is too nearly constant to be
 compared with another.
 """
-TINY = 1e-300
-"""Keeps a division by zero from giving NaN; every number that matters is larger."""
 
 
 @dataclass(frozen=True)
@@ -296,10 +294,15 @@ def _rises(values: Tensor) -> tuple[Tensor, Tensor]:
         values: [network, unit, row].
     """
     change = values - values[..., :1]
-    share = change.abs() / change.abs().amax(-1, keepdim=True).clamp(min=TINY)
+    share = share_of(change.abs(), change.abs().amax(-1, keepdim=True))
     first_clear = (share > CLEARLY).int().argmax(-1, keepdim=True)  # of equal ones the first
     rises = change.gather(-1, first_clear)[..., 0] > 0
     return rises, ((share - CLEARLY).abs() < CLEARLY / 1000).any(-1)
+
+
+def share_of(part: Tensor, whole: Tensor) -> Tensor:
+    """part / whole, at every size that a float64 can have; 0 where both are 0."""
+    return part / torch.where(whole > 0, whole, 1.0)
 
 
 def read_units(hidden: Tensor) -> UnitReadings:
@@ -312,8 +315,8 @@ def read_units(hidden: Tensor) -> UnitReadings:
     largest = values.abs().amax(-1)
     constant = (spread <= ROUNDING * largest)[..., None]  # [network, unit, 1]
 
-    margin = gaps / spread.clamp(min=TINY)[..., None]
-    nearly_constant = near(spread / largest.clamp(min=TINY), ROUNDING)
+    margin = share_of(gaps, spread[..., None])
+    nearly_constant = near(share_of(spread, largest), ROUNDING)
     nearly_distinct = near(margin, DISTINCT).any(-1)
 
     # A constant unit has one reading, kept at its first cut: all rows on one side of zero.
@@ -363,7 +366,7 @@ def faithful(networks: Networks, readings: UnitReadings, variables: Variables) -
     distance = (networks.outputs(values) - networks.cfg.rule.cut) * sides
     worst = distance.flatten(2).amin(2)
     scale = distance.flatten(2).abs().amax(2)
-    on_the_bound = valid & near(worst / scale.clamp(min=TINY), ROUNDING)
+    on_the_bound = valid & near(share_of(worst, scale), ROUNDING)
     # Network by network, since `nonzero` goes through the leading axis first.
     network, choice = (valid & (worst > ROUNDING * scale)).nonzero(as_tuple=True)
     cut = choices[choice]  # [joint, unit]
@@ -420,7 +423,7 @@ def netlists(networks: Networks, joint: JointReadings, variables: Variables) -> 
     levels = torch.where(bits, joint.high[:, None], joint.low[:, None])  # as bits
     distance = networks.take(joint.network).outputs(levels) - networks.cfg.rule.cut
     # A tie is told as `_netlist` tells it: relative to the largest distance of the same output.
-    share = distance.abs() / distance.abs().amax(1, keepdim=True).clamp(min=TINY)
+    share = share_of(distance.abs(), distance.abs().amax(1, keepdim=True))
     on_the_bound = near(share, ROUNDING).flatten(1).any(1)
     # what is undecided is written as 0
     tables = (distance > 0) & (share > ROUNDING)

@@ -18,12 +18,12 @@ from torch import Tensor
 from xor_mi.circuits._batch import (
     FLOAT64_ROUNDING,
     SLOPES,
-    TINY,
     JointReadings,
     Networks,
     Variables,
     marked,
     near,
+    share_of,
 )
 from xor_mi.circuits._facts import PROOF_LEVELS
 from xor_mi.circuits._readings import ROUNDING
@@ -222,7 +222,7 @@ class _Sums:
     def share(self, distance: Tensor, owner: Tensor | None = None) -> Tensor:
         """Distances as a part of the largest one."""
         scale = self.scale if owner is None else self.scale[owner]
-        return distance.abs() / _beside(scale, distance).clamp(min=TINY)
+        return share_of(distance.abs(), _beside(scale, distance))
 
 
 def _distance(networks: Networks, total: Tensor) -> Tensor:

@@ -394,7 +394,7 @@ def _told_apart(margins: Sequence[float]) -> bool:
     """Whether any two margins are equal, or differ in the digits that they are compared by."""
     for a, b in combinations(margins, 2):
         # In between, rounding might decide which comes first. (Of infinite ones NaN.)
-        if SAME_MARGIN < abs(a - b) / max(abs(a), _batch.TINY) < CLEAR_MARGIN:
+        if SAME_MARGIN < abs(a - b) / (abs(a) or 1.0) < CLEAR_MARGIN:
             return False
     return True
 
