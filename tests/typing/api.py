@@ -198,6 +198,8 @@ assert_type(xor_mi.interventions.site_of(model, "h0.1"), Site)
 assert_type(xor_mi.interventions.subsets(["h0.0", "h0.1"], max_size=2), list[tuple[str, ...]])
 scan = xor_mi.scan_gates(model, model.rows(), {"a": model.rows()[:, 0]}, "blocks.0.mlp.hook_post")
 assert_type(scan.acting_as("OR", max_p=0.01), pd.DataFrame)
+assert_type(scan.scores(max_p=0.01, best_only=True), pd.DataFrame)
+assert_type(scan.unit_gates[0], xor_mi.gate_scan.UnitGate)
 
 # the space of inputs, networks made by hand, margins
 

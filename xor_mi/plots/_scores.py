@@ -72,7 +72,8 @@ def control_rates_figure(rates: ControlRates) -> go.Figure:
 def gate_scan_figure(scan: GateScan) -> go.Figure:
     """`scan_gates`: how many units separate each gate, the most frequent first.
 
-    The title says how often any gate is separated by chance.
+    A unit with several cuts counts for the gate of each. The title says how often any gate is
+    separated by chance.
     """
     require_kind("scan", scan, GateScan, give="what scan_gates returns")
     n_units = scan.separating()["gate"].value_counts(sort=True)

@@ -1,0 +1,144 @@
+"""what a scan hands back: the cuts of every unit, the scores, and how often chance does as well."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from xor_mi.errors import XorMiError
+from xor_mi.finding import Finding
+from xor_mi.gate_scan._cuts import UnitGate
+from xor_mi.gate_scan._gates import table_of
+from xor_mi.kinds import Target
+from xor_mi.truth import BooleanFunction
+
+__all__ = ["GateScan"]
+
+LARGEST_P = 0.01
+"""Units of a larger p-value are not listed unless asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class GateScan(Finding):
+    """Which gates of the features each unit separates; `frame()` has one line per unit and cut.
+
+    Attributes:
+        features: their names; the first is the most significant bit of a row.
+        rows_seen: the combinations of features that occur, such as ('00', '01', '11').
+        n_samples: how many inputs were given.
+        n_distinct: how many of them are different. Only these count; copies are no new evidence.
+        n_units: how many units were read.
+        n_permutations: how often the combinations were dealt out to the different inputs anew.
+        is_every_permutation: whether these are all the ways there are; then p-values are exact.
+        smallest_p: the smallest p-value that a cut can have at all with these inputs and features.
+            It is 1 where every input has a combination of its own: any unit then separates
+            something.
+        control_rate: the mean fraction of all units that separate any gate by chance.
+        control_interval: the middle 95 % of that fraction (percentiles: units of one model are not
+            independent draws).
+        unit_gates: every cut of every unit, hook by hook, from the lowest cut to the highest.
+    """
+
+    features: tuple[str, ...]
+    rows_seen: tuple[str, ...]
+    n_samples: int
+    n_distinct: int
+    n_units: int
+    n_permutations: int
+    is_every_permutation: bool
+    smallest_p: float
+    control_rate: float
+    control_interval: tuple[float, float]
+    unit_gates: tuple[UnitGate, ...] = field(repr=False)
+    _scores: pd.DataFrame | None = field(repr=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One line per unit and cut, and one for each unit without a cut.
+
+        Columns hook, index, site (as text), then gate, formula, table, margin, threshold, n_ones,
+        n_zeros, n_rows_seen, p_value, is_widest, is_decision and note as in `UnitGate`.
+        """
+        frame = pd.DataFrame([vars(line) for line in self.unit_gates], dtype=object)
+        frame.insert(2, "site", [line.site.name for line in self.unit_gates])
+        types = dict.fromkeys(("margin", "threshold", "p_value"), "float64")
+        types |= dict.fromkeys(("n_ones", "n_zeros", "n_rows_seen"), "Int64")
+        types |= dict.fromkeys(("is_widest", "is_decision"), "bool")
+        return frame.astype(types)
+
+    def separating(self, *, max_p: float = LARGEST_P) -> pd.DataFrame:
+        """The cuts whose p-value is at most this, widest margin first.
+
+        Columns as in `frame`.
+        """
+        frame = self.frame()
+        frame = frame[frame["gate"].notna() & (frame["p_value"] <= max_p)]
+        return frame.sort_values("margin", ascending=False, kind="stable").reset_index(drop=True)
+
+    def acting_as(
+        self, gate: Target, *, max_p: float = LARGEST_P, up_to_complement: bool = True
+    ) -> pd.DataFrame:
+        """The separating cuts that are this function on all rows seen.
+
+        Column `polarity` is -1 for those that are its complement.
+
+        Args:
+            gate: a gate name, a formula over x0, x1, ... (the features in order) or a
+                `BooleanFunction`.
+            max_p: the largest p-value.
+            up_to_complement: whether the complement counts too.
+
+        Raises:
+            XorMiError: a gate that cannot be read, of another number of inputs, or of several
+                outputs.
+        """
+        function = BooleanFunction.of(gate, len(self.features))
+        if function.n_outputs != 1:
+            raise XorMiError(
+                f"{function.name} has {function.n_outputs} outputs; a unit acts as a gate with one"
+            )
+        polarity_of = {self._table_of(function.complement()): -1, self._table_of(function): 1}
+        frame = self.separating(max_p=max_p)
+        frame["polarity"] = [polarity_of.get(table, 0) for table in frame["table"]]
+        wanted = [1, -1] if up_to_complement else [1]
+        return frame[frame["polarity"].isin(wanted)].reset_index(drop=True)
+
+    def scores(self, *, max_p: float = 1.0, best_only: bool = False) -> pd.DataFrame:
+        """How well each unit tells each gate, also where no cut is perfect.
+
+        One line per unit and gate, of a gate and its complement the one that is 1 above the cut.
+        Columns hook, index, site, gate, formula, table, then auc (how often the unit is larger
+        where the gate is 1, equal counts half), balanced_accuracy (the mean of the shares that the
+        best cut has right of the ones and of the zeros), threshold (that cut), p_auc and
+        p_balanced (how often chance has so much of any gate, in this unit alone), and is_best (the
+        unit's gate of the highest balanced accuracy; of equal ones that of the larger AUC, then of
+        the shorter formula). Of more than 8 combinations only gates of one or two features.
+
+        Args:
+            max_p: the largest p_balanced.
+            best_only: only the best gate of each unit.
+
+        Raises:
+            XorMiError: a scan that was told to score nothing.
+        """
+        if self._scores is None:
+            raise XorMiError("this scan scored no gates; call scan_gates with scores=True")
+        frame = self._scores
+        is_asked = frame["p_balanced"] <= max_p
+        if best_only:
+            is_asked &= frame["is_best"]
+        return frame[is_asked].reset_index(drop=True)
+
+    def _table_of(self, function: BooleanFunction) -> str:
+        return table_of({row: function.bits[int(row, 2)] for row in self.rows_seen})
+
+    def __str__(self) -> str:
+        n_separating = self.separating()["site"].nunique()
+        any_gate = len({line.site for line in self.unit_gates if line.gate is not None})
+        low, high = self.control_interval
+        tried = f"all {self.n_permutations}" if self.is_every_permutation else self.n_permutations
+        return (
+            f"{n_separating} of {self.n_units} units separate a gate of {', '.join(self.features)} "
+            f"at p <= {LARGEST_P:g} on {self.n_distinct} different inputs ({self.n_samples} given; "
+            f"no p-value can be below {self.smallest_p:.3g}). "
+            f"Any gate at any p: {any_gate / self.n_units:.2%} of units; with the features dealt "
+            f"out anew {self.control_rate:.2%} (95 % of {tried} ways: {low:.2%} to {high:.2%})."
+        )

@@ -1,0 +1,221 @@
+"""the units of a block -> how well each tells each gate, where no cut need be perfect."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from xor_mi.gate_scan._activations import Block
+from xor_mi.gate_scan._chance import Dealt
+from xor_mi.gate_scan._gates import shortest, table_of
+from xor_mi.graph import Site
+
+__all__ = ["Gates", "Scorer", "Scores", "UnitScores", "scored_gates"]
+
+TIED_SHARES = 1e-9
+"""Two shares closer than this are equal."""
+
+
+EVERY_GATE_UP_TO = 8
+"""Of more combinations than this, only gates of one or two of the features are scored."""
+
+
+class Gates(NamedTuple):
+    """The gates that are scored, of a gate and its complement one.
+
+    Attributes:
+        bits: whether a gate is 1 on a combination, [gate, combination].
+        sizes: how many inputs each combination has.
+    """
+
+    bits: Bool[np.ndarray, "gate combination"]
+    sizes: tuple[int, ...]
+
+
+def scored_gates(rows: Sequence[str], sizes: Sequence[int]) -> Gates:
+    """Every gate of the combinations seen, or where these are many those of one or two features."""
+    if len(rows) <= EVERY_GATE_UP_TO:
+        tables = [(0, *bits) for bits in product((0, 1), repeat=len(rows) - 1)]
+    else:
+        pairs = list(combinations(range(len(rows[0])), 2))
+        of_two = list(product((0, 1), repeat=4))
+        tables = [
+            tuple(bits[2 * int(row[a]) + int(row[b])] for row in rows)
+            for a, b in pairs
+            for bits in of_two
+        ]
+        tables = [tuple(bit ^ table[0] for bit in table) for table in tables]
+    different = [table for table in dict.fromkeys(tables) if any(table)]
+    return Gates(bits=np.array(different, dtype=bool), sizes=tuple(sizes))
+
+
+class UnitScores(NamedTuple):
+    """The scores of a block's units, [unit, gate] each; see `GateScan.scores`."""
+
+    hook: str
+    indices: list[tuple[int, ...]]
+    is_complement: np.ndarray
+    auc: np.ndarray
+    balanced: np.ndarray
+    threshold: np.ndarray
+    p_auc: np.ndarray
+    p_balanced: np.ndarray
+
+
+class Scorer:
+    """A block's units against every gate, and how often chance does as well."""
+
+    def __init__(self, block: Block, dealt: Dealt, gates: Gates) -> None:
+        self._block, self._dealt = block, dealt
+        ordered, self._order = block.values.double().sort(dim=0, stable=True)
+        self._sorted = ordered
+        is_next = ordered[1:] - ordered[:-1] > block.same
+        edge = torch.ones(1, ordered.shape[1], dtype=torch.bool)
+        is_first, self._is_last = torch.cat([edge, is_next]), torch.cat([is_next, edge])
+        place = torch.arange(len(ordered))[:, None].expand_as(ordered)
+        first = torch.where(is_first, place, 0).cummax(0).values
+        last = torch.where(self._is_last, place, len(ordered)).flip(0).cummin(0).values.flip(0)
+        # how many values are below, and half of those that are equal
+        self._rank = torch.empty_like(ordered).scatter_(
+            0, self._order, (first + last + 1).double() / 2
+        )
+        bits = torch.from_numpy(gates.bits).double()
+        sizes = torch.tensor(gates.sizes, dtype=torch.float64)
+        self._bits = bits
+        self._n_ones, self._n_zeros = (bits @ sizes)[:, None], ((1 - bits) @ sizes)[:, None]
+        # adds a share of the ones, and takes away a share of the zeros
+        self._shares = bits / self._n_ones - (1 - bits) / self._n_zeros
+        self._names = torch.arange(len(sizes)).repeat_interleave(torch.tensor(gates.sizes))
+        auc, ahead = self._auc(torch.cat(dealt.samples)), self._ahead(torch.cat(dealt.samples))
+        self._auc_found, self._ahead_found = auc, ahead
+        lowest, highest = ahead.amin(1), ahead.amax(1)
+        is_even = (highest + lowest).abs() <= TIED_SHARES
+        self._is_complement = torch.where(is_even, auc < 0.5 - TIED_SHARES, highest > -lowest)
+        self._auc_of = torch.where(self._is_complement, 1 - auc, auc)
+        self._balanced = 0.5 + torch.where(self._is_complement, highest, -lowest) / 2
+        self._n_auc = torch.zeros(auc.shape, dtype=torch.int64)
+        self._n_balanced = torch.zeros(auc.shape, dtype=torch.int64)
+        self._threshold = self._thresholds(ahead, lowest, highest)
+
+    def _auc(self, order: Tensor) -> Tensor:
+        """How often a one is larger than a zero, [gate, unit]."""
+        names = torch.empty_like(order)
+        names[order] = self._names
+        sums = torch.zeros(self._bits.shape[1], self._rank.shape[1], dtype=torch.float64)
+        sums.index_add_(0, names, self._rank)
+        wins = self._bits @ sums - self._n_ones**2 / 2
+        return wins / (self._n_ones * self._n_zeros)
+
+    def _ahead(self, order: Tensor) -> Tensor:
+        """The share of the ones up to a cut, minus that of the zeros, [gate, cut, unit].
+
+        0 where equal values do not let one cut.
+        """
+        names = torch.empty_like(order)
+        names[order] = self._names
+        in_order = names[self._order]
+        n_below = [(in_order == k).cumsum(0) for k in range(self._bits.shape[1])]
+        n_below = torch.stack(n_below).double() * self._is_last
+        return torch.tensordot(self._shares, n_below, dims=1)
+
+    def _thresholds(self, ahead: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+        """The middle of the lowest best cut, [gate, unit]; NaN where none is better than none."""
+        best = torch.where(self._is_complement, highest, -lowest)
+        signed = torch.where(self._is_complement[:, None], ahead, -ahead)
+        is_best = (signed >= best[:, None] - TIED_SHARES) & (signed > TIED_SHARES)
+        place = is_best.int().argmax(1)
+        after = (place + 1).clamp(max=len(self._sorted) - 1)
+        middle = (self._sorted.gather(0, place) + self._sorted.gather(0, after)) / 2
+        return torch.where(is_best.any(1), middle, torch.nan)
+
+    def count(self, order: Tensor) -> None:
+        """Look at one way to deal the combinations out."""
+        auc, ahead = self._auc(order), self._ahead(order)
+        best_auc = torch.maximum(auc, 1 - auc).amax(0)
+        best = 0.5 + ahead.abs().amax((0, 1)) / 2
+        self._n_auc += best_auc >= self._auc_of - TIED_SHARES
+        self._n_balanced += best >= self._balanced - TIED_SHARES
+
+    def scores(self) -> UnitScores:
+        """What all deals have said."""
+        return UnitScores(
+            hook=self._block.hook,
+            indices=self._block.indices,
+            is_complement=self._is_complement.T.numpy(),
+            auc=self._auc_of.T.numpy(),
+            balanced=self._balanced.T.numpy(),
+            threshold=self._threshold.T.numpy(),
+            p_auc=self._dealt.p_values(self._n_auc.T.numpy()),
+            p_balanced=self._dealt.p_values(self._n_balanced.T.numpy()),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The scores of all units against all gates."""
+
+    gates: Gates
+    blocks: tuple[UnitScores, ...]
+
+    def frame(self, features: Sequence[str], rows: Sequence[str]) -> pd.DataFrame:
+        """One line per unit and gate; see `GateScan.scores`."""
+        tables = [
+            [
+                table_of(dict(zip(rows, (line ^ flip).tolist(), strict=True)))
+                for flip in (False, True)
+            ]
+            for line in self.gates.bits
+        ]
+        functions = [[shortest(table) for table in pair] for pair in tables]
+        names = [
+            [table if f is None else f.name for table, f in zip(*pair, strict=True)]
+            for pair in zip(tables, functions, strict=True)
+        ]
+        formulas = [
+            [
+                table if f is None else f.formula_over(features)
+                for table, f in zip(*pair, strict=True)
+            ]
+            for pair in zip(tables, functions, strict=True)
+        ]
+        n_gates = len(tables)
+        sites = [Site(one.hook, index) for one in self.blocks for index in one.indices]
+        is_complement = np.concatenate([one.is_complement for one in self.blocks])
+        gate, flip = np.arange(n_gates)[None].repeat(len(sites), 0), is_complement.astype(int)
+        columns: dict[str, object] = {
+            "hook": np.repeat(np.array([site.hook_name for site in sites], object), n_gates),
+            "index": [site.index for site in sites for _ in range(n_gates)],
+            "site": np.repeat(np.array([site.name for site in sites], object), n_gates),
+            "gate": np.array(names, object)[gate, flip].ravel(),
+            "formula": np.array(formulas, object)[gate, flip].ravel(),
+            "table": np.array(tables, object)[gate, flip].ravel(),
+        }
+        auc, balanced, threshold, p_auc, p_balanced = (
+            np.concatenate([one[k] for one in self.blocks]) for k in range(3, 8)
+        )
+        columns["auc"] = auc.ravel()
+        columns["balanced_accuracy"] = balanced.ravel()
+        columns["threshold"] = threshold.ravel()
+        columns["p_auc"] = p_auc.ravel()
+        columns["p_balanced"] = p_balanced.ravel()
+        lengths = np.array([[len(text) for text in pair] for pair in formulas])[gate, flip]
+        columns["is_best"] = _is_best(balanced, auc, lengths).ravel()
+        return pd.DataFrame(columns)
+
+
+def _is_best(balanced: np.ndarray, auc: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """One gate of each unit, [unit, gate]: by balanced accuracy, then AUC, then a short formula."""
+    is_left = np.ones(balanced.shape, dtype=bool)
+    for scores in (balanced, auc, -lengths.astype(float)):
+        of_those_left = np.where(is_left, scores, -np.inf)
+        is_left &= of_those_left >= of_those_left.max(1, keepdims=True) - TIED_SHARES
+    first = is_left.argmax(1)
+    is_best = np.zeros_like(is_left)
+    is_best[np.arange(len(first)), first] = True
+    return is_best
