@@ -326,7 +326,7 @@ def door_baseline(rng: random.Random, folder: Path) -> None:
 
 def door_plan(rng: random.Random, folder: Path) -> None:
     """A census whose plan is damaged."""
-    file = folder / "plan.json"
+    file = folder / "_plan.json"
     file.write_bytes(hostile_json(PLAN, rng) if rng.random() < 0.6 else mutated(PLAN, rng))
     small_census(folder)
 
@@ -369,7 +369,7 @@ with tempfile.TemporaryDirectory() as _folder:
         Path(_folder) / "networks.parquet",
     ).read_bytes()
 with tempfile.TemporaryDirectory() as _folder:
-    PLAN = (small_census(Path(_folder)) / "plan.json").read_bytes()
+    PLAN = (small_census(Path(_folder)) / "_plan.json").read_bytes()
 
 
 ONE_IN = {"report": 50, "playground": 10, "findings": 2}

@@ -264,6 +264,7 @@ BETWEEN_ROOMS = {
     *("saving.require_own_file", "saving.require_writable", "saving.write_file"),
     *("saving.parquet_metadata", "saving.require_footer", "saving.write_files"),
     *("saving.write_new", "saving.weight_shapes", "model.saved_files", "model.decide"),
+    *("saving.parquet_metadata_of", "saving.working_alone"),
     *(
         "truth.algebraic_normal_form",
         "truth.as_bit",

@@ -632,7 +632,7 @@ def test_bars_are_drawn_on_a_terminal(monkeypatch):
         asked.append(settings["disable"])
         return tqdm(*given, **(settings | {"disable": True}))
 
-    monkeypatch.setattr("xor_mi.progress.tqdm", bar)
+    monkeypatch.setattr("xor_mi.progress._Bar", bar)
     for progress in (True, False):
         shown(torch.tensor([0.0, 1, 0, 1])[:, None], {"f": [0, 1, 0, 1]}, progress=progress)
     assert asked == [None, None, True, True]

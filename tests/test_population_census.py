@@ -308,8 +308,8 @@ def test_a_census_in_shards_is_the_census(tmp_path):
     times = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
     run_census(config=SHORT, directory=folder, n_networks=230, seed=5, shard_size=100, n_jobs=1)
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == times
-    with pytest.raises(XorMiError, match="n_networks: 230 there, 240 asked"):
-        run_census(config=SHORT, directory=folder, n_networks=240, seed=5, shard_size=100)
+    with pytest.raises(XorMiError, match="seed: 5 there, 6 asked"):
+        run_census(config=SHORT, directory=folder, n_networks=230, seed=6, shard_size=100)
 
 
 def test_a_plan_names_later_settings_only_where_they_matter(tmp_path):
@@ -318,7 +318,7 @@ def test_a_plan_names_later_settings_only_where_they_matter(tmp_path):
     """
     asked = {"n_networks": 2, "n_jobs": 1}
     folder = run_census("a ^ b ^ c", config=SHORT, directory=tmp_path / "plain", **asked)
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    plan = json.loads((folder / "_plan.json").read_text(encoding="utf-8"))
     assert plan["target"]["n_inputs"] == 3
     assert list(plan["config"]) == [
         *("lr", "max_steps", "stop_loss", "optimizer", "weight_decay"),

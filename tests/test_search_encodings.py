@@ -23,6 +23,7 @@ from xor_mi.population import (
     read_census,
     run_census,
     width_study,
+    write_census,
 )
 from xor_mi.population._identity import SEEN_NUMBERS
 from xor_mi.search import (
@@ -540,7 +541,7 @@ def test_a_census_on_disk_is_of_one_encoding(tmp_path):
         return run_census("XOR", 4, directory=tmp_path, config=config, n_jobs=1, progress=False)
 
     run(CLASSES)
-    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    plan = json.loads((tmp_path / "_plan.json").read_text(encoding="utf-8"))
     assert plan["config"]["input_levels"] == [-1, 1]
     assert (plan["config"]["decision_rule"], plan["config"]["loss_fn"]) == ("argmax", "ce")
     written = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
@@ -572,18 +573,15 @@ def as_written_before(folder):
             plan["config"].pop(name, None)
         return plan
 
-    plan_file = folder / "plan.json"
+    plan_file = folder / "_plan.json"
     plan = without(json.loads(plan_file.read_text(encoding="utf-8")))
     plan_file.write_text(json.dumps(plan), encoding="utf-8")
     for file in folder.glob("*.parquet"):
-        table = parquet.read_table(file)
-        metadata = dict(table.schema.metadata)
-        about = without(json.loads(metadata[b"xor_mi"]))
-        metadata[b"xor_mi"] = json.dumps(about).encode()
-        parquet.write_table(table.replace_schema_metadata(metadata), file)
+        about = without(json.loads(parquet.read_schema(file).metadata[b"xor_mi"]))
+        write_census(read_census(file), file, about=about)
 
 
-def test_a_census_of_an_earlier_version_goes_on(tmp_path):
+def test_a_census_whose_plan_lacks_later_settings_goes_on(tmp_path):
     """Its plan has none of the new settings: it is read, resumed where they have their defaults,
     and refused where they are others.
     """

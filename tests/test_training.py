@@ -130,7 +130,7 @@ def test_other_targets_and_widths():
         (lambda: train("XOR", n_inputs=0), "n_inputs must be .* at least 1, not 0"),
         (lambda: train("XNORR"), "no gate 'XNORR'"),
         (lambda: train_population("XOR", 0), "n_networks must be .* at least 1, not 0"),
-        (lambda: train("XOR", seed=-1), "seed must be .* at least 0, not -1"),
+        (lambda: train("XOR", seed=-1), "seed must be .* at least 0 and below .*, not -1"),
         (lambda: train("XOR", seed=2**63), "below 2\\^62"),
         (lambda: TrainConfig(act_fn="rel"), "no activation 'rel'"),
     ],

@@ -304,11 +304,19 @@ def census(
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
     force: Force = False,
+    any_version: Annotated[
+        bool,
+        typer.Option(
+            "--any-version",
+            help="go on with a census of another version of xor-mi or torch, whose numbers may "
+            "differ in their last digits, and keep what it has written",
+        ),
+    ] = False,
 ) -> None:
     """Train and identify many networks.
 
     There is one Parquet file for every few thousand; if it is stopped or killed, the same command
-    resumes it.
+    resumes it, after it has checked what is there. With a larger --networks it is extended.
     """
     widths = _widths(hidden)
     if not out:
@@ -346,6 +354,7 @@ def census(
             shard_size=shard,
             n_jobs=jobs,
             overwrite=force,
+            any_version=any_version,
         )
     except KeyboardInterrupt:
         raise _Stopped(

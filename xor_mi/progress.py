@@ -4,6 +4,7 @@ A bar appears where the work takes over two seconds and a person watches (standa
 terminal, or a notebook draws it); `progress=False` silences it everywhere.
 """
 
+import threading
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -15,6 +16,14 @@ Item = TypeVar("Item")
 
 SECONDS_BEFORE_A_BAR = 2.0
 """Work that ends before this shows nothing."""
+
+
+class _Bar(tqdm):
+    """A bar that one process draws."""
+
+
+# tqdm's own lock is one between processes, which a killed process leaves behind in the system
+_Bar.set_lock(threading.RLock())
 
 
 def progress_bar(
@@ -37,7 +46,7 @@ def progress_bar(
     6
     """
     # Any: tqdm's own type knows no bar without items
-    bar: Any = tqdm(
+    bar: Any = _Bar(
         items,
         total=total,
         desc=doing,

@@ -42,6 +42,7 @@ __all__ = [
     "SEARCH_MARK",
     "mark_of",
     "parquet_metadata",
+    "parquet_metadata_of",
     "remove_abandoned",
     "replacing",
     "require_footer",
@@ -50,6 +51,7 @@ __all__ = [
     "require_writable",
     "unchanging",
     "weight_shapes",
+    "working_alone",
     "write_file",
     "write_files",
     "write_new",
@@ -406,16 +408,21 @@ def parquet_metadata(file: Path) -> dict[bytes, bytes]:
         OSError: it cannot be opened.
         ValueError: it is no Parquet file, is damaged, or has a footer longer than any of ours.
     """
+    # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
+    with file.open("rb") as opened:
+        return parquet_metadata_of(opened)
+
+
+def parquet_metadata_of(opened: IO[bytes]) -> dict[bytes, bytes]:
+    """The same of a file that is open."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
-    with file.open("rb") as opened:
-        require_footer(opened)
-        try:
-            return dict(pq.read_metadata(opened).metadata or {})
-        except pa.ArrowException as error:
-            raise ValueError(str(error)) from None
+    require_footer(opened)
+    try:
+        return dict(pq.read_metadata(opened).metadata or {})
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
 
 
 def require_footer(opened: IO[bytes]) -> None:
@@ -688,6 +695,83 @@ def _mode_of(file: Path) -> int | None:
     if not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, "the file is write-protected")
     return stat.S_IMODE(mode)
+
+
+# one process at a time
+
+
+@contextmanager
+def working_alone(folder: Path, name: str, *, doing: str) -> Iterator[None]:
+    """While this lasts, no other process works in a folder under this name.
+
+    A hidden file in the folder says who does. It is the system that holds it, so that of a process
+    that is killed nothing is left but the file, which the next one takes over. On a file system
+    without locks it does nothing.
+
+    Args:
+        name: the file's name.
+        doing: what is done there, for messages, such as "a census".
+
+    Raises:
+        XorMiError: another process does, or the file cannot be written.
+    """
+    file = folder / name
+    with _naming(file):
+        opened = _held(file, doing)
+    try:
+        yield
+    finally:
+        # while it is still held: another process may wait for the name
+        _remove(file)
+        opened.close()
+
+
+def _held(file: Path, doing: str) -> IO[bytes]:
+    """The file, which this process alone holds, and which says so."""
+    while True:
+        # neither emptied nor made anew: somebody else may hold it
+        opened = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            _hold(opened)
+        except (BlockingIOError, PermissionError):
+            holder = opened.read(HEAD).decode("utf-8", "replace")
+            opened.close()
+            raise XorMiError(
+                f"'{file.parent}' is in use: {holder or 'another process'} runs {doing} there; "
+                "wait until it is done, stop it, or choose another folder"
+            ) from None
+        except OSError:  # this file system has no locks
+            pass
+        # the one who held it has removed the name since
+        if _is_named(opened, file):
+            break
+        opened.close()
+    opened.truncate()
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    opened.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}".encode())
+    opened.flush()
+    return opened
+
+
+def _hold(opened: IO[bytes]) -> None:
+    """OSError where another process does, or where there are no locks."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        # a byte far behind the text, which others may read then
+        opened.seek(2**20)
+        msvcrt.locking(opened.fileno(), msvcrt.LK_NBLCK, 1)
+        opened.seek(0)
+    else:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_named(opened: IO[bytes], file: Path) -> bool:
+    """Whether the file that is open is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(opened.fileno()), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 # what a killed process leaves behind

@@ -35,14 +35,14 @@ written: dict[str, str] = {
     "circuit.json": xor_mi.saving.CIRCUIT_MARK,
     "report.html": xor_mi.saving.REPORT_MARK,
     "search.json": xor_mi.saving.SEARCH_MARK,
-    "plan.json": xor_mi.saving.CENSUS_MARK,
+    "_plan.json": xor_mi.saving.CENSUS_MARK,
     **xor_mi.model.MODEL_FILES,
     **xor_mi.report.REPORT_FILES,
 }
 assert_type(xor_mi.saving.require_own("folder", written, overwrite=False), Path)
 assert_type(xor_mi.saving.require_writable("folder", written, overwrite=True), Path)
 assert_type(xor_mi.saving.weight_shapes((2, 2, 1), direct=True), dict[str, list[int]])
-xor_mi.saving.require_own_file(Path("plan.json"), xor_mi.saving.CENSUS_MARK, overwrite=False)
+xor_mi.saving.require_own_file(Path("_plan.json"), xor_mi.saving.CENSUS_MARK, overwrite=False)
 assert_type(xor_mi.errors.require_seeds(0, 3), int)
 json_bytes: int = xor_mi.reading.LARGEST_JSON
 xor_mi.errors.require_at_most(3, 4, what="paths", do="name fewer")
@@ -52,11 +52,14 @@ with xor_mi.saving.unchanging(Path("folder")):
 assert_type(xor_mi.saving.mark_of(Path("report.html")), str)
 xor_mi.saving.write_file(Path("report.html"), "text")
 xor_mi.saving.write_files({Path("report.html"): "text", Path("model.safetensors"): b""})
-assert_type(xor_mi.saving.write_new(Path("plan.json"), "{}"), bool)
+assert_type(xor_mi.saving.write_new(Path("_plan.json"), "{}"), bool)
 assert_type(xor_mi.saving.parquet_metadata(Path("census.parquet")), dict[bytes, bytes])
 with xor_mi.saving.replacing(Path("census.parquet")) as opened:
     assert_type(opened.write(b""), int)
     xor_mi.saving.require_footer(opened)
+    assert_type(xor_mi.saving.parquet_metadata_of(opened), dict[bytes, bytes])
+with xor_mi.saving.working_alone(Path("folder"), ".census.lock", doing="a census"):
+    pass
 xor_mi.saving.remove_abandoned(Path("folder"), written)
 for number in xor_mi.progress.progress_bar([1, 2], doing="counting", unit="number", progress=False):
     assert_type(number, int)

@@ -1,18 +1,21 @@
 """a census <-> a Parquet file, or a folder of them."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from xor_mi.errors import XorMiError, as_path, cut_short, require_kind, unknown
+from xor_mi.errors import XorMiError, as_path, cut_short, require_kind
 from xor_mi.kinds import PathLike
-from xor_mi.population._census import REQUIREMENTS, require_one_requirement
+from xor_mi.population._census import require_one_requirement
 from xor_mi.saving import (
     CENSUS_MARK,
     parquet_metadata,
+    parquet_metadata_of,
     replacing,
     require_footer,
     require_own_file,
@@ -69,6 +72,13 @@ COUNTS = ("n_readings", "n_circuits", "n_circuits_single", "n_circuits_joint")
 # keys of the file's metadata, which Parquet keeps as bytes
 _ABOUT_KEY = b"xor_mi"
 _FORMAT_KEY = b"xor_mi_census_format"
+_DIGEST_KEY = b"xor_mi_digest"
+
+_DIGEST_START = b"xor-mi blake2b "
+"""In front of the digest of a file."""
+_N_DIGEST = len(_DIGEST_START) + blake2b().digest_size
+_PIECE = 2**20
+"""A file is read in pieces of so many bytes."""
 
 
 def write_census(
@@ -98,158 +108,135 @@ def write_census(
     about = {} if about is None else about
     require_kind("about", about, Mapping, give="JSON-ready values by name")
     path = as_path("path", path)
-    metadata = {_ABOUT_KEY: json.dumps(dict(about)), _FORMAT_KEY: str(CENSUS_FORMAT)}
+    metadata = {
+        _ABOUT_KEY: json.dumps(dict(about)),
+        _FORMAT_KEY: str(CENSUS_FORMAT),
+        _DIGEST_KEY: "before the footer",
+    }
     table = _table(networks).replace_schema_metadata(metadata)
     require_own_file(path, CENSUS_MARK, overwrite=overwrite)
+    written = BytesIO()
+    pq.write_table(table, written, compression="zstd", write_page_checksum=True)
     with replacing(path) as file:
-        pq.write_table(table, file, compression="zstd")
+        file.write(_with_digest(written.getvalue()))
     return path
 
 
-def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A Parquet file, or a folder of them -> the table, in the order of seeds.
+def _with_digest(content: bytes) -> bytes:
+    """A Parquet file -> the same with a digest of all its bytes in front of the footer.
 
-    The folder is as `run_census` leaves it. A census of format 2, from before circuits were
-    counted, comes without the columns that it lacks; its verdicts count joint readings.
-    `population_from_census` makes networks of it, and `census` of these says the rest.
+    Readers of Parquet find the footer from the end and look at what it points to, so they pass over
+    what else lies in front of it. Checksums of pages leave the footer and the heads of pages out.
+    """
+    n_footer = int.from_bytes(content[-8:-4], "little") + 8
+    data, footer = content[:-n_footer], content[-n_footer:]
+    return b"".join([data, _DIGEST_START, blake2b(data + footer).digest(), footer])
 
-    Args:
-        columns: only these; a million networks without their weights take a tenth of the memory.
+
+def require_whole(opened: IO[bytes]) -> bool:
+    """Refuse a census in which any byte is not the one that was written.
+
+    Returns:
+        Whether this can be told: not of a file of before there were digests, nor of one that
+        another program has written anew.
 
     Raises:
-        XorMiError: nothing there, a damaged or foreign file, one of another version of xor-mi, a
-            seed that is in two files, files of two formats or requirements, or no such column.
+        ValueError: saying what is wrong.
+    """
+    require_footer(opened)
+    n_bytes = opened.seek(0, SEEK_END)
+    opened.seek(n_bytes - 8)
+    n_footer = int.from_bytes(opened.read(4), "little") + 8
+    n_data = n_bytes - n_footer - _N_DIGEST
+    says_so = _DIGEST_KEY in parquet_metadata_of(opened)
+    if n_data < 0:
+        return False
+    opened.seek(n_data)
+    start, digest = opened.read(len(_DIGEST_START)), opened.read(_N_DIGEST - len(_DIGEST_START))
+    # one of the two alone: the other is what is damaged
+    if not says_so and start != _DIGEST_START:
+        return False
+    found = blake2b()
+    opened.seek(0)
+    for n_left in range(n_data, 0, -_PIECE):
+        found.update(opened.read(min(n_left, _PIECE)))
+    opened.seek(n_data + _N_DIGEST)
+    found.update(opened.read())
+    if found.digest() != digest:
+        raise ValueError("it is damaged: its bytes are not those that were written")
+    return True
 
-    >>> import tempfile
-    >>> from xor_mi.population import census
-    >>> from xor_mi.training import train_population
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = write_census(census(train_population("XOR", 3)), Path(folder) / "three.parquet")
-    ...     read_census(file, columns=["seed", "solved"]).values.tolist()
-    [[0, False], [1, False], [2, True]]
+
+class CensusFile(NamedTuple):
+    """What a file says of itself, and what is in it.
+
+    Attributes:
+        about: what `write_census` was told.
+        seeds: a range where they follow each other, as they were written; else a list.
+        is_whole: every byte is known to be as it was written.
+    """
+
+    about: object
+    seeds: range | list[int]
+    is_whole: bool
+
+
+def census_in(file: Path) -> CensusFile:
+    """A census in a file, without its columns but the seeds; every byte is read.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or no census.
     """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    asked = CENSUS_COLUMNS if columns is None else columns
-    require_kind("columns", asked, Iterable, give=f"names of columns, such as {CENSUS_COLUMNS[:2]}")
-    for name in asked:
-        if name not in CENSUS_COLUMNS:
-            raise unknown("column", name, CENSUS_COLUMNS, where="a census has")
-    files = _files(as_path("path", path))
-    there = _columns_of(files)
-    everything = [name for name in CENSUS_COLUMNS if name in there]
-    wanted = list(columns or everything)
-    _require_there(files[0], wanted, there)
-    # The order of the rows needs the seeds, wanted or not; that they are of one census, the rest.
-    needed = ["seed", *(name for name in REQUIREMENTS if name in there)]
-    with_needed = list(dict.fromkeys([*needed, *wanted]))
-    tables = {file: _read_file(file, with_needed) for file in files}
-    networks = pa.concat_tables(list(tables.values()))
-    _require_seeds_once(tables, networks)
-    require_one_requirement(_distinct(networks, needed[1:]))
-    frame = networks.select(list(dict.fromkeys(["seed", *wanted]))).sort_by("seed").to_pandas()
-    for name in COUNTS:
-        if name in frame:
-            # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
-            frame[name] = frame[name].astype("Int32")
-    return frame[wanted]
-
-
-def _columns_of(files: Sequence[Path]) -> tuple[str, ...]:
-    """The columns that a census of these files has; those of format 2 are fewer.
-
-    Raises:
-        XorMiError: files of both formats.
-    """
-    formats = {file: _format_of(file) for file in files}
-    if len(set(formats.values())) > 1:
-        other = next(file for file in files if formats[file] != formats[files[0]])
-        raise XorMiError(
-            f"'{files[0]}' is a census of format {formats[files[0]]} and {other.name} of format "
-            f"{formats[other]}; move one away, or read each by itself"
-        )
-    if formats[files[0]] == OLDER_FORMAT:
-        return tuple(name for name in CENSUS_COLUMNS if name not in NEW_IN_FORMAT_3)
-    return CENSUS_COLUMNS
-
-
-def _require_there(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
-    """Refuse columns that an older census lacks."""
-    lacking = [name for name in wanted if name not in there]
-    if lacking:
-        raise XorMiError(
-            f"'{file}' is a census of format {OLDER_FORMAT}, from before circuits were counted, "
-            f"and has no {', '.join(lacking)}; read it without, and "
-            "census(population_from_census(networks, cfg)) counts them"
-        )
-
-
-def _distinct(networks: "pa.Table", columns: list[str]) -> pd.DataFrame:
-    """The different lines that a table has in these columns."""
-    if not columns:
-        return pd.DataFrame()
-    return networks.group_by(columns).aggregate([]).to_pandas()
-
-
-def about_census(file: Path) -> object:
-    """What `write_census` was told about a census; None where it was told nothing."""
+    # asked before it is opened: opening a pipe would wait for its other end
+    if not file.is_file():
+        raise OSError("it is not a file")
+    with file.open("rb") as opened:
+        is_whole = require_whole(opened)
+        metadata = parquet_metadata_of(opened)
+        try:
+            table = pq.read_table(opened, columns=["seed"], page_checksum_verification=True)
+        except pa.ArrowException as error:
+            raise ValueError(str(error)) from None
+    if table.column_names != ["seed"] or table["seed"].type != pa.int64():
+        raise ValueError("it has no seeds")
+    seeds = table["seed"].to_pylist()
+    following = range(seeds[0], seeds[0] + len(seeds)) if seeds else range(0)
     try:
-        return json.loads(parquet_metadata(file)[_ABOUT_KEY]) or None
-    # RecursionError: nested thousands of brackets deep
-    except (OSError, KeyError, ValueError, RecursionError):
-        return None
+        about = json.loads(metadata.get(_ABOUT_KEY, b"null"))
+    except RecursionError:  # nested thousands of brackets deep
+        about = None
+    return CensusFile(about, following if seeds == list(following) else seeds, is_whole)
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        # a leading dot is a file that is still being written
-        files = [file for file in path.glob("*.parquet") if not file.name.startswith(".")]
-    else:
-        files = [path] if path.is_file() else []
-    if not files:
-        raise XorMiError(
-            f"no census at '{path}'; run_census(directory=...) or `xor-mi census --out ...` "
-            "makes one"
-        )
-    return sorted(files)
-
-
-def _read_file(file: Path, columns: list[str]) -> "pa.Table":
+def read_file(file: Path, columns: list[str]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
         with file.open("rb") as opened:
-            require_footer(opened)
+            require_whole(opened)
             # read_table passes over a column that is missing; select raises the KeyError
-            table = pq.read_table(opened, columns=columns).select(columns)
+            table = pq.read_table(opened, columns=columns, page_checksum_verification=True).select(
+                columns
+            )
         _require_kinds(table.schema)
+        # such as letters that are no UTF-8
+        table.validate(full=True)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise _no_census(file, error) from None
+        raise no_census(file, error) from None
     return table
 
 
-def _no_census(file: Path, error: Exception) -> XorMiError:
+def no_census(file: Path, error: Exception) -> XorMiError:
     """What is said of a file that cannot be read as one."""
     # Arrow says more in further lines, and sometimes nothing
     reason = cut_short(next(iter(str(error).splitlines()), "it is damaged"))
     return XorMiError(f"'{file}' is not a census: {reason}; delete it and run the census again")
-
-
-def _require_seeds_once(tables: "dict[Path, pa.Table]", networks: "pa.Table") -> None:
-    """Refuse files that hold one seed twice: they are not of one census."""
-    if len(tables) < 2 or len(networks["seed"].unique()) == len(networks):
-        return
-    holder: dict[object, Path] = {}
-    for file, table in tables.items():
-        for seed in table["seed"].to_pylist():
-            first = holder.setdefault(seed, file)
-            if first != file:
-                raise XorMiError(
-                    f"seed {seed} is in '{first}' and in {file.name}, which are not of one census; "
-                    "move one away, or read each by itself"
-                )
 
 
 def _require_kinds(there: "pa.Schema") -> None:
@@ -264,7 +251,7 @@ def _require_kinds(there: "pa.Schema") -> None:
             raise OSError(f"its {column} is {found}, not {expected}")
 
 
-def _format_of(file: Path) -> str:
+def format_of(file: Path) -> str:
     """The format of a census.
 
     Raises:
@@ -276,7 +263,7 @@ def _format_of(file: Path) -> str:
             raise OSError("it is not a file")
         metadata = parquet_metadata(file)
     except (OSError, ValueError) as error:
-        raise _no_census(file, error) from None
+        raise no_census(file, error) from None
     if _FORMAT_KEY not in metadata and _ABOUT_KEY not in metadata:
         raise XorMiError(f"'{file}' is not a census; give what write_census or run_census wrote")
     # the first format did not write its number

@@ -1,63 +1,80 @@
 """configuration -> a folder of Parquet files, one for every few thousand networks.
 
-If it is stopped or killed, the same call resumes it.
+If it is stopped or killed, the same call resumes it; with more networks, it is extended.
 
 A shard is a range of seeds. It is trained, identified and written as a whole, under its name only
-when complete, so a file that is there is done. Networks do not depend on the batch they are trained
-in, so neither do the rows on how often the work was interrupted.
+when complete, and counts as done where it is what the plan says, to the last byte. Networks do not
+depend on the batch they are trained in, so neither do the rows on how often the work was
+interrupted. One process at a time works in a folder; its workers end when it does.
 """
 
-import json
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from xor_mi.circuits import MIN_MARGIN, ProofLevel
-from xor_mi.errors import XorMiError, as_path, cut_short, shown, whole_number
+from xor_mi.errors import (
+    XorMiError,
+    as_path,
+    require_at_most,
+    require_kind,
+    require_memory,
+    require_seeds,
+    whole_number,
+)
 from xor_mi.kinds import PathLike, Target, Widths
 from xor_mi.population._census import census
-from xor_mi.population._parquet import CENSUS_FORMAT, about_census, write_census
+from xor_mi.population._parquet import CENSUS_FORMAT, census_in, write_census
+from xor_mi.population._plan import (
+    OLDER_PLAN_FILE,
+    PLAN_FILE,
+    Fault,
+    Plan,
+    Shard,
+    difference,
+    fault_of,
+    in_words,
+    refused,
+    stored_plan,
+    versions_here,
+    written_config,
+)
 from xor_mi.progress import progress_bar
-from xor_mi.reading import read_json
 from xor_mi.saving import (
     CENSUS_MARK,
     mark_of,
     remove_abandoned,
+    require_own,
     require_writable,
+    working_alone,
     write_file,
     write_new,
 )
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, row_name
 
-PLAN_FILE = "plan.json"
-"""What the folder is a census of; written before the first shard."""
+LOCK_FILE = ".census.lock"
+"""Says who works in the folder, while somebody does."""
 
-MOST_DIFFERENCES = 6
-"""A message names at most so many settings in which two plans differ."""
+MOST_SHARDS = 100_000
+"""A folder has at most so many shards."""
+
+BYTES_PER_NETWORK = 10_000
+"""What a worker holds for a network while its shard is made, beside 30 bytes for each weight."""
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""A worker asks so often whether the process that started it is still there."""
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 """Function, arguments and keywords, as joblib's `delayed` puts them together."""
-
-
-class _Shard(NamedTuple):
-    """A range of seeds."""
-
-    first_seed: int
-    n_networks: int
-
-    @property
-    def name(self) -> str:
-        """The shard's file; with leading zeros, so that names sort as seeds do."""
-        last_seed = self.first_seed + self.n_networks - 1
-        return f"seeds-{self.first_seed:012d}-{last_seed:012d}.parquet"
-
-    def file(self, folder: Path) -> Path:
-        return folder / self.name
 
 
 class _Done(NamedTuple):
@@ -68,72 +85,28 @@ class _Done(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What a folder of shards is a census of."""
+class _Task:
+    """What is done for each network."""
 
     target: BooleanFunction
     hidden: tuple[int, ...]
-    seed: int
-    n_networks: int
-    shard_size: int
     config: TrainConfig
     require: ProofLevel
     min_margin: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, as written beside the shards and into each of them."""
-        target = {
-            "n_inputs": self.target.n_inputs,
-            "tables": [row_name(table) for table in self.target.tables],
-        }
+    def settings(self) -> dict[str, Any]:
+        """JSON-ready, as written into the plan and into each shard."""
         return {
-            "target": target,
+            "target": {
+                "n_inputs": self.target.n_inputs,
+                "tables": [row_name(table) for table in self.target.tables],
+            },
             "hidden": list(self.hidden),
-            "seed": self.seed,
-            "n_networks": self.n_networks,
-            "shard_size": self.shard_size,
-            "config": _written_config(self.config),
+            "config": written_config(self.config),
             "require": self.require,
             "min_margin": self.min_margin,
             "format": CENSUS_FORMAT,  # shards of two formats must not come into one folder
         }
-
-    def shards(self) -> list[_Shard]:
-        """The seeds in ranges of `shard_size`; the last one may be shorter."""
-        end = self.seed + self.n_networks
-        firsts = range(self.seed, end, self.shard_size)
-        return [_Shard(first, min(self.shard_size, end - first)) for first in firsts]
-
-    def files(self) -> dict[str, str]:
-        """What is written: a file's name -> its mark (see `saving.mark_of`)."""
-        names = [PLAN_FILE, *(shard.name for shard in self.shards())]
-        return dict.fromkeys(names, CENSUS_MARK)
-
-
-def _written_config(config: TrainConfig) -> dict[str, object]:
-    """JSON-ready settings.
-
-    Those by keyword alone came later. They are left out where they change nothing, so that a census
-    begun before there were any is still the same one.
-    """
-    by_default = _later_settings()
-    settings = {field.name: _as_in_json(getattr(config, field.name)) for field in fields(config)}
-    return {
-        name: value
-        for name, value in settings.items()
-        if name not in by_default or value != by_default[name]
-    }
-
-
-def _later_settings() -> dict[str, object]:
-    """The settings that are given by keyword alone, by default."""
-    config = TrainConfig()
-    later = [field.name for field in fields(config) if field.kw_only]
-    return {name: _as_in_json(getattr(config, name)) for name in later}
-
-
-def _as_in_json(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def run_census(
@@ -150,12 +123,14 @@ def run_census(
     shard_size: int = 10_000,
     n_jobs: int | None = None,
     overwrite: bool = False,
+    any_version: bool = False,
     progress: bool = True,
 ) -> Path:
     """Train and identify n networks and leave them in a folder, which `read_census` reads.
 
     There is one Parquet file per shard. Called again with the same arguments it does only what is
-    missing. The work goes through joblib: to this machine's cores, or to whatever
+    missing, after it has checked what is there; with more networks and all else the same it goes on
+    from there. The work goes through joblib: to this machine's cores, or to whatever
     `joblib.parallel_config` says.
 
     Args:
@@ -164,15 +139,19 @@ def run_census(
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         shard_size: networks per file; at most this many per process are lost when a run is killed.
         n_jobs: processes; by default one per core, or what the active `parallel_config` says.
-        overwrite: replace files of the census's names that xor-mi did not write, and write beside
-            others. Nothing else is touched, another census neither.
+        overwrite: replace files of the census's names that xor-mi did not write or that are
+            damaged, and write beside others. Nothing else is touched, another census neither.
+        any_version: go on with a census of another version of xor-mi or torch, whose numbers may
+            differ in their last digits, and keep what that has written.
 
     Returns:
         The folder.
 
     Raises:
-        XorMiError: settings that cannot be trained, a folder that cannot be written or that holds
-            another census or files which xor-mi did not write, a worker that died.
+        XorMiError: settings that cannot be trained, more networks than a folder or a worker takes,
+            a folder that cannot be written, in which another process runs a census, or that holds
+            another census, a damaged one, one of another version or files which xor-mi did not
+            write; a worker that died.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -180,9 +159,8 @@ def run_census(
     ...     sorted(file.name for file in written.glob("*.parquet"))
     ['seeds-000000000000-000000000001.parquet', 'seeds-000000000002-000000000003.parquet']
     """
-    from joblib import delayed
-
-    plan = _checked_plan(
+    folder = as_path("directory", directory)
+    task, asked = _checked(
         target,
         n_networks,
         hidden=hidden,
@@ -194,25 +172,50 @@ def run_census(
         shard_size=shard_size,
     )
     n_jobs = _n_processes(n_jobs)
-    folder = _folder_of(as_path("directory", directory), plan, overwrite=overwrite)
-    missing = [shard for shard in plan.shards() if mark_of(shard.file(folder)) != CENSUS_MARK]
-    calls = [delayed(_run_shard)(plan, shard, shard.file(folder), overwrite) for shard in missing]
+    # asked of what is there before anything is written: of a finished census nothing is
+    plan, missing = _standing(folder, asked, overwrite, any_version, progress=progress)
+    if not missing and stored_plan(folder) == plan:
+        require_own(folder, plan.files(), overwrite=overwrite)
+        remove_abandoned(folder, plan.files())
+        return folder
+    require_writable(folder, plan.files(), overwrite=overwrite)
+    with working_alone(folder, LOCK_FILE, doing="a census"):
+        # and again, alone: another process may have gone on with it
+        plan, missing = _standing(folder, asked, overwrite, any_version, progress=progress)
+        _write_plan(folder, plan)
+        _make(missing, folder, task, plan, n_jobs, overwrite=overwrite, progress=progress)
+        remove_abandoned(folder, plan.files())
+    return folder
 
+
+def _make(
+    missing: list[Shard],
+    folder: Path,
+    task: _Task,
+    plan: Plan,
+    n_jobs: int | None,
+    *,
+    overwrite: bool,
+    progress: bool,
+) -> None:
+    """Train, identify and write the shards that are missing."""
+    from joblib import delayed
+
+    call = delayed(_run_shard)
+    calls = [call(task, plan, shard, folder, overwrite, os.getpid()) for shard in missing]
     n_done = n_solved = 0
-    bar = progress_bar(doing="census", unit="network", total=n_networks, progress=progress)
+    bar = progress_bar(doing="census", unit="network", total=plan.n_networks, progress=progress)
     with bar:
         # What an earlier run left counts as done, but not into the rate.
-        bar.update(n_networks - sum(shard.n_networks for shard in missing))
+        bar.update(plan.n_networks - sum(shard.n_networks for shard in missing))
         for done in _results(calls, n_jobs):
             n_done += done.n_networks
             n_solved += done.n_solved
             bar.set_postfix_str(f"{n_solved} of {n_done} solved", refresh=False)
             bar.update(done.n_networks)
-    remove_abandoned(folder, plan.files())
-    return folder
 
 
-def _checked_plan(
+def _checked(
     target: Target,
     n_networks: int,
     *,
@@ -223,11 +226,14 @@ def _checked_plan(
     require: ProofLevel,
     min_margin: float,
     shard_size: int,
-) -> _Plan:
-    """The plan, or the error that its first or last shard would end with."""
+) -> tuple[_Task, Plan]:
+    """What is to be done, or the error that its first or last shard would end with."""
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     shard_size = whole_number("shard_size", shard_size, at_least=1)
-    seed = whole_number("seed", seed)
+    seed = require_seeds(seed, n_networks)
+    n_shards = -(-n_networks // shard_size)
+    larger = "give a larger shard_size (--shard)"
+    require_at_most(n_shards, MOST_SHARDS, what="shards", do=larger)
     config = TrainConfig.of(config)
     # One step of the first and of the last network meets every error that settings can cause.
     for probe_seed in (seed, seed + n_networks - 1):
@@ -240,18 +246,29 @@ def _checked_plan(
             n_inputs=n_inputs,
             progress=False,
         )
+    n_together = min(n_networks, shard_size)
+    require_memory(
+        n_together * (BYTES_PER_NETWORK + 30 * probe.flat.numel()),
+        what=f"a shard of {n_together:,} networks",
+        do="give a smaller shard_size (--shard)",
+    )
     # and so does identifying that one
     census(probe, require=require, min_margin=min_margin, progress=False)
-    return _Plan(
+    task = _Task(
         target=BooleanFunction.of(target, probe.cfg.d_in),
         hidden=probe.cfg.d_hidden,
-        seed=seed,
-        n_networks=n_networks,
-        shard_size=shard_size,
         config=config,
         require=require,
         min_margin=float(min_margin),
     )
+    plan = Plan(
+        settings=task.settings(),
+        seed=seed,
+        n_networks=n_networks,
+        shard_size=shard_size,
+        versions=(versions_here(),),
+    )
+    return task, plan
 
 
 def _n_processes(n_jobs: int | None) -> int | None:
@@ -284,6 +301,8 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
 
     if not calls:
         return
+    if n_jobs is not None and n_jobs > len(calls):
+        n_jobs = len(calls)  # one that gets no work would not notice that its parent is gone
     try:
         pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     except ValueError:  # a backend without generators
@@ -298,22 +317,55 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
         ) from None
 
 
-def _run_shard(plan: _Plan, shard: _Shard, path: Path, overwrite: bool) -> _Done:
-    """Train, identify, write."""
+def _run_shard(
+    task: _Task, plan: Plan, shard: Shard, folder: Path, overwrite: bool, parent: int
+) -> _Done:
+    """Train, identify, write.
+
+    Args:
+        parent: the process that runs the census.
+    """
+    _end_with(parent)
+    versions = versions_here()
+    if versions not in plan.versions:
+        of_plan = in_words(plan.versions[-1])
+        raise XorMiError(
+            f"a worker has {in_words(versions)}, and this census is of {of_plan}; install the same "
+            "on all machines"
+        )
     with _one_thread():
         population = train_population(
-            plan.target,
+            task.target,
             shard.n_networks,
-            hidden=plan.hidden,
+            hidden=task.hidden,
             seed=shard.first_seed,
-            config=plan.config,
+            config=task.config,
             progress=False,
         )
         networks = census(
-            population, require=plan.require, min_margin=plan.min_margin, progress=False
+            population, require=task.require, min_margin=task.min_margin, progress=False
         )
-        write_census(networks, path, about=plan.to_dict(), overwrite=overwrite)
+        about = plan.about(shard) | {"versions": dict(versions)}
+        write_census(networks, shard.file(folder), about=about, overwrite=overwrite)
     return _Done(n_networks=shard.n_networks, n_solved=int(population.solved.sum()))
+
+
+@cache  # once in each process
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, even where that was killed.
+
+    Without this, a worker waits minutes for work that nobody sends any more. It does nothing in the
+    process that runs the census, and in workers that were not started by it, as on a cluster.
+    """
+    if os.name == "nt" or os.getppid() != parent:
+        return
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
 
 
 @contextmanager
@@ -330,96 +382,105 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _folder_of(folder: Path, plan: _Plan, *, overwrite: bool) -> Path:
-    """The folder with its plan; one that holds another plan, or parts of one, is refused."""
-    plan_file = folder / PLAN_FILE
-    if mark_of(plan_file) == CENSUS_MARK:
-        _require_same_plan(plan_file, plan)
-        if not overwrite:
-            _require_whole_shards(folder, plan)
-    require_writable(folder, plan.files(), overwrite=overwrite)
+def _standing(
+    folder: Path, asked: Plan, overwrite: bool, any_version: bool, *, progress: bool
+) -> tuple[Plan, list[Shard]]:
+    """The plan that holds from now on, and which of its shards are to be made.
+
+    Nothing is written.
+
+    Raises:
+        XorMiError: the folder holds another census, fewer networks are asked than it has, or a file
+            is no shard of this one.
+    """
+    require_kind("any_version", any_version, bool, give="True or False")
+    plan = _grown(folder, asked, any_version)
     _require_no_strays(folder, plan)
-    marked = {"schema": f"{CENSUS_MARK}/{CENSUS_FORMAT}"} | plan.to_dict()
-    content = json.dumps(marked, indent=2) + "\n"
-    # of two processes with two plans that come here at once, one finds the other's
-    if not write_new(plan_file, content) and mark_of(plan_file) != CENSUS_MARK:
-        write_file(plan_file, content)  # over somebody else's, as overwrite=True says
-    _require_same_plan(plan_file, plan)
-    return folder
+    missing = []
+    bar = progress_bar(plan.shards(), doing="checking", unit="shard", progress=progress)
+    for shard in bar:
+        file = shard.file(folder)
+        # what is no file, such as a folder, is refused before anything is written
+        fault = fault_of(file, plan, shard) if file.is_file() else None
+        if fault and fault.kind == "another version" and any_version:
+            plan = plan.allowing(_versions_of(file))
+            fault = fault_of(file, plan, shard)
+        if fault and not (fault.kind == "damaged" and overwrite):
+            raise refused(file, fault)
+        if fault or not file.is_file():
+            missing.append(shard)
+    return plan, missing
 
 
-def _require_same_plan(file: Path, plan: _Plan) -> None:
-    """Refuse the plan of another census."""
-    difference = _difference(_stored_plan(file), plan)
-    if difference:
+def _grown(folder: Path, asked: Plan, any_version: bool) -> Plan:
+    """The plan in the folder, with as many networks as are asked; or the one asked."""
+    there = stored_plan(folder)
+    if there is None:
+        if mark_of(folder / OLDER_PLAN_FILE) == CENSUS_MARK:
+            raise XorMiError(
+                f"'{folder}' holds a census that an earlier version of xor-mi began (its plan is "
+                f"{OLDER_PLAN_FILE}); this one cannot go on with it: choose another folder"
+            )
+        return asked
+    fewer = asked.n_networks < there.n_networks
+    otherwise = difference(_compared(there, fewer), _compared(asked, fewer))
+    if otherwise:
+        hint = "a census can be extended, not shortened; " if fewer else ""
         raise XorMiError(
-            f"'{file.parent}' holds another census ({difference}); "
+            f"'{folder}' holds another census ({otherwise}); {hint}"
             "choose another folder, or ask for that census"
         )
+    (here,) = asked.versions
+    if here not in there.versions and not any_version:
+        raise XorMiError(
+            f"'{folder}' holds a census of {in_words(there.versions[-1])}, and this is "
+            f"{in_words(here)}: the last digits may differ; read_census reads it, another folder "
+            "takes a new one, and --any-version (in Python any_version=True) goes on with it"
+        )
+    plan = there.allowing(here)
+    grows = asked.n_networks > there.n_networks
+    return plan.extended_to(asked.n_networks) if grows else plan
 
 
-def _require_whole_shards(folder: Path, plan: _Plan) -> None:
-    """Refuse a shard that a failing disk or a copy cut off."""
-    for shard in plan.shards():
-        file = shard.file(folder)
-        if file.is_file() and mark_of(file) != CENSUS_MARK:
-            how = "empty" if file.stat().st_size == 0 else "damaged"
+def _compared(plan: Plan, with_number: bool) -> dict[str, Any]:
+    """What two plans of one census have in common."""
+    found = {**plan.settings, "seed": plan.seed, "shard_size": plan.shard_size}
+    return {**found, "n_networks": plan.n_networks} if with_number else found
+
+
+def _write_plan(folder: Path, plan: Plan) -> None:
+    """The plan comes before the shards."""
+    file = folder / PLAN_FILE
+    if stored_plan(folder) == plan:
+        return
+    # where there are no locks, of two processes that come here at once one finds the other's
+    if mark_of(file) == CENSUS_MARK or not write_new(file, plan.to_json()):
+        other = stored_plan(folder)
+        otherwise = difference(_compared(other, False), _compared(plan, False)) if other else ""
+        if otherwise:
             raise XorMiError(
-                f"'{folder}' holds {file.name}, a part of this census that is {how}, or somebody "
-                "else's file; remove it, or give --force (in Python overwrite=True), and the same "
-                "command makes it anew"
+                f"'{folder}' holds another census ({otherwise}); "
+                "choose another folder, or ask for that census"
             )
+        write_file(file, plan.to_json())
 
 
-def _require_no_strays(folder: Path, plan: _Plan) -> None:
+def _versions_of(file: Path) -> dict[str, str]:
+    """What a shard says that wrote it; nothing where it does not say so."""
+    about = census_in(file).about
+    versions = about.get("versions") if isinstance(about, dict) else None
+    return versions if isinstance(versions, dict) else {}
+
+
+def _require_no_strays(folder: Path, plan: Plan) -> None:
     """Refuse Parquet files that the census would be read with and is not made of."""
     ours = plan.files()
-    settings = json.loads(json.dumps(plan.to_dict()))
     for file in sorted(folder.glob("[!.]*.parquet")):
-        is_census = mark_of(file) == CENSUS_MARK
-        if is_census and (file.name not in ours or about_census(file) != settings):
-            raise XorMiError(
-                f"'{folder}' holds {file.name} of another census; "
-                "move it away, or choose another folder"
-            )
-        if not is_census and file.name not in ours:
-            raise XorMiError(
-                f"'{folder}' holds {file.name}, which would be read as part of the census; "
-                "choose another folder"
-            )
-
-
-def _stored_plan(file: Path) -> dict[str, Any]:
-    """The plan in the folder, its settings side by side."""
-    next_step = "remove it, and the same command goes on; or choose another folder"
-    damaged = f"'{file.parent}' holds another census: its {file.name} is damaged"
-    plan = read_json(file, called=f"{damaged} and", next_step=next_step)
-    entries = ("target", "hidden", "seed", "n_networks", "shard_size", "config")
-    if not isinstance(plan, dict) or not isinstance(plan.get("config"), dict):
-        raise XorMiError(f"{damaged}: it is not the plan of a census; {next_step}")
-    missing = [name for name in entries if name not in plan]
-    if missing:
-        raise XorMiError(f"{damaged}: it has no '{missing[0]}'; {next_step}")
-    return _flattened(plan)
-
-
-def _difference(there: dict[str, Any], plan: _Plan) -> str:
-    """What the plan in the folder says otherwise; empty where it is this one."""
-    here = _flattened(plan.to_dict())
-    # in the plan's own order; then what only the stored plan has
-    names = [*here, *(name for name in there if name not in here)]
-    differing = [name for name in names if there.get(name) != here.get(name)]
-    lines = []
-    for name in differing[:MOST_DIFFERENCES]:
-        lines.append(
-            f"{cut_short(name)}: {shown(there.get(name))} there, {shown(here.get(name))} asked"
+        if file.name in ours:
+            continue
+        if mark_of(file) == CENSUS_MARK:
+            raise refused(file, Fault("another census", "a part of another census"))
+        raise XorMiError(
+            f"'{folder}' holds {file.name}, which would be read as part of the census; "
+            "choose another folder"
         )
-    if len(differing) > MOST_DIFFERENCES:
-        lines.append(f"{len(differing) - MOST_DIFFERENCES} more")
-    return "; ".join(lines)
-
-
-def _flattened(plan: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the training beside those of the census, also those that are left out."""
-    settings = {name: value for name, value in plan.items() if name not in ("config", "schema")}
-    return settings | _later_settings() | plan["config"]

@@ -1,0 +1,202 @@
+"""A census in shards: disturbed in every way it is refused or made anew, and in the end it has the
+rows of the undisturbed run, row by row.
+"""
+
+import json
+import random
+import shutil
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from xor_mi.errors import XorMiError
+from xor_mi.population import census, read_census, run_census
+from xor_mi.saving import working_alone
+from xor_mi.training import TrainConfig, train_population
+
+pytestmark = pytest.mark.as_a_user
+
+CONFIG = TrainConfig(max_steps=60)
+SIZES = {"config": CONFIG, "shard_size": 4, "n_jobs": 1, "progress": False}
+
+
+def run(folder, n_networks=12, **settings):
+    """A census of three tiny shards."""
+    return run_census("XOR", n_networks, directory=folder, **{**SIZES, **settings})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An undisturbed census."""
+    return run(tmp_path_factory.mktemp("finished") / "census")
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of it that may be disturbed."""
+    return shutil.copytree(finished, tmp_path / "census")
+
+
+def shards(folder):
+    """The files of a census, in the order of seeds."""
+    return sorted(folder.glob("seeds-*.parquet"))
+
+
+def test_the_rows_are_those_of_one_batch(finished):
+    """Trained at once and identified, the same networks have the same rows."""
+    whole = census(train_population("XOR", 12, config=CONFIG, progress=False), progress=False)
+    pd.testing.assert_frame_equal(read_census(finished), whole, check_dtype=False)
+
+
+def test_no_flipped_byte_is_read_as_other_values(finished, folder):
+    """Whichever byte of a shard is turned over, it is refused or reads as before."""
+    rng = random.Random(0)
+    file, before = shards(folder)[1], read_census(finished)
+    data, outcomes = bytearray(file.read_bytes()), set()
+    for _ in range(60):
+        place, bit = rng.randrange(len(data)), 1 << rng.randrange(8)
+        data[place] ^= bit
+        file.write_bytes(data)
+        try:
+            assert read_census(folder).equals(before)
+            outcomes.add("the same")
+        except XorMiError:
+            outcomes.add("refused")
+        data[place] ^= bit
+    assert "refused" in outcomes
+
+
+def damaged(folder):
+    """One byte turned over."""
+    file = shards(folder)[1]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 255
+    file.write_bytes(data)
+
+
+def cut_short(folder):
+    """The second half is gone."""
+    file = shards(folder)[1]
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(folder):
+    """Nothing in it."""
+    shards(folder)[1].write_bytes(b"")
+
+
+def half(folder):
+    """Half of its networks, written by another program."""
+    file = shards(folder)[1]
+    pq.write_table(pq.read_table(file).slice(0, 2), file)
+
+
+def another_shard_s(folder):
+    """The rows of another shard."""
+    shutil.copy(shards(folder)[0], shards(folder)[1])
+
+
+def another_census_s(folder):
+    """The same seeds, trained otherwise."""
+    other = run(folder.parent / "other", config=TrainConfig(max_steps=70))
+    shutil.copy(shards(other)[1], shards(folder)[1])
+
+
+def of_another_type(folder):
+    """A column of text where there were numbers."""
+    file = shards(folder)[1]
+    table = pq.read_table(file)
+    column = table.schema.get_field_index("steps")
+    text = table["steps"].cast(pa.string())
+    pq.write_table(table.set_column(column, "steps", text), file)
+
+
+@pytest.mark.parametrize(
+    "disturb", [damaged, cut_short, empty, half, another_shard_s, another_census_s, of_another_type]
+)
+def test_a_disturbed_shard_is_noticed_and_made_anew(finished, folder, disturb):
+    """Reading names the file; going on refuses it; with overwrite a damaged one is made anew."""
+    disturb(folder)
+    name = shards(folder)[1].name
+    with pytest.raises(XorMiError, match=name):
+        read_census(folder)
+    with pytest.raises(XorMiError, match=name):
+        run(folder)
+    shards(folder)[1].unlink()
+    run(folder)
+    assert read_census(folder).equals(read_census(finished))
+    damaged(folder)
+    run(folder, overwrite=True)
+    assert read_census(folder).equals(read_census(finished))
+
+
+def test_a_missing_shard_is_made_and_no_other(finished, folder):
+    """Only what is missing is made; the others are left as they are."""
+    kept = {file.name: file.stat().st_mtime_ns for file in shards(folder)[1:]}
+    shards(folder)[0].unlink()
+    run(folder)
+    assert {file.name: file.stat().st_mtime_ns for file in shards(folder)[1:]} == kept
+    assert read_census(folder).equals(read_census(finished))
+
+
+def test_a_finished_census_is_extended(finished, tmp_path):
+    """More networks into the same folder give the rows of one run; other settings are refused, and
+    so are fewer.
+    """
+    folder = run(tmp_path / "grown", 6)
+    assert len(read_census(folder)) == 6
+    run(folder, 12)
+    assert read_census(folder).equals(read_census(finished))
+    with pytest.raises(XorMiError, match="another census"):
+        run(folder, 12, config=TrainConfig(max_steps=61))
+    with pytest.raises(XorMiError):
+        run(folder, 12, seed=5)
+
+
+def test_another_version_s_census_is_refused_unless_allowed(finished, folder):
+    """The plan names the versions; with `any_version` it goes on."""
+    plan = folder / "_plan.json"
+    content = json.loads(plan.read_text(encoding="utf-8"))
+    (versions,) = content["versions"]
+    assert set(versions) >= {"xor-mi", "torch"}
+    versions["torch"] = "1.0.0"
+    plan.write_text(json.dumps(content), encoding="utf-8")
+    shards(folder)[2].unlink()
+    with pytest.raises(XorMiError, match=r"torch.* 1\.0\.0"):
+        run(folder)
+    run(folder, any_version=True)
+    assert read_census(folder).equals(read_census(finished))
+
+
+def test_one_process_at_a_time(folder):
+    """The second is told who works there; afterwards the folder is free."""
+    shards(folder)[0].unlink()
+    with (
+        working_alone(folder, ".census.lock", doing="a census"),
+        pytest.raises(XorMiError, match="process"),
+    ):
+        run(folder)
+    run(folder)
+
+
+def test_other_programs_read_the_folder(finished):
+    """pandas and pyarrow read it as one table, and do not stumble over the plan."""
+    ours = read_census(finished)
+    for theirs in (pd.read_parquet(finished), ds.dataset(finished).to_table().to_pandas()):
+        assert theirs["seed"].tolist() == ours["seed"].tolist()
+        assert theirs["loss"].tolist() == ours["loss"].tolist()
+
+
+def test_the_folder_is_tried_before_anything_is_trained(tmp_path, monkeypatch):
+    """A place where nothing can be written is refused at once."""
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    monkeypatch.setattr(
+        "xor_mi.population._shards._make", lambda *_, **__: pytest.fail("it was trained")
+    )
+    with pytest.raises(XorMiError):
+        run(tmp_path / "file" / "census")
+    with pytest.raises(XorMiError, match="xor-mi did not write"):
+        run(tmp_path)
