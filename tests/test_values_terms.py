@@ -200,11 +200,12 @@ def test_why_01_to_11_turns_the_textbook_network_off(textbook):
         lambda m: compare(m, [0, float("nan")], [1, 1]),
         lambda m: explain_difference(m, "000", "111"),
         lambda m: contributions(m, ["0x"]),
+        lambda m: contributions(m, torch.tensor(1.0)),
     ],
 )
 def test_inputs_that_are_no_bits_are_refused(textbook, call):
     """Values and widths are checked before anything runs."""
-    with pytest.raises(XorMiError, match=r"not a bit|has 3 bits|NaN"):
+    with pytest.raises(XorMiError, match=r"not a bit|has 3 bits|NaN|one number"):
         call(textbook)
 
 
