@@ -49,7 +49,9 @@ def read_inputs(model: HookedMLP, rows: Rows | None = None) -> NamedInputs:
         rows = truth_rows(model.cfg.d_in)
     require_kind("rows", rows, Iterable, give="input rows, such as ['00', '01']")
     if getattr(rows, "ndim", 1) == 0:
-        raise XorMiError(f"rows is one number, {shown(rows)}; give input rows, such as ['00', '01']")
+        raise XorMiError(
+            f"rows is one number, {shown(rows)}; give input rows, such as ['00', '01']"
+        )
     given = _one_by_one(rows)
     try:
         bits = model.read_rows(given)
