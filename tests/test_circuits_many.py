@@ -10,6 +10,7 @@ import torch
 from xor_mi.circuits import Summary, identify_circuit, identify_many, summarize
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
+from xor_mi.population import census
 from xor_mi.training import TrainConfig, train_population
 
 ROWS = np.array(list(product([0.0, 1.0], repeat=2)))
@@ -348,3 +349,18 @@ def test_what_cannot_be_required_is_refused(asked, message):
     population = train_population("XOR", 2, config=TrainConfig(max_steps=1))
     with pytest.raises(XorMiError, match=message):
         identify_many(population.__getitem__, population.weights, population.cfg, **asked)
+
+
+def test_circuits_that_are_equal_in_every_text_and_margin():
+    """Two circuits of one network are each other's up to complements, with the same margins: their
+    gates say which comes first, in a batch as alone.
+    """
+    config = TrainConfig(
+        act_fn="hardsigmoid", loss_fn="mse", max_steps=100, input_levels=(-1.0, 1.0)
+    )
+    trained = train_population("x0 > x1", 2, hidden=3, seed=8877, config=config, progress=False)
+    required = {"require": "single", "min_margin": 0.1, "progress": False}
+    alone = identify_circuit(trained[1], **required)
+    first, second = alone.circuits[:2]
+    assert first.smallest_margin == pytest.approx(second.smallest_margin, rel=1e-12)
+    assert census(trained, **required)["gates"][1] == alone.gate_set

@@ -224,15 +224,17 @@ def _credit(candidate: CandidateCircuit) -> tuple[int, int, float, int]:
 
 def _canonical(
     candidate: CandidateCircuit, layer_sizes: Sequence[int]
-) -> tuple[int, str, str, tuple[float, ...], tuple[Unit, ...]]:
+) -> tuple[int, str, str, tuple[float, ...], tuple[str, ...], tuple[Unit, ...], tuple[str, ...]]:
     """What renumbering and complementing units cannot change: texts, the shortest first, and then
     all margins, the largest first.
 
-    Only what even they cannot tell apart goes by the numbers of its units.
+    Only what even they cannot tell apart goes by its gates, which renumbering cannot change, and
+    by the numbers of its units.
     """
     first = candidate.readings[0]
     text = or_empty(lambda: up_to_complement(first.netlist, layer_sizes))
     family = or_empty(lambda: family_of(first.netlist, layer_sizes))
     margins = sorted(first.of(unit).margin or 0 for unit in candidate.live)
     clearest = tuple(-compared_margin(margin) for margin in margins)
-    return len(text), family, text, clearest, candidate.live
+    gates = candidate.gates
+    return len(text), family, text, clearest, tuple(sorted(gates)), candidate.live, gates

@@ -368,13 +368,15 @@ def _first(candidates: Sequence[_Candidate], sizes: tuple[int, ...]) -> _Candida
 
 def _canonical(
     one: _Candidate, sizes: tuple[int, ...]
-) -> tuple[int, str, str, list[float], list[int]]:
+) -> tuple[int, str, str, list[float], list[str], list[int], list[str]]:
     """As `_candidates` orders circuits that are equal in all else."""
     key = _with_units_sorted(one.readings[0].key)
     text = _up_to_complement(key, sizes)
     clearest = [-compared_margin(margin) for margin in _margins(one)]
     live = [k for k, is_live in enumerate(one.live) if is_live]
-    return len(text), _family(key, sizes), text, clearest, live
+    gates_of_all = _gates(one.readings[0].key)
+    gates = [gates_of_all[k] for k in live]
+    return len(text), _family(key, sizes), text, clearest, sorted(gates), live, gates
 
 
 def _margins(one: _Candidate) -> list[float]:
