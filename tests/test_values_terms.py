@@ -209,6 +209,15 @@ def test_inputs_that_are_no_bits_are_refused(textbook, call):
         call(textbook)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-8, 1.0, 1e8])
+def test_what_differs_does_not_hang_on_the_size_of_the_weights(scale):
+    """A first layer scaled by any number tells the same inputs apart."""
+    model = textbook_xor()
+    (weight, bias), readout = model.float64_layers()
+    scaled = model.with_weights([(weight * scale, bias * scale), readout], dtype=torch.float64)
+    assert compare(scaled, "00", "11").differing == compare(model, "00", "11").differing
+
+
 def test_inputs_between_the_levels():
     """Numbers that are no bits are what the network is run on: the terms add up to the values, and
     those to NumPy's, on every kind of input alike.

@@ -178,7 +178,8 @@ class Comparison(Finding):
         a, b: the inputs by name, "01" of bits.
         decision_a, decision_b: every decision, one per output (one in all by argmax over two); -1
             is undecided.
-        tolerance: values closer than this count as the same.
+        tolerance: values closer than this part of the largest one at their hook point count as the
+            same.
     """
 
     a: str
@@ -228,7 +229,8 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
 
     Args:
         a, b: rows of bits, or of other numbers that the network is run on, such as [0.1, 0.9].
-        tolerance: values closer than this count as the same.
+        tolerance: values closer than this part of the largest one at their hook point count as the
+            same.
 
     Raises:
         XorMiError: inputs that are neither bits nor numbers, or not of the network's width, train
@@ -247,6 +249,8 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
         raise XorMiError(f"both inputs are {name_a}; give two different ones to compare")
     lines: list[dict[str, object]] = []
     for hook, units in values.units.items():
+        # relative, so that a network with small weights is told apart like any other
+        largest = values[hook].abs().max().item()
         # [2, unit] turned: per unit its value on a and its value on b
         for unit, (value_a, value_b) in zip(units, values[hook].T.tolist(), strict=True):
             difference = value_b - value_a
@@ -257,7 +261,7 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
                     "value_a": value_a,
                     "value_b": value_b,
                     "difference": difference,
-                    "same": abs(difference) <= tolerance,
+                    "same": abs(difference) <= tolerance * largest,
                 }
             )
     output_hook, _ = model.hook_site("y0")

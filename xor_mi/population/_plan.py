@@ -1,7 +1,7 @@
 """What a folder of shards is a census of, and what each of its shards must be.
 
-The plan is `_plan.json` in the folder; its underscore makes pandas, Arrow and DuckDB pass over it
-when they read the folder. A shard is a range of seeds, in a file of its own that says what it is a
+The plan is `_plan.json` in the folder; its underscore makes pandas and Arrow pass over it when
+they read the folder. A shard is a range of seeds, in a file of its own that says what it is a
 census of; it counts as done where that, what wrote it, its seeds and every byte are right.
 """
 
@@ -235,11 +235,11 @@ class Fault(NamedTuple):
 
 
 _HELPS = {
-    "damaged": "remove it, or give --force (in Python overwrite=True), and the same command makes "
-    "it anew",
+    "damaged": "remove it and run the census again, which makes it anew, or run it with --force "
+    "(in Python run_census(..., overwrite=True))",
     "another census": "move it away, or choose another folder",
-    "another version": "remove it, and the same command makes it anew, or give --any-version (in "
-    "Python any_version=True) to keep it",
+    "another version": "remove it and run the census again, which makes it anew, or run it with "
+    "--any-version (in Python run_census(..., any_version=True)) to keep it",
 }
 """What to do about a file, by what is wrong with it."""
 
