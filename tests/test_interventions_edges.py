@@ -563,3 +563,14 @@ def test_slips_at_a_sweep_are_named(textbook):
         ablation_sweep(textbook, value="resample", seed=1.5)
     assert ablation_sweep(textbook, value="resample", seed=np.int64(3)).after.shape == (2, 4)
     assert Site("hook_embed", np.int64(1)) == Site("hook_embed", 1)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    "pairs",
+    [[(0, 1)], [(0, 1), (1, 0)], {"01": "11"}, torch.zeros(1, 2), torch.rand(4, 2), [(0.5, "01")]],
+)
+def test_what_is_no_list_of_pairs_of_rows(textbook, pairs):
+    """Numbers where rows belong, a mapping, and one array of rows are refused as no pairs."""
+    with pytest.raises(XorMiError, match="are not pairs; give"):
+        patch_sweep(textbook, pairs)

@@ -1,6 +1,6 @@
 """(clean, corrupted) pairs x sites -> the effect of every patch, all in one batched forward."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -583,10 +583,20 @@ def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
         isinstance(side, ArrayLike) and getattr(side, "ndim", 0) == 1 for side in pairs
     )
     listed: Any = [pairs] if is_one_pair else pairs
+    no_pairs = XorMiError(
+        f"{shown(pairs)} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
+        "or two tensors"
+    )
     try:
-        return [(a, b) for a, b in listed]
+        read = [(a, b) for a, b in listed]
     except (TypeError, ValueError):  # something that does not unpack into two
-        raise XorMiError(
-            f"{shown(pairs)} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
-            "or two tensors"
-        ) from None
+        raise no_pairs from None
+    # a mapping is gone through by its keys, and the rows of one array are no pairs of rows
+    if isinstance(pairs, Mapping) or any(map(_is_number, chain.from_iterable(read))):
+        raise no_pairs
+    return read
+
+
+def _is_number(side: object) -> bool:
+    """Whether a side of a pair is one number and no row."""
+    return isinstance(side, (int, float)) or getattr(side, "ndim", 1) == 0
