@@ -46,7 +46,7 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
             two formats or requirements, or no such column.
 
     >>> import tempfile
-    >>> from xor_mi.population import census
+    >>> from xor_mi.population import census, write_census
     >>> from xor_mi.training import train_population
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = write_census(census(train_population("XOR", 3)), Path(folder) / "three.parquet")
