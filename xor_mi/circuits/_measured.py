@@ -4,10 +4,12 @@ A network of eight tanh units has thousands of faithful choices of readings. The
 measured as one tensor, and only for those that compose are there `LocalGate`s.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,10 +60,16 @@ class MeasuredChoices:
     @cached_property
     def bits(self) -> list[Tensor]:
         """Per hidden layer, the bit that each unit is read as, [choice, row, unit]."""
-        return [
-            torch.tensor([[reading.bits for reading in layer] for layer in layers]).mT
-            for layers in zip(*self.choices, strict=True)
-        ]
+        layers = range(self.model.cfg.n_layers)
+        return [self._of_readings(layer, attrgetter("bits")).mT for layer in layers]
+
+    def _of_readings(self, layer: int, value: Callable[[Reading], object]) -> Tensor:
+        """One value of every reading of a hidden layer, [choice, unit, ...]; numbers as doubles."""
+        of_choices = []
+        for readings in self.choices:
+            of_choices.append([value(reading) for reading in readings[layer]])
+        # by way of NumPy, which makes doubles of Python's numbers
+        return torch.from_numpy(np.array(of_choices))
 
     @cached_property
     def later(self) -> list[_LayerOfGates]:
@@ -110,11 +118,7 @@ class MeasuredChoices:
 
     def _levels(self, layer: int) -> Tensor:
         """What a layer reads, at bit 0 and at bit 1, [choice, source, bit]."""
-        before = [readings[layer - 1] for readings in self.choices]
-        levels = torch.tensor(
-            [[(reading.low, reading.high) for reading in units] for units in before],
-            dtype=torch.float64,
-        )
+        levels = self._of_readings(layer - 1, attrgetter("low", "high"))
         if len(self.model.sources[layer]) == levels.shape[1]:
             return levels
         # outputs that read the inputs directly do so after the units
@@ -124,11 +128,8 @@ class MeasuredChoices:
 
     def _unit_tables(self, layer: int, reached: Tensor) -> Tensor:
         """Values of hidden units on all combinations -> bits by their readings."""
-        read_as = [readings[layer] for readings in self.choices]
-        thresholds = torch.tensor(
-            [[reading.threshold for reading in units] for units in read_as], dtype=torch.float64
-        )
-        one_level = torch.tensor([[reading.one_level for reading in units] for units in read_as])
+        thresholds = self._of_readings(layer, attrgetter("threshold"))
+        one_level = self._of_readings(layer, attrgetter("one_level"))
         tables = _bits_of(reached - thresholds[:, None])
         # Of a unit with one level the threshold is that: every combination would be a tie.
         own_bit = self.bits[layer][:, :1]

@@ -165,25 +165,13 @@ class Scores:
 
     def frame(self, features: Sequence[str], rows: Sequence[str]) -> pd.DataFrame:
         """One line per unit and gate; see `GateScan.scores`."""
-        tables = [
-            [
-                table_of(dict(zip(rows, (line ^ flip).tolist(), strict=True)))
-                for flip in (False, True)
-            ]
-            for line in self.gates.bits
+        # every gate and its complement
+        pairs = [
+            [_written(bits, features, rows) for bits in (line, ~line)] for line in self.gates.bits
         ]
-        functions = [[shortest(table) for table in pair] for pair in tables]
-        names = [
-            [table if f is None else f.name for table, f in zip(*pair, strict=True)]
-            for pair in zip(tables, functions, strict=True)
-        ]
-        formulas = [
-            [
-                table if f is None else f.formula_over(features)
-                for table, f in zip(*pair, strict=True)
-            ]
-            for pair in zip(tables, functions, strict=True)
-        ]
+        # [gate, complement or not, what is written]
+        written = np.array(pairs, object)
+        tables, names, formulas = written.transpose(2, 0, 1)
         n_gates = len(tables)
         sites = [Site(one.hook, index) for one in self.blocks for index in one.indices]
         is_complement = np.concatenate([one.is_complement for one in self.blocks])
@@ -192,9 +180,9 @@ class Scores:
             "hook": np.repeat(np.array([site.hook_name for site in sites], object), n_gates),
             "index": [site.index for site in sites for _ in range(n_gates)],
             "site": np.repeat(np.array([site.name for site in sites], object), n_gates),
-            "gate": np.array(names, object)[gate, flip].ravel(),
-            "formula": np.array(formulas, object)[gate, flip].ravel(),
-            "table": np.array(tables, object)[gate, flip].ravel(),
+            "gate": names[gate, flip].ravel(),
+            "formula": formulas[gate, flip].ravel(),
+            "table": tables[gate, flip].ravel(),
         }
         auc, balanced, threshold, p_auc, p_balanced = (
             np.concatenate([one[k] for one in self.blocks]) for k in range(3, 8)
@@ -204,9 +192,31 @@ class Scores:
         columns["threshold"] = threshold.ravel()
         columns["p_auc"] = p_auc.ravel()
         columns["p_balanced"] = p_balanced.ravel()
-        lengths = np.array([[len(text) for text in pair] for pair in formulas])[gate, flip]
+        lengths = np.vectorize(len, otypes=[int])(formulas)[gate, flip]
         columns["is_best"] = _is_best(balanced, auc, lengths).ravel()
         return pd.DataFrame(columns)
+
+
+class _Written(NamedTuple):
+    """A gate as text: where no function of the features fits, its table stands for all three."""
+
+    table: str
+    name: str
+    formula: str
+
+
+def _written(bits: np.ndarray, features: Sequence[str], rows: Sequence[str]) -> _Written:
+    """The texts of a gate.
+
+    Args:
+        bits: its bit on every combination of the features that was seen.
+        rows: these combinations.
+    """
+    table = table_of(dict(zip(rows, bits.tolist(), strict=True)))
+    function = shortest(table)
+    if function is None:
+        return _Written(table, table, table)
+    return _Written(table, function.name, function.formula_over(features))
 
 
 def _is_best(balanced: np.ndarray, auc: np.ndarray, lengths: np.ndarray) -> np.ndarray:
