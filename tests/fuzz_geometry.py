@@ -137,11 +137,14 @@ def compare_regions(model, net, box, rng) -> tuple[int, list[str]]:
     thinnest = min(float(region.area) for region in theirs)
     if min(areas) < NEAR * whole and thinnest > 2 * NEAR * whole:
         found.append(f"a sliver of {min(areas)}; the thinnest is {thinnest}")
-    visible = sum(region.area > NEAR * Fraction(whole) for region in theirs)
+    # slivers are too thin for rounding to keep, and one in a hundred is left to what counts as one
+    least, most = (
+        sum(region.area > share * NEAR * whole for region in theirs) for share in (1.01, 0.99)
+    )
     ours_visible = sum(area > NEAR * whole for area in areas)
     # steps between others are cut in another order, but into the same pieces
-    if visible != ours_visible:
-        found.append(f"{ours_visible} regions, not {visible}")
+    if not least <= ours_visible <= most:
+        found.append(f"{ours_visible} regions, not {least} to {most}")
     points = [(rng.uniform(left, right), rng.uniform(low, high)) for _ in range(20)]
     points += [(left, low), (right, high), ((left + right) / 2, (low + high) / 2)]
     inside = torch.stack([r.contains(torch.tensor(points, dtype=torch.float64)) for r in cut])
@@ -318,13 +321,12 @@ def compare_slack(model, net, box, rng) -> tuple[int, list[str]]:
             right = float("inf") if side is None else float(side)
             if ours == right or abs(ours - right) <= NEAR * right:
                 continue
-            # what rounding decides may be decided either way: is there anything else between them?
-            at = (
-                min(ours, right * (1 + 1e-11))
-                if right
-                else min(ours, abs(weight.value) or 2.0**-60) / 2
-            )
-            changed = _moved(net, place, sign * Fraction(at))
+            # what rounding decides may be decided either way: just past the nearer of the two, is a
+            # sum within rounding of a kink or of the cut?
+            nearer = min(ours, right) * (1 + 1e-11)
+            if not right:
+                nearer = min(ours, abs(weight.value) or 2.0**-60) / 2
+            changed = _moved(net, place, sign * Fraction(nearer))
             flips_back = ours > right > 0 and all(
                 changed.decisions(row) == net.decisions(row) for row in rows
             )
