@@ -283,7 +283,7 @@ BETWEEN_ROOMS = {
         "model.how_to_bring",
         "model.require_output",
     ),
-    *("model.initial_weights", "model.kind_of_hook", "model.stage_of_hook"),
+    *("model.warn", "model.initial_weights", "model.kind_of_hook", "model.stage_of_hook"),
     *("metrics.accuracy", "metrics.decision", "metrics.logit", "metrics.logit_difference"),
     *("metrics.probability", "metrics.score", "metrics.share_interval"),
     "training.starting_weights",

@@ -1,6 +1,7 @@
 """The numbers read off outputs, by hand and in plain Python."""
 
 import random
+import warnings
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from models import OwnModel
 from oracles import decisions as by_hand
 
 from xor_mi import handmade, metrics
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import (
     Site,
     ablation_sweep,
@@ -45,6 +46,28 @@ def test_decisions_are_strict_and_ties_are_undecided():
     for label in (0, 1):
         labels = torch.full((3, 1), label)
         assert accuracy(outputs, labels, threshold=0.5) == pytest.approx(1 / 3)
+
+
+UNNAMED: dict[str, partial] = {
+    "logit": partial(logit),
+    "probability": partial(probability),
+    "logit_difference": partial(logit_difference, labels=[0, 1]),
+    "decision": partial(decision),
+    "accuracy": partial(accuracy, labels=[0, 1]),
+}
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_outputs_that_look_like_probabilities_are_not_taken_for_logits_in_silence(name):
+    """A warning says what to give, at the caller's line; with a rule, or of logits, there is none."""
+    read = UNNAMED[name]
+    with pytest.warns(XorMiWarning, match=r"rule=model\.rule") as said:
+        read(torch.tensor([[0.2], [0.9]]))
+    assert [warning.filename for warning in said] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(torch.tensor([[0.2], [0.9]]), rule=PROBABILITIES)
+        read(torch.tensor([[0.2], [-0.9]]))
 
 
 def test_metrics_by_hand():

@@ -6,7 +6,8 @@ a tensor, an array or a list: one per example, or one per example and decision.
 A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it
 is UNDECIDED (-1), never rounded. A network's own rule, a threshold or which output is the largest,
 is its `model.rule`, which also knows whether the outputs are logits or probabilities. With `rule=`
-the metrics here read what it decides by; without it they take the outputs for logits.
+the metrics here read what it decides by; without it they take the outputs for logits, and say so
+(`XorMiWarning`) where all of them lie between 0 and 1, as probabilities do.
 
 A sweep that is given one of these functions as it is (`metrics=metrics.logit_difference`) calls it
 with the network's rule, the decision that is asked for, and the labels.
@@ -30,6 +31,7 @@ from xor_mi.model import (
     decide,
     require_hooked_mlp,
     require_output,
+    warn,
 )
 
 __all__ = [
@@ -86,7 +88,10 @@ def logit(
     [0.0]
     """
     scores = score(outputs, output=output, rule=rule)
-    if rule is None or rule.outputs != "probability":
+    if rule is None:
+        _warn_of_probabilities(outputs)
+        return scores
+    if rule.outputs != "probability":
         return scores
     _require_one_probability(rule)
     n_certain = int(((scores <= 0) | (scores >= 1)).sum())
@@ -126,6 +131,7 @@ def probability(
         )
     scores = score(outputs, output=output, rule=rule)
     if rule is None:
+        _warn_of_probabilities(outputs)
         return torch.sigmoid(scores)
     if rule.outputs == "probability":
         _require_one_probability(rule)
@@ -174,6 +180,8 @@ def logit_difference(
     [1.5, -1.5]
     """
     used = _rule_of(threshold, rule)
+    if threshold is None and rule is None:
+        _warn_of_probabilities(outputs)
     values = logit(outputs, output=output, rule=used)
     n_decisions = used.n_decisions(_as_outputs(outputs).shape[1])
     # one label per example is that of the decision that is asked for
@@ -218,6 +226,8 @@ def decision(
     """
     _require_real(outputs)
     used = _rule_of(threshold, rule)
+    if threshold is None and rule is None:
+        _warn_of_probabilities(outputs)
     if used.name == "argmax":
         return used.decide(_as_outputs(outputs))
     return decide(outputs, cut=used.cut)
@@ -246,6 +256,8 @@ def accuracy(
     0.5
     """
     decided = _rule_of(threshold, rule).decide(_as_outputs(outputs))
+    if threshold is None and rule is None:
+        _warn_of_probabilities(outputs)
     if not len(decided):
         raise XorMiError("there are no examples, so no share of them; give at least one")
     bits = _as_labels(labels, *decided.shape).to(decided.device)
@@ -260,6 +272,17 @@ def _rule_of(threshold: Number | None, rule: DecisionRule | None) -> DecisionRul
     if threshold is not None:
         raise XorMiError("both threshold and rule are given; a rule has its own threshold")
     return rule
+
+
+def _warn_of_probabilities(outputs: Tensor) -> None:
+    """Say it where several outputs look like probabilities, and nothing says what they are."""
+    looks_like_them = outputs.numel() > 1 and bool(((outputs > 0) & (outputs < 1)).all())
+    if looks_like_them:
+        warn(
+            "all these outputs lie between 0 and 1 and are taken for logits, decided at 0; if they "
+            "are probabilities give rule=model.rule, or rule=DecisionRule(threshold=0.5, "
+            "outputs='probability')"
+        )
 
 
 def _require_rule(rule: object) -> None:

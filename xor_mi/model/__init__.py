@@ -50,6 +50,7 @@ from xor_mi.model._network import kind_of_hook as kind_of_hook
 from xor_mi.model._network import require_hooked_mlp as require_hooked_mlp
 from xor_mi.model._network import require_plain_mlp as require_plain_mlp
 from xor_mi.model._network import stage_of_hook as stage_of_hook
+from xor_mi.model._places import warn as warn
 from xor_mi.model._rule import UNDECIDED as UNDECIDED
 from xor_mi.model._rule import DecisionRule as DecisionRule
 from xor_mi.model._rule import decide as decide

@@ -1,14 +1,14 @@
 """A census in Parquet, a file or a folder -> the table."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from xor_mi.errors import XorMiError, XorMiWarning, as_path, require_kind, unknown
+from xor_mi.errors import XorMiError, as_path, require_kind, unknown
 from xor_mi.kinds import PathLike
+from xor_mi.model import warn
 from xor_mi.population._census import REQUIREMENTS, require_one_requirement
 from xor_mi.population._parquet import (
     CENSUS_COLUMNS,
@@ -161,7 +161,7 @@ def _require_shards(folder: Path, files: Sequence[Path], plan: Plan) -> None:
     )
     if len(missing) == len(shards):
         raise XorMiError(said)
-    warnings.warn(f"{said}; the others are read", XorMiWarning, stacklevel=4)
+    warn(f"{said}; the others are read")
 
 
 def _require_seeds_once(tables: "dict[Path, pa.Table]", networks: "pa.Table") -> None:
