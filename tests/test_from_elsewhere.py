@@ -268,13 +268,16 @@ def test_an_estimator_that_says_otherwise_is_refused():
         (MLPRegressor(random_layers((2, 1))), "1 linear layer found"),
         (SimpleNamespace(coefs_=[np.ones((2, 1))], intercepts_=[]), "1 coefs_ and 0 intercepts_"),
         (SimpleNamespace(coefs_=[np.ones((2, 1))], intercepts_=[np.ones(1)]), "no 'activation'"),
+        (MLPClassifier([(np.ones((2, 2)), np.ones(2)), (np.ones((2, 1)), np.float64(1.0))]), r"a bias has shape \[\] beside a weight of shape \[2, 1\]"),
+        (MLPClassifier([(np.ones(2), np.ones(2)), (np.ones((2, 1)), np.ones(1))]), r"a weight has shape \[2\]; a layer's is \[d_in, d_out\]"),
         (type("Broken", (MLPRegressor,), {"predict": lambda self, x: 1 / 0})(TEXTBOOK), "the estimator itself fails on rows of 0 and 1: ZeroDivisionError"),
     ],
 )  # fmt: skip
 def test_other_estimators_are_refused(estimator, message):
-    """One sentence each."""
-    with pytest.raises(XorMiError, match=message):
-        HookedMLP.from_sklearn(estimator)
+    """One sentence each, also where a target is given."""
+    for settings in ({}, {"target": "XOR"}):
+        with pytest.raises(XorMiError, match=message):
+            HookedMLP.from_sklearn(estimator, **settings)
 
 
 # Keras

@@ -7,6 +7,7 @@ import torch
 from xor_mi import geometry, handmade, margins, plots, zoo
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
+from xor_mi.gate_scan import scan_gates
 from xor_mi.model import HookedMLP
 from xor_mi.search import find_subcircuits
 from xor_mi.terms import contributions, explain_difference
@@ -276,3 +277,15 @@ def test_the_weight_slider_says_how_many_conditions_hold_without_circuits(textbo
     ]
     with pytest.raises(XorMiError, match="1 circuits for 3 steps"):
         plots.weight_slider(sweep, [identify_circuit(textbook)])
+
+
+def test_gates_of_a_scan_are_named_by_its_features(textbook):
+    """A bar per gate, in the features' own names, as long as how many units separate it."""
+    bits = textbook.rows().repeat(8, 1)
+    inputs = bits + 0.1 * torch.rand(bits.shape, generator=torch.Generator().manual_seed(0))
+    features = {"wet": bits[:, 0], "cold": bits[:, 1]}
+    scan = scan_gates(textbook, inputs, features, ["h0.0", "h0.1"], progress=False)
+    (bars,) = plots.figure(scan).data
+    drawn = dict(zip(bars.y, bars.x, strict=True))
+    # both units have both cuts: the noise makes three levels of each
+    assert drawn == {"wet | cold": 2, "wet & cold": 2}

@@ -359,13 +359,22 @@ def _keras_description(layers: Sequence[Layer]) -> Description:
 
 def _layer(weight: Any, bias: Any, activation: str, where: str = "") -> Layer:
     """A layer of a weight [d_in, d_out]."""
-    turned = _tensor(weight, where or "a weight").T.contiguous()
-    given = (
-        torch.zeros(len(turned), dtype=turned.dtype)
-        if bias is None
-        else (_tensor(bias, where or "a bias"))
+    values = _tensor(weight, where or "a weight")
+    stands = f"{where}: " if where else ""
+    if values.ndim != 2:
+        raise XorMiError(
+            f"{stands}a weight has shape {list(values.shape)}; a layer's is [d_in, d_out]"
+        )
+    d_out = values.shape[1]
+    added = (
+        torch.zeros(d_out, dtype=values.dtype) if bias is None else _tensor(bias, where or "a bias")
     )
-    return Layer(turned, given, _named(activation, _SKLEARN_NAMES), None, where)
+    if added.shape != (d_out,):
+        raise XorMiError(
+            f"{stands}a bias has shape {list(added.shape)} beside a weight of shape "
+            f"{list(values.shape)}; a layer's is [d_out], here [{d_out}]"
+        )
+    return Layer(values.T.contiguous(), added, _named(activation, _SKLEARN_NAMES), None, where)
 
 
 def _named(name: object, names: dict[str, str]) -> Activation:

@@ -70,13 +70,13 @@ def control_rates_figure(rates: ControlRates) -> go.Figure:
 
 
 def gate_scan_figure(scan: GateScan) -> go.Figure:
-    """`scan_gates`: how many units separate each gate, the most frequent first.
+    """`scan_gates`: how many units separate each gate of the features, the most frequent first.
 
     A unit with several cuts counts for the gate of each. The title says how often any gate is
     separated by chance.
     """
     require_kind("scan", scan, GateScan, give="what scan_gates returns")
-    n_units = scan.separating()["gate"].value_counts(sort=True)
+    n_units = scan.separating()["formula"].value_counts(sort=True)
     bars = go.Bar(
         y=list(n_units.index),
         x=n_units.tolist(),
@@ -85,7 +85,8 @@ def gate_scan_figure(scan: GateScan) -> go.Figure:
         text=n_units.tolist(),
     )
     figure = go.Figure(bars)
-    figure.update_xaxes(title="units", rangemode="tozero")
+    is_few = n_units.max() < 10 if len(n_units) else True
+    figure.update_xaxes(title="units", rangemode="tozero", dtick=1 if is_few else None)
     figure.update_yaxes(title="gate", type="category", autorange="reversed")
     title = (
         f"Gates of {', '.join(scan.features)} that units separate "
