@@ -4,6 +4,7 @@ underscored.
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -316,6 +317,7 @@ def test_modules_inside_a_room_are_private():
     assert [name for name in inside if not name.startswith("_")] == []
 
 
+@functools.cache
 def public_objects() -> dict[str, object]:
     """Every exported thing by its dotted name."""
     return {

@@ -208,6 +208,10 @@ def test_what_is_not_a_row_of_bits_is_refused(row, message):
         ),
         (lambda: BooleanFunction.from_formula(""), "cannot be read"),
         (lambda: BooleanFunction.from_callable(lambda *bits: 0), "give n_inputs"),
+        (lambda: BooleanFunction.from_callable(max), "give n_inputs"),
+        (lambda: BooleanFunction.from_callable(lambda a, b: a, 3), r"with 3 bits: \(a, b\)"),
+        (lambda: BooleanFunction.named("OR").formula_over(b"ab"), "give one name per input"),
+        (lambda: Tree.input(2).bits(2), "x2 is not one of 2 inputs"),
         (
             lambda: BooleanFunction.from_callable(lambda a, b: (a,) * (1 + b)),
             "different number of outputs",
@@ -259,6 +263,7 @@ def test_numpy_bits_are_bits():
     assert BooleanFunction(2, np.array([0, 1, 1, 0])).name == "XOR"
     assert as_row([np.int64(0), np.bool_(True)], 2) == (0, 1)
     assert BooleanFunction.from_callable(lambda a, b: np.logical_xor(a, b)).name == "XOR"
+    assert BooleanFunction.from_callable(np.logical_xor, n_inputs=2).name == "XOR"
     with pytest.raises(XorMiError, match="not a Boolean operator"):
         BooleanFunction.from_formula("x0 & 0x1")
 

@@ -15,6 +15,7 @@ from xor_mi.circuits._facts import PROOF_LEVELS, Contradiction, InterchangeCount
 from xor_mi.circuits._interchange import Interchanges, Tested
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Variables
+from xor_mi.circuits._required import checked_level
 from xor_mi.circuits._signature import family_of, live_netlist, or_empty, up_to_complement
 from xor_mi.graph import Unit
 from xor_mi.progress import progress_bar
@@ -89,8 +90,13 @@ class CandidateCircuit:
         return sum(not gate.unit.is_output for gate in self.netlist)
 
     def has(self, level: ProofLevel) -> bool:
-        """Whether it is proved as far as this level, or further."""
-        return PROOF_LEVELS.index(self.proof_level) >= PROOF_LEVELS.index(level)
+        """Whether it is proved as far as this level, or further.
+
+        Raises:
+            XorMiError: a level of proof that does not exist.
+        """
+        wanted = PROOF_LEVELS.index(checked_level(level))
+        return PROOF_LEVELS.index(self.proof_level) >= wanted
 
     def __str__(self) -> str:
         named = zip(self.live, self.gates, strict=True)

@@ -500,7 +500,8 @@ class Circuit(Finding):
         """
         gates = {one.place.name: one.gate for one in self.units}
         name = unit.name if isinstance(unit, Unit) else unit
-        if name not in gates:
+        # a list, so that a value without a hash gets the message and not a TypeError
+        if name not in list(gates):
             raise unknown("hidden unit", name, gates, where="this circuit has")
         return gates[name]
 

@@ -6,7 +6,7 @@ counted, never judged by eye: each `rule` says when the claim `holds`. Necessity
 an output although another still carries the information.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, combinations
 
@@ -19,7 +19,7 @@ from xor_mi.circuits._facts import Ablation, Facts
 from xor_mi.circuits._interchange import Interchanges
 from xor_mi.circuits._netlist import JointReading
 from xor_mi.circuits._variables import are_copies
-from xor_mi.errors import unknown
+from xor_mi.errors import require_kind, unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import ablation_sweep
 from xor_mi.model import HookedMLP
@@ -140,7 +140,16 @@ class SubsetAblation:
         return minimal_sets(enough)
 
     def changed_without(self, units: Sequence[Unit]) -> int | None:
-        """Rows decided otherwise without exactly these units; None where that was not run."""
+        """Rows decided otherwise without exactly these units; None where that was not run.
+
+        Raises:
+            XorMiError: no units.
+        """
+        give = "units, such as [Unit(0, 1)]"
+        require_kind("units", units, Iterable, give=give)
+        units = list(units)
+        for unit in units:
+            require_kind("one of the units", unit, Unit, give=give)
         wanted = tuple(sorted(units))
         for ablated, changed in zip(self.sets, self.rows_changed, strict=True):
             if ablated == wanted:
@@ -164,9 +173,14 @@ class Proof:
     redundancy_groups: tuple[RedundancyGroup, ...]
 
     def ablation(self, value: Ablation) -> SubsetAblation:
-        """The subset ablation with this value, "mean" or "zero"."""
+        """The subset ablation with this value, "mean" or "zero".
+
+        Raises:
+            XorMiError: another value.
+        """
         by_value = {ablation.value: ablation for ablation in self.ablations}
-        if value not in by_value:
+        # a list, so that a value without a hash gets the message and not a TypeError
+        if value not in list(by_value):
             raise unknown("ablation value", value, by_value, where="values are")
         return by_value[value]
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits import _tables
-from xor_mi.circuits._readings import Reading, tells_apart
+from xor_mi.circuits._readings import Reading, of_unit, tells_apart
 from xor_mi.graph import Unit, layers_of
+from xor_mi.model import require_output
 from xor_mi.truth import BooleanFunction, row_numbers, truth_rows
 
 
@@ -171,15 +172,23 @@ class JointReading:
     n_interchange: int
 
     def of(self, unit: Unit) -> Reading:
-        """The reading of one hidden unit."""
-        return self.readings[unit.layer][unit.index]
+        """The reading of one hidden unit.
+
+        Raises:
+            XorMiError: no such hidden unit.
+        """
+        return of_unit(self.readings, unit)
 
     def with_interchange(self, counts: dict[Unit, int]) -> "JointReading":
         """The same with its counts: unit -> pairs of rows."""
         return replace(self, interchange=counts)
 
     def tells_apart(self, a: Unit, b: Unit) -> bool:
-        """Whether two units are read as different gates, complements apart."""
+        """Whether two units are read as different gates, complements apart.
+
+        Raises:
+            XorMiError: no such hidden unit.
+        """
         return tells_apart(self.of(a), self.of(b))
 
     @property
@@ -208,9 +217,14 @@ class JointReading:
 
         Args:
             output: the number of the decision, which is the output's but where two outputs are one.
+
+        Raises:
+            XorMiError: no such decision.
         """
+        decisions = output_units(self.netlist)
+        number = require_output(output, len(decisions))
         values = run(self.netlist, _input_bits(len(self.netlist[0].parents)))
         written: dict[str, str] = {}
         for gate in self.netlist:
             written[gate.unit.name] = nested_formula(gate, written, values)
-        return written[output_units(self.netlist)[output].name]
+        return written[decisions[number].name]

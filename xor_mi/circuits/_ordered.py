@@ -18,7 +18,8 @@ from xor_mi.circuits._facts import (
     Verdict,
 )
 from xor_mi.circuits._levels import OrderedReading, formula_over_levels
-from xor_mi.circuits._required import verdict_of
+from xor_mi.circuits._readings import of_unit
+from xor_mi.circuits._required import checked_level, verdict_of
 from xor_mi.finding import Finding
 from xor_mi.graph import Unit
 from xor_mi.truth import BooleanFunction
@@ -123,8 +124,12 @@ class OrderedCircuit:
         return "joint" if all(count.passes for count in self.joint) else "single"
 
     def of(self, unit: Unit) -> OrderedReading:
-        """The reading of one hidden unit."""
-        return self.readings[unit.layer][unit.index]
+        """The reading of one hidden unit.
+
+        Raises:
+            XorMiError: no such hidden unit.
+        """
+        return of_unit(self.readings, unit)
 
     @property
     def three_levels(self) -> tuple[Unit, ...]:
@@ -142,8 +147,13 @@ class OrderedCircuit:
         return ", ".join(gate.formula for gate in self.netlist if gate.unit.is_output)
 
     def has(self, level: ProofLevel) -> bool:
-        """Whether it is proved as far as this level, or further."""
-        return PROOF_LEVELS.index(self.proof_level) >= PROOF_LEVELS.index(level)
+        """Whether it is proved as far as this level, or further.
+
+        Raises:
+            XorMiError: a level of proof that does not exist.
+        """
+        wanted = PROOF_LEVELS.index(checked_level(level))
+        return PROOF_LEVELS.index(self.proof_level) >= wanted
 
     def __str__(self) -> str:
         units = ", ".join(self.named) or "no live unit"

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, prod
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._pruned import promising_choices
-from xor_mi.errors import TooManyReadings
+from xor_mi.errors import TooManyReadings, require_kind, unknown
+from xor_mi.graph import Unit
 from xor_mi.model import STEPS, HookedMLP
 from xor_mi.progress import progress_bar
 from xor_mi.truth import name_of_bits
@@ -84,6 +86,23 @@ class Reading:
     def gate(self) -> str:
         """The bits as a function of the network's inputs: a gate's name, or else a formula."""
         return name_of_bits(self.bits)
+
+
+OfUnit = TypeVar("OfUnit")
+
+
+def of_unit(readings: Sequence[Sequence[OfUnit]], unit: Unit) -> OfUnit:
+    """What there is for one hidden unit, of one entry per unit of each hidden layer.
+
+    Raises:
+        XorMiError: no such hidden unit.
+    """
+    require_kind("unit", unit, Unit, give="a hidden unit, such as Unit(0, 1)")
+    is_hidden = 0 <= unit.layer < len(readings) and not unit.is_output
+    if is_hidden and 0 <= unit.index < len(readings[unit.layer]):
+        return readings[unit.layer][unit.index]
+    there = [Unit(layer, k) for layer, units in enumerate(readings) for k in range(len(units))]
+    raise unknown("hidden unit", unit, there, where="this circuit has")
 
 
 def unit_readings(values: Tensor) -> list[Reading]:

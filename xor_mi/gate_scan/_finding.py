@@ -1,10 +1,11 @@
 """what a scan hands back: the cuts of every unit, the scores, and how often chance does as well."""
 
 from dataclasses import dataclass, field
+from numbers import Real
 
 import pandas as pd
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, shown
 from xor_mi.finding import Finding
 from xor_mi.gate_scan._cuts import UnitGate
 from xor_mi.gate_scan._gates import table_of
@@ -68,7 +69,11 @@ class GateScan(Finding):
         """The cuts whose p-value is at most this, widest margin first.
 
         Columns as in `frame`.
+
+        Raises:
+            XorMiError: a largest p-value that is no number.
         """
+        _require_p(max_p)
         frame = self.frame()
         frame = frame[frame["gate"].notna() & (frame["p_value"] <= max_p)]
         return frame.sort_values("margin", ascending=False, kind="stable").reset_index(drop=True)
@@ -88,7 +93,7 @@ class GateScan(Finding):
 
         Raises:
             XorMiError: a gate that cannot be read, of another number of inputs, or of several
-                outputs.
+                outputs; a largest p-value that is no number.
         """
         function = BooleanFunction.of(gate, len(self.features))
         if function.n_outputs != 1:
@@ -117,8 +122,10 @@ class GateScan(Finding):
             best_only: only the best gate of each unit.
 
         Raises:
-            XorMiError: a scan that was told to score nothing.
+            XorMiError: a scan that was told to score nothing, or a largest p-value that is no
+                number.
         """
+        _require_p(max_p)
         if self._scores is None:
             raise XorMiError("this scan scored no gates; call scan_gates with scores=True")
         frame = self._scores
@@ -142,3 +149,10 @@ class GateScan(Finding):
             f"Any gate at any p: {any_gate / self.n_units:.2%} of units; with the features dealt "
             f"out anew {self.control_rate:.2%} (95 % of {tried} ways: {low:.2%} to {high:.2%})."
         )
+
+
+def _require_p(max_p: float) -> None:
+    """Refuse what no p-value can be compared with."""
+    # a bool is a number to Python, and NaN is on no side of any other
+    if isinstance(max_p, bool) or not isinstance(max_p, Real) or max_p != max_p:
+        raise XorMiError(f"max_p is {shown(max_p)}; give a number from 0 to 1")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.geometry._pieces import (
     FULL,
@@ -92,7 +93,14 @@ class Region:
         Args:
             tolerance: against the sides of the rectangle that was cut; 0 leaves out points that
                 rounding puts beside all regions.
+
+        Raises:
+            XorMiError: no tensor of points of two inputs, or a tolerance that is no number.
         """
+        require_kind("points", points, Tensor, give="a tensor [..., 2] of inputs")
+        if not points.ndim or points.shape[-1] != 2:
+            raise XorMiError(f"points of shape {list(points.shape)} given; their last axis is 2")
+        require_kind("tolerance", tolerance, Real, give="a part of a side, such as 1e-13")
         edges = self.vertices.roll(-1, 0) - self.vertices
         to = points.double()[..., None, :] - self.vertices
         # edge length times the distance to the edge, positive to its left, which is inside

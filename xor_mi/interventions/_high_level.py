@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.truth import BooleanFunction, row_numbers
 
 WORD = re.compile(r"[A-Za-z_]\w*")
@@ -34,13 +34,21 @@ class HighLevelModel:
     (0, 1, 1, 0)
 
     Raises:
-        XorMiError: no variables, or an output that names another one.
+        XorMiError: no variables, an output that names another one, or anything but text.
     """
 
     variables: Mapping[str, str]
     output: str
 
     def __post_init__(self) -> None:
+        # what is empty is answered below
+        if self.variables:
+            either = "names with formulas, such as {'either': 'x0 | x1'}"
+            require_kind("variables", self.variables, Mapping, give=either)
+            for name in self.variables:
+                require_kind("the name of a variable", name, str, give=either)
+        formula = "a formula over the variables' names, such as 'either & ~both'"
+        require_kind("output", self.output, str, give=formula)
         if not self.variables:
             raise XorMiError(
                 "an algorithm needs at least one variable, such as {'either': 'x0 | x1'}"
@@ -70,5 +78,17 @@ class HighLevelModel:
         return tuple(self.predict(self.bits(n_inputs).T).tolist())
 
     def predict(self, bits: Int[Tensor, "*run variable"]) -> Int[Tensor, "*run"]:
-        """The variables' bits -> the output's bit."""
+        """The variables' bits -> the output's bit.
+
+        Raises:
+            XorMiError: no tensor of bits with one entry per variable.
+        """
+        n_variables = len(self.variables)
+        require_kind("bits", bits, Tensor, give=f"a tensor of {n_variables} bits per run")
+        is_bits = bool(((bits == 0) | (bits == 1)).all())
+        if bits.ndim == 0 or bits.shape[-1] != n_variables or not is_bits:
+            shape = list(bits.shape)
+            raise XorMiError(
+                f"bits of shape {shape} are not {n_variables} bits per run, one for each variable"
+            )
         return torch.tensor(self.readout.bits)[row_numbers(bits)]

@@ -204,7 +204,8 @@ class InterchangeAccuracy(Finding):
         """
         if what is None:
             what = next(iter(self.n_runs)) if len(self.n_runs) == 1 else JOINT
-        if what not in self.n_runs:
+        # a list, so that a value without a hash gets the message and not a TypeError
+        if what not in list(self.n_runs):
             raise unknown("variable", what, self.n_runs, where="there are")
         return self.n_agreed[what] / self.n_runs[what]
 

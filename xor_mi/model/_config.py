@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xor_mi.errors import SEEDS_BELOW, XorMiError, shown, unknown, whole_number
+from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.kinds import (
     ActivationName,
     DecisionRuleName,
@@ -253,8 +253,13 @@ class HookedMLPConfig:
         return self.act_fn if isinstance(self.act_fn, tuple) else (self.act_fn,) * self.n_layers
 
     def act_name(self, layer: int) -> ActivationName:
-        """The activation after linear layer `layer`, counted from 0 and up to the readout's."""
-        return (*self.act_fns, self.out_act_fn)[layer]
+        """The activation after linear layer `layer`, counted from 0 and up to the readout's.
+
+        Raises:
+            XorMiError: a layer that there is not.
+        """
+        names = (*self.act_fns, self.out_act_fn)
+        return names[whole_number("layer", layer, below=len(names))]
 
     def activation(self, layer: int) -> Callable[[Tensor], Tensor]:
         """The function of that name, with this network's slope and step."""
@@ -286,8 +291,9 @@ class HookedMLPConfig:
         """Settings by name, such as `to_dict` writes -> the config.
 
         Raises:
-            XorMiError: a key that is not a setting, or a value the setting cannot have.
+            XorMiError: no mapping, a key that is not a setting, or a value it cannot have.
         """
+        require_kind("values", values, Mapping, give="settings by name, as cfg.to_dict() has them")
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:

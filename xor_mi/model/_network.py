@@ -27,6 +27,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -37,7 +38,7 @@ from torch.nn import functional as F
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError, as_path, require_kind, unknown
+from xor_mi.errors import XorMiError, as_path, require_kind, shown, unknown, whole_number
 from xor_mi.graph import Edge, Unit, edges_of, layers_of, sources_of
 from xor_mi.kinds import (
     HiddenActivations,
@@ -140,6 +141,8 @@ class HookedMLP(HookedRootModule):
 
     def __init__(self, cfg: HookedMLPConfig | None = None) -> None:
         super().__init__()
+        settings = "a HookedMLPConfig, such as HookedMLPConfig(d_hidden=3)"
+        require_kind("cfg", cfg, (HookedMLPConfig, NoneType), give=settings)
         # a copy: models do not share their switches
         self.cfg = HookedMLPConfig() if cfg is None else replace(cfg)
         self.direct = None
@@ -646,15 +649,16 @@ class HookedMLP(HookedRootModule):
         """TransformerLens' `hooks`, with the mistakes it accepts in silence refused.
 
         Raises:
-            XorMiError: a name or predicate that matches nothing; while running, a hook that edits
-                in place and returns None, or returns another shape.
+            XorMiError: no pairs of a name and a function, a name or predicate that matches
+                nothing; while running, a hook that edits in place and returns None, or returns
+                another shape.
         """
         forward_hooks: list[tuple[str, HookFunction]] = []
-        for name, hook in fwd_hooks:
+        for name, hook in _pairs_of_hooks("fwd_hooks", fwd_hooks):
             checked = partial(guarded, hook)
             forward_hooks += [(hook_name, checked) for hook_name in self._hook_names(name)]
         backward_hooks: list[tuple[str, HookFunction]] = []
-        for name, hook in bwd_hooks:
+        for name, hook in _pairs_of_hooks("bwd_hooks", bwd_hooks):
             backward_hooks += [(hook_name, hook) for hook_name in self._hook_names(name)]
         # Any: TransformerLens' own annotation leaves the kinds of hook open
         settings: dict[str, Any] = {
@@ -668,6 +672,8 @@ class HookedMLP(HookedRootModule):
 
     def add_hook(self, name: HookName, hook: HookFunction, *args: Any, **kwargs: Any) -> None:
         """TransformerLens' `add_hook`, with the checks of `hooks`."""
+        if not callable(hook):
+            raise XorMiError(f"hook is {shown(hook)}; give a function of (activation, hook)")
         # `dir` is the first of TransformerLens' further arguments, by position or by name
         direction = args[0] if args else kwargs.get("dir", "fwd")
         checked: Any = partial(guarded, hook) if direction == "fwd" else hook
@@ -706,8 +712,12 @@ class HookedMLP(HookedRootModule):
         """'01', [0, 1] or several of them -> integer bits [batch, d_in].
 
         The bits are this network's tokens.
+
+        Raises:
+            XorMiError: rows that are not bits of this network's width.
         """
         values: Any = bits.tolist() if isinstance(bits, ArrayLike) else bits
+        require_kind("bits", values, (str, list, tuple), give="rows of bits, such as ['00', '01']")
         # the entries of one row are bits, which have no length; those of several are rows
         is_one_row = len(values) > 0 and not hasattr(values[0], "__len__")
         rows = [values] if isinstance(values, str) or is_one_row else values
@@ -933,8 +943,25 @@ class HookedMLP(HookedRootModule):
         """Apply the activation function that follows linear layer `layer`, counted from 0.
 
         After the last one, the readout, that is the output's.
+
+        Raises:
+            XorMiError: no tensor, or a layer that the network does not have.
         """
-        return self._activations[layer](pre)
+        require_kind("pre", pre, Tensor, give="the sums of a layer, as a tensor")
+        return self._activations[whole_number("layer", layer, below=len(self._activations))](pre)
+
+
+def _pairs_of_hooks(
+    name: str, hooks: Iterable[tuple[HookName, HookFunction]]
+) -> list[tuple[HookName, HookFunction]]:
+    """Hooks as `hooks` takes them, checked to be pairs of a name and a function."""
+    give = "pairs of a hook's name and a function, such as [('hook_logits', function)]"
+    require_kind(name, hooks, Iterable, give=give)
+    pairs = list(hooks)
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not callable(pair[1]):
+            raise XorMiError(f"{name} has {shown(pair)}; give {give}")
+    return pairs
 
 
 def _names(units: Sequence[Unit]) -> list[str]:

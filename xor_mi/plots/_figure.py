@@ -1,12 +1,14 @@
 """any finding -> its picture: what `finding.plot()` calls."""
 
-from functools import singledispatch
+from collections.abc import Callable
+from functools import singledispatch, wraps
+from inspect import signature
 from typing import Any
 
 import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit, ControlRates
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, unknown
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import GateScan
 from xor_mi.geometry import Boundary, InputPath, InputPlane, Regions
@@ -65,7 +67,8 @@ def figure(finding: object, /, **options: Any) -> go.Figure:  # noqa: ARG001 (th
     'Activations on every input'
 
     Raises:
-        XorMiError: a finding that no picture is drawn of, or something that is not a finding.
+        XorMiError: a finding that no picture is drawn of, something that is not a finding, or an
+            option that its function does not have.
     """
     kind = type(finding).__name__
     if not isinstance(finding, Finding):
@@ -82,29 +85,45 @@ def _circuit_figure(circuit: Circuit) -> go.Figure:
     return network_diagram(circuit.model, circuit)
 
 
+def _draw(kind: type[Finding], function: Callable[..., go.Figure]) -> None:
+    """Findings of this class are drawn by this function, with the options that it has."""
+    _, *known = signature(function).parameters
+
+    @wraps(function)
+    def drawn(finding: Finding, /, **options: Any) -> go.Figure:
+        for name in options:
+            if name not in known:
+                raise unknown(
+                    "option", name, known, where=f"the picture of a {kind.__name__} takes"
+                )
+        return function(finding, **options)
+
+    figure.register(kind, drawn)
+
+
 # by the class of the finding, in the order of the pipeline
-figure.register(TrainResult, loss_curve)
-figure.register(Activations, activations_heatmap)
-figure.register(Comparison, comparison_heatmap)
-figure.register(Contributions, contributions_heatmap)
-figure.register(DifferenceExplanation, contributions_heatmap)
-figure.register(PatchSweep, patching_heatmap)
-figure.register(AblationSweep, ablation_heatmap)
-figure.register(Attribution, attribution_heatmap)
-figure.register(MethodScores, method_scores_bars)
-figure.register(InterchangeAccuracy, interchange_accuracy_bars)
-figure.register(InputPath, path_figure)
-figure.register(InputPlane, plane_figure)
-figure.register(Regions, regions_figure)
-figure.register(Boundary, boundary_figure)
-figure.register(Circuit, _circuit_figure)
-figure.register(ControlRates, control_rates_figure)
-figure.register(GateScan, gate_scan_figure)
-figure.register(SubcircuitSearch, subcircuit_lattice)
-figure.register(NodeMasks, node_masks_heatmap)
-figure.register(AlignmentSearch, alignments_figure)
-figure.register(ConventionCounts, counts_figure)
-figure.register(IdentifiabilityReport, counts_figure)
-figure.register(Conditions, conditions_figure)
-figure.register(Slack, slack_figure)
-figure.register(WeightSweep, weight_slider)
+_draw(TrainResult, loss_curve)
+_draw(Activations, activations_heatmap)
+_draw(Comparison, comparison_heatmap)
+_draw(Contributions, contributions_heatmap)
+_draw(DifferenceExplanation, contributions_heatmap)
+_draw(PatchSweep, patching_heatmap)
+_draw(AblationSweep, ablation_heatmap)
+_draw(Attribution, attribution_heatmap)
+_draw(MethodScores, method_scores_bars)
+_draw(InterchangeAccuracy, interchange_accuracy_bars)
+_draw(InputPath, path_figure)
+_draw(InputPlane, plane_figure)
+_draw(Regions, regions_figure)
+_draw(Boundary, boundary_figure)
+_draw(Circuit, _circuit_figure)
+_draw(ControlRates, control_rates_figure)
+_draw(GateScan, gate_scan_figure)
+_draw(SubcircuitSearch, subcircuit_lattice)
+_draw(NodeMasks, node_masks_heatmap)
+_draw(AlignmentSearch, alignments_figure)
+_draw(ConventionCounts, counts_figure)
+_draw(IdentifiabilityReport, counts_figure)
+_draw(Conditions, conditions_figure)
+_draw(Slack, slack_figure)
+_draw(WeightSweep, weight_slider)

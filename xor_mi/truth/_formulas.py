@@ -56,12 +56,18 @@ class Tree(NamedTuple):
 
         >>> bin(Tree("xor", (Tree.input(0), Tree.input(1))).packed_table(2))
         '0b110'
+
+        Raises:
+            XorMiError: a number of inputs that no table has, or that is too small for the formula.
         """
+        n_inputs = len(truth_rows(n_inputs)[0])
         # A stack and not a recursion: a tree may be deeper than Python's calls may be nested.
         waiting: list[Tree] = [self]
         order: list[Tree] = []
         while waiting:
             node = waiting.pop()
+            if node.kind == "input" and node.value >= n_inputs:
+                raise XorMiError(f"x{node.value} is not one of {n_inputs} inputs, counted from 0")
             order.append(node)
             waiting += node.parts
         # Read backwards, the parts of a node come before it: their tables are the last ones.
@@ -73,7 +79,11 @@ class Tree(NamedTuple):
         return tables[0]
 
     def bits(self, n_inputs: int) -> tuple[int, ...]:
-        """The truth table, one bit per row."""
+        """The truth table, one bit per row.
+
+        Raises:
+            XorMiError: a number of inputs that no table has, or that is too small for the formula.
+        """
         packed = self.packed_table(n_inputs)
         return tuple(packed >> row & 1 for row in range(2**n_inputs))
 

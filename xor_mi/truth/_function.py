@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from xor_mi.errors import XorMiError, shown, unknown, whole_number
+from xor_mi.errors import XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.truth._formulas import MAX_CHARACTERS, n_inputs_named, read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
@@ -81,16 +81,18 @@ class BooleanFunction:
             n_inputs: by default the number of parameters in the function's signature.
 
         Raises:
-            XorMiError: a number of inputs that cannot be read off, outputs that are not bits.
+            XorMiError: no function, a number of inputs that cannot be read off or is not the
+                function's, outputs that are not bits.
         """
+        if not callable(function):
+            raise XorMiError(
+                f"function is {shown(function)}; give a function of bits such as lambda a, b: a & b"
+            )
+        signature = _signature_of(function)
         if n_inputs is None:
-            parameters = list(inspect.signature(function).parameters.values())
-            # one positional parameter per input; *bits could be any number of them
-            if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
-                raise XorMiError(
-                    "the number of inputs cannot be read off this function; give n_inputs="
-                )
-            n_inputs = len(parameters)
+            n_inputs = _n_parameters(signature)
+        elif signature is not None and not _takes(signature, truth_rows(n_inputs)[0]):
+            raise XorMiError(f"this function cannot be called with {n_inputs} bits: {signature}")
         values = [function(*row) for row in truth_rows(n_inputs)]
         outputs = [value if isinstance(value, (tuple, list)) else (value,) for value in values]
         if len({len(bits) for bits in outputs}) != 1:
@@ -219,6 +221,10 @@ class BooleanFunction:
         Raises:
             XorMiError: not one name per input, or a row that the function does not have.
         """
+        require_kind("names", names, Sequence, give="one name per input, such as ['a', 'b']")
+        require_kind("never", never, Iterable, give="numbers of rows, such as [3]")
+        for name in names:
+            require_kind("a name", name, str, give="one name per input, such as ['a', 'b']")
         if len(names) != self.n_inputs:
             raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
         n_rows = len(self.rows())
@@ -240,6 +246,33 @@ class BooleanFunction:
         number = row_number(as_row(bits, self.n_inputs))
         values = tuple(table[number] for table in self.tables)
         return values[0] if len(values) == 1 else values
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The parameters of a function; some that are written in C do not say."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _n_parameters(signature: inspect.Signature | None) -> int:
+    """One positional parameter per input."""
+    parameters = [] if signature is None else list(signature.parameters.values())
+    # *bits could be any number of them
+    manifold = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
+    if signature is None or manifold:
+        raise XorMiError("the number of inputs cannot be read off this function; give n_inputs=")
+    return len(parameters)
+
+
+def _takes(signature: inspect.Signature, row: Sequence[int]) -> bool:
+    """Whether a function of this signature can be called with the bits of a row."""
+    try:
+        signature.bind(*row)
+    except TypeError:
+        return False
+    return True
 
 
 def _n_inputs_of(target: BooleanFunction | str) -> int:
