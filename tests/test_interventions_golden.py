@@ -482,6 +482,17 @@ def test_attribution_mistakes(textbook):
         attribute(textbook, method="direct_logit", metrics=lambda o: o[:, 0] ** 2 + 1)
 
 
+@pytest.mark.unchecked
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"random"}))  # which reads no metric
+@pytest.mark.parametrize(
+    "metric", [lambda o: o[:, 0].mean(), lambda o: o, lambda o: None, lambda o: "high"]
+)
+def test_every_method_wants_one_number_per_example(textbook, method, metric):
+    """One number for all, a column too many, nothing, and a word are refused by each alike."""
+    with pytest.raises(XorMiError, match="one number (each|per example)|about a logit itself"):
+        attribute(textbook, method=method, metrics=metric)
+
+
 def test_a_method_of_ones_own(textbook):
     """Anything with the signature can be scored."""
 

@@ -48,6 +48,21 @@ def test_decisions_are_strict_and_ties_are_undecided():
         assert accuracy(outputs, labels, threshold=0.5) == pytest.approx(1 / 3)
 
 
+@pytest.mark.unchecked
+def test_decisions_are_not_taken_for_outputs():
+    """True and False are no numbers to decide by: False would be on the threshold."""
+    for read in (decision, score, logit, probability, partial(accuracy, labels=[0, 1])):
+        with pytest.raises(XorMiError, match="decided already; give the numbers"):
+            read(torch.tensor([[False], [True]]))
+
+
+def test_a_share_of_more_trials_than_can_be_listed_is_refused():
+    """Before anything is listed, also of a number that Python cannot print."""
+    for n in (10**9, 2**70, 10**5000):
+        with pytest.raises(XorMiError, match="trials are more than the 100,000,000"):
+            metrics.share_interval(1, n)
+
+
 UNNAMED: dict[str, partial] = {
     "logit": partial(logit),
     "probability": partial(probability),

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
-from xor_mi.errors import XorMiError, require_kind, shown, whole_number
+from xor_mi.errors import XorMiError, require_at_most, require_kind, shown, whole_number
 from xor_mi.kinds import Number, Numbers, Rows
 from xor_mi.model import (
     UNDECIDED,
@@ -300,10 +300,15 @@ def _number(threshold: Number) -> float:
 
 
 def _require_real(outputs: object) -> None:
-    """Refuse what is no tensor, and complex numbers, of which none is the larger."""
+    """Refuse what is no tensor, decisions, and complex numbers, of which none is the larger."""
     require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
     if isinstance(outputs, Tensor) and outputs.is_complex():
         raise XorMiError("outputs are complex numbers; give real ones, such as outputs.real")
+    if outputs.dtype == torch.bool:
+        raise XorMiError(
+            "outputs are True and False, so they are decided already; give the numbers that the "
+            "model returned"
+        )
 
 
 def _as_outputs(outputs: Tensor) -> Float[Tensor, "batch d_out"]:
@@ -358,6 +363,10 @@ def decisions(model: HookedMLP, rows: Rows | None = None) -> Int[Tensor, "row de
     return model.rule.decide(model(model.rows(rows)))
 
 
+MOST_TRIALS = 10**8
+"""A share of more trials is refused: they are listed one by one, in 8 bytes each."""
+
+
 class ShareInterval(NamedTuple):
     """A share of n with its 95 % Clopper-Pearson interval."""
 
@@ -372,12 +381,14 @@ def share_interval(count: int, n: int) -> ShareInterval:
     By TransformerLens' `success_rate_ci`. Of no trials nothing is known: share NaN, 0 to 1.
 
     Raises:
-        XorMiError: numbers that are not whole, or more counted than tried.
+        XorMiError: numbers that are not whole, more counted than tried, or more than 10^8 trials.
 
     >>> share_interval(5, 10)
     ShareInterval(share=0.5, low=0.1870..., high=0.8129...)
     """
     n = whole_number("n", n)
+    # a list of single outcomes is counted
+    require_at_most(n, MOST_TRIALS, what="trials", do="give a share of fewer trials")
     count = whole_number("count", count, below=n + 1)
     if n == 0:
         return ShareInterval(share=nan, low=0.0, high=1.0)

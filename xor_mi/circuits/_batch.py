@@ -20,8 +20,7 @@ from torch import Tensor
 from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._steps import STEPS
 from xor_mi.circuits._variables import CLEARLY, COPIES_WITHIN, apart
-from xor_mi.metrics import decision
-from xor_mi.model import HookedMLPConfig
+from xor_mi.model import HookedMLPConfig, decide
 from xor_mi.truth import row_numbers, truth_rows
 from xor_mi.values import DISTINCT
 
@@ -248,7 +247,7 @@ class Netlists:
 def computing(networks: Networks) -> Computing:
     """Networks that compute the target for sure, and those that do not for sure."""
     outputs = networks.outputs(networks.hidden)
-    differs = decision(outputs, threshold=networks.cfg.rule.cut) != networks.goal
+    differs = decide(outputs, cut=networks.cfg.rule.cut) != networks.goal
     # Wrong is wrong in float64; right must be right in float32 too, in any order of additions.
     clear = ~networks.close(networks.hidden, outputs, rounding=FLOAT64_ROUNDING)
     wrong = (differs & clear).flatten(1).any(1) & networks.sure

@@ -17,8 +17,7 @@ from xor_mi.circuits import _tables
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.circuits._readings import ROUNDING, Reading, Variables
 from xor_mi.graph import Unit, layers_of
-from xor_mi.metrics import UNDECIDED, decision
-from xor_mi.model import HookedMLP
+from xor_mi.model import UNDECIDED, HookedMLP, decide
 from xor_mi.truth import MAX_INPUTS, row_numbers
 
 Readings = tuple[tuple[Reading, ...], ...]
@@ -226,4 +225,4 @@ def _bits_of(distance: Tensor) -> Tensor:
     `UNDECIDED` on the threshold, up to rounding, which is relative to the largest distance.
     """
     on_it = distance.abs() <= ROUNDING * distance.abs().amax(1, keepdim=True)
-    return torch.where(on_it, UNDECIDED, decision(distance))
+    return torch.where(on_it, UNDECIDED, decide(distance))

@@ -209,7 +209,9 @@ def _different_inputs(inputs: Tensor, rows: Sequence[str]) -> Int[Tensor, "_"]:
     """
     if not inputs.numel():
         return torch.arange(len(inputs))
-    _, group = inputs.unique(dim=0, return_inverse=True)
+    # complex numbers have no order to be sorted in
+    numbers = torch.view_as_real(inputs) if inputs.is_complex() else inputs
+    _, group = numbers.unique(dim=0, return_inverse=True)
     first: dict[int, int] = {}
     for sample, number in enumerate(group.tolist()):
         before = first.setdefault(number, sample)

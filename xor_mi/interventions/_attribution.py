@@ -597,7 +597,7 @@ def _shares_of_outputs(metric: Metric, model: HookedMLP) -> dict[int, float] | N
     with torch.no_grad():
         outputs = model(model.rows())
     try:
-        values = metric(outputs)
+        values = _tensor_of(metric, outputs)
     except XorMiError:  # one whose labels are those of the pairs is no output itself
         return None
     for k in range(model.cfg.d_out):
@@ -643,9 +643,14 @@ def _per_copy(metric: Metric, n_pairs: int, outputs: Tensor) -> Tensor:
 
 
 def _tensor_of(metric: Metric, outputs: Tensor) -> Tensor:
-    """A metric's values, which must be a tensor to have a gradient."""
+    """A metric's values [example], which must be a tensor to have a gradient."""
     values = metric(outputs)
     require_kind("what the metric gives", values, Tensor, give="a tensor, one number per example")
+    if values.shape != outputs.shape[:1]:
+        raise XorMiError(
+            f"the metric gives shape {list(values.shape)} for {len(outputs)} examples; "
+            "it must give one number each"
+        )
     return values
 
 

@@ -45,8 +45,8 @@ from xor_mi.interventions._sites import (
     site_sets,
 )
 from xor_mi.kinds import OneSite, Row, SomeSite
-from xor_mi.metrics import decision, score
-from xor_mi.model import HookedMLP, kind_of_hook
+from xor_mi.metrics import score
+from xor_mi.model import HookedMLP, decide, kind_of_hook
 from xor_mi.progress import progress_bar
 from xor_mi.truth import as_row, row_name, truth_rows
 
@@ -302,7 +302,7 @@ def interchange_accuracy(
             mixed[variable] = bits[variable, runs[:, k]]
         predicted = high_level.predict(mixed.T)
         close = torch.isclose(outputs, predicted.to(outputs.dtype), atol=SAME_VALUE)
-        decided = decision(outputs, threshold=model.rule.cut)
+        decided = decide(outputs, cut=model.rule.cut)
         n_agreed[label] = int((decided == predicted).sum())
         n_matched[label] = int(close.sum())
         n_runs[label] = len(runs)
@@ -486,7 +486,7 @@ def _n_agreed(
     activations = tl.collect_activations(model, hook_name, runs.source, read)
     logits = tl.intervened_logits(model, hook_name, step, runs.base, activations, read)
     # Undecided is neither 0 nor 1, and agrees with nothing.
-    return int((decision(logits[:, 1].cpu()) == runs.expected).sum())
+    return int((decide(logits[:, 1].cpu()) == runs.expected).sum())
 
 
 def _width(model: HookedMLP, hook_name: str, runs: _Runs) -> int:

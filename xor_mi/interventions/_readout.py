@@ -12,8 +12,8 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, shown
 from xor_mi.kinds import HookedModel, LabelledMetric, Metric, Metrics
-from xor_mi.metrics import decision, logit, logit_difference, probability, score
-from xor_mi.model import UNDECIDED, DecisionRule, HookedMLP, all_finite
+from xor_mi.metrics import logit, logit_difference, probability, score
+from xor_mi.model import UNDECIDED, DecisionRule, HookedMLP, all_finite, decide
 from xor_mi.truth import row_number
 
 
@@ -73,12 +73,12 @@ class Decided:
     @property
     def decisions_before(self) -> Int[Tensor, "run input"]:
         """1, 0, or -1 where undecided."""
-        return decision(self.before, threshold=self.rule.cut)
+        return decide(self.before, cut=self.rule.cut)
 
     @property
     def decisions_after(self) -> Int[Tensor, "site input"]:
         """1, 0, or -1 where undecided."""
-        return decision(self.after, threshold=self.rule.cut)
+        return decide(self.after, cut=self.rule.cut)
 
 
 def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
