@@ -7,12 +7,14 @@ import contextlib
 import json
 import os
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, as_path, whole_number
+from xor_mi.finding import number_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -515,8 +517,7 @@ def _print_circuit(circuit: "Circuit") -> None:
 
 
 def _print_table(frame: "pd.DataFrame") -> None:
-    # + 0.0 turns -0.0 into 0.0, which would print as -0.000
-    text = frame.to_string(index=False, float_format=lambda value: f"{value + 0.0:.3f}")
+    text = frame.to_string(index=False, float_format=partial(number_text, decimals=3))
     print(_indented(text) + "\n")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xor_mi.errors import XorMiError
 
-__all__ = ["ROWS_SHOWN", "Finding"]
+__all__ = ["ROWS_SHOWN", "Finding", "number_text"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 20
 """A notebook cell shows at most so many lines of a finding's table."""
+
+LONG_NUMBER = 1e6
+"""From here on a number is written by its power of ten, as it is where decimals show nothing."""
+
+
+def number_text(value: float, *, decimals: int = 2, signed: bool = False) -> str:
+    """A number with so many decimals, or three figures where those would show nothing of it.
+
+    >>> number_text(-0.0), number_text(2 / 3, signed=True), number_text(2e-7), number_text(3e9)
+    ('0.00', '+0.67', '2e-07', '3e+09')
+    """
+    sign = "+" if signed else ""
+    # + 0.0: a zero has no minus
+    value = float(value) + 0.0
+    if value and not 10.0**-decimals <= abs(value) < LONG_NUMBER:
+        return f"{value:{sign}.3g}"
+    return f"{value:{sign}.{decimals}f}"
 
 
 class Finding:

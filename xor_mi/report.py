@@ -33,7 +33,7 @@ from xor_mi.circuits import (
     identify_circuit,
 )
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
@@ -521,8 +521,16 @@ def _lines_if_any(finding: Finding | None) -> list[Json] | None:
 
 
 def _records(frame: pd.DataFrame) -> list[Json]:
-    # pandas writes NaN and infinity as null, which plain JSON has no word for
-    return json.loads(frame.to_json(orient="records", double_precision=15))
+    # not by `to_json`, which cuts a number after its 15th decimal
+    lines = frame.to_dict("records")
+    return [{str(name): _or_null(value) for name, value in line.items()} for line in lines]
+
+
+def _or_null(value: object) -> object:
+    """What is no number, or without end, is null: plain JSON has no word for it."""
+    if value is pd.NA or (isinstance(value, float) and not isfinite(value)):
+        return None
+    return value
 
 
 # report.html
@@ -772,8 +780,7 @@ def _figure_html(figure: go.Figure, *, with_plotly: bool) -> Markup:
 
 
 def _table_html(frame: pd.DataFrame) -> Markup:
-    # adding zero turns -0.0 into 0.0, which is written without a sign
     page = frame.to_html(
-        index=False, escape=True, border=0, float_format=lambda value: f"{value + 0.0:.3f}"
+        index=False, escape=True, border=0, float_format=partial(number_text, decimals=3)
     )
     return Markup(page)

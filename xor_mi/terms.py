@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.graph import Edge, Unit, layers_of
 from xor_mi.kinds import Rows
 from xor_mi.model import HookedMLP, read_inputs, require_output, require_plain_mlp
@@ -177,13 +177,17 @@ class DifferenceExplanation(Finding):
         for unit in self.units.to_dict("records"):
             edges = self.edges[self.edges["target"] == unit["unit"]]
             terms = " ".join(
-                f"{term:+.3f} ({source})"
+                f"{_signed(term)} ({source})"
                 for term, source in zip(edges["term_change"], edges["source"], strict=True)
             )
-            before = f"{unit['pre_change']:+.3f} before"
-            after = f"{unit['post_change']:+.3f} after activation"
+            before = f"{_signed(unit['pre_change'])} before"
+            after = f"{_signed(unit['post_change'])} after activation"
             lines.append(f"  {unit['unit']}: {terms} = {before}, {after}")
         return "\n".join(lines)
+
+
+def _signed(change: float) -> str:
+    return number_text(change, decimals=3, signed=True)
 
 
 @torch.no_grad()

@@ -156,8 +156,8 @@ class _Box:
 
     def points(self, numbers: Tensor, n_steps: int) -> _Points:
         """The points of a grid with these numbers, 0 to n_steps, [point, input]."""
-        # rounded, so that 0.3 is 0.3
-        inputs = (self.low + (self.high - self.low) * numbers / n_steps).round(decimals=12)
+        # divided last, so that 0.3 is 0.3
+        inputs = (self.low * (n_steps - numbers) + self.high * numbers) / n_steps
         layers = forward_float64(self.model, inputs)
         scale = self.model.rule.distance(self.on_rows[-1].post).abs().max()
         return _Points(inputs, layers, self.model.rule.distance(layers[-1].post) / scale)
@@ -319,6 +319,7 @@ def _clearest(apart: Tensor, clear: Tensor) -> int | None:
 
     None where all are on one, up to rounding.
     """
+    # parts of a range: six digits say the same of a network of any scale
     at = torch.where(apart & (clear > ROUNDING), clear, 0.0).round(decimals=6)
     best = at.max()
     return int((at == best).nonzero()[0]) if best > 0 else None

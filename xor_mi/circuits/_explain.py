@@ -5,7 +5,9 @@ What each unit does, row by row, and why inputs come out alike; every number is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from xor_mi.circuits._apart import Difference
@@ -13,7 +15,9 @@ from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._evidence import Proof
 from xor_mi.circuits._netlist import JointReading
 from xor_mi.circuits._ordered import OrderedCircuits
+from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._steps import STEPS
+from xor_mi.finding import number_text
 from xor_mi.graph import Unit, layers_of, name_of_set
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP
@@ -41,6 +45,29 @@ class _Page:
     weights: tuple[tuple[Tensor, Tensor], ...]
     layers: tuple[LayerValues, ...]
     names: tuple[str, ...]
+
+    @cached_property
+    def shown(self) -> tuple[LayerValues, ...]:
+        """The layers' values as they are written: without what is left of sums by rounding."""
+        layers: list[LayerValues] = []
+        inputs = self.layers[0].inputs
+        for number, (weight, bias) in enumerate(self.weights):
+            of_layer = self.layers[number]
+            # what the layer reads: the units before it, and perhaps the inputs after these
+            read = torch.cat([inputs, of_layer.inputs[:, inputs.shape[1] :]], dim=1)
+            size = read.abs() @ weight.abs().T + bias.abs()
+            pre, post = of_layer.pre, of_layer.post
+            is_zero = pre.abs() <= ROUNDING * size
+            post_is_zero = is_zero & (post.abs() <= ROUNDING * size)
+            layers.append(
+                LayerValues(
+                    inputs=read,
+                    pre=pre.masked_fill(is_zero, 0.0),
+                    post=post.masked_fill(post_is_zero, 0.0),
+                )
+            )
+            inputs = layers[-1].post
+        return tuple(layers)
 
     @property
     def reading(self) -> JointReading | None:
@@ -152,7 +179,7 @@ def _units(page: _Page) -> list[str]:
             written = f"{total} {_signed(bias[unit.index].item())}"
             text = f"  {unit.name} = {written if act == 'identity' else f'{act}({written})'}"
             if page.short:
-                values = page.layers[number].post[:, unit.index].tolist()
+                values = page.shown[number].post[:, unit.index].tolist()
                 text += ": " + ", ".join(map(_plain, values))
             lines += [text, f"    {_role(page, unit)}"]
     return lines
@@ -171,7 +198,9 @@ def _role(page: _Page, unit: Unit) -> str:
     could_be = page.could_be.get(unit)
     if could_be is not None:
         return f"idle: the circuit does without it; it could be read as {', '.join(could_be)}"
-    return f"acts as {reading.gate}: above {_plain(reading.threshold)} on {where}"
+    # halfway between two values
+    threshold = _without_rounding(reading.threshold, max(abs(reading.low), abs(reading.high)))
+    return f"acts as {reading.gate}: above {_plain(threshold)} on {where}"
 
 
 def _output_role(page: _Page, unit: Unit) -> str:
@@ -208,7 +237,7 @@ def _rows(page: _Page) -> list[str]:
 def _row(page: _Page, row: int, output: int) -> str:
     """How one output comes about on one row."""
     weight, bias = page.weights[-1]
-    last, act = page.layers[-1], page.model.cfg.out_act_fn
+    last, act = page.shown[-1], page.model.cfg.out_act_fn
     terms = (weight[output] * last.inputs[row]).tolist()
     added = _sum(terms, [f"({name})" for name in page.read_by_outputs])
     pre, value = last.pre[row, output].item(), last.post[row, output].item()
@@ -230,7 +259,9 @@ def _decision(page: _Page, row: int, output: int) -> str:
     decided = "undecided" if bit == UNDECIDED else f"decided {bit}"
     if not page.is_argmax:
         return f", {decided}"
-    lead = page.model.rule.scores(page.layers[-1].post)[row, number].item()
+    outputs = page.shown[-1].post
+    size = outputs[row].abs().max().item()
+    lead = _without_rounding(page.model.rule.scores(outputs)[row, number].item(), size)
     over = "y1 - y0" if page.one_of_two else "its lead"
     return f", {over} = {_signed(lead)}, {decided}"
 
@@ -258,7 +289,7 @@ def _pair(page: _Page, a: int, b: int) -> list[str]:
 
     In the last hidden layer, and what that adds up to in each output.
     """
-    last, names = page.layers[-1].inputs, page.read_by_outputs
+    last, names = page.shown[-1].inputs, page.read_by_outputs
     pair = f"{page.names[a]} and {page.names[b]}"
     change = last[b] - last[a]
     spread = (last.amax(0) - last.amin(0)).tolist()  # each unit's range over all rows
@@ -270,8 +301,8 @@ def _pair(page: _Page, a: int, b: int) -> list[str]:
     for score, weight in _scores(page).items():
         terms = [(weight[k] * change[k]).item() for k in moved]
         total = _sum(terms, [f"({names[k]})" for k in moved])
-        why = _why_alike(terms)
-        lines.append(f"  {score} changes by {total} = {_signed(sum(terms))}: {why}")
+        left = _without_rounding(sum(terms), sum(map(abs, terms)))
+        lines.append(f"  {score} changes by {total} = {_signed(left)}: {_why_alike(terms)}")
     return lines
 
 
@@ -357,13 +388,14 @@ def _sum(terms: Sequence[float], names: Sequence[str]) -> str:
     return " ".join(f"{_signed(term)} {name}" for term, name in zip(terms, names, strict=True))
 
 
+def _without_rounding(value: float, size: float) -> float:
+    """A sum or difference of numbers of this size: zero where it is only their rounding."""
+    return value if abs(value) > ROUNDING * size else 0.0
+
+
 def _signed(value: float) -> str:
-    """Two decimals, or three figures where those would show nothing."""
-    # below 1e-9 it is a zero with rounding
-    if abs(value) >= 0.01 or abs(value) < 1e-9:
-        return f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: never -0.00
-    return f"{value:+.3g}"
+    return number_text(value, signed=True)
 
 
 def _plain(value: float) -> str:
-    return _signed(value).removeprefix("+")
+    return number_text(value)

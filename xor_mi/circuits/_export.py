@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.errors import XorMiError
+from xor_mi.finding import number_text
 
 if TYPE_CHECKING:
     import networkx
@@ -73,7 +74,8 @@ def to_dot(graph: CircuitGraph) -> str:
     lines += [f'  "{node.name}" [label="{node.label}"];' for node in graph.nodes]
     for src, dst, weight in _by_source(graph):
         style = "solid" if weight >= 0 else "dashed"
-        lines.append(f'  "{src}" -> "{dst}" [label="{weight:+.2f}", style={style}];')
+        label = number_text(weight, signed=True)
+        lines.append(f'  "{src}" -> "{dst}" [label="{label}", style={style}];')
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -85,7 +87,8 @@ def to_mermaid(graph: CircuitGraph) -> str:
         lines.append(f'  {_mermaid_name(node.name)}["{label}"]')
     for src, dst, weight in _by_source(graph):
         arrow = "-->" if weight >= 0 else "-.->"
-        lines.append(f'  {_mermaid_name(src)} {arrow}|"{weight:+.2f}"| {_mermaid_name(dst)}')
+        label = number_text(weight, signed=True)
+        lines.append(f'  {_mermaid_name(src)} {arrow}|"{label}"| {_mermaid_name(dst)}')
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
 from math import comb
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -65,7 +65,9 @@ MAX_SHAPLEY = 12
 """Exact Shapley values take 2^k joint patches."""
 
 NO_EFFECT = 1e-6
-"""A true effect no larger than this has no sign to agree with."""
+"""A true effect no larger than this part of the largest metric has no sign to agree with: it may be
+rounding.
+"""
 
 
 def exact_patching(
@@ -451,7 +453,7 @@ def score_methods(
             raise XorMiError(f"method {name!r} is {method!r}; give a function, as METHODS has")
     _warn_of_work_in_place(model, request, methods.values())
     work = list(product(request.metrics.items(), methods.items()))
-    truths: dict[str, Tensor] = {}
+    truths: dict[str, _Truth] = {}
     scores: list[MethodScore] = []
     with edges_where_needed(model, request.sets):
         for (metric_name, metric), (method_name, method) in progress_bar(
@@ -459,7 +461,7 @@ def score_methods(
         ):
             # Inside the bar, which would otherwise stand still at the slowest step.
             if metric_name not in truths:
-                truths[metric_name] = _scores(exact_patching, model, request, metric)
+                truths[metric_name] = _truth(model, request, metric)
             truth = truths[metric_name]
             try:
                 estimate = _scores(method, model, request, metric)
@@ -487,13 +489,39 @@ def _not_for_this(method: str, metric: str, why: str) -> MethodScore:
     )
 
 
-def _compared(method: str, metric: str, estimate: Tensor, truth: Tensor) -> MethodScore:
+class _Truth(NamedTuple):
+    """What exact patching says.
+
+    Attributes:
+        effects: of every patch on the metric, [site, pair].
+        largest: the largest metric of all runs, with a patch and without.
+    """
+
+    effects: Tensor
+    largest: float
+
+
+def _truth(model: HookedModel, request: _Request, metric: Metric) -> _Truth:
+    before, after = _before_and_after(
+        model,
+        # copies: the model may write into its inputs
+        request.clean.clone(),
+        request.corrupted.clone(),
+        request.sets,
+        metric,
+        max_batch_bytes=request.max_batch_bytes,
+    )
+    largest = max(before.abs().max().item(), after.abs().max().item())
+    return _Truth(after - before, largest)
+
+
+def _compared(method: str, metric: str, estimate: Tensor, exact: _Truth) -> MethodScore:
     """A method's scores [site, pair] against the true ones."""
-    estimate, truth = estimate.flatten().double(), truth.flatten().double()
+    estimate, truth = estimate.flatten().double(), exact.effects.flatten().double()
     correlation = agreement = None
     if len(truth) > 1 and estimate.std() > 0 and truth.std() > 0:
         correlation = torch.corrcoef(torch.stack([estimate, truth]))[0, 1].item()
-    has_effect = truth.abs() > NO_EFFECT
+    has_effect = truth.abs() > NO_EFFECT * exact.largest
     if has_effect.any():
         same_sign = estimate[has_effect].sign() == truth[has_effect].sign()
         agreement = same_sign.double().mean().item()
@@ -618,6 +646,22 @@ def _patched(
     max_batch_bytes: int | None,
 ) -> Tensor:
     """Effect on the metric of patching each set, [set, pair]."""
+    before, after = _before_and_after(
+        model, clean, corrupted, sets, metric, max_batch_bytes=max_batch_bytes
+    )
+    return after - before
+
+
+def _before_and_after(
+    model: HookedModel,
+    clean: Tensor,
+    corrupted: Tensor,
+    sets: Sequence[SiteSet],
+    metric: Metric,
+    *,
+    max_batch_bytes: int | None,
+) -> tuple[Tensor, Tensor]:
+    """The metric of the corrupted runs, [pair], and with each set patched in them, [set, pair]."""
     named = named_metrics({"metric": metric})
     readers = Readers(metrics=("metric",), functions=tuple(named.items()))
     inputs, numbers = distinct_inputs(torch.cat([clean, corrupted]))
@@ -631,7 +675,7 @@ def _patched(
         readers=readers,
         max_batch_bytes=max_batch_bytes,
     )
-    return after[0] - readers.read(plain[base])[0]
+    return readers.read(plain[base])[0], after[0]
 
 
 def _per_copy(metric: Metric, n_pairs: int, outputs: Tensor) -> Tensor:

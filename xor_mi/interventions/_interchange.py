@@ -67,7 +67,18 @@ DAS_LEARNING_RATE = 0.05
 """Adam's, for the subspace; five times TransformerLens' default."""
 
 SAME_VALUE = 1e-6
-"""An output this close to the predicted 0 or 1 also has its value."""
+"""An output this close to the predicted 0 or 1 also has its value.
+
+Where all outputs are smaller than 1, this part of the largest: of outputs of a millionth, none but
+a zero is 0.
+"""
+
+LARGEST_LOGIT = 5.0
+"""DAS sees the network's decisions as logits of at most this size on the rows.
+
+It minimises cross-entropy, which has hardly a slope where all logits are tiny, or none where they
+are huge: how an output is scaled must not decide what is found.
+"""
 
 
 @dataclass(frozen=True)
@@ -301,7 +312,8 @@ def interchange_accuracy(
             variable = names.index(name)
             mixed[variable] = bits[variable, runs[:, k]]
         predicted = high_level.predict(mixed.T)
-        close = torch.isclose(outputs, predicted.to(outputs.dtype), atol=SAME_VALUE)
+        within = SAME_VALUE * min(1.0, outputs.abs().max().item())
+        close = (outputs - predicted).abs() <= within
         decided = decide(outputs, cut=model.rule.cut)
         n_agreed[label] = int((decided == predicted).sum())
         n_matched[label] = int(close.sum())
@@ -387,9 +399,14 @@ def _two_classes(model: HookedMLP, output: int) -> Callable[[Tensor], Tensor]:
 
     Each call of what is returned is one call of the model.
     """
+    with torch.no_grad():
+        on_rows = model.rule.distance(model(model.rows()))[:, output]
+    largest = on_rows.abs().max()
+    # a network whose output is on the threshold throughout has no size to divide by
+    unit = largest / LARGEST_LOGIT if largest > 0 else torch.ones_like(largest)
 
     def logits(inputs: Tensor) -> Tensor:
-        distance = model.rule.distance(model(inputs))[:, output]
+        distance = model.rule.distance(model(inputs))[:, output] / unit
         return torch.stack([-distance, distance], dim=1)
 
     return logits

@@ -2,11 +2,13 @@
 
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 
 import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
+from xor_mi.finding import number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, columns_of, layout
@@ -15,8 +17,8 @@ Point = tuple[float, float]
 
 LABEL_PLACES = (0.3, 0.27, 0.34, 0.38, 0.42, 0.46, 0.5, 0.54, 0.58, 0.62)
 """Where on an edge its weight may be written, as a share of its length; the first is best."""
-LABEL_SIZE = (38, 16)
-"""Pixels that a weight's number takes, across and down."""
+LETTER_SIZE = (7.5, 16)
+"""Pixels that a character of a weight's number takes, across and down."""
 UNIT_PIXELS = (240, 100)
 """Pixels from one layer to the next, and from a unit to the one below it."""
 ARROW_AT = 0.76
@@ -128,9 +130,11 @@ def _add_edges(
     Args:
         lines: what is written in each unit's box, which numbers keep off.
     """
-    boxes = [(spots[unit], _half_size(lines[unit])) for unit in spots]
     weights = [weight for weight, _ in model.float64_layers()]
     largest = max(weight.abs().max().item() for weight in weights) or 1.0
+    values = chain.from_iterable(weight.flatten().tolist() for weight in weights)
+    longest = max(len(number_text(value, signed=True)) for value in values)
+    boxes = [(spots[unit], _half_size(lines[unit], longest)) for unit in spots]
     labels: list[Point] = []
     for edge in edges_of(model.layer_sizes, direct=model.cfg.direct):
         column = model.sources[edge.dst.layer].index(edge.src)
@@ -144,7 +148,7 @@ def _add_edges(
         figure.add_annotation(
             x=at[0],
             y=at[1],
-            text=f"{value:+.2f}",
+            text=number_text(value, signed=True),
             font={"color": (PALE_COLOURS if pale else COLOURS)[value >= 0], "size": 12},
             showarrow=False,
             bgcolor="#ffffff",
@@ -211,13 +215,17 @@ def _arrow(edge: Edge, way: Way, value: float, size: float) -> go.Scatter:
     )
 
 
-def _half_size(lines: Sequence[str]) -> Point:
-    """Half of what a number keeps off around a unit: its box with these lines, and the number."""
+def _half_size(lines: Sequence[str], longest: int) -> Point:
+    """Half of what a number keeps off around a unit: its box with these lines, and the number.
+
+    Args:
+        longest: how many characters a number has at most.
+    """
     across = 7 * max(len(line.removeprefix("<b>").removesuffix("</b>")) for line in lines) + 15
     down = 17 * len(lines) + 15
     return (
-        (across + LABEL_SIZE[0]) / 2 / UNIT_PIXELS[0],
-        (down + LABEL_SIZE[1]) / 2 / UNIT_PIXELS[1],
+        (across + LETTER_SIZE[0] * longest) / 2 / UNIT_PIXELS[0],
+        (down + LETTER_SIZE[1]) / 2 / UNIT_PIXELS[1],
     )
 
 
@@ -254,9 +262,8 @@ def _lines(
     for unit in units:
         lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit, ""), CHARACTERS_A_LINE)]
         if unit.layer >= 0:
-            # adding zero turns -0.0 into 0.0, which is written with a plus
-            bias = biases[unit.layer][unit.index].round(decimals=2) + 0.0
-            lines.append(f"bias {bias:+.2f}")
+            bias = biases[unit.layer][unit.index].item()
+            lines.append(f"bias {number_text(bias, signed=True)}")
         written[unit] = lines
     return written
 

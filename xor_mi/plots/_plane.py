@@ -37,6 +37,7 @@ from xor_mi.plots._style import (
     layout,
     line_trace,
     point_text,
+    rounded,
     score_axis,
 )
 from xor_mi.truth import row_name, truth_rows
@@ -195,9 +196,10 @@ def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
 def _contours(plane: InputPlane) -> go.Contour:
     """The distance to the threshold as a surface with numbered contours."""
     # [x0, x1] -> plotly's [row of y, column of x]
-    distance = (plane.outputs.T - plane.threshold).round(decimals=4)
+    distance = plane.outputs.T - plane.threshold
     # a plane that lies on the threshold everywhere still needs a scale
     bound = distance.abs().max().item() or 1.0
+    distance = rounded(distance, largest=bound, digits=4)
     return go.Contour(
         x=_written(plane.x0),
         y=_written(plane.x1),

@@ -6,7 +6,6 @@ Every frame is computed beforehand.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 import torch
 from plotly.basedatatypes import BaseTraceType
@@ -35,7 +34,9 @@ from xor_mi.plots._style import (
     layout,
     line_trace,
     point_text,
+    rounded,
     score_axis,
+    text_beside,
 )
 
 OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
@@ -131,12 +132,12 @@ def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
         name="here",
     )
     values = list(frame.values.values())
+    largest = max(map(abs, values))
     bars = go.Bar(
         x=list(frame.values),
         y=values,
         marker=BAR,
-        # adding zero turns -0.0 into 0.0, which is written without a sign
-        text=[f"{value + 0.0:.2f}" for value in np.round(values, 2)],
+        text=[text_beside(value, largest=largest) for value in values],
         textposition="outside",
         cliponaxis=False,
         name="value",
@@ -163,6 +164,11 @@ def _slack_bars(sweep: WeightSweep, step: int, frame: SliderFrame) -> go.Bar:
     """Each condition's slack; a failed one is hatched and says so."""
     looks = [HOLDS_OR_FAILS[condition.satisfied] for condition in sweep.conditions[step]]
     slacks = list(frame.values.values())
+    largest = max(map(abs, slacks))
+    texts = [
+        f"{text_beside(slack, largest=largest, signed=True)} {look.word}"
+        for slack, look in zip(slacks, looks, strict=True)
+    ]
     return go.Bar(
         y=list(frame.values),
         x=slacks,
@@ -172,7 +178,7 @@ def _slack_bars(sweep: WeightSweep, step: int, frame: SliderFrame) -> go.Bar:
             "line": {"color": [look.edge for look in looks], "width": 1.5},
             "pattern": {"shape": [look.hatching for look in looks], "fgcolor": NEGATIVE},
         },
-        text=[f"{x:+.2f} {look.word}" for x, look in zip(slacks, looks, strict=True)],
+        text=texts,
         textposition="outside",
         cliponaxis=False,
     )
@@ -197,7 +203,7 @@ def _surface(plane: InputPlane, bound: float) -> go.Heatmap:
         x=plane.x0.tolist(),
         y=plane.x1.tolist(),
         # [x0, x1] -> plotly's [row of y, column of x]
-        z=(plane.outputs.T - plane.threshold).round(decimals=3).tolist(),
+        z=rounded(plane.outputs.T - plane.threshold, largest=bound, digits=3).tolist(),
         colorscale=DIVERGING,
         zmin=-bound,
         zmax=bound,

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import floor, log10
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+from torch import Tensor
 
+from xor_mi.finding import number_text
 from xor_mi.kinds import Number
 from xor_mi.truth import truth_rows
 
@@ -16,6 +19,12 @@ POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
 DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
 Marks = list[list[str]]
 """Text put behind each number of a heatmap, [row][column]."""
+
+UNSEEN = 1e-9
+"""A number that is a smaller part of the largest in its picture than this is a zero with rounding.
+"""
+MOST_DECIMALS = 300
+"""A float64 of 1e-300 has more digits than this, but ten to this power is still a number."""
 
 BAR = {"color": "#bbbbbb", "line": {"color": INK, "width": 1}}
 """The marker of a bar without a sign."""
@@ -117,7 +126,8 @@ def heatmap(
         x=columns,
         y=rows,
         text=[
-            _cell_texts(numbers, of_line) for numbers, of_line in zip(values, marks, strict=True)
+            _cell_texts(numbers, of_line, largest=bound)
+            for numbers, of_line in zip(values, marks, strict=True)
         ],
         texttemplate="%{text}",
         xgap=2,
@@ -139,13 +149,35 @@ def heatmap(
     return figure.update_layout(margin={"t": 125})
 
 
-def _cell_texts(values: Sequence[float | None], marks: Sequence[str]) -> list[str]:
-    """One line's numbers with two digits, each with its mark."""
+def _cell_texts(
+    values: Sequence[float | None], marks: Sequence[str], *, largest: float
+) -> list[str]:
+    """One line's numbers, each with its mark.
+
+    Args:
+        largest: of all cells.
+    """
     texts: list[str] = []
     for value, mark in zip(values, marks, strict=True):
-        # adding zero turns -0.0 into 0.0, which is written without a sign
-        texts.append("" if value is None else f"{round(value, 2) + 0.0:.2f}{mark}")
+        texts.append("" if value is None else f"{text_beside(value, largest=largest)}{mark}")
     return texts
+
+
+def text_beside(value: float, *, largest: float, signed: bool = False) -> str:
+    """A number as it stands beside others, of which the largest has this size.
+
+    What is only rounding beside that one is written as zero.
+    """
+    return number_text(value if abs(value) > UNSEEN * largest else 0.0, signed=signed)
+
+
+def rounded(values: Tensor, *, largest: float, digits: int) -> Tensor:
+    """Values to so many decimals beside a largest of 1, and as fine beside any other.
+
+    A page that is written with all their digits would be twice as long.
+    """
+    decimals = digits - floor(log10(largest))
+    return values.double().round(decimals=min(decimals, MOST_DECIMALS))
 
 
 def columns_of(points: Iterable[Sequence[Number]]) -> tuple[list[Number], list[Number]]:

@@ -1,0 +1,189 @@
+"""The same network in other units of measure: all outputs, all hidden units or all inputs by a
+power of two, so that every sum is the same to the last bit. What is said of it must be the same,
+and what is measured in those units must be so many times as large.
+"""
+
+import json
+from fractions import Fraction
+from itertools import chain, product
+
+import pytest
+import torch
+from networks import random_network
+
+from xor_mi import HookedMLP, activations, identify_circuit
+from xor_mi.finding import number_text
+from xor_mi.interventions import (
+    HighLevelModel,
+    das_accuracy,
+    interchange_accuracy,
+    patch_sweep,
+    score_methods,
+)
+from xor_mi.plots import input_plane, patching_heatmap
+from xor_mi.report import find_out, to_dict
+
+FACTORS = (2.0**-100, 2.0**-23, 2.0**23)
+"""About 1e-30, 1e-7 and 1e7."""
+OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+
+
+def layers_of(model):
+    """The weights, to be changed."""
+    return [(weight.clone(), bias.clone()) for weight, bias in model.float64_layers()]
+
+
+def again(model, layers, **changed):
+    """The network with other weights, read by the same conventions but for those changed."""
+    settings = {
+        "act_fn": model.cfg.act_fns,
+        "out_act_fn": model.cfg.out_act_fn,
+        "decision_threshold": model.cfg.decision_threshold,
+        "target": model.cfg.target,
+        "dtype": "float64",
+    }
+    return HookedMLP.from_weights(layers, **settings | changed)
+
+
+def outputs_times(model, factor):
+    """Readout and threshold times a factor: the same decisions by outputs of another size."""
+    *hidden, (weight, bias) = layers_of(model)
+    threshold = model.cfg.decision_threshold * factor
+    layers = [*hidden, (weight * factor, bias * factor)]
+    return again(model, layers, decision_threshold=threshold)
+
+
+def units_times(model, factor):
+    """A relu layer times a factor, which the next one takes back."""
+    (weight, bias), (after, shift), *rest = layers_of(model)
+    return again(model, [(weight * factor, bias * factor), (after / factor, shift), *rest])
+
+
+def inputs_times(model, factor):
+    """Input levels times a factor, which the first layer takes back."""
+    (weight, bias), *rest = layers_of(model)
+    levels = [level * factor for level in model.cfg.input_levels]
+    return again(model, [(weight / factor, bias), *rest], input_levels=levels)
+
+
+CHANGES = {"outputs": outputs_times, "units": units_times, "inputs": inputs_times}
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A 2-3-1 network with weights that are no round numbers."""
+    return random_network(4, sizes=(2, 3, 1), dtype="float64", decision_threshold=0.0)
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_methods_are_scored_alike(network, factor):
+    """How far a method agrees with patching in sign and order hangs on no unit of measure."""
+    before = score_methods(network, progress=False).frame()
+    after = score_methods(outputs_times(network, factor), progress=False).frame()
+    assert before["sign_agreement"].between(0, 0.999).any()
+    before["mean_abs_error"] *= factor
+    assert before.equals(after)
+
+
+@pytest.mark.parametrize("factor", [*FACTORS, 1.0])
+def test_values_are_matched_exactly(textbook, factor):
+    """An output is the predicted 0 or 1 where it is in exact arithmetic, however small all outputs
+    are.
+    """
+    readout = Fraction(factor), -2 * Fraction(factor)
+    n_exact = dict.fromkeys(["either", "both"], 0)
+    for base, source in product(product((0, 1), repeat=2), repeat=2):
+        for unit, name in enumerate(n_exact):
+            taken = [base, base]
+            taken[unit] = source
+            units = sum(taken[0]), max(sum(taken[1]) - 1, 0)
+            either, both = max(taken[0]), min(taken[1])
+            predicted = int(either and not both)
+            n_exact[name] += sum(w * h for w, h in zip(readout, units, strict=True)) == predicted
+    model = outputs_times(textbook, factor)
+    places = {"either": "h0.0", "both": "h0.1"}
+    found = interchange_accuracy(model, OR_AND, places, joint=False, progress=False)
+    assert found.n_matched_value == n_exact
+
+
+def test_a_subspace_is_found_at_any_scale():
+    """DAS finds the direction of a variable also where all outputs are tiny."""
+    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=torch.float64)
+    layers = [(turn, [0.0, 0.0]), (torch.ones(1, 2, dtype=torch.float64) @ turn.T, [-1.5])]
+    model = HookedMLP.from_weights(layers, act_fn="identity", target="AND", dtype="float64")
+    inputs = HighLevelModel({"first": "x0", "second": "x1"}, "first & second")
+    small = outputs_times(model, 2.0**-100)
+    hook = "blocks.0.mlp.hook_post"
+    found = das_accuracy(small, inputs, "first", hook, epochs=15, progress=False)
+    assert found.n_agreed["das"] == 16
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("factor", FACTORS)
+def test_no_number_of_a_page_vanishes(textbook, change, factor):
+    """Where the page of the ordinary network has a number, that of the other has none that reads as
+    zero; and every zero stays one.
+    """
+    pages = [
+        identify_circuit(model, progress=False).explain()
+        for model in (textbook, CHANGES[change](textbook, factor))
+    ]
+    zeros = [
+        [float(word) == 0 for word in page.replace("(", " ").replace(",", " ").split() if _is(word)]
+        for page in (_without_levels(page) for page in pages)
+    ]
+    assert sum(zeros[0]) not in (0, len(zeros[0]))
+    assert zeros[0] == zeros[1]
+
+
+def _without_levels(page):
+    """The page after its first line, which names other levels than 0 and 1; without colons."""
+    return page.split("\n", 1)[1].replace(":", " ")
+
+
+def _is(word):
+    """Whether a word is a number with a point or a power of ten, and no row."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return "." in word or "e" in word
+
+
+def test_numbers_are_written_so_that_they_show():
+    """Decimals where they show two figures or more of a number, three figures elsewhere, and a zero
+    without a sign.
+    """
+    written = {0.0: "0.00", 0.25: "0.25", -1.5: "-1.50", 4e-5: "4e-05"}
+    written |= {1 / 3e9: "3.33e-10", 999999.0: "999999.00", 1e30: "1e+30", -1e-300: "-1e-300"}
+    assert {number: number_text(number) for number in written} == written
+    assert [number_text(x, decimals=3, signed=True) for x in (-0.0, 2.0, 2e-4)] == [
+        "+0.000",
+        "+2.000",
+        "+0.0002",
+    ]
+
+
+def test_pictures_of_small_outputs_are_not_blank(network):
+    """The plane and the heatmap of a network show the same, whatever its outputs' unit."""
+    small = outputs_times(network, 2.0**-100)
+    (before,), (after,) = (
+        [trace.z for trace in input_plane(model, n_points=3).data if trace.type == "contour"]
+        for model in (network, small)
+    )
+    ratio = torch.tensor(after) / torch.tensor(before) / 2.0**-100
+    assert torch.allclose(ratio, torch.ones_like(ratio), rtol=0.01)
+    texts = [patching_heatmap(patch_sweep(model)).data[0].text for model in (network, small)]
+    is_zero = [
+        [float(text.rstrip(" *")) == 0 for text in chain.from_iterable(each)] for each in texts
+    ]
+    assert is_zero[0] == is_zero[1]
+
+
+def test_a_report_keeps_every_digit(network):
+    """What stands in report.json is the number itself, however small."""
+    small = outputs_times(network, 2.0**-40)
+    written = json.loads(json.dumps(to_dict(find_out(small, progress=False)), allow_nan=False))
+    values = activations(small).frame()["value"].tolist()
+    assert [line["value"] for line in written["activations"]] == values
+    assert 0 < min(map(abs, filter(None, values))) < 1e-12
