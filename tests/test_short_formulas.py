@@ -9,6 +9,7 @@ import pytest
 from oracles.two_level import fewest_literals
 
 from xor_mi.truth import BooleanFunction
+from xor_mi.truth._two_level import shortest_sum
 
 F7 = (
     0,
@@ -103,3 +104,26 @@ def test_rows_that_never_occur_may_be_anything():
         read = BooleanFunction.from_formula(short, 4).bits
         assert all(read[row] == table[row] for row in range(16) if row not in never)
         assert short.count("x") <= function.formula.count("x")
+
+
+def test_products_of_six_and_seven_inputs_are_prime_and_needed():
+    """Beyond five inputs a formula is short, not shortest: of its products none holds on a row that
+    is not wanted, none would do so with a literal less, and none can be left out.
+    """
+    rng = random.Random(1)
+    for n_inputs in (6, 7, 7):
+        all_rows = list(product((0, 1), repeat=n_inputs))
+        wanted = {number for number in range(len(all_rows)) if rng.random() < 0.6}
+
+        def held(literals, all_rows=all_rows):
+            return {
+                number
+                for number, row in enumerate(all_rows)
+                if all(row[i] == bit for i, bit in literals)
+            }
+
+        products = shortest_sum(n_inputs, wanted, plain=1)
+        assert set().union(*map(held, products)) == wanted
+        for one in products:
+            assert not any(held(set(one) - {literal}) <= wanted for literal in one)
+            assert set().union(*(held(other) for other in products if other != one)) != wanted

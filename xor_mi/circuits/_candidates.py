@@ -5,10 +5,11 @@ by what a person would believe first; nothing in that order hangs on how units a
 which of a unit and its complement the network happened to learn.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from xor_mi.circuits._facts import PROOF_LEVELS, Contradiction, InterchangeCount, ProofLevel
@@ -16,7 +17,7 @@ from xor_mi.circuits._interchange import Interchanges, Tested
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Variables
 from xor_mi.circuits._required import checked_level
-from xor_mi.circuits._signature import family_of, live_netlist, or_empty, up_to_complement
+from xor_mi.circuits._signature import canonical_texts, live_netlist
 from xor_mi.graph import Unit
 from xor_mi.progress import progress_bar
 
@@ -143,7 +144,7 @@ def candidates_of(
             clear, doing="testing circuits", unit="circuit", progress=progress
         )
     ]
-    return tuple(_in_order(candidates, layer_sizes))
+    return tuple(_in_order(candidates, layer_sizes, progress=progress))
 
 
 def _candidate(
@@ -205,18 +206,39 @@ def _smallest_margin(live: Sequence[Unit], joint: JointReading) -> float:
 
 
 def _in_order(
-    candidates: Sequence[CandidateCircuit], layer_sizes: Sequence[int]
+    candidates: Sequence[CandidateCircuit], layer_sizes: Sequence[int], *, progress: bool
 ) -> Iterator[CandidateCircuit]:
     """The one that a person would believe first.
 
     The level of proof, the single interchanges that come out as predicted, the smallest margin, the
     fewest live units; what is equal in all of these goes by its shortest canonical text.
     """
-    for _, group in groupby(sorted(candidates, key=_credit), key=_credit):
-        equal = list(group)
-        if len(equal) > 1:  # a canonical text is slow to find
-            equal.sort(key=lambda candidate: _canonical(candidate, layer_sizes))
-        yield from equal
+    bar = progress_bar(
+        total=len(candidates), doing="ordering circuits", unit="circuit", progress=progress
+    )
+
+    def canonical(candidate: CandidateCircuit) -> tuple[object, ...]:
+        bar.update()
+        return _canonical(candidate, layer_sizes)
+
+    with bar:
+        for equal in _sorted_groups(candidates, _credit):
+            # a canonical text is slow to find, and so are gates' formulas
+            for same in _sorted_groups(equal, canonical):
+                yield from chain.from_iterable(_sorted_groups(same, _by_gates))
+
+
+def _sorted_groups(
+    candidates: Sequence[CandidateCircuit], key: Callable[[CandidateCircuit], tuple[object, ...]]
+) -> Iterator[list[CandidateCircuit]]:
+    """Those of equal keys together, in order of these; of one candidate the key is not asked."""
+    if len(candidates) == 1:
+        yield list(candidates)
+        return
+    keyed = [(key(candidate), candidate) for candidate in candidates]
+    keyed.sort(key=itemgetter(0))
+    for _, group in groupby(keyed, key=itemgetter(0)):
+        yield [candidate for _, candidate in group]
 
 
 def _credit(candidate: CandidateCircuit) -> tuple[int, int, float, int]:
@@ -230,17 +252,20 @@ def _credit(candidate: CandidateCircuit) -> tuple[int, int, float, int]:
 
 def _canonical(
     candidate: CandidateCircuit, layer_sizes: Sequence[int]
-) -> tuple[int, str, str, tuple[float, ...], tuple[str, ...], tuple[Unit, ...], tuple[str, ...]]:
+) -> tuple[int, str, str, tuple[float, ...]]:
     """What renumbering and complementing units cannot change: texts, the shortest first, and then
     all margins, the largest first.
-
-    Only what even they cannot tell apart goes by its gates, which renumbering cannot change, and
-    by the numbers of its units.
     """
     first = candidate.readings[0]
-    text = or_empty(lambda: up_to_complement(first.netlist, layer_sizes))
-    family = or_empty(lambda: family_of(first.netlist, layer_sizes))
+    text, family = canonical_texts(first.netlist, layer_sizes)
     margins = sorted(first.of(unit).margin or 0 for unit in candidate.live)
     clearest = tuple(-compared_margin(margin) for margin in margins)
+    return len(text), family, text, clearest
+
+
+def _by_gates(
+    candidate: CandidateCircuit,
+) -> tuple[tuple[str, ...], tuple[Unit, ...], tuple[str, ...]]:
+    """What goes by the gates, which renumbering cannot change, and by the numbers of the units."""
     gates = candidate.gates
-    return len(text), family, text, clearest, tuple(sorted(gates)), candidate.live, gates
+    return tuple(sorted(gates)), candidate.live, gates

@@ -284,19 +284,23 @@ def _greedy(order: Sequence[_Box], masks: dict[_Box, int], goal: int) -> list[_B
     return chosen
 
 
-def _boxes(radices: tuple[int, ...]) -> Iterator[tuple[_Box, int]]:
+# many tables are over the same levels; the largest lists take some 10 MB
+@lru_cache(maxsize=4)
+def _boxes(radices: tuple[int, ...]) -> tuple[tuple[_Box, int], ...]:
     """Every product of literals, and the combinations it holds on as the bits of a number."""
     weights = [prod(radices[k + 1 :]) for k in range(len(radices))]
     subsets = []
     for radix in radices:
         sizes = (combinations(range(radix), size) for size in range(1, radix + 1))
         subsets.append(list(chain.from_iterable(sizes)))
+    boxes: list[tuple[_Box, int]] = []
     for box in product(*subsets):
         # shifting by a level's weight adds it to every number of a combination
         mask = 1
         for levels, weight in zip(box, weights, strict=True):
             mask = sum(mask << level * weight for level in levels)
-        yield box, mask
+        boxes.append((box, mask))
+    return tuple(boxes)
 
 
 def _wider(box: _Box, radices: Sequence[int]) -> Iterator[_Box]:

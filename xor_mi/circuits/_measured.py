@@ -6,7 +6,7 @@ measured as one tensor, and only for those that compose are there `LocalGate`s.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import attrgetter
 
 import numpy as np
@@ -159,20 +159,34 @@ class MeasuredChoices:
             values = found
         return composes.nonzero().flatten().tolist()
 
+    @cached_property
+    def _first_layer(self) -> tuple[list[Unit], tuple[str, ...]]:
+        """The units of the first layer, and the names of the inputs."""
+        inputs, first, *_ = layers_of(self.model.layer_sizes)
+        return first, tuple(unit.name for unit in inputs)
+
     def netlist(self, number: int) -> tuple[LocalGate, ...]:
         """The local gate of every hidden unit and decision under one choice, layer by layer."""
-        inputs, first, *_ = layers_of(self.model.layer_sizes)
-        names = tuple(unit.name for unit in inputs)
+        first, names = self._first_layer
         read_as = self.choices[number][0]
         gates = [
-            LocalGate(unit, names, reading.bits)
+            _first_gate(unit, names, reading.bits)
             for unit, reading in zip(first, read_as, strict=True)
         ]
         for layer in self.later:
             for unit, table in zip(layer.places, layer.tables[number].tolist(), strict=True):
-                known = tuple(None if bit == UNDECIDED else bit for bit in table)
+                known = tuple(table)
+                # nearly every table is complete, and may have thousands of entries
+                if UNDECIDED in table:
+                    known = tuple(None if bit == UNDECIDED else bit for bit in table)
                 gates.append(LocalGate(unit, layer.parents, known))
         return tuple(gates)
+
+
+# a unit has few readings, which many choices have in common
+@lru_cache(maxsize=4096)
+def _first_gate(unit: Unit, names: tuple[str, ...], bits: tuple[int, ...]) -> LocalGate:
+    return LocalGate(unit, names, bits)
 
 
 def in_batches(

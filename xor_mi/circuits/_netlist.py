@@ -11,7 +11,7 @@ from xor_mi.circuits import _tables
 from xor_mi.circuits._readings import Reading, of_unit, tells_apart
 from xor_mi.graph import Unit, layers_of
 from xor_mi.model import require_output
-from xor_mi.truth import BooleanFunction, row_numbers, truth_rows
+from xor_mi.truth import BooleanFunction, truth_rows
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class LocalGate:
     @cached_property
     def bits(self) -> tuple[int, ...]:
         """The table with 0 where there is no bit."""
-        return tuple(bit or 0 for bit in self.table)
+        known = tuple(bit for bit in self.table if bit is not None)
+        # nearly every table is complete, and may have thousands of entries
+        return known if len(known) == len(self.table) else tuple(bit or 0 for bit in self.table)
 
     @cached_property
     def function(self) -> BooleanFunction:
@@ -81,9 +83,18 @@ def run(netlist: Sequence[LocalGate], values: Mapping[str, Tensor]) -> dict[str,
     """
     values = dict(values)
     for gate in netlist:
-        parents = torch.stack([values[parent] for parent in gate.parents], dim=-1)
-        values[gate.unit.name] = _tables.as_tensor(gate.bits)[row_numbers(parents)].long()
+        rows = _rows_of(gate, values)
+        values[gate.unit.name] = _tables.as_tensor(gate.bits)[rows].long()
     return values
+
+
+def _rows_of(gate: LocalGate, values: Mapping[str, Tensor]) -> Tensor:
+    """`row_numbers` of what a gate reads, with no copy of all of it side by side."""
+    first, *others = (values[parent] for parent in gate.parents)
+    rows = first.long().clone()
+    for bits in others:
+        rows.mul_(2).add_(bits)
+    return rows
 
 
 def compose(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> dict[Unit, Tensor]:

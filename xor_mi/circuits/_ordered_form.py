@@ -66,8 +66,9 @@ class OrderedCore:
         orders = [as_it_is]
         if factorial(self.n_inputs) <= MAX_ORDERS:
             orders = list(permutations(as_it_is))
-        family = min(_smallest(self, order) for order in orders)
-        return _text(family), _text(_smallest(self, as_it_is))
+        own = _smallest(self, as_it_is)
+        others = [_smallest(self, order) for order in orders if order != as_it_is]
+        return _text(min([own, *others])), _text(own)
 
 
 _Gate = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]

@@ -613,32 +613,45 @@ def circuits_of(
     if interchanges is None:
         interchanges = Interchanges.of(model, layers, variables)
     found = []
-    for core, joints in grouped.values():
+    bar = progress_bar(
+        grouped.values(), doing="testing circuits", unit="circuit", progress=progress
+    )
+    for core, joints in bar:
         if search.smallest_margin(core, joints[0]) >= min_margin:
             tested = interchanges.tested(_WithLevels.of(search, core))
             found.append((search.circuit_of(core, joints, tested), core))
     return OrderedCircuits(
         target=function,
-        circuits=tuple(_in_order(found)),
+        circuits=tuple(_in_order(found, progress=progress)),
         require=require,
         min_margin=min_margin,
     )
 
 
-def _in_order(found: Sequence[tuple[OrderedCircuit, OrderedCore]]) -> list[OrderedCircuit]:
+def _in_order(
+    found: Sequence[tuple[OrderedCircuit, OrderedCore]], *, progress: bool
+) -> list[OrderedCircuit]:
     """The circuits, the one that a person would believe first.
 
     Highest proof level; of those below "single" the most single interchanges as predicted; fewest
     units of three levels; largest smallest margin; fewest live variables; shortest canonical text;
     then by that text.
     """
+    bar = progress_bar(
+        total=len(found), doing="ordering circuits", unit="circuit", progress=progress
+    )
+
+    def canonical(one: tuple[OrderedCircuit, OrderedCore]) -> tuple[int, str, str]:
+        bar.update()
+        return _canonical(one)
 
     ordered: list[OrderedCircuit] = []
-    for _, group in groupby(sorted(found, key=_credit), key=_credit):
-        equal = list(group)
-        if len(equal) > 1:  # a canonical text is slow to find
-            equal.sort(key=_canonical)
-        ordered += [circuit for circuit, _ in equal]
+    with bar:
+        for _, group in groupby(sorted(found, key=_credit), key=_credit):
+            equal = list(group)
+            if len(equal) > 1:  # a canonical text is slow to find
+                equal.sort(key=canonical)
+            ordered += [circuit for circuit, _ in equal]
     return ordered
 
 

@@ -27,7 +27,14 @@ from xor_mi.circuits import _tables
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
-from xor_mi.truth import MAX_INPUTS, BooleanFunction, name_of_bits, row_number, truth_rows
+from xor_mi.truth import (
+    MAX_INPUTS,
+    BooleanFunction,
+    name_of_bits,
+    row_number,
+    row_numbers,
+    truth_rows,
+)
 
 Table = tuple[int, ...]
 Form = tuple[tuple[tuple[Table, tuple[int, ...], Table], ...], ...]
@@ -99,17 +106,41 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     Raises:
         XorMiError: more than `MAX_ORDERS` orders of interchangeable units, or of the inputs.
     """
+    return _family(_zero_at_zero(_live_layers(netlist, layer_sizes)), layer_sizes[0])
+
+
+def canonical_texts(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[str, str]:
+    """(`up_to_complement`, `family_of`), at about the price of the latter alone.
+
+    Nothing in place of a text that there are too many orders to find.
+    """
     layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
-    used = _inputs_used(layers, layer_sizes[0])
+    try:
+        own = min(_orders(layers))
+    except XorMiError:  # units that tie do so in every order of the inputs
+        return "", ""
+    return _text(own), or_empty(lambda: _family(layers, layer_sizes[0], own=own))
+
+
+def _family(layers: _Layers, n_inputs: int, *, own: Form | None = None) -> str:
+    """The canonical text up to the order of the inputs.
+
+    Args:
+        own: the smallest form in the order that they have, where it is known.
+    """
+    used = _inputs_used(layers, n_inputs)
     n_orders = factorial(len(used))
     if n_orders > MAX_ORDERS:
         raise XorMiError(
             f"a family of {len(used)} inputs has {n_orders} input orders; "
             f"at most {MAX_ORDERS} are tried"
         )
-    unused = [i for i in range(layer_sizes[0]) if i not in used]
+    unused = [i for i in range(n_inputs) if i not in used]
     forms = []
     for order in permutations(used):
+        if own is not None and order == tuple(range(n_inputs)):
+            forms.append(own)
+            continue
         # The first row of bits is the all-zero input in every order, so no unit turns over again.
         # Those in use become the first inputs, in every order; the others follow in one order.
         place = {old: new for new, old in enumerate((*order, *unused))}
@@ -221,7 +252,7 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
             held = {k: constant[parent] for k, parent in enumerate(read) if parent in constant}
             positions, table = _reduced(gate.bits, tuple(held.items()))
             parents = picked(read, positions)
-            nodes.append(_Node(parents, table, _run(parents, table, [*columns, *inputs])))
+            nodes.append(_Node(parents, table, _run(parents, table, (*columns, *inputs))))
             names.append(gate.unit.name)
         place = past_it | {name: k for k, name in enumerate(names)}
         # Only the next layer reads this one: its constants are folded there.
@@ -242,7 +273,8 @@ def _reduced(table: Table, constants: tuple[tuple[int, int], ...]) -> tuple[tupl
     return _tables.over_essential(_tables.with_constants(table, dict(constants)))
 
 
-def _run(parents: Sequence[int], table: Table, columns: Sequence[Table]) -> Table:
+@lru_cache(maxsize=4096)
+def _run(parents: tuple[int, ...], table: Table, columns: tuple[Table, ...]) -> Table:
     """A node's bits on the input rows, from those of the layer before, [parent][row]."""
     bits = []
     for row in range(len(columns[0])):
@@ -322,7 +354,7 @@ def _renumbered(node: _Node, place: Mapping[int, int]) -> tuple[int, ...]:
 
 def picked(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
     """The values at these places."""
-    return tuple(values[place] for place in places)
+    return tuple(map(values.__getitem__, places))
 
 
 def _reordered(table: Table, order: Sequence[int]) -> Table:
@@ -341,12 +373,8 @@ def _rearranged(table: Table, where: tuple[int, ...]) -> Table:
 @lru_cache(maxsize=1024)
 def rows_before(where: tuple[int, ...]) -> tuple[int, ...]:
     """For each row, its number before input i became input where[i]."""
-    return tuple(row_number(picked(row, where)) for row in _rows(len(where)))
-
-
-def _rows(width: int) -> tuple[tuple[int, ...], ...]:
-    """All rows of so many bits; of none there is one, the empty row."""
-    return truth_rows(width) if width else ((),)
+    rows = _tables.combinations_of(len(where))
+    return tuple(row_numbers(rows[:, list(where)]).tolist())
 
 
 def _orders(layers: _Layers) -> Iterator[Form]:

@@ -182,7 +182,9 @@ def taken_from(post: Tensor, sources: Tensor, variables: Variables) -> Tensor:
 def by_unit(of_variables: Tensor, variables: Variables) -> Tensor:
     """[..., variable] -> [..., unit]: every place of a variable has what the variable has."""
     place = {unit: number for number, units in enumerate(variables) for unit in units}
-    return of_variables[..., [place[unit] for unit in sorted(place)]]
+    numbers = [place[unit] for unit in sorted(place)]
+    # without copies there is nothing to move, as a rule
+    return of_variables if numbers == list(range(len(variables))) else of_variables[..., numbers]
 
 
 def unconnected_units(model: HookedMLP) -> frozenset[Unit]:

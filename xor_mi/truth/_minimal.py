@@ -94,10 +94,9 @@ def _occurring(n_inputs: int, never: frozenset[int]) -> list[tuple[int, ...]]:
 
 def _normal_form(n_inputs: int, table: tuple[int, ...], never: frozenset[int]) -> _Form:
     """The algebraic normal form."""
-    return _Form(
-        text=algebraic_normal_form(n_inputs, table, never=never),
-        whole=algebraic_normal_form(n_inputs, table),
-    )
+    whole = algebraic_normal_form(n_inputs, table)
+    text = algebraic_normal_form(n_inputs, table, never=never) if never else whole
+    return _Form(text, whole)
 
 
 def _two_level_forms(n_inputs: int, table: tuple[int, ...], never: frozenset[int]) -> list[_Form]:
@@ -107,8 +106,9 @@ def _two_level_forms(n_inputs: int, table: tuple[int, ...], never: frozenset[int
     for outer, bit in ((" | ", 1), (" & ", 0)):
         # Where the function is 0, a product of sums is a sum of products of the complements.
         products = _two_level(n_inputs, table, bit)
-        text = _written(_that_occur(products, rows) if never else products, outer, bit)
-        forms.append(_Form(text, _written(products, outer, bit)))
+        whole = _written(products, outer, bit)
+        text = _written(_that_occur(products, rows), outer, bit) if never else whole
+        forms.append(_Form(text, whole))
     return forms
 
 

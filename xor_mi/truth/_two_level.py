@@ -60,28 +60,35 @@ def _primes(n_inputs: int, wanted: int, plain: int) -> list[_Prime]:
     """Every prime implicant, the cheapest first."""
     # A product is the inputs it reads and their bits, both as bits of a row's number.
     everything = (1 << n_inputs) - 1
-    rows = (row for row in range(1 << n_inputs) if wanted >> row & 1)
-    level = {(everything, row): 1 << row for row in rows}
+    flips = [1 << i for i in range(n_inputs)]
+    is_off = {
+        flip: sum(1 << row for row in range(everything + 1) if not row & flip) for flip in flips
+    }
+    # inputs read -> all their bits for which the product holds on wanted rows only, as one number
+    implicants = {everything: wanted}
+    for read in range(everything - 1, -1, -1):
+        flip = everything & ~read & -(everything & ~read)  # any one that is not read
+        with_flip = implicants[read | flip]
+        implicants[read] = with_flip & with_flip >> flip & is_off[flip]
     primes: list[_Prime] = []
-    while level:
-        shorter: dict[tuple[int, int], int] = {}
-        merged: set[tuple[int, int]] = set()
-        for (read, bits), covers in level.items():
-            flip = 1
-            while flip <= read:
-                if read & flip and (read, bits ^ flip) in level:
-                    # the two differ in one bit: it does not matter
-                    merged.add((read, bits))
-                    shorter[read ^ flip, bits & ~flip] = covers | level[read, bits ^ flip]
-                flip <<= 1
-        for (read, bits), covers in level.items():
-            if (read, bits) not in merged:
-                primes.append(_prime(n_inputs, read, bits, covers, plain))
-        level = shorter
+    for read, starts in implicants.items():
+        left = starts
+        for flip in flips:
+            if read & flip:
+                without = implicants[read ^ flip]
+                left &= ~(without | without << flip)
+        while left:
+            bits = left.bit_length() - 1
+            left ^= 1 << bits
+            primes.append(_prime(n_inputs, read, bits, plain))
     return sorted(primes, key=lambda prime: (prime.cost, prime.product))
 
 
-def _prime(n_inputs: int, read: int, bits: int, covers: int, plain: int) -> _Prime:
+def _prime(n_inputs: int, read: int, bits: int, plain: int) -> _Prime:
+    covers = 1 << bits
+    for i in range(n_inputs):
+        if not read >> i & 1:
+            covers |= covers << (1 << i)
     # the first input is the most significant bit of a row's number
     shifts = [n_inputs - 1 - i for i in range(n_inputs)]
     product = tuple((i, bits >> k & 1) for i, k in enumerate(shifts) if read >> k & 1)
