@@ -357,3 +357,36 @@ def slack(
                 nearest[0].append(max(-(piece.high or Fraction(0)), Fraction(0)))
     down, up = (min(found) if found else None for found in nearest)
     return down, up
+
+
+def n_pieces(
+    lines: Sequence[Sequence[float]],
+    box: tuple[tuple[float, float], tuple[float, float]],
+) -> int:
+    """How many pieces the lines a x + b y + c = 0 cut a rectangle into.
+
+    By Euler's formula: one, one more for each line inside, and for each point inside where some of
+    them meet one less than meet there.
+    """
+    inside: set[tuple[Fraction, Fraction, Fraction]] = set()
+    corners = [(Fraction(x), Fraction(y)) for x in box[0] for y in box[1]]
+    for a, b, c in lines:
+        if not (a or b):
+            continue
+        scale = Fraction(a or b)
+        line = Fraction(a) / scale, Fraction(b) / scale, Fraction(c) / scale
+        sides = [line[0] * x + line[1] * y + line[2] for x, y in corners]
+        if min(sides) < 0 < max(sides):
+            inside.add(line)
+    meeting: dict[tuple[Fraction, Fraction], set[tuple[Fraction, Fraction, Fraction]]] = {}
+    ordered = sorted(inside)
+    for k, first in enumerate(ordered):
+        for other in ordered[k + 1 :]:
+            determinant = first[0] * other[1] - first[1] * other[0]
+            if not determinant:
+                continue
+            x = (first[1] * other[2] - other[1] * first[2]) / determinant
+            y = (other[0] * first[2] - first[0] * other[2]) / determinant
+            if box[0][0] < x < box[0][1] and box[1][0] < y < box[1][1]:
+                meeting.setdefault((x, y), set()).update((first, other))
+    return 1 + len(inside) + sum(len(met) - 1 for met in meeting.values())

@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind
+from xor_mi.errors import XorMiError, require_kind, require_memory
 from xor_mi.finding import Finding
+from xor_mi.geometry._count import most_pieces, pieces_of_all_at_least
 from xor_mi.geometry._pieces import (
     FULL,
     PIECEWISE_LINEAR,
@@ -37,6 +38,9 @@ from xor_mi.progress import progress_bar
 
 MAX_REGIONS = 20_000
 """More convex pieces than this are refused."""
+
+BYTES_OF_A_MAP = 96
+"""A unit's map on a piece is three numbers, held four times over while it is computed."""
 
 BESIDE_THE_LEVELS = 0.5
 """How far the plane goes beyond the two input levels, against their distance from each other."""
@@ -183,7 +187,7 @@ def regions(model: HookedMLP, *, bounds: Bounds | None = None, progress: bool = 
 
     Raises:
         XorMiError: other than two inputs, hidden units that are not piecewise linear, empty bounds,
-            more than `MAX_REGIONS` pieces.
+            more than `MAX_REGIONS` pieces or maps than there is memory for.
     """
     require_plain_mlp(model, "cutting the plane into regions")
     if not has_pieces(model):
@@ -457,6 +461,7 @@ def _cut_by_all(
     )
     # what does not cut a cell does not cut a part of it either
     parts = [(cell, cell.cut_by(kinks)) for cell in cells]
+    _require_few(parts, kinks)
     for number in bar:
         for which, kink in enumerate(kinks):
             before, parts = parts, []
@@ -466,12 +471,48 @@ def _cut_by_all(
                     continue
                 halves = cell.halves(number, kink)
                 parts += [(half, half.cut_by(kinks) & cutting) for half in halves]
-        if len(parts) > MAX_REGIONS:
-            raise XorMiError(
-                f"the plane falls into more than {MAX_REGIONS} pieces; "
-                "narrow the bounds or study a smaller network"
-            )
+            if len(parts) > MAX_REGIONS:
+                raise _too_many()
+    _require_room(len(parts), len(numbers))
     return [cell for cell, _ in parts]
+
+
+def _require_few(
+    parts: list[tuple[Cell, Bool[ndarray, "kink width"]]], kinks: tuple[float, ...]
+) -> None:
+    """Refuse too many pieces before they are cut, counted by where the lines cross.
+
+    Args:
+        parts: cells, each with what cuts it.
+    """
+    if sum(most_pieces(int(cutting.sum())) for _, cutting in parts) <= MAX_REGIONS:
+        return
+    lines: list[ndarray] = []
+    for cell, cutting in parts:
+        which, numbers = np.nonzero(cutting)
+        own = cell.affine[numbers]
+        own[:, 2] -= np.array(kinks)[which]
+        lines.append(own)
+    polygons = [cell.corners for cell, _ in parts]
+    at_least = pieces_of_all_at_least(polygons, lines, enough=MAX_REGIONS)
+    if at_least > MAX_REGIONS:
+        raise _too_many()
+    _require_room(at_least, len(parts[0][0].bias))
+
+
+def _too_many() -> XorMiError:
+    return XorMiError(
+        f"the plane falls into more than {MAX_REGIONS} pieces; "
+        "narrow the bounds or study a smaller network"
+    )
+
+
+def _require_room(n_pieces: int, width: int) -> None:
+    require_memory(
+        n_pieces * width * BYTES_OF_A_MAP,
+        what=f"{n_pieces:,} pieces of the plane with the maps of {width:,} units",
+        do="narrow the bounds or study a smaller network",
+    )
 
 
 def _side(

@@ -20,10 +20,10 @@ from numpy import ndarray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from xor_mi.errors import require_at_most, whole_number
+from xor_mi.errors import XorMiError, require_at_most, whole_number
 from xor_mi.finding import Finding
 from xor_mi.geometry._brackets import roots, scores_at
-from xor_mi.geometry._cells import Cell, Frame, as_box, cut_at, cut_plane, through
+from xor_mi.geometry._cells import MAX_REGIONS, Cell, Frame, as_box, cut_at, cut_plane, through
 from xor_mi.geometry._pieces import (
     PIECEWISE_LINEAR,
     Lines,
@@ -41,6 +41,9 @@ SAME_POINT = 1e-10
 
 NODES_AT_ONCE = 1_000_000
 """Values of a layer on so many nodes times units are computed at once; a grid is cut in strips."""
+
+MAX_DECIDED = 2 * MAX_REGIONS
+"""More pieces with one decision each than this are refused: one cut halves a region at most."""
 
 MAX_NODES = 10**9
 """A grid of more nodes than this is refused."""
@@ -174,11 +177,18 @@ def _decided_cells(
     cells = cut_plane(model, frame, progress=progress)
     if np.isinf(cut):
         return [_DecidedCell(cell.corners, int(cut < 0)) for cell in cells]
-    for cell in through(cells, rivals, np.full(len(rivals), -cut)):
+    whole = through(cells, rivals, np.full(len(rivals), -cut))
+    bar = progress_bar(whole, doing="cutting at the decision", unit="region", progress=progress)
+    for cell in bar:
         parts = [cell]
         for rival in range(len(rivals)):
             parts = cut_at(parts, rival)
         decided += [_DecidedCell(part.corners, _decision_in(part)) for part in parts]
+        if len(decided) > MAX_DECIDED:
+            raise XorMiError(
+                f"the plane falls into more than {MAX_DECIDED} pieces with one decision each; "
+                "narrow the bounds or study a smaller network"
+            )
     return decided
 
 
