@@ -180,9 +180,9 @@ def logit_difference(
     [1.5, -1.5]
     """
     used = _rule_of(threshold, rule)
+    values = logit(outputs, output=output, rule=used)
     if threshold is None and rule is None:
         _warn_of_probabilities(outputs)
-    values = logit(outputs, output=output, rule=used)
     n_decisions = used.n_decisions(_as_outputs(outputs).shape[1])
     # one label per example is that of the decision that is asked for
     bits = _as_labels(labels, len(values), n_decisions, may_be_of_one=True)
