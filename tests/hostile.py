@@ -1,6 +1,6 @@
 """Hostile input at every door: what is answered, what is refused, and nothing else.
 
-    python tests/hostile.py [inputs per door, default 1300] [seed, default 0] [doors, default all]
+    python tests/hostile.py [INPUTS] [--seed S] [--doors DOOR ...] [--all] [--jobs J]
 
 Each door draws an input (random bytes and values, and mutations of valid ones), knocks, and says
 what happened: "answered", "refused" (an `XorMiError`; at the command line one line and exit status
@@ -8,6 +8,7 @@ what happened: "answered", "refused" (an `XorMiError`; at the command line one l
 s, or a file changed that was only to be read. One table at the end; exit status 1 if anything must
 not be."""
 
+import argparse
 import contextlib
 import io
 import json
@@ -20,11 +21,13 @@ import threading
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import fields
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -373,7 +376,11 @@ with tempfile.TemporaryDirectory() as _folder:
 
 
 ONE_IN = {"report": 50, "playground": 10, "findings": 2}
-"""Doors that answer in seconds are given one of so many inputs."""
+"""Doors that answer in seconds are given one of so many inputs, unless all are asked for."""
+
+OUTCOMES = ("answered", "refused", "must not be")
+AT_ONCE = 50
+"""So many inputs are one piece of work for a process."""
 
 
 def inputs_of(name: str, n: int) -> int:
@@ -417,31 +424,75 @@ def knock(name: str, seed: int) -> str:
     return f"hung: {taken:.1f} s" if taken > HANG else outcome
 
 
+class Knocked(NamedTuple):
+    """What some inputs at one door came to.
+
+    Attributes:
+        outcomes: "answered", "refused" or "must not be" -> how often.
+        examples: what must not be -> the first seed with it.
+    """
+
+    outcomes: Counter[str]
+    examples: dict[str, int]
+    seconds: float = 0.0
+
+
+def knocked(name: str, seeds: range) -> Knocked:
+    """Some inputs at one door, one after the other."""
+    torch.set_num_threads(1)
+    found, start = Knocked(Counter(), {}), perf_counter()
+    for seed in seeds:
+        outcome = knock(name, seed)
+        kind = outcome if outcome in ("answered", "refused") else "must not be"
+        found.outcomes[kind] += 1
+        if kind == "must not be":
+            found.examples.setdefault(outcome, seed)
+    return found._replace(seconds=perf_counter() - start)
+
+
+def together(parts: Iterable[Knocked]) -> Knocked:
+    """Several parts of one door, in order, as one."""
+    whole = Knocked(Counter(), {})
+    for part in parts:
+        whole.outcomes.update(part.outcomes)
+        for text, seed in part.examples.items():
+            whole.examples.setdefault(text, seed)
+        whole = whole._replace(seconds=whole.seconds + part.seconds)
+    return whole
+
+
+def line_of(name: str, found: Knocked) -> str:
+    """One door as a line of the table, and under it what must not be."""
+    counts = ", ".join(f"{found.outcomes[kind]:6} {kind}" for kind in OUTCOMES)
+    lines = [f"{name:10} {found.outcomes.total():6} inputs: {counts} ({found.seconds:.0f} s)"]
+    lines += [f"    seed {seed}: {text}" for text, seed in list(found.examples.items())[:12]]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Knock at every door and print the table."""
-    n, seed = (int(argument) for argument in (*sys.argv[1:3], *("1300", "0")[len(sys.argv) - 1 :]))
-    wrong = 0
-    for name in sys.argv[3:] or DOORS:
-        outcomes = Counter[str]()
-        examples: dict[str, int] = {}
-        start = perf_counter()
-        for number in range(seed, seed + inputs_of(name, n)):
-            outcome = knock(name, number)
-            kind = outcome if outcome in ("answered", "refused") else "must not be"
-            outcomes[kind] += 1
-            if kind == "must not be":
-                examples.setdefault(outcome, number)
-        wrong += outcomes["must not be"]
-        counts = ", ".join(
-            f"{outcomes[kind]:6} {kind}" for kind in ("answered", "refused", "must not be")
-        )
-        n_inputs = sum(outcomes.values())
-        print(
-            f"{name:10} {n_inputs:6} inputs: {counts} ({perf_counter() - start:.0f} s)", flush=True
-        )
-        for text, number in list(examples.items())[:12]:
-            print(f"    seed {number}: {text}")
-    sys.exit(int(wrong > 0))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("inputs", type=int, nargs="?", default=1300, help="per door")
+    parser.add_argument("--seed", type=int, default=0, help="of the first input")
+    parser.add_argument("--doors", nargs="+", default=list(DOORS), choices=list(DOORS))
+    parser.add_argument("--all", action="store_true", help="slow doors get as many as the others")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    asked = parser.parse_args()
+    is_wrong = False
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as pool:
+        parts: dict[str, list[Future[Knocked]]] = {}
+        for name in asked.doors:
+            n = asked.inputs if asked.all else inputs_of(name, asked.inputs)
+            starts = range(asked.seed, asked.seed + n, AT_ONCE)
+            parts[name] = [
+                pool.submit(knocked, name, range(k, min(k + AT_ONCE, asked.seed + n)))
+                for k in starts
+            ]
+        for name, futures in parts.items():
+            found = together(future.result() for future in futures)
+            is_wrong |= found.outcomes["must not be"] > 0
+            print(line_of(name, found), flush=True)
+    sys.exit(int(is_wrong))
 
 
 if __name__ == "__main__":
