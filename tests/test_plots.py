@@ -279,6 +279,16 @@ def test_the_weight_slider_says_how_many_conditions_hold_without_circuits(textbo
         plots.weight_slider(sweep, [identify_circuit(textbook)])
 
 
+def test_a_weight_slider_of_outputs_on_the_threshold_everywhere():
+    """A weight that nothing reads, and outputs that are 0 on the whole plane: drawn with a scale."""
+    layers = [([[1.0, 1.0]], [0.0]), ([[0.0]], [0.0])]
+    model = HookedMLP.from_weights(layers, target="XOR")
+    figure = plots.weight_slider(margins.move_weight(model, "fc1.bias[0]", n_steps=3))
+    surface = next(trace for trace in figure.data if trace.type == "heatmap")
+    assert surface.zmin < 0 < surface.zmax
+    assert not np.any(surface.z)
+
+
 def test_gates_of_a_scan_are_named_by_its_features(textbook):
     """A bar per gate, in the features' own names, as long as how many units separate it."""
     bits = textbook.rows().repeat(8, 1)

@@ -213,12 +213,13 @@ def _surface(plane: InputPlane, bound: float) -> go.Heatmap:
 
 
 def _largest_distance(sweep: WeightSweep) -> float:
-    """At a corner of the plane, at the first or the last step."""
+    """At a corner of the plane, at the first or the last step; 1 where all of them are 0."""
     first, last = sweep.planes[0], sweep.planes[-1]
     ends = torch.stack([first.outputs, last.outputs])
     # [end, corner]: low and high x0 with low and high x1
     corners = ends[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    return (corners - first.threshold).abs().max().item()
+    # planes that lie on the threshold still need a scale
+    return (corners - first.threshold).abs().max().item() or 1.0
 
 
 def _label_weight_axes(
