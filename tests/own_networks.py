@@ -1,6 +1,7 @@
 """XOR networks as people write them in plain PyTorch, and the same in NumPy."""
 
 import copy
+import functools
 
 import numpy as np
 import torch
@@ -105,7 +106,15 @@ def pair(linear):
 
 
 def trained(kind, seed, steps=150):
-    """A network of this kind, trained on XOR from a seed; torch's random state is left alone."""
+    """A network of this kind, trained on XOR from a seed; torch's random state is left alone.
+
+    Each is trained once, and every caller has a copy of its own.
+    """
+    return copy.deepcopy(_trained(kind, seed, steps))
+
+
+@functools.cache
+def _trained(kind, seed, steps):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = kind()

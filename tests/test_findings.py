@@ -1,5 +1,6 @@
 """Every finding has a table, a picture and a notebook cell, or says why not."""
 
+import functools
 import importlib
 import pkgutil
 
@@ -116,10 +117,16 @@ def test_every_kind_of_finding_is_tried_here():
     assert kinds_of_findings() <= set(MADE)
 
 
+@functools.cache
+def finding_of(kind):
+    """A finding of this class."""
+    return MADE[kind](textbook_xor())
+
+
 @pytest.mark.parametrize("kind", sorted(MADE))
 def test_a_finding_is_drawn_or_says_what_to_do_instead(kind):
     """`plots.figure` gives a figure that names its axes or says the next step."""
-    finding = MADE[kind](textbook_xor())
+    finding = finding_of(kind)
     assert type(finding).__name__ == kind
     if kind in DRAWN:
         figure = plots.figure(finding)
@@ -136,7 +143,7 @@ def test_a_finding_is_a_table_or_says_what_to_do_instead(kind):
     """`frame()` gives a table or says the next step; the notebook cell has the words and the
     table; `plot()` is `plots.figure`.
     """
-    finding = MADE[kind](textbook_xor())
+    finding = finding_of(kind)
     page = finding._repr_html_()
     assert page.startswith("<pre>")
     if type(finding).frame is Finding.frame:

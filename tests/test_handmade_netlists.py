@@ -108,6 +108,7 @@ def planted_tables(layers, n_inputs):
     return planted
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("seed", range(40))
 def test_random_netlists_come_back_as_they_were(seed):
     """Random layers of threshold gates: compiled, they are identified at the joint level, with

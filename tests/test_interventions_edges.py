@@ -2,6 +2,7 @@
 metrics of every kind, other models.
 """
 
+from functools import partial
 from itertools import pairwise, product
 
 import numpy as np
@@ -325,15 +326,20 @@ def test_resampling_takes_from_the_rows_given(textbook):
     assert ablation_sweep(textbook, rows=["01", "11"]).labels == (1, 0)
 
 
-def test_pairs_of_many_sites_are_counted_rightly():
-    """400 sites have 79,800 pairs, fewer than the bound; all their subsets are refused, in a sweep
-    and in the list.
+def test_pairs_of_many_sites_are_counted_rightly(monkeypatch):
+    """50 sites have 1,225 pairs, which are run where so many are allowed, and not where one fewer
+    is; all their subsets are refused, in a sweep and in the list.
     """
-    wide = HookedMLP(HookedMLPConfig(d_hidden=(400,), seed=0))
-    assert len(ablation_sweep(wide, subsets="pairs", rows=["01"]).sites) == 79_800
+    wide = HookedMLP(HookedMLPConfig(d_hidden=(50,), seed=0))
     for call in (lambda: ablation_sweep(wide, subsets="all"), lambda: subsets(range(60))):
-        with pytest.raises(XorMiError, match="subsets of (400|60) sites; at most 100000"):
+        with pytest.raises(XorMiError, match="subsets of (50|60) sites; at most 100000"):
             call()
+    pairs = partial(ablation_sweep, wide, subsets="pairs", rows=["01"])
+    monkeypatch.setattr("xor_mi.interventions._ablation.MAX_SUBSETS", 1_225)
+    assert len(pairs().sites) == 1_225
+    monkeypatch.setattr("xor_mi.interventions._ablation.MAX_SUBSETS", 1_224)
+    with pytest.raises(XorMiError, match="1225 subsets of 50 sites; at most 1224"):
+        pairs()
 
 
 def test_a_summary_keeps_sites_of_one_label_apart(textbook):

@@ -4,8 +4,8 @@ rewritten, unused; alone and on two workers.
 
 import json
 import os
+import runpy
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -544,21 +544,25 @@ def test_one(zoo_model):
 
 def test_nothing_heavy_is_loaded_until_a_test_asks(pytester):
     """In a process of its own: the plugin is on, and neither torch nor TransformerLens nor plotly
-    is there before a fixture needs it; after that torch is, so this can fail."""
+    is there before a fixture needs it. A module of such a name is noticed, so this can fail."""
     pytester.makepyfile(
         """
 import sys
 
-HEAVY = {"torch", "transformer_lens", "plotly", "pandas", "sympy", "xor_mi.circuits", "xor_mi.testing"}
+HEAVY = {"torch", "transformer_lens", "plotly", "pandas", "xor_mi.circuits", "xor_mi.testing"}
 
 def test_light(request, circuit_regression):
     assert request.config.pluginmanager.hasplugin("xor_mi")
     assert not HEAVY & set(sys.modules)
 
-def test_heavy(xor_model):
-    assert "torch" in sys.modules
+def test_heavy(monkeypatch):
+    monkeypatch.syspath_prepend("as_heavy")
+    import plotly
+    assert HEAVY & set(sys.modules) == {"plotly"}
 """
     )
+    (pytester.path / "as_heavy").mkdir()
+    (pytester.path / "as_heavy" / "plotly.py").touch()
     pytester.runpytest_subprocess("-p", "no:cacheprovider", FLAG).assert_outcomes(passed=2)
 
 
@@ -581,10 +585,12 @@ def test_retraining_within_the_family_passes(pytester, held, seed, passes):
 
 @pytest.fixture(scope="module")
 def retrained_example(tmp_path_factory):
-    """The network of the project in examples/ after `python retrain.py 5`."""
+    """The network of the project in examples/ after `python retrain.py 5`, run in this process."""
     project = tmp_path_factory.mktemp("retrained") / "project"
     shutil.copytree(EXAMPLE, project, ignore=NOT_STORED)
-    subprocess.run([sys.executable, "retrain.py", "5"], cwd=project, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["retrain.py", "5"])
+        runpy.run_path(str(project / "retrain.py"), run_name="__main__")
     return project / "network"
 
 

@@ -532,8 +532,9 @@ SECOND = {"save_pretrained": "model.safetensors", "write_report": "report.html"}
 """A file that is written after others."""
 
 
+@functools.cache
 def another(name: str) -> Callable[[Path], None]:
-    """What writes the same files with another content."""
+    """What writes the same files with another content; its figures are drawn once."""
     other = handmade.textbook_xor()
     other.fc2.bias.data += 0.25
     other.cfg.seed = 7

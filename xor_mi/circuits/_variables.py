@@ -96,12 +96,12 @@ def variables_of(
     groups: dict[int, list[int]] = {}
     for unit, first in enumerate(leader):
         groups.setdefault(first, []).append(unit)
-
-    def standing(unit: int) -> tuple[bool, bool, int]:
-        # which of a unit and its complement stands for both must not hang on their numbers
-        return unit in unconnected, not _rises(columns[unit]), unit
-
-    return tuple(sorted(tuple(sorted(units, key=standing)) for units in groups.values()))
+    # which of a unit and its complement stands for both must not hang on their numbers
+    standing = [
+        (unit in unconnected, not _rises(column), unit) for unit, column in enumerate(columns)
+    ]
+    in_order = [sorted(units, key=standing.__getitem__) for units in groups.values()]
+    return tuple(sorted(map(tuple, in_order)))
 
 
 def variables_of_all(

@@ -7,6 +7,7 @@ losing one copy changes nothing), so subsets are swept too.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, product
 from math import comb
 
@@ -205,19 +206,13 @@ def ablation_sweep(
     n = len(inputs)
     # The reference inputs are run beside the others, and nothing is written on them.
     plain = inputs if reference is None else torch.cat([inputs, reference])
-
-    def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor:
-        del hook_name
-        of_reference = None if reference is None else activation[n:]
-        return _replacement(value, activation[:n], of_reference, seed)[numbers]
-
     with edges_where_needed(model, sets):
         outputs, values = intervene(
             model,
             plain,
             slice(0, n),
             sets,
-            replacement=replacement,
+            replacement=partial(_replaced, value, n, reference is not None, seed),
             readers=readers,
             max_batch_bytes=max_batch_bytes,
             progress=progress,
@@ -282,6 +277,21 @@ def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tu
         raise XorMiError(f"{n} site has no {rule}; give two sites or more, or subsets='single'")
     joined = all_subsets(entries, min_size=size or 1, max_size=size)
     return tuple([tuple(chain.from_iterable(together)) for together in joined])
+
+
+def _replaced(
+    value: AblationValue,
+    n_inputs: int,
+    has_reference: bool,
+    seed: int,
+    hook_name: str,
+    activation: Tensor,
+    numbers: Tensor,
+) -> Tensor:
+    """What the activations of these inputs are replaced by; those after them are the reference."""
+    del hook_name
+    reference = activation[n_inputs:] if has_reference else None
+    return _replacement(value, activation[:n_inputs], reference, seed)[numbers]
 
 
 def _replacement(

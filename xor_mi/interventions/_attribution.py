@@ -751,12 +751,12 @@ def _outputs_with(
     model: HookedModel, inputs: Tensor, replaced: Mapping[str, Tensor] | None
 ) -> Tensor:
     """The outputs with some hooks' activations replaced, without a gradient."""
-
-    def replace_by(new: Tensor, activation: Tensor) -> Tensor:
-        return new.to(activation, copy=True)
-
-    hooks = {name: partial(replace_by, new) for name, new in (replaced or {}).items()}
+    hooks = {name: partial(_replace_by, new) for name, new in (replaced or {}).items()}
     return run_hooked(model, inputs, hooks)
+
+
+def _replace_by(new: Tensor, activation: Tensor) -> Tensor:
+    return new.to(activation, copy=True)
 
 
 def _require_gradient(total: Tensor) -> None:
@@ -779,15 +779,11 @@ def _gradients(
     With `replaced`, at those activations instead of the model's own.
     """
     added: dict[str, Tensor] = {}
-
-    def add_zero(name: str, activation: Tensor) -> Tensor:
-        # The gradient of an added zero is that of the activation, which itself stays untouched.
-        value = activation if replaced is None else replaced[name].to(activation)
-        added[name] = torch.zeros_like(value, requires_grad=True)
-        return value + added[name]
-
     # Sorted, so that the same request always runs in the same order.
-    hooks = {name: partial(add_zero, name) for name in sorted(hook_names)}
+    hooks = {
+        name: partial(_add_zero, added, name, None if replaced is None else replaced[name])
+        for name in sorted(hook_names)
+    }
     try:
         with torch.enable_grad():
             total = _tensor_of(metric, run_hooked(model, inputs, hooks)).sum()
@@ -805,6 +801,18 @@ def _gradients(
         name: torch.zeros_like(zero) if gradient is None else gradient
         for (name, zero), gradient in zip(added.items(), gradients, strict=True)
     }
+
+
+def _add_zero(
+    added: dict[str, Tensor], name: str, new: Tensor | None, activation: Tensor
+) -> Tensor:
+    """An activation, or another one in its place, with a zero added that is kept.
+
+    The gradient of the zero is that of the activation, which itself stays untouched.
+    """
+    value = activation if new is None else new.to(activation)
+    added[name] = torch.zeros_like(value, requires_grad=True)
+    return value + added[name]
 
 
 def _times_difference(

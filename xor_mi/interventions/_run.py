@@ -353,13 +353,8 @@ def call_hooked(
         XorMiError: a hook that did not fire exactly once.
     """
     fired: Counter[str] = Counter()
-
-    def call(name: str, activation: Tensor, hook: Any) -> Tensor | None:
-        del hook  # a TransformerBridge may call it by another name than the one asked for
-        fired[name] += 1
-        return functions[name](activation)
-
-    with model.hooks(fwd_hooks=[(name, partial(call, name)) for name in functions]):
+    hooks = [(name, partial(_call, function, name, fired)) for name, function in functions.items()]
+    with model.hooks(fwd_hooks=hooks):
         # A copy, as a HookedMLP makes itself: the model may change its input.
         outputs = model(inputs if isinstance(model, HookedMLP) else inputs.clone())
     for name in functions:
@@ -367,6 +362,15 @@ def call_hooked(
             times = f"fired {fired[name]} times in one forward" if fired[name] else "never fired"
             raise XorMiError(f"hook '{name}' {times}; it must fire exactly once")
     return outputs
+
+
+def _call(
+    function: OnActivation, name: str, fired: Counter[str], activation: Tensor, hook: Any
+) -> Tensor | None:
+    """A function on an activation, as a hook of TransformerLens is called; and that it fired."""
+    del hook  # a TransformerBridge may call it by another name than the one asked for
+    fired[name] += 1
+    return function(activation)
 
 
 def _require_tensor(outputs: object, n_inputs: int) -> Tensor:
@@ -382,12 +386,12 @@ def _require_tensor(outputs: object, n_inputs: int) -> Tensor:
 
 def hook_that_keeps(name: str, n_inputs: int, kept: list[Tensor]) -> OnActivation:
     """A hook that appends a copy of its activation to a list."""
+    return partial(_keep, name, n_inputs, kept)
 
-    def keep(activation: Tensor) -> None:
-        _require_batch(name, activation, n_inputs)
-        kept.append(activation.clone())
 
-    return keep
+def _keep(name: str, n_inputs: int, kept: list[Tensor], activation: Tensor) -> None:
+    _require_batch(name, activation, n_inputs)
+    kept.append(activation.clone())
 
 
 @torch.no_grad()
@@ -397,17 +401,17 @@ def changed_in_place(model: HookedModel, inputs: Tensor, hook_names: Sequence[st
     What another cache holds of them, without copies, is what was written.
     """
     seen: dict[str, list[tuple[Tensor, int]]] = {name: [] for name in hook_names}
-
-    def keep(kept: list[tuple[Tensor, int]], activation: Tensor) -> None:
-        # PyTorch counts the writes into a tensor.
-        kept.append((activation, activation._version))
-
-    run_hooked(model, inputs, {name: partial(keep, kept) for name, kept in seen.items()})
+    run_hooked(model, inputs, {name: partial(_keep_count, kept) for name, kept in seen.items()})
     return [
         name
         for name, kept in seen.items()
         if any(activation._version != count for activation, count in kept)
     ]
+
+
+def _keep_count(kept: list[tuple[Tensor, int]], activation: Tensor) -> None:
+    # PyTorch counts the writes into a tensor.
+    kept.append((activation, activation._version))
 
 
 def hooks_that_write(

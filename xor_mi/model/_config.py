@@ -516,11 +516,7 @@ def initial_weights(
         direct: draw the direct weights too, [d_out, d_in] of the whole network, as an nn.Linear of
             their own and after all others. They are the readout's last columns.
     """
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(shape: Sequence[int], bound: float) -> Tensor:
-        return (torch.rand(shape, generator=generator) * 2 - 1) * bound
-
+    uniform = partial(_uniform, torch.Generator().manual_seed(seed))
     layers: list[tuple[Tensor, Tensor]] = []
     for d_in, d_out in pairwise(layer_sizes):
         bound = d_in**-0.5
@@ -534,6 +530,10 @@ def initial_weights(
         past_hidden = uniform((n_outputs, n_inputs), n_inputs**-0.5)
         layers[-1] = (torch.cat([readout, past_hidden], dim=1), bias)
     return layers
+
+
+def _uniform(generator: torch.Generator, shape: Sequence[int], bound: float) -> Tensor:
+    return (torch.rand(shape, generator=generator) * 2 - 1) * bound
 
 
 def activation(

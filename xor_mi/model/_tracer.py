@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -167,7 +168,7 @@ def conversions_followed() -> Iterator[None]:
     """
     kept = {name: getattr(torch, name) for name in ("tensor", "as_tensor", "is_tensor")}
     for name, original in kept.items():
-        setattr(torch, name, _passing_on(original, True if name == "is_tensor" else None))
+        setattr(torch, name, partial(_pass_on, original, True if name == "is_tensor" else None))
     try:
         yield
     finally:
@@ -175,10 +176,9 @@ def conversions_followed() -> Iterator[None]:
             setattr(torch, name, original)
 
 
-def _passing_on(original: Callable[..., Any], answer: object) -> Callable[..., Any]:
-    def converted(data: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(data, Followed):
-            return data if answer is None else answer
-        return original(data, *args, **kwargs)
-
-    return converted
+def _pass_on(
+    original: Callable[..., Any], answer: object, data: Any, *args: Any, **kwargs: Any
+) -> Any:
+    if isinstance(data, Followed):
+        return data if answer is None else answer
+    return original(data, *args, **kwargs)
