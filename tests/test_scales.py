@@ -7,14 +7,18 @@ import json
 from fractions import Fraction
 from itertools import chain, product
 
+import numpy as np
 import pytest
 import torch
 from networks import random_network
 
-from xor_mi import HookedMLP, activations, identify_circuit
+from xor_mi import HookedMLP, HookedMLPConfig, activations, identify_circuit
+from xor_mi.errors import XorMiError
 from xor_mi.finding import number_text
+from xor_mi.handmade import edit, from_gates
 from xor_mi.interventions import (
     HighLevelModel,
+    ablation_sweep,
     das_accuracy,
     interchange_accuracy,
     patch_sweep,
@@ -187,3 +191,79 @@ def test_a_report_keeps_every_digit(network):
     values = activations(small).frame()["value"].tolist()
     assert [line["value"] for line in written["activations"]] == values
     assert 0 < min(map(abs, filter(None, values))) < 1e-12
+
+
+# numbers given as lists
+
+
+NARROW = [([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0]), ([[1.0, -2.0]], [-0.5])]
+
+
+def with_number(number):
+    """The textbook's layers as lists, with another first weight."""
+    (weight, bias), readout = NARROW
+    return [([[number, 1.0], weight[1]], bias), readout]
+
+
+@pytest.mark.parametrize("number", [1e-50, 1e-42, 1e39, 10**40])
+def test_weights_in_lists_lose_nothing(number):
+    """What float32 cannot hold makes a float64 network, and in a float32 one it is refused, with
+    the number, what would become of it and the way out; what it can hold stays in float32.
+    """
+    assert HookedMLP.from_weights(NARROW).cfg.dtype == torch.float32
+    model = HookedMLP.from_weights(with_number(number))
+    assert (model.cfg.dtype, model.fc1.weight[0, 0].item()) == (torch.float64, float(number))
+    said = f"fc1 has {number:g}, which float32 cannot hold.* dtype='float64'"
+    for given in (with_number(number), model.float64_layers()):
+        with pytest.raises(XorMiError, match=said.replace("+", "[+]")):
+            HookedMLP.from_weights(given, dtype="float32")
+    with pytest.raises(XorMiError, match="float32 cannot hold"):
+        HookedMLP.from_weights(NARROW).with_weights(with_number(number))
+
+
+def test_lists_in_a_float64_network_are_not_rounded_on_the_way():
+    """0.1 in a list is Python's 0.1, as a weight, as an input, and as what replaces a value."""
+    model = HookedMLP.from_weights(with_number(0.1), dtype="float64")
+    assert model.fc1.weight[0, 0].item() == 0.1
+    assert model([[0.1, 0.0]]).item() == 0.1 * 0.1 - 0.5
+    assert activations(model, [[0.1, 0.0]]).rows == ("(0.1, 0.0)",)
+    sweep = ablation_sweep(model, ["h0.0"], value=0.3, progress=False)
+    assert sweep.decided.after[0].tolist() == [0.3 - 0.5, 0.3 - 0.5, 0.3 - 0.5, 0.3 - 2 - 0.5]
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda model: model([[1e-50, 1.0]]), "the input has 1e-50"),
+        (lambda model: model(np.array([[1e39, 1.0]])), r"the input has 1e\+39"),
+        (lambda model: activations(model, [[0.5, 1e-50]]), "the input has 1e-50"),
+        (lambda model: edit(model, {"fc1.bias[0]": 1e-50}), r"fc1.bias\[0\] has 1e-50"),
+        (lambda model: ablation_sweep(model, value=1e-50), "the value has 1e-50"),
+        (lambda model: HookedMLPConfig(input_levels=(1e-50, 1)), "input_levels has 1e-50"),
+        (lambda model: HookedMLPConfig(decision_threshold=1e39), r"decision_threshold has 1e\+39"),
+        (lambda model: from_gates(["OR", "AND"], input_levels=(0, 1e-39)), "has 1e"),
+    ],
+)
+def test_what_float32_cannot_hold_is_refused_everywhere(call, what, textbook):
+    """Inputs, values, edits, levels and thresholds say so in one sentence, instead of being 0 or
+    infinite.
+    """
+    with pytest.raises(XorMiError, match=f"{what}.* float32 cannot hold: it would become"):
+        call(textbook)
+
+
+def test_an_example_of_small_outputs_is_checked(textbook):
+    """Outputs of a millionth that are printed with three digits fit the right layout, and not the
+    other one, as those of the ordinary network do.
+    """
+    (_, bias), readout = NARROW
+    layers = [([[1.0, 3.0], [2.0, 1.0]], bias), readout]
+    for factor in (1.0, 2.0**-23, 2.0**-100):
+        small = [layers[0], tuple([torch.tensor(one).double() * factor for one in readout])]
+        model = HookedMLP.from_weights(small, dtype="float64")
+        outputs = [[float(f"{one:.3g}")] for one in model(model.rows())[:, 0].tolist()]
+        example = (model.rows(), outputs)
+        assert HookedMLP.from_weights(small, dtype="float64", example=example)
+        turned = [(torch.tensor(small[0][0]).T, bias), small[1]]
+        with pytest.raises(XorMiError, match="the example"):
+            HookedMLP.from_weights(turned, dtype="float64", example=example)

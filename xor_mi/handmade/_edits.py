@@ -11,6 +11,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.graph import Edge, Unit
 from xor_mi.kinds import Number, Numbers, Place, SomePlace
 from xor_mi.model import HookedMLP, require_hooked_mlp
+from xor_mi.model._numbers import in_dtype, read_numbers
 
 _PLACE = re.compile(r"[xyh]\d")
 _PARAMETER = re.compile(
@@ -116,9 +117,10 @@ def _every_entry(model: HookedMLP) -> Iterator[Entry]:
 def _as_value(value: Number | Numbers, before: Tensor, parameter: str) -> Tensor:
     """What a parameter is to become, checked to be finite numbers of the shape it has."""
     try:
-        new = torch.as_tensor(value, dtype=before.dtype, device=before.device)
+        read = read_numbers(value)
     except (TypeError, ValueError, RuntimeError):
         raise XorMiError(f"{parameter} cannot become {value!r}; give numbers") from None
+    new = in_dtype(read, before.dtype, parameter).to(before.device)
     if new.shape != before.shape or not torch.isfinite(new).all():
         numbers = f"finite numbers {list(before.shape)}" if before.ndim else "a finite number"
         raise XorMiError(f"{parameter} cannot become {value!r}; give {numbers}")

@@ -34,6 +34,7 @@ from xor_mi.interventions._sites import (
 from xor_mi.interventions._sites import subsets as all_subsets
 from xor_mi.kinds import AblationValue, HookedModel, Inputs, Metrics, Sites, SubsetRule
 from xor_mi.model import HookedMLP, NamedInputs, read_inputs
+from xor_mi.model._numbers import in_dtype, read_numbers
 from xor_mi.truth import ArrayLike, row_number
 
 VALUES = ("zero", "mean", "resample")
@@ -299,8 +300,7 @@ def _replacement(
 ) -> Tensor:
     """What a whole activation [input, ...] is replaced by."""
     if not isinstance(value, str):
-        # at once in its dtype: a number of Python's would be float32 on the way to float64
-        new = torch.as_tensor(value, dtype=activation.dtype, device=activation.device)
+        new = in_dtype(read_numbers(value), activation.dtype, "the value").to(activation.device)
         each, alike = activation.shape, activation.shape[1:]
         if new.ndim and new.shape not in (each, alike):
             raise XorMiError(

@@ -29,6 +29,7 @@ from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import SiteSet, check_index
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
+from xor_mi.model._numbers import in_dtype
 from xor_mi.progress import progress_bar
 from xor_mi.truth import ArrayLike
 
@@ -135,7 +136,7 @@ def as_inputs(model: HookedModel, inputs: ArrayLike, name: str) -> Tensor:
         raise XorMiError(f"{name} holds no numbers; give a tensor [input, ...]") from None
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     dtypes = [one.dtype for one in parameters if one.is_floating_point()]
-    return read.to(dtypes[0]) if dtypes and read.is_floating_point() else read
+    return in_dtype(read, dtypes[0], name) if dtypes and read.is_floating_point() else read
 
 
 def distinct_inputs(inputs: Tensor) -> tuple[Tensor, Tensor]:

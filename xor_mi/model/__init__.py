@@ -1,8 +1,8 @@
 """config -> HookedMLP: a Boolean MLP as a TransformerLens HookedRootModule.
 
-`_config` is its shape and conventions, `_rule` decides by its outputs, `_convert` checks weights
-and reads folders, `_guards` checks what hooks return, `_network` is the model with its hooks and
-hook names.
+`_config` is its shape and conventions, `_rule` decides by its outputs, `_numbers` reads numbers so
+that none is lost, `_convert` checks weights and reads folders, `_guards` checks what hooks return,
+`_network` is the model with its hooks and hook names.
 
 A network of someone else's comes in two steps. `_read_module` (with `_tracer`, `_operations` and
 `_forms`) and `_foreign` read it into the neutral layers of `_description`, which then says what a

@@ -25,6 +25,7 @@ from xor_mi.kinds import (
     Target,
     Widths,
 )
+from xor_mi.model._numbers import in_dtype
 from xor_mi.model._rule import DecisionRule
 from xor_mi.truth import BooleanFunction
 
@@ -193,6 +194,8 @@ class HookedMLPConfig:
         self.seed = whole_number("seed", seed, below=SEEDS_BELOW)
         self.dtype = _dtype(dtype)
         levels_in(self.dtype, self.input_levels)
+        threshold = torch.tensor(self.decision_threshold, dtype=torch.float64)
+        in_dtype(threshold, self.dtype, "decision_threshold")
         self.device = _device(device)
         self.use_edge_result = _switch("use_edge_result", use_edge_result)
 
@@ -411,13 +414,15 @@ def levels_in(dtype: torch.dtype, levels: tuple[float, float]) -> tuple[float, f
     Raises:
         XorMiError: levels that are one number in this dtype, or too large for it.
     """
-    low, high = torch.tensor(levels, dtype=torch.float64).to(dtype).tolist()
-    if low == high or not (isfinite(low) and isfinite(high)):
+    given = torch.tensor(levels, dtype=torch.float64)
+    low, high = given.to(dtype).tolist()
+    if low == high and isfinite(low):
         name = str(dtype).removeprefix("torch.")
         raise XorMiError(
             f"input_levels are {levels[0]} and {levels[1]}, which {name} does not tell apart; "
             "give others, or dtype='float64'"
         )
+    in_dtype(given, dtype, "input_levels")
     return low, high
 
 

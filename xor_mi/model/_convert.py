@@ -4,7 +4,7 @@ No pickle is read and no code is run.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, cut_short, shown, unknown
 from xor_mi.kinds import Layers, Numbers, PathLike
 from xor_mi.model._config import HookedMLPConfig
+from xor_mi.model._numbers import is_float64, is_held, read_numbers
 from xor_mi.reading import read_json
 from xor_mi.saving import (
     MODEL_MARK,
@@ -25,6 +26,7 @@ from xor_mi.saving import (
     weight_shapes,
     write_files,
 )
+from xor_mi.truth import ArrayLike
 
 # in every config.json; a changed meaning of the file raises the number
 _FORMAT = f"{MODEL_MARK}/1"
@@ -65,12 +67,37 @@ def checked_layers(layers: Layers, layout: str = "out_in") -> list[tuple[Tensor,
     return _with_biases(pairs)
 
 
+def listed(layers: Layers) -> Layers:
+    """Layers that can be looked at more than once: those of a generator are gone after the first.
+
+    What is no list of layers stays what it is.
+    """
+    if not isinstance(layers, Iterable):
+        return layers
+    given: list[Any] = list(layers)
+    return [tuple(layer) if isinstance(layer, Iterator) else layer for layer in given]
+
+
+def dtype_of(layers: Layers, direct: Numbers | None) -> torch.dtype:
+    """The dtype of a network with these weights, which were checked, where none is asked for.
+
+    float32; float64 where weights are an array or a tensor of that, or where lists have a number
+    that float32 cannot hold.
+    """
+    weights = [*(weight for weight, _ in layers), *([] if direct is None else [direct])]
+    biases = [bias for _, bias in layers if bias is not None]
+    listed = [one for one in (*weights, *biases) if not isinstance(one, ArrayLike)]
+    if any(map(is_float64, weights)) or not all(is_held(one, torch.float32) for one in listed):
+        return torch.float64
+    return torch.float32
+
+
 def checked_direct(
     direct: Numbers, layers: list[tuple[Tensor, Tensor]], layout: str = "out_in"
 ) -> Tensor:
     """Direct weights as an array or a tensor -> a tensor [d_out, d_in] that fits these layers."""
     try:
-        given = torch.as_tensor(direct).detach()
+        given = read_numbers(direct).detach()
     except (TypeError, ValueError, RuntimeError):
         raise XorMiError(
             f"cannot read {shown(direct)} as direct weights; give numbers {_LAYOUTS[layout]}"
@@ -148,8 +175,8 @@ def _wrong_shape(pairs: list[tuple[Tensor, Tensor | None]], layout: str) -> str:
 def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor | None]:
     try:
         weight, bias = layer
-        w = torch.as_tensor(weight).detach()
-        b = None if bias is None else torch.as_tensor(bias).detach()
+        w = read_numbers(weight).detach()
+        b = None if bias is None else read_numbers(bias).detach()
         w.shape[0]  # a single number has no shape
     except (TypeError, ValueError, RuntimeError, IndexError):
         raise XorMiError(

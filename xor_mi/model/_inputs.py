@@ -15,6 +15,7 @@ from xor_mi.errors import XorMiError, require_kind, shown
 from xor_mi.kinds import Rows
 from xor_mi.model._guards import all_finite
 from xor_mi.model._network import HookedMLP
+from xor_mi.model._numbers import in_dtype, read_numbers
 from xor_mi.truth import ArrayLike, as_row, row_name, truth_rows
 
 
@@ -96,12 +97,12 @@ def _as_numbers(model: HookedMLP, rows: list[Any], refusal: XorMiError) -> Named
             values.append(model.rows([row])[0])
             continue
         try:
-            numbers = torch.as_tensor(row).detach()
-        except (TypeError, ValueError, RuntimeError, OverflowError):
+            numbers = read_numbers(row).detach()
+        except (TypeError, ValueError, RuntimeError):
             raise refusal from None
         if numbers.shape != (model.cfg.d_in,) or numbers.is_complex():
             raise refusal
-        values.append(numbers.to(weight))
+        values.append(in_dtype(numbers, weight.dtype, "the input").to(weight.device))
     inputs = torch.stack(values)
     if not all_finite(inputs):
         raise XorMiError(f"{shown(rows)} has NaN or infinite entries; give finite inputs")

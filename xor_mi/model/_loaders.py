@@ -22,6 +22,7 @@ from xor_mi.model._convert import checked_direct, checked_layers, split_direct
 from xor_mi.model._description import Parts, parts_of
 from xor_mi.model._foreign import Foreign
 from xor_mi.model._guards import how_to_bring
+from xor_mi.model._numbers import read_numbers
 from xor_mi.model._places import warn
 from xor_mi.model._read_module import CopiedModule, rows_to_compare
 from xor_mi.truth import BooleanFunction
@@ -182,7 +183,7 @@ def require_example(
     inputs, outputs = example
     made = _outputs(model, inputs)
     try:
-        wanted = torch.as_tensor(outputs).double().reshape(made.shape)
+        wanted = read_numbers(outputs).double().reshape(made.shape)
     except (TypeError, ValueError, RuntimeError):
         raise XorMiError(
             f"the example's outputs are not numbers of shape {list(made.shape)}"
@@ -203,9 +204,10 @@ def require_example(
             f"give layout='{better}'"
         )
     worst = int((made - wanted).abs().sum(-1).argmax())
+    gives = ", ".join(f"{one:.4g}" for one in made[worst].tolist())
     raise XorMiError(
-        f"the network gives {[round(one, 4) for one in made[worst].tolist()]} for input {worst} of "
-        f"the example, which says {wanted[worst].tolist()}; is an activation or a weight another?"
+        f"the network gives [{gives}] for input {worst} of the example, which says "
+        f"{wanted[worst].tolist()}; is an activation or a weight another?"
     )
 
 
@@ -215,4 +217,7 @@ def _outputs(model: Network, inputs: Any) -> Tensor:
 
 
 def _is_near(made: Tensor, wanted: Tensor) -> bool:
-    return bool(((made - wanted).abs() <= _PRINTED * wanted.abs().clamp(min=1)).all())
+    # outputs below 1 are printed to as many digits of the largest; of zeros alone to two decimals
+    largest = wanted.abs().max().item() if wanted.numel() else 0.0
+    within = _PRINTED * wanted.abs().clamp(min=min(1.0, largest) or 1.0)
+    return bool(((made - wanted).abs() <= within).all())

@@ -62,6 +62,8 @@ from xor_mi.model._config import (
 from xor_mi.model._convert import (
     checked_direct,
     checked_layers,
+    dtype_of,
+    listed,
     read_folder,
     read_layers,
     split_direct,
@@ -77,6 +79,7 @@ from xor_mi.model._guards import (
     require_output,
 )
 from xor_mi.model._loaders import load_foreign, load_module, require_example
+from xor_mi.model._numbers import in_dtype, read_numbers
 from xor_mi.model._rule import DecisionRule
 from xor_mi.truth import ArrayLike, BooleanFunction, Row, as_row, truth_rows
 
@@ -230,14 +233,18 @@ class HookedMLP(HookedRootModule):
             example: inputs [row, d_in] and the outputs [row, d_out] they should have, to check the
                 layout by. Two or three printed digits are enough.
             settings: any `HookedMLPConfig` field except the sizes, such as act_fn, out_act_fn,
-                decision_threshold, input_levels, target.
+                decision_threshold, input_levels, target. Without a dtype it is float64 where an
+                array or a tensor is, or where a list has a number that float32 cannot hold, such as
+                1e-50; else float32.
 
         Raises:
             XorMiError: fewer than two layers, shapes that do not chain, weights that are not
-                finite, or an example that the network contradicts.
+                finite or that the dtype cannot hold, or an example that the network contradicts.
         """
+        layers = listed(layers)
         read = checked_layers(layers, layout)
         past_hidden = None if direct is None else checked_direct(direct, read, layout)
+        settings = {"dtype": dtype_of(layers, direct), **settings}
         model = cls._of_layers(read, settings, past_hidden)
         if example is not None:
             require_example(cls._of_layers, model, example, layout)
@@ -261,10 +268,12 @@ class HookedMLP(HookedRootModule):
         is_double = any(weight.dtype == torch.float64 for weight in weights)
         read = {"dtype": torch.float64 if is_double else torch.float32, **settings, **sizes}
         model = cls(HookedMLPConfig.from_dict({**read, "direct": direct is not None}))
-        for linear, (weight, bias) in zip(model.linears, layers, strict=True):
-            _set_parameters(linear, weight, bias)
+        dtype = model.cfg.dtype
+        for number, (weight, bias) in enumerate(layers, start=1):
+            held = in_dtype(weight, dtype, f"fc{number}"), in_dtype(bias, dtype, f"fc{number}")
+            _set_parameters(model.linears[number - 1], *held)
         if model.direct is not None and direct is not None:
-            _set_parameters(model.direct, direct)
+            _set_parameters(model.direct, in_dtype(direct, dtype, "direct"))
         return model
 
     def with_target(self, target: Target | None) -> "HookedMLP":
@@ -483,7 +492,7 @@ class HookedMLP(HookedRootModule):
     def _as_input(self, x: Numbers) -> Tensor:
         weight = self._linears[0].weight
         try:
-            inputs = torch.as_tensor(x)
+            inputs = read_numbers(x)
         except (TypeError, ValueError, RuntimeError):
             raise XorMiError(
                 f"cannot read {x!r} as an input; give bits [batch, {self.cfg.d_in}], "
@@ -499,7 +508,8 @@ class HookedMLP(HookedRootModule):
         if inputs.dtype == torch.bool:
             return self._at_levels(inputs)
         # a copy: a hook must not reach the caller's tensor
-        return inputs.to(device=weight.device, dtype=weight.dtype, copy=True)
+        held = in_dtype(inputs, weight.dtype, "the input")
+        return held.to(device=weight.device, copy=held is inputs)
 
     def _at_levels(self, bits: Tensor) -> Tensor:
         """Bits, of bool, as the numbers that stand for them, on the network's device."""

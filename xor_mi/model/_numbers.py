@@ -1,0 +1,89 @@
+"""numbers that a caller gives -> a tensor; and in a network's dtype, where none of them is lost.
+
+Python's own numbers are float64. torch makes float32 of a list of them, where 1e-50 is 0 and 1e39
+is infinite; here a list is read in float64, as an array of NumPy is.
+"""
+
+from math import inf
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError
+from xor_mi.truth import ArrayLike
+
+
+def read_numbers(given: object) -> Tensor:
+    """Numbers as a tensor: an array's or a tensor's as they are, those of a list in float64.
+
+    Whole numbers and bools of a list stay what they are; a whole number that no float holds becomes
+    infinite, for the caller to refuse.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: something that holds no numbers, as torch says it.
+    """
+    if isinstance(given, ArrayLike):
+        return torch.as_tensor(given)
+    try:
+        read = torch.as_tensor(given)
+    except (OverflowError, ValueError) as error:
+        # beyond 64 bits; torch says this of lists of unequal lengths, too, in other words
+        if "verflow" not in str(error) and "too large" not in str(error):
+            raise
+        entries = np.array(given, dtype=object)
+        floats = [_as_float(one) for one in entries.flat]
+        return torch.tensor(floats, dtype=torch.float64).reshape(entries.shape)
+    return torch.as_tensor(given, dtype=torch.float64) if read.is_floating_point() else read
+
+
+def _as_float(number: object) -> float:
+    try:
+        return float(number)  # pyright: ignore[reportArgumentType]
+    except OverflowError:
+        return inf
+
+
+def in_dtype(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """Real numbers in another dtype, none of them lost.
+
+    Args:
+        what: whose numbers they are, such as "fc1".
+
+    Raises:
+        XorMiError: a number that is too small or too large for the dtype.
+    """
+    lost = _lost(values, dtype)
+    if not bool(lost.any()):
+        return values.to(dtype)
+    number = values.detach()[lost].flatten()[0]
+    name = str(dtype).removeprefix("torch.")
+    hint = "" if dtype == torch.float64 else "; a network with dtype='float64' holds it"
+    raise XorMiError(
+        f"{what} has {number.item():g}, which {name} cannot hold: it would become "
+        f"{number.to(dtype).item():g}{hint}"
+    )
+
+
+def _lost(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Which numbers change by more than the dtype's rounding; what is not finite stays so."""
+    limits, size = torch.finfo(dtype), values.detach().abs()
+    outside = ((size > 0) & (size < limits.tiny)) | (size > limits.max)
+    if not values.is_floating_point() or not bool(outside.any()):
+        return torch.zeros_like(outside)
+    exact = values.detach().double()
+    change = (values.detach().to(dtype).double() - exact).abs()
+    return change > limits.eps * exact.abs()
+
+
+def is_float64(given: object) -> bool:
+    """Whether torch itself makes float64 of these numbers: an array's, or NumPy's in a list."""
+    try:
+        return torch.as_tensor(given).dtype == torch.float64
+    except (OverflowError, ValueError):  # whole numbers beyond 64 bits
+        return False
+
+
+def is_held(given: object, dtype: torch.dtype) -> bool:
+    """Whether numbers that a caller gives can be had in this dtype."""
+    return not bool(_lost(read_numbers(given), dtype).any())
