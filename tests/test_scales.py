@@ -26,6 +26,7 @@ from xor_mi.interventions import (
 )
 from xor_mi.plots import input_plane, patching_heatmap
 from xor_mi.report import find_out, to_dict
+from xor_mi.testing import assert_patch_effect, assert_same_circuit
 
 FACTORS = (2.0**-100, 2.0**-23, 2.0**23)
 """About 1e-30, 1e-7 and 1e7."""
@@ -267,3 +268,24 @@ def test_an_example_of_small_outputs_is_checked(textbook):
         turned = [(torch.tensor(small[0][0]).T, bias), small[1]]
         with pytest.raises(XorMiError, match="the example"):
             HookedMLP.from_weights(turned, dtype="float64", example=example)
+
+
+# tolerances of tests
+
+
+@pytest.mark.parametrize("factor", [1.0, *FACTORS])
+def test_assertions_on_small_outputs_can_fail(textbook, factor):
+    """An effect that is wrong by a half, and a margin that lost a tenth, are found at every scale;
+    what is right passes.
+    """
+    model = outputs_times(textbook, factor)
+    *hidden, readout = layers_of(model)
+    nearer = again(model, [*hidden, readout], decision_threshold=0.45 * factor)
+    assert_patch_effect(model, "01", "11", "h0.1", effect=2 * factor)
+    assert_same_circuit(model, model, tolerance=1e-6)
+    with pytest.raises(AssertionError, match="effect: expected"):
+        assert_patch_effect(model, "01", "11", "h0.1", effect=3 * factor)
+    with pytest.raises(AssertionError, match="effect: expected 0"):
+        assert_patch_effect(model, "01", "11", "h0.1", effect=0)
+    with pytest.raises(AssertionError, match="worst margin"):
+        assert_same_circuit(nearer, model, tolerance=1e-6)

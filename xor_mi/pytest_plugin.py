@@ -64,8 +64,8 @@ class CircuitRegression:
 
         Args:
             tolerance: a number changed if it is off by more than tolerance + tolerance *
-                |baseline|; or one such per name, as in {"margin": 0.05, "worst_margin": 0.1}; or
-                None, for gates, edges and verdict alone.
+                |baseline| (see `compare_records`); or one such per name, as in {"margin": 0.05,
+                "worst_margin": 0.1}; or None, for gates, edges and verdict alone.
             up_to: "signature" lets hidden units be renumbered, rescaled or joined by dead ones;
                 "family" also complemented and the inputs swapped, and compares no numbers: what
                 another seed may change.

@@ -67,13 +67,17 @@ def in_dtype(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
 
 def _lost(values: Tensor, dtype: torch.dtype) -> Tensor:
     """Which numbers change by more than the dtype's rounding; what is not finite stays so."""
-    limits, size = torch.finfo(dtype), values.detach().abs()
+    if values.dtype in (dtype, torch.bool) or values.is_complex():
+        return torch.zeros_like(values, dtype=torch.bool)
+    limits = torch.finfo(dtype)
+    exact = values.detach() if values.is_floating_point() else values.detach().double()
+    size = exact.abs()
     outside = ((size > 0) & (size < limits.tiny)) | (size > limits.max)
-    if not values.is_floating_point() or not bool(outside.any()):
-        return torch.zeros_like(outside)
-    exact = values.detach().double()
-    change = (values.detach().to(dtype).double() - exact).abs()
-    return change > limits.eps * exact.abs()
+    # within these limits no number changes by more than its rounding
+    if not bool(outside.any()):
+        return outside
+    change = (exact.to(dtype).double() - exact.double()).abs()
+    return change > limits.eps * size.double()
 
 
 def is_float64(given: object) -> bool:

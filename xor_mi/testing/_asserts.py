@@ -18,7 +18,13 @@ from xor_mi.interventions import patch
 from xor_mi.kinds import Direction, HookedModel, Metrics, Number, OneSite, Row, Target, UpTo
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP, require_plain_mlp
-from xor_mi.testing._compare import DEFAULT_TOLERANCE, Tolerance, compare_records, tolerances
+from xor_mi.testing._compare import (
+    DEFAULT_TOLERANCE,
+    Tolerance,
+    compare_records,
+    tolerances,
+    unit_beside,
+)
 from xor_mi.testing._decided import WrongRow, wrong_rows
 from xor_mi.testing._record import circuit_of, record_of
 from xor_mi.truth import BooleanFunction, row_name
@@ -144,7 +150,8 @@ def assert_patch_effect(
         clean, corrupted, site, metrics, direction, output: as in `patch`; of several metrics the
             first is asked about.
         effect, patched: the patched metric minus the unpatched one, and the patched metric itself;
-            within tolerance + tolerance * |expected|.
+            within tolerance + tolerance * |expected|. Where the metric is below 1 in all runs, the
+            first of these is that part of the largest.
         flips: whether the decision changes.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -169,7 +176,8 @@ def assert_patch_effect(
         model, clean, corrupted, site, metrics=metrics, direction=direction, output=output
     )
     measured = {"effect": result.effect, "patched": result.patched}
-    wrong = [_off(name, want, measured[name], allowed) for name, want in expected.items()]
+    unit = unit_beside([result.clean, result.corrupted, result.patched])
+    wrong = [_off(name, want, measured[name], allowed, unit) for name, want in expected.items()]
     if flips is not None and bool(result.flips) is not bool(flips):
         wrong.append(f"flips: expected {flips}, found {result.flips}")
     if any(wrong):
@@ -178,9 +186,9 @@ def assert_patch_effect(
         raise AssertionError("\n".join([headline, *filter(None, wrong), f"  {result}"]))
 
 
-def _off(name: str, expected: Number, measured: Number, tolerance: Number) -> str:
+def _off(name: str, expected: Number, measured: Number, tolerance: Number, unit: float) -> str:
     """'effect: expected 1.5, found 2, ...' or '' where it is within its tolerance."""
-    bound = tolerance + tolerance * abs(expected)
+    bound = tolerance * unit + tolerance * abs(expected)
     off = abs(measured - expected)
     # asked this way round, since nan is neither within a bound nor above it
     if off <= bound:

@@ -6,7 +6,7 @@ renumbered is compared with itself. Units with the same gate are matched in the 
 evidence. No sentence of a record is looked into: claims are told apart by their kind."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 from math import isfinite
@@ -88,9 +88,10 @@ def compare_records(
     """What a circuit's record differs in from a baseline's.
 
     Args:
-        tolerance: a number changed if |new - old| > tolerance + tolerance * |old|. One number for
-            all, or one per name of `NUMBERS`, the rest keeping the default; None compares no
-            numbers.
+        tolerance: a number changed if |new - old| > tolerance + tolerance * |old|; of a worst
+            margin, which is in output units, below 1 if |new - old| > 2 * tolerance * |old|. One
+            number for all, or one per name of `NUMBERS`, the rest keeping the default; None
+            compares no numbers.
         up_to: "signature" also lets hidden units be renumbered, rescaled or joined by dead ones;
             "family" complemented as well, and the inputs swapped, and compares no numbers, since
             another network's are others.
@@ -387,8 +388,9 @@ def _numbers(
             what = f"{_name(b, old, new)} {number.replace('_', ' ')}"
             lines.append(_moved(what, a[number], b[number], bounds[number]))
     if not changed:
-        margins = old["worst_margin"], new["worst_margin"]
-        lines.append(_moved("worst margin", *margins, bounds["worst_margin"]))
+        was, now = old["worst_margin"], new["worst_margin"]
+        unit = unit_beside([was or 1.0])
+        lines.append(_moved("worst margin", was, now, bounds["worst_margin"], unit=unit))
         # not strict: a baseline edited by hand may have fewer
         joint = zip(old["joint_interchange"], new["joint_interchange"], strict=False)
         for layer, (before, after) in enumerate(joint):
@@ -398,15 +400,30 @@ def _numbers(
     return [line for line in lines if line]
 
 
-def _moved(what: str, old: Number | None, new: Number | None, tolerance: Number) -> str:
-    """'unit 1 margin: 0.5 -> 0.4, ...' or '' where it stayed within its tolerance."""
+def unit_beside(numbers: Iterable[Number]) -> float:
+    """What an absolute tolerance is measured in beside numbers in output units.
+
+    1, or the largest of them where that is smaller: outputs of a millionth differ, too.
+    """
+    return min(1.0, max(map(abs, numbers)))
+
+
+def _moved(
+    what: str, old: Number | None, new: Number | None, tolerance: Number, *, unit: float = 1.0
+) -> str:
+    """'unit 1 margin: 0.5 -> 0.4, ...' or '' where it stayed within its tolerance.
+
+    Args:
+        unit: of the absolute part. A share is measured in 1, whatever the network's scale.
+    """
     if old is None or new is None:
         return "" if old == new else f"{what}: {old} -> {new}"
-    bound = tolerance + tolerance * abs(old)
+    absolute = tolerance * unit
+    bound = absolute + tolerance * abs(old)
     off = abs(new - old)
     if off <= bound:
         return ""
-    rule = f"absolute {tolerance:g} + relative {tolerance:g}"
+    rule = f"absolute {absolute:g} + relative {tolerance:g}"
     return f"{what}: {old:.6g} -> {new:.6g}, off by {off:.3g}; allowed {bound:.3g} ({rule})"
 
 
