@@ -2,7 +2,6 @@
 
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -10,11 +9,11 @@ ROOT = Path(__file__).parent.parent
 
 def disagreements(tag: str, root: Path = ROOT) -> list[str]:
     """What stands against releasing the files in `root` under this tag."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    version = project["version"]
+    source = (root / "xor_mi" / "__init__.py").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^__version__ = "(.*)"$', source, flags=re.M)
     found = []
     if tag != f"v{version}":
-        found.append(f"the tag is {tag}, and pyproject.toml says {version}")
+        found.append(f"the tag is {tag}, and xor_mi/__init__.py says {version}")
     if not re.fullmatch(r"\d+\.\d+\.\d+(rc\d+)?", version):
         found.append(f"{version} is no version to release: write it without .dev")
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -16,6 +16,8 @@ from types import ModuleType
 import pytest
 import yaml
 
+import xor_mi
+
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
@@ -433,7 +435,7 @@ def substituted(text: str) -> str:
     hook = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
     for rule in hook["substitutions"]:
         text = re.sub(rule["pattern"], rule["replacement"], text)
-    return text.replace("$HFPR_VERSION", PROJECT["version"])
+    return text.replace("$HFPR_VERSION", xor_mi.__version__)
 
 
 def files() -> set[str]:
@@ -455,7 +457,7 @@ def test_the_long_description_has_only_absolute_links_to_what_is_there():
     assert len(problems(README, url, files())) > 15  # relative, as they stand in the clone
     gone = substituted(README.replace("](docs/install.md)", "](docs/nothing.md)"))
     assert problems(gone, url, files()) == [
-        f"the long description links to what is not there: {url}/blob/v{PROJECT['version']}/docs/nothing.md"
+        f"the long description links to what is not there: {url}/blob/v{xor_mi.__version__}/docs/nothing.md"
     ]
 
 
@@ -569,8 +571,13 @@ def test_every_direct_dependency_is_pinned_within_its_bounds():
 
 
 def test_version_is_the_same_everywhere():
-    """CITATION.cff has the version; CHANGELOG starts with what is to come, or with that version."""
-    version = PROJECT["version"]
+    """The build reads it from the package; CITATION.cff has it; CHANGELOG starts with what is to
+    come, or with that version.
+    """
+    version = xor_mi.__version__
+    assert "version" in PROJECT["dynamic"]
+    source = (ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]).read_text(encoding="utf-8")
+    assert f'\n__version__ = "{version}"\n' in source
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == version
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -579,7 +586,7 @@ def test_version_is_the_same_everywhere():
 
 
 RELEASABLE = {
-    "pyproject.toml": '[project]\nversion = "1.2.0"\n',
+    "xor_mi/__init__.py": '__version__ = "1.2.0"\n',
     "CHANGELOG.md": "## [1.2.0] - 2027-01-31\n",
     "CITATION.cff": "version: 1.2.0\n",
 }
@@ -593,11 +600,12 @@ RELEASABLE = {
         ("1.2.0", {}, 1),
         ("v1.2.0", {"CHANGELOG.md": "## [Unreleased]\n"}, 1),
         ("v1.2.0", {"CITATION.cff": "version: 1.2\n"}, 1),
-        ("v1.2.0.dev0", {"pyproject.toml": '[project]\nversion = "1.2.0.dev0"\n'}, 3),
+        ("v1.2.0.dev0", {"xor_mi/__init__.py": '__version__ = "1.2.0.dev0"\n'}, 3),
     ],
 )
 def test_only_what_agrees_is_released(tmp_path, tag, changed, n_found):
     """Tag, version, CHANGELOG and CITATION.cff: each that differs is named."""
+    (tmp_path / "xor_mi").mkdir()
     for name, text in (RELEASABLE | changed).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert len(script("check_release").disagreements(tag, tmp_path)) == n_found

@@ -602,7 +602,8 @@ def test_the_example_passes_and_after_retraining_fails_as_readme_says(
     one printed in README: here, and where every package is of another version.
     """
     if elsewhere:
-        monkeypatch.setattr("xor_mi.testing._record.version", lambda package: elsewhere)
+        found = dict.fromkeys(("xor-mi", "torch", "transformer-lens"), elsewhere)
+        monkeypatch.setattr("xor_mi.testing._record._versions", lambda: found)
     shutil.copytree(EXAMPLE, pytester.path / "project", ignore=NOT_STORED)
     pytester.chdir()
     project = pytester.path / "project"

@@ -2,9 +2,15 @@
 rows of the undisturbed run, row by row.
 """
 
+import errno
+import itertools
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -12,9 +18,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from xor_mi.errors import XorMiError
-from xor_mi.population import census, read_census, run_census
+import xor_mi
+from xor_mi.errors import XorMiError, XorMiWarning
+from xor_mi.handmade import textbook_xor
+from xor_mi.population import _workers, census, read_census, run_census
 from xor_mi.saving import working_alone
+from xor_mi.testing import record_of
 from xor_mi.training import TrainConfig, train_population
 
 pytestmark = pytest.mark.as_a_user
@@ -171,6 +180,117 @@ def test_another_version_s_census_is_refused_unless_allowed(finished, folder):
     assert read_census(folder).equals(read_census(finished))
 
 
+HOLDER = """
+import sys
+from pathlib import Path
+from xor_mi.saving import working_alone
+with working_alone(Path(sys.argv[1]), ".census.lock", doing="a census"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_told_which_one_works_there(folder, finished):
+    """The number of a real process stands in the refusal. While it holds the folder the census can
+    be read; once it is killed the next run goes on, although the lock's file is still there.
+    """
+    shards(folder)[0].unlink()
+    command, pipe = [sys.executable, "-c", HOLDER, str(folder)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline().strip() == b"held"
+        with pytest.raises(XorMiError, match=rf"in use: process {holder.pid} on .* since"):
+            run(folder)
+        with pytest.warns(XorMiWarning, match="1 of 3 shards are missing"):
+            assert len(read_census(folder)) == 8
+        holder.kill()
+    assert (folder / ".census.lock").is_file()
+    run(folder)
+    assert not (folder / ".census.lock").exists()
+    assert read_census(folder).equals(read_census(finished))
+
+
+FAILING_DISKS = {
+    errno.ENOSPC: "No space left.*free some space.*kept, and the same command goes on",
+    errno.EROFS: "Read-only file system.*copy this one there",
+}
+
+
+@pytest.mark.parametrize("number", FAILING_DISKS)
+def test_a_disk_that_fills_or_turns_read_only_loses_nothing(finished, folder, monkeypatch, number):
+    """Of two shards the second cannot be written: said with what helps, nothing half is left, and
+    the same call goes on with what is missing.
+    """
+    made, missing = shards(folder)[1:]
+    for file in (made, missing):
+        file.unlink()
+    sync, n_written = os.fsync, itertools.count()
+
+    def failing(descriptor):
+        if next(n_written):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(XorMiError, match=FAILING_DISKS[number]):
+        run(folder)
+    monkeypatch.undo()
+    assert made.is_file()
+    assert not missing.exists()
+    assert not list(folder.glob(".*"))
+    written = made.stat().st_mtime_ns
+    run(folder)
+    assert made.stat().st_mtime_ns == written
+    assert read_census(folder).equals(read_census(finished))
+
+
+def test_a_read_only_disk_is_said_before_training_and_a_finished_census_needs_none(
+    folder, monkeypatch
+):
+    """Where a shard is missing nothing is trained; where none is, nothing is written."""
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("xor_mi.saving.os.open", read_only)
+    assert run(folder) == folder
+    shards(folder)[0].unlink()
+    monkeypatch.setattr(
+        "xor_mi.population._shards._make", lambda *_, **__: pytest.fail("it was trained")
+    )
+    with pytest.raises(XorMiError, match=r"Read-only file system.*copy this one there"):
+        run(folder)
+
+
+KILLED = """
+import os, runpy, signal, sys
+workers = runpy.run_path(sys.argv[1])
+if sys.argv[3] == "silently":
+    workers["clean_up_silently"]()
+from joblib.externals.loky.backend import resource_tracker
+resource_tracker.register(sys.argv[2], "folder")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize("how", ["silently", "aloud"])
+def test_what_a_killed_run_leaves_is_removed_without_a_word(tmp_path, how):
+    """The shared folder of a process that was killed is gone, and nothing is printed, as it is
+    where joblib starts its cleaner by itself.
+    """
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    module = str(Path(_workers.__file__))
+    command = [sys.executable, "-c", KILLED, module, str(shared), how]
+    # it ends when the cleaner has, which writes to the same pipe
+    said = subprocess.run(command, stderr=subprocess.PIPE, check=False).stderr
+    assert not shared.exists()
+    assert (b"leaked" in said) == (how == "aloud")
+    assert how == "aloud" or said == b""
+
+
 def test_one_process_at_a_time(folder):
     """The second is told who works there; afterwards the folder is free."""
     shards(folder)[0].unlink()
@@ -200,3 +320,13 @@ def test_the_folder_is_tried_before_anything_is_trained(tmp_path, monkeypatch):
         run(tmp_path / "file" / "census")
     with pytest.raises(XorMiError, match="xor-mi did not write"):
         run(tmp_path)
+
+
+def test_plan_shards_and_records_name_the_version_of_this_code(finished):
+    """Not the one that was installed once, which an editable install keeps after the number rose."""
+    (versions,) = json.loads((finished / "_plan.json").read_text(encoding="utf-8"))["versions"]
+    about = [json.loads(pq.read_schema(file).metadata[b"xor_mi"]) for file in shards(finished)]
+    named = [versions["xor-mi"], *(one["versions"]["xor-mi"] for one in about)]
+    record = record_of(textbook_xor())["versions"]["xor-mi"]
+    assert {*named, xor_mi.__version__} == {xor_mi.__version__}
+    assert xor_mi.__version__.startswith(record)

@@ -391,7 +391,7 @@ def record_elsewhere(monkeypatch, versions, model=None):
     have other versions.
     """
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("xor_mi.testing._record.version", versions.__getitem__)
+        elsewhere.setattr("xor_mi.testing._record._versions", lambda: versions)
         return record_of(model or handmade.textbook_xor())
 
 

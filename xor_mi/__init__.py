@@ -40,12 +40,7 @@ Nothing heavy is imported until it is used: `import xor_mi` loads neither torch 
 
 import lazy_loader as _lazy
 
-_lazy_getattr, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+# the one place: the build, the plan of a census and every record read it here
+__version__ = "0.2.0.dev0"
 
-
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("xor-mi")
-    return _lazy_getattr(name)
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -8,11 +8,11 @@ import json
 import os
 import sys
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
+from xor_mi import __version__
 from xor_mi.errors import SEEDS_BELOW, XorMiError, as_path, whole_number
 from xor_mi.finding import number_text
 
@@ -101,13 +101,7 @@ def _print_version(asked: bool) -> None:
     """--version."""
     if not asked:
         return
-    try:
-        print(f"xor-mi {version('xor-mi')}")
-    except PackageNotFoundError:
-        raise XorMiError(
-            "this xor-mi runs from its source and is not installed, so it has no version; "
-            "pip install -e . gives it one"
-        ) from None
+    print(f"xor-mi {__version__}")
     raise typer.Exit
 
 

@@ -268,6 +268,8 @@ def unwritable(path: str | Path, error: OSError) -> XorMiError:
     next_step = "choose a folder you may write to"
     if error.errno in _DISK_IS_FULL:
         next_step = "free some space, or choose a folder on another disk"
+    elif error.errno == errno.EROFS:
+        next_step = "choose a folder on a disk you may write to, or copy this one there"
     return XorMiError(f"cannot write '{path}': {error.strerror or error}; {next_step}")
 
 

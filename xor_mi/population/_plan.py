@@ -8,13 +8,13 @@ census of; it counts as done where that, what wrote it, its seeds and every byte
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
+from xor_mi import __version__
 from xor_mi.errors import XorMiError, cut_short, shown
 from xor_mi.population._parquet import CENSUS_FORMAT, census_in
 from xor_mi.reading import read_json
@@ -144,11 +144,7 @@ def _as_in_json(value: object) -> object:
 
 def versions_here() -> Versions:
     """Of what this process would write a shard with."""
-    try:
-        own = version("xor-mi")
-    except PackageNotFoundError:  # a copy of the source
-        own = "of an unknown version"
-    return {"xor-mi": own, "torch": str(torch.__version__)}
+    return {"xor-mi": __version__, "torch": str(torch.__version__)}
 
 
 def in_words(versions: object) -> str:

@@ -9,12 +9,9 @@ interrupted. One process at a time works in a folder; its workers end when it do
 """
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +44,7 @@ from xor_mi.population._plan import (
     versions_here,
     written_config,
 )
+from xor_mi.population._workers import clean_up_silently, end_with
 from xor_mi.progress import progress_bar
 from xor_mi.saving import (
     CENSUS_MARK,
@@ -69,9 +67,6 @@ MOST_SHARDS = 100_000
 
 BYTES_PER_NETWORK = 10_000
 """What a worker holds for a network while its shard is made, beside 30 bytes for each weight."""
-
-SECONDS_BETWEEN_LOOKS = 1.0
-"""A worker asks so often whether the process that started it is still there."""
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 """Function, arguments and keywords, as joblib's `delayed` puts them together."""
@@ -298,11 +293,14 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
     """
     from joblib import Parallel
     from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from joblib.parallel import LokyBackend, get_active_backend
 
     if not calls:
         return
     if n_jobs is not None and n_jobs > len(calls):
         n_jobs = len(calls)  # one that gets no work would not notice that its parent is gone
+    if n_jobs != 1 and isinstance(get_active_backend()[0], LokyBackend):
+        clean_up_silently()
     try:
         pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     except ValueError:  # a backend without generators
@@ -325,7 +323,7 @@ def _run_shard(
     Args:
         parent: the process that runs the census.
     """
-    _end_with(parent)
+    end_with(parent)
     versions = versions_here()
     if versions not in plan.versions:
         of_plan = in_words(plan.versions[-1])
@@ -346,26 +344,12 @@ def _run_shard(
             population, require=task.require, min_margin=task.min_margin, progress=False
         )
         about = plan.about(shard) | {"versions": dict(versions)}
-        write_census(networks, shard.file(folder), about=about, overwrite=overwrite)
+        try:
+            write_census(networks, shard.file(folder), about=about, overwrite=overwrite)
+        except XorMiError as error:  # such as a full disk
+            kept = "the shards that are written are kept, and the same command goes on"
+            raise XorMiError(f"{error}; {kept}") from None
     return _Done(n_networks=shard.n_networks, n_solved=int(population.solved.sum()))
-
-
-@cache  # once in each process
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, even where that was killed.
-
-    Without this, a worker waits minutes for work that nobody sends any more. It does nothing in the
-    process that runs the census, and in workers that were not started by it, as on a cluster.
-    """
-    if os.name == "nt" or os.getppid() != parent:
-        return
-
-    def look() -> None:
-        while os.getppid() == parent:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        os._exit(1)
-
-    threading.Thread(target=look, daemon=True).start()
 
 
 @contextmanager

@@ -4,9 +4,12 @@ Numbers are those that do not depend on how a hidden unit is scaled: a reading's
 the unit's range, interchange as a part of its runs, rows decided otherwise without a unit, and the
 worst row after two-level substitution, in output units."""
 
-from importlib.metadata import version
+from importlib.metadata import version as installed_version
 from typing import Literal
 
+import torch
+
+from xor_mi import __version__
 from xor_mi.circuits import Circuit, Evidence, Proof, family_of, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Unit
@@ -68,12 +71,11 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
     circuit = circuit_of(model_or_circuit)
     target = circuit.target
     joint = [claim for claim in circuit.evidence if claim.kind == "joint"]
-    packages = ("xor-mi", "torch", "transformer-lens")
     record: CircuitRecord = {
         "format": FORMAT,
         "version": VERSION,
         "test": test,
-        "versions": {package: release_of(version(package)) for package in packages},
+        "versions": {package: release_of(version) for package, version in _versions().items()},
         "layer_sizes": list(circuit.layer_sizes),
         "target": {"name": target.name, "tables": [list(table) for table in target.tables]},
         "verdict": circuit.verdict,
@@ -102,6 +104,15 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
     if conventions != ORDINARY:
         record["conventions"] = conventions
     return record
+
+
+def _versions() -> dict[str, str]:
+    """What this circuit is found with: package -> version."""
+    return {
+        "xor-mi": __version__,
+        "torch": str(torch.__version__),
+        "transformer-lens": installed_version("transformer-lens"),
+    }
 
 
 def _conventions(model: HookedMLP) -> ConventionsRecord:
