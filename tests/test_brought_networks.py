@@ -12,7 +12,7 @@ from xor_mi.model import HookedMLP
 
 pytestmark = pytest.mark.as_a_user
 
-N_NETWORKS = 50
+N_NETWORKS = 30
 """Of each kind; `benchmarks/brought_networks.py` takes 200."""
 
 

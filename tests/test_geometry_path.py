@@ -45,6 +45,7 @@ def test_the_textbook_diagonal_by_hand(textbook):
     assert walk.frame().columns.tolist() == ["t", "x0", "x1", "y0"]
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize(("act_fn", "out_act_fn"), KINDS)
 def test_decisions_are_those_of_a_fine_scan(act_fn, out_act_fn):
     """On 20,001 points of a path, no point outside 1e-6 of a change is decided otherwise than the

@@ -1,6 +1,7 @@
 """Width, one unit, identity: studies that rest on many networks."""
 
 import itertools
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -21,11 +22,13 @@ from xor_mi.truth import threshold_functions, truth_rows
 
 pytestmark = pytest.mark.as_a_user
 
+SHORT = TrainConfig(max_steps=700)
+
 
 @pytest.fixture(scope="module")
 def study():
-    """200 networks at widths 1 to 3."""
-    return width_study(widths=(1, 2, 3), n_networks=200)
+    """200 networks at widths 1 to 3, trained for fewer steps than by default."""
+    return width_study(widths=(1, 2, 3), n_networks=200, config=SHORT)
 
 
 def test_rates_intervals_and_published_shares(study):
@@ -37,7 +40,7 @@ def test_rates_intervals_and_published_shares(study):
         assert (
             k
             == train_population(
-                "XOR", n, hidden=line["width"], config=TrainConfig(act_fn=line["act_fn"])
+                "XOR", n, hidden=line["width"], config=replace(SHORT, act_fn=line["act_fn"])
             ).solved.sum()
         )
         low, high = line["ci_low"], line["ci_high"]

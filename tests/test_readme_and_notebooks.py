@@ -19,14 +19,16 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALLER = {
-    "05_why_two_hidden_units": {"n_networks=2000": "n_networks=200"},
+    "05_why_two_hidden_units": {
+        "widths=range(1, 8), n_networks=2000": "widths=(1, 2, 3, 5, 7), n_networks=60",
+    },
     "07_train_again": {
         "n_networks=5000": "n_networks=2000",
         "n_networks=200,": "n_networks=20,",
         "range(10)": "range(3)",
         '("tanh", 3), ("relu", 4), ': "",
     },
-    "10_only_explanation": {"range(60)": "range(10)"},
+    "10_only_explanation": {"range(60)": "range(5)"},
     "12_algebraic_mind": {"n_networks=1000": "n_networks=100", "n_networks=200": "n_networks=20"},
 }
 """What the test runs with smaller numbers than the stored copy: text in the notebook's code -> what

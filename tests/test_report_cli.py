@@ -378,15 +378,29 @@ def xor_mi(*arguments, **how):
     )
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["identify", "{model}"]])
-def test_output_that_cannot_be_written_is_one_line(tmp_path, textbook, arguments):
+FULL = "xor-mi: cannot write the output: No space left on device\n"
+has_full_device = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no full device"
+)
+
+
+@has_full_device
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_output_that_cannot_be_written_is_one_line(argument):
     """A full disk behind standard output: said with its reason, status 2, no traceback."""
-    textbook.save_pretrained(tmp_path)
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        done = xor_mi(*[word.replace("{model}", str(tmp_path)) for word in arguments], stdout=full)
-    assert done.returncode == 2
-    assert done.stderr == "xor-mi: cannot write the output: No space left on device\n"
+        done = xor_mi(argument, stdout=full)
+    assert (done.returncode, done.stderr) == (2, FULL)
+
+
+@has_full_device
+def test_a_circuit_that_cannot_be_printed_is_one_line(tmp_path, textbook, capsys, monkeypatch):
+    """The same of a command that loads a network first; in this process, which has loaded torch."""
+    textbook.save_pretrained(tmp_path)
+    with Path("/dev/full").open("w", encoding="utf-8") as full, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", full)
+        status, _, err = run_main(capsys, monkeypatch, "identify", str(tmp_path))
+    assert (status, err) == (2, FULL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes close otherwise there")
