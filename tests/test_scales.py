@@ -12,7 +12,7 @@ import pytest
 import torch
 from networks import random_network
 
-from xor_mi import HookedMLP, HookedMLPConfig, activations, identify_circuit
+from xor_mi import HookedMLP, HookedMLPConfig, activations, diagnose, identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.finding import number_text
 from xor_mi.handmade import edit, from_gates
@@ -30,6 +30,8 @@ from xor_mi.testing import assert_patch_effect, assert_same_circuit
 
 FACTORS = (2.0**-100, 2.0**-23, 2.0**23)
 """About 1e-30, 1e-7 and 1e7."""
+LEAST = 2.0**-149
+"""The least number above 0 that float32 has."""
 OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 
@@ -289,3 +291,41 @@ def test_assertions_on_small_outputs_can_fail(textbook, factor):
         assert_patch_effect(model, "01", "11", "h0.1", effect=0)
     with pytest.raises(AssertionError, match="worst margin"):
         assert_same_circuit(nearer, model, tolerance=1e-6)
+
+
+# networks by hand, and what is in the way of trained ones
+
+
+@pytest.mark.parametrize("factor", [2.0**-120, *FACTORS])
+def test_gates_are_compiled_at_every_level(factor):
+    """Levels times a factor give the first layer divided by it, and nothing else changes."""
+    usual = from_gates(["OR", "NAND"], "XOR", input_levels=(-1, 1))
+    other = from_gates(["OR", "NAND"], "XOR", input_levels=(-factor, factor))
+    assert torch.equal(other.fc1.weight * factor, usual.fc1.weight)
+    names = ("fc1.bias", "fc2.weight", "fc2.bias")
+    assert all(torch.equal(other.state_dict()[one], usual.state_dict()[one]) for one in names)
+
+
+def test_rounding_is_no_reason_for_another_readout():
+    """A saturated unit that varies in its last digits alone tells no rows apart: a readout that
+    lives on these is none, though in exact arithmetic a line would do.
+    """
+    layers = [([[0.1, 0.1], [1.0, 1.0]], [-0.1, 15.0]), ([[1.0, 1.0]], [0.0])]
+    model = HookedMLP.from_weights(layers, act_fn="tanh", target="XOR", dtype="float64")
+    _, (low, high, _, highest) = activations(model)["blocks.0.mlp.hook_post"].T.tolist()
+    assert low < high < highest < low + 1e-12
+    shortfall = diagnose(model).shortfall
+    assert [unit.name for unit, _ in shortfall.constant] == ["h0.1"]
+    assert shortfall.readout_exists is False
+
+
+@pytest.mark.parametrize("factor", [1.0, *FACTORS, 2.0**-130, LEAST])
+def test_a_threshold_is_found_between_outputs_of_any_size(textbook, factor):
+    """The threshold that makes the network compute its target is halfway; where float32 has no
+    number there, none is found.
+    """
+    *hidden, (weight, bias) = layers_of(outputs_times(textbook, factor))
+    raised = [*hidden, (weight, bias + 8 * factor)]
+    model = HookedMLP.from_weights(raised, dtype="float32", target="XOR", decision_threshold=0)
+    found = [one.value for one in diagnose(model).answers if one.kind == "decision_threshold"]
+    assert found == ([] if factor == LEAST else [8.5 * factor])

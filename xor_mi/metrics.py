@@ -33,6 +33,7 @@ from xor_mi.model import (
     require_output,
     warn,
 )
+from xor_mi.model._numbers import read_numbers
 
 __all__ = [
     "UNDECIDED",
@@ -333,8 +334,8 @@ def _as_labels(
         may_be_of_one: whether those of a single decision will do where there are several.
     """
     try:
-        values = torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
+        values = read_numbers(labels)
+    except (TypeError, ValueError, RuntimeError):
         raise XorMiError(
             f"cannot read {shown(labels)} as labels; give 0 and 1, one per example"
         ) from None

@@ -679,7 +679,8 @@ def _contradiction_cells(facts: Contradiction | None) -> dict[str, str] | None:
 def _circuit_cells(one: CandidateCircuit) -> dict[str, str]:
     """A circuit, cell by cell of a table."""
     named = zip(one.live, one.gates, strict=True)
-    margin = f"{one.smallest_margin:.2f}" if isfinite(one.smallest_margin) else "no live unit"
+    smallest = one.smallest_margin
+    margin = number_text(smallest) if isfinite(smallest) else "no live unit"
     return {
         "formula": one.formula,
         "live units": ", ".join(f"{unit.name} {gate}" for unit, gate in named) or "none",

@@ -31,7 +31,10 @@ from xor_mi.metrics import UNDECIDED
 from xor_mi.truth import row_numbers, truth_rows
 
 SAME_PLACE = 1e-9
-"""A margin this close to the smallest that is asked for may be on either side of it by rounding."""
+"""A margin this close to the smallest that is asked for may be on either side of it by rounding.
+
+Margins are shares of a unit's range, from 0 to 1.
+"""
 
 
 @dataclass(frozen=True)

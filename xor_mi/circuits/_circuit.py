@@ -33,7 +33,7 @@ from xor_mi.circuits._readings import MIN_MARGIN, Reading
 from xor_mi.circuits._signature import family_of, or_empty, signature_of_all
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.graph import Edge, Unit, layers_of, sources_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -534,7 +534,9 @@ class Circuit(Finding):
         lines = [f"{self.verdict}: {self.reason}"]
         if self.primary:
             for unit in self.units:
-                margin = f"margin {unit.margin:.2f}" if unit.margin is not None else unit.note
+                margin = (
+                    f"margin {number_text(unit.margin)}" if unit.margin is not None else unit.note
+                )
                 count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
                 lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}{_aside(unit)}")
             lines.append(f"  output  {self._short_readout()}")

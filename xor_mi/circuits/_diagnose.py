@@ -21,6 +21,7 @@ from xor_mi.finding import Finding
 from xor_mi.kinds import Target
 from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import STEPS, DecisionRule, HookedMLP, one_of_a_pair, require_plain_mlp
+from xor_mi.model._numbers import is_held
 from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64
 
@@ -371,6 +372,9 @@ def _fitted_threshold(
         return
     below, above = outputs[~goal].max().item(), outputs[goal].min().item()
     between = (below + above) / 2
+    if not is_held([between], model.cfg.dtype):
+        # of outputs below 1e-38, the number nearest to the middle that there is
+        between = torch.tensor(between, dtype=torch.float64).to(model.cfg.dtype).item()
     if below < between < above:
         yield _Candidate(
             "decision_threshold",

@@ -20,7 +20,7 @@ from xor_mi.circuits._facts import (
 from xor_mi.circuits._levels import OrderedReading, formula_over_levels
 from xor_mi.circuits._readings import of_unit
 from xor_mi.circuits._required import checked_level, verdict_of
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.graph import Unit
 from xor_mi.truth import BooleanFunction
 
@@ -180,9 +180,9 @@ class OrderedCircuit:
                 continue
             at = ", ".join(f"{value:.3g}" for value in reading.values)
             reads = f", {local[unit]}" if unit in local else ""
-            lines.append(
-                f"{unit.name}  {reading.gate}  at {at}, margin {reading.margin:.2f}{reads}"
-            )
+            # a step that is constant on the rows has two levels, and no margin
+            margin = "" if reading.margin is None else f", margin {number_text(reading.margin)}"
+            lines.append(f"{unit.name}  {reading.gate}  at {at}{margin}{reads}")
         return [*lines, f"output  {self.formula}"]
 
     def to_dict(self) -> dict[str, object]:

@@ -23,7 +23,10 @@ from xor_mi.values import forward_float64
 REACH_BOTH_SIDES = ("identity", "sigmoid", "tanh")
 """Activations of an output that get to both sides of what decides, whichever way a line runs."""
 AT_REST = 1e-4
-"""Derivatives of the loss below this part of the loss are next to none."""
+"""Derivatives of the loss below this part of the loss are next to none.
+
+By a weight in its own unit: a step of gradient descent is measured in that, too.
+"""
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,10 @@ def _readout_exists(model: HookedMLP, values: Tensor, goal: Tensor) -> bool | No
     if is_one_of_many or model.cfg.out_act_fn not in REACH_BOTH_SIDES:
         return None
     lowest, highest = values.amin(0), values.amax(0)
-    spread = torch.where(highest > lowest, highest - lowest, 1.0)
-    points = ((values - lowest) / spread).numpy()
+    spread = highest - lowest
+    # what a unit varies by rounding tells no rows apart
+    varies = spread > ROUNDING * values.abs().amax(0)
+    points = torch.where(varies, (values - lowest) / spread, 0.0).numpy()
     return all(separating_weights(points, bits.numpy()) is not None for bits in goal.T)
 
 

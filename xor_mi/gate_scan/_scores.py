@@ -19,7 +19,7 @@ from xor_mi.graph import Site
 __all__ = ["Gates", "Scorer", "Scores", "UnitScores", "scored_gates"]
 
 TIED_SHARES = 1e-9
-"""Two shares closer than this are equal."""
+"""Two shares closer than this are equal: parts of 1, whatever the units' scale."""
 
 
 EVERY_GATE_UP_TO = 8

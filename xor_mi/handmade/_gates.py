@@ -78,12 +78,14 @@ def from_gates(
         raise unknown("activation", act_fn, ACTIVATIONS, where="known activations")
     function = BooleanFunction.of(target, n_inputs)
     levels = as_levels(input_levels)
-    rows = np.array(levels)[np.array(truth_rows(n_inputs))]
-    hidden_layer = _stacked([unit_weights(gate, rows) for gate in functions])
+    # against the larger level: the linear program takes 1e-10 for 0
+    largest = max(map(abs, levels))
+    rows = np.array(levels)[np.array(truth_rows(n_inputs))] / largest
+    weight, bias = _stacked([unit_weights(gate, rows) for gate in functions])
+    hidden_layer = weight / largest, bias
     names = " and ".join(gate.name for gate in functions)
     _require_determined(names, functions, function)
     bits = np.array([gate.bits for gate in functions]).T
-    weight, bias = hidden_layer
     candidates = ("relu", "heaviside") if act_fn is None else (act_fn,)
     for tried in candidates:
         hidden = ACTIVATIONS[tried](torch.from_numpy(rows @ weight.T + bias)).numpy()

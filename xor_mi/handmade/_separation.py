@@ -11,10 +11,14 @@ from numpy import ndarray
 from scipy.optimize import linprog
 
 SAME_VERTEX = 1e-7
-"""HiGHS is this precise: a fraction nearer to a vertex than this may be what it stands for."""
+"""HiGHS is this precise: a fraction nearer to a vertex than this may be what it stands for.
+
+An absolute number, as HiGHS' own are: callers give points whose coordinates are of size 1, and the
+distance of 1 that is asked for is the program's unit.
+"""
 
 SEPARATES_WITHIN = 1e-9
-"""The fractions themselves must do better: only their sums may be rounded."""
+"""The fractions themselves must do better: only their sums may be rounded. A part of that 1."""
 
 LARGEST_DENOMINATOR = 6
 """A vertex of the program is rational; it is looked for among fractions of these denominators."""
@@ -26,6 +30,9 @@ def separating_weights(
     """The smallest w, b with w.x + b >= 1 where the bit is 1 and <= -1 where it is 0.
 
     None if there are none.
+
+    Args:
+        points: coordinates of size 1, or nearly.
 
     >>> separating_weights(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 0, 0, 1]))
     (array([2., 2.]), -3.0)

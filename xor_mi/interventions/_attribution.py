@@ -519,8 +519,9 @@ def _compared(method: str, metric: str, estimate: Tensor, exact: _Truth) -> Meth
     """A method's scores [site, pair] against the true ones."""
     estimate, truth = estimate.flatten().double(), exact.effects.flatten().double()
     correlation = agreement = None
-    if len(truth) > 1 and estimate.std() > 0 and truth.std() > 0:
-        correlation = torch.corrcoef(torch.stack([estimate, truth]))[0, 1].item()
+    if len(truth) > 1 and estimate.amin() < estimate.amax() and truth.amin() < truth.amax():
+        together = torch.stack([_scaled(estimate), _scaled(truth)])
+        correlation = torch.corrcoef(together)[0, 1].item()
     has_effect = truth.abs() > NO_EFFECT * exact.largest
     if has_effect.any():
         same_sign = estimate[has_effect].sign() == truth[has_effect].sign()
@@ -533,6 +534,11 @@ def _compared(method: str, metric: str, estimate: Tensor, exact: _Truth) -> Meth
         sign_agreement=agreement,
         n_cells=len(truth),
     )
+
+
+def _scaled(values: Tensor) -> Tensor:
+    """Values times the power of two that makes the largest about 1: their squares are numbers."""
+    return torch.ldexp(values, -torch.frexp(values.abs().max()).exponent)
 
 
 def _request(

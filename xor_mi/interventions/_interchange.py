@@ -524,6 +524,7 @@ def _require_orthonormal(basis: object, width: int) -> Tensor:
             f"the basis is {shape or type(basis).__name__}; give a tensor [{width}, rank] of rank "
             f"1 to {width}, such as neuron_basis({width}, [0])"
         )
+    # lengths and angles have no unit
     if not torch.allclose(basis.T @ basis, torch.eye(basis.shape[1]).to(basis), atol=1e-4):
         raise XorMiError(
             "the basis is not orthonormal: its columns must be perpendicular and of length 1 "

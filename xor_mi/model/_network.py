@@ -592,6 +592,7 @@ class HookedMLP(HookedRootModule):
 
     def _require_one_class(self, goal: Tensor) -> None:
         total = goal.sum(1)
+        # shares of 1, so torch's own tolerance fits
         if not bool(torch.isclose(total, torch.ones_like(total)).all()):
             raise XorMiError(
                 "with loss_fn='ce' one output is right on every row; "

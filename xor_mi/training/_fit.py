@@ -23,7 +23,7 @@ In a remainder PyTorch takes the scalar functions, which round otherwise.
 WORTH_DROPPING = 0.75
 """Columns of finished networks are dropped once fewer than this share of a block is still open."""
 
-# PyTorch's defaults for Adam and AdamW.
+# PyTorch's defaults for Adam and AdamW, the absolute one included: the steps are PyTorch's.
 _BETA1 = 0.9
 _BETA2 = 0.999
 _EPS = 1e-8

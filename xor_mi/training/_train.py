@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_seeds, whole_number
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.kinds import Rows, Target, Widths
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig, require_device
@@ -64,7 +64,8 @@ class TrainResult(Finding):
             outcome = f"solved {task}"
         else:
             outcome = f"did NOT solve {task}: wrong or undecided on {', '.join(self.wrong_rows)}"
-        return f"seed {self.seed} {outcome} after {self.steps} steps (loss {self.final_loss:.4f})"
+        loss = number_text(self.final_loss, decimals=4)
+        return f"seed {self.seed} {outcome} after {self.steps} steps (loss {loss})"
 
 
 def train(
