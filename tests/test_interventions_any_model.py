@@ -20,6 +20,7 @@ from xor_mi.interventions import (
     score_methods,
     subsets,
 )
+from xor_mi.interventions._run import changed_in_place
 
 
 def first_logit(outputs):
@@ -349,6 +350,32 @@ def test_mistakes_on_any_model_are_named(own, inputs, call, message):
     with pytest.raises(XorMiError, match=message):
         call(own, inputs)
     assert all(not point.fwd_hooks for point in own.hook_points())
+
+
+def test_the_guard_of_what_works_in_place_spoils_no_cache_of_a_transformer(transformer):
+    """None of its hooks is overwritten, under either of its names; a cache from before the question
+    and one from after it are the same to the last bit. A step that does work in place is found.
+    """
+    tokens = torch.randint(0, 11, (4, 5), generator=torch.Generator().manual_seed(0))
+    _, before = transformer.run_with_cache(tokens)
+    names = list(before.keys())
+    kept = [before[name].clone() for name in names]
+    assert {"blocks.0.mlp.hook_post", "blocks.0.mlp.out.hook_in"} <= set(names)
+    assert changed_in_place(transformer, tokens, names) == []
+    _, after = transformer.run_with_cache(tokens)
+    for name, values in zip(names, kept, strict=True):
+        assert torch.equal(before[name], values)
+        assert torch.equal(after[name], values)
+    assert not any(point.fwd_hooks for point in transformer.hook_dict.values())
+
+    def work_in_place(module, given):
+        given[0].add_(1.0)
+
+    planted = transformer.blocks[1].register_forward_pre_hook(work_in_place)
+    try:
+        assert "blocks.0.hook_resid_post" in changed_in_place(transformer, tokens, names)
+    finally:
+        planted.remove()
 
 
 def test_a_hook_that_fires_twice_is_refused(inputs):
