@@ -829,7 +829,7 @@ def test_node_masks_that_make_no_sense():
     )
     with pytest.raises(XorMiError, match="decides all inputs alike"):
         node_masks(constant)
-    with pytest.raises(XorMiError, match="32767 sets of units"):
+    with pytest.raises(XorMiError, match="32,767 sets of units"):
         node_masks(
             HookedMLP.from_weights(
                 [(torch.ones(15, 2), torch.zeros(15)), (torch.ones(1, 15), torch.ones(1))],

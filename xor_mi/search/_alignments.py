@@ -15,26 +15,35 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_at_most, require_memory
 from xor_mi.finding import Finding
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention, Enumeration, PairSet
-from xor_mi.search._formulas import Formula, formulas
-from xor_mi.search._interchange import UnitSets, each_row, interchanged, pairs_of, units_in
+from xor_mi.search._formulas import Formula, TooManyFormulas, formulas
+from xor_mi.search._interchange import (
+    UnitSets,
+    bytes_of_interchange,
+    each_row,
+    interchanged,
+    n_pairs_of,
+    pairs_of,
+    units_in,
+)
 from xor_mi.search._problem import Problem
 from xor_mi.truth import BooleanFunction
 
 MAX_SETS = 2**16
 """More sets of units than this are refused."""
-MAX_NUMBERS = 2**26
-"""How many activations the interchange of all sets may hold: 512 MB of them."""
+MAX_GROUPED = 200_000
+"""More minimal alignments than this are counted, and listed one at a time, but not grouped."""
 
 UnitSet = tuple[Unit, ...]
 
@@ -119,13 +128,27 @@ class AlignmentSearch(Finding):
             for units in _disjoint(self.sets[formula]):
                 yield Alignment(formula, units)
 
-    def merged(self) -> tuple[tuple[Alignment, ...], ...]:
+    def merged(self, *, progress: bool = True) -> tuple[tuple[Alignment, ...], ...]:
         """The minimal alignments in groups that are the same up to negation.
 
         The members of a group differ by negations, and by the order of a gate's inputs, only.
+
+        Args:
+            progress: a bar, where the work takes over two seconds.
+
+        Raises:
+            XorMiError: more than `MAX_GROUPED` alignments.
         """
+        require_few_to_group(self)
         groups: dict[Hashable, list[Alignment]] = defaultdict(list)
-        for alignment in self:
+        bar = progress_bar(
+            self,
+            doing="grouping alignments",
+            unit="alignment",
+            total=self.n_minimal,
+            progress=progress,
+        )
+        for alignment in bar:
             groups[alignment.up_to_negation].append(alignment)
         return tuple(map(tuple, groups.values()))
 
@@ -167,11 +190,14 @@ def find_alignments(
     ~(x0 & x1) & (x0 | x1): ~(x0 & x1) -> h0.1, x0 | x1 -> h0.0
 
     Raises:
-        XorMiError: no target, an output that is not there, or too many sets of units.
-        TooManyFormulas: more formulas than are tried.
+        XorMiError: no target, an output that is not there, too many sets of units, or more
+            activations than there is memory for.
+        TooManyFormulas: more formulas than are tried, or more of their effects than there is memory
+            for.
     """
     problem = Problem.of(model, target, convention)
     output = model.require_output(output)
+    require_few_sets(problem, problem.convention.pairs)
     tried = formulas_of(problem, depth, output, progress=progress)
     placements = placements_of(problem, problem.convention.pairs, output)
     return align(problem, tried, placements, depth=depth, output=output, progress=progress)
@@ -212,7 +238,7 @@ def align(
         for formula, effects_of_variables in zip(tried, effects, strict=True):
             options = tuple(placements.get(effect, ()) for effect in effects_of_variables)
             # a variable that no set stands for leaves no alignment
-            n_alignments = sum(1 for _ in _disjoint(options)) if all(options) else 0
+            n_alignments = _n_disjoint(options) if all(options) else 0
             if n_alignments:
                 aligned[formula] = n_alignments
                 sets[formula] = options
@@ -227,18 +253,46 @@ def align(
     )
 
 
-def placements_of(problem: Problem, which: PairSet, output: int) -> Placements:
-    """Interchange every set of units on these pairs and sort the sets by what it does."""
-    across = problem.convention.across_layers
-    widths = problem.sizes[1:-1]
-    pairs = pairs_of(len(problem.clean), which)
+def require_few_sets(problem: Problem, which: PairSet) -> None:
+    """Refuse what `placements_of` could not interchange, before anything is made.
+
+    Raises:
+        XorMiError: more than `MAX_SETS` sets of units, or more activations than there is memory
+            for.
+    """
+    across, widths = problem.convention.across_layers, problem.sizes[1:-1]
     n_sets = 2 ** sum(widths) if across else sum(2**width for width in widths)
-    if n_sets > MAX_SETS or n_sets * len(pairs[0]) * max(widths) > MAX_NUMBERS:
-        raise XorMiError(
-            f"{n_sets} sets of units x {len(pairs[0])} pairs; at most {MAX_SETS} sets and "
-            f"{MAX_NUMBERS} activations: keep across_layers=False, or take a narrower network"
-        )
-    sets = sets_of_units(widths, across)
+    do = "keep across_layers=False, or take a narrower network"
+    require_at_most(n_sets, MAX_SETS, what="sets of units", do=do)
+    n_pairs = n_pairs_of(len(problem.clean), which)
+    require_memory(
+        bytes_of_interchange(n_sets, n_pairs, widths),
+        what=f"{n_sets:,} sets of units on {n_pairs:,} pairs of inputs",
+        do=f"{do} or one of fewer inputs",
+    )
+
+
+def require_few_to_group(search: AlignmentSearch) -> None:
+    """Refuse more alignments than are held together.
+
+    Raises:
+        XorMiError: more than `MAX_GROUPED`.
+    """
+    require_at_most(
+        search.n_minimal,
+        MAX_GROUPED,
+        what="minimal alignments",
+        do="give a smaller depth, or iterate over them",
+    )
+
+
+def placements_of(problem: Problem, which: PairSet, output: int) -> Placements:
+    """Interchange every set of units on these pairs and sort the sets by what it does.
+
+    `require_few_sets` is asked before.
+    """
+    pairs = pairs_of(len(problem.clean), which)
+    sets = sets_of_units(problem.sizes[1:-1], problem.convention.across_layers)
     decided = interchanged(problem, problem.whole, sets, pairs)[..., output]  # [set, pair]
     # sets in order of size, so that `_minimal` has met whatever a set may contain
     by_effect: dict[Effect, list[int]] = defaultdict(list)
@@ -266,9 +320,19 @@ def _effects(
 
     The effect is the formula's value on each base with the variable as on the source.
     """
+    tried = formulas(target, depth=depth, enumeration=enumeration, progress=progress)
+    n_variables = sum(len(formula.variables) for formula in tried)
+    n_pairs = n_pairs_of(2**target.n_inputs, which)
+    try:
+        require_memory(
+            n_variables * n_pairs,
+            what=f"the effects of {n_variables:,} variables on {n_pairs:,} pairs of inputs",
+            do="give a smaller depth",
+        )
+    except XorMiError as error:
+        raise TooManyFormulas(str(error)) from None
     base, source = pairs_of(2**target.n_inputs, which)
     effects: list[tuple[Effect, ...]] = []
-    tried = formulas(target, depth=depth, enumeration=enumeration, progress=progress)
     for formula in progress_bar(tried, doing="alignments", unit="formula", progress=progress):
         of_variables = [formula.effect(variable, base, source) for variable in formula.variables]
         effects.append(tuple(values.tobytes() for values in of_variables))
@@ -308,6 +372,25 @@ def _minimal(sets: UnitSets, indices: Sequence[int], units: Sequence[Unit]) -> t
         if not any((sets[smaller] <= sets[index]).all() for smaller in minimal):
             minimal.append(index)
     return tuple(units_in(sets[index].tolist(), units) for index in minimal)
+
+
+def _n_disjoint(options: Sequence[Sequence[UnitSet]]) -> int:
+    """How many choices `_disjoint` lists, counted without listing them."""
+    number = {unit: k for k, unit in enumerate({u for sets in options for s in sets for u in s})}
+    masks = [[sum(1 << number[unit] for unit in units) for units in sets] for sets in options]
+    # choices so far that use the same units go on alike
+    counts = {0: 1}
+    for k, sets in enumerate(masks):
+        later = 0
+        for mask in chain.from_iterable(masks[k + 1 :]):
+            later |= mask
+        extended: dict[int, int] = defaultdict(int)
+        for used, count in counts.items():
+            for mask in sets:
+                if not used & mask:
+                    extended[(used | mask) & later] += count
+        counts = extended
+    return sum(counts.values())
 
 
 def _disjoint(

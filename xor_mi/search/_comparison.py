@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xor_mi.errors import require_kind
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.search._convention import AnyConvention, Convention
-from xor_mi.search._formulas import TooManyFormulas
 from xor_mi.search._problem import why_not_decided
 from xor_mi.search._searches import MAX_EXAMINED, Searches
 
@@ -35,11 +34,13 @@ class ExplanationCounts:
 
     Attributes:
         name: what the convention is called here.
-        n_perfect: None, as all further ones, where the network's outputs cannot be decided by the
-            convention.
+        n_perfect: None where subcircuits are neither listed nor counted, as in
+            `count_perfect_subcircuits`, and, as all further ones, where the network's outputs
+            cannot be decided by the convention.
         n_minimal, n_interpretations: of all perfect subcircuits together; None beyond
             `MAX_EXAMINED` of them.
-        n_formulas: formulas tried; None, as the next two, where they are too many to try.
+        n_formulas: formulas tried; None, as the next two, where they, or the sets of units, are
+            too many to try.
         n_aligned: those with an alignment.
         n_alignments: minimal alignments of one output.
         why_not: what was not counted and why; "" where everything was.
@@ -159,13 +160,18 @@ def _counted(name: str, convention: Convention, searches: Searches) -> Explanati
             n_perfect=None,
             why_not=cannot_decide,
         )
+    searches.problem(convention)  # what is wrong with the question itself is refused
     why_not: list[str] = []
-    n_perfect = searches.n_perfect(convention)
-    n_minimal = n_interpretations = None
+    n_perfect = n_minimal = n_interpretations = None
     if not searches.can_list:
-        why_not.append(f"{searches.n_subcircuits} subcircuits are counted, not listed")
         n_subcircuits = searches.n_subcircuits
+        try:
+            n_perfect = searches.n_perfect(convention)
+            why_not.append(f"{n_subcircuits} subcircuits are counted, not listed")
+        except XorMiError as error:
+            why_not.append(f"{n_subcircuits} subcircuits are not listed; {error}")
     else:
+        n_perfect = searches.n_perfect(convention)
         search = searches.subcircuits(convention)
         n_subcircuits = search.total
         if n_perfect <= MAX_EXAMINED:
@@ -174,15 +180,15 @@ def _counted(name: str, convention: Convention, searches: Searches) -> Explanati
         else:
             why_not.append(f"over {MAX_EXAMINED} perfect subcircuits are not interpreted")
     n_formulas = n_aligned = n_alignments = None
-    try:
-        alignments = searches.alignments(convention, convention.pairs)
+    alignments, why_none = searches.alignments_or_why(convention, convention.pairs)
+    if alignments is None:
+        why_not.append(why_none)
+    else:
         n_formulas = len(alignments.formulas)
         n_aligned = len(alignments.aligned)
         n_alignments = alignments.n_minimal
         if not n_formulas:
             why_not.append(f"no formula of depth {searches.depth} computes the target")
-    except TooManyFormulas as error:
-        why_not.append(str(error))
     return ExplanationCounts(
         name=name,
         convention=convention,

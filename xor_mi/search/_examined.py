@@ -223,7 +223,15 @@ def examined_alignments(
     bases, sources = pairs_of(len(problem.clean), "all")
     rows = _row_names(problem)
     examined: list[ExaminedAlignment] = []
-    for alignment in searches.alignments(convention, "unordered"):
+    passing = searches.alignments(convention, "unordered")
+    bar = progress_bar(
+        passing,
+        doing="alignments on all pairs",
+        unit="alignment",
+        total=passing.n_minimal,
+        progress=searches.progress,
+    )
+    for alignment in bar:
         # the k-th set is the units of the k-th variable, [variable, hidden unit]
         sets = np.zeros((len(alignment.units), len(units)), dtype=bool)
         for in_set, placed in zip(sets, alignment.units, strict=True):

@@ -14,11 +14,12 @@ from functools import cached_property
 import pandas as pd
 
 from xor_mi.circuits import MIN_MARGIN, Circuit, ProofLevel, identify_circuit
+from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
-from xor_mi.search._alignments import Alignment
+from xor_mi.search._alignments import Alignment, require_few_to_group
 from xor_mi.search._comparison import ConventionCounts, compared
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._examined import (
@@ -28,7 +29,6 @@ from xor_mi.search._examined import (
     examined_alignments,
     examined_subcircuits,
 )
-from xor_mi.search._formulas import TooManyFormulas
 from xor_mi.search._searches import Searches
 
 
@@ -258,23 +258,19 @@ def identifiability_report(
     (1, 'identified', 1, True)
 
     Raises:
-        XorMiError: as `compare_conventions`.
+        XorMiError: as `compare_conventions`, and as `count_perfect_subcircuits` where the
+            subcircuits are too many to list.
         SearchStopped: Ctrl-C, with what was met until then.
     """
     convention = Convention.of(convention)
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
-    searches.problem(convention)  # what is refused is refused before a long count
+    searches.n_perfect(convention)  # what is refused is refused before the other counts
     counts = compared(searches, conventions)
     circuit = identify_circuit(
         model, target, require=require, min_margin=min_margin, progress=progress
     )
-    try:
-        merged = searches.alignments(convention, "all").merged()
-        alignments = examined_alignments(searches, convention)
-        n_alignments, why_no_alignments = len(merged), ""
-    except TooManyFormulas as error:
-        merged, alignments = (), ()
-        n_alignments, why_no_alignments = None, str(error)
+    merged, alignments, why_no_alignments = _alignments(searches, convention)
+    n_alignments = None if why_no_alignments else len(merged)
     # a group is one alignment up to negation: it agrees if any of its members does
     n_agreeing = 0
     for group in merged:
@@ -293,6 +289,25 @@ def identifiability_report(
         why_no_alignments=why_no_alignments,
         output=output,
     )
+
+
+def _alignments(
+    searches: Searches, convention: Convention
+) -> tuple[tuple[tuple[Alignment, ...], ...], tuple[ExaminedAlignment, ...], str]:
+    """The minimal alignments up to negation, those that unordered pairs let pass, examined, and
+    why there are none of either.
+    """
+    found, why_not = searches.alignments_or_why(convention, "all")
+    if found is None:
+        return (), (), why_not
+    # there are never fewer with fewer pairs
+    try:
+        require_few_to_group(searches.alignments(convention, "unordered"))
+        require_few_to_group(found)
+    except XorMiError as error:
+        return (), (), str(error)
+    merged = found.merged(progress=searches.progress)
+    return merged, examined_alignments(searches, convention), ""
 
 
 def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:

@@ -37,6 +37,20 @@ def pairs_of(n_rows: int, which: PairSet) -> RowPairs:
     return base[wanted], source[wanted]
 
 
+def n_pairs_of(n_rows: int, which: PairSet) -> int:
+    """How many these are."""
+    n_distinct = n_rows * (n_rows - 1)
+    return {"all": n_rows**2, "distinct": n_distinct, "unordered": n_distinct // 2}[which]
+
+
+def bytes_of_interchange(n_sets: int, n_pairs: int, widths: Sequence[int]) -> int:
+    """What `interchange_scores` holds at once, of hidden layers of these widths.
+
+    What a layer adds up, what its activation makes of that, and what is put in its place.
+    """
+    return 3 * 8 * n_sets * n_pairs * max(widths)
+
+
 def each_row(n_rows: int) -> RowPairs:
     """Every row paired with itself: for runs that need no source."""
     return np.arange(n_rows), np.arange(n_rows)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, require_at_most, require_memory
 from xor_mi.finding import Finding
 from xor_mi.graph import Subcircuit, Unit, layers_of, name_of_set
 from xor_mi.kinds import Target
@@ -26,6 +26,7 @@ from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.search._interchange import (
     UnitSets,
+    bytes_of_interchange,
     each_row,
     interchange_scores,
     interchanged,
@@ -137,13 +138,23 @@ def node_masks(
     [['h0.0', False, 0.0, 0.0], ['h0.1', False, 1.0, 1.0], ['h0.0 + h0.1', True, 1.0, 1.0]]
 
     Raises:
-        XorMiError: no target, a network that decides all inputs alike, or more than `MAX_MASKS`
-            sets.
+        XorMiError: no target, a network that decides all inputs alike, more than `MAX_MASKS`
+            sets, or more activations than there is memory for.
     """
     problem = Problem.of(model, target, convention)
     output = model.require_output(output)
-    sets = _sets_with_every_layer(model.layer_sizes[1:-1])
+    widths = model.layer_sizes[1:-1]
+    n_sets = prod(2**width - 1 for width in widths)
+    require_at_most(n_sets, MAX_MASKS, what="sets of units", do="take a narrower network")
     plain, clean, corrupted = _pairs_decided_differently(problem, output)
+    # the activations, and the four scores twice
+    scores_held = 8 * 8 * n_sets * len(clean)
+    require_memory(
+        bytes_of_interchange(n_sets, len(clean), widths) + scores_held,
+        what=f"{n_sets:,} sets of units on {len(clean):,} pairs of inputs",
+        do="take a narrower network, or one of fewer inputs",
+    )
+    sets = _sets_with_every_layer(widths)
 
     def restored(units: UnitSets, base: NDArray[np.int64], source: NDArray[np.int64]) -> Numbers:
         """The recovered fraction with these units on the base as on the source, [set, pair]."""
@@ -194,9 +205,6 @@ def node_masks(
 
 def _sets_with_every_layer(widths: Sequence[int]) -> UnitSets:
     """Every choice of at least one unit per hidden layer, [set, hidden unit]."""
-    n_sets = prod(2**width - 1 for width in widths)
-    if n_sets > MAX_MASKS:
-        raise XorMiError(f"{n_sets} sets of units; at most {MAX_MASKS} are scored")
     # all sets of a layer's units but the empty one, which comes first
     per_layer = [list(product((False, True), repeat=width))[1:] for width in widths]
     choices = product(*per_layer)

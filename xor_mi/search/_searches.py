@@ -4,6 +4,7 @@ Counting, comparing and examining ask for the same subcircuits, interpretations 
 ask here.
 """
 
+from xor_mi.errors import XorMiError
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
@@ -13,9 +14,11 @@ from xor_mi.search._alignments import (
     align,
     formulas_of,
     placements_of,
+    require_few_sets,
 )
 from xor_mi.search._convention import Convention, PairSet
 from xor_mi.search._counting import count_perfect
+from xor_mi.search._formulas import TooManyFormulas
 from xor_mi.search._interpretations import n_interpretations
 from xor_mi.search._problem import Problem
 from xor_mi.search._subcircuits import (
@@ -107,6 +110,19 @@ class Searches:
             counted = [n_interpretations(problem, search[index]) for index in bar]
             self._n_interpretations[convention] = counted
         return self._n_interpretations[convention]
+
+    def alignments_or_why(
+        self, convention: Convention, pairs: PairSet
+    ) -> tuple[AlignmentSearch | None, str]:
+        """The same, or why there are too many formulas, or sets of units, to try."""
+        try:
+            require_few_sets(self.problem(convention), pairs)
+        except XorMiError as error:
+            return None, str(error)
+        try:
+            return self.alignments(convention, pairs), ""
+        except TooManyFormulas as error:
+            return None, str(error)
 
     def alignments(self, convention: Convention, pairs: PairSet) -> AlignmentSearch:
         """Those under the convention, but tried on these pairs."""
