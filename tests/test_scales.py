@@ -82,7 +82,7 @@ def network():
     return random_network(4, sizes=(2, 3, 1), dtype="float64", decision_threshold=0.0)
 
 
-@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("factor", [*FACTORS, 2.0**-600])
 def test_methods_are_scored_alike(network, factor):
     """How far a method agrees with patching in sign and order hangs on no unit of measure."""
     before = score_methods(network, progress=False).frame()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, shown, unknown
 from xor_mi.graph import Edge, Unit
 from xor_mi.kinds import Number, Numbers, Place, SomePlace
 from xor_mi.model import HookedMLP, require_hooked_mlp
@@ -119,11 +119,11 @@ def _as_value(value: Number | Numbers, before: Tensor, parameter: str) -> Tensor
     try:
         read = read_numbers(value)
     except (TypeError, ValueError, RuntimeError):
-        raise XorMiError(f"{parameter} cannot become {value!r}; give numbers") from None
+        raise XorMiError(f"{parameter} cannot become {shown(value)}; give numbers") from None
     new = in_dtype(read, before.dtype, parameter).to(before.device)
     if new.shape != before.shape or not torch.isfinite(new).all():
         numbers = f"finite numbers {list(before.shape)}" if before.ndim else "a finite number"
-        raise XorMiError(f"{parameter} cannot become {value!r}; give {numbers}")
+        raise XorMiError(f"{parameter} cannot become {shown(value)}; give {numbers}")
     return new
 
 
