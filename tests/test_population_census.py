@@ -378,6 +378,8 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
             lambda path: run_census(directory=path, shard_size=0),
             "shard_size must be .* at least 1, not 0",
         ),
+        (lambda path: run_census(directory=path, shard_size=10**6), "1,000,000 .* GB.*--shard"),
+        (lambda path: run_census(directory=path, hidden=10**7), "2-10000000-1 .* GB.*narrower"),
         (lambda path: run_census(directory=path, target="XORR"), "no gate 'XORR'"),
         (lambda path: run_census(directory=path, require="all"), "no level of proof 'all'"),
         (lambda path: run_census(directory=path, min_margin=2), "min_margin is 2; give a part of"),

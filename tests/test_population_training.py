@@ -262,6 +262,13 @@ def test_noise_changes_training_and_rows_restrict_it():
         (lambda: train_population("XOR", 2, rows=[]), "rows is empty"),
         (lambda: train_population("XOR", 2, rows=["012"]), "has 3 bits"),
         (lambda: train_population("XOR", 2, device="nowhere"), "no device 'nowhere'"),
+        # 9 weights and 4 outputs a network: 150 + 12 * 9 + 20 * 4 bytes
+        (
+            lambda: train_population("XOR", 10**8),
+            r"training 100,000,000 2-2-1 .* 34 GB.*run_census",
+        ),
+        # 64 columns of 4,096 rows with 4,109 values and 57,345 weights, 22 bytes each
+        (lambda: train("x0", n_inputs=12, hidden=4096), "12-4096-1 .* 4,096 rows .* 24 GB"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(build, message):

@@ -57,6 +57,7 @@ from xor_mi.saving import (
     write_new,
 )
 from xor_mi.training import TrainConfig, train_population
+from xor_mi.training._memory import training_bytes
 from xor_mi.truth import BooleanFunction, row_name
 
 LOCK_FILE = ".census.lock"
@@ -127,6 +128,9 @@ def run_census(
     missing, after it has checked what is there; with more networks and all else the same it goes on
     from there. The work goes through joblib: to this machine's cores, or to whatever
     `joblib.parallel_config` says.
+
+    The folder may be moved as a whole while nobody works in it. A hidden file, `.census.lock`, says
+    who does; of a run that was killed it is left, and holds nobody up.
 
     Args:
         target, hidden, seed, config, n_inputs: as `train_population` takes them.
@@ -243,7 +247,8 @@ def _checked(
         )
     n_together = min(n_networks, shard_size)
     require_memory(
-        n_together * (BYTES_PER_NETWORK + 30 * probe.flat.numel()),
+        n_together * (BYTES_PER_NETWORK + 30 * probe.flat.numel())
+        + training_bytes(n_together, n_rows=2**probe.cfg.d_in, cfg=probe.cfg),
         what=f"a shard of {n_together:,} networks",
         do="give a smaller shard_size (--shard)",
     )

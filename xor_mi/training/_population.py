@@ -222,9 +222,9 @@ def initial_parameters(
     drawn = torch.empty(len(seeds), len(bound), dtype=torch.float32)
     generator = torch.Generator()
     one_by_one = progress_bar(seeds.tolist(), doing="drawing", unit="network", progress=progress)
-    for row, seed in zip(drawn, one_by_one, strict=True):
+    for number, seed in enumerate(one_by_one):
         # One draw of all numbers is the same stream as one draw per layer, and sooner done.
-        torch.rand(len(bound), generator=generator.manual_seed(seed), out=row)
+        torch.rand(len(bound), generator=generator.manual_seed(seed), out=drawn[number])
     parameters = (drawn * 2 - 1) * bound
     if direct:
         parameters = parameters[:, _direct_beside_readout(layer_sizes)]

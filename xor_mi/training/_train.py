@@ -20,6 +20,7 @@ from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Task
 from xor_mi.training._config import TrainConfig, TrainSettings, require_known
 from xor_mi.training._fit import NETWORKS_PER_BLOCK, fit
+from xor_mi.training._memory import require_trainable
 from xor_mi.training._population import (
     Population,
     at_levels,
@@ -165,7 +166,8 @@ def train_population(
 
     Raises:
         XorMiError: settings that do not exist, cannot be trained or contradict each other, a target
-            whose width is not the network's, rows that are not bit strings, or no such device.
+            whose width is not the network's, rows that are not bit strings, more networks than
+            there is memory for, or no such device.
 
     >>> population = train_population("XOR", 8)
     >>> population.solved.nonzero().flatten().tolist()
@@ -189,6 +191,7 @@ def train_population(
     function, cfg, given_weights = start
     bits = rows_or_all(rows, function.n_inputs)
     _require_differing(start, n_networks, n_rows=len(bits), config=config)
+    require_trainable(n_networks, n_rows=len(bits), cfg=cfg)
     task = _task(function, bits, cfg=cfg, device=require_device(device))
     seeds = torch.arange(seed, seed + n_networks)
     if given_weights is None:

@@ -1,0 +1,55 @@
+"""How many bytes training holds at once, counted before it is begun."""
+
+from math import ceil
+
+from xor_mi.errors import require_memory
+from xor_mi.model import HookedMLPConfig
+from xor_mi.training._arithmetic import layer_shapes
+from xor_mi.training._fit import COLUMN_MULTIPLE, NETWORKS_PER_BLOCK
+
+BYTES_PER_NETWORK = 150
+"""Its seed, loss and steps, and what Python makes of them."""
+
+BYTES_PER_WEIGHT = 12
+"""A weight is there three times while a population is put together."""
+
+BYTES_PER_OUTPUT = 20
+"""An output, the bit that it is decided as, and the comparison."""
+
+BYTES_PER_NUMBER_TRAINED = 22
+"""Of each weight and each unit's value on a row, while a block takes its steps: value, gradient,
+momentum and scratch.
+"""
+
+
+def training_bytes(n_networks: int, *, n_rows: int, cfg: HookedMLPConfig) -> int:
+    """What training so many networks of this shape holds at once, on so many rows."""
+    shapes = layer_shapes(cfg.layer_sizes, direct=cfg.direct)
+    n_weights = sum(d_out * (d_in + 1) for d_out, d_in in shapes)
+    n_outputs = 2**cfg.d_in * cfg.d_out
+    n_trained = n_weights + n_rows * sum(cfg.layer_sizes)
+    kept = BYTES_PER_NETWORK + BYTES_PER_WEIGHT * n_weights + BYTES_PER_OUTPUT * n_outputs
+    n_filled = ceil(n_networks / COLUMN_MULTIPLE) * COLUMN_MULTIPLE
+    n_together = min(n_filled, NETWORKS_PER_BLOCK)
+    return n_networks * kept + n_together * BYTES_PER_NUMBER_TRAINED * n_trained
+
+
+def require_trainable(n_networks: int, *, n_rows: int, cfg: HookedMLPConfig) -> None:
+    """Refuse more networks, or wider ones, than there is memory for.
+
+    Raises:
+        XorMiError: with the size in GB and the next step.
+    """
+    sizes = "-".join(map(str, cfg.layer_sizes))
+    if n_networks <= COLUMN_MULTIPLE:
+        what, do = (
+            f"training a {sizes} network on {n_rows:,} rows",
+            "give narrower layers or fewer rows",
+        )
+    else:
+        what = f"training {n_networks:,} {sizes} networks at once"
+        do = (
+            "train fewer at a time, from another seed each time, which gives the same networks, or "
+            "leave them to run_census with a small shard_size"
+        )
+    require_memory(training_bytes(n_networks, n_rows=n_rows, cfg=cfg), what=what, do=do)
