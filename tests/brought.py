@@ -7,11 +7,12 @@ bring these networks in and compare.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import torch
 from oracles import readings
+from oracles.cuts import cuts as all_cuts
 from torch import nn
 from torch.nn import functional as F
 
@@ -234,17 +235,10 @@ def distances(kind, outputs):
 
 def cuts(values):
     """All ways to cut a unit's four values in two: pairs (bits, what it is replaced by)."""
-    spread = values.max() - values.min()
-    if spread <= 1e-6 * np.abs(values).max():
-        on = values.mean() > 0
-        return [(("1" if on else "0") * 4, np.full(4, values.mean()))]
-    found = []
-    for low, high in pairwise(np.sort(values)):
-        if high - low > 1e-6 * spread:
-            is_on = values > (low + high) / 2
-            levels = np.where(is_on, values[is_on].mean(), values[~is_on].mean())
-            found.append(("".join(map(str, is_on.astype(int))), levels))
-    return found
+    return [
+        ("".join(map(str, cut.bits)), np.where(cut.bits, cut.high, cut.low))
+        for cut in all_cuts(values)
+    ]
 
 
 def brute_force(kind, net):

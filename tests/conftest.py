@@ -12,6 +12,8 @@ import jaxtyping
 import pytest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from xor_mi.model import HookedMLP
     from xor_mi.training import Population, TrainResult
 
@@ -66,6 +68,14 @@ def population() -> Population:
     from xor_mi.training import train_population
 
     return train_population("XOR", 500)
+
+
+@pytest.fixture(scope="session")
+def networks(population: Population) -> pd.DataFrame:
+    """The census of the 500 networks."""
+    from xor_mi.population import census
+
+    return census(population)
 
 
 @pytest.fixture(autouse=True)

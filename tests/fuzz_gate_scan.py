@@ -39,7 +39,7 @@ def dealt_by_seed(rows, n, seed):
         yield [dealt[number] for number in range(len(rows))]
 
 
-def table_of(gate, n_features, seen):
+def text_of(gate, n_features, seen):
     """The gate as the scan writes it."""
     names = ["".join(bits) for bits in product("01", repeat=n_features)]
     return "".join(str(int(name in gate)) if name in seen else "-" for name in names)
@@ -121,7 +121,7 @@ def _compare_cuts(tally, what, column, rows, deals, by_unit, scale_back):
     for k, ((share, threshold, high), line) in enumerate(zip(cuts, lines, strict=True)):
         tally.near(f"{what}: margin", float(share), 1e-4, line["margin"])
         tally.near(f"{what}: cut", float(threshold), 1e-3, scale_back(line["threshold"]))
-        tally.same(f"{what}: table", table_of(high, n_features, set(rows)), line["table"])
+        tally.same(f"{what}: table", text_of(high, n_features, set(rows)), line["table"])
         ones = sum(row in high for row in rows)
         tally.same(f"{what}: ones", (ones, len(rows) - ones), (line["n_ones"], line["n_zeros"]))
         tally.same(f"{what}: widest", k == first, line["is_widest"])
@@ -133,7 +133,7 @@ def _compare_scores(tally, what, column, rows, deals, scores):
     expected, lines = by_hand.scored(column, rows), scores[0]
     is_every = tuple(rows) in deals
     tally.same(f"{what}: gates", len(expected) // 2, len(lines))
-    by_table = {table_of(gate, len(rows[0]), set(rows)): s for gate, s in expected.items()}
+    by_table = {text_of(gate, len(rows[0]), set(rows)): s for gate, s in expected.items()}
     chance = [by_hand.scored(column, deal).values() for deal in deals]
     best_auc = [max(score[0] for score in one) for one in chance]
     best_share = [max(score[1] for score in one) for one in chance]

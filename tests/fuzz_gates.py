@@ -31,7 +31,7 @@ def mismatches(rng):
         table = tuple(rng.randrange(2) for _ in range(2**n))
         function = BooleanFunction(n, (table,))
         text = f"{n} inputs, {table}"
-        tally.same(f"{text}: inputs", depends_on(table, n), function.essential_inputs)
+        tally.same(f"{text}: inputs", depends_on(table), function.essential_inputs)
         # one unit can decide all of a family, or none of it
         for one in sorted(variants(table, n))[:8]:
             possible, weights, threshold = listed(n)[one]

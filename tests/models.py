@@ -3,7 +3,9 @@
 import torch
 from torch import nn
 from transformer_lens import HookedRootModule
+from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
 
 
 class OwnModel(HookedRootModule):
@@ -24,3 +26,19 @@ class OwnModel(HookedRootModule):
         """[batch, 3] -> [batch, 2]"""
         first = self.hook_first(torch.relu(x.float() @ self.first))
         return self.hook_second(torch.tanh(first @ self.second)) @ self.last
+
+
+def native_transformer(**settings) -> TransformerBridge:
+    """A two-layer native transformer with ReLU, randomly initialised, no download."""
+    cfg = TransformerBridgeConfig(n_layers=2, n_heads=4, act_fn="relu", **settings)
+    with torch.random.fork_rng():
+        return TransformerBridge.boot_native(cfg).eval()
+
+
+def unit_setter(corrupted_activation, index, clean_entry):
+    """A setter as TransformerLens takes it: one unit of the clean activation into a copy of the
+    corrupted one.
+    """
+    value = corrupted_activation.clone()
+    value[:, index[1]] = clean_entry[:, index[1]]
+    return value

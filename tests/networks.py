@@ -5,7 +5,11 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from xor_mi.interventions import HighLevelModel
 from xor_mi.model import HookedMLP
+
+OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+"""XOR as the textbook has it: one of two, and not both."""
 
 
 def random_network(

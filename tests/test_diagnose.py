@@ -3,11 +3,12 @@ the search for gates stops; held against plain NumPy.
 """
 
 from collections import Counter
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+from oracles.cuts import cuts as all_cuts
 from published import PUBLISHED
 
 from xor_mi import (
@@ -311,14 +312,8 @@ GRADED = [([[1, 4], [0, 2], [-2, -3]], [-3, 1, 1]), ([[-4, 2, -3]], [-1.5])]
 
 def cuts(values):
     """Every way to read values as bits: [(bits, replaced values)]."""
-    distinct = sorted(set(values.round(9)))
-    if len(distinct) == 1:
-        return [(np.full(len(values), distinct[0] > 0), values)]
-    found = []
-    for low, high in pairwise(distinct):
-        bits = values > (low + high) / 2
-        found.append((bits, np.where(bits, values[bits].mean(), values[~bits].mean())))
-    return found
+    read = [(np.array(cut.bits, bool), cut) for cut in all_cuts(values)]
+    return [(bits, np.where(bits, cut.high, cut.low)) for bits, cut in read]
 
 
 def sides(logits):

@@ -7,6 +7,7 @@ The textbook network's weights and values are exact in every dtype, so nothing m
 import numpy as np
 import pytest
 import torch
+from networks import OR_AND
 
 from xor_mi import (
     compare,
@@ -20,7 +21,6 @@ from xor_mi import (
 )
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import (
-    HighLevelModel,
     ablation_sweep,
     interchange_accuracy,
     path_sweep,
@@ -33,7 +33,6 @@ from xor_mi.testing import record_of
 from xor_mi.training import train_population
 from xor_mi.values import activations
 
-EITHER = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 ANALYSES = {
     "activations": lambda model: activations(model).frame()["value"].tolist(),
     "compare": lambda model: (
@@ -48,7 +47,7 @@ ANALYSES = {
         ablation_sweep(model, value=value).after.tolist() for value in ("zero", "mean")
     ],
     "interchange": lambda model: (
-        interchange_accuracy(model, EITHER, {"either": "h0.0", "both": "h0.1"}).n_agreed
+        interchange_accuracy(model, OR_AND, {"either": "h0.0", "both": "h0.1"}).n_agreed
     ),
     "paths": lambda model: path_sweep(
         model, paths_from(model, "x0"), [("01", "11")]

@@ -12,6 +12,7 @@ from types import FunctionType
 
 import pytest
 import torch
+from networks import OR_AND
 from test_architecture import public_objects
 from torch import nn
 
@@ -31,7 +32,6 @@ from xor_mi import (
     values,
 )
 from xor_mi.errors import XorMiError
-from xor_mi.interventions import HighLevelModel
 
 WRONG: list[object] = [
     None,
@@ -47,7 +47,6 @@ WRONG: list[object] = [
 ]
 """Values of kinds that hardly any argument has."""
 
-EITHER = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 PLACES = {"either": "h0.0", "both": "h0.1"}
 SMALL = training.TrainConfig(max_steps=2)
 
@@ -71,7 +70,7 @@ MADE: dict[str, Once] = {
     "ablations": lambda: interventions.ablation_sweep(model(), **quiet),
     "attribution": lambda: interventions.attribute(model(), **quiet),
     "scores": lambda: interventions.score_methods(model(), **quiet),
-    "accuracy": lambda: interventions.interchange_accuracy(model(), EITHER, PLACES, **quiet),
+    "accuracy": lambda: interventions.interchange_accuracy(model(), OR_AND, PLACES, **quiet),
     "path": lambda: geometry.path(model(), "00", "11"),
     "plane": lambda: geometry.input_plane(model(), n_points=5),
     "boundary": lambda: geometry.boundary(model(), n_points=5),
@@ -128,12 +127,12 @@ VALID: dict[str, dict[str, object]] = {
     "interventions.ablation_sweep": {**MODEL, **quiet},
     "interventions.attribute": {**MODEL, **quiet},
     "interventions.das_accuracy": {
-        **MODEL, "high_level": EITHER, "variable": "both", "site": "h0.1", "epochs": 1, **quiet,
+        **MODEL, "high_level": OR_AND, "variable": "both", "site": "h0.1", "epochs": 1, **quiet,
     },
     "interventions.differing_pairs": MODEL,
     "interventions.interchange": {**MODEL, "sources": {"h0.0": "01"}, "base": "11"},
     "interventions.interchange_accuracy": {
-        **MODEL, "high_level": EITHER, "alignment": PLACES, **quiet,
+        **MODEL, "high_level": OR_AND, "alignment": PLACES, **quiet,
     },
     "interventions.patch": {**MODEL, **PAIR, "site": "h0.1"},
     "interventions.patch_sweep": {**MODEL, **quiet},
@@ -145,7 +144,7 @@ VALID: dict[str, dict[str, object]] = {
     "interventions.subsets": {"sites": ["h0.0", "h0.1"]},
     "interventions.subspace_accuracy": {
         **MODEL,
-        "high_level": EITHER, "variable": "both", "site": "h0.1", "basis": torch.ones(1, 1),
+        "high_level": OR_AND, "variable": "both", "site": "h0.1", "basis": torch.ones(1, 1),
     },
     "gate_scan.scan_gates": {
         **MODEL,

@@ -2,6 +2,7 @@
 twin agrees.
 """
 
+from functools import partial
 from itertools import product
 from random import Random
 
@@ -12,11 +13,11 @@ import torch
 from fuzz_gate_scan import mismatches as gate_scan_mismatches
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import native_transformer
 from oracles import gate_scan as by_hand
 from torch import nn
 from tqdm import tqdm
 from transformer_lens import HookedRootModule
-from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -73,22 +74,8 @@ def shown(values, features, *, scores=False, **settings) -> GateScan:
     return scan_gates(Held(values), numbers, features, "hook_units", scores=scores, **settings)
 
 
-def native(seed=0, **settings) -> TransformerBridge:
-    """A two-layer native transformer, randomly initialised, no download."""
-    cfg = TransformerBridgeConfig(
-        d_model=24,
-        d_head=6,
-        n_layers=2,
-        n_ctx=5,
-        n_heads=4,
-        d_mlp=16,
-        d_vocab=VOCAB,
-        act_fn="relu",
-        seed=seed,
-        **settings,
-    )
-    with torch.random.fork_rng():
-        return TransformerBridge.boot_native(cfg).eval()
+native = partial(native_transformer, d_model=24, d_head=6, n_ctx=5, d_mlp=16, d_vocab=VOCAB, seed=0)
+"""A small transformer, randomly initialised."""
 
 
 def token_bits() -> torch.Tensor:

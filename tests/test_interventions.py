@@ -5,18 +5,12 @@ from itertools import product
 import pandas as pd
 import pytest
 import torch
+from models import unit_setter
 from transformer_lens.patching import generic_activation_patch
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import all_pairs, patch, patch_sweep
 from xor_mi.model import HookedMLP, HookedMLPConfig
-
-
-def unit_setter(corrupted_activation, index, clean_entry):
-    """One unit of the clean activation into a copy of the corrupted one."""
-    value = corrupted_activation.clone()
-    value[:, index[1]] = clean_entry[:, index[1]]
-    return value
 
 
 def by_transformer_lens(model, pairs, direction):

@@ -5,10 +5,8 @@ transformer.
 import pandas as pd
 import pytest
 import torch
-from models import OwnModel
+from models import OwnModel, native_transformer
 from torch import nn
-from transformer_lens.config import TransformerBridgeConfig
-from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.patching import PatchingResult, generic_activation_patch
 
 from xor_mi.errors import XorMiError
@@ -44,20 +42,7 @@ def inputs():
 @pytest.fixture(scope="module")
 def transformer():
     """A two-layer native transformer, randomly initialised, no download."""
-    cfg = TransformerBridgeConfig(
-        d_model=16,
-        d_head=4,
-        n_layers=2,
-        n_ctx=6,
-        n_heads=4,
-        d_mlp=24,
-        d_vocab=11,
-        act_fn="relu",
-        seed=0,
-    )
-    with torch.random.fork_rng():
-        model = TransformerBridge.boot_native(cfg)
-    return model.eval()
+    return native_transformer(d_model=16, d_head=4, n_ctx=6, d_mlp=24, d_vocab=11, seed=0)
 
 
 def test_own_model_equals_run_with_hooks_one_at_a_time(own, inputs):

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import OwnModel
+from networks import OR_AND
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import (
@@ -36,7 +37,6 @@ from xor_mi.interventions import (
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
 POST = "blocks.0.mlp.hook_post"
-OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 
 def test_a_chunk_stays_under_the_bound_and_no_row_is_run_twice(deep):

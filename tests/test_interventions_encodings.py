@@ -10,12 +10,12 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import torch
+from networks import OR_AND
 
 from xor_mi.errors import XorMiError
 from xor_mi.gate_scan import scan_gates
 from xor_mi.interventions import (
     METHODS,
-    HighLevelModel,
     ablation_sweep,
     attribute,
     das_accuracy,
@@ -36,7 +36,6 @@ from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import HookedMLP
 from xor_mi.truth import truth_rows
 
-OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 LEVELS = [(-1.0, 1.0), (1.0, 0.0), (0.25, -1.5)]
 ARGMAX = {"decision_rule": "argmax"}
 TOLERANCE = {"atol": 1e-9, "rtol": 1e-9}

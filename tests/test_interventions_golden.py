@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import OR_AND
 
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import from_gates, textbook_xor
@@ -34,7 +35,6 @@ from xor_mi.interventions import (
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
 POST = "blocks.0.mlp.hook_post"
-OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 
 # sites

@@ -5,10 +5,11 @@ what is left does not hang on the last digits of the weights. Margins are worked
 import json
 import re
 from functools import cache
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
+from oracles.cuts import cuts as all_cuts
 
 from xor_mi import HookedMLP, Unit, identify_circuit, train_population
 from xor_mi.circuits import MIN_MARGIN
@@ -45,13 +46,7 @@ def hidden_values(model):
 
 def cuts(column):
     """Bits -> margin, for every threshold between two neighbouring values of a unit."""
-    ordered = np.unique(column)
-    spread = ordered[-1] - ordered[0]
-    found = {}
-    for below, above in pairwise(ordered):
-        if above - below > 1e-6 * spread:
-            found[tuple((column > below).astype(int).tolist())] = (above - below) / spread
-    return found
+    return {cut.bits: cut.margin for cut in all_cuts(column) if cut.margin is not None}
 
 
 def margin_of(model, circuit):

@@ -4,13 +4,7 @@ import pandas as pd
 import pytest
 
 from xor_mi.circuits import identify_circuit
-from xor_mi.population import census, gate_shares
-
-
-@pytest.fixture(scope="module")
-def networks(population):
-    """The census of the 500 networks."""
-    return census(population)
+from xor_mi.population import gate_shares
 
 
 def test_census_lines_are_the_single_findings(population, networks):

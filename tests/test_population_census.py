@@ -118,12 +118,6 @@ def test_what_is_not_covered_goes_one_by_one():
     assert line["proof_level"] == ""
 
 
-@pytest.fixture(scope="module")
-def networks(population):
-    """The census of the 500 networks."""
-    return census(population)
-
-
 def test_parquet_out_and_in_changes_nothing(networks, tmp_path):
     """All columns with their types; some columns; the metadata; and the networks themselves, weight
     for weight.

@@ -10,7 +10,7 @@ from itertools import chain, product
 import numpy as np
 import pytest
 import torch
-from networks import random_network
+from networks import OR_AND, random_network
 
 from xor_mi import HookedMLP, HookedMLPConfig, activations, diagnose, identify_circuit
 from xor_mi.errors import XorMiError
@@ -32,7 +32,6 @@ FACTORS = (2.0**-100, 2.0**-23, 2.0**23)
 """About 1e-30, 1e-7 and 1e7."""
 LEAST = 2.0**-149
 """The least number above 0 that float32 has."""
-OR_AND = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
 
 
 def layers_of(model):

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from models import unit_setter
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.patching import PatchingResult, generic_activation_patch
 from transformer_lens.tools import training as tl_training
@@ -14,16 +15,6 @@ from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
 pytestmark = pytest.mark.as_a_user
-
-
-def unit_setter(corrupted_activation, index, clean_cache_entry):
-    """TransformerLens' style of setter: write one unit of the clean activation into the corrupted
-    one.
-    """
-    _, unit = index
-    corrupted_activation = corrupted_activation.clone()
-    corrupted_activation[:, unit] = clean_cache_entry[:, unit]
-    return corrupted_activation
 
 
 def test_it_is_a_hooked_root_module(textbook):

@@ -11,7 +11,8 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 from networks import random_network
-from oracles.tables import depends_on, reduced
+from oracles.gates import depends_on
+from oracles.tables import reduced
 from same_networks import ACTS, CHANGES, canonical, changes_for, copied, split, summary
 from slow_verdicts import differences, gate_of, slow_verdict_of
 

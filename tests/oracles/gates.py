@@ -3,6 +3,8 @@
 from functools import cache
 from itertools import permutations, product
 
+import numpy as np
+
 MEANINGS = {
     "FALSE": "0", "AND": "a and b", "x0>x1": "a and not b", "x0": "a", "x1>x0": "b and not a", "x1": "b",
     "XOR": "a != b", "OR": "a or b", "NOR": "not (a or b)", "XNOR": "a == b", "~x1": "not b", "x0>=x1": "a or not b",
@@ -32,16 +34,12 @@ def threshold_tables(n_inputs):
     return frozenset(found)
 
 
-def depends_on(table, n_inputs):
+def depends_on(table):
     """The inputs whose change changes the value on some row."""
-    rows = list(product((0, 1), repeat=n_inputs))
-    value = dict(zip(rows, table, strict=True))
-    turned = {k: [(*row[:k], 1 - row[k], *row[k + 1 :]) for row in rows] for k in range(n_inputs)}
-    return tuple(
-        k
-        for k in range(n_inputs)
-        if any(value[a] != value[b] for a, b in zip(rows, turned[k], strict=True))
-    )
+    n_inputs = len(table).bit_length() - 1
+    cube = np.asarray(table).reshape((2,) * n_inputs)
+    halves = [(cube.take(0, axis=k), cube.take(1, axis=k)) for k in range(n_inputs)]
+    return tuple(k for k, (low, high) in enumerate(halves) if (low != high).any())
 
 
 def variants(table, n_inputs):

@@ -5,9 +5,10 @@ from itertools import product
 import numpy as np
 
 from oracles.cuts import TOLERANCES
+from oracles.gates import depends_on
 
 
-def table_of(distances):
+def table_of_distances(distances):
     """Distances on all combinations -> bits; 0 where undecided."""
     undecided = np.abs(distances) <= TOLERANCES["rounding"] * np.abs(distances).max()
     return np.where(undecided, 0, (distances > 0).astype(int))
@@ -37,12 +38,12 @@ def measured_tables(net, joint, standing):
         if is_last:
             inputs = net.inputs_at(bits[:, len(choice) :]) if n_inputs else None
             distance = net.after(layer, values, inputs)
-            tables.append([table_of(column) for column in distance.T])
+            tables.append([table_of_distances(column) for column in distance.T])
             continue
         reached, of_layer, of_next = net.next_values(layer, values), [], []
         for one, column in zip(joint[layer + 1], reached.T, strict=True):
             always = np.full(len(column), one.bits[0])
-            table = table_of(column - one.threshold) if one.varies else always
+            table = table_of_distances(column - one.threshold) if one.varies else always
             if one.margin is None and one.varies and np.ptp(table) == 0:
                 one = one.at_one_level(table[0])
             of_layer.append(table)
@@ -71,13 +72,6 @@ def run_tables(tables, bits, layer, inputs):
 def bits_of(choice):
     """The bits of a layer, [row, unit]."""
     return np.array([one.bits for one in choice]).T
-
-
-def depends_on(table):
-    """The parents that can change a table's bit."""
-    n_parents = int(np.log2(len(table)))
-    cube = np.asarray(table).reshape((2,) * n_parents)
-    return [k for k in range(n_parents) if (cube.take(0, axis=k) != cube.take(1, axis=k)).any()]
 
 
 def reduced(table):
