@@ -300,10 +300,10 @@ def _number(threshold: Number) -> float:
     return float(threshold)
 
 
-def _require_real(outputs: object) -> None:
+def _require_real(outputs: Tensor) -> None:
     """Refuse what is no tensor, decisions, and complex numbers, of which none is the larger."""
     require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
-    if isinstance(outputs, Tensor) and outputs.is_complex():
+    if outputs.is_complex():
         raise XorMiError("outputs are complex numbers; give real ones, such as outputs.real")
     if outputs.dtype == torch.bool:
         raise XorMiError(

@@ -54,8 +54,7 @@ from xor_mi.interventions._sites import (
     subsets,
 )
 from xor_mi.kinds import AttributionMethod, HookedModel, Metric, Metrics, Pairs, Sites
-from xor_mi.model import HookedMLP
-from xor_mi.model._places import warn
+from xor_mi.model import HookedMLP, warn
 from xor_mi.progress import progress_bar
 
 Method = Callable[[HookedModel, Tensor, Tensor, Sequence[Site], Metric], Tensor]
