@@ -8,9 +8,11 @@ import torch
 from networks import random_network
 from oracles.geometry import n_pieces
 
+from xor_mi import plots
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import _cells as cells_module
-from xor_mi.geometry import boundary, regions
+from xor_mi.geometry import _pieces as pieces_module
+from xor_mi.geometry import boundary, path, regions
 from xor_mi.geometry._count import most_pieces, pieces_at_least, pieces_of_all_at_least
 from xor_mi.model import HookedMLP
 
@@ -84,3 +86,26 @@ def test_maps_too_large_to_hold_are_refused(monkeypatch):
     monkeypatch.setattr(cells_module, "BYTES_OF_A_MAP", 10**9)
     with pytest.raises(XorMiError, match=r"4 pieces .* of 2 units would take 9 GB"):
         regions(random_network(1, "relu", sizes=(2, 2, 1)), bounds=(-9, 9))
+
+
+def test_a_surface_too_large_to_draw_is_refused_before_it_is_computed(monkeypatch):
+    """By the number of its points, with the setting to change."""
+    monkeypatch.setattr(plots._plane.geometry, "input_plane", None)
+    with pytest.raises(XorMiError, match="4,000,000 points of a surface.*give a smaller n_points"):
+        plots.input_plane(random_network(0, "relu", sizes=(2, 2, 1)), n_points=2000)
+
+
+def test_more_regions_than_are_named_are_drawn_at_their_centres():
+    """Names of few regions keep clear of each other; of many there are none to read."""
+    pieces = regions(random_network(0, "relu", sizes=(2, 12, 1)), bounds=(-3, 3))
+    assert len(pieces) > plots._plane.MOST_REGIONS_NAMED
+    drawn = plots.figure(pieces).data[-1]
+    assert set(drawn.text) == {""}
+    assert drawn.x == pytest.approx([piece.center[0].item() for piece in pieces])
+
+
+def test_a_path_of_too_many_pieces_is_refused_before_they_are_followed(monkeypatch):
+    """Pieces times the units of the next layer, with both numbers."""
+    monkeypatch.setattr(pieces_module, "VALUES_HELD", 10**8)
+    with pytest.raises(XorMiError, match="1 pieces of lines with 5 values each would take 5 GB"):
+        path(random_network(0, "relu", sizes=(3, 5, 4, 1)), "000", "111")

@@ -137,7 +137,8 @@ def path(
 
     Raises:
         XorMiError: ends that are not inputs of this network or are the same, fewer than 2 points or
-            more than there is memory for, hooks, train mode, weights that are not finite.
+            more of them, or of pieces, than there is memory for, hooks, train mode, weights that
+            are not finite.
     """
     require_plain_mlp(model, "a path")
     first, last = (_as_point(model, point) for point in (start, end))
@@ -156,7 +157,9 @@ def path(
     inputs_on_line = Lines(origin[None], step[None])
     if is_piecewise_linear(model):
         error = _rounding_on_line(weight, bias, origin, step)
-        pieces = follow(model, 0, pre, inputs_on_line, error=error, low=0.0, high=1.0)
+        pieces = follow(
+            model, 0, pre, inputs_on_line, error=error, low=0.0, high=1.0, progress=progress
+        )
         changes, turns, tolerance = decision_changes(model, pieces), _turns(model, pieces), 0.0
     else:
         edges = np.linspace(0, 1, N_BRACKETS + 1)

@@ -15,10 +15,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from xor_mi.errors import require_memory
 from xor_mi.geometry._rounding import EPSILON, rounding_of_sum, without_rounding
 from xor_mi.geometry._scores import rivals_of, sign_of_decisions
 from xor_mi.graph import Unit
 from xor_mi.model import UNDECIDED, HookedMLP
+from xor_mi.progress import progress_bar
 
 PIECEWISE_LINEAR = (
     "relu",
@@ -34,6 +36,9 @@ PIECEWISE_LINEAR = (
 
 MONOTONE = ("sigmoid", "tanh")
 """Output activations that can be undone: comparing the readout with a moved threshold is enough."""
+
+VALUES_HELD = 8
+"""Of a value on a piece so many numbers are held at once: offset, slope, errors, their parts."""
 
 FULL = 2
 """The state of a unit that is past its second kink, where it grows no more."""
@@ -319,6 +324,7 @@ def follow(
     error: Lines,
     low: float = -inf,
     high: float = inf,
+    progress: bool = False,
 ) -> Pieces:
     """Pre-activations of linear layer `layer` -> the pieces of what decides.
 
@@ -329,6 +335,10 @@ def follow(
     Args:
         inputs: the network's inputs on the same lines, for direct connections.
         error: how far off rounding may have put the offsets and slopes of `pre`.
+        progress: a bar, where the work takes over two seconds.
+
+    Raises:
+        XorMiError: more pieces of so wide layers than there is memory for.
     """
     n_cases = len(pre)
     pieces = Pieces(
@@ -344,8 +354,14 @@ def follow(
         states=np.zeros((n_cases, 0), dtype=int),
     )
     cfg = model.cfg
-    for number, (weight, bias) in enumerate(model.float64_layers()[layer + 1 :], start=layer + 1):
-        pieces = pieces.activated(PiecewiseLinearUnit.of(model, number - 1))
+    later = list(enumerate(model.float64_layers()[layer + 1 :], start=layer + 1))
+    bar = progress_bar(later, doing="following the line", unit="layer", progress=progress)
+    for number, (weight, bias) in bar:
+        unit = PiecewiseLinearUnit.of(model, number - 1)
+        # of every value its cuts, and where they are, in order
+        _require_room(pieces, pieces.offset.shape[1] * len(unit.kinks))
+        pieces = pieces.activated(unit)
+        _require_room(pieces, len(weight))
         if cfg.direct and number == cfg.n_layers:
             pieces = pieces.beside(inputs)
         pieces = pieces.through(weight.numpy(), bias.numpy())
@@ -364,6 +380,16 @@ def follow(
     of_distance = pieces.offset_error + EPSILON * (np.abs(pieces.offset) + abs(cut))
     distance = without_rounding(pieces.offset - cut, of_distance)
     return replace(pieces, offset=distance, offset_error=of_distance).split()
+
+
+def _require_room(pieces: Pieces, n_values: int) -> None:
+    """Refuse so many values on every piece, before they are made."""
+    n_pieces = len(pieces.case)
+    require_memory(
+        8 * VALUES_HELD * n_pieces * n_values,
+        what=f"{n_pieces:,} pieces of lines with {n_values:,} values each",
+        do="study a narrower network",
+    )
 
 
 @dataclass(frozen=True, eq=False)

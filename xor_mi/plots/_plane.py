@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xor_mi import geometry
-from xor_mi.errors import require_kind
+from xor_mi.errors import require_at_most, require_kind, whole_number
 from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region, Regions
 from xor_mi.geometry._pieces import has_pieces, turns_on_at_zero
 from xor_mi.graph import Unit, name_of_set
@@ -60,6 +60,9 @@ SIDE_OF_BITS = 2.0
 of a larger or smaller plane they are rounded alike.
 """
 
+MOST_POINTS_DRAWN = 1_000_000
+"""A surface of more points is refused: a page with so many takes some 9 MB."""
+
 
 def input_plane(
     model: HookedMLP,
@@ -69,6 +72,7 @@ def input_plane(
     show_regions: bool = True,
     output: int = 0,
     n_points: int = 61,
+    progress: bool = True,
 ) -> go.Figure:
     """The output over the input plane, with the decision boundary and the four inputs.
 
@@ -83,17 +87,23 @@ def input_plane(
             units that are on; smooth units have none.
         n_points: grid points a side of the surface. Boundary, regions and path do not depend on it
             where units are piecewise linear.
+        progress: a bar, where the work takes over two seconds.
 
     Raises:
-        XorMiError: other than two inputs, no such output, empty bounds, more regions than are cut.
+        XorMiError: other than two inputs, no such output, empty bounds, more regions than are cut,
+            more than `MOST_POINTS_DRAWN` points.
     """
     if path is not None:
         require_kind("path", path, InputPath, give="what geometry.path returns")
-    plane = geometry.input_plane(model, bounds=bounds, output=output, n_points=n_points)
-    edge = geometry.boundary(model, bounds=bounds, output=output)
+    n_points = whole_number("n_points", n_points, at_least=2)
+    _require_few_points(n_points**2)
+    plane = geometry.input_plane(
+        model, bounds=bounds, output=output, n_points=n_points, progress=progress
+    )
+    edge = geometry.boundary(model, bounds=bounds, output=output, progress=progress)
     figure = go.Figure(_contours(plane))
     if show_regions and has_pieces(model):
-        pieces = geometry.regions(model, bounds=bounds)
+        pieces = geometry.regions(model, bounds=bounds, progress=progress)
         # by argmax over two outputs the one decision is by the second minus the first
         shown = output if model.cfg.n_decisions == model.cfg.d_out else (1, 0)
         _add_regions(figure, pieces, shown, _spots_to_avoid(edge, path))
@@ -110,11 +120,21 @@ def plane_figure(plane: InputPlane) -> go.Figure:
 
     With the line on which each unit of the first layer is zero. `plots.input_plane(model)` adds
     boundary, regions and inputs.
+
+    Raises:
+        XorMiError: more than `MOST_POINTS_DRAWN` points.
     """
     require_kind("plane", plane, InputPlane, give="what geometry.input_plane returns")
+    _require_few_points(plane.outputs.numel())
     figure = go.Figure(_contours(plane))
     _add_unit_lines(figure, plane, "is zero")
     return _plane_layout(figure, plane)
+
+
+def _require_few_points(n_points: int) -> None:
+    require_at_most(
+        n_points, MOST_POINTS_DRAWN, what="points of a surface", do="give a smaller n_points"
+    )
 
 
 def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
@@ -307,6 +327,9 @@ def _add_regions(
         has_room = len(pieces) <= MOST_REGIONS_NAMED and piece.area > least_area
         written.append(name if has_room else "")
         maps.append(f"{name}<br>{_affine_map(piece, output)}")
+        if len(pieces) > MOST_REGIONS_NAMED:  # with no name to read there is nothing to avoid
+            spots.append(piece.center.tolist())
+            continue
         spot = _free_spot(piece, torch.tensor(taken, dtype=torch.float64))
         taken.append(spot)
         spots.append(spot)
