@@ -291,6 +291,39 @@ def test_what_a_killed_run_leaves_is_removed_without_a_word(tmp_path, how):
     assert how == "aloud" or said == b""
 
 
+@pytest.mark.parametrize("is_link", [True, False])
+def test_what_is_no_lock_of_ours_is_never_written_into(folder, tmp_path, is_link):
+    """A user's file under the lock's name, or a link to one, is named and stays as it is."""
+    mine = tmp_path / "mine" if is_link else folder / ".census.lock"
+    mine.write_text("my notes", encoding="utf-8")
+    if is_link:
+        (folder / ".census.lock").symlink_to(mine)
+    shards(folder)[0].unlink()
+    with pytest.raises(XorMiError, match=r"census\.lock.*no lock that xor-mi wrote; move it away"):
+        run(folder)
+    assert mine.read_text(encoding="utf-8") == "my notes"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("versions", [], "which versions wrote it"),
+        ("versions", [1], "which versions wrote it"),
+        ("n_networks", 10**15, "its numbers are none of a census"),
+        ("shard_size", 0, "its numbers are none of a census"),
+        ("seed", 2**62, "its numbers are none of a census"),
+    ],
+)
+def test_a_plan_edited_by_hand_is_refused_at_once(folder, name, value, message):
+    """Also where its numbers would have 10^14 shards; reading and going on say the same."""
+    plan = folder / "_plan.json"
+    content = json.loads(plan.read_text(encoding="utf-8"))
+    plan.write_text(json.dumps(content | {name: value}), encoding="utf-8")
+    for call in (read_census, run):
+        with pytest.raises(XorMiError, match=f"_plan.json is damaged: .*{message}"):
+            call(folder)
+
+
 def test_one_process_at_a_time(folder):
     """The second is told who works there; afterwards the folder is free."""
     shards(folder)[0].unlink()

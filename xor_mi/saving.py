@@ -89,6 +89,8 @@ _NOT_COUNTED = {"__pycache__", "Thumbs.db", "desktop.ini"}
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode('utf-8', 'replace')):08x}"
 _LONGEST_NAME = 160
 """A temporary file carries the name of its file where that has at most so many bytes."""
+_LOCK_START = b"process "
+"""What a lock of this package begins with."""
 _NEXT_STEP = "choose another folder, or give --force (in Python overwrite=True)"
 
 
@@ -728,9 +730,13 @@ def working_alone(folder: Path, name: str, *, doing: str) -> Iterator[None]:
 
 def _held(file: Path, doing: str) -> IO[bytes]:
     """The file, which this process alone holds, and which says so."""
+    # what a link points to is never written into
+    how = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
+        if file.is_symlink():
+            raise _no_lock(file)
         # neither emptied nor made anew: somebody else may hold it
-        opened = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        opened = os.fdopen(os.open(file, how, 0o666), "r+b")
         try:
             _hold(opened)
         except (BlockingIOError, PermissionError):
@@ -746,11 +752,23 @@ def _held(file: Path, doing: str) -> IO[bytes]:
         if _is_named(opened, file):
             break
         opened.close()
+    start = opened.read(len(_LOCK_START))
+    if start not in (b"", _LOCK_START):
+        opened.close()
+        raise _no_lock(file)
+    opened.seek(0)
     opened.truncate()
     since = time.strftime("%Y-%m-%d %H:%M:%S %z")
     opened.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}".encode())
     opened.flush()
     return opened
+
+
+def _no_lock(file: Path) -> XorMiError:
+    return XorMiError(
+        f"'{file}' is there, and is no lock that xor-mi wrote; "
+        "move it away, or choose another folder"
+    )
 
 
 def _hold(opened: IO[bytes]) -> None:

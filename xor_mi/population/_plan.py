@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from xor_mi import __version__
-from xor_mi.errors import XorMiError, cut_short, shown
+from xor_mi.errors import SEEDS_BELOW, XorMiError, cut_short, shown
 from xor_mi.population._parquet import CENSUS_FORMAT, census_in
 from xor_mi.reading import read_json
 from xor_mi.saving import CENSUS_MARK, mark_of
@@ -26,6 +26,9 @@ PLAN_FILE = "_plan.json"
 
 OLDER_PLAN_FILE = "plan.json"
 """What it was called by versions that did not write their numbers into it."""
+
+MOST_SHARDS = 100_000
+"""A folder has at most so many shards."""
 
 MOST_DIFFERENCES = 6
 """A message names at most so many settings in which two plans differ."""
@@ -175,8 +178,10 @@ def stored_plan(folder: Path) -> Plan | None:
         if name not in plan:
             raise XorMiError(f"{damaged}: it has no '{name}'; {next_step}")
     numbers = [plan[name] for name in ("seed", "n_networks", "shard_size")]
-    if not _are_sizes(numbers, plan["extended_at"]) or not isinstance(plan["versions"], list):
+    if not _are_sizes(numbers, plan["extended_at"]):
         raise XorMiError(f"{damaged}: its numbers are none of a census; {next_step}")
+    if not _are_versions(plan["versions"]):
+        raise XorMiError(f"{damaged}: it does not say which versions wrote it; {next_step}")
     apart = ("schema", "seed", "n_networks", "shard_size", "extended_at", "versions")
     return Plan(
         settings={name: value for name, value in plan.items() if name not in apart},
@@ -194,8 +199,22 @@ def _are_sizes(numbers: Sequence[object], extended_at: object) -> bool:
     whole = [number for number in given if type(number) is int and number >= 0]
     if len(whole) < len(given):
         return False
-    _, n_networks, shard_size, *ends = whole
-    return shard_size > 0 and all(a < b for a, b in pairwise((0, *ends, n_networks)))
+    seed, n_networks, shard_size, *ends = whole
+    if shard_size == 0 or seed + n_networks > SEEDS_BELOW:
+        return False
+    n_shards = n_networks // shard_size + len(ends)
+    # a shard more for each end, and for each time that it was extended
+    is_listable = n_shards <= 2 * MOST_SHARDS
+    return is_listable and all(a < b for a, b in pairwise((0, *ends, n_networks)))
+
+
+def _are_versions(versions: object) -> bool:
+    """Whether these are some package's versions, or those of several runs."""
+    return (
+        isinstance(versions, list)
+        and bool(versions)
+        and all(isinstance(one, dict) and one for one in versions)
+    )
 
 
 def difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:

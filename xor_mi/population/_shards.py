@@ -31,6 +31,7 @@ from xor_mi.kinds import PathLike, Target, Widths
 from xor_mi.population._census import census
 from xor_mi.population._parquet import CENSUS_FORMAT, census_in, write_census
 from xor_mi.population._plan import (
+    MOST_SHARDS,
     OLDER_PLAN_FILE,
     PLAN_FILE,
     Fault,
@@ -62,9 +63,6 @@ from xor_mi.truth import BooleanFunction, row_name
 
 LOCK_FILE = ".census.lock"
 """Says who works in the folder, while somebody does."""
-
-MOST_SHARDS = 100_000
-"""A folder has at most so many shards."""
 
 BYTES_PER_NETWORK = 10_000
 """What a worker holds for a network while its shard is made, beside 30 bytes for each weight."""
