@@ -172,7 +172,7 @@ class _Search:
         """Every joint reading that is faithful layer by layer and composes."""
         kept = [_Joint()]
         for layer in range(self.model.cfg.n_layers):
-            choices, worst = self._faithful(layer)
+            choices, worst = self._faithful(layer, progress=progress)
             if len(kept) * len(choices) > MAX_TRIED:
                 raise TooManyReadings(
                     f"{len(kept) * len(choices)} joint readings with up to three levels up to "
@@ -190,12 +190,13 @@ class _Search:
                         "three levels; raise it, study fewer units, or read it with levels=2"
                     )
             kept = longer
-        for joint in kept:
+        bar = progress_bar(kept, doing="measuring three levels", unit="reading", progress=progress)
+        for joint in bar:
             finished = self._with_decisions(joint)
             if finished is not None:
                 yield finished
 
-    def _faithful(self, layer: int) -> tuple[Tensor, Tensor]:
+    def _faithful(self, layer: int, *, progress: bool) -> tuple[Tensor, Tensor]:
         """The choices of readings that keep every decision, [choice, variable]; their margins."""
         variables = self.variables[layer]
         if not all(variable.options for variable in variables):  # copies that are not read alike
@@ -213,7 +214,13 @@ class _Search:
             choices = torch.zeros(1, 0, dtype=torch.long)
         elif prod(map(len, numbers)) > MAX_TRIED:
             choices = promising_choices(
-                self.model, self.layers, layer, levels, variables=units, decided=self.decided
+                self.model,
+                self.layers,
+                layer,
+                levels,
+                variables=units,
+                decided=self.decided,
+                progress=progress,
             )
         else:
             # reshape: of a single variable the product has no axis for it
@@ -221,7 +228,13 @@ class _Search:
         sides = (2 * self.decided - 1).double()  # +1 where the decision is 1, -1 where it is 0
         post, inputs = self.layers[layer].post, self.layers[0].inputs
         margins, scales = [], []
-        for chunk in choices.split(CHOICES_AT_ONCE):
+        bar = progress_bar(
+            choices.split(CHOICES_AT_ONCE),
+            doing=f"trying readings of layer {layer}",
+            unit=f"{CHOICES_AT_ONCE} readings",
+            progress=progress,
+        )
+        for chunk in bar:
             # a unit that leads nowhere keeps its own values
             values = post.repeat(len(chunk), 1, 1)  # [choice, row, unit]
             for k, places in enumerate(units):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xor_mi.errors import TooManyReadings
 from xor_mi.model import DecisionRule, HookedMLP
+from xor_mi.progress import progress_bar
 from xor_mi.truth import MONOTONE_ACTIVATIONS
 from xor_mi.values import LayerValues
 
@@ -57,6 +58,7 @@ def promising_choices(
     *,
     variables: Sequence[Sequence[int]],
     decided: Tensor,
+    progress: bool = True,
 ) -> Tensor:
     """The choices of one reading per variable that may keep every decision, [choice, variable].
 
@@ -66,6 +68,7 @@ def promising_choices(
         levels: per variable, what its places are replaced by under each of its readings,
             [reading, row, place].
         variables: per variable, the units that are its places.
+        progress: a bar, where the work takes over two seconds.
 
     Raises:
         TooManyReadings: more beginnings than are held, or an activation that falls somewhere.
@@ -86,7 +89,9 @@ def promising_choices(
 
     sums = (bias + beside)[None]  # [beginning, row, next]
     beginnings = torch.zeros(1, 0, dtype=torch.int16)  # [beginning, unit in this order]
-    for n_read, u in enumerate(order, start=1):
+    doing = f"reading the units of layer {layer} one after another"
+    bar = progress_bar(order, doing=doing, unit="unit", progress=progress)
+    for n_read, u in enumerate(bar, start=1):
         n_readings = len(added[u])
         _require_few(len(sums) * n_readings, terms.numel(), levels, layer)
         sums = (sums[:, None] + added[u]).flatten(0, 1)

@@ -229,7 +229,13 @@ def faithful_readings(
     levels = [levels_of_option(option) for option in options]
     if prod(map(len, options)) > MAX_TRIED:
         choices = promising_choices(
-            model, layers, layer, levels, variables=variables, decided=decided
+            model,
+            layers,
+            layer,
+            levels,
+            variables=variables,
+            decided=decided,
+            progress=progress,
         )
     else:
         numbers = [torch.arange(len(option)) for option in options]
