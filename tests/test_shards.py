@@ -324,6 +324,15 @@ def test_a_plan_edited_by_hand_is_refused_at_once(folder, name, value, message):
             call(folder)
 
 
+def test_a_shard_under_another_name_is_no_part_of_the_census(folder):
+    """Reading and going on say the same of it, and leave it where it is."""
+    renamed = shards(folder)[1].rename(folder / "seeds-000000000004-000000000006.parquet")
+    for call in (read_census, run):
+        with pytest.raises(XorMiError, match="000006.parquet, which is no part of th(is|e) census"):
+            call(folder)
+    assert renamed.is_file()
+
+
 def test_one_process_at_a_time(folder):
     """The second is told who works there; afterwards the folder is free."""
     shards(folder)[0].unlink()

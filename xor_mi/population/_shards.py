@@ -466,7 +466,9 @@ def _require_no_strays(folder: Path, plan: Plan) -> None:
         if file.name in ours:
             continue
         if mark_of(file) == CENSUS_MARK:
-            raise refused(file, Fault("another census", "a part of another census"))
+            # such as one under another name, or of another census
+            fault = "which is no part of this census"
+            raise refused(file, Fault("another census", fault))
         raise XorMiError(
             f"'{folder}' holds {file.name}, which would be read as part of the census; "
             "choose another folder"
