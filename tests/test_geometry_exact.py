@@ -216,3 +216,18 @@ def test_a_tie_that_any_move_decides_alike_has_no_slack():
     )
     held = slack_to_flip(model, "fc1.bias[0]").smallest
     assert (held.down, held.up, held.row_lower) == (0, 0, "0")
+
+
+@pytest.mark.parametrize("side", [1e-305, 1e-200, 1e-9, 1e150, 1e300])
+def test_every_point_is_in_one_region_however_small_the_rectangle(side):
+    """Areas of 1e-400 are 0 and of 1e600 infinite, but a point is on one side of a line only."""
+    weight, bias = np.array([[0.5 / side, 0.25 / side]]), np.array([-0.1])
+    layers = [(weight, bias), (np.array([[1.0]]), np.array([-0.5]))]
+    found = regions(
+        HookedMLP.from_weights(layers, act_fn="heaviside"), bounds=((-side, side), (-side, side))
+    )
+    shares = torch.rand(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    points = (2 * shares - 1) * side
+    is_above = 0.5 * (points[:, 0] / side) + 0.25 * (points[:, 1] / side) > 0.1
+    inside = [region.contains(points, tolerance=0.0).tolist() for region in found]
+    assert sorted(inside) == sorted([is_above.tolist(), (~is_above).tolist()])

@@ -105,12 +105,15 @@ class Region:
         if not points.ndim or points.shape[-1] != 2:
             raise XorMiError(f"points of shape {list(points.shape)} given; their last axis is 2")
         require_kind("tolerance", tolerance, Real, give="a part of a side, such as 1e-13")
-        edges = self.vertices.roll(-1, 0) - self.vertices
-        to = points.double()[..., None, :] - self.vertices
+        sides = torch.tensor([high - low for low, high in self.bounds], dtype=torch.float64)
+        # by powers of two, which round nothing, to sides of about 1: products of tiny sides are 0
+        powers = -sides.frexp().exponent
+        sides = sides.ldexp(powers)
+        edges = (self.vertices.roll(-1, 0) - self.vertices).ldexp(powers)
+        to = (points.double()[..., None, :] - self.vertices).ldexp(powers)
         # edge length times the distance to the edge, positive to its left, which is inside
         cross = edges[:, 0] * to[..., 1] - edges[:, 1] * to[..., 0]
-        along_x0, along_x1 = (tolerance * (high - low) for low, high in self.bounds)
-        allowed = edges[:, 0].abs() * along_x1 + edges[:, 1].abs() * along_x0
+        allowed = tolerance * (edges[:, 0].abs() * sides[1] + edges[:, 1].abs() * sides[0])
         return (cross >= -allowed).all(-1)
 
 
