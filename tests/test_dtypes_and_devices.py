@@ -20,8 +20,10 @@ from xor_mi import (
     plots,
 )
 from xor_mi.errors import XorMiError
+from xor_mi.gate_scan import scan_gates
 from xor_mi.interventions import (
     ablation_sweep,
+    interchange,
     interchange_accuracy,
     path_sweep,
     paths_from,
@@ -48,6 +50,13 @@ ANALYSES = {
     ],
     "interchange": lambda model: (
         interchange_accuracy(model, OR_AND, {"either": "h0.0", "both": "h0.1"}).n_agreed
+    ),
+    "one_interchange": lambda model: str(interchange(model, {"h0.0": "01", "h0.1": "00"}, "11")),
+    "resampling": lambda model: ablation_sweep(model, value="resample").after.tolist(),
+    "scan": lambda model: (
+        scan_gates(model, model.rows(), {"a": [0, 0, 1, 1], "b": [0, 1, 0, 1]}, ["h0.0", "h0.1"])
+        .frame()["gate"]
+        .tolist()
     ),
     "paths": lambda model: path_sweep(
         model, paths_from(model, "x0"), [("01", "11")]

@@ -360,11 +360,13 @@ def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Replacement:
 
     def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor:
         here = [site for site in rows if site.hook_name == hook_name]
+        # the rows were listed on the CPU, the runs are where the model is
+        of_run = {site: rows[site].to(numbers.device)[numbers] for site in here}
         # a copy; what no site of this hook covers is not written
-        new = activation[rows[here[0]][numbers]]
+        new = activation[of_run[here[0]]]
         for site in here[1:]:
             entries = (slice(None), *site.slices)
-            new[entries] = activation[rows[site][numbers]][entries]
+            new[entries] = activation[of_run[site]][entries]
         return new
 
     return replacement
