@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pwd
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -149,6 +150,42 @@ def test_every_writer_stopped_at_any_step_loses_nothing(name, tmp_path):
             is_part = each == "search.json" and json.loads(content)["counts"]
             assert is_part or content in (old.get(each), new.get(each)), each
         assert old.keys() <= after.keys()
+
+
+@pytest.mark.parametrize("n_old", [4, 2])
+@pytest.mark.parametrize("n_renamed", [1, 2, 3])
+def test_where_nothing_can_be_put_back_the_error_says_what_to_do(n_renamed, n_old, tmp_path):
+    """Every rename and removal from one on fails: doing by hand what the error says gives the old
+    folder.
+    """
+    files = [tmp_path / name for name in ("a", "b", "c", "d")]
+    for file in files[:n_old]:
+        file.write_text(f"old {file.name}")
+    before = contents(tmp_path)
+    done: list[object] = []
+
+    def stuck(original, *arguments, **options):
+        if len(done) == n_renamed:
+            raise OSError(errno.EIO, "Input/output error")
+        done.append(original(*arguments, **options))
+
+    removed = Path.unlink
+
+    def unlinked(file, **options):
+        if file in files:
+            raise OSError(errno.EIO, "Input/output error")
+        removed(file, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "replace", partial(stuck, os.replace))
+        patched.setattr(Path, "unlink", unlinked)
+        with pytest.raises(XorMiError, match="Input/output error") as said:
+            saving.write_files(dict.fromkeys(files, "new"))
+    for kept, name in re.findall(r"rename '([^']+)' to '([^']+)'", str(said.value)):
+        (tmp_path / kept).replace(tmp_path / name)
+    for name in re.findall(r"remove '([^']+)'", str(said.value)):
+        (tmp_path / name).unlink()
+    assert contents(tmp_path) == before
 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_file_leaves_the_old_one(tmp_path):

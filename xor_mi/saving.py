@@ -5,7 +5,8 @@ reader sees the old file or the new one, a failure leaves the old one, and a lin
 not followed. Files that belong together, as a model's do, are renamed one after the other when all
 are written, in the order in which they are given; where that fails or is stopped, those already
 renamed go back. Two processes of one machine do so one after the other, and whoever reads such
-files waits (`unchanging`). Only a process that is killed between two renames leaves both halves.
+files waits (`unchanging`). Both halves are left only by a process that is killed between two
+renames, and by a disk that lets nothing go back: then the error names what to rename.
 
 Before that, whoever writes asks whether the place is free: a file counts as this package's by what
 is in it, not by its name.
@@ -469,7 +470,8 @@ def write_files(contents: Mapping[Path, str | bytes]) -> None:
     written, and they take their names in this order.
 
     Raises:
-        XorMiError: one cannot be written; what was there under all the names stays.
+        XorMiError: one cannot be written; what was there under all the names stays. Where even
+            putting it back fails, it stays beside, and the message says under which name.
     """
     waiting: dict[Path, Path] = {}
     try:
@@ -499,11 +501,14 @@ def _take_names(waiting: Mapping[Path, Path]) -> None:
                     old[file] = _scratch_of(file) if os.path.lexists(file) else None
                     _keep(file, old[file])
                 scratch.replace(file)
-    except BaseException:
-        for file, kept in old.items():
-            # where the content still waits, the file is as it was
-            if not os.path.lexists(waiting[file]):
-                _put_back(file, kept)
+    except BaseException as error:
+        # where the content still waits, the file is as it was
+        renamed = [file for file in old if not os.path.lexists(waiting[file])]
+        stuck = [file for file in renamed if not _put_back(file, old[file])]
+        if stuck:
+            # what is kept of these is all that is left of them
+            beside = [(file, old.pop(file)) for file in stuck]
+            raise _not_put_back(beside, error) from error
         raise
     finally:
         for kept in old.values():
@@ -522,12 +527,33 @@ def _keep(file: Path, second: Path | None) -> None:
         shutil.copy2(file, second, follow_symlinks=False)
 
 
-def _put_back(file: Path, old: Path | None) -> None:
-    with suppress(OSError):
+def _put_back(file: Path, old: Path | None) -> bool:
+    """Make a name what it was, and say whether that could be done."""
+    try:
         if old is None:
             file.unlink(missing_ok=True)
         else:
             old.replace(file)
+    except OSError:
+        return False
+    return True
+
+
+def _not_put_back(beside: Sequence[tuple[Path, Path | None]], error: BaseException) -> XorMiError:
+    """What to do by hand where neither the new files nor the old ones could take their names.
+
+    Args:
+        beside: name -> where what was there is kept, None where there was nothing.
+    """
+    steps = [
+        f"remove '{file.name}'" if kept is None else f"rename '{kept.name}' to '{file.name}'"
+        for file, kept in beside
+    ]
+    folder = beside[0][0].parent
+    return XorMiError(
+        f"{error or 'stopped'}; and what was there could not be put back: "
+        f"in '{folder}' {', and '.join(steps)}"
+    )
 
 
 @contextmanager

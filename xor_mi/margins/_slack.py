@@ -154,7 +154,8 @@ def slack_to_flip(
 
     Raises:
         XorMiError: a parameter the network does not have, rows that are not bits, hooks, train
-            mode, weights that are not finite.
+            mode, weights that are not finite, or a smooth network whose output stays within
+            rounding of the threshold along a whole stretch of a weight.
     """
     require_plain_mlp(model, "the slack of a weight")
     moved = entries(model, parameter)
