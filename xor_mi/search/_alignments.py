@@ -12,7 +12,7 @@ per network, for all formulas together, and the alignments are counted and liste
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -376,8 +376,10 @@ def _minimal(sets: UnitSets, indices: Sequence[int], units: Sequence[Unit]) -> t
 
 def _n_disjoint(options: Sequence[Sequence[UnitSet]]) -> int:
     """How many choices `_disjoint` lists, counted without listing them."""
-    number = {unit: k for k, unit in enumerate({u for sets in options for s in sets for u in s})}
-    masks = [[sum(1 << number[unit] for unit in units) for units in sets] for sets in options]
+    bits: dict[Unit, int] = {}
+    for unit in chain.from_iterable(chain.from_iterable(options)):
+        bits.setdefault(unit, 1 << len(bits))
+    masks = [[_mask(units, bits) for units in sets] for sets in options]
     # choices so far that use the same units go on alike
     counts = {0: 1}
     for k, sets in enumerate(masks):
@@ -405,3 +407,8 @@ def _disjoint(
         if not used.intersection(units):
             for later in _disjoint(others, used.union(units)):
                 yield (units, *later)
+
+
+def _mask(units: UnitSet, bits: Mapping[Unit, int]) -> int:
+    """A set of units as a number with one bit per unit."""
+    return sum(bits[unit] for unit in units)
