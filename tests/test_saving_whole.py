@@ -160,7 +160,7 @@ def test_where_nothing_can_be_put_back_the_error_says_what_to_do(n_renamed, n_ol
     """
     files = [tmp_path / name for name in ("a", "b", "c", "d")]
     for file in files[:n_old]:
-        file.write_text(f"old {file.name}")
+        file.write_text(f"old {file.name}", encoding="utf-8")
     before = contents(tmp_path)
     done: list[object] = []
 
