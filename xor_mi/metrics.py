@@ -89,8 +89,8 @@ def logit(
     [0.0]
     """
     scores = score(outputs, output=output, rule=rule)
+    _warn_of_probabilities(outputs, rule)
     if rule is None:
-        _warn_of_probabilities(outputs)
         return scores
     if rule.outputs != "probability":
         return scores
@@ -131,8 +131,8 @@ def probability(
             "these outputs are neither logits nor probabilities; read metrics.score instead"
         )
     scores = score(outputs, output=output, rule=rule)
+    _warn_of_probabilities(outputs, rule)
     if rule is None:
-        _warn_of_probabilities(outputs)
         return torch.sigmoid(scores)
     if rule.outputs == "probability":
         _require_one_probability(rule)
@@ -182,8 +182,7 @@ def logit_difference(
     """
     used = _rule_of(threshold, rule)
     values = logit(outputs, output=output, rule=used)
-    if threshold is None and rule is None:
-        _warn_of_probabilities(outputs)
+    _warn_of_probabilities(outputs, threshold, rule)
     n_decisions = used.n_decisions(_as_outputs(outputs).shape[1])
     # one label per example is that of the decision that is asked for
     bits = _as_labels(labels, len(values), n_decisions, may_be_of_one=True)
@@ -227,8 +226,7 @@ def decision(
     """
     _require_real(outputs)
     used = _rule_of(threshold, rule)
-    if threshold is None and rule is None:
-        _warn_of_probabilities(outputs)
+    _warn_of_probabilities(outputs, threshold, rule)
     if used.name == "argmax":
         return used.decide(_as_outputs(outputs))
     return decide(outputs, cut=used.cut)
@@ -257,8 +255,7 @@ def accuracy(
     0.5
     """
     decided = _rule_of(threshold, rule).decide(_as_outputs(outputs))
-    if threshold is None and rule is None:
-        _warn_of_probabilities(outputs)
+    _warn_of_probabilities(outputs, threshold, rule)
     if not len(decided):
         raise XorMiError("there are no examples, so no share of them; give at least one")
     bits = _as_labels(labels, *decided.shape).to(decided.device)
@@ -275,8 +272,14 @@ def _rule_of(threshold: Number | None, rule: DecisionRule | None) -> DecisionRul
     return rule
 
 
-def _warn_of_probabilities(outputs: Tensor) -> None:
-    """Say it where several outputs look like probabilities, and nothing says what they are."""
+def _warn_of_probabilities(outputs: Tensor, *given: Number | DecisionRule | None) -> None:
+    """Say it where several outputs look like probabilities, and nothing says what they are.
+
+    Args:
+        given: what would say it, a threshold or a rule.
+    """
+    if any(one is not None for one in given):
+        return
     looks_like_them = outputs.numel() > 1 and bool(((outputs > 0) & (outputs < 1)).all())
     if looks_like_them:
         warn(

@@ -1,6 +1,6 @@
 """the units of a block -> how well each tells each gate, where no cut need be perfect."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import NamedTuple
@@ -43,16 +43,23 @@ def scored_gates(rows: Sequence[str], sizes: Sequence[int]) -> Gates:
     if len(rows) <= EVERY_GATE_UP_TO:
         tables = [(0, *bits) for bits in product((0, 1), repeat=len(rows) - 1)]
     else:
-        pairs = list(combinations(range(len(rows[0])), 2))
-        of_two = list(product((0, 1), repeat=4))
-        tables = [
-            tuple(bits[2 * int(row[a]) + int(row[b])] for row in rows)
-            for a, b in pairs
-            for bits in of_two
-        ]
-        tables = [tuple(bit ^ table[0] for bit in table) for table in tables]
+        tables = [_zero_first(table) for table in _of_two_features(rows)]
     different = [table for table in dict.fromkeys(tables) if any(table)]
     return Gates(bits=np.array(different, dtype=bool), sizes=tuple(sizes))
+
+
+def _of_two_features(rows: Sequence[str]) -> Iterator[tuple[int, ...]]:
+    """The 16 gates of every two features, on all combinations seen."""
+    for a, b in combinations(range(len(rows[0])), 2):
+        # where in a gate's table each combination stands
+        places = [2 * int(row[a]) + int(row[b]) for row in rows]
+        for bits in product((0, 1), repeat=4):
+            yield tuple(bits[place] for place in places)
+
+
+def _zero_first(table: tuple[int, ...]) -> tuple[int, ...]:
+    """A gate, or its complement: the one that is 0 on the first combination."""
+    return tuple(bit ^ table[0] for bit in table)
 
 
 class UnitScores(NamedTuple):

@@ -31,7 +31,7 @@ from xor_mi.errors import XorMiError, require_kind, require_memory, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit
 from xor_mi.interventions._patching import read_pairs
-from xor_mi.interventions._readout import Readers, named_metrics, readers_of
+from xor_mi.interventions._readout import Readers, named_metrics, readers_of, require_one_each
 from xor_mi.interventions._run import (
     bytes_per_number,
     cache_all,
@@ -695,11 +695,7 @@ def _tensor_of(metric: Metric, outputs: Tensor) -> Tensor:
     """A metric's values [example], which must be a tensor to have a gradient."""
     values = metric(outputs)
     require_kind("what the metric gives", values, Tensor, give="a tensor, one number per example")
-    if values.shape != outputs.shape[:1]:
-        raise XorMiError(
-            f"the metric gives shape {list(values.shape)} for {len(outputs)} examples; "
-            "it must give one number each"
-        )
+    require_one_each("the metric", values, outputs)
     return values
 
 

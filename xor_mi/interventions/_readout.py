@@ -238,14 +238,19 @@ def _values(name: str, metric: Metric, outputs: Tensor) -> Tensor:
     # A metric may answer yes or no, or count.
     if not values.is_floating_point():
         values = values.to(torch.get_default_dtype())
-    if values.shape != outputs.shape[:1]:
-        raise XorMiError(
-            f"metric '{name}' gives shape {list(values.shape)} for {len(outputs)} examples; "
-            "it must give one number each"
-        )
+    require_one_each(f"metric '{name}'", values, outputs)
     if not all_finite(values):
         n_bad = int((~torch.isfinite(values)).sum())
         raise XorMiError(
             f"metric '{name}' is not finite on {n_bad} examples: the network overflows there"
         )
     return values.detach()
+
+
+def require_one_each(what: str, values: Tensor, outputs: Tensor) -> None:
+    """Refuse a metric's values that are not one number per example, [example]."""
+    if values.shape != outputs.shape[:1]:
+        raise XorMiError(
+            f"{what} gives shape {list(values.shape)} for {len(outputs)} examples; "
+            "it must give one number each"
+        )

@@ -125,18 +125,21 @@ def _that_occur(products: Sequence[Product], rows: Sequence[tuple[int, ...]]) ->
 
     Of those that have become alike one is kept, and so of one that holds wherever another does.
     """
-    always = {
-        (i, bit)
-        for i, bits in enumerate(zip(*rows, strict=True))
-        for bit in (0, 1)
-        if set(bits) == {bit}
-    }
+    always: set[tuple[int, int]] = set()
+    for i, bits in enumerate(zip(*rows, strict=True)):
+        if len(set(bits)) == 1:
+            always.add((i, bits[0]))
     kept: list[Product] = []
     for product in products:
-        if any(all(row[i] == bit for i, bit in product) for row in rows):
+        if any(_holds(product, row) for row in rows):
             kept.append(tuple(literal for literal in product if literal not in always))
     kept = list(dict.fromkeys(kept))
     return [one for one in kept if not any(set(other) < set(one) for other in kept)]
+
+
+def _holds(product: Product, row: tuple[int, ...]) -> bool:
+    """Whether every literal of a product is true on a row."""
+    return all(row[i] == bit for i, bit in product)
 
 
 def _written(products: Sequence[Product], outer: str, bit: int) -> str:
