@@ -635,7 +635,7 @@ def test_progress_reaches_every_bar(deep, monkeypatch):
         seen.append(progress)
         return items
 
-    for module in ("_run", "_paths", "_attribution", "_interchange"):
+    for module in ("_run", "_paths", "_attribution", "_method_scores", "_interchange"):
         monkeypatch.setattr(f"xor_mi.interventions.{module}.progress_bar", recorded)
     one_input = HighLevelModel({"first": "x0"}, "first")
     calls = [

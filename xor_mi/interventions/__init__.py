@@ -20,13 +20,8 @@ meaning where clean and corrupted are decided alike, as 00 and 11 under XOR: the
 from xor_mi.graph import Site as Site
 from xor_mi.interventions._ablation import AblationSweep as AblationSweep
 from xor_mi.interventions._ablation import ablation_sweep as ablation_sweep
-from xor_mi.interventions._attribution import METHODS as METHODS
 from xor_mi.interventions._attribution import Attribution as Attribution
-from xor_mi.interventions._attribution import Method as Method
-from xor_mi.interventions._attribution import MethodScore as MethodScore
-from xor_mi.interventions._attribution import MethodScores as MethodScores
 from xor_mi.interventions._attribution import attribute as attribute
-from xor_mi.interventions._attribution import score_methods as score_methods
 from xor_mi.interventions._high_level import HighLevelModel as HighLevelModel
 from xor_mi.interventions._interchange import Interchange as Interchange
 from xor_mi.interventions._interchange import InterchangeAccuracy as InterchangeAccuracy
@@ -34,6 +29,11 @@ from xor_mi.interventions._interchange import das_accuracy as das_accuracy
 from xor_mi.interventions._interchange import interchange as interchange
 from xor_mi.interventions._interchange import interchange_accuracy as interchange_accuracy
 from xor_mi.interventions._interchange import subspace_accuracy as subspace_accuracy
+from xor_mi.interventions._method_scores import MethodScore as MethodScore
+from xor_mi.interventions._method_scores import MethodScores as MethodScores
+from xor_mi.interventions._method_scores import score_methods as score_methods
+from xor_mi.interventions._methods import METHODS as METHODS
+from xor_mi.interventions._methods import Method as Method
 from xor_mi.interventions._patching import PatchEffect as PatchEffect
 from xor_mi.interventions._patching import PatchSweep as PatchSweep
 from xor_mi.interventions._patching import all_pairs as all_pairs

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, shown, whole_number
@@ -59,12 +60,16 @@ def guarded(function: HookFunction, value: Tensor, hook: HookPoint) -> Tensor | 
 
 def all_finite(values: Tensor) -> bool:
     """Whether no entry is NaN or infinite."""
+    if values.is_complex():
+        return bool(values.isfinite().all())
+    if values.is_floating_point() and values.element_size() < 2:
+        values = values.to(torch.float32)  # PyTorch adds no numbers of 8 bits
     # A finite sum has finite terms only; the slower look at each entry is for sums that overflow.
     return isfinite(values.sum().item()) or bool(values.isfinite().all())
 
 
 def require_evaluable(model: nn.Module, operation: str) -> None:
-    """Refuse train mode anywhere in a model, and parameters that are not finite.
+    """Refuse train mode anywhere in a model, and parameters without numbers or not finite.
 
     Args:
         operation: what needs it, the subject of the message.
@@ -84,11 +89,25 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
                 "call model.eval() first"
             )
         for key, value in module._parameters.items():
-            if value is not None and not all_finite(value.detach()):
-                parameter = f"{name}.{key}" if name else key
-                raise XorMiError(
-                    f"{operation} needs finite weights; {parameter} has NaN or infinite entries"
-                )
+            if value is not None:
+                _require_finite(f"{name}.{key}" if name else key, value, operation)
+
+
+def _require_finite(parameter: str, value: nn.Parameter, operation: str) -> None:
+    """Refuse one parameter that has no numbers yet, or some that are not finite."""
+    if is_lazy(value):
+        raise XorMiError(
+            f"{operation} needs weights; {parameter} has no shape yet: run the model once"
+        )
+    if value.is_meta:
+        raise XorMiError(
+            f"{operation} needs weights; {parameter} is on the meta device, which holds no "
+            "numbers: load the weights"
+        )
+    if not all_finite(value.detach()):
+        raise XorMiError(
+            f"{operation} needs finite weights; {parameter} has NaN or infinite entries"
+        )
 
 
 def how_to_bring(

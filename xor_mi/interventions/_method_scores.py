@@ -1,0 +1,198 @@
+"""attribution methods held against exact patching -> how far each is from it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, cut_short, require_kind
+from xor_mi.finding import Finding
+from xor_mi.interventions._attribution import (
+    Request,
+    request_of,
+    scores_by,
+    warn_of_work_in_place,
+)
+from xor_mi.interventions._methods import METHODS, Method, before_and_after
+from xor_mi.interventions._sites import Coordinates, coordinates, edges_where_needed
+from xor_mi.kinds import HookedModel, Metric, Metrics, Pairs, Sites
+from xor_mi.progress import progress_bar
+
+NO_EFFECT = 1e-6
+"""A true effect no larger than this part of the largest metric has no sign to agree with: it may be
+rounding.
+"""
+
+
+@dataclass(frozen=True)
+class MethodScore:
+    """One method against exact patching, in one metric, over all sites and pairs.
+
+    Attributes:
+        mean_abs_error: in the metric's units.
+        correlation: with the truth; None where either is constant.
+        sign_agreement: the fraction of the cells with a non-zero true effect on which the sign is
+            right; None where there is no such cell.
+        n_cells: sites times pairs, but for cells where the metric or the score is not finite.
+        why_not: why a method is not for this model, or what it raised; then the numbers are None.
+    """
+
+    method: str
+    metric: str
+    mean_abs_error: float | None
+    correlation: float | None
+    sign_agreement: float | None
+    n_cells: int
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class MethodScores(Finding):
+    """Attribution methods held against exact patching; one `MethodScore` per metric and method."""
+
+    scores: tuple[MethodScore, ...]
+    coordinates: Coordinates = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{len(self.scores)} scores of attribution methods against exact patching"
+
+    def frame(self) -> pd.DataFrame:
+        """One line per metric and method.
+
+        Columns method, metric, mean_abs_error, correlation, sign_agreement, n_cells, why_not.
+        """
+        return pd.DataFrame([asdict(score) for score in self.scores])
+
+
+def score_methods(
+    model: HookedModel,
+    pairs: Pairs | None = None,
+    sites: Sites | None = None,
+    *,
+    methods: Mapping[str, Method] | None = None,
+    metrics: Metrics | None = None,
+    output: int = 0,
+    max_batch_bytes: int | None = None,
+    progress: bool = True,
+) -> MethodScores:
+    """Every method against exact patching, over all sites and pairs.
+
+    A method that is not for this model says why, one that raises says what, and the others are
+    scored.
+
+    Args:
+        pairs, sites, metrics, output, max_batch_bytes: as in `attribute`.
+        methods: name -> function with the signature of `METHODS`.
+    """
+    methods = METHODS if methods is None else methods
+    require_kind("methods", methods, Mapping, give="names and functions, such as METHODS")
+    if not methods:
+        raise XorMiError("methods is empty; give names and functions, such as METHODS")
+    request = request_of(model, pairs, sites, metrics, output, max_batch_bytes)
+    for name, method in methods.items():
+        if not callable(method):
+            raise XorMiError(f"method {name!r} is {method!r}; give a function, as METHODS has")
+    warn_of_work_in_place(model, request, methods.values())
+    work = list(product(request.metrics.items(), methods.items()))
+    truths: dict[str, _Truth] = {}
+    scores: list[MethodScore] = []
+    with edges_where_needed(model, request.sets):
+        for (metric_name, metric), (method_name, method) in progress_bar(
+            work, doing="scoring methods", unit="method", progress=progress
+        ):
+            # Inside the bar, which would otherwise stand still at the slowest step.
+            if metric_name not in truths:
+                truths[metric_name] = _truth(model, request, metric)
+            truth = truths[metric_name]
+            try:
+                estimate = scores_by(method, model, request, metric)
+            # A method that is not for this model, or one of the caller's own that fails.
+            except Exception as error:
+                scores.append(_not_for_this(method_name, metric_name, _why_not(error)))
+            else:
+                scores.append(_compared(method_name, metric_name, estimate, truth))
+    return MethodScores(
+        scores=tuple(scores),
+        coordinates=coordinates(
+            model, request.sets, value="each method, from the clean input", direction="denoising"
+        ),
+    )
+
+
+def _not_for_this(method: str, metric: str, why: str) -> MethodScore:
+    return MethodScore(
+        method=method,
+        metric=metric,
+        mean_abs_error=None,
+        correlation=None,
+        sign_agreement=None,
+        n_cells=0,
+        why_not=why,
+    )
+
+
+def _why_not(error: Exception) -> str:
+    """What a method raised, on one line."""
+    if isinstance(error, XorMiError):
+        return str(error)
+    return cut_short(f"{type(error).__name__}: {error}", at_most=300)
+
+
+class _Truth(NamedTuple):
+    """What exact patching says.
+
+    Attributes:
+        effects: of every patch on the metric, [site, pair].
+        largest: the largest metric of all runs, with a patch and without.
+    """
+
+    effects: Tensor
+    largest: float
+
+
+def _truth(model: HookedModel, request: Request, metric: Metric) -> _Truth:
+    before, after = before_and_after(
+        model,
+        # copies: the model may write into its inputs
+        request.clean.clone(),
+        request.corrupted.clone(),
+        request.sets,
+        metric,
+        max_batch_bytes=request.max_batch_bytes,
+    )
+    largest = max(before.abs().max().item(), after.abs().max().item())
+    return _Truth(after - before, largest)
+
+
+def _compared(method: str, metric: str, estimate: Tensor, exact: _Truth) -> MethodScore:
+    """A method's scores [site, pair] against the true ones."""
+    estimate, truth = estimate.flatten().double(), exact.effects.flatten().double()
+    both = estimate.isfinite() & truth.isfinite()
+    estimate, truth = estimate[both], truth[both]
+    if not len(truth):
+        return _not_for_this(method, metric, "no cell has a finite score and a finite true effect")
+    correlation = agreement = None
+    if len(truth) > 1 and estimate.amin() < estimate.amax() and truth.amin() < truth.amax():
+        together = torch.stack([_scaled(estimate), _scaled(truth)])
+        correlation = torch.corrcoef(together)[0, 1].item()
+    has_effect = truth.abs() > NO_EFFECT * exact.largest
+    if has_effect.any():
+        same_sign = estimate[has_effect].sign() == truth[has_effect].sign()
+        agreement = same_sign.double().mean().item()
+    return MethodScore(
+        method=method,
+        metric=metric,
+        mean_abs_error=(estimate - truth).abs().mean().item(),
+        correlation=correlation,
+        sign_agreement=agreement,
+        n_cells=len(truth),
+    )
+
+
+def _scaled(values: Tensor) -> Tensor:
+    """Values times the power of two that makes the largest about 1: their squares are numbers."""
+    return torch.ldexp(values, -torch.frexp(values.abs().max()).exponent)
