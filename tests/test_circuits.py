@@ -384,7 +384,7 @@ def test_the_circuit_to_believe_comes_first():
 def test_json_holds_everything(textbook):
     """The dict is JSON-ready and carries verdict, gates, netlist bits and interchange counts."""
     data = json.loads(json.dumps(identify_circuit(textbook).to_dict()))
-    assert data["format"] == "xor_mi.Circuit/4"
+    assert data["format"] == "xor_mi.Circuit/5"
     assert data["verdict"] == "identified"
     assert [unit["gate"] for unit in data["units"]] == ["OR", "AND"]
     assert data["readings"][0]["netlist"]["y0"] == {

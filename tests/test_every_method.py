@@ -117,6 +117,8 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "geometry.Region.contains": (
         lambda: geometry.regions(model())[0], {"points": torch.zeros(1, 2)},
     ),
+    "circuits.Circuit.from_json": (None, {"text": circuit().to_json()}),
+    "circuits.Circuit.from_dict": (None, {"values": circuit().to_dict()}),
     "circuits.Circuit.gate_of": (circuit, {"unit": "h0.0"}),
     "circuits.Circuit.units_acting_as": (circuit, {"gate": "OR"}),
     "circuits.CandidateCircuit.has": (lambda: circuit().circuits[0], {"level": "joint"}),

@@ -13,7 +13,7 @@ from stat import S_ISREG
 
 from xor_mi.errors import XorMiError, cut_short, shown
 
-__all__ = ["LARGEST_JSON", "read_json"]
+__all__ = ["LARGEST_JSON", "read_json", "read_json_text"]
 
 LARGEST_JSON = 2**24
 """Bytes of the largest file that is read, which takes a second or two; this package writes none of
@@ -41,16 +41,35 @@ def read_json(file: Path, *, called: str, next_step: str) -> object:
             that says where.
     """
     try:
-        content = json.loads(
-            _text_of(file),
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_not_too_long,
-            object_pairs_hook=_without_repeats,
-        )
-        _require_shallow(content)
+        return _parsed(_text_of(file))
     except (OSError, ValueError, RecursionError) as error:
         raise XorMiError(f"{called} cannot be read: {_why(error)}; {next_step}") from None
+
+
+def read_json_text(text: str, *, called: str, next_step: str) -> object:
+    """What a text of JSON holds, as `read_json` reads it from a file.
+
+    Raises:
+        XorMiError: as `read_json` does.
+    """
+    try:
+        # no more characters than a file may have bytes
+        if len(text) > LARGEST_JSON:
+            raise ValueError(f"it has {len(text):,} characters; at most {LARGEST_JSON:,} are read")
+        return _parsed(_not_empty(text))
+    except (ValueError, RecursionError) as error:
+        raise XorMiError(f"{called} cannot be read: {_why(error)}; {next_step}") from None
+
+
+def _parsed(text: str) -> object:
+    content = json.loads(
+        text,
+        parse_constant=_no_constant,
+        parse_float=_finite,
+        parse_int=_not_too_long,
+        object_pairs_hook=_without_repeats,
+    )
+    _require_shallow(content)
     return content
 
 
@@ -61,7 +80,10 @@ def _text_of(file: Path) -> str:
         raise ValueError("it is not a file")
     if about.st_size > LARGEST_JSON:
         raise ValueError(f"it has {about.st_size:,} bytes; at most {LARGEST_JSON:,} are read")
-    text = file.read_text(encoding="utf-8-sig")
+    return _not_empty(file.read_text(encoding="utf-8-sig"))
+
+
+def _not_empty(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty")
     return text

@@ -251,6 +251,8 @@ obstacle: xor_mi.circuits.Obstacle | None = circuit.obstacle
 smallest: float = xor_mi.circuits.MIN_MARGIN
 level: xor_mi.circuits.ProofLevel | None = circuit.proof_level
 verdict: xor_mi.circuits.Verdict = circuit.verdict
+assert_type(xor_mi.Circuit.from_json(circuit.to_json()), xor_mi.Circuit)
+assert_type(xor_mi.Circuit.from_dict(circuit.to_dict()), xor_mi.Circuit)
 assert_type(circuit.passing, tuple[xor_mi.circuits.CandidateCircuit, ...])
 assert_type(circuit.circuits[0].joint, tuple[xor_mi.circuits.InterchangeCount, ...])
 assert_type(circuit.circuits[0].idle, tuple[xor_mi.circuits.IdleUnit, ...])

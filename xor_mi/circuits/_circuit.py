@@ -1,7 +1,7 @@
 """circuits + verdict -> Circuit: the answer and the questions it can be asked."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -31,12 +31,14 @@ from xor_mi.circuits._obstacle import certain_gates, find_obstacle, margin_obsta
 from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import MIN_MARGIN, Reading
 from xor_mi.circuits._signature import family_of, or_empty, signature_of_all
+from xor_mi.circuits._stored import Misshapen, restored, stored
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, require_kind, shown, unknown
 from xor_mi.finding import Finding, number_text
 from xor_mi.graph import Edge, Unit, layers_of, sources_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.reading import read_json_text
 from xor_mi.truth import BooleanFunction
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ READABLE = 1000
 """Of a longer one over these units, sentences only name what it depends on."""
 MAX_IN_JSON = 100
 """Of more joint readings `to_dict` writes the first so many, and their number."""
+FORMAT = "xor_mi.Circuit/"
+VERSION = 5
+"""Since format 5 a circuit can be read back."""
 VERDICTS = ("identified", "ambiguous", "approximate", "no_gate_reading", "not_computing")
 
 
@@ -579,35 +584,112 @@ class Circuit(Finding):
         return _export.to_latex(self.netlist, self.formulas, self.verdict)
 
     def to_json(self) -> str:
-        """`to_dict` as indented text."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
+        """`to_dict` as indented text; what only `from_json` reads is one long line at its end."""
+        content = self.to_dict()
+        fields_of_it = json.dumps(content.pop("fields"))
+        text = json.dumps(content, indent=2).removesuffix("\n}")
+        return f'{text},\n  "fields": {fields_of_it}\n}}\n'
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything above as JSON-ready values.
+    @classmethod
+    def from_json(cls, text: str) -> "Circuit":
+        """The circuit that `to_json` wrote, with its network: equal to it in every answer.
 
-        Of more than `MAX_IN_JSON` circuits or readings the first, and their number.
+        >>> from xor_mi.handmade import textbook_xor
+        >>> from xor_mi.circuits import identify_circuit
+        >>> circuit = identify_circuit(textbook_xor())
+        >>> Circuit.from_json(circuit.to_json()) == circuit
+        True
+
+        Raises:
+            XorMiError: text that is cut off or edited, is no circuit or one of another format, or
+                was written of a circuit with more than `MAX_IN_JSON` circuits or readings.
         """
-        matrix = self.proof.interchange_matrix if self.proof else ()
-        groups = [_names(group.units) for group in self.redundancy_groups]
+        require_kind("text", text, str, give="what Circuit.to_json wrote")
+        content = read_json_text(text, called="the text of a circuit", next_step=_NEXT_STEP)
+        if not isinstance(content, dict):
+            raise XorMiError(f"the text of a circuit is not an object; {_NEXT_STEP}")
+        return cls.from_dict(content)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> "Circuit":
+        """The circuit that `to_dict` wrote; see `from_json`.
+
+        Raises:
+            XorMiError: as `from_json` does.
+        """
+        require_kind("values", values, Mapping, give="what Circuit.to_dict wrote")
+        _require_format(values.get("format"))
+        if "fields" in values and values["fields"] is None:
+            raise XorMiError(
+                f"this circuit had more than {MAX_IN_JSON} circuits or readings, which are not all "
+                "written; identify its network again"
+            )
+        try:
+            circuit = restored(values.get("fields"), cls, "fields")
+            # what stands twice in the text must be the same in both places
+            facts = circuit._facts_in_json()
+            edited = [name for name in facts if values.get(name) != facts[name]]
+            # the weights are those of such a network, and the gates belong together
+            _ = circuit.model, circuit.formulas, circuit.edges
+            _ = circuit._sets("necessary"), circuit._sets("sufficient")
+            or_empty(lambda: circuit.signature)
+        except (Misshapen, XorMiError) as error:
+            raise XorMiError(f"a circuit cannot be read: {error}; {_NEXT_STEP}") from None
+        except (LookupError, ValueError, StopIteration):
+            # a unit, a row or a decision that one part has and another has not
+            raise XorMiError(
+                f"a circuit cannot be read: the parts of its 'fields' do not fit; {_NEXT_STEP}"
+            ) from None
+        if edited:
+            raise XorMiError(
+                f"a circuit cannot be read: '{edited[0]}' is {shown(values.get(edited[0]))}, and "
+                f"'fields' says {shown(facts[edited[0]])}; {_NEXT_STEP}"
+            )
+        return circuit
+
+    def _facts_in_json(self) -> dict[str, object]:
+        """The short entries of `to_dict` that no wording and no rounding changes."""
+        tables = [list(table) for table in self.target.tables]
         return {
-            "format": "xor_mi.Circuit/4",
             "layer_sizes": list(self.layer_sizes),
-            "target": {
-                "name": self.target.name,
-                "tables": [list(table) for table in self.target.tables],
-            },
+            "target": {"name": self.target.name, "tables": tables},
             "verdict": self.verdict,
-            "reason": self.reason,
-            "formula": self.formula,
-            "readout": self.readout,
-            "units": [_unit_dict(unit) for unit in self.units],
-            "formulas": self.formulas,
             "require": self.require,
             "min_margin": self.min_margin,
             "proof_level": self.proof_level,
             "n_circuits": len(self.circuits),
             "n_passing": len(self.passing),
             "n_readings": len(self.readings),
+            "units": [_unit_dict(unit) for unit in self.units],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything above as JSON-ready values.
+
+        Of more than `MAX_IN_JSON` circuits or readings the first, and their number. `fields` is
+        what `from_dict` reads: the network, and the fields of this class with all that they hold;
+        None where not all circuits and readings are written.
+        """
+        is_whole = len(self.circuits) <= MAX_IN_JSON and len(self.readings) <= MAX_IN_JSON
+        matrix = self.proof.interchange_matrix if self.proof else ()
+        groups = [_names(group.units) for group in self.redundancy_groups]
+        facts = self._facts_in_json()
+        return {
+            "format": f"{FORMAT}{VERSION}",
+            "layer_sizes": facts["layer_sizes"],
+            "target": facts["target"],
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "formula": self.formula,
+            "readout": self.readout,
+            "units": facts["units"],
+            "formulas": self.formulas,
+            "require": self.require,
+            "min_margin": self.min_margin,
+            "proof_level": self.proof_level,
+            "n_circuits": facts["n_circuits"],
+            "n_passing": facts["n_passing"],
+            "n_readings": facts["n_readings"],
             "circuits": [_candidate_dict(one) for one in self.circuits[:MAX_IN_JSON]],
             "differences": [one.to_dict() for one in self.differences[:MAX_IN_JSON]],
             "contradiction": _contradiction_dict(self.contradiction),
@@ -623,6 +705,7 @@ class Circuit(Finding):
             "readings": [_reading_dict(joint) for joint in self.readings[:MAX_IN_JSON]],
             "on_step": _on_step_dict(self.on_step) if self.on_step else None,
             "ordered": self.ordered.to_dict() if self.ordered else None,
+            "fields": stored(self) if is_whole else None,
         }
 
     def _sets(self, kind: Literal["necessary", "sufficient"]) -> dict[str, list[list[str]]]:
@@ -669,6 +752,28 @@ class Circuit(Finding):
             formula=self.formula or "",
             nodes=tuple(nodes),
             arrows=tuple(arrows),
+        )
+
+
+_NEXT_STEP = "give what Circuit.to_json wrote, as it is"
+
+
+def _require_format(written: object) -> None:
+    """Refuse what is no circuit, or one of a format that cannot be read back."""
+    version = written.removeprefix(FORMAT) if isinstance(written, str) else ""
+    if not (isinstance(written, str) and written.startswith(FORMAT) and version.isdecimal()):
+        raise XorMiError(
+            f"a circuit cannot be read: its 'format' is {shown(written)}; {_NEXT_STEP}"
+        )
+    if int(version) < VERSION:
+        raise XorMiError(
+            f"this circuit is of format {version}, which does not hold its network; "
+            "identify it again"
+        )
+    if int(version) > VERSION:
+        raise XorMiError(
+            f"this circuit is of format {version}; this xor-mi reads {VERSION}: "
+            "install a later xor-mi"
         )
 
 
