@@ -157,6 +157,7 @@ BETWEEN_ROOMS = {
     *("truth.Tree.input", "truth.Tree.constant"),
     *(f"model.DecisionRule.{name}" for name in ("n_decisions", "scores", "distance", "decide")),
     *("model.HookedMLP.require_no_direct", "model.HookedMLP.edge_hooks"),
+    "metrics.ScoreAbove.score",
     *("training.Population.from_flat", "circuits.JointReading.with_interchange"),
     *(f"search.Formula.{name}" for name in ("held", "bits", "effect")),
     *(f"search.Problem.{name}" for name in ("of", "activate", "kept", "scores")),

@@ -71,11 +71,14 @@ def test_a_sweep_equals_generic_activation_patch(textbook, trained, shape, direc
 
 
 def test_one_forward_for_the_whole_sweep(textbook):
-    """There is exactly one forward: the different rows, and the base inputs once per site."""
+    """There is exactly one forward: of the different rows, and from the first hook that is written
+    on also of the base inputs, once per site.
+    """
     batches = []
-    textbook.add_perma_hook("hook_embed", lambda value, hook: batches.append(len(value)))
+    for name in ("hook_embed", "hook_logits"):
+        textbook.add_perma_hook(name, lambda value, hook: batches.append(len(value)))
     patch_sweep(textbook)
-    assert batches == [4 + 12 * 2]
+    assert batches == [4, 4 + 12 * 2]
 
 
 def test_chunks_give_the_same_result(deep):

@@ -411,7 +411,7 @@ def test_a_forward_that_returns_no_tensor_is_named():
 
     with pytest.raises(
         XorMiError,
-        match="the model returned tuple for 4 inputs; its forward must return one tensor",
+        match="the model returned a tuple for [0-9] inputs; its forward must return one tensor",
     ):
         patch_sweep(
             Pair(),

@@ -230,7 +230,7 @@ def test_lists_in_a_float64_network_are_not_rounded_on_the_way():
     assert model([[0.1, 0.0]]).item() == 0.1 * 0.1 - 0.5
     assert activations(model, [[0.1, 0.0]]).rows == ("(0.1, 0.0)",)
     sweep = ablation_sweep(model, ["h0.0"], value=0.3, progress=False)
-    assert sweep.decided.after[0].tolist() == [0.3 - 0.5, 0.3 - 0.5, 0.3 - 0.5, 0.3 - 2 - 0.5]
+    assert sweep.after[0].tolist() == [0.3 - 0.5, 0.3 - 0.5, 0.3 - 0.5, 0.3 - 2 - 0.5]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ __all__ = [
     "ActivationName",
     "AttributionMethod",
     "Bounds",
+    "Decide",
     "DecisionRuleName",
     "Direction",
     "HiddenActivations",
@@ -33,6 +34,7 @@ __all__ = [
     "LossName",
     "Metric",
     "Metrics",
+    "ModelKwargs",
     "Number",
     "Numbers",
     "OneSite",
@@ -93,6 +95,20 @@ called labels.
 
 Metrics = Metric | LabelledMetric | Mapping[str, Metric | LabelledMetric]
 """One metric, or several by name."""
+
+Decide = Callable[[Tensor], Tensor]
+"""Outputs [batch, ...] -> what the model decides: 1, 0, or -1 where undecided, per example.
+
+Ready-made are `metrics.by_threshold`, `metrics.by_argmax` and `metrics.by_tokens`.
+"""
+
+ModelKwargs = Mapping[str, object]
+"""Keyword inputs of a model's forward by name, such as an attention mask.
+
+A tensor has one entry per input, [input, ...]; for pairs of inputs it is [pair, ...], the same for
+both sides, or a tuple of two such tensors (of the clean inputs, of the corrupted ones). What is no
+tensor is given to every forward as it is.
+"""
 
 Widths = int | Sequence[int]
 """Widths of the hidden layers; a number means one hidden layer."""

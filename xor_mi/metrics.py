@@ -11,10 +11,15 @@ the metrics here read what it decides by; without it they take the outputs for l
 
 A sweep that is given one of these functions as it is (`metrics=metrics.logit_difference`) calls it
 with the network's rule, the decision that is asked for, and the labels.
+
+Other models than a HookedMLP have no rule. What they decide is a function of their outputs that the
+caller names, `decide=`: `by_threshold`, `by_argmax` and `by_tokens` make the usual ones.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf, nan
-from numbers import Real
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
@@ -37,8 +42,12 @@ from xor_mi.model._numbers import read_numbers
 
 __all__ = [
     "UNDECIDED",
+    "ScoreAbove",
     "ShareInterval",
     "accuracy",
+    "by_argmax",
+    "by_threshold",
+    "by_tokens",
     "decision",
     "decisions",
     "logit",
@@ -230,6 +239,170 @@ def decision(
     if used.name == "argmax":
         return used.decide(_as_outputs(outputs))
     return decide(outputs, cut=used.cut)
+
+
+@dataclass(frozen=True)
+class ScoreAbove:
+    """A decision by one score of the outputs: 1 above the cut, 0 below it, -1 exactly on it.
+
+    `by_threshold`, `by_argmax` and `by_tokens` make these.
+
+    Attributes:
+        name: what the score is called.
+        one: the output, class or token that speaks for 1.
+        others: those that it is compared with; None for all others, and empty for none.
+        position: the place in a sequence, of outputs [batch, position, d_out]; None of outputs
+            [batch, d_out].
+        cut: what the score is compared with.
+    """
+
+    name: str
+    one: int
+    others: tuple[int, ...] | None
+    position: int | None
+    cut: float = 0.0
+
+    def score(self, outputs: Float[Tensor, "batch *position d_out"]) -> Float[Tensor, " batch"]:
+        """The number that is compared with the cut.
+
+        Raises:
+            XorMiError: outputs of another shape, or a position or class that they do not have.
+        """
+        columns = self._columns(outputs)
+        # in float32, so that the difference of two 16-bit numbers is not rounded once more
+        if columns.element_size() < 4:
+            columns = columns.float()
+        n = columns.shape[1]
+        mine = columns[:, require_output(self.one, n)]
+        if self.others is None:
+            if n < 2:
+                raise XorMiError(
+                    "there is one class alone, which always wins; give decide=by_threshold(...)"
+                )
+            others = columns.clone()
+            others[:, self.one] = -inf
+            return mine - others.amax(dim=1)
+        if not self.others:
+            return mine
+        numbers = [require_output(other, n) for other in self.others]
+        return mine - columns[:, numbers].amax(dim=1)
+
+    def __call__(self, outputs: Float[Tensor, "batch *position d_out"]) -> Int[Tensor, " batch"]:
+        """1, 0, or -1 where undecided, per example."""
+        return decide(self.score(outputs), cut=self.cut)
+
+    def _columns(self, outputs: Tensor) -> Float[Tensor, "batch d_out"]:
+        """The outputs that are compared, at the one position that is read."""
+        _require_real(outputs)
+        shape = list(outputs.shape)
+        if self.position is None:
+            if outputs.ndim == 3:
+                raise XorMiError(
+                    f"outputs have shape {shape}, [batch, position, d_out]; say which position is "
+                    "read, such as position=-1"
+                )
+            return _as_outputs(outputs)
+        if outputs.ndim != 3:
+            raise XorMiError(
+                f"position {self.position} of outputs of shape {shape}; only outputs "
+                "[batch, position, d_out] have positions: give position=None"
+            )
+        if not -shape[1] <= self.position < shape[1]:
+            raise XorMiError(
+                f"there is no position {self.position}; the outputs {shape} have {shape[1]}"
+            )
+        return outputs[:, self.position]
+
+
+def by_threshold(
+    threshold: Number = 0.0, *, output: int = 0, position: int | None = None
+) -> ScoreAbove:
+    """A decision for `decide=`: 1 where one output is above a threshold.
+
+    Args:
+        output: the number of the output.
+        position: the place in a sequence, where outputs are [batch, position, d_out].
+
+    Raises:
+        XorMiError: a threshold that is no finite number, or an output or position that is no whole
+            number.
+
+    >>> by_threshold(0.5)(torch.tensor([[0.7], [0.5], [0.2]])).tolist()
+    [1, -1, 0]
+    """
+    return ScoreAbove(
+        name=f"output {output}",
+        one=whole_number("output", output),
+        others=(),
+        position=_position(position),
+        cut=_number(threshold),
+    )
+
+
+def by_argmax(
+    *, one: int = 1, among: Sequence[int] | None = None, position: int | None = None
+) -> ScoreAbove:
+    """A decision for `decide=`: 1 where class `one` has the largest output, 0 where another has.
+
+    Undecided where it shares the first place.
+
+    Args:
+        one: the number of the class that stands for 1.
+        among: the classes that are compared, by default all.
+        position: as in `by_threshold`.
+
+    Raises:
+        XorMiError: classes or a position that are no whole numbers, or nothing to compare with.
+
+    >>> by_argmax()(torch.tensor([[1.0, 4.0], [2.0, 2.0], [3.0, 0.0]])).tolist()
+    [1, -1, 0]
+    """
+    one = whole_number("one", one)
+    others: tuple[int, ...] | None = None
+    if among is not None:
+        require_kind("among", among, Sequence, give="the numbers of classes, such as [0, 1]")
+        listed = [whole_number("a class of among", number) for number in among]
+        others = tuple([number for number in listed if number != one])
+        if not others:
+            raise XorMiError(
+                f"among is {list(among)}, with nothing to compare class {one} with; name another "
+                "class"
+            )
+    return ScoreAbove(
+        name=f"lead of class {one}", one=one, others=others, position=_position(position)
+    )
+
+
+def by_tokens(one: int, zero: int, *, position: int = -1) -> ScoreAbove:
+    """A decision for `decide=`: 1 where the logit of token `one` is above that of token `zero`.
+
+    Args:
+        one, zero: the numbers of the tokens.
+        position: the place in the sequence where they are read, by default the last; outputs are
+            [batch, position, d_vocab].
+
+    Raises:
+        XorMiError: tokens or a position that are no whole numbers, or twice the same token.
+
+    >>> by_tokens(2, 0)(torch.tensor([[[9.0, 9.0, 9.0], [1.0, 0.0, 3.0]]])).tolist()
+    [1]
+    """
+    one, zero = whole_number("one", one), whole_number("zero", zero)
+    if one == zero:
+        raise XorMiError(f"token {one} is compared with itself; give two different tokens")
+    return ScoreAbove(
+        name="logit_difference", one=one, others=(zero,), position=_position(position)
+    )
+
+
+def _position(position: int | None) -> int | None:
+    """A place in a sequence; those before zero count from its end."""
+    if position is None:
+        return None
+    is_whole = isinstance(position, Integral) and not isinstance(position, bool)
+    if not is_whole:
+        raise XorMiError(f"position is {shown(position)}; give a whole number, such as -1")
+    return int(position)
 
 
 def accuracy(

@@ -154,6 +154,12 @@ assert_type(population.frame(), pd.DataFrame)
 assert_type(xor_mi.metrics.accuracy(model(model.rows()), model.rows(), threshold=0.5), float)
 assert_type(xor_mi.metrics.decisions(model), Tensor)
 assert_type(xor_mi.metrics.share_interval(3, 10).low, float)
+above: xor_mi.metrics.ScoreAbove = xor_mi.metrics.by_threshold(0.5, output=0, position=None)
+assert_type(above.score(model(model.rows())), Tensor)
+mask: xor_mi.kinds.ModelKwargs = {"attention_mask": torch.ones(3, 4)}
+deciders: list[xor_mi.kinds.Decide] = [above, xor_mi.metrics.by_argmax(one=1, among=[0, 1])]
+deciders.append(xor_mi.metrics.by_tokens(3, 4, position=-1))
+_ = xor_mi.patch_sweep(model, decide=deciders[0])
 assert_type(xor_mi.training.starting_weights((2, 2, 1), population.seeds)[0][0], Tensor)
 
 # look inside

@@ -16,11 +16,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, unknown, whole_number
+from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
-from xor_mi.interventions._readout import Decided, decisions_of, readers_of
-from xor_mi.interventions._run import as_inputs, intervene
+from xor_mi.interventions._examples import Examples, as_inputs, examples_of
+from xor_mi.interventions._readout import Decided, decisions_of, readers_of, warn_of_cells
+from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
     MAX_SUBSETS,
     Coordinates,
@@ -32,7 +33,16 @@ from xor_mi.interventions._sites import (
     site_sets,
 )
 from xor_mi.interventions._sites import subsets as all_subsets
-from xor_mi.kinds import AblationValue, HookedModel, Inputs, Metrics, Sites, SubsetRule
+from xor_mi.kinds import (
+    AblationValue,
+    Decide,
+    HookedModel,
+    Inputs,
+    Metrics,
+    ModelKwargs,
+    Sites,
+    SubsetRule,
+)
 from xor_mi.model import HookedMLP, NamedInputs, read_inputs
 from xor_mi.model._numbers import in_dtype, read_numbers
 from xor_mi.truth import ArrayLike, row_number
@@ -55,7 +65,7 @@ class AblationSweep(Finding):
         before: the metrics without ablation, [metric, row].
         values: with it, [metric, site, row].
         coordinates: what was intervened on and how.
-        decided: the score of the decision, before and after; None where a model decides nothing.
+        decided: the decisions before and after; None where nothing says what a model decides.
         labels: the right decision per row, where there is a target and every row is one of bits.
     """
 
@@ -161,8 +171,10 @@ def ablation_sweep(
     rows: Inputs | None = None,
     over: Inputs | None = None,
     metrics: Metrics | None = None,
+    decide: Decide | None = None,
     output: int = 0,
     seed: int = 0,
+    model_kwargs: ModelKwargs | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> AblationSweep:
@@ -180,7 +192,8 @@ def ablation_sweep(
             [input, ...] for other models. Default: all rows.
         over: the inputs the mean or the resampled activations are taken from; default: `rows`.
         metrics: as in `patch_sweep`; labels are those of the inputs that are run on.
-        output: the number of the decision, as in `patch_sweep`.
+        decide, output: what is decided, as in `patch_sweep`.
+        model_kwargs: as in `patch_sweep`, of the rows; of the inputs in `over` none can be given.
         max_batch_bytes: as in `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -190,23 +203,36 @@ def ablation_sweep(
     The first line is without the OR, the second without the AND.
 
     Raises:
-        XorMiError: an unknown value or subset rule, too many subsets, and all that `patch_sweep`
-            refuses.
+        XorMiError: an unknown value or subset rule, `over` where no other inputs are averaged or
+            drawn from, too many subsets, and all that `patch_sweep` refuses.
     """
     require_ready(model, "ablation")
     if not isinstance(subsets, str) or subsets not in SUBSET_SIZES:
         raise unknown("subset rule", subsets, SUBSET_SIZES, where="rules are")
     _require_value(value)
+    reads_over = isinstance(value, str) and value in ("mean", "resample")
+    if over is not None and not reads_over:
+        raise XorMiError(
+            f"over is read by nothing where the value is {shown(value)}; leave it out, or give "
+            "value='mean' or 'resample'"
+        )
     seed = whole_number("seed", seed, below=SEEDS_BELOW)
     read = _read_inputs(model, rows)
-    inputs = read.values
+    inputs = examples_of(model, read.values, model_kwargs)
     reference = None if over is None else _read_inputs(model, over).values
+    if reference is not None and inputs.each:
+        raise XorMiError(
+            f"over has no entries of {', '.join(inputs.each)}, which model_kwargs gives for the "
+            "rows; leave over out, and average over the rows"
+        )
     sets = _joint_sets(model, sites, subsets)
-    readers = readers_of(model, metrics, output, inputs)
+    readers = readers_of(model, metrics, output, inputs.inputs, decide)
 
     n = len(inputs)
     # The reference inputs are run beside the others, and nothing is written on them.
-    plain = inputs if reference is None else torch.cat([inputs, reference])
+    plain = inputs
+    if reference is not None:
+        plain = inputs.and_then(Examples(reference, {}, inputs.whole))
     with edges_where_needed(model, sets):
         outputs, values = intervene(
             model,
@@ -218,15 +244,16 @@ def ablation_sweep(
             max_batch_bytes=max_batch_bytes,
             progress=progress,
         )
-    before = readers.read(outputs[:n])
-
+    before = readers.read(outputs[:n], read.names)
     n_metrics = len(readers.metrics)
+    set_names = [name_of_set(together) for together in sets]
+    warn_of_cells(readers.metrics, values[:n_metrics], set_names, read.names)
+
     value_name = _name_of_value(value, "the rows run on" if over is None else "given rows", seed)
-    decided = labels = None
-    if isinstance(model, HookedMLP):
-        decided = Decided(rule=model.rule, before=before[-1:], after=values[-1])
+    labels = None
+    # inputs between the levels have no right answer, nor has a decision of the caller's own
+    if isinstance(model, HookedMLP) and decide is None:
         target = model.cfg.target
-        # inputs between the levels have no right answer
         if target is not None and read.bits is not None:
             labels = tuple([target.tables[output][row_number(row)] for row in read.bits])
     return AblationSweep(
@@ -237,7 +264,7 @@ def ablation_sweep(
         before=before[:n_metrics],
         values=values[:n_metrics],
         coordinates=coordinates(model, sets, value=value_name, direction="noising (ablation)"),
-        decided=decided,
+        decided=readers.decided(before[:, None], values),
         labels=labels,
     )
 

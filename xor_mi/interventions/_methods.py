@@ -22,6 +22,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions._direct import direct_logit
+from xor_mi.interventions._examples import distinct_inputs
 from xor_mi.interventions._gradients import (
     checked_metric,
     gradients_at,
@@ -29,7 +30,7 @@ from xor_mi.interventions._gradients import (
     times_difference,
 )
 from xor_mi.interventions._readout import Readers, named_metrics
-from xor_mi.interventions._run import cache_all, distinct_inputs, intervene
+from xor_mi.interventions._run import cache_all, intervene
 from xor_mi.interventions._sites import Site, SiteSet, subsets
 from xor_mi.kinds import HookedModel, Metric
 

@@ -9,13 +9,27 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_memory, shown, unknown
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
-from xor_mi.interventions._readout import Decided, decisions_of, readers_of
-from xor_mi.interventions._run import as_inputs, distinct_inputs, intervene
+from xor_mi.interventions._examples import (
+    Examples,
+    as_inputs,
+    distinct_examples,
+    distinct_inputs,
+    pairs_of_examples,
+    read_kwargs,
+)
+from xor_mi.interventions._readout import (
+    Decided,
+    Readers,
+    decisions_of,
+    readers_of,
+    warn_of_cells,
+)
+from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
     Coordinates,
     SiteSet,
@@ -26,7 +40,17 @@ from xor_mi.interventions._sites import (
     require_ready,
     site_sets,
 )
-from xor_mi.kinds import Direction, HookedModel, Metrics, OneSite, Pairs, Row, Sites
+from xor_mi.kinds import (
+    Decide,
+    Direction,
+    HookedModel,
+    Metrics,
+    ModelKwargs,
+    OneSite,
+    Pairs,
+    Row,
+    Sites,
+)
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, read_inputs
 from xor_mi.truth import ArrayLike, truth_rows
@@ -45,6 +69,11 @@ BYTES_PER_PAIR = 2**7
 SAME_METRIC = 1e-6
 """Clean and corrupted metrics closer than this part of the largest one in the sweep count as the
 same: no fraction is taken of rounding.
+"""
+
+SAME_ROUNDINGS = 8
+"""Nor of so many roundings of the largest output: a difference of large outputs is no larger than
+their rounding where it should be zero, and in 16 bits much more than a millionth is rounding.
 """
 
 
@@ -100,8 +129,9 @@ class PatchSweep(Finding):
         clean, corrupted: unpatched metrics, [metric, pair].
         values: patched metrics, [metric, site, pair].
         coordinates: what was intervened on and how.
-        decided: the score of the decision, in which the runs are the clean and the corrupted one;
-            None where a model decides nothing.
+        decided: the decisions, of which the runs are the clean and the corrupted one; None where
+            nothing says what a model decides.
+        rounding: per metric, clean and corrupted no further apart than this are the same.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -113,6 +143,7 @@ class PatchSweep(Finding):
     values: Float[Tensor, "metric site pair"] = field(repr=False)
     coordinates: Coordinates = field(repr=False)
     decided: Decided | None = field(repr=False)
+    rounding: Float[Tensor, " metric"] = field(repr=False)
 
     def __str__(self) -> str:
         size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
@@ -158,6 +189,7 @@ class PatchSweep(Finding):
             clean=self.clean[k : k + 1],
             corrupted=self.corrupted[k : k + 1],
             values=self.values[k : k + 1],
+            rounding=self.rounding[k : k + 1],
         )
 
     @property
@@ -223,7 +255,8 @@ class PatchSweep(Finding):
         """Per pair, why clean and corrupted have no difference to recover; '' where they have."""
         clean, corrupted = self.clean[0], self.corrupted[0]
         largest = max(clean.abs().max().item(), corrupted.abs().max().item())
-        are_same = ((clean - corrupted).abs() <= SAME_METRIC * largest).tolist()
+        within = max(SAME_METRIC * largest, self.rounding[0].item())
+        are_same = ((clean.double() - corrupted.double()).abs() <= within).tolist()
         same_metric = f"clean and corrupted have the same {self.metrics[0]}"
         whys = [same_metric if is_same else "" for is_same in are_same]
         if self.decided is None:
@@ -241,8 +274,8 @@ class PatchSweep(Finding):
 
         Columns clean, corrupted, pair (clean -> corrupted), site, direction, then per metric m
         clean_m, corrupted_m, patched_m, effect_m. recovered_fraction and why_no_fraction are of the
-        first metric; others have them with _m. decision_patched and flips are the network's own
-        decision, whatever the metrics.
+        first metric; others have them with _m. Where something is decided, decision_patched and
+        flips are of that, whatever the metrics.
         """
         n_sites = len(self.sites)
         # pair by pair, and in each of them site by site
@@ -259,9 +292,7 @@ class PatchSweep(Finding):
         columns["recovered_fraction"] = first._fractions()
         columns["why_no_fraction"] = self._of_pairs(first._why_no_fractions())
         before = self._decisions_before()
-        if before is None:
-            columns["decision_patched"] = columns["flips"] = None
-        else:
+        if before is not None:
             after = self.decisions.T.flatten().numpy(force=True)
             columns["decision_patched"] = after
             columns["flips"] = after != np.repeat(before, n_sites)
@@ -296,8 +327,9 @@ class PatchSweep(Finding):
         has_one = np.array([not why for why in self._why_no_fractions()])
         difference = np.where(has_one, clean - corrupted, np.nan)
         moved = _numbers(self.patched.T) - corrupted[:, None]
-        # + 0.0 makes a negative zero an ordinary one
-        return (moved / difference[:, None] + 0.0).ravel()
+        # + 0.0 makes a negative zero an ordinary one; a metric may not be finite after a patch
+        with np.errstate(invalid="ignore"):
+            return (moved / difference[:, None] + 0.0).ravel()
 
 
 def _numbers(values: Tensor) -> np.ndarray:
@@ -317,8 +349,9 @@ def _first_columns(effect: PatchEffect) -> dict[str, object]:
     line |= _metric_columns(effect)
     line["recovered_fraction"] = effect.recovered_fraction
     line["why_no_fraction"] = effect.why_no_fraction
-    line["decision_patched"] = effect.decision_patched
-    line["flips"] = effect.flips
+    if effect.flips is not None:
+        line["decision_patched"] = effect.decision_patched
+        line["flips"] = effect.flips
     return line
 
 
@@ -369,7 +402,9 @@ def patch_sweep(
     *,
     metrics: Metrics | None = None,
     direction: Direction = "denoising",
+    decide: Decide | None = None,
     output: int = 0,
+    model_kwargs: ModelKwargs | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> PatchSweep:
@@ -396,10 +431,17 @@ def patch_sweep(
             network's target says of the clean inputs, or what it decides on them without one.
         direction: "denoising" patches the clean value into the corrupted run, "noising" the other
             way round.
+        decide: what is decided, a function of the outputs [pair, ...] giving 1, 0 or -1 (undecided)
+            per pair, such as `metrics.by_argmax()` or `metrics.by_tokens(one, zero)`. By default a
+            HookedMLP's own decision; on other models nothing is decided without it, and decisions
+            and flips have no columns. Where no metrics are given, the score that one of these goes
+            by is the metric.
         output: the number of the decision, which is that of an output; by argmax over two outputs
             there is one decision.
-        max_batch_bytes: bound on the activations of one forward; by default 32 MiB for a HookedMLP,
-            512 MiB for other models.
+        model_kwargs: keyword inputs of the model's forward, such as an attention mask; see
+            `kinds.ModelKwargs`.
+        max_batch_bytes: bound on the activations and outputs of one forward; by default 32 MiB for
+            a HookedMLP, 512 MiB for other models.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sweep = patch_sweep(textbook_xor())
@@ -408,19 +450,20 @@ def patch_sweep(
 
     Raises:
         XorMiError: an unknown site or direction, rows that are not bits, an index outside its
-            activation, a hook that does not fire exactly once, train mode, weights that are not
-            finite.
+            activation, a hook that cannot be written per input, a metric that is not one finite
+            number per pair before anything is patched, train mode, weights that are not finite.
+            Where it is not finite after a patch, a warning names the site and the pair.
     """
     require_ready(model, "patching")
     require_direction(direction)
-    read = read_pairs(model, pairs)
+    read = read_pairs(model, pairs, model_kwargs)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
     if not sets or not read.names:
         raise XorMiError(
             f"{len(read.names)} pairs and {len(sets)} sites given; a sweep needs at least one of "
             "each"
         )
-    readers = readers_of(model, metrics, output, read.inputs[read.clean])
+    readers = readers_of(model, metrics, output, read.inputs[read.clean], decide)
 
     # Each site of the base gets what it is in the source.
     denoising = direction == "denoising"
@@ -428,7 +471,7 @@ def patch_sweep(
     with edges_where_needed(model, sets):
         plain, values = intervene(
             model,
-            read.inputs,
+            read.examples,
             base,
             sets,
             replacement=lambda _, activation, numbers: activation[source[numbers]],
@@ -437,13 +480,18 @@ def patch_sweep(
             progress=progress,
         )
     # [function, (clean, corrupted), pair]
-    unpatched = readers.read_runs(plain[torch.stack([read.clean, read.corrupted])])
-
-    # Decisions are read last, and where the metric is the default they are read off it.
+    cleans, corrupteds = (list(side) for side in zip(*read.names, strict=True))
+    clean_outputs = plain[read.clean]
+    of_clean = readers.read(clean_outputs, cleans)
+    of_corrupted = readers.read(plain[read.corrupted], corrupteds)
+    unpatched = torch.stack([of_clean, of_corrupted], dim=1)
     n_metrics = len(readers.metrics)
-    decided = None
-    if isinstance(model, HookedMLP):
-        decided = Decided(rule=model.rule, before=unpatched[-1], after=values[-1])
+    warn_of_cells(
+        readers.metrics,
+        values[:n_metrics],
+        [name_of_set(together) for together in sets],
+        [f"{clean} -> {corrupted}" for clean, corrupted in read.names],
+    )
     return PatchSweep(
         pairs=read.names,
         sites=sets,
@@ -453,7 +501,8 @@ def patch_sweep(
         corrupted=unpatched[:n_metrics, 1],
         values=values[:n_metrics],
         coordinates=coordinates(model, sets, value=source_of(direction), direction=direction),
-        decided=decided,
+        decided=readers.decided(unpatched, values),
+        rounding=rounding_of(model, readers, clean_outputs, of_clean[:n_metrics]),
     )
 
 
@@ -465,25 +514,71 @@ def patch(
     *,
     metrics: Metrics | None = None,
     direction: Direction = "denoising",
+    decide: Decide | None = None,
     output: int = 0,
+    model_kwargs: ModelKwargs | None = None,
 ) -> PatchEffect:
     """Patch one site (or a set of sites together) between two inputs.
 
     The inputs are rows of bits or of other numbers that the network takes, [d_in], or on any model
-    arrays [1, ...].
+    arrays [1, ...]. The other arguments are those of `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> patch(textbook_xor(), clean="01", corrupted="11", site="h0.1").patched
     2.0
 
     The clean run gives 1; 2 is above it, because the AND was held off and the OR kept its 2.
+
+    Raises:
+        XorMiError: several inputs in one array, and all that `patch_sweep` refuses.
     """
     batches = _two_batches(model, (clean, corrupted))
+    if batches is not None and max(map(len, batches)) > 1:
+        raise XorMiError(
+            f"clean has {len(batches[0])} inputs and corrupted {len(batches[1])}, and patch takes "
+            "one of each, [1, ...]; patch_sweep takes several"
+        )
     pairs: Pairs = [(clean, corrupted)] if batches is None else batches
     sweep = patch_sweep(
-        model, pairs, [site], metrics=metrics, direction=direction, output=output, progress=False
+        model,
+        pairs,
+        [site],
+        metrics=metrics,
+        direction=direction,
+        decide=decide,
+        output=output,
+        model_kwargs=model_kwargs,
+        progress=False,
     )
     return next(iter(sweep))
+
+
+def rounding_of(
+    model: HookedModel, readers: Readers, outputs: Tensor, values: Tensor
+) -> Float[Tensor, " metric"]:
+    """By how much each metric moves where the outputs move as far as rounding may have moved them.
+
+    In the coarsest dtype that is involved: a difference of two outputs is no larger than their
+    rounding where it should be zero.
+
+    Args:
+        outputs: of the inputs, [input, ...].
+        values: the metrics there, [metric, input].
+    """
+    n_metrics = len(readers.metrics)
+    dtypes = [outputs.dtype]
+    if isinstance(model, nn.Module):
+        dtypes += [one.dtype for one in model.parameters()]
+    eps = [torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point]
+    # a HookedMLP's metrics are near its outputs, for which `SAME_METRIC` is enough
+    if isinstance(model, HookedMLP) or not eps or not outputs.is_floating_point():
+        return torch.zeros(n_metrics, dtype=torch.float64)
+    largest = outputs.flatten(1).abs().amax(dim=1) if outputs.ndim > 1 else outputs.abs()
+    by = SAME_ROUNDINGS * max(eps) * largest.reshape(-1, *[1] * (outputs.ndim - 1))
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(2, outputs.shape, generator=generator).to(outputs) * 2 - 1
+    moved = readers.read_runs((outputs + signs * by)[None])[:n_metrics, 0]
+    return (moved.double() - values.double()).abs().nan_to_num(0.0, 0.0, 0.0).amax(dim=1).cpu()
 
 
 def require_direction(direction: Direction) -> None:
@@ -503,17 +598,24 @@ class ReadPairs(NamedTuple):
 
     Attributes:
         names: (clean, corrupted) as text, per pair.
-        inputs: the different inputs, [input, ...].
+        examples: the different inputs, with their keyword inputs.
         clean, corrupted: the numbers of each pair's inputs among them, [pair].
     """
 
     names: tuple[tuple[str, str], ...]
-    inputs: Tensor
+    examples: Examples
     clean: Tensor
     corrupted: Tensor
 
+    @property
+    def inputs(self) -> Tensor:
+        """The different inputs, [input, ...]."""
+        return self.examples.inputs
 
-def read_pairs(model: HookedModel, pairs: Pairs | None) -> ReadPairs:
+
+def read_pairs(
+    model: HookedModel, pairs: Pairs | None, model_kwargs: ModelKwargs | None = None
+) -> ReadPairs:
     """The pairs that a caller names, with each different input once.
 
     Raises:
@@ -522,26 +624,37 @@ def read_pairs(model: HookedModel, pairs: Pairs | None) -> ReadPairs:
     batches = _two_batches(model, pairs)
     if batches is not None:
         clean, corrupted = batches
-        if clean.shape != corrupted.shape or not len(clean):
+        if clean.shape != corrupted.shape:
             raise XorMiError(
                 f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; "
                 "they must pair up one to one"
             )
+        if not len(clean):
+            raise XorMiError(f"there are no pairs: both tensors are {list(clean.shape)}; give some")
         numbered = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
-        inputs, numbers = distinct_inputs(torch.cat([clean, corrupted]))
-        return ReadPairs(numbered, inputs, *numbers.chunk(2))
+        both = pairs_of_examples(model, clean, corrupted, model_kwargs)
+        examples, numbers = distinct_examples(both)
+        return ReadPairs(numbered, examples, *numbers.chunk(2))
     if not isinstance(model, HookedMLP):
-        raise XorMiError(
-            "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]; rows of bits "
-            "are for a HookedMLP only"
-        )
+        raise XorMiError(_no_two_tensors(pairs))
+    read_kwargs(model, model_kwargs)  # which a HookedMLP does not take
     if pairs is None:
         return _all_read_pairs(model)
     rows = _as_pairs(pairs)
     read = read_inputs(model, list(chain.from_iterable(rows)))
     inputs, numbers = distinct_inputs(read.values)
     named = tuple(zip(read.names[::2], read.names[1::2], strict=True))
-    return ReadPairs(named, inputs, numbers[::2], numbers[1::2])
+    return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
+
+
+def _no_two_tensors(pairs: object) -> str:
+    """What to say of pairs that a model without rows of bits cannot run."""
+    give = "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]"
+    sides = pairs if isinstance(pairs, tuple) and len(pairs) == 2 else ()
+    if sides and all(isinstance(side, ArrayLike) for side in sides):
+        shapes = " and ".join([str(list(getattr(side, "shape", ()))) for side in sides])
+        return f"the two arrays are {shapes}, without an axis of pairs; {give}, such as x[None]"
+    return f"{give}; rows of bits are for a HookedMLP only"
 
 
 def _all_read_pairs(model: HookedMLP) -> ReadPairs:
@@ -553,7 +666,7 @@ def _all_read_pairs(model: HookedMLP) -> ReadPairs:
     clean, corrupted = number.repeat_interleave(n_rows), number.repeat(n_rows)
     differ = clean != corrupted
     named = tuple([(a, b) for a, b in product(names, repeat=2) if a is not b])
-    return ReadPairs(named, read.values, clean[differ], corrupted[differ])
+    return ReadPairs(named, Examples(read.values), clean[differ], corrupted[differ])
 
 
 def _require_listable(n_inputs: int) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, require_at_most, require_kind, require_memory
 from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._patching import PatchSweep, read_pairs, require_direction, source_of
-from xor_mi.interventions._readout import Decided, readers_of
+from xor_mi.interventions._readout import readers_of
 from xor_mi.interventions._run import (
     Layout,
     bytes_per_number,
@@ -154,7 +154,8 @@ def path_sweep(
         corrupted=unpatched[:n_metrics, 1],
         values=values[:n_metrics],
         coordinates=of_sites._replace(granularity="path", set="the edges of one path together"),
-        decided=Decided(rule=model.rule, before=unpatched[-1], after=values[-1]),
+        decided=readers.decided(unpatched, values),
+        rounding=torch.zeros(n_metrics, dtype=torch.float64),
     )
 
 

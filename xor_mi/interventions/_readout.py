@@ -1,6 +1,6 @@
 """outputs -> the metrics asked for, and what the network decides, of one run or of many."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter, signature
@@ -11,10 +11,27 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, shown
-from xor_mi.kinds import HookedModel, LabelledMetric, Metric, Metrics
-from xor_mi.metrics import logit, logit_difference, probability, score
-from xor_mi.model import UNDECIDED, DecisionRule, HookedMLP, all_finite, decide
+from xor_mi.kinds import Decide, HookedModel, LabelledMetric, Metric, Metrics
+from xor_mi.metrics import ScoreAbove, logit, logit_difference, probability, score
+from xor_mi.model import UNDECIDED, HookedMLP, all_finite, decide, warn
 from xor_mi.truth import row_number
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """What is decided before and after every intervention, whatever the metrics.
+
+    Of a HookedMLP these are the network's own decisions, unless others were asked for; of another
+    model those that `decide=` names.
+
+    Attributes:
+        decisions_before: of the untouched runs, 1, 0, or -1 where undecided; of a patch sweep the
+            runs are the clean and the corrupted one, of an ablation sweep there is one.
+        decisions_after: after each intervention.
+    """
+
+    decisions_before: Int[Tensor, "run input"] = field(repr=False)
+    decisions_after: Int[Tensor, "site input"] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -23,62 +40,89 @@ class Readers:
 
     Attributes:
         metrics: the names of the metrics, which are the first of the functions.
-        functions: (name, function). The last one reads the score of the decision that is asked
-            for, where the model is a HookedMLP: the default metric itself, or one more after the
-            caller's own.
+        functions: (name, function). Where something is decided, the last one is what it is decided
+            by: of a HookedMLP the score of its decision, which may be the default metric itself, or
+            what `decide=` gives.
         rowwise: whether they look at each example alone, so that many runs are read in one call.
+        decisions_by: the last function's values -> 1, 0 or -1; None where nothing is decided.
     """
 
     metrics: tuple[str, ...]
     functions: tuple[tuple[str, Metric], ...]
     rowwise: bool = False
+    decisions_by: Callable[[Tensor], Tensor] | None = None
 
-    def read(self, outputs: Tensor) -> Float[Tensor, "function example"]:
-        """Every function of the outputs of one run.
+    def read(self, outputs: Tensor, names: Sequence[str] = ()) -> Float[Tensor, "function example"]:
+        """Every function of the outputs of one run that nothing was done to.
+
+        Args:
+            names: of the examples, for a message.
 
         Raises:
             XorMiError: a metric that is not one finite number per example.
         """
+        values = self._read(outputs)
+        for (name, _), of_function in zip(self.functions, values, strict=True):
+            if not all_finite(of_function):
+                bad = (~of_function.isfinite()).nonzero().flatten().tolist()
+                first = names[bad[0]] if names else f"example {bad[0]}"
+                more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+                raise XorMiError(
+                    f"metric '{name}' is {of_function[bad[0]].item()} on {first}{more}, before "
+                    "anything is changed; give a metric that is finite there, or other inputs"
+                )
+        return values
+
+    def _read(self, outputs: Tensor) -> Tensor:
         return torch.stack([_values(name, function, outputs) for name, function in self.functions])
 
     def read_runs(self, outputs: Tensor) -> Float[Tensor, "function run example"]:
-        """Every function of the outputs [run, example, ...].
+        """Every function of the outputs [run, example, ...] of interventions.
 
-        Each function sees the examples of one run, in order.
+        Each function sees the examples of one run, in order. A number that is not finite stays: it
+        is what this intervention does, and `warn_of_cells` names it.
         """
         # The caller's own metric may compare the examples of a run, so it sees one run at a time.
         if self.rowwise:
-            return self.read(outputs.flatten(0, 1)).reshape(-1, *outputs.shape[:2])
-        return torch.stack([self.read(run) for run in outputs], dim=1)
+            return self._read(outputs.flatten(0, 1)).reshape(-1, *outputs.shape[:2])
+        return torch.stack([self._read(run) for run in outputs], dim=1)
+
+    def decided(
+        self,
+        before: Float[Tensor, "function run input"],
+        after: Float[Tensor, "function site input"],
+    ) -> Decided | None:
+        """The decisions among what was read; None where nothing is decided."""
+        if self.decisions_by is None:
+            return None
+        return Decided(self.decisions_by(before[-1]), self.decisions_by(after[-1]))
 
 
-@dataclass(frozen=True, eq=False)
-class Decided:
-    """The score that one decision of a HookedMLP is made by, before and after every intervention.
+def warn_of_cells(
+    metrics: Sequence[str],
+    values: Float[Tensor, "metric site input"],
+    sites: Sequence[str],
+    inputs: Sequence[str],
+) -> None:
+    """Name the first intervention after which a metric is not finite, and say how many there are.
 
-    Whatever the metrics, decisions are the network's own. By a threshold the score is the output
-    itself; by argmax over two outputs it is y1 - y0, over more the output minus the largest other.
-
-    Attributes:
-        rule: how the network decides; the decision is 1 where the score is above `rule.cut`.
-        before: the score of the untouched runs, [run, input]; of a patch sweep the runs are the
-            clean and the corrupted one, of an ablation sweep there is one.
-        after: the score after each intervention, [site, input].
+    Raises:
+        XorMiError: a metric that is not finite after any of them.
     """
-
-    rule: DecisionRule
-    before: Float[Tensor, "run input"] = field(repr=False)
-    after: Float[Tensor, "site input"] = field(repr=False)
-
-    @property
-    def decisions_before(self) -> Int[Tensor, "run input"]:
-        """1, 0, or -1 where undecided."""
-        return decide(self.before, cut=self.rule.cut)
-
-    @property
-    def decisions_after(self) -> Int[Tensor, "site input"]:
-        """1, 0, or -1 where undecided."""
-        return decide(self.after, cut=self.rule.cut)
+    if all_finite(values):
+        return
+    for name, of_metric in zip(metrics, values, strict=True):
+        bad = (~of_metric.isfinite()).nonzero()
+        if not len(bad):
+            continue
+        site, example = bad[0].tolist()
+        where = f"after {sites[site]} is changed, on {inputs[example]}"
+        found = f"metric '{name}' is {of_metric[site, example].item()} {where}"
+        if len(bad) == of_metric.numel():
+            raise XorMiError(
+                f"{found}, and is not finite after any intervention; give another metric or value"
+            )
+        warn(f"{found}; {len(bad)} of {of_metric.numel()} numbers are not finite, the others are")
 
 
 def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
@@ -89,7 +133,8 @@ def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
     """
     if decided is None:
         raise XorMiError(
-            "this model has no decision threshold; read .values, .effect or .frame() instead"
+            "nothing says what this model decides; give decide=, such as metrics.by_argmax(), or "
+            "read .values, .effect or .frame() instead"
         )
     return decided.decisions_after
 
@@ -148,31 +193,106 @@ class _Asked:
             return None
 
 
-def readers_of(model: HookedModel, metrics: Metrics | None, output: int, inputs: Tensor) -> Readers:
-    """The metrics asked for, by default the score of decision `output`, and that decision's score.
+def readers_of(
+    model: HookedModel,
+    metrics: Metrics | None,
+    output: int,
+    inputs: Tensor,
+    decide: Decide | None = None,
+) -> Readers:
+    """The metrics asked for, and what is decided.
+
+    By default the metric is the score of decision `output`, and the decision the network's own; on
+    another model than a HookedMLP the metric is the score that `decide` goes by, where it has one.
 
     A function of `xor_mi.metrics` that is given as it is reads by the model's rule, of decision
     `output`. One that has an argument `labels` without a default gets them.
 
     Args:
         inputs: what the labels are those of, [example, ...].
+        decide: outputs -> 1, 0 or -1 per example, in place of the network's own decision.
 
     Raises:
-        XorMiError: a decision that a HookedMLP does not make, something that is not a metric, or
-            labels that are not known.
+        XorMiError: a decision that a HookedMLP does not make, something that is not a metric or no
+            function, an `output` that nothing reads, or labels that are not known.
     """
     is_mlp = isinstance(model, HookedMLP)
-    # On another model nothing is decided, and this is only the default metric.
-    decides = ("output", partial(score, output=output))
     if is_mlp:
         output = model.require_output(output)
-        decides = (model.rule.score_name, partial(score, output=output, rule=model.rule))
-    if metrics is None:
-        return Readers(metrics=decides[:1], functions=(decides,), rowwise=True)
+    elif output != 0 and metrics is not None:
+        raise XorMiError(
+            f"output={output} is read by nothing: on a {type(model).__name__} it is the column of "
+            "the default metric, and metrics are given; leave it out"
+        )
+    default = _default_metric(model, output, decide)
     asked = _Asked(model=model, output=output, inputs=inputs)
-    named = named_metrics(metrics, asked)
-    functions = (*named.items(), decides) if is_mlp else tuple(named.items())
-    return Readers(metrics=tuple(named), functions=functions)
+    named = dict([default]) if metrics is None else named_metrics(metrics, asked)
+    if decide is not None:
+        _require_function(decide)
+        functions = (*named.items(), ("decide", partial(_decisions_by, decide)))
+        return Readers(tuple(named), functions, decisions_by=_whole)
+    if not is_mlp:
+        return Readers(tuple(named), tuple(named.items()), rowwise=metrics is None)
+    by_rule = partial(_decided_above, model.rule.cut)
+    if metrics is None:
+        return Readers(tuple(named), (default,), rowwise=True, decisions_by=by_rule)
+    return Readers(tuple(named), (*named.items(), default), decisions_by=by_rule)
+
+
+def _default_metric(model: HookedModel, output: int, decide: Decide | None) -> tuple[str, Metric]:
+    """The metric where none is given, with its name."""
+    if isinstance(model, HookedMLP):
+        return model.rule.score_name, partial(score, output=output, rule=model.rule)
+    if isinstance(decide, ScoreAbove):
+        return decide.name, decide.score
+    return "output", partial(_column, output)
+
+
+def _column(output: int, outputs: Tensor) -> Tensor:
+    """The default metric of a model that is no HookedMLP."""
+    if outputs.ndim > 2:
+        raise XorMiError(
+            f"the outputs have shape {list(outputs.shape)}, and nothing says which of their "
+            "numbers matters; give metrics={'name': function of the outputs}, or decide= such as "
+            "metrics.by_tokens(one, zero)"
+        )
+    return score(outputs, output=output)
+
+
+def _require_function(decide: object) -> None:
+    if not callable(decide):
+        raise XorMiError(
+            f"decide is {shown(decide)}; give a function of the outputs, such as "
+            "metrics.by_argmax()"
+        )
+
+
+def _decided_above(cut: float, scores: Tensor) -> Tensor:
+    return decide(scores, cut=cut)
+
+
+def _whole(decisions: Tensor) -> Tensor:
+    return decisions.long()
+
+
+def _decisions_by(decide: Decide, outputs: Tensor) -> Tensor:
+    """What a caller's own function decides, checked to be 1, 0 or -1 per example."""
+    given = decide(outputs.clone())
+    try:
+        decisions = torch.as_tensor(given).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(
+            f"decide gives {shown(given)}; it must give 1, 0 or -1 per example, [batch]"
+        ) from None
+    require_one_each("decide", decisions, outputs)
+    known = (decisions == 1) | (decisions == 0) | (decisions == UNDECIDED)
+    if not bool(known.all()):
+        wrong = decisions[~known][0].item()
+        raise XorMiError(
+            f"decide gives {wrong:g} for an example; it must give 1, 0, or -1 where nothing is "
+            "decided: compare the outputs, or use metrics.by_threshold, by_argmax or by_tokens"
+        )
+    return decisions.to(outputs.dtype if outputs.is_floating_point() else torch.float32)
 
 
 def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Metric]:
@@ -239,11 +359,6 @@ def _values(name: str, metric: Metric, outputs: Tensor) -> Tensor:
     if not values.is_floating_point():
         values = values.to(torch.get_default_dtype())
     require_one_each(f"metric '{name}'", values, outputs)
-    if not all_finite(values):
-        n_bad = int((~torch.isfinite(values)).sum())
-        raise XorMiError(
-            f"metric '{name}' is not finite on {n_bad} examples: the network overflows there"
-        )
     return values.detach()
 
 

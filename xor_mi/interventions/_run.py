@@ -1,19 +1,25 @@
-"""inputs x sets of sites -> one batched forward -> what comes out under every intervention.
+"""inputs x sets of sites -> batched forwards -> what comes out under every intervention.
 
 Every kind of intervention here (patching, ablation, interchange) says the same three things: which
 inputs to run plainly, which of them each set of sites is written on, and what a hook's activation
-is replaced by. `intervene` lays it all out along the batch, the plain inputs first and then one
-copy of the base inputs per set, and runs the model once. What a hook is replaced by is made from
-the plain inputs' own activation in the same forward: no separate caching run is needed. Where that
-one batch would pass the memory bound, the plain inputs are run first and the copies after them,
-each in as few chunks as the bound allows. Every site must be reached exactly once.
+is replaced by. `intervene` runs the plain inputs, and one copy of the base inputs per set along the
+batch, in as few forwards as the memory bound allows. Every site must be reached exactly once.
+
+What lies before the first place that is written is the same for all copies. On a HookedMLP, where
+everything passes through each hook, the batch therefore grows at that hook, and the plain inputs
+run in the same forward. On other models the plain inputs run in a forward of their own, in which
+nothing is written: a model may edit an activation in place and read it elsewhere. Where the copies
+do not fit one forward, and a model has blocks, the batch grows before the first block that is
+written in; a trial says whether the model allows it.
 
 A model may work in place: change the activation that a hook point saw, or its own input. So every
 run gets a copy of the inputs, and what is kept of a hook is a copy made when it fires.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, combinations, pairwise
 from typing import Any, NamedTuple, TypeGuard
@@ -25,13 +31,25 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_kind, require_memory
 from xor_mi.graph import Site
+from xor_mi.interventions._examples import Examples, as_examples
+from xor_mi.interventions._hooks import (
+    Probed,
+    probe_hooks,
+    require_hooks,
+    require_tensor,
+    warn_of_unread,
+)
+from xor_mi.interventions._prefix import (
+    Arguments,
+    first_block,
+    growing_arguments,
+    grown_before_block,
+)
 from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import SiteSet, check_index
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
-from xor_mi.model._numbers import in_dtype
 from xor_mi.progress import progress_bar
-from xor_mi.truth import ArrayLike
 
 Replacement = Callable[[str, Tensor, Tensor], Tensor]
 """(hook name, its activation on the plain inputs [plain, ...], numbers of some base inputs [base])
@@ -49,6 +67,11 @@ OnActivation = Callable[[Tensor], Tensor | None]
 MLP_BATCH_BYTES, BATCH_BYTES = 2**25, 2**29
 """The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache
 and are slower, not faster; on other models the cost of a forward itself weighs more.
+"""
+
+GROUPED_FROM = 2**20
+"""From so many bytes on, the sets of a HookedMLP are run hook by hook, each from its own hook on;
+below, one forward of them all is faster.
 """
 
 
@@ -70,7 +93,7 @@ class Planned(NamedTuple):
 @torch.no_grad()
 def cache_all(
     model: HookedModel,
-    inputs: Tensor,
+    inputs: Tensor | Examples,
     hook_names: Iterable[str],
     *,
     max_batch_bytes: int | None = None,
@@ -80,15 +103,29 @@ def cache_all(
     In chunks where one batch would pass the memory bound.
 
     Raises:
-        XorMiError: a hook that did not fire exactly once, or more than may be held at once.
+        XorMiError: a hook that did not fire exactly once or has no batch axis, or more than may be
+            held at once.
     """
-    return _run_plain(
-        model, inputs, set(hook_names), inputs_per_run(model, inputs, max_batch_bytes)
-    )
+    examples, hook_names = as_examples(inputs), set(hook_names)
+    probed = None
+    if not isinstance(model, HookedMLP):
+        probed = probe_hooks(model, examples, warns=False)
+        require_hooks(model, probed, hook_names)
+    at_once = inputs_per_run(model, examples, max_batch_bytes, probed)
+    return _run_plain(model, examples, hook_names, at_once)
 
 
-def inputs_per_run(model: HookedModel, inputs: Tensor, max_batch_bytes: int | None = None) -> int:
-    """How many inputs one forward may take, at least one."""
+def inputs_per_run(
+    model: HookedModel,
+    inputs: Tensor | Examples,
+    max_batch_bytes: int | None = None,
+    probed: Probed | None = None,
+) -> int:
+    """How many inputs one forward may take, at least one.
+
+    Args:
+        probed: what is known of the model's hooks, where it has been run already.
+    """
     if max_batch_bytes is None:
         max_batch_bytes = MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES
     require_kind("max_batch_bytes", max_batch_bytes, int, give=f"bytes, such as {BATCH_BYTES}")
@@ -96,85 +133,29 @@ def inputs_per_run(model: HookedModel, inputs: Tensor, max_batch_bytes: int | No
         raise XorMiError(
             f"max_batch_bytes is {max_batch_bytes}; give a number of bytes, such as {BATCH_BYTES}"
         )
-    # Twice, because an activation that is written on is a copy.
-    return max(1, max_batch_bytes // (2 * _bytes_per_input(model, inputs)))
-
-
-def _bytes_per_input(model: HookedModel, inputs: Tensor) -> int:
     if isinstance(model, HookedMLP):
-        sizes = model.layer_sizes
-        # Known from the sizes, without a forward: every layer before and after its activation.
-        edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
-        # Direct connections: a term per edge where the edge hooks fire, else the outputs' sums.
-        direct = sizes[-1] * (sizes[0] if model.cfg.use_edge_result else 1)
-        numbers = 2 * sum(sizes) + edges + (direct if model.cfg.direct else 0)
-        return numbers * model.linears[0].weight.element_size()
-    # A copy: the model may change its input.
-    _, cache = model.run_with_cache(inputs[:1].clone())
-    # By address: a bridge lists some activations under two names.
-    sizes_in_bytes = {
-        value.data_ptr(): value.numel() * value.element_size()
-        for value in cache.values()
-        if isinstance(value, Tensor)
-    }
-    return sum(sizes_in_bytes.values())
+        bytes_per_input = _bytes_per_row(model)
+    else:
+        probed = probe_hooks(model, inputs, warns=False) if probed is None else probed
+        bytes_per_input = probed.bytes_per_example
+    # Twice, because an activation that is written on is a copy.
+    return max(1, max_batch_bytes // (2 * bytes_per_input))
 
 
-def as_inputs(model: HookedModel, inputs: ArrayLike, name: str) -> Tensor:
-    """Inputs [input, ...] of any model, given as a tensor or an array, as a tensor.
-
-    An array's real numbers, which NumPy holds in float64, get the dtype of the model's parameters.
-
-    Raises:
-        XorMiError: an array that holds no numbers, naming the argument.
-    """
-    if isinstance(inputs, Tensor):
-        return inputs.detach()
-    try:
-        read = torch.as_tensor(inputs)
-    except (TypeError, ValueError, RuntimeError):
-        raise XorMiError(f"{name} holds no numbers; give a tensor [input, ...]") from None
-    parameters = model.parameters() if isinstance(model, nn.Module) else ()
-    dtypes = [one.dtype for one in parameters if one.is_floating_point()]
-    return in_dtype(read, dtypes[0], name) if dtypes and read.is_floating_point() else read
-
-
-def distinct_inputs(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Inputs [input, ...] -> those that differ, in order of appearance, and each one's number.
-
-    Equal is equal to the last bit: 0.0 and -0.0 are two inputs.
-
-    >>> distinct_inputs(torch.tensor([[1.0], [0.0], [1.0]]))[1]
-    tensor([0, 1, 0])
-    """
-    entries = inputs.detach().cpu().reshape(len(inputs), inputs[:1].numel()).contiguous()
-    written = entries.view(torch.uint8)
-    n_bytes, text = written.shape[1], written.numpy().tobytes()
-    numbers: dict[bytes, int] = {}
-    number_of = [
-        numbers.setdefault(text[k * n_bytes : (k + 1) * n_bytes], len(numbers))
-        for k in range(len(inputs))
-    ]
-    number = torch.tensor(number_of, device=inputs.device)
-    if len(numbers) == len(inputs):
-        return inputs, number
-    first = torch.tensor(_first_of_each(number_of), device=inputs.device)
-    return inputs[first], number
-
-
-def _first_of_each(number_of: Sequence[int]) -> list[int]:
-    """Numbers in order of appearance -> where each appears first."""
-    firsts: list[int] = []
-    for place, number in enumerate(number_of):
-        if number == len(firsts):
-            firsts.append(place)
-    return firsts
+def _bytes_per_row(model: HookedMLP) -> int:
+    """Known from the sizes, without a forward: every layer before and after its activation."""
+    sizes = model.layer_sizes
+    edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
+    # Direct connections: a term per edge where the edge hooks fire, else the outputs' sums.
+    direct = sizes[-1] * (sizes[0] if model.cfg.use_edge_result else 1)
+    numbers = 2 * sum(sizes) + edges + (direct if model.cfg.direct else 0)
+    return numbers * model.linears[0].weight.element_size()
 
 
 @torch.no_grad()
 def intervene(
     model: HookedModel,
-    plain: Tensor,
+    plain: Tensor | Examples,
     base: slice | Tensor,
     sets: Sequence[SiteSet],
     *,
@@ -188,7 +169,7 @@ def intervene(
     The plain outputs are [plain, ...]; the readers read the outputs after each intervention.
 
     Args:
-        plain: inputs that are run untouched, [plain, ...].
+        plain: inputs that are run untouched, [plain, ...], or examples with keyword inputs.
         base: which of them each set of sites is written on; the same one may be there many times.
         sets: sets of sites; each is one intervention, and its sites may not overlap.
         replacement: (hook name, activation on the plain inputs, numbers of base inputs) -> the
@@ -201,47 +182,181 @@ def intervene(
             overlapping sites, a site that did not fire exactly once, or results of more than may be
             held at once.
     """
-    if plain.is_floating_point() and not all_finite(plain):
+    plain = as_examples(plain)
+    if plain.inputs.is_floating_point() and not all_finite(plain.inputs):
         raise XorMiError(
             "the inputs have NaN or infinite entries; an intervention needs finite ones"
         )
     # The plain input that each base input is.
     base = torch.arange(len(plain), device=plain.device)[base]
-    n_base = len(base)
     require_memory(
-        len(readers.functions) * len(sets) * n_base * bytes_per_number(model),
-        what=f"the results of {len(sets):,} interventions on {n_base:,} inputs each",
+        len(readers.functions) * len(sets) * len(base) * bytes_per_number(model),
+        what=f"the results of {len(sets):,} interventions on {len(base):,} inputs each",
         do="give fewer sites, or fewer pairs or rows",
     )
-    rows_per_run = inputs_per_run(model, plain, max_batch_bytes)
-    if len(plain) + len(sets) * n_base <= rows_per_run:
-        everyone = torch.arange(n_base, device=plain.device)
-        value = partial(_of_these, replacement, everyone)
-        untouched, written = _run(model, plain, plain[base], sets, value)
-        return untouched, readers.read_runs(written)
+    work = _Work(model, plain, base, replacement, readers, max_batch_bytes, progress)
+    if isinstance(model, HookedMLP):
+        return _intervene_on_mlp(model, work, sets)
+    return _intervene_on_any(work, sets)
 
-    # Too much for one forward: the plain inputs are run once, and the sets part by part.
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What `intervene` is asked, but for the sets of sites."""
+
+    model: HookedModel
+    plain: Examples
+    base: Tensor
+    replacement: Replacement
+    readers: Readers
+    max_batch_bytes: int | None
+    progress: bool
+
+
+class _Grown(NamedTuple):
+    """Where the batch of base inputs grows into one copy per set: at a hook, or before a block.
+
+    Attributes:
+        arguments: what of a block's arguments is repeated.
+    """
+
+    hook: str | None = None
+    block: int | None = None
+    arguments: Arguments = frozenset()
+
+
+def _intervene_on_mlp(
+    model: HookedMLP, work: _Work, sets: Sequence[SiteSet]
+) -> tuple[Tensor, Tensor]:
+    """Of a network in which everything passes through each hook."""
+    plain, base = work.plain, work.base
+    rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes)
+    n_rows = len(plain) + len(sets) * len(base)
+    is_small = n_rows <= rows_per_run and n_rows * _bytes_per_row(model) < GROUPED_FROM
+    # direct connections lead past the hooks
+    groups = _by_first_hook(model, sets, split=not is_small and not model.cfg.direct)
+    if n_rows <= rows_per_run:
+        everyone = torch.arange(len(base), device=plain.device)
+        value = partial(_of_these, work.replacement, everyone)
+        results: list[Tensor] = []
+        for hook, numbers in groups:
+            of_group = [sets[number] for number in numbers]
+            grown = None if model.cfg.direct else hook
+            untouched, written = _run_together(model, plain, base, of_group, value, grown)
+            results.append(work.readers.read_runs(written))
+        return untouched, _in_order(results, [numbers for _, numbers in groups], len(sets))
+
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
-    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run, progress=progress)
+    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
+    grown_groups = [
+        (_Grown() if model.cfg.direct else _Grown(hook=hook), numbers) for hook, numbers in groups
+    ]
+    return untouched, _in_parts(work, sets, grown_groups, seen, rows_per_run)
+
+
+def _by_first_hook(
+    model: HookedMLP, sets: Sequence[SiteSet], *, split: bool
+) -> list[tuple[str, list[int]]]:
+    """The sets by the first hook that each writes, with their numbers; together, if not split."""
+    order = {name: place for place, name in enumerate(model.hook_dict)}
+    first_of = [
+        min([site.hook_name for site in together], key=order.__getitem__) for together in sets
+    ]
+    if not split:
+        return [(min(first_of, key=order.__getitem__), list(range(len(sets))))]
+    groups: dict[str, list[int]] = {}
+    for number, hook in enumerate(first_of):
+        groups.setdefault(hook, []).append(number)
+    return list(groups.items())
+
+
+def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Tensor]:
+    """Of a model of which nothing is known but its hooks."""
+    model, plain, base = work.model, work.plain, work.base
+    hook_names = {site.hook_name for site in chain.from_iterable(sets)}
+    probed = probe_hooks(model, plain)
+    require_hooks(model, probed, hook_names)
+    rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes, probed)
+    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
+    groups = [(_Grown(), list(range(len(sets))))]
+    if len(sets) * len(base) > rows_per_run:
+        groups = _by_first_block(work, sets, untouched)
+    values = _in_parts(work, sets, groups, seen, rows_per_run)
+    _warn_of_no_effects(work, sets, untouched, values)
+    return untouched, values
+
+
+def _by_first_block(
+    work: _Work, sets: Sequence[SiteSet], untouched: Tensor
+) -> list[tuple[_Grown, list[int]]]:
+    """The sets by the first block that each writes in, where the batch may grow before it."""
+    by_block: dict[int, list[int]] = {}
+    for number, together in enumerate(sets):
+        by_block.setdefault(first_block(together), []).append(number)
+    groups: list[tuple[_Grown, list[int]]] = []
+    from_the_start: list[int] = []
+    for block, numbers in sorted(by_block.items()):
+        arguments = growing_arguments(work.model, block, work.plain, untouched)
+        if arguments is None:
+            from_the_start += numbers
+        else:
+            groups.append((_Grown(block=block, arguments=arguments), numbers))
+    return [(_Grown(), from_the_start), *groups] if from_the_start else groups
+
+
+def _warn_of_no_effects(
+    work: _Work, sets: Sequence[SiteSet], untouched: Tensor, values: Tensor
+) -> None:
+    """Where nothing that is written at a hook changes any number, ask whether anything reads it."""
+    before = work.readers.read(untouched[work.base])
+    is_same = (values == before[:, None]).flatten(2).all(-1).all(0)
+    suspects = {site.hook_name for site in chain.from_iterable(sets)}
+    for together, same in zip(sets, is_same.tolist(), strict=True):
+        if not same:
+            suspects -= {site.hook_name for site in together}
+    warn_of_unread(work.model, work.plain, suspects)
+
+
+def _in_parts(
+    work: _Work,
+    sets: Sequence[SiteSet],
+    groups: Sequence[tuple[_Grown, list[int]]],
+    seen: Mapping[str, Tensor],
+    rows_per_run: int,
+) -> Tensor:
+    """What the readers read after each set, run part by part; what plain inputs give is known."""
+    plain, base = work.plain, work.base
+    n_base = len(base)
     sets_per_run = max(1, rows_per_run // n_base)
     parts = torch.arange(n_base, device=plain.device).split(rows_per_run)
-    starts = range(0, len(sets), sets_per_run)
-    values: Tensor | None = None
-    for start in progress_bar(starts, doing="intervening", unit="run", progress=progress):
-        sets_of_run = sets[start : start + sets_per_run]
+    runs = [
+        (grown, numbers[start : start + sets_per_run])
+        for grown, numbers in groups
+        for start in range(0, len(numbers), sets_per_run)
+    ]
+    results: list[Tensor] = []
+    for grown, numbers in progress_bar(
+        runs, doing="intervening", unit="run", progress=work.progress
+    ):
+        of_run = [sets[number] for number in numbers]
         outputs: list[Tensor] = []
         for part in parts:
-            value = partial(_of_those_kept, replacement, seen, part)
-            # without plain inputs: what they give is known by now
-            _, written = _run(model, plain[:0], plain[base[part]], sets_of_run, value)
-            outputs.append(written)
+            value = partial(_of_those_kept, work.replacement, seen, part)
+            outputs.append(_run_copies(work.model, plain[base[part]], of_run, value, grown))
         # [set, base, ...]: a metric sees all the base inputs of a set, however they were run
-        read = readers.read_runs(torch.cat(outputs, dim=1))
-        if values is None:
-            values = read.new_empty(len(read), len(sets), n_base)
-        values[:, start : start + len(sets_of_run)] = read
-    assert values is not None  # there is at least one set: no sites are refused long before
-    return untouched, values
+        results.append(work.readers.read_runs(torch.cat(outputs, dim=1)))
+    return _in_order(results, [numbers for _, numbers in runs], len(sets))
+
+
+def _in_order(results: Sequence[Tensor], numbers: Sequence[Sequence[int]], n_sets: int) -> Tensor:
+    """What was read of some sets at a time, [function, set, base], as that of all in order."""
+    if len(results) == 1:
+        return results[0]
+    first = results[0]
+    values = first.new_empty(first.shape[0], n_sets, first.shape[2])
+    for result, of_result in zip(results, numbers, strict=True):
+        values[:, list(of_result)] = result
+    return values
 
 
 def bytes_per_number(model: HookedModel) -> int:
@@ -269,29 +384,93 @@ def _of_those_kept(
     return replacement(name, kept[name], numbers)
 
 
-def _run(
-    model: HookedModel,
-    plain: Tensor,
-    inputs: Tensor,
+def _run_together(
+    model: HookedMLP,
+    plain: Examples,
+    base: Tensor,
     sets: Sequence[SiteSet],
     value: Value,
+    grown: str | None,
 ) -> tuple[Tensor, Tensor]:
-    """One forward -> outputs [plain, ...] and [set, base, ...].
+    """One forward of the plain inputs and of a copy of the base inputs per set.
 
-    The batch is the plain inputs, then the base inputs once per set with that set written.
+    Outputs [plain, ...] and [set, base, ...]; the copies are made at the hook `grown`, or where
+    that is None from the start.
     """
-    layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(inputs))
-    # Set after set, each with all the base inputs: the order that `view` undoes below.
-    copies = inputs.expand(len(sets), *inputs.shape).flatten(0, 1)
+    layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(base))
     hooks = hooks_that_write(sets, layout, value)
-    outputs = run_hooked(model, torch.cat([plain, copies]), hooks)
+    examples, growing = plain, nullcontext()
+    if grown is None:
+        examples = plain.and_then(plain[base].repeated(len(sets)))
+    else:
+        growing = _grown_at_hook(model, grown, base, layout, hooks.pop(grown))
+    n_rows = layout.n_plain + layout.n_sets * layout.n_base
+    with growing:
+        outputs = require_tensor(call_hooked(model, examples, hooks), n_rows)
     of_plain, of_copies = outputs[: layout.n_plain], outputs[layout.n_plain :]
     return of_plain, of_copies.view(layout.n_sets, layout.n_base, *outputs.shape[1:])
 
 
+def _run_copies(
+    model: HookedModel,
+    examples: Examples,
+    sets: Sequence[SiteSet],
+    value: Value,
+    grown: _Grown,
+) -> Tensor:
+    """One forward of a copy of the base inputs per set -> outputs [set, base, ...]."""
+    layout = Layout(n_plain=0, n_sets=len(sets), n_base=len(examples))
+    hooks = hooks_that_write(sets, layout, value)
+    n_rows = layout.n_sets * layout.n_base
+    growing: AbstractContextManager[None] = nullcontext()
+    if grown.hook is not None:
+        everyone = torch.arange(len(examples), device=examples.device)
+        growing = _grown_at_hook(model, grown.hook, everyone, layout, hooks.pop(grown.hook))
+    elif grown.block is not None:
+        growing = grown_before_block(model, grown.block, grown.arguments, len(sets))
+    else:
+        examples = examples.repeated(len(sets))
+    with growing:
+        outputs = require_tensor(call_hooked(model, examples, hooks), n_rows)
+    return outputs.view(layout.n_sets, layout.n_base, *outputs.shape[1:])
+
+
+@contextmanager
+def _grown_at_hook(
+    model: HookedModel, name: str, base: Tensor, layout: Layout, write: OnActivation
+) -> Iterator[None]:
+    """Inside: the batch grows at this hook, and what is planned there is written.
+
+    A hook of PyTorch's, after those of the caller: a HookedMLP lets its own hooks return nothing of
+    another shape.
+    """
+
+    def grow(point: object, given: object, activation: Tensor) -> Tensor | None:
+        del point, given
+        return _grow(base, layout, write, activation)
+
+    handle = model.hook_dict[name].register_forward_hook(grow)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _grow(base: Tensor, layout: Layout, write: OnActivation, activation: Tensor) -> Tensor | None:
+    """An activation [plain, ...] with a copy of the base inputs per set after it, written on.
+
+    Without plain inputs it is that of the base inputs alone.
+    """
+    n_plain, n_sets, n_base = layout
+    grown = activation.new_empty(n_plain + n_sets * n_base, *activation.shape[1:])
+    grown[:n_plain] = activation[:n_plain]
+    grown[n_plain:].view(n_sets, n_base, *activation.shape[1:])[:] = activation[base]
+    return write(grown)
+
+
 def _run_plain(
     model: HookedModel,
-    plain: Tensor,
+    plain: Examples,
     hook_names: set[str],
     rows_per_run: int,
     *,
@@ -335,18 +514,20 @@ def _empty_for(n_inputs: int, some: Tensor) -> Tensor:
     return some.new_empty(n_inputs, *some.shape[1:])
 
 
-def run_hooked(model: HookedModel, inputs: Tensor, functions: Mapping[str, OnActivation]) -> Tensor:
+def run_hooked(
+    model: HookedModel, inputs: Tensor | Examples, functions: Mapping[str, OnActivation]
+) -> Tensor:
     """One forward with a function at each hook, each of which must be called exactly once.
 
     Raises:
         XorMiError: a hook that did not fire exactly once, or a forward that does not return one
             tensor [batch, ...].
     """
-    return _require_tensor(call_hooked(model, inputs, functions), len(inputs))
+    return require_tensor(call_hooked(model, inputs, functions), len(inputs))
 
 
 def call_hooked(
-    model: HookedModel, inputs: Tensor, functions: Mapping[str, OnActivation]
+    model: HookedModel, inputs: Tensor | Examples, functions: Mapping[str, OnActivation]
 ) -> object:
     """`run_hooked` of a model whose forward may return anything.
 
@@ -356,8 +537,7 @@ def call_hooked(
     fired: Counter[str] = Counter()
     hooks = [(name, partial(_call, function, name, fired)) for name, function in functions.items()]
     with model.hooks(fwd_hooks=hooks):
-        # A copy, as a HookedMLP makes itself: the model may change its input.
-        outputs = model(inputs if isinstance(model, HookedMLP) else inputs.clone())
+        outputs = as_examples(inputs).call(model)
     for name in functions:
         if fired[name] != 1:
             times = f"fired {fired[name]} times in one forward" if fired[name] else "never fired"
@@ -372,17 +552,6 @@ def _call(
     del hook  # a TransformerBridge may call it by another name than the one asked for
     fired[name] += 1
     return function(activation)
-
-
-def _require_tensor(outputs: object, n_inputs: int) -> Tensor:
-    """What a model's forward returned, checked to be one tensor [batch, ...]."""
-    if not isinstance(outputs, Tensor) or outputs.ndim < 1 or len(outputs) != n_inputs:
-        got = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise XorMiError(
-            f"the model returned {got} for {n_inputs} inputs; its forward must return one tensor "
-            "[batch, ...]"
-        )
-    return outputs
 
 
 def hook_that_keeps(name: str, n_inputs: int, kept: list[Tensor]) -> OnActivation:

@@ -1,0 +1,203 @@
+"""inputs and keyword inputs of a model -> examples that can be picked, repeated and run.
+
+A model may write into what it is given. So every forward gets copies.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from xor_mi.errors import XorMiError, require_kind
+from xor_mi.kinds import HookedModel, ModelKwargs
+from xor_mi.model import HookedMLP
+from xor_mi.model._numbers import in_dtype
+from xor_mi.truth import ArrayLike
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What a model is run on: inputs, with what its forward takes beside them.
+
+    Attributes:
+        inputs: [example, ...].
+        each: keyword inputs with one entry per example, name -> [example, ...].
+        whole: keyword inputs that every forward gets as they are.
+    """
+
+    inputs: Tensor
+    each: Mapping[str, Tensor] = field(default_factory=dict)
+    whole: Mapping[str, object] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, which: Tensor | slice) -> "Examples":
+        """Some of the examples, by their numbers."""
+        each = {name: values[which] for name, values in self.each.items()}
+        return Examples(self.inputs[which], each, self.whole)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the inputs are."""
+        return self.inputs.device
+
+    def repeated(self, n: int) -> "Examples":
+        """All examples n times, one whole round after the other."""
+        each = {name: _repeated(values, n) for name, values in self.each.items()}
+        return Examples(_repeated(self.inputs, n), each, self.whole)
+
+    def and_then(self, others: "Examples") -> "Examples":
+        """These examples, and then others with the same keyword inputs."""
+        each = {name: torch.cat([values, others.each[name]]) for name, values in self.each.items()}
+        return Examples(torch.cat([self.inputs, others.inputs]), each, self.whole)
+
+    def call(self, model: HookedModel) -> object:
+        """What the model returns, run on copies."""
+        # a HookedMLP copies its inputs itself
+        inputs = self.inputs if isinstance(model, HookedMLP) else self.inputs.clone()
+        each = {name: values.clone() for name, values in self.each.items()}
+        return model(inputs, **each, **self.whole)
+
+
+def _repeated(values: Tensor, n: int) -> Tensor:
+    return values.expand(n, *values.shape).flatten(0, 1)
+
+
+def as_examples(inputs: Tensor | Examples) -> Examples:
+    """Inputs alone as examples without keyword inputs."""
+    return inputs if isinstance(inputs, Examples) else Examples(inputs)
+
+
+def examples_of(model: HookedModel, inputs: Tensor, model_kwargs: ModelKwargs | None) -> Examples:
+    """Inputs [input, ...] with the keyword inputs that a caller gives for them.
+
+    Raises:
+        XorMiError: keyword inputs of a HookedMLP, or with another number of entries.
+    """
+    kwargs = read_kwargs(model, model_kwargs)
+    each = {name: values for name, values in kwargs.items() if isinstance(values, Tensor)}
+    for name, values in kwargs.items():
+        if isinstance(values, tuple) and values and isinstance(values[0], Tensor):
+            raise XorMiError(
+                f"model_kwargs['{name}'] is a tuple; one of two tensors is for pairs of inputs: "
+                "give one tensor [input, ...]"
+            )
+    for name, values in each.items():
+        _require_one_each(name, values, len(inputs), "input")
+    whole = {name: value for name, value in kwargs.items() if name not in each}
+    return Examples(inputs, each, whole)
+
+
+def pairs_of_examples(
+    model: HookedModel, clean: Tensor, corrupted: Tensor, model_kwargs: ModelKwargs | None
+) -> Examples:
+    """The clean inputs and then the corrupted ones, with their keyword inputs.
+
+    Raises:
+        XorMiError: as `examples_of`.
+    """
+    each: dict[str, Tensor] = {}
+    whole: dict[str, object] = {}
+    for name, value in read_kwargs(model, model_kwargs).items():
+        sides = _sides(value)
+        if not sides:
+            whole[name] = value
+            continue
+        for side in sides:
+            _require_one_each(name, side, len(clean), "pair")
+        each[name] = torch.cat(sides)
+    return Examples(torch.cat([clean, corrupted]), each, whole)
+
+
+def _sides(value: object) -> list[Tensor]:
+    """A keyword input of the clean inputs and of the corrupted ones; empty of what is no tensor."""
+    if isinstance(value, Tensor):
+        return [value, value]
+    entries = value if isinstance(value, tuple) and len(value) == 2 else ()
+    tensors = [entry for entry in entries if isinstance(entry, Tensor)]
+    return tensors if len(tensors) == 2 else []
+
+
+def read_kwargs(model: HookedModel, model_kwargs: ModelKwargs | None) -> dict[str, object]:
+    """The keyword inputs by name, none where nothing is given."""
+    if model_kwargs is None:
+        return {}
+    require_kind("model_kwargs", model_kwargs, Mapping, give="names and values of the forward")
+    for name in model_kwargs:
+        require_kind("the name of a keyword input", name, str, give="text")
+    if model_kwargs and isinstance(model, HookedMLP):
+        raise XorMiError(
+            "a HookedMLP takes no keyword inputs; leave out model_kwargs, or set what they would "
+            "say in its config"
+        )
+    return dict(model_kwargs)
+
+
+def _require_one_each(name: str, values: Tensor, n: int, what: str) -> None:
+    if values.ndim == 0 or len(values) != n:
+        raise XorMiError(
+            f"model_kwargs['{name}'] has shape {list(values.shape)} for {n} {what}s; give one "
+            f"entry per {what}, [{what}, ...]"
+        )
+
+
+def as_inputs(model: HookedModel, inputs: ArrayLike, name: str) -> Tensor:
+    """Inputs [input, ...] of any model, given as a tensor or an array, as a tensor.
+
+    An array's real numbers, which NumPy holds in float64, get the dtype of the model's parameters.
+
+    Raises:
+        XorMiError: an array that holds no numbers, naming the argument.
+    """
+    if isinstance(inputs, Tensor):
+        return inputs.detach()
+    try:
+        read = torch.as_tensor(inputs)
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(f"{name} holds no numbers; give a tensor [input, ...]") from None
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    dtypes = [one.dtype for one in parameters if one.is_floating_point()]
+    return in_dtype(read, dtypes[0], name) if dtypes and read.is_floating_point() else read
+
+
+def distinct_examples(examples: Examples) -> tuple[Examples, Tensor]:
+    """Examples -> those that differ, in order of appearance, and each one's number.
+
+    Equal is equal to the last bit, of the inputs and of the keyword inputs: 0.0 and -0.0 are two
+    inputs.
+
+    >>> distinct_examples(Examples(torch.tensor([[1.0], [0.0], [1.0]])))[1]
+    tensor([0, 1, 0])
+    """
+    texts = [_bytes_of_each(values) for values in (examples.inputs, *examples.each.values())]
+    numbers: dict[tuple[bytes, ...], int] = {}
+    number_of = [numbers.setdefault(text, len(numbers)) for text in zip(*texts, strict=True)]
+    number = torch.tensor(number_of, device=examples.device)
+    if len(numbers) == len(examples):
+        return examples, number
+    return examples[torch.tensor(_first_of_each(number_of), device=examples.device)], number
+
+
+def distinct_inputs(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """`distinct_examples` of inputs alone."""
+    different, number = distinct_examples(Examples(inputs))
+    return different.inputs, number
+
+
+def _bytes_of_each(values: Tensor) -> list[bytes]:
+    """What each entry [entry, ...] is written as."""
+    entries = values.detach().cpu().reshape(len(values), values[:1].numel()).contiguous()
+    written = entries.view(torch.uint8)
+    n_bytes, text = written.shape[1], written.numpy().tobytes()
+    return [text[k * n_bytes : (k + 1) * n_bytes] for k in range(len(values))]
+
+
+def _first_of_each(number_of: Sequence[int]) -> list[int]:
+    """Numbers in order of appearance -> where each appears first."""
+    firsts: list[int] = []
+    for place, number in enumerate(number_of):
+        if number == len(firsts):
+            firsts.append(place)
+    return firsts

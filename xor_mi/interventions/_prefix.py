@@ -1,0 +1,123 @@
+"""blocks in a row -> what comes before the first one that is written in is run once for all copies.
+
+A batch that holds the base inputs once per set of sites is the same for every set up to the first
+place that is written. Where a model has `blocks`, as transformers have, it is run on the base
+inputs alone up to that block, and what goes into the block is repeated. Whether that is right
+depends on the model: what leads past its blocks, such as a skip connection from the embedding, is
+not repeated. So it is tried on two examples first, and held against what they give by themselves.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xor_mi.errors import XorMiError
+from xor_mi.graph import Site
+from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._hooks import is_same_output, require_tensor
+from xor_mi.kinds import HookedModel
+
+BLOCK = re.compile(r"blocks\.(\d+)\.")
+"""How TransformerLens names the hooks of a block."""
+
+
+def first_block(together: Sequence[Site]) -> int:
+    """The first block that a set of sites is written in; 0 where one lies outside the blocks.
+
+    >>> first_block([Site("blocks.2.hook_mlp_out"), Site("blocks.1.attn.hook_z")])
+    1
+    """
+    matches = [BLOCK.match(site.hook_name) for site in together]
+    return min([0 if match is None else int(match[1]) for match in matches])
+
+
+Arguments = frozenset[int | str]
+"""Arguments of a block that have a batch axis, by their place or name."""
+
+
+@contextmanager
+def grown_before_block(
+    model: HookedModel, block: int, arguments: Arguments, n_copies: int
+) -> Iterator[None]:
+    """Inside: these arguments of the block are repeated, one whole round after the other."""
+
+    def repeat(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        grown = [
+            _repeated(value, n_copies) if place in arguments else value
+            for place, value in enumerate(args)
+        ]
+        named = {
+            name: _repeated(value, n_copies) if name in arguments else value
+            for name, value in kwargs.items()
+        }
+        return tuple(grown), named
+
+    handle = _blocks(model)[block].register_forward_pre_hook(repeat, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def growing_arguments(
+    model: HookedModel, block: int, plain: Examples, outputs: Tensor
+) -> Arguments | None:
+    """What to repeat before this block, where the batch may grow there; None where it may not.
+
+    Tried on two examples, twice each.
+
+    Args:
+        outputs: what the plain inputs give, [input, ...].
+    """
+    if block == 0 or len(plain) < 2 or block >= len(_blocks(model)):
+        return None
+    arguments = _with_batch_axis(model, block, plain)
+    try:
+        with grown_before_block(model, block, arguments, 2):
+            grown = require_tensor(plain[:2].call(model), 4)
+    except (XorMiError, RuntimeError, ValueError, TypeError):
+        # sizes that do not fit: something leads past the block
+        return None
+    twice = outputs[:2].repeat(2, *[1] * (outputs.ndim - 1))
+    return arguments if is_same_output(twice, grown) else None
+
+
+def _with_batch_axis(model: HookedModel, block: int, plain: Examples) -> Arguments:
+    """The arguments of a block that have one entry per example, with one example and with two."""
+    found: list[Arguments] = []
+
+    def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        n_examples = len(found) + 1
+        given = {**dict(enumerate(args)), **kwargs}
+        found.append(
+            frozenset(
+                [
+                    place
+                    for place, value in given.items()
+                    if isinstance(value, Tensor) and value.ndim and len(value) == n_examples
+                ]
+            )
+        )
+
+    handle = _blocks(model)[block].register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        for n_examples in (1, 2):
+            plain[:n_examples].call(model)
+    finally:
+        handle.remove()
+    return found[0] & found[1] if len(found) == 2 else frozenset()
+
+
+def _repeated(values: Tensor, n_copies: int) -> Tensor:
+    return values.expand(n_copies, *values.shape).flatten(0, 1)
+
+
+def _blocks(model: HookedModel) -> Sequence[nn.Module]:
+    """The blocks of a model in a row; none where it has no such list."""
+    blocks = getattr(model, "blocks", None)
+    return list(blocks) if isinstance(blocks, nn.ModuleList) else []
