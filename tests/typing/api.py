@@ -31,6 +31,7 @@ assert_type(xor_mi.errors.shown([0, 1]) + xor_mi.errors.cut_short("h0.1"), str)
 assert_type(
     xor_mi.reading.read_json(Path("a.json"), called="'a.json'", next_step="save it"), object
 )
+assert_type(xor_mi.reading.read_json_text("{}", called="the text", next_step="save it"), object)
 written: dict[str, str] = {
     "config.json": xor_mi.saving.MODEL_MARK,
     "circuit.json": xor_mi.saving.CIRCUIT_MARK,
