@@ -162,6 +162,7 @@ BETWEEN_ROOMS = {
     *(f"search.Formula.{name}" for name in ("held", "bits", "effect")),
     *(f"search.Problem.{name}" for name in ("of", "activate", "kept", "scores")),
     *("search.Problem.right_rows", "search.Problem.right"),
+    *("graph.Site.axes", "interventions.Site.axes"),
 }
 """Arithmetic on tensors, tables and formulas: rooms call them with what was checked before."""
 

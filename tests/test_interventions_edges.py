@@ -379,7 +379,7 @@ def test_metrics_in_every_form(textbook):
 
 
 @pytest.mark.unchecked
-@pytest.mark.parametrize("index", ["0", 1.0, True, (0, "1"), slice(0, 1)])
+@pytest.mark.parametrize("index", ["0", 1.0, True, (0, "1"), (slice(0, 1), 1.5)])
 def test_an_index_is_whole_numbers_or_none(index):
     """A slip in a Site is named where it is made; a single number and a list are taken as meant."""
     with pytest.raises(XorMiError, match="an index entry is a whole number, or None"):

@@ -11,10 +11,13 @@ from itertools import chain, pairwise
 from numbers import Integral
 
 from xor_mi.errors import XorMiError, shown
+from xor_mi.truth import ArrayLike
 
 __all__ = [
     "Edge",
+    "Entry",
     "Index",
+    "KeptEntry",
     "Site",
     "Subcircuit",
     "Unit",
@@ -225,67 +228,213 @@ class Subcircuit:
         )
 
 
-Index = int | None | Sequence[int | None]
+Entry = int | None | slice | Sequence[int] | ArrayLike
+"""What is named along one axis: a number, everything (None), a slice, or several numbers.
+
+NumPy's whole numbers and a tensor's count too.
+"""
+
+Index = Entry | Sequence[Entry]
 """An index into an activation after the batch axis: one entry, or one per axis."""
+
+KeptEntry = int | None | slice | tuple[int, ...]
+"""An entry as a site keeps it."""
 
 
 @dataclass(frozen=True, init=False)
 class Site:
     """Where an intervention writes: a hook point, and an index into its activation.
 
-    The index counts from the axis after the batch. An entry is a whole number, or None for
-    everything along that axis; axes left out are taken whole, so Site(hook) is the whole hook. On a
-    transformer Site("blocks.0.attn.hook_z", (None, 2)) is head 2 at all positions.
+    The index counts from the axis after the batch. An entry is a whole number, None for everything
+    along that axis, a slice, or a list of whole numbers; lists on several axes name all their
+    combinations. Axes left out are taken whole, so Site(hook) is the whole hook. On a transformer
+    Site("blocks.0.attn.hook_z", (None, 2)) is head 2 at all positions.
 
     Attributes:
+        index: entry by entry; a list as a tuple, and a slice of a whole axis as None.
         label: what it is called in frames and pictures; by default the hook name and index.
 
     >>> Site("blocks.0.attn.hook_z", (None, 2))
     blocks.0.attn.hook_z[:, 2]
+    >>> Site("blocks.0.hook_resid_pre", (slice(0, 2), [1, 3]))
+    blocks.0.hook_resid_pre[0:2, [1, 3]]
 
     Raises:
-        XorMiError: an index entry that is neither a whole number nor None, or a label that is not
-            text.
+        XorMiError: an index entry of another kind, a list of nothing or with a number twice; an
+            index that is itself a list of numbers, which could mean one per axis or several of one
+            axis; or a label that is not text.
     """
 
     hook_name: str
-    index: tuple[int | None, ...]
+    index: tuple[KeptEntry, ...]
     # not compared: two sites are the same place, whatever they are called
     label: str = field(compare=False)
 
     def __init__(self, hook_name: str, index: Index = (), label: str = "") -> None:
-        entries: list[int | None] = []
-        for entry in index if isinstance(index, Sequence) else (index,):
-            # NumPy's whole numbers count, bools do not.
-            is_whole = isinstance(entry, Integral) and not isinstance(entry, bool)
-            if entry is not None and not is_whole:
-                raise XorMiError(
-                    f"{entry!r} in the index of '{hook_name}'; an index entry is a whole number, "
-                    "or None for a whole axis"
-                )
-            entries.append(None if entry is None else int(entry))
+        entries = _entries_of(hook_name, index)
         if not isinstance(label, str):
             raise XorMiError(f"the label of '{hook_name}' is {label!r}; give text")
         object.__setattr__(self, "hook_name", hook_name)
-        object.__setattr__(self, "index", tuple(entries))
+        object.__setattr__(self, "index", entries)
         object.__setattr__(self, "label", label)
+
+    def __hash__(self) -> int:
+        # before Python 3.12 a slice has no hash of its own
+        entries = [repr(entry) if isinstance(entry, slice) else entry for entry in self.index]
+        return hash((self.hook_name, *entries))
 
     @property
     def name(self) -> str:
-        if self.label:
-            return self.label
-        if not self.index:
-            return self.hook_name
-        inside = ", ".join(":" if i is None else str(i) for i in self.index)
-        return f"{self.hook_name}[{inside}]"
+        if self.label or not self.index:
+            return self.label or self.hook_name
+        return f"{self.hook_name}[{_index_text(self.index)}]"
 
-    @property
-    def slices(self) -> tuple[int | slice, ...]:
-        """The index as torch takes it, after the batch axis."""
-        return tuple(slice(None) if i is None else i for i in self.index)
+    def axes(self, shape: Sequence[int]) -> list[Sequence[int]]:
+        """Which numbers are named along each axis of the index, counted from the front.
+
+        Args:
+            shape: of an activation, after the batch axis.
+
+        >>> Site("hook_resid_pre", (-1, slice(0, 2), [3, 1])).axes((5, 4, 8))
+        [range(4, 5), range(0, 2), (3, 1)]
+
+        Raises:
+            XorMiError: an index outside such an activation, or a number that is named twice.
+        """
+        if len(self.index) > len(shape):
+            raise self._outside(shape, f"the index has {len(self.index)} axes")
+        axes: list[Sequence[int]] = []
+        for entry, size in zip(self.index, shape, strict=False):
+            outside = [number for number in _ends_of(entry, size) if not -size <= number < size]
+            if outside:
+                raise self._outside(shape, f"an axis of {size} has no {outside[0]}")
+            numbers = _numbers_along(entry, size)
+            if not numbers and entry is not None:
+                raise self._outside(
+                    shape, f"{_index_text([entry])} is nothing of an axis of {size}"
+                )
+            if len(set(numbers)) < len(numbers):
+                raise XorMiError(f"{self.name} names a number twice; name each once")
+            axes.append(numbers)
+        return axes
+
+    def _outside(self, shape: Sequence[int], why: str) -> XorMiError:
+        sizes = ", ".join(map(str, ["batch", *shape]))
+        return XorMiError(
+            f"index [{_index_text(self.index)}] is outside '{self.hook_name}', "
+            f"whose activation is [{sizes}]: {why}"
+        )
 
     def __repr__(self) -> str:
         return self.name
+
+
+def _entries_of(hook_name: str, index: Index) -> tuple[KeptEntry, ...]:
+    """An index as a caller writes it, entry by entry."""
+    if isinstance(index, tuple):
+        return tuple([_entry_of(hook_name, entry) for entry in index])
+    several = _whole_numbers(index)
+    if several is not None and len(several) > 1:
+        numbers = ", ".join(map(str, several))
+        raise XorMiError(
+            f"{shown(index)} as the index of '{hook_name}'; give ({numbers}) for one number per "
+            f"axis, or ([{numbers}],) for several of the first axis"
+        )
+    if isinstance(index, list):
+        return tuple([_entry_of(hook_name, entry) for entry in index])
+    return (_entry_of(hook_name, index),)
+
+
+def _entry_of(hook_name: str, entry: object) -> KeptEntry:
+    """One entry: a number, several, a slice, or None for a whole axis."""
+    if entry is None or type(entry) is int:
+        return entry
+    if isinstance(entry, slice):
+        return _slice_of(hook_name, entry)
+    number = _whole_number(entry)
+    if number is not None:
+        return number
+    several = _whole_numbers(entry)
+    if several is None:
+        raise XorMiError(
+            f"{shown(entry)} in the index of '{hook_name}'; an index entry is a whole number, or "
+            "None for a whole axis, a slice, or a list of whole numbers"
+        )
+    if not several or len(set(several)) < len(several):
+        raise XorMiError(
+            f"{shown(entry)} in the index of '{hook_name}'; name at least one number, and each once"
+        )
+    return several
+
+
+def _slice_of(hook_name: str, entry: slice) -> slice | None:
+    """A slice as it is kept: from a number on, and without a step of 1. None is a whole axis."""
+    given = (entry.start, entry.stop, entry.step)
+    start, stop, step = [None if end is None else _whole_number(end) for end in given]
+    n_numbers = sum(number is not None for number in (start, stop, step))
+    n_given = sum(end is not None for end in given)
+    if n_numbers < n_given or (step is not None and step < 1):
+        raise XorMiError(
+            f"{entry} in the index of '{hook_name}'; a slice has whole numbers, and a step of at "
+            "least 1"
+        )
+    kept = slice(start or 0, stop, None if step == 1 else step)
+    return None if kept == slice(0, None) else kept
+
+
+def _whole_number(value: object) -> int | None:
+    """A whole number, also NumPy's or a tensor's; None of anything else. A bool is none."""
+    if isinstance(value, Integral):
+        return None if isinstance(value, bool) else int(value)
+    # an array of no axes holds one number
+    if isinstance(value, ArrayLike) and getattr(value, "ndim", 1) == 0:
+        return _whole_number(value.tolist())
+    return None
+
+
+def _whole_numbers(value: object) -> tuple[int, ...] | None:
+    """Several whole numbers, as a list, range, array or tensor; None of anything else."""
+    if isinstance(value, ArrayLike):
+        value = value.tolist()
+    if not isinstance(value, (list, tuple, range)):
+        return None
+    numbers = [number for number in map(_whole_number, value) if number is not None]
+    return tuple(numbers) if len(numbers) == len(value) else None
+
+
+def _ends_of(entry: KeptEntry, size: int) -> list[int]:
+    """The numbers that an axis of this size must have; of a slice, its first and its last."""
+    if isinstance(entry, slice):
+        stop = [] if entry.stop is None else [entry.stop]
+        # a slice ends before its stop, and may begin and end behind the last number
+        return [end - 1 if end == size else end for end in [entry.start, *stop]]
+    if isinstance(entry, tuple):
+        return list(entry)
+    return [] if entry is None else [entry]
+
+
+def _numbers_along(entry: KeptEntry, size: int) -> Sequence[int]:
+    """The numbers of an axis that an entry names, counted from the front."""
+    if isinstance(entry, tuple):
+        return tuple([number % size for number in entry])
+    if isinstance(entry, int):
+        return range(entry % size, entry % size + 1)
+    return range(*(slice(None) if entry is None else entry).indices(size))
+
+
+def _index_text(entries: Iterable[KeptEntry]) -> str:
+    """Entries as they are written between brackets."""
+    texts: list[str] = []
+    for entry in entries:
+        if isinstance(entry, slice):
+            stop = "" if entry.stop is None else entry.stop
+            step = "" if entry.step is None else f":{entry.step}"
+            texts.append(f"{entry.start}:{stop}{step}")
+        elif isinstance(entry, tuple):
+            texts.append(f"[{', '.join(map(str, entry))}]")
+        else:
+            texts.append(":" if entry is None else str(entry))
+    return ", ".join(texts)
 
 
 def name_of_set(places: Iterable[Unit | Edge | Site]) -> str:

@@ -97,7 +97,8 @@ assert_type(xor_mi.graph.layers_of((2, 2, 1)), list[list[Unit]])
 assert_type(next(xor_mi.graph.edges_of((2, 2, 1))), xor_mi.Edge)
 xor_mi.graph.require_layer_sizes((2, 2, 1))
 assert_type(xor_mi.graph.sources_of((2, 2, 1), direct=True), list[list[xor_mi.Unit]])
-assert_type(Site("blocks.0.mlp.hook_post", 1).index, tuple[int | None, ...])
+assert_type(Site("blocks.0.mlp.hook_post", 1).index, tuple[xor_mi.graph.KeptEntry, ...])
+Site("blocks.0.hook_resid_pre", (slice(0, 2), [1, 3], range(2)))
 rows: xor_mi.kinds.Rows = ["00", (0, 1)]
 target: xor_mi.kinds.Target = "x0 & ~x1"
 place: xor_mi.kinds.Place = "x0->h0.1"
@@ -516,6 +517,7 @@ def asked_of_rooms(
     table: xor_mi.truth.Tables,
     array: xor_mi.truth.ArrayLike,
     index: xor_mi.graph.Index,
+    entry: xor_mi.graph.Entry,
     hook: xor_mi.model.HookFunction,
     method: xor_mi.interventions.Method,
     kind: xor_mi.interventions.SiteKind,

@@ -14,7 +14,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Site
 from xor_mi.interventions._run import call_hooked
-from xor_mi.interventions._sites import check_index
+from xor_mi.interventions._sites import entries_of
 from xor_mi.kinds import HookedModel
 from xor_mi.model import all_finite
 from xor_mi.progress import progress_bar
@@ -65,11 +65,11 @@ def wanted_units(
     for hook, sites in sites_of.items():
         activation = probed[1][hook]
         shape = tuple(activation.shape[1:])
-        every = torch.arange(prod(shape)).reshape(shape)
+        every = torch.arange(prod(shape)).reshape(1, *shape)
         numbers: dict[int, None] = {}  # a set that keeps the order
         for site in sites:
-            check_index(site, activation)
-            numbers |= dict.fromkeys(every[site.slices].flatten().tolist())
+            entries = entries_of(site, every)
+            numbers |= dict.fromkeys(every[entries].flatten().tolist())
         of_hook = torch.tensor(list(numbers), dtype=torch.long)
         wanted.append(Units(hook, shape, of_hook, activation.element_size()))
     return wanted

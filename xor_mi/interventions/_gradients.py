@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from xor_mi.errors import XorMiError, cut_short, require_memory
 from xor_mi.interventions._readout import Readers, named_metrics
 from xor_mi.interventions._run import OnActivation, hook_that_keeps, inputs_per_run, run_hooked
-from xor_mi.interventions._sites import Site, check_index
+from xor_mi.interventions._sites import Site, entries_of
 from xor_mi.kinds import HookedModel, Metric
 
 WEIGHTS = 8
@@ -116,7 +116,6 @@ def times_difference(
     scores: list[Tensor] = []
     for site in sites:
         name = site.hook_name
-        check_index(site, clean[name])
         difference = in_float32(clean[name]) - in_float32(corrupted[name])
         products = gradients[name] * difference
         by_row = summed_over(site, products.flatten(0, 1)).view(products.shape[:2])
@@ -127,7 +126,7 @@ def times_difference(
 
 def summed_over(site: Site, values: Tensor) -> Tensor:
     """Values [pair, ...] of a hook -> their sum over the entries of the site, [pair]."""
-    return values[(slice(None), *site.slices)].reshape(len(values), -1).sum(1)
+    return values[entries_of(site, values)].reshape(len(values), -1).sum(1)
 
 
 def in_float32(values: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ from xor_mi.interventions._sites import (
     SiteSet,
     coordinates,
     edges_where_needed,
+    entries_of,
     require_mlp,
     require_ready,
     site_of,
@@ -365,7 +366,7 @@ def _each_from_its_source(rows: Mapping[Site, Tensor]) -> Replacement:
         # a copy; what no site of this hook covers is not written
         new = activation[of_run[here[0]]]
         for site in here[1:]:
-            entries = (slice(None), *site.slices)
+            entries = entries_of(site, activation)
             new[entries] = activation[of_run[site]][entries]
         return new
 

@@ -26,7 +26,13 @@ from xor_mi.interventions._run import (
     inputs_per_run,
     run_hooked,
 )
-from xor_mi.interventions._sites import coordinates, require_mlp, require_ready, site_of
+from xor_mi.interventions._sites import (
+    coordinates,
+    entries_of,
+    require_mlp,
+    require_ready,
+    site_of,
+)
 from xor_mi.kinds import Direction, Metrics, Pairs, Place
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
@@ -133,7 +139,7 @@ def path_sweep(
             progress_bar(routes, doing="patching paths", unit="path", progress=progress)
         ):
             start = site_of(model, route[0])
-            carried = cache[start.hook_name][(slice(None), *start.slices)]
+            carried = cache[start.hook_name][entries_of(start, cache[start.hook_name])]
             outputs = [
                 _along(model, read.inputs[base[part]], carried[source[part]], route)
                 for part in torch.arange(n_pairs, device=base.device).split(at_once)
@@ -200,7 +206,7 @@ def _along(model: HookedMLP, base: Tensor, value: Tensor, route: Route) -> Tenso
         hooks[target.hook_name] = hook_that_keeps(target.hook_name, len(base), at_target)
         outputs = run_hooked(model, base, hooks)
         # Each hook fires exactly once in a forward: there is one activation.
-        value = at_target[0][(slice(None), *target.slices)]
+        value = at_target[0][entries_of(target, at_target[0])]
     return outputs
 
 

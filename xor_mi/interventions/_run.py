@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_kind, require_memory
-from xor_mi.graph import Site
+from xor_mi.graph import KeptEntry, Site
 from xor_mi.interventions._examples import Examples, as_examples
 from xor_mi.interventions._hooks import (
     Probed,
@@ -46,7 +46,7 @@ from xor_mi.interventions._prefix import (
     grown_before_block,
 )
 from xor_mi.interventions._readout import Readers
-from xor_mi.interventions._sites import SiteSet, check_index
+from xor_mi.interventions._sites import SiteSet, entries_of
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
 from xor_mi.progress import progress_bar
@@ -630,19 +630,19 @@ def _write(name: str, plan: Planned, layout: Layout, value_of: Value, activation
         _write_points(plan, list(zip(*indices, strict=True)), value, copies)
     else:
         for number, site in zip(plan.numbers, plan.sites, strict=True):
-            check_index(site, activation)
-            entries = (slice(None), *site.slices)
-            copies[(number, *entries)] = value[entries]
+            entries = entries_of(site, activation)
+            # the copy first: a list beside its number would be combined with it
+            copies[number][entries] = value[entries]
     # Only sites of one set can be in each other's way.
     if len(set(plan.numbers)) < len(plan.numbers):
         require_disjoint(plan.numbers, plan.sites, {name: activation.shape[1:]})
     return new
 
 
-def _are_points(indices: list[tuple[int | None, ...]]) -> TypeGuard[list[tuple[int, ...]]]:
+def _are_points(indices: Sequence[tuple[KeptEntry, ...]]) -> TypeGuard[list[tuple[int, ...]]]:
     """Whether these are whole numbers on as many axes each, at least one."""
-    depths = set(map(len, indices))
-    return len(depths) == 1 and 0 not in depths and None not in chain.from_iterable(indices)
+    n_axes = set(map(len, indices))
+    return len(n_axes) == 1 and set(map(type, chain.from_iterable(indices))) == {int}
 
 
 def _write_points(
@@ -662,7 +662,7 @@ def _write_points(
         min(axis) < -size or max(axis) >= size for axis, size in zip(axes, sizes, strict=False)
     ):
         for site in plan.sites:
-            check_index(site, value)
+            site.axes(sizes)
     numbers, *index = [
         torch.from_numpy(np.array(entries)).to(copies.device) for entries in (plan.numbers, *axes)
     ]
@@ -688,21 +688,22 @@ def require_disjoint(
         of_set.setdefault((number, site.hook_name), []).append(site)
     for (_, hook_name), together in of_set.items():
         shape = shapes[hook_name]
-        indices = [_from_zero(site.index, shape) for site in together]
-        points = all(len(index) == len(shape) and None not in index for index in indices)
         # Single numbers in different places, the usual case, need no look at every two of them.
-        if points and len(set(indices)) == len(indices):
-            continue
-        for (a, index_a), (b, index_b) in combinations(zip(together, indices, strict=True), 2):
-            # an axis that one of them leaves out, or has None at, it takes whole: that is shared
-            shared_axes = zip(index_a, index_b, strict=False)
-            if all(None in (i, j) or i == j for i, j in shared_axes):
+        indices = [site.index for site in together]
+        if _are_points(indices) and len(indices[0]) == len(shape):
+            from_front = {_from_front(index, shape) for index in indices}
+            if len(from_front) == len(indices):
+                continue
+        named = [site.axes(shape) for site in together]
+        for (a, axes_a), (b, axes_b) in combinations(zip(together, named, strict=True), 2):
+            # an axis that one of them leaves out is taken whole: it is shared
+            shared_axes = zip(axes_a, axes_b, strict=False)
+            if not any(set(numbers).isdisjoint(others) for numbers, others in shared_axes):
                 raise XorMiError(
                     f"{a.name} and {b.name} overlap; the sites of one set must be different places"
                 )
 
 
-def _from_zero(index: Sequence[int | None], shape: Sequence[int]) -> tuple[int | None, ...]:
-    """The index with negative entries counted from the front; None stays."""
-    axes = zip(index, shape, strict=False)
-    return tuple([None if entry is None else entry % size for entry, size in axes])
+def _from_front(index: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """A point with negative numbers counted from the front."""
+    return tuple([entry % size for entry, size in zip(index, shape, strict=False)])

@@ -7,6 +7,8 @@ from itertools import chain, combinations
 from math import comb
 from typing import Literal, NamedTuple, TypeVar, get_args
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
@@ -238,14 +240,20 @@ def edges_where_needed(model: HookedModel, sets: Iterable[SiteSet]) -> AbstractC
     return nullcontext()
 
 
-def check_index(site: Site, activation: Tensor) -> None:
-    """The site's index lies inside this activation [batch, ...]."""
-    shape = activation.shape[1:]
-    entries = zip(site.index, shape, strict=False)
-    outside = any(i is not None and not -size <= i < size for i, size in entries)
-    if outside or len(site.index) > len(shape):
-        sizes = ", ".join(map(str, shape))
-        raise XorMiError(
-            f"index {list(site.index)} is outside '{site.hook_name}', "
-            f"whose activation is [batch, {sizes}]"
-        )
+def entries_of(site: Site, activation: Tensor) -> tuple[slice | int | Tensor, ...]:
+    """The site's index into an activation [batch, ...], the batch axis included.
+
+    What is read with it has the batch axis first, and the others in their order.
+
+    Raises:
+        XorMiError: an index outside this activation.
+    """
+    axes = site.axes(activation.shape[1:])
+    entries: list[slice | int] = []
+    for entry in site.index:
+        if isinstance(entry, tuple):
+            # Lists on several axes are all their combinations. A slice between two of them would
+            # move the batch axis, so that every axis is a list here.
+            return slice(None), *map(torch.from_numpy, np.ix_(*map(np.array, axes)))
+        entries.append(slice(None) if entry is None else entry)
+    return slice(None), *entries

@@ -1,0 +1,207 @@
+"""Sites: which numbers an index names, as NumPy has it; what is no index is said where it is made."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformer_lens import HookedRootModule
+from transformer_lens.hook_points import HookPoint
+
+from xor_mi.errors import XorMiError
+from xor_mi.gate_scan import scan_gates
+from xor_mi.graph import Site
+from xor_mi.interventions import ablation_sweep, attribute, patch_sweep
+
+SHAPE = (3, 4, 2)
+"""Of the activation of one input."""
+
+ENTRIES = [
+    *(0, -1, None),
+    *(slice(0, 2), slice(1, None), slice(None, -1), slice(0, None, 2)),
+    *([0], [2, 0], [-1, 1]),
+]
+"""Entries that fit an axis of three."""
+
+
+class Grid(HookedRootModule):
+    """Inputs of 24 numbers as a grid, and the sum of the grid's weighted tanh."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_grid = HookPoint()
+        self.weights = nn.Parameter(torch.linspace(-1, 1, 24).reshape(SHAPE))
+        self.setup()
+        self.eval()
+
+    def forward(self, values):
+        grid = self.hook_grid(values.reshape(-1, *SHAPE) * 1.0)
+        return (self.weights * grid).tanh().reshape(len(values), -1).sum(1, keepdim=True)
+
+
+def first_output(outputs):
+    """The metric."""
+    return outputs[:, 0]
+
+
+def named_by_numpy(index, shape=SHAPE):
+    """The places that an index names, with every axis as a list of its own and `np.ix_`."""
+    whole = [*index, *[None] * (len(shape) - len(index))]
+    axes = []
+    for entry, size in zip(whole, shape, strict=True):
+        every = np.arange(size)
+        axes.append(np.atleast_1d(every[slice(None) if entry is None else entry]))
+    mask = np.zeros(shape, dtype=bool)
+    mask[np.ix_(*axes)] = True
+    return mask
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    """Three pairs."""
+    return torch.randn(6, 24, generator=torch.Generator().manual_seed(0)).chunk(2)
+
+
+INDICES = [
+    (),
+    *((entry,) for entry in ENTRIES),
+    *product(ENTRIES, (None, 1, slice(1, 3), [3, 1]), ([1], 0, slice(0, 1))),
+]
+
+
+def test_every_kind_of_index_writes_what_numpy_names(inputs):
+    """Patched and ablated by hand with NumPy's own mask, one example at a time; all indices are in
+    one sweep.
+    """
+    model = Grid()
+    clean, corrupted = inputs
+    sites = [Site("hook_grid", index) for index in INDICES]
+    sweep = patch_sweep(model, (clean, corrupted), sites, metrics=first_output)
+    zeroed = ablation_sweep(model, sites, rows=clean, value="zero", metrics=first_output)
+    weights = model.weights.detach().numpy()
+    masks = [named_by_numpy(index) for index in INDICES]
+    assert len({mask.tobytes() for mask in masks}) > 50
+    of_clean, of_corrupted = clean.view(-1, *SHAPE).numpy(), corrupted.view(-1, *SHAPE).numpy()
+    for k, mask in enumerate(masks):
+        for pair in range(len(clean)):
+            patched = np.where(mask, of_clean[pair], of_corrupted[pair])
+            assert sweep.values[0, k, pair] == pytest.approx(
+                np.tanh(weights * patched).sum(), abs=1e-5
+            )
+            ablated = np.where(mask, 0, of_clean[pair])
+            assert zeroed.values[0, k, pair] == pytest.approx(
+                np.tanh(weights * ablated).sum(), abs=1e-5
+            )
+
+
+def test_attribution_and_scan_take_every_kind_of_index(inputs):
+    """The gradient times the difference, summed over NumPy's mask; a scan reads exactly its units."""
+    model = Grid()
+    clean, corrupted = inputs
+    some = INDICES[::7]
+    sites = [Site("hook_grid", index) for index in some]
+    found = attribute(
+        model, (clean, corrupted), sites, method="attribution_patching", metrics=first_output
+    )
+    weights = model.weights.detach().numpy()
+    low = corrupted.view(-1, *SHAPE).numpy()
+    each = weights * (1 - np.tanh(weights * low) ** 2) * (clean.view(-1, *SHAPE).numpy() - low)
+    for k, index in enumerate(some):
+        by_hand = [each[pair][named_by_numpy(index)].sum() for pair in range(len(clean))]
+        assert found.scores[0, k].tolist() == pytest.approx(by_hand, abs=1e-5)
+    values = torch.cat([clean, corrupted])
+    features = {"f": torch.arange(6) % 2}
+    for site, index in zip(sites, some, strict=True):
+        scan = scan_gates(model, values, features, [site], progress=False)
+        assert scan.n_units == named_by_numpy(index).sum()
+
+
+def test_sites_are_values():
+    """Equal where they are written alike, with one hash, and written as Python would."""
+    site = Site("hook_grid", (slice(0, 2), [1, 3]))
+    assert repr(site) == "hook_grid[0:2, [1, 3]]"
+    alike = [
+        Site("hook_grid", [slice(None, np.int64(2), 1), range(1, 4, 2)]),
+        Site("hook_grid", (slice(0, 2), np.array([1, 3])), label="any"),
+        Site("hook_grid", (slice(torch.tensor(0), 2), torch.tensor([1, 3]))),
+        Site("hook_grid", site.index),
+    ]
+    assert {site, *alike} == {site}
+    assert {hash(one) for one in alike} == {hash(site)}
+    assert Site("hook_grid", slice(None)) == Site("hook_grid", None) != Site("hook_grid")
+    assert Site("hook_grid", (slice(2, None, 2), -1)).name == "hook_grid[2::2, -1]"
+    assert (
+        Site("hook_grid", np.int64(1)) == Site("hook_grid", torch.tensor(1)) == Site("hook_grid", 1)
+    )
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        ([0, 1], r"give \(0, 1\) for one number per axis, or \(\[0, 1\],\) for several"),
+        (np.arange(3), r"give \(0, 1, 2\) for one number per axis"),
+        (([],), "name at least one number, and each once"),
+        (([1, 1],), "name at least one number, and each once"),
+        (slice(2, 0, -1), "a slice has whole numbers, and a step of at least 1"),
+        (slice(0.0, 2), "a slice has whole numbers"),
+        (([True, False, True],), "an index entry is a whole number, or None"),
+        (([[0, 1]],), "an index entry is a whole number, or None"),
+        (np.array([0.5]), "an index entry is a whole number, or None"),
+    ],
+)
+def test_what_is_no_index_is_refused_where_it_is_made(index, says):
+    """Two readings, nothing, a number twice, backwards, masks and fractions."""
+    with pytest.raises(XorMiError, match=says):
+        Site("hook_grid", index)
+
+
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        ((None, 4), r"\[:, 4\] is outside 'hook_grid', whose activation is \[batch, 3, 4, 2\]"),
+        (([0, 3],), "an axis of 3 has no 3"),
+        ((slice(0, 4),), "an axis of 3 has no 4"),
+        ((slice(-4, None),), "an axis of 3 has no -4"),
+        ((slice(3, None),), "3: is nothing of an axis of 3"),
+        ((slice(2, 1),), "2:1 is nothing of an axis of 3"),
+        (([2, -1],), "names a number twice"),
+        ((0, 0, 0, 0), "the index has 4 axes"),
+    ],
+)
+def test_an_index_outside_the_activation_names_the_axis(inputs, index, says):
+    """One sentence with the axis' size, wherever the site is used."""
+    model, (clean, _) = Grid(), inputs
+    site = Site("hook_grid", index)
+    calls = [
+        lambda: patch_sweep(model, inputs, [site, Site("hook_grid", 0)], metrics=first_output),
+        lambda: attribute(model, inputs, site, method="attribution_patching", metrics=first_output),
+        lambda: scan_gates(model, clean, {"f": torch.arange(3) % 2}, site),
+    ]
+    for call in calls:
+        with pytest.raises(XorMiError, match=says):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "meet"),
+    [
+        ((slice(0, 2),), (1,), True),
+        ((slice(0, 2),), (-1,), False),
+        (([0, 2], None), ([1], 0), False),
+        (([0, 2], None), (None, 3), True),
+        ((slice(None, None, 2), [0, 1]), ([0, 1], [1, 2]), True),
+        ((slice(None, None, 2), [0, 1]), ([0, 1], [2, 3]), False),
+        ((), (None, None, [0]), True),
+    ],
+)
+def test_sites_of_a_set_may_not_meet(inputs, first, second, meet):
+    """Two indices overlap exactly where NumPy's masks do."""
+    assert (named_by_numpy(first) & named_by_numpy(second)).any() == meet
+    together = (Site("hook_grid", first), Site("hook_grid", second))
+    if meet:
+        with pytest.raises(XorMiError, match="overlap; the sites of one set"):
+            patch_sweep(Grid(), inputs, [together], metrics=first_output)
+    else:
+        assert len(patch_sweep(Grid(), inputs, [together], metrics=first_output).sites) == 1
