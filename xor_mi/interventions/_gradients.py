@@ -54,7 +54,12 @@ def checked_metric(metric: Metric, outputs: Tensor) -> Tensor:
 
 
 def inputs_with_gradients(model: HookedModel, inputs: Tensor, max_batch_bytes: int | None) -> int:
-    """How many inputs one forward with gradients may take: they take as much memory again."""
+    """How many inputs one forward with gradients may take: they take as much memory again.
+
+    Raises:
+        XorMiError: weights that take part in no gradient.
+    """
+    _require_ordinary_weights(model)
     return max(1, inputs_per_run(model, inputs, max_batch_bytes) // 2)
 
 
@@ -79,7 +84,6 @@ def gradients_at(
     Raises:
         XorMiError: a metric or a model without a gradient, naming what to do.
     """
-    _require_ordinary_weights(model)
     # Sorted, so that the same request always runs in the same order.
     hook_names = sorted(hook_names)
     if len(inputs) <= at_once:
@@ -204,7 +208,9 @@ def _reads_alone(values: Tensor, leaf: Tensor, together: Tensor, n_pairs: int) -
         exponents = (number // step) % WEIGHTS - WEIGHTS // 2
         weights = torch.ldexp(torch.ones_like(values), exponents)
         expected = together * weights.to(together).view(-1, *axes)
-        if not torch.equal(_weighted_gradient(values, leaf, weights), expected):
+        weighted = _weighted_gradient(values, leaf, weights)
+        # a slope that is not finite is no sign of another input
+        if not torch.allclose(weighted, expected, rtol=0.0, atol=0.0, equal_nan=True):
             return False
         step *= WEIGHTS
     return True
