@@ -17,6 +17,8 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_memory, unknown
 from xor_mi.finding import Finding
+from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._hooks import probe_hooks, require_hooks
 from xor_mi.interventions._methods import METHODS, Method
 from xor_mi.interventions._patching import read_pairs
 from xor_mi.interventions._readout import readers_of
@@ -31,7 +33,7 @@ from xor_mi.interventions._sites import (
     require_ready,
     site_sets,
 )
-from xor_mi.kinds import AttributionMethod, HookedModel, Metric, Metrics, Pairs, Sites
+from xor_mi.kinds import AttributionMethod, HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites
 from xor_mi.model import HookedMLP, warn
 from xor_mi.progress import progress_bar
 
@@ -98,8 +100,8 @@ class Request:
     """What `attribute` and `score_methods` are asked, checked."""
 
     pairs: tuple[tuple[str, str], ...]
-    clean: Tensor
-    corrupted: Tensor
+    clean: Examples
+    corrupted: Examples
     sites: tuple[Site, ...]
     metrics: dict[str, Metric]
     max_batch_bytes: int | None
@@ -117,6 +119,7 @@ def attribute(
     method: AttributionMethod | Method = "exact_patching",
     metrics: Metrics | None = None,
     output: int = 0,
+    model_kwargs: ModelKwargs | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> Attribution:
@@ -126,6 +129,7 @@ def attribute(
         pairs, sites: as in `patch_sweep`, but single sites only.
         method: one of `METHODS`, or a function with their signature.
         metrics: as in `patch_sweep`.
+        model_kwargs: as in `patch_sweep`; a function of your own gets none.
         max_batch_bytes: as in `patch_sweep`; a function of your own sees to it itself.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -137,8 +141,14 @@ def attribute(
         XorMiError: an unknown method or one that is not for this model, a set of sites, and all
             that `patch_sweep` refuses.
     """
-    request = request_of(model, pairs, sites, metrics, output, max_batch_bytes)
+    request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
     name, function = _method(method)
+    if not isinstance(model, HookedMLP):
+        # Patching does the same before it begins.
+        probed = probe_hooks(
+            model, request.corrupted, warns=name not in ("exact_patching", "shapley")
+        )
+        require_hooks(model, probed, [site.hook_name for site in request.sites])
     warn_of_work_in_place(model, request, [function])
     functions = progress_bar(
         request.metrics.values(), doing="attributing", unit="metric", progress=progress
@@ -165,10 +175,11 @@ def request_of(
     sites: Sites | None,
     metrics: Metrics | None,
     output: int,
+    model_kwargs: ModelKwargs | None,
     max_batch_bytes: int | None,
 ) -> Request:
     require_ready(model, "attribution")
-    read = read_pairs(model, pairs)
+    read = read_pairs(model, pairs, model_kwargs)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
     if any(len(together) > 1 for together in sets):
         raise XorMiError(
@@ -189,8 +200,8 @@ def request_of(
     )
     return Request(
         pairs=read.names,
-        clean=read.inputs[read.clean],
-        corrupted=read.inputs[read.corrupted],
+        clean=read.examples[read.clean],
+        corrupted=read.examples[read.corrupted],
         sites=tuple([site for (site,) in sets]),
         metrics={name: Named(name, one) for name, one in readers.functions[:n_metrics]},
         max_batch_bytes=max_batch_bytes,
@@ -209,6 +220,11 @@ def _method(method: str | Method) -> tuple[str, Method]:
     return method, METHODS[method]
 
 
+def is_ours(method: Method) -> bool:
+    """Whether this is one of the package's own methods, or one of them with settings."""
+    return (method.func if isinstance(method, partial) else method) in METHODS.values()
+
+
 def scores_by(method: Method, model: HookedModel, request: Request, metric: Metric) -> Tensor:
     """One method's scores [site, pair], checked to be laid out so.
 
@@ -216,12 +232,21 @@ def scores_by(method: Method, model: HookedModel, request: Request, metric: Metr
         XorMiError: a method that gives something else: transposed scores would be read as those of
             other sites and pairs.
     """
-    if method in METHODS.values():
+    if is_ours(method):
+        settings = method.keywords if isinstance(method, partial) else {}
         bounded: Any = method  # the package's own methods take the bound, others need not
-        method = partial(bounded, max_batch_bytes=request.max_batch_bytes)
-    # Copies: the method's own runs, or the model itself, may write into them.
-    clean, corrupted = request.clean.clone(), request.corrupted.clone()
-    scores = method(model, clean, corrupted, request.sites, metric)
+        if "max_batch_bytes" not in settings:
+            bounded = partial(bounded, max_batch_bytes=request.max_batch_bytes)
+        scores = bounded(model, request.clean, request.corrupted, request.sites, metric)
+    elif request.clean.each or request.clean.whole:
+        raise XorMiError(
+            "a method of your own gets no model_kwargs; close over them in it, or use one of "
+            f"{', '.join(METHODS)}"
+        )
+    else:
+        # Copies: the method's own runs, or the model itself, may write into them.
+        clean, corrupted = request.clean.inputs.clone(), request.corrupted.inputs.clone()
+        scores = method(model, clean, corrupted, request.sites, metric)
     expected = [len(request.sites), len(request.pairs)]
     if not isinstance(scores, Tensor) or list(scores.shape) != expected:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
@@ -244,10 +269,10 @@ def _warn_of_scores(name: str, metrics: Sequence[str], scores: Tensor, request: 
 
 def warn_of_work_in_place(model: HookedModel, request: Request, methods: Iterable[Method]) -> None:
     """Warn where a method of the caller's own may read caches that the model has spoiled."""
-    if isinstance(model, HookedMLP) or not set(methods) - set(METHODS.values()):
+    if isinstance(model, HookedMLP) or all(map(is_ours, methods)):
         return
     names = {site.hook_name for site in request.sites}
-    for name in changed_in_place(model, request.corrupted[:1], sorted(names)):
+    for name in changed_in_place(model, request.corrupted.inputs[:1], sorted(names)):
         warn(
             f"this model changes the activation at '{name}' in place after the hook point, so "
             "run_with_cache holds the changed values there; a method of your own needs a hook that "

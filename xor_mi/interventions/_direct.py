@@ -18,6 +18,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Edge, Unit
+from xor_mi.interventions._examples import Examples, as_examples
 from xor_mi.interventions._gradients import (
     carried_back,
     checked_metric,
@@ -42,8 +43,8 @@ NEAR, ROUNDINGS = 1e-4, 16
 @torch.inference_mode(mode=False)  # the caller's own may be on, and has no gradients
 def direct_logit(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sites: Sequence[Site],
     metric: Metric,
     *,
@@ -68,6 +69,7 @@ def direct_logit(
         XorMiError: another model, a metric that is not linear in the logits, or a transformer whose
             stream is not the sum of what is written into it.
     """
+    clean, corrupted = as_examples(clean), as_examples(corrupted)
     if isinstance(model, HookedMLP):
         return _of_mlp(model, clean, corrupted, sites, metric, max_batch_bytes)
     stream = residual_stream(model.hook_dict)
@@ -81,8 +83,8 @@ def direct_logit(
 
 def _of_mlp(
     model: HookedMLP,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Examples,
+    corrupted: Examples,
     sites: Sequence[Site],
     metric: Metric,
     max_batch_bytes: int | None,
@@ -151,8 +153,8 @@ def _shares_of_outputs(metric: Metric, model: HookedMLP) -> dict[int, float] | N
 def _of_transformer(
     model: HookedModel,
     stream: ResidualStream,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Examples,
+    corrupted: Examples,
     sites: Sequence[Site],
     metric: Metric,
     max_batch_bytes: int | None,
@@ -189,7 +191,7 @@ def _of_transformer(
 def _directions(
     model: HookedModel,
     stream: ResidualStream,
-    inputs: Tensor,
+    inputs: Examples,
     asked: Sequence[str],
     frozen: Mapping[str, Tensor],
     at_outputs: Tensor,
@@ -226,7 +228,7 @@ def _directions(
 
 
 def _require_sums(
-    model: HookedModel, stream: ResidualStream, inputs: Tensor, *, with_embeddings: bool
+    model: HookedModel, stream: ResidualStream, inputs: Examples, *, with_embeddings: bool
 ) -> None:
     """Refuse a stream that is not the sum of what is written into it."""
     names = {name for block in stream.blocks for name in (block.before, *block.written)}
@@ -278,7 +280,7 @@ def _require_linear_metric(
 
 
 def _require_linear_readout(
-    model: HookedModel, stream: ResidualStream, inputs: Tensor, cache: Mapping[str, Tensor]
+    model: HookedModel, stream: ResidualStream, inputs: Examples, cache: Mapping[str, Tensor]
 ) -> None:
     """Refuse logits that are not linear in the stream once the last norm's scale is frozen."""
     here = cache[stream.last][: len(inputs)]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, cut_short, require_memory
+from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._readout import Readers, named_metrics
 from xor_mi.interventions._run import OnActivation, hook_that_keeps, inputs_per_run, run_hooked
 from xor_mi.interventions._sites import Site, entries_of
@@ -53,7 +54,9 @@ def checked_metric(metric: Metric, outputs: Tensor) -> Tensor:
     return readers.read(outputs.detach())[0]
 
 
-def inputs_with_gradients(model: HookedModel, inputs: Tensor, max_batch_bytes: int | None) -> int:
+def inputs_with_gradients(
+    model: HookedModel, inputs: Tensor | Examples, max_batch_bytes: int | None
+) -> int:
     """How many inputs one forward with gradients may take: they take as much memory again.
 
     Raises:
@@ -65,7 +68,7 @@ def inputs_with_gradients(model: HookedModel, inputs: Tensor, max_batch_bytes: i
 
 def gradients_at(
     model: HookedModel,
-    inputs: Tensor,
+    inputs: Examples,
     hook_names: Iterable[str],
     metric: Metric,
     *,
@@ -221,7 +224,7 @@ def _reads_alone(values: Tensor, leaf: Tensor, together: Tensor, n_pairs: int) -
 
 def run_with_graph(
     model: HookedModel,
-    inputs: Tensor,
+    inputs: Examples,
     hook_names: Iterable[str],
     *,
     replaced: Mapping[str, Tensor] | None = None,
@@ -274,7 +277,7 @@ def carried_back(outputs: Tensor, at_outputs: Tensor, places: Sequence[Tensor]) 
 
 def _back_to_hooks(
     model: HookedModel,
-    inputs: Tensor,
+    inputs: Examples,
     run: Run,
     at_outputs: Tensor,
     replaced: Mapping[str, Tensor] | None,
@@ -295,7 +298,7 @@ def _back_to_hooks(
 
 def _require_no_change(
     model: HookedModel,
-    inputs: Tensor,
+    inputs: Examples,
     names: Sequence[str],
     at_outputs: Tensor,
     run: Run,
@@ -373,7 +376,7 @@ def _disturb(activation: Tensor) -> Tensor:
 @torch.no_grad()
 def _outputs_with(
     model: HookedModel,
-    inputs: Tensor,
+    inputs: Examples,
     replaced: Mapping[str, Tensor] | None,
     *,
     disturbed: str | None = None,

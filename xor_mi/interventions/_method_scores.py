@@ -19,7 +19,7 @@ from xor_mi.interventions._attribution import (
 )
 from xor_mi.interventions._methods import METHODS, Method, before_and_after
 from xor_mi.interventions._sites import Coordinates, coordinates, edges_where_needed
-from xor_mi.kinds import HookedModel, Metric, Metrics, Pairs, Sites
+from xor_mi.kinds import HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites
 from xor_mi.progress import progress_bar
 
 NO_EFFECT = 1e-6
@@ -76,6 +76,7 @@ def score_methods(
     methods: Mapping[str, Method] | None = None,
     metrics: Metrics | None = None,
     output: int = 0,
+    model_kwargs: ModelKwargs | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> MethodScores:
@@ -85,14 +86,14 @@ def score_methods(
     scored.
 
     Args:
-        pairs, sites, metrics, output, max_batch_bytes: as in `attribute`.
+        pairs, sites, metrics, output, model_kwargs, max_batch_bytes: as in `attribute`.
         methods: name -> function with the signature of `METHODS`.
     """
     methods = METHODS if methods is None else methods
     require_kind("methods", methods, Mapping, give="names and functions, such as METHODS")
     if not methods:
         raise XorMiError("methods is empty; give names and functions, such as METHODS")
-    request = request_of(model, pairs, sites, metrics, output, max_batch_bytes)
+    request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
     for name, method in methods.items():
         if not callable(method):
             raise XorMiError(f"method {name!r} is {method!r}; give a function, as METHODS has")
@@ -157,9 +158,8 @@ class _Truth(NamedTuple):
 def _truth(model: HookedModel, request: Request, metric: Metric) -> _Truth:
     before, after = before_and_after(
         model,
-        # copies: the model may write into its inputs
-        request.clean.clone(),
-        request.corrupted.clone(),
+        request.clean,
+        request.corrupted,
         request.sets,
         metric,
         max_batch_bytes=request.max_batch_bytes,

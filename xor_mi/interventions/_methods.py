@@ -13,7 +13,7 @@ Values and gradients are those that the hook point saw, also where the model wor
 changes the activation afterwards, as `nn.ReLU(inplace=True)` does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import comb
 
 import torch
@@ -22,17 +22,19 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.interventions._direct import direct_logit
-from xor_mi.interventions._examples import distinct_inputs
+from xor_mi.interventions._examples import Examples, as_examples, distinct_examples
 from xor_mi.interventions._gradients import (
     checked_metric,
     gradients_at,
     inputs_with_gradients,
     times_difference,
 )
+from xor_mi.interventions._hooks import warn_of_unread
 from xor_mi.interventions._readout import Readers, named_metrics
 from xor_mi.interventions._run import cache_all, intervene
 from xor_mi.interventions._sites import Site, SiteSet, subsets
 from xor_mi.kinds import HookedModel, Metric
+from xor_mi.model import HookedMLP
 
 Method = Callable[[HookedModel, Tensor, Tensor, Sequence[Site], Metric], Tensor]
 """(model, clean inputs, corrupted inputs, sites, metric) -> scores [site, pair]."""
@@ -43,8 +45,8 @@ MAX_SHAPLEY = 12
 
 def exact_patching(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sites: Sequence[Site],
     metric: Metric,
     *,
@@ -58,8 +60,8 @@ def exact_patching(
 @torch.inference_mode(mode=False)  # the caller's own may be on, and has no gradients
 def attribution_patching(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sites: Sequence[Site],
     metric: Metric,
     *,
@@ -70,18 +72,20 @@ def attribution_patching(
     The gradient is taken at the corrupted run, and the products are summed over the site.
     """
     hook_names = {site.hook_name for site in sites}
+    corrupted = as_examples(corrupted)
     _, clean_cache = cache_all(model, clean, hook_names, max_batch_bytes=max_batch_bytes)
     _, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
     at_once = inputs_with_gradients(model, corrupted, max_batch_bytes)
     gradients = gradients_at(model, corrupted, hook_names, metric, at_once=at_once)
+    _warn_of_unread(model, corrupted, gradients)
     return times_difference(gradients, clean_cache, cache, sites)
 
 
 @torch.inference_mode(mode=False)
 def integrated_gradients(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sites: Sequence[Site],
     metric: Metric,
     *,
@@ -97,6 +101,7 @@ def integrated_gradients(
     conductance).
     """
     hook_names = sorted({site.hook_name for site in sites})
+    corrupted = as_examples(corrupted)
     _, clean_cache = cache_all(model, clean, hook_names, max_batch_bytes=max_batch_bytes)
     _, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
     n_pairs = len(corrupted)
@@ -109,10 +114,9 @@ def integrated_gradients(
         for steps in midpoints.split(steps_per_run):
             points = torch.cat([low + step.to(low) * (high - low) for step in steps])
             # All steps in one batch; what does not pass this hook is as in the corrupted run.
-            inputs = corrupted.repeat(len(steps), *[1] * (corrupted.ndim - 1))
             gradients = gradients_at(
                 model,
-                inputs,
+                corrupted.repeated(len(steps)),
                 [name],
                 metric,
                 at_once=at_once,
@@ -123,13 +127,14 @@ def integrated_gradients(
             of_steps = gradients[name].unflatten(1, (len(steps), n_pairs))
             mean_of_steps = of_steps.sum(1) / n_steps
             averaged[name] = averaged.get(name, 0.0) + mean_of_steps
+    _warn_of_unread(model, corrupted, averaged)
     return times_difference(averaged, clean_cache, cache, sites)
 
 
 def shapley(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sites: Sequence[Site],
     metric: Metric,
     *,
@@ -166,8 +171,8 @@ def shapley(
 
 def random(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sites: Sequence[Site],
     metric: Metric,
     *,
@@ -195,10 +200,18 @@ METHODS: dict[str, Method] = {
 }
 
 
+def _warn_of_unread(
+    model: HookedModel, examples: Examples, gradients: Mapping[str, Tensor]
+) -> None:
+    """Where a whole hook has no gradient, ask whether anything reads it."""
+    if not isinstance(model, HookedMLP):
+        warn_of_unread(model, examples, [name for name, one in gradients.items() if not one.any()])
+
+
 def _patched(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sets: Sequence[SiteSet],
     metric: Metric,
     *,
@@ -213,8 +226,8 @@ def _patched(
 
 def before_and_after(
     model: HookedModel,
-    clean: Tensor,
-    corrupted: Tensor,
+    clean: Tensor | Examples,
+    corrupted: Tensor | Examples,
     sets: Sequence[SiteSet],
     metric: Metric,
     *,
@@ -223,11 +236,12 @@ def before_and_after(
     """The metric of the corrupted runs, [pair], and with each set patched in them, [set, pair]."""
     named = named_metrics(metric)
     readers = Readers(metrics=tuple(named), functions=tuple(named.items()))
-    inputs, numbers = distinct_inputs(torch.cat([clean, corrupted]))
+    both = as_examples(clean).and_then(as_examples(corrupted))
+    examples, numbers = distinct_examples(both)
     source, base = numbers.chunk(2)
     plain, after = intervene(
         model,
-        inputs,
+        examples,
         base,
         sets,
         replacement=lambda _, activation, which: activation[source[which]],
