@@ -350,3 +350,45 @@ def test_parameters_without_numbers_are_named(kind):
     for call in (patch_sweep, attribute, score_methods):
         with pytest.raises(XorMiError, match=message):
             call(model, PAIRS, ["hook_h"], metrics=first)
+
+
+class Masked(Small):
+    """Its hidden values are multiplied by a keyword input."""
+
+    def forward(self, x, *, mask, power=1):
+        """[batch, 2], [batch, 3] -> [batch, 1]"""
+        return torch.sigmoid(self.hook_h(x @ self.into)) ** power * mask @ self.out
+
+
+@pytest.mark.parametrize("method", ["exact_patching", *GRADIENTS, "shapley"])
+def test_keyword_inputs_come_with_their_pairs(method):
+    """Scores of many pairs at once are those of pair after pair run on a model that holds the mask
+    itself; in chunks too.
+    """
+    model, masks = Masked(), torch.rand(4, 3, generator=torch.Generator().manual_seed(3))
+    asked = {"method": method, "metrics": first, "progress": False}
+    sites = [Site("hook_h", (k,)) for k in range(3)]
+    for bound in (None, 1):
+        kwargs = {"mask": masks, "power": 2}
+        given = {"model_kwargs": kwargs, "max_batch_bytes": bound, **asked}
+        together = attribute(model, PAIRS, sites, **given).scores[0]
+        for k, mask in enumerate(masks):
+            alone = Small(step=lambda hidden, mask=mask: torch.sigmoid(hidden) ** 2 * mask)
+            pair = tuple(side[k : k + 1] for side in PAIRS)
+            expected = attribute(alone, pair, sites, **asked).scores[0, :, 0]
+            assert torch.allclose(together[:, k], expected, atol=1e-6)
+
+
+def test_an_own_method_gets_no_keyword_inputs():
+    """It says so by itself, and among other methods in `why_not`."""
+
+    def mine(model, clean, corrupted, sites, metric):
+        return torch.zeros(len(sites), len(clean))
+
+    asked = {"metrics": first, "model_kwargs": {"mask": torch.ones(4, 3)}, "progress": False}
+    with pytest.raises(XorMiError, match="a method of your own gets no model_kwargs"):
+        attribute(Masked(), PAIRS, ["hook_h"], method=mine, **asked)
+    methods = {"mine": mine, "exact_patching": METHODS["exact_patching"]}
+    scores = score_methods(Masked(), PAIRS, ["hook_h"], methods=methods, **asked).scores
+    assert "model_kwargs" in scores[0].why_not
+    assert scores[1].mean_abs_error == 0

@@ -272,7 +272,7 @@ def warn_of_work_in_place(model: HookedModel, request: Request, methods: Iterabl
     if isinstance(model, HookedMLP) or all(map(is_ours, methods)):
         return
     names = {site.hook_name for site in request.sites}
-    for name in changed_in_place(model, request.corrupted.inputs[:1], sorted(names)):
+    for name in changed_in_place(model, request.corrupted[:1], sorted(names)):
         warn(
             f"this model changes the activation at '{name}' in place after the hook point, so "
             "run_with_cache holds the changed values there; a method of your own needs a hook that "

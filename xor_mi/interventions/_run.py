@@ -565,7 +565,9 @@ def _keep(name: str, n_inputs: int, kept: list[Tensor], activation: Tensor) -> N
 
 
 @torch.no_grad()
-def changed_in_place(model: HookedModel, inputs: Tensor, hook_names: Sequence[str]) -> list[str]:
+def changed_in_place(
+    model: HookedModel, inputs: Tensor | Examples, hook_names: Sequence[str]
+) -> list[str]:
     """Those of these hook points whose activation the model writes into after they fired.
 
     What another cache holds of them, without copies, is what was written.
