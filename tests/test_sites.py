@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from models import native_transformer
 from torch import nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
@@ -12,7 +13,7 @@ from transformer_lens.hook_points import HookPoint
 from xor_mi.errors import XorMiError
 from xor_mi.gate_scan import scan_gates
 from xor_mi.graph import Site
-from xor_mi.interventions import ablation_sweep, attribute, patch_sweep
+from xor_mi.interventions import ablation_sweep, attribute, patch_sweep, sites
 
 SHAPE = (3, 4, 2)
 """Of the activation of one input."""
@@ -76,9 +77,9 @@ def test_every_kind_of_index_writes_what_numpy_names(inputs):
     """
     model = Grid()
     clean, corrupted = inputs
-    sites = [Site("hook_grid", index) for index in INDICES]
-    sweep = patch_sweep(model, (clean, corrupted), sites, metrics=first_output)
-    zeroed = ablation_sweep(model, sites, rows=clean, value="zero", metrics=first_output)
+    places = [Site("hook_grid", index) for index in INDICES]
+    sweep = patch_sweep(model, (clean, corrupted), places, metrics=first_output)
+    zeroed = ablation_sweep(model, places, rows=clean, value="zero", metrics=first_output)
     weights = model.weights.detach().numpy()
     masks = [named_by_numpy(index) for index in INDICES]
     assert len({mask.tobytes() for mask in masks}) > 50
@@ -100,9 +101,9 @@ def test_attribution_and_scan_take_every_kind_of_index(inputs):
     model = Grid()
     clean, corrupted = inputs
     some = INDICES[::7]
-    sites = [Site("hook_grid", index) for index in some]
+    places = [Site("hook_grid", index) for index in some]
     found = attribute(
-        model, (clean, corrupted), sites, method="attribution_patching", metrics=first_output
+        model, (clean, corrupted), places, method="attribution_patching", metrics=first_output
     )
     weights = model.weights.detach().numpy()
     low = corrupted.view(-1, *SHAPE).numpy()
@@ -112,7 +113,7 @@ def test_attribution_and_scan_take_every_kind_of_index(inputs):
         assert found.scores[0, k].tolist() == pytest.approx(by_hand, abs=1e-5)
     values = torch.cat([clean, corrupted])
     features = {"f": torch.arange(6) % 2}
-    for site, index in zip(sites, some, strict=True):
+    for site, index in zip(places, some, strict=True):
         scan = scan_gates(model, values, features, [site], progress=False)
         assert scan.n_units == named_by_numpy(index).sum()
 
@@ -205,3 +206,80 @@ def test_sites_of_a_set_may_not_meet(inputs, first, second, meet):
             patch_sweep(Grid(), inputs, [together], metrics=first_output)
     else:
         assert len(patch_sweep(Grid(), inputs, [together], metrics=first_output).sites) == 1
+
+
+@pytest.fixture(scope="module")
+def bridge():
+    """Four heads, of which two pairs share their keys and values."""
+    return native_transformer(d_model=16, d_head=4, n_ctx=8, d_vocab=10, n_key_value_heads=2)
+
+
+def test_sites_of_layers_are_all_there(bridge):
+    """As many as the configuration says, of each layer in order, at the index that a run shows: the
+    sites of a hook are apart and together all of it.
+    """
+    tokens = torch.zeros(3, 5, dtype=torch.long)
+    _, cache = bridge.run_with_cache(tokens)
+    asked = {
+        ("head", None): ("blocks.{}.attn.hook_z", 4),
+        ("head", "attn.hook_k"): ("blocks.{}.attn.hook_k", 2),
+        ("head", "attn.hook_pattern"): ("blocks.{}.attn.hook_pattern", 4),
+        ("neuron", None): ("blocks.{}.mlp.hook_post", bridge.cfg.d_mlp),
+        ("position", None): ("blocks.{}.hook_resid_pre", 5),
+        ("position", "attn.hook_q"): ("blocks.{}.attn.hook_q", 5),
+    }
+    every: list[Site] = []
+    for (kind, hook), (name, size) in asked.items():
+        found = sites(bridge, kind, inputs=tokens, hook=hook)
+        assert [site.hook_name for site in found] == [
+            name.format(layer) for layer in (0, 1) for _ in range(size)
+        ]
+        for layer in (0, 1):
+            shape = cache[name.format(layer)].shape[1:]
+            here = [site for site in found if site.hook_name == name.format(layer)]
+            masks = sum(named_by_numpy(site.index, shape).astype(int) for site in here)
+            assert (masks == 1).all()
+        every += found
+    assert len({site.name for site in every}) == len({*every}) == len(every)
+    assert [str(site) for site in sites(bridge, "head")][3:5] == ["L0 H3", "L1 H0"]
+    assert sites(bridge, "position", inputs=5) == sites(bridge, "position", inputs=tokens)
+    assert str(sites(bridge, "position", inputs=3, hook="hook_attn_out")[2]) == "L0 attn_out @2"
+
+
+# TransformerLens and this package both say that nothing reads the scores before the softmax
+@pytest.mark.filterwarnings("ignore:A hook on", "ignore:nothing reads")
+def test_listed_hooks_of_a_bridge_can_all_be_patched(bridge):
+    """A sweep over all of them runs; those that are switched off are not there."""
+    listed = sites(bridge, "hook")
+    assert {site.hook_name for site in listed} < set(bridge.hook_dict)
+    assert "blocks.0.attn.hook_result" not in {site.hook_name for site in listed}
+    tokens = torch.arange(6).reshape(2, 3)
+    sweep = patch_sweep(bridge, (tokens[:1], tokens[1:]), listed, metrics=lambda o: o[:, -1, 0])
+    assert len(sweep.sites) == len(listed) > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "says"),
+    [
+        ("position", {}, "how many positions"),
+        ("head", {"hook": "attn.hook_zz"}, "the blocks of this model have.*did you mean"),
+        ("head", {"hook": "hook_attn_out"}, r"is \[batch, 2, 16\], without an axis of heads"),
+        ("position", {"hook": "attn.hook_pattern", "inputs": torch.zeros(1, 3).long()}, "without"),
+        ("head", {"inputs": 3}, "inputs=3 is a number of positions"),
+        ("head", {"hook": "attn.hook_result"}, "switched off"),
+        ("hook", {"hook": "attn.hook_z"}, "is for heads, neurons and positions"),
+        ("layer", {}, "no kind of site 'layer'"),
+    ],
+)
+@pytest.mark.unchecked
+def test_what_a_model_has_no_sites_of_is_said(bridge, kind, options, says):
+    """One sentence: what was asked, and what there is."""
+    with pytest.raises(XorMiError, match=says):
+        sites(bridge, kind, **options)
+
+
+def test_a_model_without_blocks_has_no_layers():
+    """Own hook names: places are named one by one, and all hooks are listed untried."""
+    with pytest.raises(XorMiError, match="needs a model with blocks"):
+        sites(Grid(), "head")
+    assert sites(Grid(), "hook", inputs=torch.zeros(2, 24)) == [Site("hook_grid")]

@@ -206,6 +206,7 @@ attributed = xor_mi.interventions.attribute(model, pairs, places, method="shaple
 assert_type(attributed.frame(), pd.DataFrame)
 assert_type(xor_mi.interventions.score_methods(model, pairs).frame(), pd.DataFrame)
 assert_type(xor_mi.interventions.sites(model, "edge"), list[Site])
+assert_type(xor_mi.interventions.sites(model, "position", inputs=3, hook="hook_q"), list[Site])
 assert_type(xor_mi.interventions.site_of(model, "h0.1"), Site)
 assert_type(xor_mi.interventions.subsets(["h0.0", "h0.1"], max_size=2), list[tuple[str, ...]])
 scan = xor_mi.scan_gates(model, model.rows(), {"a": model.rows()[:, 0]}, "blocks.0.mlp.hook_post")

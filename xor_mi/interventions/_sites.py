@@ -1,6 +1,6 @@
 """a place in a model -> hook name + index: where a value is read and written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import chain, combinations
@@ -11,12 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
+from xor_mi.errors import XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of, name_of_set
+from xor_mi.interventions._hooks import Probed, probe_hooks, require_hooks, writable_hooks
 from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import (
+    HOOK_OF,
+    GridKind,
     HookedMLP,
+    counts_first_axis,
+    grid_site,
     hook_site,
+    hooks_by_layer,
+    hooks_of_blocks,
     how_to_bring,
     kind_of_hook,
     require_evaluable,
@@ -25,8 +32,8 @@ from xor_mi.model import (
 
 T = TypeVar("T")
 
-SiteKind = Literal["unit", "edge", "input", "logit", "hook"]
-"""Hidden units, edges, inputs, logits, or whole hooks."""
+SiteKind = Literal["unit", "edge", "input", "logit", "hook", "head", "neuron", "position"]
+"""Hidden units, edges, inputs, logits, whole hooks; of each layer the heads, neurons, positions."""
 
 KINDS = get_args(SiteKind)
 
@@ -37,29 +44,136 @@ SiteSet = tuple[Site, ...]
 """Sites written together: one intervention."""
 
 
-def sites(model: HookedModel, kind: SiteKind = "unit") -> list[Site]:
-    """All sites of one kind: hidden units, edges, inputs, logits, or whole hooks.
+def sites(
+    model: HookedModel,
+    kind: SiteKind = "unit",
+    *,
+    inputs: Tensor | int | None = None,
+    hook: str | None = None,
+) -> list[Site]:
+    """All sites of one kind.
 
-    Direct connections from inputs to outputs are edges too. On other models than a HookedMLP, whole
-    hooks only.
+    Hidden units, edges, inputs and logits are those of a HookedMLP; direct connections from inputs
+    to outputs are edges too. "hook" is every whole hook, of another model those that can be read
+    and written per example. "head", "neuron" and "position" are those of each layer, on any model
+    whose hooks are called `blocks.L....`: every head of `attn.hook_z`, every neuron of
+    `mlp.hook_post`, every position of `hook_resid_pre`.
+
+    Args:
+        inputs: a few inputs [input, ...], on which another model than a HookedMLP is tried. Without
+            them it is tried on two tokens, and where it does not run on these, all its hooks are
+            listed. Positions need inputs as long as yours, or a whole number of positions.
+        hook: for "head", "neuron" and "position", another hook of each block, such as
+            "attn.hook_q" or "hook_attn_out".
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sites(textbook_xor(), "edge")
     [x0->h0.0, x1->h0.0, x0->h0.1, x1->h0.1, h0.0->y0, h0.1->y0]
 
     Raises:
-        XorMiError: a kind that is not one of these, or a model without hooks.
+        XorMiError: a kind that is not one of these, a model without such hooks, or inputs that are
+            missing.
     """
+    if kind not in KINDS:
+        raise unknown("kind of site", kind, KINDS, where="kinds are")
+    if kind in ("head", "neuron", "position"):
+        return _in_layers(model, kind, inputs, hook)
+    if hook is not None:
+        raise XorMiError(f"hook={hook!r} is for heads, neurons and positions; leave it out")
     # The one kind of site that every hooked model has.
     if kind == "hook" and not isinstance(model, HookedMLP):
         require_hooked(model, "listing hooks")
-        return [Site(hook_name) for hook_name in model.hook_dict]
+        probed = _probed(model, inputs)
+        names = list(model.hook_dict) if probed is None else writable_hooks(probed)
+        return [Site(hook_name) for hook_name in names]
     mlp = require_mlp(model, f"listing sites of kind {kind!r}")
+    if inputs is not None:
+        raise XorMiError("a HookedMLP's sites are known without inputs; leave inputs out")
     if kind == "hook":
         return [Site(hook_name) for hook_name, _ in mlp.hook_places()]
-    if kind not in KINDS:
-        raise unknown("kind of site", kind, KINDS, where="kinds are")
     return list(_listed(mlp.layer_sizes, mlp.cfg.direct, kind))
+
+
+def _in_layers(
+    model: HookedModel, kind: GridKind, inputs: Tensor | int | None, hook: str | None
+) -> list[Site]:
+    """The heads, neurons or positions of every layer."""
+    require_hooked(model, f"listing sites of kind {kind!r}")
+    asked = HOOK_OF[kind] if hook is None else hook
+    known = hooks_of_blocks(model.hook_dict)
+    if not known:
+        raise XorMiError(
+            f"listing sites of kind {kind!r} needs a model with blocks, as TransformerLens' "
+            "transformers have; name other places by Site(hook_name, index)"
+        )
+    of_layer = hooks_by_layer(model.hook_dict, asked)
+    if not of_layer:
+        raise unknown("hook of a block", asked, known, where="the blocks of this model have")
+    found: list[Site] = []
+    for layer, (name, size, only_axis) in _sizes(model, kind, inputs, of_layer).items():
+        found += [grid_site(name, layer, kind, k, only_axis=only_axis) for k in range(size)]
+    return found
+
+
+def _sizes(
+    model: HookedModel, kind: GridKind, inputs: Tensor | int | None, of_layer: Mapping[int, str]
+) -> dict[int, tuple[str, int, bool]]:
+    """Layer -> its hook, how many places of a kind it has, and whether there is no other axis."""
+    if kind == "position" and inputs is None:
+        raise XorMiError("how many positions? give inputs as long as yours, or their number")
+    if isinstance(inputs, int):
+        if kind != "position":
+            raise XorMiError(f"inputs={inputs} is a number of positions; give inputs for {kind}s")
+        n_positions = whole_number("inputs", inputs, at_least=1)
+        return {layer: (name, n_positions, False) for layer, name in of_layer.items()}
+    probed = _probed(model, inputs)
+    if probed is None:
+        size = _size_in_config(model, kind, of_layer)
+        return {layer: (name, size, False) for layer, name in of_layer.items()}
+    require_hooks(model, probed, of_layer.values())
+    sizes: dict[int, tuple[str, int, bool]] = {}
+    for layer, name in of_layer.items():
+        shape = probed.hooks[name].shape or ()
+        is_first = len(shape) == 1 or counts_first_axis(name, kind)
+        # [pos, head, d_head] and [head, pos, pos]; [pos, neuron] and [neuron]; [pos, ...]
+        fits = {
+            "head": len(shape) == 3,
+            "neuron": len(shape) in (1, 2),
+            "position": len(shape) > 1 and not counts_first_axis(name, "head"),
+        }
+        if not fits[kind]:
+            shape_text = ", ".join(map(str, ["batch", *shape]))
+            raise XorMiError(
+                f"hook '{name}' is [{shape_text}], without an axis of {kind}s; give another hook="
+            )
+        sizes[layer] = (name, shape[0 if is_first else 1], len(shape) == 1)
+    return sizes
+
+
+def _size_in_config(model: HookedModel, kind: GridKind, of_layer: Mapping[int, str]) -> int:
+    """How many heads or neurons a model that does not run on two tokens says it has."""
+    settings = getattr(model, "cfg", None)
+    size = getattr(settings, "n_heads" if kind == "head" else "d_mlp", None)
+    usual = hooks_by_layer(of_layer.values(), HOOK_OF[kind])
+    if not isinstance(size, int) or not usual:
+        raise XorMiError(f"this model does not run on two tokens; give inputs to count its {kind}s")
+    return size
+
+
+def _probed(model: HookedModel, inputs: Tensor | int | None) -> Probed | None:
+    """What a model's hooks carry on these inputs, or on two tokens; None where it takes none."""
+    if isinstance(inputs, Tensor):
+        return probe_hooks(model, inputs)
+    if inputs is not None:
+        raise XorMiError(f"inputs is {shown(inputs)}; give a tensor [input, ...]")
+    if isinstance(model, HookedMLP):
+        return probe_hooks(model, model.rows())
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    device = next((one.device for one in parameters), torch.device("cpu"))
+    try:
+        return probe_hooks(model, torch.tensor([[0, 1], [1, 0]], device=device), warns=False)
+    except Exception:  # whatever a model of someone else says of inputs that it does not take
+        return None
 
 
 @lru_cache(maxsize=64)

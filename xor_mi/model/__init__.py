@@ -8,6 +8,8 @@ A network of someone else's comes in two steps. `_read_module` (with `_tracer`, 
 `_forms`) and `_foreign` read it into the neutral layers of `_description`, which then says what a
 HookedMLP can be of them; `_loaders` makes it, and `_comparison` compares it with the original.
 
+`_blocks` knows how TransformerLens calls the hooks of a transformer's blocks.
+
 Three groups of names lie close together:
 
     model.rows(given)        tensor [row, d_in] to run the model on, at    rows that are not bits
@@ -25,6 +27,15 @@ Three groups of names lie close together:
     require_output(k, n_outputs)  the same where there are only outputs, and no network
 """
 
+from xor_mi.model._blocks import HOOK_OF as HOOK_OF
+from xor_mi.model._blocks import GridKind as GridKind
+from xor_mi.model._blocks import GridPlace as GridPlace
+from xor_mi.model._blocks import counts_first_axis as counts_first_axis
+from xor_mi.model._blocks import grid_site as grid_site
+from xor_mi.model._blocks import hooks_by_layer as hooks_by_layer
+from xor_mi.model._blocks import hooks_of_blocks as hooks_of_blocks
+from xor_mi.model._blocks import place_in_grid as place_in_grid
+from xor_mi.model._blocks import short_hook as short_hook
 from xor_mi.model._config import ACTIVATIONS as ACTIVATIONS
 from xor_mi.model._config import DECISION_RULES as DECISION_RULES
 from xor_mi.model._config import LOSSES as LOSSES

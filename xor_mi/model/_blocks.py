@@ -1,0 +1,108 @@
+"""hooks called `blocks.L....`, as TransformerLens calls a transformer's -> places by layer."""
+
+import re
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from xor_mi.graph import Site, Unit
+
+GridKind = Literal["head", "neuron", "position"]
+"""What is counted within a layer of a transformer."""
+
+HOOK_OF: dict[GridKind, str] = {
+    "head": "attn.hook_z",
+    "neuron": "mlp.hook_post",
+    "position": "hook_resid_pre",
+}
+"""The usual hook of each kind, after `blocks.L.`."""
+
+HEADS_FIRST = ("hook_pattern", "hook_attn_scores")
+"""Hooks whose activation is [batch, head, ...]; at others positions come first."""
+
+LETTERS: dict[GridKind, str] = {"head": "H", "neuron": "N", "position": "@"}
+"""How a place of each kind is written: L0 H3, L0 N7, L0 @2."""
+
+IN_A_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
+
+
+class GridPlace(NamedTuple):
+    """A place as layer and number; kind is "unit" on a HookedMLP."""
+
+    layer: int
+    hook: str
+    kind: str
+    number: int
+
+
+def hooks_by_layer(hook_names: Iterable[str], hook: str) -> dict[int, str]:
+    """Layer -> the hook of this name in its block, in the order of the layers.
+
+    >>> hooks_by_layer(["blocks.1.mlp.hook_post", "blocks.0.mlp.hook_post"], "mlp.hook_post")
+    {0: 'blocks.0.mlp.hook_post', 1: 'blocks.1.mlp.hook_post'}
+    """
+    found: dict[int, str] = {}
+    for name in hook_names:
+        match = IN_A_BLOCK.fullmatch(name)
+        if match is not None and match[2] == hook:
+            found[int(match[1])] = name
+    return dict(sorted(found.items()))
+
+
+def hooks_of_blocks(hook_names: Iterable[str]) -> list[str]:
+    """The hooks that blocks have, after `blocks.L.`, in order of appearance."""
+    matches = [IN_A_BLOCK.fullmatch(name) for name in hook_names]
+    return list(dict.fromkeys([match[2] for match in matches if match is not None]))
+
+
+def short_hook(hook: str) -> str:
+    """A hook of a block without what all of them have: "attn.q", "attn_out"."""
+    before, dot, last = hook.rpartition(".")
+    return f"{before}{dot}{last.removeprefix('hook_')}"
+
+
+def counts_first_axis(hook: str, kind: GridKind) -> bool:
+    """Whether the numbers of a kind run along the first axis after the batch, or the second."""
+    return kind == "position" or (kind == "head" and hook.rpartition(".")[2] in HEADS_FIRST)
+
+
+def grid_site(name: str, layer: int, kind: GridKind, number: int, *, only_axis: bool) -> Site:
+    """One place of a layer, called by layer and number, and by its hook where it is not the usual.
+
+    Args:
+        only_axis: whether the activation is [batch, number].
+
+    >>> grid_site("blocks.0.attn.hook_q", 0, "head", 3, only_axis=False)
+    L0 attn.q H3
+    """
+    hook = name.split(".", 2)[2]
+    is_first = only_axis or counts_first_axis(hook, kind)
+    which = "" if hook == HOOK_OF[kind] else f"{short_hook(hook)} "
+    label = f"L{layer} {which}{LETTERS[kind]}{number}"
+    return Site(name, (number,) if is_first else (None, number), label)
+
+
+def place_in_grid(site: Site) -> GridPlace | None:
+    """The layer and number of a site with one number in its index, or None.
+
+    >>> place_in_grid(Site("blocks.1.attn.hook_z", (None, 2)))
+    GridPlace(layer=1, hook='attn.hook_z', kind='head', number=2)
+    """
+    match = IN_A_BLOCK.fullmatch(site.hook_name)
+    numbers = [entry for entry in site.index if entry is not None]
+    if match is None or len(numbers) != 1 or not isinstance(numbers[0], int):
+        return None
+    layer, hook, number = int(match[1]), match[2], numbers[0]
+    axis = site.index.index(number)
+    if site.label == Unit(layer, number).name:
+        return GridPlace(layer, hook, "unit", number)
+    in_attention, heads_first = hook.startswith("attn."), counts_first_axis(hook, "head")
+    if axis == 0:
+        neuron = f"{LETTERS['neuron']}{number}"
+        kind = "head" if heads_first else "position"
+        # an activation [batch, neuron], as `sites` called it
+        kind = "neuron" if site.label.endswith(neuron) else kind
+    elif axis == 1 and not heads_first:
+        kind = "head" if in_attention else "neuron"
+    else:
+        return None
+    return GridPlace(layer, hook, kind, number)
