@@ -16,18 +16,20 @@ from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of, name_of_set
 from xor_mi.interventions._hooks import Probed, probe_hooks, require_hooks, writable_hooks
 from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import (
-    HOOK_OF,
-    GridKind,
     HookedMLP,
-    counts_first_axis,
-    grid_site,
     hook_site,
-    hooks_by_layer,
-    hooks_of_blocks,
     how_to_bring,
     kind_of_hook,
     require_evaluable,
     require_hooked_mlp,
+)
+from xor_mi.model._blocks import (
+    HOOK_OF,
+    GridKind,
+    counts_first_axis,
+    grid_site,
+    hooks_by_layer,
+    hooks_of_blocks,
 )
 
 T = TypeVar("T")

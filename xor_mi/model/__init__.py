@@ -27,15 +27,6 @@ Three groups of names lie close together:
     require_output(k, n_outputs)  the same where there are only outputs, and no network
 """
 
-from xor_mi.model._blocks import HOOK_OF as HOOK_OF
-from xor_mi.model._blocks import GridKind as GridKind
-from xor_mi.model._blocks import GridPlace as GridPlace
-from xor_mi.model._blocks import counts_first_axis as counts_first_axis
-from xor_mi.model._blocks import grid_site as grid_site
-from xor_mi.model._blocks import hooks_by_layer as hooks_by_layer
-from xor_mi.model._blocks import hooks_of_blocks as hooks_of_blocks
-from xor_mi.model._blocks import place_in_grid as place_in_grid
-from xor_mi.model._blocks import short_hook as short_hook
 from xor_mi.model._config import ACTIVATIONS as ACTIVATIONS
 from xor_mi.model._config import DECISION_RULES as DECISION_RULES
 from xor_mi.model._config import LOSSES as LOSSES
