@@ -689,24 +689,24 @@ F = {"f": [0, 1, 0, 1]}
         (lambda m: scan_gates(nn.Identity(), X, F, "hook_units"), "needs a hooked model"),
         (lambda m: scan_gates(m.train(), X, F, "hook_units"), "train mode: call model.eval"),
         (lambda m: scan_gates(m, X.tolist(), F, "hook_units"), "inputs must be a tensor"),
-        (lambda m: scan_gates(m, X[:0], {"f": []}, "hook_units"), "at least one sample"),
+        (lambda m: scan_gates(m, X[:0], {"f": []}, "hook_units"), "with at least one"),
         (lambda m: scan_gates(m, X, {}, "hook_units"), "0 features given; give 1 to 6"),
         (lambda m: scan_gates(m, X, {str(i): [0, 1, 0, 1] for i in range(7)}, "hook_units"), "7 features given; give 1 to 6"),
         (lambda m: scan_gates(m, X, [0, 1, 0, 1], "hook_units"), "features as list given"),
-        (lambda m: scan_gates(m, X, {"f": [0, 1, 0]}, "hook_units"), "feature 'f' has 3 values for 4 samples"),
-        (lambda m: scan_gates(m, X, {"f": 1}, "hook_units"), "feature 'f' has 1 for 4 samples"),
+        (lambda m: scan_gates(m, X, {"f": [0, 1, 0]}, "hook_units"), "feature 'f' has 3 values for 4 inputs"),
+        (lambda m: scan_gates(m, X, {"f": 1}, "hook_units"), "feature 'f' has 1 for 4 inputs"),
         (lambda m: scan_gates(m, X, {"f": [0, 1, 2, 1]}, "hook_units"), "feature 'f': 2 is not a bit.*threshold it"),
         (lambda m: scan_gates(m, X, {"f": torch.tensor([0, 1, 0.5, 1])}, "hook_units"), "feature 'f': 0.5 is not a bit"),
         (lambda m: scan_gates(m, X, {"f": torch.tensor([0, 1, float("nan"), 1])}, "hook_units"), "nan is not a bit"),
         (lambda m: scan_gates(m, X, {"f": torch.ones(4, 1)}, "hook_units"), "is not a bit"),
-        (lambda m: scan_gates(m, X, {"f": [1, 1, 1, 1], "g": [0, 0, 0, 0]}, "hook_units"), "same features, 10; give samples of at least two"),
+        (lambda m: scan_gates(m, X, {"f": [1, 1, 1, 1], "g": [0, 0, 0, 0]}, "hook_units"), "same features, 10; give inputs of at least two"),
         (lambda m: scan_gates(m, X, F, []), "no hook given; this model has 3"),
         (lambda m: scan_gates(m, X, F, "hook_unit"), "no hook 'hook_unit'.*did you mean 'hook_units'"),
         (lambda m: scan_gates(m, X, F, "hook_unused"), "'hook_unused' never fired"),
-        (lambda m: scan_gates(m, X, F, "hook_constant"), r"'hook_constant' gives \[2, 3\] on 1 inputs: no batch axis"),
-        (lambda m: scan_gates(m, X[:2], {"f": [0, 1]}, "hook_constant"), "no batch axis"),
+        (lambda m: scan_gates(m, X, F, "hook_constant"), r"'hook_constant' has an activation without a batch axis, \[2, 3\] for one"),
+        (lambda m: scan_gates(m, X[:2], {"f": [0, 1]}, "hook_constant"), "without a batch axis"),
         (lambda m: scan_gates(m, X / torch.tensor([0.0, 1.0]), F, "hook_units"), "'hook_units' has 4 activations that are NaN or infinite"),
-        (lambda m: scan_gates(m, X[:, :0], F, "hook_units"), "no unit at hook_units: the activations are empty"),
+        (lambda m: scan_gates(m, X[:, :0], F, "hook_units"), r"'hook_units' has an empty activation, \[2, 0\]"),
         (lambda m: scan_gates(m, X, F, "hook_units", n_permutations=0), "n_permutations must be a whole number of at least 1, not 0"),
         (lambda m: scan_gates(m, X, F, "hook_units", batch_size=0), "batch_size must be a whole number of at least 1, not 0"),
         (lambda m: scan_gates(m, X, F, "hook_units", n_permutations=True), "n_permutations must be a whole number of at least 1, not True"),
@@ -734,7 +734,7 @@ def test_hooks_that_fire_twice_or_change_shape_are_refused():
 
     with pytest.raises(XorMiError, match="'hook_units' fired 2 times in one forward"):
         scan_gates(Odd(), X, F, "hook_units")
-    with pytest.raises(XorMiError, match=r"'hook_unused' gives \[2, 2\] on 2 inputs"):
+    with pytest.raises(XorMiError, match=r"'hook_unused' has an activation without a batch axis"):
         scan_gates(Odd(), X, F, "hook_unused")
 
 
@@ -758,3 +758,131 @@ def test_activations_are_read_as_the_hook_saw_them():
         scan_gates(InPlace(), X, F, "hook_units").frame()["note"].tolist()
         == ["no cut separates the features"] * 2
     )
+
+
+NUMBERS = torch.arange(40)
+ODD = {"odd": NUMBERS % 2}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "even"),
+    [
+        (torch.int64, 1000), (torch.int32, 256), (torch.uint8, 254), (torch.int16, 255),
+        (torch.int64, 2**60), (torch.int64, -(2**63)),
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_read_as_they_are(dtype, even):
+    """A count that is one higher on odd inputs separates them, however large it is."""
+    counts = torch.tensor([even, even + 1] * 20)[:, None].to(dtype)
+    (line,) = shown(counts, ODD).frame().itertuples()
+    assert (line.gate, line.margin) == ("x0", 1.0)
+    assert line.threshold == pytest.approx(even + 0.5)
+
+
+def test_whole_numbers_as_far_apart_as_can_be():
+    """The lowest and the highest number of 64 bits, whose distance is none of them."""
+    counts = torch.tensor([-(2**63), 2**63 - 1] * 20)[:, None]
+    (line,) = shown(counts, ODD).frame().itertuples()
+    assert (line.gate, line.margin, line.threshold) == ("x0", 1.0, 0.0)
+
+
+def test_activations_of_eight_bits():
+    """There is no arithmetic on them; they are read all the same."""
+    values = (NUMBERS % 2 * 1.0)[:, None].to(torch.float8_e4m3fn)
+    assert shown(values, ODD).frame()["gate"].tolist() == ["x0"]
+
+
+class OfEveryKind(HookedRootModule):
+    """Hook points that carry a tensor per input, and others that do not."""
+
+    def __init__(self):
+        super().__init__()
+        for name in ("pair", "none", "number", "good", "unused", "twice", "complex", "masked"):
+            setattr(self, f"hook_{name}", HookPoint())
+        self.setup()
+        self.eval()
+
+    def forward(self, x, mask=None, scale=1.0):
+        """[batch, 1] -> a dict."""
+        self.hook_pair((x, x))
+        self.hook_none(None)
+        self.hook_number(len(x))
+        self.hook_complex(x + 1j)
+        self.hook_masked(torch.cat([x, x - torch.inf], dim=1))
+        good = x if mask is None else scale * mask * x
+        return {"good": self.hook_good(self.hook_twice(self.hook_twice(good)))}
+
+
+OF_EVERY_KIND = {
+    "hook_pair": "carries tuple and no tensor", "hook_none": "carries NoneType and no tensor",
+    "hook_number": "carries int and no tensor", "hook_unused": "never fired",
+    "hook_twice": "fired 2 times in one forward", "hook_complex": "has complex activations",
+}  # fmt: skip
+
+
+def test_without_sites_every_hook_that_can_be_read_is():
+    """The others are named with the reason, and so is one of which some units are not finite."""
+    x = (NUMBERS % 2 * 1.0)[:, None] + torch.arange(40)[:, None] / 1000
+    scan = scan_gates(OfEveryKind(), x, ODD)
+    frame = scan.frame()
+    assert frame["site"].tolist() == ["hook_good[0]", "hook_masked[0]"]
+    assert (frame["formula"] == "odd").all()
+    assert scan.n_units == 2
+    assert set(scan.left_out) == {*OF_EVERY_KIND, "hook_masked"}
+    assert str(scan).endswith("7 hooks were not read, or in part: see .left_out.")
+    assert "left_out" not in str(scan_gates(OfEveryKind(), x, ODD, "hook_good"))
+
+
+@pytest.mark.parametrize("name", OF_EVERY_KIND)
+def test_a_hook_that_cannot_be_read_says_why(name):
+    """Asked for by name, each is one sentence, and it does not keep others from being read."""
+    x = (NUMBERS % 2 * 1.0)[:, None] + torch.arange(40)[:, None] / 1000
+    with pytest.raises(XorMiError, match=f"'{name}' {OF_EVERY_KIND[name]}"):
+        scan_gates(OfEveryKind(), x, ODD, name)
+
+
+def test_every_hook_of_a_transformer(planted):
+    """A bridge lists hooks that are switched off; they are left out, and named when asked for."""
+    tokens, features = samples(30)
+    scan = scan_gates(planted, tokens, features, n_permutations=2, scores=False)
+    assert set(scan.frame()["hook"]) | set(scan.left_out) == set(planted.hook_dict)
+    with pytest.raises(XorMiError, match=r"hook_result' is switched off: .*set_use_attn_result"):
+        scan_gates(planted, tokens, features, "blocks.0.attn.hook_result")
+
+
+def test_keyword_inputs_belong_to_the_inputs():
+    """A mask that is 1 on odd inputs makes them what they are; what is no tensor is passed on, and
+    inputs that differ in their mask alone are different.
+    """
+    ones, mask = torch.ones(40, 1), (NUMBERS % 2)[:, None]
+    kwargs: dict[str, object] = {"mask": mask + NUMBERS[:, None] / 1000, "scale": 4.0}
+    scan = scan_gates(OfEveryKind(), ones, ODD, "hook_good", model_kwargs=kwargs)
+    (line,) = scan.frame().itertuples()
+    assert (line.formula, scan.n_distinct) == ("odd", 40)
+    assert 2 < line.threshold < 4
+    assert scan_gates(OfEveryKind(), ones, {"f": [1] * 40} | ODD, "hook_good", model_kwargs={"mask": mask}).n_distinct == 2  # fmt: skip
+    with pytest.raises(XorMiError, match=r"model_kwargs\['mask'\] has shape \[3\] for 40 inputs"):
+        scan_gates(OfEveryKind(), ones, ODD, "hook_good", model_kwargs={"mask": mask[:3, 0]})
+
+
+def test_features_as_a_table_and_numbers_of_numpy():
+    """A DataFrame is a mapping of its columns; NumPy's whole numbers are whole numbers."""
+    features = pd.DataFrame({"odd": (NUMBERS % 2).numpy()})
+    values = (NUMBERS % 2 * 1.0)[:, None]
+    pd.testing.assert_frame_equal(
+        shown(values, features, n_permutations=np.int64(5), seed=np.int64(1)).frame(),
+        shown(values, ODD, n_permutations=5, seed=1).frame(),
+    )
+
+
+def test_the_defaults_of_a_network(textbook):
+    """All rows, their bits, every hook."""
+    frame = scan_gates(textbook).frame()
+    lines = frame[frame["hook"] == "hook_logits"]
+    assert lines["formula"].tolist() == ["x0 ^ x1"]
+    with pytest.raises(XorMiError, match="inputs must be a tensor"):
+        scan_gates(Shown())
+    with pytest.raises(XorMiError, match="nothing says which bits"):
+        scan_gates(Shown(), ROWS)
+    with pytest.raises(XorMiError, match="meta device"):
+        scan_gates(Shown(), ROWS.to("meta"), {"f": [0, 1, 0, 1]})

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
+import pandas as pd
 from torch import Tensor
 
 from xor_mi.graph import Edge, Site, Unit
@@ -22,6 +23,7 @@ __all__ = [
     "Decide",
     "DecisionRuleName",
     "Direction",
+    "Features",
     "HiddenActivations",
     "HookName",
     "HookNames",
@@ -109,6 +111,9 @@ A tensor has one entry per input, [input, ...]; for pairs of inputs it is [pair,
 both sides, or a tuple of two such tensors (of the clean inputs, of the corrupted ones). What is no
 tensor is given to every forward as it is.
 """
+
+Features = Mapping[str, Sequence[bool | int | float] | ArrayLike] | pd.DataFrame
+"""Name -> one bit per input, as a list, a tensor or an array; or a table with a column each."""
 
 Widths = int | Sequence[int]
 """Widths of the hidden layers; a number means one hidden layer."""

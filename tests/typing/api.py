@@ -523,7 +523,7 @@ def asked_of_rooms(
     method: xor_mi.interventions.Method,
     kind: xor_mi.interventions.SiteKind,
     together: xor_mi.interventions.SiteSet,
-    features: xor_mi.gate_scan.Features,
+    features: xor_mi.kinds.Features,
     netlist: xor_mi.handmade.Netlist,
     has_netlist: xor_mi.handmade.HasNetlist,
     gate: xor_mi.handmade.NetlistGate,

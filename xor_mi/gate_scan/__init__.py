@@ -16,5 +16,4 @@ inputs, not what the model does with it: for that, patch the site.
 
 from xor_mi.gate_scan._cuts import UnitGate as UnitGate
 from xor_mi.gate_scan._finding import GateScan as GateScan
-from xor_mi.gate_scan._scan import Features as Features
 from xor_mi.gate_scan._scan import scan_gates as scan_gates

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Site
+from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._hooks import Probed, require_hooks
 from xor_mi.interventions._run import call_hooked
 from xor_mi.interventions._sites import entries_of
 from xor_mi.kinds import HookedModel
@@ -34,6 +36,12 @@ BYTES_OF_A_PASS = 2**28
 """So much of the activations is kept at once; the model is run again for the next units."""
 
 
+EIGHT_BYTES, FARTHEST = 8, 2.0**62
+"""Numbers of 64 bits that lie farther apart than this are not subtracted as they are: the distance
+might not be one.
+"""
+
+
 class Units(NamedTuple):
     """Some units of one hook.
 
@@ -50,43 +58,34 @@ class Units(NamedTuple):
 
 
 def wanted_units(
-    model: HookedModel, inputs: Tensor, sites_of: Mapping[str, Sequence[Site]]
+    model: HookedModel, probed: Probed, sites_of: Mapping[str, Sequence[Site]]
 ) -> list[Units]:
-    """Hook by hook, the units that the sites name, each once."""
-    # Two small runs: they tell a batch axis from another axis that happens to be as long.
-    probed: list[dict[str, Tensor]] = []
-    for batch in (inputs[:1], inputs[:2]):
-        probed.append({})
-        hooks = {hook: partial(probed[-1].__setitem__, hook) for hook in sites_of}
-        call_hooked(model, batch, hooks)
-        for hook, activation in probed[-1].items():
-            _require_batch_axis(hook, probed[0][hook], activation, len(batch))
+    """Hook by hook, the units that the sites name, each once.
+
+    Raises:
+        XorMiError: a hook that cannot be read per input, or an index outside its activation.
+    """
+    require_hooks(model, probed, sites_of)
     wanted: list[Units] = []
     for hook, sites in sites_of.items():
-        activation = probed[1][hook]
-        shape = tuple(activation.shape[1:])
-        every = torch.arange(prod(shape)).reshape(1, *shape)
+        facts = probed.hooks[hook]
+        assert facts.shape is not None and facts.dtype is not None  # noqa: PT018
+        every = torch.arange(prod(facts.shape)).reshape(1, *facts.shape)
         numbers: dict[int, None] = {}  # a set that keeps the order
         for site in sites:
-            entries = entries_of(site, every)
-            numbers |= dict.fromkeys(every[entries].flatten().tolist())
+            numbers |= dict.fromkeys(every[entries_of(site, every)].flatten().tolist())
         of_hook = torch.tensor(list(numbers), dtype=torch.long)
-        wanted.append(Units(hook, shape, of_hook, activation.element_size()))
+        wanted.append(Units(hook, facts.shape, of_hook, facts.dtype.itemsize))
     return wanted
 
 
-def _require_batch_axis(hook: str, of_one: object, activation: object, n_inputs: int) -> None:
+def _require_shape(units: Units, activation: Tensor, n_inputs: int) -> None:
     """An activation must have one entry per input, each of the shape that a single input has."""
-    if isinstance(of_one, Tensor) and isinstance(activation, Tensor):
-        shape = list(activation.shape)
-        if shape == [n_inputs, *of_one.shape[1:]]:
-            return
-    else:
-        shape = type(activation).__name__
-    raise XorMiError(
-        f"hook '{hook}' gives {shape} on {n_inputs} inputs: no batch axis, "
-        "so nothing to read per input; leave it out"
-    )
+    if list(activation.shape) != [n_inputs, *units.shape]:
+        raise XorMiError(
+            f"hook '{units.hook}' gives {list(activation.shape)} on {n_inputs} inputs: no batch "
+            "axis, so nothing to read per input; leave it out"
+        )
 
 
 def passes(wanted: Sequence[Units], n_inputs: int) -> Iterator[list[Units]]:
@@ -111,15 +110,16 @@ def passes(wanted: Sequence[Units], n_inputs: int) -> Iterator[list[Units]]:
 
 def read_activations(
     model: HookedModel,
-    inputs: Tensor,
+    examples: Examples,
     planned: Sequence[Units],
     size: int,
     progress: bool,
 ) -> list[Float[Tensor, "input unit"]]:
     """The activations of some units on all inputs."""
     read: list[list[Tensor]] = [[] for _ in planned]
-    batches = inputs.split(size)
-    for batch in progress_bar(batches, doing="running the model", unit="batch", progress=progress):
+    starts = range(0, len(examples), size)
+    for start in progress_bar(starts, doing="running the model", unit="batch", progress=progress):
+        batch = examples[start : start + size]
         hooks = {
             units.hook: partial(_keep, values, units, len(batch))
             for units, values in zip(planned, read, strict=True)
@@ -129,7 +129,7 @@ def read_activations(
 
 
 def _keep(read: list[Tensor], units: Units, n_inputs: int, activation: Tensor) -> None:
-    _require_batch_axis(units.hook, torch.empty(1, *units.shape), activation, n_inputs)
+    _require_shape(units, activation, n_inputs)
     # An index makes a copy: the model may go on to edit its activation in place.
     read.append(activation.reshape(n_inputs, -1)[:, units.numbers].cpu())
 
@@ -140,7 +140,8 @@ class Block:
 
     Attributes:
         indices: of each unit, after the batch axis.
-        values: their activations.
+        values: their activations; of whole numbers of 64 bits, how far they lie above the lowest.
+        lowest: what is taken off the values.
         spread: the range of each unit.
         noise: a gap no wider than this is none.
         tied: gaps that differ by no more than this are equally wide.
@@ -151,6 +152,7 @@ class Block:
     hook: str
     indices: list[tuple[int, ...]]
     values: Float[Tensor, "input unit"]
+    lowest: Float[Tensor, " unit"]
     spread: Float[Tensor, " unit"]
     noise: Float[Tensor, " unit"]
     tied: Float[Tensor, " unit"]
@@ -168,8 +170,7 @@ def in_blocks(units: Units, values: Tensor, n_at_once: int) -> Iterator[Block]:
 
 def _block(hook: str, shape: tuple[int, ...], numbers: Tensor, flat: Tensor) -> Block:
     """Activations [input, unit] with what is rounding in them."""
-    # Whole numbers and bools have no range in floating point: bfloat16 is the least that has.
-    values = flat.to(torch.promote_types(flat.dtype, torch.bfloat16))
+    values, lowest = _as_numbers(hook, flat)
     if not all_finite(values):
         n_wrong = int((~values.isfinite()).sum())
         raise XorMiError(
@@ -177,7 +178,9 @@ def _block(hook: str, shape: tuple[int, ...], numbers: Tensor, flat: Tensor) -> 
         )
     bottom, top = torch.stack(torch.aminmax(values, dim=0)).double()
     largest = torch.maximum(top.abs(), bottom.abs())
-    one_rounding = torch.finfo(values.dtype).eps * largest
+    # whole numbers and bools are exact
+    eps = torch.finfo(flat.dtype).eps if flat.is_floating_point() else 0.0
+    one_rounding = eps * largest
     # A few units in the last place of the unit's largest value.
     rounding = 4 * one_rounding
     spread = top - bottom
@@ -189,9 +192,35 @@ def _block(hook: str, shape: tuple[int, ...], numbers: Tensor, flat: Tensor) -> 
         hook=hook,
         indices=indices,
         values=values,
+        lowest=lowest,
         spread=spread,
         noise=torch.maximum(DISTINCT * spread, rounding),
         tied=torch.maximum(TIED_MARGINS * spread, ROUNDINGS * one_rounding),
         same=same,
         is_constant=is_constant,
     )
+
+
+def _as_numbers(
+    hook: str, flat: Tensor
+) -> tuple[Float[Tensor, "input unit"], Float[Tensor, " unit"]]:
+    """Activations in a floating-point type that holds them exactly, and what was taken off them.
+
+    Raises:
+        XorMiError: complex numbers.
+    """
+    if flat.is_complex():
+        raise XorMiError(
+            f"hook '{hook}' has complex activations, which no threshold cuts; leave it out"
+        )
+    nothing = torch.zeros(flat.shape[1], dtype=torch.float64)
+    if flat.is_floating_point():
+        # of 8 bits there is no arithmetic
+        return (flat.float() if flat.itemsize == 1 else flat), nothing
+    if flat.itemsize < EIGHT_BYTES:
+        return flat.double(), nothing
+    lowest = flat.amin(0)
+    # float64 has not every number of 64 bits, but every distance from the lowest that matters
+    above = (flat - lowest).double()
+    is_too_far = flat.double().amax(0) - lowest.double() >= FARTHEST
+    return torch.where(is_too_far, flat.double() - lowest.double(), above), lowest.double()

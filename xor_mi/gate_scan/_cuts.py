@@ -149,7 +149,9 @@ class Cuts:
                 above = set(self.order[number][cut + 1 :])
                 table = table_of({row: k in above for k, row in enumerate(rows)})
                 function = shortest(table)
-                begin, end = self.begin[cut, number].item(), self.end[cut, number].item()
+                lowest = block.lowest[number].item()
+                begin = lowest + self.begin[cut, number].item()
+                end = lowest + self.end[cut, number].item()
                 n_ones = sum(sizes[k] for k in above)
                 is_tied = cut in as_wide and len(as_wide) > 1
                 lines.append(

@@ -1,5 +1,6 @@
 """what a scan hands back: the cuts of every unit, the scores, and how often chance does as well."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 
@@ -12,7 +13,7 @@ from xor_mi.gate_scan._gates import table_of
 from xor_mi.kinds import Target
 from xor_mi.truth import BooleanFunction
 
-__all__ = ["GateScan"]
+__all__ = ["GateScan", "polarities", "require_p"]
 
 LARGEST_P = 0.01
 """Units of a larger p-value are not listed unless asked for."""
@@ -37,6 +38,7 @@ class GateScan(Finding):
         control_interval: the middle 95 % of that fraction (percentiles: units of one model are not
             independent draws).
         unit_gates: every cut of every unit, hook by hook, from the lowest cut to the highest.
+        left_out: hook name -> why it was not read, where every hook was asked for.
     """
 
     features: tuple[str, ...]
@@ -50,6 +52,7 @@ class GateScan(Finding):
     control_rate: float
     control_interval: tuple[float, float]
     unit_gates: tuple[UnitGate, ...] = field(repr=False)
+    left_out: Mapping[str, str] = field(repr=False)
     _scores: pd.DataFrame | None = field(repr=False)
 
     def frame(self) -> pd.DataFrame:
@@ -73,7 +76,7 @@ class GateScan(Finding):
         Raises:
             XorMiError: a largest p-value that is no number.
         """
-        _require_p(max_p)
+        require_p(max_p)
         frame = self.frame()
         frame = frame[frame["gate"].notna() & (frame["p_value"] <= max_p)]
         return frame.sort_values("margin", ascending=False, kind="stable").reset_index(drop=True)
@@ -95,12 +98,7 @@ class GateScan(Finding):
             XorMiError: a gate that cannot be read, of another number of inputs, or of several
                 outputs; a largest p-value that is no number.
         """
-        function = BooleanFunction.of(gate, len(self.features))
-        if function.n_outputs != 1:
-            raise XorMiError(
-                f"{function.name} has {function.n_outputs} outputs; a unit acts as a gate with one"
-            )
-        polarity_of = {self._table_of(function.complement()): -1, self._table_of(function): 1}
+        polarity_of = polarities(gate, self.rows_seen)
         frame = self.separating(max_p=max_p)
         frame["polarity"] = [polarity_of.get(table, 0) for table in frame["table"]]
         wanted = [1, -1] if up_to_complement else [1]
@@ -125,7 +123,7 @@ class GateScan(Finding):
             XorMiError: a scan that was told to score nothing, or a largest p-value that is no
                 number.
         """
-        _require_p(max_p)
+        require_p(max_p)
         if self._scores is None:
             raise XorMiError("this scan scored no gates; call scan_gates with scores=True")
         frame = self._scores
@@ -134,13 +132,13 @@ class GateScan(Finding):
             is_asked &= frame["is_best"]
         return frame[is_asked].reset_index(drop=True)
 
-    def _table_of(self, function: BooleanFunction) -> str:
-        return table_of({row: function.bits[int(row, 2)] for row in self.rows_seen})
-
     def __str__(self) -> str:
         n_separating = self.separating()["site"].nunique()
         any_gate = len({line.site for line in self.unit_gates if line.gate is not None})
         low, high = self.control_interval
+        left_out = ""
+        if self.left_out:
+            left_out = f" {len(self.left_out)} hooks were not read, or in part: see .left_out."
         tried = f"all {self.n_permutations}" if self.is_every_permutation else self.n_permutations
         return (
             f"{n_separating} of {self.n_units} units separate a gate of {', '.join(self.features)} "
@@ -148,10 +146,30 @@ class GateScan(Finding):
             f"no p-value can be below {self.smallest_p:.3g}). "
             f"Any gate at any p: {any_gate / self.n_units:.2%} of units; with the features dealt "
             f"out anew {self.control_rate:.2%} (95 % of {tried} ways: {low:.2%} to {high:.2%})."
+            f"{left_out}"
         )
 
 
-def _require_p(max_p: float) -> None:
+def polarities(gate: Target, rows_seen: Sequence[str]) -> dict[str, int]:
+    """The table of a gate on the combinations seen -> 1, that of its complement -> -1.
+
+    Raises:
+        XorMiError: a gate that cannot be read, of another number of inputs, or of several outputs.
+    """
+    function = BooleanFunction.of(gate, len(rows_seen[0]))
+    if function.n_outputs != 1:
+        raise XorMiError(
+            f"{function.name} has {function.n_outputs} outputs; a unit acts as a gate with one"
+        )
+    bits_of = {1: function.bits, -1: function.complement().bits}
+    tables = {
+        polarity: table_of({row: int(bits[int(row, 2)]) for row in rows_seen})
+        for polarity, bits in bits_of.items()
+    }
+    return {table: polarity for polarity, table in tables.items()}
+
+
+def require_p(max_p: float) -> None:
     """Refuse what no p-value can be compared with."""
     # a bool is a number to Python, and NaN is on no side of any other
     if isinstance(max_p, bool) or not isinstance(max_p, Real) or max_p != max_p:

@@ -1,10 +1,9 @@
 """a model, its inputs and their features -> the scan: the call itself, and what it takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from xor_mi.errors import (
@@ -14,23 +13,26 @@ from xor_mi.errors import (
     require_memory,
     whole_number,
 )
-from xor_mi.gate_scan._activations import in_blocks, passes, read_activations, wanted_units
+from xor_mi.gate_scan._activations import (
+    Units,
+    in_blocks,
+    passes,
+    read_activations,
+    wanted_units,
+)
+from xor_mi.gate_scan._asked import Samples, read_samples
 from xor_mi.gate_scan._chance import Dealt
 from xor_mi.gate_scan._cuts import Cuts, UnitGate, decided_at
 from xor_mi.gate_scan._finding import GateScan
 from xor_mi.gate_scan._scores import Scorer, Scores, UnitScores, scored_gates
 from xor_mi.graph import Site
+from xor_mi.interventions._hooks import Probed, probe_hooks
 from xor_mi.interventions._run import inputs_per_run
-from xor_mi.interventions._sites import require_ready, site_sets
-from xor_mi.kinds import HookedModel, Sites
+from xor_mi.interventions._sites import edges_where_needed, require_ready, site_sets
+from xor_mi.kinds import Features, HookedModel, Inputs, ModelKwargs, Sites
 from xor_mi.progress import progress_bar
-from xor_mi.truth import ArrayLike, as_bit, row_name
 
-__all__ = ["Features", "scan_gates"]
-
-MAX_FEATURES = 6
-"""More features than this are refused: a table of n features has 2^n rows to be seen."""
-
+__all__ = ["scan_gates", "scan_samples"]
 
 MOST_WORK = 10**11
 """Units times inputs times gates times permutations: more scores than this are refused."""
@@ -40,17 +42,14 @@ BYTES_OF_A_BLOCK = 2**26
 """What the arithmetic on some of the units may take at once."""
 
 
-Features = Mapping[str, Sequence[bool | int | float] | ArrayLike]
-"""Name -> one bit per sample, as a list, a tensor or an array."""
-
-
 @torch.no_grad()
 def scan_gates(
     model: HookedModel,
-    inputs: Tensor,
-    features: Features,
-    sites: Sites,
+    inputs: Inputs | None = None,
+    features: Features | None = None,
+    sites: Sites | None = None,
     *,
+    model_kwargs: ModelKwargs | None = None,
     n_permutations: int = 200,
     seed: int = 0,
     scores: bool = True,
@@ -67,11 +66,14 @@ def scan_gates(
     Args:
         model: a HookedMLP, any HookedRootModule after setup(), or a TransformerBridge; in eval
             mode.
-        inputs: what the model is run on, a tensor [sample, ...]. Equal ones are one input.
-        features: a mapping, name -> one bit per sample, as a list, array or tensor; 1 to 6
-            features, two or more combinations. Equal inputs have equal features.
+        inputs: what the model is run on, a tensor [sample, ...]. Equal ones are one input. By
+            default all rows of a HookedMLP.
+        features: a mapping, name -> one bit per sample, as a list, array or tensor, or a table with
+            a column each; 1 to 6 features, two or more combinations. Equal inputs have equal
+            features. By default the bits of a HookedMLP's inputs.
         sites: a hook name, a `Site` (of a site with an index only the units there), or several of
-            them.
+            them. None means every hook that can be read; `GateScan.left_out` names the others.
+        model_kwargs: keyword inputs of the model's forward; a tensor has one entry per sample.
         n_permutations: how often the combinations are dealt out to the different inputs anew. The
             p-value of a cut is (1 + how often the unit then has one at least as wide) / (1 + this);
             it is per unit, not corrected for the number of units. Where there are at most 1,000
@@ -84,8 +86,9 @@ def scan_gates(
 
     Raises:
         XorMiError: features that are not bits, too many, of another length, or not decided by the
-            input; a hook that is unknown, silent, fires twice or has no batch axis; activations
-            that are not finite; train mode; too much to hold or to score.
+            input; a hook that is unknown, switched off, silent, fires twice, carries no tensor or
+            has no batch axis; activations that are complex or not finite; train mode; too much to
+            hold or to score.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> noise = 0.1 * torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
@@ -96,132 +99,120 @@ def scan_gates(
     [['XOR', 'a ^ b', True]]
     """
     require_ready(model, "scanning for gates")
-    if not isinstance(inputs, Tensor) or inputs.ndim == 0 or len(inputs) == 0:
-        raise XorMiError(
-            "inputs must be a tensor [sample, ...] with at least one sample; "
-            "give what the model is run on"
-        )
     seed = whole_number("seed", seed, below=SEEDS_BELOW)
     n_permutations = whole_number("n_permutations", n_permutations, at_least=1)
     if batch_size is not None:
         batch_size = whole_number("batch_size", batch_size, at_least=1)
-    rows = _combinations(features, len(inputs))
-    sites_of = _sites_by_hook(model, sites)
-    n_samples, different = len(inputs), _different_inputs(inputs, rows)
-    inputs = inputs[different]
-    dealt = Dealt.of([rows[number] for number in different.tolist()], n_permutations, seed)
-    wanted = wanted_units(model, inputs, sites_of)
-    n_units = sum(len(units.numbers) for units in wanted)
-    if not n_units:
-        raise XorMiError(f"no unit at {', '.join(sites_of)}: the activations are empty")
-    gates = scored_gates(dealt.rows, dealt.sizes) if scores else None
-    n_gates = 0 if gates is None else len(gates.bits)
-    _require_bounded(dealt, n_units, n_gates)
+    samples = read_samples(model, inputs, features, model_kwargs)
+    dealt = Dealt.of(samples.rows, n_permutations, seed)
+    return scan_samples(model, samples, sites, dealt, scores, batch_size, progress)
 
-    names = tuple(map(str, features))
-    lines: list[UnitGate] = []
-    scored: list[UnitScores] = []
-    n_separating = np.zeros(dealt.n_deals)
-    size = batch_size or inputs_per_run(model, inputs)
-    n_at_once = BYTES_OF_A_BLOCK // bytes_of_a_unit(len(inputs), len(dealt.rows), n_gates)
-    for planned in passes(wanted, len(inputs)):
-        kept = read_activations(model, inputs, planned, size, progress)
-        blocks = [
-            block
-            for units, values in zip(planned, kept, strict=True)
-            for block in in_blocks(units, values, max(1, n_at_once))
-        ]
-        total = len(blocks) * dealt.n_deals
-        with progress_bar(doing="shuffling", unit="shuffle", total=total, progress=progress) as bar:
-            for block in blocks:
-                cuts = Cuts(block, dealt)
-                scorer = None if gates is None else Scorer(block, dealt, gates)
-                for deal, order in enumerate(dealt.orders()):
-                    n_separating[deal] += cuts.count(order.split(dealt.sizes))
-                    if scorer is not None:
-                        scorer.count(order)
-                    bar.update()
-                lines += cuts.lines(decided_at(model, block.hook), names)
-                scored += [] if scorer is None else [scorer.scores()]
-    low, high = np.quantile(n_separating / n_units, (0.025, 0.975)).tolist()
+
+@torch.no_grad()
+def scan_samples(
+    model: HookedModel,
+    samples: Samples,
+    sites: Sites | None,
+    dealt: Dealt,
+    scores: bool,
+    batch_size: int | None,
+    progress: bool,
+) -> GateScan:
+    """`scan_gates` of inputs that are read."""
+    examples = samples.different
+    is_every = sites is None
+    asked = {} if sites is None else _sites_by_hook(model, sites)
+    with edges_where_needed(model, [tuple(together) for together in asked.values()]):
+        probed = probe_hooks(model, examples, warns=False)
+        sites_of, left_out = _readable_hooks(probed) if is_every else (asked, {})
+        wanted = wanted_units(model, probed, sites_of)
+        n_units = sum(len(units.numbers) for units in wanted)
+        gates = scored_gates(dealt.rows, dealt.sizes) if scores else None
+        n_gates = 0 if gates is None else len(gates.bits)
+        _require_bounded(dealt, n_units, n_gates)
+
+        lines: list[UnitGate] = []
+        scored: list[UnitScores] = []
+        n_separating = np.zeros(dealt.n_deals)
+        size = batch_size or inputs_per_run(model, examples, probed=probed)
+        n_at_once = BYTES_OF_A_BLOCK // bytes_of_a_unit(len(examples), len(dealt.rows), n_gates)
+        for planned in passes(wanted, len(examples)):
+            kept = read_activations(model, examples, planned, size, progress)
+            if is_every:
+                planned, kept = _finite_units(planned, kept, left_out)
+            blocks = [
+                block
+                for units, values in zip(planned, kept, strict=True)
+                for block in in_blocks(units, values, max(1, n_at_once))
+            ]
+            total = len(blocks) * dealt.n_deals
+            with progress_bar(
+                doing="shuffling", unit="shuffle", total=total, progress=progress
+            ) as bar:
+                for block in blocks:
+                    cuts = Cuts(block, dealt)
+                    scorer = None if gates is None else Scorer(block, dealt, gates)
+                    for deal, order in enumerate(dealt.orders()):
+                        n_separating[deal] += cuts.count(order.split(dealt.sizes))
+                        if scorer is not None:
+                            scorer.count(order)
+                        bar.update()
+                    lines += cuts.lines(decided_at(model, block.hook), samples.features)
+                    scored += [] if scorer is None else [scorer.scores()]
+    n_read = len({line.site for line in lines})
+    if not n_read:
+        raise XorMiError("no hook of this model has a finite activation; name sites to learn why")
+    low, high = np.quantile(n_separating / n_read, (0.025, 0.975)).tolist()
     return GateScan(
-        features=names,
+        features=samples.features,
         rows_seen=dealt.rows,
-        n_samples=n_samples,
-        n_distinct=len(inputs),
-        n_units=n_units,
+        n_samples=samples.n_given,
+        n_distinct=len(samples),
+        n_units=n_read,
         n_permutations=dealt.n_deals,
         is_every_permutation=dealt.are_all,
         smallest_p=dealt.smallest_p,
-        control_rate=n_separating.mean().item() / n_units,
+        control_rate=n_separating.mean().item() / n_read,
         control_interval=(low, high),
         unit_gates=tuple(lines),
-        _scores=None if gates is None else Scores(gates, tuple(scored)).frame(names, dealt.rows),
+        left_out=left_out,
+        _scores=None
+        if gates is None
+        else Scores(gates, tuple(scored)).frame(samples.features, dealt.rows),
     )
 
 
 # what is asked
 
 
-def _combinations(features: Features, n_samples: int) -> list[str]:
-    """The combination of the features that each sample has, such as '01'."""
-    if not isinstance(features, Mapping):
-        raise XorMiError(
-            f"features as {type(features).__name__} given; "
-            f"give 1 to {MAX_FEATURES} as {{name: one bit per sample}}"
-        )
-    if not 1 <= len(features) <= MAX_FEATURES:
-        raise XorMiError(
-            f"{len(features)} features given; "
-            f"give 1 to {MAX_FEATURES} as {{name: one bit per sample}}"
-        )
-    columns = [_bits(str(name), column, n_samples) for name, column in features.items()]
-    rows = [row_name(row) for row in zip(*columns, strict=True)]
-    if len(set(rows)) < 2:
-        raise XorMiError(
-            f"all samples have the same features, {rows[0]}; "
-            "give samples of at least two combinations"
-        )
-    return rows
+def _readable_hooks(probed: Probed) -> tuple[dict[str, list[Site]], dict[str, str]]:
+    """Every hook that can be read, whole, and why the others cannot."""
+    left_out = {name: facts.why_not for name, facts in probed.hooks.items() if facts.why_not}
+    for name, facts in probed.hooks.items():
+        if facts.dtype is not None and facts.dtype.is_complex:
+            left_out[name] = "has complex activations"
+    if len(left_out) == len(probed.hooks):
+        raise XorMiError("no hook of this model can be read; name one to learn why")
+    return {name: [Site(name)] for name in probed.hooks if name not in left_out}, left_out
 
 
-def _bits(name: str, column: object, n_samples: int) -> list[int]:
-    """A feature's values, checked to be one bit per sample."""
-    values = column.tolist() if isinstance(column, ArrayLike) else column
-    if not isinstance(values, (list, tuple)) or len(values) != n_samples:
-        has = f"{len(values)} values" if isinstance(values, (list, tuple)) else repr(values)
-        raise XorMiError(
-            f"feature '{name}' has {has} for {n_samples} samples; give one bit per sample"
-        )
-    try:
-        return [as_bit(value) for value in values]
-    except XorMiError as error:
-        raise XorMiError(
-            f"feature '{name}': {error}; threshold it, or split it into several features"
-        ) from None
+def _finite_units(
+    planned: Sequence[Units], kept: Sequence[Tensor], left_out: dict[str, str]
+) -> tuple[list[Units], list[Tensor]]:
+    """The units that are finite on every input; hooks that have others are noted in `left_out`.
 
-
-def _different_inputs(inputs: Tensor, rows: Sequence[str]) -> Int[Tensor, "_"]:
-    """The number of the first sample with each input, in order.
-
-    Raises:
-        XorMiError: one input with two combinations of the features.
+    Attention scores are minus infinity wherever a position may not look.
     """
-    if not inputs.numel():
-        return torch.arange(len(inputs))
-    # complex numbers have no order to be sorted in
-    numbers = torch.view_as_real(inputs) if inputs.is_complex() else inputs
-    _, group = numbers.unique(dim=0, return_inverse=True)
-    first: dict[int, int] = {}
-    for sample, number in enumerate(group.tolist()):
-        before = first.setdefault(number, sample)
-        if rows[before] != rows[sample]:
-            raise XorMiError(
-                f"samples {before} and {sample} are the same input with the features "
-                f"{rows[before]} and {rows[sample]}, which no unit can tell apart; give features "
-                "that the input decides"
-            )
-    return torch.tensor(list(first.values()))
+    finite_units: list[Units] = []
+    finite_values: list[Tensor] = []
+    for units, values in zip(planned, kept, strict=True):
+        is_finite = values.isfinite().all(0)
+        if not bool(is_finite.all()):
+            left_out[units.hook] = "has units that are NaN or infinite; its other units are read"
+        if bool(is_finite.any()):
+            finite_units.append(units._replace(numbers=units.numbers[is_finite]))
+            finite_values.append(values[:, is_finite])
+    return finite_units, finite_values
 
 
 def _sites_by_hook(model: HookedModel, sites: Sites) -> dict[str, list[Site]]:

@@ -139,7 +139,7 @@ class Scorer:
         place = is_best.int().argmax(1)
         after = (place + 1).clamp(max=len(self._sorted) - 1)
         middle = (self._sorted.gather(0, place) + self._sorted.gather(0, after)) / 2
-        return torch.where(is_best.any(1), middle, torch.nan)
+        return torch.where(is_best.any(1), middle + self._block.lowest, torch.nan)
 
     def count(self, order: Tensor) -> None:
         """Look at one way to deal the combinations out."""

@@ -239,6 +239,28 @@ def readers_of(
     return Readers(tuple(named), (*named.items(), default), decisions_by=by_rule)
 
 
+def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None) -> Readers:
+    """What is decided alone: the score of the network's own decision, or what `decide` gives.
+
+    Raises:
+        XorMiError: a decision that a HookedMLP does not make, an `output` that nothing reads, or
+            another model without `decide`.
+    """
+    if decide is None and isinstance(model, HookedMLP):
+        own = _default_metric(model, model.require_output(output), None)
+        by_rule = partial(_decided_above, model.rule.cut)
+        return Readers(own[:1], (own,), rowwise=True, decisions_by=by_rule)
+    if output != 0:
+        raise XorMiError(
+            f"output={output} is read by nothing: it is the number of a HookedMLP's own decision, "
+            "and decide= says what is decided; leave it out"
+        )
+    _require_function(decide)
+    assert decide is not None
+    functions = (("decide", partial(_decisions_by, decide)),)
+    return Readers((), functions, decisions_by=_whole)
+
+
 def _default_metric(model: HookedModel, output: int, decide: Decide | None) -> tuple[str, Metric]:
     """The metric where none is given, with its name."""
     if isinstance(model, HookedMLP):
