@@ -23,7 +23,7 @@ from xor_mi.model import (
     require_evaluable,
     require_hooked_mlp,
 )
-from xor_mi.model._blocks import (
+from xor_mi.model._layer_sites import (
     HOOK_OF,
     GridKind,
     counts_first_axis,

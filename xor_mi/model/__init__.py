@@ -8,7 +8,7 @@ A network of someone else's comes in two steps. `_read_module` (with `_tracer`, 
 `_forms`) and `_foreign` read it into the neutral layers of `_description`, which then says what a
 HookedMLP can be of them; `_loaders` makes it, and `_comparison` compares it with the original.
 
-`_blocks` knows how TransformerLens calls the hooks of a transformer's blocks.
+`_layer_sites` knows how TransformerLens calls what is in a layer of a transformer.
 
 Three groups of names lie close together:
 
