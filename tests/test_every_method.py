@@ -149,6 +149,7 @@ BUILT: dict[str, dict[str, object]] = {
     "training.TrainConfig": {},
     "interventions.HighLevelModel": {"variables": {"either": "x0 | x1"}, "output": "either"},
     "interventions.Site": {"hook_name": "hook_logits"},
+    "interventions.Subspace": {"site": "hook_logits", "basis": torch.eye(1)},
     "search.Convention": {},
 }
 """Class that a person builds -> settings that it takes."""

@@ -243,10 +243,6 @@ def test_gradients_check_their_sites():
     "call",
     [
         lambda m: interchange(m, {"h0.0": "11"}, "01"),
-        lambda m: interchange_accuracy(m, OR_AND, {"either": "h0.0"}),
-        lambda m: subspace_accuracy(m, OR_AND, "either", POST, torch.eye(2)),
-        lambda m: das_accuracy(m, OR_AND, "either", POST),
-        lambda m: path_sweep(m, [["x0", "h0.0"]]),
         lambda m: paths_from(m, "x0"),
         differing_pairs,
         sites,
@@ -257,6 +253,22 @@ def test_what_needs_rows_of_bits_says_so(call):
     with pytest.raises(
         XorMiError, match="needs a HookedMLP, not OwnModel; other models take patch_sweep"
     ):
+        call(OwnModel())
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: interchange_accuracy(m, OR_AND, {"either": "h0.0"}), "give inputs="),
+        (lambda m: subspace_accuracy(m, OR_AND, "either", POST, torch.eye(2)), "give inputs="),
+        (lambda m: das_accuracy(m, OR_AND, "either", POST), "give inputs="),
+        (lambda m: path_sweep(m, [["x0", "h0.0"]]), "give pairs="),
+    ],
+)
+def test_what_has_a_default_on_rows_of_bits_asks_for_it_elsewhere(call, message):
+    """On another model than a HookedMLP the inputs are asked for."""
+    with pytest.raises(XorMiError, match=message):
         call(OwnModel())
 
 

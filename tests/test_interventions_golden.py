@@ -602,19 +602,20 @@ def test_an_accuracy_of_several_variables_is_asked_by_name(textbook):
     controls = das_accuracy(textbook, OR_AND, "either", POST, epochs=2)
     assert controls.sites["placebo"] == POST
     assert controls.n_matched_value is None
-    assert list(controls.frame()) == ["what", "sites", "n_agreed", "n_runs", "accuracy"]
+    assert list(controls.frame()) == ["what", "control", "sites", "n_agreed", "n_runs", "accuracy"]
+    assert controls.accuracy() == controls.accuracy("das")
 
 
 @pytest.mark.parametrize("call", [subspace_accuracy, das_accuracy])
-def test_a_subspace_lies_in_a_whole_hook(textbook, call):
-    """A hook is taken by name or as a Site; one unit of it, and a hook of edges, are refused with
-    what to give instead.
+def test_a_subspace_lies_in_a_hook_or_some_of_its_units(textbook, call):
+    """A hook is taken by name or as a Site; one unit of it has one dimension, and a hook of edges
+    is refused with what to give instead.
     """
     basis = (torch.eye(2)[:, :1],) if call is subspace_accuracy else ()
     by_name = call(textbook, OR_AND, "either", POST, *basis)
     assert call(textbook, OR_AND, "either", Site(POST), *basis).n_agreed == by_name.n_agreed
-    with pytest.raises(XorMiError, match="h0.1 is one place in 'blocks.0.mlp.hook_post'"):
-        call(textbook, OR_AND, "either", "h0.1", *basis)
+    of_unit = call(textbook, OR_AND, "both", "h0.1", *[torch.eye(1) for _ in basis])
+    assert next(iter(of_unit.n_agreed.values())) == 16
     with pytest.raises(XorMiError, match="holds a term per edge"):
         call(textbook, OR_AND, "either", "blocks.0.hook_edge", *basis)
     assert not textbook.cfg.use_edge_result
@@ -635,7 +636,7 @@ def test_progress_reaches_every_bar(deep, monkeypatch):
         seen.append(progress)
         return items
 
-    for module in ("_run", "_paths", "_attribution", "_method_scores", "_interchange"):
+    for module in ("_run", "_paths", "_attribution", "_method_scores", "_subspaces"):
         monkeypatch.setattr(f"xor_mi.interventions.{module}.progress_bar", recorded)
     one_input = HighLevelModel({"first": "x0"}, "first")
     calls = [

@@ -158,7 +158,7 @@ assert_type(xor_mi.metrics.decisions(model), Tensor)
 assert_type(xor_mi.metrics.share_interval(3, 10).low, float)
 above: xor_mi.metrics.ScoreAbove = xor_mi.metrics.by_threshold(0.5, output=0, position=None)
 assert_type(above.score(model(model.rows())), Tensor)
-mask: xor_mi.kinds.ModelKwargs = {"attention_mask": model.rows()}
+mask: xor_mi.kinds.ModelKwargs = {"attention_mask": torch.ones(3, 4)}
 deciders: list[xor_mi.kinds.Decide] = [above, xor_mi.metrics.by_argmax(one=1, among=[0, 1])]
 deciders.append(xor_mi.metrics.by_tokens(3, 4, position=-1))
 _ = xor_mi.patch_sweep(model, decide=deciders[0])
@@ -190,6 +190,24 @@ aligned = xor_mi.interchange_accuracy(model, either_not_both, {"or": "h0.0"}, jo
 assert_type(aligned.accuracy("or"), float)
 found_subspace = xor_mi.interventions.das_accuracy(model, either_not_both, "or", "h0.0", rank=1)
 assert_type(found_subspace.n_runs, dict[str, int])
+named_inputs = xor_mi.HighLevelModel({"left": "a & ~b"}, "left | b & ~a", inputs=("a", "b"))
+assert_type(named_inputs.direct_inputs, tuple[int, ...])
+at_position = xor_mi.interventions.Subspace(
+    Site("blocks.0.hook_resid_post", (-1,)), found_subspace.subspace or model.rows()
+)
+assert_type(at_position.rank, int)
+elsewhere = xor_mi.interchange_accuracy(
+    hooked,
+    named_inputs,
+    {"left": at_position},
+    inputs=model.rows(),
+    features={"a": [0, 0, 1, 1], "b": model.rows()[:, 1]},
+    decide=xor_mi.metrics.by_argmax(),
+    controls=True,
+    max_runs=100,
+)
+assert_type(elsewhere.is_exhaustive, bool)
+assert_type(elsewhere.n_differing, int)
 swapped = xor_mi.interventions.interchange(model, {"h0.0": "11"}, base="01")
 assert_type(swapped.outputs, tuple[float, ...])
 row_of_name: dict[str, str] = {"h0.0": "11"}
@@ -202,6 +220,14 @@ assert_type(xor_mi.interventions.interchange(model, row_of_site, "01").base, str
 assert_type(xor_mi.interventions.interchange(model, row_of_any, "01").base, str)
 along = xor_mi.interventions.path_sweep(model, xor_mi.interventions.paths_from(model, "x0"), pairs)
 assert_type(along.patched, Tensor)
+between_sites = xor_mi.interventions.path_sweep(
+    hooked,
+    [(Site("blocks.0.attn.hook_z", (None, 1)), [Site("blocks.1.attn.hook_q", (None, 0))])],
+    (model.rows(), model.rows()),
+    frozen=[Site("blocks.0.hook_mlp_out")],
+    decide=xor_mi.metrics.by_tokens(1, 0),
+)
+assert_type(between_sites.decisions, Tensor)
 attributed = xor_mi.interventions.attribute(model, pairs, places, method="shapley")
 assert_type(attributed.frame(), pd.DataFrame)
 assert_type(xor_mi.interventions.score_methods(model, pairs).frame(), pd.DataFrame)

@@ -20,15 +20,13 @@ meaning where clean and corrupted are decided alike, as 00 and 11 under XOR: the
 from xor_mi.graph import Site as Site
 from xor_mi.interventions._ablation import AblationSweep as AblationSweep
 from xor_mi.interventions._ablation import ablation_sweep as ablation_sweep
+from xor_mi.interventions._accuracy import InterchangeAccuracy as InterchangeAccuracy
 from xor_mi.interventions._attribution import Attribution as Attribution
 from xor_mi.interventions._attribution import attribute as attribute
 from xor_mi.interventions._high_level import HighLevelModel as HighLevelModel
 from xor_mi.interventions._interchange import Interchange as Interchange
-from xor_mi.interventions._interchange import InterchangeAccuracy as InterchangeAccuracy
-from xor_mi.interventions._interchange import das_accuracy as das_accuracy
 from xor_mi.interventions._interchange import interchange as interchange
 from xor_mi.interventions._interchange import interchange_accuracy as interchange_accuracy
-from xor_mi.interventions._interchange import subspace_accuracy as subspace_accuracy
 from xor_mi.interventions._method_scores import MethodScore as MethodScore
 from xor_mi.interventions._method_scores import MethodScores as MethodScores
 from xor_mi.interventions._method_scores import score_methods as score_methods
@@ -42,6 +40,7 @@ from xor_mi.interventions._patching import patch as patch
 from xor_mi.interventions._patching import patch_sweep as patch_sweep
 from xor_mi.interventions._paths import path_sweep as path_sweep
 from xor_mi.interventions._paths import paths_from as paths_from
+from xor_mi.interventions._placed import Subspace as Subspace
 from xor_mi.interventions._readout import Decided as Decided
 from xor_mi.interventions._sites import Coordinates as Coordinates
 from xor_mi.interventions._sites import SiteKind as SiteKind
@@ -49,3 +48,5 @@ from xor_mi.interventions._sites import SiteSet as SiteSet
 from xor_mi.interventions._sites import site_of as site_of
 from xor_mi.interventions._sites import sites as sites
 from xor_mi.interventions._sites import subsets as subsets
+from xor_mi.interventions._subspaces import das_accuracy as das_accuracy
+from xor_mi.interventions._subspaces import subspace_accuracy as subspace_accuracy

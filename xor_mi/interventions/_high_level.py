@@ -1,20 +1,27 @@
 """formulas over bits -> an algorithm that a network may implement.
 
-Variables computed from the inputs, and an output computed from them.
+Variables computed from the inputs, and an output computed from them, and from inputs directly where
+it names them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.errors import XorMiError, require_kind, shown, unknown
 from xor_mi.truth import BooleanFunction, row_numbers
 
 WORD = re.compile(r"[A-Za-z_]\w*")
+
+NUMBERED = re.compile(r"x(0|[1-9]\d*)")
+"""x0, x1, ...: an input by its number, whatever else it is called."""
+
+LETTER = re.compile(r"[a-dx-z]", re.IGNORECASE)
+"""What stands for an input in a formula where inputs have no names of their own."""
 
 OPERATORS = ("and", "or", "not", "xor")
 """Words of a formula that are not variables."""
@@ -27,18 +34,24 @@ class HighLevelModel:
     (A causal model, in the words of Geiger et al.)
 
     Attributes:
-        variables: name -> formula over x0, x1, ...
-        output: formula over the variables' names.
+        variables: name -> formula over the inputs, x0, x1, ... or by their names.
+        output: formula over the variables' names, and over inputs that it uses directly. Where a
+            variable is called as an input, the variable is meant.
+        inputs: names of the inputs, in order; none by default. x0, x1, ... may be used as well.
 
     >>> HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both").table(2)
     (0, 1, 1, 0)
+    >>> HighLevelModel({"left": "a & ~b"}, "left | b & ~a", inputs=("a", "b")).table(2)
+    (0, 1, 1, 0)
 
     Raises:
-        XorMiError: no variables, an output that names another one, or anything but text.
+        XorMiError: no variables, an output that names another one, names of inputs that are not
+            words or are there twice, or anything but text.
     """
 
     variables: Mapping[str, str]
     output: str
+    inputs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         # what is empty is answered below
@@ -53,42 +66,165 @@ class HighLevelModel:
             raise XorMiError(
                 "an algorithm needs at least one variable, such as {'either': 'x0 | x1'}"
             )
+        self._require_names()
         _ = self.readout  # raises where the output names an unknown variable
+
+    def _require_names(self) -> None:
+        """The names of the inputs are words, each of one input and of no variable."""
+        names = self.inputs
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise XorMiError(
+                f"inputs are {shown(names)}; give their names in order, such as ('a', 'b')"
+            )
+        for name in names:
+            is_word = isinstance(name, str) and WORD.fullmatch(name) is not None
+            if not is_word or NUMBERED.fullmatch(name) or name.lower() in OPERATORS:
+                raise XorMiError(
+                    f"an input is called {shown(name)}; give a word such as 'a' (x0, x1, ... are "
+                    "always there)"
+                )
+            if name in self.variables:
+                raise XorMiError(
+                    f"'{name}' is an input and a variable; give one of them another name"
+                )
+        if len(set(names)) < len(names):
+            raise XorMiError(f"of the inputs {shown(tuple(names))} two have the same name")
+        # a frozen value has no list in it
+        object.__setattr__(self, "inputs", tuple(names))
+
+    @property
+    def direct_inputs(self) -> tuple[int, ...]:
+        """The numbers of the inputs that the output uses directly, in ascending order.
+
+        >>> HighLevelModel({"both": "x0 & x1"}, "both | x2").direct_inputs
+        (2,)
+        """
+        numbers: set[int] = set()
+        for word in WORD.findall(self.output):
+            if word in self.variables or word.lower() in OPERATORS:
+                continue
+            number = self._number_of(word)
+            if number is None:
+                raise unknown("variable", word, self._words(), where="the variables are")
+            numbers.add(number)
+        return tuple(sorted(numbers))
 
     @property
     def readout(self) -> BooleanFunction:
-        """The output as a function of the variables, in their order."""
-        inputs = {name: f"x{k}" for k, name in enumerate(self.variables)}
-        for word in WORD.findall(self.output):
-            if word not in inputs and word.lower() not in OPERATORS:
-                raise unknown("variable", word, inputs, where="the variables are")
-        formula = WORD.sub(lambda match: inputs.get(match[0], match[0]), self.output)
-        return BooleanFunction.from_formula(formula, n_inputs=len(inputs))
+        """The output as a function of the variables, in their order.
+
+        After them come the inputs that it uses directly (`direct_inputs`).
+        """
+        direct = self.direct_inputs
+        places = {name: f"x{k}" for k, name in enumerate(self.variables)}
+
+        def place(word: str) -> str:
+            """A word of the output as an argument of the readout; operators stay."""
+            if word in places:
+                return places[word]
+            if word.lower() in OPERATORS:
+                return word
+            number = self._number_of(word)
+            assert number is not None  # direct_inputs has looked at every word
+            return f"x{len(places) + direct.index(number)}"
+
+        formula = WORD.sub(lambda match: place(match[0]), self.output)
+        return BooleanFunction.from_formula(formula, n_inputs=len(places) + len(direct))
 
     def bits(self, n_inputs: int) -> Int[Tensor, "variable row"]:
-        """Every variable on every input row."""
+        """Every variable on every input row.
+
+        Raises:
+            XorMiError: a formula that names an input that is not there, or a number of inputs other
+                than that of their names.
+        """
+        if self.inputs and n_inputs != len(self.inputs):
+            raise XorMiError(
+                f"the algorithm has {len(self.inputs)} inputs, {', '.join(self.inputs)}, "
+                f"and not {n_inputs}"
+            )
         functions = [
-            BooleanFunction.from_formula(formula, n_inputs=n_inputs)
+            BooleanFunction.from_formula(self._numbered(formula), n_inputs=n_inputs)
             for formula in self.variables.values()
         ]
+        for number in self.direct_inputs:
+            if number >= n_inputs:
+                raise XorMiError(
+                    f"the output uses x{number}, which is not one of {n_inputs} inputs, counted "
+                    "from 0"
+                )
         return torch.tensor([function.bits for function in functions])
 
     def table(self, n_inputs: int) -> tuple[int, ...]:
         """The whole algorithm as a truth table over the inputs."""
-        return tuple(self.predict(self.bits(n_inputs).T).tolist())
+        variables = self.bits(n_inputs).T
+        rows = BooleanFunction.named("TRUE", n_inputs).rows()
+        return tuple(self.predict(variables, torch.tensor(rows)).tolist())
 
-    def predict(self, bits: Int[Tensor, "*run variable"]) -> Int[Tensor, "*run"]:
+    def predict(
+        self,
+        bits: Int[Tensor, "*run variable"],
+        inputs: Int[Tensor, "*run input"] | None = None,
+    ) -> Int[Tensor, "*run"]:
         """The variables' bits -> the output's bit.
 
+        Args:
+            inputs: the bits of the inputs, needed where the output uses some of them directly.
+
         Raises:
-            XorMiError: no tensor of bits with one entry per variable.
+            XorMiError: no tensor of bits with one entry per variable, or no inputs where the output
+                uses them.
         """
         n_variables = len(self.variables)
-        require_kind("bits", bits, Tensor, give=f"a tensor of {n_variables} bits per run")
-        is_bits = bool(((bits == 0) | (bits == 1)).all())
-        if bits.ndim == 0 or bits.shape[-1] != n_variables or not is_bits:
-            shape = list(bits.shape)
+        _require_bits("bits", bits, n_variables, of="variable")
+        direct = self.direct_inputs
+        if not direct:
+            return torch.tensor(self.readout.bits)[row_numbers(bits)]
+        if inputs is None:
             raise XorMiError(
-                f"bits of shape {shape} are not {n_variables} bits per run, one for each variable"
+                f"the output uses x{direct[0]} directly; give the bits of the inputs too"
             )
-        return torch.tensor(self.readout.bits)[row_numbers(bits)]
+        _require_bits("inputs", inputs, max(direct) + 1, of="input", or_more=True)
+        read = torch.cat([bits, inputs[..., list(direct)].to(bits)], dim=-1)
+        return torch.tensor(self.readout.bits)[row_numbers(read)]
+
+    def _number_of(self, word: str) -> int | None:
+        """The number of the input that a word names; None where it names none."""
+        if word in self.inputs:
+            return list(self.inputs).index(word)
+        is_numbered = NUMBERED.fullmatch(word) is not None
+        if is_numbered and (not self.inputs or int(word[1:]) < len(self.inputs)):
+            return int(word[1:])
+        return None
+
+    def _words(self) -> list[str]:
+        """What the output may name, as a message lists it."""
+        return [*self.variables, *self.inputs]
+
+    def _numbered(self, formula: str) -> str:
+        """A variable's formula with each name of an input as x0, x1, ..."""
+        if not self.inputs or not isinstance(formula, str):
+            return formula
+
+        def numbered(word: str) -> str:
+            number = self._number_of(word)
+            if number is not None:
+                return f"x{number}"
+            # elsewhere a and b are other names of x0 and x1; here inputs have their own
+            if NUMBERED.fullmatch(word) or LETTER.fullmatch(word):
+                raise unknown("input", word, self.inputs, where="the inputs are")
+            return word
+
+        return WORD.sub(lambda match: numbered(match[0]), formula)
+
+
+def _require_bits(name: str, bits: Tensor, n_each: int, *, of: str, or_more: bool = False) -> None:
+    """Refuse what is not a tensor [..., n_each] of zeros and ones."""
+    require_kind(name, bits, Tensor, give=f"a tensor of {n_each} bits per run")
+    is_bits = bool(((bits == 0) | (bits == 1)).all())
+    width = bits.shape[-1] if bits.ndim else 0
+    fits = width >= n_each if or_more else width == n_each
+    if not fits or not is_bits:
+        raise XorMiError(
+            f"{name} of shape {list(bits.shape)} are not {n_each} bits per run, one for each {of}"
+        )

@@ -3,20 +3,31 @@
 Patching a unit cannot tell mediation (A acts on C through B) from A acting on C beside B. Patching
 a path can: only the first unit's change is carried over, along the named edges; every other edge
 keeps its value from the unpatched run. A direct connection is a path of its own, from an input
-straight to an output.
+straight to an output. On other models a path leads from site to site (`_site_paths.py`).
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise, product
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import chain, pairwise, product
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_at_most, require_kind, require_memory
 from xor_mi.graph import Edge, Site, Unit, layers_of
-from xor_mi.interventions._patching import PatchSweep, read_pairs, require_direction, source_of
-from xor_mi.interventions._readout import readers_of
+from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._patching import (
+    PatchSweep,
+    read_pairs,
+    require_direction,
+    rounding_of,
+    source_of,
+)
+from xor_mi.interventions._placed import shapes_at
+from xor_mi.interventions._readout import readers_of, warn_of_cells
 from xor_mi.interventions._run import (
     Layout,
     bytes_per_number,
@@ -26,6 +37,14 @@ from xor_mi.interventions._run import (
     inputs_per_run,
     run_hooked,
 )
+from xor_mi.interventions._site_paths import (
+    Points,
+    along_sites,
+    hooks_held,
+    is_site_path,
+    read_steps,
+    sites_in,
+)
 from xor_mi.interventions._sites import (
     coordinates,
     entries_of,
@@ -33,7 +52,17 @@ from xor_mi.interventions._sites import (
     require_ready,
     site_of,
 )
-from xor_mi.kinds import Direction, Metrics, Pairs, Place
+from xor_mi.kinds import (
+    Decide,
+    Direction,
+    HookedModel,
+    Metrics,
+    ModelKwargs,
+    OneSite,
+    Pairs,
+    Place,
+    Sites,
+)
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 
@@ -43,6 +72,9 @@ Route = tuple[Unit, ...]
 
 MAX_PATHS = 1_000_000
 """More paths than this are refused rather than listed."""
+
+THE_REST = "the receivers of one path together, what is frozen held before"
+"""How several places are meant together on a path of sites."""
 
 
 def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list[Route]:
@@ -75,82 +107,103 @@ def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list
 
 @torch.no_grad()
 def path_sweep(
-    model: HookedMLP,
-    paths: Iterable[Sequence[Place]],
+    model: HookedModel,
+    paths: Iterable[Sequence[OneSite | Iterable[OneSite]]],
     pairs: Pairs | None = None,
     *,
+    frozen: Sites | None = None,
     metrics: Metrics | None = None,
     direction: Direction = "denoising",
+    decide: Decide | None = None,
     output: int | None = None,
+    model_kwargs: ModelKwargs | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> PatchSweep:
     """Patch each path for every (clean, corrupted) pair.
 
-    A path names units from layer to layer, such as ["h0.1", "h1.0", "y0"], or an input and an
-    output that are joined by a direct connection, ["x0", "y0"]; where it ends at a hidden unit,
-    that unit's new value acts on everything after it.
+    On a HookedMLP a path names units from layer to layer, such as ["h0.1", "h1.0", "y0"], or an
+    input and an output that are joined by a direct connection, ["x0", "y0"]; where it ends at a
+    hidden unit, that unit's new value acts on everything after it.
+
+    On any model a path is (sender, receiver), each a `Site` or several: the sender takes its value
+    from the source, what is `frozen` keeps that of the base, and what the receivers then are is
+    written into a second run, in which nothing is frozen. In a longer path each receiver is the
+    next sender. The receiver may be a later head's query, or the last residual stream for what
+    reaches the outputs directly.
 
     Args:
-        paths: sequences of units; `paths_from` lists all that leave a unit.
-        pairs, direction: as in `patch_sweep`.
+        model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
+        paths: sequences of units, which `paths_from` lists, or of sites.
+        pairs, direction, decide, model_kwargs: as in `patch_sweep`.
+        frozen: sites that are held while a sender's value travels to its receivers; a receiver
+            among them is read first. By default, in models with TransformerLens' names, every other
+            head and the output of every MLP (within the sender's own part, the rest of its hook);
+            in a HookedMLP the hidden layers between. In other models it must be given; [] holds
+            nothing.
         metrics: as in `patch_sweep`; by default the score of decision `output`.
         output: the number of the decision; by default that of the output the paths end at, or 0
-            where they end at hidden units. That is also what is decided. By argmax over two outputs
-            there is one decision, wherever the paths end.
+            where they end at hidden units or at sites. That is also what is decided. By argmax over
+            two outputs there is one decision, wherever the paths end.
         max_batch_bytes: as in `patch_sweep`.
 
     Raises:
-        XorMiError: a path that skips a layer or has fewer than two units, paths that end at
-            different outputs or at another one than `output`, and all that `patch_sweep` refuses.
+        XorMiError: a path that skips a layer or has fewer than two places, a receiver that is not
+            reached after its sender, nothing that says what is frozen, paths that end at different
+            outputs or at another one than `output`, and all that `patch_sweep` refuses.
     """
     require_kind("paths", paths, Iterable, give="paths, such as [['x0', 'h0.1', 'y0']]")
-    require_mlp(model, "path patching")
     require_ready(model, "path patching")
     require_direction(direction)
-    read = read_pairs(model, pairs)
+    read = read_pairs(model, pairs, model_kwargs)
     n_pairs = len(read.names)
-    routes = [_route(model, path) for path in paths]
-    if not read.names or not routes:
+    given = list(paths)
+    if not read.names or not given:
         raise XorMiError(
-            f"{n_pairs} pairs and {len(routes)} paths given; a sweep needs at least one of each"
+            f"{n_pairs} pairs and {len(given)} paths given; a sweep needs at least one of each"
         )
-    readers = readers_of(
-        model, metrics, _output_read(model, routes, output), read.inputs[read.clean]
-    )
+    travels = _travels(model, given, frozen, read.examples)
+    asked = _output_read(model, [one.units for one in travels if one.units], output)
+    readers = readers_of(model, metrics, asked, read.inputs[read.clean], decide)
     require_memory(
-        len(readers.functions) * len(routes) * n_pairs * bytes_per_number(model),
-        what=f"the results of {len(routes):,} paths on {n_pairs:,} pairs",
+        len(readers.functions) * len(travels) * n_pairs * bytes_per_number(model),
+        what=f"the results of {len(travels):,} paths on {n_pairs:,} pairs",
         do="give fewer paths or pairs",
     )
 
     denoising = direction == "denoising"
     base, source = (read.corrupted, read.clean) if denoising else (read.clean, read.corrupted)
-    starts = [site_of(model, route[0]).hook_name for route in routes]
-    plain, cache = cache_all(model, read.inputs, starts, max_batch_bytes=max_batch_bytes)
+    hooks = set(chain.from_iterable(travel.hooks for travel in travels))
+    plain, seen = cache_all(model, read.examples, hooks, max_batch_bytes=max_batch_bytes)
+    cleans, corrupteds = (list(side) for side in zip(*read.names, strict=True))
+    clean_outputs = plain[read.clean]
+    of_clean = readers.read(clean_outputs, cleans)
     # [function, (clean, corrupted), pair]
-    unpatched = readers.read_runs(plain[torch.stack([read.clean, read.corrupted])])
+    unpatched = torch.stack([of_clean, readers.read(plain[read.corrupted], corrupteds)], dim=1)
     # [function, path, pair]
-    values = unpatched.new_empty(len(unpatched), len(routes), n_pairs)
+    values = unpatched.new_empty(len(unpatched), len(travels), n_pairs)
     # Only now, so that the runs above are the network's own and not sums over its edges.
-    with model.edge_hooks():
-        at_once = inputs_per_run(model, read.inputs, max_batch_bytes)
-        for number, route in enumerate(
-            progress_bar(routes, doing="patching paths", unit="path", progress=progress)
+    with _edge_hooks(model, travels):
+        at_once = inputs_per_run(model, read.examples, max_batch_bytes)
+        parts = torch.arange(n_pairs, device=base.device).split(at_once)
+        for number, travel in enumerate(
+            progress_bar(travels, doing="patching paths", unit="path", progress=progress)
         ):
-            start = site_of(model, route[0])
-            carried = cache[start.hook_name][entries_of(start, cache[start.hook_name])]
-            outputs = [
-                _along(model, read.inputs[base[part]], carried[source[part]], route)
-                for part in torch.arange(n_pairs, device=base.device).split(at_once)
-            ]
-            values[:, number] = readers.read(torch.cat(outputs))
+            outputs = [travel.run(read.examples, seen, base[part], source[part]) for part in parts]
+            values[:, number] = readers.read_runs(torch.cat(outputs)[None])[:, 0]
 
     n_metrics = len(readers.metrics)
-    sets = tuple((_site_of_route(model, route),) for route in routes)
+    warn_of_cells(
+        readers.metrics,
+        values[:n_metrics],
+        [travel.name for travel in travels],
+        [f"{clean} -> {corrupted}" for clean, corrupted in read.names],
+    )
+    sets = tuple((Site(one.end.hook_name, one.end.index, label=one.name),) for one in travels)
     alone = f"{source_of(direction)}, along the path alone"
-    # Where a path ends says little about it; what was patched are its edges.
+    # Where a path ends says little about it; what was patched is the path.
     of_sites = coordinates(model, sets, value=alone, direction=direction)
+    what = {"the edges of one path together" if one.units else THE_REST for one in travels}
     return PatchSweep(
         pairs=read.names,
         sites=sets,
@@ -159,17 +212,91 @@ def path_sweep(
         clean=unpatched[:n_metrics, 0],
         corrupted=unpatched[:n_metrics, 1],
         values=values[:n_metrics],
-        coordinates=of_sites._replace(granularity="path", set="the edges of one path together"),
+        coordinates=of_sites._replace(granularity="path", set=", or ".join(sorted(what))),
         decided=readers.decided(unpatched, values),
-        rounding=torch.zeros(n_metrics, dtype=torch.float64),
+        rounding=rounding_of(model, readers, clean_outputs, of_clean[:n_metrics]),
     )
 
 
-def _output_read(model: HookedMLP, routes: Sequence[Route], output: int | None) -> int:
-    """The one output all routes end at, or the one asked for where they end at hidden units.
+class _Travel(NamedTuple):
+    """A path that can be run.
+
+    Attributes:
+        end: where it ends.
+        hooks: those whose values on plain inputs it needs.
+        units: of a path along the edges of a HookedMLP; empty for one of sites.
+        run: examples, what the hooks saw on all of them, and the numbers of base and source inputs
+            [pair] -> the outputs of the base inputs, after the first place's value from the source
+            has travelled.
+    """
+
+    name: str
+    end: Site
+    hooks: frozenset[str]
+    units: Route
+    run: Callable[[Examples, Mapping[str, Tensor], Tensor, Tensor], Tensor]
+
+
+def _travels(
+    model: HookedModel,
+    paths: Sequence[object],
+    frozen: Sites | None,
+    examples: Examples,
+) -> list[_Travel]:
+    """The paths that a caller names, along edges or between sites."""
+    of_sites = [is_site_path(model, path) for path in paths]
+    if frozen is not None and not any(of_sites):
+        raise XorMiError(
+            "frozen is for paths of sites; along the edges of a HookedMLP nothing else changes "
+            "anyway: leave it out"
+        )
+    points = Points(model, examples) if any(of_sites) else None
+    steps_of = {
+        number: read_steps(model, path, frozen, points)
+        for number, path in enumerate(paths)
+        if points is not None and of_sites[number]
+    }
+    if points is not None:
+        everywhere = chain.from_iterable(map(sites_in, steps_of.values()))
+        shapes_at(model, examples, tuple(dict.fromkeys(everywhere)))
+    travels: list[_Travel] = []
+    for number, path in enumerate(paths):
+        if points is None or number not in steps_of:
+            assert isinstance(model, HookedMLP)  # all other paths are of sites
+            travels.append(_on_edges(model, _route(model, path)))
+            continue
+        steps = steps_of[number]
+        run = partial(along_sites, model, steps, points)
+        end = steps.hops[-1].receivers[0]
+        travels.append(_Travel(steps.name, end, frozenset(hooks_held(steps)), (), run))
+    return travels
+
+
+def _on_edges(model: HookedMLP, route: Route) -> _Travel:
+    start, end = site_of(model, route[0]), site_of(model, route[-1])
+
+    def run(examples: Examples, seen: Mapping[str, Tensor], base: Tensor, source: Tensor) -> Tensor:
+        at_start = seen[start.hook_name]
+        carried = at_start[entries_of(start, at_start)]
+        return _along(model, examples.inputs[base], carried[source], route)
+
+    name = " -> ".join(unit.name for unit in route)
+    return _Travel(name, end, frozenset([start.hook_name]), route, run)
+
+
+def _edge_hooks(model: HookedModel, travels: Sequence[_Travel]) -> AbstractContextManager[None]:
+    """The edge hooks switched on inside a `with` block, if a path leads along edges."""
+    is_needed = any(travel.units for travel in travels)
+    return model.edge_hooks() if is_needed and isinstance(model, HookedMLP) else nullcontext()
+
+
+def _output_read(model: HookedModel, routes: Sequence[Route], output: int | None) -> int:
+    """The one output all routes end at, or the one asked for where they end elsewhere.
 
     Where several outputs are one decision, it is read whichever of them the routes end at.
     """
+    if not isinstance(model, HookedMLP):
+        return output or 0
     asked = None if output is None else model.require_output(output)
     ends = sorted({route[-1].index for route in routes if route[-1].is_output})
     if model.cfg.n_decisions == 1 or not ends:
@@ -222,12 +349,6 @@ def _is_direct(model: HookedMLP, src: Unit, dst: Unit) -> bool:
     return model.cfg.direct and src.layer < 0 and dst.is_output
 
 
-def _site_of_route(model: HookedMLP, route: Route) -> Site:
-    """The last unit of a route, called by the whole route."""
-    end = site_of(model, route[-1])
-    return Site(end.hook_name, end.index, label=" -> ".join(unit.name for unit in route))
-
-
 def _unit(model: HookedMLP, place: Place) -> Unit:
     unit = model.place(place)
     if isinstance(unit, Edge):
@@ -235,8 +356,9 @@ def _unit(model: HookedMLP, place: Place) -> Unit:
     return unit
 
 
-def _route(model: HookedMLP, path: Sequence[Place]) -> Route:
+def _route(model: HookedMLP, path: object) -> Route:
     require_kind("a path", path, (list, tuple), give="units in order, such as ['x0', 'h0.1', 'y0']")
+    assert isinstance(path, (list, tuple))
     route = tuple(_unit(model, place) for place in path)
     joined = [b.layer == a.layer + 1 or _is_direct(model, a, b) for a, b in pairwise(route)]
     if len(route) < 2 or not all(joined):

@@ -1,0 +1,112 @@
+"""how often a model and an algorithm decided alike under interchange: the result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from xor_mi.errors import unknown
+from xor_mi.finding import Finding
+from xor_mi.interventions._sites import Coordinates
+
+JOINT = "(joint)"
+"""All aligned variables at once, each with a source of its own."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InterchangeAccuracy(Finding):
+    """How often model and algorithm decide alike under interchange.
+
+    What was interchanged has a name: a variable of the algorithm, or "(joint)" for all of them at
+    once; of `das_accuracy` "das". Controls have names and counts of their own.
+
+    Attributes:
+        n_agreed: name -> interchanges decided alike.
+        n_runs: name -> how many were tried.
+        n_possible: name -> how many there are: one per base input and source inputs. Where fewer
+            were tried, they are a sample.
+        n_matched_value: name -> interchanges on which the output also *is* the predicted 0 or 1;
+            None where this is not measured, as by argmax, where no single output says 0 or 1.
+        sites: name -> where it was taken from the source.
+        n_inputs: the inputs that base and sources are taken from.
+        n_differing: on how many of them model and algorithm decide differently before anything is
+            interchanged.
+        seed: of the samples, and of the controls.
+        controls: name -> which control it is; the names that are none are not in it.
+        why_not: control -> why it could not be had.
+        coordinates: what was intervened on and how.
+        subspace: an orthonormal basis of what DAS learned, [width, rank]; None elsewhere.
+    """
+
+    n_agreed: dict[str, int]
+    n_runs: dict[str, int]
+    n_possible: dict[str, int]
+    sites: dict[str, str]
+    n_inputs: int
+    n_differing: int
+    seed: int
+    coordinates: Coordinates = field(repr=False)
+    n_matched_value: dict[str, int] | None = None
+    controls: Mapping[str, str] = field(default_factory=dict)
+    why_not: Mapping[str, str] = field(default_factory=dict)
+    subspace: Float[Tensor, "width rank"] | None = field(default=None, repr=False)
+
+    @property
+    def is_exhaustive(self) -> bool:
+        """Whether every interchange there is was tried, and no sample of them."""
+        return self.n_runs == self.n_possible
+
+    def __str__(self) -> str:
+        lines = ["Interchange accuracy"]
+        lines += [
+            f"{name} ({self.sites[name]}): {self.n_agreed[name]} of {n_runs} decided alike"
+            for name, n_runs in self.n_runs.items()
+        ]
+        if not self.is_exhaustive:
+            sampled = [name for name, n in self.n_possible.items() if self.n_runs[name] < n]
+            lines.append(
+                f"Sampled with seed {self.seed}: "
+                + ", ".join(f"{name} of {self.n_possible[name]:,}" for name in sampled)
+            )
+        if self.n_differing:
+            lines.append(
+                f"Before any interchange the algorithm decides {self.n_differing} of "
+                f"{self.n_inputs} inputs otherwise than the model"
+            )
+        lines += [f"No control by {control}: {why}" for control, why in self.why_not.items()]
+        return "\n".join(lines)
+
+    def accuracy(self, what: str | None = None) -> float:
+        """The fraction of the interchanges decided alike.
+
+        By default of all variables jointly, or of the only one there is, controls apart.
+
+        Raises:
+            XorMiError: a name that is not there, or none given where there are several.
+        """
+        if what is None:
+            asked = [name for name in self.n_runs if name not in self.controls]
+            what = asked[0] if len(asked) == 1 else JOINT
+        # a list, so that a value without a hash gets the message and not a TypeError
+        if what not in list(self.n_runs):
+            raise unknown("variable", what, self.n_runs, where="there are")
+        return self.n_agreed[what] / self.n_runs[what]
+
+    def frame(self) -> pd.DataFrame:
+        """One line per name.
+
+        Columns what, control (where there are controls; empty for what is none), sites, n_agreed,
+        n_matched_value where it is measured, n_runs, accuracy.
+        """
+        columns: dict[str, object] = {"what": list(self.n_runs)}
+        if self.controls:
+            columns["control"] = [self.controls.get(name, "") for name in self.n_runs]
+        columns["sites"] = [self.sites[name] for name in self.n_runs]
+        columns["n_agreed"] = [self.n_agreed[name] for name in self.n_runs]
+        if self.n_matched_value is not None:
+            columns["n_matched_value"] = [self.n_matched_value[name] for name in self.n_runs]
+        columns["n_runs"] = list(self.n_runs.values())
+        columns["accuracy"] = [self.accuracy(name) for name in self.n_runs]
+        return pd.DataFrame(columns)

@@ -1,0 +1,245 @@
+"""variables of an algorithm -> the places of a model that carry them, and what is written there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+from math import prod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, unknown
+from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._run import Replacement, cache_all, require_disjoint
+from xor_mi.interventions._sites import (
+    Site,
+    SiteSet,
+    edges_where_needed,
+    entries_of,
+    site_of,
+    site_sets,
+)
+from xor_mi.kinds import HookedModel, OneSite
+
+MOST_OVERLAP = 1e-4
+"""Directions count as perpendicular, and as of length 1, up to this; lengths have no unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """Some directions among the numbers at a site: a place that lies across units.
+
+    The entries of the site are taken as one list of numbers, [width], in their order.
+
+    Attributes:
+        site: a hook, or a `Site` with an index, or on a HookedMLP a unit or an input.
+        basis: orthonormal, such as TransformerLens' `neuron_basis` or what `das_accuracy` found.
+
+    >>> Subspace("blocks.0.mlp.hook_post", torch.tensor([[0.6], [0.8]])).rank
+    1
+
+    Raises:
+        XorMiError: a basis whose columns are not perpendicular and of length 1.
+    """
+
+    site: OneSite
+    basis: Float[Tensor, "width rank"]
+
+    def __post_init__(self) -> None:
+        require_orthonormal(self.basis)
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions it has."""
+        return self.basis.shape[1]
+
+
+def require_orthonormal(basis: object, width: int | None = None) -> Tensor:
+    """The columns of [width, rank] must be perpendicular and of length 1.
+
+    With others, coordinates are not what is swapped.
+
+    Args:
+        width: how many numbers the site holds, where it is known.
+
+    Raises:
+        XorMiError: another basis.
+    """
+    shape = list(basis.shape) if isinstance(basis, Tensor) else None
+    fits = shape is not None and len(shape) == 2 and 1 <= shape[1] <= shape[0]
+    if not isinstance(basis, Tensor) or not fits or width not in (None, basis.shape[0]):
+        wide = "width" if width is None else width
+        raise XorMiError(
+            f"the basis is {shape or type(basis).__name__}; give a tensor [{wide}, rank] of rank 1 "
+            f"to {wide}, such as neuron_basis({wide}, [0])"
+        )
+    if not basis.is_floating_point():
+        raise XorMiError(f"the basis holds {basis.dtype} numbers; give real ones, basis.float()")
+    # 16-bit numbers cannot be of length 1 as exactly
+    at_most = max(MOST_OVERLAP, 8 * torch.finfo(basis.dtype).eps)
+    columns = basis.detach().double()
+    products = columns.T @ columns
+    if not torch.allclose(products, torch.eye(len(products)).to(products), rtol=0, atol=at_most):
+        raise XorMiError(
+            "the basis is not orthonormal: its columns must be perpendicular and of length 1 "
+            "(torch.linalg.qr makes them so)"
+        )
+    return basis
+
+
+class Placed(NamedTuple):
+    """One place that carries a variable: all entries of a site, or a subspace of them.
+
+    Attributes:
+        site: where it is.
+        basis: of the subspace; None for all entries.
+    """
+
+    site: Site
+    basis: Tensor | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a table."""
+        if self.basis is None:
+            return self.site.name
+        return f"{self.site.name} (subspace of rank {self.basis.shape[1]})"
+
+
+Alignment = Mapping[str, tuple[Placed, ...]]
+"""Variable -> the places that carry it."""
+
+Shapes = Mapping[str, Sequence[int]]
+"""Hook name -> the shape of one example's activation."""
+
+
+def name_of_places(places: Iterable[Placed]) -> str:
+    """Several places that carry one variable, as text."""
+    return " + ".join(place.name for place in places)
+
+
+def sites_of(places: Iterable[Placed]) -> SiteSet:
+    """The sites that these places lie in, each once."""
+    return tuple(dict.fromkeys(place.site for place in places))
+
+
+def read_alignment(
+    model: HookedModel,
+    names: Sequence[str],
+    alignment: Mapping[str, OneSite | Subspace | Sequence[OneSite | Subspace]],
+) -> Alignment:
+    """What a caller aligns, in the order of the algorithm's variables.
+
+    Args:
+        names: of the algorithm's variables.
+
+    Raises:
+        XorMiError: a variable that the algorithm does not have, none at all, or an unknown site.
+    """
+    for name in alignment:
+        if name not in names:
+            raise unknown("variable", name, names, where="the algorithm has")
+    aligned = {name: _placed(model, alignment[name]) for name in names if name in alignment}
+    if not aligned:
+        raise XorMiError("align at least one variable with the sites that carry it")
+    return aligned
+
+
+def _placed(
+    model: HookedModel, places: OneSite | Subspace | Sequence[OneSite | Subspace]
+) -> tuple[Placed, ...]:
+    """The places that carry one variable."""
+    if isinstance(places, Subspace):
+        return (Placed(site_of(model, places.site), places.basis.detach()),)
+    has_subspace = isinstance(places, (list, tuple)) and any(
+        isinstance(place, Subspace) for place in places
+    )
+    if has_subspace:
+        assert isinstance(places, (list, tuple))
+        return tuple(chain.from_iterable(_placed(model, place) for place in places))
+    (together,) = site_sets(model, [places])  # pyright: ignore[reportArgumentType]
+    return tuple(Placed(site) for site in together)
+
+
+def shapes_at(model: HookedModel, examples: Examples, sites: SiteSet) -> dict[str, tuple[int, ...]]:
+    """Hook name -> the shape of one example's activation there, with every index checked.
+
+    Raises:
+        XorMiError: an index outside its activation, or a hook that cannot be written.
+    """
+    with edges_where_needed(model, [sites]):
+        _, cache = cache_all(model, examples[:1], [site.hook_name for site in sites])
+    for site in sites:
+        entries_of(site, cache[site.hook_name])  # refuses an index outside
+    return {name: tuple(value.shape[1:]) for name, value in cache.items()}
+
+
+def width_of(site: Site, shapes: Shapes) -> int:
+    """How many numbers a site holds per example."""
+    shape = shapes[site.hook_name]
+    named = [len(numbers) for numbers in site.axes(shape)]
+    return prod([*named, *shape[len(named) :]])
+
+
+def require_apart(places: Sequence[Placed], shapes: Shapes) -> None:
+    """No place may take its value from two sources (definition 44: targets are disjoint).
+
+    Subspaces of one site are apart where they are perpendicular.
+
+    Raises:
+        XorMiError: two places that overlap, or a basis of another width than its site.
+    """
+    for place in places:
+        if place.basis is not None:
+            require_orthonormal(place.basis, width_of(place.site, shapes))
+    for a, b in combinations(places, 2):
+        if a.site != b.site or a.basis is None or b.basis is None:
+            continue
+        if (a.basis.double().T @ b.basis.double()).abs().max() > MOST_OVERLAP:
+            raise XorMiError(
+                f"{a.name} and {b.name} overlap; subspaces of one site must be perpendicular"
+            )
+    # what is left: sites that are not both subspaces of the same entries
+    of_subspaces = {place.site for place in places if place.basis is not None}
+    others = [place.site for place in places if place.basis is None]
+    sites = [*of_subspaces, *others]
+    require_disjoint([0] * len(sites), sites, shapes)
+
+
+class Write(NamedTuple):
+    """A place that takes its value from source inputs, by number, one per run."""
+
+    place: Placed
+    source: Int[Tensor, " run"]
+
+
+def from_sources(base: Int[Tensor, " run"], writes: Sequence[Write]) -> Replacement:
+    """Each place takes its value from its own source; the rest keeps that of the base."""
+
+    def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor:
+        # the inputs were numbered on the CPU, the runs are where the model is
+        which = numbers.cpu()
+        here = [write for write in writes if write.place.site.hook_name == hook_name]
+        new = _at(activation, base, which)
+        for (site, basis), source in here:
+            entries = entries_of(site, activation)
+            given = _at(activation, source, which)[entries]
+            if basis is None:
+                new[entries] = given
+                continue
+            # TransformerLens' SubspaceInterchange; perpendicular ones do not see each other
+            plain = _at(activation, base, which)[entries]
+            directions = basis.to(activation)
+            away = (given - plain).reshape(len(plain), -1)
+            moved = away @ directions @ directions.T
+            new[entries] = new[entries] + moved.reshape(plain.shape)
+        return new
+
+    return replacement
+
+
+def _at(activation: Tensor, inputs: Tensor, which: Tensor) -> Tensor:
+    """A copy of what a hook saw on the inputs of some runs."""
+    return activation[inputs[which].to(activation.device)]

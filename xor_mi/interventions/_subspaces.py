@@ -1,0 +1,439 @@
+"""directions at a site set to what they are on other inputs, given or learned -> how often a model
+follows an algorithm.
+
+Subspaces, DAS and its controls are TransformerLens' own
+(`transformer_lens.tools.analysis.interchange`), which knows hooks of the shape [batch, width]. A
+site may be some entries of a hook of any shape: TransformerLens is shown these entries alone, as
+one list of numbers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from xor_mi.errors import XorMiError, cut_short, require_kind, unknown, whole_number
+from xor_mi.interventions._accuracy import InterchangeAccuracy
+from xor_mi.interventions._controls import MOST_OF_A_REASON, UNTRAINED, untrained
+from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._high_level import HighLevelModel
+from xor_mi.interventions._hooks import require_tensor
+from xor_mi.interventions._placed import require_orthonormal, shapes_at, width_of
+from xor_mi.interventions._readout import require_one_each
+from xor_mi.interventions._run import cache_all, inputs_per_run
+from xor_mi.interventions._sites import Site, coordinates, entries_of, site_of
+from xor_mi.interventions._task import Runs, Task, read_max_runs, read_seed, read_task, runs_of
+from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, OneSite
+from xor_mi.metrics import decision
+from xor_mi.model import DecisionRule, HookedMLP, kind_of_hook
+from xor_mi.progress import progress_bar
+
+if TYPE_CHECKING:
+    from transformer_lens.tools.analysis.interchange import (
+        LearnedSubspace,
+        NormMatchedPlacebo,
+        SubspaceInterchange,
+    )
+
+DAS_LEARNING_RATE = 0.05
+"""Adam's, for the subspace; five times TransformerLens' default."""
+
+LARGEST_LOGIT = 5.0
+"""DAS sees the model's decisions as logits of at most this size on the inputs.
+
+It minimises cross-entropy, which has hardly a slope where all logits are tiny, or none where they
+are huge: how an output is scaled must not decide what is found.
+"""
+
+TaskLogits = Callable[[Examples], Float[Tensor, "batch two"]]
+"""Examples -> a logit for deciding 0 and one for 1, in one forward."""
+
+PLACEBO, ARBITRARY = "placebo", "arbitrary targets"
+"""Controls of `das_accuracy`, beside the untrained network."""
+
+
+@dataclass(frozen=True, eq=False)
+class _AtSite:
+    """A model with one hook that holds what the site holds, [batch, width].
+
+    It has as much of a model as TransformerLens' interchange asks for.
+    """
+
+    model: HookedModel
+    site: Site
+
+    @contextmanager
+    def hooks(
+        self, fwd_hooks: Sequence[tuple[str, Callable[..., Tensor | None]]] = ()
+    ) -> Iterator[None]:
+        """The hooks of the model, each shown the site's entries only."""
+        wrapped = [(name, partial(self._shown, function)) for name, function in fwd_hooks]
+        with self.model.hooks(fwd_hooks=wrapped):
+            yield
+
+    def _shown(
+        self, function: Callable[..., Tensor | None], activation: Tensor, hook: object
+    ) -> Tensor | None:
+        entries = entries_of(self.site, activation)
+        inside = activation[entries]
+        # a copy: the model may work in place after the hook
+        given = function(inside.reshape(len(inside), -1).clone(), hook=hook)
+        if given is None:
+            return None
+        new = activation.clone()
+        new[entries] = given.reshape(inside.shape).to(activation.dtype)
+        return new
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the model."""
+        assert isinstance(self.model, nn.Module)
+        return self.model.parameters()
+
+    def requires_grad_(self, on: bool) -> None:
+        """As of the model."""
+        assert isinstance(self.model, nn.Module)
+        self.model.requires_grad_(on)
+
+
+def _place_of_subspace(model: HookedModel, site: OneSite) -> Site:
+    """The site whose entries a subspace lies in."""
+    try:
+        place = site_of(model, site)
+    except XorMiError:  # whatever it is called, a hook was meant
+        raise unknown("hook", site, model.hook_dict, where="this model has") from None
+    if isinstance(model, HookedMLP) and kind_of_hook(place.hook_name) == "edge":
+        of_units, _ = model.hook_site(model.units[0])
+        raise XorMiError(
+            f"'{place.hook_name}' holds a term per edge, [batch, target, source]; a subspace lies "
+            f"in a hook of units, such as '{of_units}'"
+        )
+    return place
+
+
+def subspace_accuracy(
+    model: HookedModel,
+    high_level: HighLevelModel,
+    variable: str,
+    site: OneSite,
+    basis: "Tensor | SubspaceInterchange | NormMatchedPlacebo",
+    *,
+    inputs: Inputs | None = None,
+    features: Features | None = None,
+    decide: Decide | None = None,
+    model_kwargs: ModelKwargs | None = None,
+    max_runs: int | None = None,
+    seed: int = 0,
+    output: int = 0,
+) -> InterchangeAccuracy:
+    """On how many (base, source) pairs do model and algorithm decide alike?
+
+    Of what a site holds the coordinates in `basis` are taken from the source.
+
+    Runs through TransformerLens' `SubspaceInterchange`. `interchange_accuracy` takes a `Subspace`
+    per variable, and several at once.
+
+    Args:
+        variable: the variable of the algorithm that is taken from the source.
+        site: a hook, such as "blocks.0.mlp.hook_post", or some of its entries, such as
+            `Site("blocks.0.hook_resid_post", (2,))` for one position of a transformer; they are
+            taken as one list of numbers, [width].
+        basis: an orthonormal matrix [width, rank], such as `neuron_basis(...)` or a learned
+            subspace, or a whole intervention such as a `NormMatchedPlacebo`.
+        inputs, features, decide, model_kwargs, max_runs, seed, output: as in
+            `interchange_accuracy`.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    >>> first_unit = torch.tensor([[1.0], [0.0]])
+    >>> hook = "blocks.0.mlp.hook_post"
+    >>> subspace_accuracy(textbook_xor(), algorithm, "either", hook, first_unit).n_agreed
+    {'either': 16}
+
+    Raises:
+        XorMiError: an unknown variable or hook, a basis that is not orthonormal, and all that
+            `interchange_accuracy` refuses.
+    """
+    from transformer_lens.tools.analysis import interchange as tl
+
+    task = read_task(
+        model,
+        high_level,
+        operation="subspace interchange",
+        inputs=inputs,
+        features=features,
+        decide=decide,
+        model_kwargs=model_kwargs,
+        output=output,
+    )
+    place = _place_of_subspace(model, site)
+    task.number_of(variable)  # refuses a name that is not there
+    runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=read_seed(seed))
+    width = width_of(place, shapes_at(model, task.examples, (place,)))
+    if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
+        step = basis
+    else:
+        step = tl.SubspaceInterchange(require_orthonormal(basis, width))
+    expected = task.predicted(runs.base, {variable: runs.sources[0]})
+    return InterchangeAccuracy(
+        n_agreed={variable: _n_agreed(task, place, step, runs, expected)},
+        n_runs={variable: len(expected)},
+        n_possible={variable: runs.n_possible},
+        sites={variable: place.name},
+        n_inputs=len(task),
+        n_differing=task.n_differing(_plain_outputs(task)),
+        seed=seed,
+        coordinates=coordinates(
+            model,
+            [(place,)],
+            value="interchange of a subspace, over (base, source) pairs",
+            direction="noising",
+        ),
+    )
+
+
+def _plain_outputs(task: Task) -> Tensor:
+    """The outputs of all inputs, in as many forwards as the memory bound asks for."""
+    outputs, _ = cache_all(task.model, task.examples, [])
+    return outputs
+
+
+def _decisions_as_logits(task: Task) -> TaskLogits:
+    """What the model decides as two logits: 1 for what is decided, none where nothing is."""
+
+    def logits(examples: Examples) -> Tensor:
+        outputs = require_tensor(examples.call(task.model), len(examples))
+        decided = task.decided(outputs)
+        # 1, -1, and 0 where undecided
+        sign = torch.where(decided < 0, 0, 2 * decided - 1).float()
+        return torch.stack([-sign, sign], dim=1)
+
+    return logits
+
+
+def _n_agreed(
+    task: Task,
+    place: Site,
+    step: "SubspaceInterchange | NormMatchedPlacebo",
+    runs: Runs,
+    expected: Int[Tensor, " run"],
+) -> int:
+    """On how many runs the model, intervened on by `step`, decides as expected."""
+    from transformer_lens.tools.analysis import interchange as tl
+
+    (source,) = runs.sources
+    model, read = _AtSite(task.model, place), _decisions_as_logits(task)
+    size = inputs_per_run(task.model, task.examples)
+    # TransformerLens only takes their length and parts of them, as of a tensor.
+    everyone, base = task.examples, task.examples[runs.base.to(task.examples.device)]
+    seen = tl.collect_activations(model, place.hook_name, everyone, read, batch_size=size)  # pyright: ignore[reportArgumentType]
+    logits = tl.intervened_logits(
+        model,
+        place.hook_name,
+        step,
+        base,  # pyright: ignore[reportArgumentType]
+        seen[source],
+        read,  # pyright: ignore[reportArgumentType]
+        batch_size=size,
+    )
+    # Undecided is neither 0 nor 1, and agrees with nothing.
+    return int((decision(logits[:, 1].cpu()) == expected).sum())
+
+
+def das_accuracy(
+    model: HookedModel,
+    high_level: HighLevelModel,
+    variable: str,
+    site: OneSite,
+    *,
+    inputs: Inputs | None = None,
+    features: Features | None = None,
+    decide: Decide | None = None,
+    model_kwargs: ModelKwargs | None = None,
+    max_runs: int | None = None,
+    rank: int = 1,
+    seed: int = 0,
+    epochs: int = 100,
+    output: int = 0,
+    progress: bool = True,
+) -> InterchangeAccuracy:
+    """Distributed alignment search for one variable at one site, with its controls.
+
+    Without them it says little.
+
+    Named in the result: "das", the learned subspace; "placebo", a random subspace moved as far;
+    "arbitrary targets", what DAS reaches on random labels (accuracy against those labels);
+    "untrained network", DAS on the same network with fresh weights, where TransformerLens can give
+    them. Sutter et al. 2025 (arXiv 2507.08802): an alignment counts only above its controls.
+
+    Args:
+        variable, site: as in `subspace_accuracy`.
+        inputs, features, model_kwargs, max_runs, output: as in `interchange_accuracy`.
+        decide: as in `interchange_accuracy`, with the score that it goes by, which DAS follows the
+            slope of: a decision that `metrics.by_threshold`, `by_argmax` or `by_tokens` makes, or
+            one of your own that has a method `score`, outputs -> a number per example that is
+            positive where 1 is decided.
+        rank: dimensions of the subspace.
+        seed: of the sample, the fits, the placebo, the random labels and the fresh weights.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    >>> hook = "blocks.0.mlp.hook_post"
+    >>> list(das_accuracy(textbook_xor(), algorithm, "either", hook, epochs=5).n_runs)
+    ['das', 'placebo', 'arbitrary targets', 'untrained network']
+
+    Raises:
+        XorMiError: as `subspace_accuracy`, a decision without a score, or a model without
+            gradients.
+    """
+    from transformer_lens.tools.analysis import interchange as tl
+
+    task = read_task(
+        model,
+        high_level,
+        operation="DAS",
+        inputs=inputs,
+        features=features,
+        decide=decide,
+        model_kwargs=model_kwargs,
+        output=output,
+    )
+    place = _place_of_subspace(model, site)
+    task.number_of(variable)  # refuses a name that is not there
+    score = _score_of(model, decide, output)
+    width = width_of(place, shapes_at(model, task.examples, (place,)))
+    rank = whole_number("rank", rank, at_least=1, below=width + 1)
+    epochs = whole_number("epochs", epochs, at_least=1)
+    seed = read_seed(seed)
+    runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
+    expected = task.predicted(runs.base, {variable: runs.sources[0]})
+    # A label per pair at random: whatever is learned of these, it is not the algorithm.
+    flat = task.examples.inputs.reshape(len(task), -1).tolist()
+    keys = [tuple(numbers) for numbers in flat]
+    numbered = zip(runs.base.tolist(), runs.sources[0].tolist(), strict=True)
+    pairs = [(keys[base], keys[source]) for base, source in numbered]
+    random_labels = tl.arbitrary_targets(pairs, n_classes=2, seed=seed)
+    fits = {"das": (task, expected), ARBITRARY: (task, random_labels)}
+    why_not: dict[str, str] = {}
+    try:
+        fits[UNTRAINED] = replace(task, model=untrained(model, seed)), expected
+    except XorMiError as error:
+        why_not[UNTRAINED] = str(error)
+
+    learned: dict[str, LearnedSubspace] = {}
+    agreed: dict[str, int] = {}
+    for what, (of_fit, targets) in progress_bar(
+        fits.items(), doing="fitting subspaces", unit="fit", progress=progress
+    ):
+        learned[what] = _fitted(of_fit, place, runs, targets, score, rank, epochs, seed)
+        step = tl.SubspaceInterchange(learned[what])
+        agreed[what] = _n_agreed(of_fit, place, step, runs, targets)
+    # A seed of its own: the fits used the other one.
+    random_basis = tl.random_basis(width, rank, seed + 1)
+    placebo = tl.NormMatchedPlacebo(tl.SubspaceInterchange(learned["das"]), random_basis)
+    of_placebo = {PLACEBO: _n_agreed(task, place, placebo, runs, expected)}
+    # in this order: what was learned, and then its controls
+    n_agreed = {"das": agreed.pop("das")} | of_placebo | agreed
+    return InterchangeAccuracy(
+        n_agreed=n_agreed,
+        n_runs=dict.fromkeys(n_agreed, len(expected)),
+        n_possible=dict.fromkeys(n_agreed, runs.n_possible),
+        sites=dict.fromkeys(n_agreed, place.name),
+        n_inputs=len(task),
+        n_differing=task.n_differing(_plain_outputs(task)),
+        seed=seed,
+        controls={name: name for name in n_agreed if name != "das"},
+        why_not=why_not,
+        coordinates=coordinates(
+            model,
+            [(place,)],
+            value="interchange of a learned subspace, over (base, source) pairs",
+            direction="noising",
+        ),
+        subspace=learned["das"].basis.detach(),
+    )
+
+
+def _score_of(model: HookedModel, decide: Decide | None, output: int) -> Callable[[Tensor], Tensor]:
+    """Outputs -> a number per example that is above 0 where 1 is decided, with a slope."""
+    if decide is None and isinstance(model, HookedMLP):
+        return partial(_distance, model.rule, output)
+    score = getattr(decide, "score", None)
+    if not callable(score):
+        raise XorMiError(
+            "DAS follows the slope of what the decision goes by, and this decide= shows its 0 and "
+            "1 alone; give metrics.by_threshold(), by_argmax() or by_tokens(one, zero), or a "
+            "decision with a method score(outputs)"
+        )
+    return partial(_above, score, float(getattr(decide, "cut", 0.0)))
+
+
+def _distance(rule: DecisionRule, output: int, outputs: Tensor) -> Tensor:
+    return rule.distance(outputs)[:, output]
+
+
+def _above(score: Callable[..., object], cut: float, outputs: Tensor) -> Tensor:
+    scores = score(outputs)
+    require_kind("what the score of decide= gives", scores, Tensor, give="a number per example")
+    assert isinstance(scores, Tensor)
+    require_one_each("the score of decide=", scores, outputs)
+    return scores - cut
+
+
+def _two_classes(task: Task, score: Callable[[Tensor], Tensor]) -> TaskLogits:
+    """The model's decision as two class logits, as TransformerLens' interchange wants them.
+
+    Each call of what is returned is one call of the model.
+    """
+    largest = score(_plain_outputs(task)).abs().max()
+    # a model whose score is on the cut throughout has no size to divide by
+    unit = largest / LARGEST_LOGIT if largest > 0 else torch.ones_like(largest)
+
+    def logits(examples: Examples) -> Tensor:
+        outputs = require_tensor(examples.call(task.model), len(examples))
+        distance = score(outputs) / unit
+        return torch.stack([-distance, distance], dim=1)
+
+    return logits
+
+
+def _fitted(
+    task: Task,
+    place: Site,
+    runs: Runs,
+    targets: Int[Tensor, " run"],
+    score: Callable[[Tensor], Tensor],
+    rank: int,
+    epochs: int,
+    seed: int,
+) -> "LearnedSubspace":
+    """The subspace that DAS learns for these targets."""
+    from transformer_lens.tools.analysis import interchange as tl
+
+    examples = task.examples
+    base, source = (examples[one.to(examples.device)] for one in (runs.base, runs.sources[0]))
+    try:
+        fitted = tl.fit_das(
+            _AtSite(task.model, place),
+            place.hook_name,
+            base,  # pyright: ignore[reportArgumentType]
+            source,  # pyright: ignore[reportArgumentType]
+            targets,
+            _two_classes(task, score),  # pyright: ignore[reportArgumentType]
+            rank=rank,
+            epochs=epochs,
+            batch_size=len(targets),
+            micro_batch_size=min(len(targets), inputs_per_run(task.model, examples)),
+            lr=DAS_LEARNING_RATE,
+            seed=seed,
+        )
+    except RuntimeError as error:
+        raise XorMiError(
+            f"DAS learns by gradients, and this model gives none at '{place.hook_name}': "
+            f"{cut_short(str(error), at_most=MOST_OF_A_REASON)}"
+        ) from None
+    return fitted.subspace

@@ -1,0 +1,252 @@
+"""a model, its inputs and an algorithm -> what an interchange is held against.
+
+On a HookedMLP everything has a default: all rows, their bits, the network's own rule. Of another
+model the caller says what it is run on (`inputs=`), which bits the algorithm is about
+(`features=`), and what the outputs decide (`decide=`).
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from xor_mi.errors import (
+    SEEDS_BELOW,
+    XorMiError,
+    require_kind,
+    require_memory,
+    unknown,
+    whole_number,
+)
+from xor_mi.interventions._examples import Examples, as_inputs, examples_of
+from xor_mi.interventions._features import ReadFeatures, read_features
+from xor_mi.interventions._high_level import HighLevelModel
+from xor_mi.interventions._hooks import require_tensor
+from xor_mi.interventions._readout import Readers, readers_of_decisions
+from xor_mi.interventions._sites import require_ready
+from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs
+from xor_mi.model import HookedMLP, read_inputs
+from xor_mi.truth import ArrayLike, row_numbers
+
+MAX_RUNS, MAX_RUNS_ELSEWHERE = 1_000_000, 10_000
+"""The default `max_runs`: of a HookedMLP, and of other models, whose forwards cost more."""
+
+
+BYTES_PER_NUMBER = 8
+"""Inputs are numbered in 64 bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A model on its inputs, beside an algorithm on their bits.
+
+    Attributes:
+        examples: what the model is run on.
+        bits: the algorithm's inputs.
+        variables: the algorithm's variables.
+        readers: what reads the model's decision off its outputs.
+    """
+
+    model: HookedModel
+    high_level: HighLevelModel
+    examples: Examples
+    bits: Int[Tensor, "input feature"]
+    variables: Int[Tensor, "input variable"]
+    readers: Readers
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def number_of(self, variable: str) -> int:
+        """The number of a variable of the algorithm.
+
+        Raises:
+            XorMiError: a name that it does not have.
+        """
+        names = list(self.high_level.variables)
+        if variable not in names:
+            raise unknown("variable", variable, names, where="the algorithm has")
+        return names.index(variable)
+
+    def predicted(
+        self, base: Int[Tensor, " run"], sources: Mapping[str, Int[Tensor, " run"]]
+    ) -> Int[Tensor, " run"]:
+        """What the algorithm decides on base inputs, with some variables from their sources.
+
+        Inputs are given by their numbers.
+        """
+        mixed = self.variables[base].clone()
+        for variable, source in sources.items():
+            number = self.number_of(variable)
+            mixed[:, number] = self.variables[source, number]
+        return self.high_level.predict(mixed, self.bits[base])
+
+    def decided(self, outputs: Tensor) -> Int[Tensor, " example"]:
+        """What the model decides by its outputs [example, ...], which may be not finite."""
+        scores = self.readers.read_runs(outputs[None])
+        return self.decided_by(scores[-1, 0])
+
+    def decided_by(self, scores: Tensor) -> Int[Tensor, "*example"]:
+        """What the model decides where its readers read these numbers."""
+        by = self.readers.decisions_by
+        assert by is not None  # readers_of_decisions always has one
+        return by(scores).cpu()
+
+    def n_differing(self, plain: Tensor) -> int:
+        """On how many inputs the model, which gives these outputs, decides unlike the algorithm."""
+        everyone = torch.arange(len(self))
+        return int((self.decided(plain) != self.predicted(everyone, {})).sum())
+
+
+def read_task(
+    model: HookedModel,
+    high_level: HighLevelModel,
+    *,
+    operation: str,
+    inputs: Inputs | None,
+    features: Features | None,
+    decide: Decide | None,
+    model_kwargs: ModelKwargs | None,
+    output: int,
+) -> Task:
+    """What a caller asks, with the defaults of a HookedMLP.
+
+    Args:
+        operation: what needs it, the subject of a message.
+
+    Raises:
+        XorMiError: a model that cannot be run, inputs, features or a decision that are missing, and
+            features that the algorithm does not fit.
+    """
+    require_ready(model, operation)
+    require_kind("high_level", high_level, HighLevelModel, give="a HighLevelModel")
+    examples = _examples(model, inputs, model_kwargs)
+    names, bits = _features(model, examples, features)
+    bits = bits[:, _order_of(high_level, names)]
+    # per variable, its bit on every row of features
+    table = high_level.bits(bits.shape[1])
+    return Task(
+        model=model,
+        high_level=high_level,
+        examples=examples,
+        bits=bits,
+        variables=table[:, row_numbers(bits)].T,
+        readers=_readers(model, examples, output, decide),
+    )
+
+
+def _examples(
+    model: HookedModel, inputs: Inputs | None, model_kwargs: ModelKwargs | None
+) -> Examples:
+    # of a HookedMLP rows too, as text or as bits
+    if isinstance(model, HookedMLP) and not _is_table(inputs):
+        values = read_inputs(model, inputs).values
+    elif inputs is None:
+        raise XorMiError(
+            "give inputs=, a tensor [input, ...] of what the model is run on; all rows of bits are "
+            "the default on a HookedMLP only"
+        )
+    else:
+        table: Any = inputs
+        values = as_inputs(model, table, "inputs")
+    if values.ndim == 0 or len(values) == 0:
+        raise XorMiError(f"inputs have shape {list(values.shape)}; give at least one, [input, ...]")
+    return examples_of(model, values, model_kwargs)
+
+
+def _is_table(inputs: object) -> bool:
+    """Whether these are numbers that a model is run on, [input, ...], as a tensor or an array."""
+    return isinstance(inputs, ArrayLike) and getattr(inputs, "ndim", 0) > 1
+
+
+def _features(model: HookedModel, examples: Examples, features: Features | None) -> ReadFeatures:
+    if features is not None:
+        return read_features(features, len(examples))
+    if not isinstance(model, HookedMLP):
+        raise XorMiError(
+            "the algorithm is about bits, and nothing says which bits these inputs of shape "
+            f"{list(examples.inputs.shape)} have; give features={{name: one bit per input}}"
+        )
+    bits = model.bits_of(examples.inputs).cpu()
+    return ReadFeatures(tuple(f"x{k}" for k in range(bits.shape[1])), bits)
+
+
+def _order_of(high_level: HighLevelModel, names: tuple[str, ...]) -> list[int]:
+    """The numbers of the features in the order of the algorithm's inputs.
+
+    That is their own order, but where the algorithm has the same names in another one.
+    """
+    if set(high_level.inputs) == set(names):
+        return [names.index(name) for name in high_level.inputs]
+    return list(range(len(names)))
+
+
+def _readers(model: HookedModel, examples: Examples, output: int, decide: Decide | None) -> Readers:
+    if decide is None and not isinstance(model, HookedMLP):
+        outputs = require_tensor(examples[:1].call(model), 1)
+        shape = [len(examples), *outputs.shape[1:]]
+        raise XorMiError(
+            f"nothing says what this model decides by its outputs {shape}; give decide=, such as "
+            "metrics.by_threshold(), metrics.by_argmax() or metrics.by_tokens(one, zero)"
+        )
+    return readers_of_decisions(model, output, decide)
+
+
+class Runs(NamedTuple):
+    """Interchanges that are tried, each a base input and a source per variable, by number.
+
+    Attributes:
+        base: [run].
+        sources: per variable that is interchanged.
+        n_possible: how many there are; all are tried where there are no more.
+    """
+
+    base: Int[Tensor, " run"]
+    sources: tuple[Int[Tensor, " run"], ...]
+    n_possible: int
+
+
+def runs_of(n_inputs: int, n_variables: int, *, max_runs: int, seed: int) -> Runs:
+    """All ways to take a base and a source per variable, or a seeded sample of `max_runs`.
+
+    >>> base, (source,), _ = runs_of(2, 1, max_runs=10, seed=0)
+    >>> base.tolist(), source.tolist()
+    ([0, 0, 1, 1], [0, 1, 0, 1])
+    """
+    n_possible = n_inputs ** (1 + n_variables)
+    require_memory(
+        min(n_possible, max_runs) * BYTES_PER_NUMBER * (2 + n_variables),
+        what=f"a list of {min(n_possible, max_runs):,} interchanges",
+        do="give a smaller max_runs",
+    )
+    if n_possible <= max_runs:
+        numbers = torch.arange(n_possible)
+    elif n_possible <= sys.maxsize:
+        # in order, so that equal runs of two samples stand at like places
+        numbers = torch.tensor(sorted(Random(seed).sample(range(n_possible), max_runs)))
+    else:
+        # too many to be numbered: none of so few is drawn twice
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randint(n_inputs, (1 + n_variables, max_runs), generator=generator)
+        return Runs(drawn[0], tuple(drawn[1:]), n_possible)
+    # the digits of each number, the base's first
+    places = [n_inputs**power for power in range(n_variables, -1, -1)]
+    base, *sources = [numbers // place % n_inputs for place in places]
+    return Runs(base, tuple(sources), n_possible)
+
+
+def read_max_runs(model: HookedModel, max_runs: int | None) -> int:
+    """The bound that a caller gives, or the default of this kind of model."""
+    if max_runs is None:
+        return MAX_RUNS if isinstance(model, HookedMLP) else MAX_RUNS_ELSEWHERE
+    return whole_number("max_runs", max_runs, at_least=1)
+
+
+def read_seed(seed: int) -> int:
+    """A seed, of which some next ones are used too."""
+    return whole_number("seed", seed, below=SEEDS_BELOW - 1)
