@@ -158,7 +158,7 @@ assert_type(xor_mi.metrics.decisions(model), Tensor)
 assert_type(xor_mi.metrics.share_interval(3, 10).low, float)
 above: xor_mi.metrics.ScoreAbove = xor_mi.metrics.by_threshold(0.5, output=0, position=None)
 assert_type(above.score(model(model.rows())), Tensor)
-mask: xor_mi.kinds.ModelKwargs = {"attention_mask": torch.ones(3, 4)}
+mask: xor_mi.kinds.ModelKwargs = {"attention_mask": model.rows()}
 deciders: list[xor_mi.kinds.Decide] = [above, xor_mi.metrics.by_argmax(one=1, among=[0, 1])]
 deciders.append(xor_mi.metrics.by_tokens(3, 4, position=-1))
 _ = xor_mi.patch_sweep(model, decide=deciders[0])

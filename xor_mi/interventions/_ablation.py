@@ -317,7 +317,16 @@ def _replaced(
     numbers: Tensor,
 ) -> Tensor:
     """What the activations of these inputs are replaced by; those after them are the reference."""
-    del hook_name
+    if (
+        isinstance(value, str)
+        and value == "mean"
+        and not (activation.is_floating_point() or activation.is_complex())
+    ):
+        kind = str(activation.dtype).removeprefix("torch.")
+        raise XorMiError(
+            f"hook '{hook_name}' carries {kind} numbers, which have no mean of their kind; give "
+            "value='zero', 'resample' or a number"
+        )
     reference = activation[n_inputs:] if has_reference else None
     return _replacement(value, activation[:n_inputs], reference, seed)[numbers]
 

@@ -308,7 +308,8 @@ def _warn_of_no_effects(
     work: _Work, sets: Sequence[SiteSet], untouched: Tensor, values: Tensor
 ) -> None:
     """Where nothing that is written at a hook changes any number, ask whether anything reads it."""
-    before = work.readers.read(untouched[work.base])
+    # as a run of its own: a number that is not finite is answered by who reads the plain inputs
+    before = work.readers.read_runs(untouched[work.base].unsqueeze(0))[:, 0]
     is_same = (values == before[:, None]).flatten(2).all(-1).all(0)
     suspects = {site.hook_name for site in chain.from_iterable(sets)}
     for together, same in zip(sets, is_same.tolist(), strict=True):
