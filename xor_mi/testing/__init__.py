@@ -1,12 +1,14 @@
 """circuit -> a record a person can read; two records -> what changed, in words; assertions that
 fail with the evidence.
 
-    circuit -> record -> (baseline) -> differences -> message
+    circuit, or any finding -> record -> (baseline) -> differences -> message
 
 What is compared is what stays the same when hidden units are renumbered, rescaled by positive
 factors, or joined by dead ones: gates and edges as `Circuit.signature` has them, the verdict, and
-numbers that do not depend on a unit's scale. The pytest fixture `circuit_regression` holds a
-circuit against a stored record; the `assert_...` functions are for one line in any test."""
+numbers that do not depend on a unit's scale. Any other finding, of any model, is compared by its
+table: names, gates, decisions and counts exactly, numbers by a tolerance. The pytest fixture
+`circuit_regression` holds a circuit or another finding against a stored record; the `assert_...`
+functions are for one line in any test."""
 
 from xor_mi.testing._asserts import assert_acts_as as assert_acts_as
 from xor_mi.testing._asserts import assert_computes as assert_computes
@@ -19,9 +21,14 @@ from xor_mi.testing._compare import compare_records as compare_records
 from xor_mi.testing._entries import CircuitRecord as CircuitRecord
 from xor_mi.testing._entries import ClaimRecord as ClaimRecord
 from xor_mi.testing._entries import ConventionsRecord as ConventionsRecord
+from xor_mi.testing._entries import FindingRecord as FindingRecord
 from xor_mi.testing._entries import SetsRecord as SetsRecord
 from xor_mi.testing._entries import TargetRecord as TargetRecord
 from xor_mi.testing._entries import UnitRecord as UnitRecord
+from xor_mi.testing._finding_compare import FindingDifferences as FindingDifferences
+from xor_mi.testing._finding_compare import compare_findings as compare_findings
+from xor_mi.testing._finding_record import read_finding_record as read_finding_record
+from xor_mi.testing._finding_record import record_of_finding as record_of_finding
 from xor_mi.testing._format import read_record as read_record
 from xor_mi.testing._format import write_record as write_record
 from xor_mi.testing._record import circuit_of as circuit_of

@@ -119,25 +119,31 @@ def compare_records(
     )
 
 
-def tolerances(tolerance: Tolerance) -> dict[str, Number]:
-    """One tolerance per name of `NUMBERS`.
+def tolerances(
+    tolerance: Tolerance, names: Collection[str] = NUMBERS, *, kind: str = "number"
+) -> dict[str, Number]:
+    """One tolerance per name.
+
+    Args:
+        names: what a tolerance can be given for.
+        kind: what these are names of.
 
     Raises:
         XorMiError: a number that is negative or not finite, or an unknown name.
     """
-    by_name: dict[str, Number] = dict.fromkeys(NUMBERS, DEFAULT_TOLERANCE)
+    # one number is checked also where there is nothing to compare by it
+    given: dict[str, Number] = {}
     if isinstance(tolerance, Mapping):
-        # unknown names go in too, and are refused below
-        by_name |= tolerance
+        given |= tolerance
     elif tolerance is not None:
-        by_name = dict.fromkeys(NUMBERS, tolerance)
-    for name, value in by_name.items():
-        if name not in NUMBERS:
-            raise unknown("number", name, NUMBERS, where="tolerances are for")
+        given |= dict.fromkeys(names or ("numbers",), tolerance)
+    for name, value in given.items():
+        if isinstance(tolerance, Mapping) and name not in names:
+            raise unknown(kind, name, names, where="tolerances are for")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not isfinite(value) or value < 0:
             raise XorMiError(f"the tolerance of {name} is {value!r}; give a number of at least 0")
-    return by_name
+    return {name: given.get(name, DEFAULT_TOLERANCE) for name in names}
 
 
 # units, matched by their gates
@@ -386,16 +392,16 @@ def _numbers(
     for a, b in matched:
         for number in UNIT_NUMBERS:
             what = f"{_name(b, old, new)} {number.replace('_', ' ')}"
-            lines.append(_moved(what, a[number], b[number], bounds[number]))
+            lines.append(moved(what, a[number], b[number], bounds[number]))
     if not changed:
         was, now = old["worst_margin"], new["worst_margin"]
         unit = unit_beside([was or 1.0])
-        lines.append(_moved("worst margin", was, now, bounds["worst_margin"], unit=unit))
+        lines.append(moved("worst margin", was, now, bounds["worst_margin"], unit=unit))
         # not strict: a baseline edited by hand may have fewer
         joint = zip(old["joint_interchange"], new["joint_interchange"], strict=False)
         for layer, (before, after) in enumerate(joint):
             what = f"joint interchange of layer {layer}"
-            lines.append(_moved(what, before, after, bounds["joint_interchange"]))
+            lines.append(moved(what, before, after, bounds["joint_interchange"]))
         lines += _sets_moved(old, new) + _claims_moved(old, new)
     return [line for line in lines if line]
 
@@ -408,7 +414,7 @@ def unit_beside(numbers: Iterable[Number]) -> float:
     return min(1.0, max(map(abs, numbers)))
 
 
-def _moved(
+def moved(
     what: str, old: Number | None, new: Number | None, tolerance: Number, *, unit: float = 1.0
 ) -> str:
     """'unit 1 margin: 0.5 -> 0.4, ...' or '' where it stayed within its tolerance.
@@ -502,7 +508,7 @@ def _notes(
         yield f"identified with other requirements: {_asked(old)} -> {_asked(new)}"
     # a gate or a verdict is compared exactly, and no other release explains another one
     if numbers:
-        yield from _notes_on_releases(old, new)
+        yield from notes_on_releases(old["versions"], new["versions"])
 
 
 def _asked(record: CircuitRecord) -> str:
@@ -510,16 +516,19 @@ def _asked(record: CircuitRecord) -> str:
     return f"require={record['require']}, min_margin={record['min_margin']}"
 
 
-def _notes_on_releases(old: CircuitRecord, new: CircuitRecord) -> Iterator[str]:
-    """Other releases may round otherwise."""
-    stored = old["versions"]
-    moved = [
+def notes_on_releases(stored: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
+    """Other releases may round otherwise.
+
+    Args:
+        stored, found: package -> version, of the baseline and of now.
+    """
+    others = [
         f"{cut_short(package)} {_release_said(stored.get(package))} -> {_release_said(version)}"
-        for package, version in new["versions"].items()
+        for package, version in found.items()
         if package not in stored or not is_same_release(stored[package], version)
     ]
-    if moved:
-        yield f"found with other versions, which may round otherwise: {', '.join(moved)}"
+    if others:
+        yield f"found with other versions, which may round otherwise: {', '.join(others)}"
 
 
 def _conventions_said(conventions: ConventionsRecord) -> str:

@@ -1,9 +1,9 @@
-"""The entries of a stored circuit, as typed dictionaries: they are the format, and what is read is
-held against them.
+"""The entries of a stored circuit, and of another stored finding, as typed dictionaries: they are
+the format, and what is read is held against them.
 """
 
 import re
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from xor_mi.kinds import DecisionRuleName
 
@@ -116,6 +116,35 @@ class CircuitRecord(TypedDict):
     necessary_sets: SetsRecord
     sufficient_sets: SetsRecord
     evidence: list[ClaimRecord]
+
+
+FINDING_FORMAT = "xor_mi.finding"
+FINDING_VERSION = 1
+"""The version of a finding's record; a record of a later one is refused."""
+
+ColumnKind = Literal["exact", "number"]
+"""How the values of a column are compared: equal, or within a tolerance."""
+Cell = str | int | float | bool | list[Any] | None
+"""One value of a table; a tuple is a list in JSON."""
+
+
+class FindingRecord(TypedDict):
+    """What is kept of a finding: its table.
+
+    `says` is a sentence for a reader, and `how` says what was intervened on and how, where the
+    finding has that; neither is compared. `columns` has the kind of every column, and `lines` one
+    entry per line of the table.
+    """
+
+    format: str
+    version: int
+    test: str
+    versions: dict[str, str]
+    kind: str
+    says: str
+    how: dict[str, str]
+    columns: dict[str, ColumnKind]
+    lines: list[dict[str, Cell]]
 
 
 def conventions_of(record: CircuitRecord) -> ConventionsRecord:

@@ -16,19 +16,20 @@ from xor_mi.kinds import PathLike
 from xor_mi.reading import read_json
 from xor_mi.saving import write_file
 from xor_mi.testing._checks import nonsense_in
-from xor_mi.testing._entries import FORMAT, VERSION, CircuitRecord, ClaimKind
+from xor_mi.testing._entries import FORMAT, VERSION, CircuitRecord, ClaimKind, FindingRecord
 
 NEXT_STEP = "take it back from version control, or write it anew with pytest --force-regen"
 """What to do about a baseline that cannot be read."""
 
 
-def write_record(record: CircuitRecord, path: PathLike) -> None:
-    """The record as JSON, one unit and one claim per line; a reader meanwhile sees the old file or
-    the new, never a part of one.
+def write_record(record: CircuitRecord | FindingRecord, path: PathLike) -> None:
+    """The record as JSON, with one unit, one claim or one line of a table per line.
+
+    A reader meanwhile sees the old file or the new, never a part of one.
 
     Whatever is under that name is replaced: --force-regen writes a damaged baseline anew.
     """
-    require_kind("record", record, dict, give="what record_of returns")
+    require_kind("record", record, dict, give="what record_of or record_of_finding returns")
     write_file(as_path("path", path), _text(record))
 
 
@@ -69,7 +70,7 @@ def require_record(name: str, record: object) -> None:
 
 def _wrong_in(content: object) -> str:
     """Where a record has a value of the wrong kind, or one that makes no sense; or ''."""
-    return _misshapen(content, CircuitRecord, "") or nonsense_in(cast(CircuitRecord, content))
+    return misshapen(content, CircuitRecord) or nonsense_in(cast(CircuitRecord, content))
 
 
 def _unreadable(file: Path, why: str) -> XorMiError:
@@ -128,7 +129,7 @@ def _claim_from_format_1(claim: object) -> object:
     return rest | upgraded | ({"kind": kinds[0]} if kinds else {})
 
 
-def _misshapen(value: object, kind: Any, where: str) -> str:
+def misshapen(value: object, kind: Any, where: str = "") -> str:
     """Where a value is not of the kind that the format asks for, or ''."""
     if is_typeddict(kind):
         return _misshapen_entries(value, kind, where)
@@ -136,12 +137,12 @@ def _misshapen(value: object, kind: Any, where: str) -> str:
         if not isinstance(value, dict):
             return f"{_place(where) or 'it'} is not an object"
         _, entry = get_args(kind)
-        return _first(_misshapen(one, entry, f"{where}.{key}") for key, one in value.items())
+        return _first(misshapen(one, entry, f"{where}.{key}") for key, one in value.items())
     if get_origin(kind) is list:
         if not isinstance(value, list):
             return f"'{_place(where)}' is not a list"
         (entry,) = get_args(kind)
-        return _first(_misshapen(one, entry, f"{where}[{k}]") for k, one in enumerate(value))
+        return _first(misshapen(one, entry, f"{where}[{k}]") for k, one in enumerate(value))
     if get_origin(kind) is Literal:
         exists = get_args(kind)
         wrong = f"{_shown(value, where)}, not one of {', '.join(exists)}"
@@ -178,14 +179,14 @@ def _misshapen_entries(value: object, kind: Any, where: str) -> str:
     if missing:
         return f"'{missing[0]}' is missing"
     there = {key: kind for key, kind in entries.items() if key in value}
-    return _first(_misshapen(value[key], kind, f"{where}.{key}") for key, kind in there.items())
+    return _first(misshapen(value[key], kind, f"{where}.{key}") for key, kind in there.items())
 
 
 def _first(texts: Iterable[str]) -> str:
     return next(filter(None, texts), "")
 
 
-def _text(record: CircuitRecord) -> str:
+def _text(record: CircuitRecord | FindingRecord) -> str:
     """JSON with one entry per line, and one line per unit and claim."""
     lines = []
     for key, value in record.items():

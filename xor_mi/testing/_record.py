@@ -75,7 +75,7 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
         "format": FORMAT,
         "version": VERSION,
         "test": test,
-        "versions": {package: release_of(version) for package, version in _versions().items()},
+        "versions": {package: release_of(version) for package, version in found_with().items()},
         "layer_sizes": list(circuit.layer_sizes),
         "target": {"name": target.name, "tables": [list(table) for table in target.tables]},
         "verdict": circuit.verdict,
@@ -93,7 +93,7 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
         "families": _families(circuit),
         "units": _units(circuit),
         "edges": [edge.name for edge in circuit.edges],
-        "worst_margin": _short(circuit.primary.worst_margin) if circuit.primary else None,
+        "worst_margin": short(circuit.primary.worst_margin) if circuit.primary else None,
         "joint_interchange": [_share_as_predicted(claim) for claim in joint],
         "necessary_sets": _sets(circuit, "necessary"),
         "sufficient_sets": _sets(circuit, "sufficient"),
@@ -106,8 +106,8 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
     return record
 
 
-def _versions() -> dict[str, str]:
-    """What this circuit is found with: package -> version."""
+def found_with() -> dict[str, str]:
+    """What a circuit, or another finding, is found with: package -> version."""
     return {
         "xor-mi": __version__,
         "torch": str(torch.__version__),
@@ -134,7 +134,8 @@ def _wrong_rows(circuit: Circuit) -> dict[str, list[list[int]]]:
     }
 
 
-def _short(number: float) -> float:
+def short(number: float) -> float:
+    """A measurement to the digits that are stored."""
     return float(f"{number:.{DIGITS}g}")
 
 
@@ -161,8 +162,8 @@ def _units(circuit: Circuit) -> list[UnitRecord]:
             "gate": unit.gate,
             "constant": unit.constant,
             "live": unit.place in live,
-            "margin": None if unit.margin is None else _short(unit.margin),
-            "interchange": None if unit.interchange is None else _short(unit.interchange / n_runs),
+            "margin": None if unit.margin is None else short(unit.margin),
+            "interchange": None if unit.interchange is None else short(unit.interchange / n_runs),
             "rows_changed": without.changed_without([unit.place]) if without else None,
         }
         for unit in circuit.units
@@ -172,7 +173,7 @@ def _units(circuit: Circuit) -> list[UnitRecord]:
 def _share_as_predicted(claim: Evidence) -> float | None:
     """The part of a layer's joint interchanges that came out as predicted; None where only a sample
     was tried, which is another for every order of the units."""
-    return _short(claim.effect / claim.n) if claim.exhaustive else None
+    return short(claim.effect / claim.n) if claim.exhaustive else None
 
 
 def _sets(circuit: Circuit, kind: Literal["necessary", "sufficient"]) -> SetsRecord:
@@ -220,4 +221,4 @@ def _claim(claim: Evidence) -> ClaimRecord:
 
 def _rounded(number: int | float) -> int | float:
     """A count as it is, a measurement to the digits that are stored."""
-    return _short(number) if isinstance(number, float) else number
+    return short(number) if isinstance(number, float) else number

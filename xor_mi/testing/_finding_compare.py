@@ -1,0 +1,310 @@
+"""two records of findings -> FindingDifferences: lines that are gone or new, then cells that
+changed, then numbers.
+
+Lines are matched by what names them, such as pair and site, and not by their order. Lines of one
+name, such as two cuts of one unit, are matched by what they say, and what is left in order."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+from xor_mi.errors import cut_short
+from xor_mi.kinds import Number
+from xor_mi.testing._compare import (
+    DEFAULT_TOLERANCE,
+    Tolerance,
+    moved,
+    notes_on_releases,
+    tolerances,
+    unit_beside,
+)
+from xor_mi.testing._entries import Cell, FindingRecord
+from xor_mi.testing._finding_record import number_in, require_finding_record
+
+Line = Mapping[str, Cell]
+
+NAMING = frozenset(
+    {
+        *("pair", "clean", "corrupted", "direction", "row", "seed", "base", "sources", "input"),
+        *(
+            "site",
+            "sites",
+            "n_sites",
+            "hook",
+            "index",
+            "unit",
+            "layer",
+            "path",
+            "sender",
+            "receiver",
+        ),
+        *("receivers", "what", "variable", "control", "method", "metric", "is_group", "output"),
+    }
+)
+"""The names of columns that say what a line is about; the others say what came out."""
+OF_A_METRIC = ("clean_", "corrupted_", "patched_", "effect_", "before_", "after_", "mean_effect_")
+"""Columns that begin so, and go on with the same name, are in the units of one metric."""
+SHARES = ("recovered_fraction",)
+"""Columns that begin so are measured in 1, however small they are: parts of a difference."""
+MOST_SHOWN = 20
+"""Of lines that are gone, of new ones, and of cells, a message has so many."""
+MAX_CELL_SHOWN = 80
+"""Characters of a cell in a message."""
+
+
+@dataclass(frozen=True)
+class FindingDifferences:
+    """What a finding differs in from another; false where it does not.
+
+    Attributes:
+        lines: on columns and lines of the table that are gone or new.
+        cells: on values that are compared exactly and changed: names, gates, decisions, counts.
+        numbers: on numbers that changed by more than their tolerance.
+        same: how many lines are as before.
+        notes: on where a difference may come from: something else intervened on, other releases.
+    """
+
+    lines: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    same: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.cells or self.numbers)
+
+    def __str__(self) -> str:
+        """Lines first, then changed cells, what is as before, numbers, and notes."""
+        said = [*self.lines, *_first_of(self.cells)]
+        if self.numbers and not said:
+            said.append("names, gates, decisions and counts are as before; numbers changed")
+        if self.same:
+            said.append(f"as before: {self.same}")
+        if self.numbers:
+            said.append("numbers:")
+            said += [f"  {number}" for number in _first_of(self.numbers)]
+        return "\n".join([*said, *self.notes])
+
+
+class _Matched(NamedTuple):
+    """A line of the baseline and one of the finding; None where one has no partner."""
+
+    old: Line | None
+    new: Line | None
+
+
+def compare_findings(
+    old: FindingRecord, new: FindingRecord, *, tolerance: Tolerance = DEFAULT_TOLERANCE
+) -> FindingDifferences:
+    """What a finding's record differs in from a baseline's.
+
+    Args:
+        tolerance: a number changed if |new - old| > tolerance * size + tolerance * |old|, where
+            size is 1 or, if that is smaller, the largest number of its column, or of all columns
+            of its metric. One for all columns, or one per column of numbers, the rest keeping the
+            default; None compares no numbers.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> from xor_mi import ablation_sweep
+    >>> from xor_mi.testing import record_of_finding
+    >>> both = [ablation_sweep(textbook_xor(), value=value) for value in ("zero", "mean")]
+    >>> old, new = (record_of_finding(sweep) for sweep in both)
+    >>> print(compare_findings(old, new, tolerance=None).cells[0])
+    site h0.0, row 01: decision_after: 0 -> 1
+
+    Raises:
+        XorMiError: what is no record, or a tolerance that is negative, not finite or of no column
+            of numbers.
+    """
+    for name, record in (("old", old), ("new", new)):
+        require_finding_record(name, record)
+    shared = [name for name in new["columns"] if name in old["columns"]]
+    measured = [name for name in shared if _is_measured(name, old, new)]
+    bounds = tolerances(tolerance, measured, kind="column of numbers")
+    if old["kind"] != new["kind"]:
+        kinds = f"{cut_short(old['kind'])} -> {new['kind']}"
+        return FindingDifferences(lines=(f"another kind of finding: {kinds}",))
+    named_by = [name for name in shared if name in NAMING and name not in measured]
+    exact = [name for name in shared if name not in measured]
+    pairs = _matched(old["lines"], new["lines"], named_by, exact)
+    both = [(a, b) for a, b in pairs if a is not None and b is not None]
+    names = _Names(named_by, old["lines"], new["lines"])
+    cells = [_cells_changed(a, b, exact, measured, names) for a, b in both]
+    numbers: list[list[str]] = [[] for _ in both]
+    if tolerance is not None:
+        units = _units(old, measured)
+        numbers = [_numbers_moved(a, b, bounds, units, names) for a, b in both]
+    n_same = sum(not said and not off for said, off in zip(cells, numbers, strict=True))
+    lines = [*_columns_changed(old, new), *_lines_changed(pairs, names)]
+    found = FindingDifferences(
+        lines=tuple(lines),
+        cells=tuple(text for said in cells for text in said),
+        numbers=tuple(text for off in numbers for text in off),
+        same=f"{n_same} of {len(new['lines'])} lines",
+    )
+    if not found:
+        return FindingDifferences()
+    notes = tuple(_notes(old, new, is_of_numbers=bool(found.numbers)))
+    return FindingDifferences(
+        lines=found.lines, cells=found.cells, numbers=found.numbers, same=found.same, notes=notes
+    )
+
+
+def _is_measured(name: str, old: FindingRecord, new: FindingRecord) -> bool:
+    """Whether a column has numbers on one side, and on the other none that are not."""
+    kinds = {old["columns"][name], new["columns"][name]}
+    if kinds != {"exact", "number"}:
+        return kinds == {"number"}
+    side = old if old["columns"][name] == "exact" else new
+    cells = [line[name] for line in side["lines"]]
+    # whole numbers, or no number on any line
+    return all(cell is None or type(cell) is int for cell in cells)
+
+
+# lines
+
+
+class _Names:
+    """What a line is called: the cells of its naming columns, but for those that are the same on
+    all lines, and for clean and corrupted where the pair says both.
+    """
+
+    def __init__(self, columns: Sequence[str], *tables: Sequence[Line]) -> None:
+        lines = list(chain.from_iterable(tables))
+        numbered = chain.from_iterable(enumerate(table, start=1) for table in tables)
+        self._numbers = {id(line): number for number, line in numbered}
+        several = [name for name in columns if len({_key(line[name]) for line in lines}) > 1]
+        said = several or list(columns)
+        if "pair" in said:
+            said = [name for name in said if name not in ("clean", "corrupted")]
+        if "site" in said:
+            said = [name for name in said if name not in ("hook", "index", "n_sites")]
+        self._columns = said
+
+    def of(self, line: Line) -> str:
+        """'pair 01 -> 11, site h0.1', or 'line 3' where nothing names it."""
+        named = [f"{name} {_shown(line[name])}" for name in self._columns]
+        return ", ".join(named) or f"line {self._numbers[id(line)]}"
+
+
+def _key(cell: Cell) -> str:
+    """A cell as something that can be counted; 1 and true are different."""
+    return repr(cell)
+
+
+def _matched(
+    old: Sequence[Line], new: Sequence[Line], named_by: Sequence[str], exact: Sequence[str]
+) -> list[_Matched]:
+    """Every line in one pair, in the order of the finding; lines that are gone come last."""
+    partner: dict[int, Line] = {}
+    waiting = list(old)
+    # first those that say the same, then the others in their order
+    for columns in ([*named_by, *exact], named_by):
+        by_name: dict[tuple[str, ...], deque[Line]] = {}
+        for line in waiting:
+            by_name.setdefault(_of(line, columns), deque()).append(line)
+        for number, line in enumerate(new):
+            candidates = by_name.get(_of(line, columns))
+            if number not in partner and candidates:
+                partner[number] = candidates.popleft()
+        waiting = [line for lines in by_name.values() for line in lines]
+    pairs = [_Matched(partner.get(number), line) for number, line in enumerate(new)]
+    return [*pairs, *(_Matched(line, None) for line in waiting)]
+
+
+def _of(line: Line, columns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_key(line[name]) for name in columns)
+
+
+def _columns_changed(old: FindingRecord, new: FindingRecord) -> list[str]:
+    gone = [name for name in old["columns"] if name not in new["columns"]]
+    added = [name for name in new["columns"] if name not in old["columns"]]
+    said = [f"column '{cut_short(name)}' is gone" for name in gone]
+    return said + [f"column '{cut_short(name)}' is new" for name in added]
+
+
+def _lines_changed(pairs: Sequence[_Matched], names: _Names) -> list[str]:
+    gone = [f"gone: {names.of(a)}" for a, b in pairs if a is not None and b is None]
+    added = [f"new: {names.of(b)}" for a, b in pairs if a is None and b is not None]
+    return [*_first_of(gone), *_first_of(added)]
+
+
+# cells
+
+
+def _cells_changed(
+    old: Line, new: Line, exact: Sequence[str], measured: Sequence[str], names: _Names
+) -> list[str]:
+    """One text for all cells of a line that changed; numbers that are there on one side only count
+    as such.
+    """
+    changed = [name for name in exact if _key(old[name]) != _key(new[name])]
+    changed += [name for name in measured if (old[name] is None) != (new[name] is None)]
+    if not changed:
+        return []
+    said = [f"{name}: {_shown(old[name])} -> {_shown(new[name])}" for name in changed]
+    return [f"{names.of(new)}: {', '.join(said)}"]
+
+
+def _units(old: FindingRecord, measured: Sequence[str]) -> dict[str, float]:
+    """Column -> what its absolute tolerance is measured in."""
+    groups: dict[str, list[float]] = {}
+    for name in measured:
+        numbers = [number_in(line[name]) for line in old["lines"]]
+        groups.setdefault(_metric_of(name), []).extend(one for one in numbers if one is not None)
+    return {
+        name: 1.0 if name.startswith(SHARES) else unit_beside([*groups[_metric_of(name)], 0.0])
+        for name in measured
+    }
+
+
+def _metric_of(name: str) -> str:
+    """'a metric logit' for effect_logit and the like; of other columns, the name."""
+    starts = [start for start in OF_A_METRIC if name.startswith(start)]
+    return f"a metric {name.removeprefix(starts[0])}" if starts else name
+
+
+def _numbers_moved(
+    old: Line,
+    new: Line,
+    bounds: Mapping[str, Number],
+    units: Mapping[str, float],
+    names: _Names,
+) -> list[str]:
+    lines = []
+    for name, bound in bounds.items():
+        was, now = number_in(old[name]), number_in(new[name])
+        # what is there on one side only is a changed cell; infinity has no distance to itself
+        if was is None or now is None or was == now:
+            continue
+        said = moved(name, was, now, bound, unit=units[name])
+        lines += [f"{names.of(new)}: {said}"] if said else []
+    return lines
+
+
+# words
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return "nothing"
+    text = cell if isinstance(cell, str) else str(cell)
+    return cut_short(text, at_most=MAX_CELL_SHOWN) or "''"
+
+
+def _first_of(texts: Sequence[str]) -> list[str]:
+    n_more = len(texts) - MOST_SHOWN
+    more = [f"... and {n_more} more"] if n_more > 0 else []
+    return [*texts[:MOST_SHOWN], *more]
+
+
+def _notes(old: FindingRecord, new: FindingRecord, *, is_of_numbers: bool) -> Iterator[str]:
+    """Hints on where a difference may come from."""
+    for name, now in new["how"].items():
+        was = old["how"].get(name)
+        if was is not None and was != now:
+            yield f"made with another {name}: {cut_short(was)} -> {cut_short(now)}"
+    if is_of_numbers:
+        yield from notes_on_releases(old["versions"], new["versions"])

@@ -1,0 +1,250 @@
+"""finding -> record: the table of any finding, as a baseline holds it; record <-> file.
+
+A column is exact, such as names, gates, verdicts, decisions and counts, or it has numbers that a
+tolerance is for. That is decided by the kind of its values."""
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any, Literal, TypedDict, cast
+
+import pandas as pd
+
+from xor_mi.circuits import Circuit
+from xor_mi.errors import XorMiError, as_path, cut_short, require_at_most, require_kind, shown
+from xor_mi.finding import Finding
+from xor_mi.interventions import Coordinates
+from xor_mi.kinds import PathLike
+from xor_mi.reading import read_json
+from xor_mi.testing._entries import (
+    FINDING_FORMAT,
+    FINDING_VERSION,
+    FORMAT,
+    Cell,
+    ColumnKind,
+    FindingRecord,
+    release_of,
+)
+from xor_mi.testing._format import NEXT_STEP, misshapen
+from xor_mi.testing._record import found_with, short
+
+MAX_CELLS = 200_000
+"""Of the largest table that is stored, some megabytes of text."""
+NOT_FINITE = {"inf": math.inf, "-inf": -math.inf}
+"""What JSON has no numbers for; no number at all is null."""
+
+FindingLike = Finding | pd.DataFrame
+"""A finding with a table, or such a table itself."""
+
+
+def record_of_finding(finding: FindingLike, *, test: str = "") -> FindingRecord:
+    """What is kept of a finding of any model, such as a sweep, a scan or an interchange accuracy;
+    JSON-ready.
+
+    Args:
+        finding: one that has a table, or a table itself, such as a part of a larger one.
+        test: the name of the test that the record belongs to.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> from xor_mi import ablation_sweep
+    >>> record = record_of_finding(ablation_sweep(textbook_xor(), value="zero", rows=["11"]))
+    >>> record["columns"]["effect_logit"], record["lines"][0]["effect_logit"]
+    ('number', -2.0)
+
+    Raises:
+        XorMiError: no finding, one that is not a table, a circuit (see `record_of`), or a table
+            that is too large.
+    """
+    require_kind(
+        "finding", finding, (Finding, pd.DataFrame), give="a finding, such as a sweep, or its table"
+    )
+    if isinstance(finding, Circuit):
+        raise XorMiError("a circuit has a record of its own; call record_of")
+    table = _tidy(finding if isinstance(finding, pd.DataFrame) else finding.frame())
+    names = [str(name) for name in table.columns]
+    if len(set(names)) < len(names):
+        raise XorMiError(f"the table has two columns of one name: {', '.join(names)}")
+    require_at_most(
+        table.size,
+        MAX_CELLS,
+        what="cells of the table",
+        do="store a part of it: a DataFrame, such as the lines that matter",
+    )
+    columns = [_column(list(table.iloc[:, k])) for k in range(len(names))]
+    kinds: dict[str, ColumnKind] = {
+        name: kind for name, (kind, _) in zip(names, columns, strict=True)
+    }
+    cells = [values for _, values in columns]
+    lines = [dict(zip(names, line, strict=True)) for line in zip(*cells, strict=True)]
+    return {
+        "format": FINDING_FORMAT,
+        "version": FINDING_VERSION,
+        "test": test,
+        "versions": {package: release_of(version) for package, version in found_with().items()},
+        "kind": type(finding).__name__,
+        "says": str(finding) if isinstance(finding, Finding) else f"{len(lines)} lines",
+        "how": _how(finding),
+        "columns": kinds,
+        "lines": lines,
+    }
+
+
+def _tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """With an index that has names as columns; another one is a numbering of the lines."""
+    has_names = any(name is not None for name in table.index.names)
+    return table.reset_index() if has_names else table
+
+
+def _how(finding: FindingLike) -> dict[str, str]:
+    """The coordinates of an intervention, {} of anything else."""
+    found = getattr(finding, "coordinates", None)
+    if not isinstance(found, Coordinates):
+        return {}
+    return {name: str(value) for name, value in found._asdict().items()}
+
+
+def _column(values: list[Any]) -> tuple[ColumnKind, list[Cell]]:
+    """A column's kind and its values as JSON has them."""
+    cells = [_cell(value) for value in values]
+    measured = any(type(cell) is float for cell in cells)
+    if measured and all(_is_number(cell) or cell is None for cell in cells):
+        return "number", [_stored_number(cell) for cell in cells]
+    return "exact", [_stored_exactly(cell) for cell in cells]
+
+
+def _cell(value: Any) -> Cell:
+    """One value by the kinds that JSON has; NaN, None and NA are null."""
+    if isinstance(value, list | tuple | set | frozenset):
+        entries = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return [_cell(entry) for entry in entries]
+    if hasattr(value, "tolist"):
+        # a number, a text or an array of NumPy
+        value = value.tolist()
+        return [_cell(entry) for entry in value] if isinstance(value, list) else _cell(value)
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        return None if math.isnan(number) else number
+    return str(value)
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _stored_number(cell: Cell) -> Cell:
+    if cell is None:
+        return None
+    number = float(cast(float, cell))
+    return short(number) if math.isfinite(number) else str(number)
+
+
+def _stored_exactly(cell: Cell) -> Cell:
+    """As it is, but that a float in it has the digits that are stored."""
+    if isinstance(cell, list):
+        return [_stored_exactly(entry) for entry in cell]
+    return _stored_number(cell) if isinstance(cell, float) else cell
+
+
+def number_in(cell: Cell) -> float | None:
+    """The number in a cell of a column of numbers."""
+    if isinstance(cell, str):
+        return NOT_FINITE[cell]
+    return None if cell is None else float(cast(float, cell))
+
+
+# record <-> file
+
+
+def read_finding_record(path: PathLike) -> FindingRecord:
+    """A record of a finding from a file that `write_record` wrote.
+
+    Raises:
+        XorMiError: a file that is not JSON, no record of a finding, one with entries missing, of
+            another kind or without sense, or of a later format; the message says where.
+    """
+    file = as_path("path", path)
+    called = f"the baseline '{file}'"
+    content = read_json(file, called=called, next_step=NEXT_STEP)
+    format_of_it = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or format_of_it != FINDING_FORMAT:
+        hint = "; it is of a circuit, which read_record reads" * (format_of_it == FORMAT)
+        raise XorMiError(
+            f"{called} cannot be read: it has no 'format': '{FINDING_FORMAT}'{hint}; {NEXT_STEP}"
+        )
+    version = content.get("version")
+    # asked before the shape, which a later format may have changed
+    if isinstance(version, int) and version > FINDING_VERSION:
+        raise XorMiError(
+            f"{called} is of format {version}; this xor-mi reads up to {FINDING_VERSION}: "
+            "install a later xor-mi"
+        )
+    wrong = _wrong_in(content)
+    if wrong:
+        raise XorMiError(f"{called} cannot be read: {wrong}; {NEXT_STEP}")
+    return cast(FindingRecord, content)
+
+
+def require_finding_record(name: str, record: object) -> None:
+    """Refuse what is not a record of a finding, as `record_of_finding` gives it."""
+    wrong = _wrong_in(record)
+    if wrong:
+        raise XorMiError(f"{name} is not a record: {wrong}; give what record_of_finding returns")
+
+
+class _Head(TypedDict):
+    """The entries of a record but for its table."""
+
+    format: Literal["xor_mi.finding"]
+    version: int
+    test: str
+    versions: dict[str, str]
+    kind: str
+    says: str
+    how: dict[str, str]
+    columns: dict[str, ColumnKind]
+
+
+def _wrong_in(content: object) -> str:
+    """Where a record has a value of the wrong kind, or one that makes no sense; or ''."""
+    wrong = misshapen(content, _Head)
+    if wrong:
+        return wrong
+    record = cast(Mapping[str, Any], content)
+    lines, columns = record.get("lines"), record["columns"]
+    if not isinstance(lines, list):
+        return "'lines' is not a list"
+    for number, line in enumerate(lines):
+        where = f"lines[{number}]"
+        if not isinstance(line, dict):
+            return f"'{where}' is not an object"
+        odd = sorted(set(line) ^ set(columns))
+        if odd:
+            which = "is missing" if odd[0] in columns else "is no column"
+            return f"'{where}.{cut_short(odd[0])}' {which}"
+        for name, cell in line.items():
+            if not _fits(cell, columns[name]):
+                return f"'{where}.{cut_short(name)}' is {shown(cell)}, not {_ASKED[columns[name]]}"
+    return ""
+
+
+_ASKED: dict[str, str] = {
+    "number": "a number, inf, -inf or null",
+    "exact": "a text, a number, true, false, null or a list of these",
+}
+
+
+def _fits(cell: object, kind: str) -> bool:
+    if kind == "number":
+        is_word = isinstance(cell, str) and cell in NOT_FINITE
+        return cell is None or is_word or (_is_number(cell) and math.isfinite(cast(float, cell)))
+    if isinstance(cell, list):
+        return all(_fits(entry, kind) for entry in cast(Iterable[object], cell))
+    if isinstance(cell, float):
+        return math.isfinite(cell)
+    return cell is None or isinstance(cell, str | int | bool)
