@@ -61,6 +61,7 @@ MADE: dict[str, Once] = {
     "population": lambda: training.train_population("XOR", 4, config=SMALL, **quiet),
     "trained": lambda: training.train("XOR", config=SMALL, **quiet),
     "record": lambda: testing.record_of(model()),
+    "finding record": lambda: testing.record_of_finding(made("patches")),
     "subcircuit": lambda: next(iter(search.find_subcircuits(model(), **quiet))),
     "findings": lambda: report.find_out(model()),
     "activations": lambda: values.activations(model()),
@@ -250,6 +251,9 @@ VALID: dict[str, dict[str, object]] = {
     },
     "testing.circuit_of": {"model_or_circuit": Made("model")},
     "testing.compare_records": {"old": Made("record"), "new": Made("record")},
+    "testing.compare_findings": {"old": Made("finding record"), "new": Made("finding record")},
+    "testing.read_finding_record": {"path": "record.finding.json"},
+    "testing.record_of_finding": {"finding": Made("patches")},
     "testing.read_record": {"path": "record.circuit.json"},
     "testing.record_of": {"model_or_circuit": Made("model")},
     "testing.write_record": {"record": Made("record"), "path": "written.circuit.json"},
@@ -350,6 +354,7 @@ def test_wrong_kinds_are_refused_by_the_package_itself(name, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     written = tmp_path / "record.circuit.json"
     testing.write_record(made("record"), written)
+    testing.write_record(made("finding record"), tmp_path / "record.finding.json")
     population.write_census(made("networks"), tmp_path / "census.parquet")
     function, arguments = functions()[name], valid(name)
     assert outcome(call_of(function, arguments)) == ""

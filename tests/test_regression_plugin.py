@@ -31,6 +31,8 @@ def net(or_bias=0.0, order=(0, 1), scale=1.0):  # the textbook network: OR is un
 ONE = NETWORKS + "\ndef test_it(circuit_regression):\n    circuit_regression.check({})\n"
 
 
+FLAG = "--fail-unused-circuits"
+
 # hypothesis would be imported anew at the end of every run
 QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 
@@ -341,6 +343,102 @@ def test_the_oldest_pytest_is_the_one_the_extra_asks_for():
     assert asked.startswith(f"pytest>={'.'.join(map(str, LEAST_PYTEST))}")
 
 
+# other findings
+
+SWEEP = """
+from xor_mi import HookedMLP, handmade, patch_sweep
+
+def sweep(bias=0.0, pairs=None):
+    model = HookedMLP.from_weights([([[1.0, 1.0], [1.0, 1.0]], [bias, -1.0]), ([[1.0, -2.0]], [0.0])], decision_threshold=0.5)
+    return patch_sweep(model, pairs, progress=False)
+
+def test_it(circuit_regression):
+    circuit_regression.check({})
+"""
+
+
+def test_a_finding_is_written_held_changed_and_taken_over(pytester):
+    """A sweep goes through the life of a circuit: written and failed, held, changed and told by
+    lines and cells, rewritten and failed, held again.
+    """
+    pytester.makepyfile(test_one=SWEEP.format("sweep()"))
+    result = ran(pytester, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*File not found in data directory, created:*",
+            "*test_one*test_it.finding.json",
+            "it says PatchSweep, 24 lines: Patching, denoising: 12 pairs x 2 sites, in logit",
+        ]
+    )
+    ran(pytester, FLAG, passed=1)
+    pytester.makepyfile(test_one=SWEEP.format("sweep(0.75)"))
+    result = ran(pytester, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*pair 00 -> *, site h0.*: *flips: False -> True*",
+            "E*as before: * of 24 lines",
+            "E*numbers:",
+            "E*compared with test_one?test_it.finding.json; pytest --force-regen takes the new *",
+        ]
+    )
+    ran(pytester, "--force-regen", failed=1)
+    ran(pytester, passed=1)
+    pytester.makepyfile(test_one=SWEEP.format("sweep(0.75, [('00', '11')])"))
+    ran(pytester, failed=1).stdout.fnmatch_lines(["E*gone: pair 00 -> 01, site h0.0"])
+
+
+def test_a_circuit_and_a_finding_of_one_test_have_a_baseline_each(pytester):
+    """Two kinds, one name: two files. A second finding needs a name."""
+    once = "handmade.textbook_xor())\n    circuit_regression.check(sweep()"
+    pytester.makepyfile(test_one=SWEEP.format(once))
+    ran(pytester, failed=1)  # the circuit
+    ran(pytester, failed=1)  # and the finding
+    ran(pytester, passed=1)
+    names = sorted(file.name for file in (pytester.path / "test_one").iterdir())
+    assert names == ["test_it.circuit.json", "test_it.finding.json"]
+    pytester.makepyfile(test_one=SWEEP.format(once + ")\n    circuit_regression.check(sweep()"))
+    ran(pytester, failed=1).stdout.fnmatch_lines(["E*give the second finding a name*"])
+
+
+def test_a_finding_that_no_test_checks_is_unused(pytester):
+    """--fail-unused-circuits names it as it names a circuit."""
+    pytester.makepyfile(test_one=SWEEP.format("sweep()"))
+    ran(pytester, failed=1)
+    pytester.makepyfile(test_one="def test_it(): pass")
+    result = ran(pytester, FLAG, passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["test_one?test_it.finding.json: no test is held against it; *"])
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("up_to='family'", "up_to is 'family', which is for circuits"),
+        ("tolerance={'effect_x': 1}", "no column of numbers 'effect_x'"),
+        ("tolerance=-1", "give a number of at least 0"),
+    ],
+)
+def test_arguments_that_say_nothing_of_a_finding_write_nothing(pytester, how, says):
+    """A mistaken call is an XorMiError, before there is a baseline."""
+    pytester.makepyfile(test_one=SWEEP.format(f"sweep(), {how}"))
+    ran(pytester, failed=1).stdout.fnmatch_lines([f"E*XorMiError: *{says}*"])
+    assert not (pytester.path / "test_one").exists()
+
+
+def test_a_damaged_finding_fails_and_can_be_written_anew(pytester):
+    """The message names the stored file; --force-regen repairs it."""
+    pytester.makepyfile(test_one=SWEEP.format("sweep()"))
+    ran(pytester, failed=1)
+    file = pytester.path / "test_one" / "test_it.finding.json"
+    good = file.read_text(encoding="utf-8")
+    file.write_text(good[:200], encoding="utf-8")
+    result = ran(pytester, failed=1)
+    assert str(Path("test_one/test_it.finding.json")) in result.stdout.str()
+    ran(pytester, "--force-regen", failed=1)
+    assert file.read_text(encoding="utf-8") == good
+
+
 # unused baselines
 
 TWO = (
@@ -348,7 +446,6 @@ TWO = (
     + "\ndef test_it(circuit_regression):\n    circuit_regression.check(net())\n\ndef test_other({}):\n    {}\n"
 )
 USES = ("circuit_regression", "circuit_regression.check(net())")
-FLAG = "--fail-unused-circuits"
 
 
 @pytest.fixture
@@ -603,7 +700,7 @@ def test_the_example_passes_and_after_retraining_fails_as_readme_says(
     """
     if elsewhere:
         found = dict.fromkeys(("xor-mi", "torch", "transformer-lens"), elsewhere)
-        monkeypatch.setattr("xor_mi.testing._record._versions", lambda: found)
+        monkeypatch.setattr("xor_mi.testing._record.found_with", lambda: found)
     shutil.copytree(EXAMPLE, pytester.path / "project", ignore=NOT_STORED)
     pytester.chdir()
     project = pytester.path / "project"

@@ -19,10 +19,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from networks import xor_by_other_conventions
+from transformer_lens import HookedRootModule
+from transformer_lens.hook_points import HookPoint
 
-from xor_mi import BooleanFunction, HookedMLP, handmade, identify_circuit, patch, zoo
+from xor_mi import BooleanFunction, HookedMLP, Site, handmade, identify_circuit, patch, zoo
 from xor_mi.circuits import Circuit, Evidence, _wording, live_units
 from xor_mi.errors import XorMiError
+from xor_mi.metrics import by_threshold
 from xor_mi.testing import (
     NUMBERS,
     ClaimRecord,
@@ -392,7 +395,7 @@ def record_elsewhere(monkeypatch, versions, model=None):
     have other versions.
     """
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("xor_mi.testing._record._versions", lambda: versions)
+        elsewhere.setattr("xor_mi.testing._record.found_with", lambda: versions)
         return record_of(model or handmade.textbook_xor())
 
 
@@ -1156,6 +1159,88 @@ def test_assert_patch_effect_wants_an_expectation():
     """An assertion that can only pass is a mistake."""
     with pytest.raises(XorMiError, match="nothing is expected of the patch"):
         assert_patch_effect(handmade.textbook_xor(), "01", "11", "h0.1")
+
+
+STORED = {
+    "a record": lambda folder: record_of(zoo.load("or-and")),
+    "recorded in the zoo": lambda folder: zoo.recorded("or-and"),
+    "a baseline": lambda folder: _written(folder / "a.circuit.json"),
+    "a baseline by its name": lambda folder: str(_written(folder / "a.circuit.json")),
+    "the zoo's own file": lambda folder: zoo.DATA / "or-and" / "circuit.json",
+}
+
+
+def _written(file: Path) -> Path:
+    write_record(record_of(zoo.load("or-and")), file)
+    return file
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_assert_same_circuit_takes_a_stored_one(kind, tmp_path):
+    """A record, what the zoo has recorded, or a file with either: the same circuit passes with its
+    numbers, and another is told by its units.
+    """
+    expected = STORED[kind](tmp_path)
+    assert_same_circuit(zoo.load("or-and"), expected, tolerance=1e-6)
+    with pytest.raises(AssertionError, match="^unit 0: OR -> NOR\n"):
+        assert_same_circuit(zoo.load("nor-and"), expected)
+
+
+@pytest.mark.parametrize(
+    ("expected", "says"),
+    [
+        ({"format": "xor_mi.Circuit/4"}, "is of format 4"),
+        ({"verdict": "identified"}, "expected is not a record: 'format' is missing"),
+        ("no such file", "'no such file' cannot be read: there is no such file"),
+        (3, "give a HookedMLP|HookedMLP"),
+    ],
+)
+def test_what_is_no_stored_circuit_is_refused(expected, says):
+    """An old format, another mapping, a file that is not there, a number: one sentence."""
+    with pytest.raises(XorMiError, match=says):
+        assert_same_circuit(zoo.load("or-and"), expected)
+
+
+class Foreign(HookedRootModule):
+    """A module that decides nothing by itself: the sum of its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hook_in = HookPoint()
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        return self.hook_in(x * 1.0).sum(-1, keepdim=True)
+
+
+PATCHED = {
+    "clean": torch.tensor([[1.0, 2.0]]),
+    "corrupted": torch.tensor([[-3.0, 2.0]]),
+    "site": Site("hook_in", (0,)),
+    "metrics": lambda outputs: outputs[:, 0],
+}
+"""The sum goes from -1 to 3."""
+
+
+@pytest.mark.parametrize("flips", [True, False])
+def test_flips_is_not_asserted_where_nothing_is_decided(flips):
+    """Of somebody's own model it is refused without `decide=`; with it, it is true or false."""
+    model = Foreign()
+    with pytest.raises(XorMiError, match="nothing is decided; give decide="):
+        assert_patch_effect(model, **PATCHED, flips=flips)
+    assert_patch_effect(model, **PATCHED, effect=4.0, patched=3.0)
+    assert_patch_effect(model, **PATCHED, flips=True, decide=by_threshold(0.0))
+    assert_patch_effect(model, **PATCHED, flips=False, decide=by_threshold(10.0))
+    with pytest.raises(AssertionError, match="flips: expected False, found True"):
+        assert_patch_effect(model, **PATCHED, flips=False, decide=by_threshold(0.0))
+
+
+def test_no_pair_is_dropped():
+    """Four pairs in one call of a function for one pair are refused, saying what takes several."""
+    several = PATCHED | {"clean": torch.ones(4, 2), "corrupted": torch.zeros(4, 2)}
+    with pytest.raises(XorMiError, match="patch_sweep takes several"):
+        assert_patch_effect(Foreign(), **several, effect=1.0)
 
 
 def test_a_circuit_without_evidence_is_refused():

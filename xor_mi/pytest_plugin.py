@@ -1,5 +1,5 @@
-"""pytest -> a build that fails when a circuit changes: `circuit_regression`, two networks as
-fixtures, `assert circuit == expected`.
+"""pytest -> a build that fails when a circuit, or any other finding, changes: `circuit_regression`,
+two networks as fixtures, `assert circuit == expected`.
 
 pytest imports this module at every start, in every project of the environment: nothing heavy is
 imported until a test asks for it, and no annotation is evaluated, since an older pytest has not all
@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from xor_mi.circuits import Circuit
     from xor_mi.kinds import UpTo
     from xor_mi.model import HookedMLP
-    from xor_mi.testing import CircuitRecord, Tolerance
+    from xor_mi.testing import (
+        CircuitRecord,
+        Differences,
+        FindingDifferences,
+        FindingLike,
+        FindingRecord,
+        Tolerance,
+    )
 
 __all__ = ["CircuitRegression"]
 
@@ -31,6 +39,7 @@ LEAST_PYTEST = (8, 4)
 that do not use `circuit_regression`.
 """
 EXTENSION = ".circuit.json"
+FINDING_EXTENSION = ".finding.json"
 MAX_TEST_SHOWN = 200
 """Characters of a test's name in a message; names with parameters are long."""
 USED = "circuit_baseline"
@@ -40,7 +49,7 @@ xdist's workers by themselves.
 
 
 class CircuitRegression:
-    """A test's circuits against the baselines stored beside it; the fixture
+    """A test's circuits and other findings against the baselines stored beside it; the fixture
     `circuit_regression`.
     """
 
@@ -50,35 +59,39 @@ class CircuitRegression:
 
     def check(
         self,
-        model_or_circuit: HookedMLP | Circuit,
+        finding: HookedMLP | Circuit | FindingLike,
         *,
         tolerance: Tolerance = 1e-6,
         up_to: UpTo = "signature",
         basename: str | None = None,
     ) -> None:
-        """Fail unless the circuit is the one in the baseline, `<test file>/<test
-        name>.circuit.json`.
+        """Fail unless the circuit, or the other finding, is the one in the baseline.
 
-        A missing baseline is written, and the test fails; --force-regen rewrites one that differs,
-        and the test fails; --regen-all rewrites and passes.
+        The baseline of a circuit is `<test file>/<test name>.circuit.json`, that of another finding
+        `<test file>/<test name>.finding.json`. A missing baseline is written, and the test fails;
+        --force-regen rewrites one that differs, and the test fails; --regen-all rewrites and
+        passes.
 
         Args:
+            finding: a HookedMLP or its circuit; or any other finding with a table, of any model: a
+                sweep, an attribution, an interchange accuracy, a scan. Or a table itself, such as a
+                part of one.
             tolerance: a number changed if it is off by more than tolerance + tolerance *
-                |baseline| (see `compare_records`); or one such per name, as in {"margin": 0.05,
-                "worst_margin": 0.1}; or None, for gates, edges and verdict alone.
-            up_to: "signature" lets hidden units be renumbered, rescaled or joined by dead ones;
-                "family" also complemented and the inputs swapped, and compares no numbers: what
-                another seed may change.
-            basename: the baseline's name, where a test checks several circuits.
+                |baseline| (see `compare_records` and `compare_findings`); or one such per name, as
+                in {"margin": 0.05, "worst_margin": 0.1}, per column where it is not a circuit; or
+                None, for what is compared exactly alone: gates, edges, verdict, decisions, counts.
+            up_to: of a circuit, "signature" lets hidden units be renumbered, rescaled or joined by
+                dead ones; "family" also complemented and the inputs swapped, and compares no
+                numbers: what another seed may change.
+            basename: the baseline's name, where a test checks several.
 
         Raises:
-            AssertionError: what changed, units first.
+            AssertionError: what changed, units or lines first.
             XorMiError: a model whose circuit cannot be identified, arguments that say nothing, or a
                 second check without a basename.
         """
         __tracebackhide__ = True
         from xor_mi.errors import XorMiError
-        from xor_mi.testing import compare_records, record_of, write_record
 
         if basename is not None and not _is_file_name(basename):
             raise XorMiError(
@@ -87,45 +100,39 @@ class CircuitRegression:
             )
         perform, resolve_paths = self._pytest_regressions()
         node = self._request.node
-        new = record_of(model_or_circuit, test=node.nodeid.partition("::")[2])
-        # compared with itself: wrong arguments are refused before anything is written
-        compare_records(new, new, tolerance=tolerance, up_to=up_to)
+        held = _held(finding, test=node.nodeid.partition("::")[2], tolerance=tolerance, up_to=up_to)
         folders = self._folders()
-        paths = resolve_paths(*folders, self._request, EXTENSION, basename)
-        if paths.basename in self._checked:
+        paths = resolve_paths(*folders, self._request, held.extension, basename)
+        name = f"{paths.basename}{held.extension}"
+        if name in self._checked:
             raise XorMiError(
-                f"'{paths.basename}' was checked in this test already; give the second circuit a "
-                "name: check(..., basename='...')"
+                f"'{paths.basename}' was checked in this test already; give the second "
+                f"{held.what} a name: check(..., basename='...')"
             )
-        self._checked.add(paths.basename)
+        self._checked.add(name)
         node.user_properties.append((USED, str(paths.source)))
         differences: list[str] = []
 
         def compare(_: Path, baseline: Path) -> None:
             __tracebackhide__ = True
-            why = _held_against(
-                new,
-                baseline,
-                source=paths.source,
-                is_named=basename is not None,
-                tolerance=tolerance,
-                up_to=up_to,
-            )
+            why = held.against(baseline, source=paths.source, is_named=basename is not None)
             differences.append(why)
             if why:
                 raise AssertionError(why)
 
         def write(file: Path) -> None:
-            write_record(new, file)
+            from xor_mi.testing import write_record
+
+            write_record(held.record, file)
 
         try:
-            perform(*folders, self._request, compare, write, EXTENSION, basename)
+            perform(*folders, self._request, compare, write, held.extension, basename)
         except pytest.fail.Exception as failed:
             written = str(failed.msg)
         else:
             return
         # Nothing was compared where there was no baseline: then say what the new one holds.
-        content = differences or [f"it says {new['verdict']}: {new['reason']}"]
+        content = differences or [f"it says {held.says}"]
         pytest.fail("\n".join([written, *content]), pytrace=False)
 
     def _folders(self) -> tuple[Any, Any]:
@@ -176,50 +183,139 @@ def _is_file_name(basename: object) -> bool:
     return basename.isprintable() and not set(basename) & set('/\\<>:"|?*')
 
 
-def _held_against(
-    new: CircuitRecord,
-    baseline: Path,
-    *,
-    source: Path,
-    is_named: bool,
-    tolerance: Tolerance,
-    up_to: UpTo,
-) -> str:
-    """Why the circuit is not the baseline's, or ''.
-
-    Args:
-        baseline: the file to read: pytest-regressions gives a copy of the stored one.
-        source: the stored one, which messages name.
-        is_named: whether the test gave the baseline its name.
+def _held(
+    finding: HookedMLP | Circuit | FindingLike, *, test: str, tolerance: Tolerance, up_to: UpTo
+) -> _HeldCircuit | _HeldFinding:
+    """What is held against a baseline, by its kind; wrong arguments are refused before anything is
+    written.
     """
-    from xor_mi.errors import XorMiError, cut_short
-    from xor_mi.testing import compare_records, read_record
+    import pandas as pd
 
-    shown = _shown(source)
-    try:
-        old = read_record(baseline)
-    except XorMiError as error:
-        return str(error).replace(str(baseline), str(shown))
-    if not is_named and old["test"] != new["test"]:
-        was, now = (cut_short(one["test"], at_most=MAX_TEST_SHOWN) for one in (old, new))
-        return (
-            f"'{shown}' is the baseline of {was}, not of {now}: two tests whose names come out as "
-            "one file name? Then give check(..., basename='...'). Was the test renamed? Then "
-            "pytest --force-regen"
+    from xor_mi.circuits import Circuit
+    from xor_mi.errors import XorMiError
+    from xor_mi.finding import Finding
+    from xor_mi.testing import compare_findings, compare_records, record_of, record_of_finding
+
+    # each record is compared with itself, which looks at the arguments
+    if isinstance(finding, Circuit) or not isinstance(finding, Finding | pd.DataFrame):
+        record = record_of(finding, test=test)
+        compare_records(record, record, tolerance=tolerance, up_to=up_to)
+        return _HeldCircuit(record, tolerance, up_to)
+    if up_to != "signature":
+        raise XorMiError(
+            f"up_to is {up_to!r}, which is for circuits; a {type(finding).__name__} is compared by "
+            "its table: leave it out"
         )
-    differences = compare_records(old, new, tolerance=tolerance, up_to=up_to)
+    table = record_of_finding(finding, test=test)
+    compare_findings(table, table, tolerance=tolerance)
+    return _HeldFinding(table, tolerance)
+
+
+@dataclass(frozen=True)
+class _HeldCircuit:
+    """A circuit's record, and how it is held against a baseline."""
+
+    record: CircuitRecord
+    tolerance: Tolerance
+    up_to: UpTo
+    extension = EXTENSION
+    what = "circuit"
+
+    @property
+    def says(self) -> str:
+        return f"{self.record['verdict']}: {self.record['reason']}"
+
+    def against(self, baseline: Path, *, source: Path, is_named: bool) -> str:
+        """Why the circuit is not the baseline's, or ''.
+
+        Args:
+            baseline: the file to read: pytest-regressions gives a copy of the stored one.
+            source: the stored one, which messages name.
+            is_named: whether the test gave the baseline its name.
+        """
+        from xor_mi.errors import XorMiError
+        from xor_mi.testing import compare_records, read_record
+
+        try:
+            old = read_record(baseline)
+        except XorMiError as error:
+            return _unreadable(error, baseline, source)
+        other = _of_another_test(old, self.record, source, is_named=is_named)
+        if other:
+            return other
+        differences = compare_records(old, self.record, tolerance=self.tolerance, up_to=self.up_to)
+        compared = f"compared up to {self.up_to} with {_shown(source)}"
+        return _message(differences, compared, takes="the new circuit")
+
+
+@dataclass(frozen=True)
+class _HeldFinding:
+    """Another finding's record, and how it is held against a baseline."""
+
+    record: FindingRecord
+    tolerance: Tolerance
+    extension = FINDING_EXTENSION
+    what = "finding"
+
+    @property
+    def says(self) -> str:
+        return f"{self.record['kind']}, {len(self.record['lines'])} lines: {self.record['says']}"
+
+    def against(self, baseline: Path, *, source: Path, is_named: bool) -> str:
+        """Why the finding is not the baseline's, or ''; see `_HeldCircuit.against`."""
+        from xor_mi.errors import XorMiError
+        from xor_mi.testing import compare_findings, read_finding_record
+
+        try:
+            old = read_finding_record(baseline)
+        except XorMiError as error:
+            return _unreadable(error, baseline, source)
+        other = _of_another_test(old, self.record, source, is_named=is_named)
+        if other:
+            return other
+        try:
+            differences = compare_findings(old, self.record, tolerance=self.tolerance)
+        except XorMiError as error:  # a tolerance for a column that the baseline has not
+            return f"{_shown(source)}: {error}"
+        return _message(differences, f"compared with {_shown(source)}", takes="the new finding")
+
+
+def _unreadable(error: Exception, baseline: Path, source: Path) -> str:
+    """Why a baseline cannot be read, in which the stored file is named."""
+    return str(error).replace(str(baseline), str(_shown(source)))
+
+
+def _of_another_test(
+    old: CircuitRecord | FindingRecord,
+    new: CircuitRecord | FindingRecord,
+    source: Path,
+    *,
+    is_named: bool,
+) -> str:
+    """Whose baseline it is, where that is another test's; or ''."""
+    from xor_mi.errors import cut_short
+
+    if is_named or old["test"] == new["test"]:
+        return ""
+    was, now = (cut_short(one["test"], at_most=MAX_TEST_SHOWN) for one in (old, new))
+    return (
+        f"'{_shown(source)}' is the baseline of {was}, not of {now}: two tests whose names come "
+        "out as one file name? Then give check(..., basename='...'). Was the test renamed? Then "
+        "pytest --force-regen"
+    )
+
+
+def _message(differences: Differences | FindingDifferences, compared: str, *, takes: str) -> str:
+    """The differences, where and how to take them over; '' where there are none."""
     if not differences:
         return ""
-    return (
-        f"{differences}\ncompared up to {up_to} with {shown}; pytest --force-regen takes the new "
-        "circuit over"
-    )
+    return f"{differences}\n{compared}; pytest --force-regen takes {takes} over"
 
 
 @pytest.fixture
 def circuit_regression(request: pytest.FixtureRequest) -> CircuitRegression:
-    """`circuit_regression.check(model_or_circuit, tolerance=..., up_to="signature" | "family")`:
-    the build fails when a circuit changes.
+    """`circuit_regression.check(finding, tolerance=..., up_to="signature" | "family")`: the build
+    fails when a circuit, or any other finding, changes.
     """
     return CircuitRegression(request)
 
@@ -279,8 +375,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--fail-unused-circuits",
         action="store_true",
-        help="Fail if no circuit is held against a stored one (*.circuit.json) any longer; tests "
-        "that were not run are not judged.",
+        help="Fail if no circuit or finding is held against a stored one (*.circuit.json, "
+        "*.finding.json) any longer; tests that were not run are not judged.",
     )
 
 
@@ -367,10 +463,12 @@ class UnusedBaselines:
         if tests_run is None:
             return False
         from xor_mi.errors import XorMiError
-        from xor_mi.testing import read_record
+        from xor_mi.testing import read_finding_record, read_record
 
+        is_finding = baseline.name.endswith(FINDING_EXTENSION)
         try:
-            outcomes = tests_run.get(read_record(baseline)["test"])
+            record = read_finding_record(baseline) if is_finding else read_record(baseline)
+            outcomes = tests_run.get(record["test"])
         except XorMiError:
             outcomes = None
         return not partial if outcomes is None else outcomes == {"passed"}
@@ -383,7 +481,8 @@ class UnusedBaselines:
             if path.is_dir():
                 baselines |= _baselines(path, self._config)
             else:
-                baselines |= set(path.with_suffix("").glob(f"*{EXTENSION}"))
+                beside = path.with_suffix("")
+                baselines |= {file for file in beside.glob("*.json") if _is_baseline(file.name)}
         return sorted(baselines)
 
 
@@ -395,8 +494,12 @@ def _baselines(folder: Path, config: pytest.Config) -> set[Path]:
         entered = [name for name in folders if not any(fnmatch(name, skip) for skip in skipped)]
         # in place: os.walk goes on with what is left in its own list
         folders[:] = [name for name in entered if not _is_environment(Path(path, name))]
-        baselines |= {Path(path, file) for file in files if file.endswith(EXTENSION)}
+        baselines |= {Path(path, file) for file in files if _is_baseline(file)}
     return baselines
+
+
+def _is_baseline(name: str) -> bool:
+    return name.endswith((EXTENSION, FINDING_EXTENSION))
 
 
 def _is_environment(folder: Path) -> bool:

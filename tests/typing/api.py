@@ -461,6 +461,20 @@ stored: dict[str, object] = xor_mi.zoo.recorded("or-and")
 assert_type(xor_mi.testing.circuit_of(model), xor_mi.Circuit)
 xor_mi.testing.write_record(record, Path("or-and.circuit.json"))
 read_back: xor_mi.testing.CircuitRecord = xor_mi.testing.read_record(Path("or-and.circuit.json"))
+of_a_sweep: xor_mi.testing.FindingRecord = xor_mi.testing.record_of_finding(
+    xor_mi.patch_sweep(model), test="test_it"
+)
+xor_mi.testing.write_record(of_a_sweep, Path("sweep.finding.json"))
+assert_type(
+    xor_mi.testing.read_finding_record(Path("sweep.finding.json")), xor_mi.testing.FindingRecord
+)
+assert_type(
+    xor_mi.testing.compare_findings(of_a_sweep, of_a_sweep, tolerance={"effect_logit": 0.1}),
+    xor_mi.testing.FindingDifferences,
+)
+finding_like: xor_mi.testing.FindingLike = xor_mi.patch_sweep(model)
+xor_mi.testing.assert_same_circuit(model, Path("or-and.circuit.json"))
+xor_mi.testing.assert_same_circuit(model, xor_mi.zoo.recorded("or-and"), up_to="family")
 findings = xor_mi.report.find_out(model)
 figures = xor_mi.report.figures_of(findings)
 assert_type(xor_mi.report.render_report(findings, figures, training=result), str)

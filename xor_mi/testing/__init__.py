@@ -27,6 +27,7 @@ from xor_mi.testing._entries import TargetRecord as TargetRecord
 from xor_mi.testing._entries import UnitRecord as UnitRecord
 from xor_mi.testing._finding_compare import FindingDifferences as FindingDifferences
 from xor_mi.testing._finding_compare import compare_findings as compare_findings
+from xor_mi.testing._finding_record import FindingLike as FindingLike
 from xor_mi.testing._finding_record import read_finding_record as read_finding_record
 from xor_mi.testing._finding_record import record_of_finding as record_of_finding
 from xor_mi.testing._format import read_record as read_record

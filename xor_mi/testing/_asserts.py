@@ -7,17 +7,33 @@ AssertionError is about the network."""
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from numbers import Real
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
 
 from xor_mi.circuits import CandidateCircuit, Circuit
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, as_path, unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch
-from xor_mi.kinds import Direction, HookedModel, Metrics, Number, OneSite, Row, Target, UpTo
+from xor_mi.kinds import (
+    Decide,
+    Direction,
+    HookedModel,
+    Metrics,
+    ModelKwargs,
+    Number,
+    OneSite,
+    PathLike,
+    Row,
+    Target,
+    UpTo,
+)
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.reading import read_json
+from xor_mi.saving import CIRCUIT_MARK
 from xor_mi.testing._compare import (
     DEFAULT_TOLERANCE,
     Tolerance,
@@ -26,6 +42,8 @@ from xor_mi.testing._compare import (
     unit_beside,
 )
 from xor_mi.testing._decided import WrongRow, wrong_rows
+from xor_mi.testing._entries import CircuitRecord
+from xor_mi.testing._format import read_record, require_record
 from xor_mi.testing._record import circuit_of, record_of
 from xor_mi.truth import BooleanFunction, row_name
 
@@ -108,7 +126,7 @@ def assert_computes(model: HookedMLP | Circuit, target: Target) -> None:
 
 def assert_same_circuit(
     model_or_circuit: HookedMLP | Circuit,
-    expected: HookedMLP | Circuit,
+    expected: HookedMLP | Circuit | Mapping[str, Any] | PathLike,
     *,
     tolerance: Tolerance = None,
     up_to: UpTo = "signature",
@@ -116,15 +134,20 @@ def assert_same_circuit(
     """Two networks have the same circuit: verdict, gates and edges, and numbers too where a
     tolerance is given; see `compare_records`.
 
+    Args:
+        expected: a network, a circuit, or a stored one: what `record_of` gives or `zoo.recorded`,
+            or the path of a file with one, such as a baseline of `circuit_regression`.
+
     >>> from xor_mi import zoo
-    >>> assert_same_circuit(zoo.load("nor-and"), zoo.load("or-and"), up_to="family")
+    >>> assert_same_circuit(zoo.load("nor-and"), zoo.recorded("or-and"), up_to="family")
 
     Raises:
         AssertionError: changed units first, then numbers.
-        XorMiError: as `compare_records` does, or a model whose circuit cannot be identified.
+        XorMiError: as `compare_records` does, a model whose circuit cannot be identified, or a
+            record that cannot be read.
     """
     __tracebackhide__ = True
-    old, new = record_of(expected), record_of(model_or_circuit)
+    old, new = _expected_record(expected), record_of(model_or_circuit)
     differences = compare_records(old, new, tolerance=tolerance, up_to=up_to)
     if differences:
         raise AssertionError(f"{differences}\n(expected -> found, up to {up_to})")
@@ -142,17 +165,19 @@ def assert_patch_effect(
     tolerance: Number = DEFAULT_TOLERANCE,
     metrics: Metrics | None = None,
     direction: Direction = "denoising",
+    decide: Decide | None = None,
     output: int = 0,
+    model_kwargs: ModelKwargs | None = None,
 ) -> None:
     """Patching a site between two inputs has the effect it should.
 
     Args:
-        clean, corrupted, site, metrics, direction, output: as in `patch`; of several metrics the
-            first is asked about.
+        clean, corrupted, site, metrics, direction, decide, output, model_kwargs: as in `patch`; of
+            several metrics the first is asked about.
         effect, patched: the patched metric minus the unpatched one, and the patched metric itself;
             within tolerance + tolerance * |expected|. Where the metric is below 1 in all runs, the
             first of these is that part of the largest.
-        flips: whether the decision changes.
+        flips: whether the decision changes; a model that is no HookedMLP needs `decide=` for it.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> assert_patch_effect(textbook_xor(), "01", "11", "h0.1", effect=2.0, flips=True)
@@ -160,7 +185,7 @@ def assert_patch_effect(
     Raises:
         AssertionError: what came out instead, and the whole patch.
         XorMiError: nothing expected, a number that is not finite, a tolerance that is not a number
-            of at least 0, or as `patch` does.
+            of at least 0, flips= where nothing is decided, or as `patch` does.
     """
     __tracebackhide__ = True
     numbers = {"effect": effect, "patched": patched}
@@ -173,8 +198,21 @@ def assert_patch_effect(
             raise XorMiError(f"{name} is expected to be {number!r}; give a finite number")
     allowed = tolerances(tolerance)["margin"]
     result = patch(
-        model, clean, corrupted, site, metrics=metrics, direction=direction, output=output
+        model,
+        clean,
+        corrupted,
+        site,
+        metrics=metrics,
+        direction=direction,
+        decide=decide,
+        output=output,
+        model_kwargs=model_kwargs,
     )
+    if flips is not None and result.flips is None:
+        raise XorMiError(
+            f"flips is expected to be {flips!r}, and nothing is decided; give decide=, such as "
+            "metrics.by_threshold() or metrics.by_tokens(one, zero)"
+        )
     measured = {"effect": result.effect, "patched": result.patched}
     unit = unit_beside([result.clean, result.corrupted, result.patched])
     wrong = [_off(name, want, measured[name], allowed, unit) for name, want in expected.items()]
@@ -184,6 +222,29 @@ def assert_patch_effect(
         how = f"({result.direction}, {result.metric})"
         headline = f"patching {result.site} from {result.pair} {how}"
         raise AssertionError("\n".join([headline, *filter(None, wrong), f"  {result}"]))
+
+
+def _expected_record(expected: HookedMLP | Circuit | Mapping[str, Any] | PathLike) -> CircuitRecord:
+    """The record that a circuit is held against."""
+    if isinstance(expected, str | Path):
+        file = as_path("expected", expected)
+        next_step = "give a baseline, or what Circuit.to_json wrote"
+        content = read_json(file, called=f"the record '{file}'", next_step=next_step)
+        if not _is_circuit_json(content):
+            return read_record(file)
+        return record_of(Circuit.from_dict(cast(Mapping[str, Any], content)))
+    if not isinstance(expected, Mapping):
+        return record_of(expected)
+    if _is_circuit_json(expected):
+        return record_of(Circuit.from_dict(expected))
+    require_record("expected", expected)
+    return cast(CircuitRecord, expected)
+
+
+def _is_circuit_json(content: object) -> bool:
+    """Whether it says to be what `Circuit.to_dict` writes."""
+    found = content.get("format") if isinstance(content, Mapping) else None
+    return isinstance(found, str) and found.startswith(CIRCUIT_MARK)
 
 
 def _off(name: str, expected: Number, measured: Number, tolerance: Number, unit: float) -> str:
