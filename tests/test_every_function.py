@@ -216,6 +216,7 @@ VALID: dict[str, dict[str, object]] = {
     "plots.counts_figure": {"counts": Made("counts")},
     "plots.family_weights": {"networks": Made("networks")},
     "plots.figure": {"finding": Made("patches")},
+    "plots.grid_heatmap": {"finding": Made("patches")},
     "plots.gate_scan_figure": {"scan": Made("scan")},
     "plots.gate_shares_figure": {"shares": Made("shares"), "n_solved": 1, "n_networks": 4},
     "plots.input_plane": {**MODEL, "n_points": 5},

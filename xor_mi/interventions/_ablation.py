@@ -5,8 +5,8 @@ keeps the distribution. Ablating one site at a time misses redundancy (with ever
 losing one copy changes nothing), so subsets are swept too.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, product
 from math import comb
@@ -20,6 +20,7 @@ from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, shown, unknown,
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._examples import Examples, as_inputs, examples_of
+from xor_mi.interventions._patching import own_names
 from xor_mi.interventions._readout import Decided, decisions_of, readers_of, warn_of_cells
 from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
@@ -82,6 +83,14 @@ class AblationSweep(Finding):
     def __str__(self) -> str:
         size = f"{len(self.sites)} ablations x {len(self.rows)} rows"
         return f"Ablation, {self.value}: {size}, in {', '.join(self.metrics)}"
+
+    def __getitem__(self, metric: str) -> "AblationSweep":
+        """The sweep in one metric."""
+        if metric not in self.metrics:
+            raise unknown("metric", metric, self.metrics, where="this sweep has")
+        k = self.metrics.index(metric)
+        one = slice(k, k + 1)
+        return replace(self, metrics=(metric,), before=self.before[one], values=self.values[one])
 
     @property
     def after(self) -> Float[Tensor, "site row"]:
@@ -175,6 +184,7 @@ def ablation_sweep(
     output: int = 0,
     seed: int = 0,
     model_kwargs: ModelKwargs | None = None,
+    row_names: Sequence[str] | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> AblationSweep:
@@ -194,6 +204,7 @@ def ablation_sweep(
         metrics: as in `patch_sweep`; labels are those of the inputs that are run on.
         decide, output: what is decided, as in `patch_sweep`.
         model_kwargs: as in `patch_sweep`, of the rows; of the inputs in `over` none can be given.
+        row_names: what to call the inputs in frames and pictures, one text each.
         max_batch_bytes: as in `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -218,6 +229,8 @@ def ablation_sweep(
         )
     seed = whole_number("seed", seed, below=SEEDS_BELOW)
     read = _read_inputs(model, rows)
+    if row_names is not None:
+        read = read._replace(names=own_names("row_names", row_names, len(read.names)))
     inputs = examples_of(model, read.values, model_kwargs)
     reference = None if over is None else _read_inputs(model, over).values
     if reference is not None and inputs.each:

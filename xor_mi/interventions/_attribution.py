@@ -5,7 +5,7 @@ so is what a method gives back. The methods themselves are in `_methods`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -20,7 +20,7 @@ from xor_mi.finding import Finding
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._hooks import probe_hooks, require_hooks
 from xor_mi.interventions._methods import METHODS, Method
-from xor_mi.interventions._patching import read_pairs
+from xor_mi.interventions._patching import names_of_pairs, read_pairs
 from xor_mi.interventions._readout import readers_of
 from xor_mi.interventions._run import bytes_per_number, changed_in_place
 from xor_mi.interventions._sites import (
@@ -49,6 +49,7 @@ class Attribution(Finding):
         metrics: names.
         scores: [metric, site, pair].
         coordinates: what was intervened on and how.
+        pair_names: what each pair is called; "clean -> corrupted" by default.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -57,6 +58,18 @@ class Attribution(Finding):
     metrics: tuple[str, ...]
     scores: Float[Tensor, "metric site pair"] = field(repr=False)
     coordinates: Coordinates = field(repr=False)
+    pair_names: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.pair_names:
+            object.__setattr__(self, "pair_names", names_of_pairs(self.pairs))
+
+    def __getitem__(self, metric: str) -> "Attribution":
+        """The scores in one metric."""
+        if metric not in self.metrics:
+            raise unknown("metric", metric, self.metrics, where="this attribution has")
+        k = self.metrics.index(metric)
+        return replace(self, metrics=(metric,), scores=self.scores[k : k + 1])
 
     def __str__(self) -> str:
         size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
@@ -64,9 +77,8 @@ class Attribution(Finding):
 
     def frame(self) -> pd.DataFrame:
         """One line per metric, pair and site: pair, site, method, metric, score."""
-        pairs = [f"{clean} -> {corrupted}" for clean, corrupted in self.pairs]
         names = [site.name for site in self.sites]
-        cells = list(product(self.metrics, pairs, names))
+        cells = list(product(self.metrics, self.pair_names, names))
         return pd.DataFrame(
             {
                 "pair": [pair for _, pair, _ in cells],
@@ -120,6 +132,7 @@ def attribute(
     metrics: Metrics | None = None,
     output: int = 0,
     model_kwargs: ModelKwargs | None = None,
+    pair_names: Sequence[str] | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> Attribution:
@@ -130,6 +143,7 @@ def attribute(
         method: one of `METHODS`, or a function with their signature.
         metrics: as in `patch_sweep`.
         model_kwargs: as in `patch_sweep`; a function of your own gets none.
+        pair_names: as in `patch_sweep`.
         max_batch_bytes: as in `patch_sweep`; a function of your own sees to it itself.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -142,6 +156,7 @@ def attribute(
             that `patch_sweep` refuses.
     """
     request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
+    called = names_of_pairs(request.pairs, pair_names)
     name, function = _method(method)
     if not isinstance(model, HookedMLP):
         # Patching does the same before it begins.
@@ -166,6 +181,7 @@ def attribute(
         coordinates=coordinates(
             model, request.sets, value=f"{name}, from the clean input", direction="denoising"
         ),
+        pair_names=called,
     )
 
 

@@ -132,6 +132,7 @@ class PatchSweep(Finding):
         decided: the decisions, of which the runs are the clean and the corrupted one; None where
             nothing says what a model decides.
         rounding: per metric, clean and corrupted no further apart than this are the same.
+        pair_names: what each pair is called; "clean -> corrupted" by default.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -144,6 +145,11 @@ class PatchSweep(Finding):
     coordinates: Coordinates = field(repr=False)
     decided: Decided | None = field(repr=False)
     rounding: Float[Tensor, " metric"] = field(repr=False)
+    pair_names: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.pair_names:
+            object.__setattr__(self, "pair_names", names_of_pairs(self.pairs))
 
     def __str__(self) -> str:
         size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
@@ -230,7 +236,7 @@ class PatchSweep(Finding):
                 yield PatchEffect(
                     clean_input=clean_input,
                     corrupted_input=corrupted_input,
-                    pair=f"{clean_input} -> {corrupted_input}",
+                    pair=self.pair_names[p],
                     site=site,
                     direction=self.direction,
                     metric=self.metrics[0],
@@ -272,7 +278,7 @@ class PatchSweep(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per patch, and one group of columns per metric.
 
-        Columns clean, corrupted, pair (clean -> corrupted), site, direction, then per metric m
+        Columns clean, corrupted, pair (its name), site, direction, then per metric m
         clean_m, corrupted_m, patched_m, effect_m. recovered_fraction and why_no_fraction are of the
         first metric; others have them with _m. Where something is decided, decision_patched and
         flips are of that, whatever the metrics.
@@ -283,7 +289,7 @@ class PatchSweep(Finding):
         columns: dict[str, object] = {
             "clean": cleans,
             "corrupted": corrupteds,
-            "pair": self._of_pairs([f"{clean} -> {corrupted}" for clean, corrupted in self.pairs]),
+            "pair": self._of_pairs(self.pair_names),
             "site": list(self.site_names) * len(self.pairs),
             "direction": self.direction,
         }
@@ -405,6 +411,7 @@ def patch_sweep(
     decide: Decide | None = None,
     output: int = 0,
     model_kwargs: ModelKwargs | None = None,
+    pair_names: Sequence[str] | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> PatchSweep:
@@ -440,6 +447,7 @@ def patch_sweep(
             there is one decision.
         model_kwargs: keyword inputs of the model's forward, such as an attention mask; see
             `kinds.ModelKwargs`.
+        pair_names: what to call the pairs in frames and pictures, one text each.
         max_batch_bytes: bound on the activations and outputs of one forward; by default 32 MiB for
             a HookedMLP, 512 MiB for other models.
 
@@ -463,6 +471,7 @@ def patch_sweep(
             f"{len(read.names)} pairs and {len(sets)} sites given; a sweep needs at least one of "
             "each"
         )
+    called = names_of_pairs(read.names, pair_names)
     readers = readers_of(model, metrics, output, read.inputs[read.clean], decide)
 
     # Each site of the base gets what it is in the source.
@@ -490,7 +499,7 @@ def patch_sweep(
         readers.metrics,
         values[:n_metrics],
         [name_of_set(together) for together in sets],
-        [f"{clean} -> {corrupted}" for clean, corrupted in read.names],
+        called,
     )
     return PatchSweep(
         pairs=read.names,
@@ -503,6 +512,7 @@ def patch_sweep(
         coordinates=coordinates(model, sets, value=source_of(direction), direction=direction),
         decided=readers.decided(unpatched, values),
         rounding=rounding_of(model, readers, clean_outputs, of_clean[:n_metrics]),
+        pair_names=called,
     )
 
 
@@ -645,6 +655,36 @@ def read_pairs(
     inputs, numbers = distinct_inputs(read.values)
     named = tuple(zip(read.names[::2], read.names[1::2], strict=True))
     return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
+
+
+def names_of_pairs(
+    pairs: Sequence[tuple[str, str]], given: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """What pairs are called: what a caller gives, or "clean -> corrupted".
+
+    Raises:
+        XorMiError: what is not one text per pair.
+    """
+    if given is None:
+        return tuple([f"{clean} -> {corrupted}" for clean, corrupted in pairs])
+    return own_names("pair_names", given, len(pairs))
+
+
+def own_names(argument: str, given: Sequence[str], n: int) -> tuple[str, ...]:
+    """A caller's own names of pairs or rows, one text each.
+
+    Raises:
+        XorMiError: another number of them, something that is no text, or a name twice.
+    """
+    is_sequence = isinstance(given, Sequence) and not isinstance(given, str)
+    if not is_sequence or not all(isinstance(name, str) and name for name in given):
+        raise XorMiError(f"{argument} is {shown(given)}; give a list of {n} texts")
+    if len(given) != n or len(set(given)) < n:
+        raise XorMiError(
+            f"{argument} has {len(given)} names, {len(set(given))} of them different; give {n}, "
+            "all different"
+        )
+    return tuple(given)
 
 
 def _no_two_tensors(pairs: object) -> str:

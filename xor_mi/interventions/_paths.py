@@ -21,6 +21,7 @@ from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._patching import (
     PatchSweep,
+    names_of_pairs,
     read_pairs,
     require_direction,
     rounding_of,
@@ -117,6 +118,7 @@ def path_sweep(
     decide: Decide | None = None,
     output: int | None = None,
     model_kwargs: ModelKwargs | None = None,
+    pair_names: Sequence[str] | None = None,
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> PatchSweep:
@@ -135,7 +137,7 @@ def path_sweep(
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
         paths: sequences of units, which `paths_from` lists, or of sites.
-        pairs, direction, decide, model_kwargs: as in `patch_sweep`.
+        pairs, direction, decide, model_kwargs, pair_names: as in `patch_sweep`.
         frozen: sites that are held while a sender's value travels to its receivers; a receiver
             among them is read first. By default, in models with TransformerLens' names, every other
             head and the output of every MLP (within the sender's own part, the rest of its hook);
@@ -157,6 +159,7 @@ def path_sweep(
     require_direction(direction)
     read = read_pairs(model, pairs, model_kwargs)
     n_pairs = len(read.names)
+    called = names_of_pairs(read.names, pair_names)
     given = list(paths)
     if not read.names or not given:
         raise XorMiError(
@@ -197,7 +200,7 @@ def path_sweep(
         readers.metrics,
         values[:n_metrics],
         [travel.name for travel in travels],
-        [f"{clean} -> {corrupted}" for clean, corrupted in read.names],
+        called,
     )
     sets = tuple((Site(one.end.hook_name, one.end.index, label=one.name),) for one in travels)
     alone = f"{source_of(direction)}, along the path alone"
@@ -215,6 +218,7 @@ def path_sweep(
         coordinates=of_sites._replace(granularity="path", set=", or ".join(sorted(what))),
         decided=readers.decided(unpatched, values),
         rounding=rounding_of(model, readers, clean_outputs, of_clean[:n_metrics]),
+        pair_names=called,
     )
 
 

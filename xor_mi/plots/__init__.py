@@ -8,6 +8,7 @@ from xor_mi.plots._figure import figure as figure
 from xor_mi.plots._frames import SliderFrame as SliderFrame
 from xor_mi.plots._frames import path_frames as path_frames
 from xor_mi.plots._frames import weight_frames as weight_frames
+from xor_mi.plots._grid import grid_heatmap as grid_heatmap
 from xor_mi.plots._heatmaps import ablation_heatmap as ablation_heatmap
 from xor_mi.plots._heatmaps import activations_heatmap as activations_heatmap
 from xor_mi.plots._heatmaps import attribution_heatmap as attribution_heatmap

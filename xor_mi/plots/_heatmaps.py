@@ -3,31 +3,38 @@
 Activations, comparison, contributions, patching, ablation, interchange.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import plotly.graph_objects as go
+from torch import Tensor
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
 from xor_mi.graph import layers_of
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model import stage_of_hook
-from xor_mi.plots._style import POSITIVE, heatmap, heatmap_height
+from xor_mi.plots._style import POSITIVE, Marks, heatmap
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.values import Activations, Comparison
+
+Measured = TypeVar("Measured", PatchSweep, AblationSweep, Attribution)
+"""A finding in one metric or several."""
 
 
 def activations_heatmap(values: Activations) -> go.Figure:
     """Every value at every hook point, one line per input row."""
     require_kind("values", values, Activations, give="what activations(model) returns")
     table = values.wide_frame()
-    figure = heatmap(
+    return heatmap(
         table.to_numpy(float).tolist(),
         columns=list(table.columns),
         rows=list(table.index),
         unit="value",
         title="Activations on every input",
+        row_title="input",
+        column_title="unit and hook",
     )
-    return figure.update_yaxes(title="input").update_xaxes(title="unit and hook")
 
 
 def comparison_heatmap(comparison: Comparison) -> go.Figure:
@@ -36,14 +43,15 @@ def comparison_heatmap(comparison: Comparison) -> go.Figure:
     table = comparison.frame()
     shown_columns = ["value_a", "value_b", "difference"]
     hooks = table["hook"].map(stage_of_hook)
-    figure = heatmap(
+    return heatmap(
         [table[column].tolist() for column in shown_columns],
         columns=(table["unit"] + " " + hooks).tolist(),
         rows=[comparison.a, comparison.b, "difference"],
         unit="value",
         title=f"Inputs {comparison.a} and {comparison.b} side by side",
+        row_title="input",
+        column_title="unit and hook",
     )
-    return figure.update_yaxes(title="input").update_xaxes(title="unit and hook")
 
 
 def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> go.Figure:
@@ -62,19 +70,16 @@ def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> g
     if isinstance(explained, DifferenceExplanation):
         return _difference_heatmap(explained)
     columns = _term_columns(explained)
-    figure = heatmap(
+    return heatmap(
         _term_values(explained),
         columns=columns,
         rows=list(explained.rows),
         unit="pre-<br>activation",
         title="Contributions: weight x value along each edge, and their sum (pre-activation)",
-    )
-    figure.update_yaxes(title="input").update_xaxes(title="unit, and what adds to it")
-    # labels of two lines need more room above, and narrower cells keep the picture on a page
-    return figure.update_layout(
-        width=max(640, 58 * len(columns) + 170),
-        height=heatmap_height(len(explained.rows)) + 20,
-        margin={"t": 145},
+        # narrower cells keep the picture on a page
+        column_width=58,
+        row_title="input",
+        column_title="unit, and what adds to it",
     )
 
 
@@ -111,60 +116,83 @@ def _difference_heatmap(explained: DifferenceExplanation) -> go.Figure:
         # a source of another layer has no edge to this unit: an empty cell
         along_edges = [change_of.get((unit["unit"], source)) for source in sources]
         values.append([*along_edges, unit["pre_change"], unit["post_change"]])
-    figure = heatmap(
+    return heatmap(
         values,
         columns=[*(f"via {source}" for source in sources), "sum", "passed on"],
         rows=explained.units["unit"].tolist(),
         unit="change of<br>pre-activation",
         title=f"Change of each value from {explained.a} to {explained.b}, edge by edge",
-    )
-    return figure.update_yaxes(title="unit").update_xaxes(
-        title="weight x change of source, their sum, the change after activation"
+        row_title="unit",
+        column_title="weight x change of source, their sum, the change after activation",
     )
 
 
-def patching_heatmap(sweep: PatchSweep) -> go.Figure:
-    """Effect of each patch on the first metric; * marks a flipped decision.
+def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figure:
+    """Effect of each patch on a metric; * marks a flipped decision.
 
     One line per pair (clean -> corrupted), one column per site.
+
+    Args:
+        metric: its name; by default the first.
     """
     require_kind("sweep", sweep, PatchSweep, give="what patch_sweep or path_sweep returns")
-    names = list(sweep.site_names)
-    # iterating goes pair by pair, and then site by site
-    stars = [" *" if effect.flips else "" for effect in sweep]
-    marks = [stars[p * len(names) : (p + 1) * len(names)] for p in range(len(sweep.pairs))]
-    run = "corrupted" if sweep.direction == "denoising" else "clean"
-    metric = sweep.metrics[0]
-    legend = " (* = decision flips)" if any(stars) else ""
-    figure = heatmap(
-        sweep.effect.T.tolist(),  # [site, pair], and a line of the picture is a pair
-        columns=names,
-        rows=[f"{clean} -> {corrupted}" for clean, corrupted in sweep.pairs],
-        unit=f"effect<br>({metric})",
-        title=f"Patching, {sweep.direction}: change of the {run} run's {metric}{legend}",
-        marks=marks,
-    )
-    figure.update_yaxes(title="clean -> corrupted").update_xaxes(title="patched")
-    return figure.update_layout(width=max(620, 90 * len(names) + 260))
-
-
-def ablation_heatmap(sweep: AblationSweep) -> go.Figure:
-    """Change of the metric by each ablation, on each input row; * marks a flipped decision."""
-    require_kind("sweep", sweep, AblationSweep, give="what ablation_sweep returns")
+    sweep = in_metric(sweep, metric)
     marks = None
     if sweep.decided is not None:
-        flipped = sweep.decided.decisions_after != sweep.decided.decisions_before
-        marks = np.where(flipped.numpy(), " *", "").tolist()
-    legend = " (* = decision flips)" if marks else ""
-    figure = heatmap(
-        sweep.effect.tolist(),
-        columns=list(sweep.rows),
-        rows=list(sweep.site_names),
-        unit=f"effect<br>({sweep.metrics[0]})",
-        title=f"Ablation, {sweep.value}: change of the {sweep.metrics[0]}{legend}",
+        of_clean, of_corrupted = sweep.decided.decisions_before
+        before = of_corrupted if sweep.direction == "denoising" else of_clean
+        marks = stars(before[:, None] != sweep.decided.decisions_after.T)
+    run = "corrupted" if sweep.direction == "denoising" else "clean"
+    shown = sweep.metrics[0]
+    return heatmap(
+        sweep.effect.T.tolist(),  # [site, pair], and a line of the picture is a pair
+        columns=sweep.site_names,
+        rows=sweep.pair_names,
+        unit=f"effect<br>({shown})",
+        title=f"Patching, {sweep.direction}: change of the {run} run's {shown}{legend_of(marks)}",
         marks=marks,
+        row_title="clean -> corrupted",
+        column_title="patched",
     )
-    return figure.update_yaxes(title="ablated together").update_xaxes(title="input")
+
+
+def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.Figure:
+    """Change of a metric by each ablation, on each input row; * marks a flipped decision.
+
+    Args:
+        metric: its name; by default the first.
+    """
+    require_kind("sweep", sweep, AblationSweep, give="what ablation_sweep returns")
+    sweep = in_metric(sweep, metric)
+    marks = None
+    if sweep.decided is not None:
+        marks = stars(sweep.decided.decisions_after != sweep.decided.decisions_before)
+    shown = sweep.metrics[0]
+    return heatmap(
+        sweep.effect.tolist(),
+        columns=sweep.rows,
+        rows=sweep.site_names,
+        unit=f"effect<br>({shown})",
+        title=f"Ablation, {sweep.value}: change of the {shown}{legend_of(marks)}",
+        marks=marks,
+        row_title="ablated together",
+        column_title="input",
+    )
+
+
+def in_metric(finding: Measured, metric: str | None) -> Measured:
+    """A finding in the metric of this name, or in its first."""
+    return finding if metric is None else finding[metric]
+
+
+def stars(flipped: Tensor) -> Marks:
+    """A star behind each number where a decision flips."""
+    return np.where(flipped.numpy(force=True), " *", "").tolist()
+
+
+def legend_of(marks: Marks | None) -> str:
+    """What the stars mean, if there are any."""
+    return " (* = decision flips)" if marks and any(map(any, marks)) else ""
 
 
 def interchange_matrix(circuit: Circuit) -> go.Figure:
@@ -184,6 +212,10 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
         rows=list(table.index),
         unit="pairs as<br>predicted",
         title=f"Interchange: of {n} (base, source) pairs, how many come out as the role predicts",
+        column_width=110,
+        in_panels=False,
+        row_title="unit taken from the source",
+        column_title="role it is scored in (its own is framed)",
     )
     counts = table.map(lambda count: f"{count} of {n}").to_numpy().tolist()
     figure.update_traces(text=counts, zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]])
@@ -198,25 +230,26 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
             fillcolor="rgba(0,0,0,0)",
             opacity=1,
         )
-    figure.update_yaxes(title="unit taken from the source")
-    figure.update_xaxes(title="role it is scored in (its own is framed)")
-    return figure.update_layout(width=max(680, 110 * len(table) + 240))
+    return figure
 
 
-def attribution_heatmap(attribution: Attribution) -> go.Figure:
-    """One method's scores in the first metric.
+def attribution_heatmap(attribution: Attribution, *, metric: str | None = None) -> go.Figure:
+    """One method's scores in a metric.
 
     One line per pair (clean -> corrupted), one column per site.
+
+    Args:
+        metric: its name; by default the first.
     """
     require_kind("attribution", attribution, Attribution, give="what attribute returns")
-    metric = attribution.metrics[0]
-    names = [site.name for site in attribution.sites]
-    figure = heatmap(
+    attribution = in_metric(attribution, metric)
+    shown = attribution.metrics[0]
+    return heatmap(
         attribution.scores[0].T.tolist(),
-        columns=names,
-        rows=[f"{clean} -> {corrupted}" for clean, corrupted in attribution.pairs],
-        unit=f"score<br>({metric})",
-        title=f"Attribution by {attribution.method}, in the {metric}",
+        columns=[site.name for site in attribution.sites],
+        rows=attribution.pair_names,
+        unit=f"score<br>({shown})",
+        title=f"Attribution by {attribution.method}, in the {shown}",
+        row_title="clean -> corrupted",
+        column_title="site",
     )
-    figure.update_yaxes(title="clean -> corrupted").update_xaxes(title="site")
-    return figure.update_layout(width=max(620, 90 * len(names) + 260))

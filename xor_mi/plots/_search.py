@@ -255,11 +255,12 @@ def node_masks_heatmap(masks: NodeMasks) -> go.Figure:
     table = masks.frame()
     marks = {True: " *", False: ""}
     names = table["units"] + table["perfect"].map(marks)
-    figure = heatmap(
+    return heatmap(
         table[list(SCORES)].to_numpy(float).tolist(),
         columns=list(SCORES),
         rows=names.tolist(),
         unit="recovered<br>fraction",
         title="Sets of hidden units under patching (* = decides every row right alone)",
+        row_title="units kept",
+        column_title="score",
     )
-    return figure.update_yaxes(title="units kept").update_xaxes(title="score")

@@ -1,0 +1,136 @@
+"""a sweep or attribution over the layers of a model -> layer x head, position or neuron."""
+
+from typing import Literal
+
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, require_kind, shown, unknown
+from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
+from xor_mi.model._layer_sites import GridPlace, place_in_grid, short_hook
+from xor_mi.plots._style import PANEL_WIDTH, heatmap
+
+FEW_NUMBERS = 32
+"""Wider grids are drawn without the numbers in their cells, and with narrower ones."""
+
+NARROW, NARROWEST = 14, 4
+"""Pixels of a column without numbers, of few and of many."""
+
+
+def grid_heatmap(
+    finding: PatchSweep | AblationSweep | Attribution,
+    *,
+    metric: str | None = None,
+    pairs: Literal["mean"] | int | str = "mean",
+) -> go.Figure:
+    """Layer x head, layer x position or layer x neuron of what was patched, ablated or attributed.
+
+    The mean effect over all pairs (of an ablation, over all rows), or that of one. Sites without
+    one number in their index, such as whole hooks, are left out, and said; a cell is empty where no
+    site lies. Sites of several hooks of a layer have a line each.
+
+    Args:
+        metric: its name; by default the first.
+        pairs: "mean", or one pair by its number or name.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> from xor_mi.interventions import patch_sweep
+    >>> grid_heatmap(patch_sweep(textbook_xor())).data[0].x
+    ('0', '1')
+
+    Raises:
+        XorMiError: nothing that has a layer and a number, heads beside positions, one place twice,
+            or an unknown metric or pair.
+    """
+    kinds = (PatchSweep, AblationSweep, Attribution)
+    require_kind("finding", finding, kinds, give="what patch_sweep or ablation_sweep returns")
+    finding = finding if metric is None else finding[metric]
+    values, whose = _of_pairs(finding, pairs)
+    places = _places(finding)
+    counted = {place.kind for place in places.values()}
+    if len(counted) != 1:
+        what = " and ".join(sorted(counted)) or "nothing that has a layer and a number"
+        raise XorMiError(
+            f"a grid is of heads, positions or neurons alone, and this has {what}; sweep "
+            "sites(model, 'head') or another kind"
+        )
+    (kind,) = counted
+    cells = {place: values[number].item() for number, place in places.items()}
+    if len(cells) < len(places):
+        raise XorMiError("two sites of this lie in one cell of a grid; sweep each of them once")
+    lines = sorted({(place.layer, place.hook) for place in cells})
+    given = {place.number for place in cells}
+    # those counted from the end have columns of their own, before the others
+    numbers = sorted({*given, *range(max(given) + 1)})
+    narrow = max(NARROWEST, min(NARROW, PANEL_WIDTH // len(numbers)))
+    several = len({hook for _, hook in lines}) > 1
+    drawn_of = type(finding).__name__
+    n_left = len(_sets(finding)) - len(places)
+    are = "site of another kind is" if n_left == 1 else "sites of another kind are"
+    left_out = f"; {n_left} {are} not drawn" if n_left else ""
+    what = _what(finding)
+    return heatmap(
+        [
+            [cells.get(GridPlace(layer, hook, kind, number)) for number in numbers]
+            for layer, hook in lines
+        ],
+        columns=[str(number) for number in numbers],
+        rows=[f"L{layer} {short_hook(hook)}" if several else f"L{layer}" for layer, hook in lines],
+        unit=f"{'score' if drawn_of == 'Attribution' else 'effect'}<br>({finding.metrics[0]})",
+        title=f"{what}, {whose}{left_out}",
+        column_width=60 if len(numbers) <= FEW_NUMBERS else narrow,
+        with_numbers=len(numbers) <= FEW_NUMBERS,
+        row_title="layer",
+        column_title=kind,
+    )
+
+
+def _sets(finding: PatchSweep | AblationSweep | Attribution) -> list[tuple[object, ...]]:
+    """What was done together, site by site."""
+    if isinstance(finding, Attribution):
+        return [(site,) for site in finding.sites]
+    return [tuple(together) for together in finding.sites]
+
+
+def _places(finding: PatchSweep | AblationSweep | Attribution) -> dict[int, GridPlace]:
+    """Number of a single site -> its place, of those that have one."""
+    if isinstance(finding, Attribution):
+        singles = dict(enumerate(finding.sites))
+    else:
+        singles = {k: one[0] for k, one in enumerate(finding.sites) if len(one) == 1}
+    found = {number: place_in_grid(site) for number, site in singles.items()}
+    return {number: place for number, place in found.items() if place is not None}
+
+
+def _of_pairs(
+    finding: PatchSweep | AblationSweep | Attribution, pairs: int | str
+) -> tuple[Tensor, str]:
+    """The effect of each site, and over or in which pairs."""
+    if isinstance(finding, Attribution):
+        effects, names = finding.scores[0], finding.pair_names
+    elif isinstance(finding, PatchSweep):
+        effects, names = finding.effect, finding.pair_names
+    else:
+        effects, names = finding.effect, finding.rows
+    each = "row" if isinstance(finding, AblationSweep) else "pair"
+    if isinstance(pairs, str) and pairs == "mean" and pairs not in names:
+        return effects.double().mean(dim=1), f"mean over {len(names)} {each}s"
+    if isinstance(pairs, str):
+        if pairs not in names:
+            raise unknown(each, pairs, names, where="this has")
+        number = names.index(pairs)
+    elif isinstance(pairs, bool) or not isinstance(pairs, int) or not 0 <= pairs < len(names):
+        raise XorMiError(f"pairs is {shown(pairs)}; give 'mean', or a number below {len(names)}")
+    else:
+        number = pairs
+    return effects[:, number].to(torch.float64), names[number]
+
+
+def _what(finding: PatchSweep | AblationSweep | Attribution) -> str:
+    metric = finding.metrics[0]
+    if isinstance(finding, Attribution):
+        return f"Attribution by {finding.method}, in the {metric}"
+    if isinstance(finding, AblationSweep):
+        return f"Ablation, {finding.value}: change of the {metric}"
+    return f"Patching, {finding.direction}: change of the {metric}"
