@@ -204,6 +204,8 @@ VALID: dict[str, dict[str, object]] = {
     "population.write_census": {"networks": Made("networks"), "path": "written.parquet"},
     "zoo.load": {"name": "or-and"},
     "zoo.recorded": {"name": "or-and"},
+    "zoo.load_transformer": {"name": "xor-attention"},
+    "zoo.recorded_findings": {"name": "xor-attention"},
     "plots.ablation_heatmap": {"sweep": Made("ablations")},
     "plots.activations_heatmap": {"values": Made("activations")},
     "plots.alignments_figure": {"search": Made("alignments")},
@@ -302,7 +304,14 @@ BETWEEN_ROOMS = {
 """Arithmetic on tensors, tables and netlists, and helpers that say or check something: rooms call
 them with values that were checked before.
 """
-WITHOUT_ARGUMENTS = {"handmade.textbook_xor", "zoo.describe", "zoo.names", "report.schema"}
+WITHOUT_ARGUMENTS = {
+    "handmade.textbook_xor",
+    "zoo.describe",
+    "zoo.names",
+    "report.schema",
+    "zoo.transformer_names",
+    "zoo.transformer_task",
+}
 
 
 @functools.cache

@@ -357,6 +357,21 @@ assert_type(xor_mi.truth.threshold_functions(2, act_fn="relu"), pd.DataFrame)
 assert_type(xor_mi.zoo.names(), list[str])
 assert_type(xor_mi.zoo.load("or-and"), HookedMLP)
 assert_type(xor_mi.zoo.describe(), pd.DataFrame)
+assert_type(xor_mi.zoo.transformer_names(), list[str])
+assert_type(xor_mi.zoo.recorded_findings("xor-attention"), dict[str, pd.DataFrame])
+bridge, xor_task = xor_mi.zoo.load_transformer("xor-attention"), xor_mi.zoo.transformer_task()
+assert_type(xor_task, xor_mi.zoo.TransformerTask)
+assert_type(
+    xor_mi.interchange_accuracy(
+        bridge,
+        xor_task.algorithm,
+        {"either": xor_mi.Site("blocks.0.attn.hook_z", (2, 0))},
+        inputs=xor_task.inputs,
+        features=xor_task.features,
+        decide=xor_task.decide,
+    ),
+    xor_mi.interventions.InterchangeAccuracy,
+)
 
 # pictures, a report, a regression, a playground
 

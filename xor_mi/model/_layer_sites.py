@@ -22,6 +22,15 @@ HEADS_FIRST = ("hook_pattern", "hook_attn_scores")
 LETTERS: dict[GridKind, str] = {"head": "H", "neuron": "N", "position": "@"}
 """How a place of each kind is written: L0 H3, L0 N7, L0 @2."""
 
+PLACES_IN_A_BLOCK = {
+    "stream_before": "hook_resid_pre",
+    "attention": "hook_attn_out",
+    "stream_after": "hook_resid_post",
+    "pattern": "attn.hook_pattern",
+}
+"""The residual stream before and after a block, what attention adds to it, and where its heads
+look: hooks after `blocks.L.`."""
+
 IN_A_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 
 

@@ -16,8 +16,10 @@ from xor_mi.errors import XorMiError, as_path, unknown
 from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig, saved_files
 from xor_mi.saving import CIRCUIT_MARK, require_own, require_writable, write_files
 from xor_mi.training import TrainConfig, train
+from xor_mi.zoo import _findings, _transformers
 from xor_mi.zoo._networks import DATA, NETWORKS, Network
 from xor_mi.zoo._stored import recorded_in
+from xor_mi.zoo._transformers import TRANSFORMERS, Transformer
 
 FILES = MODEL_FILES | {"circuit.json": CIRCUIT_MARK}
 """What a folder of the zoo holds: a file's name -> its mark (see `saving.mark_of`)."""
@@ -106,6 +108,69 @@ def _essence(circuit: dict[str, object]) -> dict[str, object]:
     return {key: circuit[key] for key in keys}
 
 
+def rebuild_transformer(entry: Transformer) -> dict[str, bytes]:
+    """An entry of the table -> the files of its folder, trained from its seed.
+
+    Raises:
+        XorMiError: the findings are not those the table promises.
+    """
+    bridge = _transformers.trained(entry)
+    tables = _findings.find(bridge, entry.gates)
+    if entry.d_mlp is not None and tuple(tables["neurons"]["gate"]) != entry.gates:
+        raise XorMiError(
+            f"{entry.name} came out with gates ({', '.join(tables['neurons']['gate'])}); the table "
+            f"says ({', '.join(entry.gates)}). Does this machine round differently? Keep the "
+            "stored folder, or put another seed in the table"
+        )
+    found = tables["interchange"].query("control == ''")
+    if (found["n_agreed"] != found["n_runs"]).any():
+        raise XorMiError(
+            f"{entry.name} does not compute as its algorithm in every interchange; put another "
+            "seed in the table"
+        )
+    return _transformers.saved(entry, bridge) | {"findings.json": _findings.written(tables)}
+
+
+def write_transformer(contents: dict[str, bytes], folder: Path) -> None:
+    """config.json, model.safetensors and findings.json into a folder, made if missing.
+
+    Raises:
+        XorMiError: a folder that holds something else, or cannot be written.
+    """
+    others = [file.name for file in folder.glob("*") if file.name not in contents]
+    config = folder / "config.json"
+    if others or (config.exists() and _transformers.FORMAT not in config.read_text("utf-8")):
+        raise XorMiError(f"'{folder}' holds files that xor-mi did not write; choose another place")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_files({folder / name: content for name, content in contents.items()})
+
+
+def compare_transformer(contents: dict[str, bytes], folder: Path) -> str:
+    """Rebuilt files against those in a folder, in words, as `compare` has them."""
+    if not all((folder / name).is_file() for name in contents):
+        return "not there"
+    if all((folder / name).read_bytes() == content for name, content in contents.items()):
+        return "same bytes"
+    # another machine rounds otherwise: gates and counts stay
+    with TemporaryDirectory() as scratch:
+        write_transformer(contents, Path(scratch))
+        try:
+            both = [_exact_part(one) for one in (folder, Path(scratch))]
+        except XorMiError:  # damaged
+            return "other findings"
+    return "same findings, other bytes" if both[0] == both[1] else "other findings"
+
+
+def _exact_part(folder: Path) -> list[object]:
+    """What two machines must agree on: all but numbers with decimals."""
+    tables = _findings.tables_in(folder)
+    return [
+        [name, table.select_dtypes(exclude="float").to_dict("list")]
+        for name, table in tables.items()
+        if name not in ("attention", "direct")
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild and write, or check.
 
@@ -134,16 +199,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     out = as_path("--out", options.out)
     table = {network.name: network for network in NETWORKS}
+    transformers = {entry.name: entry for entry in TRANSFORMERS}
     for name in options.names:
-        if name not in table:
-            raise unknown("network", name, table, where="the zoo has")
+        if name not in table and name not in transformers:
+            raise unknown("network", name, [*table, *transformers], where="the zoo has")
     # a name given twice is built once; no name stands for all
-    networks = [table[name] for name in dict.fromkeys(options.names)] or NETWORKS
+    asked = dict.fromkeys(options.names or [*table, *transformers])
+    networks = [table[name] for name in asked if name in table]
     if not options.check:
         for network in networks:
             require_own(out / network.name, FILES, overwrite=False)
     # All of them are built before the first is written: a broken promise leaves nothing behind.
     built = {network.name: rebuild(network) for network in networks}
+    files = {
+        name: rebuild_transformer(transformers[name]) for name in asked if name in transformers
+    }
     wrong = False
     for name, (model, circuit) in built.items():
         if options.check:
@@ -153,6 +223,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write(model, circuit, out / name)
             outcome = f"written to {out / name}"
         print(f"{name}: {circuit.verdict}, {circuit.signature}: {outcome}")
+    # by default inside the package, beside the folder of the networks
+    transformers_out = _transformers.DATA if out == DATA else out
+    for name, contents in files.items():
+        if options.check:
+            outcome = compare_transformer(contents, transformers_out / name)
+            wrong |= outcome in ("other findings", "not there")
+        else:
+            write_transformer(contents, transformers_out / name)
+            outcome = f"written to {transformers_out / name}"
+        print(f"{name}: {', '.join(transformers[name].gates)}: {outcome}")
     return int(wrong)
 
 

@@ -10,6 +10,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.model import HookedMLP
 from xor_mi.reading import read_json
 from xor_mi.zoo._networks import DATA, NETWORKS
+from xor_mi.zoo._transformers import TRANSFORMERS
 
 _CIRCUIT = (
     *("layer_sizes", "target", "verdict", "proof_level", "n_circuits"),
@@ -52,13 +53,15 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def describe() -> pd.DataFrame:
-    """One line per network.
+    """One line per network, then one per transformer.
 
     Columns: name, shape, act_fn, target, seed, verdict, proof_level, n_circuits, unit_gates,
     signature, family, purpose. n_circuits survive two-level substitution.
 
     unit_gates has the gate of every hidden unit in the units' order, layers separated by ';', as
-    formulas over the inputs; empty without a circuit.
+    formulas over the inputs; empty without a circuit. Of a transformer it has the gates of its
+    neurons at "=", or where there are none the role of each head; verdict, proof_level, n_circuits,
+    signature and family are of HookedMLPs only.
     """
     rows = []
     for network in NETWORKS:
@@ -79,7 +82,21 @@ def describe() -> pd.DataFrame:
             "purpose": network.purpose,
         }
         rows.append(row)
-    return pd.DataFrame(rows)
+    # None for what is said of a HookedMLP only
+    without = dict.fromkeys(rows[0])
+    for entry in TRANSFORMERS:
+        parts = f", {entry.d_mlp} neurons" if entry.d_mlp else ", no MLP"
+        row = without | {
+            "name": entry.name,
+            "shape": f"1 layer, {entry.n_heads} heads{parts}",
+            "act_fn": "relu" if entry.d_mlp else None,
+            "target": "XOR",
+            "seed": entry.seed,
+            "unit_gates": ", ".join(entry.gates),
+            "purpose": entry.purpose,
+        }
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"n_circuits": "Int64"})
 
 
 def recorded_in(folder: Path) -> dict[str, Any]:
@@ -93,6 +110,10 @@ def recorded_in(folder: Path) -> dict[str, Any]:
 
 def _folder(name: str) -> Path:
     known = names()
+    if name in [entry.name for entry in TRANSFORMERS]:
+        raise XorMiError(
+            f"'{name}' is a transformer; call zoo.load_transformer and zoo.recorded_findings"
+        )
     if name not in known:
         raise unknown("network", name, known, where="the zoo has")
     return DATA / name
