@@ -413,7 +413,7 @@ NAMES = [
     *("HookedMLP", "HookedMLPConfig", "TrainConfig", "train", "train_population"),
     *("activations", "compare", "contributions", "explain_difference"),
     *("HighLevelModel", "ablation_sweep", "interchange_accuracy", "patch", "patch_sweep"),
-    *("scan_gates", "Circuit", "diagnose", "identify_circuit"),
+    *("scan_gates", "find_gates", "Circuit", "diagnose", "identify_circuit"),
     *("find_subcircuits", "identifiability_report", "census"),
 ]
 """What a program gets from `xor_mi` itself, in the order of the pipeline."""

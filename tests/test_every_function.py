@@ -88,6 +88,7 @@ MADE: dict[str, Once] = {
     "study": lambda: population.width_study(
         n_networks=2, widths=[2], act_fns=["relu"], config=SMALL, **quiet
     ),
+    "found": lambda: gate_scan.find_gates(model(), **quiet),
     "scan": lambda: gate_scan.scan_gates(model(), *SCANNED, n_permutations=9, **quiet),
     "figures": lambda: report.figures_of(made("findings")),
 }
@@ -150,6 +151,7 @@ VALID: dict[str, dict[str, object]] = {
         **MODEL,
         "high_level": OR_AND, "variable": "both", "site": "h0.1", "basis": torch.ones(1, 1),
     },
+    "gate_scan.find_gates": {**MODEL, "n_permutations": 9, **quiet},
     "gate_scan.scan_gates": {
         **MODEL,
         "inputs": SCANNED[0], "features": SCANNED[1], "sites": SCANNED[2], "n_permutations": 9,

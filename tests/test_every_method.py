@@ -111,6 +111,7 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "interventions.HighLevelModel.table": (lambda: OR_AND, {"n_inputs": 2}),
     "interventions.HighLevelModel.predict": (lambda: OR_AND, {"bits": OR_AND.bits(2).T}),
     "interventions.InterchangeAccuracy.accuracy": (lambda: made("accuracy"), {}),
+    "gate_scan.FoundGates.acting_as": (lambda: made("found"), {"gate": "OR"}),
     "gate_scan.GateScan.separating": (scored, {}),
     "gate_scan.GateScan.acting_as": (scored, {"gate": "OR"}),
     "gate_scan.GateScan.scores": (scored, {}),

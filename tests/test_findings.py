@@ -14,7 +14,7 @@ from xor_mi import geometry, plots
 from xor_mi.circuits import control_rates, diagnose, identify_circuit, ordered_circuits
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
-from xor_mi.gate_scan import scan_gates
+from xor_mi.gate_scan import find_gates, scan_gates
 from xor_mi.handmade import textbook_xor
 from xor_mi.interventions import (
     HighLevelModel,
@@ -79,6 +79,7 @@ MADE = {
     "Diagnosis": lambda model: diagnose(model, "AND"),
     "ControlRates": lambda model: control_rates(model, n_networks=3, progress=False),
     "GateScan": scan,
+    "FoundGates": lambda model: find_gates(model, progress=False),
     "SubcircuitSearch": find_subcircuits,
     "AlignmentSearch": lambda model: find_alignments(model, depth=2),
     "Alignment": lambda model: next(iter(find_alignments(model, depth=2))),
@@ -89,6 +90,7 @@ MADE = {
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
+    "FoundGates",
     "Alignment",
     "Diagnosis",
     "OrderedCircuits",

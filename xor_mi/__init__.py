@@ -10,6 +10,7 @@ Start with these; each has examples in its own `help(...)`:
     patch, patch_sweep, ablation_sweep        give a unit the value of another run, or none
     HighLevelModel, interchange_accuracy      a causal model, and how well a network obeys it
     scan_gates                                which units of any hooked model separate a gate
+    find_gates                                which of them act as it, by interchange
     identify_circuit                          which unit acts as which gate, with the proof
     diagnose                                  what a network computes that is not what was asked,
                                               and the change of reading that makes it so

@@ -28,6 +28,7 @@ from .interventions import interchange_accuracy as interchange_accuracy
 from .interventions import patch as patch
 from .interventions import patch_sweep as patch_sweep
 from .gate_scan import scan_gates as scan_gates
+from .gate_scan import find_gates as find_gates
 
 # name and prove
 from .circuits import Circuit as Circuit

@@ -7,6 +7,7 @@ without a type, this page would not pass. A test holds that every exported name 
 # plotly ships no stubs; its figures are still named below
 # pyright: reportMissingTypeStubs=false
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_type
 
@@ -239,6 +240,12 @@ scan = xor_mi.scan_gates(model, model.rows(), {"a": model.rows()[:, 0]}, "blocks
 assert_type(scan.acting_as("OR", max_p=0.01), pd.DataFrame)
 assert_type(scan.scores(max_p=0.01, best_only=True), pd.DataFrame)
 assert_type(scan.unit_gates[0], xor_mi.gate_scan.UnitGate)
+assert_type(scan.left_out, Mapping[str, str])
+acting = xor_mi.find_gates(model, None, None, ["h0.0"], output=0, max_p=0.01, n_pairs=100)
+assert_type(acting.acting_as("OR", up_to_complement=True), pd.DataFrame)
+assert_type(acting.units[0], xor_mi.gate_scan.FoundGate)
+assert_type(acting.decided, xor_mi.gate_scan.ModelDecisions)
+assert_type(acting.necessary_sets, tuple[tuple[Site, ...], ...])
 
 # the space of inputs, networks made by hand, margins
 
@@ -616,6 +623,9 @@ INTERVENES = (
     xor_mi.interventions.Coordinates,
     xor_mi.gate_scan.GateScan,
     xor_mi.gate_scan.UnitGate,
+    xor_mi.gate_scan.FoundGates,
+    xor_mi.gate_scan.FoundGate,
+    xor_mi.gate_scan.ModelDecisions,
 )
 SURVEYS = (
     xor_mi.geometry.InputPath,

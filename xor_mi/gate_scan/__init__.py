@@ -1,6 +1,6 @@
 """any hooked model + binary features of its inputs -> the units that separate a gate of these.
 
-And how often chance does as well.
+And how often chance does as well, and which of the units the model uses as that gate.
 
 A unit is one entry of an activation after the batch axis. It separates a gate g of the features if
 it lies above a threshold exactly on the inputs with g(features) = 1: no combination of features
@@ -11,9 +11,16 @@ decides right (balanced accuracy).
 
 Inputs that are given several times are one input: copies are no evidence. Chance is what the same
 units do with the features dealt out to the inputs anew. This says what a unit tells apart on these
-inputs, not what the model does with it: for that, patch the site.
+inputs, not what the model does with it.
+
+`find_gates` asks that: it runs every input with the unit's value from other inputs, and says where
+the decision follows from the gate of these alone.
 """
 
 from xor_mi.gate_scan._cuts import UnitGate as UnitGate
+from xor_mi.gate_scan._find import find_gates as find_gates
 from xor_mi.gate_scan._finding import GateScan as GateScan
+from xor_mi.gate_scan._found import FoundGate as FoundGate
+from xor_mi.gate_scan._found import FoundGates as FoundGates
+from xor_mi.gate_scan._found import ModelDecisions as ModelDecisions
 from xor_mi.gate_scan._scan import scan_gates as scan_gates

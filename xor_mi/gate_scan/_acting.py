@@ -1,0 +1,207 @@
+"""a unit and a gate + runs with the unit's value from another input -> does it act as the gate?
+
+A base input is run with the unit's value from a source input. The unit acts as gate g where the
+decision depends on the source through g(source) alone: for every combination x of the features of
+the base and every bit v there is one decision F(x, v), and F(x, g(x)) is what the model decides on
+the base by itself. These are interchange interventions (Geiger, Lu, Icard and Potts 2021, arXiv
+2106.02997), with an algorithm of one variable whose readout is whatever fits best.
+
+A unit that changes decisions acts as at most one of its gates. Take a base that some source flips:
+the sources that flip it are then exactly those with the other bit, so they tell the gate apart from
+every other. No two cuts of one unit are each other's complement, as of two cuts one lies above the
+other.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from random import Random
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+__all__ = ["Interchanged", "Runs", "Task", "dealt_bits", "interchanged", "majority", "runs_of"]
+
+MOST_PAIRS = 2_000
+"""So many ordered pairs of inputs are run at most where nothing else is asked for."""
+
+MOST_DEALS = 100
+"""The control deals a gate's bits out in every way where there are no more than this, else so often
+at random.
+"""
+
+NUMBERS_AT_ONCE = 2**22
+"""So many runs of the control are counted at once."""
+
+N_DECISIONS = 3
+"""0, 1 and undecided."""
+
+
+class Runs(NamedTuple):
+    """Which interchanges are run, by the numbers of the inputs.
+
+    Attributes:
+        base: what is run.
+        source: where the unit's value is from.
+        is_every: whether these are all ordered pairs of two different inputs.
+    """
+
+    base: Int[Tensor, " run"]
+    source: Int[Tensor, " run"]
+    is_every: bool
+
+
+def runs_of(n_inputs: int, n_pairs: int | None, seed: int) -> Runs:
+    """All ordered pairs of different inputs, or where these are too many a sample of them.
+
+    >>> runs_of(3, None, 0).source.tolist()
+    [1, 2, 0, 2, 0, 1]
+    """
+    n_all = n_inputs * (n_inputs - 1)
+    most = MOST_PAIRS if n_pairs is None else n_pairs
+    is_every = n_all <= most
+    # a range is drawn from without being written out
+    numbers = range(n_all) if is_every else sorted(Random(seed).sample(range(n_all), most))
+    number = torch.tensor(list(numbers), dtype=torch.long)
+    base, other = number // max(1, n_inputs - 1), number % max(1, n_inputs - 1)
+    # the base itself is left out of its sources
+    return Runs(base=base, source=other + (other >= base), is_every=is_every)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What the interchanges are run on.
+
+    Attributes:
+        combination: of the features, the number that each input has.
+        own: what the model decides on each input by itself.
+    """
+
+    combination: Int[Tensor, " input"]
+    own: Int[Tensor, " input"]
+    runs: Runs
+
+
+class Interchanged(NamedTuple):
+    """What the runs say of a unit and a gate.
+
+    Attributes:
+        n_flips: runs that end in another decision than the base's own.
+        accuracy: share of the runs that end as the best fitting F says.
+        control: the mean of that share with the bits of the sources dealt out anew.
+        decided_at: F: what is decided on each combination with bit 0 and with bit 1; -1 where no
+            decision is the most frequent, or no run tells.
+    """
+
+    n_flips: int
+    accuracy: float
+    control: float
+    decided_at: Int[Tensor, "2 combination"]
+
+
+def interchanged(
+    task: Task,
+    decisions: Int[Tensor, " run"],
+    bits: Bool[Tensor, " input"],
+    dealt: Bool[Tensor, "deal input"],
+) -> Interchanged:
+    """The decisions after every run, held against a gate that is these bits on the inputs.
+
+    Args:
+        dealt: the same bits on other inputs, for the control.
+    """
+    n_flips = int((decisions != task.own[task.runs.base]).sum())
+    of_base = bits[task.runs.base]
+    (n_right,) = _n_right(task, decisions, of_base, bits[None])
+    by_chance = _n_right(task, decisions, of_base, dealt)
+    n_runs = max(1, len(decisions))
+    return Interchanged(
+        n_flips=n_flips,
+        accuracy=n_right.item() / n_runs,
+        control=by_chance.double().mean().item() / n_runs,
+        decided_at=_decided_at(task, decisions, bits),
+    )
+
+
+def _decided_at(
+    task: Task, decisions: Int[Tensor, " run"], bits: Bool[Tensor, " input"]
+) -> Int[Tensor, "2 combination"]:
+    """F by most of the runs; with a base's own bit it is what the model decides by itself."""
+    bit_of = torch.zeros(int(task.combination.max()) + 1, dtype=torch.bool)
+    bit_of[task.combination] = bits
+    own = majority(task.combination, task.own)
+    base, source = task.runs.base, task.runs.source
+    is_other = bits[source] != bits[base]
+    other = majority(task.combination[base][is_other], decisions[is_other], len(own))
+    return torch.stack([torch.where(bit_of, other, own), torch.where(bit_of, own, other)])
+
+
+def _n_right(
+    task: Task,
+    decisions: Int[Tensor, " run"],
+    of_base: Bool[Tensor, " run"],
+    of_inputs: Bool[Tensor, "deal input"],
+) -> Int[Tensor, " deal"]:
+    """How many runs end as F says, where the sources have these bits.
+
+    A source with the bit of the base leaves the base's own decision. With the other bit, F is what
+    most of these runs of one combination end in.
+    """
+    n_combinations = int(task.combination.max()) + 1
+    n_kinds = n_combinations * N_DECISIONS
+    kind = task.combination[task.runs.base] * N_DECISIONS + decisions.remainder(N_DECISIONS)
+    is_own = decisions == task.own[task.runs.base]
+    counts: list[Tensor] = []
+    for some in of_inputs.split(max(1, NUMBERS_AT_ONCE // max(1, len(decisions)))):
+        is_same = some[:, task.runs.source] == of_base
+        n_left_alone = (is_same & is_own).sum(1)
+        deal, run = (~is_same).nonzero(as_tuple=True)
+        n_of_kind = torch.bincount(deal * n_kinds + kind[run], minlength=len(some) * n_kinds)
+        most = n_of_kind.view(len(some), n_combinations, N_DECISIONS).amax(-1)
+        counts.append(n_left_alone + most.sum(1))
+    return torch.cat(counts)
+
+
+def dealt_bits(n_inputs: int, n_ones: int, seed: int) -> Bool[Tensor, "deal input"]:
+    """Every way to have so many ones, or many ways drawn by seed.
+
+    >>> len(dealt_bits(4, 1, 0)), len(dealt_bits(40, 20, 0))
+    (4, 100)
+    """
+    ways = list(_ways(n_inputs, n_ones, seed))
+    bits = torch.zeros(len(ways), n_inputs, dtype=torch.bool)
+    for deal, ones in enumerate(ways):
+        bits[deal, list(ones)] = True
+    return bits
+
+
+def _ways(n_inputs: int, n_ones: int, seed: int) -> Iterator[Sequence[int]]:
+    """The numbers of the inputs that are one, way by way."""
+    # comb of large numbers has thousands of digits; from so many inputs on it is above the bound
+    is_few = n_inputs <= MOST_DEALS and comb(n_inputs, n_ones) <= MOST_DEALS
+    if is_few:
+        yield from combinations(range(n_inputs), n_ones)
+        return
+    random = Random(seed)
+    for _ in range(MOST_DEALS):
+        yield random.sample(range(n_inputs), n_ones)
+
+
+def majority(
+    combination: Int[Tensor, " input"],
+    decisions: Int[Tensor, " input"],
+    n_combinations: int | None = None,
+) -> Int[Tensor, " combination"]:
+    """What is decided on most inputs of each combination; -1 where none is decided most often."""
+    if n_combinations is None:
+        n_combinations = int(combination.max()) + 1
+    counts = torch.zeros(n_combinations, N_DECISIONS, dtype=torch.long)
+    kind = decisions.remainder(N_DECISIONS)
+    counts.index_put_((combination, kind), torch.ones_like(kind), accumulate=True)
+    most = counts.amax(1)
+    is_tied = (counts == most[:, None]).sum(1) > 1
+    winner = counts.argmax(1)
+    return torch.where(is_tied | (winner == N_DECISIONS - 1), -1, winner)

@@ -1,0 +1,286 @@
+"""what `find_gates` hands back: which units act as which gate, and which only carry one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+from xor_mi.finding import Finding, number_text
+from xor_mi.gate_scan._finding import GateScan, polarities
+from xor_mi.graph import Site, name_of_set
+from xor_mi.kinds import Target
+
+__all__ = ["FoundGate", "FoundGates", "set_name"]
+
+GateVerdict = Literal["acts", "carries it, not used", "partly"]
+
+ACTS: GateVerdict = "acts"
+NOT_USED: GateVerdict = "carries it, not used"
+PARTLY: GateVerdict = "partly"
+
+MAX_NAMED = 4
+"""A sentence names so many units, gates or sets at most."""
+
+
+@dataclass(frozen=True)
+class FoundGate:
+    """A unit, or a group of copies, and one gate that it might act as.
+
+    Attributes:
+        sites: where it is; several of a group, which are interchanged together.
+        name: of the unit or the group.
+        index: which entry of the activation; of a group the last number is a tuple of them.
+        gate, formula, table: as in `UnitGate`; of a group the gate that is 0 on the first
+            combination seen, which some of its units have and others the complement of.
+        margin: the gap at the cut as a share of the unit's range; of a group the smallest one.
+        p_value: of the cut in the scan, of this unit alone; None of a group, and where no p-value
+            can be small enough.
+        n_runs: base inputs with the value from a source input.
+        n_flips: runs that end in another decision than the base's own.
+        interchange_accuracy: share of the runs whose decision follows from the features of the base
+            and the gate of the source.
+        control_accuracy: the mean of that share with the bits of the sources dealt out anew.
+        decided_at_0, decided_at_1: what the model decides with the gate's bit set to 0 or 1: a
+            formula over the features of the base, by most of the runs; a table with '-' where they
+            leave too much open.
+        verdict: "acts", "carries it, not used" (no run ends in another decision) or "partly" (some
+            do, but not as the gate says).
+    """
+
+    sites: tuple[Site, ...]
+    name: str
+    index: tuple[int | tuple[int, ...], ...]
+    gate: str
+    formula: str
+    table: str
+    margin: float
+    p_value: float | None
+    n_runs: int
+    n_flips: int
+    interchange_accuracy: float
+    control_accuracy: float
+    decided_at_0: str
+    decided_at_1: str
+    verdict: GateVerdict
+
+    @property
+    def hook(self) -> str:
+        """The hook point."""
+        return self.sites[0].hook_name
+
+    @property
+    def n_units(self) -> int:
+        """How many units are interchanged together."""
+        return len(self.sites)
+
+    @property
+    def is_group(self) -> bool:
+        """Whether these are several units."""
+        return len(self.sites) > 1
+
+
+@dataclass(frozen=True)
+class ModelDecisions:
+    """What the model decides by itself.
+
+    Attributes:
+        gate, formula, table: the function of the features that most inputs of each combination
+            follow; '-' in the table where none is decided most often.
+        n_unlike: inputs that are decided unlike most of their combination: there the decisions are
+            no function of the features.
+    """
+
+    gate: str
+    formula: str
+    table: str
+    n_unlike: int
+
+
+@dataclass(frozen=True, eq=False)
+class FoundGates(Finding):
+    """Which units act as which gate of the features; `frame()` has a line per unit and gate.
+
+    Attributes:
+        scan: what the units tell apart, with the features, the inputs and how often chance does.
+        decided: what the model decides by itself, as a function of the features.
+        found: all candidates, first the units hook by hook, then the groups of copies.
+        is_every_pair: whether every ordered pair of different inputs was run; else a sample was.
+        n_runs: how many interchanges each candidate had.
+        has_p_values: whether the candidates are cuts of a small p-value. Otherwise the inputs allow
+            none, and every perfect cut is a candidate.
+        max_p: the largest p-value of a candidate.
+        min_accuracy: from this interchange accuracy on, a unit that is used acts as its gate.
+        necessary_sets: the smallest sets of candidates without which a decision breaks, ablated by
+            their mean.
+        sufficient_sets: the smallest sets that keep every decision while all other candidates are
+            ablated.
+        sets_note: what these sets are made of, or why there are none.
+    """
+
+    scan: GateScan
+    decided: ModelDecisions
+    found: tuple[FoundGate, ...] = field(repr=False)
+    is_every_pair: bool
+    n_runs: int
+    has_p_values: bool
+    max_p: float
+    min_accuracy: float
+    seed: int
+    necessary_sets: tuple[tuple[Site, ...], ...] = field(repr=False)
+    sufficient_sets: tuple[tuple[Site, ...], ...] = field(repr=False)
+    sets_note: str
+
+    @property
+    def units(self) -> tuple[FoundGate, ...]:
+        """The candidates that are one unit."""
+        return tuple(one for one in self.found if not one.is_group)
+
+    @property
+    def groups(self) -> tuple[FoundGate, ...]:
+        """The candidates that are several units with the same gate or its complement."""
+        return tuple(one for one in self.found if one.is_group)
+
+    def frame(self) -> pd.DataFrame:
+        """One line per unit and gate, then one per group.
+
+        Columns hook, index, site (as text), gate, formula, table, margin, p_value, n_runs, n_flips,
+        interchange_accuracy, control_accuracy, decided_at_0, decided_at_1, verdict, n_units and
+        is_group, as in `FoundGate`.
+        """
+        floats = ("margin", "p_value", "interchange_accuracy", "control_accuracy")
+        columns: dict[str, list[object]] = {
+            "hook": [one.hook for one in self.found],
+            "index": [one.index for one in self.found],
+            "site": [one.name for one in self.found],
+        }
+        for name in ("gate", "formula", "table", "margin", "p_value", "n_runs", "n_flips"):
+            columns[name] = [getattr(one, name) for one in self.found]
+        described = ("decided_at_0", "decided_at_1", "verdict", "n_units", "is_group")
+        for name in (*floats[2:], *described):
+            columns[name] = [getattr(one, name) for one in self.found]
+        types = dict.fromkeys(floats, "float64") | {"is_group": "bool"}
+        types |= dict.fromkeys(("n_runs", "n_flips", "n_units"), "int64")
+        return pd.DataFrame(columns, dtype=object).astype(types)
+
+    def acting_as(self, gate: Target, *, up_to_complement: bool = True) -> pd.DataFrame:
+        """The units and groups that act as this function on all combinations seen.
+
+        Columns as in `frame`, and polarity, which is -1 for those that are its complement. A group
+        has the polarity of the gate it is listed with.
+
+        Args:
+            gate: a gate name, a formula over x0, x1, ... (the features in order) or a
+                `BooleanFunction`.
+            up_to_complement: whether the complement counts too.
+
+        Raises:
+            XorMiError: a gate that cannot be read, of another number of inputs, or of several
+                outputs.
+        """
+        polarity_of = polarities(gate, self.scan.rows_seen)
+        frame = self.frame()
+        frame = frame[frame["verdict"] == ACTS]
+        frame["polarity"] = [polarity_of.get(table, 0) for table in frame["table"]]
+        wanted = [1, -1] if up_to_complement else [1]
+        return frame[frame["polarity"].isin(wanted)].reset_index(drop=True)
+
+    def __str__(self) -> str:
+        sentences = [
+            self._of_acting(),
+            self._of_others(),
+            self._of_decisions(),
+            self._of_runs(),
+            self._of_p_values(),
+            self._of_sets(),
+        ]
+        return " ".join(filter(None, sentences))
+
+    def _of_acting(self) -> str:
+        acting = [one for one in self.found if one.verdict == ACTS]
+        if not acting:
+            return f"No unit acts as a gate of {', '.join(self.scan.features)}."
+        named = [
+            f"{one.name} act{'' if one.is_group else 's'} as {one.gate} ({one.n_flips} of "
+            f"{one.n_runs:,} interchanges change the decision)"
+            for one in acting
+        ]
+        least = min(one.interchange_accuracy for one in acting)
+        chance = sum(one.control_accuracy for one in acting) / len(acting)
+        return (
+            f"{_listed(named)}. The decision follows from the gate in "
+            f"{'all' if least == 1 else f'at least {_percent(least)} of'} interchanges; with the "
+            f"sources' bits dealt out anew it would in {_percent(chance)}."
+        )
+
+    def _of_others(self) -> str:
+        n_unused = sum(one.verdict == NOT_USED for one in self.found)
+        n_partly = sum(one.verdict == PARTLY for one in self.found)
+        parts: list[str] = []
+        if n_unused:
+            parts.append(f"{n_unused} where the gate is carried and not used (no decision changes)")
+        if n_partly:
+            parts.append(f"{n_partly} where decisions change, but not as the gate says")
+        if not parts:
+            return ""
+        return f"Candidates, a unit or group and a gate: {len(self.found)}; {', '.join(parts)}."
+
+    def _of_decisions(self) -> str:
+        one = self.decided
+        if one.n_unlike:
+            return (
+                f"The model's decisions are no function of the features: {one.n_unlike} of "
+                f"{self.scan.n_distinct} inputs are decided unlike most of their combination, "
+                f"which follow {one.gate} ({one.formula})."
+            )
+        return f"The model decides {one.gate} ({one.formula})."
+
+    def _of_runs(self) -> str:
+        n = self.scan.n_distinct
+        if self.is_every_pair:
+            return f"Exhaustive: every ordered pair of all {n} inputs."
+        return f"Sampled: {self.n_runs:,} of {n * (n - 1):,} ordered pairs, seed {self.seed}."
+
+    def _of_p_values(self) -> str:
+        if self.has_p_values:
+            return (
+                f"Candidates have p <= {self.max_p:g}; p-values are of each unit alone, not "
+                f"corrected for the {self.scan.n_units} that were read."
+            )
+        return (
+            f"No p-value: with these inputs none can be below {self.scan.smallest_p:.3g}, so every "
+            "perfect cut is a candidate."
+        )
+
+    def _of_sets(self) -> str:
+        if not self.sufficient_sets:
+            return f"No necessary or sufficient sets: {self.sets_note}."
+        if self.sufficient_sets == ((),):
+            return "All candidates can be set to their mean at once, and no decision changes."
+        necessary = _listed([set_name(sites) for sites in self.necessary_sets])
+        sufficient = _listed([set_name(sites) for sites in self.sufficient_sets])
+        return f"Necessary, ablated by the mean: {necessary}. Sufficient: {sufficient}."
+
+
+def set_name(sites: Sequence[Site]) -> str:
+    """Several units as text; those of one hook and position in short."""
+    indices = [site.index for site in sites]
+    hooks = {(site.hook_name, site.index[:-1]) for site in sites}
+    if len(sites) > 1 and len(hooks) == 1 and not any(site.label for site in sites):
+        units = [index[-1] for index in indices]
+        inside = ", ".join([*map(str, indices[0][:-1]), str(units)])
+        return f"{sites[0].hook_name}[{inside}]"
+    more = f" + {len(sites) - MAX_NAMED} more" if len(sites) > MAX_NAMED else ""
+    return f"{name_of_set(sites[:MAX_NAMED])}{more}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{'; '.join(names[:MAX_NAMED])}{more}"
+
+
+def _percent(share: float) -> str:
+    return f"{number_text(100 * share, decimals=0)} %"
