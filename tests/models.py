@@ -29,8 +29,9 @@ class OwnModel(HookedRootModule):
 
 
 def native_transformer(**settings) -> TransformerBridge:
-    """A two-layer native transformer with ReLU, randomly initialised, no download."""
-    cfg = TransformerBridgeConfig(n_layers=2, n_heads=4, act_fn="relu", **settings)
+    """A native transformer, by default of two layers with ReLU, randomly initialised, no download."""
+    settings = {"n_layers": 2, "n_heads": 4, "act_fn": "relu"} | settings
+    cfg = TransformerBridgeConfig(**settings)
     with torch.random.fork_rng():
         return TransformerBridge.boot_native(cfg).eval()
 

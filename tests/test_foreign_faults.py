@@ -197,6 +197,18 @@ def test_models_whose_examples_are_not_each_alone_are_said_to_be_so():
             torch.set_rng_state(before)
 
 
+def test_a_model_that_takes_no_example_alone_says_so():
+    """With batch statistics; a model that refuses any number of examples says so itself."""
+    normed = Own(lambda model, x: model.norm(model.hook_h(x @ model.a)) @ model.b)
+    normed.norm = nn.BatchNorm1d(4, track_running_stats=False).eval()
+    refusing = Own(lambda model, x: model.hook_h(x) @ model.b)
+    for call in (sweep_of, partial(attribute, pairs=PAIRS, sites=["hook_h"], metrics=first)):
+        with pytest.raises(XorMiError, match="takes two inputs and not one alone .ValueError: Exp"):
+            call(normed)
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+            call(refusing)
+
+
 def test_the_memory_bound_counts_outputs():
     """Of a model whose outputs are much larger than all that is hooked."""
     model = Own(lambda model, x: model.hook_h(x) @ model.a @ model.b, d_out=2000)

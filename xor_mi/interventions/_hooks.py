@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, cut_short
 from xor_mi.interventions._examples import Examples, as_examples
 from xor_mi.kinds import HookedModel
 from xor_mi.model import warn
@@ -95,7 +95,16 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
     points = dict(model.hook_dict)
     # a model that draws random numbers leaves the caller's generator as it was
     with torch.random.fork_rng(devices=[]):
-        one_output, of_one = _looked_at(model, two[:1], points)
+        try:
+            one_output, of_one = _looked_at(model, two[:1], points)
+        except Exception as error:
+            # what the model refuses of two as well is its own to say
+            _looked_at(model, two, points)
+            raise XorMiError(
+                f"this model takes two inputs and not one alone ({type(error).__name__}: "
+                f"{cut_short(str(error))}): its examples are coupled, as by batch statistics, and "
+                "cannot be changed one by one; give a model that takes each by itself"
+            ) from None
         two_outputs, of_two = _looked_at(model, two, points)
         if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
             _warn_of_coupling(model, two[:1], one_output, two_outputs)
