@@ -152,7 +152,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
             plain,
             slice(0, 1),
             [together],
-            replacement=from_sources(torch.tensor([0]), writes),
+            replacement=from_sources(writes),
             readers=Readers(metrics=names, functions=functions),
         )
     # [output, site, base], of the one set of sites and the one base.
@@ -395,7 +395,7 @@ class _Bench:
                 task.examples,
                 base.to(task.examples.device),
                 [together],
-                replacement=from_sources(base, writes),
+                replacement=from_sources(writes),
                 readers=task.readers,
                 max_batch_bytes=self.max_batch_bytes,
                 progress=self.progress,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, combinations
 from math import prod
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.interventions._examples import Examples
-from xor_mi.interventions._run import Replacement, cache_all, require_disjoint
+from xor_mi.interventions._run import Replacement, Running, cache_all, require_disjoint
 from xor_mi.interventions._sites import (
     Site,
     SiteSet,
@@ -215,31 +216,45 @@ class Write(NamedTuple):
     source: Int[Tensor, " run"]
 
 
-def from_sources(base: Int[Tensor, " run"], writes: Sequence[Write]) -> Replacement:
-    """Each place takes its value from its own source; the rest keeps that of the base."""
+def from_sources(writes: Sequence[Write]) -> Replacement:
+    """Each place takes its value from its own source; the rest stays as it is in the run."""
 
-    def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor:
+    def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor | Running:
         # the inputs were numbered on the CPU, the runs are where the model is
         which = numbers.cpu()
-        here = [write for write in writes if write.place.site.hook_name == hook_name]
-        new = _at(activation, base, which)
-        for (site, basis), source in here:
+        given = [
+            (place, activation[source[which].to(activation.device)])
+            for place, source in writes
+            if place.site.hook_name == hook_name
+        ]
+        if any(place.basis is not None for place, _ in given):
+            return partial(_moved_into, given)
+        # nothing but the sites' own entries is written
+        (_, new), *others = given
+        for (site, _), value in others:
             entries = entries_of(site, activation)
-            given = _at(activation, source, which)[entries]
-            if basis is None:
-                new[entries] = given
-                continue
-            # TransformerLens' SubspaceInterchange; perpendicular ones do not see each other
-            plain = _at(activation, base, which)[entries]
-            directions = basis.to(activation)
-            away = (given - plain).reshape(len(plain), -1)
-            moved = away @ directions @ directions.T
-            new[entries] = new[entries] + moved.reshape(plain.shape)
+            new[entries] = value[entries]
         return new
 
     return replacement
 
 
-def _at(activation: Tensor, inputs: Tensor, which: Tensor) -> Tensor:
-    """A copy of what a hook saw on the inputs of some runs."""
-    return activation[inputs[which].to(activation.device)]
+def _moved_into(given: Sequence[tuple[Placed, Tensor]], running: Tensor) -> Tensor:
+    """What base inputs have at a hook, with each place as it is in its own source.
+
+    Across a subspace they keep what they have in this run, in which an earlier place may be that of
+    a source.
+    """
+    new = running.clone()
+    for (site, basis), value in given:
+        entries = entries_of(site, running)
+        if basis is None:
+            new[entries] = value[entries]
+            continue
+        # TransformerLens' SubspaceInterchange; perpendicular ones do not see each other
+        before = running[entries]
+        directions = basis.to(running)
+        away = (value[entries] - before).reshape(len(before), -1)
+        moved = away @ directions @ directions.T
+        new[entries] = new[entries] + moved.reshape(before.shape)
+    return new

@@ -51,12 +51,17 @@ from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
 from xor_mi.progress import progress_bar
 
-Replacement = Callable[[str, Tensor, Tensor], Tensor]
+Running = Callable[[Tensor], Tensor]
+"""What base inputs get, from what they have there in the same run, [base, ...], where sites before
+are written already.
+"""
+
+Replacement = Callable[[str, Tensor, Tensor], Tensor | Running]
 """(hook name, its activation on the plain inputs [plain, ...], numbers of some base inputs [base])
 -> what these base inputs get there, [base, ...]; of it, the entries of the sites are written.
 """
 
-Value = Callable[[str, Tensor], Tensor]
+Value = Callable[[str, Tensor], Tensor | Running]
 """A replacement of the base inputs of one forward: (hook name, its activation on the plain inputs
 of that forward) -> what the base inputs get.
 """
@@ -368,7 +373,9 @@ def bytes_per_number(model: HookedModel) -> int:
     return max(sizes, default=torch.get_default_dtype().itemsize)
 
 
-def _of_these(replacement: Replacement, numbers: Tensor, name: str, seen: Tensor) -> Tensor:
+def _of_these(
+    replacement: Replacement, numbers: Tensor, name: str, seen: Tensor
+) -> Tensor | Running:
     """The replacement of some base inputs, made from the plain inputs of the same forward."""
     return replacement(name, seen, numbers)
 
@@ -379,7 +386,7 @@ def _of_those_kept(
     numbers: Tensor,
     name: str,
     seen: Tensor,
-) -> Tensor:
+) -> Tensor | Running:
     """The replacement of some base inputs, made from plain inputs that were run before."""
     del seen
     return replacement(name, kept[name], numbers)
@@ -614,15 +621,9 @@ def _write(name: str, plan: Planned, layout: Layout, value_of: Value, activation
     """A new activation [plain + set * base, ...] with every planned value written."""
     _require_batch(name, activation, layout.n_plain + layout.n_sets * layout.n_base)
     value = value_of(name, activation[: layout.n_plain])
-    if value.shape[1:] != activation.shape[1:]:
-        raise XorMiError(
-            f"a value of shape {list(value.shape[1:])} for '{name}', "
-            f"whose activation is {list(activation.shape[1:])}"
-        )
-    if not all_finite(value):
-        raise XorMiError(
-            f"the value for '{name}' has NaN or infinite entries; an intervention needs finite ones"
-        )
+    if not isinstance(value, Tensor):
+        return _write_running(name, plan, layout, value, activation)
+    _require_value(name, value, activation)
     value = value.to(activation.dtype)
     # A copy: the activation may be a tensor of the caller's.
     new = activation.clone()
@@ -639,6 +640,36 @@ def _write(name: str, plan: Planned, layout: Layout, value_of: Value, activation
     # Only sites of one set can be in each other's way.
     if len(set(plan.numbers)) < len(plan.numbers):
         require_disjoint(plan.numbers, plan.sites, {name: activation.shape[1:]})
+    return new
+
+
+def _require_value(name: str, value: Tensor, activation: Tensor) -> None:
+    """What is written at a hook has the shape of its activation, and finite entries."""
+    if value.shape[1:] != activation.shape[1:]:
+        raise XorMiError(
+            f"a value of shape {list(value.shape[1:])} for '{name}', "
+            f"whose activation is {list(activation.shape[1:])}"
+        )
+    if not all_finite(value):
+        raise XorMiError(
+            f"the value for '{name}' has NaN or infinite entries; an intervention needs finite ones"
+        )
+
+
+def _write_running(
+    name: str, plan: Planned, layout: Layout, value_of: Running, activation: Tensor
+) -> Tensor:
+    """As `_write`, each set from what its own copy of the base inputs has there."""
+    new = activation.clone()
+    copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
+    for number in dict.fromkeys(plan.numbers):
+        value = value_of(copies[number].clone())
+        _require_value(name, value, activation)
+        for of_set, site in zip(plan.numbers, plan.sites, strict=True):
+            if of_set == number:
+                entries = entries_of(site, activation)
+                copies[number][entries] = value[entries].to(activation.dtype)
+    require_disjoint(plan.numbers, plan.sites, {name: activation.shape[1:]})
     return new
 
 
