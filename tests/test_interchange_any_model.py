@@ -180,8 +180,7 @@ def test_explicit_arguments_of_a_hooked_mlp_are_its_defaults(textbook):
     }
     found = interchange_accuracy(textbook, OR_AND, places, controls=True)
     explicit = interchange_accuracy(textbook, OR_AND, places, controls=True, **said)
-    assert explicit.n_agreed == found.n_agreed
-    assert explicit.n_runs == found.n_runs
+    pd.testing.assert_frame_equal(explicit.frame(), found.frame())
     assert interchange_accuracy(textbook, OR_AND, places, inputs=["00", "11"]).n_runs["either"] == 4
     basis = torch.eye(2)[:, :1]
     for call, given in ((subspace_accuracy, (basis,)), (das_accuracy, ())):
@@ -323,6 +322,31 @@ def test_perpendicular_subspaces_of_one_site_are_apart():
     short = {"either": Subspace(Site(hook.hook_name, (-1, [0, 1, 2])), eye[:, :1])}
     with pytest.raises(XorMiError, match=r"give a tensor \[3, rank\]"):
         interchange_accuracy(model, OR_AND, short, **said)
+
+
+def test_across_a_subspace_the_run_goes_on_as_it_is():
+    """A direction and a unit are the same place, also where an earlier place is that of a source."""
+    generator = torch.Generator().manual_seed(7)
+    inputs = torch.randn(6, 3, generator=generator)
+    model, before = OwnModel(), Site("hook_first", (slice(0, 4),))
+    features = {"a": (inputs[:, 0] > 0).tolist(), "b": (inputs[:, 1] > 0).tolist()}
+    for unit in range(4):
+        a, b = (
+            interchange_accuracy(
+                model, OR_AND, {"either": before, "both": place},
+                inputs=inputs, features=features, decide=by_argmax(),
+            )
+            for place in (Site("hook_second", unit), Subspace("hook_second", torch.eye(4)[:, unit : unit + 1]))
+        )  # fmt: skip
+        assert a.n_agreed == b.n_agreed
+
+
+def test_two_names_of_one_hook_overlap():
+    """A bridge lists some hooks twice; two variables there would take one value from two sources."""
+    model, said = bridge_task()
+    places = {"either": "blocks.0.hook_attn_out", "both": Site("blocks.0.attn.hook_out", (0,))}
+    with pytest.raises(XorMiError, match="overlap"):
+        interchange_accuracy(model, OR_AND, places, **said)
 
 
 def test_controls_that_cannot_be_had_say_why(noisy):

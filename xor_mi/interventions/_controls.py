@@ -5,6 +5,8 @@ An interchange accuracy says little alone: a network of many units follows many 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from itertools import chain
 from typing import TypeVar
 
@@ -38,7 +40,9 @@ def untrained(model: Model, seed: int) -> Model:
 
     assert isinstance(model, nn.Module)  # every hooked model is one
     try:
-        fresh: Model = reinitialized(model, seed)  # pyright: ignore[reportAssignmentType]
+        # a bridge prints where it is moved to
+        with redirect_stdout(StringIO()):
+            fresh: Model = reinitialized(model, seed)  # pyright: ignore[reportAssignmentType]
     # whatever a model's own copying, or a reset_parameters, may raise
     except Exception as error:
         reason = cut_short(str(error) or type(error).__name__, at_most=MOST_OF_A_REASON)

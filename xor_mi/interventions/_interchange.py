@@ -65,7 +65,7 @@ from xor_mi.kinds import (
     Row,
     SomeSite,
 )
-from xor_mi.metrics import score
+from xor_mi.metrics import ScoreAbove, score
 from xor_mi.model import HookedMLP
 from xor_mi.truth import as_row, row_name
 
@@ -142,7 +142,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
     # The plain inputs are the base, then one source per site.
     plain = model.rows([base_row, *rows])
     together = sites_of(places)
-    require_apart(places, shapes_at(model, as_examples(plain), together))
+    require_apart(model, places, shapes_at(model, as_examples(plain), together))
     writes = [Write(place, torch.tensor([k])) for k, place in enumerate(places, start=1)]
     names = tuple([f"y{k}" for k in range(d_out)])
     functions = tuple([(name, partial(score, output=k)) for k, name in enumerate(names)])
@@ -239,7 +239,7 @@ def interchange_accuracy(
     max_runs, seed = read_max_runs(model, max_runs), read_seed(seed)
     places = list(chain.from_iterable(aligned.values()))
     shapes = shapes_at(model, task.examples, sites_of(places))
-    require_apart(places, shapes)
+    require_apart(model, places, shapes)
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in aligned}
     if joint and len(aligned) > 1:
         groups[JOINT] = tuple(aligned)
@@ -266,12 +266,13 @@ def interchange_accuracy(
             why_not[SHUFFLED] = (
                 f"{', '.join(without)} at all entries of a hook: there are no others"
             )
-    has_values = decide is None and isinstance(model, HookedMLP) and model.rule.name == "threshold"
     return InterchangeAccuracy(
         n_agreed={line.name: line.n_agreed for line in lines},
         n_runs={line.name: len(line.predicted) for line in lines},
         n_possible={line.name: runs[line.label].n_possible for line in lines},
-        n_matched_value={line.name: line.n_matched_value for line in lines} if has_values else None,
+        n_matched_value={line.name: line.n_matched_value for line in lines}
+        if _reads_one_output(model, decide)
+        else None,
         sites={line.name: line.sites for line in lines},
         n_inputs=len(task),
         n_differing=n_differing,
@@ -287,6 +288,13 @@ def interchange_accuracy(
             direction="noising",
         ),
     )
+
+
+def _reads_one_output(model: HookedModel, decide: Decide | None) -> bool:
+    """Whether the decision is read off one output, which may then be the predicted 0 or 1."""
+    if decide is None:
+        return isinstance(model, HookedMLP) and model.rule.name == "threshold"
+    return isinstance(decide, ScoreAbove) and decide.others == ()
 
 
 class _Tried(NamedTuple):

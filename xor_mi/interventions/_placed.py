@@ -184,7 +184,7 @@ def width_of(site: Site, shapes: Shapes) -> int:
     return prod([*named, *shape[len(named) :]])
 
 
-def require_apart(places: Sequence[Placed], shapes: Shapes) -> None:
+def require_apart(model: HookedModel, places: Sequence[Placed], shapes: Shapes) -> None:
     """No place may take its value from two sources (definition 44: targets are disjoint).
 
     Subspaces of one site are apart where they are perpendicular.
@@ -202,10 +202,15 @@ def require_apart(places: Sequence[Placed], shapes: Shapes) -> None:
             raise XorMiError(
                 f"{a.name} and {b.name} overlap; subspaces of one site must be perpendicular"
             )
-    # what is left: sites that are not both subspaces of the same entries
+    # What is left: sites that are not both subspaces of the same entries.
     of_subspaces = {place.site for place in places if place.basis is not None}
     others = [place.site for place in places if place.basis is None]
-    sites = [*of_subspaces, *others]
+    # a bridge lists some hook points under two names
+    first_name: dict[int, str] = {}
+    sites: list[Site] = []
+    for site in [*of_subspaces, *others]:
+        hook_name = first_name.setdefault(id(model.hook_dict[site.hook_name]), site.hook_name)
+        sites.append(Site(hook_name, site.index, site.name))
     require_disjoint([0] * len(sites), sites, shapes)
 
 

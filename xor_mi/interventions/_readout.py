@@ -257,6 +257,10 @@ def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None)
         )
     _require_function(decide)
     assert decide is not None
+    if isinstance(decide, ScoreAbove):
+        by_score = partial(_decided_above, decide.cut)
+        functions = ((decide.name, decide.score),)
+        return Readers((), functions, rowwise=True, decisions_by=by_score)
     functions = (("decide", partial(_decisions_by, decide)),)
     return Readers((), functions, decisions_by=_whole)
 

@@ -129,6 +129,8 @@ def subspace_accuracy(
     max_runs: int | None = None,
     seed: int = 0,
     output: int = 0,
+    max_batch_bytes: int | None = None,
+    progress: bool = True,
 ) -> InterchangeAccuracy:
     """On how many (base, source) pairs do model and algorithm decide alike?
 
@@ -144,7 +146,7 @@ def subspace_accuracy(
             taken as one list of numbers, [width].
         basis: an orthonormal matrix [width, rank], such as `neuron_basis(...)` or a learned
             subspace, or a whole intervention such as a `NormMatchedPlacebo`.
-        inputs, features, decide, model_kwargs, max_runs, seed, output: as in
+        inputs, features, decide, model_kwargs, max_runs, seed, output, max_batch_bytes: as in
             `interchange_accuracy`.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -179,8 +181,9 @@ def subspace_accuracy(
     else:
         step = tl.SubspaceInterchange(require_orthonormal(basis, width))
     expected = task.predicted(runs.base, {variable: runs.sources[0]})
+    size = inputs_per_run(model, task.examples, max_batch_bytes)
     return InterchangeAccuracy(
-        n_agreed={variable: _n_agreed(task, place, step, runs, expected)},
+        n_agreed={variable: _n_agreed(task, place, step, runs, expected, size, progress)},
         n_runs={variable: len(expected)},
         n_possible={variable: runs.n_possible},
         sites={variable: place.name},
@@ -221,27 +224,41 @@ def _n_agreed(
     step: "SubspaceInterchange | NormMatchedPlacebo",
     runs: Runs,
     expected: Int[Tensor, " run"],
+    at_once: int,
+    progress: bool,
 ) -> int:
-    """On how many runs the model, intervened on by `step`, decides as expected."""
+    """On how many runs the model, intervened on by `step`, decides as expected.
+
+    at_once: how many inputs one forward may take.
+    """
     from transformer_lens.tools.analysis import interchange as tl
 
     (source,) = runs.sources
     model, read = _AtSite(task.model, place), _decisions_as_logits(task)
-    size = inputs_per_run(task.model, task.examples)
-    # TransformerLens only takes their length and parts of them, as of a tensor.
-    everyone, base = task.examples, task.examples[runs.base.to(task.examples.device)]
-    seen = tl.collect_activations(model, place.hook_name, everyone, read, batch_size=size)  # pyright: ignore[reportArgumentType]
-    logits = tl.intervened_logits(
+    # TransformerLens takes only their length and parts of them, as of a tensor.
+    examples = task.examples
+    seen = tl.collect_activations(
         model,
         place.hook_name,
-        step,
-        base,  # pyright: ignore[reportArgumentType]
-        seen[source],
+        examples,  # pyright: ignore[reportArgumentType]
         read,  # pyright: ignore[reportArgumentType]
-        batch_size=size,
+        batch_size=at_once,
     )
-    # Undecided is neither 0 nor 1, and agrees with nothing.
-    return int((decision(logits[:, 1].cpu()) == expected).sum())
+    n_agreed = 0
+    parts = torch.arange(len(expected)).split(at_once)
+    for part in progress_bar(parts, doing="interchanging", unit="run", progress=progress):
+        logits = tl.intervened_logits(
+            model,
+            place.hook_name,
+            step,
+            examples[runs.base[part].to(examples.device)],  # pyright: ignore[reportArgumentType]
+            seen[source[part]],
+            read,  # pyright: ignore[reportArgumentType]
+            batch_size=at_once,
+        )
+        # Undecided is neither 0 nor 1, and agrees with nothing.
+        n_agreed += int((decision(logits[:, 1].cpu()) == expected[part]).sum())
+    return n_agreed
 
 
 def das_accuracy(
@@ -259,6 +276,7 @@ def das_accuracy(
     seed: int = 0,
     epochs: int = 100,
     output: int = 0,
+    max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> InterchangeAccuracy:
     """Distributed alignment search for one variable at one site, with its controls.
@@ -272,7 +290,8 @@ def das_accuracy(
 
     Args:
         variable, site: as in `subspace_accuracy`.
-        inputs, features, model_kwargs, max_runs, output: as in `interchange_accuracy`.
+        inputs, features, model_kwargs, max_runs, output, max_batch_bytes: as in
+            `interchange_accuracy`.
         decide: as in `interchange_accuracy`, with the score that it goes by, which DAS follows the
             slope of: a decision that `metrics.by_threshold`, `by_argmax` or `by_tokens` makes, or
             one of your own that has a method `score`, outputs -> a number per example that is
@@ -311,6 +330,7 @@ def das_accuracy(
     seed = read_seed(seed)
     runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
     expected = task.predicted(runs.base, {variable: runs.sources[0]})
+    size = inputs_per_run(model, task.examples, max_batch_bytes)
     # A label per pair at random: whatever is learned of these, it is not the algorithm.
     flat = task.examples.inputs.reshape(len(task), -1).tolist()
     keys = [tuple(numbers) for numbers in flat]
@@ -329,13 +349,13 @@ def das_accuracy(
     for what, (of_fit, targets) in progress_bar(
         fits.items(), doing="fitting subspaces", unit="fit", progress=progress
     ):
-        learned[what] = _fitted(of_fit, place, runs, targets, score, rank, epochs, seed)
+        learned[what] = _fitted(of_fit, place, runs, targets, score, rank, epochs, seed, size)
         step = tl.SubspaceInterchange(learned[what])
-        agreed[what] = _n_agreed(of_fit, place, step, runs, targets)
+        agreed[what] = _n_agreed(of_fit, place, step, runs, targets, size, progress)
     # A seed of its own: the fits used the other one.
     random_basis = tl.random_basis(width, rank, seed + 1)
     placebo = tl.NormMatchedPlacebo(tl.SubspaceInterchange(learned["das"]), random_basis)
-    of_placebo = {PLACEBO: _n_agreed(task, place, placebo, runs, expected)}
+    of_placebo = {PLACEBO: _n_agreed(task, place, placebo, runs, expected, size, progress)}
     # in this order: what was learned, and then its controls
     n_agreed = {"das": agreed.pop("das")} | of_placebo | agreed
     return InterchangeAccuracy(
@@ -410,6 +430,7 @@ def _fitted(
     rank: int,
     epochs: int,
     seed: int,
+    at_once: int,
 ) -> "LearnedSubspace":
     """The subspace that DAS learns for these targets."""
     from transformer_lens.tools.analysis import interchange as tl
@@ -427,7 +448,7 @@ def _fitted(
             rank=rank,
             epochs=epochs,
             batch_size=len(targets),
-            micro_batch_size=min(len(targets), inputs_per_run(task.model, examples)),
+            micro_batch_size=min(len(targets), at_once),
             lr=DAS_LEARNING_RATE,
             seed=seed,
         )
