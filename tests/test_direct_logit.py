@@ -6,7 +6,9 @@ from functools import partial
 
 import pytest
 import torch
+import transformers
 from models import OwnModel, native_transformer
+from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from xor_mi import XorMiError
 from xor_mi.interventions import Site, attribute, score_methods
@@ -205,6 +207,31 @@ def test_what_has_no_direct_contribution_says_so(pairs):
         "is not linear in 'blocks.0.attn.hook_z', so its entries",
         [Site("blocks.0.attn.hook_z", (None, 0))],
     )
+
+
+@pytest.mark.parametrize("name", ["Llama", "Gemma2"])
+def test_models_of_other_makers(name, pairs):
+    """Rotary positions, gated MLPs and grouped heads: what is written sums to the last stream. Where
+    a norm lies between heads and stream, they are refused, and what the norm writes is not.
+    """
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"hidden_size": 16, "head_dim": 4, "intermediate_size": 24, "vocab_size": 11}
+    cfg = getattr(transformers, f"{name}Config")(**sizes, final_logit_softcapping=None)
+    make = getattr(transformers, f"{name}ForCausalLM")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        bridge = build_bridge_from_module(make(cfg).eval(), make.__name__, hf_config=cfg).eval()
+    written = [hook for hook in written_by(bridge) if hook != "hook_pos_embed"]
+    scores = scores_of(bridge, pairs, [*written, "blocks.1.hook_resid_post"])
+    assert scores[-1].abs().max() > 0.01
+    assert torch.allclose(scores[:-1].sum(0), scores[-1], atol=1e-5)
+    inside = ["blocks.0.attn.hook_z", "blocks.0.mlp.hook_post"]
+    if name == "Gemma2":
+        with pytest.raises(XorMiError, match="is not linear in 'blocks.0.attn.hook_z'"):
+            scores_of(bridge, pairs, inside)
+        return
+    outputs = scores_of(bridge, pairs, ["blocks.0.hook_attn_out", "blocks.0.hook_mlp_out"])
+    assert torch.allclose(scores_of(bridge, pairs, inside), outputs, atol=1e-5)
 
 
 def test_score_methods_holds_it_against_patching(model, pairs):

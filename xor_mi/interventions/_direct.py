@@ -11,6 +11,7 @@ the model's own numbers, and a model of which it is not true is refused.
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 import torch
 from jaxtyping import Float
@@ -30,6 +31,7 @@ from xor_mi.interventions._gradients import (
     summed_over,
     times_difference,
 )
+from xor_mi.interventions._hooks import probe_hooks
 from xor_mi.interventions._run import OnActivation, cache_all, run_hooked
 from xor_mi.interventions._sites import Site
 from xor_mi.kinds import HookedModel, Metric
@@ -231,16 +233,22 @@ def _require_sums(
     model: HookedModel, stream: ResidualStream, inputs: Examples, *, with_embeddings: bool
 ) -> None:
     """Refuse a stream that is not the sum of what is written into it."""
-    names = {name for block in stream.blocks for name in (block.before, *block.written)}
-    embeddings = stream.embeddings if with_embeddings else ()
-    _, seen = cache_all(model, inputs, {*names, stream.last, *embeddings})
+    probed = probe_hooks(model, inputs, warns=False)
+    # a bridge of a model with rotary positions lists a hook for positions that are added
+    embeddings = [name for name in stream.embeddings if probed.hooks[name].n_fired]
+    writers = {
+        block: [name for name in block.written if probed.hooks[name].n_fired]
+        for block in stream.blocks
+    }
+    names = {stream.last, *embeddings, *chain.from_iterable(writers.values())}
+    _, seen = cache_all(model, inputs, names.union([block.before for block in stream.blocks]))
     starts = [seen[block.before] for block in stream.blocks]
     for block, start, end in zip(
         stream.blocks, starts, [*starts[1:], seen[stream.last]], strict=True
     ):
-        written = [seen[name] for name in block.written]
+        written = [seen[name] for name in writers[block]]
         if not _is_sum_of(end, [start, *written]):
-            added = " and ".join(block.written) or "nothing"
+            added = " and ".join(writers[block]) or "nothing"
             raise XorMiError(
                 f"the stream after '{block.before}' of this model is not it plus {added}, so "
                 "direct contributions do not add up; use attribution_patching"
