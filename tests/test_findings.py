@@ -3,6 +3,7 @@
 import functools
 import importlib
 import pkgutil
+from html.parser import HTMLParser
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -147,7 +148,7 @@ def test_a_finding_is_a_table_or_says_what_to_do_instead(kind):
     """
     finding = finding_of(kind)
     page = finding._repr_html_()
-    assert page.startswith("<pre>")
+    assert page.startswith("<div")
     if type(finding).frame is Finding.frame:
         with pytest.raises(XorMiError, match="print it"):
             finding.frame()
@@ -162,3 +163,86 @@ def test_what_is_not_a_finding_is_refused():
     """A model is drawn by the functions that take one."""
     with pytest.raises(XorMiError, match="a HookedMLP is not a finding"):
         plots.figure(textbook_xor())
+
+
+def cells_of(page):
+    """The table of a notebook cell, line by line, read by an HTML parser."""
+    lines: list[list[str]] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag == "tr":
+                lines.append([])
+            if tag in ("th", "td"):
+                lines[-1].append("")
+            assert "color" not in str(attrs)
+
+        def handle_data(self, data):
+            if lines and lines[-1]:
+                lines[-1][-1] += data
+
+    Reader().feed(page)
+    return lines
+
+
+def test_a_cell_that_ends_in_a_sweep_shows_a_line_per_site():
+    """Mean, lowest and highest effect and flips over all pairs, as pandas has them of the frame."""
+    model = textbook_xor()
+    for sweep, unit, n in ((patch_sweep(model), "pair", 12), (ablation_sweep(model), "row", 4)):
+        head, *lines = cells_of(sweep._repr_html_())
+        assert head[:5] == ["site", "mean effect", "lowest", "highest", "flips"]
+        groups = sweep.frame().groupby("site", sort=False)
+        for line, (site, here) in zip(lines, groups, strict=True):
+            assert here[unit].nunique() == n
+            effects = here["effect_output"]
+            by_hand = [effects.mean(), effects.min(), effects.max()]
+            assert line[:4] == [site, *(f"{value:.3g}" for value in by_hand)]
+            assert line[4] == f"{here['flips'].sum()} of {n}"
+
+
+def test_a_cell_shows_twenty_lines_at_most_the_largest_first():
+    """Of 40 sites those with the largest mean size of effect; the rest is counted."""
+    model = train_population("XOR", 1, hidden=40, progress=False)[0]
+    sweep = patch_sweep(model, progress=False)
+    page = sweep._repr_html_()
+    _, *lines = cells_of(page)
+    sizes = sweep.effect.double().abs().mean(dim=1)
+    order = sizes.argsort(descending=True, stable=True)[:20]
+    assert [line[0] for line in lines[:20]] == [sweep.site_names[k] for k in order]
+    assert "and 20 more lines" in page
+    assert f"{sweep.site_names[order[0]]} has the largest" in page
+
+
+def test_a_cell_that_ends_in_a_circuit_shows_the_verdict_and_gates():
+    """The verdict first, then a unit per line with its gate; evidence is a table of its claims."""
+    circuit = identify_circuit(textbook_xor())
+    page = circuit._repr_html_()
+    assert "identified: exactly one circuit" in page
+    assert "8 of 8 claims hold" in page
+    lines = cells_of(page)
+    assert [line[:2] for line in lines] == [
+        ["unit", "gate"],
+        ["h0.0", "OR"],
+        ["h0.1", "AND"],
+        ["y0", "h0.0 & ~h0.1"],
+    ]
+    claims = cells_of(circuit.evidence._repr_html_())
+    assert [line[0] for line in claims[1:]] == [claim.claim for claim in circuit.evidence]
+    assert circuit.evidence == circuit.proof.claims
+
+
+def test_a_cell_is_escaped_and_written_for_people():
+    """Names in angle brackets stay text; numbers have three figures, no value is an empty cell."""
+    rows = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    sweep = patch_sweep(
+        textbook_xor(),
+        (rows[:1], rows[1:]),
+        ["h0.0"],
+        metrics={"<b>first</b>": lambda o: o[:, 0] / 3},
+    )
+    page = sweep._repr_html_()
+    assert "<b>" not in page
+    assert "&lt;b&gt;first&lt;/b&gt;" in page
+    scored = cells_of(score_methods(textbook_xor())._repr_html_())
+    assert len(scored) == 7
+    assert all(len(text.lstrip("-")) <= 5 for text in scored[-1][2:])

@@ -6,11 +6,13 @@ no picture says so, with what to do instead. Nothing heavy is imported here.
 """
 
 import html
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from xor_mi.errors import XorMiError
 
-__all__ = ["ROWS_SHOWN", "Finding", "number_text"]
+__all__ = ["ROWS_SHOWN", "Finding", "Listed", "number_text"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,17 @@ def number_text(value: float, *, decimals: int = 2, signed: bool = False) -> str
     return f"{value:{sign}.{decimals}f}"
 
 
+class _HasLine(Protocol):
+    """What is a line of a table."""
+
+    def shown_line(self) -> dict[str, object]:
+        """Column -> value."""
+        ...
+
+
+_Thing = TypeVar("_Thing", bound=_HasLine)
+
+
 class Finding:
     """What an analysis hands back. Subclasses are frozen dataclasses and give `frame()`."""
 
@@ -59,14 +72,90 @@ class Finding:
 
         return figure(self, **options)
 
+    def _shown(self) -> "tuple[str, pd.DataFrame | None]":
+        """The words and the table of a notebook cell; here what is printed, and `frame()`."""
+        # a class that does not say what is printed has its fields in the table already
+        words = type(self).__name__ if type(self).__str__ is object.__str__ else str(self)
+        # a finding that does not override `frame` is not a table
+        return words, None if type(self).frame is Finding.frame else self.frame()
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentence, then the first lines of the table if it has one."""
-        text = f"<pre>{html.escape(str(self))}</pre>"
-        # a finding that does not override `frame` is not a table
-        if type(self).frame is Finding.frame:
-            return text
-        table = self.frame()
-        first_lines = table.head(ROWS_SHOWN).to_html(index=False, escape=True, border=0)
-        n_more = len(table) - ROWS_SHOWN
-        note = f"<p>... and {n_more} more lines; .frame() has them all</p>" if n_more > 0 else ""
-        return text + first_lines + note
+        words, table = self._shown()
+        return _words_html(words) + ("" if table is None else _table_html(table))
+
+
+class Listed(tuple[_Thing, ...]):
+    """Several things that belong together: a tuple, and in a notebook a table, a line of each."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a line per thing."""
+        # loaded only where a notebook asks
+        import pandas as pd
+
+        if not self:
+            return _words_html("none")
+        return _table_html(pd.DataFrame([one.shown_line() for one in self]))
+
+
+def _words_html(words: str) -> str:
+    """Text as it is, in lines that break where the page ends."""
+    return f'<div style="white-space: pre-wrap">{html.escape(words)}</div>'
+
+
+def _table_html(table: "pd.DataFrame") -> str:
+    """The first lines of a table, without colours of its own: a notebook may be dark."""
+    first_lines = table.head(ROWS_SHOWN)
+    head: list[str] = []
+    columns: list[list[str]] = []
+    for name, values in first_lines.items():
+        texts = [_cell_text(value) for value in values]
+        # a column of nothing says nothing
+        if texts and not any(texts):
+            continue
+        right = _is_numeric(values)
+        head.append(_cell_html("th", str(name).replace("_", " "), right=right))
+        columns.append([_cell_html("td", text, right=right) for text in texts])
+    lines = [head, *zip(*columns, strict=True)]
+    rows = "".join([f"<tr>{''.join(cells)}</tr>" for cells in lines])
+    n_more = len(table) - len(first_lines)
+    note = f"<p>... and {n_more} more lines; .frame() has them all</p>" if n_more else ""
+    return f"<table>{rows}</table>{note}"
+
+
+def _is_numeric(column: Iterable[object]) -> bool:
+    """Whether a column holds numbers, so that it stands to the right."""
+    kept = [value for value in column if value is not None]
+    return bool(kept) and all(_is_number(value) for value in kept)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _cell_html(tag: str, text: str, *, right: bool) -> str:
+    side = "right" if right else "left"
+    return f'<{tag} style="text-align: {side}; padding: 0.1em 0.6em">{html.escape(text)}</{tag}>'
+
+
+def _cell_text(value: object) -> str:
+    """A value of a table as a person reads it: numbers with three figures, nothing for no value.
+
+    >>> [_cell_text(value) for value in (2 / 3, 12345.678, 7, True, None, float("nan"), 2e-9)]
+    ['0.667', '12,346', '7', 'yes', '', '', '2e-09']
+    """
+    # NumPy's bools are no bools to Python
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return "yes" if value else "no"
+    if value is None or str(value) in ("nan", "<NA>", "NaT"):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell_text, value))
+    if isinstance(value, Integral):
+        return str(value)
+    if isinstance(value, Real):
+        number = float(value) + 0.0
+        return f"{number:,.0f}" if 1000 <= abs(number) < LONG_NUMBER else f"{number:.3g}"
+    return str(value)

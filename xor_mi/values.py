@@ -212,6 +212,10 @@ class Comparison(Finding):
             if kind_of_hook(hook) == "unit"
         ]
 
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        on = {"value_a": f"on {self.a}", "value_b": f"on {self.b}"}
+        return str(self), self.frame().rename(columns=on)
+
     def __str__(self) -> str:
         outputs = "the same decision" if self.same_decision else "different or missing decisions"
         if self.differing:

@@ -34,7 +34,7 @@ from xor_mi.circuits._signature import family_of, or_empty, signature_of_all
 from xor_mi.circuits._stored import Misshapen, restored, stored
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import XorMiError, require_kind, shown, unknown
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import Finding, Listed, number_text
 from xor_mi.graph import Edge, Unit, layers_of, sources_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -424,7 +424,7 @@ class Circuit(Finding):
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """One value per claim about the primary reading."""
-        return self.proof.claims if self.proof else ()
+        return Listed(self.proof.claims if self.proof else ())
 
     @property
     def redundancy_groups(self) -> tuple[RedundancyGroup, ...]:
@@ -534,6 +534,25 @@ class Circuit(Finding):
             for unit in self.units
             if unit.gate is not None and unit.gate in polarity and (unit.constant or not unit.idle)
         )
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        words = f"{self.verdict}: {self.reason}"
+        if self.proof is not None:
+            n_hold = sum(claim.holds for claim in self.evidence)
+            words += f"\n{n_hold} of {len(self.evidence)} claims hold: see .evidence"
+        lines: list[dict[str, object]] = []
+        for unit in self.units:
+            line: dict[str, object] = {"unit": unit.place.name, "gate": unit.gate}
+            if self.primary is not None:
+                line["margin"] = unit.margin
+                line["as predicted"] = f"{unit.interchange} of {self.primary.n_interchange}"
+                line["note"] = _aside(unit).removeprefix(", ") or unit.note
+            lines.append(line)
+        for gate in self.netlist:
+            if gate.unit.is_output:
+                readout = gate.formula if len(gate.formula) <= READABLE else gate.named
+                lines.append({"unit": gate.unit.name, "gate": readout})
+        return words, pd.DataFrame(lines)
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.reason}"]

@@ -56,6 +56,17 @@ class Evidence(Facts):
     def __str__(self) -> str:
         return _wording.summary(self)
 
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the claim among others."""
+        return {
+            "claim": self.claim,
+            "effect": self.effect,
+            "control": self.control,
+            "n": self.n,
+            "counted": self.counted,
+            "holds": self.holds,
+        }
+
     def to_dict(self) -> dict[str, object]:
         """Facts and sentences as JSON-ready values, units by name."""
         facts: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}

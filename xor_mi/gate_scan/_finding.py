@@ -132,6 +132,13 @@ class GateScan(Finding):
             is_asked &= frame["is_best"]
         return frame[is_asked].reset_index(drop=True)
 
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        # those that separate something, and without one what there is
+        found = self.separating()
+        table = found if len(found) else self.frame()
+        columns = ["site", "formula", "margin", "threshold", "n_ones", "n_zeros", "p_value", "note"]
+        return str(self), table[columns]
+
     def __str__(self) -> str:
         n_separating = self.separating()["site"].nunique()
         any_gate = len({line.site for line in self.unit_gates if line.gate is not None})

@@ -185,6 +185,10 @@ class FoundGates(Finding):
         wanted = [1, -1] if up_to_complement else [1]
         return frame[frame["polarity"].isin(wanted)].reset_index(drop=True)
 
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        columns = ["site", "gate", "formula", "margin", "p_value", "interchange_accuracy"]
+        return str(self), self.frame()[[*columns, "control_accuracy", "verdict"]]
+
     def __str__(self) -> str:
         sentences = [
             self._of_acting(),

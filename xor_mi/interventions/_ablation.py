@@ -19,9 +19,15 @@ from torch import Tensor
 from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
+from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples, as_inputs, examples_of
 from xor_mi.interventions._patching import own_names
-from xor_mi.interventions._readout import Decided, decisions_of, readers_of, warn_of_cells
+from xor_mi.interventions._readout import (
+    Decided,
+    decisions_of,
+    readers_of,
+    warn_of_cells,
+)
 from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
     MAX_SUBSETS,
@@ -83,6 +89,21 @@ class AblationSweep(Finding):
     def __str__(self) -> str:
         size = f"{len(self.sites)} ablations x {len(self.rows)} rows"
         return f"Ablation, {self.value}: {size}, in {', '.join(self.metrics)}"
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        names = self.site_names
+        of_metrics = [(name, self[name].effect) for name in self.metrics]
+        others: dict[str, list[object]] = {}
+        largest = largest_effect(self.effect, names, metric=self.metrics[0], what="effect")
+        words = f"{self}. {largest}"
+        if self.decided is not None:
+            summary = self.summary()
+            others["flips"] = [f"{n} of {len(self.rows)}" for n in summary["n_flipped"]]
+            n_flipped, n_ablations = int(summary["n_flipped"].sum()), self.effect.numel()
+            words += f" {n_flipped} of {n_ablations} decisions flip."
+            if "accuracy" in summary:
+                others["accuracy"] = summary["accuracy"].tolist()
+        return words, effects_table(of_metrics, names, what="effect", others=others)
 
     def __getitem__(self, metric: str) -> "AblationSweep":
         """The sweep in one metric."""

@@ -64,6 +64,11 @@ class InterchangeAccuracy(Finding):
             f"{name} ({self.sites[name]}): {self.n_agreed[name]} of {n_runs} decided alike"
             for name, n_runs in self.n_runs.items()
         ]
+        return "\n".join([*lines, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        """What else is said: a sample, other decisions before, controls that could not be had."""
+        lines: list[str] = []
         if not self.is_exhaustive:
             sampled = [name for name, n in self.n_possible.items() if self.n_runs[name] < n]
             lines.append(
@@ -76,7 +81,17 @@ class InterchangeAccuracy(Finding):
                 f"{self.n_inputs} inputs otherwise than the model"
             )
         lines += [f"No control by {control}: {why}" for control, why in self.why_not.items()]
-        return "\n".join(lines)
+        return lines
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        own = [name for name in self.n_runs if name not in self.controls]
+        n_whole = sum(self.n_agreed[name] == self.n_runs[name] for name in own)
+        asked = JOINT if JOINT in own else own[0]
+        words = (
+            f"Interchange accuracy {self.accuracy(asked):.1%} ({asked}); {n_whole} of {len(own)} "
+            "agree on every interchange"
+        )
+        return "\n".join([words, *self._notes()]), self.frame()
 
     def accuracy(self, what: str | None = None) -> float:
         """The fraction of the interchanges decided alike.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_memory, unknown
 from xor_mi.finding import Finding
+from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._hooks import probe_hooks, require_hooks
 from xor_mi.interventions._methods import METHODS, Method
@@ -63,6 +64,12 @@ class Attribution(Finding):
     def __post_init__(self) -> None:
         if not self.pair_names:
             object.__setattr__(self, "pair_names", names_of_pairs(self.pairs))
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        names = [site.name for site in self.sites]
+        of_metrics = list(zip(self.metrics, self.scores, strict=True))
+        largest = largest_effect(self.scores[0], names, metric=self.metrics[0], what="score")
+        return f"{self}. {largest}", effects_table(of_metrics, names, what="score")
 
     def __getitem__(self, metric: str) -> "Attribution":
         """The scores in one metric."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, cut_short, require_kind
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.interventions._attribution import (
     Request,
     request_of,
@@ -59,6 +59,21 @@ class MethodScores(Finding):
 
     def __str__(self) -> str:
         return f"{len(self.scores)} scores of attribution methods against exact patching"
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        errors = {
+            one: one.mean_abs_error
+            for one in self.scores
+            if one.method != "exact_patching" and one.mean_abs_error is not None
+        }
+        if not errors:
+            return str(self), self.frame()
+        nearest = min(errors, key=lambda one: errors[one])
+        words = (
+            f"{self}; nearest is {nearest.method}, {number_text(errors[nearest])} off on average "
+            f"in the {nearest.metric}"
+        )
+        return words, self.frame()
 
     def frame(self) -> pd.DataFrame:
         """One line per metric and method.

@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_memory, shown, unknown
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.graph import name_of_set
+from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import (
     Examples,
     as_inputs,
@@ -109,6 +110,15 @@ class PatchEffect(Finding):
     decision_patched: int | None
     flips: bool | None
 
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        base = self.corrupted if self.direction == "denoising" else self.clean
+        flips = "" if not self.flips else "; the decision flips"
+        words = (
+            f"{self.site} patched, {self.direction}, {self.pair}: {self.metric} "
+            f"{number_text(base)} -> {number_text(self.patched)}{flips}"
+        )
+        return words, self.frame()
+
     def frame(self) -> pd.DataFrame:
         """The one line that `PatchSweep.frame` has for this patch."""
         return pd.DataFrame([_first_columns(self)])
@@ -154,6 +164,19 @@ class PatchSweep(Finding):
     def __str__(self) -> str:
         size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
         return f"Patching, {self.direction}: {size}, in {', '.join(self.metrics)}"
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        names = self.site_names
+        of_metrics = [(name, self[name].effect) for name in self.metrics]
+        others: dict[str, list[str]] = {}
+        largest = largest_effect(self.effect, names, metric=self.metrics[0], what="effect")
+        words = f"{self}. {largest}"
+        before = self._decisions_before()
+        if self.decided is not None and before is not None:
+            flips = self.decisions.cpu() != torch.tensor(before)
+            others["flips"] = [f"{n} of {len(self.pairs)}" for n in flips.sum(dim=1).tolist()]
+            words += f" {int(flips.sum())} of {flips.numel()} patches flip the decision."
+        return words, effects_table(of_metrics, names, what="effect", others=others)
 
     @property
     def base(self) -> Float[Tensor, "metric pair"]:

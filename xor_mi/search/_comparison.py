@@ -86,6 +86,10 @@ class ConventionCounts(Finding):
             table[name] = _with_a_fitting_type(table[name], name)
         return table
 
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        # what is printed is a table itself
+        return f"Explanations counted under {len(self.counts)} conventions", self.frame()
+
     def __str__(self) -> str:
         if not self.counts:
             return "no convention to count under"

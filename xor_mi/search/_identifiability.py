@@ -158,10 +158,15 @@ class IdentifiabilityReport(Finding):
             "why_no_alignments": self.why_no_alignments,
         }
 
+    def _sentences(self) -> list[str]:
+        return [self._of_subcircuits(), self._of_alignments(), self._of_the_circuit()]
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        return "\n".join(self._sentences()), self.frame()
+
     def __str__(self) -> str:
         counts = [str(self.counts)] if self.counts.counts else []
-        sentences = [self._of_subcircuits(), self._of_alignments(), self._of_the_circuit()]
-        return "\n".join([*counts, *sentences])
+        return "\n".join([*counts, *self._sentences()])
 
     def _of_subcircuits(self) -> str:
         n_examined = len(self.subcircuits)

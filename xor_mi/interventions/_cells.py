@@ -1,0 +1,59 @@
+"""effects of many sites -> the sentence and the table that a notebook cell shows."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from torch import Tensor
+
+from xor_mi.finding import ROWS_SHOWN, number_text
+
+
+def effects_table(
+    named: Sequence[tuple[str, Tensor]],
+    sites: Sequence[str],
+    *,
+    what: str,
+    others: Mapping[str, Sequence[object]] | None = None,
+) -> pd.DataFrame:
+    """The table of a notebook cell: per site, each metric's mean effect over pairs and its range.
+
+    Of more sites than a cell shows, those with the largest effects on the first metric come first.
+
+    Args:
+        named: metric and its effects, [site, pair].
+        what: what an effect is called.
+        others: further columns.
+    """
+    columns: dict[str, object] = {"site": list(sites)}
+    several = len(named) > 1
+    for metric, effects in named:
+        of = f" ({metric})" if several else ""
+        values = effects.detach().double().cpu()
+        columns[f"mean {what}{of}"] = values.mean(dim=1).tolist()
+        columns[f"lowest{of}"] = values.amin(dim=1).tolist()
+        columns[f"highest{of}"] = values.amax(dim=1).tolist()
+    table = pd.DataFrame(columns | dict(others or {}))
+    if len(table) <= ROWS_SHOWN:
+        return table
+    order = mean_sizes(named[0][1]).argsort(descending=True, stable=True)
+    return table.iloc[order.numpy()]
+
+
+def largest_effect(effects: Tensor, sites: Sequence[str], *, metric: str, what: str) -> str:
+    """The site with the largest effects over all pairs, whatever their sign, in a sentence.
+
+    Signs are left out because the effects of a pair and of its reverse may cancel.
+
+    effects: [site, pair].
+    """
+    sizes = mean_sizes(effects)
+    place = int(sizes.argmax())
+    if not sizes[place]:
+        return f"Every {what} on the {metric} is zero."
+    size = number_text(sizes[place].item())
+    return f"{sites[place]} has the largest: a mean size of {size} in the {metric}."
+
+
+def mean_sizes(effects: Tensor) -> Tensor:
+    """The mean absolute effect of each site, [site]; what is not finite counts as nothing."""
+    return effects.detach().double().abs().nan_to_num(0.0, 0.0, 0.0).mean(dim=1).cpu()
