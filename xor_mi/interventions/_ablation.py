@@ -5,7 +5,7 @@ keeps the distribution. Ablating one site at a time misses redundancy (with ever
 losing one copy changes nothing), so subsets are swept too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, product
@@ -52,7 +52,7 @@ from xor_mi.kinds import (
 )
 from xor_mi.model import HookedMLP, NamedInputs, read_inputs
 from xor_mi.model._numbers import in_dtype, read_numbers
-from xor_mi.truth import ArrayLike, row_number
+from xor_mi.truth import is_array, row_number
 
 VALUES = ("zero", "mean", "resample")
 
@@ -280,8 +280,7 @@ def ablation_sweep(
         )
     before = readers.read(outputs[:n], read.names)
     n_metrics = len(readers.metrics)
-    set_names = [name_of_set(together) for together in sets]
-    warn_of_cells(readers.metrics, values[:n_metrics], set_names, read.names)
+    warn_of_cells(readers.metrics, values[:n_metrics], sets, [(name,) for name in read.names])
 
     value_name = _name_of_value(value, "the rows run on" if over is None else "given rows", seed)
     labels = None
@@ -403,14 +402,16 @@ def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tenso
 
 def _read_inputs(model: HookedModel, rows: Inputs | None) -> NamedInputs:
     """The inputs [input, ...] and their names."""
-    if rows is not None and not isinstance(rows, ArrayLike):
-        require_kind("rows", rows, Iterable, give="input rows, or a tensor [input, ...]")
-        rows = list(rows)
-    if rows is not None and getattr(rows, "ndim", 1) > 0 and not len(rows):
+    given = rows
+    if given is not None and not is_array(rows):
+        require_kind("rows", given, Iterable, give="input rows, or a tensor [input, ...]")
+        given = list(given)
+    is_empty = isinstance(given, Sized) and getattr(given, "ndim", 1) > 0 and not len(given)
+    if is_empty:
         raise XorMiError("no rows given; an ablation needs at least one input")
     if isinstance(model, HookedMLP):
-        return read_inputs(model, rows)
-    if isinstance(rows, ArrayLike) and getattr(rows, "ndim", 0) > 1:
+        return read_inputs(model, given)
+    if is_array(rows) and getattr(rows, "ndim", 0) > 1:
         inputs = as_inputs(model, rows, "rows").clone()
         return NamedInputs(tuple([str(i) for i in range(len(inputs))]), inputs, None)
     raise XorMiError(

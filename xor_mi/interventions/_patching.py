@@ -54,7 +54,7 @@ from xor_mi.kinds import (
 )
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, read_inputs
-from xor_mi.truth import ArrayLike, truth_rows
+from xor_mi.truth import is_array, truth_rows
 
 if TYPE_CHECKING:
     from transformer_lens.patching import PatchingResult
@@ -518,12 +518,7 @@ def patch_sweep(
     of_corrupted = readers.read(plain[read.corrupted], corrupteds)
     unpatched = torch.stack([of_clean, of_corrupted], dim=1)
     n_metrics = len(readers.metrics)
-    warn_of_cells(
-        readers.metrics,
-        values[:n_metrics],
-        [name_of_set(together) for together in sets],
-        called,
-    )
+    warn_of_cells(readers.metrics, values[:n_metrics], sets, [(name,) for name in called])
     return PatchSweep(
         pairs=read.names,
         sites=sets,
@@ -599,13 +594,13 @@ def rounding_of(
         values: the metrics there, [metric, input].
     """
     n_metrics = len(readers.metrics)
+    # a HookedMLP's metrics are near its outputs, for which `SAME_METRIC` is enough
+    if isinstance(model, HookedMLP) or not outputs.is_floating_point():
+        return torch.zeros(n_metrics, dtype=torch.float64)
     dtypes = [outputs.dtype]
     if isinstance(model, nn.Module):
         dtypes += [one.dtype for one in model.parameters()]
     eps = [torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point]
-    # a HookedMLP's metrics are near its outputs, for which `SAME_METRIC` is enough
-    if isinstance(model, HookedMLP) or not eps or not outputs.is_floating_point():
-        return torch.zeros(n_metrics, dtype=torch.float64)
     largest = outputs.flatten(1).abs().amax(dim=1) if outputs.ndim > 1 else outputs.abs()
     by = SAME_ROUNDINGS * max(eps) * largest.reshape(-1, *[1] * (outputs.ndim - 1))
     generator = torch.Generator().manual_seed(0)
@@ -673,10 +668,14 @@ def read_pairs(
     read_kwargs(model, model_kwargs)  # which a HookedMLP does not take
     if pairs is None:
         return _all_read_pairs(model)
-    rows = _as_pairs(pairs)
-    read = read_inputs(model, list(chain.from_iterable(rows)))
+    listed, number_of = _each_once(list(chain.from_iterable(_as_pairs(pairs))))
+    if not listed:
+        return ReadPairs((), Examples(model.rows([])), *torch.zeros(2, 0, dtype=torch.long))
+    read = read_inputs(model, listed)
     inputs, numbers = distinct_inputs(read.values)
-    named = tuple(zip(read.names[::2], read.names[1::2], strict=True))
+    names = [read.names[number] for number in number_of]
+    named = tuple(zip(names[::2], names[1::2], strict=True))
+    numbers = numbers[torch.tensor(number_of, device=numbers.device)]
     return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
 
 
@@ -710,11 +709,35 @@ def own_names(argument: str, given: Sequence[str], n: int) -> tuple[str, ...]:
     return tuple(given)
 
 
+def _each_once(rows: list[Row]) -> tuple[list[Row], list[int]]:
+    """Rows -> those that are read, and the number of each among them.
+
+    Texts and tuples are named once however often they stand there, as in pairs they do.
+    """
+    numbers: dict[object, int] = {}
+    listed: list[Row] = []
+    number_of: list[int] = []
+    for row in rows:
+        # 1, 1.0 and True are equal and mean one input each, but are not read alike
+        kinds = tuple(map(type, row)) if isinstance(row, tuple) else None
+        key = (row, kinds) if isinstance(row, str) or _are_numbers(row) else object()
+        if key not in numbers:
+            numbers[key] = len(listed)
+            listed.append(row)
+        number_of.append(numbers[key])
+    return listed, number_of
+
+
+def _are_numbers(row: object) -> bool:
+    """Whether this is a tuple of plain numbers."""
+    return isinstance(row, tuple) and all(isinstance(entry, (int, float)) for entry in row)
+
+
 def _no_two_tensors(pairs: object) -> str:
     """What to say of pairs that a model without rows of bits cannot run."""
     give = "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]"
     sides = pairs if isinstance(pairs, tuple) and len(pairs) == 2 else ()
-    if sides and all(isinstance(side, ArrayLike) for side in sides):
+    if sides and all(is_array(side) for side in sides):
         shapes = " and ".join([str(list(getattr(side, "shape", ()))) for side in sides])
         return f"the two arrays are {shapes}, without an axis of pairs; {give}, such as x[None]"
     return f"{give}; rows of bits are for a HookedMLP only"
@@ -746,7 +769,7 @@ def _two_batches(model: HookedModel, pairs: object) -> tuple[Tensor, Tensor] | N
     """(clean inputs, corrupted inputs), two arrays [pair, ...], as tensors; None of other pairs."""
     if not isinstance(pairs, tuple) or len(pairs) != 2:
         return None
-    if not all(isinstance(side, ArrayLike) and getattr(side, "ndim", 0) > 1 for side in pairs):
+    if not all(is_array(side) and getattr(side, "ndim", 0) > 1 for side in pairs):
         return None
     clean, corrupted = pairs
     return as_inputs(model, clean, "pairs"), as_inputs(model, corrupted, "pairs")
@@ -756,7 +779,7 @@ def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
     """(clean, corrupted) rows, each pair with two."""
     # two inputs alone, each [d_in], are one pair
     is_one_pair = isinstance(pairs, tuple) and all(
-        isinstance(side, ArrayLike) and getattr(side, "ndim", 0) == 1 for side in pairs
+        is_array(side) and getattr(side, "ndim", 0) == 1 for side in pairs
     )
     listed: Any = [pairs] if is_one_pair else pairs
     no_pairs = XorMiError(

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, shown
+from xor_mi.graph import name_of_set
+from xor_mi.interventions._sites import SiteSet
 from xor_mi.kinds import Decide, HookedModel, LabelledMetric, Metric, Metrics
 from xor_mi.metrics import ScoreAbove, logit, logit_difference, probability, score
 from xor_mi.model import UNDECIDED, HookedMLP, all_finite, decide, warn
@@ -101,10 +103,13 @@ class Readers:
 def warn_of_cells(
     metrics: Sequence[str],
     values: Float[Tensor, "metric site input"],
-    sites: Sequence[str],
-    inputs: Sequence[str],
+    sites: Sequence[SiteSet],
+    inputs: Sequence[tuple[str, ...]],
 ) -> None:
     """Name the first intervention after which a metric is not finite, and say how many there are.
+
+    Args:
+        inputs: the name of each input, or the names of a pair's.
 
     Raises:
         XorMiError: a metric that is not finite after any of them.
@@ -116,7 +121,7 @@ def warn_of_cells(
         if not len(bad):
             continue
         site, example = bad[0].tolist()
-        where = f"after {sites[site]} is changed, on {inputs[example]}"
+        where = f"after {name_of_set(sites[site])} is changed, on {' -> '.join(inputs[example])}"
         found = f"metric '{name}' is {of_metric[site, example].item()} {where}"
         if len(bad) == of_metric.numel():
             raise XorMiError(

@@ -263,12 +263,16 @@ def _by_first_hook(
     model: HookedMLP, sets: Sequence[SiteSet], *, split: bool
 ) -> list[tuple[str, list[int]]]:
     """The sets by the first hook that each writes, with their numbers; together, if not split."""
+    everyone = list(range(len(sets)))
+    hooks = {site.hook_name for site in chain.from_iterable(sets)}
+    if len(hooks) == 1:
+        return [(hooks.pop(), everyone)]
     order = {name: place for place, name in enumerate(model.hook_dict)}
+    if not split:
+        return [(min(hooks, key=order.__getitem__), everyone)]
     first_of = [
         min([site.hook_name for site in together], key=order.__getitem__) for together in sets
     ]
-    if not split:
-        return [(min(first_of, key=order.__getitem__), list(range(len(sets))))]
     groups: dict[str, list[int]] = {}
     for number, hook in enumerate(first_of):
         groups.setdefault(hook, []).append(number)

@@ -292,7 +292,8 @@ def require_hooked(model: object, operation: str) -> nn.Module:
 
 def require_mlp(model: object, operation: str) -> HookedMLP:
     """Refuse anything but a HookedMLP, where rows of bits or single units must have a meaning."""
-    if isinstance(model, HookedModel) and not isinstance(model, HookedMLP):
+    # the class first: a look at a protocol is slow
+    if not isinstance(model, HookedMLP) and isinstance(model, HookedModel):
         raise XorMiError(
             f"{operation} needs a HookedMLP, not {type(model).__name__}; "
             "other models take patch_sweep, ablation_sweep, attribute"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from math import isfinite
 from numbers import Real
@@ -408,6 +408,7 @@ def _levels(levels: Levels) -> tuple[float, float]:
     return low, high
 
 
+@lru_cache(maxsize=64)
 def levels_in(dtype: torch.dtype, levels: tuple[float, float]) -> tuple[float, float]:
     """The two levels as a network of this dtype has them.
 

@@ -26,7 +26,7 @@ from xor_mi.saving import (
     weight_shapes,
     write_files,
 )
-from xor_mi.truth import ArrayLike
+from xor_mi.truth import is_array
 
 # in every config.json; a changed meaning of the file raises the number
 _FORMAT = f"{MODEL_MARK}/1"
@@ -86,7 +86,7 @@ def dtype_of(layers: Layers, direct: Numbers | None) -> torch.dtype:
     """
     weights = [*(weight for weight, _ in layers), *([] if direct is None else [direct])]
     biases = [bias for _, bias in layers if bias is not None]
-    listed = [one for one in (*weights, *biases) if not isinstance(one, ArrayLike)]
+    listed = [one for one in (*weights, *biases) if not is_array(one)]
     if any(map(is_float64, weights)) or not all(is_held(one, torch.float32) for one in listed):
         return torch.float64
     return torch.float32

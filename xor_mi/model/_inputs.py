@@ -16,7 +16,7 @@ from xor_mi.kinds import Rows
 from xor_mi.model._guards import all_finite
 from xor_mi.model._network import HookedMLP
 from xor_mi.model._numbers import in_dtype, read_numbers
-from xor_mi.truth import ArrayLike, as_row, row_name, truth_rows
+from xor_mi.truth import as_row, is_array, row_name, truth_rows
 
 
 class NamedInputs(NamedTuple):
@@ -74,12 +74,12 @@ def _depth(value: object) -> int:
     """The number of axes of an array or a number; 1 of any list."""
     if isinstance(value, (list, tuple, str)):
         return 1
-    return getattr(value, "ndim", 0) if isinstance(value, (ArrayLike, int, float)) else 1
+    return getattr(value, "ndim", 0) if is_array(value) or isinstance(value, (int, float)) else 1
 
 
 def _without_first_axis(row: object) -> object:
     """An array [1, d_in] as [d_in]; anything else as it is."""
-    if isinstance(row, ArrayLike) and _depth(row) == 2:
+    if is_array(row) and _depth(row) == 2:
         values = row.tolist()
         return values[0] if len(values) == 1 else row
     return row

@@ -81,7 +81,7 @@ from xor_mi.model._guards import (
 from xor_mi.model._loaders import load_foreign, load_module, require_example
 from xor_mi.model._numbers import in_dtype, read_numbers
 from xor_mi.model._rule import DecisionRule
-from xor_mi.truth import ArrayLike, BooleanFunction, Row, as_row, truth_rows
+from xor_mi.truth import BooleanFunction, Row, as_row, is_array, truth_rows
 
 _RETURN_TYPES = ("logits", "loss", "both")
 
@@ -727,7 +727,7 @@ class HookedMLP(HookedRootModule):
         Raises:
             XorMiError: rows that are not bits of this network's width.
         """
-        values: Any = bits.tolist() if isinstance(bits, ArrayLike) else bits
+        values: Any = bits.tolist() if is_array(bits) else bits
         require_kind("bits", values, (str, list, tuple), give="rows of bits, such as ['00', '01']")
         # the entries of one row are bits, which have no length; those of several are rows
         is_one_row = len(values) > 0 and not hasattr(values[0], "__len__")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.truth import ArrayLike
+from xor_mi.truth import is_array
 
 
 def read_numbers(given: object) -> Tensor:
@@ -23,7 +23,7 @@ def read_numbers(given: object) -> Tensor:
     Raises:
         TypeError, ValueError, RuntimeError: something that holds no numbers, as torch says it.
     """
-    if isinstance(given, ArrayLike):
+    if is_array(given):
         return torch.as_tensor(given)
     try:
         read = torch.as_tensor(given)

@@ -21,6 +21,7 @@ from xor_mi.truth._gates import Row as Row
 from xor_mi.truth._gates import as_bit as as_bit
 from xor_mi.truth._gates import as_row as as_row
 from xor_mi.truth._gates import gate_name as gate_name
+from xor_mi.truth._gates import is_array as is_array
 from xor_mi.truth._gates import row_name as row_name
 from xor_mi.truth._gates import row_number as row_number
 from xor_mi.truth._gates import row_numbers as row_numbers

@@ -12,11 +12,11 @@ from xor_mi.truth._formulas import MAX_CHARACTERS, n_inputs_named, read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
     GATES,
-    ArrayLike,
     Row,
     as_bit,
     as_row,
     gate_name,
+    is_array,
     is_gate_name,
     row_number,
     truth_rows,
@@ -317,7 +317,7 @@ def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
     n_rows = len(truth_rows(n_inputs))
     values: object = tables
     # the plain kinds first: asking whether a value fits a protocol takes far longer
-    if not isinstance(tables, (str, list, tuple)) and isinstance(tables, ArrayLike):
+    if not isinstance(tables, (str, list, tuple)) and is_array(tables):
         values = tables.tolist()
     if not isinstance(values, (str, list, tuple)):
         raise XorMiError(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from xor_mi.errors import XorMiError, shown, unknown
 
@@ -19,6 +19,15 @@ class ArrayLike(Protocol):
     def tolist(self) -> Any:
         """The values as nested Python lists, or as one number."""
         ...
+
+
+def is_array(value: object) -> TypeGuard[ArrayLike]:
+    """Whether this is an `ArrayLike`: many times faster than Python's look at a protocol.
+
+    >>> is_array([0, 1])
+    False
+    """
+    return hasattr(value, "tolist")
 
 
 Row = str | Sequence[int | float | ArrayLike] | ArrayLike
@@ -134,7 +143,7 @@ def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
         if known is not None:
             return known
     values: object = row
-    if not isinstance(row, (str, list, tuple)) and isinstance(row, ArrayLike):
+    if not isinstance(row, (str, list, tuple)) and is_array(row):
         values = row.tolist()
     if not isinstance(values, (str, list, tuple)):
         example = ("01" * n_inputs)[:n_inputs]
@@ -160,7 +169,7 @@ def as_bit(value: object, source: object = None) -> int:
     if isinstance(value, int) and value in (0, 1):
         return int(value)
     # only a single number is a bit, not a list that holds one
-    if isinstance(value, ArrayLike) and getattr(value, "ndim", 0) == 0:
+    if is_array(value) and getattr(value, "ndim", 0) == 0:
         value = value.tolist()
     if isinstance(value, (bool, int, float)) and value in (0, 1):
         return int(value)
