@@ -471,7 +471,7 @@ def patch_sweep(
         model_kwargs: keyword inputs of the model's forward, such as an attention mask; see
             `kinds.ModelKwargs`.
         pair_names: what to call the pairs in frames and pictures, one text each.
-        max_batch_bytes: bound on the activations and outputs of one forward; by default 32 MiB for
+        max_batch_bytes: bound on the activations and outputs of one forward; by default 16 MiB for
             a HookedMLP, 512 MiB for other models.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -511,12 +511,7 @@ def patch_sweep(
             max_batch_bytes=max_batch_bytes,
             progress=progress,
         )
-    # [function, (clean, corrupted), pair]
-    cleans, corrupteds = (list(side) for side in zip(*read.names, strict=True))
-    clean_outputs = plain[read.clean]
-    of_clean = readers.read(clean_outputs, cleans)
-    of_corrupted = readers.read(plain[read.corrupted], corrupteds)
-    unpatched = torch.stack([of_clean, of_corrupted], dim=1)
+    unpatched = _read_unpatched(readers, plain, read)
     n_metrics = len(readers.metrics)
     warn_of_cells(readers.metrics, values[:n_metrics], sets, [(name,) for name in called])
     return PatchSweep(
@@ -529,9 +524,25 @@ def patch_sweep(
         values=values[:n_metrics],
         coordinates=coordinates(model, sets, value=source_of(direction), direction=direction),
         decided=readers.decided(unpatched, values),
-        rounding=rounding_of(model, readers, clean_outputs, of_clean[:n_metrics]),
+        rounding=rounding_of(model, readers, plain[read.clean], unpatched[:n_metrics, 0]),
         pair_names=called,
     )
+
+
+def _read_unpatched(
+    readers: Readers, plain: Tensor, read: "ReadPairs"
+) -> Float[Tensor, "function side pair"]:
+    """What the readers read of the clean inputs and of the corrupted ones.
+
+    plain: outputs of the different inputs, [input, ...].
+    """
+    if readers.rowwise:
+        return readers.read(plain)[:, torch.stack([read.clean, read.corrupted])]
+    # the caller's own metric may compare the pairs of a run
+    cleans, corrupteds = (list(side) for side in zip(*read.names, strict=True))
+    of_clean = readers.read(plain[read.clean], cleans)
+    of_corrupted = readers.read(plain[read.corrupted], corrupteds)
+    return torch.stack([of_clean, of_corrupted], dim=1)
 
 
 def patch(
@@ -782,18 +793,21 @@ def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
         is_array(side) and getattr(side, "ndim", 0) == 1 for side in pairs
     )
     listed: Any = [pairs] if is_one_pair else pairs
-    no_pairs = XorMiError(
-        f"{shown(pairs)} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
-        "or two tensors"
-    )
     try:
         read = [(a, b) for a, b in listed]
     except (TypeError, ValueError):  # something that does not unpack into two
-        raise no_pairs from None
+        raise _no_pairs(pairs) from None
     # a mapping is gone through by its keys, and the rows of one array are no pairs of rows
     if isinstance(pairs, Mapping) or any(map(_is_number, chain.from_iterable(read))):
-        raise no_pairs
+        raise _no_pairs(pairs)
     return read
+
+
+def _no_pairs(pairs: object) -> XorMiError:
+    return XorMiError(
+        f"{shown(pairs)} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
+        "or two tensors"
+    )
 
 
 def _is_number(side: object) -> bool:

@@ -31,6 +31,7 @@ from xor_mi.interventions._placed import shapes_at
 from xor_mi.interventions._readout import readers_of, warn_of_cells
 from xor_mi.interventions._run import (
     Layout,
+    OnActivation,
     bytes_per_number,
     cache_all,
     hook_that_keeps,
@@ -332,7 +333,9 @@ def _along(model: HookedMLP, base: Tensor, value: Tensor, route: Route) -> Tenso
         term = value * weights[dst.index, src.index]
         # [pair, target, source], one number everywhere; only the edge's own entry is written.
         everywhere = term[:, None, None].expand(-1, *weights.shape)
-        hooks = hooks_that_write([(edge,)], layout, lambda *_, new=everywhere: new)
+        hooks: dict[str, OnActivation] = {
+            **hooks_that_write([(edge,)], layout, lambda *_, new=everywhere: new)
+        }
         at_target: list[Tensor] = []
         hooks[target.hook_name] = hook_that_keeps(target.hook_name, len(base), at_target)
         outputs = run_hooked(model, base, hooks)

@@ -27,13 +27,25 @@ class Decided:
     model those that `decide=` names.
 
     Attributes:
-        decisions_before: of the untouched runs, 1, 0, or -1 where undecided; of a patch sweep the
-            runs are the clean and the corrupted one, of an ablation sweep there is one.
-        decisions_after: after each intervention.
+        before: what is decided by on the untouched runs, a score or the decision itself; of a patch
+            sweep the runs are the clean and the corrupted one, of an ablation sweep there is one.
+        after: the same after each intervention.
+        decisions_by: these numbers -> 1, 0, or -1 where undecided.
     """
 
-    decisions_before: Int[Tensor, "run input"] = field(repr=False)
-    decisions_after: Int[Tensor, "site input"] = field(repr=False)
+    before: Float[Tensor, "run input"] = field(repr=False)
+    after: Float[Tensor, "site input"] = field(repr=False)
+    decisions_by: Callable[[Tensor], Tensor] = field(repr=False)
+
+    @property
+    def decisions_before(self) -> Int[Tensor, "run input"]:
+        """1, 0, or -1 where undecided."""
+        return self.decisions_by(self.before)
+
+    @property
+    def decisions_after(self) -> Int[Tensor, "site input"]:
+        """1, 0, or -1 where undecided."""
+        return self.decisions_by(self.after)
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,7 @@ class Readers:
         """The decisions among what was read; None where nothing is decided."""
         if self.decisions_by is None:
             return None
-        return Decided(self.decisions_by(before[-1]), self.decisions_by(after[-1]))
+        return Decided(before[-1], after[-1], self.decisions_by)
 
 
 def warn_of_cells(

@@ -69,7 +69,7 @@ of that forward) -> what the base inputs get.
 OnActivation = Callable[[Tensor], Tensor | None]
 """What happens at a hook: its activation -> a new one, or None to leave it."""
 
-MLP_BATCH_BYTES, BATCH_BYTES = 2**25, 2**29
+MLP_BATCH_BYTES, BATCH_BYTES = 2**24, 2**29
 """The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache
 and are slower, not faster; on other models the cost of a forward itself weighs more.
 """
@@ -411,7 +411,8 @@ def _run_together(
     """
     layout = Layout(n_plain=len(plain), n_sets=len(sets), n_base=len(base))
     hooks = hooks_that_write(sets, layout, value)
-    examples, growing = plain, nullcontext()
+    examples = plain
+    growing: AbstractContextManager[None] = nullcontext()
     if grown is None:
         examples = plain.and_then(plain[base].repeated(len(sets)))
     else:
@@ -449,7 +450,7 @@ def _run_copies(
 
 @contextmanager
 def _grown_at_hook(
-    model: HookedModel, name: str, base: Tensor, layout: Layout, write: OnActivation
+    model: HookedModel, name: str, base: Tensor, layout: Layout, writer: "Writer"
 ) -> Iterator[None]:
     """Inside: the batch grows at this hook, and what is planned there is written.
 
@@ -457,9 +458,11 @@ def _grown_at_hook(
     another shape.
     """
 
-    def grow(point: object, given: object, activation: Tensor) -> Tensor | None:
+    def grow(point: object, given: object, activation: Tensor) -> Tensor:
         del point, given
-        return _grow(base, layout, write, activation)
+        grown = _grown(base, layout, activation)
+        writer.write_into(grown)
+        return grown
 
     handle = model.hook_dict[name].register_forward_hook(grow)
     try:
@@ -468,8 +471,8 @@ def _grown_at_hook(
         handle.remove()
 
 
-def _grow(base: Tensor, layout: Layout, write: OnActivation, activation: Tensor) -> Tensor | None:
-    """An activation [plain, ...] with a copy of the base inputs per set after it, written on.
+def _grown(base: Tensor, layout: Layout, activation: Tensor) -> Tensor:
+    """An activation [plain, ...] with a copy of the base inputs per set after it.
 
     Without plain inputs it is that of the base inputs alone.
     """
@@ -477,7 +480,7 @@ def _grow(base: Tensor, layout: Layout, write: OnActivation, activation: Tensor)
     grown = activation.new_empty(n_plain + n_sets * n_base, *activation.shape[1:])
     grown[:n_plain] = activation[:n_plain]
     grown[n_plain:].view(n_sets, n_base, *activation.shape[1:])[:] = activation[base]
-    return write(grown)
+    return grown
 
 
 def _run_plain(
@@ -548,7 +551,7 @@ def call_hooked(
     """
     fired: Counter[str] = Counter()
     hooks = [(name, partial(_call, function, name, fired)) for name, function in functions.items()]
-    with model.hooks(fwd_hooks=hooks):
+    with model.hooks(fwd_hooks=hooks) if hooks else nullcontext():
         outputs = as_examples(inputs).call(model)
     for name in functions:
         if fired[name] != 1:
@@ -598,9 +601,7 @@ def _keep_count(kept: list[tuple[Tensor, int]], activation: Tensor) -> None:
     kept.append((activation, activation._version))
 
 
-def hooks_that_write(
-    sets: Sequence[SiteSet], layout: Layout, value: Value
-) -> dict[str, OnActivation]:
+def hooks_that_write(sets: Sequence[SiteSet], layout: Layout, value: Value) -> dict[str, "Writer"]:
     """Hook name -> a hook that writes every set of sites on its own copy of the base inputs."""
     planned: dict[str, Planned] = {}
     for number, together in enumerate(sets):
@@ -610,7 +611,7 @@ def hooks_that_write(
             numbers, sites = planned[site.hook_name]
             numbers.append(number)
             sites.append(site)
-    return {name: partial(_write, name, plan, layout, value) for name, plan in planned.items()}
+    return {name: Writer(name, plan, layout, value) for name, plan in planned.items()}
 
 
 def _require_batch(name: str, activation: Tensor, n_inputs: int) -> None:
@@ -621,30 +622,69 @@ def _require_batch(name: str, activation: Tensor, n_inputs: int) -> None:
         )
 
 
-def _write(name: str, plan: Planned, layout: Layout, value_of: Value, activation: Tensor) -> Tensor:
-    """A new activation [plain + set * base, ...] with every planned value written."""
-    _require_batch(name, activation, layout.n_plain + layout.n_sets * layout.n_base)
-    value = value_of(name, activation[: layout.n_plain])
-    if not isinstance(value, Tensor):
-        return _write_running(name, plan, layout, value, activation)
-    _require_value(name, value, activation)
-    value = value.to(activation.dtype)
-    # A copy: the activation may be a tensor of the caller's.
-    new = activation.clone()
-    # A view of it, so that what is written on a copy of the base inputs is written in `new`.
-    copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
-    indices = [site.index for site in plan.sites]
-    if _are_points(indices):
-        _write_points(plan, list(zip(*indices, strict=True)), value, copies)
-    else:
+@dataclass(frozen=True, eq=False)
+class Writer:
+    """What is written at one hook, as a function of its activation.
+
+    Attributes:
+        name: of the hook.
+        plan: which set writes which site.
+        layout: of the batch.
+        value_of: (hook name, activation on the plain inputs) -> what the base inputs get.
+    """
+
+    name: str
+    plan: Planned
+    layout: Layout
+    value_of: Value
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """A new activation [plain + set * base, ...] with every planned value written."""
+        n_rows = self.layout.n_plain + self.layout.n_sets * self.layout.n_base
+        _require_batch(self.name, activation, n_rows)
+        # A copy: the activation may be a tensor of the caller's.
+        new = activation.clone()
+        self.write_into(new)
+        return new
+
+    def write_into(self, new: Tensor) -> None:
+        """Write every planned value into an activation [plain + set * base, ...]."""
+        plan, layout = self.plan, self.layout
+        value = self.value_of(self.name, new[: layout.n_plain])
+        # A view, so that what is written on a copy of the base inputs is written in `new`.
+        copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
+        if isinstance(value, Tensor):
+            self._write_value(value, copies)
+        else:
+            self._write_running(value, copies)
+        # Only sites of one set can be in each other's way.
+        if len(set(plan.numbers)) < len(plan.numbers):
+            require_disjoint(plan.numbers, plan.sites, {self.name: new.shape[1:]})
+
+    def _write_value(self, value: Tensor, copies: Tensor) -> None:
+        """The same value [base, ...] for every set."""
+        plan = self.plan
+        _require_value(self.name, value, copies[0])
+        value = value.to(copies.dtype)
+        indices = [site.index for site in plan.sites]
+        if _are_points(indices):
+            _write_points(plan, list(zip(*indices, strict=True)), value, copies)
+            return
         for number, site in zip(plan.numbers, plan.sites, strict=True):
-            entries = entries_of(site, activation)
+            entries = entries_of(site, value)
             # the copy first: a list beside its number would be combined with it
             copies[number][entries] = value[entries]
-    # Only sites of one set can be in each other's way.
-    if len(set(plan.numbers)) < len(plan.numbers):
-        require_disjoint(plan.numbers, plan.sites, {name: activation.shape[1:]})
-    return new
+
+    def _write_running(self, value_of: Running, copies: Tensor) -> None:
+        """Each set from what its own copy of the base inputs has there."""
+        plan = self.plan
+        for number in dict.fromkeys(plan.numbers):
+            value = value_of(copies[number].clone())
+            _require_value(self.name, value, copies[0])
+            for of_set, site in zip(plan.numbers, plan.sites, strict=True):
+                if of_set == number:
+                    entries = entries_of(site, value)
+                    copies[number][entries] = value[entries].to(copies.dtype)
 
 
 def _require_value(name: str, value: Tensor, activation: Tensor) -> None:
@@ -658,23 +698,6 @@ def _require_value(name: str, value: Tensor, activation: Tensor) -> None:
         raise XorMiError(
             f"the value for '{name}' has NaN or infinite entries; an intervention needs finite ones"
         )
-
-
-def _write_running(
-    name: str, plan: Planned, layout: Layout, value_of: Running, activation: Tensor
-) -> Tensor:
-    """As `_write`, each set from what its own copy of the base inputs has there."""
-    new = activation.clone()
-    copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
-    for number in dict.fromkeys(plan.numbers):
-        value = value_of(copies[number].clone())
-        _require_value(name, value, activation)
-        for of_set, site in zip(plan.numbers, plan.sites, strict=True):
-            if of_set == number:
-                entries = entries_of(site, activation)
-                copies[number][entries] = value[entries].to(activation.dtype)
-    require_disjoint(plan.numbers, plan.sites, {name: activation.shape[1:]})
-    return new
 
 
 def _are_points(indices: Sequence[tuple[KeptEntry, ...]]) -> TypeGuard[list[tuple[int, ...]]]:
