@@ -280,6 +280,7 @@ BETWEEN_ROOMS = {
         "truth.algebraic_normal_form",
         "truth.as_bit",
         "truth.as_row",
+        "truth.is_array",
         "truth.row_name",
         "truth.row_number",
     ),

@@ -84,6 +84,7 @@ assert_type(xor.formula, str)
 assert_type(xor_mi.truth.GATES["OR"], tuple[int, ...])
 most_inputs: int = xor_mi.truth.MAX_INPUTS
 assert_type(xor_mi.truth.algebraic_normal_form(2, (0, 1, 1, 0)), str)
+assert_type(xor_mi.truth.is_array([0, 1]), bool)
 assert_type(xor_mi.truth.as_bit("1"), int)
 assert_type(xor_mi.truth.as_row("01", 2), tuple[int, ...])
 assert_type(xor_mi.truth.complement_name("OR"), str)

@@ -197,12 +197,8 @@ def path_sweep(
             values[:, number] = readers.read_runs(torch.cat(outputs)[None])[:, 0]
 
     n_metrics = len(readers.metrics)
-    warn_of_cells(
-        readers.metrics,
-        values[:n_metrics],
-        [travel.name for travel in travels],
-        called,
-    )
+    names = [travel.name for travel in travels]
+    warn_of_cells(readers.metrics, values[:n_metrics], names, [(name,) for name in called])
     sets = tuple((Site(one.end.hook_name, one.end.index, label=one.name),) for one in travels)
     alone = f"{source_of(direction)}, along the path alone"
     # Where a path ends says little about it; what was patched is the path.

@@ -115,12 +115,13 @@ class Readers:
 def warn_of_cells(
     metrics: Sequence[str],
     values: Float[Tensor, "metric site input"],
-    sites: Sequence[SiteSet],
+    sites: Sequence[SiteSet | str],
     inputs: Sequence[tuple[str, ...]],
 ) -> None:
     """Name the first intervention after which a metric is not finite, and say how many there are.
 
     Args:
+        sites: what was written in each intervention, or its name.
         inputs: the name of each input, or the names of a pair's.
 
     Raises:
@@ -133,7 +134,9 @@ def warn_of_cells(
         if not len(bad):
             continue
         site, example = bad[0].tolist()
-        where = f"after {name_of_set(sites[site])} is changed, on {' -> '.join(inputs[example])}"
+        written = sites[site]
+        changed = written if isinstance(written, str) else name_of_set(written)
+        where = f"after {changed} is changed, on {' -> '.join(inputs[example])}"
         found = f"metric '{name}' is {of_metric[site, example].item()} {where}"
         if len(bad) == of_metric.numel():
             raise XorMiError(
