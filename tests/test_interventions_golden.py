@@ -49,8 +49,9 @@ def test_sites_of_every_kind(deep):
         assert [site_of(deep, site.name) for site in sites(deep, kind)] == sites(deep, kind)
     assert site_of(deep, "blocks.0.mlp.hook_pre") == Site("blocks.0.mlp.hook_pre")
     assert repr(Site("blocks.0.attn.hook_z", (None, 2))) == "blocks.0.attn.hook_z[:, 2]"
-    with pytest.raises(XorMiError, match="no kind of site 'neuron'; kinds are: unit"):
-        sites(deep, "neuron")
+    with pytest.raises(XorMiError, match="no kind of site 'layer'; kinds are: unit"):
+        sites(deep, "layer")
+    assert sites(deep, "neuron") == sites(deep, "unit")
 
 
 def test_differing_pairs(textbook):
