@@ -44,7 +44,7 @@ class OwnXor(HookedRootModule):
         with torch.no_grad():
             self.hidden.weight.copy_(torch.tensor([[9.0, 9.0], [9.0, 9.0], [3.0, -2.0]]))
             self.hidden.bias.copy_(torch.tensor([-4.5, -13.5, 0.0]))
-            self.last.weight.copy_(torch.tensor([[1.0, -1.0, 0.0]]))
+            self.last.weight.copy_(torch.tensor([[0.5, -0.5, 0.0]]))
             self.last.bias.fill_(-0.5)
         self.setup()
         self.eval()
@@ -52,7 +52,7 @@ class OwnXor(HookedRootModule):
     def forward(self, x, scale=None):
         """[batch, 2] -> [batch, 1]"""
         hidden = self.hook_hidden(torch.sigmoid(8 * self.hidden(x)))
-        out = self.last(hidden.mul_(1.0))
+        out = self.last(hidden.mul_(2.0))
         return out if scale is None else out * scale[:, None]
 
 
@@ -186,6 +186,18 @@ def test_explicit_arguments_of_a_hooked_mlp_are_its_defaults(textbook):
     for call, given in ((subspace_accuracy, (basis,)), (das_accuracy, ())):
         plain = call(textbook, OR_AND, "either", POST, *given)
         assert call(textbook, OR_AND, "either", POST, *given, **said).n_agreed == plain.n_agreed
+
+
+def test_in_place_models_have_the_subspaces_that_they_show(noisy):
+    """The module doubles its hidden units in place after the hook: directions, given or as units,
+    are those of what the hook saw.
+    """
+    inputs, features = noisy
+    said = {"inputs": inputs, "features": features, "decide": by_threshold()}
+    for unit, variable in enumerate(("either", "both")):
+        basis = torch.eye(3)[:, unit : unit + 1]
+        found = subspace_accuracy(OwnXor(), OR_AND, variable, "hook_hidden", basis, **said)
+        assert found.n_agreed == {variable: 144}
 
 
 def test_keyword_inputs_reach_every_run(noisy):

@@ -10,7 +10,7 @@ from models import OwnModel, native_transformer
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.patching import get_act_patch_direct_path
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import Site, patch_sweep, path_sweep, paths_from
 from xor_mi.metrics import by_argmax
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -239,6 +239,16 @@ def test_mistakes_in_paths_are_one_sentence(path, given, message):
     with pytest.raises(XorMiError, match=message) as error:
         path_sweep(OwnModel(), [path], pairs, **given)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore:A hook on attn.hook_attn_scores:UserWarning")
+def test_a_path_to_where_nobody_reads_is_said():
+    """The attention scores of a native bridge are shown and not used: a warning names them."""
+    receiver = Site("blocks.1.attn.hook_attn_scores")
+    with pytest.warns(XorMiWarning, match="nothing reads what is written at 'blocks.1.attn.hook_"):
+        path_sweep(
+            grouped(torch.float32), [(head(0, "z", 1), receiver)], tokens(), metrics={"d": metric}
+        )
 
 
 def test_what_is_frozen_has_no_use_along_edges(textbook):

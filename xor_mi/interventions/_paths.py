@@ -14,11 +14,13 @@ from math import prod
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_at_most, require_kind, require_memory
 from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._hooks import warn_of_unread
 from xor_mi.interventions._patching import (
     PatchSweep,
     names_of_pairs,
@@ -48,6 +50,7 @@ from xor_mi.interventions._site_paths import (
     sites_in,
 )
 from xor_mi.interventions._sites import (
+    SiteSet,
     coordinates,
     entries_of,
     require_mlp,
@@ -196,10 +199,11 @@ def path_sweep(
             outputs = [travel.run(read.examples, seen, base[part], source[part]) for part in parts]
             values[:, number] = readers.read_runs(torch.cat(outputs)[None])[:, 0]
 
+    _warn_of_no_effects(model, read.examples, travels, values, unpatched[:, int(denoising)])
     n_metrics = len(readers.metrics)
     names = [travel.name for travel in travels]
     warn_of_cells(readers.metrics, values[:n_metrics], names, [(name,) for name in called])
-    sets = tuple((Site(one.end.hook_name, one.end.index, label=one.name),) for one in travels)
+    sets = tuple((_called(one.ends[0], one.name),) for one in travels)
     alone = f"{source_of(direction)}, along the path alone"
     # Where a path ends says little about it; what was patched is the path.
     of_sites = coordinates(model, sets, value=alone, direction=direction)
@@ -219,11 +223,29 @@ def path_sweep(
     )
 
 
+def _warn_of_no_effects(
+    model: HookedModel,
+    examples: Examples,
+    travels: Sequence["_Travel"],
+    values: Float[Tensor, "function path pair"],
+    before: Float[Tensor, "function pair"],
+) -> None:
+    """Where a path of sites changes no number, ask whether anything reads where it ends."""
+    if isinstance(model, HookedMLP):
+        return
+    suspects: set[str] = set()
+    read: set[str] = set()
+    for number, travel in enumerate(travels):
+        same = torch.equal(values[:, number], before)
+        (suspects if same else read).update(site.hook_name for site in travel.ends)
+    warn_of_unread(model, examples, suspects - read)
+
+
 class _Travel(NamedTuple):
     """A path that can be run.
 
     Attributes:
-        end: where it ends.
+        ends: where it ends.
         hooks: those whose values on plain inputs it needs.
         units: of a path along the edges of a HookedMLP; empty for one of sites.
         run: examples, what the hooks saw on all of them, and the numbers of base and source inputs
@@ -232,7 +254,7 @@ class _Travel(NamedTuple):
     """
 
     name: str
-    end: Site
+    ends: SiteSet
     hooks: frozenset[str]
     units: Route
     run: Callable[[Examples, Mapping[str, Tensor], Tensor, Tensor], Tensor]
@@ -268,8 +290,8 @@ def _travels(
             continue
         steps = steps_of[number]
         run = partial(along_sites, model, steps, points)
-        end = steps.hops[-1].receivers[0]
-        travels.append(_Travel(steps.name, end, frozenset(hooks_held(steps)), (), run))
+        ends = steps.hops[-1].receivers
+        travels.append(_Travel(steps.name, ends, frozenset(hooks_held(steps)), (), run))
     return travels
 
 
@@ -282,7 +304,12 @@ def _on_edges(model: HookedMLP, route: Route) -> _Travel:
         return _along(model, examples.inputs[base], carried[source], route)
 
     name = " -> ".join(unit.name for unit in route)
-    return _Travel(name, end, frozenset([start.hook_name]), route, run)
+    return _Travel(name, (end,), frozenset([start.hook_name]), route, run)
+
+
+def _called(site: Site, name: str) -> Site:
+    """A site under the name of the path that ends there."""
+    return Site(site.hook_name, site.index, label=name)
 
 
 def _edge_hooks(model: HookedModel, travels: Sequence[_Travel]) -> AbstractContextManager[None]:

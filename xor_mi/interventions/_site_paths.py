@@ -67,7 +67,7 @@ class Points:
             self.names.setdefault(id(point), []).append(name)
         writable = list(model.hook_dict)
         if not isinstance(model, HookedMLP):
-            writable = writable_hooks(probe_hooks(model, examples, warns=False))
+            writable = writable_hooks(probe_hooks(model, examples))
         self.writable = set(writable)
 
     def time(self, hook_name: str) -> int:

@@ -22,7 +22,7 @@ from xor_mi.interventions._accuracy import InterchangeAccuracy
 from xor_mi.interventions._controls import MOST_OF_A_REASON, UNTRAINED, untrained
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._high_level import HighLevelModel
-from xor_mi.interventions._hooks import require_tensor
+from xor_mi.interventions._hooks import probe_hooks, require_tensor
 from xor_mi.interventions._placed import require_orthonormal, shapes_at, width_of
 from xor_mi.interventions._readout import require_one_each
 from xor_mi.interventions._run import cache_all, inputs_per_run
@@ -174,6 +174,7 @@ def subspace_accuracy(
     )
     place = _place_of_subspace(model, site)
     task.number_of(variable)  # refuses a name that is not there
+    _warn_of_batches(task)
     runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=read_seed(seed))
     width = width_of(place, shapes_at(model, task.examples, (place,)))
     if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
@@ -197,6 +198,12 @@ def subspace_accuracy(
             direction="noising",
         ),
     )
+
+
+def _warn_of_batches(task: Task) -> None:
+    """Warn of a model whose examples are coupled, or that draws random numbers."""
+    if not isinstance(task.model, HookedMLP):
+        probe_hooks(task.model, task.examples)
 
 
 def _plain_outputs(task: Task) -> Tensor:
@@ -323,6 +330,7 @@ def das_accuracy(
     )
     place = _place_of_subspace(model, site)
     task.number_of(variable)  # refuses a name that is not there
+    _warn_of_batches(task)
     score = _score_of(model, decide, output)
     width = width_of(place, shapes_at(model, task.examples, (place,)))
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
