@@ -169,6 +169,7 @@ def _of_transformer(
     scales = [] if stream.scale is None else [stream.scale]
     clean_outputs, clean_cache = cache_all(model, clean, names, max_batch_bytes=max_batch_bytes)
     outputs, cache = cache_all(model, corrupted, {*names, *scales}, max_batch_bytes=max_batch_bytes)
+    checked_metric(metric, outputs)
     at_outputs = metric_gradients(metric, outputs)
     _require_linear_metric(metric, at_outputs, clean_outputs, outputs)
     _require_linear_readout(model, stream, corrupted[:2], cache)

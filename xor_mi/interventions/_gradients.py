@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, cut_short, require_memory
 from xor_mi.interventions._examples import Examples
-from xor_mi.interventions._readout import Readers, named_metrics
+from xor_mi.interventions._readout import Readers, named_metrics, require_one_each
 from xor_mi.interventions._run import OnActivation, hook_that_keeps, inputs_per_run, run_hooked
 from xor_mi.interventions._sites import Site, entries_of
 from xor_mi.kinds import HookedModel, Metric
@@ -147,31 +147,40 @@ def in_float32(values: Tensor) -> Tensor:
 def metric_gradients(metric: Metric, outputs: Tensor, n_pairs: int | None = None) -> Tensor:
     """The gradient of a metric at the outputs [input, ...], as [row, input, ...].
 
+    Args:
+        n_pairs: the inputs are copies of so many, and the metric sees one copy after the other.
+
     Raises:
-        XorMiError: outputs or a metric without a gradient, or values that patching refuses.
+        XorMiError: outputs or a metric without a gradient.
     """
     if not outputs.is_floating_point():
         raise XorMiError(
             f"the outputs of this model are {_kind(outputs)} numbers, which have no gradient; "
             f"{INSTEAD}"
         )
-    n_pairs = len(outputs) if n_pairs is None else n_pairs
-    for copy in outputs.split(n_pairs):
-        checked_metric(metric, copy)
-    leaf = outputs.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        values = torch.cat([_with_graph(metric, copy) for copy in leaf.split(n_pairs)])
-    together = _weighted_gradient(values, leaf, torch.ones_like(values))
-    if _reads_alone(values, leaf, together, n_pairs):
-        return together.unsqueeze(0)
+    gradients: list[Tensor] = []
+    alone: bool | None = None
+    for copy in outputs.split(len(outputs) if n_pairs is None else n_pairs):
+        leaf = copy.detach().requires_grad_()
+        with torch.enable_grad():
+            values = _with_graph(metric, leaf)
+        together = _weighted_gradient(values, leaf, torch.ones_like(values))
+        if alone is None:  # what the metric does to one copy it does to all
+            alone = _reads_alone(values, leaf, together)
+        gradients.append(together.unsqueeze(0) if alone else _one_by_one(values, leaf))
+    return gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
+
+
+def _one_by_one(values: Tensor, leaf: Tensor) -> Tensor:
+    """The gradient of each input's metric at the outputs of all, [row, input, ...]."""
+    n_pairs = len(values)
     require_memory(
-        n_pairs * together.numel() * together.element_size(),
-        what=f"a metric that compares its inputs has {n_pairs:,} gradients, one per pair, which",
-        do="give fewer pairs, or a metric that reads each input by itself",
+        n_pairs * leaf.numel() * leaf.element_size(),
+        what=f"{n_pairs:,} gradients, one per pair, of a metric that compares them",
+        do="give fewer pairs, or a metric that reads each by itself",
     )
-    number = torch.arange(len(values), device=values.device) % n_pairs
-    rows = [_weighted_gradient(values, leaf, (number == i).to(values)) for i in range(n_pairs)]
-    return torch.stack(rows)
+    rows = torch.eye(n_pairs, dtype=values.dtype, device=values.device)
+    return torch.stack([_weighted_gradient(values, leaf, row) for row in rows])
 
 
 def _with_graph(metric: Metric, outputs: Tensor) -> Tensor:
@@ -183,6 +192,8 @@ def _with_graph(metric: Metric, outputs: Tensor) -> Tensor:
             f"this metric has no gradient ({_first_line(error)}); give one that is computed from "
             f"the outputs in torch, without changing them, or {INSTEAD}"
         ) from None
+    if isinstance(values, Tensor):
+        require_one_each("the metric", values, outputs)
     if not isinstance(values, Tensor) or not values.requires_grad:
         raise XorMiError(
             "this metric has no gradient; give one that is computed from the outputs in torch, "
@@ -198,15 +209,15 @@ def _weighted_gradient(values: Tensor, leaf: Tensor, weights: Tensor) -> Tensor:
     )[0]
 
 
-def _reads_alone(values: Tensor, leaf: Tensor, together: Tensor, n_pairs: int) -> bool:
+def _reads_alone(values: Tensor, leaf: Tensor, together: Tensor) -> bool:
     """Whether each input's metric reads its own outputs alone.
 
     Then a weight on its metric is that weight on its gradient.
     """
-    number = torch.arange(len(values), device=values.device) % n_pairs
+    number = torch.arange(len(values), device=values.device)
     axes = [1] * (leaf.ndim - 1)
     step = 1
-    while step < n_pairs:
+    while step < len(values):
         # digit after digit of an input's number: no two have all of them alike
         exponents = (number // step) % WEIGHTS - WEIGHTS // 2
         weights = torch.ldexp(torch.ones_like(values), exponents)

@@ -74,7 +74,8 @@ def attribution_patching(
     hook_names = {site.hook_name for site in sites}
     corrupted = as_examples(corrupted)
     _, clean_cache = cache_all(model, clean, hook_names, max_batch_bytes=max_batch_bytes)
-    _, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
+    outputs, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
+    checked_metric(metric, outputs)
     at_once = inputs_with_gradients(model, corrupted, max_batch_bytes)
     gradients = gradients_at(model, corrupted, hook_names, metric, at_once=at_once)
     _warn_of_unread(model, corrupted, gradients)
@@ -103,7 +104,8 @@ def integrated_gradients(
     hook_names = sorted({site.hook_name for site in sites})
     corrupted = as_examples(corrupted)
     _, clean_cache = cache_all(model, clean, hook_names, max_batch_bytes=max_batch_bytes)
-    _, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
+    outputs, cache = cache_all(model, corrupted, hook_names, max_batch_bytes=max_batch_bytes)
+    checked_metric(metric, outputs)
     n_pairs = len(corrupted)
     midpoints = (torch.arange(n_steps) + 0.5) / n_steps
     at_once = inputs_with_gradients(model, corrupted, max_batch_bytes)
