@@ -122,7 +122,10 @@ def test_metrics_are_checked_by_every_method_alike(method):
     for metric, message in (
         (lambda o: o, r"metric 'mine' gives shape \[4, 1\] for 4 examples"),
         (lambda o: o[:, 0].mean(), r"metric 'mine' gives shape \[\] for 4 examples"),
-        (lambda o: o[:, 0].abs().neg().sqrt(), "metric 'mine' is n"),
+        (
+            lambda o: o[:, 0].abs().neg().sqrt(),
+            "metric 'mine' is nan on clean 0 -> corrupted 0 and 3 more",
+        ),
     ):
         with pytest.raises(XorMiError, match=message):
             scores_of(Small(), method, metric={"mine": metric})

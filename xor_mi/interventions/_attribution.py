@@ -19,6 +19,7 @@ from xor_mi.errors import XorMiError, require_memory, unknown
 from xor_mi.finding import Finding
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._gradients import NamedMetric
 from xor_mi.interventions._hooks import probe_hooks, require_hooks
 from xor_mi.interventions._methods import METHODS, Method
 from xor_mi.interventions._patching import names_of_pairs, read_pairs
@@ -96,22 +97,6 @@ class Attribution(Finding):
                 "score": self.scores.transpose(1, 2).flatten().tolist(),
             }
         )
-
-
-@dataclass(frozen=True)
-class Named:
-    """A metric under the caller's name for it, which errors say."""
-
-    name: str
-    metric: Metric
-
-    @property
-    def __name__(self) -> str:
-        return self.name
-
-    def __call__(self, outputs: Tensor) -> Tensor:
-        """Outputs [pair, ...] -> one number per pair."""
-        return self.metric(outputs)
 
 
 @dataclass(frozen=True)
@@ -215,6 +200,7 @@ def request_of(
             "of each"
         )
     readers = readers_of(model, metrics, output, read.inputs[read.clean])
+    pairs_text = tuple([f"{clean} -> {corrupted}" for clean, corrupted in read.names])
     n_metrics = len(readers.metrics)
     require_memory(
         n_metrics * len(sets) * len(read.names) * bytes_per_number(model),
@@ -226,7 +212,9 @@ def request_of(
         clean=read.examples[read.clean],
         corrupted=read.examples[read.corrupted],
         sites=tuple([site for (site,) in sets]),
-        metrics={name: Named(name, one) for name, one in readers.functions[:n_metrics]},
+        metrics={
+            name: NamedMetric(name, one, pairs_text) for name, one in readers.functions[:n_metrics]
+        },
         max_batch_bytes=max_batch_bytes,
     )
 

@@ -11,6 +11,7 @@ patching changes them all together, and a score has to add up what each of them 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -43,6 +44,28 @@ class Run(NamedTuple):
     added: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class NamedMetric:
+    """A metric under the caller's name for it, with the pairs as text: errors say both."""
+
+    name: str
+    metric: Metric
+    pairs: tuple[str, ...]
+
+    @property
+    def __name__(self) -> str:
+        return self.name
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Outputs [pair, ...] -> one number per pair."""
+        return self.metric(outputs)
+
+
+def pairs_of(metric: Metric) -> tuple[str, ...]:
+    """The pairs as text, where a metric comes with them."""
+    return metric.pairs if isinstance(metric, NamedMetric) else ()
+
+
 def checked_metric(metric: Metric, outputs: Tensor) -> Tensor:
     """A metric's values of a run, [input], without a gradient, checked as patching checks them.
 
@@ -51,7 +74,7 @@ def checked_metric(metric: Metric, outputs: Tensor) -> Tensor:
     """
     named = named_metrics(metric)
     readers = Readers(metrics=tuple(named), functions=tuple(named.items()))
-    return readers.read(outputs.detach())[0]
+    return readers.read(outputs.detach(), pairs_of(metric))[0]
 
 
 def inputs_with_gradients(

@@ -27,6 +27,7 @@ from xor_mi.interventions._gradients import (
     checked_metric,
     gradients_at,
     inputs_with_gradients,
+    pairs_of,
     times_difference,
 )
 from xor_mi.interventions._hooks import warn_of_unread
@@ -250,4 +251,4 @@ def before_and_after(
         readers=readers,
         max_batch_bytes=max_batch_bytes,
     )
-    return readers.read(plain[base])[0], after[0]
+    return readers.read(plain[base], pairs_of(metric))[0], after[0]
