@@ -1,0 +1,308 @@
+"""Runs of models that people bring: what is decided, keyword inputs, and what copies share.
+
+Each against TransformerLens' own functions, or one example at a time through `run_with_hooks`.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from models import native_transformer
+from torch import nn
+from transformer_lens import HookedRootModule
+from transformer_lens.config import TransformerBridgeConfig
+from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.patching import generic_activation_patch
+
+from xor_mi import metrics
+from xor_mi.errors import XorMiError
+from xor_mi.interventions import Site, ablation_sweep, patch_sweep
+
+GENERATOR_SEED = 5
+
+
+def drawn(*shape: int) -> torch.Tensor:
+    """Numbers of a seed, some of them equal."""
+    generator = torch.Generator().manual_seed(GENERATOR_SEED)
+    return torch.randint(-3, 4, shape, generator=generator).float() / 2
+
+
+def tokens(n: int, length: int = 5, vocabulary: int = 11) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clean and corrupted tokens of a seed."""
+    generator = torch.Generator().manual_seed(GENERATOR_SEED)
+    both = torch.randint(0, vocabulary, (2, n, length), generator=generator)
+    return both[0], both[1]
+
+
+def sign(scores: np.ndarray, cut: float = 0.0) -> list[int]:
+    """1 above the cut, 0 below it, -1 on it."""
+    return np.where(scores == cut, -1, (scores > cut).astype(int)).tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_ready_made_decisions_are_those_of_numpy(dtype):
+    """A threshold, the largest class and two tokens, on outputs with ties."""
+    flat, sequences = drawn(60, 3).to(dtype), drawn(40, 4, 5).to(dtype)
+    numbers, in_numpy = flat.float().numpy(), sequences.float().numpy()
+    assert metrics.by_threshold(0.5, output=1)(flat).tolist() == sign(numbers[:, 1], 0.5)
+    at = metrics.by_threshold(output=2, position=-2)
+    assert at(sequences).tolist() == sign(in_numpy[:, -2, 2])
+    of_all = numbers[:, 2] - numbers[:, :2].max(1)
+    assert metrics.by_argmax(one=2)(flat).tolist() == sign(of_all)
+    of_two = numbers[:, 2] - numbers[:, 0]
+    assert metrics.by_argmax(one=2, among=[0, 2])(flat).tolist() == sign(of_two)
+    between = in_numpy[:, -1, 3] - in_numpy[:, -1, 1]
+    assert metrics.by_tokens(3, 1)(sequences).tolist() == sign(between)
+    assert -1 in sign(of_all)
+    assert -1 in sign(between)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: metrics.by_threshold(float("nan")), "threshold is nan; give a finite number"),
+        (lambda: metrics.by_threshold(position=0.5), "position is 0.5; give a whole number"),
+        (lambda: metrics.by_argmax(one=1, among=[1]), "nothing to compare class 1 with"),
+        (lambda: metrics.by_tokens(3, 3), "token 3 is compared with itself"),
+        (lambda: metrics.by_tokens(3, 1)(drawn(4, 5)), "have positions: give position=None"),
+        (lambda: metrics.by_threshold()(drawn(4, 5, 6)), "say which position is read"),
+        (lambda: metrics.by_tokens(3, 1, position=5)(drawn(4, 5, 6)), "no position 5; the outputs"),
+        (lambda: metrics.by_argmax(one=7)(drawn(4, 5)), "no output 7; this network has 5"),
+        (lambda: metrics.by_argmax(one=0)(drawn(4, 1)), "one class alone, which always wins"),
+    ],
+)
+def test_decisions_that_cannot_be_say_why(call, says):
+    """One sentence each."""
+    with pytest.raises(XorMiError, match=says):
+        call()
+
+
+def test_a_sweep_reads_what_decide_says():
+    """Decisions and flips of a transformer are those of its outputs, one example at a time."""
+    model = native_transformer(d_model=16, d_head=4, n_ctx=6, d_mlp=24, d_vocab=11, seed=0)
+    clean, corrupted = tokens(6)
+    site, decide = Site("blocks.0.mlp.hook_post"), metrics.by_tokens(3, 7)
+    _, cache = model.run_with_cache(clean)
+    patched = model.run_with_hooks(
+        corrupted, fwd_hooks=[(site.hook_name, lambda value, hook: cache[site.hook_name].clone())]
+    )
+    sweep = patch_sweep(model, (clean, corrupted), [site], decide=decide)
+    assert sweep.metrics == ("logit_difference",)
+    assert sweep.decisions[0].tolist() == decide(patched).tolist()
+    before = decide(model(corrupted)).tolist()
+    flips = [a != b for a, b in zip(before, decide(patched).tolist(), strict=True)]
+    assert sweep.frame()["flips"].tolist() == flips
+    assert True in flips
+    assert False in flips
+    own = patch_sweep(
+        model, (clean, corrupted), [site], metrics=decide.score, decide=lambda o: decide(o)
+    )
+    assert own.decisions.tolist() == sweep.decisions.tolist()
+    ablated = ablation_sweep(model, [site], rows=clean, value="zero", decide=decide)
+    zeroed = model.run_with_hooks(clean, fwd_hooks=[(site.hook_name, lambda v, hook: v * 0)])
+    assert ablated.frame()["decision_after"].tolist() == decide(zeroed).tolist()
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("decide", "says"),
+    [
+        (lambda outputs: outputs[:, -1, 3], "decide gives .* it must give 1, 0, or -1"),
+        (lambda outputs: outputs[:, -1] > 0, r"decide gives shape \[6, 11\] for 6 examples"),
+        (lambda outputs: "yes", "decide gives 'yes'; it must give 1, 0 or -1 per example"),
+        ("argmax", "decide is 'argmax'; give a function"),
+    ],
+)
+def test_a_decide_that_decides_nothing_is_refused(decide, says):
+    """Numbers, several decisions, text, or no function."""
+    model = native_transformer(d_model=16, d_head=4, n_ctx=6, d_mlp=24, d_vocab=11, seed=0)
+    with pytest.raises(XorMiError, match=says):
+        patch_sweep(
+            model,
+            tokens(6),
+            [Site("blocks.0.mlp.hook_post")],
+            metrics=lambda outputs: outputs[:, -1, 3],
+            decide=decide,
+        )
+
+
+@pytest.mark.parametrize("bound", [None, 1])
+def test_keyword_inputs_go_with_their_input(bound):
+    """An attention mask per input, the same tokens under two masks, against one run at a time."""
+    model = native_transformer(d_model=16, d_head=4, n_ctx=6, d_mlp=24, d_vocab=11, seed=0)
+    clean, corrupted = tokens(4)
+    # the first two pairs differ in their masks alone
+    clean[1], corrupted[1] = clean[0], corrupted[0]
+    masks = torch.ones(2, 4, 5, dtype=torch.long)
+    masks[0, 1, 0], masks[1, 2, :2], masks[1, 3, 1] = 0, 0, 0
+    score = metrics.by_tokens(3, 7).score
+    site = Site("blocks.1.attn.hook_z", (None, 2))
+    sweep = patch_sweep(
+        model,
+        (clean, corrupted),
+        [site],
+        metrics=score,
+        model_kwargs={"attention_mask": (masks[0], masks[1])},
+        max_batch_bytes=bound,
+        progress=False,
+    )
+    for pair in range(4):
+        one, other = slice(pair, pair + 1), (masks[0, pair][None], masks[1, pair][None])
+        _, cache = model.run_with_cache(clean[one], attention_mask=other[0])
+
+        def write(value, hook, cache=cache):
+            value = value.clone()
+            value[:, :, 2] = cache[site.hook_name][:, :, 2]
+            return value
+
+        with model.hooks(fwd_hooks=[(site.hook_name, write)]):
+            patched = model(corrupted[one], attention_mask=other[1])
+        assert torch.allclose(sweep.values[0, 0, pair], score(patched)[0], atol=1e-5)
+    assert abs(sweep.clean[0, 0] - sweep.clean[0, 1]) > 1e-3
+
+
+def test_keyword_inputs_that_do_not_fit_are_refused():
+    """Another number of entries, a tuple where there are no pairs, and a HookedMLP."""
+    model = native_transformer(d_model=16, d_head=4, n_ctx=6, d_mlp=24, d_vocab=11, seed=0)
+    site, decide = Site("blocks.1.attn.hook_z"), metrics.by_tokens(3, 7)
+    mask = torch.ones(3, 5)
+    one, two = {"attention_mask": mask}, {"attention_mask": (mask, mask)}
+    with pytest.raises(XorMiError, match=r"has shape \[3, 5\] for 4 pairs"):
+        patch_sweep(model, tokens(4), [site], decide=decide, model_kwargs=one)
+    with pytest.raises(XorMiError, match="is a tuple; one of two tensors is for pairs"):
+        ablation_sweep(model, [site], rows=tokens(3)[0], decide=decide, model_kwargs=two)
+    with pytest.raises(XorMiError, match="over has no entries of attention_mask"):
+        ablation_sweep(
+            model,
+            [site],
+            rows=tokens(3)[0],
+            over=tokens(3)[1],
+            decide=decide,
+            model_kwargs={"attention_mask": mask},
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("hook", ["attn.hook_z", "attn.hook_k", "mlp.hook_post"])
+def test_grouped_heads_and_16_bits_equal_generic_activation_patch(hook, dtype):
+    """A native bridge with four heads on two key/value heads, whole and in chunks."""
+    cfg = TransformerBridgeConfig(
+        d_model=16,
+        d_head=4,
+        n_layers=3,
+        n_ctx=6,
+        n_heads=4,
+        n_key_value_heads=2,
+        d_mlp=8,
+        d_vocab=11,
+        act_fn="relu",
+        seed=0,
+    )
+    with torch.random.fork_rng():
+        model = TransformerBridge.boot_native(cfg).eval().to(dtype)
+    clean, corrupted = tokens(3)
+    score = metrics.by_tokens(3, 7).score
+    n_units = {"attn.hook_z": 4, "attn.hook_k": 2, "mlp.hook_post": 8}[hook]
+    places = [(layer, unit) for layer in range(3) for unit in range(n_units)]
+
+    def setter(value, index, clean_value):
+        value = value.clone()
+        value[:, :, index[1]] = clean_value[:, :, index[1]]
+        return value
+
+    _, cache = model.run_with_cache(clean)
+    with torch.no_grad():
+        theirs = generic_activation_patch(
+            model,
+            corrupted,
+            cache,
+            score,
+            setter,
+            hook.removeprefix("attn.hook_").removeprefix("mlp.hook_"),
+            index_df=pd.DataFrame(places, columns=["layer", "unit"]),
+            reduce="none",
+        ).values
+    sites = [Site(f"blocks.{layer}.{hook}", (None, unit)) for layer, unit in places]
+    # in 16 bits a batch of another size is summed in another order
+    atol = 1e-6 if dtype == torch.float32 else 2**-4
+    for bound in (None, 20_000):
+        ours = patch_sweep(
+            model,
+            (clean, corrupted),
+            sites,
+            metrics=score,
+            max_batch_bytes=bound,
+            progress=False,
+        )
+        assert torch.allclose(ours.values[0], theirs, atol=atol)
+    assert (ours.effect.abs() > 3 * atol).any()
+
+
+class Skipping(HookedRootModule):
+    """Three blocks in a row, and perhaps the embedding once more after them."""
+
+    def __init__(self, *, skips: bool):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.skips = skips
+        self.blocks = nn.ModuleList([Block(generator) for _ in range(3)])
+        self.last = nn.Parameter(torch.randn(4, 2, generator=generator))
+        self.cfg = type("Cfg", (), {"device": "cpu", "n_layers": 3})()
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        """[batch, 4] -> [batch, 2]"""
+        value = x
+        for block in self.blocks:
+            value = block(value)
+        return (value + x if self.skips else value) @ self.last
+
+
+class Block(nn.Module):
+    """One layer with a hook, and a count of the examples that it has seen."""
+
+    def __init__(self, generator: torch.Generator):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 4, generator=generator))
+        self.hook_out = HookPoint()
+        self.n_seen = 0
+
+    def forward(self, x):
+        """[batch, 4] -> [batch, 4]"""
+        self.n_seen += len(x)
+        return x + self.hook_out(torch.tanh(x @ self.weight))
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_copies_share_what_comes_before_the_first_block_that_is_written(skips):
+    """In chunks, every patch is that of one run at a time; early blocks see fewer examples, unless
+    something leads past the blocks.
+    """
+    model = Skipping(skips=skips)
+    both = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(2))
+    sites = [Site(f"blocks.{layer}.hook_out", (unit,)) for layer in range(3) for unit in range(4)]
+    _, cache = model.run_with_cache(both[0])
+    for block in model.blocks:
+        block.n_seen = 0
+    sweep = patch_sweep(
+        model,
+        (both[0], both[1]),
+        sites,
+        metrics=lambda outputs: outputs[:, 0],
+        max_batch_bytes=2000,
+        progress=False,
+    )
+    seen = [block.n_seen for block in model.blocks]
+    assert (seen[0] < 0.8 * seen[2]) != skips
+    for number, site in enumerate(sites):
+
+        def write(value, hook, site=site):
+            value = value.clone()
+            value[:, site.index[0]] = cache[site.hook_name][:, site.index[0]]
+            return value
+
+        expected = model.run_with_hooks(both[1], fwd_hooks=[(site.hook_name, write)])
+        assert torch.allclose(sweep.values[0, number], expected[:, 0], atol=1e-6)
