@@ -16,7 +16,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from xor_mi import HookedMLP, HookedMLPConfig, Site, XorMiError, find_gates, metrics
-from xor_mi.gate_scan import FoundGates
+from xor_mi.gate_scan import FoundGates, ModelDecisions
 
 pytestmark = pytest.mark.as_a_user
 
@@ -317,6 +317,31 @@ def test_decisions_that_are_no_function_of_the_features_are_counted():
     assert f"{n_unlike} of 40 inputs are decided unlike most" in str(found)
 
 
+def test_combinations_without_a_majority_are_open():
+    """Of a feature that says nothing half of the inputs are decided each way: no gate is named."""
+    model = HookedMLP.from_weights([([[1.0, 0], [0, 1]], [0.0, 0]), ([[1.0, 0]], [-0.5])])
+    found = find_gates(model, features={"b": [0, 1, 0, 1]}, progress=False)
+    assert found.decided == ModelDecisions(gate="--", formula="--", table="--", n_unlike=2)
+    assert "2 of 4 inputs are decided unlike most of their combination, where they are --." in str(found)  # fmt: skip
+    on_it = HookedMLP.from_weights([([[1.0, 0], [0, 1]], [0.0, 0]), ([[0.0, 0]], [0.0])])
+    decided = find_gates(on_it, progress=False).decided
+    assert (decided.table, decided.n_unlike) == ("----", 0), "undecided everywhere"
+
+
+def test_inputs_between_the_levels_need_features(textbook):
+    """Noisy inputs of a network stand for no bits; the message says what to give."""
+    with pytest.raises(
+        XorMiError, match="neither of the network's levels 0 and 1, .*give features="
+    ):
+        find_gates(textbook, torch.tensor([[0.5, 1.0], [0, 1]]))
+
+
+def test_edges_go_by_their_names(textbook):
+    """A weight's term is a unit like any other, and is exchanged alone."""
+    found = find_gates(textbook, hooks=["x0->h0.1", "y0"], progress=False)
+    assert verdicts(found) == {("x0->h0.1", "x0"): "acts", ("y0", "XOR"): "acts"}
+
+
 def test_necessary_and_sufficient_sets_equal_those_by_hand():
     """Two copies of OR that make each other up, an AND and one that is not read: every subset
     ablated by its mean, one by one, and what has no smaller part.
@@ -447,8 +472,8 @@ def test_the_model_and_the_random_state_stay(transformer):
         ({"output": 1}, "output=1 is read by nothing"),
         ({"hooks": None}, "give hooks="),
         ({"hooks": "hook_unit"}, "did you mean 'hook_units'"),
-        ({"inputs": None}, "inputs must be a tensor"),
-        ({"features": None}, "nothing says which bits the inputs have"),
+        ({"inputs": None}, "give inputs=, a tensor"),
+        ({"features": None}, "nothing says which bits these inputs of shape"),
         ({"max_p": "small"}, "max_p is 'small'; give a number from 0 to 1"),
         ({"min_accuracy": 2}, "min_accuracy is 2; give a number from 0 to 1"),
         ({"min_accuracy": float("nan")}, "min_accuracy is nan"),

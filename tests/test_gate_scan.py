@@ -688,8 +688,8 @@ F = {"f": [0, 1, 0, 1]}
     [
         (lambda m: scan_gates(nn.Identity(), X, F, "hook_units"), "needs a hooked model"),
         (lambda m: scan_gates(m.train(), X, F, "hook_units"), "train mode: call model.eval"),
-        (lambda m: scan_gates(m, X.tolist(), F, "hook_units"), "inputs must be a tensor"),
-        (lambda m: scan_gates(m, X[:0], {"f": []}, "hook_units"), "with at least one"),
+        (lambda m: scan_gates(m, ["a", "b"], F, "hook_units"), "inputs holds no numbers; give a tensor"),
+        (lambda m: scan_gates(m, X[:0], {"f": []}, "hook_units"), "give at least one"),
         (lambda m: scan_gates(m, X, {}, "hook_units"), "0 features given; give 1 to 6"),
         (lambda m: scan_gates(m, X, {str(i): [0, 1, 0, 1] for i in range(7)}, "hook_units"), "7 features given; give 1 to 6"),
         (lambda m: scan_gates(m, X, [0, 1, 0, 1], "hook_units"), "features as list given"),
@@ -880,7 +880,7 @@ def test_the_defaults_of_a_network(textbook):
     frame = scan_gates(textbook).frame()
     lines = frame[frame["hook"] == "hook_logits"]
     assert lines["formula"].tolist() == ["x0 ^ x1"]
-    with pytest.raises(XorMiError, match="inputs must be a tensor"):
+    with pytest.raises(XorMiError, match="give inputs=, a tensor"):
         scan_gates(Shown())
     with pytest.raises(XorMiError, match="nothing says which bits"):
         scan_gates(Shown(), ROWS)

@@ -23,7 +23,16 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-__all__ = ["Interchanged", "Runs", "Task", "dealt_bits", "interchanged", "majority", "runs_of"]
+__all__ = [
+    "Interchanged",
+    "Runs",
+    "Task",
+    "dealt_bits",
+    "interchanged",
+    "majority",
+    "n_unlike_most",
+    "runs_of",
+]
 
 MOST_PAIRS = 2_000
 """So many ordered pairs of inputs are run at most where nothing else is asked for."""
@@ -196,12 +205,25 @@ def majority(
     n_combinations: int | None = None,
 ) -> Int[Tensor, " combination"]:
     """What is decided on most inputs of each combination; -1 where none is decided most often."""
+    counts = _counted(combination, decisions, n_combinations)
+    is_tied = (counts == counts.amax(1, keepdim=True)).sum(1) > 1
+    winner = counts.argmax(1)
+    return torch.where(is_tied | (winner == N_DECISIONS - 1), -1, winner)
+
+
+def n_unlike_most(combination: Int[Tensor, " input"], decisions: Int[Tensor, " input"]) -> int:
+    """How many inputs are decided unlike most of their combination; of two halves, one half."""
+    return len(decisions) - int(_counted(combination, decisions, None).amax(1).sum())
+
+
+def _counted(
+    combination: Int[Tensor, " input"],
+    decisions: Int[Tensor, " input"],
+    n_combinations: int | None,
+) -> Int[Tensor, "combination decision"]:
+    """How many inputs of each combination have each decision; the last one is undecided."""
     if n_combinations is None:
         n_combinations = int(combination.max()) + 1
     counts = torch.zeros(n_combinations, N_DECISIONS, dtype=torch.long)
     kind = decisions.remainder(N_DECISIONS)
-    counts.index_put_((combination, kind), torch.ones_like(kind), accumulate=True)
-    most = counts.amax(1)
-    is_tied = (counts == most[:, None]).sum(1) > 1
-    winner = counts.argmax(1)
-    return torch.where(is_tied | (winner == N_DECISIONS - 1), -1, winner)
+    return counts.index_put_((combination, kind), torch.ones_like(kind), accumulate=True)

@@ -11,11 +11,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.interventions._examples import Examples, as_inputs, distinct_examples, examples_of
-from xor_mi.interventions._features import read_features
+from xor_mi.interventions._brought import brought_examples, brought_features
+from xor_mi.interventions._examples import Examples, distinct_examples
 from xor_mi.kinds import Features, HookedModel, Inputs, ModelKwargs
-from xor_mi.model import HookedMLP, read_inputs
-from xor_mi.truth import ArrayLike, row_name
+from xor_mi.truth import row_name
 
 __all__ = ["Samples", "read_samples"]
 
@@ -66,8 +65,8 @@ def read_samples(
         XorMiError: no inputs, features that are no bits, too many, or not decided by the input, or
             what has no default on another model.
     """
-    examples = _examples(model, inputs, model_kwargs)
-    names, bits = _features(model, examples, features)
+    examples = brought_examples(model, inputs, model_kwargs)
+    names, bits = brought_features(model, examples, features, at_most=MAX_FEATURES)
     rows = [row_name(row) for row in bits.tolist()]
     if len(set(rows)) < 2:
         raise XorMiError(
@@ -106,37 +105,3 @@ def _without_minus_zero(examples: Examples) -> Examples:
     """0.0 and -0.0 are one input here: they are no evidence of each other."""
     inputs = examples.inputs
     return Examples(inputs + 0.0 if inputs.is_floating_point() else inputs, examples.each)
-
-
-def _examples(
-    model: HookedModel, inputs: Inputs | None, model_kwargs: ModelKwargs | None
-) -> Examples:
-    if isinstance(model, HookedMLP) and not isinstance(inputs, Tensor):
-        return examples_of(model, read_inputs(model, inputs).values, model_kwargs)
-    if not isinstance(inputs, ArrayLike):
-        raise XorMiError(
-            "inputs must be a tensor [input, ...] of what the model is run on; all rows of bits "
-            "are the default on a HookedMLP only"
-        )
-    values = as_inputs(model, inputs, "inputs")
-    if values.ndim == 0 or len(values) == 0:
-        raise XorMiError(
-            f"inputs have shape {list(values.shape)}; give a tensor [input, ...] with at least one"
-        )
-    if values.is_meta:
-        raise XorMiError("inputs are on the meta device, which holds no numbers; give real ones")
-    return examples_of(model, values, model_kwargs)
-
-
-def _features(
-    model: HookedModel, examples: Examples, features: Features | None
-) -> tuple[tuple[str, ...], Int[Tensor, "input feature"]]:
-    """Names and bits."""
-    if features is None:
-        if not isinstance(model, HookedMLP):
-            raise XorMiError(
-                "nothing says which bits the inputs have; give features={name: one bit per input}"
-            )
-        bits = model.bits_of(examples.inputs).cpu()
-        return tuple(f"x{k}" for k in range(bits.shape[1])), bits
-    return read_features(features, len(examples), at_most=MAX_FEATURES)

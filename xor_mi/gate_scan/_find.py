@@ -11,7 +11,15 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, require_at_most, shown, whole_number
-from xor_mi.gate_scan._acting import Runs, Task, dealt_bits, interchanged, majority, runs_of
+from xor_mi.gate_scan._acting import (
+    Runs,
+    Task,
+    dealt_bits,
+    interchanged,
+    majority,
+    n_unlike_most,
+    runs_of,
+)
 from xor_mi.gate_scan._asked import Samples, read_samples
 from xor_mi.gate_scan._chance import Dealt
 from xor_mi.gate_scan._cuts import UnitGate
@@ -29,10 +37,17 @@ from xor_mi.gate_scan._gates import shortest, table_of
 from xor_mi.gate_scan._scan import scan_samples
 from xor_mi.gate_scan._sets import Plan, minimal_sets, plan_of, subsets_of, to_mean
 from xor_mi.graph import Site
-from xor_mi.interventions._hooks import require_tensor
-from xor_mi.interventions._readout import Readers, readers_of_decisions
+from xor_mi.interventions._brought import brought_readers
+from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._run import Replacement, cache_all, intervene
-from xor_mi.interventions._sites import SiteSet, edges_where_needed, require_ready, site_sets, sites
+from xor_mi.interventions._sites import (
+    SiteKind,
+    SiteSet,
+    edges_where_needed,
+    require_ready,
+    site_sets,
+    sites,
+)
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, Sites
 from xor_mi.model import HookedMLP
 
@@ -116,7 +131,7 @@ def find_gates(
         n_pairs = whole_number("n_pairs", n_pairs, at_least=1)
     require_ready(model, "finding gates")
     samples = read_samples(model, inputs, features, model_kwargs)
-    readers = _readers(model, samples, decide, output)
+    readers = brought_readers(model, samples.different, output, decide)
     sets = _hooks(model, hooks)
     with edges_where_needed(model, sets):
         dealt = Dealt.of(samples.rows, n_permutations, seed)
@@ -169,18 +184,6 @@ def _require_share(min_accuracy: float) -> None:
         raise XorMiError(f"min_accuracy is {shown(min_accuracy)}; give a number from 0 to 1")
 
 
-def _readers(model: HookedModel, samples: Samples, decide: Decide | None, output: int) -> Readers:
-    """What reads the decision off the outputs."""
-    if decide is None and not isinstance(model, HookedMLP):
-        outputs = require_tensor(samples.different[:1].call(model), 1)
-        shape = [len(samples), *outputs.shape[1:]]
-        raise XorMiError(
-            f"nothing says what this model decides by its outputs {shape}; give decide=, such as "
-            "metrics.by_threshold(), metrics.by_argmax() or metrics.by_tokens(one, zero)"
-        )
-    return readers_of_decisions(model, output, decide)
-
-
 def _hooks(model: HookedModel, hooks: Sites | None) -> tuple[SiteSet, ...]:
     """Where to look; by default at all hidden units of a HookedMLP."""
     if hooks is not None:
@@ -197,8 +200,8 @@ def _labels(model: HookedModel) -> dict[Site, Site]:
     """Sites of a HookedMLP as they are called there, such as h0.1."""
     if not isinstance(model, HookedMLP):
         return {}
-    named = [*sites(model, "input"), *sites(model, "unit"), *sites(model, "logit")]
-    return {site: site for site in named}
+    kinds: tuple[SiteKind, ...] = ("input", "unit", "logit", "edge")
+    return {site: site for kind in kinds for site in sites(model, kind)}
 
 
 # what is run
@@ -353,9 +356,7 @@ class _Judge:
         elif result.accuracy >= self.min_accuracy:
             verdict = ACTS
         gate, formula = _written(table, samples.features)
-        at_0, at_1 = (
-            _written(_table(samples, at), samples.features)[1] for at in result.decided_at
-        )
+        at_0, at_1 = (_written_decisions(samples, at)[2] for at in result.decided_at)
         return FoundGate(
             sites=together,
             name=name,
@@ -418,14 +419,26 @@ def _zero_first(table: str) -> str:
 def _decided(samples: Samples, own: Int[Tensor, " input"]) -> ModelDecisions:
     """The function of the features that the model decides, as far as it is one."""
     most = majority(samples.combination, own)
-    table = _table(samples, most)
-    gate, formula = _written(table, samples.features)
-    n_unlike = int((own != most[samples.combination]).sum())
-    return ModelDecisions(gate=gate, formula=formula, table=table, n_unlike=n_unlike)
+    table, gate, formula = _written_decisions(samples, most)
+    return ModelDecisions(
+        gate=gate,
+        formula=formula,
+        table=table,
+        n_unlike=n_unlike_most(samples.combination, own),
+    )
 
 
-def _table(samples: Samples, decisions: Int[Tensor, " combination"]) -> str:
-    """What is decided on each combination as a table; '-' where nothing is, or it is not seen."""
+def _written_decisions(
+    samples: Samples, decisions: Int[Tensor, " combination"]
+) -> tuple[str, str, str]:
+    """What is decided on each combination: table, gate and formula.
+
+    The table stands for all three where a combination that is seen has no decision: a name would
+    complete it.
+    """
     decided = zip(samples.rows_seen, decisions.tolist(), strict=True)
     bits = {row: bit for row, bit in decided if bit >= 0}
-    return table_of(bits) if bits else "-" * 2 ** len(samples.features)
+    table = table_of(bits) if bits else "-" * 2 ** len(samples.features)
+    if len(bits) < len(decisions):
+        return table, table, table
+    return table, *_written(table, samples.features)

@@ -86,9 +86,10 @@ class ModelDecisions:
 
     Attributes:
         gate, formula, table: the function of the features that most inputs of each combination
-            follow; '-' in the table where none is decided most often.
-        n_unlike: inputs that are decided unlike most of their combination: there the decisions are
-            no function of the features.
+            follow; the table for all three where a combination is mostly undecided, or decided one
+            way as often as the other: '-'.
+        n_unlike: inputs that are decided unlike most of their combination (of two halves, one
+            half): there the decisions are no function of the features.
     """
 
     gate: str
@@ -231,13 +232,15 @@ class FoundGates(Finding):
 
     def _of_decisions(self) -> str:
         one = self.decided
+        # constants, and tables, have no other form
+        function = one.gate if one.gate == one.formula else f"{one.gate} ({one.formula})"
         if one.n_unlike:
             return (
                 f"The model's decisions are no function of the features: {one.n_unlike} of "
                 f"{self.scan.n_distinct} inputs are decided unlike most of their combination, "
-                f"which follow {one.gate} ({one.formula})."
+                f"where they are {function}."
             )
-        return f"The model decides {one.gate} ({one.formula})."
+        return f"The model decides {function}."
 
     def _of_runs(self) -> str:
         n = self.scan.n_distinct

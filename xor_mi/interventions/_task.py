@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -17,21 +17,23 @@ from torch import Tensor
 
 from xor_mi.errors import (
     SEEDS_BELOW,
-    XorMiError,
     require_kind,
     require_memory,
     unknown,
     whole_number,
 )
-from xor_mi.interventions._examples import Examples, as_inputs, examples_of
-from xor_mi.interventions._features import ReadFeatures, read_features
+from xor_mi.interventions._brought import (
+    brought_examples,
+    brought_features,
+    brought_readers,
+)
+from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._high_level import HighLevelModel
-from xor_mi.interventions._hooks import require_tensor
-from xor_mi.interventions._readout import Readers, readers_of_decisions
+from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import require_ready
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs
-from xor_mi.model import HookedMLP, read_inputs
-from xor_mi.truth import ArrayLike, row_numbers
+from xor_mi.model import HookedMLP
+from xor_mi.truth import row_numbers
 
 MAX_RUNS, MAX_RUNS_ELSEWHERE = 1_000_000, 10_000
 """The default `max_runs`: of a HookedMLP, and of other models, whose forwards cost more."""
@@ -125,8 +127,8 @@ def read_task(
     """
     require_ready(model, operation)
     require_kind("high_level", high_level, HighLevelModel, give="a HighLevelModel")
-    examples = _examples(model, inputs, model_kwargs)
-    names, bits = _features(model, examples, features)
+    examples = brought_examples(model, inputs, model_kwargs)
+    names, bits = brought_features(model, examples, features)
     bits = bits[:, _order_of(high_level, names)]
     # per variable, its bit on every row of features
     table = high_level.bits(bits.shape[1])
@@ -136,44 +138,8 @@ def read_task(
         examples=examples,
         bits=bits,
         variables=table[:, row_numbers(bits)].T,
-        readers=_readers(model, examples, output, decide),
+        readers=brought_readers(model, examples, output, decide),
     )
-
-
-def _examples(
-    model: HookedModel, inputs: Inputs | None, model_kwargs: ModelKwargs | None
-) -> Examples:
-    # of a HookedMLP rows too, as text or as bits
-    if isinstance(model, HookedMLP) and not _is_table(inputs):
-        values = read_inputs(model, inputs).values
-    elif inputs is None:
-        raise XorMiError(
-            "give inputs=, a tensor [input, ...] of what the model is run on; all rows of bits are "
-            "the default on a HookedMLP only"
-        )
-    else:
-        table: Any = inputs
-        values = as_inputs(model, table, "inputs")
-    if values.ndim == 0 or len(values) == 0:
-        raise XorMiError(f"inputs have shape {list(values.shape)}; give at least one, [input, ...]")
-    return examples_of(model, values, model_kwargs)
-
-
-def _is_table(inputs: object) -> bool:
-    """Whether these are numbers that a model is run on, [input, ...], as a tensor or an array."""
-    return isinstance(inputs, ArrayLike) and getattr(inputs, "ndim", 0) > 1
-
-
-def _features(model: HookedModel, examples: Examples, features: Features | None) -> ReadFeatures:
-    if features is not None:
-        return read_features(features, len(examples))
-    if not isinstance(model, HookedMLP):
-        raise XorMiError(
-            "the algorithm is about bits, and nothing says which bits these inputs of shape "
-            f"{list(examples.inputs.shape)} have; give features={{name: one bit per input}}"
-        )
-    bits = model.bits_of(examples.inputs).cpu()
-    return ReadFeatures(tuple(f"x{k}" for k in range(bits.shape[1])), bits)
 
 
 def _order_of(high_level: HighLevelModel, names: tuple[str, ...]) -> list[int]:
@@ -184,17 +150,6 @@ def _order_of(high_level: HighLevelModel, names: tuple[str, ...]) -> list[int]:
     if set(high_level.inputs) == set(names):
         return [names.index(name) for name in high_level.inputs]
     return list(range(len(names)))
-
-
-def _readers(model: HookedModel, examples: Examples, output: int, decide: Decide | None) -> Readers:
-    if decide is None and not isinstance(model, HookedMLP):
-        outputs = require_tensor(examples[:1].call(model), 1)
-        shape = [len(examples), *outputs.shape[1:]]
-        raise XorMiError(
-            f"nothing says what this model decides by its outputs {shape}; give decide=, such as "
-            "metrics.by_threshold(), metrics.by_argmax() or metrics.by_tokens(one, zero)"
-        )
-    return readers_of_decisions(model, output, decide)
 
 
 class Runs(NamedTuple):
