@@ -70,8 +70,12 @@ CENSUS_MARK = "xor_mi.census"
 """Of plan.json and of every Parquet file."""
 
 REGRESSION_MARK = "xor_mi.regression"
-"""Of what `testing.write_record` writes."""
-MARKS = {MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK, REGRESSION_MARK}
+FINDING_MARK = "xor_mi.finding"
+"""Of what `testing.write_record` writes: records of circuits, and of other findings."""
+MARKS = {
+    *(MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK),
+    *(REGRESSION_MARK, FINDING_MARK),
+}
 
 HEAD = 1024
 """Of a page, a mark is looked for in so many bytes from its start."""
