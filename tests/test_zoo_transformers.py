@@ -105,10 +105,34 @@ def test_the_neurons_separate_the_gates_that_are_said(bridges):
     recorded = list(zoo.recorded_findings("xor-transformer")["neurons"]["gate"])
     assert recorded == list(gates("xor-transformer"))
     for gate, of_neuron in zip(recorded, torch.stack(values, dim=1), strict=True):
+        if gate == "dead":
+            assert of_neuron.unique().numel() == 1
+            continue
         ordered = of_neuron.sort().values
         widest = ordered.diff().argmax()
         cut = ordered[widest : widest + 2].mean()
         assert (of_neuron > cut).int().tolist() == bits[gate]
+
+
+def test_without_its_neurons_most_answers_are_wrong(bridges):
+    """With every neuron at "=" at its mean over the four inputs, three of four answers are others,
+    by the numbers that are recorded.
+    """
+    bridge, inputs = bridges["xor-transformer"], zoo.transformer_task().inputs
+    means = sum(bridge.run_with_cache(row[None])[1][POST][0, END] for row in inputs) / 4
+
+    def write(value, hook):
+        value = value.clone()
+        value[:, END] = means
+        return value
+
+    table = zoo.recorded_findings("xor-transformer")["without neurons"].set_index("input")
+    for row in inputs:
+        logits = bridge.run_with_hooks(row[None], fwd_hooks=[(POST, write)])[0, END]
+        recorded = table.loc["".join(map(str, row[:2].tolist()))]
+        difference = (logits[1] - logits[0]).item()
+        assert difference == pytest.approx(recorded["after_logit_difference"], abs=1e-4)
+    assert table["flips"].sum() == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -227,8 +251,9 @@ def test_its_folder_has_three_small_files(name):
     assert sorted(file.name for file in folder.iterdir()) == sorted(_transformers.FILES)
     assert sum(file.stat().st_size for file in folder.iterdir()) < 20_000
     tables = zoo.recorded_findings(name)
-    named = ["positions", "heads", "attention", "neurons", "interchange", "direct"]
-    assert list(tables) == [one for one in named if one != "neurons" or "attention" not in name]
+    of_neurons = ["neurons", "without neurons"] if name == "xor-transformer" else []
+    named = ["positions", "heads", "attention", *of_neurons, "interchange", "direct"]
+    assert list(tables) == named
     assert all(isinstance(table, pd.DataFrame) and len(table) for table in tables.values())
 
 

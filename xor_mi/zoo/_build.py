@@ -122,6 +122,11 @@ def rebuild_transformer(entry: Transformer) -> dict[str, bytes]:
             f"says ({', '.join(entry.gates)}). Does this machine round differently? Keep the "
             "stored folder, or put another seed in the table"
         )
+    if entry.d_mlp is not None and tables["without neurons"]["flips"].sum() <= 2:
+        raise XorMiError(
+            f"{entry.name} computes its target without its neurons too; put another seed in the "
+            "table"
+        )
     found = tables["interchange"].query("control == ''")
     if (found["n_agreed"] != found["n_runs"]).any():
         raise XorMiError(

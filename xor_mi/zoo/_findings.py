@@ -17,6 +17,7 @@ from xor_mi.graph import Site
 from xor_mi.interventions import (
     InterchangeAccuracy,
     PatchSweep,
+    ablation_sweep,
     attribute,
     interchange_accuracy,
     patch_sweep,
@@ -24,7 +25,7 @@ from xor_mi.interventions import (
 )
 from xor_mi.model._layer_sites import PLACES_IN_A_BLOCK
 from xor_mi.reading import read_json
-from xor_mi.zoo._transformers import END, TransformerTask, folder_of, transformer_task
+from xor_mi.zoo._transformers import DEAD, END, TransformerTask, folder_of, transformer_task
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -45,7 +46,9 @@ def recorded_findings(name: str) -> dict[str, pd.DataFrame]:
       position recovers, over all pairs of inputs that are decided differently;
     - "heads": the same for each head at "=", of pairs that differ in one bit only;
     - "attention": the weights of each head from "=" to a, b and "=", input by input;
-    - "neurons": the gate that each neuron separates at "=" (not of attention alone);
+    - "neurons": the gate that each neuron separates at "=", "dead" where it never changes, and
+      "without neurons": the logit difference with all of them at their mean there (not of attention
+      alone);
     - "interchange": how often the transformer decides as "either and not both" says, with the
       neurons, or the head, that stand for each variable taken from another input, and controls;
     - "direct": what each neuron, or head, adds to the logit difference directly (direct logit
@@ -99,6 +102,7 @@ def find(bridge: "TransformerBridge", gates: Sequence[str]) -> dict[str, pd.Data
     tables["attention"] = _attention(bridge, task, heads)
     if neurons:
         tables["neurons"] = _neurons(bridge, task, neurons)
+        tables["without neurons"] = _ablated(bridge, task, neurons)
     parts = neurons or heads
     tables["interchange"] = interchanged(bridge, task, parts, gates).frame()
     tables["direct"] = _direct(bridge, task, parts)
@@ -123,7 +127,8 @@ def interchanged(
     """The algorithm, with OR and NOR parts standing for either, AND and NAND parts for both."""
     carrying: dict[str, list[Site]] = {"either": [], "both": []}
     for site, gate in zip(parts, gates, strict=True):
-        carrying["either" if gate in ("OR", "NOR") else "both"].append(site)
+        if gate != DEAD:
+            carrying["either" if gate in ("OR", "NOR") else "both"].append(site)
     return interchange_accuracy(
         bridge,
         task.algorithm,
@@ -215,9 +220,30 @@ def _neurons(
     bridge: "TransformerBridge", task: TransformerTask, neurons: Sequence[Site]
 ) -> pd.DataFrame:
     scan = scan_gates(bridge, task.inputs, task.features, list(neurons), progress=False)
-    table = scan.frame().query("is_widest")
-    table = table.assign(site=[site.name for site in neurons])
+    frame = scan.frame()
+    # a neuron that never changes has a line without a gate
+    table = frame[frame["is_widest"] | frame["gate"].isna()]
+    table = table.assign(site=[site.name for site in neurons], gate=table["gate"].fillna(DEAD))
     return table[["site", "gate", "margin"]].reset_index(drop=True)
+
+
+def _ablated(
+    bridge: "TransformerBridge", task: TransformerTask, neurons: Sequence[Site]
+) -> pd.DataFrame:
+    sweep = ablation_sweep(
+        bridge,
+        [tuple(neurons)],
+        value="mean",
+        rows=task.inputs,
+        metrics={"logit_difference": task.metric},
+        decide=task.decide,
+        progress=False,
+    )
+    frame = sweep.frame()
+    names = ["before_logit_difference", "after_logit_difference", "flips"]
+    table = frame[names].reset_index(drop=True)
+    table.insert(0, "input", ["".join(map(str, row[:END].tolist())) for row in task.inputs])
+    return table
 
 
 def _direct(
