@@ -226,6 +226,7 @@ def test_a_cell_that_ends_in_a_circuit_shows_the_verdict_and_gates():
         ["h0.1", "AND"],
         ["y0", "h0.0 & ~h0.1"],
     ]
+    assert [line[0] for line in cells_of(circuit.units._repr_html_())[1:]] == ["h0.0", "h0.1"]
     claims = cells_of(circuit.evidence._repr_html_())
     assert [line[0] for line in claims[1:]] == [claim.claim for claim in circuit.evidence]
     assert circuit.evidence == circuit.proof.claims

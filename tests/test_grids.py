@@ -94,7 +94,11 @@ def test_units_of_a_network_are_a_grid_too():
         (lambda model: sites(model, "head") + sites(model, "neuron")[:2], {}, "head and neuron"),
         (lambda model: sites(model, "head")[:1] * 2, {}, "two sites of this lie in one cell"),
         (lambda model: sites(model, "head"), {"metric": "loss"}, "no metric 'loss'; this sweep"),
-        (lambda model: sites(model, "head"), {"pairs": 3}, "a number below 3"),
+        (
+            lambda model: sites(model, "head"),
+            {"pairs": 3},
+            "a whole number of at least 0 and below 3, not 3",
+        ),
         (lambda model: sites(model, "head"), {"pairs": "z"}, "no pair 'z'"),
     ],
 )

@@ -242,7 +242,9 @@ def test_sites_of_layers_are_all_there(bridge):
         every += found
     assert len({site.name for site in every}) == len({*every}) == len(every)
     assert [str(site) for site in sites(bridge, "head")][3:5] == ["L0 H3", "L1 H0"]
-    assert sites(bridge, "position", inputs=5) == sites(bridge, "position", inputs=tokens)
+    positions = sites(bridge, "position", inputs=tokens)
+    for alike in (5, np.int64(5), tokens.numpy()):
+        assert sites(bridge, "position", inputs=alike) == positions
     assert str(sites(bridge, "position", inputs=3, hook="hook_attn_out")[2]) == "L0 attn_out @2"
 
 

@@ -103,6 +103,12 @@ class CircuitUnit(NamedTuple):
             return constant_note(self.gate == "TRUE")
         return "idle" if self.idle else ""
 
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the unit among others."""
+        line: dict[str, object] = {"unit": self.place.name, "gate": self.gate}
+        line |= {"margin": self.margin, "interchange": self.interchange}
+        return line | {"note": _aside(self).removeprefix(", ") or self.note}
+
 
 class ActsAs(NamedTuple):
     """A unit that acts as the gate asked for (polarity +1) or as its complement (polarity -1)."""
@@ -293,7 +299,7 @@ class Circuit(Finding):
         """Every hidden unit with its gate and counts under the primary reading."""
         places = list(chain.from_iterable(layers_of(self.layer_sizes)[1:-1]))
         if self.primary is None:
-            return tuple(CircuitUnit(place) for place in places)
+            return Listed(CircuitUnit(place) for place in places)
         could_be = {one.unit: one.gates for one in self.circuits[0].idle}
         standing = {unit: copies[0] for copies in self.copies for unit in copies[1:]}
         units = []
@@ -310,7 +316,7 @@ class Circuit(Finding):
                 copy_of=None if place in could_be else standing.get(place),
             )
             units.append(unit)
-        return tuple(units)
+        return Listed(units)
 
     @property
     def netlist(self) -> tuple[LocalGate, ...]:
@@ -540,14 +546,10 @@ class Circuit(Finding):
         if self.proof is not None:
             n_hold = sum(claim.holds for claim in self.evidence)
             words += f"\n{n_hold} of {len(self.evidence)} claims hold: see .evidence"
-        lines: list[dict[str, object]] = []
-        for unit in self.units:
-            line: dict[str, object] = {"unit": unit.place.name, "gate": unit.gate}
-            if self.primary is not None:
-                line["margin"] = unit.margin
-                line["as predicted"] = f"{unit.interchange} of {self.primary.n_interchange}"
-                line["note"] = _aside(unit).removeprefix(", ") or unit.note
-            lines.append(line)
+        lines = [unit.shown_line() for unit in self.units]
+        if self.primary is not None:
+            for line in lines:
+                line["interchange"] = f"{line['interchange']} of {self.primary.n_interchange}"
         for gate in self.netlist:
             if gate.unit.is_output:
                 readout = gate.formula if len(gate.formula) <= READABLE else gate.named

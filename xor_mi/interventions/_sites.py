@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import chain, combinations
 from math import comb
+from numbers import Integral
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.graph import Edge, Site, Unit, edges_of, layers_of, name_of_set
+from xor_mi.interventions._examples import as_inputs
 from xor_mi.interventions._hooks import Probed, probe_hooks, require_hooks, writable_hooks
 from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import (
@@ -31,6 +33,7 @@ from xor_mi.model._layer_sites import (
     hooks_by_layer,
     hooks_of_blocks,
 )
+from xor_mi.truth import ArrayLike
 
 T = TypeVar("T")
 
@@ -50,7 +53,7 @@ def sites(
     model: HookedModel,
     kind: SiteKind = "unit",
     *,
-    inputs: Tensor | int | None = None,
+    inputs: ArrayLike | int | None = None,
     hook: str | None = None,
 ) -> list[Site]:
     """All sites of one kind.
@@ -97,7 +100,7 @@ def sites(
 
 
 def _in_layers(
-    model: HookedModel, kind: GridKind, inputs: Tensor | int | None, hook: str | None
+    model: HookedModel, kind: GridKind, inputs: ArrayLike | int | None, hook: str | None
 ) -> list[Site]:
     """The heads, neurons or positions of every layer."""
     require_hooked(model, f"listing sites of kind {kind!r}")
@@ -118,12 +121,12 @@ def _in_layers(
 
 
 def _sizes(
-    model: HookedModel, kind: GridKind, inputs: Tensor | int | None, of_layer: Mapping[int, str]
+    model: HookedModel, kind: GridKind, inputs: ArrayLike | int | None, of_layer: Mapping[int, str]
 ) -> dict[int, tuple[str, int, bool]]:
     """Layer -> its hook, how many places of a kind it has, and whether there is no other axis."""
     if kind == "position" and inputs is None:
         raise XorMiError("how many positions? give inputs as long as yours, or their number")
-    if isinstance(inputs, int):
+    if isinstance(inputs, Integral):
         if kind != "position":
             raise XorMiError(f"inputs={inputs} is a number of positions; give inputs for {kind}s")
         n_positions = whole_number("inputs", inputs, at_least=1)
@@ -162,12 +165,12 @@ def _size_in_config(model: HookedModel, kind: GridKind, of_layer: Mapping[int, s
     return size
 
 
-def _probed(model: HookedModel, inputs: Tensor | int | None) -> Probed | None:
+def _probed(model: HookedModel, inputs: ArrayLike | int | None) -> Probed | None:
     """What a model's hooks carry on these inputs, or on two tokens; None where it takes none."""
-    if isinstance(inputs, Tensor):
-        return probe_hooks(model, inputs)
     if inputs is not None:
-        raise XorMiError(f"inputs is {shown(inputs)}; give a tensor [input, ...]")
+        if not isinstance(inputs, ArrayLike) or isinstance(inputs, Integral):
+            raise XorMiError(f"inputs is {shown(inputs)}; give a tensor [input, ...]")
+        return probe_hooks(model, as_inputs(model, inputs, "inputs"))
     if isinstance(model, HookedMLP):
         return probe_hooks(model, model.rows())
     parameters = model.parameters() if isinstance(model, nn.Module) else ()

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind, shown, unknown
+from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model._layer_sites import GridPlace, place_in_grid, short_hook
 from xor_mi.plots._style import PANEL_WIDTH, heatmap
@@ -120,10 +120,8 @@ def _of_pairs(
         if pairs not in names:
             raise unknown(each, pairs, names, where="this has")
         number = names.index(pairs)
-    elif isinstance(pairs, bool) or not isinstance(pairs, int) or not 0 <= pairs < len(names):
-        raise XorMiError(f"pairs is {shown(pairs)}; give 'mean', or a number below {len(names)}")
     else:
-        number = pairs
+        number = whole_number("pairs, where it is not 'mean',", pairs, below=len(names))
     return effects[:, number].to(torch.float64), names[number]
 
 
