@@ -128,16 +128,18 @@ def main():
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; ratio = first / second, "
         "results checked to be equal first"
     )
-    paired("16 pairs x 64 units of a 2-64-1 network", *mlp_sweep(64), "20", fast_repeats=20)
-    paired("16 pairs x 1,024 units of a 2-1024-1 network", *mlp_sweep(1024), "-", rounds=3)
+    paired(
+        "16 pairs x 64 units of a 2-64-1 network", *mlp_sweep(64), "20", rounds=15, fast_repeats=20
+    )
+    paired("16 pairs x 1,024 units of a 2-1024-1 network", *mlp_sweep(1024), "8", rounds=5)
     paired(
         "3 pairs x 128 neurons of a 2-layer transformer",
         *transformer_sweep("post", "mlp.hook_post", 64),
-        "3",
+        "1",
         rounds=3,
     )
     paired(
-        "3 pairs x 8 heads of the same", *transformer_sweep("z", "attn.hook_z", 4), "3", rounds=3
+        "3 pairs x 8 heads of the same", *transformer_sweep("z", "attn.hook_z", 4), "1", rounds=7
     )
     large = transformer_sweep("z", "attn.hook_z", 4, d_model=128, n_layers=4, length=64, n_pairs=16)
     paired(

@@ -17,7 +17,7 @@ from transformer_lens.patching import generic_activation_patch
 
 from xor_mi import metrics
 from xor_mi.errors import XorMiError
-from xor_mi.interventions import Site, ablation_sweep, patch_sweep
+from xor_mi.interventions import Site, ablation_sweep, patch_sweep, sites
 
 GENERATOR_SEED = 5
 
@@ -306,3 +306,30 @@ def test_copies_share_what_comes_before_the_first_block_that_is_written(skips):
 
         expected = model.run_with_hooks(both[1], fwd_hooks=[(site.hook_name, write)])
         assert torch.allclose(sweep.values[0, number], expected[:, 0], atol=1e-6)
+
+
+class Carrying(HookedRootModule):
+    """One hook for a layer; others carry a tuple and a number, and one is never reached."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.utils.skip_init(nn.Linear, 3, 2)
+        nn.init.ones_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+        self.hook_layer, self.hook_pair = HookPoint(), HookPoint()
+        self.hook_number, self.hook_never = HookPoint(), HookPoint()
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        """[batch, 3] -> [batch, 2]"""
+        value = self.hook_layer(self.layer(x.float()))
+        self.hook_pair((value, None))
+        self.hook_number(3)
+        return value
+
+
+@pytest.mark.parametrize("inputs", [None, torch.ones(4, 3)])
+def test_only_hooks_that_can_be_written_are_listed(inputs):
+    """Also where no inputs are given: the model is tried on as many zeros as its weights take."""
+    assert sites(Carrying(), "hook", inputs=inputs) == [Site("hook_layer")]

@@ -1,6 +1,6 @@
 """a place in a model -> hook name + index: where a value is read and written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import chain, combinations
@@ -66,8 +66,9 @@ def sites(
 
     Args:
         inputs: a few inputs [input, ...], on which another model than a HookedMLP is tried. Without
-            them it is tried on two tokens, and where it does not run on these, all its hooks are
-            listed. Positions need inputs as long as yours, or a whole number of positions.
+            them it is tried on two tokens, and on as many zeros as its first weights have inputs;
+            where it runs on neither, all its hooks are listed. Positions need inputs as long as
+            yours, or a whole number of positions.
         hook: for "head", "neuron" and "position", another hook of each block, such as
             "attn.hook_q" or "hook_attn_out".
 
@@ -173,12 +174,23 @@ def _probed(model: HookedModel, inputs: ArrayLike | int | None) -> Probed | None
         return probe_hooks(model, as_inputs(model, inputs, "inputs"))
     if isinstance(model, HookedMLP):
         return probe_hooks(model, model.rows())
-    parameters = model.parameters() if isinstance(model, nn.Module) else ()
-    device = next((one.device for one in parameters), torch.device("cpu"))
-    try:
-        return probe_hooks(model, torch.tensor([[0, 1], [1, 0]], device=device), warns=False)
-    except Exception:  # whatever a model of someone else says of inputs that it does not take
-        return None
+    for made_up in _made_up_inputs(model):
+        try:
+            return probe_hooks(model, made_up, warns=False)
+        except Exception:  # whatever a model of someone else says of inputs that it does not take
+            continue
+    return None
+
+
+def _made_up_inputs(model: HookedModel) -> Iterator[Tensor]:
+    """Inputs that a model may take: two tokens, then as many numbers as its first weights have."""
+    parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+    first = parameters[0] if parameters else torch.empty(0)
+    yield torch.tensor([[0, 1], [1, 0]], device=first.device)
+    if first.ndim == 2 and first.is_floating_point():
+        # [d_out, d_in], as nn.Linear has it, or [d_in, d_out]
+        for width in dict.fromkeys(reversed(first.shape)):
+            yield torch.zeros(2, width, dtype=first.dtype, device=first.device)
 
 
 @lru_cache(maxsize=64)
