@@ -16,6 +16,7 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.tools.analysis import interchange as tl
 
+from xor_mi import zoo
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import (
     HighLevelModel,
@@ -313,6 +314,26 @@ def test_das_at_a_position_is_transformer_lens_with_positions():
     assert torch.allclose(found.subspace, theirs.basis, atol=1e-6)
     assert list(found.n_runs) == ["das", "placebo", "arbitrary targets", "untrained network"]
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_trained_transformer_follows_or_and_and():
+    """The zoo's transformer: its OR and its AND neurons at "=" are the algorithm's variables, as
+    sites and as TransformerLens' bases of neurons; not so in another role or at other neurons.
+    """
+    model, task = zoo.load_transformer("xor-transformer"), zoo.transformer_task()
+    said = {"inputs": task.inputs, "features": task.features, "decide": task.decide}
+    hook = "blocks.0.mlp.hook_post"
+    groups = {"either": [0, 2, 3, 4, 6], "both": [1, 5, 7]}
+    places = {name: Site(hook, (-1, numbers)) for name, numbers in groups.items()}
+    found = interchange_accuracy(model, task.algorithm, places, controls=True, **said)
+    assert found.n_agreed["either"] == found.n_agreed["both"] == 16
+    assert found.n_agreed["(joint)"] == 64
+    table = found.frame().set_index("control")["accuracy"]
+    assert table.drop("").max() < 1
+    for name, numbers in groups.items():
+        basis = tl.neuron_basis(8, numbers)
+        by_basis = subspace_accuracy(model, task.algorithm, name, Site(hook, (2,)), basis, **said)
+        assert by_basis.n_agreed == {name: 16}
 
 
 def test_perpendicular_subspaces_of_one_site_are_apart():
