@@ -62,6 +62,9 @@ def mismatches(rng):
     columns[0] = [most * int(row[0]) + value for row, value in zip(rows, columns[0], strict=True)]
     scale, shift = rng.choice(((1.0, 0.0), (0.1, 0.3), (1e-3, -7e-3), (300.0, 0.7)))
     dtype = rng.choice((torch.float32, torch.float64))
+    if scale == 1.0:
+        # whole numbers are exact however large they are; thresholds are floats
+        dtype, shift = rng.choice(((dtype, 0.0), (torch.int32, 1000.0), (torch.int64, 2.0**40)))
     values = torch.tensor(columns, dtype=torch.float64).T * scale + shift
     copies = list(range(len(rows))) + [rng.randrange(len(rows)) for _ in range(rng.choice((0, 4)))]
     features = {f"f{k}": [int(rows[number][k]) for number in copies] for k in range(n_features)}

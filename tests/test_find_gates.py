@@ -15,7 +15,7 @@ from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from xor_mi import HookedMLP, HookedMLPConfig, Site, XorMiError, find_gates, metrics
+from xor_mi import HookedMLP, HookedMLPConfig, Site, XorMiError, find_gates, metrics, zoo
 from xor_mi.gate_scan import FoundGates, ModelDecisions
 
 pytestmark = pytest.mark.as_a_user
@@ -209,6 +209,22 @@ def test_groups_of_neurons_of_a_trained_transformer(transformer):
     frame = found.acting_as("OR")
     assert frame.loc[frame["is_group"], "polarity"].tolist() == [1]
     assert (frame["polarity"][~frame["is_group"]] == -1).any(), "NOR neurons are OR's complement"
+
+
+def test_heads_of_a_transformer_without_an_mlp():
+    """In the zoo's one, which is attention alone, the entries of one head together act as OR and
+    those of the other as AND, as its algorithm has it.
+    """
+    task = zoo.transformer_task()
+    found = find_gates(
+        zoo.load_transformer("xor-attention"), task.inputs, task.features,
+        Site("blocks.0.attn.hook_z", (2,)), decide=task.decide, progress=False,
+    )  # fmt: skip
+    acting = {(one.gate, one.decided_at_0, one.decided_at_1) for one in found.groups}
+    assert acting == {("OR", "FALSE", "~a | ~b"), ("AND", "a | b", "FALSE")}
+    assert [one.verdict for one in found.groups] == ["acts", "acts"]
+    assert {one.index[:2] for one in found.groups} == {(2, 0), (2, 1)}
+    assert all(one.verdict != "acts" for one in found.units), "no entry of a head alone"
 
 
 def test_bounds_of_a_forward_change_nothing(transformer):

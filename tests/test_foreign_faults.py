@@ -435,16 +435,22 @@ def test_a_metric_that_is_not_finite_after_one_intervention_does_not_lose_the_ot
         sweep_of(Own(plain), pairs=pairs, metrics={"never": lambda o: o[:, 0] * math.nan})
 
 
-def test_a_compiled_model_says_that_compilation_passes_over_hooks():
-    """One that torch.compile wrapped, seen from its hooks, which never fire."""
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_compiled_model_says_that_compilation_passes_over_hooks(in_place):
+    """One that torch.compile wrapped, or .compile() changed, seen from its hooks, which never
+    fire.
+    """
 
     class Wrapped(Own):
-        """As torch.compile leaves a model: the original is kept under this name."""
+        """As torch.compile leaves a model: the original, or its call, is kept under a name."""
 
         def forward(self, x):
             return x @ self.a @ self.b
 
     model = Wrapped(plain)
-    model._orig_mod = nn.Identity().eval()
+    if in_place:
+        model._compiled_call_impl = model._call_impl
+    else:
+        model._orig_mod = nn.Identity().eval()
     with pytest.raises(XorMiError, match="a compiled model passes over hooks"):
         sweep_of(model)

@@ -134,13 +134,17 @@ def require_hooks(model: HookedModel, probed: Probed, hook_names: Iterable[str])
             switched_off = _why_switched_off(model, name)
             if switched_off:
                 raise XorMiError(f"hook '{name}' is switched off: {switched_off}")
-            # torch.compile wraps a model, and keeps it under this name
-            if hasattr(model, "_orig_mod"):
+            if _is_compiled(model):
                 why_not += (
                     "; the model is compiled, and a compiled model passes over hooks: give the "
                     "model that was compiled"
                 )
         raise XorMiError(f"hook '{name}' {why_not}")
+
+
+def _is_compiled(model: HookedModel) -> bool:
+    """Whether torch.compile wrapped the model, or model.compile() replaced its call."""
+    return hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None
 
 
 def writable_hooks(probed: Probed) -> list[str]:
