@@ -323,7 +323,9 @@ def test_the_trained_transformer_follows_or_and_and():
     model, task = zoo.load_transformer("xor-transformer"), zoo.transformer_task()
     said = {"inputs": task.inputs, "features": task.features, "decide": task.decide}
     hook = "blocks.0.mlp.hook_post"
-    groups = {"either": [0, 2, 3, 4, 6], "both": [1, 5, 7]}
+    gates = zoo.recorded_findings("xor-transformer")["neurons"]["gate"]
+    acting = {"either": ["OR", "NOR"], "both": ["AND", "NAND"]}
+    groups = {name: gates.index[gates.isin(one)].tolist() for name, one in acting.items()}
     places = {name: Site(hook, (-1, numbers)) for name, numbers in groups.items()}
     found = interchange_accuracy(model, task.algorithm, places, controls=True, **said)
     assert found.n_agreed["either"] == found.n_agreed["both"] == 16
