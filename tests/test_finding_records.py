@@ -14,7 +14,15 @@ from torch import nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi import Site, ablation_sweep, handmade, interchange_accuracy, patch_sweep, scan_gates
+from xor_mi import (
+    Site,
+    ablation_sweep,
+    find_gates,
+    handmade,
+    interchange_accuracy,
+    patch_sweep,
+    scan_gates,
+)
 from xor_mi.errors import XorMiError
 from xor_mi.interventions import attribute
 from xor_mi.metrics import by_threshold
@@ -86,6 +94,9 @@ FINDINGS = {
         **quiet,
     ),
     "scan": lambda model: scan_gates(model, ROWS, BITS, "hook_hidden", n_permutations=9, **quiet),
+    "found gates": lambda model: find_gates(
+        model, ROWS, BITS, "hook_hidden", decide=by_threshold(), **quiet
+    ),
     "scanned table": lambda model: FINDINGS["scan"](model).frame(),
     "interchange": lambda _: interchange_accuracy(
         handmade.textbook_xor(), OR_AND, {"either": "h0.0", "both": "h0.1"}, **quiet
@@ -118,6 +129,13 @@ def test_a_record_holds_every_cell_of_the_table(name, own, tmp_path):
             else:
                 assert stored == (list(cell) if isinstance(cell, tuple) else cell)
     assert not compare_findings(back, record_of_finding(FINDINGS[name](own)), tolerance=0)
+
+
+def test_a_column_of_floats_without_a_number_is_one_of_numbers(own):
+    """A p-value that no line has may be there another time, and is not compared as text."""
+    record = record_of_finding(FINDINGS["found gates"](own))
+    assert [line["p_value"] for line in record["lines"]] == [None] * 3
+    assert record["columns"]["p_value"] == "number"
 
 
 def test_which_columns_are_exact(own):

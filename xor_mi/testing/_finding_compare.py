@@ -40,7 +40,7 @@ NAMING = frozenset(
             "sender",
             "receiver",
         ),
-        *("receivers", "what", "variable", "control", "method", "metric", "is_group", "output"),
+        *("receivers", "what", "variable", "control", "method", "metric", "output"),
     }
 )
 """The names of columns that say what a line is about; the others say what came out."""

@@ -70,7 +70,7 @@ def record_of_finding(finding: FindingLike, *, test: str = "") -> FindingRecord:
         what="cells of the table",
         do="store a part of it: a DataFrame, such as the lines that matter",
     )
-    columns = [_column(list(table.iloc[:, k])) for k in range(len(names))]
+    columns = [_column(table.iloc[:, k]) for k in range(len(names))]
     kinds: dict[str, ColumnKind] = {
         name: kind for name, (kind, _) in zip(names, columns, strict=True)
     }
@@ -103,10 +103,12 @@ def _how(finding: FindingLike) -> dict[str, str]:
     return {name: str(value) for name, value in found._asdict().items()}
 
 
-def _column(values: list[Any]) -> tuple[ColumnKind, list[Cell]]:
+def _column(values: pd.Series) -> tuple[ColumnKind, list[Cell]]:
     """A column's kind and its values as JSON has them."""
     cells = [_cell(value) for value in values]
-    measured = any(type(cell) is float for cell in cells)
+    # a column of floats may have no number on any line
+    is_of_floats = pd.api.types.is_float_dtype(values.dtype)
+    measured = is_of_floats or any(type(cell) is float for cell in cells)
     if measured and all(_is_number(cell) or cell is None for cell in cells):
         return "number", [_stored_number(cell) for cell in cells]
     return "exact", [_stored_exactly(cell) for cell in cells]
