@@ -16,7 +16,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from xor_mi import HookedMLP, HookedMLPConfig, Site, XorMiError, find_gates, metrics, zoo
-from xor_mi.gate_scan import FoundGates, ModelDecisions
+from xor_mi.gate_scan import FoundGates, ModelDecisions, scan_gates
 
 pytestmark = pytest.mark.as_a_user
 
@@ -356,6 +356,34 @@ def test_edges_go_by_their_names(textbook):
     """A weight's term is a unit like any other, and is exchanged alone."""
     found = find_gates(textbook, hooks=["x0->h0.1", "y0"], progress=False)
     assert verdicts(found) == {("x0->h0.1", "x0"): "acts", ("y0", "XOR"): "acts"}
+
+
+def test_units_go_by_the_labels_of_their_sites(textbook):
+    """In the table, the sentence, the sets and the scan; of several units each has its index too;
+    all else is as without labels.
+    """
+    post = "blocks.0.mlp.hook_post"
+    plain = find_gates(textbook, progress=False)
+    single = [Site(post, (0,), "any input"), Site(post, (1,), "both inputs")]
+    for hooks, names in (
+        (single, ["any input", "both inputs"]),
+        (Site(post, label="layer"), ["layer[0]", "layer[1]"]),
+        ([single[0], Site(post, label="layer")], ["any input", "layer[1]"]),
+        (post, ["h0.0", "h0.1"]),
+    ):
+        found = find_gates(textbook, hooks=hooks, progress=False)
+        frame = found.frame()
+        assert frame["site"].tolist() == [names[0], names[0], names[1]]
+        pd.testing.assert_frame_equal(
+            frame.drop(columns="site"), plain.frame().drop(columns="site")
+        )
+        assert f"{names[0]} acts as OR" in str(found)
+        assert f"Sufficient: {names[0]} + {names[1]}." in str(found)
+    # the scan, which knows no names of a network's units
+    assert found.scan.frame()["site"].unique().tolist() == [f"{post}[0]", f"{post}[1]"]
+    scan = scan_gates(textbook, sites=single, progress=False)
+    assert scan.frame()["site"].unique().tolist() == ["any input", "both inputs"]
+    assert scan.scores()["site"].unique().tolist() == ["any input", "both inputs"]
 
 
 def test_necessary_and_sufficient_sets_equal_those_by_hand():

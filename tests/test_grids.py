@@ -10,6 +10,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.graph import Site
 from xor_mi.handmade import textbook_xor
 from xor_mi.interventions import ablation_sweep, attribute, patch_sweep, path_sweep, sites, subsets
+from xor_mi.model._layer_sites import place_in_block
 
 METRICS = {
     "difference": lambda outputs: outputs[:, -1, 3] - outputs[:, -1, 4],
@@ -65,10 +66,10 @@ def test_grids_of_ablation_and_attribution(bridge, tokens):
         bridge, positions, rows=rows, value="zero", metrics=METRICS, row_names=list("abc")
     )
     drawn = plots.grid_heatmap(sweep, pairs="b").data[0]
-    assert list(drawn.y) == ["L0 attn_out", "L0 resid_pre", "L1 attn_out", "L1 resid_pre"]
-    assert list(drawn.z[1]) == pytest.approx(sweep.effect[:5, 1].tolist())
-    assert list(drawn.z[0][:4]) == pytest.approx(sweep.effect[10:14, 1].tolist())
-    assert drawn.z[0][4] is None
+    assert list(drawn.y) == ["L0 resid_pre", "L0 attn_out", "L1 resid_pre", "L1 attn_out"]
+    assert list(drawn.z[0]) == pytest.approx(sweep.effect[:5, 1].tolist())
+    assert list(drawn.z[1][:4]) == pytest.approx(sweep.effect[10:14, 1].tolist())
+    assert drawn.z[1][4] is None
     assert list(sweep.frame()["row"][:3]) == list("abc")
     neurons = sites(bridge, "neuron")
     scored = attribute(bridge, tokens, neurons, method="attribution_patching", metrics=METRICS)
@@ -77,6 +78,27 @@ def test_grids_of_ablation_and_attribution(bridge, tokens):
     means = scored["first"].scores[0].double().mean(dim=1).reshape(2, 40)
     assert np.allclose(np.concatenate(drawn, axis=1), means.numpy(), atol=1e-7)
     assert figure.layout.width < 1300
+
+
+def test_lines_of_a_grid_stand_as_the_model_runs_them(bridge, tokens):
+    """Layer by layer, and within one in the order in which the hooks fire, however they are given."""
+    fired = []
+    parts = ["hook_resid_pre", "attn.hook_in", "hook_attn_out", "mlp.hook_in", "hook_resid_post"]
+    hooks = [f"blocks.{layer}.{part}" for layer in range(2) for part in parts]
+    bridge.run_with_hooks(
+        tokens[0],
+        fwd_hooks=[(name, lambda *_, of=name, **__: fired.append(of)) for name in hooks],
+    )
+    assert sorted(fired) == sorted(hooks)
+    places = [Site(hook, (4,), hook) for hook in sorted(hooks)]
+    drawn = plots.grid_heatmap(patch_sweep(bridge, tokens, places, metrics=METRICS)).data[0]
+    words = [name.removeprefix("blocks.").replace("hook_", "") for name in fired]
+    assert list(drawn.y) == [f"L{name.replace('.', ' ', 1)}" for name in words]
+    # of a TransformerLens transformer without a bridge
+    assert place_in_block("hook_attn_out") < place_in_block("hook_resid_mid")
+    assert place_in_block("hook_resid_mid") < place_in_block("mlp.hook_post")
+    # hooks of one's own: as given
+    assert place_in_block("hook_mine") == place_in_block("conv.hook_out")
 
 
 def test_units_of_a_network_are_a_grid_too():

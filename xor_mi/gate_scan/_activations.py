@@ -49,12 +49,14 @@ class Units(NamedTuple):
         shape: of the activation of one input.
         numbers: of the units in it, flattened.
         itemsize: bytes of one value.
+        labels: number of a unit -> what the caller calls it.
     """
 
     hook: str
     shape: tuple[int, ...]
     numbers: Int[Tensor, " unit"]
     itemsize: int
+    labels: Mapping[int, str]
 
 
 def wanted_units(
@@ -72,11 +74,36 @@ def wanted_units(
         assert facts.shape is not None and facts.dtype is not None  # noqa: PT018
         every = torch.arange(prod(facts.shape)).reshape(1, *facts.shape)
         numbers: dict[int, None] = {}  # a set that keeps the order
+        labels: dict[int, str] = {}
         for site in sites:
-            numbers |= dict.fromkeys(every[entries_of(site, every)].flatten().tolist())
+            of_site: list[int] = every[entries_of(site, every)].flatten().tolist()
+            numbers |= dict.fromkeys(of_site)
+            # a unit named twice keeps its first label
+            labels = _labels(site, of_site, facts.shape) | labels
         of_hook = torch.tensor(list(numbers), dtype=torch.long)
-        wanted.append(Units(hook, facts.shape, of_hook, facts.dtype.itemsize))
+        wanted.append(Units(hook, facts.shape, of_hook, facts.dtype.itemsize, labels))
     return wanted
+
+
+def _labels(site: Site, numbers: Sequence[int], shape: tuple[int, ...]) -> dict[int, str]:
+    """What the units of a labelled site are called: of several, each also by its index."""
+    if not site.label:
+        return {}
+    if len(numbers) == 1:
+        return {numbers[0]: site.label}
+    indices = _indices(torch.tensor(numbers), shape)
+    return {
+        number: f"{site.label}[{', '.join(map(str, index))}]"
+        for number, index in zip(numbers, indices, strict=True)
+    }
+
+
+def _indices(numbers: Tensor, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Numbers of flattened units -> their indices after the batch axis."""
+    if not shape:
+        return [()] * len(numbers)
+    axes = np.unravel_index(numbers.numpy(), shape)
+    return list(zip(*(axis.tolist() for axis in axes), strict=True))
 
 
 def _require_shape(units: Units, activation: Tensor, n_inputs: int) -> None:
@@ -140,6 +167,7 @@ class Block:
 
     Attributes:
         indices: of each unit, after the batch axis.
+        labels: what the caller calls each unit; '' where by its hook and index.
         values: their activations; of whole numbers of 64 bits, how far they lie above the lowest.
         lowest: what is taken off the values.
         spread: the range of each unit.
@@ -151,6 +179,7 @@ class Block:
 
     hook: str
     indices: list[tuple[int, ...]]
+    labels: list[str]
     values: Float[Tensor, "input unit"]
     lowest: Float[Tensor, " unit"]
     spread: Float[Tensor, " unit"]
@@ -165,11 +194,12 @@ def in_blocks(units: Units, values: Tensor, n_at_once: int) -> Iterator[Block]:
     starts = range(0, len(units.numbers), n_at_once)
     for start in starts:
         some = slice(start, start + n_at_once)
-        yield _block(units.hook, units.shape, units.numbers[some], values[:, some])
+        yield _block(units._replace(numbers=units.numbers[some]), values[:, some])
 
 
-def _block(hook: str, shape: tuple[int, ...], numbers: Tensor, flat: Tensor) -> Block:
+def _block(units: Units, flat: Tensor) -> Block:
     """Activations [input, unit] with what is rounding in them."""
+    hook = units.hook
     values, lowest = _as_numbers(hook, flat)
     if not all_finite(values):
         n_wrong = int((~values.isfinite()).sum())
@@ -186,11 +216,10 @@ def _block(hook: str, shape: tuple[int, ...], numbers: Tensor, flat: Tensor) -> 
     spread = top - bottom
     is_constant = spread <= rounding
     same = torch.where(is_constant, spread, torch.minimum(rounding, DISTINCT * spread))
-    index = np.unravel_index(numbers.numpy(), shape) if shape else ()
-    indices = list(zip(*(axis.tolist() for axis in index), strict=True)) if shape else [()]
     return Block(
         hook=hook,
-        indices=indices,
+        indices=_indices(units.numbers, units.shape),
+        labels=[units.labels.get(number, "") for number in units.numbers.tolist()],
         values=values,
         lowest=lowest,
         spread=spread,

@@ -1,7 +1,7 @@
 """the units of a block -> every cut that separates a gate, and how often chance has one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ class UnitGate:
         is_decision: whether a HookedMLP decides by it: the unit is an output, and its threshold
             lies in the gap.
         note: what to know about the cut, or why there is none.
+        label: what the caller calls the unit; '' where by its hook and index.
     """
 
     hook: str
@@ -58,11 +59,13 @@ class UnitGate:
     is_widest: bool
     is_decision: bool
     note: str
+    # not compared, as the label of a site is not
+    label: str = field(default="", compare=False)
 
     @property
     def site(self) -> Site:
         """Where `patch_sweep` or `ablation_sweep` find this unit."""
-        return Site(self.hook, self.index)
+        return Site(self.hook, self.index, self.label)
 
 
 # The functions that run once a shuffle name their tensors' axes in words: checking shapes would
@@ -139,11 +142,11 @@ class Cuts:
         block, rows, sizes = self._block, self._dealt.rows, self._dealt.sizes
         p_values = self._dealt.p_values(self._n_as_wide.numpy()).T.tolist()
         lines: list[UnitGate] = []
-        for number, index in enumerate(block.indices):
+        for number, (index, label) in enumerate(zip(block.indices, block.labels, strict=True)):
             cuts = self.is_cut[:, number].nonzero()[:, 0].tolist()
             if not cuts:
                 note = _why_none(bool(block.is_constant[number]))
-                lines.append(_without_gate(block.hook, index, len(rows), note))
+                lines.append(_without_gate(block.hook, index, label, len(rows), note))
             as_wide = self.is_as_wide[:, number].nonzero()[:, 0].tolist()
             for cut in cuts:
                 above = set(self.order[number][cut + 1 :])
@@ -170,6 +173,7 @@ class Cuts:
                         is_widest=cut == as_wide[0],
                         is_decision=index in decided and begin < decided[index] < end,
                         note=_note(table, is_tied, has_name=function is not None),
+                        label=label,
                     )
                 )
         return lines
@@ -187,7 +191,9 @@ def _why_none(is_constant: bool) -> str:
     return "constant" if is_constant else "no cut separates the features"
 
 
-def _without_gate(hook: str, index: tuple[int, ...], n_rows_seen: int, note: str) -> UnitGate:
+def _without_gate(
+    hook: str, index: tuple[int, ...], label: str, n_rows_seen: int, note: str
+) -> UnitGate:
     """A unit that no threshold reads as a gate."""
     return UnitGate(
         hook=hook,
@@ -204,6 +210,7 @@ def _without_gate(hook: str, index: tuple[int, ...], n_rows_seen: int, note: str
         is_widest=False,
         is_decision=False,
         note=note,
+        label=label,
     )
 
 

@@ -98,8 +98,8 @@ def find_gates(
             default all rows of a HookedMLP.
         features: name -> one bit per input, as `scan_gates` takes them. By default the bits of a
             HookedMLP's inputs.
-        hooks: where to look: hook names, sites, or several of them. By default the hidden units of
-            a HookedMLP.
+        hooks: where to look: hook names, sites, or several of them; units go by the labels of
+            their sites. By default the hidden units of a HookedMLP.
         decide: outputs -> 1, 0, or -1 where undecided, per input. By default a HookedMLP's own
             rule.
         output: which decision of a HookedMLP with several.
@@ -297,8 +297,8 @@ class _Judge:
     labels: Mapping[Site, Site]
 
     def named(self, site: Site) -> Site:
-        """The site with its label, where it has one."""
-        return self.labels.get(site, site)
+        """The site by the caller's label, else by the model's, else as it is."""
+        return site if site.label else self.labels.get(site, site)
 
     def units(self, units: Sequence[Site], cuts: Sequence[UnitGate]) -> list[FoundGate]:
         """Every cut of every candidate."""

@@ -61,7 +61,9 @@ class GateScan(Finding):
         Columns hook, index, site (as text), then gate, formula, table, margin, threshold, n_ones,
         n_zeros, n_rows_seen, p_value, is_widest, is_decision and note as in `UnitGate`.
         """
-        frame = pd.DataFrame([vars(line) for line in self.unit_gates], dtype=object)
+        lines = [vars(line) for line in self.unit_gates]
+        # the label is in the site's name
+        frame = pd.DataFrame(lines, dtype=object).drop(columns="label")
         frame.insert(2, "site", [line.site.name for line in self.unit_gates])
         types = dict.fromkeys(("margin", "threshold", "p_value"), "float64")
         types |= dict.fromkeys(("n_ones", "n_zeros", "n_rows_seen"), "Int64")

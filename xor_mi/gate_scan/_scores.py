@@ -65,8 +65,7 @@ def _zero_first(table: tuple[int, ...]) -> tuple[int, ...]:
 class UnitScores(NamedTuple):
     """The scores of a block's units, [unit, gate] each; see `GateScan.scores`."""
 
-    hook: str
-    indices: list[tuple[int, ...]]
+    sites: list[Site]
     is_complement: np.ndarray
     auc: np.ndarray
     balanced: np.ndarray
@@ -152,8 +151,10 @@ class Scorer:
     def scores(self) -> UnitScores:
         """What all deals have said."""
         return UnitScores(
-            hook=self._block.hook,
-            indices=self._block.indices,
+            sites=[
+                Site(self._block.hook, index, label)
+                for index, label in zip(self._block.indices, self._block.labels, strict=True)
+            ],
             is_complement=self._is_complement.T.numpy(),
             auc=self._auc_of.T.numpy(),
             balanced=self._balanced.T.numpy(),
@@ -180,7 +181,7 @@ class Scores:
         written = np.array(pairs, object)
         tables, names, formulas = written.transpose(2, 0, 1)
         n_gates = len(tables)
-        sites = [Site(one.hook, index) for one in self.blocks for index in one.indices]
+        sites = [site for one in self.blocks for site in one.sites]
         is_complement = np.concatenate([one.is_complement for one in self.blocks])
         gate, flip = np.arange(n_gates)[None].repeat(len(sites), 0), is_complement.astype(int)
         columns: dict[str, object] = {
@@ -192,7 +193,8 @@ class Scores:
             "table": tables[gate, flip].ravel(),
         }
         auc, balanced, threshold, p_auc, p_balanced = (
-            np.concatenate([one[k] for one in self.blocks]) for k in range(3, 8)
+            np.concatenate([getattr(one, name) for one in self.blocks])
+            for name in ("auc", "balanced", "threshold", "p_auc", "p_balanced")
         )
         columns["auc"] = auc.ravel()
         columns["balanced_accuracy"] = balanced.ravel()

@@ -31,6 +31,13 @@ PLACES_IN_A_BLOCK = {
 """The residual stream before and after a block, what attention adds to it, and where its heads
 look: hooks after `blocks.L.`."""
 
+AS_THEY_RUN = (
+    *("resid_pre", "in", "ln1", "attn_in", "q_input", "k_input", "v_input"),
+    *("attn", "attn_out", "ln1_post", "resid_mid", "ln2", "mlp_in", "mlp", "mlp_out", "ln2_post"),
+    *("resid_post", "out"),
+)
+"""The parts of a block as it runs them: the first word of a hook after `blocks.L.`."""
+
 IN_A_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 
 
@@ -67,6 +74,16 @@ def short_hook(hook: str) -> str:
     """A hook of a block without what all of them have: "attn.q", "attn_out"."""
     before, dot, last = hook.rpartition(".")
     return f"{before}{dot}{last.removeprefix('hook_')}"
+
+
+def place_in_block(hook: str) -> int:
+    """Where in its block a hook fires; one of a name that is not known comes last.
+
+    >>> place_in_block("hook_resid_pre") < place_in_block("attn.hook_z")
+    True
+    """
+    part = hook.removeprefix("hook_").partition(".")[0]
+    return AS_THEY_RUN.index(part) if part in AS_THEY_RUN else len(AS_THEY_RUN)
 
 
 def counts_first_axis(hook: str, kind: GridKind) -> bool:

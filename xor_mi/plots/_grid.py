@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
-from xor_mi.model._layer_sites import GridPlace, place_in_grid, short_hook
+from xor_mi.model._layer_sites import GridPlace, place_in_block, place_in_grid, short_hook
 from xor_mi.plots._style import PANEL_WIDTH, heatmap
 
 FEW_NUMBERS = 32
@@ -28,7 +28,8 @@ def grid_heatmap(
 
     The mean effect over all pairs (of an ablation, over all rows), or that of one. Sites without
     one number in their index, such as whole hooks, are left out, and said; a cell is empty where no
-    site lies. Sites of several hooks of a layer have a line each.
+    site lies. Sites of several hooks of a layer have a line each, in the order in which the model
+    runs them.
 
     Args:
         metric: its name; by default the first.
@@ -59,7 +60,9 @@ def grid_heatmap(
     cells = {place: values[number].item() for number, place in places.items()}
     if len(cells) < len(places):
         raise XorMiError("two sites of this lie in one cell of a grid; sweep each of them once")
-    lines = sorted({(place.layer, place.hook) for place in cells})
+    # a set that keeps the order: of one part of a layer, that of the finding
+    found = dict.fromkeys((place.layer, place.hook) for place in cells)
+    lines = sorted(found, key=lambda line: (line[0], place_in_block(line[1])))
     given = {place.number for place in cells}
     # those counted from the end have columns of their own, before the others
     numbers = sorted({*given, *range(max(given) + 1)})
