@@ -15,7 +15,7 @@ from transformer_lens.hook_points import HookPoint
 from xor_mi import XorMiError, scan_gates
 from xor_mi.errors import XorMiWarning
 from xor_mi.interventions import METHODS, Site, attribute, score_methods
-from xor_mi.interventions._run import changed_in_place
+from xor_mi.interventions._forward import changed_in_place
 
 ROWS = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
 

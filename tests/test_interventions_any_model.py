@@ -18,7 +18,7 @@ from xor_mi.interventions import (
     score_methods,
     subsets,
 )
-from xor_mi.interventions._run import changed_in_place
+from xor_mi.interventions._forward import changed_in_place
 
 
 def first_logit(outputs):

@@ -208,7 +208,7 @@ def test_score_methods_on_a_users_model_says_which_method_is_not_for_it():
 def test_integrated_gradients_in_chunks_is_the_same(deep, monkeypatch):
     """The memory bound changes how many runs it takes, nothing else."""
     whole = attribute(deep, method="integrated_gradients").frame()["score"]
-    monkeypatch.setattr("xor_mi.interventions._run.MLP_BATCH_BYTES", 20_000)
+    monkeypatch.setattr("xor_mi.interventions._forward.MLP_BATCH_BYTES", 20_000)
     assert attribute(deep, method="integrated_gradients").frame()[
         "score"
     ].tolist() == pytest.approx(whole.tolist(), abs=1e-6)
@@ -273,18 +273,16 @@ def test_what_has_a_default_on_rows_of_bits_asks_for_it_elsewhere(call, message)
 
 
 def test_patch_and_hooks_on_a_users_model():
-    """One patch between two tensors, and the list of its hooks as sites."""
+    """One patch between two tensors, and the list of its hooks as sites, without the one that is
+    never reached.
+    """
     model = OwnModel()
     clean, corrupted = torch.ones(1, 3), torch.zeros(1, 3)
     effect = patch(
         model, clean, corrupted, Site("hook_first"), metrics=lambda outputs: outputs[:, 0]
     )
     assert effect.patched == pytest.approx(model(clean)[0, 0].item(), abs=1e-6)
-    assert [site.name for site in sites(model, "hook")] == [
-        "hook_first",
-        "hook_second",
-        "hook_unused",
-    ]
+    assert [site.name for site in sites(model, "hook")] == ["hook_first", "hook_second"]
 
 
 def test_coordinates_of_every_result(textbook):

@@ -31,7 +31,7 @@ from xor_mi.interventions import (
     sites,
     subspace_accuracy,
 )
-from xor_mi.interventions._run import inputs_per_run
+from xor_mi.interventions._forward import inputs_per_run
 from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import HookedMLP
 from xor_mi.truth import truth_rows

@@ -14,8 +14,8 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Site
 from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._forward import call_hooked
 from xor_mi.interventions._hooks import Probed, require_hooks
-from xor_mi.interventions._run import call_hooked
 from xor_mi.interventions._sites import entries_of
 from xor_mi.kinds import HookedModel
 from xor_mi.model import all_finite

@@ -38,8 +38,9 @@ from xor_mi.gate_scan._scan import scan_samples
 from xor_mi.gate_scan._sets import Plan, minimal_sets, plan_of, subsets_of, to_mean
 from xor_mi.graph import Site
 from xor_mi.interventions._brought import brought_readers
+from xor_mi.interventions._forward import cache_all
 from xor_mi.interventions._readout import Readers
-from xor_mi.interventions._run import Replacement, cache_all, intervene
+from xor_mi.interventions._run import Replacement, intervene
 from xor_mi.interventions._sites import (
     SiteKind,
     SiteSet,

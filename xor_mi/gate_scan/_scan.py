@@ -26,8 +26,8 @@ from xor_mi.gate_scan._cuts import Cuts, UnitGate, decided_at
 from xor_mi.gate_scan._finding import GateScan
 from xor_mi.gate_scan._scores import Scorer, Scores, UnitScores, scored_gates
 from xor_mi.graph import Site
+from xor_mi.interventions._forward import inputs_per_run
 from xor_mi.interventions._hooks import Probed, probe_hooks
-from xor_mi.interventions._run import inputs_per_run
 from xor_mi.interventions._sites import edges_where_needed, require_ready, site_sets
 from xor_mi.kinds import Features, HookedModel, Inputs, ModelKwargs, Sites
 from xor_mi.progress import progress_bar

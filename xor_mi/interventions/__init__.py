@@ -32,10 +32,10 @@ from xor_mi.interventions._method_scores import MethodScores as MethodScores
 from xor_mi.interventions._method_scores import score_methods as score_methods
 from xor_mi.interventions._methods import METHODS as METHODS
 from xor_mi.interventions._methods import Method as Method
+from xor_mi.interventions._pairs import all_pairs as all_pairs
+from xor_mi.interventions._pairs import differing_pairs as differing_pairs
 from xor_mi.interventions._patching import PatchEffect as PatchEffect
 from xor_mi.interventions._patching import PatchSweep as PatchSweep
-from xor_mi.interventions._patching import all_pairs as all_pairs
-from xor_mi.interventions._patching import differing_pairs as differing_pairs
 from xor_mi.interventions._patching import patch as patch
 from xor_mi.interventions._patching import patch_sweep as patch_sweep
 from xor_mi.interventions._paths import path_sweep as path_sweep

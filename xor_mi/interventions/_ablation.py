@@ -21,13 +21,8 @@ from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples, as_inputs, examples_of
-from xor_mi.interventions._patching import own_names
-from xor_mi.interventions._readout import (
-    Decided,
-    decisions_of,
-    readers_of,
-    warn_of_cells,
-)
+from xor_mi.interventions._pairs import own_names
+from xor_mi.interventions._readout import Decided, decisions_of, readers_of, warn_of_cells
 from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
     MAX_SUBSETS,

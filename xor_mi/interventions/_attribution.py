@@ -19,12 +19,12 @@ from xor_mi.errors import XorMiError, require_memory, unknown
 from xor_mi.finding import Finding
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._forward import bytes_per_number, changed_in_place
 from xor_mi.interventions._gradients import NamedMetric
 from xor_mi.interventions._hooks import probe_hooks, require_hooks
 from xor_mi.interventions._methods import METHODS, Method
-from xor_mi.interventions._patching import names_of_pairs, read_pairs
+from xor_mi.interventions._pairs import names_of_pairs, read_pairs
 from xor_mi.interventions._readout import readers_of
-from xor_mi.interventions._run import bytes_per_number, changed_in_place
 from xor_mi.interventions._sites import (
     Coordinates,
     Site,

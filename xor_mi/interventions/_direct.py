@@ -20,6 +20,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Edge, Unit
 from xor_mi.interventions._examples import Examples, as_examples
+from xor_mi.interventions._forward import OnActivation, cache_all, run_hooked
 from xor_mi.interventions._gradients import (
     carried_back,
     checked_metric,
@@ -32,7 +33,6 @@ from xor_mi.interventions._gradients import (
     times_difference,
 )
 from xor_mi.interventions._hooks import probe_hooks
-from xor_mi.interventions._run import OnActivation, cache_all, run_hooked
 from xor_mi.interventions._sites import Site
 from xor_mi.kinds import HookedModel, Metric
 from xor_mi.model import HookedMLP

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, cut_short, require_memory
 from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._forward import OnActivation, hook_that_keeps, inputs_per_run, run_hooked
 from xor_mi.interventions._readout import Readers, named_metrics, require_one_each
-from xor_mi.interventions._run import OnActivation, hook_that_keeps, inputs_per_run, run_hooked
 from xor_mi.interventions._sites import Site, entries_of
 from xor_mi.kinds import HookedModel, Metric
 

@@ -55,16 +55,7 @@ from xor_mi.interventions._sites import (
     site_of,
 )
 from xor_mi.interventions._task import Runs, Task, read_max_runs, read_seed, read_task, runs_of
-from xor_mi.kinds import (
-    Decide,
-    Features,
-    HookedModel,
-    Inputs,
-    ModelKwargs,
-    OneSite,
-    Row,
-    SomeSite,
-)
+from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, OneSite, Row, SomeSite
 from xor_mi.metrics import ScoreAbove, score
 from xor_mi.model import HookedMLP
 from xor_mi.truth import as_row, row_name

@@ -11,12 +11,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, cut_short, require_kind
 from xor_mi.finding import Finding, number_text
-from xor_mi.interventions._attribution import (
-    Request,
-    request_of,
-    scores_by,
-    warn_of_work_in_place,
-)
+from xor_mi.interventions._attribution import Request, request_of, scores_by, warn_of_work_in_place
 from xor_mi.interventions._methods import METHODS, Method, before_and_after
 from xor_mi.interventions._sites import Coordinates, coordinates, edges_where_needed
 from xor_mi.kinds import HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites

@@ -23,6 +23,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.interventions._direct import direct_logit
 from xor_mi.interventions._examples import Examples, as_examples, distinct_examples
+from xor_mi.interventions._forward import cache_all
 from xor_mi.interventions._gradients import (
     checked_metric,
     gradients_at,
@@ -32,7 +33,7 @@ from xor_mi.interventions._gradients import (
 )
 from xor_mi.interventions._hooks import warn_of_unread
 from xor_mi.interventions._readout import Readers, named_metrics
-from xor_mi.interventions._run import cache_all, intervene
+from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import Site, SiteSet, subsets
 from xor_mi.kinds import HookedModel, Metric
 from xor_mi.model import HookedMLP

@@ -1,9 +1,8 @@
 """(clean, corrupted) pairs x sites -> the effect of every patch, all in one batched forward."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, product
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,25 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, require_memory, shown, unknown
+from xor_mi.errors import XorMiError, unknown
 from xor_mi.finding import Finding, number_text
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, largest_effect
-from xor_mi.interventions._examples import (
-    Examples,
-    as_inputs,
-    distinct_examples,
-    distinct_inputs,
-    pairs_of_examples,
-    read_kwargs,
-)
-from xor_mi.interventions._readout import (
-    Decided,
-    Readers,
-    decisions_of,
-    readers_of,
-    warn_of_cells,
-)
+from xor_mi.interventions._pairs import ReadPairs, names_of_pairs, read_pairs, two_batches
+from xor_mi.interventions._readout import Decided, Readers, decisions_of, readers_of, warn_of_cells
 from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
     Coordinates,
@@ -37,7 +23,6 @@ from xor_mi.interventions._sites import (
     coordinates,
     default_sites,
     edges_where_needed,
-    require_mlp,
     require_ready,
     site_sets,
 )
@@ -52,20 +37,12 @@ from xor_mi.kinds import (
     Row,
     Sites,
 )
-from xor_mi.metrics import decisions
-from xor_mi.model import HookedMLP, read_inputs
-from xor_mi.truth import is_array, truth_rows
+from xor_mi.model import HookedMLP
 
 if TYPE_CHECKING:
     from transformer_lens.patching import PatchingResult
 
 DIRECTIONS = get_args(Direction)
-
-Pair = tuple[tuple[int, ...], tuple[int, ...]]
-"""Two input rows, (clean, corrupted)."""
-
-BYTES_PER_PAIR = 2**7
-"""What a pair takes that is listed: a tuple of two, and its two numbers."""
 
 SAME_METRIC = 1e-6
 """Clean and corrupted metrics closer than this part of the largest one in the sweep count as the
@@ -393,36 +370,6 @@ def _metric_columns(effect: PatchEffect) -> dict[str, object]:
     }
 
 
-def all_pairs(n_inputs: int) -> list[Pair]:
-    """All ordered pairs of distinct input rows.
-
-    >>> all_pairs(1)
-    [((0,), (1,)), ((1,), (0,))]
-
-    Raises:
-        XorMiError: more pairs than memory is allowed for.
-    """
-    rows = truth_rows(n_inputs)
-    _require_listable(n_inputs)
-    return [(a, b) for a, b in product(rows, repeat=2) if a != b]
-
-
-def differing_pairs(model: HookedMLP, *, output: int = 0) -> list[Pair]:
-    """All ordered pairs of rows that the model decides differently, in one decision.
-
-    Undecided rows are in no pair.
-
-    >>> from xor_mi.handmade import textbook_xor
-    >>> len(differing_pairs(textbook_xor()))
-    8
-    """
-    require_mlp(model, "listing pairs of rows")
-    model.require_output(output)
-    column = decisions(model)[:, output].tolist()
-    decided = dict(zip(truth_rows(model.cfg.d_in), column, strict=True))
-    return [(a, b) for a, b in all_pairs(model.cfg.d_in) if {decided[a], decided[b]} == {0, 1}]
-
-
 @torch.no_grad()
 def patch_sweep(
     model: HookedModel,
@@ -530,7 +477,7 @@ def patch_sweep(
 
 
 def _read_unpatched(
-    readers: Readers, plain: Tensor, read: "ReadPairs"
+    readers: Readers, plain: Tensor, read: ReadPairs
 ) -> Float[Tensor, "function side pair"]:
     """What the readers read of the clean inputs and of the corrupted ones.
 
@@ -571,7 +518,7 @@ def patch(
     Raises:
         XorMiError: several inputs in one array, and all that `patch_sweep` refuses.
     """
-    batches = _two_batches(model, (clean, corrupted))
+    batches = two_batches(model, (clean, corrupted))
     if batches is not None and max(map(len, batches)) > 1:
         raise XorMiError(
             f"clean has {len(batches[0])} inputs and corrupted {len(batches[1])}, and patch takes "
@@ -630,186 +577,3 @@ def source_of(direction: Direction) -> str:
     """What a patched value is, as a coordinate."""
     source = "clean" if direction == "denoising" else "corrupted"
     return f"interchange, from the {source} input"
-
-
-class ReadPairs(NamedTuple):
-    """Pairs of inputs, each different input once: there are far fewer than pairs of them.
-
-    Attributes:
-        names: (clean, corrupted) as text, per pair.
-        examples: the different inputs, with their keyword inputs.
-        clean, corrupted: the numbers of each pair's inputs among them, [pair].
-    """
-
-    names: tuple[tuple[str, str], ...]
-    examples: Examples
-    clean: Tensor
-    corrupted: Tensor
-
-    @property
-    def inputs(self) -> Tensor:
-        """The different inputs, [input, ...]."""
-        return self.examples.inputs
-
-
-def read_pairs(
-    model: HookedModel, pairs: Pairs | None, model_kwargs: ModelKwargs | None = None
-) -> ReadPairs:
-    """The pairs that a caller names, with each different input once.
-
-    Raises:
-        XorMiError: pairs that are neither rows nor two arrays of equally many inputs.
-    """
-    batches = _two_batches(model, pairs)
-    if batches is not None:
-        clean, corrupted = batches
-        if clean.shape != corrupted.shape:
-            raise XorMiError(
-                f"clean inputs are {list(clean.shape)}, corrupted {list(corrupted.shape)}; "
-                "they must pair up one to one"
-            )
-        if not len(clean):
-            raise XorMiError(f"there are no pairs: both tensors are {list(clean.shape)}; give some")
-        numbered = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
-        both = pairs_of_examples(model, clean, corrupted, model_kwargs)
-        examples, numbers = distinct_examples(both)
-        return ReadPairs(numbered, examples, *numbers.chunk(2))
-    if not isinstance(model, HookedMLP):
-        raise XorMiError(_no_two_tensors(pairs))
-    read_kwargs(model, model_kwargs)  # which a HookedMLP does not take
-    if pairs is None:
-        return _all_read_pairs(model)
-    listed, number_of = _each_once(list(chain.from_iterable(_as_pairs(pairs))))
-    if not listed:
-        return ReadPairs((), Examples(model.rows([])), *torch.zeros(2, 0, dtype=torch.long))
-    read = read_inputs(model, listed)
-    inputs, numbers = distinct_inputs(read.values)
-    names = [read.names[number] for number in number_of]
-    named = tuple(zip(names[::2], names[1::2], strict=True))
-    numbers = numbers[torch.tensor(number_of, device=numbers.device)]
-    return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
-
-
-def names_of_pairs(
-    pairs: Sequence[tuple[str, str]], given: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """What pairs are called: what a caller gives, or "clean -> corrupted".
-
-    Raises:
-        XorMiError: what is not one text per pair.
-    """
-    if given is None:
-        return tuple([f"{clean} -> {corrupted}" for clean, corrupted in pairs])
-    return own_names("pair_names", given, len(pairs))
-
-
-def own_names(argument: str, given: Sequence[str], n: int) -> tuple[str, ...]:
-    """A caller's own names of pairs or rows, one text each.
-
-    Raises:
-        XorMiError: another number of them, something that is no text, or a name twice.
-    """
-    is_sequence = isinstance(given, Sequence) and not isinstance(given, str)
-    if not is_sequence or not all(isinstance(name, str) and name for name in given):
-        raise XorMiError(f"{argument} is {shown(given)}; give a list of {n} texts")
-    if len(given) != n or len(set(given)) < n:
-        raise XorMiError(
-            f"{argument} has {len(given)} names, {len(set(given))} of them different; give {n}, "
-            "all different"
-        )
-    return tuple(given)
-
-
-def _each_once(rows: list[Row]) -> tuple[list[Row], list[int]]:
-    """Rows -> those that are read, and the number of each among them.
-
-    Texts and tuples are named once however often they stand there, as in pairs they do.
-    """
-    numbers: dict[object, int] = {}
-    listed: list[Row] = []
-    number_of: list[int] = []
-    for row in rows:
-        # 1, 1.0 and True are equal and mean one input each, but are not read alike
-        kinds = tuple(map(type, row)) if isinstance(row, tuple) else None
-        key = (row, kinds) if isinstance(row, str) or _are_numbers(row) else object()
-        if key not in numbers:
-            numbers[key] = len(listed)
-            listed.append(row)
-        number_of.append(numbers[key])
-    return listed, number_of
-
-
-def _are_numbers(row: object) -> bool:
-    """Whether this is a tuple of plain numbers."""
-    return isinstance(row, tuple) and all(isinstance(entry, (int, float)) for entry in row)
-
-
-def _no_two_tensors(pairs: object) -> str:
-    """What to say of pairs that a model without rows of bits cannot run."""
-    give = "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]"
-    sides = pairs if isinstance(pairs, tuple) and len(pairs) == 2 else ()
-    if sides and all(is_array(side) for side in sides):
-        shapes = " and ".join([str(list(getattr(side, "shape", ()))) for side in sides])
-        return f"the two arrays are {shapes}, without an axis of pairs; {give}, such as x[None]"
-    return f"{give}; rows of bits are for a HookedMLP only"
-
-
-def _all_read_pairs(model: HookedMLP) -> ReadPairs:
-    """All ordered pairs of distinct rows, in the order of `all_pairs`."""
-    _require_listable(model.cfg.d_in)
-    read = read_inputs(model)
-    names, n_rows = read.names, len(read.names)
-    number = torch.arange(n_rows, device=read.values.device)
-    clean, corrupted = number.repeat_interleave(n_rows), number.repeat(n_rows)
-    differ = clean != corrupted
-    named = tuple([(a, b) for a, b in product(names, repeat=2) if a is not b])
-    return ReadPairs(named, Examples(read.values), clean[differ], corrupted[differ])
-
-
-def _require_listable(n_inputs: int) -> None:
-    """Refuse all pairs of too many rows, before they are listed."""
-    n_pairs = 2**n_inputs * (2**n_inputs - 1)
-    require_memory(
-        n_pairs * BYTES_PER_PAIR,
-        what=f"all {n_pairs:,} ordered pairs of the rows of {n_inputs} inputs",
-        do="name the pairs you want, such as [('01', '11')]",
-    )
-
-
-def _two_batches(model: HookedModel, pairs: object) -> tuple[Tensor, Tensor] | None:
-    """(clean inputs, corrupted inputs), two arrays [pair, ...], as tensors; None of other pairs."""
-    if not isinstance(pairs, tuple) or len(pairs) != 2:
-        return None
-    if not all(is_array(side) and getattr(side, "ndim", 0) > 1 for side in pairs):
-        return None
-    clean, corrupted = pairs
-    return as_inputs(model, clean, "pairs"), as_inputs(model, corrupted, "pairs")
-
-
-def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
-    """(clean, corrupted) rows, each pair with two."""
-    # two inputs alone, each [d_in], are one pair
-    is_one_pair = isinstance(pairs, tuple) and all(
-        is_array(side) and getattr(side, "ndim", 0) == 1 for side in pairs
-    )
-    listed: Any = [pairs] if is_one_pair else pairs
-    try:
-        read = [(a, b) for a, b in listed]
-    except (TypeError, ValueError):  # something that does not unpack into two
-        raise _no_pairs(pairs) from None
-    # a mapping is gone through by its keys, and the rows of one array are no pairs of rows
-    if isinstance(pairs, Mapping) or any(map(_is_number, chain.from_iterable(read))):
-        raise _no_pairs(pairs)
-    return read
-
-
-def _no_pairs(pairs: object) -> XorMiError:
-    return XorMiError(
-        f"{shown(pairs)} are not pairs; give (clean, corrupted) rows such as [('01', '11')], "
-        "or two tensors"
-    )
-
-
-def _is_number(side: object) -> bool:
-    """Whether a side of a pair is one number and no row."""
-    return isinstance(side, (int, float)) or getattr(side, "ndim", 1) == 0

@@ -20,27 +20,19 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, require_at_most, require_kind, require_memory
 from xor_mi.graph import Edge, Site, Unit, layers_of
 from xor_mi.interventions._examples import Examples
-from xor_mi.interventions._hooks import warn_of_unread
-from xor_mi.interventions._patching import (
-    PatchSweep,
-    names_of_pairs,
-    read_pairs,
-    require_direction,
-    rounding_of,
-    source_of,
-)
-from xor_mi.interventions._placed import shapes_at
-from xor_mi.interventions._readout import readers_of, warn_of_cells
-from xor_mi.interventions._run import (
-    Layout,
+from xor_mi.interventions._forward import (
     OnActivation,
     bytes_per_number,
     cache_all,
     hook_that_keeps,
-    hooks_that_write,
     inputs_per_run,
     run_hooked,
 )
+from xor_mi.interventions._hooks import warn_of_unread
+from xor_mi.interventions._pairs import names_of_pairs, read_pairs
+from xor_mi.interventions._patching import PatchSweep, require_direction, rounding_of, source_of
+from xor_mi.interventions._placed import shapes_at
+from xor_mi.interventions._readout import readers_of, warn_of_cells
 from xor_mi.interventions._site_paths import (
     Points,
     along_sites,
@@ -57,6 +49,7 @@ from xor_mi.interventions._sites import (
     require_ready,
     site_of,
 )
+from xor_mi.interventions._write import Layout, hooks_that_write
 from xor_mi.kinds import (
     Decide,
     Direction,

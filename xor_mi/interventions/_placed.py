@@ -13,7 +13,8 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.interventions._examples import Examples
-from xor_mi.interventions._run import Replacement, Running, cache_all, require_disjoint
+from xor_mi.interventions._forward import cache_all
+from xor_mi.interventions._run import Replacement
 from xor_mi.interventions._sites import (
     Site,
     SiteSet,
@@ -22,6 +23,7 @@ from xor_mi.interventions._sites import (
     site_of,
     site_sets,
 )
+from xor_mi.interventions._write import Running, require_disjoint
 from xor_mi.kinds import HookedModel, OneSite
 
 MOST_OVERLAP = 1e-4

@@ -16,29 +16,27 @@ A model may work in place: change the activation that a hook point saw, or its o
 run gets a copy of the inputs, and what is kept of a hook is a copy made when it fires.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, combinations, pairwise
-from typing import Any, NamedTuple, TypeGuard
+from itertools import chain
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind, require_memory
-from xor_mi.graph import KeptEntry, Site
+from xor_mi.errors import XorMiError, require_memory
 from xor_mi.interventions._examples import Examples, as_examples
-from xor_mi.interventions._hooks import (
-    Probed,
-    probe_hooks,
-    require_hooks,
-    require_tensor,
-    warn_of_unread,
+from xor_mi.interventions._forward import (
+    bytes_per_number,
+    bytes_per_row,
+    call_hooked,
+    inputs_per_run,
+    run_plain,
 )
+from xor_mi.interventions._hooks import probe_hooks, require_hooks, require_tensor, warn_of_unread
 from xor_mi.interventions._prefix import (
     Arguments,
     first_block,
@@ -46,115 +44,21 @@ from xor_mi.interventions._prefix import (
     grown_before_block,
 )
 from xor_mi.interventions._readout import Readers
-from xor_mi.interventions._sites import SiteSet, entries_of
+from xor_mi.interventions._sites import SiteSet
+from xor_mi.interventions._write import Layout, Running, Value, Writer, hooks_that_write
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
 from xor_mi.progress import progress_bar
-
-Running = Callable[[Tensor], Tensor]
-"""What base inputs get, from what they have there in the same run, [base, ...], where sites before
-are written already.
-"""
 
 Replacement = Callable[[str, Tensor, Tensor], Tensor | Running]
 """(hook name, its activation on the plain inputs [plain, ...], numbers of some base inputs [base])
 -> what these base inputs get there, [base, ...]; of it, the entries of the sites are written.
 """
 
-Value = Callable[[str, Tensor], Tensor | Running]
-"""A replacement of the base inputs of one forward: (hook name, its activation on the plain inputs
-of that forward) -> what the base inputs get.
-"""
-
-OnActivation = Callable[[Tensor], Tensor | None]
-"""What happens at a hook: its activation -> a new one, or None to leave it."""
-
-MLP_BATCH_BYTES, BATCH_BYTES = 2**24, 2**29
-"""The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache
-and are slower, not faster; on other models the cost of a forward itself weighs more.
-"""
-
 GROUPED_FROM = 2**20
 """From so many bytes on, the sets of a HookedMLP are run hook by hook, each from its own hook on;
 below, one forward of them all is faster.
 """
-
-
-class Layout(NamedTuple):
-    """How a batch is laid out: the plain inputs, then the base inputs once per set of sites."""
-
-    n_plain: int
-    n_sets: int
-    n_base: int
-
-
-class Planned(NamedTuple):
-    """What is written at one hook, entry by entry: the number of the set, and the site."""
-
-    numbers: list[int]
-    sites: list[Site]
-
-
-@torch.no_grad()
-def cache_all(
-    model: HookedModel,
-    inputs: Tensor | Examples,
-    hook_names: Iterable[str],
-    *,
-    max_batch_bytes: int | None = None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """A plain run -> the outputs and what these hook points saw, by hook name.
-
-    In chunks where one batch would pass the memory bound.
-
-    Raises:
-        XorMiError: a hook that did not fire exactly once or has no batch axis, or more than may be
-            held at once.
-    """
-    examples, hook_names = as_examples(inputs), set(hook_names)
-    probed = None
-    if not isinstance(model, HookedMLP):
-        probed = probe_hooks(model, examples, warns=False)
-        require_hooks(model, probed, hook_names)
-    at_once = inputs_per_run(model, examples, max_batch_bytes, probed)
-    return _run_plain(model, examples, hook_names, at_once)
-
-
-def inputs_per_run(
-    model: HookedModel,
-    inputs: Tensor | Examples,
-    max_batch_bytes: int | None = None,
-    probed: Probed | None = None,
-) -> int:
-    """How many inputs one forward may take, at least one.
-
-    Args:
-        probed: what is known of the model's hooks, where it has been run already.
-    """
-    if max_batch_bytes is None:
-        max_batch_bytes = MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES
-    require_kind("max_batch_bytes", max_batch_bytes, int, give=f"bytes, such as {BATCH_BYTES}")
-    if max_batch_bytes < 1:
-        raise XorMiError(
-            f"max_batch_bytes is {max_batch_bytes}; give a number of bytes, such as {BATCH_BYTES}"
-        )
-    if isinstance(model, HookedMLP):
-        bytes_per_input = _bytes_per_row(model)
-    else:
-        probed = probe_hooks(model, inputs, warns=False) if probed is None else probed
-        bytes_per_input = probed.bytes_per_example
-    # Twice, because an activation that is written on is a copy.
-    return max(1, max_batch_bytes // (2 * bytes_per_input))
-
-
-def _bytes_per_row(model: HookedMLP) -> int:
-    """Known from the sizes, without a forward: every layer before and after its activation."""
-    sizes = model.layer_sizes
-    edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
-    # Direct connections: a term per edge where the edge hooks fire, else the outputs' sums.
-    direct = sizes[-1] * (sizes[0] if model.cfg.use_edge_result else 1)
-    numbers = 2 * sum(sizes) + edges + (direct if model.cfg.direct else 0)
-    return numbers * model.linears[0].weight.element_size()
 
 
 @torch.no_grad()
@@ -237,7 +141,7 @@ def _intervene_on_mlp(
     plain, base = work.plain, work.base
     rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes)
     n_rows = len(plain) + len(sets) * len(base)
-    is_small = n_rows <= rows_per_run and n_rows * _bytes_per_row(model) < GROUPED_FROM
+    is_small = n_rows <= rows_per_run and n_rows * bytes_per_row(model) < GROUPED_FROM
     # direct connections lead past the hooks
     groups = _by_first_hook(model, sets, split=not is_small and not model.cfg.direct)
     if n_rows <= rows_per_run:
@@ -252,7 +156,7 @@ def _intervene_on_mlp(
         return untouched, _in_order(results, [numbers for _, numbers in groups], len(sets))
 
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
-    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
+    untouched, seen = run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
     grown_groups = [
         (_Grown() if model.cfg.direct else _Grown(hook=hook), numbers) for hook, numbers in groups
     ]
@@ -286,7 +190,7 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
     probed = probe_hooks(model, plain)
     require_hooks(model, probed, hook_names)
     rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes, probed)
-    untouched, seen = _run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
+    untouched, seen = run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
     groups = [(_Grown(), list(range(len(sets))))]
     if len(sets) * len(base) > rows_per_run:
         groups = _by_first_block(work, sets, untouched)
@@ -367,14 +271,6 @@ def _in_order(results: Sequence[Tensor], numbers: Sequence[Sequence[int]], n_set
     for result, of_result in zip(results, numbers, strict=True):
         values[:, list(of_result)] = result
     return values
-
-
-def bytes_per_number(model: HookedModel) -> int:
-    """The bytes of one output of this model."""
-    if isinstance(model, HookedMLP):
-        return model.linears[0].weight.element_size()
-    sizes = [p.element_size() for p in model.parameters()] if isinstance(model, nn.Module) else []
-    return max(sizes, default=torch.get_default_dtype().itemsize)
 
 
 def _of_these(
@@ -481,290 +377,3 @@ def _grown(base: Tensor, layout: Layout, activation: Tensor) -> Tensor:
     grown[:n_plain] = activation[:n_plain]
     grown[n_plain:].view(n_sets, n_base, *activation.shape[1:])[:] = activation[base]
     return grown
-
-
-def _run_plain(
-    model: HookedModel,
-    plain: Examples,
-    hook_names: set[str],
-    rows_per_run: int,
-    *,
-    progress: bool = False,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The plain inputs in chunks -> their outputs, and every hook's activation on them."""
-    whole: dict[str, Tensor] = {}
-    outputs: Tensor | None = None
-    starts = range(0, len(plain), rows_per_run)
-    for start in progress_bar(starts, doing="running inputs", unit="run", progress=progress):
-        part = slice(start, start + rows_per_run)
-        here = plain[part]
-        seen: dict[str, list[Tensor]] = {name: [] for name in hook_names}
-        hooks = {name: hook_that_keeps(name, len(here), seen[name]) for name in hook_names}
-        outputs_here = run_hooked(model, here, hooks)
-        kept = {name: activation for name, (activation,) in seen.items()}
-        if outputs is None:
-            if len(here) == len(plain):
-                return outputs_here, kept
-            require_memory(
-                sum(_bytes_for(len(plain), one) for one in (outputs_here, *kept.values())),
-                what=f"the activations of {len(plain):,} inputs at {len(hook_names)} hook points",
-                do="give fewer inputs, or sites of fewer hook points at a time",
-            )
-            outputs = _empty_for(len(plain), outputs_here)
-            whole = {name: _empty_for(len(plain), one) for name, one in kept.items()}
-        outputs[part] = outputs_here
-        for name, activation in kept.items():
-            whole[name][part] = activation
-    assert outputs is not None  # there is at least one input
-    return outputs, whole
-
-
-def _bytes_for(n_inputs: int, some: Tensor) -> int:
-    """The bytes that [input, ...] takes of all inputs, where it is known of some."""
-    return n_inputs * some[0].numel() * some.element_size()
-
-
-def _empty_for(n_inputs: int, some: Tensor) -> Tensor:
-    """Room for [input, ...] of all inputs."""
-    return some.new_empty(n_inputs, *some.shape[1:])
-
-
-def run_hooked(
-    model: HookedModel, inputs: Tensor | Examples, functions: Mapping[str, OnActivation]
-) -> Tensor:
-    """One forward with a function at each hook, each of which must be called exactly once.
-
-    Raises:
-        XorMiError: a hook that did not fire exactly once, or a forward that does not return one
-            tensor [batch, ...].
-    """
-    return require_tensor(call_hooked(model, inputs, functions), len(inputs))
-
-
-def call_hooked(
-    model: HookedModel, inputs: Tensor | Examples, functions: Mapping[str, OnActivation]
-) -> object:
-    """`run_hooked` of a model whose forward may return anything.
-
-    Raises:
-        XorMiError: a hook that did not fire exactly once.
-    """
-    fired: Counter[str] = Counter()
-    hooks = [(name, partial(_call, function, name, fired)) for name, function in functions.items()]
-    with model.hooks(fwd_hooks=hooks) if hooks else nullcontext():
-        outputs = as_examples(inputs).call(model)
-    for name in functions:
-        if fired[name] != 1:
-            times = f"fired {fired[name]} times in one forward" if fired[name] else "never fired"
-            raise XorMiError(f"hook '{name}' {times}; it must fire exactly once")
-    return outputs
-
-
-def _call(
-    function: OnActivation, name: str, fired: Counter[str], activation: Tensor, hook: Any
-) -> Tensor | None:
-    """A function on an activation, as a hook of TransformerLens is called; and that it fired."""
-    del hook  # a TransformerBridge may call it by another name than the one asked for
-    fired[name] += 1
-    return function(activation)
-
-
-def hook_that_keeps(name: str, n_inputs: int, kept: list[Tensor]) -> OnActivation:
-    """A hook that appends a copy of its activation to a list."""
-    return partial(_keep, name, n_inputs, kept)
-
-
-def _keep(name: str, n_inputs: int, kept: list[Tensor], activation: Tensor) -> None:
-    _require_batch(name, activation, n_inputs)
-    kept.append(activation.clone())
-
-
-@torch.no_grad()
-def changed_in_place(
-    model: HookedModel, inputs: Tensor | Examples, hook_names: Sequence[str]
-) -> list[str]:
-    """Those of these hook points whose activation the model writes into after they fired.
-
-    What another cache holds of them, without copies, is what was written.
-    """
-    seen: dict[str, list[tuple[Tensor, int]]] = {name: [] for name in hook_names}
-    run_hooked(model, inputs, {name: partial(_keep_count, kept) for name, kept in seen.items()})
-    return [
-        name
-        for name, kept in seen.items()
-        if any(activation._version != count for activation, count in kept)
-    ]
-
-
-def _keep_count(kept: list[tuple[Tensor, int]], activation: Tensor) -> None:
-    # PyTorch counts the writes into a tensor.
-    kept.append((activation, activation._version))
-
-
-def hooks_that_write(sets: Sequence[SiteSet], layout: Layout, value: Value) -> dict[str, "Writer"]:
-    """Hook name -> a hook that writes every set of sites on its own copy of the base inputs."""
-    planned: dict[str, Planned] = {}
-    for number, together in enumerate(sets):
-        for site in together:
-            if site.hook_name not in planned:
-                planned[site.hook_name] = Planned(numbers=[], sites=[])
-            numbers, sites = planned[site.hook_name]
-            numbers.append(number)
-            sites.append(site)
-    return {name: Writer(name, plan, layout, value) for name, plan in planned.items()}
-
-
-def _require_batch(name: str, activation: Tensor, n_inputs: int) -> None:
-    if activation.ndim == 0 or len(activation) != n_inputs:
-        raise XorMiError(
-            f"hook '{name}' has an activation without a batch axis, {list(activation.shape)}; "
-            "it cannot be written per input"
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Writer:
-    """What is written at one hook, as a function of its activation.
-
-    Attributes:
-        name: of the hook.
-        plan: which set writes which site.
-        layout: of the batch.
-        value_of: (hook name, activation on the plain inputs) -> what the base inputs get.
-    """
-
-    name: str
-    plan: Planned
-    layout: Layout
-    value_of: Value
-
-    def __call__(self, activation: Tensor) -> Tensor:
-        """A new activation [plain + set * base, ...] with every planned value written."""
-        n_rows = self.layout.n_plain + self.layout.n_sets * self.layout.n_base
-        _require_batch(self.name, activation, n_rows)
-        # A copy: the activation may be a tensor of the caller's.
-        new = activation.clone()
-        self.write_into(new)
-        return new
-
-    def write_into(self, new: Tensor) -> None:
-        """Write every planned value into an activation [plain + set * base, ...]."""
-        plan, layout = self.plan, self.layout
-        value = self.value_of(self.name, new[: layout.n_plain])
-        # A view, so that what is written on a copy of the base inputs is written in `new`.
-        copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
-        if isinstance(value, Tensor):
-            self._write_value(value, copies)
-        else:
-            self._write_running(value, copies)
-        # Only sites of one set can be in each other's way.
-        if len(set(plan.numbers)) < len(plan.numbers):
-            require_disjoint(plan.numbers, plan.sites, {self.name: new.shape[1:]})
-
-    def _write_value(self, value: Tensor, copies: Tensor) -> None:
-        """The same value [base, ...] for every set."""
-        plan = self.plan
-        _require_value(self.name, value, copies[0])
-        value = value.to(copies.dtype)
-        indices = [site.index for site in plan.sites]
-        if _are_points(indices):
-            _write_points(plan, list(zip(*indices, strict=True)), value, copies)
-            return
-        for number, site in zip(plan.numbers, plan.sites, strict=True):
-            entries = entries_of(site, value)
-            # the copy first: a list beside its number would be combined with it
-            copies[number][entries] = value[entries]
-
-    def _write_running(self, value_of: Running, copies: Tensor) -> None:
-        """Each set from what its own copy of the base inputs has there."""
-        plan = self.plan
-        for number in dict.fromkeys(plan.numbers):
-            value = value_of(copies[number].clone())
-            _require_value(self.name, value, copies[0])
-            for of_set, site in zip(plan.numbers, plan.sites, strict=True):
-                if of_set == number:
-                    entries = entries_of(site, value)
-                    copies[number][entries] = value[entries].to(copies.dtype)
-
-
-def _require_value(name: str, value: Tensor, activation: Tensor) -> None:
-    """What is written at a hook has the shape of its activation, and finite entries."""
-    if value.shape[1:] != activation.shape[1:]:
-        raise XorMiError(
-            f"a value of shape {list(value.shape[1:])} for '{name}', "
-            f"whose activation is {list(activation.shape[1:])}"
-        )
-    if not all_finite(value):
-        raise XorMiError(
-            f"the value for '{name}' has NaN or infinite entries; an intervention needs finite ones"
-        )
-
-
-def _are_points(indices: Sequence[tuple[KeptEntry, ...]]) -> TypeGuard[list[tuple[int, ...]]]:
-    """Whether these are whole numbers on as many axes each, at least one."""
-    n_axes = set(map(len, indices))
-    return len(n_axes) == 1 and set(map(type, chain.from_iterable(indices))) == {int}
-
-
-def _write_points(
-    plan: Planned, axes: Sequence[tuple[int, ...]], value: Tensor, copies: Tensor
-) -> None:
-    """The usual case, units of one layer: all sites in one indexed write.
-
-    It is several times faster than site by site.
-
-    axes: the sites' indices, axis by axis; value: [base, ...]; copies: [set, base, ...], written in
-    place.
-    """
-    sizes = value.shape[1:]
-    # Torch would answer with a message of its own, which names no site.
-    too_deep = len(axes) > len(sizes)
-    if too_deep or any(
-        min(axis) < -size or max(axis) >= size for axis, size in zip(axes, sizes, strict=False)
-    ):
-        for site in plan.sites:
-            site.axes(sizes)
-    numbers, *index = [
-        torch.from_numpy(np.array(entries)).to(copies.device) for entries in (plan.numbers, *axes)
-    ]
-    # With the base inputs moved behind the indexed axes, each site is one row [base, ...].
-    targets = copies.movedim(1, len(axes) + 1)
-    targets[(numbers, *index)] = value.movedim(0, len(axes))[tuple(index)]
-
-
-def require_disjoint(
-    numbers: Sequence[int], sites: Sequence[Site], shapes: Mapping[str, Sequence[int]]
-) -> None:
-    """No two sites of one set (of the same number) write the same place.
-
-    Which of them came last would decide.
-
-    shapes: hook name -> the shape of its activation after the batch axis.
-
-    Raises:
-        XorMiError: two that overlap.
-    """
-    of_set: dict[tuple[int, str], list[Site]] = {}
-    for number, site in zip(numbers, sites, strict=True):
-        of_set.setdefault((number, site.hook_name), []).append(site)
-    for (_, hook_name), together in of_set.items():
-        shape = shapes[hook_name]
-        # Single numbers in different places, the usual case, need no look at every two of them.
-        indices = [site.index for site in together]
-        if _are_points(indices) and len(indices[0]) == len(shape):
-            from_front = {_from_front(index, shape) for index in indices}
-            if len(from_front) == len(indices):
-                continue
-        named = [site.axes(shape) for site in together]
-        for (a, axes_a), (b, axes_b) in combinations(zip(together, named, strict=True), 2):
-            # an axis that one of them leaves out is taken whole: it is shared
-            shared_axes = zip(axes_a, axes_b, strict=False)
-            if not any(set(numbers).isdisjoint(others) for numbers, others in shared_axes):
-                raise XorMiError(
-                    f"{a.name} and {b.name} overlap; the sites of one set must be different places"
-                )
-
-
-def _from_front(index: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
-    """A point with negative numbers counted from the front."""
-    return tuple([entry % size for entry, size in zip(index, shape, strict=False)])

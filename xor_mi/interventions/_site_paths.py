@@ -17,18 +17,12 @@ from torch import Tensor, nn
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import Edge, Site, Unit, name_of_set
 from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._forward import OnActivation, run_hooked
 from xor_mi.interventions._hooks import probe_hooks, require_tensor, writable_hooks
-from xor_mi.interventions._run import OnActivation, run_hooked
 from xor_mi.interventions._sites import SiteSet, entries_of, site_sets
 from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import HookedMLP, kind_of_hook
-from xor_mi.model._parts import (
-    InBlock,
-    ends_of_parts,
-    in_block,
-    inputs_of_heads,
-    number_of_block,
-)
+from xor_mi.model._parts import InBlock, ends_of_parts, in_block, inputs_of_heads, number_of_block
 
 SitePath = Sequence[OneSite | Iterable[OneSite]]
 """A sender, and one or several receivers; of a longer path each receives and then sends."""

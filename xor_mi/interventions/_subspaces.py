@@ -21,11 +21,11 @@ from xor_mi.errors import XorMiError, cut_short, require_kind, unknown, whole_nu
 from xor_mi.interventions._accuracy import InterchangeAccuracy
 from xor_mi.interventions._controls import MOST_OF_A_REASON, UNTRAINED, untrained
 from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._forward import cache_all, inputs_per_run
 from xor_mi.interventions._high_level import HighLevelModel
 from xor_mi.interventions._hooks import probe_hooks, require_tensor
 from xor_mi.interventions._placed import require_orthonormal, shapes_at, width_of
 from xor_mi.interventions._readout import require_one_each
-from xor_mi.interventions._run import cache_all, inputs_per_run
 from xor_mi.interventions._sites import Site, coordinates, entries_of, site_of
 from xor_mi.interventions._task import Runs, Task, read_max_runs, read_seed, read_task, runs_of
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, OneSite

@@ -15,18 +15,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from xor_mi.errors import (
-    SEEDS_BELOW,
-    require_kind,
-    require_memory,
-    unknown,
-    whole_number,
-)
-from xor_mi.interventions._brought import (
-    brought_examples,
-    brought_features,
-    brought_readers,
-)
+from xor_mi.errors import SEEDS_BELOW, require_kind, require_memory, unknown, whole_number
+from xor_mi.interventions._brought import brought_examples, brought_features, brought_readers
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._high_level import HighLevelModel
 from xor_mi.interventions._readout import Readers

@@ -1,0 +1,202 @@
+"""sets of sites -> hooks that write each set on its own copy of the base inputs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import NamedTuple, TypeGuard
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xor_mi.errors import XorMiError
+from xor_mi.graph import KeptEntry, Site
+from xor_mi.interventions._forward import require_batch
+from xor_mi.interventions._sites import SiteSet, entries_of
+from xor_mi.model import all_finite
+
+Running = Callable[[Tensor], Tensor]
+"""What base inputs get, from what they have there in the same run, [base, ...], where sites before
+are written already.
+"""
+
+Value = Callable[[str, Tensor], Tensor | Running]
+"""A replacement of the base inputs of one forward: (hook name, its activation on the plain inputs
+of that forward) -> what the base inputs get.
+"""
+
+
+class Layout(NamedTuple):
+    """How a batch is laid out: the plain inputs, then the base inputs once per set of sites."""
+
+    n_plain: int
+    n_sets: int
+    n_base: int
+
+
+class Planned(NamedTuple):
+    """What is written at one hook, entry by entry: the number of the set, and the site."""
+
+    numbers: list[int]
+    sites: list[Site]
+
+
+def hooks_that_write(sets: Sequence[SiteSet], layout: Layout, value: Value) -> dict[str, "Writer"]:
+    """Hook name -> a hook that writes every set of sites on its own copy of the base inputs."""
+    planned: dict[str, Planned] = {}
+    for number, together in enumerate(sets):
+        for site in together:
+            if site.hook_name not in planned:
+                planned[site.hook_name] = Planned(numbers=[], sites=[])
+            numbers, sites = planned[site.hook_name]
+            numbers.append(number)
+            sites.append(site)
+    return {name: Writer(name, plan, layout, value) for name, plan in planned.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Writer:
+    """What is written at one hook, as a function of its activation.
+
+    Attributes:
+        name: of the hook.
+        plan: which set writes which site.
+        layout: of the batch.
+        value_of: (hook name, activation on the plain inputs) -> what the base inputs get.
+    """
+
+    name: str
+    plan: Planned
+    layout: Layout
+    value_of: Value
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """A new activation [plain + set * base, ...] with every planned value written."""
+        n_rows = self.layout.n_plain + self.layout.n_sets * self.layout.n_base
+        require_batch(self.name, activation, n_rows)
+        # A copy: the activation may be a tensor of the caller's.
+        new = activation.clone()
+        self.write_into(new)
+        return new
+
+    def write_into(self, new: Tensor) -> None:
+        """Write every planned value into an activation [plain + set * base, ...]."""
+        plan, layout = self.plan, self.layout
+        value = self.value_of(self.name, new[: layout.n_plain])
+        # A view, so that what is written on a copy of the base inputs is written in `new`.
+        copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
+        if isinstance(value, Tensor):
+            self._write_value(value, copies)
+        else:
+            self._write_running(value, copies)
+        # Only sites of one set can be in each other's way.
+        if len(set(plan.numbers)) < len(plan.numbers):
+            require_disjoint(plan.numbers, plan.sites, {self.name: new.shape[1:]})
+
+    def _write_value(self, value: Tensor, copies: Tensor) -> None:
+        """The same value [base, ...] for every set."""
+        plan = self.plan
+        _require_value(self.name, value, copies[0])
+        value = value.to(copies.dtype)
+        indices = [site.index for site in plan.sites]
+        if _are_points(indices):
+            _write_points(plan, list(zip(*indices, strict=True)), value, copies)
+            return
+        for number, site in zip(plan.numbers, plan.sites, strict=True):
+            entries = entries_of(site, value)
+            # the copy first: a list beside its number would be combined with it
+            copies[number][entries] = value[entries]
+
+    def _write_running(self, value_of: Running, copies: Tensor) -> None:
+        """Each set from what its own copy of the base inputs has there."""
+        plan = self.plan
+        for number in dict.fromkeys(plan.numbers):
+            value = value_of(copies[number].clone())
+            _require_value(self.name, value, copies[0])
+            for of_set, site in zip(plan.numbers, plan.sites, strict=True):
+                if of_set == number:
+                    entries = entries_of(site, value)
+                    copies[number][entries] = value[entries].to(copies.dtype)
+
+
+def _require_value(name: str, value: Tensor, activation: Tensor) -> None:
+    """What is written at a hook has the shape of its activation, and finite entries."""
+    if value.shape[1:] != activation.shape[1:]:
+        raise XorMiError(
+            f"a value of shape {list(value.shape[1:])} for '{name}', "
+            f"whose activation is {list(activation.shape[1:])}"
+        )
+    if not all_finite(value):
+        raise XorMiError(
+            f"the value for '{name}' has NaN or infinite entries; an intervention needs finite ones"
+        )
+
+
+def _are_points(indices: Sequence[tuple[KeptEntry, ...]]) -> TypeGuard[list[tuple[int, ...]]]:
+    """Whether these are whole numbers on as many axes each, at least one."""
+    n_axes = set(map(len, indices))
+    return len(n_axes) == 1 and set(map(type, chain.from_iterable(indices))) == {int}
+
+
+def _write_points(
+    plan: Planned, axes: Sequence[tuple[int, ...]], value: Tensor, copies: Tensor
+) -> None:
+    """The usual case, units of one layer: all sites in one indexed write.
+
+    It is several times faster than site by site.
+
+    axes: the sites' indices, axis by axis; value: [base, ...]; copies: [set, base, ...], written in
+    place.
+    """
+    sizes = value.shape[1:]
+    # Torch would answer with a message of its own, which names no site.
+    too_deep = len(axes) > len(sizes)
+    if too_deep or any(
+        min(axis) < -size or max(axis) >= size for axis, size in zip(axes, sizes, strict=False)
+    ):
+        for site in plan.sites:
+            site.axes(sizes)
+    numbers, *index = [
+        torch.from_numpy(np.array(entries)).to(copies.device) for entries in (plan.numbers, *axes)
+    ]
+    # With the base inputs moved behind the indexed axes, each site is one row [base, ...].
+    targets = copies.movedim(1, len(axes) + 1)
+    targets[(numbers, *index)] = value.movedim(0, len(axes))[tuple(index)]
+
+
+def require_disjoint(
+    numbers: Sequence[int], sites: Sequence[Site], shapes: Mapping[str, Sequence[int]]
+) -> None:
+    """No two sites of one set (of the same number) write the same place.
+
+    Which of them came last would decide.
+
+    shapes: hook name -> the shape of its activation after the batch axis.
+
+    Raises:
+        XorMiError: two that overlap.
+    """
+    of_set: dict[tuple[int, str], list[Site]] = {}
+    for number, site in zip(numbers, sites, strict=True):
+        of_set.setdefault((number, site.hook_name), []).append(site)
+    for (_, hook_name), together in of_set.items():
+        shape = shapes[hook_name]
+        # Single numbers in different places, the usual case, need no look at every two of them.
+        indices = [site.index for site in together]
+        if _are_points(indices) and len(indices[0]) == len(shape):
+            from_front = {_from_front(index, shape) for index in indices}
+            if len(from_front) == len(indices):
+                continue
+        named = [site.axes(shape) for site in together]
+        for (a, axes_a), (b, axes_b) in combinations(zip(together, named, strict=True), 2):
+            # an axis that one of them leaves out is taken whole: it is shared
+            shared_axes = zip(axes_a, axes_b, strict=False)
+            if not any(set(numbers).isdisjoint(others) for numbers, others in shared_axes):
+                raise XorMiError(
+                    f"{a.name} and {b.name} overlap; the sites of one set must be different places"
+                )
+
+
+def _from_front(index: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """A point with negative numbers counted from the front."""
+    return tuple([entry % size for entry, size in zip(index, shape, strict=False)])
