@@ -25,7 +25,7 @@ ROWS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 COLUMNS = [
     "hook", "index", "site", "gate", "formula", "table", "margin", "p_value", "n_runs", "n_flips",
     "interchange_accuracy", "control_accuracy", "decided_at_0", "decided_at_1", "verdict",
-    "n_units", "is_group",
+    "n_units", "is_group", "in_necessary_sets", "in_sufficient_sets",
 ]  # fmt: skip
 
 
@@ -374,9 +374,9 @@ def test_units_go_by_the_labels_of_their_sites(textbook):
         found = find_gates(textbook, hooks=hooks, progress=False)
         frame = found.frame()
         assert frame["site"].tolist() == [names[0], names[0], names[1]]
-        pd.testing.assert_frame_equal(
-            frame.drop(columns="site"), plain.frame().drop(columns="site")
-        )
+        named = ["site", "in_necessary_sets", "in_sufficient_sets"]
+        pd.testing.assert_frame_equal(frame.drop(columns=named), plain.frame().drop(columns=named))
+        assert frame["in_sufficient_sets"].tolist() == [(" + ".join(names),)] * 3
         assert f"{names[0]} acts as OR" in str(found)
         assert f"Sufficient: {names[0]} + {names[1]}." in str(found)
     # the scan, which knows no names of a network's units
@@ -423,6 +423,14 @@ def test_necessary_and_sufficient_sets_equal_those_by_hand():
     assert numbers(found.sufficient_sets) == smallest(sufficient)
     assert {2} in smallest(necessary)
     assert found.sets_note == "every subset of the candidates was tried"
+    # and in the table, candidate by candidate
+    frame = found.frame()
+    assert frame["is_group"].any()
+    for column, sets in (("in_necessary_sets", necessary), ("in_sufficient_sets", sufficient)):
+        for one, names in zip(found.found, frame[column], strict=True):
+            of_line = {site.index[0] for site in one.sites}
+            with_it = [sorted(here) for here in smallest(sets) if of_line <= here]
+            assert list(names) == [" + ".join(f"hook_units[{k}]" for k in s) for s in with_it]
 
 
 @pytest.mark.parametrize("n_copies", [7, 12])
@@ -459,6 +467,7 @@ def test_too_many_candidates_for_sets_are_said():
     assert found.necessary_sets == found.sufficient_sets == ()
     assert found.sets_note.startswith("the subsets of 14 candidates on 4 inputs are too many")
     assert "No necessary or sufficient sets: the subsets of 14" in str(found)
+    assert found.frame()[["in_necessary_sets", "in_sufficient_sets"]].isna().all(axis=None)
 
 
 def test_nothing_is_found_where_nothing_separates():

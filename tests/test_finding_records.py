@@ -4,6 +4,7 @@ is known by construction.
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -136,6 +137,22 @@ def test_a_column_of_floats_without_a_number_is_one_of_numbers(own):
     record = record_of_finding(FINDINGS["found gates"](own))
     assert [line["p_value"] for line in record["lines"]] == [None] * 3
     assert record["columns"]["p_value"] == "number"
+
+
+def test_sets_of_find_gates_that_changed_are_noticed(own):
+    """Where each unit alone comes to be enough, or no sets are looked for, and all else stays."""
+    found = FINDINGS["found gates"](own)
+    old = record_of_finding(found)
+    both = ["hook_hidden[0] + hook_hidden[1]"]
+    assert [line["in_sufficient_sets"] for line in old["lines"]] == [both] * 3
+    first, second = found.sufficient_sets[0]
+    alone = replace(found, sufficient_sets=((first,), (second,)))
+    unsought = replace(found, necessary_sets=(), sufficient_sets=())
+    for changed, n_columns in ((alone, 1), (unsought, 2)):
+        difference = compare_findings(old, record_of_finding(changed), tolerance=None)
+        assert len(difference.cells) == 3
+        assert all(text.count("_sets: ") == n_columns for text in difference.cells)
+    assert not compare_findings(old, record_of_finding(replace(found)), tolerance=0)
 
 
 def test_which_columns_are_exact(own):

@@ -159,6 +159,43 @@ def test_a_finding_is_a_table_or_says_what_to_do_instead(kind):
         assert finding.plot().to_json() == plots.figure(finding).to_json()
 
 
+@pytest.mark.parametrize("kind", sorted(kinds_of_findings()))
+def test_what_is_printed_says_what_was_found(kind):
+    """No class name with its fields, but words of the class's own."""
+    finding = finding_of(kind)
+    assert str(finding) != repr(finding)
+    assert len(str(finding).split()) > 3
+
+
+def test_sentences_of_findings_about_inputs():
+    """How often and where something changes, counted by hand on the textbook network."""
+    model = textbook_xor()
+    # 1 between the two lines x0 + x1 = 0.5 and x0 + x1 = 1.5 of the unit square
+    lines = geometry.boundary(model, bounds=(0, 1))
+    assert str(lines) == "the decision by y0 changes along 2 straight segments, 1.41 long in all"
+    nowhere = geometry.boundary(model, bounds=(2, 3))
+    assert str(nowhere) == "the decision by y0 changes nowhere in this rectangle"
+    walk = geometry.path(model, "00", "11")
+    assert str(walk) == (
+        "from (0, 0) to (1, 1) 2 decisions change: 0 -> 1 at 0.25, 1 -> 0 at 0.75; "
+        "1 place where units bend: h0.1 at 0.50"
+    )
+    assert str(geometry.path(model, "00", "10")) == (
+        "from (0, 0) to (1, 0) 1 decision changes: 0 -> 1 at 0.50"
+    )
+    assert str(geometry.path(model, (2, 2), (3, 3))) == "from (2, 2) to (3, 3) no decision changes"
+    plane = geometry.input_plane(model, bounds=(0, 1), n_points=3)
+    # where x0 + x1 is 0.5 or 1.5 the output is 0.5, not above it; h0.0 turns on at a corner only
+    assert str(plane) == (
+        "y0 on 3 x 3 points, from 0.00 to 1.00: above 0.50 on 33 % of them; "
+        "1 unit turns on along a line here"
+    )
+    assert str(interchange(model, {"h0.0": "11"}, "01")) == "01 with h0.0 from 11: decided 1"
+    assert str(patch(model, "01", "11", "h0.1")) == (
+        "h0.1 patched, denoising, 01 -> 11: output 0.00 -> 2.00; the decision flips"
+    )
+
+
 def test_what_is_not_a_finding_is_refused():
     """A model is drawn by the functions that take one."""
     with pytest.raises(XorMiError, match="a HookedMLP is not a finding"):

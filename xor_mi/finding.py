@@ -74,10 +74,8 @@ class Finding:
 
     def _shown(self) -> "tuple[str, pd.DataFrame | None]":
         """The words and the table of a notebook cell; here what is printed, and `frame()`."""
-        # a class that does not say what is printed has its fields in the table already
-        words = type(self).__name__ if type(self).__str__ is object.__str__ else str(self)
         # a finding that does not override `frame` is not a table
-        return words, None if type(self).frame is Finding.frame else self.frame()
+        return str(self), None if type(self).frame is Finding.frame else self.frame()
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentence, then the first lines of the table if it has one."""

@@ -147,7 +147,8 @@ class FoundGates(Finding):
 
         Columns hook, index, site (as text), gate, formula, table, margin, p_value, n_runs, n_flips,
         interchange_accuracy, control_accuracy, decided_at_0, decided_at_1, verdict, n_units and
-        is_group, as in `FoundGate`.
+        is_group, as in `FoundGate`; then in_necessary_sets and in_sufficient_sets, the sets that
+        the unit, or the whole group, is in, each as text; None where no sets were looked for.
         """
         floats = ("margin", "p_value", "interchange_accuracy", "control_accuracy")
         columns: dict[str, list[object]] = {
@@ -160,9 +161,22 @@ class FoundGates(Finding):
         described = ("decided_at_0", "decided_at_1", "verdict", "n_units", "is_group")
         for name in (*floats[2:], *described):
             columns[name] = [getattr(one, name) for one in self.found]
+        columns["in_necessary_sets"] = self._in_sets(self.necessary_sets)
+        columns["in_sufficient_sets"] = self._in_sets(self.sufficient_sets)
         types = dict.fromkeys(floats, "float64") | {"is_group": "bool"}
         types |= dict.fromkeys(("n_runs", "n_flips", "n_units"), "int64")
         return pd.DataFrame(columns, dtype=object).astype(types)
+
+    def _in_sets(self, sets: Sequence[tuple[Site, ...]]) -> list[object]:
+        """Of each candidate, the names of the sets that have it."""
+        # where sets were looked for, some set is enough, if only that of nothing
+        if not self.sufficient_sets:
+            return [None] * len(self.found)
+        named = [(set(together), name_of_set(together)) for together in sets]
+        return [
+            tuple([name for together, name in named if together.issuperset(one.sites)])
+            for one in self.found
+        ]
 
     def acting_as(self, gate: Target, *, up_to_complement: bool = True) -> pd.DataFrame:
         """The units and groups that act as this function on all combinations seen.

@@ -21,7 +21,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_at_most, whole_number
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.geometry._brackets import roots, scores_at
 from xor_mi.geometry._cells import MAX_REGIONS, Cell, Frame, as_box, cut_at, cut_plane, through
 from xor_mi.geometry._pieces import (
@@ -72,6 +72,15 @@ class Boundary(Finding):
     step: tuple[float, float] | None
     score: str = "y0"
     levels: tuple[float, float] = (0.0, 1.0)
+
+    def __str__(self) -> str:
+        if not len(self.segments):
+            return f"the decision by {self.score} changes nowhere in this rectangle"
+        several = "straight segments" if self.is_piecewise_linear else "chords of a curve"
+        return (
+            f"the decision by {self.score} changes along {len(self.segments)} {several}, "
+            f"{number_text(self.length)} long in all"
+        )
 
     @property
     def length(self) -> float:

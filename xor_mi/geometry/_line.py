@@ -3,6 +3,7 @@
 The input modified gradually.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -14,7 +15,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_memory, whole_number
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import (
     FULL,
@@ -35,6 +36,9 @@ from xor_mi.values import forward_float64
 
 N_BRACKETS = 64
 """Smooth units: the path is searched for changes in so many equal parts to begin with."""
+
+MAX_NAMED = 6
+"""A sentence names so many changes, kinks or numbers at most."""
 
 VALUES_HELD = 4
 """How many numbers a path holds at once for each point and unit."""
@@ -101,6 +105,29 @@ class InputPath(Finding):
     scores: Float[Tensor, "n decision"] = field(repr=False)
     score_names: tuple[str, ...] = field(repr=False)
 
+    def __str__(self) -> str:
+        ends = f"from {_point(self.start)} to {_point(self.end)}"
+        changes = [self._of_change(change) for change in self.changes]
+        said = [f"{ends} {_counted(changes, 'decision changes', 'decisions change')}"]
+        kinks = [
+            f"{', '.join([unit.name for unit in kink.units])} at {number_text(kink.t)}"
+            for kink in self.kinks
+        ]
+        if kinks:
+            said.append(_counted(kinks, "place where units bend", "places where units bend"))
+        if self.tolerance:
+            said.append(f"two changes nearer than {number_text(self.tolerance)} may be missed")
+        return "; ".join(said)
+
+    def _of_change(self, change: DecisionChange) -> str:
+        """'0 -> 1 at 0.25', of several decisions with its output."""
+        before, after = [
+            "undecided" if decision < 0 else str(decision)
+            for decision in (change.before, change.after)
+        ]
+        of_output = f"y{change.output} " if len(self.score_names) > 1 else ""
+        return f"{of_output}{before} -> {after} at {number_text(change.t)}"
+
     def frame(self) -> pd.DataFrame:
         """One line per t: t, x0, x1, ..., y0, y1, ..., and scores that are no outputs by name."""
         columns = {"t": self.t.tolist()}
@@ -109,6 +136,21 @@ class InputPath(Finding):
         scores = zip(self.score_names, self.scores.T.tolist(), strict=True)
         # a score that is an output has its name, and is there already
         return pd.DataFrame(columns | dict(scores))
+
+
+def _point(numbers: tuple[float, ...]) -> str:
+    """An input as text, at most its first few numbers."""
+    more = ", ..." if len(numbers) > MAX_NAMED else ""
+    return f"({', '.join([f'{number + 0.0:.3g}' for number in numbers[:MAX_NAMED]])}{more})"
+
+
+def _counted(texts: Sequence[str], one: str, several: str) -> str:
+    """How many there are, and the first few of them."""
+    if not texts:
+        return f"no {one}"
+    more = f" and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else ""
+    what = one if len(texts) == 1 else several
+    return f"{len(texts)} {what}: {', '.join(texts[:MAX_NAMED])}{more}"
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import require_memory, whole_number
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.geometry._cells import as_box
 from xor_mi.geometry._rounding import rounding_of_sum
 from xor_mi.geometry._scores import score_names
@@ -56,6 +56,16 @@ class InputPlane(Finding):
     output: int
     score: str = "y0"
     levels: tuple[float, float] = (0.0, 1.0)
+
+    def __str__(self) -> str:
+        low, high = self.outputs.min().item(), self.outputs.max().item()
+        percent = 100 * (self.outputs > self.threshold).double().mean().item()
+        units = "1 unit turns" if len(self.lines) == 1 else f"{len(self.lines)} units turn"
+        return (
+            f"{self.score} on {len(self.x0)} x {len(self.x1)} points, from {number_text(low)} to "
+            f"{number_text(high)}: above {number_text(self.threshold)} on "
+            f"{number_text(percent, decimals=0)} % of them; {units} on along a line here"
+        )
 
     def frame(self) -> pd.DataFrame:
         """One line per grid point: x0, x1, output (its number), value (of its score)."""

@@ -86,10 +86,10 @@ class Interchange(Finding):
     decisions: tuple[int, ...]
     coordinates: Coordinates = field(repr=False)
 
-    def _shown(self) -> tuple[str, pd.DataFrame]:
+    def __str__(self) -> str:
         taken = ", ".join(f"{site} from {row}" for site, row in self.sources.items())
         decided = ", ".join(map(str, self.decisions))
-        return f"{self.base} with {taken}: decided {decided}", self.frame()
+        return f"{self.base} with {taken}: decided {decided}"
 
     def frame(self) -> pd.DataFrame:
         """One line per output: base, sources, output, value, decision.

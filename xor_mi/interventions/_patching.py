@@ -87,14 +87,13 @@ class PatchEffect(Finding):
     decision_patched: int | None
     flips: bool | None
 
-    def _shown(self) -> tuple[str, pd.DataFrame]:
+    def __str__(self) -> str:
         base = self.corrupted if self.direction == "denoising" else self.clean
         flips = "" if not self.flips else "; the decision flips"
-        words = (
+        return (
             f"{self.site} patched, {self.direction}, {self.pair}: {self.metric} "
             f"{number_text(base)} -> {number_text(self.patched)}{flips}"
         )
-        return words, self.frame()
 
     def frame(self) -> pd.DataFrame:
         """The one line that `PatchSweep.frame` has for this patch."""
