@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import xor_mi
-from xor_mi import geometry, plots
+from xor_mi import circuits, geometry, plots
 from xor_mi.circuits import control_rates, diagnose, identify_circuit, ordered_circuits
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
@@ -267,6 +267,30 @@ def test_a_cell_that_ends_in_a_circuit_shows_the_verdict_and_gates():
     claims = cells_of(circuit.evidence._repr_html_())
     assert [line[0] for line in claims[1:]] == [claim.claim for claim in circuit.evidence]
     assert circuit.evidence == circuit.proof.claims
+
+
+def test_lists_of_findings_are_tables_in_a_notebook_and_lists_otherwise():
+    """A line of each thing, at most twenty; printed and compared as the plain list or tuple is."""
+    model = train_population("XOR", 25, progress=False)
+    circuit = identify_circuit(textbook_xor())
+    found = find_gates(textbook_xor(), progress=False)
+    both = [circuits.unit_readings(torch.tensor([0.0, 1.0, 1.0, 2.0])), circuit.netlist]
+    both += [circuits.identify_many(model.__getitem__, model.weights, model.cfg, progress=False)]
+    both += [circuit.circuits, circuit.passing, circuit.redundancy_groups]
+    both += [circuit.units_acting_as("OR"), found.units, found.groups, found.found]
+    both += [found.scan.unit_gates, diagnose(textbook_xor(), "XNOR").answers]
+    formula, verdict = str(circuit.formula), identify_circuit(model[0]).verdict
+    first_cells = ["OR", "h0.0", verdict, formula, formula, "none"]
+    first_cells += ["h0.0", "h0.0", "none", "h0.0", "h0.0", "every decision turned over"]
+    for things, first in zip(both, first_cells, strict=True):
+        plain = (list if isinstance(things, list) else tuple)(things)
+        assert things == plain
+        assert str(things) == repr(things) == str(plain)
+        page = things._repr_html_()
+        lines = cells_of(page)
+        assert len(lines) == (min(len(things), 20) + 1 if things else 0)
+        assert (lines[1][0] == first) if things else first == "none" in page
+        assert ("<p>... and 5 more lines</p>" in page) == (len(things) == 25)
 
 
 def test_a_cell_is_escaped_and_written_for_people():

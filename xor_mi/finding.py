@@ -6,13 +6,13 @@ no picture says so, with what to do instead. Nothing heavy is imported here.
 """
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from xor_mi.errors import XorMiError
 
-__all__ = ["ROWS_SHOWN", "Finding", "Listed", "number_text"]
+__all__ = ["ROWS_SHOWN", "Finding", "Listed", "ListedList", "number_text"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ def number_text(value: float, *, decimals: int = 2, signed: bool = False) -> str
     return f"{value:{sign}.{decimals}f}"
 
 
+@runtime_checkable
 class _HasLine(Protocol):
     """What is a line of a table."""
 
@@ -90,12 +91,28 @@ class Listed(tuple[_Thing, ...]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a line per thing."""
-        # loaded only where a notebook asks
-        import pandas as pd
+        return _lines_html(self)
 
-        if not self:
-            return _words_html("none")
-        return _table_html(pd.DataFrame([one.shown_line() for one in self]))
+
+class ListedList(list[_Thing]):
+    """The same as a list, where a function returns one."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a line per thing."""
+        return _lines_html(self)
+
+
+def _lines_html(things: Sequence[_HasLine]) -> str:
+    """A table of the first things, a line of each."""
+    # loaded only where a notebook asks
+    import pandas as pd
+
+    if not things:
+        return _words_html("none")
+    lines = pd.DataFrame([one.shown_line() for one in things[:ROWS_SHOWN]])
+    return _table_html(lines) + _note_html(len(things) - len(lines), "")
 
 
 def _words_html(words: str) -> str:
@@ -119,8 +136,12 @@ def _table_html(table: "pd.DataFrame") -> str:
     lines = [head, *zip(*columns, strict=True)]
     rows = "".join([f"<tr>{''.join(cells)}</tr>" for cells in lines])
     n_more = len(table) - len(first_lines)
-    note = f"<p>... and {n_more} more lines; .frame() has them all</p>" if n_more else ""
-    return f"<table>{rows}</table>{note}"
+    return f"<table>{rows}</table>{_note_html(n_more, '; .frame() has them all')}"
+
+
+def _note_html(n_more: int, where: str) -> str:
+    """How many lines are not shown."""
+    return f"<p>... and {n_more} more lines{where}</p>" if n_more else ""
 
 
 def _is_numeric(column: Iterable[object]) -> bool:

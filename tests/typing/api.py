@@ -407,6 +407,7 @@ print(xor_mi.model.require_device("cpu").type)
 
 assert_type(xor_mi.plots.patching_heatmap(sweep, metric="logit"), go.Figure)
 assert_type(xor_mi.finding.Listed(circuit.evidence)[0].holds, bool)
+assert_type(xor_mi.finding.ListedList(circuit.evidence)[0].holds, bool)
 assert_type(xor_mi.plots.grid_heatmap(sweep, pairs="mean"), go.Figure)
 assert_type(xor_mi.plots.ablation_heatmap(ablated), go.Figure)
 assert_type(xor_mi.plots.activations_heatmap(values), go.Figure)

@@ -99,6 +99,17 @@ class CandidateCircuit:
         wanted = PROOF_LEVELS.index(checked_level(level))
         return PROOF_LEVELS.index(self.proof_level) >= wanted
 
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the circuit among others."""
+        named = zip(self.live, self.gates, strict=True)
+        return {
+            "formula": self.formula,
+            "units": ", ".join(f"{unit.name} {gate}" for unit, gate in named),
+            "proof level": self.proof_level,
+            "smallest margin": self.smallest_margin,
+            "idle": ", ".join(one.unit.name for one in self.idle),
+        }
+
     def __str__(self) -> str:
         named = zip(self.live, self.gates, strict=True)
         units = ", ".join(f"{unit.name} {gate}" for unit, gate in named) or "no live unit"

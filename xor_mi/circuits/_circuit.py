@@ -26,7 +26,7 @@ from xor_mi.circuits._facts import (
     Verdict,
     constant_note,
 )
-from xor_mi.circuits._netlist import JointReading, LocalGate, output_units
+from xor_mi.circuits._netlist import READABLE, JointReading, LocalGate, output_units
 from xor_mi.circuits._obstacle import certain_gates, find_obstacle, margin_obstacle
 from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import MIN_MARGIN, Reading
@@ -50,8 +50,6 @@ QUOTABLE = 200
 """
 SHORT = 24
 """The verdict's sentence gives the gates of units up to so many characters."""
-READABLE = 1000
-"""Of a longer one over these units, sentences only name what it depends on."""
 MAX_IN_JSON = 100
 """Of more joint readings `to_dict` writes the first so many, and their number."""
 FORMAT = "xor_mi.Circuit/"
@@ -116,6 +114,10 @@ class ActsAs(NamedTuple):
     place: Unit
     polarity: Literal[1, -1]
     gate: str
+
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the unit among others."""
+        return {"unit": self.place.name, "gate": self.gate, "polarity": self.polarity}
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ class Circuit(Finding):
     @property
     def passing(self) -> tuple[CandidateCircuit, ...]:
         """The circuits that are proved as far as `require` says."""
-        return tuple(one for one in self.circuits if one.has(self.require))
+        return Listed(one for one in self.circuits if one.has(self.require))
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
@@ -321,7 +323,7 @@ class Circuit(Finding):
     @property
     def netlist(self) -> tuple[LocalGate, ...]:
         """The measured local gates under the primary reading; empty when there is none."""
-        return self.primary.netlist if self.primary else ()
+        return Listed(self.primary.netlist if self.primary else ())
 
     @property
     def formula(self) -> str | None:
@@ -435,7 +437,7 @@ class Circuit(Finding):
     @property
     def redundancy_groups(self) -> tuple[RedundancyGroup, ...]:
         """Groups of units that carry the same bit."""
-        return self.proof.redundancy_groups if self.proof else ()
+        return Listed(self.proof.redundancy_groups if self.proof else ())
 
     def frame(self) -> pd.DataFrame:
         """One line per hidden unit under the primary reading.
@@ -530,12 +532,12 @@ class Circuit(Finding):
         """
         function = BooleanFunction.of(gate, self.layer_sizes[0])
         if not self.passing:
-            return ()
+            return Listed()
         # names are canonical, one per function, so comparing names compares bits
         polarity: dict[str | None, Literal[1, -1]] = {function.name: 1}
         if up_to_complement:
             polarity[function.complement().name] = -1
-        return tuple(
+        return Listed(
             ActsAs(place=unit.place, polarity=polarity[unit.gate], gate=unit.gate)
             for unit in self.units
             if unit.gate is not None and unit.gate in polarity and (unit.constant or not unit.idle)
@@ -552,8 +554,7 @@ class Circuit(Finding):
                 line["interchange"] = f"{line['interchange']} of {self.primary.n_interchange}"
         for gate in self.netlist:
             if gate.unit.is_output:
-                readout = gate.formula if len(gate.formula) <= READABLE else gate.named
-                lines.append({"unit": gate.unit.name, "gate": readout})
+                lines.append(gate.shown_line())
         return words, pd.DataFrame(lines)
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from xor_mi.circuits import _wording
 from xor_mi.circuits._facts import ChangeKind, NewValue, Problem, Problems
 from xor_mi.circuits._shortfall import Shortfall, shortfall_of
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, Listed
 from xor_mi.kinds import Target
 from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import STEPS, DecisionRule, HookedMLP, one_of_a_pair, require_plain_mlp
@@ -67,6 +67,11 @@ class ReadingChange:
         """The rows that are not decided as they should be."""
         return _rows_of(self.problems)
 
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the change among others."""
+        computes = None if self.computes is None else self.computes.name
+        return {"change": str(self), "computes": computes, "rows wrong": self.rows_wrong}
+
     def __str__(self) -> str:
         return _wording.change(self.kind, self.value, self.between)
 
@@ -113,7 +118,7 @@ class Diagnosis(Finding):
     @property
     def answers(self) -> tuple[ReadingChange, ...]:
         """The changes under each of which alone the network computes the target."""
-        return tuple(change for change in self.tried if change.works)
+        return Listed(change for change in self.tried if change.works)
 
     @property
     def closest(self) -> ReadingChange | None:

@@ -100,6 +100,15 @@ class RedundancyGroup:
         """No member alone is missed, all together are."""
         return max(self.rows_changed_alone) == 0 < self.rows_changed_together
 
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the group among others."""
+        return {
+            "units": ", ".join(unit.name for unit in self.units),
+            "rows changed alone": self.rows_changed_alone,
+            "rows changed together": self.rows_changed_together,
+            "spare": self.spare,
+        }
+
 
 @dataclass(frozen=True)
 class SubsetAblation:

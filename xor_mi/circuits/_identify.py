@@ -25,6 +25,7 @@ from xor_mi.circuits._steps import on_step
 from xor_mi.circuits._tables import MAX_UNITS
 from xor_mi.circuits._variables import values_on_rows
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
+from xor_mi.finding import Listed
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
@@ -94,7 +95,7 @@ def identify_circuit(
     circuit = Circuit(
         target=function,
         verdict="not_computing",
-        circuits=(),
+        circuits=Listed(),
         cfg=replace(model.cfg, target=function, use_edge_result=False),
         weights=tuple(model.float64_layers()),
         require=require,
@@ -125,7 +126,7 @@ def identify_circuit(
         # of those that only min_margin keeps out, the first says what is too small
         left_out = None if circuits else candidates(min_margin=0.0)[0]
         verdict = verdict_of(len(circuits), sum(one.has(require) for one in circuits))
-        circuit = replace(circuit, verdict=verdict, circuits=circuits, left_out=left_out)
+        circuit = replace(circuit, verdict=verdict, circuits=Listed(circuits), left_out=left_out)
     else:
         circuit = replace(circuit, verdict="no_gate_reading")
 

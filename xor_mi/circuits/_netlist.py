@@ -13,6 +13,9 @@ from xor_mi.graph import Unit, layers_of
 from xor_mi.model import require_output
 from xor_mi.truth import BooleanFunction, truth_rows
 
+READABLE = 1000
+"""Of a formula over units with more characters, sentences only name what it depends on."""
+
 
 @dataclass(frozen=True)
 class LocalGate:
@@ -56,6 +59,11 @@ class LocalGate:
         'f(h0.0, h0.1, ...)'.
         """
         return _tables.formula_over(self.bits, self.parents)
+
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the gate among others."""
+        is_short = len(self.formula) <= READABLE
+        return {"unit": self.unit.name, "gate": self.formula if is_short else self.named}
 
     @property
     def named(self) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._pruned import promising_choices
 from xor_mi.errors import TooManyReadings, require_kind, unknown
+from xor_mi.finding import ListedList
 from xor_mi.graph import Unit
 from xor_mi.model import STEPS, HookedMLP
 from xor_mi.progress import progress_bar
@@ -87,6 +88,16 @@ class Reading:
         """The bits as a function of the network's inputs: a gate's name, or else a formula."""
         return name_of_bits(self.bits)
 
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the reading among others."""
+        return {
+            "gate": self.gate,
+            "bits": "".join(map(str, self.bits)),
+            "threshold": self.threshold,
+            "margin": self.margin,
+            "note": self.note,
+        }
+
 
 OfUnit = TypeVar("OfUnit")
 
@@ -129,8 +140,8 @@ def unit_readings(values: Tensor) -> list[Reading]:
             high=level,
             constant=True,
         )
-        return [constant]
-    readings = []
+        return ListedList([constant])
+    readings: ListedList[Reading] = ListedList()
     for below, above in pairwise(ordered.tolist()):
         if above - below > DISTINCT * spread:
             threshold = (below + above) / 2

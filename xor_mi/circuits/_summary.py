@@ -35,6 +35,7 @@ from xor_mi.circuits._signature import (
 )
 from xor_mi.circuits._steps import STEPS
 from xor_mi.errors import XorMiError, require_kind
+from xor_mi.finding import ListedList
 from xor_mi.graph import layers_of
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.progress import progress_bar
@@ -89,6 +90,19 @@ class Summary(NamedTuple):
             return ""
         live = [gate for gate, is_live in zip(self.gates, self.live, strict=True) if is_live]
         return "{" + ", ".join(sorted(live)) + "}"
+
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the network among others."""
+        varying = [margin for margin in self.margins if margin == margin]
+        return {
+            "verdict": self.verdict,
+            "gates": self.gates,
+            "family": self.family,
+            "circuits": self.n_circuits,
+            "proof level": self.proof_level,
+            "smallest margin": min(varying, default=None),
+            "why not": self.why_not,
+        }
 
 
 def summarize(circuit: Circuit) -> Summary:
@@ -148,7 +162,7 @@ def identify_many(
             if number not in summaries:
                 summaries[number] = _alone(models, number, required)
                 bar.update()
-    return [summaries[number] for number in range(n_networks)]
+    return ListedList(summaries[number] for number in range(n_networks))
 
 
 def _covered(cfg: HookedMLPConfig) -> bool:

@@ -13,7 +13,10 @@ from xor_mi.graph import Site
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP
 
-__all__ = ["Cuts", "UnitGate", "decided_at"]
+__all__ = ["SHOWN", "Cuts", "UnitGate", "decided_at"]
+
+SHOWN = ("formula", "margin", "threshold", "n_ones", "n_zeros", "p_value", "note")
+"""What a notebook shows of a cut."""
 
 SAMPLES_TRIED_FIRST = 6
 """A shuffle is tried on so many inputs per combination first: most units have no cut on these,
@@ -66,6 +69,11 @@ class UnitGate:
     def site(self) -> Site:
         """Where `patch_sweep` or `ablation_sweep` find this unit."""
         return Site(self.hook, self.index, self.label)
+
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the cut among others."""
+        line: dict[str, object] = {"site": self.site.name}
+        return line | {name: getattr(self, name) for name in SHOWN}
 
 
 # The functions that run once a shuffle name their tensors' axes in words: checking shapes would

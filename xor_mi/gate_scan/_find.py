@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, require_at_most, shown, whole_number
+from xor_mi.finding import Listed
 from xor_mi.gate_scan._acting import (
     Runs,
     Task,
@@ -163,7 +164,7 @@ def find_gates(
     return FoundGates(
         scan=scan,
         decided=_decided(samples, judge.own),
-        found=(*of_units, *of_groups),
+        found=Listed([*of_units, *of_groups]),
         is_every_pair=runs.is_every,
         n_runs=len(runs.base),
         has_p_values=has_p_values,

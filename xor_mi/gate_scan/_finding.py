@@ -8,7 +8,7 @@ import pandas as pd
 
 from xor_mi.errors import XorMiError, shown
 from xor_mi.finding import Finding
-from xor_mi.gate_scan._cuts import UnitGate
+from xor_mi.gate_scan._cuts import SHOWN, UnitGate
 from xor_mi.gate_scan._gates import table_of
 from xor_mi.kinds import Target
 from xor_mi.truth import BooleanFunction
@@ -138,8 +138,7 @@ class GateScan(Finding):
         # those that separate something, and without one what there is
         found = self.separating()
         table = found if len(found) else self.frame()
-        columns = ["site", "formula", "margin", "threshold", "n_ones", "n_zeros", "p_value", "note"]
-        return str(self), table[columns]
+        return str(self), table[["site", *SHOWN]]
 
     def __str__(self) -> str:
         n_separating = self.separating()["site"].nunique()

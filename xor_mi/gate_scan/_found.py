@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import Finding, Listed, number_text
 from xor_mi.gate_scan._finding import GateScan, polarities
 from xor_mi.graph import Site, name_of_set
 from xor_mi.kinds import Target
@@ -18,6 +18,12 @@ GateVerdict = Literal["acts", "carries it, not used", "partly"]
 ACTS: GateVerdict = "acts"
 NOT_USED: GateVerdict = "carries it, not used"
 PARTLY: GateVerdict = "partly"
+
+SHOWN = (
+    *("gate", "formula", "margin", "p_value"),
+    *("interchange_accuracy", "control_accuracy", "verdict"),
+)
+"""What a notebook shows of a candidate."""
 
 MAX_NAMED = 4
 """A sentence names so many units, gates or sets at most."""
@@ -79,6 +85,11 @@ class FoundGate:
         """Whether these are several units."""
         return len(self.sites) > 1
 
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the candidate among others."""
+        line: dict[str, object] = {"site": self.name}
+        return line | {name: getattr(self, name) for name in SHOWN}
+
 
 @dataclass(frozen=True)
 class ModelDecisions:
@@ -135,12 +146,12 @@ class FoundGates(Finding):
     @property
     def units(self) -> tuple[FoundGate, ...]:
         """The candidates that are one unit."""
-        return tuple(one for one in self.found if not one.is_group)
+        return Listed(one for one in self.found if not one.is_group)
 
     @property
     def groups(self) -> tuple[FoundGate, ...]:
         """The candidates that are several units with the same gate or its complement."""
-        return tuple(one for one in self.found if one.is_group)
+        return Listed(one for one in self.found if one.is_group)
 
     def frame(self) -> pd.DataFrame:
         """One line per unit and gate, then one per group.
@@ -201,8 +212,7 @@ class FoundGates(Finding):
         return frame[frame["polarity"].isin(wanted)].reset_index(drop=True)
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
-        columns = ["site", "gate", "formula", "margin", "p_value", "interchange_accuracy"]
-        return str(self), self.frame()[[*columns, "control_accuracy", "verdict"]]
+        return str(self), self.frame()[["site", *SHOWN]]
 
     def __str__(self) -> str:
         sentences = [

@@ -13,6 +13,7 @@ from xor_mi.errors import (
     require_memory,
     whole_number,
 )
+from xor_mi.finding import Listed
 from xor_mi.gate_scan._activations import (
     Units,
     in_blocks,
@@ -174,7 +175,7 @@ def scan_samples(
         smallest_p=dealt.smallest_p,
         control_rate=n_separating.mean().item() / n_read,
         control_interval=(low, high),
-        unit_gates=tuple(lines),
+        unit_gates=Listed(lines),
         left_out=left_out,
         _scores=None
         if gates is None
