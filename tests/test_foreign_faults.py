@@ -359,6 +359,47 @@ def test_hooks_of_other_kinds_of_number_are_patched(kind):
             ablation_sweep(model, ["hook_h"], rows=PAIRS[0], metrics=first, value="mean")
 
 
+IMAGINARY = torch.tensor(1j)
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "not_held"),
+    [
+        (
+            torch.int64,
+            [0, 2.0, True, torch.tensor([3, -4, 5])],
+            [0.5, math.nan, 2.0**63, IMAGINARY],
+        ),
+        (torch.uint8, [0, 255, torch.tensor(7.0)], [-1, 256, 0.5]),
+        (torch.bool, [0, 1, True, 0.0], [2, 0.5, -1]),
+        (torch.complex64, [0.5, 2, IMAGINARY], [1e39]),
+        (torch.float32, [0.5, True], [1e39, IMAGINARY]),
+    ],
+)
+def test_a_given_value_is_written_where_the_hook_s_numbers_hold_it(kind, held, not_held):
+    """What comes out is the model's own run with that value set by hand; a number that is lost in
+    the hook's dtype is one sentence.
+    """
+    set_to = None
+
+    def forward(model, x):
+        counted = model.hook_h((3 * x).round().to(kind))
+        if set_to is not None:
+            counted = torch.as_tensor(set_to).to(kind).expand_as(counted)
+        return (counted.abs() if kind.is_complex else counted).float() @ model.a @ model.b
+
+    model, asked = Own(forward), {"rows": PAIRS[0], "metrics": first}
+    for value in held:
+        set_to = None
+        swept = ablation_sweep(model, ["hook_h"], value=value, **asked)
+        set_to = value
+        assert torch.allclose(swept.values[0, 0], first(model(PAIRS[0])), atol=1e-5)
+    set_to = None
+    for value in not_held:
+        with pytest.raises(XorMiError, match="the value has .*, which .* cannot hold"):
+            ablation_sweep(model, ["hook_h"], value=value, **asked)
+
+
 def test_parameters_of_other_kinds_of_number():
     """Complex ones and ones of 8 bits are looked at like others; a NaN among them is found."""
 

@@ -364,7 +364,7 @@ def _replacement(
 ) -> Tensor:
     """What a whole activation [input, ...] is replaced by."""
     if not isinstance(value, str):
-        new = in_dtype(read_numbers(value), activation.dtype, "the value").to(activation.device)
+        new = _given_numbers(value, activation.dtype).to(activation.device)
         each, alike = activation.shape, activation.shape[1:]
         if new.ndim and new.shape not in (each, alike):
             raise XorMiError(
@@ -378,6 +378,18 @@ def _replacement(
         averaged = activation if reference is None else reference
         return averaged.mean(dim=0, keepdim=True).expand_as(activation)
     return _resampled(activation, reference, seed)
+
+
+def _given_numbers(value: object, dtype: torch.dtype) -> Tensor:
+    """A number or an array of the caller's in the dtype of an activation."""
+    try:
+        numbers = read_numbers(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(
+            f"the ablation value {shown(value)} holds no numbers; give a number, or a tensor of "
+            "the hook's activation"
+        ) from None
+    return in_dtype(numbers.detach(), dtype, "the value")
 
 
 def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tensor:

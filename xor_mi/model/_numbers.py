@@ -45,19 +45,24 @@ def _as_float(number: object) -> float:
 
 
 def in_dtype(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
-    """Real numbers in another dtype, none of them lost.
+    """Numbers in another dtype, none of them lost.
 
     Args:
         what: whose numbers they are, such as "fc1".
 
     Raises:
-        XorMiError: a number that is too small or too large for the dtype.
+        XorMiError: a number that is too small or too large for the dtype, or of another kind.
     """
     lost = _lost(values, dtype)
     if not bool(lost.any()):
-        return values.to(dtype)
+        is_real = values.is_complex() and not dtype.is_complex
+        return (values.real if is_real else values).to(dtype)
     number = values.detach()[lost].flatten()[0]
     name = str(dtype).removeprefix("torch.")
+    if values.is_complex() or not (dtype.is_floating_point or dtype.is_complex):
+        raise XorMiError(
+            f"{what} has {number.item():g}, which {name} cannot hold; give {_kind_held(dtype)}"
+        )
     hint = "" if dtype == torch.float64 else "; a network with dtype='float64' holds it"
     raise XorMiError(
         f"{what} has {number.item():g}, which {name} cannot hold: it would become "
@@ -67,8 +72,14 @@ def in_dtype(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
 
 def _lost(values: Tensor, dtype: torch.dtype) -> Tensor:
     """Which numbers change by more than the dtype's rounding; what is not finite stays so."""
-    if values.dtype in (dtype, torch.bool) or values.is_complex():
+    if values.dtype in (dtype, torch.bool) or (values.is_complex() and dtype.is_complex):
         return torch.zeros_like(values, dtype=torch.bool)
+    if values.is_complex():
+        return (values.imag != 0) | _lost(values.real, dtype)
+    if dtype.is_complex:
+        dtype = dtype.to_real()
+    if not dtype.is_floating_point:
+        return _not_among_whole(values.detach(), dtype)
     limits = torch.finfo(dtype)
     exact = values.detach() if values.is_floating_point() else values.detach().double()
     size = exact.abs()
@@ -78,6 +89,29 @@ def _lost(values: Tensor, dtype: torch.dtype) -> Tensor:
         return outside
     change = (exact.to(dtype).double() - exact.double()).abs()
     return change > limits.eps * size.double()
+
+
+def _not_among_whole(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Which real numbers a dtype of whole numbers, or of yes and no, does not hold."""
+    if dtype == torch.bool:
+        return (values != 0) & (values != 1)
+    limits = torch.iinfo(dtype)
+    if not values.is_floating_point():
+        return (values < limits.min) | (values > min(limits.max, torch.iinfo(torch.int64).max))
+    exact = values.double()
+    # the largest 64-bit number is none of float64; the one after it is
+    is_inside = (exact >= limits.min) & (exact < float(limits.max + 1))
+    return ~(is_inside & (exact == exact.round()))
+
+
+def _kind_held(dtype: torch.dtype) -> str:
+    """The numbers that a dtype without fractions, or without imaginary parts, holds."""
+    if dtype.is_floating_point:
+        return "real numbers"
+    if dtype == torch.bool:
+        return "0 or 1"
+    limits = torch.iinfo(dtype)
+    return f"whole numbers from {limits.min} to {limits.max}"
 
 
 def is_float64(given: object) -> bool:
