@@ -245,7 +245,7 @@ def test_mistakes_in_paths_are_one_sentence(path, given, message):
 def test_a_path_to_where_nobody_reads_is_said():
     """The attention scores of a native bridge are shown and not used: a warning names them."""
     receiver = Site("blocks.1.attn.hook_attn_scores")
-    with pytest.warns(XorMiWarning, match="nothing reads what is written at 'blocks.1.attn.hook_"):
+    with pytest.warns(XorMiWarning, match="noise at 'blocks.1.attn.hook_"):
         path_sweep(
             grouped(torch.float32), [(head(0, "z", 1), receiver)], tokens(), metrics={"d": metric}
         )

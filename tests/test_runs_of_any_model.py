@@ -16,7 +16,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.patching import generic_activation_patch
 
 from xor_mi import metrics
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import Site, ablation_sweep, patch_sweep, sites
 
 GENERATOR_SEED = 5
@@ -333,3 +333,159 @@ class Carrying(HookedRootModule):
 def test_only_hooks_that_can_be_written_are_listed(inputs):
     """Also where no inputs are given: the model is tried on as many zeros as its weights take."""
     assert sites(Carrying(), "hook", inputs=inputs) == [Site("hook_layer")]
+
+
+class Written(HookedRootModule):
+    """One hook, and a forward that a test gives."""
+
+    def __init__(self, forward):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.first = nn.Parameter(torch.randn(3, 4, generator=generator))
+        self.last = nn.Parameter(torch.randn(4, 2, generator=generator))
+        self.kept = torch.zeros(64, 2)
+        self.hook_h = HookPoint()
+        self._forward = forward
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        """[batch, 3] -> [batch, 2]"""
+        return self._forward(self, x)
+
+
+def summed_down_the_batch(model, x):
+    """The first example of a batch is what it is alone; the others are not."""
+    return model.hook_h(torch.tanh(x @ model.first)).cumsum(0) @ model.last
+
+
+def noise_by_place(model, x):
+    """Seeded noise, that goes by the place in the batch."""
+    hidden = model.hook_h(torch.tanh(x @ model.first))
+    noise = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0))
+    return (hidden + noise) @ model.last
+
+
+def centred(model, x):
+    """The mean of the batch taken away."""
+    hidden = model.hook_h(torch.tanh(x @ model.first))
+    return (hidden - hidden.mean(0)) @ model.last
+
+
+def inputs_of(n: int, *, first_twice: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clean and corrupted inputs of a seed."""
+    clean, corrupted = torch.randn(2, n, 3, generator=torch.Generator().manual_seed(4))
+    if first_twice:
+        clean[1] = clean[0]
+    return clean, corrupted
+
+
+@pytest.mark.parametrize("forward", [summed_down_the_batch, noise_by_place, centred])
+def test_examples_that_are_coupled_in_any_place_are_warned_of(forward):
+    """The second example is held against itself alone too, and differs from the first."""
+    clean, corrupted = inputs_of(4, first_twice=True)
+    first_number = {"metrics": lambda outputs: outputs[:, 0]}
+    with pytest.warns(XorMiWarning, match="the examples of a batch are coupled"):
+        patch_sweep(Written(forward), (clean, corrupted), [Site("hook_h")], **first_number)
+    with pytest.warns(XorMiWarning, match="the examples of a batch are coupled"):
+        ablation_sweep(Written(forward), [Site("hook_h")], rows=clean, **first_number)
+
+
+def test_outputs_that_a_model_writes_into_again_are_kept_as_they_were():
+    """A model that returns a buffer of its own gives the numbers of one that does not."""
+
+    def plain(model, x):
+        return torch.tanh(model.hook_h(x @ model.first)) @ model.last
+
+    def buffered(model, x):
+        model.kept[: len(x)] = plain(model, x)
+        return model.kept[: len(x)]
+
+    sweeps = [
+        patch_sweep(
+            Written(forward),
+            inputs_of(5),
+            [Site("hook_h", (unit,)) for unit in range(4)],
+            metrics=lambda outputs: outputs[:, 0],
+            max_batch_bytes=bound,
+            progress=False,
+        )
+        for forward in (plain, buffered)
+        for bound in (None, 1)
+    ]
+    for sweep in sweeps[1:]:
+        assert torch.allclose(sweep.clean, sweeps[0].clean, atol=1e-6)
+        assert torch.allclose(sweep.values, sweeps[0].values, atol=1e-6)
+
+
+class OutOfOrder(Skipping):
+    """Blocks run as 0, 2, 1."""
+
+    def forward(self, x):
+        """[batch, 4] -> [batch, 2]"""
+        for number in (0, 2, 1):
+            x = self.blocks[number](x)
+        return x @ self.last
+
+
+class Counting(Skipping):
+    """A model that wants as many examples after its blocks as before them."""
+
+    def forward(self, x):
+        """[batch, 4] -> [batch, 2]"""
+        value = x
+        for block in self.blocks:
+            value = block(value)
+        assert len(value) == len(x)
+        return value @ self.last
+
+
+@pytest.mark.parametrize("kind", [OutOfOrder, Counting])
+def test_models_that_do_not_allow_shared_blocks_are_run_without(kind):
+    """In chunks of any size the numbers are those of one forward."""
+    model = kind(skips=False)
+    both = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(2))
+    sets = [
+        (Site("blocks.1.hook_out", (unit,)), Site("blocks.2.hook_out", (unit,)))
+        for unit in range(4)
+    ]
+    whole, *parts = [
+        patch_sweep(
+            model,
+            (both[0], both[1]),
+            sets,
+            metrics=lambda outputs: outputs[:, 0],
+            max_batch_bytes=bound,
+            progress=False,
+        ).values
+        for bound in (None, 2000, 3000, 4000)
+    ]
+    assert all(torch.allclose(part, whole, atol=1e-6) for part in parts)
+
+
+def test_a_hook_of_tokens_is_tried_with_tokens_that_there_are():
+    """The check whether anything reads a hook writes no token outside the vocabulary."""
+    model = native_transformer(d_model=16, d_head=4, n_ctx=5, d_mlp=24, d_vocab=11, seed=0)
+    clean = torch.full((1, 5), 10)
+    sweep = patch_sweep(
+        model, (clean, clean), sites(model, "hook"), decide=metrics.by_tokens(3, 7), progress=False
+    )
+    assert sweep.effect.abs().max() < 1e-5
+
+
+@pytest.mark.unchecked
+def test_a_decision_that_was_not_made_says_how():
+    """The function that makes a decision in place of one; a number that nothing reads."""
+    model, pairs = Written(centred), inputs_of(3)
+    with pytest.raises(XorMiError, match=r"call it: by_argmax\(\)"):
+        patch_sweep(model, pairs, [Site("hook_h")], decide=metrics.by_argmax)
+    with pytest.raises(XorMiError, match="output=1 is read by nothing"):
+        patch_sweep(model, pairs, [Site("hook_h")], decide=metrics.by_argmax(), output=1)
+    bridge = native_transformer(d_model=16, d_head=4, n_ctx=6, d_mlp=24, d_vocab=11, seed=0)
+    with pytest.raises(XorMiError, match="gives no number to measure; give metrics="):
+        patch_sweep(
+            bridge,
+            tokens(2),
+            [Site("blocks.0.attn.hook_z")],
+            decide=lambda outputs: (outputs[:, -1, 1] > outputs[:, -1, 0]).long(),
+        )

@@ -124,7 +124,7 @@ def scan_samples(
     is_every = sites is None
     asked = {} if sites is None else _sites_by_hook(model, sites)
     with edges_where_needed(model, [tuple(together) for together in asked.values()]):
-        probed = probe_hooks(model, examples, warns=False)
+        probed = probe_hooks(model, examples)
         sites_of, left_out = _readable_hooks(probed) if is_every else (asked, {})
         wanted = wanted_units(model, probed, sites_of)
         n_units = sum(len(units.numbers) for units in wanted)

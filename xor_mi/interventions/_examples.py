@@ -13,7 +13,7 @@ from xor_mi.errors import XorMiError, require_kind
 from xor_mi.kinds import HookedModel, ModelKwargs
 from xor_mi.model import HookedMLP
 from xor_mi.model._numbers import in_dtype
-from xor_mi.truth import ArrayLike
+from xor_mi.truth import ArrayLike, is_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +107,12 @@ def pairs_of_examples(
             continue
         for side in sides:
             _require_one_each(name, side, len(clean), "pair")
+        if sides[0].shape != sides[1].shape:
+            shapes = " and ".join([str(list(side.shape)) for side in sides])
+            raise XorMiError(
+                f"model_kwargs['{name}'] has shapes {shapes} for the clean and the corrupted "
+                "inputs; give two of one shape"
+            )
         each[name] = torch.cat(sides)
     return Examples(torch.cat([clean, corrupted]), each, whole)
 
@@ -132,7 +138,19 @@ def read_kwargs(model: HookedModel, model_kwargs: ModelKwargs | None) -> dict[st
             "a HookedMLP takes no keyword inputs; leave out model_kwargs, or set what they would "
             "say in its config"
         )
-    return dict(model_kwargs)
+    return {name: _as_tensors(name, value) for name, value in model_kwargs.items()}
+
+
+def _as_tensors(name: str, value: object) -> object:
+    """An array as a tensor, and a tuple of two arrays as one of two tensors; all else as it is."""
+    if isinstance(value, tuple) and len(value) == 2 and all(map(is_array, value)):
+        return tuple([_as_tensors(name, side) for side in value])
+    if isinstance(value, Tensor) or not is_array(value) or not getattr(value, "shape", ()):
+        return value
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise XorMiError(f"model_kwargs['{name}'] holds no numbers; give a tensor") from None
 
 
 def _require_one_each(name: str, values: Tensor, n: int, what: str) -> None:

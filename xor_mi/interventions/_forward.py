@@ -117,7 +117,8 @@ def run_plain(
         here = plain[part]
         seen: dict[str, list[Tensor]] = {name: [] for name in hook_names}
         hooks = {name: hook_that_keeps(name, len(here), seen[name]) for name in hook_names}
-        outputs_here = run_hooked(model, here, hooks)
+        # a copy: a model may return what it writes into again
+        outputs_here = run_hooked(model, here, hooks).clone()
         kept = {name: activation for name, (activation,) in seen.items()}
         if outputs is None:
             if len(here) == len(plain):
@@ -206,11 +207,11 @@ def changed_in_place(
     """
     seen: dict[str, list[tuple[Tensor, int]]] = {name: [] for name in hook_names}
     run_hooked(model, inputs, {name: partial(_keep_count, kept) for name, kept in seen.items()})
-    return [
-        name
-        for name, kept in seen.items()
-        if any(activation._version != count for activation, count in kept)
-    ]
+    changed: list[str] = []
+    for name, kept in seen.items():
+        if any(activation._version != count for activation, count in kept):
+            changed.append(name)
+    return changed
 
 
 def _keep_count(kept: list[tuple[Tensor, int]], activation: Tensor) -> None:

@@ -28,7 +28,8 @@ of different sizes are computed in different orders.
 MOST_ROUNDING = 0.1
 """In 16-bit numbers that would be more than all of it; this part of the largest is the most."""
 
-NOISE_SEED = 0
+NOISE_SEED, NOISE_SCALES = 0, (1.0, 100.0)
+"""Noise is normal, so many times as large as the largest number of the activation, or than 1."""
 
 LISTENING = 10**9
 """The level at which hooks of this module are added, so that they alone are taken away."""
@@ -107,7 +108,7 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
             ) from None
         two_outputs, of_two = _looked_at(model, two, points)
         if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
-            _warn_of_coupling(model, two[:1], one_output, two_outputs)
+            _warn_of_coupling(model, two, one_output, two_outputs)
     hooks = {name: _facts(of_one.get(name, []), of_two.get(name, [])) for name in model.hook_dict}
     # By address: a bridge lists some activations under two names.
     sizes: dict[int, int] = {}
@@ -157,29 +158,46 @@ def warn_of_unread(
 ) -> None:
     """Warn of hook points at which noise changes neither the outputs nor any later activation.
 
-    What is written there reaches nothing: an effect of zero says nothing about the activation.
+    Small noise and large, on two examples: what nothing reads has an effect of zero whatever it is.
     """
-    example = as_examples(inputs)[:1]
     names = sorted(hook_names)
     if not names:
         return
-    untouched = _values_at(model, example, None)
+    two = _two_of(as_examples(inputs))
+    untouched = _values_at(model, two, None)
     for name in names:
-        if _same_values(untouched, _values_at(model, example, name), besides=name):
+        if all(_changes_nothing(model, two, name, scale, untouched) for scale in NOISE_SCALES):
             warn(
-                f"nothing reads what is written at '{name}': noise there changes no output and no "
-                "other activation, so an effect of zero says nothing about it; write at a hook "
-                "further on"
+                f"noise at '{name}' changes no output and no other activation of two inputs, so "
+                "an effect of zero says little about it: nothing may read what is written there; "
+                "write at a hook further on"
             )
 
 
+def _changes_nothing(
+    model: HookedModel, two: Examples, name: str, scale: float, untouched: Mapping[str, Tensor]
+) -> bool:
+    """Whether noise of this scale at a hook leaves everything else as it was."""
+    try:
+        noisy = _values_at(model, two, name, scale)
+    except Exception:  # whatever it was that the model could not take, it has read it
+        return False
+    return _same_values(untouched, noisy, besides=name)
+
+
 def _two_of(examples: Examples) -> Examples:
-    """Two examples, different ones where that can be."""
-    if len(examples) > 1:
-        return examples[:2]
-    only = examples[:1]
-    turned = only.inputs.roll(1, -1) if only.inputs.ndim > 1 else only.inputs
-    return only.and_then(Examples(turned, only.each, only.whole))
+    """The first example and the first that differs from it; where there is none, it twice.
+
+    Only inputs that the caller gave: a model may not take others.
+    """
+    first = examples[:1]
+    differs = torch.zeros(len(examples), dtype=torch.bool, device=examples.device)
+    for values in (examples.inputs, *examples.each.values()):
+        is_other = (values != values[:1]).reshape(len(examples), -1).any(dim=1)
+        differs |= is_other.to(examples.device)
+    others = differs.nonzero().flatten()
+    second = examples[others[:1]] if len(others) else first
+    return first.and_then(second)
 
 
 @contextmanager
@@ -213,7 +231,9 @@ def _looked_at(
         seen.setdefault(name, []).append(one)
 
     with _listening(points, look):
-        return examples.call(model), seen
+        outputs = examples.call(model)
+    # a copy: a model may return what it writes into again
+    return outputs.clone() if isinstance(outputs, Tensor) else outputs, seen
 
 
 def _facts(of_one: list[_Seen], of_two: list[_Seen]) -> HookFacts:
@@ -281,16 +301,21 @@ def require_tensor(outputs: object, n_inputs: int) -> Tensor:
 
 
 def _warn_of_coupling(
-    model: HookedModel, alone: Examples, one_output: Tensor, two_outputs: Tensor
+    model: HookedModel, two: Examples, one_output: Tensor, two_outputs: Tensor
 ) -> None:
-    """Warn where an example comes out otherwise beside another one than alone."""
-    if is_same_output(one_output, two_outputs[:1]):
+    """Warn where one of two examples comes out otherwise beside the other than alone."""
+    other_output = two[1:].call(model)
+    if not isinstance(other_output, Tensor):
         return
-    again = alone.call(model)
-    if not isinstance(again, Tensor) or not is_same_output(one_output, again):
+    is_first = is_same_output(one_output, two_outputs[:1])
+    if is_first and is_same_output(other_output, two_outputs[1:]):
+        return
+    other_output = other_output.clone()
+    again = two[1:].call(model)
+    if not isinstance(again, Tensor) or not is_same_output(other_output, again):
         warn(
             "this model gives other outputs for the same input each time, so effects hold its "
-            "random numbers too; switch them off, or seed them inside forward"
+            "random numbers too; switch them off"
         )
         return
     warn(
@@ -313,8 +338,10 @@ def is_same_output(a: Tensor, b: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _values_at(model: HookedModel, example: Examples, noisy: str | None) -> dict[str, Tensor]:
-    """Every activation and the outputs of one example, with noise written at one hook."""
+def _values_at(
+    model: HookedModel, examples: Examples, noisy: str | None, scale: float = 0.0
+) -> dict[str, Tensor]:
+    """Every activation and the outputs of some examples, with noise written at one hook."""
     kept: dict[str, Tensor] = {}
     # one name of each hook point: a bridge lists some under two
     names = {id(point): name for name, point in model.hook_dict.items()}
@@ -326,26 +353,32 @@ def _values_at(model: HookedModel, example: Examples, noisy: str | None) -> dict
         if isinstance(value, Tensor):
             kept[name] = value.clone()
 
-    hooks = [] if noisy is None else [(noisy, _noise)]
+    hooks = [] if noisy is None else [(noisy, partial(_noise, scale))]
     with torch.random.fork_rng(devices=[]), _listening(points, keep), model.hooks(fwd_hooks=hooks):
         torch.manual_seed(NOISE_SEED)
-        outputs = example.call(model)
+        outputs = examples.call(model)
     if isinstance(outputs, Tensor):
         kept[""] = outputs.clone()
     return kept
 
 
-def _noise(activation: Tensor, hook: object) -> Tensor:
-    """Other numbers of the same shape and kind in place of an activation."""
+def _noise(noise_scale: float, activation: Tensor, hook: object) -> Tensor:
+    """Other numbers of the same shape and kind in place of an activation.
+
+    Of whole numbers those of the other example: a token may not be any number.
+    """
     del hook
     if activation.dtype == torch.bool:
         return ~activation
     if not activation.is_floating_point():
-        return activation + 1
+        others = activation.flip(0)
+        if torch.equal(others, activation):
+            raise XorMiError("two examples of the same whole numbers: there are no others to try")
+        return others
     generator = torch.Generator().manual_seed(NOISE_SEED)
     drawn = torch.randn(activation.shape, generator=generator).to(activation)
     scale = activation.abs().nan_to_num(0.0, 0.0, 0.0).amax().clamp(min=1.0)
-    return activation.nan_to_num() + scale * drawn
+    return activation.nan_to_num() + noise_scale * scale * drawn
 
 
 def _same_values(before: Mapping[str, Tensor], after: Mapping[str, Tensor], besides: str) -> bool:

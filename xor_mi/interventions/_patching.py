@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 DIRECTIONS = get_args(Direction)
 
 SAME_METRIC = 1e-6
-"""Clean and corrupted metrics closer than this part of the largest one in the sweep count as the
-same: no fraction is taken of rounding.
+"""Clean and corrupted metrics closer than this part of the larger one count as the same, of a
+HookedMLP of the largest in the sweep: no fraction is taken of rounding.
 """
 
 SAME_ROUNDINGS = 8
@@ -117,7 +117,7 @@ class PatchSweep(Finding):
         coordinates: what was intervened on and how.
         decided: the decisions, of which the runs are the clean and the corrupted one; None where
             nothing says what a model decides.
-        rounding: per metric, clean and corrupted no further apart than this are the same.
+        rounding: clean and corrupted metrics no further apart than this are the same.
         pair_names: what each pair is called; "clean -> corrupted" by default.
     """
 
@@ -130,7 +130,7 @@ class PatchSweep(Finding):
     values: Float[Tensor, "metric site pair"] = field(repr=False)
     coordinates: Coordinates = field(repr=False)
     decided: Decided | None = field(repr=False)
-    rounding: Float[Tensor, " metric"] = field(repr=False)
+    rounding: Float[Tensor, "metric pair"] = field(repr=False)
     pair_names: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -258,10 +258,8 @@ class PatchSweep(Finding):
 
     def _why_no_fractions(self) -> list[str]:
         """Per pair, why clean and corrupted have no difference to recover; '' where they have."""
-        clean, corrupted = self.clean[0], self.corrupted[0]
-        largest = max(clean.abs().max().item(), corrupted.abs().max().item())
-        within = max(SAME_METRIC * largest, self.rounding[0].item())
-        are_same = ((clean.double() - corrupted.double()).abs() <= within).tolist()
+        apart = (self.clean[0].double() - self.corrupted[0].double()).abs().cpu()
+        are_same = (apart <= self.rounding[0]).tolist()
         same_metric = f"clean and corrupted have the same {self.metrics[0]}"
         whys = [same_metric if is_same else "" for is_same in are_same]
         if self.decided is None:
@@ -470,7 +468,7 @@ def patch_sweep(
         values=values[:n_metrics],
         coordinates=coordinates(model, sets, value=source_of(direction), direction=direction),
         decided=readers.decided(unpatched, values),
-        rounding=rounding_of(model, readers, plain[read.clean], unpatched[:n_metrics, 0]),
+        rounding=rounding_of(model, readers, (plain[read.clean], plain[read.corrupted]), unpatched),
         pair_names=called,
     )
 
@@ -539,31 +537,49 @@ def patch(
 
 
 def rounding_of(
-    model: HookedModel, readers: Readers, outputs: Tensor, values: Tensor
-) -> Float[Tensor, " metric"]:
-    """By how much each metric moves where the outputs move as far as rounding may have moved them.
+    model: HookedModel,
+    readers: Readers,
+    outputs: Sequence[Tensor],
+    unpatched: Float[Tensor, "function side pair"],
+) -> Float[Tensor, "metric pair"]:
+    """How far apart each pair's clean and corrupted metrics may be by rounding alone.
 
-    In the coarsest dtype that is involved: a difference of two outputs is no larger than their
-    rounding where it should be zero.
+    On other models than a HookedMLP that is asked of the metric: by how much it moves where the
+    outputs move as far as rounding may have moved them, in the coarsest dtype that is involved. A
+    difference of two outputs is no larger than their rounding where it should be zero.
 
     Args:
-        outputs: of the inputs, [input, ...].
-        values: the metrics there, [metric, input].
+        outputs: of the clean inputs, and of the corrupted ones, [pair, ...] each.
+        unpatched: what the readers read of the clean and of the corrupted inputs.
     """
-    n_metrics = len(readers.metrics)
-    # a HookedMLP's metrics are near its outputs, for which `SAME_METRIC` is enough
-    if isinstance(model, HookedMLP) or not outputs.is_floating_point():
-        return torch.zeros(n_metrics, dtype=torch.float64)
+    metrics = unpatched[: len(readers.metrics)].double()
+    largest = metrics.abs().amax(dim=1)
+    if isinstance(model, HookedMLP):
+        # its metrics are near its outputs, whose rounding is that of the largest
+        return (SAME_METRIC * largest.amax(dim=1, keepdim=True)).expand_as(largest).cpu()
+    rounding = SAME_METRIC * largest
+    for side, of_side in enumerate(outputs):
+        if of_side.is_floating_point():
+            moved = readers.read_runs(_rounded_otherwise(model, of_side)[None])
+            away = moved[: len(metrics), 0].double() - metrics[:, side]
+            rounding = torch.maximum(rounding, away.abs().nan_to_num(0.0, 0.0, 0.0))
+    return rounding.cpu()
+
+
+def _rounded_otherwise(model: HookedModel, outputs: Tensor) -> Tensor:
+    """Outputs [input, ...], each number moved by as much as rounding may have moved the largest."""
     dtypes = [outputs.dtype]
     if isinstance(model, nn.Module):
         dtypes += [one.dtype for one in model.parameters()]
     eps = [torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point]
-    largest = outputs.flatten(1).abs().amax(dim=1) if outputs.ndim > 1 else outputs.abs()
-    by = SAME_ROUNDINGS * max(eps) * largest.reshape(-1, *[1] * (outputs.ndim - 1))
+    size = outputs.flatten(1).abs().amax(dim=1) if outputs.ndim > 1 else outputs.abs()
+    # what cancels in one example is as large in it as it is in the others; one that is huge alone
+    # says nothing of them
+    size = torch.maximum(size, size.float().median().to(size))
+    by = SAME_ROUNDINGS * max(eps) * size.reshape(-1, *[1] * (outputs.ndim - 1))
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(2, outputs.shape, generator=generator).to(outputs) * 2 - 1
-    moved = readers.read_runs((outputs + signs * by)[None])[:n_metrics, 0]
-    return (moved.double() - values.double()).abs().nan_to_num(0.0, 0.0, 0.0).amax(dim=1).cpu()
+    return outputs + signs * by
 
 
 def require_direction(direction: Direction) -> None:

@@ -176,10 +176,10 @@ def path_sweep(
     hooks = set(chain.from_iterable(travel.hooks for travel in travels))
     plain, seen = cache_all(model, read.examples, hooks, max_batch_bytes=max_batch_bytes)
     cleans, corrupteds = (list(side) for side in zip(*read.names, strict=True))
-    clean_outputs = plain[read.clean]
+    clean_outputs, corrupted_outputs = plain[read.clean], plain[read.corrupted]
     of_clean = readers.read(clean_outputs, cleans)
     # [function, (clean, corrupted), pair]
-    unpatched = torch.stack([of_clean, readers.read(plain[read.corrupted], corrupteds)], dim=1)
+    unpatched = torch.stack([of_clean, readers.read(corrupted_outputs, corrupteds)], dim=1)
     # [function, path, pair]
     values = unpatched.new_empty(len(unpatched), len(travels), n_pairs)
     # Only now, so that the runs above are the network's own and not sums over its edges.
@@ -211,7 +211,7 @@ def path_sweep(
         values=values[:n_metrics],
         coordinates=of_sites._replace(granularity="path", set=", or ".join(sorted(what))),
         decided=readers.decided(unpatched, values),
-        rounding=rounding_of(model, readers, clean_outputs, of_clean[:n_metrics]),
+        rounding=rounding_of(model, readers, (clean_outputs, corrupted_outputs), unpatched),
         pair_names=called,
     )
 

@@ -8,14 +8,14 @@ not repeated. So it is tried on two examples first, and held against what they g
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError
 from xor_mi.graph import Site
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._hooks import is_same_output, require_tensor
@@ -65,26 +65,35 @@ def grown_before_block(
 
 @torch.no_grad()
 def growing_arguments(
-    model: HookedModel, block: int, plain: Examples, outputs: Tensor
+    model: HookedModel, block: int, hook_names: Iterable[str], plain: Examples, outputs: Tensor
 ) -> Arguments | None:
     """What to repeat before this block, where the batch may grow there; None where it may not.
 
     Tried on two examples, twice each.
 
     Args:
+        hook_names: what is written; each has to be reached after the batch has grown.
         outputs: what the plain inputs give, [input, ...].
     """
     if block == 0 or len(plain) < 2 or block >= len(_blocks(model)):
         return None
-    arguments = _with_batch_axis(model, block, plain)
+    sizes: dict[str, int] = {}
+    hooks = [(name, partial(_note_size, sizes, name)) for name in hook_names]
     try:
-        with grown_before_block(model, block, arguments, 2):
+        arguments = _with_batch_axis(model, block, plain)
+        with grown_before_block(model, block, arguments, 2), model.hooks(fwd_hooks=hooks):
             grown = require_tensor(plain[:2].call(model), 4)
-    except (XorMiError, RuntimeError, ValueError, TypeError):
-        # sizes that do not fit: something leads past the block
+    except Exception:  # whatever the model says of sizes that do not fit, it does not allow it
+        return None
+    if set(sizes.values()) != {4}:
         return None
     twice = outputs[:2].repeat(2, *[1] * (outputs.ndim - 1))
     return arguments if is_same_output(twice, grown) else None
+
+
+def _note_size(sizes: dict[str, int], name: str, activation: Tensor, hook: object) -> None:
+    del hook
+    sizes[name] = len(activation)
 
 
 def _with_batch_axis(model: HookedModel, block: int, plain: Examples) -> Arguments:

@@ -14,7 +14,16 @@ from xor_mi.errors import XorMiError, shown
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._sites import SiteSet
 from xor_mi.kinds import Decide, HookedModel, LabelledMetric, Metric, Metrics
-from xor_mi.metrics import ScoreAbove, logit, logit_difference, probability, score
+from xor_mi.metrics import (
+    ScoreAbove,
+    by_argmax,
+    by_threshold,
+    by_tokens,
+    logit,
+    logit_difference,
+    probability,
+    score,
+)
 from xor_mi.model import UNDECIDED, HookedMLP, all_finite, decide, warn
 from xor_mi.truth import row_number
 
@@ -237,12 +246,13 @@ def readers_of(
             function, an `output` that nothing reads, or labels that are not known.
     """
     is_mlp = isinstance(model, HookedMLP)
+    # of a HookedMLP `output` is the number of its own decision; elsewhere a column of its outputs
     if is_mlp:
         output = model.require_output(output)
-    elif output != 0 and metrics is not None:
+    elif output != 0 and (metrics is not None or decide is not None):
         raise XorMiError(
             f"output={output} is read by nothing: on a {type(model).__name__} it is the column of "
-            "the default metric, and metrics are given; leave it out"
+            "the default metric, and metrics= or decide= is given; leave it out"
         )
     default = _default_metric(model, output, decide)
     asked = _Asked(model=model, output=output, inputs=inputs)
@@ -250,7 +260,9 @@ def readers_of(
     if decide is not None:
         _require_function(decide)
         functions = (*named.items(), ("decide", partial(_decisions_by, decide)))
-        return Readers(tuple(named), functions, decisions_by=_whole)
+        # what the package's own decisions read is each example alone
+        is_rowwise = metrics is None and isinstance(decide, ScoreAbove)
+        return Readers(tuple(named), functions, rowwise=is_rowwise, decisions_by=_whole)
     if not is_mlp:
         return Readers(tuple(named), tuple(named.items()), rowwise=metrics is None)
     by_rule = partial(_decided_above, model.rule.cut)
@@ -291,11 +303,17 @@ def _default_metric(model: HookedModel, output: int, decide: Decide | None) -> t
         return model.rule.score_name, partial(score, output=output, rule=model.rule)
     if isinstance(decide, ScoreAbove):
         return decide.name, decide.score
-    return "output", partial(_column, output)
+    return "output", partial(_column, output, decide is not None)
 
 
-def _column(output: int, outputs: Tensor) -> Tensor:
+def _column(output: int, has_decide: bool, outputs: Tensor) -> Tensor:
     """The default metric of a model that is no HookedMLP."""
+    if outputs.ndim > 2 and has_decide:
+        raise XorMiError(
+            f"the outputs have shape {list(outputs.shape)}, and decide= says what they decide but "
+            "gives no number to measure; give metrics={'name': function of the outputs} too, or a "
+            "decision with a score, such as metrics.by_tokens(one, zero)"
+        )
     if outputs.ndim > 2:
         raise XorMiError(
             f"the outputs have shape {list(outputs.shape)}, and nothing says which of their "
@@ -306,6 +324,12 @@ def _column(output: int, outputs: Tensor) -> Tensor:
 
 
 def _require_function(decide: object) -> None:
+    if decide in (by_argmax, by_threshold, by_tokens):
+        name = getattr(decide, "__name__", "")
+        given = "one, zero" if decide is by_tokens else ""
+        raise XorMiError(
+            f"decide is metrics.{name} itself, which makes a decision; call it: {name}({given})"
+        )
     if not callable(decide):
         raise XorMiError(
             f"decide is {shown(decide)}; give a function of the outputs, such as "

@@ -160,7 +160,7 @@ def _intervene_on_mlp(
     grown_groups = [
         (_Grown() if model.cfg.direct else _Grown(hook=hook), numbers) for hook, numbers in groups
     ]
-    return untouched, _in_parts(work, sets, grown_groups, seen, rows_per_run)
+    return untouched, _in_parts(work, sets, grown_groups, untouched, seen, rows_per_run)
 
 
 def _by_first_hook(
@@ -174,12 +174,10 @@ def _by_first_hook(
     order = {name: place for place, name in enumerate(model.hook_dict)}
     if not split:
         return [(min(hooks, key=order.__getitem__), everyone)]
-    first_of = [
-        min([site.hook_name for site in together], key=order.__getitem__) for together in sets
-    ]
     groups: dict[str, list[int]] = {}
-    for number, hook in enumerate(first_of):
-        groups.setdefault(hook, []).append(number)
+    for number, together in enumerate(sets):
+        first = min(together, key=lambda site: order[site.hook_name])
+        groups.setdefault(first.hook_name, []).append(number)
     return list(groups.items())
 
 
@@ -194,7 +192,7 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
     groups = [(_Grown(), list(range(len(sets))))]
     if len(sets) * len(base) > rows_per_run:
         groups = _by_first_block(work, sets, untouched)
-    values = _in_parts(work, sets, groups, seen, rows_per_run)
+    values = _in_parts(work, sets, groups, untouched, seen, rows_per_run)
     _warn_of_no_effects(work, sets, untouched, values)
     return untouched, values
 
@@ -209,7 +207,8 @@ def _by_first_block(
     groups: list[tuple[_Grown, list[int]]] = []
     from_the_start: list[int] = []
     for block, numbers in sorted(by_block.items()):
-        arguments = growing_arguments(work.model, block, work.plain, untouched)
+        written = {site.hook_name for number in numbers for site in sets[number]}
+        arguments = growing_arguments(work.model, block, written, work.plain, untouched)
         if arguments is None:
             from_the_start += numbers
         else:
@@ -220,14 +219,18 @@ def _by_first_block(
 def _warn_of_no_effects(
     work: _Work, sets: Sequence[SiteSet], untouched: Tensor, values: Tensor
 ) -> None:
-    """Where nothing that is written at a hook changes any number, ask whether anything reads it."""
-    # as a run of its own: a number that is not finite is answered by who reads the plain inputs
-    before = work.readers.read_runs(untouched[work.base].unsqueeze(0))[:, 0]
-    is_same = (values == before[:, None]).flatten(2).all(-1).all(0)
-    suspects = {site.hook_name for site in chain.from_iterable(sets)}
-    for together, same in zip(sets, is_same.tolist(), strict=True):
-        if not same:
-            suspects -= {site.hook_name for site in together}
+    """Of hooks at which alone nothing that is written has an effect, ask whether anything reads it.
+
+    In a set with others a hook may be read by nothing, although the set has an effect.
+    """
+    # as one run: a metric that is not finite here is named by the caller, with the input
+    before = work.readers.read_runs(untouched[work.base][None])[:, 0]
+    is_same = (values == before[:, None]).all(-1).all(0)
+    hooks_of = [{site.hook_name for site in together} for together in sets]
+    suspects = set().union(*hooks_of)
+    for hooks, same in zip(hooks_of, is_same.tolist(), strict=True):
+        if len(hooks) == 1 and not same:
+            suspects -= hooks
     warn_of_unread(work.model, work.plain, suspects)
 
 
@@ -235,10 +238,15 @@ def _in_parts(
     work: _Work,
     sets: Sequence[SiteSet],
     groups: Sequence[tuple[_Grown, list[int]]],
+    untouched: Tensor,
     seen: Mapping[str, Tensor],
     rows_per_run: int,
 ) -> Tensor:
-    """What the readers read after each set, run part by part; what plain inputs give is known."""
+    """What the readers read after each set, run part by part.
+
+    Args:
+        untouched, seen: what the plain inputs give, and every hook's activation on them.
+    """
     plain, base = work.plain, work.base
     n_base = len(base)
     sets_per_run = max(1, rows_per_run // n_base)
@@ -248,16 +256,30 @@ def _in_parts(
         for grown, numbers in groups
         for start in range(0, len(numbers), sets_per_run)
     ]
+    is_rowwise = work.readers.rowwise
+    if not is_rowwise:
+        of_one = untouched[:1]
+        require_memory(
+            n_base * sets_per_run * of_one.numel() * of_one.element_size(),
+            what=f"the outputs of {n_base:,} inputs, which a metric of your own sees together",
+            do="give fewer inputs, pairs or runs, or a decision of xor_mi.metrics",
+        )
     results: list[Tensor] = []
     for grown, numbers in progress_bar(
         runs, doing="intervening", unit="run", progress=work.progress
     ):
         of_run = [sets[number] for number in numbers]
+        # [set, base, ...], or of readers that look at each example alone what they read
         outputs: list[Tensor] = []
         for part in parts:
             value = partial(_of_those_kept, work.replacement, seen, part)
-            outputs.append(_run_copies(work.model, plain[base[part]], of_run, value, grown))
-        # [set, base, ...]: a metric sees all the base inputs of a set, however they were run
+            written = _run_copies(work.model, plain[base[part]], of_run, value, grown)
+            # a copy: a model may return what it writes into again
+            outputs.append(work.readers.read_runs(written) if is_rowwise else written.clone())
+        if is_rowwise:
+            results.append(torch.cat(outputs, dim=2))
+            continue
+        # a metric sees all the base inputs of a set, however they were run
         results.append(work.readers.read_runs(torch.cat(outputs, dim=1)))
     return _in_order(results, [numbers for _, numbers in runs], len(sets))
 
