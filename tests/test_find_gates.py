@@ -497,7 +497,9 @@ def test_keyword_inputs_reach_every_run():
 
 
 def test_whole_numbers_can_be_interchanged():
-    """A hook of counts: a unit of integers acts like any other, and its mean is a whole number."""
+    """A hook of counts: a unit of integers acts like any other, but it has no mean to be ablated by,
+    so it is in no set, and the note says so.
+    """
     model = Own([lambda a, b, noise: (a + b).long()], lambda units: units[:, 0] - 0.5)
     model.forward = lambda x: (model.hook_units(x[:, :2].sum(1, keepdim=True).long()) - 0.5).float()
     inputs, features = noisy()
@@ -505,6 +507,42 @@ def test_whole_numbers_can_be_interchanged():
         model, inputs, features, "hook_units", decide=metrics.by_threshold(), progress=False
     )
     assert verdicts(found)["hook_units[0]", "OR"] == "acts"
+    assert (found.necessary_sets, found.sufficient_sets) == ((), ())
+    assert "whole numbers, which have no mean" in found.sets_note
+
+
+def test_candidates_of_whole_numbers_are_left_out_of_the_sets():
+    """Beside a hook of real numbers that alone decides, a hook of counts of the same gate: the sets
+    are those of the real one alone, and the note names what is left out.
+    """
+
+    class Both(Own):
+        def __init__(self):
+            super().__init__([either], lambda units: units[:, 0] - 0.5)
+            self.hook_counts = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            """[batch, 3] -> [batch, 1]"""
+            real = super().forward(x)
+            counts = self.hook_counts((x[:, :2] > 0.5).any(1, keepdim=True).long())
+            return real + 0.01 * counts
+
+    inputs, features = noisy()
+    found = find_gates(
+        Both().eval(),
+        inputs,
+        features,
+        ["hook_units", "hook_counts"],
+        decide=metrics.by_threshold(),
+        progress=False,
+    )
+    assert {one.name for one in found.found} >= {"hook_units[0]", "hook_counts[0]"}
+    ((necessary,),) = found.necessary_sets
+    assert necessary.hook_name == "hook_units"
+    assert found.sufficient_sets == found.necessary_sets
+    assert "1 of hooks of whole numbers" in found.sets_note
+    assert "hook_counts[0], were left out" in found.sets_note
 
 
 def test_the_model_and_the_random_state_stay(transformer):

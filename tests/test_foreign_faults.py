@@ -259,6 +259,20 @@ def test_arguments_that_nothing_reads_are_refused():
 # crashes
 
 
+def test_a_model_of_one_number_takes_an_array_of_them():
+    """`rows` of shape [input] are as many inputs, each ablated as it is when run alone."""
+    rows = PAIRS[0][:, 0]
+
+    def of_one(model, x):
+        return plain(model, x[:, None] * torch.ones(3))
+
+    model = Own(of_one)
+    found = ablation_sweep(model, ["hook_h"], rows=rows, metrics=first, value="zero")
+    assert found.rows == ("0", "1", "2")
+    assert found.before[0].tolist() == pytest.approx(model(rows)[:, 0].tolist())
+    assert not found.after.any()
+
+
 class Carries(Own):
     """Hooks that carry no tensor beside one that does."""
 

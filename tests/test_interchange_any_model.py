@@ -364,7 +364,7 @@ def test_across_a_subspace_the_run_goes_on_as_it_is():
     generator = torch.Generator().manual_seed(7)
     inputs = torch.randn(6, 3, generator=generator)
     model, before = OwnModel(), Site("hook_first", (slice(0, 4),))
-    features = {"a": (inputs[:, 0] > 0).tolist(), "b": (inputs[:, 1] > 0).tolist()}
+    features = {"a": [0, 0, 1, 1, 0, 1], "b": [0, 1, 0, 1, 1, 0]}
     for unit in range(4):
         a, b = (
             interchange_accuracy(

@@ -7,6 +7,7 @@ import functools
 import pytest
 import torch
 from models import OwnModel, native_transformer
+from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.patching import get_act_patch_direct_path
 
@@ -249,6 +250,34 @@ def test_a_path_to_where_nobody_reads_is_said():
         path_sweep(
             grouped(torch.float32), [(head(0, "z", 1), receiver)], tokens(), metrics={"d": metric}
         )
+
+
+def test_a_path_from_where_nobody_reads_is_said():
+    """A sender that reaches nothing has no effect, and a warning names it, and not the receiver."""
+
+    class Unread(OwnModel):
+        def __init__(self):
+            super().__init__()
+            self.hook_unread = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            """[batch, 3] -> [batch, 2]"""
+            self.hook_unread(x * 2)
+            return super().forward(x)
+
+    model = Unread().eval()
+    pairs = tuple(torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0)))
+    with pytest.warns(XorMiWarning) as said:
+        found = path_sweep(
+            model,
+            [("hook_unread", "hook_second")],
+            pairs,
+            frozen=[],
+            metrics={"first": lambda outputs: outputs[:, 0]},
+        )
+    assert not found.effect.any()
+    assert [str(one.message).split("'")[1] for one in said] == ["hook_unread"]
 
 
 def test_what_is_frozen_has_no_use_along_edges(textbook):

@@ -1236,6 +1236,17 @@ def test_flips_is_not_asserted_where_nothing_is_decided(flips):
         assert_patch_effect(model, **PATCHED, flips=False, decide=by_threshold(0.0))
 
 
+@pytest.mark.parametrize("flips", [True, False])
+def test_no_flip_is_asserted_of_what_is_undecided_throughout(flips):
+    """Where nothing is decided before and after the patch, neither answer holds."""
+
+    def undecided(outputs):
+        return torch.full((len(outputs),), -1)
+
+    with pytest.raises(AssertionError, match="nothing is decided before or after"):
+        assert_patch_effect(Foreign(), **PATCHED, flips=flips, decide=undecided)
+
+
 def test_no_pair_is_dropped():
     """Four pairs in one call of a function for one pair are refused, saying what takes several."""
     several = PATCHED | {"clean": torch.ones(4, 2), "corrupted": torch.zeros(4, 2)}

@@ -3,7 +3,6 @@
 On a HookedMLP everything has a default: all rows, their bits.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +10,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.interventions._brought import brought_examples, brought_features
-from xor_mi.interventions._examples import Examples, distinct_examples
+from xor_mi.interventions._brought import brought_examples, brought_features, first_of_each
+from xor_mi.interventions._examples import Examples
 from xor_mi.kinds import Features, HookedModel, Inputs, ModelKwargs
 from xor_mi.truth import row_name
 
@@ -73,35 +72,7 @@ def read_samples(
             f"all inputs have the same features, {rows[0]}; "
             "give inputs of at least two combinations"
         )
-    first = _first_of_each(examples, rows)
+    first = first_of_each(examples, rows)
     return Samples(
         names, len(examples), examples[first], tuple([rows[one] for one in first.tolist()])
     )
-
-
-def _first_of_each(examples: Examples, rows: Sequence[str]) -> Int[Tensor, " input"]:
-    """The number of the first sample with each input, in order.
-
-    Raises:
-        XorMiError: one input with two combinations of the features.
-    """
-    # inputs of no numbers, as of a model that holds its own, are not told to be equal
-    if not examples.inputs.numel():
-        return torch.arange(len(examples))
-    _, number_of = distinct_examples(_without_minus_zero(examples))
-    first: dict[int, int] = {}
-    for sample, number in enumerate(number_of.tolist()):
-        before = first.setdefault(number, sample)
-        if rows[before] != rows[sample]:
-            raise XorMiError(
-                f"samples {before} and {sample} are the same input with the features "
-                f"{rows[before]} and {rows[sample]}, which no unit can tell apart; give features "
-                "that the input decides"
-            )
-    return torch.tensor(list(first.values()))
-
-
-def _without_minus_zero(examples: Examples) -> Examples:
-    """0.0 and -0.0 are one input here: they are no evidence of each other."""
-    inputs = examples.inputs
-    return Examples(inputs + 0.0 if inputs.is_floating_point() else inputs, examples.each)

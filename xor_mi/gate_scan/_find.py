@@ -1,6 +1,6 @@
 """a model, its inputs, their features and what it decides -> the units that act as a gate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -158,7 +158,10 @@ def find_gates(
         groups = _groups(cuts, [one for one in of_units if one.verdict == ACTS])
         of_groups = judge.groups(groups)
         plan = plan_of(
-            [judge.named(unit) for unit in units], [one.sites for one in of_groups], len(samples)
+            [judge.named(unit) for unit in units],
+            [one.sites for one in of_groups],
+            len(samples),
+            trial.without_mean({unit.hook_name for unit in units}),
         )
         minimal = minimal_sets(plan, trial.breaks(plan, judge.own))
     return FoundGates(
@@ -233,6 +236,11 @@ class _Trial:
         device = self.samples.different.device
         value = partial(_from_source, self.runs.source.to(device))
         return self._after(sets, self.runs.base.to(device), value)
+
+    def without_mean(self, hook_names: Collection[str]) -> set[str]:
+        """The hooks among these that carry whole numbers."""
+        _, cache = cache_all(self.model, self.samples.different[:1], hook_names)
+        return {name for name, seen in cache.items() if not seen.is_floating_point()}
 
     def breaks(self, plan: Plan, own: Int[Tensor, " input"]) -> Bool[Tensor, " subset"]:
         """Whether a decision changes when a set of atoms is at its mean, set by set."""

@@ -1,11 +1,11 @@
 """the candidate units -> the smallest sets that the decisions need, and that are enough for them.
 
-A unit is ablated by its mean over the inputs. A set is necessary where ablating exactly it breaks a
-decision, and sufficient where ablating all other candidates breaks none; listed are those of which
-no part is one too.
+A unit is ablated by its mean over the inputs; one of whole numbers has none and is left out. A set
+is necessary where ablating exactly it breaks a decision, and sufficient where ablating all other
+candidates breaks none; listed are those of which no part is one too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,12 @@ MOST_UNITS = 12
 
 MOST_RUNS = 2**18
 """Subsets times inputs: as many runs as are made at most."""
+
+MOST_NAMED = 5
+"""So many candidates that are left out are named."""
+
+WITHOUT_MEAN = "whole numbers, which have no mean of their kind"
+"""Why candidates are left out."""
 
 Atom = tuple[Site, ...]
 """Units that are ablated together or not at all."""
@@ -49,14 +55,35 @@ class Plan(NamedTuple):
     note: str
 
 
-def plan_of(units: Sequence[Site], groups: Sequence[Atom], n_inputs: int) -> Plan:
+def plan_of(
+    units: Sequence[Site], groups: Sequence[Atom], n_inputs: int, without_mean: Collection[str] = ()
+) -> Plan:
     """Single units where every subset of them can be tried, else groups of copies, else none.
 
     Args:
         groups: sites that belong together; none is in two of them.
+        without_mean: hooks of whole numbers, which have no mean of their kind; their units are left
+            out, and the note says so.
     """
     if not units:
         return Plan((), "there are no candidates")
+    averaged = [unit for unit in units if unit.hook_name not in without_mean]
+    # all units of a group are of one hook
+    of_averaged = [group for group in groups if group[0].hook_name not in without_mean]
+    left_out = list(dict.fromkeys([one.name for one in units if one not in averaged]))
+    if not averaged:
+        return Plan((), f"the candidates are of hooks of {WITHOUT_MEAN}, so no set was tried")
+    plan = _plan_of(averaged, of_averaged, n_inputs)
+    if not left_out:
+        return plan
+    named = f"{', '.join(left_out[:MOST_NAMED])}{' ...' if len(left_out) > MOST_NAMED else ''}"
+    return plan._replace(
+        note=f"{plan.note}; {len(left_out)} of hooks of {WITHOUT_MEAN}, {named}, were left out"
+    )
+
+
+def _plan_of(units: Sequence[Site], groups: Sequence[Atom], n_inputs: int) -> Plan:
+    """What is put together to sets, of units that have a mean."""
     if _is_few(len(units), n_inputs):
         return Plan(tuple((unit,) for unit in units), "every subset of the candidates was tried")
     grouped = {site for group in groups for site in group}
@@ -132,7 +159,4 @@ def to_mean(name: str, seen: Tensor, numbers: Tensor) -> Tensor:
     """The replacement of base inputs by the mean over all inputs, as `intervene` takes it."""
     del name
     mean = seen.double().mean(0)
-    if not seen.is_floating_point():
-        # of whole numbers the nearest one
-        mean = mean.round()
     return mean.to(seen.dtype).expand(len(numbers), *mean.shape)

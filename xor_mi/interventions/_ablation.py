@@ -418,7 +418,8 @@ def _read_inputs(model: HookedModel, rows: Inputs | None) -> NamedInputs:
         raise XorMiError("no rows given; an ablation needs at least one input")
     if isinstance(model, HookedMLP):
         return read_inputs(model, given)
-    if is_array(rows) and getattr(rows, "ndim", 0) > 1:
+    # one number per input too, [input], as a model of one number takes it
+    if is_array(rows) and getattr(rows, "ndim", 0) > 0:
         inputs = as_inputs(model, rows, "rows").clone()
         return NamedInputs(tuple([str(i) for i in range(len(inputs))]), inputs, None)
     raise XorMiError(

@@ -5,10 +5,15 @@ model the caller says what it is run on (`inputs=`), which bits these have (`fea
 the outputs decide (`decide=`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from xor_mi.errors import XorMiError
-from xor_mi.interventions._examples import Examples, as_inputs, examples_of
+from xor_mi.interventions._examples import Examples, as_inputs, distinct_examples, examples_of
 from xor_mi.interventions._features import ReadFeatures, read_features
 from xor_mi.interventions._hooks import require_tensor
 from xor_mi.interventions._readout import Readers, readers_of_decisions
@@ -77,6 +82,37 @@ def brought_features(
             "features={name: one bit per input}"
         )
     return ReadFeatures(tuple(f"x{k}" for k in range(bits.shape[1])), bits)
+
+
+def first_of_each(examples: Examples, rows: Sequence[str]) -> Int[Tensor, " input"]:
+    """The number of the first sample with each input, in order.
+
+    Args:
+        rows: the combination of the features that each sample has, such as '01'.
+
+    Raises:
+        XorMiError: one input with two combinations of the features.
+    """
+    # inputs of no numbers, as of a model that holds its own, are not told to be equal
+    if not examples.inputs.numel():
+        return torch.arange(len(examples))
+    _, number_of = distinct_examples(_without_minus_zero(examples))
+    first: dict[int, int] = {}
+    for sample, number in enumerate(number_of.tolist()):
+        before = first.setdefault(number, sample)
+        if rows[before] != rows[sample]:
+            raise XorMiError(
+                f"samples {before} and {sample} are the same input with the features "
+                f"{rows[before]} and {rows[sample]}, which no unit can tell apart; give features "
+                "that the input decides"
+            )
+    return torch.tensor(list(first.values()))
+
+
+def _without_minus_zero(examples: Examples) -> Examples:
+    """0.0 and -0.0 are one input here: they are no evidence of each other."""
+    inputs = examples.inputs
+    return Examples(inputs + 0.0 if inputs.is_floating_point() else inputs, examples.each)
 
 
 def brought_readers(

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind
@@ -41,6 +41,7 @@ from xor_mi.interventions._placed import (
     name_of_places,
     read_alignment,
     require_apart,
+    require_real,
     shapes_at,
     sites_of,
 )
@@ -54,7 +55,16 @@ from xor_mi.interventions._sites import (
     require_ready,
     site_of,
 )
-from xor_mi.interventions._task import Runs, Task, read_max_runs, read_seed, read_task, runs_of
+from xor_mi.interventions._task import (
+    Runs,
+    Task,
+    is_nan,
+    read_max_runs,
+    read_seed,
+    read_task,
+    runs_of,
+    warn_of_nan,
+)
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, OneSite, Row, SomeSite
 from xor_mi.metrics import ScoreAbove, score
 from xor_mi.model import HookedMLP
@@ -216,9 +226,10 @@ def interchange_accuracy(
     {'either': 16, 'both': 16, '(joint)': 64}
 
     Raises:
-        XorMiError: a variable that the algorithm does not have, places that two variables share,
-            inputs, features or a decision that another model than a HookedMLP needs and that are
-            missing, and all that `patch_sweep` refuses.
+        XorMiError: a variable that the algorithm does not have, places that two variables share, a
+            subspace of a hook that holds no real numbers, one input with two combinations of the
+            features, inputs, features or a decision that another model than a HookedMLP needs and
+            that are missing, and all that `patch_sweep` refuses.
     """
     require_kind("alignment", alignment, Mapping, give="variables and sites, {'both': 'h0.1'}")
     task = read_task(
@@ -236,6 +247,9 @@ def interchange_accuracy(
     places = list(chain.from_iterable(aligned.values()))
     shapes = shapes_at(model, task.examples, sites_of(places))
     require_apart(model, places, shapes)
+    in_subspaces = sites_of([place for place in places if place.basis is not None])
+    require_real(model, task.examples, in_subspaces)
+    task.warn_of_constants(aligned)
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in aligned}
     if joint and len(aligned) > 1:
         groups[JOINT] = tuple(aligned)
@@ -262,9 +276,13 @@ def interchange_accuracy(
             why_not[SHUFFLED] = (
                 f"{', '.join(without)} at all entries of a hook: there are no others"
             )
+    n_runs = {line.name: len(line.predicted) for line in lines}
+    # in another role the runs are those of the variable itself
+    own = [line for line in lines if line.control != OTHER_ROLE]
+    warn_of_nan({line.name: int(line.tried.is_nan.sum()) for line in own}, n_runs)
     return InterchangeAccuracy(
         n_agreed={line.name: line.n_agreed for line in lines},
-        n_runs={line.name: len(line.predicted) for line in lines},
+        n_runs=n_runs,
         n_possible={line.name: runs[line.label].n_possible for line in lines},
         n_matched_value={line.name: line.n_matched_value for line in lines}
         if _reads_one_output(model, decide)
@@ -299,11 +317,13 @@ class _Tried(NamedTuple):
     Attributes:
         scores: what the decision is read off, after each.
         decided: what the model decides after each.
+        is_nan: whether an output is NaN after each, or the score where it is decided by one.
         plain: the outputs of the inputs that nothing was done to, [input, ...].
     """
 
     scores: Float[Tensor, " run"]
     decided: Int[Tensor, " run"]
+    is_nan: Bool[Tensor, " run"]
     plain: Tensor
 
 
@@ -393,6 +413,10 @@ class _Bench:
             Write(place, source) for name, source in of_variable.items() for place in aligned[name]
         ]
         together = sites_of([write.place for write in writes])
+        readers = task.readers
+        if not readers.rowwise:
+            # a caller's own decision does not show it; that decision stays the last function
+            readers = replace(readers, functions=(("NaN", is_nan), *readers.functions))
         with edges_where_needed(task.model, [together]):
             plain, values = intervene(
                 task.model,
@@ -400,10 +424,11 @@ class _Bench:
                 base.to(task.examples.device),
                 [together],
                 replacement=from_sources(writes),
-                readers=task.readers,
+                readers=readers,
                 max_batch_bytes=self.max_batch_bytes,
                 progress=self.progress,
             )
         # [function, site, run]: the last function is what decides, and there is one set of sites.
         scores = values[-1, 0]
-        return _Tried(scores.cpu(), task.decided_by(scores), plain)
+        bad = scores.isnan() if readers.rowwise else values[0, 0] > 0
+        return _Tried(scores.cpu(), task.decided_by(scores), bad.cpu(), plain)

@@ -38,6 +38,7 @@ from xor_mi.interventions._site_paths import (
     along_sites,
     hooks_held,
     is_site_path,
+    places_of,
     read_steps,
     sites_in,
 )
@@ -223,14 +224,14 @@ def _warn_of_no_effects(
     values: Float[Tensor, "function path pair"],
     before: Float[Tensor, "function pair"],
 ) -> None:
-    """Where a path of sites changes no number, ask whether anything reads where it ends."""
+    """Where a path of sites changes no number, ask whether anything reads its places."""
     if isinstance(model, HookedMLP):
         return
     suspects: set[str] = set()
     read: set[str] = set()
     for number, travel in enumerate(travels):
         same = torch.equal(values[:, number], before)
-        (suspects if same else read).update(site.hook_name for site in travel.ends)
+        (suspects if same else read).update(site.hook_name for site in travel.places)
     warn_of_unread(model, examples, suspects - read)
 
 
@@ -239,6 +240,7 @@ class _Travel(NamedTuple):
 
     Attributes:
         ends: where it ends.
+        places: where it starts, leads through and ends.
         hooks: those whose values on plain inputs it needs.
         units: of a path along the edges of a HookedMLP; empty for one of sites.
         run: examples, what the hooks saw on all of them, and the numbers of base and source inputs
@@ -248,6 +250,7 @@ class _Travel(NamedTuple):
 
     name: str
     ends: SiteSet
+    places: SiteSet
     hooks: frozenset[str]
     units: Route
     run: Callable[[Examples, Mapping[str, Tensor], Tensor, Tensor], Tensor]
@@ -283,8 +286,16 @@ def _travels(
             continue
         steps = steps_of[number]
         run = partial(along_sites, model, steps, points)
-        ends = steps.hops[-1].receivers
-        travels.append(_Travel(steps.name, ends, frozenset(hooks_held(steps)), (), run))
+        travels.append(
+            _Travel(
+                name=steps.name,
+                ends=steps.hops[-1].receivers,
+                places=tuple(places_of(steps)),
+                hooks=frozenset(hooks_held(steps)),
+                units=(),
+                run=run,
+            )
+        )
     return travels
 
 
@@ -297,7 +308,7 @@ def _on_edges(model: HookedMLP, route: Route) -> _Travel:
         return _along(model, examples.inputs[base], carried[source], route)
 
     name = " -> ".join(unit.name for unit in route)
-    return _Travel(name, (end,), frozenset([start.hook_name]), route, run)
+    return _Travel(name, (end,), (start, end), frozenset([start.hook_name]), route, run)
 
 
 def _called(site: Site, name: str) -> Site:

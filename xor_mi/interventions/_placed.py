@@ -216,6 +216,28 @@ def require_apart(model: HookedModel, places: Sequence[Placed], shapes: Shapes) 
     require_disjoint([0] * len(sites), sites, shapes)
 
 
+def require_real(model: HookedModel, examples: Examples, sites: SiteSet) -> None:
+    """Refuse subspaces of these sites where a hook holds no real numbers, or 8-bit ones.
+
+    Its directions lie across them, and what is written would be cut to whole numbers.
+
+    Raises:
+        XorMiError: naming the hook and what it holds.
+    """
+    if not sites:
+        return
+    with edges_where_needed(model, [sites]):
+        _, cache = cache_all(model, examples[:1], [site.hook_name for site in sites])
+    for name, seen in cache.items():
+        # 8-bit numbers cannot be added
+        if not seen.is_floating_point() or seen.itemsize < 2:
+            kind = str(seen.dtype).removeprefix("torch.")
+            raise XorMiError(
+                f"hook '{name}' holds {kind} numbers, and a subspace needs real ones of 16 bits or "
+                "more; interchange the site itself, or a hook of real numbers"
+            )
+
+
 class Write(NamedTuple):
     """A place that takes its value from source inputs, by number, one per run."""
 

@@ -248,6 +248,12 @@ def hooks_held(steps: Steps) -> set[str]:
     }
 
 
+def places_of(steps: Steps) -> list[Site]:
+    """The places that a path leads through, from its start to its end."""
+    stops = [steps.hops[0].senders, *(hop.receivers for hop in steps.hops)]
+    return [site for together in stops for site in together]
+
+
 def sites_in(steps: Steps) -> list[Site]:
     """All sites of a path."""
     return [site for hop in steps.hops for together in hop for site in together]

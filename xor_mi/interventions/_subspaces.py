@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -23,14 +23,22 @@ from xor_mi.interventions._controls import MOST_OF_A_REASON, UNTRAINED, untraine
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import cache_all, inputs_per_run
 from xor_mi.interventions._high_level import HighLevelModel
-from xor_mi.interventions._hooks import probe_hooks, require_tensor
-from xor_mi.interventions._placed import require_orthonormal, shapes_at, width_of
+from xor_mi.interventions._hooks import probe_hooks, require_tensor, warn_of_unread
+from xor_mi.interventions._placed import require_orthonormal, require_real, shapes_at, width_of
 from xor_mi.interventions._readout import require_one_each
 from xor_mi.interventions._sites import Site, coordinates, entries_of, site_of
-from xor_mi.interventions._task import Runs, Task, read_max_runs, read_seed, read_task, runs_of
+from xor_mi.interventions._task import (
+    Runs,
+    Task,
+    is_nan,
+    read_max_runs,
+    read_seed,
+    read_task,
+    runs_of,
+    warn_of_nan,
+)
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, OneSite
-from xor_mi.metrics import decision
-from xor_mi.model import DecisionRule, HookedMLP, kind_of_hook
+from xor_mi.model import DecisionRule, HookedMLP, all_finite, kind_of_hook
 from xor_mi.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -176,20 +184,27 @@ def subspace_accuracy(
     task.number_of(variable)  # refuses a name that is not there
     _warn_of_batches(task)
     runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=read_seed(seed))
+    task.warn_of_constants([variable])
     width = width_of(place, shapes_at(model, task.examples, (place,)))
+    require_real(model, task.examples, (place,))
     if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
         step = basis
     else:
         step = tl.SubspaceInterchange(require_orthonormal(basis, width))
     expected = task.predicted(runs.base, {variable: runs.sources[0]})
     size = inputs_per_run(model, task.examples, max_batch_bytes)
+    tried = _tried(task, place, step, runs, expected, size, progress)
+    plain = _plain_outputs(task)
+    _warn_of_no_effect(task, place, runs, tried, plain)
+    n_runs = {variable: len(expected)}
+    warn_of_nan({variable: tried.n_nan}, n_runs)
     return InterchangeAccuracy(
-        n_agreed={variable: _n_agreed(task, place, step, runs, expected, size, progress)},
-        n_runs={variable: len(expected)},
+        n_agreed={variable: tried.n_agreed},
+        n_runs=n_runs,
         n_possible={variable: runs.n_possible},
         sites={variable: place.name},
         n_inputs=len(task),
-        n_differing=task.n_differing(_plain_outputs(task)),
+        n_differing=task.n_differing(plain),
         seed=seed,
         coordinates=coordinates(
             model,
@@ -212,20 +227,39 @@ def _plain_outputs(task: Task) -> Tensor:
     return outputs
 
 
-def _decisions_as_logits(task: Task) -> TaskLogits:
-    """What the model decides as two logits: 1 for what is decided, none where nothing is."""
-
-    def logits(examples: Examples) -> Tensor:
-        outputs = require_tensor(examples.call(task.model), len(examples))
-        decided = task.decided(outputs)
-        # 1, -1, and 0 where undecided
-        sign = torch.where(decided < 0, 0, 2 * decided - 1).float()
-        return torch.stack([-sign, sign], dim=1)
-
-    return logits
+def _warn_of_no_effect(task: Task, place: Site, runs: Runs, tried: "_Tried", plain: Tensor) -> None:
+    """Where no interchange changes a decision, ask whether anything reads what is written."""
+    if isinstance(task.model, HookedMLP):
+        return
+    before = task.decided_by_kept(task.kept(plain)[runs.base.to(plain.device)])
+    if torch.equal(before, tried.decided):
+        warn_of_unread(task.model, task.examples, [place.hook_name])
 
 
-def _n_agreed(
+def _read_by(task: Task) -> TaskLogits:
+    """Examples -> what is kept of the model's outputs, as TransformerLens' interchange calls it."""
+
+    def read(examples: Examples) -> Tensor:
+        return task.kept(require_tensor(examples.call(task.model), len(examples)))
+
+    return read
+
+
+class _Tried(NamedTuple):
+    """What came out of the interchanges of one subspace.
+
+    Attributes:
+        n_agreed: how many were decided as expected.
+        n_nan: after how many the outputs are NaN.
+        decided: what the model decides after each.
+    """
+
+    n_agreed: int
+    n_nan: int
+    decided: Int[Tensor, " run"]
+
+
+def _tried(
     task: Task,
     place: Site,
     step: "SubspaceInterchange | NormMatchedPlacebo",
@@ -233,15 +267,16 @@ def _n_agreed(
     expected: Int[Tensor, " run"],
     at_once: int,
     progress: bool,
-) -> int:
-    """On how many runs the model, intervened on by `step`, decides as expected.
+) -> _Tried:
+    """What the model, intervened on by `step`, decides on every run, beside what is expected.
 
-    at_once: how many inputs one forward may take.
+    Args:
+        at_once: how many inputs one forward may take.
     """
     from transformer_lens.tools.analysis import interchange as tl
 
     (source,) = runs.sources
-    model, read = _AtSite(task.model, place), _decisions_as_logits(task)
+    model, read = _AtSite(task.model, place), _read_by(task)
     # TransformerLens takes only their length and parts of them, as of a tensor.
     examples = task.examples
     seen = tl.collect_activations(
@@ -251,10 +286,10 @@ def _n_agreed(
         read,  # pyright: ignore[reportArgumentType]
         batch_size=at_once,
     )
-    n_agreed = 0
+    kept: list[Tensor] = []
     parts = torch.arange(len(expected)).split(at_once)
     for part in progress_bar(parts, doing="interchanging", unit="run", progress=progress):
-        logits = tl.intervened_logits(
+        of_part = tl.intervened_logits(
             model,
             place.hook_name,
             step,
@@ -263,11 +298,16 @@ def _n_agreed(
             read,  # pyright: ignore[reportArgumentType]
             batch_size=at_once,
         )
-        # Undecided is neither 0 nor 1, and agrees with nothing.
-        n_agreed += int((decision(logits[:, 1].cpu()) == expected[part]).sum())
-    return n_agreed
+        kept.append(of_part)
+    # at once: a caller's decision may compare the runs
+    outputs = torch.cat(kept)
+    decided = task.decided_by_kept(outputs)
+    # Undecided is neither 0 nor 1, and agrees with nothing.
+    n_agreed = int((decided == expected).sum())
+    return _Tried(n_agreed, int(is_nan(outputs).sum()), decided)
 
 
+@torch.inference_mode(mode=False)  # the caller's own, or no_grad, would leave no gradients
 def das_accuracy(
     model: HookedModel,
     high_level: HighLevelModel,
@@ -313,8 +353,8 @@ def das_accuracy(
     ['das', 'placebo', 'arbitrary targets', 'untrained network']
 
     Raises:
-        XorMiError: as `subspace_accuracy`, a decision without a score, or a model without
-            gradients.
+        XorMiError: as `subspace_accuracy`, a decision without a score, a model without gradients,
+            or one whose score is NaN.
     """
     from transformer_lens.tools.analysis import interchange as tl
 
@@ -332,7 +372,9 @@ def das_accuracy(
     task.number_of(variable)  # refuses a name that is not there
     _warn_of_batches(task)
     score = _score_of(model, decide, output)
+    task.warn_of_constants([variable])
     width = width_of(place, shapes_at(model, task.examples, (place,)))
+    require_real(model, task.examples, (place,))
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     epochs = whole_number("epochs", epochs, at_least=1)
     seed = read_seed(seed)
@@ -353,26 +395,31 @@ def das_accuracy(
         why_not[UNTRAINED] = str(error)
 
     learned: dict[str, LearnedSubspace] = {}
-    agreed: dict[str, int] = {}
+    tried: dict[str, _Tried] = {}
     for what, (of_fit, targets) in progress_bar(
         fits.items(), doing="fitting subspaces", unit="fit", progress=progress
     ):
         learned[what] = _fitted(of_fit, place, runs, targets, score, rank, epochs, seed, size)
         step = tl.SubspaceInterchange(learned[what])
-        agreed[what] = _n_agreed(of_fit, place, step, runs, targets, size, progress)
+        tried[what] = _tried(of_fit, place, step, runs, targets, size, progress)
     # A seed of its own: the fits used the other one.
     random_basis = tl.random_basis(width, rank, seed + 1)
     placebo = tl.NormMatchedPlacebo(tl.SubspaceInterchange(learned["das"]), random_basis)
-    of_placebo = {PLACEBO: _n_agreed(task, place, placebo, runs, expected, size, progress)}
+    of_placebo = {PLACEBO: _tried(task, place, placebo, runs, expected, size, progress)}
+    plain = _plain_outputs(task)
+    _warn_of_no_effect(task, place, runs, tried["das"], plain)
     # in this order: what was learned, and then its controls
-    n_agreed = {"das": agreed.pop("das")} | of_placebo | agreed
+    tried = {"das": tried.pop("das")} | of_placebo | tried
+    n_agreed = {name: one.n_agreed for name, one in tried.items()}
+    n_runs = dict.fromkeys(n_agreed, len(expected))
+    warn_of_nan({name: one.n_nan for name, one in tried.items()}, n_runs)
     return InterchangeAccuracy(
         n_agreed=n_agreed,
-        n_runs=dict.fromkeys(n_agreed, len(expected)),
+        n_runs=n_runs,
         n_possible=dict.fromkeys(n_agreed, runs.n_possible),
         sites=dict.fromkeys(n_agreed, place.name),
         n_inputs=len(task),
-        n_differing=task.n_differing(_plain_outputs(task)),
+        n_differing=task.n_differing(plain),
         seed=seed,
         controls={name: name for name in n_agreed if name != "das"},
         why_not=why_not,
@@ -465,4 +512,9 @@ def _fitted(
             f"DAS learns by gradients, and this model gives none at '{place.hook_name}': "
             f"{cut_short(str(error), at_most=MOST_OF_A_REASON)}"
         ) from None
+    if not all_finite(fitted.subspace.basis):
+        raise XorMiError(
+            f"DAS learned no subspace at '{place.hook_name}': the score is NaN or infinite on an "
+            "input or after an interchange, so the loss has no slope; leave out what gives it"
+        )
     return fitted.subspace

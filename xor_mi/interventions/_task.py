@@ -6,24 +6,29 @@ model the caller says what it is run on (`inputs=`), which bits the algorithm is
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from xor_mi.errors import SEEDS_BELOW, require_kind, require_memory, unknown, whole_number
-from xor_mi.interventions._brought import brought_examples, brought_features, brought_readers
+from xor_mi.interventions._brought import (
+    brought_examples,
+    brought_features,
+    brought_readers,
+    first_of_each,
+)
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._high_level import HighLevelModel
 from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import require_ready
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs
-from xor_mi.model import HookedMLP
-from xor_mi.truth import row_numbers
+from xor_mi.model import HookedMLP, warn
+from xor_mi.truth import row_name, row_numbers
 
 MAX_RUNS, MAX_RUNS_ELSEWHERE = 1_000_000, 10_000
 """The default `max_runs`: of a HookedMLP, and of other models, whose forwards cost more."""
@@ -89,6 +94,31 @@ class Task:
         assert by is not None  # readers_of_decisions always has one
         return by(scores).cpu()
 
+    def kept(self, outputs: Tensor) -> Tensor:
+        """What of outputs [example, ...] has to be kept for a decision on all of them at once.
+
+        The scores, where each example is decided by its own; else the outputs themselves, since a
+        caller's function may compare the examples.
+        """
+        if self.readers.rowwise:
+            return self.readers.read_runs(outputs[None])[-1, 0]
+        return outputs
+
+    def decided_by_kept(self, kept: Tensor) -> Int[Tensor, " example"]:
+        """What the model decides by what was kept of its outputs."""
+        return self.decided_by(kept) if self.readers.rowwise else self.decided(kept)
+
+    def warn_of_constants(self, variables: Iterable[str]) -> None:
+        """Name the variables that are the same on all inputs: interchanging them says nothing."""
+        for name in variables:
+            values = self.variables[:, self.number_of(name)].unique().tolist()
+            if len(values) == 1:
+                warn(
+                    f"variable '{name}' is {values[0]} on all {len(self)} inputs, so every source "
+                    "has the base's own value and its interchanges say nothing; give inputs on "
+                    "which it is 0 and 1"
+                )
+
     def n_differing(self, plain: Tensor) -> int:
         """On how many inputs the model, which gives these outputs, decides unlike the algorithm."""
         everyone = torch.arange(len(self))
@@ -119,6 +149,7 @@ def read_task(
     require_kind("high_level", high_level, HighLevelModel, give="a HighLevelModel")
     examples = brought_examples(model, inputs, model_kwargs)
     names, bits = brought_features(model, examples, features)
+    first_of_each(examples, [row_name(row) for row in bits.tolist()])  # refuses contradictions
     bits = bits[:, _order_of(high_level, names)]
     # per variable, its bit on every row of features
     table = high_level.bits(bits.shape[1])
@@ -130,6 +161,22 @@ def read_task(
         variables=table[:, row_numbers(bits)].T,
         readers=brought_readers(model, examples, output, decide),
     )
+
+
+def is_nan(outputs: Tensor) -> Bool[Tensor, " example"]:
+    """Whether a number among each example's outputs, or its score, is NaN."""
+    return outputs.isnan().reshape(len(outputs), -1).any(1)
+
+
+def warn_of_nan(n_bad: Mapping[str, int], n_runs: Mapping[str, int]) -> None:
+    """Say after how many interchanges the outputs are NaN, by the name of what was interchanged."""
+    counted = [f"{n} of {n_runs[name]} of {name}" for name, n in n_bad.items() if n]
+    if counted:
+        warn(
+            f"the outputs are NaN after some interchanges ({'; '.join(counted)}), where nothing "
+            "can be decided by them; by a score they count as not decided alike: leave out inputs "
+            "or sites that give NaN"
+        )
 
 
 def _order_of(high_level: HighLevelModel, names: tuple[str, ...]) -> list[int]:

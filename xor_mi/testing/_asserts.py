@@ -178,6 +178,7 @@ def assert_patch_effect(
             within tolerance + tolerance * |expected|. Where the metric is below 1 in all runs, the
             first of these is that part of the largest.
         flips: whether the decision changes; a model that is no HookedMLP needs `decide=` for it.
+            Where nothing is decided before and after, neither True nor False holds.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> assert_patch_effect(textbook_xor(), "01", "11", "h0.1", effect=2.0, flips=True)
@@ -216,7 +217,9 @@ def assert_patch_effect(
     measured = {"effect": result.effect, "patched": result.patched}
     unit = unit_beside([result.clean, result.corrupted, result.patched])
     wrong = [_off(name, want, measured[name], allowed, unit) for name, want in expected.items()]
-    if flips is not None and bool(result.flips) is not bool(flips):
+    if flips is not None and not result.flips and result.decision_patched == UNDECIDED:
+        wrong.append(f"flips: expected {flips}, and nothing is decided before or after")
+    elif flips is not None and bool(result.flips) is not bool(flips):
         wrong.append(f"flips: expected {flips}, found {result.flips}")
     if any(wrong):
         how = f"({result.direction}, {result.metric})"
