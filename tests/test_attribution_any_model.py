@@ -3,6 +3,8 @@ gradient to take.
 """
 
 import copy
+import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +14,16 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError, XorMiWarning
-from xor_mi.interventions import METHODS, Site, attribute, patch_sweep, score_methods
+from xor_mi.interventions import (
+    METHODS,
+    Site,
+    ablation_sweep,
+    attribute,
+    patch_sweep,
+    score_methods,
+    sites,
+)
+from xor_mi.interventions._hooks import probe_hooks
 
 GRADIENTS = ("attribution_patching", "integrated_gradients")
 
@@ -177,7 +188,7 @@ def test_two_pairs_that_are_compared_are_found_however_many_there_are(n_pairs):
 def test_a_site_that_does_not_feed_the_metric_scores_zero(method, frozen):
     """Parameters frozen or not; the site beside it keeps its score."""
     model = Small(frozen=frozen)
-    with pytest.warns(XorMiWarning, match="nothing reads what is written at 'hook_aside'"):
+    with pytest.warns(XorMiWarning, match="noise at 'hook_aside' changes no output"):
         scores = scores_of(model, method, ["hook_aside", "hook_h"])
     assert scores[0].tolist() == [0, 0, 0, 0]
     assert torch.equal(scores[1], scores_of(Small(), method)[0])
@@ -303,6 +314,120 @@ def test_hooks_of_whole_numbers_have_no_gradient_and_can_be_patched(method, kind
     ):
         scores_of(Counts(kind), method, **asked)
     assert scores_of(Counts(kind), "exact_patching", **asked).tolist() == [[2.0, 2.0]]
+
+
+class Several(HookedRootModule):
+    """Hooks with a gradient and without, that all feed the output; `n_runs` counts forwards."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.into = nn.Parameter(torch.randn(2, 3, generator=generator))
+        self.hook_count, self.hook_is, self.hook_h = HookPoint(), HookPoint(), HookPoint()
+        self.hook_cut, self.hook_apart, self.n_runs = HookPoint(), HookPoint(), 0
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        """[batch, 2] -> [batch, 3]"""
+        self.n_runs += 1
+        count, is_positive = self.hook_count((4 * x).long()), self.hook_is(x > 0)
+        hidden = torch.sigmoid(self.hook_h(x @ self.into))
+        cut = self.hook_cut(2.0 * hidden).detach()
+        with torch.no_grad():
+            apart = self.hook_apart(hidden + 1.0)
+        return hidden + cut + apart + (count + is_positive.long()).sum(1, keepdim=True)
+
+
+WITHOUT = ["hook_count", "hook_is", "hook_cut", "hook_apart"]
+
+
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_hooks_without_a_gradient_do_not_lose_the_others(method):
+    """Whole numbers, yes and no, a hook that is detached and one under no_grad are NaN, and named
+    in one warning for all metrics; the others have the scores that they have alone. By no hook at
+    all it is refused.
+    """
+    model, names = Several(), [*WITHOUT[:2], "hook_h", *WITHOUT[2:]]
+    asked = {"metrics": {"one": first, "two": lambda o: o[:, 1]}, "method": method}
+    alone = attribute(model, PAIRS, ["hook_h"], progress=False, **asked).scores
+    assert (alone.abs().amax(-1) > 0.01).all()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        scores = attribute(model, PAIRS, names, progress=False, **asked).scores
+    (warning,) = said
+    assert all(f"'{name}'" in str(warning.message) for name in WITHOUT)
+    assert "'hook_h'" not in str(warning.message)
+    assert torch.equal(scores[:, 2:3], alone)
+    assert scores[:, [0, 1, 3, 4]].isnan().all()
+    with pytest.raises(XorMiError, match="have no gradient; use exact_patching"):
+        attribute(model, PAIRS, WITHOUT[:2], progress=False, **asked)
+
+
+def test_methods_are_scored_on_the_hooks_that_have_a_gradient():
+    """Cells without one are left out and counted, patching is scored on all, and hooks and a model
+    that couples its examples are each said once, however many metrics and methods there are.
+    """
+
+    class Coupled(Several):
+        def forward(self, x):
+            outputs = super().forward(x)
+            return outputs + 0.5 * outputs.mean(0)
+
+    model = Coupled()
+    methods = {name: METHODS[name] for name in (*GRADIENTS, "exact_patching", "shapley")}
+    asked = {"metrics": {"a": first, "b": first}, "methods": methods, "progress": False}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        scores = score_methods(model, PAIRS, ["hook_h", *WITHOUT], **asked).scores
+    assert [score.n_cells for score in scores] == [4, 4, 20, 20] * 2
+    assert not any(score.why_not for score in scores)
+    texts = [str(one.message) for one in said]
+    assert len(texts) == len(set(texts)) == 2
+    assert sum("beside another one than alone" in text for text in texts) == 1
+    assert sum("the scores there are NaN" in text for text in texts) == 1
+
+
+@pytest.mark.filterwarnings("ignore:A hook on attn.hook_attn_scores:UserWarning")
+@pytest.mark.filterwarnings("ignore:noise at:xor_mi.errors.XorMiWarning")
+def test_all_hooks_of_a_transformer_are_scored_but_for_tokens_and_positions():
+    """By both gradient methods, and ablated by their mean, each as without those two."""
+    bridge = native_transformer(d_model=8, d_head=2, n_ctx=4, d_mlp=8, d_vocab=5, seed=0)
+    tokens = torch.tensor([[0, 1, 2], [3, 4, 0]])
+    every_hook = sites(bridge, "hook", inputs=tokens)
+    whole = ("embed.hook_in", "pos_embed.hook_in")
+    others = [k for k, site in enumerate(every_hook) if site.name not in whole]
+    assert len(others) == len(every_hook) - 2
+    assert len(others) > 50
+
+    def metric(outputs):
+        return outputs[:, -1, 0]
+
+    asked = {"metrics": metric, "progress": False}
+    methods = {
+        "first order": METHODS["attribution_patching"],
+        "on a line": partial(METHODS["integrated_gradients"], n_steps=1),
+    }
+    pairs = (tokens, tokens.flip(0))
+    match = "'embed.hook_in' carries int64 numbers.* 'pos_embed.hook_in' carries int64"
+    with pytest.warns(XorMiWarning, match=match):
+        table = score_methods(bridge, pairs, every_hook, methods=methods, **asked).scores
+    assert [score.n_cells for score in table] == [2 * len(others)] * 2
+    with pytest.warns(XorMiWarning, match=match):
+        swept = ablation_sweep(bridge, every_hook, rows=tokens, value="mean", **asked)
+    assert swept.effect.isnan().all(1).sum() == 2
+    alone = ablation_sweep(
+        bridge, [every_hook[k] for k in others], rows=tokens, value="mean", **asked
+    )
+    assert torch.allclose(swept.values[:, others], alone.values, atol=1e-6)
+
+
+def test_a_model_is_looked_at_once_before_its_gradients_are_taken():
+    """Beside that there are two runs, one of all inputs and one with a gradient."""
+    model, looked_at = Several(), Several()
+    probe_hooks(looked_at, torch.cat(PAIRS))
+    scores_of(model, "attribution_patching")
+    assert model.n_runs == looked_at.n_runs + 2
 
 
 def test_a_method_that_raises_does_not_lose_the_others():

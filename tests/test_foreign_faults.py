@@ -371,6 +371,37 @@ def test_hooks_of_other_kinds_of_number_are_patched(kind):
             ablation_sweep(model, ["hook_h"], rows=PAIRS[0], metrics=first, value="mean")
 
 
+def test_an_ablation_by_the_mean_leaves_out_what_has_none():
+    """Whole numbers are NaN, undecided and flip nothing, alone and beside another site, and named
+    in one warning; the other site has the numbers and decisions that it has alone.
+    """
+
+    def forward(model, x):
+        return (
+            model.hook_h(x) @ model.a @ model.b + model.hook_count(x.round().long()).sum(1)[:, None]
+        )
+
+    model = Own(forward, ("hook_h", "hook_count"))
+    by_hand = [metrics.by_threshold(), lambda outputs: (outputs[:, 0] > 0).long()]
+    for decide in by_hand:
+        asked = {"rows": PAIRS[0], "metrics": first, "value": "mean", "decide": decide}
+        alone = ablation_sweep(model, ["hook_h"], **asked)
+        with pytest.warns(XorMiWarning, match="hook 'hook_count' carries int64 .* not run") as said:
+            swept = ablation_sweep(model, ["hook_count", "hook_h"], subsets="all", **asked)
+        assert len(said) == 1
+        assert swept.site_names == ("hook_count", "hook_h", "hook_count + hook_h")
+        assert torch.equal(swept.values[:, 1:2], alone.values)
+        assert torch.equal(swept.decisions[1:2], alone.decisions)
+        assert set(alone.decisions.flatten().tolist()) <= {0, 1}
+        for k in (0, 2):
+            assert swept.values[:, k].isnan().all()
+            assert swept.decisions[k].tolist() == [-1] * 3
+        n_flipped = swept.summary()["n_flipped"].tolist()
+        assert n_flipped == [0, alone.summary()["n_flipped"].item(), 0]
+        swept.plot()
+        assert "hook_h has the largest" in swept._repr_html_()
+
+
 IMAGINARY = torch.tensor(1j)
 
 

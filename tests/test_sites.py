@@ -249,7 +249,7 @@ def test_sites_of_layers_are_all_there(bridge):
 
 
 # TransformerLens and this package both say that nothing reads the scores before the softmax
-@pytest.mark.filterwarnings("ignore:A hook on", "ignore:nothing reads")
+@pytest.mark.filterwarnings("ignore:A hook on", "ignore:noise at")
 def test_listed_hooks_of_a_bridge_can_all_be_patched(bridge):
     """A sweep over all of them runs; those that are switched off are not there."""
     listed = sites(bridge, "hook")

@@ -5,11 +5,11 @@ keeps the distribution. Ablating one site at a time misses redundancy (with ever
 losing one copy changes nothing), so subsets are swept too.
 """
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, product
-from math import comb
+from math import comb, nan
 
 import pandas as pd
 import torch
@@ -21,6 +21,7 @@ from xor_mi.finding import Finding
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples, as_inputs, examples_of
+from xor_mi.interventions._hooks import probe_hooks
 from xor_mi.interventions._pairs import own_names
 from xor_mi.interventions._readout import Decided, decisions_of, readers_of, warn_of_cells
 from xor_mi.interventions._run import intervene
@@ -45,7 +46,7 @@ from xor_mi.kinds import (
     Sites,
     SubsetRule,
 )
-from xor_mi.model import HookedMLP, NamedInputs, read_inputs
+from xor_mi.model import UNDECIDED, HookedMLP, NamedInputs, read_inputs, warn
 from xor_mi.model._numbers import in_dtype, read_numbers
 from xor_mi.truth import is_array, row_number
 
@@ -158,8 +159,13 @@ class AblationSweep(Finding):
             now = self.decided.decisions_after.flatten().tolist()
             columns["decision_before"] = was
             columns["decision_after"] = now
-            columns["flips"] = [a != b for a, b in zip(was, now, strict=True)]
-            columns["undecided"] = [b == -1 for b in now]
+            # what was not run has no number, and flips nothing
+            is_run = (~self.values.isnan()).any(0).flatten().tolist()
+            columns["flips"] = [
+                a != b and (b != UNDECIDED or run)
+                for a, b, run in zip(was, now, is_run, strict=True)
+            ]
+            columns["undecided"] = [b == UNDECIDED for b in now]
             if self.labels is not None:
                 right = self.labels * n_sites
                 columns["right"] = [b == label for b, label in zip(now, right, strict=True)]
@@ -209,7 +215,8 @@ def ablation_sweep(
     Args:
         sites: as in `patch_sweep`; on a HookedMLP all hidden units by default.
         value: "zero", the number 0, whatever values the place takes (an input with the levels -1
-            and 1, or a unit after a sign, never has it); "mean" over the rows in `over`;
+            and 1, or a unit after a sign, never has it); "mean" over the rows in `over` (whole
+            numbers have none: NaN at their sites, which a warning names);
             "resample", each input gets the activation of another one (a random cyclic shift by
             `seed`), or of a random one of `over`; a number; or a tensor of the hook's activation,
             [...] for all inputs alike or [input, ...].
@@ -230,7 +237,8 @@ def ablation_sweep(
     The first line is without the OR, the second without the AND.
 
     Raises:
-        XorMiError: an unknown value or subset rule, `over` where no other inputs are averaged or
+        XorMiError: an unknown value or subset rule, a mean at no site that has one, a number that
+            a hook of whole numbers cannot hold, `over` where no other inputs are averaged or
             drawn from, too many subsets, and all that `patch_sweep` refuses.
     """
     require_ready(model, "ablation")
@@ -256,6 +264,8 @@ def ablation_sweep(
         )
     sets = _joint_sets(model, sites, subsets)
     readers = readers_of(model, metrics, output, inputs.inputs, decide)
+    averages = isinstance(value, str) and value == "mean"
+    tried = _where_a_mean_is(model, inputs, sets) if averages else range(len(sets))
 
     n = len(inputs)
     # The reference inputs are run beside the others, and nothing is written on them.
@@ -267,7 +277,7 @@ def ablation_sweep(
             model,
             plain,
             slice(0, n),
-            sets,
+            [sets[number] for number in tried],
             replacement=partial(_replaced, value, n, reference is not None, seed),
             readers=readers,
             max_batch_bytes=max_batch_bytes,
@@ -275,7 +285,12 @@ def ablation_sweep(
         )
     before = readers.read(outputs[:n], read.names)
     n_metrics = len(readers.metrics)
-    warn_of_cells(readers.metrics, values[:n_metrics], sets, [(name,) for name in read.names])
+    written = [sets[number] for number in tried]
+    warn_of_cells(readers.metrics, values[:n_metrics], written, [(name,) for name in read.names])
+    decided = readers.decided(before[:, None], values)
+    if len(tried) < len(sets):
+        values = _with_nan(values, tried, len(sets))
+        decided = None if decided is None else _undecided_elsewhere(decided, tried, len(sets))
 
     value_name = _name_of_value(value, "the rows run on" if over is None else "given rows", seed)
     labels = None
@@ -292,7 +307,7 @@ def ablation_sweep(
         before=before[:n_metrics],
         values=values[:n_metrics],
         coordinates=coordinates(model, sets, value=value_name, direction="noising (ablation)"),
-        decided=readers.decided(before[:, None], values),
+        decided=decided,
         labels=labels,
     )
 
@@ -335,6 +350,62 @@ def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tu
     return tuple([tuple(chain.from_iterable(together)) for together in joined])
 
 
+def _where_a_mean_is(
+    model: HookedModel, inputs: Examples, sets: Sequence[SiteSet]
+) -> Sequence[int]:
+    """The numbers of the sets all of whose hooks carry numbers that have a mean of their kind.
+
+    The hooks of the others are named in a warning.
+
+    Raises:
+        XorMiError: there is no such set.
+    """
+    everyone = range(len(sets))
+    if isinstance(model, HookedMLP):
+        return everyone
+    probed = probe_hooks(model, inputs, warns=False)
+    kinds: dict[str, str] = {}
+    for site in chain.from_iterable(sets):
+        dtype = probed.hooks[site.hook_name].dtype
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+            kinds[site.hook_name] = str(dtype).removeprefix("torch.")
+    if not kinds:
+        return everyone
+    tried = [
+        number
+        for number, together in enumerate(sets)
+        if kinds.keys().isdisjoint(site.hook_name for site in together)
+    ]
+    carry = [f"hook '{name}' carries {kind} numbers" for name, kind in kinds.items()]
+    why = f"{', '.join(carry)}, which have no mean of their kind"
+    if not tried:
+        raise XorMiError(f"{why}; give value='zero', 'resample' or a number")
+    warn(f"{why}: the ablations there are not run and are NaN, and the others stand")
+    return tried
+
+
+def _with_nan(
+    values: Float[Tensor, "function tried row"], tried: Sequence[int], n_sets: int
+) -> Float[Tensor, "function site row"]:
+    """What was read of the sets that were run, with NaN for those that were not."""
+    everyone = values.new_full((len(values), n_sets, values.shape[2]), nan)
+    everyone[:, list(tried)] = values
+    return everyone
+
+
+def _undecided_elsewhere(decided: Decided, tried: Sequence[int], n_sets: int) -> Decided:
+    """Decisions of the sets that were run, with undecided for those that were not."""
+    after = _with_nan(decided.after.unsqueeze(0), tried, n_sets)[0]
+    return Decided(decided.before, after, partial(_or_undecided, decided.decisions_by))
+
+
+def _or_undecided(decisions_by: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """The decisions, -1 where there is nothing to decide by."""
+    is_known = ~values.isnan()
+    known = decisions_by(torch.where(is_known, values, 0.0))
+    return torch.where(is_known, known, UNDECIDED)
+
+
 def _replaced(
     value: AblationValue,
     n_inputs: int,
@@ -345,16 +416,7 @@ def _replaced(
     numbers: Tensor,
 ) -> Tensor:
     """What the activations of these inputs are replaced by; those after them are the reference."""
-    if (
-        isinstance(value, str)
-        and value == "mean"
-        and not (activation.is_floating_point() or activation.is_complex())
-    ):
-        kind = str(activation.dtype).removeprefix("torch.")
-        raise XorMiError(
-            f"hook '{hook_name}' carries {kind} numbers, which have no mean of their kind; give "
-            "value='zero', 'resample' or a number"
-        )
+    del hook_name
     reference = activation[n_inputs:] if has_reference else None
     return _replacement(value, activation[:n_inputs], reference, seed)[numbers]
 

@@ -4,11 +4,11 @@ What is asked for is read and checked here as `patch_sweep` does it, also for `s
 so is what a method gives back. The methods themselves are in `_methods`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -22,7 +22,7 @@ from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import bytes_per_number, changed_in_place
 from xor_mi.interventions._gradients import NamedMetric
 from xor_mi.interventions._hooks import probe_hooks, require_hooks
-from xor_mi.interventions._methods import METHODS, Method
+from xor_mi.interventions._methods import ESTIMATES, METHODS, Method, warn_of_no_gradients
 from xor_mi.interventions._pairs import names_of_pairs, read_pairs
 from xor_mi.interventions._readout import readers_of
 from xor_mi.interventions._sites import (
@@ -37,12 +37,16 @@ from xor_mi.interventions._sites import (
 )
 from xor_mi.kinds import AttributionMethod, HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites
 from xor_mi.model import HookedMLP, warn
+from xor_mi.model._places import each_warning_once
 from xor_mi.progress import progress_bar
+
+LOOK_THEMSELVES = ("exact_patching", "shapley", "attribution_patching", "integrated_gradients")
+"""Methods that look at the hooks of a model before they begin."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attribution(Finding):
-    """One method's scores, in each metric's units.
+    """One method's scores, in each metric's units; NaN at hooks without a gradient that it needs.
 
     Attributes:
         pairs: (clean, corrupted) as text.
@@ -132,7 +136,9 @@ def attribute(
 
     Args:
         pairs, sites: as in `patch_sweep`, but single sites only.
-        method: one of `METHODS`, or a function with their signature.
+        method: one of `METHODS`, or a function with their signature. At a hook of whole numbers,
+            and wherever else a gradient is asked for and there is none, the score is NaN, as one
+            warning says.
         metrics: as in `patch_sweep`.
         model_kwargs: as in `patch_sweep`; a function of your own gets none.
         pair_names: as in `patch_sweep`.
@@ -144,26 +150,28 @@ def attribute(
     [-1.0, 2.0]
 
     Raises:
-        XorMiError: an unknown method or one that is not for this model, a set of sites, and all
-            that `patch_sweep` refuses.
+        XorMiError: an unknown method or one that is not for this model, a set of sites, sites none
+            of which has a gradient that the method needs, and all that `patch_sweep` refuses.
     """
     request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
     called = names_of_pairs(request.pairs, pair_names)
     name, function = _method(method)
-    if not isinstance(model, HookedMLP):
-        # Patching does the same before it begins.
-        probed = probe_hooks(
-            model, request.corrupted, warns=name not in ("exact_patching", "shapley")
+    with each_warning_once():
+        if not isinstance(model, HookedMLP) and name not in LOOK_THEMSELVES:
+            probed = probe_hooks(model, request.corrupted)
+            require_hooks(model, probed, [site.hook_name for site in request.sites])
+        warn_of_work_in_place(model, request, [function])
+        functions = progress_bar(
+            request.metrics.values(), doing="attributing", unit="metric", progress=progress
         )
-        require_hooks(model, probed, [site.hook_name for site in request.sites])
-    warn_of_work_in_place(model, request, [function])
-    functions = progress_bar(
-        request.metrics.values(), doing="attributing", unit="metric", progress=progress
-    )
-    with edges_where_needed(model, request.sets):
-        by_metric = [scores_by(function, model, request, metric) for metric in functions]
-    scores = torch.stack(by_metric)
-    _warn_of_scores(name, tuple(request.metrics), scores, request)
+        with edges_where_needed(model, request.sets):
+            by_metric = [scores_by(function, model, request, metric) for metric in functions]
+        reasons: dict[str, str] = {}
+        for scored in by_metric:
+            reasons |= scored.reasons
+        warn_of_no_gradients(reasons)
+        scores = torch.stack([scored.scores for scored in by_metric])
+        _warn_of_scores(name, tuple(request.metrics), scores, request, reasons)
     return Attribution(
         pairs=request.pairs,
         sites=request.sites,
@@ -231,24 +239,41 @@ def _method(method: str | Method) -> tuple[str, Method]:
     return method, METHODS[method]
 
 
+class Scored(NamedTuple):
+    """What a method gave.
+
+    Attributes:
+        scores: [site, pair].
+        reasons: hook name -> why it has no gradient, and its scores are NaN.
+    """
+
+    scores: Tensor
+    reasons: Mapping[str, str]
+
+
 def is_ours(method: Method) -> bool:
     """Whether this is one of the package's own methods, or one of them with settings."""
     return (method.func if isinstance(method, partial) else method) in METHODS.values()
 
 
-def scores_by(method: Method, model: HookedModel, request: Request, metric: Metric) -> Tensor:
+def scores_by(method: Method, model: HookedModel, request: Request, metric: Metric) -> Scored:
     """One method's scores [site, pair], checked to be laid out so.
 
     Raises:
         XorMiError: a method that gives something else: transposed scores would be read as those of
             other sites and pairs.
     """
+    reasons: Mapping[str, str] = {}
     if is_ours(method):
-        settings = method.keywords if isinstance(method, partial) else {}
-        bounded: Any = method  # the package's own methods take the bound, others need not
-        if "max_batch_bytes" not in settings:
-            bounded = partial(bounded, max_batch_bytes=request.max_batch_bytes)
-        scores = bounded(model, request.clean, request.corrupted, request.sites, metric)
+        function, settings = method, {"max_batch_bytes": request.max_batch_bytes}
+        if isinstance(method, partial):
+            function, settings = method.func, settings | method.keywords
+        asked = (model, request.clean, request.corrupted, request.sites, metric)
+        if function in ESTIMATES:
+            scores, reasons = ESTIMATES[function](*asked, **settings)
+        else:
+            bounded: Any = function  # the package's own methods take the bound, others need not
+            scores = bounded(*asked, **settings)
     elif request.clean.each or request.clean.whole:
         raise XorMiError(
             "a method of your own gets no model_kwargs; close over them in it, or use one of "
@@ -262,12 +287,23 @@ def scores_by(method: Method, model: HookedModel, request: Request, metric: Metr
     if not isinstance(scores, Tensor) or list(scores.shape) != expected:
         got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise XorMiError(f"the method gave {got}; give a tensor [site, pair], here {expected}")
-    return scores.detach()
+    return Scored(scores.detach(), reasons)
 
 
-def _warn_of_scores(name: str, metrics: Sequence[str], scores: Tensor, request: Request) -> None:
-    """Name the first score that is not finite, and say how many there are."""
-    bad = (~scores.isfinite()).nonzero()
+def _warn_of_scores(
+    name: str,
+    metrics: Sequence[str],
+    scores: Tensor,
+    request: Request,
+    without: Iterable[str],
+) -> None:
+    """Name the first score that is not finite, and say how many there are.
+
+    Args:
+        without: hooks that have no gradient, of which it is known.
+    """
+    has_gradient = torch.tensor([site.hook_name not in without for site in request.sites])
+    bad = (~scores.isfinite() & has_gradient.to(scores.device)[:, None]).nonzero()
     if len(bad):
         metric, site, pair = bad[0].tolist()
         clean, corrupted = request.pairs[pair]

@@ -9,7 +9,7 @@ mean is taken, has one row per input, the gradient of that input's metric at all
 patching changes them all together, and a score has to add up what each of them does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from xor_mi.errors import XorMiError, cut_short, require_memory
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import OnActivation, hook_that_keeps, inputs_per_run, run_hooked
+from xor_mi.interventions._hooks import Probed
 from xor_mi.interventions._readout import Readers, named_metrics, require_one_each
 from xor_mi.interventions._sites import Site, entries_of
 from xor_mi.kinds import HookedModel, Metric
@@ -30,6 +31,18 @@ WEIGHTS = 8
 """Powers of two that tell the inputs of a run apart: a scaling by them rounds nothing."""
 
 INSTEAD = "use exact_patching"
+
+
+class NoGradientAt(XorMiError):
+    """Hooks at which no gradient is to be had, while others may have one.
+
+    Attributes:
+        reasons: hook name -> why, in one sentence.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__(f"{next(iter(reasons.values()))}; {INSTEAD}")
+        self.reasons = dict(reasons)
 
 
 class Run(NamedTuple):
@@ -78,15 +91,21 @@ def checked_metric(metric: Metric, outputs: Tensor) -> Tensor:
 
 
 def inputs_with_gradients(
-    model: HookedModel, inputs: Tensor | Examples, max_batch_bytes: int | None
+    model: HookedModel,
+    inputs: Tensor | Examples,
+    max_batch_bytes: int | None,
+    probed: Probed | None = None,
 ) -> int:
     """How many inputs one forward with gradients may take: they take as much memory again.
+
+    Args:
+        probed: what is known of the model's hooks, where it has been run already.
 
     Raises:
         XorMiError: weights that take part in no gradient.
     """
     _require_ordinary_weights(model)
-    return max(1, inputs_per_run(model, inputs, max_batch_bytes) // 2)
+    return max(1, inputs_per_run(model, inputs, max_batch_bytes, probed) // 2)
 
 
 def gradients_at(
@@ -131,6 +150,39 @@ def gradients_at(
         for name, gradient in of_part.items():
             gradients[name].append(gradient)
     return {name: torch.cat(of_parts, dim=1) for name, of_parts in gradients.items()}
+
+
+def gradients_where_any(
+    gradients: Callable[[Sequence[str]], dict[str, Tensor]],
+    groups: Iterable[Sequence[str]],
+    seen: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The gradients of those hooks that have one, by name, and why the others have none.
+
+    Args:
+        gradients: hook names -> their gradients, as `gradients_at` gives them.
+        groups: the hooks whose gradients are taken in one call.
+        seen: what each hook saw in a plain run.
+
+    Raises:
+        NoGradientAt: no hook has one.
+    """
+    found: dict[str, Tensor] = {}
+    reasons: dict[str, str] = {}
+    for group in groups:
+        reasons |= {
+            name: _why_none(name, seen[name]) for name in group if not _has_gradient(seen[name])
+        }
+        while left := [name for name in group if name not in reasons]:
+            try:
+                found |= gradients(left)
+            except NoGradientAt as error:
+                reasons |= error.reasons
+            else:
+                break
+    if not found:
+        raise NoGradientAt(reasons)
+    return found, reasons
 
 
 def times_difference(
@@ -274,6 +326,7 @@ def run_with_graph(
         XorMiError: a hook whose activation has no gradient, or no batch axis.
     """
     added: dict[str, Tensor] = {}
+    reasons: dict[str, str] = {}
     hooks: dict[str, OnActivation] = {
         name: partial(replace_by, new) for name, new in (replaced or {}).items()
     }
@@ -281,9 +334,11 @@ def run_with_graph(
         hooks[name] = partial(_keep_with_graph, seen)
     for name in hook_names:
         new = None if replaced is None else replaced.get(name)
-        hooks[name] = partial(_add_zero, added, name, len(inputs), new)
+        hooks[name] = partial(_add_zero, added, reasons, name, len(inputs), new)
     with torch.enable_grad(), in_one_sentence():
         outputs = run_hooked(model, inputs, hooks)
+    if reasons:
+        raise NoGradientAt(reasons)
     return Run(outputs=outputs, added=added)
 
 
@@ -356,40 +411,58 @@ def _require_no_change(
     # two inputs are enough to see a change
     few = slice(0, 2)
     inputs, at_outputs, here = inputs[few], at_outputs[:, few], _of_part(replaced, few)
-    for name, gradient in zip(names, reached, strict=True):
-        if gradient is not None:
-            continue
-        plain = _outputs_with(model, inputs, here)
+    suspects = [name for name, one in zip(names, reached, strict=True) if one is None]
+    if not suspects:
+        return
+    plain = _outputs_with(model, inputs, here)
+    reasons: dict[str, str] = {}
+    for name in suspects:
         disturbed = _outputs_with(model, inputs, here, disturbed=name)
         weighted = at_outputs * (disturbed - plain)
         if weighted.nan_to_num().any():
-            raise XorMiError(
+            reasons[name] = (
                 f"no gradient reaches '{name}' although the outputs depend on it: the model "
-                f"detaches it, or leaves torch, on the way; {INSTEAD}"
+                "detaches it, or leaves torch, on the way"
             )
+    if reasons:
+        raise NoGradientAt(reasons)
 
 
 def _add_zero(
-    added: dict[str, Tensor], name: str, n_inputs: int, new: Tensor | None, activation: Tensor
-) -> Tensor:
+    added: dict[str, Tensor],
+    reasons: dict[str, str],
+    name: str,
+    n_inputs: int,
+    new: Tensor | None,
+    activation: Tensor,
+) -> Tensor | None:
     """An activation, or another one in its place, with a zero added that is kept.
 
-    The gradient of the zero is that of the activation, which itself stays untouched.
+    The gradient of the zero is that of the activation, which itself stays untouched. Where there is
+    none, the reason is kept instead.
     """
     hook_that_keeps(name, n_inputs, [])(activation)
-    # PyTorch adds no numbers of 8 bits.
-    if not activation.is_floating_point() or activation.element_size() < 2:
-        raise XorMiError(
-            f"hook '{name}' carries {_kind(activation)} numbers, which have no gradient; {INSTEAD}"
-        )
+    if not _has_gradient(activation):
+        reasons[name] = _why_none(name, activation)
+        return None
     if not torch.is_grad_enabled():
-        raise XorMiError(
-            f"this model switches gradients off in its forward (torch.no_grad), so none reaches "
-            f"'{name}'; {INSTEAD}"
+        reasons[name] = (
+            "this model switches gradients off in its forward (torch.no_grad), so none reaches "
+            f"'{name}'"
         )
+        return None
     value = activation if new is None else new.to(activation)
     added[name] = torch.zeros_like(value, requires_grad=True)
     return value + added[name]
+
+
+def _has_gradient(activation: Tensor) -> bool:
+    # PyTorch adds no numbers of 8 bits.
+    return activation.is_floating_point() and activation.element_size() > 1
+
+
+def _why_none(name: str, activation: Tensor) -> str:
+    return f"hook '{name}' carries {_kind(activation)} numbers, which have no gradient"
 
 
 def _keep_with_graph(kept: list[Tensor], activation: Tensor) -> None:

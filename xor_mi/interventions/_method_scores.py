@@ -12,9 +12,15 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, cut_short, require_kind
 from xor_mi.finding import Finding, number_text
 from xor_mi.interventions._attribution import Request, request_of, scores_by, warn_of_work_in_place
-from xor_mi.interventions._methods import METHODS, Method, before_and_after
+from xor_mi.interventions._methods import (
+    METHODS,
+    Method,
+    before_and_after,
+    warn_of_no_gradients,
+)
 from xor_mi.interventions._sites import Coordinates, coordinates, edges_where_needed
 from xor_mi.kinds import HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites
+from xor_mi.model._places import each_warning_once
 from xor_mi.progress import progress_bar
 
 NO_EFFECT = 1e-6
@@ -93,7 +99,8 @@ def score_methods(
     """Every method against exact patching, over all sites and pairs.
 
     A method that is not for this model says why, one that raises says what, and the others are
-    scored.
+    scored. Cells at hooks without a gradient are left out of the methods by a gradient; which hooks
+    these are stands in one warning.
 
     Args:
         pairs, sites, metrics, output, model_kwargs, max_batch_bytes: as in `attribute`.
@@ -107,31 +114,42 @@ def score_methods(
     for name, method in methods.items():
         if not callable(method):
             raise XorMiError(f"method {name!r} is {method!r}; give a function, as METHODS has")
-    warn_of_work_in_place(model, request, methods.values())
-    work = list(product(request.metrics.items(), methods.items()))
-    truths: dict[str, _Truth] = {}
-    scores: list[MethodScore] = []
-    with edges_where_needed(model, request.sets):
-        for (metric_name, metric), (method_name, method) in progress_bar(
-            work, doing="scoring methods", unit="method", progress=progress
-        ):
-            # Inside the bar, which would otherwise stand still at the slowest step.
-            if metric_name not in truths:
-                truths[metric_name] = _truth(model, request, metric)
-            truth = truths[metric_name]
-            try:
-                estimate = scores_by(method, model, request, metric)
-            # A method that is not for this model, or one of the caller's own that fails.
-            except Exception as error:
-                scores.append(_not_for_this(method_name, metric_name, _why_not(error)))
-            else:
-                scores.append(_compared(method_name, metric_name, estimate, truth))
+    with each_warning_once(), edges_where_needed(model, request.sets):
+        warn_of_work_in_place(model, request, methods.values())
+        scores = _scores_of_all(model, request, methods, progress=progress)
     return MethodScores(
         scores=tuple(scores),
         coordinates=coordinates(
             model, request.sets, value="each method, from the clean input", direction="denoising"
         ),
     )
+
+
+def _scores_of_all(
+    model: HookedModel, request: Request, methods: Mapping[str, Method], *, progress: bool
+) -> list[MethodScore]:
+    """Every metric by every method."""
+    work = list(product(request.metrics.items(), methods.items()))
+    truths: dict[str, _Truth] = {}
+    scores: list[MethodScore] = []
+    reasons: dict[str, str] = {}
+    for (metric_name, metric), (method_name, method) in progress_bar(
+        work, doing="scoring methods", unit="method", progress=progress
+    ):
+        # Inside the bar, which would otherwise stand still at the slowest step.
+        if metric_name not in truths:
+            truths[metric_name] = _truth(model, request, metric)
+        truth = truths[metric_name]
+        try:
+            scored = scores_by(method, model, request, metric)
+        # A method that is not for this model, or one of the caller's own that fails.
+        except Exception as error:
+            scores.append(_not_for_this(method_name, metric_name, _why_not(error)))
+        else:
+            reasons |= scored.reasons
+            scores.append(_compared(method_name, metric_name, scored.scores, truth))
+    warn_of_no_gradients(reasons)
+    return scores
 
 
 def _not_for_this(method: str, metric: str, why: str) -> MethodScore:

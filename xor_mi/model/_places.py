@@ -3,6 +3,9 @@
 import linecache
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 
@@ -10,6 +13,10 @@ from xor_mi.errors import XorMiWarning, cut_short
 
 _NOT_THEIRS = ("torch", "xor_mi", "jaxtyping", "beartype")
 """Packages whose frames are passed over; the last two check types, where that is switched on."""
+
+
+_SAID: ContextVar[set[str] | None] = ContextVar("_SAID", default=None)
+"""The warnings given so far, inside `each_warning_once`."""
 
 
 def is_theirs(file: str, module: str) -> bool:
@@ -46,8 +53,26 @@ def line(file: str, number: int) -> str:
     return f"line {number} of {Path(file).name}{quoted}"
 
 
+@contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Inside: a warning in the same words as one before it is not given again."""
+    if _SAID.get() is not None:
+        yield
+        return
+    token = _SAID.set(set())
+    try:
+        yield
+    finally:
+        _SAID.reset(token)
+
+
 def warn(message: str) -> None:
     """A warning that points at the person's line, however many calls lie between."""
+    said = _SAID.get()
+    if said is not None:
+        if message in said:
+            return
+        said.add(message)
     frame = users_frame()
     if frame is None:
         warnings.warn(message, XorMiWarning, stacklevel=2)
