@@ -13,6 +13,7 @@ from torch import nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
+from xor_mi import metrics
 from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import (
     METHODS,
@@ -520,3 +521,21 @@ def test_an_own_method_gets_no_keyword_inputs():
     scores = score_methods(Masked(), PAIRS, ["hook_h"], methods=methods, **asked).scores
     assert "model_kwargs" in scores[0].why_not
     assert scores[1].mean_abs_error == 0
+
+
+@pytest.mark.unchecked
+def test_the_score_of_a_decision_is_the_metric():
+    """`decide=` in place of metrics gives the same scores; beside them, or without a score, it is
+    refused.
+    """
+    model = OwnModel()
+    pairs = tuple(torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1)))
+    site, by_first = [Site("hook_first", (0,))], metrics.by_threshold()
+    asked = attribute(model, pairs, site, decide=by_first).scores
+    assert torch.equal(asked, attribute(model, pairs, site, metrics=first).scores)
+    scored = score_methods(model, pairs, site, decide=by_first).frame()
+    assert set(scored["metric"]) == {"output 0"}
+    with pytest.raises(XorMiError, match="metrics and decide are given"):
+        attribute(model, pairs, site, decide=by_first, metrics=first)
+    with pytest.raises(XorMiError, match="has no score to take a gradient of"):
+        score_methods(model, pairs, site, decide=lambda outputs: outputs[:, 0] > 0)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_memory, unknown
+from xor_mi.errors import XorMiError, require_memory, shown, unknown
 from xor_mi.finding import Finding
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples
@@ -36,6 +36,7 @@ from xor_mi.interventions._sites import (
     site_sets,
 )
 from xor_mi.kinds import AttributionMethod, HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites
+from xor_mi.metrics import ScoreAbove
 from xor_mi.model import HookedMLP, warn
 from xor_mi.model._places import each_warning_once
 from xor_mi.progress import progress_bar
@@ -126,6 +127,7 @@ def attribute(
     *,
     method: AttributionMethod | Method = "exact_patching",
     metrics: Metrics | None = None,
+    decide: ScoreAbove | None = None,
     output: int = 0,
     model_kwargs: ModelKwargs | None = None,
     pair_names: Sequence[str] | None = None,
@@ -140,6 +142,8 @@ def attribute(
             and wherever else a gradient is asked for and there is none, the score is NaN, as one
             warning says.
         metrics: as in `patch_sweep`.
+        decide: a decision of `xor_mi.metrics`, such as `by_tokens(one, zero)`, whose score is the
+            metric; in place of metrics.
         model_kwargs: as in `patch_sweep`; a function of your own gets none.
         pair_names: as in `patch_sweep`.
         max_batch_bytes: as in `patch_sweep`; a function of your own sees to it itself.
@@ -153,6 +157,7 @@ def attribute(
         XorMiError: an unknown method or one that is not for this model, a set of sites, sites none
             of which has a gradient that the method needs, and all that `patch_sweep` refuses.
     """
+    metrics = metric_of(metrics, decide)
     request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
     called = names_of_pairs(request.pairs, pair_names)
     name, function = _method(method)
@@ -183,6 +188,26 @@ def attribute(
         ),
         pair_names=called,
     )
+
+
+def metric_of(metrics: Metrics | None, decide: ScoreAbove | None) -> Metrics | None:
+    """The metrics, or the score of a decision that is given in their place.
+
+    Raises:
+        XorMiError: both of them, or a decision without a score.
+    """
+    if decide is None:
+        return metrics
+    if metrics is not None:
+        raise XorMiError(
+            "metrics and decide are given, and here the one stands in place of the other; give one"
+        )
+    if not isinstance(decide, ScoreAbove):
+        raise XorMiError(
+            f"decide is {shown(decide)}, which has no score to take a gradient of; give "
+            "metrics.by_tokens(one, zero) or another of these, or metrics="
+        )
+    return {decide.name: decide.score}
 
 
 def request_of(

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, cut_short, require_kind
 from xor_mi.finding import Finding, number_text
-from xor_mi.interventions._attribution import Request, request_of, scores_by, warn_of_work_in_place
+from xor_mi.interventions._attribution import (
+    Request,
+    metric_of,
+    request_of,
+    scores_by,
+    warn_of_work_in_place,
+)
 from xor_mi.interventions._methods import (
     METHODS,
     Method,
@@ -20,6 +26,7 @@ from xor_mi.interventions._methods import (
 )
 from xor_mi.interventions._sites import Coordinates, coordinates, edges_where_needed
 from xor_mi.kinds import HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites
+from xor_mi.metrics import ScoreAbove
 from xor_mi.model._places import each_warning_once
 from xor_mi.progress import progress_bar
 
@@ -91,6 +98,7 @@ def score_methods(
     *,
     methods: Mapping[str, Method] | None = None,
     metrics: Metrics | None = None,
+    decide: ScoreAbove | None = None,
     output: int = 0,
     model_kwargs: ModelKwargs | None = None,
     max_batch_bytes: int | None = None,
@@ -103,13 +111,14 @@ def score_methods(
     these are stands in one warning.
 
     Args:
-        pairs, sites, metrics, output, model_kwargs, max_batch_bytes: as in `attribute`.
+        pairs, sites, metrics, decide, output, model_kwargs, max_batch_bytes: as in `attribute`.
         methods: name -> function with the signature of `METHODS`.
     """
     methods = METHODS if methods is None else methods
     require_kind("methods", methods, Mapping, give="names and functions, such as METHODS")
     if not methods:
         raise XorMiError("methods is empty; give names and functions, such as METHODS")
+    metrics = metric_of(metrics, decide)
     request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
     for name, method in methods.items():
         if not callable(method):
