@@ -11,6 +11,7 @@ from models import OwnModel, native_transformer
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from xor_mi import XorMiError
+from xor_mi.errors import XorMiWarning
 from xor_mi.interventions import Site, attribute, score_methods
 
 SIZES = {"d_model": 16, "d_head": 4, "n_ctx": 6, "d_mlp": 24, "d_vocab": 11, "seed": 0}
@@ -137,7 +138,8 @@ def test_the_parts_sum_to_the_whole_change(model, pairs):
         Site("blocks.1.hook_attn_out", (0,)),
         *("blocks.0.attn.hook_pattern", "blocks.1.attn.hook_q", "embed.hook_in"),
     ]
-    assert not scores_of(model, pairs, behind).any()
+    with pytest.warns(XorMiWarning, match="at blocks.0.attn.hook_pattern, blocks.1.attn.hook_q, "):
+        assert not scores_of(model, pairs, behind).any()
 
 
 def test_half_precision_is_the_same_but_for_rounding(pairs):

@@ -5,6 +5,7 @@ theirs.
 """
 
 import math
+import re
 from functools import partial
 
 import pytest
@@ -17,8 +18,18 @@ from transformer_lens.hook_points import HookPoint
 import xor_mi
 from xor_mi import XorMiError, metrics
 from xor_mi.errors import XorMiWarning
-from xor_mi.interventions import Site, ablation_sweep, attribute, patch_sweep, score_methods
+from xor_mi.interventions import (
+    Site,
+    ablation_sweep,
+    attribute,
+    patch,
+    patch_sweep,
+    path_sweep,
+    score_methods,
+)
 from xor_mi.interventions import sites as sites_of
+from xor_mi.interventions._hooks import probe_hooks
+from xor_mi.testing import assert_patch_effect
 
 
 class Own(HookedRootModule):
@@ -223,6 +234,7 @@ def test_the_memory_bound_counts_outputs():
 
 
 @pytest.mark.filterwarnings("ignore:A hook on attn.hook_attn_scores")
+@pytest.mark.filterwarnings("ignore:nothing is written into the residual stream")
 def test_a_hook_that_nobody_reads_is_noticed():
     """Of a transformer's attention scores, which its bridge fires and does not read; the pattern at
     the same place is read.
@@ -538,3 +550,27 @@ def test_a_compiled_model_says_that_compilation_passes_over_hooks(in_place):
         model._orig_mod = nn.Identity().eval()
     with pytest.raises(XorMiError, match="a compiled model passes over hooks"):
         sweep_of(model)
+
+
+def test_a_hook_that_is_switched_off_is_said_alike_everywhere():
+    """The setting to switch on is in the words of patching, of paths and of what is left out."""
+    bridge = native_transformer(d_model=8, d_head=2, n_ctx=4, d_mlp=8, d_vocab=5, seed=0)
+    tokens = torch.tensor([[0, 1, 2], [3, 4, 0]])
+    pairs, off = (tokens[:1], tokens[1:]), "blocks.1.attn.hook_q_input"
+    given = {"metrics": lambda outputs: outputs[:, -1, 0], "progress": False}
+    says = r"is switched off: .*set_use_split_qkv_input\(True\)"
+    with pytest.raises(XorMiError, match=f"hook '{off}' {says}"):
+        patch_sweep(bridge, pairs, [off], **given)
+    with pytest.raises(XorMiError, match=f"hook '{off}' {says}"):
+        path_sweep(bridge, [(Site("blocks.0.attn.hook_z"), off)], pairs, **given)
+    # what `GateScan.left_out` holds
+    assert re.match(says, probe_hooks(bridge, tokens).hooks[off].why_not)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("ask", [patch, partial(assert_patch_effect, effect=1.0)])
+def test_inputs_without_a_batch_axis_are_said(ask):
+    """`patch` takes one input each and no pairs: the answer names neither pairs nor rows."""
+    one, other = (side[0] for side in PAIRS)
+    with pytest.raises(XorMiError, match=r"give one input each with a batch axis, such as x\[None"):
+        ask(Own(plain), one, other, Site("hook_h"), metrics=first)

@@ -1,5 +1,7 @@
 """Grids of layers, metrics and names of a caller's own in pictures and frames; no label is cut."""
 
+import html
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from xor_mi.graph import Site
 from xor_mi.handmade import textbook_xor
 from xor_mi.interventions import ablation_sweep, attribute, patch_sweep, path_sweep, sites, subsets
 from xor_mi.model._layer_sites import place_in_block
+from xor_mi.plots._style import heatmap
 
 METRICS = {
     "difference": lambda outputs: outputs[:, -1, 3] - outputs[:, -1, 4],
@@ -195,3 +198,74 @@ def test_no_label_is_cut_and_no_picture_is_too_wide(bridge, tokens):
         below = y_axis.domain[0]
     assert layout.width - layout.margin.l - layout.margin.r <= 1100
     assert max(map(len, layout.title.text.split("<br>"))) * 8.5 <= layout.width
+
+
+def test_texts_of_a_caller_are_drawn_sign_by_sign(bridge, tokens):
+    """What plotly would read as HTML is escaped in labels, names and titles, and read back it is
+    what was given; two that differ by their signs alone stay two.
+    """
+    metric = {"<b> &amp; so on": METRICS["first"]}
+    labels = ["<s> the", "&lt;s> the"]
+    places = [
+        Site("blocks.0.attn.hook_z", (None, head), label=label) for head, label in enumerate(labels)
+    ]
+    pair_names = ["<s> a", "<i>b", "c & d"]
+    given = {"metrics": metric, "pair_names": pair_names}
+    sweep = patch_sweep(bridge, tokens, places, **given)
+    scored = attribute(bridge, tokens, places, method="attribution_patching", **given)
+    ablated = ablation_sweep(
+        bridge, places, rows=tokens[0], value="zero", metrics=metric, row_names=pair_names
+    )
+    by_pair, by_row = {"x": labels, "y": pair_names}, {"y": labels, "x": pair_names}
+    for finding, drawn in ((sweep, by_pair), (scored, by_pair), (ablated, by_row)):
+        figure = finding.plot()
+        for axis, texts in drawn.items():
+            written = list(figure.data[0][axis])
+            assert [html.unescape(text) for text in written] == texts
+            assert not any("<" in text for text in written)
+        assert "<b>" not in figure.layout.title.text
+        assert "&lt;b> &amp;amp; so on" in figure.layout.title.text.replace("<br>", " ")
+    grid = plots.grid_heatmap(sweep, pairs="<i>b")
+    assert "&lt;i>b" in grid.layout.title.text
+    # a label is as wide as it is drawn
+    plain = [Site(site.hook_name, site.index, label="-s- the") for site in places[:1]]
+    drawn, same = [patch_sweep(bridge, tokens, one, **given).plot() for one in (places[:1], plain)]
+    assert drawn.layout.height == same.layout.height
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([-0.02, -0.00431, 0.0], ["-0.0200", "-0.0043", "0.0000"]),
+        ([2.0, -0.001, 1 / 3], ["2.00", "0.00", "0.33"]),
+        ([54.321, 0.5], ["54.3", "0.5"]),
+        ([1234.0, 0.4], ["1234", "0"]),
+        ([2e-7, -3.14e-8], ["2e-07", "-3.1e-08"]),
+        ([3.456e9, 1.0], ["3.46e+09", "0"]),
+        ([float("nan"), 2.0], ["nan", "2.00"]),
+    ],
+)
+def test_the_cells_of_a_picture_have_one_number_of_decimals(values, texts):
+    """Three figures of the largest, and as many decimals in all; the values themselves stay."""
+    figure = heatmap(
+        [values],
+        columns=list("abc"[: len(values)]),
+        rows=["r"],
+        column_title="",
+        row_title="",
+        unit="",
+        title="",
+    )
+    assert list(figure.data[0].text[0]) == texts
+    assert np.array_equal(figure.data[0].z[0], values, equal_nan=True)
+
+
+def test_pictures_of_paths_say_so(bridge, tokens):
+    """In the title and on the axis; a grid has no cell for one."""
+    path = [Site("blocks.0.attn.hook_z", (None, 0)), Site("blocks.1.attn.hook_z", (None, 1))]
+    sweep = path_sweep(bridge, [path], tokens, metrics=METRICS)
+    layout = sweep.plot().layout
+    assert layout.title.text.startswith("Path patching, denoising")
+    assert layout.xaxis.title.text == "path"
+    with pytest.raises(XorMiError, match="no cell for a path.*patching_heatmap"):
+        plots.grid_heatmap(sweep)

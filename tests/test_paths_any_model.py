@@ -231,7 +231,7 @@ def test_a_long_path_is_one_step_after_the_other():
         ((Site("hook_first"), Site("hook_second")), {"frozen": [Site("hook_second", (7,))]}, "outside 'hook_second'"),
         ((Site("hook_first"), Site("hook_unused")), {"frozen": []}, "'hook_unused' never fired"),
         ((Site("hook_first"), "hook_nope"), {"frozen": []}, "no hook 'hook_nope'"),
-        ("hook_first", {"frozen": []}, "give a sender and its receivers"),
+        ("hook_first", {"frozen": []}, "give a list of paths"),
     ],
 )  # fmt: skip
 def test_mistakes_in_paths_are_one_sentence(path, given, message):

@@ -285,3 +285,23 @@ def test_a_model_without_blocks_has_no_layers():
     with pytest.raises(XorMiError, match="needs a model with blocks"):
         sites(Grid(), "head")
     assert sites(Grid(), "hook", inputs=torch.zeros(2, 24)) == [Site("hook_grid")]
+
+
+def test_a_set_of_sites_has_one_order_in_every_process():
+    """By hook name, numbers in it as numbers, then by index, whatever Python's hashes are; a list
+    keeps its order. Sets lie inside others, and are the whole of what is given.
+    """
+    bridge = native_transformer(
+        n_layers=11, d_model=4, d_head=2, n_ctx=4, d_mlp=4, d_vocab=5, seed=0
+    )
+    hooks = [f"blocks.{layer}.attn.hook_z" for layer in (0, 2, 10)]
+    ordered = [Site(hook, (None, head)) for hook in hooks for head in (0, 1)]
+    ordered.insert(2, Site(hooks[0], ([0, 1], 2)))
+    names = tuple(site.name for site in ordered)
+    tokens = (torch.zeros(1, 3).long(), torch.ones(1, 3).long())
+    given = {"metrics": lambda outputs: outputs[:, -1, 0], "progress": False}
+    assert patch_sweep(bridge, tokens, set(ordered), **given).site_names == names
+    (together,) = patch_sweep(bridge, tokens, [frozenset(ordered)], **given).site_names
+    assert together == " + ".join(names)
+    listed = patch_sweep(bridge, tokens, ordered[::-1], **given)
+    assert listed.site_names == names[::-1]

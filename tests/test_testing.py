@@ -1379,3 +1379,19 @@ def test_wrong_rows_by_argmax_hold_one_decision():
     record = record_of(identify_circuit(xor_by_other_conventions("argmax"), "OR"))
     assert record["verdict"] == "not_computing"
     assert record["wrong_rows"] == {"11": [[0], [0]]}
+
+
+def test_a_circuit_is_held_against_its_own_text():
+    """What `Circuit.to_json` and a record's file hold is taken as text too, and text that is cut
+    off, holds nothing or is no file's name is answered in a short line.
+    """
+    model = zoo.load("or-and")
+    text = identify_circuit(model).to_json()
+    assert_same_circuit(model, text)
+    assert_same_circuit(model, json.dumps(record_of(model)))
+    with pytest.raises(AssertionError, match="expected -> found"):
+        assert_same_circuit(zoo.load("nor-and"), text)
+    for wrong in (text[:-9], "{}", "x" * 5000):
+        with pytest.raises(XorMiError, match="cannot be read") as error:
+            assert_same_circuit(model, wrong)
+        assert len(str(error.value)) < 500

@@ -245,7 +245,9 @@ def as_path(name: str, value: object) -> Path:
         raise XorMiError(f"{name} is empty; give a place on disk, such as 'my-run'")
     path = Path(value)  # pyright: ignore[reportArgumentType]
     if not _is_nameable(path):
-        raise XorMiError(f"{name} is {str(path)!r}, which no place on disk is called; give another")
+        raise XorMiError(
+            f"{name} is {shown(str(path))}, which no place on disk is called; give another"
+        )
     try:
         return path.expanduser() if str(value).startswith("~") else path
     except RuntimeError:

@@ -26,7 +26,7 @@ class Misshapen(Exception):
     """A stored value is not of its kind; the words say where."""
 
 
-def stored(value: object) -> Any:
+def stored(value: object) -> object:
     """A frozen value as JSON has it: by its fields, a tensor by its numbers."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)

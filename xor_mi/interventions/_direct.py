@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, cut_short
 from xor_mi.graph import Edge, Unit
 from xor_mi.interventions._examples import Examples, as_examples
 from xor_mi.interventions._forward import OnActivation, cache_all, run_hooked
@@ -35,8 +35,8 @@ from xor_mi.interventions._gradients import (
 from xor_mi.interventions._hooks import probe_hooks
 from xor_mi.interventions._sites import Site
 from xor_mi.kinds import HookedModel, Metric
-from xor_mi.model import HookedMLP
-from xor_mi.model._residual import ResidualStream, residual_stream
+from xor_mi.model import HookedMLP, warn
+from xor_mi.model._residual import Block, ResidualStream, residual_stream
 
 NEAR, ROUNDINGS = 1e-4, 16
 """Two sums are the same up to this part of their largest term, or so many roundings of it."""
@@ -54,7 +54,8 @@ def direct_logit(
 ) -> Float[Tensor, "site pair"]:
     """Direct logit contribution: what a site itself adds to the logit, clean - corrupted.
 
-    0 for sites further back, which reach the logits only through others.
+    0 for sites further back, which reach the logits only through others; of a transformer a
+    warning names their hooks.
 
     Of a HookedMLP without output activation, and a metric that is one of its outputs, or the
     difference y1 - y0 that argmax over two decides by: readout weight times activation for units
@@ -185,9 +186,16 @@ def _of_transformer(
     directions = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
     for name, output in inside.items():
         _require_linear_map(name, output, directions, clean_cache, cache)
-    for name in asked:
-        if name not in directions:
-            directions[name] = torch.zeros_like(in_float32(cache[name])).unsqueeze(0)
+    indirect = [name for name in asked if name not in directions]
+    if indirect:
+        warn(
+            "nothing is written into the residual stream at "
+            f"{cut_short(', '.join(indirect), at_most=300)}: what is there reaches the logits only "
+            "through others, so its direct contribution is 0; attribution_patching has its whole "
+            "effect"
+        )
+    for name in indirect:
+        directions[name] = torch.zeros_like(in_float32(cache[name])).unsqueeze(0)
     return times_difference(directions, clean_cache, cache, sites)
 
 
@@ -237,10 +245,9 @@ def _require_sums(
     probed = probe_hooks(model, inputs, warns=False)
     # a bridge of a model with rotary positions lists a hook for positions that are added
     embeddings = [name for name in stream.embeddings if probed.hooks[name].n_fired]
-    writers = {
-        block: [name for name in block.written if probed.hooks[name].n_fired]
-        for block in stream.blocks
-    }
+    writers: dict[Block, list[str]] = {}
+    for block in stream.blocks:
+        writers[block] = [name for name in block.written if probed.hooks[name].n_fired]
     names = {stream.last, *embeddings, *chain.from_iterable(writers.values())}
     _, seen = cache_all(model, inputs, names.union([block.before for block in stream.blocks]))
     starts = [seen[block.before] for block in stream.blocks]

@@ -109,7 +109,12 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
         two_outputs, of_two = _looked_at(model, two, points)
         if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
             _warn_of_coupling(model, two, one_output, two_outputs)
-    hooks = {name: _facts(of_one.get(name, []), of_two.get(name, [])) for name in model.hook_dict}
+    hooks: dict[str, HookFacts] = {}
+    for name in model.hook_dict:
+        hooks[name] = _facts(of_one.get(name, []), of_two.get(name, []))
+        switched_off = "" if hooks[name].n_fired else _why_switched_off(model, name)
+        if switched_off:
+            hooks[name] = _not_writable(0, f"is switched off: {switched_off}")
     # By address: a bridge lists some activations under two names.
     sizes: dict[int, int] = {}
     for name, facts in hooks.items():
@@ -131,15 +136,11 @@ def require_hooks(model: HookedModel, probed: Probed, hook_names: Iterable[str])
         why_not = probed.hooks[name].why_not
         if not why_not:
             continue
-        if not probed.hooks[name].n_fired:
-            switched_off = _why_switched_off(model, name)
-            if switched_off:
-                raise XorMiError(f"hook '{name}' is switched off: {switched_off}")
-            if _is_compiled(model):
-                why_not += (
-                    "; the model is compiled, and a compiled model passes over hooks: give the "
-                    "model that was compiled"
-                )
+        if not probed.hooks[name].n_fired and _is_compiled(model):
+            why_not += (
+                "; the model is compiled, and a compiled model passes over hooks: give the model "
+                "that was compiled"
+            )
         raise XorMiError(f"hook '{name}' {why_not}")
 
 
@@ -273,7 +274,7 @@ def _why_switched_off(model: HookedModel, name: str) -> str:
     try:
         with model.hooks(fwd_hooks=[(name, _nothing)]):
             return ""
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:
         return str(error).partition("\n")[0]
 
 

@@ -117,6 +117,34 @@ def read_pairs(
     return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
 
 
+def one_pair(model: HookedModel, clean: Row | Tensor, corrupted: Row | Tensor) -> Pairs:
+    """A clean and a corrupted input as pairs: rows of a HookedMLP, or arrays [1, ...].
+
+    Raises:
+        XorMiError: several inputs in one array, or on another model inputs without a batch axis.
+    """
+    batches = two_batches(model, (clean, corrupted))
+    if batches is None and not isinstance(model, HookedMLP):
+        given = " and ".join([_shape_or_value(one) for one in (clean, corrupted)])
+        raise XorMiError(
+            f"clean and corrupted are {given}; give one input each with a batch axis, such as "
+            "x[None]"
+        )
+    if batches is None:
+        return [(clean, corrupted)]
+    if max(map(len, batches)) > 1:
+        raise XorMiError(
+            f"clean has {len(batches[0])} inputs and corrupted {len(batches[1])}, and patch takes "
+            "one of each, [1, ...]; patch_sweep takes several"
+        )
+    return batches
+
+
+def _shape_or_value(given: object) -> str:
+    """What was given as an input: of an array its shape."""
+    return str(list(getattr(given, "shape", ()))) if is_array(given) else shown(given)
+
+
 def names_of_pairs(
     pairs: Sequence[tuple[str, str]], given: Sequence[str] | None = None
 ) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from xor_mi.errors import XorMiError, unknown
 from xor_mi.finding import Finding, number_text
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, largest_effect
-from xor_mi.interventions._pairs import ReadPairs, names_of_pairs, read_pairs, two_batches
+from xor_mi.interventions._pairs import ReadPairs, names_of_pairs, one_pair, read_pairs
 from xor_mi.interventions._readout import Decided, Readers, decisions_of, readers_of, warn_of_cells
 from xor_mi.interventions._run import intervene
 from xor_mi.interventions._sites import (
@@ -515,16 +515,9 @@ def patch(
     Raises:
         XorMiError: several inputs in one array, and all that `patch_sweep` refuses.
     """
-    batches = two_batches(model, (clean, corrupted))
-    if batches is not None and max(map(len, batches)) > 1:
-        raise XorMiError(
-            f"clean has {len(batches[0])} inputs and corrupted {len(batches[1])}, and patch takes "
-            "one of each, [1, ...]; patch_sweep takes several"
-        )
-    pairs: Pairs = [(clean, corrupted)] if batches is None else batches
     sweep = patch_sweep(
         model,
-        pairs,
+        one_pair(model, clean, corrupted),
         [site],
         metrics=metrics,
         direction=direction,

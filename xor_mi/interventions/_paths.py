@@ -391,7 +391,9 @@ def _unit(model: HookedMLP, place: Place) -> Unit:
 
 
 def _route(model: HookedMLP, path: object) -> Route:
-    require_kind("a path", path, (list, tuple), give="units in order, such as ['x0', 'h0.1', 'y0']")
+    require_kind(
+        "a path", path, (list, tuple), give="a list of paths, such as [['x0', 'h0.1', 'y0']]"
+    )
     assert isinstance(path, (list, tuple))
     route = tuple(_unit(model, place) for place in path)
     joined = [b.layer == a.layer + 1 or _is_direct(model, a, b) for a, b in pairwise(route)]

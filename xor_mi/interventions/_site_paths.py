@@ -9,7 +9,7 @@ same way. Where the sender is a head and the receiver a later head's query, this
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -18,7 +18,13 @@ from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import Edge, Site, Unit, name_of_set
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import OnActivation, run_hooked
-from xor_mi.interventions._hooks import probe_hooks, require_tensor, writable_hooks
+from xor_mi.interventions._hooks import (
+    Probed,
+    probe_hooks,
+    require_hooks,
+    require_tensor,
+    writable_hooks,
+)
 from xor_mi.interventions._sites import SiteSet, entries_of, site_sets
 from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import HookedMLP, kind_of_hook
@@ -59,9 +65,11 @@ class Points:
         self.names: dict[int, list[str]] = {}
         for name, point in model.hook_dict.items():
             self.names.setdefault(id(point), []).append(name)
+        self.probed: Probed | None = None
         writable = list(model.hook_dict)
         if not isinstance(model, HookedMLP):
-            writable = writable_hooks(probe_hooks(model, examples))
+            self.probed = probe_hooks(model, examples)
+            writable = writable_hooks(self.probed)
         self.writable = set(writable)
 
     def time(self, hook_name: str) -> int:
@@ -72,6 +80,9 @@ class Points:
         """
         point = id(self.model.hook_dict[hook_name])
         if point not in self.order:
+            if self.probed is not None:
+                # which says why it is not reached
+                require_hooks(self.model, self.probed, [hook_name])
             raise XorMiError(
                 f"hook '{hook_name}' never fired; a path leads through hooks that are reached"
             )
@@ -126,7 +137,7 @@ def read_steps(model: HookedModel, path: object, frozen: Sites | None, points: P
         "a path",
         path,
         (list, tuple),
-        give="a sender and its receivers, such as (Site(...), Site(...))",
+        give="a list of paths, [(sender, receivers)], each a Site or several",
     )
     assert isinstance(path, (list, tuple))
     stops = [site_sets(model, [stop])[0] for stop in path]
@@ -143,7 +154,7 @@ def read_steps(model: HookedModel, path: object, frozen: Sites | None, points: P
         if frozen is None:
             between = _default_frozen(model, senders, receivers, points)
         else:
-            between = tuple(site for together in site_sets(model, frozen) for site in together)
+            between = tuple(chain.from_iterable(site_sets(model, frozen)))
         hops.append(Hop(senders, receivers, between))
     name = " -> ".join(name_of_set(stop) for stop in stops)
     return Steps(name, tuple(hops))

@@ -1,6 +1,8 @@
 """a place in a model -> hook name + index: where a value is read and written."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import chain, combinations
@@ -234,7 +236,12 @@ def site_of(model: HookedModel, site: OneSite) -> Site:
 
 
 def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
-    """Each entry is one site, or several (a tuple, list or set) that are written together."""
+    """Each entry is one site, or several (a tuple, list or set) that are written together.
+
+    A set has no order that is the same in every process: its sites are sorted by hook name, then by
+    index.
+    """
+    is_unordered = isinstance(sites, AbstractSet)
     if isinstance(sites, (str, Site, Unit, Edge)) or not isinstance(sites, Iterable):
         sites = [sites]
     sets: list[SiteSet] = []
@@ -250,12 +257,32 @@ def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
         if isinstance(entry, (str, Site, Unit, Edge)) or not isinstance(entry, Iterable):
             entry = [entry]
         together = tuple(site_of(model, site) for site in entry)
+        if isinstance(entry, AbstractSet):
+            together = tuple(sorted(together, key=_place_in_order))
         if not together:
             raise XorMiError(
                 "an empty set of sites given; an intervention writes at least one site"
             )
         sets.append(together)
+    if is_unordered:
+        sets.sort(key=lambda together: [_place_in_order(site) for site in together])
     return tuple(sets)
+
+
+def _place_in_order(site: Site) -> tuple[list[tuple[int, str]], list[tuple[int, list[int], str]]]:
+    """What sites of a set are sorted by: hook names with their numbers as numbers, then indices."""
+    parts = re.split(r"(\d+)", site.hook_name)
+    # names and numbers take turns
+    name = [(int(part) if part.isdecimal() else 0, part) for part in parts]
+    index: list[tuple[int, list[int], str]] = []
+    for entry in site.index:
+        if isinstance(entry, int):
+            index.append((1, [entry], ""))
+        elif isinstance(entry, tuple):
+            index.append((2, list(entry), ""))
+        else:
+            index.append((0, [], "" if entry is None else repr(entry)))
+    return name, index
 
 
 def subsets(

@@ -5,8 +5,8 @@ names are those of TransformerLens; a `TransformerBridge` has several for one ho
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Container, Mapping
+from typing import NamedTuple
 
 EMBEDDINGS = ("hook_embed", "hook_pos_embed")
 WRITERS = ("hook_attn_out", "hook_mlp_out")
@@ -58,7 +58,7 @@ class ResidualStream(NamedTuple):
         return self.blocks[-1].after
 
 
-def residual_stream(hooks: Mapping[str, Any]) -> ResidualStream | None:
+def residual_stream(hooks: Mapping[str, object]) -> ResidualStream | None:
     """The hook points of a model by name -> those at its residual stream; None without one."""
     names_of: dict[int, list[str]] = {}
     for name, point in hooks.items():
@@ -66,8 +66,11 @@ def residual_stream(hooks: Mapping[str, Any]) -> ResidualStream | None:
 
     def all_names(names: list[str]) -> list[str]:
         """These names and the others of the same hook points, of those that there are."""
-        there = [name for name in names if name in hooks]
-        return [other for name in there for other in names_of[id(hooks[name])]]
+        found: list[str] = []
+        for name in names:
+            if name in hooks:
+                found += names_of[id(hooks[name])]
+        return found
 
     numbers = [int(found[1]) for name in hooks if (found := re.match(r"blocks\.(\d+)\.", name))]
     n_blocks = max(numbers, default=-1) + 1
@@ -76,23 +79,16 @@ def residual_stream(hooks: Mapping[str, Any]) -> ResidualStream | None:
     if not needed or not all(name in hooks for name in needed):
         return None
     embeddings = tuple(name for name in EMBEDDINGS if name in hooks)
-    blocks = tuple(
-        Block(
-            before=f"{prefix}{STREAMS[0]}",
-            after=f"{prefix}{STREAMS[-1]}",
-            written=tuple(f"{prefix}{one}" for one in WRITERS if f"{prefix}{one}" in hooks),
-        )
-        for prefix in prefixes
-    )
-    written = [*embeddings, *(name for block in blocks for name in block.written)]
-    inside = {
-        alias: f"{prefix}{output}"
-        for prefix in prefixes
-        for place, output in INSIDE.items()
-        if f"{prefix}{output}" in hooks
-        for alias in all_names([f"{prefix}{place}"])
-    }
-    streams = [f"{prefix}{place}" for prefix in prefixes for place in STREAMS]
+    blocks = tuple([_block(prefix, hooks) for prefix in prefixes])
+    written = [*embeddings]
+    inside: dict[str, str] = {}
+    streams: list[str] = []
+    for prefix, block in zip(prefixes, blocks, strict=True):
+        written += block.written
+        streams += [f"{prefix}{place}" for place in STREAMS]
+        for place, output in INSIDE.items():
+            if f"{prefix}{output}" in hooks:
+                inside |= dict.fromkeys(all_names([f"{prefix}{place}"]), f"{prefix}{output}")
     return ResidualStream(
         embeddings=embeddings,
         blocks=blocks,
@@ -106,4 +102,14 @@ def residual_stream(hooks: Mapping[str, Any]) -> ResidualStream | None:
         )
         - {SCALE, f"{FINAL_NORM}hook_in"},
         scale=SCALE if SCALE in hooks else None,
+    )
+
+
+def _block(prefix: str, hooks: Container[str]) -> Block:
+    """The names at the block that begin with this."""
+    writers = [f"{prefix}{one}" for one in WRITERS]
+    return Block(
+        before=f"{prefix}{STREAMS[0]}",
+        after=f"{prefix}{STREAMS[-1]}",
+        written=tuple([name for name in writers if name in hooks]),
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model._layer_sites import GridPlace, place_in_block, place_in_grid, short_hook
-from xor_mi.plots._style import PANEL_WIDTH, heatmap
+from xor_mi.plots._style import PANEL_WIDTH, as_written, heatmap
 
 FEW_NUMBERS = 32
 """Wider grids are drawn without the numbers in their cells, and with narrower ones."""
@@ -42,10 +42,15 @@ def grid_heatmap(
 
     Raises:
         XorMiError: nothing that has a layer and a number, heads beside positions, one place twice,
-            or an unknown metric or pair.
+            paths, or an unknown metric or pair.
     """
     kinds = (PatchSweep, AblationSweep, Attribution)
     require_kind("finding", finding, kinds, give="what patch_sweep or ablation_sweep returns")
+    if not isinstance(finding, Attribution) and finding.coordinates.granularity == "path":
+        raise XorMiError(
+            "a grid has no cell for a path, which has a sender and receivers; draw paths with "
+            "patching_heatmap"
+        )
     finding = finding if metric is None else finding[metric]
     values, whose = _of_pairs(finding, pairs)
     places = _places(finding)
@@ -72,16 +77,16 @@ def grid_heatmap(
     n_left = len(_sets(finding)) - len(places)
     are = "site of another kind is" if n_left == 1 else "sites of another kind are"
     left_out = f"; {n_left} {are} not drawn" if n_left else ""
-    what = _what(finding)
+    what, shown = _what(finding), as_written(finding.metrics[0])
+    drawn: list[list[float | None]] = []
+    for layer, hook in lines:
+        drawn.append([cells.get(GridPlace(layer, hook, kind, number)) for number in numbers])
     return heatmap(
-        [
-            [cells.get(GridPlace(layer, hook, kind, number)) for number in numbers]
-            for layer, hook in lines
-        ],
+        drawn,
         columns=[str(number) for number in numbers],
         rows=[f"L{layer} {short_hook(hook)}" if several else f"L{layer}" for layer, hook in lines],
-        unit=f"{'score' if drawn_of == 'Attribution' else 'effect'}<br>({finding.metrics[0]})",
-        title=f"{what}, {whose}{left_out}",
+        unit=f"{'score' if drawn_of == 'Attribution' else 'effect'}<br>({shown})",
+        title=f"{what}, {as_written(whose)}{left_out}",
         column_width=60 if len(numbers) <= FEW_NUMBERS else narrow,
         with_numbers=len(numbers) <= FEW_NUMBERS,
         row_title="layer",
@@ -129,7 +134,7 @@ def _of_pairs(
 
 
 def _what(finding: PatchSweep | AblationSweep | Attribution) -> str:
-    metric = finding.metrics[0]
+    metric = as_written(finding.metrics[0])
     if isinstance(finding, Attribution):
         return f"Attribution by {finding.method}, in the {metric}"
     if isinstance(finding, AblationSweep):

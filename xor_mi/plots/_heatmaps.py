@@ -14,7 +14,7 @@ from xor_mi.errors import require_kind
 from xor_mi.graph import layers_of
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model import stage_of_hook
-from xor_mi.plots._style import POSITIVE, Marks, heatmap
+from xor_mi.plots._style import POSITIVE, Marks, as_written, heatmap
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.values import Activations, Comparison
 
@@ -143,16 +143,18 @@ def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figu
         before = of_corrupted if sweep.direction == "denoising" else of_clean
         marks = stars(before[:, None] != sweep.decided.decisions_after.T)
     run = "corrupted" if sweep.direction == "denoising" else "clean"
-    shown = sweep.metrics[0]
+    shown = as_written(sweep.metrics[0])
+    of_paths = sweep.coordinates.granularity == "path"
+    done = "Path patching" if of_paths else "Patching"
     return heatmap(
         sweep.effect.T.tolist(),  # [site, pair], and a line of the picture is a pair
-        columns=sweep.site_names,
-        rows=sweep.pair_names,
+        columns=list(map(as_written, sweep.site_names)),
+        rows=list(map(as_written, sweep.pair_names)),
         unit=f"effect<br>({shown})",
-        title=f"Patching, {sweep.direction}: change of the {run} run's {shown}{legend_of(marks)}",
+        title=f"{done}, {sweep.direction}: change of the {run} run's {shown}{legend_of(marks)}",
         marks=marks,
         row_title="clean -> corrupted",
-        column_title="patched",
+        column_title="path" if of_paths else "patched",
     )
 
 
@@ -167,11 +169,11 @@ def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.F
     marks = None
     if sweep.decided is not None:
         marks = stars(sweep.decided.decisions_after != sweep.decided.decisions_before)
-    shown = sweep.metrics[0]
+    shown = as_written(sweep.metrics[0])
     return heatmap(
         sweep.effect.tolist(),
-        columns=sweep.rows,
-        rows=sweep.site_names,
+        columns=list(map(as_written, sweep.rows)),
+        rows=list(map(as_written, sweep.site_names)),
         unit=f"effect<br>({shown})",
         title=f"Ablation, {sweep.value}: change of the {shown}{legend_of(marks)}",
         marks=marks,
@@ -243,11 +245,11 @@ def attribution_heatmap(attribution: Attribution, *, metric: str | None = None) 
     """
     require_kind("attribution", attribution, Attribution, give="what attribute returns")
     attribution = in_metric(attribution, metric)
-    shown = attribution.metrics[0]
+    shown = as_written(attribution.metrics[0])
     return heatmap(
         attribution.scores[0].T.tolist(),
-        columns=[site.name for site in attribution.sites],
-        rows=attribution.pair_names,
+        columns=[as_written(site.name) for site in attribution.sites],
+        rows=list(map(as_written, attribution.pair_names)),
         unit=f"score<br>({shown})",
         title=f"Attribution by {attribution.method}, in the {shown}",
         row_title="clean -> corrupted",

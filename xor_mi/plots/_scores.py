@@ -8,7 +8,7 @@ from xor_mi.circuits import ControlRates
 from xor_mi.errors import require_kind
 from xor_mi.gate_scan import GateScan
 from xor_mi.interventions import InterchangeAccuracy, MethodScores
-from xor_mi.plots._style import BAR, bars_height, interval_bars, layout
+from xor_mi.plots._style import BAR, as_written, bars_height, interval_bars, layout
 
 
 def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
@@ -21,7 +21,8 @@ def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
         f"{agreed} of {runs}"
         for agreed, runs in zip(table["n_agreed"], table["n_runs"], strict=True)
     ]
-    figure = share_bars(table["what"].tolist(), table["accuracy"].tolist(), written)
+    names = [as_written(name) for name in table["what"]]
+    figure = share_bars(names, table["accuracy"].tolist(), written)
     figure.update_xaxes(title="% of interchanges decided as the algorithm does")
     figure.update_yaxes(title="variable")
     return layout(figure, "Interchange accuracy", height=bars_height(len(table)))
@@ -35,9 +36,10 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
     require_kind("scores", scores, MethodScores, give="what score_methods returns")
     table = scores.frame()
     several = table["metric"].nunique() > 1
-    names = table["method"] + (" (" + table["metric"] + ")" if several else "")
+    names = table["method"] + (" (" + table["metric"].map(as_written) + ")" if several else "")
     written = [
-        line["why_not"] or f"{line['mean_abs_error']:.3g}" for line in table.to_dict("records")
+        as_written(line["why_not"]) or f"{line['mean_abs_error']:.3g}"
+        for line in table.to_dict("records")
     ]
     bars = go.Bar(
         y=names,
@@ -78,7 +80,7 @@ def gate_scan_figure(scan: GateScan) -> go.Figure:
     require_kind("scan", scan, GateScan, give="what scan_gates returns")
     n_units = scan.separating()["formula"].value_counts(sort=True)
     bars = go.Bar(
-        y=list(n_units.index),
+        y=list(map(as_written, n_units.index)),
         x=n_units.tolist(),
         orientation="h",
         marker=BAR,
@@ -89,7 +91,7 @@ def gate_scan_figure(scan: GateScan) -> go.Figure:
     figure.update_xaxes(title="units", rangemode="tozero", dtick=1 if is_few else None)
     figure.update_yaxes(title="gate", type="category", autorange="reversed")
     title = (
-        f"Gates of {', '.join(scan.features)} that units separate "
+        f"Gates of {', '.join(map(as_written, scan.features))} that units separate "
         f"({scan.control_rate:.1%} separate one by chance)"
     )
     return layout(figure, title, width=860, height=bars_height(len(n_units)))

@@ -1,17 +1,19 @@
 """The look that every figure shares: colours, layout, the labelled heatmap."""
 
+import html
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from torch import Tensor
 
-from xor_mi.finding import number_text
+from xor_mi.finding import LONG_NUMBER, number_text
 from xor_mi.kinds import Number
 from xor_mi.truth import truth_rows
 
@@ -21,9 +23,10 @@ DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
 Marks = list[list[str]]
 """Text put behind each number of a heatmap, [row][column]."""
 
-UNSEEN = 1e-9
-"""A number that is a smaller part of the largest in its picture than this is a zero with rounding.
-"""
+FIGURES = 3
+"""So many figures of the largest number of a picture are written, and no smaller ones of any."""
+FEWEST_POWER = 1e-3
+"""Of smaller numbers than this the power of ten is written, and from `LONG_NUMBER` on."""
 MOST_DECIMALS = 300
 """A float64 of 1e-300 has more digits than this, but ten to this power is still a number."""
 
@@ -157,7 +160,7 @@ def heatmap(
         in_panels: whether many columns are split.
     """
     filled = [value for value in chain.from_iterable(values) if value is not None]
-    bound = max(map(abs, filled), default=0) or 1.0
+    bound = max([abs(value) for value in filled if isfinite(value)], default=0) or 1.0
     marks = marks or [[""] * len(columns) for _ in rows]
     texts = [
         _cell_texts(numbers, of_line, largest=bound)
@@ -317,7 +320,17 @@ def told_apart(names: Sequence[str]) -> list[str]:
 
 def text_width(text: str) -> float:
     """Pixels of a label at the size of labels, of its longest line."""
-    return CHARACTER_WIDTH * max(map(len, text.split("<br>")))
+    return CHARACTER_WIDTH * max([len(html.unescape(line)) for line in text.split("<br>")])
+
+
+def as_written(text: str) -> str:
+    """A text of a caller's, which plotly would read as HTML, as it is drawn sign by sign.
+
+    >>> as_written("<b> &amp; a & b")
+    '&lt;b> &amp;amp; a & b'
+    """
+    # a & that begins no entity is drawn as it is
+    return re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
 
 
 def label_width(names: Sequence[str]) -> float:
@@ -354,9 +367,23 @@ def _cell_texts(
 def text_beside(value: float, *, largest: float, signed: bool = False) -> str:
     """A number as it stands beside others, of which the largest has this size.
 
-    What is only rounding beside that one is written as zero.
+    All have the decimals that show three figures of the largest, and what is only rounding beside
+    that one is written as zero.
+
+    >>> text_beside(-0.02, largest=0.02), text_beside(0.00431, largest=0.02)
+    ('-0.0200', '0.0043')
+    >>> text_beside(3e-8, largest=2e-7), text_beside(1 / 3, largest=300)
+    ('3e-08', '0')
     """
-    return number_text(value if abs(value) > UNSEEN * largest else 0.0, signed=signed)
+    if not isfinite(value) or not largest:
+        return number_text(value, signed=signed)
+    decimals = FIGURES - 1 - floor(log10(largest))
+    sign = "+" if signed else ""
+    # + 0.0: a zero has no minus
+    if not FEWEST_POWER <= largest < LONG_NUMBER:
+        return f"{round(value, decimals) + 0.0:{sign}.{FIGURES}g}"
+    decimals = max(0, decimals)
+    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
 
 
 def rounded(values: Tensor, *, largest: float, digits: int) -> Tensor:

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from xor_mi.errors import require_kind
-from xor_mi.plots._style import POSITIVE, layout
+from xor_mi.plots._style import POSITIVE, as_written, layout
 from xor_mi.training import TrainResult
 
 
@@ -20,4 +20,6 @@ def loss_curve(result: TrainResult) -> go.Figure:
     )
     figure = go.Figure(curve)
     figure.update_xaxes(title="step").update_yaxes(title="loss", type="log")
-    return layout(figure, f"Training: {result}", width=760).update_layout(margin={"b": 60})
+    return layout(figure, f"Training: {as_written(str(result))}", width=760).update_layout(
+        margin={"b": 60}
+    )

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from xor_mi.circuits import CandidateCircuit, Circuit
-from xor_mi.errors import XorMiError, as_path, unknown
+from xor_mi.errors import XorMiError, as_path, cut_short, unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch
 from xor_mi.kinds import (
@@ -32,7 +32,7 @@ from xor_mi.kinds import (
 )
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP, require_plain_mlp
-from xor_mi.reading import read_json
+from xor_mi.reading import read_json, read_json_text
 from xor_mi.saving import CIRCUIT_MARK
 from xor_mi.testing._compare import (
     DEFAULT_TOLERANCE,
@@ -43,7 +43,7 @@ from xor_mi.testing._compare import (
 )
 from xor_mi.testing._decided import WrongRow, wrong_rows
 from xor_mi.testing._entries import CircuitRecord
-from xor_mi.testing._format import read_record, require_record
+from xor_mi.testing._format import LONGEST_PATH, record_in, require_record
 from xor_mi.testing._record import circuit_of, record_of
 from xor_mi.truth import BooleanFunction, row_name
 
@@ -136,7 +136,8 @@ def assert_same_circuit(
 
     Args:
         expected: a network, a circuit, or a stored one: what `record_of` gives or `zoo.recorded`,
-            or the path of a file with one, such as a baseline of `circuit_regression`.
+            the text that `Circuit.to_json` gives, or the path of a file with one of these, such as
+            a baseline of `circuit_regression`.
 
     >>> from xor_mi import zoo
     >>> assert_same_circuit(zoo.load("nor-and"), zoo.recorded("or-and"), up_to="family")
@@ -230,11 +231,17 @@ def assert_patch_effect(
 def _expected_record(expected: HookedMLP | Circuit | Mapping[str, Any] | PathLike) -> CircuitRecord:
     """The record that a circuit is held against."""
     if isinstance(expected, str | Path):
-        file = as_path("expected", expected)
+        # a text that a circuit is stored in, or the name of a file with one
         next_step = "give a baseline, or what Circuit.to_json wrote"
-        content = read_json(file, called=f"the record '{file}'", next_step=next_step)
+        if isinstance(expected, str) and expected.lstrip().startswith("{"):
+            called = "the text of expected"
+            content = read_json_text(expected, called=called, next_step=next_step)
+        else:
+            file = as_path("expected", expected)
+            called = f"the baseline '{cut_short(str(file), at_most=LONGEST_PATH)}'"
+            content = read_json(file, called=called, next_step=next_step)
         if not _is_circuit_json(content):
-            return read_record(file)
+            return record_in(content, called=called)
         return record_of(Circuit.from_dict(cast(Mapping[str, Any], content)))
     if not isinstance(expected, Mapping):
         return record_of(expected)
@@ -263,7 +270,10 @@ def _off(name: str, expected: Number, measured: Number, tolerance: Number, unit:
 
 
 def _each(units: AskedUnit | Iterable[AskedUnit]) -> list[AskedUnit]:
-    several = isinstance(units, list | tuple | set | frozenset)
+    if isinstance(units, set | frozenset):
+        # sorted: a set has no order that is the same in every process
+        return sorted(units, key=str)
+    several = isinstance(units, list | tuple)
     return list(units) if several else [units]  # pyright: ignore[reportReturnType]
 
 

@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -20,6 +19,9 @@ from xor_mi.testing._entries import FORMAT, VERSION, CircuitRecord, ClaimKind, F
 
 NEXT_STEP = "take it back from version control, or write it anew with pytest --force-regen"
 """What to do about a baseline that cannot be read."""
+
+LONGEST_PATH = 250
+"""A message quotes so many characters of the name of a file; a longer one is no file's."""
 
 
 def write_record(record: CircuitRecord | FindingRecord, path: PathLike) -> None:
@@ -41,14 +43,26 @@ def read_record(path: PathLike) -> CircuitRecord:
             kind or without sense, or of a later format; the message says where.
     """
     file = as_path("path", path)
-    content = read_json(file, called=f"the baseline '{file}'", next_step=NEXT_STEP)
+    called = f"the baseline '{cut_short(str(file), at_most=LONGEST_PATH)}'"
+    return record_in(read_json(file, called=called, next_step=NEXT_STEP), called=called)
+
+
+def record_in(content: object, *, called: str) -> CircuitRecord:
+    """What JSON of a record holds -> the record; one of an earlier format is brought to today's.
+
+    Args:
+        called: the file or text as messages name it.
+
+    Raises:
+        XorMiError: as `read_record` does.
+    """
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise _unreadable(file, f"it has no 'format': '{FORMAT}'")
+        raise _unreadable(called, f"it has no 'format': '{FORMAT}'")
     version = content.get("version")
     # asked before the shape, which a later format may have changed
     if isinstance(version, int) and version > VERSION:
         raise XorMiError(
-            f"the baseline '{file}' is of format {version}; this xor-mi reads up to {VERSION}: "
+            f"{called} is of format {version}; this xor-mi reads up to {VERSION}: "
             "install a later xor-mi"
         )
     if version == 1:
@@ -57,7 +71,7 @@ def read_record(path: PathLike) -> CircuitRecord:
         content = _from_format_2(content)
     wrong = _wrong_in(content)
     if wrong:
-        raise _unreadable(file, wrong)
+        raise _unreadable(called, wrong)
     return cast(CircuitRecord, content)
 
 
@@ -73,8 +87,8 @@ def _wrong_in(content: object) -> str:
     return misshapen(content, CircuitRecord) or nonsense_in(cast(CircuitRecord, content))
 
 
-def _unreadable(file: Path, why: str) -> XorMiError:
-    return XorMiError(f"the baseline '{file}' cannot be read: {why}; {NEXT_STEP}")
+def _unreadable(called: str, why: str) -> XorMiError:
+    return XorMiError(f"{called} cannot be read: {why}; {NEXT_STEP}")
 
 
 # Format 1 told its claims apart by their sentences alone. These are words in the files that it

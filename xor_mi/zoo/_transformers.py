@@ -192,10 +192,12 @@ def saved(entry: Transformer, bridge: "TransformerBridge") -> dict[str, bytes]:
     }
 
 
-def settings_of(entry: Transformer) -> dict[str, Any]:
+def settings_of(entry: Transformer) -> dict[str, object]:
     """The settings of a `TransformerBridgeConfig`."""
     chosen = asdict(entry)
-    settings = {name: chosen[name] for name in ("d_model", "d_head", "n_heads", "seed")}
+    settings: dict[str, object] = {
+        name: chosen[name] for name in ("d_model", "d_head", "n_heads", "seed")
+    }
     settings |= {"n_layers": 1, "n_ctx": END + 1, "d_vocab": END + 1}
     settings |= {"act_fn": "relu", "normalization_type": None, "attn_only": entry.d_mlp is None}
     # attention alone has no use for it, and TransformerLens wants a number
