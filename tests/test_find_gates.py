@@ -2,6 +2,7 @@
 `identify_circuit`, and on a transformer that was trained to compute XOR.
 """
 
+import re
 from collections import Counter
 from itertools import combinations, permutations
 
@@ -209,6 +210,13 @@ def test_groups_of_neurons_of_a_trained_transformer(transformer):
     frame = found.acting_as("OR")
     assert frame.loc[frame["is_group"], "polarity"].tolist() == [1]
     assert (frame["polarity"][~frame["is_group"]] == -1).any(), "NOR neurons are OR's complement"
+    # a notebook's cell has those that act first
+    first = [one.verdict for one in found.found if one.verdict == "acts"]
+    texts = re.findall(r"<td[^>]*>([^<]*)</td></tr>", found._repr_html_())
+    assert texts[: len(first)] == first
+    assert not set(texts[len(first) :]) & {"acts"}
+    # and its index is text, so that a baseline may hold the table
+    assert frame["index"].map(type).eq(str).all()
 
 
 def test_heads_of_a_transformer_without_an_mlp():
@@ -306,6 +314,26 @@ def test_noisy_inputs_have_p_values_and_pairs_are_sampled():
     pd.testing.assert_frame_equal(few.frame(), again.frame())
 
 
+def test_units_of_a_group_with_the_opposite_sign_are_named():
+    """An OR and a NOR make up each other: together they act as OR, and the sentence says which of
+    them is larger where it is 0; both or all are not listed one by one.
+    """
+    inputs, features = noisy()
+
+    def neither(*values):
+        return 2 - either(*values)
+
+    for units, said in (([either, neither], "hook_units[1]"), ([neither] * 2, "each unit")):
+        sign = 1 if units[0] is either else -1
+        model = Own(units, lambda units, sign=sign: sign * units[:, 0] - units[:, 1] + 2 - sign)
+        found = find_gates(
+            model, inputs, features, "hook_units", decide=metrics.by_threshold(), progress=False
+        )
+        (group,) = found.groups
+        assert (group.gate, group.verdict) == ("OR", "acts")
+        assert f"act as OR, {said} with the opposite sign, (" in str(found)
+
+
 def test_a_unit_that_is_used_otherwise_acts_partly():
     """A readout of the noise in an OR unit changes decisions, but not by the gate; with a smaller
     `min_accuracy` it may count.
@@ -338,10 +366,12 @@ def test_combinations_without_a_majority_are_open():
     model = HookedMLP.from_weights([([[1.0, 0], [0, 1]], [0.0, 0]), ([[1.0, 0]], [-0.5])])
     found = find_gates(model, features={"b": [0, 1, 0, 1]}, progress=False)
     assert found.decided == ModelDecisions(gate="--", formula="--", table="--", n_unlike=2)
-    assert "2 of 4 inputs are decided unlike most of their combination, where they are --." in str(found)  # fmt: skip
+    assert "2 of 4 inputs are decided unlike most of their combination. " in str(found)
+    assert "By most, the model decides neither 0 nor 1 on 0, 1 (b)." in str(found)
     on_it = HookedMLP.from_weights([([[1.0, 0], [0, 1]], [0.0, 0]), ([[0.0, 0]], [0.0])])
-    decided = find_gates(on_it, progress=False).decided
-    assert (decided.table, decided.n_unlike) == ("----", 0), "undecided everywhere"
+    nowhere = find_gates(on_it, progress=False)
+    assert (nowhere.decided.table, nowhere.decided.n_unlike) == ("----", 0), "undecided everywhere"
+    assert "The model decides neither 0 nor 1 on 00, 01, 10, 11 (x0, x1)." in str(nowhere)
 
 
 def test_inputs_between_the_levels_need_features(textbook):
@@ -378,7 +408,8 @@ def test_units_go_by_the_labels_of_their_sites(textbook):
         pd.testing.assert_frame_equal(frame.drop(columns=named), plain.frame().drop(columns=named))
         assert frame["in_sufficient_sets"].tolist() == [(" + ".join(names),)] * 3
         assert f"{names[0]} acts as OR" in str(found)
-        assert f"Sufficient: {names[0]} + {names[1]}." in str(found)
+        assert f"Setting {names[0]}, or {names[1]}, and nothing else, to the mean" in str(found)
+        assert f"Keeping {names[0]} + {names[1]}, while all other candidates" in str(found)
     # the scan, which knows no names of a network's units
     assert found.scan.frame()["site"].unique().tolist() == [f"{post}[0]", f"{post}[1]"]
     scan = scan_gates(textbook, sites=single, progress=False)
@@ -435,8 +466,8 @@ def test_necessary_and_sufficient_sets_equal_those_by_hand():
 
 @pytest.mark.parametrize("n_copies", [7, 12])
 def test_many_candidates_are_ablated_in_groups_or_not_at_all(n_copies):
-    """Of 14 units every group of copies is one; where the inputs tell no copies, nothing is tried,
-    and the reason is said.
+    """Of 14 units in two groups of copies, sets are made of whole groups; of 12 units, every subset
+    is tried. Either is said.
     """
     gates = [either, both] if n_copies == 7 else [lambda a, b, noise: a + 0.5 * b + noise / 9]
     model = Own(gates * n_copies, lambda units: units[:, :2].sum(1) - 0.5)

@@ -260,14 +260,14 @@ def test_noise_does_not_hide_a_gate():
     scan = noisy()
     assert scan.frame()["gate"].isna().all()
     found = scan.scores(max_p=0.01, best_only=True)
-    assert found[["index", "gate", "formula"]].to_numpy().tolist() == [[(0,), "OR", "a | b"]]
+    assert found[["index", "gate", "formula"]].to_numpy().tolist() == [["0", "OR", "a | b"]]
     assert found["p_balanced"].item() == found["p_auc"].item() == 1 / 201
     assert 0.7 < found["balanced_accuracy"].item() < 0.95
     assert 0.7 < found["auc"].item() < 0.95
     scores = scan.scores()
     assert len(scores) == 3 * 7, "each gate of four combinations, or its complement"
     assert scores.groupby("index")["is_best"].sum().tolist() == [1, 1, 1]
-    assert scores.loc[scores["index"] != (0,), "p_balanced"].min() > 0.01
+    assert scores.loc[scores["index"] != "0", "p_balanced"].min() > 0.01
 
 
 def test_scores_equal_those_by_counting():
@@ -279,7 +279,7 @@ def test_scores_equal_those_by_counting():
     rows = ["".join(map(str, row)) for row in bits.tolist()]
     for line in scan.scores().itertuples():
         table = dict(zip(("00", "01", "10", "11"), line.table, strict=True))
-        column, ones = values[:, line.index[0]].tolist(), [table[row] == "1" for row in rows]
+        column, ones = values[:, int(line.index)].tolist(), [table[row] == "1" for row in rows]
         share, threshold = by_hand.best_cut(column, ones)
         assert line.auc == pytest.approx(float(by_hand.auc(column, ones)))
         assert line.balanced_accuracy == pytest.approx(float(share))
@@ -371,7 +371,7 @@ def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
     frame, found = scan.frame(), scan.separating()
     assert len(frame) == 2 * 4 * 16
     assert {(line.hook, line.index): line.gate for line in found.itertuples()} == {
-        (hook, (POSITION, unit)): gate for (hook, unit), gate in PLANTED.items()
+        (hook, f"{POSITION}, {unit}"): gate for (hook, unit), gate in PLANTED.items()
     }
     assert (found["p_value"] == 1 / 201).all()
     assert found["margin"].between(0.5, 0.999).all(), (
@@ -384,7 +384,8 @@ def test_planted_neurons_of_a_transformer_are_found_and_no_others(planted):
     # bits says
     _, cache = planted.run_with_cache(tokens)
     for line in found.itertuples():
-        above = cache[line.hook][(slice(None), *line.index)] > line.threshold
+        unit = [int(entry) for entry in line.index.split(", ")]
+        above = cache[line.hook][(slice(None), *unit)] > line.threshold
         function = BooleanFunction.named(str(line.gate))
         assert above.tolist() == [
             bool(function(int(a), int(b))) for a, b in zip(*features.values(), strict=True)
@@ -398,17 +399,49 @@ def test_units_acting_as_a_gate(planted):
     """
     scan = scan_gates(planted, *samples(300), POSTS)
     acting = scan.acting_as("OR")
-    assert {(line.index[1], line.polarity) for line in acting.itertuples()} == {(3, -1), (2, 1)}
-    assert scan.acting_as("OR", up_to_complement=False)["index"].tolist() == [(POSITION, 2)]
+    assert {(line.index, line.polarity) for line in acting.itertuples()} == {
+        (f"{POSITION}, 3", -1),
+        (f"{POSITION}, 2", 1),
+    }
+    assert scan.acting_as("OR", up_to_complement=False)["index"].tolist() == [f"{POSITION}, 2"]
     assert (
         scan.acting_as("x0 & ~x1")["index"].tolist()
         == scan.acting_as("NIMP")["index"].tolist()
-        == [(POSITION, 7)]
+        == [f"{POSITION}, 7"]
     )
     assert scan.acting_as("NOT x1").empty
     assert scan.acting_as("XOR", max_p=0.001).empty
     with pytest.raises(XorMiError, match="no gate 'ORR'"):
         scan.acting_as("ORR")
+
+
+@pytest.mark.parametrize(
+    ("gate", "bits"),
+    [("b & ~a", "0010"), ("x0 & ~x1", "0010"), ("a & ~b", "0100"), ("a>b", "0100"), ("OR", "0111"),
+     ("not b", "1100"), ("NIMP(a, b)", "0100"), ("x1>x0", "0100")],
+)  # fmt: skip
+def test_formulas_are_over_the_features_names(gate, bits):
+    """Of features called b and a, in this order, a formula's b is the first; x0 is that too."""
+    rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]).repeat(4, 1)
+    unit = torch.tensor([float(bit) for bit in bits]).repeat(4)
+    scan = shown(unit[:, None], {"b": rows[:, 0], "a": rows[:, 1]})
+    (line,) = scan.acting_as(gate, up_to_complement=False).itertuples()
+    assert line.table == bits
+    # what is printed can be asked for
+    assert scan.acting_as(line.formula, up_to_complement=False)["table"].tolist() == [bits]
+    for other in ("c & a", "x>y", "noun & a"):
+        with pytest.raises(XorMiError, match="no feature '[a-z]*'; the features are: b, a"):
+            scan.acting_as(other)
+
+
+def test_names_of_features_need_not_be_words():
+    """A formula is read as it is printed where a feature's name has signs and blanks in it."""
+    rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]).repeat(4, 1)
+    features = {"is plural?": rows[:, 0], "is": rows[:, 1]}
+    scan = shown((rows[:, :1] & ~rows[:, 1:]).float(), features)
+    (line,) = scan.acting_as("NIMP", up_to_complement=False).itertuples()
+    assert line.formula == "is plural? & ~is"
+    assert len(scan.acting_as(line.formula, up_to_complement=False)) == 1
 
 
 def test_a_found_site_can_be_ablated(planted):
@@ -418,8 +451,7 @@ def test_a_found_site_can_be_ablated(planted):
     tokens, features = samples(60)
     scan = scan_gates(planted, tokens, features, POSTS)
     (line,) = scan.acting_as("x0>x1").itertuples()
-    site = Site(line.hook, line.index)
-    assert line.site == site.name
+    (site,) = {one.site for one in scan.unit_gates if one.site.name == line.site}
     sweep = ablation_sweep(
         planted, [site], value="zero", rows=tokens, metrics=lambda logits: logits[:, POSITION, 0]
     )
@@ -558,18 +590,18 @@ def test_features_in_every_form_mean_the_same():
 
 
 def test_units_of_every_shape():
-    """[sample], [sample, unit] and [sample, position, unit] give (), (k,) and (p, k), and a Site
-    that reads the same values.
+    """[sample], [sample, unit] and [sample, position, unit] give (), (k,) and (p, k), as text in
+    the table, and a Site that reads the same values.
     """
     bits = torch.tensor([0, 1, 1, 0] * 4)
     values = torch.randn(16, 2, 3, generator=torch.Generator().manual_seed(0))
     values[:, 1, 2] = 1.0 - bits
     scan = shown(values, {"f": bits})
-    assert scan.frame()["index"].tolist() == list(product(range(2), range(3)))
+    assert scan.frame()["index"].tolist() == [f"{p}, {k}" for p in range(2) for k in range(3)]
     (line,) = scan.separating().itertuples()
-    assert (line.index, line.gate, line.site) == ((1, 2), "~x0", "hook_units[1, 2]")
-    assert shown(bits.float(), {"f": bits}).frame()["index"].tolist() == [()]
-    assert shown(values[:, 0], {"f": bits}).frame()["index"].tolist() == [(0,), (1,), (2,)]
+    assert (line.index, line.gate, line.site) == ("1, 2", "~x0", "hook_units[1, 2]")
+    assert shown(bits.float(), {"f": bits}).frame()["index"].tolist() == [""]
+    assert shown(values[:, 0], {"f": bits}).frame()["index"].tolist() == ["0", "1", "2"]
 
 
 def test_only_the_units_of_a_site_are_scanned(textbook):
@@ -579,7 +611,7 @@ def test_only_the_units_of_a_site_are_scanned(textbook):
     whole = shown(values, {"f": bits}).frame().set_index("index")
     sites = [Site("hook_units", (1,)), Site("hook_units", (None, 2))]
     some = scan_gates(Shown(), values, {"f": bits}, sites).frame()
-    assert some["index"].tolist() == [(1, 0), (1, 1), (1, 2), (0, 2)]
+    assert some["index"].tolist() == ["1, 0", "1, 1", "1, 2", "0, 2"]
     pd.testing.assert_frame_equal(some.set_index("index"), whole.loc[some["index"].tolist()])
     rows = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]] * 5)
     (unit,) = scan_gates(textbook, rows, {"a": rows[:, 0], "b": rows[:, 1]}, "h0.1").unit_gates

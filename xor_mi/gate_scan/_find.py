@@ -329,7 +329,7 @@ class _Judge:
 
     def groups(self, groups: Sequence[_Group]) -> list[FoundGate]:
         """Every group of copies."""
-        sets = [tuple(self.named(cut.site) for cut in group.members) for group in groups]
+        sets = [self._named_members(group) for group in groups]
         found: list[FoundGate] = []
         for group, together, decisions in zip(
             groups, sets, self.trial.after_interchange(sets), strict=True
@@ -340,6 +340,9 @@ class _Judge:
             name = set_name(together)
             found.append(self._line(together, name, index, group.table, margin, None, decisions))
         return found
+
+    def _named_members(self, group: _Group) -> tuple[Site, ...]:
+        return tuple([self.named(cut.site) for cut in group.members])
 
     def _line(
         self,

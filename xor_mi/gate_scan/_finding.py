@@ -9,9 +9,8 @@ import pandas as pd
 from xor_mi.errors import XorMiError, shown
 from xor_mi.finding import Finding
 from xor_mi.gate_scan._cuts import SHOWN, UnitGate
-from xor_mi.gate_scan._gates import table_of
+from xor_mi.gate_scan._gates import function_over, index_text, table_of
 from xor_mi.kinds import Target
-from xor_mi.truth import BooleanFunction
 
 __all__ = ["GateScan", "polarities", "require_p"]
 
@@ -58,12 +57,13 @@ class GateScan(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per unit and cut, and one for each unit without a cut.
 
-        Columns hook, index, site (as text), then gate, formula, table, margin, threshold, n_ones,
-        n_zeros, n_rows_seen, p_value, is_widest, is_decision and note as in `UnitGate`.
+        Columns hook, index and site (both as text), then gate, formula, table, margin, threshold,
+        n_ones, n_zeros, n_rows_seen, p_value, is_widest, is_decision and note as in `UnitGate`.
         """
         lines = [vars(line) for line in self.unit_gates]
         # the label is in the site's name
         frame = pd.DataFrame(lines, dtype=object).drop(columns="label")
+        frame["index"] = [index_text(line.index) for line in self.unit_gates]
         frame.insert(2, "site", [line.site.name for line in self.unit_gates])
         types = dict.fromkeys(("margin", "threshold", "p_value"), "float64")
         types |= dict.fromkeys(("n_ones", "n_zeros", "n_rows_seen"), "Int64")
@@ -91,8 +91,8 @@ class GateScan(Finding):
         Column `polarity` is -1 for those that are its complement.
 
         Args:
-            gate: a gate name, a formula over x0, x1, ... (the features in order) or a
-                `BooleanFunction`.
+            gate: a gate name, a formula over the features' names, or over x0, x1, ... (the features
+                in order), or a `BooleanFunction`.
             max_p: the largest p-value.
             up_to_complement: whether the complement counts too.
 
@@ -100,7 +100,7 @@ class GateScan(Finding):
             XorMiError: a gate that cannot be read, of another number of inputs, or of several
                 outputs; a largest p-value that is no number.
         """
-        polarity_of = polarities(gate, self.rows_seen)
+        polarity_of = polarities(gate, self.features, self.rows_seen)
         frame = self.separating(max_p=max_p)
         frame["polarity"] = [polarity_of.get(table, 0) for table in frame["table"]]
         wanted = [1, -1] if up_to_complement else [1]
@@ -158,23 +158,23 @@ class GateScan(Finding):
         )
 
 
-def polarities(gate: Target, rows_seen: Sequence[str]) -> dict[str, int]:
+def polarities(gate: Target, features: Sequence[str], rows_seen: Sequence[str]) -> dict[str, int]:
     """The table of a gate on the combinations seen -> 1, that of its complement -> -1.
 
     Raises:
         XorMiError: a gate that cannot be read, of another number of inputs, or of several outputs.
     """
-    function = BooleanFunction.of(gate, len(rows_seen[0]))
+    function = function_over(gate, features)
     if function.n_outputs != 1:
         raise XorMiError(
             f"{function.name} has {function.n_outputs} outputs; a unit acts as a gate with one"
         )
     bits_of = {1: function.bits, -1: function.complement().bits}
-    tables = {
-        polarity: table_of({row: int(bits[int(row, 2)]) for row in rows_seen})
-        for polarity, bits in bits_of.items()
-    }
-    return {table: polarity for polarity, table in tables.items()}
+    polarity_of: dict[str, int] = {}
+    for polarity, bits in bits_of.items():
+        seen = {row: bits[int(row, 2)] for row in rows_seen}
+        polarity_of[table_of(seen)] = polarity
+    return polarity_of
 
 
 def require_p(max_p: float) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from xor_mi.finding import Finding, Listed, number_text
 from xor_mi.gate_scan._finding import GateScan, polarities
+from xor_mi.gate_scan._gates import gate_said, index_text
 from xor_mi.graph import Site, name_of_set
 from xor_mi.kinds import Target
 
@@ -27,6 +28,8 @@ SHOWN = (
 
 MAX_NAMED = 4
 """A sentence names so many units, gates or sets at most."""
+
+OTHER_BIT = str.maketrans("01", "10")
 
 
 @dataclass(frozen=True)
@@ -156,15 +159,15 @@ class FoundGates(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per unit and gate, then one per group.
 
-        Columns hook, index, site (as text), gate, formula, table, margin, p_value, n_runs, n_flips,
-        interchange_accuracy, control_accuracy, decided_at_0, decided_at_1, verdict, n_units and
-        is_group, as in `FoundGate`; then in_necessary_sets and in_sufficient_sets, the sets that
+        Columns hook, index and site (both as text), gate, formula, table, margin, p_value, n_runs,
+        n_flips, interchange_accuracy, control_accuracy, decided_at_0, decided_at_1, verdict,
+        n_units and is_group, as in `FoundGate`; then in_necessary_sets and in_sufficient_sets, the sets that
         the unit, or the whole group, is in, each as text; None where no sets were looked for.
         """
         floats = ("margin", "p_value", "interchange_accuracy", "control_accuracy")
         columns: dict[str, list[object]] = {
             "hook": [one.hook for one in self.found],
-            "index": [one.index for one in self.found],
+            "index": [index_text(one.index) for one in self.found],
             "site": [one.name for one in self.found],
         }
         for name in ("gate", "formula", "table", "margin", "p_value", "n_runs", "n_flips"):
@@ -184,10 +187,11 @@ class FoundGates(Finding):
         if not self.sufficient_sets:
             return [None] * len(self.found)
         named = [(set(together), name_of_set(together)) for together in sets]
-        return [
-            tuple([name for together, name in named if together.issuperset(one.sites)])
-            for one in self.found
-        ]
+        in_sets: list[object] = []
+        for one in self.found:
+            of_one = [name for together, name in named if together.issuperset(one.sites)]
+            in_sets.append(tuple(of_one))
+        return in_sets
 
     def acting_as(self, gate: Target, *, up_to_complement: bool = True) -> pd.DataFrame:
         """The units and groups that act as this function on all combinations seen.
@@ -196,15 +200,15 @@ class FoundGates(Finding):
         has the polarity of the gate it is listed with.
 
         Args:
-            gate: a gate name, a formula over x0, x1, ... (the features in order) or a
-                `BooleanFunction`.
+            gate: a gate name, a formula over the features' names, or over x0, x1, ... (the features
+                in order), or a `BooleanFunction`.
             up_to_complement: whether the complement counts too.
 
         Raises:
             XorMiError: a gate that cannot be read, of another number of inputs, or of several
                 outputs.
         """
-        polarity_of = polarities(gate, self.scan.rows_seen)
+        polarity_of = polarities(gate, self.scan.features, self.scan.rows_seen)
         frame = self.frame()
         frame = frame[frame["verdict"] == ACTS]
         frame["polarity"] = [polarity_of.get(table, 0) for table in frame["table"]]
@@ -212,7 +216,14 @@ class FoundGates(Finding):
         return frame[frame["polarity"].isin(wanted)].reset_index(drop=True)
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
-        return str(self), self.frame()[["site", *SHOWN]]
+        # what acts stands first: a cell has room for the first lines only
+        place_of = {verdict: place for place, verdict in enumerate((ACTS, PARTLY, NOT_USED))}
+        table = self.frame()[["site", *SHOWN]]
+        table = table.sort_values("verdict", key=lambda one: one.map(place_of), kind="stable")
+        acting = [one for one in self.found if one.verdict == ACTS]
+        words = f"{len(acting)} of {len(self.found)} candidates, a unit or group and a gate, act."
+        sentences = [words if acting else self._of_acting(), self._of_decisions(), self._of_sets()]
+        return "\n".join(sentences), table
 
     def __str__(self) -> str:
         sentences = [
@@ -230,8 +241,9 @@ class FoundGates(Finding):
         if not acting:
             return f"No unit acts as a gate of {', '.join(self.scan.features)}."
         named = [
-            f"{one.name} act{'' if one.is_group else 's'} as {one.gate} ({one.n_flips} of "
-            f"{one.n_runs:,} interchanges change the decision)"
+            f"{one.name} act{'' if one.is_group else 's'} as {gate_said(one.gate, one.formula)}"
+            f"{self._of_opposite(one)} ({one.n_flips} of {one.n_runs:,} interchanges change the "
+            "decision)"
             for one in acting
         ]
         least = min(one.interchange_accuracy for one in acting)
@@ -241,6 +253,18 @@ class FoundGates(Finding):
             f"{'all' if least == 1 else f'at least {_percent(least)} of'} interchanges; with the "
             f"sources' bits dealt out anew it would in {_percent(chance)}."
         )
+
+    def _of_opposite(self, group: FoundGate) -> str:
+        """Which units of a group have the complement of its gate; '' where none has."""
+        if not group.is_group:
+            return ""
+        complement = group.table.translate(OTHER_BIT)
+        with_it = {one.sites[0] for one in self.units if one.table == complement}
+        opposite = [site for site in group.sites if site in with_it]
+        if not opposite:
+            return ""
+        which = "each unit" if len(opposite) == group.n_units else set_name(opposite)
+        return f", {which} with the opposite sign,"
 
     def _of_others(self) -> str:
         n_unused = sum(one.verdict == NOT_USED for one in self.found)
@@ -256,15 +280,28 @@ class FoundGates(Finding):
 
     def _of_decisions(self) -> str:
         one = self.decided
-        # constants, and tables, have no other form
-        function = one.gate if one.gate == one.formula else f"{one.gate} ({one.formula})"
         if one.n_unlike:
             return (
                 f"The model's decisions are no function of the features: {one.n_unlike} of "
-                f"{self.scan.n_distinct} inputs are decided unlike most of their combination, "
-                f"where they are {function}."
+                f"{self.scan.n_distinct} inputs are decided unlike most of their combination. By "
+                f"most, the model decides {self._decided_said()}."
             )
-        return f"The model decides {function}."
+        return f"The model decides {self._decided_said()}."
+
+    def _decided_said(self) -> str:
+        """What is decided on each combination: a function, or where that is open, one by one."""
+        one = self.decided
+        bit_of = {row: one.table[int(row, 2)] for row in self.scan.rows_seen}
+        if "-" not in bit_of.values():
+            said = gate_said(one.gate, one.formula)
+            # constants, and tables, have no other form
+            return said if said == one.formula else f"{said} ({one.formula})"
+        parts: list[str] = []
+        for bit, words in (("0", "0"), ("1", "1"), ("-", "neither 0 nor 1")):
+            rows = [row for row in bit_of if bit_of[row] == bit]
+            if rows:
+                parts.append(f"{words} on {', '.join(rows)}")
+        return f"{'; '.join(parts)} ({', '.join(self.scan.features)})"
 
     def _of_runs(self) -> str:
         n = self.scan.n_distinct
@@ -288,9 +325,12 @@ class FoundGates(Finding):
             return f"No necessary or sufficient sets: {self.sets_note}."
         if self.sufficient_sets == ((),):
             return "All candidates can be set to their mean at once, and no decision changes."
-        necessary = _listed([set_name(sites) for sites in self.necessary_sets])
-        sufficient = _listed([set_name(sites) for sites in self.sufficient_sets])
-        return f"Necessary, ablated by the mean: {necessary}. Sufficient: {sufficient}."
+        necessary = _alternatives([set_name(sites) for sites in self.necessary_sets])
+        sufficient = _alternatives([set_name(sites) for sites in self.sufficient_sets])
+        return (
+            f"Setting {necessary}, and nothing else, to the mean changes a decision. Keeping "
+            f"{sufficient}, while all other candidates are at their mean, leaves every decision."
+        )
 
 
 def set_name(sites: Sequence[Site]) -> str:
@@ -311,6 +351,14 @@ def _listed(names: Sequence[str]) -> str:
         return "none"
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return f"{'; '.join(names[:MAX_NAMED])}{more}"
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    """The first few sets, of which any one does."""
+    n_more = len(names) - MAX_NAMED
+    if n_more > 0:
+        return f"{', or '.join(names[:MAX_NAMED])}, or one of {n_more} more"
+    return ", or ".join(names)
 
 
 def _percent(share: float) -> str:

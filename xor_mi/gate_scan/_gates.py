@@ -1,12 +1,29 @@
 """the bits of a gate on the combinations seen -> its table, and the shortest name of it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 
+from xor_mi.errors import unknown
+from xor_mi.kinds import Target
 from xor_mi.truth import BooleanFunction, row_name, truth_rows
 
-__all__ = ["shortest", "table_of"]
+__all__ = ["function_over", "gate_said", "index_text", "shortest", "table_of"]
+
+WORD = re.compile(r"[A-Za-z_]\w*")
+
+NUMBERED = re.compile(r"x\d+", re.IGNORECASE)
+"""x0, x1, ...: a feature by its number."""
+
+LETTER = re.compile(r"(?:NOT)?[a-dx-z]", re.IGNORECASE)
+"""What stands for x0, x1, ... in a formula where inputs have no names of their own."""
+
+OF_GATES = (
+    *("AND", "OR", "XOR", "NOT", "NAND", "NOR", "XNOR", "NIMP", "IMPLIES", "TRUE", "FALSE"),
+    *("IF", "THEN"),
+)
+"""Words of a formula, or of a gate's name, that are no features."""
 
 MAX_COMPLETIONS = 2**6
 """A table that can be completed in more ways than this stands for itself, without a gate name."""
@@ -33,6 +50,59 @@ def shortest(table: str) -> BooleanFunction | None:
     completions = [with_gaps.format(*bits) for bits in product("01", repeat=n_unseen)]
     functions = [BooleanFunction(n_features, bits) for bits in completions]
     return min(functions, key=_length)
+
+
+def function_over(gate: Target, features: Sequence[str]) -> BooleanFunction:
+    """A gate's name, a formula over the features' names or x0, x1, ..., or a function.
+
+    A feature's name is that feature, whatever else it might mean in a formula; x0, x1, ... are the
+    features in order.
+
+    Raises:
+        XorMiError: a gate that cannot be read, or of another number of inputs.
+
+    >>> function_over("b & ~a", ("b", "a")).formula
+    'x0 & ~x1'
+    """
+    if not isinstance(gate, str):
+        return BooleanFunction.of(gate, len(features))
+    numbers = {name: f"x{number}" for number, name in enumerate(features)}
+    # a single word that is nothing is a gate's name, written wrong
+    is_formula = len(WORD.findall(gate)) > 1
+
+    def numbered(word: str) -> str:
+        if word in numbers:
+            return numbers[word]
+        # elsewhere a and b are other names of x0 and x1; features have their own
+        is_known = NUMBERED.fullmatch(word) or word.upper() in OF_GATES
+        if LETTER.fullmatch(word) or (is_formula and not is_known):
+            raise unknown("feature", word, features, where="the features are")
+        return word
+
+    # the longest first, so that no name is taken for the beginning of another
+    names = "|".join(map(re.escape, sorted(features, key=len, reverse=True)))
+    word = re.compile(rf"(?<!\w)(?:{names})(?!\w)|{WORD.pattern}")
+    return BooleanFunction.of(word.sub(lambda match: numbered(match[0]), gate), len(features))
+
+
+def gate_said(gate: str, formula: str) -> str:
+    """A gate in a sentence: by its name, or where that speaks of x0, x1, ... by its formula over
+    the features' names.
+
+    >>> gate_said("OR", "a | b"), gate_said("x1>x0", "b & ~a")
+    ('OR', 'b & ~a')
+    """
+    of_numbers = any(NUMBERED.fullmatch(word) for word in WORD.findall(gate))
+    return formula if of_numbers else gate
+
+
+def index_text(index: Sequence[object]) -> str:
+    """An index of an activation as text; of several units the last entry is a list.
+
+    >>> index_text((2, 5)), index_text((2, (0, 1)))
+    ('2, 5', '2, [0, 1]')
+    """
+    return ", ".join([str(list(one)) if isinstance(one, tuple) else str(one) for one in index])
 
 
 def _length(function: BooleanFunction) -> tuple[int, int, bool, str]:

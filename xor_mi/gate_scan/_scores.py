@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xor_mi.gate_scan._activations import Block
 from xor_mi.gate_scan._chance import Dealt
-from xor_mi.gate_scan._gates import shortest, table_of
+from xor_mi.gate_scan._gates import index_text, shortest, table_of
 from xor_mi.graph import Site
 
 __all__ = ["Gates", "Scorer", "Scores", "UnitScores", "scored_gates"]
@@ -182,11 +182,12 @@ class Scores:
         tables, names, formulas = written.transpose(2, 0, 1)
         n_gates = len(tables)
         sites = [site for one in self.blocks for site in one.sites]
+        indices = [index_text(site.index) for site in sites]
         is_complement = np.concatenate([one.is_complement for one in self.blocks])
         gate, flip = np.arange(n_gates)[None].repeat(len(sites), 0), is_complement.astype(int)
         columns: dict[str, object] = {
             "hook": np.repeat(np.array([site.hook_name for site in sites], object), n_gates),
-            "index": [site.index for site in sites for _ in range(n_gates)],
+            "index": np.repeat(np.array(indices, object), n_gates),
             "site": np.repeat(np.array([site.name for site in sites], object), n_gates),
             "gate": names[gate, flip].ravel(),
             "formula": formulas[gate, flip].ravel(),

@@ -6,6 +6,7 @@ candidates breaks none; listed are those of which no part is one too.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -108,10 +109,13 @@ def _is_few(n_atoms: int, n_inputs: int) -> bool:
 
 def subsets_of(atoms: Sequence[Atom]) -> list[tuple[Site, ...]]:
     """Every set of atoms but the empty one; number n of them has atom k where bit k of n + 1 is."""
-    return [
-        tuple(site for k, atom in enumerate(atoms) if number >> k & 1 for site in atom)
-        for number in range(1, 2 ** len(atoms))
-    ]
+    return [_sites_in(atoms, number) for number in range(1, 2 ** len(atoms))]
+
+
+def _sites_in(atoms: Sequence[Atom], number: int) -> tuple[Site, ...]:
+    """The sites of the atoms in a set, which has atom k where bit k of its number is."""
+    together = [atom for k, atom in enumerate(atoms) if number >> k & 1]
+    return tuple(chain.from_iterable(together))
 
 
 def minimal_sets(plan: Plan, breaks: Bool[Tensor, " subset"]) -> MinimalSets:
@@ -127,8 +131,10 @@ def minimal_sets(plan: Plan, breaks: Bool[Tensor, " subset"]) -> MinimalSets:
     n_atoms = len(plan.atoms)
     # a set is kept where all the others are ablated: the complement has the numbers backwards
     return MinimalSets(
-        necessary=_sites_of(plan.atoms, _minimal(is_broken, n_atoms)),
-        sufficient=_sites_of(plan.atoms, _minimal(~is_broken[::-1], n_atoms)),
+        necessary=tuple([_sites_in(plan.atoms, one) for one in _minimal(is_broken, n_atoms)]),
+        sufficient=tuple(
+            [_sites_in(plan.atoms, one) for one in _minimal(~is_broken[::-1], n_atoms)]
+        ),
         note=plan.note,
     )
 
@@ -146,13 +152,6 @@ def _minimal(has: np.ndarray, n_atoms: int) -> list[int]:
         with_it = numbers[(numbers >> k & 1) == 1]
         is_minimal[with_it] &= ~within[with_it ^ (1 << k)]
     return sorted(numbers[is_minimal].tolist(), key=lambda number: (number.bit_count(), number))
-
-
-def _sites_of(atoms: Sequence[Atom], numbers: Sequence[int]) -> tuple[tuple[Site, ...], ...]:
-    return tuple(
-        tuple(site for k, atom in enumerate(atoms) if number >> k & 1 for site in atom)
-        for number in numbers
-    )
 
 
 def to_mean(name: str, seen: Tensor, numbers: Tensor) -> Tensor:
