@@ -3,6 +3,7 @@ TransformerLens' own interchange.
 """
 
 import functools
+import re
 from itertools import product
 
 import numpy as np
@@ -26,6 +27,8 @@ from xor_mi.interventions import (
     interchange_accuracy,
     subspace_accuracy,
 )
+from xor_mi.interventions._controls import shuffled
+from xor_mi.interventions._placed import Placed
 from xor_mi.metrics import by_argmax, by_threshold, by_tokens
 
 PARTS = HighLevelModel({"left": "a & ~b"}, "left | b & ~a", inputs=("a", "b"))
@@ -82,10 +85,26 @@ def test_an_own_module_follows_its_algorithm(noisy):
     }
     assert found.is_exhaustive
     assert found.accuracy() == 1
-    assert (found.n_inputs, found.n_differing, found.why_not) == (12, 0, {})
+    assert (found.n_inputs, found.n_differing) == (12, 0)
+    assert list(found.why_not) == ["shuffled sites"], "one other unit is too few for two"
     controls = found.frame().query("control != ''")
-    assert set(controls["control"]) == {"another role", "shuffled sites", "untrained network"}
-    assert len(controls) == 2 + 3 + 3
+    assert set(controls["control"]) == {"another role", "untrained network"}
+    assert len(controls) == 2 + 3
+    # of one variable alone there are two other units, both drawn
+    alone = ask(OwnXor(), OR_AND, {"either": places["either"]}, controls=True)
+    assert alone.why_not == {}
+    by_unit = [
+        ask(OwnXor(), OR_AND, {"either": Site("hook_hidden", unit)}).n_agreed["either"]
+        for unit in (1, 2)
+    ]
+    assert alone.n_agreed["either, shuffled sites"] == sum(by_unit)
+    assert alone.n_runs["either, shuffled sites"] == 288
+    assert alone.n_agreed["either, best of 2 shuffled sites"] == max(by_unit)
+    assert alone.is_exhaustive
+    words = re.sub("<[^>]*>", " ", found._repr_html_())
+    assert "Interchange accuracy 100.0% of all variables jointly; 3 of 3 agree" in words
+    for control, accuracy in controls.groupby("control")["accuracy"].max().items():
+        assert f"{control} {accuracy:.1%}" in words
     assert controls["accuracy"].max() < 0.9
     # the bits are the same however they are given
     table = pd.DataFrame({name: bits.numpy() for name, bits in features.items()})
@@ -332,6 +351,17 @@ def test_the_trained_transformer_follows_or_and_and():
     assert found.n_agreed["(joint)"] == 64
     table = found.frame().set_index("control")["accuracy"]
     assert table.drop("").max() < 1
+    # 6 of 8 neurons are used, so they move to the other two positions, which leave the last one as
+    # it is: what agrees there is what the algorithm does not change either
+    bits = torch.stack([torch.as_tensor(one) for one in task.features.values()], dim=1)
+    for name in ("either", "both"):
+        unchanged = 0
+        for base, source in product(range(4), repeat=2):
+            other = {"either": base, "both": base, name: source}
+            before, after = (mixed_or_and(bits, base, *of) for of in ((base, base), other.values()))
+            unchanged += before == after
+        assert found.n_agreed[f"{name}, shuffled sites"] == 2 * unchanged
+        assert found.sites[f"{name}, best of 2 shuffled sites"].startswith(f"{hook}[")
     for name, numbers in groups.items():
         basis = tl.neuron_basis(8, numbers)
         by_basis = subspace_accuracy(model, task.algorithm, name, Site(hook, (2,)), basis, **said)
@@ -390,7 +420,7 @@ def test_controls_that_cannot_be_had_say_why(noisy):
     said = {"inputs": inputs, "features": features, "decide": by_threshold()}
     found = interchange_accuracy(OwnXor(), OR_AND, {"either": "hook_hidden"}, controls=True, **said)
     assert list(found.why_not) == ["shuffled sites"]
-    assert "No control by shuffled sites: either" in str(found)
+    assert "No control by shuffled sites: either: it is at all entries of hook" in str(found)
     reals = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
     own = interchange_accuracy(
         OwnModel(), OR_AND, {"either": Site("hook_first", 2)}, controls=True,
@@ -398,6 +428,69 @@ def test_controls_that_cannot_be_had_say_why(noisy):
     )  # fmt: skip
     assert "no module's reset_parameters covers them" in own.why_not["untrained network"]
     assert set(own.controls.values()) == {"another role", "shuffled sites"}
+
+
+def test_shuffled_sites_are_none_of_the_alignments_own():
+    """Ten different draws, or as many as there are; each keeps the variables apart, and has no
+    entry that an aligned site has. Otherwise the reason is said.
+    """
+    wide = {"a": [Placed(Site("hook", (2, [0, 1, 4])))], "b": [Placed(Site("hook", (2, [2, 3])))]}
+    first = {"a": [Placed(Site("hook", (0, [0, 1, 4])))], "b": [Placed(Site("hook", (0, [2, 3])))]}
+    corner = {"a": [Placed(Site("hook", (0, 1)))], "b": [Placed(Site("hook", (1,)))]}
+    for aligned, shape, n_draws in (
+        (wide, (3, 16), 10), (wide, (3, 8), 2), (first, (1, 8), 0), (corner, (5, 3), 6),
+        (corner, (4, 2), 2), (corner, (3, 3), 0),
+    ):  # fmt: skip
+        aligned = {name: tuple(places) for name, places in aligned.items()}
+        for seed in range(3):
+            draws, why_not = shuffled(aligned, {"hook": shape}, seed)
+            assert len(draws) == n_draws
+            assert set(why_not) == (set() if n_draws else {"a", "b"})
+            own = [entries(place.site, shape) for places in aligned.values() for place in places]
+            seen = []
+            for draw in draws:
+                moved = [entries(place.site, shape) for (place,) in draw.values()]
+                assert list(map(int.bit_count, moved)) == list(map(int.bit_count, own))
+                assert not (moved[0] | moved[1]) & (own[0] | own[1])
+                assert not moved[0] & moved[1]
+                seen.append(tuple(moved))
+            assert len(set(seen)) == n_draws
+
+
+def entries(site, shape):
+    """The entries of a site, by NumPy, as the bits of one number."""
+    numbers = np.arange(np.prod(shape)).reshape(shape)
+    return sum(1 << int(number) for number in np.ravel(numbers[site.index]))
+
+
+@pytest.mark.parametrize(
+    ("high_level", "message"),
+    [
+        (HighLevelModel({"l": "a & ~b"}, "l", inputs=("a", "b")), None),
+        (HighLevelModel({"l": "x0 & ~x1"}, "l", inputs=("a", "b")), None),
+        (HighLevelModel({"l": "x0 & ~x1"}, "l", inputs=("a", "c")), "inputs are a, c and the feat"),
+        (HighLevelModel({"l": "a & ~b"}, "l"), "'a' in the algorithm's formulas is input 0, and"),
+        (HighLevelModel({"l": "x1 & ~x0"}, "l"), None),
+    ],
+)
+def test_features_go_by_the_names_of_the_inputs(noisy, high_level, message):
+    """Features called b and a, in this order, are the inputs of these names, or the formula's x0
+    and x1 where inputs have none; a name that is misspelt, or is another input, is refused.
+    """
+    inputs, features = noisy
+    said = {"inputs": inputs, "decide": by_threshold()}
+    turned = {"b": features["b"], "a": features["a"]}
+    place = {"l": Site("hook_hidden", 0)}
+    if message is None:
+        found = interchange_accuracy(OwnXor(), high_level, place, features=turned, **said)
+        numbered = HighLevelModel({"l": "x0 & ~x1"}, "l")
+        by_number = {"x1": features["b"], "x0": features["a"]}
+        same = interchange_accuracy(OwnXor(), numbered, place, features=by_number, **said)
+        assert found.n_agreed == same.n_agreed
+        assert found.n_differing == same.n_differing == 3
+    else:
+        with pytest.raises(XorMiError, match=message):
+            interchange_accuracy(OwnXor(), high_level, place, features=turned, **said)
 
 
 def test_an_output_may_use_inputs_and_inputs_have_names():

@@ -161,8 +161,8 @@ class FoundGates(Finding):
 
         Columns hook, index and site (both as text), gate, formula, table, margin, p_value, n_runs,
         n_flips, interchange_accuracy, control_accuracy, decided_at_0, decided_at_1, verdict,
-        n_units and is_group, as in `FoundGate`; then in_necessary_sets and in_sufficient_sets, the sets that
-        the unit, or the whole group, is in, each as text; None where no sets were looked for.
+        n_units and is_group, as in `FoundGate`; then in_necessary_sets and in_sufficient_sets, the
+        sets that the unit, or the whole group, is in, each as text; None where no sets were looked for.
         """
         floats = ("margin", "p_value", "interchange_accuracy", "control_accuracy")
         columns: dict[str, list[object]] = {

@@ -87,11 +87,22 @@ class InterchangeAccuracy(Finding):
         own = [name for name in self.n_runs if name not in self.controls]
         n_whole = sum(self.n_agreed[name] == self.n_runs[name] for name in own)
         asked = JOINT if JOINT in own else own[0]
+        what = "all variables jointly" if asked == JOINT else asked
         words = (
-            f"Interchange accuracy {self.accuracy(asked):.1%} ({asked}); {n_whole} of {len(own)} "
+            f"Interchange accuracy {self.accuracy(asked):.1%} of {what}; {n_whole} of {len(own)} "
             "agree on every interchange"
         )
-        return "\n".join([words, *self._notes()]), self.frame()
+        return "\n".join([words, *self._of_controls(), *self._notes()]), self.frame()
+
+    def _of_controls(self) -> list[str]:
+        """The largest accuracy of each kind of control."""
+        largest: dict[str, float] = {}
+        for name, control in self.controls.items():
+            largest[control] = max(largest.get(control, 0.0), self.accuracy(name))
+        if not largest:
+            return []
+        named = [f"{control} {accuracy:.1%}" for control, accuracy in largest.items()]
+        return [f"Controls, at most: {', '.join(named)}"]
 
     def accuracy(self, what: str | None = None) -> float:
         """The fraction of the interchanges decided alike.

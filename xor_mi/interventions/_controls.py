@@ -4,11 +4,11 @@ An interchange accuracy says little alone: a network of many units follows many 
 (Sutter et al. 2025, arXiv 2507.08802).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import chain
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,14 @@ SHUFFLED, UNTRAINED, OTHER_ROLE = "shuffled sites", "untrained network", "anothe
 MOST_OF_A_REASON = 160
 """So many characters of another package's message are quoted."""
 
-Goes = Mapping[int, Sequence[int]]
-"""Axis of an activation -> where each of its entries goes."""
+MOST_DRAWS, MOST_TRIES = 10, 200
+"""So many different other places are drawn at most, and so often it is tried."""
+
+Moves = Mapping[int, tuple[Sequence[int], Sequence[int]]]
+"""Axis of an activation -> its entries that go elsewhere, and those that they may go to."""
+
+Goes = Mapping[int, Mapping[int, int]]
+"""Axis of an activation -> where each of its used entries goes."""
 
 Model = TypeVar("Model", bound=HookedModel)
 
@@ -52,57 +58,122 @@ def untrained(model: Model, seed: int) -> Model:
     return fresh
 
 
-def shuffled(aligned: Alignment, shapes: Shapes, seed: int) -> Alignment:
-    """The variables at other entries of their own hooks, drawn by seed.
+class Shuffled(NamedTuple):
+    """The variables at other places.
 
-    Of each hook the entries along one axis change places: the last one that its sites have an index
-    on. A subspace gets random directions. What was apart stays apart. Variables at whole hooks have
-    no other entries, and are left out.
+    Attributes:
+        draws: different ones; none has all variables where some have nowhere to go.
+        why_not: variable -> why it has no other place.
+    """
+
+    draws: tuple[Alignment, ...]
+    why_not: dict[str, str]
+
+
+def shuffled(aligned: Alignment, shapes: Shapes, seed: int) -> Shuffled:
+    """The variables at entries of their own hooks that the alignment has no site at.
+
+    Of each hook the sites move along one axis: the last one that all of them have an index on and
+    that has enough other entries. A subspace gets random directions of its site. What was apart
+    stays apart. Up to `MOST_DRAWS` different ones are drawn by seed, fewer where there are fewer.
     """
     generator = torch.Generator().manual_seed(seed)
     places = list(chain.from_iterable(aligned.values()))
-    goes_at = {
-        hook_name: _goes(
-            [place.site for place in places if place.site.hook_name == hook_name], shape, generator
-        )
-        for hook_name, shape in shapes.items()
-    }
+    moves_at = {hook_name: _moves(places, hook_name, shape) for hook_name, shape in shapes.items()}
+    why_not: dict[str, str] = {}
+    for variable, of_variable in aligned.items():
+        reasons = [_why_not(place, moves_at, shapes) for place in of_variable]
+        if any(reasons):
+            why_not[variable] = next(filter(None, reasons))
+    movable = {name: places for name, places in aligned.items() if name not in why_not}
+    # a set that keeps the order
+    draws: dict[tuple[Hashable, ...], Alignment] = {}
+    for _ in range(MOST_TRIES if movable else 0):
+        draw = _draw(movable, moves_at, shapes, generator)
+        all_places = chain.from_iterable(draw.values())
+        draws.setdefault(tuple([_identity(place) for place in all_places]), draw)
+        if len(draws) == MOST_DRAWS:
+            break
+    return Shuffled(tuple(draws.values()), why_not)
+
+
+def _identity(place: Placed) -> Hashable:
+    """What two equal places have in common; no two random bases are equal."""
+    return place.site if place.basis is None else id(place)
+
+
+def _why_not(place: Placed, moves_at: Mapping[str, Moves | None], shapes: Shapes) -> str:
+    """Why a place cannot go elsewhere; '' where it can."""
+    site = place.site
+    if place.basis is not None:
+        is_whole = place.basis.shape[1] == width_of(site, shapes)
+        return f"its subspace is all of {site.name}" if is_whole else ""
+    if not _indexed_axes(site, shapes[site.hook_name]):
+        return f"it is at all entries of {site.hook_name}"
+    if moves_at[site.hook_name] is None:
+        return f"{site.hook_name} has too few entries that the alignment does not use"
+    return ""
+
+
+def _moves(places: Sequence[Placed], hook_name: str, shape: Sequence[int]) -> Moves | None:
+    """Which entries of a hook change, and to which they may go; None where there are too few.
+
+    None of those is one that the alignment uses.
+    """
+    sites = [place.site for place in places if place.site.hook_name == hook_name]
+    axes = [_indexed_axes(site, shape) for site in sites]
+    common = set(range(len(shape))).intersection(*axes)
+    for axis in sorted(common, reverse=True):
+        used, free = _used_and_free(sites, axis, shape)
+        if len(used) <= len(free):
+            return {axis: (used, free)}
+    if common:
+        return None
+    # Of sites with an index on different axes all of these move, so that they stay apart.
+    moves = {axis: _used_and_free(sites, axis, shape) for axis in set(chain.from_iterable(axes))}
+    has_room = all(len(used) <= len(free) for used, free in moves.values())
+    return moves if has_room else None
+
+
+def _used_and_free(
+    sites: Sequence[Site], axis: int, shape: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """The numbers on an axis that the sites have, and the others."""
+    indexed = [site for site in sites if axis in _indexed_axes(site, shape)]
+    used = set(chain.from_iterable([site.axes(shape)[axis] for site in indexed]))
+    return sorted(used), [number for number in range(shape[axis]) if number not in used]
+
+
+def _draw(
+    aligned: Alignment,
+    moves_at: Mapping[str, Moves | None],
+    shapes: Shapes,
+    generator: torch.Generator,
+) -> Alignment:
+    """All variables at other places, drawn at random."""
+    goes_at = {name: _goes(moves or {}, generator) for name, moves in moves_at.items()}
+    places = list(chain.from_iterable(aligned.values()))
     random_bases = _random_bases(places, shapes, generator)
-    moved: dict[str, tuple[Placed, ...]] = {}
+    draw: dict[str, tuple[Placed, ...]] = {}
     for variable, of_variable in aligned.items():
         elsewhere: list[Placed] = []
         for place in of_variable:
             site = place.site
             if place.basis is not None:
-                elsewhere.append(Placed(site, random_bases.get(id(place.basis))))
+                elsewhere.append(Placed(site, random_bases[id(place.basis)]))
             else:
                 goes = goes_at[site.hook_name]
                 elsewhere.append(Placed(_moved(site, shapes[site.hook_name], goes)))
-        if all(_differ(a, b) for a, b in zip(of_variable, elsewhere, strict=True)):
-            moved[variable] = tuple(elsewhere)
-    return moved
+        draw[variable] = tuple(elsewhere)
+    return draw
 
 
-def _differ(place: Placed, moved: Placed) -> bool:
-    """Whether a place has gone somewhere else."""
-    if place.basis is not None:
-        return moved.basis is not None
-    return place.site != moved.site
-
-
-def _goes(sites: Sequence[Site], shape: Sequence[int], generator: torch.Generator) -> Goes:
-    """Where the entries of one hook go, such that none stays where it was."""
-    axes = [_indexed_axes(site, shape) for site in sites]
-    last = {of_site[-1] for of_site in axes if of_site}
-    # Of sites with an index on different axes all of these move, so that they stay apart.
-    moving = last if len(last) == 1 else set(chain.from_iterable(axes))
-    goes: dict[int, list[int]] = {}
-    for axis in sorted(moving):
-        order = torch.randperm(shape[axis], generator=generator).tolist()
-        goes[axis] = [0] * len(order)
-        # Each goes to the place of the next one, in one round through all.
-        for number, entry in enumerate(order):
-            goes[axis][entry] = order[(number + 1) % len(order)]
+def _goes(moves: Moves, generator: torch.Generator) -> Goes:
+    """Where each used number of an axis goes, no two to one place."""
+    goes: dict[int, dict[int, int]] = {}
+    for axis, (used, free) in moves.items():
+        order = torch.randperm(len(free), generator=generator)[: len(used)].tolist()
+        goes[axis] = {number: free[to] for number, to in zip(used, order, strict=True)}
     return goes
 
 
@@ -115,9 +186,11 @@ def _indexed_axes(site: Site, shape: Sequence[int]) -> list[int]:
 def _moved(site: Site, shape: Sequence[int], goes: Goes) -> Site:
     """A site with its entries gone to other places."""
     index: list[Entry] = list(site.index)
-    for axis, numbers in enumerate(site.axes(shape)):
-        if axis in goes and index[axis] is not None:
-            to = [goes[axis][number] for number in numbers]
+    numbers_of = site.axes(shape)
+    for axis in _indexed_axes(site, shape):
+        if axis in goes:
+            # in order, so that the same entries are the same site
+            to = sorted([goes[axis][number] for number in numbers_of[axis]])
             index[axis] = to[0] if isinstance(index[axis], int) else to
     return Site(site.hook_name, tuple(index))
 

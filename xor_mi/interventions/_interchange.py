@@ -211,9 +211,11 @@ def interchange_accuracy(
         model_kwargs: keyword inputs of the forward, such as masks; tensors are [input, ...].
         joint: whether the joint interchanges are tried as well.
         controls: whether what the accuracy must exceed is measured too: the same variables at other
-            entries of their hooks ("shuffled sites"), in a copy of the model with fresh weights
+            entries of their hooks ("shuffled sites": up to ten seeded draws, none of them with an
+            entry of the alignment's own; a line of all draws together, whose accuracy is their
+            mean, and a line of the best draw), in a copy of the model with fresh weights
             ("untrained network"), and each variable's sites taken for each other variable's
-            ("another role"). Each has a line of its own.
+            ("another role"). What cannot be had is said (`why_not`).
         max_runs: of more interchanges than this, a sample of so many is tried; by default 1,000,000
             of a HookedMLP, and 10,000 of other models.
         seed: of the sample and of the controls.
@@ -263,18 +265,17 @@ def interchange_accuracy(
     why_not: dict[str, str] = {}
     if controls:
         lines += bench.other_roles(task, lines)
-        lines += bench.lines(task, shuffled(aligned, shapes, seed), control=SHUFFLED)
+        others = shuffled(aligned, shapes, seed)
+        lines += bench.of_draws(task, others.draws)
         try:
             fresh = untrained(model, seed)
         except XorMiError as error:
             why_not[UNTRAINED] = str(error)
         else:
             lines += bench.lines(replace(task, model=fresh), aligned, control=UNTRAINED)
-        there = {line.label for line in lines if line.control == SHUFFLED}
-        without = [label for label in groups if label not in there]
-        if without:
-            why_not[SHUFFLED] = (
-                f"{', '.join(without)} at all entries of a hook: there are no others"
+        if others.why_not:
+            why_not[SHUFFLED] = "; ".join(
+                [f"{name}: {why}" for name, why in others.why_not.items()]
             )
     n_runs = {line.name: len(line.predicted) for line in lines}
     # in another role the runs are those of the variable itself
@@ -283,7 +284,7 @@ def interchange_accuracy(
     return InterchangeAccuracy(
         n_agreed={line.name: line.n_agreed for line in lines},
         n_runs=n_runs,
-        n_possible={line.name: runs[line.label].n_possible for line in lines},
+        n_possible={line.name: runs[line.label].n_possible * line.n_draws for line in lines},
         n_matched_value={line.name: line.n_matched_value for line in lines}
         if _reads_one_output(model, decide)
         else None,
@@ -333,6 +334,7 @@ class _Line(NamedTuple):
     Attributes:
         label: what was interchanged, a variable or all of them.
         predicted: what the algorithm decides, per run.
+        n_draws: the runs are those of so many draws, one after the other.
     """
 
     name: str
@@ -341,6 +343,7 @@ class _Line(NamedTuple):
     sites: str
     tried: _Tried
     predicted: Int[Tensor, " run"]
+    n_draws: int = 1
 
     @property
     def n_agreed(self) -> int:
@@ -354,6 +357,22 @@ class _Line(NamedTuple):
         largest = scores[scores.isfinite()].abs().max().item() if scores.isfinite().any() else 0.0
         close = (scores - self.predicted).abs() <= SAME_VALUE * min(1.0, largest)
         return int(close.sum())
+
+
+def _together(lines: Sequence[_Line]) -> _Line:
+    """The runs of several draws as those of one line."""
+    tried = [line.tried for line in lines]
+    return lines[0]._replace(
+        sites=f"{len(lines)} draws",
+        tried=_Tried(
+            scores=torch.cat([one.scores for one in tried]),
+            decided=torch.cat([one.decided for one in tried]),
+            is_nan=torch.cat([one.is_nan for one in tried]),
+            plain=tried[0].plain,
+        ),
+        predicted=torch.cat([line.predicted for line in lines]),
+        n_draws=len(lines),
+    )
 
 
 @dataclass(frozen=True)
@@ -389,6 +408,22 @@ class _Bench:
                     predicted=task.predicted(runs.base, of_variable),
                 )
             )
+        return lines
+
+    def of_draws(self, task: Task, draws: Sequence[Alignment]) -> list[_Line]:
+        """Every group at other places: all draws together, and the best one alone."""
+        of_label: dict[str, list[_Line]] = {}
+        for draw in draws:
+            for line in self.lines(task, draw, control=SHUFFLED):
+                of_label.setdefault(line.label, []).append(line)
+        lines: list[_Line] = []
+        for label, drawn in of_label.items():
+            if len(drawn) == 1:
+                lines += drawn
+                continue
+            lines.append(_together(drawn))
+            best = max(drawn, key=lambda line: line.n_agreed)
+            lines.append(best._replace(name=f"{label}, best of {len(drawn)} {SHUFFLED}"))
         return lines
 
     def other_roles(self, task: Task, lines: Sequence[_Line]) -> list[_Line]:

@@ -15,7 +15,14 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from xor_mi.errors import SEEDS_BELOW, require_kind, require_memory, unknown, whole_number
+from xor_mi.errors import (
+    SEEDS_BELOW,
+    XorMiError,
+    require_kind,
+    require_memory,
+    unknown,
+    whole_number,
+)
 from xor_mi.interventions._brought import (
     brought_examples,
     brought_features,
@@ -23,7 +30,7 @@ from xor_mi.interventions._brought import (
     first_of_each,
 )
 from xor_mi.interventions._examples import Examples
-from xor_mi.interventions._high_level import HighLevelModel
+from xor_mi.interventions._high_level import WORD, HighLevelModel
 from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import require_ready
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs
@@ -33,6 +40,9 @@ from xor_mi.truth import row_name, row_numbers
 MAX_RUNS, MAX_RUNS_ELSEWHERE = 1_000_000, 10_000
 """The default `max_runs`: of a HookedMLP, and of other models, whose forwards cost more."""
 
+
+LETTERS = {"a": 0, "b": 1, "c": 2, "d": 3, "x": 0, "y": 1, "z": 2}
+"""The input that a letter means in a formula where inputs have no names of their own."""
 
 BYTES_PER_NUMBER = 8
 """Inputs are numbered in 64 bits."""
@@ -182,11 +192,38 @@ def warn_of_nan(n_bad: Mapping[str, int], n_runs: Mapping[str, int]) -> None:
 def _order_of(high_level: HighLevelModel, names: tuple[str, ...]) -> list[int]:
     """The numbers of the features in the order of the algorithm's inputs.
 
-    That is their own order, but where the algorithm has the same names in another one.
+    Features go by their names, x0, x1, ... or those that the algorithm has for its inputs. Where it
+    has none, features of any other names are taken in their own order.
+
+    Raises:
+        XorMiError: features that are called otherwise than the algorithm's inputs, or like an input
+            that is another one.
     """
-    if set(high_level.inputs) == set(names):
-        return [names.index(name) for name in high_level.inputs]
+    numbered = [f"x{number}" for number in range(len(names))]
+    for inputs in (high_level.inputs, numbered):
+        if set(inputs) == set(names):
+            return [names.index(name) for name in inputs]
+    if high_level.inputs:
+        raise XorMiError(
+            f"the algorithm's inputs are {', '.join(high_level.inputs)} and the features are "
+            f"{', '.join(names)}; give features of the inputs' names"
+        )
+    _require_own_letters(high_level, names)
     return list(range(len(names)))
+
+
+def _require_own_letters(high_level: HighLevelModel, names: tuple[str, ...]) -> None:
+    """A formula's a is x0, which must not be another feature than the one called a.
+
+    Raises:
+        XorMiError: a letter of a formula that is the name of another feature.
+    """
+    for word in WORD.findall(" ".join(high_level.variables.values())):
+        if word in names and LETTERS.get(word) not in (None, names.index(word)):
+            raise XorMiError(
+                f"'{word}' in the algorithm's formulas is input {LETTERS[word]}, and the feature "
+                f"'{word}' is number {names.index(word)}; give the algorithm inputs={names}"
+            )
 
 
 class Runs(NamedTuple):
