@@ -331,7 +331,7 @@ def test_units_of_a_group_with_the_opposite_sign_are_named():
         )
         (group,) = found.groups
         assert (group.gate, group.verdict) == ("OR", "acts")
-        assert f"act as OR, {said} with the opposite sign, (" in str(found)
+        assert f"act as OR, {said} with the opposite sign (" in str(found)
 
 
 def test_a_unit_that_is_used_otherwise_acts_partly():

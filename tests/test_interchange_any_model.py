@@ -436,31 +436,34 @@ def test_shuffled_sites_are_none_of_the_alignments_own():
     """
     wide = {"a": [Placed(Site("hook", (2, [0, 1, 4])))], "b": [Placed(Site("hook", (2, [2, 3])))]}
     first = {"a": [Placed(Site("hook", (0, [0, 1, 4])))], "b": [Placed(Site("hook", (0, [2, 3])))]}
+    single = {"a": [Placed(Site("hook", (0, k))) for k in (0, 1)]}
     corner = {"a": [Placed(Site("hook", (0, 1)))], "b": [Placed(Site("hook", (1,)))]}
     for aligned, shape, n_draws in (
-        (wide, (3, 16), 10), (wide, (3, 8), 2), (first, (1, 8), 0), (corner, (5, 3), 6),
+        (wide, (3, 16), 10), (wide, (3, 8), 2), (first, (1, 8), 0), (single, (1, 5), 3), (corner, (5, 3), 6),
         (corner, (4, 2), 2), (corner, (3, 3), 0),
     ):  # fmt: skip
         aligned = {name: tuple(places) for name, places in aligned.items()}
+        own = sum(entries(places, shape) for places in aligned.values())
         for seed in range(3):
             draws, why_not = shuffled(aligned, {"hook": shape}, seed)
             assert len(draws) == n_draws
-            assert set(why_not) == (set() if n_draws else {"a", "b"})
-            own = [entries(place.site, shape) for places in aligned.values() for place in places]
+            assert set(why_not) == (set() if n_draws else set(aligned))
             seen = []
             for draw in draws:
-                moved = [entries(place.site, shape) for (place,) in draw.values()]
-                assert list(map(int.bit_count, moved)) == list(map(int.bit_count, own))
-                assert not (moved[0] | moved[1]) & (own[0] | own[1])
-                assert not moved[0] & moved[1]
+                moved = [entries(places, shape) for places in draw.values()]
+                # as many entries, none the alignment's own, none in two variables
+                assert sum(moved).bit_count() == own.bit_count()
+                assert not sum(moved) & own
+                assert sum(moved) == functools.reduce(int.__or__, moved)
                 seen.append(tuple(moved))
             assert len(set(seen)) == n_draws
 
 
-def entries(site, shape):
-    """The entries of a site, by NumPy, as the bits of one number."""
+def entries(places, shape):
+    """The entries of some places, by NumPy, as the bits of one number."""
     numbers = np.arange(np.prod(shape)).reshape(shape)
-    return sum(1 << int(number) for number in np.ravel(numbers[site.index]))
+    of_places = [np.ravel(numbers[place.site.index]) for place in places]
+    return sum(1 << int(number) for number in np.concatenate(of_places))
 
 
 @pytest.mark.parametrize(

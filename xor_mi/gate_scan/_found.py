@@ -162,7 +162,8 @@ class FoundGates(Finding):
         Columns hook, index and site (both as text), gate, formula, table, margin, p_value, n_runs,
         n_flips, interchange_accuracy, control_accuracy, decided_at_0, decided_at_1, verdict,
         n_units and is_group, as in `FoundGate`; then in_necessary_sets and in_sufficient_sets, the
-        sets that the unit, or the whole group, is in, each as text; None where no sets were looked for.
+        sets that the unit, or the whole group, is in, each as text; None where no sets were looked
+        for.
         """
         floats = ("margin", "p_value", "interchange_accuracy", "control_accuracy")
         columns: dict[str, list[object]] = {
@@ -264,7 +265,7 @@ class FoundGates(Finding):
         if not opposite:
             return ""
         which = "each unit" if len(opposite) == group.n_units else set_name(opposite)
-        return f", {which} with the opposite sign,"
+        return f", {which} with the opposite sign"
 
     def _of_others(self) -> str:
         n_unused = sum(one.verdict == NOT_USED for one in self.found)

@@ -90,16 +90,16 @@ def shuffled(aligned: Alignment, shapes: Shapes, seed: int) -> Shuffled:
     draws: dict[tuple[Hashable, ...], Alignment] = {}
     for _ in range(MOST_TRIES if movable else 0):
         draw = _draw(movable, moves_at, shapes, generator)
-        all_places = chain.from_iterable(draw.values())
-        draws.setdefault(tuple([_identity(place) for place in all_places]), draw)
+        key = tuple([_identity(places_of_one) for places_of_one in draw.values()])
+        draws.setdefault(key, draw)
         if len(draws) == MOST_DRAWS:
             break
     return Shuffled(tuple(draws.values()), why_not)
 
 
-def _identity(place: Placed) -> Hashable:
-    """What two equal places have in common; no two random bases are equal."""
-    return place.site if place.basis is None else id(place)
+def _identity(places: Sequence[Placed]) -> Hashable:
+    """What equal places have in common, in any order; no two random bases are equal."""
+    return frozenset([place.site if place.basis is None else id(place) for place in places])
 
 
 def _why_not(place: Placed, moves_at: Mapping[str, Moves | None], shapes: Shapes) -> str:
