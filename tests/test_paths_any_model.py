@@ -12,7 +12,15 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.patching import get_act_patch_direct_path
 
 from xor_mi.errors import XorMiError, XorMiWarning
-from xor_mi.interventions import Site, patch_sweep, path_sweep, paths_from
+from xor_mi.interventions import (
+    HighLevelModel,
+    Site,
+    Subspace,
+    patch_sweep,
+    path_sweep,
+    paths_from,
+    subspace_accuracy,
+)
 from xor_mi.metrics import by_argmax
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
@@ -286,3 +294,25 @@ def test_what_is_frozen_has_no_use_along_edges(textbook):
         path_sweep(textbook, [["x0", "h0.0", "y0"]], frozen=["hook_embed"])
     with pytest.raises(XorMiError, match="is an edge; a path is named by its units"):
         path_sweep(textbook, [["hook_embed", "x0->h0.0"]])
+
+
+@pytest.mark.unchecked
+def test_a_path_sweep_says_that_it_is_one():
+    """In what it prints; a subspace in place of its site is told where the basis goes."""
+    bridge = native_transformer(**SIZES)
+    path = (head(0, "z", 1), Site("blocks.1.hook_resid_pre"))
+    sweep = path_sweep(bridge, [path], tokens(), metrics=metric, frozen=[])
+    assert str(sweep).startswith("Path patching, denoising: 3 pairs x 1 paths")
+    place = Subspace(Site("blocks.0.hook_mlp_out", (-1,)), torch.eye(16)[:, :1])
+    algorithm = HighLevelModel({"v": "x0"}, "v")
+    with pytest.raises(XorMiError, match="give the Site, the basis is the next argument"):
+        subspace_accuracy(
+            bridge,
+            algorithm,
+            "v",
+            place,
+            place.basis,
+            inputs=tokens()[0],
+            features={"a": [0, 1, 0]},
+            decide=by_argmax(position=-1),
+        )

@@ -138,8 +138,10 @@ class PatchSweep(Finding):
             object.__setattr__(self, "pair_names", names_of_pairs(self.pairs))
 
     def __str__(self) -> str:
-        size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
-        return f"Patching, {self.direction}: {size}, in {', '.join(self.metrics)}"
+        size, done = f"{len(self.pairs)} pairs x {len(self.sites)} sites", "Patching"
+        if self.coordinates.granularity == "path":
+            size, done = f"{len(self.pairs)} pairs x {len(self.sites)} paths", "Path patching"
+        return f"{done}, {self.direction}: {size}, in {', '.join(self.metrics)}"
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
         names = self.site_names

@@ -17,14 +17,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, cut_short, require_kind, unknown, whole_number
+from xor_mi.errors import XorMiError, cut_short, require_kind, shown, unknown, whole_number
 from xor_mi.interventions._accuracy import InterchangeAccuracy
 from xor_mi.interventions._controls import MOST_OF_A_REASON, UNTRAINED, untrained
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import cache_all, inputs_per_run
 from xor_mi.interventions._high_level import HighLevelModel
 from xor_mi.interventions._hooks import probe_hooks, require_tensor, warn_of_unread
-from xor_mi.interventions._placed import require_orthonormal, require_real, shapes_at, width_of
+from xor_mi.interventions._placed import (
+    Subspace,
+    require_orthonormal,
+    require_real,
+    shapes_at,
+    width_of,
+)
 from xor_mi.interventions._readout import require_one_each
 from xor_mi.interventions._sites import Site, coordinates, entries_of, site_of
 from xor_mi.interventions._task import (
@@ -110,6 +116,8 @@ class _AtSite:
 
 def _place_of_subspace(model: HookedModel, site: OneSite) -> Site:
     """The site whose entries a subspace lies in."""
+    if isinstance(site, Subspace):
+        raise XorMiError(f"site is {shown(site)}; give the Site, the basis is the next argument")
     try:
         place = site_of(model, site)
     except XorMiError:  # whatever it is called, a hook was meant
