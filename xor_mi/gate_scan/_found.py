@@ -183,7 +183,7 @@ class FoundGates(Finding):
         return pd.DataFrame(columns, dtype=object).astype(types)
 
     def _in_sets(self, sets: Sequence[tuple[Site, ...]]) -> list[object]:
-        """Of each candidate, the names of the sets that have it."""
+        """Of each candidate, the names of the sets that have it, as one text."""
         # where sets were looked for, some set is enough, if only that of nothing
         if not self.sufficient_sets:
             return [None] * len(self.found)
@@ -191,7 +191,7 @@ class FoundGates(Finding):
         in_sets: list[object] = []
         for one in self.found:
             of_one = [name for together, name in named if together.issuperset(one.sites)]
-            in_sets.append(tuple(of_one))
+            in_sets.append("; ".join(of_one))
         return in_sets
 
     def acting_as(self, gate: Target, *, up_to_complement: bool = True) -> pd.DataFrame:
