@@ -517,6 +517,7 @@ def patch(
     Raises:
         XorMiError: several inputs in one array, and all that `patch_sweep` refuses.
     """
+    require_ready(model, "patching")
     sweep = patch_sweep(
         model,
         one_pair(model, clean, corrupted),

@@ -372,7 +372,7 @@ def text_beside(value: float, *, largest: float, signed: bool = False) -> str:
 
     >>> text_beside(-0.02, largest=0.02), text_beside(0.00431, largest=0.02)
     ('-0.0200', '0.0043')
-    >>> text_beside(3e-8, largest=2e-7), text_beside(1 / 3, largest=300)
+    >>> text_beside(3e-8, largest=2e-7), text_beside(1 / 3, largest=300.0)
     ('3e-08', '0')
     """
     if not isfinite(value) or not largest:

@@ -112,7 +112,7 @@ def compare_findings(
     >>> both = [ablation_sweep(textbook_xor(), value=value) for value in ("zero", "mean")]
     >>> old, new = (record_of_finding(sweep) for sweep in both)
     >>> print(compare_findings(old, new, tolerance=None).cells[0])
-    site h0.0, row 01: decision_after: 0 -> 1
+    site h0.0, row 00: decision_after: 0 -> 1, flips: False -> True, right: True -> False
 
     Raises:
         XorMiError: what is no record, or a tolerance that is negative, not finite or of no column

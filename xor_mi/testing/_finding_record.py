@@ -48,7 +48,7 @@ def record_of_finding(finding: FindingLike, *, test: str = "") -> FindingRecord:
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi import ablation_sweep
     >>> record = record_of_finding(ablation_sweep(textbook_xor(), value="zero", rows=["11"]))
-    >>> record["columns"]["effect_logit"], record["lines"][0]["effect_logit"]
+    >>> record["columns"]["effect_output"], record["lines"][0]["effect_output"]
     ('number', -2.0)
 
     Raises:

@@ -144,7 +144,9 @@ def write_transformer(contents: dict[str, bytes], folder: Path) -> None:
     """
     others = [file.name for file in folder.glob("*") if file.name not in contents]
     config = folder / "config.json"
-    if others or (config.exists() and _transformers.FORMAT not in config.read_text("utf-8")):
+    if others or (
+        config.exists() and _transformers.FORMAT not in config.read_text(encoding="utf-8")
+    ):
         raise XorMiError(f"'{folder}' holds files that xor-mi did not write; choose another place")
     folder.mkdir(parents=True, exist_ok=True)
     write_files({folder / name: content for name, content in contents.items()})
