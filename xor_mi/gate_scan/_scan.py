@@ -28,7 +28,7 @@ from xor_mi.gate_scan._finding import GateScan
 from xor_mi.gate_scan._scores import Scorer, Scores, UnitScores, scored_gates
 from xor_mi.graph import Site
 from xor_mi.interventions._forward import inputs_per_run
-from xor_mi.interventions._hooks import Probed, probe_hooks
+from xor_mi.interventions._hooks import Probed, probe_hooks, why_not_writable
 from xor_mi.interventions._sites import edges_where_needed, require_ready, site_sets
 from xor_mi.kinds import Features, HookedModel, Inputs, ModelKwargs, Sites
 from xor_mi.progress import progress_bar
@@ -125,7 +125,7 @@ def scan_samples(
     asked = {} if sites is None else _sites_by_hook(model, sites)
     with edges_where_needed(model, [tuple(together) for together in asked.values()]):
         probed = probe_hooks(model, examples)
-        sites_of, left_out = _readable_hooks(probed) if is_every else (asked, {})
+        sites_of, left_out = _readable_hooks(model, probed) if is_every else (asked, {})
         wanted = wanted_units(model, probed, sites_of)
         n_units = sum(len(units.numbers) for units in wanted)
         gates = scored_gates(dealt.rows, dealt.sizes) if scores else None
@@ -186,9 +186,12 @@ def scan_samples(
 # what is asked
 
 
-def _readable_hooks(probed: Probed) -> tuple[dict[str, list[Site]], dict[str, str]]:
+def _readable_hooks(
+    model: HookedModel, probed: Probed
+) -> tuple[dict[str, list[Site]], dict[str, str]]:
     """Every hook that can be read, whole, and why the others cannot."""
-    left_out = {name: facts.why_not for name, facts in probed.hooks.items() if facts.why_not}
+    reasons = {name: why_not_writable(model, probed, name) for name in probed.hooks}
+    left_out = {name: why_not for name, why_not in reasons.items() if why_not}
     for name, facts in probed.hooks.items():
         if facts.dtype is not None and facts.dtype.is_complex:
             left_out[name] = "has complex activations"

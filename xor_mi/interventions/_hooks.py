@@ -109,12 +109,7 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
         two_outputs, of_two = _looked_at(model, two, points)
         if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
             _warn_of_coupling(model, two, one_output, two_outputs)
-    hooks: dict[str, HookFacts] = {}
-    for name in model.hook_dict:
-        hooks[name] = _facts(of_one.get(name, []), of_two.get(name, []))
-        switched_off = "" if hooks[name].n_fired else _why_switched_off(model, name)
-        if switched_off:
-            hooks[name] = _not_writable(0, f"is switched off: {switched_off}")
+    hooks = {name: _facts(of_one.get(name, []), of_two.get(name, [])) for name in model.hook_dict}
     # By address: a bridge lists some activations under two names.
     sizes: dict[int, int] = {}
     for name, facts in hooks.items():
@@ -133,15 +128,29 @@ def require_hooks(model: HookedModel, probed: Probed, hook_names: Iterable[str])
         XorMiError: naming the hook, what it carries, and what to do.
     """
     for name in hook_names:
-        why_not = probed.hooks[name].why_not
-        if not why_not:
-            continue
-        if not probed.hooks[name].n_fired and _is_compiled(model):
-            why_not += (
-                "; the model is compiled, and a compiled model passes over hooks: give the model "
-                "that was compiled"
-            )
-        raise XorMiError(f"hook '{name}' {why_not}")
+        why_not = why_not_writable(model, probed, name)
+        if why_not:
+            raise XorMiError(f"hook '{name}' {why_not}")
+
+
+def why_not_writable(model: HookedModel, probed: Probed, name: str) -> str:
+    """Why a hook cannot be read and written per example, and '' where it can.
+
+    Of a hook that never fires the model is asked only here: that takes as long as a run, for all
+    hooks of a transformer that are switched off.
+    """
+    facts = probed.hooks[name]
+    if not facts.why_not or facts.n_fired:
+        return facts.why_not
+    switched_off = _why_switched_off(model, name)
+    if switched_off:
+        return f"is switched off: {switched_off}"
+    if _is_compiled(model):
+        return (
+            f"{facts.why_not}; the model is compiled, and a compiled model passes over hooks: give "
+            "the model that was compiled"
+        )
+    return facts.why_not
 
 
 def _is_compiled(model: HookedModel) -> bool:
