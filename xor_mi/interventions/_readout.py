@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -257,18 +257,46 @@ def readers_of(
     default = _default_metric(model, output, decide)
     asked = _Asked(model=model, output=output, inputs=inputs)
     named = dict([default]) if metrics is None else named_metrics(metrics, asked)
+    functions = tuple(named.items())
+    decided = _decided_by(model, output, decide)
+    if decided is None:
+        return Readers(tuple(named), functions, rowwise=metrics is None)
+    # the default metric is what is decided by, but for a decision of the caller's own
+    reads_default = decide is None or (isinstance(decide, ScoreAbove) and not is_mlp)
+    if metrics is not None or not reads_default:
+        functions = (*functions, (decided.name, decided.function))
+    is_rowwise = metrics is None and decided.is_rowwise
+    return Readers(tuple(named), functions, rowwise=is_rowwise, decisions_by=decided.decisions_by)
+
+
+class _DecidedBy(NamedTuple):
+    """What a decision is read off.
+
+    Attributes:
+        name, function: a function of the outputs, [example].
+        decisions_by: its values -> 1, 0 or -1.
+        is_rowwise: whether it looks at each example alone.
+    """
+
+    name: str
+    function: Metric
+    decisions_by: Callable[[Tensor], Tensor]
+    is_rowwise: bool
+
+
+def _decided_by(model: HookedModel, output: int, decide: Decide | None) -> _DecidedBy | None:
+    """What `decide` reads, or a HookedMLP's own decision `output`; None without either."""
     if decide is not None:
         _require_function(decide)
-        functions = (*named.items(), ("decide", partial(_decisions_by, decide)))
-        # what the package's own decisions read is each example alone
-        is_rowwise = metrics is None and isinstance(decide, ScoreAbove)
-        return Readers(tuple(named), functions, rowwise=is_rowwise, decisions_by=_whole)
-    if not is_mlp:
-        return Readers(tuple(named), tuple(named.items()), rowwise=metrics is None)
+        if isinstance(decide, ScoreAbove):
+            by_score = partial(_decided_above, decide.cut)
+            return _DecidedBy(decide.name, decide.score, by_score, is_rowwise=True)
+        return _DecidedBy("decide", partial(_decisions_by, decide), _whole, is_rowwise=False)
+    if not isinstance(model, HookedMLP):
+        return None
+    name, function = _default_metric(model, output, None)
     by_rule = partial(_decided_above, model.rule.cut)
-    if metrics is None:
-        return Readers(tuple(named), (default,), rowwise=True, decisions_by=by_rule)
-    return Readers(tuple(named), (*named.items(), default), decisions_by=by_rule)
+    return _DecidedBy(name, function, by_rule, is_rowwise=True)
 
 
 def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None) -> Readers:
@@ -278,23 +306,24 @@ def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None)
         XorMiError: a decision that a HookedMLP does not make, an `output` that nothing reads, or
             another model without `decide`.
     """
+    is_own = False
     if decide is None and isinstance(model, HookedMLP):
-        own = _default_metric(model, model.require_output(output), None)
-        by_rule = partial(_decided_above, model.rule.cut)
-        return Readers(own[:1], (own,), rowwise=True, decisions_by=by_rule)
-    if output != 0:
+        output, is_own = model.require_output(output), True
+    elif output != 0:
         raise XorMiError(
             f"output={output} is read by nothing: it is the number of a HookedMLP's own decision, "
             "and decide= says what is decided; leave it out"
         )
-    _require_function(decide)
-    assert decide is not None
-    if isinstance(decide, ScoreAbove):
-        by_score = partial(_decided_above, decide.cut)
-        functions = ((decide.name, decide.score),)
-        return Readers((), functions, rowwise=True, decisions_by=by_score)
-    functions = (("decide", partial(_decisions_by, decide)),)
-    return Readers((), functions, decisions_by=_whole)
+    decided = _decided_by(model, output, decide)
+    if decided is None:
+        _require_function(decide)
+    assert decided is not None  # without `decide` there is a HookedMLP
+    return Readers(
+        metrics=(decided.name,) if is_own else (),
+        functions=((decided.name, decided.function),),
+        rowwise=decided.is_rowwise,
+        decisions_by=decided.decisions_by,
+    )
 
 
 def _default_metric(model: HookedModel, output: int, decide: Decide | None) -> tuple[str, Metric]:

@@ -140,8 +140,8 @@ def compare_findings(
     lines = [*_columns_changed(old, new), *_lines_changed(pairs, names)]
     found = FindingDifferences(
         lines=tuple(lines),
-        cells=tuple(text for said in cells for text in said),
-        numbers=tuple(text for off in numbers for text in off),
+        cells=tuple(chain.from_iterable(cells)),
+        numbers=tuple(chain.from_iterable(numbers)),
         same=f"{n_same} of {len(new['lines'])} lines",
     )
     if not found:

@@ -17,6 +17,7 @@ from xor_mi.graph import Site
 from xor_mi.interventions import (
     InterchangeAccuracy,
     PatchSweep,
+    SiteKind,
     ablation_sweep,
     attribute,
     interchange_accuracy,
@@ -109,7 +110,7 @@ def find(bridge: "TransformerBridge", gates: Sequence[str]) -> dict[str, pd.Data
     return tables
 
 
-def at_the_end(bridge: "TransformerBridge", kind: Any) -> list[Site]:
+def at_the_end(bridge: "TransformerBridge", kind: SiteKind) -> list[Site]:
     """Every head, or every neuron, at "="; none of a kind that there is not."""
     try:
         everywhere = sites(bridge, kind, inputs=transformer_task().inputs)
