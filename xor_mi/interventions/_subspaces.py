@@ -4,14 +4,15 @@ follows an algorithm.
 Subspaces, DAS and its controls are TransformerLens' own
 (`transformer_lens.tools.analysis.interchange`), which knows hooks of the shape [batch, width]. A
 site may be some entries of a hook of any shape: TransformerLens is shown these entries alone, as
-one list of numbers.
+one list of numbers. Its types say Tensor for inputs of which it takes the length and parts alone:
+there it is given `Examples`, by a `cast`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -64,8 +65,11 @@ It minimises cross-entropy, which has hardly a slope where all logits are tiny, 
 are huge: how an output is scaled must not decide what is found.
 """
 
-TaskLogits = Callable[[Examples], Float[Tensor, "batch two"]]
-"""Examples -> a logit for deciding 0 and one for 1, in one forward."""
+TaskLogits = Callable[..., Float[Tensor, "batch two"]]
+"""Examples -> a logit for deciding 0 and one for 1, in one forward.
+
+TransformerLens writes Tensor for its argument; it gives a part of the examples it was given.
+"""
 
 PLACEBO, ARBITRARY = "placebo", "arbitrary targets"
 """Controls of `das_accuracy`, beside the untrained network."""
@@ -188,18 +192,12 @@ def subspace_accuracy(
         model_kwargs=model_kwargs,
         output=output,
     )
-    place = _place_of_subspace(model, site)
-    task.number_of(variable)  # refuses a name that is not there
-    _warn_of_batches(task)
-    runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=read_seed(seed))
-    task.warn_of_constants([variable])
-    width = width_of(place, shapes_at(model, task.examples, (place,)))
-    require_real(model, task.examples, (place,))
+    seed = read_seed(seed)
+    place, width, runs, expected = _trials(task, variable, site, max_runs, seed)
     if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
         step = basis
     else:
         step = tl.SubspaceInterchange(require_orthonormal(basis, width))
-    expected = task.predicted(runs.base, {variable: runs.sources[0]})
     size = inputs_per_run(model, task.examples, max_batch_bytes)
     tried = _tried(task, place, step, runs, expected, size, progress)
     plain = _plain_outputs(task)
@@ -223,6 +221,36 @@ def subspace_accuracy(
     )
 
 
+class _Trials(NamedTuple):
+    """What is asked of a subspace, whatever its basis.
+
+    Attributes:
+        place: the site it lies in.
+        width: how many numbers the site holds.
+        runs: the pairs of inputs that are run.
+        expected: what the algorithm decides after each.
+    """
+
+    place: Site
+    width: int
+    runs: Runs
+    expected: Int[Tensor, " run"]
+
+
+def _trials(task: Task, variable: str, site: OneSite, max_runs: int | None, seed: int) -> _Trials:
+    """The pairs of inputs between which this variable is interchanged at this site."""
+    model = task.model
+    place = _place_of_subspace(model, site)
+    task.number_of(variable)  # refuses a name that is not there
+    _warn_of_batches(task)
+    runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
+    task.warn_of_constants([variable])
+    width = width_of(place, shapes_at(model, task.examples, (place,)))
+    require_real(model, task.examples, (place,))
+    expected = task.predicted(runs.base, {variable: runs.sources[0]})
+    return _Trials(place, width, runs, expected)
+
+
 def _warn_of_batches(task: Task) -> None:
     """Warn of a model whose examples are coupled, or that draws random numbers."""
     if not isinstance(task.model, HookedMLP):
@@ -244,7 +272,7 @@ def _warn_of_no_effect(task: Task, place: Site, runs: Runs, tried: "_Tried", pla
         warn_of_unread(task.model, task.examples, [place.hook_name])
 
 
-def _read_by(task: Task) -> TaskLogits:
+def _read_by(task: Task) -> Callable[..., Tensor]:
     """Examples -> what is kept of the model's outputs, as TransformerLens' interchange calls it."""
 
     def read(examples: Examples) -> Tensor:
@@ -285,14 +313,9 @@ def _tried(
 
     (source,) = runs.sources
     model, read = _AtSite(task.model, place), _read_by(task)
-    # TransformerLens takes only their length and parts of them, as of a tensor.
     examples = task.examples
     seen = tl.collect_activations(
-        model,
-        place.hook_name,
-        examples,  # pyright: ignore[reportArgumentType]
-        read,  # pyright: ignore[reportArgumentType]
-        batch_size=at_once,
+        model, place.hook_name, cast(Tensor, examples), read, batch_size=at_once
     )
     kept: list[Tensor] = []
     parts = torch.arange(len(expected)).split(at_once)
@@ -301,9 +324,9 @@ def _tried(
             model,
             place.hook_name,
             step,
-            examples[runs.base[part].to(examples.device)],  # pyright: ignore[reportArgumentType]
+            cast(Tensor, examples[runs.base[part].to(examples.device)]),
             seen[source[part]],
-            read,  # pyright: ignore[reportArgumentType]
+            read,
             batch_size=at_once,
         )
         kept.append(of_part)
@@ -376,18 +399,11 @@ def das_accuracy(
         model_kwargs=model_kwargs,
         output=output,
     )
-    place = _place_of_subspace(model, site)
-    task.number_of(variable)  # refuses a name that is not there
-    _warn_of_batches(task)
     score = _score_of(model, decide, output)
-    task.warn_of_constants([variable])
-    width = width_of(place, shapes_at(model, task.examples, (place,)))
-    require_real(model, task.examples, (place,))
-    rank = whole_number("rank", rank, at_least=1, below=width + 1)
     epochs = whole_number("epochs", epochs, at_least=1)
     seed = read_seed(seed)
-    runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
-    expected = task.predicted(runs.base, {variable: runs.sources[0]})
+    place, width, runs, expected = _trials(task, variable, site, max_runs, seed)
+    rank = whole_number("rank", rank, at_least=1, below=width + 1)
     size = inputs_per_run(model, task.examples, max_batch_bytes)
     # A label per pair at random: whatever is learned of these, it is not the algorithm.
     flat = task.examples.inputs.reshape(len(task), -1).tolist()
@@ -504,10 +520,10 @@ def _fitted(
         fitted = tl.fit_das(
             _AtSite(task.model, place),
             place.hook_name,
-            base,  # pyright: ignore[reportArgumentType]
-            source,  # pyright: ignore[reportArgumentType]
+            cast(Tensor, base),
+            cast(Tensor, source),
             targets,
-            _two_classes(task, score),  # pyright: ignore[reportArgumentType]
+            _two_classes(task, score),
             rank=rank,
             epochs=epochs,
             batch_size=len(targets),
