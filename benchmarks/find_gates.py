@@ -10,37 +10,18 @@ With few inputs there is no p-value, and many are. About a minute on one core.""
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
 
 import torch
+from solved import solved_networks
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
 from xor_mi import HookedMLP, find_gates, identify_circuit, metrics
 from xor_mi.gate_scan import FoundGates
 from xor_mi.model import HookedMLPConfig
-from xor_mi.training import TrainConfig, train_population
 
 SHAPES = [(act_fn, (width,)) for act_fn in ("relu", "tanh") for width in (2, 3, 4)]
 AT_ONCE = 50
-
-
-def solved_networks(act_fn: str, hidden: tuple[int, ...], n_networks: int) -> Iterator[HookedMLP]:
-    """The first n networks that solve XOR, by their seeds."""
-    n_found = seed = 0
-    while n_found < n_networks:
-        population = train_population(
-            "XOR",
-            AT_ONCE,
-            hidden=hidden,
-            seed=seed,
-            config=TrainConfig(act_fn=act_fn),
-            progress=False,
-        )
-        for number in population.solved.nonzero()[:, 0].tolist()[: n_networks - n_found]:
-            n_found += 1
-            yield population[number]
-        seed += AT_ONCE
 
 
 def compared(model: HookedMLP) -> Counter[str]:
@@ -111,9 +92,10 @@ def main() -> None:
     n_networks = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     torch.set_num_threads(1)
     told: Counter[str] = Counter()
+    n_of_shape = max(1, n_networks // len(SHAPES))
     for act_fn, hidden in SHAPES:
         of_shape: Counter[str] = Counter()
-        for model in solved_networks(act_fn, hidden, max(1, n_networks // len(SHAPES))):
+        for model in solved_networks(act_fn, hidden, n_of_shape, at_once=AT_ONCE):
             of_shape += compared(model)
         print(f"2-{hidden[0]}-1 {act_fn}: {dict(of_shape)}", flush=True)
         told += of_shape

@@ -17,9 +17,9 @@ from time import perf_counter
 
 import pandas as pd
 import torch
+from solved import trained_batches
 
 from xor_mi.population import census, verdict_shares
-from xor_mi.training import TrainConfig, train_population
 
 TABLE = Path(__file__).parent / "verdicts.csv"
 SHAPES: list[tuple[str, tuple[int, ...]]] = [
@@ -34,23 +34,14 @@ AT_ONCE = 1000
 """Networks are trained and identified so many at once, until enough are solved."""
 
 
-def solved_networks(act_fn: str, hidden: tuple[int, ...], n_networks: int) -> pd.DataFrame:
+def census_of_solved(act_fn: str, hidden: tuple[int, ...], n_networks: int) -> pd.DataFrame:
     """The census of the first n networks that solve XOR, by their seeds."""
     found: list[pd.DataFrame] = []
-    n_found = seed = 0
-    while n_found < n_networks:
-        population = train_population(
-            "XOR",
-            AT_ONCE,
-            hidden=hidden,
-            seed=seed,
-            config=TrainConfig(act_fn=act_fn),
-            progress=False,
-        )
+    for population in trained_batches(act_fn, hidden, AT_ONCE):
         networks = census(population, progress=False)
         found.append(networks[networks["solved"]])
-        n_found += len(found[-1])
-        seed += AT_ONCE
+        if sum(map(len, found)) >= n_networks:
+            break
     return pd.concat(found, ignore_index=True).head(n_networks)
 
 
@@ -63,7 +54,7 @@ def main() -> None:
     tables: list[pd.DataFrame] = []
     for act_fn, hidden in SHAPES:
         start = perf_counter()
-        networks = solved_networks(act_fn, hidden, n_deep if len(hidden) > 1 else n_networks)
+        networks = census_of_solved(act_fn, hidden, n_deep if len(hidden) > 1 else n_networks)
         shares = verdict_shares(networks)
         name = f"{'-'.join(map(str, (2, *hidden, 1)))} {act_fn}"
         print(f"\n{name}: {len(networks)} solved networks, {perf_counter() - start:.0f} s")

@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from networks import random_network
 from oracles.verdict import LEVELS, SlowVerdict
 from slow_verdicts import differences, slow_verdict_of
+from solved import solved_networks
 
-from xor_mi import HookedMLP, identify_circuit, train_population
+from xor_mi import HookedMLP, identify_circuit
 from xor_mi.errors import TooManyReadings
 
 TRAINED = (
@@ -46,18 +47,6 @@ RANDOM = (
 )
 AT_ONCE = 500
 """Networks are trained so many at once, until enough are solved."""
-
-
-def solved_networks(act_fn: str, hidden: tuple[int, ...], n_networks: int) -> list[HookedMLP]:
-    """The first n networks that solve XOR, by their seeds."""
-    found: list[HookedMLP] = []
-    seed = 0
-    while len(found) < n_networks:
-        settings = {"hidden": hidden, "act_fn": act_fn, "seed": seed, "progress": False}
-        population = train_population("XOR", AT_ONCE, **settings)
-        found += [population[index] for index in population.solved.nonzero().flatten().tolist()]
-        seed += AT_ONCE
-    return found[:n_networks]
 
 
 def compared(models: list[HookedMLP], name: str) -> list[SlowVerdict]:
@@ -92,7 +81,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for act_fn, hidden in TRAINED:
         name = f"trained {'-'.join(map(str, (2, *hidden, 1)))} {act_fn}"
-        verdicts = compared(solved_networks(act_fn, hidden, n_networks), name)
+        verdicts = compared(solved_networks(act_fn, hidden, n_networks, at_once=AT_ONCE), name)
         one_reading = sum(one.n_readings == 1 for one in verdicts) / len(verdicts)
         listed = ", ".join(
             f"{level} {sum(one.n_at(level) == 1 for one in verdicts) / len(verdicts):.3f}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from xor_mi.errors import XorMiError, cut_short, shown
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLPConfig
 from xor_mi.truth import BooleanFunction
+
+Value = TypeVar("Value")
 
 NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 """What JSON has no numbers for."""
@@ -50,8 +52,8 @@ def stored(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not stored")
 
 
-def restored(content: object, kind: Any, where: str = "") -> Any:
-    """The value of this kind that `stored` wrote.
+def restored(content: object, kind: type[Value], where: str = "") -> Value:
+    """The value of this class that `stored` wrote.
 
     Args:
         where: the entry, as messages name it.
@@ -59,6 +61,11 @@ def restored(content: object, kind: Any, where: str = "") -> Any:
     Raises:
         Misshapen: what it did not write.
     """
+    return _restored(content, kind, where)
+
+
+def _restored(content: object, kind: Any, where: str) -> Any:
+    """The value of a kind as annotations have it: a class, a choice, a list of several."""
     read = _READERS.get(kind)
     if read is not None:
         return read(content, where)
@@ -92,7 +99,7 @@ def _by_fields(content: object, kind: type, where: str) -> Any:
         raise Misshapen(f"'{_joined(where, missing[0])}' is missing")
     hints = _hints(kind)
     return kind(
-        **{name: restored(entries[name], hints[name], _joined(where, name)) for name in names}
+        **{name: _restored(entries[name], hints[name], _joined(where, name)) for name in names}
     )
 
 
@@ -104,7 +111,7 @@ def _several(content: object, kinds: tuple[Any, ...], where: str) -> tuple[Any, 
     if len(kinds) != len(content):
         raise Misshapen(f"'{where}' has {len(content)} entries, not {len(kinds)}")
     return tuple(
-        restored(one, kind, f"{where}[{k}]")
+        _restored(one, kind, f"{where}[{k}]")
         for k, (one, kind) in enumerate(zip(content, kinds, strict=True))
     )
 
@@ -114,7 +121,7 @@ def _either(content: object, kinds: tuple[Any, ...], where: str) -> Any:
     if content is None and NoneType in kinds:
         return None
     (kind,) = [one for one in kinds if one is not NoneType]
-    return restored(content, kind, where)
+    return _restored(content, kind, where)
 
 
 def _one_of(content: object, exists: tuple[Any, ...], where: str) -> Any:
