@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from find_gates import SHAPES, compared, solved_networks
+from find_gates import AT_ONCE, SHAPES, compared
+from solved import solved_networks
 from transformer_lens import HookedRootModule
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
@@ -150,7 +151,7 @@ def test_agreement_with_the_proof_of_a_circuit(act_fn, hidden):
     """On trained networks no unit is said to act otherwise than in the one circuit that is proved;
     `python benchmarks/find_gates.py` asks 300 of them.
     """
-    told = sum(map(compared, solved_networks(act_fn, hidden, 4)), Counter())
+    told = sum(map(compared, solved_networks(act_fn, hidden, 4, at_once=AT_ONCE)), Counter())
     assert told["CONTRADICTED"] == 0
     assert told["acts as its gate"] > 0
 
