@@ -6,6 +6,8 @@ reads this file too, and they wait for it.
 
 from __future__ import annotations
 
+import gc
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import jaxtyping
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
 
     from xor_mi.model import HookedMLP
     from xor_mi.training import Population, TrainResult
+
+
+IMPORTED_BY_MOST = (
+    "transformer_lens",
+    "pandas",
+    "scipy.optimize",
+    "scipy.spatial",
+    "plotly.graph_objects",
+    "hypothesis",
+)
 
 
 @pytest.fixture
@@ -86,6 +98,24 @@ def _no_global_randomness():
     before = torch.get_rng_state()
     yield
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session):
+    """Where tests run, what most of them import comes before the shape checker reads this package:
+    the checker's import hook would have it compiled anew. Little of all this ever becomes garbage,
+    so the collector waits until it is there, and never looks at it again.
+    """
+    if session.config.pluginmanager.hasplugin("dsession"):
+        return (yield)  # this process hands out tests and runs none
+    gc.disable()
+    try:
+        for name in IMPORTED_BY_MOST:
+            import_module(name)
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

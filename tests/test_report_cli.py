@@ -7,10 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from html import unescape
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +47,16 @@ FILES = [
     "report.html",
     "report.json",
 ]
+
+
+@cache
+def by_schema():
+    """What holds numbers against the schema. Imported late: it takes a second that no other file's
+    worker has to wait for.
+    """
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema())
 
 
 def nearly_two_ways():
@@ -148,9 +158,7 @@ def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
     assert "No unit is given a gate" in page
     # what is in the way stands in the terminal, on the page and in the numbers alike
     diagnosis = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["diagnosis"]
-    jsonschema.validate(
-        json.loads((tmp_path / "report.json").read_text(encoding="utf-8")), schema()
-    )
+    by_schema().validate(json.loads((tmp_path / "report.json").read_text(encoding="utf-8")))
     assert diagnosis["in_the_way"]
     for sentence in diagnosis["in_the_way"]:
         assert f"- {sentence}\n" in out
@@ -257,7 +265,7 @@ def test_tour_of_networks_that_are_read_otherwise(
     assert ("Of 4 networks trained alike from seeds 0 to 3" in out) == (n_others == 4)
     assert says in (tmp_path / "report.html").read_text(encoding="utf-8")
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    jsonschema.validate(numbers, schema())
+    by_schema().validate(numbers)
     assert numbers["layer_sizes"] == [int(size) for size in sizes.split("-")]
     assert numbers["input_levels"] == ([-1, 1] if "--levels" in arguments else [0, 1])
 
@@ -566,8 +574,8 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     ).read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator.check_schema(schema())
-    jsonschema.validate(numbers, schema())
+    by_schema().check_schema(schema())
+    by_schema().validate(numbers)
     assert (numbers["version"], numbers["schema"]) == (3, schema()["$id"])
     keys = re.findall(r'data-json="(\w+)"', page)
     # what is in the way has a section where the network does not compute its target
@@ -622,8 +630,10 @@ def test_a_broken_report_json_is_refused_by_the_schema(trained):
     """The guard can fail: a missing key, another version, a verdict that does not exist, a circuit
     without its level of proof.
     """
+    from jsonschema import ValidationError
+
     good = json.loads(json.dumps(to_dict(find_out(trained.model))))
-    jsonschema.validate(good, schema())
+    by_schema().validate(good)
     for bad in (
         {key: good[key] for key in good if key != "slack"},
         good | {"version": 2},
@@ -635,8 +645,8 @@ def test_a_broken_report_json_is_refused_by_the_schema(trained):
             }
         },
     ):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(bad, schema())
+        with pytest.raises(ValidationError):
+            by_schema().validate(bad)
 
 
 def cells_of(page, table):
@@ -653,7 +663,7 @@ def test_a_report_of_an_approximate_network_says_what_contradicts_it(tmp_path):
     model = nearly_two_ways()
     page = write_report(model, tmp_path).read_text(encoding="utf-8")
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    jsonschema.validate(numbers, schema())
+    by_schema().validate(numbers)
     circuit = numbers["circuit"]
     assert (circuit["verdict"], circuit["require"], circuit["n_passing"]) == (
         "approximate",
@@ -704,7 +714,7 @@ def test_a_report_says_which_units_are_idle_and_which_are_copies(tmp_path):
     model = with_idle_units_and_copies()
     page = write_report(model, tmp_path).read_text(encoding="utf-8")
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    jsonschema.validate(numbers, schema())
+    by_schema().validate(numbers)
     circuit = numbers["circuit"]
     assert (circuit["verdict"], circuit["proof_level"], circuit["n_circuits"]) == (
         "identified",
@@ -766,7 +776,7 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
     model = HookedMLP(HookedMLPConfig(4, (12,), 1, target="x0 & x1"))
     page = write_report(model, tmp_path).read_text(encoding="utf-8")
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    jsonschema.validate(numbers, schema())
+    by_schema().validate(numbers)
     assert [numbers[key] for key in ("conditions", "slack", "moved_weight", "subcircuits")] == [
         None
     ] * 4
@@ -794,7 +804,7 @@ def test_a_report_says_by_which_conventions_the_network_is_read(
     page = write_report(model, tmp_path).read_text(encoding="utf-8")
     assert sentence in page
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    jsonschema.validate(numbers, schema())
+    by_schema().validate(numbers)
     cfg = model.cfg
     assert numbers["input_levels"] == list(cfg.input_levels)
     assert (numbers["decision_rule"], numbers["step_at_zero"]) == (
@@ -826,7 +836,7 @@ def test_a_report_of_several_decisions_by_argmax(tmp_path):
     page = write_report(model, tmp_path).read_text(encoding="utf-8")
     assert "Decided 1: the output that is larger than all others." in page
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    jsonschema.validate(numbers, schema())
+    by_schema().validate(numbers)
     by_hand = patch_sweep(model, output=2).patched.T.flatten().tolist()
     assert [line["patched_logit_y2"] for line in numbers["patching"]] == pytest.approx(by_hand)
 
