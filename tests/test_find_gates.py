@@ -4,7 +4,7 @@
 
 import re
 from collections import Counter
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,15 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from xor_mi import HookedMLP, HookedMLPConfig, Site, XorMiError, find_gates, metrics, zoo
 from xor_mi.gate_scan import FoundGates, ModelDecisions, scan_gates
+from xor_mi.gate_scan._acting import runs_of
 
 pytestmark = pytest.mark.as_a_user
 
 POST = "blocks.0.mlp.hook_post"
 ROWS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 COLUMNS = [
-    "hook", "index", "site", "gate", "formula", "table", "margin", "p_value", "n_runs", "n_flips",
-    "interchange_accuracy", "control_accuracy", "decided_at_0", "decided_at_1", "verdict",
+    "hook", "index", "site", "gate", "formula", "table", "margin", "p_value", "n_runs",
+    "n_other_bit", "n_flips", "interchange_accuracy", "control_accuracy", "decided_at_0", "decided_at_1", "verdict",
     "n_units", "is_group", "in_necessary_sets", "in_sufficient_sets",
 ]  # fmt: skip
 
@@ -313,6 +314,86 @@ def test_noisy_inputs_have_p_values_and_pairs_are_sampled():
     assert "Sampled: 100 of 1,560 ordered pairs, seed 3." in str(few)
     again = find_gates(model, inputs, features, "hook_units", n_pairs=100, seed=3, **settings)
     pd.testing.assert_frame_equal(few.frame(), again.frame())
+
+
+def rare(n=300):
+    """Inputs and features of which only the first has both bits."""
+    bits = torch.tensor([[0, 0], [0, 1], [1, 0]]).repeat(n // 3, 1)
+    bits[0] = 1
+    noise = torch.rand(n, 1, generator=torch.Generator().manual_seed(0))
+    return torch.cat([bits, noise], dim=1), {"a": bits[:, 0], "b": bits[:, 1]}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gate_that_is_one_on_a_single_input_is_tried(seed):
+    """OR minus AND is XOR, and one input in 300 has AND: among the pairs drawn it is often enough
+    the source. The recorded flips are those of one run after another.
+    """
+    model = Own([either, both], lambda units: units[:, 0] - units[:, 1] - 0.5)
+    inputs, features = rare()
+    decide = metrics.by_threshold()
+    where = {"hooks": "hook_units", "decide": decide, "seed": seed, "progress": False}
+    found = find_gates(model, inputs, features, n_pairs=60, **where)
+    assert verdicts(found)["hook_units[1]", "AND"] == "acts"
+    assert not found.is_every_pair
+    line = next(one for one in found.units if one.gate == "AND")
+    bits = [int(a and b) for a, b in zip(*features.values(), strict=True)]
+    rows = 2 * features["a"] + features["b"]
+    runs = runs_of(rows, 60, seed)
+    pairs = list(zip(runs.base.tolist(), runs.source.tolist(), strict=True))
+    assert len(set(pairs)) == 60 == line.n_runs
+    # 16 pairs of combinations, but for the single input with itself: 4 each
+    kinds = Counter((rows[base].item(), rows[source].item()) for base, source in pairs)
+    assert (len(kinds), set(kinds.values())) == (15, {4})
+    assert line.n_other_bit == sum(bits[base] != bits[source] for base, source in pairs) == 24
+    own = decide(model(inputs)).tolist()
+    assert line.n_flips == sum(
+        decision_with(model, inputs[base], line.sites, inputs[source], decide) != own[base]
+        for base, source in pairs
+    )
+
+
+def test_pairs_that_do_not_try_a_gate_say_nothing_of_it():
+    """Of few pairs: a unit that is used is never said to be carried without use, and one that no
+    pair tried has no accuracy.
+    """
+    model = Own([either, both], lambda units: units[:, 0] - units[:, 1] - 0.5)
+    inputs, features = noisy()
+    told: Counter[str] = Counter()
+    for seed, n_pairs in product(range(6), (1, 3)):
+        found = find_gates(
+            model, inputs, features, "hook_units", n_pairs=n_pairs, decide=metrics.by_threshold(),
+            n_permutations=100, seed=seed, progress=False,
+        )  # fmt: skip
+        for line in found.units:
+            told[line.verdict] += 1
+            is_open = line.verdict == "too few pairs"
+            assert np.isnan([line.interchange_accuracy, line.control_accuracy]).all() == is_open
+            assert line.n_flips or is_open
+        assert ("too few pairs to tell" in str(found)) == any(
+            line.verdict == "too few pairs" for line in found.found
+        )
+    assert told["carries it, not used"] == 0 < told["too few pairs"]
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 2), (5, 1, 1), (3, 4, 2), (1,) * 9])
+def test_pairs_are_drawn_evenly_over_the_combinations(sizes):
+    """Of every number of pairs: no pair twice, none of an input with itself, and a kind of pair has
+    fewer than another only where it has no more.
+    """
+    combination = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    n = len(combination)
+    possible = Counter(
+        (combination[a].item(), combination[b].item()) for a, b in permutations(range(n), 2)
+    )
+    for n_pairs in range(1, n * (n - 1)):
+        runs = runs_of(combination, n_pairs, seed=n_pairs)
+        pairs = list(zip(runs.base.tolist(), runs.source.tolist(), strict=True))
+        assert len(set(pairs)) == n_pairs
+        assert all(base != source for base, source in pairs)
+        drawn = Counter((combination[a].item(), combination[b].item()) for a, b in pairs)
+        most = max(drawn.values())
+        assert all(drawn[kind] >= min(most - 1, possible[kind]) for kind in possible)
 
 
 def test_units_of_a_group_with_the_opposite_sign_are_named():

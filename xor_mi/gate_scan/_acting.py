@@ -63,21 +63,66 @@ class Runs(NamedTuple):
     is_every: bool
 
 
-def runs_of(n_inputs: int, n_pairs: int | None, seed: int) -> Runs:
+def runs_of(combination: Int[Tensor, " input"], n_pairs: int | None, seed: int) -> Runs:
     """All ordered pairs of different inputs, or where these are too many a sample of them.
 
-    >>> runs_of(3, None, 0).source.tolist()
+    A sample has as many pairs of each combination of the base with each combination of the source,
+    as far as there are so many. Drawn evenly over the inputs instead, a combination that few inputs
+    have would hardly be a source, and then nothing would tell of a gate that is 1 there alone.
+
+    Args:
+        combination: of the features, the number that each input has.
+
+    >>> runs_of(torch.tensor([0, 1, 1]), None, 0).source.tolist()
     [1, 2, 0, 2, 0, 1]
     """
-    n_all = n_inputs * (n_inputs - 1)
+    n_inputs = len(combination)
     most = MOST_PAIRS if n_pairs is None else n_pairs
-    is_every = n_all <= most
-    # a range is drawn from without being written out
-    numbers = range(n_all) if is_every else sorted(Random(seed).sample(range(n_all), most))
-    number = torch.tensor(list(numbers), dtype=torch.long)
-    base, other = number // max(1, n_inputs - 1), number % max(1, n_inputs - 1)
-    # the base itself is left out of its sources
-    return Runs(base=base, source=other + (other >= base), is_every=is_every)
+    if n_inputs * (n_inputs - 1) <= most:
+        number = torch.arange(n_inputs * (n_inputs - 1))
+        base, other = number // max(1, n_inputs - 1), number % max(1, n_inputs - 1)
+        # the base itself is left out of its sources
+        return Runs(base=base, source=other + (other >= base), is_every=True)
+    members: dict[int, list[int]] = {}
+    for number, one in enumerate(combination.tolist()):
+        members.setdefault(one, []).append(number)
+    pairs = sorted(_sampled_pairs(list(members.values()), most, Random(seed)))
+    base, source = torch.tensor(pairs, dtype=torch.long).T
+    return Runs(base=base, source=source, is_every=False)
+
+
+def _sampled_pairs(
+    members: Sequence[Sequence[int]], n_pairs: int, random: Random
+) -> Iterator[tuple[int, int]]:
+    """So many different pairs (base, source), as evenly as can be over the pairs of combinations.
+
+    Args:
+        members: per combination the numbers of its inputs; all have more than n_pairs pairs.
+    """
+    n = len(members)
+    alone = [one for one in range(n) if len(members[one]) > 1]
+    # numbers below n (n - 1) stand for two different combinations, those above for one twice
+    kinds = range(n * (n - 1) + len(alone))
+    chosen = random.sample(kinds, min(n_pairs, len(kinds)))
+    sizes: list[tuple[int, int, int]] = []
+    for kind in chosen:
+        if kind < n * (n - 1):
+            base, other = divmod(kind, n - 1)
+            source = other + (other >= base)
+            sizes.append((len(members[base]) * len(members[source]), base, source))
+        else:
+            one = alone[kind - n * (n - 1)]
+            sizes.append((len(members[one]) * (len(members[one]) - 1), one, one))
+    # the smallest first: what they cannot give is left to the larger ones
+    n_left = n_pairs
+    for place, (size, base, source) in enumerate(sorted(sizes)):
+        n_of_kind = min(size, n_left // (len(sizes) - place))
+        n_left -= n_of_kind
+        n_sources = len(members[source]) - (base == source)
+        for number in random.sample(range(size), n_of_kind):
+            at_base, at_source = divmod(number, n_sources)
+            at_source += base == source and at_source >= at_base
+            yield members[base][at_base], members[source][at_source]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +144,8 @@ class Interchanged(NamedTuple):
 
     Attributes:
         n_flips: runs that end in another decision than the base's own.
+        n_other_bit: runs whose source has the other bit than the base.
+        is_tried: whether inputs of every combination met a source with the other bit.
         accuracy: share of the runs that end as the best fitting F says.
         control: the mean of that share with the bits of the sources dealt out anew.
         decided_at: F: what is decided on each combination with bit 0 and with bit 1; -1 where no
@@ -106,6 +153,8 @@ class Interchanged(NamedTuple):
     """
 
     n_flips: int
+    n_other_bit: int
+    is_tried: bool
     accuracy: float
     control: float
     decided_at: Int[Tensor, "2 combination"]
@@ -127,8 +176,12 @@ def interchanged(
     (n_right,) = _n_right(task, decisions, of_base, bits[None])
     by_chance = _n_right(task, decisions, of_base, dealt)
     n_runs = max(1, len(decisions))
+    is_other = bits[task.runs.source] != of_base
+    n_tried = len(task.combination[task.runs.base[is_other]].unique())
     return Interchanged(
         n_flips=n_flips,
+        n_other_bit=int(is_other.sum()),
+        is_tried=n_tried == len(task.combination.unique()),
         accuracy=n_right.item() / n_runs,
         control=by_chance.double().mean().item() / n_runs,
         decided_at=_decided_at(task, decisions, bits),

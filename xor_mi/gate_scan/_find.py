@@ -1,5 +1,6 @@
 """a model, its inputs, their features and what it decides -> the units that act as a gate."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ from xor_mi.gate_scan._found import (
     ACTS,
     NOT_USED,
     PARTLY,
+    TOO_FEW,
     FoundGate,
     FoundGates,
     ModelDecisions,
@@ -110,7 +112,9 @@ def find_gates(
             small, as the four rows of a network do, every perfect cut is one.
         min_accuracy: the share of the runs that must end as the gate says.
         n_pairs: how many ordered pairs of different inputs are run. By default all where there are
-            at most 2,000, else 2,000 drawn by the seed.
+            at most 2,000, else 2,000 drawn by the seed, as evenly as can be over the combinations
+            of features that base and source have, so that also a rare one is a source. A candidate
+            whose runs do not try it is not said to be used or unused: "too few pairs".
         n_permutations: of the scan.
         seed: of the scan's permutations, of the pairs drawn, and of the control.
         max_batch_bytes: what one forward may take.
@@ -144,7 +148,7 @@ def find_gates(
             for cut in scan.unit_gates
             if cut.p_value is not None and (cut.p_value <= max_p or not has_p_values)
         ]
-        runs = runs_of(len(samples), n_pairs, seed)
+        runs = runs_of(samples.combination, n_pairs, seed)
         units = list(dict.fromkeys(cut.site for cut in cuts))
         require_at_most(
             len(units) * len(runs.base),
@@ -365,7 +369,7 @@ class _Judge:
         )
         verdict = PARTLY
         if not result.n_flips:
-            verdict = NOT_USED
+            verdict = NOT_USED if result.is_tried else TOO_FEW
         elif result.accuracy >= self.min_accuracy:
             verdict = ACTS
         gate, formula = _written(table, samples.features)
@@ -380,9 +384,11 @@ class _Judge:
             margin=margin,
             p_value=p_value,
             n_runs=len(runs.base),
+            n_other_bit=result.n_other_bit,
             n_flips=result.n_flips,
-            interchange_accuracy=result.accuracy,
-            control_accuracy=result.control,
+            # all that was run may agree where nothing was tried
+            interchange_accuracy=math.nan if verdict == TOO_FEW else result.accuracy,
+            control_accuracy=math.nan if verdict == TOO_FEW else result.control,
             decided_at_0=at_0,
             decided_at_1=at_1,
             verdict=verdict,

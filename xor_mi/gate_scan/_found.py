@@ -14,11 +14,12 @@ from xor_mi.kinds import Target
 
 __all__ = ["FoundGate", "FoundGates", "set_name"]
 
-GateVerdict = Literal["acts", "carries it, not used", "partly"]
+GateVerdict = Literal["acts", "carries it, not used", "partly", "too few pairs"]
 
 ACTS: GateVerdict = "acts"
 NOT_USED: GateVerdict = "carries it, not used"
 PARTLY: GateVerdict = "partly"
+TOO_FEW: GateVerdict = "too few pairs"
 
 SHOWN = (
     *("gate", "formula", "margin", "p_value"),
@@ -46,15 +47,17 @@ class FoundGate:
         p_value: of the cut in the scan, of this unit alone; None of a group, and where no p-value
             can be small enough.
         n_runs: base inputs with the value from a source input.
+        n_other_bit: runs whose source has the other bit of the gate than the base.
         n_flips: runs that end in another decision than the base's own.
         interchange_accuracy: share of the runs whose decision follows from the features of the base
-            and the gate of the source.
+            and the gate of the source; NaN of too few pairs.
         control_accuracy: the mean of that share with the bits of the sources dealt out anew.
         decided_at_0, decided_at_1: what the model decides with the gate's bit set to 0 or 1: a
             formula over the features of the base, by most of the runs; a table with '-' where they
             leave too much open.
-        verdict: "acts", "carries it, not used" (no run ends in another decision) or "partly" (some
-            do, but not as the gate says).
+        verdict: "acts", "carries it, not used" (no run ends in another decision), "partly" (some
+            do, but not as the gate says), or "too few pairs": no run does, and of some combination
+            of features no input was run with the other bit.
     """
 
     sites: tuple[Site, ...]
@@ -66,6 +69,7 @@ class FoundGate:
     margin: float
     p_value: float | None
     n_runs: int
+    n_other_bit: int
     n_flips: int
     interchange_accuracy: float
     control_accuracy: float
@@ -160,10 +164,10 @@ class FoundGates(Finding):
         """One line per unit and gate, then one per group.
 
         Columns hook, index and site (both as text), gate, formula, table, margin, p_value, n_runs,
-        n_flips, interchange_accuracy, control_accuracy, decided_at_0, decided_at_1, verdict,
-        n_units and is_group, as in `FoundGate`; then in_necessary_sets and in_sufficient_sets, the
-        sets that the unit, or the whole group, is in, each as text; None where no sets were looked
-        for.
+        n_other_bit, n_flips, interchange_accuracy, control_accuracy, decided_at_0, decided_at_1,
+        verdict, n_units and is_group, as in `FoundGate`; then in_necessary_sets and
+        in_sufficient_sets, the sets that the unit, or the whole group, is in, each as text; None
+        where no sets were looked for.
         """
         floats = ("margin", "p_value", "interchange_accuracy", "control_accuracy")
         columns: dict[str, list[object]] = {
@@ -171,7 +175,8 @@ class FoundGates(Finding):
             "index": [index_text(one.index) for one in self.found],
             "site": [one.name for one in self.found],
         }
-        for name in ("gate", "formula", "table", "margin", "p_value", "n_runs", "n_flips"):
+        counts = ("n_runs", "n_other_bit", "n_flips")
+        for name in ("gate", "formula", "table", "margin", "p_value", *counts):
             columns[name] = [getattr(one, name) for one in self.found]
         described = ("decided_at_0", "decided_at_1", "verdict", "n_units", "is_group")
         for name in (*floats[2:], *described):
@@ -179,7 +184,7 @@ class FoundGates(Finding):
         columns["in_necessary_sets"] = self._in_sets(self.necessary_sets)
         columns["in_sufficient_sets"] = self._in_sets(self.sufficient_sets)
         types = dict.fromkeys(floats, "float64") | {"is_group": "bool"}
-        types |= dict.fromkeys(("n_runs", "n_flips", "n_units"), "int64")
+        types |= dict.fromkeys((*counts, "n_units"), "int64")
         return pd.DataFrame(columns, dtype=object).astype(types)
 
     def _in_sets(self, sets: Sequence[tuple[Site, ...]]) -> list[object]:
@@ -218,7 +223,9 @@ class FoundGates(Finding):
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
         # what acts stands first: a cell has room for the first lines only
-        place_of = {verdict: place for place, verdict in enumerate((ACTS, PARTLY, NOT_USED))}
+        place_of = {
+            verdict: place for place, verdict in enumerate((ACTS, PARTLY, TOO_FEW, NOT_USED))
+        }
         table = self.frame()[["site", *SHOWN]]
         table = table.sort_values("verdict", key=lambda one: one.map(place_of), kind="stable")
         acting = [one for one in self.found if one.verdict == ACTS]
@@ -270,11 +277,14 @@ class FoundGates(Finding):
     def _of_others(self) -> str:
         n_unused = sum(one.verdict == NOT_USED for one in self.found)
         n_partly = sum(one.verdict == PARTLY for one in self.found)
+        n_untried = sum(one.verdict == TOO_FEW for one in self.found)
         parts: list[str] = []
         if n_unused:
             parts.append(f"{n_unused} where the gate is carried and not used (no decision changes)")
         if n_partly:
             parts.append(f"{n_partly} where decisions change, but not as the gate says")
+        if n_untried:
+            parts.append(f"{n_untried} with too few pairs to tell (give a larger n_pairs)")
         if not parts:
             return ""
         return f"Candidates, a unit or group and a gate: {len(self.found)}; {', '.join(parts)}."
