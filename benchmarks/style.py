@@ -176,12 +176,11 @@ def largest_circle(graph: nx.DiGraph) -> int:
     return max((size for size in sizes if size > 1), default=0)
 
 
-def closing_imports(package: Path) -> int:
+def closing_imports(at_the_top: nx.DiGraph, everywhere: nx.DiGraph) -> int:
     """How many imports inside functions close a circle: the file that is asked for imports, at its
     top or through others, the file that asks.
     """
-    at_the_top = import_graph(package, inside_functions=False)
-    later = set(import_graph(package).edges) - set(at_the_top.edges)
+    later = set(everywhere.edges) - set(at_the_top.edges)
     return sum(nx.has_path(at_the_top, target, source) for source, target in later)
 
 
@@ -200,6 +199,8 @@ def measure(package: Path) -> dict[str, float]:
     source = Source()
     for path in sorted(package.rglob("*.py")):
         read_file(path.read_text(encoding="utf-8"), source)
+    at_the_top = import_graph(package, inside_functions=False)
+    everywhere = import_graph(package)
     n_lines = sum(source.file_lines)
     functions = source.functions
     public = [one for one in functions if one.public]
@@ -248,9 +249,9 @@ def measure(package: Path) -> dict[str, float]:
         ),
         "raise": source.n_raise,
         "assert": source.n_assert,
-        "import circle, files": largest_circle(import_graph(package, inside_functions=False)),
-        "import circle with imports inside functions, files": largest_circle(import_graph(package)),
-        "imports inside functions that close a circle": closing_imports(package),
+        "import circle, files": largest_circle(at_the_top),
+        "import circle with imports inside functions, files": largest_circle(everywhere),
+        "imports inside functions that close a circle": closing_imports(at_the_top, everywhere),
     }
 
 

@@ -19,6 +19,8 @@ from xor_mi.circuits._apart import _grids
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
 
+pytestmark = pytest.mark.as_a_user
+
 ACTS = {
     "relu": lambda z: np.maximum(z, 0),
     "tanh": np.tanh,

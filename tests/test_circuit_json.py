@@ -15,6 +15,8 @@ from xor_mi import HookedMLP, identify_circuit, zoo
 from xor_mi.circuits import Circuit, _circuit
 from xor_mi.errors import XorMiError
 
+pytestmark = pytest.mark.as_a_user
+
 AMBIGUOUS = [
     ([[1.5, 2.5], [-2.5, 2.5], [-2.5, -2.5]], [-1.5, 0.0, 2.5]),
     ([[-3.75, 2.5, -3.75]], [3.5]),

@@ -14,6 +14,8 @@ from xor_mi import XorMiError
 from xor_mi.errors import XorMiWarning
 from xor_mi.interventions import Site, attribute, score_methods
 
+pytestmark = pytest.mark.as_a_user
+
 SIZES = {"d_model": 16, "d_head": 4, "n_ctx": 6, "d_mlp": 24, "d_vocab": 11, "seed": 0}
 KINDS = {
     "layer norm": {},

@@ -28,8 +28,9 @@ def without_encoding(source: str) -> Iterator[int]:
         opened = ast.unparse(call.func)
         name = opened.rpartition(".")[2]
         # os.open gives a number, and a mode with b gives bytes
-        is_text = opened != "os.open" and "b" not in mode_of(call)
-        if name in ("read_text", "write_text") or (name == "open" and is_text):
+        if name in ("read_text", "write_text") or (
+            name == "open" and opened != "os.open" and "b" not in mode_of(call)
+        ):
             yield call.lineno
 
 

@@ -8,6 +8,8 @@ import pytest
 from xor_mi import HookedMLP, census, geometry, margins, plots, train_population, zoo
 from xor_mi.circuits import identify_circuit
 
+pytestmark = pytest.mark.as_a_user
+
 
 def distance_to_segment(point, segment) -> float:
     """Plain geometry, apart from the package's."""

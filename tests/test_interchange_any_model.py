@@ -31,6 +31,8 @@ from xor_mi.interventions._controls import shuffled
 from xor_mi.interventions._placed import Placed
 from xor_mi.metrics import by_argmax, by_threshold, by_tokens
 
+pytestmark = pytest.mark.as_a_user
+
 PARTS = HighLevelModel({"left": "a & ~b"}, "left | b & ~a", inputs=("a", "b"))
 POST = "blocks.0.mlp.hook_post"
 

@@ -36,6 +36,8 @@ from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import HookedMLP
 from xor_mi.truth import truth_rows
 
+pytestmark = pytest.mark.as_a_user
+
 LEVELS = [(-1.0, 1.0), (1.0, 0.0), (0.25, -1.5)]
 ARGMAX = {"decision_rule": "argmax"}
 TOLERANCE = {"atol": 1e-9, "rtol": 1e-9}

@@ -34,6 +34,8 @@ from xor_mi.interventions import (
 )  # fmt: skip
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
+pytestmark = pytest.mark.as_a_user
+
 POST = "blocks.0.mlp.hook_post"
 
 

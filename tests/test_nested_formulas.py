@@ -15,6 +15,8 @@ from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction
 
+pytestmark = pytest.mark.as_a_user
+
 SIGNS = {ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^"}
 JOIN = {"&": all, "|": any, "^": lambda bits: sum(bits) % 2 == 1}
 

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from xor_mi.circuits import diagnose, identify_circuit
 from xor_mi.model import HookedMLP
 
+pytestmark = pytest.mark.as_a_user
+
 MODULES = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,

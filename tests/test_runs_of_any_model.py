@@ -19,6 +19,8 @@ from xor_mi import metrics
 from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import Site, ablation_sweep, patch_sweep, sites
 
+pytestmark = pytest.mark.as_a_user
+
 GENERATOR_SEED = 5
 
 

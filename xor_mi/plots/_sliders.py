@@ -252,8 +252,9 @@ def _add_frames(figure: go.Figure, moving: list[Traces], *, n_still: int, shown_
         figure.add_trace(trace, row=1, col=1 if k == 0 else 2)
     # a frame replaces traces by their number in the figure
     traces = list(range(n_still, n_still + len(moving[shown_first])))
+    # as dictionaries: plotly would check a `go.Frame` twice
     figure.frames = [
-        go.Frame(data=data, traces=traces, name=str(n)) for n, data in enumerate(moving)
+        {"data": data, "traces": traces, "name": str(n)} for n, data in enumerate(moving)
     ]
 
 
