@@ -4,6 +4,7 @@ it.
 
 import json
 import math
+import os
 import random
 import signal
 import subprocess
@@ -329,12 +330,22 @@ def test_a_plan_names_later_settings_only_where_they_matter(tmp_path):
 
 
 RUN = """
+import os
 from xor_mi.population import run_census
 from xor_mi.training import TrainConfig
 if __name__ == "__main__":
-    run_census(
-        n_networks=8000, directory={out!r}, config=TrainConfig(max_steps=250), shard_size=1000, n_jobs=1
-    )
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            run_census(
+                n_networks=8000, directory={out!r}, config=TrainConfig(max_steps=250), shard_size=1000, n_jobs=1
+            )
+            os._exit(0)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Two processes, one after the other, of a parent that has imported torch once; of each its number
+and its exit status.
 """
 
 
@@ -346,13 +357,16 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(RUN.format(out=str(out)), encoding="utf-8")
     killed = []
-    for wanted in (chance.randint(1, 2), chance.randint(3, 5)):
-        process = subprocess.Popen([sys.executable, str(script)])
-        while len(list(out.glob("*.parquet"))) < wanted and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(chance.random() * 0.05)
-        process.send_signal(signal.SIGKILL)
-        killed.append((process.wait(), len(list(out.glob("*.parquet")))))
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        for wanted in (chance.randint(1, 2), chance.randint(3, 5)):
+            child = int(parent.stdout.readline())
+            while len(list(out.glob("*.parquet"))) < wanted:
+                os.kill(child, 0)  # raises where it is there no longer
+                time.sleep(0.02)
+            time.sleep(chance.random() * 0.05)
+            os.kill(child, signal.SIGKILL)
+            killed.append((int(parent.stdout.readline()), len(list(out.glob("*.parquet")))))
     assert all(status == -signal.SIGKILL and wanted < 8 for status, wanted in killed), killed
     run_census(config=SHORT, directory=out, n_networks=8000, shard_size=1000, n_jobs=1)
     pd.testing.assert_frame_equal(

@@ -17,6 +17,8 @@ from xor_mi.errors import XorMiError
 from xor_mi.pytest_plugin import LEAST_PYTEST, CircuitRegression
 from xor_mi.testing import compare_records, read_record, record_of, write_record
 
+pytestmark = pytest.mark.as_a_user
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "circuit_regression"
 NOT_STORED = shutil.ignore_patterns("__pycache__", ".pytest_cache")
 
