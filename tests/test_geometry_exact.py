@@ -19,6 +19,8 @@ from xor_mi.handmade import edit
 from xor_mi.margins import slack_to_flip
 from xor_mi.model import HookedMLP
 
+pytestmark = pytest.mark.as_a_user
+
 
 def network(*layers, **settings):
     """A network of these weights, in float64."""

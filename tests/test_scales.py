@@ -28,6 +28,8 @@ from xor_mi.plots import input_plane, patching_heatmap
 from xor_mi.report import find_out, to_dict
 from xor_mi.testing import assert_patch_effect, assert_same_circuit
 
+pytestmark = pytest.mark.as_a_user
+
 FACTORS = (2.0**-100, 2.0**-23, 2.0**23)
 """About 1e-30, 1e-7 and 1e7."""
 LEAST = 2.0**-149
