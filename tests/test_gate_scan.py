@@ -907,6 +907,15 @@ def test_features_as_a_table_and_numbers_of_numpy():
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.bool])
+def test_a_hook_of_whole_numbers_is_read_as_the_same_real_numbers(dtype):
+    """Tokens and masks are hooks of a bridge too."""
+    bits = NUMBERS[:, None] % 2
+    columns = ["formula", "threshold", "margin"]
+    whole = shown(bits.to(dtype), ODD).frame()[columns]
+    pd.testing.assert_frame_equal(whole, shown(bits.double(), ODD).frame()[columns])
+
+
 def test_the_defaults_of_a_network(textbook):
     """All rows, their bits, every hook."""
     frame = scan_gates(textbook).frame()

@@ -18,6 +18,7 @@ from transformer_lens.patching import generic_activation_patch
 from xor_mi import metrics
 from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import Site, ablation_sweep, patch_sweep, sites
+from xor_mi.interventions._hooks import probe_hooks
 
 pytestmark = pytest.mark.as_a_user
 
@@ -493,3 +494,96 @@ def test_a_decision_that_was_not_made_says_how():
             [Site("blocks.0.attn.hook_z")],
             decide=lambda outputs: (outputs[:, -1, 1] > outputs[:, -1, 0]).long(),
         )
+
+
+class Masked(HookedRootModule):
+    """Attention of one query to three keys: keys of 0 are minus infinity before the softmax."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_keys, self.hook_scores, self.hook_doubled = HookPoint(), HookPoint(), HookPoint()
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        """[batch, 3] -> [batch, 2]"""
+        keys = self.hook_keys(x)
+        scores = self.hook_scores(keys.cos().masked_fill(x == 0, -torch.inf))
+        weights = self.hook_doubled(scores.softmax(-1) * 2)
+        return torch.stack([(weights * keys).sum(-1), weights[:, 0]], dim=1)
+
+
+def test_infinite_activations_are_written_as_one_at_a_time():
+    """Minus infinity on both sides changes nothing, on one side what TransformerLens says; a set
+    after which nothing is left to look at is NaN, and the others stand.
+    """
+    model = Masked()
+    clean = torch.tensor([[0.0, 2.0, 3.0], [0.0, 1.0, 0.5]])
+    corrupted = torch.tensor([[1.5, 0.0, 0.0], [0.0, 3.0, 2.0]])
+    chosen = [Site("hook_scores", k) for k in range(3)]
+    chosen += [Site("hook_scores"), Site("hook_scores", ([1, 2],)), Site("hook_doubled", 1)]
+    with pytest.warns(XorMiWarning) as told:
+        sweep = patch_sweep(
+            model, (clean, corrupted), chosen, metrics={"m": lambda outputs: outputs[:, 0]}
+        )
+    _, cache = model.run_with_cache(clean)
+    for together, of_site in zip(sweep.sites, sweep.values[0], strict=True):
+        (site,) = together
+
+        def written(activation, hook, site=site):
+            new = activation.clone()
+            place = (
+                slice(None),
+                *(list(entry) if isinstance(entry, tuple) else entry for entry in site.index),
+            )
+            new[place] = cache[site.hook_name][place]
+            return new
+
+        alone = model.run_with_hooks(corrupted, fwd_hooks=[(site.hook_name, written)])[:, 0]
+        assert torch.equal(of_site.isnan(), alone.isnan())
+        assert torch.equal(of_site.nan_to_num(), alone.nan_to_num())
+    # the one score that is left is masked in the first pair alone
+    assert sweep.values[0].isnan().nonzero().tolist() == [[0, 0]]
+    texts = [str(one.message) for one in told]
+    assert any("hook_scores[0] is NaN or infinite on 1 of 2 inputs" in text for text in texts)
+    assert any("1 of 12 numbers are not finite" in text for text in texts)
+    assert not any("hook_scores[1]" in text for text in texts)
+
+
+class Chain(HookedRootModule):
+    """Three activations, of which none is held while the next but one is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_a, self.hook_b, self.hook_c = HookPoint(), HookPoint(), HookPoint()
+        self.setup()
+        self.eval()
+
+    def forward(self, x):
+        """[batch, 4] -> [batch, 4]"""
+        for hook in (self.hook_a, self.hook_b, self.hook_c):
+            x = hook(x + 1)
+        return x * 2
+
+
+def test_each_activation_counts_for_the_bound_where_memory_is_used_again():
+    """Three hooks and the outputs, of four numbers of four bytes each."""
+    assert probe_hooks(Chain(), drawn(2, 4)).bytes_per_example == 4 * 4 * 4
+
+
+def test_two_names_of_one_hook_in_a_set_overlap():
+    """A bridge lists some hooks twice: which of the two came last would decide."""
+    bridge = native_transformer(d_model=8, d_head=2, n_ctx=5, d_mlp=8, d_vocab=11, seed=0)
+    clean, corrupted = tokens(2)
+    metric = {"metrics": lambda outputs: outputs[:, -1, 1]}
+    first, second = "blocks.0.hook_attn_out", "blocks.0.attn.hook_out"
+    assert bridge.hook_dict[first] is bridge.hook_dict[second]
+    with pytest.raises(XorMiError, match=r"hook_attn_out and .*hook_out\[0\] overlap"):
+        patch_sweep(bridge, (clean, corrupted), [(first, Site(second, 0))], **metric)
+    with pytest.raises(XorMiError, match="overlap"):
+        ablation_sweep(
+            bridge, [Site(first, 0), Site(second, 0)], rows=clean, subsets="pairs", **metric
+        )
+    apart = [(Site(first, 0), Site(second, 1)), (Site(first, ([0, 1],)),)]
+    values = patch_sweep(bridge, (clean, corrupted), apart, **metric).values
+    assert torch.equal(values[:, 0], values[:, 1])

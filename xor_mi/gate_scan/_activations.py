@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
@@ -141,8 +141,8 @@ def read_activations(
     planned: Sequence[Units],
     size: int,
     progress: bool,
-) -> list[Float[Tensor, "input unit"]]:
-    """The activations of some units on all inputs."""
+) -> list[Shaped[Tensor, "input unit"]]:
+    """The activations of some units on all inputs, in the hooks' own types of number."""
     read: list[list[Tensor]] = [[] for _ in planned]
     starts = range(0, len(examples), size)
     for start in progress_bar(starts, doing="running the model", unit="batch", progress=progress):

@@ -451,7 +451,12 @@ def _given_numbers(value: object, dtype: torch.dtype) -> Tensor:
             f"the ablation value {shown(value)} holds no numbers; give a number, or a tensor of "
             "the hook's activation"
         ) from None
-    return in_dtype(numbers.detach(), dtype, "the value")
+    given = in_dtype(numbers.detach(), dtype, "the value")
+    if not given.ndim and not given.isfinite():
+        raise XorMiError(
+            f"the ablation value is {given.item()}; an intervention needs a finite one"
+        )
+    return given
 
 
 def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from xor_mi.errors import XorMiError, cut_short
 from xor_mi.interventions._examples import Examples, as_examples
 from xor_mi.kinds import HookedModel
 from xor_mi.model import warn
+
+T = TypeVar("T")
 
 SAME_OUTPUT = 2**10
 """Outputs of one example count as the same up to so many roundings of the largest output; batches
@@ -69,12 +71,27 @@ class Probed:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One activation as a hook point saw it: what it is, without a copy of its numbers."""
+    """One activation as a hook point saw it: what it is, without a copy of its numbers.
+
+    Attributes:
+        value: the tensor itself; while it is held, its address is no other activation's.
+    """
 
     kind: str
     shape: tuple[int, ...]
     dtype: torch.dtype | None
     address: int
+    value: Tensor | None
+
+
+_Run = dict[int, list[_Seen]]
+"""What each hook point saw in one forward, in order, by the point's identity."""
+
+
+def _seen(value: object) -> _Seen:
+    if isinstance(value, Tensor):
+        return _Seen("tensor", tuple(value.shape), value.dtype, value.data_ptr(), value)
+    return _Seen(type(value).__name__, (), None, 0, None)
 
 
 @torch.no_grad()
@@ -93,28 +110,37 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
     if not len(examples):
         raise XorMiError("there are no inputs; give at least one")
     two = _two_of(examples)
-    points = dict(model.hook_dict)
+    # each hook point once: a bridge lists some under two names
+    points = {id(point): point for point in model.hook_dict.values()}
+    runs: list[_Run] = []
+
+    def look(point: int, value: object) -> None:
+        runs[-1].setdefault(point, []).append(_seen(value))
+
     # a model that draws random numbers leaves the caller's generator as it was
     with torch.random.fork_rng(devices=[]):
-        try:
-            one_output, of_one = _looked_at(model, two[:1], points)
-        except Exception as error:
-            # what the model refuses of two as well is its own to say
-            _looked_at(model, two, points)
-            raise XorMiError(
-                f"this model takes two inputs and not one alone ({type(error).__name__}: "
-                f"{cut_short(str(error))}): its examples are coupled, as by batch statistics, and "
-                "cannot be changed one by one; give a model that takes each by itself"
-            ) from None
-        two_outputs, of_two = _looked_at(model, two, points)
+        with _listening(points, look):
+            try:
+                one_output = _looked_at(model, two[:1], runs)
+            except Exception as error:
+                # what the model refuses of two as well is its own to say
+                _looked_at(model, two, runs)
+                raise XorMiError(
+                    f"this model takes two inputs and not one alone ({type(error).__name__}: "
+                    f"{cut_short(str(error))}): its examples are coupled, as by batch statistics, "
+                    "and cannot be changed one by one; give a model that takes each by itself"
+                ) from None
+            two_outputs = _looked_at(model, two, runs)
         if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
             _warn_of_coupling(model, two, one_output, two_outputs)
-    hooks = {name: _facts(of_one.get(name, []), of_two.get(name, [])) for name in model.hook_dict}
-    # By address: a bridge lists some activations under two names.
+    of_one, of_two = runs
+    facts_of = {point: _facts(of_one.get(point, []), of_two.get(point, [])) for point in points}
+    hooks = {name: facts_of[id(point)] for name, point in model.hook_dict.items()}
+    # By address: one tensor may pass through several hook points.
     sizes: dict[int, int] = {}
-    for name, facts in hooks.items():
+    for point, facts in facts_of.items():
         if facts.shape is not None:
-            sizes[of_two[name][0].address] = facts.n_bytes
+            sizes[of_two[point][0].address] = facts.n_bytes
     of_outputs = 0
     if isinstance(one_output, Tensor):
         of_outputs = one_output.numel() * one_output.element_size()
@@ -211,10 +237,10 @@ def _two_of(examples: Examples) -> Examples:
 
 
 @contextmanager
-def _listening(points: Mapping[str, Any], listen: Callable[[str, object], None]) -> Iterator[None]:
+def _listening(points: Mapping[T, Any], listen: Callable[[T, object], None]) -> Iterator[None]:
     """Inside: what comes to each hook point is told, before the caller's own hooks are called."""
-    for name, point in points.items():
-        point.add_hook(partial(_tell, listen, name), level=LISTENING, prepend=True)
+    for key, point in points.items():
+        point.add_hook(partial(_tell, listen, key), level=LISTENING, prepend=True)
     try:
         yield
     finally:
@@ -222,28 +248,17 @@ def _listening(points: Mapping[str, Any], listen: Callable[[str, object], None])
             point.remove_hooks("fwd", level=LISTENING)
 
 
-def _tell(listen: Callable[[str, object], None], name: str, value: object, hook: object) -> None:
+def _tell(listen: Callable[[T, object], None], key: T, value: object, hook: object) -> None:
     del hook
-    listen(name, value)
+    listen(key, value)
 
 
-def _looked_at(
-    model: HookedModel, examples: Examples, points: Mapping[str, Any]
-) -> tuple[object, dict[str, list[_Seen]]]:
-    """One forward -> its outputs, and what each hook point saw, in order."""
-    seen: dict[str, list[_Seen]] = {}
-
-    def look(name: str, value: object) -> None:
-        if isinstance(value, Tensor):
-            one = _Seen("tensor", tuple(value.shape), value.dtype, value.data_ptr())
-        else:
-            one = _Seen(type(value).__name__, (), None, 0)
-        seen.setdefault(name, []).append(one)
-
-    with _listening(points, look):
-        outputs = examples.call(model)
+def _looked_at(model: HookedModel, examples: Examples, runs: list[_Run]) -> object:
+    """One forward -> its outputs; what the hook points see goes into a new entry of `runs`."""
+    runs.append({})
+    outputs = examples.call(model)
     # a copy: a model may return what it writes into again
-    return outputs.clone() if isinstance(outputs, Tensor) else outputs, seen
+    return outputs.clone() if isinstance(outputs, Tensor) else outputs
 
 
 def _facts(of_one: list[_Seen], of_two: list[_Seen]) -> HookFacts:

@@ -554,25 +554,32 @@ def rounding_of(
         # its metrics are near its outputs, whose rounding is that of the largest
         return (SAME_METRIC * largest.amax(dim=1, keepdim=True)).expand_as(largest).cpu()
     rounding = SAME_METRIC * largest
+    coarsest = _coarsest_eps(model)
     for side, of_side in enumerate(outputs):
         if of_side.is_floating_point():
-            moved = readers.read_runs(_rounded_otherwise(model, of_side)[None])
+            eps = max(coarsest, torch.finfo(of_side.dtype).eps)
+            moved = readers.read_runs(_rounded_otherwise(of_side, eps)[None])
             away = moved[: len(metrics), 0].double() - metrics[:, side]
             rounding = torch.maximum(rounding, away.abs().nan_to_num(0.0, 0.0, 0.0))
     return rounding.cpu()
 
 
-def _rounded_otherwise(model: HookedModel, outputs: Tensor) -> Tensor:
-    """Outputs [input, ...], each number moved by as much as rounding may have moved the largest."""
-    dtypes = [outputs.dtype]
-    if isinstance(model, nn.Module):
-        dtypes += [one.dtype for one in model.parameters()]
-    eps = [torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point]
+def _coarsest_eps(model: HookedModel) -> float:
+    """The rounding of the coarsest dtype among a model's parameters; 0 without any."""
+    dtypes = {one.dtype for one in model.parameters()} if isinstance(model, nn.Module) else set()
+    return max([torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point], default=0.0)
+
+
+def _rounded_otherwise(outputs: Tensor, eps: float) -> Tensor:
+    """Outputs [input, ...], each number moved by as much as rounding may have moved the largest.
+
+    eps: the rounding of the coarsest dtype that is involved.
+    """
     size = outputs.flatten(1).abs().amax(dim=1) if outputs.ndim > 1 else outputs.abs()
     # what cancels in one example is as large in it as it is in the others; one that is huge alone
     # says nothing of them
     size = torch.maximum(size, size.float().median().to(size))
-    by = SAME_ROUNDINGS * max(eps) * size.reshape(-1, *[1] * (outputs.ndim - 1))
+    by = SAME_ROUNDINGS * eps * size.reshape(-1, *[1] * (outputs.ndim - 1))
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(2, outputs.shape, generator=generator).to(outputs) * 2 - 1
     return outputs + signs * by

@@ -23,7 +23,7 @@ from xor_mi.interventions._sites import (
     site_of,
     site_sets,
 )
-from xor_mi.interventions._write import Running, require_disjoint
+from xor_mi.interventions._write import Running, require_disjoint, with_one_name_each
 from xor_mi.kinds import HookedModel, OneSite
 
 MOST_OVERLAP = 1e-4
@@ -207,12 +207,7 @@ def require_apart(model: HookedModel, places: Sequence[Placed], shapes: Shapes) 
     # What is left: sites that are not both subspaces of the same entries.
     of_subspaces = {place.site for place in places if place.basis is not None}
     others = [place.site for place in places if place.basis is None]
-    # a bridge lists some hook points under two names
-    first_name: dict[int, str] = {}
-    sites: list[Site] = []
-    for site in [*of_subspaces, *others]:
-        hook_name = first_name.setdefault(id(model.hook_dict[site.hook_name]), site.hook_name)
-        sites.append(Site(hook_name, site.index, site.name))
+    sites = with_one_name_each(model, [*of_subspaces, *others])
     require_disjoint([0] * len(sites), sites, shapes)
 
 

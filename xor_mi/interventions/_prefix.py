@@ -64,31 +64,32 @@ def grown_before_block(
 
 
 @torch.no_grad()
-def growing_arguments(
-    model: HookedModel, block: int, hook_names: Iterable[str], plain: Examples, outputs: Tensor
-) -> Arguments | None:
-    """What to repeat before this block, where the batch may grow there; None where it may not.
-
-    Tried on two examples, twice each.
+def may_grow_before(
+    model: HookedModel,
+    block: int,
+    arguments: Arguments,
+    hook_names: Iterable[str],
+    plain: Examples,
+    outputs: Tensor,
+) -> bool:
+    """Whether the batch may grow before this block. Tried on two examples, twice each.
 
     Args:
+        arguments: of the block, what is repeated.
         hook_names: what is written; each has to be reached after the batch has grown.
         outputs: what the plain inputs give, [input, ...].
     """
-    if block == 0 or len(plain) < 2 or block >= len(_blocks(model)):
-        return None
     sizes: dict[str, int] = {}
     hooks = [(name, partial(_note_size, sizes, name)) for name in hook_names]
     try:
-        arguments = _with_batch_axis(model, block, plain)
         with grown_before_block(model, block, arguments, 2), model.hooks(fwd_hooks=hooks):
             grown = require_tensor(plain[:2].call(model), 4)
     except Exception:  # whatever the model says of sizes that do not fit, it does not allow it
-        return None
+        return False
     if set(sizes.values()) != {4}:
-        return None
+        return False
     twice = outputs[:2].repeat(2, *[1] * (outputs.ndim - 1))
-    return arguments if is_same_output(twice, grown) else None
+    return is_same_output(twice, grown)
 
 
 def _note_size(sizes: dict[str, int], name: str, activation: Tensor, hook: object) -> None:
@@ -96,30 +97,50 @@ def _note_size(sizes: dict[str, int], name: str, activation: Tensor, hook: objec
     sizes[name] = len(activation)
 
 
-def _with_batch_axis(model: HookedModel, block: int, plain: Examples) -> Arguments:
-    """The arguments of a block that have one entry per example, with one example and with two."""
-    found: list[Arguments] = []
+@torch.no_grad()
+def arguments_of_blocks(
+    model: HookedModel, blocks: Iterable[int], plain: Examples
+) -> dict[int, Arguments]:
+    """Of each of these blocks the arguments that have one entry per example.
 
-    def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        n_examples = len(found) + 1
-        given = {**dict(enumerate(args)), **kwargs}
-        found.append(
-            frozenset(
-                [
-                    place
-                    for place, value in given.items()
-                    if isinstance(value, Tensor) and value.ndim and len(value) == n_examples
-                ]
-            )
+    Those that have with one example and with two. Left out are the first block, before which
+    nothing is shared, what the model has no block of, and a block that is not called once a run.
+    """
+    there = _blocks(model)
+    asked = [block for block in blocks if 0 < block < len(there)]
+    if not asked or len(plain) < 2:
+        return {}
+    found: dict[int, list[Arguments]] = {block: [] for block in asked}
+    handles = [
+        there[block].register_forward_pre_hook(
+            partial(_note_arguments, found[block]), with_kwargs=True
         )
-
-    handle = _blocks(model)[block].register_forward_pre_hook(look, with_kwargs=True)
+        for block in asked
+    ]
     try:
         for n_examples in (1, 2):
             plain[:n_examples].call(model)
+    except Exception:  # a model that does not take them so few does not allow it either
+        return {}
     finally:
-        handle.remove()
-    return found[0] & found[1] if len(found) == 2 else frozenset()
+        for handle in handles:
+            handle.remove()
+    return {block: runs[0] & runs[1] for block, runs in found.items() if len(runs) == 2}
+
+
+def _note_arguments(
+    found: list[Arguments], block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """What has as many entries as there are examples: one in the first run, two in the second."""
+    del block
+    n_examples = len(found) + 1
+    given = {**dict(enumerate(args)), **kwargs}
+    places = [
+        place
+        for place, value in given.items()
+        if isinstance(value, Tensor) and value.ndim and len(value) == n_examples
+    ]
+    found.append(frozenset(places))
 
 
 def _repeated(values: Tensor, n_copies: int) -> Tensor:

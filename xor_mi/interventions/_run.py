@@ -36,16 +36,31 @@ from xor_mi.interventions._forward import (
     inputs_per_run,
     run_plain,
 )
-from xor_mi.interventions._hooks import probe_hooks, require_hooks, require_tensor, warn_of_unread
+from xor_mi.interventions._hooks import (
+    Probed,
+    probe_hooks,
+    require_hooks,
+    require_tensor,
+    warn_of_unread,
+)
 from xor_mi.interventions._prefix import (
     Arguments,
+    arguments_of_blocks,
     first_block,
-    growing_arguments,
     grown_before_block,
+    may_grow_before,
 )
 from xor_mi.interventions._readout import Readers
 from xor_mi.interventions._sites import SiteSet
-from xor_mi.interventions._write import Layout, Running, Value, Writer, hooks_that_write
+from xor_mi.interventions._write import (
+    Layout,
+    Running,
+    Value,
+    Writer,
+    hooks_that_write,
+    require_disjoint,
+    with_one_name_each,
+)
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP, all_finite
 from xor_mi.progress import progress_bar
@@ -87,8 +102,8 @@ def intervene(
             a time.
 
     Raises:
-        XorMiError: an index outside its activation, a value of another shape or not finite,
-            overlapping sites, a site that did not fire exactly once, or results of more than may be
+        XorMiError: an index outside its activation, a value of another shape, overlapping
+            sites, a site that did not fire exactly once, or results of more than may be
             held at once.
     """
     plain = as_examples(plain)
@@ -187,6 +202,7 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
     probed = probe_hooks(model, plain)
     require_hooks(model, probed, hook_names)
+    _require_disjoint_points(model, probed, sets)
     rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes, probed)
     untouched, seen = run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
     groups = [(_Grown(), list(range(len(sets))))]
@@ -195,6 +211,21 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
     values = _in_parts(work, sets, groups, untouched, seen, rows_per_run)
     _warn_of_no_effects(work, sets, untouched, values)
     return untouched, values
+
+
+def _require_disjoint_points(model: HookedModel, probed: Probed, sets: Sequence[SiteSet]) -> None:
+    """Refuse sets that write one place of a hook point under two of its names.
+
+    Sites of one name are compared where they are written.
+    """
+    points = {site.hook_name: model.hook_dict[site.hook_name] for site in chain.from_iterable(sets)}
+    if len(set(map(id, points.values()))) == len(points):
+        return
+    for together in sets:
+        if len(together) > 1:
+            sites = with_one_name_each(model, together)
+            shapes = {site.hook_name: probed.hooks[site.hook_name].shape or () for site in sites}
+            require_disjoint([0] * len(sites), sites, shapes)
 
 
 def _by_first_block(
@@ -206,13 +237,15 @@ def _by_first_block(
         by_block.setdefault(first_block(together), []).append(number)
     groups: list[tuple[_Grown, list[int]]] = []
     from_the_start: list[int] = []
+    model, plain = work.model, work.plain
+    arguments_of = arguments_of_blocks(model, by_block, plain)
     for block, numbers in sorted(by_block.items()):
         written = {site.hook_name for number in numbers for site in sets[number]}
-        arguments = growing_arguments(work.model, block, written, work.plain, untouched)
-        if arguments is None:
-            from_the_start += numbers
-        else:
+        arguments = arguments_of.get(block, frozenset())
+        if arguments and may_grow_before(model, block, arguments, written, plain, untouched):
             groups.append((_Grown(block=block, arguments=arguments), numbers))
+        else:
+            from_the_start += numbers
     return [(_Grown(), from_the_start), *groups] if from_the_start else groups
 
 

@@ -13,7 +13,8 @@ from xor_mi.errors import XorMiError
 from xor_mi.graph import KeptEntry, Site
 from xor_mi.interventions._forward import require_batch
 from xor_mi.interventions._sites import SiteSet, entries_of
-from xor_mi.model import all_finite
+from xor_mi.kinds import HookedModel
+from xor_mi.model import all_finite, warn
 
 Running = Callable[[Tensor], Tensor]
 """What base inputs get, from what they have there in the same run, [base, ...], where sites before
@@ -96,7 +97,10 @@ class Writer:
     def _write_value(self, value: Tensor, copies: Tensor) -> None:
         """The same value [base, ...] for every set."""
         plan = self.plan
-        _require_value(self.name, value, copies[0])
+        _require_shape(self.name, value, copies[0])
+        if not all_finite(value):
+            for number, site in zip(plan.numbers, plan.sites, strict=True):
+                _warn_of_not_finite(site, value, copies[number])
         value = value.to(copies.dtype)
         indices = [site.index for site in plan.sites]
         if _are_points(indices):
@@ -112,23 +116,41 @@ class Writer:
         plan = self.plan
         for number in dict.fromkeys(plan.numbers):
             value = value_of(copies[number].clone())
-            _require_value(self.name, value, copies[0])
+            _require_shape(self.name, value, copies[0])
+            is_finite = all_finite(value)
             for of_set, site in zip(plan.numbers, plan.sites, strict=True):
                 if of_set == number:
+                    if not is_finite:
+                        _warn_of_not_finite(site, value, copies[number])
                     entries = entries_of(site, value)
                     copies[number][entries] = value[entries].to(copies.dtype)
 
 
-def _require_value(name: str, value: Tensor, activation: Tensor) -> None:
-    """What is written at a hook has the shape of its activation, and finite entries."""
+def _require_shape(name: str, value: Tensor, activation: Tensor) -> None:
+    """What is written at a hook has the shape of its activation."""
     if value.shape[1:] != activation.shape[1:]:
         raise XorMiError(
             f"a value of shape {list(value.shape[1:])} for '{name}', "
             f"whose activation is {list(activation.shape[1:])}"
         )
-    if not all_finite(value):
-        raise XorMiError(
-            f"the value for '{name}' has NaN or infinite entries; an intervention needs finite ones"
+
+
+def _warn_of_not_finite(site: Site, value: Tensor, activation: Tensor) -> None:
+    """Warn where a site gets NaN or infinite entries that are not there already.
+
+    A hook may hold minus infinity wherever a position may not look, on every input. Writing that
+    again changes nothing, and elsewhere is what the intervention does.
+
+    value: what is written; activation: what is there, both [base, ...].
+    """
+    entries = entries_of(site, value)
+    written, there = value[entries], activation[entries]
+    is_new = ~written.isfinite() & (written != there)
+    n_inputs = int(is_new.reshape(len(is_new), -1).any(dim=1).sum())
+    if n_inputs:
+        warn(
+            f"what is written at {site.name} is NaN or infinite on {n_inputs} of {len(value)} "
+            "inputs, and not so before; its numbers are what the model makes of that"
         )
 
 
@@ -195,6 +217,19 @@ def require_disjoint(
                 raise XorMiError(
                     f"{a.name} and {b.name} overlap; the sites of one set must be different places"
                 )
+
+
+def with_one_name_each(model: HookedModel, sites: Sequence[Site]) -> list[Site]:
+    """Sites of one hook point under one name of it, called as before.
+
+    A bridge lists some hook points under two names.
+    """
+    first_name: dict[int, str] = {}
+    named: list[Site] = []
+    for site in sites:
+        hook_name = first_name.setdefault(id(model.hook_dict[site.hook_name]), site.hook_name)
+        named.append(Site(hook_name, site.index, site.name))
+    return named
 
 
 def _from_front(index: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
