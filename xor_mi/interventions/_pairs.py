@@ -19,7 +19,7 @@ from xor_mi.interventions._examples import (
 from xor_mi.interventions._sites import require_mlp
 from xor_mi.kinds import HookedModel, ModelKwargs, Pairs, Row
 from xor_mi.metrics import decisions
-from xor_mi.model import HookedMLP, read_inputs
+from xor_mi.model import HookedMLP, NamedInputs, read_inputs
 from xor_mi.truth import is_array, truth_rows
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
@@ -110,11 +110,19 @@ def read_pairs(
     if not listed:
         return ReadPairs((), Examples(model.rows([])), *torch.zeros(2, 0, dtype=torch.long))
     read = read_inputs(model, listed)
-    inputs, numbers = distinct_inputs(read.values)
+    inputs, numbers = _different(read)
     names = [read.names[number] for number in number_of]
     named = tuple(zip(names[::2], names[1::2], strict=True))
     numbers = numbers[torch.tensor(number_of, device=numbers.device)]
     return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
+
+
+def _different(read: NamedInputs) -> tuple[Tensor, Tensor]:
+    """The different inputs, and each one's number among them."""
+    # rows of different bits, the usual case, need no look at their numbers
+    if read.bits is not None and len(set(read.bits)) == len(read.bits):
+        return read.values, torch.arange(len(read.values), device=read.values.device)
+    return distinct_inputs(read.values)
 
 
 def one_pair(model: HookedModel, clean: Row | Tensor, corrupted: Row | Tensor) -> Pairs:

@@ -372,8 +372,9 @@ def coordinates(
 ) -> Coordinates:
     """The six coordinates of an intervention on these sets of sites."""
     is_mlp = isinstance(model, HookedMLP)
-    single = all(len(together) == 1 for together in sets)
     flat = list(chain.from_iterable(sets))
+    # no set is empty
+    single = len(flat) == len(sets)
     hooks = {site.hook_name for site in flat}
     kinds = {kind_of_hook(name) if is_mlp else name.rpartition(".")[2] for name in hooks}
     whole = not any(site.index for site in flat)
