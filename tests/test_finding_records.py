@@ -25,6 +25,7 @@ from xor_mi import (
     scan_gates,
 )
 from xor_mi.errors import XorMiError
+from xor_mi.gate_scan import ModelDecisions
 from xor_mi.interventions import attribute
 from xor_mi.metrics import by_threshold
 from xor_mi.testing import (
@@ -281,6 +282,74 @@ def test_long_lists_are_cut():
     assert lines[20:] == ["... and 30 more", "as before: 0 of 50 lines"]
 
 
+# what was measured and how
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("interchange", {"n_differing": 6}, "n_differing: 0 -> 6"),
+        ("interchange", {"n_inputs": 3}, "n_inputs: 4 -> 3"),
+        ("interchange", {"seed": 7}, "seed: 0 -> 7"),
+        ("interchange", {"why_not": {"untrained": "none"}}, "why_not: [] -> ['untrained']"),
+        ("interchange", {"n_possible": {"either": 16, "both": 16, "(joint)": 65}}, "n_possible.(joint): 64 -> 65"),
+        ("scan", {"features": ("a", "c")}, "features: ['a', 'b'] -> ['a', 'c']"),
+        ("scan", {"n_units": 4000}, "n_units: 2 -> 4000"),
+        ("scan", {"n_samples": 5, "n_distinct": 3}, "n_samples: 4 -> 5, n_distinct: 4 -> 3"),
+        ("scan", {"is_every_permutation": False}, "is_every_permutation: True -> False"),
+        ("scan", {"smallest_p": 1e-9}, "smallest_p: 1 -> 1e-09, off by 1"),
+        ("scan", {"control_rate": 0.25}, "control_rate: 1 -> 0.25, off by 0.75"),
+        ("scan", {"control_interval": (0.5, 1.0)}, "control_interval.low: 1 -> 0.5"),
+        ("scan", {"left_out": {"hook_x": "it never fires"}}, "left_out: [] -> ['hook_x']"),
+        ("found gates", {"decided": ModelDecisions("AND", "a & b", "0001", 0)}, "decided.gate: XOR -> AND"),
+        ("found gates", {"decided": ModelDecisions("XOR", "a ^ b", "0110", 1)}, "decided.n_unlike: 0 -> 1"),
+        ("found gates", {"is_every_pair": False, "n_runs": 11}, "is_every_pair: True -> False, n_runs: 12 -> 11"),
+        ("found gates", {"has_p_values": True}, "has_p_values: False -> True"),
+        ("found gates", {"max_p": 0.05}, "max_p: 0.01 -> 0.05"),
+        ("found gates", {"min_accuracy": 0.5}, "min_accuracy: 1 -> 0.5"),
+        ("ablation", {"value": "given"}, " -> given"),
+    ],
+)  # fmt: skip
+def test_what_was_measured_is_compared(name, changes, says, own, tmp_path):
+    """A finding with the same table and another count, rate or setting differs from the stored one,
+    and one line says in what; as nearly the same number it does not.
+    """
+    finding = FINDINGS[name](own)
+    write_record(record_of_finding(finding), tmp_path / "a")
+    difference = compare_findings(
+        read_finding_record(tmp_path / "a"), record_of_finding(replace(finding, **changes))
+    )
+    assert difference
+    (line,) = {line for line in str(difference).split("\n") if says in line}
+    assert line.strip().startswith("what was measured: ")
+
+
+def test_numbers_that_were_measured_have_a_tolerance(own):
+    """A rate that moved by rounding is the same; one that moved more has the tolerance of its name
+    or of all; with None no number is compared, and counts still are.
+    """
+    scan = FINDINGS["scan"](own)
+    old = record_of_finding(scan)
+    near, far, other = (
+        record_of_finding(replace(scan, **changes))
+        for changes in ({"control_rate": 1 - 1e-7}, {"control_rate": 0.9}, {"n_units": 3})
+    )
+    assert not compare_findings(old, near)
+    assert compare_findings(old, far).numbers
+    assert not compare_findings(old, far, tolerance={"control_rate": 0.2})
+    assert not compare_findings(old, far, tolerance=None)
+    assert compare_findings(old, other, tolerance=None).cells
+
+
+def test_a_finding_without_lines_is_held_by_what_was_measured(own):
+    """Without a candidate the table is empty; what the model decides still tells two apart."""
+    found = replace(FINDINGS["found gates"](own), found=())
+    other = replace(found, decided=ModelDecisions("TRUE", "1", "1111", 0))
+    old, new = record_of_finding(found), record_of_finding(other)
+    assert old["lines"] == new["lines"] == []
+    assert "decided.formula: a ^ b -> 1" in str(compare_findings(old, new))
+
+
 # what is refused
 
 
@@ -288,7 +357,10 @@ def test_long_lists_are_cut():
     ("damage", "says"),
     [
         (lambda text: text[:100], "cannot be read"),
-        (lambda text: text.replace('"version": 1', '"version": 2'), "is of format 2; this xor-mi reads up to 1: install a later"),
+        (lambda text: text.replace('"version": 2', '"version": 3'), "is of format 3; this xor-mi reads up to 2: install a later"),
+        (lambda text: text.replace('"version": 2', '"version": 1'), "is of format 1, which did not hold what was measured and how; write it anew with pytest --force-regen"),
+        (lambda text: text.replace('"head": {}', '"head": {"n_inputs": {}}'), "'head.n_inputs' is {}, not a text, a number, "),
+        (lambda text: text.replace('"head": {}', '"head": []'), "'head' is no object"),
         (lambda text: text.replace("xor_mi.finding", "spice.finding"), "it has no 'format': 'xor_mi.finding'"),
         (lambda text: text.replace('"kind": ', '"sort": '), "'kind' is missing"),
         (lambda text: text.replace('"gate": "exact"', '"gate": "fuzzy"'), "'columns.gate' is \"fuzzy\", not one of exact, number"),

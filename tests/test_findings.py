@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import json
 import pkgutil
 from html.parser import HTMLParser
 
@@ -157,6 +158,13 @@ def test_a_finding_is_a_table_or_says_what_to_do_instead(kind):
         assert "<table" in page
     if kind in DRAWN:
         assert finding.plot().to_json() == plots.figure(finding).to_json()
+
+
+@pytest.mark.parametrize("kind", sorted(kinds_of_findings()))
+def test_what_was_measured_is_plain(kind):
+    """Numbers, texts and truth values, which JSON holds, under names."""
+    head = finding_of(kind).head()
+    assert head.keys() == json.loads(json.dumps(head, allow_nan=False)).keys()
 
 
 @pytest.mark.parametrize("kind", sorted(kinds_of_findings()))

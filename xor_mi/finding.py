@@ -62,6 +62,14 @@ class Finding:
         """
         raise XorMiError(f"a {type(self).__name__} is not a table; print it, or call .plot()")
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how that no line of the table says, such as counts of inputs.
+
+        Name -> a number, a text, a truth value, None, or a list or a mapping of these. A stored
+        record of the finding has them, and they are compared. Empty where the table says all.
+        """
+        return {}
+
     def plot(self, **options: Any) -> "go.Figure":
         """The finding as a figure; options are those of its function in `xor_mi.plots`.
 

@@ -156,6 +156,13 @@ class DifferenceExplanation(Finding):
     units: pd.DataFrame = field(repr=False)
     leftover: float
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "a": self.a,
+            "b": self.b,
+        }
+
     def frame(self) -> pd.DataFrame:
         """The explanation itself, edge by edge: a copy of `edges`. The sums are in `units`."""
         return self.edges.copy()

@@ -197,6 +197,16 @@ class Comparison(Finding):
         """
         return self._frame.copy()
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "decision_a": self.decision_a,
+            "decision_b": self.decision_b,
+            "tolerance": self.tolerance,
+        }
+
     @property
     def same_decision(self) -> bool:
         """Both inputs are decided, and alike."""

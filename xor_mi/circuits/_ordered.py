@@ -239,6 +239,17 @@ class OrderedCircuits(Finding):
         """As with two levels: "identified", "ambiguous", "approximate" or "no_gate_reading"."""
         return verdict_of(len(self.circuits), len(self.passing))
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "target": self.target.name,
+            "verdict": self.verdict,
+            "require": self.require,
+            "min_margin": self.min_margin,
+            "n_circuits": len(self.circuits),
+            "n_passing": len(self.passing),
+        }
+
     @property
     def first(self) -> OrderedCircuit | None:
         """The circuit to believe first; None where there is none."""

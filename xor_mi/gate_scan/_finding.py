@@ -70,6 +70,22 @@ class GateScan(Finding):
         types |= dict.fromkeys(("is_widest", "is_decision"), "bool")
         return frame.astype(types)
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "features": self.features,
+            "rows_seen": self.rows_seen,
+            "n_samples": self.n_samples,
+            "n_distinct": self.n_distinct,
+            "n_units": self.n_units,
+            "n_permutations": self.n_permutations,
+            "is_every_permutation": self.is_every_permutation,
+            "smallest_p": self.smallest_p,
+            "control_rate": self.control_rate,
+            "control_interval": dict(zip(("low", "high"), self.control_interval, strict=True)),
+            "left_out": sorted(self.left_out),
+        }
+
     def separating(self, *, max_p: float = LARGEST_P) -> pd.DataFrame:
         """The cuts whose p-value is at most this, widest margin first.
 

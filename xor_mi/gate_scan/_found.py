@@ -187,6 +187,19 @@ class FoundGates(Finding):
         types |= dict.fromkeys((*counts, "n_units"), "int64")
         return pd.DataFrame(columns, dtype=object).astype(types)
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "scan": self.scan.head(),
+            "decided": vars(self.decided),
+            "is_every_pair": self.is_every_pair,
+            "n_runs": self.n_runs,
+            "has_p_values": self.has_p_values,
+            "max_p": self.max_p,
+            "min_accuracy": self.min_accuracy,
+            "seed": self.seed,
+        }
+
     def _in_sets(self, sets: Sequence[tuple[Site, ...]]) -> list[object]:
         """Of each candidate, the names of the sets that have it, as one text."""
         # where sets were looked for, some set is enough, if only that of nothing

@@ -101,6 +101,13 @@ class AblationSweep(Finding):
                 others["accuracy"] = summary["accuracy"].tolist()
         return words, effects_table(of_metrics, names, what="effect", others=others)
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "value": self.value,
+            "labels": self.labels,
+        }
+
     def __getitem__(self, metric: str) -> "AblationSweep":
         """The sweep in one metric."""
         if metric not in self.metrics:

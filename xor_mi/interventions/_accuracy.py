@@ -136,3 +136,13 @@ class InterchangeAccuracy(Finding):
         columns["n_runs"] = list(self.n_runs.values())
         columns["accuracy"] = [self.accuracy(name) for name in self.n_runs]
         return pd.DataFrame(columns)
+
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "n_possible": self.n_possible,
+            "n_inputs": self.n_inputs,
+            "n_differing": self.n_differing,
+            "seed": self.seed,
+            "why_not": sorted(self.why_not),
+        }

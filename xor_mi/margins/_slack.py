@@ -86,6 +86,12 @@ class Slack(Finding):
         """The weight that may move least, the first of several."""
         return min(self.weights, key=lambda weight: weight.slack)
 
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "tolerance": self.tolerance,
+        }
+
     def frame(self) -> pd.DataFrame:
         """One line per weight; see `WeightSlack`.
 

@@ -13,7 +13,7 @@ per network, for all formulas together, and the alignments are counted and liste
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain
 
@@ -119,6 +119,18 @@ class AlignmentSearch(Finding):
     def n_minimal(self) -> int:
         """How many minimal alignments there are, over all formulas."""
         return sum(self.aligned.values())
+
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "target": self.target.name,
+            "depth": self.depth,
+            "convention": asdict(self.convention),
+            "output": self.output,
+            "n_formulas": len(self.formulas),
+            "n_aligned": len(self.aligned),
+            "n_minimal": self.n_minimal,
+        }
 
     def __len__(self) -> int:
         return self.n_minimal

@@ -8,7 +8,7 @@ them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import pandas as pd
@@ -90,6 +90,19 @@ class IdentifiabilityReport(Finding):
         See also `subcircuits_frame` and `alignments_frame`.
         """
         return self.counts.frame()
+
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "convention": asdict(self.convention),
+            "verdict": self.circuit.verdict,
+            "n_perfect": self.n_perfect,
+            "n_surviving": self.n_surviving,
+            "n_agreeing": self.n_agreeing,
+            "n_alignments": self.n_alignments,
+            "identifiable": self.identifiable,
+            "output": self.output,
+        }
 
     def subcircuits_frame(self) -> pd.DataFrame:
         """One row per examined subcircuit.

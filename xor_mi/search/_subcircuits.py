@@ -8,7 +8,7 @@ one by one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import comb
@@ -139,6 +139,16 @@ class SubcircuitSearch(Finding):
     masks: tuple[Masks, ...] = field(repr=False)
     n_by_edges: dict[int, tuple[int, int]] = field(repr=False)
     complete: bool = True
+
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "layer_sizes": self.layer_sizes,
+            "total": self.total,
+            "n_perfect": self.n_perfect,
+            "complete": self.complete,
+            "convention": asdict(self.convention),
+        }
 
     def __len__(self) -> int:
         return self.n_perfect

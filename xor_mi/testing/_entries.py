@@ -119,8 +119,10 @@ class CircuitRecord(TypedDict):
 
 
 FINDING_FORMAT = "xor_mi.finding"
-FINDING_VERSION = 1
-"""The version of a finding's record; a record of a later one is refused."""
+FINDING_VERSION = 2
+"""The version of a finding's record. Another one is refused: 1 did not hold what was measured and
+how, so that nothing can be held against it.
+"""
 
 ColumnKind = Literal["exact", "number"]
 """How the values of a column are compared: equal, or within a tolerance."""
@@ -129,11 +131,12 @@ Cell = str | int | float | bool | list[Any] | None
 
 
 class FindingRecord(TypedDict):
-    """What is kept of a finding: its table.
+    """What is kept of a finding: its table, and its head.
 
     `says` is a sentence for a reader, and `how` says what was intervened on and how, where the
-    finding has that; neither is compared. `columns` has the kind of every column, and `lines` one
-    entry per line of the table.
+    finding has that; neither is compared. `head` has what was measured and how beside the table, as
+    `Finding.head` says it; entries of a part have its name before them. `columns` has the kind of
+    every column, and `lines` one entry per line of the table.
     """
 
     format: str
@@ -143,6 +146,7 @@ class FindingRecord(TypedDict):
     kind: str
     says: str
     how: dict[str, str]
+    head: dict[str, Cell]
     columns: dict[str, ColumnKind]
     lines: list[dict[str, Cell]]
 

@@ -1,11 +1,11 @@
 """two records of findings -> FindingDifferences: lines that are gone or new, then cells that
-changed, then numbers.
+changed, then numbers; what was measured and how comes before the lines of the table.
 
 Lines are matched by what names them, such as pair and site, and not by their order. Lines of one
 name, such as two cuts of one unit, are matched by what they say, and what is left in order."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -103,15 +103,16 @@ def compare_findings(
     Args:
         tolerance: a number changed if |new - old| > tolerance * size + tolerance * |old|, where
             size is 1 or, if that is smaller, the largest number of its column, or of all columns
-            of its metric. One for all columns, or one per column of numbers, the rest keeping the
-            default; None compares no numbers.
+            of its metric; of what was measured, the number itself. One for all numbers, or one
+            per column of numbers or number that was measured, the rest keeping the default; None
+            compares no numbers.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi import ablation_sweep
     >>> from xor_mi.testing import record_of_finding
     >>> both = [ablation_sweep(textbook_xor(), value=value) for value in ("zero", "mean")]
     >>> old, new = (record_of_finding(sweep) for sweep in both)
-    >>> print(compare_findings(old, new, tolerance=None).cells[0])
+    >>> print(compare_findings(old, new, tolerance=None).cells[1])
     site h0.0, row 00: decision_after: 0 -> 1, flips: False -> True, right: True -> False
 
     Raises:
@@ -122,7 +123,9 @@ def compare_findings(
         require_finding_record(name, record)
     shared = [name for name in new["columns"] if name in old["columns"]]
     measured = [name for name in shared if _is_measured(name, old, new)]
-    bounds = tolerances(tolerance, measured, kind="column of numbers")
+    of_head = _numbers_of_head(old["head"], new["head"])
+    every = tolerances(tolerance, [*measured, *of_head], kind="column of numbers")
+    bounds = {name: every[name] for name in measured}
     if old["kind"] != new["kind"]:
         kinds = f"{cut_short(old['kind'])} -> {new['kind']}"
         return FindingDifferences(lines=(f"another kind of finding: {kinds}",))
@@ -138,10 +141,14 @@ def compare_findings(
         numbers = [_numbers_moved(a, b, bounds, units, names) for a, b in both]
     n_same = sum(not said and not off for said, off in zip(cells, numbers, strict=True))
     lines = [*_columns_changed(old, new), *_lines_changed(pairs, names)]
+    bounds_of_head = {} if tolerance is None else {name: every[name] for name in of_head}
     found = FindingDifferences(
         lines=tuple(lines),
-        cells=tuple(chain.from_iterable(cells)),
-        numbers=tuple(chain.from_iterable(numbers)),
+        cells=(*_head_changed(old["head"], new["head"], of_head), *chain.from_iterable(cells)),
+        numbers=(
+            *_head_moved(old["head"], new["head"], bounds_of_head),
+            *chain.from_iterable(numbers),
+        ),
         same=f"{n_same} of {len(new['lines'])} lines",
     )
     if not found:
@@ -161,6 +168,40 @@ def _is_measured(name: str, old: FindingRecord, new: FindingRecord) -> bool:
     cells = [line[name] for line in side["lines"]]
     # whole numbers, or no number on any line
     return all(cell is None or type(cell) is int for cell in cells)
+
+
+# what was measured and how
+
+
+def _numbers_of_head(old: Line, new: Line) -> list[str]:
+    """The entries that are a number on both sides, and on one of them not a whole one."""
+    shared = [name for name in new if name in old]
+    return [name for name in shared if {type(old[name]), type(new[name])} in _MEASURED]
+
+
+_MEASURED = ({float}, {float, int})
+"""A number that was measured may be a whole one; a count is never anything else."""
+
+
+def _head_changed(old: Line, new: Line, measured: Collection[str]) -> list[str]:
+    """One text for everything that changed and is compared exactly; what is on one side only is."""
+    names = [name for name in dict.fromkeys([*new, *old]) if name not in measured]
+    changed = [name for name in names if _key(old.get(name)) != _key(new.get(name))]
+    if not changed:
+        return []
+    said = [f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}" for name in changed]
+    return [f"what was measured: {', '.join(said)}"]
+
+
+def _head_moved(old: Line, new: Line, bounds: Mapping[str, Number]) -> list[str]:
+    """The numbers that moved by more than their tolerance."""
+    texts: list[str] = []
+    for name, bound in bounds.items():
+        was, now = number_in(old[name]), number_in(new[name])
+        assert was is not None and now is not None  # noqa: PT018
+        said = moved(name, was, now, bound, unit=unit_beside([was]))
+        texts += [f"what was measured: {said}"] if said else []
+    return texts
 
 
 # lines

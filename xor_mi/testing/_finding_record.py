@@ -1,10 +1,11 @@
-"""finding -> record: the table of any finding, as a baseline holds it; record <-> file.
+"""finding -> record: the table of any finding, and what was measured and how, as a baseline holds
+them; record <-> file.
 
 A column is exact, such as names, gates, verdicts, decisions and counts, or it has numbers that a
 tolerance is for. That is decided by the kind of its values."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, TypedDict, cast
 
@@ -84,6 +85,7 @@ def record_of_finding(finding: FindingLike, *, test: str = "") -> FindingRecord:
         "kind": type(finding).__name__,
         "says": str(finding) if isinstance(finding, Finding) else f"{len(lines)} lines",
         "how": _how(finding),
+        "head": dict(_head(finding.head() if isinstance(finding, Finding) else {})),
         "columns": kinds,
         "lines": lines,
     }
@@ -101,6 +103,16 @@ def _how(finding: FindingLike) -> dict[str, str]:
     if not isinstance(found, Coordinates):
         return {}
     return {name: str(value) for name, value in found._asdict().items()}
+
+
+def _head(entries: Mapping[str, object], of: str = "") -> Iterator[tuple[str, Cell]]:
+    """What was measured and how, each with a name of its own: 'n_possible.either'."""
+    for key, value in entries.items():
+        name = f"{of}{key}"
+        if isinstance(value, Mapping):
+            yield from _head(cast(Mapping[str, object], value), f"{name}.")
+        else:
+            yield name, _stored_exactly(_cell(value))
 
 
 def _column(values: pd.Series) -> tuple[ColumnKind, list[Cell]]:
@@ -186,6 +198,11 @@ def read_finding_record(path: PathLike) -> FindingRecord:
             f"{called} is of format {version}; this xor-mi reads up to {FINDING_VERSION}: "
             "install a later xor-mi"
         )
+    if isinstance(version, int) and version < FINDING_VERSION:
+        raise XorMiError(
+            f"{called} is of format {version}, which did not hold what was measured and how; write "
+            "it anew with pytest --force-regen"
+        )
     wrong = _wrong_in(content)
     if wrong:
         raise XorMiError(f"{called} cannot be read: {wrong}; {NEXT_STEP}")
@@ -200,7 +217,7 @@ def require_finding_record(name: str, record: object) -> None:
 
 
 class _Head(TypedDict):
-    """The entries of a record but for its table."""
+    """The entries of a record but for those that hold cells."""
 
     format: Literal["xor_mi.finding"]
     version: int
@@ -218,6 +235,12 @@ def _wrong_in(content: object) -> str:
     if wrong:
         return wrong
     record = cast(Mapping[str, Any], content)
+    head = record.get("head")
+    if not isinstance(head, dict):
+        return "'head' is no object"
+    for name, cell in cast(dict[str, object], head).items():
+        if not _fits(cell, "exact"):
+            return f"'head.{cut_short(name)}' is {shown(cell)}, not {_ASKED['exact']}"
     lines, columns = record.get("lines"), record["columns"]
     if not isinstance(lines, list):
         return "'lines' is not a list"
