@@ -22,8 +22,9 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from xor_mi.errors import XorMiError
-from xor_mi.gate_scan import GateScan, scan_gates
+from xor_mi.gate_scan import GateScan, find_gates, scan_gates
 from xor_mi.interventions import Site, ablation_sweep
+from xor_mi.metrics import by_tokens
 from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction
 
@@ -877,9 +878,28 @@ def test_every_hook_of_a_transformer(planted):
     """A bridge lists hooks that are switched off; they are left out, and named when asked for."""
     tokens, features = samples(30)
     scan = scan_gates(planted, tokens, features, n_permutations=2, scores=False)
-    assert set(scan.frame()["hook"]) | set(scan.left_out) == set(planted.hook_dict)
+    named = [*scan.frame()["hook"].unique(), *(set(scan.left_out) - set(scan.frame()["hook"]))]
+    points = {id(planted.hook_dict[name]) for name in named}
+    assert points == {id(point) for point in planted.hook_dict.values()}
+    # one name of each
+    assert len(points) == len(named) < len(planted.hook_dict)
     with pytest.raises(XorMiError, match=r"hook_result' is switched off: .*set_use_attn_result"):
         scan_gates(planted, tokens, features, "blocks.0.attn.hook_result")
+
+
+@pytest.mark.parametrize("function", [scan_gates, find_gates])
+def test_two_names_of_one_hook_are_read_once(function, planted):
+    """Asked for by both, a hook's units are those that it has by the first alone."""
+    tokens, features = samples(30)
+    settings = {"n_permutations": 120, "progress": False}
+    if function is find_gates:
+        settings["decide"] = by_tokens(1, 0)
+    names = ["blocks.0.mlp.hook_post", "blocks.0.mlp.out.hook_in"]
+    alone, both = (
+        function(planted, tokens, features, asked, **settings) for asked in (names[:1], names)
+    )
+    pd.testing.assert_frame_equal(alone.frame(), both.frame())
+    assert alone.head() == both.head()
 
 
 def test_keyword_inputs_belong_to_the_inputs():

@@ -260,6 +260,19 @@ def test_listed_hooks_of_a_bridge_can_all_be_patched(bridge):
     assert len(sweep.sites) == len(listed) > 20
 
 
+def test_a_hook_point_of_two_names_is_listed_once(bridge):
+    """By the name that it carries itself: no two are one point, and none that can be written is
+    left out.
+    """
+    names = [site.hook_name for site in sites(bridge, "hook")]
+    points = {id(bridge.hook_dict[name]) for name in names}
+    assert len(points) == len(names) < len(bridge.hook_dict)
+    assert [bridge.hook_dict[name].name for name in names] == names
+    _, cache = bridge.run_with_cache(torch.tensor([[0, 1], [1, 0], [1, 1]]))
+    per_example = {name for name, value in cache.items() if value.shape[0] == 3}
+    assert points == {id(bridge.hook_dict[name]) for name in per_example}
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "says"),
     [

@@ -29,7 +29,7 @@ from xor_mi.gate_scan._scores import Scorer, Scores, UnitScores, scored_gates
 from xor_mi.graph import Site
 from xor_mi.interventions._forward import inputs_per_run
 from xor_mi.interventions._hooks import Probed, probe_hooks, why_not_writable
-from xor_mi.interventions._sites import edges_where_needed, require_ready, site_sets
+from xor_mi.interventions._sites import edges_where_needed, one_name_each, require_ready, site_sets
 from xor_mi.kinds import Features, HookedModel, Inputs, ModelKwargs, Sites
 from xor_mi.progress import progress_bar
 
@@ -73,7 +73,8 @@ def scan_gates(
             a column each; 1 to 6 features, two or more combinations. Equal inputs have equal
             features. By default the bits of a HookedMLP's inputs.
         sites: a hook name, a `Site` (of a site with an index only the units there), or several of
-            them. None means every hook that can be read; `GateScan.left_out` names the others.
+            them. None means every hook that can be read; `GateScan.left_out` names the others. A
+            hook point of two names counts once.
         model_kwargs: keyword inputs of the model's forward; a tensor has one entry per sample.
         n_permutations: how often the combinations are dealt out to the different inputs anew. The
             p-value of a cut is (1 + how often the unit then has one at least as wide) / (1 + this);
@@ -190,14 +191,16 @@ def _readable_hooks(
     model: HookedModel, probed: Probed
 ) -> tuple[dict[str, list[Site]], dict[str, str]]:
     """Every hook that can be read, whole, and why the others cannot."""
-    reasons = {name: why_not_writable(model, probed, name) for name in probed.hooks}
+    names = one_name_each(model)
+    reasons = {name: why_not_writable(model, probed, name) for name in names}
     left_out = {name: why_not for name, why_not in reasons.items() if why_not}
-    for name, facts in probed.hooks.items():
-        if facts.dtype is not None and facts.dtype.is_complex:
+    for name in names:
+        dtype = probed.hooks[name].dtype
+        if dtype is not None and dtype.is_complex:
             left_out[name] = "has complex activations"
-    if len(left_out) == len(probed.hooks):
+    if len(left_out) == len(names):
         raise XorMiError("no hook of this model can be read; name one to learn why")
-    return {name: [Site(name)] for name in probed.hooks if name not in left_out}, left_out
+    return {name: [Site(name)] for name in names if name not in left_out}, left_out
 
 
 def _finite_units(
@@ -222,9 +225,12 @@ def _finite_units(
 def _sites_by_hook(model: HookedModel, sites: Sites) -> dict[str, list[Site]]:
     """Hook name -> the sites asked for there, in order."""
     by_hook: dict[str, list[Site]] = {}
+    # two names of one hook point are one hook, called as it is named first
+    name_of: dict[int, str] = {}
     for together in site_sets(model, sites):
         for site in together:
-            by_hook.setdefault(site.hook_name, []).append(site)
+            name = name_of.setdefault(id(model.hook_dict[site.hook_name]), site.hook_name)
+            by_hook.setdefault(name, []).append(site)
     if not by_hook:
         raise XorMiError(
             f"no hook given; this model has {len(model.hook_dict)}, listed in model.hook_dict"

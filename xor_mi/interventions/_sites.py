@@ -62,9 +62,10 @@ def sites(
 
     Hidden units, edges, inputs and logits are those of a HookedMLP; direct connections from inputs
     to outputs are edges too. "hook" is every whole hook, of another model those that can be read
-    and written per example. "head", "neuron" and "position" are those of each layer, on any model
-    whose hooks are called `blocks.L....`: every head of `attn.hook_z`, every neuron of
-    `mlp.hook_post`, every position of `hook_resid_pre`.
+    and written per example; where a model lists one hook point under several names, as a bridge
+    does, it is named once, by the name that the hook point itself carries. "head", "neuron" and
+    "position" are those of each layer, on any model whose hooks are called `blocks.L....`: every
+    head of `attn.hook_z`, every neuron of `mlp.hook_post`, every position of `hook_resid_pre`.
 
     Args:
         inputs: a few inputs [input, ...], on which another model than a HookedMLP is tried. Without
@@ -92,7 +93,10 @@ def sites(
     if kind == "hook" and not isinstance(model, HookedMLP):
         require_hooked(model, "listing hooks")
         probed = _probed(model, inputs)
-        names = list(model.hook_dict) if probed is None else writable_hooks(probed)
+        names = one_name_each(model)
+        if probed is not None:
+            writable = set(writable_hooks(probed))
+            names = [name for name in names if name in writable]
         return [Site(hook_name) for hook_name in names]
     mlp = require_mlp(model, f"listing sites of kind {kind!r}")
     if inputs is not None:
@@ -100,6 +104,16 @@ def sites(
     if kind == "hook":
         return [Site(hook_name) for hook_name, _ in mlp.hook_places()]
     return list(_listed(mlp.layer_sizes, mlp.cfg.direct, kind))
+
+
+def one_name_each(model: HookedModel) -> list[str]:
+    """Each hook point once, in the model's order: by the name that it carries, else the first."""
+    name_of: dict[int, str] = {}
+    for name, point in model.hook_dict.items():
+        if name == getattr(point, "name", None):
+            name_of[id(point)] = name
+        name_of.setdefault(id(point), name)
+    return list(name_of.values())
 
 
 def _in_layers(
