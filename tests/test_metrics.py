@@ -334,3 +334,17 @@ def test_a_patch_is_asserted_by_the_networks_own_rule():
     assert_patch_effect(model, "01", "10", "h0.0", flips=True, effect=1)
     assert_patch_effect(model, "10", "01", "h0.0", flips=False, effect=-1)
     assert_patch_effect(model, "10", "01", ("h0.0", "h0.1"), flips=True, effect=-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.float32])
+def test_whole_numbers_have_a_largest_class(dtype):
+    """By NumPy's argmax, ties apart, also of numbers that float32 cannot tell apart."""
+    outputs = torch.tensor([[0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]])
+    if dtype in (torch.int32, torch.int64):
+        outputs = outputs + 2**30
+    outputs = outputs.to(dtype)
+    decided = metrics.by_argmax(one=1)(outputs).tolist()
+    # all rows but the third, which is a tie, have one largest number
+    largest = outputs.numpy().argmax(axis=1).tolist()
+    assert [int(number == 1) for number in largest] == [1, 0, 0, 0]
+    assert decided == [1, 0, -1, 0]

@@ -116,6 +116,11 @@ def test_a_sweep_reads_what_decide_says():
         (lambda outputs: outputs[:, -1] > 0, r"decide gives shape \[6, 11\] for 6 examples"),
         (lambda outputs: "yes", "decide gives 'yes'; it must give 1, 0 or -1 per example"),
         ("argmax", "decide is 'argmax'; give a function"),
+        (
+            lambda outputs: torch.full((len(outputs),), 255, dtype=torch.uint8),
+            "decide gives 255 for",
+        ),
+        (lambda outputs: torch.full((len(outputs),), 1 + 2**-23), "decide gives 1.00000011920"),
     ],
 )
 def test_a_decide_that_decides_nothing_is_refused(decide, says):

@@ -23,7 +23,7 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
@@ -262,36 +262,41 @@ class ScoreAbove:
     position: int | None
     cut: float = 0.0
 
-    def score(self, outputs: Float[Tensor, "batch *position d_out"]) -> Float[Tensor, " batch"]:
+    def score(self, outputs: Shaped[Tensor, "batch *position d_out"]) -> Float[Tensor, " batch"]:
         """The number that is compared with the cut.
 
         Raises:
             XorMiError: outputs of another shape, or a position or class that they do not have.
         """
-        columns = self._columns(outputs)
+        score = self._compared(self._columns(outputs))
+        # whole numbers are subtracted as they are, which rounds nothing
+        return score if score.is_floating_point() else score.float()
+
+    def _compared(self, columns: Shaped[Tensor, "batch d_out"]) -> Shaped[Tensor, " batch"]:
+        """The output that speaks for 1, less the largest of those that it is compared with."""
         # in float32, so that the difference of two 16-bit numbers is not rounded once more
         if columns.element_size() < 4:
             columns = columns.float()
         n = columns.shape[1]
-        mine = columns[:, require_output(self.one, n)]
+        number = require_output(self.one, n)
+        mine = columns[:, number]
         if self.others is None:
             if n < 2:
                 raise XorMiError(
                     "there is one class alone, which always wins; give decide=by_threshold(...)"
                 )
-            others = columns.clone()
-            others[:, self.one] = -inf
+            others = torch.cat([columns[:, :number], columns[:, number + 1 :]], dim=1)
             return mine - others.amax(dim=1)
         if not self.others:
             return mine
         numbers = [require_output(other, n) for other in self.others]
         return mine - columns[:, numbers].amax(dim=1)
 
-    def __call__(self, outputs: Float[Tensor, "batch *position d_out"]) -> Int[Tensor, " batch"]:
+    def __call__(self, outputs: Shaped[Tensor, "batch *position d_out"]) -> Int[Tensor, " batch"]:
         """1, 0, or -1 where undecided, per example."""
         return decide(self.score(outputs), cut=self.cut)
 
-    def _columns(self, outputs: Tensor) -> Float[Tensor, "batch d_out"]:
+    def _columns(self, outputs: Tensor) -> Shaped[Tensor, "batch d_out"]:
         """The outputs that are compared, at the one position that is read."""
         _require_real(outputs)
         shape = list(outputs.shape)
@@ -488,7 +493,7 @@ def _require_real(outputs: Tensor) -> None:
         )
 
 
-def _as_outputs(outputs: Tensor) -> Float[Tensor, "batch d_out"]:
+def _as_outputs(outputs: Tensor) -> Shaped[Tensor, "batch d_out"]:
     """Outputs [batch, d_out], or [batch] of a single one."""
     _require_real(outputs)
     if outputs.ndim == 1:

@@ -33,14 +33,25 @@ def read_features(features: Features, n_inputs: int, *, at_most: int = MAX_INPUT
             input.
     """
     if isinstance(features, pd.DataFrame):
+        if len(set(map(str, features.columns))) < len(features.columns):
+            twice = ", ".join(map(str, features.columns))
+            raise XorMiError(f"two features are called the same, {twice}; give each a name")
         features = {str(name): features[name] for name in features.columns}
     asked = f"give 1 to {at_most} as {{name: one bit per input}}"
     if not isinstance(features, Mapping):
         raise XorMiError(f"features as {type(features).__name__} given; {asked}")
     if not 1 <= len(features) <= at_most:
         raise XorMiError(f"{len(features)} features given; {asked}")
-    columns = [_bits(str(name), column, n_inputs) for name, column in features.items()]
-    return ReadFeatures(tuple(map(str, features)), torch.tensor(columns).T)
+    names = tuple(map(str, features))
+    for name in names:
+        if not name.strip() or not name.isprintable():
+            raise XorMiError(f"a feature is called {shown(name)}; give a word such as 'a'")
+    if len(set(names)) < len(names):
+        raise XorMiError(f"two features are called the same, {', '.join(names)}; give each a name")
+    columns = [
+        _bits(name, features[given], n_inputs) for given, name in zip(features, names, strict=True)
+    ]
+    return ReadFeatures(names, torch.tensor(columns).T)
 
 
 def _bits(name: str, column: object, n_inputs: int) -> list[int]:

@@ -26,6 +26,9 @@ LETTER = re.compile(r"[a-dx-z]", re.IGNORECASE)
 OPERATORS = ("and", "or", "not", "xor")
 """Words of a formula that are not variables."""
 
+READ = (*OPERATORS, "nand", "nor", "xnor", "implies", "nimp", "true", "false")
+"""Words that a formula may have beside its inputs."""
+
 
 @dataclass(frozen=True)
 class HighLevelModel:
@@ -36,7 +39,7 @@ class HighLevelModel:
     Attributes:
         variables: name -> formula over the inputs, x0, x1, ... or by their names.
         output: formula over the variables' names, and over inputs that it uses directly. Where a
-            variable is called as an input, the variable is meant.
+            variable is called by a letter, as a is one of x0, the variable is meant.
         inputs: names of the inputs, in order; none by default. x0, x1, ... may be used as well.
 
     >>> HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both").table(2)
@@ -45,8 +48,8 @@ class HighLevelModel:
     (0, 1, 1, 0)
 
     Raises:
-        XorMiError: no variables, an output that names another one, names of inputs that are not
-            words or are there twice, or anything but text.
+        XorMiError: no variables, an output that names another one, names of inputs or variables
+            that are not words or are there twice, or anything but text.
     """
 
     variables: Mapping[str, str]
@@ -60,6 +63,11 @@ class HighLevelModel:
             require_kind("variables", self.variables, Mapping, give=either)
             for name in self.variables:
                 require_kind("the name of a variable", name, str, give=either)
+                if not _is_plain(name):
+                    raise XorMiError(
+                        f"a variable is called {shown(name)}; give a word such as 'either' (x0, "
+                        "x1, ... are inputs)"
+                    )
         formula = "a formula over the variables' names, such as 'either & ~both'"
         require_kind("output", self.output, str, give=formula)
         if not self.variables:
@@ -77,8 +85,7 @@ class HighLevelModel:
                 f"inputs are {shown(names)}; give their names in order, such as ('a', 'b')"
             )
         for name in names:
-            is_word = isinstance(name, str) and WORD.fullmatch(name) is not None
-            if not is_word or NUMBERED.fullmatch(name) or name.lower() in OPERATORS:
+            if not isinstance(name, str) or not _is_plain(name):
                 raise XorMiError(
                     f"an input is called {shown(name)}; give a word such as 'a' (x0, x1, ... are "
                     "always there)"
@@ -144,8 +151,8 @@ class HighLevelModel:
                 f"and not {n_inputs}"
             )
         functions = [
-            BooleanFunction.from_formula(self._numbered(formula), n_inputs=n_inputs)
-            for formula in self.variables.values()
+            BooleanFunction.from_formula(self._numbered(name, formula), n_inputs=n_inputs)
+            for name, formula in self.variables.items()
         ]
         for number in self.direct_inputs:
             if number >= n_inputs:
@@ -201,21 +208,35 @@ class HighLevelModel:
         """What the output may name, as a message lists it."""
         return [*self.variables, *self.inputs]
 
-    def _numbered(self, formula: str) -> str:
+    def _numbered(self, name: str, formula: str) -> str:
         """A variable's formula with each name of an input as x0, x1, ..."""
-        if not self.inputs or not isinstance(formula, str):
+        if not isinstance(formula, str):
             return formula
 
         def numbered(word: str) -> str:
             number = self._number_of(word)
+            is_letter = not self.inputs and LETTER.fullmatch(word) is not None
+            if word in self.variables and number is None and not is_letter:
+                raise XorMiError(
+                    f"the formula of '{name}' uses the variable '{word}', and a variable reads "
+                    f"inputs only; write ({self.variables[word]}) in its place"
+                )
+            if not self.inputs:
+                return word
             if number is not None:
                 return f"x{number}"
             # elsewhere a and b are other names of x0 and x1; here inputs have their own
-            if NUMBERED.fullmatch(word) or LETTER.fullmatch(word):
+            if NUMBERED.fullmatch(word) or LETTER.fullmatch(word) or word.lower() not in READ:
                 raise unknown("input", word, self.inputs, where="the inputs are")
             return word
 
         return WORD.sub(lambda match: numbered(match[0]), formula)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether this is a word that no formula takes for anything else."""
+    is_word = WORD.fullmatch(name) is not None
+    return is_word and not NUMBERED.fullmatch(name) and name.lower() not in OPERATORS
 
 
 def _require_bits(name: str, bits: Tensor, n_each: int, *, of: str, or_more: bool = False) -> None:

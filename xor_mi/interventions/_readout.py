@@ -384,11 +384,15 @@ def _decisions_by(decide: Decide, outputs: Tensor) -> Tensor:
             f"decide gives {shown(given)}; it must give 1, 0 or -1 per example, [batch]"
         ) from None
     require_one_each("decide", decisions, outputs)
-    known = (decisions == 1) | (decisions == 0) | (decisions == UNDECIDED)
+    # in numbers that have a sign: of 8 bits without one, 255 would equal -1
+    signed = decisions if decisions.is_floating_point() else decisions.float()
+    known = (signed == 1) | (signed == 0) | (signed == UNDECIDED)
     if not bool(known.all()):
         wrong = decisions[~known][0].item()
+        # 1.0000001 is not to be called 1
+        said = f"{wrong:g}" if float(f"{wrong:g}") == wrong else repr(wrong)
         raise XorMiError(
-            f"decide gives {wrong:g} for an example; it must give 1, 0, or -1 where nothing is "
+            f"decide gives {said} for an example; it must give 1, 0, or -1 where nothing is "
             "decided: compare the outputs, or use metrics.by_threshold, by_argmax or by_tokens"
         )
     return decisions.to(outputs.dtype if outputs.is_floating_point() else torch.float32)
