@@ -6,6 +6,7 @@ theirs.
 
 import math
 import re
+import warnings
 from functools import partial
 
 import pytest
@@ -206,6 +207,161 @@ def test_models_whose_examples_are_not_each_alone_are_said_to_be_so():
             with pytest.warns(XorMiWarning, match=message):
                 call()
             torch.set_rng_state(before)
+
+
+def shared_in_place(model, x):
+    """What one hook saw is changed after the next one."""
+    hidden = model.hook_h(x @ model.a)
+    again = model.hook_g(hidden)
+    again += 1.0
+    return torch.tanh(hidden) @ model.b
+
+
+def skipped_in_place(model, x):
+    """The embedding is changed where it is kept, unless a hook puts another tensor there."""
+    embedded = x @ model.a
+    hidden = model.hook_h(embedded)
+    hidden += model.hook_g(torch.tanh(hidden))
+    return torch.tanh(embedded + hidden) @ model.b
+
+
+@pytest.mark.parametrize("forward", [shared_in_place, skipped_in_place])
+@pytest.mark.parametrize("bound", [None, 1])
+def test_the_effect_of_a_site_is_the_same_whatever_else_is_in_the_sweep(forward, bound):
+    """Of models that work in place, against one pair and one hook at a time."""
+    model, names = Own(forward, hooks=("hook_h", "hook_g")), ("hook_h", "hook_g")
+    expected = torch.stack([one_by_one(model, name) for name in names])
+    effect = sweep_of(model, names, max_batch_bytes=bound).effect
+    assert effect.shape == expected.shape
+    assert torch.allclose(effect, expected, atol=1e-5)
+    scored = attribute(model, PAIRS, list(names), metrics=first, method="exact_patching")
+    assert torch.allclose(scored.scores[0], expected, atol=1e-5)
+
+
+def centred_and_back(model, x):
+    """What the hook sees depends on the batch, and the outputs do not."""
+    hidden = x @ model.a
+    centre = hidden.mean(0)
+    return torch.tanh(model.hook_h(hidden - centre) + centre) @ model.b
+
+
+def sorted_and_back(model, x):
+    """The hook sees the inputs in another order."""
+    order = x[:, 0].argsort()
+    return (torch.tanh(model.hook_h(x[order] @ model.a)) @ model.b)[order.argsort()]
+
+
+def divided_by_the_largest(model, x):
+    """By that of the batch, where it is large."""
+    hidden = x @ model.a
+    return torch.tanh(model.hook_h(hidden / hidden.abs().max().clamp(min=3.0))) @ model.b
+
+
+UNEVEN = tuple(torch.cat([values[:1] * 0.1, values[1:] * 9]) for values in some_pairs(3, 3, seed=4))
+
+
+@pytest.mark.parametrize(
+    ("forward", "pairs"),
+    [
+        (centred_and_back, PAIRS),
+        (sorted_and_back, tuple(values[values[:, 0].argsort(descending=True)] for values in PAIRS)),
+        (divided_by_the_largest, UNEVEN),
+    ],
+)
+def test_a_hook_whose_rows_are_coupled_is_warned_of(forward, pairs):
+    """Also where the outputs are not; the numbers are not those of one pair at a time, and with one
+    input per forward they are.
+    """
+    model = Own(forward)
+    expected = one_by_one(model, "hook_h", pairs)
+    with pytest.warns(XorMiWarning, match="'hook_h' is another one for an input beside|coupled"):
+        together = sweep_of(model, pairs=pairs).effect[0]
+    assert (together - expected).abs().max() > 0.01
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = sweep_of(model, pairs=pairs, max_batch_bytes=1).effect[0]
+    assert torch.allclose(alone, expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rounding_of_batches_is_not_called_coupling(dtype):
+    """Large numbers that cancel, one input and many, in three precisions; nothing warns."""
+
+    def cancelling(model, x):
+        large = model.hook_g(100 * (x @ model.a) + 1000)
+        return torch.tanh(model.hook_h(large - 1000) / 100) @ model.b
+
+    model = Own(cancelling, hooks=("hook_g", "hook_h"), d_in=64, width=64).to(dtype)
+    rows = torch.randn(70, 64, generator=torch.Generator().manual_seed(1)).to(dtype)
+    for n in (1, 70):
+        swept = ablation_sweep(
+            model, ["hook_g", "hook_h"], rows=rows[:n], value="zero", metrics=first, progress=False
+        )
+        assert swept.values.isfinite().all()
+
+
+def test_copies_of_one_input_that_couple_are_warned_of():
+    """Of one input there is no other to hold it against; noise in one of two copies shows it."""
+
+    def centred(model, x):
+        hidden = model.hook_h(x @ model.a)
+        return torch.tanh(hidden - hidden.mean(0)) @ model.b
+
+    units = [Site("hook_h", (unit,)) for unit in range(4)]
+    asked = {"rows": PAIRS[0][:1], "value": "zero", "metrics": first, "progress": False}
+    with pytest.warns(XorMiWarning, match="beside another one than alone"):
+        ablation_sweep(Own(centred), units, **asked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ablation_sweep(Own(plain), units, **asked)
+
+
+@pytest.mark.parametrize("bound", [None, 1])
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
+def test_a_hook_as_long_as_the_longest_input_is_refused(bound, order):
+    """A place counted from the end would depend on the other inputs."""
+
+    def trimmed(model, x):
+        longest = int((x != 0).sum(1).max())
+        return model.hook_h(torch.tanh(x[:, :longest, None] * model.a[0])).sum(1) @ model.b
+
+    inputs = torch.tensor([[1.0, 2.0, 0.0], [3.0, 1.0, 0.0], [1.0, 2.0, 3.0]])[order]
+    with pytest.raises(XorMiError, match="hook 'hook_h' has an activation"):
+        sweep_of(
+            Own(trimmed), [Site("hook_h", (-1, 0))], (inputs, inputs + 0.5), max_batch_bytes=bound
+        )
+
+
+def test_listing_hooks_leaves_a_model_in_train_mode_alone():
+    """It is refused before it is run, as by every other function."""
+    normed = Own(lambda model, x: model.norm(model.hook_h(x @ model.a)) @ model.b)
+    normed.norm = nn.BatchNorm1d(4)
+    with pytest.raises(XorMiError, match="train mode"):
+        sites_of(normed, "hook", inputs=PAIRS[0])
+    assert int(normed.norm.num_batches_tracked) == 0
+
+
+def test_inputs_that_cannot_be_are_refused_in_one_line():
+    """NaN in every method, inputs without an axis, keyword inputs that nothing takes, bounds that
+    are no numbers, and decisions without numbers.
+    """
+    broken = (PAIRS[0].clone().fill_(math.nan), PAIRS[1])
+    model, site = Own(plain), Site("hook_h", (0,))
+    for method in ("attribution_patching", "integrated_gradients", "exact_patching"):
+        with pytest.raises(XorMiError, match="the inputs have NaN or infinite"):
+            attribute(model, broken, [site], metrics=first, method=method)
+    calls = {
+        "without an axis": lambda: sites_of(model, "hook", inputs=torch.tensor(1.0)),
+        "takes no keyword input 'mask'": lambda: sweep_of(model, model_kwargs={"mask": 1}),
+        "max_batch_bytes is True": lambda: sweep_of(model, max_batch_bytes=True),
+        "on 'meta'": lambda: sweep_of(model, metrics=lambda outputs: first(outputs).to("meta")),
+    }
+    for says, call in calls.items():
+        with pytest.raises(XorMiError, match=says):
+            call()
+    bounded, unbounded = sweep_of(model, max_batch_bytes=10**40), sweep_of(model)
+    assert torch.equal(bounded.values, unbounded.values)
 
 
 def test_a_model_that_takes_no_example_alone_says_so():

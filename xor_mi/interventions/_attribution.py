@@ -18,7 +18,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, require_memory, shown, unknown
 from xor_mi.finding import Finding
 from xor_mi.interventions._cells import effects_table, largest_effect
-from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._examples import Examples, require_finite_inputs
 from xor_mi.interventions._forward import bytes_per_number, changed_in_place
 from xor_mi.interventions._gradients import NamedMetric
 from xor_mi.interventions._hooks import probe_hooks, require_hooks
@@ -163,8 +163,9 @@ def attribute(
     name, function = _method(method)
     with each_warning_once():
         if not isinstance(model, HookedMLP) and name not in LOOK_THEMSELVES:
-            probed = probe_hooks(model, request.corrupted)
-            require_hooks(model, probed, [site.hook_name for site in request.sites])
+            asked = list(dict.fromkeys([site.hook_name for site in request.sites]))
+            probed = probe_hooks(model, request.corrupted, asked=asked)
+            require_hooks(model, probed, asked)
         warn_of_work_in_place(model, request, [function])
         functions = progress_bar(
             request.metrics.values(), doing="attributing", unit="metric", progress=progress
@@ -221,6 +222,7 @@ def request_of(
 ) -> Request:
     require_ready(model, "attribution")
     read = read_pairs(model, pairs, model_kwargs)
+    require_finite_inputs(read.examples)
     sets = site_sets(model, default_sites(model) if sites is None else sites)
     if any(len(together) > 1 for together in sets):
         raise XorMiError(

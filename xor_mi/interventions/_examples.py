@@ -3,7 +3,8 @@
 A model may write into what it is given. So every forward gets copies.
 """
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.kinds import HookedModel, ModelKwargs
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, all_finite
 from xor_mi.model._numbers import in_dtype
 from xor_mi.truth import ArrayLike, is_array
 
@@ -138,7 +139,28 @@ def read_kwargs(model: HookedModel, model_kwargs: ModelKwargs | None) -> dict[st
             "a HookedMLP takes no keyword inputs; leave out model_kwargs, or set what they would "
             "say in its config"
         )
+    _require_taken(model, model_kwargs)
     return {name: _as_tensors(name, value) for name, value in model_kwargs.items()}
+
+
+def _require_taken(model: HookedModel, names: Iterable[str]) -> None:
+    """Refuse keyword inputs that the model's forward does not take."""
+    try:
+        parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
+    except (TypeError, ValueError):  # one that cannot be read
+        return
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return
+    # the first is the inputs
+    taken = [
+        one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+    ][1:]
+    for name in names:
+        if name not in taken:
+            listed = ", ".join(taken) if taken else "none beside its inputs"
+            raise XorMiError(
+                f"the model's forward takes no keyword input '{name}'; it takes: {listed}"
+            )
 
 
 def _as_tensors(name: str, value: object) -> object:
@@ -170,14 +192,35 @@ def as_inputs(model: HookedModel, inputs: ArrayLike, name: str) -> Tensor:
         XorMiError: an array that holds no numbers, naming the argument.
     """
     if isinstance(inputs, Tensor):
-        return inputs.detach()
+        return _require_batch_of(inputs.detach(), name)
     try:
-        read = torch.as_tensor(inputs)
+        # a table would be read column by column
+        to_numpy = getattr(inputs, "to_numpy", None)
+        read = torch.as_tensor(to_numpy() if callable(to_numpy) else inputs)
     except (TypeError, ValueError, RuntimeError):
         raise XorMiError(f"{name} holds no numbers; give a tensor [input, ...]") from None
+    _require_batch_of(read, name)
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     dtypes = [one.dtype for one in parameters if one.is_floating_point()]
     return in_dtype(read, dtypes[0], name) if dtypes and read.is_floating_point() else read
+
+
+def _require_batch_of(inputs: Tensor, name: str) -> Tensor:
+    if inputs.ndim == 0:
+        raise XorMiError(f"{name} is one number without an axis; give a tensor [input, ...]")
+    return inputs
+
+
+def require_finite_inputs(examples: Examples) -> None:
+    """Refuse inputs of which nothing can be said.
+
+    Raises:
+        XorMiError: NaN or infinite entries.
+    """
+    if examples.inputs.is_floating_point() and not all_finite(examples.inputs):
+        raise XorMiError(
+            "the inputs have NaN or infinite entries; an intervention needs finite ones"
+        )
 
 
 def distinct_examples(examples: Examples) -> tuple[Examples, Tensor]:

@@ -16,13 +16,22 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_kind, require_memory
 from xor_mi.interventions._examples import Examples, as_examples
-from xor_mi.interventions._hooks import Probed, probe_hooks, require_hooks, require_tensor
+from xor_mi.interventions._hooks import (
+    Probed,
+    probe_hooks,
+    require_hooks,
+    require_one_shape,
+    require_tensor,
+)
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 
 OnActivation = Callable[[Tensor], Tensor | None]
 """What happens at a hook: its activation -> a new one, or None to leave it."""
+
+MOST_INPUTS = 2**40
+"""More inputs than any memory holds, and a number that PyTorch can split by."""
 
 MLP_BATCH_BYTES, BATCH_BYTES = 2**24, 2**29
 """The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache
@@ -69,7 +78,7 @@ def inputs_per_run(
     if max_batch_bytes is None:
         max_batch_bytes = MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES
     require_kind("max_batch_bytes", max_batch_bytes, int, give=f"bytes, such as {BATCH_BYTES}")
-    if max_batch_bytes < 1:
+    if max_batch_bytes < 1 or isinstance(max_batch_bytes, bool):
         raise XorMiError(
             f"max_batch_bytes is {max_batch_bytes}; give a number of bytes, such as {BATCH_BYTES}"
         )
@@ -79,7 +88,7 @@ def inputs_per_run(
         probed = probe_hooks(model, inputs, warns=False) if probed is None else probed
         bytes_per_input = probed.bytes_per_example
     # Twice, because an activation that is written on is a copy.
-    return max(1, max_batch_bytes // (2 * bytes_per_input))
+    return max(1, min(max_batch_bytes // (2 * bytes_per_input), MOST_INPUTS))
 
 
 def bytes_per_row(model: HookedMLP) -> int:
@@ -132,6 +141,7 @@ def run_plain(
             whole = {name: _empty_for(len(plain), one) for name, one in kept.items()}
         outputs[part] = outputs_here
         for name, activation in kept.items():
+            require_one_shape(name, whole[name], activation)
             whole[name][part] = activation
     assert outputs is not None  # there is at least one input
     return outputs, whole

@@ -6,7 +6,7 @@ on one example and on two, and looked at. The same two runs show whether an exam
 alone and beside another one, which every batched intervention relies on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -63,10 +63,26 @@ class Probed:
     Attributes:
         hooks: hook name -> what it carries, in the model's order.
         bytes_per_example: of all different activations and the outputs together.
+        changed: names of hooks whose activation the model writes into after they fired.
+        alone: the first input by itself.
     """
 
     hooks: Mapping[str, HookFacts]
     bytes_per_example: int
+    changed: frozenset[str] = frozenset()
+    alone: "_Alone | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Alone:
+    """The first input, and what it gives alone.
+
+    Attributes:
+        activations: name of a hook asked for -> [1, ...].
+    """
+
+    example: Examples
+    activations: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,8 @@ class _Seen:
 
     Attributes:
         value: the tensor itself; while it is held, its address is no other activation's.
+        version: how often it had been written into, as PyTorch counts it.
+        copy: its numbers as they were, of a hook that is asked for.
     """
 
     kind: str
@@ -82,26 +100,47 @@ class _Seen:
     dtype: torch.dtype | None
     address: int
     value: Tensor | None
+    version: int = 0
+    copy: Tensor | None = None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it has been written into since."""
+        return self.value is not None and _version(self.value) != self.version
 
 
 _Run = dict[int, list[_Seen]]
 """What each hook point saw in one forward, in order, by the point's identity."""
 
 
-def _seen(value: object) -> _Seen:
+def _seen(value: object, *, copied: bool) -> _Seen:
     if isinstance(value, Tensor):
-        return _Seen("tensor", tuple(value.shape), value.dtype, value.data_ptr(), value)
+        copy = value.clone() if copied else None
+        shape, address = tuple(value.shape), value.data_ptr()
+        return _Seen("tensor", shape, value.dtype, address, value, _version(value), copy)
     return _Seen(type(value).__name__, (), None, 0, None)
 
 
+def _version(value: Tensor) -> int:
+    """How often a tensor was written into; PyTorch does not count it of inference tensors."""
+    return 0 if value.is_inference() else value._version
+
+
 @torch.no_grad()
-def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = True) -> Probed:
+def probe_hooks(
+    model: HookedModel,
+    inputs: Tensor | Examples,
+    *,
+    warns: bool = True,
+    asked: Iterable[str] = (),
+) -> Probed:
     """Run the model on one example and on two, and look at every hook point.
 
     Args:
         inputs: what the model is run on; the first two are used.
         warns: whether a model that couples the examples of a batch, or draws random numbers, is
             warned of.
+        asked: names of hooks whose own rows must not be coupled either.
 
     Raises:
         XorMiError: no inputs.
@@ -109,13 +148,15 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
     examples = as_examples(inputs)
     if not len(examples):
         raise XorMiError("there are no inputs; give at least one")
-    two = _two_of(examples)
+    two, is_coupled = _two_of(examples), False
     # each hook point once: a bridge lists some under two names
     points = {id(point): point for point in model.hook_dict.values()}
+    names = {id(model.hook_dict[name]): name for name in asked if name in model.hook_dict}
     runs: list[_Run] = []
 
     def look(point: int, value: object) -> None:
-        runs[-1].setdefault(point, []).append(_seen(value))
+        seen = _seen(value, copied=point in names)
+        runs[-1].setdefault(point, []).append(seen)
 
     # a model that draws random numbers leaves the caller's generator as it was
     with torch.random.fork_rng(devices=[]):
@@ -131,9 +172,15 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
                     "and cannot be changed one by one; give a model that takes each by itself"
                 ) from None
             two_outputs = _looked_at(model, two, runs)
+            of_one, of_two = runs
+            if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
+                other_output = _looked_at(model, two[1:], runs)
         if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
-            _warn_of_coupling(model, two, one_output, two_outputs)
-    of_one, of_two = runs
+            is_coupled = _warn_of_coupling(model, two, one_output, two_outputs, other_output)
+            if not is_coupled:
+                is_coupled = _warn_of_coupled_hooks(model, two, names, runs)
+            if not is_coupled and _is_twice_the_same(two):
+                is_coupled = _warn_of_coupled_copies(model, two, names, one_output)
     facts_of = {point: _facts(of_one.get(point, []), of_two.get(point, [])) for point in points}
     hooks = {name: facts_of[id(point)] for name, point in model.hook_dict.items()}
     # By address: one tensor may pass through several hook points.
@@ -141,10 +188,24 @@ def probe_hooks(model: HookedModel, inputs: Tensor | Examples, *, warns: bool = 
     for point, facts in facts_of.items():
         if facts.shape is not None:
             sizes[of_two[point][0].address] = facts.n_bytes
+    changed = {point for point, seen in of_two.items() if any(one.is_changed for one in seen)}
+    names_changed = [name for name, point in model.hook_dict.items() if id(point) in changed]
     of_outputs = 0
     if isinstance(one_output, Tensor):
         of_outputs = one_output.numel() * one_output.element_size()
-    return Probed(hooks, max(1, sum(sizes.values()) + of_outputs))
+    first = {
+        name: copy for point, name in names.items() if (copy := _copy_of(of_one, point)) is not None
+    }
+    bytes_per_example = max(1, sum(sizes.values()) + of_outputs)
+    # of a model that is coupled nothing more is to be found out
+    alone = _Alone(examples[:1], {} if is_coupled else first)
+    return Probed(hooks, bytes_per_example, frozenset(names_changed), alone)
+
+
+def _copy_of(run: _Run, point: int) -> Tensor | None:
+    """What a hook point saw in a run, where it fired once with a tensor."""
+    seen = run.get(point, [])
+    return seen[0].copy if len(seen) == 1 else None
 
 
 def require_hooks(model: HookedModel, probed: Probed, hook_names: Iterable[str]) -> None:
@@ -326,28 +387,202 @@ def require_tensor(outputs: object, n_inputs: int) -> Tensor:
 
 
 def _warn_of_coupling(
-    model: HookedModel, two: Examples, one_output: Tensor, two_outputs: Tensor
-) -> None:
+    model: HookedModel,
+    two: Examples,
+    one_output: Tensor,
+    two_outputs: Tensor,
+    other_output: object,
+) -> bool:
     """Warn where one of two examples comes out otherwise beside the other than alone."""
-    other_output = two[1:].call(model)
     if not isinstance(other_output, Tensor):
-        return
+        return False
     is_first = is_same_output(one_output, two_outputs[:1])
     if is_first and is_same_output(other_output, two_outputs[1:]):
-        return
-    other_output = other_output.clone()
+        return False
     again = two[1:].call(model)
     if not isinstance(again, Tensor) or not is_same_output(other_output, again):
         warn(
             "this model gives other outputs for the same input each time, so effects hold its "
             "random numbers too; switch them off"
         )
+        return True
+    warn(_COUPLED)
+    return True
+
+
+_COUPLED = (
+    "this model gives other outputs for an input beside another one than alone: the examples "
+    "of a batch are coupled, and interventions, which share batches, are not what they would "
+    "be one by one; give max_batch_bytes=1 to run every example alone"
+)
+
+
+def _warn_of_coupled_hooks(
+    model: HookedModel, two: Examples, names: Mapping[int, str], runs: Sequence[_Run]
+) -> bool:
+    """Warn of hooks that hold other numbers for an example beside another one than alone.
+
+    Raises:
+        XorMiError: a hook of another shape for another example.
+    """
+    of_one, of_two, of_other = runs
+    coupled: list[str] = []
+    for point, name in names.items():
+        together, first, other = [_copy_of(run, point) for run in (of_two, of_one, of_other)]
+        if together is None or first is None or other is None:
+            continue
+        # what has no batch axis is refused where it is asked for
+        if first.shape[:1] != (1,) or together.shape != (2, *first.shape[1:]):
+            continue
+        require_one_shape(name, first, other)
+        is_same = _same_but_for_rounding(first, together[:1], of_one)
+        if not (is_same and _same_but_for_rounding(other, together[1:], of_other)):
+            coupled.append(name)
+    return _warn_of_steady(model, two[1:], coupled, of_other)
+
+
+def warn_of_coupled_batch(
+    model: HookedModel, probed: Probed, activations: Mapping[str, Tensor]
+) -> None:
+    """Warn of hooks that hold other numbers for the first input in the whole batch than alone.
+
+    Args:
+        activations: hook name -> activation on all inputs, [input, ...].
+
+    Raises:
+        XorMiError: a hook of another shape for all inputs than for the first.
+    """
+    if probed.alone is None:
         return
+    coupled: list[str] = []
+    for name, first in probed.alone.activations.items():
+        beside = activations[name]
+        require_one_shape(name, first, beside)
+        if not (_is_close(first, beside[:1]) or is_same_output(first, beside[:1])):
+            coupled.append(name)
+    if not coupled:
+        return
+    example = probed.alone.example
+    run = _run_again(model, example, model.hook_dict)
+    coupled = [
+        name
+        for name in coupled
+        if not _same_but_for_rounding(probed.alone.activations[name], activations[name][:1], run)
+    ]
+    with torch.random.fork_rng(devices=[]):
+        _warn_of_steady(model, example, coupled, run)
+
+
+def require_one_shape(name: str, one: Tensor, other: Tensor) -> None:
+    """Refuse a hook whose activation has another shape for other inputs.
+
+    Raises:
+        XorMiError: naming the hook and both shapes.
+    """
+    if one.shape[1:] != other.shape[1:]:
+        shapes = f"{list(one.shape[1:])} for some inputs and {list(other.shape[1:])} for others"
+        raise XorMiError(
+            f"hook '{name}' has an activation of shape {shapes}, so what a place of it is depends "
+            "on the inputs of a batch; give inputs for which the model has one shape, such as "
+            "those of one length"
+        )
+
+
+def _warn_of_steady(
+    model: HookedModel, example: Examples, coupled: Sequence[str], before: _Run
+) -> bool:
+    """Warn of those of the hooks that hold the same numbers each time an example is run alone.
+
+    What differs each time is drawn at random, and says nothing of other examples.
+    """
+    if not coupled:
+        return False
+    points = {name: model.hook_dict[name] for name in coupled}
+    again = _run_again(model, example, points)
+    for name, point in points.items():
+        first, second = _copy_of(before, id(point)), _copy_of(again, id(point))
+        if first is not None and second is not None and is_same_output(first, second):
+            _warn_of_coupled_hook(name)
+    return True
+
+
+def _run_again(model: HookedModel, examples: Examples, points: Mapping[str, Any]) -> _Run:
+    """What some hook points see in one more forward."""
+    run: _Run = {}
+
+    def look(point: int, value: object) -> None:
+        run.setdefault(point, []).append(_seen(value, copied=True))
+
+    with _listening({id(point): point for point in points.values()}, look), torch.no_grad():
+        examples.call(model)
+    return run
+
+
+def _warn_of_coupled_hook(name: str) -> None:
     warn(
-        "this model gives other outputs for an input beside another one than alone: the examples "
-        "of a batch are coupled, and interventions, which share batches, are not what they would "
-        "be one by one; give max_batch_bytes=1 to run every example alone"
+        f"the activation at '{name}' is another one for an input beside others than alone: its "
+        "rows are coupled, or in another order than the inputs, and what is read or written there "
+        "is not what it would be one by one; give max_batch_bytes=1 to run every example alone, "
+        "or another hook"
     )
+
+
+def _is_close(a: Tensor, b: Tensor) -> bool:
+    """Whether two finite activations are the same but for rounding; False where unclear."""
+    if a.shape != b.shape:
+        return False
+    if not a.is_floating_point():
+        return bool(torch.equal(a, b))
+    share = min(SAME_OUTPUT * torch.finfo(a.dtype).eps, MOST_ROUNDING)
+    return bool((a - b).abs().amax() <= share * a.abs().amax()) if a.numel() else True
+
+
+def _same_but_for_rounding(alone: Tensor, beside: Tensor, run: _Run) -> bool:
+    """Whether an activation is the same, as far as the numbers that it may be made of allow."""
+    if _is_close(alone, beside) or is_same_output(alone, beside):
+        return True
+    if alone.shape != beside.shape or not alone.is_floating_point():
+        return False
+    # a small difference of large numbers holds their rounding
+    values = [one.value for seen in run.values() for one in seen if one.value is not None]
+    numbers = [value for value in values if value.is_floating_point() and value.numel()]
+    finite = [value.detach().abs().nan_to_num(0.0, 0.0, 0.0) for value in numbers]
+    largest = max([float(value.max()) for value in finite], default=0.0)
+    share = min(SAME_OUTPUT * torch.finfo(alone.dtype).eps, MOST_ROUNDING)
+    a, b = alone.double(), beside.double()
+    return bool(torch.allclose(a, b, rtol=0.0, atol=share * largest, equal_nan=True))
+
+
+def _is_twice_the_same(two: Examples) -> bool:
+    """Whether there was no second example that differs from the first."""
+    values = [two.inputs, *two.each.values()]
+    return all(_is_equal(one[:1], one[1:]) for one in values)
+
+
+def _warn_of_coupled_copies(
+    model: HookedModel, two: Examples, names: Mapping[int, str], one_output: Tensor
+) -> bool:
+    """Warn where noise in one of two copies of an input changes what the other one gives."""
+
+    def write(activation: Tensor, hook: object) -> Tensor | None:
+        if not isinstance(activation, Tensor) or not activation.is_floating_point():
+            return None
+        if activation.ndim == 0 or len(activation) != len(two):
+            return None
+        noisy = _noise(NOISE_SCALES[0], activation, hook)
+        return torch.cat([activation[:1], noisy[1:]])
+
+    try:
+        with model.hooks(fwd_hooks=[(name, write) for name in names.values()]):
+            outputs = two.call(model)
+    except Exception:  # a model may not take noise, or a hook cannot be written
+        return False
+    if not isinstance(outputs, Tensor) or len(outputs) != len(two):
+        return False
+    if is_same_output(one_output, outputs[:1]):
+        return False
+    warn(_COUPLED)
+    return True
 
 
 def is_same_output(a: Tensor, b: Tensor) -> bool:

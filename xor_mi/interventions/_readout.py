@@ -383,6 +383,8 @@ def _decisions_by(decide: Decide, outputs: Tensor) -> Tensor:
         raise XorMiError(
             f"decide gives {shown(given)}; it must give 1, 0 or -1 per example, [batch]"
         ) from None
+    if decisions.layout is not torch.strided:
+        decisions = decisions.to_dense()
     require_one_each("decide", decisions, outputs)
     # in numbers that have a sign: of 8 bits without one, 255 would equal -1
     signed = decisions if decisions.is_floating_point() else decisions.float()
@@ -466,9 +468,11 @@ def _values(name: str, metric: Metric, outputs: Tensor) -> Tensor:
 
 
 def require_one_each(what: str, values: Tensor, outputs: Tensor) -> None:
-    """Refuse a metric's values that are not one number per example, [example]."""
+    """Refuse a metric's values that are not one number per example, [example], or hold none."""
     if values.shape != outputs.shape[:1]:
         raise XorMiError(
             f"{what} gives shape {list(values.shape)} for {len(outputs)} examples; "
             "it must give one number each"
         )
+    if values.is_meta:
+        raise XorMiError(f"{what} gives a tensor on 'meta', which holds no numbers; give numbers")

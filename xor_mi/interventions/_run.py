@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_memory
-from xor_mi.interventions._examples import Examples, as_examples
+from xor_mi.errors import require_memory
+from xor_mi.interventions._examples import Examples, as_examples, require_finite_inputs
 from xor_mi.interventions._forward import (
     bytes_per_number,
     bytes_per_row,
@@ -41,6 +41,7 @@ from xor_mi.interventions._hooks import (
     probe_hooks,
     require_hooks,
     require_tensor,
+    warn_of_coupled_batch,
     warn_of_unread,
 )
 from xor_mi.interventions._prefix import (
@@ -62,7 +63,7 @@ from xor_mi.interventions._write import (
     with_one_name_each,
 )
 from xor_mi.kinds import HookedModel
-from xor_mi.model import HookedMLP, all_finite
+from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 
 Replacement = Callable[[str, Tensor, Tensor], Tensor | Running]
@@ -107,10 +108,7 @@ def intervene(
             held at once.
     """
     plain = as_examples(plain)
-    if plain.inputs.is_floating_point() and not all_finite(plain.inputs):
-        raise XorMiError(
-            "the inputs have NaN or infinite entries; an intervention needs finite ones"
-        )
+    require_finite_inputs(plain)
     # The plain input that each base input is.
     base = torch.arange(len(plain), device=plain.device)[base]
     require_memory(
@@ -200,17 +198,38 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
     """Of a model of which nothing is known but its hooks."""
     model, plain, base = work.model, work.plain, work.base
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
-    probed = probe_hooks(model, plain)
+    probed = probe_hooks(model, plain, asked=hook_names)
     require_hooks(model, probed, hook_names)
     _require_disjoint_points(model, probed, sets)
     rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes, probed)
     untouched, seen = run_plain(model, plain, hook_names, rows_per_run, progress=work.progress)
+    warn_of_coupled_batch(model, probed, seen)
     groups = [(_Grown(), list(range(len(sets))))]
     if len(sets) * len(base) > rows_per_run:
         groups = _by_first_block(work, sets, untouched)
+    if len(hook_names) > 1 and hook_names & probed.changed:
+        groups = _by_written_hooks(sets, groups)
     values = _in_parts(work, sets, groups, untouched, seen, rows_per_run)
     _warn_of_no_effects(work, sets, untouched, values)
     return untouched, values
+
+
+def _by_written_hooks(
+    sets: Sequence[SiteSet], groups: Sequence[tuple[_Grown, list[int]]]
+) -> list[tuple[_Grown, list[int]]]:
+    """The sets of each group by the hooks that they write.
+
+    A hook that writes gives the model a new tensor for the whole batch. Where the model then works
+    in place, what it changes is another tensor than in a run that writes nothing at this hook.
+    """
+    parts: list[tuple[_Grown, list[int]]] = []
+    for grown, numbers in groups:
+        by_hooks: dict[frozenset[str], list[int]] = {}
+        for number in numbers:
+            hooks = frozenset([site.hook_name for site in sets[number]])
+            by_hooks.setdefault(hooks, []).append(number)
+        parts += [(grown, of_hooks) for of_hooks in by_hooks.values()]
+    return parts
 
 
 def _require_disjoint_points(model: HookedModel, probed: Probed, sets: Sequence[SiteSet]) -> None:
@@ -282,7 +301,7 @@ def _in_parts(
     """
     plain, base = work.plain, work.base
     n_base = len(base)
-    sets_per_run = max(1, rows_per_run // n_base)
+    sets_per_run = max(1, min(len(sets), rows_per_run // n_base))
     parts = torch.arange(n_base, device=plain.device).split(rows_per_run)
     runs = [
         (grown, numbers[start : start + sets_per_run])

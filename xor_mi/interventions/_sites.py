@@ -187,9 +187,12 @@ def _probed(model: HookedModel, inputs: ArrayLike | int | None) -> Probed | None
     if inputs is not None:
         if not isinstance(inputs, ArrayLike) or isinstance(inputs, Integral):
             raise XorMiError(f"inputs is {shown(inputs)}; give a tensor [input, ...]")
+        # a run in train mode may change the model
+        require_ready(model, "listing sites")
         return probe_hooks(model, as_inputs(model, inputs, "inputs"))
     if isinstance(model, HookedMLP):
         return probe_hooks(model, model.rows())
+    require_ready(model, "listing sites")
     for made_up in _made_up_inputs(model):
         try:
             return probe_hooks(model, made_up, warns=False)
