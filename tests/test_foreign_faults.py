@@ -498,7 +498,10 @@ def test_every_hook_that_a_bridge_lists_can_be_patched():
     with pytest.raises(XorMiError, match=f"hook '{off}' is switched off"):
         patch_sweep(bridge, pairs, [off], **asked)
     listed = [site.hook_name for site in sites_of(bridge, "hook")]
-    assert {"hook_embed", "blocks.1.hook_mlp_out", "blocks.0.attn.hook_z"} <= set(listed)
+    # a hook point of two names is listed under one of them
+    points = {id(bridge.hook_dict[name]) for name in listed}
+    for name in ("hook_embed", "blocks.1.hook_mlp_out", "blocks.0.attn.hook_z"):
+        assert id(bridge.hook_dict[name]) in points
     assert off not in listed
 
 
