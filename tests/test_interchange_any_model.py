@@ -607,3 +607,14 @@ def test_das_needs_a_score_with_a_slope():
     alone.score = lambda out: out[:, 0].detach()
     with pytest.raises(XorMiError, match="learns by gradients, and this model gives none"):
         ask(**{**SAID, "decide": alone})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_placebo_of_16_bits_stays_where_base_and_source_are_equal(dtype):
+    """No run of it is NaN, and it agrees where the model alone does."""
+    model = OwnXor().to(dtype)
+    said = SAID | {"inputs": SAID["inputs"].to(dtype)}
+    found = das_accuracy(model, OR_AND, "either", "hook_hidden", epochs=2, **said)
+    wide = das_accuracy(OwnXor(), OR_AND, "either", "hook_hidden", epochs=2, **SAID)
+    assert abs(found.n_agreed["placebo"] - wide.n_agreed["placebo"]) <= 1
+    assert found.n_agreed["placebo"] >= 4

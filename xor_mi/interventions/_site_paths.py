@@ -68,7 +68,8 @@ class Points:
         self.probed: Probed | None = None
         writable = list(model.hook_dict)
         if not isinstance(model, HookedMLP):
-            self.probed = probe_hooks(model, examples)
+            # all of them: what a path does not lead through is frozen, and so written too
+            self.probed = probe_hooks(model, examples, asked=model.hook_dict)
             writable = writable_hooks(self.probed)
         self.writable = set(writable)
 

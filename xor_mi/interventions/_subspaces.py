@@ -99,8 +99,10 @@ class _AtSite:
     ) -> Tensor | None:
         entries = entries_of(self.site, activation)
         inside = activation[entries]
-        # a copy: the model may work in place after the hook
-        given = function(inside.reshape(len(inside), -1).clone(), hook=hook)
+        # a copy: the model may work in place after the hook; of 16 bits, 32 that keep a placebo
+        # that does not move from being a zero divided by a zero
+        wide = torch.promote_types(inside.dtype, torch.float32)
+        given = function(inside.reshape(len(inside), -1).to(wide, copy=True), hook=hook)
         if given is None:
             return None
         new = activation.clone()
@@ -242,7 +244,7 @@ def _trials(task: Task, variable: str, site: OneSite, max_runs: int | None, seed
     model = task.model
     place = _place_of_subspace(model, site)
     task.number_of(variable)  # refuses a name that is not there
-    _warn_of_batches(task)
+    _warn_of_batches(task, place)
     runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
     task.warn_of_constants([variable])
     width = width_of(place, shapes_at(model, task.examples, (place,)))
@@ -251,10 +253,10 @@ def _trials(task: Task, variable: str, site: OneSite, max_runs: int | None, seed
     return _Trials(place, width, runs, expected)
 
 
-def _warn_of_batches(task: Task) -> None:
+def _warn_of_batches(task: Task, place: Site) -> None:
     """Warn of a model whose examples are coupled, or that draws random numbers."""
     if not isinstance(task.model, HookedMLP):
-        probe_hooks(task.model, task.examples)
+        probe_hooks(task.model, task.examples, asked=[place.hook_name])
 
 
 def _plain_outputs(task: Task) -> Tensor:
