@@ -177,7 +177,7 @@ def test_no_label_is_cut_and_no_picture_is_too_wide(bridge, tokens):
     heads = sites(bridge, "head")
     together = [*subsets(heads, max_size=2), Site(heads[0].hook_name, heads[0].index)]
     # the same place under its own name, and twice under one label
-    twice = [Site(heads[0].hook_name, (None, k), "alike") for k in (0, 1)]
+    twice = [Site(heads[0].hook_name, (None, 1), "alike")] * 2
     sweep = patch_sweep(bridge, tokens, [*together, *twice], metrics=METRICS, pair_names=PAIRS)
     figure = plots.patching_heatmap(sweep)
     layout = figure.layout

@@ -2,6 +2,9 @@
 transformer.
 """
 
+from functools import partial
+from typing import Any
+
 import pandas as pd
 import pytest
 import torch
@@ -19,6 +22,7 @@ from xor_mi.interventions import (
     subsets,
 )
 from xor_mi.interventions._forward import changed_in_place
+from xor_mi.metrics import by_argmax, by_threshold, by_tokens
 
 
 def first_logit(outputs):
@@ -391,3 +395,49 @@ def test_non_finite_weights_and_users_hooks(own, inputs):
         own.second[0, 0] = float("nan")
     with pytest.raises(XorMiError, match="second has NaN"):
         patch_sweep(own, inputs, [Site("hook_first", (0,))], metrics={"m": first_logit})
+
+
+@pytest.mark.parametrize(
+    ("decide", "says"),
+    [
+        (by_threshold(), "say which position"),
+        (by_argmax(), "say which position"),
+        (by_tokens(1, 0, position=9), "there is no position 9"),
+        (None, "nothing says which of their numbers matters"),
+    ],
+)
+def test_a_message_says_the_outputs_of_what_was_given(own, inputs, decide, says):
+    """Three pairs of five positions are [3, 5, 2], however many copies of them run together."""
+    clean, corrupted = [side[:3, None].repeat(1, 5, 1) for side in inputs]
+    asked = [Site("hook_first", (None, k)) for k in range(6)]
+    calls = [
+        lambda: patch_sweep(own, (clean, corrupted), asked, decide=decide),
+        lambda: patch_sweep(own, (clean, corrupted), asked, decide=decide, max_batch_bytes=1),
+        lambda: ablation_sweep(own, asked, rows=clean, decide=decide),
+    ]
+    for call in calls:
+        with pytest.raises(XorMiError, match=says) as refused:
+            call()
+        assert "[3, 5, 2]" in str(refused.value)
+
+
+def test_a_decision_is_no_metric_and_a_function_without_a_name_is_called_metric(own, inputs):
+    """By itself, by name, or not yet made; its score is the metric where it is given as decide=."""
+    decision = by_threshold()
+    unmade: Any = by_threshold
+    for metrics in (decision, {"mine": decision}, unmade):
+        with pytest.raises(XorMiError, match="give decide="):
+            patch_sweep(own, inputs, "hook_first", metrics=metrics)
+    sweep = patch_sweep(own, inputs, "hook_first", metrics=lambda outputs: outputs[:, 0])
+    assert sweep.metrics == ("metric",)
+    by_partial = partial(lambda outputs, column: outputs[:, column], column=0)
+    assert patch_sweep(own, inputs, "hook_first", metrics=by_partial).metrics == ("metric",)
+
+
+def test_lists_in_place_of_two_tensors_are_told_how_to_become_them(own, inputs):
+    """They are numbers of inputs, and no rows of bits."""
+    lists = tuple(tuple(map(tuple, side[:2].tolist())) for side in inputs)
+    with pytest.raises(XorMiError, match=r"torch\.tensor\(clean\), torch\.tensor\(corrupted\)"):
+        patch_sweep(own, lists, "hook_first")
+    with pytest.raises(XorMiError, match="rows of bits are for a HookedMLP only"):
+        patch_sweep(own, [("00", "01")], "hook_first")

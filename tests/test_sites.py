@@ -1,5 +1,6 @@
 """Sites: which numbers an index names, as NumPy has it; what is no index is said where it is made."""
 
+import re
 from itertools import product
 
 import numpy as np
@@ -11,9 +12,20 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 from xor_mi.errors import XorMiError
-from xor_mi.gate_scan import scan_gates
+from xor_mi.gate_scan import find_gates, scan_gates
 from xor_mi.graph import Site
-from xor_mi.interventions import ablation_sweep, attribute, patch_sweep, sites
+from xor_mi.handmade import textbook_xor
+from xor_mi.interventions import (
+    HighLevelModel,
+    ablation_sweep,
+    attribute,
+    interchange,
+    interchange_accuracy,
+    patch_sweep,
+    path_sweep,
+    sites,
+)
+from xor_mi.metrics import by_threshold
 
 SHAPE = (3, 4, 2)
 """Of the activation of one input."""
@@ -318,3 +330,53 @@ def test_a_set_of_sites_has_one_order_in_every_process():
     assert together == " + ".join(names)
     listed = patch_sweep(bridge, tokens, ordered[::-1], **given)
     assert listed.site_names == names[::-1]
+
+
+def pair_of_grids():
+    """Two clean inputs and two corrupted ones."""
+    both = torch.linspace(-1, 1, 96).reshape(4, 24)
+    return both[:2], both[2:]
+
+
+def gates_at(model, asked):
+    """`find_gates` at these sites."""
+    inputs = torch.cat(pair_of_grids())
+    features = {"a": [0, 0, 1, 1], "b": [0, 1, 0, 1]}
+    return find_gates(model, inputs, features, asked, decide=by_threshold())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model, asked: patch_sweep(model, pair_of_grids(), asked),
+        lambda model, asked: ablation_sweep(model, asked, rows=pair_of_grids()[0]),
+        lambda model, asked: attribute(model, pair_of_grids(), asked),
+        lambda model, asked: path_sweep(model, [tuple(asked)], pair_of_grids(), frozen=[]),
+        gates_at,
+    ],
+)
+def test_two_sites_of_one_name_are_refused(use):
+    """Frames and records tell sites apart by name; a label may not be another site's name either."""
+    one = Site("hook_grid", (0,), "u")
+    for other in (Site("hook_grid", (1,), "u"), Site("hook_grid", (1,), "hook_grid[0]")):
+        asked = [one if other.label == "u" else Site("hook_grid", (0,)), other]
+        with pytest.raises(XorMiError, match=rf"both .* are called '{re.escape(asked[0].name)}'"):
+            use(Grid(), asked)
+
+
+def test_one_site_given_twice_is_one_place():
+    """It has one name, so nothing is mixed up."""
+    one = Site("hook_grid", (0,), "u")
+    sweep = patch_sweep(Grid(), pair_of_grids(), [one, one], metrics=first_output)
+    assert sweep.values[:, 0].equal(sweep.values[:, 1])
+
+
+def test_two_variables_with_sites_of_one_name_are_refused():
+    """An alignment's places are named as those of a sweep are."""
+    model = textbook_xor()
+    algorithm = HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both")
+    either, both = [Site("blocks.0.mlp.hook_post", (unit,), "u") for unit in (0, 1)]
+    with pytest.raises(XorMiError, match="are called 'u'"):
+        interchange_accuracy(model, algorithm, {"either": either, "both": both})
+    with pytest.raises(XorMiError, match="are called 'u'"):
+        interchange(model, {either: "11", both: "01"}, "00")

@@ -266,6 +266,7 @@ class _Trial:
             readers=self.readers,
             max_batch_bytes=self.max_batch_bytes,
             progress=self.progress,
+            is_of_runs=True,
         )
         return self._by(values[-1])
 

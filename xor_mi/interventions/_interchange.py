@@ -52,6 +52,7 @@ from xor_mi.interventions._sites import (
     coordinates,
     edges_where_needed,
     require_mlp,
+    require_own_names,
     require_ready,
     site_of,
 )
@@ -148,6 +149,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
     # The plain inputs are the base, then one source per site.
     plain = model.rows([base_row, *rows])
     together = sites_of(places)
+    require_own_names([together])
     require_apart(model, places, shapes_at(model, as_examples(plain), together))
     writes = [Write(place, torch.tensor([k])) for k, place in enumerate(places, start=1)]
     names = tuple([f"y{k}" for k in range(d_out)])
@@ -462,6 +464,7 @@ class _Bench:
                 readers=readers,
                 max_batch_bytes=self.max_batch_bytes,
                 progress=self.progress,
+                is_of_runs=True,
             )
         # [function, site, run]: the last function is what decides, and there is one set of sites.
         scores = values[-1, 0]

@@ -214,7 +214,16 @@ def _no_two_tensors(pairs: object) -> str:
     if sides and all(is_array(side) for side in sides):
         shapes = " and ".join([str(list(getattr(side, "shape", ()))) for side in sides])
         return f"the two arrays are {shapes}, without an axis of pairs; {give}, such as x[None]"
+    if sides and all(_holds_lists(side) for side in sides):
+        return f"{give}, such as (torch.tensor(clean), torch.tensor(corrupted)) of these lists"
     return f"{give}; rows of bits are for a HookedMLP only"
+
+
+def _holds_lists(side: object) -> bool:
+    """Whether a side is a list of lists, one per input, or of tensors."""
+    if not isinstance(side, (list, tuple)) or not side:
+        return False
+    return all(isinstance(one, (list, tuple)) or is_array(one) for one in side)
 
 
 def _all_read_pairs(model: HookedMLP) -> ReadPairs:

@@ -47,6 +47,7 @@ from xor_mi.interventions._sites import (
     coordinates,
     entries_of,
     require_mlp,
+    require_own_names,
     require_ready,
     site_of,
 )
@@ -276,7 +277,8 @@ def _travels(
         if points is not None and of_sites[number]
     }
     if points is not None:
-        everywhere = chain.from_iterable(map(sites_in, steps_of.values()))
+        everywhere = list(chain.from_iterable(map(sites_in, steps_of.values())))
+        require_own_names([(site,) for site in everywhere])
         shapes_at(model, examples, tuple(dict.fromkeys(everywhere)))
     travels: list[_Travel] = []
     for number, path in enumerate(paths):

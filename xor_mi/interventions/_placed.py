@@ -20,6 +20,7 @@ from xor_mi.interventions._sites import (
     SiteSet,
     edges_where_needed,
     entries_of,
+    require_own_names,
     site_of,
     site_sets,
 )
@@ -139,7 +140,8 @@ def read_alignment(
         names: of the algorithm's variables.
 
     Raises:
-        XorMiError: a variable that the algorithm does not have, none at all, or an unknown site.
+        XorMiError: a variable that the algorithm does not have, none at all, an unknown site, or
+            one name for different sites.
     """
     for name in alignment:
         if name not in names:
@@ -147,6 +149,7 @@ def read_alignment(
     aligned = {name: _placed(model, alignment[name]) for name in names if name in alignment}
     if not aligned:
         raise XorMiError("align at least one variable with the sites that carry it")
+    require_own_names([sites_of(places) for places in aligned.values()])
     return aligned
 
 

@@ -27,6 +27,9 @@ from xor_mi.metrics import (
 from xor_mi.model import UNDECIDED, HookedMLP, all_finite, decide, warn
 from xor_mi.truth import row_number
 
+LAMBDA = "<lambda>"
+"""What Python calls a function without a name."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decided:
@@ -404,6 +407,9 @@ def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Me
     """One function, or name -> function, as name -> function.
 
     Each gets a copy of the outputs, so that none can change what the next one sees.
+
+    Raises:
+        XorMiError: what is no function, or is a decision.
     """
     if callable(metrics):
         metrics = {_name_of(metrics): metrics}
@@ -412,14 +418,22 @@ def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Me
             "metrics are name -> function of the outputs, at least one, such as "
             "{'logit': metrics.logit}; or one function"
         )
+    for function in metrics.values():
+        if function in (by_argmax, by_threshold, by_tokens) or isinstance(function, ScoreAbove):
+            raise XorMiError(
+                "a decision is given as a metric; give decide=, such as "
+                "decide=metrics.by_threshold(), whose score is the metric where none is given"
+            )
     return {
         name: partial(_of_a_copy, _completed(function, asked)) for name, function in metrics.items()
     }
 
 
 def _name_of(metric: Metric | LabelledMetric) -> str:
+    """What a function is called in frames and pictures; one without a name is "metric"."""
     function = metric.func if isinstance(metric, partial) else metric
-    return getattr(function, "__name__", "metric")
+    name = getattr(function, "__name__", "metric")
+    return "metric" if name == LAMBDA else name
 
 
 def _completed(metric: Metric | LabelledMetric, asked: _Asked | None) -> Metric:

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import require_memory
+from xor_mi.errors import XorMiError, require_memory
 from xor_mi.interventions._examples import Examples, as_examples, require_finite_inputs
 from xor_mi.interventions._forward import (
     bytes_per_number,
@@ -88,6 +88,7 @@ def intervene(
     readers: Readers,
     max_batch_bytes: int | None = None,
     progress: bool = False,
+    is_of_runs: bool = False,
 ) -> tuple[Tensor, Float[Tensor, "function site base"]]:
     """Run every set of sites on every base input -> the plain outputs, and what the readers read.
 
@@ -101,6 +102,8 @@ def intervene(
             activation of these base inputs, of which each site's index is written.
         max_batch_bytes: what the activations of one forward may take; at least one input is run at
             a time.
+        is_of_runs: whether the base inputs are runs that the caller did not name, such as draws. A
+            message then says the shape of the outputs of the plain inputs, else of the base ones.
 
     Raises:
         XorMiError: an index outside its activation, a value of another shape, overlapping
@@ -116,7 +119,7 @@ def intervene(
         what=f"the results of {len(sets):,} interventions on {len(base):,} inputs each",
         do="give fewer sites, or fewer pairs or rows",
     )
-    work = _Work(model, plain, base, replacement, readers, max_batch_bytes, progress)
+    work = _Work(model, plain, base, replacement, readers, max_batch_bytes, progress, is_of_runs)
     if isinstance(model, HookedMLP):
         return _intervene_on_mlp(model, work, sets)
     return _intervene_on_any(work, sets)
@@ -133,6 +136,25 @@ class _Work:
     readers: Readers
     max_batch_bytes: int | None
     progress: bool
+    is_of_runs: bool
+
+    def read_runs(self, written: Tensor, untouched: Tensor) -> Float[Tensor, "function set base"]:
+        """What the readers read of outputs [set, base, ...].
+
+        Args:
+            untouched: outputs of the plain inputs.
+
+        Raises:
+            XorMiError: what the readers refuse, of the outputs that the caller knows: a run holds
+                as many of them as memory takes.
+        """
+        try:
+            return self.readers.read_runs(written)
+        except XorMiError as error:
+            refused = error
+        known = untouched if self.is_of_runs else untouched[self.base]
+        self.readers.read_runs(known[None])
+        raise refused
 
 
 class _Grown(NamedTuple):
@@ -165,7 +187,7 @@ def _intervene_on_mlp(
             of_group = [sets[number] for number in numbers]
             grown = None if model.cfg.direct else hook
             untouched, written = _run_together(model, plain, base, of_group, value, grown)
-            results.append(work.readers.read_runs(written))
+            results.append(work.read_runs(written, untouched))
         return untouched, _in_order(results, [numbers for _, numbers in groups], len(sets))
 
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
@@ -327,12 +349,13 @@ def _in_parts(
             value = partial(_of_those_kept, work.replacement, seen, part)
             written = _run_copies(work.model, plain[base[part]], of_run, value, grown)
             # a copy: a model may return what it writes into again
-            outputs.append(work.readers.read_runs(written) if is_rowwise else written.clone())
+            read = work.read_runs(written, untouched) if is_rowwise else written.clone()
+            outputs.append(read)
         if is_rowwise:
             results.append(torch.cat(outputs, dim=2))
             continue
         # a metric sees all the base inputs of a set, however they were run
-        results.append(work.readers.read_runs(torch.cat(outputs, dim=1)))
+        results.append(work.read_runs(torch.cat(outputs, dim=1), untouched))
     return _in_order(results, [numbers for _, numbers in runs], len(sets))
 
 

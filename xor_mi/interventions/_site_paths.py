@@ -25,7 +25,7 @@ from xor_mi.interventions._hooks import (
     require_tensor,
     writable_hooks,
 )
-from xor_mi.interventions._sites import SiteSet, entries_of, site_sets
+from xor_mi.interventions._sites import SiteSet, entries_of, require_own_names, site_sets
 from xor_mi.kinds import HookedModel, OneSite, Sites
 from xor_mi.model import HookedMLP, kind_of_hook
 from xor_mi.model._parts import InBlock, ends_of_parts, in_block, inputs_of_heads, number_of_block
@@ -147,6 +147,7 @@ def read_steps(model: HookedModel, path: object, frozen: Sites | None, points: P
             f"a path of {len(stops)} places; give a sender and its receivers, such as "
             "(Site(...), Site(...))"
         )
+    require_own_names(stops)
     for stop in stops:
         _require_no_edges(model, stop)
     hops: list[Hop] = []

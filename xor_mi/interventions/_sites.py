@@ -257,6 +257,9 @@ def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
 
     A set has no order that is the same in every process: its sites are sorted by hook name, then by
     index.
+
+    Raises:
+        XorMiError: an unknown site, an empty set, or one name for different sites.
     """
     is_unordered = isinstance(sites, AbstractSet)
     if isinstance(sites, (str, Site, Unit, Edge)) or not isinstance(sites, Iterable):
@@ -283,7 +286,41 @@ def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
         sets.append(together)
     if is_unordered:
         sets.sort(key=lambda together: [_place_in_order(site) for site in together])
+    require_own_names(sets)
     return tuple(sets)
+
+
+def require_own_names(sets: Iterable[SiteSet]) -> None:
+    """Refuse one name for different sites, or for different sets of them.
+
+    Frames, sentences and records tell them apart by their names alone.
+
+    Raises:
+        XorMiError: with the name, and where both are.
+    """
+    named: dict[str, SiteSet] = {}
+    for together in sets:
+        for site in together:
+            _note_name(named, site.name, (site,))
+        if len(together) > 1:
+            _note_name(named, name_of_set(together), together)
+
+
+def _note_name(named: dict[str, SiteSet], name: str, together: SiteSet) -> None:
+    """Keep what a name stands for, which may be one thing only."""
+    known = named.setdefault(name, together)
+    if known is together or known == together or set(known) == set(together):
+        return
+    both = " and ".join([_unlabelled(one) for one in (known, together)])
+    raise XorMiError(
+        f"both {both} are called '{name}', and a site is told apart by its name; give each a "
+        "label= of its own, or none"
+    )
+
+
+def _unlabelled(together: SiteSet) -> str:
+    """Where the sites of a set are, whatever they are called."""
+    return name_of_set([Site(site.hook_name, site.index) for site in together])
 
 
 def _place_in_order(site: Site) -> tuple[list[tuple[int, str]], list[tuple[int, list[int], str]]]:
