@@ -109,7 +109,7 @@ def door_scan(rng: random.Random, _: Path) -> None:
     sites = mostly(rng, hooks, [odd(rng)])
     settings = {
         name: mostly(rng, [1, 5], [odd(rng)])
-        for name in rng.sample(["n_permutations", "seed", "batch_size"], rng.choice([0, 1]))
+        for name in rng.sample(["n_permutations", "seed", "max_batch_bytes"], rng.choice([0, 1]))
     }
     # a shuffle more than this takes seconds and says nothing about hostile values
     if isinstance(settings.get("n_permutations"), int) and settings["n_permutations"] > 10**4:

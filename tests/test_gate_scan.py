@@ -638,8 +638,10 @@ def test_batches_and_progress_change_nothing(planted, capsys):
     tokens, features = samples(50)
     expected = scan_gates(planted, tokens, features, POSTS).frame()
     assert capsys.readouterr().err == ""
-    for size in (1, 7, 1000):
-        frame = scan_gates(planted, tokens, features, POSTS, batch_size=size, scores=False).frame()
+    for n_bytes in (1, 2**16, 2**29):
+        frame = scan_gates(
+            planted, tokens, features, POSTS, max_batch_bytes=n_bytes, scores=False
+        ).frame()
         assert frame["gate"].equals(expected["gate"])
         assert np.allclose(frame["margin"], expected["margin"], atol=1e-5, equal_nan=True)
 
@@ -744,7 +746,7 @@ F = {"f": [0, 1, 0, 1]}
         (lambda m: scan_gates(m, X / torch.tensor([0.0, 1.0]), F, "hook_units"), "'hook_units' has 4 activations that are NaN or infinite"),
         (lambda m: scan_gates(m, X[:, :0], F, "hook_units"), r"'hook_units' has an empty activation, \[2, 0\]"),
         (lambda m: scan_gates(m, X, F, "hook_units", n_permutations=0), "n_permutations must be a whole number of at least 1, not 0"),
-        (lambda m: scan_gates(m, X, F, "hook_units", batch_size=0), "batch_size must be a whole number of at least 1, not 0"),
+        (lambda m: scan_gates(m, X, F, "hook_units", max_batch_bytes=0), "max_batch_bytes is 0; give a number of bytes"),
         (lambda m: scan_gates(m, X, F, "hook_units", n_permutations=True), "n_permutations must be a whole number of at least 1, not True"),
     ],
 )  # fmt: skip

@@ -3,6 +3,8 @@
 Each against TransformerLens' own functions, or one example at a time through `run_with_hooks`.
 """
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,10 +17,19 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.patching import generic_activation_patch
 
-from xor_mi import metrics
+from xor_mi import find_gates, metrics, scan_gates
 from xor_mi.errors import XorMiError, XorMiWarning
-from xor_mi.interventions import Site, ablation_sweep, patch_sweep, sites
+from xor_mi.interventions import (
+    HighLevelModel,
+    Site,
+    ablation_sweep,
+    das_accuracy,
+    interchange_accuracy,
+    patch_sweep,
+    sites,
+)
 from xor_mi.interventions._hooks import probe_hooks
+from xor_mi.metrics import by_threshold
 
 pytestmark = pytest.mark.as_a_user
 
@@ -397,6 +408,46 @@ def test_examples_that_are_coupled_in_any_place_are_warned_of(forward):
         patch_sweep(Written(forward), (clean, corrupted), [Site("hook_h")], **first_number)
     with pytest.warns(XorMiWarning, match="the examples of a batch are coupled"):
         ablation_sweep(Written(forward), [Site("hook_h")], rows=clean, **first_number)
+
+
+def test_coupled_examples_are_warned_of_once_a_call_and_not_where_they_run_alone():
+    """One warning of everything that takes `max_batch_bytes=`; with a bound of one byte there is none,
+    and no forward but a look at two examples has more than one.
+    """
+    sizes: list[int] = []
+
+    def told(model, x):
+        sizes.append(len(x))
+        return centred(model, x)
+
+    model, site, (clean, corrupted) = Written(told), Site("hook_h", 0), inputs_of(4)
+    inputs, bits = torch.cat([clean, corrupted]), {"a": [0, 1] * 4}
+    follows = HighLevelModel({"v": "a"}, "v", inputs=("a",))
+    said = {"inputs": inputs, "features": bits, "decide": by_threshold()}
+    calls = (
+        lambda **bound: scan_gates(model, inputs, bits, "hook_h", **bound),
+        lambda **bound: find_gates(
+            model, inputs, bits, "hook_h", decide=by_threshold(), n_pairs=5, **bound
+        ),
+        lambda **bound: patch_sweep(
+            model, (clean, corrupted), [site], decide=by_threshold(), **bound
+        ),
+        lambda **bound: interchange_accuracy(model, follows, {"v": site}, **said, **bound),
+        lambda **bound: das_accuracy(
+            model, follows, "v", Site("hook_h"), max_runs=4, epochs=1, **said, **bound
+        ),
+    )
+    for call in calls:
+        with warnings.catch_warnings(record=True) as shared:
+            warnings.simplefilter("always")
+            call(progress=False)
+        assert sum("examples of a batch are coupled" in str(one.message) for one in shared) == 1
+        sizes.clear()
+        with warnings.catch_warnings(record=True) as alone:
+            warnings.simplefilter("always")
+            call(progress=False, max_batch_bytes=1)
+        assert not [one for one in alone if "coupled" in str(one.message)]
+        assert max(sizes) == 2
 
 
 def test_outputs_that_a_model_writes_into_again_are_kept_as_they_were():

@@ -54,6 +54,7 @@ from xor_mi.interventions._sites import (
 )
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, Sites
 from xor_mi.model import HookedMLP
+from xor_mi.model._places import each_warning_once
 
 __all__ = ["find_gates"]
 
@@ -139,9 +140,9 @@ def find_gates(
     samples = read_samples(model, inputs, features, model_kwargs)
     readers = brought_readers(model, samples.different, output, decide)
     sets = _hooks(model, hooks)
-    with edges_where_needed(model, sets):
+    with each_warning_once(), edges_where_needed(model, sets):
         dealt = Dealt.of(samples.rows, n_permutations, seed)
-        scan = scan_samples(model, samples, sets, dealt, False, None, progress)
+        scan = scan_samples(model, samples, sets, dealt, False, max_batch_bytes, progress)
         has_p_values = scan.smallest_p <= max_p
         cuts = [
             cut

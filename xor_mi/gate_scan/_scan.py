@@ -54,7 +54,7 @@ def scan_gates(
     n_permutations: int = 200,
     seed: int = 0,
     scores: bool = True,
-    batch_size: int | None = None,
+    max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> GateScan:
     """For every unit at these sites, the gates of the features that its activation separates.
@@ -83,7 +83,7 @@ def scan_gates(
         seed: of the permutations. p-values depend on it and on the order of the samples; gates and
             margins do not.
         scores: whether `GateScan.scores` is worked out too, which takes most of the time.
-        batch_size: inputs per forward; by default as many as `patch_sweep` would run at once.
+        max_batch_bytes: what one forward may take, as in `patch_sweep`.
         progress: bars, where the work takes over two seconds.
 
     Raises:
@@ -103,11 +103,9 @@ def scan_gates(
     require_ready(model, "scanning for gates")
     seed = whole_number("seed", seed, below=SEEDS_BELOW)
     n_permutations = whole_number("n_permutations", n_permutations, at_least=1)
-    if batch_size is not None:
-        batch_size = whole_number("batch_size", batch_size, at_least=1)
     samples = read_samples(model, inputs, features, model_kwargs)
     dealt = Dealt.of(samples.rows, n_permutations, seed)
-    return scan_samples(model, samples, sites, dealt, scores, batch_size, progress)
+    return scan_samples(model, samples, sites, dealt, scores, max_batch_bytes, progress)
 
 
 @torch.no_grad()
@@ -117,7 +115,7 @@ def scan_samples(
     sites: Sites | None,
     dealt: Dealt,
     scores: bool,
-    batch_size: int | None,
+    max_batch_bytes: int | None,
     progress: bool,
 ) -> GateScan:
     """`scan_gates` of inputs that are read."""
@@ -125,7 +123,7 @@ def scan_samples(
     is_every = sites is None
     asked = {} if sites is None else _sites_by_hook(model, sites)
     with edges_where_needed(model, [tuple(together) for together in asked.values()]):
-        probed = probe_hooks(model, examples)
+        probed = probe_hooks(model, examples, max_batch_bytes=max_batch_bytes)
         sites_of, left_out = _readable_hooks(model, probed) if is_every else (asked, {})
         wanted = wanted_units(model, probed, sites_of)
         n_units = sum(len(units.numbers) for units in wanted)
@@ -136,7 +134,7 @@ def scan_samples(
         lines: list[UnitGate] = []
         scored: list[UnitScores] = []
         n_separating = np.zeros(dealt.n_deals)
-        size = batch_size or inputs_per_run(model, examples, probed=probed)
+        size = inputs_per_run(model, examples, max_batch_bytes, probed)
         n_at_once = BYTES_OF_A_BLOCK // bytes_of_a_unit(len(examples), len(dealt.rows), n_gates)
         for planned in passes(wanted, len(examples)):
             kept = read_activations(model, examples, planned, size, progress)

@@ -164,7 +164,9 @@ def attribute(
     with each_warning_once():
         if not isinstance(model, HookedMLP) and name not in LOOK_THEMSELVES:
             asked = list(dict.fromkeys([site.hook_name for site in request.sites]))
-            probed = probe_hooks(model, request.corrupted, asked=asked)
+            probed = probe_hooks(
+                model, request.corrupted, asked=asked, max_batch_bytes=request.max_batch_bytes
+            )
             require_hooks(model, probed, asked)
         warn_of_work_in_place(model, request, [function])
         functions = progress_bar(

@@ -133,6 +133,7 @@ def probe_hooks(
     *,
     warns: bool = True,
     asked: Iterable[str] = (),
+    max_batch_bytes: int | None = None,
 ) -> Probed:
     """Run the model on one example and on two, and look at every hook point.
 
@@ -141,6 +142,8 @@ def probe_hooks(
         warns: whether a model that couples the examples of a batch, or draws random numbers, is
             warned of.
         asked: names of hooks whose own rows must not be coupled either.
+        max_batch_bytes: the bound of later runs; where each of them then takes one example alone,
+            examples that are coupled are not warned of.
 
     Raises:
         XorMiError: no inputs.
@@ -175,31 +178,41 @@ def probe_hooks(
             of_one, of_two = runs
             if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
                 other_output = _looked_at(model, two[1:], runs)
+        facts_of = {point: _facts(of_one.get(point, []), of_two.get(point, [])) for point in points}
+        bytes_per_example = _bytes_per_example(facts_of, of_two, one_output)
+        is_alone = max_batch_bytes is not None and max_batch_bytes < 4 * bytes_per_example
         if warns and isinstance(one_output, Tensor) and isinstance(two_outputs, Tensor):
-            is_coupled = _warn_of_coupling(model, two, one_output, two_outputs, other_output)
+            is_coupled = _warn_of_coupling(
+                model, two, one_output, two_outputs, other_output, is_alone=is_alone
+            )
+            # alone, no example has another one beside it
+            is_coupled |= is_alone
             if not is_coupled:
                 is_coupled = _warn_of_coupled_hooks(model, two, names, runs)
             if not is_coupled and _is_twice_the_same(two):
                 is_coupled = _warn_of_coupled_copies(model, two, names, one_output)
-    facts_of = {point: _facts(of_one.get(point, []), of_two.get(point, [])) for point in points}
     hooks = {name: facts_of[id(point)] for name, point in model.hook_dict.items()}
-    # By address: one tensor may pass through several hook points.
-    sizes: dict[int, int] = {}
-    for point, facts in facts_of.items():
-        if facts.shape is not None:
-            sizes[of_two[point][0].address] = facts.n_bytes
     changed = {point for point, seen in of_two.items() if any(one.is_changed for one in seen)}
     names_changed = [name for name, point in model.hook_dict.items() if id(point) in changed]
-    of_outputs = 0
-    if isinstance(one_output, Tensor):
-        of_outputs = one_output.numel() * one_output.element_size()
     first = {
         name: copy for point, name in names.items() if (copy := _copy_of(of_one, point)) is not None
     }
-    bytes_per_example = max(1, sum(sizes.values()) + of_outputs)
     # of a model that is coupled nothing more is to be found out
     alone = _Alone(examples[:1], {} if is_coupled else first)
     return Probed(hooks, bytes_per_example, frozenset(names_changed), alone)
+
+
+def _bytes_per_example(facts_of: Mapping[int, HookFacts], seen: _Run, output: object) -> int:
+    """What all different activations and the outputs take, of one example."""
+    # by address: one tensor may pass through several hook points
+    sizes: dict[int, int] = {}
+    for point, facts in facts_of.items():
+        if facts.shape is not None:
+            sizes[seen[point][0].address] = facts.n_bytes
+    of_outputs = 0
+    if isinstance(output, Tensor):
+        of_outputs = output.numel() * output.element_size()
+    return max(1, sum(sizes.values()) + of_outputs)
 
 
 def _copy_of(run: _Run, point: int) -> Tensor | None:
@@ -392,8 +405,14 @@ def _warn_of_coupling(
     one_output: Tensor,
     two_outputs: Tensor,
     other_output: object,
+    *,
+    is_alone: bool,
 ) -> bool:
-    """Warn where one of two examples comes out otherwise beside the other than alone."""
+    """Warn where one of two examples comes out otherwise beside the other than alone.
+
+    Args:
+        is_alone: whether examples run alone, so that only random numbers are warned of.
+    """
     if not isinstance(other_output, Tensor):
         return False
     is_first = is_same_output(one_output, two_outputs[:1])
@@ -406,7 +425,8 @@ def _warn_of_coupling(
             "random numbers too; switch them off"
         )
         return True
-    warn(_COUPLED)
+    if not is_alone:
+        warn(_COUPLED)
     return True
 
 

@@ -69,6 +69,7 @@ from xor_mi.interventions._task import (
 from xor_mi.kinds import Decide, Features, HookedModel, Inputs, ModelKwargs, OneSite, Row, SomeSite
 from xor_mi.metrics import ScoreAbove, score
 from xor_mi.model import HookedMLP
+from xor_mi.model._places import each_warning_once
 from xor_mi.truth import as_row, row_name
 
 SAME_VALUE = 1e-6
@@ -262,23 +263,24 @@ def interchange_accuracy(
         for label, group in groups.items()
     }
     bench = _Bench(groups, runs, max_batch_bytes, progress)
-    lines = bench.lines(task, aligned)
-    n_differing = task.n_differing(lines[0].tried.plain)
     why_not: dict[str, str] = {}
-    if controls:
-        lines += bench.other_roles(task, lines)
-        others = shuffled(aligned, shapes, seed)
-        lines += bench.of_draws(task, others.draws)
-        try:
-            fresh = untrained(model, seed)
-        except XorMiError as error:
-            why_not[UNTRAINED] = str(error)
-        else:
-            lines += bench.lines(replace(task, model=fresh), aligned, control=UNTRAINED)
-        if others.why_not:
-            why_not[SHUFFLED] = "; ".join(
-                [f"{name}: {why}" for name, why in others.why_not.items()]
-            )
+    with each_warning_once():
+        lines = bench.lines(task, aligned)
+        n_differing = task.n_differing(lines[0].tried.plain)
+        if controls:
+            lines += bench.other_roles(task, lines)
+            others = shuffled(aligned, shapes, seed)
+            lines += bench.of_draws(task, others.draws)
+            try:
+                fresh = untrained(model, seed)
+            except XorMiError as error:
+                why_not[UNTRAINED] = str(error)
+            else:
+                lines += bench.lines(replace(task, model=fresh), aligned, control=UNTRAINED)
+            if others.why_not:
+                why_not[SHUFFLED] = "; ".join(
+                    [f"{name}: {why}" for name, why in others.why_not.items()]
+                )
     n_runs = {line.name: len(line.predicted) for line in lines}
     # in another role the runs are those of the variable itself
     own = [line for line in lines if line.control != OTHER_ROLE]

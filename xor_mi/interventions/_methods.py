@@ -287,7 +287,7 @@ def _plain_runs(
     both, hook_names = clean.and_then(corrupted), {site.hook_name for site in sites}
     probed = None
     if not isinstance(model, HookedMLP):
-        probed = probe_hooks(model, both, asked=hook_names)
+        probed = probe_hooks(model, both, asked=hook_names, max_batch_bytes=max_batch_bytes)
         require_hooks(model, probed, sorted(hook_names))
     rows_per_run = inputs_per_run(model, both, max_batch_bytes, probed)
     with torch.no_grad():

@@ -164,7 +164,7 @@ def path_sweep(
         raise XorMiError(
             f"{n_pairs} pairs and {len(given)} paths given; a sweep needs at least one of each"
         )
-    travels = _travels(model, given, frozen, read.examples)
+    travels = _travels(model, given, frozen, read.examples, max_batch_bytes)
     asked = _output_read(model, [one.units for one in travels if one.units], output)
     readers = readers_of(model, metrics, asked, read.inputs[read.clean], decide)
     require_memory(
@@ -262,6 +262,7 @@ def _travels(
     paths: Sequence[object],
     frozen: Sites | None,
     examples: Examples,
+    max_batch_bytes: int | None,
 ) -> list[_Travel]:
     """The paths that a caller names, along edges or between sites."""
     of_sites = [is_site_path(model, path) for path in paths]
@@ -270,7 +271,7 @@ def _travels(
             "frozen is for paths of sites; along the edges of a HookedMLP nothing else changes "
             "anyway: leave it out"
         )
-    points = Points(model, examples) if any(of_sites) else None
+    points = Points(model, examples, max_batch_bytes) if any(of_sites) else None
     steps_of = {
         number: read_steps(model, path, frozen, points)
         for number, path in enumerate(paths)

@@ -220,7 +220,7 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
     """Of a model of which nothing is known but its hooks."""
     model, plain, base = work.model, work.plain, work.base
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
-    probed = probe_hooks(model, plain, asked=hook_names)
+    probed = probe_hooks(model, plain, asked=hook_names, max_batch_bytes=work.max_batch_bytes)
     require_hooks(model, probed, hook_names)
     _require_disjoint_points(model, probed, sets)
     rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes, probed)

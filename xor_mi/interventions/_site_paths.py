@@ -59,7 +59,9 @@ class Steps(NamedTuple):
 class Points:
     """The hook points of a model: in which order they are reached, and which names are one."""
 
-    def __init__(self, model: HookedModel, examples: Examples) -> None:
+    def __init__(
+        self, model: HookedModel, examples: Examples, max_batch_bytes: int | None = None
+    ) -> None:
         self.model = model
         self.order = _firing_order(model, examples[:1])
         self.names: dict[int, list[str]] = {}
@@ -69,7 +71,9 @@ class Points:
         writable = list(model.hook_dict)
         if not isinstance(model, HookedMLP):
             # all of them: what a path does not lead through is frozen, and so written too
-            self.probed = probe_hooks(model, examples, asked=model.hook_dict)
+            self.probed = probe_hooks(
+                model, examples, asked=model.hook_dict, max_batch_bytes=max_batch_bytes
+            )
             writable = writable_hooks(self.probed)
         self.writable = set(writable)
 

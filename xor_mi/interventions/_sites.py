@@ -189,7 +189,7 @@ def _probed(model: HookedModel, inputs: ArrayLike | int | None) -> Probed | None
             raise XorMiError(f"inputs is {shown(inputs)}; give a tensor [input, ...]")
         # a run in train mode may change the model
         require_ready(model, "listing sites")
-        return probe_hooks(model, as_inputs(model, inputs, "inputs"))
+        return probe_hooks(model, as_inputs(model, inputs, "inputs"), warns=False)
     if isinstance(model, HookedMLP):
         return probe_hooks(model, model.rows())
     require_ready(model, "listing sites")

@@ -22,7 +22,7 @@ from xor_mi.errors import XorMiError, cut_short, require_kind, shown, unknown, w
 from xor_mi.interventions._accuracy import InterchangeAccuracy
 from xor_mi.interventions._controls import MOST_OF_A_REASON, UNTRAINED, untrained
 from xor_mi.interventions._examples import Examples
-from xor_mi.interventions._forward import cache_all, inputs_per_run
+from xor_mi.interventions._forward import inputs_per_run, run_plain
 from xor_mi.interventions._high_level import HighLevelModel
 from xor_mi.interventions._hooks import probe_hooks, require_tensor, warn_of_unread
 from xor_mi.interventions._placed import (
@@ -195,14 +195,14 @@ def subspace_accuracy(
         output=output,
     )
     seed = read_seed(seed)
-    place, width, runs, expected = _trials(task, variable, site, max_runs, seed)
+    place, width, runs, expected = _trials(task, variable, site, max_runs, seed, max_batch_bytes)
     if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
         step = basis
     else:
         step = tl.SubspaceInterchange(require_orthonormal(basis, width))
     size = inputs_per_run(model, task.examples, max_batch_bytes)
     tried = _tried(task, place, step, runs, expected, size, progress)
-    plain = _plain_outputs(task)
+    plain = _plain_outputs(task, size)
     _warn_of_no_effect(task, place, runs, tried, plain)
     n_runs = {variable: len(expected)}
     warn_of_nan({variable: tried.n_nan}, n_runs)
@@ -239,12 +239,19 @@ class _Trials(NamedTuple):
     expected: Int[Tensor, " run"]
 
 
-def _trials(task: Task, variable: str, site: OneSite, max_runs: int | None, seed: int) -> _Trials:
+def _trials(
+    task: Task,
+    variable: str,
+    site: OneSite,
+    max_runs: int | None,
+    seed: int,
+    max_batch_bytes: int | None,
+) -> _Trials:
     """The pairs of inputs between which this variable is interchanged at this site."""
     model = task.model
     place = _place_of_subspace(model, site)
     task.number_of(variable)  # refuses a name that is not there
-    _warn_of_batches(task, place)
+    _warn_of_batches(task, place, max_batch_bytes)
     runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
     task.warn_of_constants([variable])
     width = width_of(place, shapes_at(model, task.examples, (place,)))
@@ -253,15 +260,21 @@ def _trials(task: Task, variable: str, site: OneSite, max_runs: int | None, seed
     return _Trials(place, width, runs, expected)
 
 
-def _warn_of_batches(task: Task, place: Site) -> None:
+def _warn_of_batches(task: Task, place: Site, max_batch_bytes: int | None) -> None:
     """Warn of a model whose examples are coupled, or that draws random numbers."""
     if not isinstance(task.model, HookedMLP):
-        probe_hooks(task.model, task.examples, asked=[place.hook_name])
+        probe_hooks(
+            task.model,
+            task.examples,
+            asked=[place.hook_name],
+            max_batch_bytes=max_batch_bytes,
+        )
 
 
-def _plain_outputs(task: Task) -> Tensor:
-    """The outputs of all inputs, in as many forwards as the memory bound asks for."""
-    outputs, _ = cache_all(task.model, task.examples, [])
+@torch.no_grad()
+def _plain_outputs(task: Task, at_once: int) -> Tensor:
+    """The outputs of all inputs, so many in one forward."""
+    outputs, _ = run_plain(task.model, task.examples, set(), at_once)
     return outputs
 
 
@@ -404,7 +417,7 @@ def das_accuracy(
     score = _score_of(model, decide, output)
     epochs = whole_number("epochs", epochs, at_least=1)
     seed = read_seed(seed)
-    place, width, runs, expected = _trials(task, variable, site, max_runs, seed)
+    place, width, runs, expected = _trials(task, variable, site, max_runs, seed, max_batch_bytes)
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     size = inputs_per_run(model, task.examples, max_batch_bytes)
     # A label per pair at random: whatever is learned of these, it is not the algorithm.
@@ -432,7 +445,7 @@ def das_accuracy(
     random_basis = tl.random_basis(width, rank, seed + 1)
     placebo = tl.NormMatchedPlacebo(tl.SubspaceInterchange(learned["das"]), random_basis)
     of_placebo = {PLACEBO: _tried(task, place, placebo, runs, expected, size, progress)}
-    plain = _plain_outputs(task)
+    plain = _plain_outputs(task, size)
     _warn_of_no_effect(task, place, runs, tried["das"], plain)
     # in this order: what was learned, and then its controls
     tried = {"das": tried.pop("das")} | of_placebo | tried
@@ -485,12 +498,12 @@ def _above(score: Callable[..., object], cut: float, outputs: Tensor) -> Tensor:
     return scores - cut
 
 
-def _two_classes(task: Task, score: Callable[[Tensor], Tensor]) -> TaskLogits:
+def _two_classes(task: Task, score: Callable[[Tensor], Tensor], at_once: int) -> TaskLogits:
     """The model's decision as two class logits, as TransformerLens' interchange wants them.
 
     Each call of what is returned is one call of the model.
     """
-    largest = score(_plain_outputs(task)).abs().max()
+    largest = score(_plain_outputs(task, at_once)).abs().max()
     # a model whose score is on the cut throughout has no size to divide by
     unit = largest / LARGEST_LOGIT if largest > 0 else torch.ones_like(largest)
 
@@ -525,7 +538,7 @@ def _fitted(
             cast(Tensor, base),
             cast(Tensor, source),
             targets,
-            _two_classes(task, score),
+            _two_classes(task, score, at_once),
             rank=rank,
             epochs=epochs,
             batch_size=len(targets),
