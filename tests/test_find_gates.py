@@ -186,6 +186,33 @@ NEURONS = Site(POST, (2,))
 DECIDE = metrics.by_tokens(1, 0)
 
 
+def test_groups_are_named_by_the_labels_of_their_sites_once(transformer):
+    """A unit of a labelled site by its index inside; a group of one site in short, and of several
+    by all of their labels. What is called otherwise is the same.
+    """
+    whole = Site(POST, (2,), label="the end")
+    each = [Site(POST, (2, number), label=f"N{number}") for number in range(8)]
+    neurons = [Site(POST, (None, number), label=f"N{number}") for number in range(8)]
+    unlabelled, of_whole, of_each, of_neurons = [
+        find_gates(transformer, TOKENS, BITS, places, decide=DECIDE, progress=False)
+        for places in (NEURONS, whole, each, neurons)
+    ]
+    for group, in_whole, in_each in zip(
+        unlabelled.groups, of_whole.groups, of_each.groups, strict=True
+    ):
+        numbers = group.index[-1]
+        assert isinstance(numbers, tuple)
+        assert group.name == f"{POST}[2, {list(numbers)}]"
+        assert in_whole.name == f"the end[{list(numbers)}]"
+        assert in_each.name == " + ".join(f"N{number}" for number in numbers)
+    sets = [name for name in of_each.frame()["in_sufficient_sets"] if name]
+    assert any(name.count(" + ") >= 3 for name in sets)
+    assert "more" not in " ".join(sets)
+    assert {one.name for one in of_neurons.units} >= {
+        f"N{one.index[-1]}[2]" for one in of_each.units
+    }
+
+
 def test_groups_of_neurons_of_a_trained_transformer(transformer):
     """OR neurons together act as OR, AND neurons together as AND; one input at a time the decision
     is the OR that is written, and not the AND of the base.
@@ -483,15 +510,16 @@ def test_units_go_by_the_labels_of_their_sites(textbook):
         ([single[0], Site(post, label="layer")], ["any input", "layer[1]"]),
         (post, ["h0.0", "h0.1"]),
     ):
+        together = "layer[[0, 1]]" if names[0] == "layer[0]" else " + ".join(names)
         found = find_gates(textbook, hooks=hooks, progress=False)
         frame = found.frame()
         assert frame["site"].tolist() == [names[0], names[0], names[1]]
         named = ["site", "in_necessary_sets", "in_sufficient_sets"]
         pd.testing.assert_frame_equal(frame.drop(columns=named), plain.frame().drop(columns=named))
-        assert frame["in_sufficient_sets"].tolist() == [" + ".join(names)] * 3
+        assert frame["in_sufficient_sets"].tolist() == [together] * 3
         assert f"{names[0]} acts as OR" in str(found)
         assert f"Setting {names[0]}, or {names[1]}, and nothing else, to the mean" in str(found)
-        assert f"Keeping {names[0]} + {names[1]}, while all other candidates" in str(found)
+        assert f"Keeping {together}, while all other candidates" in str(found)
     # the scan, which knows no names of a network's units
     assert found.scan.frame()["site"].unique().tolist() == [f"{post}[0]", f"{post}[1]"]
     scan = scan_gates(textbook, sites=single, progress=False)
@@ -543,7 +571,7 @@ def test_necessary_and_sufficient_sets_equal_those_by_hand():
         for one, names in zip(found.found, frame[column], strict=True):
             of_line = {site.index[0] for site in one.sites}
             with_it = [sorted(here) for here in smallest(sets) if of_line <= here]
-            texts = [" + ".join([f"hook_units[{k}]" for k in s]) for s in with_it]
+            texts = [f"hook_units[{s[0] if len(s) == 1 else s}]" for s in with_it]
             assert names == "; ".join(texts)
 
 

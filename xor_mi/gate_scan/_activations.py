@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
+from xor_mi.gate_scan._gates import index_text
 from xor_mi.graph import Site
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import call_hooked
@@ -59,6 +60,26 @@ class Units(NamedTuple):
     labels: Mapping[int, str]
 
 
+class UnitLabel(str):
+    """What a unit of a labelled site of several is called: the label, and the index inside.
+
+    Attributes:
+        of_site: the label of the site.
+        inside: the unit's numbers along the axes of which the site has more than one entry.
+
+    >>> UnitLabel("L0 H1", (2, 0))
+    'L0 H1[2, 0]'
+    """
+
+    of_site: str
+    inside: tuple[int, ...]
+
+    def __new__(cls, of_site: str, inside: tuple[int, ...] = ()) -> "UnitLabel":
+        label = super().__new__(cls, f"{of_site}[{index_text(inside)}]" if inside else of_site)
+        label.of_site, label.inside = of_site, inside
+        return label
+
+
 def wanted_units(
     model: HookedModel, probed: Probed, sites_of: Mapping[str, Sequence[Site]]
 ) -> list[Units]:
@@ -86,16 +107,18 @@ def wanted_units(
 
 
 def _labels(site: Site, numbers: Sequence[int], shape: tuple[int, ...]) -> dict[int, str]:
-    """What the units of a labelled site are called: of several, each also by its index."""
+    """What the units of a labelled site are called: of several, each also by its index inside."""
     if not site.label:
         return {}
     if len(numbers) == 1:
         return {numbers[0]: site.label}
+    named = [len(of_axis) for of_axis in site.axes(shape)]
+    sizes = [*named, *shape[len(named) :]]
+    # along the other axes the label says it all
+    inside = [axis for axis, size in enumerate(sizes) if size > 1]
     indices = _indices(torch.tensor(numbers), shape)
-    return {
-        number: f"{site.label}[{', '.join(map(str, index))}]"
-        for number, index in zip(numbers, indices, strict=True)
-    }
+    labels = [UnitLabel(site.label, tuple([index[axis] for axis in inside])) for index in indices]
+    return dict(zip(numbers, labels, strict=True))
 
 
 def _indices(numbers: Tensor, shape: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -7,9 +7,10 @@ from typing import Literal
 import pandas as pd
 
 from xor_mi.finding import Finding, Listed, number_text
+from xor_mi.gate_scan._activations import UnitLabel
 from xor_mi.gate_scan._finding import GateScan, polarities
 from xor_mi.gate_scan._gates import gate_said, index_text
-from xor_mi.graph import Site, name_of_set
+from xor_mi.graph import Site
 from xor_mi.kinds import Target
 
 __all__ = ["FoundGate", "FoundGates", "set_name"]
@@ -28,7 +29,7 @@ SHOWN = (
 """What a notebook shows of a candidate."""
 
 MAX_NAMED = 4
-"""A sentence names so many units, gates or sets at most."""
+"""A sentence names so many candidates or sets at most."""
 
 OTHER_BIT = str.maketrans("01", "10")
 
@@ -205,7 +206,7 @@ class FoundGates(Finding):
         # where sets were looked for, some set is enough, if only that of nothing
         if not self.sufficient_sets:
             return [None] * len(self.found)
-        named = [(set(together), name_of_set(together)) for together in sets]
+        named = [(set(together), set_name(together)) for together in sets]
         in_sets: list[object] = []
         for one in self.found:
             of_one = [name for together, name in named if together.issuperset(one.sites)]
@@ -358,15 +359,30 @@ class FoundGates(Finding):
 
 
 def set_name(sites: Sequence[Site]) -> str:
-    """Several units as text; those of one hook and position in short."""
-    indices = [site.index for site in sites]
-    hooks = {(site.hook_name, site.index[:-1]) for site in sites}
-    if len(sites) > 1 and len(hooks) == 1 and not any(site.label for site in sites):
-        units = [index[-1] for index in indices]
-        inside = ", ".join([*map(str, indices[0][:-1]), str(units)])
-        return f"{sites[0].hook_name}[{inside}]"
-    more = f" + {len(sites) - MAX_NAMED} more" if len(sites) > MAX_NAMED else ""
-    return f"{name_of_set(sites[:MAX_NAMED])}{more}"
+    """Several units as text, none left out; those that differ in the last number alone in short.
+
+    >>> set_name([Site("hook", (2, 0)), Site("hook", (2, 1)), Site("hook", 3, label="third")])
+    'hook[2, [0, 1]] + third'
+    """
+    lasts: dict[tuple[str, tuple[object, ...]], list[object]] = {}
+    for site in sites:
+        place, index = _place_and_index(site)
+        lasts.setdefault((place, index[:-1]), []).append(index[-1] if index else None)
+    names: list[str] = []
+    for (place, before), last in lasts.items():
+        if last[0] is None:
+            names.append(place)
+        else:
+            numbers = last if len(last) == 1 else [tuple(last)]
+            names.append(f"{place}[{index_text((*before, *numbers))}]")
+    return " + ".join(names)
+
+
+def _place_and_index(site: Site) -> tuple[str, tuple[object, ...]]:
+    """The label of the site that a unit is of, or its hook, and its index there."""
+    if isinstance(site.label, UnitLabel):
+        return site.label.of_site, site.label.inside
+    return (site.label, ()) if site.label else (site.hook_name, site.index)
 
 
 def _listed(names: Sequence[str]) -> str:
