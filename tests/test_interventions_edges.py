@@ -352,9 +352,9 @@ def test_pairs_of_many_sites_are_counted_rightly(monkeypatch):
         pairs()
 
 
-def test_a_summary_keeps_sites_of_one_label_apart(textbook):
+def test_a_summary_keeps_ablations_of_one_site_apart(textbook):
     """Three ablations are three lines, whatever they are called."""
-    alike = [Site(POST, 0, "unit"), Site(POST, 1, "unit"), "h0.0"]
+    alike = [Site(POST, 0, "unit"), Site(POST, 0, "unit"), "h0.0"]
     assert ablation_sweep(textbook, alike).summary()["site"].tolist() == ["unit", "unit", "h0.0"]
 
 

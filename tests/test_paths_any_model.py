@@ -231,7 +231,7 @@ def test_a_long_path_is_one_step_after_the_other():
 @pytest.mark.parametrize(
     ("path", "given", "message"),
     [
-        ((Site("hook_first"), Site("hook_second")), {}, "nothing says what is held .* give frozen="),
+        ((Site("hook_first"), Site("hook_second")), {}, "hooks are hook_first, hook_second; give frozen="),
         ((Site("hook_second"), Site("hook_first")), {"frozen": []}, "hook_first is reached before hook_second"),
         ((Site("hook_first", (0,)), Site("hook_first", (1,))), {"frozen": []}, r"hook_first\[1\] is at the same hook as"),
         ((Site("hook_first"),), {"frozen": []}, "a path of 1 places; give a sender and its receivers"),

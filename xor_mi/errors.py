@@ -6,7 +6,7 @@ Its message is one line for a person: what was asked, what exists, what to do.
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from math import log10
 from numbers import Integral
@@ -20,6 +20,7 @@ __all__ = [
     "XorMiWarning",
     "as_path",
     "cut_short",
+    "names_listed",
     "require_at_most",
     "require_kind",
     "require_memory",
@@ -100,6 +101,18 @@ def _printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
+def names_listed(names: Sequence[str]) -> str:
+    """Names in a message, the first `MAX_NAMES_SHOWN` of them.
+
+    >>> names_listed(["AND", "OR"])
+    'AND, OR'
+    """
+    listed = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
+    if len(names) > MAX_NAMES_SHOWN:
+        listed += f", ... ({len(names)} in all)"
+    return listed
+
+
 def unknown(
     kind: str, asked: object, exists: Iterable[object], *, where: str = "there"
 ) -> XorMiError:
@@ -113,9 +126,7 @@ def unknown(
     no gate 'ANDD'; known gates: AND, OR; did you mean 'AND'?
     """
     names = [str(name) for name in exists]
-    listed = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
-    if len(names) > MAX_NAMES_SHOWN:
-        listed += f", ... ({len(names)} in all)"
+    listed = names_listed(names)
     name = cut_short(asked) if isinstance(asked, str) else shown(asked)
     closest = get_close_matches(name, names, n=1, cutoff=LEAST_LIKENESS)
     hint = f"; did you mean '{closest[0]}'?" if closest else ""

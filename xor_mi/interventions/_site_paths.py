@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, require_kind
+from xor_mi.errors import XorMiError, names_listed, require_kind
 from xor_mi.graph import Edge, Site, Unit, name_of_set
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import OnActivation, run_hooked
@@ -196,9 +196,11 @@ def _default_frozen(
         return _hidden_between(model, senders, receivers)
     ends = ends_of_parts(model.hook_dict)
     if not ends:
+        hooks = names_listed(sorted(points.writable, key=points.time))
         raise XorMiError(
-            f"nothing says what is held between the places of a path in a {type(model).__name__}; "
-            "give frozen=[Site(...), ...], or frozen=[] to hold nothing"
+            f"nothing says what is held between the places of a path in a {type(model).__name__}, "
+            f"whose hooks are {hooks}; give frozen=[Site(...), ...] of these, or frozen=[] to hold "
+            "nothing"
         )
     start = min(points.time(site.hook_name) for site in senders)
     end = max(points.time(site.hook_name) for site in receivers)
