@@ -112,11 +112,34 @@ def test_units_of_a_network_are_a_grid_too():
     assert list(figure.data[0].z[0]) == pytest.approx(sweep.effect.mean(dim=1).tolist())
 
 
+def test_a_kind_is_picked_from_a_sweep_of_several(bridge, tokens):
+    """Each kind's grid is that of a sweep of this kind alone, and the rest is said to be left out."""
+    places = {"head": sites(bridge, "head"), "neuron": sites(bridge, "neuron")[:3]}
+    both = patch_sweep(bridge, tokens, [*places["head"], *places["neuron"]], metrics=METRICS)
+    for kind, alone in places.items():
+        sweep = patch_sweep(bridge, tokens, alone, metrics=METRICS)
+        picked, expected = plots.grid_heatmap(both, kind=kind), plots.grid_heatmap(sweep)
+        assert picked.layout.xaxis.title.text == kind
+        assert [list(line) for line in picked.data[0].z] == [
+            pytest.approx(list(line)) for line in expected.data[0].z
+        ]
+        assert f"{len(both.sites) - len(alone)} sites of another kind" in picked.layout.title.text
+
+
 @pytest.mark.parametrize(
     ("places", "options", "says"),
     [
         (lambda model: [Site("hook_embed")], {}, "this has nothing that has a layer and a number"),
-        (lambda model: sites(model, "head") + sites(model, "neuron")[:2], {}, "head and neuron"),
+        (
+            lambda model: sites(model, "head") + sites(model, "neuron")[:2],
+            {},
+            "heads and neurons; give kind='head'",
+        ),
+        (
+            lambda model: sites(model, "head"),
+            {"kind": "position"},
+            "no kind 'position'; kinds .* head",
+        ),
         (lambda model: sites(model, "head")[:1] * 2, {}, "two sites of this lie in one cell"),
         (lambda model: sites(model, "head"), {"metric": "loss"}, "no metric 'loss'; this sweep"),
         (

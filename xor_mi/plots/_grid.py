@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
-from xor_mi.model._layer_sites import GridPlace, place_in_block, place_in_grid, short_hook
+from xor_mi.model._layer_sites import GridKind, GridPlace, place_in_block, place_in_grid, short_hook
 from xor_mi.plots._style import PANEL_WIDTH, as_written, heatmap
 
 FEW_NUMBERS = 32
@@ -23,6 +23,7 @@ def grid_heatmap(
     *,
     metric: str | None = None,
     pairs: Literal["mean"] | int | str = "mean",
+    kind: GridKind | None = None,
 ) -> go.Figure:
     """Layer x head, layer x position or layer x neuron of what was patched, ablated or attributed.
 
@@ -34,6 +35,8 @@ def grid_heatmap(
     Args:
         metric: its name; by default the first.
         pairs: "mean", or one pair by its number or name.
+        kind: "head", "neuron" or "position", of a finding that has several of them; the others are
+            left out.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi.interventions import patch_sweep
@@ -41,8 +44,8 @@ def grid_heatmap(
     ('0', '1')
 
     Raises:
-        XorMiError: nothing that has a layer and a number, heads beside positions, one place twice,
-            paths, or an unknown metric or pair.
+        XorMiError: nothing that has a layer and a number, heads beside positions without
+            `kind`, one place twice, paths, or an unknown metric, pair or kind.
     """
     kinds = (PatchSweep, AblationSweep, Attribution)
     require_kind("finding", finding, kinds, give="what patch_sweep or ablation_sweep returns")
@@ -55,13 +58,23 @@ def grid_heatmap(
     values, whose = _of_pairs(finding, pairs)
     places = _places(finding)
     counted = {place.kind for place in places.values()}
-    if len(counted) != 1:
-        what = " and ".join(sorted(counted)) or "nothing that has a layer and a number"
+    if kind is not None:
+        if kind not in counted:
+            raise unknown("kind", kind, sorted(counted), where="kinds in this finding are")
+        places = {number: place for number, place in places.items() if place.kind == kind}
+        counted = {kind}
+    if len(counted) > 1:
+        what = " and ".join([f"{one}s" for one in sorted(counted)])
         raise XorMiError(
-            f"a grid is of heads, positions or neurons alone, and this has {what}; sweep "
-            "sites(model, 'head') or another kind"
+            f"a grid is of one kind of place, and this finding has {what}; give "
+            f"kind='{min(counted)}' or another of these"
         )
-    (kind,) = counted
+    if not counted:
+        raise XorMiError(
+            "a grid is of heads, positions or neurons, and this has nothing that has a layer and a "
+            "number; sweep sites(model, 'head') or another kind"
+        )
+    (drawn_kind,) = counted
     cells = {place: values[number].item() for number, place in places.items()}
     if len(cells) < len(places):
         raise XorMiError("two sites of this lie in one cell of a grid; sweep each of them once")
@@ -80,7 +93,7 @@ def grid_heatmap(
     what, shown = _what(finding), as_written(finding.metrics[0])
     drawn: list[list[float | None]] = []
     for layer, hook in lines:
-        drawn.append([cells.get(GridPlace(layer, hook, kind, number)) for number in numbers])
+        drawn.append([cells.get(GridPlace(layer, hook, drawn_kind, number)) for number in numbers])
     return heatmap(
         drawn,
         columns=[str(number) for number in numbers],
@@ -90,7 +103,7 @@ def grid_heatmap(
         column_width=60 if len(numbers) <= FEW_NUMBERS else narrow,
         with_numbers=len(numbers) <= FEW_NUMBERS,
         row_title="layer",
-        column_title=kind,
+        column_title=drawn_kind,
     )
 
 
