@@ -269,7 +269,12 @@ VALID: dict[str, dict[str, object]] = {
 BETWEEN_ROOMS = {
     *("errors.as_path", "errors.require_kind", "errors.unknown", "errors.unwritable"),
     *("errors.cut_short", "errors.shown", "errors.whole_number", "errors.require_seeds"),
-    *("errors.require_at_most", "errors.require_memory", "saving.unchanging"),
+    *(
+        "errors.names_listed",
+        "errors.require_at_most",
+        "errors.require_memory",
+        "saving.unchanging",
+    ),
     *("progress.progress_bar", "reading.read_json", "reading.read_json_text"),
     *("saving.mark_of", "saving.remove_abandoned", "saving.replacing", "saving.require_own"),
     *("saving.require_own_file", "saving.require_writable", "saving.write_file"),

@@ -59,7 +59,8 @@ def grid_heatmap(
     places = _places(finding)
     counted = {place.kind for place in places.values()}
     if kind is not None:
-        if kind not in counted:
+        # a list is searched by equality, so that a kind that has no hash is answered too
+        if kind not in list(counted):
             raise unknown("kind", kind, sorted(counted), where="kinds in this finding are")
         places = {number: place for number, place in places.items() if place.kind == kind}
         counted = {kind}
