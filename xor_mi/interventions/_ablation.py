@@ -378,11 +378,10 @@ def _where_a_mean_is(
             kinds[site.hook_name] = str(dtype).removeprefix("torch.")
     if not kinds:
         return everyone
-    tried = [
-        number
-        for number, together in enumerate(sets)
-        if kinds.keys().isdisjoint(site.hook_name for site in together)
-    ]
+    tried: list[int] = []
+    for number, together in enumerate(sets):
+        if kinds.keys().isdisjoint([site.hook_name for site in together]):
+            tried.append(number)
     carry = [f"hook '{name}' carries {kind} numbers" for name, kind in kinds.items()]
     why = f"{', '.join(carry)}, which have no mean of their kind"
     if not tried:

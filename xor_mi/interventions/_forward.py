@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -189,7 +188,7 @@ def call_hooked(
 
 
 def _call(
-    function: OnActivation, name: str, fired: Counter[str], activation: Tensor, hook: Any
+    function: OnActivation, name: str, fired: Counter[str], activation: Tensor, hook: object
 ) -> Tensor | None:
     """A function on an activation, as a hook of TransformerLens is called; and that it fired."""
     del hook  # a TransformerBridge may call it by another name than the one asked for
