@@ -244,6 +244,15 @@ def test_groups_of_neurons_of_a_trained_transformer(transformer):
     texts = re.findall(r"<td[^>]*>([^<]*)</td></tr>", found._repr_html_())
     assert texts[: len(first)] == first
     assert not set(texts[len(first) :]) & {"acts"}
+    # with how often a decision changes, and no accuracy where none does
+    for one in found.found:
+        line = one.shown_line()
+        assert line["flips"] == f"{one.n_flips} of 12"
+        assert np.isnan([line["interchange_accuracy"], line["control_accuracy"]]).all() == (
+            one.n_flips == 0
+        )
+    page = found._repr_html_()
+    assert all(f">{name}</th>" in page for name in ("flips", "necessary", "sufficient"))
     # and its index is text, so that a baseline may hold the table
     assert frame["index"].map(type).eq(str).all()
 

@@ -1,6 +1,7 @@
 """what `find_gates` hands back: which units act as which gate, and which only carry one."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,11 +23,11 @@ NOT_USED: GateVerdict = "carries it, not used"
 PARTLY: GateVerdict = "partly"
 TOO_FEW: GateVerdict = "too few pairs"
 
-SHOWN = (
-    *("gate", "formula", "margin", "p_value"),
-    *("interchange_accuracy", "control_accuracy", "verdict"),
-)
-"""What a notebook shows of a candidate."""
+SHOWN = ("gate", "formula", "margin", "p_value")
+"""What a notebook shows of a candidate, before what its interchanges say."""
+
+ACCURACIES = ("interchange_accuracy", "control_accuracy")
+"""What a notebook shows of a candidate that a decision rests on."""
 
 MAX_NAMED = 4
 """A sentence names so many candidates or sets at most."""
@@ -95,8 +96,7 @@ class FoundGate:
 
     def shown_line(self) -> dict[str, object]:
         """What a notebook shows of the candidate among others."""
-        line: dict[str, object] = {"site": self.name}
-        return line | {name: getattr(self, name) for name in SHOWN}
+        return _shown_line(self, {})
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,12 @@ class FoundGates(Finding):
         place_of = {
             verdict: place for place, verdict in enumerate((ACTS, PARTLY, TOO_FEW, NOT_USED))
         }
-        table = self.frame()[["site", *SHOWN]]
+        necessary, sufficient = map(self._in_sets, (self.necessary_sets, self.sufficient_sets))
+        lines = [
+            _shown_line(one, {"necessary": with_it, "sufficient": keeping})
+            for one, with_it, keeping in zip(self.found, necessary, sufficient, strict=True)
+        ]
+        table = pd.DataFrame(lines, columns=None if lines else ["site", "verdict"])
         table = table.sort_values("verdict", key=lambda one: one.map(place_of), kind="stable")
         acting = [one for one in self.found if one.verdict == ACTS]
         words = f"{len(acting)} of {len(self.found)} candidates, a unit or group and a gate, act."
@@ -356,6 +361,17 @@ class FoundGates(Finding):
             f"Setting {necessary}, and nothing else, to the mean changes a decision. Keeping "
             f"{sufficient}, while all other candidates are at their mean, leaves every decision."
         )
+
+
+def _shown_line(one: FoundGate, sets: Mapping[str, object]) -> dict[str, object]:
+    """What a notebook shows of a candidate, with the sets that it is in."""
+    line: dict[str, object] = {"site": one.name}
+    line |= {name: getattr(one, name) for name in SHOWN}
+    line["flips"] = f"{one.n_flips} of {one.n_runs}"
+    # where no decision changes, no accuracy says anything
+    is_used = one.n_flips > 0
+    line |= {name: getattr(one, name) if is_used else math.nan for name in ACCURACIES}
+    return line | dict(sets) | {"verdict": one.verdict}
 
 
 def set_name(sites: Sequence[Site]) -> str:
