@@ -27,7 +27,7 @@ from xor_mi.interventions import (
     interchange_accuracy,
     subspace_accuracy,
 )
-from xor_mi.interventions._controls import shuffled
+from xor_mi.interventions._controls import UNTRAINED, shuffled
 from xor_mi.interventions._placed import Placed
 from xor_mi.metrics import by_argmax, by_threshold, by_tokens
 
@@ -618,3 +618,48 @@ def test_a_placebo_of_16_bits_stays_where_base_and_source_are_equal(dtype):
     wide = das_accuracy(OwnXor(), OR_AND, "either", "hook_hidden", epochs=2, **SAID)
     assert abs(found.n_agreed["placebo"] - wide.n_agreed["placebo"]) <= 1
     assert found.n_agreed["placebo"] >= 4
+
+
+class OfParameters(OwnXor):
+    """A parameter of its own, which is in no layer that could be reset."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+
+def test_an_untrained_model_of_ones_own_is_a_control():
+    """It counts what the model that is given does, in interchange and beside DAS."""
+    model, fresh = OfParameters(), OfParameters()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        fresh.hidden.reset_parameters()
+        fresh.last.reset_parameters()
+        wide = OwnXor()
+        wide.hidden, wide.last = nn.Linear(2, 5), nn.Linear(5, 1)
+    places = {"either": Site("hook_hidden", 0), "both": Site("hook_hidden", 1)}
+    without = interchange_accuracy(model, OR_AND, places, **SAID, controls=True)
+    assert "give untrained=, such a model as it was before training" in without.why_not[UNTRAINED]
+    found = interchange_accuracy(model, OR_AND, places, **SAID, controls=True, untrained=fresh)
+    alone = interchange_accuracy(fresh, OR_AND, places, **SAID)
+    assert UNTRAINED not in found.why_not
+    for name, n_agreed in alone.n_agreed.items():
+        assert found.n_agreed[f"{name}, {UNTRAINED}"] == n_agreed
+    learned = das_accuracy(
+        model, OR_AND, "either", "hook_hidden", epochs=2, **SAID, untrained=fresh
+    )
+    assert UNTRAINED in learned.n_agreed
+    for other, says in (
+        (
+            native_transformer(d_model=8, d_head=2, n_ctx=4, d_mlp=8, d_vocab=5, seed=0),
+            "no hook 'hook_hidden', which is written",
+        ),
+        (wide, r"has \[5\] numbers for an input, and the model itself \[3\]"),
+    ):
+        with pytest.raises(XorMiError, match=says):
+            interchange_accuracy(model, OR_AND, places, **SAID, controls=True, untrained=other)
+    with pytest.raises(XorMiError, match="give controls=True"):
+        interchange_accuracy(model, OR_AND, places, **SAID, untrained=fresh)

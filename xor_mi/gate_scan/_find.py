@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from numbers import Real
 from typing import NamedTuple
 
@@ -211,7 +212,8 @@ def _labels(model: HookedModel) -> dict[Site, Site]:
     if not isinstance(model, HookedMLP):
         return {}
     kinds: tuple[SiteKind, ...] = ("input", "unit", "logit", "edge")
-    return {site: site for kind in kinds for site in sites(model, kind)}
+    named = chain.from_iterable([sites(model, kind) for kind in kinds])
+    return {site: site for site in named}
 
 
 # what is run

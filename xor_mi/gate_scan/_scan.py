@@ -15,6 +15,7 @@ from xor_mi.errors import (
 )
 from xor_mi.finding import Listed
 from xor_mi.gate_scan._activations import (
+    Block,
     Units,
     in_blocks,
     passes,
@@ -140,11 +141,9 @@ def scan_samples(
             kept = read_activations(model, examples, planned, size, progress)
             if is_every:
                 planned, kept = _finite_units(planned, kept, left_out)
-            blocks = [
-                block
-                for units, values in zip(planned, kept, strict=True)
-                for block in in_blocks(units, values, max(1, n_at_once))
-            ]
+            blocks: list[Block] = []
+            for units, values in zip(planned, kept, strict=True):
+                blocks += in_blocks(units, values, max(1, n_at_once))
             total = len(blocks) * dealt.n_deals
             with progress_bar(
                 doing="shuffling", unit="shuffle", total=total, progress=progress

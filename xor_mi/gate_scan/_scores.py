@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -173,15 +173,13 @@ class Scores:
 
     def frame(self, features: Sequence[str], rows: Sequence[str]) -> pd.DataFrame:
         """One line per unit and gate; see `GateScan.scores`."""
-        # every gate and its complement
-        pairs = [
-            [_written(bits, features, rows) for bits in (line, ~line)] for line in self.gates.bits
-        ]
-        # [gate, complement or not, what is written]
-        written = np.array(pairs, object)
-        tables, names, formulas = written.transpose(2, 0, 1)
+        gates = [_written(bits, features, rows) for bits in self.gates.bits]
+        complements = [_written(~bits, features, rows) for bits in self.gates.bits]
+        # [complement or not, gate, what is written]
+        written = np.array([gates, complements], object)
+        tables, names, formulas = written.transpose(2, 1, 0)
         n_gates = len(tables)
-        sites = [site for one in self.blocks for site in one.sites]
+        sites = list(chain.from_iterable([one.sites for one in self.blocks]))
         indices = [index_text(site.index) for site in sites]
         is_complement = np.concatenate([one.is_complement for one in self.blocks])
         gate, flip = np.arange(n_gates)[None].repeat(len(sites), 0), is_complement.astype(int)

@@ -87,7 +87,7 @@ def _plan_of(units: Sequence[Site], groups: Sequence[Atom], n_inputs: int) -> Pl
     """What is put together to sets, of units that have a mean."""
     if _is_few(len(units), n_inputs):
         return Plan(tuple((unit,) for unit in units), "every subset of the candidates was tried")
-    grouped = {site for group in groups for site in group}
+    grouped = set(chain.from_iterable(groups))
     atoms = [*groups, *[(unit,) for unit in units if unit not in grouped]]
     if groups and _is_few(len(atoms), n_inputs):
         return Plan(

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, cut_short
 from xor_mi.graph import Entry, Site
-from xor_mi.interventions._placed import Alignment, Placed, Shapes, width_of
+from xor_mi.interventions._examples import Examples
+from xor_mi.interventions._placed import Alignment, Placed, Shapes, shapes_at, width_of
+from xor_mi.interventions._sites import require_hooked
 from xor_mi.kinds import HookedModel
 
 SHUFFLED, UNTRAINED, OTHER_ROLE = "shuffled sites", "untrained network", "another role"
@@ -36,7 +38,36 @@ Goes = Mapping[int, Mapping[int, int]]
 Model = TypeVar("Model", bound=HookedModel)
 
 
-def untrained(model: Model, seed: int) -> Model:
+def require_hooked_alike(
+    given: HookedModel | None, controls: bool, examples: Examples, shapes: Shapes
+) -> None:
+    """Refuse an untrained model that nothing asks for, or that has other activations.
+
+    Args:
+        given: as `untrained=` of the caller.
+        shapes: of the model's activations at the hooks that are written.
+
+    Raises:
+        XorMiError: naming the hook.
+    """
+    if given is None:
+        return
+    if not controls:
+        raise XorMiError("untrained= is a control, and controls=False; give controls=True")
+    require_hooked(given, "a control by an untrained model")
+    missing = [name for name in shapes if name not in given.hook_dict]
+    if missing:
+        raise XorMiError(f"the model of untrained= has no hook '{missing[0]}', which is written")
+    found = shapes_at(given, examples, tuple(Site(name) for name in shapes))
+    for name, shape in shapes.items():
+        if found[name] != shape:
+            raise XorMiError(
+                f"at '{name}' the model of untrained= has {list(found[name])} numbers for an "
+                f"input, and the model itself {list(shape)}; give one of the same sizes"
+            )
+
+
+def untrained_copy(model: Model, seed: int) -> Model:
     """A copy of the model with fresh weights, by TransformerLens' `reinitialized`.
 
     Raises:
@@ -53,7 +84,8 @@ def untrained(model: Model, seed: int) -> Model:
     except Exception as error:
         reason = cut_short(str(error) or type(error).__name__, at_most=MOST_OF_A_REASON)
         raise XorMiError(
-            f"TransformerLens cannot give this {type(model).__name__} fresh weights: {reason}"
+            f"this {type(model).__name__} cannot be given fresh weights; give untrained=, such a "
+            f"model as it was before training (TransformerLens says: {reason})"
         ) from None
     return fresh
 

@@ -13,11 +13,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, require_kind, require_memory
+from xor_mi.errors import XorMiError, require_memory
 from xor_mi.interventions._examples import Examples, as_examples
 from xor_mi.interventions._hooks import (
     Probed,
     probe_hooks,
+    require_bytes,
     require_hooks,
     require_one_shape,
     require_tensor,
@@ -76,11 +77,7 @@ def inputs_per_run(
     """
     if max_batch_bytes is None:
         max_batch_bytes = MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES
-    require_kind("max_batch_bytes", max_batch_bytes, int, give=f"bytes, such as {BATCH_BYTES}")
-    if max_batch_bytes < 1 or isinstance(max_batch_bytes, bool):
-        raise XorMiError(
-            f"max_batch_bytes is {max_batch_bytes}; give a number of bytes, such as {BATCH_BYTES}"
-        )
+    require_bytes(max_batch_bytes)
     if isinstance(model, HookedMLP):
         bytes_per_input = bytes_per_row(model)
     else:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, cut_short
+from xor_mi.errors import XorMiError, cut_short, require_kind
 from xor_mi.interventions._examples import Examples, as_examples
 from xor_mi.kinds import HookedModel
 from xor_mi.model import warn
@@ -126,6 +126,21 @@ def _version(value: Tensor) -> int:
     return 0 if value.is_inference() else value._version
 
 
+def require_bytes(max_batch_bytes: int | None) -> None:
+    """Refuse a bound that is no number of bytes.
+
+    Raises:
+        XorMiError: with one that is.
+    """
+    if max_batch_bytes is None:
+        return
+    require_kind("max_batch_bytes", max_batch_bytes, int, give="bytes, such as 2**29")
+    if max_batch_bytes < 1 or isinstance(max_batch_bytes, bool):
+        raise XorMiError(
+            f"max_batch_bytes is {max_batch_bytes}; give a number of bytes, such as 2**29"
+        )
+
+
 @torch.no_grad()
 def probe_hooks(
     model: HookedModel,
@@ -148,6 +163,7 @@ def probe_hooks(
     Raises:
         XorMiError: no inputs.
     """
+    require_bytes(max_batch_bytes)
     examples = as_examples(inputs)
     if not len(examples):
         raise XorMiError("there are no inputs; give at least one")

@@ -29,7 +29,14 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding
 from xor_mi.interventions._accuracy import JOINT, InterchangeAccuracy
-from xor_mi.interventions._controls import OTHER_ROLE, SHUFFLED, UNTRAINED, shuffled, untrained
+from xor_mi.interventions._controls import (
+    OTHER_ROLE,
+    SHUFFLED,
+    UNTRAINED,
+    require_hooked_alike,
+    shuffled,
+    untrained_copy,
+)
 from xor_mi.interventions._examples import as_examples
 from xor_mi.interventions._high_level import HighLevelModel
 from xor_mi.interventions._placed import (
@@ -192,6 +199,7 @@ def interchange_accuracy(
     model_kwargs: ModelKwargs | None = None,
     joint: bool = True,
     controls: bool = False,
+    untrained: HookedModel | None = None,
     max_runs: int | None = None,
     seed: int = 0,
     output: int = 0,
@@ -219,6 +227,8 @@ def interchange_accuracy(
             mean, and a line of the best draw), in a copy of the model with fresh weights
             ("untrained network"), and each variable's sites taken for each other variable's
             ("another role"). What cannot be had is said (`why_not`).
+        untrained: the model for that control, of the same sizes and with the weights that training
+            starts from, where TransformerLens cannot give a copy fresh weights itself.
         max_runs: of more interchanges than this, a sample of so many is tried; by default 1,000,000
             of a HookedMLP, and 10,000 of other models.
         seed: of the sample and of the controls.
@@ -234,7 +244,7 @@ def interchange_accuracy(
         XorMiError: a variable that the algorithm does not have, places that two variables share, a
             subspace of a hook that holds no real numbers, one input with two combinations of the
             features, inputs, features or a decision that another model than a HookedMLP needs and
-            that are missing, and all that `patch_sweep` refuses.
+            that are missing, an untrained model of other sizes, and all that `patch_sweep` refuses.
     """
     require_kind("alignment", alignment, Mapping, give="variables and sites, {'both': 'h0.1'}")
     task = read_task(
@@ -252,6 +262,7 @@ def interchange_accuracy(
     places = list(chain.from_iterable(aligned.values()))
     shapes = shapes_at(model, task.examples, sites_of(places))
     require_apart(model, places, shapes)
+    require_hooked_alike(untrained, controls, task.examples, shapes)
     in_subspaces = sites_of([place for place in places if place.basis is not None])
     require_real(model, task.examples, in_subspaces)
     task.warn_of_constants(aligned)
@@ -272,7 +283,7 @@ def interchange_accuracy(
             others = shuffled(aligned, shapes, seed)
             lines += bench.of_draws(task, others.draws)
             try:
-                fresh = untrained(model, seed)
+                fresh = untrained_copy(model, seed) if untrained is None else untrained
             except XorMiError as error:
                 why_not[UNTRAINED] = str(error)
             else:

@@ -20,7 +20,12 @@ from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, cut_short, require_kind, shown, unknown, whole_number
 from xor_mi.interventions._accuracy import InterchangeAccuracy
-from xor_mi.interventions._controls import MOST_OF_A_REASON, UNTRAINED, untrained
+from xor_mi.interventions._controls import (
+    MOST_OF_A_REASON,
+    UNTRAINED,
+    require_hooked_alike,
+    untrained_copy,
+)
 from xor_mi.interventions._examples import Examples
 from xor_mi.interventions._forward import inputs_per_run, run_plain
 from xor_mi.interventions._high_level import HighLevelModel
@@ -366,6 +371,7 @@ def das_accuracy(
     model_kwargs: ModelKwargs | None = None,
     max_runs: int | None = None,
     rank: int = 1,
+    untrained: HookedModel | None = None,
     seed: int = 0,
     epochs: int = 100,
     output: int = 0,
@@ -390,6 +396,7 @@ def das_accuracy(
             one of your own that has a method `score`, outputs -> a number per example that is
             positive where 1 is decided.
         rank: dimensions of the subspace.
+        untrained: as in `interchange_accuracy`.
         seed: of the sample, the fits, the placebo, the random labels and the fresh weights.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -418,6 +425,8 @@ def das_accuracy(
     epochs = whole_number("epochs", epochs, at_least=1)
     seed = read_seed(seed)
     place, width, runs, expected = _trials(task, variable, site, max_runs, seed, max_batch_bytes)
+    shapes = shapes_at(model, task.examples, (place,))
+    require_hooked_alike(untrained, True, task.examples, shapes)
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     size = inputs_per_run(model, task.examples, max_batch_bytes)
     # A label per pair at random: whatever is learned of these, it is not the algorithm.
@@ -429,7 +438,8 @@ def das_accuracy(
     fits = {"das": (task, expected), ARBITRARY: (task, random_labels)}
     why_not: dict[str, str] = {}
     try:
-        fits[UNTRAINED] = replace(task, model=untrained(model, seed)), expected
+        fresh = untrained_copy(model, seed) if untrained is None else untrained
+        fits[UNTRAINED] = replace(task, model=fresh), expected
     except XorMiError as error:
         why_not[UNTRAINED] = str(error)
 

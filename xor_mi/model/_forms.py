@@ -54,11 +54,9 @@ class Form:
             return None
         chosen: list[tuple[int, int]] = []
         for index in range(len(self)):
-            hits = [
-                (group, unit)
-                for group, part in self.parts.items()
-                for unit in part[index].nonzero().flatten().tolist()
-            ]
+            hits: list[tuple[int, int]] = []
+            for group, part in self.parts.items():
+                hits += [(group, unit) for unit in part[index].nonzero().flatten().tolist()]
             if len(hits) != 1 or self.parts[hits[0][0]][index, hits[0][1]].item() != 1:
                 return None
             chosen += hits
@@ -350,10 +348,7 @@ class Layers:
         forms = self._side_by_side(value, other, where)
         if forms is None or forms[0].parts.keys() != forms[1].parts.keys():
             return None
-        this, that = (
-            torch.cat([form.bias, *(form.parts[g].flatten() for g in sorted(form.parts))])
-            for form in forms
-        )
+        this, that = map(_flat, forms)
         largest = int(this.abs().argmax())
         factor = (that[largest] / this[largest]).item()
         short = float(f"{factor:.9g}")
@@ -525,6 +520,12 @@ class InputWidth(XorMiError):
     def __init__(self, message: str, width: int) -> None:
         super().__init__(message)
         self.width = width
+
+
+def _flat(form: Form) -> Tensor:
+    """All numbers of a form, its groups in the order of their numbers."""
+    parts = [form.parts[group].flatten() for group in sorted(form.parts)]
+    return torch.cat([form.bias, *parts])
 
 
 def double(number: Any) -> Tensor:

@@ -48,12 +48,8 @@ class CopiedModule:
     @property
     def hint(self) -> str:
         """What else a difference may come from, for a message."""
-        hooked = [
-            name or "the module"
-            for name, one in self.net.named_modules()
-            if one._forward_hooks or any(not _is_part(h) for h in one._forward_pre_hooks.values())
-        ]
-        return f"; a forward hook on {hooked[0]} is not read" if hooked else ""
+        hooked = [name for name, one in self.net.named_modules() if _has_own_hooks(one)]
+        return f"; a forward hook on {hooked[0] or 'the module'} is not read" if hooked else ""
 
     def outputs(self, rows: Tensor) -> Tensor:
         """What the module itself gives for rows [row, d_in], hooks included."""
@@ -107,6 +103,12 @@ def rows_to_compare(d_in: int, dtype: torch.dtype) -> Tensor:
         return torch.tensor(truth_rows(d_in), dtype=dtype).view(-1, d_in)
     generator = torch.Generator().manual_seed(0)
     return torch.randint(2, (2**MOST_INPUTS, d_in), generator=generator).to(dtype)
+
+
+def _has_own_hooks(module: nn.Module) -> bool:
+    """Whether a forward hook is on it, beside those that compute a weight."""
+    before = module._forward_pre_hooks.values()
+    return bool(module._forward_hooks) or not all(map(_is_part, before))
 
 
 def _is_part(hook: object) -> bool:

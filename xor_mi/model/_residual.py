@@ -6,6 +6,7 @@ names are those of TransformerLens; a `TransformerBridge` has several for one ho
 
 import re
 from collections.abc import Container, Mapping
+from itertools import product
 from typing import NamedTuple
 
 EMBEDDINGS = ("hook_embed", "hook_pos_embed")
@@ -75,7 +76,7 @@ def residual_stream(hooks: Mapping[str, object]) -> ResidualStream | None:
     numbers = [int(found[1]) for name in hooks if (found := re.match(r"blocks\.(\d+)\.", name))]
     n_blocks = max(numbers, default=-1) + 1
     prefixes = [f"blocks.{number}." for number in range(n_blocks)]
-    needed = [f"{prefix}{place}" for prefix in prefixes for place in (STREAMS[0], STREAMS[-1])]
+    needed = [f"{prefix}{place}" for prefix, place in product(prefixes, (STREAMS[0], STREAMS[-1]))]
     if not needed or not all(name in hooks for name in needed):
         return None
     embeddings = tuple(name for name in EMBEDDINGS if name in hooks)
