@@ -144,7 +144,7 @@ def test_sets_of_find_gates_that_changed_are_noticed(own):
     """Where each unit alone comes to be enough, or no sets are looked for, and all else stays."""
     found = FINDINGS["found gates"](own)
     old = record_of_finding(found)
-    both = "hook_hidden[0] + hook_hidden[1]"
+    both = "hook_hidden[[0, 1]]"
     assert [line["in_sufficient_sets"] for line in old["lines"]] == [both] * 3
     first, second = found.sufficient_sets[0]
     alone = replace(found, sufficient_sets=((first,), (second,)))
