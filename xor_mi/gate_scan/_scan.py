@@ -224,14 +224,13 @@ def _sites_by_hook(model: HookedModel, sites: Sites) -> dict[str, list[Site]]:
     by_hook: dict[str, list[Site]] = {}
     # two names of one hook point are one hook, called as it is named first
     name_of: dict[int, str] = {}
+    hooks = model.hook_dict  # once: a bridge makes it anew every time
     for together in site_sets(model, sites):
         for site in together:
-            name = name_of.setdefault(id(model.hook_dict[site.hook_name]), site.hook_name)
+            name = name_of.setdefault(id(hooks[site.hook_name]), site.hook_name)
             by_hook.setdefault(name, []).append(site)
     if not by_hook:
-        raise XorMiError(
-            f"no hook given; this model has {len(model.hook_dict)}, listed in model.hook_dict"
-        )
+        raise XorMiError(f"no hook given; this model has {len(hooks)}, listed in model.hook_dict")
     return by_hook
 
 

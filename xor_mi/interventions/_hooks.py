@@ -169,8 +169,9 @@ def probe_hooks(
         raise XorMiError("there are no inputs; give at least one")
     two, is_coupled = _two_of(examples), False
     # each hook point once: a bridge lists some under two names
-    points = {id(point): point for point in model.hook_dict.values()}
-    names = {id(model.hook_dict[name]): name for name in asked if name in model.hook_dict}
+    hooks = model.hook_dict  # once: a bridge makes it anew every time
+    points = {id(point): point for point in hooks.values()}
+    names = {id(hooks[name]): name for name in asked if name in hooks}
     runs: list[_Run] = []
 
     def look(point: int, value: object) -> None:
@@ -533,7 +534,8 @@ def _warn_of_steady(
     """
     if not coupled:
         return False
-    points = {name: model.hook_dict[name] for name in coupled}
+    hooks = model.hook_dict
+    points = {name: hooks[name] for name in coupled}
     again = _run_again(model, example, points)
     for name, point in points.items():
         first, second = _copy_of(before, id(point)), _copy_of(again, id(point))
@@ -643,7 +645,8 @@ def _values_at(
     names = {id(point): name for name, point in model.hook_dict.items()}
     if noisy is not None:
         names[id(model.hook_dict[noisy])] = noisy
-    points = {name: model.hook_dict[name] for name in names.values()}
+    hooks = model.hook_dict
+    points = {name: hooks[name] for name in names.values()}
 
     def keep(name: str, value: object) -> None:
         if isinstance(value, Tensor):

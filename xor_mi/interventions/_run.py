@@ -259,7 +259,8 @@ def _require_disjoint_points(model: HookedModel, probed: Probed, sets: Sequence[
 
     Sites of one name are compared where they are written.
     """
-    points = {site.hook_name: model.hook_dict[site.hook_name] for site in chain.from_iterable(sets)}
+    hooks = model.hook_dict  # once: a bridge makes it anew every time
+    points = {site.hook_name: hooks[site.hook_name] for site in chain.from_iterable(sets)}
     if len(set(map(id, points.values()))) == len(points):
         return
     for together in sets:

@@ -65,7 +65,8 @@ class Points:
         self.model = model
         self.order = _firing_order(model, examples[:1])
         self.names: dict[int, list[str]] = {}
-        for name, point in model.hook_dict.items():
+        self.hooks = model.hook_dict  # once: a bridge makes it anew every time
+        for name, point in self.hooks.items():
             self.names.setdefault(id(point), []).append(name)
         self.probed: Probed | None = None
         writable = list(model.hook_dict)
@@ -83,7 +84,7 @@ class Points:
         Raises:
             XorMiError: one that is not.
         """
-        point = id(self.model.hook_dict[hook_name])
+        point = id(self.hooks[hook_name])
         if point not in self.order:
             if self.probed is not None:
                 # which says why it is not reached
@@ -95,11 +96,11 @@ class Points:
 
     def place(self, hook_name: str) -> InBlock | None:
         """The block and part that a hook point lies in."""
-        return in_block(self.names[id(self.model.hook_dict[hook_name])])
+        return in_block(self.names[id(self.hooks[hook_name])])
 
     def is_same(self, a: str, b: str) -> bool:
         """Whether two names are one hook point."""
-        return self.model.hook_dict[a] is self.model.hook_dict[b]
+        return self.hooks[a] is self.hooks[b]
 
 
 def _firing_order(model: HookedModel, example: Examples) -> dict[int, int]:
@@ -316,7 +317,7 @@ def _by_point(sites: Iterable[Site], points: Points) -> list[list[str]]:
     """The names of the sites' hooks, those of one hook point together."""
     by_point: dict[int, list[str]] = {}
     for site in sites:
-        names = by_point.setdefault(id(points.model.hook_dict[site.hook_name]), [])
+        names = by_point.setdefault(id(points.hooks[site.hook_name]), [])
         if site.hook_name not in names:
             names.append(site.hook_name)
     return list(by_point.values())

@@ -225,9 +225,10 @@ def with_one_name_each(model: HookedModel, sites: Sequence[Site]) -> list[Site]:
     A bridge lists some hook points under two names.
     """
     first_name: dict[int, str] = {}
+    hooks = model.hook_dict  # once: a bridge makes it anew every time
     named: list[Site] = []
     for site in sites:
-        hook_name = first_name.setdefault(id(model.hook_dict[site.hook_name]), site.hook_name)
+        hook_name = first_name.setdefault(id(hooks[site.hook_name]), site.hook_name)
         named.append(Site(hook_name, site.index, site.name))
     return named
 
