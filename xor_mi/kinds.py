@@ -189,6 +189,9 @@ several outputs of which one is to win.
 OptimizerName = Literal["adam", "adamw", "sgd"]
 """An optimiser, by PyTorch's definition and default settings."""
 
+EngineName = Literal["torch", "numba"]
+"""What trains: PyTorch's operations, or a loop that numba compiles."""
+
 Direction = Literal["denoising", "noising"]
 """Denoising patches the clean value into the corrupted run, noising the other way round."""
 

@@ -1,10 +1,13 @@
 """initial weights + task -> trained weights: the loop, in blocks that fit into cache."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xor_mi.training._arithmetic import Sample, Task, layer_shapes
@@ -73,6 +76,19 @@ def fit(
     )
 
 
+Number = TypeVar("Number", float, NDArray[np.float64])
+
+
+def adam_factors(step: Number, lr: float) -> tuple[Number, Number]:
+    """Of the sums after so many steps: what is added to the root of the squares, and the rate.
+
+    mean_hat / (sqrt(square_hat) + eps), both sides multiplied by what makes the root of the mean of
+    the squares the root of their sum.
+    """
+    scale = ((1 - _BETA2**step) / (1 - _BETA2)) ** 0.5
+    return _EPS * scale, lr * (1 - _BETA1) / (1 - _BETA1**step) * scale
+
+
 class _Optimizer:
     """Adam, AdamW or SGD with PyTorch's defaults, on flat parameters [parameter, seed]."""
 
@@ -109,10 +125,8 @@ class _Optimizer:
             return
         self.mean.mul_(_BETA1).add_(gradient)
         self.square.mul_(_BETA2).add_(gradient.mul_(gradient))
-        scale = ((1 - _BETA2**self.steps) / (1 - _BETA2)) ** 0.5
-        rate = config.lr * (1 - _BETA1) / (1 - _BETA1**self.steps) * scale
-        # mean_hat / (sqrt(square_hat) + eps), both sides multiplied by `scale`.
-        denominator = torch.sqrt(self.square).add_(_EPS * scale)
+        scale, rate = adam_factors(self.steps, config.lr)
+        denominator = torch.sqrt(self.square).add_(scale)
         flat.sub_(torch.div(self.mean, denominator, out=gradient).mul_(rate))
 
 
@@ -234,8 +248,13 @@ def _sample(seeds: Tensor, *, step: int, task: Task, config: TrainConfig) -> Sam
 
 
 def _penalties(task: Task, config: TrainConfig) -> Float[Tensor, "parameter 1"]:
-    """What the absolute value of each parameter costs: l1 for a weight, nothing for a bias."""
-    costs = []
-    for d_out, d_in in layer_shapes(task.sizes, direct=task.direct):
-        costs += [config.l1] * (d_out * d_in) + [0.0] * d_out
+    costs = penalties_of(task.sizes, direct=task.direct, l1=config.l1)
     return torch.tensor(costs, dtype=task.rows.dtype, device=task.rows.device)[:, None]
+
+
+def penalties_of(sizes: Sequence[int], *, direct: bool, l1: float) -> list[float]:
+    """What the absolute value of each parameter costs: l1 for a weight, nothing for a bias."""
+    costs: list[float] = []
+    for d_out, d_in in layer_shapes(sizes, direct=direct):
+        costs += [l1] * (d_out * d_in) + [0.0] * d_out
+    return costs

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
-from xor_mi.kinds import Rows
+from xor_mi.kinds import EngineName, Rows
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Forward, layer_shapes
@@ -39,6 +39,7 @@ class Population(Finding):
         loss_history: the loss at every step, for a population of one only.
         init: the weights that all of them started from, as `weights` with one network; None where
             each started from its seed.
+        engine: what trained them: "torch" or "numba"; None where that is not known.
     """
 
     cfg: HookedMLPConfig
@@ -49,6 +50,7 @@ class Population(Finding):
     weights: SeedLayers
     loss_history: tuple[tuple[float, ...], ...] = field(repr=False, default=())
     init: SeedLayers | None = field(repr=False, default=None)
+    engine: EngineName | None = None
 
     @classmethod
     def from_flat(
@@ -62,11 +64,13 @@ class Population(Finding):
         solved: Bool[Tensor, " seed"],
         loss_history: tuple[tuple[float, ...], ...] = (),
         init: Float[Tensor, "1 parameter"] | None = None,
+        engine: EngineName | None = None,
     ) -> "Population":
         """Flat parameters, as `flat` gives them -> the population.
 
         Args:
             init: what all of them started from, if not from their seeds.
+            engine: what trained them.
 
         Raises:
             XorMiError: a number of parameters that is not that of `cfg`.
@@ -87,6 +91,7 @@ class Population(Finding):
             init=None
             if init is None
             else _layers_of_flat(init, cfg.layer_sizes, direct=cfg.direct),
+            engine=engine,
         )
 
     @property
@@ -108,7 +113,9 @@ class Population(Finding):
         )
 
     def outputs(self, rows: Rows | None = None) -> Float[Tensor, "seed row d_out"]:
-        """Every network's outputs on these rows (by default on all), bit for bit as in training.
+        """Every network's outputs on these rows, by default on all.
+
+        Bit for bit as in training by the engine "torch".
 
         Raises:
             XorMiError: no rows, or rows that are not bit strings.
@@ -160,7 +167,9 @@ class Population(Finding):
 
     def __str__(self) -> str:
         task = "their target" if self.cfg.target is None else self.cfg.target.name
-        return f"{len(self)} networks {_shape(self.cfg)}, {int(self.solved.sum())} solved {task}"
+        by = "" if self.engine is None else f", trained by {self.engine}"
+        n_solved = int(self.solved.sum())
+        return f"{len(self)} networks {_shape(self.cfg)}, {n_solved} solved {task}{by}"
 
 
 def rows_or_all(rows: Rows | None, n_inputs: int) -> list[tuple[int, ...]]:

@@ -1,0 +1,172 @@
+"""initial weights + task -> trained weights: the loop that numba compiles, a thread for each core.
+
+The same steps of the same networks as in `_fit`, but for the last bits; see `_lanes`.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import pairwise
+from threading import Event, Lock
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from xor_mi.model import HookedMLPConfig
+from xor_mi.training import _lanes
+from xor_mi.training._arithmetic import Task, layer_shapes
+from xor_mi.training._config import TrainConfig
+from xor_mi.training._fit import Fitted, Report, adam_factors, penalties_of
+
+SMALLEST_PART = 1024
+"""Networks that a thread is worth starting for."""
+
+ROUNDS_AT_ONCE = 200
+"""Steps between two looks at the bar and at the keyboard: some milliseconds."""
+
+
+def fit_lanes(
+    start: Float[Tensor, "parameter seed"],
+    *,
+    seeds: Int[Tensor, " seed"],
+    task: Task,
+    cfg: HookedMLPConfig,
+    config: TrainConfig,
+    report: Report,
+) -> Fitted:
+    """Train every column of `start`, float32 numbers on the CPU."""
+    plan = _plan(task, cfg, config)
+    n_threads = max(1, min(torch.get_num_threads(), len(seeds) // SMALLEST_PART))
+    ends = [len(seeds) * k // n_threads for k in range(n_threads + 1)]
+    parts = [_networks(start[:, a:b], seeds[a:b]) for a, b in pairwise(ends)]
+    stop, one_at_a_time = Event(), Lock()
+
+    def report_finished(n_finished: int) -> None:
+        with one_at_a_time:
+            report(n_finished=n_finished)
+
+    train = partial(_train_part, plan, stop=stop, report=report_finished)
+    with ThreadPoolExecutor(n_threads) as pool:
+        try:
+            running = [pool.submit(train, part) for part in parts]
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:  # after Ctrl-C, too, the threads end before this does
+            stop.set()
+        for one in running:
+            one.result()
+    return Fitted(
+        flat=torch.from_numpy(np.concatenate([part.final for part in parts], axis=1)),
+        losses=torch.from_numpy(np.concatenate([part.losses for part in parts])),
+        steps=torch.from_numpy(np.concatenate([part.steps for part in parts])),
+        history=(),
+    )
+
+
+def _networks(
+    start: Float[Tensor, "parameter seed"], seeds: Int[Tensor, " seed"]
+) -> _lanes.Networks:
+    return _lanes.Networks(
+        seeds=seeds.numpy(),
+        start=start.contiguous().numpy(),
+        final=np.empty(start.shape, dtype=np.float32),
+        losses=np.empty(len(seeds), dtype=np.float32),
+        steps=np.empty(len(seeds), dtype=np.int64),
+    )
+
+
+def _train_part(
+    plan: _lanes.Plan,
+    networks: _lanes.Networks,
+    *,
+    stop: Event,
+    report: Callable[[int], None],
+) -> None:
+    """Train these networks, one after the other in every lane, until all are done."""
+    lanes = _empty_lanes(plan, n_parameters=len(networks.start))
+    _lanes.fill(lanes, networks)
+    n_left = len(networks.seeds)
+    while n_left and not stop.is_set():
+        n_finished = _lanes.advance(plan, lanes, networks, ROUNDS_AT_ONCE)
+        n_left -= n_finished
+        report(n_finished)
+
+
+def _plan(task: Task, cfg: HookedMLPConfig, config: TrainConfig) -> _lanes.Plan:
+    """The task and the settings as the kernels take them."""
+    shapes = layer_shapes(task.sizes, direct=task.direct)
+    sizes, n_read = (np.array(column) for column in zip(*shapes, strict=True))
+    act_fns = [cfg.act_name(number) for number in range(len(shapes))]
+    if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
+        act_fns[-1] = "identity"  # the loss is taken of the logits, as in `Task`
+    inputs = task.rows.numpy()
+    is_bit = ((inputs == 0) | (inputs == 1)) & (config.input_noise == 0)
+    steps = np.arange(1.0, config.max_steps + 2)
+    penalties = penalties_of(task.sizes, direct=task.direct, l1=config.l1)
+    return _lanes.Plan(
+        sizes=sizes,
+        n_read=n_read,
+        value_at=_starts(sizes),
+        weight_at=_starts(sizes * (n_read + 1)),
+        act_fns=np.array([_lanes.ACT_FNS.index(name) for name in act_fns]),
+        negative_slope=np.float32(cfg.negative_slope),
+        inputs=inputs,
+        kinds=np.where(is_bit, inputs, _lanes.A_NUMBER).astype(np.int8),
+        targets=task.targets[..., 0].numpy(),
+        loss_fn=_lanes.LOSS_FNS.index(cfg.loss_fn),
+        max_steps=config.max_steps,
+        stop_loss=np.float32(config.stop_loss),
+        optimizer=_lanes.OPTIMIZERS.index(config.optimizer),
+        lr=np.float32(config.lr),
+        weight_decay=np.float32(config.weight_decay),
+        momentum=np.float32(config.momentum),
+        adam=np.stack(adam_factors(steps, config.lr), axis=1).astype(np.float32),
+        has_penalties=config.l1 > 0,
+        penalties=np.array(penalties, dtype=np.float32),
+        input_noise=np.float32(config.input_noise),
+        batch_size=len(inputs) if config.batch_size is None else config.batch_size,
+        dropout=np.float32(config.dropout),
+    )
+
+
+def _starts(lengths: "np.ndarray") -> "np.ndarray":
+    """Where each of several parts begins that follow one another."""
+    return np.concatenate([[0], np.cumsum(lengths)[:-1]])
+
+
+def _empty_lanes(plan: _lanes.Plan, *, n_parameters: int) -> _lanes.Lanes:
+    """Memory for the lanes, without a network."""
+    n_rows, d_in = plan.inputs.shape
+    n_units = int(plan.sizes.sum())
+
+    def numbers(*shape: int) -> _lanes.Floats:
+        return np.zeros((*shape, _lanes.WIDTH), dtype=np.float32)
+
+    def wholes() -> _lanes.Wholes:
+        return np.zeros(_lanes.WIDTH, dtype=np.int64)
+
+    post = numbers(n_rows, n_units)
+    has_dropout = plan.dropout > 0
+    return _lanes.Lanes(
+        numbers=np.zeros(2, dtype=np.int64),
+        network=wholes() - 1,
+        seed=wholes(),
+        step=wholes(),
+        done=np.zeros(_lanes.WIDTH, dtype=np.bool_),
+        weights=numbers(n_parameters),
+        mean=numbers(n_parameters),
+        square=numbers(n_parameters),
+        gradient=numbers(n_parameters),
+        inputs=plan.inputs[..., None] + numbers(n_rows, d_in),
+        pre=numbers(n_rows, n_units),
+        post=post,
+        # one memory where nothing stands between the two
+        read=numbers(n_rows, n_units) if has_dropout else post,
+        slope=numbers(n_rows, n_units),
+        factors=numbers(n_rows, n_units if has_dropout else 0),
+        is_drawn=numbers(n_rows) + np.float32(1),
+        loss=numbers(),
+        scale=numbers(),
+        rate=numbers(),
+    )

@@ -1,0 +1,995 @@
+"""the arithmetic of training, as numba compiles it: one network per lane, a step for all at once.
+
+Every loop over lanes is the innermost one and does the same to each: the compiler turns it into
+instructions that serve 8 or 16 networks at a time. A lane's numbers meet no other lane's, sums have
+a fixed order, and a product and a sum are never fused, so a network does not depend on its
+neighbours. Nothing is allocated here.
+
+The formulas are those of `_arithmetic`, where the reasons for their form stand; exponential and
+logarithm are polynomials of Cephes' kind (Moshier 1989), since the C library's serve one number at
+a time. What PyTorch's own functions give differs in the last bits.
+"""
+
+# Kernels, and not annotated: numba finds the types, and the checker of shapes must not wrap them.
+# A lane's number is `lane`; loops over lanes have one line each as long as they can.
+
+import math
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Wholes = NDArray[np.int64]
+
+WIDTH = 256
+"""Lanes at most: the weights and values of so many stay in the cache."""
+
+MULTIPLE = 16
+"""Lanes are in use by so many at a time: as many numbers as the widest instructions take."""
+
+A_NUMBER = 2
+"""The kind of an input that is no bit."""
+
+F = np.float32
+ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
+SMALLEST = F(1e-36)
+BETA_1, BETA_2 = F(0.9), F(0.999)  # Adam's, PyTorch's defaults
+
+
+def compiled(function):
+    """Compiled once, and kept on disk where there is a folder to keep it in."""
+    settings = {"nogil": True, "error_model": "numpy", "_nrt": False}
+    try:
+        return njit(function, cache=True, **settings)
+    except RuntimeError:  # no folder that may be written
+        return njit(function, **settings)
+
+
+def inlined(function):
+    """Compiled as a part of what calls it."""
+    return njit(function, inline="always", error_model="numpy", _nrt=False)
+
+
+class Plan(NamedTuple):
+    """What all networks share. Layer k reads layer k - 1, or the inputs, and has `sizes[k]` units.
+
+    Attributes:
+        sizes: units per layer after the inputs.
+        n_read: how many numbers each unit of a layer reads.
+        value_at: where a layer's units begin among all units.
+        weight_at: where a layer's parameters begin.
+        act_fns: what each layer applies, a number of `ACT_FNS`.
+        inputs: [row, d_in], without noise.
+        kinds: [row, d_in]: 0 or 1 for a bit, which needs no product; else `A_NUMBER`.
+        targets: [row, d_out].
+        adam: [step, 2]: Adam's `adam_factors` of the next step, after so many.
+        penalties: [parameter]: what its absolute value costs.
+    """
+
+    sizes: Wholes
+    n_read: Wholes
+    value_at: Wholes
+    weight_at: Wholes
+    act_fns: Wholes
+    negative_slope: np.float32
+    inputs: Floats
+    kinds: NDArray[np.int8]
+    targets: Floats
+    loss_fn: int
+    max_steps: int
+    stop_loss: np.float32
+    optimizer: int
+    lr: np.float32
+    weight_decay: np.float32
+    momentum: np.float32
+    adam: Floats
+    has_penalties: bool
+    penalties: Floats
+    input_noise: np.float32
+    batch_size: int
+    dropout: np.float32
+
+
+class Lanes(NamedTuple):
+    """What is trained at the moment, a network per lane; the lane is the last axis everywhere.
+
+    Attributes:
+        numbers: [2]: the network that is taken next, and how many lanes are in use.
+        network: which network a lane trains, -1 for none.
+        seed: its seed.
+        step: how many steps it has taken.
+        done: whether it is finished, and another takes its place.
+        weights, mean, square, gradient: [parameter, lane].
+        inputs: [row, d_in, lane], with noise.
+        pre, post, slope: [row, unit, lane].
+        read: what the next layer reads, post but for dropout.
+        factors: [row, unit, lane], of dropout.
+        is_drawn: [row, lane]: 1 for the rows that a step learns from, else 0.
+        loss: the mean over all rows.
+        scale, rate: of Adam, at each lane's own step.
+    """
+
+    numbers: Wholes
+    network: Wholes
+    seed: Wholes
+    step: Wholes
+    done: NDArray[np.bool_]
+    weights: Floats
+    mean: Floats
+    square: Floats
+    gradient: Floats
+    inputs: Floats
+    pre: Floats
+    post: Floats
+    read: Floats
+    slope: Floats
+    factors: Floats
+    is_drawn: Floats
+    loss: Floats
+    scale: Floats
+    rate: Floats
+
+
+class Networks(NamedTuple):
+    """All networks of a block: where they start, and what becomes of them.
+
+    Attributes:
+        seeds: [network].
+        start, final: [parameter, network].
+        losses, steps: [network].
+    """
+
+    seeds: Wholes
+    start: Floats
+    final: Floats
+    losses: Floats
+    steps: Wholes
+
+
+ACT_FNS = (
+    "identity",
+    "relu",
+    "leaky_relu",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "elu",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "relu6",
+    "hardtanh",
+    "hardsigmoid",
+)
+(
+    IDENTITY,
+    RELU,
+    LEAKY_RELU,
+    TANH,
+    SIGMOID,
+    SOFTPLUS,
+    ELU,
+    SILU,
+    GELU,
+    GELU_TANH,
+    RELU6,
+    HARDTANH,
+    HARDSIGMOID,
+) = range(len(ACT_FNS))
+
+LOSS_FNS = ("bce", "mse", "ce")
+BCE, MSE, CE = range(len(LOSS_FNS))
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+ADAM, ADAMW, SGD = range(len(OPTIMIZERS))
+
+# exponential and logarithm
+
+LOG2_E = F(1.4426950408889634)
+LN_2_HIGH, LN_2_LOW = F(0.693359375), F(-2.12194440e-4)  # together ln 2, the first exactly
+ROUNDING = F(1.5 * 2**23)  # added and taken away again, it leaves the nearest whole number
+LOWEST = F(-87.0)  # exp of less is no normal number; it counts as this
+E_2, E_3, E_4, E_5, E_6, E_7 = (
+    F(coefficient)
+    for coefficient in (
+        5.0000001201e-1,
+        1.6666665459e-1,
+        4.1665795894e-2,
+        8.3334519073e-3,
+        1.3981999507e-3,
+        1.9875691500e-4,
+    )
+)
+L_1, L_2, L_3, L_4, L_5, L_6, L_7, L_8, L_9 = (
+    F(
+        coefficient
+    )  # fitted to log(1 + x) / x at Chebyshev's points of 0 to 1: 4 units of the last bit
+    for coefficient in (
+        1.0,
+        -0.49999502301216125,
+        0.33319270610809326,
+        -0.24844369292259216,
+        0.19111430644989014,
+        -0.13674770295619965,
+        0.07836166769266129,
+        -0.02958850748836994,
+        0.005253457929939032,
+    )
+)
+
+
+@compiled
+@no_type_check
+def exponential(x):
+    """exp of what is not above 0; NaN stays NaN."""
+    # NaN has no whole number: it gets one all the same, and stays in the remainder
+    safe = x if x > LOWEST else LOWEST
+    whole = safe * LOG2_E + ROUNDING - ROUNDING
+    power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+    given = LOWEST if x < LOWEST else x
+    r = given - whole * LN_2_HIGH - whole * LN_2_LOW
+    p = ((((E_7 * r + E_6) * r + E_5) * r + E_4) * r + E_3) * r + E_2
+    return (p * (r * r) + r + ONE) * power
+
+
+@compiled
+@no_type_check
+def log_of_1_and(x):
+    """log(1 + x) of a number between 0 and 1."""
+    p = (((L_9 * x + L_8) * x + L_7) * x + L_6) * x + L_5
+    return ((((p * x + L_4) * x + L_3) * x + L_2) * x + L_1) * x
+
+
+# activations: (pre-activation, negative slope) -> post-activation
+
+GELU_SCALE, GELU_CUBIC = F(math.sqrt(2 / math.pi)), F(0.044715)
+SQRT_HALF, DENSITY_AT_0 = F(math.sqrt(0.5)), F(1 / math.sqrt(2 * math.pi))
+SOFTPLUS_IS_STRAIGHT_ABOVE = F(20.0)
+SIX, THREE, SIXTH = F(6), F(3), F(1 / 6)
+
+
+@compiled
+@no_type_check
+def clamped(x, low, high):
+    """NaN stays NaN."""
+    value = low if x < low else x
+    return high if value > high else value
+
+
+@compiled
+@no_type_check
+def identity(x, _):
+    return x
+
+
+@compiled
+@no_type_check
+def relu(x, _):
+    return ZERO if x < ZERO else x
+
+
+@compiled
+@no_type_check
+def leaky_relu(x, negative_slope):
+    return x * negative_slope if x < ZERO else x
+
+
+@compiled
+@no_type_check
+def tanh(x, _):
+    decay = exponential(-abs(x * TWO))
+    size = (ONE - decay) / (ONE + decay)
+    return -size if x < ZERO else size
+
+
+@compiled
+@no_type_check
+def sigmoid(x, _):
+    decay = exponential(-abs(x))
+    return (ONE if x > ZERO else decay) / (ONE + decay)
+
+
+@compiled
+@no_type_check
+def softplus(x, _):
+    soft = log_of_1_and(exponential(-abs(x))) + (ZERO if x < ZERO else x)
+    return x if x > SOFTPLUS_IS_STRAIGHT_ABOVE else soft
+
+
+@compiled
+@no_type_check
+def elu(x, _):
+    return exponential(clamped(x, LOWEST, ZERO)) - ONE if x < ZERO else x
+
+
+@compiled
+@no_type_check
+def silu(x, _):
+    return sigmoid(x, _) * x
+
+
+@compiled
+@no_type_check
+def normal_cdf(x):
+    return (F(math.erf(x * SQRT_HALF)) + ONE) * HALF
+
+
+@compiled
+@no_type_check
+def gelu(x, _):
+    return normal_cdf(x) * x
+
+
+@compiled
+@no_type_check
+def tanh_in_gelu(x):
+    return tanh((x * x * GELU_CUBIC + ONE) * x * GELU_SCALE, ZERO)
+
+
+@compiled
+@no_type_check
+def gelu_tanh(x, _):
+    return (tanh_in_gelu(x) + ONE) * x * HALF
+
+
+@compiled
+@no_type_check
+def relu6(x, _):
+    return clamped(x, ZERO, SIX)
+
+
+@compiled
+@no_type_check
+def hardtanh(x, _):
+    return clamped(x, -ONE, ONE)
+
+
+@compiled
+@no_type_check
+def hardsigmoid(x, _):
+    return clamped(x + THREE, ZERO, SIX) / SIX
+
+
+# (pre-, post-activation, negative slope) -> the activation's slope; at a kink, PyTorch's
+
+
+@compiled
+@no_type_check
+def relu_slope(_pre, post, _):
+    return ONE if post > ZERO else ZERO
+
+
+@compiled
+@no_type_check
+def leaky_relu_slope(pre, _post, negative_slope):
+    return ONE if pre > ZERO else negative_slope
+
+
+@compiled
+@no_type_check
+def tanh_slope(_pre, post, _):
+    return ONE - post * post
+
+
+@compiled
+@no_type_check
+def sigmoid_slope(_pre, post, _):
+    return (ONE - post) * post
+
+
+@compiled
+@no_type_check
+def softplus_slope(pre, _post, _):
+    return ONE if pre > SOFTPLUS_IS_STRAIGHT_ABOVE else sigmoid(pre, _)
+
+
+@compiled
+@no_type_check
+def elu_slope(pre, post, _):
+    return post + ONE if pre < ZERO else ONE
+
+
+@compiled
+@no_type_check
+def silu_slope(pre, _post, _):
+    share = sigmoid(pre, _)
+    return ((ONE - share) * pre + ONE) * share
+
+
+@compiled
+@no_type_check
+def gelu_slope(pre, _post, _):
+    density = exponential(pre * pre * -HALF) * DENSITY_AT_0
+    return density * pre + normal_cdf(pre)
+
+
+@compiled
+@no_type_check
+def gelu_tanh_slope(pre, _post, _):
+    inner = tanh_in_gelu(pre)
+    slope_inside = (pre * pre * (THREE * GELU_CUBIC) + ONE) * GELU_SCALE
+    return (inner + ONE + (ONE - inner * inner) * pre * slope_inside) * HALF
+
+
+@compiled
+@no_type_check
+def relu6_slope(pre, _post, _):
+    return ONE if (pre > ZERO) & (pre < SIX) else ZERO
+
+
+@compiled
+@no_type_check
+def hardtanh_slope(pre, _post, _):
+    return ONE if (pre > -ONE) & (pre < ONE) else ZERO
+
+
+@compiled
+@no_type_check
+def hardsigmoid_slope(pre, _post, _):
+    return SIXTH if (pre > -THREE) & (pre < THREE) else ZERO
+
+
+@compiled
+@no_type_check
+def activate(act_fn, setting, pre, post, first, end, n):
+    """What a layer applies, by its number in `ACT_FNS`, to its units `first` to `end`."""
+    for row in range(len(pre)):
+        for unit in range(first, end):
+            x, y = pre[row, unit], post[row, unit]
+            if act_fn == IDENTITY:
+                for lane in range(n):
+                    y[lane] = identity(x[lane], setting)
+            elif act_fn == RELU:
+                for lane in range(n):
+                    y[lane] = relu(x[lane], setting)
+            elif act_fn == LEAKY_RELU:
+                for lane in range(n):
+                    y[lane] = leaky_relu(x[lane], setting)
+            elif act_fn == TANH:
+                for lane in range(n):
+                    y[lane] = tanh(x[lane], setting)
+            elif act_fn == SIGMOID:
+                for lane in range(n):
+                    y[lane] = sigmoid(x[lane], setting)
+            elif act_fn == SOFTPLUS:
+                for lane in range(n):
+                    y[lane] = softplus(x[lane], setting)
+            elif act_fn == ELU:
+                for lane in range(n):
+                    y[lane] = elu(x[lane], setting)
+            elif act_fn == SILU:
+                for lane in range(n):
+                    y[lane] = silu(x[lane], setting)
+            elif act_fn == GELU:
+                for lane in range(n):
+                    y[lane] = gelu(x[lane], setting)
+            elif act_fn == GELU_TANH:
+                for lane in range(n):
+                    y[lane] = gelu_tanh(x[lane], setting)
+            elif act_fn == RELU6:
+                for lane in range(n):
+                    y[lane] = relu6(x[lane], setting)
+            elif act_fn == HARDTANH:
+                for lane in range(n):
+                    y[lane] = hardtanh(x[lane], setting)
+            elif act_fn == HARDSIGMOID:
+                for lane in range(n):
+                    y[lane] = hardsigmoid(x[lane], setting)
+
+
+@compiled
+@no_type_check
+def go_back(act_fn, setting, pre, post, slope, first, end, n):
+    """The loss's slope at a layer's post-activations -> at its pre-activations, in place."""
+    for row in range(len(pre)):
+        for unit in range(first, end):
+            x, y, change = pre[row, unit], post[row, unit], slope[row, unit]
+            if act_fn == RELU:
+                for lane in range(n):
+                    change[lane] *= relu_slope(x[lane], y[lane], setting)
+            elif act_fn == LEAKY_RELU:
+                for lane in range(n):
+                    change[lane] *= leaky_relu_slope(x[lane], y[lane], setting)
+            elif act_fn == TANH:
+                for lane in range(n):
+                    change[lane] *= tanh_slope(x[lane], y[lane], setting)
+            elif act_fn == SIGMOID:
+                for lane in range(n):
+                    change[lane] *= sigmoid_slope(x[lane], y[lane], setting)
+            elif act_fn == SOFTPLUS:
+                for lane in range(n):
+                    change[lane] *= softplus_slope(x[lane], y[lane], setting)
+            elif act_fn == ELU:
+                for lane in range(n):
+                    change[lane] *= elu_slope(x[lane], y[lane], setting)
+            elif act_fn == SILU:
+                for lane in range(n):
+                    change[lane] *= silu_slope(x[lane], y[lane], setting)
+            elif act_fn == GELU:
+                for lane in range(n):
+                    change[lane] *= gelu_slope(x[lane], y[lane], setting)
+            elif act_fn == GELU_TANH:
+                for lane in range(n):
+                    change[lane] *= gelu_tanh_slope(x[lane], y[lane], setting)
+            elif act_fn == RELU6:
+                for lane in range(n):
+                    change[lane] *= relu6_slope(x[lane], y[lane], setting)
+            elif act_fn == HARDTANH:
+                for lane in range(n):
+                    change[lane] *= hardtanh_slope(x[lane], y[lane], setting)
+            elif act_fn == HARDSIGMOID:
+                for lane in range(n):
+                    change[lane] *= hardsigmoid_slope(x[lane], y[lane], setting)
+            # the slope of identity is 1
+
+
+# random numbers: those of `_noise`
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+NOISE, BATCH, DROPOUT = np.uint64(0), np.uint64(1), np.uint64(2)
+UNIT = F(2**-24)
+
+
+@compiled
+@no_type_check
+def mixed(z):
+    z = (z ^ (z >> np.uint64(30))) * FIRST
+    z = (z ^ (z >> np.uint64(27))) * SECOND
+    return z ^ (z >> np.uint64(31))
+
+
+@compiled
+@no_type_check
+def random_bits(seed, stream, counter):
+    """64 bits that depend on nothing else."""
+    key = mixed(np.uint64(seed) + GOLDEN)
+    if stream != NOISE:
+        key = mixed(key + stream)
+    return mixed(key + np.uint64(counter) * GOLDEN)
+
+
+@compiled
+@no_type_check
+def draw_noise(plan, lanes, n):
+    """Every input with its own noise at this step."""
+    n_rows, d_in = plan.inputs.shape
+    for row in range(n_rows):
+        for i in range(d_in):
+            noisy = lanes.inputs[row, i]
+            for lane in range(n):
+                counter = lanes.step[lane] * (n_rows * d_in) + row * d_in + i
+                drawn = random_bits(lanes.seed[lane], NOISE, counter)
+                above_0 = F((drawn >> np.uint64(40)) + np.uint64(1)) * UNIT
+                turn = F((drawn >> np.uint64(8)) & np.uint64(2**24 - 1)) * UNIT
+                radius = np.sqrt(F(-2) * F(np.log(above_0)))
+                normal = radius * F(np.cos(F(2 * math.pi) * turn))
+                noisy[lane] = plan.inputs[row, i] + normal * plan.input_noise
+
+
+@compiled
+@no_type_check
+def draw_rows(plan, lanes, n):
+    """Those with the smallest numbers; of two equal numbers the first."""
+    n_rows = len(plan.inputs)
+    for lane in range(n):
+        start = lanes.step[lane] * n_rows
+        for row in range(n_rows):
+            own = random_bits(lanes.seed[lane], BATCH, start + row) >> np.uint64(1)
+            n_before = 0
+            for other in range(n_rows):
+                number = random_bits(lanes.seed[lane], BATCH, start + other) >> np.uint64(1)
+                n_before += number < own or (number == own and other < row)
+            lanes.is_drawn[row, lane] = ONE if n_before < plan.batch_size else ZERO
+
+
+@compiled
+@no_type_check
+def draw_units(plan, lanes, n):
+    """What dropout multiplies every unit by: 0, or 1 / (1 - share). The readout stays."""
+    n_rows, n_hidden_layers = len(plan.inputs), len(plan.sizes) - 1
+    n_hidden = plan.value_at[n_hidden_layers]
+    scale = F(1 / (1 - plan.dropout))
+    for lane in range(n):
+        start = lanes.step[lane] * (plan.batch_size * n_hidden)
+        for layer in range(n_hidden_layers):
+            width, first = plan.sizes[layer], plan.value_at[layer]
+            n_drawn = 0  # rows that are not drawn have no numbers
+            for row in range(n_rows):
+                if lanes.is_drawn[row, lane] == ONE:
+                    for unit in range(width):
+                        counter = start + plan.batch_size * first + n_drawn * width + unit
+                        drawn = random_bits(lanes.seed[lane], DROPOUT, counter)
+                        share = F(drawn >> np.uint64(40)) * UNIT
+                        is_kept = share >= plan.dropout
+                        lanes.factors[row, first + unit, lane] = scale if is_kept else ZERO
+                    n_drawn += 1
+
+
+# forward
+
+
+@inlined
+@no_type_check
+def add(total, values, n):
+    for lane in range(n):
+        total[lane] += values[lane]
+
+
+@inlined
+@no_type_check
+def add_product(total, values, others, n):
+    for lane in range(n):
+        total[lane] += values[lane] * others[lane]
+
+
+@inlined
+@no_type_check
+def put(total, values, n):
+    for lane in range(n):
+        total[lane] = values[lane]
+
+
+@inlined
+@no_type_check
+def put_product(total, values, others, n):
+    for lane in range(n):
+        total[lane] = values[lane] * others[lane]
+
+
+@inlined
+@no_type_check
+def set_zero(total, n):
+    for lane in range(n):
+        total[lane] = ZERO
+
+
+@compiled
+@no_type_check
+def forward(plan, lanes, with_dropout, n):
+    """All layers on all rows."""
+    n_layers = len(plan.sizes)
+    for layer in range(n_layers):
+        n_read, first, size = plan.n_read[layer], plan.value_at[layer], plan.sizes[layer]
+        n_before = plan.sizes[layer - 1] if layer > 0 else 0
+        before = plan.value_at[layer - 1] if layer > 0 else 0
+        at, end = plan.weight_at[layer], first + size
+        for row in range(len(plan.inputs)):
+            for unit in range(size):
+                total, bias = lanes.pre[row, first + unit], lanes.weights[at + size * n_read + unit]
+                for lane in range(n):
+                    total[lane] = bias[lane]
+                for i in range(n_read):
+                    weight, number = lanes.weights[at + unit * n_read + i], i - n_before
+                    # past the layer before: the inputs, of the first layer or by direct connections
+                    if number < 0:
+                        add_product(total, weight, lanes.read[row, before + i], n)
+                    elif plan.kinds[row, number] == 1:
+                        add(total, weight, n)
+                    elif plan.kinds[row, number] == A_NUMBER:
+                        add_product(total, weight, lanes.inputs[row, number], n)
+        activate(plan.act_fns[layer], plan.negative_slope, lanes.pre, lanes.post, first, end, n)
+        if plan.dropout > ZERO and layer < n_layers - 1:
+            drop(lanes, first, end, with_dropout, n)
+
+
+@compiled
+@no_type_check
+def drop(lanes, first, end, with_dropout, n):
+    """What the next layer reads."""
+    for row in range(len(lanes.post)):
+        for unit in range(first, end):
+            for lane in range(n):
+                factor = lanes.factors[row, unit, lane] if with_dropout else ONE
+                lanes.read[row, unit, lane] = lanes.post[row, unit, lane] * factor
+
+
+@compiled
+@no_type_check
+def losses(plan, lanes, of_sample, n):
+    """The mean loss over all rows, and its slope at the outputs.
+
+    Of a sample the slope alone: rows that are not drawn have none.
+    """
+    n_rows, d_out = plan.targets.shape
+    n_counted = plan.batch_size if of_sample else n_rows
+    share = F(1 / n_counted) if plan.loss_fn == CE else F(1 / (n_counted * d_out))
+    first = plan.value_at[len(plan.sizes) - 1]
+    outputs, slopes = lanes.post, lanes.slope
+    loss = lanes.loss
+    if not of_sample:
+        for lane in range(n):
+            loss[lane] = ZERO
+    for row in range(n_rows):
+        if plan.loss_fn == CE:
+            cross_entropy(plan.targets, outputs, slopes, row, first, loss, share, of_sample, n)
+        else:
+            for k in range(d_out):
+                own, target = first + k, plan.targets[row, k]
+                if plan.loss_fn == MSE:
+                    squared_error(target, outputs, slopes, row, own, loss, share, of_sample, n)
+                else:
+                    binary_cross_entropy(
+                        target, outputs, slopes, row, own, loss, share, of_sample, n
+                    )
+        if of_sample:
+            for k in range(d_out):
+                for lane in range(n):
+                    slopes[row, first + k, lane] *= lanes.is_drawn[row, lane]
+
+
+@compiled
+@no_type_check
+def binary_cross_entropy(target, outputs, slopes, row, unit, loss, share, of_sample, n):
+    """log(1 + exp(wrong)), written with exp(-|wrong|), which never overflows."""
+    sign = ONE - TWO * target
+    counted = ZERO if of_sample else share
+    for lane in range(n):
+        wrong = outputs[row, unit, lane] * sign
+        decay = exponential(-abs(wrong))
+        numerator = ONE if wrong > ZERO else decay
+        slopes[row, unit, lane] = numerator / (decay + ONE) * (sign * share)
+        loss[lane] += (log_of_1_and(decay) + (ZERO if wrong < ZERO else wrong)) * counted
+
+
+@compiled
+@no_type_check
+def squared_error(target, outputs, slopes, row, unit, loss, share, of_sample, n):
+    counted = ZERO if of_sample else share
+    for lane in range(n):
+        error = outputs[row, unit, lane] - target
+        slopes[row, unit, lane] = error * (TWO * share)
+        loss[lane] += error * error * counted
+
+
+@compiled
+@no_type_check
+def cross_entropy(targets, outputs, slopes, row, first, loss, share, of_sample, n):
+    """Of the class that the one-hot target names, on one row."""
+    d_out = targets.shape[1]
+    counted = ZERO if of_sample else share
+    for lane in range(n):
+        largest = outputs[row, first, lane]
+        for k in range(1, d_out):
+            largest = (
+                outputs[row, first + k, lane]
+                if outputs[row, first + k, lane] > largest
+                else largest
+            )
+        total, right = ZERO, ZERO
+        for k in range(d_out):
+            shifted = outputs[row, first + k, lane] - largest
+            right += shifted * targets[row, k]
+            slopes[row, first + k, lane] = exponential(shifted)
+            total += slopes[row, first + k, lane]
+        for k in range(d_out):
+            slopes[row, first + k, lane] = (
+                slopes[row, first + k, lane] / total - targets[row, k]
+            ) * share
+        loss[lane] += (F(math.log(total)) - right) * counted
+
+
+# backward
+
+
+@compiled
+@no_type_check
+def backward(plan, lanes, with_dropout, n):
+    """The slope at the outputs -> the gradient of every parameter."""
+    n_rows, n_layers = len(plan.inputs), len(plan.sizes)
+    for back in range(n_layers):
+        layer = n_layers - 1 - back
+        n_read, first, size = plan.n_read[layer], plan.value_at[layer], plan.sizes[layer]
+        n_before = plan.sizes[layer - 1] if layer > 0 else 0
+        before = plan.value_at[layer - 1] if layer > 0 else 0
+        at, end = plan.weight_at[layer], first + size
+        if with_dropout and layer < n_layers - 1:
+            for row in range(n_rows):
+                for unit in range(first, end):
+                    for lane in range(n):
+                        lanes.slope[row, unit, lane] *= lanes.factors[row, unit, lane]
+        act_fn, setting = plan.act_fns[layer], plan.negative_slope
+        go_back(act_fn, setting, lanes.pre, lanes.post, lanes.slope, first, end, n)
+        for unit in range(size):
+            total = lanes.gradient[at + size * n_read + unit]
+            put(total, lanes.slope[0, first + unit], n)
+            for row in range(1, n_rows):
+                add(total, lanes.slope[row, first + unit], n)
+            for i in range(n_read):
+                total, number = lanes.gradient[at + unit * n_read + i], i - n_before
+                if number < 0:
+                    put_product(total, lanes.slope[0, first + unit], lanes.read[0, before + i], n)
+                    for row in range(1, n_rows):
+                        slope, value = lanes.slope[row, first + unit], lanes.read[row, before + i]
+                        add_product(total, slope, value, n)
+                    continue
+                set_zero(total, n)
+                for row in range(n_rows):
+                    slope = lanes.slope[row, first + unit]
+                    if plan.kinds[row, number] == 1:
+                        add(total, slope, n)
+                    elif plan.kinds[row, number] == A_NUMBER:
+                        add_product(total, slope, lanes.inputs[row, number], n)
+        for row in range(n_rows):
+            for i in range(n_before):
+                total = lanes.slope[row, before + i]
+                put_product(total, lanes.slope[row, first], lanes.weights[at + i], n)
+                for unit in range(1, size):
+                    weight = lanes.weights[at + unit * n_read + i]
+                    add_product(total, lanes.slope[row, first + unit], weight, n)
+
+
+@compiled
+@no_type_check
+def flushed(x):
+    """0 for what is so small that processors are slow with it, as the mean of a dead unit's slopes
+    becomes.
+    """
+    return ZERO if abs(x) < SMALLEST else x
+
+
+@compiled
+@no_type_check
+def update(plan, lanes, n):
+    """One step of the optimiser, as `_fit` takes it."""
+    scale, rate = lanes.scale, lanes.rate
+    weights, gradient = lanes.weights, lanes.gradient
+    mean, square = lanes.mean, lanes.square
+    for lane in range(n):
+        scale[lane] = plan.adam[lanes.step[lane], 0]
+        rate[lane] = plan.adam[lanes.step[lane], 1]
+    for parameter in range(len(lanes.weights)):
+        if plan.has_penalties:
+            penalty = plan.penalties[parameter]
+            for lane in range(n):
+                gradient[parameter, lane] += np.sign(weights[parameter, lane]) * penalty
+        if plan.weight_decay > ZERO and plan.optimizer == ADAMW:
+            kept = F(1 - plan.lr * plan.weight_decay)
+            for lane in range(n):
+                weights[parameter, lane] *= kept
+        elif plan.weight_decay > ZERO:
+            for lane in range(n):
+                gradient[parameter, lane] += weights[parameter, lane] * plan.weight_decay
+        if plan.optimizer == SGD:
+            for lane in range(n):
+                mean[parameter, lane] = (
+                    mean[parameter, lane] * plan.momentum + gradient[parameter, lane]
+                )
+                weights[parameter, lane] -= mean[parameter, lane] * plan.lr
+        else:
+            for lane in range(n):
+                slope = gradient[parameter, lane]
+                new_mean = flushed(mean[parameter, lane] * BETA_1 + slope)
+                new_square = flushed(square[parameter, lane] * BETA_2 + slope * slope)
+                mean[parameter, lane], square[parameter, lane] = new_mean, new_square
+                step = new_mean / (np.sqrt(new_square) + scale[lane]) * rate[lane]
+                weights[parameter, lane] -= step
+
+
+# networks into and out of lanes
+
+
+@compiled
+@no_type_check
+def load(lanes, networks, lane):
+    """The next network into a lane, or none."""
+    network = lanes.numbers[0]
+    lanes.step[lane] = 0
+    if network >= len(networks.seeds):
+        lanes.network[lane] = -1
+        return
+    lanes.numbers[0] += 1
+    lanes.network[lane] = network
+    lanes.seed[lane] = networks.seeds[network]
+    for parameter in range(len(lanes.weights)):
+        lanes.weights[parameter, lane] = networks.start[parameter, network]
+        lanes.mean[parameter, lane] = ZERO
+        lanes.square[parameter, lane] = ZERO
+
+
+@compiled
+@no_type_check
+def move_together(lanes, n):
+    """The lanes that train a network come first; how many are in use then."""
+    n_open = 0
+    for lane in range(n):
+        if lanes.network[lane] >= 0:
+            lanes.network[n_open] = lanes.network[lane]
+            lanes.seed[n_open] = lanes.seed[lane]
+            lanes.step[n_open] = lanes.step[lane]
+            for parameter in range(len(lanes.weights)):
+                lanes.weights[parameter, n_open] = lanes.weights[parameter, lane]
+                lanes.mean[parameter, n_open] = lanes.mean[parameter, lane]
+                lanes.square[parameter, n_open] = lanes.square[parameter, lane]
+            n_open += 1
+    n_used = -(-n_open // MULTIPLE) * MULTIPLE
+    for lane in range(n_open, n_used):
+        lanes.network[lane] = -1
+        lanes.step[lane] = 0
+    return n_used
+
+
+@compiled
+@no_type_check
+def fill(lanes, networks):
+    """The first networks into all lanes."""
+    for lane in range(WIDTH):
+        load(lanes, networks, lane)
+    lanes.numbers[1] = WIDTH
+    if lanes.numbers[0] <= WIDTH // 2:
+        lanes.numbers[1] = move_together(lanes, WIDTH)
+
+
+@compiled
+@no_type_check
+def store_finished(plan, lanes, networks, n):
+    """Which lanes are done is marked, and what came out of them is stored; how many there are."""
+    n_done = 0
+    for lane in range(n):
+        # NaN is not below: a network that diverged is never done before the last round
+        is_last = lanes.step[lane] >= plan.max_steps
+        is_done = lanes.network[lane] >= 0 and (is_last or lanes.loss[lane] < plan.stop_loss)
+        lanes.done[lane] = is_done
+        n_done += is_done
+    if n_done:
+        for lane in range(n):
+            if lanes.done[lane]:
+                network = lanes.network[lane]
+                networks.losses[network] = lanes.loss[lane]
+                networks.steps[network] = lanes.step[lane]
+                for parameter in range(len(lanes.weights)):
+                    networks.final[parameter, network] = lanes.weights[parameter, lane]
+    return n_done
+
+
+@compiled
+@no_type_check
+def replace_finished(lanes, networks, n):
+    """The next networks into the lanes that are done; how many train one then."""
+    n_open = 0
+    for lane in range(n):
+        if lanes.done[lane]:
+            load(lanes, networks, lane)
+        n_open += lanes.network[lane] >= 0
+    return n_open
+
+
+@compiled
+@no_type_check
+def advance(plan, lanes, networks, n_rounds):
+    """So many steps of all lanes; how many networks finished.
+
+    Networks that finish make room for the next ones.
+    """
+    n_finished = 0
+    is_sampled = plan.batch_size < len(plan.inputs)
+    has_dropout = plan.dropout > ZERO
+    for _ in range(n_rounds):
+        n = lanes.numbers[1]
+        if n == 0:
+            break
+        if plan.input_noise > ZERO:
+            draw_noise(plan, lanes, n)
+        forward(plan, lanes, False, n)
+        losses(plan, lanes, False, n)
+        n_done = store_finished(plan, lanes, networks, n)
+        # the loss above is that of all rows and units; what is learnt from may be less
+        if is_sampled:
+            draw_rows(plan, lanes, n)
+        if has_dropout:
+            draw_units(plan, lanes, n)
+            forward(plan, lanes, True, n)
+        if is_sampled or has_dropout:
+            losses(plan, lanes, True, n)
+        backward(plan, lanes, has_dropout, n)
+        update(plan, lanes, n)
+        for lane in range(n):
+            lanes.step[lane] += lanes.network[lane] >= 0
+        if n_done:
+            n_finished += n_done
+            n_open = replace_finished(lanes, networks, n)
+            if n_open <= n // 2:
+                lanes.numbers[1] = move_together(lanes, n)
+    return n_finished
