@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xor_mi.circuits import Circuit, ProofLevel
-    from xor_mi.kinds import ActivationName, LossName, OptimizerName
+    from xor_mi.kinds import ActivationName, EngineName, LossName, OptimizerName
     from xor_mi.report import NetworkFindings
 
 __all__ = ["app", "main"]
@@ -297,6 +297,10 @@ def census(
     ] = None,
     require: Require = "joint",
     min_margin: MinMargin = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="torch, or numba, which is faster; default: numba where it is installed"),
+    ] = None,
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
     force: Force = False,
@@ -347,6 +351,8 @@ def census(
             seed=seed,
             n_inputs=inputs,
             **_required(require, min_margin),
+            # as typed, like the names above
+            engine=cast("EngineName | None", engine),
             shard_size=shard,
             n_jobs=jobs,
             overwrite=force,

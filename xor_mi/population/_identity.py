@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.kinds import Widths
+from xor_mi.kinds import EngineName, Widths
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, as_row, truth_rows
 
@@ -29,6 +29,7 @@ def identity_experiment(
     seed: int = 0,
     config: TrainConfig | None = None,
     seen: Sequence[str | Sequence[int]] = SEEN_NUMBERS,
+    engine: EngineName | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train n networks to repeat numbers, on the rows `seen` only; one line per network.
@@ -61,6 +62,7 @@ def identity_experiment(
         seed=seed,
         config=config,
         rows=seen_rows,
+        engine=engine,
         progress=progress,
     )
 

@@ -8,6 +8,7 @@ census of; it counts as done where that, what wrote it, its seeds and every byte
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ import torch
 
 from xor_mi import __version__
 from xor_mi.errors import SEEDS_BELOW, XorMiError, cut_short, shown
+from xor_mi.kinds import EngineName
 from xor_mi.population._parquet import CENSUS_FORMAT, census_in
 from xor_mi.reading import read_json
 from xor_mi.saving import CENSUS_MARK, mark_of
@@ -145,9 +147,10 @@ def _as_in_json(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def versions_here() -> Versions:
+def versions_here(engine: EngineName) -> Versions:
     """Of what this process would write a shard with."""
-    return {"xor-mi": __version__, "torch": str(torch.__version__)}
+    found = {"xor-mi": __version__, "torch": str(torch.__version__)}
+    return found | {"numba": version("numba")} if engine == "numba" else found
 
 
 def in_words(versions: object) -> str:

@@ -27,7 +27,7 @@ from xor_mi.errors import (
     require_seeds,
     whole_number,
 )
-from xor_mi.kinds import PathLike, Target, Widths
+from xor_mi.kinds import EngineName, PathLike, Target, Widths
 from xor_mi.population._census import census
 from xor_mi.population._parquet import CENSUS_FORMAT, census_in, write_census
 from xor_mi.population._plan import (
@@ -58,6 +58,7 @@ from xor_mi.saving import (
     write_new,
 )
 from xor_mi.training import TrainConfig, train_population
+from xor_mi.training._engine import engine_of, say_what_numba_saves
 from xor_mi.training._memory import training_bytes
 from xor_mi.truth import BooleanFunction, row_name
 
@@ -85,6 +86,7 @@ class _Task:
     target: BooleanFunction
     hidden: tuple[int, ...]
     config: TrainConfig
+    engine: EngineName
     require: ProofLevel
     min_margin: float
 
@@ -97,6 +99,7 @@ class _Task:
             },
             "hidden": list(self.hidden),
             "config": written_config(self.config),
+            "engine": self.engine,
             "require": self.require,
             "min_margin": self.min_margin,
             "format": CENSUS_FORMAT,  # shards of two formats must not come into one folder
@@ -114,6 +117,7 @@ def run_census(
     n_inputs: int | None = None,
     require: ProofLevel = "joint",
     min_margin: float = MIN_MARGIN,
+    engine: EngineName | None = None,
     shard_size: int = 10_000,
     n_jobs: int | None = None,
     overwrite: bool = False,
@@ -131,7 +135,8 @@ def run_census(
     who does; of a run that was killed it is left, and holds nobody up.
 
     Args:
-        target, hidden, seed, config, n_inputs: as `train_population` takes them.
+        target, hidden, seed, config, n_inputs, engine: as `train_population` takes them. A census
+            is of one engine: where another would be taken to go on with it, it is refused.
         directory: the folder for the files; made if missing.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         shard_size: networks per file; at most this many per process are lost when a run is killed.
@@ -166,6 +171,7 @@ def run_census(
         n_inputs=n_inputs,
         require=require,
         min_margin=min_margin,
+        engine=engine,
         shard_size=shard_size,
     )
     n_jobs = _n_processes(n_jobs)
@@ -222,6 +228,7 @@ def _checked(
     n_inputs: int | None,
     require: ProofLevel,
     min_margin: float,
+    engine: EngineName | None,
     shard_size: int,
 ) -> tuple[_Task, Plan]:
     """What is to be done, or the error that its first or last shard would end with."""
@@ -244,6 +251,9 @@ def _checked(
             progress=False,
         )
     n_together = min(n_networks, shard_size)
+    chosen = engine_of(engine, n_networks=n_together, cfg=probe.cfg, device=torch.device("cpu"))
+    if chosen == "torch" and engine is None:
+        say_what_numba_saves(n_networks)
     require_memory(
         n_together * (BYTES_PER_NETWORK + 30 * probe.flat.numel())
         + training_bytes(n_together, n_rows=2**probe.cfg.d_in, cfg=probe.cfg),
@@ -256,6 +266,7 @@ def _checked(
         target=BooleanFunction.of(target, probe.cfg.d_in),
         hidden=probe.cfg.d_hidden,
         config=config,
+        engine=chosen,
         require=require,
         min_margin=float(min_margin),
     )
@@ -264,7 +275,7 @@ def _checked(
         seed=seed,
         n_networks=n_networks,
         shard_size=shard_size,
-        versions=(versions_here(),),
+        versions=(versions_here(chosen),),
     )
     return task, plan
 
@@ -327,7 +338,7 @@ def _run_shard(
         parent: the process that runs the census.
     """
     end_with(parent)
-    versions = versions_here()
+    versions = versions_here(task.engine)
     if versions not in plan.versions:
         of_plan = in_words(plan.versions[-1])
         raise XorMiError(
@@ -341,6 +352,7 @@ def _run_shard(
             hidden=task.hidden,
             seed=shard.first_seed,
             config=task.config,
+            engine=task.engine,
             progress=False,
         )
         networks = census(

@@ -8,7 +8,7 @@ from math import nan
 import pandas as pd
 
 from xor_mi.errors import XorMiError
-from xor_mi.kinds import Target
+from xor_mi.kinds import EngineName, Target
 from xor_mi.population._census import share_columns
 from xor_mi.progress import progress_bar
 from xor_mi.training import Population, TrainConfig, train_population
@@ -37,14 +37,18 @@ def width_study(
     seed: int = 0,
     config: TrainConfig | None = None,
     n_inputs: int | None = None,
+    engine: EngineName | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train n networks at each width and count those that decide every row as the target.
 
-    Columns: act_fn, width, n_networks, n_solved, rate, ci_low, ci_high (95 % Clopper-Pearson),
-    published (`PUBLISHED`; NaN where there is none, and for other targets, losses, noise, weight
-    decay or any option that the published networks were trained without). That one unit is never
-    enough is not a matter of luck: see `threshold_functions`.
+    Columns: act_fn, width, engine (that trained them), n_networks, n_solved, rate, ci_low, ci_high
+    (95 % Clopper-Pearson), published (`PUBLISHED`; NaN where there is none, and for other targets,
+    losses, noise, weight decay or any option that the published networks were trained without).
+    That one unit is never enough is not a matter of luck: see `threshold_functions`.
+
+    Args:
+        engine: as `train_population` takes it.
 
     Raises:
         XorMiError: settings that cannot be trained.
@@ -65,10 +69,12 @@ def width_study(
             seed=seed,
             config=replace(config, act_fn=act_fn),
             n_inputs=n_inputs,
+            engine=engine,
             progress=False,
         )
         n_solved = int(population.solved.sum())
-        rate = {"act_fn": act_fn, "width": width, "n_networks": n_networks, "n_solved": n_solved}
+        rate = {"act_fn": act_fn, "width": width, "engine": population.engine}
+        rate |= {"n_networks": n_networks, "n_solved": n_solved}
         rate |= share_columns(n_solved, n_networks, name="rate")
         rate["published"] = _published(population, config).get(width, nan)
         rates.append(rate)

@@ -1,5 +1,6 @@
 """which engine trains: PyTorch's operations, or a loop that numba compiles."""
 
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -7,9 +8,19 @@ import torch
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.kinds import EngineName
 from xor_mi.model import HookedMLPConfig
+from xor_mi.model._places import warn
 
 ENGINES: tuple[EngineName, ...] = ("torch", "numba")
 """Names of the engines; torch is the one that the other is held against."""
+
+
+WORTH_SAYING = 10_000
+"""Networks from which on it is said what numba would save."""
+
+
+def numba_is_installed() -> bool:
+    """Without loading it."""
+    return find_spec("numba") is not None
 
 
 def engine_of(
@@ -20,9 +31,10 @@ def engine_of(
     Raises:
         XorMiError: an engine that does not exist, is not installed or cannot do this.
     """
-    why_not = _why_not_numba(n_networks, cfg, device)
+    why_not = _why_not_numba(cfg, device)
     if engine is None:
-        return "torch" if why_not else "numba"
+        # the loss at every step of a single network is what PyTorch's loop keeps
+        return "torch" if why_not or n_networks == 1 else "numba"
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES, where="training has")
     if engine == "numba" and why_not:
@@ -30,14 +42,26 @@ def engine_of(
     return engine
 
 
-def _why_not_numba(n_networks: int, cfg: HookedMLPConfig, device: torch.device) -> str:
+def say_what_numba_saves(n_networks: int) -> None:
+    """Once in a process, where numba is not installed and so many networks are trained."""
+    if n_networks >= WORTH_SAYING and not numba_is_installed():
+        _say_it()
+
+
+@cache
+def _say_it() -> None:
+    warn(
+        "training this many networks takes some twenty times as long without numba: "
+        "pip install 'xor-mi[fast]'"
+    )
+
+
+def _why_not_numba(cfg: HookedMLPConfig, device: torch.device) -> str:
     """'' where numba can do the work."""
     if device.type != "cpu":
         return f"trains on the CPU, not on '{device}'"
     if cfg.dtype != torch.float32:
         return "trains in float32, and these weights are float64"
-    if n_networks == 1:
-        return "trains many networks at once, and keeps no loss at every step of a single one"
-    if find_spec("numba") is None:
+    if not numba_is_installed():
         return "is not installed: pip install 'xor-mi[fast]'"
     return ""

@@ -574,6 +574,8 @@ def draw_noise(plan, lanes, n):
 def draw_rows(plan, lanes, n):
     """Those with the smallest numbers; of two equal numbers the first."""
     n_rows = len(plan.inputs)
+    if plan.batch_size == n_rows:
+        return
     for lane in range(n):
         start = lanes.step[lane] * n_rows
         for row in range(n_rows):
@@ -590,6 +592,8 @@ def draw_rows(plan, lanes, n):
 def draw_units(plan, lanes, n):
     """What dropout multiplies every unit by: 0, or 1 / (1 - share). The readout stays."""
     n_rows, n_hidden_layers = len(plan.inputs), len(plan.sizes) - 1
+    if plan.dropout == ZERO:
+        return
     n_hidden = plan.value_at[n_hidden_layers]
     scale = F(1 / (1 - plan.dropout))
     for lane in range(n):
@@ -964,25 +968,24 @@ def advance(plan, lanes, networks, n_rounds):
     Networks that finish make room for the next ones.
     """
     n_finished = 0
-    is_sampled = plan.batch_size < len(plan.inputs)
     has_dropout = plan.dropout > ZERO
+    is_sampled = has_dropout or plan.batch_size < len(plan.inputs)
     for _ in range(n_rounds):
         n = lanes.numbers[1]
         if n == 0:
             break
         if plan.input_noise > ZERO:
             draw_noise(plan, lanes, n)
-        forward(plan, lanes, False, n)
-        losses(plan, lanes, False, n)
-        n_done = store_finished(plan, lanes, networks, n)
-        # the loss above is that of all rows and units; what is learnt from may be less
-        if is_sampled:
-            draw_rows(plan, lanes, n)
-        if has_dropout:
-            draw_units(plan, lanes, n)
-            forward(plan, lanes, True, n)
-        if is_sampled or has_dropout:
-            losses(plan, lanes, True, n)
+        n_done = 0
+        # the loss that counts is that of all rows and units; what is learnt from may be less
+        for of_sample in range(1 + is_sampled):
+            if of_sample:
+                draw_rows(plan, lanes, n)
+                draw_units(plan, lanes, n)
+            forward(plan, lanes, of_sample, n)
+            losses(plan, lanes, of_sample, n)
+            if not of_sample:
+                n_done = store_finished(plan, lanes, networks, n)
         backward(plan, lanes, has_dropout, n)
         update(plan, lanes, n)
         for lane in range(n):

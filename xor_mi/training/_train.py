@@ -19,7 +19,7 @@ from xor_mi.model import HookedMLP, HookedMLPConfig, require_device
 from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Task
 from xor_mi.training._config import TrainConfig, TrainSettings, require_known
-from xor_mi.training._engine import engine_of
+from xor_mi.training._engine import engine_of, say_what_numba_saves
 from xor_mi.training._fit import NETWORKS_PER_BLOCK, Fitted, fit
 from xor_mi.training._memory import require_trainable
 from xor_mi.training._population import (
@@ -202,6 +202,8 @@ def train_population(
     require_trainable(n_networks, n_rows=len(bits), cfg=cfg)
     device = require_device(device)
     chosen = engine_of(engine, n_networks=n_networks, cfg=cfg, device=device)
+    if chosen == "torch" and engine is None and device.type == "cpu":
+        say_what_numba_saves(n_networks)
     task = _task(function, bits, cfg=cfg, device=device)
     seeds = torch.arange(seed, seed + n_networks)
     if given_weights is None:
