@@ -51,7 +51,7 @@ class Sample:
     """
 
     rows: Int[Tensor, "batch seed"] | None
-    factors: Sequence[Float[Tensor, "batch unit seed"]] | None
+    factors: Sequence[Float[Tensor, "batch _ seed"]] | None
 
 
 Activation = Callable[[Tensor], Tensor]
@@ -434,7 +434,7 @@ def _mean(losses: Float[Tensor, "row d_out seed"], share: float) -> Float[Tensor
 
 def _drawn(
     values: Float[Tensor, "row unit *seed"], sample: Sample | None
-) -> Float[Tensor, "batch unit *seed"]:
+) -> Float[Tensor, "batch unit *drawn"]:
     """Each network's own rows of values, which are [row, unit, seed], or [row, unit, 1] for all."""
     if sample is None or sample.rows is None:
         return values

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 from torch import Tensor
 
 from xor_mi.training._arithmetic import Sample, Task, layer_shapes
@@ -76,10 +74,7 @@ def fit(
     )
 
 
-Number = TypeVar("Number", float, NDArray[np.float64])
-
-
-def adam_factors(step: Number, lr: float) -> tuple[Number, Number]:
+def adam_factors(step: int, lr: float) -> tuple[float, float]:
     """Of the sums after so many steps: what is added to the root of the squares, and the rate.
 
     mean_hat / (sqrt(square_hat) + eps), both sides multiplied by what makes the root of the mean of

@@ -102,7 +102,7 @@ def _plan(task: Task, cfg: HookedMLPConfig, config: TrainConfig) -> _lanes.Plan:
         act_fns[-1] = "identity"  # the loss is taken of the logits, as in `Task`
     inputs = task.rows.numpy()
     is_bit = ((inputs == 0) | (inputs == 1)) & (config.input_noise == 0)
-    steps = np.arange(1.0, config.max_steps + 2)
+    adam = [adam_factors(step, config.lr) for step in range(1, config.max_steps + 2)]
     penalties = penalties_of(task.sizes, direct=task.direct, l1=config.l1)
     return _lanes.Plan(
         sizes=sizes,
@@ -121,7 +121,7 @@ def _plan(task: Task, cfg: HookedMLPConfig, config: TrainConfig) -> _lanes.Plan:
         lr=np.float32(config.lr),
         weight_decay=np.float32(config.weight_decay),
         momentum=np.float32(config.momentum),
-        adam=np.stack(adam_factors(steps, config.lr), axis=1).astype(np.float32),
+        adam=np.array(adam, dtype=np.float32),
         has_penalties=config.l1 > 0,
         penalties=np.array(penalties, dtype=np.float32),
         input_noise=np.float32(config.input_noise),
@@ -130,7 +130,7 @@ def _plan(task: Task, cfg: HookedMLPConfig, config: TrainConfig) -> _lanes.Plan:
     )
 
 
-def _starts(lengths: "np.ndarray") -> "np.ndarray":
+def _starts(lengths: _lanes.Wholes) -> _lanes.Wholes:
     """Where each of several parts begins that follow one another."""
     return np.concatenate([[0], np.cumsum(lengths)[:-1]])
 

@@ -14,7 +14,8 @@ a time. What PyTorch's own functions give differs in the last bits.
 # A lane's number is `lane`; loops over lanes have one line each as long as they can.
 
 import math
-from typing import NamedTuple, no_type_check
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast, no_type_check
 
 import numpy as np
 from numba import njit
@@ -38,18 +39,27 @@ SMALLEST = F(1e-36)
 BETA_1, BETA_2 = F(0.9), F(0.999)  # Adam's, PyTorch's defaults
 
 
-def compiled(function):
-    """Compiled once, and kept on disk where there is a folder to keep it in."""
-    settings = {"nogil": True, "error_model": "numpy", "_nrt": False}
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+"""Any: numba finds the types."""
+
+SETTINGS: dict[str, Any] = {
+    "nogil": True,  # threads run beside each other
+    "error_model": "numpy",  # a division by zero is infinite
+    "_nrt": False,  # nothing is allocated, so numba need not count who holds which array
+}
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Compiled when it is first called, and kept on disk where there is a folder to keep it in."""
     try:
-        return njit(function, cache=True, **settings)
+        return cast(Kernel, njit(cache=True, **SETTINGS)(function))
     except RuntimeError:  # no folder that may be written
-        return njit(function, **settings)
+        return cast(Kernel, njit(**SETTINGS)(function))
 
 
-def inlined(function):
+def inlined(function: Kernel) -> Kernel:
     """Compiled as a part of what calls it."""
-    return njit(function, inline="always", error_model="numpy", _nrt=False)
+    return cast(Kernel, njit(inline="always", **SETTINGS)(function))
 
 
 class Plan(NamedTuple):
