@@ -56,7 +56,10 @@ def mismatches(rng):
     by_seed = rng.random() < 0.3 and optimizer == "sgd"
     if by_seed:
         hidden = model.cfg.d_hidden
-        found = train_population(target, 3, hidden=hidden, seed=rng.randrange(99), **asked)
+        engine = rng.choice(["torch", "numba"])
+        found = train_population(
+            target, 3, hidden=hidden, seed=rng.randrange(99), engine=engine, **asked
+        )
         starts, ends = found.start, [found[k] for k in range(3)]
         begins = [
             [(w[k].double().numpy(), b[k].double().numpy()) for w, b in starts] for k in range(3)

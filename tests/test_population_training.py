@@ -108,14 +108,15 @@ def test_optimisers_are_pytorch_s(settings):
     [{}, {"act_fn": "tanh"}, {"act_fn": "sigmoid", "loss_fn": "mse", "out_act_fn": "sigmoid"}, {"act_fn": "gelu", "optimizer": "adamw"},
      {"act_fn": "leaky_relu", "input_noise": 0.1}],
 )  # fmt: skip
-def test_large_batches_and_pieces_of_them_are_bitwise_the_same(settings):
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_large_batches_and_pieces_of_them_are_bitwise_the_same(engine, settings):
     """Of 5,000 networks (two blocks), any piece trained alone, 1 to 1,000 of them from anywhere,
     has the same bits.
     """
-    config = TrainConfig(**({"max_steps": 200} | settings))
-    big = train_population("XOR", 5000, hidden=3, config=config)
+    settings = {"config": TrainConfig(**({"max_steps": 200} | settings)), "engine": engine}
+    big = train_population("XOR", 5000, hidden=3, **settings)
     for first, n in ((0, 1), (0, 7), (0, 100), (0, 1000), (4090, 20), (4999, 1), (63, 65)):
-        few = train_population("XOR", n, hidden=3, seed=first, config=config)
+        few = train_population("XOR", n, hidden=3, seed=first, **settings)
         cut = slice(first, first + n)
         pairs = [
             (a[cut], b)
@@ -209,7 +210,8 @@ def test_results_are_tables(population, trained):
     table = population.frame()
     assert list(table.columns) == ["seed", "steps", "loss", "solved"]
     assert table["solved"].sum() == population.solved.sum()
-    assert str(population) == f"500 networks 2-2-1, {population.solved.sum()} solved XOR"
+    said = f"500 networks 2-2-1, {population.solved.sum()} solved XOR, trained by numba"
+    assert str(population) == said
     history = trained.frame()
     assert history["step"].tolist() == list(range(trained.steps + 1))
     assert tuple(history["loss"]) == trained.loss_history

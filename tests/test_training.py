@@ -55,9 +55,9 @@ def test_a_network_is_bitwise_the_same_alone_and_in_any_batch(settings, hidden):
     and 100.
     """
     config = TrainConfig(**(SHORT | settings))
-    many = train_population("XOR", 150, hidden=hidden, config=config)
+    many = train_population("XOR", 150, hidden=hidden, config=config, engine="torch")
     for size in (1, 7, 100):
-        few = train_population("XOR", size, hidden=hidden, config=config)
+        few = train_population("XOR", size, hidden=hidden, config=config, engine="torch")
         for (w_many, b_many), (w_few, b_few) in zip(many.weights, few.weights, strict=True):
             assert torch.equal(w_many[:size], w_few)
             assert torch.equal(b_many[:size], b_few)
@@ -68,7 +68,7 @@ def test_a_network_is_bitwise_the_same_alone_and_in_any_batch(settings, hidden):
 
 def test_population_members_are_the_networks_train_gives(trained):
     """population[i] is the HookedMLP that train(seed=i) returns, kept at its own stopping step."""
-    population = train_population("XOR", 3, seed=28)
+    population = train_population("XOR", 3, seed=28, engine="torch")
     assert torch.equal(population[1].fc1.weight, trained.model.fc1.weight)
     assert population.steps[1] == trained.steps
     assert population.solved[1]
