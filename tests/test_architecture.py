@@ -27,6 +27,7 @@ ORDER = [
     "reading",
     "saving",
     "progress",
+    "kernels",
     "finding",
     "truth",
     "graph",

@@ -27,11 +27,18 @@ from xor_mi.errors import XorMiError, require_at_most, require_memory
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
+from xor_mi.search._bitsets import n_lefts_below
 from xor_mi.search._convention import AnyConvention
 from xor_mi.search._problem import Numbers, Problem
 
-MAX_LEFT = 32_000
-"""The left half's size: its ranks are 16-bit numbers."""
+MAX_LEFT = 2**19
+"""The left half's size, with a table of bits for every few thousand of it."""
+MAX_16_BITS = 32_000
+"""A left half of this size has ranks of 16 bits, which are compared twice as fast."""
+WORTH_BITSETS = 2**22
+"""So many pairs are counted by sets of bits; of fewer, all are compared."""
+MAX_REPEATED = 2**22
+"""Where left halves stand for more choices than this, each is held against the right ones once."""
 MAX_RIGHT = 2**24
 """The right half's size, all of it held in memory; a wider network is refused."""
 PAIRS_AT_ONCE = 2**20
@@ -287,8 +294,8 @@ def _n_fitting_choices(units: list[_Sums], bounds: Bounds, *, if_all_dropped: fl
     Args:
         if_all_dropped: the score where every unit is dropped.
     """
-    # the left half takes up to half of the units, as long as its ranks are 16-bit numbers; units
-    # with few options come first, so that these are many
+    # the left half takes up to half of the units; those with few options come first, so that these
+    # are many
     units.sort(key=lambda unit: len(unit.times))
     n_left, left_size = 0, 1
     while n_left < len(units) // 2 and left_size * len(units[n_left].times) <= MAX_LEFT:
@@ -368,7 +375,7 @@ def _total(times: Times) -> int:
     return sum(times.tolist())
 
 
-Ranks = NDArray[np.int16]
+Ranks = NDArray[np.int16] | NDArray[np.int32]
 """Places among the left half's sorted limits, [combination]; at most `MAX_LEFT`."""
 
 
@@ -413,11 +420,12 @@ def _n_fitting_pairs(left: _Sums, right: _Sums, bounds: Bounds) -> int:
 
 def _compared(limits: Numbers, values: Numbers) -> tuple[Ranks, Ranks]:
     """The rank of each limit, and for each value how many limits it is above."""
-    order = np.argsort(limits, kind="stable")
-    rank = np.empty(len(limits), dtype=np.int16)
+    dtype = np.int16 if len(limits) <= MAX_16_BITS else np.int32
+    order = np.argsort(limits)  # which of two equal limits comes first makes no difference
+    rank = np.empty(len(limits), dtype=dtype)
     rank[order] = np.arange(len(limits))
     # "left": a value equal to a limit is not above it, since bounds are strict
-    position = np.searchsorted(limits[order], values, side="left").astype(np.int16)
+    position = np.searchsorted(limits[order], values, side="left").astype(dtype)
     return rank, position
 
 
@@ -429,6 +437,10 @@ def _n_above(
     right_times: Times,
 ) -> int:
     """How many pairs have every position above its rank, with multiplicity."""
+    n_lefts = _total(left_times)
+    if len(left_times) * len(right_times) >= WORTH_BITSETS and n_lefts <= MAX_REPEATED:
+        counts = _n_lefts_below(ranks, left_times, positions)
+        return sum((counts.astype(object) * right_times).tolist())
     # torch compares 16-bit numbers on all threads
     rank_columns = [torch.from_numpy(rank)[:, None] for rank in ranks]
     position_rows = [torch.from_numpy(position) for position in positions]
@@ -453,6 +465,25 @@ def _n_above(
                 of_digit = (n_right.astype(object) * left_times[these]).sum()
                 total += int(of_digit) << DIGIT_BITS * place
     return total
+
+
+def _n_lefts_below(
+    ranks: Sequence[Ranks], left_times: Times, positions: Sequence[Ranks]
+) -> NDArray[np.int64]:
+    """Of each right half, how many lefts it is above on every row, each as often as it counts."""
+    repeated: list[NDArray[np.int64]] = []
+    among_these: list[NDArray[np.int64]] = []
+    first_repeat = np.concatenate([[0], np.cumsum(left_times)[:-1]])
+    number_of_repeat = np.arange(left_times.sum()) - np.repeat(first_repeat, left_times)
+    for rank, position in zip(ranks, positions, strict=True):
+        order = np.argsort(rank)
+        n_below = np.concatenate([[0], np.cumsum(left_times[order])])
+        first = np.empty(len(rank), dtype=np.int64)
+        first[order] = n_below[:-1]
+        # a left that counts several times has as many ranks, one after the other
+        repeated.append(np.repeat(first, left_times) + number_of_repeat)
+        among_these.append(n_below[np.searchsorted(rank[order], position, side="left")])
+    return n_lefts_below(np.array(repeated), np.array(among_these))
 
 
 def _digits(times: Times) -> list[NDArray[np.int64]]:

@@ -1,11 +1,11 @@
 """which engine trains: PyTorch's operations, or a loop that numba compiles."""
 
 from functools import cache
-from importlib.util import find_spec
 
 import torch
 
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.kernels import numba_is_installed
 from xor_mi.kinds import EngineName
 from xor_mi.model import HookedMLPConfig
 from xor_mi.model._places import warn
@@ -16,11 +16,6 @@ ENGINES: tuple[EngineName, ...] = ("torch", "numba")
 
 WORTH_SAYING = 10_000
 """Networks from which on it is said what numba would save."""
-
-
-def numba_is_installed() -> bool:
-    """Without loading it."""
-    return find_spec("numba") is not None
 
 
 def engine_of(

@@ -14,12 +14,12 @@ a time. What PyTorch's own functions give differs in the last bits.
 # A lane's number is `lane`; loops over lanes have one line each as long as they can.
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast, no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from xor_mi.kernels import compiled, inlined
 
 Floats = NDArray[np.float32]
 Wholes = NDArray[np.int64]
@@ -37,29 +37,6 @@ F = np.float32
 ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
 SMALLEST = F(1e-36)
 BETA_1, BETA_2 = F(0.9), F(0.999)  # Adam's, PyTorch's defaults
-
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-"""Any: numba finds the types."""
-
-SETTINGS: dict[str, Any] = {
-    "nogil": True,  # threads run beside each other
-    "error_model": "numpy",  # a division by zero is infinite
-    "_nrt": False,  # nothing is allocated, so numba need not count who holds which array
-}
-
-
-def compiled(function: Kernel) -> Kernel:
-    """Compiled when it is first called, and kept on disk where there is a folder to keep it in."""
-    try:
-        return cast(Kernel, njit(cache=True, **SETTINGS)(function))
-    except RuntimeError:  # no folder that may be written
-        return cast(Kernel, njit(**SETTINGS)(function))
-
-
-def inlined(function: Kernel) -> Kernel:
-    """Compiled as a part of what calls it."""
-    return cast(Kernel, njit(inline="always", **SETTINGS)(function))
 
 
 class Plan(NamedTuple):

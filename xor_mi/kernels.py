@@ -1,0 +1,38 @@
+"""functions of numbers -> machine code, by numba, where that is installed (the extra `fast`)."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, TypeVar, cast
+
+__all__ = ["SETTINGS", "compiled", "inlined", "numba_is_installed"]
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+"""Any: numba finds the types."""
+
+SETTINGS: dict[str, Any] = {
+    "nogil": True,  # threads run beside each other
+    "error_model": "numpy",  # a division by zero is infinite
+    "_nrt": False,  # nothing is allocated, so numba need not count who holds which array
+}
+
+
+def numba_is_installed() -> bool:
+    """Without loading it."""
+    return find_spec("numba") is not None
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Compiled when it is first called, and kept on disk where there is a folder to keep it in."""
+    from numba import njit
+
+    try:
+        return cast(Kernel, njit(cache=True, **SETTINGS)(function))
+    except RuntimeError:  # no folder that may be written
+        return cast(Kernel, njit(**SETTINGS)(function))
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Compiled as a part of what calls it."""
+    from numba import njit
+
+    return cast(Kernel, njit(inline="always", **SETTINGS)(function))

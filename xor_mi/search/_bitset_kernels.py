@@ -1,0 +1,113 @@
+"""the kernels of `_bitsets`, as numba compiles them; not annotated, since numba finds the types."""
+
+from typing import no_type_check
+
+import numpy as np
+
+from xor_mi.kernels import compiled, inlined
+from xor_mi.search._bitsets import TILE, WORDS
+
+U = np.uint64
+
+
+@inlined
+@no_type_check
+def n_bits(word):
+    """How many are set; compilers know this form and take one instruction for it."""
+    word = word - ((word >> U(1)) & U(0x5555555555555555))
+    word = (word & U(0x3333333333333333)) + ((word >> U(2)) & U(0x3333333333333333))
+    word = (word + (word >> U(4))) & U(0x0F0F0F0F0F0F0F0F)
+    return (word * U(0x0101010101010101)) >> U(56)
+
+
+@compiled
+@no_type_check
+def _fill_table(lowest, marks, n_before, place, ranks, tile, size):
+    """Of one row: `lowest[k]` is the set of the k lefts of a tile that lie lowest.
+
+    And of all ranks which are in the tile, as bits, and how many lie below each word of these.
+    """
+    marks[:] = U(0)
+    for k in range(size):
+        rank = ranks[tile[k]]
+        marks[rank >> 6] |= U(1) << U(rank & 63)
+        place[rank] = k
+    lowest[0] = U(0)
+    n = 0
+    for word in range(len(marks)):
+        n_before[word] = n
+        rest = marks[word]
+        while rest:
+            last = rest & (~rest + U(1))
+            k = place[64 * word + np.int64(n_bits(last - U(1)))]
+            for w in range(WORDS):
+                lowest[n + 1, w] = lowest[n, w]
+            lowest[n + 1, k >> 6] |= U(1) << U(k & 63)
+            n += 1
+            rest ^= last
+
+
+@inlined
+@no_type_check
+def _entry(marks, n_before, position):
+    """How many lefts of the tile lie below a position, on one row: the place in its table."""
+    word = position >> 6
+    below = marks[word] & ((U(1) << U(position & 63)) - U(1))
+    return n_before[word] + np.int64(n_bits(below))
+
+
+@inlined
+@no_type_check
+def _n_common(one, other, third, n_inside):
+    """How many bits three sets have in common, of the first so many."""
+    n_words = n_inside >> 6
+    total = U(0)
+    if n_words == WORDS:  # a number that the compiler knows
+        for w in range(WORDS):
+            total += n_bits(one[w] & other[w] & third[w])
+        return np.int64(total)
+    for w in range(n_words):
+        total += n_bits(one[w] & other[w] & third[w])
+    last = (U(1) << U(n_inside & 63)) - U(1)
+    return np.int64(total + n_bits(one[n_words] & other[n_words] & third[n_words] & last))
+
+
+@compiled
+@no_type_check
+def add_lefts_below(
+    by_first_row, ranks, positions, counts, lowest, marks, n_before, place, entries, kept
+):
+    """`_bitsets.n_lefts_below`, added to `counts`, with the memory that it needs.
+
+    Args:
+        by_first_row: the lefts in the order of their ranks on the first row.
+        ranks: [other row, left].
+        positions: [row, right], those of the first row from the highest on.
+        lowest, marks, n_before: of every other row, as `_fill_table` fills them.
+        place, entries, kept: scratch, a number for each left, each row and each word.
+    """
+    n_others, n_right = len(ranks), positions.shape[1]
+    for start in range(0, len(by_first_row), TILE):
+        tile = by_first_row[start : start + TILE]
+        for row in range(n_others):
+            _fill_table(lowest[row], marks[row], n_before[row], place, ranks[row], tile, len(tile))
+        for right in range(n_right):
+            n_inside = min(positions[0, right] - start, len(tile))
+            if n_inside <= 0:
+                break  # nor is any further one above a left of this tile
+            # the last three rows are taken at once; one that is taken twice changes nothing
+            for row in range(n_others):
+                entries[row] = _entry(marks[row], n_before[row], positions[row + 1, right])
+            if n_others == 0:
+                counts[right] += n_inside
+                continue
+            c = n_others - 1
+            a, b = max(c - 2, 0), max(c - 1, 0)
+            one = lowest[a, entries[a]]
+            for row in range(a):
+                for w in range(WORDS):
+                    before = kept[w] if row > 0 else one[w]
+                    kept[w] = before & lowest[row, entries[row], w]
+            one = kept if a > 0 else one
+            other, third = lowest[b, entries[b]], lowest[c, entries[c]]
+            counts[right] += _n_common(one, other, third, n_inside)
