@@ -56,7 +56,17 @@ ORDER = [
 """The rooms as data flows through them; a room imports from those before it."""
 DOOR = ("finding", "xor_mi.plots.figure")
 """The one import that points down the list: every finding draws itself by it."""
-NO_TORCH = {"errors", "reading", "saving", "progress", "finding", "truth", "graph", "cli"}
+NO_TORCH = {
+    "errors",
+    "reading",
+    "saving",
+    "progress",
+    "kernels",
+    "finding",
+    "truth",
+    "graph",
+    "cli",
+}
 HEAVY = {"torch", "transformer_lens", "pandas", "plotly", "numpy"}
 ENTRANCES = {"cli", "pytest_plugin"}
 """Rooms that a program enters, not a caller: nothing is imported from them."""

@@ -23,7 +23,7 @@ What they take and give: BooleanFunction, Circuit, Edge, HookedMLPConfig, Site, 
 The rooms (modules and sub-packages), in the order in which data flows through them:
 
     errors, reading              refusals; what reads files of JSON
-    saving, progress             what writes files, and never over yours; progress bars
+    saving, progress, kernels    what writes files, and never over yours; progress bars; numba
     finding                      what every result is: a table, a figure, a notebook cell
     truth, graph, kinds          Boolean functions; names of places; kinds of arguments
     model, metrics, training     HookedMLP; numbers from its output; how it is trained

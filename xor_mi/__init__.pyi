@@ -47,6 +47,7 @@ from . import errors as errors
 from . import reading as reading
 from . import saving as saving
 from . import progress as progress
+from . import kernels as kernels
 from . import finding as finding
 from . import truth as truth
 from . import graph as graph

@@ -1,13 +1,43 @@
-"""the kernels of `_bitsets`, as numba compiles them; not annotated, since numba finds the types."""
+"""`_bitsets` as numba compiles it, which need not look at every tile of the lefts.
+
+They are ordered by their rank on the first row, so that a tile past a right half's position there
+is left out. The kernels are not annotated: numba finds the types.
+"""
 
 from typing import no_type_check
 
 import numpy as np
 
 from xor_mi.kernels import compiled, inlined
-from xor_mi.search._bitsets import TILE, WORDS
+from xor_mi.search._bitsets import TILE, WORDS, Wholes
 
 U = np.uint64
+
+
+def n_lefts_below(ranks: Wholes, positions: Wholes) -> Wholes:
+    """As `_bitsets.n_lefts_below`."""
+    n_rows, n_left = ranks.shape
+    # the highest first: in a tile past its position nothing is left to do
+    order = np.argsort(-positions[0], kind="stable")
+    by_first_row = np.empty(n_left, dtype=np.int64)
+    by_first_row[ranks[0]] = np.arange(n_left)
+    counts = np.zeros(positions.shape[1], dtype=np.int64)
+    n_words = n_left // 64 + 1
+    add_lefts_below(
+        by_first_row,
+        np.ascontiguousarray(ranks[1:]),
+        np.ascontiguousarray(positions[:, order]),
+        counts,
+        np.zeros((n_rows - 1, TILE + 1, WORDS), dtype=np.uint64),
+        np.zeros((n_rows - 1, n_words), dtype=np.uint64),
+        np.zeros((n_rows - 1, n_words), dtype=np.int64),
+        np.zeros(n_left, dtype=np.int64),
+        np.zeros(n_rows, dtype=np.int64),
+        np.zeros(WORDS, dtype=np.uint64),
+    )
+    in_their_order = np.empty_like(counts)
+    in_their_order[order] = counts
+    return in_their_order
 
 
 @inlined
@@ -77,7 +107,7 @@ def _n_common(one, other, third, n_inside):
 def add_lefts_below(
     by_first_row, ranks, positions, counts, lowest, marks, n_before, place, entries, kept
 ):
-    """`_bitsets.n_lefts_below`, added to `counts`, with the memory that it needs.
+    """`n_lefts_below`, added to `counts`, with the memory that it needs.
 
     Args:
         by_first_row: the lefts in the order of their ranks on the first row.

@@ -2,15 +2,12 @@
 
 Sets of lefts are bits, 64 in a word. Lefts are taken in tiles; of every row there is a table with
 the set of those of a tile that lie lowest, for each number of them. The lefts that a right half is
-above are the intersection of one set from each table, which is counted by machine words. numba's
-kernels order the lefts by their rank on the first row, so that a tile past a right half's position
-is left out.
+above are the intersection of one set from each table, and are counted word by word. Here by NumPy;
+`_bitset_kernels` is some twenty times as fast, where numba is installed.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-
-from xor_mi.kernels import numba_is_installed
 
 Wholes = NDArray[np.int64]
 
@@ -32,10 +29,6 @@ def n_lefts_below(ranks: Wholes, positions: Wholes) -> Wholes:
         ranks: [row, left], on each row a permutation of the numbers of lefts.
         positions: [row, right], from 0 to the number of lefts.
     """
-    return (_by_numba if numba_is_installed() else _by_numpy)(ranks, positions)
-
-
-def _by_numpy(ranks: Wholes, positions: Wholes) -> Wholes:
     n_left, n_right = ranks.shape[1], positions.shape[1]
     counts = np.zeros(n_right, dtype=np.int64)
     place = np.arange(TILE)
@@ -56,31 +49,3 @@ def _by_numpy(ranks: Wholes, positions: Wholes) -> Wholes:
                 kept = kept & table[np.searchsorted(rank[order], position[these])]
             counts[these] += np.bitwise_count(kept).sum(axis=1, dtype=np.int64)
     return counts
-
-
-def _by_numba(ranks: Wholes, positions: Wholes) -> Wholes:
-    # not before it is asked for: numba takes a moment to load
-    from xor_mi.search._bitset_kernels import add_lefts_below
-
-    n_rows, n_left = ranks.shape
-    # the highest first: in a tile past its position nothing is left to do
-    order = np.argsort(-positions[0], kind="stable")
-    by_first_row = np.empty(n_left, dtype=np.int64)
-    by_first_row[ranks[0]] = np.arange(n_left)
-    counts = np.zeros(positions.shape[1], dtype=np.int64)
-    n_words = n_left // 64 + 1
-    add_lefts_below(
-        by_first_row,
-        np.ascontiguousarray(ranks[1:]),
-        np.ascontiguousarray(positions[:, order]),
-        counts,
-        np.zeros((n_rows - 1, TILE + 1, WORDS), dtype=np.uint64),
-        np.zeros((n_rows - 1, n_words), dtype=np.uint64),
-        np.zeros((n_rows - 1, n_words), dtype=np.int64),
-        np.zeros(n_left, dtype=np.int64),
-        np.zeros(n_rows, dtype=np.int64),
-        np.zeros(WORDS, dtype=np.uint64),
-    )
-    in_their_order = np.empty_like(counts)
-    in_their_order[order] = counts
-    return in_their_order

@@ -21,13 +21,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 
 from xor_mi.errors import XorMiError, require_at_most, require_memory
+from xor_mi.kernels import numba_is_installed
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
-from xor_mi.search._bitsets import n_lefts_below
+from xor_mi.search import _bitsets
 from xor_mi.search._convention import AnyConvention
 from xor_mi.search._problem import Numbers, Problem
 
@@ -375,7 +377,7 @@ def _total(times: Times) -> int:
     return sum(times.tolist())
 
 
-Ranks = NDArray[np.int16] | NDArray[np.int32]
+Ranks = Int[np.ndarray, " combination"]
 """Places among the left half's sorted limits, [combination]; at most `MAX_LEFT`."""
 
 
@@ -471,19 +473,24 @@ def _n_lefts_below(
     ranks: Sequence[Ranks], left_times: Times, positions: Sequence[Ranks]
 ) -> NDArray[np.int64]:
     """Of each right half, how many lefts it is above on every row, each as often as it counts."""
+    times = left_times.astype(np.int64)
     repeated: list[NDArray[np.int64]] = []
     among_these: list[NDArray[np.int64]] = []
-    first_repeat = np.concatenate([[0], np.cumsum(left_times)[:-1]])
-    number_of_repeat = np.arange(left_times.sum()) - np.repeat(first_repeat, left_times)
+    first_repeat = np.concatenate([[0], np.cumsum(times)[:-1]])
+    number_of_repeat = np.arange(times.sum()) - np.repeat(first_repeat, times)
     for rank, position in zip(ranks, positions, strict=True):
         order = np.argsort(rank)
-        n_below = np.concatenate([[0], np.cumsum(left_times[order])])
+        n_below = np.concatenate([[0], np.cumsum(times[order])])
         first = np.empty(len(rank), dtype=np.int64)
         first[order] = n_below[:-1]
         # a left that counts several times has as many ranks, one after the other
-        repeated.append(np.repeat(first, left_times) + number_of_repeat)
+        repeated.append(np.repeat(first, times) + number_of_repeat)
         among_these.append(n_below[np.searchsorted(rank[order], position, side="left")])
-    return n_lefts_below(np.array(repeated), np.array(among_these))
+    counted_by = _bitsets
+    if numba_is_installed():
+        # not before it is needed: numba takes a moment to load
+        from xor_mi.search import _bitset_kernels as counted_by
+    return counted_by.n_lefts_below(np.array(repeated), np.array(among_these))
 
 
 def _digits(times: Times) -> list[NDArray[np.int64]]:
