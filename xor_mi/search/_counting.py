@@ -12,9 +12,10 @@ where the right half's value stands among the sorted bounds that the left halves
 numbers of 16 bits are compared, all pairs at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from math import comb, prod
 from operator import or_
 from typing import NamedTuple
@@ -47,6 +48,10 @@ PAIRS_AT_ONCE = 2**20
 """How many (left, right) pairs are compared in one step."""
 MAX_CONFIGURATIONS = 2**22
 """How many choices of what the last hidden layer may read are gone through: some take an hour."""
+WORTH_THREADS = 2**28
+"""Where the largest configuration has so many choices, several are counted at once."""
+CONFIGURATIONS_A_THREAD = 8
+"""A thread is given so many configurations before the next ones are made."""
 DIGIT_BITS = 32
 """Numbers of times beyond 64 bits are added up digit by digit, in digits of so many bits."""
 
@@ -176,17 +181,42 @@ def _count(problem: Problem, bounds: Bounds, progress: bool, *, all_on: bool) ->
         configurations = _readable_inputs(problem)
     else:
         configurations = _readable_units(problem, all_on=all_on)
-    total = 0
-    for readable in progress_bar(
-        configurations,
-        doing="counting",
-        unit="configuration",
-        total=n_configurations,
-        progress=progress,
-    ):
-        if readable.weight:
-            total += readable.weight * _n_fitting(problem, readable, bounds, all_on=all_on)
-    return total
+    n_threads = torch.get_num_threads() if n_options**n_units >= WORTH_THREADS else 1
+    counted = _counted(problem, configurations, bounds, n_threads, all_on=all_on)
+    return sum(
+        progress_bar(
+            counted,
+            doing="counting",
+            unit="configuration",
+            total=n_configurations,
+            progress=progress,
+        )
+    )
+
+
+def _counted(
+    problem: Problem,
+    configurations: Iterable[_Readable],
+    bounds: Bounds,
+    n_threads: int,
+    *,
+    all_on: bool,
+) -> Iterator[int]:
+    """What each configuration adds to the count, some at a time."""
+
+    def count(readable: _Readable) -> int:
+        if not readable.weight:
+            return 0
+        return readable.weight * _n_fitting(problem, readable, bounds, all_on=all_on)
+
+    if n_threads == 1:
+        yield from map(count, configurations)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        waiting = iter(configurations)
+        # some at a time, so that Ctrl-C ends soon and few wait in memory
+        while some := list(islice(waiting, CONFIGURATIONS_A_THREAD * n_threads)):
+            yield from pool.map(count, some)
 
 
 def _readable_inputs(problem: Problem) -> Iterator[_Readable]:
@@ -354,9 +384,23 @@ def _contributions(
     contributions: list[_Sums] = []
     for weight, of_unit in zip(weights.T, added, strict=True):
         options = (weight[:, None, None] * of_unit).reshape(-1, added.shape[-1])
-        distinct, times = np.unique(np.concatenate([dropped, options]), axis=0, return_counts=True)
-        contributions.append(_Sums(values=distinct, times=times))
+        contributions.append(_distinct(np.concatenate([dropped, options])))
     return contributions
+
+
+def _distinct(values: Numbers) -> _Sums:
+    """Equal lines once, with how many there were; for so few, `np.unique` takes five times as long.
+
+    Args:
+        values: [combination, row].
+    """
+    ordered = values[np.lexsort(values.T)]
+    is_end = np.ones(
+        len(values) + 1, dtype=np.bool_
+    )  # of a run of equal lines, and before the first
+    is_end[1:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    ends = np.flatnonzero(is_end)
+    return _Sums(values=ordered[ends[:-1]], times=ends[1:] - ends[:-1])
 
 
 def _summed(units: Sequence[_Sums], *, n_rows: int, offset: float) -> _Sums:
@@ -377,7 +421,7 @@ def _total(times: Times) -> int:
     return sum(times.tolist())
 
 
-Ranks = Int[np.ndarray, " combination"]
+Ranks = Int[np.ndarray, " _"]
 """Places among the left half's sorted limits, [combination]; at most `MAX_LEFT`."""
 
 
