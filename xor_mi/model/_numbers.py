@@ -53,6 +53,8 @@ def in_dtype(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
     Raises:
         XorMiError: a number that is too small or too large for the dtype, or of another kind.
     """
+    if values.dtype == dtype:
+        return values
     lost = _lost(values, dtype)
     if not bool(lost.any()):
         is_real = values.is_complex() and not dtype.is_complex
