@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from xor_mi import train
-from xor_mi.search import Convention, _bitset_kernels, _bitsets, _counting, count_perfect_subcircuits
+from xor_mi.search import (
+    Convention,
+    _bitset_kernels,
+    _bitsets,
+    _counting,
+    count_perfect_subcircuits,
+)
 
 SHAPES = [
     (1, 1, 1), (1, 3, 2), (63, 50, 3), (64, 64, 4), (65, 100, 4), (4095, 50, 4), (4096, 50, 4),
