@@ -4,12 +4,12 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
-__all__ = ["SETTINGS", "compiled", "inlined", "numba_is_installed"]
+__all__ = ["compiled", "inlined", "numba_is_installed"]
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 """Any: numba finds the types."""
 
-SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[str, Any] = {
     "nogil": True,  # threads run beside each other
     "error_model": "numpy",  # a division by zero is infinite
     "_nrt": False,  # nothing is allocated, so numba need not count who holds which array
@@ -26,13 +26,13 @@ def compiled(function: Kernel) -> Kernel:
     from numba import njit
 
     try:
-        return cast(Kernel, njit(cache=True, **SETTINGS)(function))
+        return cast(Kernel, njit(cache=True, **_SETTINGS)(function))
     except RuntimeError:  # no folder that may be written
-        return cast(Kernel, njit(**SETTINGS)(function))
+        return cast(Kernel, njit(**_SETTINGS)(function))
 
 
 def inlined(function: Kernel) -> Kernel:
     """Compiled as a part of what calls it."""
     from numba import njit
 
-    return cast(Kernel, njit(inline="always", **SETTINGS)(function))
+    return cast(Kernel, njit(inline="always", **_SETTINGS)(function))

@@ -65,6 +65,15 @@ with xor_mi.saving.replacing(Path("census.parquet")) as opened:
 with xor_mi.saving.working_alone(Path("folder"), ".census.lock", doing="a census"):
     pass
 xor_mi.saving.remove_abandoned(Path("folder"), written)
+assert_type(xor_mi.kernels.numba_is_installed(), bool)
+
+
+def _halved(number: float) -> float:
+    return number / 2
+
+
+assert_type(xor_mi.kernels.compiled(_halved)(1.0), float)
+assert_type(xor_mi.kernels.inlined(_halved)(1.0), float)
 for number in xor_mi.progress.progress_bar([1, 2], doing="counting", unit="number", progress=False):
     assert_type(number, int)
 
