@@ -290,7 +290,7 @@ def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
     return tuple(sets)
 
 
-def require_own_names(sets: Iterable[SiteSet]) -> None:
+def require_own_names(sets: Sequence[SiteSet]) -> None:
     """Refuse one name for different sites, or for different sets of them.
 
     Frames, sentences and records tell them apart by their names alone.
@@ -298,6 +298,10 @@ def require_own_names(sets: Iterable[SiteSet]) -> None:
     Raises:
         XorMiError: with the name, and where both are.
     """
+    # the usual case first, of which sweeps have thousands: single sites, all of different names
+    alone = [together[0].name for together in sets if len(together) == 1]
+    if len(set(alone)) == len(alone) == len(sets):
+        return
     named: dict[str, SiteSet] = {}
     for together in sets:
         for site in together:
