@@ -9,7 +9,8 @@ outputs that read it) independently, and adds its contribution to each row's sco
 the difference of two of which the larger wins. Two halves of the units are added up separately; a
 left and a right half fit together if on every row their sum lies on the right side, which only asks
 where the right half's value stands among the sorted bounds that the left halves leave: whole
-numbers of 16 bits are compared, all pairs at once.
+numbers are compared, all pairs at once, or where these are millions, sets of bits are intersected
+(`_bitsets`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
