@@ -387,7 +387,7 @@ def test_units_of_one_or_two_values_keep_their_gates():
 def trained_without_a_reading(hidden, act, n):
     """Networks that compute XOR and have no joint reading."""
     config = TrainConfig(max_steps=1500, act_fn=act)
-    population = train_population("XOR", n, hidden=hidden, config=config)
+    population = train_population("XOR", n, hidden=hidden, config=config, engine="torch")
     for index in range(n):
         if population.solved[index]:
             circuit = identify_circuit(population[index], with_evidence=False)

@@ -736,7 +736,7 @@ def test_files_of_0_1_0_and_those_written_in_another_order_are_known(tmp_path):
     before = WRITERS["run_census"].own.copy()
     plan = json.loads(before.pop("_plan.json"))
     assert plan.pop("schema") == "xor_mi.census/3"
-    for later in ("require", "min_margin", "extended_at", "versions"):
+    for later in ("engine", "require", "min_margin", "extended_at", "versions"):
         del plan[later]
     before["plan.json"] = json.dumps(plan).encode()
     folder = filled(tmp_path / "census", before)
