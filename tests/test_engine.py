@@ -9,7 +9,15 @@ import torch
 
 from xor_mi import HookedMLP, XorMiError
 from xor_mi.population import run_census, width_study
-from xor_mi.training import _engine, _fit_lanes, _lanes, _noise, train, train_population
+from xor_mi.training import (
+    _engine,
+    _fit_lanes,
+    _lane_numbers,
+    _lanes,
+    _noise,
+    train,
+    train_population,
+)
 
 NETWORKS = 48
 """Not a multiple of the lanes that are in use together by chance: some lanes are empty."""
@@ -122,19 +130,19 @@ def test_random_numbers_are_those_of_the_other_engine():
         expected = _noise._bits(torch.tensor(seeds), stream, start=5, count=4)
         for number, seed in enumerate(seeds):
             for counter in range(4):
-                drawn = _lanes.random_bits(seed, np.uint64(stream), counter + 5)
+                drawn = _lane_numbers.random_bits(seed, np.uint64(stream), counter + 5)
                 assert np.uint64(drawn) == np.uint64(expected[counter, number].item() % 2**64)
 
 
 def test_exponential_and_logarithm_are_right_to_a_few_of_the_last_bits():
     """Against NumPy's in float64."""
     below = -np.linspace(0, 86, 5001, dtype=np.float32)
-    found = np.array([_lanes.exponential(x) for x in below])
+    found = np.array([_lane_numbers.exponential(x) for x in below])
     assert np.abs(found / np.exp(below.astype(np.float64)) - 1).max() < 2 * 2**-24
-    assert _lanes.exponential(np.float32(-1e30)) < 1e-37
-    assert math.isnan(_lanes.exponential(np.float32("nan")))
+    assert _lane_numbers.exponential(np.float32(-1e30)) < 1e-37
+    assert math.isnan(_lane_numbers.exponential(np.float32("nan")))
     inside = np.linspace(0, 1, 5001, dtype=np.float32)
-    found = np.array([_lanes.log_of_1_and(x) for x in inside])
+    found = np.array([_lane_numbers.log_of_1_and(x) for x in inside])
     exact = np.log1p(inside.astype(np.float64))
     assert np.abs(found - exact).max() < 4 * 2**-24
 
