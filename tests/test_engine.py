@@ -126,7 +126,7 @@ def test_a_network_that_diverges_is_never_done_early():
 def test_random_numbers_are_those_of_the_other_engine():
     """64 bits of each stream, of small, large and far seeds."""
     seeds = [0, 1, 2**31, 2**53 - 1, 2**62]
-    for stream in _noise._Stream:
+    for stream in _noise.Stream:
         expected = _noise._bits(torch.tensor(seeds), stream, start=5, count=4)
         for number, seed in enumerate(seeds):
             for counter in range(4):

@@ -22,7 +22,11 @@ def numba_is_installed() -> bool:
 
 
 def compiled(function: Kernel) -> Kernel:
-    """Compiled when it is first called, and kept on disk where there is a folder to keep it in."""
+    """Compiled when it is first called, and kept on disk where there is a folder to keep it in.
+
+    What is kept is made anew when its own file changes. numba does not notice a change in another
+    file whose functions or numbers it took in: who edits kernels removes the `.nbi` files.
+    """
     from numba import njit
 
     try:

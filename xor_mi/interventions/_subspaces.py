@@ -31,6 +31,7 @@ from xor_mi.interventions._forward import inputs_per_run, run_plain
 from xor_mi.interventions._high_level import HighLevelModel
 from xor_mi.interventions._hooks import probe_hooks, require_tensor, warn_of_unread
 from xor_mi.interventions._placed import (
+    Shapes,
     Subspace,
     require_orthonormal,
     require_real,
@@ -200,7 +201,8 @@ def subspace_accuracy(
         output=output,
     )
     seed = read_seed(seed)
-    place, width, runs, expected = _trials(task, variable, site, max_runs, seed, max_batch_bytes)
+    place, shapes, runs, expected = _trials(task, variable, site, max_runs, seed, max_batch_bytes)
+    width = width_of(place, shapes)
     if isinstance(basis, (tl.SubspaceInterchange, tl.NormMatchedPlacebo)):
         step = basis
     else:
@@ -233,13 +235,13 @@ class _Trials(NamedTuple):
 
     Attributes:
         place: the site it lies in.
-        width: how many numbers the site holds.
+        shapes: of an example's activation at its hook.
         runs: the pairs of inputs that are run.
         expected: what the algorithm decides after each.
     """
 
     place: Site
-    width: int
+    shapes: Shapes
     runs: Runs
     expected: Int[Tensor, " run"]
 
@@ -259,10 +261,10 @@ def _trials(
     _warn_of_batches(task, place, max_batch_bytes)
     runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
     task.warn_of_constants([variable])
-    width = width_of(place, shapes_at(model, task.examples, (place,)))
+    shapes = shapes_at(model, task.examples, (place,))
     require_real(model, task.examples, (place,))
     expected = task.predicted(runs.base, {variable: runs.sources[0]})
-    return _Trials(place, width, runs, expected)
+    return _Trials(place, shapes, runs, expected)
 
 
 def _warn_of_batches(task: Task, place: Site, max_batch_bytes: int | None) -> None:
@@ -424,8 +426,8 @@ def das_accuracy(
     score = _score_of(model, decide, output)
     epochs = whole_number("epochs", epochs, at_least=1)
     seed = read_seed(seed)
-    place, width, runs, expected = _trials(task, variable, site, max_runs, seed, max_batch_bytes)
-    shapes = shapes_at(model, task.examples, (place,))
+    place, shapes, runs, expected = _trials(task, variable, site, max_runs, seed, max_batch_bytes)
+    width = width_of(place, shapes)
     require_hooked_alike(untrained, True, task.examples, shapes)
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     size = inputs_per_run(model, task.examples, max_batch_bytes)

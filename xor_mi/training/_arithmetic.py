@@ -140,11 +140,11 @@ def _same_gradient(grad: Tensor, _pre: Tensor, _post: Tensor) -> Tensor:
 def _softplus(pre: Tensor) -> Tensor:
     # log(1 + exp(x)), with exp(-|x|), which never overflows
     soft = torch.log1p(torch.exp(-pre.abs())).add_(torch.relu(pre))
-    return torch.where(pre > _SOFTPLUS_IS_STRAIGHT_ABOVE, pre, soft)
+    return torch.where(pre > SOFTPLUS_IS_STRAIGHT_ABOVE, pre, soft)
 
 
 def _softplus_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
-    slope = torch.where(pre > _SOFTPLUS_IS_STRAIGHT_ABOVE, 1.0, _sigmoid(pre))
+    slope = torch.where(pre > SOFTPLUS_IS_STRAIGHT_ABOVE, 1.0, _sigmoid(pre))
     return slope.mul_(grad)
 
 
@@ -168,7 +168,7 @@ def _silu_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
 
 
 def _tanh_in_gelu(pre: Tensor) -> Tensor:
-    return torch.tanh((pre * pre).mul_(_GELU_CUBIC).add_(1).mul_(pre).mul_(_GELU_SCALE))
+    return torch.tanh((pre * pre).mul_(GELU_CUBIC).add_(1).mul_(pre).mul_(GELU_SCALE))
 
 
 def _gelu_tanh(pre: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ def _gelu_tanh(pre: Tensor) -> Tensor:
 
 def _gelu_tanh_gradient(grad: Tensor, pre: Tensor, _post: Tensor) -> Tensor:
     tanh = _tanh_in_gelu(pre)
-    slope_inside = (pre * pre).mul_(3 * _GELU_CUBIC).add_(1).mul_(_GELU_SCALE)
+    slope_inside = (pre * pre).mul_(3 * GELU_CUBIC).add_(1).mul_(GELU_SCALE)
     # gelu(x) = x * (1 + t) / 2, so its slope is (1 + t) / 2 + x * (1 - t^2) * inside' / 2
     from_tanh = (1 - tanh * tanh).mul_(pre).mul_(slope_inside)
     return tanh.add_(1).add_(from_tanh).div_(2).mul_(grad)
@@ -197,11 +197,11 @@ def _between(low: float, high: float, slope: float = 1.0) -> ActivationGradient:
     return gradient
 
 
-_SOFTPLUS_IS_STRAIGHT_ABOVE = 20.0
+SOFTPLUS_IS_STRAIGHT_ABOVE = 20.0
 """Where PyTorch's softplus hands its argument on."""
 
-_GELU_SCALE = math.sqrt(2 / math.pi)
-_GELU_CUBIC = 0.044715
+GELU_SCALE = math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715
 """Constants of the approximation of gelu by tanh."""
 
 ACTIVATION_RULES: dict[str, tuple[Activation, ActivationGradient]] = {

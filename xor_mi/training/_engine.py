@@ -1,6 +1,7 @@
 """which engine trains: PyTorch's operations, or a loop that numba compiles."""
 
 from functools import cache
+from typing import get_args
 
 import torch
 
@@ -10,7 +11,7 @@ from xor_mi.kinds import EngineName
 from xor_mi.model import HookedMLPConfig
 from xor_mi.model._places import warn
 
-ENGINES: tuple[EngineName, ...] = ("torch", "numba")
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 """Names of the engines; torch is the one that the other is held against."""
 
 

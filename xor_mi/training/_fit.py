@@ -25,8 +25,8 @@ WORTH_DROPPING = 0.75
 """Columns of finished networks are dropped once fewer than this share of a block is still open."""
 
 # PyTorch's defaults for Adam and AdamW, the absolute one included: the steps are PyTorch's.
-_BETA1 = 0.9
-_BETA2 = 0.999
+BETA_1 = 0.9
+BETA_2 = 0.999
 _EPS = 1e-8
 
 
@@ -80,8 +80,8 @@ def adam_factors(step: int, lr: float) -> tuple[float, float]:
     mean_hat / (sqrt(square_hat) + eps), both sides multiplied by what makes the root of the mean of
     the squares the root of their sum.
     """
-    scale = ((1 - _BETA2**step) / (1 - _BETA2)) ** 0.5
-    return _EPS * scale, lr * (1 - _BETA1) / (1 - _BETA1**step) * scale
+    scale = ((1 - BETA_2**step) / (1 - BETA_2)) ** 0.5
+    return _EPS * scale, lr * (1 - BETA_1) / (1 - BETA_1**step) * scale
 
 
 class _Optimizer:
@@ -118,8 +118,8 @@ class _Optimizer:
         if config.optimizer == "sgd":
             flat.sub_(gradient.mul_(config.lr))
             return
-        self.mean.mul_(_BETA1).add_(gradient)
-        self.square.mul_(_BETA2).add_(gradient.mul_(gradient))
+        self.mean.mul_(BETA_1).add_(gradient)
+        self.square.mul_(BETA_2).add_(gradient.mul_(gradient))
         scale, rate = adam_factors(self.steps, config.lr)
         denominator = torch.sqrt(self.square).add_(scale)
         flat.sub_(torch.div(self.mean, denominator, out=gradient).mul_(rate))

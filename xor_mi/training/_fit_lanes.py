@@ -17,7 +17,7 @@ from torch import Tensor
 from xor_mi.model import HookedMLPConfig
 from xor_mi.training import _lanes
 from xor_mi.training._arithmetic import Task, layer_shapes
-from xor_mi.training._config import TrainConfig
+from xor_mi.training._config import OPTIMIZERS, TrainConfig
 from xor_mi.training._fit import Fitted, Report, adam_factors, penalties_of
 
 SMALLEST_PART = 1024
@@ -117,7 +117,7 @@ def _plan(task: Task, cfg: HookedMLPConfig, config: TrainConfig) -> _lanes.Plan:
         loss_fn=_lanes.LOSS_FNS.index(cfg.loss_fn),
         max_steps=config.max_steps,
         stop_loss=np.float32(config.stop_loss),
-        optimizer=_lanes.OPTIMIZERS.index(config.optimizer),
+        optimizer=OPTIMIZERS.index(config.optimizer),
         lr=np.float32(config.lr),
         weight_decay=np.float32(config.weight_decay),
         momentum=np.float32(config.momentum),

@@ -12,6 +12,8 @@ from typing import no_type_check
 import numpy as np
 
 from xor_mi.kernels import compiled
+from xor_mi.training import _arithmetic
+from xor_mi.training._noise import SPLITMIX_64, Stream
 
 F = np.float32
 ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
@@ -75,9 +77,9 @@ def log_of_1_and(x):
 
 # activations: (pre-activation, negative slope) -> post-activation
 
-GELU_SCALE, GELU_CUBIC = F(math.sqrt(2 / math.pi)), F(0.044715)
+GELU_SCALE, GELU_CUBIC = F(_arithmetic.GELU_SCALE), F(_arithmetic.GELU_CUBIC)
 SQRT_HALF, DENSITY_AT_0 = F(math.sqrt(0.5)), F(1 / math.sqrt(2 * math.pi))
-SOFTPLUS_IS_STRAIGHT_ABOVE = F(20.0)
+SOFTPLUS_IS_STRAIGHT_ABOVE = F(_arithmetic.SOFTPLUS_IS_STRAIGHT_ABOVE)
 SIX, THREE, SIXTH = F(6), F(3), F(1 / 6)
 
 
@@ -264,9 +266,8 @@ def hardsigmoid_slope(pre, _post, _):
 
 # random numbers: those of `_noise`
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-NOISE, BATCH, DROPOUT = np.uint64(0), np.uint64(1), np.uint64(2)
+GOLDEN, FIRST, SECOND = map(np.uint64, SPLITMIX_64)
+NOISE, BATCH, DROPOUT = map(np.uint64, Stream)
 UNIT = F(2**-24)
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xor_mi.kernels import compiled, inlined
+from xor_mi.training import _fit
+from xor_mi.training._config import OPTIMIZERS
 from xor_mi.training._lane_numbers import (
     BATCH,
     DROPOUT,
@@ -72,7 +74,7 @@ A_NUMBER = 2
 SMALLEST = F(1e-36)
 """What is smaller counts as 0 in the sums of the optimiser; see `flushed`."""
 
-BETA_1, BETA_2 = F(0.9), F(0.999)  # Adam's, PyTorch's defaults
+BETA_1, BETA_2 = F(_fit.BETA_1), F(_fit.BETA_2)
 
 
 class Plan(NamedTuple):
@@ -205,7 +207,6 @@ ACT_FNS = (
 LOSS_FNS = ("bce", "mse", "ce")
 BCE, MSE, CE = range(len(LOSS_FNS))
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
 ADAM, ADAMW, SGD = range(len(OPTIMIZERS))
 
 # activations

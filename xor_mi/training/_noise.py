@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-# splitmix64's increment and multipliers; torch has no uint64 arithmetic, so each is written as the
-# int64 with the same bits.
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
-_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
-_SECOND = 0x94D049BB133111EB - (1 << 64)
+SPLITMIX_64 = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+"""Its increment and its two multipliers."""
+
+# torch has no uint64 arithmetic, so each is written as the int64 with the same bits
+_GOLDEN, _FIRST, _SECOND = [number - (1 << 64) for number in SPLITMIX_64]
 
 
-class _Stream(IntEnum):
+class Stream(IntEnum):
     """What numbers are drawn for: each seed has a stream of its own for each."""
 
     NOISE = 0
@@ -34,7 +34,7 @@ def normal(seeds: Int[Tensor, " seed"], *, start: int, count: int) -> Float[Tens
 
     By Box and Muller's transform, from 24 random bits for the radius and 24 for the angle.
     """
-    bits = _bits(seeds, _Stream.NOISE, start=start, count=count)
+    bits = _bits(seeds, Stream.NOISE, start=start, count=count)
     # 24 bits are what a float32 holds exactly; the + 1 keeps the logarithm away from zero.
     # The two numbers are made of bits 40 to 63 and of bits 8 to 31, which do not overlap.
     uniform_above_0 = (_shifted(bits, 40) + 1).float() / 2**24
@@ -50,7 +50,7 @@ def rows_drawn(
 
     Every row gets a number at every step; those with the smallest numbers are drawn.
     """
-    bits = _bits(seeds, _Stream.BATCH, start=step * n_rows, count=n_rows)
+    bits = _bits(seeds, Stream.BATCH, start=step * n_rows, count=n_rows)
     numbers = _shifted(bits, 1)  # 63 bits: never negative
     # stable: of two equal numbers the first, whoever else is in the batch
     drawn = torch.argsort(numbers, dim=0, stable=True)[:n_drawn]
@@ -61,19 +61,19 @@ def kept(
     seeds: Int[Tensor, " seed"], *, start: int, count: int, dropped: float
 ) -> Bool[Tensor, "count seed"]:
     """Which of the values start, start + 1, ... dropout keeps; a share of `dropped` are not."""
-    bits = _bits(seeds, _Stream.DROPOUT, start=start, count=count)
+    bits = _bits(seeds, Stream.DROPOUT, start=start, count=count)
     # as in `normal`: 24 bits
     return _shifted(bits, 40).float() / 2**24 >= dropped
 
 
 def _bits(
-    seeds: Int[Tensor, " seed"], stream: _Stream, *, start: int, count: int
+    seeds: Int[Tensor, " seed"], stream: Stream, *, start: int, count: int
 ) -> Int[Tensor, "count seed"]:
     """64 random bits for each of the counters start, start + 1, ..."""
     counters = torch.arange(start, start + count, device=seeds.device)[:, None]
     # seeds are mixed first: else two that differ by _GOLDEN would have one stream, shifted
     keys = _mixed(seeds + _GOLDEN)
-    if stream is not _Stream.NOISE:
+    if stream is not Stream.NOISE:
         keys = _mixed(keys + stream.value)
     return _mixed(keys + counters * _GOLDEN)
 
