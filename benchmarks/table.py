@@ -20,8 +20,10 @@ import torch
 RESULTS = Path(__file__).parent / "results.json"
 GOALS = {
     "16 pairs x 64 units of a 2-64-1 network": (">=", 20.0),
+    "16 pairs x 1,024 units of a 2-1024-1 network": (">=", 8.0),
     "3 pairs x 128 neurons of a 2-layer transformer": (">=", 3.0),
     "plain forward / hooked forward, 4096 inputs, 2-64-1": (">=", 0.63),
+    "plain forward / hooked forward, 4 inputs, 2-64-1": (">=", 0.8),
     "loop / at once": (">=", 1000.0),
     "width 8 / width 2": ("<=", 3.0),
     "identifying / training": ("<=", 1.0),

@@ -34,7 +34,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.jit import is_tracing  # pyright: ignore[reportPrivateImportUsage]
 from torch.nn import functional as F
+from torch.nn.modules import module as _of_all_modules
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
@@ -463,36 +465,49 @@ class HookedMLP(HookedRootModule):
         """
         if return_type not in _RETURN_TYPES:
             raise unknown("return_type", return_type, _RETURN_TYPES, where="known")
-        value = self.hook_embed(self._as_input(x))  # [batch, d_in]
+        embed = self._point("hook_embed")
+        # a copy, where a hook could reach the caller's tensor or gradients need it; a trace by
+        # torch.jit is compared with another one without gradients
+        copies = torch.is_grad_enabled() or not _is_silent(embed) or is_tracing()
+        value = _through(embed, self._as_input(x, copies=copies))  # [batch, d_in]
         inputs = value
         for linear, hook_edge, hook_pre, act, hook_post in self._stages:
-            pre = hook_pre(self._affine(linear, value, hook_edge))
-            value = hook_post(act(pre))  # [batch, unit]
-        readout = self._affine(self._linears[-1], value, self.hook_edge)
+            pre = _through(hook_pre, self._affine(linear, value, hook_edge))
+            value = _through(hook_post, act(pre))  # [batch, unit]
+        readout = self._affine(self._linears[-1], value, self._point("hook_edge"))
         if self.direct is not None and self.hook_edge_direct is not None:
             readout = readout + self._affine(self.direct, inputs, self.hook_edge_direct)
         if self.hook_readout is not None:
             readout = self.hook_readout(readout)
-            logits = self.hook_logits(self._activations[-1](readout))
+            logits = _through(self._point("hook_logits"), self._activations[-1](readout))
         else:
-            logits = self.hook_logits(readout)
+            logits = _through(self._point("hook_logits"), readout)
         if return_type == "logits":
             return logits
         loss = self._loss(logits, readout=readout, inputs=inputs, labels=labels)
         return loss if return_type == "loss" else (logits, loss)
 
+    def _point(self, name: str) -> Any:
+        """A hook point of the root, past the slow look-up of nn.Module."""
+        return self._modules[name]
+
     def _affine(self, linear: nn.Linear, value: Tensor, hook_edge: HookPoint) -> Tensor:
+        weight, bias = _parameter(linear, "weight"), _parameter(linear, "bias")
         if not self.cfg.use_edge_result:
-            return F.linear(value, linear.weight, linear.bias)
-        products = linear.weight * value[:, None, :]  # [batch, d_out, d_in]
+            return F.linear(value, weight, bias)
+        products = weight * value[:, None, :]  # [batch, d_out, d_in]
         added = hook_edge(products).sum(-1)
         # the direct connections have no bias of their own
-        return added if linear.bias is None else added + linear.bias
+        return added if bias is None else added + bias
 
-    def _as_input(self, x: Numbers) -> Tensor:
-        weight = self._linears[0].weight
+    def _as_input(self, x: Numbers, *, copies: bool) -> Tensor:
+        """Inputs as [batch, d_in] in the network's dtype, on its device.
+
+        copies: whether a tensor that is so already is copied.
+        """
+        weight = _parameter(self._linears[0], "weight")
         try:
-            inputs = read_numbers(x)
+            inputs = x if type(x) is Tensor else read_numbers(x)
         except (TypeError, ValueError, RuntimeError):
             raise XorMiError(
                 f"cannot read {x!r} as an input; give bits [batch, {self.cfg.d_in}], "
@@ -507,8 +522,9 @@ class HookedMLP(HookedRootModule):
             )
         if inputs.dtype == torch.bool:
             return self._at_levels(inputs)
-        # a copy: a hook must not reach the caller's tensor
         held = in_dtype(inputs, weight.dtype, "the input")
+        if held is inputs and not copies and held.device == weight.device:
+            return held
         return held.to(device=weight.device, copy=held is inputs)
 
     def _at_levels(self, bits: Tensor) -> Tensor:
@@ -973,6 +989,34 @@ def _pairs_of_hooks(
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not callable(pair[1]):
             raise XorMiError(f"{name} has {shown(pair)}; give {give}")
     return pairs
+
+
+def _is_silent(point: HookPoint) -> bool:
+    """Whether a call of a hook point would do nothing: no hook of its own, and none of all modules.
+
+    A module of another class in its place, or a forward of its own, is called.
+    """
+    state = point.__dict__
+    is_heard = (
+        state["_forward_hooks"]
+        or state["_forward_pre_hooks"]
+        or state["_backward_hooks"]
+        or state["_backward_pre_hooks"]
+        or _of_all_modules._has_any_global_hook()
+    )
+    return not is_heard and type(point) is HookPoint and "forward" not in state
+
+
+def _through(point: HookPoint, value: Tensor) -> Tensor:
+    """What a hook point makes of a value; the call of one that does nothing is saved."""
+    return value if _is_silent(point) else point(value)
+
+
+def _parameter(linear: nn.Linear, name: str) -> Any:
+    """A weight or a bias, past the slow look-up of nn.Module where the layer holds it plainly."""
+    held = linear._parameters.get(name)
+    # pruned or parametrized layers have it elsewhere
+    return getattr(linear, name) if held is None else held
 
 
 def _names(units: Sequence[Unit]) -> list[str]:
