@@ -25,10 +25,10 @@ def random_network(
     smooth = HookedMLP.from_weights(
         [*layers[:-1], (layers[-1][0], np.zeros(sizes[-1]))], act_fn=act_fn
     )
-    layers[-1] = (
-        layers[-1][0],
-        -smooth(torch.full((1, sizes[0]), 0.1)).detach().numpy()[0],
-    )  # outputs of both signs
+    in_the_middle = smooth(torch.full((1, sizes[0]), 0.1)).detach().numpy()[0]
+    # steps give the same sum in a whole region, where rounding would have to decide its sign
+    beside = 0.1 if act_fn in ("heaviside", "sign") else 0.0
+    layers[-1] = (layers[-1][0], beside - in_the_middle)  # outputs of both signs
     return HookedMLP.from_weights(layers, act_fn=act_fn, out_act_fn=out_act_fn, **settings)
 
 

@@ -283,6 +283,20 @@ def test_a_hook_whose_rows_are_coupled_is_warned_of(forward, pairs):
     assert torch.allclose(alone, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("by_the_batch", "is_coupled"), [(1e-7, False), (1e-2, True)])
+def test_complex_numbers_are_compared_as_real_ones_are(by_the_batch, is_coupled):
+    """What goes by the size of the batch is rounding where it is small; some processors round so."""
+
+    def turned(model, x):
+        hidden = torch.exp(1j * (x @ model.a)) * (1 + by_the_batch * len(x))
+        return torch.tanh(model.hook_h(hidden).imag) @ model.b
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        sweep_of(Own(turned), ["hook_h"])
+    assert any("coupled" in str(one.message) for one in said) == is_coupled
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_rounding_of_batches_is_not_called_coupling(dtype):

@@ -565,11 +565,21 @@ def _warn_of_coupled_hook(name: str) -> None:
     )
 
 
+def _is_rounded(values: Tensor) -> bool:
+    """Whether numbers of this kind depend on the order in which they were added up."""
+    return values.is_floating_point() or values.is_complex()
+
+
+def _widened(values: Tensor) -> Tensor:
+    """The same numbers, real or complex, in parts of 64 bits."""
+    return values.to(torch.complex128 if values.is_complex() else torch.float64)
+
+
 def _is_close(a: Tensor, b: Tensor) -> bool:
     """Whether two finite activations are the same but for rounding; False where unclear."""
     if a.shape != b.shape:
         return False
-    if not a.is_floating_point():
+    if not _is_rounded(a):
         return bool(torch.equal(a, b))
     share = min(SAME_OUTPUT * torch.finfo(a.dtype).eps, MOST_ROUNDING)
     return bool((a - b).abs().amax() <= share * a.abs().amax()) if a.numel() else True
@@ -579,15 +589,15 @@ def _same_but_for_rounding(alone: Tensor, beside: Tensor, run: _Run) -> bool:
     """Whether an activation is the same, as far as the numbers that it may be made of allow."""
     if _is_close(alone, beside) or is_same_output(alone, beside):
         return True
-    if alone.shape != beside.shape or not alone.is_floating_point():
+    if alone.shape != beside.shape or not _is_rounded(alone):
         return False
     # a small difference of large numbers holds their rounding
     values = [one.value for seen in run.values() for one in seen if one.value is not None]
-    numbers = [value for value in values if value.is_floating_point() and value.numel()]
+    numbers = [value for value in values if _is_rounded(value) and value.numel()]
     finite = [value.detach().abs().nan_to_num(0.0, 0.0, 0.0) for value in numbers]
     largest = max([float(value.max()) for value in finite], default=0.0)
     share = min(SAME_OUTPUT * torch.finfo(alone.dtype).eps, MOST_ROUNDING)
-    a, b = alone.double(), beside.double()
+    a, b = _widened(alone), _widened(beside)
     return bool(torch.allclose(a, b, rtol=0.0, atol=share * largest, equal_nan=True))
 
 
@@ -627,10 +637,10 @@ def is_same_output(a: Tensor, b: Tensor) -> bool:
     """Whether outputs differ by no more than the order of summation does."""
     if a.shape != b.shape:
         return False
-    if not a.is_floating_point():
+    if not _is_rounded(a):
         return bool(torch.equal(a, b))
     share = min(SAME_OUTPUT * torch.finfo(a.dtype).eps, MOST_ROUNDING)
-    a, b = a.double(), b.double()
+    a, b = _widened(a), _widened(b)
     largest = a.abs().nan_to_num(0.0, 0.0, 0.0).amax() if a.numel() else 0.0
     return bool(torch.allclose(a, b, rtol=0.0, atol=float(share * largest), equal_nan=True))
 
@@ -690,6 +700,6 @@ def _is_equal(a: Tensor, b: Tensor) -> bool:
     """Equal to the last bit, where two NaN are equal too."""
     if a.shape != b.shape:
         return False
-    if not a.is_floating_point():
+    if not _is_rounded(a):
         return bool(torch.equal(a, b))
     return bool(torch.allclose(a, b, rtol=0.0, atol=0.0, equal_nan=True))
