@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ import torch
 from xor_mi import cli
 from xor_mi.circuits import Summary, _summary, identify_circuit, identify_many, summarize
 from xor_mi.errors import XorMiError
+from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.population import (
     CENSUS_COLUMNS,
     census,
@@ -97,18 +100,101 @@ def test_copies_dead_units_other_targets_and_several_outputs():
         assert population.solved.any()
 
 
-def test_what_is_not_covered_goes_one_by_one():
-    """Two hidden layers, and weights that are not finite: the first are identified, the second say
-    why not.
-    """
-    deep = train_population(
-        "XOR", 8, hidden=(2, 2), config=TrainConfig(act_fn="tanh", max_steps=500)
+@pytest.mark.parametrize("act", ["relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize(
+    ("target", "hidden", "n"),
+    [
+        ("XOR", (2, 2), 30),
+        ("XOR", (3, 2), 12),
+        ("x0 & x1, x0 ^ x1", (3, 2), 10),
+        (BooleanFunction.named("AND", 3), (2, 2), 10),
+        ("XOR", (2, 2, 2), 10),
+    ],
+)
+def test_deeper_networks_at_once_are_identify_circuit_for_each(act, target, hidden, n, monkeypatch):
+    """Two hidden layers and more, solved or not; nearly all are decided in the batch itself."""
+    alone, original = [], _summary._alone
+    monkeypatch.setattr(
+        _summary, "_alone", lambda *asked: alone.append(asked[1]) or original(*asked)
     )
-    assert [
-        k
-        for k, one in enumerate(identify_many(deep.__getitem__, deep.weights, deep.cfg))
-        if not same(one, one_by_one(deep, k))
-    ] == []
+    config = TrainConfig(act_fn=act, max_steps=500)
+    population = train_population(target, n, hidden=hidden, config=config)
+    found = identify_many(population.__getitem__, population.weights, population.cfg)
+    assert [k for k in range(n) if not same(found[k], one_by_one(population, k))] == []
+    assert len(alone) < 0.2 * n
+
+
+def planted(layers, how):
+    """Two hidden layers of weights, with a first and second unit that are one, or idle."""
+    planted = [(weight.clone(), bias.clone()) for weight, bias in layers]
+    for (weight, bias), (after, _) in pairwise(planted):
+        match how:
+            case "copies":
+                weight[:, 1], bias[:, 1] = 2 * weight[:, 0], 2 * bias[:, 0]
+            case "complements":
+                weight[:, 1], bias[:, 1] = -weight[:, 0], -bias[:, 0]
+            case "a cancelling pair":
+                weight[:, 1], bias[:, 1], after[..., 1] = weight[:, 0], bias[:, 0], -after[..., 0]
+            case "a unit that leads nowhere":
+                after[..., 1] = 0
+            case "a constant unit":
+                weight[:, 1], bias[:, 1] = 0, 20
+    return planted
+
+
+@pytest.mark.parametrize("act", ["relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "nothing",
+        "copies",
+        "complements",
+        "a cancelling pair",
+        "a unit that leads nowhere",
+        "a constant unit",
+    ],
+)
+def test_deeper_networks_with_copies_and_idle_units(act, how):
+    """Random networks, held against what most of them compute: as one by one, whatever is asked."""
+    generator = torch.Generator().manual_seed(1)
+    layers = [
+        (
+            4 * torch.randn(2000, after, before, generator=generator),
+            4 * torch.randn(2000, after, generator=generator),
+        )
+        for before, after in pairwise((2, 3, 3, 1))
+    ]
+    layers = planted(layers, how)
+    cfg = HookedMLPConfig(d_hidden=(3, 3), act_fn=act)
+    values = HookedMLP(cfg).rows()
+    for number, (weight, bias) in enumerate(layers):
+        values = cfg.activation(number)(values @ weight.mT + bias[:, None])
+    tables = [tuple(table) for table in (values[..., 0] > 0).int().tolist()]
+    commonest = Counter(table for table in tables if len(set(table)) == 2).most_common(1)[0][0]
+    chosen = [k for k, table in enumerate(tables) if table == commonest][:6]
+    cfg = replace(cfg, target=BooleanFunction(2, (commonest,)))
+    some = [(weight[chosen], bias[chosen]) for weight, bias in layers]
+    models = [
+        HookedMLP(cfg).with_weights([(weight[k], bias[k]) for weight, bias in some])
+        for k in range(len(chosen))
+    ]
+    gates = set()
+    for asked in ({}, {"require": "single", "min_margin": 0.2}):
+        found = identify_many(models.__getitem__, some, cfg, **asked)
+        for one, model in zip(found, models, strict=True):
+            assert same(one, summarize(identify_circuit(model, with_evidence=False, **asked)))
+            gates.add(one.gates)
+    assert len(gates) > 1
+
+
+def test_what_is_not_covered_goes_one_by_one():
+    """Direct connections, and weights that are not finite: the first are identified, the second
+    say why not.
+    """
+    config = TrainConfig(act_fn="tanh", max_steps=500, direct=True)
+    direct = train_population("XOR", 8, hidden=2, config=config)
+    found = identify_many(direct.__getitem__, direct.weights, direct.cfg)
+    assert [k for k, one in enumerate(found) if not same(one, one_by_one(direct, k))] == []
     broken = train_population("XOR", 3, config=SHORT)
     broken.weights[0][0][1] = torch.nan
     line = census(broken).iloc[1]

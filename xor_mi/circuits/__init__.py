@@ -96,6 +96,8 @@ from xor_mi.circuits._identify import identify_circuit as identify_circuit
 from xor_mi.circuits._levels import OrderedReading as OrderedReading
 from xor_mi.circuits._netlist import JointReading as JointReading
 from xor_mi.circuits._netlist import LocalGate as LocalGate
+from xor_mi.circuits._one_line import Summary as Summary
+from xor_mi.circuits._one_line import summarize as summarize
 from xor_mi.circuits._ordered import OrderedCircuit as OrderedCircuit
 from xor_mi.circuits._ordered import OrderedCircuits as OrderedCircuits
 from xor_mi.circuits._ordered import OrderedGate as OrderedGate
@@ -108,7 +110,5 @@ from xor_mi.circuits._shortfall import Shortfall as Shortfall
 from xor_mi.circuits._signature import family_of as family_of
 from xor_mi.circuits._signature import live_units as live_units
 from xor_mi.circuits._signature import signature_of as signature_of
-from xor_mi.circuits._summary import Summary as Summary
 from xor_mi.circuits._summary import identify_many as identify_many
-from xor_mi.circuits._summary import summarize as summarize
 from xor_mi.circuits._tables import MAX_UNITS as MAX_UNITS

@@ -95,9 +95,17 @@ def signature_of_all(netlists: Sequence[Sequence[LocalGate]], layer_sizes: Seque
 def signature_of_forms(forms: Set[Form]) -> str:
     """The same for canonical forms."""
     if len(forms) > MAX_WRITTEN:
-        digest = sha256(repr(sorted(forms)).encode()).hexdigest()[:16]
+        written = f"[{', '.join(map(_written, sorted(forms)))}]"
+        digest = sha256(written.encode()).hexdigest()[:16]
         return f"{len(forms)} different readings, sha256 {digest}"
     return " / ".join(sorted(map(_text, forms)))
+
+
+# networks of many circuits have most of them in common
+@lru_cache(maxsize=65536)
+def _written(form: Form) -> str:
+    """A form as Python writes it."""
+    return repr(form)
 
 
 def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
