@@ -276,7 +276,7 @@ BETWEEN_ROOMS = {
         "saving.unchanging",
     ),
     *("progress.progress_bar", "reading.read_json", "reading.read_json_text"),
-    *("kernels.compiled", "kernels.inlined", "kernels.numba_is_installed"),
+    *("kernels.compiled", "kernels.inlined", "kernels.numba_is_installed", "kernels.part"),
     *("saving.mark_of", "saving.remove_abandoned", "saving.replacing", "saving.require_own"),
     *("saving.require_own_file", "saving.require_writable", "saving.write_file"),
     *("saving.parquet_metadata", "saving.require_footer", "saving.write_files"),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
-__all__ = ["compiled", "inlined", "numba_is_installed"]
+__all__ = ["compiled", "inlined", "numba_is_installed", "part"]
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 """Any: numba finds the types."""
@@ -13,6 +13,7 @@ _SETTINGS: dict[str, Any] = {
     "nogil": True,  # threads run beside each other
     "error_model": "numpy",  # a division by zero is infinite
     "_nrt": False,  # nothing is allocated, so numba need not count who holds which array
+    "no_cfunc_wrapper": True,  # nobody calls them from C
 }
 
 
@@ -33,6 +34,16 @@ def compiled(function: Kernel) -> Kernel:
         return cast(Kernel, njit(cache=True, **_SETTINGS)(function))
     except RuntimeError:  # no folder that may be written
         return cast(Kernel, njit(**_SETTINGS)(function))
+
+
+def part(function: Kernel) -> Kernel:
+    """The function itself to Python; where compiled functions call it, compiled and kept with them.
+
+    Quicker to compile than what `compiled` and `inlined` make of the same function.
+    """
+    from numba.extending import register_jitable
+
+    return cast(Kernel, register_jitable(no_cpython_wrapper=True, **_SETTINGS)(function))
 
 
 def inlined(function: Kernel) -> Kernel:

@@ -74,6 +74,7 @@ def _halved(number: float) -> float:
 
 assert_type(xor_mi.kernels.compiled(_halved)(1.0), float)
 assert_type(xor_mi.kernels.inlined(_halved)(1.0), float)
+assert_type(xor_mi.kernels.part(_halved)(1.0), float)
 for number in xor_mi.progress.progress_bar([1, 2], doing="counting", unit="number", progress=False):
     assert_type(number, int)
 

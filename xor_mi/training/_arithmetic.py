@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from xor_mi.kinds import ActivationName
 from xor_mi.model import HookedMLPConfig
 
 Layer = tuple[Tensor, Tensor]
@@ -224,11 +225,17 @@ leaky_relu, whose slope is a setting, is made by `_rules`.
 """
 
 
-def _rules(cfg: HookedMLPConfig) -> list[tuple[Activation, ActivationGradient]]:
-    """The activation and its gradient after every linear layer; steps have none."""
+def _act_fns(cfg: HookedMLPConfig) -> list[ActivationName]:
+    """What the network applies after every linear layer."""
+    return [cfg.act_name(number) for number in range(cfg.n_layers + 1)]
+
+
+def _rules(
+    act_fns: Sequence[ActivationName], cfg: HookedMLPConfig
+) -> list[tuple[Activation, ActivationGradient]]:
+    """These activations and their gradients; steps have none."""
     rules = []
-    for number in range(cfg.n_layers + 1):
-        name = cfg.act_name(number)
+    for number, name in enumerate(act_fns):
         if name == "leaky_relu":
             rules.append(_leaky_relu_rule(cfg.negative_slope))
         elif name in ACTIVATION_RULES:
@@ -256,7 +263,7 @@ class Forward:
         # of rows of zeros and ones: the inputs that are on; None where a product is needed
         are_bits = bool(((rows == 0) | (rows == 1)).all())
         self.inputs_on = [_ones(row) for row in rows.tolist()] if are_bits else None
-        self.activations = [activate for activate, _ in _rules(cfg)]
+        self.activations = [activate for activate, _ in _rules(_act_fns(cfg), cfg)]
 
     def views(self, flat: Float[Tensor, "parameter seed"]) -> list[Layer]:
         """Flat parameters -> each layer's W and b, sharing memory."""
@@ -340,10 +347,12 @@ class Task(Forward):
         self.targets = targets[..., None]
         # -1 where the target is 1, 1 where it is 0: an output times this is above zero if wrong
         self.signs = 1 - 2 * self.targets
-        rules = _rules(cfg)
+        # what is applied after every linear layer
+        self.act_fns = _act_fns(cfg)
         if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
             # Binary cross-entropy is then taken of the logits, before the sigmoid.
-            rules[-1] = ACTIVATION_RULES["identity"]
+            self.act_fns[-1] = "identity"
+        rules = _rules(self.act_fns, cfg)
         # one per layer; they take the place of those that only run forward
         self.activations = [activate for activate, _ in rules]
         self.gradients = [gradient for _, gradient in rules]

@@ -18,7 +18,7 @@ from xor_mi.model import HookedMLPConfig
 from xor_mi.training import _lanes
 from xor_mi.training._arithmetic import Task, layer_shapes
 from xor_mi.training._config import OPTIMIZERS, TrainConfig
-from xor_mi.training._fit import Fitted, Report, adam_factors, penalties_of
+from xor_mi.training._fit import Fitted, adam_factors, penalties_of
 
 SMALLEST_PART = 1024
 """Networks that a thread is worth starting for."""
@@ -34,10 +34,10 @@ def fit_lanes(
     task: Task,
     cfg: HookedMLPConfig,
     config: TrainConfig,
-    report: Report,
+    report: Callable[[int], object],
 ) -> Fitted:
-    """Train every column of `start`, float32 numbers on the CPU."""
-    plan = _plan(task, cfg, config)
+    """Train every column of `start`, float32 numbers on the CPU; how many finish is reported."""
+    plan, learning = _plan(task, cfg, is_noisy=config.input_noise > 0), _learning(task, config)
     n_threads = max(1, min(torch.get_num_threads(), len(seeds) // SMALLEST_PART))
     ends = [len(seeds) * k // n_threads for k in range(n_threads + 1)]
     parts = [_networks(start[:, a:b], seeds[a:b]) for a, b in pairwise(ends)]
@@ -45,9 +45,9 @@ def fit_lanes(
 
     def report_finished(n_finished: int) -> None:
         with one_at_a_time:
-            report(n_finished=n_finished)
+            report(n_finished)
 
-    train = partial(_train_part, plan, stop=stop, report=report_finished)
+    train = partial(_train_part, plan, learning, stop=stop, report=report_finished)
     with ThreadPoolExecutor(n_threads) as pool:
         try:
             running = [pool.submit(train, part) for part in parts]
@@ -78,43 +78,47 @@ def _networks(
 
 def _train_part(
     plan: _lanes.Plan,
+    learning: _lanes.Learning,
     networks: _lanes.Networks,
     *,
     stop: Event,
     report: Callable[[int], None],
 ) -> None:
     """Train these networks, one after the other in every lane, until all are done."""
-    lanes = _empty_lanes(plan, n_parameters=len(networks.start))
-    _lanes.fill(lanes, networks)
+    lanes = _empty_lanes(n_parameters=len(networks.start))
+    values = _empty_values(plan, has_dropout=bool(learning.dropout > 0))
     n_left = len(networks.seeds)
     while n_left and not stop.is_set():
-        n_finished = _lanes.advance(plan, lanes, networks, ROUNDS_AT_ONCE)
+        n_finished = _lanes.advance(plan, learning, lanes, values, networks, ROUNDS_AT_ONCE)
         n_left -= n_finished
         report(n_finished)
 
 
-def _plan(task: Task, cfg: HookedMLPConfig, config: TrainConfig) -> _lanes.Plan:
-    """The task and the settings as the kernels take them."""
+def _plan(task: Task, cfg: HookedMLPConfig, *, is_noisy: bool) -> _lanes.Plan:
+    """The task as the kernels take it."""
     shapes = layer_shapes(task.sizes, direct=task.direct)
     sizes, n_read = (np.array(column) for column in zip(*shapes, strict=True))
-    act_fns = [cfg.act_name(number) for number in range(len(shapes))]
-    if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
-        act_fns[-1] = "identity"  # the loss is taken of the logits, as in `Task`
     inputs = task.rows.numpy()
-    is_bit = ((inputs == 0) | (inputs == 1)) & (config.input_noise == 0)
-    adam = [adam_factors(step, config.lr) for step in range(1, config.max_steps + 2)]
-    penalties = penalties_of(task.sizes, direct=task.direct, l1=config.l1)
+    is_bit = ((inputs == 0) | (inputs == 1)) & (not is_noisy)
     return _lanes.Plan(
         sizes=sizes,
         n_read=n_read,
         value_at=_starts(sizes),
         weight_at=_starts(sizes * (n_read + 1)),
-        act_fns=np.array([_lanes.ACT_FNS.index(name) for name in act_fns]),
+        act_fns=np.array([_lanes.ACT_FNS.index(name) for name in task.act_fns]),
         negative_slope=np.float32(cfg.negative_slope),
         inputs=inputs,
         kinds=np.where(is_bit, inputs, _lanes.A_NUMBER).astype(np.int8),
         targets=task.targets[..., 0].numpy(),
         loss_fn=_lanes.LOSS_FNS.index(cfg.loss_fn),
+    )
+
+
+def _learning(task: Task, config: TrainConfig) -> _lanes.Learning:
+    """The settings as the kernels take them."""
+    adam = [adam_factors(step, config.lr) for step in range(1, config.max_steps + 2)]
+    penalties = penalties_of(task.sizes, direct=task.direct, l1=config.l1)
+    return _lanes.Learning(
         max_steps=config.max_steps,
         stop_loss=np.float32(config.stop_loss),
         optimizer=OPTIMIZERS.index(config.optimizer),
@@ -125,7 +129,7 @@ def _plan(task: Task, cfg: HookedMLPConfig, config: TrainConfig) -> _lanes.Plan:
         has_penalties=config.l1 > 0,
         penalties=np.array(penalties, dtype=np.float32),
         input_noise=np.float32(config.input_noise),
-        batch_size=len(inputs) if config.batch_size is None else config.batch_size,
+        batch_size=len(task.rows) if config.batch_size is None else config.batch_size,
         dropout=np.float32(config.dropout),
     )
 
@@ -135,38 +139,45 @@ def _starts(lengths: _lanes.Wholes) -> _lanes.Wholes:
     return np.concatenate([[0], np.cumsum(lengths)[:-1]])
 
 
-def _empty_lanes(plan: _lanes.Plan, *, n_parameters: int) -> _lanes.Lanes:
-    """Memory for the lanes, without a network."""
-    n_rows, d_in = plan.inputs.shape
-    n_units = int(plan.sizes.sum())
+def _numbers(*shape: int) -> _lanes.Floats:
+    """Zeros for every lane."""
+    return np.zeros((*shape, _lanes.WIDTH), dtype=np.float32)
 
-    def numbers(*shape: int) -> _lanes.Floats:
-        return np.zeros((*shape, _lanes.WIDTH), dtype=np.float32)
+
+def _empty_lanes(*, n_parameters: int) -> _lanes.Lanes:
+    """Memory for the lanes. All count as done: the first step takes the first networks."""
 
     def wholes() -> _lanes.Wholes:
         return np.zeros(_lanes.WIDTH, dtype=np.int64)
 
-    post = numbers(n_rows, n_units)
-    has_dropout = plan.dropout > 0
     return _lanes.Lanes(
-        numbers=np.zeros(2, dtype=np.int64),
+        numbers=np.array([0, _lanes.WIDTH, _lanes.WIDTH]),
         network=wholes() - 1,
         seed=wholes(),
         step=wholes(),
-        done=np.zeros(_lanes.WIDTH, dtype=np.bool_),
-        weights=numbers(n_parameters),
-        mean=numbers(n_parameters),
-        square=numbers(n_parameters),
-        gradient=numbers(n_parameters),
-        inputs=plan.inputs[..., None] + numbers(n_rows, d_in),
-        pre=numbers(n_rows, n_units),
+        done=np.ones(_lanes.WIDTH, dtype=np.bool_),
+        weights=_numbers(n_parameters),
+        mean=_numbers(n_parameters),
+        square=_numbers(n_parameters),
+        gradient=_numbers(n_parameters),
+        loss=_numbers(),
+        scale=_numbers(),
+        rate=_numbers(),
+    )
+
+
+def _empty_values(plan: _lanes.Plan, *, has_dropout: bool) -> _lanes.Values:
+    """Memory for what the networks in the lanes have on every row."""
+    n_rows, d_in = plan.inputs.shape
+    n_units = int(plan.sizes.sum())
+    post = _numbers(n_rows, n_units)
+    return _lanes.Values(
+        inputs=plan.inputs[..., None] + _numbers(n_rows, d_in),
+        pre=_numbers(n_rows, n_units),
         post=post,
         # one memory where nothing stands between the two
-        read=numbers(n_rows, n_units) if has_dropout else post,
-        slope=numbers(n_rows, n_units),
-        factors=numbers(n_rows, n_units if has_dropout else 0),
-        is_drawn=numbers(n_rows) + np.float32(1),
-        loss=numbers(),
-        scale=numbers(),
-        rate=numbers(),
+        read=_numbers(n_rows, n_units) if has_dropout else post,
+        slope=_numbers(n_rows, n_units),
+        factors=_numbers(n_rows, n_units if has_dropout else 0),
+        is_drawn=_numbers(n_rows) + np.float32(1),
     )

@@ -11,7 +11,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from xor_mi.kernels import compiled
+from xor_mi.kernels import part
 from xor_mi.training import _arithmetic
 from xor_mi.training._noise import SPLITMIX_64, Stream
 
@@ -53,7 +53,7 @@ L_1, L_2, L_3, L_4, L_5, L_6, L_7, L_8, L_9 = map(
 )
 
 
-@compiled
+@part
 @no_type_check
 def exponential(x):
     """exp of what is not above 0; NaN stays NaN."""
@@ -67,7 +67,7 @@ def exponential(x):
     return (p * (r * r) + r + ONE) * power
 
 
-@compiled
+@part
 @no_type_check
 def log_of_1_and(x):
     """log(1 + x) of a number between 0 and 1."""
@@ -83,7 +83,7 @@ SOFTPLUS_IS_STRAIGHT_ABOVE = F(_arithmetic.SOFTPLUS_IS_STRAIGHT_ABOVE)
 SIX, THREE, SIXTH = F(6), F(3), F(1 / 6)
 
 
-@compiled
+@part
 @no_type_check
 def clamped(x, low, high):
     """NaN stays NaN."""
@@ -91,25 +91,25 @@ def clamped(x, low, high):
     return high if value > high else value
 
 
-@compiled
+@part
 @no_type_check
 def identity(x, _):
     return x
 
 
-@compiled
+@part
 @no_type_check
 def relu(x, _):
     return ZERO if x < ZERO else x
 
 
-@compiled
+@part
 @no_type_check
 def leaky_relu(x, negative_slope):
     return x * negative_slope if x < ZERO else x
 
 
-@compiled
+@part
 @no_type_check
 def tanh(x, _):
     decay = exponential(-abs(x * TWO))
@@ -117,69 +117,69 @@ def tanh(x, _):
     return -size if x < ZERO else size
 
 
-@compiled
+@part
 @no_type_check
 def sigmoid(x, _):
     decay = exponential(-abs(x))
     return (ONE if x > ZERO else decay) / (ONE + decay)
 
 
-@compiled
+@part
 @no_type_check
 def softplus(x, _):
     soft = log_of_1_and(exponential(-abs(x))) + (ZERO if x < ZERO else x)
     return x if x > SOFTPLUS_IS_STRAIGHT_ABOVE else soft
 
 
-@compiled
+@part
 @no_type_check
 def elu(x, _):
     return exponential(clamped(x, LOWEST, ZERO)) - ONE if x < ZERO else x
 
 
-@compiled
+@part
 @no_type_check
 def silu(x, _):
     return sigmoid(x, _) * x
 
 
-@compiled
+@part
 @no_type_check
 def normal_cdf(x):
     return (F(math.erf(x * SQRT_HALF)) + ONE) * HALF
 
 
-@compiled
+@part
 @no_type_check
 def gelu(x, _):
     return normal_cdf(x) * x
 
 
-@compiled
+@part
 @no_type_check
 def tanh_in_gelu(x):
     return tanh((x * x * GELU_CUBIC + ONE) * x * GELU_SCALE, ZERO)
 
 
-@compiled
+@part
 @no_type_check
 def gelu_tanh(x, _):
     return (tanh_in_gelu(x) + ONE) * x * HALF
 
 
-@compiled
+@part
 @no_type_check
 def relu6(x, _):
     return clamped(x, ZERO, SIX)
 
 
-@compiled
+@part
 @no_type_check
 def hardtanh(x, _):
     return clamped(x, -ONE, ONE)
 
 
-@compiled
+@part
 @no_type_check
 def hardsigmoid(x, _):
     return clamped(x + THREE, ZERO, SIX) / SIX
@@ -188,57 +188,57 @@ def hardsigmoid(x, _):
 # (pre-, post-activation, negative slope) -> the activation's slope; at a kink, PyTorch's
 
 
-@compiled
+@part
 @no_type_check
 def relu_slope(_pre, post, _):
     return ONE if post > ZERO else ZERO
 
 
-@compiled
+@part
 @no_type_check
 def leaky_relu_slope(pre, _post, negative_slope):
     return ONE if pre > ZERO else negative_slope
 
 
-@compiled
+@part
 @no_type_check
 def tanh_slope(_pre, post, _):
     return ONE - post * post
 
 
-@compiled
+@part
 @no_type_check
 def sigmoid_slope(_pre, post, _):
     return (ONE - post) * post
 
 
-@compiled
+@part
 @no_type_check
 def softplus_slope(pre, _post, _):
     return ONE if pre > SOFTPLUS_IS_STRAIGHT_ABOVE else sigmoid(pre, _)
 
 
-@compiled
+@part
 @no_type_check
 def elu_slope(pre, post, _):
     return post + ONE if pre < ZERO else ONE
 
 
-@compiled
+@part
 @no_type_check
 def silu_slope(pre, _post, _):
     share = sigmoid(pre, _)
     return ((ONE - share) * pre + ONE) * share
 
 
-@compiled
+@part
 @no_type_check
 def gelu_slope(pre, _post, _):
     density = exponential(pre * pre * -HALF) * DENSITY_AT_0
     return density * pre + normal_cdf(pre)
 
 
-@compiled
+@part
 @no_type_check
 def gelu_tanh_slope(pre, _post, _):
     inner = tanh_in_gelu(pre)
@@ -246,19 +246,19 @@ def gelu_tanh_slope(pre, _post, _):
     return (inner + ONE + (ONE - inner * inner) * pre * slope_inside) * HALF
 
 
-@compiled
+@part
 @no_type_check
 def relu6_slope(pre, _post, _):
     return ONE if (pre > ZERO) & (pre < SIX) else ZERO
 
 
-@compiled
+@part
 @no_type_check
 def hardtanh_slope(pre, _post, _):
     return ONE if (pre > -ONE) & (pre < ONE) else ZERO
 
 
-@compiled
+@part
 @no_type_check
 def hardsigmoid_slope(pre, _post, _):
     return SIXTH if (pre > -THREE) & (pre < THREE) else ZERO
@@ -271,7 +271,7 @@ NOISE, BATCH, DROPOUT = map(np.uint64, Stream)
 UNIT = F(2**-24)
 
 
-@compiled
+@part
 @no_type_check
 def mixed(z):
     z = (z ^ (z >> np.uint64(30))) * FIRST
@@ -279,7 +279,7 @@ def mixed(z):
     return z ^ (z >> np.uint64(31))
 
 
-@compiled
+@part
 @no_type_check
 def random_bits(seed, stream, counter):
     """64 bits that depend on nothing else."""

@@ -12,12 +12,13 @@ a lane those of `_lane_numbers`. What PyTorch's own functions give differs in th
 # Kernels are not annotated: numba finds the types, and the checker of shapes must not wrap them.
 
 import math
-from typing import NamedTuple, no_type_check
+from typing import NamedTuple, get_args, no_type_check
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xor_mi.kernels import compiled, inlined
+from xor_mi.kernels import compiled, part
+from xor_mi.kinds import ActivationName
 from xor_mi.training import _fit
 from xor_mi.training._config import OPTIMIZERS
 from xor_mi.training._lane_numbers import (
@@ -78,7 +79,7 @@ BETA_1, BETA_2 = F(_fit.BETA_1), F(_fit.BETA_2)
 
 
 class Plan(NamedTuple):
-    """What all networks share. Layer k reads layer k - 1, or the inputs, and has `sizes[k]` units.
+    """What all networks compute. Layer k reads layer k - 1, or the inputs, into `sizes[k]` units.
 
     Attributes:
         sizes: units per layer after the inputs.
@@ -89,8 +90,6 @@ class Plan(NamedTuple):
         inputs: [row, d_in], without noise.
         kinds: [row, d_in]: 0 or 1 for a bit, which needs no product; else `A_NUMBER`.
         targets: [row, d_out].
-        adam: [step, 2]: Adam's `adam_factors` of the next step, after so many.
-        penalties: [parameter]: what its absolute value costs.
     """
 
     sizes: Wholes
@@ -103,6 +102,16 @@ class Plan(NamedTuple):
     kinds: NDArray[np.int8]
     targets: Floats
     loss_fn: int
+
+
+class Learning(NamedTuple):
+    """How all networks learn.
+
+    Attributes:
+        adam: [step, 2]: Adam's `adam_factors` of the next step, after so many.
+        penalties: [parameter]: what its absolute value costs.
+    """
+
     max_steps: int
     stop_loss: np.float32
     optimizer: int
@@ -121,17 +130,12 @@ class Lanes(NamedTuple):
     """What is trained at the moment, a network per lane; the lane is the last axis everywhere.
 
     Attributes:
-        numbers: [2]: the network that is taken next, and how many lanes are in use.
+        numbers: [3]: the network that is taken next, how many lanes are in use, and of them done.
         network: which network a lane trains, -1 for none.
         seed: its seed.
         step: how many steps it has taken.
         done: whether it is finished, and another takes its place.
         weights, mean, square, gradient: [parameter, lane].
-        inputs: [row, d_in, lane], with noise.
-        pre, post, slope: [row, unit, lane].
-        read: what the next layer reads, post but for dropout.
-        factors: [row, unit, lane], of dropout.
-        is_drawn: [row, lane]: 1 for the rows that a step learns from, else 0.
         loss: the mean over all rows.
         scale, rate: of Adam, at each lane's own step.
     """
@@ -145,6 +149,22 @@ class Lanes(NamedTuple):
     mean: Floats
     square: Floats
     gradient: Floats
+    loss: Floats
+    scale: Floats
+    rate: Floats
+
+
+class Values(NamedTuple):
+    """What the networks in the lanes have on every row, at one step.
+
+    Attributes:
+        inputs: [row, d_in, lane], with noise.
+        pre, post, slope: [row, unit, lane].
+        read: what the next layer reads, post but for dropout.
+        factors: [row, unit, lane], of dropout.
+        is_drawn: [row, lane]: 1 for the rows that a step learns from, else 0.
+    """
+
     inputs: Floats
     pre: Floats
     post: Floats
@@ -152,9 +172,6 @@ class Lanes(NamedTuple):
     slope: Floats
     factors: Floats
     is_drawn: Floats
-    loss: Floats
-    scale: Floats
-    rate: Floats
 
 
 class Networks(NamedTuple):
@@ -173,36 +190,20 @@ class Networks(NamedTuple):
     steps: Wholes
 
 
-ACT_FNS = (
-    "identity",
-    "relu",
-    "leaky_relu",
-    "tanh",
-    "sigmoid",
-    "softplus",
-    "elu",
-    "silu",
-    "gelu",
-    "gelu_tanh",
-    "relu6",
-    "hardtanh",
-    "hardsigmoid",
-)
-(
-    IDENTITY,
-    RELU,
-    LEAKY_RELU,
-    TANH,
-    SIGMOID,
-    SOFTPLUS,
-    ELU,
-    SILU,
-    GELU,
-    GELU_TANH,
-    RELU6,
-    HARDTANH,
-    HARDSIGMOID,
-) = range(len(ACT_FNS))
+ACT_FNS: tuple[ActivationName, ...] = get_args(ActivationName)
+IDENTITY = ACT_FNS.index("identity")
+RELU = ACT_FNS.index("relu")
+LEAKY_RELU = ACT_FNS.index("leaky_relu")
+TANH = ACT_FNS.index("tanh")
+SIGMOID = ACT_FNS.index("sigmoid")
+SOFTPLUS = ACT_FNS.index("softplus")
+ELU = ACT_FNS.index("elu")
+SILU = ACT_FNS.index("silu")
+GELU = ACT_FNS.index("gelu")
+GELU_TANH = ACT_FNS.index("gelu_tanh")
+RELU6 = ACT_FNS.index("relu6")
+HARDTANH = ACT_FNS.index("hardtanh")
+HARDSIGMOID = ACT_FNS.index("hardsigmoid")
 
 LOSS_FNS = ("bce", "mse", "ce")
 BCE, MSE, CE = range(len(LOSS_FNS))
@@ -212,7 +213,7 @@ ADAM, ADAMW, SGD = range(len(OPTIMIZERS))
 # activations
 
 
-@compiled
+@part
 @no_type_check
 def activate(act_fn, setting, pre, post, first, end, n):
     """What a layer applies, by its number in `ACT_FNS`, to its units `first` to `end`."""
@@ -260,7 +261,7 @@ def activate(act_fn, setting, pre, post, first, end, n):
                     y[lane] = hardsigmoid(x[lane], setting)
 
 
-@compiled
+@part
 @no_type_check
 def go_back(act_fn, setting, pre, post, slope, first, end, n):
     """The loss's slope at a layer's post-activations -> at its pre-activations, in place."""
@@ -309,14 +310,14 @@ def go_back(act_fn, setting, pre, post, slope, first, end, n):
 # what is drawn
 
 
-@compiled
+@part
 @no_type_check
-def draw_noise(plan, lanes, n):
+def draw_noise(plan, input_noise, lanes, values, n):
     """Every input with its own noise at this step."""
     n_rows, d_in = plan.inputs.shape
     for row in range(n_rows):
         for i in range(d_in):
-            noisy = lanes.inputs[row, i]
+            noisy = values.inputs[row, i]
             for lane in range(n):
                 counter = lanes.step[lane] * (n_rows * d_in) + row * d_in + i
                 drawn = random_bits(lanes.seed[lane], NOISE, counter)
@@ -324,15 +325,15 @@ def draw_noise(plan, lanes, n):
                 turn = F((drawn >> np.uint64(8)) & np.uint64(2**24 - 1)) * UNIT
                 radius = np.sqrt(F(-2) * F(np.log(above_0)))
                 normal = radius * F(np.cos(F(2 * math.pi) * turn))
-                noisy[lane] = plan.inputs[row, i] + normal * plan.input_noise
+                noisy[lane] = plan.inputs[row, i] + normal * input_noise
 
 
-@compiled
+@part
 @no_type_check
-def draw_rows(plan, lanes, n):
+def draw_rows(batch_size, lanes, values, n):
     """Those with the smallest numbers; of two equal numbers the first."""
-    n_rows = len(plan.inputs)
-    if plan.batch_size == n_rows:
+    n_rows = len(values.is_drawn)
+    if batch_size == n_rows:
         return
     for lane in range(n):
         start = lanes.step[lane] * n_rows
@@ -342,125 +343,130 @@ def draw_rows(plan, lanes, n):
             for other in range(n_rows):
                 number = random_bits(lanes.seed[lane], BATCH, start + other) >> np.uint64(1)
                 n_before += number < own or (number == own and other < row)
-            lanes.is_drawn[row, lane] = ONE if n_before < plan.batch_size else ZERO
+            values.is_drawn[row, lane] = ONE if n_before < batch_size else ZERO
 
 
-@compiled
+@part
 @no_type_check
-def draw_units(plan, lanes, n):
+def draw_units(plan, learning, lanes, values, n):
     """What dropout multiplies every unit by: 0, or 1 / (1 - share). The readout stays."""
     n_rows, n_hidden_layers = len(plan.inputs), len(plan.sizes) - 1
-    if plan.dropout == ZERO:
+    if learning.dropout == ZERO:
         return
     n_hidden = plan.value_at[n_hidden_layers]
-    scale = F(1 / (1 - plan.dropout))
+    scale = F(1 / (1 - learning.dropout))
     for lane in range(n):
-        start = lanes.step[lane] * (plan.batch_size * n_hidden)
+        start = lanes.step[lane] * (learning.batch_size * n_hidden)
         for layer in range(n_hidden_layers):
             width, first = plan.sizes[layer], plan.value_at[layer]
             n_drawn = 0  # rows that are not drawn have no numbers
             for row in range(n_rows):
-                if lanes.is_drawn[row, lane] == ONE:
+                if values.is_drawn[row, lane] == ONE:
                     for unit in range(width):
-                        counter = start + plan.batch_size * first + n_drawn * width + unit
+                        counter = start + learning.batch_size * first + n_drawn * width + unit
                         drawn = random_bits(lanes.seed[lane], DROPOUT, counter)
                         share = F(drawn >> np.uint64(40)) * UNIT
-                        is_kept = share >= plan.dropout
-                        lanes.factors[row, first + unit, lane] = scale if is_kept else ZERO
+                        is_kept = share >= learning.dropout
+                        values.factors[row, first + unit, lane] = scale if is_kept else ZERO
                     n_drawn += 1
 
 
 # forward
 
 
-@inlined
+@part
 @no_type_check
 def add(total, values, n):
     for lane in range(n):
         total[lane] += values[lane]
 
 
-@inlined
+@part
 @no_type_check
 def add_product(total, values, others, n):
     for lane in range(n):
         total[lane] += values[lane] * others[lane]
 
 
-@inlined
+@part
 @no_type_check
 def put(total, values, n):
     for lane in range(n):
         total[lane] = values[lane]
 
 
-@inlined
+@part
 @no_type_check
 def put_product(total, values, others, n):
     for lane in range(n):
         total[lane] = values[lane] * others[lane]
 
 
-@inlined
+@part
 @no_type_check
 def set_zero(total, n):
     for lane in range(n):
         total[lane] = ZERO
 
 
-@compiled
+@part
 @no_type_check
-def forward(plan, lanes, with_dropout, n):
-    """All layers on all rows."""
-    n_layers = len(plan.sizes)
-    for layer in range(n_layers):
-        n_read, first, size = plan.n_read[layer], plan.value_at[layer], plan.sizes[layer]
-        n_before = plan.sizes[layer - 1] if layer > 0 else 0
-        before = plan.value_at[layer - 1] if layer > 0 else 0
-        at, end = plan.weight_at[layer], first + size
-        for row in range(len(plan.inputs)):
-            for unit in range(size):
-                total, bias = lanes.pre[row, first + unit], lanes.weights[at + size * n_read + unit]
-                for lane in range(n):
-                    total[lane] = bias[lane]
-                for i in range(n_read):
-                    weight, number = lanes.weights[at + unit * n_read + i], i - n_before
-                    # past the layer before: the inputs, of the first layer or by direct connections
-                    if number < 0:
-                        add_product(total, weight, lanes.read[row, before + i], n)
-                    elif plan.kinds[row, number] == 1:
-                        add(total, weight, n)
-                    elif plan.kinds[row, number] == A_NUMBER:
-                        add_product(total, weight, lanes.inputs[row, number], n)
-        activate(plan.act_fns[layer], plan.negative_slope, lanes.pre, lanes.post, first, end, n)
-        if plan.dropout > ZERO and layer < n_layers - 1:
-            drop(lanes, first, end, with_dropout, n)
+def weigh(plan, weights, values, layer, n):
+    """What a layer reads -> its pre-activations, on all rows."""
+    n_read, first, size = plan.n_read[layer], plan.value_at[layer], plan.sizes[layer]
+    n_before = plan.sizes[layer - 1] if layer > 0 else 0
+    before = plan.value_at[layer - 1] if layer > 0 else 0
+    at = plan.weight_at[layer]
+    for row in range(len(plan.inputs)):
+        for unit in range(size):
+            total = values.pre[row, first + unit]
+            put(total, weights[at + size * n_read + unit], n)
+            for i in range(n_read):
+                weight, number = weights[at + unit * n_read + i], i - n_before
+                # past the layer before: the inputs, of the first layer or by direct connections
+                if number < 0:
+                    add_product(total, weight, values.read[row, before + i], n)
+                elif plan.kinds[row, number] == 1:
+                    add(total, weight, n)
+                elif plan.kinds[row, number] == A_NUMBER:
+                    add_product(total, weight, values.inputs[row, number], n)
 
 
-@compiled
+@part
 @no_type_check
-def drop(lanes, first, end, with_dropout, n):
+def drop(values, first, end, with_dropout, n):
     """What the next layer reads."""
-    for row in range(len(lanes.post)):
+    for row in range(len(values.post)):
         for unit in range(first, end):
-            for lane in range(n):
-                factor = lanes.factors[row, unit, lane] if with_dropout else ONE
-                lanes.read[row, unit, lane] = lanes.post[row, unit, lane] * factor
+            read, post = values.read[row, unit], values.post[row, unit]
+            if with_dropout:
+                put_product(read, post, values.factors[row, unit], n)
+            else:
+                put(read, post, n)
 
 
-@compiled
+@part
 @no_type_check
-def losses(plan, lanes, of_sample, n):
+def drop_slopes(values, first, end, n):
+    for row in range(len(values.slope)):
+        for unit in range(first, end):
+            slope, factors = values.slope[row, unit], values.factors[row, unit]
+            for lane in range(n):
+                slope[lane] *= factors[lane]
+
+
+@part
+@no_type_check
+def losses(plan, batch_size, loss, values, of_sample, n):
     """The mean loss over all rows, and its slope at the outputs.
 
     Of a sample the slope alone: rows that are not drawn have none.
     """
     n_rows, d_out = plan.targets.shape
-    n_counted = plan.batch_size if of_sample else n_rows
+    n_counted = batch_size if of_sample else n_rows
     share = F(1 / n_counted) if plan.loss_fn == CE else F(1 / (n_counted * d_out))
     first = plan.value_at[len(plan.sizes) - 1]
-    outputs, slopes = lanes.post, lanes.slope
-    loss = lanes.loss
+    outputs, slopes = values.post, values.slope
     if not of_sample:
         for lane in range(n):
             loss[lane] = ZERO
@@ -479,10 +485,10 @@ def losses(plan, lanes, of_sample, n):
         if of_sample:
             for k in range(d_out):
                 for lane in range(n):
-                    slopes[row, first + k, lane] *= lanes.is_drawn[row, lane]
+                    slopes[row, first + k, lane] *= values.is_drawn[row, lane]
 
 
-@compiled
+@part
 @no_type_check
 def binary_cross_entropy(target, outputs, slopes, row, unit, loss, share, of_sample, n):
     """log(1 + exp(wrong)), written with exp(-|wrong|), which never overflows."""
@@ -496,7 +502,7 @@ def binary_cross_entropy(target, outputs, slopes, row, unit, loss, share, of_sam
         loss[lane] += (log_of_1_and(decay) + (ZERO if wrong < ZERO else wrong)) * counted
 
 
-@compiled
+@part
 @no_type_check
 def squared_error(target, outputs, slopes, row, unit, loss, share, of_sample, n):
     counted = ZERO if of_sample else share
@@ -506,7 +512,7 @@ def squared_error(target, outputs, slopes, row, unit, loss, share, of_sample, n)
         loss[lane] += error * error * counted
 
 
-@compiled
+@part
 @no_type_check
 def cross_entropy(targets, outputs, slopes, row, first, loss, share, of_sample, n):
     """Of the class that the one-hot target names, on one row."""
@@ -536,54 +542,45 @@ def cross_entropy(targets, outputs, slopes, row, first, loss, share, of_sample, 
 # backward
 
 
-@compiled
+@part
 @no_type_check
-def backward(plan, lanes, with_dropout, n):
-    """The slope at the outputs -> the gradient of every parameter."""
-    n_rows, n_layers = len(plan.inputs), len(plan.sizes)
-    for back in range(n_layers):
-        layer = n_layers - 1 - back
-        n_read, first, size = plan.n_read[layer], plan.value_at[layer], plan.sizes[layer]
-        n_before = plan.sizes[layer - 1] if layer > 0 else 0
-        before = plan.value_at[layer - 1] if layer > 0 else 0
-        at, end = plan.weight_at[layer], first + size
-        if with_dropout and layer < n_layers - 1:
+def backward(plan, weights, gradient, values, layer, n):
+    """The slope at a layer's pre-activations -> its gradient, and the slope at what it reads."""
+    n_rows = len(plan.inputs)
+    n_read, first, size = plan.n_read[layer], plan.value_at[layer], plan.sizes[layer]
+    n_before = plan.sizes[layer - 1] if layer > 0 else 0
+    before = plan.value_at[layer - 1] if layer > 0 else 0
+    at = plan.weight_at[layer]
+    for unit in range(size):
+        total = gradient[at + size * n_read + unit]
+        put(total, values.slope[0, first + unit], n)
+        for row in range(1, n_rows):
+            add(total, values.slope[row, first + unit], n)
+        for i in range(n_read):
+            total, number = gradient[at + unit * n_read + i], i - n_before
+            if number < 0:
+                put_product(total, values.slope[0, first + unit], values.read[0, before + i], n)
+                for row in range(1, n_rows):
+                    slope, value = values.slope[row, first + unit], values.read[row, before + i]
+                    add_product(total, slope, value, n)
+                continue
+            set_zero(total, n)
             for row in range(n_rows):
-                for unit in range(first, end):
-                    for lane in range(n):
-                        lanes.slope[row, unit, lane] *= lanes.factors[row, unit, lane]
-        act_fn, setting = plan.act_fns[layer], plan.negative_slope
-        go_back(act_fn, setting, lanes.pre, lanes.post, lanes.slope, first, end, n)
-        for unit in range(size):
-            total = lanes.gradient[at + size * n_read + unit]
-            put(total, lanes.slope[0, first + unit], n)
-            for row in range(1, n_rows):
-                add(total, lanes.slope[row, first + unit], n)
-            for i in range(n_read):
-                total, number = lanes.gradient[at + unit * n_read + i], i - n_before
-                if number < 0:
-                    put_product(total, lanes.slope[0, first + unit], lanes.read[0, before + i], n)
-                    for row in range(1, n_rows):
-                        slope, value = lanes.slope[row, first + unit], lanes.read[row, before + i]
-                        add_product(total, slope, value, n)
-                    continue
-                set_zero(total, n)
-                for row in range(n_rows):
-                    slope = lanes.slope[row, first + unit]
-                    if plan.kinds[row, number] == 1:
-                        add(total, slope, n)
-                    elif plan.kinds[row, number] == A_NUMBER:
-                        add_product(total, slope, lanes.inputs[row, number], n)
-        for row in range(n_rows):
-            for i in range(n_before):
-                total = lanes.slope[row, before + i]
-                put_product(total, lanes.slope[row, first], lanes.weights[at + i], n)
-                for unit in range(1, size):
-                    weight = lanes.weights[at + unit * n_read + i]
-                    add_product(total, lanes.slope[row, first + unit], weight, n)
+                slope = values.slope[row, first + unit]
+                if plan.kinds[row, number] == 1:
+                    add(total, slope, n)
+                elif plan.kinds[row, number] == A_NUMBER:
+                    add_product(total, slope, values.inputs[row, number], n)
+    for row in range(n_rows):
+        for i in range(n_before):
+            total = values.slope[row, before + i]
+            put_product(total, values.slope[row, first], weights[at + i], n)
+            for unit in range(1, size):
+                weight = weights[at + unit * n_read + i]
+                add_product(total, values.slope[row, first + unit], weight, n)
 
 
-@compiled
+@part
 @no_type_check
 def flushed(x):
     """0 for what is so small that processors are slow with it, as the mean of a dead unit's slopes
@@ -592,34 +589,34 @@ def flushed(x):
     return ZERO if abs(x) < SMALLEST else x
 
 
-@compiled
+@part
 @no_type_check
-def update(plan, lanes, n):
+def update(learning, lanes, n):
     """One step of the optimiser, as `_fit` takes it."""
     scale, rate = lanes.scale, lanes.rate
     weights, gradient = lanes.weights, lanes.gradient
     mean, square = lanes.mean, lanes.square
     for lane in range(n):
-        scale[lane] = plan.adam[lanes.step[lane], 0]
-        rate[lane] = plan.adam[lanes.step[lane], 1]
+        scale[lane] = learning.adam[lanes.step[lane], 0]
+        rate[lane] = learning.adam[lanes.step[lane], 1]
     for parameter in range(len(lanes.weights)):
-        if plan.has_penalties:
-            penalty = plan.penalties[parameter]
+        if learning.has_penalties:
+            penalty = learning.penalties[parameter]
             for lane in range(n):
                 gradient[parameter, lane] += np.sign(weights[parameter, lane]) * penalty
-        if plan.weight_decay > ZERO and plan.optimizer == ADAMW:
-            kept = F(1 - plan.lr * plan.weight_decay)
+        if learning.weight_decay > ZERO and learning.optimizer == ADAMW:
+            kept = F(1 - learning.lr * learning.weight_decay)
             for lane in range(n):
                 weights[parameter, lane] *= kept
-        elif plan.weight_decay > ZERO:
+        elif learning.weight_decay > ZERO:
             for lane in range(n):
-                gradient[parameter, lane] += weights[parameter, lane] * plan.weight_decay
-        if plan.optimizer == SGD:
+                gradient[parameter, lane] += weights[parameter, lane] * learning.weight_decay
+        if learning.optimizer == SGD:
             for lane in range(n):
                 mean[parameter, lane] = (
-                    mean[parameter, lane] * plan.momentum + gradient[parameter, lane]
+                    mean[parameter, lane] * learning.momentum + gradient[parameter, lane]
                 )
-                weights[parameter, lane] -= mean[parameter, lane] * plan.lr
+                weights[parameter, lane] -= mean[parameter, lane] * learning.lr
         else:
             for lane in range(n):
                 slope = gradient[parameter, lane]
@@ -633,7 +630,7 @@ def update(plan, lanes, n):
 # networks into and out of lanes
 
 
-@compiled
+@part
 @no_type_check
 def load(lanes, networks, lane):
     """The next network into a lane, or none."""
@@ -651,7 +648,7 @@ def load(lanes, networks, lane):
         lanes.square[parameter, lane] = ZERO
 
 
-@compiled
+@part
 @no_type_check
 def move_together(lanes, n):
     """The lanes that train a network come first; how many are in use then."""
@@ -673,26 +670,15 @@ def move_together(lanes, n):
     return n_used
 
 
-@compiled
+@part
 @no_type_check
-def fill(lanes, networks):
-    """The first networks into all lanes."""
-    for lane in range(WIDTH):
-        load(lanes, networks, lane)
-    lanes.numbers[1] = WIDTH
-    if lanes.numbers[0] <= WIDTH // 2:
-        lanes.numbers[1] = move_together(lanes, WIDTH)
-
-
-@compiled
-@no_type_check
-def store_finished(plan, lanes, networks, n):
+def store_finished(learning, lanes, networks, n):
     """Which lanes are done is marked, and what came out of them is stored; how many there are."""
     n_done = 0
     for lane in range(n):
         # NaN is not below: a network that diverged is never done before the last round
-        is_last = lanes.step[lane] >= plan.max_steps
-        is_done = lanes.network[lane] >= 0 and (is_last or lanes.loss[lane] < plan.stop_loss)
+        is_last = lanes.step[lane] >= learning.max_steps
+        is_done = lanes.network[lane] >= 0 and (is_last or lanes.loss[lane] < learning.stop_loss)
         lanes.done[lane] = is_done
         n_done += is_done
     if n_done:
@@ -703,54 +689,66 @@ def store_finished(plan, lanes, networks, n):
                 networks.steps[network] = lanes.step[lane]
                 for parameter in range(len(lanes.weights)):
                     networks.final[parameter, network] = lanes.weights[parameter, lane]
+    lanes.numbers[2] = n_done
     return n_done
 
 
-@compiled
+@part
 @no_type_check
-def replace_finished(lanes, networks, n):
-    """The next networks into the lanes that are done; how many train one then."""
-    n_open = 0
+def replace_finished(lanes, networks):
+    """The next networks into the lanes that are done; where few train one, they move together."""
+    n, n_open = lanes.numbers[1], 0
     for lane in range(n):
         if lanes.done[lane]:
             load(lanes, networks, lane)
         n_open += lanes.network[lane] >= 0
-    return n_open
+    if n_open <= n // 2:
+        lanes.numbers[1] = move_together(lanes, n)
+    lanes.numbers[2] = 0
 
 
 @compiled
 @no_type_check
-def advance(plan, lanes, networks, n_rounds):
+def advance(plan, learning, lanes, values, networks, n_rounds):
     """So many steps of all lanes; how many networks finished.
 
     Networks that finish make room for the next ones.
     """
     n_finished = 0
-    has_dropout = plan.dropout > ZERO
-    is_sampled = has_dropout or plan.batch_size < len(plan.inputs)
+    setting, n_layers = plan.negative_slope, len(plan.sizes)
+    has_dropout = learning.dropout > ZERO
+    is_sampled = has_dropout or learning.batch_size < len(plan.inputs)
     for _ in range(n_rounds):
+        if lanes.numbers[2]:
+            replace_finished(lanes, networks)
         n = lanes.numbers[1]
         if n == 0:
             break
-        if plan.input_noise > ZERO:
-            draw_noise(plan, lanes, n)
-        n_done = 0
+        if learning.input_noise > ZERO:
+            draw_noise(plan, learning.input_noise, lanes, values, n)
         # the loss that counts is that of all rows and units; what is learnt from may be less
         for of_sample in range(1 + is_sampled):
             if of_sample:
-                draw_rows(plan, lanes, n)
-                draw_units(plan, lanes, n)
-            forward(plan, lanes, of_sample, n)
-            losses(plan, lanes, of_sample, n)
+                draw_rows(learning.batch_size, lanes, values, n)
+                draw_units(plan, learning, lanes, values, n)
+            for layer in range(n_layers):
+                act_fn, first = plan.act_fns[layer], plan.value_at[layer]
+                end = first + plan.sizes[layer]
+                weigh(plan, lanes.weights, values, layer, n)
+                activate(act_fn, setting, values.pre, values.post, first, end, n)
+                if has_dropout and layer < n_layers - 1:
+                    drop(values, first, end, of_sample, n)
+            losses(plan, learning.batch_size, lanes.loss, values, of_sample, n)
             if not of_sample:
-                n_done = store_finished(plan, lanes, networks, n)
-        backward(plan, lanes, has_dropout, n)
-        update(plan, lanes, n)
+                n_finished += store_finished(learning, lanes, networks, n)
+        for layer in range(n_layers - 1, -1, -1):
+            act_fn, first = plan.act_fns[layer], plan.value_at[layer]
+            end = first + plan.sizes[layer]
+            if has_dropout and layer < n_layers - 1:
+                drop_slopes(values, first, end, n)
+            go_back(act_fn, setting, values.pre, values.post, values.slope, first, end, n)
+            backward(plan, lanes.weights, lanes.gradient, values, layer, n)
+        update(learning, lanes, n)
         for lane in range(n):
             lanes.step[lane] += lanes.network[lane] >= 0
-        if n_done:
-            n_finished += n_done
-            n_open = replace_finished(lanes, networks, n)
-            if n_open <= n // 2:
-                lanes.numbers[1] = move_together(lanes, n)
     return n_finished

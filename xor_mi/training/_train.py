@@ -211,15 +211,15 @@ def train_population(
     else:
         flat = given_weights[:, None].repeat(1, n_networks)
 
-    fitted = _fitted(
-        flat.to(task.rows.device),
-        seeds=seeds.to(task.rows.device),
-        task=task,
-        cfg=cfg,
-        config=config,
-        engine=chosen,
-        progress=progress,
-    )
+    there = flat.to(task.rows.device)
+    if chosen == "numba":
+        fitted = _fitted_by_numba(
+            there, seeds=seeds, task=task, cfg=cfg, config=config, progress=progress
+        )
+    else:
+        fitted = _fitted_by_torch(
+            there, seeds=seeds.to(there.device), task=task, config=config, progress=progress
+        )
     flat = fitted.flat.cpu()
     return Population.from_flat(
         flat.T,
@@ -234,42 +234,48 @@ def train_population(
     )
 
 
-def _fitted(
+def _fitted_by_torch(
+    flat: Float[Tensor, "parameter seed"],
+    *,
+    seeds: Int[Tensor, " seed"],
+    task: Task,
+    config: TrainConfig,
+    progress: bool,
+) -> Fitted:
+    """Every column trained, under a bar of steps, which PyTorch takes of a block at once."""
+    n_networks, n_finished_in_all = len(seeds), 0
+    n_blocks = ceil(n_networks / NETWORKS_PER_BLOCK)
+    bar = progress_bar(
+        doing="training", unit="step", total=config.max_steps * n_blocks, progress=progress
+    )
+
+    def report(*, n_steps: int = 0, n_finished: int = 0) -> None:
+        nonlocal n_finished_in_all
+        n_finished_in_all += n_finished
+        if n_finished:
+            bar.set_postfix_str(f"{n_finished_in_all} of {n_networks} finished", refresh=False)
+        bar.update(n_steps)
+
+    with bar:
+        return fit(flat, seeds=seeds, task=task, config=config, report=report)
+
+
+def _fitted_by_numba(
     flat: Float[Tensor, "parameter seed"],
     *,
     seeds: Int[Tensor, " seed"],
     task: Task,
     cfg: HookedMLPConfig,
     config: TrainConfig,
-    engine: EngineName,
     progress: bool,
 ) -> Fitted:
-    """Every column trained, under a bar."""
-    n_networks, n_finished_in_all = len(seeds), 0
-    by_numba = engine == "numba"
-    n_blocks = ceil(n_networks / NETWORKS_PER_BLOCK)
-    bar = progress_bar(
-        doing="training",
-        # a thread of numba's tells when networks are done, and PyTorch takes a step of them all
-        unit="network" if by_numba else "step",
-        total=n_networks if by_numba else config.max_steps * n_blocks,
-        progress=progress,
-    )
+    """Every column trained, under a bar of networks, of which threads tell when they are done."""
+    # not before it is asked for: numba takes a moment to load, and may not be there
+    from xor_mi.training._fit_lanes import fit_lanes
 
-    def report(*, n_steps: int = 0, n_finished: int = 0) -> None:
-        nonlocal n_finished_in_all
-        n_finished_in_all += n_finished
-        if n_finished and not by_numba:
-            bar.set_postfix_str(f"{n_finished_in_all} of {n_networks} finished", refresh=False)
-        bar.update(n_finished if by_numba else n_steps)
-
+    bar = progress_bar(doing="training", unit="network", total=len(seeds), progress=progress)
     with bar:
-        if not by_numba:
-            return fit(flat, seeds=seeds, task=task, config=config, report=report)
-        # not before it is asked for: numba takes a moment to load, and may not be there
-        from xor_mi.training._fit_lanes import fit_lanes
-
-        return fit_lanes(flat, seeds=seeds, task=task, cfg=cfg, config=config, report=report)
+        return fit_lanes(flat, seeds=seeds, task=task, cfg=cfg, config=config, report=bar.update)
 
 
 _BESIDE_SETTINGS = {
