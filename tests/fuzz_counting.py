@@ -24,6 +24,7 @@ SHAPES = [
     *((1, 1, 1), (1, 2, 1), (1, 3, 1), (2, 1, 1), (2, 2, 1), (2, 3, 1), (3, 1, 1), (3, 2, 1)),
     *((1, 1, 1, 1), (2, 1, 1, 1), (2, 2, 1, 1), (2, 1, 2, 1), (2, 2, 2, 1), (2, 1, 3, 1)),
     *((1, 1, 2), (2, 1, 2), (2, 2, 2), (2, 2, 1, 2), (1, 2, 2, 2), (2, 1, 1, 1, 1)),
+    *((1, 1, 3), (2, 2, 3), (2, 2, 2, 2), (1, 2, 2, 2, 1), (2, 2, 1, 2, 1), (2, 1, 2, 1, 2)),
 ]
 EXACT = ("identity", "relu", "leaky_relu", "heaviside")
 SMOOTH = ("tanh", "sigmoid")
@@ -149,9 +150,8 @@ def mismatches(rng: random.Random) -> tuple[int, list[str]]:
         found.append(("counted", counted, len(right)))
     except XorMiError:
         # these are what it says that it does not count
-        two_thresholds = drawn.sizes[-1] == 2 and not drawn.argmax
         not_undone = drawn.argmax and drawn.act_fns[-1] != "identity"
-        found.append(("counts", two_thresholds or not_undone or len(drawn.sizes) > 4, True))
+        found.append(("counts", not_undone, True))
     parts = list(search)
     for part in rng.sample(parts, min(2, len(parts))):
         n = count_interpretations(model, part, convention=convention)

@@ -1,5 +1,7 @@
 """Counting by sets of bits, against comparing every pair, by NumPy and by numba."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from xor_mi.search import (
     Convention,
     _bitset_kernels,
     _bitsets,
-    _counting,
+    _fitting,
     count_perfect_subcircuits,
 )
 
@@ -28,7 +30,7 @@ def test_lefts_below_are_those_that_are_below_on_every_row(by, shape):
     ranks = np.array([rng.permutation(n_left) for _ in range(n_rows)])
     positions = rng.integers(0, n_left + 1, (n_rows, n_right))
     expected = (positions[:, None] > ranks[:, :, None]).all(0).sum(0)
-    assert by.n_lefts_below(ranks, positions).tolist() == expected.tolist()
+    assert by.n_lefts_below(ranks, positions, Event()).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("with_numba", [True, False])
@@ -48,9 +50,9 @@ def test_counting_by_bits_equals_comparing_all_pairs(
     """Left halves that stand for several choices, one bound a row or two, one output or two."""
     model = train("XOR", hidden=hidden, **({"seed": 1} | settings)).model
     asked = {"convention": convention, "progress": False}
-    monkeypatch.setattr(_counting, "WORTH_BITSETS", 2**62)
+    monkeypatch.setattr(_fitting, "WORTH_BITSETS", 2**62)
     compared = count_perfect_subcircuits(model, **asked)
-    monkeypatch.setattr(_counting, "WORTH_BITSETS", 1)
-    monkeypatch.setattr(_counting, "numba_is_installed", lambda: with_numba)
+    monkeypatch.setattr(_fitting, "WORTH_BITSETS", 1)
+    monkeypatch.setattr(_fitting, "numba_is_installed", lambda: with_numba)
     assert count_perfect_subcircuits(model, **asked) == compared
     assert compared > 0

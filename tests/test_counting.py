@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import demo_network
 import numpy as np
@@ -11,6 +12,7 @@ from oracles import counting
 
 from xor_mi.errors import XorMiError
 from xor_mi.graph import Subcircuit
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.plots import counts_figure
 from xor_mi.search import (
@@ -23,6 +25,7 @@ from xor_mi.search import (
     find_subcircuits,
     identifiability_report,
 )
+from xor_mi.truth import BooleanFunction
 
 pytestmark = pytest.mark.as_a_user
 
@@ -163,7 +166,7 @@ def test_what_would_be_too_large_is_refused_at_once():
         find_subcircuits(wide)
     with pytest.raises(XorMiError, match=r"about 10\^.* combinations in one half"):
         count_perfect_subcircuits(wide)
-    long = HookedMLP(HookedMLPConfig(2, (12, 2), target="XOR"))
+    long = HookedMLP(HookedMLPConfig(2, (12, 2), act_fn="tanh", target="XOR"))
     with pytest.raises(XorMiError, match="16,777,216 choices of what the last hidden layer"):
         count_perfect_subcircuits(long)
     noisy = Convention(n_noisy=10**12, noise_sd=0.1)
@@ -240,3 +243,61 @@ def test_a_report_holds_counts_beyond_64_bits():
     assert max(of_each) > 2**63
     assert content["counts"][0]["n_interpretations"] == sum(of_each)
     assert report.subcircuits_frame()["n_interpretations"].sum() == sum(of_each)
+
+
+def drawn(sizes, seed, **settings):
+    """A network with drawn weights, and what it decides, undecided as 0.
+
+    Half of the networks have whole numbers, so that sums are often equal.
+    """
+    d_in, *d_hidden, d_out = sizes
+    cfg = HookedMLPConfig(d_in, tuple(d_hidden), d_out, seed=seed, **settings)
+    rng = np.random.default_rng(seed)
+    layers = []
+    for before, after in pairwise(sizes):
+        weights = rng.normal(0, 2, (after, before + 1))
+        weights = weights.round() if seed % 2 else weights
+        layers.append((weights[:, 1:], weights[:, 0]))
+    model = HookedMLP(cfg).with_weights(layers, dtype=torch.float64)
+    tables = (decisions(model) > 0).long().T.tolist()
+    return model, BooleanFunction(d_in, tuple(map(tuple, tables)))
+
+
+@pytest.mark.parametrize("settings", [{}, {"decision_rule": "argmax"}, {"act_fn": "tanh"}])
+@pytest.mark.parametrize(
+    "sizes", [(2, 3, 2), (2, 2, 3), (1, 2, 4), (2, 2, 2, 2), (2, 1, 2, 3), (2, 2, 2, 2, 2)]
+)
+def test_several_outputs_are_counted(sizes, settings):
+    """By thresholds, or by which is the largest: as many as are listed."""
+    counts = []
+    for seed, all_units, ablation in ((0, True, "zero"), (1, False, "mean"), (2, False, "zero")):
+        model, target = drawn(sizes, seed, **settings)
+        convention = Convention(all_units=all_units, ablation=ablation)
+        counts.append(count_perfect_subcircuits(model, target, convention=convention))
+        assert counts[-1] == find_subcircuits(model, target, convention=convention).n_perfect
+    assert any(counts)
+
+
+def test_rows_of_which_no_output_or_several_should_be_largest_are_never_right():
+    """Of three outputs one wins: labels with two ones, or none, are decided by no subcircuit."""
+    model, _ = drawn((2, 2, 3), 0, decision_rule="argmax")
+    for tables in (((0, 1, 1, 0), (0, 1, 0, 0), (1, 0, 0, 1)), ((0,) * 4,) * 3):
+        target = BooleanFunction(2, tables)
+        assert count_perfect_subcircuits(model, target) == 0
+        assert find_subcircuits(model, target).n_perfect == 0
+
+
+@pytest.mark.parametrize("act_fn", ["relu", "tanh"])
+@pytest.mark.parametrize(
+    "sizes",
+    [(2, 2, 2, 2, 1), (2, 1, 3, 2, 1), (2, 3, 2, 2, 1), (2, 2, 1, 2, 1), (1, 2, 2, 2, 2, 1)],
+)
+def test_more_than_two_hidden_layers_are_counted(sizes, act_fn):
+    """As many as are listed, whatever the convention."""
+    counts = []
+    for seed, all_units, biases in ((0, True, "keep"), (1, False, "keep"), (3, False, "drop")):
+        model, target = drawn(sizes, seed, act_fn=act_fn)
+        convention = Convention(all_units=all_units, biases=biases)
+        counts.append(count_perfect_subcircuits(model, target, convention=convention))
+        assert counts[-1] == find_subcircuits(model, target, convention=convention).n_perfect
+    assert any(counts)

@@ -177,6 +177,7 @@ VALID: dict[str, dict[str, object]] = {
     "search.compare_conventions": {**MODEL, "depth": 1, **quiet},
     "search.count_interpretations": {**MODEL, "subcircuit": Made("subcircuit")},
     "search.count_perfect_subcircuits": {**MODEL, **quiet},
+    "search.counting_cost": MODEL,
     "search.count_subcircuits": {"layer_sizes": (2, 2, 1)},
     "search.find_alignments": MODEL,
     "search.find_subcircuits": {**MODEL, **quiet},

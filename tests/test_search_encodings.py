@@ -241,8 +241,8 @@ def test_counting_equals_listing_where_the_larger_output_wins(sizes, ablation):
 
 
 def test_what_cannot_be_counted_says_what_to_do():
-    """Outputs with an activation are listed, and so are more than two outputs; where the output's
-    activation increases, counting without a list agrees with the list.
+    """Compared outputs with an activation are listed; where the output's activation increases,
+    counting without a list agrees with the list.
     """
     sizes, settings = CASES["both"]
     network = deciding(sizes, **settings)
@@ -251,8 +251,8 @@ def test_what_cannot_be_counted_says_what_to_do():
         count_perfect_subcircuits(squashed)
     assert set(find_subcircuits(squashed)) == set(find_subcircuits(network.model))
     sizes, settings = CASES["the largest of three"]
-    with pytest.raises(XorMiError, match="of which the larger wins, not .2, 2, 3.; use find"):
-        count_perfect_subcircuits(deciding(sizes, **settings).model)
+    model = deciding(sizes, **settings).model
+    assert count_perfect_subcircuits(model) == find_subcircuits(model).n_perfect > 0
     for out_act_fn in ("softplus", "elu"):
         sizes, settings = CASES["other levels"]
         network = deciding(sizes, **settings)

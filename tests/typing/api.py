@@ -344,6 +344,9 @@ subcircuit = search.minimal[0]
 assert_type(xor_mi.search.as_network(model, subcircuit), HookedMLP)
 assert_type(xor_mi.search.count_subcircuits((2, 3, 3, 1)), int)
 assert_type(xor_mi.search.count_perfect_subcircuits(model, "XOR"), int)
+assert_type(xor_mi.search.counting_cost(model, "XOR"), xor_mi.search.CountingCost)
+count_so_far = xor_mi.search.PartialCount(at_least=1, n_done=1, n_configurations=4)
+assert_type(xor_mi.search.CountStopped(count_so_far).count, xor_mi.search.PartialCount)
 assert_type(xor_mi.search.count_interpretations(model, subcircuit), int)
 for interpretation in xor_mi.search.interpretations(model, subcircuit, "XOR"):
     assert_type(interpretation.frame(), pd.DataFrame)

@@ -18,7 +18,11 @@ from xor_mi.search._comparison import compare_conventions as compare_conventions
 from xor_mi.search._convention import AnyConvention as AnyConvention
 from xor_mi.search._convention import Convention as Convention
 from xor_mi.search._convention import Preset as Preset
+from xor_mi.search._counting import CountStopped as CountStopped
+from xor_mi.search._counting import PartialCount as PartialCount
 from xor_mi.search._counting import count_perfect_subcircuits as count_perfect_subcircuits
+from xor_mi.search._counting import counting_cost as counting_cost
+from xor_mi.search._counting_cost import CountingCost as CountingCost
 from xor_mi.search._examined import ExaminedAlignment as ExaminedAlignment
 from xor_mi.search._examined import ExaminedSubcircuit as ExaminedSubcircuit
 from xor_mi.search._examined import Witness as Witness

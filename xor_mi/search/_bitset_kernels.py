@@ -4,6 +4,7 @@ They are ordered by their rank on the first row, so that a tile past a right hal
 is left out. The kernels are not annotated: numba finds the types.
 """
 
+from threading import Event
 from typing import no_type_check
 
 import numpy as np
@@ -14,27 +15,53 @@ from xor_mi.search._bitsets import TILE, WORDS, Wholes
 U = np.uint64
 
 
-def n_lefts_below(ranks: Wholes, positions: Wholes) -> Wholes:
+RIGHTS_AT_ONCE = 2**18
+"""So many right halves are held against a tile by one kernel: some hundredths of a second, after
+which Ctrl-C is heard.
+"""
+
+
+def n_lefts_below(ranks: Wholes, positions: Wholes, stop: Event) -> Wholes:
     """As `_bitsets.n_lefts_below`."""
     n_rows, n_left = ranks.shape
+    n_right = positions.shape[1]
     # the highest first: in a tile past its position nothing is left to do
     order = np.argsort(-positions[0], kind="stable")
     by_first_row = np.empty(n_left, dtype=np.int64)
     by_first_row[ranks[0]] = np.arange(n_left)
-    counts = np.zeros(positions.shape[1], dtype=np.int64)
+    ranks = np.ascontiguousarray(ranks[1:])
+    positions = np.ascontiguousarray(positions[:, order])
+    counts = np.zeros(n_right, dtype=np.int64)
     n_words = n_left // 64 + 1
-    add_lefts_below(
-        by_first_row,
-        np.ascontiguousarray(ranks[1:]),
-        np.ascontiguousarray(positions[:, order]),
-        counts,
-        np.zeros((n_rows - 1, TILE + 1, WORDS), dtype=np.uint64),
-        np.zeros((n_rows - 1, n_words), dtype=np.uint64),
-        np.zeros((n_rows - 1, n_words), dtype=np.int64),
-        np.zeros(n_left, dtype=np.int64),
-        np.zeros(n_rows, dtype=np.int64),
-        np.zeros(WORDS, dtype=np.uint64),
-    )
+    lowest = np.zeros((n_rows - 1, TILE + 1, WORDS), dtype=np.uint64)
+    marks = np.zeros((n_rows - 1, n_words), dtype=np.uint64)
+    n_before = np.zeros((n_rows - 1, n_words), dtype=np.int64)
+    place = np.zeros(n_left, dtype=np.int64)
+    entries = np.zeros(n_rows, dtype=np.int64)
+    kept = np.zeros(WORDS, dtype=np.uint64)
+    for start in range(0, n_left, TILE):
+        # none is above a left of this tile, or of a later one
+        if stop.is_set() or positions[0, 0] <= start:
+            break
+        tile = by_first_row[start : start + TILE]
+        fill_tables(tile, ranks, lowest, marks, n_before, place)
+        for first in range(0, n_right, RIGHTS_AT_ONCE):
+            if stop.is_set():
+                break
+            last = min(first + RIGHTS_AT_ONCE, n_right)
+            add_lefts_below(
+                start,
+                len(tile),
+                positions,
+                first,
+                last,
+                counts,
+                lowest,
+                marks,
+                n_before,
+                entries,
+                kept,
+            )
     in_their_order = np.empty_like(counts)
     in_their_order[order] = counts
     return in_their_order
@@ -77,6 +104,21 @@ def _fill_table(lowest, marks, n_before, place, ranks, tile, size):
             rest ^= last
 
 
+@compiled
+@no_type_check
+def fill_tables(tile, ranks, lowest, marks, n_before, place):
+    """Of every row but the first, which lefts of a tile lie lowest.
+
+    Args:
+        tile: the lefts of the tile.
+        ranks: [other row, left].
+        lowest, marks, n_before: of every other row, as `_fill_table` fills them.
+        place: scratch, a number for each left.
+    """
+    for row in range(len(ranks)):
+        _fill_table(lowest[row], marks[row], n_before[row], place, ranks[row], tile, len(tile))
+
+
 @inlined
 @no_type_check
 def _entry(marks, n_before, position):
@@ -105,39 +147,35 @@ def _n_common(one, other, third, n_inside):
 @compiled
 @no_type_check
 def add_lefts_below(
-    by_first_row, ranks, positions, counts, lowest, marks, n_before, place, entries, kept
+    start, size, positions, first, last, counts, lowest, marks, n_before, entries, kept
 ):
-    """`n_lefts_below`, added to `counts`, with the memory that it needs.
+    """How many lefts of a tile some of the rights are above, added to `counts`.
 
     Args:
-        by_first_row: the lefts in the order of their ranks on the first row.
-        ranks: [other row, left].
+        start, size: which ranks of the first row are those of the tile.
         positions: [row, right], those of the first row from the highest on.
-        lowest, marks, n_before: of every other row, as `_fill_table` fills them.
-        place, entries, kept: scratch, a number for each left, each row and each word.
+        first, last: the rights that are looked at.
+        lowest, marks, n_before: of every other row, as `fill_tables` fills them.
+        entries, kept: scratch, a number for each row and each word.
     """
-    n_others, n_right = len(ranks), positions.shape[1]
-    for start in range(0, len(by_first_row), TILE):
-        tile = by_first_row[start : start + TILE]
+    n_others = len(lowest)
+    for right in range(first, last):
+        n_inside = min(positions[0, right] - start, size)
+        if n_inside <= 0:
+            break  # nor is any further one above a left of this tile
+        # the last three rows are taken at once; one that is taken twice changes nothing
         for row in range(n_others):
-            _fill_table(lowest[row], marks[row], n_before[row], place, ranks[row], tile, len(tile))
-        for right in range(n_right):
-            n_inside = min(positions[0, right] - start, len(tile))
-            if n_inside <= 0:
-                break  # nor is any further one above a left of this tile
-            # the last three rows are taken at once; one that is taken twice changes nothing
-            for row in range(n_others):
-                entries[row] = _entry(marks[row], n_before[row], positions[row + 1, right])
-            if n_others == 0:
-                counts[right] += n_inside
-                continue
-            c = n_others - 1
-            a, b = max(c - 2, 0), max(c - 1, 0)
-            one = lowest[a, entries[a]]
-            for row in range(a):
-                for w in range(WORDS):
-                    before = kept[w] if row > 0 else one[w]
-                    kept[w] = before & lowest[row, entries[row], w]
-            one = kept if a > 0 else one
-            other, third = lowest[b, entries[b]], lowest[c, entries[c]]
-            counts[right] += _n_common(one, other, third, n_inside)
+            entries[row] = _entry(marks[row], n_before[row], positions[row + 1, right])
+        if n_others == 0:
+            counts[right] += n_inside
+            continue
+        c = n_others - 1
+        a, b = max(c - 2, 0), max(c - 1, 0)
+        one = lowest[a, entries[a]]
+        for row in range(a):
+            for w in range(WORDS):
+                before = kept[w] if row > 0 else one[w]
+                kept[w] = before & lowest[row, entries[row], w]
+        one = kept if a > 0 else one
+        other, third = lowest[b, entries[b]], lowest[c, entries[c]]
+        counts[right] += _n_common(one, other, third, n_inside)

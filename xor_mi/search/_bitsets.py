@@ -6,6 +6,8 @@ above are the intersection of one set from each table, and are counted word by w
 `_bitset_kernels` is some twenty times as fast, where numba is installed.
 """
 
+from threading import Event
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,8 +24,10 @@ RIGHTS_AT_ONCE = 2**14
 """So many right halves are held against a tile in one step of NumPy's."""
 
 
-def n_lefts_below(ranks: Wholes, positions: Wholes) -> Wholes:
+def n_lefts_below(ranks: Wholes, positions: Wholes, stop: Event) -> Wholes:
     """Of each right half, how many lefts have on every row a rank below its position.
+
+    Of these, the ones that were met before it was told to stop.
 
     Args:
         ranks: [row, left], on each row a permutation of the numbers of lefts.
@@ -41,6 +45,8 @@ def n_lefts_below(ranks: Wholes, positions: Wholes) -> Wholes:
         for table, order in zip(lowest, orders, strict=True):
             np.bitwise_or.accumulate(alone[order], axis=0, out=table[1:])
         for first in range(0, n_right, RIGHTS_AT_ONCE):
+            if stop.is_set():
+                return counts
             these = slice(first, first + RIGHTS_AT_ONCE)
             kept = np.uint64(2**64 - 1)
             for table, order, rank, position in zip(
