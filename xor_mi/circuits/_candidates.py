@@ -17,7 +17,7 @@ from xor_mi.circuits._interchange import Interchanges, Tested
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Variables
 from xor_mi.circuits._required import checked_level
-from xor_mi.circuits._signature import canonical_texts, live_netlist
+from xor_mi.circuits._signature import CanonicalTexts, live_netlist
 from xor_mi.graph import Unit
 from xor_mi.progress import progress_bar
 
@@ -228,15 +228,24 @@ def _in_order(
         total=len(candidates), doing="ordering circuits", unit="circuit", progress=progress
     )
 
-    def canonical(candidate: CandidateCircuit) -> tuple[object, ...]:
+    found: dict[int, CanonicalTexts] = {}
+
+    def length(candidate: CandidateCircuit) -> tuple[int]:
         bar.update()
-        return _canonical(candidate, layer_sizes)
+        texts = CanonicalTexts(candidate.readings[0].netlist, layer_sizes)
+        found[id(candidate)] = texts
+        return (len(texts.text),)
+
+    def canonical(candidate: CandidateCircuit) -> tuple[object, ...]:
+        return _canonical(candidate, found[id(candidate)])
 
     with bar:
         for equal in _sorted_groups(candidates, _credit):
-            # a canonical text is slow to find, and so are gates' formulas
-            for same in _sorted_groups(equal, canonical):
-                yield from chain.from_iterable(_sorted_groups(same, _by_gates))
+            # a canonical text is slow to find, that of all orders of the inputs more so, and so are
+            # gates' formulas
+            for as_short in _sorted_groups(equal, length):
+                for same in _sorted_groups(as_short, canonical):
+                    yield from chain.from_iterable(_sorted_groups(same, _by_gates))
 
 
 def _sorted_groups(
@@ -262,16 +271,15 @@ def _credit(candidate: CandidateCircuit) -> tuple[int, int, float, int]:
 
 
 def _canonical(
-    candidate: CandidateCircuit, layer_sizes: Sequence[int]
-) -> tuple[int, str, str, tuple[float, ...]]:
-    """What renumbering and complementing units cannot change: texts, the shortest first, and then
-    all margins, the largest first.
+    candidate: CandidateCircuit, texts: CanonicalTexts
+) -> tuple[str, str, tuple[float, ...]]:
+    """What renumbering and complementing units cannot change: texts, of those that are as short,
+    and then all margins, the largest first.
     """
     first = candidate.readings[0]
-    text, family = canonical_texts(first.netlist, layer_sizes)
     margins = sorted(first.of(unit).margin or 0 for unit in candidate.live)
     clearest = tuple(-compared_margin(margin) for margin in margins)
-    return len(text), family, text, clearest
+    return texts.family, texts.text, clearest
 
 
 def _by_gates(

@@ -250,7 +250,8 @@ def gather(
     units = model.units
     kept = list(chain.from_iterable(one.readings for one in circuits))
     first = kept[0]
-    matrix = _matrix(first, units, interchanges)
+    tables = interchanges.tables(interchanges.with_bits(first))
+    matrix = _matrix(units, interchanges, predicted=interchanges.predicted_single(tables))
     alike = _alike(layers, kept)
     ablations = tuple(
         _subset_ablation(model, units, decided, value=value, groups=alike)
@@ -262,7 +263,10 @@ def gather(
     claims = [_substitution(first, units, distance, decided)]
     claims += _interchange(units, circuits[0], matrix)
     for layer, count in enumerate(circuits[0].joint):
-        claims.append(_joint(first, interchanges, layer, passes=count.passes))
+        predicted = interchanges.predicted_joint(tables[layer], layer).T
+        claims.append(
+            _joint(first, interchanges, layer, predicted=predicted, passes=count.passes)
+        )
     claims += _necessity(circuits[0].live, groups, by_mean, len(decided))
     # sufficient sets are known only where every subset was ablated
     for ablation in ablations:
@@ -276,13 +280,15 @@ def gather(
     )
 
 
-def _matrix(first: JointReading, units: Sequence[Unit], interchanges: Interchanges) -> Tensor:
+def _matrix(units: Sequence[Unit], interchanges: Interchanges, *, predicted: Tensor) -> Tensor:
     """[unit, variable]: each unit as the network does it, against every one as the netlist does it.
 
     Copies move together, so they have the same numbers.
+
+    Args:
+        predicted: by the netlist, in the shape of `Interchanges.single`.
     """
     network = interchanges.single
-    predicted = interchanges.predicted_single(interchanges.with_bits(first))
     n_variables = network.shape[2]
     agreed = [(network[:, :, [own]] == predicted).all(-1).sum((0, 1)) for own in range(n_variables)]
     numbers = [interchanges.variable_of[unit] for unit in units]
@@ -346,15 +352,20 @@ def _interchange(
 
 
 def _joint(
-    first: JointReading, interchanges: Interchanges, layer: int, *, passes: bool
+    first: JointReading,
+    interchanges: Interchanges,
+    layer: int,
+    *,
+    predicted: Tensor,
+    passes: bool,
 ) -> Evidence:
     """All units of one layer at once, each variable from a source of its own.
 
     Args:
+        predicted: by the netlist, [run, decision].
         passes: whether all joint interchanges are as predicted, those that were not run included.
     """
     runs = interchanges.joint[layer]
-    predicted = interchanges.predicted_joint(interchanges.with_bits(first), layer)
     n_runs = len(predicted)
     # the control: each run held against the prediction for another one, at random but repeatable
     other_run = torch.randperm(n_runs, generator=torch.Generator().manual_seed(0))

@@ -12,7 +12,7 @@ same whether all of them are as predicted (`_extremes`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from torch import Tensor
 from xor_mi.circuits._extremes import Extremes
 from xor_mi.circuits._facts import Contradiction, InterchangeCount, TellingInterchange
 from xor_mi.circuits._netlist import JointReading, LocalGate, compose_from
+from xor_mi.circuits._predicted import DecisionTable, NumbersOfRuns, Predicts
 from xor_mi.circuits._readings import ROUNDING, Reading, Variables
 from xor_mi.circuits._variables import MAX_JOINT, by_unit, joint_sources, taken_from
 from xor_mi.graph import Unit
@@ -30,24 +31,6 @@ from xor_mi.values import LayerValues, forward_float64
 
 RUNS_AT_ONCE = 262_144
 """So many single interchanges go through the rest of the network together."""
-
-
-@runtime_checkable
-class Predicts(Protocol):
-    """A circuit as interchange tests it, however many levels its units have."""
-
-    def levels(self, layer: int) -> Tensor:
-        """At which level each variable of a hidden layer is on every row, [row, variable]."""
-        ...
-
-    def decided(self, layer: int, levels: Tensor, inputs: Tensor) -> Tensor:
-        """What the netlist decides from a layer's levels on, [..., decision].
-
-        Args:
-            levels: of the layer's variables, [..., variable].
-            inputs: the inputs' bits, for outputs that read them directly, [..., input].
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -84,6 +67,7 @@ class JointRuns:
     Attributes:
         sources: the row that each variable is taken from, [run, variable].
         bases: the row of the inputs, which matters where outputs read them directly, [run].
+        n_read: how many inputs outputs read directly.
         decided: [run, decision]; UNDECIDED on the threshold.
         n: how many joint interchanges there are; more than the runs where these are a sample.
         scale: the largest distance to the threshold in any of them.
@@ -92,6 +76,7 @@ class JointRuns:
 
     sources: Tensor
     bases: Tensor
+    n_read: int
     decided: Tensor
     n: int
     scale: float
@@ -101,6 +86,12 @@ class JointRuns:
     def exhaustive(self) -> bool:
         """Whether these are all that there are."""
         return len(self.sources) == self.n
+
+    @cached_property
+    def numbers(self) -> NumbersOfRuns:
+        """Which combination of levels, and of inputs that outputs read, each run sets."""
+        of_inputs = self.bases[:, None].expand(-1, self.n_read)
+        return NumbersOfRuns(torch.cat([self.sources, of_inputs], dim=1))
 
 
 @dataclass(frozen=True)
@@ -174,34 +165,37 @@ class Interchanges:
         """The circuit that this is a joint reading of."""
         return WithBits(joint.netlist, joint.readings, self.variables, self.model.layer_sizes)
 
-    def predicted_single(self, circuit: Predicts) -> Tensor:
-        """What a circuit decides, in the shape of `single`."""
-        input_bits = _input_bits(self.model)
-        n_rows = len(input_bits)
-        inputs = input_bits[:, None].expand(n_rows, n_rows, -1)  # those of the base
-        predicted = []
-        for layer, of_layer in enumerate(self.variables):
-            own = circuit.levels(layer)
-            for number in range(len(of_layer)):
-                levels = own[:, None].repeat(1, n_rows, 1)  # [base, source, variable]
-                levels[..., number] = own[:, number]
-                predicted.append(circuit.decided(layer, levels, inputs))
-        return torch.stack(predicted, dim=2)
+    def tables(self, circuit: Predicts) -> list[DecisionTable]:
+        """Per hidden layer, what a circuit decides on every combination of its levels."""
+        bits, direct = _input_bits(self.model), self.model.cfg.direct
+        layers = range(len(self.joint))
+        return [DecisionTable.of(circuit, layer, bits, direct=direct) for layer in layers]
 
-    def predicted_joint(self, circuit: Predicts, layer: int) -> Tensor:
-        """What a circuit decides in the joint runs of a layer, [run, decision]."""
-        runs = self.joint[layer]
-        return self._predicted(circuit, layer, runs.sources, runs.bases)
+    def predicted_single(self, tables: Sequence[DecisionTable]) -> Tensor:
+        """What the circuit with these tables decides, in the shape of `single`."""
+        of_layers = [
+            table.single(len(of_layer))
+            for table, of_layer in zip(tables, self.variables, strict=True)
+        ]
+        return torch.cat(of_layers, dim=2)
+
+    def predicted_joint(self, table: DecisionTable, layer: int) -> Tensor:
+        """What the circuit with this table decides in the joint runs of a layer, [decision, run]."""
+        return table.of_numbers(self.joint[layer].numbers.of(table))
 
     def tested(self, circuit: Predicts) -> Tested:
         """A circuit held against all of them."""
-        predicted = self.predicted_single(circuit)
+        tables = self.tables(circuit)
+        predicted = self.predicted_single(tables)
         as_predicted = (predicted == self.single).all(-1)  # [base, source, variable]
         by_variable = as_predicted.sum((0, 1)).tolist()
         contradiction = self._first_single(predicted, as_predicted)
         counts = []
-        for layer in range(len(self.joint)):
-            count, wrong = self._joint_count(circuit, layer)
+        for layer, table in enumerate(tables):
+            predicted = self.predicted_joint(table, layer)
+            agreed = _alike(predicted, self.joint[layer].decided)
+            contradiction = contradiction or self._first_joint(layer, predicted, agreed)
+            count, wrong = self._joint_count(circuit, layer, agreed)
             counts.append(count)
             contradiction = contradiction or wrong
         return Tested(
@@ -229,18 +223,17 @@ class Interchanges:
         )
 
     def _joint_count(
-        self, circuit: Predicts, layer: int
+        self, circuit: Predicts, layer: int, agreed: Tensor
     ) -> tuple[InterchangeCount, Contradiction | None]:
-        """The count for one layer, and the first run that is not as predicted."""
+        """The count for one layer; of a sample that agrees, the worst run where that does not.
+
+        Args:
+            agreed: whether each run is as predicted, [run].
+        """
         runs = self.joint[layer]
-        predicted = self.predicted_joint(circuit, layer)
-        agreed = (predicted == runs.decided).all(-1)
-        n_agreed, n_runs = int(agreed.sum()), len(agreed)
+        n_agreed, n_runs = int(agreed.count_nonzero()), len(agreed)
         n_all = None if runs.exhaustive else runs.n
-        if n_agreed < n_runs:
-            first = self._first_joint(layer, predicted, agreed)
-            return InterchangeCount(n_agreed, n_runs, n_all), first
-        if runs.extremes is None:
+        if n_agreed < n_runs or runs.extremes is None:
             return InterchangeCount(n_agreed, n_runs, n_all), None
         worst = self._worst(circuit, layer, runs)
         if worst is None:
@@ -249,13 +242,18 @@ class Interchanges:
         return InterchangeCount(n_agreed, n_runs + 1, n_all), worst
 
     def _first_joint(self, layer: int, predicted: Tensor, agreed: Tensor) -> Contradiction | None:
-        """The first joint run of a layer that is not as predicted."""
-        wrong = (~agreed).nonzero().flatten()
-        if not len(wrong):
+        """The first joint run of a layer that is not as predicted.
+
+        Args:
+            predicted: [decision, run].
+            agreed: whether each run is as predicted, [run].
+        """
+        run = int(agreed.to(torch.int8).argmin())  # of equal ones the first
+        if agreed[run]:
             return None
-        runs, run = self.joint[layer], int(wrong[0])
+        runs = self.joint[layer]
         return self._contradiction(
-            layer, runs.sources[run], int(runs.bases[run]), predicted[run], runs.decided[run]
+            layer, runs.sources[run], int(runs.bases[run]), predicted[:, run], runs.decided[run]
         )
 
     def telling_apart(self, first: Predicts, other: Predicts) -> TellingInterchange | None:
@@ -263,14 +261,15 @@ class Interchanges:
 
         Single ones first; None where they predict the same in all that were run.
         """
-        a, b = self.predicted_single(first), self.predicted_single(other)
+        of_both = self.tables(first), self.tables(other)
+        a, b = map(self.predicted_single, of_both)
         agreed = (a == b).all(-1)
         of_first, of_other = self._first_single(a, agreed), self._first_single(b, agreed)
-        for layer in range(len(self.joint)):
+        for layer, (own, others) in enumerate(zip(*of_both, strict=True)):
             if of_first and of_other:
                 break
-            a, b = self.predicted_joint(first, layer), self.predicted_joint(other, layer)
-            agreed = (a == b).all(-1)
+            a, b = self.predicted_joint(own, layer), self.predicted_joint(others, layer)
+            agreed = _alike(a, b.T)
             of_first = self._first_joint(layer, a, agreed)
             of_other = self._first_joint(layer, b, agreed)
         if not (of_first and of_other):
@@ -345,6 +344,16 @@ def _input_bits(model: HookedMLP) -> Tensor:
     return torch.tensor(truth_rows(model.cfg.d_in))
 
 
+def _alike(predicted: Tensor, decided: Tensor) -> Tensor:
+    """Whether all decisions are the same, [decision, run] and [run, decision] -> [run]."""
+    # one decision after the other: `all` over an axis that short takes many times as long
+    first, *others = zip(predicted, decided.T, strict=True)
+    alike = torch.eq(*first)
+    for own, expected in others:
+        alike &= own == expected
+    return alike
+
+
 def _joint_runs(
     model: HookedMLP, layers: Sequence[LayerValues], layer: int, variables: Variables
 ) -> JointRuns:
@@ -364,6 +373,7 @@ def _joint_runs(
     return JointRuns(
         sources=sources,
         bases=bases,
+        n_read=model.cfg.d_in * model.cfg.direct,
         decided=_decided(distance, scale),
         n=n,
         scale=scale,

@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import chain, groupby, pairwise, permutations, product
 from math import factorial, prod
@@ -114,24 +114,42 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
     Raises:
         XorMiError: more than `MAX_ORDERS` orders of interchangeable units, or of the inputs.
     """
-    return _family(_zero_at_zero(_live_layers(netlist, layer_sizes)), layer_sizes[0])
+    layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
+    return _text(_form_of_family(layers, layer_sizes[0]))
 
 
-def canonical_texts(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[str, str]:
-    """(`up_to_complement`, `family_of`), at about the price of the latter alone.
+class CanonicalTexts:
+    """`up_to_complement` and `family_of` of a netlist, each found when it is first asked for.
 
     Nothing in place of a text that there are too many orders to find.
     """
-    layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
-    try:
-        own = min(_orders(layers))
-    except XorMiError:  # units that tie do so in every order of the inputs
-        return "", ""
-    return _text(own), or_empty(lambda: _family(layers, layer_sizes[0], own=own))
+
+    def __init__(self, netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> None:
+        self._layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
+        self._n_inputs = layer_sizes[0]
+
+    @cached_property
+    def _own(self) -> Form:
+        """The smallest form with the inputs in the order that they have."""
+        return min(_orders(self._layers))
+
+    @cached_property
+    def text(self) -> str:
+        """`up_to_complement`."""
+        return or_empty(lambda: _text(self._own))
+
+    @cached_property
+    def family(self) -> str:
+        """`family_of`."""
+        return or_empty(self._family)
+
+    def _family(self) -> str:
+        form = _form_of_family(self._layers, self._n_inputs, own=self._own)
+        return self.text if form == self._own else _text(form)
 
 
-def _family(layers: _Layers, n_inputs: int, *, own: Form | None = None) -> str:
-    """The canonical text up to the order of the inputs.
+def _form_of_family(layers: _Layers, n_inputs: int, *, own: Form | None = None) -> Form:
+    """The canonical form up to the order of the inputs.
 
     Args:
         own: the smallest form in the order that they have, where it is known.
@@ -153,7 +171,7 @@ def _family(layers: _Layers, n_inputs: int, *, own: Form | None = None) -> str:
         # Those in use become the first inputs, in every order; the others follow in one order.
         place = {old: new for new, old in enumerate((*order, *unused))}
         forms.append(min(_orders(_with_inputs_moved(layers, place))))
-    return _text(min(forms))
+    return min(forms)
 
 
 def or_empty(find: Callable[[], str]) -> str:

@@ -5,6 +5,7 @@ by one. What `truth` does row by row is done here for the whole table at once.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -84,9 +85,27 @@ def turns(table: Table, parent: int) -> tuple[int, int]:
     >>> turns((0, 0, 1, 0), 0)
     (1, 0)
     """
-    cube = _cube(table)
-    steps = cube.select(parent, 1) - cube.select(parent, 0)
-    return int((steps == 1).sum()), int((steps == -1).sum())
+    n_parents = len(table).bit_length() - 1
+    flip = 1 << n_parents - 1 - parent  # the first parent is the most significant
+    ones, without = _as_number(table), _without(n_parents, flip)
+    off, on = ones & without, ones >> flip & without
+    return (on & ~off).bit_count(), (off & ~on).bit_count()
+
+
+DIGITS = bytes([ord("0"), ord("1")]) + bytes(254)
+"""A bit of a table -> its digit."""
+
+
+def _as_number(table: Table) -> int:
+    """A table as the bits of a whole number, that of the first combination the lowest."""
+    return int(bytes(reversed(table)).translate(DIGITS), 2)
+
+
+@lru_cache(maxsize=1024)
+def _without(n_parents: int, flip: int) -> int:
+    """The combinations whose number lacks this bit, as the bits of a whole number."""
+    block, n_combinations = (1 << flip) - 1, 2**n_parents
+    return sum(block << first for first in range(0, n_combinations, 2 * flip))
 
 
 def formula_over(table: Table, names: Sequence[str], *, occurring: Tensor | None = None) -> str:

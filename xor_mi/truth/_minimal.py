@@ -1,12 +1,20 @@
 """truth table -> the shortest of a few kinds of formula."""
 
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from xor_mi.truth._gates import row_number, truth_rows
-from xor_mi.truth._two_level import MAX_TWO_LEVEL_INPUTS, Product, shortest_sum
+from xor_mi.truth._two_level import (
+    MAX_TWO_LEVEL_INPUTS,
+    Product,
+    rows_without,
+    shortest_sum,
+)
+
+TWO_LEVELS = ((" | ", 1), (" & ", 0))
+"""What a sum of products is joined by and is 1 where one holds; the same for a product of sums."""
 
 
 def essential_inputs(table: Sequence[int]) -> tuple[int, ...]:
@@ -57,10 +65,27 @@ def short_formula(
         )
         # its inputs are numbered from 0; each gets its own number back
         return re.sub(r"x(\d+)", lambda match: f"x{essential[int(match[1])]}", formula)
+    if not never:
+        return _shortest(n_inputs, table)
     forms = [_normal_form(n_inputs, table, never)]
     if n_inputs <= MAX_TWO_LEVEL_INPUTS:
         forms += _two_level_forms(n_inputs, table, never)
     return min(forms, key=_length).text
+
+
+def _shortest(n_inputs: int, table: tuple[int, ...]) -> str:
+    """The shortest of the forms where all rows occur: only those of fewest literals are written."""
+    rows = _rows_in_normal_form(n_inputs, table)
+    forms: list[tuple[int, Callable[[], str]]] = [
+        (sum(row.bit_count() for row in rows), partial(algebraic_normal_form, n_inputs, table))
+    ]
+    if n_inputs <= MAX_TWO_LEVEL_INPUTS:
+        for outer, bit in TWO_LEVELS:
+            products = _two_level(n_inputs, table, bit)
+            forms.append((sum(map(len, products)), partial(_written, products, outer, bit)))
+    fewest = min(n_literals for n_literals, _ in forms)
+    texts = [write() for n_literals, write in forms if n_literals == fewest]
+    return min(texts, key=lambda text: (len(text), text))
 
 
 class _Form(NamedTuple):
@@ -103,7 +128,7 @@ def _two_level_forms(n_inputs: int, table: tuple[int, ...], never: frozenset[int
     """Sum of products and product of sums."""
     rows = _occurring(n_inputs, never)
     forms = []
-    for outer, bit in ((" | ", 1), (" & ", 0)):
+    for outer, bit in TWO_LEVELS:
         # Where the function is 0, a product of sums is a sum of products of the complements.
         products = _two_level(n_inputs, table, bit)
         whole = _written(products, outer, bit)
@@ -191,16 +216,8 @@ def algebraic_normal_form(
     >>> algebraic_normal_form(2, (0, 1, 1, 1))
     'x0 ^ x1 ^ (x0 & x1)'
     """
-    # One pass per input, in place: where the input is on, XOR in the entry where it is off.
-    coefficients = list(table)
-    for shift in range(n_inputs):
-        on = 1 << shift
-        for row in range(len(table)):
-            if row & on:
-                coefficients[row] ^= coefficients[row ^ on]
     rows = truth_rows(n_inputs)
-    of_rows = zip(rows, coefficients, strict=True)
-    factors = [_inputs_on(row) for row, coefficient in of_rows if coefficient]
+    factors = [_inputs_on(rows[number]) for number in _rows_in_normal_form(n_inputs, table)]
     if never:
         factors = _on_some_row(factors, _occurring(n_inputs, never))
     # the product of no inputs is the constant 1, written as a NOT below
@@ -215,6 +232,17 @@ def algebraic_normal_form(
         return _constant(is_turned)
     text = " ^ ".join(terms)
     return f"~({text})" if is_turned else text
+
+
+def _rows_in_normal_form(n_inputs: int, table: Sequence[int]) -> list[int]:
+    """The numbers of the rows whose product of inputs that are on is part of the normal form."""
+    # row by row as the bits of a number
+    coefficients = sum(bit << row for row, bit in enumerate(table))
+    # One pass per input: where the input is on, XOR in the entry where it is off.
+    for shift in range(n_inputs):
+        flip = 1 << shift
+        coefficients ^= (coefficients & rows_without(n_inputs, flip)) << flip
+    return [row for row in range(len(table)) if coefficients >> row & 1]
 
 
 def _inputs_on(row: Sequence[int]) -> tuple[int, ...]:

@@ -2,10 +2,15 @@
 
 First all prime implicants: products that are 1 on none but these rows, and not without one of their
 literals. Then the cheapest choice of primes that covers all rows, found by branch and bound.
+
+A function that never falls when an input is turned on (some inputs turned over before, as with every
+weighted sum and threshold) leaves no choice: each of its primes alone covers some row. They are its
+smallest rows.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 Literal = tuple[int, int]
 """An input, and the bit that it must have."""
@@ -44,12 +49,46 @@ def shortest_sum(n_inputs: int, rows: Iterable[int], *, plain: int) -> tuple[Pro
         plain: the bit of a literal that is written without a NOT.
     """
     wanted = sum(1 << row for row in rows)
+    rising = _of_rising(n_inputs, wanted)
+    if rising is not None:
+        return rising
     primes = _primes(n_inputs, wanted, plain)
     chosen = _greedy(primes, wanted)
     if n_inputs <= MAX_EXACT_INPUTS:
         # one more, so that a choice as cheap as the greedy one is found by the same rule as others
         chosen = _cheapest(primes, wanted, _cost(chosen) + 1) or chosen
     return tuple(prime.product for prime in chosen)
+
+
+@cache
+def rows_without(n_inputs: int, flip: int) -> int:
+    """The rows whose number lacks this bit, as the bits of a whole number."""
+    return sum(1 << row for row in range(2**n_inputs) if not row & flip)
+
+
+def _of_rising(n_inputs: int, wanted: int) -> tuple[Product, ...] | None:
+    """The primes of a function that, with some inputs turned over, never falls; None for others."""
+    flips = [1 << i for i in range(n_inputs)]
+    turned = 0
+    for flip in flips:
+        without = rows_without(n_inputs, flip)
+        off, on = wanted & without, wanted >> flip & without
+        if off & ~on:
+            if on & ~off:
+                return None
+            turned |= flip
+            wanted = off << flip | on
+    smallest = wanted
+    for flip in flips:
+        smallest &= ~((wanted & rows_without(n_inputs, flip)) << flip)
+    products: list[Product] = []
+    # the first input is the most significant bit of a row's number
+    bits = [(i, 1 << n_inputs - 1 - i) for i in range(n_inputs)]
+    while smallest:
+        row = smallest.bit_length() - 1
+        smallest ^= 1 << row
+        products.append(tuple((i, int(not turned & bit)) for i, bit in bits if row & bit))
+    return tuple(products)
 
 
 def _cost(primes: Iterable[_Prime]) -> int:
@@ -61,9 +100,7 @@ def _primes(n_inputs: int, wanted: int, plain: int) -> list[_Prime]:
     # A product is the inputs it reads and their bits, both as bits of a row's number.
     everything = (1 << n_inputs) - 1
     flips = [1 << i for i in range(n_inputs)]
-    is_off = {
-        flip: sum(1 << row for row in range(everything + 1) if not row & flip) for flip in flips
-    }
+    is_off = {flip: rows_without(n_inputs, flip) for flip in flips}
     # inputs read -> all their bits for which the product holds on wanted rows only, as one number
     implicants = {everything: wanted}
     for read in range(everything - 1, -1, -1):
