@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits._facts import constant_note
-from xor_mi.circuits._pruned import promising_choices
+from xor_mi.circuits._pruned import never_falls, promising_choices
 from xor_mi.errors import TooManyReadings, require_kind, unknown
 from xor_mi.finding import ListedList
 from xor_mi.graph import Unit
@@ -223,9 +223,9 @@ def faithful_readings(
 ) -> list[tuple[tuple[Reading, ...], float]]:
     """All choices of one reading per unit of this layer that leave every decision as it was.
 
-    Copies of a unit are read alike. Each choice comes with its worst margin. Up to `MAX_TRIED`
-    choices all are tried (12 units of two inputs have at most 3^12 = 531,441), of more those that
-    `promising_choices` leaves.
+    Copies of a unit are read alike. Each choice comes with its worst margin. Few choices are all
+    tried; of more those that `promising_choices` leaves, and where it can leave none out, up to
+    `MAX_TRIED` of them (12 units of two inputs have at most 3^12 = 531,441).
 
     Args:
         at_most: as soon as more than so many are found it ends; None for no limit.
@@ -238,22 +238,12 @@ def faithful_readings(
     if not all(options):  # copies that no reading fits alike
         return []
     levels = [levels_of_option(option) for option in options]
-    if prod(map(len, options)) > MAX_TRIED:
-        choices = promising_choices(
-            model,
-            layers,
-            layer,
-            levels,
-            variables=variables,
-            decided=decided,
-            progress=progress,
-        )
-    else:
-        numbers = [torch.arange(len(option)) for option in options]
-        # reshape: of a single variable the product has no axis for it
-        choices = torch.cartesian_prod(*numbers).reshape(-1, len(options))
+    choices = _worth_trying(
+        model, layers, layer, levels, variables=variables, decided=decided, progress=progress
+    )
     sides = (2 * decided - 1).double()  # +1 where the decision is 1, -1 where it is 0
-    faithful = []
+    kept: list[tuple[Tensor, Tensor]] = []  # choices [choice, variable], and their worst margins
+    n_kept = 0
     n_chunks = ceil(len(choices) / CHOICES_AT_ONCE)
     for chunk in progress_bar(
         choices.split(CHOICES_AT_ONCE),
@@ -270,13 +260,55 @@ def faithful_readings(
         distance = (model.rule.distance(rest[-1].post) * sides).flatten(1)
         worst, scale = distance.amin(1), distance.abs().amax(1)
         # a row on the threshold, up to rounding, is undecided: such a choice is not faithful
-        kept = (worst > ROUNDING * scale).nonzero().flatten().tolist()
-        if at_most is not None and len(faithful) + len(kept) > at_most:
+        is_kept = worst > ROUNDING * scale
+        kept.append((chunk[is_kept], worst[is_kept]))
+        n_kept += len(kept[-1][0])
+        if at_most is not None and n_kept > at_most:
             raise TooManyReadings(too_many_for(at_most))
-        for k in kept:
-            picked = [option[n] for option, n in zip(options, chunk[k].tolist(), strict=True)]
-            faithful.append((_by_unit(variables, picked), worst[k].item()))
+    # listed only when it is known how many there are
+    faithful = []
+    for of_chunk, worst in kept:
+        for numbers, margin in zip(of_chunk.tolist(), worst.tolist(), strict=True):
+            picked = [option[n] for option, n in zip(options, numbers, strict=True)]
+            faithful.append((_by_unit(variables, picked), margin))
     return faithful
+
+
+def _worth_trying(
+    model: HookedMLP,
+    layers: Sequence[LayerValues],
+    layer: int,
+    levels: Sequence[Tensor],
+    *,
+    variables: Variables,
+    decided: Tensor,
+    progress: bool,
+) -> Tensor:
+    """The choices of one reading per variable that are tried, [choice, variable].
+
+    In lexicographic order; all that keep the decisions are among them.
+
+    Args:
+        levels: per variable, what its places are replaced by under each of its readings,
+            [reading, row, place].
+    """
+    n_choices = prod(map(len, levels))
+    if n_choices > MAX_TRIED or (n_choices > CHOICES_AT_ONCE and never_falls(model, layer)):
+        promising = promising_choices(
+            model,
+            layers,
+            layer,
+            levels,
+            variables=variables,
+            decided=decided,
+            give_up=n_choices <= MAX_TRIED,
+            progress=progress,
+        )
+        if promising is not None:
+            return promising
+    numbers = [torch.arange(len(of_variable)) for of_variable in levels]
+    # reshape: of a single variable the product has no axis for it
+    return torch.cartesian_prod(*numbers).reshape(-1, len(levels))
 
 
 def options_of(
