@@ -264,9 +264,7 @@ def gather(
     claims += _interchange(units, circuits[0], matrix)
     for layer, count in enumerate(circuits[0].joint):
         predicted = interchanges.predicted_joint(tables[layer], layer).T
-        claims.append(
-            _joint(first, interchanges, layer, predicted=predicted, passes=count.passes)
-        )
+        claims.append(_joint(first, interchanges, layer, predicted=predicted, passes=count.passes))
     claims += _necessity(circuits[0].live, groups, by_mean, len(decided))
     # sufficient sets are known only where every subset was ablated
     for ablation in ablations:

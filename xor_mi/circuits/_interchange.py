@@ -180,7 +180,7 @@ class Interchanges:
         return torch.cat(of_layers, dim=2)
 
     def predicted_joint(self, table: DecisionTable, layer: int) -> Tensor:
-        """What the circuit with this table decides in the joint runs of a layer, [decision, run]."""
+        """What the circuit with this table decides in a layer's joint runs, [decision, run]."""
         return table.of_numbers(self.joint[layer].numbers.of(table))
 
     def tested(self, circuit: Predicts) -> Tested:

@@ -6,6 +6,7 @@ number: the levels of the layer's variables as digits, the first the most signif
 them the inputs' bits where outputs read these directly.
 """
 
+from functools import lru_cache
 from itertools import accumulate, takewhile
 from math import prod
 from operator import mul
@@ -16,6 +17,7 @@ from torch import Tensor
 
 Digit = tuple[int, ...]
 """What one digit counts on each row."""
+
 
 @runtime_checkable
 class Predicts(Protocol):
@@ -62,12 +64,10 @@ class DecisionTable(NamedTuple):
         levels = circuit.levels(layer)
         n_variables = levels.shape[1]
         on_rows = torch.cat([levels, input_bits], dim=1) if direct else levels
-        radices = [level + 1 for level in on_rows.amax(0).tolist()]
-        weights = tuple(accumulate(reversed(radices[1:]), mul, initial=1))[::-1]
-        numbers = torch.arange(prod(radices))[:, None]
-        digits = numbers // torch.tensor(weights) % torch.tensor(radices)
+        radices = tuple(level + 1 for level in on_rows.amax(0).tolist())
+        weights, digits = _combinations(radices)
         # outputs that do not read the inputs decide the same whatever these are
-        inputs = digits[:, n_variables:] if direct else input_bits[:1].expand(len(numbers), -1)
+        inputs = digits[:, n_variables:] if direct else input_bits[:1].expand(len(digits), -1)
         decided = circuit.decided(layer, digits[:, :n_variables], inputs)
         return cls(on_rows, weights, decided.T.contiguous())
 
@@ -85,6 +85,15 @@ class DecisionTable(NamedTuple):
     def of_numbers(self, numbers: Tensor) -> Tensor:
         """At these numbers of combinations, [run] -> [decision, run]."""
         return torch.stack([decided.index_select(0, numbers) for decided in self.decided])
+
+
+# the circuits of a network have these in common
+@lru_cache(maxsize=16)
+def _combinations(radices: tuple[int, ...]) -> tuple[tuple[int, ...], Tensor]:
+    """What each digit counts, and every combination of the digits, [combination, digit]."""
+    weights = tuple(accumulate(reversed(radices[1:]), mul, initial=1))[::-1]
+    numbers = torch.arange(prod(radices))[:, None]
+    return weights, numbers // torch.tensor(weights) % torch.tensor(radices)
 
 
 class NumbersOfRuns:

@@ -343,6 +343,8 @@ def _zero_at_zero(layers: _Layers) -> _Layers:
 
 def _complemented(node: _Node, flip: int, signs: Sequence[int]) -> _Node:
     """A node turned over if `flip` is 1, while those of its parents are whose sign is 1."""
+    if not flip and not any(signs):
+        return node
     bits = tuple(bit ^ flip for bit in node.bits)
     return _Node(node.parents, _tables.complemented(node.table, flip, signs), bits)
 

@@ -36,14 +36,20 @@ def essential_parents(table: Table) -> tuple[int, ...]:
     >>> essential_parents((0, 0, 1, 1))
     (0,)
     """
-    cube = _cube(table)
-    parents = range(cube.dim())
-    return tuple(k for k in parents if not torch.equal(cube.select(k, 0), cube.select(k, 1)))
+    ones, n_parents = _as_number(table), len(table).bit_length() - 1
+    essential: list[int] = []
+    for k in range(n_parents):
+        flip = 1 << n_parents - 1 - k  # the first parent is the most significant
+        if (ones ^ ones >> flip) & _without(n_parents, flip):
+            essential.append(k)
+    return tuple(essential)
 
 
 def over_essential(table: Table) -> tuple[tuple[int, ...], Table]:
     """The parents that a table depends on, and the same function as a table over these alone."""
     essential = essential_parents(table)
+    if 2 ** len(essential) == len(table):
+        return essential, table
     cube = _cube(table)
     # from the last axis back, so that the numbers of the axes before it stay
     for k in reversed(range(cube.dim())):
@@ -54,6 +60,8 @@ def over_essential(table: Table) -> tuple[tuple[int, ...], Table]:
 
 def with_constants(table: Table, constant: Mapping[int, int]) -> Table:
     """The table as if each constant parent always had its bit."""
+    if not constant:
+        return table
     cube = _cube(table)
     for k, bit in constant.items():
         cube = cube.select(k, bit).unsqueeze(k).expand(cube.shape)
@@ -76,6 +84,8 @@ def complemented(table: Table, flip: int, signs: Sequence[int]) -> Table:
     (0, 1, 1, 1)
     """
     turned = [k for k, sign in enumerate(signs) if sign]
+    if not turned and not flip:
+        return table
     return _table(_cube(table).flip(turned) ^ flip)
 
 
@@ -96,6 +106,8 @@ DIGITS = bytes([ord("0"), ord("1")]) + bytes(254)
 """A bit of a table -> its digit."""
 
 
+# each parent of a gate is asked about in turn
+@lru_cache(maxsize=64)
 def _as_number(table: Table) -> int:
     """A table as the bits of a whole number, that of the first combination the lowest."""
     return int(bytes(reversed(table)).translate(DIGITS), 2)

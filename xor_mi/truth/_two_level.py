@@ -3,9 +3,9 @@
 First all prime implicants: products that are 1 on none but these rows, and not without one of their
 literals. Then the cheapest choice of primes that covers all rows, found by branch and bound.
 
-A function that never falls when an input is turned on (some inputs turned over before, as with every
-weighted sum and threshold) leaves no choice: each of its primes alone covers some row. They are its
-smallest rows.
+A function that never falls when an input is turned on (some inputs turned over before: so is every
+weighted sum with a threshold) leaves no choice: each of its primes alone covers some row. They are
+its smallest rows.
 """
 
 from collections.abc import Iterable, Sequence
