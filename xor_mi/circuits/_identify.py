@@ -31,10 +31,14 @@ from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction
 
+MAX_READINGS = 40_000
+"""So many joint readings are listed, unless asked for more: they take about a minute."""
 MAX_ENTRIES = 10_000 * 2**12
-"""The tables of all readings together have at most so many entries where a layer is wider than 12
-units.
+"""The tables of all readings together have at most so many entries, of 8 bytes each, where a layer
+is wider than 12 units or there are more readings than `ALWAYS_LISTED`.
 """
+ALWAYS_LISTED = 10_000
+"""There is room for so many readings with the tables of 12 units."""
 
 
 @torch.no_grad()
@@ -45,7 +49,7 @@ def identify_circuit(
     require: ProofLevel = "joint",
     min_margin: float = MIN_MARGIN,
     levels: int = 2,
-    max_readings: int = 10_000,
+    max_readings: int = MAX_READINGS,
     with_evidence: bool = True,
     n_controls: int = 0,
     progress: bool = True,
@@ -63,7 +67,9 @@ def identify_circuit(
         levels: 3 to read units with up to three levels as well, where no circuit of two levels is
             proved far enough: `Circuit.ordered`. The verdict stays that of two levels.
         max_readings: refuse to list more joint readings than this (a constant function has that
-            many: every reading is faithful).
+            many: every reading is faithful). They are counted before any is listed, and take about
+            a millisecond each; of layers of more than 10 units fewer fit into memory, which is
+            said.
         with_evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
         n_controls: how many untrained networks and shuffled targets to run the same pipeline on,
             for two more claims; see `control_rates`.
@@ -231,6 +237,7 @@ def _is_named(model: HookedMLP, function: BooleanFunction, asked: Required) -> b
             function,
             require=asked.level,
             min_margin=asked.min_margin,
+            max_readings=ALWAYS_LISTED,  # so many hold a circuit, and a hundred networks wait
             with_evidence=False,
             progress=False,
         )
@@ -278,7 +285,8 @@ def _require_narrow(model: HookedMLP) -> None:
 
 def _require_room(model: HookedMLP, choices: Sequence[Choice]) -> None:
     """Refuse tables that together have too many entries to be held."""
-    if not choices or max(len(sources) for sources in model.sources[1:]) <= MAX_INPUTS:
+    narrow = max(len(sources) for sources in model.sources[1:]) <= MAX_INPUTS
+    if not choices or (narrow and len(choices) <= ALWAYS_LISTED):
         return
     # a unit has one value or several whatever it is read as, so one choice speaks for all
     readings = choices[0].readings
