@@ -30,7 +30,6 @@ from xor_mi.interventions._sites import (
     Coordinates,
     SiteSet,
     coordinates,
-    default_sites,
     edges_where_needed,
     require_ready,
     site_sets,
@@ -340,7 +339,7 @@ def _name_of_value(value: AblationValue, source: str, seed: int) -> str:
 
 def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tuple[SiteSet, ...]:
     """The sets that are ablated: the entries of `sites`, joined as the rule says."""
-    entries = site_sets(model, default_sites(model) if sites is None else sites)
+    entries = site_sets(model, sites)
     if not entries:
         raise XorMiError("no sites given; an ablation needs at least one")
     # Counted before anything is listed: 2^n of them would fill the memory first.

@@ -30,7 +30,6 @@ from xor_mi.interventions._sites import (
     Site,
     SiteSet,
     coordinates,
-    default_sites,
     edges_where_needed,
     require_ready,
     site_sets,
@@ -225,7 +224,7 @@ def request_of(
     require_ready(model, "attribution")
     read = read_pairs(model, pairs, model_kwargs)
     require_finite_inputs(read.examples)
-    sets = site_sets(model, default_sites(model) if sites is None else sites)
+    sets = site_sets(model, sites)
     if any(len(together) > 1 for together in sets):
         raise XorMiError(
             "attribution scores single sites; patch_sweep takes sets of them, and shapley shares "

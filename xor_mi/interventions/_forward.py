@@ -94,7 +94,7 @@ def bytes_per_row(model: HookedMLP) -> int:
     # Direct connections: a term per edge where the edge hooks fire, else the outputs' sums.
     direct = sizes[-1] * (sizes[0] if model.cfg.use_edge_result else 1)
     numbers = 2 * sum(sizes) + edges + (direct if model.cfg.direct else 0)
-    return numbers * model.linears[0].weight.element_size()
+    return numbers * bytes_per_number(model)
 
 
 def bytes_per_number(model: HookedModel) -> int:

@@ -106,7 +106,7 @@ class _Seen:
     @property
     def is_changed(self) -> bool:
         """Whether it has been written into since."""
-        return self.value is not None and _version(self.value) != self.version
+        return self.value is not None and n_writes(self.value) != self.version
 
 
 _Run = dict[int, list[_Seen]]
@@ -117,11 +117,11 @@ def _seen(value: object, *, copied: bool) -> _Seen:
     if isinstance(value, Tensor):
         copy = value.clone() if copied else None
         shape, address = tuple(value.shape), value.data_ptr()
-        return _Seen("tensor", shape, value.dtype, address, value, _version(value), copy)
+        return _Seen("tensor", shape, value.dtype, address, value, n_writes(value), copy)
     return _Seen(type(value).__name__, (), None, 0, None)
 
 
-def _version(value: Tensor) -> int:
+def n_writes(value: Tensor) -> int:
     """How often a tensor was written into; PyTorch does not count it of inference tensors."""
     return 0 if value.is_inference() else value._version
 

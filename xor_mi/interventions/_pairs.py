@@ -106,6 +106,9 @@ def read_pairs(
     read_kwargs(model, model_kwargs)  # which a HookedMLP does not take
     if pairs is None:
         return _all_read_pairs(model)
+    of_texts = _of_texts(model, pairs)
+    if of_texts is not None:
+        return of_texts
     listed, number_of = _each_once(list(chain.from_iterable(_as_pairs(pairs))))
     if not listed:
         return ReadPairs((), Examples(model.rows([])), *torch.zeros(2, 0, dtype=torch.long))
@@ -115,6 +118,31 @@ def read_pairs(
     named = tuple(zip(names[::2], names[1::2], strict=True))
     numbers = numbers[torch.tensor(number_of, device=numbers.device)]
     return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
+
+
+def _of_texts(model: HookedMLP, pairs: object) -> ReadPairs | None:
+    """The usual case, a list of pairs such as ("01", "11"); None of anything else.
+
+    Raises:
+        XorMiError: a row that is not bits of this network's width.
+    """
+    if not isinstance(pairs, list):
+        return None
+    numbers: dict[str, int] = {}
+    of_sides: list[int] = []
+    for pair in pairs:
+        if type(pair) is not tuple or len(pair) != 2:
+            return None
+        for row in pair:
+            if type(row) is not str:
+                return None
+            of_sides.append(numbers.setdefault(row, len(numbers)))
+    if not pairs:
+        return None
+    # texts that differ are different bits, and are called what they are
+    inputs = model.rows(list(numbers))
+    sides = torch.tensor(of_sides, device=inputs.device)
+    return ReadPairs(tuple(pairs), Examples(inputs), sides[::2], sides[1::2])
 
 
 def _different(read: NamedInputs) -> tuple[Tensor, Tensor]:

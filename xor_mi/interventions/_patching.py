@@ -1,6 +1,6 @@
 """(clean, corrupted) pairs x sites -> the effect of every patch, all in one batched forward."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, get_args
 
@@ -21,7 +21,6 @@ from xor_mi.interventions._sites import (
     Coordinates,
     SiteSet,
     coordinates,
-    default_sites,
     edges_where_needed,
     require_ready,
     site_sets,
@@ -434,7 +433,7 @@ def patch_sweep(
     require_ready(model, "patching")
     require_direction(direction)
     read = read_pairs(model, pairs, model_kwargs)
-    sets = site_sets(model, default_sites(model) if sites is None else sites)
+    sets = site_sets(model, sites)
     if not sets or not read.names:
         raise XorMiError(
             f"{len(read.names)} pairs and {len(sets)} sites given; a sweep needs at least one of "
@@ -452,7 +451,7 @@ def patch_sweep(
             read.examples,
             base,
             sets,
-            replacement=lambda _, activation, numbers: activation[source[numbers]],
+            replacement=lambda _, activation, numbers: activation.index_select(0, source[numbers]),
             readers=readers,
             max_batch_bytes=max_batch_bytes,
             progress=progress,
@@ -470,7 +469,9 @@ def patch_sweep(
         values=values[:n_metrics],
         coordinates=coordinates(model, sets, value=source_of(direction), direction=direction),
         decided=readers.decided(unpatched, values),
-        rounding=rounding_of(model, readers, (plain[read.clean], plain[read.corrupted]), unpatched),
+        rounding=rounding_of(
+            model, readers, (plain[side] for side in (read.clean, read.corrupted)), unpatched
+        ),
         pair_names=called,
     )
 
@@ -535,7 +536,7 @@ def patch(
 def rounding_of(
     model: HookedModel,
     readers: Readers,
-    outputs: Sequence[Tensor],
+    outputs: Iterable[Tensor],
     unpatched: Float[Tensor, "function side pair"],
 ) -> Float[Tensor, "metric pair"]:
     """How far apart each pair's clean and corrupted metrics may be by rounding alone.
@@ -549,11 +550,11 @@ def rounding_of(
         unpatched: what the readers read of the clean and of the corrupted inputs.
     """
     metrics = unpatched[: len(readers.metrics)].double()
-    largest = metrics.abs().amax(dim=1)
     if isinstance(model, HookedMLP):
         # its metrics are near its outputs, whose rounding is that of the largest
-        return (SAME_METRIC * largest.amax(dim=1, keepdim=True)).expand_as(largest).cpu()
-    rounding = SAME_METRIC * largest
+        of_each = SAME_METRIC * metrics.abs().amax(dim=(1, 2))
+        return of_each[:, None].expand(-1, metrics.shape[2]).cpu()
+    rounding = SAME_METRIC * metrics.abs().amax(dim=1)
     coarsest = _coarsest_eps(model)
     for side, of_side in enumerate(outputs):
         if of_side.is_floating_point():

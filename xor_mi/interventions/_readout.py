@@ -261,7 +261,7 @@ def readers_of(
     asked = _Asked(model=model, output=output, inputs=inputs)
     named = dict([default]) if metrics is None else named_metrics(metrics, asked)
     functions = tuple(named.items())
-    decided = _decided_by(model, output, decide)
+    decided = _decided_by(model, decide, default)
     if decided is None:
         return Readers(tuple(named), functions, rowwise=metrics is None)
     # the default metric is what is decided by, but for a decision of the caller's own
@@ -287,8 +287,13 @@ class _DecidedBy(NamedTuple):
     is_rowwise: bool
 
 
-def _decided_by(model: HookedModel, output: int, decide: Decide | None) -> _DecidedBy | None:
-    """What `decide` reads, or a HookedMLP's own decision `output`; None without either."""
+def _decided_by(
+    model: HookedModel, decide: Decide | None, default: tuple[str, Metric]
+) -> _DecidedBy | None:
+    """What `decide` reads, or a HookedMLP's own decision; None without either.
+
+    default: the metric where none is given, which is the score of a HookedMLP's own decision.
+    """
     if decide is not None:
         _require_function(decide)
         if isinstance(decide, ScoreAbove):
@@ -297,7 +302,7 @@ def _decided_by(model: HookedModel, output: int, decide: Decide | None) -> _Deci
         return _DecidedBy("decide", partial(_decisions_by, decide), _whole, is_rowwise=False)
     if not isinstance(model, HookedMLP):
         return None
-    name, function = _default_metric(model, output, None)
+    name, function = default
     by_rule = partial(_decided_above, model.rule.cut)
     return _DecidedBy(name, function, by_rule, is_rowwise=True)
 
@@ -317,7 +322,7 @@ def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None)
             f"output={output} is read by nothing: it is the number of a HookedMLP's own decision, "
             "and decide= says what is decided; leave it out"
         )
-    decided = _decided_by(model, output, decide)
+    decided = _decided_by(model, decide, _default_metric(model, output, decide))
     if decided is None:
         _require_function(decide)
     assert decided is not None  # without `decide` there is a HookedMLP
@@ -332,7 +337,8 @@ def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None)
 def _default_metric(model: HookedModel, output: int, decide: Decide | None) -> tuple[str, Metric]:
     """The metric where none is given, with its name."""
     if isinstance(model, HookedMLP):
-        return model.rule.score_name, partial(score, output=output, rule=model.rule)
+        rule = model.rule
+        return rule.score_name, partial(score, output=output, rule=rule)
     if isinstance(decide, ScoreAbove):
         return decide.name, decide.score
     return "output", partial(_column, output, decide is not None)

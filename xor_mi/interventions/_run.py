@@ -38,6 +38,7 @@ from xor_mi.interventions._forward import (
 )
 from xor_mi.interventions._hooks import (
     Probed,
+    n_writes,
     probe_hooks,
     require_hooks,
     require_tensor,
@@ -52,7 +53,7 @@ from xor_mi.interventions._prefix import (
     may_grow_before,
 )
 from xor_mi.interventions._readout import Readers
-from xor_mi.interventions._sites import SiteSet
+from xor_mi.interventions._sites import SiteSet, hooks_of
 from xor_mi.interventions._write import (
     Layout,
     Running,
@@ -63,7 +64,7 @@ from xor_mi.interventions._write import (
     with_one_name_each,
 )
 from xor_mi.kinds import HookedModel
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, kind_of_hook
 from xor_mi.progress import progress_bar
 
 Replacement = Callable[[str, Tensor, Tensor], Tensor | Running]
@@ -96,7 +97,8 @@ def intervene(
 
     Args:
         plain: inputs that are run untouched, [plain, ...], or examples with keyword inputs.
-        base: which of them each set of sites is written on; the same one may be there many times.
+        base: which of them each set of sites is written on, a slice or their numbers; the same one
+            may be there many times.
         sets: sets of sites; each is one intervention, and its sites may not overlap.
         replacement: (hook name, activation on the plain inputs, numbers of base inputs) -> the
             activation of these base inputs, of which each site's index is written.
@@ -113,7 +115,8 @@ def intervene(
     plain = as_examples(plain)
     require_finite_inputs(plain)
     # The plain input that each base input is.
-    base = torch.arange(len(plain), device=plain.device)[base]
+    if isinstance(base, slice):
+        base = torch.arange(len(plain), device=plain.device)[base]
     require_memory(
         len(readers.functions) * len(sets) * len(base) * bytes_per_number(model),
         what=f"the results of {len(sets):,} interventions on {len(base):,} inputs each",
@@ -184,7 +187,7 @@ def _intervene_on_mlp(
         value = partial(_of_these, work.replacement, everyone)
         results: list[Tensor] = []
         for hook, numbers in groups:
-            of_group = [sets[number] for number in numbers]
+            of_group = sets if len(groups) == 1 else [sets[number] for number in numbers]
             grown = None if model.cfg.direct else hook
             untouched, written = _run_together(model, plain, base, of_group, value, grown)
             results.append(work.read_runs(written, untouched))
@@ -200,10 +203,10 @@ def _intervene_on_mlp(
 
 def _by_first_hook(
     model: HookedMLP, sets: Sequence[SiteSet], *, split: bool
-) -> list[tuple[str, list[int]]]:
+) -> list[tuple[str, Sequence[int]]]:
     """The sets by the first hook that each writes, with their numbers; together, if not split."""
-    everyone = list(range(len(sets)))
-    hooks = {site.hook_name for site in chain.from_iterable(sets)}
+    everyone: Sequence[int] = range(len(sets))
+    hooks = hooks_of(sets)
     if len(hooks) == 1:
         return [(hooks.pop(), everyone)]
     order = {name: place for place, name in enumerate(model.hook_dict)}
@@ -237,14 +240,14 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
 
 
 def _by_written_hooks(
-    sets: Sequence[SiteSet], groups: Sequence[tuple[_Grown, list[int]]]
-) -> list[tuple[_Grown, list[int]]]:
+    sets: Sequence[SiteSet], groups: Sequence[tuple[_Grown, Sequence[int]]]
+) -> list[tuple[_Grown, Sequence[int]]]:
     """The sets of each group by the hooks that they write.
 
     A hook that writes gives the model a new tensor for the whole batch. Where the model then works
     in place, what it changes is another tensor than in a run that writes nothing at this hook.
     """
-    parts: list[tuple[_Grown, list[int]]] = []
+    parts: list[tuple[_Grown, Sequence[int]]] = []
     for grown, numbers in groups:
         by_hooks: dict[frozenset[str], list[int]] = {}
         for number in numbers:
@@ -272,12 +275,12 @@ def _require_disjoint_points(model: HookedModel, probed: Probed, sets: Sequence[
 
 def _by_first_block(
     work: _Work, sets: Sequence[SiteSet], untouched: Tensor
-) -> list[tuple[_Grown, list[int]]]:
+) -> list[tuple[_Grown, Sequence[int]]]:
     """The sets by the first block that each writes in, where the batch may grow before it."""
     by_block: dict[int, list[int]] = {}
     for number, together in enumerate(sets):
         by_block.setdefault(first_block(together), []).append(number)
-    groups: list[tuple[_Grown, list[int]]] = []
+    groups: list[tuple[_Grown, Sequence[int]]] = []
     from_the_start: list[int] = []
     model, plain = work.model, work.plain
     arguments_of = arguments_of_blocks(model, by_block, plain)
@@ -312,7 +315,7 @@ def _warn_of_no_effects(
 def _in_parts(
     work: _Work,
     sets: Sequence[SiteSet],
-    groups: Sequence[tuple[_Grown, list[int]]],
+    groups: Sequence[tuple[_Grown, Sequence[int]]],
     untouched: Tensor,
     seen: Mapping[str, Tensor],
     rows_per_run: int,
@@ -339,6 +342,7 @@ def _in_parts(
             what=f"the outputs of {n_base:,} inputs, which a metric of your own sees together",
             do="give fewer inputs, pairs or runs, or a decision of xor_mi.metrics",
         )
+    room = _Room()
     results: list[Tensor] = []
     for grown, numbers in progress_bar(
         runs, doing="intervening", unit="run", progress=work.progress
@@ -348,7 +352,7 @@ def _in_parts(
         outputs: list[Tensor] = []
         for part in parts:
             value = partial(_of_those_kept, work.replacement, seen, part)
-            written = _run_copies(work.model, plain[base[part]], of_run, value, grown)
+            written = _run_copies(work.model, plain[base[part]], of_run, value, grown, room)
             # a copy: a model may return what it writes into again
             read = work.read_runs(written, untouched) if is_rowwise else written.clone()
             outputs.append(read)
@@ -424,6 +428,7 @@ def _run_copies(
     sets: Sequence[SiteSet],
     value: Value,
     grown: _Grown,
+    room: "_Room",
 ) -> Tensor:
     """One forward of a copy of the base inputs per set -> outputs [set, base, ...]."""
     layout = Layout(n_plain=0, n_sets=len(sets), n_base=len(examples))
@@ -432,7 +437,11 @@ def _run_copies(
     growing: AbstractContextManager[None] = nullcontext()
     if grown.hook is not None:
         everyone = torch.arange(len(examples), device=examples.device)
-        growing = _grown_at_hook(model, grown.hook, everyone, layout, hooks.pop(grown.hook))
+        writer = hooks.pop(grown.hook)
+        # what grows at an output is handed on, and must stay as it is
+        is_output = kind_of_hook(grown.hook) == "output"
+        own = None if is_output else room
+        growing = _grown_at_hook(model, grown.hook, everyone, layout, writer, own)
     elif grown.block is not None:
         growing = grown_before_block(model, grown.block, grown.arguments, len(sets))
     else:
@@ -444,9 +453,16 @@ def _run_copies(
 
 @contextmanager
 def _grown_at_hook(
-    model: HookedModel, name: str, base: Tensor, layout: Layout, writer: "Writer"
+    model: HookedModel,
+    name: str,
+    base: Tensor,
+    layout: Layout,
+    writer: Writer,
+    room: "_Room | None" = None,
 ) -> Iterator[None]:
     """Inside: the batch grows at this hook, and what is planned there is written.
+
+    room: memory of the run before, of base inputs alone.
 
     A hook of PyTorch's, after those of the caller: a HookedMLP lets its own hooks return nothing of
     another shape.
@@ -454,6 +470,8 @@ def _grown_at_hook(
 
     def grow(point: object, given: object, activation: Tensor) -> Tensor:
         del point, given
+        if room is not None:
+            return room.written(layout, activation, writer)
         grown = _grown(base, layout, activation)
         writer.write_into(grown)
         return grown
@@ -463,6 +481,56 @@ def _grown_at_hook(
         yield
     finally:
         handle.remove()
+    if room is not None:
+        room.put_back(layout, writer)
+
+
+class _Room:
+    """Copies of the base inputs' activation at a hook, kept from run to run.
+
+    Memory that is asked for anew is given page by page, and filling it takes longer than the rest
+    of a run. So a run puts back what was at its sites, and the next one finds the copies as they
+    were. They are made again where the activation is another one, or where anybody else wrote into
+    them.
+    """
+
+    def __init__(self) -> None:
+        self._copies: Tensor | None = None
+        self._of_base = torch.empty(0)
+        self._n_writes = 0
+
+    def written(self, layout: Layout, activation: Tensor, writer: Writer) -> Tensor:
+        """The activation [base, ...] once per set, with what is planned: [set * base, ...]."""
+        n_rows = layout.n_sets * layout.n_base
+        copies = self._copies
+        if copies is None or len(copies) < n_rows or not _is_same(self._of_base, activation):
+            self._copies = None  # before there are others
+            # copies: a hook may hold the activation itself
+            self._of_base = activation.clone()
+            everyone = torch.arange(layout.n_base, device=activation.device)
+            self._copies = copies = _grown(everyone, layout, activation)
+        grown = copies[:n_rows]
+        writer.write_into(grown)
+        self._n_writes = n_writes(copies)
+        return grown
+
+    def put_back(self, layout: Layout, writer: Writer) -> None:
+        """What was at a writer's sites before the run, which is over."""
+        copies = self._copies
+        # under inference_mode PyTorch counts no writes
+        if copies is None or copies.is_inference() or n_writes(copies) != self._n_writes:
+            self._copies = None
+            return
+        grown = copies[: layout.n_sets * layout.n_base]
+        of_sets = grown.view(layout.n_sets, layout.n_base, *grown.shape[1:])
+        writer.write_entries(self._of_base, of_sets)
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal to the last bit."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(*[values.contiguous().view(torch.uint8) for values in (one, other)])
 
 
 def _grown(base: Tensor, layout: Layout, activation: Tensor) -> Tensor:
@@ -473,5 +541,6 @@ def _grown(base: Tensor, layout: Layout, activation: Tensor) -> Tensor:
     n_plain, n_sets, n_base = layout
     grown = activation.new_empty(n_plain + n_sets * n_base, *activation.shape[1:])
     grown[:n_plain] = activation[:n_plain]
-    grown[n_plain:].view(n_sets, n_base, *activation.shape[1:])[:] = activation[base]
+    copies = grown[n_plain:].view(n_sets, n_base, *activation.shape[1:])
+    copies[:] = activation.index_select(0, base)
     return grown

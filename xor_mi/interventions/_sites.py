@@ -225,6 +225,12 @@ def _listed(layer_sizes: tuple[int, ...], direct: bool, kind: SiteKind) -> SiteS
     return tuple(Site(*hook_site(place), place.name) for place in places[kind])
 
 
+@lru_cache(maxsize=64)
+def _each_alone(layer_sizes: tuple[int, ...], direct: bool, kind: SiteKind) -> tuple[SiteSet, ...]:
+    """All sites of one kind as sets of one; they need no check."""
+    return tuple((site,) for site in _listed(layer_sizes, direct, kind))
+
+
 def site_of(model: HookedModel, site: OneSite) -> Site:
     """The Site that a caller names, checked to exist.
 
@@ -252,15 +258,21 @@ def site_of(model: HookedModel, site: OneSite) -> Site:
     raise unknown("hook", site, hooks, where="this model has")
 
 
-def site_sets(model: HookedModel, sites: Sites) -> tuple[SiteSet, ...]:
+def site_sets(model: HookedModel, sites: Sites | None) -> tuple[SiteSet, ...]:
     """Each entry is one site, or several (a tuple, list or set) that are written together.
 
     A set has no order that is the same in every process: its sites are sorted by hook name, then by
     index.
 
+    Args:
+        sites: None for all hidden units of a HookedMLP; other models have no default.
+
     Raises:
-        XorMiError: an unknown site, an empty set, or one name for different sites.
+        XorMiError: an unknown site, an empty set, one name for different sites, or no sites where
+            there is no default.
     """
+    if sites is None:
+        return _default_sets(model)
     is_unordered = isinstance(sites, AbstractSet)
     if isinstance(sites, (str, Site, Unit, Edge)) or not isinstance(sites, Iterable):
         sites = [sites]
@@ -401,10 +413,10 @@ def require_mlp(model: object, operation: str) -> HookedMLP:
     return require_hooked_mlp(model, operation)
 
 
-def default_sites(model: HookedModel) -> list[Site]:
-    """All hidden units of a HookedMLP; other models have no default."""
+def _default_sets(model: HookedModel) -> tuple[SiteSet, ...]:
+    """All hidden units of a HookedMLP, each alone."""
     if isinstance(model, HookedMLP):
-        return sites(model, "unit")
+        return _each_alone(model.layer_sizes, model.cfg.direct, "unit")
     raise XorMiError(
         "give sites=[Site(hook_name, index), ...]; all hidden units are the default on a "
         "HookedMLP only"
@@ -449,11 +461,15 @@ def coordinates(
     )
 
 
+def hooks_of(sets: Iterable[SiteSet]) -> set[str]:
+    """The names of the hooks that these sets of sites write."""
+    return {site.hook_name for together in sets for site in together}
+
+
 def edges_where_needed(model: HookedModel, sets: Iterable[SiteSet]) -> AbstractContextManager[None]:
     """The edge hooks of a HookedMLP switched on inside a `with` block, if a site needs them."""
-    hook_names = {site.hook_name for site in chain.from_iterable(sets)}
     is_mlp = isinstance(model, HookedMLP)
-    if is_mlp and any(kind_of_hook(name) == "edge" for name in hook_names):
+    if is_mlp and any(kind_of_hook(name) == "edge" for name in hooks_of(sets)):
         return model.edge_hooks()
     return nullcontext()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.graph import KeptEntry, Site
 from xor_mi.interventions._forward import require_batch
-from xor_mi.interventions._sites import SiteSet, entries_of
+from xor_mi.interventions._sites import SiteSet, entries_of, hooks_of
 from xor_mi.kinds import HookedModel
 from xor_mi.model import all_finite, warn
 
@@ -36,23 +36,31 @@ class Layout(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What is written at one hook, entry by entry: the number of the set, and the site."""
+    """What is written at one hook, entry by entry: the number of the set, and the site.
 
-    numbers: list[int]
-    sites: list[Site]
+    The numbers are a range where every set is one site of this hook.
+    """
+
+    numbers: Sequence[int]
+    sites: Sequence[Site]
 
 
 def hooks_that_write(sets: Sequence[SiteSet], layout: Layout, value: Value) -> dict[str, "Writer"]:
     """Hook name -> a hook that writes every set of sites on its own copy of the base inputs."""
-    planned: dict[str, Planned] = {}
+    names = hooks_of(sets)
+    if len(names) == 1 and set(map(len, sets)) == {1}:
+        (name,) = names
+        alone = Planned(numbers=range(len(sets)), sites=[site for (site,) in sets])
+        return {name: Writer(name, alone, layout, value)}
+    entries: dict[str, list[tuple[int, Site]]] = {}
     for number, together in enumerate(sets):
         for site in together:
-            if site.hook_name not in planned:
-                planned[site.hook_name] = Planned(numbers=[], sites=[])
-            numbers, sites = planned[site.hook_name]
-            numbers.append(number)
-            sites.append(site)
-    return {name: Writer(name, plan, layout, value) for name, plan in planned.items()}
+            entries.setdefault(site.hook_name, []).append((number, site))
+    writers: dict[str, Writer] = {}
+    for name, of_hook in entries.items():
+        plan = Planned(*zip(*of_hook, strict=True))
+        writers[name] = Writer(name, plan, layout, value)
+    return writers
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,16 +99,25 @@ class Writer:
         else:
             self._write_running(value, copies)
         # Only sites of one set can be in each other's way.
-        if len(set(plan.numbers)) < len(plan.numbers):
+        is_alone = isinstance(plan.numbers, range)
+        if not is_alone and len(set(plan.numbers)) < len(plan.numbers):
             require_disjoint(plan.numbers, plan.sites, {self.name: new.shape[1:]})
 
     def _write_value(self, value: Tensor, copies: Tensor) -> None:
         """The same value [base, ...] for every set."""
         plan = self.plan
-        _require_shape(self.name, value, copies[0])
+        _require_shape(self.name, value, copies)
         if not all_finite(value):
             for number, site in zip(plan.numbers, plan.sites, strict=True):
                 _warn_of_not_finite(site, value, copies[number])
+        self.write_entries(value, copies)
+
+    def write_entries(self, value: Tensor, copies: Tensor) -> None:
+        """A value [base, ...] at the sites of each set, in place of what is there.
+
+        copies: [set, base, ...].
+        """
+        plan = self.plan
         value = value.to(copies.dtype)
         indices = [site.index for site in plan.sites]
         if _are_points(indices):
@@ -116,7 +133,7 @@ class Writer:
         plan = self.plan
         for number in dict.fromkeys(plan.numbers):
             value = value_of(copies[number].clone())
-            _require_shape(self.name, value, copies[0])
+            _require_shape(self.name, value, copies)
             is_finite = all_finite(value)
             for of_set, site in zip(plan.numbers, plan.sites, strict=True):
                 if of_set == number:
@@ -126,12 +143,12 @@ class Writer:
                     copies[number][entries] = value[entries].to(copies.dtype)
 
 
-def _require_shape(name: str, value: Tensor, activation: Tensor) -> None:
-    """What is written at a hook has the shape of its activation."""
-    if value.shape[1:] != activation.shape[1:]:
+def _require_shape(name: str, value: Tensor, copies: Tensor) -> None:
+    """What is written at a hook has the shape of its activation, of which there are copies."""
+    if value.shape[1:] != copies.shape[2:]:
         raise XorMiError(
             f"a value of shape {list(value.shape[1:])} for '{name}', "
-            f"whose activation is {list(activation.shape[1:])}"
+            f"whose activation is {list(copies.shape[2:])}"
         )
 
 
@@ -178,12 +195,25 @@ def _write_points(
     ):
         for site in plan.sites:
             site.axes(sizes)
+    if _is_diagonal(plan, axes) and len(sizes) == 1:
+        first, last = axes[0][0], axes[0][-1]
+        # as many sets as sites: [base, site]
+        copies.diagonal(first, dim1=0, dim2=2)[:] = value[:, first : last + 1]
+        return
     numbers, *index = [
         torch.from_numpy(np.array(entries)).to(copies.device) for entries in (plan.numbers, *axes)
     ]
     # With the base inputs moved behind the indexed axes, each site is one row [base, ...].
     targets = copies.movedim(1, len(axes) + 1)
     targets[(numbers, *index)] = value.movedim(0, len(axes))[tuple(index)]
+
+
+def _is_diagonal(plan: Planned, axes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether set by set one unit after the other is written, as where all of a layer are."""
+    if not isinstance(plan.numbers, range) or len(axes) != 1 or axes[0][0] < 0:
+        return False
+    first = axes[0][0]
+    return axes[0] == tuple(range(first, first + len(plan.numbers)))
 
 
 def require_disjoint(

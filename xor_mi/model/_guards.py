@@ -1,6 +1,6 @@
 """Silent mistakes made loud: what a hook may return, and what a model must be to be analysed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
             f"{operation} needs a model, not {type(model).__name__}: {how_to_bring(model)}"
         )
     # one walk: named_parameters would go through the modules again
-    for name, module in model.named_modules():
+    for name, module in _named_modules(model):
         if module.training:
             raise XorMiError(
                 f"{operation} needs eval mode; {name or 'the model'} is in train mode: "
@@ -91,6 +91,21 @@ def require_evaluable(model: nn.Module, operation: str) -> None:
         for key, value in module._parameters.items():
             if value is not None:
                 _require_finite(f"{name}.{key}" if name else key, value, operation)
+
+
+def _named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """As `named_modules`, in its order, but without a generator in each module."""
+    seen: set[nn.Module] = set()
+    waiting: list[tuple[str, nn.Module]] = [("", model)]
+    while waiting:
+        name, module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        yield name, module
+        start = f"{name}." if name else ""
+        inside = [(start + key, one) for key, one in module._modules.items() if one is not None]
+        waiting += reversed(inside)
 
 
 def _require_finite(parameter: str, value: nn.Parameter, operation: str) -> None:

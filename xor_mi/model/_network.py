@@ -529,7 +529,9 @@ class HookedMLP(HookedRootModule):
 
     def _at_levels(self, bits: Tensor) -> Tensor:
         """Bits, of bool, as the numbers that stand for them, on the network's device."""
-        weight = self._linears[0].weight
+        weight = _parameter(self._linears[0], "weight")
+        if self.cfg.input_levels == (0.0, 1.0):
+            return bits.to(weight.device, weight.dtype)
         # the network may have been moved to another dtype since it was built
         low, high = map(weight.new_tensor, levels_in(weight.dtype, self.cfg.input_levels))
         return torch.where(bits.to(weight.device), high, low)
