@@ -138,7 +138,7 @@ def _print_table():
         "results checked to be equal first"
     )
     paired(
-        "16 pairs x 64 units of a 2-64-1 network", *mlp_sweep(64), "20", rounds=30, fast_repeats=5
+        "16 pairs x 64 units of a 2-64-1 network", *mlp_sweep(64), "20", rounds=30, fast_repeats=20
     )
     paired("16 pairs x 1,024 units of a 2-1024-1 network", *mlp_sweep(1024), "8", rounds=5)
     paired(

@@ -8,6 +8,8 @@ import torch
 from xor_mi.interventions import Site, ablation_sweep, patch_sweep, sites
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
+pytestmark = pytest.mark.as_a_user
+
 BOUND = 4000
 """Bytes: a handful of sets in each run."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -440,7 +441,7 @@ def patch_sweep(
             "each"
         )
     called = names_of_pairs(read.names, pair_names)
-    readers = readers_of(model, metrics, output, read.inputs[read.clean], decide)
+    readers = readers_of(model, metrics, output, read.inputs.index_select(0, read.clean), decide)
 
     # Each site of the base gets what it is in the source.
     denoising = direction == "denoising"
@@ -451,7 +452,7 @@ def patch_sweep(
             read.examples,
             base,
             sets,
-            replacement=lambda _, activation, numbers: activation.index_select(0, source[numbers]),
+            replacement=partial(_of_sources, source),
             readers=readers,
             max_batch_bytes=max_batch_bytes,
             progress=progress,
@@ -476,6 +477,13 @@ def patch_sweep(
     )
 
 
+def _of_sources(source: Tensor, name: str, activation: Tensor, numbers: Tensor) -> Tensor:
+    """What the source inputs of some pairs have at a hook; the numbers are those of the pairs."""
+    del name
+    sources = source if len(numbers) == len(source) else source[numbers]
+    return activation.index_select(0, sources)
+
+
 def _read_unpatched(
     readers: Readers, plain: Tensor, read: ReadPairs
 ) -> Float[Tensor, "function side pair"]:
@@ -484,7 +492,9 @@ def _read_unpatched(
     plain: outputs of the different inputs, [input, ...].
     """
     if readers.rowwise:
-        return readers.read(plain)[:, torch.stack([read.clean, read.corrupted])]
+        both = torch.cat([read.clean, read.corrupted])
+        of_sides = readers.read(plain).index_select(1, both)
+        return of_sides.view(len(of_sides), 2, len(read.names))
     # the caller's own metric may compare the pairs of a run
     cleans, corrupteds = (list(side) for side in zip(*read.names, strict=True))
     of_clean = readers.read(plain[read.clean], cleans)

@@ -69,7 +69,8 @@ from xor_mi.progress import progress_bar
 
 Replacement = Callable[[str, Tensor, Tensor], Tensor | Running]
 """(hook name, its activation on the plain inputs [plain, ...], numbers of some base inputs [base])
--> what these base inputs get there, [base, ...]; of it, the entries of the sites are written.
+-> what these base inputs get there, [base, ...]; of it, the entries of the sites are written. The
+numbers are in order: as many as there are base inputs are all of them.
 """
 
 GROUPED_FROM = 2**20

@@ -451,7 +451,9 @@ def coordinates(
     return Coordinates(
         granularity="whole hook" if whole else " and ".join(sorted(kinds)),
         # Of single sites, the usual case, without a join each: it is in every sweep's time.
-        component=", ".join([site.name for site in flat] if single else map(name_of_set, sets)),
+        component=", ".join(
+            [site.label or site.name for site in flat] if single else map(name_of_set, sets)
+        ),
         value=value,
         positions="none: an MLP has no sequence axis"
         if is_mlp

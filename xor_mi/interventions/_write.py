@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, combinations
 from typing import NamedTuple, TypeGuard
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.graph import KeptEntry, Site
 from xor_mi.interventions._forward import require_batch
-from xor_mi.interventions._sites import SiteSet, entries_of, hooks_of
+from xor_mi.interventions._sites import SiteSet, entries_of
 from xor_mi.kinds import HookedModel
 from xor_mi.model import all_finite, warn
 
@@ -47,11 +48,10 @@ class Planned(NamedTuple):
 
 def hooks_that_write(sets: Sequence[SiteSet], layout: Layout, value: Value) -> dict[str, "Writer"]:
     """Hook name -> a hook that writes every set of sites on its own copy of the base inputs."""
-    names = hooks_of(sets)
-    if len(names) == 1 and set(map(len, sets)) == {1}:
-        (name,) = names
-        alone = Planned(numbers=range(len(sets)), sites=[site for (site,) in sets])
-        return {name: Writer(name, alone, layout, value)}
+    alone = [together[0] for together in sets if len(together) == 1]
+    if len(alone) == len(sets) and len({site.hook_name for site in alone}) == 1:
+        name = alone[0].hook_name
+        return {name: Writer(name, Planned(range(len(sets)), alone), layout, value)}
     entries: dict[str, list[tuple[int, Site]]] = {}
     for number, together in enumerate(sets):
         for site in together:
@@ -120,6 +120,12 @@ class Writer:
         plan = self.plan
         value = value.to(copies.dtype)
         indices = [site.index for site in plan.sites]
+        first = _first_of_diagonal(plan, indices, value.shape[1:])
+        if first is not None:
+            # as many sets as sites: [base, site]
+            units = slice(first, first + len(indices))
+            copies.diagonal(first, dim1=0, dim2=2)[:] = value[:, units]
+            return
         if _are_points(indices):
             _write_points(plan, list(zip(*indices, strict=True)), value, copies)
             return
@@ -195,11 +201,6 @@ def _write_points(
     ):
         for site in plan.sites:
             site.axes(sizes)
-    if _is_diagonal(plan, axes) and len(sizes) == 1:
-        first, last = axes[0][0], axes[0][-1]
-        # as many sets as sites: [base, site]
-        copies.diagonal(first, dim1=0, dim2=2)[:] = value[:, first : last + 1]
-        return
     numbers, *index = [
         torch.from_numpy(np.array(entries)).to(copies.device) for entries in (plan.numbers, *axes)
     ]
@@ -208,12 +209,25 @@ def _write_points(
     targets[(numbers, *index)] = value.movedim(0, len(axes))[tuple(index)]
 
 
-def _is_diagonal(plan: Planned, axes: Sequence[tuple[int, ...]]) -> bool:
-    """Whether set by set one unit after the other is written, as where all of a layer are."""
-    if not isinstance(plan.numbers, range) or len(axes) != 1 or axes[0][0] < 0:
-        return False
-    first = axes[0][0]
-    return axes[0] == tuple(range(first, first + len(plan.numbers)))
+def _first_of_diagonal(
+    plan: Planned, indices: Sequence[tuple[KeptEntry, ...]], sizes: Sequence[int]
+) -> int | None:
+    """The first unit, where set by set one unit after the other is written; else None.
+
+    So it is where all units of a layer are. sizes: of an activation, after the batch axis.
+    """
+    if not isinstance(plan.numbers, range) or len(sizes) != 1 or len(indices[0]) != 1:
+        return None
+    (first,) = indices[0]
+    if not isinstance(first, int) or first < 0 or first + len(indices) > sizes[0]:
+        return None
+    return first if indices == _units_from(first, len(indices)) else None
+
+
+@lru_cache(maxsize=64)
+def _units_from(first: int, n: int) -> list[tuple[int]]:
+    """The indices of some units in a row."""
+    return [(unit,) for unit in range(first, first + n)]
 
 
 def require_disjoint(
