@@ -19,6 +19,7 @@ from xor_mi.search import (
     Problem,
     SearchStopped,
     _examined,
+    _interpretations,
     _searches,
     as_network,
     compare_conventions,
@@ -552,6 +553,24 @@ def test_what_rules_out_a_subcircuit_does(name):
         assert examined.survives == (not ruling_out and not off)
 
 
+@pytest.mark.parametrize("convention", [None, "meloux_paper", Convention(ablation="mean")])
+def test_a_report_of_all_is_one_of_each(twice, convention, monkeypatch):
+    """Counted and examined together, in batches of any size, the subcircuits come out as each
+    does by itself.
+    """
+    report = identifiability_report(twice, convention=convention, conventions={})
+    # so small that each is a batch of its own
+    for module in (_examined, _interpretations):
+        monkeypatch.setattr(module, "VALUES_AT_ONCE", 1)
+    monkeypatch.setattr(_examined, "SETS_AT_ONCE", 5)
+    one_by_one = identifiability_report(twice, convention=convention, conventions={})
+    assert report.subcircuits == one_by_one.subcircuits
+    assert len(report.subcircuits) > 500
+    for examined in report.subcircuits[::40]:
+        by_itself = count_interpretations(twice, examined.subcircuit, convention=convention)
+        assert examined.n_interpretations == by_itself
+
+
 def test_the_report_as_tables(twice):
     """Every table has a row per thing examined and the columns that its docstring names; text is
     empty and `survives` true where nothing rules a thing out.
@@ -618,16 +637,16 @@ def test_the_report_makes_nothing_twice(twice, monkeypatch):
         monkeypatch.setattr(owner, name, counted)
 
     counting(Problem, "of")
-    for name in ("search_subcircuits", "placements_of", "n_interpretations"):
+    for name in ("search_subcircuits", "placements_of", "n_interpretations_of_all"):
         counting(_searches, name)
     report = identifiability_report(twice)
     assert report.n_perfect == 584
-    # two conventions have 584 perfect subcircuits each, the third none
+    # of all perfect subcircuits of a convention at once
     assert calls == {
         "of": 3,
         "search_subcircuits": 3,
         "placements_of": 2,
-        "n_interpretations": 2 * 584,
+        "n_interpretations_of_all": 3,
     }
 
 

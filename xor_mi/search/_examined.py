@@ -4,7 +4,7 @@ A perfect subcircuit is held against the whole network under interchange and abl
 units; an alignment that passes with fewer pairs is held against all ordered ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,20 +15,26 @@ from xor_mi.progress import progress_bar
 from xor_mi.search._alignments import Alignment, sets_of_units, smallest_first
 from xor_mi.search._convention import Convention
 from xor_mi.search._interchange import (
+    Replacement,
     RowPairs,
     UnitSets,
     each_row,
     interchanged,
+    interchanged_in_all,
     pairs_of,
     units_in,
 )
-from xor_mi.search._problem import Affine, Problem
+from xor_mi.search._problem import VALUES_AT_ONCE, KeptEdges, Problem
 from xor_mi.search._searches import MAX_EXAMINED, Searches
 from xor_mi.truth import row_name, truth_rows
 
 MAX_INTERCHANGES = 2**17
 """Sets of units times pairs of inputs: up to here all sets are interchanged together, beyond it
 single units.
+"""
+SETS_AT_ONCE = 8
+"""So many sets are tried on all subcircuits before those that are told from the network are left
+out; most are told by one of the first.
 """
 
 
@@ -109,14 +115,15 @@ def examined_subcircuits(
     n_interpretations = searches.n_interpretations(convention)
     trial = _Trial.of(problem)
     examined: list[ExaminedSubcircuit] = []
-    for index in progress_bar(
-        range(n_examined),
+    bar = progress_bar(
+        trial.witnesses(search.kept_edges(slice(n_examined))),
         doing="perfect subcircuits",
         unit="subcircuit",
+        total=n_examined,
         progress=searches.progress,
-    ):
+    )
+    for index, (by_interchange, by_ablation) in enumerate(bar):
         subcircuit = search[index]
-        by_interchange, by_ablation = trial.witnesses(subcircuit)
         examined.append(
             ExaminedSubcircuit(
                 subcircuit=subcircuit,
@@ -173,42 +180,76 @@ class _Trial:
             rows=_row_names(problem),
             pairs=pairs,
             exchanged=interchanged(problem, problem.whole, sets, pairs),
-            ablated=_ablated(problem, problem.whole, sets),
+            ablated=interchanged(
+                problem,
+                problem.whole,
+                sets,
+                each_row(len(problem.clean)),
+                replacement=problem.convention.ablation,
+            ),
         )
 
-    def witnesses(self, subcircuit: Subcircuit) -> tuple[Witness | None, Witness | None]:
-        """Where an interchange, and where an ablation, tells a subcircuit from the network."""
+    def witnesses(
+        self, edges: Sequence[KeptEdges]
+    ) -> Iterator[tuple[Witness | None, Witness | None]]:
+        """Where an interchange, and where an ablation, tells each subcircuit from the network."""
+        n_pairs, widest = len(self.pairs[0]), max(self.problem.sizes)
+        # some at a time, for the values of all their units are held
+        step = max(1, VALUES_AT_ONCE // (SETS_AT_ONCE * n_pairs * widest))
+        for start in range(0, len(edges[0]), step):
+            some = [of_layer[start : start + step] for of_layer in edges]
+            exchanges = self._first_differences(some, self.pairs, self.exchanged)
+            rows = each_row(len(self.problem.clean))
+            ablations = self._first_differences(
+                some, rows, self.ablated, replacement=self.problem.convention.ablation
+            )
+            for exchange, ablation in zip(exchanges, ablations, strict=True):
+                by_interchange = by_ablation = None
+                if exchange is not None:
+                    which_set, pair = exchange
+                    base, source = (self.rows[rows[pair]] for rows in self.pairs)
+                    by_interchange = Witness(self.names[which_set], base, source)
+                if ablation is not None:
+                    which_set, row = ablation
+                    by_ablation = Witness(self.names[which_set], self.rows[row])
+                yield by_interchange, by_ablation
+
+    def _first_differences(
+        self,
+        edges: Sequence[KeptEdges],
+        pairs: RowPairs,
+        of_whole: NDArray[np.int8],
+        *,
+        replacement: Replacement = "source",
+    ) -> list[tuple[int, int] | None]:
+        """Of each subcircuit the first (set, pair) where it decides otherwise than the network.
+
+        Args:
+            of_whole: what the whole network decides, [set, pair, decision].
+        """
         problem = self.problem
-        layers, kept = problem.kept(subcircuit), subcircuit.units
-        # a unit that the subcircuit drops is held to have no effect in it
-        sets = self.sets & np.array([unit in kept for unit in problem.model.units])
-        by_interchange = by_ablation = None
-        exchanged = interchanged(problem, layers, sets, self.pairs)
-        first_difference = _first_place(exchanged != self.exchanged)
-        if first_difference is not None:
-            which_set, pair = first_difference
-            base, source = (self.rows[rows[pair]] for rows in self.pairs)
-            by_interchange = Witness(self.names[which_set], base, source)
-        first_difference = _first_place(_ablated(problem, layers, sets) != self.ablated)
-        if first_difference is not None:
-            which_set, row = first_difference
-            by_ablation = Witness(self.names[which_set], self.rows[row])
-        return by_interchange, by_ablation
-
-
-def _ablated(problem: Problem, layers: Sequence[Affine], sets: UnitSets) -> NDArray[np.int8]:
-    """Decisions on each row without these units, [set, row, decision]."""
-    rows = each_row(len(problem.clean))
-    return interchanged(problem, layers, sets, rows, replacement=problem.convention.ablation)
-
-
-def _first_place(differs: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """The first (set, pair) on which decisions [set, pair, decision] differ; None if none does."""
-    places = np.argwhere(differs.any(-1))
-    if not len(places):
-        return None
-    which_set, pair = places[0].tolist()
-    return which_set, pair
+        layers = problem.kept_of_all(edges)
+        is_kept = np.concatenate([of_layer.any(2) for of_layer in edges[:-1]], axis=1)
+        first: list[tuple[int, int] | None] = [None] * len(is_kept)
+        alike = np.arange(len(is_kept))  # those that nothing tells from the network so far
+        for start in range(0, len(self.sets), SETS_AT_ONCE):
+            these = slice(start, start + SETS_AT_ONCE)
+            # a unit that the subcircuit drops is held to have no effect in it
+            sets = self.sets[these] & is_kept[alike][:, None]
+            of_alike = [(weight[alike], bias[alike]) for weight, bias in layers]
+            decided = interchanged_in_all(problem, of_alike, sets, pairs, replacement=replacement)
+            differs = (decided != of_whole[these]).any(-1)  # [subcircuit, set, pair]
+            flat = differs.reshape(len(alike), -1)
+            is_told = flat.any(1)
+            for number, place in zip(
+                alike[is_told].tolist(), flat[is_told].argmax(1).tolist(), strict=True
+            ):
+                which_set, pair = divmod(place, differs.shape[2])
+                first[number] = (start + which_set, pair)
+            alike = alike[~is_told]
+            if not len(alike):
+                break
+        return first
 
 
 def examined_alignments(

@@ -82,10 +82,17 @@ class Formula:
         self, variable: Variable, base: NDArray[np.int64], source: NDArray[np.int64]
     ) -> NDArray[np.int8]:
         """The formula on each base row with the variable as it is on the source row, [pair]."""
-        if_0 = _unpacked(self.held(variable, 0), self.n_inputs)
-        if_1 = _unpacked(self.held(variable, 1), self.n_inputs)
-        own = _unpacked(self.bits(variable), self.n_inputs)
+        tables = self._tables_of_variables[self.variables.index(variable)]
+        if_0, if_1, own = (_unpacked(table, self.n_inputs) for table in tables)
         return np.where(own[source] == 1, if_1[base], if_0[base])
+
+    @cached_property
+    def _tables_of_variables(self) -> tuple[tuple[PackedTable, PackedTable, PackedTable], ...]:
+        """Of each variable, the formula with it held at 0, with it held at 1, and its own table."""
+        return tuple(
+            (self.held(variable, 0), self.held(variable, 1), self.bits(variable))
+            for variable in self.variables
+        )
 
     @cached_property
     def up_to_negation(self) -> Hashable:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xor_mi.circuits import ROUNDING
 from xor_mi.graph import Unit
 from xor_mi.search._convention import PairSet
-from xor_mi.search._problem import Affine, Numbers, Problem, size_of_scores
+from xor_mi.search._problem import Affine, Affines, Numbers, Problem, size_of_scores
 
 Replacement = Literal["source", "zero", "mean"]
 """What a chosen unit gets: its value on the source row, zero, or its mean over all rows."""
@@ -24,7 +24,7 @@ RowPairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Row numbers of bases and of sources, [pair] each."""
 
 UnitSets = NDArray[np.bool_]
-"""Which hidden units are in each set, [set, hidden unit]."""
+"""Which hidden units are in each set, [set, hidden unit]; of many networks, each has its own."""
 
 
 def pairs_of(n_rows: int, which: PairSet) -> RowPairs:
@@ -76,9 +76,27 @@ def interchanged(
     Args:
         layers: `problem.whole`, or `problem.kept(subcircuit)`.
     """
-    scores, scale = interchange_scores(problem, layers, sets, pairs, replacement=replacement)
+    of_one = [(weight[None], bias[None]) for weight, bias in layers]
+    return interchanged_in_all(problem, of_one, sets[None], pairs, replacement=replacement)[0]
+
+
+def interchanged_in_all(
+    problem: Problem,
+    layers: Sequence[Affines],
+    sets: UnitSets,
+    pairs: RowPairs,
+    *,
+    replacement: Replacement = "source",
+) -> NDArray[np.int8]:
+    """The same of many networks, [network, set, pair, decision].
+
+    Args:
+        layers: such as `problem.kept_of_all(edges)`.
+        sets: of each network, [network, set, hidden unit].
+    """
+    scores, scale = _scores_in_all(problem, layers, sets, pairs, replacement=replacement)
     over = scores - problem.model.rule.cut
-    is_tie = np.abs(over) <= ROUNDING * scale
+    is_tie = np.abs(over) <= ROUNDING * scale[:, None, None, None]
     return np.where(is_tie, -1, over > 0).astype(np.int8)
 
 
@@ -89,35 +107,52 @@ def interchange_scores(
     pairs: RowPairs,
     *,
     replacement: Replacement = "source",
-) -> tuple[Numbers, float]:
-    """Scores of the same, [set, pair, decision], and the size of the terms that they sum up.
+) -> Numbers:
+    """The scores of one network's decisions, [set, pair, decision]; see `interchanged`."""
+    of_one = [(weight[None], bias[None]) for weight, bias in layers]
+    return _scores_in_all(problem, of_one, sets[None], pairs, replacement=replacement)[0][0]
 
-    The size is what rounding is measured against: see `interchanged`.
+
+def _scores_in_all(
+    problem: Problem,
+    layers: Sequence[Affines],
+    sets: UnitSets,
+    pairs: RowPairs,
+    *,
+    replacement: Replacement,
+) -> tuple[Numbers, Numbers]:
+    """Scores, [network, set, pair, decision], and the size of the terms that they sum up.
+
+    The size, [network], is what rounding is measured against: see `interchanged`.
     """
     base, source = pairs
+    n_networks, n_sets = sets.shape[:2]
     # two runs side by side: the network as it is, and with units replaced in layer after layer
-    clean = problem.clean  # [row, unit]
-    changed = np.broadcast_to(clean[base], (len(sets), len(base), clean.shape[1]))
-    first_unit, scale = 0, 1.0
+    clean = np.broadcast_to(problem.clean, (n_networks, *problem.clean.shape))  # [.., row, unit]
+    on_bases = problem.clean[base]
+    changed = np.broadcast_to(on_bases, (n_networks, n_sets, *on_bases.shape))
+    first_unit, scale = 0, np.ones(n_networks)
     for number, (weight, bias) in enumerate(layers):
         # the last layer's stays: ties are told at the output only
-        terms = np.abs(weight) @ np.abs(clean).max(0) + np.abs(bias)
+        largest = np.abs(clean).max(1)[:, :, None]  # [network, unit, 1]
+        terms = (np.abs(weight) @ largest)[:, :, 0] + np.abs(bias)
         scale = size_of_scores(problem.model, terms)
-        clean = problem.activate(clean @ weight.T + bias, number)
-        changed = problem.activate(changed @ weight.T + bias, number)
+        turned = weight.transpose(0, 2, 1)  # [network, d_in, d_out]
+        clean = problem.activate(clean @ turned + bias[:, None], number)
+        changed = problem.activate(changed @ turned[:, None] + bias[:, None, None], number)
         is_hidden = number < len(layers) - 1
         if is_hidden:
             # sets number the hidden units through, over all layers
-            in_set = sets[:, None, first_unit : first_unit + len(weight)]  # [set, 1, unit]
+            in_set = sets[..., None, first_unit : first_unit + weight.shape[1]]
             changed = np.where(in_set, _replacements(clean, source, replacement), changed)
-            first_unit += len(weight)
+            first_unit += weight.shape[1]
     return problem.scores(changed), scale
 
 
 def _replacements(clean: Numbers, source: NDArray[np.int64], replacement: Replacement) -> Numbers:
-    """What a layer's chosen units get, [pair, unit] or [unit]."""
+    """What a layer's chosen units get, [network, 1, pair or 1, unit]."""
     if replacement == "source":
-        return clean[source]
+        return clean[:, None, source]
     if replacement == "mean":
-        return clean.mean(0)
-    return np.zeros(clean.shape[1])
+        return clean.mean(1)[:, None, None]
+    return np.zeros((1, 1, 1, clean.shape[2]))

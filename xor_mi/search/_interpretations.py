@@ -7,7 +7,7 @@ unit is read within the subcircuit, not within the whole network. Where the larg
 decision is the gate, and reads all that the outputs read.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +26,13 @@ from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention
-from xor_mi.search._problem import Numbers, Problem, require_shape
+from xor_mi.search._problem import (
+    VALUES_AT_ONCE,
+    KeptEdges,
+    Problem,
+    kept_edges,
+    require_shape,
+)
 from xor_mi.truth import GATES, row_number, truth_rows
 
 MAX_CHOICES = 1_000_000
@@ -34,6 +40,15 @@ MAX_CHOICES = 1_000_000
 
 Bits = tuple[int, ...]
 """What a unit reads as on each clean row."""
+
+_Readings = tuple[tuple[Bits, ...], ...]
+"""Per unit of a layer, the bits that it may read as."""
+
+_Indices = tuple[int, ...]
+"""Units of a layer, by index and in order."""
+
+_Sources = tuple[_Indices, ...]
+"""Per unit of a layer, what it reads; a dropped unit reads nothing."""
 
 OpenTable = tuple[int | None, ...]
 """A local gate's table over its parents' rows; None where a row is left open."""
@@ -70,9 +85,12 @@ def _gate_text(gate: LocalGate) -> str:
     return "".join("-" if bit is None else str(bit) for bit in gate.table)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _KeptUnit:
     """One unit of a subcircuit, as an interpretation sees it.
+
+    There is one object for all subcircuits in which it is alike, so that what is counted of it can
+    be looked up.
 
     Attributes:
         parents: positions among the kept units of the layer before.
@@ -149,29 +167,83 @@ def _under_a_bar(listed: Iterator[Interpretation], progress: bool) -> Iterator[I
 def n_interpretations(problem: Problem, subcircuit: Subcircuit) -> int:
     """How many interpretations a subcircuit of the problem has.
 
-    Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents'
-    bits, the units of a layer are independent. Of the last hidden layer the joint choices are not
-    made: see `_n_ways_to_decide`.
+    Raises:
+        TooManyReadings: more joint choices of readings of a layer than are tried.
+    """
+    require_shape(problem.model, subcircuit)
+    (n,) = n_interpretations_of_all(problem, kept_edges(subcircuit))
+    return n
+
+
+def n_interpretations_of_all(problem: Problem, edges: Sequence[KeptEdges]) -> Iterator[int]:
+    """How many each of many subcircuits has, one after the other.
 
     Raises:
-        TooManyReadings: more joint choices than are tried.
+        TooManyReadings: more joint choices of readings of a layer than are tried.
     """
-    *hidden, decisions = _kept_units(problem, subcircuit)
-    *earlier, last = hidden
-    ways_to: Counter[tuple[Bits, ...]] = Counter({_input_bits(problem): 1})
-    for layer in earlier:
-        ways_after: Counter[tuple[Bits, ...]] = Counter()
-        for bits, ways in ways_to.items():
-            options = [_counted_readings(unit, bits, problem.convention) for unit in layer]
-            _require_few(len(ways_after) + prod(map(len, options)))
-            for choice in product(*options):
-                own_bits = tuple(own for own, _ in choice)
-                ways_after[own_bits] += ways * prod(n_gates for _, n_gates in choice)
-        ways_to = ways_after
-    return sum(
-        ways * _n_ways_to_decide(last, bits, decisions, problem.convention)
-        for bits, ways in ways_to.items()
-    )
+    ways = _Ways(problem)
+    for layers in _kept_units_of_all(problem, edges):
+        yield ways.to_interpret(layers)
+
+
+_Layers = tuple[tuple[_KeptUnit, ...], ...]
+"""The kept units of each hidden layer, and the decisions."""
+
+
+class _Ways:
+    """Counts ways to read, for many subcircuits of one problem.
+
+    These share most of their parts, so that what was counted once is looked up from then on.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.convention = problem.convention
+        self.inputs = _input_bits(problem)
+        self._options: dict[tuple[_KeptUnit, tuple[Bits, ...]], _Options] = {}
+        self._to_read: dict[_Layers, dict[tuple[Bits, ...], int]] = {}
+        self._to_decide: dict[tuple[tuple[_Options, ...], tuple[_KeptUnit, ...]], int] = {}
+
+    def to_interpret(self, layers: _Layers) -> int:
+        """How many interpretations there are of a subcircuit.
+
+        Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents'
+        bits, the units of a layer are independent. Of the last hidden layer the joint choices are
+        not made: see `_n_ways_to_decide`.
+        """
+        ways_to = self._ways_to_read(layers[:-2])
+        return sum(ways * self._ways_to_decide(layers[-2:], bits) for bits, ways in ways_to.items())
+
+    def _ways_to_read(self, layers: _Layers) -> dict[tuple[Bits, ...], int]:
+        """For each joint choice of bits of the last of these layers, how many ways lead to it."""
+        if not layers:
+            return {self.inputs: 1}
+        if layers not in self._to_read:
+            ways_after: Counter[tuple[Bits, ...]] = Counter()
+            for bits, ways in self._ways_to_read(layers[:-1]).items():
+                options = [self._options_of(unit, bits) for unit in layers[-1]]
+                _require_few(len(ways_after) + prod(map(len, options)))
+                for choice in product(*options):
+                    own_bits = tuple(own for own, _ in choice)
+                    ways_after[own_bits] += ways * prod(n_gates for _, n_gates in choice)
+            self._to_read[layers] = ways_after
+        return self._to_read[layers]
+
+    def _ways_to_decide(self, layers: _Layers, bits_before: tuple[Bits, ...]) -> int:
+        """Ways to read the last hidden layer and the decisions, given the bits before these."""
+        last, decisions = layers
+        options = tuple(self._options_of(unit, bits_before) for unit in last)
+        if (options, decisions) not in self._to_decide:
+            self._to_decide[options, decisions] = _n_ways_to_decide(
+                options, decisions, self.convention, n_rows=len(bits_before[0])
+            )
+        return self._to_decide[options, decisions]
+
+    def _options_of(self, unit: _KeptUnit, bits_before: tuple[Bits, ...]) -> "_Options":
+        """The bits that a unit may read as, each with its number of local gates."""
+        if (unit, bits_before) not in self._options:
+            counted = _counted_readings(unit, bits_before, self.convention)
+            self._options[unit, bits_before] = counted
+        return self._options[unit, bits_before]
 
 
 def _require_few(n_choices: int) -> None:
@@ -189,24 +261,31 @@ rows that all of them read alike. Of a gate of two parents it is what they read,
 """
 
 
+_Options = tuple[tuple[Bits, int], ...]
+"""The bits that a unit may read as, each with its number of local gates."""
+
+
 def _n_ways_to_decide(
-    last: Sequence[_KeptUnit],
-    bits_before: Sequence[Bits],
+    options_of_last: Sequence[_Options],
     decisions: Sequence[_KeptUnit],
     convention: Convention,
+    *,
+    n_rows: int,
 ) -> int:
-    """Ways to read the last hidden layer and the decisions, given the bits of the layer before.
+    """Ways to read the last hidden layer and the decisions.
 
     Unit by unit. How many gates a decision has depends on which rows its parents tell apart, not on
     how they do, but for a gate of two parents, which may be a parity. So choices that tell the same
     rows apart are counted together.
+
+    Args:
+        options_of_last: those of each unit of the last hidden layer.
     """
-    nothing_read = (0,) * len(bits_before[0])
-    ways_to: Counter[tuple[ReadSoFar, ...]] = Counter({(nothing_read,) * len(decisions): 1})
-    for place, unit in enumerate(last):
-        options = _counted_readings(unit, bits_before, convention)
+    nothing_read = (0,) * n_rows
+    ways_to: dict[tuple[ReadSoFar, ...], int] = {(nothing_read,) * len(decisions): 1}
+    for place, options in enumerate(options_of_last):
         _require_few(len(ways_to) * len(options))
-        ways_after: Counter[tuple[ReadSoFar, ...]] = Counter()
+        ways_after: dict[tuple[ReadSoFar, ...], int] = defaultdict(int)
         for told_apart, ways in ways_to.items():
             for bits, n_gates in options:
                 after = tuple(
@@ -246,11 +325,11 @@ def _n_gates_of(decision: _KeptUnit, rows: ReadSoFar, convention: Convention) ->
 
 def _counted_readings(
     unit: _KeptUnit, bits_before: Sequence[Bits], convention: Convention
-) -> list[tuple[Bits, int]]:
+) -> _Options:
     """The bits that a unit may read as given its parents', each with its number of local gates."""
     parents = unit.parents_bits(bits_before)
     counted = [(own, _n_tables(parents, own, convention)) for own in unit.readings]
-    return [(own, n_gates) for own, n_gates in counted if n_gates]
+    return tuple((own, n_gates) for own, n_gates in counted if n_gates)
 
 
 def _listed(
@@ -303,63 +382,134 @@ def _input_bits(problem: Problem) -> tuple[Bits, ...]:
     return tuple(zip(*truth_rows(problem.sizes[0]), strict=True))
 
 
-def _kept_units(problem: Problem, subcircuit: Subcircuit) -> list[list[_KeptUnit]]:
+def _kept_units(problem: Problem, subcircuit: Subcircuit) -> _Layers:
     """Layer by layer the kept units and decisions, with the bits that each may read as."""
     require_shape(problem.model, subcircuit)
-    inputs, *hidden, _ = layers_of(problem.sizes)
-    # values are those within the subcircuit: a unit may read otherwise there than in the network
-    values = problem.clean.T  # [unit, row]
-    before = inputs
-    layers: list[list[_KeptUnit]] = []
-    *of_hidden, _ = problem.kept(subcircuit)
-    for number, (weight, bias) in enumerate(of_hidden):
-        values = problem.activate(weight @ values + bias[:, None], number)
-        sources = subcircuit.sources[number]
-        kept = [unit for unit in hidden[number] if sources[unit.index]]
-        layer = [
-            _kept_unit(
-                unit, sources[unit.index], before, _possible_bits(problem, values[unit.index])
-            )
-            for unit in kept
+    (layers,) = _kept_units_of_all(problem, kept_edges(subcircuit))
+    return layers
+
+
+def _kept_units_of_all(problem: Problem, edges: Sequence[KeptEdges]) -> Iterator[_Layers]:
+    """The same of each of many subcircuits."""
+    units = _KeptUnits(problem)
+    # some at a time, for the values of all their units are held
+    step = max(1, VALUES_AT_ONCE // (max(problem.sizes) * len(problem.clean)))
+    for start in range(0, len(edges[0]), step):
+        some = [of_layer[start : start + step] for of_layer in edges]
+        readings = _possible_bits(problem, some)
+        for number in range(len(some[0])):
+            sources = [of_layer[number] for of_layer in some]
+            yield units.of(sources, [of_layer[number] for of_layer in readings])
+
+
+_OfLayer = tuple[int, _Sources, _Indices, _Readings]
+"""What makes the kept units of two layers alike: the layer, what its units read, which units of the
+layer before are kept, and what its own may read as.
+"""
+
+_OfUnit = tuple[Unit, _Indices, _Indices, tuple[Bits, ...]]
+"""The same of one unit."""
+
+
+class _KeptUnits:
+    """The kept units of many subcircuits of one problem; of those that are alike there is one."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.layers = layers_of(problem.sizes)
+        self._sources: dict[tuple[int, bytes], _Sources] = {}
+        self._made: dict[_OfLayer, tuple[_KeptUnit, ...]] = {}
+        self._units: dict[_OfUnit, _KeptUnit] = {}
+
+    def of(self, edges: Sequence[KeptEdges], readings: Sequence[_Readings]) -> _Layers:
+        """Those of one subcircuit.
+
+        Args:
+            edges: per linear layer, [d_out, d_in].
+            readings: of each hidden layer.
+        """
+        *of_hidden, of_outputs = [
+            self._sources_of(number, is_kept) for number, is_kept in enumerate(edges)
         ]
-        layers.append(layer)
-        before = kept
-    return [*layers, _kept_decisions(problem, subcircuit, before)]
+        before = tuple(range(len(self.layers[0])))
+        made: list[tuple[_KeptUnit, ...]] = []
+        for number, (sources, possible) in enumerate(zip(of_hidden, readings, strict=True)):
+            key = (number, sources, before, possible)
+            if key not in self._made:
+                self._made[key] = self._hidden(number, sources, before, possible)
+            made.append(self._made[key])
+            before = tuple(index for index, indices in enumerate(sources) if indices)
+        key = (len(of_hidden), of_outputs, before, ())
+        if key not in self._made:
+            self._made[key] = self._decisions(of_outputs, before)
+        return (*made, self._made[key])
+
+    def _sources_of(self, number: int, is_kept: KeptEdges) -> _Sources:
+        """What each unit of a layer reads, by index."""
+        key = (number, is_kept.tobytes())
+        if key not in self._sources:
+            self._sources[key] = tuple(tuple(np.flatnonzero(row).tolist()) for row in is_kept)
+        return self._sources[key]
+
+    def _hidden(
+        self, number: int, sources: _Sources, before: _Indices, readings: _Readings
+    ) -> tuple[_KeptUnit, ...]:
+        """The kept units of a hidden layer, with the bits that each may read as."""
+        kept = [unit for unit in self.layers[number + 1] if sources[unit.index]]
+        return tuple(
+            self._unit(unit, sources[unit.index], before, readings[unit.index]) for unit in kept
+        )
+
+    def _decisions(self, sources: _Sources, before: _Indices) -> tuple[_KeptUnit, ...]:
+        """The decisions, whose bits leave no choice."""
+        model = self.problem.model
+        reads = sources
+        if model.rule.name == "argmax":
+            # outputs are compared, so that every decision depends on what any of them reads
+            reads = (tuple(sorted(set(chain.from_iterable(sources)))),) * model.cfg.n_decisions
+        tables = self.problem.target.tables
+        of_decisions = zip(model.decision_units, reads, tables, strict=True)
+        return tuple(self._unit(unit, own, before, (table,)) for unit, own, table in of_decisions)
+
+    def _unit(
+        self, unit: Unit, sources: _Indices, before: _Indices, readings: tuple[Bits, ...]
+    ) -> _KeptUnit:
+        """A unit that reads these of the kept units before it, by index."""
+        key = (unit, sources, before, readings)
+        if key not in self._units:
+            # an output's own layer says nothing about which one is before it
+            number = len(self.layers) - 2 if unit.is_output else unit.layer
+            self._units[key] = _KeptUnit(
+                unit=unit,
+                parents=tuple(before.index(index) for index in sources),
+                names=tuple(self.layers[number][index].name for index in sources),
+                readings=readings,
+            )
+        return self._units[key]
 
 
-def _kept_decisions(
-    problem: Problem, subcircuit: Subcircuit, before: Sequence[Unit]
-) -> list[_KeptUnit]:
-    """The decisions, whose bits leave no choice, given the units of the last hidden layer."""
-    model = problem.model
-    reads: Sequence[Sequence[int]] = subcircuit.sources[-1]
-    if model.rule.name == "argmax":
-        # outputs are compared, so that every decision depends on what any of them reads
-        reads = [sorted(set(chain.from_iterable(reads)))] * model.cfg.n_decisions
-    of_decisions = zip(model.decision_units, reads, problem.target.tables, strict=True)
-    return [_kept_unit(unit, indices, before, (table,)) for unit, indices, table in of_decisions]
-
-
-def _kept_unit(
-    unit: Unit, sources: Sequence[int], before: Sequence[Unit], readings: tuple[Bits, ...]
-) -> _KeptUnit:
-    """A unit that reads these of the units before it, by index."""
-    by_index = {parent.index: parent for parent in before}
-    parents = [by_index[index] for index in sources]
-    return _KeptUnit(
-        unit=unit,
-        parents=tuple(before.index(parent) for parent in parents),
-        names=tuple(parent.name for parent in parents),
-        readings=readings,
-    )
-
-
-def _possible_bits(problem: Problem, values: Numbers) -> tuple[Bits, ...]:
-    """What a hidden unit may read as, given its values, [row]."""
+def _possible_bits(problem: Problem, edges: Sequence[KeptEdges]) -> list[list[_Readings]]:
+    """What the hidden units of subcircuits may read as, per hidden layer and subcircuit."""
     convention = problem.convention
-    return _bits_of(
-        values.tobytes(), constants=convention.constants, least_margin=convention.margin
-    )
+    # values are those within the subcircuit: a unit may read otherwise there than in the network
+    values = np.broadcast_to(problem.clean.T, (len(edges[0]), *problem.clean.T.shape))
+    readings: list[list[_Readings]] = []
+    for number, (weight, bias) in enumerate(problem.kept_of_all(edges)[:-1]):
+        values = problem.activate(weight @ values + bias[:, :, None], number)  # [n, unit, row]
+        readings.append(
+            [
+                tuple(
+                    _bits_of(
+                        of_unit.tobytes(),
+                        constants=convention.constants,
+                        least_margin=convention.margin,
+                    )
+                    for of_unit in of_subcircuit
+                )
+                for of_subcircuit in values
+            ]
+        )
+    return readings
 
 
 # A unit has few different values over all subcircuits, and measuring them takes most of the time.

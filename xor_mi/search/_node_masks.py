@@ -158,7 +158,7 @@ def node_masks(
 
     def restored(units: UnitSets, base: NDArray[np.int64], source: NDArray[np.int64]) -> Numbers:
         """The recovered fraction with these units on the base as on the source, [set, pair]."""
-        scores, _ = interchange_scores(problem, problem.whole, units, (base, source))
+        scores = interchange_scores(problem, problem.whole, units, (base, source))
         return (scores[..., output] - plain[corrupted]) / (plain[clean] - plain[corrupted])
 
     # In the order of SCORES; of the middle two nothing should be left, hence 1 - it.
@@ -221,7 +221,7 @@ def _pairs_decided_differently(
     """
     rows = each_row(len(problem.clean))
     nobody = np.zeros((1, len(problem.model.units)), dtype=bool)  # one set, without any unit
-    scores, _ = interchange_scores(problem, problem.whole, nobody, rows)
+    scores = interchange_scores(problem, problem.whole, nobody, rows)
     decided = interchanged(problem, problem.whole, nobody, rows)[0, :, output]
     is_decided = decided >= 0  # -1 is undecided
     differs = decided[:, None] != decided

@@ -20,11 +20,20 @@ from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.truth import BooleanFunction
 
+VALUES_AT_ONCE = 2**20
+"""Of many networks together, so many values of a layer's units are held at once."""
+
 Numbers = NDArray[np.float64]
 """float64 numbers of any shape; their axes are named where they are used."""
 
 Affine = tuple[Numbers, Numbers]
 """(weight [d_out, d_in], bias [d_out]) of one linear layer."""
+
+Affines = tuple[Numbers, Numbers]
+"""The same of many networks: (weight [network, d_out, d_in], bias [network, d_out])."""
+
+KeptEdges = NDArray[np.bool_]
+"""Which edges of one linear layer each of many subcircuits keeps, [subcircuit, d_out, d_in]."""
 
 
 class CutLayer(NamedTuple):
@@ -137,6 +146,10 @@ class Problem:
         """
         return kept_layers(self.layers, subcircuit)
 
+    def kept_of_all(self, edges: Sequence[KeptEdges]) -> list[Affines]:
+        """The same of many subcircuits at once."""
+        return kept_layers_of_all(self.layers, edges)
+
     def scores(self, outputs: Numbers) -> Numbers:
         """Outputs [..., d_out] -> the numbers that decisions are made by, [..., decision]."""
         return scores(self.model, outputs)
@@ -173,15 +186,18 @@ def scores(model: HookedMLP, outputs: Numbers) -> Numbers:
     return model.rule.scores(torch.from_numpy(np.ascontiguousarray(outputs))).numpy()
 
 
-def size_of_scores(model: HookedMLP, terms: Numbers) -> float:
+def size_of_scores(model: HookedMLP, terms: Numbers) -> Numbers:
     """How large the terms are that a score is a sum of, at most; rounding is measured against it.
 
     Args:
-        terms: the same for each output, [d_out].
+        terms: the same for each output, [..., d_out].
+
+    Returns:
+        [...].
     """
     # by argmax a score is the difference of two outputs
     n_outputs = 2 if model.rule.name == "argmax" else 1
-    return float(np.sort(terms)[-n_outputs:].sum())
+    return np.asarray(np.sort(terms)[..., -n_outputs:].sum(-1))
 
 
 def whole_network(model: HookedMLP) -> tuple[Affine, ...]:
@@ -211,15 +227,29 @@ def cut_layers(model: HookedMLP, convention: Convention) -> tuple[CutLayer, ...]
 
 def kept_layers(layers: Sequence[CutLayer], subcircuit: Subcircuit) -> list[Affine]:
     """The weights and biases of a subcircuit; what dropped edges carry is in the bias."""
-    kept: list[Affine] = []
-    for layer, sources in zip(layers, subcircuit.sources, strict=True):
-        mask = np.zeros_like(layer.weight)
+    kept = kept_layers_of_all(layers, kept_edges(subcircuit))
+    return [(weight[0], bias[0]) for weight, bias in kept]
+
+
+def kept_layers_of_all(layers: Sequence[CutLayer], edges: Sequence[KeptEdges]) -> list[Affines]:
+    """The same of many subcircuits at once."""
+    kept: list[Affines] = []
+    for layer, is_kept in zip(layers, edges, strict=True):
+        from_dropped = (layer.weight * ~is_kept) @ layer.carried
+        kept.append((layer.weight * is_kept, layer.bias + from_dropped))
+    return kept
+
+
+def kept_edges(subcircuit: Subcircuit) -> list[KeptEdges]:
+    """The edges of one subcircuit, layer by layer."""
+    edges: list[KeptEdges] = []
+    for sources, width in zip(subcircuit.sources, subcircuit.layer_sizes, strict=False):
+        is_kept = np.zeros((1, len(sources), width), dtype=np.bool_)
         for unit, indices in enumerate(sources):
             # an empty list selects nothing: a dropped unit keeps no edge
-            mask[unit, list(indices)] = 1
-        from_dropped = (layer.weight * (1 - mask)) @ layer.carried
-        kept.append((layer.weight * mask, layer.bias + from_dropped))
-    return kept
+            is_kept[0, unit, list(indices)] = True
+        edges.append(is_kept)
+    return edges
 
 
 def require_shape(model: HookedMLP, subcircuit: Subcircuit) -> None:
@@ -273,7 +303,7 @@ def _rounding(model: HookedMLP, whole: Sequence[Affine]) -> float:
     """How near to the cut a score is a tie: relative to the terms that it is a sum of."""
     weight, bias = whole[-1]
     terms = np.abs(weight) @ np.abs(_entering(model, whole)[-1]).max(0) + np.abs(bias)
-    return ROUNDING * size_of_scores(model, terms)
+    return ROUNDING * float(size_of_scores(model, terms))
 
 
 def _bounds(

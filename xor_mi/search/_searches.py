@@ -19,7 +19,7 @@ from xor_mi.search._alignments import (
 from xor_mi.search._convention import Convention, PairSet
 from xor_mi.search._counting import count_perfect
 from xor_mi.search._formulas import TooManyFormulas
-from xor_mi.search._interpretations import n_interpretations
+from xor_mi.search._interpretations import n_interpretations_of_all
 from xor_mi.search._problem import Problem
 from xor_mi.search._subcircuits import (
     MAX_LISTED,
@@ -101,14 +101,16 @@ class Searches:
         """Of the perfect subcircuits, or of the first `MAX_EXAMINED` of them, one by one."""
         if convention not in self._n_interpretations:
             problem, search = self.problem(convention), self.subcircuits(convention)
+            n_examined = min(len(search), MAX_EXAMINED)
+            counted = n_interpretations_of_all(problem, search.kept_edges(slice(n_examined)))
             bar = progress_bar(
-                range(min(len(search), MAX_EXAMINED)),
+                counted,
                 doing="interpretations",
                 unit="subcircuit",
+                total=n_examined,
                 progress=self.progress,
             )
-            counted = [n_interpretations(problem, search[index]) for index in bar]
-            self._n_interpretations[convention] = counted
+            self._n_interpretations[convention] = list(bar)
         return self._n_interpretations[convention]
 
     def alignments_or_why(

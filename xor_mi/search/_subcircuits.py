@@ -26,7 +26,14 @@ from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention
-from xor_mi.search._problem import Numbers, Problem, cut_layers, kept_layers, require_shape
+from xor_mi.search._problem import (
+    KeptEdges,
+    Numbers,
+    Problem,
+    cut_layers,
+    kept_layers,
+    require_shape,
+)
 
 MAX_EDGES = 10_000
 """A network with more edges has more subcircuits than Python writes the number of."""
@@ -182,15 +189,18 @@ class SubcircuitSearch(Finding):
             by_size, edges = by_size[lacks_an_edge], edges[lacks_an_edge]
         return tuple(minimal)
 
+    def kept_edges(self, which: slice | Integers) -> list[KeptEdges]:
+        """Of some of the perfect ones, by number, the edges that each keeps, layer by layer."""
+        by_layer = zip(self.masks, self.layer_sizes, strict=False)
+        return [_unpacked(layer[which], width) for layer, width in by_layer]
+
     def _packed_edges(self) -> NDArray[np.uint8]:
         """Which edges each perfect subcircuit keeps, eight a byte so that comparing is fast."""
         n_edges_of_network = sum(a * b for a, b in pairwise(self.layer_sizes))
         packed = [np.zeros((0, -(-n_edges_of_network // 8)), dtype=np.uint8)]
         for start in range(0, self.n_perfect, CHOICES_AT_ONCE):
-            unpacked = [
-                _unpacked(layer[start : start + CHOICES_AT_ONCE], width)
-                for layer, width in zip(self.masks, self.layer_sizes, strict=False)
-            ]
+            some = self.kept_edges(slice(start, start + CHOICES_AT_ONCE))
+            unpacked = [layer.reshape(len(layer), -1) for layer in some]
             packed.append(np.packbits(np.concatenate(unpacked, axis=1), axis=1))
         return np.concatenate(packed)
 
@@ -236,10 +246,9 @@ def _indices(mask: int, width: int) -> tuple[int, ...]:
     return tuple(i for i in range(width) if mask >> i & 1)
 
 
-def _unpacked(masks: Masks, width: int) -> NDArray[np.bool_]:
-    """Which edges into a layer are kept, [n, unit * source]."""
-    bits = (masks[:, :, None] >> np.arange(width)) & 1
-    return bits.reshape(len(masks), masks.shape[1] * width).astype(bool)
+def _unpacked(masks: Masks, width: int) -> KeptEdges:
+    """Which edges into a layer are kept, [n, unit, source]."""
+    return ((masks[:, :, None] >> np.arange(width)) & 1).astype(bool)
 
 
 def n_edges(masks: Iterable[Masks | Integers]) -> Integers:
