@@ -30,7 +30,13 @@ from xor_mi.interventions import (
     score_methods,
 )
 from xor_mi.model import HookedMLP, HookedMLPConfig
-from xor_mi.search import count_perfect_subcircuits, find_alignments, find_subcircuits, node_masks
+from xor_mi.search import (
+    count_perfect_subcircuits,
+    edge_masks,
+    find_alignments,
+    find_subcircuits,
+    node_masks,
+)
 from xor_mi.testing import record_of
 from xor_mi.training import train_population
 from xor_mi.values import activations
@@ -71,6 +77,7 @@ ANALYSES = {
     ),
     "alignments": lambda model: [str(alignment) for alignment in find_alignments(model, "XOR")],
     "node_masks": lambda model: node_masks(model, "XOR").frame().to_csv(),
+    "edge_masks": lambda model: edge_masks(model, "XOR").n_right_rows.tolist(),
     "conditions": lambda model: margins.conditions(model, "XOR").frame().to_csv(),
     "slack": lambda model: margins.slack_to_flip(model).frame().to_csv(),
     "edit": lambda model: handmade.edit(model, {"fc1.weight[0, 1]": 0.25}).fc1.weight.tolist(),

@@ -83,6 +83,7 @@ MADE: dict[str, Once] = {
     "subcircuits": lambda: search.find_subcircuits(model(), **quiet),
     "alignments": lambda: search.find_alignments(model()),
     "masks": lambda: search.node_masks(model(), **quiet),
+    "edge masks": lambda: search.edge_masks(model(), **quiet),
     "counts": lambda: search.compare_conventions(model(), depth=1, **quiet),
     "shares": lambda: population.gate_shares(made("networks")),
     "study": lambda: population.width_study(
@@ -179,6 +180,8 @@ VALID: dict[str, dict[str, object]] = {
     "search.count_perfect_subcircuits": {**MODEL, **quiet},
     "search.counting_cost": MODEL,
     "search.count_subcircuits": {"layer_sizes": (2, 2, 1)},
+    "search.edge_masks": {**MODEL, **quiet},
+    "search.outputs_of_edge_masks": {**MODEL, "kept": [[1, 1, 0, 0, 1, 0]], **quiet},
     "search.find_alignments": MODEL,
     "search.find_subcircuits": {**MODEL, **quiet},
     "search.formulas": {"target": "XOR"},

@@ -138,6 +138,11 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     ),
     "search.Convention.of": (None, {"convention": "default"}),
     "search.AlignmentSearch.merged": (lambda: made("alignments"), quiet),
+    "search.EdgeMasks.kept": (lambda: made("edge masks"), {"masks": 1}),
+    "search.EdgeMasks.mask_of": (
+        lambda: made("edge masks"), {"subcircuit": made("subcircuit")},
+    ),
+    "search.EdgeMasks.subcircuit": (lambda: made("edge masks"), {"mask": 63}),
 }  # fmt: skip
 """Method -> what it belongs to, None for a method of the class itself; and a call of it that is
 answered. `sequential` is given where a module is asked for.
@@ -162,8 +167,8 @@ BETWEEN_ROOMS = {
     "metrics.ScoreAbove.score",
     *("training.Population.from_flat", "circuits.JointReading.with_interchange"),
     *(f"search.Formula.{name}" for name in ("held", "bits", "effect")),
-    *(f"search.Problem.{name}" for name in ("of", "activate", "kept", "scores")),
-    *("search.Problem.right_rows", "search.Problem.right"),
+    *(f"search.Problem.{name}" for name in ("of", "activate", "kept", "kept_of_all", "scores")),
+    *("search.Problem.right_rows", "search.Problem.right", "search.SubcircuitSearch.kept_edges"),
     *("graph.Site.axes", "interventions.Site.axes"),
 }
 """Arithmetic on tensors, tables and formulas: rooms call them with what was checked before."""

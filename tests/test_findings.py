@@ -31,6 +31,7 @@ from xor_mi.interventions import (
 from xor_mi.margins import conditions, move_weight, slack_to_flip
 from xor_mi.search import (
     compare_conventions,
+    edge_masks,
     find_alignments,
     find_subcircuits,
     identifiability_report,
@@ -87,11 +88,13 @@ MADE = {
     "Alignment": lambda model: next(iter(find_alignments(model, depth=2))),
     "Interpretation": lambda model: next(iter(interpretations(model, find_subcircuits(model)[0]))),
     "NodeMasks": node_masks,
+    "EdgeMasks": edge_masks,
     "ConventionCounts": lambda model: compare_conventions(model, depth=2),
     "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
+    "EdgeMasks",
     "FoundGates",
     "Alignment",
     "Diagnosis",

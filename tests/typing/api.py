@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_type
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import xor_mi
@@ -354,6 +356,12 @@ assert_type(xor_mi.search.formulas("XOR", depth=2)[0], xor_mi.search.Formula)
 assert_type(xor_mi.search.find_alignments(model, depth=2).n_minimal, int)
 assert_type(xor_mi.search.compare_conventions(model).frame(), pd.DataFrame)
 assert_type(xor_mi.search.node_masks(model).frame(), pd.DataFrame)
+edge_masks = xor_mi.search.edge_masks(model, "XOR", drop_unfed=False)
+assert_type(edge_masks.perfect, NDArray[np.bool_])
+assert_type(edge_masks.kept(edge_masks.minimal), NDArray[np.bool_])
+assert_type(edge_masks.subcircuit(63), xor_mi.graph.Subcircuit)
+of_masks = xor_mi.search.outputs_of_edge_masks(model, edge_masks.kept([62, 63]))
+assert_type(of_masks, NDArray[np.float64])
 report = xor_mi.identifiability_report(model, depth=2, output=0)
 assert_type(report.identifiable, bool)
 assert_type(xor_mi.search.Problem.of(model, "XOR").target, xor_mi.BooleanFunction)
@@ -679,6 +687,7 @@ SEARCHES = (
     xor_mi.search.AlignmentSearch,
     xor_mi.search.ConventionCounts,
     xor_mi.search.CutLayer,
+    xor_mi.search.EdgeMasks,
     xor_mi.search.ExaminedAlignment,
     xor_mi.search.ExaminedSubcircuit,
     xor_mi.search.ExplanationCounts,

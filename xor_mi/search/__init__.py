@@ -5,6 +5,7 @@ The three kinds: which subcircuits do the task, how they read, where algorithms 
 "Is this explanation the only one?" is answered by exhaustion. A `Convention` names every choice
 that changes a count; a `Problem` puts network, target and convention in numbers, once per call.
 `find_subcircuits` lists, `count_perfect_subcircuits` counts where a list would not end,
+`edge_masks` says of every set of edges whether the network does the task on these alone,
 `identifiability_report` puts the counts side by side and says what tells the survivors apart.
 """
 
@@ -23,6 +24,9 @@ from xor_mi.search._counting import PartialCount as PartialCount
 from xor_mi.search._counting import count_perfect_subcircuits as count_perfect_subcircuits
 from xor_mi.search._counting import counting_cost as counting_cost
 from xor_mi.search._counting_cost import CountingCost as CountingCost
+from xor_mi.search._edge_masks import EdgeMasks as EdgeMasks
+from xor_mi.search._edge_masks import edge_masks as edge_masks
+from xor_mi.search._edge_masks import outputs_of_edge_masks as outputs_of_edge_masks
 from xor_mi.search._examined import ExaminedAlignment as ExaminedAlignment
 from xor_mi.search._examined import ExaminedSubcircuit as ExaminedSubcircuit
 from xor_mi.search._examined import Witness as Witness

@@ -434,8 +434,8 @@ def _combined(
         grid: per choice and target the number of its subset, [choice, target].
     """
     n_targets = grid.shape[1]
-    values_by_subset = _values_by_subset(problem, layer, before.values, subsets)
-    values = values_by_subset[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
+    by_subset = values_by_subset(problem, layer, before.values, subsets)
+    values = by_subset[:, np.arange(n_targets), grid]  # [n, choice, unit, row]
     # earlier choice 0 with the whole grid, then earlier choice 1 with the whole grid, ...
     earlier = [np.repeat(masks, len(grid), axis=0) for masks in before.masks]
     own = np.tile(subsets[grid], (len(before.alive), 1))  # [n * choice, unit]
@@ -446,7 +446,7 @@ def _combined(
     )
 
 
-def _values_by_subset(problem: Problem, layer: int, values: Numbers, subsets: Integers) -> Numbers:
+def values_by_subset(problem: Problem, layer: int, values: Numbers, subsets: Integers) -> Numbers:
     """Every unit's value under each of these sets of kept sources, [n, unit, subset, row].
 
     Args:
