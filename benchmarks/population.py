@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from xor_mi import HookedMLP, HookedMLPConfig, census, train_population
+from xor_mi import HookedMLP, HookedMLPConfig, census, identify_circuit, train_population
 
 
 def seconds(call):
@@ -28,14 +28,25 @@ def plain(steps=200):
         optimizer.step()
 
 
+def deep(n_networks=1000, n_alone=20):
+    """Seconds for a network of two hidden layers, identified alone, and with others at once."""
+    census(train_population("XOR", 20, hidden=(3, 3), seed=n_networks))  # what is done once
+    population = train_population("XOR", n_networks, hidden=(3, 3))
+    models = [population[number] for number in range(n_alone)]
+    alone, _ = seconds(lambda: [identify_circuit(m, with_evidence=False) for m in models])
+    at_once, _ = seconds(lambda: census(population))
+    return alone / n_alone, at_once / n_networks
+
+
 def main():
-    """Two lines; returns the ratios by name."""
+    """Three lines; returns the ratios by name."""
     with torch.random.fork_rng():
         plain(20)
         loop = 10 * seconds(plain)[0]
     two, population = seconds(lambda: train_population("XOR", 10_000))
     eight, _ = seconds(lambda: train_population("XOR", 10_000, hidden=8))
     found, _ = seconds(lambda: census(population))
+    alone, at_once = deep()
     print(
         f"per network, 2,000 steps: plain loop {loop:.2f} s, at once {two / 1e4 * 1e6:.0f} us: "
         f"ratio {loop / two * 1e4:.0f}, goal 1000"
@@ -44,10 +55,15 @@ def main():
         f"width 8 against width 2: {eight / two:.2f}, goal at most 3; "
         f"identifying against training: {found / two:.2f}, goal at most 1"
     )
+    print(
+        f"2-3-3-1 identified: one by one {alone * 1e3:.1f} ms a network, at once "
+        f"{at_once * 1e3:.2f} ms: ratio {alone / at_once:.0f}, goal 10"
+    )
     return {
         "loop / at once": loop / two * 1e4,
         "width 8 / width 2": eight / two,
         "identifying / training": found / two,
+        "2-3-3-1 one by one / at once": alone / at_once,
     }
 
 

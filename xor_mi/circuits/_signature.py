@@ -430,7 +430,12 @@ def _tied(layer: Sequence[_Node], after: Sequence[_Node]) -> list[tuple[int, ...
 
     Those of a group have the same bits and the same influence.
     """
-    keys = [(node.bits, _influence(k, after)) for k, node in enumerate(layer)]
+    n_with = Counter(node.bits for node in layer)
+    # most units differ in their bits, and an influence is slow to find
+    keys = [
+        (node.bits, _influence(k, after) if n_with[node.bits] > 1 else ())
+        for k, node in enumerate(layer)
+    ]
     ordered = sorted(range(len(layer)), key=lambda k: keys[k])
     groups: list[tuple[int, ...]] = []
     for _, members in groupby(ordered, key=lambda k: keys[k]):
