@@ -10,6 +10,7 @@ import torch
 from fuzz_metrics import mismatches
 from models import OwnModel
 from oracles import decisions as by_hand
+from transformer_lens.utilities.statistics import success_rate_ci
 
 from xor_mi import handmade, metrics
 from xor_mi.errors import XorMiError, XorMiWarning
@@ -56,11 +57,23 @@ def test_decisions_are_not_taken_for_outputs():
             read(torch.tensor([[False], [True]]))
 
 
-def test_a_share_of_more_trials_than_can_be_listed_is_refused():
-    """Before anything is listed, also of a number that Python cannot print."""
-    for n in (10**9, 2**70, 10**5000):
-        with pytest.raises(XorMiError, match="trials are more than the 100,000,000"):
+@pytest.mark.parametrize("n", [1, 2, 7, 40, 1000])
+def test_intervals_of_shares_are_those_of_transformer_lens(n):
+    """It goes through the single outcomes of a tail, by itself."""
+    for count in {0, 1, n // 3, n - 1, n}:
+        theirs = success_rate_ci([True] * count + [False] * (n - count))
+        found = metrics.share_interval(count, n)
+        expected = (theirs.point_estimate, theirs.ci_low, theirs.ci_high)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_a_share_of_more_trials_than_a_float_can_count_is_refused():
+    """Also of a number that Python cannot print; of fewer the interval is narrow."""
+    for n in (10**12 + 1, 2**70, 10**5000):
+        with pytest.raises(XorMiError, match="trials are more than the 1,000,000,000,000"):
             metrics.share_interval(1, n)
+    narrow = metrics.share_interval(220_074, 10**6)
+    assert 0.2192 < narrow.low < 0.220074 < narrow.high < 0.2209
 
 
 UNNAMED: dict[str, partial] = {

@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
+from scipy.special import betaincinv
 from torch import Tensor
-from transformer_lens.utilities.statistics import success_rate_ci
 
 from xor_mi.errors import XorMiError, require_at_most, require_kind, shown, whole_number
 from xor_mi.kinds import Number, Numbers, Rows
@@ -545,8 +545,11 @@ def decisions(model: HookedMLP, rows: Rows | None = None) -> Int[Tensor, "row de
     return model.rule.decide(model(model.rows(rows)))
 
 
-MOST_TRIALS = 10**8
-"""A share of more trials is refused: they are listed one by one, in 8 bytes each."""
+MOST_TRIALS = 10**12
+"""A share of more trials is refused: far above, not every number is a float."""
+
+TAIL = 0.025
+"""How often a share is outside its interval, at most, on either side."""
 
 
 class ShareInterval(NamedTuple):
@@ -560,20 +563,20 @@ class ShareInterval(NamedTuple):
 def share_interval(count: int, n: int) -> ShareInterval:
     """How often something happened, `count` times of n, with its 95 % Clopper-Pearson interval.
 
-    By TransformerLens' `success_rate_ci`. Of no trials nothing is known: share NaN, 0 to 1.
+    As TransformerLens' `success_rate_ci`, by quantiles of the beta distribution: as soon of many
+    trials as of few. Of no trials nothing is known: share NaN, 0 to 1.
 
     Raises:
-        XorMiError: numbers that are not whole, more counted than tried, or more than 10^8 trials.
+        XorMiError: numbers that are not whole, more counted than tried, or more than 10^12 trials.
 
     >>> share_interval(5, 10)
     ShareInterval(share=0.5, low=0.1870..., high=0.8129...)
     """
     n = whole_number("n", n)
-    # a list of single outcomes is counted
     require_at_most(n, MOST_TRIALS, what="trials", do="give a share of fewer trials")
     count = whole_number("count", count, below=n + 1)
     if n == 0:
         return ShareInterval(share=nan, low=0.0, high=1.0)
-    # it takes the single outcomes, whose order does not matter
-    interval = success_rate_ci([True] * count + [False] * (n - count))
-    return ShareInterval(share=interval.point_estimate, low=interval.ci_low, high=interval.ci_high)
+    low = float(betaincinv(count, n - count + 1, TAIL)) if count > 0 else 0.0
+    high = float(betaincinv(count + 1, n - count, 1 - TAIL)) if count < n else 1.0
+    return ShareInterval(share=count / n, low=low, high=high)
