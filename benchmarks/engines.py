@@ -2,7 +2,15 @@
 
 The same seeds are trained by each. A network of one is that of the other but for the last bits,
 which may come to another network where training is unstable; so shares are compared, with their
-95 % intervals (Clopper-Pearson). 100,000 networks take the torch engine some ten minutes."""
+95 % intervals (Clopper-Pearson). 100,000 networks take the torch engine a CPU minute.
+
+Of the seeds 0 to 99,999, torch 2.13 on a processor with AVX-512, both columns with their intervals:
+
+    solved           .2199 (.2173 to .2225)    .2199 (.2173 to .2224)
+    x0>x1 | x1>x0    .5525 (.5459 to .5591)    .5527 (.5461 to .5593)
+    OR & ~AND        .4475 (.4409 to .4541)    .4473 (.4407 to .4539)
+
+99.94 % of the networks have the same family in both, and 99.81 % stop at the same step."""
 
 import argparse
 import sys

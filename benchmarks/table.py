@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
+import one_network
 import patching
 import population
 import search
@@ -39,6 +40,8 @@ GOALS = {
     "alignments of one network, ordered formulas, s": ("<=", 0.1),
     "truth over the 2^18 edge masks of 2-3-3-1, ms": ("<=", 50.0),
     "identifiability report of 2-3-3-1, s": ("<=", 0.5),
+    "2-9-1 tanh identified, s": ("<=", 2.0),
+    "slider of a 4-5-1 report, s": ("<=", 3.0),
     "GiB at most": ("<=", 2.0),
     "xor-mi --help, s": ("<=", 0.3),
     "import of the pytest plugin, s": ("<=", 0.05),
@@ -93,6 +96,7 @@ def main() -> None:
         {entry["work"]: entry["measured"] for entry in patching.MEASURED}
         | population.main()
         | search_figures
+        | one_network.main()
     )
     figures["xor-mi --help, s"] = started(
         "import sys; sys.argv = ['xor-mi', '--help']; from xor_mi.cli import main; main()"
