@@ -19,14 +19,15 @@ import time
 import pandas as pd
 
 from xor_mi import census, train_population
+from xor_mi.kinds import EngineName
 from xor_mi.metrics import share_interval
 from xor_mi.population import family_shares
 
 AT_ONCE = 10_000
-ENGINES = ("torch", "numba")
+ENGINES: tuple[EngineName, ...] = ("torch", "numba")
 
 
-def networks_of(engine: str, n_networks: int) -> pd.DataFrame:
+def networks_of(engine: EngineName, n_networks: int) -> pd.DataFrame:
     """A census of the seeds from 0 on, and on stderr what training took."""
     parts, spent = [], 0.0
     for seed in range(0, n_networks, AT_ONCE):
