@@ -125,7 +125,10 @@ def test_training_on_the_device():
     decide.
     """
     there = train_population("XOR", 200, device="cuda")
-    here = train_population("XOR", 200)
+    here = train_population("XOR", 200, engine="torch")
+    assert there.engine == "torch"
+    with pytest.raises(XorMiError, match="engine='numba' trains on the CPU"):
+        train_population("XOR", 200, device="cuda", engine="numba")
     assert abs(int(there.solved.sum()) - int(here.solved.sum())) < 20
     solved = np.flatnonzero(there.solved.cpu().numpy())
     assert {identify_circuit(there[int(index)]).verdict for index in solved[:10]} == {"identified"}

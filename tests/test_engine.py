@@ -8,7 +8,7 @@ import pytest
 import torch
 from numba import njit
 
-from xor_mi import HookedMLP, XorMiError
+from xor_mi import HookedMLP, HookedMLPConfig, XorMiError
 from xor_mi.population import run_census, width_study
 from xor_mi.training import (
     _engine,
@@ -169,6 +169,16 @@ def test_the_engine_is_chosen_and_said(monkeypatch):
     assert trained(None).engine == "torch"
     with pytest.raises(XorMiError, match=r"pip install 'xor-mi\[fast\]'"):
         trained("numba")
+
+
+def test_on_an_accelerator_torch_trains():
+    """Chosen by itself; numba is refused by name, whether or not there is one here."""
+    cfg = HookedMLPConfig(act_fn="relu")
+    asked = {"n_networks": 200, "cfg": cfg, "device": torch.device("cuda")}
+    assert _engine.engine_of(None, **asked) == "torch"
+    assert _engine.engine_of("torch", **asked) == "torch"
+    with pytest.raises(XorMiError, match="engine='numba' trains on the CPU, not on 'cuda'; leave"):
+        _engine.engine_of("numba", **asked)
 
 
 @pytest.mark.unchecked
