@@ -152,6 +152,15 @@ def test_exponential_and_logarithm_are_right_to_a_few_of_the_last_bits():
     assert np.abs(found - exact).max() < 4 * 2**-24
 
 
+@pytest.mark.parametrize(("name", "exact"), [("elu", np.expm1), ("tanh", np.tanh)])
+def test_small_numbers_keep_their_bits(name, exact):
+    """Relative to the number itself: a difference of nearly equal numbers would have none left."""
+    function = njit(getattr(_lane_numbers, name))
+    below = -np.logspace(-30, 1.9, 5001, dtype=np.float32)
+    found = np.array([function(x, np.float32(0)) for x in below])
+    assert np.abs(found / exact(below.astype(np.float64)) - 1).max() < 6 * 2**-24
+
+
 def test_the_engine_is_chosen_and_said(monkeypatch):
     """numba where it is there and can do it; what it cannot do is refused in one sentence."""
     assert trained(None).engine == "numba"

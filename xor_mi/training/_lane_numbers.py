@@ -55,8 +55,11 @@ L_1, L_2, L_3, L_4, L_5, L_6, L_7, L_8, L_9 = map(
 
 @part
 @no_type_check
-def exponential(x):
-    """exp of what is not above 0; NaN stays NaN."""
+def in_powers_of_two(x):
+    """The exponential of what is not above 0, as a part near 0 and a power of two.
+
+    exp(x) is (part + 1) * power. NaN stays NaN.
+    """
     # NaN has no whole number: it gets one all the same, and stays in the remainder
     safe = x if x > LOWEST else LOWEST
     whole = safe * LOG2_E + ROUNDING - ROUNDING
@@ -64,7 +67,23 @@ def exponential(x):
     given = LOWEST if x < LOWEST else x
     r = given - whole * LN_2_HIGH - whole * LN_2_LOW
     p = ((((E_7 * r + E_6) * r + E_5) * r + E_4) * r + E_3) * r + E_2
-    return (p * (r * r) + r + ONE) * power
+    return p * (r * r) + r, power
+
+
+@part
+@no_type_check
+def exponential(x):
+    """exp of what is not above 0; NaN stays NaN."""
+    near_0, power = in_powers_of_two(x)
+    return (near_0 + ONE) * power
+
+
+@part
+@no_type_check
+def exponential_less_1(x):
+    """exp(x) - 1 of what is not above 0, right to its own last bits, however small x is."""
+    near_0, power = in_powers_of_two(x)
+    return near_0 * power + (power - ONE)
 
 
 @part
@@ -112,8 +131,8 @@ def leaky_relu(x, negative_slope):
 @part
 @no_type_check
 def tanh(x, _):
-    decay = exponential(-abs(x * TWO))
-    size = (ONE - decay) / (ONE + decay)
+    below_1 = exponential_less_1(-abs(x * TWO))
+    size = -below_1 / (below_1 + TWO)
     return -size if x < ZERO else size
 
 
@@ -134,7 +153,7 @@ def softplus(x, _):
 @part
 @no_type_check
 def elu(x, _):
-    return exponential(clamped(x, LOWEST, ZERO)) - ONE if x < ZERO else x
+    return exponential_less_1(clamped(x, LOWEST, ZERO)) if x < ZERO else x
 
 
 @part
