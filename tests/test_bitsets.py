@@ -53,6 +53,6 @@ def test_counting_by_bits_equals_comparing_all_pairs(
     monkeypatch.setattr(_fitting, "WORTH_BITSETS", 2**62)
     compared = count_perfect_subcircuits(model, **asked)
     monkeypatch.setattr(_fitting, "WORTH_BITSETS", 1)
-    monkeypatch.setattr(_fitting, "numba_is_installed", lambda: with_numba)
+    monkeypatch.setattr(_fitting, "numba_is_usable", lambda: with_numba)
     assert count_perfect_subcircuits(model, **asked) == compared
     assert compared > 0

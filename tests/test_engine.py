@@ -1,17 +1,34 @@
 """The engine that numba compiles, held against PyTorch's: the same networks but for the last bits."""
 
+import ast
 import math
+import sys
 import threading
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numba import njit
 
-from xor_mi import HookedMLP, HookedMLPConfig, XorMiError
-from xor_mi.population import run_census, width_study
+from xor_mi import HookedMLP, HookedMLPConfig, XorMiError, kernels
+from xor_mi.population import (
+    _plan,
+    _shards,
+    population_from_census,
+    read_census,
+    run_census,
+    width_study,
+    write_census,
+)
+from xor_mi.population._plan import stored_plan
+from xor_mi.search import _fitting
 from xor_mi.training import (
+    TrainConfig,
     _engine,
+    _fit,
     _fit_lanes,
     _lane_numbers,
     _lanes,
@@ -20,8 +37,8 @@ from xor_mi.training import (
     train_population,
 )
 
-NETWORKS = 48
-"""Not a multiple of the lanes that are in use together by chance: some lanes are empty."""
+NETWORKS = 50
+"""No multiple of 16, by which lanes are in use: some of them are empty."""
 
 TASKS = {
     "by default": {},
@@ -52,6 +69,20 @@ TASKS = {
     for name in _lanes.ACT_FNS
     if name not in ("relu", "identity", "heaviside", "sign")
 }
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew():
+    """What is known of this machine's numba is not kept from one test to the next."""
+    yield
+    for known in (kernels.why_not_numba, _engine._say_it, _engine._say_why_not):
+        known.cache_clear()
+
+
+def without_numba(monkeypatch):
+    """As on a machine that has none; `find_spec` answers so of a module that is None."""
+    monkeypatch.setitem(sys.modules, "numba", None)
+    kernels.why_not_numba.cache_clear()
 
 
 def trained(engine, target="XOR", n_networks=NETWORKS, **settings):
@@ -114,6 +145,50 @@ def test_a_network_does_not_depend_on_its_neighbours(settings):
         torch.set_num_threads(n_threads)
 
 
+def test_adam_goes_on_past_the_end_of_its_table(monkeypatch):
+    """Its factors no longer change there: a table of every step gives the same bits, of every rule
+    that the torch engine has for them. SGD has no table.
+    """
+    last = _fit.STEPS_UNTIL_CONSTANT
+    assert 30_000 < last < 40_000
+    assert _fit.adam_factors(last - 10_000, 0.01) != _fit.adam_factors(last, 0.01)
+    for step in (last + 1, 10 * last, 10**9):
+        assert _fit.adam_factors(step, 0.01) == _fit.adam_factors(last, 0.01)
+    settings = {"max_steps": last + 3000, "stop_loss": 1e-30, "out_act_fn": "sigmoid"}
+    settings |= {"loss_fn": "mse", "weight_decay": 0.01}  # does not come to rest
+    learning = _fit_lanes._adam(TrainConfig(**settings))
+    assert learning.shape == (last, 2)
+    assert _fit_lanes._adam(TrainConfig(optimizer="sgd")).shape == (0, 2)
+    short = trained("numba", n_networks=3, **settings)
+    monkeypatch.setattr(_fit_lanes, "STEPS_UNTIL_CONSTANT", 10**9)
+    full = trained("numba", n_networks=3, **settings)
+    assert torch.equal(short.flat, full.flat)
+    assert torch.equal(short.losses, full.losses)
+    before = trained("numba", n_networks=3, **(settings | {"max_steps": last}))
+    assert not torch.equal(before.flat, full.flat)
+
+
+def test_however_many_steps_are_done_at_once(monkeypatch):
+    """The same bits; a large network looks at the keyboard after every step."""
+    asked = []
+    advance = _lanes.advance
+
+    def noted(*given):
+        asked.append(given[-1])
+        return advance(*given)
+
+    monkeypatch.setattr(_lanes, "advance", noted)
+    by_default = trained("numba", max_steps=450)
+    assert set(asked) == {_fit_lanes.WORK_AT_ONCE // (4 * 9)} == {200}
+    monkeypatch.setattr(_fit_lanes, "WORK_AT_ONCE", 1)
+    asked.clear()
+    one_by_one = trained("numba", max_steps=450)
+    assert set(asked) == {1}
+    assert len(asked) > 400
+    assert torch.equal(by_default.flat, one_by_one.flat)
+    assert torch.equal(by_default.steps, one_by_one.steps)
+
+
 def test_a_network_that_diverges_is_never_done_early():
     """NaN is not below any loss, and the others are what they are without it."""
     settings = {"lr": 1e30, "optimizer": "sgd", "max_steps": 20, "hidden": 3}
@@ -174,10 +249,63 @@ def test_the_engine_is_chosen_and_said(monkeypatch):
     assert trained(None, **in_float64).engine == "torch"
     with pytest.raises(XorMiError, match="trains in float32"):
         trained("numba", **in_float64)
-    monkeypatch.setattr(_engine, "numba_is_installed", lambda: False)
+    without_numba(monkeypatch)
     assert trained(None).engine == "torch"
     with pytest.raises(XorMiError, match=r"pip install 'xor-mi\[fast\]'"):
         trained("numba")
+
+
+def test_a_numba_that_does_not_load_is_said_and_done_without(monkeypatch, tmp_path):
+    """As with a NumPy that is newer than it: once in a warning, or in an error where it is asked
+    for. Counting does without it, too.
+    """
+    (tmp_path / "numba").mkdir()
+    refusal = "raise ImportError('Numba needs NumPy 2.3 or less. Got NumPy 2.4.')"
+    (tmp_path / "numba" / "__init__.py").write_text(refusal, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "numba")
+    kernels.why_not_numba.cache_clear()
+    why = r"numba is installed but does not load \(ImportError: Numba needs NumPy 2.3 or less"
+    with pytest.warns(UserWarning, match=why):
+        assert trained(None, max_steps=1).engine == "torch"
+    assert trained(None, max_steps=1).engine == "torch"  # a second warning would be an error
+    with pytest.raises(XorMiError, match="engine='numba' is installed but does not load .*upgrade"):
+        trained("numba")
+    _engine._say_why_not.cache_clear()
+    with pytest.warns(UserWarning, match=why):
+        assert not _fitting.numba_is_usable()
+
+
+def test_kernels_are_known_by_all_that_they_are_compiled_from(tmp_path):
+    """Their name on disk is another once a file changes; and they take nothing from elsewhere."""
+    package = Path(kernels.__file__).parent
+    digests = set()
+    for name in ("_lanes.py", "_lane_numbers.py"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+        digests.add(kernels.sources_digest(tmp_path / "_lanes.py"))
+    (tmp_path / "_lane_numbers.py").write_text("ONE = 2", encoding="utf-8")
+    digests.add(kernels.sources_digest(tmp_path / "_lanes.py"))
+    assert len(digests) == 3
+    assert _lanes.advance.__qualname__ == f"advance_{kernels.sources_digest(Path(_lanes.__file__))}"
+    holders = [
+        file
+        for file in package.rglob("*.py")
+        if "from xor_mi.kernels import" in file.read_text(encoding="utf-8")
+        and file.parent.name in ("training", "search")
+        and not file.name.startswith("_engine")
+    ]
+    assert {"_lanes.py", "_lane_numbers.py", "_bitset_kernels.py"} <= {one.name for one in holders}
+    for file in holders:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        taken = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        own = f"xor_mi.{file.parent.name}"
+        known = {"xor_mi.kernels", "xor_mi.kinds", own}
+        elsewhere = {
+            name
+            for name in taken
+            if name.startswith("xor_mi") and name not in known and not name.startswith(f"{own}.")
+        }
+        assert not elsewhere, f"{file.name} takes from {elsewhere}, which sources_digest leaves out"
 
 
 def test_on_an_accelerator_torch_trains():
@@ -199,9 +327,8 @@ def test_an_engine_that_does_not_exist_is_refused():
 
 def test_without_numba_it_is_said_once_what_it_saves(monkeypatch):
     """Of a long run, and of no short one."""
-    monkeypatch.setattr(_engine, "numba_is_installed", lambda: False)
+    without_numba(monkeypatch)
     monkeypatch.setattr(_engine, "WORTH_SAYING", 20)
-    _engine._say_it.cache_clear()
     trained(None, n_networks=19)
     with pytest.warns(UserWarning, match="some twenty times as long"):
         trained(None, n_networks=20, max_steps=1)
@@ -227,10 +354,94 @@ def test_after_ctrl_c_no_thread_goes_on(monkeypatch):
     assert threading.active_count() == before
 
 
-def test_a_census_is_of_one_engine(tmp_path):
-    """The plan says which, and another does not go on with it; a study says it in a column."""
-    run_census("XOR", 6, directory=tmp_path, shard_size=5, n_jobs=1, engine="torch")
-    with pytest.raises(XorMiError, match="engine"):
-        run_census("XOR", 6, directory=tmp_path, shard_size=5, n_jobs=1, engine="numba")
-    study = width_study("XOR", 4, widths=[2], act_fns="relu", engine="numba", progress=False)
-    assert study["engine"].tolist() == ["numba"]
+CENSUS = {"config": TrainConfig(max_steps=20), "shard_size": 5, "n_jobs": 1, "progress": False}
+
+
+def test_a_census_is_of_one_engine(monkeypatch, tmp_path):
+    """The plan says which; by default it goes on with it, and with another not. The networks that
+    are read from it know it.
+    """
+    folder = run_census("XOR", 6, directory=tmp_path / "torch", engine="torch", **CENSUS)
+    run_census("XOR", 8, directory=folder, **CENSUS)  # numba is here, and the plan counts
+    with pytest.raises(XorMiError, match=r"'torch' there, 'numba' asked.*--engine torch .*'torch'"):
+        run_census("XOR", 8, directory=folder, engine="numba", **CENSUS)
+    assert stored_plan(folder).engine == "torch"
+    cfg = train_population("XOR", 1, max_steps=1, progress=False).cfg
+    assert population_from_census(read_census(folder), cfg).engine == "torch"
+    assert (
+        population_from_census(read_census(next(folder.glob("*.parquet"))), cfg).engine == "torch"
+    )
+    by_numba = run_census("XOR", 1, directory=tmp_path / "numba", **CENSUS)
+    assert stored_plan(by_numba).engine == "numba"
+    run_census("XOR", 3, directory=by_numba, **CENSUS)
+    read = population_from_census(read_census(by_numba), cfg)
+    assert read.engine == "numba"
+    assert torch.equal(read.flat, trained("numba", n_networks=3, max_steps=20, stop_loss=0.01).flat)
+    without_numba(monkeypatch)
+    with pytest.raises(XorMiError, match=r"'numba' there, 'torch' asked.*xor-mi\[fast\]"):
+        run_census("XOR", 8, directory=by_numba, **CENSUS)
+    run_census("XOR", 9, directory=folder, **CENSUS)
+    assert len(read_census(folder)) == 9
+
+
+def test_a_census_from_before_there_were_engines_goes_on(tmp_path):
+    """Its plan and its shards name none: PyTorch trained them."""
+    folder = run_census("XOR", 5, directory=tmp_path, engine="torch", **CENSUS)
+    plan = stored_plan(folder)
+    settings = {name: value for name, value in plan.settings.items() if name != "engine"}
+    older = replace(plan, settings=settings)
+    (shard,) = older.shards()
+    networks = read_census(folder)
+    about = older.about(shard) | {"versions": dict(older.versions[0])}
+    write_census(networks, shard.file(folder), about=about)
+    (folder / "_plan.json").write_text(older.to_json(), encoding="utf-8")
+    run_census("XOR", 7, directory=folder, **CENSUS)
+    again = read_census(folder)
+    assert len(again) == 7
+    assert again.attrs["engine"] == "torch"
+    whole = trained("torch", n_networks=7, max_steps=20, stop_loss=0.01)
+    assert torch.equal(population_from_census(again, whole.cfg).flat, whole.flat)
+
+
+def test_a_worker_without_numba_says_what_it_lacks(monkeypatch, tmp_path):
+    """As on another machine of a cluster."""
+
+    def versions_of_a_worker(name):
+        raise PackageNotFoundError(name)
+
+    def shard_by_a_worker(*given):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(_plan, "version", versions_of_a_worker)
+            return run_shard(*given)
+
+    run_shard = _shards._run_shard
+    monkeypatch.setattr(_shards, "_run_shard", shard_by_a_worker)
+    with pytest.raises(XorMiError, match=r"a worker has xor-mi .* with no numba, and .* numba \d"):
+        run_census("XOR", 6, directory=tmp_path, engine="numba", **CENSUS)
+
+
+def test_the_settings_of_a_census_are_tried_with_its_engine(monkeypatch, tmp_path):
+    """So that what numba compiles is there before several workers want it."""
+    found = []
+
+    def noted(*given, **settings):
+        population = train_population(*given, **settings)
+        found.append((len(population), population.engine, population.steps.max().item()))
+        return population
+
+    monkeypatch.setattr(_shards, "train_population", noted)
+    run_census("XOR", 1, directory=tmp_path, seed=2**53 - 1, **CENSUS)
+    assert found == [(2, "numba", 1), (2, "numba", 1), (1, "numba", 20)]
+
+
+def test_a_study_says_its_engine_and_what_numba_would_save(monkeypatch):
+    """Of all its networks together, in a column and in a warning."""
+    asked = {"widths": [1, 2], "act_fns": "relu", "progress": False}
+    asked |= {"config": TrainConfig(max_steps=2)}
+    study = width_study("XOR", 4, engine="numba", **asked)
+    assert study["engine"].tolist() == ["numba", "numba"]
+    without_numba(monkeypatch)
+    monkeypatch.setattr(_engine, "WORTH_SAYING", 8)
+    with pytest.warns(UserWarning, match="some twenty times as long"):
+        study = width_study("XOR", 4, **asked)
+    assert study["engine"].tolist() == ["torch", "torch"]

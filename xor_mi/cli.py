@@ -299,7 +299,10 @@ def census(
     min_margin: MinMargin = None,
     engine: Annotated[
         str | None,
-        typer.Option(help="torch, or numba, which is faster; default: numba where it is installed"),
+        typer.Option(
+            help="torch, or numba, which is faster; default: that of the census in the folder, "
+            "else numba where it is installed"
+        ),
     ] = None,
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
     jobs: Annotated[int | None, typer.Option(help="processes; default: one per core")] = None,
@@ -308,8 +311,8 @@ def census(
         bool,
         typer.Option(
             "--any-version",
-            help="go on with a census of another version of xor-mi or torch, whose numbers may "
-            "differ in their last digits, and keep what it has written",
+            help="go on with a census of another version of xor-mi, torch or numba, whose numbers "
+            "may differ in their last digits, and keep what it has written",
         ),
     ] = False,
 ) -> None:

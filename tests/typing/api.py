@@ -68,6 +68,8 @@ with xor_mi.saving.working_alone(Path("folder"), ".census.lock", doing="a census
     pass
 xor_mi.saving.remove_abandoned(Path("folder"), written)
 assert_type(xor_mi.kernels.numba_is_installed(), bool)
+assert_type(xor_mi.kernels.why_not_numba(), str)
+assert_type(xor_mi.kernels.sources_digest(Path()), str)
 
 
 def _halved(number: float) -> float:

@@ -12,6 +12,7 @@ from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.metrics import share_interval
 from xor_mi.model import HookedMLPConfig
 from xor_mi.training import Population
+from xor_mi.training._engine import ENGINES
 
 NOT_TRIED = "not_tried"
 """The verdict of a network that cannot be identified; `why_not` has the reason."""
@@ -24,6 +25,9 @@ NOT_PROVED = "(no circuit proved)"
 
 CIRCUIT_COLUMNS = ("family", "gates", "signature")
 """The columns that speak of a network's circuit, so that they say little where none is proved."""
+
+ENGINE = "engine"
+"""Under this name a table's `attrs` say what trained its networks, where that is known."""
 
 REQUIREMENTS = ("require", "min_margin")
 """The columns that say what a circuit had to have to count; the same on every line."""
@@ -89,7 +93,10 @@ def census(
         "margins": [np.array(circuit.margins, dtype=np.float64) for circuit in circuits],
         "weights": list(population.flat.numpy()),
     }
-    return pd.DataFrame(columns)
+    found = pd.DataFrame(columns)
+    if population.engine is not None:
+        found.attrs[ENGINE] = population.engine
+    return found
 
 
 def _numbers(counts: list[int | None]) -> pd.api.extensions.ExtensionArray:
@@ -99,6 +106,8 @@ def _numbers(counts: list[int | None]) -> pd.api.extensions.ExtensionArray:
 
 def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
     """Lines of a census -> the networks again, for any other analysis.
+
+    Their engine is the table's `attrs["engine"]`, which `census` and `read_census` fill in.
 
     Raises:
         XorMiError: no lines, or weights of another shape.
@@ -113,6 +122,7 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
     require_kind("cfg", cfg, HookedMLPConfig, give="the networks' HookedMLPConfig")
     if networks.empty:
         raise XorMiError("no networks in this census; there is nothing to make a population of")
+    engine = networks.attrs.get(ENGINE)
     flat = np.stack(networks["weights"].to_list()).astype(np.float32)  # [seed, parameter]
     return Population.from_flat(
         torch.from_numpy(flat),
@@ -121,6 +131,7 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
         steps=torch.tensor(networks["steps"].to_list()),
         losses=torch.tensor(networks["loss"].to_list()),
         solved=torch.tensor(networks["solved"].to_list()),
+        engine=engine if engine in ENGINES else None,
     )
 
 

@@ -47,6 +47,11 @@ def identity_experiment(
     The examples printed in 2002.06177 are ("0010", "0100", "1000", "1010"). In networks trained on
     these few, most held-out even numbers come out wrong too.
 
+    Args:
+        hidden, seed, config, engine: as `train_population` takes them.
+        seen: the rows to train on, even numbers as bits, all of one length.
+        progress: show a bar when training takes over two seconds.
+
     Raises:
         XorMiError: rows that are not all even, or none held out.
     """

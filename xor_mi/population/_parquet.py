@@ -276,6 +276,15 @@ def format_of(file: Path) -> str:
     return stored
 
 
+def engine_said_in(file: Path) -> object:
+    """What trained the networks of a file, as `write_census` was told; None where it was not."""
+    try:
+        about = json.loads(parquet_metadata(file).get(_ABOUT_KEY, b"null"))
+    except (ValueError, RecursionError):  # nested thousands of brackets deep
+        return None
+    return about.get("engine") if isinstance(about, dict) else None
+
+
 def _table(networks: pd.DataFrame) -> "pa.Table":
     """One schema for every shard: an empty list column, above all, does not tell its own type."""
     import pyarrow as pa

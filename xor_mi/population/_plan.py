@@ -8,7 +8,7 @@ census of; it counts as done where that, what wrote it, its seeds and every byte
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -34,6 +34,9 @@ MOST_SHARDS = 100_000
 
 MOST_DIFFERENCES = 6
 """A message names at most so many settings in which two plans differ."""
+
+NOT_THERE = "none"
+"""In place of the version of a package that is not installed."""
 
 Versions = Mapping[str, str]
 """Package -> its version, of those that the numbers of a census depend on."""
@@ -73,6 +76,14 @@ class Plan:
     shard_size: int
     versions: tuple[Versions, ...]
     extended_at: tuple[int, ...] = ()
+
+    @property
+    def engine(self) -> object:
+        """What trains its networks, one of `EngineName`, if nobody has changed the file.
+
+        PyTorch alone did so before there were engines.
+        """
+        return self.settings.get("engine", "torch")
 
     def shards(self) -> list[Shard]:
         """The seeds in ranges of `shard_size`; the last one before each end may be shorter."""
@@ -150,14 +161,22 @@ def _as_in_json(value: object) -> object:
 def versions_here(engine: EngineName) -> Versions:
     """Of what this process would write a shard with."""
     found = {"xor-mi": __version__, "torch": str(torch.__version__)}
-    return found | {"numba": version("numba")} if engine == "numba" else found
+    if engine == "torch":
+        return found
+    try:
+        return found | {"numba": version("numba")}
+    except PackageNotFoundError:  # such as a worker on another machine
+        return found | {"numba": NOT_THERE}
 
 
 def in_words(versions: object) -> str:
     """'xor-mi 0.2.0 with torch 2.13.0', also of what a damaged or an older file says."""
     if not isinstance(versions, Mapping) or not versions:
         return "an earlier version of xor-mi"
-    return " with ".join(cut_short(f"{name} {number}") for name, number in versions.items())
+    return " with ".join(
+        f"no {cut_short(str(name))}" if number == NOT_THERE else cut_short(f"{name} {number}")
+        for name, number in versions.items()
+    )
 
 
 # the plan in a folder

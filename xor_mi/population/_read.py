@@ -9,12 +9,13 @@ import pandas as pd
 from xor_mi.errors import XorMiError, as_path, require_kind, unknown
 from xor_mi.kinds import PathLike
 from xor_mi.model import warn
-from xor_mi.population._census import REQUIREMENTS, require_one_requirement
+from xor_mi.population._census import ENGINE, REQUIREMENTS, require_one_requirement
 from xor_mi.population._parquet import (
     CENSUS_COLUMNS,
     COUNTS,
     NEW_IN_FORMAT_3,
     OLDER_FORMAT,
+    engine_said_in,
     format_of,
     read_file,
 )
@@ -36,6 +37,8 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     are not (`XorMiWarning`). A census of format 2, from before circuits were
     counted, comes without the columns that it lacks; its verdicts count joint readings.
     `population_from_census` makes networks of it, and `census` of these says the rest.
+
+    The table's `attrs["engine"]` is what trained the networks, where that is known.
 
     Args:
         columns: only these; a million networks without their weights take a tenth of the memory.
@@ -60,7 +63,8 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     for name in asked:
         if name not in CENSUS_COLUMNS:
             raise unknown("column", name, CENSUS_COLUMNS, where="a census has")
-    files = _files(as_path("path", path))
+    path = as_path("path", path)
+    files = _files(path)
     there = _columns_of(files)
     everything = [name for name in CENSUS_COLUMNS if name in there]
     wanted = list(columns or everything)
@@ -77,7 +81,19 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
         if name in frame:
             # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
             frame[name] = frame[name].astype("Int32")
-    return frame[wanted]
+    found = frame[wanted]
+    found.attrs |= _engine_of(path, files)
+    return found
+
+
+def _engine_of(path: Path, files: Sequence[Path]) -> dict[str, object]:
+    """What trained the networks, as the plan says, or each of the files the same; else nothing."""
+    plan = stored_plan(path) if path.is_dir() else None
+    if plan is not None:
+        return {ENGINE: plan.engine}
+    engines = [engine_said_in(file) for file in files]
+    one = engines[0]
+    return {ENGINE: one} if one and all(engine == one for engine in engines) else {}
 
 
 def _columns_of(files: Sequence[Path]) -> tuple[str, ...]:

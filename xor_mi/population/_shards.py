@@ -19,6 +19,7 @@ import torch
 
 from xor_mi.circuits import MIN_MARGIN, ProofLevel
 from xor_mi.errors import (
+    SEEDS_BELOW,
     XorMiError,
     as_path,
     require_at_most,
@@ -27,6 +28,7 @@ from xor_mi.errors import (
     require_seeds,
     whole_number,
 )
+from xor_mi.kernels import why_not_numba
 from xor_mi.kinds import EngineName, PathLike, Target, Widths
 from xor_mi.population._census import census
 from xor_mi.population._parquet import CENSUS_FORMAT, census_in, write_census
@@ -58,7 +60,12 @@ from xor_mi.saving import (
     write_new,
 )
 from xor_mi.training import TrainConfig, train_population
-from xor_mi.training._engine import engine_of, say_what_numba_saves
+from xor_mi.training._engine import (
+    ENGINES,
+    engine_of,
+    numba_is_usable,
+    say_what_numba_saves,
+)
 from xor_mi.training._memory import training_bytes
 from xor_mi.truth import BooleanFunction, row_name
 
@@ -135,16 +142,17 @@ def run_census(
     who does; of a run that was killed it is left, and holds nobody up.
 
     Args:
-        target, hidden, seed, config, n_inputs, engine: as `train_population` takes them. A census
-            is of one engine: where another would be taken to go on with it, it is refused.
+        target, hidden, seed, config, n_inputs: as `train_population` takes them.
+        engine: as `train_population` takes it, also of a single network. A census is of one engine:
+            by default it goes on with its own, and with another it is refused.
         directory: the folder for the files; made if missing.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         shard_size: networks per file; at most this many per process are lost when a run is killed.
         n_jobs: processes; by default one per core, or what the active `parallel_config` says.
         overwrite: replace files of the census's names that xor-mi did not write or that are
             damaged, and write beside others. Nothing else is touched, another census neither.
-        any_version: go on with a census of another version of xor-mi or torch, whose numbers may
-            differ in their last digits, and keep what that has written.
+        any_version: go on with a census of another version of xor-mi, torch or numba, whose numbers
+            may differ in their last digits, and keep what that has written.
 
     Returns:
         The folder.
@@ -162,6 +170,7 @@ def run_census(
     ['seeds-000000000000-000000000001.parquet', 'seeds-000000000002-000000000003.parquet']
     """
     folder = as_path("directory", directory)
+    chosen = _engine_there(folder) if engine is None else engine
     task, asked = _checked(
         target,
         n_networks,
@@ -171,9 +180,11 @@ def run_census(
         n_inputs=n_inputs,
         require=require,
         min_margin=min_margin,
-        engine=engine,
+        engine=chosen,
         shard_size=shard_size,
     )
+    if engine is None and task.engine == "torch":
+        say_what_numba_saves(asked.n_networks)
     n_jobs = _n_processes(n_jobs)
     # asked of what is there before anything is written: of a finished census nothing is
     plan, missing = _standing(folder, asked, overwrite, any_version, progress=progress)
@@ -239,28 +250,29 @@ def _checked(
     larger = "give a larger shard_size (--shard)"
     require_at_most(n_shards, MOST_SHARDS, what="shards", do=larger)
     config = TrainConfig.of(config)
-    # One step of the first and of the last network meets every error that settings can cause.
-    for probe_seed in (seed, seed + n_networks - 1):
+    # One step of the first and of the last networks meets every error that settings can cause.
+    # Two at a time: the engine is that of many, also of a census of one, which may be extended.
+    # What numba compiles here the workers find on disk.
+    for probe_seed in (min(seed, SEEDS_BELOW - 2), max(0, seed + n_networks - 2)):
         probe = train_population(
             target,
-            1,
+            2,
             hidden=hidden,
             seed=probe_seed,
             config=replace(config, max_steps=1),
             n_inputs=n_inputs,
+            engine=engine,
             progress=False,
         )
+    chosen = engine_of(engine, n_networks=2, cfg=probe.cfg, device=torch.device("cpu"))
     n_together = min(n_networks, shard_size)
-    chosen = engine_of(engine, n_networks=n_together, cfg=probe.cfg, device=torch.device("cpu"))
-    if chosen == "torch" and engine is None:
-        say_what_numba_saves(n_networks)
     require_memory(
-        n_together * (BYTES_PER_NETWORK + 30 * probe.flat.numel())
+        n_together * (BYTES_PER_NETWORK + 30 * probe.flat.shape[1])
         + training_bytes(n_together, n_rows=2**probe.cfg.d_in, cfg=probe.cfg),
         what=f"a shard of {n_together:,} networks",
         do="give a smaller shard_size (--shard)",
     )
-    # and so does identifying that one
+    # and so does identifying these two
     census(probe, require=require, min_margin=min_margin, progress=False)
     task = _Task(
         target=BooleanFunction.of(target, probe.cfg.d_in),
@@ -278,6 +290,16 @@ def _checked(
         versions=(versions_here(chosen),),
     )
     return task, plan
+
+
+def _engine_there(folder: Path) -> EngineName | None:
+    """The engine of the census in a folder, where there is one and this machine has it."""
+    there = stored_plan(folder)
+    if there is None:
+        return None
+    if there.engine == "numba" and numba_is_usable():
+        return "numba"
+    return "torch" if there.engine == "torch" else None
 
 
 def _n_processes(n_jobs: int | None) -> int | None:
@@ -425,6 +447,8 @@ def _grown(folder: Path, asked: Plan, any_version: bool) -> Plan:
     otherwise = difference(_compared(there, fewer), _compared(asked, fewer))
     if otherwise:
         hint = "a census can be extended, not shortened; " if fewer else ""
+        if there.engine != asked.engine:
+            hint += _about_engines(there)
         raise XorMiError(
             f"'{folder}' holds another census ({otherwise}); {hint}"
             "choose another folder, or ask for that census"
@@ -441,9 +465,19 @@ def _grown(folder: Path, asked: Plan, any_version: bool) -> Plan:
     return plan.extended_to(asked.n_networks) if grows else plan
 
 
+def _about_engines(there: Plan) -> str:
+    """What to do where a census of this plan is to go on with another engine."""
+    if there.engine == "numba" and not numba_is_usable():
+        return f"numba {why_not_numba()}, and the census goes on; "
+    if there.engine not in ENGINES:
+        return ""
+    return f"--engine {there.engine} (in Python engine='{there.engine}') goes on with its own; "
+
+
 def _compared(plan: Plan, with_number: bool) -> dict[str, Any]:
     """What two plans of one census have in common."""
-    found = {**plan.settings, "seed": plan.seed, "shard_size": plan.shard_size}
+    found = {**plan.settings, "engine": plan.engine}
+    found |= {"seed": plan.seed, "shard_size": plan.shard_size}
     return {**found, "n_networks": plan.n_networks} if with_number else found
 
 

@@ -7,11 +7,12 @@ from math import nan
 
 import pandas as pd
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, whole_number
 from xor_mi.kinds import EngineName, Target
 from xor_mi.population._census import share_columns
 from xor_mi.progress import progress_bar
 from xor_mi.training import Population, TrainConfig, train_population
+from xor_mi.training._engine import say_what_numba_saves
 from xor_mi.truth import BooleanFunction
 
 PUBLISHED: dict[tuple[str, str], dict[int, float]] = {
@@ -53,6 +54,7 @@ def width_study(
     Raises:
         XorMiError: settings that cannot be trained.
     """
+    n_networks = whole_number("n_networks", n_networks, at_least=1)
     config = TrainConfig.of(config)
     act_fns = [act_fns] if isinstance(act_fns, str) else act_fns
     if not isinstance(widths, Iterable) or isinstance(widths, str):
@@ -60,6 +62,8 @@ def width_study(
     if not isinstance(act_fns, Iterable):
         raise XorMiError(f"act_fns is {act_fns!r}; give names, such as ['relu', 'tanh']")
     studies = list(product(act_fns, widths))
+    if engine is None:
+        say_what_numba_saves(n_networks * len(studies))
     rates = []
     for act_fn, width in progress_bar(studies, doing="training", unit="width", progress=progress):
         population = train_population(

@@ -21,10 +21,10 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from xor_mi.errors import require_at_most, require_memory
-from xor_mi.kernels import numba_is_installed
 from xor_mi.search import _bitsets
 from xor_mi.search._problem import Numbers, Problem
 from xor_mi.search._scores import Scores
+from xor_mi.training._engine import numba_is_usable
 
 MAX_LEFT = 2**19
 """The left half's size, with a table of bits for every few thousand of it."""
@@ -400,7 +400,7 @@ def n_above_by_bits(halves: Matched, stop: Event) -> int:
         repeated.append(np.repeat(first, times) + number_of_repeat)
         among_these.append(n_below[np.searchsorted(limits[order], values, side="left")])
     counted_by = _bitsets
-    if numba_is_installed():
+    if numba_is_usable():
         # not before it is needed: numba takes a moment to load
         from xor_mi.search import _bitset_kernels as counted_by
     counts = counted_by.n_lefts_below(np.array(repeated), np.array(among_these), stop)

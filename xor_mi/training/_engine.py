@@ -6,14 +6,13 @@ from typing import get_args
 import torch
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.kernels import numba_is_installed
+from xor_mi.kernels import numba_is_installed, why_not_numba
 from xor_mi.kinds import EngineName
 from xor_mi.model import HookedMLPConfig
 from xor_mi.model._places import warn
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 """Names of the engines; torch is the one that the other is held against."""
-
 
 WORTH_SAYING = 10_000
 """Networks from which on it is said what numba would save."""
@@ -25,17 +24,34 @@ def engine_of(
     """The engine that is asked for; None for numba where it is installed and can do the work.
 
     Raises:
-        XorMiError: an engine that does not exist, is not installed or cannot do this.
+        XorMiError: an engine that does not exist, is not installed, does not load or cannot do
+            this.
     """
-    why_not = _why_not_numba(cfg, device)
-    if engine is None:
-        # the loss at every step of a single network is what PyTorch's loop keeps
-        return "torch" if why_not or n_networks == 1 else "numba"
-    if engine not in ENGINES:
+    if engine is not None and engine not in ENGINES:
         raise unknown("engine", engine, ENGINES, where="training has")
-    if engine == "numba" and why_not:
+    # the loss at every step of a single network is what PyTorch's loop keeps
+    if engine == "torch" or (engine is None and n_networks == 1):
+        return "torch"
+    why_not = _not_its_work(cfg, device)
+    if engine is None:
+        return "torch" if why_not or not numba_is_usable() else "numba"
+    why_not = why_not or why_not_numba()
+    if why_not:
         raise XorMiError(f"engine='numba' {why_not}; leave engine out, or give engine='torch'")
     return engine
+
+
+def numba_is_usable() -> bool:
+    """Whether numba can be used; of one that is installed and cannot it is said once why."""
+    why_not = why_not_numba()
+    if why_not and numba_is_installed():
+        _say_why_not(why_not)
+    return not why_not
+
+
+@cache
+def _say_why_not(why_not: str) -> None:
+    warn(f"numba {why_not}; without it this takes some twenty times as long")
 
 
 def say_what_numba_saves(n_networks: int) -> None:
@@ -52,12 +68,10 @@ def _say_it() -> None:
     )
 
 
-def _why_not_numba(cfg: HookedMLPConfig, device: torch.device) -> str:
-    """'' where numba can do the work."""
+def _not_its_work(cfg: HookedMLPConfig, device: torch.device) -> str:
+    """Why numba cannot train these; '' where it can."""
     if device.type != "cpu":
         return f"trains on the CPU, not on '{device}'"
     if cfg.dtype != torch.float32:
         return "trains in float32, and these weights are float64"
-    if not numba_is_installed():
-        return "is not installed: pip install 'xor-mi[fast]'"
     return ""

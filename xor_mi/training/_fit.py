@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, log2
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -28,6 +29,9 @@ WORTH_DROPPING = 0.75
 BETA_1 = 0.9
 BETA_2 = 0.999
 _EPS = 1e-8
+
+STEPS_UNTIL_CONSTANT = ceil(-54 / log2(BETA_2))
+"""From this step on 1 - beta ** step is 1 in float64, and `adam_factors` are the same."""
 
 
 @runtime_checkable

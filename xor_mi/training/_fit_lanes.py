@@ -18,13 +18,13 @@ from xor_mi.model import HookedMLPConfig
 from xor_mi.training import _lanes
 from xor_mi.training._arithmetic import Task, layer_shapes
 from xor_mi.training._config import OPTIMIZERS, TrainConfig
-from xor_mi.training._fit import Fitted, adam_factors, penalties_of
+from xor_mi.training._fit import STEPS_UNTIL_CONSTANT, Fitted, adam_factors, penalties_of
 
 SMALLEST_PART = 1024
 """Networks that a thread is worth starting for."""
 
-ROUNDS_AT_ONCE = 200
-"""Steps between two looks at the bar and at the keyboard: some milliseconds."""
+WORK_AT_ONCE = 7200
+"""Steps x rows x weights between two looks at the bar and at the keyboard: some milliseconds."""
 
 
 def fit_lanes(
@@ -88,8 +88,9 @@ def _train_part(
     lanes = _empty_lanes(n_parameters=len(networks.start))
     values = _empty_values(plan, has_dropout=bool(learning.dropout > 0))
     n_left = len(networks.seeds)
+    n_rounds = max(1, WORK_AT_ONCE // (len(plan.inputs) * len(networks.start)))
     while n_left and not stop.is_set():
-        n_finished = _lanes.advance(plan, learning, lanes, values, networks, ROUNDS_AT_ONCE)
+        n_finished = _lanes.advance(plan, learning, lanes, values, networks, n_rounds)
         n_left -= n_finished
         report(n_finished)
 
@@ -116,7 +117,6 @@ def _plan(task: Task, cfg: HookedMLPConfig, *, is_noisy: bool) -> _lanes.Plan:
 
 def _learning(task: Task, config: TrainConfig) -> _lanes.Learning:
     """The settings as the kernels take them."""
-    adam = [adam_factors(step, config.lr) for step in range(1, config.max_steps + 2)]
     penalties = penalties_of(task.sizes, direct=task.direct, l1=config.l1)
     return _lanes.Learning(
         max_steps=config.max_steps,
@@ -125,13 +125,20 @@ def _learning(task: Task, config: TrainConfig) -> _lanes.Learning:
         lr=np.float32(config.lr),
         weight_decay=np.float32(config.weight_decay),
         momentum=np.float32(config.momentum),
-        adam=np.array(adam, dtype=np.float32),
+        adam=_adam(config),
         has_penalties=config.l1 > 0,
         penalties=np.array(penalties, dtype=np.float32),
         input_noise=np.float32(config.input_noise),
         batch_size=len(task.rows) if config.batch_size is None else config.batch_size,
         dropout=np.float32(config.dropout),
     )
+
+
+def _adam(config: TrainConfig) -> _lanes.Floats:
+    """Adam's factors at every step, until they no longer change."""
+    n_steps = 0 if config.optimizer == "sgd" else min(config.max_steps + 1, STEPS_UNTIL_CONSTANT)
+    factors = [adam_factors(step, config.lr) for step in range(1, n_steps + 1)]
+    return np.array(factors, dtype=np.float32).reshape(n_steps, 2)
 
 
 def _starts(lengths: _lanes.Wholes) -> _lanes.Wholes:

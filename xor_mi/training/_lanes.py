@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xor_mi.kernels import compiled, part
-from xor_mi.kinds import ActivationName
+from xor_mi.kinds import ActivationName, LossName
 from xor_mi.training import _fit
 from xor_mi.training._config import OPTIMIZERS
 from xor_mi.training._lane_numbers import (
@@ -108,7 +108,8 @@ class Learning(NamedTuple):
     """How all networks learn.
 
     Attributes:
-        adam: [step, 2]: Adam's `adam_factors` of the next step, after so many.
+        adam: [step, 2]: Adam's `adam_factors` of the next step, after so many; the last line holds
+            from there on. SGD has none.
         penalties: [parameter]: what its absolute value costs.
     """
 
@@ -205,8 +206,9 @@ RELU6 = ACT_FNS.index("relu6")
 HARDTANH = ACT_FNS.index("hardtanh")
 HARDSIGMOID = ACT_FNS.index("hardsigmoid")
 
-LOSS_FNS = ("bce", "mse", "ce")
-BCE, MSE, CE = range(len(LOSS_FNS))
+LOSS_FNS: tuple[LossName, ...] = get_args(LossName)
+MSE = LOSS_FNS.index("mse")
+CE = LOSS_FNS.index("ce")
 
 ADAM, ADAMW, SGD = range(len(OPTIMIZERS))
 
@@ -596,9 +598,12 @@ def update(learning, lanes, n):
     scale, rate = lanes.scale, lanes.rate
     weights, gradient = lanes.weights, lanes.gradient
     mean, square = lanes.mean, lanes.square
-    for lane in range(n):
-        scale[lane] = learning.adam[lanes.step[lane], 0]
-        rate[lane] = learning.adam[lanes.step[lane], 1]
+    if learning.optimizer != SGD:
+        last = len(learning.adam) - 1
+        for lane in range(n):
+            step = min(lanes.step[lane], last)
+            scale[lane] = learning.adam[step, 0]
+            rate[lane] = learning.adam[step, 1]
     for parameter in range(len(lanes.weights)):
         if learning.has_penalties:
             penalty = learning.penalties[parameter]
@@ -623,8 +628,8 @@ def update(learning, lanes, n):
                 new_mean = flushed(mean[parameter, lane] * BETA_1 + slope)
                 new_square = flushed(square[parameter, lane] * BETA_2 + slope * slope)
                 mean[parameter, lane], square[parameter, lane] = new_mean, new_square
-                step = new_mean / (np.sqrt(new_square) + scale[lane]) * rate[lane]
-                weights[parameter, lane] -= step
+                change = new_mean / (np.sqrt(new_square) + scale[lane]) * rate[lane]
+                weights[parameter, lane] -= change
 
 
 # networks into and out of lanes
