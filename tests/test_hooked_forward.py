@@ -208,6 +208,50 @@ def test_another_module_in_a_point_s_place_is_called(textbook):
     assert not torch.equal(textbook(textbook.rows()), plain)
 
 
+@pytest.mark.parametrize("name", ["forward", "__call__"])
+def test_what_is_put_into_the_class_is_called_at_every_point(model, monkeypatch, name):
+    """As tools do that watch all modules."""
+    own, seen = getattr(HookPoint, name), []
+
+    def watched(point, value):
+        seen.append(point.name)
+        return own(point, value)
+
+    monkeypatch.setattr(HookPoint, name, watched)
+    model(model.rows())
+    ours = seen.copy()
+    seen.clear()
+    every_point_called(model, model.rows())
+    assert ours == seen != []
+
+
+def test_what_is_put_into_one_point_is_called(textbook):
+    """Its own way to be called, and what `compile()` makes of it."""
+    textbook.hook_logits._call_impl = lambda value: 3 * value
+    assert torch.equal(textbook(textbook.rows()), every_point_called(textbook, textbook.rows()))
+    assert textbook(textbook.rows()).flatten().tolist() == [0, 3, 3, 0]
+    del textbook.hook_logits._call_impl
+    textbook.hook_logits._compiled_call_impl = lambda value: 5 * value
+    assert textbook(textbook.rows()).flatten().tolist() == [0, 5, 5, 0]
+
+
+class Masked(nn.Linear):
+    """A layer that computes its weight."""
+
+    @property
+    def weight(self):
+        """Without the second unit."""
+        return self._parameters["weight"] * torch.tensor([[1.0], [0.0]])
+
+
+def test_a_weight_that_a_layer_computes_is_used(textbook):
+    """By the forward, as by everything that reads the layer."""
+    textbook.fc1.__class__ = Masked
+    assert_alike(textbook)
+    assert textbook(textbook.rows()).flatten().tolist() == [0, 1, 1, 2]
+    assert textbook.float64_layers()[0][0].tolist() == [[1, 1], [0, 0]]
+
+
 def test_an_input_is_never_written_into(textbook):
     """A hook that edits in place and returns what it edited does not reach the caller's tensor."""
     for grad in (False, True):

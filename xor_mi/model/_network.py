@@ -993,10 +993,15 @@ def _pairs_of_hooks(
     return pairs
 
 
+_CALL, _FORWARD = HookPoint.__call__, HookPoint.forward
+_WAYS_TO_CALL = frozenset(("forward", "_call_impl", "_compiled_call_impl"))
+"""What a tool, or `compile()`, may put into a module so that a call of it does something else."""
+
+
 def _is_silent(point: HookPoint) -> bool:
     """Whether a call of a hook point would do nothing: no hook of its own, and none of all modules.
 
-    A module of another class in its place, or a forward of its own, is called.
+    A module of another class in its place, or one that is called in another way, is called.
     """
     state = point.__dict__
     is_heard = (
@@ -1006,7 +1011,9 @@ def _is_silent(point: HookPoint) -> bool:
         or state["_backward_pre_hooks"]
         or _of_all_modules._has_any_global_hook()
     )
-    return not is_heard and type(point) is HookPoint and "forward" not in state
+    if is_heard or type(point) is not HookPoint or not _WAYS_TO_CALL.isdisjoint(state):
+        return False
+    return HookPoint.forward is _FORWARD and HookPoint.__call__ is _CALL
 
 
 def _through(point: HookPoint, value: Tensor) -> Tensor:
@@ -1016,8 +1023,8 @@ def _through(point: HookPoint, value: Tensor) -> Tensor:
 
 def _parameter(linear: nn.Linear, name: str) -> Any:
     """A weight or a bias, past the slow look-up of nn.Module where the layer holds it plainly."""
-    held = linear._parameters.get(name)
-    # pruned or parametrized layers have it elsewhere
+    # another class may compute it, and a pruned layer has it elsewhere
+    held = linear._parameters.get(name) if type(linear) is nn.Linear else None
     return getattr(linear, name) if held is None else held
 
 
