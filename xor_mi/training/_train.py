@@ -168,7 +168,8 @@ def train_population(
         engine: "torch", the reference, or "numba", some twenty times as fast, from the extra
             `fast`: the same steps but for the last bits, which may come to other networks where
             training is unstable. By default numba where it is installed and can do it, which is
-            float32 on a CPU and two networks or more. `Population.engine` says which it was.
+            float32 on a CPU and two networks or more. `Population.engine` says which it was. The
+            first call with numba compiles for some ten seconds; it is kept on disk.
         progress: show a bar when training takes over two seconds.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
