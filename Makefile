@@ -45,4 +45,4 @@ bench:
 clean:
 	for made in "$$VENV" "$$VENV.old" .venv-second; do if [ -d "$$made/.xor-mi" ]; then rm -rf -- "$$made"; fi; done
 	rm -rf .venv-lowest .venv-newest dist xor-mi-tour .pytest_cache .ruff_cache .hypothesis
-	find xor_mi -name '*.nb[ci]' -delete # what numba compiled, of former sources too
+	rm -f xor_mi/*/__pycache__/*.nb[ci] # what numba compiled, of former sources too

@@ -281,7 +281,7 @@ BETWEEN_ROOMS = {
     ),
     *("progress.progress_bar", "reading.read_json", "reading.read_json_text"),
     *("kernels.compiled", "kernels.inlined", "kernels.numba_is_installed", "kernels.part"),
-    *("kernels.sources_digest", "kernels.why_not_numba"),
+    "kernels.sources_digest",
     *("saving.mark_of", "saving.remove_abandoned", "saving.replacing", "saving.require_own"),
     *("saving.require_own_file", "saving.require_writable", "saving.write_file"),
     *("saving.parquet_metadata", "saving.require_footer", "saving.write_files"),

@@ -266,6 +266,10 @@ def test_clean_removes_what_make_made_and_nothing_else(clone, tmp_path):
     """The environment of `make demo` goes; one of the user's, named by VENV, stays."""
     clone.setup()
     (clone.folder / "dist").mkdir()
+    compiled = clone.folder / "xor_mi" / "training" / "__pycache__"
+    compiled.mkdir(parents=True)
+    for name in ("one.nbi", "one.1.nbc", "one.pyc"):
+        (compiled / name).touch()
     own = tmp_path / "own"
     own.mkdir()
     (own / "pyvenv.cfg").touch()
@@ -273,6 +277,7 @@ def test_clean_removes_what_make_made_and_nothing_else(clone, tmp_path):
         subprocess.run(["make", "--silent", "clean", *settings], cwd=clone.folder, check=True)
     assert not (clone.folder / ".venv").exists()
     assert not (clone.folder / "dist").exists()
+    assert [file.name for file in compiled.iterdir()] == ["one.pyc"]
     assert (own / "pyvenv.cfg").exists()
 
 

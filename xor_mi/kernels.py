@@ -42,9 +42,7 @@ def why_not_numba() -> str:
         import_module("numba")
     except Exception as error:  # what it needs may fail in any way
         said = cut_short(f"{type(error).__name__}: {error}", at_most=200)
-        return (
-            f"is installed but does not load ({said}): pip install --upgrade 'xor-mi[fast]' numba"
-        )
+        return f"is installed but does not load ({said}): pip install --upgrade numba"
     return ""
 
 
