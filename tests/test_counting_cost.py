@@ -1,23 +1,29 @@
 """What a count says beforehand, and what it leaves when it is stopped in the middle."""
 
+import tracemalloc
+from itertools import pairwise
 from threading import Event
 
+import numpy as np
 import pytest
 
-from xor_mi import train
-from xor_mi.errors import XorMiError
+from xor_mi import errors, train
+from xor_mi.errors import MOST_BYTES, XorMiError
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.search import (
     Convention,
     CountStopped,
     PartialCount,
     _counting,
+    _counting_cost,
     _fitting,
     count_perfect_subcircuits,
     counting_cost,
     find_subcircuits,
 )
 from xor_mi.search._counting_cost import CountingCost
+from xor_mi.search._problem import Problem
+from xor_mi.search._scores import Scores
 
 
 def untrained(hidden, d_out=1, **settings):
@@ -56,7 +62,111 @@ def test_as_many_pairs_are_foretold_as_are_held_against_each_other(
     assert 1 / 3 < foretold.n_pairs / sum(met) < 3
     if len(hidden) == 2:
         assert foretold.n_configurations == 4 ** hidden[0]
-    assert 0 < foretold.seconds < 600
+
+
+def noted_sizes(monkeypatch, name):
+    """Of every call how many pairs there are, each at every bound, once and as often as it counts.
+
+    The list fills as a count goes.
+    """
+    way = getattr(_fitting, name)
+    sizes = []
+
+    def noted(halves, stop):
+        of_lefts = len(halves.right_times) * len(halves.limits)
+        sizes.append((of_lefts * len(halves.left_times), of_lefts * int(halves.left_times.sum())))
+        return way(halves, stop)
+
+    monkeypatch.setattr(_fitting, name, noted)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("hidden", "worth_bitsets", "settings"),
+    [((3, 5), 2**12, {"act_fn": "tanh"}), ((5, 3), 2**10, {})],
+)
+def test_pairs_are_priced_by_the_way_that_they_are_held_against_each_other(
+    monkeypatch, hidden, worth_bitsets, settings
+):
+    """Pairs that are compared and whose bits are intersected, each beside those that were met."""
+    model = untrained(hidden, **settings)
+    convention = Convention(reference="model")
+    monkeypatch.setattr(_counting_cost, "_pace", lambda: _counting_cost.USUAL_PACE)
+    monkeypatch.setattr(_counting_cost, "_share_intersected", lambda _: 1.0)
+    monkeypatch.setattr(_fitting, "WORTH_BITSETS", worth_bitsets)
+    foretold = []
+    seconds_at = _counting_cost.Work.seconds_at
+
+    def noted(self, pace):
+        foretold.append(self)
+        return seconds_at(self, pace)
+
+    monkeypatch.setattr(_counting_cost.Work, "seconds_at", noted)
+    counting_cost(model, convention=convention)
+    (work,) = foretold
+    compared = noted_sizes(monkeypatch, "n_above")
+    intersected = noted_sizes(monkeypatch, "n_above_by_bits")
+    count_perfect_subcircuits(model, convention=convention)
+    in_sets = work.pairs_by_bits + work.pairs_of_repeats
+    assert 0.8 < work.pairs / sum(n_pairs for n_pairs, _ in compared) < 1.25
+    assert 0.8 < in_sets / sum(n_in_sets for _, n_in_sets in intersected) < 1.25
+    assert 0.8 < work.comparisons / len(compared) < 1.25
+    assert 0.8 < work.intersections / len(intersected) < 1.25
+
+
+def test_wider_networks_are_foretold_to_take_longer(monkeypatch):
+    """Each of these some ten times as many pairs as the one before, and longer."""
+    monkeypatch.setattr(_counting_cost, "_pace", lambda: _counting_cost.USUAL_PACE)
+    convention = Convention(reference="model")
+    costs = [
+        counting_cost(untrained((width, width), act_fn="tanh"), convention=convention)
+        for width in (2, 3, 4, 5, 6)
+    ]
+    for narrow, wide in pairwise(costs):
+        assert wide.n_pairs > 10 * narrow.n_pairs
+        assert wide.seconds > 2 * narrow.seconds
+    assert costs[-1].seconds > 1000 * costs[0].seconds
+
+
+@pytest.mark.parametrize("worth_bitsets", [1, 2**62])
+@pytest.mark.parametrize("with_numba", [True, False])
+def test_no_more_memory_is_held_than_is_foretold(monkeypatch, worth_bitsets, with_numba):
+    """For two halves, by what NumPy asks of the system; nor is it foretold many times over."""
+    monkeypatch.setattr(_fitting, "WORTH_BITSETS", worth_bitsets)
+    monkeypatch.setattr(_fitting, "numba_is_installed", lambda: with_numba)
+    problem = Problem.of(untrained((3, 6), act_fn="tanh"), None, Convention(reference="model"))
+    fitting = _fitting.Fitting(problem, Scores.of(problem))
+    rng = np.random.default_rng(0)
+    # the right half is the larger one, so that its numbers outweigh tables of fixed size
+    units = [
+        _fitting.Sums(rng.normal(size=(n, 4)), np.full(n, 3, dtype=np.int64))
+        for n in (4, 4, 4, 20, 40, 100)
+    ]
+    foretold = _counting_cost._n_bytes(fitting, units)
+    fitting.n_fitting(units, Event())  # compiled
+    tracemalloc.start()
+    try:
+        fitting.n_fitting(units, Event())
+        _, held = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < foretold < 6 * held
+
+
+def test_as_many_threads_count_as_memory_holds(monkeypatch):
+    """Of 64 threads; and where one alone would hold too much, nothing is counted."""
+    monkeypatch.setattr(_counting.torch, "get_num_threads", lambda: 64)
+    model, convention = untrained((3, 12), act_fn="tanh"), Convention(reference="model")
+    cost = counting_cost(model, convention=convention)
+    assert 1 < cost.n_threads < 64
+    assert cost.n_bytes <= MOST_BYTES < cost.n_bytes * (cost.n_threads + 1) / cost.n_threads
+    small = counting_cost(untrained((3, 8), act_fn="tanh"), convention=convention)
+    assert small.n_threads == 1  # too few combinations to be worth a second
+    monkeypatch.setattr(_counting_cost, "MOST_BYTES", cost.n_bytes // cost.n_threads // 2)
+    monkeypatch.setattr(errors, "MOST_BYTES", cost.n_bytes // cost.n_threads // 2)
+    for asked in (counting_cost, count_perfect_subcircuits):
+        with pytest.raises(XorMiError, match="GB of memory.*narrower"):
+            asked(model, convention=convention)
 
 
 def test_the_cost_is_said_in_words():
@@ -65,7 +175,7 @@ def test_the_cost_is_said_in_words():
         n_configurations=4096, n_pairs=2e12, seconds=4e9, n_bytes=3 * 2**20, n_threads=2
     )
     assert str(cost) == (
-        "counting takes about 1.3e+02 years: 2.0e+12 pairs of halves in 4,096 configurations, "
+        "counting takes about 130 years: 2.0e+12 pairs of halves in 4,096 configurations, "
         "on 2 threads, 3 MiB"
     )
     with pytest.raises(XorMiError, match="years here .2.0e.12 pairs.*narrower layers"):

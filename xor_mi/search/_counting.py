@@ -109,14 +109,16 @@ def counting_cost(
     """What `count_perfect_subcircuits` would take, without counting.
 
     Some of the choices of what the last hidden layer may read are looked at, and the machine's pace
-    is measured on a few small pieces of work: a moment.
+    is measured on a few small pieces of work: a moment. Where threads would take more than 2 GB
+    together, fewer work at once. The time is that on so many idle cores, to a factor of three.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> counting_cost(textbook_xor()).n_configurations
     4
 
     Raises:
-        XorMiError: a network that `count_perfect_subcircuits` cannot count at all.
+        XorMiError: a network that `count_perfect_subcircuits` cannot count at all, or only in more
+            memory than is taken.
     """
     problem = Problem.of(model, target, convention)
     fitting = Fitting(problem, Scores.of(problem))

@@ -1,21 +1,24 @@
 """what is to be counted -> how much work it is, and how long that takes on this machine.
 
-Some choices of what the last hidden layer may read are drawn, the larger ones more often. Of each
-the contributions are made, as they are for counting; halves that would be large are not, but some
-of their combinations are drawn. Work is counted as numbers that are made and sorted, and as pairs
-of halves that are held against each other; how long these take is measured on small pieces.
+Some choices of what the last hidden layer may read are looked at: of each the contributions are
+made, as they are for counting. Of these some are drawn, those with many combinations more often,
+and put in halves; halves that would be large are not made, but some of their combinations are
+drawn. Work is counted as calls, numbers and pairs of halves, by the way that each is gone; how long
+these take is measured on small pieces.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from math import inf, prod
 from threading import Event
 from time import process_time
+from typing import NamedTuple
 
 import numpy as np
 
-from xor_mi.errors import XorMiError, require_memory
+from xor_mi.errors import MOST_BYTES, XorMiError, require_memory
+from xor_mi.kernels import numba_is_installed
 from xor_mi.search import _bitsets, _fitting
 from xor_mi.search._fitting import (
     Fitting,
@@ -33,12 +36,20 @@ from xor_mi.search._problem import Numbers
 from xor_mi.search._readable import Readable
 from xor_mi.search._scores import Scores
 
-N_DRAWN = 128
-"""So many choices of what may be read are looked at for an estimate."""
-N_DRAWN_ROUGHLY = 12
-"""And so many to see whether an estimate is needed."""
+N_LOOKED_AT = 1024
+"""At most so many choices of what may be read are looked at for an estimate."""
+NUMBERS_LOOKED_AT = 2**21
+"""And so many that their contributions are at most so many numbers, but one."""
+N_DRAWN = 256
+"""Of these so many are put in halves."""
+ROUGHLY = 16
+"""To see whether an estimate is needed, so many times fewer."""
 MOST_MADE = 2**11
 """Of a larger half so many combinations are drawn."""
+EVERY_KIND = 0.2
+"""This share is drawn of all alike, so that small ones count too."""
+BYTES_OF_CHOICE = 128
+"""How often a choice of what may be read comes about, in Python's own numbers."""
 SECONDS_OF_A_MOMENT = 2.0
 """What is roughly shorter than this is not estimated any nearer."""
 MOST_DAYS = 7
@@ -46,34 +57,62 @@ MOST_DAYS = 7
 DAY = 86_400
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Seconds on one core.
+@dataclass
+class Work:
+    """Of each kind of work how much, or how many seconds one takes on one core.
 
     Attributes:
-        of_choice: for what may be read, beside its numbers.
-        of_halves: for making two halves, beside their numbers.
-        of_contribution: for each number of a contribution.
-        of_number: for each number of a half.
-        of_pair: for each pair of halves and each bound, where all are compared.
-        of_pair_by_bits: where sets of bits are intersected.
+        choices: of what may be read, beside their numbers.
+        contributions: numbers of these.
+        halves: pairs of them that are made, beside their numbers.
+        numbers: of the halves.
+        comparisons: of all pairs of two halves, beside their numbers.
+        ranks: numbers that are ranked, one for each half and bound, but for left halves in sets.
+        pairs: that are compared, at one bound each.
+        intersections: of sets of bits, for two halves, beside their numbers.
+        lefts_in_sets: left halves that are ranked and put into sets, for each bound.
+        pairs_by_bits: whose bits are intersected, at one bound each.
+        repeats: how often left halves stand in these sets beyond once, for each bound.
+        pairs_of_repeats: whose bits are intersected because of that, at one bound each.
     """
 
-    of_choice: float
-    of_halves: float
-    of_contribution: float
-    of_number: float
-    of_pair: float
-    of_pair_by_bits: float
+    choices: float = 0.0
+    contributions: float = 0.0
+    halves: float = 0.0
+    numbers: float = 0.0
+    comparisons: float = 0.0
+    ranks: float = 0.0
+    pairs: float = 0.0
+    intersections: float = 0.0
+    lefts_in_sets: float = 0.0
+    pairs_by_bits: float = 0.0
+    repeats: float = 0.0
+    pairs_of_repeats: float = 0.0
+
+    def add(self, other: "Work", times: float) -> None:
+        """So many times more of another's."""
+        for kind in fields(self):
+            more = getattr(self, kind.name) + times * getattr(other, kind.name)
+            setattr(self, kind.name, more)
+
+    def seconds_at(self, pace: "Work") -> float:
+        """How long it takes on one core."""
+        return sum(getattr(self, kind.name) * getattr(pace, kind.name) for kind in fields(self))
 
 
-USUAL_PACE = Pace(
-    of_choice=2e-5,
-    of_halves=2e-4,
-    of_contribution=8e-8,
-    of_number=4e-8,
-    of_pair=3e-10,
-    of_pair_by_bits=1.2e-11,
+USUAL_PACE = Work(
+    choices=2e-5,
+    contributions=8e-8,
+    halves=5e-5,
+    numbers=1e-8,
+    comparisons=8e-5,
+    ranks=5e-8,
+    pairs=1e-9,
+    intersections=8e-4,
+    lefts_in_sets=4e-8,
+    pairs_by_bits=8e-12,
+    repeats=2e-8,
+    pairs_of_repeats=2e-12,
 )
 """What is roughly so on any machine."""
 
@@ -107,8 +146,8 @@ class CountingCost:
             return "less than a second"
         for unit, length in (("year", 365 * DAY), ("day", DAY), ("hour", 3600), ("minute", 60)):
             if self.seconds >= 1.05 * length:
-                return f"about {self.seconds / length:,.2g} {unit}s"
-        return f"about {self.seconds:.2g} seconds"
+                return f"about {_two_figures(self.seconds / length)} {unit}s"
+        return f"about {_two_figures(self.seconds)} seconds"
 
     def require_reasonable(self) -> None:
         """Refuse what nobody waits for.
@@ -132,74 +171,159 @@ class CountingCost:
         )
 
 
-@dataclass
-class _Work:
-    """What is done for some choices of what may be read, with the numbers of `Pace`."""
+def _two_figures(value: float) -> str:
+    """A number from 1 on, as a person says it.
 
-    n_halves: int = 0
-    n_numbers: float = 0
-    n_compared: float = 0
-    n_by_bits: float = 0
-    n_pairs: float = 0
-    n_bytes: int = 0
+    >>> _two_figures(1.37), _two_figures(128.2), _two_figures(5e7)
+    ('1.4', '130', 'millions of')
+    """
+    if value >= 1e6:
+        return "millions of"
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:g}" if rounded < 10 else f"{rounded:,.0f}"
 
 
 def cost_of(fitting: Fitting, readable: Readable, *, n_threads: int, roughly: bool) -> CountingCost:
     """The cost of counting, or roughly so where that shows that it is short.
 
+    Args:
+        n_threads: how many may work at once; fewer do where these would not find enough memory.
+
     Raises:
-        XorMiError: a half that memory would not hold.
+        XorMiError: more than memory would hold.
     """
-    n_drawn = N_DRAWN_ROUGHLY if roughly else N_DRAWN
-    cost = _cost(fitting, readable, USUAL_PACE if roughly else _pace(), n_drawn, n_threads)
+    _require_small_halves(fitting, readable)
+    pace = USUAL_PACE if roughly else _pace()
+    cost = _cost(fitting, readable, pace, n_threads, fewer=ROUGHLY if roughly else 1)
     if roughly and cost.seconds > SECONDS_OF_A_MOMENT:
-        return _cost(fitting, readable, _pace(), N_DRAWN, n_threads)
+        return _cost(fitting, readable, _pace(), n_threads, fewer=1)
     return cost
 
 
+class _LookedAt(NamedTuple):
+    """A choice of what may be read.
+
+    Attributes:
+        stands_for: so many choices.
+        terms: of each term that can be right, every unit's contributions.
+    """
+
+    stands_for: float
+    terms: list[list[Sums]]
+
+    @property
+    def size(self) -> float:
+        """How many combinations of contributions there are, all terms."""
+        return float(sum(prod(len(unit.times) for unit in units) for units in self.terms))
+
+
 def _cost(
-    fitting: Fitting, readable: Readable, pace: Pace, n_drawn: int, n_threads: int
+    fitting: Fitting, readable: Readable, pace: Work, n_threads: int, *, fewer: int
 ) -> CountingCost:
-    groups = list(readable.groups())
-    _require_small_halves(fitting, readable)
-    n_units = fitting.problem.sizes[-2]
-    # a choice is drawn as often as it may be large, but for its equal options
-    sizes = [float(fitting.n_options(len(units))) ** min(n_units, 24) for units, _ in groups]
-    numbers = [fitting.n_numbers(len(units)) for units, _ in groups]
-    weights = np.array([len(choices) for _, choices in groups]) * np.array(sizes)
-    shares = weights / weights.sum()
-    # some are drawn from every kind, so that small ones count too
-    shares = 0.8 * shares + 0.2 * np.array([len(choices) for _, choices in groups]) / len(readable)
-    shares /= shares.sum()
     rng = np.random.default_rng(0)
+    choices = _looked_at(fitting, readable, rng, fewer=fewer)
+    sizes = np.array([choice.stands_for * choice.size for choice in choices])
+    n_alike = np.array([choice.stands_for for choice in choices])
+    n_bytes_each = max(
+        (_n_bytes(fitting, units) for choice in choices for units in choice.terms), default=0
+    )
     n_turns = 1 if fitting.problem.convention.all_units else 2
-    seconds, n_pairs, n_bytes = 0.0, 0.0, 0
-    drawn = rng.choice(len(groups), size=n_drawn, p=shares)
-    for group in drawn:
-        units, choices = groups[group]
-        # so many choices does this one stand for
-        stands_for = len(choices) / (shares[group] * n_drawn)
-        choice = rng.integers(len(choices))
-        work = _work(fitting, units, readable.values_of(units, choices[choice : choice + 1]), rng)
-        of_one = (
-            pace.of_halves * work.n_halves
-            + pace.of_number * work.n_numbers
-            + pace.of_pair * work.n_compared
-            + pace.of_pair_by_bits * work.n_by_bits
-        )
-        seconds += n_turns * stands_for * of_one
-        n_pairs += n_turns * stands_for * work.n_pairs
-        n_bytes = max(n_bytes, work.n_bytes)
+    work = Work()
+    n_pairs = 0.0
+    for place, n_times in _drawn(sizes, n_alike, N_DRAWN // fewer, rng):
+        for units in choices[place].terms:
+            of_term, pairs_of_term = _work(fitting, units, rng)
+            stands_for = n_turns * n_times * choices[place].stands_for
+            work.add(of_term, stands_for)
+            n_pairs += stands_for * pairs_of_term
     n_terms = n_turns * (2**fitting.n_outputs - 1)
-    for (_, choices), n_numbers in zip(groups, numbers, strict=True):
-        seconds += n_terms * len(choices) * (pace.of_choice + pace.of_contribution * n_numbers)
+    for units, group in readable.groups():
+        work.choices += n_terms * len(group)
+        work.contributions += n_terms * len(group) * fitting.n_numbers(len(units))
+    n_bytes = readable.held.nbytes + BYTES_OF_CHOICE * len(readable)
+    n_threads = max(1, min(n_threads, (MOST_BYTES - n_bytes) // max(1, n_bytes_each)))
+    n_bytes += n_threads * n_bytes_each
+    require_memory(
+        n_bytes,
+        what="counting by halves of the last hidden layer",
+        do="take a network with narrower layers, or a smaller n_noisy",
+    )
     return CountingCost(
         n_configurations=len(readable),
-        n_pairs=n_pairs,
-        seconds=seconds / n_threads,
-        n_bytes=n_threads * n_bytes + readable.held.nbytes,
+        n_pairs=float(n_pairs),
+        seconds=float(work.seconds_at(pace) / n_threads),
+        n_bytes=n_bytes,
         n_threads=n_threads,
     )
+
+
+def _looked_at(
+    fitting: Fitting, readable: Readable, rng: np.random.Generator, *, fewer: int
+) -> list[_LookedAt]:
+    """Some choices of what may be read, or all; those that may read much more often."""
+    groups = list(readable.groups())
+    n_units = fitting.problem.sizes[-2]
+    n_terms = 2**fitting.n_outputs - 1
+    # what a choice may be large by, but for its equal options
+    sizes = np.array(
+        [float(fitting.n_options(len(units))) ** min(n_units, 24) for units, _ in groups]
+    )
+    n_alike = np.array([len(choices) for _, choices in groups], dtype=np.float64)
+    n_numbers = np.array([n_terms * fitting.n_numbers(len(units)) for units, _ in groups])
+    shares = _shares(n_alike * sizes, n_alike)
+    most_numbers = NUMBERS_LOOKED_AT // fewer
+    n_looked_at = N_LOOKED_AT // fewer
+    n_looked_at = max(1, min(n_looked_at, int(most_numbers / (shares @ n_numbers))))
+    is_all = n_alike.sum() <= n_looked_at and n_alike @ n_numbers <= most_numbers
+    n_of_groups = rng.multinomial(n_looked_at, shares)
+    looked_at: list[_LookedAt] = []
+    for (units, choices), share, n_here in zip(groups, shares, n_of_groups, strict=True):
+        if is_all:
+            some, stands_for = choices, 1.0
+        elif n_here:
+            some = choices[rng.integers(len(choices), size=n_here)]
+            stands_for = float(len(choices) / (share * n_looked_at))
+        else:
+            continue
+        terms = list(fitting.terms(units, readable.values_of(units, some), all_on=False))
+        for of_one in zip(*(term.units for term in terms), strict=True):
+            looked_at.append(_LookedAt(stands_for, [own for own in of_one if own is not None]))
+    return looked_at
+
+
+def _shares(sizes: Numbers, n_alike: Numbers) -> Numbers:
+    """How often each is drawn: by its size, and a part of them all alike."""
+    alike = n_alike / n_alike.sum()
+    by_size = sizes / sizes.sum() if sizes.sum() else alike
+    return EVERY_KIND * alike + (1 - EVERY_KIND) * by_size
+
+
+def _drawn(
+    sizes: Numbers, n_alike: Numbers, n_drawn: int, rng: np.random.Generator
+) -> Iterator[tuple[int, float]]:
+    """Places of some, in equal steps along the sum of their sizes, and how many each stands for."""
+    shares = _shares(sizes, n_alike)
+    ends = np.cumsum(shares)
+    places = np.searchsorted(ends / ends[-1], (np.arange(n_drawn) + rng.random()) / n_drawn)
+    for place, n_times in zip(*np.unique(places, return_counts=True), strict=True):
+        yield int(place), float(n_times / (n_drawn * shares[place]))
+
+
+def _n_bytes(fitting: Fitting, units: list[Sums]) -> int:
+    """At most so much memory is held at once while two halves are held against each other."""
+    n_columns = len(fitting.scores.rows)
+    n_bounds = int(np.isfinite(fitting.scores.low).sum() + np.isfinite(fitting.scores.high).sum())
+    left, right = fitting.halves(units)
+    n_left, n_right = (prod(len(unit.times) for unit in half) for half in (left, right))
+    # the halves, what is asked of them with what is left of that, and how often each counts
+    n_numbers = (n_left + n_right) * (n_columns + 2 * n_bounds + 2)
+    if not by_bitsets(n_left * n_right, 0):
+        return 8 * (n_numbers + 2 * min(n_left * n_right, _fitting.PAIRS_AT_ONCE))
+    n_repeated = min(prod(total(unit.times) for unit in left), _fitting.MAX_REPEATED)
+    # ranks and positions: made, put together, and as they are wanted where bits are intersected
+    n_numbers += 3 * (max(n_left, n_repeated) + n_right) * n_bounds
+    n_sets = 3 * _bitsets.RIGHTS_AT_ONCE + (n_bounds + 2) * _bitsets.TILE
+    return 8 * (n_numbers + n_sets * _bitsets.WORDS)
 
 
 def _require_small_halves(fitting: Fitting, readable: Readable) -> None:
@@ -219,44 +343,52 @@ def _require_small_halves(fitting: Fitting, readable: Readable) -> None:
                 fitting.require_size(fitting.halves(term.units[0])[1])
 
 
-def _work(fitting: Fitting, units: list[int], values: Numbers, rng: np.random.Generator) -> _Work:
-    """What one choice of what may be read takes, beside its contributions.
-
-    Args:
-        units: those that may be read.
-        values: what they hold, [1, unit, row].
-    """
-    work = _Work()
+def _work(fitting: Fitting, units: list[Sums], rng: np.random.Generator) -> tuple[Work, float]:
+    """What the contributions of one term of one choice take, and pairs held against each other."""
     scores = fitting.scores
     n_columns = len(scores.rows)
-    for term in fitting.terms(units, values, all_on=False):
-        contributions = term.units[0]
-        if contributions is None:
-            continue
-        left_units, right_units = fitting.halves(contributions)
-        fitting.require_size(right_units)
-        left_size, right_size = (
-            prod(len(unit.times) for unit in half) for half in (left_units, right_units)
-        )
-        work.n_halves += 1
-        work.n_numbers += (left_size + right_size) * n_columns
-        left = _some(left_units, left_size, fitting.if_all_dropped, rng)
-        right = _some(right_units, right_size, np.zeros(n_columns), rng)
-        pairs = matched(left, right, scores)
-        n_lefts = len(pairs.left_times) * left_size / len(left.times)
-        n_rights = len(pairs.right_times) * right_size / len(right.times)
-        n_bounds = len(pairs.limits)
-        work.n_pairs += n_lefts * n_rights
-        # a left half that stands for several choices stands in a set as often
-        in_sets = n_lefts * total(pairs.left_times) / max(1, len(pairs.left_times))
-        if by_bitsets(int(n_lefts * n_rights), int(in_sets)):
-            # the tables of a tile are as large as the sets of so many right halves
-            n_tables = _bitsets.TILE
-            work.n_by_bits += in_sets * (n_rights + n_tables) * n_bounds
-        else:
-            work.n_compared += n_lefts * n_rights * n_bounds
-        work.n_bytes = max(work.n_bytes, int(2 * 8 * (left_size + right_size) * n_columns))
-    return work
+    left_units, right_units = fitting.halves(units)
+    fitting.require_size(right_units)
+    left_size, right_size = (
+        prod(len(unit.times) for unit in half) for half in (left_units, right_units)
+    )
+    work = Work(halves=1.0, numbers=float((left_size + right_size) * n_columns))
+    left = _some(left_units, left_size, fitting.if_all_dropped, rng)
+    right = _some(right_units, right_size, np.zeros(n_columns), rng)
+    pairs = matched(left, right, scores)
+    n_lefts = len(pairs.left_times) * left_size / len(left.times)
+    n_rights = len(pairs.right_times) * right_size / len(right.times)
+    n_pairs = n_lefts * n_rights
+    n_bounds = len(pairs.limits)
+    if not n_pairs or not n_bounds:
+        return work, 0.0
+    # a left half that stands for several choices stands in a set as often
+    in_sets = n_lefts * total(pairs.left_times) / len(pairs.left_times)
+    if by_bitsets(int(n_pairs), int(in_sets)):
+        work.intersections = 1
+        work.ranks = n_rights * n_bounds
+        work.lefts_in_sets = n_lefts * n_bounds
+        work.repeats = (in_sets - n_lefts) * n_bounds
+        n_rights_met = n_rights * _share_intersected(pairs)
+        work.pairs_by_bits = n_lefts * n_rights_met * n_bounds
+        # equal ones lie together in the tables, which then stay near
+        work.pairs_of_repeats = (in_sets - n_lefts) * n_rights_met * n_bounds
+    else:
+        work.comparisons = 1
+        work.ranks = (n_lefts + n_rights) * n_bounds
+        work.pairs = n_pairs * n_bounds
+    return work, n_pairs
+
+
+def _share_intersected(pairs: Matched) -> float:
+    """Of the pairs the share whose bits are looked at: compiled, those that fit at one bound."""
+    if not numba_is_installed():
+        return 1.0
+    order = np.argsort(pairs.limits[0])
+    times = pairs.left_times[order].astype(np.float64)
+    n_below = np.concatenate([[0.0], np.cumsum(times)])
+    positions = np.searchsorted(pairs.limits[0][order], pairs.values[0], side="left")
+    return float(n_below[positions].mean() / n_below[-1])
 
 
 def _some(units: list[Sums], size: int, offset: Numbers, rng: np.random.Generator) -> Sums:
@@ -274,10 +406,9 @@ def _some(units: list[Sums], size: int, offset: Numbers, rng: np.random.Generato
 
 
 @lru_cache(maxsize=1)
-def _pace() -> Pace:
+def _pace() -> Work:
     """This machine's, on small pieces of work."""
     rng = np.random.default_rng(0)
-    never = Event()
     scores = Scores(
         signs=np.ones((4, 1)),
         rows=np.arange(4),
@@ -285,6 +416,21 @@ def _pace() -> Pace:
         high=np.array([0.0, np.inf, np.inf, 0.0]),
     )
     options = [Sums(rng.normal(size=(32, 4)), np.ones(32, dtype=np.int64)) for _ in range(3)]
+    few = [Sums(unit.values[:2], unit.times[:2]) for unit in options]
+    nothing = np.zeros(4)
+    left, right = summed(options[:2], offset=nothing), summed(options, offset=nothing)
+
+    def halve(units: list[Sums]) -> Matched:
+        return matched(left, summed(units, offset=nothing), scores)
+
+    def held(n_lefts: int, n_rights: int) -> Matched:
+        """Halves that may be held against each other, of which about half the pairs fit."""
+        return Matched(
+            limits=right.values[:n_lefts].T,
+            values=right.values[:n_rights].T,
+            left_times=right.times[:n_lefts],
+            right_times=right.times[:n_rights],
+        )
 
     def seconds_of(work: Callable[[], object]) -> float:
         """The best of three."""
@@ -295,28 +441,49 @@ def _pace() -> Pace:
             best = min(best, process_time() - start)
         return best
 
-    nothing = np.zeros(4)
-    left, right = summed(options[:2], offset=nothing), summed(options, offset=nothing)
+    n_calls = 20
+    never = Event()
+    tiny, square, long = held(8, 8), held(1024, 1024), held(1024, 2**14)
+    halves = seconds_of(lambda: [halve(few) for _ in range(n_calls)]) / n_calls
+    numbers = seconds_of(lambda: halve(options)) / right.values.size
+    comparisons = seconds_of(lambda: [n_above(tiny, never) for _ in range(n_calls)]) / n_calls
 
-    def halve() -> None:
-        pairs = matched(left, summed(options, offset=nothing), scores)
-        for limits, values in zip(pairs.limits, pairs.values, strict=True):
+    def rank() -> None:
+        for limits, values in zip(long.limits, long.values, strict=True):
             compared(limits, values)
 
-    of_number = seconds_of(halve) / right.values.size
-    few = Matched(left.values.T, left.values.T, left.times, left.times)
-    of_pair = seconds_of(lambda: n_above(few, never)) / (4 * len(left.times) ** 2)
-    tile = slice(_bitsets.TILE)
-    many = Matched(right.values[tile].T, right.values.T, right.times[tile], right.times)
-    n_above_by_bits(many, never)  # compiled, where it is
-    n_by_bits = 4 * _bitsets.TILE * (_bitsets.TILE + len(right.times))
+    ranks = seconds_of(rank) / (4 * (1024 + 2**14))
+    pairs = seconds_of(lambda: n_above(square, never)) / (4 * 1024**2)
+    n_above_by_bits(tiny, never)  # compiled, where it is
+    intersections = seconds_of(lambda: n_above_by_bits(tiny, never))
+
+    def by_bits(n_lefts: int, each: int) -> tuple[float, float]:
+        """Seconds for a left half in a set, and for a pair, where a left stands for so many."""
+        n_few, n_many = 64, 2**13
+        flat, deep = (
+            held(n_lefts, n)._replace(left_times=each * right.times[:n_lefts])
+            for n in (n_few, n_many)
+        )
+        of_flat = seconds_of(lambda: n_above_by_bits(flat, never))
+        of_pairs = seconds_of(lambda: n_above_by_bits(deep, never)) - of_flat - 4 * n_many * ranks
+        n_pairs = each * n_lefts * n_many * _share_intersected(deep)
+        return of_flat / (4 * each * n_lefts), max(0.0, of_pairs) / (4 * n_pairs)
+
+    lefts_in_sets, pairs_by_bits = by_bits(2**13, each=1)
+    repeats, pairs_of_repeats = by_bits(2**8, each=2**6)
     # what is done by Python, and by NumPy on few numbers, is slower as much as the rest
-    slower = of_number / USUAL_PACE.of_number
-    return Pace(
-        of_choice=slower * USUAL_PACE.of_choice,
-        of_halves=slower * USUAL_PACE.of_halves,
-        of_contribution=slower * USUAL_PACE.of_contribution,
-        of_number=of_number,
-        of_pair=of_pair,
-        of_pair_by_bits=seconds_of(lambda: n_above_by_bits(many, never)) / n_by_bits,
+    slower = halves / USUAL_PACE.halves
+    return Work(
+        choices=slower * USUAL_PACE.choices,
+        contributions=slower * USUAL_PACE.contributions,
+        halves=halves,
+        numbers=numbers,
+        comparisons=comparisons,
+        ranks=ranks,
+        pairs=pairs,
+        intersections=intersections,
+        lefts_in_sets=lefts_in_sets,
+        pairs_by_bits=pairs_by_bits,
+        repeats=repeats,
+        pairs_of_repeats=pairs_of_repeats,
     )
