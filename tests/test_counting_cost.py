@@ -133,7 +133,7 @@ def test_wider_networks_are_foretold_to_take_longer(monkeypatch):
 def test_no_more_memory_is_held_than_is_foretold(monkeypatch, worth_bitsets, with_numba):
     """For two halves, by what NumPy asks of the system; nor is it foretold many times over."""
     monkeypatch.setattr(_fitting, "WORTH_BITSETS", worth_bitsets)
-    monkeypatch.setattr(_fitting, "numba_is_installed", lambda: with_numba)
+    monkeypatch.setattr(_fitting, "numba_is_usable", lambda: with_numba)
     problem = Problem.of(untrained((3, 6), act_fn="tanh"), None, Convention(reference="model"))
     fitting = _fitting.Fitting(problem, Scores.of(problem))
     rng = np.random.default_rng(0)

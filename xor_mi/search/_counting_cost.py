@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 
 from xor_mi.errors import MOST_BYTES, XorMiError, require_memory
-from xor_mi.kernels import numba_is_installed
 from xor_mi.search import _bitsets, _fitting
 from xor_mi.search._fitting import (
     Fitting,
@@ -35,6 +34,7 @@ from xor_mi.search._fitting import (
 from xor_mi.search._problem import Numbers
 from xor_mi.search._readable import Readable
 from xor_mi.search._scores import Scores
+from xor_mi.training._engine import numba_is_usable
 
 N_LOOKED_AT = 1024
 """At most so many choices of what may be read are looked at for an estimate."""
@@ -382,7 +382,7 @@ def _work(fitting: Fitting, units: list[Sums], rng: np.random.Generator) -> tupl
 
 def _share_intersected(pairs: Matched) -> float:
     """Of the pairs the share whose bits are looked at: compiled, those that fit at one bound."""
-    if not numba_is_installed():
+    if not numba_is_usable():
         return 1.0
     order = np.argsort(pairs.limits[0])
     times = pairs.left_times[order].astype(np.float64)
