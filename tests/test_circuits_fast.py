@@ -11,11 +11,19 @@ import pytest
 import torch
 
 from xor_mi import HookedMLP, XorMiError, identify_circuit, progress
-from xor_mi.circuits import _candidates, _identify, _interchange, _pruned, _readings
+from xor_mi.circuits import (
+    _candidates,
+    _identify,
+    _interchange,
+    _pruned,
+    _readings,
+    _summary,
+    identify_many,
+)
 from xor_mi.circuits._candidates import compared_margin
 from xor_mi.circuits._interchange import Interchanges
 from xor_mi.circuits._layerwise import NetworkOnRows
-from xor_mi.circuits._predicted import DecisionTable, NumbersOfRuns
+from xor_mi.circuits._predicted import MAX_KEPT, DecisionTable, NumbersOfRuns
 from xor_mi.circuits._readings import faithful_readings
 from xor_mi.circuits._signature import family_of, up_to_complement
 from xor_mi.errors import TooManyReadings
@@ -74,12 +82,12 @@ def test_what_is_looked_up_is_what_the_netlist_decides_run_by_run(settings):
             number = 0
             for layer, groups in enumerate(interchanges.variables):
                 levels = circuit.levels(layer)
+                pairs = torch.tensor(list(product(range(len(inputs)), repeat=2)))
                 for place in range(len(groups)):
-                    for base, source in product(range(len(inputs)), repeat=2):
-                        mixed = levels[base].clone()
-                        mixed[place] = levels[source, place]
-                        slow = circuit.decided(layer, mixed[None], inputs[base][None])[0]
-                        assert single[base, source, number].tolist() == slow.tolist()
+                    mixed = levels[pairs[:, 0]].clone()
+                    mixed[:, place] = levels[pairs[:, 1], place]
+                    slow = circuit.decided(layer, mixed, inputs[pairs[:, 0]])
+                    assert torch.equal(single[..., number, :].flatten(0, 1), slow)
                     number += 1
                 runs = interchanges.joint[layer]
                 taken = levels.gather(0, runs.sources)
@@ -90,16 +98,49 @@ def test_what_is_looked_up_is_what_the_netlist_decides_run_by_run(settings):
     assert n_circuits > 2
 
 
+def proof_of(circuit):
+    """What identification says of every circuit's interchanges."""
+    return [(one.single, one.joint, one.contradiction) for one in circuit.circuits]
+
+
+@pytest.mark.parametrize("settings", NETWORKS, ids=lambda one: "-".join(map(str, one["sizes"])))
+def test_circuits_tested_together_are_what_each_is_alone(settings, monkeypatch):
+    """All at once, three at a time, and one after the other by its netlist."""
+    n_circuits = 0
+    for seed in range(4):
+        model = drawn(settings, seed)
+        try:
+            together = identify_circuit(model, min_margin=0.0, with_evidence=False)
+        except XorMiError:
+            continue
+        interchanges = interchanges_of(model)
+        firsts = [one.readings[0] for one in together.circuits]
+        alone = [interchanges.tested(interchanges.with_bits(joint)) for joint in firsts]
+        one_by_one = [(one.single, one.joint, one.contradiction) for one in alone]
+        assert proof_of(together) == one_by_one
+        few = 3 * 2 ** max(model.cfg.d_hidden)
+        monkeypatch.setattr(_interchange, "NUMBERS_AT_ONCE", few)
+        assert list(interchanges.tested_all(firsts)) == alone
+        monkeypatch.undo()
+        n_circuits += len(firsts)
+    assert n_circuits > 2
+
+
 def test_sums_that_are_kept_of_the_circuit_before_are_its_own():
     """Tables that differ in their first, a middle or their last digit, one after the other."""
     generator = torch.Generator().manual_seed(0)
-    sources = torch.randint(4, (500, 3), generator=generator)
+    weights = (64, 32, 16, 8, 4, 2, 1)
+    sources = torch.randint(4, (500, 7), generator=generator)
     numbers = NumbersOfRuns(sources)
-    for _ in range(50):
-        on_rows = torch.randint(2, (4, 3), generator=generator)
-        table = DecisionTable(on_rows, (4, 2, 1), torch.zeros(1, 8, dtype=torch.int8))
-        expected = (on_rows.gather(0, sources) * torch.tensor([4, 2, 1])).sum(1)
-        assert numbers.of(table).tolist() == expected.tolist()
+    on_rows = torch.randint(2, (4, 7), generator=generator)
+    # two of them change each time, so that more last sums come up than are kept
+    for _ in range(2 * MAX_KEPT):
+        on_rows = on_rows.clone()
+        on_rows[:, torch.randint(7, (2,), generator=generator)] ^= 1
+        on_rows[torch.randint(4, (1,), generator=generator), 6] ^= 1
+        table = DecisionTable(on_rows, weights, torch.zeros(1, 128, dtype=torch.int8))
+        expected = (on_rows.gather(0, sources) * torch.tensor(weights)).sum(1)
+        assert numbers.of(list(map(tuple, table.added.tolist()))).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("act_fn", ["relu", "tanh", "leaky_relu"])
@@ -181,23 +222,32 @@ def test_too_many_readings_are_refused_before_any_is_listed(monkeypatch):
         identify_circuit(model)
 
 
-def test_what_was_refused_before_is_listed():
-    """9 units with 3^9 = 19,683 faithful readings of a constant function, more than 10,000. No unit
-    is live, so they are one circuit; more than fit with their tables are refused.
+def test_as_many_are_listed_as_fit_with_their_tables(monkeypatch):
+    """5 units with 3^5 = 243 faithful readings of a constant function. No unit is live, so they are
+    one circuit. One too many, or one entry too many of their tables, is refused.
     """
-    model = constant_network(9)
-    circuit = identify_circuit(model, with_evidence=False)
-    assert (len(circuit.circuits), len(circuit.readings)) == (1, 3**9)
-    with pytest.raises(TooManyReadings, match="max_readings=10000"):
-        identify_circuit(model, max_readings=10_000)
-
-
-def test_tables_that_do_not_fit_are_refused_however_narrow(monkeypatch):
-    """Of 8 units 6,561 readings are always listed; where they are not, their room is looked at."""
+    assert _identify.MAX_READINGS > _identify.ALWAYS_LISTED
+    model = constant_network(5)
+    with pytest.raises(TooManyReadings, match="max_readings=242"):
+        identify_circuit(model, max_readings=242)
     monkeypatch.setattr(_identify, "ALWAYS_LISTED", 100)
-    monkeypatch.setattr(_identify, "MAX_ENTRIES", 6_561 * 2**8 - 1)
-    with pytest.raises(TooManyReadings, match="6561 faithful joint readings, with tables of 256"):
-        identify_circuit(constant_network(8))
+    monkeypatch.setattr(_identify, "MAX_ENTRIES", 243 * 2**5)
+    circuit = identify_circuit(model, max_readings=243, with_evidence=False)
+    assert (len(circuit.circuits), len(circuit.readings)) == (1, 243)
+    monkeypatch.setattr(_identify, "MAX_ENTRIES", 243 * 2**5 - 1)
+    with pytest.raises(TooManyReadings, match="243 faithful joint readings, with tables of 32"):
+        identify_circuit(model)
+
+
+def test_of_many_networks_none_has_more_readings_listed_than_before(monkeypatch):
+    """The default for one network would keep the others waiting; what is left out says so."""
+    monkeypatch.setattr(_summary, "ALWAYS_LISTED", 242)
+    monkeypatch.setattr(_summary, "_covered", lambda _: False)
+    model = constant_network(5)
+    layers = [(weight[None], bias[None]) for weight, bias in model.float64_layers()]
+    (summary,) = identify_many(lambda _: model, layers, model.cfg)
+    assert summary.verdict is None
+    assert "max_readings=242" in summary.why_not
 
 
 class Terminal(io.StringIO):
@@ -210,7 +260,7 @@ class Terminal(io.StringIO):
 def test_a_bar_is_shown_and_can_be_silenced(monkeypatch):
     """As if every work took over two seconds."""
     monkeypatch.setattr(progress, "SECONDS_BEFORE_A_BAR", 0.0)
-    model = drawn({"sizes": (2, 5, 1), "act_fn": "tanh"}, 3)
+    model = drawn({"sizes": (2, 4, 1), "act_fn": "tanh"}, 3)
     for wanted in (True, False):
         terminal = Terminal()
         monkeypatch.setattr("sys.stderr", terminal)
@@ -220,18 +270,18 @@ def test_a_bar_is_shown_and_can_be_silenced(monkeypatch):
 
 def test_stopped_in_the_middle_it_starts_afresh(monkeypatch):
     """Ctrl-C between two circuits: the next call gives what an undisturbed one gives."""
-    model = drawn({"sizes": (2, 5, 1), "act_fn": "tanh"}, 3)
+    model = drawn({"sizes": (2, 4, 1), "act_fn": "tanh"}, 3)
     undisturbed = identify_circuit(model).to_json()
-    tested, calls = _interchange.Interchanges.tested, []
+    first_joint, calls = _interchange.Interchanges._first_joint, []
 
-    def stopped(self, circuit):
-        calls.append(circuit)
+    def stopped(self, *asked):
+        calls.append(asked)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return tested(self, circuit)
+        return first_joint(self, *asked)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_interchange.Interchanges, "tested", stopped)
+        patched.setattr(_interchange.Interchanges, "_first_joint", stopped)
         with pytest.raises(KeyboardInterrupt):
             identify_circuit(model)
     assert identify_circuit(model).to_json() == undisturbed
@@ -248,7 +298,7 @@ def test_formulas_of_weighted_sums_are_sums_of_all_their_primes(n_inputs):
         table = rows @ rng.normal(size=n_inputs) + rng.normal() / 2 > 0
         if table.all() or not table.any():
             continue
-        products = shortest_sum(n_inputs, np.flatnonzero(table).tolist(), plain=1)
+        products = shortest_sum(n_inputs, sum(1 << row for row in np.flatnonzero(table).tolist()), plain=1)
         # a literal 2 is none; a product is an implicant if it holds on rows of the table alone
         choices = np.array(list(product((0, 1, 2), repeat=n_inputs)))
         holds = ((choices[:, None] == rows) | (choices[:, None] == 2)).all(-1)

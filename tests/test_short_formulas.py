@@ -122,7 +122,7 @@ def test_products_of_six_and_seven_inputs_are_prime_and_needed():
                 if all(row[i] == bit for i, bit in literals)
             }
 
-        products = shortest_sum(n_inputs, wanted, plain=1)
+        products = shortest_sum(n_inputs, sum(1 << row for row in wanted), plain=1)
         assert set().union(*map(held, products)) == wanted
         for one in products:
             assert not any(held(set(one) - {literal}) <= wanted for literal in one)

@@ -5,7 +5,7 @@ by what a person would believe first; nothing in that order hangs on how units a
 which of a unit and its complement the network happened to learn.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, groupby
@@ -17,7 +17,7 @@ from xor_mi.circuits._interchange import Interchanges, Tested
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Variables
 from xor_mi.circuits._required import checked_level
-from xor_mi.circuits._signature import CanonicalTexts, live_netlist
+from xor_mi.circuits._signature import CanonicalTexts, live_netlist, reduced_layers
 from xor_mi.graph import Unit
 from xor_mi.progress import progress_bar
 
@@ -141,51 +141,73 @@ def candidates_of(
         unconnected: the units that no output can depend on.
         min_margin: circuits with a smaller margin of a live unit are left out.
     """
-    groups: dict[tuple[LocalGate, ...], list[JointReading]] = {}
+    groups: dict[tuple[LocalGate, ...], _Group] = {}
     for joint in joints:
-        groups.setdefault(live_netlist(joint.netlist, layer_sizes), []).append(joint)
-    clear = []
-    for netlist, members in groups.items():
-        live = _live(netlist, interchanges.variables, unconnected)
-        if _smallest_margin(live, members[0]) >= min_margin:
-            clear.append((netlist, live, members))
+        reduced = reduced_layers(joint.netlist, layer_sizes)
+        netlist = live_netlist(joint.netlist, layer_sizes, reduced=reduced)
+        group = groups.get(netlist)
+        if group is None:
+            group = _Group(netlist, CanonicalTexts(reduced, layer_sizes), [])
+            groups[netlist] = group
+        group.members.append(joint)
+    places = _places_of(interchanges.variables, unconnected)
+    found = []
+    for group in groups.values():
+        live = _live(group.netlist, places)
+        if _smallest_margin(live, group.members[0]) >= min_margin:
+            found.append((group, live))
+    # a prediction hangs on live units alone, so one reading speaks for all
+    tested = interchanges.tested_all([group.members[0] for group, _ in found])
+    shown = progress_bar(found, doing="testing circuits", unit="circuit", progress=progress)
+    units = interchanges.model.units
     candidates = [
-        _candidate(netlist, live, members, interchanges)
-        for netlist, live, members in progress_bar(
-            clear, doing="testing circuits", unit="circuit", progress=progress
-        )
+        _candidate(group, live, units, how_far, interchanges.variable_of)
+        for (group, live), how_far in zip(shown, tested, strict=True)
     ]
-    return tuple(_in_order(candidates, layer_sizes, progress=progress))
+    texts = [group.texts for group, _ in found]
+    return tuple(_in_order(candidates, texts, progress=progress))
+
+
+class _Group(NamedTuple):
+    """The joint readings of one circuit.
+
+    Attributes:
+        netlist: the gates of its live units and of the decisions.
+        texts: its canonical texts.
+        members: the joint readings.
+    """
+
+    netlist: tuple[LocalGate, ...]
+    texts: CanonicalTexts
+    members: list[JointReading]
 
 
 def _candidate(
-    netlist: tuple[LocalGate, ...],
+    group: _Group,
     live: tuple[Unit, ...],
-    members: Sequence[JointReading],
-    interchanges: Interchanges,
+    units: Sequence[Unit],
+    tested: Tested,
+    variable_of: Mapping[Unit, int],
 ) -> CandidateCircuit:
-    """One circuit, tested, with its readings."""
-    first = members[0]
-    # a prediction hangs on live units alone, so one reading speaks for all
-    tested = interchanges.tested(interchanges.with_bits(first))
-    readings = [joint.with_interchange(_by_unit(interchanges, tested)) for joint in members]
-    units = interchanges.model.units
+    """One circuit with its readings.
+
+    Args:
+        units: all hidden units.
+        variable_of: the number of each one's variable.
+    """
+    # unit -> on how many pairs of rows it has the effect that its gate says
+    by_unit = {unit: tested.by_variable[variable_of[unit]] for unit in units}
+    readings = [joint.with_interchange(dict(by_unit)) for joint in group.members]
     return CandidateCircuit(
-        netlist=netlist,
+        netlist=group.netlist,
         readings=tuple(sorted(readings, key=_clearest)),
         live=live,
-        idle=tuple(_idle(unit, members) for unit in units if unit not in live),
-        smallest_margin=_smallest_margin(live, first),
+        idle=tuple(_idle(unit, group.members) for unit in units if unit not in live),
+        smallest_margin=_smallest_margin(live, group.members[0]),
         single=tested.single,
         joint=tested.joint,
         contradiction=tested.contradiction,
     )
-
-
-def _by_unit(interchanges: Interchanges, tested: Tested) -> dict[Unit, int]:
-    """Unit -> on how many pairs of rows it has the effect that its gate says."""
-    numbers = interchanges.variable_of
-    return {unit: tested.by_variable[numbers[unit]] for unit in interchanges.model.units}
 
 
 def _clearest(joint: JointReading) -> tuple[object, ...]:
@@ -193,16 +215,25 @@ def _clearest(joint: JointReading) -> tuple[object, ...]:
     return -compared_margin(joint.worst_margin), joint.gates
 
 
-def _live(
-    netlist: Sequence[LocalGate], variables: Sequence[Variables], unconnected: Collection[Unit]
-) -> tuple[Unit, ...]:
+def _places_of(
+    variables: Sequence[Variables], unconnected: Collection[Unit]
+) -> dict[Unit, list[Unit]]:
+    """The unit that stands for a variable -> itself, and the copies that an output can depend on."""
+    places: dict[Unit, list[Unit]] = {}
+    for layer, of_layer in enumerate(variables):
+        for first, *copies in of_layer:
+            units = [Unit(layer, index) for index in copies]
+            connected = [unit for unit in units if unit not in unconnected]
+            places[Unit(layer, first)] = [Unit(layer, first), *connected]
+    return places
+
+
+def _live(netlist: Sequence[LocalGate], places: Mapping[Unit, Sequence[Unit]]) -> tuple[Unit, ...]:
     """The units of the netlist, and those that are copies of them."""
-    units: list[Unit] = []
-    for unit in (gate.unit for gate in netlist if not gate.unit.is_output):
-        places = next(one for one in variables[unit.layer] if one[0] == unit.index)
-        copies = [Unit(unit.layer, index) for index in places[1:]]
-        units += [unit, *(copy for copy in copies if copy not in unconnected)]
-    return tuple(sorted(units))
+    hidden = [gate.unit for gate in netlist if not gate.unit.is_output]
+    units = list(chain.from_iterable(places[unit] for unit in hidden))
+    # the netlist goes from layer to layer, so without copies they are in order
+    return tuple(units if len(units) == len(hidden) else sorted(units))
 
 
 def _idle(unit: Unit, members: Sequence[JointReading]) -> IdleUnit:
@@ -217,7 +248,7 @@ def _smallest_margin(live: Sequence[Unit], joint: JointReading) -> float:
 
 
 def _in_order(
-    candidates: Sequence[CandidateCircuit], layer_sizes: Sequence[int], *, progress: bool
+    candidates: Sequence[CandidateCircuit], texts: Sequence[CanonicalTexts], *, progress: bool
 ) -> Iterator[CandidateCircuit]:
     """The one that a person would believe first.
 
@@ -227,17 +258,14 @@ def _in_order(
     bar = progress_bar(
         total=len(candidates), doing="ordering circuits", unit="circuit", progress=progress
     )
-
-    found: dict[int, CanonicalTexts] = {}
+    texts_of = {id(one): of_one for one, of_one in zip(candidates, texts, strict=True)}
 
     def length(candidate: CandidateCircuit) -> tuple[int]:
         bar.update()
-        texts = CanonicalTexts(candidate.readings[0].netlist, layer_sizes)
-        found[id(candidate)] = texts
-        return (len(texts.text),)
+        return (len(texts_of[id(candidate)].text),)
 
     def canonical(candidate: CandidateCircuit) -> tuple[object, ...]:
-        return _canonical(candidate, found[id(candidate)])
+        return _canonical(candidate, texts_of[id(candidate)])
 
     with bar:
         for equal in _sorted_groups(candidates, _credit):

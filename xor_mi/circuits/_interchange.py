@@ -10,10 +10,12 @@ joint interchanges than are run, a seeded sample is; for the last hidden layer i
 same whether all of them are as predicted (`_extremes`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,11 +28,13 @@ from xor_mi.circuits._variables import MAX_JOINT, by_unit, joint_sources, taken_
 from xor_mi.graph import Unit
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP
-from xor_mi.truth import row_name, row_number, truth_rows
+from xor_mi.truth import row_name, row_number, row_numbers, truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
 RUNS_AT_ONCE = 262_144
 """So many single interchanges go through the rest of the network together."""
+NUMBERS_AT_ONCE = 2**22
+"""So many numbers are held for circuits that are tested together."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,94 @@ class WithBits:
         bits = by_unit(levels, self.variables[layer])
         decided = compose_from(self.netlist, self.layer_sizes, layer, bits, inputs=inputs)
         return decided.to(torch.int8)
+
+
+@dataclass(frozen=True)
+class _GatesOfLayer:
+    """The gates of one layer under several joint readings, which have their parents in common.
+
+    Attributes:
+        read: the numbers of the parents among what the layer reads: units, and after them inputs.
+        tables: [circuit, unit, combination].
+    """
+
+    read: list[int]
+    tables: Tensor
+
+    @classmethod
+    def of(cls, model: HookedMLP, layer: int, of_circuits: list[list[LocalGate]]) -> "_GatesOfLayer":
+        """Of each circuit the gates of this layer, in order."""
+        places = {unit.name: number for number, unit in enumerate(model.sources[layer])}
+        tables = [gate.bits for gates in of_circuits for gate in gates]
+        together = torch.frombuffer(bytearray().join(map(bytes, tables)), dtype=torch.int8)
+        shape = len(of_circuits), len(of_circuits[0]), -1
+        read = [places[name] for name in of_circuits[0][0].parents]
+        return cls(read, together.reshape(shape))
+
+    def run(self, values: Tensor) -> Tensor:
+        """Bits of what the layer reads -> its own, [circuit, combination, unit].
+
+        Args:
+            values: [circuit, combination, source]; with one circuit, it is the same for all.
+        """
+        rows = row_numbers(values[..., self.read])
+        if len(rows) == 1:
+            return self.tables.index_select(2, rows[0]).mT
+        found = self.tables.gather(2, rows[:, None].expand(-1, self.tables.shape[1], -1))
+        return found.mT
+
+
+@dataclass(frozen=True)
+class AllWithBits:
+    """Several circuits of one network, as `WithBits` has one.
+
+    Attributes:
+        bits: per hidden layer, of the units that stand for its variables,
+            [circuit, row, variable].
+        gates: those of all hidden layers but the first, and of the decisions.
+    """
+
+    model: HookedMLP
+    variables: Sequence[Variables]
+    bits: list[Tensor]
+    gates: list[_GatesOfLayer]
+
+    @classmethod
+    def of(
+        cls, model: HookedMLP, variables: Sequence[Variables], joints: Sequence[JointReading]
+    ) -> "AllWithBits":
+        """The circuits that these are joint readings of."""
+        bits = []
+        for layer, of_layer in enumerate(variables):
+            stands = [units[0] for units in of_layer]
+            of_circuits = [[joint.readings[layer][k].bits for k in stands] for joint in joints]
+            # by way of NumPy, which reads nested tuples faster
+            bits.append(torch.from_numpy(np.array(of_circuits)).mT)
+        netlists = [_by_layer(joint.netlist) for joint in joints]
+        gates = [
+            _GatesOfLayer.of(model, layer, [netlist[layer] for netlist in netlists])
+            for layer in range(1, model.cfg.n_layers + 1)
+        ]
+        return cls(model, variables, bits, gates)
+
+    def levels(self, layer: int) -> Tensor:
+        """The bits of the units that stand for the variables, [circuit, row, variable]."""
+        return self.bits[layer]
+
+    def decided(self, layer: int, levels: Tensor, inputs: Tensor) -> Tensor:
+        """What each netlist decides from a layer's bits on, [circuit, combination, decision]."""
+        values = by_unit(levels, self.variables[layer])[None]
+        for number, gates in enumerate(self.gates[layer:], start=layer + 1):
+            if len(self.model.sources[number]) > values.shape[-1]:
+                of_inputs = inputs.expand(len(values), -1, -1)
+                values = torch.cat([values, of_inputs], dim=-1)
+            values = gates.run(values)
+        return values
+
+
+def _by_layer(netlist: Sequence[LocalGate]) -> list[list[LocalGate]]:
+    """The gates of each hidden layer, and last the decisions'."""
+    return [list(gates) for _, gates in groupby(netlist, key=lambda gate: gate.unit.layer)]
 
 
 @dataclass(frozen=True)
@@ -150,12 +242,12 @@ class Interchanges:
         ]
         return cls(model, variables, single=torch.stack(single, dim=2), joint=joint)
 
-    @property
+    @cached_property
     def places(self) -> list[tuple[int, tuple[int, ...]]]:
         """(layer, units) of every variable, in the order of `single`."""
         return [(layer, units) for layer, group in enumerate(self.variables) for units in group]
 
-    @property
+    @cached_property
     def variable_of(self) -> dict[Unit, int]:
         """Unit -> the number of its variable, in the order of `single`."""
         places = enumerate(self.places)
@@ -172,55 +264,117 @@ class Interchanges:
         return [DecisionTable.of(circuit, layer, bits, direct=direct) for layer in layers]
 
     def predicted_single(self, tables: Sequence[DecisionTable]) -> Tensor:
-        """What the circuit with these tables decides, in the shape of `single`."""
+        """What the circuit with these tables decides, in the shape of `single`.
+
+        Of several circuits together with their axis in front.
+        """
         of_layers = [
             table.single(len(of_layer))
             for table, of_layer in zip(tables, self.variables, strict=True)
         ]
-        return torch.cat(of_layers, dim=2)
+        return torch.cat(of_layers, dim=-2)
 
     def predicted_joint(self, table: DecisionTable, layer: int) -> Tensor:
         """What the circuit with this table decides in a layer's joint runs, [decision, run]."""
-        return table.of_numbers(self.joint[layer].numbers.of(table))
+        return self._looked_up(layer, table.decided, table.added.tolist())
+
+    def _looked_up(self, layer: int, decided: Tensor, added: list[list[int]]) -> Tensor:
+        """What a circuit decides in a layer's joint runs, [decision, run].
+
+        Args:
+            decided: on every combination, [decision, combination].
+            added: what each digit adds to the number of a combination, on each row.
+        """
+        numbers = self.joint[layer].numbers.of(list(map(tuple, added)))
+        return torch.stack([of_one.index_select(0, numbers) for of_one in decided])
 
     def tested(self, circuit: Predicts) -> Tested:
         """A circuit held against all of them."""
-        tables = self.tables(circuit)
-        predicted = self.predicted_single(tables)
-        as_predicted = (predicted == self.single).all(-1)  # [base, source, variable]
-        by_variable = as_predicted.sum((0, 1)).tolist()
-        contradiction = self._first_single(predicted, as_predicted)
-        counts = []
-        for layer, table in enumerate(tables):
-            predicted = self.predicted_joint(table, layer)
-            agreed = _alike(predicted, self.joint[layer].decided)
-            contradiction = contradiction or self._first_joint(layer, predicted, agreed)
-            count, wrong = self._joint_count(circuit, layer, agreed)
-            counts.append(count)
-            contradiction = contradiction or wrong
-        return Tested(
-            by_variable=tuple(by_variable),
-            single=InterchangeCount(sum(by_variable), as_predicted.numel()),
-            joint=tuple(counts),
-            contradiction=contradiction,
-        )
+        alone = [
+            DecisionTable(table.on_rows[None], table.weights, table.decided[None])
+            for table in self.tables(circuit)
+        ]
+        return next(self._held_against(alone, [circuit]))
 
-    def _first_single(self, predicted: Tensor, as_predicted: Tensor) -> Contradiction | None:
-        """The first single interchange that is not as predicted, variable by variable."""
-        wrong = (~as_predicted).permute(2, 0, 1).nonzero()
-        if not len(wrong):
-            return None
-        number, base, source = wrong[0].tolist()
-        layer, units = self.places[number]
-        return Contradiction(
-            kind="single",
-            layer=layer,
-            variables=(tuple(Unit(layer, unit) for unit in units),),
-            base=self._row_name(base),
-            sources=(self._row_name(source),),
-            predicted=tuple(predicted[base, source, number].tolist()),
-            decided=tuple(self.single[base, source, number].tolist()),
+    def tested_all(self, joints: Sequence[JointReading]) -> Iterator[Tested]:
+        """The circuits that these are joint readings of, each held against all of them.
+
+        What they decide is found for as many together as there is room for.
+        """
+        n_decisions = self.single.shape[-1]
+        n_sources = max(map(len, self.model.sources[1:]))
+        n_combinations = 2 ** max(n_sources, *map(len, self.variables))
+        n_numbers = max(
+            n_combinations * max(self.model.layer_sizes[1:]),
+            self.single[..., 0].numel() * (1 + n_decisions),
         )
+        size = max(1, NUMBERS_AT_ONCE // n_numbers)
+        for start in range(0, len(joints), size):
+            some = joints[start : start + size]
+            tables = self.tables(AllWithBits.of(self.model, self.variables, some))
+            yield from self._held_against(tables, [self.with_bits(joint) for joint in some])
+
+    def _held_against(
+        self, tables: Sequence[DecisionTable], circuits: Sequence[Predicts]
+    ) -> Iterator[Tested]:
+        """Circuits with their tables, per hidden layer, of all together."""
+        predicted = self.predicted_single(tables)  # [circuit, base, source, variable, decision]
+        as_predicted = (predicted == self.single).all(-1)
+        by_variable = as_predicted.sum((1, 2)).tolist()
+        first_single = self._first_single(predicted, as_predicted)
+        added = [table.added.tolist() for table in tables]
+        for number, circuit in enumerate(circuits):
+            contradiction = first_single[number]
+            counts = []
+            for layer, table in enumerate(tables):
+                decided = self._looked_up(layer, table.decided[number], added[layer][number])
+                agreed = _alike(decided, self.joint[layer].decided)
+                contradiction = contradiction or self._first_joint(layer, decided, agreed)
+                count, wrong = self._joint_count(circuit, layer, agreed)
+                counts.append(count)
+                contradiction = contradiction or wrong
+            yield Tested(
+                by_variable=tuple(by_variable[number]),
+                single=InterchangeCount(sum(by_variable[number]), as_predicted[number].numel()),
+                joint=tuple(counts),
+                contradiction=contradiction,
+            )
+
+    def _first_single(self, predicted: Tensor, as_predicted: Tensor) -> list[Contradiction | None]:
+        """Of each circuit the first single interchange not as predicted, variable by variable.
+
+        Args:
+            predicted: [circuit, base, source, variable, decision].
+            as_predicted: [circuit, base, source, variable].
+        """
+        n_rows = len(self.single)
+        # variable by variable, then base by base
+        as_predicted = as_predicted.permute(0, 3, 1, 2).flatten(1)
+        passes = as_predicted.all(1).tolist()
+        first = as_predicted.to(torch.int8).argmin(1)  # of equal ones the first
+        numbers, bases, sources = first // n_rows**2, first // n_rows % n_rows, first % n_rows
+        each = torch.arange(len(first))
+        of_circuits = predicted[each, bases, sources, numbers].tolist()
+        of_network = self.single[bases, sources, numbers].tolist()
+        found: list[Contradiction | None] = []
+        places = zip(passes, numbers.tolist(), bases.tolist(), sources.tolist(), strict=True)
+        for k, (all_right, number, base, source) in enumerate(places):
+            if all_right:
+                found.append(None)
+                continue
+            layer, units = self.places[number]
+            found.append(
+                Contradiction(
+                    kind="single",
+                    layer=layer,
+                    variables=(tuple(Unit(layer, unit) for unit in units),),
+                    base=self._row_name(base),
+                    sources=(self._row_name(source),),
+                    predicted=tuple(of_circuits[k]),
+                    decided=tuple(of_network[k]),
+                )
+            )
+        return found
 
     def _joint_count(
         self, circuit: Predicts, layer: int, agreed: Tensor
@@ -262,9 +416,9 @@ class Interchanges:
         Single ones first; None where they predict the same in all that were run.
         """
         of_both = self.tables(first), self.tables(other)
-        a, b = map(self.predicted_single, of_both)
-        agreed = (a == b).all(-1)
-        of_first, of_other = self._first_single(a, agreed), self._first_single(b, agreed)
+        both = torch.stack([self.predicted_single(tables) for tables in of_both])
+        agreed = (both[0] == both[1]).all(-1)
+        of_first, of_other = self._first_single(both, agreed.expand(2, -1, -1, -1))
         for layer, (own, others) in enumerate(zip(*of_both, strict=True)):
             if of_first and of_other:
                 break

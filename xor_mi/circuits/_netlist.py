@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -36,9 +37,9 @@ class LocalGate:
     @cached_property
     def bits(self) -> tuple[int, ...]:
         """The table with 0 where there is no bit."""
-        known = tuple(bit for bit in self.table if bit is not None)
+        known = cast(tuple[int, ...], self.table)
         # nearly every table is complete, and may have thousands of entries
-        return known if len(known) == len(self.table) else tuple(bit or 0 for bit in self.table)
+        return tuple(bit or 0 for bit in self.table) if None in self.table else known
 
     @cached_property
     def function(self) -> BooleanFunction:

@@ -64,7 +64,7 @@ class _Node:
     bits: Table
 
 
-_Layers = list[list[_Node]]
+Layers = list[list[_Node]]
 """Hidden layers, then outputs."""
 
 
@@ -122,11 +122,18 @@ class CanonicalTexts:
     """`up_to_complement` and `family_of` of a netlist, each found when it is first asked for.
 
     Nothing in place of a text that there are too many orders to find.
+
+    Args:
+        reduced: the netlist's `reduced_layers`.
     """
 
-    def __init__(self, netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> None:
-        self._layers = _zero_at_zero(_live_layers(netlist, layer_sizes))
+    def __init__(self, reduced: Layers, layer_sizes: Sequence[int]) -> None:
+        self._reduced = reduced
         self._n_inputs = layer_sizes[0]
+
+    @cached_property
+    def _layers(self) -> Layers:
+        return _zero_at_zero(_without_unread(self._reduced))
 
     @cached_property
     def _own(self) -> Form:
@@ -148,7 +155,7 @@ class CanonicalTexts:
         return self.text if form == self._own else _text(form)
 
 
-def _form_of_family(layers: _Layers, n_inputs: int, *, own: Form | None = None) -> Form:
+def _form_of_family(layers: Layers, n_inputs: int, *, own: Form | None = None) -> Form:
     """The canonical form up to the order of the inputs.
 
     Args:
@@ -196,24 +203,28 @@ def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tupl
 
     They are not constant, and read by an output, directly or through others.
     """
-    live = _live_numbers(_reduced_layers(netlist, layer_sizes))
+    live = _live_numbers(reduced_layers(netlist, layer_sizes))
     return tuple(Unit(layer, k) for layer, numbers in enumerate(live) for k in numbers)
 
 
-def live_netlist(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[LocalGate, ...]:
+def live_netlist(
+    netlist: Sequence[LocalGate], layer_sizes: Sequence[int], *, reduced: Layers
+) -> tuple[LocalGate, ...]:
     """The gates of the live units and of every decision, each over what it depends on alone.
 
     Constant parents are put in. Two netlists are the same circuit if this is the same.
+
+    Args:
+        reduced: the netlist's `reduced_layers`.
     """
-    layers = _reduced_layers(netlist, layer_sizes)
     gates_by_layer = [list(gates) for _, gates in groupby(netlist, key=_layer_of)]
-    live = [*_live_numbers(layers), range(len(layers[-1]))]
+    live = [*_live_numbers(reduced), range(len(reduced[-1]))]
     circuit = []
-    for gates, nodes, numbers in zip(gates_by_layer, layers, live, strict=True):
+    for gates, nodes, numbers in zip(gates_by_layer, reduced, live, strict=True):
         for k in numbers:
             unit, node = gates[k].unit, nodes[k]
-            parents = [_name_of_parent(unit, parent, layer_sizes[0]) for parent in node.parents]
-            circuit.append(LocalGate(unit, tuple(parents), node.table))
+            names = _names_of_parents(unit.layer, layer_sizes[0], node.parents)
+            circuit.append(LocalGate(unit, names, node.table))
     return tuple(circuit)
 
 
@@ -221,15 +232,17 @@ def _layer_of(gate: LocalGate) -> int:
     return gate.unit.layer
 
 
-def _name_of_parent(unit: Unit, parent: int, n_inputs: int) -> str:
-    """The name of what a node of this unit's layer reads at this position."""
-    # inputs that an output reads past the hidden layers are counted from the end
-    if parent < 0:
-        return f"x{parent + n_inputs}"
-    return Unit(unit.layer - 1, parent).name
+@lru_cache(maxsize=4096)
+def _names_of_parents(layer: int, n_inputs: int, parents: tuple[int, ...]) -> tuple[str, ...]:
+    """The names of what a node of this layer reads at these positions."""
+    return tuple(
+        # inputs that an output reads past the hidden layers are counted from the end
+        f"x{parent + n_inputs}" if parent < 0 else Unit(layer - 1, parent).name
+        for parent in parents
+    )
 
 
-def _live_numbers(layers: _Layers) -> list[list[int]]:
+def _live_numbers(layers: Layers) -> list[list[int]]:
     """Per hidden layer, the numbers of the units that some output depends on."""
     live: list[list[int]] = []
     # From the outputs back: what the live units of a layer read is live in the layer before.
@@ -246,30 +259,30 @@ def _units_read(nodes: Iterable[_Node]) -> list[int]:
     return sorted(parent for parent in parents if parent >= 0)
 
 
-def _inputs_used(layers: _Layers, n_inputs: int) -> list[int]:
+def _inputs_used(layers: Layers, n_inputs: int) -> list[int]:
     """The inputs that the first layer reads, or an output past the hidden layers, in order."""
     past_them = chain.from_iterable(node.parents for node in layers[-1])
     direct = {parent + n_inputs for parent in past_them if parent < 0}
     return sorted(direct.union(_units_read(layers[0])))
 
 
-def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _Layers:
+def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Layers:
     """Hidden layers and outputs, each node over its essential parents.
 
     Constants are folded, unread units left out.
     """
-    return _without_unread(_reduced_layers(netlist, layer_sizes))
+    return _without_unread(reduced_layers(netlist, layer_sizes))
 
 
-def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> _Layers:
+def reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Layers:
     """Hidden layers and outputs, each node over its essential parents; constants folded."""
-    inputs: list[Table] = list(zip(*truth_rows(layer_sizes[0]), strict=True))  # [input][row]
-    columns = inputs  # of the layer before, [parent][row]
+    inputs = _input_columns(layer_sizes[0])
+    columns = inputs  # of what a layer may read, [parent][row]
     # What a layer may read, by name: what is before it, and past that the inputs, from the end.
     past_it = {f"x{i}": i - len(inputs) for i in range(len(inputs))}
     place = {f"x{i}": i for i in range(len(inputs))}
     constant: dict[int, int] = {}
-    layers: _Layers = []
+    layers: Layers = []
     for _, gates in groupby(netlist, key=_layer_of):
         nodes, names = [], []
         for gate in gates:
@@ -277,15 +290,20 @@ def _reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) ->
             read = [place[name] for name in gate.parents]
             held = {k: constant[parent] for k, parent in enumerate(read) if parent in constant}
             positions, table = _reduced(gate.bits, tuple(held.items()))
-            parents = picked(read, positions)
-            nodes.append(_Node(parents, table, _run(parents, table, (*columns, *inputs))))
+            nodes.append(_node(picked(read, positions), table, columns))
             names.append(gate.unit.name)
         place = past_it | {name: k for k, name in enumerate(names)}
         # Only the next layer reads this one: its constants are folded there.
         constant = {k: node.table[0] for k, node in enumerate(nodes) if not node.parents}
-        columns = [node.bits for node in nodes]
+        columns = (*(node.bits for node in nodes), *inputs)
         layers.append(nodes)
     return layers
+
+
+@lru_cache(maxsize=16)
+def _input_columns(n_inputs: int) -> tuple[Table, ...]:
+    """The bits of each input on all rows, [input][row]."""
+    return tuple(zip(*truth_rows(n_inputs), strict=True))
 
 
 # a network's readings have most of their gates in common
@@ -300,16 +318,16 @@ def _reduced(table: Table, constants: tuple[tuple[int, int], ...]) -> tuple[tupl
 
 
 @lru_cache(maxsize=4096)
-def _run(parents: tuple[int, ...], table: Table, columns: tuple[Table, ...]) -> Table:
-    """A node's bits on the input rows, from those of the layer before, [parent][row]."""
+def _node(parents: tuple[int, ...], table: Table, columns: tuple[Table, ...]) -> _Node:
+    """A node with its bits on the input rows, from those of what it may read, [parent][row]."""
     bits = []
     for row in range(len(columns[0])):
         read = [columns[parent][row] for parent in parents]
         bits.append(table[row_number(read)])
-    return tuple(bits)
+    return _Node(parents, table, tuple(bits))
 
 
-def _without_unread(layers: _Layers) -> _Layers:
+def _without_unread(layers: Layers) -> Layers:
     """Drop units that no output depends on, from the last hidden layer back."""
     live = [layers[-1]]
     # From the last layer back: a unit that only dropped units read is dropped too.
@@ -321,7 +339,7 @@ def _without_unread(layers: _Layers) -> _Layers:
     return live
 
 
-def _zero_at_zero(layers: _Layers) -> _Layers:
+def _zero_at_zero(layers: Layers) -> Layers:
     """The layers after complementing every hidden unit that is 1 on the all-zero input.
 
     What reads such a unit is turned along, so that the outputs stay.
@@ -345,11 +363,17 @@ def _complemented(node: _Node, flip: int, signs: Sequence[int]) -> _Node:
     """A node turned over if `flip` is 1, while those of its parents are whose sign is 1."""
     if not flip and not any(signs):
         return node
+    return _turned_over(node, flip, tuple(signs))
+
+
+# a network's readings have most of their gates in common
+@lru_cache(maxsize=4096)
+def _turned_over(node: _Node, flip: int, signs: tuple[int, ...]) -> _Node:
     bits = tuple(bit ^ flip for bit in node.bits)
     return _Node(node.parents, _tables.complemented(node.table, flip, signs), bits)
 
 
-def _with_inputs_moved(layers: _Layers, place: Mapping[int, int]) -> _Layers:
+def _with_inputs_moved(layers: Layers, place: Mapping[int, int]) -> Layers:
     """The layers after input i has become input place[i]."""
     n_inputs = len(place)
     where = tuple(place[i] for i in range(n_inputs))
@@ -387,6 +411,8 @@ def picked(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
 
 def _reordered(table: Table, order: Sequence[int]) -> Table:
     """A table over parents p0, p1, ... -> the same over p[order[0]], p[order[1]], ..."""
+    if list(order) == sorted(order):
+        return table
     where = {old: new for new, old in enumerate(order)}
     return _rearranged(table, tuple(where[k] for k in range(len(order))))
 
@@ -405,7 +431,7 @@ def rows_before(where: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(row_numbers(rows[:, list(where)]).tolist())
 
 
-def _orders(layers: _Layers) -> Iterator[Form]:
+def _orders(layers: Layers) -> Iterator[Form]:
     """Every way to number the units of each layer by (bits, influence on what reads them).
 
     Ties are tried in every order.
@@ -497,7 +523,7 @@ def _influence(unit: int, after: Sequence[_Node]) -> tuple[tuple[Table, int, int
     return tuple(sorted(influence))
 
 
-def _numbered(layers: _Layers, choice: Sequence[Sequence[int]]) -> Form:
+def _numbered(layers: Layers, choice: Sequence[Sequence[int]]) -> Form:
     """The layers with unit choice[l][k] of layer l numbered k; outputs keep their order."""
     form = []
     place: dict[int, int] | None = None  # of the layer before; None for the inputs, which stay

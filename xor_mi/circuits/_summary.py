@@ -15,7 +15,7 @@ from xor_mi.circuits._batch import Networks
 from xor_mi.circuits._batch_readings import NUMBERS_AT_ONCE
 from xor_mi.circuits._batch_summary import summaries_of
 from xor_mi.circuits._facts import ProofLevel
-from xor_mi.circuits._identify import identify_circuit
+from xor_mi.circuits._identify import ALWAYS_LISTED, identify_circuit
 from xor_mi.circuits._one_line import Summary, summarize
 from xor_mi.circuits._readings import MIN_MARGIN
 from xor_mi.circuits._required import Required
@@ -125,6 +125,7 @@ def _alone(models: Callable[[int], HookedMLP], number: int, required: Required) 
             models(number),
             require=required.level,
             min_margin=required.min_margin,
+            max_readings=ALWAYS_LISTED,  # many networks wait
             with_evidence=False,
             progress=False,
         )

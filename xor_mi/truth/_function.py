@@ -205,7 +205,7 @@ class BooleanFunction:
     @property
     def formula(self) -> str:
         """A short formula over x0, x1, ...; one per output, with commas between."""
-        return self.formula_over([f"x{i}" for i in range(self.n_inputs)])
+        return ", ".join(short_formula(self.n_inputs, table) for table in self.tables)
 
     def formula_over(self, names: Sequence[str], *, never: Iterable[int] = ()) -> str:
         """The same formula with other names for the inputs, such as the units that feed a gate.
@@ -341,7 +341,7 @@ def _has_length(table: object, n_rows: int) -> bool:
 
 def _as_bits(table: Any) -> tuple[int, ...]:
     # the common case first: a table that already is what it should be
-    if isinstance(table, tuple) and all(type(bit) is int for bit in table) and set(table) <= {0, 1}:
+    if isinstance(table, tuple) and set(map(type, table)) == {int} and set(table) <= {0, 1}:
         return table
     return tuple(as_bit(bit, table) for bit in table)
 

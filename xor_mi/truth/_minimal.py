@@ -9,12 +9,17 @@ from xor_mi.truth._gates import row_number, truth_rows
 from xor_mi.truth._two_level import (
     MAX_TWO_LEVEL_INPUTS,
     Product,
+    Rising,
+    n_bits_of_rows,
     rows_without,
     shortest_sum,
 )
 
 TWO_LEVELS = ((" | ", 1), (" & ", 0))
 """What a sum of products is joined by and is 1 where one holds; the same for a product of sums."""
+
+DIGITS = (bytes([ord("1"), ord("0")]) + bytes(254), bytes([ord("0"), ord("1")]) + bytes(254))
+"""For each bit, what a bit of a table is as a digit: 1 where it is that bit."""
 
 
 def essential_inputs(table: Sequence[int]) -> tuple[int, ...]:
@@ -24,11 +29,12 @@ def essential_inputs(table: Sequence[int]) -> tuple[int, ...]:
     (0,)
     """
     n_inputs = len(table).bit_length() - 1
+    ones = rows_that_are(table, 1)
     essential: list[int] = []
     for i in range(n_inputs):
         # the bit that input i is in the number of a row: the first input is the most significant
         flip = 1 << n_inputs - 1 - i
-        if any(table[row] != table[row ^ flip] for row in range(len(table))):
+        if (ones ^ ones >> flip) & rows_without(n_inputs, flip):
             essential.append(i)
     return tuple(essential)
 
@@ -75,14 +81,17 @@ def short_formula(
 
 def _shortest(n_inputs: int, table: tuple[int, ...]) -> str:
     """The shortest of the forms where all rows occur: only those of fewest literals are written."""
-    rows = _rows_in_normal_form(n_inputs, table)
+    n_literals = n_bits_of_rows(n_inputs, _coefficients(n_inputs, table))
     forms: list[tuple[int, Callable[[], str]]] = [
-        (sum(row.bit_count() for row in rows), partial(algebraic_normal_form, n_inputs, table))
+        (n_literals, partial(algebraic_normal_form, n_inputs, table))
     ]
     if n_inputs <= MAX_TWO_LEVEL_INPUTS:
         for outer, bit in TWO_LEVELS:
-            products = _two_level(n_inputs, table, bit)
-            forms.append((sum(map(len, products)), partial(_written, products, outer, bit)))
+
+            def write(outer: str = outer, bit: int = bit) -> str:
+                return _written(_two_level(n_inputs, table, bit), outer, bit)
+
+            forms.append((_n_literals(n_inputs, table, bit), write))
     fewest = min(n_literals for n_literals, _ in forms)
     texts = [write() for n_literals, write in forms if n_literals == fewest]
     return min(texts, key=lambda text: (len(text), text))
@@ -137,12 +146,19 @@ def _two_level_forms(n_inputs: int, table: tuple[int, ...], never: frozenset[int
     return forms
 
 
+def _n_literals(n_inputs: int, table: tuple[int, ...], bit: int) -> int:
+    """How many literals the products of `_two_level` have, of all together."""
+    rising = Rising.of(n_inputs, rows_that_are(table, bit))
+    if rising is not None:
+        return rising.n_literals
+    return sum(map(len, _two_level(n_inputs, table, bit)))
+
+
 # the slow part, and the same whichever rows occur
 @lru_cache(maxsize=4096)
 def _two_level(n_inputs: int, table: tuple[int, ...], bit: int) -> tuple[Product, ...]:
     """Products that together are 1 on just the rows on which the table has this bit."""
-    rows = frozenset(row for row, b in enumerate(table) if b == bit)
-    return shortest_sum(n_inputs, rows, plain=bit)
+    return shortest_sum(n_inputs, rows_that_are(table, bit), plain=bit)
 
 
 def _that_occur(products: Sequence[Product], rows: Sequence[tuple[int, ...]]) -> list[Product]:
@@ -181,18 +197,18 @@ def _written(products: Sequence[Product], outer: str, bit: int) -> str:
     if () in products or any((i, 1 - b) in singles for i, b in singles):
         return _constant(bit)
     inner = " & " if outer == " | " else " | "
-    parts = [sorted((wanted != bit, i) for i, wanted in product) for product in products]
+    parts = [sorted([(wanted != bit, i) for i, wanted in product]) for product in products]
     parts.sort(key=_place)
     texts = []
     for part in parts:
-        text = inner.join(f"~x{i}" if is_not else f"x{i}" for is_not, i in part)
+        text = inner.join([f"~x{i}" if is_not else f"x{i}" for is_not, i in part])
         texts.append(f"({text})" if len(part) > 1 and len(parts) > 1 else text)
     return outer.join(texts)
 
 
-def _place(part: Sequence[tuple[bool, int]]) -> tuple[int, int, list[bool], list[int]]:
+def _place(part: Sequence[tuple[bool, int]]) -> tuple[int, int, tuple[bool, ...], tuple[int, ...]]:
     """Where a part stands in a sum or product: short ones with few NOTs first."""
-    is_not, inputs = [sign for sign, _ in part], [i for _, i in part]
+    is_not, inputs = zip(*part, strict=True)
     return len(part) + sum(is_not), len(part), is_not, inputs
 
 
@@ -234,15 +250,26 @@ def algebraic_normal_form(
     return f"~({text})" if is_turned else text
 
 
+def rows_that_are(table: Sequence[int], bit: int) -> int:
+    """The rows on which a table has this bit, as the bits of a whole number."""
+    digits = bytes(reversed(table)).translate(DIGITS[bit])
+    return int(digits, 2)
+
+
 def _rows_in_normal_form(n_inputs: int, table: Sequence[int]) -> list[int]:
     """The numbers of the rows whose product of inputs that are on is part of the normal form."""
-    # row by row as the bits of a number
-    coefficients = sum(bit << row for row, bit in enumerate(table))
+    coefficients = _coefficients(n_inputs, table)
+    return [row for row in range(len(table)) if coefficients >> row & 1]
+
+
+def _coefficients(n_inputs: int, table: Sequence[int]) -> int:
+    """The same rows as the bits of a whole number."""
+    coefficients = rows_that_are(table, 1)
     # One pass per input: where the input is on, XOR in the entry where it is off.
     for shift in range(n_inputs):
         flip = 1 << shift
         coefficients ^= (coefficients & rows_without(n_inputs, flip)) << flip
-    return [row for row in range(len(table)) if coefficients >> row & 1]
+    return coefficients
 
 
 def _inputs_on(row: Sequence[int]) -> tuple[int, ...]:

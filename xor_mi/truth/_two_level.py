@@ -40,18 +40,18 @@ class _Prime:
     cost: int
 
 
-def shortest_sum(n_inputs: int, rows: Iterable[int], *, plain: int) -> tuple[Product, ...]:
+def shortest_sum(n_inputs: int, wanted: int, *, plain: int) -> tuple[Product, ...]:
     """The products that are 1 on just these rows; as few literals as there can be, then characters.
 
     Above `MAX_EXACT_INPUTS` a short choice, of which no product can be left out.
 
     Args:
+        wanted: the rows, as the bits of a whole number.
         plain: the bit of a literal that is written without a NOT.
     """
-    wanted = sum(1 << row for row in rows)
-    rising = _of_rising(n_inputs, wanted)
+    rising = Rising.of(n_inputs, wanted)
     if rising is not None:
-        return rising
+        return rising.products
     primes = _primes(n_inputs, wanted, plain)
     chosen = _greedy(primes, wanted)
     if n_inputs <= MAX_EXACT_INPUTS:
@@ -66,8 +66,54 @@ def rows_without(n_inputs: int, flip: int) -> int:
     return sum(1 << row for row in range(2**n_inputs) if not row & flip)
 
 
-def _of_rising(n_inputs: int, wanted: int) -> tuple[Product, ...] | None:
-    """The primes of a function that, with some inputs turned over, never falls; None for others."""
+@dataclass(frozen=True)
+class Rising:
+    """A function that, with some inputs turned over, never falls when an input is turned on.
+
+    Attributes:
+        turned: the inputs that are turned over, as bits of a row's number.
+        smallest: after that, the smallest rows on which it is 1, as the bits of a whole number.
+    """
+
+    n_inputs: int
+    turned: int
+    smallest: int
+
+    @classmethod
+    def of(cls, n_inputs: int, wanted: int) -> "Rising | None":
+        """The function that is 1 on these rows; None where it is no such function."""
+        return _rising(n_inputs, wanted)
+
+    @property
+    def n_literals(self) -> int:
+        """How many literals its primes have, of all together."""
+        return n_bits_of_rows(self.n_inputs, self.smallest)
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """Its primes: each alone is 1 on some row."""
+        products: list[Product] = []
+        # the first input is the most significant bit of a row's number
+        bits = [(i, 1 << self.n_inputs - 1 - i) for i in range(self.n_inputs)]
+        literals = [(bit, (i, int(not self.turned & bit))) for i, bit in bits]
+        smallest = self.smallest
+        while smallest:
+            row = smallest.bit_length() - 1
+            smallest ^= 1 << row
+            products.append(tuple([literal for bit, literal in literals if row & bit]))
+        return tuple(products)
+
+
+def n_bits_of_rows(n_inputs: int, rows: int) -> int:
+    """How many inputs are on, in all of these rows together.
+
+    Args:
+        rows: as the bits of a whole number.
+    """
+    return sum((rows & ~rows_without(n_inputs, 1 << i)).bit_count() for i in range(n_inputs))
+
+
+def _rising(n_inputs: int, wanted: int) -> Rising | None:
     flips = [1 << i for i in range(n_inputs)]
     turned = 0
     for flip in flips:
@@ -81,14 +127,7 @@ def _of_rising(n_inputs: int, wanted: int) -> tuple[Product, ...] | None:
     smallest = wanted
     for flip in flips:
         smallest &= ~((wanted & rows_without(n_inputs, flip)) << flip)
-    products: list[Product] = []
-    # the first input is the most significant bit of a row's number
-    bits = [(i, 1 << n_inputs - 1 - i) for i in range(n_inputs)]
-    while smallest:
-        row = smallest.bit_length() - 1
-        smallest ^= 1 << row
-        products.append(tuple((i, int(not turned & bit)) for i, bit in bits if row & bit))
-    return tuple(products)
+    return Rising(n_inputs, turned, smallest)
 
 
 def _cost(primes: Iterable[_Prime]) -> int:
