@@ -57,8 +57,8 @@ How wide: 16 units per layer. A unit that has one value or two on the rows has o
 the others multiply: of the joint readings of a layer those are tried that bounds on what is still
 to come leave (exact: nothing is lost), and where no bound helps, because an activation falls
 somewhere, up to 2,000,000 of them. What survives is counted, and then listed whole, and that is the
-limit: 40,000 joint readings with the tables of 10 units, 20,000 of 11, 10,000 of 12, about a
-millisecond each. Of 10 units of tanh, three readings each, 3^10 / 2 = 29,525 or fewer survive as a
+limit: 40,000 joint readings with the tables of 10 units, 20,000 of 11, 10,000 of 12, one to two
+milliseconds each. Of 10 units of tanh, three readings each, 3^10 / 2 = 29,525 or fewer survive as a
 rule; of 11 units 64,000 may. Of 120 trained ReLU networks with 16 units 95 have fewer than 10,000.
 A gate that reads more than 12 units has the ones with one value left out, and where more than 12
 are left a table and no formula. Wider layers: `scan_gates`, `patch_sweep`, `ablation_sweep` and

@@ -77,7 +77,9 @@ class _GatesOfLayer:
     tables: Tensor
 
     @classmethod
-    def of(cls, model: HookedMLP, layer: int, of_circuits: list[list[LocalGate]]) -> "_GatesOfLayer":
+    def of(
+        cls, model: HookedMLP, layer: int, of_circuits: list[list[LocalGate]]
+    ) -> "_GatesOfLayer":
         """Of each circuit the gates of this layer, in order."""
         places = {unit.name: number for number, unit in enumerate(model.sources[layer])}
         tables = [gate.bits for gates in of_circuits for gate in gates]

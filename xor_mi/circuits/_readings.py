@@ -355,6 +355,6 @@ def levels_of(reading: Reading) -> Tensor:
 def too_many_for(max_readings: int) -> str:
     """What is said where there are more readings than are to be listed."""
     return (
-        f"more than max_readings={max_readings} faithful joint readings; raise it (about a "
-        "millisecond each), or study fewer units"
+        f"more than max_readings={max_readings} faithful joint readings; raise it (one to "
+        "two milliseconds each), or study fewer units"
     )

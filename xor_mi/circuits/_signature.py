@@ -47,6 +47,9 @@ MAX_ORDERS = 50_000
 trying.
 """
 
+MARKS = [chr(0xE000 + k) for k in range(MAX_INPUTS)]
+"""Characters that no name has, one per parent of a formula."""
+
 
 @dataclass(frozen=True)
 class _Node:
@@ -283,13 +286,19 @@ def reduced_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> 
     place = {f"x{i}": i for i in range(len(inputs))}
     constant: dict[int, int] = {}
     layers: Layers = []
+    read: list[int] = []
+    held: list[tuple[int, int]] = []
     for _, gates in groupby(netlist, key=_layer_of):
         nodes, names = [], []
+        parents = None
         for gate in gates:
+            # as a rule all gates of a layer have the same parents
+            if gate.parents != parents:
+                parents = gate.parents
+                read = [place[name] for name in parents]
+                held = [(k, constant[one]) for k, one in enumerate(read) if one in constant]
             # A unit that depends on nothing has no parents, and one bit for a table.
-            read = [place[name] for name in gate.parents]
-            held = {k: constant[parent] for k, parent in enumerate(read) if parent in constant}
-            positions, table = _reduced(gate.bits, tuple(held.items()))
+            positions, table = _reduced(gate.bits, tuple(held))
             nodes.append(_node(picked(read, positions), table, columns))
             names.append(gate.unit.name)
         place = past_it | {name: k for k, name in enumerate(names)}
@@ -580,12 +589,16 @@ def _over(table: Table, parents: Sequence[int], names: Sequence[str]) -> str:
         digest = sha256(bytes(table)).hexdigest()[:16]
         return f"f({', '.join(names[parent] for parent in parents)}), sha256 {digest}"
     formula = BooleanFunction(len(parents), (table,)).formula
-
-    def put(match: re.Match[str]) -> str:
-        sign, name = match[1], names[parents[int(match[2])]]
+    # Parent k of the formula is written xk, perhaps with its sign. First each is one mark, that of
+    # the last parent before x1 is looked for in x10: names have an x, too.
+    for k in reversed(range(len(parents))):
+        formula = formula.replace(f"x{k}", MARKS[k])
+    for mark, parent in zip(MARKS, parents, strict=False):
+        name = names[parent]
         # ~(~x0) and (~x0) are of one unit called ~x0, but ~x0 of one called x0
-        bracketed = name.startswith("~") or (sign == "~" and ">" in name)
-        return sign + (f"({name})" if bracketed else name)
-
-    # Parent k of the formula is written xk, perhaps with its sign.
-    return re.sub(r"(~?)x(\d+)", put, formula)
+        if name.startswith("~"):
+            name = f"({name})"
+        elif ">" in name:
+            formula = formula.replace(f"~{mark}", f"~({name})")
+        formula = formula.replace(mark, name)
+    return formula

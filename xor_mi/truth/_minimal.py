@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 from xor_mi.truth._gates import row_number, truth_rows
@@ -232,22 +232,38 @@ def algebraic_normal_form(
     >>> algebraic_normal_form(2, (0, 1, 1, 1))
     'x0 ^ x1 ^ (x0 & x1)'
     """
-    rows = truth_rows(n_inputs)
-    factors = [_inputs_on(rows[number]) for number in _rows_in_normal_form(n_inputs, table)]
+    coefficients = _coefficients(n_inputs, table)
+    ordered = _products_in_order(n_inputs)
+    factors = [inputs for row, inputs in ordered if coefficients >> row & 1]
     if never:
-        factors = _on_some_row(factors, _occurring(n_inputs, never))
+        factors = sorted(_on_some_row(factors, _occurring(n_inputs, never)), key=_shortest_first)
     # the product of no inputs is the constant 1, written as a NOT below
-    products = sorted(filter(None, factors), key=lambda inputs: (len(inputs), inputs))
-    is_turned = () in factors
-    terms: list[str] = []
-    for inputs in products:
-        product = " & ".join(f"x{i}" for i in inputs)
-        needs_brackets = len(inputs) > 1 and len(products) > 1
-        terms.append(f"({product})" if needs_brackets else product)
-    if not terms:
+    products = [inputs for inputs in factors if inputs]
+    is_turned = len(products) < len(factors)
+    if not products:
         return _constant(is_turned)
+    terms = map(_term, products) if len(products) > 1 else [_term(products[0]).strip("()")]
     text = " ^ ".join(terms)
     return f"~({text})" if is_turned else text
+
+
+# there are 4,096 products of 12 inputs
+@lru_cache(maxsize=8192)
+def _term(inputs: tuple[int, ...]) -> str:
+    """A product as it stands among others."""
+    product = " & ".join(f"x{i}" for i in inputs)
+    return f"({product})" if len(inputs) > 1 else product
+
+
+def _shortest_first(inputs: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    return len(inputs), inputs
+
+
+@cache
+def _products_in_order(n_inputs: int) -> list[tuple[int, tuple[int, ...]]]:
+    """The number of each row with the inputs that are on in it, fewest inputs first."""
+    rows = [(row, _inputs_on(bits)) for row, bits in enumerate(truth_rows(n_inputs))]
+    return sorted(rows, key=lambda one: _shortest_first(one[1]))
 
 
 def rows_that_are(table: Sequence[int], bit: int) -> int:
@@ -256,14 +272,10 @@ def rows_that_are(table: Sequence[int], bit: int) -> int:
     return int(digits, 2)
 
 
-def _rows_in_normal_form(n_inputs: int, table: Sequence[int]) -> list[int]:
-    """The numbers of the rows whose product of inputs that are on is part of the normal form."""
-    coefficients = _coefficients(n_inputs, table)
-    return [row for row in range(len(table)) if coefficients >> row & 1]
-
-
 def _coefficients(n_inputs: int, table: Sequence[int]) -> int:
-    """The same rows as the bits of a whole number."""
+    """The rows whose product of inputs that are on is part of the normal form, as the bits of a
+    whole number.
+    """
     coefficients = rows_that_are(table, 1)
     # One pass per input: where the input is on, XOR in the entry where it is off.
     for shift in range(n_inputs):
