@@ -176,7 +176,7 @@ def test_choices_left_out_beforehand_keep_no_decision(act_fn, monkeypatch):
 
 def test_where_beginnings_do_not_fit_all_choices_are_tried(monkeypatch):
     """The same readings where the bounds are given up for want of room."""
-    model = drawn({"sizes": (4, 3, 1), "act_fn": "relu"}, 1)
+    model = drawn({"sizes": (3, 3, 1), "act_fn": "relu"}, 1)
     before = identify_circuit(model, min_margin=0.0, with_evidence=False).to_json()
     monkeypatch.setattr(_readings, "CHOICES_AT_ONCE", 100)
     monkeypatch.setattr(_pruned, "MAX_BEGINNINGS", 50)

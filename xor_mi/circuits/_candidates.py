@@ -218,7 +218,7 @@ def _clearest(joint: JointReading) -> tuple[object, ...]:
 def _places_of(
     variables: Sequence[Variables], unconnected: Collection[Unit]
 ) -> dict[Unit, list[Unit]]:
-    """The unit that stands for a variable -> itself, and its copies that an output can depend on."""
+    """What stands for a variable -> itself, and its copies that an output can depend on."""
     places: dict[Unit, list[Unit]] = {}
     for layer, of_layer in enumerate(variables):
         for first, *copies in of_layer:
