@@ -357,6 +357,20 @@ def test_after_ctrl_c_no_thread_goes_on(monkeypatch):
 CENSUS = {"config": TrainConfig(max_steps=20), "shard_size": 5, "n_jobs": 1, "progress": False}
 
 
+def test_compiling_is_where_ctrl_c_is_heard(monkeypatch):
+    """The first call, which compiles, takes no step and is not in a thread; all others are."""
+    advance, calls = _lanes.advance, []
+
+    def watched(*args):
+        calls.append((threading.current_thread() is threading.main_thread(), args[-1] == 0))
+        return advance(*args)
+
+    monkeypatch.setattr(_lanes, "advance", watched)
+    trained("numba")
+    assert calls[0] == (True, True)
+    assert set(calls[1:]) == {(False, False)}
+
+
 def test_a_census_is_of_one_engine(monkeypatch, tmp_path):
     """The plan says which; by default it goes on with it, and with another not. The networks that
     are read from it know it.

@@ -47,6 +47,7 @@ def fit_lanes(
         with one_at_a_time:
             report(n_finished)
 
+    _compile(plan, learning, parts[0])
     train = partial(_train_part, plan, learning, stop=stop, report=report_finished)
     with ThreadPoolExecutor(n_threads) as pool:
         try:
@@ -74,6 +75,13 @@ def _networks(
         losses=np.empty(len(seeds), dtype=np.float32),
         steps=np.empty(len(seeds), dtype=np.int64),
     )
+
+
+def _compile(plan: _lanes.Plan, learning: _lanes.Learning, networks: _lanes.Networks) -> None:
+    """Take no step, for the first call compiles: here Ctrl-C is heard, in a thread it is not."""
+    lanes = _empty_lanes(n_parameters=len(networks.start))
+    values = _empty_values(plan, has_dropout=bool(learning.dropout > 0))
+    _lanes.advance(plan, learning, lanes, values, networks, 0)
 
 
 def _train_part(
