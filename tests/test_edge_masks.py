@@ -234,7 +234,7 @@ def test_the_masks_as_subcircuits_and_tables(trained):
     assert str(none).startswith("0 of 64 sets of edges")
 
 
-def test_masks_that_make_no_sense(trained):
+def test_masks_that_make_no_sense(trained, monkeypatch):
     """What is asked and cannot be is said, with what to do instead."""
     wide = network((2, 4, 4, 1), seed=0)
     with pytest.raises(XorMiError, match=r"28 edges .* 24 .*; count_perfect_subcircuits counts"):
@@ -246,8 +246,10 @@ def test_masks_that_make_no_sense(trained):
         edge_masks(HookedMLP(HookedMLPConfig(direct=True)).eval(), "XOR")
     with pytest.raises(XorMiError, match="drop_unfed"):
         edge_masks(trained, drop_unfed=1)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(XorMiError, match="smaller n_noisy"):
-        edge_masks(trained, convention=Convention(n_noisy=500_000, noise_sd=0.1))
+    with monkeypatch.context() as little_memory:
+        little_memory.setattr("xor_mi.errors.MOST_BYTES", 2**20)
+        with pytest.raises(XorMiError, match="smaller n_noisy"):
+            edge_masks(trained, convention=Convention(n_noisy=1000, noise_sd=0.1))
     masks = edge_masks(handmade.textbook_xor())
     for wrong in (64, [-1], [0.5], [[1]], "all"):
         with pytest.raises(XorMiError, match="whole numbers from 0 to 63"):
