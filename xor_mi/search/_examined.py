@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.progress import progress_bar
-from xor_mi.search._alignments import Alignment, sets_of_units, smallest_first
+from xor_mi.search._alignments import Alignment, UnitSet, sets_of_units, smallest_first
 from xor_mi.search._convention import Convention
 from xor_mi.search._interchange import (
     Replacement,
@@ -260,7 +260,6 @@ def examined_alignments(
     The witness is the first ordered pair on which it fails.
     """
     problem = searches.problem(convention)
-    units = problem.model.units
     bases, sources = pairs_of(len(problem.clean), "all")
     rows = _row_names(problem)
     examined: list[ExaminedAlignment] = []
@@ -272,22 +271,29 @@ def examined_alignments(
         total=passing.n_minimal,
         progress=searches.progress,
     )
+    # many alignments place a variable at the same units
+    decided: dict[UnitSet, NDArray[np.int8]] = {}
     for alignment in bar:
-        # the k-th set is the units of the k-th variable, [variable, hidden unit]
-        sets = np.zeros((len(alignment.units), len(units)), dtype=bool)
-        for in_set, placed in zip(sets, alignment.units, strict=True):
-            in_set[:] = [unit in placed for unit in units]
-        decided = interchanged(problem, problem.whole, sets, (bases, sources))
-        of_variables = decided[..., searches.output]  # [variable, pair]
+        formula = alignment.formula
         witness = None
-        for variable, outcome in zip(alignment.formula.variables, of_variables, strict=True):
-            wrong = np.flatnonzero(outcome != alignment.formula.effect(variable, bases, sources))
+        for variable, placed in zip(formula.variables, alignment.units, strict=True):
+            if placed not in decided:
+                decided[placed] = _decided_with(problem, placed, (bases, sources), searches.output)
+            wrong = np.flatnonzero(decided[placed] != formula.effect(variable, bases, sources))
             if len(wrong):
                 first = wrong[0]
                 witness = Witness(str(variable), rows[bases[first]], rows[sources[first]])
                 break
         examined.append(ExaminedAlignment(alignment, witness))
     return tuple(examined)
+
+
+def _decided_with(
+    problem: Problem, placed: UnitSet, pairs: RowPairs, output: int
+) -> NDArray[np.int8]:
+    """What the network decides at an output with these units interchanged, [pair]."""
+    in_set = np.array([unit in placed for unit in problem.model.units])
+    return interchanged(problem, problem.whole, in_set[None], pairs)[0, :, output]
 
 
 def _row_names(problem: Problem) -> list[str]:
