@@ -16,8 +16,10 @@ from xor_mi.graph import Unit, name_of_set
 from xor_mi.model import HookedMLP
 from xor_mi.search import (
     Convention,
+    CountStopped,
     Problem,
     SearchStopped,
+    _counting,
     _examined,
     _interpretations,
     _searches,
@@ -677,6 +679,23 @@ def test_the_report_says_how_far_the_circuit_is_proved(textbook):
     assert (strict.circuit.verdict, strict.identifiable) == ("no_gate_reading", False)
 
 
+def test_a_set_of_units_is_interchanged_once_for_all_alignments(monkeypatch, textbook):
+    """Of a network that computes a constant, in which every alignment passes."""
+    with torch.no_grad():
+        textbook.linears[-1].bias.fill_(100.0)
+    interchanged, tried = _examined.interchanged, []
+
+    def noted(problem, layers, sets, pairs, **how):
+        tried.extend(map(tuple, sets.tolist()))
+        return interchanged(problem, layers, sets, pairs, **how)
+
+    searches = _searches.Searches(textbook, "TRUE", depth=2, output=0, progress=False)
+    searches.alignments(Convention(), "unordered")
+    monkeypatch.setattr(_examined, "interchanged", noted)
+    examined = _examined.examined_alignments(searches, Convention())
+    assert len(set(tried)) == len(tried) < sum(len(one.alignment.units) for one in examined)
+
+
 def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
     """Stopped in the middle, the search holds the perfect ones met until then and says that it is
     not whole.
@@ -714,6 +733,40 @@ def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
         "complete": False,
         "n_tried": part.total,
         "n_perfect": part.n_perfect,
+    }
+
+
+def test_ctrl_c_in_a_count_leaves_a_lower_bound(monkeypatch, tmp_path, twice):
+    """Of a network whose subcircuits are too many to be listed."""
+    whole = find_subcircuits(twice)
+    monkeypatch.setattr(_searches, "MAX_LISTED", whole.total - 1)
+    monkeypatch.setattr(_counting, "CHOICES_AT_ONCE", 1)
+    count_some, n_left = _counting._count_some, [50]
+
+    def interrupted(*work):
+        n_left[0] -= 1
+        if n_left[0] < 0:
+            raise KeyboardInterrupt
+        count_some(*work)
+
+    monkeypatch.setattr(_counting, "_count_some", interrupted)
+    with pytest.raises(CountStopped) as stopped:
+        compare_conventions(twice)
+    part = stopped.value.count
+    assert 0 < part.at_least < whole.n_perfect
+    n_left[0] = 50
+    twice.save_pretrained(tmp_path)
+    monkeypatch.setattr("sys.argv", ["xor-mi", "search", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 130
+    (left,) = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))["stopped"]
+    assert left == {
+        "convention": "default",
+        "n_perfect_at_least": part.at_least,
+        "n_done": part.n_done,
+        "n_configurations": part.n_configurations,
+        "complete": False,
     }
 
 

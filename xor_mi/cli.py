@@ -228,6 +228,7 @@ def search(
     from xor_mi.saving import SEARCH_MARK, require_own, require_own_file, write_file
     from xor_mi.search import (
         CONVENTIONS,
+        CountStopped,
         SearchStopped,
         compare_conventions,
         identifiability_report,
@@ -264,6 +265,16 @@ def search(
         except SearchStopped as stopped:
             so_far = {"n_tried": stopped.search.total, "n_perfect": stopped.search.n_perfect}
             unfinished = {"convention": name, **so_far, "complete": False}
+            keep({"counts": counts, "stopped": [unfinished]})
+            raise
+        except CountStopped as stopped:
+            unfinished = {
+                "convention": name,
+                "n_perfect_at_least": stopped.count.at_least,
+                "n_done": stopped.count.n_done,
+                "n_configurations": stopped.count.n_configurations,
+                "complete": False,
+            }
             keep({"counts": counts, "stopped": [unfinished]})
             raise
         row = compared.counts[0].to_dict()

@@ -136,6 +136,7 @@ def compare_conventions(
             is too much to count is left out, and `why_not` says so. So it does of a convention that
             rounds the outputs of a network whose largest output wins.
         SearchStopped: Ctrl-C, with what was met until then.
+        CountStopped: the same, of subcircuits that are counted and not listed.
     """
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
     return compared(searches, conventions)

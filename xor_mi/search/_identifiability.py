@@ -279,6 +279,7 @@ def identifiability_report(
         XorMiError: as `compare_conventions`, and as `count_perfect_subcircuits` where the
             subcircuits are too many to list.
         SearchStopped: Ctrl-C, with what was met until then.
+        CountStopped: the same, of subcircuits that are counted and not listed.
     """
     convention = Convention.of(convention)
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
