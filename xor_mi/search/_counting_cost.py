@@ -121,6 +121,10 @@ USUAL_PACE = Work(
 class CountingCost:
     """What a count takes; an estimate, but for the numbers of configurations and threads.
 
+    `seconds` tells a count of seconds from one of minutes, hours or days. Where a count takes some
+    seconds or more it is mostly off by less than a factor of three; one of hundredths of a second,
+    most of which is spent around the pairs, may be said to take several times as long.
+
     Attributes:
         n_configurations: choices of what the last hidden layer may read: each is counted by itself.
         n_pairs: pairs of halves of the last hidden layer that are held against each other.
