@@ -284,8 +284,8 @@ def until_ctrl_c(halves, stop):
 _fitting.n_above_by_bits = until_ctrl_c
 model = HookedMLP(HookedMLPConfig(2, (3, 12), act_fn="tanh", seed=1))
 as_it_decides = Convention(reference="model")
-for is_installed in (_fitting.numba_is_installed, lambda: False):
-    _fitting.numba_is_installed = is_installed
+for is_usable in (_fitting.numba_is_usable, lambda: False):
+    _fitting.numba_is_usable = is_usable
     try:
         count_perfect_subcircuits(model, convention=as_it_decides, progress=False)
     except CountStopped as stopped:
