@@ -10,7 +10,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from xor_mi import errors, handmade, train
+from xor_mi import errors, handmade
 from xor_mi.errors import MOST_BYTES, XorMiError
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.search import (
