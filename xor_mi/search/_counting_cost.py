@@ -121,9 +121,9 @@ USUAL_PACE = Work(
 class CountingCost:
     """What a count takes; an estimate, but for the numbers of configurations and threads.
 
-    `seconds` tells a count of seconds from one of minutes, hours or days. Where a count takes some
-    seconds or more it is mostly off by less than a factor of three; one of hundredths of a second,
-    most of which is spent around the pairs, may be said to take several times as long.
+    `seconds` tells a count of seconds from one of minutes, hours or days, within a factor of some.
+    Of a count of hundredths of a second, most of which is spent around the pairs, it says no more
+    than that it is short.
 
     Attributes:
         n_configurations: choices of what the last hidden layer may read: each is counted by itself.
