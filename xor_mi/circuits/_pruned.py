@@ -58,9 +58,8 @@ def promising_choices(
     *,
     variables: Sequence[Sequence[int]],
     decided: Tensor,
-    give_up: bool = False,
     progress: bool = True,
-) -> Tensor | None:
+) -> Tensor:
     """The choices of one reading per variable that may keep every decision, [choice, variable].
 
     In lexicographic order. All that do keep them are among these.
@@ -69,7 +68,6 @@ def promising_choices(
         levels: per variable, what its places are replaced by under each of its readings,
             [reading, row, place].
         variables: per variable, the units that are its places.
-        give_up: where there are more beginnings than are held, return None.
         progress: a bar, where the work takes over two seconds.
 
     Raises:
@@ -95,8 +93,6 @@ def promising_choices(
     bar = progress_bar(order, doing=doing, unit="unit", progress=progress)
     for n_read, u in enumerate(bar, start=1):
         n_readings = len(added[u])
-        if give_up and len(sums) * n_readings > _most_beginnings(terms.numel()):
-            return None
         _require_few(len(sums) * n_readings, terms.numel(), levels, layer)
         sums = (sums[:, None] + added[u]).flatten(0, 1)
         reading = torch.arange(n_readings, dtype=torch.int16).repeat(len(beginnings))
@@ -168,13 +164,8 @@ def _spread(added: Tensor) -> float:
     return (added.amax(0) - added.amin(0)).sum().item()
 
 
-def _most_beginnings(n_numbers: int) -> int:
-    """How many are held, of so many numbers each."""
-    return min(MAX_BEGINNINGS, MAX_NUMBERS // n_numbers)
-
-
 def _require_few(n_beginnings: int, n_numbers: int, levels: Sequence[Tensor], layer: int) -> None:
-    most = _most_beginnings(n_numbers)
+    most = min(MAX_BEGINNINGS, MAX_NUMBERS // n_numbers)
     if n_beginnings > most:
         raise TooManyReadings(
             f"layer {layer} has {prod(map(len, levels))} joint readings; at most {most} beginnings "

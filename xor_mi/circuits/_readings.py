@@ -294,18 +294,19 @@ def _worth_trying(
     """
     n_choices = prod(map(len, levels))
     if n_choices > MAX_TRIED or (n_choices > CHOICES_AT_ONCE and never_falls(model, layer)):
-        promising = promising_choices(
-            model,
-            layers,
-            layer,
-            levels,
-            variables=variables,
-            decided=decided,
-            give_up=n_choices <= MAX_TRIED,
-            progress=progress,
-        )
-        if promising is not None:
-            return promising
+        try:
+            return promising_choices(
+                model,
+                layers,
+                layer,
+                levels,
+                variables=variables,
+                decided=decided,
+                progress=progress,
+            )
+        except TooManyReadings:
+            if n_choices > MAX_TRIED:
+                raise
     numbers = [torch.arange(len(of_variable)) for of_variable in levels]
     # reshape: of a single variable the product has no axis for it
     return torch.cartesian_prod(*numbers).reshape(-1, len(levels))

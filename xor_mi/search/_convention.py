@@ -60,8 +60,9 @@ class Convention:
             drop.
         decision: what a perfect subcircuit's outputs must be. "threshold": the network's own
             decision must be the label (an output above its threshold, or the largest output where
-            that wins), a tie is wrong. "round": each output rounded to the nearest whole number
-            must be, a half to the even one, so that 1.6 is wrong for 1.
+            that wins), a tie is wrong: a score nearer to the cut than 1e-9 of the terms it is
+            summed from in the whole network. "round": each output rounded to the nearest whole
+            number must be, a half to the even one, so that 1.6 is wrong for 1.
         reference: right is what the task says, or what the whole network decides by its own rule.
         noise_sd: standard deviation of the noise on noisy rows, in distances between the input
             levels of bit 0 and bit 1.
