@@ -340,6 +340,19 @@ def small_census(folder: Path) -> Path:
     return run_census("XOR", 1, directory=folder, config=config, n_jobs=1, progress=False)
 
 
+def door_engine(rng: random.Random, folder: Path) -> None:
+    """What trains, by a name that may not exist, of networks that it may not train."""
+    engine: Any = rng.choice(["torch", "numba", None, np.array(["torch", "numba"]), odd(rng)])
+    config: Any = rng.choice([TrainConfig(max_steps=1), TrainConfig(max_steps=1, act_fn="gelu")])
+    asked: Any = {"engine": engine, "config": config, "progress": False}
+    if rng.random() < 0.7:
+        found = train_population("XOR", 2, **asked)
+        if len(found) != 2 or found.engine not in ("torch", "numba"):
+            raise Wrong(f"trained by {found.engine}")
+    else:
+        run_census("XOR", 1, directory=folder, n_jobs=1, **asked)
+
+
 def door_parquet(rng: random.Random, folder: Path) -> None:
     """A stored census, damaged."""
     file = folder / "networks.parquet"

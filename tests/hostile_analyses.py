@@ -30,8 +30,15 @@ from xor_mi import (
     testing,
     widgets,
 )
+from xor_mi.search import (
+    count_perfect_subcircuits,
+    counting_cost,
+    edge_masks,
+    outputs_of_edge_masks,
+)
 
 TEXTBOOK = handmade.textbook_xor()
+counting_cost(TEXTBOOK)  # numba is loaded, and this machine measured, before a door is timed
 
 
 def network(rng: random.Random) -> Any:
@@ -213,6 +220,36 @@ def door_findings(rng: random.Random, _: Path) -> None:
             return
     if found is not None and not str(found):
         raise Wrong("a finding without a text")
+
+
+def door_masks(rng: random.Random, _: Path) -> None:
+    """Sets of edges and counts of any network; numbers of masks that do not exist."""
+    model: Any = network(rng)
+    target: Any = rng.choice([None, "XOR", "AND", odd(rng)])
+    asked: Any = {"convention": rng.choice([None, "meloux_code", odd(rng)])}
+    drop_unfed: Any = rng.choice([True, False, odd(rng)])
+    masks: Any = rng.choice(
+        [0, 63, 64, [1, 2], [], [[1], [1, 2]], [[1, 2]], slice(0, 9), slice("a"), odd(rng)]
+    )
+    kept: Any = rng.choice(
+        [[[1, 1, 0, 0, 1, 0]], [[0, 1]], [], [[1], [1, 2]], [[0.5] * 6], torch.ones(1, 6), odd(rng)]
+    )
+    calls: list[Callable[[], Any]] = [
+        lambda: edge_masks(model, target, drop_unfed=drop_unfed, progress=False, **asked),
+        lambda: edge_masks(TEXTBOOK, progress=False).kept(masks),
+        lambda: edge_masks(TEXTBOOK, progress=False).subcircuit(masks),
+        lambda: edge_masks(TEXTBOOK, progress=False).mask_of(masks),
+        lambda: outputs_of_edge_masks(model, kept, drop_unfed=drop_unfed, progress=False, **asked),
+        lambda: outputs_of_edge_masks(TEXTBOOK, kept, progress=False),
+        lambda: counting_cost(model, target, **asked),
+        lambda: count_perfect_subcircuits(model, target, progress=False, **asked),
+    ]
+    number = rng.randrange(len(calls))
+    found = calls[number]()
+    if number == 1 and found.shape[-1] != 6:
+        raise Wrong(f"masks of 6 edges have the shape {found.shape}")
+    if number == 6 and not (found.seconds >= 0 and found.n_bytes > 0 and str(found)):
+        raise Wrong(f"a count that costs {found}")
 
 
 def door_report(rng: random.Random, folder: Path) -> None:

@@ -51,8 +51,15 @@ def test_counting_by_bits_equals_comparing_all_pairs(
     model = train("XOR", hidden=hidden, **({"seed": 1} | settings)).model
     asked = {"convention": convention, "progress": False}
     monkeypatch.setattr(_fitting, "WORTH_BITSETS", 2**62)
+    by_bits = _fitting.n_above_by_bits
+    calls = []
+    monkeypatch.setattr(
+        _fitting, "n_above_by_bits", lambda *given: calls.append(given) or by_bits(*given)
+    )
     compared = count_perfect_subcircuits(model, **asked)
+    assert not calls
     monkeypatch.setattr(_fitting, "WORTH_BITSETS", 1)
     monkeypatch.setattr(_fitting, "numba_is_usable", lambda: with_numba)
     assert count_perfect_subcircuits(model, **asked) == compared
+    assert len(calls) > 1
     assert compared > 0

@@ -3,6 +3,7 @@ hooks, and against the search for subcircuits.
 """
 
 from collections.abc import Sequence
+from math import comb
 
 import numpy as np
 import pytest
@@ -278,3 +279,34 @@ def test_a_subcircuit_of_a_network_is_one_of_its_masks():
     ]
     without_and = Subcircuit((2, 2, 1), (((0, 1), ()), ((0,),)))
     assert masks.mask_of(without_and) == 0b010011
+
+
+def test_masks_are_named_by_numbers_in_one_line():
+    """Lines of different lengths are refused in a sentence; no number is no mask."""
+    masks = edge_masks(handmade.textbook_xor(), progress=False)
+    for wrong in ([[1], [1, 2]], [[1, 2]], [0.5], ["a"], 64, -1):
+        with pytest.raises(XorMiError, match="give whole numbers from 0 to 63, a slice"):
+            masks.kept(wrong)
+    for wrong in (slice("a"), slice(0.5), slice(0, 9, 0)):
+        with pytest.raises(XorMiError, match="give a slice of whole numbers, whose step"):
+            masks.kept(wrong)
+    for nothing in ([], (), np.array([]), slice(0, 0), np.zeros(64, dtype=bool)):
+        assert masks.kept(nothing).shape == (0, 6)
+
+
+def test_the_picture_has_the_masks_of_every_size():
+    """Of 6 edges all binomials, and of the textbook network the whole alone is perfect."""
+    masks = edge_masks(handmade.textbook_xor(), progress=False)
+    figure = masks.plot()
+    every, perfect = figure.data
+    assert list(every.x) == list(perfect.x) == list(range(7))
+    assert list(every.y) == [comb(6, n) for n in range(7)]
+    assert list(perfect.y) == [0] * 6 + [1]
+    assert figure.layout.title.text == (
+        "1 of 64 sets of edges decide every row right; the smallest keep 6"
+    )
+    assert figure.layout.xaxis.title.text == "edges kept"
+    assert "log" in figure.layout.yaxis.title.text
+    # on the log scale one has a bar, and the largest is inside
+    low, high = figure.layout.yaxis.range
+    assert 10**low < 1 < 20 < 10**high

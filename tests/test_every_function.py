@@ -235,6 +235,7 @@ VALID: dict[str, dict[str, object]] = {
     "plots.method_scores_bars": {"scores": Made("scores")},
     "plots.network_diagram": MODEL,
     "plots.node_masks_heatmap": {"masks": Made("masks")},
+    "plots.edge_masks_bars": {"masks": Made("edge masks")},
     "plots.patching_heatmap": {"sweep": Made("patches")},
     "plots.path_figure": {"path": Made("path")},
     "plots.path_frames": {"path": Made("path")},

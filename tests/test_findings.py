@@ -30,7 +30,9 @@ from xor_mi.interventions import (
 )
 from xor_mi.margins import conditions, move_weight, slack_to_flip
 from xor_mi.search import (
+    PartialCount,
     compare_conventions,
+    counting_cost,
     edge_masks,
     find_alignments,
     find_subcircuits,
@@ -89,12 +91,15 @@ MADE = {
     "Interpretation": lambda model: next(iter(interpretations(model, find_subcircuits(model)[0]))),
     "NodeMasks": node_masks,
     "EdgeMasks": edge_masks,
+    "CountingCost": counting_cost,
+    "PartialCount": lambda _: PartialCount(at_least=5, n_done=1, n_configurations=4),
     "ConventionCounts": lambda model: compare_conventions(model, depth=2),
     "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
-    "EdgeMasks",
+    "CountingCost",
+    "PartialCount",
     "FoundGates",
     "Alignment",
     "Diagnosis",

@@ -456,6 +456,7 @@ assert_type(
 )
 assert_type(xor_mi.plots.counts_figure(report), go.Figure)
 assert_type(xor_mi.plots.node_masks_heatmap(xor_mi.search.node_masks(model)), go.Figure)
+assert_type(xor_mi.plots.edge_masks_bars(edge_masks), go.Figure)
 assert_type(xor_mi.plots.loss_curve(result), go.Figure)
 assert_type(xor_mi.plots.family_weights(networks, width=2), go.Figure)
 assert_type(xor_mi.plots.success_curve(networks), go.Figure)

@@ -47,6 +47,10 @@ def identify_many(
 ) -> list[Summary]:
     """One summary per network.
 
+    Many at once where the shape allows it; the others one by one, with the same answers. At once go
+    hidden layers of at most 12 units with at most 4,096 joint interchanges each, without direct
+    connections, without steps after the first hidden layer, that decide between two classes.
+
     Args:
         models: number -> network, for those that are identified one by one.
         layers: W [network, d_out, d_in] and b [network, d_out] per layer.

@@ -31,6 +31,7 @@ from xor_mi.plots._scores import interchange_accuracy_bars as interchange_accura
 from xor_mi.plots._scores import method_scores_bars as method_scores_bars
 from xor_mi.plots._search import alignments_figure as alignments_figure
 from xor_mi.plots._search import counts_figure as counts_figure
+from xor_mi.plots._search import edge_masks_bars as edge_masks_bars
 from xor_mi.plots._search import node_masks_heatmap as node_masks_heatmap
 from xor_mi.plots._search import subcircuit_lattice as subcircuit_lattice
 from xor_mi.plots._sliders import input_slider as input_slider

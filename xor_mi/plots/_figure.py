@@ -39,6 +39,7 @@ from xor_mi.plots._scores import (
 from xor_mi.plots._search import (
     alignments_figure,
     counts_figure,
+    edge_masks_bars,
     node_masks_heatmap,
     subcircuit_lattice,
 )
@@ -48,6 +49,7 @@ from xor_mi.plots._weights import conditions_figure, slack_figure
 from xor_mi.search import (
     AlignmentSearch,
     ConventionCounts,
+    EdgeMasks,
     IdentifiabilityReport,
     NodeMasks,
     SubcircuitSearch,
@@ -77,7 +79,8 @@ def figure(finding: object, /, **options: Any) -> go.Figure:  # noqa: ARG001 (th
         )
     has_table = type(finding).frame is not Finding.frame
     instead = "call .frame() for its numbers" if has_table else "print it"
-    raise XorMiError(f"no picture is drawn of a {kind}; {instead}")
+    article = "an" if kind[0] in "AEIOU" else "a"
+    raise XorMiError(f"no picture is drawn of {article} {kind}; {instead}")
 
 
 def _circuit_figure(circuit: Circuit) -> go.Figure:
@@ -121,6 +124,7 @@ _draw(ControlRates, control_rates_figure)
 _draw(GateScan, gate_scan_figure)
 _draw(SubcircuitSearch, subcircuit_lattice)
 _draw(NodeMasks, node_masks_heatmap)
+_draw(EdgeMasks, edge_masks_bars)
 _draw(AlignmentSearch, alignments_figure)
 _draw(ConventionCounts, counts_figure)
 _draw(IdentifiabilityReport, counts_figure)

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from itertools import cycle, product
+from math import log10
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from xor_mi.search import (
     SCORES,
     AlignmentSearch,
     ConventionCounts,
+    EdgeMasks,
     IdentifiabilityReport,
     NodeMasks,
     SubcircuitSearch,
@@ -264,3 +266,37 @@ def node_masks_heatmap(masks: NodeMasks) -> go.Figure:
         row_title="units kept",
         column_title="score",
     )
+
+
+def edge_masks_bars(masks: EdgeMasks) -> go.Figure:
+    """`edge_masks`: how many sets of edges there are of each size, and how many are perfect.
+
+    The counts are on a scale by powers of ten; where there are none, no bar is drawn.
+
+    Raises:
+        XorMiError: something else than what edge_masks returns.
+    """
+    require_kind("masks", masks, EdgeMasks, give="what edge_masks returns")
+    table = masks.frame()
+    kinds = (("n_masks", "all", BAR), ("n_perfect", "decide every row right", {"color": POSITIVE}))
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=table["n_edges"].tolist(),
+                y=table[column].tolist(),
+                name=name,
+                marker=marker,
+                hovertemplate=f"%{{y:,}} of %{{x}} edges: {name}<extra></extra>",
+            )
+            for column, name, marker in kinds
+        ]
+    )
+    figure.update_layout(barmode="overlay")
+    figure.update_xaxes(title="edges kept")
+    # from a half on, so that one has a bar
+    log_range = [log10(0.5), log10(2 * table["n_masks"].max())]
+    figure.update_yaxes(title="sets of edges, log scale", type="log", range=log_range)
+    title = f"{masks.n_perfect:,} of {len(masks):,} sets of edges decide every row right"
+    if masks.n_perfect:
+        title += f"; the smallest keep {masks.n_edges[masks.perfect].min()}"
+    return layout(figure, title)

@@ -4,7 +4,8 @@ The three kinds: which subcircuits do the task, how they read, where algorithms 
 
 "Is this explanation the only one?" is answered by exhaustion. A `Convention` names every choice
 that changes a count; a `Problem` puts network, target and convention in numbers, once per call.
-`find_subcircuits` lists, `count_perfect_subcircuits` counts where a list would not end,
+`find_subcircuits` lists, `count_perfect_subcircuits` counts where a list would not end
+(`counting_cost` says beforehand what that takes, and Ctrl-C leaves a lower bound),
 `edge_masks` says of every set of edges whether the network does the task on these alone,
 `identifiability_report` puts the counts side by side and says what tells the survivors apart.
 """

@@ -10,14 +10,16 @@ counted before it, so that a count which is stopped knows how many are right of 
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from threading import Event
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from xor_mi.finding import Finding
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
@@ -45,7 +47,7 @@ SECONDS_UNHEARD = 0.5
 
 
 @dataclass(frozen=True)
-class PartialCount:
+class PartialCount(Finding):
     """What a count that was stopped had found.
 
     Attributes:
@@ -63,6 +65,13 @@ class PartialCount:
     def share(self) -> float:
         """The share of the choices that were gone through, 0 to 1; they take unequally long."""
         return self.n_done / self.n_configurations
+
+    def frame(self) -> pd.DataFrame:
+        """One row.
+
+        Columns: at_least, n_done, n_configurations, share.
+        """
+        return pd.DataFrame([asdict(self) | {"share": self.share}])
 
     def __str__(self) -> str:
         return (

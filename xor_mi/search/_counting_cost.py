@@ -8,7 +8,7 @@ these take is measured on small pieces.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from math import inf, prod
 from threading import Event
@@ -16,8 +16,10 @@ from time import process_time
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from xor_mi.errors import MOST_BYTES, XorMiError, require_memory
+from xor_mi.finding import Finding
 from xor_mi.search import _bitsets, _fitting
 from xor_mi.search._fitting import (
     Fitting,
@@ -118,7 +120,7 @@ USUAL_PACE = Work(
 
 
 @dataclass(frozen=True)
-class CountingCost:
+class CountingCost(Finding):
     """What a count takes; an estimate, but for the numbers of configurations and threads.
 
     `seconds` tells a count of seconds from one of minutes, hours or days, within a factor of some.
@@ -152,6 +154,13 @@ class CountingCost:
             if self.seconds >= 1.05 * length:
                 return f"about {_two_figures(self.seconds / length)} {unit}s"
         return f"about {_two_figures(self.seconds)} seconds"
+
+    def frame(self) -> pd.DataFrame:
+        """One row.
+
+        Columns: n_configurations, n_pairs, seconds, n_bytes, n_threads.
+        """
+        return pd.DataFrame([asdict(self)])
 
     def require_reasonable(self) -> None:
         """Refuse what nobody waits for.

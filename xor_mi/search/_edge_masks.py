@@ -163,8 +163,18 @@ class EdgeMasks(Finding):
     def _numbers(self, masks: int | slice | ArrayLike) -> NDArray[np.int64]:
         """The numbers of these masks."""
         if isinstance(masks, slice):
-            return np.arange(*masks.indices(len(self)))
-        numbers = np.asarray(masks)
+            try:
+                return np.arange(*masks.indices(len(self)))
+            except (TypeError, ValueError):  # ends that are no whole numbers, or a step of 0
+                raise XorMiError(
+                    f"masks is {shown(masks)}; give a slice of whole numbers, whose step is not 0"
+                ) from None
+        try:
+            numbers = np.asarray(masks)
+        except ValueError:  # lines of different lengths
+            numbers = np.empty((0, 0))
+        if numbers.shape == (0,):  # of no number the kind is not known
+            numbers = numbers.astype(np.int64)
         if numbers.dtype == bool and numbers.shape == self.perfect.shape:
             return np.flatnonzero(numbers)
         is_whole = numbers.dtype.kind in "iu" and numbers.ndim <= 1

@@ -60,9 +60,11 @@ class Sums(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """Attributes:
-    n: how many choices are right.
-    n_pairs: how many pairs of halves were held against each other for it.
+    """How many fit, and what that took.
+
+    Attributes:
+        n: how many choices are right.
+        n_pairs: how many pairs of halves were held against each other for it.
     """
 
     n: int

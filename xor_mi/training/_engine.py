@@ -27,7 +27,7 @@ def engine_of(
         XorMiError: an engine that does not exist, is not installed, does not load or cannot do
             this.
     """
-    if engine is not None and engine not in ENGINES:
+    if engine is not None and not (isinstance(engine, str) and engine in ENGINES):
         raise unknown("engine", engine, ENGINES, where="training has")
     # the loss at every step of a single network is what PyTorch's loop keeps
     if engine == "torch" or (engine is None and n_networks == 1):
