@@ -18,7 +18,7 @@ from xor_mi.circuits._layerwise import Choice, NetworkOnRows, read_layers
 from xor_mi.circuits._measured import in_batches
 from xor_mi.circuits._netlist import JointReading
 from xor_mi.circuits._ordered_search import circuits_of
-from xor_mi.circuits._readings import MIN_MARGIN
+from xor_mi.circuits._readings import MAX_READINGS, MIN_MARGIN
 from xor_mi.circuits._required import Required, checked_levels, verdict_of
 from xor_mi.circuits._signature import picked
 from xor_mi.circuits._steps import on_step
@@ -31,11 +31,6 @@ from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction
 
-MAX_READINGS = 40_000
-"""So many joint readings are listed, unless asked for more.
-
-Of ten tanh units trained to XOR 7,917 are faithful, and take nine seconds.
-"""
 MAX_ENTRIES = 10_000 * 2**12
 """The tables of all readings together have at most so many entries, of 8 bytes each, where a layer
 is wider than 12 units or there are more readings than `ALWAYS_LISTED`.

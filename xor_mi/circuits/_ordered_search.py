@@ -29,7 +29,14 @@ from xor_mi.circuits._levels import (
 from xor_mi.circuits._ordered import OrderedCircuit, OrderedCircuits, OrderedGate
 from xor_mi.circuits._ordered_form import Cube, OrderedCore
 from xor_mi.circuits._pruned import promising_choices
-from xor_mi.circuits._readings import CHOICES_AT_ONCE, MAX_TRIED, MIN_MARGIN, ROUNDING, Variables
+from xor_mi.circuits._readings import (
+    CHOICES_AT_ONCE,
+    MAX_READINGS,
+    MAX_TRIED,
+    MIN_MARGIN,
+    ROUNDING,
+    Variables,
+)
 from xor_mi.circuits._required import Required
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import TooManyReadings, XorMiError, whole_number
@@ -535,7 +542,7 @@ def ordered_circuits(
     *,
     require: ProofLevel = "joint",
     min_margin: float = MIN_MARGIN,
-    max_readings: int = 10_000,
+    max_readings: int = MAX_READINGS,
     progress: bool = True,
 ) -> OrderedCircuits:
     """The circuits of a network whose units are read with two or three levels.

@@ -19,6 +19,11 @@ from xor_mi.progress import progress_bar
 from xor_mi.truth import name_of_bits
 from xor_mi.values import DISTINCT, LayerValues, forward_float64
 
+MAX_READINGS = 40_000
+"""So many joint readings are listed, unless asked for more.
+
+Of ten tanh units trained to XOR 7,917 are faithful, and take nine seconds.
+"""
 MAX_TRIED = 2_000_000
 """How many choices of readings are tried for one layer."""
 CHOICES_AT_ONCE = 4096
