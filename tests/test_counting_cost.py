@@ -179,10 +179,10 @@ def test_the_cost_is_said_in_words():
         n_configurations=4096, n_pairs=2e12, seconds=4e9, n_bytes=3 * 2**20, n_threads=2
     )
     assert str(cost) == (
-        "counting takes about 130 years: 2.0e+12 pairs of halves in 4,096 configurations, "
-        "on 2 threads, 3 MiB"
+        "counting takes about 130 years: 2,000,000,000,000 pairs of halves in 4,096 "
+        "configurations, on 2 threads, 3 MiB"
     )
-    with pytest.raises(XorMiError, match="years here .2.0e.12 pairs.*narrower layers"):
+    with pytest.raises(XorMiError, match="years here .2,000,000,000,000 pairs.*narrower layers"):
         cost.require_reasonable()
 
 

@@ -170,14 +170,19 @@ class CountingCost(Finding):
         """
         if self.seconds > MOST_DAYS * DAY:
             raise XorMiError(
-                f"counting would take {self.in_words} here ({self.n_pairs:.1e} pairs of halves in "
-                f"{self.n_configurations:,} configurations), more than the {MOST_DAYS} days that "
-                "are taken; take a network with narrower layers"
+                f"counting would take {self.in_words} here ({self.pairs_in_words} pairs of halves "
+                f"in {self.n_configurations:,} configurations), more than the {MOST_DAYS} days "
+                "that are taken; take a network with narrower layers"
             )
+
+    @property
+    def pairs_in_words(self) -> str:
+        """About how many pairs, to two figures."""
+        return f"{float(f'{self.n_pairs:.2g}'):,.0f}"
 
     def __str__(self) -> str:
         return (
-            f"counting takes {self.in_words}: {self.n_pairs:.1e} pairs of halves in "
+            f"counting takes {self.in_words}: {self.pairs_in_words} pairs of halves in "
             f"{self.n_configurations:,} configurations, on {self.n_threads} "
             f"{'thread' if self.n_threads == 1 else 'threads'}, "
             f"{max(1, round(self.n_bytes / 2**20)):,} MiB"
