@@ -179,11 +179,12 @@ def test_however_many_steps_are_done_at_once(monkeypatch):
 
     monkeypatch.setattr(_lanes, "advance", noted)
     by_default = trained("numba", max_steps=450)
-    assert set(asked) == {_fit_lanes.WORK_AT_ONCE // (4 * 9)} == {200}
+    # the first call takes no step: it compiles
+    assert set(asked[1:]) == {_fit_lanes.WORK_AT_ONCE // (4 * 9)} == {200}
     monkeypatch.setattr(_fit_lanes, "WORK_AT_ONCE", 1)
     asked.clear()
     one_by_one = trained("numba", max_steps=450)
-    assert set(asked) == {1}
+    assert set(asked[1:]) == {1}
     assert len(asked) > 400
     assert torch.equal(by_default.flat, one_by_one.flat)
     assert torch.equal(by_default.steps, one_by_one.steps)
