@@ -61,5 +61,5 @@ def test_counting_by_bits_equals_comparing_all_pairs(
     monkeypatch.setattr(_fitting, "WORTH_BITSETS", 1)
     monkeypatch.setattr(_fitting, "numba_is_usable", lambda: with_numba)
     assert count_perfect_subcircuits(model, **asked) == compared
-    assert len(calls) > 1
+    assert calls
     assert compared > 0
