@@ -2,7 +2,7 @@
 benchmarks/table.py [--keep]`.
 
 With --keep the figures are stored in benchmarks/results.json; without, they are shown beside the
-stored ones. Ratios compare; seconds depend on the machine. Some four minutes on two quiet cores,
+stored ones. Ratios compare; seconds depend on the machine. One to two minutes on two quiet cores,
 and at the end it says how many it took."""
 
 import json
@@ -91,7 +91,7 @@ def beside_goal(name: str, value: float) -> tuple[str, str]:
 def main() -> None:
     """Measure, print, and keep if asked to."""
     start = perf_counter()
-    print(f"{machine()}\nsome four minutes on two quiet cores\n", flush=True)
+    print(f"{machine()}\none to two minutes on two quiet cores\n", flush=True)
     search_figures = search.main()  # first: its memory is measured too
     patching.main()
     figures = (
