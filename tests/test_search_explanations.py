@@ -696,6 +696,17 @@ def test_a_set_of_units_is_interchanged_once_for_all_alignments(monkeypatch, tex
     assert len(set(tried)) == len(tried) < sum(len(one.alignment.units) for one in examined)
 
 
+def left_by_a_stopped_search(model, folder, monkeypatch):
+    """What `xor-mi search` leaves of the one convention at which Ctrl-C stops it."""
+    model.save_pretrained(folder)
+    monkeypatch.setattr("sys.argv", ["xor-mi", "search", str(folder)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 130
+    (left,) = json.loads((folder / "search.json").read_text(encoding="utf-8"))["stopped"]
+    return left
+
+
 def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
     """Stopped in the middle, the search holds the perfect ones met until then and says that it is
     not whole.
@@ -722,13 +733,7 @@ def test_ctrl_c_leaves_what_was_found(monkeypatch, tmp_path, twice):
     with pytest.raises(SearchStopped) as stopped:
         compare_conventions(twice)
     assert stopped.value.search.n_perfect == part.n_perfect
-    twice.save_pretrained(tmp_path)
-    monkeypatch.setattr("sys.argv", ["xor-mi", "search", str(tmp_path)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert stop.value.code == 130
-    (left,) = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))["stopped"]
-    assert left == {
+    assert left_by_a_stopped_search(twice, tmp_path, monkeypatch) == {
         "convention": "default",
         "complete": False,
         "n_tried": part.total,
@@ -755,13 +760,7 @@ def test_ctrl_c_in_a_count_leaves_a_lower_bound(monkeypatch, tmp_path, twice):
     part = stopped.value.count
     assert 0 < part.at_least < whole.n_perfect
     n_left[0] = 50
-    twice.save_pretrained(tmp_path)
-    monkeypatch.setattr("sys.argv", ["xor-mi", "search", str(tmp_path)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert stop.value.code == 130
-    (left,) = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))["stopped"]
-    assert left == {
+    assert left_by_a_stopped_search(twice, tmp_path, monkeypatch) == {
         "convention": "default",
         "n_perfect_at_least": part.at_least,
         "n_done": part.n_done,

@@ -124,14 +124,17 @@ class AllWithBits:
         bits = []
         for layer, of_layer in enumerate(variables):
             stands = [units[0] for units in of_layer]
-            of_circuits = [[joint.readings[layer][k].bits for k in stands] for joint in joints]
+            of_circuits = []
+            for joint in joints:
+                readings = joint.readings[layer]
+                of_circuits.append([readings[k].bits for k in stands])
             # by way of NumPy, which reads nested tuples faster
             bits.append(torch.from_numpy(np.array(of_circuits)).mT)
         netlists = [_by_layer(joint.netlist) for joint in joints]
-        gates = [
-            _GatesOfLayer.of(model, layer, [netlist[layer] for netlist in netlists])
-            for layer in range(1, model.cfg.n_layers + 1)
-        ]
+        gates = []
+        for layer in range(1, model.cfg.n_layers + 1):
+            of_netlists = [netlist[layer] for netlist in netlists]
+            gates.append(_GatesOfLayer.of(model, layer, of_netlists))
         return cls(model, variables, bits, gates)
 
     def levels(self, layer: int) -> Tensor:

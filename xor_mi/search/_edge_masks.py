@@ -12,8 +12,9 @@ made of units that are read at all, and stand for every mask of the others.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise, product
+from operator import or_
 
 import numpy as np
 import pandas as pd
@@ -501,7 +502,8 @@ def _right_of(
     n_units, n_subsets, n_earlier, n_rows = added.shape
     n_outputs = len(reads)
     units = range(n_units - 1, -1, -1)
-    is_read = [any(read >> unit & 1 for read in reads) for unit in units]
+    read_by_any = reduce(or_, reads)
+    is_read = [bool(read_by_any >> unit & 1) for unit in units]
     # those that are gone through one by one, so that what is left fits
     n_single = 0
     size = n_subsets ** sum(is_read) * n_earlier * n_rows * n_outputs
@@ -511,9 +513,8 @@ def _right_of(
             single[n_single] = True
             size //= n_subsets
         n_single += 1
-    choices = [
-        [slice(k, k + 1) for k in range(n_subsets)] if alone else [slice(None)] for alone in single
-    ]
+    one_by_one, all_at_once = [slice(k, k + 1) for k in range(n_subsets)], [slice(None)]
+    choices = [one_by_one if alone else all_at_once for alone in single]
     for place in product(*choices):
         outputs: list[Numbers] = []
         for read, weight, bias in zip(reads, last.weight, last.bias_if_all_dropped, strict=True):
