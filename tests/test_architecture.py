@@ -45,6 +45,7 @@ ORDER = [
     "circuits",
     "search",
     "population",
+    "exam",
     "zoo",
     "plots",
     "report",

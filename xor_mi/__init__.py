@@ -31,7 +31,9 @@ The rooms (modules and sub-packages), in the order in which data flows through t
     interventions, gate_scan     patching, ablation, interchange, attribution; units that separate
     geometry, handmade, margins  between the inputs; weights by hand; how far a weight may move
     circuits, search             the circuit and its proof; all other explanations
-    population, zoo              many networks; stored networks with known circuits
+    population                   many networks
+    exam                         methods for finding circuits, graded against exact truth
+    zoo                          stored networks with known circuits
     plots, report                figures; the page a person opens
     testing, pytest_plugin       circuits as regression tests
     cli, widgets                 the command xor-mi; a playground for Jupyter

@@ -65,6 +65,7 @@ from . import margins as margins
 from . import circuits as circuits
 from . import search as search
 from . import population as population
+from . import exam as exam
 from . import zoo as zoo
 from . import plots as plots
 from . import report as report

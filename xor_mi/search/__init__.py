@@ -27,6 +27,7 @@ from xor_mi.search._counting import counting_cost as counting_cost
 from xor_mi.search._counting_cost import CountingCost as CountingCost
 from xor_mi.search._edge_masks import EdgeMasks as EdgeMasks
 from xor_mi.search._edge_masks import edge_masks as edge_masks
+from xor_mi.search._edge_masks import metric_of_edge_masks as metric_of_edge_masks
 from xor_mi.search._edge_masks import outputs_of_edge_masks as outputs_of_edge_masks
 from xor_mi.search._examined import ExaminedAlignment as ExaminedAlignment
 from xor_mi.search._examined import ExaminedSubcircuit as ExaminedSubcircuit

@@ -10,7 +10,7 @@ masks of the layers before. An output adds up one of them of each unit that it r
 made of units that are read at all, and stand for every mask of the others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, reduce
 from itertools import pairwise, product
@@ -291,6 +291,31 @@ def edge_masks(
     """
     require_kind("drop_unfed", drop_unfed, bool, give="True or False")
     problem = Problem.of(model, target, convention)
+    edges = _edges_to_mask(problem)
+    n_rows = len(problem.rows)
+    n_right = np.zeros(2 ** len(edges), dtype=np.min_scalar_type(n_rows))
+
+    def right_rows(outputs: Numbers) -> Counts:
+        return problem.right_rows(outputs).sum(-1, dtype=n_right.dtype)
+
+    with progress_bar(
+        doing="edge masks", unit="mask", total=len(n_right), progress=progress
+    ) as bar:
+        for n_masks in _fill(n_right, problem, right_rows, drop_unfed=drop_unfed):
+            bar.update(n_masks)
+    return EdgeMasks(
+        layer_sizes=problem.sizes,
+        convention=problem.convention,
+        drop_unfed=drop_unfed,
+        edges=edges,
+        n_rows=n_rows,
+        n_right_rows=n_right,
+        perfect=n_right == n_rows,
+    )
+
+
+def _edges_to_mask(problem: Problem) -> tuple[Edge, ...]:
+    """The edges, of which every set is to be tried, or an error that says why they are too many."""
     edges = tuple(edges_of(problem.sizes))
     require_at_most(
         len(edges),
@@ -306,21 +331,42 @@ def edge_masks(
         what=f"{n_values:,} values of the last hidden layer's units on {n_rows:,} rows",
         do="take a smaller n_noisy, or a network with fewer inputs",
     )
-    n_right = np.zeros(2 ** len(edges), dtype=np.min_scalar_type(n_rows))
-    with progress_bar(
-        doing="edge masks", unit="mask", total=len(n_right), progress=progress
-    ) as bar:
-        for n_masks in _fill(n_right, problem, drop_unfed=drop_unfed):
-            bar.update(n_masks)
-    return EdgeMasks(
-        layer_sizes=problem.sizes,
-        convention=problem.convention,
-        drop_unfed=drop_unfed,
-        edges=edges,
-        n_rows=n_rows,
-        n_right_rows=n_right,
-        perfect=n_right == n_rows,
-    )
+    return edges
+
+
+def metric_of_edge_masks(
+    problem: Problem,
+    metric: Callable[[Numbers], Numbers],
+    *,
+    drop_unfed: bool = True,
+    progress: bool = True,
+) -> Numbers:
+    """A metric of the outputs for every set of edges that the network could keep, [mask].
+
+    Args:
+        problem: the network under a convention, `Problem.of(model, target, convention)`.
+        metric: float64 outputs [..., row, output] -> [...], such as their mean margin; the rows are
+            `problem.rows`, the clean ones and then the noisy ones.
+        drop_unfed: as in `edge_masks`.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> problem = Problem.of(textbook_xor())
+    >>> largest = metric_of_edge_masks(problem, lambda outputs: outputs[..., 0].max(-1))
+    >>> largest[[0b000000, 0b010011, 0b111111]].tolist()
+    [0.0, 2.0, 1.0]
+
+    Raises:
+        XorMiError: more than `MAX_MASKED_EDGES` edges, more values of units or numbers than there
+            is memory for.
+    """
+    require_kind("drop_unfed", drop_unfed, bool, give="True or False")
+    n_masks = 2 ** len(_edges_to_mask(problem))
+    require_memory(8 * n_masks, what=f"a number of each of {n_masks:,} masks", do="drop some edges")
+    of_masks = np.empty(n_masks)
+    with progress_bar(doing="edge masks", unit="mask", total=n_masks, progress=progress) as bar:
+        for n_done in _fill(of_masks, problem, metric, drop_unfed=drop_unfed):
+            bar.update(n_done)
+    return of_masks
 
 
 def outputs_of_edge_masks(
@@ -436,23 +482,34 @@ def _n_values_by_subset(layer_sizes: Sequence[int]) -> int:
     return n_units * 2**n_sources
 
 
-def _fill(n_right: Counts, problem: Problem, *, drop_unfed: bool) -> Iterator[int]:
-    """Put the number of right rows in place for all masks; gives how many were done, in steps."""
+def _fill(
+    of_masks: NDArray[np.generic],
+    problem: Problem,
+    measure: Callable[[Numbers], NDArray[np.generic]],
+    *,
+    drop_unfed: bool,
+) -> Iterator[int]:
+    """Put a measure of the outputs in place for all masks; gives how many were done, in steps.
+
+    Args:
+        of_masks: where it is put, [mask].
+        measure: outputs [..., row, output] -> a number of each, [...].
+    """
     *before, n_units, n_outputs = problem.sizes
     n_earlier = 2 ** sum(a * b for a, b in pairwise(before))  # masks of the layers before
     n_rows, n_subsets = len(problem.rows), 2 ** before[-1]
     # the sets of units that each output reads, the sources of each unit, and the earlier masks:
     # the last of each is the first in the order of the bits
     axes = (2**n_units,) * n_outputs + (n_subsets,) * n_units + (n_earlier,)
-    by_choice = n_right.reshape(axes)
+    by_choice = of_masks.reshape(axes)
     step = max(1, VALUES_AT_ONCE // (_n_values_by_subset(problem.sizes) * n_rows))
     for start in range(0, n_earlier, step):
         earlier = np.arange(start, min(start + step, n_earlier))
         added = _added(problem, earlier, drop_unfed=drop_unfed)
         for reads in product(range(2**n_units), repeat=n_outputs):
             of_these = by_choice[reads][..., start : start + step]
-            for place, right in _right_of(problem, added, reads[::-1]):
-                of_these[place] = right
+            for place, outputs in _outputs_of(problem, added, reads[::-1]):
+                of_these[place] = measure(outputs)
             yield of_these.size
 
 
@@ -485,18 +542,18 @@ _Place = tuple[slice, ...]
 """Which sets of sources of each unit of the last hidden layer, the last unit first."""
 
 
-def _right_of(
+def _outputs_of(
     problem: Problem, added: Numbers, reads: Sequence[int]
-) -> Iterator[tuple[_Place, Counts]]:
-    """How many rows are right where the outputs read these units, some sets of sources at a time.
+) -> Iterator[tuple[_Place, Numbers]]:
+    """The outputs where they read these units, some sets of sources at a time.
 
     Args:
         added: as `_added` gives it.
         reads: of each output, the units that it reads, as bits.
 
     Yields:
-        The place, and the number there, [sources of a unit.., earlier mask], with an axis of length
-        1 where it does not depend on a unit.
+        The place, and the outputs there, [sources of a unit.., earlier mask, row, output], with an
+        axis of length 1 where they do not depend on a unit.
     """
     last = problem.layers[-1]
     n_units, n_subsets, n_earlier, n_rows = added.shape
@@ -525,6 +582,4 @@ def _right_of(
                     total = total + own[(None,) * axis + (slice(None),) + (None,) * unit]
             outputs.append(total)
         together = np.stack(np.broadcast_arrays(*outputs), axis=-1)
-        decided = problem.activate(together, len(problem.layers) - 1)
-        right = problem.right_rows(decided)
-        yield place, right.sum(-1, dtype=np.min_scalar_type(n_rows))
+        yield place, problem.activate(together, len(problem.layers) - 1)

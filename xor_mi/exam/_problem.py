@@ -1,0 +1,337 @@
+"""a network, its rows, a metric and a Convention -> ExamProblem: what a method is asked about.
+
+A method for finding circuits is a function of one ExamProblem. It may run the network with only
+some of its edges or units, as often as it likes, and what that costs is counted; it may also use
+`problem.model` with any tool for TransformerLens models. What it must not do is to look at the
+truth, which is found elsewhere, by exhaustion.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.kinds import Pairs, Target
+from xor_mi.model import HookedMLP
+from xor_mi.search import AnyConvention, Convention, Problem
+from xor_mi.truth import as_row, truth_rows
+
+MetricName = Literal["margin", "accuracy"]
+"""What a subcircuit is worth on a row.
+
+"margin": how far its output is on the right side of the decision, the least over the decisions.
+"accuracy": 1 where every decision of the row is right, else 0; it has no gradient.
+"""
+RowMetric = Callable[[Float[Tensor, "*batch row d_out"]], Float[Tensor, "*batch row"]]
+"""A metric of one's own: float64 outputs [..., row, output] -> a number per row, [..., row]."""
+Over = Literal["edges", "units"]
+"""What a circuit is a set of: edges, or hidden units with all edges between them."""
+
+
+@dataclass
+class Cost:
+    """What a method has run, counted in forwards of the network over all rows of the problem.
+
+    A forward over half of the rows is half of one. A backward is one gradient of such a forward.
+    """
+
+    forwards: float = 0.0
+    backwards: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExamProblem:
+    """What a method is asked: which edges or units of this network do its task?
+
+    Attributes:
+        numbers: the network, its target and the convention in NumPy float64.
+        metric: what a subcircuit is worth on a row: `MetricName`, or a function.
+        pairs: (clean, corrupted) rows by number, for methods that patch from one input to another.
+        seed: what a method's own random numbers come from; see `generator`.
+        cost: what has been run so far.
+    """
+
+    numbers: Problem = field(repr=False)
+    metric: MetricName | RowMetric
+    pairs: tuple[tuple[int, int], ...] = field(repr=False)
+    seed: int
+    cost: Cost = field(default_factory=Cost)
+
+    @classmethod
+    def of(
+        cls,
+        model: HookedMLP,
+        target: Target | None = None,
+        *,
+        convention: AnyConvention = None,
+        metric: MetricName | RowMetric = "margin",
+        pairs: Pairs | None = None,
+        seed: int = 0,
+    ) -> "ExamProblem":
+        """Check what is asked and put it in numbers.
+
+        Args:
+            target: what is right; by default the network's own target.
+            pairs: (clean, corrupted) rows; by default every ordered pair of rows with different
+                labels.
+
+        >>> from xor_mi.handmade import textbook_xor
+        >>> problem = ExamProblem.of(textbook_xor())
+        >>> len(problem.edges), len(problem.units), len(problem.pairs)
+        (6, 2, 8)
+        >>> problem.values([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]).tolist()
+        [[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, -1.5]]
+
+        Raises:
+            XorMiError: an unknown metric, and all that a search of this network refuses: hooks,
+                train mode, direct connections, no target.
+        """
+        if not callable(metric) and metric not in get_args(MetricName):
+            known = get_args(MetricName)
+            raise unknown("metric", metric, known, where="a function of outputs, or one of")
+        numbers = Problem.of(model, target, convention)
+        return cls(
+            numbers=numbers,
+            metric=metric,
+            pairs=_numbered(pairs, numbers),
+            seed=whole_number("seed", seed),
+        )
+
+    @property
+    def model(self) -> HookedMLP:
+        """The network itself, for any tool that takes a TransformerLens model."""
+        return self.numbers.model
+
+    @property
+    def convention(self) -> Convention:
+        """What a dropped edge carries, which rows there are, and what is right."""
+        return self.numbers.convention
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """The edges, in the order in which scores are given: by layer, by target, by source."""
+        return tuple(edges_of(self.numbers.sizes))
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """The hidden units, layer by layer, in the order in which scores are given."""
+        return tuple(unit for layer in layers_of(self.numbers.sizes)[1:-1] for unit in layer)
+
+    def elements(self, over: Over) -> tuple[Edge, ...] | tuple[Unit, ...]:
+        """The edges or the units."""
+        return self.edges if over == "edges" else self.units
+
+    @cached_property
+    def inputs(self) -> Float[Tensor, "row d_in"]:
+        """What the network reads on every row, float64: the clean rows, then the noisy ones."""
+        return torch.from_numpy(self.numbers.rows.copy())
+
+    @cached_property
+    def labels(self) -> Int[Tensor, "row decision"]:
+        """What each row must be decided as."""
+        return torch.from_numpy(self.numbers.labels.copy())
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are to decide, noisy ones included."""
+        return len(self.numbers.rows)
+
+    def generator(self, method: str) -> np.random.Generator:
+        """The random numbers of one method on this network: the same in every run."""
+        return np.random.default_rng([self.seed, zlib.crc32(method.encode())])
+
+    def edges_between(self, units: ArrayLike | Tensor) -> NDArray[np.float64] | Tensor:
+        """Which units are kept -> which edges are: those both of whose hidden ends are.
+
+        Args:
+            units: 0 or 1, or numbers between, [..., unit].
+
+        Returns:
+            The product of both ends, [..., edge]; a tensor, with its gradient, of a tensor.
+        """
+        if not isinstance(units, Tensor):
+            kept = self.edges_between(torch.tensor(np.asarray(units), dtype=torch.float64))
+            assert isinstance(kept, Tensor)
+            return kept.numpy()
+        # an input and an output are always there: one more entry that is 1
+        always = torch.ones_like(units[..., :1])
+        with_always = torch.cat([units, always], dim=-1)
+        numbers = {unit: number for number, unit in enumerate(self.units)}
+        source = [numbers.get(edge.src, len(numbers)) for edge in self.edges]
+        target = [numbers.get(edge.dst, len(numbers)) for edge in self.edges]
+        return with_always[..., source] * with_always[..., target]
+
+    def outputs(
+        self, kept: ArrayLike | Tensor, *, inputs: Float[Tensor, "row d_in"] | None = None
+    ) -> Float[Tensor, "mask row d_out"]:
+        """What the network gives on every row when it keeps only some edges. It counts as run.
+
+        Args:
+            kept: which edges each mask keeps, 0 or 1, [mask, edge]. A number between takes that
+                part of the edge's value, and the rest of what a dropped edge carries, so a tensor
+                that asks for it has a gradient. A unit all of whose sources are dropped is dropped
+                itself.
+            inputs: other numbers than the rows', float64, such as those between two rows.
+
+        Raises:
+            XorMiError: masks of another number of edges.
+        """
+        masks = self._as_masks(kept)
+        self.cost.forwards += len(masks)
+        outputs = run_with_edges(self.numbers, masks, self.inputs if inputs is None else inputs)
+        if outputs.requires_grad:
+            outputs.register_hook(self._count_backwards)
+        return outputs
+
+    def _count_backwards(self, gradient: Tensor) -> None:
+        self.cost.backwards += len(gradient)
+
+    def _as_masks(self, kept: ArrayLike | Tensor) -> Float[Tensor, "mask edge"]:
+        if not isinstance(kept, Tensor):
+            kept = torch.tensor(np.asarray(kept))
+        if kept.ndim != 2 or kept.shape[1] != len(self.edges):
+            raise XorMiError(
+                f"kept has the shape {list(kept.shape)}; give [mask, edge] with the network's "
+                f"{len(self.edges)} edges, in the order of problem.edges"
+            )
+        return kept.double()
+
+    def values(
+        self, kept: ArrayLike | Tensor, *, inputs: Float[Tensor, "row d_in"] | None = None
+    ) -> Float[Tensor, "mask row"]:
+        """The metric on every row when the network keeps only some edges; see `outputs`."""
+        return self.metric_of(self.outputs(kept, inputs=inputs))
+
+    def right(self, kept: ArrayLike | Tensor) -> Bool[Tensor, "mask row"]:
+        """Which rows are decided right when the network keeps only some edges; see `outputs`."""
+        outputs = self.outputs(kept).detach().numpy()
+        return torch.from_numpy(self.numbers.right_rows(outputs))
+
+    def gradient(self, kept: ArrayLike) -> Float[Tensor, "mask row edge"]:
+        """The metric's slope in each edge's mask, at each mask, on every row.
+
+        Rows do not mix, so one backward gives the slopes of all rows.
+
+        Raises:
+            XorMiError: the metric "accuracy", which is flat.
+        """
+        if self.metric == "accuracy":
+            raise XorMiError("the metric 'accuracy' has no slope; take 'margin' for this method")
+        masks = self._as_masks(kept)
+        # a copy of the mask per row: each row's slope is then its own
+        of_rows = masks[:, None].repeat(1, self.n_rows, 1).requires_grad_()
+        self.cost.forwards += len(masks)
+        self.cost.backwards += len(masks)
+        outputs = run_with_edges(self.numbers, of_rows, self.inputs)
+        (slopes,) = torch.autograd.grad(self.metric_of(outputs).sum(), of_rows)
+        return slopes
+
+    def metric_of(self, outputs: Float[Tensor, "*batch row d_out"]) -> Float[Tensor, "*batch row"]:
+        """The metric of outputs on all rows of the problem."""
+        if self.metric == "accuracy":
+            right = self.numbers.right_rows(outputs.detach().numpy())
+            return torch.from_numpy(right).double()
+        if self.metric == "margin":
+            scores = self.model.rule.scores(outputs)
+            bounds = torch.from_numpy(self.numbers.low), torch.from_numpy(self.numbers.high)
+            return torch.minimum(scores - bounds[0], bounds[1] - scores).amin(-1)
+        assert callable(self.metric)
+        values = self.metric(outputs)
+        if not isinstance(values, Tensor) or values.shape != outputs.shape[:-1]:
+            got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise XorMiError(
+                f"the metric gave {got} for outputs {list(outputs.shape)}; give a tensor with a "
+                "number per row, [..., row]"
+            )
+        return values
+
+    @contextmanager
+    def counting(self) -> Iterator[Cost]:
+        """Count also the calls of `model` itself, by whatever tool, while a `with` block runs.
+
+        >>> from xor_mi.handmade import textbook_xor
+        >>> problem = ExamProblem.of(textbook_xor())
+        >>> with problem.counting() as cost:
+        ...     _ = problem.model(problem.model.rows())
+        >>> cost.forwards
+        1.0
+        """
+
+        def count(module: nn.Module, _: object, outputs: object) -> None:
+            if module is not self.model or not isinstance(outputs, Tensor):
+                return
+            self.cost.forwards += len(outputs) / self.n_rows
+            if outputs.requires_grad:
+                outputs.register_hook(count_backwards)
+
+        def count_backwards(gradient: Tensor) -> None:
+            self.cost.backwards += len(gradient) / self.n_rows
+
+        handle = register_module_forward_hook(count)
+        try:
+            yield self.cost
+        finally:
+            handle.remove()
+
+
+def run_with_edges(
+    numbers: Problem,
+    kept: Float[Tensor, "mask edge"] | Float[Tensor, "mask row edge"],
+    inputs: Float[Tensor, "row d_in"],
+) -> Float[Tensor, "mask row d_out"]:
+    """The network's outputs where it keeps these edges, differentiable in them and the inputs.
+
+    Args:
+        kept: from 0 to 1, per mask or per mask and row.
+    """
+    if kept.ndim == 2:
+        kept = kept[:, None]
+    n_masks, n_rows = len(kept), len(inputs)
+    values = inputs.expand(n_masks, n_rows, -1)
+    is_there = torch.ones_like(values, dtype=torch.bool)
+    first = 0
+    for number, (layer, (n_sources, n_targets)) in enumerate(
+        zip(numbers.layers, pairwise(numbers.sizes), strict=True)
+    ):
+        weight, carried = torch.from_numpy(layer.weight), torch.from_numpy(layer.carried)
+        n_edges = n_sources * n_targets
+        of_layer = kept[..., first : first + n_edges].unflatten(-1, (n_targets, n_sources))
+        first += n_edges
+        # a source that is dropped itself carries nothing through any of its edges
+        live = of_layer * is_there[..., None, :]
+        added = torch.einsum("...ts,ts,...s->...t", live, weight, values - carried)
+        pre = added + torch.from_numpy(layer.bias_if_all_dropped)
+        values = numbers.model.activate(pre, number)
+        is_there = (live > 0).any(-1).expand(n_masks, n_rows, -1)
+    return values
+
+
+def _numbered(pairs: Pairs | None, numbers: Problem) -> tuple[tuple[int, int], ...]:
+    """(clean, corrupted) rows by number."""
+    rows = truth_rows(numbers.sizes[0])
+    if pairs is None:
+        labels = numbers.labels[: len(rows)]
+        return tuple(
+            (clean, corrupted)
+            for clean in range(len(rows))
+            for corrupted in range(len(rows))
+            if (labels[clean] != labels[corrupted]).any()
+        )
+    numbered: list[tuple[int, int]] = []
+    places = {row: number for number, row in enumerate(map(tuple, rows))}
+    for clean, corrupted in pairs:
+        sides = as_row(clean, numbers.sizes[0]), as_row(corrupted, numbers.sizes[0])
+        numbered.append((places[sides[0]], places[sides[1]]))
+    return tuple(numbered)
