@@ -1,0 +1,176 @@
+"""what a method gave back -> scores, a set, gates or an alignment, checked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, cut_short, shown
+from xor_mi.exam._method import AlignedModel, Gives
+from xor_mi.exam._problem import ExamProblem, Over
+from xor_mi.graph import Edge, Subcircuit, Unit, name_of_set
+
+WHAT_TO_GIVE = (
+    "give a number for each edge or unit, in the order of problem.edges or problem.units; True or "
+    "False for each; a collection of edges or of units; the name of a gate by unit; or an "
+    "AlignedModel"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """A number per element, [element]; the more, the likelier in the circuit."""
+
+    over: Over
+    numbers: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Which elements are in the circuit, [element]."""
+
+    over: Over
+    kept: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The gate of each unit that the method names one of."""
+
+    gates: Mapping[Unit, str]
+
+
+ReadAnswer = Scores | Kept | Gates | AlignedModel
+GIVES: dict[type, Gives] = {
+    Scores: "scores",
+    Kept: "set",
+    Gates: "gates",
+    AlignedModel: "alignment",
+}
+"""What each kind of answer is called."""
+
+
+def read_answer(answer: object, problem: ExamProblem, *, over: Over | None = None) -> ReadAnswer:
+    """What a method gave, as one of four kinds.
+
+    Args:
+        over: what the method says that it speaks of; where it is not known, the answer says it.
+
+    Raises:
+        XorMiError: an answer of another kind or shape, a score that is not a finite number, an
+            element that the network does not have, a mapping that leaves one out.
+    """
+    if isinstance(answer, AlignedModel):
+        return answer
+    if isinstance(answer, Subcircuit):
+        read: ReadAnswer = _of_subcircuit(answer, problem)
+    elif isinstance(answer, Mapping):
+        read = _of_mapping(answer, problem)
+    elif isinstance(answer, Tensor):
+        read = _of_numbers(answer.detach().cpu().numpy(), problem)
+    elif isinstance(answer, np.ndarray):
+        read = _of_numbers(answer, problem)
+    elif isinstance(answer, Iterable) and not isinstance(answer, (str, bytes)):
+        read = _of_several(list(answer), problem, over)
+    else:
+        raise XorMiError(f"the method gave {shown(answer)}; {WHAT_TO_GIVE}")
+    if over is not None and isinstance(read, (Scores, Kept)) and read.over != over:
+        raise XorMiError(
+            f"the method says that it is over {over}, and its answer is over {read.over}"
+        )
+    return read
+
+
+def _of_subcircuit(answer: Subcircuit, problem: ExamProblem) -> Kept:
+    if answer.layer_sizes != problem.numbers.sizes:
+        raise XorMiError(
+            f"the method gave a subcircuit of {answer.layer_sizes}; the network is "
+            f"{problem.numbers.sizes}"
+        )
+    return _of_elements(list(answer.edges), problem, "edges")
+
+
+def _of_mapping(answer: Mapping[Any, Any], problem: ExamProblem) -> ReadAnswer:
+    if not answer:
+        return Gates({})
+    values = list(answer.values())
+    if all(isinstance(value, str) for value in values):
+        return _of_gates(answer, problem)
+    over = _kind_of(list(answer), problem)
+    elements = problem.elements(over)
+    left_out = [element for element in elements if element not in answer]
+    if left_out:
+        raise XorMiError(
+            f"the method gave no score for {cut_short(name_of_set(left_out), at_most=100)}; give a "
+            f"number for each of the {len(elements)} {over}"
+        )
+    return _of_numbers(np.asarray([answer[element] for element in elements]), problem)
+
+
+def _of_gates(answer: Mapping[Any, str], problem: ExamProblem) -> Gates:
+    known = {*problem.units, *(edge.dst for edge in problem.edges)}
+    for unit in answer:
+        if unit not in known:
+            raise XorMiError(f"the method named a gate of {shown(unit)}, which the network has not")
+    return Gates(dict(answer))
+
+
+def _of_several(answer: list[Any], problem: ExamProblem, over: Over | None) -> ReadAnswer:
+    """A collection of elements, or numbers in a list."""
+    if not answer:
+        return _of_elements([], problem, over or "edges")
+    if any(isinstance(one, (Edge, Unit)) for one in answer):
+        return _of_elements(answer, problem, _kind_of(answer, problem))
+    try:
+        numbers = np.asarray(answer)
+    except ValueError:  # lines of different lengths
+        raise XorMiError(f"the method gave {shown(answer)}; {WHAT_TO_GIVE}") from None
+    return _of_numbers(numbers, problem)
+
+
+def _kind_of(keys: list[Any], problem: ExamProblem) -> Over:
+    """Whether these are edges or units of the network."""
+    edges, units = set(problem.edges), set(problem.units)
+    for one in keys:
+        if not isinstance(one, (Edge, Unit)):
+            raise XorMiError(f"the method gave {shown(one)} among its elements; {WHAT_TO_GIVE}")
+        if one not in edges and one not in units:
+            raise XorMiError(
+                f"the method gave {one}, which is no edge and no hidden unit of this network"
+            )
+    overs: set[Over] = {"edges" if isinstance(one, Edge) else "units" for one in keys}
+    if len(overs) > 1:
+        raise XorMiError("the method gave edges and units together; give the one or the other")
+    return overs.pop()
+
+
+def _of_elements(answer: list[Any], problem: ExamProblem, over: Over) -> Kept:
+    inside = set(answer)
+    return Kept(over, np.array([one in inside for one in problem.elements(over)], dtype=np.bool_))
+
+
+def _of_numbers(numbers: NDArray[Any], problem: ExamProblem) -> Scores | Kept:
+    n_edges, n_units = len(problem.edges), len(problem.units)
+    if numbers.ndim != 1 or len(numbers) not in (n_edges, n_units):
+        raise XorMiError(
+            f"the method gave numbers of the shape {list(numbers.shape)}; this network has "
+            f"{n_edges} edges and {n_units} hidden units; {WHAT_TO_GIVE}"
+        )
+    # a hidden unit has an edge to it and one from it: the two numbers are never the same
+    over: Over = "edges" if len(numbers) == n_edges else "units"
+    if numbers.dtype == np.bool_:
+        return Kept(over, numbers.copy())
+    if numbers.dtype.kind not in "iuf":
+        raise XorMiError(f"the method gave scores of the kind {numbers.dtype}; {WHAT_TO_GIVE}")
+    scores = numbers.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        first = problem.elements(over)[bad[0]]
+        raise XorMiError(
+            f"the method gave {scores[bad[0]]} for {first}, and {len(bad)} of {len(scores)} scores "
+            "are not finite; give a number for each"
+        )
+    return Scores(over, scores)

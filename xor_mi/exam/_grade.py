@@ -1,0 +1,347 @@
+"""methods, networks, a convention -> Grades."""
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xor_mi import __version__
+from xor_mi.circuits import Circuit, identify_circuit
+from xor_mi.errors import XorMiError, cut_short, require_kind, whole_number
+from xor_mi.exam._answer import GIVES, Kept, ReadAnswer, Scores, read_answer
+from xor_mi.exam._grades import ExamNetwork, Grade, Grades, TruthSummary
+from xor_mi.exam._measures import Measured, auroc, measures_of_scores, measures_of_set
+from xor_mi.exam._method import ExamMethod, Method
+from xor_mi.exam._methods import SomeMethods, methods_by_name
+from xor_mi.exam._problem import Cost, ExamProblem, MetricName, Over, RowMetric
+from xor_mi.exam._truth import Truth
+from xor_mi.kinds import Pairs, Target
+from xor_mi.model import HookedMLP, require_hooked_mlp
+from xor_mi.progress import progress_bar
+from xor_mi.search import AnyConvention, Convention
+from xor_mi.truth import row_name, truth_rows
+
+Networks = HookedMLP | Iterable[HookedMLP] | Mapping[str, HookedMLP]
+"""One network, several, or several with names; a population and a task's networks are such."""
+
+PACKAGES = ("torch", "transformer-lens", "captum", "autolrp")
+"""What a grade may depend on; the versions stand in every `Grades`."""
+MOST_NAMED = 3
+"""An error names so many networks or rows."""
+
+
+def grade(
+    methods: SomeMethods = None,
+    networks: Networks | None = None,
+    convention: AnyConvention = None,
+    *,
+    target: Target | None = None,
+    metric: MetricName | RowMetric = "margin",
+    pairs: Pairs | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Grades:
+    """Hold methods for finding circuits against the whole truth, network by network.
+
+    A method that raises, answers what it must not, or changes the network does not lose the others'
+    grades: its grade says why it is missing. A network that does not compute its task, so that
+    there is no circuit to find, is left out, and named.
+
+    Args:
+        methods: names of `METHODS`, functions of an `ExamProblem`, or a mapping of names to
+            functions; by default all of `METHODS`.
+        networks: one network, several, or a mapping from names; a `Population`, or the networks of
+            a `Task`.
+        convention: what is kept where an edge is dropped, on which rows, and what is right.
+        target: what is right; by default each network's own target.
+        metric: what a part of the network is worth on a row; see `MetricName`.
+        pairs: (clean, corrupted) rows for methods that patch from one input to another.
+        seed: what the random numbers of methods come from, with the network's name.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> def by_name(problem):
+    ...     return [len(edge.name) for edge in problem.edges]
+    >>> grades = grade(by_name, textbook_xor())
+    >>> grades.board(["size"])[["method", "size", "size_chance"]].values.tolist()
+    [['by_name', 6.0, 6.0]]
+
+    Raises:
+        XorMiError: an unknown method or metric, no network, one that the exam does not take (hooks,
+            direct connections), a network too large for its circuits to be tried one by one, or no
+            network that computes its task.
+    """
+    named_methods = methods_by_name(methods)
+    named_networks = _named(networks)
+    asked = Convention.of(convention)
+    settings = _Settings(
+        target=target, convention=asked, metric=metric, pairs=pairs, seed=whole_number("seed", seed)
+    )
+    graded: list[ExamNetwork] = []
+    grades: list[Grade] = []
+    left_out: dict[str, str] = {}
+    with progress_bar(
+        doing="grading",
+        unit="method",
+        total=len(named_networks) * len(named_methods),
+        progress=progress,
+    ) as bar:
+        for name, model in named_networks.items():
+            place = _Place(name, settings.problem(name, model))
+            why_not = place.why_not_to_be_asked()
+            if why_not:
+                left_out[name] = why_not
+                bar.update(len(named_methods))
+                continue
+            for method_name, method in named_methods.items():
+                grades.append(place.graded(method_name, method))
+                bar.update()
+            graded.append(place.network())
+    if not graded:
+        some = [f"{name}: {why}" for name, why in list(left_out.items())[:MOST_NAMED]]
+        raise XorMiError(f"no network can be graded on: {'; '.join(some)}")
+    return Grades(
+        convention=asked,
+        metric=metric if isinstance(metric, str) else getattr(metric, "__name__", "given"),
+        seed=settings.seed,
+        versions=_versions(),
+        networks=tuple(graded),
+        grades=tuple(grades),
+        left_out=left_out,
+    )
+
+
+def _named(networks: Networks | None) -> dict[str, HookedMLP]:
+    """Name -> network."""
+    if networks is None:
+        raise XorMiError(
+            "no networks are given; give a network, several, or those of a task, such as "
+            "exam.task('XOR 2-3-3-1').networks(20)"
+        )
+    if isinstance(networks, HookedMLP):
+        return {"0": networks}
+    if isinstance(networks, Mapping):
+        named = {str(name): model for name, model in networks.items()}
+    else:
+        require_kind("networks", networks, Iterable, give="a HookedMLP or several")
+        named = {str(number): model for number, model in enumerate(networks)}
+    if not named:
+        raise XorMiError("networks is empty; give at least one")
+    for model in named.values():
+        require_hooked_mlp(model, "the exam")
+    return named
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What is the same for all networks of one call."""
+
+    target: Target | None
+    convention: Convention
+    metric: MetricName | RowMetric
+    pairs: Pairs | None
+    seed: int
+
+    def problem(self, name: str, model: HookedMLP) -> ExamProblem:
+        """What methods are asked of one network; its seed goes by its name, not its place."""
+        return ExamProblem.of(
+            model,
+            self.target,
+            convention=self.convention,
+            metric=self.metric,
+            pairs=self.pairs,
+            seed=zlib.crc32(f"{self.seed} {name}".encode()),
+        )
+
+
+def _versions() -> dict[str, str]:
+    """Package -> version, of those that are installed."""
+    found = {"xor-mi": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # of the extra
+            continue
+    return found
+
+
+class _Changed(Exception):
+    """A method changed what it was given."""
+
+
+class _Place:
+    """One network in the exam: what methods are asked, and what is true of it."""
+
+    def __init__(self, name: str, problem: ExamProblem) -> None:
+        self._name = name
+        self._problem = problem
+        self._truths: dict[Over, Truth] = {}
+
+    def why_not_to_be_asked(self) -> str:
+        """Why there is no circuit to find in this network; "" where there is."""
+        problem = self._problem
+        whole = torch.ones(1, len(problem.edges))
+        is_right = problem.right(whole)[0].numpy()
+        if is_right.all():
+            return ""
+        clean = truth_rows(problem.numbers.sizes[0])
+        wrong = [row_name(row) for row, right in zip(clean, is_right, strict=False) if not right]
+        n_noisy = int((~is_right[len(clean) :]).sum())
+        said = [f"rows {', '.join(wrong[:MOST_NAMED])}"] if wrong else []
+        said += [f"{n_noisy} noisy rows"] if n_noisy else []
+        return (
+            f"the whole network decides {' and '.join(said)} wrong, so there is no circuit to find"
+        )
+
+    def truth(self, over: Over) -> Truth:
+        """What exhaustion says, found once."""
+        if over not in self._truths:
+            self._truths[over] = Truth.of(self._problem, over=over, progress=False)
+        return self._truths[over]
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """The circuit of the network, proved."""
+        return identify_circuit(self._problem.model, self._problem.numbers.target)
+
+    def network(self) -> ExamNetwork:
+        """The network and what was found to be true of it."""
+        model = self._problem.model
+        return ExamNetwork(
+            name=self._name,
+            cfg=model.cfg,
+            layers=tuple(model.float64_layers()),
+            target=self._problem.numbers.target,
+            n_rows=self._problem.n_rows,
+            truths=tuple(TruthSummary.of(truth) for truth in self._truths.values()),
+        )
+
+    def graded(self, name: str, method: Method) -> Grade:
+        """One method's grade on this network, also where it fails."""
+        # a problem of its own: what it runs is counted for it alone
+        problem = replace(self._problem, cost=Cost())
+        over = method.over if isinstance(method, ExamMethod) else None
+        try:
+            with unchanged(problem), problem.counting():
+                answer = method(problem)
+            read = read_answer(answer, problem, over=over)
+            measured, control = self._measured(read, problem)
+        # whatever a method raises: the others are graded all the same
+        except Exception as error:
+            why_not = str(error) if isinstance(error, (XorMiError, _Changed)) else _raised(error)
+            return Grade(method=name, network=self._name, over=over, why_not=why_not)
+        return Grade(
+            method=name,
+            network=self._name,
+            over=read.over if isinstance(read, (Scores, Kept)) else None,
+            gives=GIVES[type(read)],
+            values=measured.values,
+            chance=measured.chance,
+            control=control,
+            faithfulness=measured.faithfulness,
+            right_rows=measured.right_rows,
+            kept=measured.kept,
+            forwards=problem.cost.forwards,
+            backwards=problem.cost.backwards,
+        )
+
+    def _measured(self, read: ReadAnswer, problem: ExamProblem) -> tuple[Measured, float | None]:
+        """The measures of an answer, and of an alignment what its control reaches."""
+        if isinstance(read, Scores):
+            generator = problem.generator("ties")
+            measured = measures_of_scores(read, self.truth(read.over), generator)
+            if read.over == "units":
+                uses = self._uses()
+                chance = None if uses is None else 0.5
+                measured.values["auroc_gates"] = None if uses is None else auroc(read.numbers, uses)
+                measured.chance["auroc_gates"] = chance
+            return measured, None
+        if isinstance(read, Kept):
+            return measures_of_set(read, self.truth(read.over)), None
+        raise XorMiError("gates and alignments are graded elsewhere")
+
+    def _uses(self) -> NDArray[np.bool_] | None:
+        """Which hidden units the identified circuit uses, [unit]; None without a circuit."""
+        if self.circuit.primary is None:
+            return None
+        used = [not one.constant and not one.idle for one in self.circuit.units]
+        return np.array(used, dtype=np.bool_)
+
+
+def _raised(error: Exception) -> str:
+    """What a method raised, on one line."""
+    return cut_short(f"{type(error).__name__}: {error}".replace("\n", " "), at_most=300)
+
+
+@contextmanager
+def unchanged(problem: ExamProblem) -> Iterator[None]:
+    """While a method runs: the network and the numbers are put back where it changed them.
+
+    Raises:
+        _Changed: a method that changed weights, hooks, the mode or the problem's numbers.
+    """
+    model = problem.model
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    arrays = _arrays(problem)
+    copies = [array.copy() for array in arrays]
+    before = _switches(model)
+    had_gradients = any(one.grad is not None for one in model.parameters())
+    try:
+        yield
+    finally:
+        changed = _put_back_switches(model, before)
+        now = model.state_dict()
+        for name, value in weights.items():
+            if not torch.equal(now[name], value):
+                changed.append(f"the weight {name}")
+                now[name].copy_(value)
+        for array, copy in zip(arrays, copies, strict=True):
+            if not np.array_equal(array, copy):
+                changed.append("the problem's numbers")
+                array[...] = copy
+        if not had_gradients:
+            model.zero_grad()
+    if changed:
+        raise _Changed(
+            f"the method changed {', '.join(dict.fromkeys(changed))}; work on a copy, such as "
+            "copy.deepcopy(problem.model)"
+        )
+
+
+def _arrays(problem: ExamProblem) -> list[NDArray[np.float64]]:
+    numbers = problem.numbers
+    arrays = [numbers.rows, numbers.low, numbers.high]
+    for layer in numbers.layers:
+        arrays += [layer.weight, layer.bias, layer.carried]
+    return arrays
+
+
+def _switches(model: HookedMLP) -> dict[str, object]:
+    """What of a network can be switched: mode, hooks, which weights have gradients."""
+    hooks = {
+        name: len(point.fwd_hooks) + len(point.bwd_hooks) for name, point in model.hook_dict.items()
+    }
+    return {
+        "the mode": model.training,
+        "hooks": hooks,
+        "which weights have gradients": [one.requires_grad for one in model.parameters()],
+    }
+
+
+def _put_back_switches(model: HookedMLP, before: dict[str, object]) -> list[str]:
+    """Switch back what a method switched; gives what that was."""
+    after = _switches(model)
+    changed = [what for what, value in before.items() if after[what] != value]
+    if changed:
+        model.reset_hooks(including_permanent=False)
+        model.train(bool(before["the mode"]))
+        had = before["which weights have gradients"]
+        assert isinstance(had, list)
+        for one, has_gradient in zip(model.parameters(), had, strict=True):
+            one.requires_grad_(has_gradient)
+    return changed

@@ -1,0 +1,497 @@
+"""grades of methods on networks -> Grades: one line per method and network, and the board."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from math import isfinite, sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+from torch import Tensor
+
+from xor_mi.circuits._stored import Misshapen, restored, stored
+from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.exam._measures import MEASURES
+from xor_mi.exam._method import Gives
+from xor_mi.exam._problem import Over
+from xor_mi.exam._truth import Truth
+from xor_mi.finding import Finding, number_text
+from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.metrics import share_interval
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.reading import read_json_text
+from xor_mi.search import Convention
+from xor_mi.truth import BooleanFunction
+
+FORMAT = "xor_mi.Grades/1"
+CONFIDENCE = 0.95
+"""Of the intervals on the board."""
+_NEXT_STEP = "grade the methods again, or give the text that Grades.to_json wrote"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthSummary:
+    """What exhaustion says of one network; see `Truth`, which has every mask.
+
+    Attributes:
+        over: edges or units.
+        n_elements: how many of them there are; 2 to this power masks were tried.
+        n_perfect, n_locally, n_subset, n_cardinally: how many masks are perfect, and minimal in
+            each sense.
+        minimum: the fewest elements that a perfect mask keeps.
+        is_unique: whether only one does with so few.
+        monotonicity_defect: see `Truth`.
+        n_union, n_intersection: how many elements are in some, and in every, subset-minimal one.
+        smallest: the elements, by number, of the first mask with the fewest.
+        mean_faithfulness: of all masks that keep 0, 1, 2, ... elements: the level by chance.
+        mean_right_rows: rows decided right by all masks of each size, on average.
+    """
+
+    over: Over
+    n_elements: int
+    n_perfect: int
+    n_locally: int
+    n_subset: int
+    n_cardinally: int
+    minimum: int
+    is_unique: bool
+    monotonicity_defect: float | None
+    n_union: int
+    n_intersection: int
+    smallest: tuple[int, ...]
+    mean_faithfulness: tuple[float, ...]
+    mean_right_rows: tuple[float, ...]
+
+    @classmethod
+    def of(cls, truth: Truth) -> "TruthSummary":
+        """The counts of a network's whole truth."""
+        first = int(np.flatnonzero(truth.cardinally)[0])
+        faithfulness = truth.faithfulness
+        means = () if faithfulness is None else tuple(truth.mean_by_size(faithfulness).tolist())
+        return cls(
+            over=truth.over,
+            n_elements=truth.n_elements,
+            n_perfect=int(truth.perfect.sum()),
+            n_locally=int(truth.locally.sum()),
+            n_subset=int(truth.subset.sum()),
+            n_cardinally=int(truth.cardinally.sum()),
+            minimum=truth.minimum,
+            is_unique=bool(truth.is_unique),
+            monotonicity_defect=truth.monotonicity_defect,
+            n_union=int(truth.union.sum()),
+            n_intersection=int(truth.intersection.sum()),
+            smallest=tuple(e for e in range(truth.n_elements) if first >> e & 1),
+            mean_faithfulness=means,
+            mean_right_rows=tuple(truth.mean_by_size(truth.n_right_rows).tolist()),
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExamNetwork:
+    """One network of an exam, and what is true of it.
+
+    Attributes:
+        name: what it is called in the tables.
+        cfg, layers: the network; see `model`.
+        target: what is right.
+        n_rows: how many rows there are to decide, noisy ones included.
+        truths: over edges, over units, as far as methods spoke of them.
+    """
+
+    name: str
+    cfg: HookedMLPConfig
+    layers: tuple[tuple[Tensor, Tensor], ...] = field(repr=False)
+    target: BooleanFunction
+    n_rows: int
+    truths: tuple[TruthSummary, ...]
+
+    @property
+    def model(self) -> HookedMLP:
+        """The network."""
+        return HookedMLP(self.cfg).eval().with_weights(self.layers, dtype=self.cfg.dtype)
+
+    def truth(self, over: Over) -> TruthSummary:
+        """What is true of its edges, or of its units.
+
+        Raises:
+            XorMiError: no method spoke of these.
+        """
+        for one in self.truths:
+            if one.over == over:
+                return one
+        raise XorMiError(f"no method of these grades spoke of {over}")
+
+    def elements(self, over: Over) -> tuple[Edge, ...] | tuple[Unit, ...]:
+        """The edges or hidden units, in the order of their numbers."""
+        sizes = self.cfg.layer_sizes
+        if over == "edges":
+            return tuple(edges_of(sizes))
+        return tuple(unit for layer in layers_of(sizes)[1:-1] for unit in layer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grade:
+    """One method on one network.
+
+    Attributes:
+        method, network: their names.
+        over: edges or units; None where that is not known, or the method speaks of neither.
+        gives: what the method answered with; None where it failed.
+        values: measure -> value; see `MEASURES`.
+        chance: measure -> its level by chance.
+        control: of an alignment, what its own search reaches where there is nothing to find.
+        faithfulness: of the top-k, k = 0 ... all; of scores only.
+        right_rows: how many rows the top-k decides right, k = 0 ... all; of scores only.
+        kept: elements by number: of scores all of them, best first; of a set those in it.
+        forwards, backwards: what the method ran, each over all rows of the problem.
+        why_not: why there is no grade.
+    """
+
+    method: str
+    network: str
+    over: Over | None = None
+    gives: Gives | None = None
+    values: dict[str, float | None] = field(default_factory=dict)
+    chance: dict[str, float | None] = field(default_factory=dict)
+    control: float | None = None
+    faithfulness: tuple[float, ...] = ()
+    right_rows: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+    forwards: float = 0.0
+    backwards: float = 0.0
+    why_not: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing better was to be had.
+
+        Scores and sets: they give a perfect circuit with the fewest elements. Gates and alignments:
+        all of them are right.
+        """
+        for measure in ("finds_minimum", "gate_agreement", "interchange_accuracy"):
+            if self.values.get(measure) is not None:
+                return self.values[measure] == 1
+        return False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Grades(Finding):
+    """Methods held against the whole truth, network by network.
+
+    Attributes:
+        convention: under which a part of a network is a circuit.
+        metric: what a part is worth on a row, by name.
+        seed: what the random numbers of methods come from.
+        versions: package -> version.
+        networks: in the order they were given.
+        grades: network by network, and method by method within.
+        left_out: network -> why it could not be graded on.
+    """
+
+    convention: Convention
+    metric: str
+    seed: int
+    versions: dict[str, str]
+    networks: tuple[ExamNetwork, ...] = field(repr=False)
+    grades: tuple[Grade, ...] = field(repr=False)
+    left_out: dict[str, str] = field(repr=False, default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.grades)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods."""
+        return tuple(dict.fromkeys([grade.method for grade in self.grades]))
+
+    def of(self, method: str) -> tuple[Grade, ...]:
+        """One method's grades, network by network.
+
+        Raises:
+            XorMiError: no such method here.
+        """
+        if method not in self.methods:
+            raise unknown("method", method, self.methods, where="these grades have")
+        return tuple(grade for grade in self.grades if grade.method == method)
+
+    def network(self, name: str) -> ExamNetwork:
+        """One network by its name.
+
+        Raises:
+            XorMiError: no such network here.
+        """
+        for one in self.networks:
+            if one.name == name:
+                return one
+        raise unknown("network", name, [one.name for one in self.networks], where="there are")
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that some grade has a value of, in the order of `MEASURES`."""
+        there = {
+            name
+            for grade in self.grades
+            for name, value in grade.values.items()
+            if value is not None
+        }
+        return tuple(name for name in MEASURES if name in there)
+
+    # --- tables
+
+    def frame(self) -> pd.DataFrame:
+        """One line per network and method.
+
+        Columns: method, network, over, gives, each measure and its level by chance
+        (`size`, `size_chance`, ...), control, forwards, backwards, why_not.
+        """
+        lines: list[dict[str, object]] = []
+        for grade in self.grades:
+            line: dict[str, object] = {
+                "method": grade.method,
+                "network": grade.network,
+                "over": grade.over,
+                "gives": grade.gives,
+            }
+            for name in self.measures:
+                line[name] = grade.values.get(name)
+                line[f"{name}_chance"] = grade.chance.get(name)
+            line["control"] = grade.control
+            line["forwards"] = grade.forwards
+            line["backwards"] = grade.backwards
+            line["why_not"] = grade.why_not
+            lines.append(line)
+        return pd.DataFrame(lines)
+
+    def board(self, measures: Sequence[str] | None = None) -> pd.DataFrame:
+        """One line per method, best first: means over networks with 95 % intervals.
+
+        A mean has Student's interval over networks; a share of networks has Clopper and Pearson's.
+        A network on which a measure has no meaning does not count in it: `size` of a set is over
+        those networks on which the set is perfect, whose share stands in `perfect`.
+
+        Columns: method, over, gives, n_networks, n_failed, then of each measure its mean, `_low`,
+        `_high` and `_chance`, then forwards, backwards (means).
+
+        Args:
+            measures: which, by name; by default all that there are.
+
+        Raises:
+            XorMiError: a measure that these grades do not have.
+        """
+        if measures is None:
+            measures = self.measures
+        for name in measures:
+            if name not in MEASURES:
+                raise unknown("measure", name, MEASURES, where="measures are")
+        lines = [self._line(method, measures) for method in self.methods]
+        board = pd.DataFrame(lines)
+        # from the most often right to the least; of those alike, by how far off they are
+        order = {"over": True, "finds_minimum": False, "excess": True}
+        by = [name for name in order if name in board]
+        return board.sort_values(
+            by, ascending=[order[name] for name in by], kind="stable", ignore_index=True
+        )
+
+    def _line(self, method: str, measures: Sequence[str]) -> dict[str, object]:
+        grades = self.of(method)
+        graded = [grade for grade in grades if not grade.why_not]
+        first = graded[0] if graded else grades[0]
+        line: dict[str, object] = {
+            "method": method,
+            "over": first.over,
+            "gives": first.gives,
+            "n_networks": len(graded),
+            "n_failed": len(grades) - len(graded),
+        }
+        for name in measures:
+            values = [grade.values.get(name) for grade in graded]
+            known = [value for value in values if value is not None]
+            chances = [grade.chance.get(name) for grade in graded]
+            known_chances = [chance for chance in chances if chance is not None]
+            mean, low, high = interval(known, is_share=MEASURES[name].is_share)
+            line[name] = mean
+            line[f"{name}_low"] = low
+            line[f"{name}_high"] = high
+            line[f"{name}_chance"] = float(np.mean(known_chances)) if known_chances else None
+        line["forwards"] = float(np.mean([grade.forwards for grade in graded])) if graded else None
+        line["backwards"] = (
+            float(np.mean([grade.backwards for grade in graded])) if graded else None
+        )
+        return line
+
+    def truth_frame(self) -> pd.DataFrame:
+        """What is true of each network: one line per network and kind of element.
+
+        Columns: network, over, n_elements, n_perfect, n_locally, n_subset, n_cardinally, minimum,
+        is_unique, monotonicity_defect, n_union, n_intersection.
+        """
+        lines: list[dict[str, object]] = []
+        for network in self.networks:
+            for truth in network.truths:
+                line: dict[str, object] = asdict(truth)
+                for name in ("smallest", "mean_faithfulness", "mean_right_rows"):
+                    del line[name]
+                lines.append({"network": network.name} | line)
+        return pd.DataFrame(lines)
+
+    def failures(self, method: str) -> tuple[Grade, ...]:
+        """Where a method is not right, the smallest network first; see `Grade.is_right`.
+
+        Among networks of one size those come first where it is the furthest off.
+        """
+        sizes = {network.name: sum(network.cfg.layer_sizes) for network in self.networks}
+        wrong = [grade for grade in self.of(method) if not grade.why_not and not grade.is_right]
+        return tuple(
+            sorted(wrong, key=lambda one: (sizes[one.network], -(one.values.get("excess") or 0)))
+        )
+
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "convention": asdict(self.convention),
+            "metric": self.metric,
+            "seed": self.seed,
+            "left_out": dict(self.left_out),
+        }
+
+    def __str__(self) -> str:
+        text = f"{len(self.methods)} methods graded on {len(self.networks)} networks"
+        n_failed = sum(bool(grade.why_not) for grade in self.grades)
+        if n_failed:
+            text += f"; {n_failed} of {len(self)} grades are missing, see why_not"
+        if self.left_out:
+            text += f"; {len(self.left_out)} networks are left out, see left_out"
+        return text
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        return str(self), self.compact_board()
+
+    def compact_board(self) -> pd.DataFrame:
+        """The board as a person reads it: one text per measure, 'mean [low, high] (chance)'.
+
+        Of the measures those that a reader asks first: size, finds_minimum, perfect, perfect_share,
+        faithfulness areas, gates and interchange.
+        """
+        asked = (
+            "size",
+            "finds_minimum",
+            "perfect",
+            "perfect_share",
+            "cpr",
+            "cmd",
+            "auroc_union",
+            "gate_agreement",
+            "interchange_accuracy",
+        )
+        measures = [name for name in asked if name in self.measures]
+        board = self.board(measures)
+        table = board[["method", "over", "gives", "n_networks"]].copy()
+        for name in measures:
+            cells = zip(
+                board[name],
+                board[f"{name}_low"],
+                board[f"{name}_high"],
+                board[f"{name}_chance"],
+                strict=True,
+            )
+            table[name] = [_cell(*numbers) for numbers in cells]
+        table["forwards"] = board["forwards"]
+        table["backwards"] = board["backwards"]
+        return table
+
+    # --- JSON
+
+    def to_json(self) -> str:
+        """All of it as text, also the networks' weights; `from_json` reads it."""
+        content = {"format": FORMAT} | {
+            name: stored(getattr(self, name)) for name in self.__dataclass_fields__
+        }
+        return json.dumps(content) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Grades":
+        """The grades that `to_json` wrote.
+
+        Raises:
+            XorMiError: text that is cut off, edited or of another format.
+        """
+        require_kind("text", text, str, give="what Grades.to_json wrote")
+        content = read_json_text(text, called="the text of grades", next_step=_NEXT_STEP)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise XorMiError(f"the text is not of the format {FORMAT}; {_NEXT_STEP}")
+        try:
+            return restored(content, cls, "grades")
+        except Misshapen as error:
+            raise XorMiError(f"the grades cannot be read: {error}; {_NEXT_STEP}") from None
+
+
+def interval(
+    values: Sequence[float], *, is_share: bool
+) -> tuple[float | None, float | None, float | None]:
+    """The mean over networks and its 95 % interval; None where nothing is known of it.
+
+    >>> interval([0.0, 1.0, 2.0], is_share=False)
+    (1.0, -1.484..., 3.484...)
+    """
+    n = len(values)
+    if not n:
+        return None, None, None
+    if is_share:
+        share = share_interval(int(sum(values)), n)
+        return share.share, share.low, share.high
+    mean = float(np.mean(values))
+    if n == 1:
+        return mean, None, None
+    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+    reach = quantile * float(np.std(values, ddof=1)) / sqrt(n)
+    return mean, mean - reach, mean + reach
+
+
+def joined(parts: Sequence[Grades]) -> Grades:
+    """Grades of the same methods on several lots of networks as one.
+
+    Raises:
+        XorMiError: no grades, ones of different conventions, metrics or seeds, or a network that is
+            in two of them.
+    """
+    if not parts:
+        raise XorMiError("no grades are given; give at least one")
+    first = parts[0]
+    names: set[str] = set()
+    for part in parts:
+        for what in ("convention", "metric", "seed"):
+            if getattr(part, what) != getattr(first, what):
+                raise XorMiError(
+                    f"the grades are of two kinds: {what} is {getattr(first, what)} and "
+                    f"{getattr(part, what)}; join those of one kind"
+                )
+        for network in part.networks:
+            if network.name in names:
+                raise XorMiError(f"the network {network.name} is in two of the grades")
+            names.add(network.name)
+    left_out: dict[str, str] = {}
+    for part in parts:
+        left_out |= part.left_out
+    return Grades(
+        convention=first.convention,
+        metric=first.metric,
+        seed=first.seed,
+        versions=first.versions,
+        networks=tuple(network for part in parts for network in part.networks),
+        grades=tuple(grade for part in parts for grade in part.grades),
+        left_out=left_out,
+    )
+
+
+def _cell(mean: Any, low: Any, high: Any, chance: Any) -> str:
+    """'9.23 [8.9, 9.5] (16.7)': mean, interval and chance, as far as there are such."""
+    if mean is None or not isfinite(mean):
+        return ""
+    text = number_text(mean)
+    if low is not None and isfinite(low):
+        text += f" [{number_text(low)}, {number_text(high)}]"
+    if chance is not None and isfinite(chance):
+        text += f" ({number_text(chance)})"
+    return text

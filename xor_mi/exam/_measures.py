@@ -1,0 +1,266 @@
+"""an answer and the truth -> measures, each beside its chance level.
+
+Chance is an order of the elements drawn at random for scores, and a set of the same size drawn at
+random for sets. Its level is exact: all masks are known, so nothing is sampled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from xor_mi.exam._answer import Kept, Scores
+from xor_mi.exam._truth import Truth
+
+Better = Literal["higher", "lower"]
+Numbers = NDArray[np.float64]
+
+
+class Measure(NamedTuple):
+    """What a measure says.
+
+    Attributes:
+        what: in words, with its unit.
+        better: which way is good.
+        is_share: whether it is a yes or no of each network, so that its mean is a share.
+    """
+
+    what: str
+    better: Better
+    is_share: bool = False
+
+
+MEASURES: Mapping[str, Measure] = {
+    # of scores and of sets
+    "size": Measure(
+        "elements of the smallest perfect top-k; of a set, its own where it is perfect", "lower"
+    ),
+    "excess": Measure("size, less the fewest that a perfect circuit keeps", "lower"),
+    "finds_minimum": Measure(
+        "whether the size is the fewest that a perfect circuit keeps", "higher", is_share=True
+    ),
+    "rank": Measure(
+        "by rows decided right, the part of all sets of the same size that it stands above, those "
+        "that decide as many counted half; of scores, at the fewest a perfect circuit keeps",
+        "higher",
+    ),
+    # of scores
+    "perfect_share": Measure("part of k = 0 ... all whose top-k is perfect", "higher"),
+    "cpr": Measure("area under the faithfulness of the top-k, over the part kept", "higher"),
+    "cmd": Measure("area between the faithfulness of the top-k and 1, over the part kept", "lower"),
+    "auroc_union": Measure(
+        "area under the ROC curve for being in some subset-minimal circuit", "higher"
+    ),
+    "ap_union": Measure("average precision for being in some subset-minimal circuit", "higher"),
+    "auroc_intersection": Measure(
+        "area under the ROC curve for being in every subset-minimal circuit", "higher"
+    ),
+    "ap_intersection": Measure(
+        "average precision for being in every subset-minimal circuit", "higher"
+    ),
+    "auroc_gates": Measure(
+        "of scores over units: area under the ROC curve for being a unit whose gate the identified "
+        "circuit uses",
+        "higher",
+    ),
+    # of sets
+    "perfect": Measure("whether the set decides every row right", "higher", is_share=True),
+    "locally_minimal": Measure(
+        "whether it is perfect and can lose no single element", "higher", is_share=True
+    ),
+    "subset_minimal": Measure(
+        "whether it is perfect and contains no other perfect set", "higher", is_share=True
+    ),
+    "distance": Measure("elements that differ from the nearest subset-minimal circuit", "lower"),
+    "faithfulness": Measure("faithfulness of the set; 1 is the whole network's", "higher"),
+    # of gates and alignments
+    "gate_agreement": Measure(
+        "part of the units with a proved gate whose gate it names right", "higher"
+    ),
+    "interchange_accuracy": Measure(
+        "part of all interchanges that the causal model predicts, least variable", "higher"
+    ),
+}
+"""Every measure, in the order of the tables."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One answer's measures; a measure that has no meaning here is None.
+
+    Attributes:
+        values: measure -> its value.
+        chance: measure -> its level by chance.
+        faithfulness: of the top-k, k = 0 ... all; of scores only.
+        right_rows: how many rows the top-k decides right, k = 0 ... all; of scores only.
+        kept: the elements, by number: of scores all, best first; of a set those in it.
+    """
+
+    values: dict[str, float | None]
+    chance: dict[str, float | None]
+    faithfulness: tuple[float, ...] = ()
+    right_rows: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+
+
+def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Generator) -> Measured:
+    """Grade an order of the elements.
+
+    Args:
+        generator: puts elements of equal scores in an order: no method is to win or lose by the
+            order in which the edges are named.
+    """
+    n = truth.n_elements
+    shuffled = generator.permutation(n)
+    order = shuffled[np.argsort(-scores.numbers[shuffled], kind="stable")]
+    masks = np.concatenate([[0], np.cumsum(1 << order.astype(np.int64))])
+    is_perfect = truth.perfect[masks]
+    size = int(np.argmax(is_perfect))  # the whole network is perfect, so there is one
+    sizes = np.arange(n + 1)
+    minimum = truth.minimum
+    mean_size = float(truth.chance_of_size @ sizes)
+    values: dict[str, float | None] = {
+        "size": size,
+        "excess": size - minimum,
+        "finds_minimum": float(size == minimum),
+        "rank": _rank(truth, int(masks[minimum])),
+        "perfect_share": float(is_perfect.mean()),
+    }
+    chance: dict[str, float | None] = {
+        "size": mean_size,
+        "excess": mean_size - minimum,
+        "finds_minimum": float(truth.chance_of_size[minimum]),
+        "rank": 0.5,
+        "perfect_share": float(truth.mean_by_size(truth.perfect).mean()),
+    }
+    faithfulness = truth.faithfulness
+    if faithfulness is None:
+        curve: tuple[float, ...] = ()
+        areas: dict[str, float | None] = {"cpr": None, "cmd": None}
+        areas_by_chance = areas
+    else:
+        curve = tuple(faithfulness[masks].tolist())
+        areas = _areas(faithfulness[masks], np.abs(1 - faithfulness[masks]))
+        areas_by_chance = _areas(
+            truth.mean_by_size(faithfulness), truth.mean_by_size(np.abs(1 - faithfulness))
+        )
+    for name, labels in (("union", truth.union), ("intersection", truth.intersection)):
+        values[f"auroc_{name}"] = auroc(scores.numbers, labels)
+        chance[f"auroc_{name}"] = None if values[f"auroc_{name}"] is None else 0.5
+        values[f"ap_{name}"] = average_precision(labels[order])
+        chance[f"ap_{name}"] = chance_of_precision(int(labels.sum()), n)
+    return Measured(
+        values=_in_order(values | areas),
+        chance=_in_order(chance | areas_by_chance),
+        faithfulness=curve,
+        right_rows=tuple(truth.n_right_rows[masks].tolist()),
+        kept=tuple(order.tolist()),
+    )
+
+
+def measures_of_set(answer: Kept, truth: Truth) -> Measured:
+    """Grade a set of elements."""
+    mask = truth.mask_of(answer.kept)
+    size = int(truth.n_kept[mask])
+    is_perfect = bool(truth.perfect[mask])
+    mean_size = float(truth.chance_of_size @ np.arange(truth.n_elements + 1))
+    values: dict[str, float | None] = {
+        "size": size if is_perfect else None,
+        "excess": size - truth.minimum if is_perfect else None,
+        "finds_minimum": float(truth.cardinally[mask]),
+        "rank": _rank(truth, mask),
+        "perfect": float(is_perfect),
+        "locally_minimal": float(truth.locally[mask]),
+        "subset_minimal": float(truth.subset[mask]),
+        "distance": float(truth.distance[mask]),
+        "faithfulness": None,
+    }
+    alike = truth.by_size[size]
+    chance: dict[str, float | None] = {
+        "size": mean_size if is_perfect else None,
+        "excess": mean_size - truth.minimum if is_perfect else None,
+        "finds_minimum": float(truth.cardinally[alike].mean()),
+        "rank": 0.5,
+        "perfect": float(truth.perfect[alike].mean()),
+        "locally_minimal": float(truth.locally[alike].mean()),
+        "subset_minimal": float(truth.subset[alike].mean()),
+        "distance": float(truth.distance[alike].mean()),
+        "faithfulness": None,
+    }
+    if truth.faithfulness is not None:
+        values["faithfulness"] = float(truth.faithfulness[mask])
+        chance["faithfulness"] = float(truth.faithfulness[alike].mean())
+    return Measured(
+        values=_in_order(values),
+        chance=_in_order(chance),
+        kept=tuple(np.flatnonzero(answer.kept).tolist()),
+    )
+
+
+def _in_order(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: values[name] for name in MEASURES if name in values}
+
+
+def _rank(truth: Truth, mask: int) -> float:
+    """The part of all masks of the same size that decide fewer rows right; those as many, half."""
+    n_right = truth.n_right_rows[truth.by_size[truth.n_kept[mask]]]
+    own = truth.n_right_rows[mask]
+    return float((n_right < own).mean() + (n_right == own).mean() / 2)
+
+
+def _areas(faithfulness: Numbers, distance: Numbers) -> dict[str, float | None]:
+    """CPR and CMD: areas over the part of the elements that is kept, from 0 to 1, by trapezoids."""
+    part = np.linspace(0, 1, len(faithfulness))
+    return {
+        "cpr": float(np.trapezoid(faithfulness, part)),
+        "cmd": float(np.trapezoid(distance, part)),
+    }
+
+
+def auroc(scores: Numbers, labels: NDArray[np.bool_]) -> float | None:
+    """How likely a positive scores above a negative, ties half; None without one of each.
+
+    >>> auroc(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
+    0.5
+    """
+    n_positive = int(labels.sum())
+    n_negative = len(labels) - n_positive
+    if not n_positive or not n_negative:
+        return None
+    ranks = rankdata(scores)[labels].sum()
+    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def average_precision(labels: NDArray[np.bool_]) -> float | None:
+    """The mean over the positives of the part of positives up to it; None without positives.
+
+    Args:
+        labels: best first.
+
+    >>> round(average_precision(np.array([True, False, True])), 4)
+    0.8333
+    """
+    if not labels.any():
+        return None
+    precision = np.cumsum(labels) / np.arange(1, len(labels) + 1)
+    return float(precision[labels].mean())
+
+
+def chance_of_precision(n_positive: int, n: int) -> float | None:
+    """The mean average precision over all orders of n elements.
+
+    At place k a positive has, on average, (n_positive - 1) (k - 1) / (n - 1) of the others before
+    it.
+
+    >>> chance_of_precision(1, 2)
+    0.75
+    """
+    if not n_positive:
+        return None
+    if n == 1:
+        return 1.0
+    place = np.arange(1, n + 1)
+    return float(((1 + (place - 1) * (n_positive - 1) / (n - 1)) / place).mean())

@@ -1,0 +1,364 @@
+"""a problem -> Truth: what exhaustion says of every set of edges, or of units, that could be kept.
+
+Mask m keeps element e where bit e of m is set. A mask is perfect where the network that keeps only
+its elements decides every row right. Four kinds of minimal circuits are told apart, each contained
+in the one before, after the ladder of Hadad, Katz and Bassan (ICLR 2026, arXiv 2602.16823):
+
+quasi-minimal: perfect, and some element cannot be taken away;
+locally minimal: perfect, and no single element can be taken away;
+subset-minimal: perfect, and no set of elements can be taken away;
+cardinally minimal: perfect, and no perfect mask keeps fewer.
+
+They differ where taking elements away is not monotone: two that go together may leave a circuit
+perfect though either alone breaks it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from xor_mi.errors import XorMiError, require_at_most
+from xor_mi.exam._problem import ExamProblem, Over, run_with_edges
+from xor_mi.finding import Finding
+from xor_mi.graph import Edge, Unit
+from xor_mi.search import Convention, metric_of_edge_masks
+
+MAX_UNITS = 20
+"""A network with more hidden units has more sets of them than are tried."""
+MASKS_AT_ONCE = 2**14
+"""So many sets of units are run together."""
+
+Level = Literal["perfect", "quasi", "locally", "subset", "cardinally"]
+"""Perfect, or minimal in one of four senses; each contains the next."""
+Masks = NDArray[np.bool_]
+"""A truth value of every mask, [mask]."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Truth(Finding):
+    """Every set of elements of one network, tried.
+
+    Attributes:
+        over: whether the elements are edges or hidden units.
+        elements: in the order of the bits.
+        layer_sizes: (d_in, *d_hidden, d_out) of the network.
+        convention: what it was tried under.
+        n_rows: how many rows there are to decide.
+        n_right_rows: how many of them each mask decides right, [mask].
+        values: the mean of the problem's metric over the rows, [mask].
+    """
+
+    over: Over
+    elements: tuple[Edge, ...] | tuple[Unit, ...] = field(repr=False)
+    layer_sizes: tuple[int, ...]
+    convention: Convention
+    n_rows: int
+    n_right_rows: NDArray[np.int64] = field(repr=False)
+    values: NDArray[np.float64] = field(repr=False)
+
+    @classmethod
+    def of(cls, problem: ExamProblem, *, over: Over = "edges", progress: bool = True) -> "Truth":
+        """Try every set of edges, or of hidden units with all edges between them.
+
+        >>> from xor_mi.handmade import textbook_xor
+        >>> truth = Truth.of(ExamProblem.of(textbook_xor()))
+        >>> print(truth)
+        1 of 64 sets of edges decide every row right, 1 of them minimal; the smallest keep 6 edges
+
+        Raises:
+            XorMiError: more edges than `search.edge_masks` tries, more units than `MAX_UNITS`, or a
+                metric that is not finite.
+        """
+        if over == "edges":
+            by_mask = _of_edges(problem, progress=progress)
+        else:
+            by_mask = _of_units(problem)
+        n_right_rows, values = by_mask
+        if not np.isfinite(values).all():
+            raise XorMiError(
+                f"the metric is {values[~np.isfinite(values)][0]} for a part of the network; give "
+                "a metric that is a finite number whatever is dropped"
+            )
+        return cls(
+            over=over,
+            elements=problem.elements(over),
+            layer_sizes=problem.numbers.sizes,
+            convention=problem.convention,
+            n_rows=problem.n_rows,
+            n_right_rows=n_right_rows,
+            values=values,
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def n_elements(self) -> int:
+        """How many edges or units there are."""
+        return len(self.elements)
+
+    @cached_property
+    def n_kept(self) -> NDArray[np.int64]:
+        """How many elements each mask keeps, [mask]."""
+        return np.bitwise_count(np.arange(len(self))).astype(np.int64)
+
+    @cached_property
+    def by_size(self) -> tuple[NDArray[np.int64], ...]:
+        """The masks that keep 0, 1, 2, ... elements."""
+        ordered = np.argsort(self.n_kept, kind="stable")
+        n_of_size = np.bincount(self.n_kept, minlength=self.n_elements + 1)
+        return tuple(np.split(ordered, np.cumsum(n_of_size)[:-1]))
+
+    def halves(self, of_masks: NDArray[np.generic], element: int) -> tuple[NDArray, NDArray]:
+        """Two views of numbers [mask]: of the masks without an element, and each with it."""
+        pairs = of_masks.reshape(-1, 2, 2**element)
+        return pairs[:, 0], pairs[:, 1]
+
+    # --- the ladder
+
+    @cached_property
+    def perfect(self) -> Masks:
+        """Which masks decide every row right, [mask]."""
+        return self.n_right_rows == self.n_rows
+
+    @cached_property
+    def quasi(self) -> Masks:
+        """Which perfect masks have an element that cannot be taken away, [mask]."""
+        breaks = np.zeros(len(self), dtype=np.bool_)
+        for element in range(self.n_elements):
+            without, _ = self.halves(self.perfect, element)
+            _, breaks_with = self.halves(breaks, element)
+            breaks_with |= ~without
+        return self.perfect & breaks
+
+    @cached_property
+    def locally(self) -> Masks:
+        """Which perfect masks have no single element that can be taken away, [mask]."""
+        can_lose = np.zeros(len(self), dtype=np.bool_)
+        for element in range(self.n_elements):
+            without, _ = self.halves(self.perfect, element)
+            _, can_lose_with = self.halves(can_lose, element)
+            can_lose_with |= without
+        return self.perfect & ~can_lose
+
+    @cached_property
+    def subset(self) -> Masks:
+        """Which perfect masks contain no other perfect one, [mask]."""
+        # whether a mask contains a perfect one, itself included: element by element, those without
+        # it are passed on to those with it
+        contains = self.perfect.copy()
+        for element in range(self.n_elements):
+            without, with_it = self.halves(contains, element)
+            with_it |= without
+        inside = np.zeros_like(contains)
+        for element in range(self.n_elements):
+            without, _ = self.halves(contains, element)
+            _, inside_with = self.halves(inside, element)
+            inside_with |= without
+        return self.perfect & ~inside
+
+    @cached_property
+    def cardinally(self) -> Masks:
+        """Which perfect masks keep the fewest elements that a perfect one keeps, [mask]."""
+        return self.perfect & (self.n_kept == self.minimum)
+
+    def at_level(self, level: Level) -> Masks:
+        """Which masks are of this level, [mask]."""
+        levels: dict[Level, Masks] = {
+            "perfect": self.perfect,
+            "quasi": self.quasi,
+            "locally": self.locally,
+            "subset": self.subset,
+            "cardinally": self.cardinally,
+        }
+        return levels[level]
+
+    @cached_property
+    def minimum(self) -> int:
+        """The fewest elements that a perfect mask keeps.
+
+        Raises:
+            XorMiError: no mask is perfect, the whole network neither.
+        """
+        if not self.perfect.any():
+            raise XorMiError(
+                f"no set of {self.over} decides every row right, so there is no circuit to find"
+            )
+        return int(self.n_kept[self.perfect].min())
+
+    # --- what the minimal circuits have in common
+
+    @cached_property
+    def is_unique(self) -> bool:
+        """Whether only one perfect mask has the fewest elements."""
+        return np.count_nonzero(self.cardinally) == 1
+
+    @cached_property
+    def union(self) -> Masks:
+        """Which elements are in some subset-minimal circuit, [element]."""
+        return self._bits(np.bitwise_or.reduce(np.flatnonzero(self.subset)))
+
+    @cached_property
+    def intersection(self) -> Masks:
+        """Which elements are in every subset-minimal circuit, [element]."""
+        return self._bits(np.bitwise_and.reduce(np.flatnonzero(self.subset)))
+
+    def _bits(self, mask: np.int64) -> Masks:
+        return (mask >> np.arange(self.n_elements) & 1).astype(np.bool_)
+
+    @cached_property
+    def monotonicity_defect(self) -> float | None:
+        """Of all ways to add one element to a perfect mask, the part that breaks it.
+
+        None where nothing can be added, for only the whole network is perfect. Greedy removal is
+        sure to end at a subset-minimal circuit where it is 0.
+        """
+        n_ways = n_broken = 0
+        for element in range(self.n_elements):
+            without, with_it = self.halves(self.perfect, element)
+            n_ways += np.count_nonzero(without)
+            n_broken += np.count_nonzero(without & ~with_it)
+        return n_broken / n_ways if n_ways else None
+
+    @cached_property
+    def distance(self) -> NDArray[np.int64]:
+        """How many elements each mask differs in from the nearest subset-minimal one, [mask]."""
+        far = self.n_elements + 1
+        distance = np.where(self.subset, 0, far)
+        for element in range(self.n_elements):
+            without, with_it = self.halves(distance, element)
+            nearer = np.minimum(without, with_it + 1)
+            np.minimum(with_it, without + 1, out=with_it)
+            without[...] = nearer
+        return distance
+
+    def mask_of(self, kept: NDArray[np.bool_]) -> int:
+        """The number of the mask that keeps these elements, [element]."""
+        return sum(1 << element for element in np.flatnonzero(kept).tolist())
+
+    # --- chance: a random order of the elements, every order equally likely
+
+    @cached_property
+    def chance_of_size(self) -> NDArray[np.float64]:
+        """How likely a random order's smallest perfect top-k keeps 0, 1, 2, ... elements, [size].
+
+        Exact: the orders are counted, not drawn.
+        """
+        # of the orders that a mask's elements can come in, the part that met no perfect mask before
+        unmet = np.zeros(len(self))
+        unmet[0] = 1.0
+        chance = np.zeros(self.n_elements + 1)
+        chance[0] = float(self.perfect[0])
+        for size, masks in enumerate(self.by_size[1:], start=1):
+            for element in range(self.n_elements):
+                last = masks[masks >> element & 1 == 1]
+                before = last ^ (1 << element)
+                unmet[last] += np.where(self.perfect[before], 0.0, unmet[before])
+            unmet[masks] /= size
+            chance[size] = (unmet[masks] * self.perfect[masks]).mean()
+        return chance
+
+    def mean_by_size(self, of_masks: NDArray[np.generic]) -> NDArray[np.float64]:
+        """The mean over all masks of each size: what is expected of a random one, [size]."""
+        total = np.bincount(self.n_kept, weights=of_masks.astype(np.float64))
+        return total / np.bincount(self.n_kept)
+
+    @cached_property
+    def faithfulness(self) -> NDArray[np.float64] | None:
+        """(value - value of nothing) / (value of all - value of nothing), [mask].
+
+        As the Mechanistic Interpretability Benchmark has it (Mueller et al. 2025, arXiv
+        2504.13151). None where the whole network is worth as much as the empty one.
+        """
+        empty, whole = self.values[0], self.values[-1]
+        if empty == whole:
+            return None
+        return (self.values - empty) / (whole - empty)
+
+    # --- what a person sees
+
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "over": self.over,
+            "elements": [element.name for element in self.elements],
+            "layer_sizes": self.layer_sizes,
+            "n_rows": self.n_rows,
+            "convention": asdict(self.convention),
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """One line per number of kept elements.
+
+        Columns: n_kept, n_masks, n_perfect, n_locally, n_subset, n_cardinally, mean_value.
+        """
+        sizes = self.n_elements + 1
+
+        def counted(level: Level) -> NDArray[np.int64]:
+            return np.bincount(self.n_kept[self.at_level(level)], minlength=sizes)
+
+        return pd.DataFrame(
+            {
+                "n_kept": np.arange(sizes),
+                "n_masks": np.bincount(self.n_kept, minlength=sizes),
+                "n_perfect": counted("perfect"),
+                "n_locally": counted("locally"),
+                "n_subset": counted("subset"),
+                "n_cardinally": counted("cardinally") if self.perfect.any() else 0,
+                "mean_value": self.mean_by_size(self.values),
+            }
+        )
+
+    def __str__(self) -> str:
+        n_perfect = np.count_nonzero(self.perfect)
+        text = (
+            f"{n_perfect:,} of {len(self):,} sets of {self.over} decide every row right, "
+            f"{np.count_nonzero(self.subset):,} of them minimal"
+        )
+        if not n_perfect:
+            return text
+        return f"{text}; the smallest keep {self.minimum} {self.over}"
+
+
+def _of_edges(
+    problem: ExamProblem, *, progress: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """How many rows each set of edges decides right, and the mean metric, [mask] each."""
+
+    def n_right(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        return problem.numbers.right_rows(outputs).sum(-1).astype(np.float64)
+
+    def mean_value(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        return problem.metric_of(torch.from_numpy(outputs)).mean(-1).numpy()
+
+    right = metric_of_edge_masks(problem.numbers, n_right, progress=progress)
+    values = metric_of_edge_masks(problem.numbers, mean_value, progress=progress)
+    return right.astype(np.int64), values
+
+
+def _of_units(problem: ExamProblem) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The same of each set of hidden units."""
+    n_units = len(problem.units)
+    require_at_most(
+        n_units, MAX_UNITS, what="hidden units", do="take a network with fewer hidden units"
+    )
+    n_right: list[NDArray[np.int64]] = []
+    values: list[NDArray[np.float64]] = []
+    for numbers in _in_parts(2**n_units):
+        kept = (numbers[:, None] >> np.arange(n_units) & 1).astype(np.float64)
+        edges = torch.from_numpy(np.asarray(problem.edges_between(kept)))
+        outputs = run_with_edges(problem.numbers, edges, problem.inputs)
+        n_right.append(problem.numbers.right_rows(outputs.numpy()).sum(-1))
+        values.append(problem.metric_of(outputs).mean(-1).numpy())
+    return np.concatenate(n_right), np.concatenate(values)
+
+
+def _in_parts(n_masks: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, n_masks, MASKS_AT_ONCE):
+        yield np.arange(start, min(start + MASKS_AT_ONCE, n_masks))
