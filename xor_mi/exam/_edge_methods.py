@@ -1,0 +1,273 @@
+"""one ExamProblem -> a score per edge: the field's methods, each a short function.
+
+Scores are in the order of `problem.edges`, [edge], and the larger the likelier the edge is in the
+circuit. Over rows they are the mean of the absolute effect, but for Shapley values, which are of
+the mean metric and signed, and `gradient_x_weight`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, whole_number
+from xor_mi.exam._exact_methods import Scores, denoising, noising, shapley
+from xor_mi.exam._method import ExamMethod, Method
+from xor_mi.exam._problem import ExamProblem
+from xor_mi.exam._slopes import add_edges_up, midpoints, require_slopes, run_whole, weights_of
+
+N_STEPS = 50
+"""A gradient is averaged over so many points of its path."""
+
+
+def edge_noising(problem: ExamProblem) -> Scores:
+    """Exact: how far the metric moves when one edge is dropped from the whole network.
+
+    Heimersheim and Nanda 2024, arXiv 2404.15255.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> edge_noising(ExamProblem.of(textbook_xor())).tolist()
+    [0.5, 0.5, 0.5, 0.5, 1.0, 0.5]
+    """
+    return noising(problem, "edges")
+
+
+def edge_denoising(problem: ExamProblem) -> Scores:
+    """Exact: how far the metric moves when one edge is restored where all are dropped.
+
+    Heimersheim and Nanda 2024, arXiv 2404.15255. With a hidden layer, one edge alone is no way from
+    an input to an output, so where a dropped edge carries nothing every score is 0.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> edge_denoising(ExamProblem.of(textbook_xor())).tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    return denoising(problem, "edges")
+
+
+def eap(problem: ExamProblem) -> Scores:
+    """Edge attribution patching: the metric's slope in an edge's value, times its change.
+
+    The slope is that of the whole network, the change that to what a dropped edge carries. Syed,
+    Rager and Conmy 2023, arXiv 2310.10348.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> eap(ExamProblem.of(textbook_xor())).tolist()
+    [0.5, 0.5, 0.5, 0.5, 1.0, 0.5]
+
+    Raises:
+        XorMiError: the metric "accuracy", which has no slope.
+    """
+    whole = np.ones((1, len(problem.edges)))
+    return problem.gradient(whole)[0].abs().mean(0).numpy()
+
+
+def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+    """The same with the slope averaged while all edges are put back together, from 0 to 1.
+
+    Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the metric in the
+    mask of edges. On every row the signed effects add up to what the whole network has over the
+    empty one, to the accuracy of n_steps midpoints.
+
+    Raises:
+        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+    """
+    steps = _steps(n_steps)
+    path = steps[:, None].expand(-1, len(problem.edges)).numpy()
+    return problem.gradient(path).mean(0).abs().mean(0).numpy()
+
+
+def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+    """The same with the slope averaged over inputs on the line from a baseline to the row.
+
+    Hanna, Pezzelle and Belinkov 2024, arXiv 2403.17806. The baseline is what dropped edges of the
+    inputs carry, 0 or the mean row; an edge's change is that to what it carries when dropped.
+
+    Raises:
+        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+    """
+    require_slopes(problem)
+    numbers = problem.numbers
+    carried = [torch.from_numpy(layer.carried) for layer in numbers.layers]
+    steps = _steps(n_steps)[:, None, None]
+    points = carried[0] + steps * (problem.inputs - carried[0])
+    run = run_whole(numbers, points)
+    slopes = torch.autograd.grad(problem.metric_of(run.outputs).sum(), run.sums)
+    at_rows = run_whole(numbers, problem.inputs)
+    problem.cost.forwards += n_steps + 1
+    problem.cost.backwards += n_steps
+    moved = [
+        values.detach() - of_dropped
+        for values, of_dropped in zip(at_rows.entering, carried, strict=True)
+    ]
+    effects = add_edges_up([one.mean(0) for one in slopes], moved, numbers)
+    return effects.abs().mean(0).numpy()
+
+
+def eap_pairs(problem: ExamProblem) -> Scores:
+    """Edge attribution patching between rows: the slope at the clean row, times the change.
+
+    The change is that to what the edge carries on the corrupted row; the metric is the clean row's.
+    The mean of the absolute effect over `problem.pairs`. Syed, Rager and Conmy 2023, arXiv
+    2310.10348.
+
+    Raises:
+        XorMiError: the metric "accuracy", or a problem without pairs.
+    """
+    return _between_rows(problem, torch.ones(1, dtype=torch.float64))
+
+
+def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+    """The same with the slope averaged over inputs on the line from the corrupted to the clean row.
+
+    Hanna, Pezzelle and Belinkov 2024, arXiv 2403.17806.
+
+    Raises:
+        XorMiError: the metric "accuracy", a problem without pairs, or n_steps that is no whole
+            number of at least 1.
+    """
+    return _between_rows(problem, _steps(n_steps))
+
+
+def gradient_x_weight(problem: ExamProblem) -> Scores:
+    """|weight x slope of the metric in it|, where the metric is the mean over rows.
+
+    The sensitivity of a connection (Lee, Ajanthan and Torr 2019, arXiv 1810.02340). Where a dropped
+    edge carries nothing it is `eap` with rows added up before the absolute value.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> gradient_x_weight(ExamProblem.of(textbook_xor())).tolist()
+    [0.0, 0.0, 0.5, 0.5, 0.0, 0.5]
+
+    Raises:
+        XorMiError: the metric "accuracy", which has no slope.
+    """
+    require_slopes(problem)
+    weights = [weight.clone().requires_grad_() for weight in weights_of(problem.numbers)]
+    outputs = run_whole(problem.numbers, problem.inputs, weights).outputs
+    slopes = torch.autograd.grad(problem.metric_of(outputs).mean(), weights)
+    problem.cost.forwards += 1
+    problem.cost.backwards += 1
+    products = [(slope * weight).flatten() for slope, weight in zip(slopes, weights, strict=True)]
+    return torch.cat(products).detach().abs().numpy()
+
+
+def shapley_margin(problem: ExamProblem) -> Scores:
+    """Exact Shapley values of the mean margin over all sets of edges, signed.
+
+    Shapley 1953.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> problem = ExamProblem.of(textbook_xor())
+    >>> round(float(shapley_margin(problem).sum()), 6)  # 0.5 with all edges, 0.0 with none
+    0.5
+
+    Raises:
+        XorMiError: more than `MAX_SHAPLEY` edges.
+    """
+    return shapley(problem, "edges", "margin")
+
+
+def shapley_accuracy(problem: ExamProblem) -> Scores:
+    """Exact Shapley values of the share of rows that are right over all sets of edges, signed.
+
+    Shapley 1953.
+
+    Raises:
+        XorMiError: more than `MAX_SHAPLEY` edges.
+    """
+    return shapley(problem, "edges", "accuracy")
+
+
+def magnitude(problem: ExamProblem) -> Scores:
+    """The absolute weight. Han, Pool, Tran and Dally 2015, arXiv 1506.02626.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> magnitude(ExamProblem.of(textbook_xor())).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 2.0]
+    """
+    return np.concatenate([np.abs(layer.weight).ravel() for layer in problem.numbers.layers])
+
+
+def random_edges(problem: ExamProblem) -> Scores:
+    """Chance: a number from 0 to 1 per edge."""
+    return problem.generator("random").random(len(problem.edges))
+
+
+def _steps(n_steps: int) -> Float[Tensor, " step"]:
+    return midpoints(whole_number("n_steps", n_steps, at_least=1))
+
+
+def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> Scores:
+    """The effects of edges between the two rows of each pair, the mean of their absolute values.
+
+    Args:
+        steps: where between the corrupted row, 0, and the clean one, 1, slopes are taken.
+    """
+    require_slopes(problem)
+    if not problem.pairs:
+        raise XorMiError(
+            "the problem has no pairs of rows, for all its labels are the same; give pairs="
+        )
+    numbers, pairs = problem.numbers, torch.tensor(problem.pairs)
+    clean, corrupted = pairs[:, 0], pairs[:, 1]
+    # a metric is of all rows in their order, so the points of a pair stand in the place of its
+    # clean row; the pairs of one clean row take a copy of the rows each
+    copies = torch.tensor(_times_before(problem.pairs))
+    n_copies = int(copies.max()) + 1
+    points = problem.inputs.repeat(len(steps), n_copies, 1, 1)
+    low, high = problem.inputs[corrupted], problem.inputs[clean]
+    points[:, copies, clean] = low + steps[:, None, None] * (high - low)
+    run = run_whole(numbers, points)
+    of_pairs = problem.metric_of(run.outputs)[:, copies, clean]
+    slopes = torch.autograd.grad(of_pairs.sum(), run.sums)
+    at_rows = run_whole(numbers, problem.inputs)
+    n_runs = len(steps) * len(pairs) / problem.n_rows
+    problem.cost.forwards += n_runs + 1
+    problem.cost.backwards += n_runs
+    entering = [values.detach() for values in at_rows.entering]
+    moved = [values[clean] - values[corrupted] for values in entering]
+    averaged = [one[:, copies, clean].mean(0) for one in slopes]
+    return add_edges_up(averaged, moved, numbers).abs().mean(0).numpy()
+
+
+def _times_before(pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """How many pairs before each have the same clean row."""
+    seen: Counter[int] = Counter()
+    before: list[int] = []
+    for clean, _ in pairs:
+        before.append(seen[clean])
+        seen[clean] += 1
+    return before
+
+
+def _scores(name: str, run: Method, source: str) -> ExamMethod:
+    return ExamMethod(name=name, run=run, over="edges", gives="scores", source=source)
+
+
+_PATCHING = "Heimersheim and Nanda 2024, arXiv 2404.15255"
+_EAP = "Syed, Rager and Conmy 2023, arXiv 2310.10348"
+_EAP_IG = "Hanna, Pezzelle and Belinkov 2024, arXiv 2403.17806"
+_IG = "Sundararajan, Taly and Yan 2017, arXiv 1703.01365"
+_SHAPLEY = "Shapley 1953, A value for n-person games"
+
+EDGE_METHODS: tuple[ExamMethod, ...] = (
+    _scores("edge_noising", edge_noising, _PATCHING),
+    _scores("edge_denoising", edge_denoising, _PATCHING),
+    _scores("eap", eap, _EAP),
+    _scores("eap_ig", eap_ig, f"{_IG}, of the metric in the mask of edges"),
+    _scores("eap_ig_inputs", eap_ig_inputs, _EAP_IG),
+    _scores("eap_pairs", eap_pairs, _EAP),
+    _scores("eap_ig_pairs", eap_ig_pairs, _EAP_IG),
+    _scores(
+        "gradient_x_weight", gradient_x_weight, "Lee, Ajanthan and Torr 2019, arXiv 1810.02340"
+    ),
+    _scores("shapley_margin", shapley_margin, _SHAPLEY),
+    _scores("shapley_accuracy", shapley_accuracy, _SHAPLEY),
+    _scores("magnitude", magnitude, "Han, Pool, Tran and Dally 2015, arXiv 1506.02626"),
+    _scores("random", random_edges, "chance"),
+)
+"""The methods that score edges."""

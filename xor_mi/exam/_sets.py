@@ -1,0 +1,310 @@
+"""one ExamProblem -> a set of edges or units: greedy removal, ACDC and optimised masks.
+
+A set is True or False per edge or unit, in the order of the problem.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, shown, whole_number
+from xor_mi.exam._method import ExamMethod, Method
+from xor_mi.exam._problem import ExamProblem, Over
+from xor_mi.exam._slopes import require_slopes
+from xor_mi.graph import Edge
+
+ElementSet = NDArray[np.bool_]
+"""Which edges or units are in the set."""
+
+ACDC_THRESHOLD = 0.1
+"""The default threshold of `acdc`, in parts of what the whole network has over the empty one."""
+
+N_STEPS = 200
+"""Masks are optimised by so many steps of Adam."""
+LEARNING_RATE = 0.1
+"""The step size of Adam, in log-odds of a mask."""
+TEMPERATURE, STRETCHED_FROM, STRETCHED_TO = 2 / 3, -0.1, 1.1
+"""The constants of hard-concrete masks as in Louizos, Welling and Kingma 2018 (1712.01312)."""
+EDGE_PRUNING_WEIGHT = 10.0
+"""How much missing the wanted size by all edges weighs, squared, against the network's metric."""
+PROBING_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""How much keeping all edges weighs against the loss of the task, each tried."""
+
+
+def greedy_removal(problem: ExamProblem) -> ElementSet:
+    """Edges go one by one, outputs first, where all decisions that were right stay right.
+
+    Layer by layer from the outputs to the inputs, in each in the order of `problem.edges`; and
+    again from the start, until no edge alone can go: the set is locally minimal (Hadad, Katz and
+    Bassan 2026, arXiv 2602.16823), though seldom for good, for two edges may still go together.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> greedy_removal(ExamProblem.of(textbook_xor())).tolist()
+    [True, True, True, True, True, True]
+    """
+    return _removed_until_none_goes(problem, "edges", _outputs_first(problem))
+
+
+def greedy_removal_once(problem: ExamProblem) -> ElementSet:
+    """The same, but each edge is looked at once.
+
+    What is left may hold edges that can go: those from a unit that lost all its sources later on.
+    """
+    kept = np.ones(len(problem.edges), dtype=np.bool_)
+    return _removed_once(problem, "edges", kept, _outputs_first(problem))
+
+
+def acdc(problem: ExamProblem, *, threshold: float = ACDC_THRESHOLD) -> ElementSet:
+    """Edges go one by one, outputs first, where the metric moves less than a threshold by it.
+
+    Each edge is looked at once, targets and their sources in reverse order; it goes for good where
+    the metric's distance from the whole network's grows by less than the threshold. The distance is
+    the mean over rows of the absolute difference. Conmy et al. 2023, arXiv 2304.14997, who take the
+    Kullback-Leibler divergence of the outputs.
+
+    Args:
+        threshold: in parts of how far the empty network's metric is from the whole one's.
+
+    Raises:
+        XorMiError: a threshold that is no number of at least 0.
+    """
+    is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not is_number or not 0 <= threshold < np.inf:
+        raise XorMiError(f"threshold is {shown(threshold)}; give a finite number of at least 0")
+    kept = np.ones(len(problem.edges), dtype=np.bool_)
+    whole, empty = _values(problem, np.stack([kept, ~kept]))
+    at_most = threshold * np.abs(whole - empty).mean()
+    distance = 0.0
+    for edge in reversed(range(len(kept))):
+        kept[edge] = False
+        (values,) = _values(problem, kept[None])
+        without_it = float(np.abs(values - whole).mean())
+        if without_it - distance < at_most:
+            distance = without_it
+        else:
+            kept[edge] = True
+    return kept
+
+
+def acdc_decisions(problem: ExamProblem) -> ElementSet:
+    """Edges go one by one in ACDC's order where all decisions that were right stay right.
+
+    After Conmy et al. 2023, arXiv 2304.14997, with decisions in place of a threshold.
+    """
+    kept = np.ones(len(problem.edges), dtype=np.bool_)
+    return _removed_once(problem, "edges", kept, reversed(range(len(kept))))
+
+
+def greedy_removal_units(problem: ExamProblem) -> ElementSet:
+    """Units go one by one, the last layer first, where all decisions that were right stay right.
+
+    And again from the start, until no unit alone can go.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> greedy_removal_units(ExamProblem.of(textbook_xor())).tolist()
+    [True, True]
+    """
+    layers = [unit.layer for unit in problem.units]
+    order = sorted(range(len(layers)), key=lambda unit: -layers[unit])
+    return _removed_until_none_goes(problem, "units", order)
+
+
+def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
+    """Masks of edges by gradient, to stay near the whole network's metric at a wanted size.
+
+    Hard-concrete masks, one for each wanted number of edges, all at once by Adam. The loss is the
+    metric's mean absolute distance from the whole network's plus the square of how far the expected
+    number of edges is from the wanted one; then the wanted number of edges with the largest masks
+    are kept. The answer is the smallest such set that keeps all decisions that were right. Bhaskar,
+    Wettig, Friedman and Chen 2024, arXiv 2406.16778, who choose one size, and let its weight grow.
+
+    Raises:
+        XorMiError: the metric "accuracy", which has no slope, or n_steps that is no whole number of
+            at least 1.
+    """
+    n_edges = len(problem.edges)
+    wanted = torch.arange(1, n_edges + 1, dtype=torch.float64)
+    whole, scale = _whole_and_scale(problem)
+
+    def loss(values: Tensor, expected: Tensor) -> Tensor:
+        distance = (values - whole).abs().mean(-1) / scale
+        missed = (expected.sum(-1) - wanted) / n_edges
+        return distance + EDGE_PRUNING_WEIGHT * missed.square()
+
+    start = torch.full((n_edges, n_edges), 2.0, dtype=torch.float64)
+    log_odds = _optimised(problem, "edge_pruning", start, loss, n_steps=n_steps)
+    # of equal masks the earlier edge is kept
+    rank = np.argsort(np.argsort(-log_odds, axis=1, kind="stable"), axis=1)
+    return _smallest_right(problem, rank < np.arange(1, n_edges + 1)[:, None])
+
+
+def subnetwork_probing(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
+    """Masks of edges by gradient, to do the task with few of them.
+
+    Hard-concrete masks, one for each of `PROBING_WEIGHTS`, all at once by Adam. The loss is the
+    logistic one of the metric, in parts of the whole network's, plus a weight times the expected
+    share of edges; then masks from 1/2 on are kept. The answer is the smallest such set that keeps
+    all decisions that were right. Cao, Sanh and Rush 2021, arXiv 2104.03514, with one weight.
+
+    Raises:
+        XorMiError: the metric "accuracy", which has no slope, or n_steps that is no whole number of
+            at least 1.
+    """
+    n_edges = len(problem.edges)
+    weights = torch.tensor(PROBING_WEIGHTS, dtype=torch.float64)
+    _, scale = _whole_and_scale(problem)
+
+    def loss(values: Tensor, expected: Tensor) -> Tensor:
+        of_task = torch.nn.functional.softplus(-values / scale).mean(-1)
+        return of_task + weights * expected.mean(-1)
+
+    start = torch.full((len(weights), n_edges), 2.0, dtype=torch.float64)
+    log_odds = _optimised(problem, "subnetwork_probing", start, loss, n_steps=n_steps)
+    return _smallest_right(problem, log_odds >= 0)
+
+
+def _outputs_first(problem: ExamProblem) -> list[int]:
+    """The edges layer by layer from the outputs to the inputs, in each in their own order."""
+
+    def layer_of(edge: Edge) -> int:
+        return edge.src.layer
+
+    layers = list(map(layer_of, problem.edges))
+    return sorted(range(len(layers)), key=lambda edge: -layers[edge])
+
+
+def _right(problem: ExamProblem, over: Over, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows each mask of elements decides right, [mask, row]."""
+    edges = kept if over == "edges" else problem.edges_between(kept)
+    return problem.right(edges).numpy()
+
+
+def _values(problem: ExamProblem, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The metric of masks of edges on every row, [mask, row]."""
+    return problem.values(kept).detach().double().numpy()
+
+
+def _removed_once(
+    problem: ExamProblem, over: Over, kept: ElementSet, order: Iterable[int]
+) -> ElementSet:
+    """One pass: an element goes where all rows that are right with `kept` stay right."""
+    kept = kept.copy()
+    (to_stay,) = _right(problem, over, kept[None])
+    for element in order:
+        if not kept[element]:
+            continue
+        kept[element] = False
+        (right,) = _right(problem, over, kept[None])
+        kept[element] = not right[to_stay].all()
+    return kept
+
+
+def _removed_until_none_goes(problem: ExamProblem, over: Over, order: list[int]) -> ElementSet:
+    """Passes as `_removed_once` makes them, until one changes nothing."""
+    kept = np.ones(len(order), dtype=np.bool_)
+    while True:
+        fewer = _removed_once(problem, over, kept, order)
+        if (fewer == kept).all():
+            return kept
+        kept = fewer
+
+
+def _smallest_right(problem: ExamProblem, sets: NDArray[np.bool_]) -> ElementSet:
+    """The smallest of these sets of edges on which all rows stay right; else the whole network."""
+    whole = np.ones((1, sets.shape[1]), dtype=np.bool_)
+    together = np.concatenate([whole, sets])
+    right = _right(problem, "edges", together)
+    good = together[right[:, right[0]].all(-1)]
+    return good[good.sum(-1).argmin()]
+
+
+def _whole_and_scale(problem: ExamProblem) -> tuple[Tensor, Tensor]:
+    """The whole network's metric on every row, and how large it is, in the mean over rows."""
+    require_slopes(problem)
+    whole = problem.values(np.ones((1, len(problem.edges))))[0].detach()
+    scale = whole.abs().mean()
+    return whole, scale if scale > 0 else torch.ones_like(scale)
+
+
+def _optimised(
+    problem: ExamProblem,
+    name: str,
+    start: Float[Tensor, "mask edge"],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
+    n_steps: int,
+) -> Float[np.ndarray, "mask edge"]:
+    """The log-odds of hard-concrete masks after some steps of Adam.
+
+    Args:
+        name: the method's, which its random numbers come from.
+        start: the log-odds that each mask begins with.
+        loss: (metric [mask, row], chance of each edge to be kept [mask, edge]) -> [mask].
+    """
+    n_steps = whole_number("n_steps", n_steps, at_least=1)
+    log_odds = start.clone().requires_grad_()
+    adam = torch.optim.Adam([log_odds], lr=LEARNING_RATE)
+    uniform = problem.generator(name).random((n_steps, *start.shape)).clip(1e-6, 1 - 1e-6)
+    noise = torch.from_numpy(np.log(uniform / (1 - uniform)))
+    always_zero = TEMPERATURE * np.log(-STRETCHED_FROM / STRETCHED_TO)
+    for of_step in noise:
+        soft = torch.sigmoid((log_odds + of_step) / TEMPERATURE)
+        kept = (soft * (STRETCHED_TO - STRETCHED_FROM) + STRETCHED_FROM).clamp(0, 1)
+        values = problem.metric_of(_outputs(problem, kept))
+        expected = torch.sigmoid(log_odds - always_zero)
+        adam.zero_grad()
+        loss(values, expected).sum().backward()
+        adam.step()
+    problem.cost.forwards += n_steps * len(start)
+    problem.cost.backwards += n_steps * len(start)
+    return log_odds.detach().numpy()
+
+
+def _outputs(problem: ExamProblem, kept: Float[Tensor, "mask edge"]) -> Tensor:
+    """As `problem.outputs`, [mask, row, output], by fewer operations: masks are small here."""
+    numbers = problem.numbers
+    values = problem.inputs.T.expand(len(kept), -1, -1)
+    is_there: Tensor | None = None
+    first = 0
+    for number, (layer, (n_sources, n_targets)) in enumerate(
+        zip(numbers.layers, pairwise(numbers.sizes), strict=True)
+    ):
+        of_layer = kept[:, first : first + n_sources * n_targets]
+        first += n_sources * n_targets
+        live = of_layer.view(-1, n_targets, n_sources)
+        if is_there is not None:
+            live = live * is_there[:, None]
+        weight = live * torch.from_numpy(layer.weight)
+        moved = values - torch.from_numpy(layer.carried)[:, None]
+        bias = torch.from_numpy(layer.bias_if_all_dropped)[:, None]
+        values = numbers.model.activate(weight @ moved + bias, number)
+        is_there = (live.detach() > 0).any(-1)
+    return values.transpose(1, 2)
+
+
+def _set(name: str, run: Method, source: str, over: Over = "edges") -> ExamMethod:
+    return ExamMethod(name=name, run=run, over=over, gives="set", source=source)
+
+
+_GREEDY = "Hadad, Katz and Bassan 2026, arXiv 2602.16823"
+_ACDC = "Conmy et al. 2023, arXiv 2304.14997"
+
+SET_METHODS: tuple[ExamMethod, ...] = (
+    _set("greedy_removal", greedy_removal, _GREEDY),
+    _set("greedy_removal_once", greedy_removal_once, _GREEDY),
+    _set("acdc", acdc, _ACDC),
+    _set("acdc_decisions", acdc_decisions, f"{_ACDC}, with decisions in place of a threshold"),
+    _set(
+        "edge_pruning",
+        edge_pruning,
+        "Bhaskar, Wettig, Friedman and Chen 2024, arXiv 2406.16778",
+    ),
+    _set("subnetwork_probing", subnetwork_probing, "Cao, Sanh and Rush 2021, arXiv 2104.03514"),
+    _set("greedy_removal_units", greedy_removal_units, _GREEDY, over="units"),
+)
+"""The methods that give a set of edges or of units."""

@@ -1,0 +1,199 @@
+"""one ExamProblem -> a score per hidden unit: the field's methods, each a short function.
+
+Scores are in the order of `problem.units`, [unit], and the larger the likelier the unit is in the
+circuit. Over rows they are the mean of the absolute effect, but for Shapley values, which are of
+the mean metric and signed.
+
+A unit is dropped with all its edges. Between 0 and 1 its mask takes that part of what it sends.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xor_mi.errors import whole_number
+from xor_mi.exam._exact_methods import Scores, denoising, noising, shapley
+from xor_mi.exam._method import ExamMethod, Method
+from xor_mi.exam._problem import ExamProblem
+from xor_mi.exam._slopes import midpoints, require_slopes, run_whole
+
+N_STEPS = 50
+"""A gradient is averaged over so many points of its path."""
+
+
+def unit_noising(problem: ExamProblem) -> Scores:
+    """Exact: how far the metric moves when one unit is dropped from the whole network.
+
+    Heimersheim and Nanda 2024, arXiv 2404.15255.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> unit_noising(ExamProblem.of(textbook_xor())).tolist()
+    [1.0, 0.5]
+    """
+    return noising(problem, "units")
+
+
+def unit_denoising(problem: ExamProblem) -> Scores:
+    """Exact: how far the metric moves when one unit is restored where all are dropped.
+
+    Heimersheim and Nanda 2024, arXiv 2404.15255. With two hidden layers, one unit alone is no way
+    from an input to an output.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> unit_denoising(ExamProblem.of(textbook_xor())).tolist()
+    [1.0, 0.5]
+    """
+    return denoising(problem, "units")
+
+
+def attribution_patching(problem: ExamProblem) -> Scores:
+    """The metric's slope in what a unit sends, times the change to what its dropped edges carry.
+
+    The slope is that of the whole network. Nanda 2023; Kramár, Lieberum, Shah and Nanda 2024, arXiv
+    2403.00745.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> attribution_patching(ExamProblem.of(textbook_xor())).tolist()
+    [1.0, 0.5]
+
+    Raises:
+        XorMiError: the metric "accuracy", which has no slope.
+    """
+    whole = np.ones((1, len(problem.edges)))
+    return _effects_of_units(problem, problem.gradient(whole))
+
+
+def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+    """The same with the slope averaged while all units are put back together, from 0 to 1.
+
+    Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the metric in the
+    mask of units. On every row the signed effects add up to what the whole network has over the
+    empty one, to the accuracy of n_steps midpoints.
+
+    Raises:
+        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+    """
+    steps = midpoints(whole_number("n_steps", n_steps, at_least=1))
+    from_inputs = ~_sends(problem).any(0)
+    path = np.where(from_inputs, 1.0, steps[:, None].numpy())
+    return _effects_of_units(problem, problem.gradient(path))
+
+
+def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+    """What passes through a unit while the inputs go from a baseline to the row.
+
+    The metric's slope in what the unit holds, times the unit's own move, step by step; the effects
+    of one layer add up to the metric's whole change on every row. The baseline is what dropped
+    edges of the inputs carry, 0 or the mean row. Dhamdhere, Sundararajan and Yan 2018, arXiv
+    1805.12233.
+
+    Raises:
+        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+    """
+    require_slopes(problem)
+    numbers = problem.numbers
+    middles = midpoints(whole_number("n_steps", n_steps, at_least=1))
+    baseline = torch.from_numpy(numbers.layers[0].carried)
+    moved = problem.inputs - baseline
+    ends = torch.arange(n_steps + 1) / n_steps
+    at_middles = run_whole(numbers, baseline + middles[:, None, None] * moved)
+    at_ends = run_whole(numbers, baseline + ends[:, None, None] * moved)
+    problem.cost.forwards += 2 * n_steps + 1
+    problem.cost.backwards += n_steps
+    metric = problem.metric_of(at_middles.outputs).sum()
+    slopes = torch.autograd.grad(metric, at_middles.entering[1:])
+    of_layers: list[Tensor] = []
+    for slope, values in zip(slopes, at_ends.entering[1:], strict=True):
+        of_layers.append((slope * values.detach().diff(dim=0)).sum(0))
+    return torch.cat(of_layers, dim=-1).abs().mean(0).numpy()
+
+
+def unit_shapley_margin(problem: ExamProblem) -> Scores:
+    """Exact Shapley values of the mean margin over all sets of units, signed.
+
+    Shapley 1953; of units, Ghorbani and Zou 2020, arXiv 2002.09815.
+
+    Raises:
+        XorMiError: more than `MAX_SHAPLEY` units.
+    """
+    return shapley(problem, "units", "margin")
+
+
+def unit_shapley_accuracy(problem: ExamProblem) -> Scores:
+    """Exact Shapley values of the share of rows that are right over all sets of units, signed.
+
+    Shapley 1953; of units, Ghorbani and Zou 2020, arXiv 2002.09815.
+
+    Raises:
+        XorMiError: more than `MAX_SHAPLEY` units.
+    """
+    return shapley(problem, "units", "accuracy")
+
+
+def unit_magnitude(problem: ExamProblem) -> Scores:
+    """The L2 norm of a unit's incoming weights, times that of its outgoing ones.
+
+    A reading of our own of Han, Pool, Tran and Dally 2015, arXiv 1506.02626: scaling a ReLU unit's
+    incoming weights and bias up and its outgoing weights down changes nothing, nor this product.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> unit_magnitude(ExamProblem.of(textbook_xor())).round(3).tolist()
+    [1.414, 2.828]
+    """
+    layers = problem.numbers.layers
+    incoming = [np.linalg.norm(layer.weight, axis=1) for layer in layers[:-1]]
+    outgoing = [np.linalg.norm(layer.weight, axis=0) for layer in layers[1:]]
+    return np.concatenate(incoming) * np.concatenate(outgoing)
+
+
+def random_units(problem: ExamProblem) -> Scores:
+    """Chance: a number from 0 to 1 per unit."""
+    return problem.generator("unit_random").random(len(problem.units))
+
+
+def _sends(problem: ExamProblem) -> NDArray[np.bool_]:
+    """Which edges each unit is the source of, [unit, edge]."""
+    return np.array([[edge.src == unit for edge in problem.edges] for unit in problem.units])
+
+
+def _effects_of_units(
+    problem: ExamProblem, slopes: Float[Tensor, "mask row edge"]
+) -> Float[np.ndarray, " unit"]:
+    """Slopes in edges' masks -> of what their sources send, averaged over masks; absolute."""
+    sends = torch.from_numpy(_sends(problem)).double()
+    return (slopes.mean(0) @ sends.T).abs().mean(0).numpy()
+
+
+def _scores(name: str, run: Method, source: str) -> ExamMethod:
+    return ExamMethod(name=name, run=run, over="units", gives="scores", source=source)
+
+
+_PATCHING = "Heimersheim and Nanda 2024, arXiv 2404.15255"
+_SHAPLEY = "Shapley 1953; Ghorbani and Zou 2020, arXiv 2002.09815"
+
+UNIT_METHODS: tuple[ExamMethod, ...] = (
+    _scores("unit_noising", unit_noising, _PATCHING),
+    _scores("unit_denoising", unit_denoising, _PATCHING),
+    _scores(
+        "attribution_patching",
+        attribution_patching,
+        "Nanda 2023; Kramár, Lieberum, Shah and Nanda 2024, arXiv 2403.00745",
+    ),
+    _scores(
+        "integrated_gradients",
+        integrated_gradients,
+        "Sundararajan, Taly and Yan 2017, arXiv 1703.01365, of the metric in the mask of units",
+    ),
+    _scores("conductance", conductance, "Dhamdhere, Sundararajan and Yan 2018, arXiv 1805.12233"),
+    _scores("unit_shapley_margin", unit_shapley_margin, _SHAPLEY),
+    _scores("unit_shapley_accuracy", unit_shapley_accuracy, _SHAPLEY),
+    _scores(
+        "unit_magnitude",
+        unit_magnitude,
+        "our reading of Han, Pool, Tran and Dally 2015, arXiv 1506.02626",
+    ),
+    _scores("unit_random", random_units, "chance"),
+)
+"""The methods that score hidden units."""
