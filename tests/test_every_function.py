@@ -18,6 +18,7 @@ from torch import nn
 
 from xor_mi import (
     circuits,
+    exam,
     gate_scan,
     geometry,
     handmade,
@@ -91,6 +92,7 @@ MADE: dict[str, Once] = {
     ),
     "found": lambda: gate_scan.find_gates(model(), **quiet),
     "scan": lambda: gate_scan.scan_gates(model(), *SCANNED, n_permutations=9, **quiet),
+    "exam": lambda: exam.ExamProblem.of(model()),
     "figures": lambda: report.figures_of(made("findings")),
 }
 """Valid arguments, each made when it is first asked for."""

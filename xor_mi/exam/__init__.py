@@ -7,6 +7,15 @@ and `Convention`, that gives back a score per edge or unit, a set of them, the g
 where the variables of a causal model lie.
 """
 
+from xor_mi.exam._gate_rule import GATE_METHODS as GATE_METHODS
+from xor_mi.exam._gate_rule import GateTable as GateTable
+from xor_mi.exam._gate_rule import agreement_with_circuit as agreement_with_circuit
+from xor_mi.exam._gate_rule import chance_of_agreement as chance_of_agreement
+from xor_mi.exam._gate_rule import chen_toy as chen_toy
+from xor_mi.exam._gate_rule import gate_rule_chen as gate_rule_chen
+from xor_mi.exam._gate_rule import gate_rule_joint as gate_rule_joint
+from xor_mi.exam._gate_rule import gate_table as gate_table
+from xor_mi.exam._gate_rule import proven_gates as proven_gates
 from xor_mi.exam._grade import Networks as Networks
 from xor_mi.exam._grade import grade as grade
 from xor_mi.exam._grades import ExamNetwork as ExamNetwork
