@@ -33,6 +33,7 @@ from xor_mi import (
     values,
 )
 from xor_mi.errors import XorMiError
+from xor_mi.graph import Unit
 
 WRONG: list[object] = [
     None,
@@ -48,6 +49,7 @@ WRONG: list[object] = [
 ]
 """Values of kinds that hardly any argument has."""
 
+FIRST = Unit(0, 0)
 PLACES = {"either": "h0.0", "both": "h0.1"}
 SMALL = training.TrainConfig(max_steps=2)
 
@@ -210,6 +212,11 @@ VALID: dict[str, dict[str, object]] = {
         "n_networks": 1, "widths": [2], "act_fns": ["relu"], "config": SMALL, **quiet,
     },
     "population.write_census": {"networks": Made("networks"), "path": "written.parquet"},
+    "exam.agreement_with_circuit": {"answer": {FIRST: "OR"}, "problem": Made("exam")},
+    "exam.chance_of_agreement": {"answer": {FIRST: "OR"}, "problem": Made("exam")},
+    "exam.gate_rule_chen": {"problem": Made("exam")},
+    "exam.gate_rule_joint": {"problem": Made("exam")},
+    "exam.proven_gates": {"problem": Made("exam")},
     "zoo.load": {"name": "or-and"},
     "zoo.recorded": {"name": "or-and"},
     "zoo.load_transformer": {"name": "xor-attention"},
@@ -322,6 +329,8 @@ BETWEEN_ROOMS = {
 them with values that were checked before.
 """
 WITHOUT_ARGUMENTS = {
+    "exam.chen_toy",
+    "exam.gate_table",
     "handmade.textbook_xor",
     "zoo.describe",
     "zoo.names",

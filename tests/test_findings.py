@@ -15,6 +15,7 @@ import xor_mi
 from xor_mi import circuits, geometry, plots
 from xor_mi.circuits import control_rates, diagnose, identify_circuit, ordered_circuits
 from xor_mi.errors import XorMiError
+from xor_mi.exam import gate_table
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import find_gates, scan_gates
 from xor_mi.handmade import textbook_xor
@@ -95,9 +96,11 @@ MADE = {
     "PartialCount": lambda _: PartialCount(at_least=5, n_done=1, n_configurations=4),
     "ConventionCounts": lambda model: compare_conventions(model, depth=2),
     "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
+    "GateTable": lambda _: gate_table(),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
+    "GateTable",
     "CountingCost",
     "PartialCount",
     "FoundGates",

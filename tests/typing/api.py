@@ -369,6 +369,20 @@ assert_type(report.identifiable, bool)
 assert_type(xor_mi.search.Problem.of(model, "XOR").target, xor_mi.BooleanFunction)
 assert_type(xor_mi.search.Convention(margin=0.1).describe(), str)
 
+# the exam: gates of units
+
+asked = xor_mi.exam.ExamProblem.of(model)
+assert_type(xor_mi.exam.gate_rule_chen(asked), dict[Unit, str])
+joint_gates = xor_mi.exam.gate_rule_joint(asked)
+assert_type(joint_gates, dict[Unit, str])
+assert_type(xor_mi.exam.agreement_with_circuit(joint_gates, asked), float | None)
+assert_type(xor_mi.exam.chance_of_agreement(joint_gates, asked), float | None)
+assert_type(xor_mi.exam.proven_gates(asked), dict[Unit, tuple[int, ...]])
+assert_type(xor_mi.exam.chen_toy(), HookedMLP)
+gates_told: xor_mi.exam.GateTable = xor_mi.exam.gate_table()
+assert_type(gates_told.toy_frame(), pd.DataFrame)
+assert_type(xor_mi.exam.GATE_METHODS, tuple[xor_mi.exam.ExamMethod, ...])
+
 # many networks, the zoo
 
 networks = xor_mi.census(population, require="single", min_margin=0.1, progress=False)

@@ -43,7 +43,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xor_mi.circuits import ROUNDING, identify_circuit
+from xor_mi.circuits import ROUNDING, Circuit, identify_circuit
 from xor_mi.errors import XorMiError, require_kind, shown
 from xor_mi.exam._method import ExamMethod
 from xor_mi.exam._problem import ExamProblem
@@ -182,12 +182,17 @@ def gate_rule_joint(problem: ExamProblem) -> dict[Unit, str]:
     return answer
 
 
-def agreement_with_circuit(answer: Mapping[Unit, str], problem: ExamProblem) -> float | None:
+def agreement_with_circuit(
+    answer: Mapping[Unit, str], problem: ExamProblem, *, circuit: Circuit | None = None
+) -> float | None:
     """Of the hidden units with a proven gate, the share whose named gate is right.
 
     A unit has a proven gate if some circuit of the network is proved by joint interchange
     (`identify_circuit`), and all that are have the unit live with the same gate. A unit that the
     answer does not name, or whose name is no gate, is not right.
+
+    Args:
+        circuit: what `identify_circuit` found, where it is at hand; by default it is asked.
 
     Returns:
         From 0 to 1; None where no unit has a proven gate.
@@ -200,7 +205,7 @@ def agreement_with_circuit(answer: Mapping[Unit, str], problem: ExamProblem) -> 
     Raises:
         XorMiError: an answer that is no mapping of units to names.
     """
-    proven = proven_gates(problem)
+    proven = proven_gates(problem, circuit=circuit)
     given = _given(answer, problem)
     if not proven:
         return None
@@ -208,13 +213,18 @@ def agreement_with_circuit(answer: Mapping[Unit, str], problem: ExamProblem) -> 
     return sum(right) / len(right)
 
 
-def chance_of_agreement(answer: Mapping[Unit, str], problem: ExamProblem) -> float | None:
+def chance_of_agreement(
+    answer: Mapping[Unit, str], problem: ExamProblem, *, circuit: Circuit | None = None
+) -> float | None:
     """The agreement that the same names reach if they are dealt out to the units at random.
 
     The mean of `agreement_with_circuit` over all n! ways to give the names of the n units with a
     proven gate to these units, in closed form: the sum over gates of how often it is named times
     how often it is proven, over n^2. So a method has no credit for knowing that AND and OR are
     common. A name drawn from all 2^(2^d_in) gates of the inputs is right with 1/16 for two inputs.
+
+    Args:
+        circuit: what `identify_circuit` found, where it is at hand; by default it is asked.
 
     Returns:
         From 0 to 1; None where no unit has a proven gate.
@@ -227,7 +237,7 @@ def chance_of_agreement(answer: Mapping[Unit, str], problem: ExamProblem) -> flo
     Raises:
         XorMiError: an answer that is no mapping of units to names.
     """
-    proven = proven_gates(problem)
+    proven = proven_gates(problem, circuit=circuit)
     given = _given(answer, problem)
     if not proven:
         return None
@@ -236,14 +246,27 @@ def chance_of_agreement(answer: Mapping[Unit, str], problem: ExamProblem) -> flo
     return n_right / len(proven) ** 2
 
 
-def proven_gates(problem: ExamProblem) -> dict[Unit, tuple[int, ...]]:
+def proven_gates(
+    problem: ExamProblem, *, circuit: Circuit | None = None
+) -> dict[Unit, tuple[int, ...]]:
     """Hidden unit -> its bits on the clean rows, for those whose gate is proved.
 
     Some circuit is proved by joint interchange, and all of them have the unit live with this gate.
+
+    Args:
+        circuit: what `identify_circuit` found, where it is at hand; by default it is asked.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> proven_gates(ExamProblem.of(textbook_xor()))
+    {h0.0: (0, 1, 1, 1), h0.1: (0, 0, 0, 1)}
     """
     _require_problem(problem)
     numbers = problem.numbers
-    circuit = identify_circuit(numbers.model, numbers.target, with_evidence=False, progress=False)
+    if circuit is None:
+        circuit = identify_circuit(
+            numbers.model, numbers.target, with_evidence=False, progress=False
+        )
+    require_kind("circuit", circuit, Circuit, give="what identify_circuit gave, or None")
     gates: dict[Unit, set[tuple[int, ...]]] = {unit: set() for unit in problem.units}
     for one in circuit.passing:
         reading = one.readings[0]
