@@ -225,16 +225,19 @@ class _Place:
         """One method's grade on this network, also where it fails."""
         # a problem of its own: what it runs is counted for it alone
         problem = replace(self._problem, cost=Cost())
-        over = method.over if isinstance(method, ExamMethod) else None
+        over: Over | None = None
+        if isinstance(method, ExamMethod) and method.gives in ("scores", "set"):
+            over = method.over
+            self.truth(over)  # a network that is too large is refused before the method runs
         try:
             with unchanged(problem), problem.counting():
                 answer = method(problem)
             read = read_answer(answer, problem, over=over)
-            measured, control = self._measured(read, problem)
         # whatever a method raises: the others are graded all the same
         except Exception as error:
             why_not = str(error) if isinstance(error, (XorMiError, _Changed)) else _raised(error)
             return Grade(method=name, network=self._name, over=over, why_not=why_not)
+        measured, control = self._measured(read, problem)
         return Grade(
             method=name,
             network=self._name,

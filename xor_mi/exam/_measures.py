@@ -123,8 +123,8 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
     minimum = truth.minimum
     mean_size = float(truth.chance_of_size @ sizes)
     values: dict[str, float | None] = {
-        "size": size,
-        "excess": size - minimum,
+        "size": float(size),
+        "excess": float(size - minimum),
         "finds_minimum": float(size == minimum),
         "rank": _rank(truth, int(masks[minimum])),
         "perfect_share": float(is_perfect.mean()),
@@ -168,8 +168,8 @@ def measures_of_set(answer: Kept, truth: Truth) -> Measured:
     is_perfect = bool(truth.perfect[mask])
     mean_size = float(truth.chance_of_size @ np.arange(truth.n_elements + 1))
     values: dict[str, float | None] = {
-        "size": size if is_perfect else None,
-        "excess": size - truth.minimum if is_perfect else None,
+        "size": float(size) if is_perfect else None,
+        "excess": float(size - truth.minimum) if is_perfect else None,
         "finds_minimum": float(truth.cardinally[mask]),
         "rank": _rank(truth, mask),
         "perfect": float(is_perfect),

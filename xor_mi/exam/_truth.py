@@ -27,7 +27,7 @@ from xor_mi.errors import XorMiError, require_at_most
 from xor_mi.exam._problem import ExamProblem, Over, run_with_edges
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit
-from xor_mi.search import Convention, metric_of_edge_masks
+from xor_mi.search import MAX_MASKED_EDGES, Convention, metric_of_edge_masks
 
 MAX_UNITS = 20
 """A network with more hidden units has more sets of them than are tried."""
@@ -72,7 +72,7 @@ class Truth(Finding):
         1 of 64 sets of edges decide every row right, 1 of them minimal; the smallest keep 6 edges
 
         Raises:
-            XorMiError: more edges than `search.edge_masks` tries, more units than `MAX_UNITS`, or a
+            XorMiError: more than `search.MAX_MASKED_EDGES` edges, more units than `MAX_UNITS`, or a
                 metric that is not finite.
         """
         if over == "edges":
@@ -331,6 +331,15 @@ def _of_edges(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """How many rows each set of edges decides right, and the mean metric, [mask] each."""
 
+    n_edges = len(problem.edges)
+    require_at_most(
+        n_edges,
+        MAX_MASKED_EDGES,
+        what="edges",
+        do=f"2^{n_edges} = {2**n_edges:,} sets of edges are not tried one by one; take methods "
+        "over units, or a smaller network",
+    )
+
     def n_right(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         return problem.numbers.right_rows(outputs).sum(-1).astype(np.float64)
 
@@ -346,7 +355,11 @@ def _of_units(problem: ExamProblem) -> tuple[NDArray[np.int64], NDArray[np.float
     """The same of each set of hidden units."""
     n_units = len(problem.units)
     require_at_most(
-        n_units, MAX_UNITS, what="hidden units", do="take a network with fewer hidden units"
+        n_units,
+        MAX_UNITS,
+        what="hidden units",
+        do=f"2^{n_units} = {2**n_units:,} sets of them are not tried one by one; take a smaller "
+        "network",
     )
     n_right: list[NDArray[np.int64]] = []
     values: list[NDArray[np.float64]] = []

@@ -25,6 +25,7 @@ from xor_mi.search._counting import PartialCount as PartialCount
 from xor_mi.search._counting import count_perfect_subcircuits as count_perfect_subcircuits
 from xor_mi.search._counting import counting_cost as counting_cost
 from xor_mi.search._counting_cost import CountingCost as CountingCost
+from xor_mi.search._edge_masks import MAX_MASKED_EDGES as MAX_MASKED_EDGES
 from xor_mi.search._edge_masks import EdgeMasks as EdgeMasks
 from xor_mi.search._edge_masks import edge_masks as edge_masks
 from xor_mi.search._edge_masks import metric_of_edge_masks as metric_of_edge_masks

@@ -1,0 +1,356 @@
+"""Grading: answers of every kind, what goes wrong, costs, tables, and JSON."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from xor_mi.errors import XorMiError
+from xor_mi.exam import ExamMethod, ExamProblem, Grades, Truth, grade, joined
+from xor_mi.exam._grades import interval
+from xor_mi.graph import Edge, Unit
+from xor_mi.handmade import textbook_xor
+from xor_mi.model import HookedMLP
+from xor_mi.search import Convention, find_subcircuits
+from xor_mi.training import train_population
+
+pytestmark = pytest.mark.as_a_user
+
+
+def magnitude(problem: ExamProblem) -> np.ndarray:
+    """|weight| of every edge."""
+    return np.abs(np.concatenate([weight.ravel() for weight, _ in problem.numbers.whole]))
+
+
+def noising(problem: ExamProblem) -> torch.Tensor:
+    """What taking away one edge does to the metric."""
+    n = len(problem.edges)
+    values = problem.values(np.concatenate([np.ones((1, n)), 1 - np.eye(n)]))
+    return (values[1:] - values[0]).abs().mean(1)
+
+
+def random(problem: ExamProblem) -> np.ndarray:
+    """Chance."""
+    return problem.generator("random").normal(size=len(problem.edges))
+
+
+def whole(problem: ExamProblem) -> list[Edge]:
+    """Every edge."""
+    return list(problem.edges)
+
+
+def units(problem: ExamProblem) -> np.ndarray:
+    """Hidden units by the size of what they read and are read by."""
+    return np.arange(len(problem.units))
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, HookedMLP]:
+    """Some networks that do XOR, and one that does not."""
+    population = train_population("XOR", 30, hidden=(3,), engine="torch", progress=False)
+    solved = [k for k in range(30) if population.solved[k]][:5]
+    unsolved = next(k for k in range(30) if not population.solved[k])
+    return {f"seed {k}": population[k] for k in [*solved, unsolved]}
+
+
+@pytest.fixture(scope="module")
+def grades(networks) -> Grades:
+    """Five methods on them."""
+    return grade([magnitude, noising, random, whole, units], networks, progress=False)
+
+
+def test_a_line_per_method_and_network(grades, networks):
+    """Each measure as the truth of that network says, with its chance beside it."""
+    frame = grades.frame()
+    assert len(frame) == 5 * 5
+    for name in list(networks)[:5]:
+        truth = Truth.of(ExamProblem.of(networks[name]))
+        line = frame[(frame["network"] == name) & (frame["method"] == "whole")].iloc[0]
+        assert (line["size"], line["perfect"]) == (9, 1)
+        assert line["excess"] == 9 - truth.minimum
+        assert line["size_chance"] == pytest.approx(truth.chance_of_size @ np.arange(10))
+        weights = magnitude(ExamProblem.of(networks[name]))
+        order = np.argsort(-weights)
+        sizes = [k for k in range(10) if truth.perfect[(1 << order[:k].astype(int)).sum()]]
+        line = frame[(frame["network"] == name) & (frame["method"] == "magnitude")].iloc[0]
+        assert line["size"] == min(sizes)
+    assert set(frame["over"]) == {"edges", "units"}
+
+
+def test_a_network_that_does_not_do_its_task_is_left_out(grades, networks):
+    """Named, with the rows that are wrong; alone it is an error."""
+    (name,) = grades.left_out
+    assert name == list(networks)[-1]
+    assert "the whole network decides rows" in grades.left_out[name]
+    assert "1 networks are left out" in str(grades)
+    with pytest.raises(XorMiError, match="no network can be graded on.*decides rows"):
+        grade(magnitude, networks[name])
+
+
+def test_costs_are_counted(grades):
+    """Forwards over all rows: ten of noising, none of weights."""
+    frame = grades.frame().set_index("method")
+    assert set(frame.loc["noising", "forwards"]) == {10}
+    assert set(frame.loc["magnitude", "forwards"]) == {0}
+
+    def by_hooks(problem: ExamProblem) -> np.ndarray:
+        rows = problem.model.rows().requires_grad_()
+        problem.model(rows).sum().backward()
+        problem.model(problem.model.rows(["01", "10"]))
+        return problem.gradient(np.ones((3, 6)))[0].abs().mean(0).numpy()
+
+    (one,) = grade(by_hooks, textbook_xor()).grades
+    assert (one.forwards, one.backwards) == (1 + 0.5 + 3, 1 + 3)
+
+
+ANSWERS: dict[str, Callable[[ExamProblem], object]] = {
+    "a tensor": lambda problem: torch.arange(6),
+    "a list": lambda problem: [0, 1, 2, 3, 4, 5],
+    "a mapping": lambda problem: {edge: k for k, edge in enumerate(problem.edges)},
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_scores_in_every_form(name):
+    """The same numbers are the same order."""
+    (one,) = grade({"method": ANSWERS[name]}, textbook_xor()).grades
+    assert one.kept == (5, 4, 3, 2, 1, 0)
+    assert one.gives == "scores"
+
+
+SETS: dict[str, Callable[[ExamProblem], object]] = {
+    "True and False": lambda problem: np.array([True] * 4 + [False] * 2),
+    "edges": lambda problem: set(problem.edges[:4]),
+    "a generator": lambda problem: (edge for edge in problem.edges[:4]),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_sets_in_every_form(name):
+    """The same edges are the same set."""
+    (one,) = grade({"method": SETS[name]}, textbook_xor()).grades
+    assert one.kept == (0, 1, 2, 3)
+    assert one.gives == "set"
+    assert one.over == "edges"
+
+
+def test_a_subcircuit_is_a_set():
+    """One that the search gives; and units are a set over units."""
+    smallest = find_subcircuits(textbook_xor())[0]
+    (one,) = grade({"method": lambda problem: smallest}, textbook_xor()).grades
+    assert one.values["subset_minimal"] == 1
+    assert one.is_right
+    (one,) = grade({"method": lambda problem: list(problem.units)}, textbook_xor()).grades
+    assert one.over == "units"
+    assert one.values["perfect"] == 1
+
+
+def raises(problem: ExamProblem) -> np.ndarray:
+    """An error of its own, on two lines."""
+    raise ZeroDivisionError("by nothing\nat all")
+
+
+def changes_weights(problem: ExamProblem) -> np.ndarray:
+    """It sets a layer to zero."""
+    with torch.no_grad():
+        problem.model.fc1.weight.zero_()
+    return magnitude(problem)
+
+
+def changes_rows(problem: ExamProblem) -> np.ndarray:
+    """It writes into the rows."""
+    problem.numbers.rows[:] = 0
+    return magnitude(problem)
+
+
+def leaves_a_hook(problem: ExamProblem) -> np.ndarray:
+    """It leaves a hook behind."""
+    problem.model.add_hook("hook_embed", lambda value, hook: value * 0)
+    return magnitude(problem)
+
+
+def leaves_train_mode(problem: ExamProblem) -> np.ndarray:
+    """It leaves the network in train mode."""
+    problem.model.train()
+    return magnitude(problem)
+
+
+WRONG = {
+    "the wrong length": (lambda problem: [1, 2, 3], r"shape \[3\]; this network has 6 edges and 2"),
+    "two axes": (lambda problem: np.ones((6, 4)), r"shape \[6, 4\]"),
+    "not finite": (lambda problem: [np.nan] * 6, "gave nan for x0->h0.0, and 6 of 6"),
+    "text": (lambda problem: "edges", "gave 'edges'; give a number for each"),
+    "nothing": (lambda problem: None, "gave None"),
+    "words": (lambda problem: ["a"] * 6, "scores of the kind"),
+    "ragged": (lambda problem: [[1], [1, 2]], "give a number for each"),
+    "half a mapping": (
+        lambda problem: {problem.edges[0]: 1.0},
+        "no score for x1->h0.0.*give a number for each of the 6 edges",
+    ),
+    "another network's edge": (
+        lambda problem: [Edge(Unit(-1, 0), Unit(0, 7))],
+        "x0->h0.7, which is no edge",
+    ),
+    "edges and units": (
+        lambda problem: [problem.edges[0], problem.units[0]],
+        "edges and units together",
+    ),
+    "an error of its own": (raises, "ZeroDivisionError: by nothing at all"),
+    "changed weights": (changes_weights, "changed the weight fc1.weight; work on a copy"),
+    "changed rows": (changes_rows, "changed the problem's numbers"),
+    "a hook": (leaves_a_hook, "changed hooks"),
+    "train mode": (leaves_train_mode, "changed the mode"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_one_method_that_fails_does_not_lose_the_others(name):
+    """It is told in one sentence, and the next method finds the network as it was."""
+    method, message = WRONG[name]
+    model = textbook_xor()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    grades = grade({"wrong": method, "right": magnitude, "again": noising}, model)
+    wrong, right, again = grades.grades
+    assert wrong.values == {}
+    assert pd.Series([wrong.why_not]).str.contains(message).all()
+    assert "\n" not in wrong.why_not
+    assert (right.why_not, again.why_not) == ("", "")
+    alone = grade({"right": magnitude, "again": noising}, model).grades
+    assert [one.values for one in (right, again)] == [one.values for one in alone]
+    assert not model.training
+    assert all(not point.fwd_hooks for point in model.hook_dict.values())
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    assert grades.board().set_index("method").loc["wrong", "n_failed"] == 1
+
+
+def test_the_board_is_the_frame_in_short(grades):
+    """Means over networks; intervals as SciPy's t and the exact binomial have them."""
+    from scipy import stats
+
+    frame, board = grades.frame(), grades.board().set_index("method")
+    for method in ("magnitude", "noising", "random"):
+        values = frame.loc[frame["method"] == method, "cpr"]
+        low, high = stats.t.interval(
+            0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values)
+        )
+        assert board.loc[method, "cpr"] == pytest.approx(values.mean())
+        assert board.loc[method, "cpr_low"] == pytest.approx(low)
+        assert board.loc[method, "cpr_high"] == pytest.approx(high)
+        found = frame.loc[frame["method"] == method, "finds_minimum"]
+        exact = stats.binomtest(int(found.sum()), len(found)).proportion_ci(0.95)
+        assert board.loc[method, "finds_minimum_low"] == pytest.approx(exact.low)
+        assert board.loc[method, "finds_minimum_high"] == pytest.approx(exact.high)
+    with pytest.raises(XorMiError, match="measures are: size"):
+        grades.board(["sizes"])
+    assert interval([3.0], is_share=False) == (3.0, None, None)
+    assert interval([], is_share=True) == (None, None, None)
+
+
+def test_json_and_back(grades):
+    """Everything, the networks too."""
+    text = grades.to_json()
+    again = Grades.from_json(text)
+    assert again.to_json() == text
+    pd.testing.assert_frame_equal(again.frame(), grades.frame())
+    pd.testing.assert_frame_equal(again.board(), grades.board())
+    pd.testing.assert_frame_equal(again.truth_frame(), grades.truth_frame())
+    rows = again.networks[0].model.rows()
+    assert torch.equal(again.networks[0].model(rows), grades.networks[0].model(rows))
+    for bad in ("{}", text[:200], text.replace("Grades/1", "Grades/9"), "[]"):
+        with pytest.raises(XorMiError, match="grade the methods again"):
+            Grades.from_json(bad)
+
+
+def test_the_same_seed_gives_the_same_grades(networks):
+    """By the network's name, not by what else is graded."""
+    names = list(networks)
+    both = grade(random, {name: networks[name] for name in names[:2]})
+    alone = grade(random, {names[1]: networks[names[1]]})
+    assert both.grades[1] == alone.grades[0]
+    other = grade(random, {names[1]: networks[names[1]]}, seed=1)
+    assert other.grades[0].kept != alone.grades[0].kept
+
+
+def test_lots_are_joined(grades, networks):
+    """As if they had been graded together."""
+    names = list(networks)
+    methods = [magnitude, noising, random, whole, units]
+    lots = [
+        grade(methods, {name: networks[name] for name in some}) for some in (names[:2], names[2:])
+    ]
+    together = joined(lots)
+    pd.testing.assert_frame_equal(together.board(), grades.board())
+    assert together.left_out == grades.left_out
+    with pytest.raises(XorMiError, match="is in two of the grades"):
+        joined([lots[0], lots[0]])
+    other = grade(methods, {"x": networks[names[0]]}, Convention(ablation="mean"))
+    with pytest.raises(XorMiError, match="convention is"):
+        joined([lots[0], other])
+
+
+def test_failures_come_with_the_smallest_network_first(grades):
+    """Those where the method found no smallest circuit, the furthest off first."""
+    wrong = grades.failures("random")
+    frame = grades.frame()
+    of_random = frame[frame["method"] == "random"]
+    assert len(wrong) == (of_random["finds_minimum"] == 0).sum()
+    excesses = [one.values["excess"] for one in wrong]
+    assert excesses == sorted(excesses, reverse=True)
+    with pytest.raises(XorMiError, match="these grades have: magnitude"):
+        grades.failures("nothing")
+
+
+def test_conventions_decide_what_is_true():
+    """Mean ablation, noisy rows and another target are those of the search."""
+    model = textbook_xor()
+    for convention in (Convention(ablation="mean"), Convention(noise_sd=0.1, n_noisy=3)):
+        grades = grade([whole, noising], model, convention)
+        truth = Truth.of(ExamProblem.of(model, convention=convention))
+        assert grades.networks[0].truth("edges").n_perfect == truth.perfect.sum()
+        assert grades.convention == convention
+    with pytest.raises(XorMiError, match="no network can be graded"):
+        grade(whole, model, target="AND")
+
+
+BAD = [
+    ({"methods": "magnitud", "networks": textbook_xor()}, "METHODS has"),
+    ({"methods": [], "networks": textbook_xor()}, "no methods are given"),
+    ({"methods": [magnitude, magnitude], "networks": textbook_xor()}, "two methods are called"),
+    ({"methods": 5, "networks": textbook_xor()}, "methods is 5"),
+    ({"methods": [5], "networks": textbook_xor()}, "a method is 5"),
+    ({"methods": magnitude}, "no networks are given"),
+    ({"methods": magnitude, "networks": []}, "networks is empty"),
+    ({"methods": magnitude, "networks": [torch.nn.Linear(2, 1)]}, "the exam needs a HookedMLP"),
+    ({"methods": magnitude, "networks": 5}, "networks is 5"),
+    ({"methods": magnitude, "networks": textbook_xor(), "metric": "loss"}, "metric 'loss'"),
+    ({"methods": magnitude, "networks": textbook_xor(), "seed": -1}, "seed"),
+    ({"methods": magnitude, "networks": textbook_xor(), "convention": "zero"}, "convention 'zero'"),
+    ({"methods": magnitude, "networks": textbook_xor(), "pairs": [("00", "111")]}, "111"),
+]
+
+
+@pytest.mark.parametrize(("asked", "message"), BAD)
+def test_what_is_asked_wrongly(asked, message):
+    """One sentence each."""
+    with pytest.raises(XorMiError, match=message):
+        grade(**asked)
+
+
+def test_a_network_that_is_too_large_is_refused():
+    """Before any method runs, by the number of its edges."""
+    population = train_population("XOR", 12, hidden=(4, 4), engine="torch", progress=False)
+    model = next(population[k] for k in range(12) if population.solved[k])
+    calls = []
+
+    def run(problem: ExamProblem) -> np.ndarray:
+        calls.append(problem)
+        return magnitude(problem)
+
+    method = ExamMethod(name="of edges", run=run, over="edges", gives="scores", source="here")
+    with pytest.raises(XorMiError, match="28 edges are more than the 24.*268,435,456"):
+        grade(method, model)
+    assert calls == []
+    assert grade(units, model).networks[0].truth("units").n_elements == 8
