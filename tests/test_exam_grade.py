@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xor_mi.errors import XorMiError
-from xor_mi.exam import ExamMethod, ExamProblem, Grades, Truth, grade, joined
+from xor_mi.exam import METHODS, ExamMethod, ExamProblem, Grades, Truth, grade, joined
 from xor_mi.exam._grades import interval
 from xor_mi.graph import Edge, Unit
 from xor_mi.handmade import textbook_xor
@@ -354,3 +354,20 @@ def test_a_network_that_is_too_large_is_refused():
         grade(method, model)
     assert calls == []
     assert grade(units, model).networks[0].truth("units").n_elements == 8
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_graded_and_answers_as_it_says(name, networks):
+    """Under both ablations, on a trained network; noise and all."""
+    method = METHODS[name]
+    assert name == method.name
+    assert name.isidentifier()
+    model = networks[next(iter(networks))]
+    for convention in (None, Convention(ablation="mean", noise_sd=0.01, n_noisy=2)):
+        (one,) = grade(name, model, convention).grades
+        assert one.why_not == ""
+        assert one.gives == method.gives
+        if method.gives in ("scores", "set"):
+            assert one.over == method.over
+        assert one.values
+        assert all(value is None or np.isfinite(value) for value in one.values.values())

@@ -68,8 +68,8 @@ def test_scores_by_hand(truth):
     assert measured.kept == (4, 0, 3, 5, 1, 2)
     values = measured.values
     assert (values["size"], values["excess"], values["finds_minimum"]) == (4, 1, 0)
-    # perfect at k = 4, 5 and 6, of k = 0 ... 6
-    assert values["perfect_share"] == pytest.approx(3 / 7)
+    # perfect at k = 4, 5 and 6, of k = 1 ... 6
+    assert values["perfect_share"] == pytest.approx(3 / 6)
     # rows right: nothing is 0 everywhere but the bias -.5, so row 00 alone; {4, 0} adds 10 and 11
     assert measured.right_rows == (1, 1, 3, 3, 4, 4, 4)
     # of sets of three: two decide 4 rows, and those that pass one input decide 3

@@ -623,14 +623,14 @@ def _require_problem(problem: ExamProblem) -> None:
 
 GATE_METHODS: tuple[ExamMethod, ...] = (
     ExamMethod(
-        name="gate rule of noising and denoising",
+        name="gate_rule_chen",
         run=gate_rule_chen,
         over="units",
         gives="gates",
         source=SOURCE,
     ),
     ExamMethod(
-        name="gate rule by joint removal",
+        name="gate_rule_joint",
         run=gate_rule_joint,
         over="units",
         gives="gates",

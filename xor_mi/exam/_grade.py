@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from xor_mi import __version__
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError, cut_short, require_kind, whole_number
-from xor_mi.exam._answer import GIVES, Kept, ReadAnswer, Scores, read_answer
+from xor_mi.exam._answer import GIVES, Gates, Kept, ReadAnswer, Scores, read_answer
+from xor_mi.exam._gate_rule import agreement_with_circuit, chance_of_agreement
 from xor_mi.exam._grades import ExamNetwork, Grade, Grades, TruthSummary
 from xor_mi.exam._measures import Measured, auroc, measures_of_scores, measures_of_set
 from xor_mi.exam._method import ExamMethod, Method
@@ -266,7 +267,11 @@ class _Place:
             return measured, None
         if isinstance(read, Kept):
             return measures_of_set(read, self.truth(read.over)), None
-        raise XorMiError("gates and alignments are graded elsewhere")
+        if isinstance(read, Gates):
+            agreement = agreement_with_circuit(read.gates, problem, circuit=self.circuit)
+            chance = chance_of_agreement(read.gates, problem, circuit=self.circuit)
+            return _alone("gate_agreement", agreement, chance), None
+        raise XorMiError("alignments are graded elsewhere")
 
     def _uses(self) -> NDArray[np.bool_] | None:
         """Which hidden units the identified circuit uses, [unit]; None without a circuit."""
@@ -274,6 +279,10 @@ class _Place:
             return None
         used = [not one.constant and not one.idle for one in self.circuit.units]
         return np.array(used, dtype=np.bool_)
+
+
+def _alone(measure: str, value: float | None, chance: float | None) -> Measured:
+    return Measured(values={measure: value}, chance={measure: chance})
 
 
 def _raised(error: Exception) -> str:

@@ -48,7 +48,7 @@ MEASURES: Mapping[str, Measure] = {
         "higher",
     ),
     # of scores
-    "perfect_share": Measure("part of k = 0 ... all whose top-k is perfect", "higher"),
+    "perfect_share": Measure("part of k = 1 ... all whose top-k is perfect", "higher"),
     "cpr": Measure("area under the faithfulness of the top-k, over the part kept", "higher"),
     "cmd": Measure("area between the faithfulness of the top-k and 1, over the part kept", "lower"),
     "auroc_union": Measure(
@@ -127,14 +127,14 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
         "excess": float(size - minimum),
         "finds_minimum": float(size == minimum),
         "rank": _rank(truth, int(masks[minimum])),
-        "perfect_share": float(is_perfect.mean()),
+        "perfect_share": float(is_perfect[1:].mean()),
     }
     chance: dict[str, float | None] = {
         "size": mean_size,
         "excess": mean_size - minimum,
         "finds_minimum": float(truth.chance_of_size[minimum]),
         "rank": 0.5,
-        "perfect_share": float(truth.mean_by_size(truth.perfect).mean()),
+        "perfect_share": float(truth.mean_by_size(truth.perfect)[1:].mean()),
     }
     faithfulness = truth.faithfulness
     if faithfulness is None:
