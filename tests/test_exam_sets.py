@@ -10,7 +10,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.exam import ExamProblem
 from xor_mi.exam._sets import (
     SET_METHODS,
-    _outputs,
+    _quick_outputs,
     acdc,
     acdc_decisions,
     edge_pruning,
@@ -168,7 +168,7 @@ def test_the_quick_forward_is_the_problems_own(sizes, settings, switches):
     drawn = np.random.default_rng(0).normal(size=(40, len(problem.edges)))
     kept = torch.from_numpy(drawn.clip(0, 1))
     assert (kept == 0).any()
-    quick, slow = _outputs(problem, kept), problem.outputs(kept)
+    quick, slow = _quick_outputs(problem)(kept), problem.outputs(kept)
     np.testing.assert_allclose(quick.numpy(), slow.numpy(), atol=1e-12)
 
 
