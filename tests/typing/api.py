@@ -369,7 +369,7 @@ assert_type(report.identifiable, bool)
 assert_type(xor_mi.search.Problem.of(model, "XOR").target, xor_mi.BooleanFunction)
 assert_type(xor_mi.search.Convention(margin=0.1).describe(), str)
 
-# the exam: gates of units
+# the exam: gates of units, and methods with settings
 
 asked = xor_mi.exam.ExamProblem.of(model)
 assert_type(xor_mi.exam.gate_rule_chen(asked), dict[Unit, str])
@@ -382,6 +382,9 @@ assert_type(xor_mi.exam.chen_toy(), HookedMLP)
 gates_told: xor_mi.exam.GateTable = xor_mi.exam.gate_table()
 assert_type(gates_told.toy_frame(), pd.DataFrame)
 assert_type(xor_mi.exam.GATE_METHODS, tuple[xor_mi.exam.ExamMethod, ...])
+assert_type(xor_mi.exam.acdc(asked, threshold=0.2), NDArray[np.bool_])
+assert_type(xor_mi.exam.edge_pruning(asked, n_steps=400), NDArray[np.bool_])
+assert_type(xor_mi.exam.subnetwork_probing(asked, n_steps=400), NDArray[np.bool_])
 
 # many networks, the zoo
 

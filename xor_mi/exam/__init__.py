@@ -37,5 +37,8 @@ from xor_mi.exam._problem import ExamProblem as ExamProblem
 from xor_mi.exam._problem import MetricName as MetricName
 from xor_mi.exam._problem import Over as Over
 from xor_mi.exam._problem import RowMetric as RowMetric
+from xor_mi.exam._sets import acdc as acdc
+from xor_mi.exam._sets import edge_pruning as edge_pruning
+from xor_mi.exam._sets import subnetwork_probing as subnetwork_probing
 from xor_mi.exam._truth import Level as Level
 from xor_mi.exam._truth import Truth as Truth

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, shown, whole_number
+from xor_mi.errors import XorMiError, require_kind, shown, whole_number
 from xor_mi.exam._method import ExamMethod, Method
 from xor_mi.exam._problem import ExamProblem, Over
 from xor_mi.exam._slopes import require_slopes
@@ -71,8 +71,9 @@ def acdc(problem: ExamProblem, *, threshold: float = ACDC_THRESHOLD) -> ElementS
         threshold: in parts of how far the empty network's metric is from the whole one's.
 
     Raises:
-        XorMiError: a threshold that is no number of at least 0.
+        XorMiError: no problem, or a threshold that is no number of at least 0.
     """
+    _require_problem(problem)
     is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
     if not is_number or not 0 <= threshold < np.inf:
         raise XorMiError(f"threshold is {shown(threshold)}; give a finite number of at least 0")
@@ -124,9 +125,11 @@ def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     Wettig, Friedman and Chen 2024, arXiv 2406.16778, who choose one size, and let its weight grow.
 
     Raises:
-        XorMiError: the metric "accuracy", which has no slope, or n_steps that is no whole number of
-            at least 1.
+        XorMiError: no problem, the metric "accuracy", which has no slope, or n_steps that is no
+            whole number of at least 1.
     """
+    _require_problem(problem)
+    n_steps = whole_number("n_steps", n_steps, at_least=1)
     n_edges = len(problem.edges)
     wanted = torch.arange(1, n_edges + 1, dtype=torch.float64)
     whole, scale = _whole_and_scale(problem)
@@ -152,9 +155,11 @@ def subnetwork_probing(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Eleme
     all decisions that were right. Cao, Sanh and Rush 2021, arXiv 2104.03514, with one weight.
 
     Raises:
-        XorMiError: the metric "accuracy", which has no slope, or n_steps that is no whole number of
-            at least 1.
+        XorMiError: no problem, the metric "accuracy", which has no slope, or n_steps that is no
+            whole number of at least 1.
     """
+    _require_problem(problem)
+    n_steps = whole_number("n_steps", n_steps, at_least=1)
     n_edges = len(problem.edges)
     weights = torch.tensor(PROBING_WEIGHTS, dtype=torch.float64)
     _, scale = _whole_and_scale(problem)
@@ -166,6 +171,10 @@ def subnetwork_probing(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Eleme
     start = torch.full((len(weights), n_edges), 2.0, dtype=torch.float64)
     log_odds = _optimised(problem, "subnetwork_probing", start, loss, n_steps=n_steps)
     return _smallest_right(problem, log_odds >= 0)
+
+
+def _require_problem(problem: ExamProblem) -> None:
+    require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
 
 
 def _outputs_first(problem: ExamProblem) -> list[int]:
@@ -246,7 +255,6 @@ def _optimised(
         start: the log-odds that each mask begins with.
         loss: (metric [mask, row], chance of each edge to be kept [mask, edge]) -> [mask].
     """
-    n_steps = whole_number("n_steps", n_steps, at_least=1)
     log_odds = start.clone().requires_grad_()
     adam = torch.optim.Adam([log_odds], lr=LEARNING_RATE, fused=True)
     uniform = problem.generator(name).random((n_steps, *start.shape)).clip(1e-6, 1 - 1e-6)
