@@ -57,6 +57,17 @@ Once = Callable[[], object]
 model = functools.cache(handmade.textbook_xor)
 quiet = {"progress": False}
 
+
+def by_place(problem):
+    """A method that scores edges by where they stand."""
+    return range(len(problem.edges))
+
+
+def drops_one(problem):
+    """A method that keeps all edges but the last."""
+    return problem.edges[:-1]
+
+
 MADE: dict[str, Once] = {
     "model": model,
     "circuit": lambda: circuits.identify_circuit(model()),
@@ -95,6 +106,10 @@ MADE: dict[str, Once] = {
     "found": lambda: gate_scan.find_gates(model(), **quiet),
     "scan": lambda: gate_scan.scan_gates(model(), *SCANNED, n_permutations=9, **quiet),
     "exam": lambda: exam.ExamProblem.of(model()),
+    "truth": lambda: exam.Truth.of(exam.ExamProblem.of(model()), **quiet),
+    "grades": lambda: exam.grade(by_place, model(), **quiet),
+    # one edge is none too many: the whole network is the only circuit of the textbook
+    "failing grades": lambda: exam.grade(drops_one, model(), **quiet),
     "figures": lambda: report.figures_of(made("findings")),
 }
 """Valid arguments, each made when it is first asked for."""
@@ -234,11 +249,15 @@ VALID: dict[str, dict[str, object]] = {
     "plots.contributions_heatmap": {"explained": Made("contributions")},
     "plots.control_rates_figure": {"rates": Made("rates")},
     "plots.counts_figure": {"counts": Made("counts")},
+    "plots.failures_figure": {"grades": Made("failing grades")},
+    "plots.faithfulness_curves": {"grades": Made("grades")},
     "plots.family_weights": {"networks": Made("networks")},
     "plots.figure": {"finding": Made("patches")},
     "plots.grid_heatmap": {"finding": Made("patches")},
     "plots.gate_scan_figure": {"scan": Made("scan")},
     "plots.gate_shares_figure": {"shares": Made("shares"), "n_solved": 1, "n_networks": 4},
+    "plots.grades_board": {"grades": Made("grades")},
+    "plots.grades_figure": {"grades": Made("grades")},
     "plots.input_plane": {**MODEL, "n_points": 5},
     "plots.input_slider": {"path": Made("path")},
     "plots.interchange_accuracy_bars": {"accuracy": Made("accuracy")},
@@ -256,6 +275,7 @@ VALID: dict[str, dict[str, object]] = {
     "plots.slack_figure": {"slack": Made("slack")},
     "plots.subcircuit_lattice": {"search": Made("subcircuits")},
     "plots.success_curve": {"study": Made("study")},
+    "plots.truth_by_size": {"truth": Made("truth")},
     "plots.weight_frames": {"sweep": Made("weights")},
     "plots.weight_slider": {"sweep": Made("weights")},
     "report.figures_of": {"findings": Made("findings")},

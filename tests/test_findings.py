@@ -15,7 +15,7 @@ import xor_mi
 from xor_mi import circuits, geometry, plots
 from xor_mi.circuits import control_rates, diagnose, identify_circuit, ordered_circuits
 from xor_mi.errors import XorMiError
-from xor_mi.exam import gate_table
+from xor_mi.exam import ExamProblem, Truth, gate_table, grade
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import find_gates, scan_gates
 from xor_mi.handmade import textbook_xor
@@ -59,6 +59,11 @@ def scan(model):
     return scan_gates(model, rows, features, "hook_logits", n_permutations=20, progress=False)
 
 
+def grades(model):
+    """A method that scores edges by where they stand, graded on one network."""
+    return grade(lambda problem: range(len(problem.edges)), model, progress=False)
+
+
 MADE = {
     "TrainResult": lambda _: train("XOR", seed=29, progress=False),
     "Population": lambda _: train_population("XOR", 3, progress=False),
@@ -97,6 +102,8 @@ MADE = {
     "ConventionCounts": lambda model: compare_conventions(model, depth=2),
     "IdentifiabilityReport": lambda model: identifiability_report(model, depth=2),
     "GateTable": lambda _: gate_table(),
+    "Truth": lambda model: Truth.of(ExamProblem.of(model), progress=False),
+    "Grades": grades,
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {

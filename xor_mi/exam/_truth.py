@@ -197,7 +197,7 @@ class Truth(Finding):
     @cached_property
     def is_unique(self) -> bool:
         """Whether only one perfect mask has the fewest elements."""
-        return np.count_nonzero(self.cardinally) == 1
+        return bool(np.count_nonzero(self.cardinally) == 1)
 
     @cached_property
     def union(self) -> Masks:

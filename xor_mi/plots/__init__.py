@@ -4,6 +4,12 @@ Colours diverge around zero (blue positive, red negative) and never carry meanin
 edges have their numbers, signs their dashes, verdicts their patterns and words.
 """
 
+from xor_mi.plots._exam import GradesKind as GradesKind
+from xor_mi.plots._exam import failures_figure as failures_figure
+from xor_mi.plots._exam import faithfulness_curves as faithfulness_curves
+from xor_mi.plots._exam import grades_board as grades_board
+from xor_mi.plots._exam import grades_figure as grades_figure
+from xor_mi.plots._exam import truth_by_size as truth_by_size
 from xor_mi.plots._figure import figure as figure
 from xor_mi.plots._frames import SliderFrame as SliderFrame
 from xor_mi.plots._frames import path_frames as path_frames

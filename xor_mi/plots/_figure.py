@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit, ControlRates
 from xor_mi.errors import XorMiError, unknown
+from xor_mi.exam import Grades, Truth
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import GateScan
 from xor_mi.geometry import Boundary, InputPath, InputPlane, Regions
@@ -20,6 +21,7 @@ from xor_mi.interventions import (
     PatchSweep,
 )
 from xor_mi.margins import Conditions, Slack, WeightSweep
+from xor_mi.plots._exam import grades_figure, truth_by_size
 from xor_mi.plots._heatmaps import (
     ablation_heatmap,
     activations_heatmap,
@@ -128,6 +130,8 @@ _draw(EdgeMasks, edge_masks_bars)
 _draw(AlignmentSearch, alignments_figure)
 _draw(ConventionCounts, counts_figure)
 _draw(IdentifiabilityReport, counts_figure)
+_draw(Grades, grades_figure)
+_draw(Truth, truth_by_size)
 _draw(Conditions, conditions_figure)
 _draw(Slack, slack_figure)
 _draw(WeightSweep, weight_slider)

@@ -1,0 +1,685 @@
+"""grades of methods, and the truth they are held against -> boards, curves, where methods fail."""
+
+from collections.abc import Sequence
+from math import ceil, isfinite, log10
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.exam import MEASURES, ExamNetwork, Grade, Grades, Over, Truth
+from xor_mi.exam._grades import interval
+from xor_mi.finding import number_text
+from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.plots._style import (
+    BAR,
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    as_written,
+    label_width,
+    layout,
+    line_trace,
+    wrapped,
+)
+
+GradesKind = Literal["board", "faithfulness", "failures"]
+"""The pictures of `Grades`."""
+MOST_CURVES = 8
+"""So many methods have their curve drawn at first; the others' is a click in the legend away."""
+BAR_HEIGHT = 34
+"""Pixels from one method to the next on a board."""
+FIRST_MEASURES = ("size", "perfect", "gate_agreement", "interchange_accuracy")
+"""What a board shows of methods of one kind, the first that they have."""
+LOOKS = (
+    (POSITIVE, "solid"),
+    (NEGATIVE, "solid"),
+    ("#1b7837", "solid"),
+    ("#762a83", "solid"),
+    ("#b35806", "solid"),
+    ("#01665e", "solid"),
+    ("#666666", "solid"),
+    ("#c51b7d", "solid"),
+    (POSITIVE, "dot"),
+    (NEGATIVE, "dot"),
+    ("#1b7837", "dot"),
+    ("#762a83", "dot"),
+    ("#b35806", "dot"),
+    ("#01665e", "dot"),
+    ("#666666", "dot"),
+    ("#c51b7d", "dot"),
+)
+"""Colour and dash of a method's curve, in turn."""
+CELL = (330, 230)
+"""Pixels of a network among those where methods fail, with its title."""
+CELLS_A_LINE = 3
+
+
+def grades_figure(
+    grades: Grades,
+    *,
+    kind: GradesKind = "board",
+    measure: str | None = None,
+    over: Over = "edges",
+    methods: list[str] | tuple[str, ...] | None = None,
+) -> go.Figure:
+    """One of the pictures of grades.
+
+    Args:
+        kind: "board" is `grades_board`, "faithfulness" `faithfulness_curves`, "failures"
+            `failures_figure`.
+        measure: of the board.
+        over: of the curves.
+        methods: of the curves and the failures.
+
+    Raises:
+        XorMiError: an unknown kind, and as the function of that kind does.
+    """
+    if kind not in get_args(GradesKind):
+        raise unknown("picture of grades", kind, get_args(GradesKind), where="there are")
+    if measure is not None and kind != "board":
+        raise XorMiError(f"measure= is of the board, and kind is {kind!r}; leave one of them out")
+    if kind == "board":
+        return grades_board(grades, measure=measure)
+    if kind == "faithfulness":
+        return faithfulness_curves(grades, over=over, methods=methods)
+    return failures_figure(grades, methods=methods)
+
+
+# the board
+
+
+def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
+    """A row per method, best first: its mean with the 95 % interval, and the level by chance.
+
+    Methods that speak of edges, of units and of neither stand apart.
+
+    Args:
+        measure: what is drawn; by default the size of the smallest perfect circuit that a method
+            finds, or what methods of the kind at hand have instead of it.
+
+    Raises:
+        XorMiError: an unknown measure, or one that no method has a value of.
+    """
+    require_kind("grades", grades, Grades, give="what exam.grade returns")
+    name = _measure_drawn(grades, measure)
+    table = grades.board([name])
+    drawn = table[table[name].notna()]
+    boards: list[pd.DataFrame] = []
+    for over in ("edges", "units", None):
+        of_kind = drawn[drawn["over"].isna()] if over is None else drawn[drawn["over"] == over]
+        if len(of_kind):
+            better_is_lower = MEASURES[name].better == "lower"
+            boards.append(of_kind.sort_values(name, ascending=better_is_lower, kind="stable"))
+    figure = go.Figure()
+    widest = _add_boards(figure, boards, name, grades)
+    figure.update_layout(barmode="overlay", bargap=0.35)
+    n_networks = len(grades.networks)
+    title = (
+        f"{_in_words(name)}, mean over {_counted(n_networks, 'network')} with its 95 % interval "
+        f"({MEASURES[name].better} is better)"
+    )
+    without = [method for method in grades.methods if method not in set(drawn["method"])]
+    if without:
+        title += f"; without a value: {', '.join(map(as_written, without))}"
+    n_rows = sum(map(len, boards)) + len(boards)
+    left = 30 + round(widest)
+    width = max(860, left + 560)
+    title = wrapped(title, width - 40)
+    top = 60 + 20 * title.count("<br>")
+    below = 65 + 19 * _axis_title(name).count("<br>")
+    layout(figure, title, width=width, height=top + BAR_HEIGHT * n_rows + below + 50)
+    return figure.update_layout(
+        margin={"l": left, "r": 20, "t": top, "b": below + 50},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": -below / (BAR_HEIGHT * n_rows),
+            "yanchor": "top",
+        },
+    )
+
+
+def _measure_drawn(grades: Grades, measure: str | None) -> str:
+    """The measure that was asked for, or the first that there is."""
+    if measure is None:
+        there = [*(name for name in FIRST_MEASURES if name in grades.measures), *grades.measures]
+        if not there:
+            raise XorMiError("no method has a grade here, so there is nothing to draw; see why_not")
+        return there[0]
+    if not isinstance(measure, str) or measure not in MEASURES:
+        raise unknown("measure", measure, MEASURES, where="measures are")
+    if measure not in grades.measures:
+        there = ", ".join(grades.measures) or "none"
+        raise XorMiError(f"no method here has a value of {measure}; those there are: {there}")
+    return measure
+
+
+def _add_boards(
+    figure: go.Figure, boards: Sequence[pd.DataFrame], name: str, grades: Grades
+) -> float:
+    """The boards one below the other, each under its heading; gives the widest label in pixels."""
+    labels: list[str] = []
+    for board in boards:
+        over = board["over"].iloc[0]
+        heading = {"edges": "over edges", "units": "over units"}.get(over, "gates and alignments")
+        labels.append(f"<b>{heading}</b>")
+        labels += [as_written(method) for method in board["method"]]
+    places: list[int] = []
+    place = 0
+    for board in boards:
+        place += 1
+        places += range(place, place + len(board))
+        place += len(board)
+    lines = pd.concat(boards)
+    means = lines[name].astype(float)
+    low, high = lines[f"{name}_low"].astype(float), lines[f"{name}_high"].astype(float)
+    chance = lines[f"{name}_chance"].astype(float)
+    texts = [
+        _numbers_text(*one) + _of_how_many(grades, method, name)
+        for method, *one in zip(lines["method"], means, low, high, strict=True)
+    ]
+    bars = go.Bar(
+        y=places,
+        x=means,
+        orientation="h",
+        marker=BAR,
+        error_x={"type": "data", "array": high - means, "arrayminus": means - low, "color": INK},
+        customdata=list(zip(lines["method"].map(as_written), texts, strict=True)),
+        hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
+        name="mean and 95 % interval",
+    )
+    figure.add_trace(bars)
+    known = chance.notna()
+    marks = go.Scatter(
+        y=np.array(places)[known.to_numpy()].tolist(),
+        x=chance[known],
+        mode="markers",
+        marker={"symbol": "diamond-open", "size": 10, "color": NEGATIVE, "line": {"width": 2}},
+        hovertemplate="by chance: %{x:.4g}<extra></extra>",
+        name="by chance",
+    )
+    figure.add_trace(marks)
+    ends = pd.concat([means, high, chance], axis=1).max(axis=1)
+    figure.add_trace(_texts_beside(places, ends.tolist(), texts))
+    figure.update_xaxes(title=_axis_title(name), range=_range_with_room(means, low, ends, texts))
+    figure.update_yaxes(
+        tickvals=list(range(len(labels))),
+        ticktext=labels,
+        range=[len(labels) - 0.4, -0.6],
+        ticks="",
+    )
+    return label_width([label.removeprefix("<b>").removesuffix("</b>") for label in labels])
+
+
+def _texts_beside(places: Sequence[int], ends: Sequence[float], texts: Sequence[str]) -> go.Scatter:
+    """Numbers to the right of everything else in their row."""
+    return go.Scatter(
+        y=list(places),
+        x=list(ends),
+        mode="text",
+        text=[f"   {text}" for text in texts],
+        textposition="middle right",
+        textfont={"size": 11},
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _range_with_room(
+    means: pd.Series, low: pd.Series, ends: pd.Series, texts: Sequence[str]
+) -> list[float]:
+    """From 0 or below to where the longest number has its room."""
+    lowest = min(0.0, float(means.min()), float(low.min()) if low.notna().any() else 0.0)
+    room = (label_width(texts) + 30) / 540
+    reach = (float(ends.max()) - lowest) / max(0.3, 1 - room)
+    return [lowest - (0.02 * reach if lowest < 0 else 0), lowest + (reach or 1.0)]
+
+
+def _numbers_text(mean: float, low: float, high: float) -> str:
+    """'9.23 [8.90, 9.51]'."""
+    text = number_text(mean)
+    return f"{text} [{number_text(low)}, {number_text(high)}]" if isfinite(low) else text
+
+
+def _of_how_many(grades: Grades, method: str, name: str) -> str:
+    """On how many networks a measure has a value, where that is not all of them."""
+    n_known = sum(grade.values.get(name) is not None for grade in grades.of(method))
+    n = len(grades.networks)
+    return "" if n_known == n else f", of {n_known} of {n} networks"
+
+
+def _in_words(name: str) -> str:
+    """A measure's name as a title begins with it."""
+    words = name.upper() if name in ("cpr", "cmd") else name.replace("_", " ").capitalize()
+    return words.replace("Auroc", "AUROC").replace("Ap ", "Average precision, ")
+
+
+def _axis_title(name: str) -> str:
+    """What a measure says, in lines as wide as the board."""
+    return wrapped(MEASURES[name].what, 540)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+# faithfulness
+
+
+class _Curve(NamedTuple):
+    """A mean over networks at each part kept, and its 95 % interval."""
+
+    part: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def faithfulness_curves(
+    grades: Grades, *, over: Over = "edges", methods: list[str] | tuple[str, ...] | None = None
+) -> go.Figure:
+    """How faithful the top-k of each method is, over the part kept: the mean over networks.
+
+    1 is what the whole network is worth, 0 what is left of it when everything is dropped. The
+    dashed line is the mean of all circuits of a size: the level by chance. Networks of several
+    sizes are read between their own points.
+
+    Args:
+        over: methods that score edges, or units.
+        methods: which, by name; by default all, of which the best `MOST_CURVES` are drawn and the
+            others wait in the legend.
+
+    Raises:
+        XorMiError: no method that scores these, an unknown one, or none.
+    """
+    require_kind("grades", grades, Grades, give="what exam.grade returns")
+    if over not in get_args(Over):
+        raise unknown("kind of element", over, get_args(Over), where="there are")
+    scored = _scored(grades, over)
+    if not scored:
+        raise XorMiError(f"no method here scores {over}, so there is no curve to draw")
+    names = _names(methods, list(scored), where=f"those that score {over} are")
+    chosen = {name: scored[name] for name in names}
+    curves = {name: _curve([one.faithfulness for one in chosen[name]]) for name in chosen}
+    ordered = sorted(curves, key=lambda name: _distance_to_whole(curves[name]))
+    figure = go.Figure()
+    for number, name in enumerate(ordered):
+        shown = methods is not None or number < MOST_CURVES
+        figure.add_traces(_curve_traces(name, curves[name], number, shown=shown))
+    by_chance = _by_chance(grades, over)
+    dashed = {"color": INK, "width": 1.5, "dash": "dash"}
+    figure.add_trace(
+        go.Scatter(
+            x=by_chance.part.tolist(),
+            y=by_chance.mean.tolist(),
+            mode="lines",
+            line=dashed,
+            name="by chance",
+            hovertemplate="%{x:.0%} kept: %{y:.3f}<extra>by chance</extra>",
+        )
+    )
+    figure.add_hline(y=1, line={"color": "#999999", "width": 0.8})
+    shown_curves = [curves[name] for name in ordered[:MOST_CURVES]] + [by_chance]
+    figure.update_yaxes(title="faithfulness", range=_range_of(shown_curves))
+    figure.update_xaxes(title=f"part of the {over} kept", range=[0, 1], tickformat=".0%")
+    n_networks = max(len(of_method) for of_method in chosen.values())
+    title = (
+        f"Faithfulness of the {over} that a method ranks first, mean over "
+        f"{_counted(n_networks, 'network')} with its 95 % interval"
+    )
+    if methods is None and len(ordered) > MOST_CURVES:
+        title += (
+            f"; the {MOST_CURVES} nearest to 1 of {len(ordered)} are drawn, click in the legend "
+            "for others"
+        )
+    width = 700 + 60 + round(label_width(ordered))
+    title = wrapped(title, width - 40)
+    top = 50 + 20 * title.count("<br>")
+    height = max(420 + top, 21 * len(ordered) + top + 100)
+    layout(figure, title, width=width, height=height)
+    return figure.update_layout(margin={"t": top, "b": 60}, legend={"x": 1.02, "y": 1})
+
+
+def _names(methods: object, there: Sequence[str], *, where: str) -> list[str]:
+    """The methods that were asked for, or all.
+
+    Raises:
+        XorMiError: an unknown one, or none.
+    """
+    if methods is None:
+        return list(there)
+    give = "names of methods, such as ['random']"
+    require_kind("methods", methods, (list, tuple), give=give)
+    assert isinstance(methods, (list, tuple))
+    for name in methods:
+        if not isinstance(name, str) or name not in there:
+            raise unknown("method", name, there, where=where)
+    if not methods:
+        raise XorMiError(f"methods is empty; give {give}")
+    return list(methods)
+
+
+def _scored(grades: Grades, over: Over) -> dict[str, list[Grade]]:
+    """Method -> its grades with a curve."""
+    found: dict[str, list[Grade]] = {}
+    for grade in grades.grades:
+        if grade.over == over and grade.faithfulness:
+            found.setdefault(grade.method, []).append(grade)
+    return found
+
+
+def _curve(curves: Sequence[Sequence[float]]) -> _Curve:
+    """Mean and interval at each part kept; curves of several lengths on the finest of them."""
+    n_most = max(map(len, curves))
+    part = np.linspace(0, 1, n_most)
+    read = [np.interp(part, np.linspace(0, 1, len(one)), one) for one in curves]
+    at_part = np.stack(read, axis=1)
+    of_all = [interval(values, is_share=False) for values in at_part.tolist()]
+    mean, low, high = (
+        np.array([np.nan if one[k] is None else one[k] for one in of_all], dtype=np.float64)
+        for k in range(3)
+    )
+    return _Curve(part, mean, low, high)
+
+
+def _by_chance(grades: Grades, over: Over) -> _Curve:
+    """The mean of all circuits of each size."""
+    levels = [
+        truth.mean_faithfulness
+        for network in grades.networks
+        for truth in network.truths
+        if truth.over == over and truth.mean_faithfulness
+    ]
+    return _curve(levels)
+
+
+def _distance_to_whole(curve: _Curve) -> float:
+    """The area between a curve and 1."""
+    return float(np.trapezoid(np.abs(1 - curve.mean), curve.part))
+
+
+def _curve_traces(name: str, curve: _Curve, number: int, *, shown: bool) -> list[go.Scatter]:
+    """A line and the band around it, which go together in the legend."""
+    colour, dash = LOOKS[number % len(LOOKS)]
+    visible = True if shown else "legendonly"
+    part = curve.part.tolist()
+    traces = [
+        go.Scatter(
+            x=part,
+            y=curve.mean.tolist(),
+            mode="lines",
+            line={"color": colour, "width": 2, "dash": dash},
+            name=as_written(name),
+            legendgroup=name,
+            visible=visible,
+            hovertemplate=f"%{{x:.0%}} kept: %{{y:.3f}}<extra>{as_written(name)}</extra>",
+        )
+    ]
+    if np.isfinite(curve.low).all():
+        traces.append(
+            go.Scatter(
+                x=[*part, *reversed(part)],
+                y=[*curve.high.tolist(), *reversed(curve.low.tolist())],
+                fill="toself",
+                fillcolor=colour,
+                opacity=0.12,
+                line={"width": 0},
+                hoverinfo="skip",
+                legendgroup=name,
+                showlegend=False,
+                visible=visible,
+            )
+        )
+    return traces
+
+
+def _range_of(curves: Sequence[_Curve]) -> list[float]:
+    """From the lowest to the highest mean, with 0 and 1 inside."""
+    means = np.concatenate([curve.mean for curve in curves])
+    low, high = min(0.0, float(means.min())), max(1.0, float(means.max()))
+    margin = 0.06 * (high - low)
+    return [low - margin, high + margin]
+
+
+# where methods fail
+
+
+def failures_figure(
+    grades: Grades, *, methods: list[str] | tuple[str, ...] | None = None
+) -> go.Figure:
+    """Of each method the smallest network on which it is not right, and its circuit there.
+
+    The circuit of scores is the smallest top-k that decides every row right; that of a set is the
+    set. It is drawn against a smallest perfect circuit. Among networks of one size the one is drawn
+    where the method is the furthest off. Gates and alignments are no circuits, and are not drawn.
+
+    Args:
+        methods: which, by name; by default all that fail somewhere.
+
+    Raises:
+        XorMiError: an unknown method, none, or none that fails with a circuit to draw.
+    """
+    require_kind("grades", grades, Grades, give="what exam.grade returns")
+    cells: list[_Failed] = []
+    for name in _names(methods, grades.methods, where="these grades have"):
+        drawable = [one for one in grades.failures(name) if one.gives in ("scores", "set")]
+        if drawable:
+            cells.append(_Failed.of(drawable[0], grades.network(drawable[0].network)))
+    if not cells:
+        raise XorMiError(
+            "no method fails with a circuit here: nothing to draw; see .failures(method)"
+        )
+    n_lines = ceil(len(cells) / CELLS_A_LINE)
+    n_across = min(CELLS_A_LINE, len(cells))
+    figure = go.Figure()
+    for look in _EDGE_LOOKS:
+        points = [
+            points
+            for number, cell in enumerate(cells)
+            for points in cell.lines(look, _corner(number))
+        ]
+        trace = line_trace(points, look.line, look.word)
+        figure.add_trace(trace.update(showlegend=True))
+    for number, cell in enumerate(cells):
+        _add_cell(figure, cell, _corner(number))
+    figure.update_xaxes(visible=False, range=[0, CELL[0] * n_across])
+    figure.update_yaxes(visible=False, range=[CELL[1] * n_lines, 0])
+    title = (
+        "Of each method the smallest network where it is not right: its circuit against a smallest"
+    )
+    width = max(CELL[0] * n_across + 40, 560)
+    title = wrapped(title, width - 40)
+    top = 80 + 20 * title.count("<br>")
+    layout(figure, title, width=width, height=CELL[1] * n_lines + top + 20)
+    return figure.update_layout(
+        margin={"l": 20, "r": width - 20 - CELL[0] * n_across, "t": top, "b": 20},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+    )
+
+
+class _EdgeLook(NamedTuple):
+    """Edges of one kind: whether the method keeps them, whether a smallest circuit does."""
+
+    word: str
+    is_kept: bool
+    is_needed: bool
+    line: dict[str, object]
+
+
+_EDGE_LOOKS = (
+    _EdgeLook("in neither", False, False, {"color": "#dddddd", "width": 1}),
+    _EdgeLook("in both", True, True, {"color": INK, "width": 3}),
+    _EdgeLook("only in the method's", True, False, {"color": NEGATIVE, "width": 3, "dash": "dash"}),
+    _EdgeLook("only in the smallest", False, True, {"color": POSITIVE, "width": 3, "dash": "dot"}),
+)
+
+
+class _Failed(NamedTuple):
+    """A method's circuit on one network, beside a smallest one."""
+
+    grade: Grade
+    layer_sizes: tuple[int, ...]
+    kept: frozenset[Edge]
+    needed: frozenset[Edge]
+    minimum: int
+
+    @classmethod
+    def of(cls, grade: Grade, network: ExamNetwork) -> "_Failed":
+        over: Over = grade.over or "edges"
+        truth = network.truth(over)
+        size = grade.values.get("size")
+        kept = grade.kept if grade.gives == "set" or size is None else grade.kept[: int(size)]
+        return cls(
+            grade=grade,
+            layer_sizes=network.cfg.layer_sizes,
+            kept=_edges(network, over, kept),
+            needed=_edges(network, over, truth.smallest),
+            minimum=truth.minimum,
+        )
+
+    def lines(
+        self, look: _EdgeLook, corner: tuple[float, float]
+    ) -> list[list[tuple[float, float]]]:
+        """The edges of one kind, from point to point."""
+        spots = _spots(self.layer_sizes, corner)
+        return [
+            [spots[edge.src], spots[edge.dst]]
+            for edge in edges_of(self.layer_sizes)
+            if (edge in self.kept) == look.is_kept and (edge in self.needed) == look.is_needed
+        ]
+
+    @property
+    def heading(self) -> str:
+        """What the method found, in two lines."""
+        over, size = self.grade.over, self.grade.values.get("size")
+        found = "not perfect" if size is None else f"{int(size)} {over}"
+        return (
+            f"<b>{as_written(self.grade.method)}</b><br>"
+            f"network {as_written(self.grade.network)}: {found}, smallest {self.minimum}"
+        )
+
+
+def _edges(network: ExamNetwork, over: Over, numbers: Sequence[int]) -> frozenset[Edge]:
+    """Elements by number -> the edges that are kept with them."""
+    elements = network.elements(over)
+    chosen = {elements[number] for number in numbers}
+    if over == "edges":
+        return frozenset(one for one in chosen if isinstance(one, Edge))
+    dropped = set(elements) - chosen
+    every = edges_of(network.cfg.layer_sizes)
+    return frozenset(edge for edge in every if not {edge.src, edge.dst} & dropped)
+
+
+def _corner(number: int) -> tuple[float, float]:
+    """Where the upper left corner of a cell is, in pixels."""
+    line, column = divmod(number, CELLS_A_LINE)
+    return CELL[0] * column, CELL[1] * line
+
+
+def _spots(sizes: Sequence[int], corner: tuple[float, float]) -> dict[Unit, tuple[float, float]]:
+    """Layers from left to right, each centred, below the heading of its cell."""
+    across = (CELL[0] - 90) / (len(sizes) - 1)
+    down = (CELL[1] - 70) / max(sizes)
+    middle = 45 + (CELL[1] - 50) / 2
+    spots: dict[Unit, tuple[float, float]] = {}
+    for column, layer in enumerate(layers_of(sizes)):
+        for unit in layer:
+            x = corner[0] + 35 + across * column
+            spots[unit] = (x, corner[1] + middle + down * (unit.index - (len(layer) - 1) / 2))
+    return spots
+
+
+def _add_cell(figure: go.Figure, cell: _Failed, corner: tuple[float, float]) -> None:
+    """The heading of a cell, and its units by name."""
+    figure.add_annotation(
+        x=corner[0] + 10,
+        y=corner[1] + 4,
+        text=cell.heading,
+        showarrow=False,
+        xanchor="left",
+        yanchor="top",
+        align="left",
+        font={"size": 12},
+    )
+    for unit, (x, y) in _spots(cell.layer_sizes, corner).items():
+        figure.add_annotation(
+            x=x,
+            y=y,
+            text=unit.name,
+            showarrow=False,
+            bgcolor="#ffffff",
+            bordercolor="#999999",
+            borderpad=2,
+            font={"size": 11},
+        )
+
+
+# the truth
+
+
+def truth_by_size(truth: Truth) -> go.Figure:
+    """How many sets of elements there are of each size, and how many are circuits of each kind.
+
+    Each kind contains the next: all, perfect, locally minimal, subset-minimal, cardinally minimal.
+    The counts are on a scale by powers of ten; where there are none, no bar is drawn.
+
+    Raises:
+        XorMiError: something else than the truth of a network.
+    """
+    require_kind("truth", truth, Truth, give="what Truth.of returns")
+    table = truth.frame()
+    figure = go.Figure()
+    for kind in _KINDS:
+        counts = table[kind.column]
+        bars = go.Bar(
+            x=table["n_kept"].tolist(),
+            y=counts.where(counts > 0).tolist(),
+            width=kind.width,
+            name=kind.word,
+            marker={
+                "color": kind.colour,
+                "line": {"color": INK, "width": 1},
+                "pattern": {"shape": kind.hatching},
+            },
+            hovertemplate=f"%{{y:,}} of %{{x}} {truth.over}: {kind.word}<extra></extra>",
+        )
+        figure.add_trace(bars)
+    figure.update_layout(barmode="overlay")
+    figure.update_xaxes(title=f"{truth.over} kept", dtick=1 if truth.n_elements <= 24 else None)
+    # from a half on, so that one has a bar
+    log_range = [log10(0.5), log10(2 * table["n_masks"].max())]
+    figure.update_yaxes(title=f"sets of {truth.over}, log scale", type="log", range=log_range)
+    width = max(820, 34 * len(table) + 260)
+    title = wrapped(_sentence(str(truth)), width - 40)
+    top = 50 + 20 * title.count("<br>")
+    layout(figure, title, width=width, height=400 + top)
+    return figure.update_layout(margin={"t": top, "b": 60})
+
+
+class _Kind(NamedTuple):
+    """How circuits of one kind are drawn: narrower than those that contain them."""
+
+    column: str
+    word: str
+    colour: str
+    hatching: str
+    width: float
+
+
+_KINDS = (
+    _Kind("n_masks", "all", "#eeeeee", "", 0.9),
+    _Kind("n_perfect", "decide every row right", "#92c5de", "", 0.74),
+    _Kind("n_locally", "locally minimal", "#4393c3", "/", 0.56),
+    _Kind("n_subset", "subset-minimal", POSITIVE, "", 0.38),
+    _Kind("n_cardinally", "with the fewest", NEGATIVE, "x", 0.2),
+)
+
+
+def _sentence(text: str) -> str:
+    """With a capital, as a title begins."""
+    return text[:1].upper() + text[1:]
