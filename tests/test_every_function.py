@@ -58,9 +58,9 @@ model = functools.cache(handmade.textbook_xor)
 quiet = {"progress": False}
 
 
-def by_place(problem):
-    """A method that scores edges by where they stand."""
-    return range(len(problem.edges))
+def alike(problem):
+    """A method that scores all edges alike."""
+    return [1.0] * len(problem.edges)
 
 
 def drops_one(problem):
@@ -107,7 +107,7 @@ MADE: dict[str, Once] = {
     "scan": lambda: gate_scan.scan_gates(model(), *SCANNED, n_permutations=9, **quiet),
     "exam": lambda: exam.ExamProblem.of(model()),
     "truth": lambda: exam.Truth.of(exam.ExamProblem.of(model()), **quiet),
-    "grades": lambda: exam.grade(by_place, model(), **quiet),
+    "grades": lambda: exam.grade(alike, model(), **quiet),
     # one edge is none too many: the whole network is the only circuit of the textbook
     "failing grades": lambda: exam.grade(drops_one, model(), **quiet),
     "figures": lambda: report.figures_of(made("findings")),
