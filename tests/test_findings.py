@@ -15,7 +15,14 @@ import xor_mi
 from xor_mi import circuits, geometry, plots
 from xor_mi.circuits import control_rates, diagnose, identify_circuit, ordered_circuits
 from xor_mi.errors import XorMiError
-from xor_mi.exam import ExamProblem, Truth, gate_table, grade
+from xor_mi.exam import (
+    ExamProblem,
+    Truth,
+    circuit_tests,
+    circuit_tests_against_truth,
+    gate_table,
+    grade,
+)
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import find_gates, scan_gates
 from xor_mi.handmade import textbook_xor
@@ -104,10 +111,14 @@ MADE = {
     "GateTable": lambda _: gate_table(),
     "Truth": lambda model: Truth.of(ExamProblem.of(model), progress=False),
     "Grades": grades,
+    "CircuitTests": lambda model: circuit_tests(ExamProblem.of(model), [True] * 6),
+    "CircuitTestRates": lambda model: circuit_tests_against_truth(ExamProblem.of(model)),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
     "GateTable",
+    "CircuitTests",
+    "CircuitTestRates",
     "CountingCost",
     "PartialCount",
     "FoundGates",

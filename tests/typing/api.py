@@ -386,6 +386,20 @@ assert_type(xor_mi.exam.acdc(asked, threshold=0.2), NDArray[np.bool_])
 assert_type(xor_mi.exam.edge_pruning(asked, n_steps=400), NDArray[np.bool_])
 assert_type(xor_mi.exam.subnetwork_probing(asked, n_steps=400), NDArray[np.bool_])
 
+# the exam: hypothesis tests of circuits
+
+some_edges: xor_mi.exam.AnyCircuit = asked.edges[:3]
+tests: xor_mi.exam.CircuitTests = xor_mi.exam.circuit_tests(asked, some_edges, connected=True)
+asked_of: xor_mi.exam.CircuitTestName = "sufficiency"
+line_of_test: xor_mi.exam.CircuitTestLine = tests[asked_of]
+assert_type(line_of_test.p_value, float | None)
+assert_type(tests.frame(), pd.DataFrame)
+by_tests = xor_mi.exam.smallest_by_tests(asked, over="units", alpha=0.1)
+assert_type(by_tests, tuple[xor_mi.graph.Edge, ...] | tuple[Unit, ...])
+test_rates: xor_mi.exam.CircuitTestRates = xor_mi.exam.circuit_tests_against_truth(asked)
+assert_type(test_rates.frame(), pd.DataFrame)
+assert_type(xor_mi.exam.TEST_METHODS, tuple[xor_mi.exam.ExamMethod, ...])
+
 # many networks, the zoo
 
 networks = xor_mi.census(population, require="single", min_margin=0.1, progress=False)

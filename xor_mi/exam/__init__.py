@@ -7,6 +7,15 @@ and `Convention`, that gives back a score per edge or unit, a set of them, the g
 where the variables of a causal model lie.
 """
 
+from xor_mi.exam._circuit_tests import TEST_METHODS as TEST_METHODS
+from xor_mi.exam._circuit_tests import AnyCircuit as AnyCircuit
+from xor_mi.exam._circuit_tests import CircuitTestLine as CircuitTestLine
+from xor_mi.exam._circuit_tests import CircuitTestName as CircuitTestName
+from xor_mi.exam._circuit_tests import CircuitTestRates as CircuitTestRates
+from xor_mi.exam._circuit_tests import CircuitTests as CircuitTests
+from xor_mi.exam._circuit_tests import circuit_tests as circuit_tests
+from xor_mi.exam._circuit_tests import circuit_tests_against_truth as circuit_tests_against_truth
+from xor_mi.exam._circuit_tests import smallest_by_tests as smallest_by_tests
 from xor_mi.exam._gate_rule import GATE_METHODS as GATE_METHODS
 from xor_mi.exam._gate_rule import GateTable as GateTable
 from xor_mi.exam._gate_rule import agreement_with_circuit as agreement_with_circuit

@@ -1,0 +1,773 @@
+"""a circuit -> five hypothesis tests of it (Shi et al.), each against a null that is enumerated.
+
+Shi, Beltran-Velez, Nazaret et al., "Hypothesis testing the circuit hypothesis in LLMs" (NeurIPS
+2024, arXiv 2410.13032) ask five questions of a circuit. Three are of an ideal circuit: does it do
+as well as the whole model (equivalence), is what is left without it worth nothing (independence),
+is there nothing in it that need not be (minimality)? Two only hold it against chance: is it more
+like the model than random circuits are (sufficiency), and does its removal break more (partial
+necessity)? There, random circuits are drawn. Here all of them are tried, so that p-values are exact
+and a test that can never reject is seen to be one (`least_p`).
+
+s is the problem's metric on a row, M the whole network, C the circuit, and the distance of two of
+them is the mean of |s - s'| over the rows, as it is there.
+
+- *sufficiency*: the distance from M to C. Null: all sets of as many elements. p is the part of them
+  that is as near, C itself among them.
+- *partial necessity*: the distance from M to what is left without C. Null: the same without each
+  set of as many elements. p is the part of them that is as far.
+- *minimality*: what each element of C moves, and the least of these. Null: what one element moves
+  that was added for no reason: C with one more path from an input to an output, every path that
+  adds an edge equally likely, less one of the added edges, each equally likely; of units, C with
+  one more, less that one. p of an element is the part of the null that moves as much, p of the
+  circuit the largest of these: each element has to pass.
+- *non-equivalence*: the part of the rows on which C is worth more than M. Null: each row is a coin
+  that falls so with a chance within 0.1 of a half. p is the largest that a binomial with such a
+  chance gives to a part as far from a half.
+- *non-independence*: the dependence over the rows (HSIC, Gretton et al. 2007, Gaussian kernels)
+  between what M is worth and what is left without C is. Null: all orders of the rows.
+
+A circuit passes the first three where p is at most alpha, and the last two where it is above.
+
+Where this differs from the paper and from its package `circuitry` (commit 042d00d):
+
+- Their random circuits are unions of random paths, of at least the circuit's size, and 100 are
+  drawn; a second, binomial test asks whether the circuit beats 90 % of all. Ours are all sets of
+  exactly that size, whether they lead anywhere or not; `connected=True` takes those alone in which
+  every edge is on a path of the set, from an input to an output. There is nothing to estimate:
+  their quantile of 0.9 is our alpha of 0.1. Ties count against the circuit.
+- Their minimality is rejected by a binomial test per edge, to be corrected for their number. The
+  null is known here, so each element has to stand out, which needs no correction.
+- A row on which C and M are worth the same counts half in non-equivalence; the paper's test has no
+  answer there. Its package gives the mean difference where the paper has the part of rows.
+- The kernels' widths are the median distance of each variable's own values; there it is that
+  between the two variables' values.
+
+With the four rows of two inputs non-equivalence can never be rejected at 0.05: its least p is
+0.6^4 + 0.4^4 = 0.155. Noisy rows (`Convention(n_noisy=...)`) make it a test.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations, pairwise, permutations, product
+from math import comb
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
+from torch import Tensor
+
+from xor_mi.circuits import ROUNDING
+from xor_mi.errors import XorMiError, require_at_most, require_kind, shown, unknown
+from xor_mi.exam._method import ExamMethod
+from xor_mi.exam._problem import ExamProblem, Over
+from xor_mi.exam._truth import Truth
+from xor_mi.finding import Finding, number_text
+from xor_mi.graph import Edge, Subcircuit, Unit, layers_of
+from xor_mi.search import metric_of_edge_masks
+
+Numbers = NDArray[np.float64]
+Sets = NDArray[np.int64]
+"""Sets of elements as numbers: bit e is set where element e is in, [set]."""
+
+MAX_HELD = 2**22
+"""The values of all sets are held, and each is run once, where they are at most so many numbers."""
+MAX_SETS = 2**16
+"""Of more sets of one size a sample is drawn."""
+N_SAMPLED = 9_999
+"""How many sets are drawn where there are too many to try them all."""
+MAX_ORDERED_ROWS = 8
+"""All orders of so many rows are tried: 40,320."""
+N_ORDERS = 999
+"""How many orders are drawn of more rows."""
+MAX_ELEMENTS = 62
+"""A set is a whole number of 64 bits."""
+MAX_OF_TRUTH = 14
+"""`circuit_tests_against_truth` tests every set of at most so many elements."""
+EPSILON = 0.1
+"""How far from a half the chance to beat the model may be, as in the paper."""
+SETS_AT_ONCE = 2**12
+"""So many sets are run together."""
+NUMBERS_AT_ONCE = 2**22
+"""Kernels in other orders hold at most so many numbers together."""
+
+CircuitTestName = Literal[
+    "sufficiency", "partial necessity", "minimality", "non-equivalence", "non-independence"
+]
+"""The five tests."""
+ASKS: Mapping[CircuitTestName, str] = {
+    "sufficiency": "is it nearer to the network than random circuits of its size?",
+    "partial necessity": "does its removal move the network more than that of random circuits?",
+    "minimality": "does each of its elements move it more than one added at random?",
+    "non-equivalence": "is it better than the network on more, or fewer, than half of the rows?",
+    "non-independence": "does what is left without it still vary with the network?",
+}
+"""What each test asks. The first three are passed by a yes, the last two by no proof of a yes."""
+IS_PASSED_BY_REJECTING: frozenset[CircuitTestName] = frozenset(
+    ("sufficiency", "partial necessity", "minimality")
+)
+SOURCE = "Shi et al., NeurIPS 2024, arXiv 2410.13032"
+
+AnyCircuit = Subcircuit | Iterable[Edge] | Iterable[Unit] | ArrayLike | Tensor
+"""A circuit: a Subcircuit, its edges or units, or True and False for each of them."""
+
+
+class CircuitTestLine(NamedTuple):
+    """One test of one circuit.
+
+    Attributes:
+        name: which test.
+        statistic: what was measured of the circuit.
+        null: what it was held against, in words.
+        n_null: how many that were.
+        p_value: None where there is nothing to hold it against.
+        least_p: the smallest p-value that this null could have given.
+        passes: None where there is no p-value.
+    """
+
+    name: CircuitTestName
+    statistic: float
+    null: str
+    n_null: int
+    p_value: float | None
+    least_p: float | None
+    passes: bool | None
+
+    def shown_line(self) -> dict[str, object]:
+        """The test as a line of a table."""
+        measured = self._asdict()
+        return {"test": measured.pop("name"), "asks": ASKS[self.name], **measured}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CircuitTests(Finding):
+    """Five hypothesis tests of one circuit.
+
+    Attributes:
+        over: whether the circuit is one of edges or of units.
+        circuit: its elements.
+        alpha: p-values up to this reject.
+        connected: whether random circuits are those alone that lead somewhere.
+        lines: one per test.
+    """
+
+    over: Over
+    circuit: tuple[Edge, ...] | tuple[Unit, ...]
+    alpha: float
+    connected: bool
+    lines: tuple[CircuitTestLine, ...] = field(repr=False)
+
+    def __getitem__(self, test: CircuitTestName) -> CircuitTestLine:
+        """One test by its name.
+
+        Raises:
+            XorMiError: no such test.
+        """
+        for line in self.lines:
+            if line.name == test:
+                return line
+        raise unknown("test", test, ASKS, where="the tests are")
+
+    @property
+    def n_passed(self) -> int:
+        """How many of the five it passes."""
+        return sum(line.passes is True for line in self.lines)
+
+    @property
+    def passes(self) -> bool:
+        """Whether it passes all that can be asked of it."""
+        return all(line.passes is not False for line in self.lines)
+
+    def head(self) -> dict[str, object]:
+        """What was tested and how, beside the table."""
+        return {
+            "over": self.over,
+            "circuit": [element.name for element in self.circuit],
+            "alpha": self.alpha,
+            "connected": self.connected,
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """One line per test.
+
+        Columns: test, asks, statistic, null, n_null, p_value, least_p, passes.
+        """
+        return pd.DataFrame([line.shown_line() for line in self.lines])
+
+    def __str__(self) -> str:
+        told: list[str] = []
+        for line in self.lines:
+            p = "none" if line.p_value is None else number_text(line.p_value, decimals=3)
+            verdict = {True: "passes", False: "fails", None: "cannot be asked"}[line.passes]
+            told.append(f"{line.name} {verdict} (p = {p})")
+        kept = f"{len(self.circuit)} {self.over}"
+        return f"{self.n_passed} of {len(self.lines)} tests passed by {kept}: {', '.join(told)}"
+
+
+def circuit_tests(
+    problem: ExamProblem,
+    circuit: AnyCircuit,
+    *,
+    over: Over = "edges",
+    alpha: float = 0.05,
+    connected: bool = False,
+) -> CircuitTests:
+    """Test a circuit as Shi et al. do, against all random circuits of its size.
+
+    What each test asks, and where it differs from the paper's, is told at the top of the module.
+    What is run is counted in `problem.cost`: every set of elements once, where these are few.
+
+    Args:
+        circuit: a Subcircuit, some of the network's edges or units, or True and False for each.
+        over: what it is a set of. Units are kept with all edges between them.
+        alpha: p-values up to this reject.
+        connected: hold it against those sets of edges alone that lead from inputs to outputs.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> problem = ExamProblem.of(textbook_xor())
+    >>> tests = circuit_tests(problem, problem.edges)
+    >>> tests["sufficiency"].n_null, tests["sufficiency"].p_value
+    (1, 1.0)
+    >>> tests["minimality"].p_value is None
+    True
+
+    Raises:
+        XorMiError: a circuit of another network or of no elements, an alpha that is not between 0
+            and 1.
+    """
+    require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
+    over = _as_over(over)
+    require_kind("connected", connected, bool, give="True or False")
+    mask = _as_mask(circuit, problem, over)
+    tester = _Tester(problem, over, alpha=_as_alpha(alpha), connected=connected)
+    return tester.test(mask)
+
+
+def smallest_by_tests(
+    problem: ExamProblem, *, over: Over = "edges", alpha: float = 0.05
+) -> tuple[Edge, ...] | tuple[Unit, ...]:
+    """The smallest circuit that passes most tests, of those by exact noising.
+
+    Elements are put in order by how far the network is without each of them (the mean of
+    |s - s'| over the rows); of the first 1, 2, 3, ... of this order it is the set that passes the
+    most of the five tests of `circuit_tests`, and the smallest of those.
+
+    The paper tests circuits that are given and has no such search; this is what a person would do
+    with its tests.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> smallest_by_tests(ExamProblem.of(textbook_xor()))
+    (x0->h0.0, x1->h0.0, h0.0->y0)
+
+    Of this network only all six edges are perfect, and those six have no random circuit of their
+    size to be held against.
+
+    Raises:
+        XorMiError: as `circuit_tests`.
+    """
+    require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
+    over = _as_over(over)
+    tester = _Tester(problem, over, alpha=_as_alpha(alpha), connected=False)
+    sets = tester.sets
+    single = 1 << np.arange(sets.n_elements, dtype=np.int64)
+    order = np.argsort(-sets.from_whole(sets.whole ^ single), kind="stable")
+    best, most = tester.elements(sets.whole), -1
+    for size in range(1, sets.n_elements + 1):
+        tested = tester.test(int(single[order[:size]].sum()))
+        if tested.n_passed > most:
+            best, most = tested.circuit, tested.n_passed
+    return best
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CircuitTestRates(Finding):
+    """How often each test accepts circuits that are minimal, perfect, or not.
+
+    Attributes:
+        over: whether circuits are sets of edges or of units.
+        alpha: p-values up to this reject.
+        n_circuits: how many were tested: all but the empty one.
+        lines: a line per test and kind of circuit; see `frame`.
+    """
+
+    over: Over
+    alpha: float
+    n_circuits: int
+    lines: tuple[Mapping[str, object], ...] = field(repr=False)
+
+    def head(self) -> dict[str, object]:
+        """What was tested and how, beside the table."""
+        return {"over": self.over, "alpha": self.alpha, "n_circuits": self.n_circuits}
+
+    def frame(self) -> pd.DataFrame:
+        """One line per test, and one for all five together, and kind of circuit.
+
+        Columns: test, kind ("minimal": perfect, and no perfect one inside; "perfect": the other
+        perfect ones; "imperfect"), n (circuits of the kind), n_asked (those on which there is a
+        p-value), n_passing, share (of those asked; None of none).
+        """
+        return pd.DataFrame(self.lines)
+
+    def __str__(self) -> str:
+        table = self.frame().set_index(["test", "kind"])
+        told: list[str] = []
+        for test in ("sufficiency", "all"):
+            counts = [
+                f"{table.loc[(test, kind), 'n_passing']} of {table.loc[(test, kind), 'n_asked']} "
+                f"{kind}"
+                for kind in ("minimal", "perfect", "imperfect")
+            ]
+            told.append(f"{'all five' if test == 'all' else test}: {', '.join(counts)}")
+        return (
+            f"{self.n_circuits:,} sets of {self.over} tested at {self.alpha:g}; accepted by "
+            f"{'; by '.join(told)}"
+        )
+
+
+def circuit_tests_against_truth(
+    problem: ExamProblem, *, over: Over = "edges", alpha: float = 0.05, connected: bool = False
+) -> CircuitTestRates:
+    """Test every circuit of a network: do the tests tell perfect from imperfect ones?
+
+    Only where every set of elements can be tried is it known which of them are perfect, and which
+    are minimal, so that a test can be held against it.
+
+    Args:
+        over, alpha, connected: as for `circuit_tests`.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> rates = circuit_tests_against_truth(ExamProblem.of(textbook_xor()), over="units")
+    >>> rates.frame().query("test == 'sufficiency'")[["kind", "n", "n_passing"]].values.tolist()
+    [['minimal', 1, 0], ['perfect', 0, 0], ['imperfect', 2, 0]]
+
+    Raises:
+        XorMiError: more than 14 elements, and as `circuit_tests`.
+    """
+    require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
+    over = _as_over(over)
+    require_kind("connected", connected, bool, give="True or False")
+    tester = _Tester(problem, over, alpha=_as_alpha(alpha), connected=connected)
+    n_elements = tester.sets.n_elements
+    require_at_most(
+        n_elements,
+        MAX_OF_TRUTH,
+        what=f"{over} of a network all of whose circuits are tested",
+        do="take a smaller network, or test some circuits by circuit_tests",
+    )
+    truth = Truth.of(problem, over=over, progress=False)
+    kinds: dict[str, list[CircuitTests]] = {"minimal": [], "perfect": [], "imperfect": []}
+    for mask in range(1, 2**n_elements):
+        perfect = "perfect" if truth.perfect[mask] else "imperfect"
+        kinds["minimal" if truth.subset[mask] else perfect].append(tester.test(mask))
+    lines: list[dict[str, object]] = []
+    for name in (*ASKS, "all"):
+        for kind, tested in kinds.items():
+            passes = [one.passes if name == "all" else one[name].passes for one in tested]
+            asked = [one for one in passes if one is not None]
+            share = sum(asked) / len(asked) if asked else None
+            line: dict[str, object] = {"test": name, "kind": kind, "n": len(tested)}
+            line |= {"n_asked": len(asked), "n_passing": sum(asked), "share": share}
+            lines.append(line)
+    return CircuitTestRates(
+        over=over, alpha=tester.alpha, n_circuits=2**n_elements - 1, lines=tuple(lines)
+    )
+
+
+class _Sets:
+    """What every set of elements is worth on every row, each run at most once if there are few."""
+
+    def __init__(self, problem: ExamProblem, over: Over) -> None:
+        self.problem = problem
+        self.over: Over = over
+        self.n_elements = len(problem.elements(over))
+        require_at_most(
+            self.n_elements, MAX_ELEMENTS, what=over, do="take a network with fewer of them"
+        )
+        self.whole = 2**self.n_elements - 1
+        self.are_held = 2**self.n_elements * problem.n_rows <= MAX_HELD
+
+    @cached_property
+    def _all(self) -> Numbers:
+        """The metric of every set, [set, row]."""
+        n_sets = 2**self.n_elements
+        if self.over == "units":
+            return self._run(np.arange(n_sets))
+        of_rows = [
+            metric_of_edge_masks(self.problem.numbers, self._on_row(row), progress=False)
+            for row in range(self.problem.n_rows)
+        ]
+        self.problem.cost.forwards += n_sets
+        return np.stack(of_rows, axis=-1)
+
+    def _on_row(self, row: int) -> Callable[[Numbers], Numbers]:
+        """The metric on one row, of outputs on all."""
+
+        def metric(outputs: Numbers) -> Numbers:
+            return self.problem.metric_of(torch.from_numpy(outputs))[..., row].numpy()
+
+        return metric
+
+    def _run(self, masks: Sets) -> Numbers:
+        """The metric of some sets, [set, row], each run."""
+        values: list[Numbers] = []
+        for start in range(0, len(masks), SETS_AT_ONCE):
+            some = masks[start : start + SETS_AT_ONCE, None]
+            kept = (some >> np.arange(self.n_elements) & 1).astype(np.float64)
+            edges = kept if self.over == "edges" else self.problem.edges_between(kept)
+            values.append(self.problem.values(edges).detach().numpy())
+        return np.concatenate(values)
+
+    def values(self, masks: Sets) -> Numbers:
+        """What some sets are worth, [set, row]."""
+        return self._all[masks] if self.are_held else self._run(masks)
+
+    @cached_property
+    def of_whole(self) -> Numbers:
+        """What the whole network is worth, [row]."""
+        return self.values(np.array([self.whole]))[0]
+
+    @cached_property
+    def _all_from_whole(self) -> Numbers:
+        return np.abs(self._all - self.of_whole).mean(-1)
+
+    def from_whole(self, masks: Sets) -> Numbers:
+        """How far some sets are from the whole network, [set]."""
+        if self.are_held:
+            return self._all_from_whole[masks]
+        return np.abs(self.values(masks) - self.of_whole).mean(-1)
+
+    @cached_property
+    def of_size(self) -> "list[Sets | None]":
+        """All sets of each size where they are held, else None."""
+        if not self.are_held:
+            return [None] * (self.n_elements + 1)
+        masks = np.arange(2**self.n_elements)
+        ordered = np.argsort(np.bitwise_count(masks), kind="stable")
+        n_of_size = [comb(self.n_elements, size) for size in range(self.n_elements + 1)]
+        return list(np.split(ordered, np.cumsum(n_of_size)[:-1]))
+
+    @cached_property
+    def paths(self) -> Sets:
+        """Every path from an input to an output, as a set of edges."""
+        number = {edge: 1 << place for place, edge in enumerate(self.problem.edges)}
+        paths: list[int] = []
+        for units in product(*layers_of(self.problem.numbers.sizes)):
+            edges = [Edge(source, target) for source, target in pairwise(units)]
+            paths.append(sum(number[edge] for edge in edges))
+        return np.array(paths)
+
+    def on_paths(self, masks: Sets) -> Sets:
+        """The part of each set of edges that is on its paths from inputs to outputs, [set]."""
+        live = np.zeros_like(masks)
+        for path in self.paths:
+            live |= np.where(masks & path == path, path, 0)
+        return live
+
+
+class _Null(NamedTuple):
+    """Sets of one size.
+
+    Attributes:
+        are_all: whether these are all there are, so that the circuit is among them.
+    """
+
+    masks: Sets
+    are_all: bool
+    words: str
+
+
+class _Tester:
+    """The five tests of circuits of one network."""
+
+    def __init__(self, problem: ExamProblem, over: Over, *, alpha: float, connected: bool) -> None:
+        self.problem = problem
+        self.sets = _Sets(problem, over)
+        self.alpha = alpha
+        self.connected = connected
+        if connected and over == "units":
+            raise XorMiError(
+                "connected=True is for circuits of edges; units are kept with all edges between "
+                "them"
+            )
+        self._nulls: dict[int, _Null] = {}
+
+    def test(self, mask: int) -> CircuitTests:
+        """All five, of a set that is not empty."""
+        lines = (
+            self._sufficiency(mask),
+            self._necessity(mask),
+            self._minimality(mask),
+            self._equivalence(mask),
+            self._independence(mask),
+        )
+        return CircuitTests(
+            over=self.sets.over,
+            circuit=self.elements(mask),
+            alpha=self.alpha,
+            connected=self.connected,
+            lines=lines,
+        )
+
+    def elements(self, mask: int) -> tuple[Edge, ...] | tuple[Unit, ...]:
+        """What is in a set."""
+        if self.sets.over == "edges":
+            return tuple(one for place, one in enumerate(self.problem.edges) if mask >> place & 1)
+        return tuple(one for place, one in enumerate(self.problem.units) if mask >> place & 1)
+
+    # --- the tests
+
+    def _sufficiency(self, mask: int) -> CircuitTestLine:
+        null = self._null(mask.bit_count())
+        distance = self.sets.from_whole(np.array([mask]))[0]
+        distances = self.sets.from_whole(null.masks)
+        return self._against("sufficiency", -distance, -distances, mask, null)._replace(
+            statistic=float(distance)
+        )
+
+    def _necessity(self, mask: int) -> CircuitTestLine:
+        null = self._null(mask.bit_count())
+        distance = self.sets.from_whole(np.array([self.sets.whole ^ mask]))[0]
+        distances = self.sets.from_whole(self.sets.whole ^ null.masks)
+        return self._against("partial necessity", distance, distances, mask, null)
+
+    def _against(
+        self, name: CircuitTestName, statistic: float, of_null: Numbers, mask: int, null: _Null
+    ) -> CircuitTestLine:
+        """The part of the null whose statistic is at least as large."""
+        # a circuit that is not among those it is held against is counted with them
+        extra = 0 if null.are_all and bool((null.masks == mask).any()) else 1
+        n = len(null.masks) + extra
+        largest = max(float(statistic), float(of_null.max(initial=-np.inf)))
+        n_above = np.count_nonzero(of_null >= statistic - self._tie)
+        n_largest = np.count_nonzero(of_null >= largest - self._tie)
+        if extra and statistic >= largest - self._tie:
+            n_largest += 1
+        p = (n_above + extra) / n
+        return self._line(name, float(statistic), null.words, n, p, max(n_largest, 1) / n)
+
+    def _minimality(self, mask: int) -> CircuitTestLine:
+        inside = [1 << place for place in range(self.sets.n_elements) if mask >> place & 1]
+        moved = self._moved(np.full(len(inside), mask), mask ^ np.array(inside))
+        larger, smaller, weight = self._inflated(mask)
+        least = float(moved.min())
+        words = "elements added at random, all"
+        if not len(larger):
+            return CircuitTestLine("minimality", least, words, 0, None, None, None)
+        of_null = self._moved(larger, smaller)
+        p = float(weight[of_null >= least - self._tie].sum())
+        return self._line("minimality", least, words, len(larger), p, 0.0)
+
+    def _moved(self, before: Sets, after: Sets) -> Numbers:
+        """How far apart two sets are, pair by pair."""
+        return np.abs(self.sets.values(before) - self.sets.values(after)).mean(-1)
+
+    def _inflated(self, mask: int) -> tuple[Sets, Sets, Numbers]:
+        """A circuit with more for no reason, the same less one new element, how likely each is."""
+        larger: list[int] = []
+        smaller: list[int] = []
+        weight: list[float] = []
+        for added in self._additions():
+            inflated = mask | added
+            new = inflated ^ mask
+            n_new = new.bit_count()
+            for place in range(self.sets.n_elements):
+                if new >> place & 1:
+                    larger.append(inflated)
+                    smaller.append(inflated ^ (1 << place))
+                    weight.append(1 / n_new)
+        # each addition that is one is equally likely
+        weights = np.array(weight)
+        n_additions = max(float(weights.sum()), 1.0)
+        larger_sets, smaller_sets = (np.array(one, dtype=np.int64) for one in (larger, smaller))
+        return larger_sets, smaller_sets, weights / n_additions
+
+    def _additions(self) -> Iterator[int]:
+        """What a circuit may be inflated by."""
+        if self.sets.over == "edges":
+            yield from self.sets.paths.tolist()
+        else:
+            yield from (1 << place for place in range(self.sets.n_elements))
+
+    def _equivalence(self, mask: int) -> CircuitTestLine:
+        values = self.sets.values(np.array([mask]))[0]
+        better = values - self.sets.of_whole
+        n = len(better)
+        # equal up to rounding counts half
+        is_equal = np.abs(better) <= self._tie
+        share = float(np.where(is_equal, 0.5, better > 0).mean())
+        p = _binomial_p(n, abs(share - 0.5))
+        words = f"a coin for each of {n:,} rows, all outcomes"
+        return self._line("non-equivalence", share, words, n + 1, p, _binomial_p(n, 0.5))
+
+    def _independence(self, mask: int) -> CircuitTestLine:
+        left = self.sets.values(np.array([self.sets.whole ^ mask]))[0]
+        n = len(left)
+        orders = self._orders
+        observed = _centred(_kernel(self.sets.of_whole))
+        other = _centred(_kernel(left))
+        parts: list[Numbers] = []
+        step = max(1, NUMBERS_AT_ONCE // n**2)
+        for start in range(0, len(orders), step):
+            some = orders[start : start + step]
+            reordered = other[some[:, :, None], some[:, None, :]]
+            parts.append((observed * reordered).sum((1, 2)) / (n - 1) ** 2)
+        statistics = np.concatenate(parts)
+        # the first order is that of the rows as they are
+        statistic = statistics[0]
+        tie = ROUNDING * np.abs(statistics).max()
+        p = float((statistics >= statistic - tie).mean())
+        least = float((statistics >= statistics.max() - tie).mean())
+        are_all = n <= MAX_ORDERED_ROWS
+        words = f"orders of {n:,} rows, {'all' if are_all else 'drawn'}"
+        return self._line("non-independence", float(statistic), words, len(orders), p, least)
+
+    @cached_property
+    def _orders(self) -> Sets:
+        """Orders of the rows, [order, row], the rows as they are first."""
+        n = self.problem.n_rows
+        if n <= MAX_ORDERED_ROWS:
+            return np.array(list(permutations(range(n))))
+        generator = self.problem.generator("orders of rows")
+        drawn = generator.permuted(np.tile(np.arange(n), (N_ORDERS, 1)), axis=1)
+        return np.concatenate([np.arange(n)[None], drawn])
+
+    # --- what they share
+
+    @cached_property
+    def _tie(self) -> float:
+        """Distances that differ by less are equal but for rounding."""
+        return ROUNDING * float(np.abs(self.sets.of_whole).max())
+
+    def _line(
+        self,
+        name: CircuitTestName,
+        statistic: float,
+        null: str,
+        n_null: int,
+        p: float,
+        least: float,
+    ) -> CircuitTestLine:
+        rejects = p <= self.alpha
+        passes = rejects if name in IS_PASSED_BY_REJECTING else not rejects
+        return CircuitTestLine(name, statistic, null, n_null, float(p), float(least), bool(passes))
+
+    def _null(self, size: int) -> _Null:
+        """Random circuits of one size: all, or a sample of them."""
+        if size not in self._nulls:
+            self._nulls[size] = self._made_null(size)
+        return self._nulls[size]
+
+    def _made_null(self, size: int) -> _Null:
+        n = self.sets.n_elements
+        held = self.sets.of_size[size]
+        are_all = held is not None or comb(n, size) <= MAX_SETS
+        if held is not None:
+            masks = held
+        elif are_all:
+            chosen = combinations(range(n), size)
+            masks = np.array([sum(1 << place for place in one) for one in chosen])
+        else:
+            generator = self.problem.generator(f"sets of {size}")
+            places = generator.random((N_SAMPLED, n)).argsort(axis=1)[:, :size]
+            masks = (1 << places.astype(np.int64)).sum(axis=1)
+        words = f"sets of {size} {self.sets.over}, {'all' if are_all else 'drawn'}"
+        if self.connected:
+            masks = masks[self.sets.on_paths(masks) == masks]
+            words = f"connected {words}"
+        return _Null(masks, are_all, words)
+
+
+def _binomial_p(n: int, distance: float) -> float:
+    """The chance of a part of n coins at least this far from a half, if theirs is 0.1 from it."""
+    outcomes = np.arange(n + 1)
+    is_as_far = np.abs(outcomes / n - 0.5) >= distance - ROUNDING
+    return float(binom.pmf(outcomes, n, 0.5 + EPSILON)[is_as_far].sum())
+
+
+def _kernel(values: Numbers) -> Numbers:
+    """A Gaussian kernel between all rows, as wide as their median distance, [row, row]."""
+    apart = np.abs(values[:, None] - values)
+    own = apart[np.triu_indices(len(values), 1)]
+    # differences by rounding are none
+    own = np.where(own <= ROUNDING * np.abs(values).max(initial=0), 0.0, own)
+    if not own.any():
+        return np.ones_like(apart)
+    width = np.median(own)
+    if width == 0:
+        width = own[own > 0].mean()
+    return np.exp(-((apart / width) ** 2) / 2)
+
+
+def _centred(kernel: Numbers) -> Numbers:
+    """A kernel less the means of its rows and columns, [row, row]."""
+    of_rows = kernel - kernel.mean(0)
+    return of_rows - of_rows.mean(1, keepdims=True)
+
+
+def _as_over(over: object) -> Over:
+    if over not in get_args(Over):
+        raise unknown("kind of circuit", over, get_args(Over), where="over is one of")
+    return "edges" if over == "edges" else "units"
+
+
+def _as_alpha(alpha: object) -> float:
+    if isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and 0 < alpha < 1:
+        return float(alpha)
+    raise XorMiError(f"alpha is {shown(alpha)}; give a number between 0 and 1, such as 0.05")
+
+
+def _as_mask(circuit: object, problem: ExamProblem, over: Over) -> int:
+    """A circuit as a number, bit by bit."""
+    elements: Sequence[Edge | Unit] = problem.elements(over)
+    give = f"some of the network's {over}, a Subcircuit, or True or False for each of its "
+    give += f"{len(elements)} {over}"
+    if isinstance(circuit, Subcircuit):
+        if circuit.layer_sizes != problem.numbers.sizes:
+            raise XorMiError(
+                f"a circuit of {circuit.layer_sizes}; the network is {problem.numbers.sizes}"
+            )
+        circuit = circuit.edges if over == "edges" else circuit.units
+    if isinstance(circuit, Tensor):
+        circuit = circuit.detach().cpu().numpy()
+    if not isinstance(circuit, Iterable) or isinstance(circuit, (str, bytes, Mapping)):
+        raise XorMiError(f"circuit is {shown(circuit)}; give {give}")
+    given = list(circuit)
+    if len(given) == len(elements) and all(isinstance(one, (bool, np.bool_)) for one in given):
+        given = [element for element, is_in in zip(elements, given, strict=True) if is_in]
+    places = {element: place for place, element in enumerate(elements)}
+    for one in given:
+        if not isinstance(one, (Edge, Unit)) or one not in places:
+            raise XorMiError(f"circuit has {shown(one)}; give {give}")
+    if not given:
+        raise XorMiError(f"circuit has no {over}, so there is nothing to test; give {give}")
+    return sum(1 << places[one] for one in set(given))
+
+
+def _by_tests_of_edges(problem: ExamProblem) -> tuple[Edge, ...] | tuple[Unit, ...]:
+    return smallest_by_tests(problem)
+
+
+def _by_tests_of_units(problem: ExamProblem) -> tuple[Edge, ...] | tuple[Unit, ...]:
+    return smallest_by_tests(problem, over="units")
+
+
+TEST_METHODS: tuple[ExamMethod, ...] = (
+    ExamMethod(
+        name="smallest by tests (edges)",
+        run=_by_tests_of_edges,
+        over="edges",
+        gives="set",
+        source=f"tests of {SOURCE}",
+    ),
+    ExamMethod(
+        name="smallest by tests (units)",
+        run=_by_tests_of_units,
+        over="units",
+        gives="set",
+        source=f"tests of {SOURCE}",
+    ),
+)
+"""The methods here that give a set, ready to run."""
