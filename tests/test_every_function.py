@@ -236,6 +236,8 @@ VALID: dict[str, dict[str, object]] = {
     "exam.smallest_by_tests": {"problem": Made("exam")},
     "exam.gate_rule_chen": {"problem": Made("exam")},
     "exam.gate_rule_joint": {"problem": Made("exam")},
+    "exam.grade": {"methods": "magnitude", "networks": Made("model"), **quiet},
+    "exam.joined": {"parts": [made("grades")]},
     "exam.proven_gates": {"problem": Made("exam")},
     "exam.subnetwork_probing": {"problem": Made("exam"), "n_steps": 3},
     "zoo.load": {"name": "or-and"},
@@ -307,6 +309,7 @@ VALID: dict[str, dict[str, object]] = {
 """Exported function -> a call of it that is answered, small enough to be made a hundred times."""
 
 BETWEEN_ROOMS = {
+    "search.metric_of_edge_masks",
     *("errors.as_path", "errors.require_kind", "errors.unknown", "errors.unwritable"),
     *("errors.cut_short", "errors.shown", "errors.whole_number", "errors.require_seeds"),
     *(

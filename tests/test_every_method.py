@@ -36,6 +36,7 @@ from xor_mi.truth import BooleanFunction, formula_trees
 
 LAYERS = [([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0]), ([[1.0, -2.0]], [0.0])]
 FIRST, SECOND = Unit(0, 0), Unit(0, 1)
+ALL_EDGES = [[1, 1, 1, 1, 1, 1]]
 
 
 def xor() -> BooleanFunction:
@@ -143,6 +144,26 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
         lambda: made("edge masks"), {"subcircuit": made("subcircuit")},
     ),
     "search.EdgeMasks.subcircuit": (lambda: made("edge masks"), {"mask": 63}),
+    "exam.ExamProblem.of": (None, {"model": model()}),
+    "exam.ExamProblem.elements": (lambda: made("exam"), {"over": "edges"}),
+    "exam.ExamProblem.generator": (lambda: made("exam"), {"method": "random"}),
+    "exam.ExamProblem.edges_between": (lambda: made("exam"), {"units": [1, 0]}),
+    "exam.ExamProblem.outputs": (lambda: made("exam"), {"kept": ALL_EDGES}),
+    "exam.ExamProblem.values": (lambda: made("exam"), {"kept": ALL_EDGES}),
+    "exam.ExamProblem.right": (lambda: made("exam"), {"kept": ALL_EDGES}),
+    "exam.ExamProblem.gradient": (lambda: made("exam"), {"kept": ALL_EDGES}),
+    "exam.ExamProblem.metric_of": (lambda: made("exam"), {"outputs": torch.zeros(4, 1)}),
+    "exam.Truth.of": (None, {"problem": made("exam"), **quiet}),
+    "exam.Truth.at_level": (lambda: made("truth"), {"level": "subset"}),
+    "exam.Truth.mask_of": (lambda: made("truth"), {"kept": [1] * 6}),
+    "exam.TruthSummary.of": (None, {"truth": made("truth")}),
+    "exam.ExamNetwork.truth": (lambda: made("grades").networks[0], {"over": "edges"}),
+    "exam.ExamNetwork.elements": (lambda: made("grades").networks[0], {"over": "edges"}),
+    "exam.Grades.of": (lambda: made("grades"), {"method": "magnitude"}),
+    "exam.Grades.network": (lambda: made("grades"), {"name": "0"}),
+    "exam.Grades.board": (lambda: made("grades"), {}),
+    "exam.Grades.failures": (lambda: made("grades"), {"method": "magnitude"}),
+    "exam.Grades.from_json": (None, {"text": made("grades").to_json()}),
 }  # fmt: skip
 """Method -> what it belongs to, None for a method of the class itself; and a call of it that is
 answered. `sequential` is given where a module is asked for.
@@ -170,6 +191,7 @@ BETWEEN_ROOMS = {
     *(f"search.Problem.{name}" for name in ("of", "activate", "kept", "kept_of_all", "scores")),
     *("search.Problem.right_rows", "search.Problem.right", "search.SubcircuitSearch.kept_edges"),
     *("graph.Site.axes", "interventions.Site.axes"),
+    "exam.Truth.mean_by_size",
 }
 """Arithmetic on tensors, tables and formulas: rooms call them with what was checked before."""
 

@@ -367,11 +367,37 @@ assert_type(of_masks, NDArray[np.float64])
 report = xor_mi.identifiability_report(model, depth=2, output=0)
 assert_type(report.identifiable, bool)
 assert_type(xor_mi.search.Problem.of(model, "XOR").target, xor_mi.BooleanFunction)
+most_edges: int = xor_mi.search.MAX_MASKED_EDGES
+first_of_masks = xor_mi.search.metric_of_edge_masks(
+    xor_mi.search.Problem.of(model), lambda outputs: outputs[..., 0, 0]
+)
+assert_type(first_of_masks, NDArray[np.float64])
 assert_type(xor_mi.search.Convention(margin=0.1).describe(), str)
 
-# the exam: gates of units, and methods with settings
+# the exam
 
-asked = xor_mi.exam.ExamProblem.of(model)
+asked = xor_mi.exam.ExamProblem.of(model, metric="margin", pairs=[("01", "11")])
+assert_type(asked.cost, xor_mi.exam.Cost)
+over: xor_mi.exam.Over = "edges"
+margin: xor_mi.exam.MetricName = "margin"
+first_output: xor_mi.exam.RowMetric = lambda outputs: outputs[..., 0]  # noqa: E731
+exam_truth = xor_mi.exam.Truth.of(asked, over=over)
+exam_level: xor_mi.exam.Level = "subset"
+assert_type(exam_truth.at_level(exam_level), NDArray[np.bool_])
+assert_type(xor_mi.exam.TruthSummary.of(exam_truth).minimum, int)
+by_weight: xor_mi.exam.ExamMethod = xor_mi.exam.METHODS["magnitude"]
+own_method: xor_mi.exam.Method = by_weight.run
+answer: xor_mi.exam.Answer = own_method(asked)
+gives: xor_mi.exam.Gives = by_weight.gives
+some_methods: xor_mi.exam.SomeMethods = ["magnitude", own_method]
+some_networks: xor_mi.exam.Networks = {"mine": model}
+grades = xor_mi.exam.grade(some_methods, some_networks, "default", metric=margin, progress=False)
+assert_type(grades.board(["size"]), pd.DataFrame)
+assert_type(grades.grades, tuple[xor_mi.exam.Grade, ...])
+assert_type(grades.networks, tuple[xor_mi.exam.ExamNetwork, ...])
+assert_type(xor_mi.exam.joined([grades]), xor_mi.exam.Grades)
+measures: Mapping[str, xor_mi.exam.Measure] = xor_mi.exam.MEASURES
+no_alignment: xor_mi.exam.AlignedModel | None = None
 assert_type(xor_mi.exam.gate_rule_chen(asked), dict[Unit, str])
 joint_gates = xor_mi.exam.gate_rule_joint(asked)
 assert_type(joint_gates, dict[Unit, str])

@@ -12,10 +12,10 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from xor_mi.circuits._stored import Misshapen, restored, stored
-from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.errors import XorMiError, require_kind, shown, unknown
 from xor_mi.exam._measures import MEASURES
 from xor_mi.exam._method import Gives
-from xor_mi.exam._problem import Over
+from xor_mi.exam._problem import Over, require_over
 from xor_mi.exam._truth import Truth
 from xor_mi.finding import Finding, number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
@@ -66,7 +66,13 @@ class TruthSummary:
 
     @classmethod
     def of(cls, truth: Truth) -> "TruthSummary":
-        """The counts of a network's whole truth."""
+        """The counts of a network's whole truth.
+
+        Raises:
+            XorMiError: a network that has no circuit.
+        """
+        require_kind("truth", truth, Truth, give="a Truth.of(problem)")
+        minimum = truth.minimum
         first = int(np.flatnonzero(truth.cardinally)[0])
         faithfulness = truth.faithfulness
         means = () if faithfulness is None else tuple(truth.mean_by_size(faithfulness).tolist())
@@ -77,8 +83,8 @@ class TruthSummary:
             n_locally=int(truth.locally.sum()),
             n_subset=int(truth.subset.sum()),
             n_cardinally=int(truth.cardinally.sum()),
-            minimum=truth.minimum,
-            is_unique=bool(truth.is_unique),
+            minimum=minimum,
+            is_unique=truth.is_unique,
             monotonicity_defect=truth.monotonicity_defect,
             n_union=int(truth.union.sum()),
             n_intersection=int(truth.intersection.sum()),
@@ -116,15 +122,21 @@ class ExamNetwork:
         """What is true of its edges, or of its units.
 
         Raises:
-            XorMiError: no method spoke of these.
+            XorMiError: neither of them, or no method spoke of these.
         """
+        require_over(over)
         for one in self.truths:
             if one.over == over:
                 return one
         raise XorMiError(f"no method of these grades spoke of {over}")
 
     def elements(self, over: Over) -> tuple[Edge, ...] | tuple[Unit, ...]:
-        """The edges or hidden units, in the order of their numbers."""
+        """The edges or hidden units, in the order of their numbers.
+
+        Raises:
+            XorMiError: neither of them.
+        """
+        require_over(over)
         sizes = self.cfg.layer_sizes
         if over == "edges":
             return tuple(edges_of(sizes))
@@ -212,7 +224,7 @@ class Grades(Finding):
         Raises:
             XorMiError: no such method here.
         """
-        if method not in self.methods:
+        if method not in list(self.methods):
             raise unknown("method", method, self.methods, where="these grades have")
         return tuple(grade for grade in self.grades if grade.method == method)
 
@@ -282,8 +294,10 @@ class Grades(Finding):
         """
         if measures is None:
             measures = self.measures
+        if isinstance(measures, str) or not isinstance(measures, Sequence):
+            raise XorMiError(f"measures is {shown(measures)}; give names, such as ['size']")
         for name in measures:
-            if name not in MEASURES:
+            if name not in list(MEASURES):
                 raise unknown("measure", name, MEASURES, where="measures are")
         lines = [self._line(method, measures) for method in self.methods]
         board = pd.DataFrame(lines)
@@ -456,6 +470,9 @@ def joined(parts: Sequence[Grades]) -> Grades:
         XorMiError: no grades, ones of different conventions, metrics or seeds, or a network that is
             in two of them.
     """
+    is_several = isinstance(parts, Sequence) and not isinstance(parts, (str, bytes))
+    if not is_several or not all(isinstance(part, Grades) for part in parts):
+        raise XorMiError(f"parts is {shown(parts)}; give a list of Grades")
     if not parts:
         raise XorMiError("no grades are given; give at least one")
     first = parts[0]

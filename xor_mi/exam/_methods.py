@@ -4,13 +4,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from xor_mi.errors import XorMiError, require_kind, shown, unknown
+from xor_mi.exam._autolrp import LRP_METHODS
+from xor_mi.exam._captum import CAPTUM_METHODS
 from xor_mi.exam._edge_methods import EDGE_METHODS
 from xor_mi.exam._gate_rule import GATE_METHODS
 from xor_mi.exam._method import ExamMethod, Method
 from xor_mi.exam._sets import SET_METHODS
 from xor_mi.exam._unit_methods import UNIT_METHODS
 
-_ALL = (*EDGE_METHODS, *UNIT_METHODS, *SET_METHODS, *GATE_METHODS)
+_ALL = (
+    *EDGE_METHODS,
+    *UNIT_METHODS,
+    *SET_METHODS,
+    *GATE_METHODS,
+    *CAPTUM_METHODS,
+    *LRP_METHODS,
+)
 
 METHODS: Mapping[str, ExamMethod] = {method.name: method for method in _ALL}
 """Name -> method. Each is a function of a problem, with what it speaks of and its source."""

@@ -7,7 +7,7 @@ truth, which is found elsewhere, by exhaustion.
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from xor_mi.errors import XorMiError, unknown, whole_number
+from xor_mi.errors import XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.kinds import Pairs, Target
 from xor_mi.model import HookedMLP
@@ -38,6 +38,16 @@ RowMetric = Callable[[Float[Tensor, "*batch row d_out"]], Float[Tensor, "*batch 
 """A metric of one's own: float64 outputs [..., row, output] -> a number per row, [..., row]."""
 Over = Literal["edges", "units"]
 """What a circuit is a set of: edges, or hidden units with all edges between them."""
+
+
+def require_over(over: object) -> None:
+    """Refuse what is neither "edges" nor "units".
+
+    Raises:
+        XorMiError: saying what there is.
+    """
+    if not isinstance(over, str) or over not in get_args(Over):
+        raise unknown("kind of element", over, get_args(Over), where="kinds are")
 
 
 @dataclass
@@ -130,7 +140,12 @@ class ExamProblem:
         return tuple(unit for layer in layers_of(self.numbers.sizes)[1:-1] for unit in layer)
 
     def elements(self, over: Over) -> tuple[Edge, ...] | tuple[Unit, ...]:
-        """The edges or the units."""
+        """The edges or the units.
+
+        Raises:
+            XorMiError: neither of them.
+        """
+        require_over(over)
         return self.edges if over == "edges" else self.units
 
     @cached_property
@@ -149,7 +164,12 @@ class ExamProblem:
         return len(self.numbers.rows)
 
     def generator(self, method: str) -> np.random.Generator:
-        """The random numbers of one method on this network: the same in every run."""
+        """The random numbers of one method on this network: the same in every run.
+
+        Raises:
+            XorMiError: a name that is no text.
+        """
+        require_kind("method", method, str, give="the name of the method")
         return np.random.default_rng([self.seed, zlib.crc32(method.encode())])
 
     def edges_between(self, units: ArrayLike | Tensor) -> NDArray[np.float64] | Tensor:
@@ -160,11 +180,19 @@ class ExamProblem:
 
         Returns:
             The product of both ends, [..., edge]; a tensor, with its gradient, of a tensor.
+
+        Raises:
+            XorMiError: another number of units, or what is no number.
         """
         if not isinstance(units, Tensor):
-            kept = self.edges_between(torch.tensor(np.asarray(units), dtype=torch.float64))
+            kept = self.edges_between(_as_numbers("units", units))
             assert isinstance(kept, Tensor)
             return kept.numpy()
+        if not units.ndim or units.shape[-1] != len(self.units):
+            raise XorMiError(
+                f"units has the shape {list(units.shape)}; give [..., unit] with the network's "
+                f"{len(self.units)} hidden units, in the order of problem.units"
+            )
         # an input and an output are always there: one more entry that is 1
         always = torch.ones_like(units[..., :1])
         with_always = torch.cat([units, always], dim=-1)
@@ -186,11 +214,17 @@ class ExamProblem:
             inputs: other numbers than the rows', float64, such as those between two rows.
 
         Raises:
-            XorMiError: masks of another number of edges.
+            XorMiError: masks of another number of edges, or inputs of another width.
         """
         masks = self._as_masks(kept)
         self.cost.forwards += len(masks)
-        outputs = run_with_edges(self.numbers, masks, self.inputs if inputs is None else inputs)
+        rows = self.inputs if inputs is None else inputs
+        if not isinstance(rows, Tensor) or rows.ndim != 2 or rows.shape[1] != self.inputs.shape[1]:
+            raise XorMiError(
+                f"inputs is {shown(rows)}; give a tensor [row, d_in] with {self.inputs.shape[1]} "
+                "numbers a row"
+            )
+        outputs = run_with_edges(self.numbers, masks, rows.double())
         if outputs.requires_grad:
             outputs.register_hook(self._count_backwards)
         return outputs
@@ -200,7 +234,7 @@ class ExamProblem:
 
     def _as_masks(self, kept: ArrayLike | Tensor) -> Float[Tensor, "mask edge"]:
         if not isinstance(kept, Tensor):
-            kept = torch.tensor(np.asarray(kept))
+            kept = _as_numbers("kept", kept)
         if kept.ndim != 2 or kept.shape[1] != len(self.edges):
             raise XorMiError(
                 f"kept has the shape {list(kept.shape)}; give [mask, edge] with the network's "
@@ -239,7 +273,17 @@ class ExamProblem:
         return slopes
 
     def metric_of(self, outputs: Float[Tensor, "*batch row d_out"]) -> Float[Tensor, "*batch row"]:
-        """The metric of outputs on all rows of the problem."""
+        """The metric of outputs on all rows of the problem.
+
+        Raises:
+            XorMiError: outputs of another shape, or a metric that gives no number per row.
+        """
+        shape = (self.n_rows, self.numbers.sizes[-1])
+        if not isinstance(outputs, Tensor) or outputs.shape[-2:] != shape:
+            raise XorMiError(
+                f"outputs is {shown(outputs)}; give a tensor [..., row, d_out], here with "
+                f"{shape[0]} rows and {shape[1]} outputs"
+            )
         if self.metric == "accuracy":
             right = self.numbers.right_rows(outputs.detach().numpy())
             return torch.from_numpy(right).double()
@@ -286,6 +330,17 @@ class ExamProblem:
             handle.remove()
 
 
+def _as_numbers(name: str, given: ArrayLike) -> Tensor:
+    """Numbers of any shape as a float64 tensor, or an error that says what is none."""
+    try:
+        numbers = np.asarray(given)
+    except ValueError:  # lines of different lengths
+        numbers = np.empty(0, dtype=object)
+    if numbers.dtype.kind not in "biuf":
+        raise XorMiError(f"{name} is {shown(given)}; give numbers, such as 0 and 1")
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
 def run_with_edges(
     numbers: Problem,
     kept: Float[Tensor, "mask edge"] | Float[Tensor, "mask row edge"],
@@ -329,9 +384,13 @@ def _numbered(pairs: Pairs | None, numbers: Problem) -> tuple[tuple[int, int], .
             for corrupted in range(len(rows))
             if (labels[clean] != labels[corrupted]).any()
         )
+    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
+        raise XorMiError(f"pairs is {shown(pairs)}; give (clean, corrupted) rows, ('01', '11')")
     numbered: list[tuple[int, int]] = []
     places = {row: number for number, row in enumerate(map(tuple, rows))}
-    for clean, corrupted in pairs:
-        sides = as_row(clean, numbers.sizes[0]), as_row(corrupted, numbers.sizes[0])
-        numbered.append((places[sides[0]], places[sides[1]]))
+    for pair in pairs:
+        if isinstance(pair, (str, bytes)) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise XorMiError(f"{shown(pair)} is no pair; give (clean, corrupted), ('01', '11')")
+        clean, corrupted = (as_row(one, numbers.sizes[0]) for one in pair)
+        numbered.append((places[clean], places[corrupted]))
     return tuple(numbered)

@@ -21,10 +21,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from xor_mi.errors import XorMiError, require_at_most
-from xor_mi.exam._problem import ExamProblem, Over, run_with_edges
+from xor_mi.errors import XorMiError, require_at_most, require_kind, shown, unknown
+from xor_mi.exam._problem import ExamProblem, Over, require_over, run_with_edges
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit
 from xor_mi.search import MAX_MASKED_EDGES, Convention, metric_of_edge_masks
@@ -75,6 +75,8 @@ class Truth(Finding):
             XorMiError: more than `search.MAX_MASKED_EDGES` edges, more units than `MAX_UNITS`, or a
                 metric that is not finite.
         """
+        require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
+        require_over(over)
         if over == "edges":
             by_mask = _of_edges(problem, progress=progress)
         else:
@@ -115,7 +117,7 @@ class Truth(Finding):
         n_of_size = np.bincount(self.n_kept, minlength=self.n_elements + 1)
         return tuple(np.split(ordered, np.cumsum(n_of_size)[:-1]))
 
-    def halves(self, of_masks: NDArray[np.generic], element: int) -> tuple[NDArray, NDArray]:
+    def _halves(self, of_masks: NDArray[np.generic], element: int) -> tuple[NDArray, NDArray]:
         """Two views of numbers [mask]: of the masks without an element, and each with it."""
         pairs = of_masks.reshape(-1, 2, 2**element)
         return pairs[:, 0], pairs[:, 1]
@@ -132,8 +134,8 @@ class Truth(Finding):
         """Which perfect masks have an element that cannot be taken away, [mask]."""
         breaks = np.zeros(len(self), dtype=np.bool_)
         for element in range(self.n_elements):
-            without, _ = self.halves(self.perfect, element)
-            _, breaks_with = self.halves(breaks, element)
+            without, _ = self._halves(self.perfect, element)
+            _, breaks_with = self._halves(breaks, element)
             breaks_with |= ~without
         return self.perfect & breaks
 
@@ -142,8 +144,8 @@ class Truth(Finding):
         """Which perfect masks have no single element that can be taken away, [mask]."""
         can_lose = np.zeros(len(self), dtype=np.bool_)
         for element in range(self.n_elements):
-            without, _ = self.halves(self.perfect, element)
-            _, can_lose_with = self.halves(can_lose, element)
+            without, _ = self._halves(self.perfect, element)
+            _, can_lose_with = self._halves(can_lose, element)
             can_lose_with |= without
         return self.perfect & ~can_lose
 
@@ -154,12 +156,12 @@ class Truth(Finding):
         # it are passed on to those with it
         contains = self.perfect.copy()
         for element in range(self.n_elements):
-            without, with_it = self.halves(contains, element)
+            without, with_it = self._halves(contains, element)
             with_it |= without
         inside = np.zeros_like(contains)
         for element in range(self.n_elements):
-            without, _ = self.halves(contains, element)
-            _, inside_with = self.halves(inside, element)
+            without, _ = self._halves(contains, element)
+            _, inside_with = self._halves(inside, element)
             inside_with |= without
         return self.perfect & ~inside
 
@@ -169,7 +171,11 @@ class Truth(Finding):
         return self.perfect & (self.n_kept == self.minimum)
 
     def at_level(self, level: Level) -> Masks:
-        """Which masks are of this level, [mask]."""
+        """Which masks are of this level, [mask].
+
+        Raises:
+            XorMiError: no such level.
+        """
         levels: dict[Level, Masks] = {
             "perfect": self.perfect,
             "quasi": self.quasi,
@@ -177,6 +183,8 @@ class Truth(Finding):
             "subset": self.subset,
             "cardinally": self.cardinally,
         }
+        if not isinstance(level, str) or level not in levels:
+            raise unknown("level", level, levels, where="levels are")
         return levels[level]
 
     @cached_property
@@ -197,7 +205,7 @@ class Truth(Finding):
     @cached_property
     def is_unique(self) -> bool:
         """Whether only one perfect mask has the fewest elements."""
-        return bool(np.count_nonzero(self.cardinally) == 1)
+        return int(np.count_nonzero(self.cardinally)) == 1
 
     @cached_property
     def union(self) -> Masks:
@@ -221,7 +229,7 @@ class Truth(Finding):
         """
         n_ways = n_broken = 0
         for element in range(self.n_elements):
-            without, with_it = self.halves(self.perfect, element)
+            without, with_it = self._halves(self.perfect, element)
             n_ways += np.count_nonzero(without)
             n_broken += np.count_nonzero(without & ~with_it)
         return n_broken / n_ways if n_ways else None
@@ -232,15 +240,31 @@ class Truth(Finding):
         far = self.n_elements + 1
         distance = np.where(self.subset, 0, far)
         for element in range(self.n_elements):
-            without, with_it = self.halves(distance, element)
+            without, with_it = self._halves(distance, element)
             nearer = np.minimum(without, with_it + 1)
             np.minimum(with_it, without + 1, out=with_it)
             without[...] = nearer
         return distance
 
-    def mask_of(self, kept: NDArray[np.bool_]) -> int:
-        """The number of the mask that keeps these elements, [element]."""
-        return sum(1 << element for element in np.flatnonzero(kept).tolist())
+    def mask_of(self, kept: ArrayLike) -> int:
+        """The number of the mask that keeps these elements.
+
+        Args:
+            kept: True or False for each, [element].
+
+        Raises:
+            XorMiError: something else.
+        """
+        try:
+            is_kept = np.asarray(kept)
+        except ValueError:  # lines of different lengths
+            is_kept = np.empty(0)
+        if is_kept.shape != (self.n_elements,) or not np.isin(is_kept, (0, 1)).all():
+            raise XorMiError(
+                f"kept is {shown(kept)}; give True or False for each of the {self.n_elements} "
+                f"{self.over}"
+            )
+        return sum(1 << element for element in np.flatnonzero(is_kept).tolist())
 
     # --- chance: a random order of the elements, every order equally likely
 
