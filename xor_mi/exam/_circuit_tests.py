@@ -756,14 +756,14 @@ def _by_tests_of_units(problem: ExamProblem) -> tuple[Edge, ...] | tuple[Unit, .
 
 TEST_METHODS: tuple[ExamMethod, ...] = (
     ExamMethod(
-        name="smallest by tests (edges)",
+        name="smallest_by_tests",
         run=_by_tests_of_edges,
         over="edges",
         gives="set",
         source=f"tests of {SOURCE}",
     ),
     ExamMethod(
-        name="smallest by tests (units)",
+        name="smallest_by_tests_units",
         run=_by_tests_of_units,
         over="units",
         gives="set",

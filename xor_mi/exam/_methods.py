@@ -6,6 +6,7 @@ from typing import cast
 from xor_mi.errors import XorMiError, require_kind, shown, unknown
 from xor_mi.exam._autolrp import LRP_METHODS
 from xor_mi.exam._captum import CAPTUM_METHODS
+from xor_mi.exam._circuit_tests import TEST_METHODS
 from xor_mi.exam._edge_methods import EDGE_METHODS
 from xor_mi.exam._gate_rule import GATE_METHODS
 from xor_mi.exam._method import ExamMethod, Method
@@ -16,6 +17,7 @@ _ALL = (
     *EDGE_METHODS,
     *UNIT_METHODS,
     *SET_METHODS,
+    *TEST_METHODS,
     *GATE_METHODS,
     *CAPTUM_METHODS,
     *LRP_METHODS,
