@@ -23,7 +23,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.exam._libraries import Scores, counted, hooked_copy, library, mean_effects
+from xor_mi.exam._exact_methods import Scores
+from xor_mi.exam._libraries import counted, hooked_copy, library, mean_effects
 from xor_mi.exam._method import ExamMethod
 from xor_mi.exam._problem import ExamProblem, Over
 from xor_mi.model import HookedMLP

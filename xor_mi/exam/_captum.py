@@ -28,19 +28,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xor_mi.errors import require_at_most
+from xor_mi.exam._exact_methods import Scores
 from xor_mi.exam._libraries import (
     MetricOf,
     ModuleTwin,
-    Scores,
     counted,
     hook_points,
     hooked_copy,
     library,
     mean_effects,
-    require_slopes,
 )
 from xor_mi.exam._method import ExamMethod
 from xor_mi.exam._problem import ExamProblem, Over, run_with_edges
+from xor_mi.exam._slopes import require_slopes
 
 MAX_ORDERS = factorial(6)
 """captum's exact Shapley values go through every order of the units; more orders are refused."""

@@ -10,18 +10,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, cut_short
+from xor_mi.exam._exact_methods import Scores
 from xor_mi.exam._problem import ExamProblem, Over
 from xor_mi.model import HookedMLP
-
-Scores = NDArray[np.float64]
-"""A number per element of a problem, [element]."""
 
 
 def library(name: str) -> ModuleType:
@@ -152,16 +148,6 @@ def counted(problem: ExamProblem, outputs: Tensor) -> Tensor:
     if outputs.requires_grad:
         outputs.register_hook(count_backwards)
     return outputs
-
-
-def require_slopes(problem: ExamProblem) -> None:
-    """Refuse a metric that is flat.
-
-    Raises:
-        XorMiError: the metric "accuracy".
-    """
-    if problem.metric == "accuracy":
-        raise XorMiError("the metric 'accuracy' has no slope; take 'margin' for this method")
 
 
 def mean_effects(of_rows: Sequence[Tensor]) -> Scores:
