@@ -86,6 +86,7 @@ def test_the_causal_model_of_a_target(target, variables, output):
     assert made.table(n) == function.bits == by_hand.table(n)
 
 
+@pytest.mark.as_a_user
 def test_every_function_of_three_inputs_has_a_causal_model_of_itself():
     """All but 32: the 8 of one input or none, and of each of 3 pairs of inputs the 8 that are
     neither XOR nor XNOR.
