@@ -240,6 +240,7 @@ VALID: dict[str, dict[str, object]] = {
     "exam.joined": {"parts": [made("grades")]},
     "exam.proven_gates": {"problem": Made("exam")},
     "exam.subnetwork_probing": {"problem": Made("exam"), "n_steps": 3},
+    "exam.task": {"name": "XOR 2-2-1 relu"},
     "zoo.load": {"name": "or-and"},
     "zoo.recorded": {"name": "or-and"},
     "zoo.load_transformer": {"name": "xor-attention"},
@@ -366,6 +367,7 @@ WITHOUT_ARGUMENTS = {
     "report.schema",
     "zoo.transformer_names",
     "zoo.transformer_task",
+    "exam.tasks",
 }
 
 

@@ -26,7 +26,7 @@ from test_every_function import (
 )
 from torch import nn
 
-from xor_mi import circuits, gate_scan, geometry, handmade, terms
+from xor_mi import circuits, exam, gate_scan, geometry, handmade, terms
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.graph import Unit
@@ -136,6 +136,9 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "circuits.Proof.sufficient": (lambda: circuit().proof, {}),
     "circuits.SubsetAblation.changed_without": (
         lambda: circuit().proof.ablation("mean"), {"units": [FIRST]},
+    ),
+    "exam.Task.networks": (
+        lambda: exam.task("planted gates relu"), {"n_networks": 1, **quiet},
     ),
     "search.Convention.of": (None, {"convention": "default"}),
     "search.AlignmentSearch.merged": (lambda: made("alignments"), quiet),

@@ -22,6 +22,8 @@ from xor_mi.exam import (
     circuit_tests_against_truth,
     gate_table,
     grade,
+    task,
+    tasks,
 )
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import find_gates, scan_gates
@@ -71,6 +73,11 @@ def grades(model):
     return grade(lambda problem: [1.0] * len(problem.edges), model, progress=False)
 
 
+def made_by_hand():
+    """Two networks of a planted task."""
+    return task("planted gates relu").networks(2, progress=False)
+
+
 MADE = {
     "TrainResult": lambda _: train("XOR", seed=29, progress=False),
     "Population": lambda _: train_population("XOR", 3, progress=False),
@@ -113,6 +120,10 @@ MADE = {
     "Grades": grades,
     "CircuitTests": lambda model: circuit_tests(ExamProblem.of(model), [True] * 6),
     "CircuitTestRates": lambda model: circuit_tests_against_truth(ExamProblem.of(model)),
+    "Planted": lambda _: next(iter(made_by_hand().planted.values())),
+    "Task": lambda _: task("planted gates relu"),
+    "TaskNetworks": lambda _: made_by_hand(),
+    "Tasks": lambda _: tasks(),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
@@ -129,6 +140,10 @@ NOT_DRAWN = {
     "Interpretation",
     "Interchange",
     "PatchEffect",
+    "Planted",
+    "Task",
+    "TaskNetworks",
+    "Tasks",
 }
 DRAWN = set(MADE) - NOT_DRAWN
 

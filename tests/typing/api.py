@@ -425,6 +425,19 @@ assert_type(by_tests, tuple[xor_mi.graph.Edge, ...] | tuple[Unit, ...])
 test_rates: xor_mi.exam.CircuitTestRates = xor_mi.exam.circuit_tests_against_truth(asked)
 assert_type(test_rates.frame(), pd.DataFrame)
 assert_type(xor_mi.exam.TEST_METHODS, tuple[xor_mi.exam.ExamMethod, ...])
+# the exam: its networks
+
+all_tasks: xor_mi.exam.Tasks = xor_mi.exam.tasks()
+assert_type(all_tasks["XOR 2-2-1 relu"], xor_mi.exam.Task)
+one_task = xor_mi.exam.task("planted copies tanh")
+kind_of_task: xor_mi.exam.TaskKind = one_task.kind
+units_of_task: xor_mi.exam.PlantedActivation = one_task.activation
+of_task: xor_mi.exam.TaskNetworks = one_task.networks(3, seed=5, progress=False)
+by_hand: xor_mi.exam.Planted = of_task.planted["planted copies tanh, seed 5"]
+assert_type(by_hand.circuit, frozenset[xor_mi.graph.Edge])
+assert_type(by_hand.edges, tuple[xor_mi.graph.Edge, ...])
+assert_type(of_task["planted copies tanh, seed 5"], HookedMLP)
+assert_type(xor_mi.exam.CONVENTIONS, Mapping[str, xor_mi.search.Convention])
 
 # many networks, the zoo
 

@@ -41,6 +41,8 @@ from xor_mi.exam._method import Gives as Gives
 from xor_mi.exam._method import Method as Method
 from xor_mi.exam._methods import METHODS as METHODS
 from xor_mi.exam._methods import SomeMethods as SomeMethods
+from xor_mi.exam._planted import Planted as Planted
+from xor_mi.exam._planted import PlantedActivation as PlantedActivation
 from xor_mi.exam._problem import Cost as Cost
 from xor_mi.exam._problem import ExamProblem as ExamProblem
 from xor_mi.exam._problem import MetricName as MetricName
@@ -49,5 +51,12 @@ from xor_mi.exam._problem import RowMetric as RowMetric
 from xor_mi.exam._sets import acdc as acdc
 from xor_mi.exam._sets import edge_pruning as edge_pruning
 from xor_mi.exam._sets import subnetwork_probing as subnetwork_probing
+from xor_mi.exam._tasks import CONVENTIONS as CONVENTIONS
+from xor_mi.exam._tasks import Task as Task
+from xor_mi.exam._tasks import TaskKind as TaskKind
+from xor_mi.exam._tasks import TaskNetworks as TaskNetworks
+from xor_mi.exam._tasks import Tasks as Tasks
+from xor_mi.exam._tasks import task as task
+from xor_mi.exam._tasks import tasks as tasks
 from xor_mi.exam._truth import Level as Level
 from xor_mi.exam._truth import Truth as Truth
