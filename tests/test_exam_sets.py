@@ -180,3 +180,24 @@ def test_every_set_is_of_the_problems_elements(solved):
         kept = np.asarray(method(problem))
         assert kept.dtype == bool, method.name
         assert kept.shape == (len(problem.elements(method.over)),), method.name
+
+
+@pytest.mark.parametrize(
+    ("method", "forwards", "backwards"),
+    [
+        (greedy_removal, 7, 0),
+        (greedy_removal_once, 7, 0),
+        (acdc_decisions, 7, 0),
+        (acdc, 2 + 6, 0),
+        (greedy_removal_units, 3, 0),
+        # the whole network, 3 steps of 8 starts at 6 sizes, and what came of them with the whole
+        (lambda problem: edge_pruning(problem, n_steps=3), 1 + 3 * 48 + 49, 3 * 48),
+        # the same of 6 weights
+        (lambda problem: subnetwork_probing(problem, n_steps=3), 1 + 3 * 48 + 49, 3 * 48),
+    ],
+)
+def test_what_a_set_costs(textbook, method, forwards, backwards):
+    """Forwards over all rows on the network of 6 edges and 2 units, of which none can go."""
+    problem = ExamProblem.of(textbook)
+    method(problem)
+    assert (problem.cost.forwards, problem.cost.backwards) == (forwards, backwards)

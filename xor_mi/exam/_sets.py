@@ -24,15 +24,19 @@ ElementSet = NDArray[np.bool_]
 ACDC_THRESHOLD = 0.1
 """The default threshold of `acdc`, in parts of what the whole network has over the empty one."""
 
-N_STEPS = 200
+N_STEPS = 100
 """Masks are optimised by so many steps of Adam."""
-LEARNING_RATE = 0.1
+N_STARTS = 8
+"""Each setting is tried with so many draws of noise; together they take little longer than one."""
+LEARNING_RATE = 0.2
 """The step size of Adam, in log-odds of a mask."""
+START = 2.0
+"""The log-odds that each mask begins with."""
 TEMPERATURE, STRETCHED_FROM, STRETCHED_TO = 2 / 3, -0.1, 1.1
 """The constants of hard-concrete masks as in Louizos, Welling and Kingma 2018 (1712.01312)."""
 EDGE_PRUNING_WEIGHT = 10.0
 """How much missing the wanted size by all edges weighs, squared, against the network's metric."""
-PROBING_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+PROBING_WEIGHTS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """How much keeping all edges weighs against the loss of the task, each tried."""
 
 
@@ -118,11 +122,12 @@ def greedy_removal_units(problem: ExamProblem) -> ElementSet:
 def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     """Masks of edges by gradient, to stay near the whole network's metric at a wanted size.
 
-    Hard-concrete masks, one for each wanted number of edges, all at once by Adam. The loss is the
-    metric's mean absolute distance from the whole network's plus the square of how far the expected
-    number of edges is from the wanted one; then the wanted number of edges with the largest masks
-    are kept. The answer is the smallest such set that keeps all decisions that were right. Bhaskar,
-    Wettig, Friedman and Chen 2024, arXiv 2406.16778, who choose one size, and let its weight grow.
+    Hard-concrete masks, `N_STARTS` for each wanted number of edges, all at once by Adam. The loss
+    is the metric's mean absolute distance from the whole network's plus the square of how far the
+    expected number of edges is from the wanted one; then the wanted number of edges with the
+    largest masks are kept. The answer is the smallest such set that keeps all decisions that were
+    right. Bhaskar, Wettig, Friedman and Chen 2024, arXiv 2406.16778, who choose one size, and let
+    its weight grow.
 
     Raises:
         XorMiError: no problem, the metric "accuracy", which has no slope, or n_steps that is no
@@ -131,7 +136,7 @@ def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     _require_problem(problem)
     n_steps = whole_number("n_steps", n_steps, at_least=1)
     n_edges = len(problem.edges)
-    wanted = torch.arange(1, n_edges + 1, dtype=torch.float64)
+    wanted = torch.arange(1, n_edges + 1, dtype=torch.float64).repeat(N_STARTS)
     whole, scale = _whole_and_scale(problem)
 
     def loss(values: Tensor, expected: Tensor) -> Tensor:
@@ -139,20 +144,20 @@ def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
         missed = (expected.sum(-1) - wanted) / n_edges
         return distance + EDGE_PRUNING_WEIGHT * missed.square()
 
-    start = torch.full((n_edges, n_edges), 2.0, dtype=torch.float64)
-    log_odds = _optimised(problem, "edge_pruning", start, loss, n_steps=n_steps)
+    log_odds = _optimised(problem, "edge_pruning", loss, n_masks=len(wanted), n_steps=n_steps)
     # of equal masks the earlier edge is kept
     rank = np.argsort(np.argsort(-log_odds, axis=1, kind="stable"), axis=1)
-    return _smallest_right(problem, rank < np.arange(1, n_edges + 1)[:, None])
+    return _smallest_right(problem, rank < wanted.numpy()[:, None])
 
 
 def subnetwork_probing(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     """Masks of edges by gradient, to do the task with few of them.
 
-    Hard-concrete masks, one for each of `PROBING_WEIGHTS`, all at once by Adam. The loss is the
-    logistic one of the metric, in parts of the whole network's, plus a weight times the expected
-    share of edges; then masks from 1/2 on are kept. The answer is the smallest such set that keeps
-    all decisions that were right. Cao, Sanh and Rush 2021, arXiv 2104.03514, with one weight.
+    Hard-concrete masks, `N_STARTS` for each of `PROBING_WEIGHTS`, all at once by Adam. The loss is
+    the logistic one of the metric, in parts of the whole network's, plus a weight times the
+    expected share of edges; then masks from 1/2 on are kept. The answer is the smallest such set
+    that keeps all decisions that were right. Cao, Sanh and Rush 2021, arXiv 2104.03514, who take
+    one weight.
 
     Raises:
         XorMiError: no problem, the metric "accuracy", which has no slope, or n_steps that is no
@@ -160,16 +165,16 @@ def subnetwork_probing(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Eleme
     """
     _require_problem(problem)
     n_steps = whole_number("n_steps", n_steps, at_least=1)
-    n_edges = len(problem.edges)
-    weights = torch.tensor(PROBING_WEIGHTS, dtype=torch.float64)
+    weights = torch.tensor(PROBING_WEIGHTS, dtype=torch.float64).repeat(N_STARTS)
     _, scale = _whole_and_scale(problem)
 
     def loss(values: Tensor, expected: Tensor) -> Tensor:
         of_task = torch.nn.functional.softplus(-values / scale).mean(-1)
         return of_task + weights * expected.mean(-1)
 
-    start = torch.full((len(weights), n_edges), 2.0, dtype=torch.float64)
-    log_odds = _optimised(problem, "subnetwork_probing", start, loss, n_steps=n_steps)
+    log_odds = _optimised(
+        problem, "subnetwork_probing", loss, n_masks=len(weights), n_steps=n_steps
+    )
     return _smallest_right(problem, log_odds >= 0)
 
 
@@ -243,36 +248,34 @@ def _whole_and_scale(problem: ExamProblem) -> tuple[Tensor, Tensor]:
 def _optimised(
     problem: ExamProblem,
     name: str,
-    start: Float[Tensor, "mask edge"],
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
+    n_masks: int,
     n_steps: int,
 ) -> Float[np.ndarray, "mask edge"]:
     """The log-odds of hard-concrete masks after some steps of Adam.
 
     Args:
         name: the method's, which its random numbers come from.
-        start: the log-odds that each mask begins with.
         loss: (metric [mask, row], chance of each edge to be kept [mask, edge]) -> [mask].
     """
-    log_odds = start.clone().requires_grad_()
+    shape = (n_masks, len(problem.edges))
+    log_odds = torch.full(shape, START, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([log_odds], lr=LEARNING_RATE, fused=True)
-    uniform = problem.generator(name).random((n_steps, *start.shape)).clip(1e-6, 1 - 1e-6)
-    noise = torch.from_numpy(np.log(uniform / (1 - uniform)))
+    logistic = problem.generator(name).logistic(size=(n_steps, *shape))
+    stretched_from = torch.full(shape, STRETCHED_FROM, dtype=torch.float64)
     always_zero = TEMPERATURE * np.log(-STRETCHED_FROM / STRETCHED_TO)
     outputs = _quick_outputs(problem)
-    stretched_from = torch.full_like(start, STRETCHED_FROM)
-    for of_step in noise / TEMPERATURE:
-        soft = torch.sigmoid(torch.add(of_step, log_odds, alpha=1 / TEMPERATURE))
+    for noise in torch.from_numpy(logistic) / TEMPERATURE:
+        soft = torch.sigmoid(torch.add(noise, log_odds, alpha=1 / TEMPERATURE))
         stretched = torch.add(stretched_from, soft, alpha=STRETCHED_TO - STRETCHED_FROM)
-        kept = stretched.clamp(0, 1)
-        values = problem.metric_of(outputs(kept))
+        values = problem.metric_of(outputs(stretched.clamp(0, 1)))
         expected = torch.sigmoid(log_odds - always_zero)
         adam.zero_grad()
         loss(values, expected).sum().backward()
         adam.step()
-    problem.cost.forwards += n_steps * len(start)
-    problem.cost.backwards += n_steps * len(start)
+    problem.cost.forwards += n_steps * n_masks
+    problem.cost.backwards += n_steps * n_masks
     return log_odds.detach().numpy()
 
 
