@@ -489,6 +489,29 @@ def test_a_flat_metric_is_refused(textbook, method):
         method(ExamProblem.of(textbook, metric="accuracy"))
 
 
+OF_OUR_OWN = [
+    m for m in GRADIENTS if m not in (eap, eap_ig, attribution_patching, integrated_gradients)
+]
+"""Those that do not go by `ExamProblem.gradient`."""
+
+
+@pytest.mark.parametrize("method", OF_OUR_OWN)
+def test_a_metric_cut_off_from_the_outputs_is_refused(textbook, method):
+    """A person's own metric may be flat too, and says so only when it is asked for its slope."""
+    problem = ExamProblem.of(textbook, metric=lambda outputs: (outputs[..., 0] > 0.5).double())
+    with pytest.raises(XorMiError, match="the metric has no slope in the outputs; give one that"):
+        method(problem)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("method", OF_OUR_OWN)
+def test_gradients_are_there_where_the_caller_has_them_off(textbook, method, off):
+    """The same scores."""
+    expected = np.asarray(method(ExamProblem.of(textbook)))
+    with off():
+        assert np.asarray(method(ExamProblem.of(textbook))).tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("method", [eap_pairs, eap_ig_pairs])
 def test_no_pairs_are_refused(textbook, method):
     """Where every row has the same label."""

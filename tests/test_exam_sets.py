@@ -172,6 +172,14 @@ def test_the_quick_forward_is_the_problems_own(sizes, settings, switches):
     np.testing.assert_allclose(quick.numpy(), slow.numpy(), atol=1e-12)
 
 
+def test_a_wide_network_is_asked_for_fewer_sizes():
+    """Of 90 edges 24 sizes, 8 times, in the one step; the whole network before and after."""
+    problem = ExamProblem.of(network((2, 30, 1), 0), convention=Convention(reference="model"))
+    kept = edge_pruning(problem, n_steps=1)
+    assert problem.right(kept[None]).all()
+    assert problem.cost.forwards == 1 + 24 * 8 + (1 + 24 * 8) + 1
+
+
 def test_every_set_is_of_the_problems_elements(solved):
     """True or False, one per element; names are there once."""
     problem = ExamProblem.of(solved[0])

@@ -17,7 +17,15 @@ from xor_mi.errors import XorMiError, whole_number
 from xor_mi.exam._exact_methods import Scores, denoising, noising, shapley
 from xor_mi.exam._method import ExamMethod, Method
 from xor_mi.exam._problem import ExamProblem
-from xor_mi.exam._slopes import add_edges_up, midpoints, require_slopes, run_whole, weights_of
+from xor_mi.exam._slopes import (
+    add_edges_up,
+    midpoints,
+    require_slopes,
+    run_whole,
+    slopes_of,
+    weights_of,
+    with_gradients,
+)
 
 N_STEPS = 50
 """A gradient is averaged over so many points of its path."""
@@ -80,6 +88,7 @@ def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     return problem.gradient(path).mean(0).abs().mean(0).numpy()
 
 
+@with_gradients
 def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     """The same with the slope averaged over inputs on the line from a baseline to the row.
 
@@ -95,7 +104,7 @@ def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     steps = _steps(n_steps)[:, None, None]
     points = carried[0] + steps * (problem.inputs - carried[0])
     run = run_whole(numbers, points)
-    slopes = torch.autograd.grad(problem.metric_of(run.outputs).sum(), run.sums)
+    slopes = slopes_of(problem.metric_of(run.outputs), run.sums)
     at_rows = run_whole(numbers, problem.inputs)
     problem.cost.forwards += n_steps + 1
     problem.cost.backwards += n_steps
@@ -132,6 +141,7 @@ def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     return _between_rows(problem, _steps(n_steps))
 
 
+@with_gradients
 def gradient_x_weight(problem: ExamProblem) -> Scores:
     """|weight x slope of the metric in it|, where the metric is the mean over rows.
 
@@ -148,7 +158,7 @@ def gradient_x_weight(problem: ExamProblem) -> Scores:
     require_slopes(problem)
     weights = [weight.clone().requires_grad_() for weight in weights_of(problem.numbers)]
     outputs = run_whole(problem.numbers, problem.inputs, weights).outputs
-    slopes = torch.autograd.grad(problem.metric_of(outputs).mean(), weights)
+    slopes = slopes_of(problem.metric_of(outputs) / problem.n_rows, weights)
     problem.cost.forwards += 1
     problem.cost.backwards += 1
     products = [(slope * weight).flatten() for slope, weight in zip(slopes, weights, strict=True)]
@@ -201,6 +211,7 @@ def _steps(n_steps: int) -> Float[Tensor, " step"]:
     return midpoints(whole_number("n_steps", n_steps, at_least=1))
 
 
+@with_gradients
 def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> Scores:
     """The effects of edges between the two rows of each pair, the mean of their absolute values.
 
@@ -223,7 +234,7 @@ def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> Scores
     points[:, copies, clean] = low + steps[:, None, None] * (high - low)
     run = run_whole(numbers, points)
     of_pairs = problem.metric_of(run.outputs)[:, copies, clean]
-    slopes = torch.autograd.grad(of_pairs.sum(), run.sums)
+    slopes = slopes_of(of_pairs, run.sums)
     at_rows = run_whole(numbers, problem.inputs)
     n_runs = len(steps) * len(pairs) / problem.n_rows
     problem.cost.forwards += n_runs + 1

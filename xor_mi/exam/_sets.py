@@ -15,8 +15,7 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, require_kind, shown, whole_number
 from xor_mi.exam._method import ExamMethod, Method
 from xor_mi.exam._problem import ExamProblem, Over
-from xor_mi.exam._slopes import require_slopes
-from xor_mi.graph import Edge
+from xor_mi.exam._slopes import require_slopes, require_tied, with_gradients
 
 ElementSet = NDArray[np.bool_]
 """Which edges or units are in the set."""
@@ -34,6 +33,8 @@ START = 2.0
 """The log-odds that each mask begins with."""
 TEMPERATURE, STRETCHED_FROM, STRETCHED_TO = 2 / 3, -0.1, 1.1
 """The constants of hard-concrete masks as in Louizos, Welling and Kingma 2018 (1712.01312)."""
+MAX_SIZES = 24
+"""Edge pruning wants at most so many different numbers of edges."""
 EDGE_PRUNING_WEIGHT = 10.0
 """How much missing the wanted size by all edges weighs, squared, against the network's metric."""
 PROBING_WEIGHTS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -119,15 +120,16 @@ def greedy_removal_units(problem: ExamProblem) -> ElementSet:
     return _removed_until_none_goes(problem, "units", order)
 
 
+@with_gradients
 def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     """Masks of edges by gradient, to stay near the whole network's metric at a wanted size.
 
-    Hard-concrete masks, `N_STARTS` for each wanted number of edges, all at once by Adam. The loss
-    is the metric's mean absolute distance from the whole network's plus the square of how far the
-    expected number of edges is from the wanted one; then the wanted number of edges with the
-    largest masks are kept. The answer is the smallest such set that keeps all decisions that were
-    right. Bhaskar, Wettig, Friedman and Chen 2024, arXiv 2406.16778, who choose one size, and let
-    its weight grow.
+    Hard-concrete masks, `N_STARTS` for each wanted number of edges, all at once by Adam; of more
+    than `MAX_SIZES` numbers, evenly chosen ones. The loss is the metric's mean absolute distance
+    from the whole network's plus the square of how far the expected number of edges is from the
+    wanted one; then the wanted number of edges with the largest masks are kept. The answer is the
+    smallest such set that keeps all decisions that were right. Bhaskar, Wettig, Friedman and Chen
+    2024, arXiv 2406.16778, who choose one size, and let its weight grow.
 
     Raises:
         XorMiError: no problem, the metric "accuracy", which has no slope, or n_steps that is no
@@ -136,7 +138,8 @@ def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     _require_problem(problem)
     n_steps = whole_number("n_steps", n_steps, at_least=1)
     n_edges = len(problem.edges)
-    wanted = torch.arange(1, n_edges + 1, dtype=torch.float64).repeat(N_STARTS)
+    sizes = np.linspace(1, n_edges, min(n_edges, MAX_SIZES)).round()
+    wanted = torch.from_numpy(sizes).repeat(N_STARTS)
     whole, scale = _whole_and_scale(problem)
 
     def loss(values: Tensor, expected: Tensor) -> Tensor:
@@ -150,6 +153,7 @@ def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     return _smallest_right(problem, rank < wanted.numpy()[:, None])
 
 
+@with_gradients
 def subnetwork_probing(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     """Masks of edges by gradient, to do the task with few of them.
 
@@ -184,11 +188,7 @@ def _require_problem(problem: ExamProblem) -> None:
 
 def _outputs_first(problem: ExamProblem) -> list[int]:
     """The edges layer by layer from the outputs to the inputs, in each in their own order."""
-
-    def layer_of(edge: Edge) -> int:
-        return edge.src.layer
-
-    layers = list(map(layer_of, problem.edges))
+    layers = [edge.src.layer for edge in problem.edges]
     return sorted(range(len(layers)), key=lambda edge: -layers[edge])
 
 
@@ -262,17 +262,18 @@ def _optimised(
     shape = (n_masks, len(problem.edges))
     log_odds = torch.full(shape, START, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([log_odds], lr=LEARNING_RATE, fused=True)
-    logistic = problem.generator(name).logistic(size=(n_steps, *shape))
+    generator = problem.generator(name)
     stretched_from = torch.full(shape, STRETCHED_FROM, dtype=torch.float64)
     always_zero = TEMPERATURE * np.log(-STRETCHED_FROM / STRETCHED_TO)
     outputs = _quick_outputs(problem)
-    for noise in torch.from_numpy(logistic) / TEMPERATURE:
+    for _ in range(n_steps):
+        noise = torch.from_numpy(generator.logistic(0, 1 / TEMPERATURE, size=shape))
         soft = torch.sigmoid(torch.add(noise, log_odds, alpha=1 / TEMPERATURE))
         stretched = torch.add(stretched_from, soft, alpha=STRETCHED_TO - STRETCHED_FROM)
         values = problem.metric_of(outputs(stretched.clamp(0, 1)))
+        require_tied(values)
         expected = torch.sigmoid(log_odds - always_zero)
-        adam.zero_grad()
-        loss(values, expected).sum().backward()
+        (log_odds.grad,) = torch.autograd.grad(loss(values, expected).sum(), [log_odds])
         adam.step()
     problem.cost.forwards += n_steps * n_masks
     problem.cost.backwards += n_steps * n_masks

@@ -4,8 +4,9 @@
 any inputs, such as points between two rows, and gives the slopes in the sums of each layer.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,20 @@ from torch import Tensor
 from xor_mi.errors import XorMiError
 from xor_mi.exam._problem import ExamProblem
 from xor_mi.search import Problem
+
+Given = ParamSpec("Given")
+Gives = TypeVar("Gives")
+
+
+def with_gradients(function: Callable[Given, Gives]) -> Callable[Given, Gives]:
+    """The same function with gradients on, also where the caller has them off."""
+
+    @wraps(function)
+    def run(*args: Given.args, **settings: Given.kwargs) -> Gives:
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            return function(*args, **settings)
+
+    return run
 
 
 class LayerValues(NamedTuple):
@@ -66,6 +81,29 @@ def require_slopes(problem: ExamProblem) -> None:
     """
     if problem.metric == "accuracy":
         raise XorMiError("the metric 'accuracy' has no slope; take 'margin' for this method")
+
+
+def require_tied(metric: Tensor) -> None:
+    """Refuse a metric of one's own that cut the tie to the outputs, as `outputs > 0` does.
+
+    Raises:
+        XorMiError: with what to do.
+    """
+    if not metric.requires_grad:
+        raise XorMiError(
+            "the metric has no slope in the outputs; give one that is made of them by "
+            "differentiable steps, or take a method without gradients"
+        )
+
+
+def slopes_of(metric: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The slopes of the metric's sum in what it was made from.
+
+    Raises:
+        XorMiError: a metric that has none.
+    """
+    require_tied(metric)
+    return torch.autograd.grad(metric.sum(), places)
 
 
 def add_edges_up(sums: Sequence[Tensor], entering: Sequence[Tensor], numbers: Problem) -> Tensor:

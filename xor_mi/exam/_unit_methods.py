@@ -17,7 +17,7 @@ from xor_mi.errors import whole_number
 from xor_mi.exam._exact_methods import Scores, denoising, noising, shapley
 from xor_mi.exam._method import ExamMethod, Method
 from xor_mi.exam._problem import ExamProblem
-from xor_mi.exam._slopes import midpoints, require_slopes, run_whole
+from xor_mi.exam._slopes import midpoints, require_slopes, run_whole, slopes_of, with_gradients
 
 N_STEPS = 50
 """A gradient is averaged over so many points of its path."""
@@ -81,6 +81,7 @@ def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Sco
     return _effects_of_units(problem, problem.gradient(path))
 
 
+@with_gradients
 def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     """What passes through a unit while the inputs go from a baseline to the row.
 
@@ -102,8 +103,7 @@ def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     at_ends = run_whole(numbers, baseline + ends[:, None, None] * moved)
     problem.cost.forwards += 2 * n_steps + 1
     problem.cost.backwards += n_steps
-    metric = problem.metric_of(at_middles.outputs).sum()
-    slopes = torch.autograd.grad(metric, at_middles.entering[1:])
+    slopes = slopes_of(problem.metric_of(at_middles.outputs), at_middles.entering[1:])
     of_layers: list[Tensor] = []
     for slope, values in zip(slopes, at_ends.entering[1:], strict=True):
         of_layers.append((slope * values.detach().diff(dim=0)).sum(0))
