@@ -92,25 +92,25 @@ def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
 def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     """The same with the slope averaged over inputs on the line from a baseline to the row.
 
-    Hanna, Pezzelle and Belinkov 2024, arXiv 2403.17806. The baseline is what dropped edges of the
-    inputs carry, 0 or the mean row; an edge's change is that to what it carries when dropped.
+    The baseline is what dropped edges of the inputs carry, 0 or the mean row; an edge's change is
+    that between its values on the row and on the baseline. Hanna, Pezzelle and Belinkov 2024, arXiv
+    2403.17806.
 
     Raises:
         XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
     """
     require_slopes(problem)
     numbers = problem.numbers
-    carried = [torch.from_numpy(layer.carried) for layer in numbers.layers]
-    steps = _steps(n_steps)[:, None, None]
-    points = carried[0] + steps * (problem.inputs - carried[0])
+    baseline = torch.from_numpy(numbers.layers[0].carried).expand(1, -1)
+    points = baseline + _steps(n_steps)[:, None, None] * (problem.inputs - baseline)
     run = run_whole(numbers, points)
     slopes = slopes_of(problem.metric_of(run.outputs), run.sums)
-    at_rows = run_whole(numbers, problem.inputs)
-    problem.cost.forwards += n_steps + 1
+    at_rows, at_baseline = run_whole(numbers, problem.inputs), run_whole(numbers, baseline)
+    problem.cost.forwards += n_steps + 1 + 1 / problem.n_rows
     problem.cost.backwards += n_steps
     moved = [
-        values.detach() - of_dropped
-        for values, of_dropped in zip(at_rows.entering, carried, strict=True)
+        (on_row - on_baseline).detach()
+        for on_row, on_baseline in zip(at_rows.entering, at_baseline.entering, strict=True)
     ]
     effects = add_edges_up([one.mean(0) for one in slopes], moved, numbers)
     return effects.abs().mean(0).numpy()
