@@ -451,6 +451,16 @@ def test_what_is_refused():
         circuit_tests_against_truth(wide)
 
 
+@pytest.mark.parametrize("held", [2**22, 0])
+@pytest.mark.parametrize("over", ["edges", "units"])
+def test_a_metric_that_is_no_number_is_refused(held, over, monkeypatch):
+    """It would make every comparison false, and every p-value 0."""
+    monkeypatch.setattr(module, "MAX_HELD", held)
+    problem = ExamProblem.of(textbook_xor(), metric=lambda outputs: (outputs[..., 0] - 0.5).log())
+    with pytest.raises(XorMiError, match="the metric is nan for a part of the network"):
+        circuit_tests(problem, problem.elements(over)[:1], over=over)
+
+
 def test_what_is_run_is_counted():
     """Every set once where they are few."""
     problem = ExamProblem.of(textbook_xor())

@@ -31,6 +31,10 @@ combinations of them are the table over the parents.
 
 `gate_rule_joint` measures that table on a network, for any number of senders up to 12, with each
 sender at its two levels, and composes the tables of all layers to a gate of the network's inputs.
+
+On networks 2-3-3-1 trained to XOR by default (the first 100 of `train_population("XOR", 400)` that
+learned it; 46 have units with a proven gate) the rule of Chen et al. names 21 % of a network's
+proven units right on average (7 % if its names are dealt out at random), joint removal 98 % (35 %).
 """
 
 from collections import Counter
