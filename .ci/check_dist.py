@@ -33,6 +33,9 @@ NEEDED = [
 ]
 """What the commands of README and CONTRIBUTING read, a few of each kind."""
 
+EXTRAS = {"pytest", "widgets", "fast", "exam", "export"}
+"""What a reader may ask for in brackets."""
+
 
 def problems_of_links(description: str, url: str, files: set[str]) -> list[str]:
     """Every link of the long description is absolute, and one into the project at `url` leads to
@@ -63,7 +66,7 @@ def problems(dist: Path) -> list[str]:
     outside = {name.split("/")[0] for name in names} - {"xor_mi", metadata.split("/")[0]}
     found += [f"the wheel holds {name}, which is not the package" for name in sorted(outside)]
     extras = set(about.get_all("Provides-Extra", []))
-    if extras != {"pytest", "widgets", "export"}:
+    if extras != EXTRAS:
         found.append(f"the extras are {sorted(extras)}")
     return found
 

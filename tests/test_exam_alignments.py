@@ -300,12 +300,13 @@ def test_chance_of_more_places_than_there_are():
 
 
 def test_chance_is_not_known_of_other_places():
-    """An input, and a hidden unit beside a direction."""
+    """An input, a hidden unit beside a direction, no place at all."""
     problem = ExamProblem.of(textbook_xor())
     hook, _ = problem.model.hook_site("h0.0")
     mixed = {"either": "h0.0", "both": Subspace(hook, torch.tensor([[0.0], [1.0]]))}
     assert chance_of(AlignedModel(OR_AND, {"either": "x0", "both": "h0.1"}), problem) is None
     assert chance_of(AlignedModel(OR_AND, mixed), problem) is None
+    assert chance_of(AlignedModel(OR_AND, {"either": [], "both": "h0.1"}), problem) is None
     assert accuracy_of(AlignedModel(OR_AND, mixed), problem) == 1
 
 

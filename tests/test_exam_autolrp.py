@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from networks import random_network
 
 from xor_mi.errors import XorMiError
@@ -13,7 +14,7 @@ from xor_mi.handmade import textbook_xor
 from xor_mi.model import HookedMLP
 from xor_mi.search import Convention
 
-pytest.importorskip("autolrp", reason="autolrp is not installed: the extra `exam`")
+autolrp = pytest.importorskip("autolrp", reason="autolrp is not installed: the extra `exam`")
 
 ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
 
@@ -67,6 +68,19 @@ def test_relevance_is_the_rule_by_hand(act_fn, over):
         np.testing.assert_allclose(mine.numpy(), by_hand, atol=1e-8)
     together = np.concatenate([np.abs(one).reshape(4, -1).mean(0) for one in wanted])
     np.testing.assert_allclose(relevance(problem, over), together, atol=1e-8)
+
+
+def test_sums_of_products_are_shared_by_absolute_values():
+    """Why edges are not read off the hook of edges: of 3 - 1 = 2 proportion gives 3/2 and -1/2, and
+    the library gives 3/4 and 1/4. A matrix product it shares in proportion.
+    """
+    terms = torch.tensor([[3.0, -1.0]])
+    summed = autolrp.tensor(terms)
+    summed.sum(-1)[0].lrp()
+    assert summed.relevance.tolist() == [[0.75, 0.25]]
+    multiplied = autolrp.tensor(terms)
+    (multiplied @ torch.ones(2, 1))[0, 0].lrp()
+    assert multiplied.relevance.tolist() == [[1.5, -0.5]]
 
 
 def test_relevance_of_the_textbook_network():

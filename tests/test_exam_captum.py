@@ -2,6 +2,7 @@
 NumPy, brute force, and `xor_mi.interventions` where both compute the same thing.
 """
 
+import pickle
 import sys
 from itertools import permutations, product
 
@@ -316,7 +317,8 @@ def test_every_method_gives_scores_and_leaves_the_network_alone(name, ablation):
     assert first.shape == (len(problem.elements(method.over)),)
     assert np.isfinite(first).all()
     assert first.any()
-    assert (first == method(problem)).all()
+    # also in another process
+    assert (first == pickle.loads(pickle.dumps(method))(problem)).all()
     assert problem.cost.forwards > 0
     assert all((value == before[key]).all() for key, value in problem.model.state_dict().items())
     assert not problem.model.cfg.use_edge_result

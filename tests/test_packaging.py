@@ -546,6 +546,19 @@ def test_the_commands_without_make_install_what_make_installs():
     )
 
 
+def test_every_extra_is_packed_and_tried():
+    """.ci/check_dist.py expects those of pyproject.toml, .ci/package tries each, docs/install.md has
+    a line for each.
+    """
+    extras = set(PROJECT["optional-dependencies"])
+    assert extras == script("check_dist").EXTRAS
+    package = (ROOT / ".ci" / "package").read_text(encoding="utf-8")
+    (tried,) = re.findall(r"extras=\(([\w ]+)\)", package)
+    assert set(tried.split()) == {"none", *extras, "source"}
+    document = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `'xor-mi\[(\w+)\]'`", document, flags=re.M)) == extras
+
+
 def test_ruff_of_pre_commit_lies_in_the_range_of_the_lint_group():
     """A commit is formatted as `make lint` wants it."""
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))

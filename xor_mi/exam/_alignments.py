@@ -257,7 +257,7 @@ def _layer_and_rank(
     places: list[OneSite | Subspace], problem: ExamProblem
 ) -> tuple[int, int] | None:
     """Where a variable is in one subspace of a hidden layer's values."""
-    if len(places) > 1 or not isinstance(places[0], Subspace):
+    if len(places) != 1 or not isinstance(places[0], Subspace):
         return None
     site = site_of(problem.model, places[0].site)
     for layer in range(len(problem.numbers.sizes) - 2):
