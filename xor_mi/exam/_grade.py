@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xor_mi import __version__
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError, cut_short, require_kind, whole_number
+from xor_mi.exam._alignments import accuracy_of, chance_of
 from xor_mi.exam._answer import GIVES, Gates, Kept, ReadAnswer, Scores, read_answer
 from xor_mi.exam._gate_rule import agreement_with_circuit, chance_of_agreement
 from xor_mi.exam._grades import ExamNetwork, Grade, Grades, TruthSummary
@@ -271,7 +272,8 @@ class _Place:
             agreement = agreement_with_circuit(read.gates, problem, circuit=self.circuit)
             chance = chance_of_agreement(read.gates, problem, circuit=self.circuit)
             return _alone("gate_agreement", agreement, chance), None
-        raise XorMiError("alignments are graded elsewhere")
+        accuracy, chance = accuracy_of(read, problem), chance_of(read, problem)
+        return _alone("interchange_accuracy", accuracy, chance), read.control
 
     def _uses(self) -> NDArray[np.bool_] | None:
         """Which hidden units the identified circuit uses, [unit]; None without a circuit."""

@@ -284,7 +284,7 @@ class Grades(Finding):
         those networks on which the set is perfect, whose share stands in `perfect`.
 
         Columns: method, over, gives, n_networks, n_failed, then of each measure its mean, `_low`,
-        `_high` and `_chance`, then forwards, backwards (means).
+        `_high` and `_chance`, then control, forwards, backwards (means).
 
         Args:
             measures: which, by name; by default all that there are.
@@ -328,11 +328,11 @@ class Grades(Finding):
             line[name] = mean
             line[f"{name}_low"] = low
             line[f"{name}_high"] = high
-            line[f"{name}_chance"] = float(np.mean(known_chances)) if known_chances else None
-        line["forwards"] = float(np.mean([grade.forwards for grade in graded])) if graded else None
-        line["backwards"] = (
-            float(np.mean([grade.backwards for grade in graded])) if graded else None
-        )
+            line[f"{name}_chance"] = _mean(known_chances)
+        controls = [grade.control for grade in graded if grade.control is not None]
+        line["control"] = _mean(controls)
+        line["forwards"] = _mean([grade.forwards for grade in graded])
+        line["backwards"] = _mean([grade.backwards for grade in graded])
         return line
 
     def truth_frame(self) -> pd.DataFrame:
@@ -411,6 +411,8 @@ class Grades(Finding):
                 strict=True,
             )
             table[name] = [_cell(*numbers) for numbers in cells]
+        if board["control"].notna().any():
+            table["control"] = board["control"]
         table["forwards"] = board["forwards"]
         table["backwards"] = board["backwards"]
         return table
@@ -461,6 +463,10 @@ def interval(
     quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
     reach = quantile * float(np.std(values, ddof=1)) / sqrt(n)
     return mean, mean - reach, mean + reach
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return float(np.mean(numbers)) if numbers else None
 
 
 def joined(parts: Sequence[Grades]) -> Grades:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from xor_mi.errors import XorMiError, require_kind, shown, unknown
+from xor_mi.exam._alignments import ALIGNMENT_METHODS
 from xor_mi.exam._autolrp import LRP_METHODS
 from xor_mi.exam._captum import CAPTUM_METHODS
 from xor_mi.exam._circuit_tests import TEST_METHODS
@@ -21,6 +22,7 @@ _ALL = (
     *GATE_METHODS,
     *CAPTUM_METHODS,
     *LRP_METHODS,
+    *ALIGNMENT_METHODS,
 )
 
 METHODS: Mapping[str, ExamMethod] = {method.name: method for method in _ALL}
