@@ -238,6 +238,17 @@ def test_p_values_of_circuits_of_edges_by_loops(hidden, act_fn):
         assert tests["partial necessity"].statistic == pytest.approx(naive.far(naive.without(kept)))
 
 
+def test_minimality_weighs_every_added_path_alike():
+    """Where a path adds one edge or several: p-values between 0 and 1, by loops."""
+    naive = Naive(*solved((2, 2)))
+    found = []
+    for number in (652, 710, 717):
+        kept = [one for place, one in enumerate(naive.elements) if number >> place & 1]
+        found.append(circuit_tests(naive.problem, kept)["minimality"].p_value)
+        assert found[-1] == pytest.approx(naive.minimality(kept))
+    assert any(0.1 < p < 0.9 for p in found)
+
+
 def test_p_values_of_circuits_of_units_by_loops():
     """Units with all edges between them."""
     (model,) = solved((3, 2))

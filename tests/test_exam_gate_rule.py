@@ -218,6 +218,55 @@ def test_labels_of_trained_networks_by_loops(act_fn):
     assert gates
 
 
+def relu_network(layers, target="AND"):
+    """Weights by hand."""
+    return HookedMLP.from_weights(layers, act_fn="relu", target=target)
+
+
+def test_a_sender_that_is_low_in_the_clean_run():
+    """NOR is 1 in the corrupted run and 0 in the clean one; what passes it on is NOR too, and what
+    adds 1 and takes it away is OR.
+    """
+    layers = [([[-1, -1]], [1]), ([[1], [-1]], [0, 1]), ([[0, 1]], [-0.5])]
+    for rule in (gate_rule_chen, gate_rule_joint):
+        named = rule(ExamProblem.of(relu_network(layers, "OR")))
+        assert list(named.values()) == ["NOR", "NOR", "OR", "OR"]
+
+
+def test_edges_of_one_label_that_push_both_ways_are_no_gate():
+    """relu(2 x0 - x1 + 2 x2 - 2): at 111 it is 1, without x0 or x2 0, and without x1 2; no sender
+    alone moves it from 0.
+    """
+    layers = [([[2, -1, 2]], [-2]), ([[1]], [-0.5])]
+    model = relu_network(layers, "x0 & x2")
+    assert gate_rule_chen(ExamProblem.of(model))[Unit(0, 0)] == "AND(x0, x1, x2)"
+
+
+def test_the_cut_of_a_unit_with_three_values():
+    """relu(x0 + x1 - 0.5) is 0, 0.5, 0.5, 1.5, and its widest gap is below 1.5.
+
+    Where nothing reads it, and where XOR needs all three of its values, it is cut there, as AND;
+    where the decision needs the other cut, as OR.
+    """
+    count = [1, 1]
+    alone = relu_network([([count, [1, 0]], [-0.5, 0]), ([[0, 1]], [-0.5])], "x0")
+    assert gate_rule_joint(ExamProblem.of(alone))[Unit(0, 0)] == "AND"
+    tent = [([count], [-0.5]), ([[1], [1]], [-0.25, -0.5]), ([[1, -2]], [-0.1])]
+    model = relu_network(tent, "XOR")
+    assert (model(model.rows())[:, 0] > 0).int().tolist() == [0, 1, 1, 0]
+    assert gate_rule_joint(ExamProblem.of(model))[Unit(0, 0)] == "AND"
+    read_as_or = relu_network([([count], [-0.5]), ([[1]], [-0.1])], "OR")
+    assert gate_rule_joint(ExamProblem.of(read_as_or))[Unit(0, 0)] == "OR"
+
+
+def test_idle_units_have_no_proven_gate():
+    """The textbook network, and a unit that nothing reads."""
+    layers = [([[1, 1], [1, 1], [1, 0]], [0, -1, 0]), ([[1, -2, 0]], [-0.5])]
+    problem = ExamProblem.of(relu_network(layers, "XOR"))
+    assert proven_gates(problem) == {Unit(0, 0): (0, 1, 1, 1), Unit(0, 1): (0, 0, 0, 1)}
+    assert agreement_with_circuit({Unit(0, 2): "x0"}, problem) == 0
+
+
 def test_the_cost_is_counted():
     """Of the textbook network: its rows once; then 2 layers x 2 senders x 2 runs of one row; joint
     removal runs 2 x 4 combinations, and tries 3 cuts, on 4 rows each.
