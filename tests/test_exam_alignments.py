@@ -323,6 +323,9 @@ def test_every_method_answers_and_leaves_the_network_alone(method, decision_rule
         found = method(problem)
     assert problem.cost.forwards > 0
     assert 0 <= found.control <= 1
+    with torch.inference_mode():
+        again = method(ExamProblem.of(network, target, convention=convention))
+    assert accuracy_of(again, problem) == accuracy_of(found, problem)
     run = problem.cost.forwards
     assert 0 <= accuracy_of(found, problem) <= 1
     assert 0 <= chance_of(found, problem) <= 1

@@ -26,6 +26,7 @@ from xor_mi.errors import XorMiError, require_at_most, require_kind
 from xor_mi.exam._causal import causal_model
 from xor_mi.exam._method import AlignedModel, ExamMethod, Method
 from xor_mi.exam._problem import Cost, ExamProblem
+from xor_mi.exam._slopes import with_gradients
 from xor_mi.graph import Edge, Site, Unit
 from xor_mi.interventions import HighLevelModel, Subspace, interchange_accuracy, site_of
 from xor_mi.kinds import OneSite
@@ -83,6 +84,7 @@ def interchange_of_units(problem: ExamProblem) -> AlignedModel:
     return AlignedModel(causal, placed, control=float(reached[1:].mean()))
 
 
+@with_gradients
 def das(problem: ExamProblem) -> AlignedModel:
     """Distributed alignment search: a direction per variable, perpendicular, in one layer.
 
@@ -415,8 +417,6 @@ class _Bench:
         shape = n, self._hidden[layer].shape[-1], len(self._causal.variables)
         return torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64)).Q
 
-    @torch.inference_mode(mode=False)
-    @torch.enable_grad()
     def learned(
         self, layer: int, starts: Float[Tensor, "start width variable"]
     ) -> Float[Tensor, "network start width variable"]:

@@ -27,6 +27,7 @@ from xor_mi.exam._exact_methods import Scores
 from xor_mi.exam._libraries import counted, hooked_copy, library, mean_effects
 from xor_mi.exam._method import ExamMethod
 from xor_mi.exam._problem import ExamProblem, Over
+from xor_mi.exam._slopes import with_gradients
 from xor_mi.model import HookedMLP
 
 Wrapped = Any
@@ -38,6 +39,7 @@ def relevance(problem: ExamProblem, over: Over) -> Scores:
     return mean_effects(relevance_of_rows(problem, over))
 
 
+@with_gradients
 def relevance_of_rows(problem: ExamProblem, over: Over) -> list[Float[Tensor, "row *place"]]:
     """The relevance of every element: a tensor [row, unit] or [row, target, source] per layer."""
     autolrp = library("autolrp")

@@ -40,7 +40,7 @@ from xor_mi.exam._libraries import (
 )
 from xor_mi.exam._method import ExamMethod
 from xor_mi.exam._problem import ExamProblem, Over, run_with_edges
-from xor_mi.exam._slopes import require_slopes
+from xor_mi.exam._slopes import require_slopes, with_gradients
 
 MAX_ORDERS = factorial(6)
 """captum's exact Shapley values go through every order of the units; more orders are refused."""
@@ -52,6 +52,7 @@ def feature_ablation(problem: ExamProblem, over: Over) -> Scores:
     return _of_features(problem, over, method.attribute)
 
 
+@with_gradients
 def integrated_gradients(problem: ExamProblem, over: Over) -> Scores:
     """The slope in what is kept, averaged from nothing kept to all, by captum's 50 steps.
 
@@ -142,6 +143,7 @@ Layer = Callable[[nn.Module, nn.Module], Tensor]
 """(what gives the metric, a place in it) -> what the values there are worth, [row, ...]."""
 
 
+@with_gradients
 def layer_integrated_gradients(problem: ExamProblem, over: Over) -> Scores:
     """The slope averaged along the line between a layer's values on the baseline and on the row.
 
@@ -159,6 +161,7 @@ def layer_integrated_gradients(problem: ExamProblem, over: Over) -> Scores:
     return _at_hooks(problem, over, of_layer)
 
 
+@with_gradients
 def conductance(problem: ExamProblem, over: Over) -> Scores:
     """What of the integrated gradients of the inputs flows through each place.
 
@@ -176,6 +179,7 @@ def conductance(problem: ExamProblem, over: Over) -> Scores:
     return _at_hooks(problem, over, of_layer)
 
 
+@with_gradients
 def gradient_x_activation(problem: ExamProblem, over: Over) -> Scores:
     """The slope on the row times the value there.
 
@@ -194,6 +198,7 @@ def gradient_x_activation(problem: ExamProblem, over: Over) -> Scores:
     return _at_hooks(problem, over, of_layer)
 
 
+@with_gradients
 def deeplift(problem: ExamProblem, over: Over) -> Scores:
     """DeepLift on a network whose activations are functions: wrong below them, and in silence.
 
@@ -206,6 +211,7 @@ def deeplift(problem: ExamProblem, over: Over) -> Scores:
     return _deeplift(problem, network, hook_points(network, problem, over))
 
 
+@with_gradients
 def deeplift_modules(problem: ExamProblem, over: Over) -> Scores:
     """DeepLift on the same network made of modules, which captum sees.
 
