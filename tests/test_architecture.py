@@ -49,6 +49,7 @@ ORDER = [
     "zoo",
     "plots",
     "report",
+    "exam_page",
     "testing",
     "pytest_plugin",
     "cli",

@@ -155,7 +155,7 @@ def test_where_methods_fail_their_circuit_is_drawn_against_a_smallest(grades):
         "only in the smallest": len(needed - kept),
     }
     (heading,) = [note.text for note in figure.layout.annotations if "<b>" in note.text]
-    assert f"network {failed.network}: {len(kept)} edges, smallest {truth.minimum}" in heading
+    assert f"<br>{failed.network}<br>{len(kept)} edges, smallest {truth.minimum}" in heading
     names = [note.text for note in figure.layout.annotations if "<b>" not in note.text]
     assert names == ["x0", "x1", "h0.0", "h0.1", "h0.2", "y0"]
 
@@ -195,7 +195,7 @@ def test_names_that_a_person_gave_are_drawn_as_they_are(grades):
     assert plots.faithfulness_curves(small).data[0].name == "&lt;b>&amp;amp;"
     failed = grade({name: all_but_one}, {"<i>": textbook_xor()}, progress=False)
     heading = plots.failures_figure(failed).layout.annotations[0].text
-    assert "<b>&lt;b>&amp;amp;</b><br>network &lt;i>:" in heading
+    assert "<b>&lt;b>&amp;amp;</b><br>&lt;i><br>" in heading
 
 
 def test_many_methods_wait_in_the_legend():

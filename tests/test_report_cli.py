@@ -299,7 +299,7 @@ def test_tour_of_networks_that_are_read_otherwise(
             "no level of proof 'fully'; levels are: substitution, single, joint",
         ),
         (["tour", "--min-margin", "2"], "min_margin is 2.0; give a part of a unit's range"),
-        ([], "no command; there are tour, identify, search, census; `xor-mi --help`"),
+        ([], "no command; there are tour, identify, search, census, exam; `xor-mi --help`"),
         (["--verzion"], "--version"),
         (["tour", "--sed", "3"], "--sed"),
         (["turn"], "turn"),

@@ -1,4 +1,4 @@
-"""xor-mi tour, identify, search, census: parse, call one public function, print.
+"""xor-mi tour, identify, search, census, exam: parse, call one public function, print.
 
 Nothing heavy is imported before a command runs.
 """
@@ -386,6 +386,111 @@ def census(
     _print_table(family_shares(networks_found))
     print("How many of the solved have exactly one circuit, and how far it is proved:")
     _print_table(verdict_shares(networks_found))
+
+
+@app.command()
+def exam(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tasks",
+            metavar="NAME",
+            help="a task, or several with commas between; may be given again; default: all",
+        ),
+    ] = None,
+    networks: Annotated[int, typer.Option(help="how many networks of each task")] = 20,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--methods",
+            metavar="NAME",
+            help="a method, or several with commas between; may be given again; default: all",
+        ),
+    ] = None,
+    ablation: Annotated[
+        str, typer.Option(help="what a dropped edge carries: zero, its source's mean, or both")
+    ] = "zero",
+    noisy: Annotated[
+        bool, typer.Option("--noisy", help="noisy copies of each row must be decided right too")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="seed of the first network of each task")] = 0,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="folder for the page and all grades, where an exam that is there in part is "
+            "resumed; default: the board is printed"
+        ),
+    ] = None,
+    force: Force = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="say which tasks and methods there are, and exit")
+    ] = False,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="without a bar")] = False,
+) -> None:
+    """Grade methods for finding circuits.
+
+    Every circuit of every network is known, so each method is held against all of them, beside what
+    chance does. Ten networks are written at a time; if it is stopped or killed, the same command
+    goes on, and with a larger --networks the exam is extended.
+    """
+    if ablation not in ("zero", "mean", "both"):
+        raise XorMiError(f"--ablation is '{ablation}'; give zero, mean or both")
+    if out == "":
+        raise XorMiError("--out is empty; give a folder, such as my-exam")
+    if networks < 1:
+        raise XorMiError(f"--networks is {networks}; give 1 or more")
+    seed = whole_number("--seed", seed, below=SEEDS_BELOW)
+    from xor_mi.exam import METHODS, board_text, run_exam
+    from xor_mi.exam import tasks as all_tasks
+
+    if listed:
+        print(f"Tasks:\n{_indented(str(all_tasks()))}\n\nMethods:")
+        width = max(map(len, METHODS))
+        for name, method in METHODS.items():
+            print(f"   {name:{width}}  {method.gives} of {method.over}; {method.source}")
+        return
+    ablations = ["zero", "mean"] if ablation == "both" else [ablation]
+    from xor_mi.exam_page import write_exam_page
+
+    try:
+        run = run_exam(
+            out,
+            tasks=_names_given("--tasks", tasks),
+            methods=_names_given("--methods", methods),
+            conventions=[f"{name} noisy" if noisy else name for name in ablations],
+            n_networks=networks,
+            seed=seed,
+            overwrite=force,
+            progress=not no_progress,
+            say=print,
+        )
+        if out is not None:
+            page = write_exam_page(run, out, overwrite=force)
+            print(f"{run}\nWritten: {page} (open it in a browser), beside it grades.json and lots")
+            return
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        raise _Stopped(
+            f"stopped; what is in '{out}' is kept, and the same command resumes from there"
+        ) from None
+    for part in run.parts:
+        n_graded, n_left_out = len(part.grades.networks), len(part.grades.left_out)
+        left_out = f", {n_left_out} left out" if n_left_out else ""
+        print(f"{part.heading}: {n_graded} networks{left_out}\n")
+        print(f"{board_text(part.grades)}\n")
+
+
+def _names_given(option: str, given: list[str] | None) -> list[str] | None:
+    """Names of an option that may be given again, or several at once with commas between."""
+    if not given:
+        return None
+    names = [name.strip() for text in given for name in text.split(",")]
+    if not all(names):
+        raise XorMiError(
+            f"{option} has an empty name; give names, such as `xor-mi exam --list` says"
+        )
+    return names
 
 
 def main() -> None:

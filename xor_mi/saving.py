@@ -38,6 +38,7 @@ if sys.platform != "win32":
 __all__ = [
     "CENSUS_MARK",
     "CIRCUIT_MARK",
+    "EXAM_MARK",
     "MODEL_MARK",
     "REPORT_MARK",
     "SEARCH_MARK",
@@ -69,12 +70,15 @@ SEARCH_MARK = "xor_mi.search"
 CENSUS_MARK = "xor_mi.census"
 """Of plan.json and of every Parquet file."""
 
+EXAM_MARK = "xor_mi.exam"
+"""Of what `xor-mi exam` writes: plan, lots, grades and page."""
+
 REGRESSION_MARK = "xor_mi.regression"
 FINDING_MARK = "xor_mi.finding"
 """Of what `testing.write_record` writes: records of circuits, and of other findings."""
 MARKS = {
     *(MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK),
-    *(REGRESSION_MARK, FINDING_MARK),
+    *(EXAM_MARK, REGRESSION_MARK, FINDING_MARK),
 }
 
 HEAD = 1024
@@ -321,14 +325,17 @@ def _mark_of_0_1_0(content: dict[str, object]) -> str:
 _START_OF_A_PAGE = re.compile(
     rb'\s*<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
     rb'<meta name="viewport" content="width=device-width, initial-scale=1">\s*'
-    rb'(?:<meta name="generator" content="xor-mi xor_mi\.report/\d+">\s*)?'
+    rb'(?:<meta name="generator" content="xor-mi (xor_mi\.(?:report|exam))/\d+">\s*)?'
     rb'<link rel="icon" href="data:,">\s*<title>xor-mi: \w+</title>'
 )
 
 
 def _mark_of_html(file: Path) -> str:
     with file.open("rb") as opened:
-        return REPORT_MARK if _START_OF_A_PAGE.match(opened.read(HEAD)) else ""
+        start = _START_OF_A_PAGE.match(opened.read(HEAD))
+    if not start:
+        return ""
+    return REPORT_MARK if start[1] is None else start[1].decode()
 
 
 def _mark_of_weights(file: Path) -> str:

@@ -7,6 +7,7 @@ and `Convention`, that gives back a score per edge or unit, a set of them, the g
 where the variables of a causal model lie.
 """
 
+from xor_mi.exam._board_text import board_text as board_text
 from xor_mi.exam._circuit_tests import TEST_METHODS as TEST_METHODS
 from xor_mi.exam._circuit_tests import AnyCircuit as AnyCircuit
 from xor_mi.exam._circuit_tests import CircuitTestLine as CircuitTestLine
@@ -32,6 +33,7 @@ from xor_mi.exam._grades import Grade as Grade
 from xor_mi.exam._grades import Grades as Grades
 from xor_mi.exam._grades import TruthSummary as TruthSummary
 from xor_mi.exam._grades import joined as joined
+from xor_mi.exam._lots import EXAM_FILES as EXAM_FILES
 from xor_mi.exam._measures import MEASURES as MEASURES
 from xor_mi.exam._measures import Measure as Measure
 from xor_mi.exam._method import AlignedModel as AlignedModel
@@ -48,6 +50,11 @@ from xor_mi.exam._problem import ExamProblem as ExamProblem
 from xor_mi.exam._problem import MetricName as MetricName
 from xor_mi.exam._problem import Over as Over
 from xor_mi.exam._problem import RowMetric as RowMetric
+from xor_mi.exam._run import ExamPart as ExamPart
+from xor_mi.exam._run import ExamRun as ExamRun
+from xor_mi.exam._run import SomeTasks as SomeTasks
+from xor_mi.exam._run import read_exam as read_exam
+from xor_mi.exam._run import run_exam as run_exam
 from xor_mi.exam._sets import acdc as acdc
 from xor_mi.exam._sets import edge_pruning as edge_pruning
 from xor_mi.exam._sets import subnetwork_probing as subnetwork_probing

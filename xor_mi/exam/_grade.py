@@ -29,6 +29,15 @@ from xor_mi.progress import progress_bar
 from xor_mi.search import AnyConvention, Convention
 from xor_mi.truth import row_name, truth_rows
 
+
+class NoneGraded(XorMiError):
+    """There is no network to grade on; `left_out` says of each why."""
+
+    def __init__(self, message: str, left_out: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.left_out = left_out
+
+
 Networks = HookedMLP | Iterable[HookedMLP] | Mapping[str, HookedMLP]
 """One network, several, or several with names; a population and a task's networks are such."""
 
@@ -106,12 +115,12 @@ def grade(
             graded.append(place.network())
     if not graded:
         some = [f"{name}: {why}" for name, why in list(left_out.items())[:MOST_NAMED]]
-        raise XorMiError(f"no network can be graded on: {'; '.join(some)}")
+        raise NoneGraded(f"no network can be graded on: {'; '.join(some)}", left_out)
     return Grades(
         convention=asked,
         metric=metric if isinstance(metric, str) else getattr(metric, "__name__", "given"),
         seed=settings.seed,
-        versions=_versions(),
+        versions=versions_here(),
         networks=tuple(graded),
         grades=tuple(grades),
         left_out=left_out,
@@ -161,7 +170,7 @@ class _Settings:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions_here() -> dict[str, str]:
     """Package -> version, of those that are installed."""
     found = {"xor-mi": __version__}
     for package in PACKAGES:

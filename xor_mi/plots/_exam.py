@@ -1,6 +1,6 @@
 """grades of methods, and the truth they are held against -> boards, curves, where methods fail."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil, isfinite, log10
 from typing import Literal, NamedTuple, get_args
 
@@ -30,6 +30,8 @@ GradesKind = Literal["board", "faithfulness", "failures"]
 """The pictures of `Grades`."""
 MOST_CURVES = 8
 """So many methods have their curve drawn at first; the others' is a click in the legend away."""
+MOST_NAMED = 3
+"""Of more methods without a value a title has the number alone."""
 BAR_HEIGHT = 34
 """Pixels from one method to the next on a board."""
 FIRST_MEASURES = ("size", "perfect", "gate_agreement", "interchange_accuracy")
@@ -53,8 +55,8 @@ LOOKS = (
     ("#c51b7d", "dot"),
 )
 """Colour and dash of a method's curve, in turn."""
-CELL = (330, 230)
-"""Pixels of a network among those where methods fail, with its title."""
+CELL = (330, 245)
+"""Pixels of a network among those where methods fail, with its three lines of title."""
 CELLS_A_LINE = 3
 
 
@@ -123,23 +125,44 @@ def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
         f"({MEASURES[name].better} is better)"
     )
     without = [method for method in grades.methods if method not in set(drawn["method"])]
-    if without:
+    if len(without) > MOST_NAMED:
+        title += f"; {len(without)} methods have no such value"
+    elif without:
         title += f"; without a value: {', '.join(map(as_written, without))}"
     n_rows = sum(map(len, boards)) + len(boards)
     left = 30 + round(widest)
-    width = max(860, left + 560)
-    title = wrapped(title, width - 40)
-    top = 60 + 20 * title.count("<br>")
     below = 65 + 19 * _axis_title(name).count("<br>")
-    layout(figure, title, width=width, height=top + BAR_HEIGHT * n_rows + below + 50)
+    inside = BAR_HEIGHT * n_rows
+    _titled(figure, title, width=max(860, left + 560), inside=inside, below=below + 50)
     return figure.update_layout(
-        margin={"l": left, "r": 20, "t": top, "b": below + 50},
+        margin={"l": left, "r": 20},
         legend={
             "orientation": "h",
             "x": 0,
             "y": -below / (BAR_HEIGHT * n_rows),
             "yanchor": "top",
         },
+    )
+
+
+def _titled(
+    figure: go.Figure, title: str, *, width: int, inside: int, below: int, above: int = 0
+) -> None:
+    """Title and size of a figure, with room for all lines of the title.
+
+    Args:
+        inside: pixels of what is drawn, from top to bottom.
+        below, above: pixels under it, and between it and the title.
+    """
+    title = wrapped(title, width - 40)
+    n_lines = title.count("<br>") + 1
+    top = 35 + 20 * n_lines + above
+    layout(figure, title, width=width, height=top + inside + below)
+    # plotly puts the middle of the lines where it would put a single one
+    pad = {"t": 14 + 11 * (n_lines - 1)}
+    figure.update_layout(
+        margin={"t": top, "b": below},
+        title={"y": 1, "yref": "container", "yanchor": "top", "pad": pad},
     )
 
 
@@ -338,11 +361,8 @@ def faithfulness_curves(
             "for others"
         )
     width = 700 + 60 + round(label_width(ordered))
-    title = wrapped(title, width - 40)
-    top = 50 + 20 * title.count("<br>")
-    height = max(420 + top, 21 * len(ordered) + top + 100)
-    layout(figure, title, width=width, height=height)
-    return figure.update_layout(margin={"t": top, "b": 60}, legend={"x": 1.02, "y": 1})
+    _titled(figure, title, width=width, inside=max(360, 21 * len(ordered) + 40), below=60)
+    return figure.update_layout(legend={"x": 1.02, "y": 1})
 
 
 def _names(methods: object, there: Sequence[str], *, where: str) -> list[str]:
@@ -485,19 +505,18 @@ def failures_figure(
         ]
         trace = line_trace(points, look.line, look.word)
         figure.add_trace(trace.update(showlegend=True))
-    for number, cell in enumerate(cells):
-        _add_cell(figure, cell, _corner(number))
+    notes = [note for number, cell in enumerate(cells) for note in _notes(cell, _corner(number))]
+    # all at once: plotly looks at all it has with each that is added
+    figure.update_layout(annotations=notes)
     figure.update_xaxes(visible=False, range=[0, CELL[0] * n_across])
     figure.update_yaxes(visible=False, range=[CELL[1] * n_lines, 0])
     title = (
         "Of each method the smallest network where it is not right: its circuit against a smallest"
     )
     width = max(CELL[0] * n_across + 40, 560)
-    title = wrapped(title, width - 40)
-    top = 80 + 20 * title.count("<br>")
-    layout(figure, title, width=width, height=CELL[1] * n_lines + top + 20)
+    _titled(figure, title, width=width, inside=CELL[1] * n_lines, below=20, above=30)
     return figure.update_layout(
-        margin={"l": 20, "r": width - 20 - CELL[0] * n_across, "t": top, "b": 20},
+        margin={"l": 20, "r": width - 20 - CELL[0] * n_across},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
     )
 
@@ -555,12 +574,12 @@ class _Failed(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """What the method found, in two lines."""
+        """The method, the network, and what it found, in three lines."""
         over, size = self.grade.over, self.grade.values.get("size")
         found = "not perfect" if size is None else f"{int(size)} {over}"
         return (
             f"<b>{as_written(self.grade.method)}</b><br>"
-            f"network {as_written(self.grade.network)}: {found}, smallest {self.minimum}"
+            f"{as_written(self.grade.network)}<br>{found}, smallest {self.minimum}"
         )
 
 
@@ -584,8 +603,8 @@ def _corner(number: int) -> tuple[float, float]:
 def _spots(sizes: Sequence[int], corner: tuple[float, float]) -> dict[Unit, tuple[float, float]]:
     """Layers from left to right, each centred, below the heading of its cell."""
     across = (CELL[0] - 90) / (len(sizes) - 1)
-    down = (CELL[1] - 70) / max(sizes)
-    middle = 45 + (CELL[1] - 50) / 2
+    down = (CELL[1] - 85) / max(sizes)
+    middle = 60 + (CELL[1] - 65) / 2
     spots: dict[Unit, tuple[float, float]] = {}
     for column, layer in enumerate(layers_of(sizes)):
         for unit in layer:
@@ -594,29 +613,29 @@ def _spots(sizes: Sequence[int], corner: tuple[float, float]) -> dict[Unit, tupl
     return spots
 
 
-def _add_cell(figure: go.Figure, cell: _Failed, corner: tuple[float, float]) -> None:
+def _notes(cell: _Failed, corner: tuple[float, float]) -> Iterator[dict[str, object]]:
     """The heading of a cell, and its units by name."""
-    figure.add_annotation(
-        x=corner[0] + 10,
-        y=corner[1] + 4,
-        text=cell.heading,
-        showarrow=False,
-        xanchor="left",
-        yanchor="top",
-        align="left",
-        font={"size": 12},
-    )
+    yield {
+        "x": corner[0] + 10,
+        "y": corner[1] + 4,
+        "text": cell.heading,
+        "showarrow": False,
+        "xanchor": "left",
+        "yanchor": "top",
+        "align": "left",
+        "font": {"size": 12},
+    }
     for unit, (x, y) in _spots(cell.layer_sizes, corner).items():
-        figure.add_annotation(
-            x=x,
-            y=y,
-            text=unit.name,
-            showarrow=False,
-            bgcolor="#ffffff",
-            bordercolor="#999999",
-            borderpad=2,
-            font={"size": 11},
-        )
+        yield {
+            "x": x,
+            "y": y,
+            "text": unit.name,
+            "showarrow": False,
+            "bgcolor": "#ffffff",
+            "bordercolor": "#999999",
+            "borderpad": 2,
+            "font": {"size": 11},
+        }
 
 
 # the truth
@@ -655,10 +674,8 @@ def truth_by_size(truth: Truth) -> go.Figure:
     log_range = [log10(0.5), log10(2 * table["n_masks"].max())]
     figure.update_yaxes(title=f"sets of {truth.over}, log scale", type="log", range=log_range)
     width = max(820, 34 * len(table) + 260)
-    title = wrapped(_sentence(str(truth)), width - 40)
-    top = 50 + 20 * title.count("<br>")
-    layout(figure, title, width=width, height=400 + top)
-    return figure.update_layout(margin={"t": top, "b": 60})
+    _titled(figure, _sentence(str(truth)), width=width, inside=340, below=60)
+    return figure
 
 
 class _Kind(NamedTuple):

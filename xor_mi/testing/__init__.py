@@ -25,6 +25,7 @@ from xor_mi.testing._entries import FindingRecord as FindingRecord
 from xor_mi.testing._entries import SetsRecord as SetsRecord
 from xor_mi.testing._entries import TargetRecord as TargetRecord
 from xor_mi.testing._entries import UnitRecord as UnitRecord
+from xor_mi.testing._exam_assert import assert_method_passes as assert_method_passes
 from xor_mi.testing._finding_compare import FindingDifferences as FindingDifferences
 from xor_mi.testing._finding_compare import compare_findings as compare_findings
 from xor_mi.testing._finding_record import FindingLike as FindingLike

@@ -1,0 +1,154 @@
+"""grades -> the board as plain text, aligned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from xor_mi.errors import cut_short, require_kind, whole_number
+from xor_mi.exam._grades import Grades
+from xor_mi.exam._measures import MEASURES
+from xor_mi.finding import number_text
+
+MOST_OF_A_NAME = 28
+"""Characters of a method's name."""
+NARROWEST = 60
+"""Characters of a line, at least."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A measure on the text board.
+
+    Attributes:
+        head: what stands above it.
+        measure: its name.
+        with_interval: whether the 95 % interval stands beside the mean.
+        with_chance: whether the level by chance has a column of its own after it.
+    """
+
+    head: str
+    measure: str
+    with_interval: bool = True
+    with_chance: bool = False
+
+
+_OF_SCORES = (
+    _Column("size", "size", with_chance=True),
+    _Column("minimum found", "finds_minimum"),
+    _Column("CMD", "cmd", with_interval=False),
+    _Column("AUROC", "auroc_union", with_interval=False),
+)
+_OF_SETS = (
+    _Column("perfect", "perfect", with_chance=True),
+    _Column("size", "size"),
+    _Column("minimum found", "finds_minimum"),
+)
+_KINDS = (
+    ("edges", "scores", "scores over edges", _OF_SCORES),
+    ("edges", "set", "sets of edges", _OF_SETS),
+    ("units", "scores", "scores over units", _OF_SCORES),
+    ("units", "set", "sets of units", _OF_SETS),
+    (None, "gates", "gates of units", (_Column("right", "gate_agreement", with_chance=True),)),
+    (
+        None,
+        "alignment",
+        "alignments",
+        (_Column("interchange accuracy", "interchange_accuracy", with_chance=True),),
+    ),
+)
+"""Over, gives, the heading, and what stands in the table."""
+
+
+def board_text(grades: Grades, *, width: int = 100) -> str:
+    """The board in lines of at most so many characters, a table for each kind of answer.
+
+    Best first: means over networks with their 95 % intervals, and the level by chance. `size` is
+    that of the smallest perfect top-k, or of the set where it is perfect; "minimum found" says on
+    how many networks that is as small as a circuit can be.
+
+    Args:
+        width: at least 60.
+
+    >>> from xor_mi.exam import grade
+    >>> from xor_mi.handmade import textbook_xor
+    >>> def by_name(problem):
+    ...     return [len(edge.name) for edge in problem.edges]
+    >>> print(board_text(grade(by_name, textbook_xor())))
+    scores over edges  size  by chance  minimum found    CMD  forwards
+    by_name            6.00       6.00  100% [2, 100]  0.92         0
+    """
+    require_kind("grades", grades, Grades, give="what exam.grade returns")
+    width = whole_number("width", width, at_least=NARROWEST)
+    board = grades.board() if len(grades) else pd.DataFrame({"gives": []})
+    tables: list[str] = []
+    for over, gives, heading, columns in _KINDS:
+        lines = board[board["gives"] == gives]
+        if over is not None and len(lines):
+            lines = lines[lines["over"] == over]
+        if len(lines):
+            tables.append(_table(heading, lines, columns, width))
+    missing = _missing(grades, width)
+    return "\n\n".join([*tables, *([missing] if missing else [])])
+
+
+def _table(heading: str, lines: pd.DataFrame, columns: Sequence[_Column], width: int) -> str:
+    """One kind of answer; the last columns are left out where they do not fit."""
+    names = [cut_short(name, at_most=MOST_OF_A_NAME) for name in lines["method"]]
+    cells = [[heading, *names]]
+    for column in columns:
+        if column.measure not in lines or lines[column.measure].isna().all():
+            continue
+        records = lines.to_dict("records")
+        cells.append([column.head, *(_cell(one, column) for one in records)])
+        if column.with_chance:
+            is_share = MEASURES[column.measure].is_share
+            chances = [_number(one[f"{column.measure}_chance"], is_share) for one in records]
+            cells.append(["by chance", *chances])
+    cells.append(["forwards", *map(_forwards, lines["forwards"])])
+    widths = [max(map(len, column)) for column in cells]
+    n_shown = len(cells)
+    while n_shown > 1 and sum(widths[:n_shown]) + 2 * (n_shown - 1) > width:
+        n_shown -= 1
+    rows: list[str] = []
+    for line in zip(*cells[:n_shown], strict=True):
+        first, *others = zip(line, widths, strict=False)
+        texts = [first[0].ljust(first[1]), *(text.rjust(most) for text, most in others)]
+        rows.append("  ".join(texts).rstrip())
+    return "\n".join(rows)
+
+
+def _cell(line: dict[str, object], column: _Column) -> str:
+    """'9.15 [8.37, 9.93]', or '45% [23, 68]' of a share."""
+    measure = column.measure
+    is_share = MEASURES[measure].is_share
+    text = _number(line[measure], is_share)
+    low = line[f"{measure}_low"]
+    if not text or not column.with_interval or pd.isna(low):
+        return text
+    ends = [_number(low, is_share), _number(line[f"{measure}_high"], is_share)]
+    return f"{text} [{', '.join(ends).replace('%', '')}]"
+
+
+def _number(value: object, is_share: bool) -> str:
+    """A number as it stands on the board; "" for none."""
+    if not isinstance(value, (int, float)) or pd.isna(value):
+        return ""
+    return f"{100 * value:.0f}%" if is_share else number_text(value)
+
+
+def _forwards(n: float) -> str:
+    """A count, with a decimal where it is a small mean."""
+    return f"{n:,.0f}" if n >= 100 or n == round(n) else f"{n:.1f}"
+
+
+def _missing(grades: Grades, width: int) -> str:
+    """Which methods have no grade on how many networks, and why on the first of them."""
+    lines: list[str] = []
+    for name in grades.methods:
+        without = [one for one in grades.of(name) if one.why_not]
+        if without:
+            n_all = len(grades.of(name))
+            text = f"{name}: no grade on {len(without)} of {n_all} networks: {without[0].why_not}"
+            lines.append(cut_short(text, at_most=width))
+    return "\n".join(lines)

@@ -1,0 +1,393 @@
+"""tasks, conventions, methods -> the whole exam, in lots that a second start goes on from."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from xor_mi.errors import XorMiError, as_path, require_kind, require_seeds, unknown, whole_number
+from xor_mi.exam._grade import NoneGraded, grade, versions_here
+from xor_mi.exam._grades import Grades, joined
+from xor_mi.exam._lots import (
+    EXAM_FILES,
+    LOCK_FILE,
+    Lot,
+    Plan,
+    lots_in,
+    require_same_exam,
+    stored_plan,
+)
+from xor_mi.exam._method import Method
+from xor_mi.exam._methods import SomeMethods, methods_by_name
+from xor_mi.exam._tasks import CONVENTIONS, Task, tasks
+from xor_mi.finding import Finding
+from xor_mi.kinds import PathLike
+from xor_mi.model import HookedMLP
+from xor_mi.progress import progress_bar
+from xor_mi.saving import remove_abandoned, require_writable, working_alone, write_file
+
+NETWORKS_OF_A_LOT = 10
+"""So many networks are written together; at most these are lost when a run is killed."""
+
+SomeTasks = str | Task | Iterable[str | Task] | None
+"""What `run_exam` takes: names of `tasks()`, tasks of one's own, or None for all of `tasks()`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExamPart:
+    """One task under one convention.
+
+    Attributes:
+        task: its name.
+        says: what its networks are, in a sentence.
+        convention: its name in `CONVENTIONS`.
+        grades: of all methods on all networks.
+    """
+
+    task: str
+    says: str
+    convention: str
+    grades: Grades = field(repr=False)
+
+    @property
+    def heading(self) -> str:
+        """'XOR 2-2-1 relu, zero'."""
+        return f"{self.task}, {self.convention}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExamRun(Finding):
+    """Methods graded on several tasks, under one or more conventions.
+
+    Attributes:
+        parts: task by task, and convention by convention within.
+        n_networks: how many of each task.
+        seed: of the first network, and what the random numbers of methods come from.
+        versions: package -> version.
+    """
+
+    parts: tuple[ExamPart, ...] = field(repr=False)
+    n_networks: int
+    seed: int
+    versions: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods."""
+        of_parts = [name for part in self.parts for name in part.grades.methods]
+        return tuple(dict.fromkeys(of_parts))
+
+    def part(self, task: str, convention: str) -> ExamPart:
+        """One task under one convention, by their names.
+
+        Raises:
+            XorMiError: no such part.
+        """
+        for one in self.parts:
+            if (one.task, one.convention) == (task, convention):
+                return one
+        asked = f"{task}, {convention}"
+        raise unknown("part", asked, [one.heading for one in self.parts], where="there are")
+
+    def frame(self) -> pd.DataFrame:
+        """One line per network and method.
+
+        Columns: task, convention, and those of `Grades.frame`; a measure that only other tasks have
+        is empty.
+        """
+        return self._together([part.grades.frame() for part in self.parts])
+
+    def board(self, measures: Sequence[str] | None = None) -> pd.DataFrame:
+        """One line per part and method, best first within each: see `Grades.board`.
+
+        Columns: task, convention, and those of `Grades.board`.
+        """
+        graded = [part for part in self.parts if len(part.grades)]
+        return self._together([part.grades.board(measures) for part in graded], graded)
+
+    def truth_frame(self) -> pd.DataFrame:
+        """What is true of each network: task, convention, and those of `Grades.truth_frame`."""
+        return self._together([part.grades.truth_frame() for part in self.parts])
+
+    def _together(
+        self, tables: Sequence[pd.DataFrame], parts: Sequence[ExamPart] | None = None
+    ) -> pd.DataFrame:
+        """The tables of parts as one, each line with its part's names."""
+        lines: list[Mapping[str, object]] = []
+        for part, table in zip(self.parts if parts is None else parts, tables, strict=True):
+            named = {"task": part.task, "convention": part.convention}
+            lines += [named | line for line in table.to_dict("records")]
+        return pd.DataFrame(lines)
+
+    def head(self) -> dict[str, object]:
+        """What was measured and how, beside the table."""
+        return {
+            "n_networks": self.n_networks,
+            "seed": self.seed,
+            "left_out": {part.heading: dict(part.grades.left_out) for part in self.parts},
+        }
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready: settings, and of each part its board, its truth and what was left out."""
+        return {
+            "n_networks": self.n_networks,
+            "seed": self.seed,
+            "versions": dict(self.versions),
+            "parts": [_part_dict(part) for part in self.parts],
+        }
+
+    def __str__(self) -> str:
+        n_graded = sum(len(part.grades.networks) for part in self.parts)
+        n_tasks = len({part.task for part in self.parts})
+        text = (
+            f"{len(self.methods)} methods graded on {n_tasks} tasks, {self.n_networks} networks "
+            f"each, under {', '.join(dict.fromkeys([part.convention for part in self.parts]))}"
+        )
+        n_left_out = sum(len(part.grades.left_out) for part in self.parts)
+        if n_left_out:
+            text += f"; {n_left_out} of {n_graded + n_left_out} networks are left out, see head()"
+        return text
+
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        graded = [part for part in self.parts if len(part.grades)]
+        return str(self), self._together([part.grades.compact_board() for part in graded], graded)
+
+
+def _part_dict(part: ExamPart) -> dict[str, object]:
+    grades = part.grades
+    return {
+        "task": part.task,
+        "says": part.says,
+        "convention": {"name": part.convention, "is": grades.convention.describe()},
+        "metric": grades.metric,
+        "networks": [network.name for network in grades.networks],
+        "left_out": dict(grades.left_out),
+        "board": _lines(grades.board()) if len(grades) else [],
+        "truth": _lines(grades.truth_frame()),
+        "missing": [
+            {"method": one.method, "network": one.network, "why_not": one.why_not}
+            for one in grades.grades
+            if one.why_not
+        ],
+    }
+
+
+def _lines(table: pd.DataFrame) -> list[dict[str, object]]:
+    """A table as JSON has it: what is not there is null."""
+    lines = table.to_dict("records")
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in line.items()}
+        for line in lines
+    ]
+
+
+def run_exam(
+    directory: PathLike | None = None,
+    *,
+    tasks: SomeTasks = None,
+    methods: SomeMethods = None,
+    conventions: str | Iterable[str] = "zero",
+    n_networks: int = 20,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: bool = True,
+    say: Callable[[str], object] | None = None,
+) -> ExamRun:
+    """Grade methods on the networks of several tasks.
+
+    With a folder, every ten networks are written there as they are done. Called again with the same
+    settings it does only what is missing; with more networks and all else the same it goes on from
+    there. Methods are known there by their names: a function that was changed since is a new method
+    under an old name, for which another folder is taken.
+
+    Args:
+        directory: the folder, made if missing; None keeps all in memory.
+        tasks: names of `exam.tasks()`, or tasks of one's own; by default all.
+        methods: as `grade` takes them; by default all of `METHODS`.
+        conventions: names of `exam.CONVENTIONS`, one or more.
+        n_networks: how many of each task.
+        seed: of the first network of each task, and what the random numbers of methods come from.
+        overwrite: write beside files that xor-mi did not write, and make damaged ones anew. Nothing
+            else is touched, another exam neither.
+        say: is told in a sentence where an earlier run is gone on with, such as `print`.
+
+    >>> def by_name(problem):
+    ...     return [len(edge.name) for edge in problem.edges]
+    >>> run = run_exam(tasks="XOR 2-2-1 relu", methods=by_name, n_networks=2)
+    >>> run.board(["size"])[["task", "method", "n_networks"]].values.tolist()
+    [['XOR 2-2-1 relu', 'by_name', 2]]
+
+    Raises:
+        XorMiError: an unknown task, method or convention, a folder that cannot be written, in which
+            another process runs an exam, or that holds another exam, a damaged one, one of other
+            versions or files which xor-mi did not write.
+    """
+    chosen = _tasks_asked(tasks)
+    named_methods = methods_by_name(methods)
+    plan = Plan(
+        tasks=tuple(one.name for one in chosen),
+        conventions=_conventions_asked(conventions),
+        methods=tuple(named_methods),
+        n_networks=whole_number("n_networks", n_networks, at_least=1),
+        seed=require_seeds(seed, n_networks),
+        versions=versions_here(),
+    )
+    if directory is None:
+        return _run(plan, chosen, named_methods, None, {}, progress=progress)
+    folder = as_path("directory", directory)
+    require_kind("overwrite", overwrite, bool, give="True or False")
+    require_same_exam(folder, plan)
+    require_writable(folder, EXAM_FILES, overwrite=overwrite)
+    with working_alone(folder, LOCK_FILE, doing="an exam"):
+        # and again, alone: another process may have begun one
+        require_same_exam(folder, plan)
+        done = lots_in(folder, plan, overwrite=overwrite)
+        n_done = sum(lot.n_networks for lots in done.values() for lot in lots)
+        if n_done and say is not None:
+            n_all = plan.n_networks * len(plan.parts)
+            say(f"going on in '{folder}': {n_done} of {n_all} networks are graded already")
+        plan.write(folder)
+        run = _run(plan, chosen, named_methods, folder, done, progress=progress)
+        content = {"format": Plan.FORMAT, **run.to_dict()}
+        write_file(folder / "grades.json", json.dumps(content, allow_nan=False) + "\n")
+        remove_abandoned(folder, EXAM_FILES)
+    return run
+
+
+def read_exam(directory: PathLike) -> ExamRun:
+    """The exam that `run_exam` left in a folder, as far as it is done.
+
+    Raises:
+        XorMiError: no exam there, or a damaged one.
+    """
+    folder = as_path("directory", directory)
+    plan = stored_plan(folder)
+    if plan is None:
+        raise XorMiError(f"'{folder}' holds no exam; give a folder that run_exam wrote")
+    done = lots_in(folder, plan)
+    known = tasks()
+    parts: list[ExamPart] = []
+    for task, convention in plan.parts:
+        lots = done[task, convention]
+        if lots:
+            says = known[task].says if task in known else ""
+            grades = joined([lot.grades for lot in lots])
+            parts.append(ExamPart(task=task, says=says, convention=convention, grades=grades))
+    return ExamRun(
+        parts=tuple(parts), n_networks=plan.n_networks, seed=plan.seed, versions=plan.versions
+    )
+
+
+def _run(
+    plan: Plan,
+    chosen: Sequence[Task],
+    methods: Mapping[str, Method],
+    folder: Path | None,
+    done: Mapping[tuple[str, str], Sequence[Lot]],
+    *,
+    progress: bool,
+) -> ExamRun:
+    """Grade what is missing, part by part, and put all together."""
+    parts: list[ExamPart] = []
+    bar = progress_bar(
+        doing="exam",
+        unit="network",
+        total=plan.n_networks * len(plan.parts),
+        progress=progress,
+    )
+    with bar:
+        for task in chosen:
+            networks: dict[str, HookedMLP] = {}
+            for convention in plan.conventions:
+                lots = list(done.get((task.name, convention), ()))
+                bar.set_postfix_str(f"{task.name}, {convention}", refresh=False)
+                bar.update(sum(lot.n_networks for lot in lots))
+                for numbers in plan.missing(lots, NETWORKS_OF_A_LOT):
+                    if not networks:
+                        made = task.networks(plan.n_networks, seed=plan.seed, progress=False)
+                        networks = dict(made)
+                    names = list(networks)[numbers.start : numbers.stop]
+                    grades: list[Grades] = []
+                    for name in names:
+                        grades.append(_graded(methods, name, networks[name], convention, plan))
+                        bar.update()
+                    lot = Lot(
+                        task=task.name,
+                        convention=convention,
+                        first=numbers.start,
+                        n_networks=len(numbers),
+                        grades=joined(grades),
+                    )
+                    lots.append(lot)
+                    if folder is not None:
+                        lot.write(folder, plan)
+                lots.sort(key=lambda lot: lot.first)
+                parts.append(
+                    ExamPart(
+                        task=task.name,
+                        says=task.says,
+                        convention=convention,
+                        grades=joined([lot.grades for lot in lots]),
+                    )
+                )
+    return ExamRun(
+        parts=tuple(parts), n_networks=plan.n_networks, seed=plan.seed, versions=plan.versions
+    )
+
+
+def _graded(
+    methods: Mapping[str, Method], name: str, model: HookedMLP, convention: str, plan: Plan
+) -> Grades:
+    """One network's grades; none where there is no circuit to find."""
+    asked = CONVENTIONS[convention]
+    try:
+        return grade(methods, {name: model}, asked, seed=plan.seed, progress=False)
+    except NoneGraded as nothing:
+        return Grades(
+            convention=asked,
+            metric="margin",
+            seed=plan.seed,
+            versions=dict(plan.versions),
+            networks=(),
+            grades=(),
+            left_out=dict(nothing.left_out),
+        )
+
+
+def _tasks_asked(asked: SomeTasks) -> tuple[Task, ...]:
+    """Names and tasks -> tasks, in the order given."""
+    known = tasks()
+    if asked is None:
+        return tuple(known.values())
+    several = [asked] if isinstance(asked, (str, Task)) else asked
+    require_kind("tasks", several, Iterable, give="names of exam.tasks(), or tasks")
+    chosen: dict[str, Task] = {}
+    for one in several:
+        if not isinstance(one, (str, Task)):
+            raise unknown("task", one, known, where="the exam has")
+        task = known[one] if isinstance(one, str) else one
+        if task.name in chosen:
+            raise XorMiError(f"the task '{task.name}' is asked for twice; name it once")
+        chosen[task.name] = task
+    if not chosen:
+        raise XorMiError("tasks is empty; give at least one")
+    return tuple(chosen.values())
+
+
+def _conventions_asked(asked: str | Iterable[str]) -> tuple[str, ...]:
+    several = [asked] if isinstance(asked, str) else asked
+    require_kind("conventions", several, Iterable, give="names of exam.CONVENTIONS")
+    names: list[str] = []
+    for one in several:
+        if not isinstance(one, str) or one not in CONVENTIONS:
+            raise unknown("convention", one, CONVENTIONS, where="the exam has")
+        if one not in names:
+            names.append(one)
+    if not names:
+        raise XorMiError("conventions is empty; give at least one")
+    return tuple(names)

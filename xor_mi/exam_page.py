@@ -1,0 +1,282 @@
+"""an exam -> index.html, one file that needs no network: boards, curves, where methods fail.
+
+It says what was measured, on which networks, under which convention, and nothing more.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from xor_mi import plots
+from xor_mi.errors import require_kind
+from xor_mi.exam import (
+    EXAM_FILES,
+    MEASURES,
+    ExamNetwork,
+    ExamPart,
+    ExamRun,
+    Grade,
+    Grades,
+    Over,
+    read_exam,
+)
+from xor_mi.finding import number_text
+from xor_mi.kinds import PathLike
+from xor_mi.saving import EXAM_MARK, require_own, write_file
+
+__all__ = ["render_exam_page", "write_exam_page"]
+
+KINDS = {
+    ("edges", "scores"): "Scores over edges",
+    ("edges", "set"): "Sets of edges",
+    ("units", "scores"): "Scores over units",
+    ("units", "set"): "Sets of units",
+    (None, "gates"): "Gates of units",
+    (None, "alignment"): "Alignments",
+}
+"""(over, gives) -> the heading of a table."""
+MOST_NETWORKS_NAMED = 3
+_PLOTLY = {"showSendToCloud": False, "displaylogo": False, "responsive": False}
+"""Without the first, plotly.js offers to upload the chart to a cloud service."""
+
+
+def write_exam_page(
+    exam: ExamRun | PathLike, directory: PathLike | None = None, *, overwrite: bool = False
+) -> Path:
+    """Write index.html of an exam into its folder; gives the page's path.
+
+    Args:
+        exam: what `exam.run_exam` or `exam.read_exam` returns, or the folder of one.
+        directory: where to; by default the folder that the exam is in.
+        overwrite: write beside files that xor-mi did not write, and over them where they are called
+            index.html.
+
+    Raises:
+        XorMiError: no exam, nowhere to write, or a folder with files which xor-mi did not write.
+    """
+    if isinstance(exam, ExamRun):
+        run = exam
+    else:
+        run = read_exam(exam)
+        directory = exam if directory is None else directory
+    page = render_exam_page(run)
+    give = "a folder to write to"
+    require_kind("directory", directory, (str, Path), give=give)
+    assert directory is not None
+    folder = require_own(directory, EXAM_FILES, overwrite=overwrite)
+    write_file(folder / "index.html", page)
+    return folder / "index.html"
+
+
+def render_exam_page(exam: ExamRun) -> str:
+    """The page as text: nothing is loaded from anywhere, every inserted text is escaped."""
+    require_kind("exam", exam, ExamRun, give="what exam.run_exam returns")
+    text = files("xor_mi").joinpath("exam_page.html.jinja").read_text(encoding="utf-8")
+    # a name that the template spells wrongly is an error, not an empty place in the page
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    drawn = _Drawn()
+    measures = [
+        {"name": name, "what": measure.what, "better": measure.better}
+        for name, measure in MEASURES.items()
+        if any(name in part.grades.measures for part in exam.parts)
+    ]
+    return template.render(
+        mark=f"{EXAM_MARK}/1",
+        summary=str(exam),
+        versions=exam.versions,
+        parts=[_part_of_page(part, number, drawn) for number, part in enumerate(exam.parts)],
+        measures=measures,
+    )
+
+
+class _Drawn:
+    """Figures as they stand in the page; plotly.js itself is written with the first."""
+
+    def __init__(self) -> None:
+        self._is_first = True
+
+    def html(self, figure: go.Figure) -> Markup:
+        page = figure.to_html(
+            full_html=False, include_plotlyjs=self._is_first, config=_PLOTLY, auto_play=False
+        )
+        self._is_first = False
+        return Markup(page)
+
+
+def _part_of_page(part: ExamPart, number: int, drawn: _Drawn) -> dict[str, object]:
+    """What the template says of one task under one convention."""
+    grades = part.grades
+    is_graded = bool(grades.measures)
+    boards = [plots.grades_board(grades, measure=name) for name in _drawn_measures(grades)]
+    overs: list[Over] = ["edges", "units"]
+    curves = [
+        plots.faithfulness_curves(grades, over=over)
+        for over in overs
+        if any(one.over == over and one.faithfulness for one in grades.grades)
+    ]
+    failures = list(_failures(grades))
+    fails_drawn = any(
+        one.gives in ("scores", "set") for name in grades.methods for one in grades.failures(name)
+    )
+    return {
+        "anchor": f"part-{number}-{re.sub(r'[^a-z0-9]+', '-', part.heading.lower())}",
+        "heading": part.heading,
+        "measured": _what_was_measured(part),
+        "left_out": grades.left_out,
+        "truths": _truth_lines(grades.networks),
+        "boards": [drawn.html(figure) for figure in boards],
+        "tables": list(_tables(grades.board())) if is_graded else [],
+        "curves": [drawn.html(figure) for figure in curves],
+        "failures": failures,
+        "drawn": drawn.html(plots.failures_figure(grades)) if fails_drawn else "",
+        "missing": list(_missing(grades)),
+    }
+
+
+def _drawn_measures(grades: Grades) -> list[str]:
+    """The boards of the page: sizes, then what gates and alignments have instead."""
+    asked = ("size", "gate_agreement", "interchange_accuracy")
+    return [name for name in asked if name in grades.measures]
+
+
+def _what_was_measured(part: ExamPart) -> list[str]:
+    """On what, under what, with which seed: sentence by sentence."""
+    grades = part.grades
+    said = [part.says] if part.says else []
+    n = len(grades.networks)
+    if n:
+        first = grades.networks[0]
+        names = [network.name for network in grades.networks[:MOST_NETWORKS_NAMED]]
+        more = ", ..." if n > MOST_NETWORKS_NAMED else ""
+        sizes = "-".join(map(str, first.cfg.layer_sizes))
+        said.append(
+            f"Graded on {n} network{'s' if n > 1 else ''} {sizes} ({'; '.join(names)}{more}), each "
+            f"on {first.n_rows} rows."
+        )
+    described = grades.convention.describe()
+    said.append(f"Convention '{part.convention}'{f': {described}' if described else ''}.")
+    said.append(f"Metric: {grades.metric}; seed {grades.seed}.")
+    return said
+
+
+def _truth_lines(networks: Sequence[ExamNetwork]) -> list[dict[str, str]]:
+    """What exhaustion says, of edges and of units: ranges over networks."""
+    lines: list[dict[str, str]] = []
+    for over in ("edges", "units"):
+        truths = [one for network in networks for one in network.truths if one.over == over]
+        if not truths:
+            continue
+        defects = [one.monotonicity_defect for one in truths if one.monotonicity_defect is not None]
+        n_unique = sum(one.is_unique for one in truths)
+        lines.append(
+            {
+                "over": over,
+                "elements": _range([one.n_elements for one in truths]),
+                "perfect sets": _range([one.n_perfect for one in truths]),
+                "locally minimal": _range([one.n_locally for one in truths]),
+                "subset-minimal": _range([one.n_subset for one in truths]),
+                "with the fewest": _range([one.n_cardinally for one in truths]),
+                "the fewest": _range([one.minimum for one in truths]),
+                "only one with the fewest": f"{n_unique} of {len(truths)}",
+                "monotonicity defect": _range(defects),
+            }
+        )
+    return lines
+
+
+def _range(numbers: Sequence[float]) -> str:
+    """'3 to 17, median 5', or the one number that all have."""
+    if not numbers:
+        return ""
+    low, high = min(numbers), max(numbers)
+    if low == high:
+        return _count(low)
+    return f"{_count(low)} to {_count(high)}, median {_count(float(pd.Series(numbers).median()))}"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number == round(number) else number_text(number)
+
+
+def _tables(board: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """The whole board, a table for each kind of answer."""
+    for (over, gives), heading in KINDS.items():
+        lines = board[board["gives"] == gives]
+        if over is not None:
+            lines = lines[lines["over"] == over]
+        if lines.empty:
+            continue
+        there = [name for name in MEASURES if name in lines and lines[name].notna().any()]
+        columns = ["method", "networks"]
+        for name in there:
+            columns += [name.replace("_", " "), "by chance"]
+        yield {
+            "heading": heading,
+            "columns": [*columns, "forwards", "backwards"],
+            "lines": [_line(one, there) for one in lines.to_dict("records")],
+        }
+
+
+def _line(line: Mapping[str, object], measures: Sequence[str]) -> list[str]:
+    """A method's line of the table."""
+    cells = [str(line["method"]), str(line["n_networks"])]
+    for name in measures:
+        mean, low, high = (_number(line[f"{name}{end}"]) for end in ("", "_low", "_high"))
+        cells += [f"{mean} [{low}, {high}]" if low else mean, _number(line[f"{name}_chance"])]
+    return [*cells, _number(line["forwards"]), _number(line["backwards"])]
+
+
+def _number(value: object) -> str:
+    """A number of a table; "" for none."""
+    if not isinstance(value, (int, float)) or pd.isna(value):
+        return ""
+    return number_text(value) if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _failures(grades: Grades) -> Iterator[dict[str, object]]:
+    """Of each method that is not always right: how often, and the smallest network where."""
+    for name in grades.methods:
+        wrong = grades.failures(name)
+        if wrong:
+            n = sum(not one.why_not for one in grades.of(name))
+            gave = _what_it_gave(wrong[0], grades.network(wrong[0].network))
+            yield {
+                "method": name,
+                "n_failed": len(wrong),
+                "n": n,
+                "network": wrong[0].network,
+                "gave": gave,
+            }
+
+
+def _what_it_gave(grade: Grade, network: ExamNetwork) -> str:
+    """What a method's answer comes to where it is wrong."""
+    if grade.over is not None and grade.gives in ("scores", "set"):
+        minimum = network.truth(grade.over).minimum
+        size = grade.values.get("size")
+        if size is None:
+            return (
+                f"{len(grade.kept)} {grade.over}, which are not perfect; the fewest are {minimum}"
+            )
+        return f"{size:.0f} {grade.over}; the fewest are {minimum}"
+    for measure in ("gate_agreement", "interchange_accuracy"):
+        value = grade.values.get(measure)
+        if value is not None:
+            return f"{measure.replace('_', ' ')} {number_text(value)}"
+    return "nothing that can be graded"
+
+
+def _missing(grades: Grades) -> Iterator[str]:
+    """'captum: 20 of 20 networks: why', with the reason of the first."""
+    for name in grades.methods:
+        without = [one for one in grades.of(name) if one.why_not]
+        if without:
+            yield (
+                f"{name}: {len(without)} of {len(grades.of(name))} networks: {without[0].why_not}"
+            )
