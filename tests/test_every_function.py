@@ -110,6 +110,9 @@ MADE: dict[str, Once] = {
     "grades": lambda: exam.grade(alike, model(), **quiet),
     # one edge is none too many: the whole network is the only circuit of the textbook
     "failing grades": lambda: exam.grade(drops_one, model(), **quiet),
+    "exam run": lambda: exam.run_exam(
+        tasks="planted gates relu", methods="random", n_networks=1, **quiet
+    ),
     "figures": lambda: report.figures_of(made("findings")),
 }
 """Valid arguments, each made when it is first asked for."""
@@ -240,6 +243,9 @@ VALID: dict[str, dict[str, object]] = {
     "exam.joined": {"parts": [made("grades")]},
     "exam.proven_gates": {"problem": Made("exam")},
     "exam.subnetwork_probing": {"problem": Made("exam"), "n_steps": 3},
+    "exam.board_text": {"grades": Made("grades")},
+    "exam.read_exam": {"directory": "exam"},
+    "exam.run_exam": {"tasks": "planted gates relu", "methods": "random", "n_networks": 1, **quiet},
     "exam.task": {"name": "XOR 2-2-1 relu"},
     "zoo.load": {"name": "or-and"},
     "zoo.recorded": {"name": "or-and"},
@@ -291,8 +297,14 @@ VALID: dict[str, dict[str, object]] = {
     "report.require_writable": {"directory": "folder"},
     "report.to_dict": {"findings": Made("findings")},
     "report.write_report": {"model": Made("findings"), "directory": "report", **quiet},
+    "exam_page.render_exam_page": {"exam": Made("exam run")},
+    "exam_page.write_exam_page": {"exam": Made("exam run"), "directory": "exam"},
     "testing.assert_acts_as": {"model_or_circuit": Made("circuit"), "gates": {"OR": 0}},
     "testing.assert_computes": {**MODEL, "target": "XOR"},
+    "testing.assert_method_passes": {
+        "method": "random", "task": "planted gates relu", "measure": "size", "at_most": 6,
+        "networks": 1,
+    },
     "testing.assert_patch_effect": {**MODEL, **PAIR, "site": "h0.1", "effect": 2.0},
     "testing.assert_same_circuit": {
         "model_or_circuit": Made("circuit"), "expected": Made("circuit"),
@@ -423,6 +435,7 @@ def test_wrong_kinds_are_refused_by_the_package_itself(name, tmp_path, monkeypat
     testing.write_record(made("record"), written)
     testing.write_record(made("finding record"), tmp_path / "record.finding.json")
     population.write_census(made("networks"), tmp_path / "census.parquet")
+    call_of(exam.run_exam, VALID["exam.run_exam"] | {"directory": tmp_path / "exam"})()
     function, arguments = functions()[name], valid(name)
     assert outcome(call_of(function, arguments)) == ""
     wrong = []

@@ -156,6 +156,10 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "exam.ExamProblem.right": (lambda: made("exam"), {"kept": ALL_EDGES}),
     "exam.ExamProblem.gradient": (lambda: made("exam"), {"kept": ALL_EDGES}),
     "exam.ExamProblem.metric_of": (lambda: made("exam"), {"outputs": torch.zeros(4, 1)}),
+    "exam.ExamRun.board": (lambda: made("exam run"), {}),
+    "exam.ExamRun.part": (
+        lambda: made("exam run"), {"task": "planted gates relu", "convention": "zero"},
+    ),
     "exam.Truth.of": (None, {"problem": made("exam"), **quiet}),
     "exam.Truth.at_level": (lambda: made("truth"), {"level": "subset"}),
     "exam.Truth.mask_of": (lambda: made("truth"), {"kept": [1] * 6}),

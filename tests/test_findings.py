@@ -22,6 +22,7 @@ from xor_mi.exam import (
     circuit_tests_against_truth,
     gate_table,
     grade,
+    run_exam,
     task,
     tasks,
 )
@@ -124,6 +125,9 @@ MADE = {
     "Task": lambda _: task("planted gates relu"),
     "TaskNetworks": lambda _: made_by_hand(),
     "Tasks": lambda _: tasks(),
+    "ExamRun": lambda _: run_exam(
+        tasks="planted gates relu", methods="random", n_networks=2, progress=False
+    ),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
@@ -143,6 +147,7 @@ NOT_DRAWN = {
     "Planted",
     "Task",
     "TaskNetworks",
+    "ExamRun",
     "Tasks",
 }
 DRAWN = set(MADE) - NOT_DRAWN

@@ -16,7 +16,6 @@ from markupsafe import Markup
 from xor_mi import plots
 from xor_mi.errors import require_kind
 from xor_mi.exam import (
-    EXAM_FILES,
     MEASURES,
     ExamNetwork,
     ExamPart,
@@ -26,6 +25,7 @@ from xor_mi.exam import (
     Over,
     read_exam,
 )
+from xor_mi.exam._lots import EXAM_FILES
 from xor_mi.finding import number_text
 from xor_mi.kinds import PathLike
 from xor_mi.saving import EXAM_MARK, require_own, write_file

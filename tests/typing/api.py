@@ -41,6 +41,7 @@ written: dict[str, str] = {
     "circuit.json": xor_mi.saving.CIRCUIT_MARK,
     "report.html": xor_mi.saving.REPORT_MARK,
     "search.json": xor_mi.saving.SEARCH_MARK,
+    "index.html": xor_mi.saving.EXAM_MARK,
     "_plan.json": xor_mi.saving.CENSUS_MARK,
     **xor_mi.model.MODEL_FILES,
     **xor_mi.report.REPORT_FILES,
@@ -437,6 +438,16 @@ by_hand: xor_mi.exam.Planted = of_task.planted["planted copies tanh, seed 5"]
 assert_type(by_hand.circuit, frozenset[xor_mi.graph.Edge])
 assert_type(by_hand.edges, tuple[xor_mi.graph.Edge, ...])
 assert_type(of_task["planted copies tanh, seed 5"], HookedMLP)
+some_tasks: xor_mi.exam.SomeTasks = ["XOR 2-2-1 relu", one_task]
+whole_exam: xor_mi.exam.ExamRun = xor_mi.exam.run_exam(
+    "folder", tasks=some_tasks, methods=some_methods, conventions=["zero"], n_networks=2, say=print
+)
+assert_type(xor_mi.exam.read_exam("folder"), xor_mi.exam.ExamRun)
+assert_type(whole_exam.part("XOR 2-2-1 relu", "zero"), xor_mi.exam.ExamPart)
+assert_type(xor_mi.exam.board_text(grades, width=80), str)
+assert_type(xor_mi.exam_page.write_exam_page(whole_exam, "folder", overwrite=True), Path)
+assert_type(xor_mi.exam_page.render_exam_page(whole_exam), str)
+xor_mi.testing.assert_method_passes(own_method, one_task, "size", at_most=7.5, networks=3)
 assert_type(xor_mi.exam.CONVENTIONS, Mapping[str, xor_mi.search.Convention])
 
 # many networks, the zoo
@@ -528,14 +539,12 @@ assert_type(xor_mi.plots.counts_figure(report), go.Figure)
 assert_type(xor_mi.plots.node_masks_heatmap(xor_mi.search.node_masks(model)), go.Figure)
 assert_type(xor_mi.plots.edge_masks_bars(edge_masks), go.Figure)
 assert_type(xor_mi.plots.loss_curve(result), go.Figure)
-truth = xor_mi.exam.Truth.of(xor_mi.exam.ExamProblem.of(model))
-grades = xor_mi.exam.grade("random", model)
 kind_of_picture: xor_mi.plots.GradesKind = "board"
 assert_type(xor_mi.plots.grades_figure(grades, kind=kind_of_picture), go.Figure)
 assert_type(xor_mi.plots.grades_board(grades, measure="size"), go.Figure)
 assert_type(xor_mi.plots.faithfulness_curves(grades, methods=["random"]), go.Figure)
 assert_type(xor_mi.plots.failures_figure(grades), go.Figure)
-assert_type(xor_mi.plots.truth_by_size(truth), go.Figure)
+assert_type(xor_mi.plots.truth_by_size(exam_truth), go.Figure)
 assert_type(xor_mi.plots.family_weights(networks, width=2), go.Figure)
 assert_type(xor_mi.plots.success_curve(networks), go.Figure)
 assert_type(xor_mi.plots.path_frames(path), list[xor_mi.plots.SliderFrame])

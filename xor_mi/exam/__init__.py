@@ -33,7 +33,6 @@ from xor_mi.exam._grades import Grade as Grade
 from xor_mi.exam._grades import Grades as Grades
 from xor_mi.exam._grades import TruthSummary as TruthSummary
 from xor_mi.exam._grades import joined as joined
-from xor_mi.exam._lots import EXAM_FILES as EXAM_FILES
 from xor_mi.exam._measures import MEASURES as MEASURES
 from xor_mi.exam._measures import Measure as Measure
 from xor_mi.exam._method import AlignedModel as AlignedModel

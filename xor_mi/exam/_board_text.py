@@ -1,7 +1,8 @@
 """grades -> the board as plain text, aligned."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -118,7 +119,7 @@ def _table(heading: str, lines: pd.DataFrame, columns: Sequence[_Column], width:
     return "\n".join(rows)
 
 
-def _cell(line: dict[str, object], column: _Column) -> str:
+def _cell(line: Mapping[Any, Any], column: _Column) -> str:
     """'9.15 [8.37, 9.93]', or '45% [23, 68]' of a share."""
     measure = column.measure
     is_share = MEASURES[measure].is_share

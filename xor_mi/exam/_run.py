@@ -1,7 +1,7 @@
 """tasks, conventions, methods -> the whole exam, in lots that a second start goes on from."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,10 +118,11 @@ class ExamRun(Finding):
         self, tables: Sequence[pd.DataFrame], parts: Sequence[ExamPart] | None = None
     ) -> pd.DataFrame:
         """The tables of parts as one, each line with its part's names."""
-        lines: list[Mapping[str, object]] = []
+        lines: list[dict[Hashable, object]] = []
         for part, table in zip(self.parts if parts is None else parts, tables, strict=True):
-            named = {"task": part.task, "convention": part.convention}
-            lines += [named | line for line in table.to_dict("records")]
+            for line in table.to_dict("records"):
+                named: dict[Hashable, object] = {"task": part.task, "convention": part.convention}
+                lines.append(named | line)
         return pd.DataFrame(lines)
 
     def head(self) -> dict[str, object]:

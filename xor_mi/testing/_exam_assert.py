@@ -109,10 +109,9 @@ def _bound(measure: str, at_least: Number | None, at_most: Number | None) -> flo
             f"of {measure} {MEASURES[measure].better} is better; give {right}=, and {right}= alone"
         )
     bound = given[right]
-    is_number = isinstance(bound, Real) and not isinstance(bound, bool)
-    if not is_number or not isfinite(bound):
-        raise XorMiError(f"{right} is {shown(bound)}; give a finite number")
-    return float(bound)
+    if isinstance(bound, Real) and not isinstance(bound, bool) and isfinite(bound):
+        return float(bound)
+    raise XorMiError(f"{right} is {shown(bound)}; give a finite number")
 
 
 def _why_missing(name: str, missing: Sequence[Grade], where: str) -> str:
