@@ -17,6 +17,8 @@ from xor_mi.exam._circuit_tests import CircuitTests as CircuitTests
 from xor_mi.exam._circuit_tests import circuit_tests as circuit_tests
 from xor_mi.exam._circuit_tests import circuit_tests_against_truth as circuit_tests_against_truth
 from xor_mi.exam._circuit_tests import smallest_by_tests as smallest_by_tests
+from xor_mi.exam._exam import ExamPart as ExamPart
+from xor_mi.exam._exam import ExamRun as ExamRun
 from xor_mi.exam._gate_rule import GATE_METHODS as GATE_METHODS
 from xor_mi.exam._gate_rule import GateTable as GateTable
 from xor_mi.exam._gate_rule import agreement_with_circuit as agreement_with_circuit
@@ -49,8 +51,6 @@ from xor_mi.exam._problem import ExamProblem as ExamProblem
 from xor_mi.exam._problem import MetricName as MetricName
 from xor_mi.exam._problem import Over as Over
 from xor_mi.exam._problem import RowMetric as RowMetric
-from xor_mi.exam._run import ExamPart as ExamPart
-from xor_mi.exam._run import ExamRun as ExamRun
 from xor_mi.exam._run import SomeTasks as SomeTasks
 from xor_mi.exam._run import read_exam as read_exam
 from xor_mi.exam._run import run_exam as run_exam

@@ -76,7 +76,7 @@ def board_text(grades: Grades, *, width: int = 100) -> str:
     >>> def by_name(problem):
     ...     return [len(edge.name) for edge in problem.edges]
     >>> print(board_text(grade(by_name, textbook_xor())))
-    scores over edges  size  by chance  minimum found    CMD  forwards
+    scores over edges  size  by chance  minimum found   CMD  forwards
     by_name            6.00       6.00  100% [2, 100]  0.92         0
     """
     require_kind("grades", grades, Grades, give="what exam.grade returns")
