@@ -11,7 +11,7 @@ from xor_mi.exam._grades import Grades
 from xor_mi.exam._measures import MEASURES
 from xor_mi.finding import number_text
 
-MOST_OF_A_NAME = 28
+MOST_OF_A_NAME = 34
 """Characters of a method's name."""
 NARROWEST = 60
 """Characters of a line, at least."""
