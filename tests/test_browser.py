@@ -15,6 +15,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from xor_mi.exam import run_exam
+from xor_mi.exam_page import write_exam_page
 from xor_mi.population import census
 from xor_mi.report import find_out, write_report
 from xor_mi.training import TrainConfig, train_population
@@ -131,6 +133,35 @@ def test_a_slider_moves_its_figure(report, browser, name, read):
     said = browser.find_element("css selector", f"#figure-{name} .slider-label").text
     assert said == frames[-1]["label"]
     silent(browser)
+
+
+@pytest.fixture(scope="module")
+def exam_page(tmp_path_factory):
+    """The page of an exam with all kinds of answers."""
+    folder = tmp_path_factory.mktemp("exam") / "exam"
+    methods = ["magnitude", "random", "acdc", "unit_random", "gate_rule_chen"]
+    asked = {"tasks": ["planted copies relu", "planted dead tanh"], "methods": methods}
+    return write_exam_page(run_exam(folder, **asked, n_networks=3, progress=False), folder)
+
+
+@needs_browser
+def test_the_page_of_an_exam_draws_offline(exam_page, browser):
+    """Boards of sizes and gates, curves of edges and units, and failures of each of two tasks;
+    nothing is requested; where the reader asks for a dark page the ink is lighter than the paper.
+    """
+    browser.get(exam_page.as_uri())
+    drawn = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => [p.data.length, p.querySelectorAll('.main-svg').length])"
+    figures = browser.execute_script(drawn)
+    assert len(figures) == 2 * 5
+    assert all(traces >= 1 and svgs >= 1 for traces, svgs in figures)
+    silent(browser)
+    colours = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor].map(c => c.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0))"
+    for scheme in ("light", "dark"):
+        asked = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", asked)
+        ink, paper = browser.execute_script(colours)
+        assert (ink > paper) == (scheme == "dark")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 @pytest.fixture

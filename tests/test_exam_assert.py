@@ -1,5 +1,8 @@
 """One line in the tests of a method: what passes, what fails and with which words."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -89,6 +92,24 @@ def test_methods_of_the_exam_are_known_by_name_and_conventions_count():
         assert_method_passes(
             "magnitude", "planted gates relu", "size", at_most=5, networks=2, convention=None
         )
+
+
+def test_the_example_of_the_docs_is_what_happens():
+    """Its tests pass, and with the lower bound that it names the message is the one it shows."""
+    text = Path(__file__).parent.parent.joinpath("docs", "exam.md").read_text(encoding="utf-8")
+    (example,) = [
+        code for code in re.findall(r"```python\n(.*?)```", text, re.S) if "def test" in code
+    ]
+    (message,) = re.findall(r"```text\n(.*?)\n```", text, re.S)
+    names = {}
+    exec(example, names)
+    tests = [thing for name, thing in names.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for run in tests:
+        run()
+    with pytest.raises(AssertionError) as failed:
+        assert_method_passes(names["by_weight"], "XOR 2-3-1 relu", "size", at_most=6.5, networks=10)
+    assert str(failed.value) == message
 
 
 @pytest.mark.parametrize(

@@ -159,8 +159,16 @@ def _what_was_measured(part: ExamPart) -> list[str]:
             f"Graded on {n} network{'s' if n > 1 else ''} {sizes} ({'; '.join(names)}{more}), each "
             f"on {first.n_rows} rows."
         )
-    described = grades.convention.describe()
-    said.append(f"Convention '{part.convention}'{f': {described}' if described else ''}.")
+    convention = grades.convention
+    carries = "nothing" if convention.ablation == "zero" else "its source's mean"
+    said.append(f"A dropped edge carries {carries}.")
+    if convention.n_noisy:
+        said.append(
+            f"Besides each clean row {convention.n_noisy} noisy copies of it must be decided "
+            f"right: their standard deviation is {convention.noise_sd:g} of the distance between "
+            "the levels of the inputs."
+        )
+    said.append(f"Convention '{part.convention}': {convention.describe()}.")
     said.append(f"Metric: {grades.metric}; seed {grades.seed}.")
     return said
 
@@ -183,7 +191,7 @@ def _truth_lines(networks: Sequence[ExamNetwork]) -> list[dict[str, str]]:
                 "subset-minimal": _range([one.n_subset for one in truths]),
                 "with the fewest": _range([one.n_cardinally for one in truths]),
                 "the fewest": _range([one.minimum for one in truths]),
-                "only one with the fewest": f"{n_unique} of {len(truths)}",
+                "unique": f"{n_unique} of {len(truths)}",
                 "monotonicity defect": _range(defects),
             }
         )

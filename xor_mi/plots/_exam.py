@@ -28,7 +28,7 @@ from xor_mi.plots._style import (
 
 GradesKind = Literal["board", "faithfulness", "failures"]
 """The pictures of `Grades`."""
-MOST_CURVES = 8
+MOST_CURVES = 6
 """So many methods have their curve drawn at first; the others' is a click in the legend away."""
 MOST_NAMED = 3
 """Of more methods without a value a title has the number alone."""
@@ -362,7 +362,7 @@ def faithfulness_curves(
         )
     width = 700 + 60 + round(label_width(ordered))
     _titled(figure, title, width=width, inside=max(360, 21 * len(ordered) + 40), below=60)
-    return figure.update_layout(legend={"x": 1.02, "y": 1})
+    return figure.update_layout(legend={"x": 1.02, "y": 1, "tracegroupgap": 0})
 
 
 def _names(methods: object, there: Sequence[str], *, where: str) -> list[str]:
@@ -445,9 +445,10 @@ def _curve_traces(name: str, curve: _Curve, number: int, *, shown: bool) -> list
             go.Scatter(
                 x=[*part, *reversed(part)],
                 y=[*curve.high.tolist(), *reversed(curve.low.tolist())],
+                mode="lines",
                 fill="toself",
                 fillcolor=colour,
-                opacity=0.12,
+                opacity=0.1,
                 line={"width": 0},
                 hoverinfo="skip",
                 legendgroup=name,
