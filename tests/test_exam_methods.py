@@ -489,13 +489,7 @@ def test_a_flat_metric_is_refused(textbook, method):
         method(ExamProblem.of(textbook, metric="accuracy"))
 
 
-OF_OUR_OWN = [
-    m for m in GRADIENTS if m not in (eap, eap_ig, attribution_patching, integrated_gradients)
-]
-"""Those that do not go by `ExamProblem.gradient`."""
-
-
-@pytest.mark.parametrize("method", OF_OUR_OWN)
+@pytest.mark.parametrize("method", GRADIENTS)
 def test_a_metric_cut_off_from_the_outputs_is_refused(textbook, method):
     """A person's own metric may be flat too, and says so only when it is asked for its slope."""
     problem = ExamProblem.of(textbook, metric=lambda outputs: (outputs[..., 0] > 0.5).double())
@@ -504,7 +498,7 @@ def test_a_metric_cut_off_from_the_outputs_is_refused(textbook, method):
 
 
 @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
-@pytest.mark.parametrize("method", OF_OUR_OWN)
+@pytest.mark.parametrize("method", GRADIENTS)
 def test_gradients_are_there_where_the_caller_has_them_off(textbook, method, off):
     """The same scores."""
     expected = np.asarray(method(ExamProblem.of(textbook)))

@@ -39,8 +39,8 @@ from xor_mi.exam._libraries import (
     mean_effects,
 )
 from xor_mi.exam._method import ExamMethod
-from xor_mi.exam._problem import ExamProblem, Over, run_with_edges
-from xor_mi.exam._slopes import require_slopes, with_gradients
+from xor_mi.exam._problem import ExamProblem, Over, require_slopes, run_with_edges
+from xor_mi.exam._slopes import with_gradients
 
 MAX_ORDERS = factorial(6)
 """captum's exact Shapley values go through every order of the units; more orders are refused."""

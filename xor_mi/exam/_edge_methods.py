@@ -16,16 +16,8 @@ from torch import Tensor
 from xor_mi.errors import XorMiError, whole_number
 from xor_mi.exam._exact_methods import Scores, denoising, noising, shapley
 from xor_mi.exam._method import ExamMethod, Method
-from xor_mi.exam._problem import ExamProblem
-from xor_mi.exam._slopes import (
-    add_edges_up,
-    midpoints,
-    require_slopes,
-    run_whole,
-    slopes_of,
-    weights_of,
-    with_gradients,
-)
+from xor_mi.exam._problem import ExamProblem, require_slopes, slopes_of
+from xor_mi.exam._slopes import add_edges_up, midpoints, run_whole, weights_of, with_gradients
 
 N_STEPS = 50
 """A gradient is averaged over so many points of its path."""

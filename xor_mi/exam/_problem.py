@@ -101,7 +101,7 @@ class ExamProblem:
         >>> problem = ExamProblem.of(textbook_xor())
         >>> len(problem.edges), len(problem.units), len(problem.pairs)
         (6, 2, 8)
-        >>> problem.values([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]).tolist()
+        >>> problem.values([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]).round(decimals=3).tolist()
         [[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, -1.5]]
 
         Raises:
@@ -259,17 +259,18 @@ class ExamProblem:
         Rows do not mix, so one backward gives the slopes of all rows.
 
         Raises:
-            XorMiError: the metric "accuracy", which is flat.
+            XorMiError: the metric "accuracy", which is flat, or one of one's own that is.
         """
-        if self.metric == "accuracy":
-            raise XorMiError("the metric 'accuracy' has no slope; take 'margin' for this method")
+        require_slopes(self)
         masks = self._as_masks(kept)
-        # a copy of the mask per row: each row's slope is then its own
-        of_rows = masks[:, None].repeat(1, self.n_rows, 1).requires_grad_()
         self.cost.forwards += len(masks)
         self.cost.backwards += len(masks)
-        outputs = run_with_edges(self.numbers, of_rows, self.inputs)
-        (slopes,) = torch.autograd.grad(self.metric_of(outputs).sum(), of_rows)
+        # also where the caller has gradients off
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            # a copy of the mask per row: each row's slope is then its own
+            of_rows = masks[:, None].repeat(1, self.n_rows, 1).requires_grad_()
+            outputs = run_with_edges(self.numbers, of_rows, self.inputs)
+            (slopes,) = slopes_of(self.metric_of(outputs), [of_rows])
         return slopes
 
     def metric_of(self, outputs: Float[Tensor, "*batch row d_out"]) -> Float[Tensor, "*batch row"]:
@@ -339,6 +340,39 @@ def _as_numbers(name: str, given: ArrayLike) -> Tensor:
     if numbers.dtype.kind not in "biuf":
         raise XorMiError(f"{name} is {shown(given)}; give numbers, such as 0 and 1")
     return torch.tensor(numbers, dtype=torch.float64)
+
+
+def require_slopes(problem: ExamProblem) -> None:
+    """Refuse a metric without slopes.
+
+    Raises:
+        XorMiError: the metric "accuracy", which is flat.
+    """
+    if problem.metric == "accuracy":
+        raise XorMiError("the metric 'accuracy' has no slope; take 'margin' for this method")
+
+
+def require_tied(metric: Tensor) -> None:
+    """Refuse a metric of one's own that cut the tie to the outputs, as `outputs > 0` does.
+
+    Raises:
+        XorMiError: with what to do.
+    """
+    if not metric.requires_grad:
+        raise XorMiError(
+            "the metric has no slope in the outputs; give one that is made of them by "
+            "differentiable steps, or take a method without gradients"
+        )
+
+
+def slopes_of(metric: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The slopes of the metric's sum in what it was made from.
+
+    Raises:
+        XorMiError: a metric that has none.
+    """
+    require_tied(metric)
+    return torch.autograd.grad(metric.sum(), places)
 
 
 def run_with_edges(

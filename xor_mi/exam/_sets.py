@@ -14,8 +14,8 @@ from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, shown, whole_number
 from xor_mi.exam._method import ExamMethod, Method
-from xor_mi.exam._problem import ExamProblem, Over
-from xor_mi.exam._slopes import require_slopes, require_tied, with_gradients
+from xor_mi.exam._problem import ExamProblem, Over, require_slopes, require_tied
+from xor_mi.exam._slopes import with_gradients
 
 ElementSet = NDArray[np.bool_]
 """Which edges or units are in the set."""

@@ -13,8 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
-from xor_mi.exam._problem import ExamProblem
 from xor_mi.search import Problem
 
 Given = ParamSpec("Given")
@@ -71,39 +69,6 @@ def run_whole(
         sums.append(added if added.requires_grad else added.requires_grad_())
         values = numbers.model.activate(sums[-1], number)
     return LayerValues(entering, sums, values)
-
-
-def require_slopes(problem: ExamProblem) -> None:
-    """Refuse a metric without slopes.
-
-    Raises:
-        XorMiError: the metric "accuracy", which is flat.
-    """
-    if problem.metric == "accuracy":
-        raise XorMiError("the metric 'accuracy' has no slope; take 'margin' for this method")
-
-
-def require_tied(metric: Tensor) -> None:
-    """Refuse a metric of one's own that cut the tie to the outputs, as `outputs > 0` does.
-
-    Raises:
-        XorMiError: with what to do.
-    """
-    if not metric.requires_grad:
-        raise XorMiError(
-            "the metric has no slope in the outputs; give one that is made of them by "
-            "differentiable steps, or take a method without gradients"
-        )
-
-
-def slopes_of(metric: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The slopes of the metric's sum in what it was made from.
-
-    Raises:
-        XorMiError: a metric that has none.
-    """
-    require_tied(metric)
-    return torch.autograd.grad(metric.sum(), places)
 
 
 def add_edges_up(sums: Sequence[Tensor], entering: Sequence[Tensor], numbers: Problem) -> Tensor:
