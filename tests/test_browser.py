@@ -150,6 +150,11 @@ def test_the_page_of_an_exam_draws_offline(exam_page, browser):
     nothing is requested; where the reader asks for a dark page the ink is lighter than the paper.
     """
     browser.get(exam_page.as_uri())
+    # a figure is drawn when it comes near; all are when the page is printed
+    n_drawn = "return document.querySelectorAll('.js-plotly-plot').length"
+    WebDriverWait(browser, 20).until(lambda b: b.execute_script(n_drawn) > 0)
+    assert browser.execute_script(n_drawn) < 2 * 5
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
     drawn = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => [p.data.length, p.querySelectorAll('.main-svg').length])"
     figures = browser.execute_script(drawn)
     assert len(figures) == 2 * 5

@@ -2,6 +2,7 @@
 is text.
 """
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -227,8 +228,13 @@ def test_the_page_stands_alone_and_names_are_text(page, read):
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
     assert page.count("breaks: 4 of 4 networks: RuntimeError") == 4
-    # plotly.js is written once
+    # plotly.js is written once, and every figure as data that holds no tag
     assert page.count("plotly.js v") == 1
+    specs = re.findall(r'<script type="application/json">(.*?)</script>', page, re.S)
+    assert len(specs) == 4 * 5
+    for spec in specs:
+        assert "<" not in spec
+        assert set(json.loads(spec)) >= {"data", "layout"}
 
 
 def test_writing_it_keeps_to_the_folder_of_an_exam(tmp_path, run):
@@ -266,4 +272,4 @@ def test_a_part_without_any_network_says_so(run):
     )
     page = render_exam_page(alone)
     assert "&lt;one&gt;: it decides rows 01 wrong" in page
-    assert "plotly" not in page
+    assert 'class="plot"' not in page

@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
 from xor_mi import plots
 from xor_mi.errors import require_kind
@@ -80,7 +81,6 @@ def render_exam_page(exam: ExamRun) -> str:
     text = files("xor_mi").joinpath("exam_page.html.jinja").read_text(encoding="utf-8")
     # a name that the template spells wrongly is an error, not an empty place in the page
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
-    drawn = _Drawn()
     measures = [
         {"name": name, "what": measure.what, "better": measure.better}
         for name, measure in MEASURES.items()
@@ -90,26 +90,25 @@ def render_exam_page(exam: ExamRun) -> str:
         mark=f"{EXAM_MARK}/1",
         summary=str(exam),
         versions=exam.versions,
-        parts=[_part_of_page(part, number, drawn) for number, part in enumerate(exam.parts)],
+        parts=[_part_of_page(part, number) for number, part in enumerate(exam.parts)],
         measures=measures,
+        plotly=Markup(get_plotlyjs()),
+        config=_PLOTLY,
     )
 
 
-class _Drawn:
-    """Figures as they stand in the page; plotly.js itself is written with the first."""
-
-    def __init__(self) -> None:
-        self._is_first = True
-
-    def html(self, figure: go.Figure) -> Markup:
-        page = figure.to_html(
-            full_html=False, include_plotlyjs=self._is_first, config=_PLOTLY, auto_play=False
-        )
-        self._is_first = False
-        return Markup(page)
+def _figure_html(figure: go.Figure) -> Markup:
+    """A figure's place in the page, and what the page draws there when it is looked at."""
+    layout = figure.to_plotly_json()["layout"]
+    # a name with </script> in it must not end the script
+    spec = str(figure.to_json()).replace("<", "\\u003c")
+    return Markup(
+        f'<div class="plot" style="width: {layout["width"]}px; height: {layout["height"]}px"></div>'
+        f'<script type="application/json">{spec}</script>'
+    )
 
 
-def _part_of_page(part: ExamPart, number: int, drawn: _Drawn) -> dict[str, object]:
+def _part_of_page(part: ExamPart, number: int) -> dict[str, object]:
     """What the template says of one task under one convention."""
     grades = part.grades
     is_graded = bool(grades.measures)
@@ -130,11 +129,11 @@ def _part_of_page(part: ExamPart, number: int, drawn: _Drawn) -> dict[str, objec
         "measured": _what_was_measured(part),
         "left_out": grades.left_out,
         "truths": _truth_lines(grades.networks),
-        "boards": [drawn.html(figure) for figure in boards],
+        "boards": [_figure_html(figure) for figure in boards],
         "tables": list(_tables(grades.board())) if is_graded else [],
-        "curves": [drawn.html(figure) for figure in curves],
+        "curves": [_figure_html(figure) for figure in curves],
         "failures": failures,
-        "drawn": drawn.html(plots.failures_figure(grades)) if fails_drawn else "",
+        "drawn": _figure_html(plots.failures_figure(grades)) if fails_drawn else "",
         "missing": list(_missing(grades)),
     }
 
