@@ -279,7 +279,6 @@ def test_other_versions_are_another_exam(tmp_path, monkeypatch):
     [
         (lambda content: content[:50], "cannot be read"),
         (lambda content: content.replace('"first": 0', '"first": 99'), "has not the networks"),
-        (lambda content: content.replace('"seed": 0', '"seed": 7', 1), "is of another exam"),
         (lambda content: content.replace('"method": "random"', '"method": 5', 1), "cannot be read"),
         (lambda _: "[]", "is not a lot that xor-mi wrote"),
     ],
@@ -298,6 +297,18 @@ def test_a_damaged_lot_is_named_and_made_anew_where_that_is_asked(
         read_exam(folder)
     same(run_exam(folder, **SETTINGS, overwrite=True).frame(), undisturbed.frame())
     same(read_exam(folder).frame(), undisturbed.frame())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_lot_of_another_exam_is_never_written_over(tmp_path, overwrite):
+    """Neither where its plan is gone; it stays byte for byte."""
+    folder = tmp_path / "exam"
+    run_exam(folder, **SETTINGS)
+    (folder / "_plan.json").unlink()
+    before = {file: file.read_bytes() for file in lots(folder)}
+    with pytest.raises(XorMiError, match=r"is of another exam \(seed: 0 there, 7 asked\)"):
+        run_exam(folder, **SETTINGS | {"seed": 7}, overwrite=overwrite)
+    assert {file: file.read_bytes() for file in lots(folder)} == before
 
 
 def test_a_network_in_two_lots_is_refused(tmp_path):

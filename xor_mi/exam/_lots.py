@@ -226,34 +226,43 @@ def _lot_in(file: Path, plan: Plan, task: str, convention: str, *, overwrite: bo
         content = read_json(file, called=f"the lot '{file}'", next_step=_GO_ON)
         if not isinstance(content, dict) or content.get("format") != Plan.FORMAT:
             raise XorMiError(f"'{file}' is not a lot that xor-mi wrote; {_GO_ON}")
-        is_of = {"task": task, "convention": convention, **plan.settings()}
-        for name, value in is_of.items():
-            if content.get(name) != value:
-                raise XorMiError(
-                    f"'{file}' is of another exam ({name}: {shown(content.get(name))} there, "
-                    f"{shown(value)} asked); {_GO_ON}"
-                )
-        first, n_networks = content.get("first"), content.get("n_networks")
-        grades = _grades_in(file, content.get("grades"))
-        n_held = len(grades.networks) + len(grades.left_out)
-        if type(first) is not int or first < 0 or type(n_networks) is not int:
-            raise XorMiError(f"'{file}' does not say which networks it has; {_GO_ON}")
-        if n_held != n_networks or first + n_networks > plan.n_networks:
-            raise XorMiError(f"'{file}' has not the networks that it says; {_GO_ON}")
+        lot = _lot_of(content, file, plan, task, convention)
+    except _OfAnotherExam:
+        raise
     except XorMiError:
         if overwrite:
             return None
         raise
-    return Lot(task=task, convention=convention, first=first, n_networks=n_networks, grades=grades)
+    return lot
 
 
-def _grades_in(file: Path, content: object) -> Grades:
-    """The grades of a lot.
+class _OfAnotherExam(XorMiError):
+    """A whole lot of other settings, which nothing is written over."""
+
+
+def _lot_of(
+    content: Mapping[str, object], file: Path, plan: Plan, task: str, convention: str
+) -> Lot:
+    """The lot that a file's content says.
 
     Raises:
-        XorMiError: naming the file.
+        XorMiError: naming the file and what is wrong.
     """
+    is_of = {"task": task, "convention": convention, **plan.settings()}
+    for name, value in is_of.items():
+        if content.get(name) != value:
+            raise _OfAnotherExam(
+                f"'{file}' is of another exam ({name}: {shown(content.get(name))} there, "
+                f"{shown(value)} asked); move it away, or choose another folder"
+            )
+    first, n_networks = content.get("first"), content.get("n_networks")
     try:
-        return Grades.from_json(json.dumps(content))
+        grades = Grades.from_json(json.dumps(content.get("grades")))
     except XorMiError as error:
         raise XorMiError(f"the lot '{file}' is damaged: {error}; {_GO_ON}") from None
+    n_held = len(grades.networks) + len(grades.left_out)
+    if type(first) is not int or first < 0 or type(n_networks) is not int:
+        raise XorMiError(f"'{file}' does not say which networks it has; {_GO_ON}")
+    if n_held != n_networks or first + n_networks > plan.n_networks:
+        raise XorMiError(f"'{file}' has not the networks that it says; {_GO_ON}")
+    return Lot(task=task, convention=convention, first=first, n_networks=n_networks, grades=grades)
