@@ -84,7 +84,7 @@ def test_a_network_that_does_not_do_its_task_is_left_out(grades, networks):
     (name,) = grades.left_out
     assert name == list(networks)[-1]
     assert "the whole network decides rows" in grades.left_out[name]
-    assert "1 networks are left out" in str(grades)
+    assert "1 network is left out" in str(grades)
     with pytest.raises(XorMiError, match="no network can be graded on.*decides rows"):
         grade(magnitude, networks[name])
 

@@ -223,20 +223,22 @@ def _tables(board: pd.DataFrame) -> Iterator[dict[str, object]]:
         columns = ["method", "networks"]
         for name in there:
             columns += [name.replace("_", " "), "by chance"]
+        others = ["control"] if lines["control"].notna().any() else []
+        others += ["forwards", "backwards"]
         yield {
             "heading": heading,
-            "columns": [*columns, "forwards", "backwards"],
-            "lines": [_line(one, there) for one in lines.to_dict("records")],
+            "columns": [*columns, *others],
+            "lines": [_line(one, there, others) for one in lines.to_dict("records")],
         }
 
 
-def _line(line: Mapping[str, object], measures: Sequence[str]) -> list[str]:
+def _line(line: Mapping[str, object], measures: Sequence[str], others: Sequence[str]) -> list[str]:
     """A method's line of the table."""
     cells = [str(line["method"]), str(line["n_networks"])]
     for name in measures:
         mean, low, high = (_number(line[f"{name}{end}"]) for end in ("", "_low", "_high"))
         cells += [f"{mean} [{low}, {high}]" if low else mean, _number(line[f"{name}_chance"])]
-    return [*cells, _number(line["forwards"]), _number(line["backwards"])]
+    return [*cells, *(_number(line[name]) for name in others)]
 
 
 def _number(value: object) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from xor_mi.errors import XorMiError
 
-__all__ = ["ROWS_SHOWN", "Finding", "Listed", "ListedList", "number_text"]
+__all__ = ["ROWS_SHOWN", "Finding", "Listed", "ListedList", "count_text", "number_text"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +37,15 @@ def number_text(value: float, *, decimals: int = 2, signed: bool = False) -> str
     if value and not 10.0**-decimals <= abs(value) < LONG_NUMBER:
         return f"{value:{sign}.3g}"
     return f"{value:{sign}.{decimals}f}"
+
+
+def count_text(n: int, what: str) -> str:
+    """How many there are of something whose name takes an s.
+
+    >>> count_text(1, "network"), count_text(2000, "network")
+    ('1 network', '2,000 networks')
+    """
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 @runtime_checkable

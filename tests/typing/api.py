@@ -30,6 +30,7 @@ assert_type(xor_mi.errors.names_listed(["AND"]), str)
 assert_type(xor_mi.errors.as_path("directory", "folder"), Path)
 xor_mi.errors.require_kind("rows", [], list, give="input rows")
 assert_type(xor_mi.errors.unwritable("folder", OSError()), xor_mi.XorMiError)
+assert_type(xor_mi.finding.count_text(2, "network"), str)
 assert_type(xor_mi.finding.number_text(2e-7, decimals=3, signed=True), str)
 assert_type(xor_mi.errors.shown([0, 1]) + xor_mi.errors.cut_short("h0.1"), str)
 assert_type(

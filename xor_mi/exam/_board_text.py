@@ -106,6 +106,9 @@ def _table(heading: str, lines: pd.DataFrame, columns: Sequence[_Column], width:
             is_share = MEASURES[column.measure].is_share
             chances = [_number(one[f"{column.measure}_chance"], is_share) for one in records]
             cells.append(["by chance", *chances])
+    if lines["control"].notna().any():
+        controls = [_number(control, is_share=False) for control in lines["control"]]
+        cells.append(["control", *controls])
     cells.append(["forwards", *map(_forwards, lines["forwards"])])
     widths = [max(map(len, column)) for column in cells]
     n_shown = len(cells)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from xor_mi.errors import unknown
 from xor_mi.exam._grades import Grades
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -121,7 +121,8 @@ class ExamRun(Finding):
         n_graded = sum(len(part.grades.networks) for part in self.parts)
         n_tasks = len({part.task for part in self.parts})
         text = (
-            f"{len(self.methods)} methods graded on {n_tasks} tasks, {self.n_networks} networks "
+            f"{count_text(len(self.methods), 'method')} graded on {count_text(n_tasks, 'task')}, "
+            f"{count_text(self.n_networks, 'network')} "
             f"each, under {', '.join(dict.fromkeys([part.convention for part in self.parts]))}"
         )
         n_left_out = sum(len(part.grades.left_out) for part in self.parts)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from math import isfinite, sqrt
 from typing import Any
 
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from xor_mi.circuits._stored import Misshapen, restored, stored
 from xor_mi.errors import XorMiError, require_kind, shown, unknown
-from xor_mi.exam._measures import MEASURES
+from xor_mi.exam._measures import MEASURES, Measure
 from xor_mi.exam._method import Gives
 from xor_mi.exam._problem import Over, require_over
 from xor_mi.exam._truth import Truth
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import Finding, count_text, number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.metrics import share_interval
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -239,7 +240,7 @@ class Grades(Finding):
                 return one
         raise unknown("network", name, [one.name for one in self.networks], where="there are")
 
-    @property
+    @cached_property
     def measures(self) -> tuple[str, ...]:
         """The measures that some grade has a value of, in the order of `MEASURES`."""
         there = {
@@ -279,8 +280,8 @@ class Grades(Finding):
     def board(self, measures: Sequence[str] | None = None) -> pd.DataFrame:
         """One line per method, best first: means over networks with 95 % intervals.
 
-        A mean has Student's interval over networks; a share of networks has Clopper and Pearson's.
-        A network on which a measure has no meaning does not count in it: `size` of a set is over
+        A mean has Student's interval over networks, cut off where the measure ends; a share of
+        networks has Clopper and Pearson's. A network on which a measure has no meaning does not count in it: `size` of a set is over
         those networks on which the set is perfect, whose share stands in `perfect`.
 
         Columns: method, over, gives, n_networks, n_failed, then of each measure its mean, `_low`,
@@ -324,7 +325,7 @@ class Grades(Finding):
             known = [value for value in values if value is not None]
             chances = [grade.chance.get(name) for grade in graded]
             known_chances = [chance for chance in chances if chance is not None]
-            mean, low, high = interval(known, is_share=MEASURES[name].is_share)
+            mean, low, high = interval_of(known, MEASURES[name])
             line[name] = mean
             line[f"{name}_low"] = low
             line[f"{name}_high"] = high
@@ -371,12 +372,18 @@ class Grades(Finding):
         }
 
     def __str__(self) -> str:
-        text = f"{len(self.methods)} methods graded on {len(self.networks)} networks"
+        text = (
+            f"{count_text(len(self.methods), 'method')} graded on "
+            f"{count_text(len(self.networks), 'network')}"
+        )
         n_failed = sum(bool(grade.why_not) for grade in self.grades)
         if n_failed:
             text += f"; {n_failed} of {len(self)} grades are missing, see why_not"
         if self.left_out:
-            text += f"; {len(self.left_out)} networks are left out, see left_out"
+            n = len(self.left_out)
+            text += (
+                f"; {count_text(n, 'network')} {'is' if n == 1 else 'are'} left out, see left_out"
+            )
         return text
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
@@ -463,6 +470,20 @@ def interval(
     quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
     reach = quantile * float(np.std(values, ddof=1)) / sqrt(n)
     return mean, mean - reach, mean + reach
+
+
+def interval_of(
+    values: Sequence[float], measure: Measure
+) -> tuple[float | None, float | None, float | None]:
+    """The mean over networks and its 95 % interval, no further than the measure can go.
+
+    >>> interval_of([1.0, 1.0, 0.0], MEASURES["interchange_accuracy"])
+    (0.666..., 0, 1)
+    """
+    mean, low, high = interval(values, is_share=measure.is_share)
+    if low is None or high is None:
+        return mean, low, high
+    return mean, max(low, measure.at_least), min(high, measure.at_most)
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

@@ -6,6 +6,7 @@ random for sets. Its level is exact: all masks are known, so nothing is sampled.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,19 +27,24 @@ class Measure(NamedTuple):
         what: in words, with its unit.
         better: which way is good.
         is_share: whether it is a yes or no of each network, so that its mean is a share.
+        at_least, at_most: between which numbers it lies, where it has such bounds.
     """
 
     what: str
     better: Better
     is_share: bool = False
+    at_least: float = -inf
+    at_most: float = inf
 
 
 MEASURES: Mapping[str, Measure] = {
     # of scores and of sets
     "size": Measure(
-        "elements of the smallest perfect top-k; of a set, its own where it is perfect", "lower"
+        "elements of the smallest perfect top-k; of a set, its own where it is perfect",
+        "lower",
+        at_least=0,
     ),
-    "excess": Measure("size, less the fewest that a perfect circuit keeps", "lower"),
+    "excess": Measure("size, less the fewest that a perfect circuit keeps", "lower", at_least=0),
     "finds_minimum": Measure(
         "whether the size is the fewest that a perfect circuit keeps", "higher", is_share=True
     ),
@@ -46,25 +52,45 @@ MEASURES: Mapping[str, Measure] = {
         "by rows decided right, the part of all sets of the same size that it stands above, those "
         "that decide as many counted half; of scores, at the fewest a perfect circuit keeps",
         "higher",
+        at_least=0,
+        at_most=1,
     ),
     # of scores
-    "perfect_share": Measure("part of k = 1 ... all whose top-k is perfect", "higher"),
+    "perfect_share": Measure(
+        "part of k = 1 ... all whose top-k is perfect", "higher", at_least=0, at_most=1
+    ),
     "cpr": Measure("area under the faithfulness of the top-k, over the part kept", "higher"),
     "cmd": Measure("area between the faithfulness of the top-k and 1, over the part kept", "lower"),
     "auroc_union": Measure(
-        "area under the ROC curve for being in some subset-minimal circuit", "higher"
+        "area under the ROC curve for being in some subset-minimal circuit",
+        "higher",
+        at_least=0,
+        at_most=1,
     ),
-    "ap_union": Measure("average precision for being in some subset-minimal circuit", "higher"),
+    "ap_union": Measure(
+        "average precision for being in some subset-minimal circuit",
+        "higher",
+        at_least=0,
+        at_most=1,
+    ),
     "auroc_intersection": Measure(
-        "area under the ROC curve for being in every subset-minimal circuit", "higher"
+        "area under the ROC curve for being in every subset-minimal circuit",
+        "higher",
+        at_least=0,
+        at_most=1,
     ),
     "ap_intersection": Measure(
-        "average precision for being in every subset-minimal circuit", "higher"
+        "average precision for being in every subset-minimal circuit",
+        "higher",
+        at_least=0,
+        at_most=1,
     ),
     "auroc_gates": Measure(
         "of scores over units: area under the ROC curve for being a unit whose gate the identified "
         "circuit uses",
         "higher",
+        at_least=0,
+        at_most=1,
     ),
     # of sets
     "perfect": Measure("whether the set decides every row right", "higher", is_share=True),
@@ -74,14 +100,22 @@ MEASURES: Mapping[str, Measure] = {
     "subset_minimal": Measure(
         "whether it is perfect and contains no other perfect set", "higher", is_share=True
     ),
-    "distance": Measure("elements that differ from the nearest subset-minimal circuit", "lower"),
+    "distance": Measure(
+        "elements that differ from the nearest subset-minimal circuit", "lower", at_least=0
+    ),
     "faithfulness": Measure("faithfulness of the set; 1 is the whole network's", "higher"),
     # of gates and alignments
     "gate_agreement": Measure(
-        "part of the units with a proved gate whose gate it names right", "higher"
+        "part of the units with a proved gate whose gate it names right",
+        "higher",
+        at_least=0,
+        at_most=1,
     ),
     "interchange_accuracy": Measure(
-        "part of all interchanges that the causal model predicts, least variable", "higher"
+        "part of all interchanges that the causal model predicts, least variable",
+        "higher",
+        at_least=0,
+        at_most=1,
     ),
 }
 """Every measure, in the order of the tables."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.exam import MEASURES, ExamNetwork, Grade, Grades, Over, Truth
 from xor_mi.exam._grades import interval
-from xor_mi.finding import number_text
+from xor_mi.finding import count_text, number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.plots._style import (
     BAR,
@@ -121,7 +121,7 @@ def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
     figure.update_layout(barmode="overlay", bargap=0.35)
     n_networks = len(grades.networks)
     title = (
-        f"{_in_words(name)}, mean over {_counted(n_networks, 'network')} with its 95 % interval "
+        f"{_in_words(name)}, mean over {count_text(n_networks, 'network')} with its 95 % interval "
         f"({MEASURES[name].better} is better)"
     )
     without = [method for method in grades.methods if method not in set(drawn["method"])]
@@ -287,10 +287,6 @@ def _axis_title(name: str) -> str:
     return wrapped(MEASURES[name].what, 540)
 
 
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" + ("" if n == 1 else "s")
-
-
 # faithfulness
 
 
@@ -353,7 +349,7 @@ def faithfulness_curves(
     n_networks = max(len(of_method) for of_method in chosen.values())
     title = (
         f"Faithfulness of the {over} that a method ranks first, mean over "
-        f"{_counted(n_networks, 'network')} with its 95 % interval"
+        f"{count_text(n_networks, 'network')} with its 95 % interval"
     )
     if methods is None and len(ordered) > MOST_CURVES:
         title += (
