@@ -281,8 +281,9 @@ class Grades(Finding):
         """One line per method, best first: means over networks with 95 % intervals.
 
         A mean has Student's interval over networks, cut off where the measure ends; a share of
-        networks has Clopper and Pearson's. A network on which a measure has no meaning does not count in it: `size` of a set is over
-        those networks on which the set is perfect, whose share stands in `perfect`.
+        networks has Clopper and Pearson's. A network on which a measure has no meaning does not
+        count in it: `size` of a set is over those networks on which the set is perfect, whose share
+        stands in `perfect`.
 
         Columns: method, over, gives, n_networks, n_failed, then of each measure its mean, `_low`,
         `_high` and `_chance`, then control, forwards, backwards (means).
