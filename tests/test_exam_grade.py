@@ -1,14 +1,16 @@
 """Grading: answers of every kind, what goes wrong, costs, tables, and JSON."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.utils.prune
 
 from xor_mi.errors import XorMiError
-from xor_mi.exam import METHODS, ExamMethod, ExamProblem, Grades, Truth, grade, joined
+from xor_mi.exam import METHODS, AlignedModel, ExamMethod, ExamProblem, Grades, Truth, grade, joined
 from xor_mi.exam._grades import interval
 from xor_mi.graph import Edge, Unit
 from xor_mi.handmade import textbook_xor
@@ -44,6 +46,48 @@ def whole(problem: ExamProblem) -> list[Edge]:
 def units(problem: ExamProblem) -> np.ndarray:
     """Hidden units by the size of what they read and are read by."""
     return np.arange(len(problem.units))
+
+
+def test_what_pytorch_is_set_to_stays():
+    """A method that turns gradients off or takes another default dtype does not decide on others."""
+
+    def sets(problem: ExamProblem) -> np.ndarray:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        return magnitude(problem)
+
+    def sees(problem: ExamProblem) -> np.ndarray:
+        assert torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float32
+        return magnitude(problem)
+
+    grades = grade([sets, sees], textbook_xor())
+    assert [one.why_not for one in grades.grades] == ["", ""]
+
+
+def test_pairs_that_are_given_once_are_those_of_every_network():
+    """A generator of pairs is as good as a list of them."""
+    pairs = [("01", "11"), ("10", "00")]
+    networks = [textbook_xor(), textbook_xor()]
+    listed = grade("eap_pairs", networks, pairs=pairs)
+    given_once = grade("eap_pairs", networks, pairs=iter(pairs))
+    assert [one.why_not for one in given_once.grades] == ["", ""]
+    assert given_once.grades == listed.grades
+
+
+def test_a_metric_that_says_yes_or_no_is_a_number():
+    """It is graded as the same metric in float64."""
+
+    def is_positive(outputs: torch.Tensor) -> torch.Tensor:
+        return outputs[..., 0] > 0
+
+    def of_float64(outputs: torch.Tensor) -> torch.Tensor:
+        return (outputs[..., 0] > 0).double()
+
+    methods = ["edge_noising", "acdc", "smallest_by_tests"]
+    whether = grade(methods, textbook_xor(), metric=is_positive)
+    assert whether.grades == grade(methods, textbook_xor(), metric=of_float64).grades
+    assert whether.grades[0].faithfulness[-1] == 1
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +221,77 @@ def leaves_train_mode(problem: ExamProblem) -> np.ndarray:
     return magnitude(problem)
 
 
+def changes_as_it_is_read(problem: ExamProblem) -> Iterator[Edge]:
+    """A generator, which runs only when its answer is looked at."""
+    with torch.no_grad():
+        problem.model.fc1.weight.zero_()
+    yield from problem.edges
+
+
+def changes_the_dtype(problem: ExamProblem) -> np.ndarray:
+    """It rounds the network to half precision."""
+    problem.model.half()
+    return magnitude(problem)
+
+
+def changes_labels(problem: ExamProblem) -> np.ndarray:
+    """It writes into what is right."""
+    problem.numbers.labels[:] = 0
+    return magnitude(problem)
+
+
+def changes_clean_rows(problem: ExamProblem) -> np.ndarray:
+    """It writes into the rows without noise."""
+    problem.numbers.clean[:] = 0
+    return magnitude(problem)
+
+
+def takes_another_layer(problem: ExamProblem) -> np.ndarray:
+    """It puts another layer in the place of one."""
+    problem.model.fc1 = copy.deepcopy(problem.model.fc1)
+    return magnitude(problem)
+
+
+def prunes(problem: ExamProblem) -> np.ndarray:
+    """It takes PyTorch's pruning, which puts a mask and a hook beside a weight."""
+    torch.nn.utils.prune.l1_unstructured(problem.model.fc1, "weight", amount=2)
+    return magnitude(problem)
+
+
+def leaves_a_hook_of_pytorch(problem: ExamProblem) -> np.ndarray:
+    """It leaves a hook behind that is none of TransformerLens."""
+    problem.model.fc2.register_forward_hook(lambda module, given, value: value * 0)
+    return magnitude(problem)
+
+
+def changes_settings(problem: ExamProblem) -> np.ndarray:
+    """It moves the threshold of the network's decisions."""
+    problem.model.cfg.decision_threshold = 7.0
+    return magnitude(problem)
+
+
+def has_no_place_for_a_variable(problem: ExamProblem) -> AlignedModel:
+    """An alignment of one variable of two."""
+    return AlignedModel(METHODS["interchange_of_units"](problem).model, {"either": "h0.0"})
+
+
+def has_a_place_that_is_not_there(problem: ExamProblem) -> AlignedModel:
+    """A unit that the network does not have."""
+    model = METHODS["interchange_of_units"](problem).model
+    return AlignedModel(model, {"either": "h0.0", "both": "h7.9"})
+
+
+def has_no_causal_model(problem: ExamProblem) -> AlignedModel:
+    """A formula in the place of the model."""
+    return AlignedModel("x0 | x1", {"either": "h0.0"})
+
+
+def has_no_control(problem: ExamProblem) -> AlignedModel:
+    """A control that is not a number."""
+    answer = METHODS["interchange_of_units"](problem)
+    return answer._replace(control=float("nan"))
+
+
 WRONG = {
     "the wrong length": (lambda problem: [1, 2, 3], r"shape \[3\]; this network has 6 edges and 2"),
     "two axes": (lambda problem: np.ones((6, 4)), r"shape \[6, 4\]"),
@@ -202,6 +317,18 @@ WRONG = {
     "changed rows": (changes_rows, "changed the problem's numbers"),
     "a hook": (leaves_a_hook, "changed hooks"),
     "train mode": (leaves_train_mode, "changed the mode"),
+    "a generator that changes weights": (changes_as_it_is_read, "changed the weight fc1.weight"),
+    "another dtype": (changes_the_dtype, "changed the weight fc1.weight"),
+    "changed labels": (changes_labels, "changed the problem's numbers"),
+    "changed clean rows": (changes_clean_rows, "changed the problem's numbers"),
+    "another layer": (takes_another_layer, "changed the parts of the network"),
+    "pruned": (prunes, "changed the parts of fc1"),
+    "a hook of PyTorch": (leaves_a_hook_of_pytorch, "changed hooks"),
+    "settings": (changes_settings, "changed the network's settings"),
+    "a variable without a place": (has_no_place_for_a_variable, "has no place for both"),
+    "a place that is not there": (has_a_place_that_is_not_there, "no unit or edge 'h7.9'"),
+    "no causal model": (has_no_causal_model, "give AlignedModel.a HighLevelModel"),
+    "no control": (has_no_control, "the control nan; give a finite number, or None"),
 }
 
 
@@ -211,17 +338,22 @@ def test_one_method_that_fails_does_not_lose_the_others(name):
     method, message = WRONG[name]
     model = textbook_xor()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    grades = grade({"wrong": method, "right": magnitude, "again": noising}, model)
-    wrong, right, again = grades.grades
+    rest = {"right": magnitude, "again": noising, "gates": "gate_rule_joint"}
+    grades = grade({"wrong": method} | rest, model)
+    wrong, *others = grades.grades
     assert wrong.values == {}
     assert pd.Series([wrong.why_not]).str.contains(message).all()
     assert "\n" not in wrong.why_not
-    assert (right.why_not, again.why_not) == ("", "")
-    alone = grade({"right": magnitude, "again": noising}, model).grades
-    assert [one.values for one in (right, again)] == [one.values for one in alone]
+    assert [one.why_not for one in others] == ["", "", ""]
+    alone = grade(rest, textbook_xor()).grades
+    assert [one.values for one in others] == [one.values for one in alone]
+    assert torch.equal(model(model.rows()), textbook_xor()(model.rows()))
+    assert model.cfg == textbook_xor().cfg
+    assert list(model.state_dict()) == list(before)
     assert not model.training
     assert all(not point.fwd_hooks for point in model.hook_dict.values())
     for key, value in model.state_dict().items():
+        assert value.dtype == before[key].dtype
         assert torch.equal(value, before[key])
     assert grades.board().set_index("method").loc["wrong", "n_failed"] == 1
 
@@ -325,6 +457,8 @@ BAD = [
     ({"methods": magnitude, "networks": []}, "networks is empty"),
     ({"methods": magnitude, "networks": [torch.nn.Linear(2, 1)]}, "the exam needs a HookedMLP"),
     ({"methods": magnitude, "networks": 5}, "networks is 5"),
+    ({"methods": magnitude, "networks": {0: textbook_xor(), "0": textbook_xor()}}, "two networks"),
+    ({"methods": {0: magnitude, "0": noising}, "networks": textbook_xor()}, "two methods have"),
     ({"methods": magnitude, "networks": textbook_xor(), "metric": "loss"}, "metric 'loss'"),
     ({"methods": magnitude, "networks": textbook_xor(), "seed": -1}, "seed"),
     ({"methods": magnitude, "networks": textbook_xor(), "convention": "zero"}, "convention 'zero'"),

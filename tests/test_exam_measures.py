@@ -4,6 +4,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+import torch
 
 from xor_mi.exam import ExamProblem, Truth
 from xor_mi.exam._answer import Kept, Scores
@@ -187,6 +188,18 @@ def test_a_network_that_is_worth_as_much_as_nothing():
     assert measured.faithfulness == ()
     assert measured.values["cpr"] is None
     assert measured.values["size"] == 0
+
+
+def test_worth_as_much_as_nothing_but_for_rounding():
+    """A difference in the last digits is no worth to divide by: faithfulness has no meaning."""
+
+    def almost_constant(outputs: torch.Tensor) -> torch.Tensor:
+        return 3 + 1e-15 * outputs[..., 0]
+
+    truth = Truth.of(ExamProblem.of(textbook_xor(), metric=almost_constant))
+    assert truth.values[-1] != truth.values[0]
+    assert truth.faithfulness is None
+    assert graded(truth, [1, 2, 3, 4, 5, 6]).values["cpr"] is None
 
 
 def test_every_measure_is_described():

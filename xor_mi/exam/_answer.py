@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from xor_mi.errors import XorMiError, cut_short, shown
 from xor_mi.exam._method import AlignedModel, Gives
 from xor_mi.exam._problem import ExamProblem, Over
 from xor_mi.graph import Edge, Subcircuit, Unit, name_of_set
+from xor_mi.interventions import HighLevelModel
 
 WHAT_TO_GIVE = (
     "give a number for each edge or unit, in the order of problem.edges or problem.units; True or "
@@ -64,7 +66,7 @@ def read_answer(answer: object, problem: ExamProblem, *, over: Over | None = Non
             element that the network does not have, a mapping that leaves one out.
     """
     if isinstance(answer, AlignedModel):
-        return answer
+        return _of_aligned(answer)
     if isinstance(answer, Subcircuit):
         read: ReadAnswer = _of_subcircuit(answer, problem)
     elif isinstance(answer, Mapping):
@@ -82,6 +84,19 @@ def read_answer(answer: object, problem: ExamProblem, *, over: Over | None = Non
             f"the method says that it is over {over}, and its answer is over {read.over}"
         )
     return read
+
+
+def _of_aligned(answer: AlignedModel) -> AlignedModel:
+    if not isinstance(answer.model, HighLevelModel) or not isinstance(answer.alignment, Mapping):
+        raise XorMiError(
+            f"the method gave {shown(answer)}; give AlignedModel(a HighLevelModel, a mapping from "
+            "its variables to places)"
+        )
+    control = answer.control
+    is_number = isinstance(control, (int, float, np.number)) and not isinstance(control, bool)
+    if control is None or (is_number and isfinite(control)):
+        return answer
+    raise XorMiError(f"the method gave the control {shown(control)}; give a finite number, or None")
 
 
 def _of_subcircuit(answer: Subcircuit, problem: ExamProblem) -> Kept:

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -13,16 +12,17 @@ from numpy.typing import NDArray
 
 from xor_mi import __version__
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError, cut_short, require_kind, whole_number
+from xor_mi.errors import XorMiError, cut_short, require_kind, shown, whole_number
 from xor_mi.exam._alignments import accuracy_of, chance_of
 from xor_mi.exam._answer import GIVES, Gates, Kept, ReadAnswer, Scores, read_answer
 from xor_mi.exam._gate_rule import agreement_with_circuit, chance_of_agreement
 from xor_mi.exam._grades import ExamNetwork, Grade, Grades, TruthSummary
 from xor_mi.exam._measures import Measured, auroc, measures_of_scores, measures_of_set
-from xor_mi.exam._method import ExamMethod, Method
+from xor_mi.exam._method import AlignedModel, ExamMethod, Method
 from xor_mi.exam._methods import SomeMethods, methods_by_name
 from xor_mi.exam._problem import Cost, ExamProblem, MetricName, Over, RowMetric
 from xor_mi.exam._truth import Truth
+from xor_mi.exam._unchanged import Changed, unchanged
 from xor_mi.kinds import Pairs, Target
 from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.progress import progress_bar
@@ -90,6 +90,8 @@ def grade(
     named_methods = methods_by_name(methods)
     named_networks = _named(networks)
     asked = Convention.of(convention)
+    if isinstance(pairs, Iterator):
+        pairs = list(pairs)  # each network is asked of them
     settings = _Settings(
         target=target, convention=asked, metric=metric, pairs=pairs, seed=whole_number("seed", seed)
     )
@@ -138,6 +140,10 @@ def _named(networks: Networks | None) -> dict[str, HookedMLP]:
         return {"0": networks}
     if isinstance(networks, Mapping):
         named = {str(name): model for name, model in networks.items()}
+        if len(named) < len(networks):
+            raise XorMiError(
+                f"two networks have one name among {shown(list(networks))}; rename one"
+            )
     else:
         require_kind("networks", networks, Iterable, give="a HookedMLP or several")
         named = {str(number): model for number, model in enumerate(networks)}
@@ -179,10 +185,6 @@ def versions_here() -> dict[str, str]:
         except PackageNotFoundError:  # of the extra
             continue
     return found
-
-
-class _Changed(Exception):
-    """A method changed what it was given."""
 
 
 class _Place:
@@ -241,14 +243,16 @@ class _Place:
             over = method.over
             self.truth(over)  # a network that is too large is refused before the method runs
         try:
+            # a generator runs as it is read
             with unchanged(problem), problem.counting():
-                answer = method(problem)
-            read = read_answer(answer, problem, over=over)
+                read = read_answer(method(problem), problem, over=over)
+            # what no truth over sets is asked for may still be an answer that cannot be measured
+            of_units = None if isinstance(read, (Scores, Kept)) else self._of_units(read, problem)
         # whatever a method raises: the others are graded all the same
         except Exception as error:
-            why_not = str(error) if isinstance(error, (XorMiError, _Changed)) else _raised(error)
+            why_not = str(error) if isinstance(error, (XorMiError, Changed)) else _raised(error)
             return Grade(method=name, network=self._name, over=over, why_not=why_not)
-        measured, control = self._measured(read, problem)
+        measured = of_units or self._measured(read, problem)
         return Grade(
             method=name,
             network=self._name,
@@ -256,7 +260,7 @@ class _Place:
             gives=GIVES[type(read)],
             values=measured.values,
             chance=measured.chance,
-            control=control,
+            control=read.control if isinstance(read, AlignedModel) else None,
             faithfulness=measured.faithfulness,
             right_rows=measured.right_rows,
             kept=measured.kept,
@@ -264,25 +268,27 @@ class _Place:
             backwards=problem.cost.backwards,
         )
 
-    def _measured(self, read: ReadAnswer, problem: ExamProblem) -> tuple[Measured, float | None]:
-        """The measures of an answer, and of an alignment what its control reaches."""
-        if isinstance(read, Scores):
-            generator = problem.generator("ties")
-            measured = measures_of_scores(read, self.truth(read.over), generator)
-            if read.over == "units":
-                uses = self._uses()
-                chance = None if uses is None else 0.5
-                measured.values["auroc_gates"] = None if uses is None else auroc(read.numbers, uses)
-                measured.chance["auroc_gates"] = chance
-            return measured, None
+    def _measured(self, read: ReadAnswer, problem: ExamProblem) -> Measured:
+        """The measures of scores or of a set."""
         if isinstance(read, Kept):
-            return measures_of_set(read, self.truth(read.over)), None
+            return measures_of_set(read, self.truth(read.over))
+        assert isinstance(read, Scores)
+        measured = measures_of_scores(read, self.truth(read.over), problem.generator("ties"))
+        if read.over == "units":
+            uses = self._uses()
+            chance = None if uses is None else 0.5
+            measured.values["auroc_gates"] = None if uses is None else auroc(read.numbers, uses)
+            measured.chance["auroc_gates"] = chance
+        return measured
+
+    def _of_units(self, read: Gates | AlignedModel, problem: ExamProblem) -> Measured:
+        """The measure of gates or of an alignment."""
         if isinstance(read, Gates):
             agreement = agreement_with_circuit(read.gates, problem, circuit=self.circuit)
             chance = chance_of_agreement(read.gates, problem, circuit=self.circuit)
-            return _alone("gate_agreement", agreement, chance), None
+            return _alone("gate_agreement", agreement, chance)
         accuracy, chance = accuracy_of(read, problem), chance_of(read, problem)
-        return _alone("interchange_accuracy", accuracy, chance), read.control
+        return _alone("interchange_accuracy", accuracy, chance)
 
     def _uses(self) -> NDArray[np.bool_] | None:
         """Which hidden units the identified circuit uses, [unit]; None without a circuit."""
@@ -299,72 +305,3 @@ def _alone(measure: str, value: float | None, chance: float | None) -> Measured:
 def _raised(error: Exception) -> str:
     """What a method raised, on one line."""
     return cut_short(f"{type(error).__name__}: {error}".replace("\n", " "), at_most=300)
-
-
-@contextmanager
-def unchanged(problem: ExamProblem) -> Iterator[None]:
-    """While a method runs: the network and the numbers are put back where it changed them.
-
-    Raises:
-        _Changed: a method that changed weights, hooks, the mode or the problem's numbers.
-    """
-    model = problem.model
-    weights = {name: value.clone() for name, value in model.state_dict().items()}
-    arrays = _arrays(problem)
-    copies = [array.copy() for array in arrays]
-    before = _switches(model)
-    had_gradients = any(one.grad is not None for one in model.parameters())
-    try:
-        yield
-    finally:
-        changed = _put_back_switches(model, before)
-        now = model.state_dict()
-        for name, value in weights.items():
-            if not torch.equal(now[name], value):
-                changed.append(f"the weight {name}")
-                now[name].copy_(value)
-        for array, copy in zip(arrays, copies, strict=True):
-            if not np.array_equal(array, copy):
-                changed.append("the problem's numbers")
-                array[...] = copy
-        if not had_gradients:
-            model.zero_grad()
-    if changed:
-        raise _Changed(
-            f"the method changed {', '.join(dict.fromkeys(changed))}; work on a copy, such as "
-            "copy.deepcopy(problem.model)"
-        )
-
-
-def _arrays(problem: ExamProblem) -> list[NDArray[np.float64]]:
-    numbers = problem.numbers
-    arrays = [numbers.rows, numbers.low, numbers.high]
-    for layer in numbers.layers:
-        arrays += [layer.weight, layer.bias, layer.carried]
-    return arrays
-
-
-def _switches(model: HookedMLP) -> dict[str, object]:
-    """What of a network can be switched: mode, hooks, which weights have gradients."""
-    hooks = {
-        name: len(point.fwd_hooks) + len(point.bwd_hooks) for name, point in model.hook_dict.items()
-    }
-    return {
-        "the mode": model.training,
-        "hooks": hooks,
-        "which weights have gradients": [one.requires_grad for one in model.parameters()],
-    }
-
-
-def _put_back_switches(model: HookedMLP, before: dict[str, object]) -> list[str]:
-    """Switch back what a method switched; gives what that was."""
-    after = _switches(model)
-    changed = [what for what, value in before.items() if after[what] != value]
-    if changed:
-        model.reset_hooks(including_permanent=False)
-        model.train(bool(before["the mode"]))
-        had = before["which weights have gradients"]
-        assert isinstance(had, list)
-        for one, has_gradient in zip(model.parameters(), had, strict=True):
-            one.requires_grad_(has_gradient)
-    return changed

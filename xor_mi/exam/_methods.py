@@ -45,6 +45,8 @@ def methods_by_name(methods: SomeMethods) -> dict[str, Method]:
     if isinstance(methods, Mapping):
         given = cast("Mapping[object, object]", methods)
         named = {str(name): _method(method)[1] for name, method in given.items()}
+        if len(named) < len(given):
+            raise XorMiError(f"two methods have one name among {shown(list(given))}; rename one")
     elif isinstance(methods, str) or callable(methods):
         name, method = _method(methods)
         named = {name: method}

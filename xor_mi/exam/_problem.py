@@ -300,7 +300,8 @@ class ExamProblem:
                 f"the metric gave {got} for outputs {list(outputs.shape)}; give a tensor with a "
                 "number per row, [..., row]"
             )
-        return values
+        # yes or no, and counts, are numbers too
+        return values if values.is_floating_point() else values.double()
 
     @contextmanager
     def counting(self) -> Iterator[Cost]:

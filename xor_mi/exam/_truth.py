@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from xor_mi.circuits import ROUNDING
 from xor_mi.errors import XorMiError, require_at_most, require_kind, shown, unknown
 from xor_mi.exam._problem import ExamProblem, Over, require_over, run_with_edges
 from xor_mi.finding import Finding
@@ -298,10 +299,10 @@ class Truth(Finding):
         """(value - value of nothing) / (value of all - value of nothing), [mask].
 
         As the Mechanistic Interpretability Benchmark has it (Mueller et al. 2025, arXiv
-        2504.13151). None where the whole network is worth as much as the empty one.
+        2504.13151). None where the whole network is worth as much as the empty one, up to rounding.
         """
         empty, whole = self.values[0], self.values[-1]
-        if empty == whole:
+        if abs(whole - empty) <= ROUNDING * max(abs(whole), abs(empty)):
             return None
         return (self.values - empty) / (whole - empty)
 

@@ -98,7 +98,7 @@ def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     middles = midpoints(whole_number("n_steps", n_steps, at_least=1))
     baseline = torch.from_numpy(numbers.layers[0].carried)
     moved = problem.inputs - baseline
-    ends = torch.arange(n_steps + 1) / n_steps
+    ends = torch.arange(n_steps + 1, dtype=torch.float64) / n_steps
     at_middles = run_whole(numbers, baseline + middles[:, None, None] * moved)
     at_ends = run_whole(numbers, baseline + ends[:, None, None] * moved)
     problem.cost.forwards += 2 * n_steps + 1
