@@ -71,8 +71,8 @@ NETWORKS = {
 }
 
 
-LARGE = {"2-4-1": "zero", "3-3-1": "mean"}
-"""Networks with 12 edges, and the one ablation that they are run with, mask by mask."""
+LARGE = {"2-2-2-1": "mean", "2-4-1": "zero", "3-3-1": "mean"}
+"""Networks with ten edges and more, and the one ablation that they are run with, mask by mask."""
 
 
 @pytest.mark.parametrize(

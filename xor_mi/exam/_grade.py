@@ -275,7 +275,7 @@ class _Place:
         assert isinstance(read, Scores)
         measured = measures_of_scores(read, self.truth(read.over), problem.generator("ties"))
         if read.over == "units":
-            uses = self._uses()
+            uses = self._uses
             chance = None if uses is None else 0.5
             measured.values["auroc_gates"] = None if uses is None else auroc(read.numbers, uses)
             measured.chance["auroc_gates"] = chance
@@ -290,6 +290,7 @@ class _Place:
         accuracy, chance = accuracy_of(read, problem), chance_of(read, problem)
         return _alone("interchange_accuracy", accuracy, chance)
 
+    @cached_property
     def _uses(self) -> NDArray[np.bool_] | None:
         """Which hidden units the identified circuit uses, [unit]; None without a circuit."""
         if self.circuit.primary is None:

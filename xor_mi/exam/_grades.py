@@ -75,8 +75,7 @@ class TruthSummary:
         require_kind("truth", truth, Truth, give="a Truth.of(problem)")
         minimum = truth.minimum
         first = int(np.flatnonzero(truth.cardinally)[0])
-        faithfulness = truth.faithfulness
-        means = () if faithfulness is None else tuple(truth.mean_by_size(faithfulness).tolist())
+        means = truth.mean_faithfulness
         return cls(
             over=truth.over,
             n_elements=truth.n_elements,
@@ -90,7 +89,7 @@ class TruthSummary:
             n_union=int(truth.union.sum()),
             n_intersection=int(truth.intersection.sum()),
             smallest=tuple(e for e in range(truth.n_elements) if first >> e & 1),
-            mean_faithfulness=means,
+            mean_faithfulness=() if means is None else tuple(means.tolist()),
             mean_right_rows=tuple(truth.mean_by_size(truth.n_right_rows).tolist()),
         )
 

@@ -168,19 +168,13 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
         "excess": mean_size - minimum,
         "finds_minimum": float(truth.chance_of_size[minimum]),
         "rank": 0.5,
-        "perfect_share": float(truth.mean_by_size(truth.perfect)[1:].mean()),
+        "perfect_share": float(truth.chance_of_perfect[1:].mean()),
     }
     faithfulness = truth.faithfulness
-    if faithfulness is None:
-        curve: tuple[float, ...] = ()
-        areas: dict[str, float | None] = {"cpr": None, "cmd": None}
-        areas_by_chance = areas
-    else:
-        curve = tuple(faithfulness[masks].tolist())
-        areas = _areas(faithfulness[masks], np.abs(1 - faithfulness[masks]))
-        areas_by_chance = _areas(
-            truth.mean_by_size(faithfulness), truth.mean_by_size(np.abs(1 - faithfulness))
-        )
+    curve = () if faithfulness is None else tuple(faithfulness[masks].tolist())
+    at_masks = None if faithfulness is None else faithfulness[masks]
+    areas = _areas(at_masks, None if at_masks is None else np.abs(1 - at_masks))
+    areas_by_chance = _areas(truth.mean_faithfulness, truth.mean_distance_to_whole)
     for name, labels in (("union", truth.union), ("intersection", truth.intersection)):
         values[f"auroc_{name}"] = auroc(scores.numbers, labels)
         chance[f"auroc_{name}"] = None if values[f"auroc_{name}"] is None else 0.5
@@ -245,13 +239,16 @@ def _rank(truth: Truth, mask: int) -> float:
     return float((n_right < own).mean() + (n_right == own).mean() / 2)
 
 
-def _areas(faithfulness: Numbers, distance: Numbers) -> dict[str, float | None]:
+def _areas(faithfulness: Numbers | None, distance: Numbers | None) -> dict[str, float | None]:
     """CPR and CMD: areas over the part of the elements that is kept, from 0 to 1, by trapezoids."""
-    part = np.linspace(0, 1, len(faithfulness))
-    return {
-        "cpr": float(np.trapezoid(faithfulness, part)),
-        "cmd": float(np.trapezoid(distance, part)),
-    }
+    return {"cpr": _area(faithfulness), "cmd": _area(distance)}
+
+
+def _area(at_parts: Numbers | None) -> float | None:
+    """Of values at even parts from none to all of the elements; None without values."""
+    if at_parts is None:
+        return None
+    return float(np.trapezoid(at_parts, np.linspace(0, 1, len(at_parts))))
 
 
 def auroc(scores: Numbers, labels: NDArray[np.bool_]) -> float | None:

@@ -306,6 +306,23 @@ class Truth(Finding):
             return None
         return (self.values - empty) / (whole - empty)
 
+    @cached_property
+    def chance_of_perfect(self) -> NDArray[np.float64]:
+        """The part of all masks of each size that is perfect, [size]."""
+        return self.mean_by_size(self.perfect)
+
+    @cached_property
+    def mean_faithfulness(self) -> NDArray[np.float64] | None:
+        """The mean faithfulness of all masks of each size, [size]; None where it has no meaning."""
+        return None if self.faithfulness is None else self.mean_by_size(self.faithfulness)
+
+    @cached_property
+    def mean_distance_to_whole(self) -> NDArray[np.float64] | None:
+        """The mean over all masks of each size of how far their faithfulness is from 1, [size]."""
+        if self.faithfulness is None:
+            return None
+        return self.mean_by_size(np.abs(1 - self.faithfulness))
+
     # --- what a person sees
 
     def head(self) -> dict[str, object]:
