@@ -10,7 +10,18 @@ import torch
 import torch.nn.utils.prune
 
 from xor_mi.errors import XorMiError
-from xor_mi.exam import METHODS, AlignedModel, ExamMethod, ExamProblem, Grades, Truth, grade, joined
+from xor_mi.exam import (
+    METHODS,
+    AlignedModel,
+    ExamMethod,
+    ExamProblem,
+    Grades,
+    Truth,
+    grade,
+    joined,
+    proven_gates,
+    task,
+)
 from xor_mi.exam._grades import interval
 from xor_mi.graph import Edge, Unit
 from xor_mi.handmade import textbook_xor
@@ -328,6 +339,10 @@ WRONG = {
     "a variable without a place": (has_no_place_for_a_variable, "has no place for both"),
     "a place that is not there": (has_a_place_that_is_not_there, "no unit or edge 'h7.9'"),
     "no causal model": (has_no_causal_model, "give AlignedModel.a HighLevelModel"),
+    "a unit by its name": (
+        lambda problem: {"h0.0": "OR"},
+        "gate of 'h0.0', which is no unit of this network; give some of problem.units",
+    ),
     "no control": (has_no_control, "the control nan; give a finite number, or None"),
 }
 
@@ -379,6 +394,43 @@ def test_the_board_is_the_frame_in_short(grades):
         grades.board(["sizes"])
     assert interval([3.0], is_share=False) == (3.0, None, None)
     assert interval([], is_share=True) == (None, None, None)
+
+
+def test_the_board_is_best_first_whatever_is_asked():
+    """Also of measures that say nothing of it; of gates and alignments by what they are right in."""
+    networks = task("planted copies relu").networks(3, progress=False)
+    asked = ["magnitude", "greedy_removal", "random_subspace", "gate_rule_chen", "das"]
+    grades = grade([*asked, "gate_rule_joint"], networks)
+    expected = ["greedy_removal", "magnitude", "das", "random_subspace", "gate_rule_joint"]
+    for measures in (None, ["auroc_union"], ["size", "interchange_accuracy"]):
+        board = grades.board(measures)
+        assert board["method"].tolist() == [*expected, "gate_rule_chen"]
+
+
+def test_what_cannot_be_said_is_no_failure():
+    """A network without a proved gate: no agreement, and so neither right nor wrong."""
+    networks = task("XOR 2-3-3-1 relu").networks(1, progress=False)
+    (model,) = networks.values()
+    assert proven_gates(ExamProblem.of(model)) == {}
+    grades = grade("gate_rule_joint", networks)
+    assert grades.grades[0].is_right is None
+    assert grades.failures("gate_rule_joint") == ()
+
+
+def test_sets_that_are_not_perfect_are_the_furthest_off(networks):
+    """Before those that are perfect and too large."""
+    names = list(networks)[:2]
+    some = {name: networks[name] for name in names}
+
+    def whole_or_nothing(problem: ExamProblem) -> list[Edge]:
+        return list(problem.edges) if problem.model.cfg.seed == first.cfg.seed else []
+
+    first = some[names[0]]
+    excess = 9 - Truth.of(ExamProblem.of(first)).minimum
+    wrong = grade(whole_or_nothing, some).failures("whole_or_nothing")
+    if excess:
+        assert [one.network for one in wrong] == [names[1], names[0]]
+    assert wrong[0].values["perfect"] == 0
 
 
 def test_json_and_back(grades):

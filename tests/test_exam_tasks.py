@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from xor_mi.errors import XorMiError
-from xor_mi.exam import CONVENTIONS, task, tasks
+from xor_mi.exam import CONVENTIONS, Task, task, tasks
 from xor_mi.search import Problem
 from xor_mi.training import train, train_population
+from xor_mi.truth import BooleanFunction
 
 FORMULAS = {
     "XOR": lambda a, b: a ^ b,
@@ -176,6 +177,20 @@ def test_unknown_names_are_answered_with_those_that_exist():
         task("planted gates relu").networks(0)
     with pytest.raises(XorMiError, match="seeds must be below 2\\^62"):
         task("planted gates relu").networks(2, seed=2**62 - 1)
+
+
+def test_a_task_that_no_network_learns_comes_to_an_end(monkeypatch):
+    """XOR by one hidden unit, which cannot be: said, and not tried for ever."""
+    monkeypatch.setattr("xor_mi.exam._tasks.MOST_WITHOUT_ONE", 64)
+    too_narrow = Task(
+        name="XOR 2-1-1",
+        says="Exclusive or by one unit.",
+        layer_sizes=(2, 1, 1),
+        target=BooleanFunction.named("XOR"),
+        activation="relu",
+    )
+    with pytest.raises(XorMiError, match=r"none of 64 networks 2-1-1.*take more hidden units"):
+        too_narrow.networks(1, progress=False)
 
 
 def test_conventions_are_told_apart_by_ablation_and_noise():

@@ -124,11 +124,14 @@ def unknown(
 
     >>> print(unknown("gate", "ANDD", ["AND", "OR"], where="known gates"))
     no gate 'ANDD'; known gates: AND, OR; did you mean 'AND'?
+    >>> print(unknown("gate", "or", ["AND", "OR"], where="known gates"))
+    no gate 'or'; known gates: AND, OR; did you mean 'OR'?
     """
     names = [str(name) for name in exists]
     listed = names_listed(names)
     name = cut_short(asked) if isinstance(asked, str) else shown(asked)
-    closest = get_close_matches(name, names, n=1, cutoff=LEAST_LIKENESS)
+    same = [known for known in names if known.casefold() == name.casefold()]
+    closest = same or get_close_matches(name, names, n=1, cutoff=LEAST_LIKENESS)
     hint = f"; did you mean '{closest[0]}'?" if closest else ""
     return XorMiError(f"no {kind} '{name}'; {where}: {listed}{hint}")
 

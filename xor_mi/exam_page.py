@@ -253,7 +253,7 @@ def _failures(grades: Grades) -> Iterator[dict[str, object]]:
     for name in grades.methods:
         wrong = grades.failures(name)
         if wrong:
-            n = sum(not one.why_not for one in grades.of(name))
+            n = sum(one.is_right is not None for one in grades.of(name))
             gave = _what_it_gave(wrong[0], grades.network(wrong[0].network))
             yield {
                 "method": name,

@@ -129,7 +129,10 @@ def _of_gates(answer: Mapping[Any, str], problem: ExamProblem) -> Gates:
     known = {*problem.units, *(edge.dst for edge in problem.edges)}
     for unit in answer:
         if unit not in known:
-            raise XorMiError(f"the method named a gate of {shown(unit)}, which the network has not")
+            raise XorMiError(
+                f"the method named a gate of {shown(unit)}, which is no unit of this network; give "
+                "some of problem.units"
+            )
     return Gates(dict(answer))
 
 

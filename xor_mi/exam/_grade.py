@@ -134,7 +134,7 @@ def _named(networks: Networks | None) -> dict[str, HookedMLP]:
     if networks is None:
         raise XorMiError(
             "no networks are given; give a network, several, or those of a task, such as "
-            "exam.task('XOR 2-3-3-1').networks(20)"
+            "exam.task('XOR 2-3-3-1 relu').networks(20)"
         )
     if isinstance(networks, HookedMLP):
         return {"0": networks}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from xor_mi.search import Convention
 from xor_mi.truth import BooleanFunction
 
 FORMAT = "xor_mi.Grades/1"
+DECISIVE = ("finds_minimum", "gate_agreement", "interchange_accuracy")
+"""The measures, one of each kind of answer, that say whether it is right."""
 CONFIDENCE = 0.95
 """Of the intervals on the board."""
 _NEXT_STEP = "grade the methods again, or give the text that Grades.to_json wrote"
@@ -176,16 +178,16 @@ class Grade:
     why_not: str = ""
 
     @property
-    def is_right(self) -> bool:
-        """Whether nothing better was to be had.
+    def is_right(self) -> bool | None:
+        """Whether nothing better was to be had; None where nothing can be said.
 
         Scores and sets: they give a perfect circuit with the fewest elements. Gates and alignments:
-        all of them are right.
+        all of them are right. Of gates nothing can be said where no unit has a proved one.
         """
-        for measure in ("finds_minimum", "gate_agreement", "interchange_accuracy"):
+        for measure in DECISIVE:
             if self.values.get(measure) is not None:
                 return self.values[measure] == 1
-        return False
+        return None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -300,14 +302,20 @@ class Grades(Finding):
         for name in measures:
             if name not in list(MEASURES):
                 raise unknown("measure", name, MEASURES, where="measures are")
-        lines = [self._line(method, measures) for method in self.methods]
-        board = pd.DataFrame(lines)
-        # from the most often right to the least; of those alike, by how far off they are
-        order = {"over": True, "finds_minimum": False, "excess": True}
-        by = [name for name in order if name in board]
-        return board.sort_values(
-            by, ascending=[order[name] for name in by], kind="stable", ignore_index=True
-        )
+        best_first = sorted(self.methods, key=self._place)
+        return pd.DataFrame([self._line(method, measures) for method in best_first])
+
+    def _place(self, method: str) -> tuple[str, float, float]:
+        """What methods are put in order by: of one kind from the most often right to the least, and
+        of those alike by how far off they are.
+        """
+        graded = [grade for grade in self.of(method) if not grade.why_not]
+        first = graded[0] if graded else self.of(method)[0]
+        # gates and alignments have measures of their own; all others are of edges or of units
+        kind = first.over or f"without, {first.gives}"
+        measure = next((name for name in DECISIVE if name in first.values), DECISIVE[0])
+        right, excess = (_mean(_known(graded, name)) for name in (measure, "excess"))
+        return kind, 1.0 if right is None else -right, inf if excess is None else excess
 
     def _line(self, method: str, measures: Sequence[str]) -> dict[str, object]:
         grades = self.of(method)
@@ -321,8 +329,7 @@ class Grades(Finding):
             "n_failed": len(grades) - len(graded),
         }
         for name in measures:
-            values = [grade.values.get(name) for grade in graded]
-            known = [value for value in values if value is not None]
+            known = _known(graded, name)
             chances = [grade.chance.get(name) for grade in graded]
             known_chances = [chance for chance in chances if chance is not None]
             mean, low, high = interval_of(known, MEASURES[name])
@@ -354,13 +361,12 @@ class Grades(Finding):
     def failures(self, method: str) -> tuple[Grade, ...]:
         """Where a method is not right, the smallest network first; see `Grade.is_right`.
 
-        Among networks of one size those come first where it is the furthest off.
+        Among networks of one size those come first where it is the furthest off, and of sets those
+        that are not perfect.
         """
         sizes = {network.name: sum(network.cfg.layer_sizes) for network in self.networks}
-        wrong = [grade for grade in self.of(method) if not grade.why_not and not grade.is_right]
-        return tuple(
-            sorted(wrong, key=lambda one: (sizes[one.network], -(one.values.get("excess") or 0)))
-        )
+        wrong = [grade for grade in self.of(method) if grade.is_right is False]
+        return tuple(sorted(wrong, key=lambda one: (sizes[one.network], -_how_far_off(one))))
 
     def head(self) -> dict[str, object]:
         """What was measured and how, beside the table."""
@@ -478,12 +484,29 @@ def interval_of(
     """The mean over networks and its 95 % interval, no further than the measure can go.
 
     >>> interval_of([1.0, 1.0, 0.0], MEASURES["interchange_accuracy"])
-    (0.666..., 0, 1)
+    (0.666..., 0.0, 1.0)
     """
     mean, low, high = interval(values, is_share=measure.is_share)
     if low is None or high is None:
         return mean, low, high
-    return mean, max(low, measure.at_least), min(high, measure.at_most)
+    return mean, max(low, float(measure.at_least)), min(high, float(measure.at_most))
+
+
+def _known(grades: Sequence[Grade], measure: str) -> list[float]:
+    """The values of a measure, of those grades that have one."""
+    values = [grade.values.get(measure) for grade in grades]
+    return [value for value in values if value is not None]
+
+
+def _how_far_off(grade: Grade) -> float:
+    """How far a wrong answer is from a right one: elements, or what is missing of its measure."""
+    excess = grade.values.get("excess")
+    if excess is not None:
+        return excess
+    reached = [grade.values.get(name) for name in DECISIVE[1:]]
+    known = [value for value in reached if value is not None]
+    # a set that is not perfect is further off than any that is
+    return 1 - known[0] if known else inf
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

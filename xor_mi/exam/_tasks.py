@@ -13,7 +13,7 @@ from typing import Literal
 
 import pandas as pd
 
-from xor_mi.errors import require_seeds, unknown, whole_number
+from xor_mi.errors import XorMiError, require_seeds, unknown, whole_number
 from xor_mi.exam._planted import RECIPES, Planted, PlantedActivation, planted
 from xor_mi.finding import Finding
 from xor_mi.graph import edges_of
@@ -44,6 +44,8 @@ FIRST_SHARE = 0.2
 """The share of networks that solve a task, as long as nothing is known of it."""
 LEAST_BATCH = 64
 """So many networks at least are trained at once."""
+MOST_WITHOUT_ONE = 1_024
+"""Where so many networks are trained and none solves its task, no more are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,8 @@ class Task(Finding):
         ['XOR 2-2-1 relu, seed 2', 'XOR 2-2-1 relu, seed 5']
 
         Raises:
-            XorMiError: no whole number of networks, or seeds that are too large.
+            XorMiError: no whole number of networks, seeds that are too large, or a task of one's
+                own that none of 1,024 networks learns.
         """
         n_networks = whole_number("n_networks", n_networks, at_least=1)
         first = require_seeds(seed, n_networks)
@@ -138,6 +141,12 @@ class Task(Finding):
                     model = population[number]
                     solved[self._name_of(model.cfg.seed)] = model
             n_tried += n_more
+            if not solved and n_tried >= MOST_WITHOUT_ONE:
+                sizes = "-".join(map(str, self.layer_sizes))
+                raise XorMiError(
+                    f"none of {n_tried:,} networks {sizes} trained from seed {first} on does the "
+                    f"task '{self.name}'; take more hidden units, or another activation"
+                )
         last = list(solved.values())[-1].cfg.seed
         return TaskNetworks(task=self, models=solved, planted={}, n_tried=last - first + 1)
 

@@ -256,10 +256,12 @@ def _texts_beside(places: Sequence[int], ends: Sequence[float], texts: Sequence[
 def _range_with_room(
     means: pd.Series, low: pd.Series, ends: pd.Series, texts: Sequence[str]
 ) -> list[float]:
-    """From 0 or below to where the longest number has its room."""
+    """From 0 or below to where every number has its room."""
     lowest = min(0.0, float(means.min()), float(low.min()) if low.notna().any() else 0.0)
-    room = (label_width(texts) + 30) / 540
-    reach = (float(ends.max()) - lowest) / max(0.3, 1 - room)
+    reach = 0.0
+    for end, text in zip(ends.tolist(), texts, strict=True):
+        room = (label_width([text]) + 30) / 540
+        reach = max(reach, (end - lowest) / max(0.3, 1 - room))
     return [lowest - (0.02 * reach if lowest < 0 else 0), lowest + (reach or 1.0)]
 
 
