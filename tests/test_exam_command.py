@@ -186,7 +186,7 @@ def stop_at(monkeypatch, number):
 
 def test_a_stopped_exam_goes_on_where_it_was(tmp_path, monkeypatch, undisturbed):
     """Stopped at the eighth of ten networks, seven are graded, six of them in full lots; the second
-    run says so, grades four, leaves the lots as they are, and ends with the same numbers.
+    run says so, grades three, leaves the lots as they are, and ends with the same numbers.
     """
     folder = tmp_path / "exam"
     stop_at(monkeypatch, 8)
