@@ -458,6 +458,16 @@ def test_the_same_seed_gives_the_same_grades(networks):
     assert other.grades[0].kept != alone.grades[0].kept
 
 
+def test_a_population_is_several_networks():
+    """The same grades as its networks in a list; those that did not learn it are left out."""
+    population = train_population("XOR", 12, hidden=(3,), engine="torch", progress=False)
+    grades = grade(magnitude, population)
+    n_solved = int(population.solved.sum())
+    assert (len(grades.networks), len(grades.left_out)) == (n_solved, 12 - n_solved)
+    listed = grade(magnitude, [population[number] for number in range(12)])
+    pd.testing.assert_frame_equal(grades.frame(), listed.frame())
+
+
 def test_lots_are_joined(grades, networks):
     """As if they had been graded together."""
     names = list(networks)
@@ -509,6 +519,10 @@ BAD = [
     ({"methods": magnitude, "networks": []}, "networks is empty"),
     ({"methods": magnitude, "networks": [torch.nn.Linear(2, 1)]}, "the exam needs a HookedMLP"),
     ({"methods": magnitude, "networks": 5}, "networks is 5"),
+    (
+        {"methods": magnitude, "networks": task("XOR 2-2-1 relu")},
+        r"networks is of type Task; give .* a task's .networks\(20\)",
+    ),
     ({"methods": magnitude, "networks": {0: textbook_xor(), "0": textbook_xor()}}, "two networks"),
     ({"methods": {0: magnitude, "0": noising}, "networks": textbook_xor()}, "two methods have"),
     ({"methods": magnitude, "networks": textbook_xor(), "metric": "loss"}, "metric 'loss'"),

@@ -255,6 +255,8 @@ def test_writing_it_keeps_to_the_folder_of_an_exam(tmp_path, run):
         write_exam_page(run)
     with pytest.raises(XorMiError, match="holds no exam"):
         write_exam_page(tmp_path / "nowhere")
+    with pytest.raises(XorMiError, match=r"exam is of type Grades; give what exam\.run_exam"):
+        write_exam_page(run.parts[0].grades, folder)
 
 
 def test_a_part_without_any_network_says_so(run):

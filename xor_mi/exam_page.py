@@ -61,6 +61,8 @@ def write_exam_page(
     Raises:
         XorMiError: no exam, nowhere to write, or a folder with files which xor-mi did not write.
     """
+    give = "what exam.run_exam returns, or the folder of an exam"
+    require_kind("exam", exam, (ExamRun, str, Path), give=give)
     if isinstance(exam, ExamRun):
         run = exam
     else:

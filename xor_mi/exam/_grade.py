@@ -27,6 +27,7 @@ from xor_mi.kinds import Pairs, Target
 from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.search import AnyConvention, Convention
+from xor_mi.training import Population
 from xor_mi.truth import row_name, truth_rows
 
 
@@ -38,7 +39,7 @@ class NoneGraded(XorMiError):
         self.left_out = left_out
 
 
-Networks = HookedMLP | Iterable[HookedMLP] | Mapping[str, HookedMLP]
+Networks = HookedMLP | Iterable[HookedMLP] | Mapping[str, HookedMLP] | Population
 """One network, several, or several with names; a population and a task's networks are such."""
 
 PACKAGES = ("torch", "transformer-lens", "captum", "autolrp")
@@ -145,7 +146,10 @@ def _named(networks: Networks | None) -> dict[str, HookedMLP]:
                 f"two networks have one name among {shown(list(networks))}; rename one"
             )
     else:
-        require_kind("networks", networks, Iterable, give="a HookedMLP or several")
+        if isinstance(networks, Population):
+            networks = [networks[number] for number in range(len(networks))]
+        give = "a HookedMLP, several, a Population, or a task's .networks(20)"
+        require_kind("networks", networks, Iterable, give=give)
         named = {str(number): model for number, model in enumerate(networks)}
     if not named:
         raise XorMiError("networks is empty; give at least one")
