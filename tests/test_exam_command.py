@@ -83,7 +83,10 @@ def test_an_exam_is_its_tasks_graded_one_by_one(undisturbed):
     assert len(frame) == len(TASKS) * 5 * len(METHOD_NAMES)
     assert frame["task"].unique().tolist() == TASKS
     assert len(undisturbed.board(["size"])) == len(TASKS) * len(METHOD_NAMES)
-    assert str(undisturbed) == "3 methods graded on 2 tasks, 5 networks each, under zero"
+    assert (
+        str(undisturbed)
+        == "3 methods graded on 2 tasks, 5 networks each, under the convention zero"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,10 +120,12 @@ class ExamRun(Finding):
     def __str__(self) -> str:
         n_graded = sum(len(part.grades.networks) for part in self.parts)
         n_tasks = len({part.task for part in self.parts})
+        conventions = list(dict.fromkeys([part.convention for part in self.parts]))
         text = (
             f"{count_text(len(self.methods), 'method')} graded on {count_text(n_tasks, 'task')}, "
             f"{count_text(self.n_networks, 'network')} "
-            f"each, under {', '.join(dict.fromkeys([part.convention for part in self.parts]))}"
+            f"each, under the convention{'s' if len(conventions) > 1 else ''} "
+            f"{', '.join(conventions)}"
         )
         n_left_out = sum(len(part.grades.left_out) for part in self.parts)
         if n_left_out:
