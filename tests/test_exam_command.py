@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -312,6 +312,15 @@ def test_a_lot_of_another_exam_is_never_written_over(tmp_path, overwrite):
     with pytest.raises(XorMiError, match=r"is of another exam \(seed: 0 there, 7 asked\)"):
         run_exam(folder, **SETTINGS | {"seed": 7}, overwrite=overwrite)
     assert {file: file.read_bytes() for file in lots(folder)} == before
+
+
+def test_two_tasks_with_one_name_in_files_are_refused(tmp_path):
+    """The lots of one would be written over those of the other."""
+    named = [replace(task("XOR 2-2-1 relu"), name=name) for name in ("My task", "my-task")]
+    assert len(run_exam(tasks=named, methods="magnitude", n_networks=1, progress=False)) == 2
+    with pytest.raises(XorMiError, match="'My task' and 'my-task' have the same name in files"):
+        run_exam(tmp_path / "exam", tasks=named, methods="magnitude", n_networks=1, progress=False)
+    assert not (tmp_path / "exam").exists()
 
 
 def test_a_network_in_two_lots_is_refused(tmp_path):

@@ -162,6 +162,7 @@ def test_costs_are_counted(grades):
 
 ANSWERS: dict[str, Callable[[ExamProblem], object]] = {
     "a tensor": lambda problem: torch.arange(6),
+    "a tensor of half the bits": lambda problem: torch.arange(6, dtype=torch.bfloat16),
     "a list": lambda problem: [0, 1, 2, 3, 4, 5],
     "a mapping": lambda problem: {edge: k for k, edge in enumerate(problem.edges)},
 }
@@ -480,6 +481,8 @@ def test_lots_are_joined(grades, networks):
     assert together.left_out == grades.left_out
     with pytest.raises(XorMiError, match="is in two of the grades"):
         joined([lots[0], lots[0]])
+    with pytest.raises(XorMiError, match="methods are magnitude, .* and random; join those"):
+        joined([lots[0], grade(random, {"x": networks[names[2]]})])
     other = grade(methods, {"x": networks[names[0]]}, Convention(ablation="mean"))
     with pytest.raises(XorMiError, match="convention is"):
         joined([lots[0], other])

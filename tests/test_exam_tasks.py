@@ -204,3 +204,25 @@ def test_conventions_are_told_apart_by_ablation_and_noise():
     (model,) = task("planted gates relu").networks(1, progress=False).values()
     n_rows = {name: len(Problem.of(model, None, one).rows) for name, one in CONVENTIONS.items()}
     assert n_rows == {"zero": 4, "mean": 4, "zero noisy": 20, "mean noisy": 20}
+
+
+WRONG_TASKS = [
+    ({"layer_sizes": (3, 2, 1)}, "layer_sizes .3, 2, 1., and its target 2 inputs and 1 outputs"),
+    ({"layer_sizes": (2, 3, 2)}, "layer_sizes .2, 3, 2., and its target 2 inputs"),
+    ({"recipe": "gate"}, "no recipe 'gate'; recipes are: gates"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG_TASKS)
+def test_a_task_that_does_not_fit_is_refused(wrong, message):
+    """Its table would say other sizes than its networks have."""
+    fitting = {
+        "name": "one",
+        "says": "One.",
+        "layer_sizes": (2, 2, 1),
+        "target": BooleanFunction.of("XOR", None),
+        "activation": "relu",
+    }
+    assert Task(**fitting).n_edges == 6
+    with pytest.raises(XorMiError, match=message):
+        Task(**fitting | wrong)

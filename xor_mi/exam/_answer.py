@@ -72,7 +72,10 @@ def read_answer(answer: object, problem: ExamProblem, *, over: Over | None = Non
     elif isinstance(answer, Mapping):
         read = _of_mapping(answer, problem)
     elif isinstance(answer, Tensor):
-        read = _of_numbers(answer.detach().cpu().numpy(), problem)
+        held = answer.detach().cpu()
+        # NumPy has no bfloat16
+        held = held.double() if held.is_floating_point() else held
+        read = _of_numbers(held.numpy(), problem)
     elif isinstance(answer, np.ndarray):
         read = _of_numbers(answer, problem)
     elif isinstance(answer, Iterable) and not isinstance(answer, (str, bytes)):

@@ -517,8 +517,8 @@ def joined(parts: Sequence[Grades]) -> Grades:
     """Grades of the same methods on several lots of networks as one.
 
     Raises:
-        XorMiError: no grades, ones of different conventions, metrics or seeds, or a network that is
-            in two of them.
+        XorMiError: no grades, ones of different methods, conventions, metrics or seeds, or a
+            network that is in two of them.
     """
     is_several = isinstance(parts, Sequence) and not isinstance(parts, (str, bytes))
     if not is_several or not all(isinstance(part, Grades) for part in parts):
@@ -527,6 +527,8 @@ def joined(parts: Sequence[Grades]) -> Grades:
         raise XorMiError("no grades are given; give at least one")
     first = parts[0]
     names: set[str] = set()
+    # a part whose networks are all left out has none
+    methods = next((part.methods for part in parts if part.grades), ())
     for part in parts:
         for what in ("convention", "metric", "seed"):
             if getattr(part, what) != getattr(first, what):
@@ -534,6 +536,11 @@ def joined(parts: Sequence[Grades]) -> Grades:
                     f"the grades are of two kinds: {what} is {getattr(first, what)} and "
                     f"{getattr(part, what)}; join those of one kind"
                 )
+        if part.grades and part.methods != methods:
+            raise XorMiError(
+                f"the grades are of two kinds: methods are {', '.join(methods)} and "
+                f"{', '.join(part.methods)}; join those of one kind"
+            )
         for network in part.networks:
             if network.name in names:
                 raise XorMiError(f"the network {network.name} is in two of the grades")

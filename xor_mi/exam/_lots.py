@@ -126,6 +126,22 @@ def _part_name(task: str, convention: str) -> str:
     return ".".join(words)
 
 
+def require_files_apart(plan: Plan) -> None:
+    """Refuse tasks whose lots would be written into the same files.
+
+    Raises:
+        XorMiError: naming two such tasks.
+    """
+    seen: dict[str, str] = {}
+    for task, convention in plan.parts:
+        other = seen.setdefault(_part_name(task, convention), task)
+        if other != task:
+            raise XorMiError(
+                f"the tasks '{other}' and '{task}' have the same name in files, which have small "
+                "letters from a to z and digits alone; give one of them another name"
+            )
+
+
 def stored_plan(folder: Path) -> Plan | None:
     """The plan in a folder; None where there is none.
 

@@ -14,6 +14,7 @@ from xor_mi.exam._lots import (
     Lot,
     Plan,
     lots_in,
+    require_files_apart,
     require_same_exam,
     stored_plan,
 )
@@ -87,6 +88,7 @@ def run_exam(
         return _run(plan, chosen, named_methods, None, {}, progress=progress)
     folder = as_path("directory", directory)
     require_kind("overwrite", overwrite, bool, give="True or False")
+    require_files_apart(plan)
     require_same_exam(folder, plan)
     require_writable(folder, EXAM_FILES, overwrite=overwrite)
     with working_alone(folder, LOCK_FILE, doing="an exam"):

@@ -60,6 +60,10 @@ class Task(Finding):
         activation: of their hidden units.
         kind: "trained" or "planted".
         recipe: what is written into planted networks; "" for trained ones.
+
+    Raises:
+        XorMiError: layers that begin or end with another width than the target, or a recipe that
+            is not known.
     """
 
     name: str
@@ -68,6 +72,16 @@ class Task(Finding):
     target: BooleanFunction
     activation: PlantedActivation
     recipe: str = ""
+
+    def __post_init__(self) -> None:
+        ends = (self.target.n_inputs, self.target.n_outputs)
+        if (self.layer_sizes[0], self.layer_sizes[-1]) != ends:
+            raise XorMiError(
+                f"the task '{self.name}' has layer_sizes {self.layer_sizes}, and its target "
+                f"{ends[0]} inputs and {ends[1]} outputs; give layer_sizes that begin and end so"
+            )
+        if self.recipe and self.recipe not in RECIPES:
+            raise unknown("recipe", self.recipe, RECIPES, where="recipes are")
 
     @property
     def kind(self) -> TaskKind:
