@@ -154,6 +154,16 @@ def test_equal_scores_are_put_in_a_random_order(truth):
     assert again == measures_of_scores(numbers, truth, np.random.default_rng(3))
 
 
+def test_scores_that_differ_by_rounding_are_equal(truth):
+    """.1 + .2 and .3, and -0., 0. and 1e-17, as exact numbers would be."""
+    exact = [0.3, 0.3, 0.3, 0.0, 0.0, 0.0]
+    rounded = [0.3, 0.1 + 0.2, 0.3, -0.0, 1e-17, -1e-17]
+    assert graded(truth, rounded) == graded(truth, exact)
+    # and what differs by more is in its own order
+    assert graded(truth, [0.3, 0.3 + 1e-9, 0.3 - 1e-9, 3, 2, 1]).kept == (3, 4, 5, 1, 0, 2)
+    assert graded(truth, [1e308, -1e308, 9e307, 0, -9e307, 8e307]).kept == (0, 2, 5, 3, 4, 1)
+
+
 def test_auroc_counts_pairs():
     """Positive above negative, ties half."""
     generator = np.random.default_rng(0)

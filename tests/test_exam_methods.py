@@ -533,3 +533,9 @@ def test_too_many_sets_are_refused():
     wide = ExamProblem.of(network((2, 21, 1), 0), convention=Convention(reference="model"))
     with pytest.raises(XorMiError, match="21 units.*more than the 20.*method by gradient$"):
         unit_shapley_accuracy(wide)
+
+
+def test_shapley_values_of_what_never_changes_are_zero():
+    """Not what rounding leaves of a sum over all sets, which would put edges in an order."""
+    of_sets = np.full(2**8, 0.7)
+    assert shapley_of_sets(of_sets).tolist() == [0.0] * 8

@@ -21,6 +21,8 @@ Scores = NDArray[np.float64]
 
 MAX_SHAPLEY = 20
 """Of so many edges or units at most all sets are run, for exact Shapley values."""
+ROUNDING_OF_SUMS = 1e-13
+"""What is left of a sum over all sets by rounding, in parts of the largest term."""
 MASKS_AT_ONCE = 2**12
 """How many sets of units are run together."""
 
@@ -109,6 +111,8 @@ def shapley_of_sets(of_sets: Float[np.ndarray, " set"]) -> Scores:
         without, with_it = folded.reshape(2, -1)
         scores[element] = with_it.sum() - without_all
         folded = without + with_it
+    # a sum of terms of this size is 0 but for rounding
+    scores[np.abs(scores) <= ROUNDING_OF_SUMS * np.abs(of_sets).max()] = 0.0
     return scores
 
 

@@ -20,6 +20,10 @@ Better = Literal["higher", "lower"]
 Numbers = NDArray[np.float64]
 
 
+TIE = 1e-12
+"""Scores that differ by at most this part of the largest one are equal."""
+
+
 class Measure(NamedTuple):
     """What a measure says.
 
@@ -145,11 +149,13 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
 
     Args:
         generator: puts elements of equal scores in an order: no method is to win or lose by the
-            order in which the edges are named.
+            order in which the edges are named. Scores are equal where they differ by rounding:
+            neighbours by at most `TIE` of the largest.
     """
     n = truth.n_elements
+    numbers = _levelled(scores.numbers)
     shuffled = generator.permutation(n)
-    order = shuffled[np.argsort(-scores.numbers[shuffled], kind="stable")]
+    order = shuffled[np.argsort(-numbers[shuffled], kind="stable")]
     masks = np.concatenate([[0], np.cumsum(1 << order.astype(np.int64))])
     is_perfect = truth.perfect[masks]
     size = int(np.argmax(is_perfect))  # the whole network is perfect, so there is one
@@ -176,7 +182,7 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
     areas = _areas(at_masks, None if at_masks is None else np.abs(1 - at_masks))
     areas_by_chance = _areas(truth.mean_faithfulness, truth.mean_distance_to_whole)
     for name, labels in (("union", truth.union), ("intersection", truth.intersection)):
-        values[f"auroc_{name}"] = auroc(scores.numbers, labels)
+        values[f"auroc_{name}"] = auroc(numbers, labels)
         chance[f"auroc_{name}"] = None if values[f"auroc_{name}"] is None else 0.5
         values[f"ap_{name}"] = average_precision(labels[order])
         chance[f"ap_{name}"] = chance_of_precision(int(labels.sum()), n)
@@ -187,6 +193,17 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
         right_rows=tuple(truth.n_right_rows[masks].tolist()),
         kept=tuple(order.tolist()),
     )
+
+
+def _levelled(numbers: Numbers) -> Numbers:
+    """Scores -> numbers in the same order, the same for those that are equal but for rounding."""
+    order = np.argsort(numbers, kind="stable")
+    tie = TIE * np.abs(numbers).max(initial=0.0)
+    with np.errstate(over="ignore"):  # the distance of the largest numbers is infinite
+        is_above = np.diff(numbers[order], prepend=numbers[order[:1]]) > tie
+    levels = np.empty(len(numbers))
+    levels[order] = np.cumsum(is_above)
+    return levels
 
 
 def measures_of_set(answer: Kept, truth: Truth) -> Measured:
