@@ -12,7 +12,7 @@ import argparse
 import pandas as pd
 
 from xor_mi.exam import MEASURES, ExamPart, read_exam
-from xor_mi.exam._grades import interval
+from xor_mi.metrics import mean_interval
 
 COLUMNS = ("size", "finds_minimum", "perfect_share", "cpr", "auroc_union")
 
@@ -49,7 +49,7 @@ def versus(part: ExamPart, first: str, second: str) -> str:
     """A line: how many more edges the first method needs than the second."""
     sizes = part.grades.frame().pivot_table(index="network", columns="method", values="size")
     more = sizes[first] - sizes[second]
-    mean, low, high = interval(more.tolist(), is_share=False)
+    mean, low, high = mean_interval(more.tolist())
     fewer, alike = (more < 0).sum(), (more == 0).sum()
     cells = [
         part.task,

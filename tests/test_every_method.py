@@ -166,6 +166,7 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "exam.TruthSummary.of": (None, {"truth": made("truth")}),
     "exam.ExamNetwork.truth": (lambda: made("grades").networks[0], {"over": "edges"}),
     "exam.ExamNetwork.elements": (lambda: made("grades").networks[0], {"over": "edges"}),
+    "exam.ExamRun.of": (None, {"grades": made("grades")}),
     "exam.Grades.of": (lambda: made("grades"), {"method": "magnitude"}),
     "exam.Grades.network": (lambda: made("grades"), {"name": "0"}),
     "exam.Grades.board": (lambda: made("grades"), {}),

@@ -444,7 +444,7 @@ def test_what_is_refused():
     ):
         with pytest.raises(XorMiError, match=message):
             ask(wrong)
-    with pytest.raises(XorMiError, match="no kind of circuit 'weights'; over is one of"):
+    with pytest.raises(XorMiError, match="no kind of element 'weights'; kinds are: edges, units"):
         ask(problem.edges, over="weights")
     for alpha in (0, 1, "0.05", None, math.nan, True):
         with pytest.raises(XorMiError, match="alpha is .*; give a number between 0 and 1"):

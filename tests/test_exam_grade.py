@@ -11,6 +11,7 @@ import torch.nn.utils.prune
 
 from xor_mi.errors import XorMiError
 from xor_mi.exam import (
+    CONVENTIONS,
     METHODS,
     AlignedModel,
     ExamMethod,
@@ -22,7 +23,6 @@ from xor_mi.exam import (
     proven_gates,
     task,
 )
-from xor_mi.exam._grades import interval
 from xor_mi.graph import Edge, Unit
 from xor_mi.handmade import textbook_xor
 from xor_mi.model import HookedMLP
@@ -164,6 +164,7 @@ ANSWERS: dict[str, Callable[[ExamProblem], object]] = {
     "a tensor": lambda problem: torch.arange(6),
     "a tensor of half the bits": lambda problem: torch.arange(6, dtype=torch.bfloat16),
     "a list": lambda problem: [0, 1, 2, 3, 4, 5],
+    "a list of tensors": lambda problem: list(torch.arange(6.0, requires_grad=True)),
     "a mapping": lambda problem: {edge: k for k, edge in enumerate(problem.edges)},
 }
 
@@ -201,6 +202,11 @@ def test_a_subcircuit_is_a_set():
     (one,) = grade({"method": lambda problem: list(problem.units)}, textbook_xor()).grades
     assert one.over == "units"
     assert one.values["perfect"] == 1
+
+
+def leaves(problem: ExamProblem) -> np.ndarray:
+    """It would end the program."""
+    raise SystemExit(3)
 
 
 def raises(problem: ExamProblem) -> np.ndarray:
@@ -325,6 +331,7 @@ WRONG = {
         "edges and units together",
     ),
     "an error of its own": (raises, "ZeroDivisionError: by nothing at all"),
+    "the end of the program": (leaves, "SystemExit: 3"),
     "changed weights": (changes_weights, "changed the weight fc1.weight; work on a copy"),
     "changed rows": (changes_rows, "changed the problem's numbers"),
     "a hook": (leaves_a_hook, "changed hooks"),
@@ -393,8 +400,6 @@ def test_the_board_is_the_frame_in_short(grades):
         assert board.loc[method, "finds_minimum_high"] == pytest.approx(exact.high)
     with pytest.raises(XorMiError, match="measures are: size"):
         grades.board(["sizes"])
-    assert interval([3.0], is_share=False) == (3.0, None, None)
-    assert interval([], is_share=True) == (None, None, None)
 
 
 def test_the_board_is_best_first_whatever_is_asked():
@@ -512,6 +517,33 @@ def test_conventions_decide_what_is_true():
         grade(whole, model, target="AND")
 
 
+def test_conventions_go_by_name():
+    """Those of the exam, and the presets that it can take."""
+    for name, convention in CONVENTIONS.items():
+        assert grade(whole, textbook_xor(), name).convention == convention
+    assert grade(whole, textbook_xor(), "meloux_paper").convention.ban_parity
+    with pytest.raises(XorMiError, match="all_units=False, under which the whole network is no"):
+        grade(whole, textbook_xor(), "meloux_code")
+
+
+def test_a_measure_says_on_how_many_networks_it_has_a_value(networks):
+    """A set that is perfect on some networks only has a size on these."""
+
+    def first_six(problem: ExamProblem) -> list[Edge]:
+        return list(problem.edges[:6])
+
+    def sometimes(problem: ExamProblem) -> list[Edge]:
+        is_first = problem.numbers.whole[0][0][0, 0] > 0
+        return list(problem.edges) if is_first else first_six(problem)
+
+    grades = grade({"sometimes": sometimes}, networks)
+    (line,) = grades.board(["size", "perfect"]).to_dict("records")
+    n_perfect = sum(one.values["perfect"] == 1 for one in grades.grades)
+    assert 0 < n_perfect < line["n_networks"]
+    assert (line["size_n"], line["perfect_n"]) == (n_perfect, line["n_networks"])
+    assert f", on {n_perfect}" in grades.compact_board()["size"].iloc[0]
+
+
 BAD = [
     ({"methods": "magnitud", "networks": textbook_xor()}, "METHODS has"),
     ({"methods": [], "networks": textbook_xor()}, "no methods are given"),
@@ -530,7 +562,10 @@ BAD = [
     ({"methods": {0: magnitude, "0": noising}, "networks": textbook_xor()}, "two methods have"),
     ({"methods": magnitude, "networks": textbook_xor(), "metric": "loss"}, "metric 'loss'"),
     ({"methods": magnitude, "networks": textbook_xor(), "seed": -1}, "seed"),
-    ({"methods": magnitude, "networks": textbook_xor(), "convention": "zero"}, "convention 'zero'"),
+    (
+        {"methods": magnitude, "networks": textbook_xor(), "convention": "zeros"},
+        "convention 'zeros'",
+    ),
     ({"methods": magnitude, "networks": textbook_xor(), "pairs": [("00", "111")]}, "111"),
 ]
 

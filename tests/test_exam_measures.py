@@ -164,6 +164,12 @@ def test_scores_that_differ_by_rounding_are_equal(truth):
     assert graded(truth, [1e308, -1e308, 9e307, 0, -9e307, 8e307]).kept == (0, 2, 5, 3, 4, 1)
 
 
+def test_tied_scores_are_counted(truth):
+    """Three of one size, two of another, and one alone."""
+    assert graded(truth, [1, 1, 1, 2, 2, 3]).values["tied"] == 5
+    assert graded(truth, [1, 2, 3, 4, 5, 6]).values["tied"] == 0
+
+
 def test_auroc_counts_pairs():
     """Positive above negative, ties half."""
     generator = np.random.default_rng(0)

@@ -509,7 +509,9 @@ def test_gradients_are_there_where_the_caller_has_them_off(textbook, method, off
 @pytest.mark.parametrize("method", [eap_pairs, eap_ig_pairs])
 def test_no_pairs_are_refused(textbook, method):
     """Where every row has the same label."""
-    with pytest.raises(XorMiError, match="no pairs of rows, for all its labels are the same"):
+    with pytest.raises(
+        XorMiError, match="no pairs of rows: none were given, or all its labels are"
+    ):
         method(ExamProblem.of(textbook, "FALSE"))
 
 

@@ -29,7 +29,7 @@ from xor_mi.exam import (
 from xor_mi.exam._lots import EXAM_FILES
 from xor_mi.finding import number_text
 from xor_mi.kinds import PathLike
-from xor_mi.saving import EXAM_MARK, require_own, write_file
+from xor_mi.saving import EXAM_MARK, require_writable, write_file
 
 __all__ = ["render_exam_page", "write_exam_page"]
 
@@ -48,12 +48,12 @@ _PLOTLY = {"showSendToCloud": False, "displaylogo": False, "responsive": False}
 
 
 def write_exam_page(
-    exam: ExamRun | PathLike, directory: PathLike | None = None, *, overwrite: bool = False
+    exam: ExamRun | Grades | PathLike, directory: PathLike | None = None, *, overwrite: bool = False
 ) -> Path:
     """Write index.html of an exam into its folder; gives the page's path.
 
     Args:
-        exam: what `exam.run_exam` or `exam.read_exam` returns, or the folder of one.
+        exam: what `exam.run_exam`, `exam.read_exam` or `exam.grade` returns, or the folder of one.
         directory: where to; by default the folder that the exam is in.
         overwrite: write beside files that xor-mi did not write, and over them where they are called
             index.html.
@@ -61,10 +61,12 @@ def write_exam_page(
     Raises:
         XorMiError: no exam, nowhere to write, or a folder with files which xor-mi did not write.
     """
-    give = "what exam.run_exam returns, or the folder of an exam"
-    require_kind("exam", exam, (ExamRun, str, Path), give=give)
+    give = "what exam.run_exam or exam.grade returns, or the folder of an exam"
+    require_kind("exam", exam, (ExamRun, Grades, str, Path), give=give)
     if isinstance(exam, ExamRun):
         run = exam
+    elif isinstance(exam, Grades):
+        run = ExamRun.of(exam)
     else:
         run = read_exam(exam)
         directory = exam if directory is None else directory
@@ -72,7 +74,7 @@ def write_exam_page(
     give = "a folder to write to"
     require_kind("directory", directory, (str, Path), give=give)
     assert directory is not None
-    folder = require_own(directory, EXAM_FILES, overwrite=overwrite)
+    folder = require_writable(directory, EXAM_FILES, overwrite=overwrite)
     write_file(folder / "index.html", page)
     return folder / "index.html"
 

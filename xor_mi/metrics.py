@@ -18,13 +18,14 @@ caller names, `decide=`: `by_threshold`, `by_argmax` and `by_tokens` make the us
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, nan
+from math import inf, nan, sqrt
 from numbers import Integral, Real
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
-from scipy.special import betaincinv
+from scipy.special import betaincinv, stdtrit
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_at_most, require_kind, shown, whole_number
@@ -42,6 +43,7 @@ from xor_mi.model._numbers import read_numbers
 
 __all__ = [
     "UNDECIDED",
+    "MeanInterval",
     "ScoreAbove",
     "ShareInterval",
     "accuracy",
@@ -52,6 +54,7 @@ __all__ = [
     "decisions",
     "logit",
     "logit_difference",
+    "mean_interval",
     "probability",
     "score",
     "share_interval",
@@ -580,3 +583,35 @@ def share_interval(count: int, n: int) -> ShareInterval:
     low = float(betaincinv(count, n - count + 1, TAIL)) if count > 0 else 0.0
     high = float(betaincinv(count + 1, n - count, 1 - TAIL)) if count < n else 1.0
     return ShareInterval(share=count / n, low=low, high=high)
+
+
+class MeanInterval(NamedTuple):
+    """A mean with Student's 95 % interval; None where nothing is known of it."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def mean_interval(values: Sequence[float]) -> MeanInterval:
+    """The mean of independent values with Student's 95 % interval.
+
+    Of one value there is no interval, and of none no mean.
+
+    >>> mean_interval([0.0, 1.0, 2.0])
+    MeanInterval(mean=1.0, low=-1.484..., high=3.484...)
+
+    Raises:
+        XorMiError: what is no list of numbers.
+    """
+    is_list = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+    if not is_list or not all(isinstance(value, Real) for value in values):
+        raise XorMiError(f"values is {shown(values)}; give a list of numbers")
+    n = len(values)
+    if n == 0:
+        return MeanInterval(None, None, None)
+    mean = float(np.mean(values))
+    if n == 1:
+        return MeanInterval(mean, None, None)
+    reach = float(stdtrit(n - 1, 1 - TAIL)) * float(np.std(values, ddof=1)) / sqrt(n)
+    return MeanInterval(mean, mean - reach, mean + reach)

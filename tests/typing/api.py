@@ -381,6 +381,9 @@ assert_type(xor_mi.search.Convention(margin=0.1).describe(), str)
 asked = xor_mi.exam.ExamProblem.of(model, metric="margin", pairs=[("01", "11")])
 assert_type(asked.cost, xor_mi.exam.Cost)
 over: xor_mi.exam.Over = "edges"
+by_mean: xor_mi.exam.ConventionName = "mean"
+some_convention: xor_mi.exam.SomeConvention = by_mean
+assert_type(xor_mi.metrics.mean_interval([0.0, 1.0]), xor_mi.metrics.MeanInterval)
 margin: xor_mi.exam.MetricName = "margin"
 first_output: xor_mi.exam.RowMetric = lambda outputs: outputs[..., 0]  # noqa: E731
 exam_truth = xor_mi.exam.Truth.of(asked, over=over)

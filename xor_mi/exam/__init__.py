@@ -17,6 +17,9 @@ from xor_mi.exam._circuit_tests import CircuitTests as CircuitTests
 from xor_mi.exam._circuit_tests import circuit_tests as circuit_tests
 from xor_mi.exam._circuit_tests import circuit_tests_against_truth as circuit_tests_against_truth
 from xor_mi.exam._circuit_tests import smallest_by_tests as smallest_by_tests
+from xor_mi.exam._conventions import CONVENTIONS as CONVENTIONS
+from xor_mi.exam._conventions import ConventionName as ConventionName
+from xor_mi.exam._conventions import SomeConvention as SomeConvention
 from xor_mi.exam._exam import ExamPart as ExamPart
 from xor_mi.exam._exam import ExamRun as ExamRun
 from xor_mi.exam._gate_rule import GATE_METHODS as GATE_METHODS
@@ -57,7 +60,6 @@ from xor_mi.exam._run import run_exam as run_exam
 from xor_mi.exam._sets import acdc as acdc
 from xor_mi.exam._sets import edge_pruning as edge_pruning
 from xor_mi.exam._sets import subnetwork_probing as subnetwork_probing
-from xor_mi.exam._tasks import CONVENTIONS as CONVENTIONS
 from xor_mi.exam._tasks import Task as Task
 from xor_mi.exam._tasks import TaskKind as TaskKind
 from xor_mi.exam._tasks import TaskNetworks as TaskNetworks

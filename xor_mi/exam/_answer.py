@@ -145,8 +145,9 @@ def _of_several(answer: list[Any], problem: ExamProblem, over: Over | None) -> R
         return _of_elements([], problem, over or "edges")
     if any(isinstance(one, (Edge, Unit)) for one in answer):
         return _of_elements(answer, problem, _kind_of(answer, problem))
+    plain = [one.detach().cpu().numpy() if isinstance(one, Tensor) else one for one in answer]
     try:
-        numbers = np.asarray(answer)
+        numbers = np.asarray(plain)
     except ValueError:  # lines of different lengths
         raise XorMiError(f"the method gave {shown(answer)}; {WHAT_TO_GIVE}") from None
     return _of_numbers(numbers, problem)

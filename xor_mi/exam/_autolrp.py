@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.exam._exact_methods import Scores
+from xor_mi.exam._exact_methods import ElementScores
 from xor_mi.exam._libraries import counted, hooked_copy, library, mean_effects
 from xor_mi.exam._method import ExamMethod
 from xor_mi.exam._problem import ExamProblem, Over
@@ -34,7 +34,7 @@ Wrapped = Any
 """The library's own kind of tensor; Any: it may not be installed."""
 
 
-def relevance(problem: ExamProblem, over: Over) -> Scores:
+def relevance(problem: ExamProblem, over: Over) -> ElementScores:
     """Layer-wise relevance propagation by autolrp's default rules."""
     return mean_effects(relevance_of_rows(problem, over))
 

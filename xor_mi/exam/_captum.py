@@ -28,7 +28,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xor_mi.errors import require_at_most
-from xor_mi.exam._exact_methods import Scores
+from xor_mi.exam._exact_methods import ElementScores
 from xor_mi.exam._libraries import (
     MetricOf,
     ModuleTwin,
@@ -46,14 +46,14 @@ MAX_ORDERS = factorial(6)
 """captum's exact Shapley values go through every order of the units; more orders are refused."""
 
 
-def feature_ablation(problem: ExamProblem, over: Over) -> Scores:
+def feature_ablation(problem: ExamProblem, over: Over) -> ElementScores:
     """What dropping one element changes: exact noising."""
     method = library("captum.attr").FeatureAblation(partial(_with_features, problem, over))
     return _of_features(problem, over, method.attribute)
 
 
 @with_gradients
-def integrated_gradients(problem: ExamProblem, over: Over) -> Scores:
+def integrated_gradients(problem: ExamProblem, over: Over) -> ElementScores:
     """The slope in what is kept, averaged from nothing kept to all, by captum's 50 steps.
 
     Sundararajan, Taly and Yan 2017, arXiv 1703.01365.
@@ -66,7 +66,7 @@ def integrated_gradients(problem: ExamProblem, over: Over) -> Scores:
     return _of_features(problem, over, method.attribute)
 
 
-def shapley_values(problem: ExamProblem, over: Over) -> Scores:
+def shapley_values(problem: ExamProblem, over: Over) -> ElementScores:
     """Shapley values by going through every order of the elements.
 
     Castro, Gómez and Tejada 2009.
@@ -101,7 +101,7 @@ def _looked_up(problem: ExamProblem, over: Over) -> Callable[[Tensor], Tensor]:
     return of_features
 
 
-def shapley_sampling(problem: ExamProblem, over: Over) -> Scores:
+def shapley_sampling(problem: ExamProblem, over: Over) -> ElementScores:
     """Shapley values over captum's 25 random orders, seeded by the problem.
 
     Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010.
@@ -131,7 +131,9 @@ def _with_features(
     return problem.metric_of(counted(problem, outputs.flatten(0, 1)).view_as(outputs)).flatten()
 
 
-def _of_features(problem: ExamProblem, over: Over, attribute: Callable[..., Tensor]) -> Scores:
+def _of_features(
+    problem: ExamProblem, over: Over, attribute: Callable[..., Tensor]
+) -> ElementScores:
     """Everything kept on every row, against nothing."""
     everything = torch.ones(problem.n_rows, len(problem.elements(over)), dtype=torch.float64)
     # with gradients: captum warns where it has to switch them on itself
@@ -144,7 +146,7 @@ Layer = Callable[[nn.Module, nn.Module], Tensor]
 
 
 @with_gradients
-def layer_integrated_gradients(problem: ExamProblem, over: Over) -> Scores:
+def layer_integrated_gradients(problem: ExamProblem, over: Over) -> ElementScores:
     """The slope averaged along the line between a layer's values on the baseline and on the row.
 
     Sundararajan, Taly and Yan 2017, arXiv 1703.01365.
@@ -162,7 +164,7 @@ def layer_integrated_gradients(problem: ExamProblem, over: Over) -> Scores:
 
 
 @with_gradients
-def conductance(problem: ExamProblem, over: Over) -> Scores:
+def conductance(problem: ExamProblem, over: Over) -> ElementScores:
     """What of the integrated gradients of the inputs flows through each place.
 
     Dhamdhere, Sundararajan and Yan 2018, arXiv 1805.12233.
@@ -180,7 +182,7 @@ def conductance(problem: ExamProblem, over: Over) -> Scores:
 
 
 @with_gradients
-def gradient_x_activation(problem: ExamProblem, over: Over) -> Scores:
+def gradient_x_activation(problem: ExamProblem, over: Over) -> ElementScores:
     """The slope on the row times the value there.
 
     Shrikumar et al. 2016, arXiv 1605.01713.
@@ -199,7 +201,7 @@ def gradient_x_activation(problem: ExamProblem, over: Over) -> Scores:
 
 
 @with_gradients
-def deeplift(problem: ExamProblem, over: Over) -> Scores:
+def deeplift(problem: ExamProblem, over: Over) -> ElementScores:
     """DeepLift on a network whose activations are functions: wrong below them, and in silence.
 
     Shrikumar, Greenside and Kundaje 2017, arXiv 1704.02685. See `deeplift_modules`.
@@ -212,7 +214,7 @@ def deeplift(problem: ExamProblem, over: Over) -> Scores:
 
 
 @with_gradients
-def deeplift_modules(problem: ExamProblem, over: Over) -> Scores:
+def deeplift_modules(problem: ExamProblem, over: Over) -> ElementScores:
     """DeepLift on the same network made of modules, which captum sees.
 
     Shrikumar, Greenside and Kundaje 2017, arXiv 1704.02685.
@@ -224,7 +226,7 @@ def deeplift_modules(problem: ExamProblem, over: Over) -> Scores:
     return _deeplift(problem, twin, twin.places(over))
 
 
-def _deeplift(problem: ExamProblem, network: nn.Module, places: list[nn.Module]) -> Scores:
+def _deeplift(problem: ExamProblem, network: nn.Module, places: list[nn.Module]) -> ElementScores:
     attr = library("captum.attr")
     inputs, baselines = _inputs(problem)
 
@@ -244,14 +246,14 @@ def _inputs(problem: ExamProblem) -> tuple[Tensor, Tensor]:
     return inputs, dropped.expand_as(inputs).clone().requires_grad_()
 
 
-def _at_hooks(problem: ExamProblem, over: Over, of_layer: Layer) -> Scores:
+def _at_hooks(problem: ExamProblem, over: Over, of_layer: Layer) -> ElementScores:
     network = hooked_copy(problem, over)
     return _at_places(problem, network, hook_points(network, problem, over), of_layer)
 
 
 def _at_places(
     problem: ExamProblem, network: nn.Module, places: list[nn.Module], of_layer: Layer
-) -> Scores:
+) -> ElementScores:
     require_slopes(problem)
     metric = MetricOf(problem, network)
     return mean_effects([of_layer(metric, place) for place in places])
@@ -261,7 +263,7 @@ def _at_places(
 class _Run(Protocol):
     """A method of units and of edges."""
 
-    def __call__(self, problem: ExamProblem, over: Over) -> Scores: ...
+    def __call__(self, problem: ExamProblem, over: Over) -> ElementScores: ...
 
 
 def _both(name: str, run: _Run, what: str) -> list[ExamMethod]:

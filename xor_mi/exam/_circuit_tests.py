@@ -64,7 +64,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, pairwise, permutations, product
 from math import comb
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ from torch import Tensor
 from xor_mi.circuits import ROUNDING
 from xor_mi.errors import XorMiError, require_at_most, require_kind, shown, unknown
 from xor_mi.exam._method import ExamMethod
-from xor_mi.exam._problem import ExamProblem, Over
+from xor_mi.exam._problem import ExamProblem, Over, require_over
 from xor_mi.exam._truth import Truth
 from xor_mi.finding import Finding, number_text
 from xor_mi.graph import Edge, Subcircuit, Unit, layers_of
@@ -252,7 +252,7 @@ def circuit_tests(
             and 1.
     """
     require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
-    over = _as_over(over)
+    require_over(over)
     require_kind("connected", connected, bool, give="True or False")
     mask = _as_mask(circuit, problem, over)
     tester = _Tester(problem, over, alpha=_as_alpha(alpha), connected=connected)
@@ -282,7 +282,7 @@ def smallest_by_tests(
         XorMiError: as `circuit_tests`.
     """
     require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
-    over = _as_over(over)
+    require_over(over)
     tester = _Tester(problem, over, alpha=_as_alpha(alpha), connected=False)
     sets = tester.sets
     single = 1 << np.arange(sets.n_elements, dtype=np.int64)
@@ -360,7 +360,7 @@ def circuit_tests_against_truth(
         XorMiError: more than 14 elements, and as `circuit_tests`.
     """
     require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
-    over = _as_over(over)
+    require_over(over)
     require_kind("connected", connected, bool, give="True or False")
     tester = _Tester(problem, over, alpha=_as_alpha(alpha), connected=connected)
     n_elements = tester.sets.n_elements
@@ -732,12 +732,6 @@ def _centred(kernel: Numbers) -> Numbers:
     """A kernel less the means of its rows and columns, [row, row]."""
     of_rows = kernel - kernel.mean(0)
     return of_rows - of_rows.mean(1, keepdims=True)
-
-
-def _as_over(over: object) -> Over:
-    if over not in get_args(Over):
-        raise unknown("kind of circuit", over, get_args(Over), where="over is one of")
-    return "edges" if over == "edges" else "units"
 
 
 def _as_alpha(alpha: object) -> float:

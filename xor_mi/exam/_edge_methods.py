@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, whole_number
-from xor_mi.exam._exact_methods import Scores, denoising, noising, shapley
+from xor_mi.exam._exact_methods import ElementScores, denoising, noising, shapley
 from xor_mi.exam._method import ExamMethod, Method
 from xor_mi.exam._problem import ExamProblem, require_slopes, slopes_of
 from xor_mi.exam._slopes import add_edges_up, midpoints, run_whole, weights_of, with_gradients
@@ -23,7 +23,7 @@ N_STEPS = 50
 """A gradient is averaged over so many points of its path."""
 
 
-def edge_noising(problem: ExamProblem) -> Scores:
+def edge_noising(problem: ExamProblem) -> ElementScores:
     """Exact: how far the metric moves when one edge is dropped from the whole network.
 
     Heimersheim and Nanda 2024, arXiv 2404.15255.
@@ -35,7 +35,7 @@ def edge_noising(problem: ExamProblem) -> Scores:
     return noising(problem, "edges")
 
 
-def edge_denoising(problem: ExamProblem) -> Scores:
+def edge_denoising(problem: ExamProblem) -> ElementScores:
     """Exact: how far the metric moves when one edge is restored where all are dropped.
 
     Heimersheim and Nanda 2024, arXiv 2404.15255. With a hidden layer, one edge alone is no way from
@@ -48,7 +48,7 @@ def edge_denoising(problem: ExamProblem) -> Scores:
     return denoising(problem, "edges")
 
 
-def eap(problem: ExamProblem) -> Scores:
+def eap(problem: ExamProblem) -> ElementScores:
     """Edge attribution patching: the metric's slope in an edge's value, times its change.
 
     The slope is that of the whole network, the change that to what a dropped edge carries. Syed,
@@ -65,7 +65,7 @@ def eap(problem: ExamProblem) -> Scores:
     return problem.gradient(whole)[0].abs().mean(0).numpy()
 
 
-def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
     """The same with the slope averaged while all edges are put back together, from 0 to 1.
 
     Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the metric in the
@@ -81,7 +81,7 @@ def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
 
 
 @with_gradients
-def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
     """The same with the slope averaged over inputs on the line from a baseline to the row.
 
     The baseline is what dropped edges of the inputs carry, 0 or the mean row; an edge's change is
@@ -108,7 +108,7 @@ def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     return effects.abs().mean(0).numpy()
 
 
-def eap_pairs(problem: ExamProblem) -> Scores:
+def eap_pairs(problem: ExamProblem) -> ElementScores:
     """Edge attribution patching between rows: the slope at the clean row, times the change.
 
     The change is that to what the edge carries on the corrupted row; the metric is the clean row's.
@@ -121,7 +121,7 @@ def eap_pairs(problem: ExamProblem) -> Scores:
     return _between_rows(problem, torch.ones(1, dtype=torch.float64))
 
 
-def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
     """The same with the slope averaged over inputs on the line from the corrupted to the clean row.
 
     Hanna, Pezzelle and Belinkov 2024, arXiv 2403.17806.
@@ -134,7 +134,7 @@ def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
 
 
 @with_gradients
-def gradient_x_weight(problem: ExamProblem) -> Scores:
+def gradient_x_weight(problem: ExamProblem) -> ElementScores:
     """|weight x slope of the metric in it|, where the metric is the mean over rows.
 
     The sensitivity of a connection (Lee, Ajanthan and Torr 2019, arXiv 1810.02340). Where a dropped
@@ -157,7 +157,7 @@ def gradient_x_weight(problem: ExamProblem) -> Scores:
     return torch.cat(products).detach().abs().numpy()
 
 
-def shapley_margin(problem: ExamProblem) -> Scores:
+def shapley_margin(problem: ExamProblem) -> ElementScores:
     """Exact Shapley values of the mean margin over all sets of edges, signed.
 
     Shapley 1953.
@@ -173,7 +173,7 @@ def shapley_margin(problem: ExamProblem) -> Scores:
     return shapley(problem, "edges", "margin")
 
 
-def shapley_accuracy(problem: ExamProblem) -> Scores:
+def shapley_accuracy(problem: ExamProblem) -> ElementScores:
     """Exact Shapley values of the share of rows that are right over all sets of edges, signed.
 
     Shapley 1953.
@@ -184,7 +184,7 @@ def shapley_accuracy(problem: ExamProblem) -> Scores:
     return shapley(problem, "edges", "accuracy")
 
 
-def magnitude(problem: ExamProblem) -> Scores:
+def magnitude(problem: ExamProblem) -> ElementScores:
     """The absolute weight. Han, Pool, Tran and Dally 2015, arXiv 1506.02626.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -194,7 +194,7 @@ def magnitude(problem: ExamProblem) -> Scores:
     return np.concatenate([np.abs(layer.weight).ravel() for layer in problem.numbers.layers])
 
 
-def random_edges(problem: ExamProblem) -> Scores:
+def random_edges(problem: ExamProblem) -> ElementScores:
     """Chance: a number from 0 to 1 per edge."""
     return problem.generator("random").random(len(problem.edges))
 
@@ -204,7 +204,7 @@ def _steps(n_steps: int) -> Float[Tensor, " step"]:
 
 
 @with_gradients
-def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> Scores:
+def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> ElementScores:
     """The effects of edges between the two rows of each pair, the mean of their absolute values.
 
     Args:
@@ -213,7 +213,8 @@ def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> Scores
     require_slopes(problem)
     if not problem.pairs:
         raise XorMiError(
-            "the problem has no pairs of rows, for all its labels are the same; give pairs="
+            "the problem has no pairs of rows: none were given, or all its labels are the same; "
+            "give pairs="
         )
     numbers, pairs = problem.numbers, torch.tensor(problem.pairs)
     clean, corrupted = pairs[:, 0], pairs[:, 1]

@@ -16,7 +16,7 @@ from xor_mi.errors import require_at_most
 from xor_mi.exam._problem import ExamProblem, MetricName, Over
 from xor_mi.search import metric_of_edge_masks
 
-Scores = NDArray[np.float64]
+ElementScores = NDArray[np.float64]
 """A number per edge or unit, in the order of the problem."""
 
 MAX_SHAPLEY = 20
@@ -27,7 +27,7 @@ MASKS_AT_ONCE = 2**12
 """How many sets of units are run together."""
 
 
-def noising(problem: ExamProblem, over: Over) -> Scores:
+def noising(problem: ExamProblem, over: Over) -> ElementScores:
     """How far the metric moves when one element is dropped from the whole network.
 
     It finds every part of an AND and no part of an OR (Heimersheim and Nanda 2024, arXiv
@@ -39,7 +39,7 @@ def noising(problem: ExamProblem, over: Over) -> Scores:
     return _mean_change(_values(problem, over, np.concatenate([whole, without_one])))
 
 
-def denoising(problem: ExamProblem, over: Over) -> Scores:
+def denoising(problem: ExamProblem, over: Over) -> ElementScores:
     """How far the metric moves when one element is restored where all are dropped.
 
     It finds every part of an OR and no part of an AND (Heimersheim and Nanda 2024, arXiv
@@ -51,7 +51,7 @@ def denoising(problem: ExamProblem, over: Over) -> Scores:
     return _mean_change(_values(problem, over, np.concatenate([nothing, only_one])))
 
 
-def shapley(problem: ExamProblem, over: Over, metric: MetricName) -> Scores:
+def shapley(problem: ExamProblem, over: Over, metric: MetricName) -> ElementScores:
     """Exact Shapley values of the metric's mean over rows, by running every set of elements.
 
     The mean gain by an element over all orders in which the elements could be put back (Shapley
@@ -86,7 +86,7 @@ def shapley(problem: ExamProblem, over: Over, metric: MetricName) -> Scores:
     return shapley_of_sets(of_sets)
 
 
-def shapley_of_sets(of_sets: Float[np.ndarray, " set"]) -> Scores:
+def shapley_of_sets(of_sets: Float[np.ndarray, " set"]) -> ElementScores:
     """What each set is worth -> the Shapley value of each element.
 
     Args:
@@ -123,6 +123,6 @@ def _values(problem: ExamProblem, over: Over, kept: NDArray[np.generic]) -> NDAr
     return values.detach().double().numpy()
 
 
-def _mean_change(values: NDArray[np.float64]) -> Scores:
+def _mean_change(values: NDArray[np.float64]) -> ElementScores:
     """How far each mask's metric is from the first one's, the mean over rows, [mask - 1]."""
     return np.abs(values[1:] - values[0]).mean(-1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from xor_mi.errors import unknown
+from xor_mi.errors import require_kind, unknown
 from xor_mi.exam._grades import Grades
 from xor_mi.finding import Finding, count_text
 
@@ -47,6 +47,27 @@ class ExamRun(Finding):
     n_networks: int
     seed: int
     versions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, grades: Grades, *, name: str = "networks of your own") -> "ExamRun":
+        """What `grade` gave, as an exam of one part, such as a page is written of.
+
+        Args:
+            name: what the networks are called there.
+
+        Raises:
+            XorMiError: something else than grades, or a name that is no text.
+        """
+        require_kind("grades", grades, Grades, give="what exam.grade returns")
+        require_kind("name", name, str, give="what the networks are called")
+        part = ExamPart(
+            task=name,
+            says="Networks that were given.",
+            convention=grades.convention.describe(),
+            grades=grades,
+        )
+        n_networks = len(grades.networks) + len(grades.left_out)
+        return cls(parts=(part,), n_networks=n_networks, seed=grades.seed, versions=grades.versions)
 
     def __len__(self) -> int:
         return len(self.parts)

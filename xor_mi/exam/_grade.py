@@ -15,6 +15,7 @@ from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError, cut_short, require_kind, shown, whole_number
 from xor_mi.exam._alignments import accuracy_of, chance_of
 from xor_mi.exam._answer import GIVES, Gates, Kept, ReadAnswer, Scores, read_answer
+from xor_mi.exam._conventions import SomeConvention, convention_of
 from xor_mi.exam._gate_rule import agreement_with_circuit, chance_of_agreement
 from xor_mi.exam._grades import ExamNetwork, Grade, Grades, TruthSummary
 from xor_mi.exam._measures import Measured, auroc, measures_of_scores, measures_of_set
@@ -26,7 +27,7 @@ from xor_mi.exam._unchanged import Changed, unchanged
 from xor_mi.kinds import Pairs, Target
 from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.progress import progress_bar
-from xor_mi.search import AnyConvention, Convention
+from xor_mi.search import Convention
 from xor_mi.training import Population
 from xor_mi.truth import row_name, truth_rows
 
@@ -51,7 +52,7 @@ MOST_NAMED = 3
 def grade(
     methods: SomeMethods = None,
     networks: Networks | None = None,
-    convention: AnyConvention = None,
+    convention: SomeConvention = None,
     *,
     target: Target | None = None,
     metric: MetricName | RowMetric = "margin",
@@ -70,7 +71,8 @@ def grade(
             functions; by default all of `METHODS`.
         networks: one network, several, or a mapping from names; a `Population`, or the networks of
             a `Task`.
-        convention: what is kept where an edge is dropped, on which rows, and what is right.
+        convention: what a dropped edge carries, on which rows, and what is right: a `Convention`,
+            or a name of `CONVENTIONS`, such as "mean".
         target: what is right; by default each network's own target.
         metric: what a part of the network is worth on a row; see `MetricName`.
         pairs: (clean, corrupted) rows for methods that patch from one input to another.
@@ -90,7 +92,7 @@ def grade(
     """
     named_methods = methods_by_name(methods)
     named_networks = _named(networks)
-    asked = Convention.of(convention)
+    asked = convention_of(convention)
     if isinstance(pairs, Iterator):
         pairs = list(pairs)  # each network is asked of them
     settings = _Settings(
@@ -252,8 +254,8 @@ class _Place:
                 read = read_answer(method(problem), problem, over=over)
             # what no truth over sets is asked for may still be an answer that cannot be measured
             of_units = None if isinstance(read, (Scores, Kept)) else self._of_units(read, problem)
-        # whatever a method raises: the others are graded all the same
-        except Exception as error:
+        # whatever a method raises, `exit()` too: the others are graded all the same
+        except (Exception, SystemExit) as error:
             why_not = str(error) if isinstance(error, (XorMiError, Changed)) else _raised(error)
             return Grade(method=name, network=self._name, over=over, why_not=why_not)
         measured = of_units or self._measured(read, problem)
@@ -307,6 +309,6 @@ def _alone(measure: str, value: float | None, chance: float | None) -> Measured:
     return Measured(values={measure: value}, chance={measure: chance})
 
 
-def _raised(error: Exception) -> str:
+def _raised(error: Exception | SystemExit) -> str:
     """What a method raised, on one line."""
     return cut_short(f"{type(error).__name__}: {error}".replace("\n", " "), at_most=300)

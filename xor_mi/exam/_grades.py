@@ -1,15 +1,14 @@
 """grades of methods on networks -> Grades: one line per method and network, and the board."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from math import inf, isfinite, sqrt
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 from torch import Tensor
 
 from xor_mi.circuits._stored import Misshapen, restored, stored
@@ -20,7 +19,7 @@ from xor_mi.exam._problem import Over, require_over
 from xor_mi.exam._truth import Truth
 from xor_mi.finding import Finding, count_text, number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
-from xor_mi.metrics import share_interval
+from xor_mi.metrics import MeanInterval, mean_interval, share_interval
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.reading import read_json_text
 from xor_mi.search import Convention
@@ -29,8 +28,6 @@ from xor_mi.truth import BooleanFunction
 FORMAT = "xor_mi.Grades/1"
 DECISIVE = ("finds_minimum", "gate_agreement", "interchange_accuracy")
 """The measures, one of each kind of answer, that say whether it is right."""
-CONFIDENCE = 0.95
-"""Of the intervals on the board."""
 _NEXT_STEP = "grade the methods again, or give the text that Grades.to_json wrote"
 
 
@@ -287,7 +284,8 @@ class Grades(Finding):
         stands in `perfect`.
 
         Columns: method, over, gives, n_networks, n_failed, then of each measure its mean, `_low`,
-        `_high` and `_chance`, then control, forwards, backwards (means).
+        `_high`, `_chance` and `_n`, on how many networks it has a value, then control, forwards,
+        backwards (means).
 
         Args:
             measures: which, by name; by default all that there are.
@@ -332,8 +330,9 @@ class Grades(Finding):
             known = _known(graded, name)
             chances = [grade.chance.get(name) for grade in graded]
             known_chances = [chance for chance in chances if chance is not None]
-            mean, low, high = interval_of(known, MEASURES[name])
+            mean, low, high = _interval_of(known, MEASURES[name])
             line[name] = mean
+            line[f"{name}_n"] = len(known)
             line[f"{name}_low"] = low
             line[f"{name}_high"] = high
             line[f"{name}_chance"] = _mean(known_chances)
@@ -398,6 +397,8 @@ class Grades(Finding):
     def compact_board(self) -> pd.DataFrame:
         """The board as a person reads it: one text per measure, 'mean [low, high] (chance)'.
 
+        A measure that has no value on some networks says on how many it has: ', on 4'.
+
         Of the measures those that a reader asks first: size, finds_minimum, perfect, perfect_share,
         faithfulness areas, gates and interchange.
         """
@@ -416,14 +417,7 @@ class Grades(Finding):
         board = self.board(measures)
         table = board[["method", "over", "gives", "n_networks"]].copy()
         for name in measures:
-            cells = zip(
-                board[name],
-                board[f"{name}_low"],
-                board[f"{name}_high"],
-                board[f"{name}_chance"],
-                strict=True,
-            )
-            table[name] = [_cell(*numbers) for numbers in cells]
+            table[name] = [_cell(line, name) for line in board.to_dict("records")]
         if board["control"].notna().any():
             table["control"] = board["control"]
         table["forwards"] = board["forwards"]
@@ -456,40 +450,14 @@ class Grades(Finding):
             raise XorMiError(f"the grades cannot be read: {error}; {_NEXT_STEP}") from None
 
 
-def interval(
-    values: Sequence[float], *, is_share: bool
-) -> tuple[float | None, float | None, float | None]:
-    """The mean over networks and its 95 % interval; None where nothing is known of it.
-
-    >>> interval([0.0, 1.0, 2.0], is_share=False)
-    (1.0, -1.484..., 3.484...)
-    """
-    n = len(values)
-    if not n:
-        return None, None, None
-    if is_share:
-        share = share_interval(int(sum(values)), n)
-        return share.share, share.low, share.high
-    mean = float(np.mean(values))
-    if n == 1:
-        return mean, None, None
-    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
-    reach = quantile * float(np.std(values, ddof=1)) / sqrt(n)
-    return mean, mean - reach, mean + reach
-
-
-def interval_of(
-    values: Sequence[float], measure: Measure
-) -> tuple[float | None, float | None, float | None]:
-    """The mean over networks and its 95 % interval, no further than the measure can go.
-
-    >>> interval_of([1.0, 1.0, 0.0], MEASURES["interchange_accuracy"])
-    (0.666..., 0.0, 1.0)
-    """
-    mean, low, high = interval(values, is_share=measure.is_share)
+def _interval_of(values: Sequence[float], measure: Measure) -> MeanInterval:
+    """The mean over networks and its 95 % interval, no further than the measure can go."""
+    if measure.is_share and values:
+        return MeanInterval(*share_interval(int(sum(values)), len(values)))
+    mean, low, high = mean_interval(values)
     if low is None or high is None:
-        return mean, low, high
-    return mean, max(low, float(measure.at_least)), min(high, float(measure.at_most))
+        return MeanInterval(mean, low, high)
+    return MeanInterval(mean, max(low, measure.at_least), min(high, measure.at_most))
 
 
 def _known(grades: Sequence[Grade], measure: str) -> list[float]:
@@ -559,8 +527,9 @@ def joined(parts: Sequence[Grades]) -> Grades:
     )
 
 
-def _cell(mean: Any, low: Any, high: Any, chance: Any) -> str:
-    """'9.23 [8.9, 9.5] (16.7)': mean, interval and chance, as far as there are such."""
+def _cell(line: Mapping[Any, Any], measure: str) -> str:
+    """'9.23 [8.98, 9.48] (16.70)': mean, interval and chance, and of how many where not of all."""
+    mean, low, high, chance = (line[f"{measure}{end}"] for end in ("", "_low", "_high", "_chance"))
     if mean is None or not isfinite(mean):
         return ""
     text = number_text(mean)
@@ -568,4 +537,5 @@ def _cell(mean: Any, low: Any, high: Any, chance: Any) -> str:
         text += f" [{number_text(low)}, {number_text(high)}]"
     if chance is not None and isfinite(chance):
         text += f" ({number_text(chance)})"
-    return text
+    n = line[f"{measure}_n"]
+    return text if n == line["n_networks"] else f"{text}, on {n}"

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, cut_short
-from xor_mi.exam._exact_methods import Scores
+from xor_mi.exam._exact_methods import ElementScores
 from xor_mi.exam._problem import ExamProblem, Over
 from xor_mi.model import HookedMLP
 
@@ -150,7 +150,7 @@ def counted(problem: ExamProblem, outputs: Tensor) -> Tensor:
     return outputs
 
 
-def mean_effects(of_rows: Sequence[Tensor]) -> Scores:
+def mean_effects(of_rows: Sequence[Tensor]) -> ElementScores:
     """What a library gives each row's elements, [row, ...] per place -> scores, [element].
 
     The mean of the absolute values over rows.

@@ -60,6 +60,11 @@ MEASURES: Mapping[str, Measure] = {
         at_most=1,
     ),
     # of scores
+    "tied": Measure(
+        "elements whose score another element has too: their order is drawn at random",
+        "lower",
+        at_least=0,
+    ),
     "perfect_share": Measure(
         "part of k = 1 ... all whose top-k is perfect", "higher", at_least=0, at_most=1
     ),
@@ -167,6 +172,7 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
         "excess": float(size - minimum),
         "finds_minimum": float(size == minimum),
         "rank": _rank(truth, int(masks[minimum])),
+        "tied": float(_n_tied(numbers)),
         "perfect_share": float(is_perfect[1:].mean()),
     }
     chance: dict[str, float | None] = {
@@ -254,6 +260,12 @@ def _rank(truth: Truth, mask: int) -> float:
     n_right = truth.n_right_rows[truth.by_size[truth.n_kept[mask]]]
     own = truth.n_right_rows[mask]
     return float((n_right < own).mean() + (n_right == own).mean() / 2)
+
+
+def _n_tied(scores: Numbers) -> int:
+    """How many scores are not the only one of their size."""
+    _, counts = np.unique(scores, return_counts=True)
+    return int(counts[counts > 1].sum())
 
 
 def _areas(faithfulness: Numbers | None, distance: Numbers | None) -> dict[str, float | None]:

@@ -105,13 +105,18 @@ class ExamProblem:
         [[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, -1.5]]
 
         Raises:
-            XorMiError: an unknown metric, and all that a search of this network refuses: hooks,
-                train mode, direct connections, no target.
+            XorMiError: an unknown metric, a convention with all_units=False, and all that a search
+                of this network refuses: hooks, train mode, direct connections, no target.
         """
         if not callable(metric) and metric not in get_args(MetricName):
             known = get_args(MetricName)
             raise unknown("metric", metric, known, where="a function of outputs, or one of")
         numbers = Problem.of(model, target, convention)
+        if not numbers.convention.all_units:
+            raise XorMiError(
+                "the convention has all_units=False, under which the whole network is no circuit; "
+                "the exam counts every set: give one with all_units=True"
+            )
         return cls(
             numbers=numbers,
             metric=metric,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from xor_mi.errors import XorMiError, as_path, require_kind, require_seeds, unknown, whole_number
+from xor_mi.exam._conventions import CONVENTIONS
 from xor_mi.exam._exam import ExamPart, ExamRun
 from xor_mi.exam._grade import NoneGraded, grade, versions_here
 from xor_mi.exam._grades import Grades, joined
@@ -20,7 +21,7 @@ from xor_mi.exam._lots import (
 )
 from xor_mi.exam._method import Method
 from xor_mi.exam._methods import SomeMethods, methods_by_name
-from xor_mi.exam._tasks import CONVENTIONS, Task, tasks
+from xor_mi.exam._tasks import Task, tasks
 from xor_mi.kinds import PathLike
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar

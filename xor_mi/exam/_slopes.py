@@ -16,14 +16,14 @@ from torch import Tensor
 from xor_mi.search import Problem
 
 Given = ParamSpec("Given")
-Gives = TypeVar("Gives")
+Result = TypeVar("Result")
 
 
-def with_gradients(function: Callable[Given, Gives]) -> Callable[Given, Gives]:
+def with_gradients(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """The same function with gradients on, also where the caller has them off."""
 
     @wraps(function)
-    def run(*args: Given.args, **settings: Given.kwargs) -> Gives:
+    def run(*args: Given.args, **settings: Given.kwargs) -> Result:
         with torch.inference_mode(mode=False), torch.enable_grad():
             return function(*args, **settings)
 

@@ -8,7 +8,6 @@ whose last bits differ. Of a planted one every seed is a network written by hand
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from types import MappingProxyType
 from typing import Literal
 
 import pandas as pd
@@ -19,26 +18,11 @@ from xor_mi.finding import Finding
 from xor_mi.graph import edges_of
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
-from xor_mi.search import Convention
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction
 
 TaskKind = Literal["trained", "planted"]
 """Where the networks of a task come from: training, or weights written by hand."""
-
-CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
-    {
-        "zero": Convention(ablation="zero"),
-        "mean": Convention(ablation="mean"),
-        "zero noisy": Convention(ablation="zero", noise_sd=0.1, n_noisy=4),
-        "mean noisy": Convention(ablation="mean", noise_sd=0.1, n_noisy=4),
-    }
-)
-"""What counts as a circuit in the exam, by name.
-
-A dropped edge carries nothing, or its source's mean. Noisy rows are four copies of each row with a
-tenth of the distance between the input levels as their standard deviation.
-"""
 
 FIRST_SHARE = 0.2
 """The share of networks that solve a task, as long as nothing is known of it."""

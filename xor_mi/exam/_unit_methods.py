@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xor_mi.errors import whole_number
-from xor_mi.exam._exact_methods import Scores, denoising, noising, shapley
+from xor_mi.exam._exact_methods import ElementScores, denoising, noising, shapley
 from xor_mi.exam._method import ExamMethod, Method
 from xor_mi.exam._problem import ExamProblem, require_slopes, slopes_of
 from xor_mi.exam._slopes import midpoints, run_whole, with_gradients
@@ -23,7 +23,7 @@ N_STEPS = 50
 """A gradient is averaged over so many points of its path."""
 
 
-def unit_noising(problem: ExamProblem) -> Scores:
+def unit_noising(problem: ExamProblem) -> ElementScores:
     """Exact: how far the metric moves when one unit is dropped from the whole network.
 
     Heimersheim and Nanda 2024, arXiv 2404.15255.
@@ -35,7 +35,7 @@ def unit_noising(problem: ExamProblem) -> Scores:
     return noising(problem, "units")
 
 
-def unit_denoising(problem: ExamProblem) -> Scores:
+def unit_denoising(problem: ExamProblem) -> ElementScores:
     """Exact: how far the metric moves when one unit is restored where all are dropped.
 
     Heimersheim and Nanda 2024, arXiv 2404.15255. With two hidden layers, one unit alone is no way
@@ -48,7 +48,7 @@ def unit_denoising(problem: ExamProblem) -> Scores:
     return denoising(problem, "units")
 
 
-def attribution_patching(problem: ExamProblem) -> Scores:
+def attribution_patching(problem: ExamProblem) -> ElementScores:
     """The metric's slope in what a unit sends, times the change to what its dropped edges carry.
 
     The slope is that of the whole network. Nanda 2023; Kramár, Lieberum, Shah and Nanda 2024, arXiv
@@ -65,7 +65,7 @@ def attribution_patching(problem: ExamProblem) -> Scores:
     return _effects_of_units(problem, problem.gradient(whole))
 
 
-def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
     """The same with the slope averaged while all units are put back together, from 0 to 1.
 
     Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the metric in the
@@ -82,7 +82,7 @@ def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Sco
 
 
 @with_gradients
-def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
+def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
     """What passes through a unit while the inputs go from a baseline to the row.
 
     The metric's slope in what the unit holds, times the unit's own move, step by step; the effects
@@ -110,7 +110,7 @@ def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Scores:
     return torch.cat(of_layers, dim=-1).abs().mean(0).numpy()
 
 
-def unit_shapley_margin(problem: ExamProblem) -> Scores:
+def unit_shapley_margin(problem: ExamProblem) -> ElementScores:
     """Exact Shapley values of the mean margin over all sets of units, signed.
 
     Shapley 1953; of units, Ghorbani and Zou 2020, arXiv 2002.09815.
@@ -121,7 +121,7 @@ def unit_shapley_margin(problem: ExamProblem) -> Scores:
     return shapley(problem, "units", "margin")
 
 
-def unit_shapley_accuracy(problem: ExamProblem) -> Scores:
+def unit_shapley_accuracy(problem: ExamProblem) -> ElementScores:
     """Exact Shapley values of the share of rows that are right over all sets of units, signed.
 
     Shapley 1953; of units, Ghorbani and Zou 2020, arXiv 2002.09815.
@@ -132,7 +132,7 @@ def unit_shapley_accuracy(problem: ExamProblem) -> Scores:
     return shapley(problem, "units", "accuracy")
 
 
-def unit_magnitude(problem: ExamProblem) -> Scores:
+def unit_magnitude(problem: ExamProblem) -> ElementScores:
     """The L2 norm of a unit's incoming weights, times that of its outgoing ones.
 
     A reading of our own of Han, Pool, Tran and Dally 2015, arXiv 1506.02626: scaling a ReLU unit's
@@ -148,7 +148,7 @@ def unit_magnitude(problem: ExamProblem) -> Scores:
     return np.concatenate(incoming) * np.concatenate(outgoing)
 
 
-def random_units(problem: ExamProblem) -> Scores:
+def random_units(problem: ExamProblem) -> ElementScores:
     """Chance: a number from 0 to 1 per unit."""
     return problem.generator("unit_random").random(len(problem.units))
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.exam import MEASURES, ExamNetwork, Grade, Grades, Over, Truth
-from xor_mi.exam._grades import interval
 from xor_mi.finding import count_text, number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.metrics import mean_interval
 from xor_mi.plots._style import (
     BAR,
     INK,
@@ -115,7 +115,11 @@ def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
         of_kind = drawn[drawn["over"].isna()] if over is None else drawn[drawn["over"] == over]
         if len(of_kind):
             better_is_lower = MEASURES[name].better == "lower"
-            boards.append(of_kind.sort_values(name, ascending=better_is_lower, kind="stable"))
+            # a mean over some networks only is no match for one over all of them
+            of_kind = of_kind.assign(is_partial=of_kind[f"{name}_n"] < of_kind["n_networks"])
+            ordered = ["is_partial", name]
+            is_rising = [True, better_is_lower]
+            boards.append(of_kind.sort_values(ordered, ascending=is_rising, kind="stable"))
     figure = go.Figure()
     widest = _add_boards(figure, boards, name, grades)
     figure.update_layout(barmode="overlay", bargap=0.35)
@@ -397,7 +401,7 @@ def _curve(curves: Sequence[Sequence[float]]) -> _Curve:
     part = np.linspace(0, 1, n_most)
     read = [np.interp(part, np.linspace(0, 1, len(one)), one) for one in curves]
     at_part = np.stack(read, axis=1)
-    of_all = [interval(values, is_share=False) for values in at_part.tolist()]
+    of_all = [mean_interval(values) for values in at_part.tolist()]
     mean, low, high = (
         np.array([np.nan if one[k] is None else one[k] for one in of_all], dtype=np.float64)
         for k in range(3)
@@ -509,9 +513,7 @@ def failures_figure(
     figure.update_layout(annotations=notes)
     figure.update_xaxes(visible=False, range=[0, CELL[0] * n_across])
     figure.update_yaxes(visible=False, range=[CELL[1] * n_lines, 0])
-    title = (
-        "Of each method the smallest network where it is not right: its circuit against a smallest"
-    )
+    title = "Of each method a network where it is not right: its circuit against a smallest one"
     width = max(CELL[0] * n_across + 40, 560)
     _titled(figure, title, width=width, inside=CELL[1] * n_lines, below=20, above=30)
     return figure.update_layout(

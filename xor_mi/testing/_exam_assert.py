@@ -5,11 +5,10 @@ from math import isfinite
 from numbers import Real
 
 from xor_mi.errors import XorMiError, cut_short, require_kind, shown, unknown, whole_number
-from xor_mi.exam import MEASURES, Grade, Grades, Measure, Method, Task, grade
+from xor_mi.exam import MEASURES, Grade, Grades, Measure, Method, SomeConvention, Task, grade
 from xor_mi.exam import task as task_by_name
 from xor_mi.finding import number_text
 from xor_mi.kinds import Number
-from xor_mi.search import AnyConvention
 
 WORST_NAMED = 3
 """So many networks are named in a message."""
@@ -24,7 +23,7 @@ def assert_method_passes(
     at_most: Number | None = None,
     networks: int = 20,
     seed: int = 0,
-    convention: AnyConvention = None,
+    convention: SomeConvention = None,
 ) -> None:
     """A method for finding circuits keeps its grade: for one line in the tests of who maintains it.
 
