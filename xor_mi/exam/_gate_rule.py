@@ -209,11 +209,10 @@ def agreement_with_circuit(
     Raises:
         XorMiError: an answer that is no mapping of units to names.
     """
-    proven = proven_gates(problem, circuit=circuit)
-    given = _given(answer, problem)
+    proven, named = _proven_and_named(answer, problem, circuit)
     if not proven:
         return None
-    right = [given.get(unit) == bits for unit, bits in proven.items()]
+    right = [given == bits for given, bits in zip(named, proven, strict=True)]
     return sum(right) / len(right)
 
 
@@ -241,13 +240,21 @@ def chance_of_agreement(
     Raises:
         XorMiError: an answer that is no mapping of units to names.
     """
-    proven = proven_gates(problem, circuit=circuit)
-    given = _given(answer, problem)
+    proven, named = _proven_and_named(answer, problem, circuit)
     if not proven:
         return None
-    named = Counter(given.get(unit) for unit in proven)
-    n_right = sum(named[gate] * count for gate, count in Counter(proven.values()).items())
+    n_named = Counter(named)
+    n_right = sum(n_named[gate] * count for gate, count in Counter(proven).items())
     return n_right / len(proven) ** 2
+
+
+def _proven_and_named(
+    answer: Mapping[Unit, str], problem: ExamProblem, circuit: Circuit | None
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...] | None]]:
+    """Of each unit with a proven gate: that gate, and the one that the answer names, as bits."""
+    proven = proven_gates(problem, circuit=circuit)
+    given = _given(answer, problem)
+    return list(proven.values()), [given.get(unit) for unit in proven]
 
 
 def proven_gates(

@@ -513,16 +513,20 @@ def joined(parts: Sequence[Grades]) -> Grades:
             if network.name in names:
                 raise XorMiError(f"the network {network.name} is in two of the grades")
             names.add(network.name)
+    networks: list[ExamNetwork] = []
+    grades: list[Grade] = []
     left_out: dict[str, str] = {}
     for part in parts:
+        networks += part.networks
+        grades += part.grades
         left_out |= part.left_out
     return Grades(
         convention=first.convention,
         metric=first.metric,
         seed=first.seed,
         versions=first.versions,
-        networks=tuple(network for part in parts for network in part.networks),
-        grades=tuple(grade for part in parts for grade in part.grades),
+        networks=tuple(networks),
+        grades=tuple(grades),
         left_out=left_out,
     )
 

@@ -29,6 +29,7 @@ from xor_mi.exam._problem import ExamProblem, Over, require_over, run_with_edges
 from xor_mi.finding import Finding
 from xor_mi.graph import Edge, Unit
 from xor_mi.search import MAX_MASKED_EDGES, Convention, metric_of_edge_masks
+from xor_mi.search._mask_cube import halves, minimal_among
 
 MAX_UNITS = 20
 """A network with more hidden units has more sets of them than are tried."""
@@ -118,11 +119,6 @@ class Truth(Finding):
         n_of_size = np.bincount(self.n_kept, minlength=self.n_elements + 1)
         return tuple(np.split(ordered, np.cumsum(n_of_size)[:-1]))
 
-    def _halves(self, of_masks: NDArray[np.generic], element: int) -> tuple[NDArray, NDArray]:
-        """Two views of numbers [mask]: of the masks without an element, and each with it."""
-        pairs = of_masks.reshape(-1, 2, 2**element)
-        return pairs[:, 0], pairs[:, 1]
-
     # --- the ladder
 
     @cached_property
@@ -135,8 +131,8 @@ class Truth(Finding):
         """Which perfect masks have an element that cannot be taken away, [mask]."""
         breaks = np.zeros(len(self), dtype=np.bool_)
         for element in range(self.n_elements):
-            without, _ = self._halves(self.perfect, element)
-            _, breaks_with = self._halves(breaks, element)
+            without, _ = halves(self.perfect, element)
+            _, breaks_with = halves(breaks, element)
             breaks_with |= ~without
         return self.perfect & breaks
 
@@ -145,26 +141,15 @@ class Truth(Finding):
         """Which perfect masks have no single element that can be taken away, [mask]."""
         can_lose = np.zeros(len(self), dtype=np.bool_)
         for element in range(self.n_elements):
-            without, _ = self._halves(self.perfect, element)
-            _, can_lose_with = self._halves(can_lose, element)
+            without, _ = halves(self.perfect, element)
+            _, can_lose_with = halves(can_lose, element)
             can_lose_with |= without
         return self.perfect & ~can_lose
 
     @cached_property
     def subset(self) -> Masks:
         """Which perfect masks contain no other perfect one, [mask]."""
-        # whether a mask contains a perfect one, itself included: element by element, those without
-        # it are passed on to those with it
-        contains = self.perfect.copy()
-        for element in range(self.n_elements):
-            without, with_it = self._halves(contains, element)
-            with_it |= without
-        inside = np.zeros_like(contains)
-        for element in range(self.n_elements):
-            without, _ = self._halves(contains, element)
-            _, inside_with = self._halves(inside, element)
-            inside_with |= without
-        return self.perfect & ~inside
+        return minimal_among(self.perfect)
 
     @cached_property
     def cardinally(self) -> Masks:
@@ -230,7 +215,7 @@ class Truth(Finding):
         """
         n_ways = n_broken = 0
         for element in range(self.n_elements):
-            without, with_it = self._halves(self.perfect, element)
+            without, with_it = halves(self.perfect, element)
             n_ways += np.count_nonzero(without)
             n_broken += np.count_nonzero(without & ~with_it)
         return n_broken / n_ways if n_ways else None
@@ -241,7 +226,7 @@ class Truth(Finding):
         far = self.n_elements + 1
         distance = np.where(self.subset, 0, far)
         for element in range(self.n_elements):
-            without, with_it = self._halves(distance, element)
+            without, with_it = halves(distance, element)
             nearer = np.minimum(without, with_it + 1)
             np.minimum(with_it, without + 1, out=with_it)
             without[...] = nearer

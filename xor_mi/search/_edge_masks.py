@@ -34,6 +34,7 @@ from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.search._convention import AnyConvention, Convention
+from xor_mi.search._mask_cube import minimal_among
 from xor_mi.search._problem import (
     VALUES_AT_ONCE,
     CutLayer,
@@ -94,25 +95,7 @@ class EdgeMasks(Finding):
     @cached_property
     def minimal(self) -> NDArray[np.bool_]:
         """Which masks are perfect and contain no other perfect one, [mask]."""
-        # whether a mask contains a perfect one, itself included: edge by edge, those without the
-        # edge are passed on to those with it
-        contains = self.perfect.copy()
-        inside = np.zeros_like(contains)
-        for edge in range(len(self.edges)):
-            without, with_it = self._by_edge(contains, edge)
-            with_it |= without
-        for edge in range(len(self.edges)):
-            without, _ = self._by_edge(contains, edge)
-            _, with_it = self._by_edge(inside, edge)
-            with_it |= without
-        return self.perfect & ~inside
-
-    def _by_edge(
-        self, of_masks: NDArray[np.bool_], edge: int
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Two views: the masks without an edge, and each of them with it."""
-        halves = of_masks.reshape(-1, 2, 2**edge)
-        return halves[:, 0], halves[:, 1]
+        return minimal_among(self.perfect)
 
     @cached_property
     def is_subcircuit(self) -> NDArray[np.bool_]:
