@@ -147,6 +147,7 @@ VALID: dict[str, dict[str, object]] = {
     "metrics.by_argmax": {},
     "metrics.mean_interval": {"values": [0.0, 1.0]},
     "metrics.by_tokens": {"one": 1, "zero": 0},
+    "training.replay": {"population": Made("population"), **quiet},
     "training.train": {"config": SMALL, **quiet},
     "training.train_population": {"n_networks": 2, "config": SMALL, **quiet},
     "values.activations": MODEL,

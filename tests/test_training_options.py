@@ -564,7 +564,7 @@ TEXTBOOK = handmade.textbook_xor()
     [
         (lambda: train("XOR", momentun=0.9), "no setting 'momentun'; training takes: lr, .*init.*; did you mean 'momentum'"),
         (lambda: train("XOR", hiden=3), "no setting 'hiden'.*did you mean 'hidden'"),
-        (lambda: train("XOR", rows=["01"]), "no setting 'rows'"),
+        (lambda: train("XOR", engine="numba"), "no setting 'engine'"),
         (lambda: TrainConfig.of(None, bananas=1), "no setting 'bananas'; training takes: lr"),
         (lambda: train("XOR", momentum=0.9), "momentum is for optimizer='sgd'; adam has its own"),
         (lambda: TrainConfig(optimizer="sgd", momentum=1), "momentum is 1.0; it must be below 1"),

@@ -20,6 +20,7 @@ __all__ = [
     "ActivationName",
     "AttributionMethod",
     "Bounds",
+    "CheckpointSteps",
     "Decide",
     "DecisionRuleName",
     "Direction",
@@ -191,6 +192,9 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 
 EngineName = Literal["torch", "numba"]
 """What trains: PyTorch's operations, or a loop that numba compiles."""
+
+CheckpointSteps = str | Iterable[int]
+"""At which steps networks are kept while they train: their numbers, "log" or "every 10"."""
 
 Direction = Literal["denoising", "noising"]
 """Denoising patches the clean value into the corrupted run, noising the other way round."""

@@ -170,6 +170,13 @@ _ = xor_mi.train("a ^ b", init=start, direct=True, optimizer="sgd", momentum=0.9
 _ = xor_mi.train(**options)
 _ = xor_mi.train_population(init=model, n_networks=1, loss_fn="ce", input_levels=(-1, 1))
 _ = TrainConfig(act_fn=("relu", "tanh"), decision_rule="argmax", loss_fn="mse")
+at_steps: xor_mi.kinds.CheckpointSteps = [0, 10]
+watched: xor_mi.training.Checkpoints[HookedMLP] = xor_mi.train(checkpoints=at_steps).checkpoints
+assert_type(watched[10], HookedMLP)
+_ = xor_mi.train(checkpoints=lambda step, model: step % 10 == 0 and model.cfg.d_in == 2)
+_ = xor_mi.train_population(checkpoints=lambda step, networks: step > len(networks))
+again = xor_mi.training.replay(population, [0, 3], checkpoints="every 10")
+assert_type(again.checkpoints[10], xor_mi.training.Population)
 assert_type(population[0], HookedMLP)
 assert_type(population.frame(), pd.DataFrame)
 assert_type(xor_mi.metrics.accuracy(model(model.rows()), model.rows(), threshold=0.5), float)

@@ -10,11 +10,13 @@ operations, `_noise` random numbers by counter; `_lanes`, `_lane_numbers` and `_
 same as numba compiles it.
 """
 
+from xor_mi.training._checkpoints import Checkpoints as Checkpoints
 from xor_mi.training._config import TrainConfig as TrainConfig
 from xor_mi.training._config import TrainSettings as TrainSettings
 from xor_mi.training._population import Population as Population
 from xor_mi.training._population import starting_weights as starting_weights
 from xor_mi.training._start import Init as Init
 from xor_mi.training._train import TrainResult as TrainResult
+from xor_mi.training._train import replay as replay
 from xor_mi.training._train import train as train
 from xor_mi.training._train import train_population as train_population

@@ -47,12 +47,31 @@ class Fitted:
 
     Attributes:
         history: the loss at every step, where there is only one network.
+        kept, kept_losses: the networks at each checkpoint, and the loss there.
     """
 
     flat: Float[Tensor, "parameter seed"]
     losses: Float[Tensor, " seed"]
     steps: Int[Tensor, " seed"]
     history: tuple[float, ...]
+    kept: Float[Tensor, "checkpoint parameter seed"]
+    kept_losses: Float[Tensor, "checkpoint seed"]
+
+    def with_finished(self, kept_at: Sequence[int]) -> "Fitted":
+        """Networks stand at later checkpoints as they were kept; written in place."""
+        for number, step in enumerate(kept_at):
+            is_finished = self.steps <= step
+            torch.where(is_finished, self.flat, self.kept[number], out=self.kept[number])
+            losses = self.kept_losses[number]
+            torch.where(is_finished, self.losses, losses, out=losses)
+        return self
+
+
+@runtime_checkable
+class OnStep(Protocol):
+    """Called before each step of a block of one network, with its parameters and its loss."""
+
+    def __call__(self, step: int, flat: Float[Tensor, "parameter 1"], loss: float) -> None: ...
 
 
 def fit(
@@ -61,20 +80,40 @@ def fit(
     seeds: Int[Tensor, " seed"],
     task: Task,
     config: TrainConfig,
+    kept_at: Sequence[int],
     report: Report,
+    on_step: OnStep | None = None,
 ) -> Fitted:
-    """Train every column of `start`."""
+    """Train every column of `start`.
+
+    Args:
+        kept_at: steps in order at which networks are kept as well, as they are after so many.
+        on_step: called at every step, of one network alone.
+    """
     blocks = []
-    starts = start.split(NETWORKS_PER_BLOCK, dim=1)
-    seeds_of_block = seeds.split(NETWORKS_PER_BLOCK)
-    for block_start, block_seeds in zip(starts, seeds_of_block, strict=True):
-        block = _fit_block(block_start, seeds=block_seeds, task=task, config=config, report=report)
+    kept = start.new_empty(len(kept_at), *start.shape)
+    kept_losses = start.new_empty(len(kept_at), len(seeds))
+    for columns in torch.arange(len(seeds)).split(NETWORKS_PER_BLOCK):
+        of_block = slice(int(columns[0]), int(columns[-1]) + 1)
+        block = _fit_block(
+            start[:, of_block],
+            seeds=seeds[of_block],
+            task=task,
+            config=config,
+            kept_at=kept_at,
+            kept=kept[:, :, of_block],
+            kept_losses=kept_losses[:, of_block],
+            report=report,
+            on_step=on_step,
+        )
         blocks.append(block)
     return Fitted(
         flat=torch.cat([block.flat for block in blocks], dim=1),
         losses=torch.cat([block.losses for block in blocks]),
         steps=torch.cat([block.steps for block in blocks]),
         history=blocks[0].history if len(seeds) == 1 else (),
+        kept=kept,
+        kept_losses=kept_losses,
     )
 
 
@@ -130,12 +169,25 @@ class _Optimizer:
 
 
 def _fit_block(
-    start: Tensor, *, seeds: Tensor, task: Task, config: TrainConfig, report: Report
+    start: Tensor,
+    *,
+    seeds: Tensor,
+    task: Task,
+    config: TrainConfig,
+    kept_at: Sequence[int],
+    kept: Tensor,
+    kept_losses: Tensor,
+    report: Report,
+    on_step: OnStep | None,
 ) -> Fitted:
     """All networks of a block take each step together.
 
     A finished one is kept as it was; columns of finished ones are dropped now and then.
+
+    Args:
+        kept, kept_losses: what the checkpoints are written into.
     """
+    number_of_checkpoint = {step: number for number, step in enumerate(kept_at)}
     n = start.shape[1]
     # What is handed back, one column per network, written when the network finishes.
     final = start.clone()
@@ -159,6 +211,13 @@ def _fit_block(
         loss, slope = task.losses(values[-1].post)  # loss [column]
         if n == 1:
             history.append(loss[0].item())
+        if on_step is not None:
+            on_step(step, flat[:, :1], history[-1])
+        number = number_of_checkpoint.get(step)
+        if number is not None:
+            columns = is_open.nonzero().flatten()
+            kept[number][:, network_of[columns]] = flat[:, columns]
+            kept_losses[number][network_of[columns]] = loss[columns]
         is_last = step == config.max_steps
         # NaN is not below: a network that diverged is never done before the last round
         is_done = is_open if is_last else is_open & (loss < config.stop_loss)
@@ -196,7 +255,15 @@ def _fit_block(
         report(n_steps=1)
     # the steps that nobody needed any more count as done
     report(n_steps=config.max_steps - step)
-    return Fitted(flat=final, losses=losses, steps=steps, history=tuple(history))
+    fitted = Fitted(
+        flat=final,
+        losses=losses,
+        steps=steps,
+        history=tuple(history),
+        kept=kept,
+        kept_losses=kept_losses,
+    )
+    return fitted.with_finished(kept_at)
 
 
 def _filled_up(

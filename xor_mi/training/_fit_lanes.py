@@ -3,7 +3,7 @@
 The same steps of the same networks as in `_fit`, but for the last bits; see `_lanes`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import pairwise
@@ -34,13 +34,31 @@ def fit_lanes(
     task: Task,
     cfg: HookedMLPConfig,
     config: TrainConfig,
+    kept_at: Sequence[int],
     report: Callable[[int], object],
 ) -> Fitted:
-    """Train every column of `start`, float32 numbers on the CPU; how many finish is reported."""
+    """Train every column of `start`, float32 numbers on the CPU; how many finish is reported.
+
+    Args:
+        kept_at: as in `_fit`.
+    """
     plan, learning = _plan(task, cfg, is_noisy=config.input_noise > 0), _learning(task, config)
     n_threads = max(1, min(torch.get_num_threads(), len(seeds) // SMALLEST_PART))
     ends = [len(seeds) * k // n_threads for k in range(n_threads + 1)]
-    parts = [_networks(start[:, a:b], seeds[a:b]) for a, b in pairwise(ends)]
+    steps_kept = np.array(kept_at, dtype=np.int64)
+    # one memory for all, of which each part has its own networks
+    kept = np.empty((len(kept_at), *start.shape), dtype=np.float32)
+    kept_losses = np.empty((len(kept_at), len(seeds)), dtype=np.float32)
+    parts = [
+        _networks(
+            start[:, a:b],
+            seeds[a:b],
+            kept_at=steps_kept,
+            kept=kept[:, :, a:b],
+            kept_losses=kept_losses[:, a:b],
+        )
+        for a, b in pairwise(ends)
+    ]
     stop, one_at_a_time = Event(), Lock()
 
     def report_finished(n_finished: int) -> None:
@@ -62,11 +80,18 @@ def fit_lanes(
         losses=torch.from_numpy(np.concatenate([part.losses for part in parts])),
         steps=torch.from_numpy(np.concatenate([part.steps for part in parts])),
         history=(),
-    )
+        kept=torch.from_numpy(kept),
+        kept_losses=torch.from_numpy(kept_losses),
+    ).with_finished(kept_at)
 
 
 def _networks(
-    start: Float[Tensor, "parameter seed"], seeds: Int[Tensor, " seed"]
+    start: Float[Tensor, "parameter seed"],
+    seeds: Int[Tensor, " seed"],
+    *,
+    kept_at: _lanes.Wholes,
+    kept: _lanes.Floats,
+    kept_losses: _lanes.Floats,
 ) -> _lanes.Networks:
     return _lanes.Networks(
         seeds=seeds.numpy(),
@@ -74,6 +99,9 @@ def _networks(
         final=np.empty(start.shape, dtype=np.float32),
         losses=np.empty(len(seeds), dtype=np.float32),
         steps=np.empty(len(seeds), dtype=np.int64),
+        kept_at=kept_at,
+        kept=kept,
+        kept_losses=kept_losses,
     )
 
 
@@ -171,6 +199,8 @@ def _empty_lanes(*, n_parameters: int) -> _lanes.Lanes:
         seed=wholes(),
         step=wholes(),
         done=np.ones(_lanes.WIDTH, dtype=np.bool_),
+        n_kept=wholes(),
+        next_kept=wholes() + _lanes.NO_STEP,
         weights=_numbers(n_parameters),
         mean=_numbers(n_parameters),
         square=_numbers(n_parameters),

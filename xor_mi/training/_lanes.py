@@ -72,6 +72,9 @@ MULTIPLE = 16
 A_NUMBER = 2
 """The kind of an input that is no bit."""
 
+NO_STEP = 2**62
+"""A step that no network comes to."""
+
 SMALLEST = F(1e-36)
 """What is smaller counts as 0 in the sums of the optimiser; see `flushed`."""
 
@@ -136,6 +139,8 @@ class Lanes(NamedTuple):
         seed: its seed.
         step: how many steps it has taken.
         done: whether it is finished, and another takes its place.
+        n_kept: how many of its checkpoints are stored.
+        next_kept: the step of the next one, `NO_STEP` where there is none.
         weights, mean, square, gradient: [parameter, lane].
         loss: the mean over all rows.
         scale, rate: of Adam, at each lane's own step.
@@ -146,6 +151,8 @@ class Lanes(NamedTuple):
     seed: Wholes
     step: Wholes
     done: NDArray[np.bool_]
+    n_kept: Wholes
+    next_kept: Wholes
     weights: Floats
     mean: Floats
     square: Floats
@@ -182,6 +189,9 @@ class Networks(NamedTuple):
         seeds: [network].
         start, final: [parameter, network].
         losses, steps: [network].
+        kept_at: [checkpoint]: the steps at which networks are stored, in order.
+        kept: [checkpoint, parameter, network]; of a network that finished before, nothing.
+        kept_losses: [checkpoint, network].
     """
 
     seeds: Wholes
@@ -189,6 +199,9 @@ class Networks(NamedTuple):
     final: Floats
     losses: Floats
     steps: Wholes
+    kept_at: Wholes
+    kept: Floats
+    kept_losses: Floats
 
 
 ACT_FNS: tuple[ActivationName, ...] = get_args(ActivationName)
@@ -643,10 +656,13 @@ def load(lanes, networks, lane):
     lanes.step[lane] = 0
     if network >= len(networks.seeds):
         lanes.network[lane] = -1
+        lanes.next_kept[lane] = NO_STEP
         return
     lanes.numbers[0] += 1
     lanes.network[lane] = network
     lanes.seed[lane] = networks.seeds[network]
+    lanes.n_kept[lane] = 0
+    lanes.next_kept[lane] = networks.kept_at[0] if len(networks.kept_at) else NO_STEP
     for parameter in range(len(lanes.weights)):
         lanes.weights[parameter, lane] = networks.start[parameter, network]
         lanes.mean[parameter, lane] = ZERO
@@ -663,6 +679,8 @@ def move_together(lanes, n):
             lanes.network[n_open] = lanes.network[lane]
             lanes.seed[n_open] = lanes.seed[lane]
             lanes.step[n_open] = lanes.step[lane]
+            lanes.n_kept[n_open] = lanes.n_kept[lane]
+            lanes.next_kept[n_open] = lanes.next_kept[lane]
             for parameter in range(len(lanes.weights)):
                 lanes.weights[parameter, n_open] = lanes.weights[parameter, lane]
                 lanes.mean[parameter, n_open] = lanes.mean[parameter, lane]
@@ -672,7 +690,29 @@ def move_together(lanes, n):
     for lane in range(n_open, n_used):
         lanes.network[lane] = -1
         lanes.step[lane] = 0
+        lanes.next_kept[lane] = NO_STEP
     return n_used
+
+
+@part
+@no_type_check
+def store_checkpoints(lanes, networks, n):
+    """The networks in lanes whose step is a checkpoint, as they are before it."""
+    n_due = 0
+    for lane in range(n):
+        n_due += lanes.step[lane] == lanes.next_kept[lane]
+    if n_due == 0:
+        return
+    for lane in range(n):
+        if lanes.step[lane] == lanes.next_kept[lane]:
+            network, number = lanes.network[lane], lanes.n_kept[lane]
+            networks.kept_losses[number, network] = lanes.loss[lane]
+            for parameter in range(len(lanes.weights)):
+                networks.kept[number, parameter, network] = lanes.weights[parameter, lane]
+            number += 1
+            lanes.n_kept[lane] = number
+            is_last = number == len(networks.kept_at)
+            lanes.next_kept[lane] = NO_STEP if is_last else networks.kept_at[number]
 
 
 @part
@@ -745,6 +785,7 @@ def advance(plan, learning, lanes, values, networks, n_rounds):
                     drop(values, first, end, of_sample, n)
             losses(plan, learning.batch_size, lanes.loss, values, of_sample, n)
             if not of_sample:
+                store_checkpoints(lanes, networks, n)
                 n_finished += store_finished(learning, lanes, networks, n)
         for layer in range(n_layers - 1, -1, -1):
             act_fn, first = plan.act_fns[layer], plan.value_at[layer]

@@ -22,7 +22,13 @@ momentum and scratch.
 """
 
 
-def training_bytes(n_networks: int, *, n_rows: int, cfg: HookedMLPConfig) -> int:
+BYTES_PER_WEIGHT_KEPT = 8
+"""A weight at a checkpoint: once more where the last of them are filled in."""
+
+
+def training_bytes(
+    n_networks: int, *, n_rows: int, cfg: HookedMLPConfig, n_checkpoints: int = 0
+) -> int:
     """What training so many networks of this shape holds at once, on so many rows."""
     shapes = layer_shapes(cfg.layer_sizes, direct=cfg.direct)
     n_weights = sum(d_out * (d_in + 1) for d_out, d_in in shapes)
@@ -31,10 +37,13 @@ def training_bytes(n_networks: int, *, n_rows: int, cfg: HookedMLPConfig) -> int
     kept = BYTES_PER_NETWORK + BYTES_PER_WEIGHT * n_weights + BYTES_PER_OUTPUT * n_outputs
     n_filled = ceil(n_networks / COLUMN_MULTIPLE) * COLUMN_MULTIPLE
     n_together = min(n_filled, NETWORKS_PER_BLOCK)
-    return n_networks * kept + n_together * BYTES_PER_NUMBER_TRAINED * n_trained
+    on_the_way = n_networks * n_checkpoints * BYTES_PER_WEIGHT_KEPT * (n_weights + 1)
+    return n_networks * kept + on_the_way + n_together * BYTES_PER_NUMBER_TRAINED * n_trained
 
 
-def require_trainable(n_networks: int, *, n_rows: int, cfg: HookedMLPConfig) -> None:
+def require_trainable(
+    n_networks: int, *, n_rows: int, cfg: HookedMLPConfig, n_checkpoints: int = 0
+) -> None:
     """Refuse more networks, or wider ones, than there is memory for.
 
     Raises:
@@ -52,4 +61,10 @@ def require_trainable(n_networks: int, *, n_rows: int, cfg: HookedMLPConfig) -> 
             "train fewer at a time, from another seed each time, which gives the same networks, or "
             "leave them to run_census with a small shard_size"
         )
-    require_memory(training_bytes(n_networks, n_rows=n_rows, cfg=cfg), what=what, do=do)
+    without = training_bytes(n_networks, n_rows=n_rows, cfg=cfg)
+    require_memory(without, what=what, do=do)
+    require_memory(
+        training_bytes(n_networks, n_rows=n_rows, cfg=cfg, n_checkpoints=n_checkpoints),
+        what=f"{what} with {n_checkpoints:,} checkpoints",
+        do="give fewer checkpoints, or train fewer networks at a time",
+    )

@@ -19,8 +19,10 @@ from xor_mi.kinds import EngineName, Rows
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Forward, layer_shapes
+from xor_mi.training._checkpoints import Checkpoints, no_checkpoints
+from xor_mi.training._config import TrainConfig
 from xor_mi.training._fit import NETWORKS_PER_BLOCK
-from xor_mi.truth import as_row, truth_rows
+from xor_mi.truth import BooleanFunction, as_row, truth_rows
 
 SeedLayers = tuple[tuple[Tensor, Tensor], ...]
 """Per layer W [seed, d_out, d_in] and b [seed, d_out]."""
@@ -40,6 +42,9 @@ class Population(Finding):
         init: the weights that all of them started from, as `weights` with one network; None where
             each started from its seed.
         engine: what trained them: "torch" or "numba"; None where that is not known.
+        config, rows: how they were trained, and on which rows of bits, so that `replay` can train
+            them again; None where that is not known.
+        checkpoints: step -> the same networks after so many steps, where some were asked for.
     """
 
     cfg: HookedMLPConfig
@@ -51,6 +56,9 @@ class Population(Finding):
     loss_history: tuple[tuple[float, ...], ...] = field(repr=False, default=())
     init: SeedLayers | None = field(repr=False, default=None)
     engine: EngineName | None = None
+    config: TrainConfig | None = field(repr=False, default=None)
+    rows: tuple[tuple[int, ...], ...] | None = field(repr=False, default=None)
+    checkpoints: "Checkpoints[Population]" = field(repr=False, default_factory=no_checkpoints)
 
     @classmethod
     def from_flat(
@@ -65,12 +73,14 @@ class Population(Finding):
         loss_history: tuple[tuple[float, ...], ...] = (),
         init: Float[Tensor, "1 parameter"] | None = None,
         engine: EngineName | None = None,
+        config: TrainConfig | None = None,
+        rows: tuple[tuple[int, ...], ...] | None = None,
     ) -> "Population":
         """Flat parameters, as `flat` gives them -> the population.
 
         Args:
             init: what all of them started from, if not from their seeds.
-            engine: what trained them.
+            engine, config, rows: what trained them, how, and on which rows.
 
         Raises:
             XorMiError: a number of parameters that is not that of `cfg`.
@@ -86,12 +96,12 @@ class Population(Finding):
             steps=steps,
             losses=losses,
             solved=solved,
-            weights=_layers_of_flat(flat, cfg.layer_sizes, direct=cfg.direct),
+            weights=layers_of_flat(flat, cfg.layer_sizes, direct=cfg.direct),
             loss_history=loss_history,
-            init=None
-            if init is None
-            else _layers_of_flat(init, cfg.layer_sizes, direct=cfg.direct),
+            init=None if init is None else layers_of_flat(init, cfg.layer_sizes, direct=cfg.direct),
             engine=engine,
+            config=config,
+            rows=rows,
         )
 
     @property
@@ -206,7 +216,7 @@ def starting_weights(
             last columns.
     """
     flat = initial_parameters(layer_sizes, seeds, direct=direct, progress=False)
-    return _layers_of_flat(flat.T, layer_sizes, direct=direct)
+    return layers_of_flat(flat.T, layer_sizes, direct=direct)
 
 
 def initial_parameters(
@@ -251,6 +261,20 @@ def _direct_beside_readout(layer_sizes: Sequence[int]) -> Int[Tensor, " paramete
     return torch.cat([before, rows.flatten(), bias])
 
 
+def solved_by(flat: Float[Tensor, "parameter seed"], cfg: HookedMLPConfig) -> Bool[Tensor, " seed"]:
+    """Which networks decide every row as their target says. An undecided row is not right."""
+    assert cfg.target is not None  # what is trained has one
+    rows = at_levels(cfg.target.rows(), cfg)
+    outputs = outputs_of_flat(flat, rows, cfg).movedim(1, -1)  # [row, seed, d_out]
+    is_right = cfg.rule.decide(outputs) == table_of(cfg.target)[:, None]
+    return is_right.all(2).all(0)
+
+
+def table_of(function: BooleanFunction) -> Int[Tensor, "row decision"]:
+    """What the function says on every row."""
+    return torch.tensor(function.tables).T
+
+
 def outputs_of_flat(
     flat: Float[Tensor, "parameter seed"], rows: Float[Tensor, "row d_in"], cfg: HookedMLPConfig
 ) -> Float[Tensor, "row d_out seed"]:
@@ -275,7 +299,7 @@ def _tensor_sizes(layer_sizes: Sequence[int], *, direct: bool = False) -> list[i
     return sizes
 
 
-def _layers_of_flat(
+def layers_of_flat(
     flat: Float[Tensor, "seed parameter"], layer_sizes: Sequence[int], *, direct: bool = False
 ) -> SeedLayers:
     tensors = iter(flat.split(_tensor_sizes(layer_sizes, direct=direct), dim=1))

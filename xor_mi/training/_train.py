@@ -1,33 +1,39 @@
 """target + seed -> TrainResult or Population."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from inspect import signature
 from math import ceil
 from typing import Unpack
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_seeds, whole_number
+from xor_mi.errors import XorMiError, cut_short, require_kind, require_seeds, whole_number
 from xor_mi.finding import Finding, number_text
-from xor_mi.kinds import EngineName, Rows, Target, Widths
+from xor_mi.kinds import CheckpointSteps, EngineName, Rows, Target, Widths
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, HookedMLPConfig, require_device
+from xor_mi.model._places import warn
 from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Task
+from xor_mi.training._checkpoints import Checkpoints, checkpoint_steps, no_checkpoints
 from xor_mi.training._config import TrainConfig, TrainSettings, require_known
 from xor_mi.training._engine import engine_of, say_what_numba_saves
-from xor_mi.training._fit import NETWORKS_PER_BLOCK, Fitted, fit
+from xor_mi.training._fit import NETWORKS_PER_BLOCK, Fitted, OnStep, fit
 from xor_mi.training._memory import require_trainable
 from xor_mi.training._population import (
     Population,
     at_levels,
+    flat_parameters,
     initial_parameters,
-    outputs_of_flat,
+    layers_of_flat,
     rows_or_all,
+    solved_by,
+    table_of,
 )
 from xor_mi.training._start import Init, Start, labels_of, start_of
 from xor_mi.truth import BooleanFunction, row_name, row_numbers
@@ -42,6 +48,7 @@ class TrainResult(Finding):
         steps: optimiser steps taken.
         loss_history: the loss at every step, the last one that of the final network.
         wrong_rows: the rows decided wrong or not at all.
+        checkpoints: step -> the network after so many steps, where some were asked for.
     """
 
     model: HookedMLP
@@ -50,6 +57,9 @@ class TrainResult(Finding):
     seed: int
     loss_history: tuple[float, ...] = field(repr=False)
     wrong_rows: tuple[str, ...] = ()
+    checkpoints: Checkpoints[HookedMLP] = field(
+        repr=False, compare=False, default_factory=no_checkpoints
+    )
 
     @property
     def final_loss(self) -> float:
@@ -77,7 +87,9 @@ def train(
     seed: int = 0,
     config: TrainConfig | None = None,
     n_inputs: int | None = None,
+    rows: Rows | None = None,
     init: Init | None = None,
+    checkpoints: CheckpointSteps | Callable[[int, HookedMLP], object] | None = None,
     progress: bool = True,
     **settings: Unpack[TrainSettings],
 ) -> TrainResult:
@@ -91,9 +103,16 @@ def train(
             else 2.
         n_inputs: how many inputs a gate name or formula has; by default as many as the formula
             names, and at least 2. A `BooleanFunction` brings its own.
+        rows: train on these input rows only ('0010' or bits); `solved` is still judged on all rows.
         init: weights to start from, [(W, b), ...] as `HookedMLP.from_weights` takes them (with
             direct=True the direct weights are the readout's last columns), or a `HookedMLP`, whose
             conventions are then used. float64 weights are trained in float64.
+        checkpoints: steps at which the network is kept as well, in `TrainResult.checkpoints`:
+            their numbers; "log", for 0, 1, 2, ... and then four to a doubling; or "every 10". Or a
+            function, called at every step while training goes on, with the step and the network
+            as it is then; the steps for which it returns True are kept. What it raises does not
+            end the training: it is called no more, and a warning says why. The trained network is
+            the same, bit for bit, whatever is asked here.
         progress: show a bar when training takes over two seconds.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
@@ -105,20 +124,28 @@ def train(
     (True, True)
     >>> train("a ^ b ^ c", hidden=8, lr=0.1, act_fn="tanh", seed=1).model.layer_sizes
     (3, 8, 1)
+    >>> watched = train("XOR", seed=29, checkpoints="every 50").checkpoints
+    >>> [(step, model.fc1.bias[0].item() > 0) for step, model in watched.items()][:3]
+    [(0, True), (50, True), (100, True)]
     """
     require_known(settings, beside=_BESIDE_SETTINGS["train"])
-    population = train_population(
+    learning = _learning_of(
         target,
         1,
         hidden=hidden,
         seed=seed,
         config=config,
         n_inputs=n_inputs,
+        rows=rows,
         init=init,
+        device="cpu",
         engine="torch",
-        progress=progress,
-        **settings,
+        settings=settings,
     )
+    if callable(checkpoints):
+        population = _trained_and_shown(learning, checkpoints, progress=progress)
+    else:
+        population = _trained(learning, checkpoints, progress=progress)
     if not population.flat.isfinite().all():
         raise XorMiError(
             f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr"
@@ -132,6 +159,7 @@ def train(
         seed=int(population.seeds[0]),
         loss_history=population.loss_history[0],
         wrong_rows=wrong_rows,
+        checkpoints=_of_one(population.checkpoints),
     )
 
 
@@ -147,6 +175,7 @@ def train_population(
     init: Init | None = None,
     device: str | torch.device = "cpu",
     engine: EngineName | None = None,
+    checkpoints: CheckpointSteps | Callable[[int, Population], object] | None = None,
     progress: bool = True,
     **settings: Unpack[TrainSettings],
 ) -> Population:
@@ -170,6 +199,9 @@ def train_population(
             training is unstable. By default numba where it is installed and can do it, which is
             float32 on a CPU and two networks or more. `Population.engine` says which it was. The
             first call with numba compiles for some ten seconds; it is kept on disk.
+        checkpoints: as in `train`, for all networks: `Population.checkpoints`. A function is called
+            once they are trained, with the population at each step in order, up to the step at
+            which the last of them finished.
         progress: show a bar when training takes over two seconds.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
@@ -184,9 +216,121 @@ def train_population(
     >>> population[5].cfg.seed
     5
     """
+    require_known(settings, beside=_BESIDE_SETTINGS["train_population"])
+    learning = _learning_of(
+        target,
+        n_networks,
+        hidden=hidden,
+        seed=seed,
+        config=config,
+        n_inputs=n_inputs,
+        rows=rows,
+        init=init,
+        device=device,
+        engine=engine,
+        settings=settings,
+    )
+    if callable(checkpoints):
+        return _with_shown(_trained(learning, None, progress=progress), checkpoints)
+    return _trained(learning, checkpoints, progress=progress)
+
+
+def replay(
+    population: Population,
+    numbers: Iterable[int] | None = None,
+    *,
+    checkpoints: CheckpointSteps = "log",
+    progress: bool = True,
+) -> Population:
+    """Train networks of a population again, to see them on the way: bit for bit the same.
+
+    Args:
+        numbers: which of them, by their place in the population; by default all.
+        checkpoints: as in `train_population`.
+        progress: show a bar when training takes over two seconds.
+
+    Raises:
+        XorMiError: a population that does not say how it was trained, such as one that is read from
+            a census; no such network; no such step; or an engine that is not there.
+
+    >>> population = train_population("XOR", 8)
+    >>> again = replay(population, [5], checkpoints=[0, 100])
+    >>> torch.equal(again.flat, population.flat[[5]])
+    True
+    """
+    require_kind("population", population, Population, give="what train_population returns")
+    if population.config is None or population.rows is None or population.engine is None:
+        raise XorMiError(
+            "this population does not say how it was trained, so it cannot be trained again; give "
+            "what train_population returns"
+        )
+    chosen = range(len(population)) if numbers is None else _numbers(numbers, len(population))
+    cfg = population.cfg
+    assert cfg.target is not None  # what is trained has one
+    init = population.init
+    given_weights = (
+        None if init is None else flat_parameters([(weight[0], bias[0]) for weight, bias in init])
+    )
+    learning = _Learning(
+        start=Start(cfg.target, cfg, given_weights),
+        seeds=population.seeds[list(chosen)],
+        bits=population.rows,
+        config=population.config,
+        device=torch.device("cpu"),
+        engine=engine_of(
+            population.engine, n_networks=len(chosen), cfg=cfg, device=torch.device("cpu")
+        ),
+    )
+    return _trained(learning, checkpoints, progress=progress)
+
+
+def _numbers(numbers: Iterable[int], n_networks: int) -> list[int]:
+    """Places in a population.
+
+    Raises:
+        XorMiError: none, or one that is not there.
+    """
+    if not isinstance(numbers, Iterable) or isinstance(numbers, str):
+        raise XorMiError(f"numbers is {numbers!r}; name networks by their place, such as [0, 5]")
+    places = [whole_number("a number of a network", one, below=n_networks) for one in numbers]
+    if not places:
+        raise XorMiError("numbers is empty; name networks, or leave it out for all")
+    return places
+
+
+@dataclass(frozen=True, eq=False)
+class _Learning:
+    """All that decides what comes out.
+
+    Attributes:
+        bits: the rows that are trained on.
+    """
+
+    start: Start
+    seeds: Int[Tensor, " seed"]
+    bits: tuple[tuple[int, ...], ...]
+    config: TrainConfig
+    device: torch.device
+    engine: EngineName
+
+
+def _learning_of(
+    target: Target | None,
+    n_networks: int,
+    *,
+    hidden: Widths | None,
+    seed: int,
+    config: TrainConfig | None,
+    n_inputs: int | None,
+    rows: Rows | None,
+    init: Init | None,
+    device: str | torch.device,
+    engine: EngineName | None,
+    settings: TrainSettings,
+) -> _Learning:
+    """What a caller asks, checked."""
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = require_seeds(seed, n_networks)
-    require_known(settings, beside=_BESIDE_SETTINGS["train_population"])
     config = TrainConfig.of(config, **settings)
     start = start_of(
         target,
@@ -197,42 +341,250 @@ def train_population(
         config=config,
         given=settings,
     )
-    function, cfg, given_weights = start
-    bits = rows_or_all(rows, function.n_inputs)
+    bits = tuple(rows_or_all(rows, start.function.n_inputs))
     _require_differing(start, n_networks, n_rows=len(bits), config=config)
-    require_trainable(n_networks, n_rows=len(bits), cfg=cfg)
     device = require_device(device)
-    chosen = engine_of(engine, n_networks=n_networks, cfg=cfg, device=device)
+    chosen = engine_of(engine, n_networks=n_networks, cfg=start.cfg, device=device)
     if chosen == "torch" and engine is None and device.type == "cpu":
         say_what_numba_saves(n_networks)
-    task = _task(function, bits, cfg=cfg, device=device)
-    seeds = torch.arange(seed, seed + n_networks)
+    return _Learning(
+        start=start,
+        seeds=torch.arange(seed, seed + n_networks),
+        bits=bits,
+        config=config,
+        device=device,
+        engine=chosen,
+    )
+
+
+def _trained(
+    learning: _Learning,
+    checkpoints: CheckpointSteps | None,
+    *,
+    on_step: OnStep | None = None,
+    progress: bool,
+) -> Population:
+    """The networks, and their checkpoints."""
+    (function, cfg, given_weights), config = learning.start, learning.config
+    seeds, n_networks = learning.seeds, len(learning.seeds)
+    kept_at = (
+        () if checkpoints is None else checkpoint_steps(checkpoints, max_steps=config.max_steps)
+    )
+    require_trainable(n_networks, n_rows=len(learning.bits), cfg=cfg, n_checkpoints=len(kept_at))
+    task = _task(function, learning.bits, cfg=cfg, device=learning.device)
     if given_weights is None:
         flat = initial_parameters(cfg.layer_sizes, seeds, direct=cfg.direct, progress=progress)
     else:
         flat = given_weights[:, None].repeat(1, n_networks)
 
     there = flat.to(task.rows.device)
-    if chosen == "numba":
+    if learning.engine == "numba":
         fitted = _fitted_by_numba(
-            there, seeds=seeds, task=task, cfg=cfg, config=config, progress=progress
+            there,
+            seeds=seeds,
+            task=task,
+            cfg=cfg,
+            config=config,
+            kept_at=kept_at,
+            progress=progress,
         )
     else:
         fitted = _fitted_by_torch(
-            there, seeds=seeds.to(there.device), task=task, config=config, progress=progress
+            there,
+            seeds=seeds.to(there.device),
+            task=task,
+            config=config,
+            kept_at=kept_at,
+            on_step=on_step,
+            progress=progress,
         )
     flat = fitted.flat.cpu()
-    return Population.from_flat(
+    population = Population.from_flat(
         flat.T,
         cfg=cfg,
         seeds=seeds,
         steps=fitted.steps.cpu(),
         losses=fitted.losses.cpu(),
-        solved=_solved(flat, function, cfg),
+        solved=solved_by(flat, cfg),
         loss_history=(fitted.history,) if fitted.history else (),
         init=None if given_weights is None else given_weights[None],
-        engine=chosen,
+        engine=learning.engine,
+        config=config,
+        rows=learning.bits,
     )
+    if checkpoints is None:
+        return population
+    return _with_checkpoints(
+        population, kept_at, fitted.kept.movedim(1, 2).cpu(), fitted.kept_losses.cpu()
+    )
+
+
+# checkpoints
+
+
+def _with_checkpoints(
+    population: Population,
+    steps: tuple[int, ...],
+    flat: Float[Tensor, "checkpoint seed parameter"],
+    losses: Float[Tensor, "checkpoint seed"],
+    *,
+    failure: str = "",
+) -> Population:
+    """The population with what was kept of it."""
+    kept = Checkpoints(
+        steps=steps,
+        flat=flat,
+        losses=losses,
+        network_at=partial(_population_at, population, steps, flat, losses),
+        failure=failure,
+    )
+    return replace(population, checkpoints=kept)
+
+
+def _population_at(
+    population: Population,
+    steps: tuple[int, ...],
+    flat: Float[Tensor, "checkpoint seed parameter"],
+    losses: Float[Tensor, "checkpoint seed"],
+    number: int,
+) -> Population:
+    """All networks of a population at one checkpoint, as training for so many steps gives them."""
+    step, of_step, config = steps[number], flat[number], population.config
+    # no training of no steps
+    until_then = None if config is None or step == 0 else replace(config, max_steps=step)
+    return replace(
+        population,
+        steps=population.steps.clamp(max=step),
+        losses=losses[number],
+        solved=solved_by(of_step.T.contiguous(), population.cfg),
+        weights=layers_of_flat(of_step, population.cfg.layer_sizes, direct=population.cfg.direct),
+        loss_history=tuple(history[: step + 1] for history in population.loss_history),
+        config=until_then,
+    )
+
+
+def _of_one(checkpoints: Checkpoints[Population]) -> Checkpoints[HookedMLP]:
+    """Those of a population of one -> of its network."""
+    return Checkpoints(
+        steps=checkpoints.steps,
+        flat=checkpoints.flat,
+        losses=checkpoints.losses,
+        network_at=partial(_first_network, checkpoints),
+        failure=checkpoints.failure,
+    )
+
+
+def _first_network(checkpoints: Checkpoints[Population], number: int) -> HookedMLP:
+    return checkpoints.network_at(number)[0]
+
+
+class _Shown:
+    """Shows networks to a caller's function, and keeps those that it wants kept."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.flat: list[Tensor] = []
+        self.losses: list[Tensor] = []
+        self.failure = ""
+
+    def show(
+        self,
+        call: Callable[[], object],
+        *,
+        step: int,
+        flat: Float[Tensor, "seed parameter"],
+        losses: Float[Tensor, " seed"],
+    ) -> None:
+        """One step. What the function raises is said once, and ends the calls alone."""
+        if self.failure:
+            return
+        try:
+            is_wanted = call() is True
+        # whatever it is, the training that it only looks at must not be lost
+        except Exception as error:
+            said = cut_short(str(error), at_most=200)
+            self.failure = f"{type(error).__name__} at step {step}: {said}"
+            warn(
+                f"the function given as checkpoints failed ({self.failure}); it is called no "
+                "more, and the training goes on"
+            )
+            return
+        if is_wanted:
+            self.steps.append(step)
+            self.flat.append(flat)
+            self.losses.append(losses)
+
+    def on(self, population: Population) -> Population:
+        """The population, with what was kept."""
+        n_parameters = population.flat.shape[1]
+        no_flat = population.flat.new_empty(0, len(population), n_parameters)
+        return _with_checkpoints(
+            population,
+            tuple(self.steps),
+            torch.stack(self.flat) if self.flat else no_flat,
+            torch.stack(self.losses)
+            if self.losses
+            else population.losses.new_empty(0, len(population)),
+            failure=self.failure,
+        )
+
+
+def _trained_and_shown(
+    learning: _Learning, function: Callable[[int, HookedMLP], object], *, progress: bool
+) -> Population:
+    """One network, shown to a function while it trains."""
+    shown, cfg = _Shown(), learning.start.cfg
+
+    def on_step(step: int, flat: Float[Tensor, "parameter 1"], loss: float) -> None:
+        # a copy, so that nothing the function does comes back
+        of_step = flat.T.clone()
+        losses = torch.tensor([loss])
+        one = Population.from_flat(
+            of_step,
+            cfg=cfg,
+            seeds=learning.seeds,
+            steps=torch.tensor([step]),
+            losses=losses,
+            solved=torch.tensor([False]),
+        )
+        shown.show(lambda: function(step, one[0]), step=step, flat=flat.T.clone(), losses=losses)
+
+    return shown.on(_trained(learning, None, on_step=on_step, progress=progress))
+
+
+SHOWN_BYTES = 2**28
+"""Of networks that are shown to a function, so many bytes are held at once."""
+
+
+def _with_shown(
+    population: Population, function: Callable[[int, Population], object]
+) -> Population:
+    """Networks that are trained are shown to a function, step by step.
+
+    They are trained again for that, as many steps at a time as fit into memory.
+    """
+    shown, config = _Shown(), population.config
+    assert config is not None  # they have just been trained
+    n_steps, n_numbers = int(population.steps.max()), population.flat.numel()
+    n_together = max(1, SHOWN_BYTES // (population.flat.element_size() * n_numbers))
+    for first in range(0, n_steps + 1, n_together):
+        last = min(first + n_together, n_steps + 1) - 1
+        until_last = replace(population, config=replace(config, max_steps=max(1, last)))
+        seen = replay(until_last, checkpoints=range(first, last + 1), progress=False).checkpoints
+        for number, step in enumerate(seen.steps):
+            networks = seen.network_at(number)
+            shown.show(
+                partial(function, step, networks),
+                step=step,
+                flat=seen.flat[number],
+                losses=seen.losses[number],
+            )
+        if shown.failure:
+            break
+    return shown.on(population)
+
+
+# the two engines
 
 
 def _fitted_by_torch(
@@ -241,6 +593,8 @@ def _fitted_by_torch(
     seeds: Int[Tensor, " seed"],
     task: Task,
     config: TrainConfig,
+    kept_at: Sequence[int],
+    on_step: OnStep | None,
     progress: bool,
 ) -> Fitted:
     """Every column trained, under a bar of steps, which PyTorch takes of a block at once."""
@@ -258,7 +612,15 @@ def _fitted_by_torch(
         bar.update(n_steps)
 
     with bar:
-        return fit(flat, seeds=seeds, task=task, config=config, report=report)
+        return fit(
+            flat,
+            seeds=seeds,
+            task=task,
+            config=config,
+            kept_at=kept_at,
+            report=report,
+            on_step=on_step,
+        )
 
 
 def _fitted_by_numba(
@@ -268,6 +630,7 @@ def _fitted_by_numba(
     task: Task,
     cfg: HookedMLPConfig,
     config: TrainConfig,
+    kept_at: Sequence[int],
     progress: bool,
 ) -> Fitted:
     """Every column trained, under a bar of networks, of which threads tell when they are done."""
@@ -276,7 +639,15 @@ def _fitted_by_numba(
 
     bar = progress_bar(doing="training", unit="network", total=len(seeds), progress=progress)
     with bar:
-        return fit_lanes(flat, seeds=seeds, task=task, cfg=cfg, config=config, report=bar.update)
+        return fit_lanes(
+            flat,
+            seeds=seeds,
+            task=task,
+            cfg=cfg,
+            config=config,
+            kept_at=kept_at,
+            report=bar.update,
+        )
 
 
 _BESIDE_SETTINGS = {
@@ -317,24 +688,9 @@ def _task(
     return Task(rows=at_levels(bits, cfg).to(device), targets=labels.to(device), cfg=cfg)
 
 
-def _table(function: BooleanFunction) -> Int[Tensor, "row decision"]:
-    """What the function says on every row."""
-    return torch.tensor(function.tables).T
-
-
-def _solved(
-    flat: Float[Tensor, "parameter seed"], function: BooleanFunction, cfg: HookedMLPConfig
-) -> Bool[Tensor, " seed"]:
-    """Which networks decide every row as the function says. An undecided row is not right."""
-    rows = at_levels(function.rows(), cfg)
-    outputs = outputs_of_flat(flat, rows, cfg).movedim(1, -1)  # [row, seed, d_out]
-    is_right = cfg.rule.decide(outputs) == _table(function)[:, None]
-    return is_right.all(2).all(0)
-
-
 def _wrong_rows(model: HookedMLP) -> tuple[str, ...]:
     """Names of the rows on which a decision is not the target's."""
     function = model.target_of()
-    is_right = (decisions(model) == _table(function)).all(1).tolist()
+    is_right = (decisions(model) == table_of(function)).all(1).tolist()
     judged_rows = zip(function.rows(), is_right, strict=True)
     return tuple(row_name(row) for row, right in judged_rows if not right)
