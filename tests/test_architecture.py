@@ -429,7 +429,7 @@ NAMES = [
     *("activations", "compare", "contributions", "explain_difference"),
     *("HighLevelModel", "ablation_sweep", "interchange_accuracy", "patch", "patch_sweep"),
     *("scan_gates", "find_gates", "Circuit", "diagnose", "identify_circuit"),
-    *("find_subcircuits", "identifiability_report", "census"),
+    *("find_subcircuits", "identifiability_report", "census", "trajectory"),
 ]
 """What a program gets from `xor_mi` itself, in the order of the pipeline."""
 

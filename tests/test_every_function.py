@@ -71,6 +71,7 @@ def drops_one(problem):
 MADE: dict[str, Once] = {
     "model": model,
     "circuit": lambda: circuits.identify_circuit(model()),
+    "trajectory": lambda: population.trajectory("XOR", config=SMALL, **quiet),
     "networks": lambda: population.census(made("population"), **quiet),
     "population": lambda: training.train_population("XOR", 4, config=SMALL, **quiet),
     "trained": lambda: training.train("XOR", config=SMALL, **quiet),
@@ -227,6 +228,7 @@ VALID: dict[str, dict[str, object]] = {
     "population.run_census": {
         "n_networks": 1, "directory": "census", "config": SMALL, "n_jobs": 1, **quiet,
     },
+    "population.trajectory": {"config": SMALL, **quiet},
     "population.verdict_shares": {"networks": Made("networks")},
     "population.width_study": {
         "n_networks": 1, "widths": [2], "act_fns": ["relu"], "config": SMALL, **quiet,

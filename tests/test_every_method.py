@@ -105,6 +105,7 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "model.HookedMLPConfig.from_dict": (None, {"values": {"seed": 1}}),
     "training.Population.outputs": (lambda: made("population"), {}),
     "training.TrainConfig.of": (None, {"config": TrainConfig()}),
+    "population.Trajectory.step_of": (lambda: made("trajectory"), {"event": "first_solved"}),
     "terms.DifferenceExplanation.of_output": (
         lambda: terms.explain_difference(model(), "00", "11"), {},
     ),

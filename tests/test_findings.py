@@ -40,6 +40,7 @@ from xor_mi.interventions import (
     score_methods,
 )
 from xor_mi.margins import conditions, move_weight, slack_to_flip
+from xor_mi.population import trajectory
 from xor_mi.search import (
     PartialCount,
     compare_conventions,
@@ -125,12 +126,14 @@ MADE = {
     "Task": lambda _: task("planted gates relu"),
     "TaskNetworks": lambda _: made_by_hand(),
     "Tasks": lambda _: tasks(),
+    "Trajectory": lambda _: trajectory("XOR", seed=29, progress=False),
     "ExamRun": lambda _: run_exam(
         tasks="planted gates relu", methods="random", n_networks=2, progress=False
     ),
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
+    "Trajectory",
     "GateTable",
     "CircuitTests",
     "CircuitTestRates",

@@ -16,6 +16,7 @@ Start with these; each has examples in its own `help(...)`:
                                               and the change of reading that makes it so
     find_subcircuits, identifiability_report  every other explanation
     train_population, census                  the same for many networks
+    trajectory                                when its circuit forms while it trains, step by step
 
 What they take and give: BooleanFunction, Circuit, Edge, HookedMLPConfig, Site, TrainConfig, Unit;
 `xor_mi.kinds` names what an argument may be. Every mistake is answered with one `XorMiError`.

@@ -41,6 +41,7 @@ from .search import identifiability_report as identifiability_report
 
 # many networks
 from .population import census as census
+from .population import trajectory as trajectory
 
 # the rooms, in the order in which data flows through them
 from . import errors as errors

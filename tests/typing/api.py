@@ -475,6 +475,16 @@ assert_type(xor_mi.population.population_from_census(networks, cfg)[0], HookedML
 assert_type(xor_mi.population.run_census("XOR", 100, directory="folder", overwrite=True), Path)
 xor_mi.population.run_census(directory="folder", require="substitution", min_margin=0)
 assert_type(xor_mi.population.width_study("XOR", 10, widths=[1, 2]), pd.DataFrame)
+on_the_way = xor_mi.trajectory(
+    "XOR", 29, hidden=2, rows=["00", "01"], checkpoints="every 10", lr=0.1
+)
+assert_type(on_the_way, xor_mi.population.Trajectory)
+assert_type(on_the_way.networks[0], HookedMLP)
+assert_type(on_the_way.moments[0], xor_mi.population.Moment)
+assert_type(on_the_way.happened[0], xor_mi.population.Event)
+assert_type(on_the_way.events(), pd.DataFrame)
+assert_type(on_the_way.conditions(), pd.DataFrame)
+assert_type(on_the_way.step_of("unit_dies", "h0.1"), int | None)
 assert_type(xor_mi.population.outcome_by_initial_signs(networks, (2, 2, 1)), pd.DataFrame)
 assert_type(xor_mi.population.identity_experiment(10, hidden=8), pd.DataFrame)
 assert_type(xor_mi.truth.threshold_functions(2, act_fn="relu"), pd.DataFrame)
@@ -645,6 +655,7 @@ texts: tuple[str, ...] = (
     *xor_mi.search.CONVENTIONS,
     *xor_mi.search.SCORES,
     *xor_mi.population.CENSUS_COLUMNS,
+    *xor_mi.population.EVENTS,
     *xor_mi.testing.NUMBERS,
     *xor_mi.report.HEADLINES,
     xor_mi.report.SCHEMA,

@@ -9,7 +9,7 @@ in `_batch_readings`; what circuits that makes, and how far each is proved, in `
 Axes: network, row, unit and output as everywhere; `run` counts the joint interchanges of a layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -94,22 +94,10 @@ class Networks:
         assert cfg.target is not None  # `identify_many` sends no others here
         every = [tensor.flatten(1).isfinite().all(1) for layer in layers for tensor in layer]
         sure = torch.stack(every).all(0)
-        value = _input_rows(cfg)
         hidden: list[Tensor] = []
-        for layer, (weight, bias) in enumerate(weights):
-            pre = value @ weight.mT + bias[:, None]
-            post = cfg.activation(layer)(pre)
-            if cfg.act_name(layer) in STEPS:
-                terms = value.abs() @ weight.abs().mT + bias.abs()[:, None]
-                sure &= (pre.abs() > 10 * FLOAT32_ROUNDING * terms).flatten(1).all(1)
-            value_on_rows = post
-            if layer > 0:
-                # in a deeper layer terms may cancel on every row, all but their last digits
-                steady, clear = _varies_by_rounding(value, pre, weight, bias)
-                value_on_rows = torch.where(steady, post[:, :1], post)
-                sure &= clear
-            hidden.append(value_on_rows)
-            value = post
+        for layer in hidden_layers(layers, cfg):
+            hidden.append(layer.on_rows)
+            sure &= layer.sure
         return cls(
             cfg=cfg,
             weights=tuple(weights),
@@ -225,6 +213,42 @@ class Networks:
         if name == "leaky_relu":
             return max(1.0, abs(self.cfg.negative_slope))
         return SLOPES.get(name, 1.0)
+
+
+class HiddenLayer(NamedTuple):
+    """A hidden layer of many networks, in float64.
+
+    Attributes:
+        on_rows: what each unit is on each row, [network, row, unit]. Where it varies by the last
+            digits of its sum alone it is what it is on the first row.
+        sure: whether no unit is so close to its step that rounding might decide, and none varies by
+            what may be rounding alone, [network].
+    """
+
+    on_rows: Tensor
+    sure: Tensor
+
+
+def hidden_layers(
+    layers: Sequence[tuple[Tensor, Tensor]], cfg: HookedMLPConfig
+) -> Iterator[HiddenLayer]:
+    """Every hidden layer on all rows, of W [network, d_out, d_in] and b of all layers."""
+    value = _input_rows(cfg)
+    for layer, (weight, bias) in enumerate(layers[:-1]):
+        weight, bias = weight.double(), bias.double()
+        pre = value @ weight.mT + bias[:, None]
+        post = cfg.activation(layer)(pre)
+        on_rows, sure = post, torch.ones(len(weight), dtype=torch.bool)
+        if cfg.act_name(layer) in STEPS:
+            terms = value.abs() @ weight.abs().mT + bias.abs()[:, None]
+            sure &= (pre.abs() > 10 * FLOAT32_ROUNDING * terms).flatten(1).all(1)
+        if layer > 0:
+            # in a deeper layer terms may cancel on every row, all but their last digits
+            steady, clear = _varies_by_rounding(value, pre, weight, bias)
+            on_rows = torch.where(steady, post[:, :1], post)
+            sure &= clear
+        yield HiddenLayer(on_rows=on_rows, sure=sure)
+        value = post
 
 
 def _linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

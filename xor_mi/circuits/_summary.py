@@ -108,6 +108,11 @@ def _covered(cfg: HookedMLPConfig) -> bool:
     )
 
 
+def identified_together(cfg: HookedMLPConfig) -> int:
+    """How many networks of this shape are identified at once; 1 where it is one by one."""
+    return _networks_at_once(cfg) if _covered(cfg) else 1
+
+
 def _networks_at_once(cfg: HookedMLPConfig) -> int:
     """How many networks fit, by the largest tensors that are held for all of them.
 

@@ -17,11 +17,16 @@ from xor_mi.population._census import family_shares as family_shares
 from xor_mi.population._census import gate_shares as gate_shares
 from xor_mi.population._census import population_from_census as population_from_census
 from xor_mi.population._census import verdict_shares as verdict_shares
+from xor_mi.population._events import EVENTS as EVENTS
+from xor_mi.population._events import Event as Event
 from xor_mi.population._identity import identity_experiment as identity_experiment
 from xor_mi.population._parquet import CENSUS_COLUMNS as CENSUS_COLUMNS
 from xor_mi.population._parquet import write_census as write_census
 from xor_mi.population._read import read_census as read_census
 from xor_mi.population._shards import run_census as run_census
 from xor_mi.population._start import outcome_by_initial_signs as outcome_by_initial_signs
+from xor_mi.population._trajectory import Moment as Moment
+from xor_mi.population._trajectory import Trajectory as Trajectory
+from xor_mi.population._trajectory import trajectory as trajectory
 from xor_mi.population._width import PUBLISHED as PUBLISHED
 from xor_mi.population._width import width_study as width_study

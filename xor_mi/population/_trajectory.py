@@ -1,0 +1,460 @@
+"""target + seed -> how the circuit forms while the network trains: checkpoints and events.
+
+Training is replayed bit for bit, so every step can be looked at: what needs no identification is
+read at each, and the circuit where it may have changed (`_identified`). What comes out at the end
+is the network that `train` gives, or the one of the population with that engine.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import starmap
+from math import isnan
+from typing import NamedTuple, Unpack
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Int
+
+from xor_mi.circuits import (
+    MIN_MARGIN,
+    Circuit,
+    ProofLevel,
+    Summary,
+    identify_circuit,
+    identify_many,
+)
+from xor_mi.circuits._required import Required
+from xor_mi.errors import XorMiError, shown, unknown
+from xor_mi.finding import Finding, Listed, count_text, number_text
+from xor_mi.kinds import CheckpointSteps, EngineName, Rows, Target, Widths
+from xor_mi.margins import conditions
+from xor_mi.model import HookedMLP
+from xor_mi.population._census import NOT_TRIED
+from xor_mi.population._events import (
+    EVENTS,
+    Event,
+    events_of_all,
+    has_circuit,
+    readings_of,
+    unit_names,
+)
+from xor_mi.population._identified import Identities, identified, looks_at_every_step
+from xor_mi.population._paths import VARIES, Facts, Paths, facts_of
+from xor_mi.progress import progress_bar
+from xor_mi.training import Init, Population, TrainConfig, TrainSettings, train_population
+from xor_mi.training._checkpoints import Checkpoints, checkpoint_steps
+from xor_mi.truth import BooleanFunction, row_name, row_number
+
+
+class Moment(NamedTuple):
+    """A network at one checkpoint.
+
+    Attributes:
+        step: optimiser steps taken.
+        loss: the mean loss over the rows trained on.
+        n_rows_right, n_trained_right, n_held_out_right: how many rows are decided right: of all,
+            of those trained on, of the others.
+        verdict: as `census` has it.
+        family: the circuit's; without one what `census` has in its place.
+        gates: one text per hidden unit: its gate, "idle" for one that no output depends on, ""
+            without a circuit.
+        dead: one per hidden unit, whether it has the same value on all rows.
+        margin: the smallest of a live unit's reading; None without a circuit.
+        slack: the smallest distance of a decision to its threshold, in the output's units;
+            negative where it is on the wrong side.
+    """
+
+    step: int
+    loss: float
+    n_rows_right: int
+    n_trained_right: int
+    n_held_out_right: int
+    verdict: str
+    family: str
+    gates: tuple[str, ...]
+    dead: tuple[bool, ...]
+    margin: float | None
+    slack: float
+
+    def shown_line(self) -> dict[str, object]:
+        """What a notebook shows of the checkpoint among others."""
+        return self._asdict()
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory(Finding):
+    """How one network came to be what it is.
+
+    Attributes:
+        target: what it was trained to.
+        seed: that it was trained from.
+        networks: step -> the network at that checkpoint.
+        moments: what it was at each checkpoint.
+        happened: every event, each at the exact step.
+        losses: the loss at every step, up to the one at which training ended.
+        trained_rows: names of the rows that it was trained on.
+        circuit: of the finished network; None where it cannot be identified.
+        why_not: why it cannot, else "".
+        every_step: whether every step was identified at which all rows are right, or only as many
+            as it takes to find the changes.
+    """
+
+    target: BooleanFunction
+    seed: int
+    networks: Mapping[int, HookedMLP] = field(repr=False)
+    moments: tuple[Moment, ...] = field(repr=False)
+    happened: tuple[Event, ...] = field(repr=False)
+    losses: tuple[float, ...] = field(repr=False)
+    trained_rows: tuple[str, ...]
+    circuit: Circuit | None = field(repr=False)
+    why_not: str = ""
+    every_step: bool = False
+
+    @property
+    def n_steps(self) -> int:
+        """How many optimiser steps were taken."""
+        return len(self.losses) - 1
+
+    def frame(self) -> pd.DataFrame:
+        """One line per checkpoint; see `Moment`.
+
+        Columns step, loss, n_rows_right, n_trained_right, n_held_out_right, verdict, family, gates,
+        dead, margin, slack.
+        """
+        return pd.DataFrame(self.moments, columns=list(Moment._fields))
+
+    def events(self) -> pd.DataFrame:
+        """One line per event, in the order of steps; see `Event` and `EVENTS`.
+
+        Columns step, event, unit, before, after.
+        """
+        return pd.DataFrame(self.happened, columns=list(Event._fields))
+
+    def conditions(self) -> pd.DataFrame:
+        """One line per checkpoint and inequality that decides a row, with its slack.
+
+        Columns step, and row, place, kind, inequality, numbers, value, slack, satisfied, pattern as
+        `margins.conditions` has them of the network at that checkpoint.
+
+        Raises:
+            XorMiError: a network with direct connections.
+        """
+        return self._conditions.copy()
+
+    @cached_property
+    def _conditions(self) -> pd.DataFrame:
+        tables = []
+        for step, network in self.networks.items():
+            table = conditions(network, self.target).frame()
+            table.insert(0, "step", step)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def head(self) -> dict[str, object]:
+        """What no line of the table says: target, seed, steps taken, rows trained on, events."""
+        return {
+            "target": self.target.name,
+            "seed": self.seed,
+            "n_steps": self.n_steps,
+            "trained_rows": list(self.trained_rows),
+            "events": dict(Counter(event.event for event in self.happened)),
+            "every_step": self.every_step,
+        }
+
+    def step_of(self, event: str, unit: str | None = None) -> int | None:
+        """The first step at which something happened; None where it never did.
+
+        Args:
+            event: one of `EVENTS`.
+            unit: the hidden unit that it happened to, such as "h0.1"; by default any.
+
+        Raises:
+            XorMiError: no such event, or no such unit.
+        """
+        if not isinstance(event, str) or event not in EVENTS:
+            raise unknown("event", event, EVENTS, where="events are")
+        if unit is not None and unit not in self._units:
+            raise unknown("hidden unit", unit, self._units, where="this network has")
+        for one in self.happened:
+            if one.event == event and unit in (None, one.unit):
+                return one.step
+        return None
+
+    @property
+    def _units(self) -> list[str]:
+        """The names of the hidden units."""
+        return unit_names(self.networks[self.moments[0].step].cfg)
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed} and {self.target.name}: {self._outcome()}"]
+        for unit in self._units:
+            said = self._of_unit(unit)
+            lines += [f"  {unit} {said}"] if said else []
+        settled = [one for one in self.happened if one.event == "family_settles"]
+        lines += [f"  its family is {one.after} from step {one.step} on" for one in settled]
+        if self.why_not:
+            lines.append(f"  its circuit cannot be identified: {self.why_not}")
+        return "\n".join(lines)
+
+    def _outcome(self) -> str:
+        """Whether and when all rows came right, and how training ended."""
+        by_step = [one for one in self.happened if one.event in _OF_ROWS]
+        loss = number_text(self.losses[-1], decimals=4)
+        end = f"training ended at step {self.n_steps} (loss {loss})"
+        fitted = self.step_of("first_fitted")
+        n_trained = len(self.trained_rows)
+        trained = "" if fitted is None else f"the {n_trained} rows trained on at step {fitted}, "
+        if not by_step:
+            return f"{trained}never all rows right; {end}"
+        first, *later = by_step
+        lost = sum(one.event == "solution_lost" for one in later)
+        if by_step[-1].event == "solution_lost":
+            return (
+                f"{trained}all rows right at step {first.step}, and no more from step "
+                f"{by_step[-1].step} on; {end}"
+            )
+        again = f", lost {count_text(lost, 'time')} since" if lost else ""
+        return f"{trained}all rows right at step {first.step}{again}; {end}"
+
+    def _of_unit(self, unit: str) -> str:
+        """What became of a unit: what it is read as at the end, and since when."""
+        own = {one.event: one for one in self.happened if one.unit == unit}
+        parts = []
+        if "reading_last_changes" in own:
+            settled, first = own["reading_last_changes"], own["reading_first_holds"]
+            parts.append(f"acts as {settled.after} from step {settled.step} on")
+            if first.step < settled.step:
+                parts.append(f"for the first time at step {first.step}")
+            if "reading_appears" in own:
+                parts.append(
+                    f"its values separate the rows so at step {own['reading_appears'].step}"
+                )
+        dies, revives = own.get("unit_dies"), own.get("unit_revives")
+        if dies is not None and (revives is None or revives.step < dies.step):
+            parts.append(f"is {dies.after} from step {dies.step} on")
+        return ", ".join(parts)
+
+
+_OF_ROWS = ("first_solved", "solution_lost")
+
+
+def trajectory(
+    target: Target | None = None,
+    seed: int = 0,
+    *,
+    hidden: Widths | None = None,
+    rows: Rows | None = None,
+    n_inputs: int | None = None,
+    init: Init | None = None,
+    engine: EngineName = "torch",
+    checkpoints: CheckpointSteps = "log",
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
+    every_step: bool = False,
+    config: TrainConfig | None = None,
+    progress: bool = True,
+    **settings: Unpack[TrainSettings],
+) -> Trajectory:
+    """How one network comes to be what it is: its circuit at checkpoints, and events step by step.
+
+    It is trained as `train` trains it, by the engine "numba" as `train_population` does, and looked
+    at on the way: the finished network is bit for bit theirs. What events there are is in `EVENTS`.
+    Each has the exact step at which it happens: what a unit's values are is read at every step, and
+    the circuit at every step at which all rows are right. Networks that are identified one by one
+    (wide ones, those with direct connections) are looked at where that may have changed: at both
+    ends of every stretch of steps in which no decision and no order of a unit's values changes,
+    every 16 steps within one, and where two of these differ at the step between them at which they
+    part, which halving finds. There a circuit that is another for fewer than 16 steps, while all
+    orders stay, can be missed; with `every_step` nothing is.
+
+    Args:
+        target, hidden, rows, n_inputs, init: as `train` takes them.
+        engine: "torch", or "numba" for the networks that it trains.
+        checkpoints: the steps to look at: their numbers, "log" or "every 10", as in `train`. Events
+            do not hang on them.
+        require, min_margin: what a circuit must have to count; see `identify_circuit`.
+        every_step: identify every step at which all rows are right, also one by one.
+        progress: show a bar when it takes over two seconds.
+        settings: any setting of a `TrainConfig`, in place of that of `config`.
+
+    Raises:
+        XorMiError: as `train`, no such checkpoints, or a run that diverged.
+
+    >>> found = trajectory("XOR", seed=29)
+    >>> found.step_of("first_solved"), found.step_of("reading_appears", "h0.0")
+    (60, 44)
+    >>> found.moments[-1].gates, found.n_steps
+    (('OR', 'AND'), 213)
+    """
+    config = TrainConfig.of(config, **settings)
+    steps = steps_of(checkpoints, config)
+    require_every_step(every_step)
+    require, min_margin = Required.of(require, min_margin)
+    population = train_population(
+        target,
+        1,
+        hidden=hidden,
+        seed=seed,
+        config=config,
+        n_inputs=n_inputs,
+        rows=rows,
+        init=init,
+        engine=engine,
+        checkpoints=range(config.max_steps + 1),
+        progress=progress,
+    )
+    if not population.flat.isfinite().all():
+        raise XorMiError(
+            f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr"
+        )
+    paths = Paths.of(population)
+    facts = facts_of(paths.flat, paths.cfg, min_margin=min_margin)
+    identities = Identities(sum(paths.cfg.d_hidden))
+    every_step = every_step or looks_at_every_step(paths.cfg)
+    with progress_bar(doing="identifying", unit="step", progress=progress) as bar:
+        codes = identified(
+            paths,
+            facts,
+            identities,
+            require=require,
+            min_margin=min_margin,
+            every_step=every_step,
+            report=bar.update,
+        )
+    trained = trained_rows_of(population)
+    (happened,) = events_of_all(paths, facts, codes, identities.known, trained=trained)
+    # a network that is finished stands there as it finished
+    states = np.minimum(steps, paths.last[0])
+    at_checkpoints = paths.networks(states)
+    circuit, why_not = _circuit(population[0], require, min_margin, progress=progress)
+    # it was just trained
+    assert population.cfg.target is not None
+    assert population.rows is not None
+    return Trajectory(
+        target=population.cfg.target,
+        seed=int(population.seeds[0]),
+        networks=Checkpoints(
+            steps=steps,
+            flat=at_checkpoints.flat[:, None],
+            losses=paths.losses[torch.from_numpy(states)][:, None],
+            network_at=at_checkpoints.__getitem__,
+        ),
+        moments=_moments(
+            steps,
+            states,
+            at_checkpoints,
+            paths,
+            facts,
+            trained=trained,
+            require=require,
+            min_margin=min_margin,
+            progress=progress,
+        ),
+        happened=happened,
+        losses=tuple(paths.losses.tolist()),
+        trained_rows=tuple(map(row_name, population.rows)),
+        circuit=circuit,
+        why_not=why_not,
+        every_step=every_step,
+    )
+
+
+def steps_of(checkpoints: object, config: TrainConfig) -> tuple[int, ...]:
+    """The checkpoints as step numbers.
+
+    Raises:
+        XorMiError: none, or a function, which is for `train`.
+    """
+    if not isinstance(checkpoints, str | Iterable):
+        raise XorMiError(
+            f"checkpoints is {shown(checkpoints)}; give step numbers such as [0, 10, 100], "
+            "'log' or 'every 10' (a function that sees each network is for train)"
+        )
+    steps = checkpoint_steps(checkpoints, max_steps=config.max_steps)
+    if not steps:
+        raise XorMiError("checkpoints is empty; give step numbers, 'log' or 'every 10'")
+    return steps
+
+
+def require_every_step(every_step: object) -> None:
+    """Refuse what is neither yes nor no."""
+    if not isinstance(every_step, bool):
+        raise XorMiError(f"every_step is {shown(every_step)}; give True or False")
+
+
+def trained_rows_of(population: Population) -> Bool[np.ndarray, " row"] | None:
+    """Which of all rows the networks were trained on; None for all."""
+    assert population.rows is not None  # it says how it was trained
+    trained = np.zeros(2**population.cfg.d_in, dtype=bool)
+    trained[[row_number(row) for row in population.rows]] = True
+    return None if trained.all() else trained
+
+
+def _circuit(
+    model: HookedMLP, require: ProofLevel, min_margin: float, *, progress: bool
+) -> tuple[Circuit | None, str]:
+    """The circuit of the finished network, or why it cannot be identified."""
+    try:
+        found = identify_circuit(model, require=require, min_margin=min_margin, progress=progress)
+    except XorMiError as error:
+        return None, str(error)
+    return found, ""
+
+
+def _moments(
+    steps: Sequence[int],
+    states: Int[np.ndarray, " checkpoint"],
+    networks: Population,
+    paths: Paths,
+    facts: Facts,
+    *,
+    trained: Bool[np.ndarray, " row"] | None,
+    require: ProofLevel,
+    min_margin: float,
+    progress: bool,
+) -> Listed[Moment]:
+    """What the network was at each checkpoint.
+
+    Args:
+        states: where it stands in `paths` at each of these steps.
+        networks: the same as networks.
+    """
+    summaries = identify_many(
+        networks.__getitem__,
+        networks.weights,
+        networks.cfg,
+        require=require,
+        min_margin=min_margin,
+        progress=progress,
+    )
+    right = facts.right[states]
+    is_trained = np.ones(right.shape[1], dtype=bool) if trained is None else trained
+    n_units = facts.units.shape[1]
+    columns = zip(
+        steps,
+        paths.losses[torch.from_numpy(states)].tolist(),
+        right.sum(1).tolist(),
+        right[:, is_trained].sum(1).tolist(),
+        right[:, ~is_trained].sum(1).tolist(),
+        [summary.verdict or NOT_TRIED for summary in summaries],
+        [summary.family for summary in summaries],
+        [readings_of(summary, n_units) for summary in summaries],
+        map(tuple, (facts.units[states] != VARIES).tolist()),
+        map(_smallest_margin, summaries),
+        facts.slack[states].tolist(),
+        strict=True,
+    )
+    return Listed(starmap(Moment, columns))
+
+
+def _smallest_margin(summary: Summary) -> float | None:
+    """The smallest margin of a live unit's reading; None without one."""
+    if not has_circuit(summary):
+        return None
+    margins = zip(summary.margins, summary.live, strict=True)
+    return min(
+        (margin for margin, is_live in margins if is_live and not isnan(margin)), default=None
+    )
