@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xor_mi import identify_circuit, train, trajectory
+from xor_mi import identify_circuit, train, train_population, trajectory
 from xor_mi.truth import BooleanFunction
 
 QUIET = {"progress": False}
@@ -82,8 +82,8 @@ def events_by_looking(models, circuits, n_steps, *, names=("h0.0", "h0.1")):
 def test_events_are_those_of_every_single_step_looked_at_alone(settings):
     """`identify_circuit` at each step and NumPy's forward say what happened, and when."""
     solved = train_population("XOR", 60, engine="torch", **FAST, **settings, **QUIET).solved
-    with_all_right = solved.nonzero().flatten().tolist()[:3]
-    assert len(with_all_right) == 3
+    with_all_right = solved.nonzero().flatten().tolist()[:2]
+    assert len(with_all_right) == 2
     for seed in [*with_all_right, int((~solved).nonzero()[0])]:
         found = trajectory("XOR", seed, **FAST, **settings, **QUIET)
         every = train("XOR", seed=seed, checkpoints="every 1", **FAST, **settings, **QUIET)
