@@ -193,7 +193,7 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 EngineName = Literal["torch", "numba"]
 """What trains: PyTorch's operations, or a loop that numba compiles."""
 
-CheckpointSteps = str | Iterable[int]
+CheckpointSteps = str | Iterable[int] | ArrayLike
 """At which steps networks are kept while they train: their numbers, "log" or "every 10"."""
 
 Direction = Literal["denoising", "noising"]

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, names_listed, shown
+from xor_mi.kinds import CheckpointSteps
 
 STEPS_PER_DOUBLING = 4
 """Checkpoints by "log" lie so close together."""
@@ -90,15 +91,15 @@ class Checkpoints(Mapping[int, Network]):
 
 def no_checkpoints() -> Checkpoints[Any]:
     """Where none were asked for, of whatever kind of network: hence Any."""
-
-    def network_at(number: int) -> NoReturn:
-        raise AssertionError(f"there is no checkpoint {number}")
-
-    nothing = torch.empty(0, 0)
-    return Checkpoints(steps=(), flat=torch.empty(0, 0, 0), losses=nothing, network_at=network_at)
+    nothing = torch.empty(0, 0, 0)
+    return Checkpoints(steps=(), flat=nothing, losses=torch.empty(0, 0), network_at=_no_network)
 
 
-def checkpoint_steps(asked: str | Iterable[int], *, max_steps: int) -> tuple[int, ...]:
+def _no_network(number: int) -> NoReturn:
+    raise AssertionError(f"there is no checkpoint {number}")
+
+
+def checkpoint_steps(asked: CheckpointSteps, *, max_steps: int) -> tuple[int, ...]:
     """Steps in order, without repetition.
 
     Args:
