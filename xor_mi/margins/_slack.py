@@ -1,7 +1,8 @@
 """a network -> how far each weight may move alone before a decision changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 
 import numpy as np
@@ -19,7 +20,7 @@ from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Place, Rows
 from xor_mi.model import UNDECIDED, HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
-from xor_mi.truth import row_name
+from xor_mi.truth import Row, row_name
 from xor_mi.values import LayerValues, forward_float64
 
 FURTHEST_MOVE = 2.0**20
@@ -168,14 +169,7 @@ def slack_to_flip(
     bits = model.read_rows(rows)
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
-    layers = forward_float64(model, model.rows(bits))
-    watched = _Rows(
-        model=model,
-        names=tuple(row_name(row) for row in bits),
-        layers=layers,
-        errors=rounding_on_rows(model, layers),
-        decided=_decided(model, layers),
-    )
+    watched = WatchedRows.of(model, bits)
     bar = progress_bar(moved, doing="slack", unit="weight", progress=progress)
     return Slack(
         weights=tuple(_slack_of(watched, entry) for entry in bar),
@@ -191,7 +185,7 @@ def _decided(model: HookedMLP, layers: list[LayerValues]) -> Int[ndarray, "row d
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class WatchedRows:
     """The rows that are watched: their names, the network's values on them, its decisions.
 
     Attributes:
@@ -204,9 +198,37 @@ class _Rows:
     errors: list[tuple[Float[ndarray, "row _"], Float[ndarray, "row _"]]]
     decided: Int[ndarray, "row decision"]
 
+    @classmethod
+    def of(cls, model: HookedMLP, bits: Sequence[Row]) -> "WatchedRows":
+        """The network's values and decisions on these rows, in float64."""
+        layers = forward_float64(model, model.rows(bits))
+        return cls(
+            model=model,
+            names=tuple(row_name(row) for row in bits),
+            layers=layers,
+            errors=rounding_on_rows(model, layers),
+            decided=_decided(model, layers),
+        )
 
-def _slack_of(rows: _Rows, entry: Entry) -> WeightSlack:
+
+def _slack_of(rows: WatchedRows, entry: Entry) -> WeightSlack:
     """One weight moved: the nearest change of a decision on each side."""
+    moved = MovedWeight.of(rows, entry)
+    lower, upper = moved.first(-1), moved.first(1)
+    return WeightSlack(
+        parameter=entry.name,
+        value=moved.value,
+        down=lower.move,
+        up=upper.move,
+        row_lower=lower.rows,
+        output_lower=lower.outputs,
+        row_upper=upper.rows,
+        output_upper=upper.outputs,
+    )
+
+
+def _moved(rows: WatchedRows, entry: Entry) -> "MovedWeight":
+    """Every change of a decision as one weight moves."""
     model = rows.model
     # The layer that the weight is in: its inputs [row, source] and pre-activations [row, d_out].
     layer, (read_error, pre_error) = rows.layers[entry.layer], rows.errors[entry.layer]
@@ -232,6 +254,7 @@ def _slack_of(rows: _Rows, entry: Entry) -> WeightSlack:
         pieces = follow(model, entry.layer, moved, still, error=error)
         changes = decision_changes(model, pieces, at_zero=rows.decided[touched])
         near_zero = changes.error
+        reach = inf
     else:
         edges = _bracketed_moves(rows, entry, moved.slope[:, entry.unit])
         unit = edges[len(edges) // 2 + 1] / FIRST_BRACKET
@@ -241,24 +264,22 @@ def _slack_of(rows: _Rows, entry: Entry) -> WeightSlack:
         # only where nothing is decided a change this near is at the weight's value itself
         is_open = rows.decided[touched[changes.case], changes.output] == UNDECIDED
         near_zero = np.where(is_open, CHANGE_RESOLUTION * unit, 0.0)
+        reach = float(edges[-1])
     weight, bias = model.float64_layers()[entry.layer]
     value = bias[entry.unit] if entry.source is None else weight[entry.unit, entry.source]
-    watched = _Watched(rows, changes, touched, near_zero)
-    lower, upper = watched.first(-1), watched.first(1)
-    return WeightSlack(
-        parameter=entry.name,
+    return MovedWeight(
+        rows=rows,
         value=value.item(),
-        down=lower.move,
-        up=upper.move,
-        row_lower=lower.rows,
-        output_lower=lower.outputs,
-        row_upper=upper.rows,
-        output_upper=upper.outputs,
+        changes=changes,
+        touched=touched,
+        near_zero=near_zero,
+        at_no_value=moved.offset[:, entry.unit] / -moved.slope[:, entry.unit],
+        reach=reach,
     )
 
 
 def _bracketed_moves(
-    rows: _Rows, entry: Entry, slope: Float[ndarray, " case"]
+    rows: WatchedRows, entry: Entry, slope: Float[ndarray, " case"]
 ) -> Float[ndarray, " edge"]:
     """Between these moves changes are bracketed: finely near 0, ever wider beyond.
 
@@ -287,18 +308,51 @@ class _Flip:
 
 
 @dataclass(frozen=True, eq=False)
-class _Watched:
+class MovedWeight:
     """Changes of decisions as one weight moves by t.
 
     Attributes:
+        value: the weight as it is.
         touched: the row that each of the changes' cases is.
         near_zero: a change no further away than this is at the weight's value itself.
+        at_no_value: by how much it moves until its unit's pre-activation is zero, on these rows.
+        reach: changes are known of moves up to so far, either way.
     """
 
-    rows: _Rows
+    rows: WatchedRows
+    value: float
     changes: Changes
     touched: Int[ndarray, " case"]
     near_zero: Float[ndarray, " change"]
+    at_no_value: Float[ndarray, " case"]
+    reach: float
+
+    @classmethod
+    def of(cls, rows: WatchedRows, entry: Entry) -> "MovedWeight":
+        """One of the network's weights."""
+        return _moved(rows, entry)
+
+    def moves_to(self, wanted: Int[ndarray, "row decision"]) -> list[tuple[float, float]]:
+        """The open intervals of moves at which every decision is the one wanted, in order."""
+        is_touched = np.isin(np.arange(len(wanted)), self.touched)
+        if (self.rows.decided != wanted)[~is_touched].any():
+            return []
+        moves = [(-self.reach, self.reach)]
+        for case, row in enumerate(self.touched):
+            for output, decision in enumerate(wanted[row]):
+                moves = _common(moves, self._moves_of(case, output, int(decision)))
+        return moves
+
+    def _moves_of(self, case: int, output: int, wanted: int) -> list[tuple[float, float]]:
+        """Where one decision on one row is the one wanted."""
+        here = np.nonzero((self.changes.case == case) & (self.changes.output == output))[0]
+        if not len(here):
+            is_wanted = self.rows.decided[self.touched[case], output] == wanted
+            return [(-inf, inf)] if is_wanted else []
+        ends = [-inf, *self.changes.t[here].tolist(), inf]
+        decided = [self.changes.before[here[0]], *self.changes.after[here]]
+        stretches = zip(pairwise(ends), decided, strict=True)
+        return [ends for ends, decision in stretches if decision == wanted]
 
     def first(self, side: int) -> _Flip:
         """The nearest change above (side 1) or below (side -1) the weight's value."""
@@ -327,3 +381,11 @@ class _Watched:
         before = self.rows.decided[self.touched[changes.case], changes.output]
         beyond = changes.after if side > 0 else changes.before
         return distance, (distance > 0) | (is_here & (beyond != before))
+
+
+def _common(
+    some: list[tuple[float, float]], others: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """What lies in an interval of both lists."""
+    both = [(max(a, c), min(b, d)) for a, b in some for c, d in others]
+    return [(low, high) for low, high in both if low < high]

@@ -25,6 +25,13 @@ from xor_mi.population._parquet import write_census as write_census
 from xor_mi.population._read import read_census as read_census
 from xor_mi.population._shards import run_census as run_census
 from xor_mi.population._start import outcome_by_initial_signs as outcome_by_initial_signs
+from xor_mi.population._stuck import Nudge as Nudge
+from xor_mi.population._stuck import NudgeKind as NudgeKind
+from xor_mi.population._stuck import Stuck as Stuck
+from xor_mi.population._stuck import stuck_in as stuck_in
+from xor_mi.population._stuck import stuck_shares as stuck_shares
+from xor_mi.population._stuck_kinds import STUCK_KINDS as STUCK_KINDS
+from xor_mi.population._stuck_kinds import StuckKind as StuckKind
 from xor_mi.population._trajectory import Moment as Moment
 from xor_mi.population._trajectory import Trajectory as Trajectory
 from xor_mi.population._trajectory import trajectory as trajectory

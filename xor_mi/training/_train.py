@@ -284,6 +284,47 @@ def replay(
     return _trained(learning, checkpoints, progress=progress)
 
 
+def train_each(
+    flat: Float[Tensor, "seed parameter"],
+    *,
+    cfg: HookedMLPConfig,
+    rows: Rows | None,
+    config: TrainConfig,
+    seeds: Int[Tensor, " seed"],
+    progress: bool = True,
+) -> Population:
+    """Train many networks from weights of their own, as `Population.flat` has them.
+
+    Args:
+        cfg: what they share, with the target they learn.
+        seeds: what is drawn while they train is drawn from these.
+    """
+    assert cfg.target is not None
+    device = torch.device("cpu")
+    bits = tuple(rows_or_all(rows, cfg.d_in))
+    engine = engine_of(None, n_networks=len(flat), cfg=cfg, device=device)
+    require_trainable(len(flat), n_rows=len(bits), cfg=cfg)
+    task = task_of(cfg.target, bits, cfg=cfg, device=device)
+    fitted_by = _fitted_by_torch if engine == "torch" else partial(_fitted_by_numba, cfg=cfg)
+    fitted = fitted_by(
+        flat.T.contiguous().to(cfg.dtype),
+        seeds=seeds,
+        task=task,
+        config=config,
+        kept_at=(),
+        progress=progress,
+    )
+    return Population.from_flat(
+        fitted.flat.T,
+        cfg=cfg,
+        seeds=seeds,
+        steps=fitted.steps,
+        losses=fitted.losses,
+        solved=solved_by(fitted.flat, cfg),
+        engine=engine,
+    )
+
+
 def _numbers(numbers: Iterable[int], n_networks: int) -> list[int]:
     """Places in a population.
 
@@ -371,7 +412,7 @@ def _trained(
         () if checkpoints is None else checkpoint_steps(checkpoints, max_steps=config.max_steps)
     )
     require_trainable(n_networks, n_rows=len(learning.bits), cfg=cfg, n_checkpoints=len(kept_at))
-    task = _task(function, learning.bits, cfg=cfg, device=learning.device)
+    task = task_of(function, learning.bits, cfg=cfg, device=learning.device)
     if given_weights is None:
         flat = initial_parameters(cfg.layer_sizes, seeds, direct=cfg.direct, progress=progress)
     else:
@@ -676,7 +717,7 @@ def _require_differing(start: Start, n_networks: int, *, n_rows: int, config: Tr
         )
 
 
-def _task(
+def task_of(
     function: BooleanFunction,
     bits: Sequence[tuple[int, ...]],
     *,

@@ -1,0 +1,526 @@
+"""a network that fails -> what it is stuck in, and the smallest move of one weight that frees it.
+
+What networks fail by when they are trained to the end is read off their hidden units: if no readout
+of them computes the target, the words of `STUCK_KINDS` say why. Two kinds of nudge are looked for.
+After one that "computes" every row is decided right at once: its size is in closed form, as in
+`slack_to_flip`. After one that "frees", training that begins there ends solved: that is tried.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import nan
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from xor_mi.errors import XorMiError, require_kind, whole_number
+from xor_mi.finding import Finding, number_text
+from xor_mi.handmade._edits import Entry, entries
+from xor_mi.kinds import Rows, Target
+from xor_mi.margins._slack import MovedWeight, WatchedRows
+from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.population._census import share_columns
+from xor_mi.population._stuck_kinds import (
+    PLATEAU_GRADIENT,
+    STUCK_KINDS,
+    Stage,
+    StuckKind,
+    StuckState,
+    pair_names,
+)
+from xor_mi.progress import progress_bar
+from xor_mi.training import Population, TrainConfig
+from xor_mi.training._population import flat_parameters, rows_or_all
+from xor_mi.training._train import train_each
+from xor_mi.truth import row_name
+
+NudgeKind = Literal["computes", "frees"]
+"""What a network does after a weight is moved: it computes, or training from there on does."""
+
+PAST = 1e-5
+"""A nudge goes so far past the place where something changes, as a share of it or of 1."""
+
+BENDS_DOWN = 1e-4
+"""At a saddle the smallest eigenvalue of the second derivatives is below minus this."""
+
+MOST_TRIED = 100
+"""At most so many nudges of one network are tried by training, from the smallest on."""
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """One weight, moved.
+
+    Attributes:
+        value: the weight as it is.
+        move: by how much it moves at least. Of a nudge that computes every move a little larger
+            does, and none smaller.
+        new_value: a value just past that.
+        kind: "computes" or "frees".
+    """
+
+    parameter: str
+    value: float
+    move: float
+    new_value: float
+    kind: NudgeKind
+
+    def shown_line(self) -> dict[str, object]:
+        """Column -> value."""
+        return {
+            "parameter": self.parameter,
+            "value": self.value,
+            "move": self.move,
+            "new_value": self.new_value,
+            "kind": self.kind,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.parameter} from {self.value:.4g} by {self.move:+.4g}"
+
+
+@dataclass(frozen=True)
+class Stuck(Finding):
+    """What a network that does not compute its target is stuck in.
+
+    Attributes:
+        model: the network.
+        target: the name of what it should compute.
+        rows: the rows it is judged on, and trained on where a nudge is tried.
+        kind: one of `STUCK_KINDS`.
+        wrong_rows: those decided wrong or not at all.
+        dead: names of the hidden units that are constant on every row.
+        merged: pairs of rows that differ in the target and are one to the hidden units.
+        readout_computes: whether a readout of the hidden units as they are would compute.
+        loss, gradient_norm: of the mean loss on these rows, without penalties.
+        smallest_curvature: the smallest eigenvalue of the loss's second derivatives: where the
+            gradient is nearly zero, clearly below zero at a saddle.
+        nudges: of each weight that can, the smallest move after which every row is decided right,
+            in order of size.
+        frees: the smallest move found after which training ends solved; None where none was found,
+            or nothing was tried.
+        n_tried: how many nudges were trained from, up to that one.
+        is_freed_by_training_on: whether training from here on, with nothing moved and an optimiser
+            that begins anew, ends solved; None where it was not tried.
+    """
+
+    model: HookedMLP = field(repr=False)
+    target: str
+    rows: tuple[str, ...]
+    kind: StuckKind
+    wrong_rows: tuple[str, ...]
+    dead: tuple[str, ...]
+    merged: tuple[tuple[str, str], ...]
+    readout_computes: bool
+    loss: float
+    gradient_norm: float
+    smallest_curvature: float
+    nudges: tuple[Nudge, ...] = field(repr=False)
+    frees: Nudge | None
+    n_tried: int
+    is_freed_by_training_on: bool | None
+
+    @property
+    def computes(self) -> Nudge | None:
+        """The smallest move of one weight after which every row is decided right, if any does."""
+        return self.nudges[0] if self.nudges else None
+
+    @property
+    def is_saddle(self) -> bool:
+        """Whether the loss has no slope here, and bends downwards in some direction."""
+        is_flat = self.gradient_norm <= PLATEAU_GRADIENT
+        return is_flat and self.smallest_curvature < -BENDS_DOWN
+
+    def head(self) -> dict[str, object]:
+        """What was found beside the nudges."""
+        return {
+            "target": self.target,
+            "rows": list(self.rows),
+            "kind": self.kind,
+            "wrong_rows": list(self.wrong_rows),
+            "dead": list(self.dead),
+            "merged": [list(pair) for pair in self.merged],
+            "readout_computes": self.readout_computes,
+            "loss": self.loss,
+            "gradient_norm": self.gradient_norm,
+            "smallest_curvature": self.smallest_curvature,
+            "n_tried": self.n_tried,
+            "is_freed_by_training_on": self.is_freed_by_training_on,
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """One line per nudge: those that compute, in order of size, and then the one that frees.
+
+        Columns parameter, value, move, new_value, kind; see `Nudge`.
+        """
+        nudges = [*self.nudges] if self.frees is None else [*self.nudges, self.frees]
+        columns = ["parameter", "value", "move", "new_value", "kind"]
+        return pd.DataFrame([nudge.shown_line() for nudge in nudges], columns=columns)
+
+    def __str__(self) -> str:
+        return "; ".join([f"stuck short of {self.target}: {self._why()}", *self._ways_out()])
+
+    def _why(self) -> str:
+        """The kind, with what shows it in this network."""
+        if self.kind == "dead_units":
+            are = "is" if len(self.dead) == 1 else "are"
+            return f"dead units ({', '.join(self.dead)} {are} constant)"
+        if self.kind == "merged_rows":
+            pairs = ", ".join(f"{one} with {other}" for one, other in self.merged)
+            return f"merged rows ({pairs})"
+        words = self.kind.replace("_", " ")
+        if self.kind in ("plateau", "still_falling"):
+            slope = number_text(self.gradient_norm, decimals=4)
+            return f"{words} (gradient {slope}{', at a saddle' if self.is_saddle else ''})"
+        return words
+
+    def _ways_out(self) -> Iterator[str]:
+        """What was found that frees it."""
+        if self.computes is None:
+            yield "no single weight makes it compute"
+        else:
+            yield f"computes after {self.computes}"
+        if self.is_freed_by_training_on:
+            yield "training on frees it"
+        elif self.frees is not None:
+            yield f"freed by {self.frees}, number {self.n_tried} of the nudges tried"
+        elif self.is_freed_by_training_on is not None:
+            yield f"none of {self.n_tried} nudges frees it"
+
+
+@torch.no_grad()
+def stuck_in(
+    model: HookedMLP,
+    target: Target | None = None,
+    *,
+    rows: Rows | None = None,
+    config: TrainConfig | None = None,
+    retrain: bool = True,
+    progress: bool = True,
+) -> Stuck:
+    """What a network that does not compute its target is stuck in, by its weights.
+
+    The kind is the first of these that is so, hence exactly one. "The hidden units" are those of
+    the last hidden layer. Values of a unit that differ by at most a thousandth of its range
+    (`MERGED`) count as one: a readout would need weights a thousand times that range.
+
+    - "dead_units": a hidden unit, of any layer, is constant on every row, and no readout (weights
+      and bias of the last layer) of the hidden units as they are decides every row right.
+    - "one_sided": no readout does, and all hidden units order the rows alike or the other way
+      round, as two that both compute x0>x1: in effect there is one.
+    - "merged_rows": no readout does, and two rows that differ in the target have the same values of
+      all hidden units. The loss cannot fall below that of an even guess on both.
+    - "straight": no readout does, and every hidden unit is affine in the inputs on these rows (no
+      ReLU bends between them): so is the output.
+    - "plateau": none of these, and the norm of the gradient is at most 0.001 (`PLATEAU_GRADIENT`).
+    - "still_falling": none of these, and it is larger: the steps ran out.
+
+    Networks with weights that are not finite are refused here; `stuck_shares` counts them as
+    "diverged".
+
+    The nudge that frees is looked for among moves of one weight just past a place where something
+    discrete changes: a decision on a row, or the sign of the pre-activation of the weight's own
+    unit on a row. They are ordered by size; at most 100 (`MOST_TRIED`) are trained from, and before
+    them the network as it is. What is named was trained, and ended solved.
+
+    Args:
+        target: what it should compute; by default the target in its config.
+        rows: the rows it is judged on and was trained on; all by default.
+        config: how it was trained. Conventions, such as act_fn, are the network's own.
+        retrain: look for the nudge that frees.
+        progress: show a bar when it takes over two seconds.
+
+    Raises:
+        XorMiError: a network that computes its target, or has none; weights that are not finite; or
+            what `slack_to_flip` refuses.
+
+    >>> from xor_mi import HookedMLP
+    >>> both_say_x0_beyond_x1 = [([[1, -1], [2, -2]], [0, 0]), ([[1, 1]], [-0.5])]
+    >>> model = HookedMLP.from_weights(both_say_x0_beyond_x1, target="XOR")
+    >>> stuck = stuck_in(model, retrain=False)
+    >>> stuck.kind, stuck.computes
+    ('one_sided', None)
+    """
+    require_plain_mlp(model, "what a network is stuck in")
+    function = model.target_of(target)
+    config = TrainConfig.of(config)
+    bits = rows_or_all(rows, model.cfg.d_in)
+    cfg = replace(model.cfg, target=function)
+    stage = Stage(cfg, bits)
+    flat = flat_parameters(model.float64_layers())
+    state = stage.state_of(flat[:, None])
+    if not state.is_wrong[0]:
+        raise XorMiError(
+            f"this network computes {function.name} on these rows, so it is stuck in nothing; "
+            "identify_circuit(model) says how it does"
+        )
+    search = _Search.of(model, stage, progress=progress)
+    freed = _freed([search], config=config, progress=progress)[0] if retrain else _NOT_TRIED
+    return Stuck(
+        model=model,
+        target=function.name,
+        rows=tuple(map(row_name, bits)),
+        kind=state.kinds[0],
+        wrong_rows=search.wrong_rows,
+        dead=_dead_names(model, state),
+        merged=_merged_names(stage, state),
+        readout_computes=bool(state.readout_computes[0]),
+        loss=float(state.losses[0]),
+        gradient_norm=float(state.gradient_norms[0]),
+        smallest_curvature=stage.smallest_curvature(flat),
+        nudges=search.computing,
+        frees=freed.nudge,
+        n_tried=freed.n_tried,
+        is_freed_by_training_on=freed.by_training_on,
+    )
+
+
+def _dead_names(model: HookedMLP, state: StuckState) -> tuple[str, ...]:
+    """Names of the hidden units that are constant."""
+    widths = model.cfg.d_hidden
+    names = [f"h{layer}.{unit}" for layer, width in enumerate(widths) for unit in range(width)]
+    return tuple(name for name, dead in zip(names, state.dead[:, 0], strict=True) if dead)
+
+
+def _merged_names(stage: Stage, state: StuckState) -> tuple[tuple[str, str], ...]:
+    merged = [pair for pair, one in zip(state.pairs, state.merged[:, 0], strict=True) if one]
+    return pair_names(stage.rows, merged)
+
+
+# nudges
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """One network's nudges.
+
+    Attributes:
+        computing: of each weight that can, the smallest move that makes it compute.
+        tried: moves past which something discrete changes, the smallest first, as kind "frees".
+        places: where in the flat parameters the weight of each of them is.
+    """
+
+    model: HookedMLP
+    stage: Stage
+    wrong_rows: tuple[str, ...]
+    computing: tuple[Nudge, ...]
+    tried: tuple[Nudge, ...]
+    places: Int[np.ndarray, " tried"]
+
+    @classmethod
+    def of(cls, model: HookedMLP, stage: Stage, *, progress: bool) -> "_Search":
+        """All weights of the network moved, one by one."""
+        watched = WatchedRows.of(model, stage.rows)
+        is_wrong = (watched.decided != stage.wanted).any(1)
+        computing, tried = [], []
+        every = entries(model)
+        for entry in progress_bar(every, doing="nudging", unit="weight", progress=progress):
+            moved = MovedWeight.of(watched, entry)
+            computing += _computing(moved, entry, stage)
+            tried += _candidates(moved, entry, n_layers=model.cfg.n_layers)
+        tried.sort(key=lambda nudge: abs(nudge.move))
+        # entries come in the order of the flat parameters
+        place_of = {entry.name: place for place, entry in enumerate(every)}
+        del tried[MOST_TRIED:]
+        return cls(
+            model=model,
+            stage=stage,
+            wrong_rows=tuple(np.array(watched.names)[is_wrong].tolist()),
+            computing=tuple(sorted(computing, key=lambda nudge: abs(nudge.move))),
+            tried=tuple(tried),
+            places=np.array([place_of[nudge.parameter] for nudge in tried], dtype=int),
+        )
+
+    def starts(self) -> Float[Tensor, "start parameter"]:
+        """The network as it is, and then after each nudge, as `Population.flat` has them."""
+        flat = flat_parameters(self.model.float64_layers())
+        starts = flat.repeat(1 + len(self.tried), 1)
+        for number, (nudge, place) in enumerate(zip(self.tried, self.places, strict=True)):
+            starts[number + 1, place] = nudge.new_value
+        return starts
+
+
+def _computing(moved: MovedWeight, entry: Entry, stage: Stage) -> list[Nudge]:
+    """The smallest move of one weight after which every row is decided right: one or none."""
+    ways = [_nearest_end(low, high) for low, high in moved.moves_to(stage.wanted)]
+    if not ways:
+        return []
+    move, room = min(ways, key=lambda way: abs(way[0]))
+    side = np.sign(room)
+    step = min(PAST * max(1.0, abs(moved.value + move)), abs(room) / 2)
+    new_value = moved.value + move + side * step
+    return [Nudge(entry.name, moved.value, move, float(new_value), "computes")]
+
+
+def _nearest_end(low: float, high: float) -> tuple[float, float]:
+    """An interval of moves without 0 inside -> its nearer end, and how far it goes on from it."""
+    return (low, high - low) if low >= 0 else (high, low - high)
+
+
+def _candidates(moved: MovedWeight, entry: Entry, *, n_layers: int) -> Iterator[Nudge]:
+    """Moves just past the places where a decision changes, or the sign of the unit's value."""
+    places = moved.changes.t
+    if entry.layer < n_layers:
+        places = np.concatenate([places, moved.at_no_value])
+    for move in np.unique(places[np.isfinite(places)]).tolist():
+        step = PAST * max(1.0, abs(moved.value + move))
+        # at a place where it is already, either way leads past it
+        sides = (-1, 1) if move == 0 else (int(np.sign(move)),)
+        for side in sides:
+            new_value = moved.value + move + side * step
+            yield Nudge(entry.name, moved.value, move, new_value, "frees")
+
+
+# training on
+
+
+@dataclass(frozen=True)
+class _Freed:
+    """What training showed: by nothing at all, by which nudge, and how many were tried."""
+
+    by_training_on: bool | None
+    nudge: Nudge | None
+    n_tried: int
+
+
+_NOT_TRIED = _Freed(by_training_on=None, nudge=None, n_tried=0)
+
+
+def _freed(searches: Sequence[_Search], *, config: TrainConfig, progress: bool) -> list[_Freed]:
+    """Each network trained on, from itself and from all its nudges, all at once."""
+    if not searches:
+        return []
+    stage, shared = searches[0].stage, searches[0].model.cfg
+    starts = [search.starts() for search in searches]
+    lengths = [len(each) for each in starts]
+    own_seeds = torch.tensor([search.model.cfg.seed for search in searches])
+    # numbers of half the length are too coarse to learn with
+    dtype = torch.float64 if shared.dtype == torch.float64 else torch.float32
+    trained = train_each(
+        torch.cat(starts),
+        cfg=replace(stage.cfg, dtype=dtype),
+        rows=stage.rows,
+        config=config,
+        seeds=own_seeds.repeat_interleave(torch.tensor(lengths)),
+        progress=progress,
+    )
+    is_right = torch.from_numpy(~stage.is_wrong(trained.flat.T))
+    return [
+        _first_freed(search, solved.tolist())
+        for search, solved in zip(searches, is_right.split(lengths), strict=True)
+    ]
+
+
+def _first_freed(search: _Search, solved: list[bool]) -> _Freed:
+    """What training from each of `starts` came to -> the first nudge that it is solved after."""
+    by_training_on, *after_nudge = solved
+    for number, is_solved in enumerate(after_nudge):
+        if is_solved:
+            return _Freed(by_training_on, search.tried[number], number + 1)
+    return _Freed(by_training_on, None, len(after_nudge))
+
+
+# many networks
+
+
+def stuck_shares(
+    population: Population, *, n_nudged: int = 100, seed: int = 0, progress: bool = True
+) -> pd.DataFrame:
+    """What those networks of a population are stuck in that do not compute their target.
+
+    They are judged on the rows that they were trained on. Kinds are those of `stuck_in`, of all
+    networks that fail; nudges are looked for in some of each kind, drawn at random.
+
+    Columns: kind (only those that occur, most frequent first); n_networks, share (of those that
+    fail), ci_low, ci_high (95 % Clopper-Pearson); n_nudged, in how many of them nudges were looked
+    for, and of these: n_computes, how many a single weight can make compute, and median_computes,
+    the median size of the smallest such move (in units of the weights); n_train_on, how many more
+    training from where they are ends solved; n_frees, how many a nudge tried frees, those included
+    that training on does, and median_frees, the median of these moves, of those that training on
+    does not free. NaN where there is nothing to take the median of.
+
+    Args:
+        n_nudged: in so many networks of each kind nudges are looked for, at most; 0 for none.
+        seed: draws them.
+        progress: show bars when it takes over two seconds.
+
+    Raises:
+        XorMiError: a population that does not say how it was trained, where nudges are to be tried.
+
+    >>> from xor_mi import train_population
+    >>> shares = stuck_shares(train_population("XOR", 64), n_nudged=0)
+    >>> shares["n_networks"].sum()
+    50
+    """
+    require_kind("population", population, Population, give="what train_population returns")
+    n_nudged = whole_number("n_nudged", n_nudged)
+    generator = np.random.default_rng(whole_number("seed", seed))
+    if n_nudged and population.config is None:
+        raise XorMiError(
+            "this population does not say how it was trained, so no nudge can be tried; give what "
+            "train_population returns, or n_nudged=0"
+        )
+    stage = Stage(population.cfg, rows_or_all(population.rows, population.cfg.d_in))
+    failing = np.nonzero(stage.is_wrong(population.flat.T))[0]
+    kinds = np.array(stage.state_of(population.flat[failing].T).kinds, dtype=object)
+    lines = []
+    for kind in STUCK_KINDS:
+        of_kind = failing[kinds == kind]
+        if not len(of_kind):
+            continue
+        line = {"kind": kind, "n_networks": len(of_kind)}
+        line |= share_columns(len(of_kind), len(failing), name="share")
+        n_drawn = 0 if kind == "diverged" else min(n_nudged, len(of_kind))
+        drawn = np.sort(generator.choice(of_kind, n_drawn, replace=False))
+        line |= _nudge_columns(population, stage, drawn.tolist(), progress=progress)
+        lines.append(line)
+    shares = pd.DataFrame(lines, columns=STUCK_COLUMNS)
+    return shares.sort_values("n_networks", ascending=False, kind="stable", ignore_index=True)
+
+
+STUCK_COLUMNS = [
+    "kind",
+    "n_networks",
+    "share",
+    "ci_low",
+    "ci_high",
+    "n_nudged",
+    "n_computes",
+    "median_computes",
+    "n_train_on",
+    "n_frees",
+    "median_frees",
+]
+"""The columns of `stuck_shares`."""
+
+
+def _nudge_columns(
+    population: Population, stage: Stage, numbers: list[int], *, progress: bool
+) -> dict[str, object]:
+    """Nudges of some networks of a population, summed up."""
+    bar = progress_bar(numbers, doing="nudging", unit="network", progress=progress)
+    searches = [_Search.of(population[number], stage, progress=False) for number in bar]
+    config = TrainConfig.of(population.config)
+    freed = _freed(searches, config=config, progress=progress)
+    computing = [abs(search.computing[0].move) for search in searches if search.computing]
+    by_nudge = [
+        abs(one.nudge.move) for one in freed if one.nudge is not None and not one.by_training_on
+    ]
+    n_train_on = sum(bool(one.by_training_on) for one in freed)
+    return {
+        "n_nudged": len(numbers),
+        "n_computes": len(computing),
+        "median_computes": _median(computing),
+        "n_train_on": n_train_on,
+        "n_frees": n_train_on + len(by_nudge),
+        "median_frees": _median(by_nudge),
+    }
+
+
+def _median(numbers: list[float]) -> float:
+    """NaN of none."""
+    return float(np.median(numbers)) if numbers else nan

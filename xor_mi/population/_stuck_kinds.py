@@ -1,0 +1,323 @@
+"""weights of networks that fail -> what each of them is stuck in, and the slope of its loss.
+
+All networks at once, in float64, along a last axis `seed`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from xor_mi.handmade._separation import separating_weights
+from xor_mi.model import HookedMLPConfig
+from xor_mi.training._arithmetic import Task, Values, views
+from xor_mi.training._config import require_gradient
+from xor_mi.training._population import table_of
+from xor_mi.training._train import task_of
+from xor_mi.truth import Row, row_name, row_numbers
+from xor_mi.values import DISTINCT
+
+StuckKind = Literal[
+    "diverged",
+    "dead_units",
+    "one_sided",
+    "merged_rows",
+    "straight",
+    "plateau",
+    "still_falling",
+]
+"""What a network is stuck in; `STUCK_KINDS` says what each of them is."""
+
+STUCK_KINDS: dict[StuckKind, str] = {
+    "diverged": "a weight is no finite number any more",
+    "dead_units": "a hidden unit is constant on every row, and no readout of the others computes",
+    "one_sided": "the hidden units order the rows alike, up to sign, and no readout computes",
+    "merged_rows": "two rows that differ in the target are one to the hidden units",
+    "straight": "every hidden unit is affine in the inputs on these rows, and no readout computes",
+    "plateau": "none of these, and the loss has no slope",
+    "still_falling": "none of these, and the loss has a slope: the steps ran out",
+}
+"""What networks are stuck in: the first of these that is so."""
+
+MERGED = 1e-3
+"""Values of a unit nearer to each other than this share of its range count as one.
+
+A readout would need weights a thousand times as large as the unit's range to tell them apart.
+"""
+
+PLATEAU_GRADIENT = 1e-3
+"""The loss has no slope where the norm of its gradient is at most this."""
+
+HESSIAN_STEP = 1e-5
+"""Second derivatives are differences of the gradient over twice this."""
+
+
+@dataclass(frozen=True, eq=False)
+class StuckState:
+    """What many networks are stuck in, and what it was decided by.
+
+    Attributes:
+        is_wrong: whether a row is decided otherwise than the target says, or not at all.
+        dead: which hidden units, layer by layer, are constant on every row.
+        merged: which pairs of rows that differ in the target are one to what the readout reads.
+        readout_computes: whether some readout of the hidden units as they are computes the target.
+        losses, gradient_norms: of the mean loss over these rows, without penalties.
+    """
+
+    kinds: tuple[StuckKind, ...]
+    is_wrong: Bool[ndarray, " seed"]
+    dead: Bool[ndarray, "unit seed"]
+    pairs: tuple[tuple[int, int], ...]
+    merged: Bool[ndarray, "pair seed"]
+    readout_computes: Bool[ndarray, " seed"]
+    losses: Float[ndarray, " seed"]
+    gradient_norms: Float[ndarray, " seed"]
+
+
+class Stage:
+    """The rows, the target and the shape that networks share: what their weights are judged on."""
+
+    def __init__(self, cfg: HookedMLPConfig, rows: Sequence[Row]) -> None:
+        assert cfg.target is not None
+        require_gradient(cfg)
+        self.cfg = replace(cfg, dtype=torch.float64, device="cpu")
+        self.rows = tuple(rows)
+        self.task: Task = task_of(
+            cfg.target, list(self.rows), cfg=self.cfg, device=torch.device("cpu")
+        )
+        numbers = row_numbers(torch.tensor(self.rows))
+        self.wanted: Int[ndarray, "row decision"] = table_of(cfg.target)[numbers].numpy()
+
+    def state_of(self, flat: Float[Tensor, "parameter seed"]) -> StuckState:
+        """What these networks are stuck in. Of one that computes, what it would be."""
+        flat = flat.double().contiguous()
+        is_finite = flat.isfinite().all(0).numpy()
+        # any numbers do for those that are not looked at
+        flat = torch.where(torch.from_numpy(is_finite), flat, 0.0)
+        values = self.task.values(self.task.views(flat))
+        losses, gradient = self.gradient(flat)
+        hidden = _Hidden.of(self, values)
+        readout_computes = self._readout_computes(hidden)
+        norms = gradient.norm(dim=0).numpy()
+        is_held = ~readout_computes
+        is_so = {
+            "diverged": ~is_finite,
+            "dead_units": is_held & hidden.dead.any(0),
+            "one_sided": is_held & hidden.is_one_sided,
+            "merged_rows": is_held & hidden.merged.any(0),
+            "straight": is_held & hidden.is_straight,
+            "plateau": norms <= PLATEAU_GRADIENT,
+            "still_falling": np.ones_like(is_held),
+        }
+        first = np.argmax(np.stack([is_so[kind] for kind in STUCK_KINDS]), axis=0)
+        names: tuple[StuckKind, ...] = get_args(StuckKind)
+        return StuckState(
+            kinds=tuple(names[number] for number in first),
+            is_wrong=self.is_wrong(flat) | ~is_finite,
+            dead=hidden.dead,
+            pairs=hidden.pairs,
+            merged=hidden.merged,
+            readout_computes=readout_computes,
+            losses=losses.numpy(),
+            gradient_norms=norms,
+        )
+
+    def gradient(
+        self, flat: Float[Tensor, "parameter seed"]
+    ) -> tuple[Float[Tensor, " seed"], Float[Tensor, "parameter seed"]]:
+        """Each network's mean loss, and its gradient at every parameter."""
+        layers = self.task.views(flat)
+        values = self.task.values(layers)
+        outputs = values[-1].post
+        losses, slope = self.task.losses(outputs)
+        gradient = torch.zeros_like(flat)
+        out = views(gradient, self.cfg.layer_sizes, direct=self.cfg.direct)
+        self.task.gradient(layers, values, slope, out=out)
+        return losses, gradient
+
+    def smallest_curvature(self, flat: Float[Tensor, " parameter"]) -> float:
+        """The smallest eigenvalue of the loss's second derivatives at one network's parameters.
+
+        Central differences of the gradient; at a kink of a unit they are of both its sides.
+        """
+        step = HESSIAN_STEP * torch.eye(len(flat), dtype=torch.float64)
+        at = flat.double()[:, None]
+        _, above = self.gradient(at + step)
+        _, below = self.gradient(at - step)
+        hessian = (above - below) / (2 * HESSIAN_STEP)
+        return float(torch.linalg.eigvalsh((hessian + hessian.T) / 2)[0])
+
+    def is_wrong(self, flat: Float[Tensor, "parameter seed"]) -> Bool[ndarray, " seed"]:
+        """Networks that decide a row otherwise than the target does, or not at all."""
+        outputs = self.task.values(self.task.views(flat.double().contiguous()))[-1].post
+        if self.cfg.loss_fn == "bce" and self.cfg.out_act_fn == "sigmoid":
+            # the loss is taken before the sigmoid, and the rule after it
+            outputs = torch.sigmoid(outputs)
+        decided = self.cfg.rule.decide(outputs.movedim(2, 0)).numpy()
+        return ~(decided == self.wanted).all((1, 2))
+
+    def _readout_computes(self, hidden: "_Hidden") -> Bool[ndarray, " seed"]:
+        """Whether some readout decides every row right, of the levels that the units have."""
+        computes = ~hidden.merged.any(0)
+        for seed in np.nonzero(computes)[0]:
+            computes[seed] = self._some_readout_computes(hidden.points(int(seed)))
+        return computes
+
+    def _some_readout_computes(self, points: Float[ndarray, "row source"]) -> bool:
+        """Whether weights and biases exist that decide every row right, of what is read there."""
+        if self.cfg.rule.name == "threshold" or self.cfg.n_decisions == 1:
+            # of two outputs that compete the difference is one unit
+            every_unit = [separating_weights(points, bits) for bits in self.wanted.T]
+            return all(unit is not None for unit in every_unit)
+        apart = _winner_minus_rivals(points, self.wanted)
+        # w.z > 0 for all differences z: the same as separating them from their negatives
+        both, bits = np.concatenate([apart, -apart]), np.repeat([1, 0], len(apart))
+        return separating_weights(both, bits) is not None
+
+
+def _winner_minus_rivals(
+    points: Float[ndarray, "row source"], wanted: Int[ndarray, "row output"]
+) -> Float[ndarray, "difference parameter"]:
+    """What multiplies a readout's weights and biases in each winner's lead over each rival.
+
+    Kesler's construction: a choice between several outputs as one linear inequality per rival.
+    """
+    with_one = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    differences = []
+    for read, of_row in zip(with_one, wanted, strict=True):
+        for rival in np.nonzero(of_row == 0)[0]:
+            lead = np.zeros((len(of_row), len(read)))
+            lead[of_row == 1] = read
+            lead[rival] = -read
+            differences.append(lead.ravel())
+    return np.array(differences)
+
+
+@dataclass(frozen=True, eq=False)
+class _Hidden:
+    """What the hidden units give on the rows.
+
+    Attributes:
+        dead: of all hidden layers; the other attributes are about the last one.
+        levels: of each unit, counted from 0, in order of its values; all 0 for a dead one.
+        values: of each unit, between 0 and 1, one for all rows of a level.
+        beside: the inputs that the readout reads too, with direct connections.
+    """
+
+    dead: Bool[ndarray, "unit seed"]
+    levels: Int[ndarray, "row last seed"]
+    values: Float[ndarray, "row last seed"]
+    beside: Float[ndarray, "row d_in"] | None
+    pairs: tuple[tuple[int, int], ...]
+    merged: Bool[ndarray, "pair seed"]
+    is_one_sided: Bool[ndarray, " seed"]
+    is_straight: Bool[ndarray, " seed"]
+
+    @classmethod
+    def of(cls, stage: Stage, values: Sequence[Values]) -> "_Hidden":
+        """From the values of all layers."""
+        posts = [layer.post.numpy() for layer in values[:-1]]
+        dead = np.concatenate([_is_constant(post) for post in posts])
+        last = posts[-1]
+        is_dead = _is_constant(last)
+        levels = _levels(last, is_dead)
+        inputs = stage.task.rows.numpy()
+        pairs = tuple(
+            (i, j)
+            for i, j in combinations(range(len(inputs)), 2)
+            if (stage.wanted[i] != stage.wanted[j]).any()
+        )
+        beside = inputs if stage.cfg.direct else None
+        return cls(
+            dead=dead,
+            levels=levels,
+            values=_values_of_levels(last, levels),
+            beside=beside,
+            pairs=pairs,
+            merged=_merged(levels, pairs, beside),
+            is_one_sided=_order_alike(levels, is_dead),
+            is_straight=_is_affine(last, inputs, is_dead),
+        )
+
+    def points(self, seed: int) -> Float[ndarray, "row source"]:
+        """What one network's readout reads on each row."""
+        own = self.values[:, :, seed]
+        return own if self.beside is None else np.concatenate([own, self.beside], axis=1)
+
+
+def _is_constant(post: Float[ndarray, "row unit seed"]) -> Bool[ndarray, "unit seed"]:
+    """Units that have one value on all rows, up to rounding."""
+    return np.ptp(post, axis=0) <= DISTINCT * np.abs(post).max(0)
+
+
+def _levels(
+    post: Float[ndarray, "row unit seed"], is_dead: Bool[ndarray, "unit seed"]
+) -> Int[ndarray, "row unit seed"]:
+    """Each unit's values, as levels in their order; neighbours nearer than `MERGED` are one."""
+    order = np.argsort(post, axis=0, kind="stable")
+    in_order = np.take_along_axis(post, order, axis=0)
+    steps_up = np.diff(in_order, axis=0) > MERGED * np.ptp(post, axis=0)
+    numbers = np.concatenate([np.zeros_like(order[:1]), np.cumsum(steps_up, axis=0)])
+    levels = np.empty_like(order)
+    np.put_along_axis(levels, order, numbers, axis=0)
+    return np.where(is_dead, 0, levels)
+
+
+def _values_of_levels(
+    post: Float[ndarray, "row unit seed"], levels: Int[ndarray, "row unit seed"]
+) -> Float[ndarray, "row unit seed"]:
+    """The mean of each level, from 0 for a unit's lowest to 1 for its highest."""
+    is_same = levels[:, None] == levels[None]  # [row, row, unit, seed]
+    means = (is_same * post[None]).sum(1) / is_same.sum(1)
+    reach = np.ptp(means, axis=0)
+    return (means - means.min(0)) / np.where(reach > 0, reach, 1.0)
+
+
+def _merged(
+    levels: Int[ndarray, "row unit seed"],
+    pairs: Sequence[tuple[int, int]],
+    beside: Float[ndarray, "row d_in"] | None,
+) -> Bool[ndarray, "pair seed"]:
+    """Which of these pairs of rows have the same levels of all units."""
+    merged = np.zeros((len(pairs), levels.shape[2]), dtype=bool)
+    for number, (i, j) in enumerate(pairs):
+        if beside is None or (beside[i] == beside[j]).all():
+            merged[number] = (levels[i] == levels[j]).all(0)
+    return merged
+
+
+def _order_alike(
+    levels: Int[ndarray, "row unit seed"], is_dead: Bool[ndarray, "unit seed"]
+) -> Bool[ndarray, " seed"]:
+    """Where units vary, and all that do order the rows alike or the other way round."""
+    first = np.argmax(~is_dead, axis=0)
+    of_first = np.take_along_axis(levels, first[None, None], axis=1)
+    is_same = (levels == of_first).all(0)
+    is_reversed = (levels == of_first.max(0) - of_first).all(0)
+    return (is_same | is_reversed | is_dead).all(0) & ~is_dead.all(0)
+
+
+def _is_affine(
+    post: Float[ndarray, "row unit seed"],
+    inputs: Float[ndarray, "row d_in"],
+    is_dead: Bool[ndarray, "unit seed"],
+) -> Bool[ndarray, " seed"]:
+    """Where what every unit gives is a sum of the inputs, up to `MERGED` of its range."""
+    with_one = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+    explained = with_one @ np.linalg.pinv(with_one)
+    left = post - np.einsum("ij,jus->ius", explained, post)
+    is_sum = np.abs(left).max(0) <= MERGED * np.ptp(post, axis=0)
+    return (is_sum | is_dead).all(0)
+
+
+def pair_names(
+    rows: Sequence[Row], pairs: Sequence[tuple[int, int]]
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of numbers of rows -> of their names."""
+    return tuple((row_name(rows[i]), row_name(rows[j])) for i, j in pairs)
