@@ -101,6 +101,9 @@ MADE: dict[str, Once] = {
     "edge masks": lambda: search.edge_masks(model(), **quiet),
     "counts": lambda: search.compare_conventions(model(), depth=1, **quiet),
     "shares": lambda: population.gate_shares(made("networks")),
+    # the second unit is off on every row
+    "stuck model": lambda: handmade.edit(model(), {"h0.1": -5.0}),
+    "stuck": lambda: population.stuck_in(made("stuck model"), retrain=False, **quiet),
     "study": lambda: population.width_study(
         n_networks=2, widths=[2], act_fns=["relu"], config=SMALL, **quiet
     ),
@@ -229,6 +232,8 @@ VALID: dict[str, dict[str, object]] = {
         "n_networks": 1, "directory": "census", "config": SMALL, "n_jobs": 1, **quiet,
     },
     "population.trajectory": {"config": SMALL, **quiet},
+    "population.stuck_in": {"model": Made("stuck model"), "retrain": False, **quiet},
+    "population.stuck_shares": {"population": Made("population"), "n_nudged": 0, **quiet},
     "population.verdict_shares": {"networks": Made("networks")},
     "population.width_study": {
         "n_networks": 1, "widths": [2], "act_fns": ["relu"], "config": SMALL, **quiet,
@@ -289,6 +294,7 @@ VALID: dict[str, dict[str, object]] = {
     "plots.plane_figure": {"plane": Made("plane")},
     "plots.regions_figure": {"pieces": Made("regions")},
     "plots.slack_figure": {"slack": Made("slack")},
+    "plots.stuck_figure": {"stuck": Made("stuck"), **quiet},
     "plots.subcircuit_lattice": {"search": Made("subcircuits")},
     "plots.success_curve": {"study": Made("study")},
     "plots.truth_by_size": {"truth": Made("truth")},

@@ -28,7 +28,7 @@ from xor_mi.exam import (
 )
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import find_gates, scan_gates
-from xor_mi.handmade import textbook_xor
+from xor_mi.handmade import edit, textbook_xor
 from xor_mi.interventions import (
     HighLevelModel,
     ablation_sweep,
@@ -40,7 +40,7 @@ from xor_mi.interventions import (
     score_methods,
 )
 from xor_mi.margins import conditions, move_weight, slack_to_flip
-from xor_mi.population import trajectory
+from xor_mi.population import stuck_in, trajectory
 from xor_mi.search import (
     PartialCount,
     compare_conventions,
@@ -100,6 +100,7 @@ MADE = {
     "Boundary": geometry.boundary,
     "Conditions": conditions,
     "Slack": slack_to_flip,
+    "Stuck": lambda model: stuck_in(edit(model, {"h0.1": -5.0}), retrain=False),
     "WeightSweep": lambda model: move_weight(model, n_steps=3),
     "Circuit": identify_circuit,
     "OrderedCircuits": ordered_circuits,

@@ -20,7 +20,7 @@ from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Place, Rows
 from xor_mi.model import UNDECIDED, HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
-from xor_mi.truth import Row, row_name
+from xor_mi.truth import row_name
 from xor_mi.values import LayerValues, forward_float64
 
 FURTHEST_MOVE = 2.0**20
@@ -199,7 +199,7 @@ class WatchedRows:
     decided: Int[ndarray, "row decision"]
 
     @classmethod
-    def of(cls, model: HookedMLP, bits: Sequence[Row]) -> "WatchedRows":
+    def of(cls, model: HookedMLP, bits: Sequence[tuple[int, ...]]) -> "WatchedRows":
         """The network's values and decisions on these rows, in float64."""
         layers = forward_float64(model, model.rows(bits))
         return cls(
@@ -235,7 +235,9 @@ def _moved(rows: WatchedRows, entry: Entry) -> "MovedWeight":
     pre = layer.pre.numpy()
     # moving the weight by t adds t times its input to one unit's pre-activation
     slope, slope_error = np.zeros_like(pre), np.zeros_like(pre)
-    if entry.source is None:
+    if not _is_read(model, entry):
+        pass
+    elif entry.source is None:
         slope[:, entry.unit] = 1.0
     else:
         slope[:, entry.unit] = layer.inputs[:, entry.source].numpy()
@@ -276,6 +278,14 @@ def _moved(rows: WatchedRows, entry: Entry) -> "MovedWeight":
         at_no_value=moved.offset[:, entry.unit] / -moved.slope[:, entry.unit],
         reach=reach,
     )
+
+
+def _is_read(model: HookedMLP, entry: Entry) -> bool:
+    """Whether the unit of this weight is an output, or any weight but zero reads it."""
+    if entry.layer == model.cfg.n_layers:
+        return True
+    weight, _ = model.float64_layers()[entry.layer + 1]
+    return bool(weight[:, entry.unit].any())
 
 
 def _bracketed_moves(

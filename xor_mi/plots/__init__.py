@@ -42,6 +42,7 @@ from xor_mi.plots._search import node_masks_heatmap as node_masks_heatmap
 from xor_mi.plots._search import subcircuit_lattice as subcircuit_lattice
 from xor_mi.plots._sliders import input_slider as input_slider
 from xor_mi.plots._sliders import weight_slider as weight_slider
+from xor_mi.plots._stuck import stuck_figure as stuck_figure
 from xor_mi.plots._training import loss_curve as loss_curve
 from xor_mi.plots._weights import conditions_figure as conditions_figure
 from xor_mi.plots._weights import slack_figure as slack_figure

@@ -46,8 +46,10 @@ from xor_mi.plots._search import (
     subcircuit_lattice,
 )
 from xor_mi.plots._sliders import weight_slider
+from xor_mi.plots._stuck import stuck_figure
 from xor_mi.plots._training import loss_curve
 from xor_mi.plots._weights import conditions_figure, slack_figure
+from xor_mi.population import Stuck
 from xor_mi.search import (
     AlignmentSearch,
     ConventionCounts,
@@ -134,4 +136,5 @@ _draw(Grades, grades_figure)
 _draw(Truth, truth_by_size)
 _draw(Conditions, conditions_figure)
 _draw(Slack, slack_figure)
+_draw(Stuck, stuck_figure)
 _draw(WeightSweep, weight_slider)

@@ -111,7 +111,7 @@ def input_plane(
     figure.add_trace(line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
-    figure.add_trace(_corners(decisions(model)[:, output].tolist(), plane.levels))
+    figure.add_trace(corner_trace(decisions(model)[:, output].tolist(), plane.levels))
     return _plane_layout(figure, plane)
 
 
@@ -246,7 +246,7 @@ def _add_unit_lines(figure: go.Figure, plane: InputPlane, happens: str) -> None:
         )
 
 
-def _corners(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
+def corner_trace(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
     """The four inputs, each with its bits and its decision as symbol and as text."""
     rows = truth_rows(2)
     x, y = columns_of(corner_points(levels))

@@ -4,7 +4,8 @@ One trained network shows one solution. Retraining from other seeds shows which 
 finds, how often, and how often none. `census` is the table, `run_census` the same for more networks
 than fit in memory, `verdict_shares` in how many the circuit is certain and `family_shares` which it
 is, `width_study` why two hidden units (`truth.threshold_functions` proves that one
-is not enough), `outcome_by_initial_signs` what the seed decides, `identity_experiment` Marcus'
+is not enough), `outcome_by_initial_signs` what the seed decides, `stuck_in`
+and `stuck_shares` what networks that fail are stuck in, `identity_experiment` Marcus'
 experiment on what training cannot teach.
 
 What comes out here are plain DataFrames, and not findings with a `frame()`: a table over many

@@ -20,7 +20,7 @@ from xor_mi.training._arithmetic import Task, Values, views
 from xor_mi.training._config import require_gradient
 from xor_mi.training._population import table_of
 from xor_mi.training._train import task_of
-from xor_mi.truth import Row, row_name, row_numbers
+from xor_mi.truth import row_name, row_numbers
 from xor_mi.values import DISTINCT
 
 StuckKind = Literal[
@@ -83,7 +83,7 @@ class StuckState:
 class Stage:
     """The rows, the target and the shape that networks share: what their weights are judged on."""
 
-    def __init__(self, cfg: HookedMLPConfig, rows: Sequence[Row]) -> None:
+    def __init__(self, cfg: HookedMLPConfig, rows: Sequence[tuple[int, ...]]) -> None:
         assert cfg.target is not None
         require_gradient(cfg)
         self.cfg = replace(cfg, dtype=torch.float64, device="cpu")
@@ -164,7 +164,7 @@ class Stage:
 
     def _readout_computes(self, hidden: "_Hidden") -> Bool[ndarray, " seed"]:
         """Whether some readout decides every row right, of the levels that the units have."""
-        computes = ~hidden.merged.any(0)
+        computes = np.array(~hidden.merged.any(0))
         for seed in np.nonzero(computes)[0]:
             computes[seed] = self._some_readout_computes(hidden.points(int(seed)))
         return computes
@@ -317,7 +317,7 @@ def _is_affine(
 
 
 def pair_names(
-    rows: Sequence[Row], pairs: Sequence[tuple[int, int]]
+    rows: Sequence[tuple[int, ...]], pairs: Sequence[tuple[int, int]]
 ) -> tuple[tuple[str, str], ...]:
     """Pairs of numbers of rows -> of their names."""
     return tuple((row_name(rows[i]), row_name(rows[j])) for i, j in pairs)

@@ -305,7 +305,11 @@ def train_each(
     engine = engine_of(None, n_networks=len(flat), cfg=cfg, device=device)
     require_trainable(len(flat), n_rows=len(bits), cfg=cfg)
     task = task_of(cfg.target, bits, cfg=cfg, device=device)
-    fitted_by = _fitted_by_torch if engine == "torch" else partial(_fitted_by_numba, cfg=cfg)
+    fitted_by = (
+        partial(_fitted_by_torch, on_step=None)
+        if engine == "torch"
+        else partial(_fitted_by_numba, cfg=cfg)
+    )
     fitted = fitted_by(
         flat.T.contiguous().to(cfg.dtype),
         seeds=seeds,
