@@ -219,6 +219,7 @@ VALID: dict[str, dict[str, object]] = {
     "population.census": {"population": Made("population"), **quiet},
     "population.counted_as": {"networks": Made("networks")},
     "population.family_shares": {"networks": Made("networks")},
+    "population.gates_over_time": {"population": Made("population"), **quiet},
     "population.gate_shares": {"networks": Made("networks")},
     "population.identity_experiment": {"n_networks": 1, "hidden": 2, "config": SMALL, **quiet},
     "population.outcome_by_initial_signs": {
@@ -231,6 +232,7 @@ VALID: dict[str, dict[str, object]] = {
     "population.run_census": {
         "n_networks": 1, "directory": "census", "config": SMALL, "n_jobs": 1, **quiet,
     },
+    "population.trajectories": {"population": Made("population"), **quiet},
     "population.trajectory": {"config": SMALL, **quiet},
     "population.stuck_in": {"model": Made("stuck model"), "retrain": False, **quiet},
     "population.stuck_shares": {"population": Made("population"), "n_nudged": 0, **quiet},

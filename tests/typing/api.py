@@ -492,6 +492,10 @@ assert_type(on_the_way.moments[0], xor_mi.population.Moment)
 assert_type(on_the_way.happened[0], xor_mi.population.Event)
 assert_type(on_the_way.events(), pd.DataFrame)
 assert_type(on_the_way.conditions(), pd.DataFrame)
+happened = xor_mi.population.trajectories(population, require="single", every_step=True)
+assert_type(happened, pd.DataFrame)
+over_time = xor_mi.population.gates_over_time(population, checkpoints=[0, 10], by="verdict")
+assert_type(over_time, pd.DataFrame)
 assert_type(on_the_way.step_of("unit_dies", "h0.1"), int | None)
 assert_type(xor_mi.population.outcome_by_initial_signs(networks, (2, 2, 1)), pd.DataFrame)
 assert_type(xor_mi.population.identity_experiment(10, hidden=8), pd.DataFrame)
@@ -664,6 +668,7 @@ texts: tuple[str, ...] = (
     *xor_mi.search.SCORES,
     *xor_mi.population.CENSUS_COLUMNS,
     *xor_mi.population.EVENTS,
+    *xor_mi.population.TRAJECTORY_COLUMNS,
     *xor_mi.testing.NUMBERS,
     *xor_mi.report.HEADLINES,
     xor_mi.report.SCHEMA,

@@ -26,6 +26,7 @@ EVENTS: Mapping[str, str] = {
     "reading_last_changes": "from here on the circuit reads a unit as at the end",
     "family_settles": "from here on the circuit is of the family that it is of at the end",
     "finished": "the loss fell below stop_loss: training is over",
+    "out_of_steps": "training is over after max_steps, and the loss is not below stop_loss",
 }
 """What can happen while a network trains -> what it means.
 
@@ -146,8 +147,8 @@ def events_of_all(
 def events_of(told: Told, names: Sequence[str]) -> tuple[Event, ...]:
     """The events of one network, in the order of steps, and of one step in that of `EVENTS`."""
     found = [*_of_rows(told), *_of_units(told, names), *_of_circuit(told, names)]
-    if told.finished:
-        found.append(Event(len(told.codes) - 1, "finished", "", "", _rows_text(told.right[-1])))
+    how = "finished" if told.finished else "out_of_steps"
+    found.append(Event(len(told.codes) - 1, how, "", "", _rows_text(told.right[-1])))
     order = {name: number for number, name in enumerate(EVENTS)}
     return tuple(sorted(found, key=lambda one: (one.step, order[one.event], one.unit)))
 

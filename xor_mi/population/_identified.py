@@ -29,6 +29,9 @@ NOT_COMPUTING = 0
 
 NOT_LOOKED_AT = -1
 
+WRONG = Summary(verdict="not_computing", signature="not_computing", family="not_computing")
+"""What `identify_many` says of a network that decides some row wrong."""
+
 
 def looks_at_every_step(cfg: HookedMLPConfig) -> bool:
     """Whether networks of this shape are identified at every step without being asked to."""
@@ -44,11 +47,9 @@ class Identities:
 
     def __init__(self, n_units: int) -> None:
         self.n_units = n_units
-        verdict = "not_computing"
-        nothing = Summary(verdict=verdict, signature=verdict, family=verdict)
         self.known: list[Identity] = []
         self._numbers: dict[Identity, int] = {}
-        assert self.number(nothing) == NOT_COMPUTING
+        assert self.number(WRONG) == NOT_COMPUTING
 
     def number(self, summary: Summary) -> int:
         """The number of what a summary says."""
@@ -77,7 +78,7 @@ def identified(
         report: called with how many more were identified.
     """
 
-    def look_at(states: Int[np.ndarray, " state"]) -> None:
+    def look_at(states: Int[np.ndarray, " seen"]) -> None:
         networks = paths.networks(states)
         summaries = identify_many(
             networks.__getitem__,
@@ -124,7 +125,7 @@ def _begins(
 
 def _first_looks(
     begins: Bool[np.ndarray, " state"], is_right: Bool[np.ndarray, " state"]
-) -> Int[np.ndarray, " state"]:
+) -> Int[np.ndarray, " seen"]:
     """Both ends of every stretch in which all rows are right, and places in long ones, in order."""
     states = np.arange(len(begins))
     first = np.flatnonzero(begins)
@@ -135,7 +136,7 @@ def _first_looks(
 
 
 def _filled(
-    codes: Int[np.ndarray, " state"], seen: Int[np.ndarray, " state"]
+    codes: Int[np.ndarray, " state"], seen: Int[np.ndarray, " seen"]
 ) -> Int[np.ndarray, " state"]:
     """A state that was not looked at is as the last one before it that was."""
     is_open = codes == NOT_LOOKED_AT

@@ -72,16 +72,20 @@ class Paths:
 
     def networks(self, states: Int[np.ndarray, " state"]) -> Population:
         """These states as a population, of which each can be had as a model."""
-        flat = self.flat[torch.from_numpy(states)]
-        nothing = torch.zeros(len(states))
-        return Population.from_flat(
-            flat,
-            cfg=self.cfg,
-            seeds=torch.full((len(states),), self.cfg.seed),
-            steps=nothing.long(),
-            losses=nothing,
-            solved=nothing.bool(),
-        )
+        return networks_of(self.flat[torch.from_numpy(states)], self.cfg)
+
+
+def networks_of(flat: Float[Tensor, "network parameter"], cfg: HookedMLPConfig) -> Population:
+    """Networks with these parameters, of whose training nothing is said."""
+    nothing = torch.zeros(len(flat))
+    return Population.from_flat(
+        flat,
+        cfg=cfg,
+        seeds=torch.full((len(flat),), cfg.seed),
+        steps=nothing.long(),
+        losses=nothing,
+        solved=nothing.bool(),
+    )
 
 
 @dataclass(frozen=True)

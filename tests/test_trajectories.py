@@ -1,0 +1,144 @@
+"""When many networks are solved, and of which family they are on the way."""
+
+import pandas as pd
+import pytest
+import torch
+from every_step import events_by_looking, values_on_rows
+
+from xor_mi import census, train_population, trajectory
+from xor_mi.circuits import identify_many
+from xor_mi.errors import XorMiError
+from xor_mi.metrics import share_interval
+from xor_mi.population import (
+    TRAJECTORY_COLUMNS,
+    _trajectories,
+    family_shares,
+    gates_over_time,
+    population_from_census,
+    trajectories,
+)
+from xor_mi.population._paths import networks_of
+
+QUIET = {"progress": False}
+FAST = {"lr": 0.1, "max_steps": 90}
+
+
+@pytest.fixture(scope="module")
+def population():
+    """Sixty networks."""
+    return train_population("XOR", 60, engine="torch", **FAST, **QUIET)
+
+
+@pytest.fixture(scope="module")
+def happened(population):
+    """Their trajectories."""
+    return trajectories(population, **QUIET)
+
+
+def test_the_events_of_each_network_are_those_of_its_own_trajectory(population, happened):
+    """Line by line, for solved and for others; every network has its end."""
+    assert tuple(happened.columns) == TRAJECTORY_COLUMNS
+    assert happened["seed"].unique().tolist() == list(range(60))
+    for seed in [*population.solved.nonzero().flatten().tolist()[:5], 0, 1]:
+        alone = trajectory("XOR", seed, checkpoints=[90], **FAST, **QUIET).events()
+        of_network = happened.loc[happened["seed"] == seed, list(alone.columns)]
+        pd.testing.assert_frame_equal(of_network.reset_index(drop=True), alone)
+
+
+def test_finished_networks_are_those_of_the_census(population, happened):
+    """Solved, steps and family, bit for bit, by either engine."""
+    networks = census(population, **QUIET).set_index("seed")
+    for column in ("solved", "steps", "family"):
+        ends = happened.groupby("seed")[column].first()
+        assert ends.tolist() == networks[column].tolist()
+    pytest.importorskip("numba")
+    by_numba = train_population("XOR", 60, engine="numba", **FAST, **QUIET)
+    found = trajectories(by_numba, **QUIET).groupby("seed")["family"].first()
+    assert found.tolist() == census(by_numba, **QUIET)["family"].tolist()
+
+
+def test_a_hundred_networks_at_every_single_step():
+    """Their events are those of looking at every step by itself, where every network at every step
+    is one of a population that was trained for so many steps.
+    """
+    every = train_population("XOR", 100, engine="torch", checkpoints="every 1", **FAST, **QUIET)
+    networks = networks_of(every.checkpoints.flat.flatten(0, 1), every.cfg)
+    summaries = identify_many(networks.__getitem__, networks.weights, networks.cfg, progress=False)
+    values = values_on_rows(every.checkpoints.flat, every.cfg)  # [step, network, unit, row]
+    found = trajectories(every, **QUIET)
+    n_solved = 0
+    for number in range(100):
+        last = int(every.steps[number])
+        families, readings = [], []
+        for one in summaries[number : 100 * last + number + 1 : 100]:
+            wrong = one.verdict == "not_computing"
+            families.append(None if wrong else one.family if one.n_circuits else "")
+            read = zip(one.gates, one.live, strict=True)
+            gates = [gate if live else "idle" for gate, live in read]
+            readings.append(gates if one.n_circuits else ["", ""])
+        end = "finished" if every.losses[number] < 0.01 else "out_of_steps"
+        expected = events_by_looking(values[: last + 1, number], families, readings)
+        of_network = found.loc[found["seed"] == number, ["step", "event", "unit"]]
+        assert set(of_network.itertuples(index=False, name=None)) == expected | {(last, end, "")}
+        n_solved += families[-1] is not None
+    assert n_solved > 10
+
+
+def test_the_size_of_parts_changes_nothing(population, happened, monkeypatch):
+    """Two networks at a time, and all together."""
+    monkeypatch.setattr(_trajectories, "BYTES_AT_ONCE", 2 * 91 * 200)
+    assert len(list(_trajectories._chunks(population))) > 5
+    pd.testing.assert_frame_equal(trajectories(population, **QUIET), happened)
+
+
+def test_shares_at_checkpoints_are_counts_of_a_census_of_as_many_steps(population):
+    """The same training with `max_steps` at the checkpoint, by `family_shares` and by hand."""
+    shares = gates_over_time(population, checkpoints=[20, 90], **QUIET)
+    for step in (20, 90):
+        networks = census(
+            train_population("XOR", 60, engine="torch", lr=0.1, max_steps=step, **QUIET), **QUIET
+        )
+        of_step = shares[shares["step"] == step].set_index("family")
+        assert of_step["n_networks"].sum() == 60
+        n_wrong = int((networks["verdict"] == "not_computing").sum())
+        assert of_step["n_networks"]["not_computing"] == n_wrong
+        assert tuple(of_step.loc["not_computing", ["share", "ci_low", "ci_high"]]) == (
+            share_interval(n_wrong, 60)
+        )
+        expected = family_shares(networks).set_index("family")["n_networks"]
+        found = of_step["n_networks"].drop("not_computing")
+        assert found[found > 0].to_dict() == expected.to_dict()
+    by_verdict = gates_over_time(population, checkpoints=[90], by="verdict", **QUIET)
+    counts = census(population, **QUIET)["verdict"].value_counts()
+    assert by_verdict.set_index("verdict")["n_networks"].to_dict() == counts.to_dict()
+
+
+def test_a_network_that_is_not_finite_is_not_tried():
+    """It diverges on the way; the census says the same of it."""
+    population = train_population(
+        "XOR", 3, engine="torch", lr=1e30, max_steps=5, loss_fn="mse", optimizer="sgd", **QUIET
+    )
+    assert not torch.isfinite(population.flat).all()
+    networks = census(population, **QUIET)
+    shares = gates_over_time(population, checkpoints=[0, 5], by="verdict", **QUIET)
+    last = shares[shares["step"] == 5].set_index("verdict")["n_networks"]
+    assert last["not_tried"] == (networks["verdict"] == "not_tried").sum()
+    ends = trajectories(population, **QUIET).groupby("seed")["family"].first()
+    assert ends.tolist() == networks["family"].tolist()
+
+
+@pytest.mark.unchecked
+def test_bad_input(population):
+    """Populations that cannot be trained again, and names that there are none of."""
+    read = population_from_census(census(population, **QUIET), population.cfg)
+    for ask in (trajectories, gates_over_time):
+        with pytest.raises(XorMiError, match="does not say how it was trained"):
+            ask(read)
+        with pytest.raises(XorMiError, match="population is 3; give what train_population returns"):
+            ask(3)
+    with pytest.raises(XorMiError, match="no column 'famly'; .*did you mean 'family'"):
+        gates_over_time(population, by="famly")
+    with pytest.raises(XorMiError, match="a checkpoint is at step 91"):
+        gates_over_time(population, checkpoints=[91])
+    with pytest.raises(XorMiError, match="no level of proof"):
+        trajectories(population, require="all")
