@@ -50,6 +50,7 @@ ORDER = [
     "plots",
     "report",
     "exam_page",
+    "trajectory_page",
     "testing",
     "pytest_plugin",
     "cli",

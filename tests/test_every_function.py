@@ -237,6 +237,7 @@ VALID: dict[str, dict[str, object]] = {
     "population.stuck_in": {"model": Made("stuck model"), "retrain": False, **quiet},
     "population.stuck_shares": {"population": Made("population"), "n_nudged": 0, **quiet},
     "population.verdict_shares": {"networks": Made("networks")},
+    "population.watch": {"config": SMALL, "say": len},
     "population.width_study": {
         "n_networks": 1, "widths": [2], "act_fns": ["relu"], "config": SMALL, **quiet,
     },
@@ -299,6 +300,7 @@ VALID: dict[str, dict[str, object]] = {
     "plots.stuck_figure": {"stuck": Made("stuck"), **quiet},
     "plots.subcircuit_lattice": {"search": Made("subcircuits")},
     "plots.success_curve": {"study": Made("study")},
+    "plots.trajectory_figure": {"trajectory": Made("trajectory")},
     "plots.truth_by_size": {"truth": Made("truth")},
     "plots.weight_frames": {"sweep": Made("weights")},
     "plots.weight_slider": {"sweep": Made("weights")},
@@ -311,6 +313,11 @@ VALID: dict[str, dict[str, object]] = {
     "report.write_report": {"model": Made("findings"), "directory": "report", **quiet},
     "exam_page.render_exam_page": {"exam": Made("exam run")},
     "exam_page.write_exam_page": {"exam": Made("exam run"), "directory": "exam"},
+    "trajectory_page.render_trajectory_page": {"trajectory": Made("trajectory")},
+    "trajectory_page.require_writable": {"directory": "folder"},
+    "trajectory_page.write_trajectory_page": {
+        "trajectory": Made("trajectory"), "directory": "trajectory",
+    },
     "testing.assert_acts_as": {"model_or_circuit": Made("circuit"), "gates": {"OR": 0}},
     "testing.assert_computes": {**MODEL, "target": "XOR"},
     "testing.assert_method_passes": {

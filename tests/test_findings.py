@@ -134,7 +134,6 @@ MADE = {
 }
 """Class -> how one is made of the textbook network."""
 NOT_DRAWN = {
-    "Trajectory",
     "GateTable",
     "CircuitTests",
     "CircuitTestRates",

@@ -299,7 +299,19 @@ def test_tour_of_networks_that_are_read_otherwise(
             "no level of proof 'fully'; levels are: substitution, single, joint",
         ),
         (["tour", "--min-margin", "2"], "min_margin is 2.0; give a part of a unit's range"),
-        ([], "no command; there are tour, identify, search, census, exam; `xor-mi --help`"),
+        (["watch", "--out", ""], "--out is empty; give a folder"),
+        (["watch", "XORR"], "XORR"),
+        (["watch", "--hidden", "16"], "1 to 12"),
+        (["watch", "--seed", "-3"], "--seed must be a whole number of at least 0"),
+        (["watch", "--optimizer", "adm"], "no optimizer 'adm'"),
+        (["watch", "--act", "rely"], "no activation 'rely'"),
+        (["watch", "--lr", "0"], "lr is 0"),
+        (["watch", "--steps", "0"], "max_steps must be a whole number of at least 1"),
+        (["watch", "a ^ b ^ c", "--inputs", "2", "--no-page"], "n_inputs is 2"),
+        (["watch", "--require", "fully"], "no level of proof 'fully'"),
+        (["watch", "--out", "{tmp}"], "holds file, which xor-mi did not write"),
+        (["watch", "--out", "{tmp}/file"], "cannot write"),
+        ([], "no command; there are tour, watch, identify, search, census, exam; `xor-mi --help`"),
         (["--verzion"], "--version"),
         (["tour", "--sed", "3"], "--sed"),
         (["turn"], "turn"),
@@ -434,6 +446,11 @@ def test_an_error_of_a_file_is_not_taken_for_the_output_s(capsys, monkeypatch):
 
 STOPPABLE = {
     "tour": (["tour", "--out", "{tmp}/out"], "xor_mi.training.train", "stopped"),
+    "watch": (
+        ["watch", "--out", "{tmp}/out"],
+        "xor_mi.population.watch",
+        "stopped; nothing is written; the same command trains the same network again",
+    ),
     "identify": (["identify", "{tmp}"], "xor_mi.circuits.identify_circuit", "stopped"),
     "search": (["search", "{tmp}"], "xor_mi.search.compare_conventions", "stopped"),
     "census": (["census", "--out", "{tmp}/c"], "xor_mi.population.run_census", "stopped; what is"),
@@ -471,7 +488,7 @@ def test_ctrl_c_that_typer_calls_an_abort_is_the_same(capsys, monkeypatch):
 
 def test_h_is_help(capsys, monkeypatch):
     """Of the whole and of every command."""
-    for command in ([], ["tour"], ["identify"], ["search"], ["census"]):
+    for command in ([], ["tour"], ["watch"], ["identify"], ["search"], ["census"]):
         short = run_main(capsys, monkeypatch, *command, "-h")
         assert short == run_main(capsys, monkeypatch, *command, "--help")
         assert short[0] == 0

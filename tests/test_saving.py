@@ -31,7 +31,18 @@ import torch
 from test_architecture import modules
 from test_encoding import mode_of
 
-from xor_mi import cli, handmade, pytest_plugin, report, saving, testing, training, zoo
+from xor_mi import (
+    cli,
+    handmade,
+    population,
+    pytest_plugin,
+    report,
+    saving,
+    testing,
+    training,
+    trajectory_page,
+    zoo,
+)
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
 from xor_mi.population import census, read_census, run_census, write_census
@@ -44,6 +55,7 @@ MINE = "what the user wrote, nowhere else to be found: ä\n".encode()
 SHORT = TrainConfig(max_steps=2)
 MODEL = ("config.json", "model.safetensors")
 REPORT = (*MODEL, "report.json", "circuit.json", "patching.csv", "report.html")
+TRAJECTORY = (*MODEL, "trajectory.csv", "events.csv", "index.html")
 SHARDS = (
     "_plan.json",
     "seeds-000000000000-000000000001.parquet",
@@ -63,6 +75,18 @@ def networks():
     return census(training.train_population("XOR", 4, config=SHORT, progress=False), progress=False)
 
 
+@functools.cache
+def trajectory():
+    """How one network was trained, in two steps."""
+    return population.trajectory("XOR", config=SHORT, progress=False)
+
+
+@functools.cache
+def trajectory_text():
+    """Its page, drawn once."""
+    return trajectory_page.render_trajectory_page(trajectory())
+
+
 figures_of = functools.cache(report.figures_of)
 PAGES: dict[bool, str] = {}
 
@@ -78,6 +102,13 @@ def render_report(found, figures, *, training=None, networks=None):
 RENDER = report.render_report
 
 
+def page_drawn_before():
+    """Inside, the page of the trajectory is there."""
+    return mock.patch.object(
+        trajectory_page, "render_trajectory_page", side_effect=lambda _: trajectory_text()
+    )
+
+
 def command(*arguments: str) -> None:
     """The command line, with networks and figures that were made before."""
     result = training.TrainResult(
@@ -88,6 +119,9 @@ def command(*arguments: str) -> None:
         mock.patch.object(report, "find_out", return_value=findings()),
         mock.patch.object(report, "figures_of", figures_of),
         mock.patch.object(report, "render_report", render_report),
+        mock.patch.object(population, "watch", return_value=result),
+        mock.patch.object(population, "trajectory", return_value=trajectory()),
+        page_drawn_before(),
     ):
         cli.app(list(arguments), standalone_mode=False)
 
@@ -95,6 +129,18 @@ def command(*arguments: str) -> None:
 def tour(folder, overwrite):
     """`xor-mi tour`."""
     command("tour", "--networks", "0", "--out", str(folder), *["--force"] * overwrite)
+
+
+def watch(folder, overwrite):
+    """`xor-mi watch`."""
+    command("watch", "--out", str(folder), *["--force"] * overwrite)
+
+
+def trajectory_of(folder, overwrite):
+    """write_trajectory_page."""
+    trajectory_text()
+    with page_drawn_before():
+        trajectory_page.write_trajectory_page(trajectory(), folder, overwrite=overwrite)
 
 
 def report_of(folder, overwrite):
@@ -159,6 +205,8 @@ class Writer:
 WRITERS = {
     "tour": Writer(tour, REPORT),
     "write_report": Writer(report_of, REPORT),
+    "watch": Writer(watch, TRAJECTORY),
+    "write_trajectory_page": Writer(trajectory_of, TRAJECTORY),
     "save_pretrained": Writer(model_of, MODEL),
     "run_census": Writer(census_of, SHARDS, rewrites=False),
     "census": Writer(census_command, SHARDS, rewrites=False),
@@ -622,6 +670,8 @@ LOOKALIKES = {
     "search.json": b'{"counts": [{"word": "xor", "n": 3}]}',
     "plan.json": b'{"target": "XOR", "seed": 3, "config": {}}',
     "patching.csv": b"clean,corrupted,pair,site,mine\n00,01,00 -> 01,h0.0,1\n",
+    "events.csv": b"step,event,unit,before,after\n0,unit_dies,h0.0,,dead\n",
+    "trajectory.csv": b"step,loss\n0,0.7\n",
     "second.csv/patching.csv": b"clean,corrupted,pair,site,direction,recovered_fraction,mine\n",
     "a.json": b'{"format": "xor_mi.HookedMLP/1"} are the first words of a config; my notes on it',
     "b.json": b'{"format": "xor_mi.HookedMLP and what I wrote"}',

@@ -35,7 +35,8 @@ The rooms (modules and sub-packages), in the order in which data flows through t
     population                   many networks
     exam                         methods for finding circuits, graded against exact truth
     zoo                          stored networks with known circuits
-    plots, report, exam_page     figures; the pages a person opens
+    plots, report                figures; the pages a person opens
+    exam_page, trajectory_page   of an exam; of how one circuit forms
     testing, pytest_plugin       circuits as regression tests
     cli, widgets                 the command xor-mi; a playground for Jupyter
 

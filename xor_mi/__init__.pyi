@@ -71,6 +71,7 @@ from . import zoo as zoo
 from . import plots as plots
 from . import report as report
 from . import exam_page as exam_page
+from . import trajectory_page as trajectory_page
 from . import testing as testing
 from . import widgets as widgets
 

@@ -1,4 +1,4 @@
-"""xor-mi tour, identify, search, census, exam: parse, call one public function, print.
+"""xor-mi tour, watch, identify, search, census, exam: parse, call one public function, print.
 
 Nothing heavy is imported before a command runs.
 """
@@ -191,6 +191,77 @@ def tour(
         f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, "
         "report.json, circuit.json, patching.csv"
     )
+
+
+@app.command()
+def watch(
+    target: Annotated[str, typer.Argument(help="gate or formula to train on")] = "XOR",
+    seed: Annotated[int, typer.Option(help="seed of the network")] = TOUR_SEED,
+    hidden: Hidden = "2",
+    act: Activation = "relu",
+    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
+    lr: Annotated[float, typer.Option(help="learning rate")] = 0.05,
+    steps: Annotated[int, typer.Option(help="optimiser steps at most")] = 2000,
+    inputs: Annotated[
+        int | None, typer.Option(help="number of inputs; default: as many as the formula names")
+    ] = None,
+    require: Require = "joint",
+    min_margin: MinMargin = None,
+    out: Annotated[
+        str, typer.Option(help="folder for the page, its tables and the model")
+    ] = "xor-mi-watch",
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="write the page, or only say what happens")
+    ] = True,
+    force: Force = False,
+) -> None:
+    """Train a network and say when each gate appears.
+
+    Each event is printed at the step at which it happens: rows that come right, units that die, and
+    every change of the gate that a unit is read as. Then a page is written, with all of it and with
+    the weights moving.
+    """
+    widths = _widths(hidden)
+    if page and not out:
+        raise XorMiError("--out is empty; give a folder, such as my-run")
+    seed = whole_number("--seed", seed, below=SEEDS_BELOW)
+    from xor_mi import population
+    from xor_mi.training import TrainConfig
+    from xor_mi.trajectory_page import require_writable, write_trajectory_page
+
+    config = TrainConfig(
+        lr=lr,
+        max_steps=steps,
+        # as typed: what is not a name is refused by TrainConfig, with the names that exist
+        optimizer=cast("OptimizerName", optimizer),
+        act_fn=cast("ActivationName", act),
+    )
+    required = _checked_requirement(require, min_margin)
+    if page:
+        require_writable(out, overwrite=force)
+    kept = "nothing is written; the same command trains the same network again"
+    try:
+        result = population.watch(
+            target, seed, hidden=widths, n_inputs=inputs, config=config, say=_print_now, **required
+        )
+        if page:
+            # before anything is analysed: an analysis that is stopped loses no training
+            result.model.save_pretrained(out, overwrite=force)
+            kept = f"the trained network is kept in '{out}', without a page"
+        found = population.trajectory(
+            target, seed, hidden=widths, n_inputs=inputs, config=config, **required
+        )
+        print(f"\n{found}")
+        if found.circuit is not None:
+            print(f"\n{found.circuit}")
+        if page:
+            written = write_trajectory_page(found, out, overwrite=force)
+            print(
+                f"\nWritten: {written} (open it in a browser), beside it events.csv, "
+                "trajectory.csv, config.json, model.safetensors"
+            )
+    except KeyboardInterrupt:
+        raise _Stopped(f"stopped; {kept}") from None
 
 
 @app.command()
@@ -598,6 +669,11 @@ def _levels(text: str) -> tuple[float, float]:
             f"--levels is {text!r}; give the numbers for bit 0 and bit 1, such as -1,1"
         ) from None
     return low, high
+
+
+def _print_now(line: str) -> None:
+    """At once, also into a file or a pipe: whoever watches waits for it."""
+    print(line, flush=True)
 
 
 def _print_findings(findings: "NetworkFindings") -> None:

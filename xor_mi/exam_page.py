@@ -29,6 +29,7 @@ from xor_mi.exam import (
 from xor_mi.exam._lots import EXAM_FILES
 from xor_mi.finding import number_text
 from xor_mi.kinds import PathLike
+from xor_mi.plots._page import PLOTLY_CONFIG
 from xor_mi.saving import EXAM_MARK, require_writable, write_file
 
 __all__ = ["render_exam_page", "write_exam_page"]
@@ -43,8 +44,6 @@ KINDS = {
 }
 """(over, gives) -> the heading of a table."""
 MOST_NETWORKS_NAMED = 3
-_PLOTLY = {"showSendToCloud": False, "displaylogo": False, "responsive": False}
-"""Without the first, plotly.js offers to upload the chart to a cloud service."""
 
 
 def write_exam_page(
@@ -97,7 +96,7 @@ def render_exam_page(exam: ExamRun) -> str:
         parts=[_part_of_page(part, number) for number, part in enumerate(exam.parts)],
         measures=measures,
         plotly=Markup(get_plotlyjs()),
-        config=_PLOTLY,
+        config=PLOTLY_CONFIG,
     )
 
 

@@ -41,6 +41,7 @@ from xor_mi.kinds import Metric, PathLike, Target
 from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
 from xor_mi.metrics import UNDECIDED, score
 from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig, require_hooked_mlp, saved_files
+from xor_mi.plots._page import figure_html
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
 from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_files
@@ -112,9 +113,6 @@ MOST_CIRCUITS_LISTED = 20
 Found = TypeVar("Found")
 Figures = dict[str, go.Figure]
 Json = dict[str, object]
-
-_PLOTLY = {"showSendToCloud": False, "displaylogo": False, "responsive": False}
-"""Without the first, plotly.js offers to upload the chart to a cloud service."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -565,7 +563,7 @@ def render_report(
     # plotly.js itself is written into the page once, with the first figure of the template
     in_page: dict[str, Markup] = {}
     for name, figure in figures.items():
-        in_page[name] = _figure_html(figure, with_plotly=name == "network")
+        in_page[name] = figure_html(figure, with_plotly=name == "network")
     # a name that the template spells wrongly is an error, not an empty place in the page
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     return template.render(
@@ -771,13 +769,6 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
         f"{text}; {row['n_networks']} of these ({interval}) "
         f"have the hidden gates {circuit.gate_set}, as this one."
     )
-
-
-def _figure_html(figure: go.Figure, *, with_plotly: bool) -> Markup:
-    page = figure.to_html(
-        full_html=False, include_plotlyjs=with_plotly, config=_PLOTLY, auto_play=False
-    )
-    return Markup(page)
 
 
 def _table_html(frame: pd.DataFrame) -> Markup:

@@ -42,6 +42,7 @@ __all__ = [
     "MODEL_MARK",
     "REPORT_MARK",
     "SEARCH_MARK",
+    "TRAJECTORY_MARK",
     "mark_of",
     "parquet_metadata",
     "parquet_metadata_of",
@@ -73,12 +74,15 @@ CENSUS_MARK = "xor_mi.census"
 EXAM_MARK = "xor_mi.exam"
 """Of what `xor-mi exam` writes: plan, lots, grades and page."""
 
+TRAJECTORY_MARK = "xor_mi.trajectory"
+"""Of the page of a trajectory and the two tables beside it."""
+
 REGRESSION_MARK = "xor_mi.regression"
 FINDING_MARK = "xor_mi.finding"
 """Of what `testing.write_record` writes: records of circuits, and of other findings."""
 MARKS = {
     *(MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK),
-    *(EXAM_MARK, REGRESSION_MARK, FINDING_MARK),
+    *(EXAM_MARK, TRAJECTORY_MARK, REGRESSION_MARK, FINDING_MARK),
 }
 
 HEAD = 1024
@@ -325,7 +329,7 @@ def _mark_of_0_1_0(content: dict[str, object]) -> str:
 _START_OF_A_PAGE = re.compile(
     rb'\s*<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
     rb'<meta name="viewport" content="width=device-width, initial-scale=1">\s*'
-    rb'(?:<meta name="generator" content="xor-mi (xor_mi\.(?:report|exam))/\d+">\s*)?'
+    rb'(?:<meta name="generator" content="xor-mi (xor_mi\.(?:report|exam|trajectory))/\d+">\s*)?'
     rb'<link rel="icon" href="data:,">\s*<title>xor-mi: \w+</title>'
 )
 
@@ -397,11 +401,28 @@ _FURTHER_COLUMN = re.compile(
 )
 
 
-def _mark_of_patches(file: Path) -> str:
+TRAJECTORY_TABLES = {
+    "trajectory.csv": (
+        *("step", "loss", "n_rows_right", "n_trained_right", "n_held_out_right", "verdict"),
+        *("family", "gates", "dead", "margin", "slack"),
+    ),
+    "events.csv": ("step", "event", "unit", "before", "after"),
+}
+"""The tables beside the page of a trajectory, and their columns."""
+
+
+def _mark_of_table(file: Path) -> str:
     with file.open("rb") as opened:
         columns = opened.readline(LARGEST_HEADER).decode().rstrip("\r\n").split(",")
+    if tuple(columns) == TRAJECTORY_TABLES.get(file.name):
+        is_beside = mark_of(file.with_name("index.html")) == TRAJECTORY_MARK
+        return TRAJECTORY_MARK if is_beside else ""
+    return _mark_of_patches(file, columns)
+
+
+def _mark_of_patches(file: Path, columns: Sequence[str]) -> str:
     n_first = len(_FIRST_COLUMNS)
-    is_a_sweep = columns[:n_first] == _FIRST_COLUMNS and "recovered_fraction" in columns
+    is_a_sweep = list(columns[:n_first]) == _FIRST_COLUMNS and "recovered_fraction" in columns
     is_a_sweep = is_a_sweep and all(map(_FURTHER_COLUMN.fullmatch, columns[n_first:]))
     is_beside = is_a_sweep and mark_of(file.with_name("report.json")) == REPORT_MARK
     return REPORT_MARK if is_beside else ""
@@ -459,7 +480,7 @@ def require_footer(opened: IO[bytes]) -> None:
 _READERS: dict[str, Callable[[Path], str]] = {
     ".html": _mark_of_html,
     ".safetensors": _mark_of_weights,
-    ".csv": _mark_of_patches,
+    ".csv": _mark_of_table,
     ".parquet": _mark_of_parquet,
 }
 

@@ -48,8 +48,9 @@ from xor_mi.plots._search import (
 from xor_mi.plots._sliders import weight_slider
 from xor_mi.plots._stuck import stuck_figure
 from xor_mi.plots._training import loss_curve
+from xor_mi.plots._trajectory import trajectory_figure
 from xor_mi.plots._weights import conditions_figure, slack_figure
-from xor_mi.population import Stuck
+from xor_mi.population import Stuck, Trajectory
 from xor_mi.search import (
     AlignmentSearch,
     ConventionCounts,
@@ -138,3 +139,4 @@ _draw(Conditions, conditions_figure)
 _draw(Slack, slack_figure)
 _draw(Stuck, stuck_figure)
 _draw(WeightSweep, weight_slider)
+_draw(Trajectory, trajectory_figure)

@@ -12,7 +12,7 @@ from plotly.basedatatypes import BaseTraceType
 from plotly.subplots import make_subplots
 
 from xor_mi.circuits import Circuit
-from xor_mi.geometry import InputPath, InputPlane
+from xor_mi.geometry import Boundary, InputPath, InputPlane
 from xor_mi.margins import WeightSweep
 from xor_mi.model import decide
 from xor_mi.plots._frames import SliderFrame, path_frames, weight_frames
@@ -62,11 +62,11 @@ def input_slider(path: InputPath) -> go.Figure:
     )
     _add_score_lines(figure, path)
     # of what stands still only the scores' lines are traces; the threshold is a shape
-    _add_frames(figure, moving, n_still=path.scores.shape[1], shown_first=0)
+    add_frames(figure, moving, n_still=path.scores.shape[1], shown_first=0)
     _label_path_axes(figure, path, frames)
     labels = [frame.label for frame in frames]
     title = "The input modified gradually (filled: decided 1)"
-    return _with_slider(figure, title, labels, active=0)
+    return with_slider(figure, title, labels, active=0)
 
 
 def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None) -> go.Figure:
@@ -84,7 +84,7 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
     """
     frames = weight_frames(sweep, circuits)
     is_planar = bool(sweep.planes)
-    bound = _largest_distance(sweep) if is_planar else 1.0
+    bound = largest_distance([sweep.planes[0], sweep.planes[-1]]) if is_planar else 1.0
     titles = ["slack of each input's condition"]
     if is_planar:
         titles.append("the input plane")
@@ -93,11 +93,11 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
     for step, frame in enumerate(frames):
         on_the_plane = _plane_at(sweep, step, bound) if is_planar else []
         moving.append([_slack_bars(sweep, step, frame), *on_the_plane])
-    _add_frames(figure, moving, n_still=0, shown_first=sweep.start)
+    add_frames(figure, moving, n_still=0, shown_first=sweep.start)
     _label_weight_axes(figure, frames, sweep.planes[0] if is_planar else None)
     title = f"One weight moved: {sweep.parameter}, all others as they are"
     labels = [frame.label for frame in frames]
-    return _with_slider(figure, title, labels, active=sweep.start)
+    return with_slider(figure, title, labels, active=sweep.start)
 
 
 # the input modified gradually
@@ -185,14 +185,23 @@ def _slack_bars(sweep: WeightSweep, step: int, frame: SliderFrame) -> go.Bar:
 
 
 def _plane_at(sweep: WeightSweep, step: int, bound: float) -> Traces:
-    """The plane at one step: the output as a surface, the boundary, the inputs."""
-    segments = sweep.boundaries[step].segments.tolist()
+    """The plane at one step."""
     decided = sweep.decisions[step, :, 0].tolist()
-    x, y = columns_of(corner_points(sweep.planes[step].levels))
+    return plane_traces(sweep.planes[step], sweep.boundaries[step], decided, bound)
+
+
+def plane_traces(plane: InputPlane, edge: Boundary, decided: Sequence[int], bound: float) -> Traces:
+    """The plane in one frame: the output as a surface, the boundary, the inputs.
+
+    Args:
+        decided: 1, 0 or -1 on each row.
+        bound: the distance to the threshold that has the darkest colour in every frame.
+    """
+    x, y = columns_of(corner_points(plane.levels))
     inputs = go.Scatter(x=x, y=y, mode="markers", marker=corners_marker(decided), name="inputs")
     return [
-        _surface(sweep.planes[step], bound),
-        line_trace(segments, BOUNDARY_LINE, "decision boundary"),
+        _surface(plane, bound),
+        line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"),
         inputs,
     ]
 
@@ -212,14 +221,13 @@ def _surface(plane: InputPlane, bound: float) -> go.Heatmap:
     )
 
 
-def _largest_distance(sweep: WeightSweep) -> float:
-    """At a corner of the plane, at the first or the last step; 1 where all of them are 0."""
-    first, last = sweep.planes[0], sweep.planes[-1]
-    ends = torch.stack([first.outputs, last.outputs])
-    # [end, corner]: low and high x0 with low and high x1
-    corners = ends[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+def largest_distance(planes: Sequence[InputPlane]) -> float:
+    """From the threshold, at a corner of one of these planes; 1 where all of them are 0."""
+    outputs = torch.stack([plane.outputs for plane in planes])
+    # [plane, corner]: low and high x0 with low and high x1
+    corners = outputs[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     # planes that lie on the threshold still need a scale
-    return (corners - first.threshold).abs().max().item() or 1.0
+    return (corners - planes[0].threshold).abs().max().item() or 1.0
 
 
 def _label_weight_axes(
@@ -233,23 +241,30 @@ def _label_weight_axes(
         title="input and output", type="category", autorange="reversed", row=1, col=1
     )
     if plane is not None:
-        x0, x1 = plane.x0.tolist(), plane.x1.tolist()
-        title = input_axis("x0", plane.levels)
-        figure.update_xaxes(title=title, range=[x0[0], x0[-1]], row=1, col=2)
-        title = input_axis("x1", plane.levels)
-        figure.update_yaxes(title=title, range=[x1[0], x1[-1]], row=1, col=2)
+        label_plane(figure, plane, column=2)
+
+
+def label_plane(figure: go.Figure, plane: InputPlane, *, column: int) -> None:
+    """The axes of a plane that stands in this column."""
+    x0, x1 = plane.x0.tolist(), plane.x1.tolist()
+    title = input_axis("x0", plane.levels)
+    figure.update_xaxes(title=title, range=[x0[0], x0[-1]], row=1, col=column)
+    title = input_axis("x1", plane.levels)
+    figure.update_yaxes(title=title, range=[x1[0], x1[-1]], row=1, col=column)
 
 
 # the slider
 
 
-def _add_frames(figure: go.Figure, moving: list[Traces], *, n_still: int, shown_first: int) -> None:
+def add_frames(
+    figure: go.Figure, moving: list[Traces], *, n_still: int, shown_first: int, n_left: int = 1
+) -> None:
     """The traces that move, after those that do not, and a frame for each step.
 
-    The first of them stands in the first column, the others in the second.
+    The first `n_left` of them stand in the first column, the others in the second.
     """
     for k, trace in enumerate(moving[shown_first]):
-        figure.add_trace(trace, row=1, col=1 if k == 0 else 2)
+        figure.add_trace(trace, row=1, col=1 if k < n_left else 2)
     # a frame replaces traces by their number in the figure
     traces = list(range(n_still, n_still + len(moving[shown_first])))
     # as dictionaries: plotly would check a `go.Frame` twice
@@ -258,7 +273,15 @@ def _add_frames(figure: go.Figure, moving: list[Traces], *, n_still: int, shown_
     ]
 
 
-def _with_slider(figure: go.Figure, title: str, labels: list[str], *, active: int) -> go.Figure:
+def with_slider(
+    figure: go.Figure,
+    title: str,
+    labels: list[str],
+    *,
+    active: int,
+    width: int = 960,
+    height: int = 520,
+) -> go.Figure:
     """A slider over the figure's frames, saying each."""
     at_once = {
         "mode": "immediate",
@@ -278,5 +301,5 @@ def _with_slider(figure: go.Figure, title: str, labels: list[str], *, active: in
         "font": {"color": "rgba(0,0,0,0)"},
         "ticklen": 0,
     }
-    layout(figure, title, width=960, height=520)
+    layout(figure, title, width=width, height=height)
     return figure.update_layout(sliders=[slider], showlegend=False, margin={"t": 90, "b": 60})

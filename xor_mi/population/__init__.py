@@ -39,5 +39,6 @@ from xor_mi.population._trajectories import trajectories as trajectories
 from xor_mi.population._trajectory import Moment as Moment
 from xor_mi.population._trajectory import Trajectory as Trajectory
 from xor_mi.population._trajectory import trajectory as trajectory
+from xor_mi.population._watch import watch as watch
 from xor_mi.population._width import PUBLISHED as PUBLISHED
 from xor_mi.population._width import width_study as width_study

@@ -96,6 +96,7 @@ class Trajectory(Finding):
         happened: every event, each at the exact step.
         losses: the loss at every step, up to the one at which training ended.
         trained_rows: names of the rows that it was trained on.
+        config: how it was trained.
         circuit: of the finished network; None where it cannot be identified.
         why_not: why it cannot, else "".
         every_step: whether every step was identified at which all rows are right, or only as many
@@ -109,6 +110,7 @@ class Trajectory(Finding):
     happened: tuple[Event, ...] = field(repr=False)
     losses: tuple[float, ...] = field(repr=False)
     trained_rows: tuple[str, ...]
+    config: TrainConfig = field(repr=False)
     circuit: Circuit | None = field(repr=False)
     why_not: str = ""
     every_step: bool = False
@@ -356,6 +358,7 @@ def trajectory(
         happened=happened,
         losses=tuple(paths.losses.tolist()),
         trained_rows=tuple(map(row_name, population.rows)),
+        config=config,
         circuit=circuit,
         why_not=why_not,
         every_step=every_step,

@@ -1,0 +1,702 @@
+"""a training followed step by step -> when each gate appears, and everything that moves.
+
+Steps stand on a logarithmic axis that begins at 0: a step s is drawn at log10(s + 1), since most of
+what happens does so early.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import cycle, pairwise
+from math import log10
+from typing import Literal
+
+import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
+from plotly.subplots import make_subplots
+
+from xor_mi import geometry
+from xor_mi.errors import XorMiError, require_kind, unknown
+from xor_mi.finding import number_text
+from xor_mi.metrics import decisions
+from xor_mi.model import HookedMLP
+from xor_mi.plots._sliders import (
+    Traces,
+    add_frames,
+    label_plane,
+    largest_distance,
+    plane_traces,
+    with_slider,
+)
+from xor_mi.plots._style import (
+    BAR,
+    CHARACTER_WIDTH,
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    as_written,
+    layout,
+    text_beside,
+    text_width,
+    wrapped,
+)
+from xor_mi.population import EVENTS, Event, Moment, Trajectory
+
+TrajectoryKind = Literal["gates", "plane", "weights", "moving"]
+TRAJECTORY_KINDS = ("gates", "plane", "weights", "moving")
+
+TINTS = {
+    "AND": "#9ecae1",
+    "OR": "#fdd0a2",
+    "XOR": "#dadaeb",
+    "NAND": "#c7e9c0",
+    "NOR": "#fde0dd",
+    "XNOR": "#d9d9d9",
+    "x0>x1": "#a1d99b",
+    "x1>x0": "#fdae6b",
+    "x0>=x1": "#bcbddc",
+    "x1>=x0": "#fa9fb5",
+}
+"""The fill of the gates of two inputs that units read as most often, light enough for dark text."""
+MORE_TINTS = ("#ccebc5", "#fed9a6", "#b3cde3", "#fddaec", "#e5d8bd", "#ffffcc", "#decbe4")
+"""Of all other gates, in the order in which they appear; beyond these they start again."""
+WITHOUT_TINT = "#eeeeee"
+"""The fill of a unit without a gate."""
+UNSOLVED, NO_CIRCUIT, IDLE, DEAD = "not solved", "no circuit", "idle", "dead"
+"""What a unit without a gate is called."""
+LEGEND = {
+    UNSOLVED: "not solved: some row is wrong",
+    NO_CIRCUIT: "solved, but no circuit reads it",
+    IDLE: "idle: no output depends on it",
+    DEAD: "dead: one value on every row",
+}
+MORE_HATCHINGS = ("", "\\", "x", "|")
+"""With which those are told apart that have one tint."""
+HATCHED = {DEAD: "/", IDLE: ".", NO_CIRCUIT: "-"}
+"""How those are told from each other in grey."""
+SYMBOLS = {
+    "first_fitted": "star-open",
+    "first_solved": "star",
+    "solution_lost": "x",
+    "reading_appears": "circle-open",
+    "reading_first_holds": "diamond",
+    "reading_last_changes": "diamond-wide",
+    "reading_lost": "x-thin",
+    "family_settles": "square",
+    "unit_dies": "triangle-down",
+    "unit_revives": "triangle-up",
+    "finished": "line-ns",
+    "out_of_steps": "line-ew",
+}
+"""The marker of each event."""
+WIDTH = 1040
+LEFT, RIGHT = 70, 30
+"""Pixels beside the panels, the labels of the bands not counted."""
+PANEL = 130
+"""Pixels of the panel of losses, and of that of rows."""
+BAND, BETWEEN = 30, 26
+"""Pixels of a band, and between two panels."""
+ROOM = 10
+"""Pixels of a stretch that its name leaves free."""
+APART = 0.3
+"""Between markers of one step, in bands."""
+MODEBAR = 330
+"""Pixels to the right of the title, where plotly's buttons are."""
+MOST_CHARACTERS, FEWEST_CHARACTERS = 40, 8
+"""A longer name is cut in a label, and left out where not even the fewest have room; hovering has
+it whole.
+"""
+SLIDER_CHARACTER = 7.6
+"""Pixels of a character of what a slider says."""
+SURFACE_POINTS, BOUNDARY_POINTS = 31, 61
+"""Grid points a side of the plane at each checkpoint, and of the boundary of smooth units."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some steps on end through which something reads the same: from start up to, without, end."""
+
+    start: int
+    end: int
+    state: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a state is drawn, in a band and in the legend.
+
+    Attributes:
+        name: in the legend, whole.
+        number: in narrow stretches, and before the name in the legend; "" where all have room.
+        written: in stretches; by default the name.
+    """
+
+    name: str
+    tint: str
+    hatching: str
+    number: str = ""
+    written: str = ""
+
+    def text(self, width: float) -> str:
+        """What is written into a stretch of so many pixels."""
+        name = _cut_to(self.written or self.name)
+        if text_width(name) + ROOM <= width:
+            return name
+        return self.number if text_width(self.number) + ROOM / 2 <= width else ""
+
+
+def trajectory_figure(trajectory: Trajectory, *, kind: TrajectoryKind = "gates") -> go.Figure:
+    """A `population.trajectory`: what happened at which step, or what moved.
+
+    Args:
+        kind: "gates" draws loss and rows over the steps, and below them a band for each hidden
+            unit, coloured by its gate and named; "plane" the decision boundary moving (of two
+            inputs), "weights" every weight, "moving" both beside each other, with a slider over
+            the checkpoints.
+
+    Raises:
+        XorMiError: no such kind, or the plane of other than two inputs.
+    """
+    give = "what population.trajectory returns"
+    require_kind("trajectory", trajectory, Trajectory, give=give)
+    if not isinstance(kind, str) or kind not in TRAJECTORY_KINDS:
+        raise unknown("kind of picture", kind, TRAJECTORY_KINDS, where="a trajectory is drawn as")
+    if kind == "gates":
+        return _gates_figure(trajectory)
+    return _moving_figure(trajectory, kind)
+
+
+# loss, rows and bands
+
+
+def _at_step(step: int) -> float:
+    """Where a step stands on the axis.
+
+    >>> _at_step(0), _at_step(9)
+    (0.0, 1.0)
+    """
+    return log10(step + 1)
+
+
+def _unit_stretches(trajectory: Trajectory, unit: int) -> list[Stretch]:
+    """One hidden unit's band: what it was, from which step until before which.
+
+    A change between two checkpoints stands at the step of its event, where there is one.
+    """
+    n_rows = _n_rows(trajectory)
+    states = [_unit_state(moment, unit, n_rows) for moment in _drawn_moments(trajectory)]
+    events = [one for one in trajectory.happened if one.unit == _hidden_names(trajectory)[unit]]
+    return _stretches(trajectory, states, events)
+
+
+def _family_stretches(trajectory: Trajectory) -> list[Stretch]:
+    """The band of the whole network: the family of its circuit, or what it lacks."""
+    n_rows = _n_rows(trajectory)
+    states: list[str] = []
+    for moment in _drawn_moments(trajectory):
+        is_solved = moment.n_rows_right == n_rows
+        without = NO_CIRCUIT if is_solved else UNSOLVED
+        states.append(moment.family if any(moment.gates) and is_solved else without)
+    events = [one for one in trajectory.happened if not one.unit]
+    return _stretches(trajectory, states, events)
+
+
+def _hidden_names(trajectory: Trajectory) -> list[str]:
+    """'h0.0' and so on, in the order of a moment's gates."""
+    return [unit.name for unit in _any_network(trajectory).units]
+
+
+def _any_network(trajectory: Trajectory) -> HookedMLP:
+    """For what all have alike: shape and conventions."""
+    return next(iter(trajectory.networks.values()))
+
+
+def _n_rows(trajectory: Trajectory) -> int:
+    return 2 ** _any_network(trajectory).cfg.d_in
+
+
+def _drawn_moments(trajectory: Trajectory) -> list[Moment]:
+    """The checkpoints up to the end of training; the first one after it stands at the end, where
+    nothing changes any more.
+    """
+    drawn: list[Moment] = []
+    for moment in trajectory.moments:
+        drawn.append(moment._replace(step=min(moment.step, trajectory.n_steps)))
+        if moment.step >= trajectory.n_steps:
+            break
+    return drawn
+
+
+def _unit_state(moment: Moment, unit: int, n_rows: int) -> str:
+    """What one hidden unit is at a checkpoint: a gate, or why it has none."""
+    if moment.dead[unit]:
+        return DEAD
+    if moment.gates[unit]:
+        return moment.gates[unit]
+    return NO_CIRCUIT if moment.n_rows_right == n_rows else UNSOLVED
+
+
+def _stretches(
+    trajectory: Trajectory, states: Sequence[str], events: Iterable[Event]
+) -> list[Stretch]:
+    """States at the checkpoints -> stretches without a gap, each ending where the next begins."""
+    happened = sorted({one.step for one in events})
+    moments = _drawn_moments(trajectory)
+    found: list[Stretch] = []
+    start = moments[0].step
+    for (before, state), (after, following) in pairwise(
+        zip(moments, states, strict=True),
+    ):
+        if state == following:
+            continue
+        # of several events the last one led to what is seen afterwards
+        between = [step for step in happened if before.step < step <= after.step]
+        changes = between[-1] if between else after.step
+        found.append(Stretch(start, changes, state))
+        start = changes
+    # the last checkpoint is as wide as a step, where nothing comes after it
+    found.append(Stretch(start, trajectory.n_steps + 1, states[-1]))
+    return found
+
+
+def _gates_figure(trajectory: Trajectory) -> go.Figure:
+    """Loss, rows decided right, and below them the bands, over one axis of steps."""
+    names = _hidden_names(trajectory)
+    bands = [*names, "circuit"]
+    heights = [PANEL, PANEL, BAND * len(bands)]
+    figure = make_subplots(
+        rows=3,
+        shared_xaxes=True,
+        row_heights=heights,
+        vertical_spacing=BETWEEN / (sum(heights) + 2 * BETWEEN),
+    )
+    _add_losses(figure, trajectory)
+    _add_rows_right(figure, trajectory)
+    _add_bands(figure, trajectory, bands)
+    _add_events(figure, trajectory, bands)
+    return _gates_layout(figure, trajectory, bands, heights)
+
+
+def _add_losses(figure: go.Figure, trajectory: Trajectory) -> None:
+    steps = list(range(len(trajectory.losses)))
+    losses = go.Scatter(
+        x=[_at_step(step) for step in steps],
+        y=list(trajectory.losses),
+        customdata=steps,
+        mode="lines",
+        line={"color": POSITIVE, "width": 2},
+        hovertemplate="step %{customdata}: loss %{y:.4g}<extra></extra>",
+        name="loss",
+        showlegend=False,
+    )
+    figure.add_trace(losses, row=1, col=1)
+
+
+def _add_rows_right(figure: go.Figure, trajectory: Trajectory) -> None:
+    """The share of rows decided right at each checkpoint: of all, or trained and held out."""
+    moments = _drawn_moments(trajectory)
+    n_rows = _n_rows(trajectory)
+    counts = {"rows": ([moment.n_rows_right for moment in moments], n_rows)}
+    n_trained = len(set(trajectory.trained_rows))
+    if n_trained < n_rows:
+        trained = [moment.n_trained_right for moment in moments]
+        held_out = [moment.n_held_out_right for moment in moments]
+        counts = {
+            "rows trained on": (trained, n_trained),
+            "rows held out": (held_out, n_rows - n_trained),
+        }
+    looks = cycle([(POSITIVE, "solid", "circle"), (NEGATIVE, "dash", "square-open")])
+    for (name, (right, of)), (colour, dash, symbol) in zip(counts.items(), looks, strict=False):
+        share = go.Scatter(
+            x=[_at_step(moment.step) for moment in moments],
+            y=[100 * n / of for n in right],
+            customdata=[(moment.step, n, of) for moment, n in zip(moments, right, strict=True)],
+            mode="lines+markers",
+            # what is decided stays until the next checkpoint says otherwise
+            line={"color": colour, "width": 2, "dash": dash, "shape": "hv"},
+            marker={"symbol": symbol, "size": 6},
+            hovertemplate=(
+                f"step %{{customdata[0]}}: %{{customdata[1]}} of %{{customdata[2]}} {name} right"
+                "<extra></extra>"
+            ),
+            name=f"{name}, decided right",
+            legendgroup="rows",
+            showlegend=len(counts) > 1,
+        )
+        figure.add_trace(share, row=2, col=1)
+
+
+def _add_bands(figure: go.Figure, trajectory: Trajectory, bands: Sequence[str]) -> None:
+    """A trace for each gate, with all its stretches, so that the legend names each once."""
+    of_units = [_unit_stretches(trajectory, unit) for unit in range(len(bands) - 1)]
+    width = _pixels(trajectory)
+    for state, look in _looks(of_units, width).items():
+        placed: list[tuple[int, Stretch]] = []
+        for unit, band in enumerate(of_units):
+            placed += [(unit, stretch) for stretch in band if stretch.state == state]
+        texts = [look.text(width(stretch)) for _, stretch in placed]
+        figure.add_trace(_band_trace(placed, texts, look, bands), row=3, col=1)
+    for stretch in _family_stretches(trajectory):
+        look = _look_of(stretch.state, "#ffffff")
+        text = _cut_to(stretch.state, width(stretch) - ROOM)
+        band = _band_trace([(len(bands) - 1, stretch)], [text], look, bands)
+        figure.add_trace(band.update(showlegend=False), row=3, col=1)
+
+
+def _pixels(trajectory: Trajectory) -> Callable[[Stretch], float]:
+    """How wide a stretch is drawn."""
+    pixels = (WIDTH - LEFT - RIGHT) / _at_step(trajectory.n_steps + 1)
+    return lambda stretch: pixels * (_at_step(stretch.end) - _at_step(stretch.start))
+
+
+def _looks(
+    bands: Sequence[Sequence[Stretch]], width: Callable[[Stretch], float]
+) -> dict[str, Look]:
+    """State -> its look: gates as they appear, then what is no gate.
+
+    A gate whose name is too long for one of its stretches has a number, which the legend says too.
+    """
+    stretches = [stretch for band in bands for stretch in band]
+    different = list(dict.fromkeys(stretch.state for stretch in stretches))
+    gates = [state for state in different if state not in LEGEND]
+    more = cycle([(tint, hatching) for hatching in MORE_HATCHINGS for tint in MORE_TINTS])
+    looks: dict[str, Look] = {}
+    for number, gate in enumerate(gates, start=1):
+        tint, hatching = (TINTS[gate], "") if gate in TINTS else next(more)
+        needed = text_width(_cut_to(gate)) + ROOM
+        is_narrow = any(width(one) < needed for one in stretches if one.state == gate)
+        looks[gate] = Look(gate, tint, hatching, f"{number}" if is_narrow else "")
+    without = [state for state in LEGEND if state in different]
+    return looks | {state: _look_of(state, WITHOUT_TINT) for state in without}
+
+
+def _look_of(state: str, tint: str) -> Look:
+    """The look of what is no gate, or of a family in this tint."""
+    if state in LEGEND:
+        return Look(LEGEND[state], WITHOUT_TINT, HATCHED.get(state, ""), written=state)
+    return Look(state, tint, "")
+
+
+def _band_trace(
+    placed: Sequence[tuple[int, Stretch]], texts: Sequence[str], look: Look, bands: Sequence[str]
+) -> go.Bar:
+    """The stretches of one state as bars that lie on the axis of steps.
+
+    Args:
+        placed: each with the number of its band.
+    """
+    starts = [_at_step(stretch.start) for _, stretch in placed]
+    lengths = [_at_step(stretch.end) - _at_step(stretch.start) for _, stretch in placed]
+    hovers: list[str] = []
+    for band, stretch in placed:
+        until = "" if stretch.end == stretch.start + 1 else f" to {stretch.end - 1}"
+        hovers.append(f"{bands[band]}, step {stretch.start}{until}: {as_written(look.name)}")
+    pattern = {"shape": look.hatching, "fgcolor": "#999999", "size": 6}
+    number = f"{look.number}: " if look.number else ""
+    return go.Bar(
+        y=[band for band, _ in placed],
+        base=starts,
+        x=lengths,
+        customdata=[(stretch.start, stretch.end) for _, stretch in placed],
+        orientation="h",
+        width=0.86,
+        marker={
+            "color": look.tint,
+            "line": {"color": "#777777", "width": 0.8},
+            "pattern": pattern if look.hatching else None,
+        },
+        text=[as_written(text) for text in texts],
+        textposition="inside",
+        insidetextanchor="middle",
+        insidetextfont={"color": INK, "size": 12},
+        textangle=0,
+        constraintext="none",
+        hovertext=hovers,
+        hoverinfo="text",
+        name=as_written(number + _cut_to(look.name)),
+    )
+
+
+def _cut_to(name: str, width: float | None = None) -> str:
+    """A name as a label has room for it; "" where there is none for anything that says something.
+
+    >>> _cut_to("OR"), len(_cut_to("x" * 100)), _cut_to("OR & ~AND", 65), _cut_to("OR & ~AND", 20)
+    ('OR', 40, 'OR & ~...', '')
+    """
+    most = MOST_CHARACTERS if width is None else min(MOST_CHARACTERS, int(width / CHARACTER_WIDTH))
+    if len(name) <= most:
+        return name
+    return f"{name[: most - 3]}..." if most >= FEWEST_CHARACTERS else ""
+
+
+def _add_events(figure: go.Figure, trajectory: Trajectory, bands: Sequence[str]) -> None:
+    """A line through all panels at each step at which something happened, and a marker that says
+    what: on the band of its unit, or on that of the circuit.
+    """
+    for step in sorted({one.step for one in trajectory.happened}):
+        figure.add_shape(
+            type="line",
+            xref="x",
+            yref="paper",
+            x0=_at_step(step),
+            x1=_at_step(step),
+            y0=0,
+            y1=1,
+            line={"color": INK, "width": 1.2, "dash": "dot"},
+            opacity=0.6,
+        )
+    for event, happened in _placed_events(trajectory, bands).items():
+        markers = go.Scatter(
+            x=[_at_step(one.step) for one, _ in happened],
+            y=[place for _, place in happened],
+            customdata=[one.step for one, _ in happened],
+            mode="markers",
+            marker={
+                "symbol": SYMBOLS[event],
+                "size": 9,
+                "color": INK,
+                "line": {"color": INK, "width": 1.5},
+            },
+            hovertext=[_event_text(one) for one, _ in happened],
+            hoverinfo="text",
+            name=event.replace("_", " "),
+            legendgroup="events",
+        )
+        figure.add_trace(markers, row=3, col=1)
+
+
+def _placed_events(
+    trajectory: Trajectory, bands: Sequence[str]
+) -> dict[str, list[tuple[Event, float]]]:
+    """Event -> each time that it happened, and how high its marker stands.
+
+    Markers of one step on one band stand one above the other.
+    """
+    together: dict[tuple[int, int], list[Event]] = {}
+    for one in trajectory.happened:
+        band = bands.index(one.unit) if one.unit else len(bands) - 1
+        together.setdefault((one.step, band), []).append(one)
+    placed: dict[str, list[tuple[Event, float]]] = {event: [] for event in EVENTS}
+    for (_, band), events in together.items():
+        for number, one in enumerate(events):
+            place = band + APART * (number - (len(events) - 1) / 2)
+            placed[one.event].append((one, place))
+    return {event: happened for event, happened in placed.items() if happened}
+
+
+def _event_text(event: Event) -> str:
+    """'step 131, h0.1: reading first holds, NOR (before: XNOR)'."""
+    where = f", {event.unit}" if event.unit else ""
+    text = f"step {event.step}{where}: {event.event.replace('_', ' ')}"
+    if event.after:
+        text += f", {_cut_to(event.after)}"
+    if event.before:
+        text += f" (before: {_cut_to(event.before)})"
+    return as_written(text)
+
+
+def _step_ticks(last: int) -> list[int]:
+    """0, 1, 3, 10, 30, ... up to the last step.
+
+    >>> _step_ticks(213)
+    [0, 1, 3, 10, 30, 100, 213]
+    """
+    ticks = [0]
+    tick = 1
+    while tick < last:
+        ticks.append(tick)
+        tick = 3 * tick if str(tick)[0] == "1" else 10 * tick // 3
+    # two labels that would touch are one
+    far = 0.06 * _at_step(last)
+    kept = [tick for tick in ticks if tick == 0 or _at_step(last) - _at_step(tick) > far]
+    return [*kept, last] if last else kept
+
+
+def _gates_layout(
+    figure: go.Figure, trajectory: Trajectory, bands: Sequence[str], heights: Sequence[int]
+) -> go.Figure:
+    last = trajectory.n_steps
+    ticks = _step_ticks(last)
+    edge = 0.01 * _at_step(last + 1)
+    figure.update_xaxes(
+        tickvals=[_at_step(tick) for tick in ticks],
+        ticktext=[str(tick) for tick in ticks],
+        range=[-edge, _at_step(last + 1) + edge],
+    )
+    figure.update_xaxes(title="step (logarithmic, from 0)", row=3, col=1)
+    is_positive = all(loss > 0 for loss in trajectory.losses)
+    figure.update_yaxes(title="loss", type="log" if is_positive else "linear", row=1, col=1)
+    figure.update_yaxes(title="% of rows right", range=[-6, 106], row=2, col=1)
+    figure.update_yaxes(
+        tickvals=list(range(len(bands))),
+        ticktext=list(bands),
+        # the first unit on top
+        range=[len(bands) - 0.5, -0.5],
+        ticks="",
+        # room between the names and the bands
+        ticksuffix=" ",
+        row=3,
+        col=1,
+    )
+    title = wrapped(as_written(str(trajectory).splitlines()[0]), WIDTH - MODEBAR)
+    n_lines = title.count("<br>") + 1
+    traces: tuple[BaseTraceType, ...] = figure.data  # pyright: ignore[reportAssignmentType]
+    n_items = sum(1 for trace in traces if trace["showlegend"] is not False)
+    top, bottom = 34 + 20 * n_lines, 80 + 24 * (n_items // 4 + 1)
+    inside = sum(heights) + 2 * BETWEEN
+    layout(figure, title, width=WIDTH, height=inside + top + bottom)
+    return figure.update_layout(
+        barmode="overlay",
+        margin={"t": top, "b": bottom, "l": LEFT, "r": RIGHT},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": -48 / inside,
+            "yanchor": "top",
+            "traceorder": "normal",
+            "entrywidth": 235,
+        },
+        title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}},
+    )
+
+
+# what moves
+
+
+def _moving_figure(trajectory: Trajectory, kind: TrajectoryKind) -> go.Figure:
+    """The weights, the plane or both at each checkpoint, with a slider."""
+    n_inputs = _any_network(trajectory).cfg.d_in
+    if kind == "plane" and n_inputs != 2:
+        raise XorMiError(
+            f"the plane of {n_inputs} inputs cannot be drawn; give kind='weights' or kind='gates'"
+        )
+    moments = _drawn_moments(trajectory)
+    networks = list(trajectory.networks.values())[: len(moments)]
+    has_weights, has_plane = kind != "plane", kind != "weights" and n_inputs == 2
+    bars = _weight_frames(networks) if has_weights else [[] for _ in networks]
+    planes = [_plane_of(network) for network in networks] if has_plane else []
+    titles = ["every weight and bias"] * has_weights + ["the input plane"] * has_plane
+    figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.14)
+    moving = [[*of_step] for of_step in bars]
+    if has_plane:
+        bound = largest_distance(planes)
+        for traces, plane, network in zip(moving, planes, networks, strict=True):
+            edge = geometry.boundary(network, n_points=BOUNDARY_POINTS, progress=False)
+            traces += plane_traces(plane, edge, decisions(network)[:, 0].tolist(), bound)
+    start = len(moving) - 1
+    n_left = len(moving[0]) if len(titles) == 1 else 1
+    add_frames(figure, moving, n_still=0, shown_first=start, n_left=n_left)
+    height = 520
+    if has_weights:
+        height = max(height, 20 * len(_weights_by_name(networks[0])) + 230)
+        _label_weights(figure, networks)
+    if has_plane:
+        label_plane(figure, planes[0], column=len(titles))
+    title = f"{_subject(trajectory)}: what moves while it trains"
+    width = WIDTH if len(titles) == 2 else 700
+    labels = [_moment_text(moment, 2**n_inputs, width - 170) for moment in moments]
+    with_slider(figure, title, labels, active=start, width=width, height=height)
+    return _with_button(figure)
+
+
+def _with_button(figure: go.Figure) -> go.Figure:
+    """A button beside the slider that lets the steps run."""
+    each = {
+        "mode": "immediate",
+        "fromcurrent": False,
+        "frame": {"duration": 250, "redraw": True},
+        "transition": {"duration": 0},
+    }
+    play = {"method": "animate", "args": [None, each], "label": "play"}
+    stop_each = each | {"frame": {"duration": 0, "redraw": True}}
+    stop = {"method": "animate", "args": [[None], stop_each], "label": "stop"}
+    buttons = {
+        "type": "buttons",
+        "direction": "left",
+        "buttons": [play, stop],
+        "showactive": False,
+        "x": 0,
+        "xanchor": "right",
+        "y": 0,
+        "yanchor": "top",
+        "pad": {"t": 75, "r": 12},
+    }
+    return figure.update_layout(updatemenus=[buttons])
+
+
+def _subject(trajectory: Trajectory) -> str:
+    """'XOR, seed 29'."""
+    return f"{as_written(_cut_to(trajectory.target.name))}, seed {trajectory.seed}"
+
+
+def _moment_text(moment: Moment, n_rows: int, width: int) -> str:
+    """What the slider says of a checkpoint: step, loss, rows, and gates where there are some.
+
+    Args:
+        width: pixels; gates that have no room are left out, with dots in their place.
+    """
+    loss = number_text(moment.loss, decimals=3)
+    text = f"step {moment.step}: loss {loss}, {moment.n_rows_right} of {n_rows} rows right"
+    for number, gate in enumerate(moment.gates if any(moment.gates) else ()):
+        longer = f"{text}{', ' if number else '; '}{_cut_to(gate)}"
+        if len(longer) * SLIDER_CHARACTER > width:
+            text += ", ..."
+            break
+        text = longer
+    return as_written(text)
+
+
+def _weights_by_name(model: HookedMLP) -> dict[str, float]:
+    """Every weight by its edge, and every bias by its unit, layer by layer.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> list(_weights_by_name(textbook_xor()).items())[:3]
+    [('x0->h0.0', 1.0), ('x1->h0.0', 1.0), ('x0->h0.1', 1.0)]
+    """
+    named: dict[str, float] = {}
+    n_layers = len(model.layer_sizes) - 1
+    layers = zip(model.sources, model.float64_layers(), strict=True)
+    for layer, (sources, (weight, bias)) in enumerate(layers):
+        to = [f"h{layer}.{k}" if layer < n_layers - 1 else f"y{k}" for k in range(len(bias))]
+        for name, numbers in zip(to, weight.tolist(), strict=True):
+            for source, number in zip(sources, numbers, strict=True):
+                named[f"{source.name}->{name}"] = number
+        for name, number in zip(to, bias.tolist(), strict=True):
+            named[f"bias of {name}"] = number
+    return named
+
+
+def _weight_frames(networks: Sequence[HookedMLP]) -> list[Traces]:
+    """Of each network a bar for each weight."""
+    by_name = [_weights_by_name(network) for network in networks]
+    largest = _largest_weight(networks)
+    frames: list[Traces] = []
+    for named in by_name:
+        values = list(named.values())
+        bars = go.Bar(
+            y=list(named),
+            x=values,
+            orientation="h",
+            marker=BAR,
+            text=[text_beside(value, largest=largest, signed=True) for value in values],
+            textposition="outside",
+            cliponaxis=False,
+            name="weight",
+        )
+        frames.append([bars])
+    return frames
+
+
+def _largest_weight(networks: Sequence[HookedMLP]) -> float:
+    """The size of the largest weight of all; 1 where all are 0."""
+    sizes = [abs(value) for network in networks for value in _weights_by_name(network).values()]
+    return max(sizes) or 1.0
+
+
+def _label_weights(figure: go.Figure, networks: Sequence[HookedMLP]) -> None:
+    reach = 1.45 * _largest_weight(networks)
+    figure.update_xaxes(title="value", range=[-reach, reach], zeroline=True, row=1, col=1)
+    figure.update_yaxes(type="category", autorange="reversed", dtick=1, row=1, col=1)
+
+
+def _plane_of(network: HookedMLP) -> geometry.InputPlane:
+    return geometry.input_plane(network, n_points=SURFACE_POINTS, progress=False)

@@ -1,0 +1,252 @@
+"""one network while it trains -> each thing that happens to it, in a sentence, as it happens.
+
+What is said at a step is what `trajectory(every_step=True)` finds there, as far as it can be known
+before the end: which reading is the last one, only the end says.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Unpack
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from numpy import ndarray
+
+from xor_mi.circuits import MIN_MARGIN, ProofLevel, identify_many
+from xor_mi.circuits._required import Required
+from xor_mi.errors import XorMiError, cut_short, shown
+from xor_mi.finding import number_text
+from xor_mi.kinds import Rows, Target, Widths
+from xor_mi.model import HookedMLP, HookedMLPConfig
+from xor_mi.population._events import IDLE, Event, Identity, Told, events_of, unit_names
+from xor_mi.population._paths import Facts, facts_of
+from xor_mi.training import Init, Population, TrainConfig, TrainResult, TrainSettings, train
+from xor_mi.training._population import flat_parameters
+from xor_mi.truth import row_number
+
+AT_ONCE = ("first_fitted", "first_solved", "solution_lost", "unit_dies", "unit_revives")
+"""The events that the step at which they happen and the one before it tell."""
+FIRST = ("first_fitted", "first_solved")
+"""Those that happen once."""
+READING = "reading"
+"""What a change of a unit's reading is called while nobody knows whether it is the last."""
+SOLVED_AGAIN = "solved_again"
+"""All rows are right again, after one was lost."""
+FIRST_SILENCE = 100
+"""So many steps without an event are told of, and then each time as many steps more as went by."""
+
+
+def watch(
+    target: Target | None = None,
+    seed: int = 0,
+    *,
+    hidden: Widths | None = None,
+    rows: Rows | None = None,
+    n_inputs: int | None = None,
+    init: Init | None = None,
+    require: ProofLevel = "joint",
+    min_margin: float = MIN_MARGIN,
+    config: TrainConfig | None = None,
+    say: Callable[[str], object] = print,
+    **settings: Unpack[TrainSettings],
+) -> TrainResult:
+    """Train one network, as `train` does, and say what happens to it at the step at which it does.
+
+    A line is said when rows come right or are lost, when a unit dies or comes back, and whenever
+    the circuit reads a unit otherwise; the circuit is identified at every step at which all rows
+    are right. Where nothing happens for long, a line says how far training is. Afterwards
+    `trajectory` with the same arguments has all of it as a finding.
+
+    Args:
+        target, seed, hidden, rows, n_inputs, init: as `train` takes them.
+        require, min_margin: what a circuit must have to count; see `identify_circuit`.
+        say: what is called with each line.
+        settings: any setting of a `TrainConfig`, in place of that of `config`.
+
+    Raises:
+        XorMiError: as `train`, no such level of proof or margin, or nothing that can be called.
+
+    >>> said = []
+    >>> result = watch("XOR", seed=29, say=said.append)
+    >>> said[1]
+    'step 60: every row is decided right'
+    """
+    require, min_margin = Required.of(require, min_margin)
+    if not callable(say):
+        raise XorMiError(f"say is {shown(say)}; give a function that takes a line, such as print")
+    watcher = _Watcher(say, rows=rows, require=require, min_margin=min_margin)
+    result = train(
+        target,
+        seed=seed,
+        hidden=hidden,
+        rows=rows,
+        n_inputs=n_inputs,
+        init=init,
+        config=config,
+        checkpoints=watcher.see,
+        progress=False,
+        **settings,
+    )
+    watcher.finish(result)
+    return result
+
+
+class _Watcher:
+    """Sees the network at every step, and says in what it differs from the step before."""
+
+    def __init__(
+        self,
+        say: Callable[[str], object],
+        *,
+        rows: Rows | None,
+        require: ProofLevel,
+        min_margin: float,
+    ) -> None:
+        self._say = say
+        self._rows = rows
+        self._require: ProofLevel = require
+        self._min_margin = min_margin
+        self._before: tuple[Facts, Identity] | None = None
+        self._happened: set[str] = set()
+        self._last_said = 0
+        self._failure: Exception | None = None
+
+    def see(self, step: int, model: HookedMLP) -> None:
+        """One step of the training, in order."""
+        try:
+            self._see(step, model)
+        # training goes on without whoever watches it; `finish` raises it again
+        except Exception as error:
+            self._failure = self._failure or error
+
+    def finish(self, result: TrainResult) -> None:
+        """After the last step.
+
+        Raises:
+            Exception: what went wrong while somebody watched.
+        """
+        if self._failure is not None:
+            raise self._failure
+        loss = number_text(result.final_loss, decimals=4)
+        self._say(f"step {result.steps}: training is over (loss {loss})")
+
+    def _see(self, step: int, model: HookedMLP) -> None:
+        if self._failure is not None:
+            return
+        flat = flat_parameters(model.float64_layers()).to(model.cfg.dtype)[None]
+        facts = facts_of(flat, model.cfg, min_margin=self._min_margin)
+        identity = self._identity(flat, facts, model.cfg)
+        events = list(self._events(step, facts, identity, model))
+        if any(event.event == "solution_lost" for event in events):
+            # with the rows all readings are lost, which goes without saying
+            events = [event for event in events if event.event != READING]
+        lines = [sentence(event, model.cfg) for event in events]
+        n_right, n_rows = int(facts.right.sum()), facts.right.size
+        is_silent = not lines and step >= self._last_said + max(FIRST_SILENCE, self._last_said)
+        if step == 0 or is_silent:
+            with torch.no_grad():
+                loss = model(model.rows(self._rows), return_type="loss").item()
+            text = number_text(loss, decimals=4)
+            lines.insert(0, f"loss {text}, {n_right} of {n_rows} rows right")
+        for line in lines:
+            self._say(f"step {step}: {line}")
+            self._last_said = step
+        self._before = facts, identity
+
+    def _identity(self, flat: torch.Tensor, facts: Facts, cfg: HookedMLPConfig) -> Identity:
+        """What the network's circuit is at this step; that of none where some row is wrong."""
+        n_units = sum(cfg.d_hidden)
+        if not facts.right.all():
+            return Identity("not_computing", "not_computing", ("",) * n_units, has_circuit=False)
+        nothing = torch.zeros(1)
+        network = Population.from_flat(
+            flat,
+            cfg=cfg,
+            seeds=torch.tensor([cfg.seed]),
+            steps=nothing.long(),
+            losses=nothing,
+            solved=nothing.bool(),
+        )
+        (summary,) = identify_many(
+            network.__getitem__,
+            network.weights,
+            cfg,
+            require=self._require,
+            min_margin=self._min_margin,
+            progress=False,
+        )
+        return Identity.of(summary, n_units)
+
+    def _events(
+        self, step: int, facts: Facts, identity: Identity, model: HookedMLP
+    ) -> Iterator[Event]:
+        """What is otherwise than at the step before; at step 0, what is so from the start."""
+        names = unit_names(model.cfg)
+        seen = [(facts, identity)] if self._before is None else [self._before, (facts, identity)]
+        told = Told(
+            right=np.concatenate([one.right for one, _ in seen]),
+            trained=self._trained(model),
+            units=np.concatenate([one.units for one, _ in seen]),
+            ranks=np.concatenate([one.ranks for one, _ in seen]),
+            codes=np.arange(len(seen)),
+            identities=[known for _, known in seen],
+            finished=False,
+        )
+        for event in events_of(told, names):
+            is_new = event.step == len(seen) - 1 and event.event not in self._happened
+            if event.event in AT_ONCE and is_new:
+                self._happened.update({event.event} & set(FIRST))
+                yield event._replace(step=step)
+        yield from self._solved_again(step, [one for one, _ in seen])
+        readings = [known.readings for _, known in seen]
+        before = readings[0] if self._before is not None else ("",) * len(names)
+        for name, was, now in zip(names, before, readings[-1], strict=True):
+            if was != now:
+                yield Event(step, READING, name, was, now)
+
+    def _solved_again(self, step: int, seen: Sequence[Facts]) -> Iterator[Event]:
+        """All rows right at this step, not at the one before, and once before that."""
+        solved = [bool(one.right.all()) for one in seen]
+        if solved == [False, True]:
+            if SOLVED_AGAIN in self._happened:
+                yield Event(step, SOLVED_AGAIN, "", "", "")
+            self._happened.add(SOLVED_AGAIN)
+        elif solved == [True]:
+            self._happened.add(SOLVED_AGAIN)
+
+    def _trained(self, model: HookedMLP) -> Bool[ndarray, " row"] | None:
+        """Which rows are trained on; None for all."""
+        trained = np.zeros(2**model.cfg.d_in, dtype=bool)
+        trained[[row_number(row) for row in model.read_rows(self._rows)]] = True
+        return None if trained.all() else trained
+
+
+def sentence(event: Event, cfg: HookedMLPConfig) -> str:
+    """What happened, in plain words.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> sentence(Event(131, "reading", "h0.1", "XNOR", "NOR"), textbook_xor().cfg)
+    'h0.1 now acts as NOR (it was XNOR)'
+    """
+    unit, after, before = event.unit, cut_short(event.after), cut_short(event.before)
+    start = " from the start" if event.step == 0 else ""
+    if event.event == "first_fitted":
+        return "every row trained on is decided right"
+    if event.event == "first_solved":
+        return "every row is decided right"
+    if event.event == SOLVED_AGAIN:
+        return "every row is decided right again"
+    if event.event == "solution_lost":
+        return f"a row is decided wrong again ({after} right), so there is no circuit"
+    if event.event == "unit_dies":
+        is_zero = event.after == "dead" and set(cfg.act_fns) == {"relu"}
+        what = "it is 0 on every row" if is_zero else "it has one value on every row"
+        return f"{unit} is {after}{start}: {what}" if start else f"{unit} died: {what}"
+    if event.event == "unit_revives":
+        return f"{unit} varies again (it was {before})"
+    if not event.after:
+        return f"{unit} is read as nothing any more: there is no circuit (it was {before})"
+    now = "is idle: no output depends on it" if event.after == IDLE else f"acts as {after}"
+    if not event.before:
+        return f"{unit} {now}"
+    return f"{unit} now {now} (it was {before})"

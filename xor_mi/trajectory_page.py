@@ -1,0 +1,180 @@
+"""a trajectory -> a folder a person can open: index.html, one file that needs no network.
+
+Beside it events.csv and trajectory.csv, the tables of the page, and the trained network
+(config.json, model.safetensors).
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from xor_mi import plots, saving
+from xor_mi.errors import require_kind
+from xor_mi.finding import number_text
+from xor_mi.kinds import PathLike
+from xor_mi.model import MODEL_FILES, HookedMLP, saved_files
+from xor_mi.plots._page import figure_html
+from xor_mi.population import EVENTS, Moment, Trajectory
+from xor_mi.saving import TRAJECTORY_MARK, write_files
+from xor_mi.training import TrainConfig
+
+__all__ = [
+    "TRAJECTORY_FILES",
+    "render_trajectory_page",
+    "require_writable",
+    "write_trajectory_page",
+]
+
+TRAJECTORY_FILES = MODEL_FILES | {
+    "trajectory.csv": TRAJECTORY_MARK,
+    "events.csv": TRAJECTORY_MARK,
+    "index.html": TRAJECTORY_MARK,
+}
+"""What `write_trajectory_page` writes: a file's name -> its mark (see `saving.mark_of`)."""
+
+
+def require_writable(directory: PathLike, *, overwrite: bool = False) -> Path:
+    """Make the folder and try it, so that `write_trajectory_page` would not refuse it after all the
+    work.
+
+    Raises:
+        XorMiError: it cannot be made, nothing can be written in it, or it holds files that xor-mi
+            did not write.
+    """
+    return saving.require_writable(directory, TRAJECTORY_FILES, overwrite=overwrite)
+
+
+def write_trajectory_page(
+    trajectory: Trajectory, directory: PathLike, *, overwrite: bool = False
+) -> Path:
+    """Write how a circuit formed into a folder; returns the path of index.html.
+
+    Args:
+        trajectory: what `population.trajectory` returns.
+        directory: the folder.
+        overwrite: replace files of the page's names that xor-mi did not write, and write beside
+            others. Nothing else is touched.
+
+    Raises:
+        XorMiError: no trajectory, nowhere to write, or a folder that holds files which xor-mi did
+            not write.
+    """
+    # all is made before anything is written: an error leaves no half of a page
+    page = render_trajectory_page(trajectory)
+    model = _finished(trajectory)
+    folder = require_writable(directory, overwrite=overwrite)
+    contents: dict[str, str | bytes] = {
+        **saved_files(model.cfg, model.state_dict()),
+        "trajectory.csv": _csv(_checkpoints(trajectory)),
+        "events.csv": _csv(trajectory.events()),
+        # last: the tables are known by the page beside them
+        "index.html": page,
+    }
+    write_files({folder / name: content for name, content in contents.items()})
+    return folder / "index.html"
+
+
+def render_trajectory_page(trajectory: Trajectory) -> str:
+    """The page as text: nothing is loaded from anywhere, every inserted text is escaped."""
+    give = "what population.trajectory returns"
+    require_kind("trajectory", trajectory, Trajectory, give=give)
+    text = files("xor_mi").joinpath("trajectory_page.html.jinja").read_text(encoding="utf-8")
+    # a name that the template spells wrongly is an error, not an empty place in the page
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    first, *others = str(trajectory).splitlines()
+    gates = plots.trajectory_figure(trajectory, kind="gates")
+    moving = plots.trajectory_figure(trajectory, kind="moving")
+    # plotly.js itself is written into the page once, with its first figure
+    return template.render(
+        mark=f"{TRAJECTORY_MARK}/1",
+        target=trajectory.target.name,
+        first=first,
+        others=[line.strip() for line in others],
+        gates=figure_html(gates, with_plotly=True),
+        moving=figure_html(moving, with_plotly=False),
+        is_planar=_finished(trajectory).cfg.d_in == 2,
+        events=[one._asdict() | {"means": EVENTS[one.event]} for one in trajectory.happened],
+        columns=_columns(trajectory),
+        checkpoints=[_cells(trajectory, moment) for moment in trajectory.moments],
+        circuit=trajectory.circuit,
+        why_not=trajectory.why_not,
+        trained=_how_trained(trajectory),
+    )
+
+
+def _finished(trajectory: Trajectory) -> HookedMLP:
+    """The network as it is at the end."""
+    last = max(trajectory.networks)
+    return trajectory.networks[last]
+
+
+def _checkpoints(trajectory: Trajectory) -> pd.DataFrame:
+    """`Trajectory.frame` with texts where a cell of it has several values."""
+    table = trajectory.frame()
+    names = _unit_names(trajectory)
+    table["gates"] = ["; ".join(gates) if any(gates) else "" for gates in table["gates"]]
+    table["dead"] = [_named(names, dead) for dead in table["dead"]]
+    return table
+
+
+def _unit_names(trajectory: Trajectory) -> list[str]:
+    """The hidden units, layer by layer."""
+    return [unit.name for unit in _finished(trajectory).units]
+
+
+def _named(names: Sequence[str], dead: Sequence[bool]) -> str:
+    """'h0.1; h0.2': the units that are dead."""
+    return "; ".join(name for name, is_dead in zip(names, dead, strict=True) if is_dead)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _columns(trajectory: Trajectory) -> list[str]:
+    """The heads of the table of checkpoints."""
+    n_rows = len(trajectory.target.rows())
+    rows = ["rows right"]
+    if len(trajectory.trained_rows) < n_rows:
+        rows = ["trained rows right", "held-out rows right"]
+    return ["step", "loss", *rows, "slack", "verdict", *_unit_names(trajectory), "margin"]
+
+
+def _cells(trajectory: Trajectory, moment: Moment) -> list[str]:
+    """A line of the table of checkpoints."""
+    n_rows, n_trained = len(trajectory.target.rows()), len(trajectory.trained_rows)
+    rows = [f"{moment.n_rows_right} of {n_rows}"]
+    if n_trained < n_rows:
+        rows = [
+            f"{moment.n_trained_right} of {n_trained}",
+            f"{moment.n_held_out_right} of {n_rows - n_trained}",
+        ]
+    units = ["dead" if dead else gate for gate, dead in zip(moment.gates, moment.dead, strict=True)]
+    margin = "" if moment.margin is None else number_text(moment.margin)
+    loss, slack = number_text(moment.loss, decimals=4), number_text(moment.slack, signed=True)
+    return [str(moment.step), loss, *rows, slack, moment.verdict, *units, margin]
+
+
+def _how_trained(trajectory: Trajectory) -> dict[str, str]:
+    """What decided the outcome: name -> value, settings that are not the usual ones among them."""
+    model = _finished(trajectory)
+    usual, config = TrainConfig(), trajectory.config
+    said = {
+        "network": "-".join(map(str, model.layer_sizes)),
+        "seed": str(trajectory.seed),
+        "rows": ", ".join(trajectory.trained_rows),
+        "steps": f"{trajectory.n_steps} of at most {config.max_steps}",
+        "optimizer": f"{config.optimizer}, learning rate {config.lr:g}",
+        "loss": f"{config.loss_fn}, over when below {config.stop_loss:g}",
+        "hidden units": ", ".join(model.cfg.act_fns),
+    }
+    shown = ("lr", "max_steps", "optimizer", "loss_fn", "stop_loss", "act_fn")
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name not in shown and value != getattr(usual, field.name):
+            said[field.name.replace("_", " ")] = str(value)
+    return said
