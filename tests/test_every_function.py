@@ -221,6 +221,9 @@ VALID: dict[str, dict[str, object]] = {
     "population.family_shares": {"networks": Made("networks")},
     "population.gates_over_time": {"population": Made("population"), **quiet},
     "population.gate_shares": {"networks": Made("networks")},
+    "population.generalising": {
+        "target": "XOR", "n_networks": 2, "hidden": 2, "config": SMALL, **quiet,
+    },
     "population.identity_experiment": {"n_networks": 1, "hidden": 2, "config": SMALL, **quiet},
     "population.outcome_by_initial_signs": {
         "networks": Made("networks"), "layer_sizes": (2, 2, 1),

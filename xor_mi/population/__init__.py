@@ -6,7 +6,7 @@ than fit in memory, `verdict_shares` in how many the circuit is certain and `fam
 is, `width_study` why two hidden units (`truth.threshold_functions` proves that one
 is not enough), `outcome_by_initial_signs` what the seed decides, `stuck_in`
 and `stuck_shares` what networks that fail are stuck in, `identity_experiment` Marcus'
-experiment on what training cannot teach.
+experiment on what training cannot teach, `generalising` when rows come right that were never shown.
 
 What comes out here are plain DataFrames, and not findings with a `frame()`: a table over many
 networks is there to be filtered, grouped and joined, and pandas is what people do that with.
@@ -20,6 +20,8 @@ from xor_mi.population._census import population_from_census as population_from_
 from xor_mi.population._census import verdict_shares as verdict_shares
 from xor_mi.population._events import EVENTS as EVENTS
 from xor_mi.population._events import Event as Event
+from xor_mi.population._generalising import SLOWLY as SLOWLY
+from xor_mi.population._generalising import generalising as generalising
 from xor_mi.population._identity import identity_experiment as identity_experiment
 from xor_mi.population._parquet import CENSUS_COLUMNS as CENSUS_COLUMNS
 from xor_mi.population._parquet import write_census as write_census
