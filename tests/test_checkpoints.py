@@ -12,7 +12,7 @@ import torch
 from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.model import HookedMLP
 from xor_mi.population import census, population_from_census
-from xor_mi.training import Population, _fit, replay, train, train_population
+from xor_mi.training import Population, _fit, _train, replay, train, train_population
 
 ENGINES = ("torch", "numba")
 SETTINGS = {
@@ -160,6 +160,7 @@ def test_steps_that_cannot_be_are_refused_before_training(of, asked, message, mo
         of(max_steps=10, checkpoints=asked)
 
 
+@pytest.mark.unchecked
 def test_what_was_not_kept_is_no_key():
     """As in any mapping, and the error names the nearest steps."""
     checkpoints = train(max_steps=100, checkpoints="every 10").checkpoints
@@ -167,11 +168,14 @@ def test_what_was_not_kept_is_no_key():
     assert not [step for step in (21, "20", True, 20.0) if step in checkpoints]
     assert checkpoints.get(21) is None
     with pytest.raises(
-        XorMiError, match=r"no checkpoint at step 21; of 11 the nearest.* 20, 30"
+        XorMiError, match=r"no checkpoint at step 57; of 11 the nearest.* 30, 40, 50, 60, 70, 80;"
     ) as raised:
-        _ = checkpoints[21]
+        _ = checkpoints[np.int64(57)]
     assert isinstance(raised.value, KeyError)
     assert str(raised.value).startswith("no checkpoint"), "without the quotes of a KeyError"
+    for no_step in ("20", 20.0, True, None):
+        with pytest.raises(XorMiError, match=r"is no step.*first are at 0, 10, 20"):
+            _ = checkpoints[no_step]
     with pytest.raises(XorMiError, match="no checkpoints were asked for"):
         _ = train(max_steps=5).checkpoints[0]
     assert str(checkpoints) == "11 checkpoints, from step 0 to step 100"
@@ -216,6 +220,49 @@ def test_a_function_sees_one_network_while_it_trains():
     assert torch.equal(models[100], plain.checkpoints[100].fc1.weight)
     assert result.checkpoints.steps == (5, 7), "True keeps a step, and nothing else does"
     assert torch.equal(result.checkpoints[7].fc1.weight, plain.checkpoints[7].fc1.weight)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_done_to_networks_that_were_kept_does_not_come_back(engine):
+    """By a function while it is shown them, or later: what is kept is as it was trained."""
+
+    def spoil(networks):
+        for weight, bias in networks.weights:
+            weight.zero_()
+            bias.zero_()
+        networks.losses.zero_()
+        networks.seeds.zero_()
+
+    def function(step, networks):
+        assert networks.seeds.tolist() == list(range(3, 9))
+        spoil(networks)
+        return step in (5, 20)
+
+    settings = {"n_networks": 6, "seed": 3, "max_steps": 50}
+    shown = trained(engine, checkpoints=function, **settings)
+    plain = trained(engine, checkpoints=[5, 20], **settings)
+    assert shown.checkpoints.failure == ""
+    spoil(shown.checkpoints[20])
+    assert same(shown, plain)
+    assert shown.seeds.tolist() == list(range(3, 9))
+    for step in (5, 20):
+        assert same(shown.checkpoints[step], plain.checkpoints[step])
+        assert shown.checkpoints[step].flat.abs().min() > 0
+
+
+def test_a_function_sees_what_was_trained_on_a_device(monkeypatch):
+    """Networks are trained again for it where they were trained: elsewhere they are others."""
+    there, asked = torch.device("cpu", 0), []
+
+    def replay_there(*args, **settings):
+        asked.append(settings["device"])
+        return replay(*args, **settings)
+
+    monkeypatch.setattr(_train, "require_device", lambda _: there)
+    monkeypatch.setattr(_train, "replay", replay_there)
+    trained("torch", n_networks=3, max_steps=5, checkpoints=lambda step, _: step == 2)
+    assert asked == [there]
+    assert there != torch.device("cpu"), "which is where it would be trained by default"
 
 
 @pytest.mark.parametrize("of", [train, train_population])
@@ -301,6 +348,8 @@ def test_what_does_not_say_how_it_was_trained_cannot_be_trained_again():
             replay(population, numbers)
     with pytest.raises(XorMiError, match="give what train_population returns"):
         replay("population")
+    with pytest.raises(XorMiError, match="device"):
+        replay(population, device="gpu")
 
 
 def test_more_checkpoints_than_fit_into_memory_are_refused():

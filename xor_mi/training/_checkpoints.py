@@ -80,12 +80,18 @@ class Checkpoints(Mapping[int, Network]):
         """The error that names the nearest steps."""
         if not self.steps:
             return NoCheckpoint("no checkpoints were asked for; train with checkpoints='log'")
-        number = step if isinstance(step, int) and not isinstance(step, bool) else 0
+        if not isinstance(step, Integral) or isinstance(step, bool):
+            first = names_listed([str(one) for one in self.steps[:MOST_NAMED]])
+            return NoCheckpoint(
+                f"{shown(step)} is no step; give a whole number; of {len(self)} checkpoints the "
+                f"first are at {first}"
+            )
+        number = int(step)
         nearest = sorted(sorted(self.steps, key=lambda one: abs(one - number))[:MOST_NAMED])
         listed = names_listed([str(one) for one in nearest])
         return NoCheckpoint(
-            f"no checkpoint at step {shown(step)}; of {len(self)} the nearest are at {listed}; "
-            f"train with checkpoints=[{shown(step)}] for others"
+            f"no checkpoint at step {shown(number)}; of {len(self)} the nearest are at {listed}; "
+            "name the steps that are needed in checkpoints= when training"
         )
 
 

@@ -231,7 +231,8 @@ def train_population(
         settings=settings,
     )
     if callable(checkpoints):
-        return _with_shown(_trained(learning, None, progress=progress), checkpoints)
+        trained = _trained(learning, None, progress=progress)
+        return _with_shown(trained, checkpoints, device=learning.device)
     return _trained(learning, checkpoints, progress=progress)
 
 
@@ -239,6 +240,7 @@ def replay(
     population: Population,
     numbers: Iterable[int] | None = None,
     *,
+    device: str | torch.device = "cpu",
     checkpoints: CheckpointSteps = "log",
     progress: bool = True,
 ) -> Population:
@@ -246,12 +248,14 @@ def replay(
 
     Args:
         numbers: which of them, by their place in the population; by default all.
-        checkpoints: as in `train_population`.
+        device: where they were trained. Another one, or a GPU that trains another number of them,
+            may give other last bits.
+        checkpoints: as in `train_population`, without functions.
         progress: show a bar when training takes over two seconds.
 
     Raises:
         XorMiError: a population that does not say how it was trained, such as one that is read from
-            a census; no such network; no such step; or an engine that is not there.
+            a census; no such network; no such step; or a device or an engine that is not there.
 
     >>> population = train_population("XOR", 8)
     >>> again = replay(population, [5], checkpoints=[0, 100])
@@ -265,7 +269,7 @@ def replay(
             "what train_population returns"
         )
     chosen = range(len(population)) if numbers is None else _numbers(numbers, len(population))
-    cfg = population.cfg
+    cfg, device = population.cfg, require_device(device)
     assert cfg.target is not None  # what is trained has one
     init = population.init
     given_weights = (
@@ -276,10 +280,8 @@ def replay(
         seeds=population.seeds[list(chosen)],
         bits=population.rows,
         config=population.config,
-        device=torch.device("cpu"),
-        engine=engine_of(
-            population.engine, n_networks=len(chosen), cfg=cfg, device=torch.device("cpu")
-        ),
+        device=device,
+        engine=engine_of(population.engine, n_networks=len(chosen), cfg=cfg, device=device),
     )
     return _trained(learning, checkpoints, progress=progress)
 
@@ -493,14 +495,18 @@ def _population_at(
     losses: Float[Tensor, "checkpoint seed"],
     number: int,
 ) -> Population:
-    """All networks of a population at one checkpoint, as training for so many steps gives them."""
-    step, of_step, config = steps[number], flat[number], population.config
+    """All networks of a population at one checkpoint, as training for so many steps gives them.
+
+    Everything in it is a copy, so that nothing a caller does to it changes what is kept.
+    """
+    step, of_step, config = steps[number], flat[number].clone(), population.config
     # no training of no steps
     until_then = None if config is None or step == 0 else replace(config, max_steps=step)
     return replace(
         population,
+        seeds=population.seeds.clone(),
         steps=population.steps.clamp(max=step),
-        losses=losses[number],
+        losses=losses[number].clone(),
         solved=solved_by(of_step.T.contiguous(), population.cfg),
         weights=layers_of_flat(of_step, population.cfg.layer_sizes, direct=population.cfg.direct),
         loss_history=tuple(history[: step + 1] for history in population.loss_history),
@@ -556,8 +562,9 @@ class _Shown:
             return
         if is_wanted:
             self.steps.append(step)
-            self.flat.append(flat)
-            self.losses.append(losses)
+            # copies, since these are parts of all that is held at once
+            self.flat.append(flat.clone())
+            self.losses.append(losses.clone())
 
     def on(self, population: Population) -> Population:
         """The population, with what was kept."""
@@ -581,18 +588,17 @@ def _trained_and_shown(
     shown, cfg = _Shown(), learning.start.cfg
 
     def on_step(step: int, flat: Float[Tensor, "parameter 1"], loss: float) -> None:
-        # a copy, so that nothing the function does comes back
-        of_step = flat.T.clone()
         losses = torch.tensor([loss])
+        # of a copy, so that nothing the function does comes back
         one = Population.from_flat(
-            of_step,
+            flat.T.clone(),
             cfg=cfg,
             seeds=learning.seeds,
             steps=torch.tensor([step]),
             losses=losses,
             solved=torch.tensor([False]),
         )
-        shown.show(lambda: function(step, one[0]), step=step, flat=flat.T.clone(), losses=losses)
+        shown.show(lambda: function(step, one[0]), step=step, flat=flat.T, losses=losses)
 
     return shown.on(_trained(learning, None, on_step=on_step, progress=progress))
 
@@ -602,11 +608,17 @@ SHOWN_BYTES = 2**28
 
 
 def _with_shown(
-    population: Population, function: Callable[[int, Population], object]
+    population: Population,
+    function: Callable[[int, Population], object],
+    *,
+    device: torch.device,
 ) -> Population:
     """Networks that are trained are shown to a function, step by step.
 
     They are trained again for that, as many steps at a time as fit into memory.
+
+    Args:
+        device: where they were trained.
     """
     shown, config = _Shown(), population.config
     assert config is not None  # they have just been trained
@@ -615,7 +627,10 @@ def _with_shown(
     for first in range(0, n_steps + 1, n_together):
         last = min(first + n_together, n_steps + 1) - 1
         until_last = replace(population, config=replace(config, max_steps=max(1, last)))
-        seen = replay(until_last, checkpoints=range(first, last + 1), progress=False).checkpoints
+        again = replay(
+            until_last, device=device, checkpoints=range(first, last + 1), progress=False
+        )
+        seen = again.checkpoints
         for number, step in enumerate(seen.steps):
             networks = seen.network_at(number)
             shown.show(
