@@ -124,8 +124,8 @@ def test_what_is_no_trajectory_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_network_that_is_never_solved_has_a_page():
-    """It says so, which rows are wrong, and what is in the way."""
+def test_a_network_that_is_never_solved_has_a_page(solved):
+    """It says so, which rows are wrong, what is in the way, and what it is stuck in."""
     found = trajectory("XOR", 0, max_steps=60, **QUIET)
     page = render_trajectory_page(found)
     words = " ".join(re.sub(r"<[^>]+>", " ", page[page.index("<h1>") :]).split())
@@ -134,6 +134,10 @@ def test_a_network_that_is_never_solved_has_a_page():
     assert "not_computing : it does not compute XOR: wrong on 00, 11" in words
     assert "What is in the way of XOR" in words
     assert "h0.0 is dead from step 2 on" in words
+    assert found.stuck is not None
+    assert found.stuck.kind == "dead_units"
+    assert f"{found.stuck}." in words
+    assert solved.stuck is None
 
 
 def test_the_files_beside_it(tmp_path, solved):

@@ -7,9 +7,9 @@ from math import log10
 import numpy as np
 import pytest
 
-from xor_mi import plots, train, trajectory
+from xor_mi import plots, train, train_population, trajectory
 from xor_mi.errors import XorMiError
-from xor_mi.population import EVENTS
+from xor_mi.population import EVENTS, gates_over_time, trajectories
 
 QUIET = {"progress": False}
 
@@ -227,6 +227,70 @@ def test_names_are_written_where_they_have_room_and_the_legend_numbers_the_other
     assert n_named >= 4
     starts = [log10(step + 1) for _, step, _, _ in bands_of(figure)]
     assert [base for bar in figure.data if bar.type == "bar" for base in bar.base] == starts
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Thirty networks."""
+    return train_population("XOR", 30, engine="torch", max_steps=200, **QUIET)
+
+
+def test_shares_are_stacked_to_all_networks(many):
+    """Every area is the table's share at each step, the same number of percent in all; beside the
+    picture stand the families with what they end at.
+    """
+    table = gates_over_time(many, checkpoints=[0, 30, 60, 200], **QUIET)
+    figure = plots.families_figure(table)
+    total = np.zeros(4)
+    for area in figure.data:
+        if area.name != "all others":
+            own = table[table["family"] == area.name].sort_values("step")
+            assert own["step"].tolist() == list(area.customdata)
+            assert area.y == pytest.approx(100 * own["share"])
+        total += area.y
+    assert total == pytest.approx(100)
+    assert figure.data[0].name == "not_computing"
+    assert figure.data[0].x == pytest.approx(np.log10(np.array([0, 30, 60, 200]) + 1))
+    written = [note.text for note in figure.layout.annotations]
+    assert written
+    for text in written:
+        name, percent = text.removesuffix(" %").rsplit(", ", 1)
+        (area,) = [area for area in figure.data if area.name == name]
+        assert float(percent) == pytest.approx(area.y[-1], abs=0.501)
+
+
+def test_boxes_are_quantiles_of_the_steps(many):
+    """Of every event that happened, with how often and in how many networks."""
+    table = trajectories(many, **QUIET)
+    figure = plots.event_steps_figure(table)
+    boxes = [trace for trace in figure.data if trace.type == "box"]
+    assert len(boxes) == table["event"].nunique() > 5
+    for box in boxes:
+        name, counted = box.y[0].split("<br>")
+        own = table[table["event"] == name.replace(" ", "_")]
+        assert counted == f"{len(own)} in {len(set(own['seed']))} networks"
+        ordered = np.sort(own["step"].to_numpy(dtype=float))
+        for drawn, share in ((box.q1, 0.25), (box.median, 0.5), (box.q3, 0.75)):
+            place = share * (len(ordered) - 1)
+            low, high = ordered[int(np.floor(place))], ordered[int(np.ceil(place))]
+            quantile = low + (place % 1) * (high - low)
+            assert drawn[0] == pytest.approx(log10(quantile + 1))
+
+
+@pytest.mark.unchecked
+def test_tables_of_something_else_are_refused(many):
+    """Named, with what to give."""
+    table = trajectories(many.__class__.from_flat(
+        many.flat[:1], cfg=many.cfg, seeds=many.seeds[:1], steps=many.steps[:1],
+        losses=many.losses[:1], solved=many.solved[:1], engine=many.engine, config=many.config,
+        rows=many.rows,
+    ), **QUIET)  # fmt: skip
+    for wrong in (table, table.iloc[:0], 5):
+        with pytest.raises(XorMiError, match=r"give what population\.gates_over_time returns"):
+            plots.families_figure(wrong)
+    for wrong in (table.drop(columns="seed"), table.iloc[:0], None):
+        with pytest.raises(XorMiError, match=r"give what population\.trajectories returns"):
+            plots.event_steps_figure(wrong)
 
 
 def test_every_event_has_a_marker_of_its_own():

@@ -254,6 +254,8 @@ def watch(
         print(f"\n{found}")
         if found.circuit is not None:
             print(f"\n{found.circuit}")
+        if found.stuck is not None:
+            print(f"\n{found.stuck}")
         if page:
             written = write_trajectory_page(found, out, overwrite=force)
             print(

@@ -19,6 +19,7 @@ from xor_mi.kinds import PathLike
 from xor_mi.model import MODEL_FILES, HookedMLP, saved_files
 from xor_mi.plots._page import figure_html
 from xor_mi.population import EVENTS, Moment, Trajectory
+from xor_mi.population._stuck_kinds import STUCK_KINDS
 from xor_mi.saving import TRAJECTORY_MARK, write_files
 from xor_mi.training import TrainConfig
 
@@ -86,6 +87,7 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
     # a name that the template spells wrongly is an error, not an empty place in the page
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     first, *others = str(trajectory).splitlines()
+    stuck = trajectory.stuck
     gates = plots.trajectory_figure(trajectory, kind="gates")
     moving = plots.trajectory_figure(trajectory, kind="moving")
     # plotly.js itself is written into the page once, with its first figure
@@ -102,6 +104,9 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
         checkpoints=[_cells(trajectory, moment) for moment in trajectory.moments],
         circuit=trajectory.circuit,
         why_not=trajectory.why_not,
+        stuck=stuck,
+        stuck_means="" if stuck is None else STUCK_KINDS[stuck.kind],
+        nudges=None if stuck is None else figure_html(plots.figure(stuck), with_plotly=False),
         trained=_how_trained(trajectory),
     )
 

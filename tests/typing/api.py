@@ -493,6 +493,9 @@ assert_type(on_the_way.happened[0], xor_mi.population.Event)
 assert_type(on_the_way.events(), pd.DataFrame)
 assert_type(on_the_way.config, TrainConfig)
 assert_type(xor_mi.plots.trajectory_figure(on_the_way, kind="moving"), go.Figure)
+assert_type(xor_mi.plots.families_figure(networks), go.Figure)
+assert_type(xor_mi.plots.event_steps_figure(networks), go.Figure)
+assert_type(on_the_way.stuck, xor_mi.population.Stuck | None)
 assert_type(xor_mi.trajectory_page.render_trajectory_page(on_the_way), str)
 assert_type(
     xor_mi.trajectory_page.write_trajectory_page(on_the_way, "folder", overwrite=True), Path

@@ -44,6 +44,8 @@ from xor_mi.plots._sliders import input_slider as input_slider
 from xor_mi.plots._sliders import weight_slider as weight_slider
 from xor_mi.plots._stuck import stuck_figure as stuck_figure
 from xor_mi.plots._training import loss_curve as loss_curve
+from xor_mi.plots._trajectory import event_steps_figure as event_steps_figure
+from xor_mi.plots._trajectory import families_figure as families_figure
 from xor_mi.plots._trajectory import trajectory_figure as trajectory_figure
 from xor_mi.plots._weights import conditions_figure as conditions_figure
 from xor_mi.plots._weights import slack_figure as slack_figure

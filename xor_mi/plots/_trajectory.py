@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
 from math import log10
-from typing import Literal
+from typing import Any, Literal
 
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseTraceType
 from plotly.subplots import make_subplots
@@ -88,6 +89,14 @@ SYMBOLS = {
     "out_of_steps": "line-ew",
 }
 """The marker of each event."""
+BAND_TINTS = (TINTS["OR"], TINTS["AND"], TINTS["NAND"], TINTS["XOR"], *MORE_TINTS)
+"""Of shares, from the most frequent on."""
+NOT_COMPUTING = "not_computing"
+MOST_SHARES, LEAST_SHARE_NAMED = 7, 4.0
+"""So many shares are drawn by themselves; beside the picture stand names of those above so many
+percent.
+"""
+STEP_TITLE = "step (logarithmic, from 0)"
 WIDTH = 1040
 LEFT, RIGHT = 70, 30
 """Pixels beside the panels, the labels of the bands not counted."""
@@ -511,18 +520,22 @@ def _step_ticks(last: int) -> list[int]:
     return [*kept, last] if last else kept
 
 
+def _step_axis(last: int) -> dict[str, Any]:
+    """The axis of steps, up to the last one."""
+    ticks = _step_ticks(last)
+    edge = 0.01 * _at_step(last + 1)
+    return {
+        "tickvals": [_at_step(tick) for tick in ticks],
+        "ticktext": [str(tick) for tick in ticks],
+        "range": [-edge, _at_step(last + 1) + edge],
+    }
+
+
 def _gates_layout(
     figure: go.Figure, trajectory: Trajectory, bands: Sequence[str], heights: Sequence[int]
 ) -> go.Figure:
-    last = trajectory.n_steps
-    ticks = _step_ticks(last)
-    edge = 0.01 * _at_step(last + 1)
-    figure.update_xaxes(
-        tickvals=[_at_step(tick) for tick in ticks],
-        ticktext=[str(tick) for tick in ticks],
-        range=[-edge, _at_step(last + 1) + edge],
-    )
-    figure.update_xaxes(title="step (logarithmic, from 0)", row=3, col=1)
+    figure.update_xaxes(_step_axis(trajectory.n_steps))
+    figure.update_xaxes(title=STEP_TITLE, row=3, col=1)
     is_positive = all(loss > 0 for loss in trajectory.losses)
     figure.update_yaxes(title="loss", type="log" if is_positive else "linear", row=1, col=1)
     figure.update_yaxes(title="% of rows right", range=[-6, 106], row=2, col=1)
@@ -700,3 +713,148 @@ def _label_weights(figure: go.Figure, networks: Sequence[HookedMLP]) -> None:
 
 def _plane_of(network: HookedMLP) -> geometry.InputPlane:
     return geometry.input_plane(network, n_points=SURFACE_POINTS, progress=False)
+
+
+# many networks
+
+
+def families_figure(table: pd.DataFrame) -> go.Figure:
+    """`population.gates_over_time`: the share of each family at each checkpoint, stacked.
+
+    The most frequent at the end are named, the others are one.
+
+    Raises:
+        XorMiError: something else, or an empty table.
+    """
+    give = "what population.gates_over_time returns"
+    require_kind("table", table, pd.DataFrame, give=give)
+    by = _counted_column(table, give)
+    steps = sorted(table["step"].unique().tolist())
+    shares = table.pivot_table(index="step", columns=by, values="share", fill_value=0.0)
+    shares = _few(shares.loc[steps])
+    figure = go.Figure()
+    looks = cycle([(tint, hatching) for hatching in MORE_HATCHINGS for tint in BAND_TINTS])
+    below = 0.0
+    names: list[str] = []
+    for (name, column), (tint, hatching) in zip(shares.items(), looks, strict=False):
+        percent = (100 * column).tolist()
+        tint = WITHOUT_TINT if name == NOT_COMPUTING else tint
+        area = go.Scatter(
+            x=[_at_step(step) for step in steps],
+            y=percent,
+            customdata=steps,
+            stackgroup="shares",
+            mode="lines",
+            line={"width": 1, "color": "#777777"},
+            fillcolor=tint,
+            fillpattern={"shape": hatching, "fgcolor": "#999999", "bgcolor": tint, "size": 7},
+            hovertemplate=f"step %{{customdata}}: %{{y:.1f}} % {as_written(_cut_to(str(name)))}"
+            "<extra></extra>",
+            name=as_written(_cut_to(str(name))),
+        )
+        figure.add_trace(area)
+        middle = below + percent[-1] / 2
+        below += percent[-1]
+        if percent[-1] > LEAST_SHARE_NAMED:
+            text = f"{_cut_to(str(name))}, {percent[-1]:.0f} %"
+            names.append(text)
+            figure.add_annotation(
+                x=1.01,
+                xref="paper",
+                y=middle,
+                text=as_written(text),
+                showarrow=False,
+                xanchor="left",
+            )
+    figure.update_xaxes(_step_axis(steps[-1]), title=STEP_TITLE)
+    figure.update_yaxes(title="% of all networks", range=[0, 100])
+    title = f"What networks are while they train, by {by.replace('_', ' ')}"
+    layout(figure, title, width=WIDTH, height=520)
+    n_lines = len(shares.columns) // 3 + 1
+    right = 40 + round(max([text_width(name) for name in names], default=0))
+    return figure.update_layout(
+        margin={"t": 50, "b": 70 + 22 * n_lines, "r": right},
+        legend={"orientation": "h", "y": -0.17, "yanchor": "top", "traceorder": "normal"},
+    )
+
+
+def _counted_column(table: pd.DataFrame, give: str) -> str:
+    """What the table counts: its column beside those of steps, numbers and intervals."""
+    others = ["step", "n_networks", "share", "ci_low", "ci_high"]
+    counted = [str(name) for name in table.columns if name not in others]
+    if len(counted) != 1 or not set(others) <= set(table.columns) or table.empty:
+        raise XorMiError(f"table is no table of shares over steps; give {give}")
+    return counted[0]
+
+
+def _few(shares: pd.DataFrame) -> pd.DataFrame:
+    """The columns with the largest shares at the end, not solved first, and the others as one."""
+    shares = shares.loc[:, shares.max() > 0]
+    order = shares.iloc[-1].sort_values(ascending=False).index.tolist()
+    order.sort(key=lambda name: name != NOT_COMPUTING)
+    few = shares[order[:MOST_SHARES]].copy()
+    if len(order) > MOST_SHARES:
+        few["all others"] = shares[order[MOST_SHARES:]].sum(axis=1)
+    return few
+
+
+def event_steps_figure(table: pd.DataFrame) -> go.Figure:
+    """`population.trajectories`: at which steps each event happens.
+
+    A box has the middle half, its whiskers 5 to 95 % of the times that it happened; how often it
+    did is written beside its name, and in how many networks.
+
+    Raises:
+        XorMiError: something else, or a table without a line.
+    """
+    give = "what population.trajectories returns"
+    require_kind("table", table, pd.DataFrame, give=give)
+    if not {"seed", "event", "step"} <= set(table.columns) or table.empty:
+        raise XorMiError(f"table is no table of events; give {give}")
+    n_networks = table["seed"].nunique()
+    names: list[str] = []
+    figure = go.Figure()
+    for event in EVENTS:
+        own = table[table["event"] == event]
+        if own.empty:
+            continue
+        there = own["seed"].nunique()
+        names.append(f"{event.replace('_', ' ')}<br>{len(own):,} in {there:,} networks")
+        low, first, middle, third, high = own["step"].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+        box = go.Box(
+            y=[names[-1]],
+            lowerfence=[log10(low + 1)],
+            q1=[log10(first + 1)],
+            median=[log10(middle + 1)],
+            q3=[log10(third + 1)],
+            upperfence=[log10(high + 1)],
+            orientation="h",
+            fillcolor=BAR["color"],
+            line={"color": INK, "width": 1.5},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_trace(box)
+        marks = go.Scatter(
+            x=[log10(step + 1) for step in (low, first, middle, third, high)],
+            y=[names[-1]] * 5,
+            mode="markers",
+            marker={"size": 8, "opacity": 0},
+            customdata=[low, first, middle, third, high],
+            hovertext=[
+                f"{share} of them by step {step:,.0f}"
+                for share, step in zip(
+                    ("5 %", "a quarter", "half", "three quarters", "95 %"),
+                    (low, first, middle, third, high),
+                    strict=True,
+                )
+            ],
+            hoverinfo="text",
+            showlegend=False,
+        )
+        figure.add_trace(marks)
+    figure.update_xaxes(_step_axis(int(table["step"].max())), title=STEP_TITLE)
+    figure.update_yaxes(type="category", autorange="reversed", ticksuffix=" ")
+    title = f"When it happens, over {n_networks:,} networks (box: the middle half; 5 to 95 %)"
+    layout(figure, title, width=WIDTH - 100, height=48 * len(names) + 140)
+    return figure.update_layout(margin={"t": 60, "b": 60, "l": 190})

@@ -43,6 +43,7 @@ from xor_mi.population._events import (
 )
 from xor_mi.population._identified import Identities, identified, looks_at_every_step
 from xor_mi.population._paths import VARIES, Facts, Paths, facts_of
+from xor_mi.population._stuck import Stuck, stuck_in
 from xor_mi.progress import progress_bar
 from xor_mi.training import Init, Population, TrainConfig, TrainSettings, train_population
 from xor_mi.training._checkpoints import Checkpoints, checkpoint_steps
@@ -154,6 +155,21 @@ class Trajectory(Finding):
             table.insert(0, "step", step)
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
+
+    @cached_property
+    def stuck(self) -> Stuck | None:
+        """What the finished network is stuck in, found out when it is first asked for.
+
+        None where all rows trained on are right, and for a network that `stuck_in` does not cover.
+        """
+        moment = self.moments[-1]
+        if moment.n_trained_right == len(set(self.trained_rows)):
+            return None
+        network = self.networks[moment.step]
+        try:
+            return stuck_in(network, rows=self.trained_rows, config=self.config, progress=False)
+        except XorMiError:
+            return None
 
     def head(self) -> dict[str, object]:
         """What no line of the table says: target, seed, steps taken, rows trained on, events."""
