@@ -19,6 +19,7 @@ import patching
 import population
 import search
 import torch
+import trajectories
 
 RESULTS = Path(__file__).parent / "results.json"
 GOALS = {
@@ -34,6 +35,7 @@ GOALS = {
     "training compiled before, CPU s": ("<=", 0.5),
     "width 8 / width 2": ("<=", 3.0),
     "identifying / training": ("<=", 1.0),
+    "10,000 networks at 41 checkpoints / training alone, ratio": ("<=", 3.0),
     "one hooked forward each / 9,625 subcircuits": (">=", 200.0),
     "2-4-4-1 counted, s": ("<=", 0.3),
     "2-5-5-1 counted, s": ("<=", 0.25),
@@ -102,6 +104,7 @@ def main() -> None:
         | search_figures
         | one_network.main()
         | exam.main()
+        | trajectories.main()
     )
     figures["xor-mi --help, s"] = started(
         "import sys; sys.argv = ['xor-mi', '--help']; from xor_mi.cli import main; main()"

@@ -71,6 +71,7 @@ def drops_one(problem):
 MADE: dict[str, Once] = {
     "model": model,
     "circuit": lambda: circuits.identify_circuit(model()),
+    "happened": lambda: population.trajectories(made("population"), **quiet),
     "trajectory": lambda: population.trajectory("XOR", config=SMALL, **quiet),
     "events": lambda: population.trajectories(made("population"), **quiet),
     "families over steps": lambda: population.gates_over_time(made("population"), **quiet),
@@ -237,6 +238,8 @@ VALID: dict[str, dict[str, object]] = {
     "population.run_census": {
         "n_networks": 1, "directory": "census", "config": SMALL, "n_jobs": 1, **quiet,
     },
+    "population.read_trajectories": {"path": "trajectories.parquet"},
+    "population.write_trajectories": {"happened": Made("happened"), "path": "written.parquet"},
     "population.trajectories": {"population": Made("population"), **quiet},
     "population.trajectory": {"config": SMALL, **quiet},
     "population.stuck_in": {"model": Made("stuck model"), "retrain": False, **quiet},
@@ -461,6 +464,7 @@ def test_wrong_kinds_are_refused_by_the_package_itself(name, tmp_path, monkeypat
     testing.write_record(made("record"), written)
     testing.write_record(made("finding record"), tmp_path / "record.finding.json")
     population.write_census(made("networks"), tmp_path / "census.parquet")
+    population.write_trajectories(made("happened"), tmp_path / "trajectories.parquet")
     call_of(exam.run_exam, VALID["exam.run_exam"] | {"directory": tmp_path / "exam"})()
     function, arguments = functions()[name], valid(name)
     assert outcome(call_of(function, arguments)) == ""

@@ -12,12 +12,17 @@ from xor_mi.metrics import share_interval
 from xor_mi.population import (
     TRAJECTORY_COLUMNS,
     _trajectories,
+    _trajectory_files,
     family_shares,
     gates_over_time,
     population_from_census,
+    read_trajectories,
     trajectories,
+    write_census,
+    write_trajectories,
 )
 from xor_mi.population._paths import networks_of
+from xor_mi.training import replay
 
 QUIET = {"progress": False}
 FAST = {"lr": 0.1, "max_steps": 90}
@@ -87,7 +92,7 @@ def test_a_hundred_networks_at_every_single_step():
 def test_the_size_of_parts_changes_nothing(population, happened, monkeypatch):
     """Two networks at a time, and all together."""
     monkeypatch.setattr(_trajectories, "BYTES_AT_ONCE", 2 * 91 * 200)
-    assert len(list(_trajectories._chunks(population))) > 5
+    assert _trajectories._at_once(population) < 12
     pd.testing.assert_frame_equal(trajectories(population, **QUIET), happened)
 
 
@@ -125,6 +130,97 @@ def test_a_network_that_is_not_finite_is_not_tried():
     assert last["not_tried"] == (networks["verdict"] == "not_tried").sum()
     ends = trajectories(population, **QUIET).groupby("seed")["family"].first()
     assert ends.tolist() == networks["family"].tolist()
+
+
+@pytest.fixture
+def in_three_parts(monkeypatch):
+    """Shards of twenty networks, and the numbers of those that are looked at."""
+    monkeypatch.setattr(_trajectory_files, "SHARD_SIZE", 20)
+    looked = []
+    find = _trajectories._lines_of
+
+    def counted(population, numbers, **asked):
+        looked.append(numbers)
+        if stop_at and len(looked) == stop_at[0]:
+            raise KeyboardInterrupt
+        return find(population, numbers, **asked)
+
+    stop_at = []
+    monkeypatch.setattr(_trajectories, "_lines_of", counted)
+    return looked, stop_at
+
+
+def test_a_folder_that_was_interrupted_goes_on(population, happened, in_three_parts, tmp_path):
+    """Stopped in its second shard it keeps the first; the same call makes the other two, and one
+    more call none. What comes out is what comes out without a folder.
+    """
+    looked, stop_at = in_three_parts
+    stop_at.append(2)
+    with pytest.raises(KeyboardInterrupt):
+        trajectories(population, directory=tmp_path / "path", **QUIET)
+    files = sorted(file.name for file in (tmp_path / "path").glob("*.parquet"))
+    assert files == ["seeds-000000000000-000000000019.parquet"]
+    with pytest.raises(XorMiError, match="2 of 3 shards are missing"):
+        read_trajectories(tmp_path / "path")
+    stop_at.clear()
+    looked.clear()
+    found = trajectories(population, directory=tmp_path / "path", **QUIET)
+    assert looked == [range(20, 40), range(40, 60)]
+    pd.testing.assert_frame_equal(found, happened)
+    looked.clear()
+    trajectories(population, directory=tmp_path / "path", **QUIET)
+    assert looked == []
+    pd.testing.assert_frame_equal(read_trajectories(tmp_path / "path"), happened)
+
+
+def test_more_networks_come_to_a_folder_and_others_do_not(population, in_three_parts, tmp_path):
+    """Thirty first, then sixty: only what is new is made. Fewer and others are refused."""
+    looked, _ = in_three_parts
+    half = train_population("XOR", 30, engine="torch", **FAST, **QUIET)
+    trajectories(half, directory=tmp_path, **QUIET)
+    looked.clear()
+    trajectories(population, directory=tmp_path, **QUIET)
+    assert looked == [range(30, 50), range(50, 60)]
+    with pytest.raises(XorMiError, match="more networks can come to it, not fewer"):
+        trajectories(half, directory=tmp_path, **QUIET)
+    with pytest.raises(XorMiError, match="other trajectories .*min_margin: 0.01 there, 0.1 asked"):
+        trajectories(population, directory=tmp_path, min_margin=0.1, **QUIET)
+
+
+def test_what_is_damaged_or_foreign_is_refused(population, happened, in_three_parts, tmp_path):
+    """A changed byte, another table, a census; overwrite makes a damaged part anew."""
+    folder = tmp_path / "path"
+    trajectories(population, directory=folder, **QUIET)
+    part = folder / "seeds-000000000020-000000000039.parquet"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 3] ^= 1
+    part.write_bytes(content)
+    for ask in (
+        lambda: read_trajectories(folder),
+        lambda: trajectories(population, directory=folder),
+    ):
+        with pytest.raises(
+            XorMiError, match="a part of this table of trajectories that is damaged"
+        ):
+            ask()
+    looked, _ = in_three_parts
+    looked.clear()
+    again = trajectories(population, directory=folder, overwrite=True, **QUIET)
+    assert looked == [range(20, 40)]
+    pd.testing.assert_frame_equal(again, happened)
+    write_trajectories(happened, folder / "more.parquet")
+    with pytest.raises(XorMiError, match="holds more.parquet, which is no part"):
+        read_trajectories(folder)
+    write_census(census(population, **QUIET), tmp_path / "census.parquet")
+    with pytest.raises(XorMiError, match="is not a table of trajectories"):
+        read_trajectories(tmp_path / "census.parquet")
+    with pytest.raises(XorMiError, match="no trajectories at"):
+        read_trajectories(tmp_path / "nothing")
+    with pytest.raises(XorMiError, match="no column family"):
+        write_trajectories(happened.drop(columns="family"), tmp_path / "lacking.parquet")
+    some = replay(population, [3, 5], checkpoints=[0], **QUIET)
+    with pytest.raises(XorMiError, match="whose seeds follow each other"):
+        trajectories(some, directory=tmp_path / "other", **QUIET)
 
 
 @pytest.mark.unchecked

@@ -42,6 +42,7 @@ __all__ = [
     "MODEL_MARK",
     "REPORT_MARK",
     "SEARCH_MARK",
+    "TRAJECTORIES_MARK",
     "TRAJECTORY_MARK",
     "mark_of",
     "parquet_metadata",
@@ -69,7 +70,9 @@ REPORT_MARK = "xor_mi.report"
 SEARCH_MARK = "xor_mi.search"
 """Of search.json."""
 CENSUS_MARK = "xor_mi.census"
-"""Of plan.json and of every Parquet file."""
+"""Of a census: its plan and every Parquet file."""
+TRAJECTORIES_MARK = "xor_mi.trajectories"
+"""Of a table of trajectories: the same."""
 
 EXAM_MARK = "xor_mi.exam"
 """Of what `xor-mi exam` writes: plan, lots, grades and page."""
@@ -82,7 +85,7 @@ FINDING_MARK = "xor_mi.finding"
 """Of what `testing.write_record` writes: records of circuits, and of other findings."""
 MARKS = {
     *(MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK),
-    *(EXAM_MARK, TRAJECTORY_MARK, REGRESSION_MARK, FINDING_MARK),
+    *(EXAM_MARK, TRAJECTORY_MARK, TRAJECTORIES_MARK, REGRESSION_MARK, FINDING_MARK),
 }
 
 HEAD = 1024
@@ -430,6 +433,8 @@ def _mark_of_patches(file: Path, columns: Sequence[str]) -> str:
 
 def _mark_of_parquet(file: Path) -> str:
     metadata = parquet_metadata(file)
+    if b"xor_mi_trajectories_format" in metadata:
+        return TRAJECTORIES_MARK
     # the first format of a census did not write its number
     number = metadata.get(b"xor_mi_census_format", b"1")
     about = json.loads(metadata.get(b"xor_mi", b"null"))

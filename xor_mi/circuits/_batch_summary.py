@@ -19,7 +19,7 @@ from xor_mi.circuits._batch import Networks
 from xor_mi.circuits._batch_proof import Circuits, Proofs
 from xor_mi.circuits._batch_readings import JointReadings
 from xor_mi.circuits._candidates import compared_margin
-from xor_mi.circuits._facts import PROOF_LEVELS
+from xor_mi.circuits._facts import PROOF_LEVELS, ProofLevel
 from xor_mi.circuits._netlist import LocalGate
 from xor_mi.circuits._one_line import Summary
 from xor_mi.circuits._required import Required, verdict_of
@@ -135,10 +135,14 @@ class _Readings(NamedTuple):
 
     def gates(self, number: int) -> tuple[str, ...]:
         """The gates of all hidden units under one joint reading."""
-        n_units, n_rows = self.margins.shape[1], self.n_rows
-        start = number * n_units * n_rows
-        places = range(start, start + n_units * n_rows, n_rows)
-        return tuple(_gate(self.bits[place : place + n_rows]) for place in places)
+        bits, n_rows = self.bits_of(number), self.n_rows
+        places = range(0, len(bits), n_rows)
+        return tuple(_gate(bits[place : place + n_rows]) for place in places)
+
+    def bits_of(self, number: int) -> bytes:
+        """Those of all hidden units on all rows under one joint reading."""
+        size = self.margins.shape[1] * self.n_rows
+        return self.bits[number * size : (number + 1) * size]
 
     def margins_of(self, number: int) -> list[float]:
         """The margins of all hidden units under one joint reading."""
@@ -200,6 +204,8 @@ def _summary(
     sizes: tuple[int, ...],
 ) -> Summary | None:
     """The summary of a network with these circuits; None where rounding might decide."""
+    if len(candidates) == 1 and len(candidates[0].readings) == 1:
+        return _summary_of_one(candidates[0], readings, required, sizes)
     first = _first(candidates, readings, sizes)
     primary = None if first is None else _clearest(first.readings, readings)
     if first is None or primary is None:
@@ -220,6 +226,43 @@ def _summary(
         margins=tuple(readings.margins_of(primary)),
         signature=_signature([one.key for one in counted], sizes),
         family=_family(first.key, sizes),
+    )
+
+
+def _summary_of_one(
+    one: _Candidate, readings: _Readings, required: Required, sizes: tuple[int, ...]
+) -> Summary:
+    """The summary of a network with one circuit of one reading, as most have that have any."""
+    (number,) = one.readings
+    known = _without_margins(
+        one.key, readings.bits_of(number), tuple(one.live), one.level, required.level, sizes
+    )
+    return known._replace(margins=tuple(readings.margins_of(number)))
+
+
+# all but the margins is the same in thousands of networks
+@lru_cache(maxsize=65536)
+def _without_margins(
+    key: Key,
+    bits: bytes,
+    live: tuple[bool, ...],
+    level: int,
+    required: ProofLevel,
+    sizes: tuple[int, ...],
+) -> Summary:
+    n_single, n_joint = (int(level >= PROOF_LEVELS.index(one)) for one in ("single", "joint"))
+    n_rows = 2 ** sizes[0]
+    return Summary(
+        verdict=verdict_of(1, int(level >= PROOF_LEVELS.index(required))),
+        gates=tuple(_gate(bits[place : place + n_rows]) for place in range(0, len(bits), n_rows)),
+        live=live,
+        n_readings=1,
+        n_circuits=1,
+        n_circuits_single=n_single,
+        n_circuits_joint=n_joint,
+        proof_level=PROOF_LEVELS[level],
+        signature=_signature_of_one(key, sizes),
+        family=_family(key, sizes),
     )
 
 

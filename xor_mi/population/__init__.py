@@ -35,12 +35,14 @@ from xor_mi.population._stuck import stuck_in as stuck_in
 from xor_mi.population._stuck import stuck_shares as stuck_shares
 from xor_mi.population._stuck_kinds import STUCK_KINDS as STUCK_KINDS
 from xor_mi.population._stuck_kinds import StuckKind as StuckKind
-from xor_mi.population._trajectories import TRAJECTORY_COLUMNS as TRAJECTORY_COLUMNS
 from xor_mi.population._trajectories import gates_over_time as gates_over_time
 from xor_mi.population._trajectories import trajectories as trajectories
 from xor_mi.population._trajectory import Moment as Moment
 from xor_mi.population._trajectory import Trajectory as Trajectory
 from xor_mi.population._trajectory import trajectory as trajectory
+from xor_mi.population._trajectory_files import TRAJECTORY_COLUMNS as TRAJECTORY_COLUMNS
+from xor_mi.population._trajectory_files import read_trajectories as read_trajectories
+from xor_mi.population._trajectory_files import write_trajectories as write_trajectories
 from xor_mi.population._watch import watch as watch
 from xor_mi.population._width import PUBLISHED as PUBLISHED
 from xor_mi.population._width import width_study as width_study

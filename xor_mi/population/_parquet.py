@@ -1,4 +1,4 @@
-"""a census <-> a Parquet file, or a folder of them."""
+"""a census, or another table over many networks <-> a Parquet file."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -69,9 +69,51 @@ NEW_IN_FORMAT_3 = (
 COUNTS = ("n_readings", "n_circuits", "n_circuits_single", "n_circuits_joint")
 """Columns of whole numbers, some of which may be missing."""
 
+
+class TableKind(NamedTuple):
+    """A kind of table over many networks that is kept in Parquet files.
+
+    Attributes:
+        name: what a message calls one, without an article.
+        mark: of its files; see `saving.mark_of`.
+        format_key: the key of a file's metadata under which its format stands, as bytes.
+        format: raised whenever a column is renamed or means something else.
+        columns: in their order.
+        has_a_line_each: whether every network has one line, and not several.
+        if_damaged, if_of_another_version: what to do about a file of its folder that is.
+        again: what makes a file again that cannot be read.
+        makes: the function that returns one.
+    """
+
+    name: str
+    mark: str
+    format_key: bytes
+    format: int
+    columns: tuple[str, ...]
+    has_a_line_each: bool
+    if_damaged: str
+    if_of_another_version: str
+    again: str
+    makes: str
+
+
+CENSUS = TableKind(
+    name="census",
+    mark=CENSUS_MARK,
+    format_key=b"xor_mi_census_format",
+    format=CENSUS_FORMAT,
+    columns=CENSUS_COLUMNS,
+    has_a_line_each=True,
+    if_damaged="remove it and run the census again, which makes it anew, or run it with --force "
+    "(in Python run_census(..., overwrite=True))",
+    if_of_another_version="remove it and run the census again, which makes it anew, or run it with "
+    "--any-version (in Python run_census(..., any_version=True)) to keep it",
+    again="run the census again",
+    makes="census()",
+)
+
 # keys of the file's metadata, which Parquet keeps as bytes
 _ABOUT_KEY = b"xor_mi"
-_FORMAT_KEY = b"xor_mi_census_format"
 _DIGEST_KEY = b"xor_mi_digest"
 
 _DIGEST_START = b"xor-mi blake2b "
@@ -101,22 +143,34 @@ def write_census(
         XorMiError: a table that is not a census, or whose networks were identified with different
             requirements; a file that cannot be written, or one of that name which is not a census.
     """
-    import pyarrow.parquet as pq
-
     require_kind("networks", networks, pd.DataFrame, give="a census, as census() returns it")
     require_one_requirement(networks)
+    return write_table(networks, path, kind=CENSUS, about=about, overwrite=overwrite)
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: PathLike,
+    *,
+    kind: TableKind,
+    about: Mapping[str, object] | None,
+    overwrite: bool,
+) -> Path:
+    """Write a table as `write_census` writes a census."""
+    import pyarrow.parquet as pq
+
     about = {} if about is None else about
     require_kind("about", about, Mapping, give="JSON-ready values by name")
     path = as_path("path", path)
     metadata = {
         _ABOUT_KEY: json.dumps(dict(about)),
-        _FORMAT_KEY: str(CENSUS_FORMAT),
+        kind.format_key: str(kind.format),
         _DIGEST_KEY: "before the footer",
     }
-    table = _table(networks).replace_schema_metadata(metadata)
-    require_own_file(path, CENSUS_MARK, overwrite=overwrite)
+    with_schema = _table(table, kind).replace_schema_metadata(metadata)
+    require_own_file(path, kind.mark, overwrite=overwrite)
     written = BytesIO()
-    pq.write_table(table, written, compression="zstd", write_page_checksum=True)
+    pq.write_table(with_schema, written, compression="zstd", write_page_checksum=True)
     with replacing(path) as file:
         file.write(_with_digest(written.getvalue()))
     return path
@@ -212,7 +266,12 @@ def census_in(file: Path) -> CensusFile:
     return CensusFile(about, following if seeds == list(following) else seeds, is_whole)
 
 
-def read_file(file: Path, columns: list[str]) -> "pa.Table":
+def read_file(file: Path, columns: list[str], *, kind: TableKind = CENSUS) -> "pa.Table":
+    """These columns of a file, after every byte of it was looked at.
+
+    Raises:
+        XorMiError: a file that is damaged, or no table of this kind.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -228,15 +287,15 @@ def read_file(file: Path, columns: list[str]) -> "pa.Table":
         # such as letters that are no UTF-8
         table.validate(full=True)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise no_census(file, error) from None
+        raise unreadable(file, error, kind=kind) from None
     return table
 
 
-def no_census(file: Path, error: Exception) -> XorMiError:
-    """What is said of a file that cannot be read as one."""
+def unreadable(file: Path, error: Exception, *, kind: TableKind) -> XorMiError:
+    """What is said of a file that cannot be read as a table of this kind."""
     # Arrow says more in further lines, and sometimes nothing
     reason = cut_short(next(iter(str(error).splitlines()), "it is damaged"))
-    return XorMiError(f"'{file}' is not a census: {reason}; delete it and run the census again")
+    return XorMiError(f"'{file}' is not a {kind.name}: {reason}; delete it and {kind.again}")
 
 
 def _require_kinds(there: "pa.Schema") -> None:
@@ -263,11 +322,11 @@ def format_of(file: Path) -> str:
             raise OSError("it is not a file")
         metadata = parquet_metadata(file)
     except (OSError, ValueError) as error:
-        raise no_census(file, error) from None
-    if _FORMAT_KEY not in metadata and _ABOUT_KEY not in metadata:
+        raise unreadable(file, error, kind=CENSUS) from None
+    if CENSUS.format_key not in metadata and _ABOUT_KEY not in metadata:
         raise XorMiError(f"'{file}' is not a census; give what write_census or run_census wrote")
     # the first format did not write its number
-    stored = cut_short(metadata.get(_FORMAT_KEY, b"1").decode(errors="replace"))
+    stored = cut_short(metadata.get(CENSUS.format_key, b"1").decode(errors="replace"))
     if stored not in (OLDER_FORMAT, str(CENSUS_FORMAT)):
         raise XorMiError(
             f"'{file}' is a census of format {stored}, and this version of xor-mi reads "
@@ -285,15 +344,18 @@ def engine_said_in(file: Path) -> object:
     return about.get("engine") if isinstance(about, dict) else None
 
 
-def _table(networks: pd.DataFrame) -> "pa.Table":
+def _table(networks: pd.DataFrame, kind: TableKind) -> "pa.Table":
     """One schema for every shard: an empty list column, above all, does not tell its own type."""
     import pyarrow as pa
 
-    missing = [name for name in CENSUS_COLUMNS if name not in networks]
+    columns = list(kind.columns)
+    missing = [name for name in columns if name not in networks]
     if missing:
-        raise XorMiError(f"this table has no column {', '.join(missing)}; write what census() gave")
-    schema = pa.schema(list(_schema(CENSUS_COLUMNS).items()))
-    return pa.Table.from_pandas(networks[list(CENSUS_COLUMNS)], schema=schema, preserve_index=False)
+        raise XorMiError(
+            f"this table has no column {', '.join(missing)}; write what {kind.makes} gave"
+        )
+    schema = pa.schema(list(_schema(columns).items()))
+    return pa.Table.from_pandas(networks[columns], schema=schema, preserve_index=False)
 
 
 def _schema(columns: Iterable[str]) -> "dict[str, pa.DataType]":
@@ -304,6 +366,7 @@ def _schema(columns: Iterable[str]) -> "dict[str, pa.DataType]":
         "seed": pa.int64(),
         "solved": pa.bool_(),
         "steps": pa.int32(),
+        "step": pa.int64(),
         "loss": pa.float32(),
         "min_margin": pa.float64(),
         "margins": pa.list_(pa.float64()),

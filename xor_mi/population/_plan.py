@@ -18,10 +18,11 @@ import torch
 from xor_mi import __version__
 from xor_mi.errors import SEEDS_BELOW, XorMiError, cut_short, shown
 from xor_mi.kinds import EngineName
-from xor_mi.population._parquet import CENSUS_FORMAT, census_in
+from xor_mi.population._parquet import CENSUS, TableKind, census_in
 from xor_mi.reading import read_json
-from xor_mi.saving import CENSUS_MARK, mark_of
+from xor_mi.saving import mark_of
 from xor_mi.training import TrainConfig
+from xor_mi.truth import BooleanFunction, row_name
 
 PLAN_FILE = "_plan.json"
 """What the folder is a census of; written before the first shard."""
@@ -68,6 +69,7 @@ class Plan:
         versions: what may have written its shards.
         extended_at: how many networks there were to be before there were to be more, where no shard
             ends there by itself.
+        kind: what the shards are tables of.
     """
 
     settings: Mapping[str, Any]
@@ -76,6 +78,7 @@ class Plan:
     shard_size: int
     versions: tuple[Versions, ...]
     extended_at: tuple[int, ...] = ()
+    kind: TableKind = CENSUS
 
     @property
     def engine(self) -> object:
@@ -97,7 +100,7 @@ class Plan:
     def files(self) -> dict[str, str]:
         """What is written: a file's name -> its mark (see `saving.mark_of`)."""
         names = [PLAN_FILE, *(shard.name for shard in self.shards())]
-        return dict.fromkeys(names, CENSUS_MARK)
+        return dict.fromkeys(names, self.kind.mark)
 
     def about(self, shard: Shard) -> dict[str, Any]:
         """JSON-ready, what a shard says of itself; what wrote it comes to that."""
@@ -106,7 +109,7 @@ class Plan:
     def to_json(self) -> str:
         """The plan as a file."""
         written = {
-            "schema": f"{CENSUS_MARK}/{CENSUS_FORMAT}",
+            "schema": f"{self.kind.mark}/{self.kind.format}",
             **self.settings,
             "seed": self.seed,
             "n_networks": self.n_networks,
@@ -158,6 +161,12 @@ def _as_in_json(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+def written_target(target: BooleanFunction) -> dict[str, object]:
+    """JSON-ready, what is learnt."""
+    tables = [row_name(table) for table in target.tables]
+    return {"n_inputs": target.n_inputs, "tables": tables}
+
+
 def versions_here(engine: EngineName) -> Versions:
     """Of what this process would write a shard with."""
     found = {"xor-mi": __version__, "torch": str(torch.__version__)}
@@ -182,26 +191,26 @@ def in_words(versions: object) -> str:
 # the plan in a folder
 
 
-def stored_plan(folder: Path) -> Plan | None:
-    """The plan in a folder; None where there is none.
+def stored_plan(folder: Path, kind: TableKind = CENSUS) -> Plan | None:
+    """The plan in a folder; None where there is none of tables of this kind.
 
     Raises:
         XorMiError: one that is damaged.
     """
     file = folder / PLAN_FILE
-    if mark_of(file) != CENSUS_MARK:
+    if mark_of(file) != kind.mark:
         return None
     next_step = "remove it, and the same command goes on; or choose another folder"
-    damaged = f"'{folder}' holds another census: its {file.name} is damaged"
+    damaged = f"'{folder}' holds another {kind.name}: its {file.name} is damaged"
     plan = read_json(file, called=f"{damaged} and", next_step=next_step)
     if not isinstance(plan, dict) or not isinstance(plan.get("config"), dict):
-        raise XorMiError(f"{damaged}: it is not the plan of a census; {next_step}")
+        raise XorMiError(f"{damaged}: it is not the plan of a {kind.name}; {next_step}")
     for name in ("target", "hidden", "seed", "n_networks", "shard_size", "extended_at", "versions"):
         if name not in plan:
             raise XorMiError(f"{damaged}: it has no '{name}'; {next_step}")
     numbers = [plan[name] for name in ("seed", "n_networks", "shard_size")]
     if not _are_sizes(numbers, plan["extended_at"]):
-        raise XorMiError(f"{damaged}: its numbers are none of a census; {next_step}")
+        raise XorMiError(f"{damaged}: its numbers are none of a {kind.name}; {next_step}")
     if not _are_versions(plan["versions"]):
         raise XorMiError(f"{damaged}: it does not say which versions wrote it; {next_step}")
     apart = ("schema", "seed", "n_networks", "shard_size", "extended_at", "versions")
@@ -212,6 +221,7 @@ def stored_plan(folder: Path) -> Plan | None:
         shard_size=plan["shard_size"],
         versions=tuple(plan["versions"]),
         extended_at=tuple(plan["extended_at"]),
+        kind=kind,
     )
 
 
@@ -267,23 +277,18 @@ def _flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
 class Fault(NamedTuple):
     """Why a file does not count as a shard of a census; `is_what` is said after its name."""
 
-    kind: Literal["damaged", "another census", "another version"]
+    kind: Literal["damaged", "another table", "another version"]
     is_what: str
 
 
-_HELPS = {
-    "damaged": "remove it and run the census again, which makes it anew, or run it with --force "
-    "(in Python run_census(..., overwrite=True))",
-    "another census": "move it away, or choose another folder",
-    "another version": "remove it and run the census again, which makes it anew, or run it with "
-    "--any-version (in Python run_census(..., any_version=True)) to keep it",
-}
-"""What to do about a file, by what is wrong with it."""
-
-
-def refused(file: Path, fault: Fault) -> XorMiError:
-    """The error that names a file which is no shard of its folder's census."""
-    return XorMiError(f"'{file.parent}' holds {file.name}, {fault.is_what}; {_HELPS[fault.kind]}")
+def refused(file: Path, fault: Fault, *, kind: TableKind = CENSUS) -> XorMiError:
+    """The error that names a file which is no shard of its folder's table."""
+    helps = {
+        "damaged": kind.if_damaged,
+        "another table": "move it away, or choose another folder",
+        "another version": kind.if_of_another_version,
+    }
+    return XorMiError(f"'{file.parent}' holds {file.name}, {fault.is_what}; {helps[fault.kind]}")
 
 
 def fault_of(file: Path, plan: Plan, shard: Shard) -> Fault | None:
@@ -291,24 +296,28 @@ def fault_of(file: Path, plan: Plan, shard: Shard) -> Fault | None:
 
     Every byte of it is read.
     """
+    this, another = f"a part of this {plan.kind.name}", f"a part of another {plan.kind.name}"
     try:
         found = census_in(file)
     except (OSError, ValueError) as error:
         how = cut_short(str(error).partition("\n")[0], at_most=120)
-        return Fault("damaged", f"a part of this census that is damaged ({how})")
+        return Fault("damaged", f"{this} that is damaged ({how})")
     about = found.about if isinstance(found.about, dict) else {}
     settings = {k: v for k, v in about.items() if k not in ("seed", "n_networks", "versions")}
     otherwise = difference(settings, plan.settings)
     if otherwise:
-        return Fault("another census", f"a part of another census ({otherwise})")
+        return Fault("another table", f"{another} ({otherwise})")
     if about.get("versions") not in plan.versions:
         return Fault("another version", f"written by {in_words(about.get('versions'))}")
     held = (about.get("seed"), about.get("n_networks"))
     if held != shard:
         what = f"{shown(held[1])} networks from seed {shown(held[0])} on"
-        return Fault("damaged", f"a part of this census under another's name (it has {what})")
-    if found.seeds != range(shard.first_seed, shard.first_seed + shard.n_networks):
-        return Fault("damaged", "a part of this census that has not all of its rows")
+        return Fault("damaged", f"{this} under another's name (it has {what})")
+    expected = range(shard.first_seed, shard.first_seed + shard.n_networks)
+    # where a network has several lines they follow each other
+    seeds = found.seeds if plan.kind.has_a_line_each else list(dict.fromkeys(found.seeds))
+    if list(seeds) != list(expected):
+        return Fault("damaged", f"{this} that has not all of its rows")
     if not found.is_whole:
-        return Fault("damaged", "a part of this census that another program has written anew")
+        return Fault("damaged", f"{this} that another program has written anew")
     return None

@@ -46,6 +46,7 @@ from xor_mi.population._plan import (
     stored_plan,
     versions_here,
     written_config,
+    written_target,
 )
 from xor_mi.population._workers import clean_up_silently, end_with
 from xor_mi.progress import progress_bar
@@ -67,7 +68,7 @@ from xor_mi.training._engine import (
     say_what_numba_saves,
 )
 from xor_mi.training._memory import training_bytes
-from xor_mi.truth import BooleanFunction, row_name
+from xor_mi.truth import BooleanFunction
 
 LOCK_FILE = ".census.lock"
 """Says who works in the folder, while somebody does."""
@@ -100,10 +101,7 @@ class _Task:
     def settings(self) -> dict[str, Any]:
         """JSON-ready, as written into the plan and into each shard."""
         return {
-            "target": {
-                "n_inputs": self.target.n_inputs,
-                "tables": [row_name(table) for table in self.target.tables],
-            },
+            "target": written_target(self.target),
             "hidden": list(self.hidden),
             "config": written_config(self.config),
             "engine": self.engine,
@@ -514,7 +512,7 @@ def _require_no_strays(folder: Path, plan: Plan) -> None:
         if mark_of(file) == CENSUS_MARK:
             # such as one under another name, or of another census
             fault = "which is no part of this census"
-            raise refused(file, Fault("another census", fault))
+            raise refused(file, Fault("another table", fault))
         raise XorMiError(
             f"'{folder}' holds {file.name}, which would be read as part of the census; "
             "choose another folder"

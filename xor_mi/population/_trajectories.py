@@ -1,6 +1,8 @@
 """many networks -> when what happened to each while it trained; and what they were on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -9,10 +11,10 @@ from jaxtyping import Int
 
 from xor_mi.circuits import MIN_MARGIN, ProofLevel, Summary, identify_many
 from xor_mi.circuits._required import Required
-from xor_mi.errors import require_kind, unknown
-from xor_mi.kinds import CheckpointSteps
+from xor_mi.errors import as_path, require_kind, unknown
+from xor_mi.kinds import CheckpointSteps, PathLike
 from xor_mi.metrics import share_interval
-from xor_mi.population._census import CIRCUIT_COLUMNS, ENGINE, NO_GATES, NOT_TRIED, counted_as
+from xor_mi.population._census import ENGINE, NO_GATES, NOT_TRIED, counted_as
 from xor_mi.population._events import events_of_all
 from xor_mi.population._identified import (
     WRONG,
@@ -22,15 +24,10 @@ from xor_mi.population._identified import (
 )
 from xor_mi.population._paths import Paths, facts_of, networks_of
 from xor_mi.population._trajectory import require_every_step, steps_of, trained_rows_of
+from xor_mi.population._trajectory_files import TRAJECTORY_COLUMNS, in_folder, plan_of
 from xor_mi.progress import progress_bar
 from xor_mi.training import Population, replay
 from xor_mi.training._population import solved_by
-
-TRAJECTORY_COLUMNS = (
-    *("seed", "solved", "steps", "family"),
-    *("event", "unit", "step", "before", "after"),
-)
-"""The columns of a table of trajectories, in their order."""
 
 BYTES_AT_ONCE = 2**27
 """So many networks are looked at together that what is known of all their steps takes no more."""
@@ -44,8 +41,13 @@ UNTRIED = Summary(
 )
 """Of a network whose weights are not finite."""
 
-COUNTED = ("verdict", *CIRCUIT_COLUMNS)
-"""What `gates_over_time` counts."""
+_ASKED_OF: dict[str, Callable[[Summary], str]] = {
+    "family": attrgetter("family"),
+    "verdict": lambda summary: summary.verdict or NOT_TRIED,
+    "gates": attrgetter("gate_set"),
+    "signature": attrgetter("signature"),
+}
+"""What `gates_over_time` counts -> how it is asked of a summary."""
 
 
 def trajectories(
@@ -54,6 +56,8 @@ def trajectories(
     require: ProofLevel = "joint",
     min_margin: float = MIN_MARGIN,
     every_step: bool = False,
+    directory: PathLike | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """One line per network and event: when what happened to it while it trained.
@@ -70,10 +74,16 @@ def trajectories(
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         every_step: as in `trajectory`: identify every step also of networks that are identified one
             by one.
+        directory: a folder to leave them in, one Parquet file for every 1,000 networks; made if
+            missing. Called again with the same networks, or with more from the same seed on, it
+            does only what is missing, after every byte that is there was checked.
+        overwrite: replace damaged files in that folder, and write beside files of others.
         progress: show a bar when it takes over two seconds.
 
     Raises:
-        XorMiError: a population that does not say how it was trained, or whose engine is not here.
+        XorMiError: a population that does not say how it was trained, or whose engine is not here;
+            a folder that cannot be written, or that holds other trajectories, a damaged part or
+            files that xor-mi did not write.
 
     >>> from xor_mi.training import train_population
     >>> happened = trajectories(train_population("XOR", 8, engine="torch"))
@@ -84,60 +94,99 @@ def trajectories(
     require_every_step(every_step)
     require, min_margin = Required.of(require, min_margin)
     every_step = every_step or looks_at_every_step(population.cfg)
-    identities = Identities(sum(population.cfg.d_hidden))
-    lines: list[tuple[object, ...]] = []
+    find = partial(
+        _lines_of, population, require=require, min_margin=min_margin, every_step=every_step
+    )
+    if directory is not None:
+        plan = plan_of(population, require=require, min_margin=min_margin, every_step=every_step)
+        folder = as_path("directory", directory)
+        make = partial(_found, find, lambda _: None)
+        return in_folder(folder, plan, make, overwrite=overwrite, progress=progress)
     bar = progress_bar(
         doing="trajectories", unit="network", total=len(population), progress=progress
     )
     with bar:
-        for numbers in _chunks(population):
-            # every step of a network that ended before the last one needs no step after that
-            last = int(population.steps[list(numbers)].max())
-            again = replay(population, numbers, checkpoints=range(last + 1), progress=False)
-            paths = Paths.of(again)
-            facts = facts_of(paths.flat, paths.cfg, min_margin=min_margin)
-            codes = identified(
-                paths,
-                facts,
-                identities,
-                require=require,
-                min_margin=min_margin,
-                every_step=every_step,
-                report=lambda _: None,
-            )
-            happened = events_of_all(
-                paths, facts, codes, identities.known, trained=trained_rows_of(population)
-            )
-            families = [identities.known[code].family for code in codes[paths.last]]
-            # as `census` has it of a network that cannot be identified
-            is_finite = again.flat.isfinite().all(1).numpy()
-            ends = zip(
-                again.seeds.tolist(),
-                again.solved.tolist(),
-                again.steps.tolist(),
-                np.where(is_finite, families, "").tolist(),
-                strict=True,
-            )
-            for end, events in zip(ends, happened, strict=True):
-                for one in events:
-                    lines.append((*end, one.event, one.unit, one.step, one.before, one.after))
-            bar.update(len(numbers))
-    found = pd.DataFrame(lines, columns=list(TRAJECTORY_COLUMNS))
+        found = _found(find, bar.update, range(len(population)))
     found.attrs[ENGINE] = population.engine
     return found
 
 
-def _chunks(population: Population) -> Iterator[range]:
-    """The networks in parts that are looked at together."""
+_Line = tuple[object, ...]
+
+
+def _found(
+    find: Callable[[range], tuple[list[_Line], int]],
+    report: Callable[[int], object],
+    numbers: range,
+) -> pd.DataFrame:
+    """The table of these networks, part by part.
+
+    Args:
+        find: the lines of the first networks of these, and of how many.
+        report: called with how many more are done.
+    """
+    lines: list[_Line] = []
+    while numbers:
+        of_part, n_done = find(numbers)
+        lines += of_part
+        report(n_done)
+        numbers = numbers[n_done:]
+    return pd.DataFrame(lines, columns=list(TRAJECTORY_COLUMNS)).astype({"steps": "int32"})
+
+
+def _lines_of(
+    population: Population,
+    numbers: range,
+    *,
+    require: ProofLevel,
+    min_margin: float,
+    every_step: bool,
+) -> tuple[list[_Line], int]:
+    """The lines of as many of these networks as are looked at together, and how many those are."""
+    numbers = numbers[: _at_once(population)]
+    # a network that ended before the last one needs no step after that
+    last = int(population.steps[list(numbers)].max())
+    again = replay(population, numbers, checkpoints=range(last + 1), progress=False)
+    paths = Paths.of(again)
+    facts = facts_of(paths.flat, paths.cfg, min_margin=min_margin)
+    identities = Identities(sum(population.cfg.d_hidden))
+    codes = identified(
+        paths,
+        facts,
+        identities,
+        require=require,
+        min_margin=min_margin,
+        every_step=every_step,
+        report=lambda _: None,
+    )
+    trained = trained_rows_of(population)
+    happened = events_of_all(paths, facts, codes, identities.known, trained=trained)
+    families = [identities.known[code].family for code in codes[paths.last]]
+    # as `census` has it of a network that cannot be identified
+    is_finite = again.flat.isfinite().all(1).numpy()
+    ends = zip(
+        again.seeds.tolist(),
+        again.solved.tolist(),
+        again.steps.int().tolist(),
+        np.where(is_finite, families, "").tolist(),
+        strict=True,
+    )
+    lines: list[_Line] = []
+    for end, events in zip(ends, happened, strict=True):
+        for one in events:
+            lines.append((*end, one.event, one.unit, one.step, one.before, one.after))
+    return lines, len(numbers)
+
+
+def _at_once(population: Population) -> int:
+    """How many networks are looked at together."""
     cfg = population.cfg
     n_values = 2**cfg.d_in * sum(cfg.d_hidden)
     # per state: weights where they were kept and as a path, ranks of both kinds, rows, a code
     n_bytes = 3 * population.flat.element_size() * population.flat.shape[1]
     n_bytes += 4 * n_values + 2**cfg.d_in + sum(cfg.d_hidden) + 16
     n_states = max(1, int(population.steps.max())) + 1
-    at_once = max(1, BYTES_AT_ONCE // (n_bytes * n_states))
-    for first in range(0, len(population), at_once):
-        yield range(first, min(first + at_once, len(population)))
+    return max(1, BYTES_AT_ONCE // (n_bytes * n_states))
 
 
 def gates_over_time(
@@ -177,31 +226,35 @@ def gates_over_time(
     [[0, 0], [50, 1], [2000, 2]]
     """
     require_kind("population", population, Population, give="what train_population returns")
-    if not isinstance(by, str) or by not in COUNTED:
-        raise unknown("column", by, COUNTED, where="counted are")
+    if not isinstance(by, str) or by not in _ASKED_OF:
+        raise unknown("column", by, _ASKED_OF, where="counted are")
     require, min_margin = Required.of(require, min_margin)
     again = replay(population, checkpoints=_asked(population, checkpoints), progress=progress)
     steps = again.checkpoints.steps
     numbers, summaries = _at_checkpoints(again, require, min_margin, progress=progress)
-    table = pd.DataFrame(
-        {
-            "verdict": [one.verdict or NOT_TRIED for one in summaries],
-            "family": [one.family for one in summaries],
-            "gates": [one.gate_set for one in summaries],
-            "signature": [one.signature for one in summaries],
-        }
-    )
-    counted = counted_as(table, by=by).replace("", NO_GATES)
-    at_checkpoints = counted.to_numpy(dtype=str)[numbers]  # [checkpoint, network]
-    values, codes = np.unique(at_checkpoints, return_inverse=True)
+    counted = _counted(summaries, by)
+    codes, values = pd.factorize(counted, sort=True)
+    # [checkpoint, value]
+    counts = np.stack([np.bincount(codes[one], minlength=len(values)) for one in numbers])
     lines = []
-    for step, of_step in zip(steps, codes.reshape(numbers.shape), strict=True):
-        counts = np.bincount(of_step, minlength=len(values))
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+    # what occurs at no checkpoint is of the summaries that stand for all
+    for value, of_value in zip(values, counts.T, strict=True):
+        if not of_value.any():
+            continue
+        for step, count in zip(steps, of_value.tolist(), strict=True):
             share, low, high = share_interval(count, len(population))
             line = {"step": step, by: value, "n_networks": count}
             lines.append(line | {"share": share, "ci_low": low, "ci_high": high})
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).sort_values("step", kind="stable", ignore_index=True)
+
+
+def _counted(summaries: Sequence[Summary], by: str) -> pd.Series:
+    """What each of these counts as."""
+    of_all = {
+        "verdict": [one.verdict or NOT_TRIED for one in summaries],
+        by: [_ASKED_OF[by](one) for one in summaries],
+    }
+    return counted_as(pd.DataFrame(of_all), by=by).replace("", NO_GATES)
 
 
 def _asked(population: Population, checkpoints: CheckpointSteps) -> CheckpointSteps:
