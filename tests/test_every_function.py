@@ -231,6 +231,12 @@ VALID: dict[str, dict[str, object]] = {
     "population.outcome_by_initial_signs": {
         "networks": Made("networks"), "layer_sizes": (2, 2, 1),
     },
+    "population.outcome_by_sign_pattern": {
+        "networks": Made("networks"),
+        "layer_sizes": (2, 2, 1),
+        **quiet,
+    },
+    "population.predict_ending": {"population": Made("population"), "steps": [0, 5], **quiet},
     "population.population_from_census": {
         "networks": Made("networks"), "cfg": handmade.textbook_xor().cfg,
     },

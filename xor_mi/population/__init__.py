@@ -3,10 +3,11 @@
 One trained network shows one solution. Retraining from other seeds shows which solutions training
 finds, how often, and how often none. `census` is the table, `run_census` the same for more networks
 than fit in memory, `verdict_shares` in how many the circuit is certain and `family_shares` which it
-is, `width_study` why two hidden units (`truth.threshold_functions` proves that one
-is not enough), `outcome_by_initial_signs` what the seed decides, `stuck_in`
-and `stuck_shares` what networks that fail are stuck in, `identity_experiment` Marcus'
-experiment on what training cannot teach, `generalising` when rows come right that were never shown.
+is, `width_study` why two hidden units (`truth.threshold_functions` proves that one is not enough),
+`outcome_by_initial_signs` and `outcome_by_sign_pattern` what the seed decides, `predict_ending` how
+early the end is decided, `stuck_in` and `stuck_shares` what networks that fail are stuck in,
+`identity_experiment` Marcus' experiment on what training cannot teach, `generalising` when rows
+come right that were never shown.
 
 What comes out here are plain DataFrames, and not findings with a `frame()`: a table over many
 networks is there to be filtered, grouped and joined, and pandas is what people do that with.
@@ -18,6 +19,7 @@ from xor_mi.population._census import family_shares as family_shares
 from xor_mi.population._census import gate_shares as gate_shares
 from xor_mi.population._census import population_from_census as population_from_census
 from xor_mi.population._census import verdict_shares as verdict_shares
+from xor_mi.population._ending import predict_ending as predict_ending
 from xor_mi.population._events import EVENTS as EVENTS
 from xor_mi.population._events import Event as Event
 from xor_mi.population._generalising import SLOWLY as SLOWLY
@@ -28,6 +30,7 @@ from xor_mi.population._parquet import write_census as write_census
 from xor_mi.population._read import read_census as read_census
 from xor_mi.population._shards import run_census as run_census
 from xor_mi.population._start import outcome_by_initial_signs as outcome_by_initial_signs
+from xor_mi.population._start import outcome_by_sign_pattern as outcome_by_sign_pattern
 from xor_mi.population._stuck import Nudge as Nudge
 from xor_mi.population._stuck import NudgeKind as NudgeKind
 from xor_mi.population._stuck import Stuck as Stuck

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
-from xor_mi.population._census import counted_as, require_census, share_columns
-from xor_mi.training import starting_weights
+from xor_mi.population._census import census, counted_as, require_census, share_columns
+from xor_mi.training import Population, starting_weights
 
 
 def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int]) -> pd.DataFrame:
@@ -21,13 +23,7 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
     networks are the family 'not_computing', and those of which no circuit is proved as far as was
     required one of their own, as in `family_shares`.
     """
-    require_census(networks)
-    require_kind("layer_sizes", layer_sizes, (list, tuple), give="widths, such as (2, 2, 1)")
-    layer_sizes = [whole_number("a width", width, at_least=1) for width in layer_sizes]
-    if len(layer_sizes) < 2:
-        raise XorMiError(f"layer_sizes has {len(layer_sizes)} widths; give (2, 2, 1), for example")
-    seeds = torch.tensor(networks["seed"].to_list())
-    weight, _ = starting_weights(layer_sizes, seeds)[0]  # [seed, unit, input]
+    weight = _first_weights_of_census(networks, layer_sizes)
     compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]
     # with the table's own index, so that groupby matches line to line
     n_comparing = pd.Series(compares.sum(1).tolist(), index=networks.index)
@@ -42,3 +38,89 @@ def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int])
             n_in_family = int((group["family"] == family).sum())
             outcomes.append(start | {"family": family, "n_in_family": n_in_family})
     return pd.DataFrame(outcomes)
+
+
+def outcome_by_sign_pattern(
+    networks: pd.DataFrame | Population,
+    layer_sizes: Sequence[int] | None = None,
+    *,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Where networks end, by the signs that the first layer's weights start with.
+
+    A pattern has the signs of each unit's weights, in the order of the inputs, and the units sorted
+    by them, since a network is the same in any order of its units: "+- -+" starts with a unit that
+    compares x0 with x1 and one that compares x1 with x0. Biases do not count.
+
+    Columns: pattern; n_networks, pattern_share, how many of all networks start so; outcome, their
+    family as in `family_shares`, "not_computing" for those that fail; n_in_outcome, share, ci_low,
+    ci_high (95 % Clopper-Pearson), how many of those that start so end so. Frequent patterns and
+    outcomes come first.
+
+    Args:
+        networks: a census, or a population, whose networks are identified first.
+        layer_sizes: of a census, the widths of its networks, such as (2, 2, 1).
+        progress: show a bar when identifying takes over two seconds.
+
+    Raises:
+        XorMiError: a census without widths, or widths beside a population.
+
+    >>> from xor_mi import train_population
+    >>> found = outcome_by_sign_pattern(train_population("XOR", 8))
+    >>> found[["pattern", "n_networks"]].drop_duplicates()["n_networks"].sum()
+    8
+    """
+    if isinstance(networks, Population):
+        if layer_sizes is not None:
+            raise XorMiError("a population has its own widths; leave layer_sizes out")
+        (weight, _), *_ = networks.start
+        networks = census(networks, progress=progress)
+    else:
+        if layer_sizes is None:
+            raise XorMiError("a census does not say its widths; give layer_sizes=(2, 2, 1), say")
+        weight = _first_weights_of_census(networks, layer_sizes)
+    ends = counted_as(networks).to_numpy()
+    counted = pd.DataFrame({"pattern": sign_patterns(weight), "outcome": ends})
+    lines = []
+    for pattern, starting in counted.groupby("pattern"):
+        start = {
+            "pattern": pattern,
+            "n_networks": len(starting),
+            "pattern_share": len(starting) / len(counted),
+        }
+        for outcome, count in starting["outcome"].value_counts().sort_index().items():
+            end = {"outcome": outcome, "n_in_outcome": count}
+            lines.append(start | end | share_columns(count, len(starting), name="share"))
+    found = pd.DataFrame(lines)
+    by = ["n_networks", "pattern", "n_in_outcome", "outcome"]
+    return found.sort_values(by, ascending=[False, True, False, True], ignore_index=True)
+
+
+def sign_patterns(weight: Float[Tensor, "seed unit source"]) -> list[str]:
+    """Each network's first weights -> their signs, unit by unit, with the units sorted by them.
+
+    >>> sign_patterns(torch.tensor([[[-1.0, 2.0], [0.5, -0.5]], [[1.0, 0.0], [-1.0, -1.0]]]))
+    ['+- -+', '+0 --']
+    """
+    patterns = []
+    for signs in torch.sign(weight).int().tolist():
+        units = ["".join(_SIGNS[sign] for sign in unit) for unit in signs]
+        patterns.append(" ".join(sorted(units)))
+    return patterns
+
+
+_SIGNS = {1: "+", 0: "0", -1: "-"}
+
+
+def _first_weights_of_census(
+    networks: pd.DataFrame, layer_sizes: Sequence[int]
+) -> Float[Tensor, "seed unit source"]:
+    """The first layer's weights that the networks of a census started from."""
+    require_census(networks)
+    require_kind("layer_sizes", layer_sizes, (list, tuple), give="widths, such as (2, 2, 1)")
+    widths = [whole_number("a width", width, at_least=1) for width in layer_sizes]
+    if len(widths) < 2:
+        raise XorMiError(f"layer_sizes has {len(widths)} widths; give (2, 2, 1), for example")
+    seeds = torch.tensor(networks["seed"].to_list())
+    weight, _ = starting_weights(widths, seeds)[0]
+    return weight

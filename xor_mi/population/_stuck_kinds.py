@@ -181,6 +181,15 @@ class Stage:
         return separating_weights(both, bits) is not None
 
 
+def levels_on_rows(
+    stage: Stage, flat: Float[Tensor, "parameter seed"]
+) -> list[Int[ndarray, "row _ seed"]]:
+    """Of each hidden layer's units, their values on the rows as levels, counted from 0."""
+    values = stage.task.values(stage.task.views(flat.double().contiguous()))
+    posts = [layer.post.numpy() for layer in values[:-1]]
+    return [_levels(post, _is_constant(post)) for post in posts]
+
+
 def _winner_minus_rivals(
     points: Float[ndarray, "row source"], wanted: Int[ndarray, "row output"]
 ) -> Float[ndarray, "difference parameter"]:
