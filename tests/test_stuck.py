@@ -17,6 +17,7 @@ from xor_mi.model import HookedMLP
 from xor_mi.population import STUCK_KINDS, stuck_in, stuck_shares
 from xor_mi.population._stuck_kinds import Stage
 from xor_mi.training import train, train_population
+from xor_mi.truth import BooleanFunction
 
 ROWS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 XOR = np.array([0, 1, 1, 0])
@@ -309,3 +310,36 @@ def test_the_picture_shows_the_plane_and_the_nudges():
     of_three = train_population("a ^ b ^ c", 1, hidden=1, max_steps=5, progress=False)[0]
     figure = stuck_in(of_three, retrain=False).plot()
     assert {trace.type for trace in figure.data} == {"bar"}
+
+
+def test_a_readout_of_three_outputs_may_win_where_no_line_separates_one():
+    """The classes s = x0 + x1 = 0, 1 or 2. By hand: the largest of 1 - 2 s, 0 and 2 s - 3 tells them
+    apart, though no threshold of s has 1 alone on its side; x0 > x1 has the same value on 00 and 11.
+    """
+    classes = BooleanFunction(2, ((1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1)))
+    for unit, computes in ((([1, 1], 0.0), True), (([1, -1], 0.0), False)):
+        layers = [([unit[0]], [unit[1]]), ([[0], [0], [0]], [0, 0, 0])]
+        model = HookedMLP.from_weights(layers, decision_rule="argmax", target=classes)
+        stuck = stuck_in(model, retrain=False)
+        assert stuck.readout_computes == computes
+        assert stuck.kind == ("still_falling" if computes else "one_sided")
+
+
+def test_direct_connections_keep_rows_apart():
+    """Two rows that are one to the hidden units are two to a readout that reads the inputs too."""
+    hidden = ([[1, -1], [1, 1]], [0.0, -1.0])
+    kept_apart = HookedMLP.from_weights(
+        [hidden, ([[1, 1]], [-0.5])], direct=[[0.0, 0.0]], target="XOR"
+    )
+    stuck = stuck_in(kept_apart, retrain=False)
+    assert stuck.merged == ()
+    # x0 + x1 - 2 AND computes XOR
+    assert stuck.readout_computes
+
+
+def test_rows_that_were_trained_on_are_all_that_counts():
+    """A network that is wrong on 11 alone is stuck in nothing without it."""
+    model = network(([1, 1], 0.0), ([1, 1], -3.0))
+    assert stuck_in(model, retrain=False).wrong_rows == ("11",)
+    with pytest.raises(XorMiError, match="computes XOR on these rows"):
+        stuck_in(model, rows=["00", "01", "10"], retrain=False)

@@ -317,8 +317,9 @@ def voted(
     numbers: Sequence[int],
 ) -> list[Int[ndarray, " asked"]]:
     """For each number k, the most frequent end among the k nearest of the points asked for."""
-    # a list of neighbours keeps their axis also where there is one
-    _, nearest = KDTree(points).query(asked, k=list(range(1, max(numbers) + 1)))
+    _, found = KDTree(points).query(asked, k=max(numbers))
+    # of one neighbour there is no axis
+    nearest = np.asarray(found).reshape(len(asked), max(numbers))
     votes = np.zeros((len(asked), ends.max() + 1), dtype=int)
     asked_number, n_counted, by_number = np.arange(len(asked)), 0, []
     for k in sorted(numbers):
