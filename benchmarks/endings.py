@@ -16,10 +16,12 @@ from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
+import numpy as np
 import pandas as pd
 import torch
 
 from xor_mi.population import outcome_by_sign_pattern, predict_ending, stuck_shares
+from xor_mi.population._start import sign_patterns
 from xor_mi.population._stuck_kinds import Stage
 from xor_mi.training import Population, train_population
 from xor_mi.truth import truth_rows
@@ -40,6 +42,7 @@ def main() -> None:
         tables: dict[str, Callable[[], pd.DataFrame]] = {
             "what they are stuck in": partial(stuck_shares, population, n_nudged=n_nudged),
             "ten times as many steps": partial(solved_later, population),
+            "which units die": partial(deaths, population),
             "where first signs lead": partial(outcome_by_sign_pattern, population),
             "predicted": partial(predict_ending, population),
         }
@@ -52,7 +55,8 @@ def main() -> None:
 def solved_later(population: Population, *, progress: bool) -> pd.DataFrame:
     """Of the networks of each kind, how many the same training of ten times as many steps solves.
 
-    Columns kind, n_networks, n_solved.
+    Columns kind, n_networks, n_solved, n_even: how many say next to nothing, with a loss within
+    0.003 of that of even guesses on all rows, log 2.
     """
     assert population.config is not None
     longer = train_population(
@@ -63,10 +67,23 @@ def solved_later(population: Population, *, progress: bool) -> pd.DataFrame:
     )
     stage = Stage(population.cfg, list(truth_rows(2)))
     fails = ~population.solved
-    kinds = stage.state_of(population.flat[fails].T).kinds
-    found = pd.DataFrame({"kind": kinds, "is_solved": longer.solved[fails].numpy()})
-    by_kind = found.groupby("kind")["is_solved"].agg(n_networks="size", n_solved="sum")
-    return by_kind.reset_index()
+    state = stage.state_of(population.flat[fails].T)
+    found = pd.DataFrame({"kind": state.kinds, "n_networks": 1})
+    found["n_solved"] = longer.solved[fails].numpy().astype(int)
+    found["n_even"] = (np.abs(state.losses - np.log(2)) < 0.003).astype(int)
+    return found.groupby("kind").sum().reset_index()
+
+
+def deaths(population: Population, *, progress: bool) -> pd.DataFrame:  # noqa: ARG001
+    """How many hidden units end constant on all rows, by the signs of the weights they start with.
+
+    Columns signs, n_units, n_dead.
+    """
+    weight, _ = population.start[0]
+    signs = [sign_patterns(weight[:, [unit]]) for unit in range(weight.shape[1])]
+    dead = Stage(population.cfg, list(truth_rows(2))).state_of(population.flat.T).dead
+    found = pd.DataFrame({"signs": np.concatenate(signs), "n_units": 1, "n_dead": dead.ravel() * 1})
+    return found.groupby("signs").sum().reset_index()
 
 
 if __name__ == "__main__":
