@@ -9,7 +9,7 @@ from every_step import events_by_looking, values_on_rows
 from xor_mi import census, identify_circuit, train, train_population, trajectory
 from xor_mi.errors import XorMiError
 from xor_mi.margins import conditions
-from xor_mi.population import EVENTS, Moment
+from xor_mi.population import EVENTS, Moment, stuck_in
 from xor_mi.population._events import events_of_all
 from xor_mi.population._identified import Identities, identified
 from xor_mi.population._paths import Paths, facts_of
@@ -170,6 +170,21 @@ def test_halving_finds_what_looking_at_every_step_does(direct):
         for one in codes.values()
     ]
     assert found[0] == found[1]
+
+
+def test_what_fails_says_what_it_is_stuck_in():
+    """Seed 0 loses both units; that is what `stuck_in` says of the network `train` gives, whatever
+    checkpoints were asked. What has fitted the rows it was trained on is stuck in nothing.
+    """
+    found = trajectory("XOR", 0, checkpoints=[0], max_steps=200, **QUIET)
+    trained = train("XOR", seed=0, max_steps=200, **QUIET).model
+    alone = stuck_in(trained, retrain=False)
+    assert (found.stuck.kind, found.stuck.nudges) == (alone.kind, alone.nudges)
+    assert found.stuck.dead == ("h0.0", "h0.1")
+    assert "it is stuck: dead units" in str(found)
+    fitted = trajectory("XOR", 29, rows=["00", "11"], checkpoints=[0], max_steps=80, **QUIET)
+    assert fitted.stuck is None
+    assert "stuck" not in str(fitted)
 
 
 @pytest.mark.unchecked

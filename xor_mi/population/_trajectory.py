@@ -31,6 +31,7 @@ from xor_mi.errors import XorMiError, shown, unknown
 from xor_mi.finding import Finding, Listed, count_text, number_text
 from xor_mi.kinds import CheckpointSteps, EngineName, Rows, Target, Widths
 from xor_mi.margins import conditions
+from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.population._census import NOT_TRIED
 from xor_mi.population._events import (
@@ -47,7 +48,7 @@ from xor_mi.population._stuck import Stuck, stuck_in
 from xor_mi.progress import progress_bar
 from xor_mi.training import Init, Population, TrainConfig, TrainSettings, train_population
 from xor_mi.training._checkpoints import Checkpoints, checkpoint_steps
-from xor_mi.truth import BooleanFunction, row_name, row_number
+from xor_mi.truth import BooleanFunction, as_row, row_name, row_number
 
 
 class Moment(NamedTuple):
@@ -97,6 +98,7 @@ class Trajectory(Finding):
         happened: every event, each at the exact step.
         losses: the loss at every step, up to the one at which training ended.
         trained_rows: names of the rows that it was trained on.
+        model: the finished network.
         config: how it was trained.
         circuit: of the finished network; None where it cannot be identified.
         why_not: why it cannot, else "".
@@ -111,6 +113,7 @@ class Trajectory(Finding):
     happened: tuple[Event, ...] = field(repr=False)
     losses: tuple[float, ...] = field(repr=False)
     trained_rows: tuple[str, ...]
+    model: HookedMLP = field(repr=False)
     config: TrainConfig = field(repr=False)
     circuit: Circuit | None = field(repr=False)
     why_not: str = ""
@@ -158,18 +161,34 @@ class Trajectory(Finding):
 
     @cached_property
     def stuck(self) -> Stuck | None:
-        """What the finished network is stuck in, found out when it is first asked for.
+        """What the finished network is stuck in, on the rows that it was trained on.
 
-        None where all rows trained on are right, and for a network that `stuck_in` does not cover.
+        Found out when this is first read, by training from up to a hundred nudges. None where it
+        decides these rows right, and of networks that `stuck_in` does not take, such as those with
+        direct connections.
         """
-        moment = self.moments[-1]
-        if moment.n_trained_right == len(set(self.trained_rows)):
+        return self._stuck_in(retrain=True)
+
+    def _stuck_in(self, *, retrain: bool) -> Stuck | None:
+        """What it is stuck in, with or without the nudge that frees it."""
+        if self._is_fitted():
             return None
-        network = self.networks[moment.step]
         try:
-            return stuck_in(network, rows=self.trained_rows, config=self.config, progress=False)
+            return stuck_in(
+                self.model,
+                rows=self.trained_rows,
+                config=self.config,
+                retrain=retrain,
+                progress=False,
+            )
         except XorMiError:
             return None
+
+    def _is_fitted(self) -> bool:
+        """Whether the finished network decides the rows right that it was trained on."""
+        goal = torch.tensor(self.target.tables).T  # [row, decision]
+        numbers = [row_number(as_row(row, self.target.n_inputs)) for row in self.trained_rows]
+        return bool((decisions(self.model, self.trained_rows) == goal[numbers]).all())
 
     def head(self) -> dict[str, object]:
         """What no line of the table says: target, seed, steps taken, rows trained on, events."""
@@ -204,7 +223,7 @@ class Trajectory(Finding):
     @property
     def _units(self) -> list[str]:
         """The names of the hidden units."""
-        return unit_names(self.networks[self.moments[0].step].cfg)
+        return unit_names(self.model.cfg)
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed} and {self.target.name}: {self._outcome()}"]
@@ -213,6 +232,9 @@ class Trajectory(Finding):
             lines += [f"  {unit} {said}"] if said else []
         settled = [one for one in self.happened if one.event == "family_settles"]
         lines += [f"  its family is {one.after} from step {one.step} on" for one in settled]
+        stuck = self._stuck_in(retrain=False)
+        if stuck is not None:
+            lines.append(f"  it is stuck: {stuck.kind.replace('_', ' ')}")
         if self.why_not:
             lines.append(f"  its circuit cannot be identified: {self.why_not}")
         return "\n".join(lines)
@@ -374,6 +396,7 @@ def trajectory(
         happened=happened,
         losses=tuple(paths.losses.tolist()),
         trained_rows=tuple(map(row_name, population.rows)),
+        model=population[0],
         config=config,
         circuit=circuit,
         why_not=why_not,
