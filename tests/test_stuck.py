@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import edit, textbook_xor
 from xor_mi.handmade._edits import entries
+from xor_mi.margins import slack_to_flip
 from xor_mi.margins._slack import MovedWeight, WatchedRows
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
@@ -343,3 +344,22 @@ def test_rows_that_were_trained_on_are_all_that_counts():
     assert stuck_in(model, retrain=False).wrong_rows == ("11",)
     with pytest.raises(XorMiError, match="computes XOR on these rows"):
         stuck_in(model, rows=["00", "01", "10"], retrain=False)
+
+
+def test_a_weight_that_no_output_depends_on_moves_freely():
+    """Two hidden layers, and an output that reads the first unit of the second alone, which reads
+    the first unit of the first: the weights of the others have no nudge and no end, though 00 lies on
+    the threshold.
+    """
+    layers = [
+        ([[1, 1], [1, 2]], [0, 0]),
+        ([[1, 0], [3, 1]], [0, 0]),
+        ([[1, 0]], [0]),
+    ]
+    model = HookedMLP.from_weights(layers, act_fn="tanh", target="XOR")
+    slack = {weight.parameter: weight.slack for weight in slack_to_flip(model)}
+    unread = ["fc1.weight[1, 0]", "fc1.bias[1]", "fc2.weight[1, 0]", "fc2.bias[1]"]
+    assert [slack[name] for name in unread] == [np.inf] * 4
+    # on 00 everything is zero, so the least move of a bias decides that row
+    assert slack["fc1.bias[0]"] == slack["fc2.bias[0]"] == 0
+    assert all(nudge.parameter not in unread for nudge in stuck_in(model, retrain=False).nudges)

@@ -281,11 +281,13 @@ def _moved(rows: WatchedRows, entry: Entry) -> "MovedWeight":
 
 
 def _is_read(model: HookedMLP, entry: Entry) -> bool:
-    """Whether the unit of this weight is an output, or any weight but zero reads it."""
-    if entry.layer == model.cfg.n_layers:
-        return True
-    weight, _ = model.float64_layers()[entry.layer + 1]
-    return bool(weight[:, entry.unit].any())
+    """Whether weights other than zero lead from the unit of this weight to an output."""
+    is_read = torch.ones(model.cfg.d_out, dtype=torch.bool)
+    for layer in range(model.cfg.n_layers, entry.layer, -1):
+        weight, _ = model.float64_layers()[layer]
+        # of a readout the inputs beside the units come last
+        is_read = (weight[is_read] != 0).any(0)[: model.layer_sizes[layer]]
+    return bool(is_read[entry.unit])
 
 
 def _bracketed_moves(
