@@ -251,12 +251,13 @@ class Trajectory(Finding):
             return f"{trained}never all rows right; {end}"
         first, *later = by_step
         lost = sum(one.event == "solution_lost" for one in later)
-        if by_step[-1].event == "solution_lost":
+        n_rows = 2**self.target.n_inputs
+        if self.happened[-1].after != f"{n_rows} of {n_rows} rows":
             return (
                 f"{trained}all rows right at step {first.step}, and no more from step "
                 f"{by_step[-1].step} on; {end}"
             )
-        again = f", lost {count_text(lost, 'time')} since" if lost else ""
+        again = f", lost {count_text(lost, 'time')} since, and right at the end" if lost else ""
         return f"{trained}all rows right at step {first.step}{again}; {end}"
 
     def _of_unit(self, unit: str) -> str:
