@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from xor_mi import HookedMLP, trajectory, trajectory_page
+from xor_mi import HookedMLP, train, trajectory, trajectory_page
 from xor_mi.errors import XorMiError
 from xor_mi.saving import TRAJECTORY_MARK, mark_of
 from xor_mi.trajectory_page import render_trajectory_page, write_trajectory_page
@@ -165,6 +165,17 @@ def test_the_files_beside_it(tmp_path, solved):
     saved = HookedMLP.from_pretrained(folder)
     last = solved.networks[max(solved.networks)]
     assert saved.fc1.weight.tolist() == last.fc1.weight.tolist()
+
+
+def test_the_network_beside_it_is_the_finished_one(tmp_path, monkeypatch):
+    """Whatever checkpoints were asked for."""
+    monkeypatch.setattr(trajectory_page, "render_trajectory_page", lambda _: PAGE)
+    found = trajectory("XOR", 29, checkpoints=[0], max_steps=20, **QUIET)
+    write_trajectory_page(found, tmp_path / "run")
+    saved = HookedMLP.from_pretrained(tmp_path / "run")
+    trained = train("XOR", seed=29, max_steps=20, **QUIET).model
+    assert saved.fc1.weight.tolist() == trained.fc1.weight.tolist()
+    assert saved.fc1.weight.tolist() != found.networks[0].fc1.weight.tolist()
 
 
 def test_what_others_wrote_is_not_touched(tmp_path, monkeypatch, solved):

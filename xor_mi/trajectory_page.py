@@ -16,7 +16,7 @@ from xor_mi import plots, saving
 from xor_mi.errors import require_kind
 from xor_mi.finding import number_text
 from xor_mi.kinds import PathLike
-from xor_mi.model import MODEL_FILES, HookedMLP, saved_files
+from xor_mi.model import MODEL_FILES, saved_files
 from xor_mi.plots._page import figure_html
 from xor_mi.population import EVENTS, Moment, Trajectory
 from xor_mi.population._stuck_kinds import STUCK_KINDS
@@ -66,7 +66,7 @@ def write_trajectory_page(
     """
     # all is made before anything is written: an error leaves no half of a page
     page = render_trajectory_page(trajectory)
-    model = _finished(trajectory)
+    model = trajectory.model
     folder = require_writable(directory, overwrite=overwrite)
     contents: dict[str, str | bytes] = {
         **saved_files(model.cfg, model.state_dict()),
@@ -98,7 +98,7 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
         others=[line.strip() for line in others],
         gates=figure_html(gates, with_plotly=True),
         moving=figure_html(moving, with_plotly=False),
-        is_planar=_finished(trajectory).cfg.d_in == 2,
+        is_planar=trajectory.model.cfg.d_in == 2,
         events=[one._asdict() | {"means": EVENTS[one.event]} for one in trajectory.happened],
         columns=_columns(trajectory),
         checkpoints=[_cells(trajectory, moment) for moment in trajectory.moments],
@@ -109,12 +109,6 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
         nudges=None if stuck is None else figure_html(plots.figure(stuck), with_plotly=False),
         trained=_how_trained(trajectory),
     )
-
-
-def _finished(trajectory: Trajectory) -> HookedMLP:
-    """The network as it is at the end."""
-    last = max(trajectory.networks)
-    return trajectory.networks[last]
 
 
 def _checkpoints(trajectory: Trajectory) -> pd.DataFrame:
@@ -128,7 +122,7 @@ def _checkpoints(trajectory: Trajectory) -> pd.DataFrame:
 
 def _unit_names(trajectory: Trajectory) -> list[str]:
     """The hidden units, layer by layer."""
-    return [unit.name for unit in _finished(trajectory).units]
+    return [unit.name for unit in trajectory.model.units]
 
 
 def _named(names: Sequence[str], dead: Sequence[bool]) -> str:
@@ -166,7 +160,7 @@ def _cells(trajectory: Trajectory, moment: Moment) -> list[str]:
 
 def _how_trained(trajectory: Trajectory) -> dict[str, str]:
     """What decided the outcome: name -> value, settings that are not the usual ones among them."""
-    model = _finished(trajectory)
+    model = trajectory.model
     usual, config = TrainConfig(), trajectory.config
     said = {
         "network": "-".join(map(str, model.layer_sizes)),
