@@ -377,3 +377,20 @@ def test_populations_with_checkpoints_go_through_pickle():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(pickle.loads(pickle.dumps(trained("torch", n_networks=3))).checkpoints) == 0
+
+
+def test_true_of_numpy_and_of_a_tensor_is_true():
+    """What `population.solved.any()` and comparisons of a loss give; other things mean nothing."""
+    answers = [True, np.True_, torch.tensor(True), torch.tensor([[True]]), np.array([True])]
+    answers += [False, np.False_, torch.tensor(False), None, 1, "yes", torch.tensor(1)]
+    answers += [torch.tensor([True, True]), np.array([])]
+
+    def asked(step, network):
+        return answers[step]
+
+    n_steps = len(answers) - 1
+    one = train("XOR", checkpoints=asked, max_steps=n_steps, progress=False)
+    assert one.checkpoints.steps == tuple(range(5))
+    assert one.checkpoints.failure == ""
+    many = train_population("XOR", 2, checkpoints=asked, max_steps=n_steps, progress=False)
+    assert many.checkpoints.steps == tuple(range(5))

@@ -65,8 +65,11 @@ class Page(HTMLParser):
 
 
 def test_the_tables_are_the_frame_and_the_events(solved):
-    """Every event, every checkpoint, and the units of the circuit at the end."""
-    page = Page(render_trajectory_page(solved))
+    """Every event, every checkpoint up to the first at which training is over, and the units of the
+    circuit at the end.
+    """
+    text = render_trajectory_page(solved)
+    page = Page(text)
     head, *lines = page.tables["table-events"]
     assert head[:5] == ["step", "event", "unit", "before", "after"]
     told = [[int(line[0]), line[1].replace(" ", "_"), *line[2:5]] for line in lines]
@@ -75,7 +78,12 @@ def test_the_tables_are_the_frame_and_the_events(solved):
     assert head == [
         *("step", "loss", "rows right", "slack", "verdict", "h0.0", "h0.1", "h0.2", "margin"),
     ]
-    frame = solved.frame()
+    every = solved.frame()
+    last = len(solved.losses) - 1
+    n_later = int((every["step"].shift(fill_value=-1) >= last).sum())
+    assert n_later > 3
+    assert f"Training ended at step {last}: at the {n_later} later checkpoints" in text
+    frame = every[:-n_later]
     assert len(lines) == len(frame)
     for line, (_, own) in zip(lines, frame.iterrows(), strict=True):
         assert int(line[0]) == own["step"]

@@ -18,7 +18,7 @@ from xor_mi.finding import number_text
 from xor_mi.kinds import PathLike
 from xor_mi.model import MODEL_FILES, saved_files
 from xor_mi.plots._page import figure_html
-from xor_mi.population import EVENTS, Moment, Trajectory
+from xor_mi.population import EVENTS, Moment, Stuck, Trajectory
 from xor_mi.population._stuck_kinds import STUCK_KINDS
 from xor_mi.saving import TRAJECTORY_MARK, write_files
 from xor_mi.training import TrainConfig
@@ -88,6 +88,7 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     first, *others = str(trajectory).splitlines()
     stuck = trajectory.stuck
+    shown = _until_the_end(trajectory)
     gates = plots.trajectory_figure(trajectory, kind="gates")
     moving = plots.trajectory_figure(trajectory, kind="moving")
     # plotly.js itself is written into the page once, with its first figure
@@ -101,14 +102,29 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
         is_planar=trajectory.model.cfg.d_in == 2,
         events=[one._asdict() | {"means": EVENTS[one.event]} for one in trajectory.happened],
         columns=_columns(trajectory),
-        checkpoints=[_cells(trajectory, moment) for moment in trajectory.moments],
+        checkpoints=[_cells(trajectory, moment) for moment in shown],
+        n_later=len(trajectory.moments) - len(shown),
+        n_steps=trajectory.n_steps,
         circuit=trajectory.circuit,
         why_not=trajectory.why_not,
         stuck=stuck,
         stuck_means="" if stuck is None else STUCK_KINDS[stuck.kind],
-        nudges=None if stuck is None else figure_html(plots.figure(stuck), with_plotly=False),
+        nudges=_nudges(stuck),
         trained=_how_trained(trajectory),
     )
+
+
+def _nudges(stuck: Stuck | None) -> str:
+    """The picture of what would free it; "" where no nudge was found that could be drawn."""
+    if stuck is None or not (stuck.nudges or stuck.frees):
+        return ""
+    return figure_html(plots.figure(stuck), with_plotly=False)
+
+
+def _until_the_end(trajectory: Trajectory) -> list[Moment]:
+    """The checkpoints up to the first at which training is over: later ones repeat it."""
+    n_before = sum(moment.step < trajectory.n_steps for moment in trajectory.moments)
+    return list(trajectory.moments[: n_before + 1])
 
 
 def _checkpoints(trajectory: Trajectory) -> pd.DataFrame:

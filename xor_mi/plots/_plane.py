@@ -261,6 +261,8 @@ def corner_trace(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
         marker=corners_marker(decided),
         text=text,
         textposition="top center",
+        # a corner may lie so near the edge of the panel that its text does not fit inside
+        cliponaxis=False,
         name="inputs (filled: decided 1)",
     )
 

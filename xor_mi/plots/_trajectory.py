@@ -7,7 +7,7 @@ what happens does so early.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
-from math import log10
+from math import ceil, floor, inf, log10
 from typing import Any, Literal
 
 import pandas as pd
@@ -96,6 +96,8 @@ MOST_SHARES, LEAST_SHARE_NAMED = 7, 4.0
 """So many shares are drawn by themselves; beside the picture stand names of those above so many
 percent.
 """
+MOST_LOSS_TICKS = 7
+"""So many labels have room beside the panel of losses."""
 STEP_TITLE = "step (logarithmic, from 0)"
 WIDTH = 1040
 LEFT, RIGHT = 70, 30
@@ -531,13 +533,34 @@ def _step_axis(last: int) -> dict[str, Any]:
     }
 
 
+def _loss_axis(losses: Sequence[float]) -> dict[str, Any]:
+    """The axis of losses, logarithmic where all are above 0, with whole labels that have room.
+
+    >>> _loss_axis([0.7, 0.05])["tickvals"]
+    [0.05, 0.1, 0.2, 0.5]
+    >>> _loss_axis([1.5, 1e-9])["tickvals"]
+    [1e-08, 1e-06, 0.0001, 0.01, 1.0]
+    """
+    least, most = min(losses), max(losses)
+    axis: dict[str, Any] = {"title": "loss", "type": "log" if least > 0 else "linear"}
+    if not (least > 0 and most < inf and most > 3 * least):
+        return axis
+    low, high = floor(log10(least)), ceil(log10(most))
+    ticks = [float(f"{digit}e{power}") for power in range(low, high + 1) for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if least <= tick <= most]
+    if len(ticks) > MOST_LOSS_TICKS:
+        apart = ceil((high - low) / MOST_LOSS_TICKS)
+        ticks = [float(f"1e{power}") for power in range(low, high + 1) if power % apart == 0]
+        ticks = [tick for tick in ticks if least <= tick <= most]
+    return axis | {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
 def _gates_layout(
     figure: go.Figure, trajectory: Trajectory, bands: Sequence[str], heights: Sequence[int]
 ) -> go.Figure:
     figure.update_xaxes(_step_axis(trajectory.n_steps))
     figure.update_xaxes(title=STEP_TITLE, row=3, col=1)
-    is_positive = all(loss > 0 for loss in trajectory.losses)
-    figure.update_yaxes(title="loss", type="log" if is_positive else "linear", row=1, col=1)
+    figure.update_yaxes(_loss_axis(trajectory.losses), row=1, col=1)
     figure.update_yaxes(title="% of rows right", range=[-6, 106], row=2, col=1)
     figure.update_yaxes(
         tickvals=list(range(len(bands))),

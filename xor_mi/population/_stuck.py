@@ -281,9 +281,8 @@ def stuck_in(
 
 def _dead_names(model: HookedMLP, state: StuckState) -> tuple[str, ...]:
     """Names of the hidden units that are constant."""
-    widths = model.cfg.d_hidden
-    names = [f"h{layer}.{unit}" for layer, width in enumerate(widths) for unit in range(width)]
-    return tuple(name for name, dead in zip(names, state.dead[:, 0], strict=True) if dead)
+    units = zip(model.units, state.dead[:, 0], strict=True)
+    return tuple(unit.name for unit, dead in units if dead)
 
 
 def _merged_names(stage: Stage, state: StuckState) -> tuple[tuple[str, str], ...]:

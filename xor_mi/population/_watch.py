@@ -19,8 +19,9 @@ from xor_mi.finding import number_text
 from xor_mi.kinds import Rows, Target, Widths
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.population._events import IDLE, Event, Identity, Told, events_of, unit_names
-from xor_mi.population._paths import Facts, facts_of
-from xor_mi.training import Init, Population, TrainConfig, TrainResult, TrainSettings, train
+from xor_mi.population._identified import WRONG
+from xor_mi.population._paths import Facts, facts_of, networks_of
+from xor_mi.training import Init, TrainConfig, TrainResult, TrainSettings, train
 from xor_mi.training._population import flat_parameters
 from xor_mi.truth import row_number
 
@@ -157,16 +158,8 @@ class _Watcher:
         """What the network's circuit is at this step; that of none where some row is wrong."""
         n_units = sum(cfg.d_hidden)
         if not facts.right.all():
-            return Identity("not_computing", "not_computing", ("",) * n_units, has_circuit=False)
-        nothing = torch.zeros(1)
-        network = Population.from_flat(
-            flat,
-            cfg=cfg,
-            seeds=torch.tensor([cfg.seed]),
-            steps=nothing.long(),
-            losses=nothing,
-            solved=nothing.bool(),
-        )
+            return Identity.of(WRONG, n_units)
+        network = networks_of(flat, cfg)
         (summary,) = identify_many(
             network.__getitem__,
             network.weights,

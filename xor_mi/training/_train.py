@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
-from math import ceil
+from math import ceil, prod
 from typing import Unpack
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
@@ -529,6 +530,16 @@ def _first_network(checkpoints: Checkpoints[Population], number: int) -> HookedM
     return checkpoints.network_at(number)[0]
 
 
+def _is_true(answer: object) -> bool:
+    """Whether a function said True, be it Python's, NumPy's or that of a tensor of one number.
+
+    Whatever else it returns, as one that only looks may do, says nothing.
+    """
+    if isinstance(answer, Tensor | np.ndarray | np.generic) and prod(answer.shape) == 1:
+        answer = answer.item()
+    return answer is True
+
+
 class _Shown:
     """Shows networks to a caller's function, and keeps those that it wants kept."""
 
@@ -550,7 +561,7 @@ class _Shown:
         if self.failure:
             return
         try:
-            is_wanted = call() is True
+            is_wanted = _is_true(call())
         # whatever it is, the training that it only looks at must not be lost
         except Exception as error:
             said = cut_short(str(error), at_most=200)
