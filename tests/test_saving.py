@@ -55,7 +55,7 @@ MINE = "what the user wrote, nowhere else to be found: ä\n".encode()
 SHORT = TrainConfig(max_steps=2)
 MODEL = ("config.json", "model.safetensors")
 REPORT = (*MODEL, "report.json", "circuit.json", "patching.csv", "report.html")
-TRAJECTORY = (*MODEL, "trajectory.csv", "events.csv", "index.html")
+TRAJECTORY = (*MODEL, "index.html", "trajectory.csv", "events.csv")
 SHARDS = (
     "_plan.json",
     "seeds-000000000000-000000000001.parquet",
@@ -104,9 +104,9 @@ RENDER = report.render_report
 
 def page_drawn_before():
     """Inside, the page of the trajectory is there."""
-    return mock.patch.object(
-        trajectory_page, "render_trajectory_page", side_effect=lambda _: trajectory_text()
-    )
+    # before it is replaced: this is what draws it
+    text = trajectory_text()
+    return mock.patch.object(trajectory_page, "render_trajectory_page", return_value=text)
 
 
 def command(*arguments: str) -> None:

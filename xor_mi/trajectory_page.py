@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 TRAJECTORY_FILES = MODEL_FILES | {
+    "index.html": TRAJECTORY_MARK,
     "trajectory.csv": TRAJECTORY_MARK,
     "events.csv": TRAJECTORY_MARK,
-    "index.html": TRAJECTORY_MARK,
 }
 """What `write_trajectory_page` writes: a file's name -> its mark (see `saving.mark_of`)."""
 
@@ -70,10 +70,10 @@ def write_trajectory_page(
     folder = require_writable(directory, overwrite=overwrite)
     contents: dict[str, str | bytes] = {
         **saved_files(model.cfg, model.state_dict()),
+        # first: the tables are known by the page beside them, also where writing ends between two
+        "index.html": page,
         "trajectory.csv": _csv(_checkpoints(trajectory)),
         "events.csv": _csv(trajectory.events()),
-        # last: the tables are known by the page beside them
-        "index.html": page,
     }
     write_files({folder / name: content for name, content in contents.items()})
     return folder / "index.html"

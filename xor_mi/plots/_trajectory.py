@@ -264,8 +264,8 @@ def _stretches(
         changes = between[-1] if between else after.step
         found.append(Stretch(start, changes, state))
         start = changes
-    # the last checkpoint is as wide as a step, where nothing comes after it
-    found.append(Stretch(start, trajectory.n_steps + 1, states[-1]))
+    # as wide as a step: what comes after the last checkpoint was not looked at
+    found.append(Stretch(start, moments[-1].step + 1, states[-1]))
     return found
 
 

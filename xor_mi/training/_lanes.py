@@ -763,6 +763,7 @@ def advance(plan, learning, lanes, values, networks, n_rounds):
     setting, n_layers = plan.negative_slope, len(plan.sizes)
     has_dropout = learning.dropout > ZERO
     is_sampled = has_dropout or learning.batch_size < len(plan.inputs)
+    has_checkpoints = len(networks.kept_at) > 0
     for _ in range(n_rounds):
         if lanes.numbers[2]:
             replace_finished(lanes, networks)
@@ -785,7 +786,8 @@ def advance(plan, learning, lanes, values, networks, n_rounds):
                     drop(values, first, end, of_sample, n)
             losses(plan, learning.batch_size, lanes.loss, values, of_sample, n)
             if not of_sample:
-                store_checkpoints(lanes, networks, n)
+                if has_checkpoints:
+                    store_checkpoints(lanes, networks, n)
                 n_finished += store_finished(learning, lanes, networks, n)
         for layer in range(n_layers - 1, -1, -1):
             act_fn, first = plan.act_fns[layer], plan.value_at[layer]
