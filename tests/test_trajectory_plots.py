@@ -88,6 +88,29 @@ def test_bands_say_what_the_checkpoints_say(request, name):
     assert {band for band, *_ in bands} == set(range(n_units + 1))
 
 
+def test_bands_and_rows_are_those_of_every_single_step(solved):
+    """Between checkpoints too: this one is solved at step 17 and loses that three times before its
+    checkpoints show it solved. Against the same training with a checkpoint at every step.
+    """
+    every = trajectory("XOR", 9, hidden=3, checkpoints="every 1", **QUIET)
+    figure = plots.figure(solved)
+    (rows,) = [trace for trace in figure.data if trace.name == "rows, decided right"]
+    at = {
+        (band, step): name
+        for band, start, end, name in bands_of(figure)
+        for step in range(start, end)
+    }
+    seen = set()
+    for moment in every.moments[: len(solved.losses)]:
+        assert rows.y[moment.step] == 100 * moment.n_rows_right / 4
+        for unit in range(3):
+            said = at[unit, moment.step]
+            said = said.split(": ", 1)[-1] if said[0].isdigit() else said
+            assert said == expected(moment, unit, 4)
+            seen.add((moment.step < 36, said))
+    assert {(True, "OR"), (True, "AND"), (False, "OR")} <= seen
+
+
 def test_a_band_changes_at_the_step_of_its_event(solved):
     """Not at the checkpoint after it: the steps between checkpoints are known exactly."""
     at_checkpoints = {moment.step for moment in solved.moments}
@@ -103,7 +126,7 @@ def test_a_band_changes_at_the_step_of_its_event(solved):
 
 
 def test_losses_rows_and_events_are_those_of_the_tables(solved, held_out):
-    """Every loss of the training; the share of rows at each checkpoint; a marker for every event
+    """Every loss of the training; the share of rows at every step; a marker for every event
     and a line at its step.
     """
     for found, settings in (
@@ -128,7 +151,9 @@ def test_losses_rows_and_events_are_those_of_the_tables(solved, held_out):
             }
         assert set(rows) == set(shares)
         for name, share in shares.items():
-            assert rows[name].y[: len(frame)] == pytest.approx(100 * share)
+            assert len(rows[name].y) == len(found.losses)
+            at_checkpoints = [rows[name].y[step] for step in frame["step"]]
+            assert at_checkpoints == pytest.approx((100 * share).tolist())
         drawn = [
             (step, trace.name.replace(" ", "_"))
             for trace in figure.data

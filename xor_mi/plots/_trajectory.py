@@ -4,9 +4,9 @@ Steps stand on a logarithmic axis that begins at 0: a step s is drawn at log10(s
 what happens does so early.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import cycle, pairwise
+from itertools import cycle, groupby
 from math import ceil, floor, inf, log10
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ from xor_mi.plots._style import (
     text_width,
     wrapped,
 )
-from xor_mi.population import EVENTS, Event, Moment, Trajectory
+from xor_mi.population import EVENTS, AtStep, Event, Moment, Trajectory
 
 TrajectoryKind = Literal["gates", "plane", "weights", "moving"]
 TRAJECTORY_KINDS = ("gates", "plane", "weights", "moving")
@@ -189,26 +189,20 @@ def _at_step(step: int) -> float:
 
 
 def _unit_stretches(trajectory: Trajectory, unit: int) -> list[Stretch]:
-    """One hidden unit's band: what it was, from which step until before which.
-
-    A change between two checkpoints stands at the step of its event, where there is one.
-    """
+    """One hidden unit's band: what it was, from which step until before which."""
     n_rows = _n_rows(trajectory)
-    states = [_unit_state(moment, unit, n_rows) for moment in _drawn_moments(trajectory)]
-    events = [one for one in trajectory.happened if one.unit == _hidden_names(trajectory)[unit]]
-    return _stretches(trajectory, states, events)
+    return _stretches([_unit_state(at_step, unit, n_rows) for at_step in trajectory.by_step])
 
 
 def _family_stretches(trajectory: Trajectory) -> list[Stretch]:
     """The band of the whole network: the family of its circuit, or what it lacks."""
     n_rows = _n_rows(trajectory)
     states: list[str] = []
-    for moment in _drawn_moments(trajectory):
-        is_solved = moment.n_rows_right == n_rows
+    for at_step in trajectory.by_step:
+        is_solved = at_step.n_rows_right == n_rows
         without = NO_CIRCUIT if is_solved else UNSOLVED
-        states.append(moment.family if any(moment.gates) and is_solved else without)
-    events = [one for one in trajectory.happened if not one.unit]
-    return _stretches(trajectory, states, events)
+        states.append(at_step.family if any(at_step.gates) and is_solved else without)
+    return _stretches(states)
 
 
 def _hidden_names(trajectory: Trajectory) -> list[str]:
@@ -237,35 +231,27 @@ def _drawn_moments(trajectory: Trajectory) -> list[Moment]:
     return drawn
 
 
-def _unit_state(moment: Moment, unit: int, n_rows: int) -> str:
-    """What one hidden unit is at a checkpoint: a gate, or why it has none."""
-    if moment.dead[unit]:
+def _unit_state(at_step: AtStep, unit: int, n_rows: int) -> str:
+    """What one hidden unit is at a step: a gate, or why it has none."""
+    if at_step.dead[unit]:
         return DEAD
-    if moment.gates[unit]:
-        return moment.gates[unit]
-    return NO_CIRCUIT if moment.n_rows_right == n_rows else UNSOLVED
+    if at_step.gates[unit]:
+        return at_step.gates[unit]
+    return NO_CIRCUIT if at_step.n_rows_right == n_rows else UNSOLVED
 
 
-def _stretches(
-    trajectory: Trajectory, states: Sequence[str], events: Iterable[Event]
-) -> list[Stretch]:
-    """States at the checkpoints -> stretches without a gap, each ending where the next begins."""
-    happened = sorted({one.step for one in events})
-    moments = _drawn_moments(trajectory)
+def _stretches(states: Sequence[str]) -> list[Stretch]:
+    """States at every step -> stretches without a gap, each ending where the next begins.
+
+    >>> _stretches(["not solved", "OR", "OR"])
+    [Stretch(start=0, end=1, state='not solved'), Stretch(start=1, end=3, state='OR')]
+    """
     found: list[Stretch] = []
-    start = moments[0].step
-    for (before, state), (after, following) in pairwise(
-        zip(moments, states, strict=True),
-    ):
-        if state == following:
-            continue
-        # of several events the last one led to what is seen afterwards
-        between = [step for step in happened if before.step < step <= after.step]
-        changes = between[-1] if between else after.step
-        found.append(Stretch(start, changes, state))
-        start = changes
-    # as wide as a step: what comes after the last checkpoint was not looked at
-    found.append(Stretch(start, moments[-1].step + 1, states[-1]))
+    start = 0
+    for state, same in groupby(states):
+        end = start + len(list(same))
+        found.append(Stretch(start, end, state))
+        start = end
     return found
 
 
@@ -303,28 +289,26 @@ def _add_losses(figure: go.Figure, trajectory: Trajectory) -> None:
 
 
 def _add_rows_right(figure: go.Figure, trajectory: Trajectory) -> None:
-    """The share of rows decided right at each checkpoint: of all, or trained and held out."""
-    moments = _drawn_moments(trajectory)
-    n_rows = _n_rows(trajectory)
-    counts = {"rows": ([moment.n_rows_right for moment in moments], n_rows)}
+    """The share of rows decided right at every step: of all, or trained and held out."""
+    by_step, n_rows = trajectory.by_step, _n_rows(trajectory)
+    counts = {"rows": ([one.n_rows_right for one in by_step], n_rows)}
     n_trained = len(set(trajectory.trained_rows))
     if n_trained < n_rows:
-        trained = [moment.n_trained_right for moment in moments]
-        held_out = [moment.n_held_out_right for moment in moments]
+        trained = [one.n_trained_right for one in by_step]
+        held_out = [one.n_held_out_right for one in by_step]
         counts = {
             "rows trained on": (trained, n_trained),
             "rows held out": (held_out, n_rows - n_trained),
         }
-    looks = cycle([(POSITIVE, "solid", "circle"), (NEGATIVE, "dash", "square-open")])
-    for (name, (right, of)), (colour, dash, symbol) in zip(counts.items(), looks, strict=False):
+    looks = cycle([(POSITIVE, "solid"), (NEGATIVE, "dash")])
+    for (name, (right, of)), (colour, dash) in zip(counts.items(), looks, strict=False):
         share = go.Scatter(
-            x=[_at_step(moment.step) for moment in moments],
+            x=[_at_step(step) for step in range(len(right))],
             y=[100 * n / of for n in right],
-            customdata=[(moment.step, n, of) for moment, n in zip(moments, right, strict=True)],
-            mode="lines+markers",
-            # what is decided stays until the next checkpoint says otherwise
+            customdata=[(step, n, of) for step, n in enumerate(right)],
+            mode="lines",
+            # what is decided stays until the next step says otherwise
             line={"color": colour, "width": 2, "dash": dash, "shape": "hv"},
-            marker={"symbol": symbol, "size": 6},
             hovertemplate=(
                 f"step %{{customdata[0]}}: %{{customdata[1]}} of %{{customdata[2]}} {name} right"
                 "<extra></extra>"

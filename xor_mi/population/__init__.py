@@ -40,6 +40,7 @@ from xor_mi.population._stuck_kinds import STUCK_KINDS as STUCK_KINDS
 from xor_mi.population._stuck_kinds import StuckKind as StuckKind
 from xor_mi.population._trajectories import gates_over_time as gates_over_time
 from xor_mi.population._trajectories import trajectories as trajectories
+from xor_mi.population._trajectory import AtStep as AtStep
 from xor_mi.population._trajectory import Moment as Moment
 from xor_mi.population._trajectory import Trajectory as Trajectory
 from xor_mi.population._trajectory import trajectory as trajectory

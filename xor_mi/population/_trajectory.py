@@ -37,6 +37,7 @@ from xor_mi.population._census import NOT_TRIED
 from xor_mi.population._events import (
     EVENTS,
     Event,
+    Identity,
     events_of_all,
     has_circuit,
     readings_of,
@@ -86,6 +87,17 @@ class Moment(NamedTuple):
         return self._asdict()
 
 
+class AtStep(NamedTuple):
+    """What is known of a network at every step, checkpoint or not; see `Moment` for each."""
+
+    n_rows_right: int
+    n_trained_right: int
+    n_held_out_right: int
+    family: str
+    gates: tuple[str, ...]
+    dead: tuple[bool, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory(Finding):
     """How one network came to be what it is.
@@ -96,7 +108,8 @@ class Trajectory(Finding):
         networks: step -> the network at that checkpoint.
         moments: what it was at each checkpoint.
         happened: every event, each at the exact step.
-        losses: the loss at every step, up to the one at which training ended.
+        by_step: what it was at every step, up to the one at which training ended.
+        losses: the loss at each of these steps.
         trained_rows: names of the rows that it was trained on.
         model: the finished network.
         config: how it was trained.
@@ -111,6 +124,7 @@ class Trajectory(Finding):
     networks: Mapping[int, HookedMLP] = field(repr=False)
     moments: tuple[Moment, ...] = field(repr=False)
     happened: tuple[Event, ...] = field(repr=False)
+    by_step: tuple[AtStep, ...] = field(repr=False)
     losses: tuple[float, ...] = field(repr=False)
     trained_rows: tuple[str, ...]
     model: HookedMLP = field(repr=False)
@@ -395,6 +409,7 @@ def trajectory(
             progress=progress,
         ),
         happened=happened,
+        by_step=_at_every_step(facts, [identities.known[code] for code in codes], trained),
         losses=tuple(paths.losses.tolist()),
         trained_rows=tuple(map(row_name, population.rows)),
         model=population[0],
@@ -473,15 +488,11 @@ def _moments(
         min_margin=min_margin,
         progress=progress,
     )
-    right = facts.right[states]
-    is_trained = np.ones(right.shape[1], dtype=bool) if trained is None else trained
     n_units = facts.units.shape[1]
     columns = zip(
         steps,
         paths.losses[torch.from_numpy(states)].tolist(),
-        right.sum(1).tolist(),
-        right[:, is_trained].sum(1).tolist(),
-        right[:, ~is_trained].sum(1).tolist(),
+        *_counts_of(facts.right[states], trained),
         [summary.verdict or NOT_TRIED for summary in summaries],
         [summary.family for summary in summaries],
         [readings_of(summary, n_units) for summary in summaries],
@@ -491,6 +502,30 @@ def _moments(
         strict=True,
     )
     return Listed(starmap(Moment, columns))
+
+
+def _counts_of(
+    right: Bool[np.ndarray, "state row"], trained: Bool[np.ndarray, " row"] | None
+) -> tuple[list[int], list[int], list[int]]:
+    """How many rows are right: of all, of those trained on, of the others."""
+    is_trained = np.ones(right.shape[1], dtype=bool) if trained is None else trained
+    parts = (right, right[:, is_trained], right[:, ~is_trained])
+    of_all, of_trained, of_others = (part.sum(1).tolist() for part in parts)
+    return of_all, of_trained, of_others
+
+
+def _at_every_step(
+    facts: Facts, identities: Sequence[Identity], trained: Bool[np.ndarray, " row"] | None
+) -> tuple[AtStep, ...]:
+    """What one network was at every step."""
+    columns = zip(
+        *_counts_of(facts.right, trained),
+        [identity.family for identity in identities],
+        [identity.readings for identity in identities],
+        map(tuple, (facts.units != VARIES).tolist()),
+        strict=True,
+    )
+    return tuple(starmap(AtStep, columns))
 
 
 def _smallest_margin(summary: Summary) -> float | None:
