@@ -121,6 +121,8 @@ def test_steps_may_come_in_any_form():
     """In any order, twice, as a range, an array or a tensor; nothing asked is nothing kept."""
     for asked in ([10, 0, 10], range(0, 20, 10), np.array([0, 10]), torch.tensor([10, 0]), {0, 10}):
         assert train(max_steps=10, checkpoints=asked).checkpoints.steps == (0, 10)
+    for every in ("every 0010", "every 11", "every " + "9" * 5000):
+        assert train(max_steps=10, checkpoints=every).checkpoints.steps == (0, 10)
     assert len(train(max_steps=10, checkpoints=[]).checkpoints) == 0
     assert len(train(max_steps=10).checkpoints) == 0
 

@@ -201,3 +201,40 @@ def test_predictions_of_another_column_and_of_bad_arguments(population):
         predict_ending(population, steps=[])
     with pytest.raises(XorMiError, match="4 or more"):
         predict_ending(train_population("XOR", 3, progress=False))
+
+
+def diverging(n_networks):
+    """Networks whose weights are no longer finite after a step or two."""
+    return train_population(
+        "XOR",
+        n_networks,
+        act_fn="leaky_relu",
+        optimizer="sgd",
+        lr=1e38,
+        max_steps=20,
+        engine="torch",
+        progress=False,
+    )
+
+
+def test_networks_that_diverge_are_predicted_from_while_they_are_finite():
+    """At a step at which none is finite there is nothing to predict from; its end has a name."""
+    population = diverging(12)
+    assert not population.flat.isfinite().any(1).all()
+    found = predict_ending(population, steps=[0, 10], progress=False)
+    assert found["step"].tolist() == [0] * 4
+    assert found["n_finished"].tolist() == [0] * 4
+    assert found["accuracy"].tolist() == [1.0] * 4
+    ends = outcome_by_sign_pattern(population, progress=False)
+    assert set(ends["outcome"]) == {"(no gate reading)"}
+
+
+def test_networks_that_had_finished_before_the_first_step():
+    """Of them there is nothing to predict: a table without lines."""
+    solved = train_population("XOR", 30, engine="torch", progress=False)
+    init = solved[int(solved.solved.nonzero()[0])]
+    population = train_population(
+        init=init, n_networks=4, input_noise=0.1, stop_loss=1.0, engine="torch", progress=False
+    )
+    assert population.steps.tolist() == [0] * 4
+    assert predict_ending(population, progress=False).empty

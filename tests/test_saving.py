@@ -45,8 +45,15 @@ from xor_mi import (
 )
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
-from xor_mi.population import census, read_census, run_census, write_census
-from xor_mi.training import TrainConfig
+from xor_mi.population import (
+    census,
+    read_census,
+    read_trajectories,
+    run_census,
+    trajectories,
+    write_census,
+)
+from xor_mi.training import TrainConfig, train_population
 from xor_mi.zoo import _build as build
 
 pytestmark = [pytest.mark.as_a_user, pytest.mark.unchecked]
@@ -504,11 +511,19 @@ def test_an_empty_name_is_not_the_folder_one_is_in(call, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000])
 def test_a_name_that_no_file_has_is_refused(name):
-    """Text that the file system cannot take."""
-    with pytest.raises(XorMiError, match="which no place on disk is called"):
-        handmade.textbook_xor().save_pretrained(name)
+    """Text that the file system cannot take, to write there or to read."""
+    trained = train_population("XOR", 2, max_steps=2, progress=False)
+    for call in (
+        handmade.textbook_xor().save_pretrained,
+        HookedMLP.from_pretrained,
+        read_census,
+        read_trajectories,
+        lambda name: trajectories(trained, directory=name),
+    ):
+        with pytest.raises(XorMiError, match="which no place on disk is called"):
+            call(name)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes by name here")

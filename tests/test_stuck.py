@@ -17,7 +17,7 @@ from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.population import STUCK_KINDS, stuck_in, stuck_shares
 from xor_mi.population._stuck_kinds import Stage
-from xor_mi.training import train, train_population
+from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
 ROWS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
@@ -363,3 +363,10 @@ def test_a_weight_that_no_output_depends_on_moves_freely():
     # on 00 everything is zero, so the least move of a bias decides that row
     assert slack["fc1.bias[0]"] == slack["fc2.bias[0]"] == 0
     assert all(nudge.parameter not in unread for nudge in stuck_in(model, retrain=False).nudges)
+
+
+def test_batches_of_more_rows_than_there_are_cannot_be_trained_on():
+    """As `train` refuses them."""
+    model = train_population("XOR", 1, max_steps=2, progress=False)[0]
+    with pytest.raises(XorMiError, match=r"batch_size is 4, of 3 rows"):
+        stuck_in(model, rows=["00", "01", "11"], config=TrainConfig(batch_size=4))

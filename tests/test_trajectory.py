@@ -123,6 +123,8 @@ def test_rows_trained_on_come_right_before_all_do():
     assert found.step_of("first_fitted") == fitted.index(True)
     assert found.step_of("first_solved") is None
     assert "the 2 rows trained on at step" in str(found)
+    twice = trajectory("XOR", 29, rows=["00", "11", "11"], max_steps=80, **QUIET)
+    assert "the 2 rows trained on at step" in str(twice)
     assert "never all rows right" in str(found)
 
 

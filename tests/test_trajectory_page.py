@@ -203,3 +203,15 @@ def test_what_others_wrote_is_not_touched(tmp_path, monkeypatch, solved):
         write_trajectory_page(solved, folder)
     with pytest.raises(XorMiError, match="directory is empty"):
         write_trajectory_page(solved, "")
+
+
+def test_a_row_that_is_named_twice_is_one_row():
+    """The counts of the page are of different rows."""
+    found = trajectory("XOR", 29, rows=["00", "01", "01", "10"], max_steps=5, **QUIET)
+    (table,) = [
+        rows
+        for rows in Page(render_trajectory_page(found)).tables.values()
+        if "held-out rows right" in rows[0]
+    ]
+    assert table[1][2].endswith(" of 3")
+    assert table[1][3].endswith(" of 1")

@@ -147,3 +147,13 @@ def test_ctrl_c_after_training_keeps_the_network(tmp_path, capsys, monkeypatch):
     assert status == 130
     assert err == f"xor-mi: stopped; the trained network is kept in '{out}', without a page\n"
     assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_rows_may_be_walked_through_but_once():
+    """What is said is the same for a list and for a generator."""
+    rows, said = ["00", "01"], []
+    for given in (rows, (row for row in rows)):
+        said.append([])
+        watch("XOR", 1, rows=given, max_steps=20, say=said[-1].append)
+    assert "nan" not in said[0][0]
+    assert said[0] == said[1]

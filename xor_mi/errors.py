@@ -274,9 +274,14 @@ def as_path(name: str, value: object) -> Path:
 
 def _is_nameable(path: Path) -> bool:
     try:
-        return b"\0" not in os.fsencode(path)
+        if b"\0" in os.fsencode(path):
+            return False
+        os.lstat(path)
     except UnicodeEncodeError:  # half of a character
         return False
+    except OSError as error:  # nothing there is no hindrance, but a name that is too long is
+        return error.errno != errno.ENAMETOOLONG
+    return True
 
 
 def unwritable(path: str | Path, error: OSError) -> XorMiError:

@@ -154,14 +154,19 @@ def _columns(trajectory: Trajectory) -> list[str]:
     """The heads of the table of checkpoints."""
     n_rows = len(trajectory.target.rows())
     rows = ["rows right"]
-    if len(trajectory.trained_rows) < n_rows:
+    if _n_trained(trajectory) < n_rows:
         rows = ["trained rows right", "held-out rows right"]
     return ["step", "loss", *rows, "slack", "verdict", *_unit_names(trajectory), "margin"]
 
 
+def _n_trained(trajectory: Trajectory) -> int:
+    """How many rows were trained on; one that was named twice is one."""
+    return len(set(trajectory.trained_rows))
+
+
 def _cells(trajectory: Trajectory, moment: Moment) -> list[str]:
     """A line of the table of checkpoints."""
-    n_rows, n_trained = len(trajectory.target.rows()), len(trajectory.trained_rows)
+    n_rows, n_trained = len(trajectory.target.rows()), _n_trained(trajectory)
     rows = [f"{moment.n_rows_right} of {n_rows}"]
     if n_trained < n_rows:
         rows = [

@@ -188,7 +188,8 @@ def counted_as(networks: pd.DataFrame, *, by: str = "family") -> pd.Series:
     """A census -> what each of its networks counts as in `family_shares`, line by line.
 
     Where a circuit is proved as far as was required, or there is none at all, that is what the
-    column says; else "(no circuit proved)".
+    column says; else "(no circuit proved)". Where it says nothing, as of weights that are not
+    finite, "(no gate reading)".
 
     Args:
         by: as `family_shares` takes it.
@@ -199,9 +200,12 @@ def counted_as(networks: pd.DataFrame, *, by: str = "family") -> pd.Series:
     require_census(networks)
     if not isinstance(by, str) or by not in networks:
         raise unknown("column", by, networks.columns, where="this census has")
-    if by not in CIRCUIT_COLUMNS or "verdict" not in networks:
+    if by not in CIRCUIT_COLUMNS:
         return networks[by]
-    return networks[by].mask(networks["verdict"] == "approximate", NOT_PROVED)
+    counted = networks[by].replace("", NO_GATES)
+    if "verdict" not in networks:
+        return counted
+    return counted.mask(networks["verdict"] == "approximate", NOT_PROVED)
 
 
 def gate_shares(networks: pd.DataFrame) -> pd.DataFrame:

@@ -43,7 +43,8 @@ def predict_ending(
     What is predicted is a column of the census, by default the family, with "not_computing" for the
     networks that fail. The networks are parted in two halves, drawn by `seed`: predictors are
     fitted on the first, and what is counted is how often they are right about the second. Networks
-    that have finished at a step are in neither: their end is known. The predictors are
+    that have finished at a step are in neither: their end is known. Nor are those whose weights are
+    no longer finite there. The predictors are
 
     - "majority": the most frequent end of those fitted on;
     - "signs": the most frequent end of those with the same signs of all weights and biases, in any
@@ -87,11 +88,12 @@ def predict_ending(
     is_fitted_on[generator.permutation(len(population))[: (len(population) + 1) // 2]] = True
     lines = []
     for step, at_step in _networks_at(population, steps, progress=progress).items():
-        is_open = population.steps.numpy() > step
+        has_finished = population.steps.numpy() <= step
+        is_open = ~has_finished & at_step.flat.isfinite().all(1).numpy()
         if not (is_open & is_fitted_on).any() or not (is_open & ~is_fitted_on).any():
             continue
         halves = Halves(ends[is_open], is_fitted_on[is_open])
-        said = {"step": step, "n_finished": int((~is_open).sum())}
+        said = {"step": step, "n_finished": int(has_finished.sum())}
         for line in held_out(Seen.of(at_step, is_open), halves, generator):
             lines.append(said | line)
     return pd.DataFrame(lines, columns=ENDING_COLUMNS).astype({"k": "Int64"})
@@ -118,7 +120,8 @@ def _networks_at(
     """Step -> the networks after so many, from checkpoints or trained again."""
     if steps is None:
         max_steps = int(population.steps.max())
-        steps = [step for step in STEPS if step < max_steps]
+        # where all had finished before the first step, there is the start alone
+        steps = [step for step in STEPS if step < max_steps] or [0]
     require_kind("steps", steps, (list, tuple, range), give="step numbers such as [0, 10, 100]")
     asked = [whole_number("a step", step) for step in steps]
     if not asked:

@@ -235,8 +235,8 @@ def stuck_in(
         progress: show a bar when it takes over two seconds.
 
     Raises:
-        XorMiError: a network that computes its target, or has none; weights that are not finite; or
-            what `slack_to_flip` refuses.
+        XorMiError: a network that computes its target, or has none; weights that are not finite;
+            batches of more rows than there are; or what `slack_to_flip` refuses.
 
     >>> from xor_mi import HookedMLP
     >>> both_say_x0_beyond_x1 = [([[1, -1], [2, -2]], [0, 0]), ([[1, 1]], [-0.5])]

@@ -14,7 +14,7 @@ from xor_mi.circuits._required import Required
 from xor_mi.errors import as_path, require_kind, unknown
 from xor_mi.kinds import CheckpointSteps, PathLike
 from xor_mi.metrics import share_interval
-from xor_mi.population._census import ENGINE, NO_GATES, NOT_TRIED, counted_as
+from xor_mi.population._census import ENGINE, NOT_TRIED, counted_as
 from xor_mi.population._events import events_of_all
 from xor_mi.population._identified import (
     WRONG,
@@ -254,7 +254,7 @@ def _counted(summaries: Sequence[Summary], by: str) -> pd.Series:
         "verdict": [one.verdict or NOT_TRIED for one in summaries],
         by: [_ASKED_OF[by](one) for one in summaries],
     }
-    return counted_as(pd.DataFrame(of_all), by=by).replace("", NO_GATES)
+    return counted_as(pd.DataFrame(of_all), by=by)
 
 
 def _asked(population: Population, checkpoints: CheckpointSteps) -> CheckpointSteps:

@@ -259,7 +259,7 @@ class Trajectory(Finding):
         loss = number_text(self.losses[-1], decimals=4)
         end = f"training ended at step {self.n_steps} (loss {loss})"
         fitted = self.step_of("first_fitted")
-        n_trained = len(self.trained_rows)
+        n_trained = len(set(self.trained_rows))
         trained = "" if fitted is None else f"the {n_trained} rows trained on at step {fitted}, "
         if not by_step:
             return f"{trained}never all rows right; {end}"

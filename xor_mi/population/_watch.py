@@ -4,7 +4,7 @@ What is said at a step is what `trajectory(every_step=True)` finds there, as far
 before the end: which reading is the last one, only the end says.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -75,6 +75,9 @@ def watch(
     require, min_margin = Required.of(require, min_margin)
     if not callable(say):
         raise XorMiError(f"say is {shown(say)}; give a function that takes a line, such as print")
+    if isinstance(rows, Iterable):
+        # they are read at every step, and what is given may be walked through but once
+        rows = list(rows)
     watcher = _Watcher(say, rows=rows, require=require, min_margin=min_margin)
     result = train(
         target,

@@ -158,6 +158,9 @@ def _steps_by_name(name: str, max_steps: int) -> tuple[int, ...]:
             step = 2 ** (number / STEPS_PER_DOUBLING)
         return tuple(sorted({*steps, max_steps}))
     every = EVERY.fullmatch(name.strip())
-    if every is None or int(every[1]) == 0:
+    digits = "" if every is None else every[1].lstrip("0")
+    if not digits:
         raise XorMiError(f"checkpoints is {shown(name)}; {GIVE}")
-    return (*range(0, max_steps, int(every[1])), max_steps)
+    # a number with more digits is beyond every step, and may have too many to be read
+    is_beyond = len(digits) > len(str(max_steps))
+    return (*range(0, max_steps, max_steps if is_beyond else int(digits)), max_steps)

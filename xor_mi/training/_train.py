@@ -301,10 +301,14 @@ def train_each(
     Args:
         cfg: what they share, with the target they learn.
         seeds: what is drawn while they train is drawn from these.
+
+    Raises:
+        XorMiError: batches of more rows than there are.
     """
     assert cfg.target is not None
     device = torch.device("cpu")
     bits = tuple(rows_or_all(rows, cfg.d_in))
+    _require_batches(config, len(bits))
     engine = engine_of(None, n_networks=len(flat), cfg=cfg, device=device)
     require_trainable(len(flat), n_rows=len(bits), cfg=cfg)
     task = task_of(cfg.target, bits, cfg=cfg, device=device)
@@ -732,13 +736,18 @@ _BESIDE_SETTINGS = {
 """What these functions take beside settings: listed with them where a name is none of both."""
 
 
-def _require_differing(start: Start, n_networks: int, *, n_rows: int, config: TrainConfig) -> None:
-    """Refuse networks that would all be the same, and batches that cannot be drawn."""
+def _require_batches(config: TrainConfig, n_rows: int) -> None:
+    """Refuse batches of more rows than there are."""
     if config.batch_size is not None and config.batch_size > n_rows:
         raise XorMiError(
             f"batch_size is {config.batch_size}, of {n_rows} rows; give at most {n_rows}, "
             "or leave it out for all rows at every step"
         )
+
+
+def _require_differing(start: Start, n_networks: int, *, n_rows: int, config: TrainConfig) -> None:
+    """Refuse networks that would all be the same, and batches that cannot be drawn."""
+    _require_batches(config, n_rows)
     is_drawn = config.input_noise or config.dropout or (config.batch_size or n_rows) < n_rows
     if start.flat is not None and n_networks > 1 and not is_drawn:
         raise XorMiError(
