@@ -2,6 +2,7 @@
 
     python benchmarks/trajectories.py                 10,000 networks at 41 checkpoints
     python benchmarks/trajectories.py --events [N]    when what happens to N networks (10,000)
+    python benchmarks/trajectories.py --events N FILE the same, drawn into a file too (docs/*.png)
     python benchmarks/trajectories.py --halving       how often halving misses what is there
 
 Without arguments: the CPU seconds of one core for training 10,000 networks 2-2-1, and for training
@@ -19,6 +20,7 @@ import torch
 
 from xor_mi import train_population
 from xor_mi.metrics import share_interval
+from xor_mi.plots import event_steps_figure
 from xor_mi.population import EVENTS, gates_over_time, trajectories
 from xor_mi.population._events import events_of_all
 from xor_mi.population._identified import Identities, identified
@@ -64,7 +66,7 @@ def against_training(rounds=5):
     return best
 
 
-def steps_of_events(n_networks):
+def steps_of_events(n_networks, picture=None):
     """When what happens to networks 2-2-1."""
     population = train_population("XOR", n_networks, progress=False)
     took, happened = seconds(lambda: trajectories(population))
@@ -76,6 +78,8 @@ def steps_of_events(n_networks):
         steps = lines["step"].quantile([0.05, 0.25, 0.5, 0.75, 0.95]).tolist() if len(lines) else []
         quantiles = " ".join(f"{step:6.0f}" for step in steps)
         print(f"{event:22} {share:7.4f} {low:7.4f} {high:7.4f} {len(lines):7,}  {quantiles}")
+    if picture is not None:
+        event_steps_figure(happened).write_image(picture, scale=2)
     by_family = happened[happened["event"] == "reading_last_changes"].groupby("family")["step"]
     print("\nreading_last_changes, by family at the end")
     print(by_family.describe(percentiles=[0.05, 0.5, 0.95]).round(0).to_string())
@@ -131,7 +135,8 @@ def main():
 if __name__ == "__main__":
     if "--events" in sys.argv:
         numbers = [int(one) for one in sys.argv[1:] if one.isdigit()]
-        steps_of_events(*numbers or [N_NETWORKS])
+        pictures = [one for one in sys.argv[1:] if one.endswith(".png")]
+        steps_of_events(*numbers or [N_NETWORKS], *pictures)
     elif "--halving" in sys.argv:
         missed_by_halving()
     else:
