@@ -396,3 +396,15 @@ def test_true_of_numpy_and_of_a_tensor_is_true():
     assert one.checkpoints.failure == ""
     many = train_population("XOR", 2, checkpoints=asked, max_steps=n_steps, progress=False)
     assert many.checkpoints.steps == tuple(range(5))
+
+
+@pytest.mark.unchecked
+def test_a_function_is_not_blamed_for_a_run_that_diverges():
+    """It sees the steps at which weights are finite; then there is one error, and no warning."""
+    seen = []
+    settings = {"act_fn": "leaky_relu", "optimizer": "sgd", "lr": 1e38, "max_steps": 9}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(XorMiError, match="training diverged"):
+            train(checkpoints=lambda step, _: seen.append(step), progress=False, **settings)
+    assert seen == [0, 1]

@@ -603,6 +603,9 @@ def _trained_and_shown(
     shown, cfg = _Shown(), learning.start.cfg
 
     def on_step(step: int, flat: Float[Tensor, "parameter 1"], loss: float) -> None:
+        # no network has weights that are not finite; `train` says so when it is over
+        if not flat.isfinite().all():
+            return
         losses = torch.tensor([loss])
         # of a copy, so that nothing the function does comes back
         one = Population.from_flat(
