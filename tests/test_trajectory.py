@@ -70,7 +70,10 @@ def test_moments_are_the_census_of_the_networks_at_checkpoints():
         assert moment.loss == pytest.approx(loss.item(), rel=1e-4)
         circuit = identify_circuit(network, with_evidence=False, **QUIET)
         assert (moment.verdict, moment.family) == (circuit.verdict, circuit.family)
+        plain = found.by_step[min(step, found.n_steps)]
+        assert plain == tuple(getattr(moment, name) for name in plain._fields)
     assert list(found.frame()["step"]) == [0, 7, 60]
+    assert len(found.by_step) == len(found.losses) == found.n_steps + 1
     assert tuple(found.frame().columns) == Moment._fields
 
 

@@ -158,9 +158,6 @@ class Trajectory(Finding):
 
         Columns step, and row, place, kind, inequality, numbers, value, slack, satisfied, pattern as
         `margins.conditions` has them of the network at that checkpoint.
-
-        Raises:
-            XorMiError: a network with direct connections.
         """
         return self._conditions.copy()
 
@@ -178,8 +175,8 @@ class Trajectory(Finding):
         """What the finished network is stuck in, on the rows that it was trained on.
 
         Found out when this is first read, by training from up to a hundred nudges. None where it
-        decides these rows right, and of networks that `stuck_in` does not take, such as those with
-        direct connections.
+        decides these rows right, and of networks that `stuck_in` refuses: smooth ones, as of tanh,
+        whose output stays at the threshold along a whole stretch of a weight.
         """
         return self._stuck_in(retrain=True)
 
