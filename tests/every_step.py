@@ -45,6 +45,8 @@ def events_by_looking(values, families, readings):
     for step in range(1, len(values)):
         if solved[step - 1] and not solved[step]:
             found.add((step, "solution_lost", ""))
+        if solved[step] and not solved[step - 1] and any(solved[:step]):
+            found.add((step, "solved_again", ""))
     if families[-1]:
         found.add((_since(families), "family_settles", ""))
     for unit in range(len(readings[0])):

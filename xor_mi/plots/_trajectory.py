@@ -78,6 +78,7 @@ SYMBOLS = {
     "first_fitted": "star-open",
     "first_solved": "star",
     "solution_lost": "x",
+    "solved_again": "star-diamond",
     "reading_appears": "circle-open",
     "reading_first_holds": "diamond",
     "reading_last_changes": "diamond-wide",

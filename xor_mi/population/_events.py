@@ -17,6 +17,7 @@ EVENTS: Mapping[str, str] = {
     "first_fitted": "all rows trained on are decided right for the first time (with rows=)",
     "first_solved": "all rows are decided right for the first time",
     "solution_lost": "some row is decided wrong again, after all were right",
+    "solved_again": "all rows are decided right again, after some was wrong again",
     "unit_dies": "a hidden unit has one value on all rows from here on",
     "unit_revives": "a hidden unit that had one value on all rows has several again",
     "reading_appears": "a unit's values separate the rows for the first time as its gate at the "
@@ -161,6 +162,10 @@ def _of_rows(told: Told) -> Iterator[Event]:
     is_solved = np.asarray(told.right.all(1))
     for step in np.flatnonzero(is_solved[:-1] & ~is_solved[1:]) + 1:
         yield _at(step, "solution_lost", "", *_rows_texts(told.right, step))
+    # the first time has an event of its own
+    for step in np.flatnonzero(~is_solved[:-1] & is_solved[1:]) + 1:
+        if is_solved[:step].any():
+            yield _at(step, "solved_again", "", *_rows_texts(told.right, step))
 
 
 def _first_right(event: str, right: Bool[np.ndarray, "step row"]) -> Iterator[Event]:

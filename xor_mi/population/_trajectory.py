@@ -290,7 +290,7 @@ class Trajectory(Finding):
         return ", ".join(parts)
 
 
-_OF_ROWS = ("first_solved", "solution_lost")
+_OF_ROWS = ("first_solved", "solution_lost", "solved_again")
 
 
 def trajectory(

@@ -4,7 +4,7 @@ What is said at a step is what `trajectory(every_step=True)` finds there, as far
 before the end: which reading is the last one, only the end says.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Unpack
 
 import numpy as np
@@ -31,8 +31,6 @@ FIRST = ("first_fitted", "first_solved")
 """Those that happen once."""
 READING = "reading"
 """What a change of a unit's reading is called while nobody knows whether it is the last."""
-SOLVED_AGAIN = "solved_again"
-"""All rows are right again, after one was lost."""
 FIRST_SILENCE = 100
 """So many steps without an event are told of, and then each time as many steps more as went by."""
 
@@ -189,26 +187,20 @@ class _Watcher:
             finished=False,
         )
         for event in events_of(told, names):
-            is_new = event.step == len(seen) - 1 and event.event not in self._happened
-            if event.event in AT_ONCE and is_new:
-                self._happened.update({event.event} & set(FIRST))
-                yield event._replace(step=step)
-        yield from self._solved_again(step, [one for one, _ in seen])
+            if event.event not in AT_ONCE or event.step < len(seen) - 1:
+                continue
+            name = event.event
+            # of two steps alone the first one at which all rows are right is not known
+            if name == "first_solved" and name in self._happened:
+                name = "solved_again"
+            if name not in self._happened:
+                self._happened.update({name} & set(FIRST))
+                yield event._replace(step=step, event=name)
         readings = [known.readings for _, known in seen]
         before = readings[0] if self._before is not None else ("",) * len(names)
         for name, was, now in zip(names, before, readings[-1], strict=True):
             if was != now:
                 yield Event(step, READING, name, was, now)
-
-    def _solved_again(self, step: int, seen: Sequence[Facts]) -> Iterator[Event]:
-        """All rows right at this step, not at the one before, and once before that."""
-        solved = [bool(one.right.all()) for one in seen]
-        if solved == [False, True]:
-            if SOLVED_AGAIN in self._happened:
-                yield Event(step, SOLVED_AGAIN, "", "", "")
-            self._happened.add(SOLVED_AGAIN)
-        elif solved == [True]:
-            self._happened.add(SOLVED_AGAIN)
 
     def _trained(self, model: HookedMLP) -> Bool[ndarray, " row"] | None:
         """Which rows are trained on; None for all."""
@@ -230,7 +222,7 @@ def sentence(event: Event, cfg: HookedMLPConfig) -> str:
         return "every row trained on is decided right"
     if event.event == "first_solved":
         return "every row is decided right"
-    if event.event == SOLVED_AGAIN:
+    if event.event == "solved_again":
         return "every row is decided right again"
     if event.event == "solution_lost":
         return f"a row is decided wrong again ({after} right), so there is no circuit"
