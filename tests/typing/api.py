@@ -44,6 +44,9 @@ written: dict[str, str] = {
     "search.json": xor_mi.saving.SEARCH_MARK,
     "index.html": xor_mi.saving.EXAM_MARK,
     "_plan.json": xor_mi.saving.CENSUS_MARK,
+    "events.csv": xor_mi.saving.TRAJECTORY_MARK,
+    "events.parquet": xor_mi.saving.TRAJECTORIES_MARK,
+    **xor_mi.trajectory_page.TRAJECTORY_FILES,
     **xor_mi.model.MODEL_FILES,
     **xor_mi.report.REPORT_FILES,
 }
@@ -489,6 +492,7 @@ on_the_way = xor_mi.trajectory(
 assert_type(on_the_way, xor_mi.population.Trajectory)
 assert_type(on_the_way.networks[0], HookedMLP)
 assert_type(on_the_way.moments[0], xor_mi.population.Moment)
+assert_type(on_the_way.by_step[0], xor_mi.population.AtStep)
 assert_type(on_the_way.happened[0], xor_mi.population.Event)
 assert_type(on_the_way.events(), pd.DataFrame)
 assert_type(on_the_way.config, TrainConfig)

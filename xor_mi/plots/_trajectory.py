@@ -415,8 +415,10 @@ def _band_trace(
 def _cut_to(name: str, width: float | None = None) -> str:
     """A name as a label has room for it; "" where there is none for anything that says something.
 
-    >>> _cut_to("OR"), len(_cut_to("x" * 100)), _cut_to("OR & ~AND", 65), _cut_to("OR & ~AND", 20)
-    ('OR', 40, 'OR & ~...', '')
+    >>> _cut_to("OR"), len(_cut_to("x" * 100))
+    ('OR', 40)
+    >>> _cut_to("OR & ~AND", 65.0), _cut_to("OR & ~AND", 20.0)
+    ('OR & ~...', '')
     """
     most = MOST_CHARACTERS if width is None else min(MOST_CHARACTERS, int(width / CHARACTER_WIDTH))
     if len(name) <= most:
