@@ -180,6 +180,12 @@ class Trajectory(Finding):
         """
         return self._stuck_in(retrain=True)
 
+    @cached_property
+    def _stuck_kind(self) -> str:
+        """The kind of what it is stuck in, which takes no training; "" where it is not."""
+        stuck = self._stuck_in(retrain=False)
+        return "" if stuck is None else stuck.kind
+
     def _stuck_in(self, *, retrain: bool) -> Stuck | None:
         """What it is stuck in, with or without the nudge that frees it."""
         if self._is_fitted():
@@ -243,9 +249,8 @@ class Trajectory(Finding):
             lines += [f"  {unit} {said}"] if said else []
         settled = [one for one in self.happened if one.event == "family_settles"]
         lines += [f"  its family is {one.after} from step {one.step} on" for one in settled]
-        stuck = self._stuck_in(retrain=False)
-        if stuck is not None:
-            lines.append(f"  it is stuck: {stuck.kind.replace('_', ' ')}")
+        if self._stuck_kind:
+            lines.append(f"  it is stuck: {self._stuck_kind.replace('_', ' ')}")
         if self.why_not:
             lines.append(f"  its circuit cannot be identified: {self.why_not}")
         return "\n".join(lines)

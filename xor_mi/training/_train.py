@@ -312,17 +312,13 @@ def train_each(
     engine = engine_of(None, n_networks=len(flat), cfg=cfg, device=device)
     require_trainable(len(flat), n_rows=len(bits), cfg=cfg)
     task = task_of(cfg.target, bits, cfg=cfg, device=device)
-    fitted_by = (
-        partial(_fitted_by_torch, on_step=None)
-        if engine == "torch"
-        else partial(_fitted_by_numba, cfg=cfg)
-    )
-    fitted = fitted_by(
+    fitted = _fitted(
         flat.T.contiguous().to(cfg.dtype),
         seeds=seeds,
         task=task,
+        cfg=cfg,
         config=config,
-        kept_at=(),
+        engine=engine,
         progress=progress,
     )
     return Population.from_flat(
@@ -429,27 +425,17 @@ def _trained(
     else:
         flat = given_weights[:, None].repeat(1, n_networks)
 
-    there = flat.to(task.rows.device)
-    if learning.engine == "numba":
-        fitted = _fitted_by_numba(
-            there,
-            seeds=seeds,
-            task=task,
-            cfg=cfg,
-            config=config,
-            kept_at=kept_at,
-            progress=progress,
-        )
-    else:
-        fitted = _fitted_by_torch(
-            there,
-            seeds=seeds.to(there.device),
-            task=task,
-            config=config,
-            kept_at=kept_at,
-            on_step=on_step,
-            progress=progress,
-        )
+    fitted = _fitted(
+        flat,
+        seeds=seeds,
+        task=task,
+        cfg=cfg,
+        config=config,
+        engine=learning.engine,
+        kept_at=kept_at,
+        on_step=on_step,
+        progress=progress,
+    )
     flat = fitted.flat.cpu()
     population = Population.from_flat(
         flat.T,
@@ -663,6 +649,41 @@ def _with_shown(
 
 
 # the two engines
+
+
+def _fitted(
+    flat: Float[Tensor, "parameter seed"],
+    *,
+    seeds: Int[Tensor, " seed"],
+    task: Task,
+    cfg: HookedMLPConfig,
+    config: TrainConfig,
+    engine: EngineName,
+    kept_at: Sequence[int] = (),
+    on_step: OnStep | None = None,
+    progress: bool,
+) -> Fitted:
+    """Every column trained by this engine, where the task is."""
+    there = flat.to(task.rows.device)
+    if engine == "numba":
+        return _fitted_by_numba(
+            there,
+            seeds=seeds,
+            task=task,
+            cfg=cfg,
+            config=config,
+            kept_at=kept_at,
+            progress=progress,
+        )
+    return _fitted_by_torch(
+        there,
+        seeds=seeds.to(there.device),
+        task=task,
+        config=config,
+        kept_at=kept_at,
+        on_step=on_step,
+        progress=progress,
+    )
 
 
 def _fitted_by_torch(
