@@ -49,6 +49,7 @@ from xor_mi.population._stuck import Stuck, stuck_in
 from xor_mi.progress import progress_bar
 from xor_mi.training import Init, Population, TrainConfig, TrainSettings, train_population
 from xor_mi.training._checkpoints import Checkpoints, checkpoint_steps
+from xor_mi.training._train import require_converged
 from xor_mi.truth import BooleanFunction, as_row, row_name, row_number
 
 
@@ -363,10 +364,7 @@ def trajectory(
         checkpoints=range(config.max_steps + 1),
         progress=progress,
     )
-    if not population.flat.isfinite().all():
-        raise XorMiError(
-            f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr"
-        )
+    require_converged(population)
     paths = Paths.of(population)
     facts = facts_of(paths.flat, paths.cfg, min_margin=min_margin)
     identities = Identities(sum(paths.cfg.d_hidden))

@@ -147,10 +147,7 @@ def train(
         population = _trained_and_shown(learning, checkpoints, progress=progress)
     else:
         population = _trained(learning, checkpoints, progress=progress)
-    if not population.flat.isfinite().all():
-        raise XorMiError(
-            f"training diverged: the weights of seed {seed} are no longer finite; give a lower lr"
-        )
+    require_converged(population)
     model = population[0]
     wrong_rows = _wrong_rows(model)
     return TrainResult(
@@ -162,6 +159,22 @@ def train(
         wrong_rows=wrong_rows,
         checkpoints=_of_one(population.checkpoints),
     )
+
+
+def require_converged(population: Population) -> None:
+    """Refuse a network that diverged.
+
+    Args:
+        population: of one network.
+
+    Raises:
+        XorMiError: its weights are not finite.
+    """
+    if not population.flat.isfinite().all():
+        raise XorMiError(
+            f"training diverged: the weights of seed {int(population.seeds[0])} are no longer "
+            "finite; give a lower lr"
+        )
 
 
 def train_population(
