@@ -45,6 +45,7 @@ ORDER = [
     "circuits",
     "search",
     "population",
+    "least_units",
     "exam",
     "zoo",
     "plots",

@@ -39,6 +39,7 @@ from xor_mi.interventions import (
     patch_sweep,
     score_methods,
 )
+from xor_mi.least_units import gate_sets
 from xor_mi.margins import conditions, move_weight, slack_to_flip
 from xor_mi.population import stuck_in, trajectory
 from xor_mi.search import (
@@ -128,6 +129,7 @@ MADE = {
     "TaskNetworks": lambda _: made_by_hand(),
     "Tasks": lambda _: tasks(),
     "Trajectory": lambda _: trajectory("XOR", seed=29, progress=False),
+    "GateSets": lambda _: gate_sets("XOR", 2),
     "ExamRun": lambda _: run_exam(
         tasks="planted gates relu", methods="random", n_networks=2, progress=False
     ),
@@ -151,6 +153,7 @@ NOT_DRAWN = {
     "Task",
     "TaskNetworks",
     "ExamRun",
+    "GateSets",
     "Tasks",
 }
 DRAWN = set(MADE) - NOT_DRAWN

@@ -33,6 +33,7 @@ The rooms (modules and sub-packages), in the order in which data flows through t
     geometry, handmade, margins  between the inputs; weights by hand; how far a weight may move
     circuits, search             the circuit and its proof; all other explanations
     population                   many networks
+    least_units                  how many hidden units a function needs, and the proof
     exam                         methods for finding circuits, graded against exact truth
     zoo                          stored networks with known circuits
     plots, report                figures; the pages a person opens

@@ -66,6 +66,7 @@ from . import margins as margins
 from . import circuits as circuits
 from . import search as search
 from . import population as population
+from . import least_units as least_units
 from . import exam as exam
 from . import zoo as zoo
 from . import plots as plots

@@ -464,6 +464,17 @@ assert_type(xor_mi.exam_page.render_exam_page(whole_exam), str)
 xor_mi.testing.assert_method_passes(own_method, one_task, "size", at_most=7.5, networks=3)
 assert_type(xor_mi.exam.CONVENTIONS, Mapping[str, xor_mi.search.Convention])
 
+# how many units a function needs
+
+sets_of_gates = xor_mi.least_units.gate_sets("XOR", 2, direct=False, n_inputs=2, progress=False)
+assert_type(sets_of_gates, xor_mi.least_units.GateSets)
+assert_type(sets_of_gates.n_sets, int)
+assert_type(sets_of_gates.n_families, int)
+assert_type(sets_of_gates.families, dict[str, int])
+assert_type(sets_of_gates.frame(), pd.DataFrame)
+assert_type(xor_mi.truth.count_threshold_functions(4), int)
+_ = xor_mi.truth.threshold_tables(4)
+
 # many networks, the zoo
 
 networks = xor_mi.census(population, require="single", min_margin=0.1, progress=False)

@@ -29,3 +29,7 @@ from xor_mi.truth._gates import truth_rows as truth_rows
 from xor_mi.truth._minimal import algebraic_normal_form as algebraic_normal_form
 from xor_mi.truth._threshold_functions import MONOTONE_ACTIVATIONS as MONOTONE_ACTIVATIONS
 from xor_mi.truth._threshold_functions import threshold_functions as threshold_functions
+from xor_mi.truth._threshold_tables import (
+    count_threshold_functions as count_threshold_functions,
+)
+from xor_mi.truth._threshold_tables import threshold_tables as threshold_tables

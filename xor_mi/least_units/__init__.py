@@ -1,0 +1,7 @@
+"""a Boolean function -> how many hidden units it needs, with a network that has them and the proof.
+
+One hidden layer; a row is decided 1 where the output is above 0, and no row lies on the threshold.
+"""
+
+from xor_mi.least_units._gate_sets import GateSets as GateSets
+from xor_mi.least_units._gate_sets import gate_sets as gate_sets

@@ -1,0 +1,104 @@
+"""a function -> the changes of its inputs that leave it as it is, and what they make of each gate.
+
+A change permutes the inputs and turns some over. Threshold functions stay threshold functions under
+it, so it takes sets of gates that a function can be read from to such sets: one set of each kind is
+looked for, the others are its images.
+"""
+
+from functools import cache
+from itertools import permutations, product
+
+import numpy as np
+from jaxtyping import Int, UInt8, UInt32
+from numpy import ndarray
+
+from xor_mi.truth import BooleanFunction, row_numbers, truth_rows
+
+
+def row_moves(function: BooleanFunction) -> Int[ndarray, "move row"]:
+    """Where each row goes, for all changes of inputs after which every output is itself or its
+    complement.
+
+    The first change is none at all.
+    """
+    tables = np.array(function.tables)
+    moves = all_moves(function.n_inputs)
+    changed = tables[:, moves] != tables[:, None]
+    # an output is the same on all rows, or the other way round on all rows
+    is_kept = (changed == changed[:, :, :1]).all(axis=(0, 2))
+    return moves[is_kept]
+
+
+def orders_kept(function: BooleanFunction) -> Int[ndarray, "move row"]:
+    """The same for orders of the inputs alone, and outputs that stay what they are."""
+    tables = np.array(function.tables)
+    moves = all_moves(function.n_inputs)
+    is_order = moves[:, 0] == 0
+    is_kept = (tables[:, moves] == tables[:, None]).all(axis=(0, 2))
+    return moves[is_order & is_kept]
+
+
+def moved_gates(
+    gates: UInt32[ndarray, " gate"],
+    bits: UInt8[ndarray, "gate row"],
+    moves: Int[ndarray, "move row"],
+) -> Int[ndarray, "move gate"]:
+    """What each gate becomes: its number among the gates, or that of its complement.
+
+    Args:
+        gates: packed tables, ascending, of all gates that are 0 on the first row.
+        bits: the same, one bit per row.
+    """
+    weights = np.int64(1) << np.arange(bits.shape[1], dtype=np.int64)
+    images = []
+    for move in moves:
+        moved = bits[:, move]
+        packed = (moved ^ moved[:, :1]).astype(np.int64) @ weights
+        images.append(np.searchsorted(gates, packed))
+    return np.array(images)
+
+
+def all_images(
+    sets: Int[ndarray, "set unit"], images: Int[ndarray, "move gate"], *, at_most: int
+) -> Int[ndarray, "more_sets unit"] | None:
+    """Every set that one of these becomes, each once, its gates and the sets in ascending order.
+
+    None where there are more than `at_most`.
+    """
+    n_gates = images.shape[1]
+    found = np.empty(0, dtype=np.int64)
+    for image in images:
+        found = np.union1d(found, as_numbers(image[sets], n_gates))
+        if len(found) > at_most:
+            return None
+    return as_sets(found, n_gates, sets.shape[1])
+
+
+def as_numbers(sets: Int[ndarray, "*lead unit"], n_gates: int) -> Int[ndarray, "*lead"]:
+    """Each set as one whole number, whatever the order of its gates: its gates, ascending, are the
+    digits to the base of how many gates there are.
+    """
+    ascending = np.sort(sets, axis=-1)
+    numbers = np.zeros(sets.shape[:-1], dtype=np.int64)
+    for place in range(sets.shape[-1]):
+        numbers = numbers * n_gates + ascending[..., place]
+    return numbers
+
+
+def as_sets(numbers: Int[ndarray, " set"], n_gates: int, n_units: int) -> Int[ndarray, "set unit"]:
+    """The gates of each set, from `as_numbers`."""
+    places = [numbers // n_gates**power % n_gates for power in reversed(range(n_units))]
+    return np.stack(places, axis=1)
+
+
+@cache
+def all_moves(n_inputs: int) -> Int[ndarray, "move row"]:
+    """The number of the row that each row becomes, for every order of the inputs and every choice
+    of inputs that are turned over.
+    """
+    rows = np.array(truth_rows(n_inputs))
+    orders = permutations(range(n_inputs))
+    changes = product(orders, product((0, 1), repeat=n_inputs))
+    return np.array(
+        [row_numbers(rows[:, list(order)] ^ np.array(turned)) for order, turned in changes]
+    )
