@@ -146,6 +146,8 @@ VALID: dict[str, dict[str, object]] = {
     "truth.formula_trees": {"formula": "x0 & x1"},
     "truth.gate_name": {"name": "OR"},
     "truth.count_threshold_functions": {"n_inputs": 2},
+    "truth.npn_class": {"target": "XOR"},
+    "truth.npn_classes": {"n_inputs": 2},
     "truth.threshold_functions": {},
     "truth.threshold_tables": {"n_inputs": 2},
     "model.require_evaluable": {**MODEL, "operation": "testing"},

@@ -27,6 +27,9 @@ from xor_mi.truth._gates import row_number as row_number
 from xor_mi.truth._gates import row_numbers as row_numbers
 from xor_mi.truth._gates import truth_rows as truth_rows
 from xor_mi.truth._minimal import algebraic_normal_form as algebraic_normal_form
+from xor_mi.truth._npn import NPNClass as NPNClass
+from xor_mi.truth._npn import npn_class as npn_class
+from xor_mi.truth._npn import npn_classes as npn_classes
 from xor_mi.truth._threshold_functions import MONOTONE_ACTIVATIONS as MONOTONE_ACTIVATIONS
 from xor_mi.truth._threshold_functions import threshold_functions as threshold_functions
 from xor_mi.truth._threshold_tables import (
