@@ -196,20 +196,14 @@ class HookedMLP(HookedRootModule):
         cfg = self.cfg
         weights = initial_weights(cfg.layer_sizes, cfg.seed, direct=cfg.direct)
         layers, direct = split_direct(weights, cfg.d_in if cfg.direct else 0)
-        # skip_init: nn.Linear's own initialisation would move torch's global generator
         for number, (weight, bias) in enumerate(layers, start=1):
-            d_out, d_in = weight.shape
-            linear: Any = nn.utils.skip_init(nn.Linear, d_in, d_out, dtype=cfg.dtype)
+            linear = _empty_linear(weight.shape, cfg.dtype)
             self.add_module(f"fc{number}", linear)
             linears.append(linear)
             _set_parameters(linear, weight, bias)
         if direct is not None:
-            d_out, d_in = direct.shape
-            past_hidden: Any = nn.utils.skip_init(
-                nn.Linear, d_in, d_out, bias=False, dtype=cfg.dtype
-            )
-            self.direct = past_hidden
-            _set_parameters(past_hidden, direct)
+            self.direct = _empty_linear(direct.shape, cfg.dtype, has_bias=False)
+            _set_parameters(self.direct, direct)
         return tuple(linears)
 
     # construction from weights, from PyTorch and from disk
@@ -1030,6 +1024,23 @@ def _parameter(linear: nn.Linear, name: str) -> Any:
 
 def _names(units: Sequence[Unit]) -> list[str]:
     return [unit.name for unit in units]
+
+
+def _empty_linear(shape: Sequence[int], dtype: torch.dtype, *, has_bias: bool = True) -> nn.Linear:
+    """A layer of this shape, [d_out, d_in], whose weights are still to be set.
+
+    `nn.Linear` is made without its `__init__`, which would draw weights and so move torch's global
+    generator. `torch.nn.utils.skip_init` does the same by way of a device that holds no numbers, in
+    ten times as long, and loads a computer algebra system to do so.
+    """
+    d_out, d_in = shape
+    linear = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(linear)
+    linear.in_features, linear.out_features = d_in, d_out
+    linear.weight = nn.Parameter(torch.empty(d_out, d_in, dtype=dtype))
+    bias = nn.Parameter(torch.empty(d_out, dtype=dtype)) if has_bias else None
+    linear.register_parameter("bias", bias)
+    return linear
 
 
 @torch.no_grad()
