@@ -115,6 +115,7 @@ def violations(module: str, source: str) -> list[str]:
     return wrong
 
 
+@functools.cache
 def modules() -> dict[str, str]:
     """Every module of the package and its source; a room's `__init__` goes by the room's name."""
     found = {}
@@ -199,23 +200,28 @@ def test_a_circle_is_noticed(tmp_path):
     assert largest_circle(import_graph(tmp_path / "pack", inside_functions=False)) == 0
 
 
+# hook_dict and hook_name are an attribute and an argument, and name no hook
+HOOK_NAME = re.compile(r"blocks\.|\bhook_(?!dict\b|names?\b)")
+
+
 def hook_names_in(source: str) -> list[str]:
     """The string literals, docstrings apart, that spell the name of a hook or the start of one."""
-    tree = ast.parse(source)
+    if not HOOK_NAME.search(source):
+        return []
+    nodes = list(ast.walk(ast.parse(source)))
     documents = {
         id(node.value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     texts = [
         node.value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and id(node) not in documents
     ]
-    # hook_dict and hook_name are an attribute and an argument, and name no hook
-    return [text for text in texts if re.search(r"blocks\.|\bhook_(?!dict\b|names?\b)", text)]
+    return [text for text in texts if HOOK_NAME.search(text)]
 
 
 def test_hook_names_are_spelled_in_the_model_only():
@@ -373,7 +379,8 @@ def names_for_type_checkers() -> dict[str, object]:
     """
     known: dict[str, object] = {}
     for source in modules().values():
-        for node in ast.parse(source).body:
+        body = ast.parse(source).body if "TYPE_CHECKING" in source else []
+        for node in body:
             if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
                 exec(compile(ast.Module(node.body, []), "TYPE_CHECKING", "exec"), known)
     for name, module in list(sys.modules.items()):

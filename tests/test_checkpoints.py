@@ -45,6 +45,7 @@ def same(one: Population, other: Population) -> bool:
     return all(torch.equal(a, b) for a, b in parts)
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_checkpoints_are_what_fewer_steps_give(engine, settings):
@@ -183,6 +184,7 @@ def test_what_was_not_kept_is_no_key():
     assert str(checkpoints) == "11 checkpoints, from step 0 to step 100"
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_function_sees_every_step(engine, monkeypatch):
     """In order, each as it is kept there; True keeps a step; it ends with the last network."""
@@ -205,6 +207,7 @@ def test_a_function_sees_every_step(engine, monkeypatch):
     assert population.checkpoints.failure == ""
 
 
+@pytest.mark.as_a_user
 def test_a_function_sees_one_network_while_it_trains():
     """Every step once, as a model; whatever it does to the model does not come back."""
     plain, steps, models = train("XOR", seed=29, checkpoints="every 1"), [], {}

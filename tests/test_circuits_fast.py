@@ -58,6 +58,7 @@ def interchanges_of(model):
     return Interchanges.of(model, network.layers, network.variables)
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("settings", NETWORKS, ids=lambda one: "-".join(map(str, one["sizes"])))
 def test_what_is_looked_up_is_what_the_netlist_decides_run_by_run(settings):
     """Every circuit's decisions in every single and joint interchange, the slow way: its netlist

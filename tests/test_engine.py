@@ -91,6 +91,7 @@ def trained(engine, target="XOR", n_networks=NETWORKS, **settings):
     return train_population(target, n_networks, engine=engine, progress=False, **settings)
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("task", TASKS)
 def test_a_network_of_one_engine_is_that_of_the_other(task):
     """After 100 steps weights agree to 1e-5, but for few where a last bit grows: Adam divides by

@@ -6,6 +6,7 @@ The shape checker is off, as it is for a user. Where a function takes such a val
 
 import functools
 import inspect
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
@@ -465,18 +466,25 @@ def test_every_exported_function_is_tried():
     assert len(VALID) + len(BETWEEN_ROOMS) + len(WITHOUT_ARGUMENTS) == len(functions())
 
 
+@pytest.fixture(scope="module")
+def files_to_read(tmp_path_factory) -> Path:
+    """A folder of all that the functions read from disk; each test has a copy."""
+    folder = tmp_path_factory.mktemp("written")
+    testing.write_record(made("record"), folder / "record.circuit.json")
+    testing.write_record(made("finding record"), folder / "record.finding.json")
+    population.write_census(made("networks"), folder / "census.parquet")
+    population.write_trajectories(made("happened"), folder / "trajectories.parquet")
+    call_of(exam.run_exam, VALID["exam.run_exam"] | {"directory": folder / "exam"})()
+    return folder
+
+
 @pytest.mark.unchecked
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", VALID)
-def test_wrong_kinds_are_refused_by_the_package_itself(name, tmp_path, monkeypatch):
+def test_wrong_kinds_are_refused_by_the_package_itself(name, files_to_read, tmp_path, monkeypatch):
     """One argument at a time has the wrong kind, all others being valid."""
     monkeypatch.chdir(tmp_path)
-    written = tmp_path / "record.circuit.json"
-    testing.write_record(made("record"), written)
-    testing.write_record(made("finding record"), tmp_path / "record.finding.json")
-    population.write_census(made("networks"), tmp_path / "census.parquet")
-    population.write_trajectories(made("happened"), tmp_path / "trajectories.parquet")
-    call_of(exam.run_exam, VALID["exam.run_exam"] | {"directory": tmp_path / "exam"})()
+    shutil.copytree(files_to_read, tmp_path, dirs_exist_ok=True)
     function, arguments = functions()[name], valid(name)
     assert outcome(call_of(function, arguments)) == ""
     wrong = []

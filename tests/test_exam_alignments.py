@@ -144,6 +144,7 @@ def every_assignment(problem, model):
     return found
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize(
     ("target", "sizes", "act_fn"),
     [
@@ -184,6 +185,7 @@ def test_the_textbook_network_has_its_variables_at_its_units():
     assert chance_of(found, problem) == (1 + swapped) / 2
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("rank", [1, 2])
 @pytest.mark.parametrize("act_fn", ["relu", "sigmoid"])

@@ -280,6 +280,7 @@ def test_the_cost_is_counted():
     assert problem.cost.forwards == 1 + 8 / 4 + 2
 
 
+@pytest.mark.as_a_user
 def test_joint_removal_agrees_with_the_circuit_of_every_small_network():
     """2-2-1, as `identify_circuit` proves each unit by interchange."""
     n_graded = 0

@@ -214,6 +214,7 @@ STYLES = {
 }  # fmt: skip
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_styles_of_writing_a_forward(style, dtype):

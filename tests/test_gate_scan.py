@@ -683,7 +683,7 @@ def test_random_state_model_and_inputs_are_left_alone(planted):
     assert not any(point.fwd_hooks for point in planted.hook_dict.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 3), st.floats(1e-6, 1e6))
 def test_order_of_samples_and_scale_of_units_do_not_matter(seed, n_features, scale):
     """Samples in another order and activations times a positive constant leave every gate, table

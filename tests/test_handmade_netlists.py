@@ -55,6 +55,7 @@ def composed(layers, n_inputs):
     return list(zip(*outputs, strict=True))
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("act_fn", ["heaviside", "sigmoid", "tanh"])
 @pytest.mark.parametrize("name", WITH_CIRCUIT)
 def test_identify_compile_identify_is_the_identity_on_the_zoo(name, act_fn):
@@ -278,6 +279,7 @@ def formulas(n_inputs):
     )
 
 
+@pytest.mark.as_a_user
 @settings(
     max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -478,6 +478,7 @@ def test_invariants_of_patching(generator, shape, act_fn, direction):
     ), "not vacuous where rows differ"
 
 
+@pytest.mark.as_a_user
 @settings(max_examples=15, deadline=None)
 @given(weights, shapes, acts, st.booleans())
 def test_every_intervention_leaves_everything_as_it_was(generator, shape, act_fn, raises):

@@ -424,7 +424,7 @@ if __name__ == "__main__":
         child = os.fork()
         if child == 0:
             run_census(
-                n_networks=8000, directory={out!r}, config=TrainConfig(max_steps=250), shard_size=1000, n_jobs=1
+                n_networks=4000, directory={out!r}, config=TrainConfig(max_steps=250), shard_size=500, n_jobs=1
             )
             os._exit(0)
         print(child, flush=True)
@@ -454,9 +454,9 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
             os.kill(child, signal.SIGKILL)
             killed.append((int(parent.stdout.readline()), len(list(out.glob("*.parquet")))))
     assert all(status == -signal.SIGKILL and wanted < 8 for status, wanted in killed), killed
-    run_census(config=SHORT, directory=out, n_networks=8000, shard_size=1000, n_jobs=1)
+    run_census(config=SHORT, directory=out, n_networks=4000, shard_size=500, n_jobs=1)
     pd.testing.assert_frame_equal(
-        read_census(out), census(train_population("XOR", 8000, config=SHORT))
+        read_census(out), census(train_population("XOR", 4000, config=SHORT))
     )
     assert not list(out.glob(".*"))
 

@@ -29,6 +29,7 @@ SMALLER = {
         '("tanh", 3), ("relu", 4), ': "",
     },
     "10_only_explanation": {"range(60)": "range(5)"},
+    "14_how_good_is_your_method": {".networks(20)": ".networks(6)"},
     "15_when_does_the_circuit_form": {
         'train_population("XOR", 500)': 'train_population("XOR", 60)',
         'trajectory("XOR", seed=1)': 'trajectory("XOR", seed=1, max_steps=300)',

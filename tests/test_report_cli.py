@@ -17,7 +17,7 @@ import pytest
 import torch
 from networks import xor_by_other_conventions
 
-from xor_mi import __version__, cli, handmade, margins, plots
+from xor_mi import __version__, cli, handmade, margins, plots, report
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import from_gates
@@ -57,6 +57,12 @@ def by_schema():
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(schema())
+
+
+@pytest.fixture(scope="module")
+def found(trained):
+    """All about the trained network, found out once and only read."""
+    return find_out(trained.model)
 
 
 def nearly_two_ways():
@@ -555,13 +561,12 @@ def test_the_console_script_is_installed():
     )
 
 
-def test_report_is_one_offline_file_with_its_numbers(trained):
+def test_report_is_one_offline_file_with_its_numbers(trained, found):
     """Verdict in words at the top, no address to load from, no upload button, the figures inside,
     texts escaped.
     """
-    findings = find_out(trained.model)
-    figures = figures_of(findings)
-    page = render_report(findings, figures, training=trained)
+    figures = figures_of(found)
+    page = render_report(found, figures, training=trained)
     assert (
         page.index("exactly one explanation survives")
         < page.index("identified: ")
@@ -580,12 +585,19 @@ def test_report_is_one_offline_file_with_its_numbers(trained):
 
 
 @pytest.mark.parametrize("seed", [29, 0])
-def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, seed):
+def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, monkeypatch, seed):
     """Solved or not: valid JSON of the stated version; each section's key is there, and the
     figures' values are the JSON's.
     """
     result = train("XOR", seed=seed)
     result.model.save_pretrained(tmp_path)
+    drawn = []
+
+    def kept(findings):
+        drawn.append(figures_of(findings))
+        return drawn[-1]
+
+    monkeypatch.setattr(report, "figures_of", kept)
     page = write_report(
         tmp_path, training=result, networks=census(train_population("XOR", 20))
     ).read_text(encoding="utf-8")
@@ -598,7 +610,7 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, se
     # what is in the way has a section where the network does not compute its target
     assert len(keys) == 14 + (numbers["diagnosis"] is not None)
     assert set(keys) <= set(numbers)
-    figures = figures_of(find_out(result.model))
+    (figures,) = drawn
     assert np.allclose(
         np.array(figures["patching"].data[0].z).ravel(),
         [line["effect_logit"] for line in numbers["patching"]],
@@ -625,31 +637,30 @@ def _bars(figure):
     ]
 
 
-def test_report_json_holds_the_moved_weight_of_the_finding(trained):
+def test_report_json_holds_the_moved_weight_of_the_finding(trained, found):
     """Written from `WeightSweep` and `InputPath`: each step's slack is that of the edited network's
     conditions, each point's values are a plain forward's.
     """
-    findings = find_out(trained.model)
-    numbers = to_dict(findings)
-    sweep = findings.moved_weight
+    numbers = to_dict(found)
+    sweep = found.moved_weight
     assert len(numbers["moved_weight"]) == len(sweep) >= 25
     for value, step in zip(sweep.values, numbers["moved_weight"], strict=True):
         edited = handmade.edit(trained.model, {sweep.parameter: value})
         assert list(step["values"].values()) == [c.slack for c in margins.conditions(edited)]
     with torch.no_grad():
-        outputs = trained.model(findings.slider_path.inputs.float()).ravel().tolist()
+        outputs = trained.model(found.slider_path.inputs.float()).ravel().tolist()
     assert [step["values"]["y0"] for step in numbers["path"]["slider"]] == pytest.approx(
         outputs, abs=1e-4
     )
 
 
-def test_a_broken_report_json_is_refused_by_the_schema(trained):
+def test_a_broken_report_json_is_refused_by_the_schema(found):
     """The guard can fail: a missing key, another version, a verdict that does not exist, a circuit
     without its level of proof.
     """
     from jsonschema import ValidationError
 
-    good = json.loads(json.dumps(to_dict(find_out(trained.model))))
+    good = json.loads(json.dumps(to_dict(found)))
     by_schema().validate(good)
     for bad in (
         {key: good[key] for key in good if key != "slack"},

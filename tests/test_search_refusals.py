@@ -66,7 +66,7 @@ def test_node_masks_too_large_to_hold_are_refused():
 
 def test_conventions_are_compared_where_nothing_can_be_counted():
     """Three hidden layers may be too many to list and to count: the formulas are."""
-    compared = compare_conventions(untrained(4, 8, 4, 4, 1), "x0", depth=1, progress=False)
+    compared = compare_conventions(untrained(4, 4, 12, 4, 1), "x0", depth=1, progress=False)
     assert compared.frame()["n_perfect"].isna().all()
     for one in compared.counts:
         assert one.n_perfect is None

@@ -312,6 +312,7 @@ def test_a_model_without_blocks_has_no_layers():
     assert sites(Grid(), "hook", inputs=torch.zeros(2, 24)) == [Site("hook_grid")]
 
 
+@pytest.mark.as_a_user
 def test_a_set_of_sites_has_one_order_in_every_process():
     """By hook name, numbers in it as numbers, then by index, whatever Python's hashes are; a list
     keeps its order. Sets lie inside others, and are the whole of what is given.

@@ -130,6 +130,7 @@ def kind_slowly(model):
     return "a slope"
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize(("hidden", "act_fn"), [(2, "relu"), (2, "tanh"), (3, "relu")])
 def test_every_failing_network_is_of_exactly_one_kind(hidden, act_fn):
     """Kinds of trained networks are those of a slow reading of the definitions, and their numbers
@@ -193,6 +194,7 @@ def test_zero_weights_behind_the_units_are_a_saddle():
     assert not stuck_in(HAND_MADE["still_falling"], retrain=False).is_saddle
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("act_fn", ["relu", "tanh"])
 def test_moves_that_compute_are_those_of_a_grid(act_fn):
     """A solution's last bias is moved off; the values at which all rows come right, on a grid."""

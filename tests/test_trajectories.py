@@ -89,6 +89,7 @@ def test_a_hundred_networks_at_every_single_step():
     assert n_solved > 10
 
 
+@pytest.mark.as_a_user
 def test_the_size_of_parts_changes_nothing(population, happened, monkeypatch):
     """Two networks at a time, and all together."""
     monkeypatch.setattr(_trajectories, "BYTES_AT_ONCE", 2 * 91 * 200)

@@ -24,6 +24,7 @@ def told(found):
     return {(one.step, one.event, one.unit) for one in found}
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("settings", [{}, {"act_fn": "tanh"}, {"input_noise": 0.2}])
 def test_events_are_those_of_every_single_step_looked_at_alone(settings):
     """`identify_circuit` at each step and NumPy's forward say what happened, and when."""
@@ -77,6 +78,7 @@ def test_moments_are_the_census_of_the_networks_at_checkpoints():
     assert tuple(found.frame().columns) == Moment._fields
 
 
+@pytest.mark.as_a_user
 def test_readings_of_moments_are_those_of_the_circuit():
     """Gates, idle units, dead units and the smallest margin of a solved network of three units."""
     solved = train_population("XOR", 40, hidden=3, engine="torch", **QUIET)
@@ -142,6 +144,7 @@ def test_conditions_at_every_checkpoint():
     )
 
 
+@pytest.mark.as_a_user
 @pytest.mark.parametrize("direct", [True, False])
 def test_halving_finds_what_looking_at_every_step_does(direct):
     """Stretches, their ends and the steps between, also of networks with direct connections."""
