@@ -14,7 +14,7 @@ import pytest
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.handmade import from_gates
-from xor_mi.least_units import _families, _gate_sets, gate_sets
+from xor_mi.least_units import _direct_readouts, _families, _gate_sets, gate_sets
 from xor_mi.least_units._gate_sets import a_gate_set, gates_of
 from xor_mi.model import HookedMLP
 from xor_mi.truth import (
@@ -133,6 +133,48 @@ def test_sets_of_three_against_all_sets():
         }
         assert expected
         assert sets_found(function, 3, direct=False) == expected
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_one_gate_beside_four_inputs_against_all_threshold_functions_of_five(seed):
+    """A gate will do exactly where some threshold function of the gate and the inputs is the output
+    on the sixteen rows that occur; the 94,572 of them are tried on all 940 gates.
+    """
+    table = np.random.default_rng(seed).integers(0, 2, 16)
+    packed, bits = gates_of(4)
+    readouts = threshold_tables(5)[:, None] >> np.arange(32, dtype=np.uint32) & 1
+    # the gate first: it is 0 on the first sixteen rows of five inputs and 1 on the others
+    without, with_gate = readouts[:, :16] == table, readouts[:, 16:] == table
+    possible = (without | with_gate).all(axis=1)
+    expected = [
+        int(gate)
+        for gate, on in zip(packed, bits.astype(bool), strict=True)
+        if np.where(on, with_gate[possible], without[possible]).all(axis=1).any()
+    ]
+    found = gate_sets(BooleanFunction(4, table.tolist()), 1, direct=True)
+    assert found.tables[:, 0].tolist() == expected
+
+
+def test_linear_programs_decide_what_the_perceptron_leaves_open(monkeypatch):
+    """With a perceptron that gives up at once, each of 51 gates beside three inputs is decided by
+    the programs and their checks in whole numbers; the answers are those of the plain loops.
+    """
+    monkeypatch.setattr(_direct_readouts, "STEPS", 1)
+    _, bits = gates_of(3)
+    inputs = list(zip(*truth_rows(3), strict=True))
+    gates = list(map(tuple, bits.tolist()))
+    each_alone = np.arange(len(gates))[:, None]
+    n_possible = []
+    for target in ("x0 ^ x1 ^ x2", "x0 ^ x1, x0 & ~x2"):
+        function = BooleanFunction.of(target, 3)
+        expected = [
+            all(is_threshold_of([gate, *inputs], table) for table in function.tables)
+            for gate in gates
+        ]
+        decided = _direct_readouts.have_direct_readout(each_alone, function, bits)
+        assert decided.tolist() == expected
+        n_possible.append(sum(expected))
+    assert all(0 < count < len(gates) for count in n_possible)
 
 
 def networks(

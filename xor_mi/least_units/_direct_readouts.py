@@ -111,21 +111,10 @@ def _are_separated(points: Int[ndarray, "set row coordinate"]) -> Bool[ndarray, 
 
 
 def _is_separated(points: Int[ndarray, "row coordinate"]) -> bool:
-    """The same for one set, by two linear programs of which one has a solution."""
+    """The same for one set, by two linear programs of which one has a solution (Gordan 1873)."""
     from scipy.optimize import linprog
 
     n_rows, n_coordinates = points.shape
-    # shares of rows, together 1, at which everything cancels
-    with_total = np.concatenate([points.T, np.ones((1, n_rows))])
-    balance = linprog(
-        np.zeros(n_rows), A_eq=with_total, b_eq=np.eye(n_coordinates + 1)[-1], method="highs"
-    )
-    if balance.x is not None:
-        totals = np.arange(1, LARGEST_TOTAL)[:, None]
-        times = np.rint(balance.x * totals).astype(np.int64)
-        cancels = ((times @ points) == 0).all(axis=1) & (times >= 0).all(axis=1) & times.any(axis=1)
-        if cancels.any():
-            return False
     program = linprog(
         np.zeros(n_coordinates),
         A_ub=-points,
@@ -133,8 +122,18 @@ def _is_separated(points: Int[ndarray, "row coordinate"]) -> bool:
         bounds=(None, None),
         method="highs",
     )
-    weights = np.zeros(n_coordinates) if program.x is None else program.x
-    whole = np.rint(weights * WEIGHT_SCALE).astype(np.int64)
-    # one of the two has a solution (Gordan 1873), and both are checked exactly
-    assert (points @ whole > 0).all()
-    return True
+    if program.x is not None:
+        whole = np.rint(program.x * WEIGHT_SCALE).astype(np.int64)
+        if (points @ whole > 0).all():
+            return True
+    # shares of rows, together 1, at which everything cancels
+    with_total = np.concatenate([points.T, np.ones((1, n_rows))])
+    balance = linprog(
+        np.zeros(n_rows), A_eq=with_total, b_eq=np.eye(n_coordinates + 1)[-1], method="highs"
+    )
+    shares = np.zeros(n_rows) if balance.x is None else balance.x
+    times = np.rint(shares * np.arange(1, LARGEST_TOTAL)[:, None]).astype(np.int64)
+    cancels = (times >= 0).all(axis=1) & times.any(axis=1) & ((times @ points) == 0).all(axis=1)
+    # neither is believed unchecked, and one of the two always passes
+    assert cancels.any()
+    return False

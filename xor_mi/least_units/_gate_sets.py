@@ -106,7 +106,7 @@ class GateSets(Finding):
         a set that admits several is counted in each. With direct connections, where there are too
         many such outputs, a family is that of the gates alone.
 
-        The texts are written when they are first asked for, about a thousand in a second.
+        The texts are written when they are first asked for, some five hundred in a second.
         """
         _, bits = gates_of(self.function.n_inputs)
         return {
@@ -164,9 +164,9 @@ def gate_sets(
     """Every set of so many threshold units that computes a function, and their families.
 
     All sets of different gates of the inputs are looked through, so there are no others. Functions
-    of two and three inputs take a moment. Of four inputs, sets of two take a moment, sets of three
-    a second or two; sets of four take seconds for parity, and are refused for functions that have
-    more than a million.
+    of up to three inputs take a moment. Of four inputs, sets as small as can be take one or two
+    seconds, for parity too, which needs four. Larger sets are soon more than a million, and are
+    refused, which may take two minutes. With direct connections sets of two take up to ten seconds.
 
     Args:
         target: a gate, a formula or a `BooleanFunction` of one to four inputs, with one or several
