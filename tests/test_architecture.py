@@ -439,6 +439,7 @@ NAMES = [
     *("HighLevelModel", "ablation_sweep", "interchange_accuracy", "patch", "patch_sweep"),
     *("scan_gates", "find_gates", "Circuit", "diagnose", "identify_circuit"),
     *("find_subcircuits", "identifiability_report", "census", "trajectory"),
+    "atlas",
 ]
 """What a program gets from `xor_mi` itself, in the order of the pipeline."""
 

@@ -24,6 +24,7 @@ from xor_mi import (
     geometry,
     handmade,
     interventions,
+    least_units,
     margins,
     population,
     report,
@@ -121,6 +122,7 @@ MADE: dict[str, Once] = {
     "exam run": lambda: exam.run_exam(
         tasks="planted gates relu", methods="random", n_networks=1, **quiet
     ),
+    "atlas": least_units.atlas,
     "figures": lambda: report.figures_of(made("findings")),
 }
 """Valid arguments, each made when it is first asked for."""
@@ -210,6 +212,7 @@ VALID: dict[str, dict[str, object]] = {
     "circuits.identify_circuit": MODEL,
     "circuits.ordered_circuits": {**MODEL, **quiet},
     "circuits.summarize": {"circuit": Made("circuit")},
+    "least_units.atlas": {},
     "least_units.gate_sets": {"target": "XOR", "n_units": 2, **quiet},
     "search.as_network": {**MODEL, "subcircuit": Made("subcircuit")},
     "search.compare_conventions": {**MODEL, "depth": 1, **quiet},
@@ -286,6 +289,7 @@ VALID: dict[str, dict[str, object]] = {
     "plots.ablation_heatmap": {"sweep": Made("ablations")},
     "plots.activations_heatmap": {"values": Made("activations")},
     "plots.alignments_figure": {"search": Made("alignments")},
+    "plots.atlas_figure": {"table": Made("atlas"), "n_inputs": 2},
     "plots.attribution_heatmap": {"attribution": Made("attribution")},
     "plots.boundary_figure": {"edge": Made("boundary")},
     "plots.comparison_heatmap": {"comparison": Made("comparison")},

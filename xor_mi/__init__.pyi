@@ -43,6 +43,9 @@ from .search import identifiability_report as identifiability_report
 from .population import census as census
 from .population import trajectory as trajectory
 
+# how many units are needed
+from .least_units import atlas as atlas
+
 # the rooms, in the order in which data flows through them
 from . import errors as errors
 from . import reading as reading

@@ -36,6 +36,7 @@ if sys.platform != "win32":
     import fcntl
 
 __all__ = [
+    "ATLAS_MARK",
     "CENSUS_MARK",
     "CIRCUIT_MARK",
     "EXAM_MARK",
@@ -80,12 +81,16 @@ EXAM_MARK = "xor_mi.exam"
 TRAJECTORY_MARK = "xor_mi.trajectory"
 """Of the page of a trajectory and the two tables beside it."""
 
+ATLAS_MARK = "xor_mi.atlas"
+"""Of the table of least widths."""
+
 REGRESSION_MARK = "xor_mi.regression"
 FINDING_MARK = "xor_mi.finding"
 """Of what `testing.write_record` writes: records of circuits, and of other findings."""
 MARKS = {
     *(MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK),
     *(EXAM_MARK, TRAJECTORY_MARK, TRAJECTORIES_MARK, REGRESSION_MARK, FINDING_MARK),
+    ATLAS_MARK,
 }
 
 HEAD = 1024
@@ -435,6 +440,8 @@ def _mark_of_parquet(file: Path) -> str:
     metadata = parquet_metadata(file)
     if b"xor_mi_trajectories_format" in metadata:
         return TRAJECTORIES_MARK
+    if b"xor_mi_atlas_format" in metadata:
+        return ATLAS_MARK
     # the first format of a census did not write its number
     number = metadata.get(b"xor_mi_census_format", b"1")
     about = json.loads(metadata.get(b"xor_mi", b"null"))

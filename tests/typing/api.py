@@ -45,6 +45,7 @@ written: dict[str, str] = {
     "index.html": xor_mi.saving.EXAM_MARK,
     "_plan.json": xor_mi.saving.CENSUS_MARK,
     "events.csv": xor_mi.saving.TRAJECTORY_MARK,
+    "atlas.parquet": xor_mi.saving.ATLAS_MARK,
     "events.parquet": xor_mi.saving.TRAJECTORIES_MARK,
     **xor_mi.trajectory_page.TRAJECTORY_FILES,
     **xor_mi.model.MODEL_FILES,
@@ -476,6 +477,9 @@ assert_type(sets_of_gates.n_sets, int)
 assert_type(sets_of_gates.n_families, int)
 assert_type(sets_of_gates.families, dict[str, int])
 assert_type(sets_of_gates.frame(), pd.DataFrame)
+assert_type(xor_mi.atlas("XOR"), pd.DataFrame)
+assert_type(xor_mi.least_units.atlas(n_inputs=3), pd.DataFrame)
+assert_type(xor_mi.least_units.ATLAS_COLUMNS[0], str)
 assert_type(xor_mi.truth.count_threshold_functions(4), int)
 _ = xor_mi.truth.threshold_tables(4)
 
@@ -619,6 +623,8 @@ assert_type(xor_mi.plots.failures_figure(grades), go.Figure)
 assert_type(xor_mi.plots.truth_by_size(exam_truth), go.Figure)
 assert_type(xor_mi.plots.family_weights(networks, width=2), go.Figure)
 assert_type(xor_mi.plots.success_curve(networks), go.Figure)
+atlas_unit: xor_mi.plots.AtlasUnit = "relu"
+assert_type(xor_mi.plots.atlas_figure(xor_mi.atlas(), n_inputs=3, unit=atlas_unit), go.Figure)
 assert_type(xor_mi.plots.path_frames(path), list[xor_mi.plots.SliderFrame])
 assert_type(xor_mi.plots.weight_frames(moved, [circuit]), list[xor_mi.plots.SliderFrame])
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from io import SEEK_END, BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import pandas as pd
@@ -83,6 +84,8 @@ class TableKind(NamedTuple):
         if_damaged, if_of_another_version: what to do about a file of its folder that is.
         again: what makes a file again that cannot be read.
         makes: the function that returns one.
+        more_kinds: Arrow's name of the kind of a column's values, where no census has the column
+            and they are not text.
     """
 
     name: str
@@ -95,6 +98,7 @@ class TableKind(NamedTuple):
     if_of_another_version: str
     again: str
     makes: str
+    more_kinds: Mapping[str, str] = MappingProxyType({})
 
 
 CENSUS = TableKind(
@@ -283,7 +287,7 @@ def read_file(file: Path, columns: list[str], *, kind: TableKind = CENSUS) -> "p
             table = pq.read_table(opened, columns=columns, page_checksum_verification=True).select(
                 columns
             )
-        _require_kinds(table.schema)
+        _require_kinds(table.schema, kind)
         # such as letters that are no UTF-8
         table.validate(full=True)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
@@ -298,13 +302,13 @@ def unreadable(file: Path, error: Exception, *, kind: TableKind) -> XorMiError:
     return XorMiError(f"'{file}' is not a {kind.name}: {reason}; delete it and {kind.again}")
 
 
-def _require_kinds(there: "pa.Schema") -> None:
+def _require_kinds(there: "pa.Schema", kind: TableKind) -> None:
     """Columns of the right names may hold values of other kinds, where another tool wrote them.
 
     Raises:
         OSError: naming the column, what it holds and what it should.
     """
-    for column, expected in _schema(there.names).items():
+    for column, expected in _schema(there.names, kind).items():
         found = there.field(column).type
         if found != expected:
             raise OSError(f"its {column} is {found}, not {expected}")
@@ -354,11 +358,11 @@ def _table(networks: pd.DataFrame, kind: TableKind) -> "pa.Table":
         raise XorMiError(
             f"this table has no column {', '.join(missing)}; write what {kind.makes} gave"
         )
-    schema = pa.schema(list(_schema(columns).items()))
+    schema = pa.schema(list(_schema(columns, kind).items()))
     return pa.Table.from_pandas(networks[columns], schema=schema, preserve_index=False)
 
 
-def _schema(columns: Iterable[str]) -> "dict[str, pa.DataType]":
+def _schema(columns: Iterable[str], kind: TableKind) -> "dict[str, pa.DataType]":
     """Column -> the kind of its values in a file."""
     import pyarrow as pa
 
@@ -372,4 +376,5 @@ def _schema(columns: Iterable[str]) -> "dict[str, pa.DataType]":
         "margins": pa.list_(pa.float64()),
         "weights": pa.list_(pa.float32()),
     } | dict.fromkeys(COUNTS, pa.int32())
+    kinds |= {name: pa.type_for_alias(alias) for name, alias in kind.more_kinds.items()}
     return {name: kinds.get(name, pa.string()) for name in columns}

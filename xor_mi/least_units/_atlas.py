@@ -1,0 +1,167 @@
+"""a function -> its line in the stored table of all functions of up to four inputs."""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from xor_mi.errors import XorMiError, require_at_most, whole_number
+from xor_mi.kinds import Target
+from xor_mi.population._parquet import TableKind, read_file
+from xor_mi.saving import ATLAS_MARK
+from xor_mi.truth import BooleanFunction, npn_class
+
+MOST_INPUTS = 4
+"""The atlas has the functions of one input up to so many."""
+
+ONE_MORE = "_one_more"
+"""Ends the names of columns on networks of one unit more than the least number."""
+
+TRAINED = ("n_solved", "success", "success_low", "success_high")
+"""What the atlas says of networks of one width."""
+
+ATLAS_COLUMNS = (
+    *("n_inputs", "table", "function", "n_functions", "n_essential"),
+    *("threshold", "threshold_direct", "relu", "relu_direct"),
+    *("n_gate_sets", "n_families"),
+    "n_networks",
+    *TRAINED,
+    *(name + ONE_MORE for name in TRAINED),
+)
+"""The columns of the atlas, in their order."""
+
+SHARES = tuple(name for name in ATLAS_COLUMNS if name.startswith("success"))
+"""Those that are no whole numbers and no text."""
+
+EXACT_COLUMNS = ATLAS_COLUMNS[: ATLAS_COLUMNS.index("n_networks") + 1]
+"""Those that every machine finds alike; training rounds."""
+
+ATLAS = TableKind(
+    name="atlas of least widths",
+    mark=ATLAS_MARK,
+    format_key=b"xor_mi_atlas_format",
+    format=1,
+    columns=ATLAS_COLUMNS,
+    has_a_line_each=False,
+    if_damaged="install xor-mi again",
+    if_of_another_version="install xor-mi again",
+    again="install xor-mi again, or run python -m xor_mi.least_units._build",
+    makes="atlas()",
+    more_kinds={
+        name: "float64" if name in SHARES else "int64"
+        for name in ATLAS_COLUMNS
+        if name not in ("table", "function")
+    },
+)
+
+DATA = Path(__file__).parent / "data" / "atlas.parquet"
+"""Where the atlas is stored."""
+
+
+def atlas(target: Target | None = None, *, n_inputs: int | None = None) -> pd.DataFrame:
+    """How many hidden units every function of up to four inputs needs: one line per class.
+
+    Functions that come out of each other when inputs are permuted or negated, or the output is,
+    need the same number of units; such a class (an NPN class, `truth.npn_class`) has one line.
+    There are 2, 4, 14 and 222 classes of one to four inputs. The table is stored; it was found by
+    `least_hidden_units`, `gate_sets` and `train_population`, and is found anew by
+    `python -m xor_mi.least_units._build`.
+
+    Columns:
+        n_inputs: number of inputs, those too that the function does not depend on.
+        table: truth table of the class's representative, row by row.
+        function: the representative's name or formula.
+        n_functions: functions in the class.
+        n_essential: inputs that the function depends on.
+        threshold, threshold_direct, relu, relu_direct: least number of hidden units of the kind,
+            without direct connections from the inputs to the output and with; each is proved.
+        n_gate_sets: sets of so many threshold units as `threshold` says that compute the function,
+            without direct connections, as `gate_sets` counts them, and 1, the empty one, for a
+            constant; n_families: their families.
+        n_networks: ReLU networks trained on the representative, at each of two widths: the least
+            one (`relu`, or 1 where that is 0), and one unit more, whose columns end in _one_more.
+            Inputs are 0 and 1: another function of the class may be found more or less often.
+        n_solved, success, success_low, success_high: how many of them decide every row as the
+            function, their share, and its 95 % Clopper-Pearson interval.
+
+    Args:
+        target: a function whose class alone is wanted; its line has the representative's table.
+        n_inputs: as other functions take it beside a target; without a target, the number of inputs
+            of the classes that are wanted.
+
+    Raises:
+        XorMiError: a function of more than four inputs or of several outputs, no function; a stored
+            table that is damaged.
+
+    >>> atlas("x0 == x1")[["table", "threshold", "threshold_direct", "relu", "n_gate_sets"]]
+      table  threshold  threshold_direct  relu  n_gate_sets
+    0  0110          2                 1     2            8
+    >>> atlas(n_inputs=3).groupby("threshold")["n_functions"].sum().to_dict()
+    {0: 2, 1: 102, 2: 150, 3: 2}
+    """
+    lines = _stored()
+    if target is not None:
+        representative = _representative(BooleanFunction.of(target, n_inputs))
+        table = "".join(map(str, representative.bits))
+        lines = lines[(lines["n_inputs"] == representative.n_inputs) & (lines["table"] == table)]
+    elif n_inputs is not None:
+        n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
+        require_at_most(
+            n_inputs,
+            MOST_INPUTS,
+            what="inputs",
+            do=f"the atlas has functions of 1 to {MOST_INPUTS}; least_hidden_units takes more",
+        )
+        lines = lines[lines["n_inputs"] == n_inputs]
+    # another one at every call: changing it changes no later answer
+    return lines.reset_index(drop=True)
+
+
+def _representative(function: BooleanFunction) -> BooleanFunction:
+    """The function that stands for the class of another one.
+
+    Raises:
+        XorMiError: one that the atlas does not have.
+    """
+    if function.n_outputs != 1:
+        raise XorMiError(
+            f"the atlas has functions of one output, and {function.name} has "
+            f"{function.n_outputs}; least_hidden_units takes several"
+        )
+    if function.n_inputs > MOST_INPUTS:
+        essential = [f"x{index}" for index in function.essential_inputs]
+        hint = ""
+        if len(essential) <= MOST_INPUTS:
+            hint = f", or ask for the function of {', '.join(essential) or 'one input'} alone"
+        raise XorMiError(
+            f"the atlas has functions of 1 to {MOST_INPUTS} inputs, and this one has "
+            f"{function.n_inputs}; least_hidden_units takes more{hint}"
+        )
+    return npn_class(function).representative
+
+
+@cache
+def _stored() -> pd.DataFrame:
+    """The stored table, checked.
+
+    Raises:
+        XorMiError: it is not there, or damaged.
+    """
+    return read_atlas(DATA)
+
+
+def read_atlas(file: Path) -> pd.DataFrame:
+    """The table in a file.
+
+    Raises:
+        XorMiError: it is not there, damaged, or not all functions are in it.
+    """
+    lines = read_file(file, list(ATLAS_COLUMNS), kind=ATLAS).to_pandas()
+    counted = lines.groupby("n_inputs")["n_functions"].sum().to_dict()
+    there = {n_inputs: 2 ** (2**n_inputs) for n_inputs in range(1, MOST_INPUTS + 1)}
+    if counted != there:
+        raise XorMiError(
+            f"'{file}' has {counted} functions by number of inputs, and there are {there}; "
+            f"{ATLAS.again}"
+        )
+    return lines

@@ -1,0 +1,294 @@
+"""the atlas of least widths -> its classes by width and by training's success, and how many
+functions need how many units.
+"""
+
+from collections.abc import Sequence
+from math import hypot, log10, sqrt
+from typing import Literal, NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
+from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, as_written, layout
+
+AtlasUnit = Literal["relu", "threshold"]
+"""The units by whose least number the classes stand side by side."""
+WIDTHS: dict[str, tuple[str, str, str]] = {
+    "threshold": ("threshold units", POSITIVE, ""),
+    "threshold_direct": ("threshold units, direct connections", POSITIVE, "/"),
+    "relu": ("ReLU units", NEGATIVE, ""),
+    "relu_direct": ("ReLU units, direct connections", NEGATIVE, "/"),
+}
+"""Column of the atlas -> what it counts, and the colour and hatching of its bars."""
+LOOKS = (
+    ("#bbbbbb", "circle"),
+    (POSITIVE, "circle"),
+    (NEGATIVE, "square"),
+    ("#1b7837", "diamond"),
+    ("#762a83", "star"),
+)
+"""Colour and symbol of a class by its other least number, from 0."""
+SMALLEST, LARGEST = 6.0, 13.0
+"""Pixels across the mark of the smallest class and of the largest."""
+LARGEST_CLASS = 768
+"""Functions in the largest class of four inputs: inputs permuted and negated, and the output."""
+CORNERS = 1.2
+"""How much further than a circle of its size a square or a diamond reaches."""
+ROUNDING = 1e-6
+"""So many pixels are no overlap."""
+BARS_WIDTH, BETWEEN = 400, 90
+"""Pixels of the panel of counts, and of the gap between it and the marks."""
+MARKS_HEIGHT = 480
+"""Pixels from no success to every run's."""
+SIDES = 160
+"""Pixels of plotly's margins left and right."""
+
+
+def atlas_figure(table: pd.DataFrame, *, n_inputs: int = 4, unit: AtlasUnit = "relu") -> go.Figure:
+    """`least_units.atlas`: which functions need how many hidden units, and how often training finds
+    a network that small.
+
+    Every class is one mark, over its least number of units; its height is the share of ReLU
+    networks of the least width that come to solve it, its size grows with the number of functions
+    in the class, colour and symbol give the least number of the other kind of units. Marks that
+    would cover each other stand side by side. Beside them, how many *functions* need how many
+    units, on a logarithmic axis.
+
+    Args:
+        table: what `least_units.atlas` returns, or some of its lines.
+        n_inputs: whose classes are drawn.
+        unit: the units by whose least number the classes stand.
+
+    Raises:
+        XorMiError: another table, a number of inputs that it has no class of, another unit.
+    """
+    require_kind("table", table, pd.DataFrame, give="what least_units.atlas() returns")
+    if unit not in ("relu", "threshold"):
+        raise unknown("unit", unit, ("relu", "threshold"), where="the classes stand by")
+    n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
+    lines = _lines_of(table, n_inputs)
+    widths = range(int(lines[list(WIDTHS)].to_numpy().max()) + 1)
+    shown = sorted(set(lines[unit]))
+    spots = {width: _spots(lines[lines[unit] == width]) for width in shown}
+    reach = {width: max(map(_far, spots[width]), default=0.0) for width in shown}
+    centre, marks_width = _columns(reach)
+    figure = make_subplots(
+        cols=2,
+        column_widths=[marks_width, BARS_WIDTH],
+        horizontal_spacing=BETWEEN / (marks_width + BETWEEN + BARS_WIDTH),
+        subplot_titles=["classes", "functions"],
+    )
+    other: AtlasUnit = "threshold" if unit == "relu" else "relu"
+    _add_marks(figure, lines, spots, centre, by=unit, other=other)
+    _add_counts(figure, lines, widths)
+    _label(
+        figure, unit, centre, marks_width=marks_width, n_functions=int(lines["n_functions"].sum())
+    )
+    title = (
+        f"The {len(lines)} classes of functions of {n_inputs} input{'s' * (n_inputs > 1)} "
+        "by how many hidden units they need"
+    )
+    width = marks_width + BETWEEN + BARS_WIDTH + SIDES
+    layout(figure, title, width=width, height=MARKS_HEIGHT + 250)
+    legend = {"orientation": "h", "y": -0.14, "yanchor": "top", "x": 0}
+    return figure.update_layout(legend=legend, margin={"t": 90}, barmode="group")
+
+
+def _label(
+    figure: go.Figure,
+    unit: AtlasUnit,
+    centre: dict[int, float],
+    *,
+    marks_width: int,
+    n_functions: int,
+) -> None:
+    """What the axes are, and how far they reach."""
+    figure.update_xaxes(
+        title=f"least number of {WIDTHS[unit][0]}",
+        range=[0, marks_width],
+        tickvals=list(centre.values()),
+        ticktext=list(map(str, centre)),
+        col=1,
+    )
+    share = "% of ReLU networks of the least width that solve it"
+    figure.update_yaxes(title=share, range=[-3, 103], col=1)
+    figure.update_xaxes(title="least number of units", dtick=1, col=2)
+    figure.update_yaxes(
+        type="log",
+        dtick=1,
+        # powers of ten, with room for the number over the highest bar
+        range=[0, log10(n_functions) + 0.6],
+        title="functions",
+        exponentformat="none",
+        separatethousands=True,
+        col=2,
+    )
+
+
+def _lines_of(table: pd.DataFrame, n_inputs: int) -> pd.DataFrame:
+    """The classes of so many inputs."""
+    needed = ["n_inputs", "table", "function", "n_functions", *WIDTHS, "n_gate_sets", "n_families"]
+    needed += ["n_networks", "n_solved", "success", "success_low", "success_high"]
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise XorMiError(
+            f"this table has no column {', '.join(missing)}; give what least_units.atlas() returns"
+        )
+    lines = table[table["n_inputs"] == n_inputs]
+    if len(lines) == 0:
+        there = sorted(set(table["n_inputs"]))
+        raise XorMiError(
+            f"no class of {n_inputs} inputs in this table; it has those of "
+            f"{', '.join(map(str, there)) or 'none'}"
+        )
+    return lines
+
+
+# where the marks stand
+
+
+class _Spot(NamedTuple):
+    """Where a mark stands, in pixels.
+
+    Attributes:
+        aside: from the middle of its column.
+        high: from no success.
+        across: how wide it is.
+    """
+
+    aside: float
+    high: float
+    across: float
+
+
+def _spots(lines: pd.DataFrame) -> list[_Spot]:
+    """Marks that do not touch: each as near to the middle as those below it leave room."""
+    high = (lines["success"] * MARKS_HEIGHT).tolist()
+    across = [_size(n_functions) for n_functions in lines["n_functions"].tolist()]
+    spots: dict[int, _Spot] = {}
+    for number in sorted(range(len(high)), key=lambda number: high[number]):
+        spots[number] = _free_spot(high[number], across[number], list(spots.values()))
+    return [spots[number] for number in range(len(high))]
+
+
+def _size(n_functions: int) -> float:
+    """Pixels across a mark: its area grows with the number of functions."""
+    return SMALLEST + (LARGEST - SMALLEST) * min(1.0, sqrt(n_functions / LARGEST_CLASS))
+
+
+def _free_spot(high: float, across: float, taken: Sequence[_Spot]) -> _Spot:
+    """The place nearest to the middle where a mark of this height touches none that stands."""
+    tried = [0.0]
+    for other in taken:
+        reach = CORNERS * (across + other.across) / 2
+        if abs(high - other.high) < reach:
+            beside = sqrt(reach**2 - (high - other.high) ** 2)
+            tried += [other.aside - beside, other.aside + beside]
+    places = (_Spot(aside, high, across) for aside in sorted(tried, key=abs))
+    # the outermost of the places tried is always free
+    return next(place for place in places if not any(_touch(place, other) for other in taken))
+
+
+def _touch(one: _Spot, other: _Spot) -> bool:
+    apart = hypot(one.aside - other.aside, one.high - other.high)
+    return apart < CORNERS * (one.across + other.across) / 2 - ROUNDING
+
+
+def _far(spot: _Spot) -> float:
+    """Pixels from the middle of a column to the outer edge of a mark."""
+    return abs(spot.aside) + spot.across / 2
+
+
+def _columns(reach: dict[int, float]) -> tuple[dict[int, float], int]:
+    """The middle of each column of marks, and the width of all, in pixels."""
+    centre: dict[int, float] = {}
+    right = 0.0
+    for width, far in reach.items():
+        half = max(45.0, far + 20)
+        centre[width] = right + half
+        right += 2 * half
+    return centre, round(right)
+
+
+# what is drawn
+
+
+def _add_marks(
+    figure: go.Figure,
+    lines: pd.DataFrame,
+    spots: dict[int, list[_Spot]],
+    centre: dict[int, float],
+    *,
+    by: AtlasUnit,
+    other: AtlasUnit,
+) -> None:
+    """One trace for each least number of the other kind of units."""
+    x: dict[int, float] = {}
+    across: dict[int, float] = {}
+    for width, places in spots.items():
+        for index, spot in zip(lines.index[lines[by] == width], places, strict=True):
+            x[index] = centre[width] + spot.aside
+            across[index] = spot.across
+    for number in sorted(set(lines[other])):
+        chosen = lines[lines[other] == number]
+        colour, symbol = LOOKS[min(int(number), len(LOOKS) - 1)]
+        marks = go.Scatter(
+            x=[x[index] for index in chosen.index],
+            y=(100 * chosen["success"]).tolist(),
+            mode="markers",
+            marker={
+                "color": colour,
+                "symbol": symbol,
+                "size": [across[index] for index in chosen.index],
+                "line": {"color": INK, "width": 0.5},
+                "opacity": 1.0,
+            },
+            name=f"{number} {WIDTHS[other][0] if number != 1 else WIDTHS[other][0][:-1]}",
+            hovertext=[_said(line) for line in chosen.to_dict("records")],
+            hoverinfo="text",
+        )
+        figure.add_trace(marks, row=1, col=1)
+
+
+def _said(line: dict) -> str:
+    """What stands beside the pointer."""
+    share, low, high = (100 * line[name] for name in ("success", "success_low", "success_high"))
+    return "<br>".join(
+        [
+            f"<b>{as_written(line['function'])}</b>",
+            f"table {line['table']}, {line['n_functions']} functions in the class",
+            f"threshold units: {line['threshold']}, with direct {line['threshold_direct']}",
+            f"ReLU units: {line['relu']}, with direct {line['relu_direct']}",
+            f"{line['n_gate_sets']:,} sets of gates in {line['n_families']:,} families",
+            f"{line['n_solved']:,} of {line['n_networks']:,} networks solve it: "
+            f"{share:.1f}% ({low:.1f} to {high:.1f}%)",
+        ]
+    )
+
+
+def _add_counts(figure: go.Figure, lines: pd.DataFrame, widths: range) -> None:
+    """How many functions need how many units, a bar for each kind of network."""
+    for column, (name, colour, hatching) in WIDTHS.items():
+        counted = lines.groupby(column)["n_functions"].sum()
+        numbers = [int(counted.get(width, 0)) for width in widths]
+        bars = go.Bar(
+            x=list(widths),
+            # a logarithmic axis has no zero
+            y=[number or None for number in numbers],
+            name=name,
+            marker={
+                "color": "#ffffff" if hatching else colour,
+                "line": {"color": colour, "width": 1},
+                "pattern": {"shape": hatching, "fgcolor": colour, "size": 5},
+            },
+            text=[f"{number:,}" if number else "" for number in numbers],
+            textposition="outside",
+            textangle=-90,
+            textfont={"size": 11},
+            constraintext="none",
+            cliponaxis=False,
+            hovertemplate=f"%{{y:,}} functions need %{{x}} {name}<extra></extra>",
+        )
+        figure.add_trace(bars, row=1, col=2)
