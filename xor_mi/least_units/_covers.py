@@ -18,6 +18,9 @@ from xor_mi.progress import progress_bar
 BITS = 64
 """What is told apart is kept in words of so many bits."""
 
+GATES_AT_ONCE = 512
+"""So many gates are held against all partners in one step."""
+
 Splits = UInt64[ndarray, "gate word"]
 """Bit p of a gate's words is on where the gate tells the two sides of thing p apart."""
 
@@ -108,20 +111,20 @@ def _last_units(
     if n_units == 1:
         return np.flatnonzero(allowed & ~_any_bit(left & ~splits))[:, None]
     candidates = _candidates(splits, left, allowed)
+    partners = np.flatnonzero(allowed)
     # a gate before this one in the list has been tried with all its partners
     place = np.full(len(splits), len(splits))
     place[candidates] = np.arange(len(candidates))
     still_left = left & ~splits[candidates]
-    most = _count(splits[allowed] & left).max(initial=0)
-    possible = _count(still_left) <= most
-    found = []
-    for chunk in np.array_split(np.flatnonzero(possible), max(1, possible.sum() // 512)):
-        not_told = np.zeros((len(chunk), len(splits)), dtype=bool)
+    most = _count(splits[partners] & left).max(initial=0)
+    possible = np.flatnonzero(_count(still_left) <= most)
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for part in np.split(possible, range(GATES_AT_ONCE, len(possible), GATES_AT_ONCE)):
+        fits = place[partners] > part[:, None]
         for word in range(splits.shape[1]):
-            not_told |= (still_left[chunk, word, None] & ~splits[None, :, word]) != 0
-        fits = ~not_told & allowed & (place > chunk[:, None])
+            fits &= (still_left[part, word, None] & ~splits[partners, word]) == 0
         first, second = np.nonzero(fits)
-        found.append(np.stack([candidates[chunk[first]], second], axis=1))
+        found.append(np.stack([candidates[part[first]], partners[second]], axis=1))
     return np.concatenate(found)
 
 

@@ -14,6 +14,9 @@ from numpy import ndarray
 
 from xor_mi.truth import BooleanFunction, row_numbers, truth_rows
 
+NUMBERS_AT_ONCE = 1 << 21
+"""So many sets are moved in one step."""
+
 
 def row_moves(function: BooleanFunction) -> Int[ndarray, "move row"]:
     """Where each row goes, for all changes of inputs after which every output is itself or its
@@ -67,8 +70,10 @@ def all_images(
     """
     n_gates = images.shape[1]
     found = np.empty(0, dtype=np.int64)
-    for image in images:
-        found = np.union1d(found, as_numbers(image[sets], n_gates))
+    per_step = max(1, NUMBERS_AT_ONCE // max(1, len(sets)))
+    for start in range(0, len(images), per_step):
+        moved = as_numbers(images[start : start + per_step, sets], n_gates)
+        found = np.union1d(found, moved)
         if len(found) > at_most:
             return None
     return as_sets(found, n_gates, sets.shape[1])
