@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
+import atlas
 import exam
 import one_network
 import patching
@@ -49,6 +50,7 @@ GOALS = {
     "slider of a 4-5-1 report, s": ("<=", 3.0),
     "exam of 100 networks 2-3-3-1, all methods, s": ("<=", 120.0),
     "GiB at most": ("<=", 2.0),
+    "the slowest of every tenth class of 4 inputs, least numbers and sets, s": ("<=", 3.0),
     "xor-mi --help, s": ("<=", 0.3),
     "import of the pytest plugin, s": ("<=", 0.05),
 }
@@ -105,6 +107,7 @@ def main() -> None:
         | one_network.main()
         | exam.main()
         | trajectories.main()
+        | atlas.main()
     )
     figures["xor-mi --help, s"] = started(
         "import sys; sys.argv = ['xor-mi', '--help']; from xor_mi.cli import main; main()"

@@ -623,7 +623,7 @@ assert_type(xor_mi.plots.failures_figure(grades), go.Figure)
 assert_type(xor_mi.plots.truth_by_size(exam_truth), go.Figure)
 assert_type(xor_mi.plots.family_weights(networks, width=2), go.Figure)
 assert_type(xor_mi.plots.success_curve(networks), go.Figure)
-atlas_unit: xor_mi.plots.AtlasUnit = "relu"
+atlas_unit: xor_mi.least_units.AtlasUnit = "relu"
 assert_type(xor_mi.plots.atlas_figure(xor_mi.atlas(), n_inputs=3, unit=atlas_unit), go.Figure)
 assert_type(xor_mi.plots.path_frames(path), list[xor_mi.plots.SliderFrame])
 assert_type(xor_mi.plots.weight_frames(moved, [circuit]), list[xor_mi.plots.SliderFrame])

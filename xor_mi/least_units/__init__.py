@@ -4,6 +4,7 @@ One hidden layer; a row is decided 1 where the output is above 0, and no row lie
 """
 
 from xor_mi.least_units._atlas import ATLAS_COLUMNS as ATLAS_COLUMNS
+from xor_mi.least_units._atlas import AtlasUnit as AtlasUnit
 from xor_mi.least_units._atlas import atlas as atlas
 from xor_mi.least_units._gate_sets import GateSets as GateSets
 from xor_mi.least_units._gate_sets import gate_sets as gate_sets

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -10,6 +11,9 @@ from xor_mi.kinds import Target
 from xor_mi.population._parquet import TableKind, read_file
 from xor_mi.saving import ATLAS_MARK
 from xor_mi.truth import BooleanFunction, npn_class
+
+AtlasUnit = Literal["relu", "threshold"]
+"""The kinds of hidden unit that the atlas is of."""
 
 MOST_INPUTS = 4
 """The atlas has the functions of one input up to so many."""

@@ -4,7 +4,6 @@ Colours diverge around zero (blue positive, red negative) and never carry meanin
 edges have their numbers, signs their dashes, verdicts their patterns and words.
 """
 
-from xor_mi.plots._atlas import AtlasUnit as AtlasUnit
 from xor_mi.plots._atlas import atlas_figure as atlas_figure
 from xor_mi.plots._exam import GradesKind as GradesKind
 from xor_mi.plots._exam import failures_figure as failures_figure

@@ -4,17 +4,16 @@ functions need how many units.
 
 from collections.abc import Sequence
 from math import hypot, log10, sqrt
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
+from xor_mi.least_units import AtlasUnit
 from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, as_written, layout
 
-AtlasUnit = Literal["relu", "threshold"]
-"""The units by whose least number the classes stand side by side."""
 WIDTHS: dict[str, tuple[str, str, str]] = {
     "threshold": ("threshold units", POSITIVE, ""),
     "threshold_direct": ("threshold units, direct connections", POSITIVE, "/"),
@@ -65,8 +64,8 @@ def atlas_figure(table: pd.DataFrame, *, n_inputs: int = 4, unit: AtlasUnit = "r
         XorMiError: another table, a number of inputs that it has no class of, another unit.
     """
     require_kind("table", table, pd.DataFrame, give="what least_units.atlas() returns")
-    if unit not in ("relu", "threshold"):
-        raise unknown("unit", unit, ("relu", "threshold"), where="the classes stand by")
+    if unit not in get_args(AtlasUnit):
+        raise unknown("unit", unit, get_args(AtlasUnit), where="the classes stand by")
     n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
     lines = _lines_of(table, n_inputs)
     widths = range(int(lines[list(WIDTHS)].to_numpy().max()) + 1)
