@@ -20,6 +20,7 @@ from torch import nn
 from xor_mi import (
     circuits,
     exam,
+    exam_page,
     gate_scan,
     geometry,
     handmade,
@@ -32,6 +33,7 @@ from xor_mi import (
     terms,
     testing,
     training,
+    trajectory_page,
     values,
 )
 from xor_mi.errors import XorMiError
@@ -482,6 +484,33 @@ def files_to_read(tmp_path_factory) -> Path:
     return folder
 
 
+def once(draw: Callable[..., object]) -> Callable[..., object]:
+    """What draws, asked once for each choice of arguments; these are kept, so that no other object
+    comes to lie where one of them lay.
+    """
+    kept: dict[tuple[object, ...], tuple[object, ...]] = {}
+
+    def drawn(*given: object, **named: object) -> object:
+        key = (*map(id, given), *((name, id(value)) for name, value in named.items()))
+        if key not in kept:
+            kept[key] = (draw(*given, **named), given, named)
+        return kept[key][0]
+
+    return drawn
+
+
+DRAWN = [
+    (module, name, once(getattr(module, name)))
+    for module, name in (
+        (report, "figures_of"),
+        (report, "render_report"),
+        (trajectory_page, "render_trajectory_page"),
+        (exam_page, "render_exam_page"),
+    )
+]
+"""What a page is made of takes a second, and its writers are asked for the same page again and again."""
+
+
 @pytest.mark.unchecked
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", VALID)
@@ -490,6 +519,8 @@ def test_wrong_kinds_are_refused_by_the_package_itself(name, files_to_read, tmp_
     monkeypatch.chdir(tmp_path)
     shutil.copytree(files_to_read, tmp_path, dirs_exist_ok=True)
     function, arguments = functions()[name], valid(name)
+    for module, drawing, drawn in DRAWN:
+        monkeypatch.setattr(module, drawing, drawn)
     assert outcome(call_of(function, arguments)) == ""
     wrong = []
     for parameter in inspect.signature(function).parameters.values():

@@ -5,7 +5,7 @@ known by counting.
 from pathlib import Path
 
 import pytest
-from style import MAX_FUNCTION, measure
+from style import MAX_FUNCTION, closing_imports, import_graph, largest_circle, measure
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = '''"""a doc"""
@@ -75,8 +75,14 @@ def test_long_functions_and_wide_lines_are_counted(package):
 
 
 def test_the_package_itself_can_be_measured():
-    """The figures of xor_mi, whatever they are, are all there."""
-    figures = measure(ROOT / "xor_mi")
-    assert figures["files"] > 50
-    assert figures["import circle, files"] == 0
-    assert figures["imports inside functions that close a circle"] == 1  # Finding.plot
+    """The figures of a room of xor_mi, whatever they are, are all there; the imports are those of
+    all rooms.
+    """
+    room = ROOT / "xor_mi" / "population"
+    figures = measure(room)
+    assert figures["files"] == len(list(room.rglob("*.py"))) > 10
+    everywhere = import_graph(ROOT / "xor_mi")
+    at_the_top = import_graph(ROOT / "xor_mi", inside_functions=False)
+    assert len(everywhere) > 50
+    assert largest_circle(at_the_top) == 0
+    assert closing_imports(at_the_top, everywhere) == 1  # Finding.plot
