@@ -223,7 +223,7 @@ def test_counting_equals_listing_where_the_larger_output_wins(sizes, ablation):
     """Without a list, the same number of perfect subcircuits, whatever the convention."""
     acts = ("relu", "tanh")[: len(sizes) - 2]
     counts = []
-    for seed in range(8):
+    for seed in range(6):
         network = Plain(sizes, seed, acts=acts, levels=(-1, 1), largest_wins=True)
         model = network.model
         for target, all_units in product(("x0", "x0 | x1", "TRUE"), (True, False)):

@@ -42,15 +42,16 @@ print(issubclass(xor_mi.widgets.Playground, object))
 """What finds the room and looks at it."""
 
 BLOCKED = {("ipywidgets",): REFUSED, ("anywidget",): LOOKED_AT, EXTRA: LOOKED_AT}
-"""What cannot be imported -> what is run then, in a package that is imported anew."""
+"""What cannot be imported -> what is run then, the room being imported anew."""
 
 WITHOUT = f"""
 import contextlib, io, json, sys
 printed = []
 for blocked, code in {BLOCKED!r}.items():
     for name in list(sys.modules):
-        if name.split(".")[0] in {("xor_mi", *EXTRA)!r}:
+        if name.split(".")[0] in {EXTRA!r} or name.startswith("xor_mi.widgets"):
             del sys.modules[name]
+    vars(sys.modules.get("xor_mi", json)).pop("widgets", None)
     for name in blocked:
         sys.modules[name] = None
     with contextlib.redirect_stdout(io.StringIO()) as out:
