@@ -107,7 +107,7 @@ def test_networks_are_the_same_in_another_process():
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
         "from test_exam_tasks import digest; from xor_mi.exam import task; "
-        f"print([digest(task(name).networks(2, progress=False)) for name in {names}])"
+        f"print([digest(task(name).networks(4, progress=False)) for name in {names}])"
     )
     told = subprocess.run(
         [sys.executable, "-c", code],
@@ -115,7 +115,7 @@ def test_networks_are_the_same_in_another_process():
         text=True,
         check=True,
     )
-    here = [digest(task(name).networks(2, progress=False)) for name in names]
+    here = [digest(task(name).networks(4, progress=False)) for name in names]
     assert told.stdout.strip() == str(here)
 
 
