@@ -1,7 +1,7 @@
 """What does the atlas of least widths cost, class by class, and what limits it?
 
     python benchmarks/atlas.py           every tenth class of four inputs, as `make bench` does
-    python benchmarks/atlas.py --all     all 222 classes of four inputs: some five minutes
+    python benchmarks/atlas.py --all     all 222 classes of four inputs: some four minutes of CPU
 
 For each part that a line of the atlas is made of: the CPU seconds of one core for all classes, for
 the median one, and for the slowest, by name.

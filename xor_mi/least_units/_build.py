@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         "python -m xor_mi.least_units._build",
-        description="Find the atlas of least widths anew: about five minutes on one core.",
+        description="Find the atlas of least widths anew: about four minutes on one core.",
     )
     parser.add_argument(
         "--out", type=Path, default=DATA, help="the file; by default inside the package"
