@@ -154,6 +154,7 @@ VALID: dict[str, dict[str, object]] = {
     "truth.npn_class": {"target": "XOR"},
     "truth.npn_classes": {"n_inputs": 2},
     "truth.threshold_functions": {},
+    "truth.threshold_proof": {"target": "XOR"},
     "truth.threshold_tables": {"n_inputs": 2},
     "model.require_evaluable": {**MODEL, "operation": "testing"},
     "model.require_hooked_mlp": {**MODEL, "operation": "testing"},

@@ -55,6 +55,7 @@ from xor_mi.search import (
 )
 from xor_mi.terms import contributions, explain_difference
 from xor_mi.training import train, train_population
+from xor_mi.truth import threshold_proof
 from xor_mi.values import activations, compare
 
 
@@ -130,6 +131,7 @@ MADE = {
     "Tasks": lambda _: tasks(),
     "Trajectory": lambda _: trajectory("XOR", seed=29, progress=False),
     "GateSets": lambda _: gate_sets("XOR", 2),
+    "ThresholdProof": lambda _: threshold_proof("XOR"),
     "ExamRun": lambda _: run_exam(
         tasks="planted gates relu", methods="random", n_networks=2, progress=False
     ),
@@ -154,6 +156,7 @@ NOT_DRAWN = {
     "TaskNetworks",
     "ExamRun",
     "GateSets",
+    "ThresholdProof",
     "Tasks",
 }
 DRAWN = set(MADE) - NOT_DRAWN

@@ -482,6 +482,12 @@ assert_type(xor_mi.least_units.atlas(n_inputs=3), pd.DataFrame)
 assert_type(xor_mi.least_units.ATLAS_COLUMNS[0], str)
 assert_type(xor_mi.truth.count_threshold_functions(4), int)
 _ = xor_mi.truth.threshold_tables(4)
+unit_proof: xor_mi.truth.ThresholdProof = xor_mi.truth.threshold_proof("XOR", n_inputs=2)
+assert_type(unit_proof.weights, tuple[int, ...] | None)
+assert_type(unit_proof.threshold, float | None)
+assert_type(unit_proof.conflict, str)
+assert_type(dict(unit_proof.ones), dict[tuple[int, ...], int])
+assert_type(unit_proof.two_asummable, bool)
 
 # many networks, the zoo
 

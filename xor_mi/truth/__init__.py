@@ -32,6 +32,8 @@ from xor_mi.truth._npn import npn_class as npn_class
 from xor_mi.truth._npn import npn_classes as npn_classes
 from xor_mi.truth._threshold_functions import MONOTONE_ACTIVATIONS as MONOTONE_ACTIVATIONS
 from xor_mi.truth._threshold_functions import threshold_functions as threshold_functions
+from xor_mi.truth._threshold_proof import ThresholdProof as ThresholdProof
+from xor_mi.truth._threshold_proof import threshold_proof as threshold_proof
 from xor_mi.truth._threshold_tables import (
     count_threshold_functions as count_threshold_functions,
 )

@@ -11,12 +11,12 @@ then have the same total, yet one pair lies above every point of the other. For 
 inputs, the threshold functions are exactly the 2-asummable ones).
 """
 
-from collections.abc import Sequence
 from functools import cache
-from itertools import combinations_with_replacement, product
+from itertools import product
 from typing import TYPE_CHECKING
 
 from xor_mi.errors import XorMiError
+from xor_mi.truth._asummable import Conflict, conflict_of, conflict_text
 from xor_mi.truth._function import BooleanFunction
 from xor_mi.truth._gates import row_name, truth_rows
 
@@ -47,9 +47,6 @@ MAX_INPUTS_LISTED = 3
 
 LARGEST_WEIGHT = 2
 """Whole weights from -2 to 2 reach every threshold function of up to three inputs."""
-
-_Row = tuple[int, ...]
-_Conflict = tuple[tuple[_Row, _Row], tuple[_Row, _Row]]
 
 
 def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataFrame":
@@ -85,7 +82,7 @@ def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataF
     lines: list[dict[str, object]] = []
     # all 2^(2^n) tables
     for table in product((0, 1), repeat=2**n_inputs):
-        conflict = _conflict(table, n_inputs)
+        conflict = conflict_of(table, n_inputs)
         # the two proofs exclude each other, and up to three inputs there always is one
         assert (table in realised) != (conflict is not None)
         weights, threshold = realised.get(table, (None, None))
@@ -117,31 +114,11 @@ def _realised(n_inputs: int) -> dict[tuple[int, ...], tuple[tuple[int, ...], flo
     return realised
 
 
-def _conflict(table: Sequence[int], n_inputs: int) -> _Conflict | None:
-    """Two rows that are 1 and two that are 0 with the same sum, if there are any."""
-    rows = truth_rows(n_inputs)
-    ones = [row for row, bit in zip(rows, table, strict=True) if bit]
-    zeros = [row for row, bit in zip(rows, table, strict=True) if not bit]
-    # with replacement: asummability lets a row be taken twice
-    ones_of_sum: dict[_Row, tuple[_Row, _Row]] = {}
-    for pair in combinations_with_replacement(ones, 2):
-        ones_of_sum.setdefault(_sum(pair), pair)
-    for pair in combinations_with_replacement(zeros, 2):
-        if _sum(pair) in ones_of_sum:
-            return ones_of_sum[_sum(pair)], pair
-    return None
-
-
-def _written(conflict: _Conflict) -> str:
+def _written(conflict: Conflict) -> str:
     """The two sums that are the same: "01 + 10 = 00 + 11"."""
-    sums = [f"{row_name(a)} + {row_name(b)}" for a, b in conflict]
-    return " = ".join(sums)
+    ones, zeros = conflict
+    return conflict_text(dict.fromkeys(ones, 1), dict.fromkeys(zeros, 1))
 
 
-def _dot(weights: _Row, row: _Row) -> int:
+def _dot(weights: tuple[int, ...], row: tuple[int, ...]) -> int:
     return sum(weight * bit for weight, bit in zip(weights, row, strict=True))
-
-
-def _sum(pair: tuple[_Row, _Row]) -> _Row:
-    """Two rows added input by input."""
-    return tuple(a + b for a, b in zip(pair[0], pair[1], strict=True))
