@@ -141,6 +141,11 @@ def test_nine_inputs_have_a_function_that_only_three_rows_of_each_show_to_be_imp
     assert proof.two_asummable
     assert not proof.is_threshold
     assert (set(proof.ones), set(proof.zeros)) == (set(lines), set(columns))
+    # with three more inputs that it does not read, rows may have to be taken several times
+    of_twelve = function_of(lambda row: function(*row[:9]), 12)
+    proof = threshold_proof(of_twelve)
+    require_that_it_holds(proof, of_twelve)
+    assert (proof.is_threshold, proof.two_asummable) == (False, True)
 
 
 @pytest.mark.parametrize(
