@@ -33,7 +33,7 @@ NEEDED = [
 ]
 """What the commands of README and CONTRIBUTING read, a few of each kind."""
 
-EXTRAS = {"pytest", "widgets", "fast", "exam", "export"}
+EXTRAS = {"pytest", "widgets", "fast", "exam", "export", "proof"}
 """What a reader may ask for in brackets."""
 
 

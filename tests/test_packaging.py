@@ -161,7 +161,9 @@ def test_a_newer_python_than_any_tested_is_not_refused(clone):
 def test_the_second_time_nothing_is_installed(clone):
     """Neither after a `touch`, nor for a smaller goal; a changed file or a larger goal installs."""
     assert clone.setup("test")[0] == 0
-    assert "-c constraints.txt -e .[pytest,widgets,fast,exam] --group test" in clone.installs[-1]
+    assert (
+        "-c constraints.txt -e .[pytest,widgets,fast,exam,proof] --group test" in clone.installs[-1]
+    )
     (clone.folder / "pyproject.toml").touch()
     before = clone.installs
     assert clone.setup("test") == clone.setup("bench") == clone.setup("demo") == (0, "")
@@ -539,11 +541,11 @@ def test_the_commands_without_make_install_what_make_installs():
     words = re.compile(r"""-c constraints\.txt.* -e ["'](\.\[[\w,]+\])["'] --group (\w+)""")
     document = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     flow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    assert words.findall(document) == [(".[pytest,widgets,fast,exam]", "test")] * 2
-    assert words.findall(flow) == [(".[pytest,widgets,fast,exam]", "test")]
-    assert "-e '.[pytest,widgets,fast,exam]' --group test ;;" in (ROOT / ".ci" / "venv").read_text(
-        encoding="utf-8"
-    )
+    assert words.findall(document) == [(".[pytest,widgets,fast,exam,proof]", "test")] * 2
+    assert words.findall(flow) == [(".[pytest,widgets,fast,exam,proof]", "test")]
+    assert "-e '.[pytest,widgets,fast,exam,proof]' --group test ;;" in (
+        ROOT / ".ci" / "venv"
+    ).read_text(encoding="utf-8")
 
 
 def test_every_extra_is_packed_and_tried():
