@@ -216,6 +216,7 @@ VALID: dict[str, dict[str, object]] = {
     "circuits.ordered_circuits": {**MODEL, **quiet},
     "circuits.summarize": {"circuit": Made("circuit")},
     "least_units.atlas": {},
+    "least_units.least_hidden_units": {"target": "XOR", **quiet},
     "least_units.gate_sets": {"target": "XOR", "n_units": 2, **quiet},
     "search.as_network": {**MODEL, "subcircuit": Made("subcircuit")},
     "search.compare_conventions": {**MODEL, "depth": 1, **quiet},

@@ -39,7 +39,7 @@ from xor_mi.interventions import (
     patch_sweep,
     score_methods,
 )
-from xor_mi.least_units import gate_sets
+from xor_mi.least_units import gate_sets, least_hidden_units
 from xor_mi.margins import conditions, move_weight, slack_to_flip
 from xor_mi.population import stuck_in, trajectory
 from xor_mi.search import (
@@ -130,6 +130,7 @@ MADE = {
     "TaskNetworks": lambda _: made_by_hand(),
     "Tasks": lambda _: tasks(),
     "Trajectory": lambda _: trajectory("XOR", seed=29, progress=False),
+    "LeastUnits": lambda _: least_hidden_units("XOR"),
     "GateSets": lambda _: gate_sets("XOR", 2),
     "ThresholdProof": lambda _: threshold_proof("XOR"),
     "ExamRun": lambda _: run_exam(
@@ -155,6 +156,7 @@ NOT_DRAWN = {
     "Task",
     "TaskNetworks",
     "ExamRun",
+    "LeastUnits",
     "GateSets",
     "ThresholdProof",
     "Tasks",

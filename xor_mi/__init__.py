@@ -17,7 +17,8 @@ Start with these; each has examples in its own `help(...)`:
     find_subcircuits, identifiability_report  every other explanation
     train_population, census                  the same for many networks
     trajectory                                when its circuit forms while it trains, step by step
-    atlas                                     how many hidden units every small function needs
+    least_hidden_units, atlas                 how many hidden units a function needs, proved;
+                                              the same of every function of up to four inputs
 
 What they take and give: BooleanFunction, Circuit, Edge, HookedMLPConfig, Site, TrainConfig, Unit;
 `xor_mi.kinds` names what an argument may be. Every mistake is answered with one `XorMiError`.

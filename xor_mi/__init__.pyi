@@ -45,6 +45,7 @@ from .population import trajectory as trajectory
 
 # how many units are needed
 from .least_units import atlas as atlas
+from .least_units import least_hidden_units as least_hidden_units
 
 # the rooms, in the order in which data flows through them
 from . import errors as errors

@@ -471,6 +471,14 @@ assert_type(xor_mi.exam.CONVENTIONS, Mapping[str, xor_mi.search.Convention])
 
 # how many units a function needs
 
+least = xor_mi.least_hidden_units("XOR", "relu", direct=True, n_inputs=2, max_seconds=5)
+assert_type(least, xor_mi.least_units.LeastUnits)
+assert_type(least.number, int | None)
+assert_type(least.network, xor_mi.HookedMLP)
+assert_type(least.circuit, xor_mi.Circuit)
+assert_type(least.proof, xor_mi.least_units.WidthAnswer | None)
+assert_type(least.widths, tuple[xor_mi.least_units.WidthAnswer, ...])
+kind_of_unit: xor_mi.least_units.UnitName = least.unit
 sets_of_gates = xor_mi.least_units.gate_sets("XOR", 2, direct=False, n_inputs=2, progress=False)
 assert_type(sets_of_gates, xor_mi.least_units.GateSets)
 assert_type(sets_of_gates.n_sets, int)

@@ -2,7 +2,7 @@
 
 Proves the least numbers of every class, counts its sets of gates, trains the networks, and only
 then writes. `--check` writes nothing and says which lines of the stored table a rebuild would
-change. It needs numba (the extra `fast`) and z3 (`pip install z3-solver`).
+change. It needs numba (the extra `fast`) and z3 (the extra `proof`).
 """
 
 import argparse
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -26,15 +25,15 @@ from xor_mi.least_units._atlas import (
     AtlasUnit,
     read_atlas,
 )
-from xor_mi.least_units._gate_sets import a_gate_set, gate_sets
-from xor_mi.least_units._relu_weights import relu_weights
-from xor_mi.metrics import decisions, share_interval
+from xor_mi.least_units._gate_sets import gate_sets
+from xor_mi.least_units._least import least_hidden_units
+from xor_mi.metrics import share_interval
 from xor_mi.population._parquet import write_table
 from xor_mi.population._plan import versions_here
 from xor_mi.progress import progress_bar
 from xor_mi.saving import require_own_file
 from xor_mi.training import TrainConfig, train_population
-from xor_mi.truth import BooleanFunction, NPNClass, npn_classes, threshold_tables
+from xor_mi.truth import BooleanFunction, NPNClass, npn_classes
 
 N_NETWORKS = 2000
 """Networks that are trained on each class at each width."""
@@ -83,40 +82,12 @@ def least_number(function: BooleanFunction, unit: AtlasUnit, *, direct: bool) ->
     """The least number of units: no fewer compute the function, and so many do.
 
     Raises:
-        XorMiError: it could not be settled, or what was found decides a row wrong.
+        XorMiError: it could not be settled.
     """
-    if not function.essential_inputs:
-        return 0
-    fewest = 0 if direct else 1
-    computes = _threshold_units_compute if unit == "threshold" else _relus_compute
-    return next(n for n in count(fewest) if computes(function, n, direct=direct))
-
-
-def _threshold_units_compute(function: BooleanFunction, n_units: int, *, direct: bool) -> bool:
-    """By looking through all sets of so many gates.
-
-    Without gates beside direct connections, or with one alone, only threshold functions come out.
-    """
-    if n_units <= 1 - direct:
-        packed = sum(bit << row for row, bit in enumerate(function.bits))
-        return packed in threshold_tables(function.n_inputs)
-    return a_gate_set(function, n_units, direct=direct, progress=False).gates is not None
-
-
-def _relus_compute(function: BooleanFunction, n_units: int, *, direct: bool) -> bool:
-    """By the solver; weights that it finds are tried on every row, as fractions and in float64.
-
-    Raises:
-        XorMiError: they decide a row wrong.
-    """
-    found = relu_weights(function, n_units, direct=direct)
-    if found is None:
-        return False
-    exactly = [int(found.output(row) > 0) for row in function.rows()]
-    in_float64 = decisions(found.network(function))[:, 0].tolist()
-    if not exactly == in_float64 == list(function.bits):
-        raise XorMiError(f"{n_units} ReLUs decide a row of {function.name} wrong: {found}")
-    return True
+    found = least_hidden_units(function, unit, direct=direct, progress=False)
+    if found.number is None:
+        raise XorMiError(f"it is not settled how many units a function needs: {found}")
+    return found.number
 
 
 def counted_sets(function: BooleanFunction, n_units: int) -> dict[str, int]:
@@ -171,7 +142,7 @@ def require_extras() -> None:
     missing = [name for name in ("z3", "numba") if find_spec(name) is None]
     if missing:
         raise XorMiError(
-            f"building the atlas needs {' and '.join(missing)}: pip install numba z3-solver"
+            f"building the atlas needs {' and '.join(missing)}: pip install 'xor-mi[fast,proof]'"
         )
 
 

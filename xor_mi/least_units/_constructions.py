@@ -1,0 +1,225 @@
+"""a function -> networks that certainly compute it, made by hand: a bound on the units it needs.
+
+Two ways, output by output, and the smaller one is taken. *Along a line*: where a function of the
+inputs is decided by weights . inputs alone, it changes k times along that line. A step at every
+change is enough (the staircase), a ReLU at every bend of a zigzag, from four changes on one fewer,
+where one ReLU looks the other way; beside direct connections the line itself falls, and half the
+steps lift it again. *By products*: one unit for each product of a short sum of products, of the
+function or of its complement.
+"""
+
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from xor_mi.least_units._layer import Layer
+from xor_mi.least_units._units import Form
+from xor_mi.truth import BooleanFunction
+
+MOST_INPUTS_ALL_LINES = 6
+"""Up to so many inputs all lines with weights -1, 0 and 1 are tried."""
+
+
+def built(function: BooleanFunction, form: Form, *, direct: bool) -> Layer:
+    """The smallest layer that is made by hand; of several outputs, their units together.
+
+    A unit that two outputs need is there once.
+    """
+    own_form: Form = "step" if form in ("step", "clip") else "relu"
+    parts = [_smallest(one, own_form, direct=direct) for one in function.outputs]
+    return _together(parts, function, direct=direct).of_form(form)
+
+
+def _smallest(function: BooleanFunction, form: Form, *, direct: bool) -> Layer:
+    """The smallest layer for one output."""
+    bits = np.array(function.bits)
+    rows = np.array(function.rows())
+    runs = _best_line(rows, bits)
+    made = [_along_a_line(*runs, form=form, direct=direct), _by_products(rows, bits, form, direct)]
+    return min(made, key=lambda layer: layer.n_units)
+
+
+Runs = tuple[Int[ndarray, " input"], int, Float[ndarray, " change"], float]
+"""The weights of a line, the bit at its beginning, where it changes, and where the line ends."""
+
+
+def _best_line(rows: Int[ndarray, "row input"], bits: Int[ndarray, " row"]) -> Runs:
+    """The line along which the function changes least often; each row alone has one."""
+    n_inputs = rows.shape[1]
+    # by the number of the row: every row has a place of its own
+    lines = [1 << np.arange(n_inputs)[::-1], np.ones(n_inputs, dtype=np.int64)]
+    if n_inputs <= MOST_INPUTS_ALL_LINES:
+        lines += [np.array(line) for line in product((-1, 0, 1), repeat=n_inputs)]
+    found = [runs for line in lines if (runs := _runs(line, rows, bits)) is not None]
+    return min(found, key=lambda runs: len(runs[2]))
+
+
+def _runs(
+    line: Int[ndarray, " input"], rows: Int[ndarray, "row input"], bits: Int[ndarray, " row"]
+) -> Runs | None:
+    """Where the function changes along a line; None where one place has both bits."""
+    places = rows @ line
+    # at one place the rows decided 0 first, so that a place with both bits is a change of its own
+    order = np.lexsort((bits, places))
+    along, decided = places[order], bits[order]
+    changes = np.flatnonzero(np.diff(decided))
+    if (along[changes] == along[changes + 1]).any():
+        return None
+    return line, int(decided[0]), (along[changes] + along[changes + 1]) / 2, float(along[-1])
+
+
+def _along_a_line(
+    line: Int[ndarray, " input"],
+    first: int,
+    changes: Float[ndarray, " change"],
+    end: float,
+    *,
+    form: Form,
+    direct: bool,
+) -> Layer:
+    """Units that all look along one line, and an output that changes where it should.
+
+    Everything is written for a function that begins with 1, and turned round if it does not.
+    """
+    if form == "step":
+        ahead, at, heights, slope, start = (
+            _sawtooth(changes, end) if direct else _staircase(changes)
+        )
+        # the input of a step is the distance from the change, at least 1 as it is doubled
+        ahead = 2 * ahead
+    else:
+        ahead, at, heights, slope, start = _zigzag(changes, direct=direct)
+    sign = 1 if first else -1
+    return Layer(
+        form=form,
+        weights=np.outer(ahead, line).astype(np.float64),
+        biases=-ahead * at,
+        readout=sign * heights[None],
+        out_biases=np.array([sign * start]),
+        direct=sign * slope * line[None].astype(np.float64) if direct else None,
+    )
+
+
+Profile = tuple[
+    Float[ndarray, " unit"], Float[ndarray, " unit"], Float[ndarray, " unit"], float, float
+]
+"""Of each unit the way it looks (1 or -1), its place and its height; the slope of the line itself,
+and what comes out at place 0 without any unit.
+"""
+
+
+def _staircase(changes: Float[ndarray, " change"]) -> Profile:
+    """1, then down and up by 2 at every change."""
+    heights = np.array([-2.0 if k % 2 == 0 else 2.0 for k in range(len(changes))])
+    return np.ones(len(changes)), changes, heights, 0.0, 1.0
+
+
+def _sawtooth(changes: Float[ndarray, " change"], end: float) -> Profile:
+    """Falls through zero at the first, third, ... change; steps lift it at those between."""
+    if not len(changes):
+        return np.ones(0), changes, np.ones(0), 0.0, 1.0
+    falls = changes[0::2]
+    lifts = changes[1::2]
+    # after the last lift it stays above zero to the end of the line, or falls through it once more
+    next_falls = np.append(falls[1:], end + 1)[: len(lifts)]
+    return np.ones(len(lifts)), lifts, next_falls - falls[: len(lifts)], -1.0, float(falls[0])
+
+
+def _zigzag(changes: Float[ndarray, " change"], *, direct: bool) -> Profile:
+    """A line of straight pieces, each of which goes through zero at one change."""
+    n = len(changes)
+    if n == 0:
+        return np.ones(0), changes, np.ones(0), 0.0, 1.0
+    slopes = np.array([-1.0 if k % 2 == 0 else 1.0 for k in range(n)])
+    is_turned = not direct and n >= 4
+    if is_turned:
+        # the third bend looks back: its height is minus the slope of the first piece
+        slopes[0] = -2.0
+    bends = slopes[:-1] * changes[:-1] - slopes[1:] * changes[1:]
+    bends = bends / (slopes[:-1] - slopes[1:])
+    heights = np.diff(slopes)
+    ahead = np.ones(n - 1)
+    if direct:
+        return ahead, bends, heights, slopes[0], float(-slopes[0] * changes[0])
+    if is_turned:
+        ahead[2] = -1.0
+        start = float(-heights[2] * (bends[2] - changes[0]))
+        return ahead, bends, heights, 0.0, start
+    # constant up to half a place before the first change
+    bends = np.append(changes[0] - 0.5, bends)
+    heights = np.append(slopes[0], heights)
+    return np.append(1.0, ahead), bends, heights, 0.0, 0.5
+
+
+def _by_products(
+    rows: Int[ndarray, "row input"], bits: Int[ndarray, " row"], form: Form, direct: bool
+) -> Layer:
+    """One unit for each product: 1 where all its literals hold, and below zero elsewhere."""
+    covers = [(wanted, _products(rows, bits == wanted)) for wanted in (1, 0)]
+    wanted, products = min(covers, key=lambda cover: len(cover[1]))
+    # a literal is 1 for an input, -1 for its complement, 0 where the input does not matter
+    literals = np.array(products, dtype=np.float64).reshape(-1, rows.shape[1])
+    biases = 1.0 - (literals > 0).sum(axis=1)
+    # a step asks for 1 from zero on either side
+    scale, shift = (2.0, -1.0) if form == "step" else (1.0, 0.0)
+    sign = 1.0 if wanted else -1.0
+    return Layer(
+        form=form,
+        weights=scale * literals,
+        biases=scale * biases + shift,
+        readout=np.full((1, len(literals)), 2.0 * sign),
+        out_biases=np.array([-sign]),
+        direct=np.zeros((1, rows.shape[1])) if direct else None,
+    )
+
+
+def _products(rows: Int[ndarray, "row input"], is_wanted: ndarray) -> list[Int[ndarray, " input"]]:
+    """Products that together hold on the wanted rows alone, each as large as it can be made.
+
+    A greedy cover: short, and not always the shortest.
+    """
+    products: list[Int[ndarray, " input"]] = []
+    left = is_wanted.copy()
+    while left.any():
+        literals = 2 * rows[np.flatnonzero(left)[0]] - 1
+        for index in range(rows.shape[1]):
+            wider = literals.copy()
+            wider[index] = 0
+            if is_wanted[_holds(wider, rows)].all():
+                literals = wider
+        products.append(literals)
+        left &= ~_holds(literals, rows)
+    return products
+
+
+def _holds(literals: Int[ndarray, " input"], rows: Int[ndarray, "row input"]) -> ndarray:
+    """The rows on which every literal holds."""
+    return ((literals == 0) | (2 * rows - 1 == literals)).all(axis=1)
+
+
+def _together(parts: list[Layer], function: BooleanFunction, *, direct: bool) -> Layer:
+    """The units of all outputs in one layer, each once."""
+    units: dict[tuple[float, ...], int] = {}
+    places = []
+    for part in parts:
+        both = np.concatenate([part.weights, part.biases[:, None]], axis=1)
+        places.append([units.setdefault(tuple(unit.tolist()), len(units)) for unit in both])
+    readout = np.zeros((len(parts), len(units)))
+    for output, (part, at) in enumerate(zip(parts, places, strict=True)):
+        np.add.at(readout[output], at, part.readout[0])
+    found = np.array(list(units), dtype=np.float64).reshape(-1, function.n_inputs + 1)
+    return Layer(
+        form=parts[0].form,
+        weights=found[:, :-1],
+        biases=found[:, -1],
+        readout=readout,
+        out_biases=np.array([part.out_biases[0] for part in parts]),
+        direct=np.concatenate([_direct(part) for part in parts]) if direct else None,
+    )
+
+
+def _direct(part: Layer) -> Float[ndarray, "1 input"]:
+    assert part.direct is not None
+    return part.direct

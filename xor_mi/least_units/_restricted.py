@@ -1,0 +1,76 @@
+"""a function of many inputs -> units that it needs at least, by what is left when inputs are fixed.
+
+A network that computes a function computes every restriction of it too: an input that is fixed goes
+into the biases. What is left of four inputs is looked up in the atlas.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+
+from xor_mi.least_units._atlas import MOST_INPUTS, AtlasUnit, atlas
+from xor_mi.truth import BooleanFunction, npn_class
+
+MOST_LOOKED_UP = 4000
+"""So many different restrictions are looked up at most, about a second's work."""
+
+
+class Restriction(NamedTuple):
+    """A function of four inputs that is left of another one.
+
+    Attributes:
+        n_units: hidden units that it needs, and so the whole function too.
+        output: of which output.
+        fixed: input -> the bit that it is fixed at.
+        function: what is left, of the other inputs in their order.
+    """
+
+    n_units: int
+    output: int
+    fixed: dict[int, int]
+    function: BooleanFunction
+
+    def __str__(self) -> str:
+        fixed = ", ".join(f"x{index} = {bit}" for index, bit in self.fixed.items())
+        return (
+            f"with {fixed} there is left {self.function.name} of the other inputs, "
+            f"which needs {self.n_units}"
+        )
+
+
+def hardest_restriction(function: BooleanFunction, unit: AtlasUnit, *, direct: bool) -> Restriction:
+    """Of the restrictions to four inputs one that needs most units, of five inputs or more."""
+    column = f"{unit}_direct" if direct else unit
+    lines = atlas(n_inputs=MOST_INPUTS).set_index("table")[column]
+    most = int(lines.max())
+    hardest: Restriction | None = None
+    seen: set[tuple[int, ...]] = set()
+    for output, fixed, table in _restrictions(function):
+        if table in seen:
+            continue
+        seen.add(table)
+        left = BooleanFunction(MOST_INPUTS, (table,))
+        representative = npn_class(left).representative
+        n_units = int(lines["".join(map(str, representative.bits))])
+        if hardest is None or n_units > hardest.n_units:
+            hardest = Restriction(n_units, output, fixed, left)
+        if n_units == most or len(seen) == MOST_LOOKED_UP:
+            break
+    assert hardest is not None
+    return hardest
+
+
+def _restrictions(
+    function: BooleanFunction,
+) -> Iterator[tuple[int, dict[int, int], tuple[int, ...]]]:
+    """Output by output: the inputs that are fixed, and the table that is left."""
+    n_inputs = function.n_inputs
+    for output, table in enumerate(function.tables):
+        cube = np.array(table, dtype=np.uint8).reshape((2,) * n_inputs)
+        for chosen in combinations(range(n_inputs), n_inputs - MOST_INPUTS):
+            for bits in product((0, 1), repeat=len(chosen)):
+                fixed = dict(zip(chosen, bits, strict=True))
+                part = cube[tuple(fixed.get(index, slice(None)) for index in range(n_inputs))]
+                yield output, fixed, tuple(part.reshape(-1).tolist())

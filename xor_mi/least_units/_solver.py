@@ -1,0 +1,216 @@
+"""a function and a number of units -> a layer that computes it, or that none does: by z3.
+
+z3 decides linear arithmetic over the rationals: weights that it finds are fractions, and where it
+says that there are none, that is a proof. What keeps the question linear: the size of a ReLU is
+moved into its input, so that only its sign is left (for every number of units that raise the output
+it is asked once); a step is 0 or 1 on each row; a clip of any size is its input cut off at minus
+and plus that size. Several outputs of units that are no steps read them with sizes of their own:
+products of two unknowns, which z3 may leave unsettled.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from time import monotonic
+from typing import Any, Literal
+
+import numpy as np
+
+from xor_mi.errors import XorMiError
+from xor_mi.least_units._layer import NEGATIVE_SLOPE, Layer
+from xor_mi.least_units._units import Form
+from xor_mi.truth import BooleanFunction
+
+Settled = Literal["possible", "impossible", "unknown"]
+"""What was found out about a number of units."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What the solver says of one number of units.
+
+    Attributes:
+        answer: whether there are such networks.
+        layer: one of them, if there are.
+        seconds: what it took.
+    """
+
+    answer: Settled
+    layer: Layer | None
+    seconds: float
+
+
+def is_installed() -> bool:
+    """Whether z3 is there."""
+    return find_spec("z3") is not None
+
+
+def solver_name() -> str:
+    """The solver with its version."""
+    return f"z3 {_z3().get_version_string()}"
+
+
+def solved(
+    function: BooleanFunction, form: Form, n_units: int, *, direct: bool, max_seconds: float
+) -> Solved:
+    """Whether so many units of a form compute a function.
+
+    Args:
+        n_units: from 1 up.
+        max_seconds: for all questions about this number together.
+
+    Raises:
+        XorMiError: z3 is not installed.
+    """
+    start = monotonic()
+    # of several outputs each has its own sign
+    is_signed = form in ("relu", "leaky_relu") and function.n_outputs == 1
+    # signs that differ much raise and lower; they are met more often
+    raising = sorted(range(n_units + 1), key=lambda n: abs(2 * n - n_units)) if is_signed else [0]
+    answer: Settled = "impossible"
+    for n_raising in raising:
+        left = max_seconds - (monotonic() - start)
+        question = _Question(function, form, n_units, direct, n_raising if is_signed else None)
+        told = question.asked(max(left, 0.001))
+        if told == "possible":
+            return Solved(told, question.layer(), monotonic() - start)
+        if told == "unknown":
+            answer = "unknown"
+    return Solved(answer, None, monotonic() - start)
+
+
+def _z3() -> Any:
+    """The solver. Any: it is known only where it is installed.
+
+    Raises:
+        XorMiError: it is not installed.
+    """
+    if not is_installed():
+        raise XorMiError(
+            "whether fewer units are enough is proved by z3, which is not installed: "
+            "pip install 'xor-mi[proof]'"
+        )
+    return import_module("z3")
+
+
+class _Question:
+    """One question to the solver: all rows decided right, by units read with given signs."""
+
+    def __init__(
+        self,
+        function: BooleanFunction,
+        form: Form,
+        n_units: int,
+        direct: bool,
+        n_raising: int | None,
+    ) -> None:
+        self.z3 = _z3()
+        self.solver = self.z3.Solver()
+        self.function, self.form = function, form
+        inputs, units = range(function.n_inputs), range(n_units)
+        outputs = range(function.n_outputs)
+        self.weights = [[self._real(f"w{k}_{i}") for i in inputs] for k in units]
+        self.biases = [self._real(f"b{k}") for k in units]
+        self.out_biases = [self._real(f"c{o}") for o in outputs]
+        self.direct = [[self._real(f"u{o}_{i}") for i in inputs] for o in outputs] if direct else []
+        # of a clip, where it is cut off; it is read with 1
+        self.sizes = [self._real(f"m{k}") for k in units] if form == "clip" else []
+        self.readout: list[list[Any]]
+        if n_raising is not None:
+            signs = [1] * n_raising + [-1] * (n_units - n_raising)
+            self.readout = [signs]
+        elif form == "clip" and function.n_outputs == 1:
+            self.readout = [[1] * n_units]
+        else:
+            self.readout = [[self._real(f"v{o}_{k}") for k in units] for o in outputs]
+        for size in self.sizes:
+            self.solver.add(size > 0)
+        for number, row in enumerate(function.rows()):
+            self._add_row(number, row)
+
+    def _real(self, name: str) -> Any:
+        return self.z3.Real(name)
+
+    def _add_row(self, number: int, row: tuple[int, ...]) -> None:
+        """The units' values on a row, and that it is decided right."""
+        values = [self._value(unit, number, row) for unit in range(len(self.weights))]
+        for o, table in enumerate(self.function.tables):
+            terms = [self._read(o, unit, value) for unit, value in enumerate(values)]
+            if self.direct:
+                terms += _chosen(self.direct[o], row)
+            output = self.z3.Sum([self.out_biases[o], *terms])
+            self.solver.add(output >= 1 if table[number] else output <= -1)
+
+    def _read(self, output: int, unit: int, value: Any) -> Any:
+        """What a unit adds to an output."""
+        if self.form == "step":
+            return self.z3.If(value, self.readout[output][unit], 0)
+        return self.readout[output][unit] * value
+
+    def _value(self, unit: int, number: int, row: tuple[int, ...]) -> Any:
+        """What a unit gives on a row: a truth value for a step, else a number."""
+        z3 = self.z3
+        total = z3.Sum([self.biases[unit], *_chosen(self.weights[unit], row)])
+        if self.form == "clip":
+            size = self.sizes[unit]
+            return z3.If(total > size, size, z3.If(total < -size, -size, total))
+        is_on = z3.Bool(f"on{unit}_{number}")
+        if self.form == "step":
+            self.solver.add(z3.If(is_on, total >= 1, total <= -1))
+            # a step that is off on the first row: its complement would do as well
+            if number == 0:
+                self.solver.add(z3.Not(is_on))
+            return is_on
+        value = self._real(f"a{unit}_{number}")
+        low = 0 if self.form == "relu" else z3.Q(*NEGATIVE_SLOPE.as_integer_ratio()) * total
+        on, off = z3.And(total >= 0, value == total), z3.And(total <= 0, value == low)
+        self.solver.add(z3.If(is_on, on, off))
+        return value
+
+    def asked(self, seconds: float) -> Settled:
+        """The solver's answer."""
+        self.solver.set("timeout", max(1, round(1000 * seconds)))
+        told = self.solver.check()
+        if told == self.z3.sat:
+            return "possible"
+        return "impossible" if told == self.z3.unsat else "unknown"
+
+    def layer(self) -> Layer:
+        """The weights that were found."""
+        model = self.solver.model()
+        n_inputs = self.function.n_inputs
+
+        def numbers(unknowns: Any, *shape: int) -> Any:
+            flat = [self._number(model, one) for one in unknowns]
+            return np.array(flat, dtype=np.float64).reshape(shape)
+
+        sizes = numbers(self.sizes, -1) if self.sizes else np.ones(len(self.weights))
+        weights = numbers([w for line in self.weights for w in line], -1, n_inputs)
+        readout = numbers([v for line in self.readout for v in line], len(self.readout), -1)
+        direct = None
+        if self.direct:
+            direct = numbers([u for line in self.direct for u in line], -1, n_inputs)
+        return Layer(
+            form=self.form,
+            # clip(total) of a size is the size times a clip of size 1 of total / size
+            weights=weights / sizes[:, None],
+            biases=numbers(self.biases, -1) / sizes,
+            readout=readout * sizes,
+            out_biases=numbers(self.out_biases, -1),
+            direct=direct,
+        )
+
+    def _number(self, model: Any, unknown: Any) -> float:
+        """A value that was found; 0 where any would do."""
+        if isinstance(unknown, int):
+            return float(unknown)
+        value = model.eval(unknown, model_completion=True)
+        if self.z3.is_algebraic_value(value):
+            # products have roots; twenty decimals are more than float64 has
+            value = value.approx(20)
+        return float(value.as_fraction())
+
+
+def _chosen(unknowns: list[Any], row: tuple[int, ...]) -> list[Any]:
+    """The unknowns whose input is 1."""
+    return [one for one, bit in zip(unknowns, row, strict=True) if bit]
