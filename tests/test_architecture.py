@@ -440,6 +440,7 @@ NAMES = [
     *("scan_gates", "find_gates", "Circuit", "diagnose", "identify_circuit"),
     *("find_subcircuits", "identifiability_report", "census", "trajectory"),
     "atlas",
+    "least_hidden_units",
 ]
 """What a program gets from `xor_mi` itself, in the order of the pipeline."""
 

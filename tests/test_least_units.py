@@ -117,17 +117,16 @@ def test_the_staircase_is_a_circuit():
 
 
 def test_bounds_of_random_functions_hold():
-    """Of five inputs, by every kind of unit; where both are known, more freedom needs no more."""
+    """Of five inputs, steps and ReLUs; direct connections never cost a unit."""
     chosen = random.Random(5)
     bits = tuple(chosen.randint(0, 1) for _ in range(32))
     function = BooleanFunction(5, (bits,))
     found = {
         (unit, direct): asked(function, unit, direct=direct, max_seconds=0.2)
-        for unit, direct in product(("threshold", "relu", "hardtanh"), (False, True))
+        for unit, direct in product(("threshold", "relu"), (False, True))
     }
-    for unit in ("threshold", "relu", "hardtanh"):
+    for unit in ("threshold", "relu"):
         assert found[unit, True].at_least <= found[unit, False].at_most
-    assert found["hardtanh", False].at_least <= found["threshold", False].at_most
 
 
 @pytest.mark.parametrize("unit", sorted(ACTIVATIONS))

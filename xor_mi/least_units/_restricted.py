@@ -4,7 +4,7 @@ A network that computes a function computes every restriction of it too: an inpu
 into the biases. What is left of four inputs is looked up in the atlas.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Restriction(NamedTuple):
 
     n_units: int
     output: int
-    fixed: dict[int, int]
+    fixed: Mapping[int, int]
     function: BooleanFunction
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ def hardest_restriction(function: BooleanFunction, unit: AtlasUnit, *, direct: b
 
 def _restrictions(
     function: BooleanFunction,
-) -> Iterator[tuple[int, dict[int, int], tuple[int, ...]]]:
+) -> Iterator[tuple[int, Mapping[int, int], tuple[int, ...]]]:
     """Output by output: the inputs that are fixed, and the table that is left."""
     n_inputs = function.n_inputs
     for output, table in enumerate(function.tables):

@@ -106,7 +106,8 @@ class _Question:
     ) -> None:
         self.z3 = _z3()
         self.solver = self.z3.Solver()
-        self.function, self.form = function, form
+        self.function = function
+        self.form: Form = form
         inputs, units = range(function.n_inputs), range(n_units)
         outputs = range(function.n_outputs)
         self.weights = [[self._real(f"w{k}_{i}") for i in inputs] for k in units]
