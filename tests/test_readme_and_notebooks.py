@@ -82,7 +82,7 @@ def test_readme_python_prints_what_readme_says(block, readme_prints):
 
 def test_every_python_block_of_readme_is_tested():
     """No example stands without its output."""
-    assert len(code_and_output()) == README.count("```python") == 15
+    assert len(code_and_output()) == README.count("```python") == 16
 
 
 def test_readme_s_commands_and_files_exist():
