@@ -117,16 +117,16 @@ def test_the_staircase_is_a_circuit():
 
 
 def test_bounds_of_random_functions_hold():
-    """Of five inputs, steps and ReLUs; direct connections never cost a unit."""
+    """Of five inputs; direct connections never cost a unit."""
     chosen = random.Random(5)
-    bits = tuple(chosen.randint(0, 1) for _ in range(32))
-    function = BooleanFunction(5, (bits,))
-    found = {
-        (unit, direct): asked(function, unit, direct=direct, max_seconds=0.2)
-        for unit, direct in product(("threshold", "relu"), (False, True))
-    }
-    for unit in ("threshold", "relu"):
-        assert found[unit, True].at_least <= found[unit, False].at_most
+    for _ in range(3):
+        bits = tuple(chosen.randint(0, 1) for _ in range(32))
+        function = BooleanFunction(5, (bits,))
+        plain = asked(function, max_seconds=5)
+        direct = asked(function, direct=True, max_seconds=5)
+        assert 1 <= direct.at_least <= plain.at_most
+        # its network decides every row, which `asked` has looked at
+        assert asked(function, "relu", direct=True, max_seconds=5).at_least >= 1
 
 
 @pytest.mark.parametrize("unit", sorted(ACTIVATIONS))
@@ -180,8 +180,9 @@ def test_without_the_solver(monkeypatch):
     assert "pip install 'xor-mi[proof]'" in found.widths[4].text
 
 
-def test_a_limit_that_is_met_is_no_proof():
+def test_a_limit_that_is_met_is_no_proof(monkeypatch):
     """Of a millisecond nothing is known."""
+    monkeypatch.setattr("xor_mi.least_units._least.N_TRAINED", 10)
     found = asked("x0 ^ x1 ^ x2 ^ x3", "relu", max_seconds=0.001)
     assert found.at_least == 2
     assert found.widths[2].answer == "unknown"

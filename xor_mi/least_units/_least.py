@@ -39,7 +39,7 @@ MOST_INPUTS = 12
 MOST_EXHAUSTED = {False: 3, True: 2}
 """Without and with direct connections: sets of up to so many gates are exhausted in seconds."""
 
-MOST_INPUTS_SOLVED = 6
+MOST_INPUTS_SOLVED = 8
 """The solver is not asked about functions of more inputs: it would not come to an end."""
 
 N_TRAINED = 500
@@ -179,7 +179,7 @@ def least_hidden_units(
     which holds. One unit is settled by the argument that such a unit is monotone along a line;
     threshold and sign units of up to four inputs by looking through all sets of threshold functions
     (`gate_sets`); the others, and more inputs, by z3 over the rationals (`pip install
-    'xor-mi[proof]'`). Of more than six inputs the bound from below is that of one unit, or of a
+    'xor-mi[proof]'`). Of more than eight inputs the bound from below is that of one unit, or of a
     restriction to four inputs, and the bound from above a network made by hand.
 
     Args:
