@@ -23,12 +23,12 @@ WIDTHS: dict[str, tuple[str, str, str]] = {
 """Column of the atlas -> what it counts, and the colour and hatching of its bars."""
 LOOKS = (
     ("#bbbbbb", "circle"),
-    (POSITIVE, "circle"),
-    (NEGATIVE, "square"),
-    ("#1b7837", "diamond"),
-    ("#762a83", "star"),
+    ("#e6a817", "circle"),
+    ("#1b7837", "square"),
+    ("#762a83", "diamond"),
+    ("#000000", "star"),
 )
-"""Colour and symbol of a class by its other least number, from 0."""
+"""Colour and symbol of a class by its other least number, from 0; the bars have other colours."""
 SMALLEST, LARGEST = 6.0, 13.0
 """Pixels across the mark of the smallest class and of the largest."""
 LARGEST_CLASS = 768
