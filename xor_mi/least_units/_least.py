@@ -191,7 +191,7 @@ def least_hidden_units(
         direct: whether the inputs reach the outputs too, past the hidden layer.
         n_inputs: inputs of a target that is a text.
         max_seconds: z3 may take so long for each number of units; what it leaves open is called
-            unknown.
+            unknown. After as long no further width is tried by training.
 
     Raises:
         XorMiError: a kind of unit that there is not, more than 12 inputs, or z3 is needed and not
@@ -442,8 +442,12 @@ class _Search:
             return
         if not self._is_open:
             return
+        begun = monotonic()
         for n_units in range(max(1, self.at_least), self.at_most):
             start = monotonic()
+            # whoever wants to wait longer says so
+            if start - begun > self.seconds:
+                return
             population = train_population(
                 self.function,
                 N_TRAINED,
