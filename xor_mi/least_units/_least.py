@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError, require_at_most
@@ -28,7 +30,7 @@ from xor_mi.least_units._layer import Layer, require_right
 from xor_mi.least_units._restricted import hardest_restriction
 from xor_mi.least_units._solver import Settled, is_installed, solved, solver_name
 from xor_mi.least_units._units import HiddenUnit, UnitName, unit_kind
-from xor_mi.model import HookedMLP
+from xor_mi.model import STEPS, HookedMLP
 from xor_mi.progress import progress_bar
 from xor_mi.training import train_population
 from xor_mi.truth import BooleanFunction, ThresholdProof, threshold_proof
@@ -317,8 +319,7 @@ class _Search:
 
     def _of_lines(self, proofs: Sequence[ThresholdProof]) -> Layer:
         """Without a unit: each output a threshold of the inputs."""
-        weights = np.array([proof.weights for proof in proofs], dtype=np.float64)
-        thresholds = np.array([proof.threshold for proof in proofs])
+        weights, thresholds = _lines_of(proofs)
         n_outputs, n_inputs = weights.shape
         return Layer(
             form=self.kind.form,
@@ -331,14 +332,14 @@ class _Search:
 
     def _of_gates(self, gates: tuple[BooleanFunction, ...]) -> Layer:
         """Threshold units that act as gates, and outputs that read them."""
-        proofs = [threshold_proof(gate) for gate in gates]
-        weights = np.array([proof.weights for proof in proofs], dtype=np.float64)
-        thresholds = np.array([proof.threshold for proof in proofs])
+        weights, thresholds = _lines_of([threshold_proof(gate) for gate in gates])
         form = "step" if self.kind.form in ("step", "clip") else "relu"
-        bits = np.array([gate.bits for gate in gates], dtype=np.float64).T
+        # the sums lie at least a half from the threshold, the input of a step at least 1 from zero
+        scale = 2 if form == "step" else 1
         rows = np.array(self.function.rows(), dtype=np.float64)
-        values = bits
-        if form == "relu":
+        if form == "step":
+            values = np.array([gate.bits for gate in gates], dtype=np.float64).T
+        else:
             values = np.maximum(rows @ weights.T - thresholds, 0.0)
         points = np.concatenate([values, rows], axis=1) if self.direct else values
         readouts = [separating_weights(points, np.array(table)) for table in self.function.tables]
@@ -348,9 +349,8 @@ class _Search:
         n_units = len(gates)
         layer = Layer(
             form=form,
-            # the sums lie at least a half from the threshold
-            weights=weights * (2 if form == "step" else 1),
-            biases=-thresholds * (2 if form == "step" else 1),
+            weights=scale * weights,
+            biases=-scale * thresholds,
             readout=read[:, :n_units],
             out_biases=np.array([bias for _, bias in found]),
             direct=read[:, n_units:] if self.direct else None,
@@ -438,9 +438,8 @@ class _Search:
     def _by_training(self) -> None:
         """Networks of fewer units, where no proof says that there are none."""
         act_fn = self.kind.act_fn
-        if act_fn in ("heaviside", "sign") or self.function.n_inputs > MOST_INPUTS_SOLVED:
-            return
-        if not self._is_open:
+        is_trained = act_fn not in STEPS and self.function.n_inputs <= MOST_INPUTS_SOLVED
+        if not is_trained or not self._is_open:
             return
         begun = monotonic()
         for n_units in range(max(1, self.at_least), self.at_most):
@@ -468,6 +467,14 @@ class _Search:
             if not any(one.n_units == n_units and one.answer == "unknown" for one in self.answers):
                 text = f"none of {N_TRAINED} trained networks computes it, which proves nothing"
                 self._add(n_units, "unknown", "none", text, seconds)
+
+
+def _lines_of(
+    proofs: Sequence[ThresholdProof],
+) -> tuple[Float[ndarray, "function input"], Float[ndarray, " function"]]:
+    """Weights and thresholds of threshold functions."""
+    weights = np.array([proof.weights for proof in proofs], dtype=np.float64)
+    return weights, np.array([proof.threshold for proof in proofs])
 
 
 _ATLAS_UNITS: dict[UnitName, AtlasUnit] = {

@@ -111,10 +111,10 @@ class _Question:
         self.form: Form = form
         inputs, units = range(function.n_inputs), range(n_units)
         outputs = range(function.n_outputs)
-        self.weights = [[self._real(f"w{k}_{i}") for i in inputs] for k in units]
+        self.weights = self._table("w", units, inputs)
         self.biases = [self._real(f"b{k}") for k in units]
         self.out_biases = [self._real(f"c{o}") for o in outputs]
-        self.direct = [[self._real(f"u{o}_{i}") for i in inputs] for o in outputs] if direct else []
+        self.direct = self._table("u", outputs, inputs) if direct else []
         # of a clip, where it is cut off; it is read with 1
         self.sizes = [self._real(f"m{k}") for k in units] if form == "clip" else []
         self.readout: list[list[Any]]
@@ -124,7 +124,7 @@ class _Question:
         elif form == "clip" and function.n_outputs == 1:
             self.readout = [[1] * n_units]
         else:
-            self.readout = [[self._real(f"v{o}_{k}") for k in units] for o in outputs]
+            self.readout = self._table("v", outputs, units)
         for size in self.sizes:
             self.solver.add(size > 0)
         for number, row in enumerate(function.rows()):
@@ -135,6 +135,10 @@ class _Question:
 
     def _real(self, name: str) -> Any:
         return self.z3.Real(name)
+
+    def _table(self, letter: str, lines: range, columns: range) -> list[list[Any]]:
+        """Unknown numbers, [line][column]."""
+        return [[self._real(f"{letter}{k}_{i}") for i in columns] for k in lines]
 
     def _add_row(self, number: int, row: tuple[int, ...]) -> None:
         """The units' values on a row, and that it is decided right."""
@@ -183,27 +187,23 @@ class _Question:
     def layer(self) -> Layer:
         """The weights that were found."""
         model = self.solver.model()
-        n_inputs = self.function.n_inputs
-
-        def numbers(unknowns: Any, *shape: int) -> Any:
-            flat = [self._number(model, one) for one in unknowns]
-            return np.array(flat, dtype=np.float64).reshape(shape)
-
-        sizes = numbers(self.sizes, -1) if self.sizes else np.ones(len(self.weights))
-        weights = numbers([w for line in self.weights for w in line], -1, n_inputs)
-        readout = numbers([v for line in self.readout for v in line], len(self.readout), -1)
-        direct = None
-        if self.direct:
-            direct = numbers([u for line in self.direct for u in line], -1, n_inputs)
+        weights = np.array([self._numbers(model, line) for line in self.weights])
+        readout = np.array([self._numbers(model, line) for line in self.readout])
+        direct = np.array([self._numbers(model, line) for line in self.direct])
+        sizes = np.array(self._numbers(model, self.sizes) or [1.0] * len(self.weights))
         return Layer(
             form=self.form,
             # clip(total) of a size is the size times a clip of size 1 of total / size
             weights=weights / sizes[:, None],
-            biases=numbers(self.biases, -1) / sizes,
+            biases=np.array(self._numbers(model, self.biases)) / sizes,
             readout=readout * sizes,
-            out_biases=numbers(self.out_biases, -1),
-            direct=direct,
+            out_biases=np.array(self._numbers(model, self.out_biases)),
+            direct=direct if self.direct else None,
         )
+
+    def _numbers(self, model: Any, unknowns: list[Any]) -> list[float]:
+        """The values that were found, in their order."""
+        return [self._number(model, one) for one in unknowns]
 
     def _number(self, model: Any, unknown: Any) -> float:
         """A value that was found; 0 where any would do."""
