@@ -210,6 +210,7 @@ VALID: dict[str, dict[str, object]] = {
     "margins.conditions": MODEL,
     "margins.move_weight": {**MODEL, "n_steps": 2, **quiet},
     "margins.slack_to_flip": {**MODEL, **quiet},
+    "margins.weight_symbols": MODEL,
     "circuits.control_rates": {**MODEL, "n_networks": 2, **quiet},
     "circuits.diagnose": MODEL,
     "circuits.identify_circuit": MODEL,

@@ -13,9 +13,9 @@ from networks import random_network
 from xor_mi.errors import XorMiError
 from xor_mi.geometry import boundary
 from xor_mi.handmade import edit, from_formula, from_gates, textbook_xor
-from xor_mi.margins import conditions, move_weight, slack_to_flip
+from xor_mi.margins import conditions, move_weight, slack_to_flip, weight_symbols
 from xor_mi.metrics import decision
-from xor_mi.model import ACTIVATIONS, HookedMLP
+from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig
 from xor_mi.training import train
 from xor_mi.truth import BooleanFunction
 
@@ -173,6 +173,27 @@ def test_wide_and_deep_conditions_stay_readable():
     assert {"w1_11", "w1_11_1", "w2_11", "w2_1_11", "w2_11_1", "w2_11_11"} <= set(held.symbols)
     assert held.symbols["w1_11_1"] == "fc1.weight[10, 0]"
     assert len(held.symbols) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "direct", "names"),
+    [
+        ((2, 2, 1), False, "w11 w12 w21 w22 b1 b2 v1 v2 c"),
+        ((2, 1, 1), True, "w11 w12 b1 v1 u1 u2 c"),
+        ((2, 1, 2), False, "w11 w12 b1 v11 v21 c1 c2"),
+        ((2, 2, 1, 1), False, "w1_11 w1_12 w1_21 w1_22 b1_1 b1_2 w2_11 w2_12 b2_1 v1 c"),
+    ],
+)
+def test_every_weight_has_one_short_name(sizes, direct, names):
+    """Names written by hand, in the order of the layers; each stands for another number."""
+    cfg = HookedMLPConfig(
+        d_in=sizes[0], d_hidden=list(sizes[1:-1]), d_out=sizes[-1], direct=direct, seed=0
+    )
+    model = HookedMLP(cfg)
+    symbols = weight_symbols(model)
+    assert list(symbols) == names.split()
+    numbers = {number_of(model, parameter) for parameter in symbols.values()}
+    assert numbers == {one.item() for tensor in model.parameters() for one in tensor.flatten()}
 
 
 def test_conditions_refuse_what_they_cannot_hold_a_network_against(textbook, counted):

@@ -1,12 +1,14 @@
 """a network's weights -> the inequalities its decisions rest on, and how much room each weight has.
 
 `conditions` lists the inequalities; `slack_to_flip` says how far one weight may move alone before a
-decision changes; `move_weight` moves one and looks at the network at each value.
+decision changes; `move_weight` moves one and looks at the network at each value. `weight_symbols`
+says what each weight is called there.
 """
 
 from xor_mi.margins._conditions import Condition as Condition
 from xor_mi.margins._conditions import Conditions as Conditions
 from xor_mi.margins._conditions import conditions as conditions
+from xor_mi.margins._conditions import weight_symbols as weight_symbols
 from xor_mi.margins._slack import Slack as Slack
 from xor_mi.margins._slack import WeightSlack as WeightSlack
 from xor_mi.margins._slack import slack_to_flip as slack_to_flip

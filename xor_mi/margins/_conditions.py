@@ -184,8 +184,29 @@ def conditions(
         for unit in units:
             pre = of_row[unit.layer][unit.index].item()
             inequalities += _unit_conditions(writer, unit, pre)
-    symbols = {_symbol(model, entry): entry.name for entry in entries(model)}
+    symbols = weight_symbols(model)
     return Conditions(target=function, conditions=tuple(inequalities), symbols=symbols)
+
+
+def weight_symbols(model: HookedMLP) -> dict[str, str]:
+    """The short name of every weight and bias -> its parameter, layer by layer.
+
+    The one name that a weight has in conditions, in figures, on sliders and in tables. In each
+    layer the weights come first, row by row, then the biases. With a single hidden layer w12 reads
+    input 2 into hidden unit 1, b1 is that unit's bias, v1 reads unit 1 into the output and c is the
+    output's bias; deeper networks number their layers, and u1 is a direct connection.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> list(weight_symbols(textbook_xor()))
+    ['w11', 'w12', 'w21', 'w22', 'b1', 'b2', 'v1', 'v2', 'c']
+    >>> weight_symbols(textbook_xor())["w12"]
+    'fc1.weight[0, 1]'
+
+    Raises:
+        XorMiError: something else than a plain network of layers.
+    """
+    require_plain_mlp(model, "weight_symbols")
+    return {_symbol(model, entry): entry.name for entry in entries(model)}
 
 
 def _require_same_shape(model: HookedMLP, near: HookedMLP) -> None:
