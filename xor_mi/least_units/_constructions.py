@@ -11,12 +11,13 @@ function or of its complement.
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from xor_mi.least_units._layer import Layer
 from xor_mi.least_units._units import Form
 from xor_mi.truth import BooleanFunction
+from xor_mi.truth._two_level import MAX_TWO_LEVEL_INPUTS, shortest_sum
 
 MOST_INPUTS_ALL_LINES = 6
 """Up to so many inputs all lines with weights -1, 0 and 1 are tried."""
@@ -37,8 +38,9 @@ def _smallest(function: BooleanFunction, form: Form, *, direct: bool) -> Layer:
     bits = np.array(function.bits)
     rows = np.array(function.rows())
     runs = _best_line(rows, bits)
-    made = [_along_a_line(*runs, form=form, direct=direct), _by_products(rows, bits, form, direct)]
-    return min(made, key=lambda layer: layer.n_units)
+    along_a_line = _along_a_line(*runs, form=form, direct=direct)
+    by_products = _by_products(function.n_inputs, bits, form, direct)
+    return min(along_a_line, by_products, key=lambda layer: layer.n_units)
 
 
 Runs = tuple[Int[ndarray, " input"], int, Float[ndarray, " change"], float]
@@ -153,14 +155,11 @@ def _zigzag(changes: Float[ndarray, " change"], *, direct: bool) -> Profile:
     return np.append(1.0, ahead), bends, heights, 0.0, 0.5
 
 
-def _by_products(
-    rows: Int[ndarray, "row input"], bits: Int[ndarray, " row"], form: Form, direct: bool
-) -> Layer:
+def _by_products(n_inputs: int, bits: Int[ndarray, " row"], form: Form, direct: bool) -> Layer:
     """One unit for each product: 1 where all its literals hold, and below zero elsewhere."""
-    covers = [(wanted, _products(rows, bits == wanted)) for wanted in (1, 0)]
+    covers = [(wanted, _products(n_inputs, bits == wanted)) for wanted in (1, 0)]
     wanted, products = min(covers, key=lambda cover: len(cover[1]))
-    # a literal is 1 for an input, -1 for its complement, 0 where the input does not matter
-    literals = np.array(products, dtype=np.float64).reshape(-1, rows.shape[1])
+    literals = np.array(products, dtype=np.float64).reshape(-1, n_inputs)
     biases = 1.0 - (literals > 0).sum(axis=1)
     # a step asks for 1 from zero on either side
     scale, shift = (2.0, -1.0) if form == "step" else (1.0, 0.0)
@@ -171,32 +170,47 @@ def _by_products(
         biases=scale * biases + shift,
         readout=np.full((1, len(literals)), 2.0 * sign),
         out_biases=np.array([-sign]),
-        direct=np.zeros((1, rows.shape[1])) if direct else None,
+        direct=np.zeros((1, n_inputs)) if direct else None,
     )
 
 
-def _products(rows: Int[ndarray, "row input"], is_wanted: ndarray) -> list[Int[ndarray, " input"]]:
-    """Products that together hold on the wanted rows alone, each as large as it can be made.
+Cover = list[Int[ndarray, " input"]]
+"""Products: of each input 1 where it must be 1, -1 where it must be 0, and 0 where it may be both."""
 
-    A greedy cover: short, and not always the shortest.
-    """
-    products: list[Int[ndarray, " input"]] = []
-    left = is_wanted.copy()
+
+def _products(n_inputs: int, is_wanted: Bool[ndarray, " row"]) -> Cover:
+    """Few products that together hold on the wanted rows alone."""
+    as_it_comes = _greedy_cover(n_inputs, is_wanted)
+    if n_inputs > MAX_TWO_LEVEL_INPUTS:
+        return as_it_comes
+    wanted = sum(1 << int(row) for row in np.flatnonzero(is_wanted))
+    chosen: Cover = []
+    for product_of_literals in shortest_sum(n_inputs, wanted, plain=1):
+        literals = np.zeros(n_inputs, dtype=np.int64)
+        for index, bit in product_of_literals:
+            literals[index] = 2 * bit - 1
+        chosen.append(literals)
+    return min(chosen, as_it_comes, key=len)
+
+
+def _greedy_cover(n_inputs: int, is_wanted: Bool[ndarray, " row"]) -> Cover:
+    """Row after row the product that holds there, as large as it can be made."""
+    # a product holds on a part of the cube: the bit of each input that it reads, and all of others
+    cube = is_wanted.reshape((2,) * n_inputs)
+    left = cube.copy()
+    products: Cover = []
     while left.any():
-        literals = 2 * rows[np.flatnonzero(left)[0]] - 1
-        for index in range(rows.shape[1]):
-            wider = literals.copy()
-            wider[index] = 0
-            if is_wanted[_holds(wider, rows)].all():
-                literals = wider
+        first = np.unravel_index(int(left.argmax()), left.shape)
+        part: list[int | slice] = [int(bit) for bit in first]
+        literals = 2 * np.array(part) - 1
+        for index in range(n_inputs):
+            wider = [*part[:index], slice(None), *part[index + 1 :]]
+            if cube[tuple(wider)].all():
+                part = wider
+                literals[index] = 0
         products.append(literals)
-        left &= ~_holds(literals, rows)
+        left[tuple(part)] = False
     return products
-
-
-def _holds(literals: Int[ndarray, " input"], rows: Int[ndarray, "row input"]) -> ndarray:
-    """The rows on which every literal holds."""
-    return ((literals == 0) | (2 * rows - 1 == literals)).all(axis=1)
 
 
 def _together(parts: list[Layer], function: BooleanFunction, *, direct: bool) -> Layer:
