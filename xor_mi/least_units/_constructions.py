@@ -175,7 +175,7 @@ def _by_products(n_inputs: int, bits: Int[ndarray, " row"], form: Form, direct: 
 
 
 Cover = list[Int[ndarray, " input"]]
-"""Products: of each input 1 where it must be 1, -1 where it must be 0, and 0 where it may be both."""
+"""Products: of each input 1 where it must be 1, -1 where it must be 0, 0 where it may be either."""
 
 
 def _products(n_inputs: int, is_wanted: Bool[ndarray, " row"]) -> Cover:
