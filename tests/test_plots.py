@@ -279,6 +279,29 @@ def test_the_weight_slider_says_how_many_conditions_hold_without_circuits(textbo
         plots.weight_slider(sweep, [identify_circuit(textbook)])
 
 
+def test_a_slider_stands_at_the_step_that_is_asked_for(textbook):
+    """What is drawn and where the slider stands are that frame's; by default the way's start and
+    the weight as it is; a step that there is not is refused.
+    """
+    way = geometry.path(textbook, "00", "11", n_points=5)
+    sweep = margins.move_weight(textbook, "fc2.bias[0]", n_steps=3)
+    drawn = [
+        (plots.input_slider(way), 0),
+        (plots.input_slider(way, shown_first=2), 2),
+        (plots.weight_slider(sweep), 1),
+        (plots.weight_slider(sweep, shown_first=0), 0),
+    ]
+    for figure, step in drawn:
+        assert figure.layout.sliders[0].active == step
+        frame = figure.frames[step]
+        for number, moved in zip(frame.traces, frame.data, strict=True):
+            assert list(figure.data[number].x) == list(moved.x)
+    with pytest.raises(XorMiError, match="shown_first"):
+        plots.input_slider(way, shown_first=5)
+    with pytest.raises(XorMiError, match="shown_first"):
+        plots.weight_slider(sweep, shown_first=-1)
+
+
 def test_a_weight_slider_of_outputs_on_the_threshold_everywhere():
     """A weight that nothing reads, and outputs that are 0 on the whole plane: drawn with a scale."""
     layers = [([[1.0, 1.0]], [0.0]), ([[0.0]], [0.0])]

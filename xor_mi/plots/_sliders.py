@@ -12,6 +12,7 @@ from plotly.basedatatypes import BaseTraceType
 from plotly.subplots import make_subplots
 
 from xor_mi.circuits import Circuit
+from xor_mi.errors import whole_number
 from xor_mi.geometry import Boundary, InputPath, InputPlane
 from xor_mi.margins import WeightSweep
 from xor_mi.model import decide
@@ -44,15 +45,22 @@ OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
 Traces = list[BaseTraceType]
 
 
-def input_slider(path: InputPath) -> go.Figure:
+def input_slider(path: InputPath, *, shown_first: int = 0) -> go.Figure:
     """The input modified gradually along a `geometry.path`.
 
     Shown are the output along the whole way (by argmax what is decided by), and every unit's value
     at each point.
 
     Frames stand on the path's points: an even grid, and every kink and decision change.
+
+    Args:
+        shown_first: the number of the point that is shown until the slider moves.
+
+    Raises:
+        XorMiError: no such point.
     """
     frames = path_frames(path)
+    shown_first = whole_number("shown_first", shown_first, below=len(frames))
     moving = [_values_here(path, n, frame) for n, frame in enumerate(frames)]
     along = "output" if score_axis(path.score_names, 0.0).startswith("output") else "score"
     figure = make_subplots(
@@ -62,14 +70,19 @@ def input_slider(path: InputPath) -> go.Figure:
     )
     _add_score_lines(figure, path)
     # of what stands still only the scores' lines are traces; the threshold is a shape
-    add_frames(figure, moving, n_still=path.scores.shape[1], shown_first=0)
+    add_frames(figure, moving, n_still=path.scores.shape[1], shown_first=shown_first)
     _label_path_axes(figure, path, frames)
     labels = [frame.label for frame in frames]
     title = "The input modified gradually (filled: decided 1)"
-    return with_slider(figure, title, labels, active=0)
+    return with_slider(figure, title, labels, active=shown_first)
 
 
-def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None) -> go.Figure:
+def weight_slider(
+    sweep: WeightSweep,
+    circuits: Sequence[Circuit] | None = None,
+    *,
+    shown_first: int | None = None,
+) -> go.Figure:
     """One weight moved past both ends of its slack (`margins.move_weight`).
 
     Shown are the slack of each input's condition and, of two inputs, the plane.
@@ -78,11 +91,16 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
 
     Args:
         circuits: that of each of `sweep.models`, in order.
+        shown_first: the number of the step that is shown until the slider moves; by default the
+            weight as it is.
 
     Raises:
-        XorMiError: circuits of another number than the sweep has steps.
+        XorMiError: circuits of another number than the sweep has steps, or no such step.
     """
     frames = weight_frames(sweep, circuits)
+    if shown_first is None:
+        shown_first = sweep.start
+    shown_first = whole_number("shown_first", shown_first, below=len(frames))
     is_planar = bool(sweep.planes)
     bound = largest_distance([sweep.planes[0], sweep.planes[-1]]) if is_planar else 1.0
     titles = ["slack of each input's condition"]
@@ -93,11 +111,11 @@ def weight_slider(sweep: WeightSweep, circuits: Sequence[Circuit] | None = None)
     for step, frame in enumerate(frames):
         on_the_plane = _plane_at(sweep, step, bound) if is_planar else []
         moving.append([_slack_bars(sweep, step, frame), *on_the_plane])
-    add_frames(figure, moving, n_still=0, shown_first=sweep.start)
+    add_frames(figure, moving, n_still=0, shown_first=shown_first)
     _label_weight_axes(figure, frames, sweep.planes[0] if is_planar else None)
     title = f"One weight moved: {sweep.parameter}, all others as they are"
     labels = [frame.label for frame in frames]
-    return with_slider(figure, title, labels, active=sweep.start)
+    return with_slider(figure, title, labels, active=shown_first)
 
 
 # the input modified gradually
